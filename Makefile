@@ -1,0 +1,1 @@
+# arbstream. `make` alone lists the targets.

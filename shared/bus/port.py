@@ -1,0 +1,133 @@
+"""The bus as services see it: one port, two implementations, one contract suite.
+
+Semantics (see docs/adr/0004):
+
+* **LATEST** input: every entry after the moment of opening (plus the spec's backfill), in order. A
+  reader that falls behind is conflated to the newest message per ``spec.conflate`` key, and what was
+  left out is counted in ``Batch.skipped``. If the connection is lost the reader reconnects by itself.
+* **DURABLE** input: a consumer group named after the service. Every entry is delivered at least once
+  and stays pending until committed. What a dead consumer left is claimed and delivered in batches
+  with ``redelivered`` set. If the connection is lost, ``read`` raises ``BusUnavailable``: the process
+  must end rather than run ahead of the bus.
+* **commit** makes a batch's effects real: outputs, checkpoint and acknowledgement become visible
+  together or not at all where the batch is durable or a checkpoint is given; otherwise the outputs
+  are sent without waiting, several in flight, and a failure surfaces at the next call.
+* Messages of one commit that go to the same stream travel in one entry, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from zlib import crc32
+
+from shared.messages.base import Message
+from shared.streams import StreamSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A stream a service wants to read.
+
+    Attributes:
+        spec: Which stream.
+        shards: Shards to read where the stream is sharded.
+        interval_ms: LATEST only. 0 wakes on every entry; otherwise the newest per key is sampled at
+            this interval, which costs one wake-up per interval however busy the stream is.
+        start: LATEST only. ``"new"`` (after the backfill), ``"first"`` (the oldest entry kept), or
+            an entry id to continue after.
+    """
+
+    spec: StreamSpec
+    shards: tuple[int, ...] = (0,)
+    interval_ms: int = 0
+    start: str = "new"
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one read returned.
+
+    Attributes:
+        messages: In stream order; entries of one stream keep their order, streams are grouped.
+        skipped: Messages conflated away since the last batch.
+        redelivered: The whole batch was delivered before, to this or another consumer, and may
+            already have taken effect.
+        last_ids: Stream key -> id of the last entry in this batch, per stream read.
+        pending: Implementation's own handle: what to acknowledge.
+        rejected: Entries that did not decode; already counted, alerted and (DURABLE) dead-lettered.
+    """
+
+    messages: list[Message]
+    skipped: int = 0
+    redelivered: bool = False
+    last_ids: dict[str, str] = field(default_factory=dict)
+    pending: dict[str, list[str]] = field(default_factory=dict)
+    rejected: int = 0
+
+
+class Inbox(Protocol):
+    """An open set of inputs."""
+
+    async def read(self, timeout_s: float | None = None) -> Batch:
+        """Return the next batch; empty when ``timeout_s`` passes first.
+
+        Raises:
+            BusUnavailable: A durable input lost its connection.
+        """
+
+    async def close(self) -> None:
+        """Stop reading. What was not committed stays pending."""
+
+
+class Bus(Protocol):
+    """A connection to the bus."""
+
+    async def open_inbox(self, inputs: Sequence[Input], *, service: str, instance: str) -> Inbox:
+        """Open inputs; ``service`` names the consumer group, ``instance`` the consumer.
+
+        Entries pending for a dead consumer of the group are delivered first.
+        """
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Publish and return only when the bus has confirmed (the write-ahead).
+
+        Raises:
+            BusUnavailable: Not confirmed; whether it happened is unknown.
+        """
+
+    async def commit(
+        self,
+        batch: Batch | None,
+        messages: Sequence[Message],
+        *,
+        checkpoint: tuple[str, bytes] | None = None,
+    ) -> None:
+        """Make the effects of ``batch`` real: publish ``messages``, save the checkpoint, acknowledge.
+
+        Args:
+            batch: The batch that caused this, or ``None`` (a timer).
+            messages: Outputs in order.
+            checkpoint: (name, state) saved in the same transaction, or ``None``.
+
+        Raises:
+            BusUnavailable: Not confirmed.
+        """
+
+    async def load_checkpoint(self, name: str) -> bytes | None:
+        """Return the state saved under ``name``, or ``None``."""
+
+    async def stats(self) -> Mapping[str, int]:
+        """Return counters: published, read, skipped, rejected, reconnects, dead_lettered."""
+
+    async def close(self) -> None:
+        """Flush what is in flight and disconnect."""
+
+
+def shard_of(instrument: str, shards: int) -> int:
+    """Return the shard of an instrument: by base asset, so that all its venues meet in one place.
+
+    CRC-32 rather than ``hash``: the same in every process and every version.
+    """
+    return crc32(instrument.partition("/")[0].encode()) % shards

@@ -1,0 +1,250 @@
+"""Configuration: one TOML file for the whole system, plus environment for places and secrets.
+
+The only module that reads files of configuration and environment variables. Unknown keys, wrong
+types and impossible values are refused with the place and what would be right.
+
+Environment: ``ARB_CONFIG`` (path), ``ARB_REDIS_URL``, ``ARB_INSTANCE``, ``ARB_HTTP_HOST``,
+``ARB_HTTP_PORT``, ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``; secrets ``ARB_<VENUE>_API_KEY``,
+``ARB_<VENUE>_API_SECRET``, ``ARB_REDIS_USERNAME``, ``ARB_REDIS_PASSWORD``, each also as ``*_FILE``;
+``ARB_LIVE_TRADING`` is the second of the two times live trading must be asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from shared.domain.instrument import split_instrument
+from shared.errors import ConfigError
+
+LIVE_TRADING_PHRASE = "yes-trade-real-money"
+
+Positive = Annotated[float, Meta(gt=0)]
+PositiveInt = Annotated[int, Meta(gt=0)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of every section."""
+
+
+class BusConfig(Section, frozen=True, kw_only=True):
+    """Where Redis is. ``url`` is ``redis://``, ``rediss://`` or ``unix://``."""
+
+    url: str = "redis://127.0.0.1:6379/0"
+    shards: Annotated[int, Meta(ge=1, le=64)] = 1
+    tls_ca_file: str = ""
+
+
+class ObserveConfig(Section, frozen=True, kw_only=True):
+    """Health and metrics server of each process; port 0 picks a free one (see sys.health)."""
+
+    http_host: str = "127.0.0.1"
+    http_port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class VenueConfig(Section, frozen=True, kw_only=True):
+    """One venue. Empty URLs mean the venue's own; ``taker_fee_bps`` overrides what it reports."""
+
+    instruments: list[str]
+    adapter: str = ""
+    rest_url: str = ""
+    ws_url: str = ""
+    taker_fee_bps: Decimal | None = None
+    trade: bool = True
+
+
+class OrderbookConfig(Section, frozen=True, kw_only=True):
+    """Books: depth published, and when silence makes one stale."""
+
+    depth_levels: Annotated[int, Meta(ge=1, le=1000)] = 20
+    stale_after_ms: PositiveInt = 5_000
+    refresh_ms: PositiveInt = 250
+    checkpoint_interval_ms: PositiveInt = 1_000
+
+
+class ScannerConfig(Section, frozen=True, kw_only=True):
+    """What counts as an opportunity. Notionals are in quote units."""
+
+    edge_bps_min: float = 2.0
+    notional_max: Positive = 10_000.0
+    book_age_ms_max: PositiveInt = 2_000
+    cooldown_ms: Annotated[int, Meta(ge=0)] = 1_000
+    opportunity_ttl_ms: PositiveInt = 500
+
+
+class RiskConfig(Section, frozen=True, kw_only=True):
+    """Limits. Notionals, losses and caps are in quote units."""
+
+    order_notional_max: Decimal = Decimal(10_000)
+    instrument_notional_max: Decimal = Decimal(100_000)
+    venue_notional_max: Decimal = Decimal(200_000)
+    total_notional_max: Decimal = Decimal(500_000)
+    daily_loss_max: Decimal = Decimal(1_000)
+    loss_cap_bps: Decimal = Decimal(50)
+    book_age_ms_max: PositiveInt = 2_000
+    opportunity_age_ms_max: PositiveInt = 500
+    plan_ttl_ms: PositiveInt = 1_000
+    edge_bps_max: Positive = 500.0
+    plans_in_flight_max: PositiveInt = 4
+    start_active: bool = True
+
+
+class ExecutorConfig(Section, frozen=True, kw_only=True):
+    """How plans are executed. ``mode``: paper (never sends), simulated (loopback venues), live."""
+
+    mode: Literal["paper", "simulated", "live"] = "paper"
+    hedge_deadline_ms: PositiveInt = 5_000
+    request_timeout_ms: PositiveInt = 5_000
+    query_attempts_max: PositiveInt = 20
+    paper_latency_ms: Annotated[int, Meta(ge=0)] = 20
+    paper_balance: Decimal = Decimal(1_000_000)
+
+
+class Config(Section, frozen=True, kw_only=True):
+    """The whole of ``arb.toml``."""
+
+    bus: BusConfig = BusConfig()
+    observe: ObserveConfig = ObserveConfig()
+    venues: dict[str, VenueConfig] = {}
+    orderbook: OrderbookConfig = OrderbookConfig()
+    scanner: ScannerConfig = ScannerConfig()
+    risk: RiskConfig = RiskConfig()
+    executor: ExecutorConfig = ExecutorConfig()
+
+
+class Secret:
+    """A string that does not show itself."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the text; call it only where it is sent."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret('***')" if self._value else "Secret('')"
+
+
+def read_secret(name: str, environ: Mapping[str, str] = os.environ) -> Secret:
+    """Return the secret in ``NAME`` or in the file that ``NAME_FILE`` points to; empty if neither.
+
+    Raises:
+        ConfigError: ``NAME_FILE`` cannot be read, or both are given.
+    """
+    value, path = environ.get(name, ""), environ.get(f"{name}_FILE", "")
+    if value and path:
+        raise ConfigError(f"both {name} and {name}_FILE are set; give one of them")
+    if path:
+        try:
+            value = Path(path).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
+    return Secret(value)
+
+
+def parse_config(text: str, where: str) -> Config:
+    """Parse and check TOML text; ``where`` names it in errors.
+
+    Raises:
+        ConfigError: With the place and what would be right.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: not valid TOML: {error}") from error
+    try:
+        config = msgspec.convert(raw, Config, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    _check_money(config, where)
+    for name, venue in config.venues.items():
+        if not venue.instruments:
+            raise ConfigError(f"{where}: venues.{name}.instruments is empty; name at least one")
+        for instrument in venue.instruments:
+            try:
+                split_instrument(instrument)
+            except ValueError as error:
+                raise ConfigError(f"{where}: venues.{name}.instruments: {error}") from error
+    return config
+
+
+def _check_money(config: Config, where: str) -> None:
+    """Every Decimal of a section is a limit, so it must be positive (msgspec bounds only floats)."""
+    for section in ("risk", "executor"):
+        part = getattr(config, section)
+        for name in part.__struct_fields__:
+            value = getattr(part, name)
+            if isinstance(value, Decimal) and not (value.is_finite() and value > 0):
+                raise ConfigError(f"{where}: {section}.{name} = {value}; give a number above 0")
+    for name, venue in config.venues.items():
+        fee = venue.taker_fee_bps
+        if fee is not None and not (fee.is_finite() and fee >= 0):
+            raise ConfigError(f"{where}: venues.{name}.taker_fee_bps = {fee}; give 0 or more")
+
+
+def load_config(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """Load the file at ``path`` (else ``ARB_CONFIG``, else ``arb.toml``), then apply the environment.
+
+    Raises:
+        ConfigError: Missing, unreadable or wrong.
+    """
+    where = path or environ.get("ARB_CONFIG") or "arb.toml"
+    try:
+        text = Path(where).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read configuration {where}: {error.strerror}; give --config FILE or ARB_CONFIG"
+        ) from error
+    return apply_environment(parse_config(text, where), environ)
+
+
+def apply_environment(config: Config, environ: Mapping[str, str] = os.environ) -> Config:
+    """Return ``config`` with the places that the environment overrides.
+
+    Raises:
+        ConfigError: A variable has an impossible value.
+    """
+    changes: dict[str, Any] = {}
+    if url := environ.get("ARB_REDIS_URL"):
+        changes["bus"] = msgspec.structs.replace(config.bus, url=url)
+    observe: dict[str, Any] = {}
+    if host := environ.get("ARB_HTTP_HOST"):
+        observe["http_host"] = host
+    if port := environ.get("ARB_HTTP_PORT"):
+        if not port.isdigit() or int(port) > 65535:
+            raise ConfigError(f"ARB_HTTP_PORT={port}: not a port number, 0 to 65535")
+        observe["http_port"] = int(port)
+    if level := environ.get("ARB_LOG_LEVEL"):
+        if level not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ConfigError(f"ARB_LOG_LEVEL={level}: one of DEBUG, INFO, WARNING, ERROR")
+        observe["log_level"] = level
+    if observe:
+        changes["observe"] = msgspec.structs.replace(config.observe, **observe)
+    return msgspec.structs.replace(config, **changes)
+
+
+def check_live(config: Config, environ: Mapping[str, str] = os.environ) -> None:
+    """Refuse live trading unless it was asked for twice.
+
+    Raises:
+        ConfigError: ``mode = "live"`` without the phrase in ``ARB_LIVE_TRADING``.
+    """
+    if config.executor.mode == "live" and environ.get("ARB_LIVE_TRADING") != LIVE_TRADING_PHRASE:
+        raise ConfigError(
+            'executor.mode is "live" but ARB_LIVE_TRADING is not '
+            f"{LIVE_TRADING_PHRASE!r}; live trading must be asked for twice"
+        )

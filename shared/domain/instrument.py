@@ -1,0 +1,72 @@
+"""Instruments: our names and the venue's trading rules. Pure.
+
+An instrument is the ccxt unified symbol: ``BTC/USDT`` spot, ``BTC/USDT:USDT`` linear perpetual,
+``BTC/USD:BTC`` inverse perpetual. The venue's own spelling stays inside its folder.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+
+
+class InstrumentKind(StrEnum):
+    """What holding one means."""
+
+    SPOT = "spot"
+    LINEAR = "linear"  # perpetual settled in the quote asset
+    INVERSE = "inverse"  # perpetual settled in the base asset
+
+
+class InstrumentName(NamedTuple):
+    """The parts of an instrument's name."""
+
+    base: str
+    quote: str
+    settle: str | None
+
+    @property
+    def kind(self) -> InstrumentKind:
+        """Tell spot, linear and inverse apart by the settlement asset."""
+        if self.settle is None:
+            return InstrumentKind.SPOT
+        return InstrumentKind.LINEAR if self.settle == self.quote else InstrumentKind.INVERSE
+
+
+@lru_cache(maxsize=65_536)
+def split_instrument(instrument: str) -> InstrumentName:
+    """Split a unified symbol into base, quote and settlement asset.
+
+    Raises:
+        ValueError: The text is not ``BASE/QUOTE`` or ``BASE/QUOTE:SETTLE``.
+    """
+    pair, _, settle = instrument.partition(":")
+    base, slash, quote = pair.partition("/")
+    if not (base and slash and quote) or (":" in instrument and not settle):
+        raise ValueError(
+            f"instrument {instrument!r} is not BASE/QUOTE or BASE/QUOTE:SETTLE, like BTC/USDT"
+        )
+    return InstrumentName(base, quote, settle or None)
+
+
+class InstrumentRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What a venue accepts for one instrument, in base units, quote units and basis points.
+
+    Decimal because orders are made from it. ``contract_size`` is base units per contract (1 on
+    spot); ``lot_size`` and ``qty_min`` are already in base units.
+    """
+
+    venue: str
+    instrument: str
+    tick_size: Decimal
+    lot_size: Decimal
+    qty_min: Decimal
+    notional_min: Decimal
+    taker_fee_bps: Decimal
+    maker_fee_bps: Decimal
+    contract_size: Decimal = Decimal(1)
+    active: bool = True

@@ -1,0 +1,72 @@
+"""Bases of all bus messages and the words they share.
+
+Two families, two wire forms. Market data is array-like msgpack (compact, fast); decisions are JSON
+objects, so that plain ``redis-cli XREAD`` shows them readable.
+
+Evolution: tags are written out, so renaming a class never changes the wire. New fields go **last**
+and have a default; a field's type never changes. ``tests/contract/golden`` holds the bytes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+type_tag = "type"
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of every message; immutable once built."""
+
+
+class MarketMessage(Message, frozen=True, kw_only=True, array_like=True, gc=False, tag=True):
+    """Base of market data: float64 prices and quantities, positions on the wire are the contract."""
+
+
+class DecisionMessage(Message, frozen=True, kw_only=True, tag_field=type_tag, tag=True):
+    """Base of decisions: Decimal money, field names on the wire.
+
+    ``ts_ns`` is when the producer decided (UNIX ns).
+    """
+
+    ts_ns: int
+
+
+class Side(StrEnum):
+    """Side of an order or of the taker of a trade."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def opposite(self) -> Side:
+        """The side that undoes this one."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+
+class BookState(StrEnum):
+    """How far a book can be trusted; only LIVE may price anything."""
+
+    SYNCING = "SYNCING"  # waiting for its snapshot or the first joined delta
+    LIVE = "LIVE"
+    STALE = "STALE"  # continuous as far as known, but nothing heard for too long
+    GAP = "GAP"  # a change was missed; waiting for a new snapshot
+    CROSSED = "CROSSED"  # best bid >= best ask
+    DOWN = "DOWN"  # the venue's connection is down
+
+
+class TradingState(StrEnum):
+    """What risk lets happen: everything, only what reduces exposure, nothing."""
+
+    ACTIVE = "ACTIVE"
+    REDUCING = "REDUCING"
+    HALTED = "HALTED"
+
+
+class Certainty(StrEnum):
+    """How well a figure is known; unknown is not zero."""
+
+    KNOWN = "known"
+    ESTIMATED = "estimated"
+    UNKNOWN = "unknown"

@@ -1,0 +1,63 @@
+"""What operators and the processes themselves say."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from shared.messages.base import DecisionMessage
+
+
+class CommandKind(StrEnum):
+    """What an operator can ask for; each is an idempotent level, pressing twice is harmless."""
+
+    HALT = "HALT"  # open nothing; finish or unwind what is in flight
+    REDUCE = "REDUCE"  # only what reduces exposure
+    RESUME = "RESUME"
+    FLATTEN = "FLATTEN"  # halt, cancel what rests, and trade net exposure back to zero
+
+
+class Command(DecisionMessage, frozen=True, kw_only=True, tag="command"):
+    """An operator's order to the system."""
+
+    command_id: str
+    kind: CommandKind
+    operator: str
+    reason: str = ""
+
+
+class Severity(StrEnum):
+    """How soon a person must look."""
+
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+class Alert(DecisionMessage, frozen=True, kw_only=True, tag="alert"):
+    """Something a person should know; ``code`` is constant, ``text`` carries the numbers."""
+
+    service: str
+    severity: Severity
+    code: str
+    text: str
+
+
+class Heartbeat(DecisionMessage, frozen=True, kw_only=True, tag="heartbeat"):
+    """What a process did since it started; every second.
+
+    ``counters`` only rise within one ``ts_started_ns``. ``latency`` maps a measure's name (for example
+    ``tick_to_depth``) to its histogram: bucket index -> count, see ``shared/histogram.py``.
+    ``inputs`` maps a stream key to the id of the last entry handled.
+    """
+
+    service: str
+    instance: str
+    pid: int
+    ts_started_ns: int
+    ready: bool
+    reason: str
+    http_port: int
+    counters: dict[str, int]
+    gauges: dict[str, float]
+    latency: dict[str, dict[int, int]]
+    inputs: dict[str, str]

@@ -1,0 +1,130 @@
+"""Market data: what the venues say, and the books made from it.
+
+``ts_recv_ns`` is stamped once, by the ingestor, when the frame arrived, and copied unchanged by
+everything derived from it: it is the tick that caused a decision. ``ts_venue_ns`` is the venue's
+own clock, offset from ours by an unknown amount: never compare the two raw.
+"""
+
+from __future__ import annotations
+
+from shared.domain.instrument import InstrumentRules
+from shared.messages.base import BookState, DecisionMessage, MarketMessage, Side
+
+Level = tuple[float, float]
+"""Price and quantity (base units); a quantity of zero removes the level."""
+
+
+class BookSnapshot(MarketMessage, frozen=True, kw_only=True, tag="book_snapshot"):
+    """A whole book. Bids highest first, asks lowest first.
+
+    ``epoch`` names one synchronisation (UNIX ns of its start, strictly rising per book): deltas of
+    another epoch do not apply. ``seq`` is the number the first delta must continue. ``depth_max`` is
+    the depth to which both sides are truncated after every change (Kraken), ``None`` for unlimited.
+    """
+
+    venue: str
+    instrument: str
+    epoch: int
+    seq: int
+    bids: list[Level]
+    asks: list[Level]
+    ts_recv_ns: int
+    ts_venue_ns: int | None = None
+    depth_max: int | None = None
+
+
+class BookDelta(MarketMessage, frozen=True, kw_only=True, tag="book_delta"):
+    """Changed levels of one book; applies only onto ``seq_prev`` of the same epoch.
+
+    The venue's own continuity rule was checked by the ingestor and is written here in one normal
+    form: ``seq_prev`` is the ``seq`` of the message before. Levels are in the venue's order.
+    """
+
+    venue: str
+    instrument: str
+    epoch: int
+    seq_prev: int
+    seq: int
+    bids: list[Level]
+    asks: list[Level]
+    ts_recv_ns: int
+    ts_venue_ns: int | None = None
+
+
+class Trade(MarketMessage, frozen=True, kw_only=True, tag="trade"):
+    """One public print; ``side`` is the taker's."""
+
+    venue: str
+    instrument: str
+    trade_id: str
+    side: Side
+    price: float
+    qty: float
+    ts_recv_ns: int
+    ts_venue_ns: int | None = None
+
+
+class Funding(MarketMessage, frozen=True, kw_only=True, tag="funding"):
+    """Mark price and the funding rate that will settle at ``ts_funding_ns`` (may still move)."""
+
+    venue: str
+    instrument: str
+    mark_price: float
+    index_price: float | None
+    rate: float
+    ts_funding_ns: int
+    ts_recv_ns: int
+    ts_venue_ns: int | None = None
+
+
+class DepthView(MarketMessage, frozen=True, kw_only=True, tag="depth"):
+    """The best levels of one book, whole and carrying their own trust state.
+
+    Self-contained, so a late reader may skip to the newest. ``epoch`` and ``seq`` identify the book
+    state exactly. ``ts_ns`` is when the orderbook service made the view.
+    """
+
+    venue: str
+    instrument: str
+    state: BookState
+    epoch: int
+    seq: int
+    bids: list[Level]
+    asks: list[Level]
+    ts_recv_ns: int
+    ts_ns: int
+    ts_venue_ns: int | None = None
+    reason: str = ""
+
+    @property
+    def book_id(self) -> str:
+        """The exact book state this view shows."""
+        return f"{self.venue}|{self.instrument}|{self.epoch}|{self.seq}"
+
+
+class VenueStatus(DecisionMessage, frozen=True, kw_only=True, tag="venue_status"):
+    """State of one feed, said on every change and repeated every second.
+
+    ``instrument`` is empty for the connection as a whole.
+    """
+
+    venue: str
+    instrument: str
+    state: BookState
+    epoch: int
+    reason: str = ""
+
+
+class InstrumentInfo(DecisionMessage, frozen=True, kw_only=True, tag="instrument"):
+    """A venue's rules for one instrument, as the ingestor read them; repeated so late joiners hear."""
+
+    rules: InstrumentRules
+
+
+class ResyncRequest(DecisionMessage, frozen=True, kw_only=True, tag="resync"):
+    """The orderbook service lost continuity of a book over the bus and needs a new snapshot."""
+
+    venue: str
+    instrument: str
+    epoch: int
+    reason: str
