@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import cast
+from typing import Any, Protocol, cast
 
 from shared.errors import ConfigError
 from shared.venues.port import Feed
@@ -20,3 +20,23 @@ def load_feed(adapter: str) -> Feed:
     if adapter not in ADAPTERS:
         raise ConfigError(f"no venue adapter {adapter!r}; there are: {', '.join(ADAPTERS)}")
     return cast("Feed", import_module(f"shared.venues.{adapter}.feed").FEED)
+
+
+class CcxtSetup(Protocol):
+    """What ``ccxt_urls`` of a venue folder offers."""
+
+    OPTIONS: dict[str, Any]
+
+    def point_at(self, exchange: Any, rest_url: str, ws_url: str = "") -> None:
+        """Redirect a client; empty URLs leave the venue's own."""
+
+
+def load_ccxt_setup(adapter: str) -> CcxtSetup:
+    """Return how a ccxt client of this adapter is set up: constructor options and redirect.
+
+    Raises:
+        ConfigError: No such adapter.
+    """
+    if adapter not in ADAPTERS:
+        raise ConfigError(f"no venue adapter {adapter!r}; there are: {', '.join(ADAPTERS)}")
+    return cast("CcxtSetup", import_module(f"shared.venues.{adapter}.ccxt_urls"))

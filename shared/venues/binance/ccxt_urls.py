@@ -1,0 +1,31 @@
+"""How a ccxt client is set up for Binance spot, and pointed at another address. No IO."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+OPTIONS: dict[str, Any] = {
+    # Spot only, and none of the signed calls that load_markets would add once there is a key.
+    "fetchMarkets": {"types": ["spot"]},
+    "fetchCurrencies": False,
+    "fetchMargins": False,
+    "warnOnFetchOpenOrdersWithoutSymbol": False,
+}
+
+
+def point_at(exchange: Any, rest_url: str, ws_url: str = "") -> None:
+    """Redirect a ccxt or ccxt.pro client; empty URLs leave the venue's own.
+
+    Every REST base keeps its path (``/api/v3``, ``/sapi/v1``). The WebSocket URL must contain
+    ``/stream``: ccxt.pro tells spot from futures by it.
+    """
+    api = exchange.urls["api"]
+    if rest_url:
+        for name, url in api.items():
+            if isinstance(url, str):
+                api[name] = rest_url.rstrip("/") + urlsplit(url).path
+    if ws_url and "ws" in api:
+        base = ws_url.rstrip("/")
+        api["ws"]["spot"] = api["ws"]["margin"] = base + "/stream/ws"
+        api["ws"]["ws-api"]["spot"] = base + "/ws-api/v3"

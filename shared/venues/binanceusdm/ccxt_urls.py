@@ -1,0 +1,29 @@
+"""How a ccxt client is set up for Binance USDT-M, and pointed at another address. No IO."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+OPTIONS: dict[str, Any] = {
+    "fetchMarkets": {"types": ["linear"]},
+    "fetchCurrencies": False,
+    "fetchMargins": False,
+    "warnOnFetchOpenOrdersWithoutSymbol": False,
+}
+
+
+def point_at(exchange: Any, rest_url: str, ws_url: str = "") -> None:
+    """Redirect a ccxt or ccxt.pro client; empty URLs leave the venue's own.
+
+    The WebSocket base ends in ``/ws``: ccxt.pro rewrites it to ``/public|market|private/ws``.
+    """
+    api = exchange.urls["api"]
+    if rest_url:
+        for name, url in api.items():
+            if isinstance(url, str):
+                api[name] = rest_url.rstrip("/") + urlsplit(url).path
+    if ws_url and "ws" in api:
+        base = ws_url.rstrip("/")
+        api["ws"]["linear"] = base + "/ws"
+        api["ws"]["ws-api"]["linear"] = base + "/ws-fapi/v1"
