@@ -1,0 +1,171 @@
+"""Walks over book depth: how much two crossed books pay, and what a quantity costs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+from shared.domain.rounding import exact, price_average
+from shared.messages.base import Side
+
+Level = tuple[float, float]
+"""Price and quantity in base units, as on the wire."""
+
+_BPS = 10_000.0
+
+
+class Obstacle(StrEnum):
+    """Why two books do not pay at their best prices."""
+
+    NOT_CROSSED = "NOT_CROSSED"  # the best bid is not above the best ask
+    FEES = "FEES"  # crossed, but the taker fees cost more
+    EDGE_MIN = "EDGE_MIN"  # a profit, but less than asked for
+
+
+class Costs(NamedTuple):
+    """What a pair of books must earn, as fractions of notional; build it with ``costs_of``.
+
+    ``buy_cost`` is ``1 + buy fee``, ``sell_keep`` is ``1 - sell fee``, ``buy_need`` is ``buy_cost``
+    plus the least edge: a unit pays if ``bid * sell_keep >= ask * buy_need``.
+    """
+
+    buy_cost: float
+    sell_keep: float
+    buy_need: float
+
+
+class Uncrossed(NamedTuple):
+    """Why not, and the net edge at the best prices in basis points of the buy side."""
+
+    obstacle: Obstacle
+    edge_bps: float
+
+
+class CrossedDepth(NamedTuple):
+    """The largest size whose every unit earns the edge: base units, money in quote units."""
+
+    qty: float
+    buy_avg: float
+    sell_avg: float
+    buy_worst: float
+    sell_worst: float
+    buy_levels: int
+    sell_levels: int
+    gross: float
+    fees: float
+    net: float
+
+
+class Walked(NamedTuple):
+    """A quantity filled against one side of a book, exactly: quote units and levels touched."""
+
+    price_avg: Decimal
+    price_worst: Decimal
+    levels_used: int
+
+
+def costs_of(buy_fee: float, sell_fee: float, edge_bps_min: float) -> Costs:
+    """Return the constants of a pair; fees are fractions of notional (0.001 is 10 basis points)."""
+    return Costs(1.0 + buy_fee, 1.0 - sell_fee, 1.0 + buy_fee + edge_bps_min / _BPS)
+
+
+def take_crossed_depth(
+    asks: Sequence[Level],
+    bids: Sequence[Level],
+    costs: Costs,
+    *,
+    notional_max: float,
+    qty_max: float = float("inf"),
+) -> CrossedDepth | Uncrossed:
+    """Return the largest size whose last unit still earns the least edge.
+
+    Pairs the buy venue's asks with the sell venue's bids, best first, and stops on the *marginal*
+    edge rather than the average one: a good first level must not pay for a bad third one.
+
+    Nearly every call ends at the best prices, so that comes first and costs well under 1 us.
+
+    Args:
+        asks: Levels of the buy venue, lowest price first; not empty.
+        bids: Levels of the sell venue, highest price first; not empty.
+        costs: From ``costs_of``.
+        notional_max: Cap in quote units. The size is valued at the best bid, the dearest price in
+            the walk, so that neither leg can exceed the cap at any price it may trade at.
+        qty_max: Cap in base units.
+    """
+    ask, ask_left = asks[0]
+    bid, bid_left = bids[0]
+    buy_cost, sell_keep, buy_need = costs
+    if bid * sell_keep < ask * buy_need or bid <= ask:
+        edge = (bid * sell_keep - ask * buy_cost) / ask * _BPS
+        if bid <= ask:
+            return Uncrossed(Obstacle.NOT_CROSSED, edge)
+        return Uncrossed(Obstacle.FEES if edge < 0 else Obstacle.EDGE_MIN, edge)
+    room = min(qty_max, notional_max / bid)
+    assert room > 0
+    qty = cost = proceeds = 0.0
+    buy_level = sell_level = 0
+    while True:  # every turn uses up a level or the room, so it ends
+        step = min(ask_left, bid_left, room)
+        qty += step
+        cost += step * ask
+        proceeds += step * bid
+        buy_worst, sell_worst, buy_used, sell_used = ask, bid, buy_level + 1, sell_level + 1
+        room -= step
+        ask_left -= step
+        bid_left -= step
+        if room <= 0:
+            break
+        if ask_left <= 0:
+            buy_level += 1
+            if buy_level == len(asks):
+                break
+            ask, ask_left = asks[buy_level]
+        if bid_left <= 0:
+            sell_level += 1
+            if sell_level == len(bids):
+                break
+            bid, bid_left = bids[sell_level]
+        if bid * sell_keep < ask * buy_need or bid <= ask:
+            break
+    fees = cost * (buy_cost - 1.0) + proceeds * (1.0 - sell_keep)
+    gross = proceeds - cost
+    return CrossedDepth(
+        qty, cost / qty, proceeds / qty, buy_worst, sell_worst, buy_used, sell_used,
+        gross, fees, gross - fees,
+    )  # fmt: skip
+
+
+def qty_of(levels: Sequence[Level], count: int) -> Decimal:
+    """Return the exact quantity on the first ``count`` levels (base units)."""
+    return sum((exact(qty) for _, qty in levels[:count]), Decimal(0))
+
+
+def walk_quantity(levels: Sequence[Level], qty: Decimal, side: Side) -> Walked | None:
+    """Return what taking ``qty`` costs, in Decimal, or ``None`` if these levels do not hold it.
+
+    Args:
+        levels: The side of the book that is taken, best first: asks for a buy, bids for a sell.
+        qty: Base units, positive.
+        side: Side of the taker; decides to which side the average is rounded (against us).
+    """
+    assert qty > 0
+    left, cost = qty, Decimal(0)
+    for used, (price, available) in enumerate(levels, start=1):
+        price_exact = exact(price)
+        step = min(left, exact(available))
+        cost += step * price_exact
+        left -= step
+        if left <= 0:
+            return Walked(price_average(cost, qty, side), price_exact, used)
+    return None
+
+
+def price_for_quantity(levels: Sequence[Level], qty: Decimal) -> Decimal | None:
+    """Return the worst price that fills ``qty`` (base units) from ``levels``, best first.
+
+    ``None`` if the levels do not hold that much: the price is then unknown, not the last one seen.
+    """
+    walked = walk_quantity(levels, qty, Side.BUY)
+    return None if walked is None else walked.price_worst

@@ -1,0 +1,37 @@
+"""Fees and edges: the arithmetic with which every opportunity can be recomputed. Pure."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+BPS = Decimal(10_000)
+MONEY_STEP = Decimal("1e-8")
+"""Fees are rounded up to this many quote units: never less than the venue will take."""
+EDGE_STEP = Decimal("0.0001")
+"""Edges are rounded down to this many basis points: never better than they are."""
+
+
+def fee_amount(notional: Decimal, fee_bps: Decimal) -> Decimal:
+    """Return the fee on ``notional`` in quote units, rounded up to ``MONEY_STEP``."""
+    return (notional * fee_bps / BPS).quantize(MONEY_STEP, ROUND_CEILING)
+
+
+def share_of(notional: Decimal, share_bps: Decimal) -> Decimal:
+    """Return ``share_bps`` of ``notional`` in quote units, rounded down to ``MONEY_STEP``."""
+    return (notional * share_bps / BPS).quantize(MONEY_STEP, ROUND_FLOOR)
+
+
+def edge_bps(net: Decimal, notional: Decimal) -> Decimal:
+    """Return net / notional in basis points, rounded down to ``EDGE_STEP``.
+
+    Args:
+        net: Profit after all fees, quote units; may be negative.
+        notional: The buy side's cost, quote units; must be positive.
+    """
+    assert notional > 0
+    return (net / notional * BPS).quantize(EDGE_STEP, ROUND_FLOOR)
+
+
+def fee_fraction(fee_bps: Decimal) -> float:
+    """Return a fee as a fraction of notional, for the float side of a depth walk."""
+    return float(fee_bps / BPS)

@@ -1,0 +1,86 @@
+"""The one module that rounds money: prices to ticks, quantities to lots. Pure, Decimal."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
+from math import lcm
+
+from shared.domain.instrument import InstrumentRules
+from shared.messages.base import Side
+
+PRICE_AVG_DIGITS = 12
+"""Significant digits of an average price: times a quantity of up to 16 digits is exact in Decimal's
+default 28, so anyone can recompute an opportunity's arithmetic to the last digit."""
+
+QTY_NOISE_DIGITS = 13
+"""Significant digits of a sum of float quantities that are not rounding noise."""
+
+_UP_TO_AVG = Context(prec=PRICE_AVG_DIGITS, rounding=ROUND_CEILING)
+_DOWN_TO_AVG = Context(prec=PRICE_AVG_DIGITS, rounding=ROUND_FLOOR)
+_WITHOUT_NOISE = Context(prec=QTY_NOISE_DIGITS, rounding=ROUND_HALF_EVEN)
+
+
+def exact(value: float) -> Decimal:
+    """Return the decimal a float was parsed from: its shortest repr, so venue decimals survive."""
+    return Decimal(repr(value))
+
+
+def without_noise(qty: float) -> Decimal:
+    """Return a summed float quantity without the noise of summing (0.1 + 0.7 is 0.8 again)."""
+    return _WITHOUT_NOISE.create_decimal(repr(qty))
+
+
+def price_to_tick(price: Decimal, tick_size: Decimal, side: Side, *, aggressive: bool) -> Decimal:
+    """Return ``price`` on the tick grid.
+
+    Args:
+        price: Quote per base.
+        tick_size: The venue's grid; must be positive.
+        side: Side of the order.
+        aggressive: True rounds towards a sure fill (a buy up, a sell down), False towards the
+            better price (a buy down, a sell up).
+    """
+    assert tick_size > 0
+    up = (side is Side.BUY) is aggressive
+    ticks = (price / tick_size).to_integral_value(ROUND_CEILING if up else ROUND_FLOOR)
+    return ticks * tick_size
+
+
+def qty_to_lot(qty: Decimal, lot_size: Decimal) -> Decimal:
+    """Return the largest multiple of ``lot_size`` that is not above ``qty`` (base units, >= 0)."""
+    assert lot_size > 0
+    assert qty >= 0
+    return (qty / lot_size).to_integral_value(ROUND_DOWN) * lot_size
+
+
+def is_multiple(value: Decimal, step: Decimal) -> bool:
+    """Tell whether ``value`` lies exactly on the grid of ``step``."""
+    assert step > 0
+    return value % step == 0
+
+
+def lot_common(lot_a: Decimal, lot_b: Decimal) -> Decimal:
+    """Return the smallest quantity step both venues accept: the exact least common multiple."""
+    assert lot_a > 0
+    assert lot_b > 0
+    exponent = min(_exponent(lot_a), _exponent(lot_b))
+    units_a = int(lot_a.scaleb(-exponent))
+    units_b = int(lot_b.scaleb(-exponent))
+    return Decimal(lcm(units_a, units_b)).scaleb(exponent).normalize()
+
+
+def price_average(cost: Decimal, qty: Decimal, side: Side) -> Decimal:
+    """Return cost / qty to ``PRICE_AVG_DIGITS`` digits, against us: a buy up, a sell down."""
+    context = _UP_TO_AVG if side is Side.BUY else _DOWN_TO_AVG
+    return context.divide(cost, qty)
+
+
+def is_enough(rules: InstrumentRules, qty: Decimal, price: Decimal) -> bool:
+    """Tell whether ``qty`` at ``price`` reaches the venue's least quantity and notional."""
+    return qty >= rules.qty_min and qty * price >= rules.notional_min
+
+
+def _exponent(value: Decimal) -> int:
+    exponent = value.normalize().as_tuple().exponent
+    assert isinstance(exponent, int), "steps are finite"
+    return exponent
