@@ -1,0 +1,86 @@
+"""The book against a plain dict model, under any order of snapshots, deltas and views."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from shared.domain.book import Book
+
+prices = st.integers(1, 30).map(lambda tick: tick * 0.1)
+levels = st.lists(st.tuples(prices, st.sampled_from([0.0, 0.0, 0.25, 1.0, 7.5])), max_size=8)
+VIEW_DEPTH = 3
+
+
+class BookMachine(RuleBasedStateMachine):
+    """Applies the same changes to the book and to two dicts."""
+
+    @initialize(depth_max=st.sampled_from([None, 2, 3, 5]))
+    def start(self, depth_max: int | None) -> None:
+        self.depth_max = depth_max
+        self.book = Book(depth_max)
+        self.bids: dict[float, float] = {}
+        self.asks: dict[float, float] = {}
+        self.shown = None
+
+    def change(self, bids, asks) -> None:
+        for side, changes, sign in ((self.bids, bids, -1), (self.asks, asks, 1)):
+            for price, qty in changes:
+                side[price] = qty
+                if not qty:
+                    del side[price]
+            if self.depth_max is not None:
+                for price in sorted(side, key=lambda p: sign * p)[self.depth_max :]:
+                    del side[price]
+
+    @rule(bids=levels, asks=levels)
+    def snapshot(self, bids, asks) -> None:
+        self.bids.clear()
+        self.asks.clear()
+        self.book.replace(bids=dict(bids).items(), asks=dict(asks).items())
+        self.change(list(dict(bids).items()), list(dict(asks).items()))
+        assert self.book.touched
+
+    @rule(bids=levels, asks=levels)
+    def delta(self, bids, asks) -> None:
+        self.book.apply(bids, asks)
+        self.change(bids, asks)
+
+    @rule()
+    def view(self) -> None:
+        self.shown = self.book.view(VIEW_DEPTH)
+        assert not self.book.touched
+
+    @invariant()
+    def same_as_model(self) -> None:
+        bids = sorted(self.bids.items(), reverse=True)
+        asks = sorted(self.asks.items())
+        assert self.book.bids(100) == bids
+        assert self.book.asks(100) == asks
+        assert self.book.bids(2) == bids[:2]
+        assert self.book.depth() == (len(bids), len(asks))
+        assert self.book.best_bid() == (bids[0] if bids else None)
+        assert self.book.best_ask() == (asks[0] if asks else None)
+        assert self.book.is_crossed() == bool(bids and asks and bids[0][0] >= asks[0][0])
+        for price, qty in bids:
+            assert self.book.bid_qty(price) == qty
+
+    @invariant()
+    def untouched_means_unchanged(self) -> None:
+        if self.shown is not None and not self.book.touched:
+            assert (self.book.bids(VIEW_DEPTH), self.book.asks(VIEW_DEPTH)) == self.shown
+
+
+TestBook = BookMachine.TestCase
+TestBook.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+
+
+def test_a_change_below_the_view_does_not_touch_it():
+    book = Book()
+    book.replace([(10.0, 1.0), (9.0, 1.0), (8.0, 1.0)], [(11.0, 1.0), (12.0, 1.0), (13.0, 1.0)])
+    book.view(2)
+    book.apply([(8.0, 5.0), (7.0, 1.0)], [(13.0, 0.0), (14.0, 2.0)])
+    assert not book.touched
+    book.apply([(9.0, 2.0)], [])
+    assert book.touched
