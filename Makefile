@@ -1,1 +1,66 @@
-# arbstream. `make` alone lists the targets.
+# arbstream. `make` alone lists the targets. Each is also a plain command in README.md.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench up down logs sim lint types clean imports
+
+# pyenv and the like leave names on PATH that do not run: take the first that really is new enough.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+LINT_READY := $(VENV)/.ready-lint
+SECONDS_ARG = $(if $(DEMO_SECONDS),--seconds $(DEMO_SECONDS))
+SEED ?= 7
+PORT ?= 8090
+
+help: #-- list the targets
+	@grep -hE '^[a-z]+:.*#--' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*#-- (.*)/  make \1\t\2/' | expand -t 16
+
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "arbstream needs Python 3.11 or newer on PATH; none was found" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "$(PYTHON) has no venv module; install it (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@test -x $(BIN)/python || { echo "set-up, once: $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]' || { echo "pip could not install the dependencies (see above); it needs a package index or a mirror" >&2; exit 1; }
+	@touch $@
+
+$(LINT_READY): $(READY)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[lint]'
+	@touch $@
+
+demo: $(READY) #-- simulated exchanges and five services, live on this terminal (DEMO_SECONDS=60 SEED=7)
+	@$(BIN)/arb demo --seed $(SEED) $(SECONDS_ARG)
+
+test: $(READY) #-- every test that needs no containers
+	@$(BIN)/python -m pytest -m "not containers"
+
+lint: $(LINT_READY) #-- ruff: rules and formatting
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(LINT_READY) #-- mypy --strict on shared and services
+	@$(BIN)/mypy --strict
+
+imports: $(LINT_READY)
+	@$(BIN)/lint-imports --no-logo
+
+check: lint types imports test #-- what CI runs, without containers
+
+bench: $(READY) #-- measure decode, bus and the whole path against the alternatives: table and JSON
+	@$(BIN)/python -m tests.bench
+
+sim: $(READY) #-- simulated exchanges alone, for any client (PORT=8090 SEED=7)
+	@$(BIN)/arb run venuesim --port $(PORT) --seed $(SEED)
+
+up: #-- the stack in containers with simulated exchanges (docker compose)
+	@docker compose --profile demo up --build --detach --wait
+	@docker compose ps
+
+down: #-- stop the containers; their data stays
+	@docker compose --profile demo down
+
+logs: #-- follow the containers' logs
+	@docker compose --profile demo logs --follow --tail 50
+
+clean: #-- remove virtual environments and caches
+	@rm -rf $(VENV) .bench-venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,87 @@
+"""Shared by tests: waiting for a condition, and telling what this machine offers."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import os
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).resolve().parents[1]
+POLL_S = 0.01
+
+
+async def eventually(
+    condition: Callable[[], T | Awaitable[T]], *, timeout_s: float = 10.0, what: str = ""
+) -> T:
+    """Wait until ``condition`` (plain or async) is true and return its value.
+
+    ``AssertionError`` inside the condition counts as "not yet", so a condition may assert. After
+    ``timeout_s`` the last one is raised, or one that says ``what`` was waited for.
+    """
+    deadline, last = time.monotonic() + timeout_s, None
+    while True:
+        try:
+            value = condition()
+            if inspect.isawaitable(value):
+                value = await value
+            if value:
+                return value
+        except AssertionError as error:
+            last = error
+        if time.monotonic() >= deadline:
+            raise last or AssertionError(f"not within {timeout_s} s: {what or condition}")
+        await asyncio.sleep(POLL_S)
+
+
+def eventually_sync(
+    condition: Callable[[], T], *, timeout_s: float = 10.0, every_s: float = 0.05, what: str = ""
+) -> T:
+    """The same for tests without an event loop."""
+    deadline, last = time.monotonic() + timeout_s, None
+    while True:
+        try:
+            if value := condition():
+                return value
+        except AssertionError as error:
+            last = error
+        if time.monotonic() >= deadline:
+            raise last or AssertionError(f"not within {timeout_s} s: {what or condition}")
+        time.sleep(every_s)
+
+
+def data_dir() -> Path:
+    """Return where the recorded market data would be."""
+    return Path(os.environ.get("ARB_DATA") or ROOT.parent / "shared" / "data")
+
+
+def why_no_recordings() -> str:
+    """Return why tests on recordings cannot run here; empty if they can."""
+    if data_dir().is_dir():
+        return ""
+    return f"no recorded market data at {data_dir()}; set ARB_DATA to a folder that has it"
+
+
+@functools.cache
+def why_no_containers() -> str:
+    """Return why container tests cannot run here; empty if they can."""
+    try:
+        import docker
+        import docker.errors
+    except ImportError:
+        return "the docker package is missing; install the [test] extra"
+    try:
+        client = docker.from_env(timeout=10)
+        try:
+            client.ping()
+        finally:
+            client.close()
+    except docker.errors.DockerException as error:
+        return f"no Docker engine answers: {str(error)[:120]}"
+    return ""
