@@ -140,5 +140,3 @@ class Book:
     def depth(self) -> tuple[int, int]:
         """Return the number of bid and of ask levels."""
         return len(self._bid_keys), len(self._ask_keys)
-
-

@@ -9,28 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Protocol
+
+import msgspec
 
 from shared.domain.instrument import InstrumentRules
 from shared.messages.base import BookState, Message
 
 
-@dataclass(frozen=True, slots=True)
-class Emit:
+class Emit(msgspec.Struct, frozen=True, gc=False):
     """Publish this market-data message."""
 
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Send this text frame on the connection."""
 
     frame: str
 
 
-@dataclass(frozen=True, slots=True)
-class FetchSnapshot:
+class FetchSnapshot(msgspec.Struct, frozen=True, gc=False):
     """GET ``path`` (with query) from the venue's REST, then call ``on_snapshot`` with the body.
 
     ``weight`` is what it costs of the venue's rate budget; ``not_before_ns`` delays it (backoff).
@@ -42,15 +42,13 @@ class FetchSnapshot:
     not_before_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Reconnect:
+class Reconnect(msgspec.Struct, frozen=True, gc=False):
     """Close the connection and open a new one."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class BookStatus:
+class BookStatus(msgspec.Struct, frozen=True, gc=False):
     """A book changed its trust state at the wire."""
 
     instrument: str
@@ -59,8 +57,7 @@ class BookStatus:
     epoch: int
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(msgspec.Struct, frozen=True, gc=False):
     """Continuity broke: ``expected`` would have continued the book, ``got`` arrived."""
 
     instrument: str
@@ -68,31 +65,42 @@ class Gap:
     got: int
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """A delta was rightly not applied: older than the book, a duplicate, or before the snapshot."""
+class Dropped(msgspec.Struct, frozen=True, gc=False):
+    """Something was rightly not applied; ``reason`` is one of the ``DROPPED_`` constants below.
+
+    With ``DROPPED_SNAPSHOT_OLD`` the snapshot ends before the first buffered delta begins:
+    ``expected`` would have continued it, ``got`` is what there is. Another snapshot is asked for.
+    """
 
     instrument: str
     reason: str
+    expected: int = 0
+    got: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+DROPPED_STALE = "stale"
+"""A delta older than the book, a duplicate, or one that the snapshot already contains."""
+DROPPED_OVERFLOW = "overflow"
+"""A delta that waited for a snapshot and fell out of the bounded buffer."""
+DROPPED_UNSYNCED = "unsynced"
+"""A delta of a book that waits for the snapshot on its own connection (no buffer there)."""
+DROPPED_SNAPSHOT_OLD = "snapshot_old"
+
+
+class Checked(msgspec.Struct, frozen=True, gc=False):
     """A checksum was compared (``ok``), or could not be (``ok`` is ``None``)."""
 
     instrument: str
     ok: bool | None
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
+class Malformed(msgspec.Struct, frozen=True, gc=False):
     """A frame did not have the documented shape; nothing of it was used."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class BestQuote:
+class BestQuote(msgspec.Struct, frozen=True, gc=False):
     """The venue's own best bid and ask with its update id: an oracle for the rebuilt book."""
 
     instrument: str
@@ -102,7 +110,16 @@ class BestQuote:
 
 
 Effect = (
-    Emit | Send | FetchSnapshot | Reconnect | BookStatus | Gap | Dropped | Checked | Malformed | BestQuote
+    Emit
+    | Send
+    | FetchSnapshot
+    | Reconnect
+    | BookStatus
+    | Gap
+    | Dropped
+    | Checked
+    | Malformed
+    | BestQuote
 )
 
 
@@ -122,11 +139,13 @@ class FeedSession(Protocol):
     def on_snapshot(self, instrument: str, body: bytes, now_ns: int) -> Sequence[Effect]:
         """The REST snapshot asked for has arrived (HTTP 200)."""
 
-    def on_snapshot_failed(self, instrument: str, retry_after_s: float, now_ns: int) -> Sequence[Effect]:
+    def on_snapshot_failed(
+        self, instrument: str, retry_after_s: float, now_ns: int
+    ) -> Sequence[Effect]:
         """It could not be had; ask again later."""
 
     def on_resync(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """A reader lost the book of this ``epoch``; synchronise again unless that already happened."""
+        """A reader lost the book of this ``epoch``; synchronise again unless that happened."""
 
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """The connection is gone: every book is DOWN."""
@@ -155,7 +174,7 @@ class RestBudget:
 
 
 class Feed(Protocol):
-    """A venue, as the ingestor needs it. ``shared/venues/registry.py`` maps adapter names to these."""
+    """A venue, as the ingestor needs it; ``shared/venues/registry.py`` maps adapter names to it."""
 
     venue: str
     ws_url: str
@@ -169,4 +188,44 @@ class Feed(Protocol):
         """Return the sockets to open for these instruments; ``venue`` is the configured name."""
 
     def rules(self, venue: str, market: dict[str, Any]) -> InstrumentRules:
-        """Return our rules from a ccxt market structure (tick and lot as the venue documents them)."""
+        """Return our rules from a ccxt market structure: tick and lot as the venue documents."""
+
+
+class Recordings(Protocol):
+    """A venue, as readers of recordings need it: it tells what a recorded line is about.
+
+    Each venue folder offers ``RECORDINGS`` in ``recordings.py``. Nothing here decodes a whole frame
+    and nothing raises on bad bytes: what cannot be told is ``None``.
+    """
+
+    def venue_of_url(self, url: str) -> str | None:
+        """Return the venue behind a recorded URL, ``None`` where it is not one of this folder's."""
+
+    def venue_of_frame(self, raw: bytes) -> str | None:
+        """Return the venue whose marks a frame or REST book carries, ``None`` where it has none."""
+
+    def instrument_of_url(self, url: str) -> str | None:
+        """Return the instrument of a REST order-book request."""
+
+    def instrument_of_frame(self, raw: bytes) -> str | None:
+        """Return the instrument a frame (or a REST book that names its own) is about."""
+
+    def role_of_frame(self, raw: bytes) -> FrameRole:
+        """Tell what a frame carries."""
+
+    def update_id_of_frame(self, raw: bytes) -> int | None:
+        """Return the sequence number that a book delta ends at."""
+
+    def session(self, venue: str, instrument: str) -> FeedSession:
+        """Return a session of one instrument, to be fed what was recorded of it."""
+
+
+class FrameRole(StrEnum):
+    """What a frame carries, as far as its first bytes tell."""
+
+    DELTA = "delta"
+    SNAPSHOT = "snapshot"
+    TRADE = "trade"
+    QUOTE = "quote"
+    FUNDING = "funding"
+    OTHER = "other"

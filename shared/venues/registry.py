@@ -1,4 +1,4 @@
-"""Adapter name -> feed. Venue folders are imported only when a configuration names them."""
+"""Adapter name -> what its folder offers. Folders are imported only when somebody names them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import Any, Protocol, cast
 
 from shared.errors import ConfigError
-from shared.venues.port import Feed
+from shared.venues.port import Feed, Recordings
 
 ADAPTERS = ("binance", "binanceusdm", "kraken")
 
@@ -40,3 +40,14 @@ def load_ccxt_setup(adapter: str) -> CcxtSetup:
     if adapter not in ADAPTERS:
         raise ConfigError(f"no venue adapter {adapter!r}; there are: {', '.join(ADAPTERS)}")
     return cast("CcxtSetup", import_module(f"shared.venues.{adapter}.ccxt_urls"))
+
+
+def load_recordings(adapter: str) -> Recordings:
+    """Return what reads recordings of an adapter's venue.
+
+    Raises:
+        ConfigError: No such adapter.
+    """
+    if adapter not in ADAPTERS:
+        raise ConfigError(f"no venue adapter {adapter!r}; there are: {', '.join(ADAPTERS)}")
+    return cast("Recordings", import_module(f"shared.venues.{adapter}.recordings").RECORDINGS)
