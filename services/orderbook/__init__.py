@@ -1,0 +1,1 @@
+"""The orderbook service: proved books in, trusted depth views out."""

@@ -1,0 +1,199 @@
+"""All books of the owned shards: proved messages in, depth views and resync requests out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from services.orderbook.tracked import TrackedBook
+from shared.bus.port import shard_of
+from shared.config import OrderbookConfig
+from shared.errors import CodecError
+from shared.messages.base import BookState, Message
+from shared.messages.market import BookDelta, BookSnapshot, ResyncRequest, VenueStatus
+
+BOOKS_MAX = 4_096
+"""Books followed; messages of more are refused and counted."""
+NOT_LIVE_REFRESH_NS = 1_000_000_000
+"""How often the view of a book that is not LIVE is repeated."""
+
+_MS = 1_000_000
+_COUNTERS = (
+    "book_events", "gaps", "resyncs", "crossed", "silences", "views", "books_refused",
+    "dropped_old_epoch", "dropped_duplicate", "dropped_without_snapshot", "dropped_broken",
+)  # fmt: skip
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """What a restart of one shard needs: its books, and the last ``md.book`` entry folded in."""
+
+    entry_id: str
+    books: list[dict[str, Any]]
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Checkpoint)
+
+
+class OrderbookEngine:
+    """Keeps the books. See ``tracked.py`` for what makes a book trusted.
+
+    Args:
+        config: Depth, staleness and refresh.
+        shards: How many shards there are.
+    """
+
+    def __init__(self, config: OrderbookConfig, shards: int = 1) -> None:
+        self._config, self._shards = config, shards
+        self._refresh_ns = config.refresh_ms * _MS
+        self._tick_ns = max(self._refresh_ns // 5, 10 * _MS)
+        self._next_tick_ns: int | None = None
+        self._owned: dict[int, None] = {}
+        self._books: dict[tuple[str, str], TrackedBook] = {}
+        self._counters = dict.fromkeys(_COUNTERS, 0)
+
+    # Ownership
+
+    def own(self, shard: int, checkpoint: bytes | None, now_ns: int) -> str | None:
+        """Start to keep a shard, from its checkpoint if there is one.
+
+        Returns:
+            The entry of ``md.book`` after which to read on, ``None`` if that is not known.
+
+        Raises:
+            CodecError: The checkpoint does not decode; the shard is kept, with no books yet.
+        """
+        self._owned[shard] = None
+        if checkpoint is None:
+            return None
+        try:
+            saved = _DECODER.decode(checkpoint)
+            for state in saved.books:
+                book = self._book(state["venue"], state["instrument"])
+                if book is not None:
+                    book.load(state, now_ns)
+        except (msgspec.DecodeError, KeyError, ValueError) as error:
+            self._drop(shard)
+            raise CodecError(f"the checkpoint of shard {shard} does not decode: {error}") from error
+        return saved.entry_id
+
+    def disown(self, shard: int) -> None:
+        """Forget a shard and its books."""
+        self._owned.pop(shard, None)
+        self._drop(shard)
+
+    def checkpoint(self, shard: int, entry_id: str) -> bytes:
+        """Return the state of one shard after ``entry_id``."""
+        books = [book.save() for book in self._books_of(shard)]
+        return _ENCODER.encode(Checkpoint(entry_id=entry_id, books=books))
+
+    def _drop(self, shard: int) -> None:
+        for book in list(self._books_of(shard)):
+            del self._books[book.venue, book.instrument]
+
+    def _books_of(self, shard: int) -> Iterable[TrackedBook]:
+        for book in self._books.values():
+            if shard_of(book.instrument, self._shards) == shard:
+                yield book
+
+    # Engine
+
+    def on_message(self, message: Message, now_ns: int) -> Sequence[Message]:
+        """Take a book message or a status; return the views and requests that follow."""
+        if type(message) is BookDelta:
+            book = self._books.get((message.venue, message.instrument))
+            if book is None:
+                book = self._book(message.venue, message.instrument)
+                if book is None:
+                    return ()
+            book.on_delta(message, now_ns)
+            if book.shown_live and not book.book.touched and book.state is BookState.LIVE:
+                return ()
+            return self._outputs(book, now_ns)
+        if type(message) is BookSnapshot:
+            book = self._book(message.venue, message.instrument)
+            if book is None:
+                return ()
+            book.on_snapshot(message, now_ns)
+            return self._outputs(book, now_ns)
+        if type(message) is VenueStatus:
+            return self._on_status(message, now_ns)
+        return ()
+
+    def on_timer(self, now_ns: int) -> Sequence[Message]:
+        """Judge silence, ask again for lost books, and repeat views."""
+        self._next_tick_ns = now_ns + self._tick_ns
+        out: list[Message] = []
+        for book in self._books.values():
+            book.on_timer(now_ns)
+            live = book.state is BookState.LIVE
+            refresh_ns = self._refresh_ns if live else NOT_LIVE_REFRESH_NS
+            # Half a tick of slack: a view is repeated at the tick nearest to its time.
+            if now_ns - book.shown_ns >= refresh_ns - self._tick_ns // 2:
+                book.forget_shown()
+            out.extend(self._outputs(book, now_ns))
+        return out
+
+    def next_deadline_ns(self) -> int | None:
+        """Return when ``on_timer`` wants to be called."""
+        return self._next_tick_ns if self._next_tick_ns is not None else 0
+
+    def counters(self) -> Mapping[str, int]:
+        """Return what was counted since the start."""
+        return self._counters
+
+    def gauges(self) -> Mapping[str, float]:
+        """Return how many books there are, and how many of them can be trusted."""
+        live = sum(1 for book in self._books.values() if book.state is BookState.LIVE)
+        return {"books": float(len(self._books)), "books_live": float(live)}
+
+    def _on_status(self, status: VenueStatus, now_ns: int) -> Sequence[Message]:
+        if status.instrument:
+            if shard_of(status.instrument, self._shards) not in self._owned:
+                return ()
+            book = self._book(status.venue, status.instrument)
+            books = [] if book is None else [book]
+        else:
+            books = [book for book in self._books.values() if book.venue == status.venue]
+        out: list[Message] = []
+        for book in books:
+            book.on_status(status, now_ns)
+            out.extend(self._outputs(book, now_ns))
+        return out
+
+    def _book(self, venue: str, instrument: str) -> TrackedBook | None:
+        book = self._books.get((venue, instrument))
+        if book is None:
+            if len(self._books) >= BOOKS_MAX:
+                self._counters["books_refused"] += 1
+                return None
+            book = TrackedBook(
+                venue,
+                instrument,
+                depth=self._config.depth_levels,
+                stale_after_ns=self._config.stale_after_ms * _MS,
+                counters=self._counters,
+            )
+            self._books[venue, instrument] = book
+        return book
+
+    def _outputs(self, book: TrackedBook, now_ns: int) -> list[Message]:
+        """Return a view if the last one shown is no longer true, and a resync request if due."""
+        out: list[Message] = []
+        live = book.state is BookState.LIVE
+        if book.shown_state != (book.state, book.reason) or (live and book.book.touched):
+            self._counters["views"] += 1
+            out.append(book.view(now_ns))
+        if book.ask_due(now_ns):
+            out.append(
+                ResyncRequest(
+                    venue=book.venue,
+                    instrument=book.instrument,
+                    epoch=book.asked_epoch,
+                    reason=f"{book.state.value}: {book.reason}",
+                    ts_ns=now_ns,
+                )
+            )
+        return out

@@ -1,0 +1,371 @@
+"""One book and how far it can be trusted. Pure.
+
+Theory of operation. Four independent facts decide the state, worst first:
+
+* ``wire``: what the ingestor says of the feed (``md.status``), where that is not LIVE. Statuses and
+  deltas travel on different streams, so a status counts only if it was said after the newest delta
+  applied; a word about an epoch that is over is ignored.
+* ``broken``: continuity over the bus. Only ``seq_prev == seq`` of the same epoch continues a book;
+  after a loss (GAP), a crossed book (CROSSED) or before any snapshot (SYNCING) nothing but a
+  snapshot of a newer epoch heals. Until then a resync is asked for, again and again with backoff.
+* ``behind``: the newest message was old when it was read (a restart, a slow reader), so the book is
+  whole but past: STALE until a message arrives in time, or the ingestor confirms the epoch when no
+  message of the past was read for ``CATCH_UP_NS``.
+* silence: STALE when neither a message nor a confirming status (LIVE of this epoch, each second)
+  was heard for ``stale_after_ns``. A quiet but confirmed book is LIVE - unless it is far quieter
+  than its own rhythm: silence beyond ``SILENCE_FACTOR`` times the longest pause it had lately means
+  that its stream may be dead on a live connection; it is STALE and a resync is asked for, whose
+  snapshot proves or renews it. A book that never had two deltas has no rhythm and is not judged so.
+
+Ages compare ``ts_recv_ns`` and the statuses' ``ts_ns``, both stamped by the ingestor, with this
+process's clock: machines must agree to well within ``stale_after_ns``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared.domain.book import Book
+from shared.messages.base import BookState
+from shared.messages.market import BookDelta, BookSnapshot, DepthView, Level, VenueStatus
+
+RESYNC_BACKOFF_NS = 500_000_000
+RESYNC_BACKOFF_NS_MAX = 30_000_000_000
+RESYNC_CALM_NS = 60_000_000_000
+"""Asking starts over from the shortest pause after this long without asking."""
+SNAPSHOT_GRACE_NS = 1_000_000_000
+"""How long a snapshot announced by a status may take over its own stream before it is missed."""
+BEHIND_NS_MAX = 1_000_000_000
+"""A message older than this when read does not make a book LIVE."""
+CATCH_UP_NS = 200_000_000
+"""A reader that found nothing old for this long has read everything there was."""
+FORGET_NS = 60_000_000_000
+"""After this long without a word the epoch is forgotten, so that a clock set back cannot shut a
+book out for ever."""
+SILENCE_FACTOR = 10
+PAUSE_DECAY = 0.999
+"""Per delta: a longest pause is half forgotten after about 700 deltas."""
+
+
+class TrackedBook:
+    """One book of one venue. Methods return nothing; ask ``state``, ``view`` and ``ask_due``."""
+
+    __slots__ = (
+        "_ask_attempt",
+        "_ask_due_ns",
+        "_asked_ns",
+        "_behind",
+        "_behind_ns",
+        "_broken",
+        "_broken_reason",
+        "_depth",
+        "_heard_ns",
+        "_pause_ns_longest",
+        "_quiet",
+        "_stale_after_ns",
+        "_ts_venue_ns",
+        "_wanted_epoch",
+        "_wire",
+        "_wire_ns",
+        "_wire_reason",
+        "book",
+        "counters",
+        "epoch",
+        "instrument",
+        "reason",
+        "seq",
+        "shown_live",
+        "shown_ns",
+        "shown_state",
+        "state",
+        "ts_recv_ns",
+        "venue",
+    )
+
+    def __init__(
+        self,
+        venue: str,
+        instrument: str,
+        *,
+        depth: int,
+        stale_after_ns: int,
+        counters: dict[str, int],
+    ) -> None:
+        self.venue, self.instrument = venue, instrument
+        self.book = Book()
+        self.counters = counters
+        self.epoch = 0
+        self.seq = 0
+        self.ts_recv_ns = 0
+        self.state = BookState.SYNCING
+        self.reason = "no snapshot yet"
+        self.shown_ns = 0
+        self.shown_live = False
+        self.shown_state: tuple[BookState, str] | None = None
+        self._depth = depth
+        self._stale_after_ns = stale_after_ns
+        self._ts_venue_ns: int | None = None
+        self._broken: BookState | None = BookState.SYNCING
+        self._broken_reason = "no snapshot yet"
+        self._wire: BookState | None = None
+        self._wire_reason = ""
+        self._wire_ns = 0
+        self._behind = False
+        self._behind_ns = 0
+        self._quiet = False
+        self._heard_ns = 0
+        self._pause_ns_longest = 0.0
+        self._wanted_epoch = 0
+        self._ask_due_ns: int | None = None
+        self._ask_attempt = 0
+        self._asked_ns = 0
+
+    # Messages
+
+    def on_delta(self, delta: BookDelta, now_ns: int) -> None:
+        """Apply a delta if it continues the book; otherwise drop it or declare the gap."""
+        if delta.epoch != self.epoch or delta.seq_prev != self.seq or self._broken is not None:
+            self._on_other_delta(delta, now_ns)
+            return
+        book = self.book
+        book.apply(delta.bids, delta.asks)
+        self.seq = delta.seq
+        ts_recv_ns = delta.ts_recv_ns
+        pause_ns = ts_recv_ns - self.ts_recv_ns
+        longest_ns = self._pause_ns_longest * PAUSE_DECAY
+        self._pause_ns_longest = pause_ns if pause_ns > longest_ns else longest_ns
+        self.ts_recv_ns = self._heard_ns = ts_recv_ns
+        self._ts_venue_ns = delta.ts_venue_ns
+        self.counters["book_events"] += 1
+        if book.is_crossed():
+            self._break(BookState.CROSSED, self._crossed_text(), now_ns)
+        elif self.state is not BookState.LIVE or now_ns - ts_recv_ns > BEHIND_NS_MAX:
+            self._quiet = False
+            self._note_age(ts_recv_ns, now_ns)
+            self._decide(now_ns)
+
+    def _on_other_delta(self, delta: BookDelta, now_ns: int) -> None:
+        counters = self.counters
+        if delta.epoch < self.epoch:
+            counters["dropped_old_epoch"] += 1
+        elif delta.epoch > self.epoch:
+            counters["dropped_without_snapshot"] += 1
+            self._want(delta.epoch)
+            if self._broken is None:
+                self._gap("the snapshot of a newer epoch was missed", now_ns)
+            elif self._ask_due_ns is None:
+                self._ask_after(now_ns)
+        elif delta.seq <= self.seq:
+            counters["dropped_duplicate"] += 1
+        elif self._broken is not None:
+            counters["dropped_broken"] += 1
+        else:
+            self._gap(f"expected a change onto {self.seq}, got one onto {delta.seq_prev}", now_ns)
+
+    def on_snapshot(self, snapshot: BookSnapshot, now_ns: int) -> None:
+        """Start over from a snapshot of a newer epoch; an older or known one is dropped."""
+        if snapshot.epoch <= self.epoch:
+            known = snapshot.epoch == self.epoch
+            self.counters["dropped_duplicate" if known else "dropped_old_epoch"] += 1
+            return
+        self.book.depth_max = snapshot.depth_max
+        self.book.replace(snapshot.bids, snapshot.asks)
+        self.epoch, self.seq = snapshot.epoch, snapshot.seq
+        self.ts_recv_ns = self._heard_ns = snapshot.ts_recv_ns
+        self._ts_venue_ns = snapshot.ts_venue_ns
+        self._broken, self._broken_reason = None, ""
+        self._quiet = False
+        self._note_age(snapshot.ts_recv_ns, now_ns)
+        # What the wire said before this snapshot is over.
+        if self._wanted_epoch <= snapshot.epoch and self._wire_ns <= snapshot.ts_recv_ns:
+            self._wire, self._ask_due_ns = None, None
+        self.counters["book_events"] += 1
+        if self.book.is_crossed():
+            self._break(BookState.CROSSED, self._crossed_text(), now_ns)
+        else:
+            self._decide(now_ns)
+
+    def on_status(self, status: VenueStatus, now_ns: int) -> None:
+        """Take what the ingestor says of this book, or (empty instrument) of the whole venue."""
+        whole_venue = not status.instrument
+        if not whole_venue and status.epoch < self.epoch:
+            return
+        if status.state is BookState.LIVE:
+            if not whole_venue:
+                self._on_confirmation(status, now_ns)
+        elif status.epoch > self.epoch or status.ts_ns > self.ts_recv_ns:
+            if whole_venue and status.state is not BookState.DOWN:
+                return  # some of its connections; the books speak for themselves
+            self._want(status.epoch)
+            self._wire, self._wire_reason = status.state, status.reason
+            self._wire_ns = status.ts_ns
+            # The ingestor is synchronising already; asking again would only add work.
+            self._ask_due_ns = None
+        self._decide(now_ns)
+
+    def _on_confirmation(self, status: VenueStatus, now_ns: int) -> None:
+        """The book is LIVE at the wire in ``status.epoch``."""
+        if status.epoch > self.epoch:
+            self._want(status.epoch)
+            self._wire, self._wire_reason = BookState.SYNCING, "waiting for the snapshot"
+            self._wire_ns = 0
+            if self._ask_due_ns is None:
+                self._ask_due_ns = max(self._next_ask_ns(), now_ns + SNAPSHOT_GRACE_NS)
+            return
+        self._wire = None
+        self._heard_ns = max(self._heard_ns, min(status.ts_ns, now_ns))
+        in_time = now_ns - status.ts_ns <= BEHIND_NS_MAX
+        if in_time and now_ns - self._behind_ns > CATCH_UP_NS:
+            self._behind = False
+        if self._broken is not None and self._ask_due_ns is None:
+            self._ask_after(now_ns)
+
+    # Time
+
+    def on_timer(self, now_ns: int) -> None:
+        """Judge silence."""
+        silence_ns = now_ns - self.ts_recv_ns
+        limit_ns = max(self._stale_after_ns, SILENCE_FACTOR * self._pause_ns_longest)
+        quiet = self._broken is None and self._pause_ns_longest > 0 and silence_ns > limit_ns
+        if quiet and not self._quiet and self._wire is None:
+            self.counters["silences"] += 1
+            self._ask_after(now_ns)
+        self._quiet = quiet
+        if self.epoch and now_ns - self._heard_ns > FORGET_NS:
+            self.epoch = self.seq = self._wanted_epoch = 0
+            self._broken, self._broken_reason = BookState.SYNCING, "nothing heard for a minute"
+        self._decide(now_ns)
+
+    def ask_due(self, now_ns: int) -> bool:
+        """Tell whether a resync must be asked for now; if so, the next time is set."""
+        if self._ask_due_ns is None or now_ns < self._ask_due_ns:
+            return False
+        if not self._needs_resync:
+            self._ask_due_ns = None
+            return False
+        calm = now_ns - self._asked_ns > RESYNC_CALM_NS
+        self._ask_attempt = 0 if calm else self._ask_attempt + 1
+        self._asked_ns = now_ns
+        self._ask_due_ns = self._next_ask_ns()
+        self.counters["resyncs"] += 1
+        return True
+
+    @property
+    def asked_epoch(self) -> int:
+        """The epoch that was lost: the newest one heard of."""
+        return max(self.epoch, self._wanted_epoch)
+
+    @property
+    def _needs_resync(self) -> bool:
+        return self._broken is not None or self._quiet or self._wanted_epoch > self.epoch
+
+    def _ask_after(self, now_ns: int) -> None:
+        """Ask at once, unless that was done too recently."""
+        self._ask_due_ns = max(now_ns, self._next_ask_ns())
+
+    def _next_ask_ns(self) -> int:
+        if not self._asked_ns:
+            return 0
+        backoff_ns = RESYNC_BACKOFF_NS << min(self._ask_attempt, 16)
+        return self._asked_ns + min(backoff_ns, RESYNC_BACKOFF_NS_MAX)
+
+    # Trust
+
+    def _note_age(self, ts_recv_ns: int, now_ns: int) -> None:
+        self._behind = now_ns - ts_recv_ns > BEHIND_NS_MAX
+        if self._behind:
+            self._behind_ns = now_ns
+
+    def _want(self, epoch: int) -> None:
+        self._wanted_epoch = max(self._wanted_epoch, epoch)
+
+    def _gap(self, reason: str, now_ns: int) -> None:
+        self.counters["gaps"] += 1
+        self._break(BookState.GAP, reason, now_ns)
+
+    def _break(self, state: BookState, reason: str, now_ns: int) -> None:
+        if state is BookState.CROSSED:
+            self.counters["crossed"] += 1
+        self._broken, self._broken_reason = state, reason
+        self._ask_after(now_ns)
+        self._decide(now_ns)
+
+    def _crossed_text(self) -> str:
+        bid, ask = self.book.best_bid(), self.book.best_ask()
+        return f"best bid {bid and bid[0]} is at or above best ask {ask and ask[0]}"
+
+    def _decide(self, now_ns: int) -> None:
+        if self._wire is not None:
+            self.state, self.reason = self._wire, self._wire_reason
+        elif self._broken is not None:
+            self.state, self.reason = self._broken, self._broken_reason
+        elif self._behind:
+            self.state, self.reason = BookState.STALE, "reading messages of the past"
+        elif now_ns - self._heard_ns > self._stale_after_ns:
+            self.state, self.reason = BookState.STALE, "nothing heard"
+        elif self._quiet:
+            self.state, self.reason = BookState.STALE, "quieter than it ever was"
+        else:
+            self.state, self.reason = BookState.LIVE, ""
+
+    # Results
+
+    def view(self, now_ns: int) -> DepthView:
+        """Return the view of this moment; only a LIVE one carries levels."""
+        levels: tuple[list[Level], list[Level]] = ([], [])
+        if self.state is BookState.LIVE:
+            levels = self.book.view(self._depth)
+        self.shown_ns = now_ns
+        self.shown_live = self.state is BookState.LIVE
+        self.shown_state = (self.state, self.reason)
+        return DepthView(
+            venue=self.venue,
+            instrument=self.instrument,
+            state=self.state,
+            epoch=self.epoch,
+            seq=self.seq,
+            bids=levels[0],
+            asks=levels[1],
+            ts_recv_ns=self.ts_recv_ns,
+            ts_ns=now_ns,
+            ts_venue_ns=self._ts_venue_ns,
+            reason=self.reason,
+        )
+
+    def forget_shown(self) -> None:
+        """Let the next look find a view to show, changed or not."""
+        self.shown_live, self.shown_state = False, None
+
+    def save(self) -> dict[str, Any]:
+        """Return everything that a restart needs, as plain data."""
+        bids, asks = self.book.depth()
+        return {
+            "venue": self.venue,
+            "instrument": self.instrument,
+            "epoch": self.epoch,
+            "seq": self.seq,
+            "bids": self.book.bids(bids) if bids else [],
+            "asks": self.book.asks(asks) if asks else [],
+            "depth_max": self.book.depth_max,
+            "ts_recv_ns": self.ts_recv_ns,
+            "ts_venue_ns": self._ts_venue_ns,
+            "broken": self._broken,
+            "broken_reason": self._broken_reason,
+            "pause_ns": self._pause_ns_longest,
+            "asked_ns": self._asked_ns,
+            "ask_attempt": self._ask_attempt,
+        }
+
+    def load(self, saved: dict[str, Any], now_ns: int) -> None:
+        """Take back what ``save`` returned; the book is behind until it is proved current."""
+        self.book.depth_max = saved["depth_max"]
+        self.book.replace(saved["bids"], saved["asks"])
+        self.epoch, self.seq = saved["epoch"], saved["seq"]
+        self.ts_recv_ns = self._heard_ns = saved["ts_recv_ns"]
+        self._ts_venue_ns = saved["ts_venue_ns"]
+        self._broken = None if saved["broken"] is None else BookState(saved["broken"])
+        self._broken_reason = saved["broken_reason"]
+        self._pause_ns_longest = saved["pause_ns"]
+        self._asked_ns, self._ask_attempt = saved["asked_ns"], saved["ask_attempt"]
+        self._behind, self._behind_ns = True, now_ns
+        self._decide(now_ns)
