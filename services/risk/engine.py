@@ -1,0 +1,304 @@
+"""Risk's decisions: opportunities in, approved plans or denials out; owner of the trading state.
+
+Pure and recoverable: everything that must survive a kill is in one structure whose encoding is the
+checkpoint, saved in the same transaction as the plan it approved. Market data is not in it: views
+and rules are repeated on the bus. A repeated event changes nothing the second time.
+
+A plan is never shrunk to fit a limit or a balance: it is denied, and the scanner's next look at the
+books, with its own cap, is the place to find a smaller one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from services.risk.case import BookKey, Case, loss_cap, plan_notional
+from services.risk.exposure import Ledger, Reservation
+from services.risk.limits import judge
+from services.risk.reasons import Denial
+from services.risk.trading import Switch, TradingMemory, alert
+from shared.config import Config
+from shared.domain.instrument import InstrumentRules, split_instrument
+from shared.errors import CodecError
+from shared.messages.arb import Opportunity
+from shared.messages.base import Certainty, Message, TradingState
+from shared.messages.control import Command, Severity
+from shared.messages.execution import (
+    ApprovedPlan,
+    BalanceReport,
+    Denied,
+    ExecutorReady,
+    Fill,
+    PlanDone,
+    PlanLeg,
+    RiskReport,
+)
+from shared.messages.market import DepthView, InstrumentInfo
+
+REPORT_INTERVAL_NS = 1_000_000_000
+BOOKS_MAX = 4_096
+"""Views and rules followed; more are refused and counted."""
+
+_MS = 1_000_000
+_ENCODER = msgspec.json.Encoder(decimal_format="string")
+
+
+class RiskState(msgspec.Struct, kw_only=True):
+    """What survives a restart."""
+
+    version: int = 1
+    ledger: Ledger = msgspec.field(default_factory=Ledger)
+    trading: TradingMemory = msgspec.field(default_factory=TradingMemory)
+
+
+class RiskEngine:
+    """Judges opportunities. See the module's first lines.
+
+    Args:
+        config: The whole configuration: limits, and which venues are traded.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        traded = {name: venue for name, venue in config.venues.items() if venue.trade}
+        self._venues = frozenset(traded)
+        names = [split_instrument(i) for venue in traded.values() for i in venue.instruments]
+        self._assets = frozenset(a for n in names for a in (n.base, n.quote, n.settle) if a)
+        self._state = RiskState()
+        self._switch = self._new_switch(0)
+        self._has_started = False
+        self._views: dict[BookKey, DepthView] = {}
+        self._rules: dict[BookKey, InstrumentRules] = {}
+        self._ts_report_ns = 0
+        self._counters = dict.fromkeys(
+            ("plans_approved", "plans_denied", "fills", "plans_ended", "duplicates", "commands",
+             "books_refused", "rules_refused"),
+            0,
+        )  # fmt: skip
+        self._denied: dict[str, int] = {}
+        self._handlers: dict[type[Message], Callable[[Any, int], list[Message]]] = {
+            DepthView: self._on_depth_view,
+            InstrumentInfo: self._on_instrument,
+            Opportunity: self._on_opportunity,
+            Fill: self._on_fill,
+            BalanceReport: self._on_balance_report,
+            PlanDone: self._on_plan_done,
+            ExecutorReady: self._on_executor_ready,
+            Command: self._on_command,
+        }
+
+    def on_message(self, message: Message, now_ns: int) -> Sequence[Message]:
+        """Take one message of any input; return decisions, state changes and alerts."""
+        handler = self._handlers.get(type(message))
+        if handler is None:  # order events: fills and ends say all that risk needs
+            return ()
+        self._start(now_ns)
+        out = handler(message, now_ns)
+        if not isinstance(message, DepthView | InstrumentInfo):
+            out += self._switch.say_change(now_ns)
+        return out
+
+    def on_timer(self, now_ns: int) -> Sequence[Message]:
+        """Repeat state and report every second; notice plans that never ended."""
+        self._start(now_ns)
+        self._ts_report_ns = now_ns + REPORT_INTERVAL_NS
+        self._state.ledger.roll_day(now_ns)
+        out = self._switch.find_overdue(now_ns)
+        out += self._switch.say_change(now_ns) or [self._switch.state_message(now_ns)]
+        out.append(self._report(now_ns))
+        return out
+
+    def next_deadline_ns(self) -> int | None:
+        """Return when the next report is due."""
+        return self._ts_report_ns
+
+    def counters(self) -> Mapping[str, int]:
+        """Return totals; ``plans_denied_<REASON>`` splits ``plans_denied``."""
+        split = {f"plans_denied_{reason}": count for reason, count in self._denied.items()}
+        return {**self._counters, **split}
+
+    def gauges(self) -> Mapping[str, float]:
+        """Return plans in flight and reserved notional (quote units)."""
+        ledger = self._state.ledger
+        return {
+            "plans_in_flight": len(ledger.reservations),
+            "reserved_notional": float(ledger.reserved_notional()),
+            "active": float(self._switch.said is TradingState.ACTIVE),
+        }
+
+    def snapshot(self) -> bytes:
+        """Return the checkpoint; equal states give equal bytes."""
+        return _ENCODER.encode(self._state)
+
+    def restore(self, state: bytes, now_ns: int) -> Sequence[Message]:
+        """Take up the state of a checkpoint; market data and the executor are yet to be heard.
+
+        Raises:
+            CodecError: It is not a checkpoint of this service.
+        """
+        try:
+            self._state = msgspec.json.decode(state, type=RiskState)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise CodecError(f"the checkpoint of risk does not decode: {error}") from error
+        self._switch = self._new_switch(now_ns)
+        self._has_started = True
+        return self._switch.say_change(now_ns)
+
+    @property
+    def ledger(self) -> Ledger:
+        """What risk knows about money; read only."""
+        return self._state.ledger
+
+    def _new_switch(self, now_ns: int) -> Switch:
+        return Switch(self._config, self._state.trading, self._state.ledger, now_ns)
+
+    def _start(self, now_ns: int) -> None:
+        """Without a checkpoint, life begins with the first call."""
+        if not self._has_started:
+            self._has_started = True
+            self._switch = self._new_switch(now_ns)
+
+    def _on_depth_view(self, view: DepthView, now_ns: int) -> list[Message]:
+        key = (view.venue, view.instrument)
+        if key in self._views or len(self._views) < BOOKS_MAX:
+            self._views[key] = view
+        else:
+            self._counters["books_refused"] += 1
+        return []
+
+    def _on_instrument(self, info: InstrumentInfo, now_ns: int) -> list[Message]:
+        rules = info.rules
+        key = (rules.venue, rules.instrument)
+        is_usable = rules.tick_size > 0 and rules.lot_size > 0
+        if is_usable and (key in self._rules or len(self._rules) < BOOKS_MAX):
+            self._rules[key] = rules
+        else:
+            self._counters["rules_refused"] += 1
+        return []
+
+    def _on_opportunity(self, found: Opportunity, now_ns: int) -> list[Message]:
+        state, why = self._switch.now(now_ns)
+        case = Case(
+            opportunity=found,
+            now_ns=now_ns,
+            config=self._config.risk,
+            ledger=self._state.ledger,
+            state=state,
+            state_reason=why,
+            executor_obstacle=self._switch.executor_obstacle(now_ns),
+            venues=self._venues,
+            views=self._views,
+            rules=self._rules,
+        )
+        self._state.ledger.roll_day(now_ns)
+        denial = judge(case)
+        return [self._denied_message(found, denial, now_ns) if denial else self._approve(case)]
+
+    def _denied_message(self, found: Opportunity, denial: Denial, now_ns: int) -> Denied:
+        self._counters["plans_denied"] += 1
+        reason = denial.reason.value
+        self._denied[reason] = self._denied.get(reason, 0) + 1
+        return Denied(
+            ts_ns=now_ns,
+            opportunity_id=found.opportunity_id,
+            reason=reason,
+            context=denial.context,
+        )
+
+    def _approve(self, case: Case) -> ApprovedPlan:
+        found, now_ns, config = case.opportunity, case.now_ns, case.config
+        plan_id = plan_id_of(found.opportunity_id)
+        ts_expire_ns = now_ns + config.plan_ttl_ms * _MS
+        reservation = Reservation(
+            plan_id=plan_id,
+            opportunity_id=found.opportunity_id,
+            quote=found.quote,
+            notional=plan_notional(found),
+            loss_cap=loss_cap(found, config),
+            legs=case.reserved_legs(),
+            ts_expire_ns=ts_expire_ns,
+        )
+        self._state.ledger.reserve(reservation, now_ns)
+        self._counters["plans_approved"] += 1
+        return ApprovedPlan(
+            ts_ns=now_ns,
+            plan_id=plan_id,
+            opportunity_id=found.opportunity_id,
+            base=found.base,
+            quote=found.quote,
+            legs=[
+                PlanLeg(
+                    venue=leg.venue,
+                    instrument=leg.instrument,
+                    side=leg.side,
+                    qty=leg.qty,
+                    price_limit=leg.price_limit,
+                    price_expected=leg.price_avg,
+                    fee_bps=leg.fee_bps,
+                )
+                for leg in found.legs
+            ],
+            net_expected=found.net,
+            loss_cap=reservation.loss_cap,
+            ts_recv_ns=found.ts_recv_ns,
+            ts_depth_ns=found.ts_depth_ns,
+            ts_opportunity_ns=found.ts_ns,
+            ts_expire_ns=ts_expire_ns,
+        )
+
+    def _on_fill(self, fill: Fill, now_ns: int) -> list[Message]:
+        self._counters["fills" if self._state.ledger.apply_fill(fill) else "duplicates"] += 1
+        return []
+
+    def _on_balance_report(self, report: BalanceReport, now_ns: int) -> list[Message]:
+        if report.venue in self._venues:
+            self._state.ledger.apply_balances(report, self._assets)
+        return []
+
+    def _on_executor_ready(self, ready: ExecutorReady, now_ns: int) -> list[Message]:
+        self._switch.on_executor_ready(ready)
+        return []
+
+    def _on_plan_done(self, done: PlanDone, now_ns: int) -> list[Message]:
+        was_held = done.plan_id in self._state.ledger.reservations
+        if not self._state.ledger.apply_end(done):
+            self._counters["duplicates"] += 1
+            return []
+        self._counters["plans_ended"] += 1
+        out = self._switch.on_plan_done(done, now_ns)
+        if not was_held and done.realized:
+            text = f"plan {done.plan_id} ended {done.outcome} with {done.realized} {done.quote}"
+            out.append(alert(now_ns, Severity.WARNING, "PLAN_NOT_RESERVED", text))
+        return out
+
+    def _on_command(self, command: Command, now_ns: int) -> list[Message]:
+        self._counters["commands"] += 1
+        return self._switch.on_command(command, now_ns)
+
+    def _report(self, now_ns: int) -> RiskReport:
+        ledger = self._state.ledger
+        certainty = ledger.certainty
+        if not self._switch.is_informed():
+            certainty = Certainty.UNKNOWN
+        elif certainty is Certainty.KNOWN and ledger.has_unknown_fees():
+            certainty = Certainty.ESTIMATED
+        return RiskReport(
+            ts_ns=now_ns,
+            state=self._switch.said,
+            exposure=dict(ledger.exposure),
+            realized=dict(ledger.realized),
+            fees=dict(ledger.fees),
+            realized_today=dict(ledger.realized_today),
+            reserved=ledger.reserved_notional(),
+            plans_in_flight=len(ledger.reservations),
+            certainty=certainty,
+        )
+
+
+def plan_id_of(opportunity_id: str) -> str:
+    """Return the plan's id: 12 hex digits leave client order ids room for leg and attempt."""
+    return blake2b(opportunity_id.encode(), digest_size=6).hexdigest()

@@ -1,0 +1,247 @@
+"""What we hold, owe and may lose: positions, balances, reservations and results. Pure.
+
+The ledger is one msgspec structure, so that a checkpoint is its encoding and nothing else. It is
+fed by the executor's events, each of which may come twice:
+
+* a fill counts once per (venue, instrument, trade id); when it is repeated because the venue has
+  now told the fee, only the fee is added;
+* a plan's end counts once per plan.
+
+A reservation is held from the approval until the plan's end. What a plan has spent stays out of
+reach afterwards ("settling") until the venue reports balances that are newer than its last fill.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from hashlib import blake2b
+from typing import TypeVar
+
+import msgspec
+
+from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.messages.base import Certainty, Side
+from shared.messages.execution import BalanceReport, Fill, PlanDone
+
+FILLS_REMEMBERED_MAX = 512
+"""Fills known by their id. A repeat comes from the executor's recovery of unfinished plans, so it
+is never this late; the bound keeps the checkpoint, written with every decision, at a few KB."""
+PLANS_REMEMBERED_MAX = 256
+"""Ended plans and approved opportunities known by their id."""
+DAY_NS = 86_400 * 1_000_000_000
+ZERO = Decimal(0)
+
+_V = TypeVar("_V")
+_DOUBT = (Certainty.KNOWN, Certainty.ESTIMATED, Certainty.UNKNOWN)
+
+
+class ReservedLeg(msgspec.Struct, frozen=True, kw_only=True):
+    """What one leg may use: ``amount`` of ``asset`` to pay with, ``notional`` in quote units."""
+
+    venue: str
+    instrument: str
+    side: Side
+    qty: Decimal
+    notional: Decimal
+    asset: str
+    amount: Decimal
+
+
+class Reservation(msgspec.Struct, kw_only=True):
+    """A plan in flight. ``ts_fill_ns`` is the newest fill per venue."""
+
+    plan_id: str
+    opportunity_id: str
+    quote: str
+    notional: Decimal
+    loss_cap: Decimal
+    legs: list[ReservedLeg]
+    ts_expire_ns: int
+    is_overdue: bool = False
+    ts_fill_ns: dict[str, int] = {}
+
+
+class VenueBalance(msgspec.Struct, kw_only=True):
+    """Free balances as last reported, and what was spent since then."""
+
+    ts_ns: int
+    free: dict[str, Decimal]
+
+
+class Settling(msgspec.Struct, kw_only=True):
+    """Spent by ended plans, perhaps not yet in the reported balance; newest fill's time."""
+
+    amount: Decimal
+    ts_ns: int
+
+
+class Ledger(msgspec.Struct, kw_only=True):
+    """Everything risk knows about money. Keys of positions and prices are ``venue|instrument``.
+
+    ``positions`` (per instrument) and ``exposure`` (per base asset) are net base units of our fills
+    less the fees charged in that base asset.
+    """
+
+    positions: dict[str, Decimal] = {}
+    prices: dict[str, Decimal] = {}
+    exposure: dict[str, Decimal] = {}
+    balances: dict[str, VenueBalance] = {}
+    settling: dict[str, dict[str, Settling]] = {}
+    reservations: dict[str, Reservation] = {}
+    realized: dict[str, Decimal] = {}
+    fees: dict[str, Decimal] = {}
+    day: int = 0
+    realized_today: dict[str, Decimal] = {}
+    certainty: Certainty = Certainty.KNOWN
+    fills_seen: dict[str, bool] = {}
+    plans_ended: dict[str, int] = {}
+    approved: dict[str, int] = {}
+
+    def reserve(self, reservation: Reservation, now_ns: int) -> None:
+        """Hold what a plan may use until it ends."""
+        assert reservation.plan_id not in self.reservations
+        self.reservations[reservation.plan_id] = reservation
+        _remember(self.approved, reservation.opportunity_id, now_ns, PLANS_REMEMBERED_MAX)
+
+    def release(self, plan_id: str) -> Reservation | None:
+        """Give back what a plan held, less what it spent; ``None`` if it held nothing."""
+        held = self.reservations.pop(plan_id, None)
+        if held is None:
+            return None
+        for leg in held.legs:
+            ts_fill_ns = held.ts_fill_ns.get(leg.venue)
+            known = self.balances.get(leg.venue)
+            if ts_fill_ns is None or (known is not None and known.ts_ns > ts_fill_ns):
+                continue  # nothing spent, or the reported balance shows it already
+            of_venue = self.settling.setdefault(leg.venue, {})
+            spent = of_venue.setdefault(leg.asset, Settling(amount=ZERO, ts_ns=0))
+            spent.amount += leg.amount
+            spent.ts_ns = max(spent.ts_ns, ts_fill_ns)
+        return held
+
+    def apply_fill(self, fill: Fill) -> bool:
+        """Count a fill; return False where nothing was new about it."""
+        name = split_instrument(fill.instrument)
+        key = f"{fill.venue}|{fill.instrument}"
+        seen = self.fills_seen.get(_fill_key(fill))
+        has_fee = fill.fee is not None
+        if seen is not None and (seen or not has_fee):
+            return False
+        change = ZERO
+        if seen is None:
+            change = fill.qty if fill.side is Side.BUY else -fill.qty
+            self.prices[key] = fill.price
+        if fill.fee is not None and fill.fee_asset == name.base:
+            change -= fill.fee
+        self.positions[key] = self.positions.get(key, ZERO) + change
+        self.exposure[name.base] = self.exposure.get(name.base, ZERO) + change
+        _remember(self.fills_seen, _fill_key(fill), has_fee, FILLS_REMEMBERED_MAX)
+        held = self.reservations.get(fill.plan_id)
+        if held is not None:
+            held.ts_fill_ns[fill.venue] = max(held.ts_fill_ns.get(fill.venue, 0), fill.ts_ns)
+        return True
+
+    def apply_balances(self, report: BalanceReport, assets: frozenset[str]) -> None:
+        """Take the venue's word for its balances; only ``assets`` that are traded are kept."""
+        known = self.balances.get(report.venue)
+        if known is not None and report.ts_ns < known.ts_ns:
+            return
+        free = {name: b.free for name, b in sorted(report.balances.items()) if name in assets}
+        self.balances[report.venue] = VenueBalance(ts_ns=report.ts_ns, free=free)
+        of_venue = self.settling.get(report.venue, {})
+        for asset in [a for a, spent in of_venue.items() if spent.ts_ns < report.ts_ns]:
+            del of_venue[asset]
+
+    def apply_end(self, done: PlanDone) -> bool:
+        """Count a plan's result; return False if this plan's end was counted before."""
+        if done.plan_id in self.plans_ended:
+            return False
+        self.release(done.plan_id)
+        _remember(self.plans_ended, done.plan_id, done.ts_ns, PLANS_REMEMBERED_MAX)
+        _add(self.realized, done.quote, done.realized)
+        _add(self.fees, done.quote, done.fees)
+        self.roll_day(done.ts_ns)
+        if done.ts_ns // DAY_NS == self.day:
+            _add(self.realized_today, done.quote, done.realized)
+        self.certainty = max(self.certainty, done.certainty, key=_DOUBT.index)
+        return True
+
+    def roll_day(self, now_ns: int) -> None:
+        """Begin a new UTC day where one has begun."""
+        if now_ns // DAY_NS > self.day:
+            self.day = now_ns // DAY_NS
+            self.realized_today = {}
+
+    def available(self, venue: str, asset: str) -> Decimal | None:
+        """Return what may still be spent of an asset; ``None`` while that is unknown.
+
+        While a plan is in flight its fills may already be in the reported balance and are then
+        counted twice: too little may be approved for a moment, never too much.
+        """
+        known = self.balances.get(venue)
+        if known is None:
+            return None
+        free = known.free.get(asset, ZERO)
+        spent = self.settling.get(venue, {}).get(asset)
+        return free - self.reserved_amount(venue, asset) - (ZERO if spent is None else spent.amount)
+
+    def reserved_amount(self, venue: str, asset: str) -> Decimal:
+        """Return how much of an asset the plans in flight may spend on a venue."""
+        return sum(
+            (
+                leg.amount
+                for held in self.reservations.values()
+                for leg in held.legs
+                if leg.venue == venue and leg.asset == asset
+            ),
+            ZERO,
+        )
+
+    def reserved_notional(self, quote: str | None = None) -> Decimal:
+        """Return the notional of the plans in flight: of one quote asset, or of all."""
+        return sum(
+            (h.notional for h in self.reservations.values() if quote in (None, h.quote)), ZERO
+        )
+
+    def has_unknown_fees(self) -> bool:
+        """Tell whether the venue still owes us the fee of a remembered fill."""
+        return not all(self.fills_seen.values())
+
+
+def opened_qty(position: Decimal, side: Side, qty: Decimal) -> Decimal:
+    """Return how much of an order opens or extends a position (the rest reduces it)."""
+    reducible = max(ZERO, -position if side is Side.BUY else position)
+    return max(ZERO, qty - reducible)
+
+
+def reserve_leg(leg: ReservedLeg, fee_bps: Decimal, position: Decimal) -> ReservedLeg:
+    """Return ``leg`` with what it may spend at worst, in the asset it spends.
+
+    Spot spends the quote asset with its fee, or the base asset. A perpetual spends margin: the full
+    notional of what it opens (no leverage is assumed) and the fee, in the settlement asset.
+    """
+    name = split_instrument(leg.instrument)
+    cost = fee_bps / 10_000
+    if name.kind is InstrumentKind.LINEAR:
+        share = opened_qty(position, leg.side, leg.qty) / leg.qty
+        return msgspec.structs.replace(
+            leg, asset=name.settle or name.quote, amount=leg.notional * (share + cost)
+        )
+    if leg.side is Side.BUY:
+        return msgspec.structs.replace(leg, asset=name.quote, amount=leg.notional * (1 + cost))
+    return msgspec.structs.replace(leg, asset=name.base, amount=leg.qty)
+
+
+def _add(totals: dict[str, Decimal], asset: str, amount: Decimal) -> None:
+    totals[asset] = totals.get(asset, ZERO) + amount
+
+
+def _fill_key(fill: Fill) -> str:
+    text = f"{fill.venue}|{fill.instrument}|{fill.trade_id}"
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _remember(memory: dict[str, _V], key: str, value: _V, bound: int) -> None:
+    memory[key] = value
+    while len(memory) > bound:
+        del memory[next(iter(memory))]

@@ -1,0 +1,295 @@
+"""The rules a plan must pass, one function each, in the order in which they are asked. Pure.
+
+Every rule is given the same ``Case`` and answers ``None`` or a ``Denial``; the first denial stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from services.risk.case import (
+    Case,
+    instrument_worst,
+    instruments_of,
+    loss_cap,
+    notional_of,
+    open_exposure,
+    plan_notional,
+)
+from services.risk.exposure import ZERO, opened_qty
+from services.risk.reasons import Denial, DenyReason, deny
+from shared.domain.fees import edge_bps, fee_amount
+from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.rounding import exact, is_multiple
+from shared.messages.base import BookState, Side, TradingState
+
+MS = 1_000_000
+
+
+def well_formed(case: Case) -> Denial | None:
+    """One buy, one sell, same positive quantity, same assets, different books."""
+    found, legs = case.opportunity, case.legs
+    if [leg.side for leg in legs] != [Side.BUY, Side.SELL]:
+        return deny(DenyReason.MALFORMED, sides=",".join(leg.side for leg in legs))
+    for leg in legs:
+        try:
+            name = split_instrument(leg.instrument)
+        except ValueError as error:
+            return deny(DenyReason.MALFORMED, instrument=error)
+        if (name.base, name.quote) != (found.base, found.quote):
+            return deny(DenyReason.MALFORMED, instrument=leg.instrument, base=found.base)
+        if name.kind is InstrumentKind.INVERSE:
+            return deny(DenyReason.MALFORMED, instrument=leg.instrument, kind=name.kind)
+        numbers = (leg.qty, leg.price_limit, leg.price_avg)
+        if leg.qty != found.qty or not all(n.is_finite() and n > 0 for n in numbers):
+            return deny(DenyReason.MALFORMED, instrument=leg.instrument, qty=leg.qty)
+        if not (leg.fee_bps.is_finite() and leg.fee_bps >= 0):
+            return deny(DenyReason.MALFORMED, instrument=leg.instrument, fee_bps=leg.fee_bps)
+    buy, sell = legs
+    if (buy.venue, buy.instrument) == (sell.venue, sell.instrument):
+        return deny(DenyReason.MALFORMED, instrument=buy.instrument, venue=buy.venue)
+    return None
+
+
+def trading_state(case: Case) -> Denial | None:
+    """HALTED opens nothing; REDUCING only what shrinks perpetual positions and opens none."""
+    if case.state is TradingState.HALTED:
+        return deny(DenyReason.HALTED, why=case.state_reason)
+    if case.state is TradingState.ACTIVE:
+        return None
+    linear = [
+        leg for leg in case.legs if split_instrument(leg.instrument).kind is InstrumentKind.LINEAR
+    ]
+    opened = [opened_qty(case.position(leg), leg.side, leg.qty) for leg in linear]
+    if not linear or any(opened):
+        return deny(DenyReason.REDUCING, opens=sum(opened, ZERO))
+    return None
+
+
+def executor_ready(case: Case) -> Denial | None:
+    """Somebody must be there to execute it."""
+    if case.executor_obstacle:
+        return deny(DenyReason.EXECUTOR_NOT_READY, why=case.executor_obstacle)
+    return None
+
+
+def venues_traded(case: Case) -> Denial | None:
+    """Both venues are configured to be traded."""
+    for leg in case.legs:
+        if leg.venue not in case.venues:
+            return deny(DenyReason.VENUE_NOT_TRADED, venue=leg.venue)
+    return None
+
+
+def not_approved_before(case: Case) -> Denial | None:
+    """The executor would take the second plan for a repetition of the first."""
+    if case.opportunity.opportunity_id in case.ledger.approved:
+        return deny(DenyReason.DUPLICATE, opportunity_id=case.opportunity.opportunity_id)
+    return None
+
+
+def not_expired(case: Case) -> Denial | None:
+    """The producer's own time to live."""
+    late_ns = case.now_ns - case.opportunity.ts_expire_ns
+    return deny(DenyReason.EXPIRED, late_ms=late_ns // MS) if late_ns > 0 else None
+
+
+def opportunity_age(case: Case) -> Denial | None:
+    """Our own idea of how old is too old."""
+    age_ms = (case.now_ns - case.opportunity.ts_ns) // MS
+    if age_ms > case.config.opportunity_age_ms_max:
+        return deny(
+            DenyReason.OPPORTUNITY_AGE, age_ms=age_ms, max_ms=case.config.opportunity_age_ms_max
+        )
+    return None
+
+
+def arithmetic(case: Case) -> Denial | None:
+    """Recompute the result from the legs: the other half of the scanner's assertion."""
+    found, (buy, sell) = case.opportunity, case.legs
+    notional = buy.qty * buy.price_avg
+    gross = sell.qty * sell.price_avg - notional
+    fees = sum((fee_amount(leg.qty * leg.price_avg, leg.fee_bps) for leg in case.legs), ZERO)
+    expected = (notional, gross, fees, gross - fees, edge_bps(gross - fees, notional))
+    said = (found.notional, found.gross, found.fees, found.net, found.edge_bps)
+    if said != expected or (buy.fee, sell.fee) != tuple(
+        fee_amount(leg.qty * leg.price_avg, leg.fee_bps) for leg in case.legs
+    ):
+        return deny(DenyReason.ARITHMETIC, net=found.net, net_recomputed=gross - fees)
+    return None
+
+
+def edge_max(case: Case) -> Denial | None:
+    """Too good to be true."""
+    limit = exact(case.config.edge_bps_max)
+    if case.opportunity.edge_bps > limit:
+        return deny(DenyReason.EDGE_MAX, edge_bps=case.opportunity.edge_bps, max_bps=limit)
+    return None
+
+
+def books_trusted(case: Case) -> Denial | None:
+    """Both books are LIVE and fresh now, as risk itself sees them."""
+    for leg in case.legs:
+        book = f"{leg.venue} {leg.instrument}"
+        view = case.views.get((leg.venue, leg.instrument))
+        if view is None:
+            return deny(DenyReason.BOOK_UNKNOWN, book=book)
+        if view.state is not BookState.LIVE:
+            return deny(DenyReason.BOOK_NOT_LIVE, book=book, state=view.state)
+        age_ms = (case.now_ns - view.ts_ns) // MS
+        if age_ms > case.config.book_age_ms_max:
+            limit = case.config.book_age_ms_max
+            return deny(DenyReason.BOOK_AGE, book=book, age_ms=age_ms, max_ms=limit)
+    return None
+
+
+def venue_rules(case: Case) -> Denial | None:
+    """Tick, lot and least order, asserted again after the scanner rounded to them."""
+    for leg in case.legs:
+        rules = case.rules.get((leg.venue, leg.instrument))
+        if rules is None or not rules.active:
+            return deny(DenyReason.NO_RULES, book=f"{leg.venue} {leg.instrument}")
+        if leg.qty < rules.qty_min or not is_multiple(leg.qty, rules.lot_size):
+            return deny(DenyReason.LOT, qty=leg.qty, lot=rules.lot_size, qty_min=rules.qty_min)
+        if not is_multiple(leg.price_limit, rules.tick_size):
+            return deny(DenyReason.TICK, price=leg.price_limit, tick=rules.tick_size)
+        least = leg.qty * min(leg.price_limit, leg.price_avg)
+        if least < rules.notional_min:
+            return deny(DenyReason.NOTIONAL_MIN, notional=least, min=rules.notional_min)
+    return None
+
+
+def order_notional(case: Case) -> Denial | None:
+    """No single order above the limit."""
+    for leg in case.legs:
+        worth = notional_of(leg)
+        if worth > case.config.order_notional_max:
+            return deny(
+                DenyReason.ORDER_NOTIONAL, notional=worth, max=case.config.order_notional_max
+            )
+    return None
+
+
+def instrument_notional(case: Case) -> Denial | None:
+    """Position and reservations per instrument; what does not add to it passes."""
+    for leg in case.legs:
+        before = instrument_worst(case, leg.venue, leg.instrument, [])
+        after = instrument_worst(case, leg.venue, leg.instrument, case.legs)
+        if after > case.config.instrument_notional_max and after > before:
+            return deny(
+                DenyReason.INSTRUMENT_NOTIONAL,
+                book=f"{leg.venue} {leg.instrument}",
+                notional=after,
+                max=case.config.instrument_notional_max,
+            )
+    return None
+
+
+def venue_notional(case: Case) -> Denial | None:
+    """The same, summed over a venue's instruments of this quote asset."""
+    for venue in dict.fromkeys(leg.venue for leg in case.legs):
+        instruments = instruments_of(case, venue)
+        before = sum((instrument_worst(case, venue, name, []) for name in instruments), ZERO)
+        after = sum((instrument_worst(case, venue, n, case.legs) for n in instruments), ZERO)
+        if after > case.config.venue_notional_max and after > before:
+            return deny(
+                DenyReason.VENUE_NOTIONAL,
+                venue=venue,
+                notional=after,
+                max=case.config.venue_notional_max,
+            )
+    return None
+
+
+def total_notional(case: Case) -> Denial | None:
+    """Open exposure of every base asset, everything in flight, and this plan."""
+    open_notional = open_exposure(case)
+    reserved = case.ledger.reserved_notional(case.opportunity.quote)
+    after = open_notional + reserved + plan_notional(case.opportunity)
+    if after > case.config.total_notional_max:
+        return deny(
+            DenyReason.TOTAL_NOTIONAL,
+            notional=after,
+            open=open_notional,
+            reserved=reserved,
+            max=case.config.total_notional_max,
+        )
+    return None
+
+
+def plans_in_flight(case: Case) -> Denial | None:
+    """A bounded number at a time, and one at a time per directed pair of books."""
+    held = case.ledger.reservations
+    if len(held) >= case.config.plans_in_flight_max:
+        return deny(
+            DenyReason.PLANS_IN_FLIGHT, plans=len(held), max=case.config.plans_in_flight_max
+        )
+    pair = [(leg.venue, leg.instrument) for leg in case.legs]
+    for plan in held.values():
+        if [(leg.venue, leg.instrument) for leg in plan.legs] == pair:
+            return deny(DenyReason.PAIR_IN_FLIGHT, plan_id=plan.plan_id)
+    return None
+
+
+def daily_loss(case: Case) -> Denial | None:
+    """Today's result must bear the worst of what is in flight and of this plan."""
+    ledger, quote = case.ledger, case.opportunity.quote
+    realized = ledger.realized_today.get(quote, ZERO)
+    caps = sum((h.loss_cap for h in ledger.reservations.values() if h.quote == quote), ZERO)
+    worst = realized - caps - loss_cap(case.opportunity, case.config)
+    if -worst > case.config.daily_loss_max:
+        return deny(
+            DenyReason.DAILY_LOSS,
+            realized_today=realized,
+            at_worst=worst,
+            max=case.config.daily_loss_max,
+        )
+    return None
+
+
+def balances(case: Case) -> Denial | None:
+    """Each leg can be paid for, after everything that is reserved."""
+    needs: dict[tuple[str, str], Decimal] = {}
+    for leg in case.reserved_legs():
+        needs[leg.venue, leg.asset] = needs.get((leg.venue, leg.asset), ZERO) + leg.amount
+    for (venue, asset), amount in needs.items():
+        available = case.ledger.available(venue, asset)
+        if available is None:
+            return deny(DenyReason.BALANCE_UNKNOWN, venue=venue, asset=asset)
+        if amount > available:
+            return deny(
+                DenyReason.BALANCE, venue=venue, asset=asset, needs=amount, available=available
+            )
+    return None
+
+
+RULES: tuple[Callable[[Case], Denial | None], ...] = (
+    well_formed,
+    trading_state,
+    executor_ready,
+    venues_traded,
+    not_approved_before,
+    not_expired,
+    opportunity_age,
+    arithmetic,
+    edge_max,
+    books_trusted,
+    venue_rules,
+    order_notional,
+    instrument_notional,
+    venue_notional,
+    total_notional,
+    plans_in_flight,
+    daily_loss,
+    balances,
+)
+
+
+def judge(case: Case) -> Denial | None:
+    """Return the first rule's no, or ``None``: the plan may be made."""
+    for rule in RULES:
+        denial = rule(case)
+        if denial is not None:
+            return denial
+    return None

@@ -1,0 +1,191 @@
+"""Why risk says no, and why it halts: constant codes, each explained once. Pure.
+
+``docs/denials.md`` is generated from the texts here; a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class DenyReason(StrEnum):
+    """Why an opportunity did not become a plan."""
+
+    explanation: str
+
+    def __new__(cls, code: str, explanation: str) -> DenyReason:
+        """Make a member that is its code and carries its explanation."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.explanation = explanation
+        return member
+
+    MALFORMED = (
+        "MALFORMED",
+        "The opportunity is not one buy and one sell of the same quantity of one base asset "
+        "against one quote asset, or an instrument is settled in its base asset.",
+    )
+    HALTED = ("HALTED", "The trading state is HALTED; `arb status` shows why.")
+    REDUCING = (
+        "REDUCING",
+        "The trading state is REDUCING and the plan would not reduce a perpetual position, or "
+        "would open one.",
+    )
+    EXECUTOR_NOT_READY = (
+        "EXECUTOR_NOT_READY",
+        "The executor has not said within the last seconds that it is ready.",
+    )
+    VENUE_NOT_TRADED = (
+        "VENUE_NOT_TRADED",
+        "A leg is on a venue that is not configured or has `trade = false`.",
+    )
+    DUPLICATE = (
+        "DUPLICATE",
+        "The same opportunity (the same two book states) was approved already.",
+    )
+    EXPIRED = ("EXPIRED", "The opportunity's own time to live is over.")
+    OPPORTUNITY_AGE = (
+        "OPPORTUNITY_AGE",
+        "The opportunity is older than `risk.opportunity_age_ms_max`.",
+    )
+    ARITHMETIC = (
+        "ARITHMETIC",
+        "Gross, fees, net or edge do not follow from the legs: the producer is wrong.",
+    )
+    EDGE_MAX = (
+        "EDGE_MAX",
+        "The edge is above `risk.edge_bps_max`: too good to be true, so some price is wrong.",
+    )
+    BOOK_UNKNOWN = ("BOOK_UNKNOWN", "Risk itself has not seen a view of a leg's book yet.")
+    BOOK_NOT_LIVE = ("BOOK_NOT_LIVE", "A leg's book is not LIVE now.")
+    BOOK_AGE = ("BOOK_AGE", "The newest view of a leg's book is older than `risk.book_age_ms_max`.")
+    NO_RULES = (
+        "NO_RULES",
+        "The venue's tick, lot and least order are not known, or it is inactive.",
+    )
+    LOT = (
+        "LOT",
+        "A leg's quantity is not a multiple of the lot or below the venue's least quantity.",
+    )
+    TICK = ("TICK", "A leg's limit price is not on the venue's price grid.")
+    NOTIONAL_MIN = ("NOTIONAL_MIN", "A leg is worth less than the venue's least order.")
+    ORDER_NOTIONAL = ("ORDER_NOTIONAL", "A leg is worth more than `risk.order_notional_max`.")
+    INSTRUMENT_NOTIONAL = (
+        "INSTRUMENT_NOTIONAL",
+        "Position and reservations in a leg's instrument would exceed "
+        "`risk.instrument_notional_max`.",
+    )
+    VENUE_NOTIONAL = (
+        "VENUE_NOTIONAL",
+        "Positions and reservations on a leg's venue would exceed `risk.venue_notional_max`.",
+    )
+    TOTAL_NOTIONAL = (
+        "TOTAL_NOTIONAL",
+        "Open exposure and all reservations in the quote asset would exceed "
+        "`risk.total_notional_max`.",
+    )
+    PLANS_IN_FLIGHT = (
+        "PLANS_IN_FLIGHT",
+        "As many plans as `risk.plans_in_flight_max` allows are being executed.",
+    )
+    PAIR_IN_FLIGHT = (
+        "PAIR_IN_FLIGHT",
+        "A plan that buys and sells on the same two books is being executed.",
+    )
+    DAILY_LOSS = (
+        "DAILY_LOSS",
+        "Today's loss, and what the plans in flight and this one may lose at worst, would exceed "
+        "`risk.daily_loss_max`.",
+    )
+    BALANCE_UNKNOWN = (
+        "BALANCE_UNKNOWN",
+        "The balances of a leg's venue are not known; unknown is not zero, and not enough either.",
+    )
+    BALANCE = (
+        "BALANCE",
+        "The asset that a leg spends is not sufficient after what is reserved already.",
+    )
+
+
+class HaltCause(StrEnum):
+    """Why the trading state is HALTED."""
+
+    explanation: str
+
+    def __new__(cls, code: str, explanation: str) -> HaltCause:
+        """Make a member that is its code and carries its explanation."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.explanation = explanation
+        return member
+
+    STARTING = (
+        "STARTING",
+        "Recovery is not finished: the executor is not ready or balances are unknown. Ends by "
+        "itself.",
+    )
+    WAITING = (
+        "WAITING",
+        "The executor, ready before, is silent or not ready. Ends by itself.",
+    )
+    OPERATOR = ("OPERATOR", "An operator said HALT or FLATTEN. Ends by RESUME.")
+    NOT_STARTED = (
+        "NOT_STARTED",
+        "`risk.start_active` is false: each start needs a RESUME.",
+    )
+    DAILY_LOSS = (
+        "DAILY_LOSS",
+        "Today's realized loss exceeds `risk.daily_loss_max`. RESUME is refused until the next UTC "
+        "day or a higher limit.",
+    )
+    PLAN_FAILED = (
+        "PLAN_FAILED",
+        "A plan left exposure that could be neither hedged nor unwound. Ends by RESUME: the "
+        "operator says that it was dealt with.",
+    )
+    PLAN_OVERDUE = (
+        "PLAN_OVERDUE",
+        "A plan never ended. RESUME is refused while the executor is not ready or still has open "
+        "plans; once it has none, RESUME releases the reservation and says so.",
+    )
+
+
+class Denial(NamedTuple):
+    """A rule's no, with the numbers behind it."""
+
+    reason: DenyReason
+    context: dict[str, str]
+
+
+def deny(reason: DenyReason, **context: object) -> Denial:
+    """Return a denial; the numbers are written as text."""
+    return Denial(reason, {name: str(value) for name, value in context.items()})
+
+
+def render_markdown() -> str:
+    """Return ``docs/denials.md``."""
+    lines = [
+        "# Why risk says no",
+        "",
+        "Generated from `services/risk/reasons.py`; do not edit.",
+        "",
+        "## Denied",
+        "",
+        "Reasons of `Denied` on `risk.event`, in the order in which a plan is checked; the first",
+        "that applies is given, with its numbers in `context`.",
+        "",
+        "| reason | meaning |",
+        "|---|---|",
+        *(f"| `{reason}` | {reason.explanation} |" for reason in DenyReason),
+        "",
+        "## Halted",
+        "",
+        "Causes at the start of `reason` in `TradingStateChanged` while the state is HALTED.",
+        "",
+        "| cause | meaning |",
+        "|---|---|",
+        *(f"| `{cause}` | {cause.explanation} |" for cause in HaltCause),
+        "",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,251 @@
+"""The trading state: what is remembered of operators and accidents, and what follows from it. Pure.
+
+Three things hold the system back, the strictest wins:
+
+* **trips**: accidents (a failed plan, a plan that never ended, the daily loss). They stay, over
+  restarts too, until an operator says RESUME and the cause is gone;
+* the **operator's level**: HALT, REDUCE or neither. REDUCE does not loosen a HALT; only RESUME
+  does. FLATTEN is a HALT here: selling what is left is the executor's part;
+* **obstacles**: the executor is not ready, balances are unknown. They come and go by themselves.
+
+RESUME is refused, and the reason says why, while a trip's cause persists. The operator's own HALT
+is lifted all the same, so that nothing but the trip is left to deal with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from services.risk.exposure import Ledger
+from services.risk.reasons import HaltCause
+from shared.config import Config
+from shared.messages.base import Message, TradingState
+from shared.messages.control import Alert, Command, CommandKind, Severity
+from shared.messages.execution import ExecutorReady, PlanDone, PlanOutcome, TradingStateChanged
+
+EXECUTOR_SILENCE_NS = 3_000_000_000
+"""The executor says every second that it is ready; after this long it is taken to be gone."""
+PLAN_OVERDUE_NS = 60_000_000_000
+"""A plan must have ended this long after it expired, or after our own start if that is later: time
+for the executor's restart, hedge and queries. Beyond it the system halts."""
+
+
+class TradingMemory(msgspec.Struct, kw_only=True):
+    """What of the trading state survives a restart.
+
+    ``trips`` maps a ``HaltCause`` to its text, so it cannot grow beyond the causes there are.
+    ``said`` and ``ts_since_ns`` are the state last published and since when it holds (0: never).
+    """
+
+    level: TradingState = TradingState.ACTIVE
+    level_reason: str = ""
+    trips: dict[str, str] = {}
+    refused: str = ""
+    said: TradingState = TradingState.HALTED
+    said_reason: str = ""
+    ts_since_ns: int = 0
+
+
+def obey(memory: TradingMemory, command: Command, persisting: Mapping[HaltCause, str]) -> None:
+    """Carry out an operator's command.
+
+    Args:
+        memory: Changed in place.
+        command: What the operator said.
+        persisting: Trips whose cause is still there, with the numbers: RESUME cannot lift these.
+    """
+    who = f"{command.operator}: {command.reason}" if command.reason else command.operator
+    if command.kind in (CommandKind.HALT, CommandKind.FLATTEN):
+        memory.level = TradingState.HALTED
+        memory.level_reason = f"{HaltCause.OPERATOR}: {command.kind} by {who}"
+    elif command.kind is CommandKind.REDUCE:
+        if memory.level is not TradingState.HALTED:
+            memory.level = TradingState.REDUCING
+            memory.level_reason = f"{HaltCause.OPERATOR}: {command.kind} by {who}"
+    else:
+        memory.level, memory.level_reason = TradingState.ACTIVE, ""
+        kept = {cause.value: text for cause, text in persisting.items()}
+        memory.trips = {cause: text for cause, text in memory.trips.items() if cause in kept}
+        memory.refused = "; ".join(
+            f"RESUME refused, {cause}: {kept[cause]}" for cause in memory.trips
+        )
+
+
+def decide(memory: TradingMemory, obstacle: str) -> tuple[TradingState, str]:
+    """Return the state and its reason; ``obstacle`` is empty where nothing is missing."""
+    if memory.trips:
+        tripped = [f"{cause}: {text}" for cause, text in memory.trips.items()]
+        return TradingState.HALTED, "; ".join([*tripped, *filter(None, [memory.refused])])
+    if memory.level is TradingState.HALTED:
+        return TradingState.HALTED, memory.level_reason
+    if obstacle:
+        return TradingState.HALTED, obstacle
+    return memory.level, memory.level_reason
+
+
+class Switch:
+    """Owns the trading state: hears what bears on it and says what it is.
+
+    Args:
+        config: The daily loss limit, ``start_active``, and which venues are traded.
+        memory: Survives restarts; changed in place.
+        ledger: Plans in flight, balances and results; overdue plans are marked and released here.
+        now_ns: When this process began to hear (UNIX ns).
+    """
+
+    def __init__(self, config: Config, memory: TradingMemory, ledger: Ledger, now_ns: int) -> None:
+        self._daily_loss_max = config.risk.daily_loss_max
+        self._venues = sorted(name for name, venue in config.venues.items() if venue.trade)
+        self._memory, self._ledger = memory, ledger
+        self._ts_started_ns = now_ns
+        self._executor: ExecutorReady | None = None
+        self._was_open = False
+        if not config.risk.start_active and memory.level is TradingState.ACTIVE:
+            memory.level = TradingState.HALTED
+            memory.level_reason = f"{HaltCause.NOT_STARTED}: risk.start_active is false, say RESUME"
+
+    @property
+    def said(self) -> TradingState:
+        """The state last published."""
+        return self._memory.said
+
+    def now(self, now_ns: int) -> tuple[TradingState, str]:
+        """Return the state at this moment and its reason."""
+        return decide(self._memory, self._obstacle(now_ns))
+
+    def on_executor_ready(self, ready: ExecutorReady) -> None:
+        """Hear the executor; an older message than the last one is late and says nothing."""
+        if self._executor is None or ready.ts_ns >= self._executor.ts_ns:
+            self._executor = ready
+
+    def on_plan_done(self, done: PlanDone, now_ns: int) -> list[Message]:
+        """Trip on what a plan left over, and on the day's loss."""
+        out: list[Message] = []
+        residual = {asset: qty for asset, qty in done.residual.items() if qty}
+        if done.outcome is PlanOutcome.FAILED or residual:
+            left = ", ".join(f"{qty} {asset}" for asset, qty in residual.items()) or "unknown"
+            text = f"plan {done.plan_id} ended {done.outcome}, left over: {left}; {done.reason}"
+            out.append(self._trip(HaltCause.PLAN_FAILED, text, now_ns))
+        loss = self._loss_beyond_limit()
+        if loss:
+            out.append(self._trip(HaltCause.DAILY_LOSS, loss, now_ns))
+        return out
+
+    def on_command(self, command: Command, now_ns: int) -> list[Message]:
+        """Obey; alert where RESUME was refused or has released a plan that never ended."""
+        persisting = self._persisting(now_ns)
+        obey(self._memory, command, persisting)
+        if command.kind is not CommandKind.RESUME:
+            return []
+        out: list[Message] = []
+        if self._memory.refused:
+            text = self._memory.refused
+            out.append(alert(now_ns, Severity.WARNING, "RESUME_REFUSED", text))
+        if HaltCause.PLAN_OVERDUE not in persisting:
+            out += self._release_overdue(now_ns)
+        return out
+
+    def find_overdue(self, now_ns: int) -> list[Message]:
+        """Trip on plans that should have ended long ago."""
+        out: list[Message] = []
+        for held in self._ledger.reservations.values():
+            since_ns = max(held.ts_expire_ns, self._ts_started_ns)
+            if not held.is_overdue and now_ns - since_ns > PLAN_OVERDUE_NS:
+                held.is_overdue = True
+                text = (
+                    f"plan {held.plan_id} did not end; {held.notional} {held.quote} stay reserved"
+                )
+                out.append(self._trip(HaltCause.PLAN_OVERDUE, text, now_ns))
+        return out
+
+    def say_change(self, now_ns: int) -> list[Message]:
+        """Return the trading state where it, or its reason, is not what was said last."""
+        memory, obstacle = self._memory, self._obstacle(now_ns)
+        state, reason = decide(memory, obstacle)
+        self._was_open = self._was_open or not obstacle
+        if (state, reason) == (memory.said, memory.said_reason) and memory.ts_since_ns:
+            return []
+        if state is not memory.said or not memory.ts_since_ns:
+            memory.ts_since_ns = now_ns
+        memory.said, memory.said_reason = state, reason
+        return [self.state_message(now_ns)]
+
+    def state_message(self, now_ns: int) -> TradingStateChanged:
+        """Return the state last said, to be repeated."""
+        memory = self._memory
+        return TradingStateChanged(
+            ts_ns=now_ns,
+            state=memory.said,
+            reason=memory.said_reason,
+            ts_since_ns=memory.ts_since_ns,
+        )
+
+    def is_informed(self) -> bool:
+        """Tell whether the executor was heard and the balances of all traded venues are known."""
+        return self._executor is not None and not self._venues_unknown()
+
+    def executor_obstacle(self, now_ns: int) -> str:
+        """Return why the executor cannot take plans; empty if it can."""
+        ready = self._executor
+        if ready is None:
+            return "the executor was not heard yet"
+        if not ready.ready:
+            return f"the executor is not ready: {ready.reason}"
+        return "the executor is silent" if now_ns - ready.ts_ns > EXECUTOR_SILENCE_NS else ""
+
+    def _obstacle(self, now_ns: int) -> str:
+        missing = self.executor_obstacle(now_ns)
+        if not missing and (unknown := self._venues_unknown()):
+            missing = f"balances unknown: {', '.join(unknown)}"
+        if not missing:
+            return ""
+        return f"{HaltCause.WAITING if self._was_open else HaltCause.STARTING}: {missing}"
+
+    def _venues_unknown(self) -> list[str]:
+        return [venue for venue in self._venues if venue not in self._ledger.balances]
+
+    def _overdue(self) -> list[str]:
+        return [held.plan_id for held in self._ledger.reservations.values() if held.is_overdue]
+
+    def _persisting(self, now_ns: int) -> dict[HaltCause, str]:
+        """Causes of trips that RESUME cannot lift yet."""
+        persisting: dict[HaltCause, str] = {}
+        loss = self._loss_beyond_limit()
+        if loss:
+            persisting[HaltCause.DAILY_LOSS] = loss
+        overdue, obstacle = self._overdue(), self.executor_obstacle(now_ns)
+        if overdue and obstacle:
+            persisting[HaltCause.PLAN_OVERDUE] = f"{', '.join(overdue)} open, {obstacle}"
+        elif overdue and self._executor is not None and self._executor.open_plans:
+            count = self._executor.open_plans
+            persisting[HaltCause.PLAN_OVERDUE] = f"the executor has {count} open plans"
+        return persisting
+
+    def _release_overdue(self, now_ns: int) -> list[Message]:
+        """The executor has no open plan, so what is overdue will never end."""
+        out: list[Message] = []
+        for plan_id in self._overdue():
+            self._ledger.release(plan_id)
+            text = f"plan {plan_id} never ended, the executor has no open plan: released by RESUME"
+            out.append(alert(now_ns, Severity.WARNING, "PLAN_RELEASED", text))
+        return out
+
+    def _loss_beyond_limit(self) -> str:
+        limit = self._daily_loss_max
+        return ", ".join(
+            f"{-realized} {quote} lost today, {limit} allowed"
+            for quote, realized in self._ledger.realized_today.items()
+            if -realized > limit
+        )
+
+    def _trip(self, cause: HaltCause, text: str, now_ns: int) -> Alert:
+        """Latch an accident; the first text of a cause stands, every one is alerted."""
+        self._memory.trips.setdefault(cause.value, text)
+        return alert(now_ns, Severity.CRITICAL, cause.value, f"halted: {text}")
+
+
+def alert(now_ns: int, severity: Severity, code: str, text: str) -> Alert:
+    """Return an alert of this service."""
+    return Alert(ts_ns=now_ns, service="risk", severity=severity, code=code, text=text)
