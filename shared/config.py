@@ -4,7 +4,8 @@ The only module that reads files of configuration and environment variables. Unk
 types and impossible values are refused with the place and what would be right.
 
 Environment: ``ARB_CONFIG`` (path), ``ARB_REDIS_URL``, ``ARB_INSTANCE``, ``ARB_HTTP_HOST``,
-``ARB_HTTP_PORT``, ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``; secrets ``ARB_<VENUE>_API_KEY``,
+``ARB_HTTP_PORT``, ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``, ``ARB_POSITION_INTERVAL_MS``; secrets
+``ARB_<VENUE>_API_KEY``,
 ``ARB_<VENUE>_API_SECRET``, ``ARB_REDIS_USERNAME``, ``ARB_REDIS_PASSWORD``, each also as ``*_FILE``;
 ``ARB_LIVE_TRADING`` is the second of the two times live trading must be asked for.
 """
@@ -248,3 +249,33 @@ def check_live(config: Config, environ: Mapping[str, str] = os.environ) -> None:
             'executor.mode is "live" but ARB_LIVE_TRADING is not '
             f"{LIVE_TRADING_PHRASE!r}; live trading must be asked for twice"
         )
+
+
+def ingestor_venues(
+    config: Config, environ: Mapping[str, str] = os.environ
+) -> dict[str, VenueConfig]:
+    """Return the venues one ingestor serves: all, or those that ``ARB_INGESTOR_VENUES`` names.
+
+    Raises:
+        ConfigError: A name that is not configured, or no venue at all.
+    """
+    if not config.venues:
+        raise ConfigError("no [venues.*] is configured; name at least one with its instruments")
+    wanted = environ.get("ARB_INGESTOR_VENUES", "").replace(",", " ").split()
+    for name in wanted:
+        if name not in config.venues:
+            known = ", ".join(config.venues)
+            raise ConfigError(f"ARB_INGESTOR_VENUES names {name}; configured are: {known}")
+    return {name: config.venues[name] for name in wanted or config.venues}
+
+
+def position_interval_ms(environ: Mapping[str, str] = os.environ) -> int:
+    """Return how often positions are written, from ``ARB_POSITION_INTERVAL_MS`` (200 if not set).
+
+    Raises:
+        ConfigError: Not a whole number of milliseconds.
+    """
+    text = environ.get("ARB_POSITION_INTERVAL_MS", "") or "200"
+    if not text.isdigit():
+        raise ConfigError(f"ARB_POSITION_INTERVAL_MS={text}: a whole number of milliseconds")
+    return int(text)
