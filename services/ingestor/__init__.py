@@ -1,0 +1,1 @@
+"""The ingestor: venue feeds in, proved books, trades and statuses out."""

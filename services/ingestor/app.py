@@ -1,0 +1,223 @@
+"""The ingestor put together: venues, their connections, and the loops that serve them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
+
+from services.ingestor.connection import FeedSocket
+from services.ingestor.driver import FeedDriver
+from services.ingestor.markets import Job
+from services.ingestor.metadata import REPEAT_S, MetadataReader
+from services.ingestor.outbox import Outbox
+from services.ingestor.snapshots import SnapshotClient
+from shared import streams
+from shared.bus.port import Bus, Input
+from shared.clock import Clock
+from shared.config import VenueConfig
+from shared.messages.base import BookState, Message
+from shared.messages.market import ResyncRequest, VenueStatus
+from shared.observe import Observer
+from shared.venues.registry import load_feed
+
+log = logging.getLogger(__name__)
+
+STATUS_S = 0.5
+"""Statuses are repeated this often: latecomers and restarted readers learn the truth from them."""
+RESYNC_READ_S = 1.0
+
+
+class VenueFeed:
+    """Everything that serves one venue."""
+
+    def __init__(
+        self,
+        name: str,
+        config: VenueConfig,
+        app: IngestorApp,
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
+        feed = load_feed(config.adapter or name)
+        clock, observer = app.clock, app.observer
+        rest_url = config.rest_url or feed.rest_url
+        ws_url = (config.ws_url or feed.ws_url).rstrip("/")
+        self.name = name
+        self.frames = 0
+        self._app = app
+        self._position = f"ingestor:{observer.instance}:frames:{name}"
+        self.snapshots = SnapshotClient(rest_url, feed.rest_budget, clock, observer, spawn)
+        self.drivers = [
+            FeedDriver(connection, app.outbox, observer, self.snapshots.request)
+            for connection in feed.connections(name, config.instruments)
+        ]
+        self.sockets = [
+            FeedSocket(
+                driver,
+                ws_url + driver.connection.path,
+                lifetime_s=feed.lifetime_s,
+                clock=clock,
+                observer=observer,
+                on_frame=self._on_frame,
+            )
+            for driver in self.drivers
+        ]
+        self.metadata = MetadataReader(
+            Job(config.adapter or name, name, config.rest_url, list(config.instruments)),
+            taker_fee_bps=config.taker_fee_bps,
+            sink=app.outbox,
+            on_missing=self._on_missing,
+            observer=observer,
+            clock=clock,
+        )
+
+    def statuses(self, now_ns: int) -> list[VenueStatus]:
+        """Return the venue's status (empty instrument) and those of its books."""
+        down = [driver for driver in self.drivers if not driver.is_open]
+        state, reason = BookState.LIVE, ""
+        if down:
+            state = BookState.DOWN if len(down) == len(self.drivers) else BookState.SYNCING
+            reason = f"{len(down)} of {len(self.drivers)} connections are down"
+        whole = VenueStatus(
+            venue=self.name, instrument="", state=state, epoch=0, reason=reason, ts_ns=now_ns
+        )
+        return [whole, *(s for driver in self.drivers for s in driver.statuses(now_ns))]
+
+    def unready(self) -> str:
+        """Return what is not right yet; empty if everything is."""
+        return next((why for driver in self.drivers if (why := driver.unready())), "")
+
+    def on_resync(self, instrument: str, epoch: int, now_ns: int) -> None:
+        """A reader lost a book."""
+        for driver in self.drivers:
+            driver.on_resync(instrument, epoch, now_ns)
+
+    def _on_frame(self) -> None:
+        self.frames += 1
+        self._app.observer.count("frames")
+        self._app.outbox.note(self._position, self.frames)
+
+    def _on_missing(self, instrument: str, reason: str) -> None:
+        # Said by the connection that carries the book: a venue's first one.
+        for driver in self.drivers:
+            if instrument in driver.connection.instruments:
+                driver.on_refused(instrument, reason, self._app.clock.now_ns())
+                return
+
+
+class IngestorApp:
+    """Runs the feeds of some venues until cancelled.
+
+    Args:
+        venues: The venues to serve, by configured name.
+        bus: Where to publish.
+        clock: Time.
+        observer: Counters and readiness.
+        position_interval_ns: How often positions are written.
+    """
+
+    def __init__(
+        self,
+        venues: Mapping[str, VenueConfig],
+        bus: Bus,
+        clock: Clock,
+        observer: Observer,
+        *,
+        position_interval_ns: int,
+    ) -> None:
+        self.clock, self.observer = clock, observer
+        self._bus = bus
+        self._configs = venues
+        self.outbox = Outbox(
+            bus,
+            clock,
+            observer,
+            present=self._present,
+            on_loss=self._lose_books,
+            position_interval_ns=position_interval_ns,
+        )
+        self._venues: dict[str, VenueFeed] = {}
+
+    async def run(self) -> None:
+        """Serve the venues."""
+        inbox = await self._bus.open_inbox(
+            [Input(streams.MD_RESYNC)], service="ingestor", instance=self.observer.instance
+        )
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._venues = {
+                    name: VenueFeed(name, config, self, tasks.create_task)
+                    for name, config in self._configs.items()
+                }
+                tasks.create_task(self.outbox.run())
+                tasks.create_task(self._read_resyncs(inbox))
+                tasks.create_task(self._repeat())
+                for venue in self._venues.values():
+                    tasks.create_task(venue.metadata.run())
+                    for socket in venue.sockets:
+                        tasks.create_task(socket.run())
+        finally:
+            await inbox.close()
+            for venue in self._venues.values():
+                await venue.snapshots.close()
+
+    async def drain(self) -> None:
+        """Say that every book is DOWN now, so that nobody trusts what no longer moves."""
+        now_ns = self.clock.now_ns()
+        for venue in self._venues.values():
+            for driver in venue.drivers:
+                driver.on_close(now_ns, "the ingestor was stopped")
+            for status in venue.statuses(now_ns):
+                self.outbox.put(status)
+        await self.outbox.drain()
+
+    def readiness(self) -> tuple[bool, str]:
+        """Ready: every connection is up, every book LIVE or refused by its venue."""
+        if not self.outbox.connected:
+            return False, "the bus is lost"
+        if not self._venues:
+            return False, "starting"
+        for venue in self._venues.values():
+            if why := venue.unready():
+                return False, why
+        return True, ""
+
+    def _present(self) -> Sequence[Message]:
+        now_ns = self.clock.now_ns()
+        return [s for venue in self._venues.values() for s in venue.statuses(now_ns)]
+
+    def _lose_books(self) -> None:
+        now_ns = self.clock.now_ns()
+        for venue in self._venues.values():
+            for driver in venue.drivers:
+                driver.lose_books(now_ns)
+
+    async def _repeat(self) -> None:
+        """Say again what is true, and how ready we are."""
+        repeats_per_metadata = round(REPEAT_S / STATUS_S)
+        turn = 0
+        while True:
+            for message in self._present():
+                self.outbox.put(message)
+            if turn % repeats_per_metadata == 0:
+                for venue in self._venues.values():
+                    venue.metadata.repeat()
+            turn += 1
+            connections = [d for venue in self._venues.values() for d in venue.drivers]
+            self.observer.gauge("connections", sum(driver.is_open for driver in connections))
+            self.observer.take_in(await self._bus.stats(), {}, "bus_")
+            self.observer.set_ready(*self.readiness())
+            self.observer.advance()
+            await asyncio.sleep(STATUS_S)
+
+    async def _read_resyncs(self, inbox: Any) -> None:
+        while True:
+            batch = await inbox.read(RESYNC_READ_S)
+            now_ns = self.clock.now_ns()
+            for message in batch.messages:
+                if type(message) is ResyncRequest and message.venue in self._venues:
+                    extra = {"venue": message.venue, "instrument": message.instrument}
+                    log.warning("resync_requested", extra={**extra, "reason": message.reason})
+                    venue = self._venues[message.venue]
+                    venue.on_resync(message.instrument, message.epoch, now_ns)

@@ -1,0 +1,88 @@
+"""A short-lived child process that reads a venue's trading rules with ccxt and prints them.
+
+Apart, because ccxt takes a hundred megabytes and a second to import, and decoding a real venue's
+list of markets holds the interpreter for seconds: neither belongs beside a feed. Job in on standard
+input (one line of JSON), answer out on standard output; when the parent dies its end of the pipe
+closes, and so does this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+
+import msgspec
+
+from shared.domain.instrument import InstrumentRules
+from shared.errors import ConfigError
+from shared.venues.registry import load_ccxt_setup, load_feed
+
+REQUEST_TIMEOUT_MS = 20_000
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What to read."""
+
+    adapter: str
+    venue: str
+    rest_url: str
+    instruments: list[str]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the venue says; ``missing`` are instruments it does not list, ``error`` why there is
+    no answer at all."""
+
+    rules: list[InstrumentRules] = []
+    missing: dict[str, str] = {}
+    error: str = ""
+
+
+async def read_rules(job: Job) -> Answer:
+    """Load the venue's markets and return the rules of the instruments asked for."""
+    import ccxt.async_support as ccxt
+
+    feed, setup = load_feed(job.adapter), load_ccxt_setup(job.adapter)
+    exchange = getattr(ccxt, feed.ccxt_id)(
+        {"options": dict(setup.OPTIONS), "timeout": REQUEST_TIMEOUT_MS}
+    )
+    setup.point_at(exchange, job.rest_url)
+    try:
+        markets = await exchange.load_markets()
+    except ccxt.BaseError as error:
+        return Answer(error=f"{type(error).__name__}: {error}"[:500])
+    finally:
+        await exchange.close()
+    rules, missing = [], {}
+    for instrument in job.instruments:
+        market = markets.get(instrument)
+        if market is None:
+            missing[instrument] = "the venue does not list this instrument"
+            continue
+        try:
+            rules.append(feed.rules(job.venue, market))
+        except ConfigError as error:
+            missing[instrument] = str(error)
+    return Answer(rules=rules, missing=missing)
+
+
+def _die_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def main() -> None:
+    """Read the job, answer it, end."""
+    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    answer = asyncio.run(read_rules(job))
+    sys.stdout.buffer.write(msgspec.json.encode(answer))
+    sys.stdout.buffer.flush()
+    # The thread above still waits in a read; nothing else is left to do.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
