@@ -1,0 +1,164 @@
+"""Builders of what the scanner and risk are fed: views, rules, opportunities, events."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from services.risk.engine import RiskEngine
+from services.scanner.engine import ScannerEngine
+from shared.config import Config, RiskConfig, ScannerConfig, VenueConfig
+from shared.domain.instrument import InstrumentRules
+from shared.messages.arb import Opportunity
+from shared.messages.base import BookState, Certainty, Side
+from shared.messages.control import Command, CommandKind
+from shared.messages.execution import (
+    Balance,
+    BalanceReport,
+    ExecutorReady,
+    Fill,
+    PlanDone,
+    PlanOutcome,
+)
+from shared.messages.market import DepthView, InstrumentInfo
+
+D = Decimal
+T0 = 1_700_000_000_000_000_000
+MS = 1_000_000
+SECOND = 1_000_000_000
+
+SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
+BOOKS = (("alpha", SPOT), ("beta", SPOT), ("gamma", PERP))
+
+
+def make_rules(venue: str = "alpha", instrument: str = SPOT, **changes: Any) -> InstrumentRules:
+    values: dict[str, Any] = {
+        "venue": venue,
+        "instrument": instrument,
+        "tick_size": D("0.1"),
+        "lot_size": D("0.001"),
+        "qty_min": D("0.001"),
+        "notional_min": D(5),
+        "taker_fee_bps": D(10),
+        "maker_fee_bps": D(10),
+    }
+    return InstrumentRules(**{**values, **changes})
+
+
+def make_info(venue: str = "alpha", instrument: str = SPOT, **changes: Any) -> InstrumentInfo:
+    return InstrumentInfo(ts_ns=T0, rules=make_rules(venue, instrument, **changes))
+
+
+def make_view(
+    venue: str = "alpha",
+    instrument: str = SPOT,
+    *,
+    bids: list[tuple[float, float]] | None = None,
+    asks: list[tuple[float, float]] | None = None,
+    state: BookState = BookState.LIVE,
+    seq: int = 1,
+    ts_ns: int = T0,
+) -> DepthView:
+    return DepthView(
+        venue=venue,
+        instrument=instrument,
+        state=state,
+        epoch=1,
+        seq=seq,
+        bids=[(9_999.0, 1.0)] if bids is None else bids,
+        asks=[(10_001.0, 1.0)] if asks is None else asks,
+        ts_recv_ns=ts_ns - MS,
+        ts_ns=ts_ns,
+    )
+
+
+def make_scanner(**changes: Any) -> ScannerEngine:
+    """A scanner that knows the rules of ``BOOKS``."""
+    engine = ScannerEngine(ScannerConfig(**changes))
+    for venue, instrument in BOOKS:
+        engine.on_message(make_info(venue, instrument), T0)
+    return engine
+
+
+def make_opportunity(
+    *,
+    buy: tuple[str, str] = BOOKS[0],
+    sell: tuple[str, str] = BOOKS[1],
+    ask: float = 10_000.0,
+    bid: float = 10_050.0,
+    qty: float = 0.1,
+    seq: int = 1,
+    now_ns: int = T0,
+    **changes: Any,
+) -> Opportunity:
+    """What the scanner finds between two books of one level each; ``changes`` falsify it."""
+    engine = make_scanner(edge_bps_min=-1_000.0, notional_max=1e9)
+    engine.on_message(make_view(*buy, asks=[(ask, qty)], bids=[], ts_ns=now_ns, seq=seq), now_ns)
+    view = make_view(*buy, asks=[(ask, qty)], bids=[(1.0, 1.0)], ts_ns=now_ns, seq=seq)
+    engine.on_message(view, now_ns)
+    view = make_view(*sell, bids=[(bid, qty)], asks=[(1e6, 1.0)], ts_ns=now_ns, seq=seq)
+    (found,) = engine.on_message(view, now_ns)
+    assert isinstance(found, Opportunity)
+    return msgspec.structs.replace(found, **changes)
+
+
+def make_config(*, start_active: bool = True, **limits: Any) -> Config:
+    venues: dict[str, list[str]] = {}
+    for venue, instrument in BOOKS:
+        venues.setdefault(venue, []).append(instrument)
+    return Config(
+        venues={name: VenueConfig(instruments=names) for name, names in venues.items()},
+        risk=RiskConfig(start_active=start_active, **limits),
+    )
+
+
+def make_ready(now_ns: int = T0, **changes: Any) -> ExecutorReady:
+    values: dict[str, Any] = {
+        "ts_ns": now_ns, "ready": True, "mode": "simulated", "open_plans": 0, "unknown_orders": 0,
+    }  # fmt: skip
+    return ExecutorReady(**{**values, **changes})
+
+
+def make_balances(venue: str, now_ns: int = T0, **free: Any) -> BalanceReport:
+    amounts = free or {"USDT": 100_000, "BTC": 10}
+    balances = {asset: Balance(free=D(a), used=D(0)) for asset, a in amounts.items()}
+    return BalanceReport(ts_ns=now_ns, venue=venue, balances=balances)
+
+
+def feed_market(engine: RiskEngine, now_ns: int = T0) -> None:
+    for venue, instrument in BOOKS:
+        engine.on_message(make_info(venue, instrument), now_ns)
+        engine.on_message(make_view(venue, instrument, ts_ns=now_ns), now_ns)
+
+
+def make_risk(config: Config | None = None, now_ns: int = T0) -> RiskEngine:
+    """A risk engine that is ACTIVE: books seen, executor ready, balances known."""
+    engine = RiskEngine(config or make_config())
+    feed_market(engine, now_ns)
+    engine.on_message(make_ready(now_ns), now_ns)
+    for venue in dict.fromkeys(venue for venue, _ in BOOKS):
+        engine.on_message(make_balances(venue, now_ns), now_ns)
+    return engine
+
+
+def make_fill(plan_id: str, venue: str, side: Side, qty: str = "0.1", **changes: Any) -> Fill:
+    values: dict[str, Any] = {
+        "ts_ns": T0, "plan_id": plan_id, "client_order_id": f"{plan_id}0a", "venue": venue,
+        "instrument": SPOT, "side": side, "trade_id": f"{plan_id}{venue}{side}", "price": D(10_000),
+        "qty": D(qty), "fee": D("1"), "fee_asset": "USDT", "fee_quote": D("1"),
+    }  # fmt: skip
+    return Fill(**{**values, **changes})
+
+
+def make_done(plan_id: str, now_ns: int = T0, **changes: Any) -> PlanDone:
+    values: dict[str, Any] = {
+        "ts_ns": now_ns, "plan_id": plan_id, "outcome": PlanOutcome.FILLED, "base": "BTC",
+        "quote": "USDT", "realized": D("1.5"), "fees": D("0.5"), "certainty": Certainty.KNOWN,
+    }  # fmt: skip
+    return PlanDone(**{**values, **changes})
+
+
+def make_command(kind: CommandKind, now_ns: int = T0) -> Command:
+    return Command(ts_ns=now_ns, command_id=f"{kind}-{now_ns}", kind=kind, operator="ann")

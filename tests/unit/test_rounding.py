@@ -1,0 +1,99 @@
+"""Rounding, fees and edges: what goes which way."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+
+import pytest
+
+from shared.domain.fees import edge_bps, fee_amount, share_of
+from shared.domain.rounding import (
+    exact,
+    is_enough,
+    is_multiple,
+    lot_common,
+    price_average,
+    price_to_tick,
+    qty_to_lot,
+    without_noise,
+)
+from shared.messages.base import Side
+from tests.decision_builders import make_rules
+
+
+@pytest.mark.parametrize(
+    ("side", "aggressive", "expected"),
+    [
+        (Side.BUY, True, "100.2"),
+        (Side.BUY, False, "100.1"),
+        (Side.SELL, True, "100.1"),
+        (Side.SELL, False, "100.2"),
+    ],
+)
+def test_price_goes_the_way_asked(side: Side, aggressive: bool, expected: str) -> None:
+    assert price_to_tick(D("100.15"), D("0.1"), side, aggressive=aggressive) == D(expected)
+
+
+@pytest.mark.parametrize("aggressive", [True, False])
+@pytest.mark.parametrize("side", list(Side))
+def test_price_on_the_grid_stays(side: Side, aggressive: bool) -> None:
+    assert price_to_tick(D("0.00001234"), D("0.00000001"), side, aggressive=aggressive) == D(
+        "0.00001234"
+    )
+
+
+def test_quantity_goes_down() -> None:
+    assert qty_to_lot(D("1.2399"), D("0.01")) == D("1.23")
+    assert qty_to_lot(D("0.009"), D("0.01")) == 0
+    assert qty_to_lot(D("17"), D("5")) == 15
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        ("0.001", "0.00001", "0.001"),
+        ("0.4", "0.6", "1.2"),
+        ("0.25", "0.1", "0.5"),
+        ("10", "4", "20"),
+        ("1E+2", "0.01", "100"),
+    ],
+)
+def test_common_lot_is_the_least_common_multiple(a: str, b: str, expected: str) -> None:
+    assert lot_common(D(a), D(b)) == D(expected)
+    assert lot_common(D(b), D(a)) == D(expected)
+
+
+def test_venue_decimals_survive_the_float() -> None:
+    for text in ("0.1", "60123.45", "0.00001234", "123456789.123456"):
+        assert exact(float(text)) == D(text)
+
+
+def test_noise_of_summing_is_taken_out() -> None:
+    assert exact(0.1 + 0.7) != D("0.8")
+    assert without_noise(0.1 + 0.7) == D("0.8")
+
+
+def test_average_is_rounded_against_us() -> None:
+    buy, sell = price_average(D(1), D(3), Side.BUY), price_average(D(1), D(3), Side.SELL)
+    assert sell < D(1) / D(3) < buy
+    assert buy - sell == D("1e-12")
+
+
+def test_fee_is_never_too_small_and_edge_never_too_large() -> None:
+    assert fee_amount(D("0.00000001"), D(10)) == D("0.00000001")
+    assert fee_amount(D("9835.96393"), D(10)) == D("9.83596393")
+    assert edge_bps(D("1"), D("3")) == D("3333.3333")
+    assert edge_bps(D("-1"), D("3")) == D("-3333.3334")
+    assert share_of(D("0.00000001"), D(1)) == 0
+
+
+def test_least_order_needs_quantity_and_notional() -> None:
+    rules = make_rules(qty_min=D("0.01"), notional_min=D(5))
+    assert is_enough(rules, D("0.01"), D(500))
+    assert not is_enough(rules, D("0.009"), D(50_000))
+    assert not is_enough(rules, D("0.01"), D("499.99"))
+
+
+def test_multiples_are_exact() -> None:
+    assert is_multiple(D("0.3"), D("0.1"))
+    assert not is_multiple(D("0.35"), D("0.1"))
