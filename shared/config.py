@@ -4,9 +4,9 @@ The only module that reads files of configuration and environment variables. Unk
 types and impossible values are refused with the place and what would be right.
 
 Environment: ``ARB_CONFIG`` (path), ``ARB_REDIS_URL``, ``ARB_INSTANCE``, ``ARB_HTTP_HOST``,
-``ARB_HTTP_PORT``, ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``, ``ARB_POSITION_INTERVAL_MS``; secrets
-``ARB_<VENUE>_API_KEY``,
-``ARB_<VENUE>_API_SECRET``, ``ARB_REDIS_USERNAME``, ``ARB_REDIS_PASSWORD``, each also as ``*_FILE``;
+``ARB_HTTP_PORT``, ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``, ``ARB_POSITION_INTERVAL_MS``;
+secrets ``ARB_<VENUE>_API_KEY``, ``ARB_<VENUE>_API_SECRET``, ``ARB_REDIS_USERNAME``,
+``ARB_REDIS_PASSWORD``, each also as ``*_FILE``;
 ``ARB_LIVE_TRADING`` is the second of the two times live trading must be asked for.
 """
 
@@ -184,7 +184,7 @@ def parse_config(text: str, where: str) -> Config:
 
 
 def _check_money(config: Config, where: str) -> None:
-    """Every Decimal of a section is a limit, so it must be positive (msgspec bounds only floats)."""
+    """Every Decimal of a section is a limit, so it must be positive."""
     for section in ("risk", "executor"):
         part = getattr(config, section)
         for name in part.__struct_fields__:
@@ -198,7 +198,7 @@ def _check_money(config: Config, where: str) -> None:
 
 
 def load_config(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Config:
-    """Load the file at ``path`` (else ``ARB_CONFIG``, else ``arb.toml``), then apply the environment.
+    """Load the file at ``path`` (else ``ARB_CONFIG``, else ``arb.toml``), apply the environment.
 
     Raises:
         ConfigError: Missing, unreadable or wrong.
