@@ -1,0 +1,90 @@
+"""Redis' users, one per service, made from the map of streams: least privilege.
+
+``python -m deploy.acl`` rewrites ``deploy/redis/users.acl``, which shows the rules without
+passwords; ``deploy.prepare`` renders the same with the digests of real ones. Each parenthesis is a
+selector: a command is allowed only on the keys beside it, so the scanner, which may XADD
+opportunities and read depth, can neither write a plan nor acknowledge one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from shared.bus.tuning import POSITION_KEY, checkpoint_key, dead_key, lease_key, members_key
+from shared.streams import ALL, ANYONE, SERVICES, Delivery, StreamSpec
+
+OPERATOR = "operator"
+USERS = (*SERVICES, OPERATOR)
+FILE = Path(__file__).parent / "redis" / "users.acl"
+
+CONNECT = "-@all +auth +hello +ping +client|setname +client|setinfo +client|id +select"
+TRANSACT = "+multi +exec +discard"
+WATCH = "+xread +xrange +xrevrange +xlen +xinfo|stream"
+GROUP = (
+    "+xreadgroup +xack +xautoclaim +xclaim +xpending +xrange +xlen +xtrim "
+    "+xgroup|create +xgroup|delconsumer +xinfo|stream +xinfo|groups +xinfo|consumers"
+)
+LEASE = "+eval +time +get +set +del"
+MEMBERS = "+eval +time +zadd +zrem +zrange +zremrangebyscore"
+
+
+def keys(spec: StreamSpec) -> str:
+    """Return the pattern of a stream's keys, over all its shards."""
+    return spec.key().replace("{0}", "{*}", 1) if spec.sharded else spec.key()
+
+
+def selector(commands: str, patterns: list[str], access: str = "~") -> str:
+    """Return a selector, or nothing where there are no keys."""
+    return f"({commands} {' '.join(access + p for p in patterns)})" if patterns else ""
+
+
+def rules_of(service: str) -> list[str]:
+    """Return what a service may do, and nothing else."""
+    written = [keys(s) for s in ALL if s.producer in {service, ANYONE}]
+    read = [s for s in ALL if service in s.consumers]
+    durable = [s for s in read if s.delivery is Delivery.DURABLE]
+    dead = [dead_key(s.name) for s in durable]
+    latest = [keys(s) for s in read if s.delivery is Delivery.LATEST]
+    return [
+        f"{CONNECT} {TRANSACT}",
+        selector("+xadd", [*written, *dead]),
+        selector(WATCH, latest, "%R~"),
+        selector(GROUP, [keys(s) for s in durable]),
+        selector("+get +set", [checkpoint_key(service + "*")]),
+        selector("+hset", [POSITION_KEY]),
+        selector(LEASE, [lease_key(service + "*")]),
+        selector(MEMBERS, [members_key(service + "*")]),
+    ]
+
+
+def rules_of_operator() -> list[str]:
+    """Return what the command line may do: read everything, write commands."""
+    written = [keys(s) for s in ALL if s.producer == OPERATOR]
+    return [
+        f"{CONNECT} +info",
+        selector("+xadd", written),
+        selector(f"{WATCH} +xinfo|groups +get +hgetall +hmget +memory|usage", ["*"], "%R~"),
+    ]
+
+
+def render(digests: Mapping[str, str] | None = None) -> str:
+    """Return the ACL file.
+
+    Args:
+        digests: User -> SHA-256 of the password in hex; without it the file cannot be loaded.
+    """
+    lines = [
+        # Health checks may ask whether Redis is up; without a password nothing else works.
+        "user default on nopass resetkeys resetchannels -@all +ping",
+    ]
+    for user in USERS:
+        digest = digests[user] if digests else "<sha256-of-the-password>"
+        rules = rules_of_operator() if user == OPERATOR else rules_of(user)
+        words = [f"user {user} on #{digest} resetkeys resetchannels", *filter(None, rules)]
+        lines.append(" ".join(words))
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(render(), encoding="utf-8")

@@ -1,0 +1,120 @@
+"""Redis' users on a real server: each service can do its work, and nothing of another's."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from deploy.acl import FILE, OPERATOR, USERS, keys, render
+from shared.bus import open_bus
+from shared.bus.port import Input
+from shared.config import BusConfig
+from shared.embedded import EmbeddedServer
+from shared.messages.control import Alert, Severity
+from shared.streams import ALL, ANYONE, SERVICES, Delivery
+
+
+class GuardedServer(EmbeddedServer):
+    """An embedded server that knows our users; each one's password is its name."""
+
+    def _arguments(self) -> list[str]:
+        path = self.directory / "users.acl"
+        path.write_text(render({u: hashlib.sha256(u.encode()).hexdigest() for u in USERS}))
+        return [*super()._arguments(), "--aclfile", str(path)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedServer]:
+    with GuardedServer(tmp_path_factory.mktemp("acl")) as server:
+        yield server
+
+
+def client(server: GuardedServer, user: str | None) -> redis.Redis:
+    path = server.url.removeprefix("unix://")
+    return redis.Redis(unix_socket_path=path, username=user, password=user, protocol=2)
+
+
+def allowed(call, *arguments) -> bool:
+    try:
+        call(*arguments)
+    except redis.exceptions.NoPermissionError:
+        return False
+    except redis.exceptions.ResponseError as error:
+        assert "NOPERM" not in str(error)
+    return True
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_who_may_write_which_stream(server: GuardedServer, user: str) -> None:
+    with client(server, user) as r:
+        for spec in ALL:
+            may = allowed(r.execute_command, "XADD", spec.key(), "*", "m", "x")
+            assert may == (
+                spec.producer == user or (spec.producer == ANYONE and user != OPERATOR)
+            ), f"{user} on {spec.name}"
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_who_may_read_which_stream(server: GuardedServer, user: str) -> None:
+    with client(server, user) as r:
+        for spec in ALL:
+            may = allowed(r.execute_command, "XREAD", "STREAMS", spec.key(), "0")
+            reads = user in spec.consumers and spec.delivery is Delivery.LATEST
+            assert may == (reads or user == OPERATOR), f"{user} on {spec.name}"
+            may = allowed(r.execute_command, "XACK", spec.key(), "g", "1-1")
+            assert may == (user in spec.consumers and spec.delivery is Delivery.DURABLE)
+
+
+@pytest.mark.parametrize("user", [*USERS, None])
+def test_nobody_may_administer_or_destroy(server: GuardedServer, user: str | None) -> None:
+    commands = [
+        ("FLUSHALL",), ("CONFIG", "GET", "*"), ("ACL", "LIST"), ("SHUTDOWN",), ("KEYS", "*"),
+        ("DEL", "{arb}:exec.plan"), ("SET", "{arb}:checkpoint:someone", "x"), ("MONITOR",),
+        ("EVAL", "return redis.call('DEL', KEYS[1])", "1", "{arb}:exec.plan"),
+    ]  # fmt: skip
+    with client(server, user) as r:
+        for command in commands:
+            assert not allowed(r.execute_command, *command), f"{user}: {command[0]}"
+
+
+def test_without_a_password_only_ping_works(server: GuardedServer) -> None:
+    with client(server, None) as r:
+        assert r.execute_command("PING")
+        assert not allowed(r.execute_command, "XREAD", "STREAMS", "{arb}:alert", "0")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_service_can_do_all_its_work(
+    server: GuardedServer, service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARB_REDIS_USERNAME", service)
+    monkeypatch.setenv("ARB_REDIS_PASSWORD", service)
+    bus = await open_bus(BusConfig(url=server.url), service=service, instance="one")
+    inputs = [Input(spec) for spec in ALL if service in spec.consumers]
+    inbox = await bus.open_inbox(inputs, service=service, instance="one", exclusive=True)
+    alert = Alert(ts_ns=1, service=service, severity=Severity.INFO, code="TEST", text="test")
+    await bus.publish([alert])
+    await bus.commit(None, [alert], checkpoint=(service, b"state"))
+    assert await bus.load_checkpoint(service) == b"state"
+    await bus.note_positions({f"{service}:one:x": "1-1"})
+    assert await bus.hold_lease(service, "one", 1_000)
+    await bus.release_lease(service, "one")
+    assert await bus.join_members(service, "one", 1_000) == ["one"]
+    await bus.leave_members(service, "one")
+    await inbox.read(0.05)
+    await inbox.close()
+    await bus.close()
+
+
+def test_the_shown_file_is_current() -> None:
+    assert Path(FILE).read_text(encoding="utf-8") == render(), "run: python -m deploy.acl"
+
+
+def test_patterns_cover_every_shard() -> None:
+    for spec in ALL:
+        pattern = keys(spec).replace("*", "3")
+        assert pattern == spec.key(3)
