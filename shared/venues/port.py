@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -191,41 +191,59 @@ class Feed(Protocol):
         """Return our rules from a ccxt market structure: tick and lot as the venue documents."""
 
 
+class FrameRole(StrEnum):
+    """What a recorded payload carries, as far as its first bytes tell."""
+
+    DELTA = "delta"
+    SNAPSHOT = "snapshot"
+    REST_BOOK = "rest_book"  # the body of a REST answer rather than a frame
+    TRADE = "trade"
+    QUOTE = "quote"
+    FUNDING = "funding"
+    OTHER = "other"
+
+
+class Hint(NamedTuple):
+    """Tells instruments apart where a REST book does not name its own."""
+
+    update_id: int
+    price: float
+
+
 class Recordings(Protocol):
     """A venue, as readers of recordings need it: it tells what a recorded line is about.
 
-    Each venue folder offers ``RECORDINGS`` in ``recordings.py``. Nothing here decodes a whole frame
-    and nothing raises on bad bytes: what cannot be told is ``None``.
+    Each venue folder offers the class as ``RECORDINGS`` in ``recordings.py``. Nothing here decodes
+    a whole frame and nothing raises on bad bytes: what cannot be told is ``None``. An object learns
+    the spellings of one reading, so it is not shared.
     """
+
+    venues: tuple[str, ...]
+    """Names it gives to what it reads."""
 
     def venue_of_url(self, url: str) -> str | None:
         """Return the venue behind a recorded URL, ``None`` where it is not one of this folder's."""
 
     def venue_of_frame(self, raw: bytes) -> str | None:
-        """Return the venue whose marks a frame or REST book carries, ``None`` where it has none."""
+        """Return the venue whose marks a payload carries, ``None`` where it has none."""
+
+    def learn(self, url: str, body: bytes) -> None:
+        """Take symbol spellings from recorded instrument metadata, if that is what it is."""
 
     def instrument_of_url(self, url: str) -> str | None:
         """Return the instrument of a REST order-book request."""
 
     def instrument_of_frame(self, raw: bytes) -> str | None:
-        """Return the instrument a frame (or a REST book that names its own) is about."""
+        """Return the instrument a payload names."""
 
     def role_of_frame(self, raw: bytes) -> FrameRole:
-        """Tell what a frame carries."""
+        """Tell what a payload carries."""
 
     def update_id_of_frame(self, raw: bytes) -> int | None:
         """Return the sequence number that a book delta ends at."""
 
+    def hint_of_frame(self, raw: bytes) -> Hint | None:
+        """Return an update id and a price from a quote, a delta or a REST book."""
+
     def session(self, venue: str, instrument: str) -> FeedSession:
         """Return a session of one instrument, to be fed what was recorded of it."""
-
-
-class FrameRole(StrEnum):
-    """What a frame carries, as far as its first bytes tell."""
-
-    DELTA = "delta"
-    SNAPSHOT = "snapshot"
-    TRADE = "trade"
-    QUOTE = "quote"
-    FUNDING = "funding"
-    OTHER = "other"

@@ -43,11 +43,11 @@ def load_ccxt_setup(adapter: str) -> CcxtSetup:
 
 
 def load_recordings(adapter: str) -> Recordings:
-    """Return what reads recordings of an adapter's venue.
+    """Return a fresh reader of an adapter's recordings.
 
     Raises:
         ConfigError: No such adapter.
     """
     if adapter not in ADAPTERS:
         raise ConfigError(f"no venue adapter {adapter!r}; there are: {', '.join(ADAPTERS)}")
-    return cast("Recordings", import_module(f"shared.venues.{adapter}.recordings").RECORDINGS)
+    return cast("Recordings", import_module(f"shared.venues.{adapter}.recordings").RECORDINGS())

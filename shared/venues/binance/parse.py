@@ -1,0 +1,172 @@
+"""Binance frames: bytes to typed values. Pure; bad bytes give ``ParseError`` and nothing else.
+
+Numbers arrive as strings and are decoded straight to floats in C; bounds are checked there too, so
+that NaN, infinities, negative or absurd numbers never reach a book. Only what is needed is decoded.
+Every decoder expects the combined-stream wrapper ``{"stream":..,"data":..}``; ``unwrapped`` gives a
+raw frame the same shape.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+import msgspec
+from msgspec import Meta, field
+
+from shared.errors import ParseError
+
+Price = Annotated[float, Meta(gt=0, le=1e15)]
+Qty = Annotated[float, Meta(ge=0, le=1e18)]
+Id = Annotated[int, Meta(ge=0, le=2**62)]
+Millis = Annotated[int, Meta(ge=0, le=10**13)]
+Levels = list[tuple[Price, Qty]]
+
+T = TypeVar("T")
+
+
+class DepthUpdate(msgspec.Struct, frozen=True, gc=False):
+    """A diff-depth event.
+
+    ``{"e":"depthUpdate","E":1723161255208,"s":"BTCUSDT","U":50093239189,"u":50093239202,
+    "b":[["61730.17000000","0.00000000"]],"a":[["61837.64000000","1.54698000"]]}``
+    """
+
+    symbol: str = field(name="s")
+    first_id: Id = field(name="U")
+    last_id: Id = field(name="u")
+    bids: Levels = field(name="b")
+    asks: Levels = field(name="a")
+    ts_venue_ms: Millis = field(name="E")
+    prev_id: int = -1
+
+
+class TradePrint(msgspec.Struct, frozen=True, gc=False):
+    """A public trade; ``m``: the buyer was the maker, so the taker sold.
+
+    ``{"e":"trade","E":1723161255343,"s":"BTCUSDT","t":3735683259,"p":"61837.63000000",
+    "q":"0.02000000","T":1723161255342,"m":true,"M":true}``
+    """
+
+    symbol: str = field(name="s")
+    trade_id: Id = field(name="t")
+    price: Qty = field(name="p")
+    qty: Qty = field(name="q")
+    ts_venue_ms: Millis = field(name="T")
+    is_buyer_maker: bool = field(name="m")
+
+
+class Ticker(msgspec.Struct, frozen=True, gc=False):
+    """The best bid and ask (spot carries no time and no event name).
+
+    ``{"u":50093239212,"s":"BTCUSDT","b":"61837.63000000","B":"3.78826000",
+    "a":"61837.64000000","A":"1.54698000"}``
+    """
+
+    symbol: str = field(name="s")
+    update_id: Id = field(name="u")
+    bid: Price = field(name="b")
+    bid_qty: Qty = field(name="B")
+    ask: Price = field(name="a")
+    ask_qty: Qty = field(name="A")
+
+
+class RestBook(msgspec.Struct, frozen=True, gc=False):
+    """A REST order book.
+
+    ``{"lastUpdateId":50093239218,"bids":[["61837.63000000","3.78826000"]],"asks":[]}``
+    """
+
+    last_id: Id = field(name="lastUpdateId")
+    bids: Levels
+    asks: Levels
+    ts_venue_ms: Millis | None = field(name="E", default=None)
+
+
+class VenueFault(msgspec.Struct, frozen=True):
+    """The body of an error answer."""
+
+    code: int = 0
+    msg: str = ""
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """Any frame, as far as it must be read to tell what it is.
+
+    Acknowledgement ``{"result":null,"id":1}``, error ``{"code":2,"msg":"..","id":1}`` or
+    ``{"error":{"code":2,"msg":".."},"id":1}``, announcement ``{"e":"serverShutdown","E":..}``.
+    """
+
+    stream: str | None = None
+    data: msgspec.Raw | None = None
+    event: str | None = field(name="e", default=None)
+    best_bid_qty: msgspec.Raw | None = field(name="B", default=None)
+    id: int | str | None = None
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    code: int | None = None
+    msg: str = ""
+    error: VenueFault | None = None
+
+
+class _Wrapped(msgspec.Struct, frozen=True, gc=False):
+    """Base of the combined-stream wrapper; the stream's name is skipped."""
+
+
+class _DepthFrame(_Wrapped, frozen=True, gc=False):
+    data: DepthUpdate
+
+
+class _TradeFrame(_Wrapped, frozen=True, gc=False):
+    data: TradePrint
+
+
+class _TickerFrame(_Wrapped, frozen=True, gc=False):
+    data: Ticker
+
+
+_DEPTH = msgspec.json.Decoder(_DepthFrame, strict=False)
+_TRADE = msgspec.json.Decoder(_TradeFrame, strict=False)
+_TICKER = msgspec.json.Decoder(_TickerFrame, strict=False)
+_REST_BOOK = msgspec.json.Decoder(RestBook, strict=False)
+_ENVELOPE = msgspec.json.Decoder(Envelope)
+
+
+def decode(decoder: msgspec.json.Decoder[T], raw: bytes, what: str) -> T:
+    """Decode, turning every complaint about the bytes into one kind.
+
+    Raises:
+        ParseError: Not JSON, not UTF-8, nested absurdly deep, or not the documented shape.
+    """
+    try:
+        return decoder.decode(raw)
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
+        raise ParseError(f"{what}: {error}") from error
+
+
+def parse_depth(raw: bytes) -> DepthUpdate:
+    """Parse a wrapped diff-depth event."""
+    return decode(_DEPTH, raw, "depthUpdate").data
+
+
+def parse_trade(raw: bytes) -> TradePrint:
+    """Parse a wrapped trade; a spent trade id comes with price and quantity 0 (futures)."""
+    return decode(_TRADE, raw, "trade").data
+
+
+def parse_ticker(raw: bytes) -> Ticker:
+    """Parse a wrapped book ticker."""
+    return decode(_TICKER, raw, "bookTicker").data
+
+
+def parse_rest_book(body: bytes) -> RestBook:
+    """Parse the answer to a depth request."""
+    return decode(_REST_BOOK, body, "order book")
+
+
+def parse_envelope(raw: bytes) -> Envelope:
+    """Parse only what tells a frame's kind."""
+    return decode(_ENVELOPE, raw, "frame")
+
+
+def unwrapped(raw: bytes) -> bytes:
+    """Give a raw frame the shape of the combined stream."""
+    return b'{"data":' + raw + b"}"

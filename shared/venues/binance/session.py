@@ -1,0 +1,344 @@
+"""One connection that speaks Binance's combined-stream protocol: frames in, effects out. Pure.
+
+Spot and futures differ in their sequence rule and a few frames; that difference is a ``Dialect``.
+Frames are routed by the stream's name without decoding the wrapper. Server pings are answered by
+the WebSocket library; when a connection falls quiet the session asks ``LIST_SUBSCRIPTIONS``, whose
+answer (any frame) proves that it lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from msgspec import json
+
+from shared.errors import ParseError
+from shared.messages.base import BookState, Side
+from shared.messages.market import Funding, Trade
+from shared.venues.binance import parse
+from shared.venues.port import (
+    BestQuote,
+    BookStatus,
+    Effect,
+    Emit,
+    Malformed,
+    Reconnect,
+    Send,
+)
+from shared.venues.rest_join import JoinedBook, SequenceRule, Update
+
+STREAMS_PER_CONNECTION_MAX = 200
+STREAMS_PER_FRAME = 50
+"""Four subscribe frames fill a connection: within 5 messages a second even sent at once."""
+ACK_TIMEOUT_NS = 10_000_000_000
+QUIET_NS = 5_000_000_000
+"""Silence after which the connection is asked for a sign of life."""
+ANSWER_TIMEOUT_NS = 5_000_000_000
+ROUTES_MAX = 4_096
+"""Stream names remembered; a connection carries 200, so more are not ours and are not kept."""
+
+SHUTDOWN = "the venue announced a restart"
+_PREFIX = b'{"stream":"'
+
+
+class DepthEvent(Update, Protocol):
+    """A depth update that names its symbol."""
+
+    @property
+    def symbol(self) -> str:
+        """The venue's spelling."""
+
+
+class MarkEvent(Protocol):
+    """A mark-price event."""
+
+    @property
+    def symbol(self) -> str:
+        """The venue's spelling."""
+
+    @property
+    def mark_price(self) -> float:
+        """Mark price, quote units."""
+
+    @property
+    def index_price(self) -> float | None:
+        """Index price, quote units."""
+
+    @property
+    def rate(self) -> float | str:
+        """Funding rate per interval; empty text where the instrument does not fund."""
+
+    @property
+    def ts_funding_ms(self) -> int:
+        """When it settles."""
+
+    @property
+    def ts_venue_ms(self) -> int:
+        """The venue's event time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What differs between the venues that speak this protocol."""
+
+    sequence: SequenceRule
+    parse_depth: Callable[[bytes], DepthEvent]
+    parse_mark: Callable[[bytes], MarkEvent] | None
+    snapshot_path: Callable[[str], str]
+    snapshot_weight: int
+
+
+@dataclass(slots=True)
+class Pending:
+    """A subscribe frame that waits for its acknowledgement."""
+
+    instruments: tuple[str, ...]
+    deadline_ns: int
+
+
+Handler = Callable[[bytes, int], Sequence[Effect]]
+
+
+class StreamSession:
+    """Subscriptions of one connection.
+
+    Args:
+        venue: The configured name, as written into messages.
+        dialect: Spot or futures.
+        streams: Instrument -> stream names to subscribe, in order.
+        symbols: Venue spelling -> instrument, for every instrument that may appear.
+        has_books: Whether this connection carries depth (futures carry funding on another one).
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        dialect: Dialect,
+        streams: Mapping[str, Sequence[str]],
+        symbols: Mapping[str, str],
+        *,
+        has_books: bool = True,
+    ) -> None:
+        self._venue = venue
+        self._dialect = dialect
+        self._streams = streams
+        self._instruments = dict(symbols)
+        self._books: dict[str, JoinedBook] = {}
+        if has_books:
+            self._books = {
+                symbol: JoinedBook(
+                    venue,
+                    instrument,
+                    dialect.sequence,
+                    dialect.snapshot_path(symbol),
+                    dialect.snapshot_weight,
+                )
+                for symbol, instrument in symbols.items()
+            }
+        self._book_of = {book.instrument: book for book in self._books.values()}
+        self._routes: dict[bytes, Handler] = {}
+        self._kinds: dict[str, Handler] = {
+            "depth": self._on_depth,
+            "trade": self._on_trade,
+            "bookTicker": self._on_ticker,
+            "markPrice": self._on_mark,
+        }
+        self._events: dict[str, Handler] = {
+            "depthUpdate": self._on_depth,
+            "trade": self._on_trade,
+            "bookTicker": self._on_ticker,
+            "markPriceUpdate": self._on_mark,
+        }
+        self._pending: dict[int, Pending] = {}
+        self._frame_id = 0
+        self._heard_ns = 0
+        self._probed_ns: int | None = None
+
+    def on_open(self, now_ns: int) -> Sequence[Effect]:
+        """Subscribe; every book starts over."""
+        self._heard_ns, self._probed_ns = now_ns, None
+        self._pending.clear()
+        effects: list[Effect] = []
+        for book in self._books.values():
+            effects.extend(book.open(now_ns))
+        named = [(stream, name) for name, streams in self._streams.items() for stream in streams]
+        for start in range(0, len(named), STREAMS_PER_FRAME):
+            chunk = named[start : start + STREAMS_PER_FRAME]
+            instruments = tuple(dict.fromkeys(name for _, name in chunk))
+            frame = self._request("SUBSCRIBE", [stream for stream, _ in chunk])
+            self._pending[self._frame_id] = Pending(instruments, now_ns + ACK_TIMEOUT_NS)
+            effects.append(frame)
+        return effects
+
+    def on_frame(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
+        """Route a frame by its stream's name, or read what else it is."""
+        self._heard_ns, self._probed_ns = now_ns, None
+        try:
+            if raw.startswith(_PREFIX):
+                stream = raw[11 : raw.find(b'"', 11)]
+                handler = self._routes.get(stream)
+                if handler is None:
+                    handler = self._route(stream)
+                return handler(raw, now_ns)
+            return self._on_other(raw, now_ns)
+        except ParseError as error:
+            return (Malformed(str(error)),)
+
+    def on_snapshot(self, instrument: str, body: bytes, now_ns: int) -> Sequence[Effect]:
+        """Join a REST book."""
+        book = self._book_of.get(instrument)
+        if book is None:
+            return ()
+        try:
+            snapshot = parse.parse_rest_book(body)
+        except ParseError as error:
+            return (Malformed(str(error)), *book.on_snapshot_failed(0.0, now_ns))
+        return book.on_snapshot(snapshot, now_ns)
+
+    def on_snapshot_failed(
+        self, instrument: str, retry_after_s: float, now_ns: int
+    ) -> Sequence[Effect]:
+        """Ask again, not before ``retry_after_s``."""
+        book = self._book_of.get(instrument)
+        return () if book is None else book.on_snapshot_failed(retry_after_s, now_ns)
+
+    def on_resync(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
+        """Synchronise a book again unless ``epoch`` is already over."""
+        book = self._book_of.get(instrument)
+        return () if book is None else book.resync(epoch, now_ns)
+
+    def on_close(self, now_ns: int) -> Sequence[Effect]:
+        """Every book is DOWN."""
+        self._pending.clear()
+        return [
+            effect for book in self._books.values() for effect in book.close("connection closed")
+        ]
+
+    def on_timer(self, now_ns: int) -> Sequence[Effect]:
+        """Give up on a missing acknowledgement or on silence; ask a quiet connection."""
+        for pending in self._pending.values():
+            if now_ns >= pending.deadline_ns:
+                names = ", ".join(pending.instruments[:3])
+                return (Reconnect(f"subscription of {names} was not acknowledged"),)
+        if self._probed_ns is not None:
+            if now_ns - self._probed_ns >= ANSWER_TIMEOUT_NS:
+                self._probed_ns = now_ns
+                silence_s = (now_ns - self._heard_ns) // 1_000_000_000
+                return (Reconnect(f"nothing heard for {silence_s} s"),)
+        elif now_ns - self._heard_ns >= QUIET_NS:
+            self._probed_ns = now_ns
+            return (self._request("LIST_SUBSCRIPTIONS"),)
+        return ()
+
+    def _request(self, method: str, params: list[str] | None = None) -> Send:
+        self._frame_id += 1
+        request: dict[str, object] = {"method": method}
+        if params is not None:
+            request["params"] = params
+        request["id"] = self._frame_id
+        return Send(json.encode(request).decode())
+
+    def _route(self, stream: bytes) -> Handler:
+        """Return what reads a stream: ``btcusdt@depth@100ms`` is of kind ``depth``."""
+        parts = stream.split(b"@")
+        kind = parts[1].decode("ascii", "replace") if len(parts) > 1 else ""
+        handler = self._kinds.get(kind, self._on_unread if kind else self._on_wrapped)
+        if len(self._routes) < ROUTES_MAX:
+            self._routes[stream] = handler
+        return handler
+
+    def _on_depth(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
+        update = self._dialect.parse_depth(raw)
+        book = self._books.get(update.symbol)
+        return () if book is None else book.on_update(update, now_ns)
+
+    def _on_trade(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
+        trade = parse.parse_trade(raw)
+        instrument = self._instruments.get(trade.symbol)
+        # Futures spend trade ids on prints of price and quantity zero: nothing was traded.
+        if instrument is None or not (trade.price and trade.qty):
+            return ()
+        message = Trade(
+            venue=self._venue,
+            instrument=instrument,
+            trade_id=str(trade.trade_id),
+            side=Side.SELL if trade.is_buyer_maker else Side.BUY,
+            price=trade.price,
+            qty=trade.qty,
+            ts_recv_ns=now_ns,
+            ts_venue_ns=trade.ts_venue_ms * 1_000_000,
+        )
+        return (Emit(message),)
+
+    def _on_ticker(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
+        ticker = parse.parse_ticker(raw)
+        instrument = self._instruments.get(ticker.symbol)
+        if instrument is None:
+            return ()
+        bid, ask = (ticker.bid, ticker.bid_qty), (ticker.ask, ticker.ask_qty)
+        return (BestQuote(instrument, ticker.update_id, bid, ask),)
+
+    def _on_mark(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
+        if self._dialect.parse_mark is None:
+            return ()
+        mark = self._dialect.parse_mark(raw)
+        instrument = self._instruments.get(mark.symbol)
+        if instrument is None or isinstance(mark.rate, str):
+            return ()
+        message = Funding(
+            venue=self._venue,
+            instrument=instrument,
+            mark_price=mark.mark_price,
+            index_price=mark.index_price,
+            rate=mark.rate,
+            ts_funding_ns=mark.ts_funding_ms * 1_000_000,
+            ts_recv_ns=now_ns,
+            ts_venue_ns=mark.ts_venue_ms * 1_000_000,
+        )
+        return (Emit(message),)
+
+    def _on_unread(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
+        """A stream nobody asked for (klines in a recording): it must still be JSON."""
+        parse.parse_envelope(raw)
+        return ()
+
+    def _on_wrapped(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
+        """A wrapped frame whose stream's name says no kind, like ``!serverShutdown``."""
+        data = parse.parse_envelope(raw).data
+        event = None if data is None else parse.parse_envelope(bytes(data)).event
+        return (Reconnect(SHUTDOWN),) if event == "serverShutdown" else ()
+
+    def _on_other(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
+        """A raw event, an acknowledgement, an error or an announcement."""
+        frame = parse.parse_envelope(raw)
+        if frame.data is not None and frame.stream is not None:
+            # The wrapper with its keys in another order, or spaced otherwise.
+            return self._route(frame.stream.encode())(raw, now_ns)
+        if frame.event == "serverShutdown":
+            return (Reconnect(SHUTDOWN),)
+        if frame.event is not None:
+            handler = self._events.get(frame.event)
+            return () if handler is None else handler(parse.unwrapped(raw), now_ns)
+        if frame.best_bid_qty is not None:
+            return self._on_ticker(parse.unwrapped(raw), now_ns)
+        return self._on_answer(frame, now_ns)
+
+    def _on_answer(self, frame: parse.Envelope, now_ns: int) -> Sequence[Effect]:
+        pending = self._pending.pop(frame.id, None) if isinstance(frame.id, int) else None
+        code, text = (frame.error.code, frame.error.msg) if frame.error else (frame.code, frame.msg)
+        if code is None:
+            if pending is None:
+                return ()
+            books = [self._book_of[name] for name in pending.instruments if name in self._book_of]
+            return [effect for book in books for effect in book.subscribed(now_ns)]
+        if pending is None:
+            return (Malformed(f"the venue answered error {code}: {text}"),)
+        reason = f"subscription refused: {code} {text}"
+        effects: list[Effect] = [
+            BookStatus(name, BookState.DOWN, reason, self._book_of[name].epoch)
+            for name in pending.instruments
+            if name in self._book_of
+        ]
+        return [*effects, Reconnect(reason)]

@@ -1,0 +1,77 @@
+"""Binance USDT-M frames that differ from spot: bytes to typed values. Pure.
+
+Trades, book tickers and REST books have the shapes of spot and are parsed there.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, field
+
+from shared.venues.binance.parse import Id, Levels, Millis, Price, Qty, decode
+
+Rate = Annotated[float, Meta(ge=-10, le=10)]
+
+
+class DepthUpdate(msgspec.Struct, frozen=True, gc=False):
+    """A diff-depth event; ``pu`` is the ``u`` of the one before.
+
+    ``{"e":"depthUpdate","E":1723161256299,"T":1723161256298,"s":"BTCUSDT","U":5123107832006,
+    "u":5123107837557,"pu":5123107831937,"b":[["58710.20","0.014"]],"a":[["61800.30","2.510"]]}``
+    """
+
+    symbol: str = field(name="s")
+    first_id: Id = field(name="U")
+    last_id: Id = field(name="u")
+    prev_id: Id = field(name="pu")
+    bids: Levels = field(name="b")
+    asks: Levels = field(name="a")
+    ts_venue_ms: Millis = field(name="E")
+
+
+class MarkPrice(msgspec.Struct, frozen=True, gc=False):
+    """Mark and index price with the running funding rate; ``T`` is when it settles.
+
+    ``{"e":"markPriceUpdate","E":1680652701000,"s":"BTCUSDT","p":"28147.27373413",
+    "P":"28142.15563565","i":"28159.75642857","r":"0.00002754","T":1680652800000}``; instruments
+    that do not fund send an empty ``r``.
+    """
+
+    symbol: str = field(name="s")
+    mark_price: Price = field(name="p")
+    rate: Rate | Literal[""] = field(name="r")
+    ts_funding_ms: Millis = field(name="T")
+    ts_venue_ms: Millis = field(name="E")
+    index_price: Qty | None = field(name="i", default=None)
+
+
+class _DepthFrame(msgspec.Struct, frozen=True, gc=False):
+    data: DepthUpdate
+
+
+class _MarkFrame(msgspec.Struct, frozen=True, gc=False):
+    data: MarkPrice
+
+
+_DEPTH = msgspec.json.Decoder(_DepthFrame, strict=False)
+_MARK = msgspec.json.Decoder(_MarkFrame, strict=False)
+
+
+def parse_depth(raw: bytes) -> DepthUpdate:
+    """Parse a wrapped diff-depth event.
+
+    Raises:
+        ParseError: Not the documented shape.
+    """
+    return decode(_DEPTH, raw, "depthUpdate").data
+
+
+def parse_mark(raw: bytes) -> MarkPrice:
+    """Parse a wrapped mark-price event.
+
+    Raises:
+        ParseError: Not the documented shape.
+    """
+    return decode(_MARK, raw, "markPriceUpdate").data
