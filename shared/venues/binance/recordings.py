@@ -57,12 +57,19 @@ def family_of_frame(raw: bytes) -> str | None:
         if b'"pair"' in head:
             return INVERSE
         return LINEAR if b'"E"' in head else SPOT
+    family = _family_of_event(head)
+    if family is LINEAR and (b'"ps":"' in head or b'_PERP"' in head or b"_perp@" in head):
+        return INVERSE
+    return family
+
+
+def _family_of_event(head: bytes) -> str | None:
     if b'"depthUpdate"' in head:
         if b'"pu":' not in head:
             return SPOT if b'"b":' in head else None  # cut off before it could say
-        return INVERSE if b'"ps":"' in head else LINEAR
+        return LINEAR
     if b'"e":"bookTicker"' in head or b'"markPriceUpdate"' in head:
-        return INVERSE if b'"ps":"' in head else LINEAR
+        return LINEAR
     if b"@bookTicker" in head:
         return SPOT if b'"A":"' in head and b'"e"' not in head else None
     if b'"e":"trade"' in head:
@@ -168,7 +175,7 @@ class StreamRecordings:
         """Return the update id and the first bid."""
         number = _UPDATE_ID.search(raw, 0, HEAD_BYTES) or _SNAPSHOT_ID.search(raw, 0, HEAD_BYTES)
         price = _PRICE.search(raw, 0, HEAD_BYTES)
-        if number is None or price is None:
+        if number is None or price is None or not float(price.group(1)):
             return None
         return Hint(int(number.group(1)), float(price.group(1)))
 

@@ -1,0 +1,78 @@
+"""Lines of a capture file, plain or gzip, streamed; damage ends the stream with a reason."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from shared.errors import ConfigError
+
+CHUNK_BYTES = 1 << 18
+LINE_BYTES_MAX = 1 << 26
+"""64 MiB: the longest recorded line (all instruments of a venue) has 5 MB."""
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class DamagedError(Exception):
+    """The file cannot be read further; the text says why."""
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Yield the lines without their ends (``\\n`` or ``\\r\\n``), also a last one that has none.
+
+    Raises:
+        ConfigError: The file is not there or cannot be opened.
+        DamagedError: Compressed data ends early or is broken, or a line never ends. All whole lines
+            before that were yielded.
+    """
+    rest = b""
+    for chunk in _read_chunks(path):
+        lines = (rest + chunk).split(b"\n") if rest else chunk.split(b"\n")
+        rest = lines.pop()
+        for line in lines:
+            yield line.removesuffix(b"\r")
+        if len(rest) > LINE_BYTES_MAX:
+            raise DamagedError(f"a line of more than {LINE_BYTES_MAX} bytes")
+    if rest:
+        yield rest.removesuffix(b"\r")
+
+
+def _read_chunks(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            first = file.read(CHUNK_BYTES)
+            chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
+            if first.startswith(_GZIP_MAGIC):
+                yield from _inflate(first, chunks)
+            else:
+                yield first
+                yield from chunks
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}; give files of recorded traffic"
+        ) from error
+
+
+def _inflate(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Decompress one or several gzip members."""
+    inflater = zlib.decompressobj(wbits=31)
+    pending = first
+    while True:
+        try:
+            plain = inflater.decompress(pending)
+        except zlib.error as error:
+            raise DamagedError(f"the compressed data is broken: {error}") from error
+        if plain:
+            yield plain
+        pending = inflater.unused_data.lstrip(b"\0")
+        if inflater.eof and pending:
+            inflater = zlib.decompressobj(wbits=31)
+            continue
+        pending = next(chunks, b"")
+        if not pending:
+            break
+        if inflater.eof:
+            inflater = zlib.decompressobj(wbits=31)
+    if not inflater.eof:
+        raise DamagedError("the compressed data ends early: the file is truncated")

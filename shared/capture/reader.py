@@ -1,0 +1,277 @@
+"""Captures read as one stream: lines attributed to venue and instrument, merged by time."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from math import log
+from pathlib import Path
+from statistics import median
+
+from shared.capture.files import DamagedError, read_lines
+from shared.capture.items import CaptureItem, Kind, LineError, Parsed, parse_line
+from shared.errors import ConfigError
+from shared.venues.port import FrameRole, Hint, Recordings
+from shared.venues.registry import ADAPTERS, load_recordings
+
+PROBE_LINES = 3_000
+"""Lines of each file that are read ahead to learn venue, instruments and spellings."""
+NOT_A_CAPTURE_LINES = 20
+"""A file whose first lines are all unreadable is not a capture."""
+HINTS_MAX = 65
+"""Quotes per instrument that are remembered to tell whose a nameless REST book is."""
+
+
+@dataclass(slots=True)
+class CaptureSummary:
+    """What a capture holds; ``instruments`` maps venue -> instruments in order of appearance."""
+
+    instruments: dict[str, list[str]] = field(default_factory=dict)
+    unknown_urls: list[str] = field(default_factory=list)
+    items: int = 0
+    ts_first_ns: int = 0
+    ts_last_ns: int = 0
+
+
+@dataclass(slots=True)
+class _File:
+    """What is known of one file while it is read."""
+
+    path: str
+    recordings: Recordings | None = None
+    venue: str | None = None
+    url: str = ""
+    connection: int = 0
+    ts_ns: int = 0
+
+
+@dataclass(slots=True)
+class _Knowledge:
+    """What is known of the whole capture."""
+
+    recordings: list[Recordings]
+    chosen: tuple[Recordings, str] | None = None
+    hints: dict[tuple[str, str], list[Hint]] = field(default_factory=dict)
+
+
+def known_venues() -> list[str]:
+    """Return every venue whose recordings can be read."""
+    return [venue for adapter in ADAPTERS for venue in load_recordings(adapter).venues]
+
+
+def read_capture(paths: Sequence[str | Path], venue: str | None = None) -> Iterator[CaptureItem]:
+    """Yield the lines of all files in the order they were received.
+
+    The order of ``paths`` does not matter and a file given twice is read once. Lines of one file
+    stay in their order even where their times do not. Every file is opened before the first item.
+
+    Args:
+        paths: Files of one or of several captures.
+        venue: Whose all of it is; ``None``: told by URLs, else by the marks of the frames.
+
+    Raises:
+        ConfigError: No such file, not a capture, or a venue that is not known.
+    """
+    known = _Knowledge([load_recordings(adapter) for adapter in ADAPTERS])
+    if venue is not None:
+        known.chosen = _choose(known.recordings, venue)
+    unique = sorted({str(path) for path in paths})
+    files = [_probe(path, known) for path in unique]
+    streams = [_keyed(file, known) for file in files]
+    return (item for _, item in heapq.merge(*streams, key=lambda keyed: keyed[0]))
+
+
+def survey(paths: Sequence[str | Path], venue: str | None = None) -> CaptureSummary:
+    """Read a capture once and say what it holds.
+
+    Raises:
+        ConfigError: As ``read_capture``.
+    """
+    summary = CaptureSummary()
+    for item in read_capture(paths, venue):
+        summary.items += 1
+        summary.ts_first_ns = summary.ts_first_ns or item.ts_recv_ns
+        summary.ts_last_ns = max(summary.ts_last_ns, item.ts_recv_ns)
+        if item.venue is not None:
+            instruments = summary.instruments.setdefault(item.venue, [])
+            if item.instrument is not None and item.instrument not in instruments:
+                instruments.append(item.instrument)
+        elif item.url and item.url not in summary.unknown_urls:
+            summary.unknown_urls.append(item.url)
+    return summary
+
+
+def _choose(recordings: list[Recordings], venue: str) -> tuple[Recordings, str]:
+    for reader in recordings:
+        if venue in reader.venues:
+            return reader, venue
+    raise ConfigError(f"no venue {venue!r}; there are: {', '.join(known_venues())}")
+
+
+def _probe(path: str, known: _Knowledge) -> _File:
+    """Read ahead: is it a capture, whose, of what; return the file ready to be read."""
+    if Path(path).is_dir():
+        raise ConfigError(f"{path} is a directory; give the files in it")
+    file = _File(path)
+    good = faults = 0
+    reason = ""
+    for item in islice(_items(file, known), PROBE_LINES):
+        if item.kind is Kind.FAULT:
+            faults += 1
+            reason = reason or f"line {item.line}: {item.reason}"
+        else:
+            good += 1
+            _remember(item, known)
+        if not good and faults >= NOT_A_CAPTURE_LINES:
+            break
+    if not good:
+        raise ConfigError(
+            f"{path} is not a capture: {reason or 'it is empty'}; "
+            "expected lines of '<time> <frame>' or '<url> <arrow> <time>: <payload>'"
+        )
+    # The first lines may have had to guess: they start from what the whole probe told.
+    return _File(path, file.recordings, file.venue)
+
+
+def _remember(item: CaptureItem, known: _Knowledge) -> None:
+    if item.venue is None or item.instrument is None or item.kind is not Kind.FRAME:
+        return
+    hints = known.hints.setdefault((item.venue, item.instrument), [])
+    if len(hints) < HINTS_MAX:
+        hint = _reader_of(item.venue, known).hint_of_frame(item.payload)
+        if hint is not None:
+            hints.append(hint)
+
+
+def _reader_of(venue: str, known: _Knowledge) -> Recordings:
+    return next(reader for reader in known.recordings if venue in reader.venues)
+
+
+def _keyed(file: _File, known: _Knowledge) -> Iterator[tuple[int, CaptureItem]]:
+    """Pair each item with a time that never falls within its file, so that merging keeps order."""
+    key = 0
+    for item in _items(file, known):
+        key = max(key, item.ts_recv_ns)
+        yield key, item
+
+
+def _items(file: _File, known: _Knowledge) -> Iterator[CaptureItem]:
+    number = 0
+    try:
+        for number, line in enumerate(read_lines(Path(file.path)), 1):
+            try:
+                parsed = parse_line(line)
+            except LineError as error:
+                yield _fault(file, number, str(error))
+                continue
+            if parsed is not None:
+                file.ts_ns = parsed.ts_recv_ns
+                yield _attribute(parsed, number, file, known)
+    except DamagedError as error:
+        yield _fault(file, number + 1, str(error))
+
+
+def _fault(file: _File, line: int, reason: str) -> CaptureItem:
+    return CaptureItem(
+        kind=Kind.FAULT,
+        path=file.path,
+        line=line,
+        ts_recv_ns=file.ts_ns,
+        connection=file.connection,
+        venue=file.venue,
+        reason=reason,
+    )
+
+
+def _attribute(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> CaptureItem:
+    kind, payload = parsed.kind, parsed.payload
+    if kind is Kind.FRAME:
+        if known.chosen is not None:
+            file.recordings, file.venue = known.chosen
+        elif not file.url:
+            _look(payload, file, known)
+    else:
+        _take_url(parsed, number, file, known)
+    reader, venue = file.recordings, file.venue
+    instrument = None
+    if reader is not None and venue is not None:
+        if kind is Kind.FRAME and reader.role_of_frame(payload) is FrameRole.REST_BOOK:
+            kind = Kind.REST
+        if kind is Kind.REST:
+            instrument = _instrument_of_answer(parsed, reader, venue, known)
+        else:
+            instrument = reader.instrument_of_frame(payload)
+    return CaptureItem(
+        kind=kind,
+        path=file.path,
+        line=number,
+        ts_recv_ns=parsed.ts_recv_ns,
+        payload=payload,
+        url=parsed.url or file.url,
+        connection=file.connection,
+        venue=venue,
+        instrument=instrument,
+    )
+
+
+def _look(payload: bytes, file: _File, known: _Knowledge) -> None:
+    """Tell the venue by a frame's marks; a frame without marks is like those before it."""
+    if file.recordings is not None:
+        venue = file.recordings.venue_of_frame(payload)
+        if venue is not None:
+            file.venue = venue
+            return
+    for reader in known.recordings:
+        if reader is not file.recordings:
+            venue = reader.venue_of_frame(payload)
+            if venue is not None:
+                file.recordings, file.venue = reader, venue
+                return
+
+
+def _take_url(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> None:
+    if parsed.kind is Kind.OPENED:
+        file.url, file.connection = parsed.url, number
+    if known.chosen is not None:
+        file.recordings, file.venue = known.chosen
+    else:
+        file.recordings, file.venue = None, None
+        for reader in known.recordings:
+            venue = reader.venue_of_url(parsed.url)
+            if venue is not None:
+                file.recordings, file.venue = reader, venue
+                break
+    if parsed.kind is Kind.REST and file.recordings is not None:
+        file.recordings.learn(parsed.url, parsed.payload)
+
+
+def _instrument_of_answer(
+    parsed: Parsed, reader: Recordings, venue: str, known: _Knowledge
+) -> str | None:
+    """Tell whose a REST book is: by its URL, its own words, or the nearest ids and prices."""
+    if parsed.url:
+        return reader.instrument_of_url(parsed.url)
+    named = reader.instrument_of_frame(parsed.payload)
+    if named is not None:
+        return named
+    candidates = {name: hints for (owner, name), hints in known.hints.items() if owner == venue}
+    if len(candidates) <= 1:
+        return next(iter(candidates), None)
+    hint = reader.hint_of_frame(parsed.payload)
+    if hint is None:
+        return None
+    return min(candidates, key=lambda name: (_distance(hint, candidates[name]), name))
+
+
+def _distance(hint: Hint, hints: list[Hint]) -> float:
+    """Return how unlike a book and an instrument are: relative, in update ids and in price.
+
+    Spot numbers each instrument apart, so ids tell; futures share one counter, so prices tell.
+    """
+    if not hints:
+        return float("inf")
+    price = median(entry.price for entry in hints)
+    number = median(entry.update_id for entry in hints)
+    return abs(log(hint.price / price)) + abs(hint.update_id - number) / max(number, 1)
