@@ -1,0 +1,253 @@
+"""Fold the decision streams into what happened: counts, ledger, state, latency. Pure.
+
+Facts about money are folded by their ids, so an entry read twice counts once. Heartbeats count
+from their process's start, so they are kept per incarnation and summed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
+
+from shared import histogram
+from shared.domain.instrument import split_instrument
+from shared.messages.arb import NearMiss, Opportunity
+from shared.messages.base import Message, Side, TradingState
+from shared.messages.control import Alert, Heartbeat
+from shared.messages.execution import (
+    ApprovedPlan,
+    BalanceReport,
+    Denied,
+    ExecutorReady,
+    Fill,
+    OrderEvent,
+    OrderStatus,
+    PlanDone,
+    RiskReport,
+    TradingStateChanged,
+)
+
+IDS_MAX = 100_000
+"""Plans, orders and fills remembered one by one; older ones stay in the totals only."""
+RECENT_MAX = 50
+INCARNATIONS_MAX = 10_000
+SILENT_AFTER_NS = 10_000_000_000
+"""A process not heard for this long is gone."""
+UNSETTLED = (
+    OrderStatus.SUBMITTED,
+    OrderStatus.ACCEPTED,
+    OrderStatus.PARTIALLY_FILLED,
+    OrderStatus.UNKNOWN,
+)
+"""Statuses that say nothing final about an order that is sent as immediate-or-cancel."""
+
+V = TypeVar("V")
+
+
+class Remembered(Generic[V]):
+    """A dictionary that forgets its oldest entries beyond a bound, and counts them."""
+
+    def __init__(self, bound: int = IDS_MAX) -> None:
+        self._bound = bound
+        self.items: dict[Any, V] = {}
+        self.forgotten = 0
+
+    def put(self, key: Any, value: V) -> V | None:
+        """Store and return what was there before."""
+        before = self.items.get(key)
+        self.items[key] = value
+        if len(self.items) > self._bound:
+            del self.items[next(iter(self.items))]
+            self.forgotten += 1
+        return before
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.items
+
+    def __len__(self) -> int:
+        return len(self.items) + self.forgotten
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What our fills add up to; exact."""
+
+    exposure: dict[str, Decimal] = field(default_factory=dict)
+    fees_unknown: int = 0
+
+    def add(self, fill: Fill, sign: int = 1) -> None:
+        """Book one fill: base in or out, less a fee charged in that base. ``-1`` takes it back."""
+        base = split_instrument(fill.instrument).base
+        signed = fill.qty if fill.side is Side.BUY else -fill.qty
+        if fill.fee is None:
+            self.fees_unknown += sign
+        elif fill.fee_asset == base:
+            signed -= fill.fee
+        self.exposure[base] = self.exposure.get(base, Decimal(0)) + sign * signed
+
+
+class Collector:
+    """Everything an outsider can know from the streams of decisions."""
+
+    def __init__(self) -> None:
+        self.opportunities = 0
+        self.near_misses: Counter[str] = Counter()
+        self.denied: Counter[str] = Counter()
+        self.plans: Remembered[ApprovedPlan] = Remembered()
+        self.plans_done: Remembered[PlanDone] = Remembered()
+        self.orders: Remembered[OrderStatus] = Remembered()
+        self.fills: Remembered[Fill] = Remembered()
+        self.ledger = Ledger()
+        self.realized: dict[str, Decimal] = {}
+        self.fees: dict[str, Decimal] = {}
+        self.outcomes: Counter[str] = Counter()
+        self.state: TradingStateChanged | None = None
+        self.risk: RiskReport | None = None
+        self.executor: ExecutorReady | None = None
+        self.balances: dict[str, BalanceReport] = {}
+        self.beats: Remembered[Heartbeat] = Remembered(INCARNATIONS_MAX)
+        self.latest_beat: dict[tuple[str, str], Heartbeat] = {}
+        self.recent_opportunities: deque[Opportunity] = deque(maxlen=RECENT_MAX)
+        self.recent_done: deque[PlanDone] = deque(maxlen=RECENT_MAX)
+        self.recent_fills: deque[Fill] = deque(maxlen=RECENT_MAX)
+        self.alerts: deque[Alert] = deque(maxlen=RECENT_MAX)
+        self._fold = {
+            Opportunity: self._on_opportunity,
+            NearMiss: self._on_near_miss,
+            ApprovedPlan: self._on_plan,
+            Denied: self._on_denied,
+            OrderEvent: self._on_order,
+            Fill: self._on_fill,
+            PlanDone: self._on_done,
+            TradingStateChanged: self._on_state,
+            RiskReport: self._on_risk,
+            ExecutorReady: self._on_executor,
+            BalanceReport: self._on_balances,
+            Heartbeat: self._on_beat,
+            Alert: self.alerts.append,
+        }
+
+    def on_message(self, message: Message) -> None:
+        """Fold one message; types it has no use for are ignored."""
+        fold: Any = self._fold.get(type(message))
+        if fold is not None:
+            fold(message)
+
+    # -- what it adds up to ---------------------------------------------------------------------
+
+    def counter(self, service: str, name: str) -> int:
+        """Return a counter summed over all incarnations of a service."""
+        return sum(
+            beat.counters.get(name, 0)
+            for beat in self.beats.items.values()
+            if beat.service == service
+        )
+
+    def gauge(self, service: str, name: str) -> float:
+        """Return a gauge summed over the instances of a service that are still heard."""
+        return sum(beat.gauges.get(name, 0.0) for beat in self.alive() if beat.service == service)
+
+    def latency(self, name: str) -> dict[int, int]:
+        """Return a measure's histogram merged over all processes and incarnations."""
+        return histogram.merge(beat.latency.get(name, {}) for beat in self.beats.items.values())
+
+    def order_counts(self) -> dict[str, int]:
+        """Return orders by how they ended; ``unknown``: all that have not provably ended."""
+        by_status = Counter(self.orders.items.values())
+        return {
+            "submitted": len(self.orders),
+            "filled": by_status[OrderStatus.FILLED],
+            "canceled": by_status[OrderStatus.CANCELED],
+            "rejected": by_status[OrderStatus.REJECTED],
+            "not_sent": by_status[OrderStatus.NOT_SENT],
+            "unknown": sum(by_status[status] for status in UNSETTLED),
+        }
+
+    def in_flight(self) -> list[str]:
+        """Return the ids of plans that have not ended."""
+        return [plan for plan in self.plans.items if plan not in self.plans_done]
+
+    def is_quiet(self, since_ns: int) -> bool:
+        """True when risk and executor said after ``since_ns`` that nothing is in flight."""
+        risk, executor = self.risk, self.executor
+        return (
+            risk is not None
+            and executor is not None
+            and min(risk.ts_ns, executor.ts_ns) > since_ns
+            and risk.state is not TradingState.ACTIVE
+            and risk.plans_in_flight == 0
+            and executor.open_plans == 0
+            and executor.unknown_orders == 0
+            and not self.in_flight()
+            and not any(self.ledger.exposure.values())
+        )
+
+    def alive(self) -> list[Heartbeat]:
+        """Return the newest heartbeat of every process heard lately, by service and instance."""
+        newest_ns = max((beat.ts_ns for beat in self.latest_beat.values()), default=0)
+        return [
+            beat
+            for _, beat in sorted(self.latest_beat.items())
+            if newest_ns - beat.ts_ns < SILENT_AFTER_NS
+        ]
+
+    # -- folding --------------------------------------------------------------------------------
+
+    def _on_opportunity(self, message: Opportunity) -> None:
+        self.opportunities += 1
+        self.recent_opportunities.append(message)
+
+    def _on_near_miss(self, message: NearMiss) -> None:
+        self.near_misses[message.gate] += message.count
+
+    def _on_plan(self, message: ApprovedPlan) -> None:
+        self.plans.put(message.plan_id, message)
+
+    def _on_denied(self, message: Denied) -> None:
+        self.denied[message.reason] += 1
+
+    def _on_order(self, message: OrderEvent) -> None:
+        self.orders.put(message.client_order_id, message.status)
+
+    def _on_fill(self, message: Fill) -> None:
+        """Count a fill once; told again (its fee is known by now) the newer replaces the older."""
+        before = self.fills.put((message.venue, message.instrument, message.trade_id), message)
+        self.ledger.add(message)
+        if before is None:
+            self.recent_fills.append(message)
+        else:
+            self.ledger.add(before, -1)
+
+    def _on_done(self, message: PlanDone) -> None:
+        """A plan may end again (a late fill re-opened it): its last end replaces the one before."""
+        before = self.plans_done.put(message.plan_id, message)
+        if before is not None:
+            self._book(before, -1)
+        self._book(message, 1)
+        self.recent_done.append(message)
+
+    def _book(self, done: PlanDone, sign: int) -> None:
+        quote = done.quote
+        self.realized[quote] = self.realized.get(quote, Decimal(0)) + sign * done.realized
+        self.fees[quote] = self.fees.get(quote, Decimal(0)) + sign * done.fees
+        self.outcomes[done.outcome] += sign
+
+    def _on_state(self, message: TradingStateChanged) -> None:
+        self.state = message
+
+    def _on_risk(self, message: RiskReport) -> None:
+        self.risk = message
+
+    def _on_executor(self, message: ExecutorReady) -> None:
+        self.executor = message
+
+    def _on_balances(self, message: BalanceReport) -> None:
+        self.balances[message.venue] = message
+
+    def _on_beat(self, message: Heartbeat) -> None:
+        self.beats.put((message.service, message.instance, message.ts_started_ns), message)
+        self.latest_beat[message.service, message.instance] = message
+        if len(self.latest_beat) > INCARNATIONS_MAX:
+            del self.latest_beat[next(iter(self.latest_beat))]

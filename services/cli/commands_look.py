@@ -1,0 +1,170 @@
+"""`arb status | books | tail | latency`: look at a running system; nothing is changed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from services.cli import look, tail
+from services.cli.link import find_stream, open_link
+from services.cli.output import console, emit_json
+from services.cli.settings import redis_url
+
+RedisUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--redis", metavar="URL", help="Redis to look at; else ARB_REDIS_URL or arb.toml."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
+Instrument = Annotated[
+    str | None, typer.Option("--instrument", metavar="I", help="Only this one, like BTC/USDT.")
+]
+EXIT_NOT_WELL = 1
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("status")(status)
+    app.command("books")(books)
+    app.command("tail")(tail_command)
+    app.command("latency")(latency)
+
+
+def status(redis: RedisUrl = None, as_json: AsJson = False) -> None:
+    """Services, trading state, exposure, streams and lag; exit 1 when a service is down."""
+
+    async def ask() -> dict[str, Any]:
+        async with open_link(redis_url(redis)) as link:
+            return await look.status(link)
+
+    found = asyncio.run(ask())
+    if as_json:
+        emit_json(found)
+    else:
+        _print_status(found)
+    raise typer.Exit(0 if found["well"] else EXIT_NOT_WELL)
+
+
+def books(
+    redis: RedisUrl = None,
+    venue: Annotated[str | None, typer.Option("--venue", metavar="V")] = None,
+    instrument: Instrument = None,
+    levels: Annotated[int, typer.Option("--levels", min=1, max=1000)] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Order books as the scanner sees them."""
+
+    async def ask() -> list[dict[str, Any]]:
+        async with open_link(redis_url(redis)) as link:
+            return await look.books(link, venue, instrument, levels)
+
+    found = asyncio.run(ask())
+    if as_json:
+        emit_json({"books": found})
+        return
+    for book in found:
+        _print_book(book)
+    if not found:
+        console.print("no book yet: is the orderbook service running?")
+
+
+def tail_command(
+    stream: Annotated[str, typer.Argument(metavar="STREAM", help="Like md.depth or exec.event.")],
+    *,
+    redis: RedisUrl = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="ID", help="After this entry; 0: the oldest.")
+    ] = None,
+    instrument: Instrument = None,
+    count: Annotated[
+        int | None, typer.Option("--count", min=1, help="Stop after this many messages.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object per line and message.")
+    ] = False,
+) -> None:
+    """Decode and print what travels on a stream, until stopped."""
+    spec = find_stream(stream)
+    tail.check_since(since)
+
+    async def print_all() -> None:
+        left = count
+        async with open_link(redis_url(redis)) as link:
+            if instrument is not None:
+                look.check_instrument(await look.known_instruments(link), None, instrument)
+            async for heard in tail.follow(link, spec, since=since, instrument=instrument):
+                if as_json:
+                    emit_json(tail.record_of(heard))
+                else:
+                    print(tail.line_of(heard), flush=True)
+                left = None if left is None else left - 1
+                if left == 0:
+                    return
+
+    asyncio.run(print_all())
+
+
+def latency(redis: RedisUrl = None, as_json: AsJson = False) -> None:
+    """How long from the tick's arrival to each step, since the processes started."""
+
+    async def ask() -> dict[str, Any]:
+        async with open_link(redis_url(redis)) as link:
+            return await look.latency(link)
+
+    found = asyncio.run(ask())
+    if as_json:
+        emit_json({"latency_us": found})
+        return
+    table = _table("microseconds", "p50", "p99", "p99.9", "n")
+    for name, row in found.items():
+        cells = ["-" if row[p] is None else f"{row[p]:,.1f}" for p in ("p50", "p99", "p999")]
+        table.add_row(name, *cells, str(row["n"]))
+    console.print(table)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table
+
+
+def _print_status(found: dict[str, Any]) -> None:
+    trading = found["trading"]
+    verdict = "well" if found["well"] else "NOT WELL: missing " + ", ".join(found["missing"])
+    console.print(f"{verdict}   {found['redis']['server']} at {found['redis']['url']}")
+    console.print(f"trading {trading['state']} ({trading['reason']}), mode {trading['mode']}")
+    exposure = {asset: qty for asset, qty in trading["exposure"].items() if qty}
+    console.print(f"exposure {exposure or 'flat'}, plans in flight {trading['plans_in_flight']}")
+    table = _table("service", "instance", "pid", "state", "uptime s", "reason")
+    for row in found["services"]:
+        state = "down" if not row["up"] else ("ready" if row["ready"] else "not ready")
+        table.add_row(row["service"], row["instance"], str(row["pid"]), state,
+                      f"{row['uptime_s']:.0f}", row["reason"])  # fmt: skip
+    console.print(table)
+    table = _table("stream", "entries", "of", "kB", "lag ms")
+    for row in found["streams"]:
+        lag = " ".join(f"{who}={ms}" for who, ms in row["lag_ms"].items())
+        table.add_row(row["key"], str(row["entries"]), str(row["entries_max"]),
+                      f"{row['bytes'] / 1e3:.0f}", lag)  # fmt: skip
+    console.print(table)
+    for alert in found["alerts"]:
+        console.print(f"alert {alert['age_s']:.0f} s ago: {alert['service']} {alert['severity']} "
+                      f"{alert['code']}: {alert['text']}")  # fmt: skip
+
+
+def _print_book(book: dict[str, Any]) -> None:
+    console.print(
+        f"{book['venue']} {book['instrument']} {book['state']} {book['reason']} "
+        f"spread {book['spread_bps']} bps, {book['age_ms']} ms old"
+    )
+    table = _table("bid qty", "bid", "ask", "ask qty")
+    for row in range(max(len(book["bids"]), len(book["asks"]))):
+        bid = book["bids"][row] if row < len(book["bids"]) else ("", "")
+        ask = book["asks"][row] if row < len(book["asks"]) else ("", "")
+        table.add_row(str(bid[1]), str(bid[0]), str(ask[0]), str(ask[1]))
+    console.print(table)

@@ -1,0 +1,93 @@
+"""`arb halt | resume | flatten` and `arb config`: say commands, check what is configured."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from services.cli import settings
+from services.cli.commands_look import EXIT_NOT_WELL, AsJson, RedisUrl
+from services.cli.link import open_link
+from services.cli.operate import Answer, command
+from services.cli.output import console, emit_json
+from shared.messages.control import CommandKind
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the command.")]
+ConfigPath = Annotated[
+    str | None, typer.Option("--config", metavar="FILE", help="Else ARB_CONFIG, else arb.toml.")
+]
+
+config_app = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("halt")(halt)
+    app.command("resume")(resume)
+    app.command("flatten")(flatten)
+    app.add_typer(config_app, name="config")
+
+
+def halt(redis: RedisUrl = None, reason: Reason = "", as_json: AsJson = False) -> None:
+    """Open nothing new; what is in flight is finished or unwound."""
+    _say(redis, CommandKind.HALT, reason, as_json)
+
+
+def resume(redis: RedisUrl = None, reason: Reason = "", as_json: AsJson = False) -> None:
+    """Trade again."""
+    _say(redis, CommandKind.RESUME, reason, as_json)
+
+
+def flatten(redis: RedisUrl = None, reason: Reason = "", as_json: AsJson = False) -> None:
+    """Halt, cancel what rests and trade the net exposure back to zero."""
+    _say(redis, CommandKind.FLATTEN, reason, as_json)
+
+
+def _say(redis: str | None, kind: CommandKind, reason: str, as_json: bool) -> None:
+    async def ask() -> Answer:
+        async with open_link(settings.redis_url(redis)) as link:
+            return await command(link, kind, reason)
+
+    answer = asyncio.run(ask())
+    if as_json:
+        emit_json(answer)
+    elif answer.confirmed:
+        console.print(f"{kind}: done, trading is {answer.state} ({answer.reason})")
+    else:
+        exposure = f", exposure {answer.exposure}" if answer.exposure else ""
+        console.print(
+            f"{kind}: said, but not confirmed: trading is {answer.state} "
+            f"({answer.reason}){exposure}; the command is kept and obeyed when risk and executor "
+            "are back"
+        )
+    raise typer.Exit(0 if answer.confirmed else EXIT_NOT_WELL)
+
+
+@config_app.command("check")
+def config_check(config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Read the configuration and say whether it is right; a mistake is one line and exit 2."""
+    found = settings.check(config)
+    count = sum(len(venue.instruments) for venue in found.venues.values())
+    if as_json:
+        emit_json({"ok": True, "venues": sorted(found.venues), "instruments": count})
+    else:
+        console.print(
+            f"right: {count} instruments on {', '.join(sorted(found.venues))}, "
+            f"executor mode {found.executor.mode}, {found.bus.shards} shard(s)"
+        )
+
+
+@config_app.command("show")
+def config_show(config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Show the effective configuration: file, defaults and environment; secrets are masked."""
+    found = settings.masked(settings.check(config))
+    secrets = settings.secrets_set(found)
+    if as_json:
+        emit_json({"config": found, "secrets": secrets})
+        return
+    print(settings.to_toml(found), end="")
+    print("\n# secrets")
+    for name, state in secrets.items():
+        print(f"# {name}: {state}")

@@ -1,0 +1,112 @@
+"""`arb demo | replay | up | run`: start processes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from services.cli.commands_look import EXIT_NOT_WELL, AsJson
+from services.cli.commands_operate import ConfigPath
+from services.cli.demo import run_demo
+from services.cli.output import console, emit_json, note
+from services.cli.replay import parse_speed, run_replay
+from services.cli.up import run_up
+from shared.errors import ConfigError
+from shared.streams import SERVICES
+
+RUNNABLE = (*SERVICES, "venuesim")
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("demo")(demo)
+    app.command("replay")(replay)
+    app.command("up")(up)
+    app.command("run", context_settings=PASS_ON)(run)
+
+
+def demo(
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", min=1, help="How long to trade; else until Ctrl-C.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the simulated market.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """The whole system on simulated venues: nothing needed, nothing left behind."""
+    _finish(asyncio.run(run_demo(seconds, seed, as_json)), as_json)
+
+
+def replay(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...")],
+    speed: Annotated[str, typer.Option("--speed", metavar="N|max", help="Times real time.")] = "1",
+    as_json: AsJson = False,
+) -> None:
+    """Recorded traffic through the running services, with decisions and paper execution."""
+    times = parse_speed(speed)
+    _finish(asyncio.run(run_replay(paths, times, as_json)), as_json)
+
+
+def up(config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """The five services of a configuration under one supervisor; Redis must be there already."""
+    raise typer.Exit(asyncio.run(run_up(config, as_json)))
+
+
+def run(
+    context: typer.Context,
+    service: Annotated[str, typer.Argument(metavar="SERVICE")],
+    config: ConfigPath = None,
+) -> None:
+    """One service in this process, as ``python -m services.SERVICE``; venuesim has options."""
+    if service not in RUNNABLE:
+        raise ConfigError(f"no service {service!r}; there are: {', '.join(RUNNABLE)}")
+    extra = list(context.args)
+    if extra and service != "venuesim":
+        raise ConfigError(f"arb run {service} takes only --config; not {' '.join(extra)}")
+    environ = dict(os.environ)
+    if config is not None:
+        environ["ARB_CONFIG"] = config
+    command = [sys.executable, "-m", f"services.{service}", *extra]
+    os.execve(sys.executable, command, environ)
+
+
+def _finish(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        emit_json(report)
+    else:
+        _print_report(report)
+    for problem in report["problems"]:
+        note(f"arb: {problem}")
+    raise typer.Exit(EXIT_NOT_WELL if report["problems"] else 0)
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    plans, orders, pnl = report["plans"], report["orders"], report["pnl"]
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_row("time", f"{report['seconds']} s, {report['venue_frames']:,} venue frames, "
+                  f"{report['book_events']:,} book events")  # fmt: skip
+    table.add_row("books", ", ".join(f"{n} {name}" for name, n in report["books"].items()))
+    gates = ", ".join(f"{gate} {n}" for gate, n in report["near_misses"].items()) or "none"
+    table.add_row("opportunities", f"{report['opportunities']}; near misses by gate: {gates}")
+    denied = ", ".join(f"{k} {n}" for k, n in plans["denied"].items()) or "none"
+    table.add_row("plans", f"{plans['approved']} approved ({plans['outcomes']}), denied: {denied}")
+    table.add_row("orders", ", ".join(f"{n} {name}" for name, n in orders.items()))
+    table.add_row("result", f"{pnl['realized']:+,.2f} {pnl['currency']} realized after "
+                  f"{pnl['fees']:,.2f} fees, {report['fills']} fills (SIMULATED)")  # fmt: skip
+    left = {a: Decimal(str(q)) for a, q in report["residual_exposure"].items() if q}
+    table.add_row("exposure", str(left) if left else "flat")
+    for name, row in report["latency_us"].items():
+        cells = ", ".join(f"{p} {row[p]:,.0f} us" for p in ("p50", "p99", "p999") if row[p])
+        table.add_row(name, f"{cells or '-'} (n {row['n']:,})")
+    restarts = {n: s["restarts"] for n, s in report["services"].items() if s["restarts"]}
+    table.add_row("restarts", str(restarts) if restarts else "none")
+    console.print(table)

@@ -1,0 +1,76 @@
+"""`arb demo`: the whole system on simulated venues, in one command."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from services.cli.collector import Collector
+from services.cli.output import console
+from services.cli.report import Ending, build_report
+from services.cli.run import ACTIVE_WITHIN_S, Run, watched, wind_down
+from services.cli.screen import Scene
+from services.cli.settings import config_for_venues
+from services.cli.stack import open_stack, seconds_since
+from services.cli.truth import read_accounts
+from services.cli.venues import Control
+from shared.clock import SystemClock
+from shared.config import ExecutorConfig
+
+MARK = "SIMULATED"
+
+
+async def run_demo(seconds: float | None, seed: int, as_json: bool) -> dict[str, Any]:
+    """Run until ``seconds`` of trading have passed (``None``: until stopped) and report.
+
+    Raises:
+        StackError: Something did not start.
+    """
+    events: list[str] = []
+    scene = Scene(f"demo, seed {seed}", MARK, "", Collector(), seconds=seconds)
+    ending = Ending()
+    async with open_stack(events.append) as stack:
+        run = Run(stack, scene, quiet_terminal=as_json or not console.is_terminal)
+        scene.hint = f"arb status --redis {stack.url}"
+        async with watched(run):
+            run.phase("starting the bus and the venues")
+            await stack.start_bus()
+            addresses = await stack.start_venues(("--seed", str(seed)))
+            run.control = Control(addresses.control)
+            run.accounts_before = read_accounts(await run.control.get("accounts"))
+            config = config_for_venues(
+                ((one.venue, one.instrument) for one in addresses.instruments),
+                addresses.http,
+                addresses.ws,
+                stack.url,
+                executor=ExecutorConfig(mode="simulated"),
+            )
+            run.phase("starting the services")
+            await stack.start_services(config, addresses, {})
+            await _trade(run, ending, seconds)
+            await wind_down(run, ending)
+        await stack.supervisor.stop()
+        usage = stack.supervisor.usage()
+    ending.extra["events"] = events[-50:]
+    return build_report(scene.collector, usage, ending)
+
+
+async def _trade(run: Run, ending: Ending, seconds: float | None) -> None:
+    """Wait until trading is on, then let it go on for the time asked for."""
+    saying = asyncio.create_task(_say_what_is_missing(run))
+    try:
+        if not await run.wait_for(run.is_trading, ACTIVE_WITHIN_S) and not run.stop.is_set():
+            ending.problems.append(f"trading never started: {run.waiting_for()}")
+    finally:
+        saying.cancel()
+    run.phase("trading")
+    began = SystemClock.monotonic_ns()
+    run.started_ns = began
+    await run.wait_for(lambda: False, seconds if seconds is not None else float("inf"))
+    ending.seconds = seconds_since(began)
+
+
+async def _say_what_is_missing(run: Run) -> None:
+    while True:
+        await asyncio.sleep(1.0)
+        run.phase(run.waiting_for())

@@ -1,0 +1,214 @@
+"""The command line's own connection to Redis: it looks, and says commands; it owns nothing.
+
+Reads without consumer groups, so looking never takes an entry away from a service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, RedisError, ResponseError
+
+from shared.config import read_secret
+from shared.errors import BusUnavailable, CodecError, ConfigError
+from shared.messages.base import Message
+from shared.messages.codec import FIELD, decode, encode
+from shared.streams import BY_NAME, StreamSpec
+
+SHARDS_MAX = 64
+POSITIONS = "{arb}:position"
+CONNECT_TIMEOUT_S = 3.0
+ANSWER_TIMEOUT_S = 30.0
+ENTRIES_PER_READ = 500
+BOOK_WINDOW_MS = 3_000
+"""How far back to look for the newest view of every book: several times its refresh interval."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One message and the entry it came in."""
+
+    spec: StreamSpec
+    key: str
+    entry_id: str
+    message: Message
+
+
+class Link:
+    """A connection to one Redis."""
+
+    def __init__(self, redis: Redis, url: str) -> None:
+        self._redis = redis
+        self.url = url
+        self.undecodable = 0
+
+    async def keys(self, spec: StreamSpec) -> list[str]:
+        """Return the keys a stream lives under: all shards that exist, at least the first."""
+        if not spec.sharded:
+            return [spec.key()]
+        every = [spec.key(shard) for shard in range(SHARDS_MAX)]
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in every:
+            pipeline.exists(key)
+        found = await self._ask(pipeline.execute())
+        return [key for key, exists in zip(every, found, strict=True) if exists] or every[:1]
+
+    async def last_id(self, key: str) -> str:
+        """Return the id of the newest entry of a key, ``0-0`` where there is none."""
+        newest = await self._ask(self._redis.xrevrange(key, count=1))
+        return str(newest[0][0].decode()) if newest else "0-0"
+
+    async def length(self, key: str) -> tuple[int, int]:
+        """Return a stream's entries and the bytes it occupies."""
+        entries = await self._ask(self._redis.xlen(key))
+        size = await self._ask(self._redis.memory_usage(key, samples=20))
+        return int(entries), int(size or 0)
+
+    async def read(
+        self, after: dict[str, tuple[StreamSpec, str]], block_ms: int | None = None
+    ) -> list[Heard]:
+        """Return what follows the given ids and move the ids in ``after``.
+
+        Args:
+            after: Redis key -> (stream, id of the last entry seen).
+            block_ms: How long to wait for something; ``None`` does not wait.
+        """
+        positions: Any = {key: last for key, (_, last) in after.items()}
+        reply = await self._ask(
+            self._redis.xread(positions, count=ENTRIES_PER_READ, block=block_ms)
+        )
+        heard: list[Heard] = []
+        for raw_key, entries in reply or []:
+            key = raw_key.decode()
+            spec = after[key][0]
+            for entry_id, fields in entries:
+                after[key] = (spec, entry_id.decode())
+                heard.extend(self._decode(spec, key, entry_id.decode(), fields))
+        return heard
+
+    async def newest(self, spec: StreamSpec, *, count: int) -> list[Heard]:
+        """Return the messages of the last ``count`` entries of every key, oldest first."""
+        heard: list[Heard] = []
+        for key in await self.keys(spec):
+            entries = await self._ask(self._redis.xrevrange(key, count=count))
+            for entry_id, fields in reversed(entries):
+                heard.extend(self._decode(spec, key, entry_id.decode(), fields))
+        return heard
+
+    async def recent(self, spec: StreamSpec, window_ms: int = BOOK_WINDOW_MS) -> list[Heard]:
+        """Return the messages of the last ``window_ms`` before each key's newest entry."""
+        heard: list[Heard] = []
+        for key in await self.keys(spec):
+            last_ms = int((await self.last_id(key)).partition("-")[0])
+            entries = await self._ask(self._redis.xrange(key, min=max(0, last_ms - window_ms)))
+            for entry_id, fields in entries:
+                heard.extend(self._decode(spec, key, entry_id.decode(), fields))
+        return heard
+
+    async def publish(self, message: Message, spec: StreamSpec) -> str:
+        """Append one message and return its entry id."""
+        entry: Any = {FIELD: encode(spec, [message])}
+        entry_id = await self._ask(self._redis.xadd(spec.key(), entry))
+        return str(entry_id.decode())
+
+    async def positions(self) -> dict[str, str]:
+        """Return how far every consumer has come: ``service:instance:stream key`` -> entry id."""
+        found: Any = await self._ask(self._redis.hgetall(POSITIONS))
+        return {key.decode(): value.decode() for key, value in found.items()}
+
+    async def server_version(self) -> str:
+        """Return the server's name and version."""
+        info = await self._ask(self._redis.info("server"))
+        name = str(info.get("server_name", "redis"))
+        return f"{name} {info.get(f'{name}_version', info.get('redis_version', '?'))}"
+
+    def _decode(self, spec: StreamSpec, key: str, entry_id: str, fields: Any) -> Iterable[Heard]:
+        try:
+            messages: Sequence[Message] = decode(spec, fields.get(FIELD, b""))
+        except CodecError:
+            self.undecodable += 1
+            return []
+        return [Heard(spec, key, entry_id, message) for message in messages]
+
+    async def _ask(self, awaitable: Any) -> Any:
+        try:
+            return await awaitable
+        except ResponseError as error:
+            raise BusUnavailable(f"Redis at {shown(self.url)} refused: {error}") from error
+        except (RedisError, OSError) as error:
+            raise unreachable(self.url, error) from error
+
+
+def shown(url: str) -> str:
+    """Return a URL without its password."""
+    head, at, tail = url.rpartition("@")
+    if not at:
+        return url
+    scheme, _, user = head.partition("://")
+    return f"{scheme}://{user.partition(':')[0]}:***@{tail}"
+
+
+def unreachable(url: str, error: BaseException) -> BusUnavailable:
+    """Return the error that says which Redis could not be reached, why, and what to do."""
+    return BusUnavailable(
+        f"cannot reach Redis at {shown(url)}: {error}; start it, or name another with --redis URL"
+    )
+
+
+@asynccontextmanager
+async def open_link(url: str) -> AsyncIterator[Link]:
+    """Connect to ``url`` and prove that somebody answers.
+
+    Raises:
+        ConfigError: The URL is not one.
+        BusUnavailable: Nobody answers, or the credentials are refused.
+    """
+    user = read_secret("ARB_REDIS_USERNAME").reveal()
+    password = read_secret("ARB_REDIS_PASSWORD").reveal()
+    credentials: dict[str, Any] = {"username": user or None} if user else {}
+    if password:
+        credentials["password"] = password
+    try:
+        redis = Redis.from_url(
+            url,
+            protocol=2,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=ANSWER_TIMEOUT_S,
+            **credentials,
+        )
+    except ValueError as error:
+        raise ConfigError(
+            f"{shown(url)} is not a Redis URL: {error}; like redis://127.0.0.1:6379/0, "
+            "rediss://host:6380/0 or unix:///run/redis.sock"
+        ) from error
+    try:
+        link = Link(redis, url)
+        try:
+            ping: Any = redis.ping()
+            await ping
+        except AuthenticationError as error:
+            raise BusUnavailable(
+                f"Redis at {shown(url)} refuses the credentials: {error}; "
+                "set ARB_REDIS_USERNAME and ARB_REDIS_PASSWORD"
+            ) from error
+        except (RedisError, OSError) as error:
+            raise unreachable(url, error) from error
+        yield link
+    finally:
+        await redis.aclose()
+
+
+def find_stream(name: str) -> StreamSpec:
+    """Return a stream by its name.
+
+    Raises:
+        ConfigError: No such stream; the text lists those there are.
+    """
+    spec = BY_NAME.get(name)
+    if spec is None:
+        raise ConfigError(f"no stream {name!r}; there are: {', '.join(BY_NAME)}")
+    return spec

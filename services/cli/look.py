@@ -1,0 +1,221 @@
+"""What an operator can look at: status, books, latency. Reads only; builds plain records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from services.cli.collector import Collector
+from services.cli.latency import latency_record
+from services.cli.link import Heard, Link
+from shared.clock import SystemClock
+from shared.domain.instrument import split_instrument
+from shared.errors import ConfigError
+from shared.messages.base import BookState
+from shared.messages.market import DepthView
+from shared.streams import (
+    ALERT,
+    ALL,
+    EXEC_EVENT,
+    MD_DEPTH,
+    MD_INSTRUMENT,
+    MD_STATUS,
+    RISK_EVENT,
+    SERVICES,
+    SYS_HEALTH,
+    StreamSpec,
+)
+
+SILENT_AFTER_S = 5.0
+"""Heartbeats come every second; a service silent for this long is down."""
+ENTRIES_BACK = 100
+ALERTS_SHOWN = 5
+
+
+async def survey(link: Link, specs: Iterable[StreamSpec] = (SYS_HEALTH,)) -> Collector:
+    """Return what the newest entries of the streams of state say."""
+    collector = Collector()
+    for spec in specs:
+        for heard in await link.newest(spec, count=ENTRIES_BACK):
+            collector.on_message(heard.message)
+    return collector
+
+
+async def status(link: Link) -> dict[str, Any]:
+    """Return how the whole system is: services, trading state, exposure, streams and lag."""
+    collector = await survey(link, (SYS_HEALTH, RISK_EVENT, EXEC_EVENT, ALERT))
+    now_ns = SystemClock.now_ns()
+    services = _services(collector, now_ns)
+    up = {service["service"] for service in services if service["up"] and service["ready"]}
+    missing = [name for name in SERVICES if name not in up]
+    risk, state, executor = collector.risk, collector.state, collector.executor
+    return {
+        "well": not missing,
+        "missing": missing,
+        "redis": {"url": link.url, "server": await link.server_version()},
+        "trading": {
+            "state": state.state if state else "unknown",
+            "reason": state.reason if state else "risk has not spoken",
+            "age_s": _age_s(state.ts_ns if state else None, now_ns),
+            "mode": executor.mode if executor else "unknown",
+            "plans_in_flight": risk.plans_in_flight if risk else None,
+            "unknown_orders": executor.unknown_orders if executor else None,
+            "exposure": risk.exposure if risk else {},
+            "realized": risk.realized if risk else {},
+            "certainty": risk.certainty if risk else "unknown",
+        },
+        "services": services,
+        "streams": await _streams(link),
+        "alerts": [
+            {"age_s": _age_s(a.ts_ns, now_ns), "service": a.service, "severity": a.severity,
+             "code": a.code, "text": a.text}
+            for a in list(collector.alerts)[-ALERTS_SHOWN:]
+        ],
+    }  # fmt: skip
+
+
+def _services(collector: Collector, now_ns: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "service": beat.service,
+            "instance": beat.instance,
+            "pid": beat.pid,
+            "up": now_ns - beat.ts_ns < SILENT_AFTER_S * 1e9,
+            "ready": beat.ready,
+            "reason": beat.reason,
+            "age_s": _age_s(beat.ts_ns, now_ns),
+            "uptime_s": _age_s(beat.ts_started_ns, beat.ts_ns),
+            "http_port": beat.http_port,
+            "counters": beat.counters,
+            "gauges": beat.gauges,
+        }
+        for _, beat in sorted(collector.latest_beat.items())
+    ]
+
+
+async def _streams(link: Link) -> list[dict[str, Any]]:
+    positions = await link.positions()
+    rows = []
+    for spec in ALL:
+        for key in await link.keys(spec):
+            entries, size = await link.length(key)
+            last = await link.last_id(key)
+            rows.append({
+                "stream": spec.name, "key": key,
+                "entries": entries, "entries_max": spec.entries_max,
+                "bytes": size, "bytes_max": spec.bytes_max, "last_id": last,
+                "lag_ms": {
+                    consumer.removesuffix(f":{key}"): max(0, _id_ms(last) - _id_ms(position))
+                    for consumer, position in sorted(positions.items())
+                    if consumer.endswith(f":{key}")
+                },
+            })  # fmt: skip
+    return rows
+
+
+def _id_ms(entry_id: str) -> int:
+    head = entry_id.partition("-")[0]
+    return int(head) if head.isdigit() else 0
+
+
+def _age_s(then_ns: int | None, now_ns: int) -> float | None:
+    return None if then_ns is None else round((now_ns - then_ns) / 1e9, 3)
+
+
+async def known_instruments(link: Link) -> set[tuple[str, str]]:
+    """Return every (venue, instrument) that the running system has spoken of lately."""
+    known = {
+        (heard.message.rules.venue, heard.message.rules.instrument)  # type: ignore[attr-defined]
+        for heard in await link.newest(MD_INSTRUMENT, count=ENTRIES_BACK)
+    }
+    for spec in (MD_STATUS, MD_DEPTH):
+        for heard in await link.recent(spec):
+            message: Any = heard.message
+            if message.instrument:
+                known.add((message.venue, message.instrument))
+    return known
+
+
+def check_instrument(
+    known: set[tuple[str, str]], venue: str | None, instrument: str | None
+) -> None:
+    """Refuse a venue or instrument that nobody knows.
+
+    Raises:
+        ConfigError: With the ones there are.
+    """
+    if instrument is not None:
+        try:
+            split_instrument(instrument)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+    if venue is not None and venue not in {v for v, _ in known}:
+        there = ", ".join(sorted({v for v, _ in known})) or "none: nothing is running"
+        raise ConfigError(f"no venue {venue!r}; there are: {there}")
+    here = {i for v, i in known if venue in (None, v)}
+    if instrument is not None and instrument not in here:
+        there = ", ".join(sorted(here)) or "none: nothing is running"
+        at = f" at {venue}" if venue else ""
+        raise ConfigError(f"no instrument {instrument!r}{at}; there are: {there}")
+
+
+def newest_views(heard: Iterable[Heard]) -> list[DepthView]:
+    """Return the newest view of every book, by venue and instrument."""
+    views: dict[tuple[str, str], DepthView] = {}
+    for one in heard:
+        if isinstance(one.message, DepthView):
+            views[one.message.venue, one.message.instrument] = one.message
+    return [view for _, view in sorted(views.items())]
+
+
+async def books(
+    link: Link, venue: str | None, instrument: str | None, levels: int
+) -> list[dict[str, Any]]:
+    """Return the books as the scanner sees them.
+
+    Raises:
+        ConfigError: Nobody knows that venue or instrument.
+    """
+    views = newest_views(await link.recent(MD_DEPTH))
+    if venue is not None or instrument is not None:
+        check_instrument(await known_instruments(link), venue, instrument)
+    now_ns = SystemClock.now_ns()
+    return [
+        book_record(view, levels, now_ns)
+        for view in views
+        if venue in (None, view.venue) and instrument in (None, view.instrument)
+    ]
+
+
+def book_record(view: DepthView, levels: int, now_ns: int) -> dict[str, Any]:
+    """Return one book as a plain record; prices in quote, quantities in base units."""
+    best_bid = view.bids[0][0] if view.bids else None
+    best_ask = view.asks[0][0] if view.asks else None
+    return {
+        "venue": view.venue,
+        "instrument": view.instrument,
+        "state": view.state,
+        "reason": view.reason,
+        "live": view.state is BookState.LIVE,
+        "epoch": view.epoch,
+        "seq": view.seq,
+        "best_bid": best_bid,
+        "best_ask": best_ask,
+        "spread_bps": spread_bps(best_bid, best_ask),
+        "age_ms": round((now_ns - view.ts_ns) / 1e6, 1),
+        "bids": view.bids[:levels],
+        "asks": view.asks[:levels],
+    }
+
+
+def spread_bps(best_bid: float | None, best_ask: float | None) -> float | None:
+    """Return the spread in basis points of the middle, ``None`` without both sides."""
+    if best_bid is None or best_ask is None:
+        return None
+    return round((best_ask - best_bid) / ((best_ask + best_bid) / 2) * 1e4, 3)
+
+
+async def latency(link: Link) -> dict[str, Any]:
+    """Return the percentiles of every measure since the processes started, in microseconds."""
+    collector = await survey(link)
+    return latency_record(collector)

@@ -1,0 +1,62 @@
+"""The `arb` command: operate, watch, demonstrate and verify the system.
+
+Exit codes: 0 well, 1 not well (something is down, a run ended badly), 2 the user's mistake. A
+mistake is one line on stderr that says what, where and what would be right.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from typer.exceptions import TyperException
+
+from services.cli import commands_look, commands_operate, commands_run
+from services.cli.verify import verify_command
+from shared.errors import ArbError, ConfigError
+
+EXIT_NOT_WELL, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="arb",
+    help="Arbitrage between venues over Redis Streams.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+commands_run.register(app)
+commands_look.register(app)
+commands_operate.register(app)
+app.command("verify")(verify_command)
+
+
+def main() -> None:
+    """Run the command line and turn errors into one line and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except TyperException as error:
+        _say(error.format_message())
+        code = EXIT_USAGE
+    except ConfigError as error:
+        _say(str(error))
+        code = EXIT_USAGE
+    except ArbError as error:
+        _say(str(error))
+        code = EXIT_NOT_WELL
+    except typer.Abort:
+        code = EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has seen enough, as in `arb tail | head`
+        sys.stderr.close()
+        code = 0
+    raise SystemExit(code or 0)
+
+
+def _say(text: str) -> None:
+    print("arb: " + " ".join(text.split()), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

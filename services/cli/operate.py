@@ -1,0 +1,109 @@
+"""Say a command to the running system and wait, bounded, until it shows its effect."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+from dataclasses import dataclass
+from decimal import Decimal
+
+from services.cli.link import Link
+from shared.clock import SystemClock
+from shared.messages.base import TradingState
+from shared.messages.control import Command, CommandKind
+from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
+from shared.streams import CTL_COMMAND, EXEC_EVENT, RISK_EVENT, StreamSpec
+
+CONFIRM_WITHIN_S = 5.0
+FLAT_WITHIN_S = 30.0
+BLOCK_MS = 250
+
+
+@dataclass(slots=True)
+class Answer:
+    """What became of a command."""
+
+    command: str
+    command_id: str
+    confirmed: bool = False
+    state: str = "unknown"
+    reason: str = "nobody answered"
+    exposure: dict[str, Decimal] | None = None
+
+
+def new_command(kind: CommandKind, reason: str, operator: str = "") -> Command:
+    """Return a command said now by this user on this machine."""
+    now_ns = SystemClock.now_ns()
+    return Command(
+        ts_ns=now_ns,
+        command_id=f"{kind.lower()}-{now_ns}",
+        kind=kind,
+        operator=operator or f"{_user()}@{socket.gethostname()}",
+        reason=reason,
+    )
+
+
+async def command(
+    link: Link, kind: CommandKind, reason: str, *, within_s: float | None = None
+) -> Answer:
+    """Publish the command (it is durable: a service that is down obeys when it is back) and wait.
+
+    ``confirmed`` is true when the system said after the command that it is in the state asked for;
+    for FLATTEN also that nothing is in flight and no exposure is left.
+    """
+    said = new_command(kind, reason)
+    after: dict[str, tuple[StreamSpec, str]] = {
+        spec.key(): (spec, await link.last_id(spec.key())) for spec in (RISK_EVENT, EXEC_EVENT)
+    }
+    await link.publish(said, CTL_COMMAND)
+    watch = _Watch(said, Answer(command=kind, command_id=said.command_id))
+    if within_s is None:
+        within_s = FLAT_WITHIN_S if kind is CommandKind.FLATTEN else CONFIRM_WITHIN_S
+    give_up_ns = SystemClock.monotonic_ns() + int(within_s * 1e9)
+    while not watch.done() and SystemClock.monotonic_ns() < give_up_ns:
+        for heard in await link.read(after, BLOCK_MS):
+            watch.on_message(heard.message)
+    return watch.answer
+
+
+_WANTED = {
+    CommandKind.HALT: TradingState.HALTED,
+    CommandKind.FLATTEN: TradingState.HALTED,
+    CommandKind.REDUCE: TradingState.REDUCING,
+    CommandKind.RESUME: TradingState.ACTIVE,
+}
+
+
+class _Watch:
+    """Whether what is heard shows the command's effect."""
+
+    def __init__(self, said: Command, answer: Answer) -> None:
+        self._said, self.answer = said, answer
+        self._idle = self._flat = said.kind is not CommandKind.FLATTEN
+
+    def on_message(self, message: object) -> None:
+        flatten = self._said.kind is CommandKind.FLATTEN
+        match message:
+            case TradingStateChanged(ts_ns=ts_ns) if ts_ns > self._said.ts_ns:
+                self.answer.state, self.answer.reason = message.state, message.reason
+            case RiskReport(ts_ns=ts_ns) if ts_ns > self._said.ts_ns:
+                self.answer.exposure = {a: q for a, q in message.exposure.items() if q}
+                self._flat = not flatten or (
+                    not self.answer.exposure and message.plans_in_flight == 0
+                )
+            case ExecutorReady(ts_ns=ts_ns) if ts_ns > self._said.ts_ns:
+                self._idle = not flatten or (
+                    message.open_plans == 0 and message.unknown_orders == 0
+                )
+
+    def done(self) -> bool:
+        reached = self.answer.state == _WANTED[self._said.kind]
+        self.answer.confirmed = reached and self._idle and self._flat
+        return self.answer.confirmed
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user id may have no name
+        return "operator"

@@ -1,0 +1,147 @@
+"""`arb replay`: a recording through the running services, with decisions and paper execution."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from services.cli.collector import Collector
+from services.cli.link import open_link
+from services.cli.lockstep import Lockstep
+from services.cli.output import console
+from services.cli.report import Ending, build_report
+from services.cli.run import Run, watched, wind_down
+from services.cli.screen import Scene
+from services.cli.settings import config_for_venues
+from services.cli.stack import StackError, open_stack, seconds_since
+from services.cli.venues import Control
+from shared.clock import SystemClock
+from shared.config import ExecutorConfig
+from shared.errors import ConfigError
+
+MARK = "REPLAY, PAPER"
+SERVICES_READY_WITHIN_S = 60.0
+PAPER_LATENCY_MS = 20
+POSITION_INTERVAL_MS = "1"
+FROZEN_FOR_S_MAX = 3.0
+"""At full speed the market stands still while a plan is executed, but not for longer than this."""
+SPEED_MAX = 10_000.0
+
+
+def parse_speed(text: str) -> float | None:
+    """Return how many times real time, ``None`` for as fast as the services can.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if text == "max":
+        return None
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed <= SPEED_MAX:
+        raise ConfigError(f'--speed {text!r}: give a number above 0, like 10, or "max"')
+    return speed
+
+
+def check_paths(paths: Sequence[Path]) -> list[str]:
+    """Return absolute paths of files that exist.
+
+    Raises:
+        ConfigError: Names the first that does not.
+    """
+    for path in paths:
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such file; give recordings as for arb verify")
+    return [str(path.absolute()) for path in paths]
+
+
+async def run_replay(paths: Sequence[Path], speed: float | None, as_json: bool) -> dict[str, Any]:
+    """Replay recordings merged by receive time, to their end, and report.
+
+    Args:
+        paths: Recordings.
+        speed: Times real time; ``None`` is as fast as the services digest it.
+        as_json: Nothing but the progress lines is said.
+
+    Raises:
+        ConfigError: A file is missing or not a recording.
+        StackError: Something did not start.
+    """
+    files = check_paths(paths)
+    events: list[str] = []
+    shown = "max" if speed is None else f"{speed:g}x"
+    scene = Scene(
+        f"replay {shown}: {', '.join(path.name for path in paths)}", MARK, "", Collector()
+    )
+    ending = Ending()
+    async with open_stack(events.append) as stack:
+        run = Run(stack, scene, quiet_terminal=as_json or not console.is_terminal)
+        scene.hint = f"arb status --redis {stack.url}"
+        async with watched(run):
+            run.phase("starting the bus and the recorded venues")
+            await stack.start_bus()
+            addresses = await stack.start_venues(("--capture", *files, "--lockstep"))
+            run.control = Control(addresses.control)
+            latency_ms = 0 if speed is None else int(PAPER_LATENCY_MS / speed)
+            config = config_for_venues(
+                ((one.venue, one.instrument) for one in addresses.instruments),
+                addresses.http,
+                addresses.ws,
+                stack.url,
+                executor=ExecutorConfig(mode="paper", paper_latency_ms=latency_ms),
+            )
+            run.phase("starting the services")
+            await stack.start_services(
+                config, addresses, {"ARB_POSITION_INTERVAL_MS": POSITION_INTERVAL_MS}
+            )
+            await _play(run, ending, speed)
+            await wind_down(run, ending)
+        await stack.supervisor.stop()
+        usage = stack.supervisor.usage()
+    ending.extra["events"] = events[-50:]
+    return build_report(scene.collector, usage, ending)
+
+
+async def _play(run: Run, ending: Ending, speed: float | None) -> None:
+    """Advance the recording to its end, no faster than asked and than everybody can."""
+    assert run.control is not None
+    if not await run.wait_for(lambda: _is_listening(run), SERVICES_READY_WITHIN_S):
+        if not run.stop.is_set():
+            raise StackError(f"the services did not become ready: {run.waiting_for()}")
+        return
+    run.phase("replaying")
+    began = SystemClock.monotonic_ns()
+    first_ns = 0
+    async with open_link(run.stack.url) as link:
+        lockstep = Lockstep(run.control, link)
+        while not run.stop.is_set():
+            run.check()
+            step = await lockstep.step()
+            if step.done:
+                break
+            first_ns = first_ns or step.ts_ns
+            market_s = (step.ts_ns - first_ns) / 1e9
+            run.phase(f"replaying, {market_s:.0f} s of the recording")
+            if speed is not None:
+                await asyncio.sleep(max(0.0, market_s / speed - seconds_since(began)))
+            elif run.collector.in_flight():
+                await run.wait_for(lambda: not run.collector.in_flight(), FROZEN_FOR_S_MAX)
+    ending.seconds = seconds_since(began)
+    ending.extra["replay"] = {
+        "market_s": round((step.ts_ns - first_ns) / 1e9, 1),
+        "steps": lockstep.steps,
+        "late": lockstep.late,
+        "complete": step.done,
+    }
+    if not step.done and not run.stop.is_set():
+        ending.problems.append("the recording was not played to its end")
+
+
+def _is_listening(run: Run) -> bool:
+    """True when every service beats: then nobody misses the first frame."""
+    heard = {beat.service for beat in run.collector.alive()}
+    return len(heard) >= 5 and run.collector.state is not None

@@ -1,0 +1,288 @@
+"""One run of the whole stack, watched from start to end: what `arb demo` and `arb replay` share."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.live import Live
+
+from services.cli.collector import Collector
+from services.cli.follower import Follower
+from services.cli.link import open_link
+from services.cli.look import newest_views
+from services.cli.operate import new_command
+from services.cli.output import console, note
+from services.cli.report import Ending
+from services.cli.screen import Scene, progress_line, render
+from services.cli.stack import Stack, StackError, seconds_since
+from services.cli.truth import Account, compare, read_accounts
+from services.cli.venues import Control
+from shared.clock import SystemClock
+from shared.errors import BusUnavailable, Unavailable
+from shared.messages.base import BookState, TradingState
+from shared.messages.control import CommandKind
+from shared.streams import ALL, CTL_COMMAND, MD_DEPTH, SERVICES
+
+SCREEN_INTERVAL_S = 0.25
+PROGRESS_INTERVAL_S = 5.0
+POLL_S = 0.05
+ACTIVE_WITHIN_S = 60.0
+QUIET_WITHIN_S = 45.0
+FLATTEN_AFTER_S = 12.0
+"""Exposure that is still there this long after the halt is traded away by a FLATTEN."""
+LAST_BEAT_S = 1.3
+"""Heartbeats come every second: after this long the last one has told everything."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What is known of a run while it lasts."""
+
+    stack: Stack
+    scene: Scene
+    quiet_terminal: bool
+    control: Control | None = None
+    accounts_before: dict[str, Account] = field(default_factory=dict)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    started_ns: int = 0
+
+    @property
+    def collector(self) -> Collector:
+        """What the streams said so far."""
+        return self.scene.collector
+
+    def phase(self, text: str) -> None:
+        """Say what the run is doing now."""
+        self.scene.phase = text
+
+    def check(self) -> None:
+        """Raise if the stack cannot go on.
+
+        Raises:
+            StackError: A program refuses its configuration.
+        """
+        if self.stack.supervisor.gave_up.is_set():
+            raise StackError(self.stack.supervisor.reason)
+
+    async def wait_for(self, condition: Callable[[], bool], within_s: float) -> bool:
+        """Wait for a condition until the user stops or the time is over; return the condition."""
+        began = SystemClock.monotonic_ns()
+        while not condition() and not self.stop.is_set() and seconds_since(began) < within_s:
+            self.check()
+            await asyncio.sleep(POLL_S)
+        return condition()
+
+    def is_trading(self) -> bool:
+        """True when risk has said ACTIVE."""
+        state = self.collector.state
+        return state is not None and state.state is TradingState.ACTIVE
+
+    def waiting_for(self) -> str:
+        """Return in a few words what is still missing before trading starts."""
+        heard = {beat.service: beat for beat in self.collector.alive()}
+        missing = [
+            name if name not in heard else f"{name} ({heard[name].reason})"
+            for name in SERVICES
+            if name not in heard or not heard[name].ready
+        ]
+        if missing:
+            return "waiting for " + ", ".join(missing)
+        state = self.collector.state
+        return f"waiting for trading: {state.reason if state else 'risk has not spoken'}"
+
+
+@asynccontextmanager
+async def watched(run: Run) -> AsyncIterator[Run]:
+    """Follow the streams, draw the screen and mind the signals while the body runs."""
+    run.started_ns = SystemClock.monotonic_ns()
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        loop.add_signal_handler(number, _on_signal, run)
+    follower = Follower(run.stack.url, lambda heard: run.collector.on_message(heard.message))
+    tasks = [
+        asyncio.create_task(follower.run(), name="follow"),
+        asyncio.create_task(_display(run), name="display"),
+    ]
+    try:
+        yield run
+    finally:
+        for task in tasks:
+            task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        for number in numbers:
+            loop.remove_signal_handler(number)
+        if run.control is not None:
+            await run.control.close()
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+def _on_signal(run: Run) -> None:
+    """The first asks for an orderly end; the second kills, because the user means it."""
+    if run.stop.is_set():
+        run.stack.supervisor.kill()
+        note("killed")
+        sys.exit(130)
+    run.stop.set()
+
+
+async def _display(run: Run) -> None:
+    """Draw until canceled: a screen on a terminal, a line now and then elsewhere."""
+    if not run.quiet_terminal:
+        with Live(
+            get_renderable=lambda: render(run.scene), console=console, screen=True,
+            auto_refresh=False, transient=True,
+        ) as live:  # fmt: skip
+            while True:
+                await _look_at_books(run)
+                _tick(run)
+                live.refresh()
+                await asyncio.sleep(SCREEN_INTERVAL_S)
+    said = ""
+    next_s = 0.0
+    while True:
+        _tick(run)
+        if run.scene.elapsed_s >= next_s or run.scene.phase != said:
+            said, next_s = run.scene.phase, run.scene.elapsed_s + PROGRESS_INTERVAL_S
+            note(progress_line(run.scene))
+        await asyncio.sleep(SCREEN_INTERVAL_S)
+
+
+def _tick(run: Run) -> None:
+    run.scene.now_ns = SystemClock.now_ns()
+    run.scene.elapsed_s = seconds_since(run.started_ns)
+    run.scene.usage = run.stack.supervisor.usage()
+
+
+async def _look_at_books(run: Run) -> None:
+    """Put the newest view of every book on the scene; while the bus is away the old ones age."""
+    with suppress(BusUnavailable):
+        async with open_link(run.stack.url) as link:
+            for view in newest_views(await link.recent(MD_DEPTH, window_ms=600)):
+                run.scene.views[view.venue, view.instrument] = view
+
+
+async def persist(action: Callable[[], Awaitable[Any]], within_s: float) -> Any:
+    """Do something on the bus, again while the bus is away; ``None`` when it stays away."""
+    began = SystemClock.monotonic_ns()
+    while True:
+        try:
+            return await action()
+        except BusUnavailable:
+            if seconds_since(began) > within_s:
+                return None
+            await asyncio.sleep(0.2)
+
+
+async def say(run: Run, kind: CommandKind, reason: str) -> int:
+    """Publish a command to the stack and return when it was said (UNIX ns)."""
+    command = new_command(kind, reason, operator="arb")
+
+    async def publish() -> None:
+        async with open_link(run.stack.url) as link:
+            await link.publish(command, CTL_COMMAND)
+
+    await persist(publish, QUIET_WITHIN_S)
+    return command.ts_ns
+
+
+async def count_live(run: Run) -> int:
+    """Return how many books are LIVE on the bus now."""
+
+    async def look() -> int:
+        async with open_link(run.stack.url) as link:
+            views = newest_views(await link.recent(MD_DEPTH))
+            return sum(view.state is BookState.LIVE for view in views)
+
+    return int(await persist(look, 10.0) or 0)
+
+
+async def wind_down(run: Run, ending: Ending) -> None:
+    """Halt, let what is in flight end, make sure that nothing is left open, and find the truth.
+
+    Problems are noted in ``ending``, never raised: a run that ends badly still reports.
+    """
+    run.stop.clear()  # from here a signal means: do not wait
+    run.phase("halting: finishing what is in flight")
+    ending.books_live = await count_live(run)
+    said_ns = await say(run, CommandKind.HALT, "end of the run")
+    quiet = await run.wait_for(lambda: run.collector.is_quiet(said_ns), FLATTEN_AFTER_S)
+    if not quiet and any(run.collector.ledger.exposure.values()):
+        run.phase("flattening what is left")
+        ending.flattened = True
+        said_ns = await say(run, CommandKind.FLATTEN, "exposure left at the end of the run")
+    if not quiet:
+        quiet = await run.wait_for(lambda: run.collector.is_quiet(said_ns), QUIET_WITHIN_S)
+    if not quiet:
+        ending.problems.append(why_not_quiet(run.collector))
+    run.phase("stopping")
+    ending.streams = await stream_sizes(run)
+    await asyncio.sleep(LAST_BEAT_S)
+    await run.stack.supervisor.stop(("scanner", "risk", "executor"))
+    await asyncio.sleep(2 * POLL_S)  # the follower's last read
+    await find_truth(run, ending)
+    exposure = {a: q for a, q in run.collector.ledger.exposure.items() if q}
+    if exposure:
+        ending.problems.append(
+            "exposure is left: " + ", ".join(f"{a} {q:+f}" for a, q in sorted(exposure.items()))
+        )
+    for name, used in run.stack.supervisor.usage().items():
+        if used.killed:
+            ending.problems.append(f"{name} had to be killed")
+
+
+def why_not_quiet(c: Collector) -> str:
+    """Return what the system still said it had to do."""
+    if c.risk is None or c.executor is None:
+        return "risk or executor never reported"
+    return (
+        f"not quiet after the halt: {c.risk.state}; risk has {c.risk.plans_in_flight} plans in "
+        f"flight, the executor {c.executor.open_plans} and {c.executor.unknown_orders} unknown "
+        f"orders, {len(c.in_flight())} plans have no end"
+    )
+
+
+async def find_truth(run: Run, ending: Ending) -> None:
+    """Ask the simulated venues for open orders and compare their fills with ours."""
+    if run.control is None:
+        return
+    try:
+        accounts = read_accounts(await run.control.get("accounts"))
+    except Unavailable as error:
+        ending.problems.append(str(error))
+        return
+    truth = compare(run.collector, run.accounts_before, accounts)
+    ending.open_orders = truth.open_orders
+    ending.ledger_equal = truth.ledger_equal
+    ending.extra["ledger_differences"] = truth.differences
+    if truth.open_orders:
+        ending.problems.append(f"{truth.open_orders} orders are still open at the venues")
+    if not truth.ledger_equal:
+        ending.problems.append("our fills differ from the venues': " + "; ".join(truth.differences))
+
+
+async def stream_sizes(run: Run) -> dict[str, dict[str, int]]:
+    """Return entries and bytes of every stream, with their bounds."""
+
+    async def look() -> dict[str, dict[str, int]]:
+        sizes = {}
+        async with open_link(run.stack.url) as link:
+            for spec in ALL:
+                pairs = [await link.length(key) for key in await link.keys(spec)]
+                sizes[spec.name] = {
+                    "entries": sum(entries for entries, _ in pairs),
+                    "entries_max": spec.entries_max,
+                    "bytes": sum(size for _, size in pairs),
+                    "bytes_max": spec.bytes_max,
+                }
+        return sizes
+
+    return await persist(look, 10.0) or {}

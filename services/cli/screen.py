@@ -1,0 +1,278 @@
+"""The live screen of a run: books, opportunities, fills, money, health. Draws, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TypeVar
+
+from rich import box
+from rich.console import Group
+from rich.layout import Layout
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from services.cli.collector import Collector
+from services.cli.latency import MEASURES, latency_record
+from services.cli.look import spread_bps
+from services.cli.supervisor import Usage
+from shared.domain.instrument import split_instrument
+from shared.messages.base import BookState, Side, TradingState
+from shared.messages.control import Severity
+from shared.messages.market import DepthView
+
+STATE_STYLE = {
+    BookState.LIVE: "green",
+    BookState.SYNCING: "yellow",
+    BookState.STALE: "yellow",
+    BookState.GAP: "red",
+    BookState.CROSSED: "red",
+    BookState.DOWN: "red",
+}
+TRADING_STYLE = {
+    TradingState.ACTIVE: "bold black on green",
+    TradingState.REDUCING: "bold black on yellow",
+    TradingState.HALTED: "bold white on red",
+}
+T = TypeVar("T")
+HEADER_ROWS, FRAME_ROWS = 1, 3
+TOP_ROWS_MAX = 20
+
+
+@dataclass(slots=True)
+class Scene:
+    """What the screen shows."""
+
+    title: str
+    mark: str
+    hint: str
+    collector: Collector
+    views: dict[tuple[str, str], DepthView] = field(default_factory=dict)
+    usage: Mapping[str, Usage] = field(default_factory=dict)
+    now_ns: int = 0
+    elapsed_s: float = 0.0
+    seconds: float | None = None
+    phase: str = "starting"
+
+
+def render(scene: Scene) -> Layout:
+    """Return the whole screen; it fits 100 columns by 30 rows and uses what is more."""
+    top = min(TOP_ROWS_MAX, max(10, len(scene.views))) + FRAME_ROWS
+    bottom = max(len(scene.usage), 7) + FRAME_ROWS
+    layout = Layout()
+    layout.split_column(
+        Layout(_header(scene), size=HEADER_ROWS),
+        Layout(name="top", size=top),
+        Layout(name="middle", minimum_size=4),
+        Layout(name="bottom", size=bottom),
+    )
+    layout["top"].split_row(Layout(_books(scene), ratio=58), Layout(_money(scene), ratio=42))
+    layout["middle"].split_row(
+        Layout(_opportunities(scene), ratio=1), Layout(_fills(scene), ratio=1)
+    )
+    layout["bottom"].split_row(
+        Layout(_services(scene), ratio=58), Layout(_latency(scene), ratio=42)
+    )
+    return layout
+
+
+def progress_line(scene: Scene) -> str:
+    """Return the same in one line, for where there is no terminal."""
+    c = scene.collector
+    live = sum(view.state is BookState.LIVE for view in scene.views.values())
+    state = c.state.state if c.state else "-"
+    realized = sum(c.realized.values(), Decimal(0))
+    return (
+        f"{scene.elapsed_s:6.1f} s {scene.phase}: {state}, books live {live}, "
+        f"opportunities {c.opportunities}, plans {len(c.plans)}, fills {len(c.fills)}, "
+        f"realized {realized:.2f}, restarts {sum(u.restarts for u in scene.usage.values())}"
+    )
+
+
+def _header(scene: Scene) -> Table:
+    grid = Table.grid(expand=True)
+    grid.add_column(ratio=1, no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True, overflow="ellipsis")
+    left = Text()
+    left.append(" arbstream ", "bold white on blue")
+    left.append(f" {scene.mark} ", "bold black on bright_yellow")
+    left.append(f" {scene.title}  ", "bold")
+    clock = (
+        f"{scene.elapsed_s:.0f} s"
+        if scene.seconds is None
+        else (f"{scene.elapsed_s:.0f} / {scene.seconds:.0f} s")
+    )
+    left.append(f"{clock}  ", "cyan")
+    state = scene.collector.state
+    if state is not None:
+        left.append(f" {state.state} ", TRADING_STYLE[state.state])
+        if state.state is not TradingState.ACTIVE:
+            left.append(f" {state.reason}", "yellow")
+    else:
+        left.append(f" {scene.phase} ", "black on yellow")
+    grid.add_row(left, Text(scene.hint, "dim"))
+    return grid
+
+
+def _table(*columns: tuple[str, str]) -> Table:
+    table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim")
+    for name, justify in columns:
+        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
+    return table
+
+
+def _panel(content: Table | Group | Text, title: str) -> Panel:
+    return Panel(content, title=title, title_align="left", box=box.ROUNDED, border_style="blue",
+                 padding=(0, 1))  # fmt: skip
+
+
+def _books(scene: Scene) -> Panel:
+    table = _table(("venue", "left"), ("instrument", "left"), ("state", "left"), ("bid", "right"),
+                   ("ask", "right"), ("bps", "right"), ("age", "right"))  # fmt: skip
+    for (venue, instrument), view in sorted(scene.views.items())[:TOP_ROWS_MAX]:
+        bid = view.bids[0][0] if view.bids else None
+        ask = view.asks[0][0] if view.asks else None
+        spread = spread_bps(bid, ask)
+        age_ms = max(0.0, (scene.now_ns - view.ts_ns) / 1e6)
+        table.add_row(
+            venue,
+            instrument.partition(":")[0] + (" perp" if ":" in instrument else ""),
+            Text(view.state, STATE_STYLE[view.state]),
+            Text(_price(bid), "green"),
+            Text(_price(ask), "red"),
+            "-" if spread is None else f"{spread:.1f}",
+            f"{age_ms:.0f}ms",
+        )
+    if not scene.views:
+        table.add_row(Text("waiting for the first book", "dim italic"))
+    return _panel(table, "books")
+
+
+def _price(price: float | None) -> str:
+    return "-" if price is None else f"{price:,.2f}"
+
+
+def _money(scene: Scene) -> Panel:
+    c = scene.collector
+    grid = Table.grid(expand=True, padding=(0, 1, 0, 0))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    realized = sum(c.realized.values(), Decimal(0))
+    grid.add_row("pnl", Text(f"{realized:+,.2f}", "bold green" if realized >= 0 else "bold red")
+                 + Text(f"  fees {sum(c.fees.values(), Decimal(0)):,.2f} USDT", "dim"))  # fmt: skip
+    open_exposure = {a: q for a, q in c.ledger.exposure.items() if q}
+    exposure = " ".join(f"{asset} {qty:+f}" for asset, qty in sorted(open_exposure.items()))
+    grid.add_row("exposure", Text(exposure or "flat", "yellow" if exposure else "green"))
+    orders = c.order_counts()
+    grid.add_row("plans", f"{len(c.plans)} approved, {sum(c.denied.values())} denied, "
+                 f"{len(c.in_flight())} open")  # fmt: skip
+    outcomes = ", ".join(f"{n} {name.lower()}" for name, n in c.outcomes.most_common() if n)
+    grid.add_row("", Text(outcomes or "-", "dim"))
+    grid.add_row("orders", f"{orders['submitted']} sent, {orders['filled']} filled, "
+                 f"{orders['unknown']} open")  # fmt: skip
+    for asset, (edge, buy, sell) in list(cross_edges(scene.views).items())[:4]:
+        grid.add_row(asset, Text(f"{edge:+6.1f} bps ", "green" if edge > 0 else "dim")
+                     + Text(f"{buy} > {sell}", "dim"))  # fmt: skip
+    gates = " ".join(f"{gate} {n}" for gate, n in c.near_misses.most_common(3))
+    grid.add_row("misses", Text(gates or "-", "dim"))
+    if denied := " ".join(f"{reason} {n}" for reason, n in c.denied.most_common(2)):
+        grid.add_row("denied", Text(denied, "yellow"))
+    if c.alerts:
+        style = "bold red" if c.alerts[-1].severity is Severity.CRITICAL else "yellow"
+        grid.add_row("alert", Text(f"{c.alerts[-1].code} {c.alerts[-1].text}", style))
+    return _panel(grid, "money and spreads (gross)")
+
+
+def cross_edges(
+    views: Mapping[tuple[str, str], DepthView],
+) -> dict[str, tuple[float, str, str]]:
+    """Return per base asset the widest gross edge in bps and where to buy and to sell for it."""
+    best: dict[str, tuple[float, str, str]] = {}
+    live = [v for v in views.values() if v.state is BookState.LIVE and v.bids and v.asks]
+    for buy in live:
+        for sell in live:
+            name, other = split_instrument(buy.instrument), split_instrument(sell.instrument)
+            if (buy.venue, buy.instrument) == (sell.venue, sell.instrument):
+                continue
+            if (name.base, name.quote) != (other.base, other.quote):
+                continue
+            edge = (sell.bids[0][0] / buy.asks[0][0] - 1) * 1e4
+            if name.base not in best or edge > best[name.base][0]:
+                best[name.base] = (edge, buy.venue, sell.venue)
+    return dict(sorted(best.items()))
+
+
+def _when(ts_ns: int) -> str:
+    return datetime.fromtimestamp(ts_ns / 1e9, UTC).strftime("%H:%M:%S")
+
+
+def _opportunities(scene: Scene) -> Panel:
+    table = _table(("time", "left"), ("base", "left"), ("buy > sell", "left"),
+                   ("qty", "right"), ("edge", "right"), ("net", "right"))  # fmt: skip
+    for o in reversed(_last(scene.collector.recent_opportunities)):
+        way = " > ".join(leg.venue for leg in o.legs)
+        table.add_row(_when(o.ts_ns), o.base, way, f"{o.qty.normalize():f}",
+                      Text(f"{o.edge_bps:.1f}", "green"), f"{o.net:.2f}")  # fmt: skip
+    return _panel(table, f"opportunities ({scene.collector.opportunities})")
+
+
+def _fills(scene: Scene) -> Panel:
+    table = _table(("time", "left"), ("venue", "left"), ("side", "left"), ("qty", "right"),
+                   ("price", "right"), ("fee", "right"))  # fmt: skip
+    for f in reversed(_last(scene.collector.recent_fills)):
+        side = Text(f"{f.side} {split_instrument(f.instrument).base}",
+                    "green" if f.side is Side.BUY else "red")  # fmt: skip
+        fee = "?" if f.fee is None else f"{f.fee:.4f} {f.fee_asset}"
+        table.add_row(_when(f.ts_ns), f.venue, side, f"{f.qty.normalize():f}",
+                      f"{f.price:,.2f}", fee)  # fmt: skip
+    return _panel(table, f"fills ({len(scene.collector.fills)})")
+
+
+def _last(items: Sequence[T]) -> list[T]:
+    return list(items)[-TOP_ROWS_MAX:]
+
+
+def _services(scene: Scene) -> Panel:
+    table = _table(("process", "left"), ("pid", "right"), ("health", "left"), ("restarts", "right"),
+                   ("MB", "right"), ("cpu s", "right"))  # fmt: skip
+    beats = {beat.service: beat for beat in scene.collector.alive()}
+    for name, used in scene.usage.items():
+        beat = beats.get(name)
+        if not used.up:
+            health = Text("down, restarting", "bold red")
+        elif beat is None:
+            health = Text("up", "green" if name not in STARTING else "yellow")
+        else:
+            health = Text("ready", "green") if beat.ready else Text(beat.reason or "…", "yellow")
+        restarts = Text(str(used.restarts), "yellow" if used.restarts else "dim")
+        table.add_row(name, str(used.pid), health, restarts, f"{used.rss_mb:.0f}",
+                      f"{used.cpu_s:.1f}")  # fmt: skip
+    return _panel(table, "processes")
+
+
+STARTING = frozenset({"ingestor", "orderbook", "scanner", "risk", "executor"})
+
+
+def _latency(scene: Scene) -> Panel:
+    table = _table(("latency, us", "left"), ("p50", "right"), ("p99", "right"),
+                   ("p99.9", "right"), ("n", "right"))  # fmt: skip
+    record = latency_record(scene.collector)
+    for name in MEASURES:
+        row = record[name]
+        cells = ["-" if row[p] is None else f"{row[p]:,.0f}" for p in ("p50", "p99", "p999")]
+        table.add_row(name.replace("_", " "), *cells, f"{row['n']:,}")
+    c = scene.collector
+    facts = Table.grid(expand=True, padding=(0, 1, 0, 0))
+    facts.add_column(style="dim", no_wrap=True, ratio=1, overflow="ellipsis")
+    facts.add_row(
+        f"frames {c.counter('ingestor', 'frames'):,}  "
+        f"book events {c.counter('orderbook', 'book_events'):,}"
+    )
+    facts.add_row(
+        f"gaps {c.counter('ingestor', 'gaps')}  resyncs {c.counter('ingestor', 'resyncs')}  "
+        f"reconnects {c.counter('ingestor', 'reconnects')}"
+    )
+    return _panel(Group(table, facts), "latency since the tick arrived")

@@ -1,0 +1,212 @@
+"""The whole system as processes on one machine: bus, simulated venues, the five services."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from services.cli.link import open_link
+from services.cli.settings import to_toml
+from services.cli.supervisor import Program, Supervisor, tail
+from services.cli.venues import Addresses, read_addresses
+from shared.clock import SystemClock
+from shared.config import Config
+from shared.embedded import EmbeddedServer, find_server
+from shared.errors import ArbError, BusUnavailable
+from shared.streams import SERVICES
+
+BUS, VENUES = "valkey", "venuesim"
+STOP_RANK = {
+    "scanner": 0,
+    "risk": 1,
+    "executor": 2,
+    "orderbook": 3,
+    "ingestor": 3,
+    VENUES: 4,
+    BUS: 5,
+}
+"""Who stops first: what makes new work, then what finishes it, then what that needed."""
+GRACE_S = {"executor": 20.0}
+GRACE_S_DEFAULT = 8.0
+VENUES_READY_WITHIN_S = 40.0
+BUS_READY_WITHIN_S = 20.0
+_SECRET_SUFFIXES = ("_API_KEY", "_API_SECRET", "_API_KEY_FILE", "_API_SECRET_FILE")
+
+
+class StackError(ArbError):
+    """A part of the stack did not come up; the text holds the end of its log."""
+
+
+def service_program(
+    name: str,
+    environ: Mapping[str, str],
+    *,
+    log: Path | None,
+    secrets: Mapping[str, str] | None = None,
+) -> Program:
+    """Return how one service is run: only the executor is given the venues' credentials."""
+    env = {k: v for k, v in environ.items() if not _is_venue_secret(k)}
+    env["ARB_INSTANCE"] = environ.get("ARB_INSTANCE") or f"{name}-1"
+    if name == "executor":
+        env.update({k: v for k, v in environ.items() if _is_venue_secret(k)})
+        env.update(secrets or {})
+    return Program(
+        name=name,
+        argv=(sys.executable, "-m", f"services.{name}"),
+        env=env,
+        stop_rank=STOP_RANK[name],
+        grace_s=GRACE_S.get(name, GRACE_S_DEFAULT),
+        log=log,
+    )
+
+
+def _is_venue_secret(name: str) -> bool:
+    return name.startswith("ARB_") and name.endswith(_SECRET_SUFFIXES)
+
+
+def free_port() -> int:
+    """Return a port nobody listens on now, so that a restarted program can have the same again."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Stack:
+    """One run in one directory; everything it starts is supervised, also the bus."""
+
+    def __init__(self, directory: Path, on_event: Callable[[str], None]) -> None:
+        self.directory = directory
+        self.supervisor = Supervisor((), on_event)
+        self._server = EmbeddedServer(directory)
+        # Nothing of the operator's own set-up may leak into a simulated run.
+        self._environ = {k: v for k, v in os.environ.items() if not k.startswith("ARB_")}
+
+    @property
+    def url(self) -> str:
+        """The bus's URL: another terminal can look in there."""
+        return self._server.url
+
+    async def start_bus(self) -> None:
+        """Start the embedded server and wait until it answers.
+
+        Raises:
+            StackError: It did not.
+        """
+        await self.supervisor.add(
+            Program(
+                name=BUS,
+                argv=(find_server(), *self._server._arguments()),
+                env=self._environ,
+                stop_rank=STOP_RANK[BUS],
+                log=self.log(BUS),
+            )
+        )
+        try:
+            await asyncio.wait_for(self._bus_answers(), BUS_READY_WITHIN_S)
+        except TimeoutError as error:
+            raise self._failed(BUS, BUS_READY_WITHIN_S) from error
+
+    async def _bus_answers(self) -> None:
+        while True:
+            try:
+                async with open_link(self.url):
+                    return
+            except BusUnavailable:
+                await asyncio.sleep(0.02)
+
+    async def start_venues(self, arguments: Sequence[str]) -> Addresses:
+        """Start the simulated venues on a port that stays theirs and return where they are.
+
+        Raises:
+            StackError: They did not become ready.
+        """
+        ready = self.directory / "venuesim.ready.json"
+        port = str(free_port())
+        await self.supervisor.add(
+            Program(
+                name=VENUES,
+                argv=(
+                    sys.executable, "-m", "services.venuesim", "--port", port, "--json", *arguments
+                ),
+                env=self._environ,
+                stop_rank=STOP_RANK[VENUES],
+                grace_s=GRACE_S_DEFAULT,
+                log=self.log(VENUES),
+                out=ready,
+            )
+        )  # fmt: skip
+        waiting = asyncio.create_task(read_addresses(ready))
+        gave_up = asyncio.create_task(self.supervisor.gave_up.wait())
+        try:
+            await asyncio.wait(
+                (waiting, gave_up),
+                timeout=VENUES_READY_WITHIN_S,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if waiting.done():
+                return waiting.result()
+            raise self._failed(VENUES, VENUES_READY_WITHIN_S)
+        finally:
+            waiting.cancel()
+            gave_up.cancel()
+
+    async def start_services(
+        self, config: Config, addresses: Addresses, extra: Mapping[str, str]
+    ) -> None:
+        """Write the configuration and start the five services on it."""
+        path = self.directory / "arb.toml"
+        path.write_text(to_toml(config), encoding="utf-8")
+        environ = {**self._environ, "ARB_CONFIG": str(path), "ARB_REDIS_URL": self.url, **extra}
+        secrets = {}
+        for venue, credentials in addresses.credentials.items():
+            secrets[f"ARB_{venue.upper()}_API_KEY"] = credentials.api_key
+            secrets[f"ARB_{venue.upper()}_API_SECRET"] = credentials.secret
+        for name in SERVICES:
+            await self.supervisor.add(
+                service_program(name, environ, log=self.log(name), secrets=secrets)
+            )
+
+    def log(self, name: str) -> Path:
+        """Return where a program's log is."""
+        return self.directory / f"{name}.log"
+
+    def _failed(self, name: str, within_s: float) -> StackError:
+        last = " | ".join(tail(self.log(name), 3)) or "it said nothing"
+        return StackError(f"{name} did not start within {within_s:g} s: {last}")
+
+
+@asynccontextmanager
+async def open_stack(on_event: Callable[[str], None]) -> AsyncIterator[Stack]:
+    """Make a stack in a directory of its own; stop everything and remove it at the end.
+
+    The directory is kept, and named, when the body fails: its logs say why.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="arb-"))
+    stack = Stack(directory, on_event)
+    keep = False
+    try:
+        yield stack
+    except BaseException:
+        keep = True
+        raise
+    finally:
+        try:
+            await stack.supervisor.stop()
+        finally:
+            stack.supervisor.kill()
+            if keep:
+                on_event(f"logs are kept in {directory}")
+            else:
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def seconds_since(monotonic_ns: int) -> float:
+    """Return the seconds passed since a monotonic time."""
+    return (SystemClock.monotonic_ns() - monotonic_ns) / 1e9

@@ -1,0 +1,82 @@
+"""`arb tail`: decode anything that travels, from now or from an entry on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from services.cli.link import Heard, Link
+from services.cli.output import as_record
+from shared.errors import ConfigError
+from shared.streams import StreamSpec
+
+BLOCK_MS = 1_000
+_ENTRY_ID = re.compile(r"\d+(-\d+)?")
+
+
+def check_since(since: str | None) -> None:
+    """Refuse a text that is no entry id.
+
+    Raises:
+        ConfigError: With what would be right.
+    """
+    if since is not None and not _ENTRY_ID.fullmatch(since):
+        raise ConfigError(
+            f"--since {since!r} is not an entry id; like 0 (from the start), "
+            "1732147200000 (UNIX ms) or 1732147200000-0"
+        )
+
+
+async def follow(
+    link: Link, spec: StreamSpec, *, since: str | None, instrument: str | None
+) -> AsyncIterator[Heard]:
+    """Yield messages of a stream, endlessly: those after ``since``, or only what is new."""
+    after = {}
+    for key in await link.keys(spec):
+        after[key] = (spec, since if since is not None else await link.last_id(key))
+    while True:
+        for heard in await link.read(after, BLOCK_MS):
+            if instrument is None or instrument in instruments_of(heard.message):
+                yield heard
+
+
+def instruments_of(message: Any) -> set[str]:
+    """Return the instruments a message is about, empty where it is about none."""
+    found = {
+        getattr(message, name, None) for name in ("instrument", "buy_instrument", "sell_instrument")
+    }
+    found.update(leg.instrument for leg in getattr(message, "legs", ()))
+    rules = getattr(message, "rules", None)
+    if rules is not None:
+        found.add(rules.instrument)
+    return {name for name in found if name}
+
+
+def record_of(heard: Heard) -> dict[str, Any]:
+    """Return what ``--json`` prints of one message."""
+    return {
+        "stream": heard.spec.name,
+        "key": heard.key,
+        "id": heard.entry_id,
+        "message": as_record(heard.message),
+    }
+
+
+def line_of(heard: Heard) -> str:
+    """Return one readable line: when, which type, then its fields."""
+    when = datetime.fromtimestamp(int(heard.entry_id.partition("-")[0]) / 1e3, UTC)
+    record = as_record(heard.message)
+    kind = record.pop("type")
+    fields = " ".join(f"{name}={_short(value)}" for name, value in record.items())
+    return f"{when:%H:%M:%S.%f} {heard.entry_id} {kind} {fields}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, list) and len(value) > 3:
+        return f"[{', '.join(map(str, value[:3]))}, ... {len(value)}]"
+    return str(value) if value != "" else "''"

@@ -1,0 +1,54 @@
+"""`arb up`: the five services of a configuration under one supervisor, on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+from services.cli import settings
+from services.cli.link import open_link
+from services.cli.output import emit_json, note
+from services.cli.stack import service_program
+from services.cli.supervisor import Supervisor
+from shared.streams import SERVICES
+
+EXIT_WELL, EXIT_NOT_WELL = 0, 1
+
+
+async def run_up(config_path: str | None, as_json: bool) -> int:
+    """Run until SIGTERM, SIGINT or SIGHUP and return the exit code.
+
+    Raises:
+        ConfigError: The configuration is wrong.
+        BusUnavailable: There is no Redis at its URL.
+    """
+    config = settings.check(config_path)
+    async with open_link(config.bus.url):
+        pass
+    environ = dict(os.environ)
+    if config_path is not None:
+        environ["ARB_CONFIG"] = config_path
+    programs = [service_program(name, environ, log=None) for name in SERVICES]
+    supervisor = Supervisor(programs, lambda line: note(f"arb up: {line}"))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await supervisor.start()
+        note(f"arb up: {', '.join(SERVICES)} on {config.bus.url}; Ctrl-C stops them")
+        waits = [asyncio.create_task(stop.wait()), asyncio.create_task(supervisor.gave_up.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+    finally:
+        await supervisor.stop()
+        supervisor.kill()
+    usage = supervisor.usage()
+    if as_json:
+        emit_json({"services": usage})
+    if supervisor.gave_up.is_set():
+        note(f"arb up: {supervisor.reason}")
+        return EXIT_NOT_WELL
+    return EXIT_NOT_WELL if any(used.killed for used in usage.values()) else EXIT_WELL
