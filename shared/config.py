@@ -13,6 +13,7 @@ secrets ``ARB_<VENUE>_API_KEY``, ``ARB_<VENUE>_API_SECRET``, ``ARB_REDIS_USERNAM
 from __future__ import annotations
 
 import os
+import socket
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
@@ -267,6 +268,14 @@ def ingestor_venues(
             known = ", ".join(config.venues)
             raise ConfigError(f"ARB_INGESTOR_VENUES names {name}; configured are: {known}")
     return {name: config.venues[name] for name in wanted or config.venues}
+
+
+def instance_name(service: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return this process's name among the instances of its service: ``ARB_INSTANCE``, else unique.
+
+    A name that survives a restart lets a durable consumer find its own pending entries at once.
+    """
+    return environ.get("ARB_INSTANCE") or f"{service}-{socket.gethostname()}-{os.getpid()}"
 
 
 def position_interval_ms(environ: Mapping[str, str] = os.environ) -> int:

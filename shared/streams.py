@@ -78,6 +78,7 @@ class StreamSpec:
 
 _MB = 1_000_000
 
+# fmt: off
 MD_BOOK = StreamSpec(
     "md.book", (market.BookSnapshot, market.BookDelta), "ingestor", ("orderbook",),
     Delivery.LATEST, Format.MSGPACK, True, 20_000, 64 * _MB,
@@ -148,8 +149,10 @@ SYS_HEALTH = StreamSpec(
 
 ALL: tuple[StreamSpec, ...] = (
     MD_BOOK, MD_TRADE, MD_FUNDING, MD_STATUS, MD_INSTRUMENT, MD_RESYNC, MD_DEPTH,
-    ARB_OPPORTUNITY, ARB_NEARMISS, EXEC_PLAN, EXEC_EVENT, RISK_EVENT, CTL_COMMAND, ALERT, SYS_HEALTH,
+    ARB_OPPORTUNITY, ARB_NEARMISS, EXEC_PLAN, EXEC_EVENT, RISK_EVENT, CTL_COMMAND, ALERT,
+    SYS_HEALTH,
 )
+# fmt: on
 
 BY_NAME: dict[str, StreamSpec] = {spec.name: spec for spec in ALL}
 STREAM_OF: dict[type[Message], StreamSpec] = {t: spec for spec in ALL for t in spec.types}

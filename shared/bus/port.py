@@ -3,12 +3,12 @@
 Semantics (see docs/adr/0004):
 
 * **LATEST** input: every entry after the moment of opening (plus the spec's backfill), in order. A
-  reader that falls behind is conflated to the newest message per ``spec.conflate`` key, and what was
-  left out is counted in ``Batch.skipped``. If the connection is lost the reader reconnects by itself.
-* **DURABLE** input: a consumer group named after the service. Every entry is delivered at least once
-  and stays pending until committed. What a dead consumer left is claimed and delivered in batches
-  with ``redelivered`` set. If the connection is lost, ``read`` raises ``BusUnavailable``: the process
-  must end rather than run ahead of the bus.
+  reader that falls behind is conflated to the newest message per ``spec.conflate`` key, and what
+  was left out is counted in ``Batch.skipped``. If the connection is lost the reader reconnects.
+* **DURABLE** input: a consumer group named after the service. Every entry is delivered at least
+  once and stays pending until committed. What a dead consumer left is claimed and delivered in
+  batches with ``redelivered`` set. If the connection is lost, ``read`` raises ``BusUnavailable``:
+  the process must end rather than run ahead of the bus.
 * **commit** makes a batch's effects real: outputs, checkpoint and acknowledgement become visible
   together or not at all where the batch is durable or a checkpoint is given; otherwise the outputs
   are sent without waiting, several in flight, and a failure surfaces at the next call.
@@ -84,10 +84,14 @@ class Inbox(Protocol):
 class Bus(Protocol):
     """A connection to the bus."""
 
-    async def open_inbox(self, inputs: Sequence[Input], *, service: str, instance: str) -> Inbox:
+    async def open_inbox(
+        self, inputs: Sequence[Input], *, service: str, instance: str, exclusive: bool = False
+    ) -> Inbox:
         """Open inputs; ``service`` names the consumer group, ``instance`` the consumer.
 
-        Entries pending for a dead consumer of the group are delivered first.
+        LATEST backfills come first, then what is pending for this consumer, then new entries. What
+        other consumers left is claimed after a few seconds of idleness; at once, and before
+        anything new, with ``exclusive``: the caller holds the service's lease, all others are dead.
         """
 
     async def publish(self, messages: Sequence[Message]) -> None:
@@ -104,7 +108,7 @@ class Bus(Protocol):
         *,
         checkpoint: tuple[str, bytes] | None = None,
     ) -> None:
-        """Make the effects of ``batch`` real: publish ``messages``, save the checkpoint, acknowledge.
+        """Make the effects of ``batch`` real: publish, save the checkpoint, acknowledge.
 
         Args:
             batch: The batch that caused this, or ``None`` (a timer).
@@ -118,8 +122,38 @@ class Bus(Protocol):
     async def load_checkpoint(self, name: str) -> bytes | None:
         """Return the state saved under ``name``, or ``None``."""
 
+    async def save_checkpoint(self, name: str, state: bytes) -> None:
+        """Save a state on its own, sent without waiting like a LATEST commit.
+
+        Raises:
+            BusUnavailable: Not sent, or an earlier send failed.
+        """
+
+    async def note_positions(self, fields: Mapping[str, str]) -> None:
+        """Say how far a consumer has come: fields of the hash ``{arb}:position``; does not wait.
+
+        What was committed before is on the bus before the position is.
+        """
+
+    async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+        """Take or renew a lease; true while ``owner`` holds it, for ``ttl_ms`` from now."""
+
+    async def release_lease(self, name: str, owner: str) -> None:
+        """Give a lease up if ``owner`` holds it."""
+
+    async def join_members(self, group: str, member: str, ttl_ms: int) -> list[str]:
+        """Register as a living member for ``ttl_ms`` and return all living members, sorted."""
+
+    async def leave_members(self, group: str, member: str) -> None:
+        """Leave a group of members at once."""
+
     async def stats(self) -> Mapping[str, int]:
-        """Return counters: published, read, skipped, rejected, reconnects, dead_lettered."""
+        """Return counters since the start.
+
+        published, read (messages), skipped (conflated), lost (entries trimmed before they were
+        read), rejected (entries that did not decode), redelivered, claimed, dead_lettered,
+        reconnects.
+        """
 
     async def close(self) -> None:
         """Flush what is in flight and disconnect."""

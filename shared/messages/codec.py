@@ -7,7 +7,9 @@ message on the wrong stream does not decode.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Union
+from functools import reduce
+from operator import or_
+from typing import Any
 
 import msgspec
 
@@ -23,7 +25,7 @@ _JSON = msgspec.json.Encoder(decimal_format="string")
 
 
 def _decoder(spec: StreamSpec) -> Any:
-    union: Any = list[Union[spec.types]]  # type: ignore[valid-type]  # noqa: UP007
+    union: Any = list[reduce(or_, spec.types)]  # type: ignore[misc]
     if spec.format is Format.MSGPACK:
         return msgspec.msgpack.Decoder(union)
     return msgspec.json.Decoder(union)

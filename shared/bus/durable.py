@@ -1,0 +1,256 @@
+"""DURABLE inputs over Redis: consumer groups, recovery of what was left pending, dead letters.
+
+Order of delivery: first what is pending for this consumer, one entry at a time, so that an entry
+that kills the process is the only one whose delivery count rises; then new entries in batches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from shared.bus.connection import Link, ReplyError
+from shared.bus.latest import Report, as_dict, payload_of
+from shared.bus.port import Batch
+from shared.bus.tuning import DEAD_ENTRIES_MAX, Tuning, dead_key
+from shared.bus.wire import id_key, pack, previous_id
+from shared.errors import BusUnavailable, CodecError
+from shared.messages.codec import FIELD, decode
+from shared.streams import StreamSpec
+
+_PENDING_PAGE = 1_000
+_ALERT_EVERY = 30
+"""Rounds of maintenance between two alerts about the same overgrown stream."""
+
+
+class DurableReader:
+    """Reads DURABLE streams as one consumer of a group.
+
+    Of ``links``, the first blocks on new entries and the second does everything else. A lost
+    connection surfaces as :class:`BusUnavailable`.
+    """
+
+    def __init__(
+        self,
+        links: tuple[Link, Link],
+        specs: Iterable[StreamSpec],
+        consumer: tuple[str, str],
+        *,
+        counters: dict[str, int],
+        tuning: Tuning,
+        report: Report,
+    ) -> None:
+        self._link, self._control = links
+        self._specs = {spec.key(): spec for spec in specs}
+        self._group, self._consumer = consumer
+        self._counters, self._tuning, self._report = counters, tuning, report
+        self._left: deque[tuple[str, str, int]] = deque()  # bounded by what is pending
+        self._over_bound: dict[str, int] = {}
+        self._sent_s = 0.0
+        self._upkeep: asyncio.Task[None] | None = None
+
+    async def start(self, *, exclusive: bool) -> None:
+        """Create the groups, take over what dead consumers left, find our own pending entries."""
+        await self._link.connect()
+        for key, spec in self._specs.items():
+            for group in {*spec.consumers, self._group}:
+                await self._create_group(key, group)
+            if exclusive:
+                await self._take_over(key)
+            await self._list_own_pending(key)
+        self._upkeep = asyncio.create_task(self._maintain(), name="durable-upkeep")
+
+    async def _create_group(self, key: str, group: str) -> None:
+        try:
+            await self._control.call("XGROUP", "CREATE", key, group, "0", "MKSTREAM")
+        except ReplyError as error:
+            if error.code != "BUSYGROUP":
+                raise
+
+    async def _take_over(self, key: str) -> None:
+        """Claim everything other consumers hold, then remove them: we are the only one alive."""
+        start = "0-0"
+        while True:
+            reply = await self._control.call(
+                "XAUTOCLAIM", key, self._group, self._consumer, 0, start,
+                "COUNT", _PENDING_PAGE, "JUSTID",
+            )  # fmt: skip
+            start = reply[0].decode()
+            if start == "0-0":
+                break
+        for flat in await self._control.call("XINFO", "CONSUMERS", key, self._group):
+            info = as_dict(flat)
+            if info[b"name"].decode() != self._consumer and not info[b"pending"]:
+                await self._control.call("XGROUP", "DELCONSUMER", key, self._group, info[b"name"])
+
+    async def _list_own_pending(self, key: str) -> None:
+        start = "-"
+        while True:
+            page = await self._control.call(
+                "XPENDING", key, self._group, start, "+", _PENDING_PAGE, self._consumer
+            )
+            self._left.extend((key, raw.decode(), int(count)) for raw, _, _, count in page)
+            if len(page) < _PENDING_PAGE:
+                return
+            start = f"({page[-1][0].decode()}"
+
+    async def read(self, timeout_s: float | None) -> Batch:
+        """Return the next entries; empty after ``timeout_s``.
+
+        Raises:
+            BusUnavailable: The connection or the group is lost.
+        """
+        loop = asyncio.get_running_loop()
+        deadline_s = None if timeout_s is None else loop.time() + timeout_s
+        while True:
+            if self._upkeep is not None and self._upkeep.done():
+                self._upkeep.result()
+            while self._left:
+                batch = await self._redeliver(*self._left.popleft())
+                if batch is not None:
+                    return batch
+            if not self._link.awaited:
+                await self._link.send(self._command(), 1)
+                self._sent_s = loop.time()
+            dead_s = self._sent_s + self._tuning.block_ms / 1_000 + self._tuning.answer_s
+            try:
+                limit_s = dead_s if deadline_s is None else min(deadline_s, dead_s)
+                async with asyncio.timeout_at(limit_s):
+                    reply = await self._link.reply()
+            except TimeoutError:
+                if loop.time() >= dead_s:
+                    raise BusUnavailable("Redis does not answer a blocking read") from None
+                return Batch([])
+            if reply and (batch := await self._take(reply)) is not None:
+                return batch
+
+    def _command(self) -> bytes:
+        return pack(
+            "XREADGROUP", "GROUP", self._group, self._consumer,
+            "COUNT", self._tuning.read_entries_max, "BLOCK", self._tuning.block_ms,
+            "STREAMS", *self._specs, *(">" for _ in self._specs),
+        )  # fmt: skip
+
+    async def _take(self, reply: list[Any], *, redelivered: bool = False) -> Batch | None:
+        """Decode entries; what does not decode goes to the dead letters at once."""
+        batch = Batch([], redelivered=redelivered)
+        for raw_key, entries in reply:
+            key = raw_key.decode()
+            for raw_id, fields in entries:
+                entry_id = raw_id.decode()
+                payload = payload_of(fields)
+                try:
+                    batch.messages += decode(self._specs[key], payload or b"")
+                except CodecError as error:
+                    batch.rejected += 1
+                    self._counters["rejected"] += 1
+                    await self._bury(key, entry_id, payload or b"", str(error))
+                else:
+                    batch.pending.setdefault(key, []).append(entry_id)
+                batch.last_ids[key] = entry_id
+        self._counters["read"] += len(batch.messages)
+        return batch if batch.messages or batch.rejected else None
+
+    async def _redeliver(self, key: str, entry_id: str, deliveries: int) -> Batch | None:
+        """Deliver one pending entry again, or bury it if that was tried often enough."""
+        if deliveries >= self._tuning.deliveries_max:
+            found = await self._control.call("XRANGE", key, entry_id, entry_id)
+            payload = payload_of(found[0][1]) if found else None
+            await self._bury(key, entry_id, payload or b"", f"delivered {deliveries} times")
+            return None
+        reply = await self._control.call(
+            "XREADGROUP", "GROUP", self._group, self._consumer,
+            "COUNT", 1, "STREAMS", key, previous_id(entry_id),
+        )  # fmt: skip
+        entries = reply[0][1] if reply else []
+        if not entries or entries[0][0].decode() != entry_id:
+            return None  # acknowledged or claimed by another meanwhile
+        if entries[0][1] is None:
+            self._counters["lost"] += 1
+            await self._control.call("XACK", key, self._group, entry_id)
+            self._report("PENDING_ENTRY_GONE", f"{key} {entry_id} was trimmed while pending")
+            return None
+        self._counters["redelivered"] += 1
+        return await self._take(reply, redelivered=True)
+
+    async def _bury(self, key: str, entry_id: str, payload: bytes, reason: str) -> None:
+        """Move an entry to the dead-letter stream and acknowledge it, in one transaction."""
+        spec = self._specs[key]
+        commands = (
+            ("MULTI",),
+            (
+                "XADD", dead_key(spec.name), "MAXLEN", "~", DEAD_ENTRIES_MAX, "*",
+                "id", entry_id, FIELD, payload, "reason", reason, "group", self._group,
+            ),
+            ("XACK", key, self._group, entry_id),
+            ("EXEC",),
+        )  # fmt: skip
+        await self._control.call_all(*(pack(*command) for command in commands))
+        self._counters["dead_lettered"] += 1
+        self._report("DEAD_LETTER", f"{key} {entry_id} for {self._group}: {reason}")
+
+    async def _maintain(self) -> None:
+        """Claim what dead consumers left and trim, every few seconds; ends only by failing."""
+        while True:
+            await asyncio.sleep(self._tuning.maintenance_s)
+            for key, spec in self._specs.items():
+                await self._claim(key)
+                await self._trim(key, spec)
+
+    async def _claim(self, key: str) -> None:
+        """Take over entries another consumer has left pending for too long.
+
+        Not XAUTOCLAIM: it would also hand our own entries, still being worked on, to us again.
+        """
+        idle_ms = self._tuning.claim_idle_ms
+        page = await self._control.call(
+            "XPENDING", key, self._group, "IDLE", idle_ms, "-", "+", _PENDING_PAGE
+        )
+        counts = {raw: int(count) for raw, who, _, count in page if who.decode() != self._consumer}
+        ids = list(counts)[: self._tuning.claim_entries_max]
+        if not ids:
+            return
+        claimed = await self._control.call(
+            "XCLAIM", key, self._group, self._consumer, idle_ms, *ids, "JUSTID"
+        )
+        self._left.extend((key, raw.decode(), counts[raw]) for raw in claimed)
+        self._counters["claimed"] += len(claimed)
+
+    async def _trim(self, key: str, spec: StreamSpec) -> None:
+        """Trim towards ``entries_max``, never past what the slowest group has not acknowledged."""
+        excess = int(await self._control.call("XLEN", key)) - spec.entries_max
+        if excess <= 0:
+            return
+        floor = await self._slowest_need(key, spec)
+        if floor is not None:
+            await self._control.call("XTRIM", key, "MINID", "~", floor, "LIMIT", excess)
+        excess = int(await self._control.call("XLEN", key)) - 2 * spec.entries_max
+        if excess > 0 and floor is not None:
+            rounds = self._over_bound.get(key, 0)
+            if rounds % _ALERT_EVERY == 0:
+                text = f"{key}: {excess} entries over twice its bound, needed from {floor.decode()}"
+                self._report("STREAM_OVER_BOUND", text)
+            self._over_bound[key] = rounds + 1
+
+    async def _slowest_need(self, key: str, spec: StreamSpec) -> bytes | None:
+        """Return the lowest id any declared group still needs; ``None`` if a group is missing."""
+        groups = {
+            info[b"name"].decode(): info
+            for info in map(as_dict, await self._control.call("XINFO", "GROUPS", key))
+        }
+        if not set(spec.consumers) <= set(groups):
+            return None
+        needs: list[bytes] = []
+        for name, info in groups.items():
+            summary = await self._control.call("XPENDING", key, name)
+            needs.append(summary[1] if summary[0] else info[b"last-delivered-id"])
+        return min(needs, key=id_key)
+
+    async def close(self) -> None:
+        """Stop reading; what was not acknowledged stays pending."""
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            await asyncio.wait([self._upkeep])
+        await self._link.drop()

@@ -1,0 +1,239 @@
+"""LATEST inputs over Redis: XREAD without a group, conflation, an account of what was missed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from shared.bus.connection import Link, ReplyError
+from shared.bus.port import Batch, Input
+from shared.bus.tuning import Tuning
+from shared.bus.wire import id_key, newest_per_key, pack
+from shared.errors import BusUnavailable, CodecError
+from shared.messages.codec import FIELD, decode
+from shared.streams import StreamSpec
+
+Report = Callable[[str, str], None]
+"""Says something a person should know: a constant code and a text with the numbers."""
+
+
+class Cursor:
+    """How far one stream has been read.
+
+    ``ordinal`` is the number of entries ever added up to ``last_id`` (``None`` while unknown): with
+    the server's own count it tells how many entries were trimmed away before they were read.
+    """
+
+    def __init__(self, spec: StreamSpec, key: str, start: str) -> None:
+        self.spec, self.key, self.start = spec, key, start
+        self.raw_key = key.encode()
+        self.last_id = "0-0"
+        self.ordinal: int | None = None
+        self.behind = False
+
+
+def payload_of(fields: Any) -> bytes | None:
+    """Return the message field of an entry's flat field list."""
+    if not fields:
+        return None
+    for index in range(0, len(fields) - 1, 2):
+        if fields[index] == FIELD:
+            payload: bytes = fields[index + 1]
+            return payload
+    return None
+
+
+def as_dict(flat: list[Any]) -> dict[bytes, Any]:
+    """Return an XINFO reply (alternating names and values) as a dictionary."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+class LatestReader:
+    """Reads LATEST streams on one connection; reconnects by itself and goes on where it was."""
+
+    def __init__(
+        self,
+        link: Link,
+        inputs: Iterable[Input],
+        counters: dict[str, int],
+        tuning: Tuning,
+        report: Report,
+        *,
+        wake: bool,
+    ) -> None:
+        self._link, self._counters, self._report = link, counters, report
+        self._cursors = {
+            key.encode(): Cursor(item.spec, key, item.start)
+            for item in inputs
+            for key in (item.spec.key(shard) for shard in item.shards)
+        }
+        self._count = tuning.read_entries_max if wake else tuning.sample_entries_max
+        self._block = ("BLOCK", tuning.block_ms) if wake else ()
+        self._sent_s = 0.0
+        self._answer_s = tuning.answer_s + (tuning.block_ms / 1_000 if wake else 0)
+
+    async def start(self) -> Batch:
+        """Find the positions to read from; return the backfill, newest per key.
+
+        Raises:
+            BusUnavailable: Redis was lost meanwhile.
+        """
+        batch = Batch([])
+        for cursor in self._cursors.values():
+            await self._position(cursor)
+            if cursor.start == "new" and cursor.spec.backfill and cursor.last_id != "0-0":
+                entries = await self._link.call(
+                    "XREVRANGE", cursor.key, cursor.last_id, "-", "COUNT", cursor.spec.backfill
+                )
+                self._take_stream(batch, cursor, entries[::-1], backfill=True)
+        return batch
+
+    async def _position(self, cursor: Cursor) -> None:
+        first_id, last_id, added, length = await self._bounds(cursor)
+        if cursor.start == "new":
+            cursor.last_id, cursor.ordinal = last_id, added
+        elif cursor.start == "first":
+            cursor.last_id, cursor.ordinal = "0-0", added - length
+        else:
+            cursor.last_id = cursor.start
+            if id_key(cursor.start) > id_key(last_id):
+                self._restart(cursor)
+            elif first_id and id_key(first_id) > id_key(cursor.start) and added > length:
+                self._counters["lost"] += 1  # how many is unknown: the id does not tell
+                cursor.ordinal = added - length
+
+    async def _bounds(self, cursor: Cursor) -> tuple[str, str, int, int]:
+        """Return first id, last id, entries ever added and entries kept."""
+        try:
+            info = as_dict(await self._link.call("XINFO", "STREAM", cursor.key))
+        except ReplyError as error:
+            if error.code in {"ERR", "no"}:  # "no such key": redis-py keeps or strips the ERR
+                return "", "0-0", 0, 0
+            raise
+        first = info[b"first-entry"]
+        return (
+            first[0].decode() if first else "",
+            info[b"last-generated-id"].decode(),
+            int(info[b"entries-added"]),
+            int(info[b"length"]),
+        )
+
+    def _restart(self, cursor: Cursor) -> None:
+        """The stream ends before our position: Redis lost data, so everything in it is new."""
+        cursor.last_id, cursor.ordinal = "0-0", 0
+
+    async def read(self, timeout_s: float | None) -> Batch:
+        """Return the next entries; empty after ``timeout_s``. Survives lost connections."""
+        loop = asyncio.get_running_loop()
+        deadline_s = None if timeout_s is None else loop.time() + timeout_s
+        while True:
+            try:
+                batch = await self._read_once(deadline_s)
+            except TimeoutError:
+                return Batch([])
+            except ReplyError:
+                raise
+            except BusUnavailable:
+                if not await self._come_back(deadline_s):
+                    return Batch([])
+                continue
+            if batch is not None:
+                return batch
+
+    async def _read_once(self, deadline_s: float | None) -> Batch | None:
+        loop = asyncio.get_running_loop()
+        if not self._link.awaited:
+            if any(cursor.behind for cursor in self._cursors.values()):
+                await self._audit()
+            await self._link.send(self._command(), 1)
+            self._sent_s = loop.time()
+        dead_s = self._sent_s + self._answer_s
+        limit_s = dead_s if deadline_s is None else min(deadline_s, dead_s)
+        try:
+            async with asyncio.timeout_at(limit_s):
+                reply = await self._link.reply()
+        except TimeoutError:
+            if loop.time() >= dead_s:
+                await self._link.drop()
+                return None
+            raise
+        return self._take(reply) if reply else (None if self._block else Batch([]))
+
+    def _command(self) -> bytes:
+        ids = [cursor.last_id for cursor in self._cursors.values()]
+        return pack("XREAD", "COUNT", self._count, *self._block, "STREAMS", *self._cursors, *ids)
+
+    async def _come_back(self, deadline_s: float | None) -> bool:
+        """Wait for the connection to return and check the positions; false if time ran out."""
+        loop = asyncio.get_running_loop()
+        while True:
+            wait_s = self._link.retry_in_s()
+            if deadline_s is not None and loop.time() + wait_s >= deadline_s:
+                await asyncio.sleep(max(0.0, deadline_s - loop.time()))
+                return False
+            await asyncio.sleep(wait_s)
+            try:
+                await self._link.connect()
+                for cursor in self._cursors.values():
+                    _, last_id, _, _ = await self._bounds(cursor)
+                    if id_key(last_id) < id_key(cursor.last_id):
+                        self._restart(cursor)
+                    cursor.behind = True
+            except BusUnavailable:
+                continue
+            self._counters["reconnects"] += 1
+            return True
+
+    def _take(self, reply: list[Any]) -> Batch:
+        batch = Batch([])
+        for raw_key, entries in reply:
+            self._take_stream(batch, self._cursors[raw_key], entries)
+        return batch
+
+    def _take_stream(
+        self, batch: Batch, cursor: Cursor, entries: list[Any], *, backfill: bool = False
+    ) -> None:
+        messages: list[Any] = []
+        for raw_id, fields in entries:
+            try:
+                messages += decode(cursor.spec, payload_of(fields) or b"")
+            except CodecError as error:
+                batch.rejected += 1
+                self._counters["rejected"] += 1
+                self._report("UNDECODABLE_ENTRY", f"{cursor.key} {raw_id.decode()}: {error}")
+        self._counters["read"] += len(messages)
+        if not backfill and entries:
+            cursor.last_id = entries[-1][0].decode()
+            if cursor.ordinal is not None:
+                cursor.ordinal += len(entries)
+            if len(entries) >= self._count:
+                cursor.behind = True
+        messages, skipped = newest_per_key(messages, cursor.spec.conflate)
+        batch.messages += messages
+        batch.last_ids[cursor.key] = cursor.last_id
+        if not backfill:
+            batch.skipped += skipped
+            self._counters["skipped"] += skipped
+
+    async def _audit(self) -> None:
+        """Count what was trimmed before it was read; exact once the reader has caught up."""
+        for cursor in self._cursors.values():
+            if not cursor.behind:
+                continue
+            first_id, last_id, added, length = await self._bounds(cursor)
+            caught_up = cursor.last_id == last_id
+            if cursor.ordinal is None:
+                if first_id and id_key(first_id) > id_key(cursor.last_id) and not caught_up:
+                    self._counters["lost"] += 1
+            else:
+                trimmed = (added if caught_up else added - length) - cursor.ordinal
+                if trimmed > 0:
+                    self._counters["lost"] += trimmed
+                    cursor.ordinal += trimmed
+            if caught_up:
+                cursor.ordinal, cursor.behind = added, False
+
+    async def close(self) -> None:
+        """Stop reading."""
+        await self._link.drop()

@@ -1,0 +1,69 @@
+"""Bounds and intervals of the bus, in one place; and the names of its own keys. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+POSITION_KEY = "{arb}:position"
+DEAD_ENTRIES_MAX = 1_000
+ENTRY_MESSAGES_MAX = 512
+"""Messages of one commit to one stream travel in one entry, up to this many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tuning:
+    """What may be changed by a test; production uses the defaults.
+
+    Attributes:
+        read_entries_max: Entries one read returns per stream.
+        sample_entries_max: Entries one sample takes per stream.
+        in_flight_max: Unanswered publish commands; beyond it a commit waits.
+        block_ms: How long the server holds a blocking read; an answer later than that plus
+            ``answer_s`` means that the connection is dead.
+        answer_s: How long any other answer may take.
+        claim_idle_ms: A pending entry of another consumer this old was left by a dead one.
+        claim_entries_max: Entries claimed in one round.
+        deliveries_max: After so many deliveries an entry goes to the dead-letter stream.
+        maintenance_s: Interval of claiming and trimming.
+        backoff_s, backoff_cap_s: Reconnection delays.
+    """
+
+    read_entries_max: int = 512
+    sample_entries_max: int = 2_048
+    in_flight_max: int = 1_024
+    block_ms: int = 5_000
+    answer_s: float = 5.0
+    claim_idle_ms: int = 5_000
+    claim_entries_max: int = 64
+    deliveries_max: int = 5
+    maintenance_s: float = 2.0
+    backoff_s: float = 0.05
+    backoff_cap_s: float = 2.0
+
+
+TUNING = Tuning()
+
+COUNTERS = (
+    "published", "read", "skipped", "lost", "rejected", "redelivered", "claimed", "dead_lettered",
+    "reconnects",
+)  # fmt: skip
+
+
+def checkpoint_key(name: str) -> str:
+    """Return the key a checkpoint is saved under."""
+    return f"{{arb}}:checkpoint:{name}"
+
+
+def lease_key(name: str) -> str:
+    """Return the key of a lease."""
+    return f"{{arb}}:lease:{name}"
+
+
+def members_key(group: str) -> str:
+    """Return the key of a group's members."""
+    return f"{{arb}}:members:{group}"
+
+
+def dead_key(stream: str) -> str:
+    """Return the dead-letter stream of a stream."""
+    return f"{{arb}}:dead.{stream}"

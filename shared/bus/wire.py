@@ -1,0 +1,151 @@
+"""Redis protocol for the bus: packed commands, batching into entries, stream ids. Pure.
+
+Commands are packed by hand (RESP arrays of bulk strings) because an XADD's fixed part is known per
+stream: publishing joins a prepared prefix and the payload.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from shared.bus.port import shard_of
+from shared.bus.tuning import ENTRY_MESSAGES_MAX
+from shared.messages.base import Message
+from shared.messages.codec import FIELD, encode
+from shared.streams import STREAM_OF, Delivery, StreamSpec
+
+Arg = bytes | str | int
+
+_BUDGET_EVERY = 64
+"""Entries after which a stream's length limit is worked out again from its bytes."""
+
+
+def pack(*args: Arg) -> bytes:
+    """Return one command in the Redis protocol."""
+    parts = [b"*%d\r\n" % len(args)]
+    for arg in args:
+        raw = arg if isinstance(arg, bytes) else str(arg).encode()
+        parts.append(b"$%d\r\n%s\r\n" % (len(raw), raw))
+    return b"".join(parts)
+
+
+def previous_id(entry_id: str) -> str:
+    """Return the greatest stream id below ``entry_id``."""
+    ms, _, seq = entry_id.partition("-")
+    if int(seq) > 0:
+        return f"{ms}-{int(seq) - 1}"
+    return f"{int(ms) - 1}-{2**64 - 1}" if int(ms) > 0 else "0-0"
+
+
+def id_key(entry_id: str | bytes) -> tuple[int, int]:
+    """Return a stream id in a form that compares in stream order."""
+    text = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
+    ms, _, seq = text.partition("-")
+    return int(ms), int(seq or 0)
+
+
+def newest_per_key(
+    messages: list[Any], conflate: Callable[[Any], str] | None
+) -> tuple[list[Any], int]:
+    """Return the newest message per key in order of arrival, and how many were left out."""
+    if conflate is None or len(messages) < 2:
+        return messages, 0
+    newest: dict[str, Any] = {}
+    for message in messages:
+        key = conflate(message)
+        newest.pop(key, None)
+        newest[key] = message
+    return list(newest.values()), len(messages) - len(newest)
+
+
+def group_by_stream(
+    messages: Sequence[Message], shards: int
+) -> list[tuple[StreamSpec, str, list[Message]]]:
+    """Cut messages into entries: one per stream key in order of first use, bounded in length."""
+    if len(messages) == 1:
+        message = messages[0]
+        spec = STREAM_OF[type(message)]
+        return [(spec, _key(spec, message, shards), [message])]
+    grouped: dict[str, tuple[StreamSpec, str, list[Message]]] = {}
+    entries: list[tuple[StreamSpec, str, list[Message]]] = []
+    for message in messages:
+        spec = STREAM_OF[type(message)]
+        key = _key(spec, message, shards)
+        entry = grouped.get(key)
+        if entry is None or len(entry[2]) >= ENTRY_MESSAGES_MAX:
+            entry = grouped[key] = (spec, key, [])
+            entries.append(entry)
+        entry[2].append(message)
+    return entries
+
+
+def _key(spec: StreamSpec, message: Any, shards: int) -> str:
+    if not spec.sharded:
+        return spec.key()
+    return spec.key(shard_of(message.instrument, shards) if shards > 1 else 0)
+
+
+class Adder:
+    """Packs XADD commands for one stream key.
+
+    A LATEST stream is trimmed by every XADD to about ``entries_max``, or to fewer when its entries
+    are so large that ``bytes_max`` would be passed: the limit follows their average size.
+    """
+
+    def __init__(self, spec: StreamSpec, key: str) -> None:
+        self._spec, self._key = spec, key
+        self._bytes_average = 0.0
+        self._added = 0
+        self.entries_max = spec.entries_max
+        self._prefix = self._make_prefix()
+
+    def _make_prefix(self) -> bytes:
+        tail = f"*\r\n${len(FIELD)}\r\n{FIELD.decode()}\r\n"
+        if self._spec.delivery is Delivery.DURABLE:
+            return (
+                pack("XADD", self._key, "", "", "").split(b"$0\r\n", 1)[0]
+                + b"$1\r\n"
+                + tail.encode()
+            )
+        head = pack("XADD", self._key, "MAXLEN", "~", self.entries_max, "", "", "")
+        return head.split(b"$0\r\n", 1)[0] + b"$1\r\n" + tail.encode()
+
+    def add(self, payload: bytes) -> bytes:
+        """Return the command that appends ``payload`` as one entry."""
+        size = len(payload)
+        self._added += 1
+        weight = max(1 / self._added, 1 / 256)
+        self._bytes_average += (size - self._bytes_average) * weight
+        if self._added % _BUDGET_EVERY == 0:
+            self._fit_budget()
+        return b"%s$%d\r\n%s\r\n" % (self._prefix, size, payload)
+
+    def _fit_budget(self) -> None:
+        # 1.25 covers the listpack's own bytes and whole nodes kept by "~"; 64 covers an id.
+        fits = int(self._spec.bytes_max / (self._bytes_average * 1.25 + 64))
+        entries_max = max(1, min(self._spec.entries_max, fits))
+        if abs(entries_max - self.entries_max) * 16 > self.entries_max:
+            self.entries_max = entries_max
+            self._prefix = self._make_prefix()
+
+
+class Packer:
+    """Packs messages into XADD commands; keeps one :class:`Adder` per stream key."""
+
+    def __init__(self, shards: int) -> None:
+        self._shards = shards
+        self._adders: dict[str, Adder] = {}  # bounded by the map of streams times shards
+
+    def adds(self, messages: Sequence[Message]) -> list[bytes]:
+        """Return the commands that publish ``messages``."""
+        return [
+            self._adder(spec, key).add(encode(spec, entry))
+            for spec, key, entry in group_by_stream(messages, self._shards)
+        ]
+
+    def _adder(self, spec: StreamSpec, key: str) -> Adder:
+        adder = self._adders.get(key)
+        if adder is None:
+            adder = self._adders[key] = Adder(spec, key)
+        return adder

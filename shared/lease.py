@@ -1,0 +1,135 @@
+"""Who may work: one active instance of a service, or an owner per shard.
+
+A lease is a key with a time to live that its owner renews; a killed owner's lease ends by itself
+within ``TTL_MS``. Shards are assigned by a pure function of the living members, and taken only when
+their lease is free, so two instances never own one shard at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+
+from shared.bus.port import Bus
+from shared.errors import ArbError, BusUnavailable
+
+log = logging.getLogger(__name__)
+
+TTL_MS = 2_000
+RENEW_S = 0.5
+
+
+class LeaseLost(ArbError):  # noqa: N818 - named like the other errors of the tree
+    """Another instance holds what this one held: this process must end."""
+
+
+def assign(shards: int, members: Sequence[str]) -> dict[int, str]:
+    """Return the owner of every shard: even, and the same in every process that sees the members.
+
+    Without members nobody owns anything.
+    """
+    ordered = sorted(set(members))
+    if not ordered:
+        return {}
+    return {shard: ordered[shard % len(ordered)] for shard in range(shards)}
+
+
+class Lease:
+    """One lease of one owner."""
+
+    def __init__(self, bus: Bus, name: str, owner: str) -> None:
+        self._bus, self._name, self._owner = bus, name, owner
+
+    async def acquire(self) -> None:
+        """Wait until the lease is ours; meanwhile this instance is the standby."""
+        said = False
+        while not await self._bus.hold_lease(self._name, self._owner, TTL_MS):
+            if not said:
+                log.info("standby", extra={"lease": self._name})
+                said = True
+            await asyncio.sleep(RENEW_S)
+        log.info("lease_held", extra={"lease": self._name})
+
+    async def keep(self) -> None:
+        """Renew until canceled.
+
+        Raises:
+            LeaseLost: Another instance holds it, or it could not be renewed before it ended.
+        """
+        loop = asyncio.get_running_loop()
+        valid_until_s = loop.time() + TTL_MS / 1_000
+        while True:
+            await asyncio.sleep(RENEW_S)
+            asked_s = loop.time()
+            try:
+                held = await self._bus.hold_lease(self._name, self._owner, TTL_MS)
+            except BusUnavailable as error:
+                if loop.time() >= valid_until_s:
+                    raise LeaseLost(f"lease {self._name} ran out: {error}") from error
+                continue
+            if not held or asked_s >= valid_until_s:
+                raise LeaseLost(f"lease {self._name} was lost to another instance")
+            valid_until_s = asked_s + TTL_MS / 1_000
+
+    async def release(self) -> None:
+        """Give the lease up, so that a standby takes over at once."""
+        try:
+            await self._bus.release_lease(self._name, self._owner)
+        except BusUnavailable as error:
+            log.warning("lease_not_released", extra={"lease": self._name, "reason": str(error)})
+
+
+class ShardOwner:
+    """One member of a group of instances that share the shards of a service."""
+
+    def __init__(self, bus: Bus, service: str, member: str, shards: int) -> None:
+        self._bus, self._service, self._member, self._shards = bus, service, member, shards
+        self._owned: tuple[int, ...] = ()
+        self._renewed_s = 0.0
+
+    async def owned(self) -> AsyncIterator[tuple[int, ...]]:
+        """Yield the shards this instance owns, at the start and at every change, until canceled.
+
+        A shard that is no longer in the tuple must be let go before the next one is asked for: its
+        lease was given up already. Loses everything when Redis cannot be reached for ``TTL_MS``.
+        """
+        loop = asyncio.get_running_loop()
+        self._renewed_s = loop.time()
+        first = True
+        while True:
+            try:
+                owned = await self._refresh()
+                self._renewed_s = loop.time()
+            except BusUnavailable:
+                lost = loop.time() - self._renewed_s > TTL_MS / 1_000
+                owned = () if lost else self._owned
+            if owned != self._owned or first:
+                first = False
+                self._owned = owned
+                log.info("shards_owned", extra={"owned": list(owned)})
+                yield owned
+            await asyncio.sleep(RENEW_S)
+
+    async def _refresh(self) -> tuple[int, ...]:
+        members = await self._bus.join_members(self._service, self._member, TTL_MS)
+        owners = assign(self._shards, members)
+        owned: list[int] = []
+        for shard, owner in owners.items():
+            name = f"{self._service}:shard:{shard}"
+            if owner == self._member:
+                if await self._bus.hold_lease(name, self._member, TTL_MS):
+                    owned.append(shard)
+            elif shard in self._owned:
+                await self._bus.release_lease(name, self._member)
+        return tuple(owned)
+
+    async def leave(self) -> None:
+        """Give all shards up, so that the others take them over at once."""
+        try:
+            await self._bus.leave_members(self._service, self._member)
+            for shard in self._owned:
+                await self._bus.release_lease(f"{self._service}:shard:{shard}", self._member)
+        except BusUnavailable as error:
+            log.warning("shards_not_released", extra={"reason": str(error)})
+        self._owned = ()

@@ -1,0 +1,160 @@
+"""Runs one service as a process: event loop, signals, supervision, drain, health, heartbeat.
+
+Exit codes: 0 only when asked to stop (SIGTERM, SIGINT) and the drain succeeded; 1 when the service
+failed; 2 when the configuration is wrong. Whoever supervises the process restarts it on 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import NoReturn, Protocol
+
+import uvloop
+
+from shared.bus.redis_streams import RedisBus
+from shared.config import Config, instance_name, load_config
+from shared.errors import BusUnavailable, ConfigError
+from shared.health import HealthServer
+from shared.logs import set_up_logs
+from shared.observe import Observer
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 1.0
+EXIT_FAILED = 1
+EXIT_CONFIG = 2
+
+
+class App(Protocol):
+    """What a service's ``open_app`` yields."""
+
+    async def run(self) -> None:
+        """Work until canceled; returning is a failure."""
+
+    async def drain(self) -> None:
+        """Finish what must be finished; bounded by the runner's ``drain_timeout_s``."""
+
+    def readiness(self) -> tuple[bool, str]:
+        """Tell whether recovery is done and inputs are fresh, and if not, why."""
+
+
+OpenApp = Callable[[Config, Observer], AbstractAsyncContextManager[App]]
+
+
+def run_service(service: str, open_app: OpenApp, *, drain_timeout_s: float) -> NoReturn:
+    """Run a service until it is asked to stop, and exit."""
+    if not __debug__:
+        raise SystemExit("python -O removes the checks this system relies on; run without it")
+    try:
+        config = load_config()
+        instance = instance_name(service)
+        set_up_logs(service, instance, config.observe.log_level)
+        observer = Observer(service, instance)
+        code = uvloop.run(_supervise(config, observer, open_app, drain_timeout_s))
+    except ConfigError as error:
+        sys.stderr.write(f"{service}: {error}\n")
+        code = EXIT_CONFIG
+    logging.shutdown()
+    raise SystemExit(code)
+
+
+async def _supervise(
+    config: Config, observer: Observer, open_app: OpenApp, drain_timeout_s: float
+) -> int:
+    """Run the service between its signals; return the exit code."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    health = HealthServer(observer)
+    port = await health.start(config.observe.http_host, config.observe.http_port)
+    log.info("started", extra={"pid": os.getpid(), "http_port": port})
+    stopping = asyncio.create_task(stop.wait())
+    serving = asyncio.create_task(_serve(config, observer, open_app, stop, drain_timeout_s))
+    beating = asyncio.create_task(_beat(config, observer))
+    try:
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            log.info("stopping")
+            observer.set_ready(False, "stopping")
+            serving.cancel()
+            await asyncio.wait({serving})
+        return _exit_code(serving, asked=stop.is_set())
+    finally:
+        beating.cancel()
+        stopping.cancel()
+        await asyncio.wait({beating, stopping})
+        await health.close()
+
+
+def _exit_code(serving: asyncio.Task[None], *, asked: bool) -> int:
+    """Return 0 if the service ended because it was asked to, and in order."""
+    if serving.cancelled():
+        return 0 if asked else EXIT_FAILED
+    error = serving.exception()
+    if isinstance(error, ConfigError):
+        raise error
+    if error is None:
+        log.error("service_returned", extra={"reason": "run() ended by itself"})
+    elif isinstance(error, BusUnavailable):
+        log.error("service_failed", extra={"reason": str(error)})
+    else:
+        log.error("service_failed", exc_info=error, extra={"reason": str(error)})
+    return EXIT_FAILED
+
+
+async def _serve(
+    config: Config,
+    observer: Observer,
+    open_app: OpenApp,
+    stop: asyncio.Event,
+    drain_timeout_s: float,
+) -> None:
+    """Open the app, run it, and drain it however it ends."""
+    async with open_app(config, observer) as app:
+        watching = asyncio.create_task(_watch_readiness(app, observer, stop))
+        try:
+            await app.run()
+        finally:
+            watching.cancel()
+            observer.set_ready(False, "draining")
+            await _drain(app, drain_timeout_s)
+
+
+async def _drain(app: App, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await app.drain()
+    except TimeoutError:
+        log.error("drain_timed_out", extra={"timeout_s": timeout_s})
+        raise
+
+
+async def _watch_readiness(app: App, observer: Observer, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        observer.set_ready(*app.readiness())
+        await asyncio.sleep(0.1 if not observer.ready else HEARTBEAT_S)
+
+
+async def _beat(config: Config, observer: Observer) -> None:
+    """Publish a heartbeat every second, on a connection of its own; silent while Redis is away."""
+    bus = RedisBus(config.bus, service=observer.service, instance=observer.instance)
+    loop = asyncio.get_running_loop()
+    pid = os.getpid()
+    due_s = loop.time()
+    try:
+        while True:
+            # On the second, so that a heartbeat never waits for a busy loop to be idle.
+            due_s = max(due_s + HEARTBEAT_S, loop.time())
+            with contextlib.suppress(BusUnavailable):
+                await bus.commit(None, [observer.heartbeat(pid)])
+            await asyncio.sleep(due_s - loop.time())
+    finally:
+        await bus.close()
