@@ -1,0 +1,339 @@
+"""Risk's memory and its trading state: fills, ends, operators, restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal as D
+
+import pytest
+
+from services.risk.engine import RiskEngine
+from services.risk.exposure import FILLS_REMEMBERED_MAX
+from services.risk.reasons import HaltCause
+from services.risk.trading import EXECUTOR_SILENCE_NS, PLAN_OVERDUE_NS
+from shared.config import Config
+from shared.errors import CodecError
+from shared.messages.base import Certainty, Message, Side, TradingState
+from shared.messages.control import Alert, CommandKind, Severity
+from shared.messages.execution import (
+    ApprovedPlan,
+    PlanOutcome,
+    RiskReport,
+    TradingStateChanged,
+)
+from tests.decision_builders import (
+    BOOKS,
+    MS,
+    SECOND,
+    T0,
+    feed_market,
+    make_balances,
+    make_command,
+    make_config,
+    make_done,
+    make_fill,
+    make_opportunity,
+    make_ready,
+    make_risk,
+)
+
+DAY = 86_400 * SECOND
+
+
+def states(out: Sequence[Message]) -> list[TradingStateChanged]:
+    return [m for m in out if isinstance(m, TradingStateChanged)]
+
+
+def alerts(out: Sequence[Message]) -> list[str]:
+    return [f"{m.severity}:{m.code}" for m in out if isinstance(m, Alert)]
+
+
+def state_of(engine: RiskEngine, now_ns: int) -> TradingStateChanged:
+    """The state as the timer repeats it."""
+    (said,) = states(engine.on_timer(now_ns))
+    return said
+
+
+def report_of(engine: RiskEngine, now_ns: int) -> RiskReport:
+    (report,) = [m for m in engine.on_timer(now_ns) if isinstance(m, RiskReport)]
+    return report
+
+
+def approve(engine: RiskEngine, now_ns: int = T0, seq: int = 1) -> ApprovedPlan:
+    out = engine.on_message(make_opportunity(seq=seq, now_ns=now_ns), now_ns)
+    (plan,) = [m for m in out if isinstance(m, ApprovedPlan)]
+    return plan
+
+
+def revive(engine: RiskEngine, now_ns: int, config: Config | None = None) -> RiskEngine:
+    """The engine after a kill -9: only its checkpoint is left."""
+    other = RiskEngine(config or make_config())
+    other.restore(engine.snapshot(), now_ns)
+    assert other.snapshot() != b""
+    return other
+
+
+def ready(engine: RiskEngine, now_ns: int) -> Sequence[Message]:
+    feed_market(engine, now_ns)
+    return engine.on_message(make_ready(now_ns), now_ns)
+
+
+def test_starts_halted_and_becomes_active_when_everything_is_known() -> None:
+    engine = RiskEngine(make_config())
+    first = state_of(engine, T0)
+    assert first.state is TradingState.HALTED
+    assert first.reason.startswith(HaltCause.STARTING)
+    engine.on_message(make_ready(), T0)
+    for venue in ("alpha", "beta"):
+        engine.on_message(make_balances(venue), T0)
+    assert state_of(engine, T0).reason == "STARTING: balances unknown: gamma"
+    (said,) = states(engine.on_message(make_balances("gamma"), T0 + 7))
+    assert (said.state, said.reason, said.ts_since_ns) == (TradingState.ACTIVE, "", T0 + 7)
+
+
+def test_state_and_report_are_repeated_every_second() -> None:
+    engine = make_risk()
+    engine.on_timer(T0)
+    assert engine.next_deadline_ns() == T0 + SECOND
+    repeated = state_of(engine, T0 + SECOND)
+    assert (repeated.state, repeated.ts_since_ns) == (TradingState.ACTIVE, T0)
+
+
+def test_silent_executor_holds_and_its_return_lets_go() -> None:
+    engine = make_risk()
+    late = T0 + EXECUTOR_SILENCE_NS + 1
+    said = state_of(engine, late)
+    assert (said.state, said.reason) == (
+        TradingState.HALTED,
+        "WAITING: the executor is silent",
+    )
+    (said,) = states(engine.on_message(make_ready(late), late))
+    assert said.state is TradingState.ACTIVE
+    assert not states(engine.on_message(make_ready(T0, ready=False), late)), "late news is no news"
+
+
+def test_operator_halts_and_resumes() -> None:
+    engine = make_risk()
+    (said,) = states(engine.on_message(make_command(CommandKind.HALT), T0))
+    assert (said.state, said.reason) == (TradingState.HALTED, "OPERATOR: HALT by ann")
+    assert not states(engine.on_message(make_command(CommandKind.HALT), T0)), "pressing twice"
+    assert not states(engine.on_message(make_command(CommandKind.REDUCE), T0)), "does not loosen"
+    (said,) = states(engine.on_message(make_command(CommandKind.RESUME), T0))
+    assert said.state is TradingState.ACTIVE
+    (said,) = states(engine.on_message(make_command(CommandKind.REDUCE), T0))
+    assert said.state is TradingState.REDUCING
+    (said,) = states(engine.on_message(make_command(CommandKind.FLATTEN), T0))
+    assert said.state is TradingState.HALTED
+
+
+def test_halt_survives_a_restart() -> None:
+    engine = make_risk()
+    engine.on_message(make_command(CommandKind.HALT), T0)
+    engine = revive(engine, T0 + SECOND)
+    ready(engine, T0 + SECOND)
+    assert state_of(engine, T0 + SECOND).state is TradingState.HALTED
+    engine.on_message(make_command(CommandKind.RESUME), T0 + SECOND)
+    assert state_of(engine, T0 + SECOND).state is TradingState.ACTIVE
+
+
+def test_without_start_active_each_start_needs_a_resume() -> None:
+    config = make_config(start_active=False)
+    engine = make_risk(config)
+    assert state_of(engine, T0).reason.startswith(HaltCause.NOT_STARTED)
+    engine.on_message(make_command(CommandKind.RESUME), T0)
+    assert state_of(engine, T0).state is TradingState.ACTIVE
+    engine = revive(engine, T0 + SECOND, config)
+    ready(engine, T0 + SECOND)
+    assert state_of(engine, T0 + SECOND).reason.startswith(HaltCause.NOT_STARTED)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        {"outcome": PlanOutcome.FAILED, "residual": {"BTC": D("0.1")}},
+        {"outcome": PlanOutcome.FAILED},
+        {"outcome": PlanOutcome.UNWOUND, "residual": {"BTC": D("0.001")}},
+    ],
+)
+def test_leftover_exposure_halts_until_resume(end: dict[str, object]) -> None:
+    engine = make_risk()
+    plan = approve(engine)
+    out = engine.on_message(make_done(plan.plan_id, **end), T0)
+    assert alerts(out) == [f"{Severity.CRITICAL}:PLAN_FAILED"]
+    (said,) = states(out)
+    assert said.state is TradingState.HALTED
+    engine = revive(engine, T0)
+    ready(engine, T0)
+    assert state_of(engine, T0).reason.startswith("PLAN_FAILED")
+    engine.on_message(make_command(CommandKind.RESUME), T0)
+    assert state_of(engine, T0).state is TradingState.ACTIVE
+
+
+def test_residual_of_zero_is_even() -> None:
+    engine = make_risk()
+    out = engine.on_message(make_done(approve(engine).plan_id, residual={"BTC": D("0.000")}), T0)
+    assert not out
+
+
+def test_daily_loss_halts_until_the_next_day() -> None:
+    engine = make_risk(make_config(daily_loss_max=D(100)))
+    out = engine.on_message(make_done("a", realized=D("-60")), T0)
+    assert not states(out)
+    out = engine.on_message(make_done("b", realized=D("-40.01")), T0)
+    assert f"{Severity.CRITICAL}:DAILY_LOSS" in alerts(out)
+    assert states(out)[0].reason == "DAILY_LOSS: 100.01 USDT lost today, 100 allowed"
+    out = engine.on_message(make_command(CommandKind.RESUME), T0)
+    assert alerts(out) == [f"{Severity.WARNING}:RESUME_REFUSED"]
+    assert "RESUME refused" in states(out)[0].reason
+    tomorrow = (T0 // DAY + 1) * DAY
+    ready(engine, tomorrow)
+    assert state_of(engine, tomorrow).state is TradingState.HALTED, "a new day alone is no excuse"
+    engine.on_message(make_command(CommandKind.RESUME), tomorrow)
+    assert state_of(engine, tomorrow).state is TradingState.ACTIVE
+    assert report_of(engine, tomorrow).realized == {"USDT": D("-100.01")}
+    assert report_of(engine, tomorrow).realized_today == {}
+
+
+def test_late_news_of_yesterday_is_not_todays_loss() -> None:
+    engine = make_risk()
+    tomorrow = (T0 // DAY + 1) * DAY
+    engine.on_message(make_done("a", T0, realized=D("-5")), tomorrow)
+    engine.on_timer(tomorrow)
+    engine.on_message(make_done("b", T0, realized=D("-7")), tomorrow)
+    engine.on_message(make_done("c", tomorrow, realized=D("-1")), tomorrow)
+    report = report_of(engine, tomorrow)
+    assert report.realized == {"USDT": D("-13")}
+    assert report.realized_today == {"USDT": D("-1")}
+
+
+def test_plan_that_never_ends_halts_and_stays_reserved() -> None:
+    engine = make_risk()
+    plan = approve(engine)
+    late = plan.ts_expire_ns + PLAN_OVERDUE_NS + 1
+    ready(engine, late)
+    assert not alerts(engine.on_timer(late - 1))
+    assert alerts(engine.on_timer(late)) == [f"{Severity.CRITICAL}:PLAN_OVERDUE"]
+    assert not alerts(engine.on_timer(late + SECOND)), "said once"
+    assert plan.plan_id in engine.ledger.reservations
+    engine.on_message(make_ready(late + SECOND, open_plans=1), late + SECOND)
+    out = engine.on_message(make_command(CommandKind.RESUME), late + SECOND)
+    assert alerts(out) == [f"{Severity.WARNING}:RESUME_REFUSED"]
+    assert plan.plan_id in engine.ledger.reservations
+    engine.on_message(make_ready(late + 2 * SECOND), late + 2 * SECOND)
+    out = engine.on_message(make_command(CommandKind.RESUME), late + 2 * SECOND)
+    assert alerts(out) == [f"{Severity.WARNING}:PLAN_RELEASED"]
+    assert states(out)[0].state is TradingState.ACTIVE
+    assert not engine.ledger.reservations
+
+
+def test_resume_does_not_release_while_the_executor_is_away() -> None:
+    engine = make_risk()
+    plan = approve(engine)
+    late = plan.ts_expire_ns + PLAN_OVERDUE_NS + 1
+    engine.on_timer(late)
+    engine.on_message(make_command(CommandKind.RESUME), late)
+    assert plan.plan_id in engine.ledger.reservations
+    assert state_of(engine, late).state is TradingState.HALTED
+
+
+def test_time_spent_dead_does_not_make_a_plan_overdue() -> None:
+    engine = make_risk()
+    plan = approve(engine)
+    late = plan.ts_expire_ns + 10 * PLAN_OVERDUE_NS
+    engine = revive(engine, late)
+    assert not alerts(engine.on_timer(late + PLAN_OVERDUE_NS))
+    assert alerts(engine.on_timer(late + PLAN_OVERDUE_NS + 1))
+
+
+def test_exposure_is_net_of_fees_taken_in_the_base_asset() -> None:
+    engine = make_risk()
+    buy = make_fill("p", "alpha", Side.BUY, "0.5", fee=D("0.0005"), fee_asset="BTC")
+    sell = make_fill("p", "beta", Side.SELL, "0.4", fee=D("0.01"), fee_asset="BNB")
+    for fill in (buy, sell, buy, sell):
+        engine.on_message(fill, T0)
+    assert report_of(engine, T0).exposure == {"BTC": D("0.0995")}
+    assert engine.counters()["fills"] == 2
+    assert engine.counters()["duplicates"] == 2
+
+
+def test_fee_told_later_is_added_once() -> None:
+    engine = make_risk()
+    unknown = make_fill("p", "alpha", Side.BUY, "0.5", fee=None, fee_asset="")
+    known = make_fill("p", "alpha", Side.BUY, "0.5", fee=D("0.001"), fee_asset="BTC")
+    engine.on_message(unknown, T0)
+    assert report_of(engine, T0).certainty is Certainty.ESTIMATED
+    for fill in (known, unknown, known):
+        engine.on_message(fill, T0)
+    assert report_of(engine, T0).exposure == {"BTC": D("0.499")}
+    assert report_of(engine, T0).certainty is Certainty.KNOWN
+
+
+def test_memory_of_fills_is_bounded() -> None:
+    engine = make_risk()
+    for number in range(FILLS_REMEMBERED_MAX + 50):
+        engine.on_message(make_fill("p", "alpha", Side.BUY, trade_id=str(number)), T0)
+    assert len(engine.ledger.fills_seen) == FILLS_REMEMBERED_MAX
+
+
+def test_report_says_how_well_it_is_known() -> None:
+    engine = RiskEngine(make_config())
+    assert report_of(engine, T0).certainty is Certainty.UNKNOWN
+    engine = make_risk()
+    assert report_of(engine, T0).certainty is Certainty.KNOWN
+    engine.on_message(make_done("a", certainty=Certainty.ESTIMATED), T0)
+    engine.on_message(make_done("b"), T0)
+    assert report_of(engine, T0).certainty is Certainty.ESTIMATED
+
+
+def test_end_of_a_plan_counts_once() -> None:
+    engine = make_risk()
+    plan = approve(engine)
+    assert report_of(engine, T0).reserved == D("1005")
+    for _ in range(2):
+        assert not alerts(engine.on_message(make_done(plan.plan_id), T0))
+    report = report_of(engine, T0)
+    assert (report.realized, report.fees) == ({"USDT": D("1.5")}, {"USDT": D("0.5")})
+    assert (report.reserved, report.plans_in_flight) == (0, 0)
+    out = engine.on_message(make_done("stranger", realized=D(3)), T0)
+    assert alerts(out) == [f"{Severity.WARNING}:PLAN_NOT_RESERVED"]
+
+
+def test_approved_plan_is_still_reserved_after_a_kill() -> None:
+    engine = make_risk()
+    plan = approve(engine)
+    engine = revive(engine, T0 + MS)
+    assert list(engine.ledger.reservations) == [plan.plan_id]
+    for venue, _ in BOOKS:
+        assert engine.ledger.available(venue, "USDT") is not None
+    engine.on_message(make_done(plan.plan_id), T0)
+    assert not engine.ledger.reservations
+
+
+def test_old_balances_do_not_replace_newer_ones_and_unused_assets_are_not_kept() -> None:
+    engine = make_risk()
+    engine.on_message(make_balances("alpha", T0 + 2, USDT=5, DOGE=3), T0)
+    engine.on_message(make_balances("alpha", T0 + 1, USDT=7), T0)
+    assert engine.ledger.available("alpha", "USDT") == 5
+    assert engine.ledger.balances["alpha"].free == {"USDT": D(5)}
+    engine.on_message(make_balances("delta", T0, USDT=7), T0)
+    assert "delta" not in engine.ledger.balances
+
+
+def test_a_wrong_checkpoint_is_refused() -> None:
+    for state in (b"", b"{", b"[]", b"\xff", b'{"ledger": 3}'):
+        with pytest.raises(CodecError, match="checkpoint of risk"):
+            RiskEngine(make_config()).restore(state, T0)
+
+
+def test_checkpoint_stays_small() -> None:
+    """It is written with every decision."""
+    engine, now_ns = make_risk(), T0
+    for number in range(600):
+        now_ns += 10 * MS
+        ready(engine, now_ns)
+        plan = approve(engine, now_ns, seq=number)
+        for venue, side in (("alpha", Side.BUY), ("beta", Side.SELL)):
+            engine.on_message(make_fill(plan.plan_id, venue, side, ts_ns=now_ns), now_ns)
+            engine.on_message(make_balances(venue, now_ns + 1), now_ns)
+        engine.on_message(make_done(plan.plan_id, now_ns), now_ns)
+    assert len(engine.snapshot()) < 40_000

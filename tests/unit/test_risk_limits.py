@@ -1,0 +1,325 @@
+"""Risk's rules, one by one: each stops what it should, and nothing stops a good plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal as D
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.risk.case import Case
+from services.risk.engine import RiskEngine
+from services.risk.exposure import Ledger
+from services.risk.limits import RULES, balances, executor_ready
+from services.risk.reasons import DenyReason, render_markdown
+from shared.messages.arb import Opportunity
+from shared.messages.base import BookState, Side, TradingState
+from shared.messages.control import CommandKind
+from shared.messages.execution import ApprovedPlan, Denied
+from tests.decision_builders import (
+    BOOKS,
+    MS,
+    SECOND,
+    T0,
+    make_balances,
+    make_command,
+    make_config,
+    make_done,
+    make_fill,
+    make_info,
+    make_opportunity,
+    make_ready,
+    make_risk,
+    make_view,
+)
+from tests.support import ROOT
+
+ALPHA, BETA, GAMMA = BOOKS
+Change = Callable[[RiskEngine], object]
+
+
+def decision(engine: RiskEngine, found: Opportunity, now_ns: int = T0) -> ApprovedPlan | Denied:
+    out = engine.on_message(found, now_ns)
+    (decided,) = [m for m in out if isinstance(m, ApprovedPlan | Denied)]
+    return decided
+
+
+def denied(engine: RiskEngine, found: Opportunity, now_ns: int = T0) -> DenyReason:
+    answer = decision(engine, found, now_ns)
+    assert isinstance(answer, Denied), answer
+    assert answer.opportunity_id == found.opportunity_id
+    return DenyReason(answer.reason)
+
+
+def approved(engine: RiskEngine, found: Opportunity, now_ns: int = T0) -> ApprovedPlan:
+    answer = decision(engine, found, now_ns)
+    assert isinstance(answer, ApprovedPlan), answer
+    return answer
+
+
+def with_leg(found: Opportunity, index: int, **changes: Any) -> Opportunity:
+    legs = list(found.legs)
+    legs[index] = msgspec.structs.replace(legs[index], **changes)
+    return msgspec.structs.replace(found, legs=legs)
+
+
+def test_a_good_opportunity_becomes_a_plan() -> None:
+    engine, found = make_risk(), make_opportunity()
+    plan = approved(engine, found, T0 + MS)
+    assert plan.opportunity_id == found.opportunity_id
+    assert plan.plan_id.isalnum()
+    assert len(plan.plan_id) <= 12
+    assert [leg.side for leg in plan.legs] == [Side.BUY, Side.SELL]
+    assert plan.legs[0].price_limit == D("10000")
+    assert plan.net_expected == found.net
+    assert plan.loss_cap == D("0.1") * D("10050") * 50 / 10_000
+    assert plan.ts_expire_ns == T0 + MS + 1_000 * MS
+    assert (plan.ts_recv_ns, plan.ts_opportunity_ns) == (found.ts_recv_ns, found.ts_ns)
+    held = engine.ledger.reservations[plan.plan_id]
+    assert [(leg.asset, leg.amount) for leg in held.legs] == [
+        ("USDT", D("1000") * D("1.001")),
+        ("BTC", D("0.1")),
+    ]
+
+
+GOOD = make_opportunity()
+BUY, SELL = GOOD.legs
+
+# reason -> (limits, what is done to the engine, the opportunity, when)
+CASES: dict[DenyReason, list[tuple[dict[str, Any], Change, Opportunity, int]]] = {
+    DenyReason.MALFORMED: [
+        ({}, lambda e: None, msgspec.structs.replace(GOOD, legs=[BUY]), 0),
+        ({}, lambda e: None, msgspec.structs.replace(GOOD, legs=[SELL, BUY]), 0),
+        ({}, lambda e: None, msgspec.structs.replace(GOOD, base="ETH"), 0),
+        ({}, lambda e: None, msgspec.structs.replace(GOOD, quote="USD"), 0),
+        ({}, lambda e: None, with_leg(GOOD, 0, qty=D("0.2")), 0),
+        ({}, lambda e: None, with_leg(GOOD, 0, price_avg=D("NaN")), 0),
+        ({}, lambda e: None, with_leg(GOOD, 0, fee_bps=D("-1")), 0),
+        ({}, lambda e: None, with_leg(GOOD, 0, instrument="BTC"), 0),
+        ({}, lambda e: None, with_leg(GOOD, 0, instrument="BTC/USDT:BTC"), 0),
+        ({}, lambda e: None, with_leg(GOOD, 1, venue="alpha"), 0),
+    ],
+    DenyReason.HALTED: [
+        ({}, lambda e: e.on_message(make_command(CommandKind.HALT), T0), GOOD, 0),
+        ({}, lambda e: e.on_message(make_command(CommandKind.FLATTEN), T0), GOOD, 0),
+        ({"start_active": False}, lambda e: None, GOOD, 0),
+        ({}, lambda e: e.on_message(make_ready(T0, ready=False, reason="x"), T0), GOOD, 0),
+    ],
+    DenyReason.REDUCING: [
+        ({}, lambda e: e.on_message(make_command(CommandKind.REDUCE), T0), GOOD, 0),
+    ],
+    DenyReason.VENUE_NOT_TRADED: [({}, lambda e: None, with_leg(GOOD, 1, venue="delta"), 0)],
+    DenyReason.DUPLICATE: [
+        ({}, lambda e: (approved(e, GOOD), e.on_message(make_done(plan_id(GOOD)), T0)), GOOD, 0),
+    ],
+    DenyReason.EXPIRED: [({}, lambda e: None, GOOD, 500 * MS + 1)],
+    DenyReason.OPPORTUNITY_AGE: [({"opportunity_age_ms_max": 100}, lambda e: None, GOOD, 101 * MS)],
+    DenyReason.ARITHMETIC: [
+        ({}, lambda e: None, msgspec.structs.replace(GOOD, **{name: D("1")}), 0)
+        for name in ("notional", "gross", "fees", "net", "edge_bps")
+    ]
+    + [({}, lambda e: None, with_leg(GOOD, 0, fee=D("0.5")), 0)],
+    DenyReason.EDGE_MAX: [({"edge_bps_max": 29.9}, lambda e: None, GOOD, 0)],
+    DenyReason.BOOK_NOT_LIVE: [
+        ({}, lambda e, s=s: e.on_message(make_view(*BETA, state=s), T0), GOOD, 0)
+        for s in BookState
+        if s is not BookState.LIVE
+    ],
+    DenyReason.BOOK_AGE: [
+        ({"book_age_ms_max": 50}, lambda e: None, GOOD, 51 * MS),
+    ],
+    DenyReason.NO_RULES: [
+        ({}, lambda e: e.on_message(make_info(*ALPHA, active=False), T0), GOOD, 0)
+    ],
+    DenyReason.LOT: [
+        ({}, lambda e: e.on_message(make_info(*BETA, lot_size=D("0.03")), T0), GOOD, 0),
+        ({}, lambda e: e.on_message(make_info(*BETA, qty_min=D("0.2")), T0), GOOD, 0),
+    ],
+    DenyReason.TICK: [
+        ({}, lambda e: e.on_message(make_info(*BETA, tick_size=D("7")), T0), GOOD, 0)
+    ],
+    DenyReason.NOTIONAL_MIN: [
+        ({}, lambda e: e.on_message(make_info(*ALPHA, notional_min=D("1000.01")), T0), GOOD, 0)
+    ],
+    DenyReason.ORDER_NOTIONAL: [({"order_notional_max": D("1004.99")}, lambda e: None, GOOD, 0)],
+    DenyReason.INSTRUMENT_NOTIONAL: [
+        ({"instrument_notional_max": D("1004.99")}, lambda e: None, GOOD, 0)
+    ],
+    DenyReason.VENUE_NOTIONAL: [({"venue_notional_max": D("1004.99")}, lambda e: None, GOOD, 0)],
+    DenyReason.TOTAL_NOTIONAL: [({"total_notional_max": D("1004.99")}, lambda e: None, GOOD, 0)],
+    DenyReason.PLANS_IN_FLIGHT: [
+        ({"plans_in_flight_max": 1}, lambda e: approved(e, to_gamma()), GOOD, 0)
+    ],
+    DenyReason.PAIR_IN_FLIGHT: [
+        ({}, lambda e: approved(e, make_opportunity(seq=2)), GOOD, 0),
+    ],
+    DenyReason.DAILY_LOSS: [
+        ({"daily_loss_max": D("5.02")}, lambda e: None, GOOD, 0),
+        (
+            {"daily_loss_max": D("9")},
+            lambda e: e.on_message(make_done("other", realized=D(-4)), T0),
+            GOOD,
+            0,
+        ),
+        ({"daily_loss_max": D("9")}, lambda e: approved(e, to_gamma()), GOOD, 0),
+    ],
+    DenyReason.BALANCE: [
+        ({}, lambda e: e.on_message(make_balances("alpha", USDT="1000.99"), T0), GOOD, 0),
+        ({}, lambda e: e.on_message(make_balances("beta", BTC="0.0999", USDT=9), T0), GOOD, 0),
+        ({}, lambda e: e.on_message(make_balances("alpha", BTC=9), T0), GOOD, 0),
+    ],
+}
+ELSEWHERE = {DenyReason.EXECUTOR_NOT_READY, DenyReason.BOOK_UNKNOWN, DenyReason.BALANCE_UNKNOWN}
+
+
+def plan_id(found: Opportunity) -> str:
+    return approved(make_risk(), found).plan_id
+
+
+def to_gamma() -> Opportunity:
+    return make_opportunity(sell=GAMMA)
+
+
+@pytest.mark.parametrize(
+    ("reason", "limits", "change", "found", "later_ns"),
+    [
+        pytest.param(reason, *case, id=f"{reason}-{number}")
+        for reason, cases in CASES.items()
+        for number, case in enumerate(cases)
+    ],
+)
+def test_rule_stops(
+    reason: DenyReason, limits: dict[str, Any], change: Change, found: Opportunity, later_ns: int
+) -> None:
+    engine = make_risk(make_config(**limits))
+    change(engine)
+    before = len(engine.ledger.reservations)
+    assert denied(engine, found, T0 + later_ns) is reason
+    assert len(engine.ledger.reservations) == before
+    assert engine.counters()[f"plans_denied_{reason}"] == 1
+
+
+def test_every_reason_has_a_case() -> None:
+    assert set(CASES) | ELSEWHERE == set(DenyReason)
+    assert len(RULES) <= len(DenyReason)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"order_notional_max": D("1005")},
+        {"instrument_notional_max": D("1005")},
+        {"venue_notional_max": D("1005")},
+        {"total_notional_max": D("1005")},
+        {"daily_loss_max": D("5.025")},
+        {"edge_bps_max": 29.95},
+        {"plans_in_flight_max": 1},
+    ],
+)
+def test_a_limit_that_is_just_reached_passes(limits: dict[str, Any]) -> None:
+    approved(make_risk(make_config(**limits)), GOOD)
+
+
+def test_nothing_known_means_halted() -> None:
+    assert denied(RiskEngine(make_config()), GOOD) is DenyReason.HALTED
+
+
+def test_a_book_that_risk_has_not_seen_is_not_traded() -> None:
+    engine = RiskEngine(make_config())
+    engine.on_message(make_ready(), T0)
+    for venue, _ in BOOKS:
+        engine.on_message(make_balances(venue), T0)
+    assert denied(engine, GOOD) is DenyReason.BOOK_UNKNOWN
+
+
+def make_case(**changes: Any) -> Case:
+    values: dict[str, Any] = {
+        "opportunity": GOOD, "now_ns": T0, "config": make_config().risk, "ledger": Ledger(),
+        "state": TradingState.ACTIVE, "state_reason": "", "executor_obstacle": "",
+        "venues": frozenset(), "views": {}, "rules": {},
+    }  # fmt: skip
+    return Case(**{**values, **changes})
+
+
+def test_second_line_of_defence_behind_the_trading_state() -> None:
+    """The state is HALTED in these cases already; the rules hold on their own."""
+    found = executor_ready(make_case(executor_obstacle="gone"))
+    assert found is not None
+    assert found.reason is DenyReason.EXECUTOR_NOT_READY
+    found = balances(make_case())
+    assert found is not None
+    assert found.reason is DenyReason.BALANCE_UNKNOWN
+
+
+def test_reserved_balance_is_not_spent_twice() -> None:
+    engine = make_risk()
+    engine.on_message(make_balances("alpha", USDT="1500", BTC=1), T0)
+    plan = approved(engine, GOOD)
+    assert denied(engine, to_gamma()) is DenyReason.BALANCE
+    engine.on_message(make_done(plan.plan_id, outcome="UNFILLED", realized=D(0)), T0)
+    approved(engine, to_gamma())
+
+
+def test_what_was_spent_stays_out_of_reach_until_the_venue_says_so() -> None:
+    engine = make_risk()
+    engine.on_message(make_balances("alpha", T0, USDT="1500", BTC=1), T0)
+    plan = approved(engine, GOOD)
+    engine.on_message(make_fill(plan.plan_id, "alpha", Side.BUY, ts_ns=T0 + 5), T0)
+    engine.on_message(make_done(plan.plan_id), T0)
+    assert denied(engine, to_gamma()) is DenyReason.BALANCE
+    engine.on_message(make_balances("alpha", T0 + 6, USDT="1400", BTC=1), T0)
+    approved(engine, to_gamma())
+
+
+def test_perpetual_needs_margin_for_what_it_opens_only() -> None:
+    engine = make_risk()
+    found = make_opportunity(sell=GAMMA)
+    (_, leg) = engine.ledger.reservations[approved(engine, found).plan_id].legs
+    assert (leg.asset, leg.amount) == ("USDT", D("1005") * D("1.001"))
+    engine = make_risk()
+    long = make_fill("p", "gamma", Side.BUY, "0.06", instrument=GAMMA[1])
+    engine.on_message(long, T0)
+    (_, leg) = engine.ledger.reservations[approved(engine, found).plan_id].legs
+    assert leg.amount == D("1005") * (D("0.4") + D("0.001"))
+
+
+def test_reducing_lets_through_what_shrinks_a_position() -> None:
+    engine = make_risk()
+    engine.on_message(make_fill("p", "gamma", Side.BUY, "0.1", instrument=GAMMA[1]), T0)
+    engine.on_message(make_command(CommandKind.REDUCE), T0)
+    assert denied(engine, make_opportunity(buy=GAMMA, sell=BETA)) is DenyReason.REDUCING
+    approved(engine, make_opportunity(sell=GAMMA))
+
+
+def test_position_in_a_perpetual_counts_and_may_always_shrink() -> None:
+    limit = make_config(instrument_notional_max=D(3_000))
+    engine = make_risk(limit)
+    engine.on_message(make_fill("p", "gamma", Side.BUY, "0.4", instrument=GAMMA[1]), T0)
+    assert denied(engine, make_opportunity(buy=GAMMA, sell=BETA)) is DenyReason.INSTRUMENT_NOTIONAL
+    approved(engine, make_opportunity(sell=GAMMA))
+
+
+def test_unhedged_exposure_counts_in_the_total_and_hedged_inventory_does_not() -> None:
+    engine = make_risk(make_config(total_notional_max=D(5_000)))
+    engine.on_message(make_fill("p", "alpha", Side.BUY, "0.5"), T0)
+    assert denied(engine, GOOD) is DenyReason.TOTAL_NOTIONAL
+    engine.on_message(make_fill("p", "beta", Side.SELL, "0.5"), T0)
+    approved(engine, GOOD)
+
+
+def test_executor_that_fell_silent_gets_nothing() -> None:
+    engine = make_risk()
+    late = T0 + 3 * SECOND + 1
+    found = make_opportunity(now_ns=late)
+    answer = decision(engine, found, late)
+    assert isinstance(answer, Denied)
+    assert answer.reason == DenyReason.HALTED
+    assert "silent" in answer.context["why"]
+
+
+def test_page_of_codes_is_up_to_date() -> None:
+    page = (ROOT / "docs" / "denials.md").read_text(encoding="utf-8")
+    assert page == render_markdown(), "write render_markdown() to docs/denials.md"
+    assert all(reason.explanation for reason in DenyReason)
