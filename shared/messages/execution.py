@@ -141,7 +141,8 @@ class PlanDone(DecisionMessage, frozen=True, kw_only=True, tag="plan_done"):
     """A plan's end and its result in ``quote`` units.
 
     ``residual`` is the base quantity per asset that the plan leaves unhedged (empty when even).
-    ``realized`` is proceeds minus cost minus fees over all its fills.
+    ``realized`` is proceeds minus cost minus fees over all its fills. ``dust`` is the base quantity
+    per asset left over that is too small for any of the venues to trade: on record, not a failure.
     """
 
     plan_id: str
@@ -153,6 +154,7 @@ class PlanDone(DecisionMessage, frozen=True, kw_only=True, tag="plan_done"):
     certainty: Certainty
     residual: dict[str, Decimal] = {}
     reason: str = ""
+    dust: dict[str, Decimal] = {}
 
 
 class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_ready"):

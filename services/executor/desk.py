@@ -1,0 +1,303 @@
+"""The order desk: puts orders on record, applies what is heard, asks when in doubt. Pure.
+
+An order's request is under way (``ts_ended_ns`` 0), answered, refused, not sent or lost. A lost one
+is UNKNOWN until the venue's own word: it is queried with growing pauses. "No such order" counts
+only when it was said ``NOT_FOUND_TIMES`` times, the last time at least ``NOT_FOUND_AFTER_END_NS``
+after the request ended and ``NOT_FOUND_AFTER_SENT_NS`` after it was sent: venues list orders late,
+and a request may still be on its way. The latter exceeds the validity window stamped on every order
+request, so that one still on its way by then will be refused by the venue.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.executor.actions import (
+    Cancel,
+    Out,
+    Query,
+    QueryAnswered,
+    QueryFailed,
+    Submit,
+    SubmitLost,
+    SubmitNotSent,
+    SubmitRefused,
+    Submitted,
+)
+from services.executor.evening import Trade
+from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
+from services.executor.ids import client_order_id
+from services.executor.journal import alert, order_event, record_fill
+from services.executor.market import Markets
+from services.executor.state import ExecutorState, OrderRecord, PlanRecord
+from shared.domain.order import Anomaly, OrderLife, OrderNews
+from shared.messages.control import Severity
+from shared.messages.execution import OrderStatus
+
+NOT_FOUND_TIMES: Final = 3
+NOT_FOUND_AFTER_END_NS: Final = 1_000_000_000
+NOT_FOUND_AFTER_SENT_NS: Final = 2_500_000_000
+ANSWER_EXPECTED_NS: Final = 1_000_000_000
+"""A request unanswered for so long is asked about while it is still under way."""
+RESTING_NS_MAX: Final = 1_500_000_000
+"""An IOC order that still works after this is canceled."""
+QUERY_PAUSE_NS: Final = 20_000_000
+QUERY_PAUSE_NS_MAX: Final = 500_000_000
+QUERY_PAUSE_LONG_NS: Final = 5_000_000_000
+"""Once the attempts are used up and a person was called, it is still asked, but seldom."""
+QUERY_DOUBLINGS_MAX: Final = 10
+
+_NEWS: Final = {
+    OrderStatus.ACCEPTED: OrderNews.ACCEPTED,
+    OrderStatus.PARTIALLY_FILLED: OrderNews.PART_FILLED,
+    OrderStatus.FILLED: OrderNews.FILLED,
+    OrderStatus.CANCELED: OrderNews.CANCELED,
+    OrderStatus.REJECTED: OrderNews.REJECTED,
+}
+_SEVERITY: Final = {
+    Anomaly.UNLISTED: Severity.WARNING,
+    Anomaly.CONTRADICTION: Severity.CRITICAL,
+    Anomaly.OVERFILL: Severity.CRITICAL,
+    Anomaly.LATE_FILL: Severity.WARNING,
+}
+
+
+class OrderDesk:
+    """Orders of all plans. Every method changes ``state`` and adds to ``out``, nothing else."""
+
+    def __init__(
+        self,
+        state: ExecutorState,
+        markets: Markets,
+        counts: dict[str, int],
+        query_attempts_max: int,
+    ) -> None:
+        self._state = state
+        self._markets = markets
+        self._counts = counts
+        self._query_attempts_max = query_attempts_max
+
+    def record(
+        self, plan: PlanRecord, trade: Trade, slot: tuple[int, int], now_ns: int
+    ) -> OrderRecord:
+        """Put an order on record as SUBMITTED; ``slot`` is its leg index and attempt."""
+        order_id = client_order_id(plan.plan_id, *slot)
+        assert order_id not in self._state.orders, f"{order_id} was used before"
+        order = OrderRecord(
+            client_order_id=order_id,
+            plan_id=plan.plan_id,
+            leg_index=slot[0],
+            attempt=slot[1],
+            purpose=trade.purpose,
+            venue=trade.venue,
+            instrument=trade.instrument,
+            side=trade.side,
+            price_limit=trade.price_limit,
+            fee_bps=trade.fee_bps,
+            life=OrderLife(qty=trade.qty),
+            ts_created_ns=now_ns,
+            next_query_ns=now_ns + ANSWER_EXPECTED_NS,
+        )
+        self._state.orders[order_id] = order
+        plan.orders.append(order_id)
+        return order
+
+    def submit(
+        self, plan: PlanRecord, trade: Trade, slot: tuple[int, int], now_ns: int, out: Out
+    ) -> None:
+        """Put an order on record and ask for it to be sent once the record is safe."""
+        order = self.record(plan, trade, slot, now_ns)
+        self._counts["orders_submitted"] += 1
+        out.messages.append(order_event(order, plan, now_ns))
+        request = OrderRequest(
+            client_order_id=order.client_order_id,
+            venue=order.venue,
+            instrument=order.instrument,
+            side=order.side,
+            qty=order.life.qty,
+            price_limit=order.price_limit,
+            purpose=order.purpose,
+        )
+        out.actions.append(Submit(request, plan.ts_recv_ns))
+
+    def on_submitted(self, heard: Submitted, now_ns: int, out: Out) -> OrderRecord | None:
+        """The venue answered the request with an order."""
+        order = self._ended(heard.report.client_order_id, heard.ts_sent_ns, now_ns)
+        if order is not None:
+            order.next_query_ns = now_ns  # what is missing (fills, final status) is asked at once
+            self.apply(order, heard.report, now_ns, out)
+        return order
+
+    def on_refused(self, heard: SubmitRefused, now_ns: int, out: Out) -> OrderRecord | None:
+        """The venue said no."""
+        order = self._ended(heard.client_order_id, heard.ts_sent_ns, now_ns)
+        if order is not None:
+            self._counts["orders_rejected"] += 1
+            self._hear(order, OrderNews.REJECTED, heard.reason, now_ns, out)
+        return order
+
+    def on_not_sent(self, heard: SubmitNotSent, now_ns: int, out: Out) -> OrderRecord | None:
+        """It surely never reached the venue."""
+        order = self._ended(heard.client_order_id, 0, now_ns)
+        if order is not None:
+            self._counts["orders_not_sent"] += 1
+            self._hear(order, OrderNews.NOT_SENT, heard.reason, now_ns, out)
+        return order
+
+    def on_lost(self, heard: SubmitLost, now_ns: int, out: Out) -> OrderRecord | None:
+        """The answer was lost; from here on only the venue's own word counts."""
+        order = self._ended(heard.client_order_id, heard.ts_sent_ns, now_ns)
+        if order is not None:
+            self._counts["orders_unknown"] += 1
+            order.not_found = 0
+            order.next_query_ns = now_ns + QUERY_PAUSE_NS
+            self._hear(order, OrderNews.LOST, heard.reason, now_ns, out)
+        return order
+
+    def on_query(
+        self, heard: QueryAnswered | QueryFailed, now_ns: int, out: Out
+    ) -> OrderRecord | None:
+        """An answer about an order that was asked for by its client order id."""
+        order = self._state.orders.get(heard.key.client_order_id)
+        if order is None:
+            return None
+        order.query_pending = False
+        if isinstance(heard, QueryAnswered) and heard.report is not None:
+            self.apply(order, heard.report, now_ns, out)
+        elif isinstance(heard, QueryAnswered):
+            self._not_found(order, now_ns, out)
+        if order.queries == self._query_attempts_max and not order.life.is_settled:
+            alert(
+                out,
+                Severity.CRITICAL,
+                "ORDER_UNSETTLED",
+                f"{order.client_order_id} at {order.venue} is {order.life.status} after "
+                f"{order.queries} queries; asking on, its plan stays open",
+                now_ns,
+            )
+        return order
+
+    def apply(self, order: OrderRecord, report: OrderReport, now_ns: int, out: Out) -> None:
+        """Take over everything a venue's report says; duplicates and old news change nothing."""
+        before = (order.life.status, order.life.filled_qty)
+        order.venue_order_id = report.venue_order_id or order.venue_order_id
+        anomalies = [order.life.report_filled(report.filled_qty)]
+        anomalies += [self._fill(order, fill, now_ns, out) for fill in report.fills]
+        anomalies.append(order.life.hear(_NEWS[report.status]))
+        order.reason = report.reason or order.reason
+        if before[0] is not OrderStatus.FILLED and order.life.status is OrderStatus.FILLED:
+            self._counts["orders_filled"] += 1
+        self._after(order, before != (order.life.status, order.life.filled_qty), now_ns, out)
+        self._complain(order, anomalies, now_ns, out)
+
+    def apply_fill(self, order: OrderRecord, fill: FillReport, now_ns: int, out: Out) -> bool:
+        """Take over one execution found in the account's history; return whether it is new."""
+        known = len(order.life.trades)
+        anomaly = self._fill(order, fill, now_ns, out)
+        if len(order.life.trades) == known:
+            return False
+        self._after(order, True, now_ns, out)
+        self._complain(order, [anomaly], now_ns, out)
+        return True
+
+    def ask_due(self, now_ns: int, out: Out) -> None:
+        """Query every order whose pause is over; cancel one that rests though it is IOC."""
+        for order in self._state.orders.values():
+            if order.query_pending or not 0 < order.next_query_ns <= now_ns:
+                continue
+            order.query_pending = True
+            order.queries += 1
+            order.next_query_ns = now_ns + self._pause_ns(order.queries)
+            working = order.life.status in {OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED}
+            if working and now_ns - order.ts_created_ns > RESTING_NS_MAX and not order.cancel_asked:
+                order.cancel_asked = True
+                out.actions.append(Cancel(key_of(order)))
+            out.actions.append(Query(key_of(order)))
+
+    def next_deadline_ns(self) -> int | None:
+        """Return when the next query is due."""
+        due = [
+            order.next_query_ns
+            for order in self._state.orders.values()
+            if order.next_query_ns and not order.query_pending
+        ]
+        return min(due, default=None)
+
+    def doubt_all(self, now_ns: int) -> None:
+        """After a restart: no request is under way any more, every unsettled order is asked for."""
+        for order in self._state.orders.values():
+            order.query_pending = order.cancel_asked = False
+            if not order.life.is_settled:
+                order.ts_ended_ns = order.ts_ended_ns or now_ns
+                order.not_found = order.queries = 0
+                order.next_query_ns = now_ns
+
+    def _pause_ns(self, queries: int) -> int:
+        if queries >= self._query_attempts_max:
+            return QUERY_PAUSE_LONG_NS
+        pause: int = QUERY_PAUSE_NS << min(queries, QUERY_DOUBLINGS_MAX)
+        return min(pause, QUERY_PAUSE_NS_MAX)
+
+    def _ended(self, order_id: str, ts_sent_ns: int, now_ns: int) -> OrderRecord | None:
+        order = self._state.orders.get(order_id)
+        if order is not None:
+            order.ts_ended_ns = now_ns
+            order.ts_sent_ns = ts_sent_ns or order.ts_sent_ns
+        return order
+
+    def _hear(
+        self, order: OrderRecord, news: OrderNews, reason: str, now_ns: int, out: Out
+    ) -> None:
+        before = order.life.status
+        anomaly = order.life.hear(news)
+        order.reason = reason or order.reason
+        self._after(order, order.life.status is not before, now_ns, out)
+        self._complain(order, [anomaly], now_ns, out)
+
+    def _after(self, order: OrderRecord, changed: bool, now_ns: int, out: Out) -> None:
+        if order.life.is_settled:
+            order.next_query_ns = 0
+        if changed:
+            plan = self._state.plans[order.plan_id]
+            out.messages.append(order_event(order, plan, now_ns))
+
+    def _fill(self, order: OrderRecord, fill: FillReport, now_ns: int, out: Out) -> Anomaly | None:
+        new, anomaly = order.life.add_fill(fill.trade_id, fill.qty)
+        if new:
+            self._counts["fills"] += 1
+            out.messages.append(record_fill(self._state, order, fill, self._markets, now_ns))
+        return anomaly
+
+    def _not_found(self, order: OrderRecord, now_ns: int, out: Out) -> None:
+        """Count "no such order" once it can mean anything; enough of them mean it never arrived."""
+        if not order.is_doubtful or not order.ts_ended_ns:
+            return
+        order.not_found += 1
+        sent_ns = order.ts_sent_ns or order.ts_created_ns
+        if (
+            order.not_found >= NOT_FOUND_TIMES
+            and now_ns - order.ts_ended_ns >= NOT_FOUND_AFTER_END_NS
+            and now_ns - sent_ns >= NOT_FOUND_AFTER_SENT_NS
+        ):
+            self._hear(order, OrderNews.NOT_SENT, "the venue has no such order", now_ns, out)
+
+    def _complain(
+        self, order: OrderRecord, anomalies: list[Anomaly | None], now_ns: int, out: Out
+    ) -> None:
+        for anomaly in dict.fromkeys(found for found in anomalies if found):
+            self._counts["anomalies"] += 1
+            text = (
+                f"{order.client_order_id} at {order.venue}: {order.life.status}, filled "
+                f"{order.life.filled_qty} of {order.life.qty}"
+            )
+            alert(out, _SEVERITY[anomaly], anomaly.value, text, now_ns)
+
+
+def key_of(order: OrderRecord) -> OrderKey:
+    """Return how to ask a venue for this order."""
+    return OrderKey(
+        venue=order.venue,
+        instrument=order.instrument,
+        client_order_id=order.client_order_id,
+        venue_order_id=order.venue_order_id,
+    )

@@ -1,0 +1,339 @@
+"""The executor's decisions: plans in, orders out, every fill owned. Pure and recoverable.
+
+Inputs are bus messages and reports from the venues; every step returns an ``Out``: messages to
+publish, and actions to carry out **after** those messages and the snapshot are safely on the bus.
+A crash at any point therefore leaves an order either not on record and never sent, or on record
+and queried. The start is recovery: restore, ask the venues, take over what the record lacks, settle
+what is doubtful, and only then accept plans; trading starts HALTED until risk says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from services.executor.actions import (
+    BalancesAnswered,
+    FetchFailed,
+    FillsAnswered,
+    OpenOrdersAnswered,
+    Out,
+    QueryAnswered,
+    QueryFailed,
+    Report,
+    SubmitLost,
+    SubmitNotSent,
+    SubmitRefused,
+    Submitted,
+)
+from services.executor.desk import OrderDesk
+from services.executor.evening import ATTEMPTS_MAX
+from services.executor.intake import objection, on_grid
+from services.executor.market import Markets
+from services.executor.plans import PlanDesk
+from services.executor.reconcile import Reconciler
+from services.executor.state import COMMAND_IDS_MAX, ExecutorState, OrderRecord
+from shared.config import Config
+from shared.domain.order import ZERO
+from shared.messages.base import Message, TradingState
+from shared.messages.control import Command, CommandKind
+from shared.messages.execution import (
+    ApprovedPlan,
+    ExecutorReady,
+    OrderStatus,
+    PlanOutcome,
+    TradingStateChanged,
+)
+from shared.messages.market import DepthView, InstrumentInfo
+
+BEAT_NS: Final = 1_000_000_000
+"""ExecutorReady is said this often."""
+OPEN_PLANS_MAX: Final = 32
+FLATTEN_PAUSE_NS: Final = 200_000_000
+
+_DECODER = msgspec.json.Decoder(ExecutorState)
+_ENCODER = msgspec.json.Encoder(decimal_format="string")
+
+
+class ExecutorEngine:
+    """Owns plans, orders and the ledger of fills. Time is given; IO is asked for."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._venues = {
+            name: tuple(venue.instruments)
+            for name, venue in sorted(config.venues.items())
+            if venue.trade
+        }
+        self._markets = Markets(tuple(self._venues))
+        self._counts: Counter[str] = Counter(
+            orders_submitted=0, orders_filled=0, orders_rejected=0, orders_unknown=0, fills=0
+        )
+        self._trading = TradingState.HALTED
+        self._draining = False
+        self._informed = False  # every venue's executions are taken over: open plans may go on
+        self._recovered = False  # and everything else is settled: new plans may start
+        self._next_beat_ns = 0
+        self._flatten_at_ns = 0
+        self._use(ExecutorState())
+
+    def start(self, checkpoint: bytes | None, now_ns: int) -> Out:
+        """Begin, from the last checkpoint if there is one; must be the first call.
+
+        Raises:
+            msgspec.DecodeError: The checkpoint is not one.
+        """
+        out = Out()
+        if checkpoint is not None:
+            self._use(_DECODER.decode(checkpoint))
+        for plan in self._state.open_plans():
+            plan.uneven_since_ns = plan.wait_until_ns = 0
+            # Orders of the last moment may be missing from the record: never use their ids again.
+            plan.attempt_next += ATTEMPTS_MAX
+        self._orders.doubt_all(now_ns)
+        self._reconciler.begin(now_ns)
+        self._due(now_ns, out)
+        return self._close(out, now_ns)
+
+    def snapshot(self) -> bytes:
+        """Return the state; ``start`` from it continues exactly here."""
+        return _ENCODER.encode(self._state)
+
+    def drain(self) -> None:
+        """Refuse new plans from now on; what is open goes on."""
+        self._draining = True
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no plan is open."""
+        return not self._state.open_plans()
+
+    @property
+    def obstacle(self) -> str:
+        """Why no plan is accepted; empty when they are. Halts are not obstacles."""
+        if self._draining:
+            return "draining"
+        return self._state.locked or ("" if self._recovered else self._reconciler.obstacle)
+
+    def on_message(self, message: Message, now_ns: int, *, redelivered: bool = False) -> Out:
+        """Take in a bus message; ``redelivered`` ones may have been handled before."""
+        out = Out()
+        if isinstance(message, ApprovedPlan):
+            self._on_plan(message, redelivered, now_ns, out)
+        elif isinstance(message, DepthView):
+            self._markets.learn_view(message)
+        elif isinstance(message, InstrumentInfo):
+            self._markets.learn_rules(message.rules)
+        elif isinstance(message, TradingStateChanged):
+            self._trading = message.state
+        elif isinstance(message, Command):
+            self._on_command(message, now_ns, out)
+        return self._close(out, now_ns)
+
+    def on_report(self, report: Report, now_ns: int) -> Out:
+        """Take in what a venue said."""
+        out = Out()
+        for plan_id in self._touched(report, now_ns, out):
+            self._advance(plan_id, now_ns, out)
+        self._settle_recovery(now_ns, out)
+        self._orders.ask_due(now_ns, out)
+        return self._close(out, now_ns)
+
+    def on_timer(self, now_ns: int) -> Out:
+        """Do what is due."""
+        out = Out()
+        self._settle_recovery(now_ns, out)
+        for plan in self._state.open_plans():
+            if plan.wait_until_ns and plan.wait_until_ns <= now_ns:
+                plan.wait_until_ns = 0
+                self._advance(plan.plan_id, now_ns, out)
+        self._due(now_ns, out)
+        return self._close(out, now_ns)
+
+    def next_deadline_ns(self) -> int:
+        """Return when ``on_timer`` must be called next."""
+        times = [
+            self._next_beat_ns,
+            self._orders.next_deadline_ns(),
+            self._reconciler.next_deadline_ns(),
+            self._flatten_at_ns if self._state.flatten else None,
+            *(plan.wait_until_ns for plan in self._state.open_plans()),
+        ]
+        return min(at for at in times if at)
+
+    def counters(self) -> Mapping[str, int]:
+        """Return what was counted since the start."""
+        return self._counts
+
+    def gauges(self) -> Mapping[str, float]:
+        """Return present values."""
+        return {
+            "open_plans": float(len(self._state.open_plans())),
+            "unknown_orders": float(self._unknown_orders()),
+            "plans_kept": float(len(self._state.plans)),
+            "orders_kept": float(len(self._state.orders)),
+        }
+
+    @property
+    def state(self) -> ExecutorState:
+        """The checkpointed state, to be read only."""
+        return self._state
+
+    def _use(self, state: ExecutorState) -> None:
+        """Build the desks around a state."""
+        settings = self._config.executor
+        self._state = state
+        self._orders = OrderDesk(state, self._markets, self._counts, settings.query_attempts_max)
+        self._plans = PlanDesk(
+            state,
+            self._markets,
+            self._orders,
+            self._counts,
+            int(settings.hedge_deadline_ms * 1_000_000),
+        )
+        self._reconciler = Reconciler(state, self._orders, self._plans, self._venues, self._counts)
+
+    def _on_plan(self, plan: ApprovedPlan, redelivered: bool, now_ns: int, out: Out) -> None:
+        if self._state.is_known(plan.plan_id):
+            self._counts["plans_repeated"] += 1
+            return
+        reason = self._refusal() or objection(plan, self._markets)
+        if redelivered and all(leg.venue in self._venues for leg in plan.legs):
+            # It was handed to an executor that left no record of it: start nothing, look for it.
+            self._plans.check_only(plan, now_ns)
+            self._due(now_ns, out)
+        elif now_ns >= plan.ts_expire_ns:
+            self._refuse(plan, PlanOutcome.EXPIRED, "received after it expired", now_ns, out)
+        elif reason:
+            self._refuse(plan, PlanOutcome.REFUSED, reason, now_ns, out)
+        else:
+            self._counts["plans_started"] += 1
+            self._plans.start(on_grid(plan, self._markets), now_ns, out)
+
+    def _refuse(
+        self, plan: ApprovedPlan, outcome: PlanOutcome, reason: str, now_ns: int, out: Out
+    ) -> None:
+        self._counts[f"plans_{outcome.value.lower()}"] += 1
+        self._plans.refuse(plan, outcome, reason, now_ns, out)
+
+    def _refusal(self) -> str:
+        """Return why nothing new may start."""
+        if self.obstacle:
+            return self.obstacle
+        if self._state.halted:
+            return "halted by an operator"
+        if self._trading is TradingState.HALTED:
+            return "trading is halted"
+        full = len(self._state.open_plans()) >= OPEN_PLANS_MAX
+        return f"{OPEN_PLANS_MAX} plans are open" if full else ""
+
+    def _on_command(self, command: Command, now_ns: int, out: Out) -> None:
+        if command.command_id in self._state.command_ids:
+            return
+        self._state.command_ids.append(command.command_id)
+        del self._state.command_ids[:-COMMAND_IDS_MAX]
+        if command.kind in {CommandKind.HALT, CommandKind.FLATTEN}:
+            self._state.halted = True
+        elif command.kind is CommandKind.RESUME:
+            self._state.halted, self._state.locked = False, ""
+        if command.kind is CommandKind.FLATTEN:
+            self._state.flatten, self._state.flatten_done = command.command_id, []
+            self._flatten_at_ns = now_ns
+            self._reconciler.cancel_resting(now_ns)
+            self._due(now_ns, out)
+
+    def _touched(self, report: Report, now_ns: int, out: Out) -> list[str]:
+        """Apply a report; return the plans it bears on."""
+        order: OrderRecord | None = None
+        match report:
+            case Submitted():
+                order = self._orders.on_submitted(report, now_ns, out)
+            case SubmitRefused():
+                order = self._orders.on_refused(report, now_ns, out)
+            case SubmitNotSent():
+                order = self._orders.on_not_sent(report, now_ns, out)
+            case SubmitLost():
+                order = self._orders.on_lost(report, now_ns, out)
+            case QueryAnswered() | QueryFailed() if not report.key.client_order_id:
+                return self._reconciler.on_looked_up(report, now_ns, out)
+            case QueryAnswered() | QueryFailed():
+                order = self._orders.on_query(report, now_ns, out)
+            case OpenOrdersAnswered():
+                return self._reconciler.on_open_orders(report, now_ns, out)
+            case FillsAnswered():
+                return self._reconciler.on_fills(report, now_ns, out)
+            case BalancesAnswered():
+                self._reconciler.on_balances(report, now_ns, out)
+            case FetchFailed():
+                self._reconciler.on_failed(report, now_ns)
+        return [order.plan_id] if order else []
+
+    def _advance(self, plan_id: str, now_ns: int, out: Out) -> None:
+        """Let a plan take its next step; not before the venues' truth is known."""
+        plan = self._state.plans[plan_id]
+        if self._informed and plan.is_open:
+            self._plans.advance(plan, now_ns, out)
+
+    def _settle_recovery(self, now_ns: int, out: Out) -> None:
+        """Open plans go on once all executions are taken over; new ones once all is settled."""
+        if not self._informed and self._reconciler.has_fills_of_all:
+            self._informed = True
+            for plan in self._state.open_plans():
+                self._advance(plan.plan_id, now_ns, out)
+        if not self._recovered and not self._reconciler.obstacle:
+            self._recovered = True
+            self._next_beat_ns = now_ns
+
+    def _due(self, now_ns: int, out: Out) -> None:
+        self._orders.ask_due(now_ns, out)
+        self._reconciler.ask_due(now_ns, out)
+        if self._state.flatten and self._flatten_at_ns <= now_ns:
+            self._flatten(now_ns, out)
+        if self._next_beat_ns <= now_ns:
+            self._next_beat_ns = now_ns + BEAT_NS
+            self._counts["plans_dropped_early"] += self._state.forget_old_plans(now_ns)
+            out.messages.append(self._ready(now_ns))
+
+    def _flatten(self, now_ns: int, out: Out) -> None:
+        """Trade each asset's net exposure to zero, once nothing else is in flight."""
+        self._flatten_at_ns = now_ns + FLATTEN_PAUSE_NS
+        if not self._recovered or self._state.open_plans():
+            return
+        for asset, qty in sorted(self._state.exposure.items()):
+            if qty == ZERO or asset in self._state.flatten_done:
+                continue
+            plan = self._plans.flatten(self._state.flatten, asset, qty, now_ns)
+            if plan is not None:
+                self._state.flatten_done.append(asset)
+                self._advance(plan.plan_id, now_ns, out)
+            return
+        self._state.flatten = ""
+
+    def _close(self, out: Out, now_ns: int) -> Out:
+        """Finish a step: look after what plans that ended in it leave to do."""
+        for plan in self._state.plans.values():
+            if plan.ts_done_ns == now_ns and not plan.is_open:
+                venues = sorted({order.venue for order in self._state.orders_of(plan)})
+                self._reconciler.after_plan(venues, plan.ts_started_ns, now_ns)
+        if out.messages or out.actions:
+            self._state.ts_ns = now_ns
+        return out
+
+    def _ready(self, now_ns: int) -> ExecutorReady:
+        obstacle = self.obstacle
+        return ExecutorReady(
+            ts_ns=now_ns,
+            ready=not obstacle,
+            mode=self._config.executor.mode,
+            open_plans=len(self._state.open_plans()),
+            unknown_orders=self._unknown_orders(),
+            reason=obstacle or ("halted by an operator" if self._state.halted else ""),
+        )
+
+    def _unknown_orders(self) -> int:
+        return sum(
+            order.life.status is OrderStatus.UNKNOWN for order in self._state.orders.values()
+        )

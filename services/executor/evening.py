@@ -1,0 +1,164 @@
+"""Making an uneven plan even: where to trade the difference, and at which price at most. Pure.
+
+A plan whose fills do not match has a net base quantity. Trading it away on another venue than the
+one that filled too much is a **hedge**; on the same one it is an **unwind**. Both are one decision:
+among all LIVE books of that base and quote, the best price after fees whose loss stays within the
+plan's cap. The cap is exact: the worst price allowed is the one at which everything the plan has
+paid and received, fees included, comes out at ``-loss_cap``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from services.executor.market import Markets
+from services.executor.state import OrderRecord, PlanKind, PlanRecord
+from shared.domain.depth import qty_of, walk_quantity
+from shared.domain.fees import BPS
+from shared.domain.instrument import InstrumentRules
+from shared.domain.rounding import exact, is_enough, price_to_tick, qty_to_lot
+from shared.messages.base import Side
+from shared.messages.execution import OrderPurpose
+from shared.messages.market import DepthView, Level
+
+ATTEMPTS_MAX = 8
+"""Orders that may be tried to even out one plan."""
+SLIPPAGE_BPS = Decimal(2)
+"""Room beyond the walked price at the first attempt; doubles with each one, never past the cap."""
+
+
+class Why(StrEnum):
+    """Why there is nothing to trade."""
+
+    EVEN = "EVEN"
+    DUST = "DUST"  # too small for every venue
+    NO_PRICE = "NO_PRICE"  # no LIVE book, or none within the loss cap
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """One order that would make the plan (more) even."""
+
+    venue: str
+    instrument: str
+    side: Side
+    qty: Decimal
+    price_limit: Decimal
+    fee_bps: Decimal
+    purpose: OrderPurpose
+
+
+def net_base(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Decimal:
+    """Return the plan's signed base exposure: fills, less fees charged in the base asset."""
+    return sum((order.signed_base for order in orders), plan.opening)
+
+
+def net_cash(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Decimal:
+    """Return quote units received less paid; exposure taken over counts at the reference price."""
+    return sum((order.signed_cash for order in orders), -plan.opening * plan.reference)
+
+
+def is_dust(plan: PlanRecord, net: Decimal, markets: Markets, now_ns: int) -> bool:
+    """Tell whether no venue accepts an order as small as ``net``.
+
+    An instrument without rules cannot be judged: it is then not dust, the cautious reading.
+    """
+    known = False
+    for rules in markets.tradable(plan.base, plan.quote):
+        known = True
+        price = markets.mid((rules.venue, rules.instrument), now_ns) or plan.reference
+        if is_enough(rules, qty_to_lot(abs(net), rules.lot_size), price):
+            return False
+    return known
+
+
+def price_bound(net: Decimal, cash: Decimal, loss_cap: Decimal, fee_bps: Decimal) -> Decimal:
+    """Return the worst price at which trading ``net`` away loses no more than ``loss_cap``.
+
+    For a sale the least price (may be below zero: any price will do), for a purchase the highest
+    (may be below zero: none will do).
+    """
+    qty, fee = abs(net), fee_bps / BPS
+    if net > 0:
+        return (-loss_cap - cash) / (qty * (1 - fee))
+    return (cash + loss_cap) / (qty * (1 + fee))
+
+
+def decide(
+    plan: PlanRecord, orders: Sequence[OrderRecord], markets: Markets, now_ns: int
+) -> Trade | Why:
+    """Return the order that evens the plan out best, or why there is none now."""
+    net = net_base(plan, orders)
+    if net == 0:
+        return Why.EVEN
+    if is_dust(plan, net, markets, now_ns):
+        return Why.DUST
+    cash = net_cash(plan, orders)
+    best: tuple[tuple[bool, Decimal], Trade] | None = None
+    for rules in markets.tradable(plan.base, plan.quote):
+        view = markets.live_view((rules.venue, rules.instrument), now_ns)
+        found = _trade_at(rules, plan, net, cash, view) if view else None
+        if found is None:
+            continue
+        price, trade = found
+        # A venue that has just refused is the last resort; otherwise the best price after fees.
+        rank = (rules.venue in plan.avoid, -price if net > 0 else price)
+        if best is None or rank < best[0]:
+            best = (rank, trade)
+    return best[1] if best else Why.NO_PRICE
+
+
+def _trade_at(
+    rules: InstrumentRules, plan: PlanRecord, net: Decimal, cash: Decimal, view: DepthView
+) -> tuple[Decimal, Trade] | None:
+    """Return the effective price after fees and the order at one instrument, if it can be had."""
+    side = Side.SELL if net > 0 else Side.BUY
+    bound = price_bound(net, cash, plan.loss_cap, rules.taker_fee_bps)
+    levels = _within(view.bids if net > 0 else view.asks, bound, side)
+    qty = qty_to_lot(min(abs(net), qty_of(levels, len(levels))), rules.lot_size)
+    walked = walk_quantity(levels, qty, side) if qty > 0 else None
+    if walked is None or not is_enough(rules, qty, walked.price_worst):
+        return None
+    limit = _limit(walked.price_worst, bound, rules.tick_size, side, plan.attempts)
+    fee = rules.taker_fee_bps / BPS
+    effective = walked.price_avg * (1 - fee if net > 0 else 1 + fee)
+    trade = Trade(
+        venue=rules.venue,
+        instrument=rules.instrument,
+        side=side,
+        qty=qty,
+        price_limit=limit,
+        fee_bps=rules.taker_fee_bps,
+        purpose=_purpose(plan, rules, side),
+    )
+    return effective, trade
+
+
+def _within(levels: Sequence[Level], bound: Decimal, side: Side) -> list[Level]:
+    """Return the levels not worse than the bound."""
+    if side is Side.SELL:
+        return [level for level in levels if exact(level[0]) >= bound]
+    return [level for level in levels if exact(level[0]) <= bound]
+
+
+def _limit(worst: Decimal, bound: Decimal, tick: Decimal, side: Side, attempts: int) -> Decimal:
+    """Return the limit price: the walked price with some room, never past the bound."""
+    room = worst * SLIPPAGE_BPS * 2**attempts / BPS
+    wanted = worst + room if side is Side.BUY else worst - room
+    within = min(wanted, bound) if side is Side.BUY else max(wanted, bound, tick)
+    limit = price_to_tick(within, tick, side, aggressive=False)
+    # The walked level itself lies within the bound, so rounding must not fall short of it.
+    return max(limit, worst) if side is Side.BUY else min(limit, worst)
+
+
+def _purpose(plan: PlanRecord, rules: InstrumentRules, side: Side) -> OrderPurpose:
+    if plan.kind is PlanKind.FLATTEN:
+        return OrderPurpose.FLATTEN
+    undoes = any(
+        (leg.venue, leg.instrument) == (rules.venue, rules.instrument) and leg.side is not side
+        for leg in plan.legs
+    )
+    return OrderPurpose.UNWIND if undoes else OrderPurpose.HEDGE

@@ -1,0 +1,113 @@
+"""The port to one venue account: what the executor asks, and the plain facts it hears back. Pure.
+
+Errors mean exactly one thing each (see shared/errors.py): ``Rejected`` is a definite no,
+``Unavailable`` surely did not act, ``OutcomeUnknown`` may have acted. Whatever an implementation
+does not know how to read is ``OutcomeUnknown``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Protocol
+
+import msgspec
+
+from shared.messages.base import Side
+from shared.messages.execution import Balance, OrderPurpose, OrderStatus
+
+
+class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """An IOC limit order to place; base units and quote per base, already on lot and tick."""
+
+    client_order_id: str
+    venue: str
+    instrument: str
+    side: Side
+    qty: Decimal
+    price_limit: Decimal
+    purpose: OrderPurpose = OrderPurpose.LEG
+
+
+class OrderKey(msgspec.Struct, frozen=True, kw_only=True):
+    """Which order is meant. One of the ids may be empty: the venue's own is used where known."""
+
+    venue: str
+    instrument: str
+    client_order_id: str = ""
+    venue_order_id: str = ""
+
+
+class FillReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution as the venue told it; ``fee`` is ``None`` where it did not say.
+
+    ``venue_order_id`` names the order it belongs to.
+    """
+
+    trade_id: str
+    venue_order_id: str
+    instrument: str
+    side: Side
+    price: Decimal
+    qty: Decimal
+    fee: Decimal | None = None
+    fee_asset: str = ""
+    ts_venue_ns: int = 0
+
+
+class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as the venue shows it now.
+
+    ``status`` is ACCEPTED, PARTIALLY_FILLED, FILLED, CANCELED or REJECTED; ``filled_qty`` is
+    cumulative; ``fills`` are those told along, possibly fewer than ``filled_qty`` explains.
+    """
+
+    client_order_id: str
+    venue: str
+    instrument: str
+    side: Side
+    qty: Decimal
+    price_limit: Decimal
+    status: OrderStatus
+    venue_order_id: str = ""
+    filled_qty: Decimal = Decimal(0)
+    fills: tuple[FillReport, ...] = ()
+    reason: str = ""
+
+
+class Gateway(Protocol):
+    """One venue account; calls raise ``Rejected``, ``Unavailable`` or ``OutcomeUnknown``."""
+
+    venue: str
+
+    async def start(self) -> None:
+        """Make ready to trade (load the venue's markets, check the keys).
+
+        Raises:
+            Unavailable: Not now; may be tried again.
+            ConfigError: Never, as configured.
+        """
+
+    async def submit(self, order: OrderRequest) -> OrderReport:
+        """Place the order, once. Never tries again by itself."""
+
+    async def query(self, key: OrderKey) -> OrderReport | None:
+        """Return the order with all its fills, or ``None`` when the venue says it has none such."""
+
+    async def cancel(self, key: OrderKey) -> None:
+        """Cancel it; an order that works no longer is no error."""
+
+    async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
+        """Return the account's working orders, anybody's."""
+
+    async def fills_since(self, instrument: str, since_ns: int) -> list[FillReport]:
+        """Return the account's executions in ``instrument`` since ``since_ns`` (UNIX)."""
+
+    async def balances(self) -> Mapping[str, Balance]:
+        """Return every asset of the account."""
+
+    async def positions(self, instruments: Sequence[str]) -> Mapping[str, Decimal]:
+        """Return perpetual positions in signed base units; empty where the venue has none."""
+
+    async def close(self) -> None:
+        """Let go of connections."""

@@ -1,0 +1,44 @@
+"""Client order ids: a function of plan, leg and attempt, and back again. Pure."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+PREFIX = "ab"
+"""Tells our orders from anything else in the account."""
+
+PLAN_ID_LENGTH_MAX = 12
+ATTEMPT_MAX = 36 * 36 - 1
+ID_LENGTH_MAX = 18
+"""Kraken's free-text limit; with letters and digits only, legal on every venue we know."""
+
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def plan_key(plan_id: str) -> str:
+    """Return ``plan_id`` itself where it fits an order id, else 12 characters made from it."""
+    if plan_id.isascii() and plan_id.isalnum() and len(plan_id) <= PLAN_ID_LENGTH_MAX:
+        return plan_id
+    return blake2b(plan_id.encode(), digest_size=6).hexdigest()
+
+
+def client_order_id(plan_id: str, leg_index: int, attempt: int) -> str:
+    """Return the id of one order: at most 18 characters, letters and digits.
+
+    The same plan, leg and attempt always give the same id, so a second submit is recognisable.
+    """
+    assert 0 <= leg_index < len(_DIGITS)
+    assert 0 <= attempt <= ATTEMPT_MAX
+    high, low = divmod(attempt, 36)
+    made = f"{PREFIX}{plan_key(plan_id)}{_DIGITS[leg_index]}{_DIGITS[high]}{_DIGITS[low]}"
+    assert len(made) <= ID_LENGTH_MAX
+    return made
+
+
+def parse_client_order_id(text: str) -> tuple[str, int, int] | None:
+    """Return (plan key, leg index, attempt) of one of our ids, ``None`` for anybody else's."""
+    body = text[len(PREFIX) : -3]
+    if not text.startswith(PREFIX) or not body or len(text) > ID_LENGTH_MAX or not text.isalnum():
+        return None
+    leg, high, low = (_DIGITS.find(digit) for digit in text[-3:])
+    return None if min(leg, high, low) < 0 else (body, leg, high * 36 + low)

@@ -1,0 +1,117 @@
+"""The executor's facts as bus messages, and its ledger: events, fills, results, exposure. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from services.executor.actions import Out
+from services.executor.evening import net_base
+from services.executor.gateway import FillReport
+from services.executor.market import Markets
+from services.executor.state import ExecutorState, OrderRecord, PlanRecord
+from shared.domain.instrument import split_instrument
+from shared.domain.order import ZERO
+from shared.messages.base import Certainty, Side
+from shared.messages.control import Alert, Severity
+from shared.messages.execution import Fill, OrderEvent, PlanDone, PlanOutcome
+
+_DOUBT = {Certainty.KNOWN: 0, Certainty.ESTIMATED: 1, Certainty.UNKNOWN: 2}
+
+
+def worst_certainty(parts: Sequence[Certainty]) -> Certainty:
+    """Return the least certain of several figures, which is what their sum is."""
+    return max(parts, key=_DOUBT.__getitem__, default=Certainty.KNOWN)
+
+
+def order_event(order: OrderRecord, plan: PlanRecord, now_ns: int) -> OrderEvent:
+    """Return the order's present state as a message."""
+    return OrderEvent(
+        ts_ns=now_ns,
+        plan_id=order.plan_id,
+        client_order_id=order.client_order_id,
+        leg_index=order.leg_index,
+        attempt=order.attempt,
+        purpose=order.purpose,
+        venue=order.venue,
+        instrument=order.instrument,
+        side=order.side,
+        qty=order.life.qty,
+        price_limit=order.price_limit,
+        status=order.life.status,
+        filled_qty=order.life.filled_qty,
+        venue_order_id=order.venue_order_id,
+        reason=order.reason,
+        ts_sent_ns=order.ts_sent_ns,
+        ts_recv_ns=plan.ts_recv_ns,
+    )
+
+
+def record_fill(
+    state: ExecutorState, order: OrderRecord, fill: FillReport, markets: Markets, now_ns: int
+) -> Fill:
+    """Book one new execution on its order and on the ledger; return its message.
+
+    A fee in the base asset lowers what we hold, so it is exposure and not cash. A fee that the
+    venue did not tell, or in an asset without a price, leaves the result UNKNOWN.
+    """
+    base, quote, _ = split_instrument(order.instrument)
+    order.cost += fill.price * fill.qty
+    signed = fill.qty if order.side is Side.BUY else -fill.qty
+    fee_quote: Decimal | None = None
+    certainty = Certainty.UNKNOWN
+    if fill.fee is not None and fill.fee_asset == base:
+        fee_quote, certainty = fill.fee * fill.price, Certainty.KNOWN
+        order.fee_base += fill.fee
+        order.fee_base_quote += fee_quote
+        signed -= fill.fee
+    elif fill.fee is not None:
+        fee_quote, certainty = markets.value(fill.fee, fill.fee_asset, quote, now_ns)
+        order.fee_quote += fee_quote or ZERO
+    order.certainty = worst_certainty((order.certainty, certainty))
+    state.exposure[base] = state.exposure.get(base, ZERO) + signed
+    return Fill(
+        ts_ns=now_ns,
+        plan_id=order.plan_id,
+        client_order_id=order.client_order_id,
+        venue=order.venue,
+        instrument=order.instrument,
+        side=order.side,
+        trade_id=fill.trade_id,
+        price=fill.price,
+        qty=fill.qty,
+        fee=fill.fee,
+        fee_asset=fill.fee_asset,
+        fee_quote=fee_quote,
+        ts_venue_ns=fill.ts_venue_ns,
+    )
+
+
+def plan_done(
+    state: ExecutorState, plan: PlanRecord, outcome: PlanOutcome, reason: str, now_ns: int
+) -> PlanDone:
+    """Return the end of a plan with its result over all its fills."""
+    orders = state.orders_of(plan)
+    net = net_base(plan, orders)
+    left = {plan.base: net} if net else {}
+    failed = outcome is PlanOutcome.FAILED
+    return PlanDone(
+        ts_ns=now_ns,
+        plan_id=plan.plan_id,
+        outcome=outcome,
+        base=plan.base,
+        quote=plan.quote,
+        realized=sum((order.signed_cash for order in orders), plan.opening_cash),
+        fees=sum((order.fee_quote + order.fee_base_quote for order in orders), ZERO),
+        certainty=worst_certainty([order.certainty for order in orders]),
+        residual=left if failed else {},
+        reason=reason,
+        dust={} if failed else left,
+    )
+
+
+def alert(out: Out, severity: Severity, code: str, text: str, now_ns: int) -> None:
+    """Say something a person should know."""
+    out.messages.append(
+        Alert(ts_ns=now_ns, service="executor", severity=severity, code=code, text=text)
+    )

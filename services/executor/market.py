@@ -1,0 +1,78 @@
+"""What the executor knows of the markets: rules, the newest books, prices of fee assets. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
+from shared.domain.rounding import exact
+from shared.messages.base import BookState, Certainty
+from shared.messages.market import DepthView
+
+VIEW_AGE_NS_MAX = 2_000_000_000
+"""A view older than this prices nothing; LIVE books are refreshed several times a second."""
+
+Place = tuple[str, str]
+"""Venue and instrument."""
+
+
+class Markets:
+    """Rules and newest views, bounded by the instruments of the configured venues."""
+
+    def __init__(self, venues: tuple[str, ...]) -> None:
+        self.venues = venues
+        self.rules: dict[Place, InstrumentRules] = {}
+        self._views: dict[Place, DepthView] = {}
+
+    def learn_rules(self, rules: InstrumentRules) -> None:
+        """Take the venue's rules for an instrument."""
+        if rules.venue in self.venues:
+            self.rules[rules.venue, rules.instrument] = rules
+
+    def learn_view(self, view: DepthView) -> None:
+        """Take the newest view of a book."""
+        self._views[view.venue, view.instrument] = view
+
+    def live_view(self, place: Place, now_ns: int) -> DepthView | None:
+        """Return the view if it may price something now."""
+        view = self._views.get(place)
+        if view is None or view.state is not BookState.LIVE:
+            return None
+        return view if now_ns - view.ts_ns <= VIEW_AGE_NS_MAX else None
+
+    def mid(self, place: Place, now_ns: int) -> Decimal | None:
+        """Return the middle of a LIVE book."""
+        view = self.live_view(place, now_ns)
+        if view is None or not view.bids or not view.asks:
+            return None
+        return (exact(view.bids[0][0]) + exact(view.asks[0][0])) / 2
+
+    def tradable(self, base: str, quote: str) -> Iterator[InstrumentRules]:
+        """Yield the rules of every instrument of this base and quote that we may trade, sorted."""
+        for place in sorted(self.rules):
+            rules, name = self.rules[place], split_instrument(place[1])
+            same = (name.base, name.quote) == (base, quote)
+            if same and rules.active and name.kind is not InstrumentKind.INVERSE:
+                yield rules
+
+    def price(self, base: str, quote: str, now_ns: int) -> Decimal | None:
+        """Return a price of ``base`` in ``quote`` from any LIVE book, ``None`` if there is none."""
+        for place in sorted(self._views):
+            name = split_instrument(place[1])
+            if (name.base, name.quote) == (base, quote):
+                mid = self.mid(place, now_ns)
+                if mid is not None:
+                    return mid
+        return None
+
+    def value(
+        self, amount: Decimal, asset: str, quote: str, now_ns: int
+    ) -> tuple[Decimal | None, Certainty]:
+        """Return ``amount`` of ``asset`` in ``quote``, and how well that is known."""
+        if asset == quote or amount == 0:
+            return amount, Certainty.KNOWN
+        price = self.price(asset, quote, now_ns)
+        if price is None:
+            return None, Certainty.UNKNOWN
+        return amount * price, Certainty.ESTIMATED

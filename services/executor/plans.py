@@ -1,0 +1,292 @@
+"""The life of a plan: both legs at once, then even it out, unwind it, or fail aloud. Pure.
+
+A plan is open until all its orders are over, every filled unit is explained by a fill, and what is
+left is nothing or too small to trade. While its orders are over but the fills do not match it is
+*uneven*: it trades the difference (see evening.py) with fresh prices until it is even, or until
+``hedge_deadline`` has passed or the attempts are used up. Then it is FAILED: the rest stays on
+record, a critical alert is raised, and nothing new starts until an operator resumes.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from services.executor.actions import Out
+from services.executor.desk import OrderDesk
+from services.executor.evening import ATTEMPTS_MAX, Trade, Why, decide, net_base
+from services.executor.gateway import FillReport, OrderReport
+from services.executor.ids import plan_key
+from services.executor.journal import alert, plan_done
+from services.executor.market import Markets
+from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
+from shared.domain.fees import BPS
+from shared.domain.instrument import split_instrument
+from shared.domain.order import ZERO
+from shared.messages.base import Certainty, Side
+from shared.messages.control import Severity
+from shared.messages.execution import (
+    ApprovedPlan,
+    OrderPurpose,
+    OrderStatus,
+    PlanDone,
+    PlanLeg,
+    PlanOutcome,
+)
+
+EVENING_PAUSE_NS: Final = 50_000_000
+"""Pause before looking for a price again."""
+OWN_LOSS_BPS: Final = Decimal(100)
+"""Loss cap, of notional, where nobody gave one: adopted orders, late fills, FLATTEN."""
+
+
+class PlanDesk:
+    """Plans and what they do next. Every method changes ``state`` and adds to ``out``."""
+
+    def __init__(
+        self,
+        state: ExecutorState,
+        markets: Markets,
+        orders: OrderDesk,
+        counts: dict[str, int],
+        hedge_deadline_ns: int,
+    ) -> None:
+        self._state = state
+        self._markets = markets
+        self._orders = orders
+        self._counts = counts
+        self._hedge_deadline_ns = hedge_deadline_ns
+
+    def start(self, approved: ApprovedPlan, now_ns: int, out: Out) -> None:
+        """Put both legs on record and ask for them to be sent at once."""
+        plan = self._open(approved, now_ns)
+        for index, leg in enumerate(approved.legs):
+            self._orders.submit(plan, _leg_trade(leg), (index, 0), now_ns, out)
+
+    def check_only(self, approved: ApprovedPlan, now_ns: int) -> None:
+        """A plan delivered again that we do not know: ask the venues, start nothing."""
+        plan = self._open(approved, now_ns)
+        plan.checked_only = True
+        for index, leg in enumerate(approved.legs):
+            order = self._orders.record(plan, _leg_trade(leg), (index, 0), now_ns)
+            order.life.status = OrderStatus.UNKNOWN
+            order.ts_ended_ns = order.next_query_ns = now_ns
+
+    def adopt(self, report: OrderReport, parsed: tuple[str, int, int], now_ns: int) -> OrderRecord:
+        """Put an order that we find at a venue under our id into its plan, made if need be."""
+        key, leg_index, attempt = parsed
+        base, quote, _ = split_instrument(report.instrument)
+        price = report.fills[0].price if report.fills else report.price_limit
+        plan = self._state.plan_of_key(key)
+        if plan is None:
+            plan = PlanRecord(
+                plan_id=key,
+                kind=PlanKind.ADOPTED,
+                base=base,
+                quote=quote,
+                legs=[],
+                loss_cap=ZERO,
+                reference=price,
+                ts_started_ns=now_ns,
+                reason="adopted after a loss of records",
+            )
+            self._state.plans[key] = plan
+        if plan.kind is PlanKind.ADOPTED:
+            plan.loss_cap = max(plan.loss_cap, report.qty * price * OWN_LOSS_BPS / BPS)
+            plan.legs.append(_leg_of(report, price))
+        plan.attempt_next = max(plan.attempt_next, attempt + 1)
+        purpose = OrderPurpose.HEDGE if attempt else OrderPurpose.LEG
+        trade = Trade(
+            venue=report.venue,
+            instrument=report.instrument,
+            side=report.side,
+            qty=report.qty,
+            price_limit=report.price_limit,
+            fee_bps=self._fee_bps(report.venue, report.instrument),
+            purpose=purpose,
+        )
+        order = self._orders.record(plan, trade, (leg_index, attempt), now_ns)
+        order.ts_ended_ns = order.next_query_ns = now_ns
+        return order
+
+    def rescue(self, order: OrderRecord, fill: FillReport, now_ns: int) -> str:
+        """Open a plan that will even out a late fill of a finished one; return its id."""
+        base, quote, _ = split_instrument(order.instrument)
+        sign = 1 if order.side is Side.BUY else -1
+        fee_base = fill.fee if fill.fee is not None and fill.fee_asset == base else ZERO
+        notional = fill.price * fill.qty
+        plan = PlanRecord(
+            plan_id=plan_key(f"late {order.venue} {fill.trade_id} {order.client_order_id}"),
+            kind=PlanKind.ADOPTED,
+            base=base,
+            quote=quote,
+            legs=[],
+            loss_cap=notional * OWN_LOSS_BPS / BPS,
+            reference=fill.price,
+            ts_started_ns=now_ns,
+            opening=sign * fill.qty - fee_base,
+            opening_cash=-sign * notional,
+            reason=f"late fill of {order.client_order_id}",
+        )
+        self._state.plans[plan.plan_id] = plan
+        return plan.plan_id
+
+    def flatten(self, command_id: str, asset: str, qty: Decimal, now_ns: int) -> PlanRecord | None:
+        """Open a plan that trades the ledger's exposure in one asset back to zero.
+
+        ``None`` if nothing prices the asset yet.
+        """
+        for rules in self._markets.rules.values():
+            base, quote, _ = split_instrument(rules.instrument)
+            price = self._markets.price(base, quote, now_ns) if base == asset else None
+            if price is None:
+                continue
+            plan = PlanRecord(
+                plan_id=plan_key(f"flatten {command_id} {asset}"),
+                kind=PlanKind.FLATTEN,
+                base=base,
+                quote=quote,
+                legs=[],
+                loss_cap=abs(qty) * price * OWN_LOSS_BPS / BPS,
+                reference=price,
+                ts_started_ns=now_ns,
+                opening=qty,
+                reason=f"flatten {command_id}",
+            )
+            self._state.plans[plan.plan_id] = plan
+            return plan
+        return None
+
+    def advance(self, plan: PlanRecord, now_ns: int, out: Out) -> None:
+        """Take the plan's next step, if all its orders are over."""
+        orders = self._state.orders_of(plan)
+        if not plan.is_open or not all(order.life.is_terminal for order in orders):
+            return
+        step = decide(plan, orders, self._markets, now_ns)
+        if step in {Why.EVEN, Why.DUST}:
+            if all(order.life.is_settled for order in orders):
+                self._finish(plan, orders, now_ns, out)
+            return
+        plan.uneven_since_ns = plan.uneven_since_ns or now_ns
+        plan.avoid = [
+            order.venue
+            for order in orders
+            if order.life.status in {OrderStatus.REJECTED, OrderStatus.NOT_SENT}
+        ]
+        late = now_ns - plan.uneven_since_ns > self._hedge_deadline_ns
+        pause_until_ns = _pause_until_ns(plan, orders)
+        if isinstance(step, Trade) and now_ns < pause_until_ns and not late:
+            plan.wait_until_ns = pause_until_ns
+        elif isinstance(step, Trade) and plan.attempts < ATTEMPTS_MAX:
+            plan.attempts += 1
+            plan.wait_until_ns = 0
+            slot = (len(plan.legs), plan.attempt_next)
+            plan.attempt_next += 1
+            self._counts["evening_orders"] += 1
+            self._orders.submit(plan, step, slot, now_ns, out)
+        elif late or plan.attempts >= ATTEMPTS_MAX:
+            if all(order.life.is_settled for order in orders):
+                self._fail(plan, now_ns, out)
+        else:
+            plan.wait_until_ns = now_ns + EVENING_PAUSE_NS
+
+    def refuse(
+        self, approved: ApprovedPlan, outcome: PlanOutcome, reason: str, now_ns: int, out: Out
+    ) -> None:
+        """End a plan that was never started."""
+        self._state.remember_done(approved.plan_id)
+        out.messages.append(
+            PlanDone(
+                ts_ns=now_ns,
+                plan_id=approved.plan_id,
+                outcome=outcome,
+                base=approved.base,
+                quote=approved.quote,
+                realized=ZERO,
+                fees=ZERO,
+                certainty=Certainty.KNOWN,
+                reason=reason,
+            )
+        )
+
+    def _open(self, approved: ApprovedPlan, now_ns: int) -> PlanRecord:
+        plan = PlanRecord(
+            plan_id=approved.plan_id,
+            kind=PlanKind.ARBITRAGE,
+            base=approved.base,
+            quote=approved.quote,
+            legs=approved.legs,
+            loss_cap=approved.loss_cap,
+            reference=approved.legs[0].price_expected,
+            ts_started_ns=now_ns,
+            ts_recv_ns=approved.ts_recv_ns,
+        )
+        self._state.plans[plan.plan_id] = plan
+        return plan
+
+    def _finish(self, plan: PlanRecord, orders: list[OrderRecord], now_ns: int, out: Out) -> None:
+        traded = [order for order in orders if order.life.filled_qty > 0]
+        purposes = {order.purpose for order in traded}
+        if not traded and not plan.opening:
+            outcome = PlanOutcome.EXPIRED if plan.checked_only else PlanOutcome.UNFILLED
+        elif OrderPurpose.UNWIND in purposes or plan.kind is PlanKind.FLATTEN:
+            outcome = PlanOutcome.UNWOUND
+        elif OrderPurpose.HEDGE in purposes:
+            outcome = PlanOutcome.HEDGED
+        else:
+            outcome = PlanOutcome.FILLED
+        self._end(plan, outcome, plan.reason, now_ns, out)
+
+    def _fail(self, plan: PlanRecord, now_ns: int, out: Out) -> None:
+        net = net_base(plan, self._state.orders_of(plan))
+        text = (
+            f"plan {plan.plan_id} leaves {net} {plan.base} unhedged after {plan.attempts} attempts"
+        )
+        self._state.locked = text
+        alert(out, Severity.CRITICAL, "PLAN_FAILED", text, now_ns)
+        self._end(plan, PlanOutcome.FAILED, text, now_ns, out)
+
+    def _end(
+        self, plan: PlanRecord, outcome: PlanOutcome, reason: str, now_ns: int, out: Out
+    ) -> None:
+        plan.outcome, plan.ts_done_ns, plan.reason = outcome, now_ns, reason
+        plan.wait_until_ns = 0
+        self._state.remember_done(plan.plan_id)
+        self._counts[f"plans_{outcome.value.lower()}"] += 1
+        out.messages.append(plan_done(self._state, plan, outcome, reason, now_ns))
+
+    def _fee_bps(self, venue: str, instrument: str) -> Decimal:
+        rules = self._markets.rules.get((venue, instrument))
+        return rules.taker_fee_bps if rules else ZERO
+
+
+def _pause_until_ns(plan: PlanRecord, orders: list[OrderRecord]) -> int:
+    """Return when the next evening order may go: after one that traded nothing, a little later."""
+    last = orders[-1] if orders else None
+    if last is None or last.purpose is OrderPurpose.LEG or last.life.filled_qty > 0:
+        return 0
+    return last.ts_ended_ns + (EVENING_PAUSE_NS << plan.attempts)
+
+
+def _leg_trade(leg: PlanLeg) -> Trade:
+    return Trade(
+        venue=leg.venue,
+        instrument=leg.instrument,
+        side=leg.side,
+        qty=leg.qty,
+        price_limit=leg.price_limit,
+        fee_bps=leg.fee_bps,
+        purpose=OrderPurpose.LEG,
+    )
+
+
+def _leg_of(report: OrderReport, price: Decimal) -> PlanLeg:
+    return PlanLeg(
+        venue=report.venue,
+        instrument=report.instrument,
+        side=report.side,
+        qty=report.qty,
+        price_limit=report.price_limit,
+        price_expected=price,
+        fee_bps=ZERO,
+    )

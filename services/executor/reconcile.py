@@ -1,0 +1,300 @@
+"""Making our record equal the venues' own: at the start, and after every plan. Pure.
+
+At the start each venue is asked for its working orders, its executions since a little before our
+last record, and its balances. Executions belong to an order we know (booked once per trade id), to
+one of ours that the record lost (looked up, **adopted** into its plan), or to somebody else's (left
+alone). Only when every venue has answered and every doubtful order is settled does trading begin.
+
+Afterwards the executions are read again shortly after each plan's end: that is what finds a fill
+that arrived after its order was reported canceled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from services.executor.actions import (
+    Action,
+    BalancesAnswered,
+    Cancel,
+    FetchBalances,
+    FetchFailed,
+    FetchFills,
+    FetchOpenOrders,
+    FillsAnswered,
+    OpenOrdersAnswered,
+    Out,
+    Query,
+    QueryAnswered,
+    QueryFailed,
+)
+from services.executor.desk import OrderDesk, key_of
+from services.executor.gateway import FillReport, OrderKey, OrderReport
+from services.executor.ids import parse_client_order_id
+from services.executor.journal import alert
+from services.executor.plans import PlanDesk
+from services.executor.state import ExecutorState, OrderRecord
+from shared.messages.control import Severity
+from shared.messages.execution import BalanceReport
+
+BALANCES_EVERY_NS: Final = 5_000_000_000
+SWEEP_AFTER_NS: Final = 1_500_000_000
+"""Executions are read again this long after a plan ended."""
+LOOK_BACK_NS: Final = 30_000_000_000
+"""Beyond our last record at the start, and beyond a plan's end in a sweep: covers venue clocks."""
+RETRY_NS: Final = 1_000_000_000
+LOOKUPS_MAX: Final = 256
+"""Unknown executions looked up at a time; foreign orders remembered."""
+
+
+class VenueDesk:
+    """One venue's part of the reconciliation; not part of the checkpoint: a start begins anew."""
+
+    def __init__(self, venue: str, instruments: tuple[str, ...]) -> None:
+        self.venue = venue
+        self.instruments = instruments
+        self.has_open_orders = False
+        self.has_fills = False
+        self.has_balances = False
+        self.problem = "not asked yet"
+        self.lookups: dict[str, None] = {}
+        self.foreign: dict[str, None] = {}
+        self.due: dict[str, int] = {}
+        self.since_ns = 0
+        self.pending: set[str] = set()
+
+    @property
+    def is_reconciled(self) -> bool:
+        """Whether the venue's truth has been taken over."""
+        return self.has_open_orders and self.has_fills and self.has_balances and not self.lookups
+
+    def begin(self, since_ns: int, now_ns: int) -> None:
+        """Ask for everything, executions from ``since_ns`` on."""
+        self.since_ns = since_ns
+        self.due = {"open": now_ns, "fills": now_ns, "balances": now_ns}
+
+    def sweep_later(self, since_ns: int, now_ns: int) -> None:
+        """Read the executions once more, a little later; an earlier request stays."""
+        if "fills" not in self.due and "fills" not in self.pending:
+            self.since_ns = since_ns
+        self.since_ns = min(self.since_ns, since_ns)
+        self.due.setdefault("fills", now_ns + SWEEP_AFTER_NS)
+
+    def ask_due(self, forgotten_ns: int, now_ns: int) -> list[Action]:
+        """Return the fetches that are due."""
+        asked: list[Action] = []
+        for what in [w for w, at in self.due.items() if at <= now_ns and w not in self.pending]:
+            del self.due[what]
+            self.pending.add(what)
+            if what == "open":
+                asked.append(FetchOpenOrders(self.venue, self.instruments))
+            elif what == "fills":
+                since = max(self.since_ns, forgotten_ns)
+                asked.append(FetchFills(self.venue, self.instruments, since))
+            else:
+                asked.append(FetchBalances(self.venue, self.instruments))
+        return asked
+
+    def failed(self, heard: FetchFailed, now_ns: int) -> None:
+        """Ask again in a while."""
+        what = _WHAT[type(heard.action)]
+        self.pending.discard(what)
+        self.due[what] = now_ns + RETRY_NS
+        self.problem = f"{what}: {heard.reason}"
+
+    def next_deadline_ns(self) -> int | None:
+        """Return when the next fetch is due."""
+        return min((at for what, at in self.due.items() if what not in self.pending), default=None)
+
+    def remember_foreign(self, venue_order_id: str) -> None:
+        """Note somebody else's order, so that it is not looked up again."""
+        self.foreign[venue_order_id] = None
+        while len(self.foreign) > LOOKUPS_MAX:
+            del self.foreign[next(iter(self.foreign))]
+
+    def look_up(self, venue_order_id: str, instrument: str) -> Action | None:
+        """Return the question for an order we do not know, unless it was asked already."""
+        if venue_order_id in self.lookups or venue_order_id in self.foreign:
+            return None
+        if len(self.lookups) >= LOOKUPS_MAX:
+            return None
+        self.lookups[venue_order_id] = None
+        key = OrderKey(venue=self.venue, instrument=instrument, venue_order_id=venue_order_id)
+        return Query(key)
+
+
+_WHAT: Final = {FetchOpenOrders: "open", FetchFills: "fills", FetchBalances: "balances"}
+
+
+class Reconciler:
+    """Takes over what the venues say about the account; returns what it changed."""
+
+    def __init__(
+        self,
+        state: ExecutorState,
+        orders: OrderDesk,
+        plans: PlanDesk,
+        venues: Mapping[str, tuple[str, ...]],
+        counts: dict[str, int],
+    ) -> None:
+        self._state = state
+        self._orders = orders
+        self._plans = plans
+        self._counts = counts
+        self._desks = {venue: VenueDesk(venue, venues[venue]) for venue in sorted(venues)}
+        self._cancel_ours = False
+        self._doubtful: list[str] = []
+
+    def begin(self, now_ns: int) -> None:
+        """Ask every venue for its truth; nothing may be decided before it is here."""
+        since_ns = (self._state.ts_ns or now_ns) - LOOK_BACK_NS
+        if not self._state.ts_ns:
+            since_ns = now_ns  # a new ledger begins now: earlier executions are not its business
+        for desk in self._desks.values():
+            desk.begin(since_ns, now_ns)
+        self._doubtful = [
+            order.client_order_id for order in self._state.orders.values() if order.is_doubtful
+        ]
+
+    @property
+    def obstacle(self) -> str:
+        """Why the record does not yet equal the venues' truth; empty when it does."""
+        for desk in self._desks.values():
+            if not desk.is_reconciled:
+                return f"reconciling with {desk.venue}: {desk.problem}"
+        for order_id in self._doubtful:
+            order = self._state.orders.get(order_id)
+            if order is not None and order.is_doubtful:
+                return f"reconciling: {order_id} at {order.venue} is {order.life.status}"
+        return ""
+
+    @property
+    def has_fills_of_all(self) -> bool:
+        """Whether every venue's executions were taken over: before that no plan may go on."""
+        return all(desk.has_fills and not desk.lookups for desk in self._desks.values())
+
+    def cancel_resting(self, now_ns: int) -> None:
+        """Ask for working orders everywhere and cancel ours."""
+        self._cancel_ours = True
+        for desk in self._desks.values():
+            desk.due["open"] = now_ns
+
+    def after_plan(self, venues: list[str], since_ns: int, now_ns: int) -> None:
+        """A plan ended: report balances now, and look for late executions a little later."""
+        for desk in self._desks.values():
+            if desk.venue in venues:
+                desk.due["balances"] = now_ns
+                desk.sweep_later(since_ns - LOOK_BACK_NS, now_ns)
+
+    def ask_due(self, now_ns: int, out: Out) -> None:
+        """Ask what is due."""
+        for desk in self._desks.values():
+            out.actions.extend(desk.ask_due(self._state.forgotten_ns, now_ns))
+
+    def next_deadline_ns(self) -> int | None:
+        """Return when the next fetch is due."""
+        times = [desk.next_deadline_ns() for desk in self._desks.values()]
+        return min((at for at in times if at is not None), default=None)
+
+    def on_failed(self, heard: FetchFailed, now_ns: int) -> None:
+        """A fetch failed: again in a while."""
+        self._desks[heard.action.venue].failed(heard, now_ns)
+
+    def on_balances(self, heard: BalancesAnswered, now_ns: int, out: Out) -> None:
+        """Report balances; ask again in some seconds."""
+        desk = self._desks[heard.venue]
+        desk.pending.discard("balances")
+        desk.has_balances = True
+        desk.due.setdefault("balances", now_ns + BALANCES_EVERY_NS)
+        out.messages.append(
+            BalanceReport(
+                ts_ns=now_ns,
+                venue=heard.venue,
+                balances=dict(heard.balances),
+                positions=dict(heard.positions),
+            )
+        )
+
+    def on_open_orders(self, heard: OpenOrdersAnswered, now_ns: int, out: Out) -> list[str]:
+        """Adopt working orders of ours that the record lacks; return the plans touched."""
+        desk = self._desks[heard.venue]
+        desk.pending.discard("open")
+        desk.has_open_orders = True
+        touched = []
+        for report in heard.reports:
+            order = self._owned(report, now_ns, out)
+            if order is None:
+                continue
+            self._orders.apply(order, report, now_ns, out)
+            touched.append(order.plan_id)
+            if self._cancel_ours:
+                out.actions.append(Cancel(key_of(order)))
+        return touched
+
+    def on_fills(self, heard: FillsAnswered, now_ns: int, out: Out) -> list[str]:
+        """Book executions the record lacks; return the plans touched."""
+        desk = self._desks[heard.venue]
+        desk.pending.discard("fills")
+        desk.has_fills = True
+        known = {
+            order.venue_order_id: order
+            for order in self._state.orders.values()
+            if order.venue == heard.venue and order.venue_order_id
+        }
+        touched = []
+        for fill in heard.fills:
+            order = known.get(fill.venue_order_id)
+            if order is None:
+                question = desk.look_up(fill.venue_order_id, fill.instrument)
+                out.actions.extend([question] if question else [])
+            else:
+                touched += self._book(order, fill, now_ns, out)
+        return touched
+
+    def on_looked_up(self, heard: QueryAnswered | QueryFailed, now_ns: int, out: Out) -> list[str]:
+        """An order behind an unknown execution: ours is adopted, a foreign one left alone."""
+        desk = self._desks[heard.key.venue]
+        desk.lookups.pop(heard.key.venue_order_id, None)
+        if isinstance(heard, QueryFailed):
+            desk.problem = f"order {heard.key.venue_order_id}: {heard.reason}"
+            desk.has_fills = False
+            desk.due["fills"] = now_ns + RETRY_NS
+            return []
+        order = self._owned(heard.report, now_ns, out) if heard.report else None
+        if order is None or heard.report is None:
+            desk.remember_foreign(heard.key.venue_order_id)
+            return []
+        order.venue_order_id = heard.key.venue_order_id
+        fresh = [fill for fill in heard.report.fills if fill.trade_id not in order.life.trades]
+        done = not self._state.plans[order.plan_id].is_open
+        self._orders.apply(order, heard.report, now_ns, out)
+        return self._rescue(order, fresh, now_ns) if done else [order.plan_id]
+
+    def _owned(self, report: OrderReport, now_ns: int, out: Out) -> OrderRecord | None:
+        """Return our record of this order, made now if the id is ours and the record lost it."""
+        known = self._state.orders.get(report.client_order_id)
+        parsed = parse_client_order_id(report.client_order_id)
+        if known is not None or parsed is None:
+            return known
+        if parsed[0] in self._state.done_ids and self._state.plan_of_key(parsed[0]) is None:
+            self._counts["fills_of_forgotten_plans"] += 1
+            text = f"{report.client_order_id} at {report.venue}: its plan ended and is forgotten"
+            alert(out, Severity.WARNING, "FORGOTTEN_PLAN", text, now_ns)
+            return None
+        self._counts["orders_adopted"] += 1
+        text = f"{report.client_order_id} at {report.venue} was not on record, adopted"
+        alert(out, Severity.WARNING, "ORDER_ADOPTED", text, now_ns)
+        return self._plans.adopt(report, parsed, now_ns)
+
+    def _book(self, order: OrderRecord, fill: FillReport, now_ns: int, out: Out) -> list[str]:
+        """Book an execution of an order we know; return the plans touched."""
+        done = not self._state.plans[order.plan_id].is_open
+        if not self._orders.apply_fill(order, fill, now_ns, out):
+            return []
+        return self._rescue(order, [fill], now_ns) if done else [order.plan_id]
+
+    def _rescue(self, order: OrderRecord, fills: list[FillReport], now_ns: int) -> list[str]:
+        """Give late fills of a finished plan an owner: plans of their own that even them out."""
+        self._counts["late_fills"] += len(fills)
+        return [self._plans.rescue(order, fill, now_ns) for fill in fills]

@@ -1,0 +1,188 @@
+"""Everything the executor must remember across a crash: plans, orders, ledger. Pure data.
+
+One ``ExecutorState`` is the checkpoint; it is saved in the same transaction as the messages that
+announce what it holds, so the two never disagree.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+
+import msgspec
+
+from services.executor.ids import plan_key
+from shared.domain.order import ZERO, OrderLife
+from shared.messages.base import Certainty, Side
+from shared.messages.execution import OrderPurpose, OrderStatus, PlanLeg, PlanOutcome
+
+RECENT_PLANS_MAX = 64
+"""Finished plans kept whole, so that a late fill finds its owner."""
+RECENT_PLAN_AGE_NS = 120_000_000_000
+DONE_IDS_MAX = 256
+"""Plan ids remembered after that, so that a plan delivered again is recognised."""
+COMMAND_IDS_MAX = 64
+
+
+class PlanKind(StrEnum):
+    """Where a plan came from."""
+
+    ARBITRAGE = "arbitrage"  # risk approved it
+    FLATTEN = "flatten"  # an operator asked for it
+    ADOPTED = "adopted"  # found at the venue under our ids, not in our records
+
+
+class OrderRecord(msgspec.Struct, kw_only=True):
+    """One order and what is known about it.
+
+    ``cost`` is quote units traded (price times quantity of the fills), ``fee_quote`` fees charged
+    in something else than the base asset, valued in quote, ``fee_base`` fees charged in base units,
+    ``fee_base_quote`` their value. ``ts_ended_ns`` is when the request came back or was given up,
+    0 while it is under way. Times are UNIX ns.
+    """
+
+    client_order_id: str
+    plan_id: str
+    leg_index: int
+    attempt: int
+    purpose: OrderPurpose
+    venue: str
+    instrument: str
+    side: Side
+    price_limit: Decimal
+    fee_bps: Decimal
+    life: OrderLife
+    ts_created_ns: int
+    venue_order_id: str = ""
+    reason: str = ""
+    cost: Decimal = ZERO
+    fee_quote: Decimal = ZERO
+    fee_base: Decimal = ZERO
+    fee_base_quote: Decimal = ZERO
+    certainty: Certainty = Certainty.KNOWN
+    ts_sent_ns: int = 0
+    ts_ended_ns: int = 0
+    queries: int = 0
+    not_found: int = 0
+    next_query_ns: int = 0
+    query_pending: bool = False
+    cancel_asked: bool = False
+
+    @property
+    def signed_base(self) -> Decimal:
+        """Base units this order brought in (negative: took out), after fees charged in base."""
+        filled = self.life.filled_qty
+        return (filled if self.side is Side.BUY else -filled) - self.fee_base
+
+    @property
+    def signed_cash(self) -> Decimal:
+        """Quote units it brought in, fees taken off; unexplained fills count at the limit price."""
+        unexplained = self.life.filled_qty - self.life.traded_qty
+        cost = self.cost + unexplained * self.price_limit
+        fee = self.fee_quote + unexplained * self.price_limit * self.fee_bps / 10_000
+        return (-cost if self.side is Side.BUY else cost) - fee
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether the venue may or may not have it."""
+        return self.life.status in {OrderStatus.SUBMITTED, OrderStatus.UNKNOWN}
+
+
+class PlanRecord(msgspec.Struct, kw_only=True):
+    """One plan, from its start to some time after its end.
+
+    ``opening`` is exposure in base units that it began with (FLATTEN, or a late fill of a finished
+    plan) and ``opening_cash`` what came with it; ``reference`` is a price that made sense then.
+    ``uneven_since_ns`` is when all orders were over and the fills did not match; ``avoid`` names
+    venues that refused to even it out; ``attempts`` counts evening orders and ``attempt_next``
+    numbers them (they differ after a restart, so that no client order id can come twice).
+    ``checked_only`` plans were delivered again: they are looked for at the venues, never started.
+    """
+
+    plan_id: str
+    kind: PlanKind
+    base: str
+    quote: str
+    legs: list[PlanLeg]
+    loss_cap: Decimal
+    reference: Decimal
+    ts_started_ns: int
+    ts_recv_ns: int = 0
+    opening: Decimal = ZERO
+    opening_cash: Decimal = ZERO
+    orders: list[str] = []
+    attempts: int = 0
+    attempt_next: int = 1
+    uneven_since_ns: int = 0
+    wait_until_ns: int = 0
+    avoid: list[str] = []
+    checked_only: bool = False
+    outcome: PlanOutcome | None = None
+    ts_done_ns: int = 0
+    reason: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether work is left to do."""
+        return self.outcome is None
+
+
+class ExecutorState(msgspec.Struct, kw_only=True):
+    """The checkpoint.
+
+    ``exposure`` is signed base units per asset over all fills since the ledger began. ``locked``
+    says why nothing new may start until an operator resumes. ``flatten`` is the command being
+    carried out, ``flatten_done`` the assets it has dealt with. ``forgotten_ns`` is the end of the
+    newest plan that is no longer kept whole: fills before it cannot be told from known ones.
+    """
+
+    plans: dict[str, PlanRecord] = {}
+    orders: dict[str, OrderRecord] = {}
+    done_ids: list[str] = []
+    command_ids: list[str] = []
+    exposure: dict[str, Decimal] = {}
+    halted: bool = False
+    locked: str = ""
+    flatten: str = ""
+    flatten_done: list[str] = []
+    forgotten_ns: int = 0
+    ts_ns: int = 0
+
+    def orders_of(self, plan: PlanRecord) -> list[OrderRecord]:
+        """Return a plan's orders in the order they were made."""
+        return [self.orders[order_id] for order_id in plan.orders]
+
+    def plan_of_key(self, key: str) -> PlanRecord | None:
+        """Return the plan whose orders carry this key."""
+        return next((p for p in self.plans.values() if plan_key(p.plan_id) == key), None)
+
+    def is_known(self, plan_id: str) -> bool:
+        """Tell whether this plan was seen before: open, finished, or remembered by its id."""
+        return plan_id in self.plans or plan_key(plan_id) in self.done_ids
+
+    def open_plans(self) -> list[PlanRecord]:
+        """Return the plans with work left, oldest first."""
+        return [plan for plan in self.plans.values() if plan.is_open]
+
+    def forget_old_plans(self, now_ns: int) -> int:
+        """Drop finished plans beyond the bounds; return how many the count bound dropped early."""
+        done = [plan for plan in self.plans.values() if not plan.is_open]
+        excess = max(0, len(done) - RECENT_PLANS_MAX)
+        early = 0
+        for index, plan in enumerate(done):
+            aged = now_ns - plan.ts_done_ns > RECENT_PLAN_AGE_NS
+            if not aged and index >= excess:
+                continue
+            early += not aged
+            self.forgotten_ns = max(self.forgotten_ns, plan.ts_done_ns)
+            for order_id in plan.orders:
+                del self.orders[order_id]
+            del self.plans[plan.plan_id]
+        return early
+
+    def remember_done(self, plan_id: str) -> None:
+        """Keep the id of a finished plan, the oldest making room."""
+        key = plan_key(plan_id)
+        if key not in self.done_ids:
+            self.done_ids.append(key)
+            del self.done_ids[:-DONE_IDS_MAX]
