@@ -81,7 +81,7 @@ class EmbeddedServer:
         with log_path.open("ab") as log:
             # Its own session: Ctrl-C in a terminal must reach the services first, not their bus.
             self._process = subprocess.Popen(
-                [find_server(), *self._arguments()],
+                self.command(),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 cwd=self.directory, start_new_session=True,
             )  # fmt: skip
@@ -95,8 +95,10 @@ class EmbeddedServer:
             time.sleep(0.01)
         return self
 
-    def _arguments(self) -> list[str]:
+    def command(self) -> list[str]:
+        """Return the server's command line, for who runs it under a supervisor of his own."""
         return [
+            find_server(),
             "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700",
             "--dir", str(self.directory.absolute()), "--appendonly", "yes",
             "--appendfsync", "everysec", "--save", "", "--daemonize", "no",
