@@ -239,9 +239,6 @@ class Recordings(Protocol):
     def role_of_frame(self, raw: bytes) -> FrameRole:
         """Tell what a payload carries."""
 
-    def update_id_of_frame(self, raw: bytes) -> int | None:
-        """Return the sequence number that a book delta ends at."""
-
     def hint_of_frame(self, raw: bytes) -> Hint | None:
         """Return an update id and a price from a quote, a delta or a REST book."""
 

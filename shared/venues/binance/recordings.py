@@ -166,11 +166,6 @@ class StreamRecordings:
             return _ROLES.get(raw[start + 5 : raw.find(b'"', start + 5)], FrameRole.OTHER)
         return FrameRole.QUOTE if b'"A":"' in raw[:HEAD_BYTES] else FrameRole.OTHER
 
-    def update_id_of_frame(self, raw: bytes) -> int | None:
-        """Return ``u``."""
-        found = _UPDATE_ID.search(raw, 0, HEAD_BYTES)
-        return int(found.group(1)) if found else None
-
     def hint_of_frame(self, raw: bytes) -> Hint | None:
         """Return the update id and the first bid."""
         number = _UPDATE_ID.search(raw, 0, HEAD_BYTES) or _SNAPSHOT_ID.search(raw, 0, HEAD_BYTES)

@@ -70,10 +70,6 @@ class KrakenRecordings:
             return FrameRole.TRADE
         return FrameRole.QUOTE if raw.startswith(_PREFIXES[2]) else FrameRole.OTHER
 
-    def update_id_of_frame(self, raw: bytes) -> int | None:
-        """Nothing: the venue numbers nothing."""
-        return None
-
     def hint_of_frame(self, raw: bytes) -> Hint | None:
         """Nothing: every book names its symbol."""
         return None
