@@ -207,7 +207,6 @@ class IngestorApp:
             connections = [d for venue in self._venues.values() for d in venue.drivers]
             self.observer.gauge("connections", sum(driver.is_open for driver in connections))
             self.observer.take_in(await self._bus.stats(), {}, "bus_")
-            self.observer.set_ready(*self.readiness())
             self.observer.advance()
             await asyncio.sleep(STATUS_S)
 

@@ -1,0 +1,231 @@
+"""The orderbook's shell: owned shards, their checkpoints, and the pump between."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from services.orderbook.engine import OrderbookEngine
+from shared import streams
+from shared.backoff import Backoff
+from shared.bus.port import Batch, Bus, Inbox, Input
+from shared.clock import Clock
+from shared.config import OrderbookConfig
+from shared.errors import ArbError, BusUnavailable, CodecError
+from shared.lease import ShardOwner
+from shared.messages.market import DepthView
+from shared.observe import Observer
+from shared.shell import Pump
+
+log = logging.getLogger(__name__)
+
+STAND_BY_S = 0.5
+
+
+class ShardsChanged(ArbError):  # noqa: N818 - not a failure: it ends a pump between two batches
+    """This instance owns other shards now."""
+
+
+def checkpoint_name(shard: int) -> str:
+    """Return the name a shard's books are saved under."""
+    return f"orderbook-{shard}"
+
+
+class CheckpointedInbox:
+    """An inbox that saves the books it fed, between two batches.
+
+    When ``read`` is called, everything of the batch before has been decided and sent: that is the
+    moment at which the engine's state and the position in ``md.book`` belong together. One shard is
+    saved at a time, in turn, so that the pause on the hot path stays short.
+
+    Args:
+        inbox: Where batches come from.
+        engine: Whose books are saved.
+        bus: Where they are saved.
+        positions: Shard -> the ``md.book`` entry its books stand at.
+        interval_s: Every shard is saved this often.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        engine: OrderbookEngine,
+        bus: Bus,
+        observer: Observer,
+        *,
+        positions: dict[int, str],
+        interval_s: float,
+    ) -> None:
+        self._inbox, self._engine, self._bus, self._observer = inbox, engine, bus, observer
+        self._positions = positions
+        self._keys = {streams.MD_BOOK.key(shard): shard for shard in positions}
+        self._read: dict[int, str] = {}
+        self._turns = list(positions)
+        self._pause_s = interval_s / max(1, len(positions))
+        self._due_s = 0.0
+        self.stopping = False
+
+    async def read(self, timeout_s: float | None = None) -> Batch:
+        """Return the next batch.
+
+        Raises:
+            ShardsChanged: ``stopping`` was set.
+        """
+        self._positions.update(self._read)
+        self._read.clear()
+        if self.stopping:
+            raise ShardsChanged
+        await self._save_if_due()
+        batch = await self._inbox.read(timeout_s)
+        for key, entry_id in batch.last_ids.items():
+            if key in self._keys:
+                self._read[self._keys[key]] = entry_id
+        return batch
+
+    async def close(self) -> None:
+        """Close the inbox underneath."""
+        await self._inbox.close()
+
+    async def _save_if_due(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._due_s or not self._turns:
+            return
+        self._due_s = now_s + self._pause_s
+        shard = self._turns.pop(0)
+        self._turns.append(shard)
+        state = self._engine.checkpoint(shard, self._positions[shard])
+        self._observer.gauge("checkpoint_bytes", len(state))
+        try:
+            await self._bus.save_checkpoint(checkpoint_name(shard), state)
+        except BusUnavailable:
+            # The books go on; the next turn saves newer ones.
+            self._observer.count("checkpoints_failed")
+
+
+class OrderbookApp:
+    """Keeps the books of whatever shards this instance owns."""
+
+    def __init__(
+        self,
+        config: OrderbookConfig,
+        shards: int,
+        bus: Bus,
+        clock: Clock,
+        observer: Observer,
+    ) -> None:
+        self._config, self._bus, self._clock, self._observer = config, bus, clock, observer
+        self._engine = OrderbookEngine(config, shards)
+        self._owner = ShardOwner(bus, "orderbook", observer.instance, shards)
+        self._inbox: CheckpointedInbox | None = None
+        self._positions: dict[int, str] = {}
+        """Owned shard -> the ``md.book`` entry its books stand at."""
+        self._changing = asyncio.Event()
+        self._owned: tuple[int, ...] | None = None
+
+    async def run(self) -> None:
+        """Serve the owned shards until cancelled."""
+        serving: asyncio.Task[None] | None = None
+        async with asyncio.TaskGroup() as tasks:
+            async for owned in self._owner.owned():
+                if serving is not None:
+                    # Not cancelled: a commit cut in half would leave the connection in the middle.
+                    self._changing.set()
+                    if self._inbox is not None:
+                        self._inbox.stopping = True
+                    await asyncio.wait({serving})
+                self._disown(owned)
+                self._owned = owned
+                self._observer.gauge("shards_owned", len(owned))
+                self._changing.clear()
+                serving = tasks.create_task(self._serve(owned) if owned else self._stand_by())
+
+    async def drain(self) -> None:
+        """Give the shards up, so that others take over at once."""
+        if self._inbox is not None:
+            await self._inbox.close()
+        await self._owner.leave()
+
+    def readiness(self) -> tuple[bool, str]:
+        """Ready: ownership is settled and every book is LIVE, or there is none to keep."""
+        if self._owned is None:
+            return False, "waiting for shards"
+        gauges = self._engine.gauges()
+        if not self._owned:
+            return True, "standby: others own all shards"
+        if gauges["books_live"] < gauges["books"]:
+            behind = gauges["books"] - gauges["books_live"]
+            return False, f"{behind:.0f} of {gauges['books']:.0f} books are not LIVE"
+        return True, ""
+
+    def _disown(self, owned: tuple[int, ...]) -> None:
+        for shard in sorted(set(self._owned or ()) - set(owned)):
+            self._engine.disown(shard)
+            self._positions.pop(shard, None)
+
+    async def _stand_by(self) -> None:
+        """Own nothing until that changes."""
+        while not self._changing.is_set():
+            self._observer.advance()
+            await asyncio.sleep(STAND_BY_S)
+
+    async def _serve(self, owned: tuple[int, ...]) -> None:
+        """Keep the books of ``owned`` until that changes."""
+        backoff = Backoff(0.1, 2.0)
+        while not self._changing.is_set():
+            try:
+                inbox = await self._open(owned)
+                break
+            except BusUnavailable as error:
+                log.warning("bus_lost", extra={"reason": str(error)})
+                await asyncio.sleep(backoff.next_s())
+        else:
+            return
+        self._inbox = CheckpointedInbox(
+            inbox,
+            self._engine,
+            self._bus,
+            self._observer,
+            positions=self._positions,
+            interval_s=self._config.checkpoint_interval_ms / 1_000,
+        )
+        pump = Pump(
+            "orderbook",
+            self._engine,
+            self._bus,
+            self._inbox,
+            self._clock,
+            self._observer,
+            measures={DepthView: "tick_to_depth"},
+        )
+        try:
+            await pump.run()
+        except ShardsChanged:
+            pass
+        finally:
+            self._inbox = None
+            await inbox.close()
+
+    async def _open(self, owned: tuple[int, ...]) -> Inbox:
+        for shard in owned:
+            if shard not in self._positions:
+                self._positions[shard] = await self._restore(shard)
+        inputs = [Input(streams.MD_BOOK, (s,), start=at) for s, at in self._positions.items()]
+        return await self._bus.open_inbox(
+            [*inputs, Input(streams.MD_STATUS)],
+            service="orderbook",
+            instance=self._observer.instance,
+        )
+
+    async def _restore(self, shard: int) -> str:
+        """Take back a shard's books; return where to read on.
+
+        Without a checkpoint everything kept is read: the snapshots may still be there.
+        """
+        state = await self._bus.load_checkpoint(checkpoint_name(shard))
+        try:
+            entry_id = self._engine.own(shard, state, self._clock.now_ns())
+        except CodecError as error:
+            log.warning("checkpoint_refused", extra={"shard": shard, "reason": str(error)})
+            entry_id = None
+        log.info("shard_opened", extra={"shard": shard, "after": entry_id})
+        return entry_id or "first"
