@@ -1,0 +1,1 @@
+"""Simulated venues that speak the real venues' WebSocket and REST protocols."""

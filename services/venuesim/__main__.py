@@ -1,0 +1,57 @@
+"""``python -m services.venuesim``: serve the simulated venues, print one JSON line when ready."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+
+import msgspec
+import uvloop
+
+from services.venuesim.app import Options, serve
+
+
+def parse_arguments(arguments: list[str]) -> Options:
+    """Return the options of a command line."""
+    parser = argparse.ArgumentParser(prog="venuesim", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=1.0, help="market time per wall time")
+    parser.add_argument("--json", action="store_true", help="the ready line is JSON in any case")
+    given = parser.parse_args(arguments)
+    if not given.rate > 0:
+        parser.error(f"--rate {given.rate}: a number above 0")
+    return Options(seed=given.seed, host=given.host, port=given.port, rate=given.rate)
+
+
+async def run(options: Options) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with serve(options) as server:
+        sys.stdout.write(msgspec.json.encode(server.description).decode() + "\n")
+        sys.stdout.flush()
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({server.clock, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if server.clock.done():
+            server.clock.result()  # the market stands still: say why, and end
+
+
+def main() -> None:
+    """Run from the command line."""
+    options = parse_arguments(sys.argv[1:])
+    try:
+        uvloop.run(run(options))
+    except OSError as error:
+        sys.stderr.write(f"venuesim: cannot listen on {options.host}:{options.port}: {error}\n")
+        raise SystemExit(2) from error
+
+
+if __name__ == "__main__":
+    main()

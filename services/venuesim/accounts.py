@@ -1,0 +1,120 @@
+"""One account's money at one venue: free and used balances, perpetual positions, fees. Pure.
+
+Every movement has two ends: what the account gains the house loses, and fees are collected in
+``fees``. So for each asset ``free + used + house + fees`` never changes, which the tests prove.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from shared.messages.base import Side
+
+ZERO = Decimal(0)
+UNIT = Decimal("1e-8")  # the finest unit accounts are kept in, so that sums stay exact
+
+
+@dataclass(slots=True)
+class Balance:
+    """What is free and what is locked in open orders."""
+
+    free: Decimal = ZERO
+    used: Decimal = ZERO
+
+
+@dataclass(slots=True)
+class Position:
+    """A perpetual position: signed base units and average entry price."""
+
+    qty: Decimal = ZERO
+    entry_price: Decimal = ZERO
+
+
+class Ledger:
+    """Balances and positions of one account."""
+
+    def __init__(self, start: Mapping[str, Decimal], leverage: Decimal) -> None:
+        self.balances = {asset: Balance(amount) for asset, amount in start.items()}
+        self.positions: dict[str, Position] = {}
+        self.leverage = leverage
+        self.house: dict[str, Decimal] = {}
+        self.fees: dict[str, Decimal] = {}
+
+    def balance(self, asset: str) -> Balance:
+        """Return an asset's balance, made empty if never held."""
+        return self.balances.setdefault(asset, Balance())
+
+    def total(self, asset: str) -> Decimal:
+        """Return everything that exists of an asset: constant for ever."""
+        balance = self.balance(asset)
+        house, fees = self.house.get(asset, ZERO), self.fees.get(asset, ZERO)
+        return balance.free + balance.used + house + fees
+
+    def lock(self, asset: str, amount: Decimal) -> bool:
+        """Move free to used; return whether there was enough."""
+        balance = self.balance(asset)
+        if balance.free - self.position_margin(asset) < amount:
+            return False
+        balance.free -= amount
+        balance.used += amount
+        return True
+
+    def unlock(self, asset: str, amount: Decimal) -> None:
+        """Move used back to free."""
+        balance = self.balance(asset)
+        assert ZERO <= amount <= balance.used, f"unlock {amount} of {balance.used} {asset}"
+        balance.used -= amount
+        balance.free += amount
+
+    def settle_spot(self, base: str, quote: str, side: Side, qty: Decimal, price: Decimal) -> None:
+        """Exchange base and quote with the house; both come from and go to free."""
+        sign = 1 if side is Side.BUY else -1
+        self._move(base, sign * qty)
+        self._move(quote, -sign * qty * price)
+
+    def settle_perpetual(
+        self, instrument: str, quote: str, side: Side, qty: Decimal, price: Decimal
+    ) -> Decimal:
+        """Change a position; return the profit realized by what was closed, already booked."""
+        position = self.positions.setdefault(instrument, Position())
+        signed = qty if side is Side.BUY else -qty
+        closing = min(abs(signed), abs(position.qty)) if signed * position.qty < 0 else ZERO
+        direction = 1 if position.qty > 0 else -1
+        pnl = (closing * (price - position.entry_price) * direction).quantize(UNIT)
+        after = position.qty + signed
+        opening = qty - closing
+        if opening:
+            kept = abs(after) - opening  # zero when the position turned around
+            cost = position.entry_price * kept + price * opening
+            position.entry_price = cost / abs(after)
+        position.qty = after
+        if not after:
+            position.entry_price = ZERO
+        self._move(quote, pnl)
+        return pnl
+
+    def charge(self, asset: str, amount: Decimal) -> None:
+        """Pay a fee from free."""
+        self.balance(asset).free -= amount
+        self.fees[asset] = self.fees.get(asset, ZERO) + amount
+
+    def margin_needed(self, instrument: str, side: Side, qty: Decimal, price: Decimal) -> Decimal:
+        """Return the margin that the opening part of an order needs."""
+        position = self.positions.get(instrument, Position()).qty
+        signed = qty if side is Side.BUY else -qty
+        opening = max(ZERO, abs(position + signed) - abs(position))
+        return opening * price / self.leverage
+
+    def position_margin(self, asset: str) -> Decimal:
+        """Margin held by open positions (all positions of an account settle in one asset)."""
+        if asset != "USDT":
+            return ZERO
+        return sum(
+            (abs(p.qty) * p.entry_price / self.leverage for p in self.positions.values()), ZERO
+        )
+
+    def _move(self, asset: str, amount: Decimal) -> None:
+        self.balance(asset).free += amount
+        self.house[asset] = self.house.get(asset, ZERO) - amount

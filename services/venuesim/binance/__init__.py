@@ -1,0 +1,1 @@
+"""The simulated Binance spot: WebSocket streams, REST, WebSocket API."""

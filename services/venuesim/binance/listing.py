@@ -1,0 +1,36 @@
+"""What the simulated Binance spot lists. Data."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from services.venuesim.listing import Listing
+
+VENUE = "binance"
+
+
+def spot(base: str, quote: str, price_scale: int, qty_scale: int, notional_min: str) -> Listing:
+    """Return a listing with Binance's ways of writing numbers."""
+    return Listing(
+        venue=VENUE,
+        instrument=f"{base}/{quote}",
+        symbol=f"{base}{quote}",
+        base=base,
+        quote=quote,
+        price_scale=price_scale,
+        qty_scale=qty_scale,
+        price_decimals=8,
+        qty_decimals=8,
+        qty_min=Decimal(1).scaleb(-qty_scale),
+        notional_min=Decimal(notional_min),
+        taker_bps=Decimal(10),
+        maker_bps=Decimal(10),
+    )
+
+
+LISTINGS = (
+    spot("BTC", "USDT", 2, 5, "5"),
+    spot("ETH", "USDT", 2, 4, "5"),
+    spot("SOL", "USDT", 2, 3, "5"),
+    spot("BNB", "USDT", 2, 3, "5"),
+)

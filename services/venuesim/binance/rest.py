@@ -1,0 +1,297 @@
+"""The simulated Binance spot REST API: ``/api/v3``."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from services.venuesim.binance import orders as words
+from services.venuesim.binance.market_data import SpotMarketData, page
+from services.venuesim.binance.signing import (
+    ApiError,
+    Credentials,
+    RateMeter,
+    check_key,
+    check_signed,
+    mandatory,
+    parse_parameters,
+)
+from services.venuesim.exchange import Exchange
+from services.venuesim.faults import FaultTable
+from services.venuesim.orders import Order, OrderRequest, Refusal, RefusedError
+
+DEPTHS_WEIGHT = ((100, 5), (500, 25), (1000, 50), (5000, 250))
+ORDERS_PAGE_MAX = 1_000
+
+
+Endpoint = Callable[[dict[str, str], int], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An endpoint: what it costs and how it is protected (NONE, KEY or SIGNED)."""
+
+    endpoint: Endpoint
+    weight: int
+    security: str = "NONE"
+    is_order: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SentRequest:
+    """A request exactly as it was sent; ``key`` is the API key header."""
+
+    method: str
+    path: str
+    query: str
+    body: str
+    key: str
+
+
+def place(exchange: Exchange, faults: FaultTable, request: OrderRequest, now_ms: int) -> Order:
+    """Place an order subject to the faults of orders.
+
+    Raises:
+        RefusedError: By the venue's rules or by a fault.
+    """
+    instrument = request.listing.instrument
+    if faults.take(("reject",), exchange.venue, instrument):
+        raise RefusedError(Refusal.FAULT)
+    partial = faults.take(("partial_fill",), exchange.venue, instrument)
+    if partial:
+        return exchange.place(request, now_ms, Decimal(str(partial.parameters["fraction"])))
+    return exchange.place(request, now_ms)
+
+
+class SpotRest:
+    """Endpoints of Binance spot; ``handle`` is given what was sent and returns what is answered."""
+
+    venue = "binance"
+    futures = False
+
+    def __init__(self, exchange: Exchange, faults: FaultTable, credentials: Credentials) -> None:
+        self.exchange, self.faults, self.credentials = exchange, faults, credentials
+        self.meter = RateMeter(6_000, 100)
+        self.public = SpotMarketData(exchange)
+        self.routes = self._routes()
+
+    def _routes(self) -> dict[tuple[str, str], Route]:
+        v3, public = "/api/v3/", self.public
+        return {
+            ("GET", v3 + "ping"): Route(lambda p, now: {}, 1),
+            ("GET", v3 + "time"): Route(lambda p, now: {"serverTime": now}, 1),
+            ("GET", v3 + "exchangeInfo"): Route(public.exchange_info, 20),
+            ("GET", v3 + "depth"): Route(public.depth, 0),
+            ("GET", v3 + "trades"): Route(public.trades, 25),
+            ("GET", v3 + "aggTrades"): Route(public.aggregate_trades, 4),
+            ("GET", v3 + "ticker/bookTicker"): Route(public.book_ticker, 4),
+            ("GET", v3 + "ticker/price"): Route(public.ticker_price, 4),
+            ("GET", v3 + "ticker/24hr"): Route(public.ticker_day, 80),
+            ("POST", v3 + "order"): Route(self.new_order, 0, "SIGNED", is_order=True),
+            ("POST", v3 + "order/test"): Route(self.test_order, 1, "SIGNED"),
+            ("DELETE", v3 + "order"): Route(self.cancel_order, 0, "SIGNED"),
+            ("GET", v3 + "order"): Route(self.query_order, 4, "SIGNED"),
+            ("GET", v3 + "openOrders"): Route(self.open_orders, 6, "SIGNED"),
+            ("DELETE", v3 + "openOrders"): Route(self.cancel_all, 1, "SIGNED"),
+            ("GET", v3 + "allOrders"): Route(self.all_orders, 20, "SIGNED"),
+            ("GET", v3 + "myTrades"): Route(self.my_trades, 20, "SIGNED"),
+            ("GET", v3 + "account"): Route(self.account, 20, "SIGNED"),
+            ("GET", v3 + "account/commission"): Route(self.commission, 20, "SIGNED"),
+            ("GET", v3 + "rateLimit/order"): Route(lambda p, now: [], 40, "SIGNED"),
+        }
+
+    def handle(self, sent: SentRequest, now_ms: int) -> Any:
+        """Answer a request.
+
+        Raises:
+            ApiError: As the venue answers it.
+        """
+        route = self.routes.get((sent.method, sent.path))
+        if route is None:
+            raise ApiError(-1000, f"Path {sent.path}, Method {sent.method} is invalid", 404)
+        parameters = parse_parameters(sent.query, sent.body)
+        self.meter.spend(route.weight or self._weight(sent.path, parameters), now_ms)
+        if route.security == "SIGNED":
+            check_signed(sent.query, sent.body, sent.key, self.credentials, now_ms)
+        elif route.security == "KEY":
+            check_key(sent.key, self.credentials)
+        if route.is_order:
+            self.meter.order(now_ms)
+        return route.endpoint(parameters, now_ms)
+
+    def _weight(self, path: str, parameters: Mapping[str, str]) -> int:
+        if not path.endswith("/depth"):
+            return 0  # placing and canceling is free when it succeeds
+        limit = page(parameters, 100, 5_000)
+        return next(weight for top, weight in DEPTHS_WEIGHT if limit <= top)
+
+    # -- orders --------------------------------------------------------------------------
+
+    def new_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Place an order; LIMIT and MARKET answer FULL unless asked otherwise."""
+        order = self.place(parameters, now_ms)
+        default = "ACK" if parameters.get("type") == "LIMIT_MAKER" else "FULL"
+        kind = str(parameters.get("newOrderRespType") or default)
+        return words.spot_response(order, kind)
+
+    def place(self, parameters: Mapping[str, Any], now_ms: int) -> Order:
+        """Place an order and return it.
+
+        Raises:
+            ApiError: The venue's no.
+        """
+        default_id = secrets.token_hex(11)
+        request = words.parse_order(self.exchange, parameters, default_id, futures=self.futures)
+        try:
+            return place(self.exchange, self.faults, request, now_ms)
+        except RefusedError as error:
+            raise words.refused(error.reason, futures=self.futures) from error
+
+    def test_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Check an order without placing it."""
+        words.parse_order(self.exchange, parameters, "test", futures=self.futures)
+        return {}
+
+    def wanted_order(self, parameters: Mapping[str, Any], code: int, text: str) -> Order:
+        """Return the order that ``orderId`` or ``origClientOrderId`` names.
+
+        Raises:
+            ApiError: None named, or unknown.
+        """
+        listing = words.listing_of(self.exchange, parameters)
+        raw, client_id = parameters.get("orderId"), str(parameters.get("origClientOrderId") or "")
+        if raw in {None, ""} and not client_id:
+            raise mandatory("orderId")
+        order_id = int(str(raw)) if raw not in {None, ""} and str(raw).isdigit() else None
+        if raw not in {None, ""} and order_id is None:
+            raise ApiError(-1100, "Illegal characters found in parameter 'orderId'.")
+        order = self.exchange.find(order_id, client_id)
+        if order is None or order.request.listing is not listing:
+            raise ApiError(code, text)
+        return order
+
+    def cancel(self, parameters: Mapping[str, Any], now_ms: int) -> tuple[Order, str]:
+        """Cancel an order; return it and the id of the cancel."""
+        order = self.wanted_order(parameters, -2011, "Unknown order sent.")
+        if not order.is_open:
+            raise ApiError(-2011, "Unknown order sent.")
+        cancel_id = str(parameters.get("newClientOrderId") or secrets.token_hex(11))
+        self.exchange.cancel(order, now_ms, cancel_id)
+        return order, cancel_id
+
+    def cancel_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Cancel an order."""
+        return words.spot_cancel(*self.cancel(parameters, now_ms))
+
+    def query_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer the state of one order."""
+        return words.spot_order(self.wanted_order(parameters, -2013, "Order does not exist."))
+
+    def selected_open(self, parameters: Mapping[str, Any]) -> list[Order]:
+        """Return open orders, of one symbol if given."""
+        listing = words.listing_of(self.exchange, parameters) if parameters.get("symbol") else None
+        return [
+            order
+            for order in self.exchange.open_orders.values()
+            if listing is None or order.request.listing is listing
+        ]
+
+    def open_orders(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer open orders."""
+        return [words.spot_order(order) for order in self.selected_open(parameters)]
+
+    def cancel_all(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Cancel all open orders of a symbol."""
+        words.listing_of(self.exchange, parameters)
+        orders = self.selected_open(parameters)
+        if not orders:
+            raise ApiError(-2011, "Unknown order sent.")
+        for order in orders:
+            self.exchange.cancel(order, now_ms)
+        return [words.spot_cancel(order, order.request.client_id) for order in orders]
+
+    def selected_orders(self, parameters: Mapping[str, Any]) -> list[Order]:
+        """Return a symbol's remembered orders from ``orderId`` on."""
+        listing = words.listing_of(self.exchange, parameters)
+        first = int(str(parameters.get("orderId") or 0))
+        found = [
+            order
+            for order in self.exchange.orders.values()
+            if order.request.listing is listing and order.id >= first
+        ]
+        limit = page(parameters, 500, ORDERS_PAGE_MAX)
+        return found[:limit] if first else found[-limit:]
+
+    def all_orders(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer open and closed orders of a symbol."""
+        return [words.spot_order(order) for order in self.selected_orders(parameters)]
+
+    # -- account -------------------------------------------------------------------------
+
+    def my_trades(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer own fills of a symbol."""
+        return [words.spot_trade(fill) for fill in selected_fills(self.exchange, parameters)]
+
+    def account(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer balances and account flags."""
+        rates = _rates(self.exchange)
+        return {
+            "makerCommission": 10, "takerCommission": 10, "buyerCommission": 0,
+            "sellerCommission": 0, "commissionRates": rates, "canTrade": True,
+            "canWithdraw": False, "canDeposit": False, "brokered": False,
+            "requireSelfTradePrevention": False, "preventSor": False, "updateTime": now_ms,
+            "accountType": "SPOT",
+            "balances": [
+                {"asset": asset, "free": f"{b.free:.8f}", "locked": f"{b.used:.8f}"}
+                for asset, b in self.exchange.ledger.balances.items()
+            ],
+            "permissions": ["SPOT"], "uid": 1,
+        }  # fmt: skip
+
+    def commission(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer a symbol's commission rates."""
+        listing = words.listing_of(self.exchange, parameters)
+        none = {"maker": "0.00000000", "taker": "0.00000000", "buyer": "0", "seller": "0"}
+        return {
+            "symbol": listing.symbol,
+            "standardCommission": _rates(self.exchange),
+            "specialCommission": none,
+            "taxCommission": none,
+            "discount": {
+                "enabledForAccount": True,
+                "enabledForSymbol": True,
+                "discountAsset": "BNB",
+                "discount": "1.00000000",
+            },
+        }
+
+
+def selected_fills(exchange: Exchange, parameters: Mapping[str, Any]) -> list[Any]:
+    """Return own fills of a symbol by order, start time or trade id; oldest first."""
+    listing = words.listing_of(exchange, parameters)
+    order_id, from_id = parameters.get("orderId"), parameters.get("fromId")
+    start, end = parameters.get("startTime"), parameters.get("endTime")
+    found = [
+        fill
+        for fill in exchange.fills
+        if fill.listing is listing
+        and (not order_id or fill.order_id == int(str(order_id)))
+        and (not from_id or fill.trade_id >= int(str(from_id)))
+        and (not start or fill.ts_ms >= int(str(start)))
+        and (not end or fill.ts_ms <= int(str(end)))
+    ]
+    limit = page(parameters, 500, ORDERS_PAGE_MAX)
+    return found[:limit] if from_id or start else found[-limit:]
+
+
+def _rates(exchange: Exchange) -> dict[str, str]:
+    listing = next(iter(exchange.by_instrument.values()))
+    return {
+        "maker": f"{listing.maker_bps / 10_000:.8f}",
+        "taker": f"{listing.taker_bps / 10_000:.8f}",
+        "buyer": "0.00000000",
+        "seller": "0.00000000",
+    }

@@ -1,0 +1,118 @@
+"""The simulated Binance spot WebSocket API: orders, account, and the user data stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from services.venuesim.binance import orders as words
+from services.venuesim.binance.rest import SpotRest
+from services.venuesim.binance.signing import ApiError, check_signed_message
+from services.venuesim.hub import Client, Hub
+from services.venuesim.orders import Fill, Order
+from services.venuesim.venue import Context
+
+USER_TOPIC = "!user"
+Method = Callable[[dict[str, Any], int], Any]
+
+
+class SpotWebSocketApi:
+    """``/ws-api/v3``; answers carry the request's id, events the subscription's."""
+
+    def __init__(self, rest: SpotRest, hub: Hub, context: Context) -> None:
+        self._rest, self._hub, self._context = rest, hub, context
+        public = rest.public
+        self._public: dict[str, Method] = {
+            "ping": lambda p, now: {},
+            "time": lambda p, now: {"serverTime": now},
+            "exchangeInfo": public.exchange_info,
+            "depth": public.depth,
+            "trades.recent": public.trades,
+            "ticker.book": public.book_ticker,
+            "ticker.price": public.ticker_price,
+        }
+        self._signed: dict[str, Method] = {
+            "order.place": rest.new_order,
+            "order.test": rest.test_order,
+            "order.cancel": rest.cancel_order,
+            "order.status": rest.query_order,
+            "openOrders.status": rest.open_orders,
+            "openOrders.cancelAll": rest.cancel_all,
+            "allOrders": rest.all_orders,
+            "myTrades": rest.my_trades,
+            "account.status": rest.account,
+            "account.commission": rest.commission,
+        }
+        rest.exchange.order_listeners.append(self._on_order)
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        """Serve one connection."""
+        return await self._hub.serve(request, lambda client: None, self._on_text)
+
+    def _on_text(self, client: Client, text: str) -> None:
+        try:
+            message = msgspec.json.decode(text, type=dict[str, Any])
+        except msgspec.DecodeError:
+            self._error(client, None, ApiError(-1100, "Illegal characters found in request."))
+            return
+        identifier, method = message.get("id"), str(message.get("method"))
+        parameters = message.get("params") or {}
+        try:
+            result = self._call(client, method, parameters)
+        except ApiError as error:
+            self._error(client, identifier, error)
+            return
+        body = {"id": identifier, "status": 200, "result": result, "rateLimits": []}
+        self._hub.send(client, msgspec.json.encode(body))
+
+    def _call(self, client: Client, method: str, parameters: dict[str, Any]) -> Any:
+        now_ms = self._context.venue_ms(self._rest.venue)
+        self._rest.meter.spend(0 if method.startswith("order.") else 2, now_ms)
+        if method in self._public:
+            return self._public[method](parameters, now_ms)
+        credentials = self._rest.credentials
+        if method == "userDataStream.subscribe.signature":
+            check_signed_message(parameters, credentials, now_ms)
+            self._hub.subscribe(client, USER_TOPIC)
+            return {"subscriptionId": 0}
+        if method == "userDataStream.unsubscribe":
+            self._hub.unsubscribe(client, USER_TOPIC)
+            return {}
+        if method not in self._signed:
+            raise ApiError(-1000, f"Unknown method '{method}'.")
+        check_signed_message(parameters, credentials, now_ms)
+        if method == "order.place":
+            self._rest.meter.order(now_ms)
+        return self._signed[method](parameters, now_ms)
+
+    def _error(self, client: Client, identifier: Any, error: ApiError) -> None:
+        body = {
+            "id": identifier,
+            "status": error.status,
+            "error": {"code": error.code, "msg": error.text},
+            "rateLimits": [],
+        }
+        self._hub.send(client, msgspec.json.encode(body))
+
+    def _on_order(self, order: Order, what: str, fill: Fill | None) -> None:
+        if USER_TOPIC not in self._hub.topics:
+            return
+        now_ms = self._context.venue_ms(self._rest.venue)
+        self._event(words.spot_report(order, what, fill, now_ms))
+        listing, ledger = order.request.listing, self._rest.exchange.ledger
+        assets = dict.fromkeys(
+            (listing.base, listing.quote, fill.fee_asset if fill else listing.base)
+        )
+        balances = [
+            {"a": a, "f": f"{ledger.balance(a).free:.8f}", "l": f"{ledger.balance(a).used:.8f}"}
+            for a in assets
+        ]
+        stamp = {"e": "outboundAccountPosition", "E": now_ms, "u": now_ms}
+        self._event(stamp | {"B": balances})
+
+    def _event(self, event: dict[str, Any]) -> None:
+        frame = msgspec.json.encode({"subscriptionId": 0, "event": event})
+        self._hub.publish(USER_TOPIC, frame, None, "")

@@ -1,0 +1,1 @@
+"""The simulated Binance USDT-M futures: routed WebSocket streams and REST."""

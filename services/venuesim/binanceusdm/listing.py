@@ -1,0 +1,38 @@
+"""What the simulated Binance USDT-M lists. Data."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from services.venuesim.listing import Listing
+
+VENUE = "binanceusdm"
+
+
+def perpetual(
+    base: str, quote: str, price_scale: int, qty_scale: int, notional_min: str
+) -> Listing:
+    """Return a listing with the futures market's ways of writing numbers."""
+    return Listing(
+        venue=VENUE,
+        instrument=f"{base}/{quote}:{quote}",
+        symbol=f"{base}{quote}",
+        base=base,
+        quote=quote,
+        price_scale=price_scale,
+        qty_scale=qty_scale,
+        price_decimals=max(2, price_scale),
+        qty_decimals=qty_scale,
+        qty_min=Decimal(1).scaleb(-qty_scale),
+        notional_min=Decimal(notional_min),
+        taker_bps=Decimal(5),
+        maker_bps=Decimal(2),
+        perpetual=True,
+    )
+
+
+LISTINGS = (
+    perpetual("BTC", "USDT", 1, 3, "50"),
+    perpetual("ETH", "USDT", 2, 3, "20"),
+    perpetual("SOL", "USDT", 2, 2, "5"),
+)

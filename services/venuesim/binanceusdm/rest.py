@@ -1,0 +1,303 @@
+"""The simulated USDT-M REST API ``/fapi``: orders and account (public answers: ``market``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from services.venuesim.accounts import Position
+from services.venuesim.binance import orders as common
+from services.venuesim.binance.rest import Route, SpotRest, selected_fills
+from services.venuesim.binance.signing import ApiError, Credentials, RateMeter
+from services.venuesim.binanceusdm import orders as words
+from services.venuesim.binanceusdm.market import FuturesMarketData
+from services.venuesim.exchange import Exchange
+from services.venuesim.faults import FaultTable
+from services.venuesim.listing import Listing
+
+LISTEN_KEY = "simulated-listen-key"
+LISTEN_KEY_LIFE_MS = 60 * 60_000
+COUNTDOWNS_MAX = 100
+
+
+class FuturesRest(SpotRest):
+    """Endpoints of USDT-M; what is the same as on spot is inherited."""
+
+    venue = "binanceusdm"
+    futures = True
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        faults: FaultTable,
+        credentials: Credentials,
+        mark: Callable[[Listing], Decimal],
+    ) -> None:
+        self.mark = mark
+        self.listen_key_until_ms = 0
+        self.countdowns: dict[str, int] = {}  # symbol -> when its orders are canceled
+        self.market = FuturesMarketData(exchange, mark)
+        super().__init__(exchange, faults, credentials)
+        self.meter = RateMeter(2_400, 300)
+
+    def _routes(self) -> dict[tuple[str, str], Route]:
+        v1, v2, v3, market = "/fapi/v1/", "/fapi/v2/", "/fapi/v3/", self.market
+        routes = {
+            ("GET", v1 + "ping"): Route(lambda p, now: {}, 1),
+            ("GET", v1 + "time"): Route(lambda p, now: {"serverTime": now}, 1),
+            ("GET", v1 + "exchangeInfo"): Route(market.exchange_info, 1),
+            ("GET", v1 + "depth"): Route(market.depth, 0),
+            ("GET", v1 + "trades"): Route(market.trades, 5),
+            ("GET", v1 + "aggTrades"): Route(market.aggregate_trades, 20),
+            ("GET", v1 + "ticker/bookTicker"): Route(market.book_ticker, 2),
+            ("GET", v1 + "ticker/price"): Route(market.ticker_price, 1),
+            ("GET", v1 + "ticker/24hr"): Route(market.ticker_day, 1),
+            ("GET", v1 + "premiumIndex"): Route(market.premium_index, 1),
+            ("GET", v1 + "fundingRate"): Route(market.funding_rate, 1),
+            ("GET", v1 + "fundingInfo"): Route(market.funding_info, 1),
+            ("POST", v1 + "order"): Route(self.new_order, 0, "SIGNED", is_order=True),
+            ("POST", v1 + "order/test"): Route(self.test_order, 1, "SIGNED"),
+            ("DELETE", v1 + "order"): Route(self.cancel_order, 1, "SIGNED"),
+            ("GET", v1 + "order"): Route(self.query_order, 1, "SIGNED"),
+            ("GET", v1 + "openOrder"): Route(self.query_open, 1, "SIGNED"),
+            ("GET", v1 + "openOrders"): Route(self.open_orders, 1, "SIGNED"),
+            ("DELETE", v1 + "allOpenOrders"): Route(self.cancel_all, 1, "SIGNED"),
+            ("GET", v1 + "allOrders"): Route(self.all_orders, 5, "SIGNED"),
+            ("GET", v1 + "userTrades"): Route(self.my_trades, 5, "SIGNED"),
+            ("GET", v1 + "leverageBracket"): Route(self.leverage_bracket, 1, "SIGNED"),
+            ("GET", v1 + "commissionRate"): Route(self.commission_rate, 20, "SIGNED"),
+            ("GET", v1 + "positionSide/dual"): Route(_one_way, 30, "SIGNED"),
+            ("GET", v1 + "multiAssetsMargin"): Route(_single_asset, 30, "SIGNED"),
+            ("POST", v1 + "leverage"): Route(self.set_leverage, 1, "SIGNED"),
+            ("POST", v1 + "countdownCancelAll"): Route(self.countdown, 10, "SIGNED"),
+            ("POST", v1 + "listenKey"): Route(self.listen_key, 1, "KEY"),
+            ("PUT", v1 + "listenKey"): Route(self.listen_key, 1, "KEY"),
+            ("DELETE", v1 + "listenKey"): Route(self.end_listen_key, 1, "KEY"),
+        }
+        for version in (v2, v3):
+            routes["GET", version + "account"] = Route(self.account, 5, "SIGNED")
+            routes["GET", version + "balance"] = Route(self.balance, 5, "SIGNED")
+            routes["GET", version + "positionRisk"] = Route(self.position_risk, 5, "SIGNED")
+        return routes
+
+    # -- orders ------------------------------------------------------------------------------
+
+    def new_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Place an order; answers ACK unless RESULT is asked for."""
+        order = self.place(parameters, now_ms)
+        result = parameters.get("newOrderRespType") == "RESULT"
+        return words.futures_order(order) if result else words.acknowledged(order)
+
+    def cancel_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Cancel an order."""
+        order, _ = self.cancel(parameters, now_ms)
+        return words.futures_order(order)
+
+    def query_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer the state of one order."""
+        return words.futures_order(self.wanted_order(parameters, -2013, "Order does not exist."))
+
+    def query_open(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer the state of one open order."""
+        order = self.wanted_order(parameters, -2013, "Order does not exist.")
+        if not order.is_open:
+            raise ApiError(-2013, "Order does not exist.")
+        return words.futures_order(order)
+
+    def open_orders(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer open orders."""
+        return [words.futures_order(order) for order in self.selected_open(parameters)]
+
+    def cancel_all(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Cancel all open orders of a symbol."""
+        common.listing_of(self.exchange, parameters)
+        for order in self.selected_open(parameters):
+            self.exchange.cancel(order, now_ms)
+        return {"code": 200, "msg": "The operation of cancel all open order is done."}
+
+    def all_orders(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer open and closed orders of a symbol."""
+        return [words.futures_order(order) for order in self.selected_orders(parameters)]
+
+    def my_trades(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer own fills of a symbol."""
+        return [words.futures_trade(fill) for fill in selected_fills(self.exchange, parameters)]
+
+    def countdown(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Set or stop the dead-man switch of a symbol."""
+        listing = common.listing_of(self.exchange, parameters)
+        countdown_ms = int(common.number(parameters, "countdownTime"))
+        self.countdowns.pop(listing.symbol, None)
+        if countdown_ms and len(self.countdowns) < COUNTDOWNS_MAX:
+            self.countdowns[listing.symbol] = now_ms + countdown_ms
+        return {"symbol": listing.symbol, "countdownTime": str(countdown_ms)}
+
+    def fire_countdowns(self, now_ms: int) -> None:
+        """Cancel the orders whose dead-man switch ran out."""
+        for symbol, at in tuple(self.countdowns.items()):
+            if now_ms >= at:
+                del self.countdowns[symbol]
+                for order in self.selected_open({"symbol": symbol}):
+                    self.exchange.cancel(order, now_ms)
+
+    # -- account -----------------------------------------------------------------------------
+
+    def account(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer balances and positions."""
+        assets = [self._asset(asset, now_ms) for asset in self.exchange.ledger.balances]
+        positions = [self._position(listing, now_ms) for listing, _ in self._held()]
+        total = assets[0] if assets else {}
+        names = (
+            "totalInitialMargin", "totalMaintMargin", "totalWalletBalance", "totalUnrealizedProfit",
+            "totalMarginBalance", "totalPositionInitialMargin", "totalOpenOrderInitialMargin",
+            "totalCrossWalletBalance", "totalCrossUnPnl",
+        )  # fmt: skip
+        totals = {name: total.get(_small(name.removeprefix("total")), "0") for name in names}
+        return {
+            "feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": False,
+            "updateTime": now_ms, "multiAssetsMargin": False, **totals,
+            "availableBalance": total.get("availableBalance", "0"),
+            "maxWithdrawAmount": "0", "assets": assets, "positions": positions,
+        }  # fmt: skip
+
+    def balance(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer balances."""
+        rows = []
+        for asset in self.exchange.ledger.balances:
+            row = self._asset(asset, now_ms)
+            rows.append({
+                "accountAlias": "SimAccount", "asset": asset, "balance": row["walletBalance"],
+                "crossWalletBalance": row["walletBalance"], "crossUnPnl": row["unrealizedProfit"],
+                "availableBalance": row["availableBalance"], "maxWithdrawAmount": "0",
+                "marginAvailable": True, "updateTime": now_ms,
+            })  # fmt: skip
+        return rows
+
+    def position_risk(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer positions that are open."""
+        wanted = parameters.get("symbol")
+        return [
+            self._position(listing, now_ms)
+            for listing, _ in self._held()
+            if not wanted or listing.symbol == wanted
+        ]
+
+    def leverage_bracket(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer one bracket per symbol."""
+        wanted = parameters.get("symbol")
+        leverage = int(self.exchange.ledger.leverage)
+        bracket = {
+            "bracket": 1, "initialLeverage": leverage, "notionalCap": 1_000_000_000,
+            "notionalFloor": 0, "maintMarginRatio": 0.004, "cum": 0.0,
+        }  # fmt: skip
+        return [
+            {"symbol": symbol, "brackets": [bracket]}
+            for symbol in self.exchange.by_symbol
+            if not wanted or symbol == wanted
+        ]
+
+    def commission_rate(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer a symbol's fees."""
+        listing = common.listing_of(self.exchange, parameters)
+        return {
+            "symbol": listing.symbol,
+            "makerCommissionRate": f"{listing.maker_bps / 10_000:.6f}",
+            "takerCommissionRate": f"{listing.taker_bps / 10_000:.6f}",
+            "rpiCommissionRate": "0.000100",
+        }
+
+    def set_leverage(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Accept any leverage; the account's own stays what it is."""
+        listing = common.listing_of(self.exchange, parameters)
+        leverage = int(common.number(parameters, "leverage"))
+        return {"symbol": listing.symbol, "leverage": leverage, "maxNotionalValue": "1000000000"}
+
+    def listen_key(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Return the key of the user data stream, good for an hour more."""
+        self.listen_key_until_ms = now_ms + LISTEN_KEY_LIFE_MS
+        return {"listenKey": LISTEN_KEY}
+
+    def end_listen_key(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """End the user data stream's key."""
+        self.listen_key_until_ms = 0
+        return {}
+
+    def _held(self) -> list[tuple[Listing, Position]]:
+        exchange = self.exchange
+        return [
+            (exchange.by_instrument[instrument], position)
+            for instrument, position in exchange.ledger.positions.items()
+            if position.qty
+        ]
+
+    def _unrealized(self) -> Decimal:
+        return sum(
+            ((self.mark(x) - p.entry_price) * p.qty for x, p in self._held()), start=Decimal(0)
+        )
+
+    def _asset(self, asset: str, now_ms: int) -> dict[str, Any]:
+        ledger = self.exchange.ledger
+        balance = ledger.balance(asset)
+        unrealized = self._unrealized() if asset == "USDT" else Decimal(0)
+        held = ledger.position_margin(asset)
+        wallet = balance.free + balance.used
+        return {
+            "asset": asset,
+            "walletBalance": f"{wallet:.8f}",
+            "unrealizedProfit": f"{unrealized:.8f}",
+            "marginBalance": f"{wallet + unrealized:.8f}",
+            "maintMargin": "0.00000000",
+            "initialMargin": f"{held + balance.used:.8f}",
+            "positionInitialMargin": f"{held:.8f}",
+            "openOrderInitialMargin": f"{balance.used:.8f}",
+            "crossWalletBalance": f"{wallet:.8f}",
+            "crossUnPnl": f"{unrealized:.8f}",
+            "availableBalance": f"{max(Decimal(0), balance.free - held):.8f}",
+            "maxWithdrawAmount": "0.00000000",
+            "marginAvailable": True,
+            "updateTime": now_ms,
+        }
+
+    def _position(self, listing: Listing, now_ms: int) -> dict[str, Any]:
+        ledger = self.exchange.ledger
+        position, mark = ledger.positions[listing.instrument], self.mark(listing)
+        notional = position.qty * mark
+        margin = abs(position.qty) * position.entry_price / ledger.leverage
+        return {
+            "symbol": listing.symbol,
+            "positionSide": "BOTH",
+            "positionAmt": f"{position.qty:f}",
+            "entryPrice": f"{position.entry_price:.5f}",
+            "breakEvenPrice": f"{position.entry_price:.5f}",
+            "markPrice": f"{mark:.8f}",
+            "unRealizedProfit": f"{(mark - position.entry_price) * position.qty:.8f}",
+            "unrealizedProfit": f"{(mark - position.entry_price) * position.qty:.8f}",
+            "liquidationPrice": "0",
+            "isolatedMargin": "0",
+            "isolatedWallet": "0",
+            "notional": f"{notional:.8f}",
+            "marginAsset": listing.quote,
+            "initialMargin": f"{margin:.8f}",
+            "maintMargin": f"{abs(notional) * Decimal('0.004'):.8f}",
+            "positionInitialMargin": f"{margin:.8f}",
+            "openOrderInitialMargin": "0",
+            "leverage": str(ledger.leverage),
+            "marginType": "cross",
+            "adl": 1,
+            "bidNotional": "0",
+            "askNotional": "0",
+            "updateTime": now_ms,
+        }
+
+
+def _one_way(parameters: Mapping[str, Any], now_ms: int) -> Any:
+    return {"dualSidePosition": False}
+
+
+def _single_asset(parameters: Mapping[str, Any], now_ms: int) -> Any:
+    return {"multiAssetsMargin": False}
+
+
+def _small(name: str) -> str:
+    return name[0].lower() + name[1:]

@@ -1,0 +1,121 @@
+"""The simulated Binance USDT-M, wired: exchange, routed streams, REST, user data stream."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from services.venuesim import config
+from services.venuesim.binance.signing import Credentials
+from services.venuesim.binance.streams import MarketStreams
+from services.venuesim.binance.web import RestServer
+from services.venuesim.binanceusdm import orders as words
+from services.venuesim.binanceusdm.listing import LISTINGS, VENUE
+from services.venuesim.binanceusdm.market import mark_price_event
+from services.venuesim.binanceusdm.rest import LISTEN_KEY, FuturesRest
+from services.venuesim.exchange import Exchange, FeePolicy
+from services.venuesim.hub import Client, Hub
+from services.venuesim.listing import Listing
+from services.venuesim.orders import Fill, Order
+from services.venuesim.venue import Context
+
+MESSAGES_PER_S = 10
+USER_TOPIC = "!user"
+PUBLIC_KINDS = ("depth", "bookTicker", "trade", "rpiDepth")
+
+
+def entry_of(kind: str) -> str:
+    """Return the entry point that really serves a stream: elsewhere it is silent."""
+    name = kind.partition("@")[0]
+    return "public" if name.startswith("depth") or name in PUBLIC_KINDS else "market"
+
+
+class BinanceFutures:
+    """USDT-M futures behind its protocols."""
+
+    def __init__(self, context: Context, listings: tuple[Listing, ...]) -> None:
+        self.venue = VENUE
+        self._context = context
+        self.exchange = Exchange(
+            VENUE,
+            listings,
+            fee_policy=FeePolicy(),
+            start={
+                asset: config.START_BALANCES.get(asset, config.START_BALANCE_OTHER)
+                for asset in dict.fromkeys(listing.quote for listing in listings)
+            },
+            seed=context.seed,
+            shared_update_ids=True,
+            refuses_fok=True,
+        )
+        self.hub = Hub(VENUE, context.faults, lambda: context.venue_ms(VENUE))
+        credentials = Credentials(f"{VENUE}-simulated-key", f"{VENUE}-simulated-secret")
+        self.credentials = {"apiKey": credentials.key, "secret": credentials.secret}
+        self.rest = FuturesRest(self.exchange, context.faults, credentials, self._mark)
+        self._rest_server = RestServer(self.rest, context)
+        self._streams = MarketStreams(
+            self.exchange,
+            self.hub,
+            futures=True,
+            messages_per_s=MESSAGES_PER_S,
+            entry_of=entry_of,
+        )
+        self.exchange.order_listeners.append(self._on_order)
+
+    def add_routes(self, app: web.Application) -> None:
+        """Register ``/fapi`` and the routed WebSocket paths."""
+        app.router.add_route("*", "/fapi/{rest:.*}", self._rest_server.serve)
+        for entry in ("public", "market"):
+            for kind in ("ws", "stream"):
+                app.router.add_get(f"/{entry}/{kind}", self._streams.serve)
+                app.router.add_get(f"/{entry}/{kind}/{{rest:.*}}", self._streams.serve)
+        for path in ("/private/ws", "/private/ws/{key}", "/private/stream"):
+            app.router.add_get(path, self._serve_user)
+
+    def on_tick(self, tick: int, now_ms: int) -> None:
+        """Publish what is due."""
+        self._streams.on_tick(tick, now_ms)
+        if tick % (1_000 // config.TICK_MS):
+            return
+        self.rest.fire_countdowns(now_ms)
+        for listing in self.exchange.by_instrument.values():
+            name = listing.symbol.lower()
+            for speed_s, topic in ((1, f"{name}@markPrice@1s"), (3, f"{name}@markPrice")):
+                if topic in self.hub.topics and tick % (speed_s * 1_000 // config.TICK_MS) == 0:
+                    event = mark_price_event(listing, self._mark(listing), now_ms)
+                    self._streams.publish(topic, event, listing.instrument)
+
+    def _mark(self, listing: Listing) -> Decimal:
+        fair = self._context.fair(VENUE, listing.base)
+        return Decimal(repr(fair)).quantize(Decimal("1e-8"))
+
+    async def _serve_user(self, request: web.Request) -> web.WebSocketResponse:
+        return await self.hub.serve(request, self._open_user, lambda client, text: None)
+
+    def _open_user(self, client: Client) -> None:
+        key = client.query.get("listenKey", "") or client.path.rpartition("/")[2]
+        alive = self.hub.now_ms() < self.rest.listen_key_until_ms
+        if LISTEN_KEY in {key, client.query.get("streams", "")} and alive:
+            client.combined = client.path.endswith("/stream")
+            self.hub.subscribe(client, USER_TOPIC)
+
+    def _on_order(self, order: Order, what: str, fill: Fill | None) -> None:
+        if USER_TOPIC not in self.hub.topics:
+            return
+        now_ms = self.hub.now_ms()
+        if fill is not None:
+            self._tell_user(words.account_update(order, self.exchange.ledger, now_ms))
+        self._tell_user(words.trade_update(order, what, fill, now_ms))
+
+    def _tell_user(self, event: dict[str, Any]) -> None:
+        frame = msgspec.json.encode(event)
+        combined = b'{"stream":"' + LISTEN_KEY.encode() + b'","data":' + frame + b"}"
+        self.hub.publish(USER_TOPIC, frame, combined, "")
+
+
+def open_venue(context: Context, listings: tuple[Listing, ...]) -> BinanceFutures:
+    """Return the venue; without listings it lists its usual ones."""
+    return BinanceFutures(context, listings or LISTINGS)

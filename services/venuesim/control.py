@@ -1,0 +1,161 @@
+"""The control port: state, accounts, books and faults of the simulated venues. Loopback only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from services.venuesim.exchange import Exchange
+from services.venuesim.faults import FaultError
+from services.venuesim.orders import Fill, Order
+from services.venuesim.venue import Context, SimulatedVenue
+
+RECENT_MAX = 10_000  # orders and fills in one answer
+
+
+def json_response(body: Any, status: int = 200) -> web.Response:
+    """Return a JSON answer."""
+    payload = msgspec.json.encode(body)
+    return web.Response(body=payload, status=status, content_type="application/json")
+
+
+class Control:
+    """Endpoints under ``/control``."""
+
+    def __init__(self, venues: Mapping[str, SimulatedVenue], context: Context) -> None:
+        self._venues, self._context = venues, context
+        self.ticks = 0
+
+    def add_routes(self, app: web.Application) -> None:
+        """Register the endpoints."""
+        app.router.add_get("/control", self._help)
+        app.router.add_get("/control/state", self._state)
+        app.router.add_get("/control/accounts", self._accounts)
+        app.router.add_get("/control/books", self._books)
+        app.router.add_post("/control/fault", self._fault)
+        app.router.add_delete("/control/fault", self._clear)
+
+    async def _help(self, request: web.Request) -> web.Response:
+        paths = ["state", "accounts", "books", "fault", "replay", "replay/advance"]
+        return json_response({"endpoints": [f"/control/{path}" for path in paths]})
+
+    async def _state(self, request: web.Request) -> web.Response:
+        faults = self._context.faults
+        venues = {
+            name: {
+                **venue.hub.counters,
+                "connections": len(venue.hub.clients),
+                "connections_total": venue.hub.counters["connections"],
+                "subscriptions": sum(len(topics) for topics in venue.hub.topics.values()),
+                "open_orders": len(venue.exchange.open_orders),
+                "fills": len(venue.exchange.fills),
+                "forgotten": venue.exchange.forgotten,
+            }
+            for name, venue in self._venues.items()
+        }
+        waiting = [
+            {"kind": f.kind, "venue": f.venue, "instrument": f.instrument, "count": f.count}
+            for f in faults.waiting
+        ]
+        body = {"ticks": self.ticks, "venues": venues}
+        return json_response(body | {"faults": {"happened": faults.happened, "waiting": waiting}})
+
+    async def _accounts(self, request: web.Request) -> web.Response:
+        return json_response({n: account(venue.exchange) for n, venue in self._venues.items()})
+
+    async def _books(self, request: web.Request) -> web.Response:
+        limit = request.query.get("limit", "1000")
+        if not limit.isdigit():
+            return json_response({"error": f"limit={limit}: a whole number"}, 400)
+        return json_response({n: books(v.exchange, int(limit)) for n, v in self._venues.items()})
+
+    async def _fault(self, request: web.Request) -> web.Response:
+        try:
+            body = msgspec.json.decode(await request.read())
+            now_ms = self._context.venue_ms("")
+            fault = self._context.faults.inject(body, now_ms)
+        except msgspec.DecodeError as error:
+            return json_response({"error": f"not JSON: {error}"}, 400)
+        except FaultError as error:
+            return json_response({"error": str(error)}, 400)
+        done: dict[str, Any] = {"accepted": fault.kind, "venue": fault.venue, "count": fault.count}
+        if fault.kind == "disconnect":
+            self._context.faults.count("disconnect")
+            done["connections"] = self._venues[fault.venue].hub.disconnect()
+        return json_response(done)
+
+    async def _clear(self, request: web.Request) -> web.Response:
+        self._context.faults.clear()
+        return json_response({"cleared": True})
+
+
+def account(exchange: Exchange) -> dict[str, Any]:
+    """Return one venue's truth: balances, positions, orders, fills (Decimals as text)."""
+    ledger = exchange.ledger
+    return {
+        "balances": {
+            asset: {"free": f"{b.free:f}", "used": f"{b.used:f}"}
+            for asset, b in ledger.balances.items()
+        },
+        "positions": {name: f"{p.qty:f}" for name, p in ledger.positions.items()},
+        "fees": {asset: f"{amount:f}" for asset, amount in ledger.fees.items()},
+        "open_orders": [order_row(order) for order in exchange.open_orders.values()],
+        "orders": [order_row(order) for order in list(exchange.orders.values())[-RECENT_MAX:]],
+        "fills": [fill_row(fill) for fill in list(exchange.fills)[-RECENT_MAX:]],
+    }
+
+
+def order_row(order: Order) -> dict[str, Any]:
+    """Return an order in our own words."""
+    request, listing = order.request, order.request.listing
+    return {
+        "venue_order_id": str(order.id),
+        "client_order_id": request.client_id,
+        "instrument": listing.instrument,
+        "side": request.side.value,
+        "type": request.type.value.lower(),
+        "price": f"{listing.price(order.ticks):f}",
+        "qty": f"{listing.qty(order.lots):f}",
+        "filled": f"{listing.qty(order.filled_lots):f}",
+        "cost": f"{order.cost:f}",
+        "status": order.status.value,
+        "ts_ms": order.ts_ms,
+    }
+
+
+def fill_row(fill: Fill) -> dict[str, Any]:
+    """Return a fill in our own words."""
+    return {
+        "trade_id": str(fill.trade_id),
+        "venue_order_id": str(fill.order_id),
+        "client_order_id": fill.client_id,
+        "instrument": fill.listing.instrument,
+        "side": fill.side.value,
+        "price": f"{fill.price:f}",
+        "qty": f"{fill.qty:f}",
+        "fee": f"{fill.fee:f}",
+        "fee_asset": fill.fee_asset,
+        "maker": fill.maker,
+        "pnl": f"{fill.pnl:f}",
+        "ts_ms": fill.ts_ms,
+    }
+
+
+def books(exchange: Exchange, limit: int) -> dict[str, Any]:
+    """Return one venue's books as numbers, best first, with the update id they are at."""
+    answer = {}
+    for instrument, book in exchange.books.items():
+        listing = exchange.by_instrument[instrument]
+        answer[instrument] = {
+            "seq": book.seq,
+            "bids": [
+                [float(listing.price(p)), float(listing.qty(n))] for p, n in book.bids.depth(limit)
+            ],
+            "asks": [
+                [float(listing.price(p)), float(listing.qty(n))] for p, n in book.asks.depth(limit)
+            ],
+        }
+    return answer

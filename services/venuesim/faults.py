@@ -1,0 +1,168 @@
+"""The one table of injected faults that every part of the simulated venues consults. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+FAULTS_MAX = 1_000
+
+PARAMETERS: dict[str, dict[str, float | str | bool]] = {
+    "drop": {},
+    "duplicate": {},
+    "reorder": {},
+    "delay": {"ms": 500},
+    "disconnect": {},
+    "checksum": {},
+    "stall": {"ms": 5_000},
+    "reject": {"reason": ""},
+    "lose_answer": {"how": "close"},
+    "partial_fill": {"fraction": 0.5},
+    "http_429": {"retry_after_s": 1, "path": ""},
+    "http_5xx": {"status": 503, "executed": False, "path": ""},
+    "ban": {"retry_after_s": 2, "path": ""},
+    "clock_skew": {"ms": 0},
+}
+"""What may be injected, with the parameters each takes and their defaults."""
+
+LOSE_HOW = ("close", "timeout")
+IMMEDIATE = {"disconnect", "stall", "clock_skew"}
+
+
+class FaultError(Exception):
+    """The request for a fault makes no sense; the text says what would be right."""
+
+
+@dataclass(slots=True)
+class Fault:
+    """``count`` more times, do ``kind`` to ``venue`` (and only to ``instrument`` if given)."""
+
+    kind: str
+    venue: str
+    instrument: str
+    count: int
+    parameters: dict[str, float | str | bool]
+
+    def number(self, name: str) -> float:
+        """Return a numeric parameter."""
+        return float(self.parameters[name])
+
+
+@dataclass(slots=True)
+class FaultTable:
+    """Faults waiting to happen, and how often each kind did."""
+
+    instruments: dict[str, tuple[str, ...]]
+    waiting: list[Fault] = field(default_factory=list)
+    happened: dict[str, int] = field(default_factory=dict)
+    skew_ms: dict[str, int] = field(default_factory=dict)
+    stalled_until_ms: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    def inject(self, request: object, now_ms: int) -> Fault:
+        """Check a request and put the fault to work.
+
+        Raises:
+            FaultError: With what would be right.
+        """
+        fault = self._parse(request)
+        if fault.kind == "clock_skew":
+            self.skew_ms[fault.venue] = int(fault.number("ms"))
+            self._count(fault.kind)
+        elif fault.kind == "stall":
+            key = (fault.venue, fault.instrument)
+            self.stalled_until_ms[key] = now_ms + int(fault.number("ms"))
+            self._count(fault.kind)
+        elif fault.kind != "disconnect":
+            if len(self.waiting) >= FAULTS_MAX:
+                raise FaultError(f"already {FAULTS_MAX} faults are waiting; clear them first")
+            self.waiting.append(fault)
+        return fault
+
+    def take(
+        self, kinds: Iterable[str], venue: str, instrument: str = "", path: str = ""
+    ) -> Fault | None:
+        """Return the first waiting fault of these kinds that applies here, and use it up once."""
+        if not self.waiting:
+            return None
+        wanted = tuple(kinds)
+        for fault in self.waiting:
+            if (
+                fault.kind in wanted
+                and fault.venue == venue
+                and fault.instrument in {"", instrument}
+                and str(fault.parameters.get("path", "")) in path
+            ):
+                fault.count -= 1
+                if fault.count == 0:
+                    self.waiting.remove(fault)
+                self._count(fault.kind)
+                return fault
+        return None
+
+    def is_stalled(self, venue: str, instrument: str, now_ms: int) -> bool:
+        """Tell whether nothing may be sent (about the instrument) now."""
+        stalled = self.stalled_until_ms
+        if not stalled:
+            return False
+        return now_ms < stalled.get((venue, ""), 0) or (
+            bool(instrument) and now_ms < stalled.get((venue, instrument), 0)
+        )
+
+    def clear(self) -> None:
+        """Forget everything waiting, end stalls and clock skew."""
+        self.waiting.clear()
+        self.stalled_until_ms.clear()
+        self.skew_ms.clear()
+
+    def count(self, kind: str) -> None:
+        """Record a fault that its owner carried out at once."""
+        self._count(kind)
+
+    def _count(self, kind: str) -> None:
+        self.happened[kind] = self.happened.get(kind, 0) + 1
+
+    def _parse(self, request: object) -> Fault:
+        if not isinstance(request, dict):
+            raise FaultError('the body must be a JSON object like {"kind":"drop","venue":"..."}')
+        kind, venue = request.get("kind"), request.get("venue")
+        if kind not in PARAMETERS:
+            raise FaultError(f"kind {kind!r}: one of {', '.join(PARAMETERS)}")
+        if venue not in self.instruments:
+            raise FaultError(f"venue {venue!r}: one of {', '.join(self.instruments)}")
+        instrument = request.get("instrument", "")
+        if instrument and instrument not in self.instruments[venue]:
+            raise FaultError(
+                f"instrument {instrument!r}: one of {', '.join(self.instruments[venue])}"
+            )
+        count = request.get("count", 1)
+        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 1_000_000:
+            raise FaultError(f"count {count!r}: a whole number from 1")
+        parameters = dict(PARAMETERS[kind])
+        for name, value in request.items():
+            if name in {"kind", "venue", "instrument", "count"}:
+                continue
+            if name not in parameters:
+                known = ", ".join(parameters) or "none"
+                raise FaultError(f"{kind} takes no parameter {name!r}; it takes: {known}")
+            parameters[name] = _checked(name, value, parameters[name])
+        return Fault(kind, venue, instrument, count, parameters)
+
+
+def _checked(name: str, value: object, default: float | str | bool) -> float | str | bool:
+    if isinstance(default, bool):
+        if not isinstance(value, bool):
+            raise FaultError(f"{name} {value!r}: true or false")
+        return value
+    if isinstance(default, str):
+        if not isinstance(value, str) or (name == "how" and value not in LOSE_HOW):
+            raise FaultError(
+                f"{name} {value!r}: {' or '.join(LOSE_HOW) if name == 'how' else 'text'}"
+            )
+        return value
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise FaultError(f"{name} {value!r}: a number")
+    if name == "fraction" and not 0 < value < 1:
+        raise FaultError(f"fraction {value!r}: above 0 and below 1")
+    if name == "status" and not 500 <= value <= 599:
+        raise FaultError(f"status {value!r}: 500 to 599")
+    return value

@@ -1,0 +1,1 @@
+"""The simulated Kraken spot: WebSocket v2 and REST."""

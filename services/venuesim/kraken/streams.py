@@ -1,0 +1,304 @@
+"""Kraken WebSocket v2, public: book, ticker, trade, instrument, status, heartbeat, ping."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from services.venuesim import config
+from services.venuesim.exchange import Exchange
+from services.venuesim.hub import Client, Hub
+from services.venuesim.kraken.book import DEPTHS, BookWindow
+from services.venuesim.kraken.listing import LOT_DECIMALS
+from services.venuesim.kraken.timestamps import rfc3339
+from services.venuesim.listing import Listing
+from services.venuesim.orders import Print
+from services.venuesim.venue import Context
+
+MESSAGES_PER_S = 50
+CRC_ERROR = 0xBAD
+TRADES_SNAPSHOT = 50
+
+
+class Refusal(Exception):  # noqa: N818 (it is an answer, not a failure)
+    """A request is answered with ``success: false``."""
+
+
+class PublicStreams:
+    """``/v2``. The authenticated endpoint shares its request frame (``streams_private``)."""
+
+    def __init__(self, exchange: Exchange, hub: Hub, context: Context) -> None:
+        self.exchange, self.hub, self.context = exchange, hub, context
+        self._windows: dict[tuple[str, int], BookWindow] = {}
+        self._best: dict[str, tuple[int, int]] = {}
+        self._quiet: dict[Client, int] = {}
+        hub.on_idle_topic = self._on_idle_topic
+        exchange.book_listeners.append(self.on_book)
+        exchange.print_listeners.append(self.on_print)
+
+    # -- connections -------------------------------------------------------------------------
+
+    async def serve(self, request: web.Request) -> web.WebSocketResponse:
+        """Serve one public connection."""
+        return await self.hub.serve(request, self.on_open, self._on_text)
+
+    def on_open(self, client: Client) -> None:
+        """Greet a connection as the venue does."""
+        number = self.hub.counters["connections"]
+        data = {
+            "version": "2.0.10", "system": "online", "api_version": "v2",
+            "connection_id": 10_000_000_000_000_000_000 - number,
+        }  # fmt: skip
+        self.send(client, {"channel": "status", "type": "update", "data": [data]})
+
+    def _on_text(self, client: Client, text: str) -> None:
+        time_in = self.now_text()
+        if self.hub.too_many_messages(client, MESSAGES_PER_S):
+            return
+        message = self.decode(client, text)
+        if message is None or self.answered_ping(client, message, time_in):
+            return
+        method, params = message.get("method"), message.get("params")
+        if method not in {"subscribe", "unsubscribe"} or not isinstance(params, dict):
+            self.fail(client, message, time_in, f"Unsupported method: {method}")
+            return
+        self.change_subscriptions(client, message, time_in)
+
+    def decode(self, client: Client, text: str) -> dict[str, Any] | None:
+        """Return the request, or answer that it is none."""
+        try:
+            return msgspec.json.decode(text, type=dict[str, Any])
+        except msgspec.DecodeError:
+            self.send(client, {"error": "Malformed request", "success": False})
+            return None
+
+    def answered_ping(self, client: Client, message: dict[str, Any], time_in: str) -> bool:
+        """Answer a ping."""
+        if message.get("method") != "ping":
+            return False
+        body: dict[str, Any] = {"method": "pong", "time_in": time_in, "time_out": self.now_text()}
+        if "req_id" in message:
+            body["req_id"] = message["req_id"]
+        self.send(client, body)
+        return True
+
+    def change_subscriptions(self, client: Client, message: dict[str, Any], time_in: str) -> None:
+        """Subscribe or unsubscribe: one acknowledgement per symbol."""
+        params, method = message["params"], str(message["method"])
+        channel = params.get("channel")
+        if channel not in {"book", "ticker", "trade", "instrument"}:
+            self.fail(client, message, time_in, f"Channel not supported: {channel}")
+            return
+        symbols = params.get("symbol", []) if channel != "instrument" else ["*"]
+        if not isinstance(symbols, list) or not symbols:
+            self.fail(client, message, time_in, "Symbol(s) not found")
+            return
+        for symbol in symbols:
+            try:
+                self._change(client, message, str(channel), str(symbol))
+            except Refusal as error:
+                self.fail(client, message, time_in, str(error), symbol=symbol)
+                continue
+            result = {"channel": channel, "snapshot": True, "symbol": symbol}
+            if channel == "instrument":
+                del result["symbol"]
+            if channel == "book":
+                result["depth"] = params.get("depth", 10)
+            if channel == "ticker":
+                result["event_trigger"] = params.get("event_trigger", "trades")
+            self.succeed(client, message, time_in, result)
+            if method == "subscribe" and params.get("snapshot", True):
+                self._snapshot(client, str(channel), str(symbol), params)
+
+    def _change(self, client: Client, message: dict[str, Any], channel: str, symbol: str) -> None:
+        topic = self._topic(channel, symbol, message["params"])
+        if message["method"] == "unsubscribe":
+            if not self.hub.unsubscribe(client, topic):
+                raise Refusal("Subscription Not Found")
+            return
+        if len(client.topics) >= config.CLIENT_STREAMS_MAX:
+            raise Refusal("Exceeded maximum number of subscriptions")
+        if channel == "book" and any(t.startswith(f"book/{symbol}/") for t in client.topics):
+            raise Refusal("Already subscribed")
+        if not self.hub.subscribe(client, topic):
+            raise Refusal("Already subscribed")
+        if channel == "book":
+            self._window(symbol, message["params"].get("depth", 10))
+
+    def _topic(self, channel: str, symbol: str, params: dict[str, Any]) -> str:
+        if channel == "instrument":
+            return "instrument"
+        if symbol not in self.exchange.by_instrument:
+            raise Refusal(f"Currency pair not supported {symbol}")
+        if channel == "book":
+            depth = params.get("depth", 10)
+            if depth not in DEPTHS:
+                raise Refusal("Depth not supported")
+            return f"book/{symbol}/{depth}"
+        if channel == "ticker":
+            return f"ticker/{symbol}/{params.get('event_trigger', 'trades')}"
+        return f"{channel}/{symbol}"
+
+    def _snapshot(self, client: Client, channel: str, symbol: str, params: dict[str, Any]) -> None:
+        if channel == "instrument":
+            self.send(client, self._instruments())
+            return
+        listing = self.exchange.by_instrument[symbol]
+        if channel == "book":
+            depth = params.get("depth", 10)
+            self.hub.send(
+                client, self._window(symbol, depth).snapshot(self._crc_error(symbol)), symbol
+            )
+        elif channel == "ticker":
+            self.hub.send(client, self._ticker(listing, "snapshot"), symbol)
+        else:
+            prints = list(self.exchange.prints[symbol])[-TRADES_SNAPSHOT:]
+            self.hub.send(client, self._trades(prints, "snapshot"), symbol)
+
+    def _window(self, symbol: str, depth: int) -> BookWindow:
+        window = self._windows.get((symbol, depth))
+        if window is None:
+            listing, book = self.exchange.by_instrument[symbol], self.exchange.books[symbol]
+            window = self._windows[symbol, depth] = BookWindow(listing, book, depth)
+        return window
+
+    def _on_idle_topic(self, topic: str) -> None:
+        kind, _, rest = topic.partition("/")
+        if kind == "book":
+            symbol, _, depth = rest.rpartition("/")
+            self._windows.pop((symbol, int(depth)), None)
+
+    # -- the market moved ----------------------------------------------------------------------
+
+    def on_tick(self, tick: int, now_ms: int) -> None:
+        """Publish what changed, and a heartbeat to who heard nothing for a second."""
+        for instrument in self.exchange.by_instrument:
+            self._flush(instrument)
+        if tick % (1_000 // config.TICK_MS) == 0:
+            for client in self.hub.clients:
+                if client.topics and self._quiet.get(client) == client.frames_sent:
+                    self.hub.send(client, b'{"channel":"heartbeat"}')
+            self._quiet = {client: client.frames_sent for client in self.hub.clients}
+
+    def on_book(self, listing: Listing) -> None:
+        """A client's order changed a book."""
+        self._flush(listing.instrument)
+
+    def on_print(self, trade: Print) -> None:
+        """Publish a trade, and the ticker it triggers."""
+        instrument = trade.listing.instrument
+        if f"trade/{instrument}" in self.hub.topics:
+            frame = self._trades([trade], "update")
+            self.hub.publish(f"trade/{instrument}", frame, None, instrument)
+        topic = f"ticker/{instrument}/trades"
+        if topic in self.hub.topics:
+            self.hub.publish(topic, self._ticker(trade.listing, "update"), None, instrument)
+
+    def _flush(self, instrument: str) -> None:
+        book = self.exchange.books[instrument]
+        if not book.changed:
+            return
+        book.changed = {}
+        listing = self.exchange.by_instrument[instrument]
+        stamp = self.now_text()
+        for (symbol, depth), window in self._windows.items():
+            if symbol == instrument:
+                frame = window.update(stamp, self._crc_error(instrument))
+                if frame is not None:
+                    self.hub.publish_delta(f"book/{symbol}/{depth}", frame, None, instrument)
+        topic = f"ticker/{instrument}/bbo"
+        best = (book.bids.best() or 0, book.asks.best() or 0)
+        if topic in self.hub.topics and self._best.get(instrument) != best:
+            self._best[instrument] = best
+            self.hub.publish(topic, self._ticker(listing, "update"), None, instrument)
+
+    def _crc_error(self, instrument: str) -> int:
+        fault = self.context.faults.take(("checksum",), self.hub.venue, instrument)
+        return CRC_ERROR if fault else 0
+
+    # -- frames ------------------------------------------------------------------------------
+
+    def _ticker(self, listing: Listing, kind: str) -> bytes:
+        book, prints = (
+            self.exchange.books[listing.instrument],
+            self.exchange.prints[listing.instrument],
+        )
+        bid, ask = book.bids.depth(1), book.asks.depth(1)
+        bid_ticks, bid_lots = bid[0] if bid else (0, 0)
+        ask_ticks, ask_lots = ask[0] if ask else (0, 0)
+        ticks = [p.ticks for p in prints] or [bid_ticks]
+        price, qty = listing.price_text, listing.qty_text
+        return (
+            f'{{"channel":"ticker","type":"{kind}","data":[{{"symbol":"{listing.wire_symbol}",'
+            f'"bid":{price(bid_ticks)},"bid_qty":{qty(bid_lots)},"ask":{price(ask_ticks)},'
+            f'"ask_qty":{qty(ask_lots)},"last":{price(ticks[-1])},'
+            f'"volume":{qty(sum(p.lots for p in prints))},"vwap":{price(ticks[-1])},'
+            f'"low":{price(min(ticks))},"high":{price(max(ticks))},'
+            f'"change":{price(ticks[-1] - ticks[0]) if ticks[-1] >= ticks[0] else 0},'
+            f'"change_pct":0.00,"timestamp":"{self.now_text()}"}}]}}'
+        ).encode()
+
+    def _trades(self, prints: list[Print], kind: str) -> bytes:
+        rows = ",".join(
+            f'{{"symbol":"{p.listing.wire_symbol}","side":"{p.side.value}",'
+            f'"price":{p.listing.price_text(p.ticks)},"qty":{p.listing.qty_text(p.lots)},'
+            f'"ord_type":"market","trade_id":{p.trade_id},'
+            f'"timestamp":"{rfc3339(p.ts_ms * 1_000_000)}"}}'
+            for p in prints
+        )
+        return f'{{"channel":"trade","type":"{kind}","data":[{rows}]}}'.encode()
+
+    def _instruments(self) -> dict[str, Any]:
+        listings = self.exchange.by_instrument.values()
+        assets = dict.fromkeys(a for listing in listings for a in (listing.base, listing.quote))
+        return {
+            "channel": "instrument",
+            "type": "snapshot",
+            "data": {
+                "assets": [
+                    {"id": a, "status": "enabled", "precision": 10, "precision_display": 5,
+                     "borrowable": False, "collateral_value": 1.0, "margin_rate": 0.0}
+                    for a in assets
+                ],
+                "pairs": [
+                    {"symbol": x.wire_symbol, "base": x.base, "quote": x.quote, "status": "online",
+                     "qty_precision": LOT_DECIMALS, "qty_increment": float(x.lot),
+                     "price_precision": x.price_scale, "price_increment": float(x.tick),
+                     "tick_size": float(x.tick), "cost_precision": 5, "marginable": False,
+                     "has_index": False, "cost_min": float(x.notional_min),
+                     "qty_min": float(x.qty_min)}
+                    for x in listings
+                ],
+            },
+        }  # fmt: skip
+
+    def now_text(self) -> str:
+        """Return the venue's time as text."""
+        skew_ns = self.context.faults.skew_ms.get(self.hub.venue, 0) * 1_000_000
+        return rfc3339(self.context.clock.now_ns() + skew_ns)
+
+    def send(self, client: Client, body: dict[str, Any]) -> None:
+        """Send one client a message."""
+        self.hub.send(client, msgspec.json.encode(body))
+
+    def succeed(
+        self, client: Client, message: dict[str, Any], time_in: str, result: dict[str, Any]
+    ) -> None:
+        """Acknowledge a request."""
+        body = {"method": message["method"], "result": result, "success": True}
+        body |= {"time_in": time_in, "time_out": self.now_text()}
+        if "req_id" in message:
+            body["req_id"] = message["req_id"]
+        self.send(client, body)
+
+    def fail(
+        self, client: Client, message: dict[str, Any], time_in: str, text: str, **extra: Any
+    ) -> None:
+        """Refuse a request."""
+        body = {"error": text, "method": message.get("method"), "success": False, **extra}
+        body |= {"time_in": time_in, "time_out": self.now_text()}
+        if "req_id" in message:
+            body["req_id"] = message["req_id"]
+        self.send(client, body)

@@ -1,0 +1,59 @@
+"""The simulated Kraken spot, wired: exchange, WebSocket v2, REST."""
+
+from __future__ import annotations
+
+import base64
+
+from aiohttp import web
+
+from services.venuesim import config
+from services.venuesim.exchange import Exchange, FeePolicy
+from services.venuesim.hub import Hub
+from services.venuesim.kraken.listing import LISTINGS, VENUE
+from services.venuesim.kraken.market_data import PublicRest
+from services.venuesim.kraken.rest import PrivateRest
+from services.venuesim.kraken.signing import Credentials, Gate
+from services.venuesim.kraken.streams import PublicStreams
+from services.venuesim.kraken.streams_private import PrivateStreams
+from services.venuesim.kraken.web import RestServer
+from services.venuesim.listing import Listing
+from services.venuesim.venue import Context
+
+
+class KrakenSpot:
+    """Kraken spot behind its protocols."""
+
+    def __init__(self, context: Context, listings: tuple[Listing, ...]) -> None:
+        self.venue = VENUE
+        self.exchange = Exchange(
+            VENUE,
+            listings,
+            fee_policy=FeePolicy(),
+            start=config.start_balances(listings),
+            seed=context.seed,
+        )
+        self.hub = Hub(VENUE, context.faults, lambda: context.venue_ms(VENUE))
+        secret = base64.b64encode(f"{VENUE}-simulated-secret".encode()).decode()
+        credentials = Credentials(f"{VENUE}-simulated-key", secret)
+        self.credentials = {"apiKey": credentials.key, "secret": credentials.secret}
+        self.rest = PrivateRest(self.exchange, context.faults, Gate(credentials))
+        self._rest_server = RestServer(PublicRest(self.exchange), self.rest, context)
+        self._public = PublicStreams(self.exchange, self.hub, context)
+        self._private = PrivateStreams(self._public, self.rest)
+
+    def add_routes(self, app: web.Application) -> None:
+        """Register ``/0``, ``/v2`` and ``/auth/v2``."""
+        self._rest_server.add_routes(app)
+        app.router.add_get("/v2", self._public.serve)
+        app.router.add_get("/auth/v2", self._private.serve)
+
+    def on_tick(self, tick: int, now_ms: int) -> None:
+        """Publish what is due."""
+        self._public.on_tick(tick, now_ms)
+        if tick % (1_000 // config.TICK_MS) == 0:
+            self.rest.fire_dead_man(now_ms)
+
+
+def open_venue(context: Context, listings: tuple[Listing, ...]) -> KrakenSpot:
+    """Return the venue; without listings it lists its usual ones."""
+    return KrakenSpot(context, listings or LISTINGS)

@@ -1,0 +1,155 @@
+"""Orders, fills and prints as a venue keeps them, and why one is refused. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum, StrEnum
+
+from services.venuesim.listing import Listing
+from shared.messages.base import Side
+
+
+class OrderType(StrEnum):
+    """How the price is meant."""
+
+    LIMIT = "LIMIT"
+    MARKET = "MARKET"
+
+
+class TimeInForce(StrEnum):
+    """How long an order lives."""
+
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+
+
+class Status(StrEnum):
+    """Order states in Binance's words, which the other venues' words map to."""
+
+    NEW = "NEW"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+
+
+class Refusal(Enum):
+    """Why an order is not accepted; each venue has its own words for these."""
+
+    PRICE_FILTER = "price off the tick grid or not positive"
+    LOT_SIZE = "quantity off the lot grid or below the minimum"
+    NOTIONAL = "value below the minimum"
+    BALANCE = "insufficient balance"
+    MARGIN = "insufficient margin"
+    WOULD_TAKE = "post-only order would match at once"
+    FOK_UNFILLED = "fill-or-kill order cannot be filled"
+    DUPLICATE_ID = "client order id is in use by an open order"
+    REDUCE_ONLY = "reduce-only order would not reduce"
+    NO_LIQUIDITY = "nothing to match a market order with"
+    TOO_MANY_OPEN = "too many open orders"
+    FAULT = "refused by an injected fault"
+
+
+class RefusedError(Exception):
+    """The venue does not accept the order; nothing was done."""
+
+    def __init__(self, reason: Refusal) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRequest:
+    """An order as asked for; ``price`` is ``None`` for market orders."""
+
+    listing: Listing
+    side: Side
+    type: OrderType
+    qty: Decimal
+    price: Decimal | None
+    tif: TimeInForce
+    client_id: str
+    post_only: bool = False
+    reduce_only: bool = False
+    tag: str = ""  # the venue's own extra: its word for the type, or Kraken's userref
+
+
+@dataclass(slots=True)
+class Fill:
+    """One execution of one order; ``fee`` is in ``fee_asset``, ``pnl`` in quote."""
+
+    trade_id: int
+    order_id: int
+    client_id: str
+    listing: Listing
+    side: Side
+    ticks: int
+    lots: int
+    fee: Decimal
+    fee_asset: str
+    maker: bool
+    ts_ms: int
+    pnl: Decimal = Decimal(0)
+
+    @property
+    def price(self) -> Decimal:
+        """Price in quote units."""
+        return self.listing.price(self.ticks)
+
+    @property
+    def qty(self) -> Decimal:
+        """Quantity in base units."""
+        return self.listing.qty(self.lots)
+
+
+@dataclass(slots=True)
+class Order:
+    """An accepted order."""
+
+    id: int
+    request: OrderRequest
+    ticks: int  # zero for market orders
+    lots: int
+    ts_ms: int
+    updated_ms: int
+    status: Status = Status.NEW
+    filled_lots: int = 0
+    cost: Decimal = Decimal(0)  # quote units paid or received so far, without fees
+    fee: Decimal = Decimal(0)  # in ``fee_asset``
+    fee_asset: str = ""
+    locked: Decimal = Decimal(0)
+    lock_asset: str = ""
+    on_book: bool = False
+    fills: list[Fill] = field(default_factory=list)
+    reason: str = ""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still fill."""
+        return self.status in {Status.NEW, Status.PARTIALLY_FILLED}
+
+    @property
+    def remaining_lots(self) -> int:
+        """Lots not filled."""
+        return self.lots - self.filled_lots
+
+    @property
+    def average(self) -> Decimal:
+        """Average fill price, zero before the first fill."""
+        if not self.filled_lots:
+            return Decimal(0)
+        return self.cost / self.request.listing.qty(self.filled_lots)
+
+
+@dataclass(frozen=True, slots=True)
+class Print:
+    """A public trade; ``side`` is the taker's."""
+
+    trade_id: int
+    listing: Listing
+    side: Side
+    ticks: int
+    lots: int
+    ts_ms: int
