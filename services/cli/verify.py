@@ -5,8 +5,8 @@ in the recording joins. What a reader of the report may rely on:
 
 * Lines count from 1 within each file.
 * A gap is on the line of the delta that did not continue, also while the book is out of step. A
-  delta lost *before* the book's first snapshot does no harm where the snapshot contains it, so it is
-  reported only if the book never came to live.
+  delta lost *before* the book's first snapshot does no harm where the snapshot contains it, so it
+  is reported only if the book never came to live.
 * A snapshot that is too old for the deltas that wait for it (a delta between them is missing) is a
   gap on the snapshot's line, and the book is GAP; a book that never saw one is NOT_SYNCED.
 * A checksum that does not match makes a Kraken book GAP; it counts as failed and is no gap entry.
@@ -24,7 +24,7 @@ import typer
 from rich.table import Table
 
 from services.cli.output import console, emit_json
-from shared.capture import CaptureItem, Kind, read_capture
+from shared.capture import Capture, CaptureItem, Kind, known_venues
 from shared.domain.book import Book
 from shared.errors import ConfigError
 from shared.messages.base import BookState
@@ -42,9 +42,7 @@ from shared.venues.port import (
     FrameRole,
     Gap,
     Malformed,
-    Recordings,
 )
-from shared.venues.registry import ADAPTERS, load_recordings
 
 QUOTES_MAX = 100_000
 """Best quotes that wait for a depth update of their id; the oldest are forgotten."""
@@ -264,11 +262,8 @@ class _Run:
 class Verifier:
     """Feeds a capture to sessions, one per book and connection, and gathers the report."""
 
-    def __init__(self) -> None:
-        self._recordings: dict[str, Recordings] = {}
-        for adapter in ADAPTERS:
-            reader = load_recordings(adapter)
-            self._recordings.update(dict.fromkeys(reader.venues, reader))
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
         self._books: dict[tuple[str, str], BookReport] = {}
         self._runs: dict[tuple[str, str], dict[tuple[str, int], _Run]] = {}
         self._others: dict[str, FeedSession] = {}
@@ -313,7 +308,7 @@ class Verifier:
             text = f" ({where[1]})" if where[1] else ""
             raise ConfigError(
                 f"no order book in {where[0]}{text}; "
-                f"the venues known here are: {', '.join(self._recordings)}"
+                f"the venues known here are: {', '.join(known_venues())}"
             )
         for problem in self._foreign.values():
             self._add(problem)
@@ -325,7 +320,7 @@ class Verifier:
         return report
 
     def _on_frame(self, item: CaptureItem, venue: str) -> None:
-        reader = self._recordings[venue]
+        reader = self._capture.recordings(venue)
         if item.instrument is None:
             session = self._others.get(venue)
             if session is None:
@@ -384,7 +379,7 @@ class Verifier:
         connection = (item.path, item.connection) if item.connection else ("", 0)
         run = runs.get(connection)
         if run is None:
-            session = self._recordings[venue].session(venue, instrument)
+            session = self._capture.recordings(venue).session(venue, instrument)
             run = runs[connection] = _Run(self._book(venue, instrument), session)
             run.take(session.on_open(item.ts_recv_ns), item)
         return run
@@ -424,8 +419,9 @@ def verify_paths(paths: Sequence[str | Path], venue: str | None = None) -> Verif
     Raises:
         ConfigError: No such file, not a capture, no known venue.
     """
-    verifier = Verifier()
-    for item in read_capture(paths, venue):
+    capture = Capture(paths, venue)
+    verifier = Verifier(capture)
+    for item in capture:
         verifier.take(item)
     return verifier.finish()
 

@@ -8,10 +8,19 @@ Two formats, plain or gzip, told by their content:
 
 ``T`` is UNIX time in s, ms, us or ns, told by its magnitude.
 
-``read_capture(paths)`` yields the items; ``survey(paths)`` tells venues and instruments beforehand.
+``read_capture(paths)`` (or ``Capture``) yields the items; ``survey(paths)`` tells venues and
+instruments beforehand.
 """
 
 from shared.capture.items import CaptureItem, Kind
-from shared.capture.reader import CaptureSummary, read_capture, survey
+from shared.capture.reader import Capture, CaptureSummary, known_venues, read_capture, survey
 
-__all__ = ["CaptureItem", "CaptureSummary", "Kind", "read_capture", "survey"]
+__all__ = [
+    "Capture",
+    "CaptureItem",
+    "CaptureSummary",
+    "Kind",
+    "known_venues",
+    "read_capture",
+    "survey",
+]

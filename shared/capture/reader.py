@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import log
 from pathlib import Path
@@ -61,11 +61,11 @@ def known_venues() -> list[str]:
     return [venue for adapter in ADAPTERS for venue in load_recordings(adapter).venues]
 
 
-def read_capture(paths: Sequence[str | Path], venue: str | None = None) -> Iterator[CaptureItem]:
-    """Yield the lines of all files in the order they were received.
+class Capture:
+    """Files read as one; iterate it for the items.
 
     The order of ``paths`` does not matter and a file given twice is read once. Lines of one file
-    stay in their order even where their times do not. Every file is opened before the first item.
+    stay in their order even where their times do not.
 
     Args:
         paths: Files of one or of several captures.
@@ -74,13 +74,26 @@ def read_capture(paths: Sequence[str | Path], venue: str | None = None) -> Itera
     Raises:
         ConfigError: No such file, not a capture, or a venue that is not known.
     """
-    known = _Knowledge([load_recordings(adapter) for adapter in ADAPTERS])
-    if venue is not None:
-        known.chosen = _choose(known.recordings, venue)
-    unique = sorted({str(path) for path in paths})
-    files = [_probe(path, known) for path in unique]
-    streams = [_keyed(file, known) for file in files]
-    return (item for _, item in heapq.merge(*streams, key=lambda keyed: keyed[0]))
+
+    def __init__(self, paths: Sequence[str | Path], venue: str | None = None) -> None:
+        self._known = known = _Knowledge([load_recordings(adapter) for adapter in ADAPTERS])
+        if venue is not None:
+            known.chosen = _choose(known.recordings, venue)
+        self._files = [_probe(path, known) for path in sorted({str(path) for path in paths})]
+
+    def __iter__(self) -> Iterator[CaptureItem]:
+        """Yield the lines of all files in the order they were received."""
+        streams = [_keyed(replace(file), self._known) for file in self._files]
+        return (item for _, item in heapq.merge(*streams, key=lambda keyed: keyed[0]))
+
+    def recordings(self, venue: str) -> Recordings:
+        """Return what reads the frames of an item's venue, with the spellings learned so far."""
+        return _reader_of(venue, self._known)
+
+
+def read_capture(paths: Sequence[str | Path], venue: str | None = None) -> Iterator[CaptureItem]:
+    """Yield the items of ``Capture(paths, venue)``."""
+    return iter(Capture(paths, venue))
 
 
 def survey(paths: Sequence[str | Path], venue: str | None = None) -> CaptureSummary:

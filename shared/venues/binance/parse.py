@@ -23,6 +23,9 @@ Levels = list[tuple[Price, Qty]]
 
 T = TypeVar("T")
 
+_ABSENT = msgspec.Raw(b"")
+"""Raw cannot be optional; an absent field is empty."""
+
 
 class DepthUpdate(msgspec.Struct, frozen=True, gc=False):
     """A diff-depth event.
@@ -97,11 +100,10 @@ class Envelope(msgspec.Struct, frozen=True):
     """
 
     stream: str | None = None
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = _ABSENT
     event: str | None = field(name="e", default=None)
-    best_bid_qty: msgspec.Raw | None = field(name="B", default=None)
+    best_bid_qty: msgspec.Raw = field(name="B", default=_ABSENT)
     id: int | str | None = None
-    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     code: int | None = None
     msg: str = ""
     error: VenueFault | None = None

@@ -306,14 +306,14 @@ class StreamSession:
 
     def _on_wrapped(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
         """A wrapped frame whose stream's name says no kind, like ``!serverShutdown``."""
-        data = parse.parse_envelope(raw).data
-        event = None if data is None else parse.parse_envelope(bytes(data)).event
+        data = bytes(parse.parse_envelope(raw).data)
+        event = parse.parse_envelope(data).event if data else None
         return (Reconnect(SHUTDOWN),) if event == "serverShutdown" else ()
 
     def _on_other(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
         """A raw event, an acknowledgement, an error or an announcement."""
         frame = parse.parse_envelope(raw)
-        if frame.data is not None and frame.stream is not None:
+        if frame.stream is not None and bytes(frame.data):
             # The wrapper with its keys in another order, or spaced otherwise.
             return self._route(frame.stream.encode())(raw, now_ns)
         if frame.event == "serverShutdown":
@@ -321,7 +321,7 @@ class StreamSession:
         if frame.event is not None:
             handler = self._events.get(frame.event)
             return () if handler is None else handler(parse.unwrapped(raw), now_ns)
-        if frame.best_bid_qty is not None:
+        if bytes(frame.best_bid_qty):
             return self._on_ticker(parse.unwrapped(raw), now_ns)
         return self._on_answer(frame, now_ns)
 
