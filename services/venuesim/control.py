@@ -35,11 +35,12 @@ class Control:
         app.router.add_get("/control/state", self._state)
         app.router.add_get("/control/accounts", self._accounts)
         app.router.add_get("/control/books", self._books)
+        app.router.add_get("/control/credentials", self._credentials)
         app.router.add_post("/control/fault", self._fault)
         app.router.add_delete("/control/fault", self._clear)
 
     async def _help(self, request: web.Request) -> web.Response:
-        paths = ["state", "accounts", "books", "fault", "replay", "replay/advance"]
+        paths = ["state", "accounts", "books", "credentials", "fault", "replay", "replay/advance"]
         return json_response({"endpoints": [f"/control/{path}" for path in paths]})
 
     async def _state(self, request: web.Request) -> web.Response:
@@ -65,6 +66,9 @@ class Control:
 
     async def _accounts(self, request: web.Request) -> web.Response:
         return json_response({n: account(venue.exchange) for n, venue in self._venues.items()})
+
+    async def _credentials(self, request: web.Request) -> web.Response:
+        return json_response({name: venue.credentials for name, venue in self._venues.items()})
 
     async def _books(self, request: web.Request) -> web.Response:
         limit = request.query.get("limit", "1000")
