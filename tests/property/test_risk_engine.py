@@ -179,7 +179,7 @@ class RiskMachine(RuleBasedStateMachine):
     def balances(self, venue: str) -> None:
         self.send(make_balances(venue, self.now_ns, **FUNDS))
 
-    @rule(kind=st.sampled_from(list(CommandKind)))
+    @rule(kind=st.sampled_from([*CommandKind, *[CommandKind.RESUME] * 5]))
     def command(self, kind: CommandKind) -> None:
         if kind is CommandKind.RESUME:
             self.halted_by_accident = False  # only a daily loss may hold it now
