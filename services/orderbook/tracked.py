@@ -25,14 +25,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.orderbook.resync import ResyncTimer
 from shared.domain.book import Book
 from shared.messages.base import BookState
 from shared.messages.market import BookDelta, BookSnapshot, DepthView, Level, VenueStatus
 
-RESYNC_BACKOFF_NS = 500_000_000
-RESYNC_BACKOFF_NS_MAX = 30_000_000_000
-RESYNC_CALM_NS = 60_000_000_000
-"""Asking starts over from the shortest pause after this long without asking."""
 SNAPSHOT_GRACE_NS = 1_000_000_000
 """How long a snapshot announced by a status may take over its own stream before it is missed."""
 BEHIND_NS_MAX = 1_000_000_000
@@ -49,38 +46,6 @@ PAUSE_DECAY = 0.999
 
 class TrackedBook:
     """One book of one venue. Methods return nothing; ask ``state``, ``view`` and ``ask_due``."""
-
-    __slots__ = (
-        "_ask_attempt",
-        "_ask_due_ns",
-        "_asked_ns",
-        "_behind",
-        "_behind_ns",
-        "_broken",
-        "_broken_reason",
-        "_depth",
-        "_heard_ns",
-        "_pause_ns_longest",
-        "_quiet",
-        "_stale_after_ns",
-        "_ts_venue_ns",
-        "_wanted_epoch",
-        "_wire",
-        "_wire_ns",
-        "_wire_reason",
-        "book",
-        "counters",
-        "epoch",
-        "instrument",
-        "reason",
-        "seq",
-        "shown_live",
-        "shown_ns",
-        "shown_state",
-        "state",
-        "ts_recv_ns",
-        "venue",
-    )
 
     def __init__(
         self,
@@ -116,9 +81,7 @@ class TrackedBook:
         self._heard_ns = 0
         self._pause_ns_longest = 0.0
         self._wanted_epoch = 0
-        self._ask_due_ns: int | None = None
-        self._ask_attempt = 0
-        self._asked_ns = 0
+        self._resync = ResyncTimer()
 
     # Messages
 
@@ -153,8 +116,8 @@ class TrackedBook:
             self._want(delta.epoch)
             if self._broken is None:
                 self._gap("the snapshot of a newer epoch was missed", now_ns)
-            elif self._ask_due_ns is None:
-                self._ask_after(now_ns)
+            else:
+                self._resync.want(now_ns)
         elif delta.seq <= self.seq:
             counters["dropped_duplicate"] += 1
         elif self._broken is not None:
@@ -178,7 +141,8 @@ class TrackedBook:
         self._note_age(snapshot.ts_recv_ns, now_ns)
         # What the wire said before this snapshot is over.
         if self._wanted_epoch <= snapshot.epoch and self._wire_ns <= snapshot.ts_recv_ns:
-            self._wire, self._ask_due_ns = None, None
+            self._wire = None
+            self._resync.cancel()
         self.counters["book_events"] += 1
         if self.book.is_crossed():
             self._break(BookState.CROSSED, self._crossed_text(), now_ns)
@@ -200,7 +164,7 @@ class TrackedBook:
             self._wire, self._wire_reason = status.state, status.reason
             self._wire_ns = status.ts_ns
             # The ingestor is synchronising already; asking again would only add work.
-            self._ask_due_ns = None
+            self._resync.cancel()
         self._decide(now_ns)
 
     def _on_confirmation(self, status: VenueStatus, now_ns: int) -> None:
@@ -209,16 +173,15 @@ class TrackedBook:
             self._want(status.epoch)
             self._wire, self._wire_reason = BookState.SYNCING, "waiting for the snapshot"
             self._wire_ns = 0
-            if self._ask_due_ns is None:
-                self._ask_due_ns = max(self._next_ask_ns(), now_ns + SNAPSHOT_GRACE_NS)
+            self._resync.want(now_ns + SNAPSHOT_GRACE_NS)
             return
         self._wire = None
         self._heard_ns = max(self._heard_ns, min(status.ts_ns, now_ns))
         in_time = now_ns - status.ts_ns <= BEHIND_NS_MAX
         if in_time and now_ns - self._behind_ns > CATCH_UP_NS:
             self._behind = False
-        if self._broken is not None and self._ask_due_ns is None:
-            self._ask_after(now_ns)
+        if self._broken is not None:
+            self._resync.want(now_ns)
 
     # Time
 
@@ -229,7 +192,7 @@ class TrackedBook:
         quiet = self._broken is None and self._pause_ns_longest > 0 and silence_ns > limit_ns
         if quiet and not self._quiet and self._wire is None:
             self.counters["silences"] += 1
-            self._ask_after(now_ns)
+            self._resync.want_anew(now_ns)
         self._quiet = quiet
         if self.epoch and now_ns - self._heard_ns > FORGET_NS:
             self.epoch = self.seq = self._wanted_epoch = 0
@@ -238,15 +201,12 @@ class TrackedBook:
 
     def ask_due(self, now_ns: int) -> bool:
         """Tell whether a resync must be asked for now; if so, the next time is set."""
-        if self._ask_due_ns is None or now_ns < self._ask_due_ns:
+        if not self._resync.is_due(now_ns):
             return False
         if not self._needs_resync:
-            self._ask_due_ns = None
+            self._resync.cancel()
             return False
-        calm = now_ns - self._asked_ns > RESYNC_CALM_NS
-        self._ask_attempt = 0 if calm else self._ask_attempt + 1
-        self._asked_ns = now_ns
-        self._ask_due_ns = self._next_ask_ns()
+        self._resync.asked(now_ns)
         self.counters["resyncs"] += 1
         return True
 
@@ -258,16 +218,6 @@ class TrackedBook:
     @property
     def _needs_resync(self) -> bool:
         return self._broken is not None or self._quiet or self._wanted_epoch > self.epoch
-
-    def _ask_after(self, now_ns: int) -> None:
-        """Ask at once, unless that was done too recently."""
-        self._ask_due_ns = max(now_ns, self._next_ask_ns())
-
-    def _next_ask_ns(self) -> int:
-        if not self._asked_ns:
-            return 0
-        backoff_ns = RESYNC_BACKOFF_NS << min(self._ask_attempt, 16)
-        return self._asked_ns + min(backoff_ns, RESYNC_BACKOFF_NS_MAX)
 
     # Trust
 
@@ -287,7 +237,7 @@ class TrackedBook:
         if state is BookState.CROSSED:
             self.counters["crossed"] += 1
         self._broken, self._broken_reason = state, reason
-        self._ask_after(now_ns)
+        self._resync.want_anew(now_ns)
         self._decide(now_ns)
 
     def _crossed_text(self) -> str:
@@ -352,8 +302,7 @@ class TrackedBook:
             "broken": self._broken,
             "broken_reason": self._broken_reason,
             "pause_ns": self._pause_ns_longest,
-            "asked_ns": self._asked_ns,
-            "ask_attempt": self._ask_attempt,
+            "resync": self._resync.save(),
         }
 
     def load(self, saved: dict[str, Any], now_ns: int) -> None:
@@ -366,6 +315,6 @@ class TrackedBook:
         self._broken = None if saved["broken"] is None else BookState(saved["broken"])
         self._broken_reason = saved["broken_reason"]
         self._pause_ns_longest = saved["pause_ns"]
-        self._asked_ns, self._ask_attempt = saved["asked_ns"], saved["ask_attempt"]
+        self._resync = ResyncTimer(*saved["resync"])
         self._behind, self._behind_ns = True, now_ns
         self._decide(now_ns)

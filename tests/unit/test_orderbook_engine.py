@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from services.orderbook.engine import OrderbookEngine
-from services.orderbook.tracked import RESYNC_BACKOFF_NS, SNAPSHOT_GRACE_NS
+from services.orderbook.resync import PAUSE_NS
+from services.orderbook.tracked import SNAPSHOT_GRACE_NS
 from shared.bus.port import shard_of
 from shared.config import OrderbookConfig
 from shared.errors import CodecError
@@ -142,7 +143,7 @@ def test_resync_is_asked_again_with_growing_pauses():
         out = feed.wait(100 * MS)
         times += [feed.now_ns] * len(asks(out))
     pauses = [b - a for a, b in zip([NOW, *times], times, strict=False)]
-    assert pauses[0] == RESYNC_BACKOFF_NS
+    assert pauses[0] == PAUSE_NS
     assert pauses == sorted(pauses)
     assert len(times) == 4
 
