@@ -1,0 +1,362 @@
+"""The bus in memory: the semantics of the Redis one, deterministic, for simulation and tests.
+
+Everything happens at once and in one thread. ``MemoryInbox.poll`` and ``MemoryBus.apply`` do the
+work without an event loop; the coroutines of the port only wrap them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from shared.bus.memory_store import ZERO, Group, Id, MemoryServer, Pending, format_id
+from shared.bus.port import Batch, Input
+from shared.bus.tuning import COUNTERS, DEAD_ENTRIES_MAX, TUNING, Tuning
+from shared.bus.wire import group_by_stream, id_key, newest_per_key
+from shared.errors import BusUnavailable, CodecError
+from shared.messages.base import Message
+from shared.messages.codec import decode, encode
+from shared.messages.control import Alert, Severity
+from shared.streams import Delivery, StreamSpec
+
+_POLL_S = 0.001
+
+
+class MemoryBus:
+    """One simulated process's connection to a :class:`MemoryServer`."""
+
+    def __init__(
+        self, server: MemoryServer, *, service: str, shards: int = 1, tuning: Tuning = TUNING
+    ) -> None:
+        self._server, self._service, self._shards = server, service, shards
+        self.tuning = tuning
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self._alerts: deque[Alert] = deque(maxlen=16)
+        self._is_open = True
+
+    def reach(self) -> MemoryServer:
+        """Return the server.
+
+        Raises:
+            BusUnavailable: It is down, or this bus was closed.
+        """
+        if not (self._server.is_up and self._is_open):
+            raise BusUnavailable("the server in memory is down")
+        return self._server
+
+    async def open_inbox(
+        self, inputs: Sequence[Input], *, service: str, instance: str, exclusive: bool = False
+    ) -> MemoryInbox:
+        """See :class:`shared.bus.port.Bus`."""
+        return self.open(inputs, service=service, instance=instance, exclusive=exclusive)
+
+    def open(
+        self, inputs: Sequence[Input], *, service: str, instance: str, exclusive: bool = False
+    ) -> MemoryInbox:
+        """Open inputs without an event loop."""
+        return MemoryInbox(self, inputs, (service, instance), exclusive=exclusive)
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        self.apply(None, messages)
+
+    async def commit(
+        self,
+        batch: Batch | None,
+        messages: Sequence[Message],
+        *,
+        checkpoint: tuple[str, bytes] | None = None,
+    ) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        self.apply(batch, messages, checkpoint=checkpoint)
+
+    def apply(
+        self,
+        batch: Batch | None,
+        messages: Sequence[Message],
+        *,
+        checkpoint: tuple[str, bytes] | None = None,
+    ) -> None:
+        """Do what ``commit`` says, at once."""
+        server = self.reach()
+        messages = [*messages, *self._alerts]
+        self._alerts.clear()
+        for spec, key, entry in group_by_stream(messages, self._shards):
+            server.add(key, encode(spec, entry))
+            server.stream(key).trim(spec)
+        if checkpoint is not None:
+            server.values[checkpoint[0]] = checkpoint[1]
+        for key, ids in (batch.pending if batch is not None else {}).items():
+            group = server.stream(key).groups.get(self._service)
+            for entry_id in ids:
+                if group is not None:
+                    group.pending.pop(id_key(entry_id), None)
+        self.counters["published"] += len(messages)
+
+    def report(self, code: str, text: str) -> None:
+        """Queue an alert; it goes out with the next commit."""
+        self._alerts.append(
+            Alert(
+                ts_ns=self._server.clock.now_ns(), service=self._service,
+                severity=Severity.WARNING, code=code, text=text,
+            )
+        )  # fmt: skip
+
+    async def load_checkpoint(self, name: str) -> bytes | None:
+        """See :class:`shared.bus.port.Bus`."""
+        return self.reach().values.get(name)
+
+    async def save_checkpoint(self, name: str, state: bytes) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        self.reach().values[name] = state
+
+    async def note_positions(self, fields: Mapping[str, str]) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        self.reach().positions.update(fields)
+
+    async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+        """See :class:`shared.bus.port.Bus`."""
+        return self.reach().hold_lease(name, owner, ttl_ms)
+
+    async def release_lease(self, name: str, owner: str) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        self.reach().release_lease(name, owner)
+
+    async def join_members(self, group: str, member: str, ttl_ms: int) -> list[str]:
+        """See :class:`shared.bus.port.Bus`."""
+        return self.reach().join_members(group, member, ttl_ms)
+
+    async def leave_members(self, group: str, member: str) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        self.reach().leave_members(group, member)
+
+    async def stats(self) -> Mapping[str, int]:
+        """See :class:`shared.bus.port.Bus`."""
+        return dict(self.counters)
+
+    async def close(self) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        self._is_open = False
+
+
+class _Cursor:
+    """How far a LATEST stream was read; ``ordinal`` counts entries ever added up to there."""
+
+    def __init__(self, item: Input, key: str) -> None:
+        self.spec, self.key, self.start = item.spec, key, item.start
+        self.interval_ns = item.interval_ms * 1_000_000
+        self.last_id: Id = ZERO
+        self.ordinal = 0
+        self.due_ns = 0
+
+
+class MemoryInbox:
+    """Open inputs of one consumer. To crash the consumer, forget the inbox without closing it."""
+
+    def __init__(
+        self, bus: MemoryBus, inputs: Sequence[Input], consumer: tuple[str, str], *, exclusive: bool
+    ) -> None:
+        self._bus = bus
+        self._group, self._consumer = consumer
+        self._cursors = [
+            _Cursor(item, item.spec.key(shard))
+            for item in inputs
+            if item.spec.delivery is Delivery.LATEST
+            for shard in item.shards
+        ]
+        self._durable = {
+            item.spec.key(): item.spec for item in inputs if item.spec.delivery is Delivery.DURABLE
+        }
+        self._left: deque[tuple[str, Id]] = deque()  # bounded by what is pending
+        self._upkeep_ns = 0
+        self._first = Batch([])
+        for cursor in self._cursors:
+            self._position(cursor)
+        for key, spec in self._durable.items():
+            self._join_group(key, spec, exclusive=exclusive)
+
+    def _position(self, cursor: _Cursor) -> None:
+        stream = self._bus.reach().stream(cursor.key)
+        trimmed = stream.added - len(stream.ids)
+        if cursor.start == "new":
+            cursor.last_id, cursor.ordinal = stream.last_id, stream.added
+            backfill = list(zip(stream.ids, stream.payloads, strict=True))
+            backfill = backfill[len(backfill) - min(cursor.spec.backfill, len(backfill)) :]
+            messages = self._decode(self._first, cursor, backfill)
+            self._first.messages += newest_per_key(messages, cursor.spec.conflate)[0]
+            if backfill:
+                self._first.last_ids[cursor.key] = format_id(cursor.last_id)
+        elif cursor.start == "first":
+            cursor.ordinal = trimmed
+        else:
+            start = id_key(cursor.start)
+            if start <= stream.last_id:
+                cursor.last_id = start
+                cursor.ordinal = trimmed + sum(entry_id <= start for entry_id in stream.ids)
+                if stream.ids and stream.ids[0] > start and trimmed:
+                    self._bus.counters["lost"] += 1
+
+    def _join_group(self, key: str, spec: StreamSpec, *, exclusive: bool) -> None:
+        stream = self._bus.reach().stream(key)
+        for name in sorted({*spec.consumers, self._group}):
+            stream.groups.setdefault(name, Group())
+        pending = stream.groups[self._group].pending
+        for entry_id in sorted(pending):
+            if exclusive:
+                pending[entry_id].consumer = self._consumer
+            if pending[entry_id].consumer == self._consumer:
+                self._left.append((key, entry_id))
+
+    async def read(self, timeout_s: float | None = None) -> Batch:
+        """See :class:`shared.bus.port.Inbox`."""
+        loop = asyncio.get_running_loop()
+        deadline_s = None if timeout_s is None else loop.time() + timeout_s
+        while True:
+            try:
+                batch = self.poll()
+            except BusUnavailable:
+                if self._durable:
+                    raise
+                batch = Batch([])  # a LATEST reader waits for the server to come back
+            if batch.last_ids or (deadline_s is not None and loop.time() >= deadline_s):
+                return batch
+            await asyncio.sleep(_POLL_S)
+
+    def poll(self) -> Batch:
+        """Return what is there now; an empty batch if nothing is.
+
+        Raises:
+            BusUnavailable: The server is down, or lost a consumer group.
+        """
+        self._bus.reach()
+        if self._first.last_ids:
+            batch, self._first = self._first, Batch([])
+            return batch
+        now_ns = self._bus.reach().clock.now_ns()
+        if now_ns >= self._upkeep_ns:
+            self._upkeep_ns = now_ns + int(self._bus.tuning.maintenance_s * 1e9)
+            self._maintain(now_ns)
+        for batch in (self._redeliver(now_ns), self._read_durable(now_ns)):
+            if batch.last_ids:
+                return batch
+        return self._read_latest(now_ns)
+
+    def _maintain(self, now_ns: int) -> None:
+        """Claim what other consumers left for too long, and trim."""
+        idle_ns = self._bus.tuning.claim_idle_ms * 1_000_000
+        for key, spec in self._durable.items():
+            stream = self._bus.reach().stream(key)
+            for entry_id, pending in self._group_of(key).pending.items():
+                other = pending.consumer != self._consumer
+                if other and now_ns - pending.delivered_ns >= idle_ns:
+                    pending.consumer, pending.delivered_ns = self._consumer, now_ns
+                    self._left.append((key, entry_id))
+                    self._bus.counters["claimed"] += 1
+            stream.trim(spec)
+
+    def _group_of(self, key: str) -> Group:
+        group = self._bus.reach().stream(key).groups.get(self._group)
+        if group is None:
+            raise BusUnavailable("a consumer group is gone: the server lost its data")
+        return group
+
+    def _redeliver(self, now_ns: int) -> Batch:
+        """Deliver the next pending entry again, one at a time; bury it after too many tries."""
+        batch = Batch([], redelivered=True)
+        while self._left and not batch.last_ids:
+            key, entry_id = self._left.popleft()
+            pending = self._group_of(key).pending.get(entry_id)
+            if pending is None or pending.consumer != self._consumer:
+                continue
+            payload = self._bus.reach().stream(key).get(entry_id) or b""
+            if pending.deliveries >= self._bus.tuning.deliveries_max:
+                self._bury(key, entry_id, payload, f"delivered {pending.deliveries} times")
+                continue
+            pending.deliveries += 1
+            pending.delivered_ns = now_ns
+            self._bus.counters["redelivered"] += 1
+            self._take(batch, key, entry_id, payload)
+        return batch
+
+    def _read_durable(self, now_ns: int) -> Batch:
+        batch = Batch([])
+        for key in self._durable:
+            group = self._group_of(key)
+            entries = self._bus.reach().stream(key).after(
+                group.last_id, self._bus.tuning.read_entries_max
+            )  # fmt: skip
+            for entry_id, payload in entries:
+                group.last_id = entry_id
+                group.pending[entry_id] = Pending(self._consumer, 1, now_ns)
+                self._take(batch, key, entry_id, payload)
+        return batch
+
+    def _take(self, batch: Batch, key: str, entry_id: Id, payload: bytes) -> None:
+        try:
+            messages = decode(self._durable[key], payload)
+        except CodecError as error:
+            batch.rejected += 1
+            self._bus.counters["rejected"] += 1
+            self._bury(key, entry_id, payload, str(error))
+        else:
+            batch.messages += messages
+            batch.pending.setdefault(key, []).append(format_id(entry_id))
+            self._bus.counters["read"] += len(messages)
+        batch.last_ids[key] = format_id(entry_id)
+
+    def _bury(self, key: str, entry_id: Id, payload: bytes, reason: str) -> None:
+        self._group_of(key).pending.pop(entry_id, None)
+        dead = self._bus.reach().dead.setdefault(self._durable[key].name, [])
+        dead.append(
+            {"id": format_id(entry_id), "m": payload, "reason": reason, "group": self._group}
+        )
+        del dead[:-DEAD_ENTRIES_MAX]
+        self._bus.counters["dead_lettered"] += 1
+        self._bus.report("DEAD_LETTER", f"{key} {format_id(entry_id)}: {reason}")
+
+    def _read_latest(self, now_ns: int) -> Batch:
+        batch = Batch([])
+        for cursor in self._cursors:
+            if now_ns < cursor.due_ns:
+                continue
+            cursor.due_ns = now_ns + cursor.interval_ns
+            stream = self._bus.reach().stream(cursor.key)
+            if stream.last_id < cursor.last_id:
+                cursor.last_id, cursor.ordinal = ZERO, 0
+            entries = stream.after(cursor.last_id, self._bus.tuning.read_entries_max)
+            if not entries:
+                continue
+            messages = self._decode(batch, cursor, entries)
+            messages, skipped = newest_per_key(messages, cursor.spec.conflate)
+            batch.messages += messages
+            batch.skipped += skipped
+            self._bus.counters["skipped"] += skipped
+            self._account(cursor, entries, stream.added - len(stream.ids))
+            batch.last_ids[cursor.key] = format_id(cursor.last_id)
+        return batch
+
+    def _account(self, cursor: _Cursor, entries: list[tuple[Id, bytes]], trimmed: int) -> None:
+        """Move on, and count what was trimmed away before it was read."""
+        self._bus.counters["lost"] += max(0, trimmed - cursor.ordinal)
+        cursor.ordinal = max(cursor.ordinal, trimmed) + len(entries)
+        cursor.last_id = entries[-1][0]
+
+    def _decode(
+        self, batch: Batch, cursor: _Cursor, entries: list[tuple[Id, bytes]]
+    ) -> list[Message]:
+        messages: list[Message] = []
+        for entry_id, payload in entries:
+            try:
+                messages += decode(cursor.spec, payload)
+            except CodecError as error:
+                batch.rejected += 1
+                self._bus.counters["rejected"] += 1
+                text = f"{cursor.key} {format_id(entry_id)}: {error}"
+                self._bus.report("UNDECODABLE_ENTRY", text)
+        self._bus.counters["read"] += len(messages)
+        return messages
+
+    async def close(self) -> None:
+        """See :class:`shared.bus.port.Inbox`."""
+        self._left.clear()

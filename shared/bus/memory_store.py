@@ -1,0 +1,147 @@
+"""What a Redis server holds for the bus, in memory: streams with groups, values, leases. Pure.
+
+Deterministic: time comes from the given clock, ids are made from it, nothing iterates a set. Shared
+by the :class:`~shared.bus.memory.MemoryBus` of every simulated process.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+
+from shared.clock import Clock
+from shared.streams import Delivery, StreamSpec
+
+Id = tuple[int, int]
+ZERO: Id = (0, 0)
+
+
+def format_id(entry_id: Id) -> str:
+    """Return an id as Redis writes it."""
+    return f"{entry_id[0]}-{entry_id[1]}"
+
+
+@dataclass(slots=True)
+class Pending:
+    """An entry delivered to a consumer and not acknowledged yet."""
+
+    consumer: str
+    deliveries: int
+    delivered_ns: int
+
+
+@dataclass(slots=True)
+class Group:
+    """A consumer group of one stream."""
+
+    last_id: Id = ZERO
+    pending: dict[Id, Pending] = field(default_factory=dict)
+
+    def needs_from(self) -> Id:
+        """Return the lowest id this group still needs."""
+        return min(self.pending, default=self.last_id)
+
+
+class Stream:
+    """One stream: entries in order, and its groups."""
+
+    def __init__(self) -> None:
+        self.ids: list[Id] = []
+        self.payloads: list[bytes] = []
+        self.last_id: Id = ZERO
+        self.added = 0
+        self.groups: dict[str, Group] = {}
+
+    def append(self, payload: bytes, now_ms: int) -> Id:
+        """Add an entry and return its id."""
+        ms, seq = self.last_id
+        self.last_id = (now_ms, 0) if now_ms > ms else (ms, seq + 1)
+        self.ids.append(self.last_id)
+        self.payloads.append(payload)
+        self.added += 1
+        return self.last_id
+
+    def after(self, entry_id: Id, count: int) -> list[tuple[Id, bytes]]:
+        """Return up to ``count`` entries that come after ``entry_id``."""
+        start = bisect_right(self.ids, entry_id)
+        stop = start + count
+        return list(zip(self.ids[start:stop], self.payloads[start:stop], strict=True))
+
+    def get(self, entry_id: Id) -> bytes | None:
+        """Return one entry's payload, ``None`` if it was trimmed."""
+        index = bisect_right(self.ids, entry_id) - 1
+        if index < 0 or self.ids[index] != entry_id:
+            return None
+        return self.payloads[index]
+
+    def trim(self, spec: StreamSpec) -> None:
+        """Hold the stream to its bound; a DURABLE one never past what a group still needs."""
+        excess = len(self.ids) - spec.entries_max
+        if excess <= 0:
+            return
+        if spec.delivery is Delivery.DURABLE:
+            if not set(spec.consumers) <= set(self.groups):
+                return
+            floor = min(group.needs_from() for group in self.groups.values())
+            excess = min(excess, sum(entry_id < floor for entry_id in self.ids))
+        del self.ids[:excess]
+        del self.payloads[:excess]
+
+
+class MemoryServer:
+    """The simulated server."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.streams: dict[str, Stream] = {}
+        self.values: dict[str, bytes] = {}
+        self.positions: dict[str, str] = {}
+        self.dead: dict[str, list[dict[str, str | bytes]]] = {}
+        self.is_up = True
+        self._leases: dict[str, tuple[str, int]] = {}
+        self._members: dict[str, dict[str, int]] = {}
+
+    def stream(self, key: str) -> Stream:
+        """Return a stream, made on first use."""
+        return self.streams.setdefault(key, Stream())
+
+    def add(self, key: str, payload: bytes) -> str:
+        """Append raw bytes to a stream, as any client of the server could; return the id."""
+        return format_id(self.stream(key).append(payload, self.now_ms()))
+
+    def lose_everything(self) -> None:
+        """Forget all data, as a server without persistence does when it restarts."""
+        self.streams.clear()
+        self.values.clear()
+        self.positions.clear()
+        self._leases.clear()
+        self._members.clear()
+
+    def now_ms(self) -> int:
+        """Return UNIX time in milliseconds."""
+        return self.clock.now_ns() // 1_000_000
+
+    def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+        """Take or renew a lease."""
+        holder, until_ms = self._leases.get(name, (owner, 0))
+        if holder != owner and until_ms > self.now_ms():
+            return False
+        self._leases[name] = (owner, self.now_ms() + ttl_ms)
+        return True
+
+    def release_lease(self, name: str, owner: str) -> None:
+        """Give a lease up if ``owner`` holds it."""
+        if self._leases.get(name, ("", 0))[0] == owner:
+            del self._leases[name]
+
+    def join_members(self, group: str, member: str, ttl_ms: int) -> list[str]:
+        """Register a member and return the living ones, sorted."""
+        now_ms = self.now_ms()
+        alive = {name: end for name, end in self._members.get(group, {}).items() if end > now_ms}
+        alive[member] = now_ms + ttl_ms
+        self._members[group] = alive
+        return sorted(alive)
+
+    def leave_members(self, group: str, member: str) -> None:
+        """Remove a member at once."""
+        self._members.get(group, {}).pop(member, None)
