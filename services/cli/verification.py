@@ -15,11 +15,8 @@ in the recording joins. What a reader of the report may rely on:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
-
+from services.cli.verdict import BookReport, GapEntry, ParseProblem, State, VerifyReport
 from shared.capture import Capture, CaptureItem, Kind, known_venues
 from shared.domain.book import Book
 from shared.errors import ConfigError
@@ -44,98 +41,6 @@ QUOTES_MAX = 100_000
 """Best quotes that wait for a depth update of their id; the oldest are forgotten."""
 LISTED_MAX = 1_000
 """Gaps of a book, and parse errors, that are listed; all are counted."""
-
-
-class State(StrEnum):
-    """A book at the end of the recording."""
-
-    LIVE = "LIVE"
-    GAP = "GAP"
-    NOT_SYNCED = "NOT_SYNCED"
-
-
-@dataclass(slots=True)
-class Checksums:
-    """Checksums compared; ``unchecked`` had none, or no book to compare with."""
-
-    ok: int = 0
-    failed: int = 0
-    unchecked: int = 0
-
-
-@dataclass(slots=True)
-class Oracle:
-    """Depth updates whose id a best quote also carries, and how many agree with it."""
-
-    checked: int = 0
-    equal: int = 0
-
-
-@dataclass(slots=True)
-class GapEntry:
-    """Where continuity broke."""
-
-    path: str
-    line: int
-    expected: int
-    got: int
-
-
-@dataclass(slots=True)
-class ParseProblem:
-    """A line that could not be read."""
-
-    path: str
-    line: int
-    reason: str
-
-
-@dataclass(slots=True)
-class BookReport:
-    """What became of one book; prices only where it is LIVE at the end."""
-
-    venue: str
-    instrument: str
-    frames: int = 0
-    snapshots: int = 0
-    deltas: int = 0
-    applied: int = 0
-    dropped_stale: int = 0
-    gaps: list[GapEntry] = field(default_factory=list)
-    gaps_total: int = 0
-    checksums: Checksums = field(default_factory=Checksums)
-    crossed: int = 0
-    state: State = State.NOT_SYNCED
-    best_bid: float | None = None
-    best_ask: float | None = None
-    best_bid_qty: float | None = None
-    best_ask_qty: float | None = None
-    oracle: Oracle = field(default_factory=Oracle)
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether nothing at all is wrong with it."""
-        return (
-            self.state is State.LIVE
-            and not self.gaps_total
-            and not self.checksums.failed
-            and not self.crossed
-            and self.oracle.equal == self.oracle.checked
-        )
-
-
-@dataclass(slots=True)
-class VerifyReport:
-    """The verdict."""
-
-    ok: bool = False
-    books: list[BookReport] = field(default_factory=list)
-    parse_errors: list[ParseProblem] = field(default_factory=list)
-    parse_errors_total: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values for the JSON encoder."""
-        return asdict(self)
 
 
 class _Run:

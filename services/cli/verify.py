@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from services.cli.output import console, emit_json
-from services.cli.verification import VerifyReport, verify_paths
+from services.cli.verdict import VerifyReport
+from services.cli.verification import verify_paths
 
 NOT_WELL = 1
+PIPE_WIDTH = 160
 
 
 def verify_command(
@@ -38,30 +41,27 @@ def verify_command(
 
 def render(report: VerifyReport) -> None:
     """Print the verdict as a table, then what is wrong line by line."""
-    table = Table(title="Books", title_justify="left")
+    table = Table(box=SIMPLE_HEAD)
     for heading in ("venue", "instrument", "state"):
-        table.add_column(heading)
-    headings = ("snapshots", "deltas", "applied", "stale", "gaps", "checksums", "crossed", "oracle",
-                "best bid", "best ask")  # fmt: skip
-    for heading in headings:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, no_wrap=True)
+    for heading in ("applied", "stale", "gaps", "crossed", "CRC ok", "oracle", "bid", "ask"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for book in report.books:
         sums, oracle = book.checksums, book.oracle
-        style = "" if book.is_sound else "red"
         numbers = (
-            book.snapshots,
-            book.deltas,
-            book.applied,
-            book.dropped_stale,
-            book.gaps_total,
-            f"{sums.ok} ok, {sums.failed} failed" if sums.ok or sums.failed else "-",
-            book.crossed,
+            f"{book.applied}/{book.deltas}",
+            f"{book.dropped_stale}",
+            f"{book.gaps_total}",
+            f"{book.crossed}",
+            f"{sums.ok}/{sums.ok + sums.failed}" if sums.ok or sums.failed else "-",
             f"{oracle.equal}/{oracle.checked}",
             "-" if book.best_bid is None else f"{book.best_bid:.12g}",
             "-" if book.best_ask is None else f"{book.best_ask:.12g}",
         )
-        table.add_row(book.venue, book.instrument, book.state, *map(str, numbers), style=style)
-    console.print(table)
+        style = "" if book.is_sound else "red"
+        table.add_row(book.venue, book.instrument, book.state, *numbers, style=style)
+    # Where nobody looks at a screen there is no width to keep to.
+    console.print(table, width=None if console.is_terminal else PIPE_WIDTH)
     for book in report.books:
         for gap in book.gaps:
             console.print(
