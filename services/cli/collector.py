@@ -171,18 +171,24 @@ class Collector:
 
     def is_quiet(self, since_ns: int) -> bool:
         """True when risk and executor said after ``since_ns`` that nothing is in flight."""
+        if not self.plans and not self.orders and not self.is_active():
+            return True  # nothing was ever begun
         risk, executor = self.risk, self.executor
         return (
             risk is not None
             and executor is not None
             and min(risk.ts_ns, executor.ts_ns) > since_ns
-            and risk.state is not TradingState.ACTIVE
+            and not self.is_active()
             and risk.plans_in_flight == 0
             and executor.open_plans == 0
             and executor.unknown_orders == 0
             and not self.in_flight()
             and not any(self.ledger.exposure.values())
         )
+
+    def is_active(self) -> bool:
+        """True when the last word of risk was ACTIVE."""
+        return self.state is not None and self.state.state is TradingState.ACTIVE
 
     def alive(self) -> list[Heartbeat]:
         """Return the newest heartbeat of every process heard lately, by service and instance."""

@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(redis: RedisUrl = None, as_json: AsJson = False) -> None:
-    """Services, trading state, exposure, streams and lag; exit 1 when a service is down."""
+    """Services, trading, streams, lag; exit 1 when not well."""
 
     async def ask() -> dict[str, Any]:
         async with open_link(redis_url(redis)) as link:
@@ -87,7 +87,7 @@ def tail_command(
         bool, typer.Option("--json", help="One JSON object per line and message.")
     ] = False,
 ) -> None:
-    """Decode and print what travels on a stream, until stopped."""
+    """Decode and print what travels on a stream."""
     spec = find_stream(stream)
     tail.check_since(since)
 
@@ -109,7 +109,7 @@ def tail_command(
 
 
 def latency(redis: RedisUrl = None, as_json: AsJson = False) -> None:
-    """How long from the tick's arrival to each step, since the processes started."""
+    """Time from a tick's arrival to each step."""
 
     async def ask() -> dict[str, Any]:
         async with open_link(redis_url(redis)) as link:

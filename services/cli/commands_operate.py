@@ -19,7 +19,7 @@ ConfigPath = Annotated[
     str | None, typer.Option("--config", metavar="FILE", help="Else ARB_CONFIG, else arb.toml.")
 ]
 
-config_app = typer.Typer(help="Check or show the configuration.", no_args_is_help=True)
+config_app = typer.Typer(help="Check or show the configuration.")
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
 
 
 def halt(redis: RedisUrl = None, reason: Reason = "", as_json: AsJson = False) -> None:
-    """Open nothing new; what is in flight is finished or unwound."""
+    """Open nothing new; finish what is in flight."""
     _say(redis, CommandKind.HALT, reason, as_json)
 
 
@@ -41,7 +41,7 @@ def resume(redis: RedisUrl = None, reason: Reason = "", as_json: AsJson = False)
 
 
 def flatten(redis: RedisUrl = None, reason: Reason = "", as_json: AsJson = False) -> None:
-    """Halt, cancel what rests and trade the net exposure back to zero."""
+    """Halt and trade all exposure back to zero."""
     _say(redis, CommandKind.FLATTEN, reason, as_json)
 
 

@@ -40,7 +40,7 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", help="Of the simulated market.")] = 7,
     as_json: AsJson = False,
 ) -> None:
-    """The whole system on simulated venues: nothing needed, nothing left behind."""
+    """Run everything on simulated venues; leaves nothing behind."""
     _finish(asyncio.run(run_demo(seconds, seed, as_json)), as_json)
 
 
@@ -49,13 +49,13 @@ def replay(
     speed: Annotated[str, typer.Option("--speed", metavar="N|max", help="Times real time.")] = "1",
     as_json: AsJson = False,
 ) -> None:
-    """Recorded traffic through the running services, with decisions and paper execution."""
+    """Play recorded traffic through the five services."""
     times = parse_speed(speed)
     _finish(asyncio.run(run_replay(paths, times, as_json)), as_json)
 
 
 def up(config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """The five services of a configuration under one supervisor; Redis must be there already."""
+    """Run the five services of a configuration; needs a Redis."""
     raise typer.Exit(asyncio.run(run_up(config, as_json)))
 
 
@@ -64,7 +64,7 @@ def run(
     service: Annotated[str, typer.Argument(metavar="SERVICE")],
     config: ConfigPath = None,
 ) -> None:
-    """One service in this process, as ``python -m services.SERVICE``; venuesim has options."""
+    """Run one service, or venuesim (--port, --seed, --json)."""
     if service not in RUNNABLE:
         raise ConfigError(f"no service {service!r}; there are: {', '.join(RUNNABLE)}")
     extra = list(context.args)

@@ -59,8 +59,12 @@ async def _trade(run: Run, ending: Ending, seconds: float | None) -> None:
     """Wait until trading is on, then let it go on for the time asked for."""
     saying = asyncio.create_task(_say_what_is_missing(run))
     try:
-        if not await run.wait_for(run.is_trading, ACTIVE_WITHIN_S) and not run.stop.is_set():
+        if (
+            not await run.wait_for(run.collector.is_active, ACTIVE_WITHIN_S)
+            and not run.stop.is_set()
+        ):
             ending.problems.append(f"trading never started: {run.waiting_for()}")
+            ending.problems.extend(run.last_words())
     finally:
         saying.cancel()
     run.phase("trading")

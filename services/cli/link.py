@@ -154,8 +154,9 @@ def shown(url: str) -> str:
 
 def unreachable(url: str, error: BaseException) -> BusUnavailable:
     """Return the error that says which Redis could not be reached, why, and what to do."""
+    why = str(error).rstrip(".")
     return BusUnavailable(
-        f"cannot reach Redis at {shown(url)}: {error}; start it, or name another with --redis URL"
+        f"cannot reach Redis at {shown(url)}: {why}; start it, or name another with --redis URL"
     )
 
 

@@ -20,7 +20,6 @@ EXIT_NOT_WELL, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 app = typer.Typer(
     name="arb",
     help="Arbitrage between venues over Redis Streams.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -34,9 +33,9 @@ app.command("verify")(verify_command)
 def main() -> None:
     """Run the command line and turn errors into one line and an exit code."""
     try:
-        code = app(standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:
-        _say(error.format_message())
+        _say(error.format_message().rstrip(".") + "; see arb --help")
         code = EXIT_USAGE
     except ConfigError as error:
         _say(str(error))

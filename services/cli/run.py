@@ -21,11 +21,12 @@ from services.cli.output import console, note
 from services.cli.report import Ending
 from services.cli.screen import Scene, progress_line, render
 from services.cli.stack import Stack, StackError, seconds_since
+from services.cli.supervisor import tail
 from services.cli.truth import Account, compare, read_accounts
 from services.cli.venues import Control
 from shared.clock import SystemClock
 from shared.errors import BusUnavailable, Unavailable
-from shared.messages.base import BookState, TradingState
+from shared.messages.base import BookState
 from shared.messages.control import CommandKind
 from shared.streams import ALL, CTL_COMMAND, MD_DEPTH, SERVICES
 
@@ -78,11 +79,6 @@ class Run:
             await asyncio.sleep(POLL_S)
         return condition()
 
-    def is_trading(self) -> bool:
-        """True when risk has said ACTIVE."""
-        state = self.collector.state
-        return state is not None and state.state is TradingState.ACTIVE
-
     def waiting_for(self) -> str:
         """Return in a few words what is still missing before trading starts."""
         heard = {beat.service: beat for beat in self.collector.alive()}
@@ -95,6 +91,16 @@ class Run:
             return "waiting for " + ", ".join(missing)
         state = self.collector.state
         return f"waiting for trading: {state.reason if state else 'risk has not spoken'}"
+
+    def last_words(self) -> list[str]:
+        """Return the last log line of every service that has not become ready."""
+        ready = {beat.service for beat in self.collector.alive() if beat.ready}
+        words = []
+        for name in SERVICES:
+            last = tail(self.stack.log(name), 1)
+            if name not in ready and last:
+                words.append(f"{name}: {last[0][:400]}")
+        return words
 
 
 @asynccontextmanager

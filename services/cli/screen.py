@@ -18,6 +18,7 @@ from rich.text import Text
 from services.cli.collector import Collector
 from services.cli.latency import MEASURES, latency_record
 from services.cli.look import spread_bps
+from services.cli.report import CURRENCY
 from services.cli.supervisor import Usage
 from shared.domain.instrument import split_instrument
 from shared.messages.base import BookState, Side, TradingState
@@ -69,12 +70,12 @@ def render(scene: Scene) -> Layout:
         Layout(name="middle", minimum_size=4),
         Layout(name="bottom", size=bottom),
     )
-    layout["top"].split_row(Layout(_books(scene), ratio=58), Layout(_money(scene), ratio=42))
+    layout["top"].split_row(Layout(_books(scene), ratio=57), Layout(_money(scene), ratio=43))
     layout["middle"].split_row(
         Layout(_opportunities(scene), ratio=1), Layout(_fills(scene), ratio=1)
     )
     layout["bottom"].split_row(
-        Layout(_services(scene), ratio=58), Layout(_latency(scene), ratio=42)
+        Layout(_services(scene), ratio=57), Layout(_latency(scene), ratio=43)
     )
     return layout
 
@@ -92,29 +93,20 @@ def progress_line(scene: Scene) -> str:
     )
 
 
-def _header(scene: Scene) -> Table:
-    grid = Table.grid(expand=True)
-    grid.add_column(ratio=1, no_wrap=True)
-    grid.add_column(justify="right", no_wrap=True, overflow="ellipsis")
-    left = Text()
+def _header(scene: Scene) -> Text:
+    left = Text(no_wrap=True, overflow="ellipsis")
     left.append(" arbstream ", "bold white on blue")
     left.append(f" {scene.mark} ", "bold black on bright_yellow")
     left.append(f" {scene.title}  ", "bold")
-    clock = (
-        f"{scene.elapsed_s:.0f} s"
-        if scene.seconds is None
-        else (f"{scene.elapsed_s:.0f} / {scene.seconds:.0f} s")
-    )
-    left.append(f"{clock}  ", "cyan")
+    limit = "" if scene.seconds is None else f" / {scene.seconds:.0f}"
+    left.append(f"{scene.elapsed_s:.0f}{limit} s  ", "cyan")
     state = scene.collector.state
     if state is not None:
         left.append(f" {state.state} ", TRADING_STYLE[state.state])
         if state.state is not TradingState.ACTIVE:
             left.append(f" {state.reason}", "yellow")
-    else:
-        left.append(f" {scene.phase} ", "black on yellow")
-    grid.add_row(left, Text(scene.hint, "dim"))
-    return grid
+    left.append(f"  {scene.phase}", "dim")
+    return left
 
 
 def _table(*columns: tuple[str, str]) -> Table:
@@ -124,13 +116,21 @@ def _table(*columns: tuple[str, str]) -> Table:
     return table
 
 
-def _panel(content: Table | Group | Text, title: str) -> Panel:
-    return Panel(content, title=title, title_align="left", box=box.ROUNDED, border_style="blue",
-                 padding=(0, 1))  # fmt: skip
+def _panel(content: Table | Group | Text, title: str, subtitle: str | None = None) -> Panel:
+    return Panel(
+        content,
+        title=title,
+        title_align="left",
+        subtitle=subtitle,
+        subtitle_align="left",
+        box=box.ROUNDED,
+        border_style="blue",
+        padding=0,
+    )
 
 
 def _books(scene: Scene) -> Panel:
-    table = _table(("venue", "left"), ("instrument", "left"), ("state", "left"), ("bid", "right"),
+    table = _table(("venue", "left"), ("book", "left"), ("state", "left"), ("bid", "right"),
                    ("ask", "right"), ("bps", "right"), ("age", "right"))  # fmt: skip
     for (venue, instrument), view in sorted(scene.views.items())[:TOP_ROWS_MAX]:
         bid = view.bids[0][0] if view.bids else None
@@ -139,7 +139,7 @@ def _books(scene: Scene) -> Panel:
         age_ms = max(0.0, (scene.now_ns - view.ts_ns) / 1e6)
         table.add_row(
             venue,
-            instrument.partition(":")[0] + (" perp" if ":" in instrument else ""),
+            _short_name(instrument),
             Text(view.state, STATE_STYLE[view.state]),
             Text(_price(bid), "green"),
             Text(_price(ask), "red"),
@@ -151,8 +151,17 @@ def _books(scene: Scene) -> Panel:
     return _panel(table, "books")
 
 
+def _short_name(instrument: str) -> str:
+    """Return an instrument as its row says it: quotes are USDT unless said otherwise."""
+    name = split_instrument(instrument)
+    quote = "" if name.quote == CURRENCY else f"/{name.quote}"
+    return f"{name.base}{quote}{' perp' if name.settle else ''}"
+
+
 def _price(price: float | None) -> str:
-    return "-" if price is None else f"{price:,.2f}"
+    if price is None:
+        return "-"
+    return f"{price:,.1f}" if price >= 10_000 else f"{price:,.2f}"
 
 
 def _money(scene: Scene) -> Panel:
@@ -210,24 +219,30 @@ def _when(ts_ns: int) -> str:
 
 
 def _opportunities(scene: Scene) -> Panel:
-    table = _table(("time", "left"), ("base", "left"), ("buy > sell", "left"),
-                   ("qty", "right"), ("edge", "right"), ("net", "right"))  # fmt: skip
+    table = _table(
+        ("time", "left"),
+        ("base", "left"),
+        ("buy > sell", "left"),
+        ("bps", "right"),
+        ("net", "right"),
+    )
     for o in reversed(_last(scene.collector.recent_opportunities)):
         way = " > ".join(leg.venue for leg in o.legs)
-        table.add_row(_when(o.ts_ns), o.base, way, f"{o.qty.normalize():f}",
-                      Text(f"{o.edge_bps:.1f}", "green"), f"{o.net:.2f}")  # fmt: skip
+        edge = Text(f"{o.edge_bps:.1f}", "green")
+        table.add_row(_when(o.ts_ns), o.base, way, edge, f"{o.net:.2f}")
     return _panel(table, f"opportunities ({scene.collector.opportunities})")
 
 
 def _fills(scene: Scene) -> Panel:
-    table = _table(("time", "left"), ("venue", "left"), ("side", "left"), ("qty", "right"),
-                   ("price", "right"), ("fee", "right"))  # fmt: skip
+    table = _table(
+        ("time", "left"), ("venue", "left"), ("side", "left"), ("qty", "right"), ("price", "right")
+    )
     for f in reversed(_last(scene.collector.recent_fills)):
-        side = Text(f"{f.side} {split_instrument(f.instrument).base}",
-                    "green" if f.side is Side.BUY else "red")  # fmt: skip
-        fee = "?" if f.fee is None else f"{f.fee:.4f} {f.fee_asset}"
-        table.add_row(_when(f.ts_ns), f.venue, side, f"{f.qty.normalize():f}",
-                      f"{f.price:,.2f}", fee)  # fmt: skip
+        side = Text(f"{f.side} {_short_name(f.instrument)}")
+        side.stylize("green" if f.side is Side.BUY else "red")
+        table.add_row(
+            _when(f.ts_ns), f.venue, side, f"{f.qty.normalize():f}", _price(float(f.price))
+        )
     return _panel(table, f"fills ({len(scene.collector.fills)})")
 
 
@@ -236,7 +251,7 @@ def _last(items: Sequence[T]) -> list[T]:
 
 
 def _services(scene: Scene) -> Panel:
-    table = _table(("process", "left"), ("pid", "right"), ("health", "left"), ("restarts", "right"),
+    table = _table(("process", "left"), ("pid", "right"), ("health", "left"), ("again", "right"),
                    ("MB", "right"), ("cpu s", "right"))  # fmt: skip
     beats = {beat.service: beat for beat in scene.collector.alive()}
     for name, used in scene.usage.items():
@@ -250,20 +265,20 @@ def _services(scene: Scene) -> Panel:
         restarts = Text(str(used.restarts), "yellow" if used.restarts else "dim")
         table.add_row(name, str(used.pid), health, restarts, f"{used.rss_mb:.0f}",
                       f"{used.cpu_s:.1f}")  # fmt: skip
-    return _panel(table, "processes")
+    return _panel(table, "processes", f"look in: {scene.hint}" if scene.hint else None)
 
 
 STARTING = frozenset({"ingestor", "orderbook", "scanner", "risk", "executor"})
 
 
 def _latency(scene: Scene) -> Panel:
-    table = _table(("latency, us", "left"), ("p50", "right"), ("p99", "right"),
+    table = _table(("tick to, us", "left"), ("p50", "right"), ("p99", "right"),
                    ("p99.9", "right"), ("n", "right"))  # fmt: skip
     record = latency_record(scene.collector)
     for name in MEASURES:
         row = record[name]
         cells = ["-" if row[p] is None else f"{row[p]:,.0f}" for p in ("p50", "p99", "p999")]
-        table.add_row(name.replace("_", " "), *cells, f"{row['n']:,}")
+        table.add_row(name.removeprefix("tick_to_"), *cells, f"{row['n']:,}")
     c = scene.collector
     facts = Table.grid(expand=True, padding=(0, 1, 0, 0))
     facts.add_column(style="dim", no_wrap=True, ratio=1, overflow="ellipsis")
@@ -275,4 +290,4 @@ def _latency(scene: Scene) -> Panel:
         f"gaps {c.counter('ingestor', 'gaps')}  resyncs {c.counter('ingestor', 'resyncs')}  "
         f"reconnects {c.counter('ingestor', 'reconnects')}"
     )
-    return _panel(Group(table, facts), "latency since the tick arrived")
+    return _panel(Group(table, facts), "latency from the tick on")

@@ -18,7 +18,7 @@ from services.cli.supervisor import Program, Supervisor, tail
 from services.cli.venues import Addresses, read_addresses
 from shared.clock import SystemClock
 from shared.config import Config
-from shared.embedded import EmbeddedServer, find_server
+from shared.embedded import EmbeddedServer
 from shared.errors import ArbError, BusUnavailable
 from shared.streams import SERVICES
 
@@ -102,7 +102,7 @@ class Stack:
         await self.supervisor.add(
             Program(
                 name=BUS,
-                argv=(find_server(), *self._server._arguments()),
+                argv=tuple(self._server.command()),
                 env=self._environ,
                 stop_rank=STOP_RANK[BUS],
                 log=self.log(BUS),

@@ -175,13 +175,19 @@ def quiet_parts(ts: int, **executor: int) -> tuple[RiskReport, ExecutorReady]:
     )  # fmt: skip
 
 
+def test_quiet_when_nothing_was_ever_begun() -> None:
+    assert folded().is_quiet(5)
+
+
 def test_quiet_only_when_everybody_says_so_after_the_halt() -> None:
-    assert folded(*quiet_parts(ts=10)).is_quiet(since_ns=5)
-    assert not folded(*quiet_parts(ts=10)).is_quiet(since_ns=10), "said before the halt"
-    assert not folded(*quiet_parts(10, open_plans=1)).is_quiet(5)
-    assert not folded(*quiet_parts(10, unknown_orders=1)).is_quiet(5)
+    ended = (plan("p"), done("p", PlanOutcome.FILLED, "1"))
+    assert folded(*ended, *quiet_parts(ts=10)).is_quiet(since_ns=5)
+    assert not folded(*ended).is_quiet(since_ns=5), "nobody said so"
+    assert not folded(*ended, *quiet_parts(ts=10)).is_quiet(since_ns=10), "said before the halt"
+    assert not folded(*ended, *quiet_parts(10, open_plans=1)).is_quiet(5)
+    assert not folded(*ended, *quiet_parts(10, unknown_orders=1)).is_quiet(5)
     assert not folded(plan("p"), *quiet_parts(10)).is_quiet(5), "a plan without an end"
-    assert not folded(fill("1", Side.BUY, "1"), *quiet_parts(10)).is_quiet(5), "exposure"
+    assert not folded(*ended, fill("1", Side.BUY, "1"), *quiet_parts(10)).is_quiet(5), "exposure"
 
 
 def test_what_is_remembered_is_bounded_but_counted() -> None:
