@@ -1,0 +1,275 @@
+"""Scanner and risk as processes over an embedded server: views in, plans out, and kill -9."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal as D
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+
+from shared import streams
+from shared.bus import open_bus
+from shared.bus.port import Bus, Input
+from shared.clock import SystemClock
+from shared.config import BusConfig
+from shared.embedded import EmbeddedServer
+from shared.messages.arb import NearMiss, Opportunity
+from shared.messages.base import Message, Side, TradingState
+from shared.messages.control import CommandKind
+from shared.messages.execution import (
+    ApprovedPlan,
+    Denied,
+    PlanDone,
+    RiskReport,
+    TradingStateChanged,
+)
+from shared.messages.market import DepthView
+from tests.decision_builders import (
+    BOOKS,
+    make_balances,
+    make_command,
+    make_done,
+    make_fill,
+    make_info,
+    make_ready,
+    make_view,
+)
+from tests.support import ROOT, eventually
+
+M = TypeVar("M", bound=Message)
+
+CONFIG = """
+[bus]
+url = "{url}"
+shards = {shards}
+[venues.alpha]
+instruments = ["BTC/USDT"]
+[venues.beta]
+instruments = ["BTC/USDT"]
+[venues.gamma]
+instruments = ["BTC/USDT:USDT"]
+[scanner]
+cooldown_ms = 50
+notional_max = 1000
+[risk]
+opportunity_age_ms_max = 500
+"""
+
+
+class World:
+    """The rest of the system: it feeds the two services and reads what they say."""
+
+    def __init__(self, bus: Bus, config: Path) -> None:
+        self._bus, self._config = bus, config
+        self.seen: list[Message] = []
+        self.executor_ready = True
+        self.bid = 9_999.0
+        self.processes: dict[str, asyncio.subprocess.Process] = {}
+        self._seq = 0
+
+    async def spawn(self, service: str, name: str = "") -> None:
+        environ = {**os.environ, "ARB_CONFIG": str(self._config), "ARB_INSTANCE": name or service}
+        self.processes[name or service] = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", f"services.{service}", cwd=ROOT, env=environ,
+            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+
+    async def stop(self, name: str, number: int = signal.SIGTERM) -> int:
+        process = self.processes.pop(name)
+        if process.returncode is None:
+            process.send_signal(number)
+        async with asyncio.timeout(15):
+            return await process.wait()
+
+    async def feed(self) -> None:
+        """Views 50 times a second with a new state each time, the rest once in a while."""
+        turn = 0
+        while True:
+            now_ns = SystemClock.now_ns()
+            self._seq += 1
+            out: list[Message] = [self.view(*book, now_ns) for book in BOOKS]
+            if turn % 25 == 0:
+                out += [make_info(*book) for book in BOOKS]
+                out.append(make_ready(now_ns, ready=self.executor_ready))
+                out += [make_balances(venue, now_ns) for venue, _ in BOOKS]
+            await self._bus.publish(out)
+            turn += 1
+            await asyncio.sleep(0.02)
+
+    def view(self, venue: str, instrument: str, now_ns: int) -> DepthView:
+        """Only alpha -> beta ever pays, and only where ``bid`` is high."""
+        bid = self.bid if venue == "beta" else 9_999.0
+        ask = {"alpha": 10_000.0, "beta": bid + 1, "gamma": 20_000.0}[venue]
+        return make_view(
+            venue, instrument, bids=[(bid, 1.0)], asks=[(ask, 1.0)], ts_ns=now_ns, seq=self._seq
+        )
+
+    async def listen(self) -> None:
+        specs = (streams.ARB_OPPORTUNITY, streams.ARB_NEARMISS, streams.RISK_EVENT, streams.ALERT)
+        inbox = await self._bus.open_inbox(
+            [Input(spec) for spec in specs] + [Input(streams.EXEC_PLAN)],
+            service="executor",
+            instance="t",
+        )
+        try:
+            while True:
+                batch = await inbox.read(0.1)
+                self.seen += batch.messages
+                await self._bus.commit(batch, [])
+        finally:
+            await inbox.close()
+
+    async def say(self, *messages: Message) -> None:
+        await self._bus.publish(messages)
+
+    def all(self, kind: type[M]) -> list[M]:
+        return [m for m in self.seen if isinstance(m, kind)]
+
+    def state(self) -> TradingStateChanged | None:
+        said = self.all(TradingStateChanged)
+        return said[-1] if said else None
+
+    async def becomes(self, state: TradingState) -> TradingStateChanged:
+        def says() -> TradingStateChanged | None:
+            last = self.state()
+            return last if last is not None and last.state is state else None
+
+        found = await eventually(says, timeout_s=20, what=f"{state}, not {self.state()}")
+        assert found is not None
+        return found
+
+    async def next_plan(self) -> ApprovedPlan:
+        known = len(self.all(ApprovedPlan))
+        self.bid = 10_080.0
+        plans = await eventually(
+            lambda: self.all(ApprovedPlan)[known:], timeout_s=20, what="another plan"
+        )
+        self.bid = 9_999.0
+        return plans[0]
+
+    async def end(self, plan: ApprovedPlan, **changes: Any) -> PlanDone:
+        now_ns = SystemClock.now_ns()
+        fills = [
+            make_fill(
+                plan.plan_id, leg.venue, leg.side, str(leg.qty), ts_ns=now_ns,
+                trade_id=f"{plan.plan_id}{leg.venue}",
+            )
+            for leg in plan.legs
+        ]  # fmt: skip
+        done = make_done(plan.plan_id, now_ns, **changes)
+        await self.say(*fills, done)
+        return done
+
+
+@contextlib.asynccontextmanager
+async def world(url: str, directory: Path, shards: int = 1) -> AsyncIterator[World]:
+    path = directory / "arb.toml"
+    path.write_text(CONFIG.format(url=url, shards=shards), encoding="utf-8")
+    bus = await open_bus(BusConfig(url=url, shards=shards), service="executor", instance="t")
+    world = World(bus, path)
+    tasks = [asyncio.create_task(world.listen()), asyncio.create_task(world.feed())]
+    try:
+        yield world
+        for task in tasks:
+            assert not task.done(), task.exception()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for name in list(world.processes):
+            await world.stop(name, signal.SIGKILL)
+        await bus.close()
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> Iterator[str]:
+    with EmbeddedServer(tmp_path / "valkey") as server:
+        yield server.url
+
+
+async def test_opportunity_becomes_one_plan_and_its_end_counts(url: str, tmp_path: Path) -> None:
+    async with world(url, tmp_path) as w:
+        await w.spawn("scanner")
+        await w.spawn("risk")
+        await w.becomes(TradingState.ACTIVE)
+        plan = await w.next_plan()
+        assert [(leg.venue, leg.side) for leg in plan.legs][1] == ("beta", Side.SELL)
+        assert w.all(Opportunity)
+        w.bid = 10_080.0
+        await eventually(lambda: [m for m in w.all(Denied) if m.reason == "PAIR_IN_FLIGHT"])
+        w.bid = 9_999.0
+        await w.end(plan, realized=D("2.5"))
+
+        def counted() -> bool:
+            reports = w.all(RiskReport)
+            return bool(reports) and reports[-1].realized == {"USDT": D("2.5")}
+
+        await eventually(counted)
+        assert w.all(RiskReport)[-1].exposure == {"BTC": D(0)}
+        ids = [p.plan_id for p in w.all(ApprovedPlan)]
+        assert len(set(ids)) == len(ids)
+        await eventually(lambda: [m for m in w.all(NearMiss) if m.gate == "COOLDOWN"])
+        assert await w.stop("scanner") == 0
+        assert await w.stop("risk") == 0
+
+
+async def test_killed_risk_remembers_its_plan_and_the_operator(url: str, tmp_path: Path) -> None:
+    async with world(url, tmp_path) as w:
+        await w.spawn("scanner")
+        await w.spawn("risk")
+        await w.becomes(TradingState.ACTIVE)
+        plan = await w.next_plan()
+        await w.stop("risk", signal.SIGKILL)
+        await w.end(plan, realized=D("-1"))  # while nobody listens
+        await w.say(make_command(CommandKind.HALT, SystemClock.now_ns()))
+        w.seen.clear()
+        await w.spawn("risk")
+        said = await w.becomes(TradingState.HALTED)
+        await eventually(lambda: (s := w.state()) is not None and s.reason.startswith("OPERATOR"))
+        assert said
+        await eventually(lambda: w.all(RiskReport)[-1].realized == {"USDT": D("-1")})
+        assert w.all(RiskReport)[-1].plans_in_flight == 0
+        await w.stop("risk", signal.SIGKILL)
+        await w.spawn("risk")
+        w.seen.clear()
+        await eventually(lambda: (s := w.state()) is not None and s.reason.startswith("OPERATOR"))
+        await w.say(make_command(CommandKind.RESUME, SystemClock.now_ns()))
+        await w.becomes(TradingState.ACTIVE)
+        assert (await w.next_plan()).plan_id != plan.plan_id
+
+
+async def test_second_risk_stands_by_and_takes_over(url: str, tmp_path: Path) -> None:
+    async with world(url, tmp_path) as w:
+        await w.spawn("scanner")
+        await w.spawn("risk", "risk-a")
+        await w.becomes(TradingState.ACTIVE)
+        await w.spawn("risk", "risk-b")
+        first = await w.next_plan()
+        await w.stop("risk-a", signal.SIGKILL)
+        w.seen.clear()
+        await w.becomes(TradingState.ACTIVE)
+        assert w.all(RiskReport)[-1].plans_in_flight == 1
+        await w.end(first)
+        second = await w.next_plan()
+        assert second.plan_id != first.plan_id
+        assert await w.stop("risk-b") == 0
+
+
+async def test_scanner_with_two_shards_scans_all_and_hands_over(url: str, tmp_path: Path) -> None:
+    async with world(url, tmp_path, shards=2) as w:
+        for name in ("scanner-a", "scanner-b"):
+            await w.spawn("scanner", name)
+        w.bid = 10_080.0
+        await eventually(lambda: w.all(Opportunity), timeout_s=20)
+        for name in ("scanner-a", "scanner-b"):
+            assert await w.stop(name) == 0
+            w.seen.clear()
+            if name == "scanner-a":  # whichever owned the shard, the one left scans it
+                await eventually(lambda: w.all(Opportunity), timeout_s=20)
