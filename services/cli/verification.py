@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+
 from services.cli.verdict import BookReport, GapEntry, ParseProblem, State, VerifyReport
 from shared.capture import Capture, CaptureItem, Kind, known_venues
 from shared.domain.book import Book

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 from services.cli.output import console, emit_json
-from services.cli.verdict import VerifyReport
+from services.cli.verdict import State, VerifyReport
 from services.cli.verification import verify_paths
 
 NOT_WELL = 1
@@ -61,8 +62,12 @@ def render(report: VerifyReport) -> None:
         style = "" if book.is_sound else "red"
         table.add_row(book.venue, book.instrument, book.state, *numbers, style=style)
     # Where nobody looks at a screen there is no width to keep to.
-    console.print(table, width=None if console.is_terminal else PIPE_WIDTH)
+    screen = console if console.is_terminal else Console(width=PIPE_WIDTH, highlight=False)
+    screen.print(table)
     for book in report.books:
+        if book.state is not State.LIVE:
+            why = "saw no snapshot that joins" if book.state is State.NOT_SYNCED else "out of step"
+            console.print(f"{book.venue} {book.instrument}: {book.state}, {why}", soft_wrap=True)
         for gap in book.gaps:
             console.print(
                 f"gap: {gap.path}:{gap.line}: {book.instrument} expected {gap.expected}, "

@@ -1,0 +1,172 @@
+"""One Kraken book's synchronisation: subscribe, prove, ask again. Pure; answers with effects.
+
+subscribe -> snapshot -> live while checksums match -> mismatch -> unsubscribe and subscribe again,
+backing off if it repeats. The venue numbers nothing, so messages carry a counter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from shared.messages.base import BookState
+from shared.messages.market import BookDelta, BookSnapshot
+from shared.venues.kraken import parse
+from shared.venues.kraken.book import CheckedBook, plain
+from shared.venues.port import (
+    DROPPED_UNSYNCED,
+    BookStatus,
+    Checked,
+    Dropped,
+    Effect,
+    Emit,
+    Send,
+)
+from shared.venues.rest_join import CALM_NS, backoff_ns
+
+DEPTHS = (10, 25, 100, 500, 1000)
+"""What the venue offers."""
+SNAPSHOT_TIMEOUT_NS = 10_000_000_000
+
+Request = Callable[[str, list[str]], Send]
+"""Builds a frame: method (subscribe, unsubscribe) and symbols."""
+
+
+class SyncedBook:
+    """One book; ``depth`` is what was subscribed, what the venue grants counts."""
+
+    def __init__(
+        self, venue: str, instrument: str, symbol: str, depth: int, request: Request
+    ) -> None:
+        self.instrument = instrument
+        self.symbol = symbol
+        self.state = BookState.DOWN
+        self.epoch = 0
+        self._venue = venue
+        self._request = request
+        self._depth = depth
+        self._book = CheckedBook(depth)
+        self._seq = 0
+        self._attempt = 0
+        self._live_since_ns = 0
+        # At most one is set, while the book waits: for its snapshot, or to subscribe again.
+        self._snapshot_due_ns: int | None = None
+        self._subscribe_at_ns: int | None = None
+
+    def open(self, now_ns: int) -> BookStatus:
+        """Start with a new connection; the session subscribes all books in one frame."""
+        self._attempt = 0
+        status = self._start(BookState.SYNCING, "connected; waiting for the snapshot", now_ns)
+        self._snapshot_due_ns = now_ns + SNAPSHOT_TIMEOUT_NS
+        return status
+
+    def close(self, reason: str) -> BookStatus:
+        """The connection is gone, or the venue refused: nothing is waited for."""
+        self.state = BookState.DOWN
+        self._snapshot_due_ns = self._subscribe_at_ns = None
+        return BookStatus(self.instrument, BookState.DOWN, reason, self.epoch)
+
+    def grant(self, depth: int) -> None:
+        """Keep as many levels as the venue does."""
+        granted = next((offered for offered in DEPTHS if offered >= depth), depth)
+        if granted != self._depth:
+            self._depth, self._book = granted, CheckedBook(granted)
+
+    def resubscribe(self, state: BookState, reason: str, now_ns: int) -> list[Effect]:
+        """Ask for the book again: now, or after a delay where that was tried just before."""
+        status = self._start(state, reason, now_ns)
+        delay_ns = backoff_ns(self.instrument, self._attempt)
+        self._attempt += 1
+        effects: list[Effect] = [status, self._request("unsubscribe", [self.symbol])]
+        if delay_ns:
+            self._subscribe_at_ns = now_ns + delay_ns
+        else:
+            self._snapshot_due_ns = now_ns + SNAPSHOT_TIMEOUT_NS
+            effects.append(self._request("subscribe", [self.symbol]))
+        return effects
+
+    def on_timer(self, now_ns: int) -> Send | None:
+        """Return the subscription that is due."""
+        if self._subscribe_at_ns is None or now_ns < self._subscribe_at_ns:
+            return None
+        self._subscribe_at_ns = None
+        self._snapshot_due_ns = now_ns + SNAPSHOT_TIMEOUT_NS
+        return self._request("subscribe", [self.symbol])
+
+    def is_overdue(self, now_ns: int) -> bool:
+        """Tell whether the snapshot asked for should have come."""
+        return self._snapshot_due_ns is not None and now_ns >= self._snapshot_due_ns
+
+    def on_snapshot(self, data: parse.BookData, now_ns: int) -> list[Effect]:
+        """Take a whole book."""
+        if self._subscribe_at_ns is not None:
+            return []  # from before the unsubscription
+        bids, asks = parse.parse_levels(data.bids), parse.parse_levels(data.asks)
+        if self.state is BookState.LIVE:  # unasked for: a new epoch all the same
+            self._start(BookState.SYNCING, "", now_ns)
+        self.grant(max(len(bids), len(asks), self._depth))
+        self._book.replace(bids, asks)
+        failed = self._prove(data, now_ns)
+        if failed:
+            return failed
+        self._seq += 1
+        self.state, self._live_since_ns = BookState.LIVE, now_ns
+        self._snapshot_due_ns = None
+        message = BookSnapshot(
+            venue=self._venue,
+            instrument=self.instrument,
+            epoch=self.epoch,
+            seq=self._seq,
+            bids=plain(bids),
+            asks=plain(asks),
+            ts_recv_ns=now_ns,
+            ts_venue_ns=parse.unix_ns(data.timestamp),
+            depth_max=self._depth,
+        )
+        status = BookStatus(self.instrument, BookState.LIVE, "snapshot received", self.epoch)
+        return [self._checked(data), Emit(message), status]
+
+    def on_update(self, data: parse.BookData, now_ns: int) -> list[Effect]:
+        """Apply a change and prove the result."""
+        bids, asks = parse.parse_levels(data.bids), parse.parse_levels(data.asks)
+        if self.state is not BookState.LIVE:
+            return [Checked(self.instrument, None), Dropped(self.instrument, DROPPED_UNSYNCED)]
+        self._book.apply(bids, asks)
+        failed = self._prove(data, now_ns)
+        if failed:
+            return failed
+        seq_prev = self._seq
+        self._seq += 1
+        message = BookDelta(
+            venue=self._venue,
+            instrument=self.instrument,
+            epoch=self.epoch,
+            seq_prev=seq_prev,
+            seq=self._seq,
+            bids=plain(bids),
+            asks=plain(asks),
+            ts_recv_ns=now_ns,
+            ts_venue_ns=parse.unix_ns(data.timestamp),
+        )
+        return [self._checked(data), Emit(message)]
+
+    def suspend(self, reason: str, now_ns: int) -> BookStatus:
+        """The venue takes no orders: nothing may be priced until it does again."""
+        return self._start(BookState.DOWN, reason, now_ns)
+
+    def _start(self, state: BookState, reason: str, now_ns: int) -> BookStatus:
+        if self.state is BookState.LIVE and now_ns - self._live_since_ns > CALM_NS:
+            self._attempt = 0
+        self.state = state
+        self.epoch = max(now_ns, self.epoch + 1)
+        self._snapshot_due_ns = self._subscribe_at_ns = None
+        return BookStatus(self.instrument, state, reason, self.epoch)
+
+    def _checked(self, data: parse.BookData) -> Checked:
+        return Checked(self.instrument, None if data.checksum is None else True)
+
+    def _prove(self, data: parse.BookData, now_ns: int) -> list[Effect]:
+        """Compare checksums; on a mismatch nothing is published and the book is asked for again."""
+        if data.checksum is None or self._book.checksum() == data.checksum:
+            return []
+        resync = self.resubscribe(BookState.GAP, "checksum mismatch", now_ns)
+        return [Checked(self.instrument, False), *resync]
