@@ -37,6 +37,7 @@ from services.executor.plans import PlanDesk
 from services.executor.reconcile import Reconciler
 from services.executor.state import COMMAND_IDS_MAX, ExecutorState, OrderRecord
 from shared.config import Config
+from shared.domain.instrument import InstrumentRules
 from shared.domain.order import ZERO
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, CommandKind
@@ -176,6 +177,11 @@ class ExecutorEngine:
             "plans_kept": float(len(self._state.plans)),
             "orders_kept": float(len(self._state.orders)),
         }
+
+    @property
+    def rules(self) -> Mapping[tuple[str, str], InstrumentRules]:
+        """The venues' rules learned so far, by venue and instrument; grows as they are heard."""
+        return self._markets.rules
 
     @property
     def state(self) -> ExecutorState:

@@ -1,0 +1,96 @@
+"""Executor: approved plans in, orders at the venues, order events and fills out.
+
+Every decision is in ``engine.py`` and the modules beside it; this module only wires them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from services.executor.accounts import open_gateways
+from services.executor.carry import Carrier
+from services.executor.engine import ExecutorEngine
+from services.executor.gateway import Gateway
+from services.executor.shell import ExecutorApp, inputs
+from shared.backoff import Backoff
+from shared.bus import open_bus
+from shared.clock import SystemClock
+from shared.config import Config, position_interval_ms
+from shared.errors import VenueError
+from shared.lease import Lease
+from shared.observe import Observer
+from shared.runner import run_service
+
+log = logging.getLogger(__name__)
+
+DRAIN_TIMEOUT_S = 20.0
+"""Above request timeout and hedge deadline together, below the containers' stop grace period."""
+
+
+@asynccontextmanager
+async def open_app(config: Config, observer: Observer) -> AsyncIterator[ExecutorApp]:
+    """Build the executor, and close what it opened."""
+    clock = SystemClock()
+    engine = ExecutorEngine(config)
+    gateways = open_gateways(config, engine.rules, clock)
+    bus = await open_bus(config.bus, service="executor", instance=observer.instance)
+    lease = Lease(bus, "executor", observer.instance)
+    try:
+        await lease.acquire()
+        keeping = asyncio.create_task(lease.keep())
+        try:
+            await start_all(gateways)
+        finally:
+            keeping.cancel()
+            await asyncio.wait({keeping})
+        inbox = await bus.open_inbox(
+            inputs(config.bus.shards),
+            service="executor",
+            instance=observer.instance,
+            exclusive=True,
+        )
+        carrier = Carrier(
+            gateways,
+            clock,
+            observer.latency("tick_to_order"),
+            timeout_s=config.executor.request_timeout_ms / 1_000,
+        )
+        yield ExecutorApp(
+            engine,
+            bus,
+            inbox,
+            carrier,
+            clock=clock,
+            observer=observer,
+            lease=lease,
+            position_interval_ms=position_interval_ms(),
+        )
+    finally:
+        await lease.release()
+        for gateway in gateways.values():
+            await gateway.close()
+        await bus.close()
+
+
+async def start_all(gateways: Mapping[str, Gateway]) -> None:
+    """Make every account ready, trying again for as long as a venue is not there."""
+    await asyncio.gather(*(_start(gateway) for gateway in gateways.values()))
+
+
+async def _start(gateway: Gateway) -> None:
+    backoff = Backoff(0.2, 5.0)
+    while True:
+        try:
+            await gateway.start()
+        except VenueError as error:
+            log.warning("venue_waiting", extra={"venue": gateway.venue, "reason": str(error)})
+            await asyncio.sleep(backoff.next_s())
+        else:
+            return
+
+
+if __name__ == "__main__":
+    run_service("executor", open_app, drain_timeout_s=DRAIN_TIMEOUT_S)

@@ -1,0 +1,88 @@
+"""Builds a gateway per traded venue, as ``executor.mode`` says, and refuses unsafe combinations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from ipaddress import ip_address
+from typing import cast
+from urllib.parse import urlsplit
+
+from services.executor.ccxt_gateway import CcxtGateway, OrderQuirks, make_client
+from services.executor.gateway import Gateway
+from services.executor.paper import PaperGateway
+from shared.clock import Clock
+from shared.config import Config, VenueConfig, check_live, read_secret
+from shared.domain.instrument import InstrumentRules
+from shared.errors import ConfigError
+from shared.venues.registry import load_ccxt_setup
+
+Rules = Mapping[tuple[str, str], InstrumentRules]
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether a URL leads to this very machine."""
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_quirks(adapter: str) -> OrderQuirks:
+    """Return the order-entry module of a venue folder; ``load_ccxt_setup`` has checked the name."""
+    return cast("OrderQuirks", import_module(f"shared.venues.{adapter}.orders"))
+
+
+def open_gateways(
+    config: Config, rules: Rules, clock: Clock, environ: Mapping[str, str] = os.environ
+) -> dict[str, Gateway]:
+    """Return venue -> gateway for every venue with ``trade = true``.
+
+    Raises:
+        ConfigError: The mode does not allow an address, or credentials are missing.
+    """
+    check_live(config, environ)
+    venues = {name: venue for name, venue in sorted(config.venues.items()) if venue.trade}
+    if not venues:
+        raise ConfigError("no venue has trade = true; the executor has nothing to trade on")
+    if config.executor.mode == "paper":
+        return {name: _paper(name, config, rules, clock) for name in venues}
+    return {name: _ccxt(name, venue, config, clock, environ) for name, venue in venues.items()}
+
+
+def _paper(name: str, config: Config, rules: Rules, clock: Clock) -> PaperGateway:
+    return PaperGateway(
+        name,
+        rules,
+        clock,
+        latency_s=config.executor.paper_latency_ms / 1_000,
+        quote_balance=config.executor.paper_balance,
+    )
+
+
+def _ccxt(
+    name: str, venue: VenueConfig, config: Config, clock: Clock, environ: Mapping[str, str]
+) -> CcxtGateway:
+    if config.executor.mode == "simulated" and not is_loopback(venue.rest_url):
+        raise ConfigError(
+            f'venues.{name}.rest_url is {venue.rest_url!r}, but executor.mode "simulated" sends '
+            "orders to loopback addresses only, like http://127.0.0.1:9000"
+        )
+    prefix = f"ARB_{name.upper()}"
+    key = read_secret(f"{prefix}_API_KEY", environ)
+    secret = read_secret(f"{prefix}_API_SECRET", environ)
+    if not key or not secret:
+        raise ConfigError(
+            f"{prefix}_API_KEY and {prefix}_API_SECRET (or *_FILE) are not both set, but "
+            f'executor.mode "{config.executor.mode}" needs them for venues.{name}'
+        )
+    adapter = venue.adapter or name
+    setup = load_ccxt_setup(adapter)
+    timeout_ms = int(config.executor.request_timeout_ms)
+    client = make_client(adapter, setup.OPTIONS, key, secret, timeout_ms)
+    setup.point_at(client, venue.rest_url)
+    return CcxtGateway(name, client, load_quirks(adapter), clock)

@@ -1,0 +1,125 @@
+"""Carries actions out at the venues and turns whatever happens into a report. IO by gateways only.
+
+Exactly one report comes back for every action but ``Cancel``, whose effect a query shows. A request
+that is not answered in time counts as lost, never as failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from services.executor.actions import (
+    Action,
+    BalancesAnswered,
+    Cancel,
+    FetchBalances,
+    FetchFailed,
+    FetchFills,
+    FetchOpenOrders,
+    FillsAnswered,
+    OpenOrdersAnswered,
+    Query,
+    QueryAnswered,
+    QueryFailed,
+    Report,
+    Submit,
+    SubmitLost,
+    SubmitNotSent,
+    SubmitRefused,
+    Submitted,
+)
+from services.executor.gateway import FillReport, Gateway
+from shared.clock import Clock
+from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.errors import OutcomeUnknown, Rejected, Unavailable, VenueError
+from shared.histogram import Histogram
+from shared.messages.execution import OrderPurpose
+
+
+class Carrier:
+    """The venues' gateways, and how long a request may take.
+
+    ``tick_to_order`` receives, for each leg, the time from the causing tick until the request is
+    handed to its gateway (after the write-ahead was confirmed).
+    """
+
+    def __init__(
+        self,
+        gateways: Mapping[str, Gateway],
+        clock: Clock,
+        tick_to_order: Histogram,
+        *,
+        timeout_s: float,
+    ) -> None:
+        self.gateways = gateways
+        self._clock = clock
+        self._tick_to_order = tick_to_order
+        self._timeout_s = timeout_s
+
+    async def carry_out(self, action: Action) -> Report | None:
+        """Do it; never raises a ``VenueError``."""
+        if isinstance(action, Submit):
+            return await self._submit(action)
+        if isinstance(action, Query):
+            return await self._query(action)
+        if isinstance(action, Cancel):
+            await self._cancel(action)
+            return None
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._fetch(action)
+        except (VenueError, TimeoutError) as error:
+            return FetchFailed(action, str(error) or "no answer in time")
+
+    async def _submit(self, action: Submit) -> Report:
+        order = action.order
+        sent_ns = self._clock.now_ns()
+        if action.ts_recv_ns and order.purpose is OrderPurpose.LEG:
+            self._tick_to_order.record(sent_ns - action.ts_recv_ns)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                report = await self.gateways[order.venue].submit(order)
+        except Rejected as error:
+            return SubmitRefused(order.client_order_id, str(error), sent_ns)
+        except Unavailable as error:
+            return SubmitNotSent(order.client_order_id, str(error))
+        except OutcomeUnknown as error:
+            return SubmitLost(order.client_order_id, str(error), sent_ns)
+        except TimeoutError:
+            return SubmitLost(order.client_order_id, "no answer in time", sent_ns)
+        return Submitted(report, sent_ns)
+
+    async def _query(self, action: Query) -> Report:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                report = await self.gateways[action.key.venue].query(action.key)
+        except (VenueError, TimeoutError) as error:
+            return QueryFailed(action.key, str(error) or "no answer in time")
+        return QueryAnswered(action.key, report)
+
+    async def _cancel(self, action: Cancel) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self.gateways[action.key.venue].cancel(action.key)
+        except (VenueError, TimeoutError):
+            return  # the query that follows tells whether it still works
+
+    async def _fetch(self, action: FetchOpenOrders | FetchFills | FetchBalances) -> Report:
+        gateway = self.gateways[action.venue]
+        if isinstance(action, FetchOpenOrders):
+            reports = await gateway.open_orders(action.instruments)
+            return OpenOrdersAnswered(action.venue, tuple(reports))
+        if isinstance(action, FetchFills):
+            fills: list[FillReport] = []
+            for instrument in action.instruments:
+                fills += await gateway.fills_since(instrument, action.since_ns)
+            return FillsAnswered(action.venue, tuple(fills))
+        balances = await gateway.balances()
+        perpetual = [
+            name
+            for name in action.instruments
+            if split_instrument(name).kind is not InstrumentKind.SPOT
+        ]
+        positions = await gateway.positions(perpetual) if perpetual else {}
+        return BalancesAnswered(action.venue, balances, positions)

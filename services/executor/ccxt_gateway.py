@@ -1,0 +1,317 @@
+"""A venue account through ccxt (async): the same code for the real venue and for a simulated one.
+
+What is peculiar to a venue is in ``shared/venues/<venue>/orders.py``; here is what they share: one
+request, never repeated; errors sorted into no, not sent, unknown; our own rate limit with a reserve
+for orders, queries and cancels; secrets that show themselves only to the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
+
+import aiohttp
+import ccxt.async_support as ccxt
+
+from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
+from shared.clock import Clock
+from shared.config import Secret
+from shared.errors import OutcomeUnknown, Unavailable, VenueError
+from shared.messages.base import Side
+from shared.messages.execution import Balance, OrderStatus
+from shared.ratelimit import TokenBucket
+
+T = TypeVar("T")
+
+ORDERED_WAIT_S = 0.5
+"""Where requests must not overtake each other, the next one waits so long for an answer."""
+URGENT = frozenset({"submit", "query", "cancel"})
+_STATUSES: Mapping[str, OrderStatus] = {
+    "open": OrderStatus.ACCEPTED,
+    "closed": OrderStatus.FILLED,
+    "canceled": OrderStatus.CANCELED,
+    "canceling": OrderStatus.ACCEPTED,
+    "expired": OrderStatus.CANCELED,
+    "expired_in_match": OrderStatus.CANCELED,
+    "rejected": OrderStatus.REJECTED,
+}
+
+
+class OrderQuirks(Protocol):
+    """What ``orders`` of a venue folder offers; see those modules."""
+
+    WEIGHT_PER_S: float
+    WEIGHT_BURST: float
+    WEIGHT_RESERVE: float
+    WEIGHTS: Mapping[str, float]
+    IS_ORDERED: bool
+
+    def order_params(self, client_order_id: str) -> dict[str, Any]:
+        """Return extra parameters of ``create_order``."""
+
+    def classify(self, kind: str, text: str) -> type[VenueError]:
+        """Return what an error means."""
+
+    def is_not_found(self, text: str) -> bool:
+        """Tell "no such order" from other errors."""
+
+    def is_canceled(self, kind: str, text: str) -> bool:
+        """Tell "works no longer" from other errors of a cancel."""
+
+    async def find(
+        self, client: Any, instrument: str, client_order_id: str, venue_order_id: str
+    ) -> dict[str, Any] | None:
+        """Return a ccxt order."""
+
+    async def fills_of(
+        self, client: Any, instrument: str, order: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Return an order's ccxt trades."""
+
+    async def fills_since(
+        self, client: Any, instrument: str, since_ms: int
+    ) -> list[dict[str, Any]]:
+        """Return the account's ccxt trades."""
+
+    async def cancel(
+        self, client: Any, instrument: str, client_order_id: str, venue_order_id: str
+    ) -> None:
+        """Cancel an order."""
+
+    async def positions(self, client: Any, instruments: Sequence[str]) -> dict[str, str]:
+        """Return perpetual positions."""
+
+
+class CcxtGateway:
+    """One venue account. ``client`` is a ccxt async exchange, already pointed at its address."""
+
+    def __init__(self, venue: str, client: Any, quirks: OrderQuirks, clock: Clock) -> None:
+        self.venue = venue
+        self._client = client
+        self._quirks = quirks
+        self._clock = clock
+        self._bucket = TokenBucket(
+            quirks.WEIGHT_PER_S, quirks.WEIGHT_BURST, quirks.WEIGHT_RESERVE, clock.monotonic_ns()
+        )
+        self._turn = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Load the venue's markets and prove the keys by reading the balances."""
+        await self._ask("balances", self._client.load_markets())
+        await self.balances()
+
+    async def submit(self, order: OrderRequest) -> OrderReport:
+        """Place the order, once."""
+        made = await self._ask(
+            "submit",
+            self._client.create_order(
+                order.instrument,
+                "limit",
+                order.side.value,
+                format(order.qty, "f"),
+                format(order.price_limit, "f"),
+                self._quirks.order_params(order.client_order_id),
+            ),
+        )
+        if not made.get("id"):
+            raise OutcomeUnknown(f"{self.venue}: the answer to an order carries no order id")
+        report = self._report(made, order.instrument, made.get("trades") or [])
+        # Kraken's answer says neither status nor side: what was asked for stands until a query.
+        return _completed(report, order)
+
+    async def query(self, key: OrderKey) -> OrderReport | None:
+        """Return the order with its executions, ``None`` if the venue has none such."""
+        try:
+            found = await self._ask(
+                "query",
+                self._quirks.find(
+                    self._client, key.instrument, key.client_order_id, key.venue_order_id
+                ),
+            )
+        except VenueError as error:
+            if self._quirks.is_not_found(str(error)):
+                return None
+            raise
+        if found is None:
+            return None
+        trades: list[dict[str, Any]] = []
+        if _decimal(found.get("filled")) > 0:
+            trades = await self._ask(
+                "query", self._quirks.fills_of(self._client, key.instrument, found)
+            )
+        return self._report(found, key.instrument, trades)
+
+    async def cancel(self, key: OrderKey) -> None:
+        """Cancel it; an order that works no longer is no error."""
+        try:
+            await self._ask(
+                "cancel",
+                self._quirks.cancel(
+                    self._client, key.instrument, key.client_order_id, key.venue_order_id
+                ),
+            )
+        except VenueError as error:
+            if not self._quirks.is_canceled(error.code, str(error)):
+                raise
+
+    async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
+        """Return the account's working orders in all instruments."""
+        del instruments  # one request for all; orders elsewhere may be ours from another time
+        orders = await self._ask("open", self._client.fetch_open_orders())
+        return [self._report(order, order["symbol"], []) for order in orders]
+
+    async def fills_since(self, instrument: str, since_ns: int) -> list[FillReport]:
+        """Return the account's executions."""
+        trades = await self._ask(
+            "fills", self._quirks.fills_since(self._client, instrument, since_ns // 1_000_000)
+        )
+        return [_fill(trade, instrument, str(trade.get("order") or "")) for trade in trades]
+
+    async def balances(self) -> Mapping[str, Balance]:
+        """Return every asset with a balance."""
+        told = await self._ask("balances", self._client.fetch_balance())
+        return {
+            asset: Balance(free=_decimal(part.get("free")), used=_decimal(part.get("used")))
+            for asset, part in told.items()
+            if asset in told["total"] and asset not in {"info", "free", "used", "total"}
+        }
+
+    async def positions(self, instruments: Sequence[str]) -> Mapping[str, Decimal]:
+        """Return perpetual positions in signed base units."""
+        told = await self._ask("balances", self._quirks.positions(self._client, instruments))
+        return {instrument: Decimal(amount) for instrument, amount in told.items()}
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        await self._client.close()
+
+    async def _ask(self, what: str, request: Awaitable[T]) -> T:
+        """Make one request when the rate limit allows; sort what goes wrong."""
+        async with self._in_turn():
+            try:
+                await self._wait_for_weight(what)
+                answer = asyncio.ensure_future(request)
+            except BaseException:
+                _close(request)
+                raise
+            try:
+                if self._quirks.IS_ORDERED:
+                    await asyncio.wait({answer}, timeout=ORDERED_WAIT_S)
+                else:
+                    await asyncio.wait({answer})
+            except asyncio.CancelledError:
+                answer.cancel()
+                raise
+        try:
+            return await answer
+        except ccxt.BaseError as error:
+            raise self._meaning(error) from error
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            # ccxt reads replies without checking them: an unreadable one shows like this.
+            raise OutcomeUnknown(f"{self.venue}: unreadable reply: {error!r}") from error
+
+    @asynccontextmanager
+    async def _in_turn(self) -> AsyncIterator[None]:
+        if not self._quirks.IS_ORDERED:
+            yield
+            return
+        async with self._turn:
+            yield
+
+    async def _wait_for_weight(self, what: str) -> None:
+        weight = self._quirks.WEIGHTS[what]
+        while True:
+            now_ns = self._clock.monotonic_ns()
+            wait_s = self._bucket.wait_s(weight, now_ns, urgent=what in URGENT)
+            if wait_s <= 0:
+                return
+            await asyncio.sleep(wait_s)
+
+    def _meaning(self, error: ccxt.BaseError) -> VenueError:
+        text = str(error)
+        if isinstance(error.__cause__, (aiohttp.ClientConnectorError, socket.gaierror)):
+            # No connection, so no request. Anything that breaks later may have been heard.
+            return Unavailable(f"{self.venue}: cannot connect: {text}")
+        kind = type(error).__name__
+        return self._quirks.classify(kind, text)(f"{kind}: {text}", kind)
+
+    def _report(
+        self, order: Mapping[str, Any], instrument: str, trades: Sequence[Mapping[str, Any]]
+    ) -> OrderReport:
+        order_id = str(order["id"])
+        filled = _decimal(order.get("filled"))
+        qty = _decimal(order.get("amount"))
+        status = _STATUSES.get(str(order.get("status")), OrderStatus.ACCEPTED)
+        if status is OrderStatus.FILLED and filled < qty:
+            status = OrderStatus.CANCELED  # "closed" with a remainder: it works no longer
+        elif status is OrderStatus.ACCEPTED and filled > 0:
+            status = OrderStatus.PARTIALLY_FILLED
+        return OrderReport(
+            client_order_id=str(order.get("clientOrderId") or ""),
+            venue=self.venue,
+            instrument=instrument,
+            side=Side(order["side"]),
+            qty=qty,
+            price_limit=_decimal(order.get("price")),
+            status=status,
+            venue_order_id=order_id,
+            filled_qty=filled,
+            fills=tuple(_fill(trade, instrument, order_id) for trade in trades),
+        )
+
+
+def make_client(
+    exchange_id: str, options: Mapping[str, Any], key: Secret, secret: Secret, timeout_ms: int
+) -> Any:
+    """Return a ccxt client that repeats nothing, waits for nothing and keeps decimals as text."""
+    client = getattr(ccxt, exchange_id)(
+        {
+            "apiKey": key.reveal(),
+            "secret": secret.reveal(),
+            "enableRateLimit": False,  # our own bucket has a reserve for what must not wait
+            "timeout": timeout_ms,
+            "options": {**options, "maxRetriesOnFailure": 0},
+        }
+    )
+    client.number = str
+    return client
+
+
+def _completed(report: OrderReport, order: OrderRequest) -> OrderReport:
+    changes = {
+        "client_order_id": order.client_order_id,
+        "side": order.side,
+        "qty": order.qty,
+        "price_limit": order.price_limit,
+    }
+    return OrderReport(**{**{f: getattr(report, f) for f in report.__struct_fields__}, **changes})
+
+
+def _fill(trade: Mapping[str, Any], instrument: str, order_id: str) -> FillReport:
+    fee = trade.get("fee") or {}
+    cost = fee.get("cost")
+    return FillReport(
+        trade_id=str(trade["id"]),
+        venue_order_id=order_id,
+        instrument=instrument,
+        side=Side(trade["side"]),
+        price=_decimal(trade.get("price")),
+        qty=_decimal(trade.get("amount")),
+        fee=None if cost is None else _decimal(cost),
+        fee_asset=str(fee.get("currency") or ""),
+        ts_venue_ns=int(trade.get("timestamp") or 0) * 1_000_000,
+    )
+
+
+def _decimal(value: Any) -> Decimal:
+    return Decimal(0) if value is None else Decimal(str(value))
+
+
+def _close(request: Awaitable[Any]) -> None:
+    """Dispose of a coroutine that will not be awaited."""
+    if asyncio.iscoroutine(request):
+        request.close()

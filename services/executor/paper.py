@@ -1,0 +1,261 @@
+"""A paper account: fills orders against live depth views; nothing is sent anywhere.
+
+An IOC order walks the newest view after a fixed latency. What it takes is remembered per level and
+is gone for later orders until the venue's level changes: our own impact. Balances start at
+``paper_balance`` of every quote asset and the same worth, at the first bid seen, of every base
+asset of a spot instrument; a perpetual needs its settlement asset for fees only.
+Deterministic given views, orders and times. State is not kept over a restart: orders it never
+answered are then "not found", and balances start anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
+from shared.clock import Clock
+from shared.domain.fees import fee_amount
+from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
+from shared.domain.order import ZERO
+from shared.domain.rounding import exact, is_enough, is_multiple, qty_to_lot
+from shared.errors import Rejected
+from shared.messages.base import BookState, Side
+from shared.messages.execution import Balance, OrderStatus
+from shared.messages.market import DepthView, Level
+
+ORDERS_MAX: Final = 10_000
+"""Answered orders kept for queries, the oldest making room."""
+
+
+class PaperGateway:
+    """One venue's paper account.
+
+    Args:
+        venue: Whose books and rules it fills against.
+        rules: Instrument -> rules, shared with whoever learns them; unknown instruments are
+            rejected.
+        clock: For the time of fills.
+        latency_s: From submission to the look at the book.
+        quote_balance: What every quote asset starts with.
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        rules: Mapping[tuple[str, str], InstrumentRules],
+        clock: Clock,
+        *,
+        latency_s: float,
+        quote_balance: Decimal,
+    ) -> None:
+        self.venue = venue
+        self._rules = rules
+        self._clock = clock
+        self._latency_s = latency_s
+        self._quote_balance = quote_balance
+        self._views: dict[str, DepthView] = {}
+        self._taken: dict[str, dict[tuple[str, float], tuple[float, Decimal]]] = {}
+        self._balances: dict[str, Decimal] = {}
+        self._positions: dict[str, Decimal] = {}
+        self._orders: OrderedDict[str, OrderReport] = OrderedDict()
+        self._trades = 0
+
+    def on_view(self, view: DepthView) -> None:
+        """Take the newest view of one of this venue's books."""
+        if view.venue != self.venue:
+            return
+        self._views[view.instrument] = view
+        taken = self._taken.get(view.instrument)
+        if taken:
+            shown = {("b", price): qty for price, qty in view.bids}
+            shown |= {("a", price): qty for price, qty in view.asks}
+            # A level that the venue changed is fresh; one it left alone is still without our part.
+            self._taken[view.instrument] = {
+                level: (qty, part)
+                for level, (qty, part) in taken.items()
+                if shown.get(level) == qty
+            }
+        self._open_accounts(view)
+
+    async def start(self) -> None:
+        """Nothing to load."""
+
+    async def submit(self, order: OrderRequest) -> OrderReport:
+        """Fill it against the view that is newest after the latency."""
+        if order.client_order_id in self._orders:
+            raise Rejected(f"{self.venue}: duplicate client order id", "DUPLICATE")
+        await asyncio.sleep(self._latency_s)
+        return self.fill(order)
+
+    def fill(self, order: OrderRequest) -> OrderReport:
+        """Fill an IOC limit order against the present view.
+
+        Raises:
+            Rejected: A filter of the instrument, or the balance, forbids it.
+        """
+        rules = self._check_filters(order)
+        view = self._views.get(order.instrument)
+        live = view if view is not None and view.state is BookState.LIVE else None
+        pieces = self._walk(order, live) if live is not None else []
+        self._check_balance(order, rules, pieces)
+        fills = [self._book(order, rules, price, qty) for price, qty in pieces]
+        filled = sum((fill.qty for fill in fills), ZERO)
+        status = OrderStatus.FILLED if filled == order.qty else OrderStatus.CANCELED
+        report = OrderReport(
+            client_order_id=order.client_order_id,
+            venue=self.venue,
+            instrument=order.instrument,
+            side=order.side,
+            qty=order.qty,
+            price_limit=order.price_limit,
+            status=status,
+            venue_order_id=f"paper-{order.client_order_id}",
+            filled_qty=filled,
+            fills=tuple(fills),
+            reason="" if filled == order.qty else "the book held no more within the limit",
+        )
+        self._orders[order.client_order_id] = report
+        while len(self._orders) > ORDERS_MAX:
+            self._orders.popitem(last=False)
+        return report
+
+    async def query(self, key: OrderKey) -> OrderReport | None:
+        """Return an order placed since the start."""
+        client_id = key.client_order_id or key.venue_order_id.removeprefix("paper-")
+        return self._orders.get(client_id)
+
+    async def cancel(self, key: OrderKey) -> None:
+        """Nothing rests on paper."""
+
+    async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
+        """Nothing rests on paper."""
+        del instruments
+        return []
+
+    async def fills_since(self, instrument: str, since_ns: int) -> list[FillReport]:
+        """Return executions since the start."""
+        return [
+            fill
+            for report in self._orders.values()
+            for fill in report.fills
+            if fill.instrument == instrument and fill.ts_venue_ns >= since_ns
+        ]
+
+    async def balances(self) -> Mapping[str, Balance]:
+        """Return all accounts opened so far."""
+        return {
+            asset: Balance(free=amount, used=ZERO)
+            for asset, amount in sorted(self._balances.items())
+        }
+
+    async def positions(self, instruments: Sequence[str]) -> Mapping[str, Decimal]:
+        """Return perpetual positions in signed base units."""
+        return {name: self._positions.get(name, ZERO) for name in instruments}
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _open_accounts(self, view: DepthView) -> None:
+        """Give the account what it starts with, once a price is there."""
+        base, quote, settle = split_instrument(view.instrument)
+        self._balances.setdefault(settle or quote, self._quote_balance)
+        if settle is None and base not in self._balances and view.bids:
+            rules = self._rules.get((self.venue, view.instrument))
+            qty = self._quote_balance / exact(view.bids[0][0])
+            if rules is not None:
+                self._balances[base] = qty_to_lot(qty, rules.lot_size)
+
+    def _check_filters(self, order: OrderRequest) -> InstrumentRules:
+        rules = self._rules.get((self.venue, order.instrument))
+        if rules is None:
+            raise Rejected(f"{self.venue}: unknown instrument {order.instrument}", "INSTRUMENT")
+        if not is_multiple(order.qty, rules.lot_size):
+            raise Rejected(f"{order.qty} is not a multiple of {rules.lot_size}", "LOT_SIZE")
+        if not is_multiple(order.price_limit, rules.tick_size):
+            raise Rejected(f"{order.price_limit} is not on tick {rules.tick_size}", "TICK_SIZE")
+        if not is_enough(rules, order.qty, order.price_limit):
+            raise Rejected(f"{order.qty} at {order.price_limit} is too small", "NOTIONAL")
+        return rules
+
+    def _walk(self, order: OrderRequest, view: DepthView) -> list[tuple[Decimal, Decimal]]:
+        """Return price and quantity of each level taken, less what we took before."""
+        mark, levels = ("a", view.asks) if order.side is Side.BUY else ("b", view.bids)
+        taken = self._taken.setdefault(order.instrument, {})
+        left, pieces = order.qty, []
+        for level in levels:
+            price = exact(level[0])
+            beyond = price > order.price_limit if mark == "a" else price < order.price_limit
+            if beyond or left <= 0:
+                break
+            part = min(left, self._available(taken, mark, level))
+            if part > 0:
+                pieces.append((price, part))
+                left -= part
+        return pieces
+
+    @staticmethod
+    def _available(
+        taken: Mapping[tuple[str, float], tuple[float, Decimal]], mark: str, level: Level
+    ) -> Decimal:
+        _, part = taken.get((mark, level[0]), (0.0, ZERO))
+        return exact(level[1]) - part
+
+    def _check_balance(
+        self,
+        order: OrderRequest,
+        rules: InstrumentRules,
+        pieces: Sequence[tuple[Decimal, Decimal]],
+    ) -> None:
+        base, quote, settle = split_instrument(order.instrument)
+        cost = sum((price * qty for price, qty in pieces), ZERO)
+        qty = sum((qty for _, qty in pieces), ZERO)
+        if settle is not None:
+            asset, needed = settle, fee_amount(cost, rules.taker_fee_bps)
+        elif order.side is Side.BUY:
+            asset, needed = quote, cost + fee_amount(cost, rules.taker_fee_bps)
+        else:
+            asset, needed = base, qty
+        if self._balances.get(asset, ZERO) < needed:
+            raise Rejected(f"{needed} {asset} needed at {self.venue}", "INSUFFICIENT_BALANCE")
+
+    def _book(
+        self, order: OrderRequest, rules: InstrumentRules, price: Decimal, qty: Decimal
+    ) -> FillReport:
+        base, quote, settle = split_instrument(order.instrument)
+        sign = 1 if order.side is Side.BUY else -1
+        fee = fee_amount(price * qty, rules.taker_fee_bps)
+        if split_instrument(order.instrument).kind is InstrumentKind.SPOT:
+            self._balances[base] = self._balances.get(base, ZERO) + sign * qty
+            self._balances[quote] = self._balances.get(quote, ZERO) - sign * price * qty - fee
+        else:
+            place = order.instrument
+            self._positions[place] = self._positions.get(place, ZERO) + sign * qty
+            self._balances[settle or quote] = self._balances.get(settle or quote, ZERO) - fee
+        self._remember(order, price, qty)
+        self._trades += 1
+        return FillReport(
+            trade_id=f"{order.client_order_id}-{self._trades}",
+            venue_order_id=f"paper-{order.client_order_id}",
+            instrument=order.instrument,
+            side=order.side,
+            price=price,
+            qty=qty,
+            fee=fee,
+            fee_asset=settle or quote,
+            ts_venue_ns=self._clock.now_ns(),
+        )
+
+    def _remember(self, order: OrderRequest, price: Decimal, qty: Decimal) -> None:
+        """Note our own impact on a level."""
+        view = self._views[order.instrument]
+        mark, levels = ("a", view.asks) if order.side is Side.BUY else ("b", view.bids)
+        for level_price, shown in levels:
+            if exact(level_price) == price:
+                taken = self._taken.setdefault(order.instrument, {})
+                _, before = taken.get((mark, level_price), (shown, ZERO))
+                taken[mark, level_price] = (shown, before + qty)
+                return

@@ -1,0 +1,210 @@
+"""The executor's shell: carries messages, checkpoints, actions and time between engine and world.
+
+One step at a time: decide, commit (messages, checkpoint and acknowledgement in one transaction, and
+wait for the bus), then start the actions. That order is the write-ahead. Steps run in tasks that a
+stop does not cancel, so a step is never torn: draining only makes the engine refuse new plans and
+waits until what is open has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from services.executor.actions import Action, Out, Report
+from services.executor.carry import Carrier
+from services.executor.engine import ExecutorEngine
+from services.executor.paper import PaperGateway
+from shared.bus.port import Batch, Bus, Inbox, Input
+from shared.clock import Clock
+from shared.lease import Lease
+from shared.messages.base import Message
+from shared.messages.control import Alert, Severity
+from shared.messages.market import DepthView
+from shared.observe import Observer
+from shared.streams import CTL_COMMAND, EXEC_PLAN, MD_DEPTH, MD_INSTRUMENT, RISK_EVENT
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "executor"
+DEPTH_INTERVAL_MS = 20
+IDLE_S = 1.0
+DRAIN_POLL_S = 0.05
+_LEVELS: Mapping[Severity, int] = {
+    Severity.INFO: logging.INFO,
+    Severity.WARNING: logging.WARNING,
+    Severity.CRITICAL: logging.ERROR,
+}
+
+
+def inputs(shards: int) -> list[Input]:
+    """Return what the executor reads."""
+    return [
+        Input(EXEC_PLAN),
+        Input(CTL_COMMAND),
+        Input(RISK_EVENT),
+        Input(MD_INSTRUMENT),
+        Input(MD_DEPTH, tuple(range(shards)), interval_ms=DEPTH_INTERVAL_MS),
+    ]
+
+
+class ExecutorApp:
+    """Runs an engine over an inbox, a bus and the venues' gateways."""
+
+    def __init__(
+        self,
+        engine: ExecutorEngine,
+        bus: Bus,
+        inbox: Inbox,
+        carrier: Carrier,
+        *,
+        clock: Clock,
+        observer: Observer,
+        lease: Lease | None = None,
+        position_interval_ms: int = 200,
+    ) -> None:
+        self._engine, self._bus, self._inbox = engine, bus, inbox
+        self._carrier, self._clock, self._observer = carrier, clock, observer
+        self._lease = lease
+        self._views = [g for g in carrier.gateways.values() if isinstance(g, PaperGateway)]
+        self._lock = asyncio.Lock()
+        self._woken = asyncio.Event()
+        self._ended: asyncio.Future[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._now_ns = 0
+        self._position_interval_s = position_interval_ms / 1_000
+        self._position_due_s = 0.0
+        self._positions: dict[str, str] = {}
+        self._started = False
+
+    async def run(self) -> None:
+        """Recover, then work until canceled; whatever fails in the work is raised here."""
+        self._ended = asyncio.get_running_loop().create_future()
+        checkpoint = await self._bus.load_checkpoint(CHECKPOINT)
+        await self._step(lambda now_ns: self._engine.start(checkpoint, now_ns))
+        self._started = True
+        self._spawn(self._read())
+        self._spawn(self._keep_time())
+        if self._lease is not None:
+            self._spawn(self._lease.keep())
+        await asyncio.shield(self._ended)
+
+    async def drain(self) -> None:
+        """Refuse new plans and wait until the open ones have ended; the runner bounds the wait."""
+        self._engine.drain()
+        failed = self._ended is None or self._ended.done()
+        while self._started and not failed and not self._engine.is_idle:
+            await asyncio.sleep(DRAIN_POLL_S)
+            failed = self._ended is None or self._ended.done()
+        if self._started and not failed:
+            await self._step(self._engine.on_timer)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._observer.take_in(self._engine.counters(), self._engine.gauges())
+        await self._inbox.close()
+
+    def readiness(self) -> tuple[bool, str]:
+        """Tell whether new plans are accepted, and if not, why."""
+        if not self._started:
+            return False, "recovering"
+        obstacle = self._engine.obstacle
+        return not obstacle, obstacle
+
+    async def _read(self) -> None:
+        """Take in batches as they come."""
+        loop = asyncio.get_running_loop()
+        while True:
+            batch = await self._inbox.read(self._read_timeout_s(loop.time()))
+            if batch.messages or batch.pending:
+                await self._step(partial(self._decide, batch), batch)
+            self._positions.update(batch.last_ids)
+            await self._note(loop.time())
+
+    def _read_timeout_s(self, now_s: float) -> float:
+        return max(0.0, self._position_due_s - now_s) if self._positions else IDLE_S
+
+    async def _note(self, now_s: float) -> None:
+        """Say how far we are, now and then."""
+        self._observer.advance()
+        if not self._positions or now_s < self._position_due_s:
+            return
+        self._position_due_s = now_s + self._position_interval_s
+        self._observer.inputs.update(self._positions)
+        prefix = f"executor:{self._observer.instance}:"
+        fields = {prefix + key: last_id for key, last_id in self._positions.items()}
+        self._positions = {}
+        await self._bus.note_positions(fields)
+
+    def _decide(self, batch: Batch, now_ns: int) -> Out:
+        """Let the engine take in a batch, and paper accounts its views."""
+        out = Out()
+        for message in batch.messages:
+            if isinstance(message, DepthView):
+                for gateway in self._views:
+                    gateway.on_view(message)
+            made = self._engine.on_message(message, now_ns, redelivered=batch.redelivered)
+            out.messages += made.messages
+            out.actions += made.actions
+        return out
+
+    async def _keep_time(self) -> None:
+        """Call the engine when something is due."""
+        while True:
+            wait_s = (self._engine.next_deadline_ns() - self._clock.now_ns()) / 1e9
+            if wait_s > 0:
+                self._woken.clear()
+                try:
+                    async with asyncio.timeout(wait_s):
+                        await self._woken.wait()
+                except TimeoutError:
+                    pass
+                else:
+                    continue
+            await self._step(self._engine.on_timer)
+            self._observer.take_in(self._engine.counters(), self._engine.gauges())
+            self._observer.take_in(await self._bus.stats(), {}, "bus_")
+
+    async def _step(self, decide: Callable[[int], Out], batch: Batch | None = None) -> None:
+        """Decide, make it safe on the bus, then act on it.
+
+        Raises:
+            BusUnavailable: Not confirmed; nothing of this step was acted on.
+        """
+        async with self._lock:
+            self._now_ns = max(self._now_ns, self._clock.now_ns())
+            out = decide(self._now_ns)
+            if out.messages or (batch is not None and batch.pending):
+                snapshot = self._engine.snapshot()
+                await self._bus.commit(batch, out.messages, checkpoint=(CHECKPOINT, snapshot))
+        for action in out.actions:
+            self._spawn(self._carry_out(action))
+        self._say(out.messages)
+        self._woken.set()
+
+    async def _carry_out(self, action: Action) -> None:
+        report: Report | None = await self._carrier.carry_out(action)
+        if report is not None:
+            await self._step(lambda now_ns: self._engine.on_report(report, now_ns))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or self._ended is None or self._ended.done():
+            return
+        error = task.exception()
+        if error is not None:
+            self._ended.set_exception(error)
+
+    def _say(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            if isinstance(message, Alert):
+                level = _LEVELS[message.severity]
+                log.log(level, "alert", extra={"code": message.code, "text": message.text})

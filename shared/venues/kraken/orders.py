@@ -1,0 +1,154 @@
+"""Order entry at Kraken spot through a ccxt client: what is peculiar, and what its errors mean.
+
+Pure but for the calls on the client it is handed. ``AddOrder`` answers only with the order's txid;
+status and executions come from ``QueryOrders`` and ``QueryTrades``. ccxt's ``fetch_order`` looks up
+``userref``, not ``cl_ord_id``, so orders are looked up in ``OpenOrders`` and ``ClosedOrders``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from shared.errors import OutcomeUnknown, Rejected, Unavailable, VenueError
+
+WEIGHT_PER_S = 1.0
+"""The private counter decays by 0.33 to 1 per second, depending on the account's tier."""
+WEIGHT_BURST = 15.0
+WEIGHT_RESERVE = 9.0
+WEIGHTS = {"submit": 0.0, "query": 1.0, "cancel": 0.0, "open": 1.0, "fills": 2.0, "balances": 1.0}
+"""AddOrder and CancelOrder have a counter of their own (per pair, 60 and more)."""
+IS_ORDERED = True
+"""Nonces must rise as they arrive, so requests must not overtake each other."""
+VALIDITY_MS = 2_000
+
+_ERROR = re.compile(r'"(E[A-Za-z]+:[^"]*)"')
+
+REJECTED = (
+    "EOrder:Insufficient funds",
+    "EOrder:Order minimum not met",
+    "EOrder:Cost minimum not met",
+    "EOrder:Tick size check failed",
+    "EOrder:Invalid price",
+    "EOrder:Invalid order",
+    "EOrder:Orders limit exceeded",
+    "EOrder:Positions limit exceeded",
+    "EOrder:Insufficient margin",
+    "EOrder:Reduce only",
+    "EOrder:Post only order",
+    "EOrder:Trading agreement required",
+    "EOrder:Unknown order",
+    "EGeneral:Invalid arguments",
+    "EGeneral:Permission denied",
+    "EQuery:Unknown asset pair",
+    "EQuery:Invalid asset pair",
+    "EAPI:Invalid key",
+    "EAPI:Invalid signature",
+    "EService:Market in cancel_only mode",
+    "EService:Market in post_only mode",
+)
+"""Definite no: the code before any detail Kraken appends."""
+NOT_ACTED = (
+    "EAPI:Invalid nonce",
+    "EAPI:Rate limit exceeded",
+    "EOrder:Rate limit exceeded",
+    "EGeneral:Too many requests",
+    "EGeneral:Temporary lockout",
+    "EService:Throttled",
+)
+"""Refused before any processing."""
+
+
+def order_params(client_order_id: str) -> dict[str, Any]:
+    """Return what ccxt's ``create_order`` needs beside the usual for an IOC limit order."""
+    return {"timeInForce": "IOC", "clientOrderId": client_order_id}
+
+
+def error_codes(text: str) -> list[str]:
+    """Return the codes in a ccxt error text like ``kraken {"error":["EOrder:Unknown order"]}``."""
+    return _ERROR.findall(text)
+
+
+def classify(kind: str, text: str) -> type[VenueError]:
+    """Return what an error means for the request; ``kind`` is the ccxt class, ``text`` its message.
+
+    Unlisted is ``OutcomeUnknown``, and so is a reply with several errors not all listed.
+    """
+    if kind == "DDoSProtection" and not error_codes(text):
+        return Unavailable
+    codes = error_codes(text)
+    if codes and all(code.startswith(NOT_ACTED) for code in codes):
+        return Unavailable
+    if codes and all(code.startswith(REJECTED) for code in codes):
+        return Rejected
+    return OutcomeUnknown
+
+
+def is_not_found(text: str) -> bool:
+    """Tell whether the venue says that it has no such order."""
+    codes = error_codes(text)
+    return bool(codes) and all(code.startswith(("EOrder:Unknown order",)) for code in codes)
+
+
+def is_canceled(kind: str, text: str) -> bool:
+    """Tell whether a failed cancel means that the order works no longer."""
+    return kind == "OrderNotFound" or is_not_found(text)
+
+
+async def find(
+    client: Any, instrument: str, client_order_id: str, venue_order_id: str
+) -> dict[str, Any] | None:
+    """Return the ccxt order, ``None`` if the venue lists none under these ids.
+
+    A closed order is looked for second, so one that closes in between is not missed.
+    """
+    txid = venue_order_id
+    if not txid:
+        for fetch in (client.fetch_open_orders, client.fetch_closed_orders):
+            orders = await fetch(instrument, None, None, {"clientOrderId": client_order_id})
+            found = [order["id"] for order in orders if _is(order, client_order_id)]
+            if found:
+                txid = found[0]
+                break
+        else:
+            return None
+    reply = await client.privatePostQueryOrders({"txid": txid, "trades": "true"})
+    raw = reply["result"].get(txid)
+    if raw is None:
+        return None
+    order: dict[str, Any] = client.parse_order({**raw, "id": txid}, client.market(instrument))
+    return order
+
+
+def _is(order: dict[str, Any], client_order_id: str) -> bool:
+    return bool(order["info"].get("cl_ord_id") == client_order_id)
+
+
+async def fills_of(client: Any, instrument: str, order: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the executions of one order as ccxt trades."""
+    ids = [trade["id"] for trade in order["trades"]]
+    if not ids:
+        return []
+    trades: list[dict[str, Any]] = await client.fetch_order_trades(
+        order["id"], instrument, None, None, {"trades": ids}
+    )
+    return trades
+
+
+async def fills_since(client: Any, instrument: str, since_ms: int) -> list[dict[str, Any]]:
+    """Return the account's executions in an instrument since ``since_ms``, the newest 50."""
+    trades: list[dict[str, Any]] = await client.fetch_my_trades(instrument, since_ms)
+    return [trade for trade in trades if trade["symbol"] == instrument]
+
+
+async def cancel(client: Any, instrument: str, client_order_id: str, venue_order_id: str) -> None:
+    """Cancel one order."""
+    params = {} if venue_order_id else {"clientOrderId": client_order_id}
+    await client.cancel_order(venue_order_id, instrument, params)
+
+
+async def positions(client: Any, instruments: Sequence[str]) -> dict[str, str]:
+    """Spot has none."""
+    del client, instruments
+    return {}
