@@ -1,0 +1,254 @@
+"""The command line against a real server: mistakes are one line, looking and commanding work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from services.cli.link import Link, open_link
+from shared.embedded import EmbeddedServer
+from shared.messages.base import BookState, Certainty, Message, TradingState
+from shared.messages.control import Command, CommandKind, Heartbeat
+from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
+from shared.messages.market import DepthView
+from shared.streams import ALL, CTL_COMMAND, SERVICES, STREAM_OF
+from tests.decision_builders import make_info, make_view
+from tests.support import ROOT, eventually
+
+GOOD = '[venues.kraken]\ninstruments = ["BTC/USDT"]\n'
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(tmp_path_factory.mktemp("bus")) as running:
+        yield running
+
+
+@pytest.fixture
+async def link(server: EmbeddedServer) -> AsyncIterator[Link]:
+    async with open_link(server.url) as opened:
+        await opened._redis.flushall()
+        yield opened
+
+
+def environment(**changes: str) -> dict[str, str]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("ARB_")}
+    return {**clean, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **changes}
+
+
+def arb(*words: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli.main", *words], cwd=cwd, capture_output=True,
+        text=True, timeout=60, env=environment(**environ),
+    )  # fmt: skip
+
+
+async def arb_meanwhile(*words: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(arb, *words)
+
+
+async def say(link: Link, *messages: Message) -> None:
+    for message in messages:
+        await link.publish(message, STREAM_OF[type(message)])
+
+
+def beat(service: str, *, ready: bool = True, ts_ns: int | None = None) -> Heartbeat:
+    return Heartbeat(
+        ts_ns=ts_ns or time.time_ns(), service=service, instance=f"{service}-1", pid=1,
+        ts_started_ns=1, ready=ready, reason="" if ready else "recovering", http_port=0,
+        counters={}, gauges={}, latency={"tick_to_depth": {900: 10}}, inputs={},
+    )  # fmt: skip
+
+
+MISTAKES = [
+    (("tail", "md.nothing"), "md.depth"),
+    (("tail", "md.depth", "--since", "yesterday"), "entry id"),
+    (("nothing",), "arb --help"),
+    (("demo", "--seconds", "soon"), "number"),
+    (("demo", "--seconds", "0"), "--seconds"),
+    (("run", "nothing"), "orderbook"),
+    (("run", "risk", "--fast"), "--config"),
+    (("replay", "no-such-file"), "no-such-file"),
+    (("replay", "good.toml", "--speed", "fast"), '"max"'),
+    (("verify", "no-such-file"), "no-such-file"),
+    (("status", "--redis", "redis://127.0.0.1:1/0"), "redis://127.0.0.1:1/0"),
+    (("status", "--redis", "unix:///no/such.sock"), "/no/such.sock"),
+    (("status", "--redis", "elsewhere"), "redis://"),
+    (("halt", "--redis", "redis://u:secret@127.0.0.1:1/0"), "redis://u:***@127.0.0.1:1/0"),
+    (("config", "check"), "arb.toml"),
+    (("config", "check", "--config", "bad.toml"), "bad.toml"),
+    (("config", "check", "--config", "key.toml"), "edge"),
+    (("config", "check", "--config", "venue.toml"), "there are:"),
+    (("config", "show", "--config", "empty.toml"), "no venue"),
+    (("up", "--config", "good.toml"), "127.0.0.1:1"),
+]
+
+
+@pytest.mark.parametrize(("words", "holds"), MISTAKES, ids=lambda value: " ".join(value)[:40])
+def test_a_mistake_is_one_line_that_says_what_would_be_right(
+    tmp_path: Path, words: tuple[str, ...], holds: str
+) -> None:
+    url = '[bus]\nurl = "redis://127.0.0.1:1/0"\n'
+    (tmp_path / "good.toml").write_text(url + GOOD)
+    (tmp_path / "bad.toml").write_text("[bus\n")
+    (tmp_path / "key.toml").write_text(GOOD + "[scanner]\nedge = 1\n")
+    (tmp_path / "venue.toml").write_text('[venues.nowhere]\ninstruments = ["BTC/USDT"]\n')
+    (tmp_path / "empty.toml").write_text("")
+    done = arb(*words, cwd=tmp_path)
+    assert done.returncode in {1, 2}
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert holds in done.stderr
+    assert "secret" not in done.stderr
+
+
+async def test_status_is_well_only_with_all_five(link: Link, server: EmbeddedServer) -> None:
+    await say(link, *(beat(name) for name in SERVICES[:-1]))
+    done = await arb_meanwhile("status", "--json", "--redis", server.url)
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["missing"]) == (1, ["executor"])
+    await say(link, beat("executor", ready=False))
+    assert (await arb_meanwhile("status", "--redis", server.url)).returncode == 1
+    await say(link, beat("executor"))
+    done = await arb_meanwhile("status", "--json", "--redis", server.url)
+    assert (done.returncode, json.loads(done.stdout)["well"]) == (0, True)
+
+
+async def test_a_service_that_fell_silent_is_down(link: Link, server: EmbeddedServer) -> None:
+    await say(link, beat("risk", ts_ns=time.time_ns() - 60_000_000_000))
+    found = json.loads((await arb_meanwhile("status", "--json", "--redis", server.url)).stdout)
+    assert [(s["service"], s["up"]) for s in found["services"]] == [("risk", False)]
+
+
+async def test_books_show_the_newest_view(link: Link, server: EmbeddedServer) -> None:
+    old, new = make_view("alpha", seq=1), make_view("alpha", seq=2)
+    await say(link, old, make_view("beta"), new)
+    found = json.loads((await arb_meanwhile("books", "--json", "--redis", server.url)).stdout)
+    newest = found["books"][0]
+    assert (newest["venue"], newest["seq"], newest["state"]) == ("alpha", 2, BookState.LIVE)
+    only = await arb_meanwhile("books", "--venue", "beta", "--json", "--redis", server.url)
+    assert [b["venue"] for b in json.loads(only.stdout)["books"]] == ["beta"]
+
+
+@pytest.mark.parametrize("words", [("books",), ("tail", "md.depth")])
+async def test_an_unknown_instrument_is_one_line(
+    link: Link, server: EmbeddedServer, words: tuple[str, ...]
+) -> None:
+    await say(link, make_view("alpha"), make_info("alpha"))
+    done = await arb_meanwhile(*words, "--instrument", "DOGE/USDT", "--redis", server.url)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "BTC/USDT" in done.stderr
+
+
+async def test_tail_decodes_every_stream_that_has_something(
+    link: Link, server: EmbeddedServer
+) -> None:
+    await say(link, make_view("alpha", seq=7), make_info("alpha"), beat("risk"))
+    for stream, kind in (
+        ("md.depth", "depth"), ("md.instrument", "instrument"), ("sys.health", "heartbeat"),
+    ):  # fmt: skip
+        words = ("tail", stream, "--since", "0", "--count", "1", "--redis", server.url)
+        row = json.loads((await arb_meanwhile(*words, "--json")).stdout)
+        assert (row["stream"], row["message"]["type"]) == (stream, kind)
+        assert kind in (await arb_meanwhile(*words)).stdout
+    assert {spec.name for spec in ALL} >= {"md.depth", "sys.health"}
+
+
+async def test_tail_filters_by_instrument(link: Link, server: EmbeddedServer) -> None:
+    other = DepthView(
+        venue="alpha", instrument="ETH/USDT", state=BookState.LIVE, epoch=1, seq=9,
+        bids=[(1.0, 1.0)], asks=[(2.0, 1.0)], ts_recv_ns=1, ts_ns=1,
+    )  # fmt: skip
+    await say(link, make_view("alpha"), other)
+    done = await arb_meanwhile(
+        "tail", "md.depth", "--since", "0", "--count", "1", "--instrument", "ETH/USDT", "--json",
+        "--redis", server.url,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["message"]["seq"] == 9
+
+
+async def test_latency_merges_the_processes(link: Link, server: EmbeddedServer) -> None:
+    await say(link, beat("orderbook"), beat("scanner"))
+    found = json.loads((await arb_meanwhile("latency", "--json", "--redis", server.url)).stdout)
+    assert found["latency_us"]["tick_to_depth"]["n"] == 20
+    assert found["latency_us"]["tick_to_order"]["p50"] is None
+
+
+async def test_a_halt_is_kept_when_nobody_is_there(link: Link, server: EmbeddedServer) -> None:
+    done = await arb_meanwhile("halt", "--reason", "test", "--json", "--redis", server.url)
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["confirmed"]) == (1, False)
+    (kept,) = await link.newest(CTL_COMMAND, count=5)
+    assert isinstance(kept.message, Command)
+    assert (kept.message.kind, kept.message.reason) == (CommandKind.HALT, "test")
+
+
+async def obey(link: Link, state: TradingState, exposures: list[str]) -> None:
+    """What risk and executor say after a command, one exposure after the other."""
+    await eventually(lambda: link.newest(CTL_COMMAND, count=1), timeout_s=30)
+    for left in exposures:
+        now_ns = time.time_ns()
+        await say(
+            link,
+            TradingStateChanged(ts_ns=now_ns, state=state, reason="by test", ts_since_ns=now_ns),
+            RiskReport(
+                ts_ns=now_ns, state=state, exposure={"BTC": Decimal(left)}, realized={}, fees={},
+                realized_today={}, reserved=Decimal(0), plans_in_flight=0,
+                certainty=Certainty.KNOWN,
+            ),
+            ExecutorReady(
+                ts_ns=now_ns, ready=True, mode="paper", open_plans=0, unknown_orders=0
+            ),
+        )  # fmt: skip
+        await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("word", "state"), [("halt", TradingState.HALTED), ("resume", TradingState.ACTIVE)]
+)
+async def test_a_command_is_confirmed_by_its_effect(
+    link: Link, server: EmbeddedServer, word: str, state: TradingState
+) -> None:
+    asked = asyncio.create_task(arb_meanwhile(word, "--json", "--redis", server.url))
+    await obey(link, state, ["0"])
+    done = await asked
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["state"] == state
+
+
+async def test_a_refused_resume_says_why(link: Link, server: EmbeddedServer) -> None:
+    asked = asyncio.create_task(arb_meanwhile("resume", "--redis", server.url))
+    await obey(link, TradingState.HALTED, ["0"])
+    done = await asked
+    assert done.returncode == 1
+    assert "HALTED (by test)" in done.stdout
+
+
+async def test_flatten_waits_until_nothing_is_left(link: Link, server: EmbeddedServer) -> None:
+    asked = asyncio.create_task(arb_meanwhile("flatten", "--json", "--redis", server.url))
+    await obey(link, TradingState.HALTED, ["1.5", "0.5"])
+    assert not asked.done(), "confirmed although exposure is left"
+    await obey(link, TradingState.HALTED, ["0"])
+    answer = json.loads((await asked).stdout)
+    assert answer["confirmed"]
+    assert answer["exposure"] == {}
+
+
+def test_config_show_hides_what_is_secret(tmp_path: Path) -> None:
+    (tmp_path / "arb.toml").write_text('[bus]\nurl = "redis://u:hunter2@db:6379/0"\n' + GOOD)
+    for words in (("config", "show"), ("config", "show", "--json")):
+        done = arb(*words, cwd=tmp_path, ARB_KRAKEN_API_KEY="hunter2", ARB_LOG_LEVEL="ERROR")
+        assert done.returncode == 0, done.stderr
+        assert "hunter2" not in done.stdout
+        assert "ERROR" in done.stdout, "the environment is merged in"
+        assert "ARB_KRAKEN_API_KEY" in done.stdout
