@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 SENDS_MAX = 1_000
 """Frames waiting to be sent; a session that wants more is broken, and its connection is renewed."""
 
-RESYNCS_MAX = 3
+RESYNCS_MAX = 2
 """Resyncs asked for one book within ``RESYNC_WINDOW_NS`` before the connection itself is renewed:
 a venue may go on answering requests on a connection whose stream is dead."""
 RESYNC_WINDOW_NS = 60_000_000_000

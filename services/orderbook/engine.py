@@ -12,7 +12,14 @@ from shared.bus.port import shard_of
 from shared.config import OrderbookConfig
 from shared.errors import CodecError
 from shared.messages.base import BookState, Message
-from shared.messages.market import BookDelta, BookSnapshot, ResyncRequest, VenueStatus
+from shared.messages.market import (
+    BookDelta,
+    BookSnapshot,
+    DepthView,
+    Level,
+    ResyncRequest,
+    VenueStatus,
+)
 
 BOOKS_MAX = 4_096
 """Books followed; messages of more are refused and counted."""
@@ -172,7 +179,6 @@ class OrderbookEngine:
             book = TrackedBook(
                 venue,
                 instrument,
-                depth=self._config.depth_levels,
                 stale_after_ns=self._config.stale_after_ms * _MS,
                 counters=self._counters,
             )
@@ -185,7 +191,7 @@ class OrderbookEngine:
         live = book.state is BookState.LIVE
         if book.shown_state != (book.state, book.reason) or (live and book.book.touched):
             self._counters["views"] += 1
-            out.append(book.view(now_ns))
+            out.append(self._view(book, now_ns))
         if book.ask_due(now_ns):
             out.append(
                 ResyncRequest(
@@ -197,3 +203,24 @@ class OrderbookEngine:
                 )
             )
         return out
+
+    def _view(self, book: TrackedBook, now_ns: int) -> DepthView:
+        """Return the view of this moment; only a LIVE one carries levels."""
+        bids: list[Level] = []
+        asks: list[Level] = []
+        if book.state is BookState.LIVE:
+            bids, asks = book.book.view(self._config.depth_levels)
+        book.note_shown(now_ns)
+        return DepthView(
+            venue=book.venue,
+            instrument=book.instrument,
+            state=book.state,
+            epoch=book.epoch,
+            seq=book.seq,
+            bids=bids,
+            asks=asks,
+            ts_recv_ns=book.ts_recv_ns,
+            ts_ns=now_ns,
+            ts_venue_ns=book.ts_venue_ns,
+            reason=book.reason,
+        )

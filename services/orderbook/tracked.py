@@ -13,9 +13,8 @@ Theory of operation. Four independent facts decide the state, worst first:
   message of the past was read for ``CATCH_UP_NS``.
 * silence: STALE when neither a message nor a confirming status (LIVE of this epoch, each second)
   was heard for ``stale_after_ns``. A quiet but confirmed book is LIVE - unless it is far quieter
-  than its own rhythm: silence beyond ``SILENCE_FACTOR`` times the longest pause it had lately means
-  that its stream may be dead on a live connection; it is STALE and a resync is asked for, whose
-  snapshot proves or renews it. A book that never had two deltas has no rhythm and is not judged so.
+  than its own rhythm (``rhythm.py``): its stream may be dead on a live connection. Then it is STALE
+  and a resync is asked for, whose snapshot proves or renews it.
 
 Ages compare ``ts_recv_ns`` and the statuses' ``ts_ns``, both stamped by the ingestor, with this
 process's clock: machines must agree to well within ``stale_after_ns``.
@@ -26,9 +25,10 @@ from __future__ import annotations
 from typing import Any
 
 from services.orderbook.resync import ResyncTimer
+from services.orderbook.rhythm import Rhythm
 from shared.domain.book import Book
 from shared.messages.base import BookState
-from shared.messages.market import BookDelta, BookSnapshot, DepthView, Level, VenueStatus
+from shared.messages.market import BookDelta, BookSnapshot, VenueStatus
 
 SNAPSHOT_GRACE_NS = 1_000_000_000
 """How long a snapshot announced by a status may take over its own stream before it is missed."""
@@ -39,20 +39,16 @@ CATCH_UP_NS = 200_000_000
 FORGET_NS = 60_000_000_000
 """After this long without a word the epoch is forgotten, so that a clock set back cannot shut a
 book out for ever."""
-SILENCE_FACTOR = 10
-PAUSE_DECAY = 0.999
-"""Per delta: a longest pause is half forgotten after about 700 deltas."""
 
 
 class TrackedBook:
-    """One book of one venue. Methods return nothing; ask ``state``, ``view`` and ``ask_due``."""
+    """One book of one venue; after each call see ``state`` and ``ask_due``."""
 
     def __init__(
         self,
         venue: str,
         instrument: str,
         *,
-        depth: int,
         stale_after_ns: int,
         counters: dict[str, int],
     ) -> None:
@@ -67,9 +63,8 @@ class TrackedBook:
         self.shown_ns = 0
         self.shown_live = False
         self.shown_state: tuple[BookState, str] | None = None
-        self._depth = depth
         self._stale_after_ns = stale_after_ns
-        self._ts_venue_ns: int | None = None
+        self.ts_venue_ns: int | None = None
         self._broken: BookState | None = BookState.SYNCING
         self._broken_reason = "no snapshot yet"
         self._wire: BookState | None = None
@@ -77,9 +72,8 @@ class TrackedBook:
         self._wire_ns = 0
         self._behind = False
         self._behind_ns = 0
-        self._quiet = False
+        self._rhythm = Rhythm(stale_after_ns)
         self._heard_ns = 0
-        self._pause_ns_longest = 0.0
         self._wanted_epoch = 0
         self._resync = ResyncTimer()
 
@@ -94,17 +88,16 @@ class TrackedBook:
         book.apply(delta.bids, delta.asks)
         self.seq = delta.seq
         ts_recv_ns = delta.ts_recv_ns
-        pause_ns = ts_recv_ns - self.ts_recv_ns
-        longest_ns = self._pause_ns_longest * PAUSE_DECAY
-        self._pause_ns_longest = pause_ns if pause_ns > longest_ns else longest_ns
-        self.ts_recv_ns = self._heard_ns = ts_recv_ns
-        self._ts_venue_ns = delta.ts_venue_ns
+        self._rhythm.on_delta(ts_recv_ns)
+        # A delta that waited for the snapshot is older than it; the book's tick is the newer one.
+        if ts_recv_ns > self.ts_recv_ns:
+            self.ts_recv_ns = self._heard_ns = ts_recv_ns
+        self.ts_venue_ns = delta.ts_venue_ns
         self.counters["book_events"] += 1
         if book.is_crossed():
             self._break(BookState.CROSSED, self._crossed_text(), now_ns)
         elif self.state is not BookState.LIVE or now_ns - ts_recv_ns > BEHIND_NS_MAX:
-            self._quiet = False
-            self._note_age(ts_recv_ns, now_ns)
+            self._note_age(self.ts_recv_ns, now_ns)
             self._decide(now_ns)
 
     def _on_other_delta(self, delta: BookDelta, now_ns: int) -> None:
@@ -135,9 +128,9 @@ class TrackedBook:
         self.book.replace(snapshot.bids, snapshot.asks)
         self.epoch, self.seq = snapshot.epoch, snapshot.seq
         self.ts_recv_ns = self._heard_ns = snapshot.ts_recv_ns
-        self._ts_venue_ns = snapshot.ts_venue_ns
+        self.ts_venue_ns = snapshot.ts_venue_ns
         self._broken, self._broken_reason = None, ""
-        self._quiet = False
+        self._rhythm.on_snapshot()
         self._note_age(snapshot.ts_recv_ns, now_ns)
         # What the wire said before this snapshot is over.
         if self._wanted_epoch <= snapshot.epoch and self._wire_ns <= snapshot.ts_recv_ns:
@@ -187,13 +180,10 @@ class TrackedBook:
 
     def on_timer(self, now_ns: int) -> None:
         """Judge silence."""
-        silence_ns = now_ns - self.ts_recv_ns
-        limit_ns = max(self._stale_after_ns, SILENCE_FACTOR * self._pause_ns_longest)
-        quiet = self._broken is None and self._pause_ns_longest > 0 and silence_ns > limit_ns
-        if quiet and not self._quiet and self._wire is None:
+        watched = self._wire is None and self._broken is None
+        if watched and self._rhythm.suspect(now_ns - self.ts_recv_ns):
             self.counters["silences"] += 1
             self._resync.want_anew(now_ns)
-        self._quiet = quiet
         if self.epoch and now_ns - self._heard_ns > FORGET_NS:
             self.epoch = self.seq = self._wanted_epoch = 0
             self._broken, self._broken_reason = BookState.SYNCING, "nothing heard for a minute"
@@ -217,7 +207,7 @@ class TrackedBook:
 
     @property
     def _needs_resync(self) -> bool:
-        return self._broken is not None or self._quiet or self._wanted_epoch > self.epoch
+        return self._broken is not None or self._rhythm.suspected or self._wanted_epoch > self.epoch
 
     # Trust
 
@@ -253,34 +243,18 @@ class TrackedBook:
             self.state, self.reason = BookState.STALE, "reading messages of the past"
         elif now_ns - self._heard_ns > self._stale_after_ns:
             self.state, self.reason = BookState.STALE, "nothing heard"
-        elif self._quiet:
+        elif self._rhythm.suspected:
             self.state, self.reason = BookState.STALE, "quieter than it ever was"
         else:
             self.state, self.reason = BookState.LIVE, ""
 
-    # Results
+    # What was shown of it, and what a restart needs
 
-    def view(self, now_ns: int) -> DepthView:
-        """Return the view of this moment; only a LIVE one carries levels."""
-        levels: tuple[list[Level], list[Level]] = ([], [])
-        if self.state is BookState.LIVE:
-            levels = self.book.view(self._depth)
+    def note_shown(self, now_ns: int) -> None:
+        """A view of this moment was made."""
         self.shown_ns = now_ns
         self.shown_live = self.state is BookState.LIVE
         self.shown_state = (self.state, self.reason)
-        return DepthView(
-            venue=self.venue,
-            instrument=self.instrument,
-            state=self.state,
-            epoch=self.epoch,
-            seq=self.seq,
-            bids=levels[0],
-            asks=levels[1],
-            ts_recv_ns=self.ts_recv_ns,
-            ts_ns=now_ns,
-            ts_venue_ns=self._ts_venue_ns,
-            reason=self.reason,
-        )
 
     def forget_shown(self) -> None:
         """Let the next look find a view to show, changed or not."""
@@ -298,10 +272,10 @@ class TrackedBook:
             "asks": self.book.asks(asks) if asks else [],
             "depth_max": self.book.depth_max,
             "ts_recv_ns": self.ts_recv_ns,
-            "ts_venue_ns": self._ts_venue_ns,
+            "ts_venue_ns": self.ts_venue_ns,
             "broken": self._broken,
             "broken_reason": self._broken_reason,
-            "pause_ns": self._pause_ns_longest,
+            "pause_ns": self._rhythm.longest_ns,
             "resync": self._resync.save(),
         }
 
@@ -311,10 +285,10 @@ class TrackedBook:
         self.book.replace(saved["bids"], saved["asks"])
         self.epoch, self.seq = saved["epoch"], saved["seq"]
         self.ts_recv_ns = self._heard_ns = saved["ts_recv_ns"]
-        self._ts_venue_ns = saved["ts_venue_ns"]
+        self.ts_venue_ns = saved["ts_venue_ns"]
         self._broken = None if saved["broken"] is None else BookState(saved["broken"])
         self._broken_reason = saved["broken_reason"]
-        self._pause_ns_longest = saved["pause_ns"]
+        self._rhythm = Rhythm(self._stale_after_ns, saved["pause_ns"])
         self._resync = ResyncTimer(*saved["resync"])
         self._behind, self._behind_ns = True, now_ns
         self._decide(now_ns)

@@ -191,9 +191,9 @@ def test_silent_book_is_stale_and_a_delta_that_continues_it_makes_it_live_again(
 def test_quiet_but_confirmed_book_stays_live_and_is_repeated():
     feed = Feed()
     feed.snapshot()
-    out = feed.wait(60 * S, confirm=True)
+    out = feed.wait(50 * S, confirm=True)
     assert {view.state for view in views(out)} == {BookState.LIVE}
-    assert len(views(out)) >= 60 * 3
+    assert len(views(out)) >= 50 * 3
     assert not asks(out)
 
 
@@ -207,6 +207,29 @@ def test_book_far_quieter_than_its_rhythm_is_suspected_although_confirmed():
     assert views(out)[-1].state is BookState.STALE
     assert asks(out)
     assert feed.engine.counters()["silences"] == 1
+
+
+def test_suspicions_in_a_row_wait_ever_longer():
+    feed = Feed()
+    feed.snapshot()
+    for _ in range(20):
+        feed.wait(100 * MS)
+        feed.delta([(99.5, 1.0)])
+    waits = []
+    for _ in range(3):
+        feed.snapshot()
+        started_ns, silences = feed.now_ns, feed.engine.counters()["silences"]
+        while feed.engine.counters()["silences"] == silences:
+            feed.wait(100 * MS, confirm=True)
+        waits.append((feed.now_ns - started_ns) // S)
+    assert waits == [5, 10, 20]
+
+
+def test_book_that_never_changed_is_suspected_after_a_minute():
+    feed = Feed()
+    feed.snapshot()
+    assert not asks(feed.wait(59 * S, confirm=True))
+    assert asks(feed.wait(2 * S, confirm=True))
 
 
 def test_book_with_a_slow_rhythm_is_given_its_time():

@@ -1,0 +1,179 @@
+"""Ingestor and orderbook against the simulated venues: faults happen, books heal and are right."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import subprocess
+import sys
+
+import aiohttp
+import pytest
+
+from services.ingestor import metadata
+from shared import streams
+from shared.bus.port import Input
+from shared.config import OrderbookConfig, VenueConfig
+from shared.messages.base import BookState
+from shared.messages.market import InstrumentInfo
+from tests.integration.pipeline import NO_METADATA, pipeline
+from tests.support import ROOT, eventually
+
+CHILD = metadata.CHILD
+INSTRUMENTS = {
+    "binance": ["BTC/USDT", "ETH/USDT"],
+    "binanceusdm": ["BTC/USDT:USDT"],
+    "kraken": ["BTC/USDT", "SOL/USDT"],
+}
+
+
+@pytest.fixture
+def venuesim():
+    """A simulator's ready line."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.venuesim", "--port", "0", "--seed", "7", "--json"],
+        cwd=ROOT, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield json.loads(process.stdout.readline())
+    finally:
+        process.terminate()
+        process.wait(10)
+        process.stdout.close()
+
+
+class Control:
+    """The simulator's control port, and the comparison of our books with its own."""
+
+    def __init__(self, ready: dict, session: aiohttp.ClientSession, run) -> None:
+        self._url, self._session, self._run = ready["control"], session, run
+
+    async def get(self, path: str) -> dict:
+        async with self._session.get(f"{self._url}/{path}") as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    async def fault(self, kind: str, venue: str, **what) -> None:
+        body = {"kind": kind, "venue": venue, **what}
+        async with self._session.post(f"{self._url}/fault", json=body) as response:
+            assert response.status == 200, await response.text()
+
+    async def books_are_right(self) -> bool:
+        """Every book is LIVE, and at a number that the venue shows it is the venue's book."""
+        truth = await self.get("books")
+        for venue, instruments in INSTRUMENTS.items():
+            for instrument in instruments:
+                view = self._run.reader.view(venue, instrument)
+                assert view is not None and view.state is BookState.LIVE, (venue, instrument, view)
+                book = truth[venue][instrument]
+                if venue != "kraken":  # it numbers nothing; ours are the session's
+                    await self._caught_up(venue, instrument, book["seq"])
+                    view = self._run.reader.view(venue, instrument)
+                    if view.seq != book["seq"]:
+                        return False
+                assert levels(view.bids) == levels(book["bids"]), (venue, instrument)
+                assert levels(view.asks) == levels(book["asks"]), (venue, instrument)
+        return True
+
+    async def _caught_up(self, venue: str, instrument: str, seq: int) -> None:
+        for _ in range(100):
+            if self._run.reader.view(venue, instrument).seq >= seq:
+                return
+            await asyncio.sleep(0.002)
+
+
+def levels(side) -> list[tuple[float, float]]:
+    return [(float(price), float(qty)) for price, qty in side[:5]]
+
+
+@contextlib.asynccontextmanager
+async def running(ready, tmp_path, monkeypatch, *, child=NO_METADATA, orderbook=OrderbookConfig()):
+    venues = {
+        name: VenueConfig(instruments=names, rest_url=ready["http"], ws_url=ready["ws"])
+        for name, names in INSTRUMENTS.items()
+    }
+    async with (
+        pipeline(tmp_path, venues, monkeypatch, child=child, orderbook=orderbook) as run,
+        aiohttp.ClientSession() as session,
+    ):
+        control = Control(ready, session, run)
+        await eventually(control.books_are_right, timeout_s=20)
+        yield run, control
+
+
+async def test_books_of_all_venues_equal_the_venues_own(venuesim, tmp_path, monkeypatch):
+    async with running(venuesim, tmp_path, monkeypatch) as (run, control):
+        await eventually(lambda: run.counters.get("checksums_ok", 0) > 20)
+        await eventually(control.books_are_right)
+        assert await eventually(lambda: run.app.readiness() == (True, ""))
+        assert run.counters.get("gaps", 0) == run.counters.get("malformed", 0) == 0
+        assert run.counters.get("checksums_failed", 0) == 0
+
+
+FAULTS = [
+    ("drop", "binance", "gaps"),
+    ("drop", "binanceusdm", "gaps"),
+    ("drop", "kraken", "checksums_failed"),
+    ("duplicate", "binance", "dropped"),
+    ("duplicate", "binanceusdm", "dropped"),
+    ("reorder", "binance", "gaps"),
+    ("reorder", "binanceusdm", "gaps"),
+    ("checksum", "kraken", "checksums_failed"),
+    ("disconnect", "binance", "reconnects"),
+    ("disconnect", "binanceusdm", "reconnects"),
+    ("disconnect", "kraken", "reconnects"),
+]
+
+
+@pytest.mark.parametrize(("kind", "venue", "counter"), FAULTS)
+async def test_fault_is_noticed_and_the_book_heals(  # noqa: PLR0917
+    venuesim, tmp_path, monkeypatch, kind, venue, counter
+):
+    async with running(venuesim, tmp_path, monkeypatch) as (run, control):
+        before = run.counters.get(counter, 0)
+        await control.fault(kind, venue, instrument=INSTRUMENTS[venue][0], count=1)
+        await eventually(lambda: run.counters.get(counter, 0) > before, what=counter)
+        await eventually(control.books_are_right, timeout_s=20)
+
+
+async def test_limited_snapshot_is_had_later(venuesim, tmp_path, monkeypatch):
+    async with running(venuesim, tmp_path, monkeypatch) as (run, control):
+        await control.fault("http_429", "binance", count=1)
+        await control.fault("drop", "binance", instrument="BTC/USDT", count=1)
+        await eventually(lambda: run.counters.get("rest_limited", 0) == 1)
+        await eventually(control.books_are_right, timeout_s=30)
+
+
+@pytest.mark.slow
+async def test_silent_stall_is_stale_and_heals(venuesim, tmp_path, monkeypatch):
+    config = OrderbookConfig(stale_after_ms=1_000)
+    async with running(venuesim, tmp_path, monkeypatch, orderbook=config) as (run, control):
+        before = run.reader.view("binance", "BTC/USDT").ts_recv_ns
+        # A few changes, so that the book has a rhythm.
+        await eventually(
+            lambda: run.reader.view("binance", "BTC/USDT").ts_recv_ns > before + 1_000_000_000
+        )
+        await control.fault("stall", "binance", ms=12_000)
+        await eventually(lambda: "STALE" in run.reader.states["binance", "BTC/USDT"], timeout_s=20)
+        assert run.reader.is_live("kraken", "BTC/USDT"), "other venues go on"
+        await eventually(control.books_are_right, timeout_s=40)
+
+
+async def test_rules_of_all_instruments_are_read_and_published(venuesim, tmp_path, monkeypatch):
+    async with running(venuesim, tmp_path, monkeypatch, child=CHILD) as (run, _):
+        inbox = await run.bus.open_inbox(
+            [Input(streams.MD_INSTRUMENT, start="first")], service="t", instance="t"
+        )
+        known: dict[tuple[str, str], InstrumentInfo] = {}
+
+        async def all_known() -> bool:
+            for message in (await inbox.read(0.5)).messages:
+                known[message.rules.venue, message.rules.instrument] = message
+            return set(known) == {(v, i) for v, names in INSTRUMENTS.items() for i in names}
+
+        await eventually(all_known, timeout_s=30)
+        for info in known.values():
+            rules = info.rules
+            assert rules.tick_size > 0 and rules.lot_size > 0 and rules.taker_fee_bps > 0
+        await inbox.close()
