@@ -22,7 +22,7 @@ from shared.config import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import Message, Side, TradingState
-from shared.messages.control import CommandKind
+from shared.messages.control import CommandKind, Heartbeat
 from shared.messages.execution import (
     ApprovedPlan,
     Denied,
@@ -66,8 +66,9 @@ opportunity_age_ms_max = 500
 class World:
     """The rest of the system: it feeds the two services and reads what they say."""
 
-    def __init__(self, bus: Bus, config: Path) -> None:
-        self._bus, self._config = bus, config
+    def __init__(self, buses: list[Bus], config: Path) -> None:
+        self._feeding, self._listening, self._saying = buses  # one publisher per connection
+        self._config = config
         self.seen: list[Message] = []
         self.executor_ready = True
         self.bid = 9_999.0
@@ -80,6 +81,15 @@ class World:
             sys.executable, "-m", f"services.{service}", cwd=ROOT, env=environ,
             stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
+
+    async def is_ready(self, name: str) -> Heartbeat:
+        """Wait until a process says that it is up."""
+        beats = await eventually(
+            lambda: [m for m in self.all(Heartbeat) if m.instance == name and m.ready],
+            timeout_s=20,
+            what=f"{name} ready",
+        )
+        return beats[-1]
 
     async def stop(self, name: str, number: int = signal.SIGTERM) -> int:
         process = self.processes.pop(name)
@@ -99,7 +109,7 @@ class World:
                 out += [make_info(*book) for book in BOOKS]
                 out.append(make_ready(now_ns, ready=self.executor_ready))
                 out += [make_balances(venue, now_ns) for venue, _ in BOOKS]
-            await self._bus.publish(out)
+            await self._feeding.publish(out)
             turn += 1
             await asyncio.sleep(0.02)
 
@@ -112,8 +122,10 @@ class World:
         )
 
     async def listen(self) -> None:
-        specs = (streams.ARB_OPPORTUNITY, streams.ARB_NEARMISS, streams.RISK_EVENT, streams.ALERT)
-        inbox = await self._bus.open_inbox(
+        specs = (
+            streams.ARB_OPPORTUNITY, streams.ARB_NEARMISS, streams.RISK_EVENT, streams.SYS_HEALTH,
+        )  # fmt: skip
+        inbox = await self._listening.open_inbox(
             [Input(spec) for spec in specs] + [Input(streams.EXEC_PLAN)],
             service="executor",
             instance="t",
@@ -122,12 +134,12 @@ class World:
             while True:
                 batch = await inbox.read(0.1)
                 self.seen += batch.messages
-                await self._bus.commit(batch, [])
+                await self._listening.commit(batch, [])
         finally:
             await inbox.close()
 
     async def say(self, *messages: Message) -> None:
-        await self._bus.publish(messages)
+        await self._saying.publish(messages)
 
     def all(self, kind: type[M]) -> list[M]:
         return [m for m in self.seen if isinstance(m, kind)]
@@ -172,8 +184,9 @@ class World:
 async def world(url: str, directory: Path, shards: int = 1) -> AsyncIterator[World]:
     path = directory / "arb.toml"
     path.write_text(CONFIG.format(url=url, shards=shards), encoding="utf-8")
-    bus = await open_bus(BusConfig(url=url, shards=shards), service="executor", instance="t")
-    world = World(bus, path)
+    where = BusConfig(url=url, shards=shards)
+    buses = [await open_bus(where, service="executor", instance="t") for _ in range(3)]
+    world = World(list(buses), path)
     tasks = [asyncio.create_task(world.listen()), asyncio.create_task(world.feed())]
     try:
         yield world
@@ -185,7 +198,8 @@ async def world(url: str, directory: Path, shards: int = 1) -> AsyncIterator[Wor
         await asyncio.gather(*tasks, return_exceptions=True)
         for name in list(world.processes):
             await world.stop(name, signal.SIGKILL)
-        await bus.close()
+        for bus in buses:
+            await bus.close()
 
 
 @pytest.fixture
@@ -216,6 +230,15 @@ async def test_opportunity_becomes_one_plan_and_its_end_counts(url: str, tmp_pat
         ids = [p.plan_id for p in w.all(ApprovedPlan)]
         assert len(set(ids)) == len(ids)
         await eventually(lambda: [m for m in w.all(NearMiss) if m.gate == "COOLDOWN"])
+        await w.is_ready("scanner")
+
+        def measured() -> bool:
+            beat = [m for m in w.all(Heartbeat) if m.instance == "risk"][-1]
+            return (
+                beat.counters["plans_approved"] == 1 == sum(beat.latency["tick_to_plan"].values())
+            )
+
+        await eventually(measured)
         assert await w.stop("scanner") == 0
         assert await w.stop("risk") == 0
 
@@ -259,6 +282,7 @@ async def test_second_risk_stands_by_and_takes_over(url: str, tmp_path: Path) ->
         await w.end(first)
         second = await w.next_plan()
         assert second.plan_id != first.plan_id
+        await w.is_ready("risk-b")
         assert await w.stop("risk-b") == 0
 
 
@@ -266,6 +290,8 @@ async def test_scanner_with_two_shards_scans_all_and_hands_over(url: str, tmp_pa
     async with world(url, tmp_path, shards=2) as w:
         for name in ("scanner-a", "scanner-b"):
             await w.spawn("scanner", name)
+        owned = [(await w.is_ready(f"scanner-{name}")).gauges["shards_owned"] for name in "ab"]
+        assert sum(owned) <= 2
         w.bid = 10_080.0
         await eventually(lambda: w.all(Opportunity), timeout_s=20)
         for name in ("scanner-a", "scanner-b"):
