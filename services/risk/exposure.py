@@ -28,6 +28,8 @@ FILLS_REMEMBERED_MAX = 512
 is never this late; the bound keeps the checkpoint, written with every decision, at a few KB."""
 PLANS_REMEMBERED_MAX = 256
 """Ended plans and approved opportunities known by their id."""
+BALANCE_LAG_NS = 1_000_000_000
+"""A balance shows a fill only if it came this much later: it was looked up before it was told."""
 DAY_NS = 86_400 * 1_000_000_000
 ZERO = Decimal(0)
 
@@ -111,7 +113,7 @@ class Ledger(msgspec.Struct, kw_only=True):
         for leg in held.legs:
             ts_fill_ns = held.ts_fill_ns.get(leg.venue)
             known = self.balances.get(leg.venue)
-            if ts_fill_ns is None or (known is not None and known.ts_ns > ts_fill_ns):
+            if ts_fill_ns is None or (known is not None and _shows(known.ts_ns, ts_fill_ns)):
                 continue  # nothing spent, or the reported balance shows it already
             of_venue = self.settling.setdefault(leg.venue, {})
             spent = of_venue.setdefault(leg.asset, Settling(amount=ZERO, ts_ns=0))
@@ -149,7 +151,7 @@ class Ledger(msgspec.Struct, kw_only=True):
         free = {name: b.free for name, b in sorted(report.balances.items()) if name in assets}
         self.balances[report.venue] = VenueBalance(ts_ns=report.ts_ns, free=free)
         of_venue = self.settling.get(report.venue, {})
-        for asset in [a for a, spent in of_venue.items() if spent.ts_ns < report.ts_ns]:
+        for asset in [a for a, spent in of_venue.items() if _shows(report.ts_ns, spent.ts_ns)]:
             del of_venue[asset]
 
     def apply_end(self, done: PlanDone) -> bool:
@@ -206,6 +208,10 @@ class Ledger(msgspec.Struct, kw_only=True):
     def has_unknown_fees(self) -> bool:
         """Tell whether the venue still owes us the fee of a remembered fill."""
         return not all(self.fills_seen.values())
+
+
+def _shows(ts_balance_ns: int, ts_fill_ns: int) -> bool:
+    return ts_balance_ns - ts_fill_ns >= BALANCE_LAG_NS
 
 
 def opened_qty(position: Decimal, side: Side, qty: Decimal) -> Decimal:

@@ -11,7 +11,7 @@ import pytest
 
 from services.risk.case import Case
 from services.risk.engine import RiskEngine
-from services.risk.exposure import Ledger
+from services.risk.exposure import BALANCE_LAG_NS, Ledger
 from services.risk.limits import RULES, balances, executor_ready
 from services.risk.reasons import DenyReason, render_markdown
 from shared.messages.arb import Opportunity
@@ -269,7 +269,12 @@ def test_what_was_spent_stays_out_of_reach_until_the_venue_says_so() -> None:
     engine.on_message(make_fill(plan.plan_id, "alpha", Side.BUY, ts_ns=T0 + 5), T0)
     engine.on_message(make_done(plan.plan_id), T0)
     assert denied(engine, to_gamma()) is DenyReason.BALANCE
-    engine.on_message(make_balances("alpha", T0 + 6, USDT="1400", BTC=1), T0)
+    soon, later = T0 + 4 + BALANCE_LAG_NS, T0 + 5 + BALANCE_LAG_NS
+    engine.on_message(make_balances("alpha", soon, USDT="1400", BTC=1), T0)
+    assert denied(engine, to_gamma()) is DenyReason.BALANCE, (
+        "may have been looked up before the fill"
+    )
+    engine.on_message(make_balances("alpha", later, USDT="1400", BTC=1), T0)
     approved(engine, to_gamma())
 
 
