@@ -11,6 +11,8 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
@@ -20,7 +22,7 @@ import ccxt.async_support as ccxt
 from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
 from shared.clock import Clock
 from shared.config import Secret
-from shared.errors import OutcomeUnknown, Unavailable, VenueError
+from shared.errors import OutcomeUnknown, Rejected, Unavailable, VenueError
 from shared.messages.base import Side
 from shared.messages.execution import Balance, OrderStatus
 from shared.ratelimit import TokenBucket
@@ -39,6 +41,17 @@ _STATUSES: Mapping[str, OrderStatus] = {
     "expired_in_match": OrderStatus.CANCELED,
     "rejected": OrderStatus.REJECTED,
 }
+
+
+@dataclass(slots=True)
+class _Trace:
+    """What became of one call: whether any request left, and the reply to the last one."""
+
+    is_sent: bool = False
+    body: str = ""
+
+
+_TRACE: ContextVar[_Trace | None] = ContextVar("trace", default=None)
 
 
 class OrderQuirks(Protocol):
@@ -67,6 +80,9 @@ class OrderQuirks(Protocol):
     ) -> dict[str, Any] | None:
         """Return a ccxt order."""
 
+    def fills_in(self, client: Any, order: dict[str, Any], instrument: str) -> list[dict[str, Any]]:
+        """Return the ccxt trades that the reply to an order carries."""
+
     async def fills_of(
         self, client: Any, instrument: str, order: dict[str, Any]
     ) -> list[dict[str, Any]]:
@@ -94,6 +110,7 @@ class CcxtGateway:
         self._client = client
         self._quirks = quirks
         self._clock = clock
+        _watch(client)
         self._bucket = TokenBucket(
             quirks.WEIGHT_PER_S, quirks.WEIGHT_BURST, quirks.WEIGHT_RESERVE, clock.monotonic_ns()
         )
@@ -119,7 +136,8 @@ class CcxtGateway:
         )
         if not made.get("id"):
             raise OutcomeUnknown(f"{self.venue}: the answer to an order carries no order id")
-        report = self._report(made, order.instrument, made.get("trades") or [])
+        trades = self._quirks.fills_in(self._client, made, order.instrument)
+        report = self._report(made, order.instrument, trades)
         # Kraken's answer says neither status nor side: what was asked for stands until a query.
         return _completed(report, order)
 
@@ -191,9 +209,11 @@ class CcxtGateway:
 
     async def _ask(self, what: str, request: Awaitable[T]) -> T:
         """Make one request when the rate limit allows; sort what goes wrong."""
+        trace = _Trace()
         async with self._in_turn():
             try:
                 await self._wait_for_weight(what)
+                _TRACE.set(trace)  # the task made next takes a copy of this context
                 answer = asyncio.ensure_future(request)
             except BaseException:
                 _close(request)
@@ -209,7 +229,7 @@ class CcxtGateway:
         try:
             return await answer
         except ccxt.BaseError as error:
-            raise self._meaning(error) from error
+            raise self._meaning(error, trace) from error
         except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             # ccxt reads replies without checking them: an unreadable one shows like this.
             raise OutcomeUnknown(f"{self.venue}: unreadable reply: {error!r}") from error
@@ -231,13 +251,17 @@ class CcxtGateway:
                 return
             await asyncio.sleep(wait_s)
 
-    def _meaning(self, error: ccxt.BaseError) -> VenueError:
+    def _meaning(self, error: ccxt.BaseError, trace: _Trace) -> VenueError:
         text = str(error)
+        if not trace.is_sent:
+            return Rejected(f"{self.venue}: refused before it was sent: {text}", "CLIENT")
         if isinstance(error.__cause__, (aiohttp.ClientConnectorError, socket.gaierror)):
             # No connection, so no request. Anything that breaks later may have been heard.
             return Unavailable(f"{self.venue}: cannot connect: {text}")
         kind = type(error).__name__
-        return self._quirks.classify(kind, text)(f"{kind}: {text}", kind)
+        # Where ccxt knows a venue's sentence it leaves the code out of its text: read the reply.
+        body = trace.body or text
+        return self._quirks.classify(kind, body)(f"{kind}: {body}", kind)
 
     def _report(
         self, order: Mapping[str, Any], instrument: str, trades: Sequence[Mapping[str, Any]]
@@ -254,7 +278,7 @@ class CcxtGateway:
             client_order_id=str(order.get("clientOrderId") or ""),
             venue=self.venue,
             instrument=instrument,
-            side=Side(order["side"]),
+            side=Side(order.get("side") or Side.BUY),
             qty=qty,
             price_limit=_decimal(order.get("price")),
             status=status,
@@ -279,6 +303,25 @@ def make_client(
     )
     client.number = str
     return client
+
+
+def _watch(client: Any) -> None:
+    """Note on each call's trace that a request left, and what the venue replied."""
+    fetch, handle_errors = client.fetch, client.handle_errors
+
+    async def traced_fetch(*args: Any, **kwargs: Any) -> Any:
+        trace = _TRACE.get()
+        if trace is not None:
+            trace.is_sent, trace.body = True, ""
+        return await fetch(*args, **kwargs)
+
+    def traced_errors(*args: Any) -> Any:
+        trace = _TRACE.get()
+        if trace is not None:
+            trace.body = args[5] or ""  # status, reason, url, method, headers, body, ...
+        return handle_errors(*args)
+
+    client.fetch, client.handle_errors = traced_fetch, traced_errors
 
 
 def _completed(report: OrderReport, order: OrderRequest) -> OrderReport:

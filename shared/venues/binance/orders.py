@@ -70,6 +70,18 @@ async def find(
     return order
 
 
+def fills_in(client: Any, order: dict[str, Any], instrument: str) -> list[dict[str, Any]]:
+    """Return the executions that the reply to an order carries (FULL), as ccxt trades.
+
+    Their ids, ``tradeId``, are those of ``myTrades``; the side is the order's.
+    """
+    market, side = client.market(instrument), order["side"]
+    return [
+        {**client.parse_trade(fill, market), "side": side, "timestamp": order["timestamp"]}
+        for fill in order["info"].get("fills") or []
+    ]
+
+
 async def fills_of(client: Any, instrument: str, order: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the executions of one order as ccxt trades."""
     trades: list[dict[str, Any]] = await client.fetch_my_trades(

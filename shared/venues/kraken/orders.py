@@ -121,13 +121,19 @@ async def find(
     return order
 
 
+def fills_in(client: Any, order: dict[str, Any], instrument: str) -> list[dict[str, Any]]:
+    """The reply to an order carries no executions."""
+    del client, order, instrument
+    return []
+
+
 def _is(order: dict[str, Any], client_order_id: str) -> bool:
     return bool(order["info"].get("cl_ord_id") == client_order_id)
 
 
 async def fills_of(client: Any, instrument: str, order: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the executions of one order as ccxt trades."""
-    ids = [trade["id"] for trade in order["trades"]]
+    ids = order["info"].get("trades") or []
     if not ids:
         return []
     trades: list[dict[str, Any]] = await client.fetch_order_trades(
