@@ -83,11 +83,11 @@ def render(scene: Scene) -> Layout:
 def progress_line(scene: Scene) -> str:
     """Return the same in one line, for where there is no terminal."""
     c = scene.collector
-    live = sum(view.state is BookState.LIVE for view in scene.views.values())
+    live = c.gauge("orderbook", "books_live")
     state = c.state.state if c.state else "-"
     realized = sum(c.realized.values(), Decimal(0))
     return (
-        f"{scene.elapsed_s:6.1f} s {scene.phase}: {state}, books live {live}, "
+        f"{scene.elapsed_s:6.1f} s {scene.phase}: {state}, books live {live:.0f}, "
         f"opportunities {c.opportunities}, plans {len(c.plans)}, fills {len(c.fills)}, "
         f"realized {realized:.2f}, restarts {sum(u.restarts for u in scene.usage.values())}"
     )

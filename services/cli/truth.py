@@ -1,10 +1,12 @@
 """Compare our ledger with what the simulated venues themselves hold. Pure.
 
-Fills are compared one by one by their trade id; balances by what they changed since the run began.
+Fills are compared one by one: order, side, price and quantity (a venue may name a trade differently
+on its different interfaces); balances by what they changed since the run began.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -24,8 +26,8 @@ class VenueFill(msgspec.Struct, frozen=True):
     """One execution as the venue booked it."""
 
     instrument: str
+    client_order_id: str
     side: Side
-    trade_id: str
     price: Decimal
     qty: Decimal
 
@@ -76,15 +78,17 @@ def compare(
 
 
 def _compare_fills(truth: Truth, venue: str, ours: list[Fill], account: Account) -> None:
-    mine = {(f.instrument, f.trade_id): (f.side, f.price, f.qty) for f in ours}
-    theirs = {(f.instrument, f.trade_id): (f.side, f.price, f.qty) for f in account.fills}
-    for key in sorted(theirs.keys() - mine.keys()):
-        truth.differ(f"{venue} has fill {key} that we do not know")
-    for key in sorted(mine.keys() - theirs.keys()):
-        truth.differ(f"{venue} does not know our fill {key}")
-    for key in sorted(mine.keys() & theirs.keys()):
-        if mine[key] != theirs[key]:
-            truth.differ(f"{venue} fill {key} is {theirs[key]} there and {mine[key]} here")
+    mine, theirs = Counter(map(_told, ours)), Counter(map(_told, account.fills))
+    for told, count in sorted((theirs - mine).items()):
+        truth.differ(f"{venue} has {count} fill(s) that we do not know: {' '.join(told)}")
+    for told, count in sorted((mine - theirs).items()):
+        truth.differ(f"{venue} does not know {count} fill(s) of ours: {' '.join(told)}")
+
+
+def _told(fill: Fill | VenueFill) -> tuple[str, str, str, str, str]:
+    """Return a fill as both sides tell it; numbers in one spelling."""
+    numbers = (f"{fill.qty.normalize():f}", f"{fill.price.normalize():f}")
+    return (fill.instrument, fill.client_order_id, fill.side, *numbers)
 
 
 def _compare_positions(truth: Truth, venue: str, ours: list[Fill], account: Account) -> None:

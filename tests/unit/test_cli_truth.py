@@ -1,0 +1,95 @@
+"""The comparison with the venues' own truth finds what is missing, doubled or wrong."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.cli.collector import Collector
+from services.cli.truth import Account, compare, read_accounts
+from shared.messages.base import Side
+from shared.messages.execution import Fill
+
+D = Decimal
+SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
+
+
+def fill(trade_id: str, side: Side, qty: str, price: str, **changes: Any) -> Fill:
+    one = Fill(
+        ts_ns=1, plan_id="p", client_order_id=f"c{trade_id}", venue="v", instrument=SPOT, side=side,
+        trade_id=trade_id, price=D(price), qty=D(qty), fee=D("0.5"), fee_asset="BNB",
+    )  # fmt: skip
+    return msgspec.structs.replace(one, **changes)
+
+
+def row(one: Fill) -> dict[str, str]:
+    return {
+        "instrument": one.instrument, "client_order_id": one.client_order_id,
+        "side": one.side.value, "price": f"{one.price:f}00", "qty": str(one.qty),
+    }  # fmt: skip
+
+
+def accounts(
+    fills: list[Fill], balances: dict[str, str], positions: dict[str, str] | None = None
+) -> dict[str, Account]:
+    return read_accounts({
+        "v": {
+            "balances": {asset: {"free": free, "used": "0"} for asset, free in balances.items()},
+            "positions": positions or {}, "open_orders": [], "fills": [row(one) for one in fills],
+        }
+    })  # fmt: skip
+
+
+def collected(fills: list[Fill]) -> Collector:
+    collector = Collector()
+    for one in fills:
+        collector.on_message(one)
+    return collector
+
+
+BEFORE = accounts([], {"USDT": "1000", "BTC": "1", "BNB": "10"})
+FILLS = [fill("1", Side.BUY, "2", "100.0"), fill("2", Side.SELL, "2", "101.0")]
+AFTER = accounts(FILLS, {"USDT": "1002", "BTC": "1", "BNB": "9"})
+
+
+def test_equal_when_fills_and_balances_agree() -> None:
+    truth = compare(collected(FILLS), BEFORE, AFTER)
+    assert (truth.ledger_equal, truth.differences, truth.open_orders) == (True, [], 0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "after", "says"),
+    [
+        (FILLS[:1], AFTER, "that we do not know"),
+        ([*FILLS, fill("3", Side.BUY, "1", "5.0")], AFTER, "does not know"),
+        (FILLS, accounts(FILLS, {"USDT": "1002", "BTC": "1", "BNB": "9.5"}), "BNB changed by -0.5"),
+        ([FILLS[0], fill("2", Side.SELL, "2", "101.5")], AFTER, "101.5"),
+        (FILLS, accounts([*FILLS, FILLS[0]], {"USDT": "1002", "BTC": "1", "BNB": "9"}), "1 fill"),
+    ],
+)
+def test_a_difference_is_said(ours: list[Fill], after: dict[str, Account], says: str) -> None:
+    truth = compare(collected(ours), BEFORE, after)
+    assert not truth.ledger_equal
+    assert says in "; ".join(truth.differences)
+
+
+def test_a_perpetual_moves_quote_only_and_its_position_is_compared() -> None:
+    fills = [
+        fill("1", Side.BUY, "2", "100.0", instrument=PERP, fee=D("0.1"), fee_asset="USDT"),
+        fill("2", Side.SELL, "2", "99.0", instrument=PERP, fee=D("0.1"), fee_asset="USDT"),
+    ]
+    closed = accounts(fills, {"USDT": "997.8", "BTC": "1", "BNB": "10"}, {PERP: "0"})
+    assert compare(collected(fills), BEFORE, closed).ledger_equal
+    opened = accounts(fills[:1], {"USDT": "999.9", "BTC": "1", "BNB": "10"}, {PERP: "1"})
+    truth = compare(collected(fills[:1]), BEFORE, opened)
+    assert "position BTC/USDT:USDT is 1 there and 2 here" in truth.differences[0]
+
+
+def test_open_orders_are_counted() -> None:
+    after = read_accounts(
+        {"v": {"balances": {}, "positions": {}, "open_orders": [{}, {}], "fills": []}}
+    )
+    assert compare(Collector(), {}, after).open_orders == 2
