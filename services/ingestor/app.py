@@ -27,6 +27,11 @@ log = logging.getLogger(__name__)
 STATUS_S = 0.5
 """Statuses are repeated this often: latecomers and restarted readers learn the truth from them."""
 RESYNC_READ_S = 1.0
+COUNTERS = (
+    "frames", "gaps", "resyncs", "malformed", "checksums_failed", "reconnects", "published",
+    "snapshots", "outbox_dropped", "bus_losses", "rest_limited", "metadata_failures",
+)  # fmt: skip
+"""Shown from the start, so that nought is told from not counted."""
 
 
 class VenueFeed:
@@ -127,6 +132,8 @@ class IngestorApp:
         position_interval_ns: int,
     ) -> None:
         self.clock, self.observer = clock, observer
+        for name in COUNTERS:
+            observer.count(name, 0)
         self._bus = bus
         self._configs = venues
         self.outbox = Outbox(

@@ -167,7 +167,7 @@ class OrderbookEngine:
         out: list[Message] = []
         for book in books:
             book.on_status(status, now_ns)
-            out.extend(self._outputs(book, now_ns))
+            out.extend(self._outputs(book, now_ns, status.ts_ns))
         return out
 
     def _book(self, venue: str, instrument: str) -> TrackedBook | None:
@@ -185,13 +185,16 @@ class OrderbookEngine:
             self._books[venue, instrument] = book
         return book
 
-    def _outputs(self, book: TrackedBook, now_ns: int) -> list[Message]:
-        """Return a view if the last one shown is no longer true, and a resync request if due."""
+    def _outputs(self, book: TrackedBook, now_ns: int, cause_ns: int = 0) -> list[Message]:
+        """Return a view if the last one shown is no longer true, and a resync request if due.
+
+        ``cause_ns`` is when the ingestor said what causes this, where that is not a tick.
+        """
         out: list[Message] = []
         live = book.state is BookState.LIVE
         if book.shown_state != (book.state, book.reason) or (live and book.book.touched):
             self._counters["views"] += 1
-            out.append(self._view(book, now_ns))
+            out.append(self._view(book, now_ns, cause_ns))
         if book.ask_due(now_ns):
             out.append(
                 ResyncRequest(
@@ -204,7 +207,7 @@ class OrderbookEngine:
             )
         return out
 
-    def _view(self, book: TrackedBook, now_ns: int) -> DepthView:
+    def _view(self, book: TrackedBook, now_ns: int, cause_ns: int) -> DepthView:
         """Return the view of this moment; only a LIVE one carries levels."""
         bids: list[Level] = []
         asks: list[Level] = []
@@ -219,7 +222,7 @@ class OrderbookEngine:
             seq=book.seq,
             bids=bids,
             asks=asks,
-            ts_recv_ns=book.ts_recv_ns,
+            ts_recv_ns=max(book.ts_recv_ns, cause_ns),
             ts_ns=now_ns,
             ts_venue_ns=book.ts_venue_ns,
             reason=book.reason,
