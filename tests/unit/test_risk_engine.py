@@ -8,7 +8,7 @@ from decimal import Decimal as D
 import pytest
 
 from services.risk.engine import RiskEngine
-from services.risk.exposure import FILLS_REMEMBERED_MAX
+from services.risk.exposure import BALANCE_LAG_NS, FILLS_REMEMBERED_MAX
 from services.risk.reasons import HaltCause
 from services.risk.trading import EXECUTOR_SILENCE_NS, PLAN_OVERDUE_NS
 from shared.config import Config
@@ -334,6 +334,6 @@ def test_checkpoint_stays_small() -> None:
         plan = approve(engine, now_ns, seq=number)
         for venue, side in (("alpha", Side.BUY), ("beta", Side.SELL)):
             engine.on_message(make_fill(plan.plan_id, venue, side, ts_ns=now_ns), now_ns)
-            engine.on_message(make_balances(venue, now_ns + 1), now_ns)
+            engine.on_message(make_balances(venue, now_ns + BALANCE_LAG_NS), now_ns)
         engine.on_message(make_done(plan.plan_id, now_ns), now_ns)
     assert len(engine.snapshot()) < 40_000
