@@ -11,6 +11,7 @@ import msgspec
 import uvloop
 
 from services.venuesim.app import Options, serve
+from shared.errors import ConfigError
 
 
 def parse_arguments(arguments: list[str]) -> Options:
@@ -19,12 +20,25 @@ def parse_arguments(arguments: list[str]) -> Options:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rate", type=float, default=1.0, help="market time per wall time")
+    parser.add_argument(
+        "--rate", type=float, default=1.0, help="market (or recorded) time per wall time"
+    )
+    parser.add_argument("--capture", nargs="+", default=[], help="recordings to play instead")
+    parser.add_argument("--lockstep", action="store_true", help="play only as far as told to")
     parser.add_argument("--json", action="store_true", help="the ready line is JSON in any case")
     given = parser.parse_args(arguments)
     if not given.rate > 0:
         parser.error(f"--rate {given.rate}: a number above 0")
-    return Options(seed=given.seed, host=given.host, port=given.port, rate=given.rate)
+    if given.lockstep and not given.capture:
+        parser.error("--lockstep needs --capture PATH")
+    return Options(
+        seed=given.seed,
+        host=given.host,
+        port=given.port,
+        rate=given.rate,
+        capture=tuple(given.capture),
+        lockstep=given.lockstep,
+    )
 
 
 async def run(options: Options) -> None:
@@ -48,6 +62,9 @@ def main() -> None:
     options = parse_arguments(sys.argv[1:])
     try:
         uvloop.run(run(options))
+    except ConfigError as error:
+        sys.stderr.write(f"venuesim: {error}\n")
+        raise SystemExit(2) from error
     except OSError as error:
         sys.stderr.write(f"venuesim: cannot listen on {options.host}:{options.port}: {error}\n")
         raise SystemExit(2) from error

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from aiohttp import web
 
@@ -16,40 +16,74 @@ from services.venuesim import config
 from services.venuesim.control import Control
 from services.venuesim.faults import FaultTable
 from services.venuesim.generator import Market
-from services.venuesim.listing import Listing
-from services.venuesim.venue import Context, OpenVenue, SimulatedVenue
+from services.venuesim.recorded import RecordedMarket
+from services.venuesim.replay import Replay, survey
+from services.venuesim.venue import Context, OpenRecorded, OpenVenue, SimulatedVenue
 from shared.clock import SystemClock
+from shared.errors import ConfigError
 from shared.venues.registry import ADAPTERS
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run: ``port`` 0 takes a free one, ``rate`` is market time per wall time."""
+    """How to run.
+
+    ``port`` 0 takes a free one; ``rate`` is market time (or recorded time) per wall time;
+    ``capture`` are recordings to play instead of a generated market, in ``lockstep`` only as far as
+    the control port is told to.
+    """
 
     seed: int = 0
     host: str = "127.0.0.1"
     port: int = 0
     rate: float = 1.0
+    capture: tuple[str, ...] = ()
+    lockstep: bool = False
 
 
 class VenueSim:
-    """All simulated venues over one generated market."""
+    """All simulated venues over one market: generated, or recorded."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
         faults = FaultTable({})
         self.context = Context(options.seed, faults, SystemClock(), self._fair)
         self.venues: dict[str, SimulatedVenue] = {}
-        for adapter in ADAPTERS:
-            self.venues[adapter] = open_venue(adapter, self.context, ())
+        self._market: Market | None = None
+        self.replay: Replay | None = None
+        if options.capture:
+            self.replay = self._open_recording(options.capture)
+        else:
+            for adapter in ADAPTERS:
+                self.venues[adapter] = _module(adapter).open_venue(self.context, ())
+            self._market = Market([venue.exchange for venue in self.venues.values()], options.seed)
         faults.instruments.update(
             {name: tuple(venue.exchange.by_instrument) for name, venue in self.venues.items()}
         )
-        self._market = Market([venue.exchange for venue in self.venues.values()], options.seed)
-        self.control = Control(self.venues, self.context)
+        self.control = Control(self.venues, self.context, self.replay)
+
+    def _open_recording(self, paths: tuple[str, ...]) -> Replay:
+        contents = survey(paths)
+        markets: dict[str, RecordedMarket] = {}
+        for venue, samples in contents.samples.items():
+            if venue not in ADAPTERS:
+                raise ConfigError(
+                    f"there is no simulated {venue} to play the recording; "
+                    f"there are: {', '.join(ADAPTERS)}"
+                )
+            opened = self.venues[venue] = _module(venue).open_recorded(self.context, samples)
+            assert opened.recorded is not None
+            markets[venue] = opened.recorded
+        return Replay(paths, contents, markets)
 
     def _fair(self, venue: str, base: str) -> float:
-        return self._market.fair(venue, base)
+        if self._market is not None:
+            return self._market.fair(venue, base)
+        for listing in self.venues[venue].exchange.by_instrument.values():
+            best = self.venues[venue].exchange.books[listing.instrument].bids.best()
+            if listing.base == base and best is not None:
+                return float(listing.price(best))
+        return 0.0
 
     def application(self) -> web.Application:
         """Return the web application with every venue's paths."""
@@ -62,14 +96,23 @@ class VenueSim:
     def step(self) -> None:
         """Move the market by one tick and publish."""
         self.control.ticks += 1
-        self._market.step(self.context.venue_ms(""))
+        if self._market is not None:
+            self._market.step(self.context.venue_ms(""))
         for venue in self.venues.values():
             venue.on_tick(self.control.ticks, self.context.venue_ms(venue.venue))
 
     async def run(self) -> None:
         """Pace the market by the wall clock until canceled."""
+        if self.replay is not None and not self._options.lockstep:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.replay.run(self._options.rate))
+                group.create_task(self._tick(1.0))
+        else:
+            await self._tick(1.0 if self.replay is not None else self._options.rate)
+
+    async def _tick(self, rate: float) -> None:
         loop = asyncio.get_running_loop()
-        period_s = config.TICK_MS / 1_000 / self._options.rate
+        period_s = config.TICK_MS / 1_000 / rate
         due = loop.time()
         while True:
             self.step()
@@ -94,10 +137,15 @@ class VenueSim:
         }
 
 
-def open_venue(adapter: str, context: Context, listings: Sequence[Listing]) -> SimulatedVenue:
-    """Return the simulated venue of an adapter's folder."""
-    module = import_module(f"services.venuesim.{adapter}.venue")
-    return cast("OpenVenue", module.open_venue)(context, tuple(listings))
+class VenueModule(Protocol):
+    """``services/venuesim/<adapter>/venue.py``."""
+
+    open_venue: OpenVenue
+    open_recorded: OpenRecorded
+
+
+def _module(adapter: str) -> VenueModule:
+    return cast("VenueModule", import_module(f"services.venuesim.{adapter}.venue"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +162,7 @@ async def serve(options: Options) -> AsyncIterator[Server]:
     """Serve the venues; yields once clients may connect."""
     sim = VenueSim(options)
     for _ in range(2):
-        sim.step()  # so that no client ever sees an empty book
+        sim.step()  # so that no client ever sees an empty generated book
     runner = web.AppRunner(sim.application(), access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     site = web.TCPSite(runner, options.host, options.port)

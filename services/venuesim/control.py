@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from services.venuesim.exchange import Exchange
 from services.venuesim.faults import FaultError
 from services.venuesim.orders import Fill, Order
+from services.venuesim.replay import FRAMES_PER_ADVANCE_MAX, Replay
 from services.venuesim.venue import Context, SimulatedVenue
 
 RECENT_MAX = 10_000  # orders and fills in one answer
@@ -22,11 +25,20 @@ def json_response(body: Any, status: int = 200) -> web.Response:
     return web.Response(body=payload, status=status, content_type="application/json")
 
 
+class Advance(msgspec.Struct, forbid_unknown_fields=True):
+    """How far to play: so many frames at most, and so much recorded time at most."""
+
+    frames_max: Annotated[int, Meta(ge=1, le=FRAMES_PER_ADVANCE_MAX)] = FRAMES_PER_ADVANCE_MAX
+    span_ms: Annotated[float, Meta(gt=0)] | None = None
+
+
 class Control:
     """Endpoints under ``/control``."""
 
-    def __init__(self, venues: Mapping[str, SimulatedVenue], context: Context) -> None:
-        self._venues, self._context = venues, context
+    def __init__(
+        self, venues: Mapping[str, SimulatedVenue], context: Context, replay: Replay | None
+    ) -> None:
+        self._venues, self._context, self._replay = venues, context, replay
         self.ticks = 0
 
     def add_routes(self, app: web.Application) -> None:
@@ -38,6 +50,8 @@ class Control:
         app.router.add_get("/control/credentials", self._credentials)
         app.router.add_post("/control/fault", self._fault)
         app.router.add_delete("/control/fault", self._clear)
+        app.router.add_get("/control/replay", self._replay_state)
+        app.router.add_post("/control/replay/advance", self._advance)
 
     async def _help(self, request: web.Request) -> web.Response:
         paths = ["state", "accounts", "books", "credentials", "fault", "replay", "replay/advance"]
@@ -94,6 +108,39 @@ class Control:
     async def _clear(self, request: web.Request) -> web.Response:
         self._context.faults.clear()
         return json_response({"cleared": True})
+
+    async def _replay_state(self, request: web.Request) -> web.Response:
+        if self._replay is None:
+            return json_response({"error": "not a replay; start with --capture PATH"}, 409)
+        return json_response(self._replay_row(self._replay))
+
+    async def _advance(self, request: web.Request) -> web.Response:
+        if self._replay is None:
+            return json_response({"error": "not a replay; start with --capture PATH"}, 409)
+        try:
+            wanted = msgspec.json.decode(await request.read() or b"{}", type=Advance)
+        except msgspec.DecodeError as error:
+            right = '{"frames_max": 1 to 2000, "span_ms": above 0}'
+            return json_response({"error": f"{error}; give {right}"}, 400)
+        span_ns = None if wanted.span_ms is None else int(wanted.span_ms * 1_000_000)
+        played = self._replay.advance(wanted.frames_max, span_ns)
+        await asyncio.sleep(0)  # the frames are written before the answer is
+        return json_response({"played": played, **self._replay_row(self._replay)})
+
+    def _replay_row(self, replay: Replay) -> dict[str, Any]:
+        sent = {name: venue.hub.counters["frames_sent"] for name, venue in self._venues.items()}
+        markets = [venue.recorded for venue in self._venues.values() if venue.recorded]
+        return {
+            "sent": sent,
+            "ts_ns": replay.clock_ns,
+            "done": replay.done,
+            "ts_first_ns": replay.contents.first_ns,
+            "ts_last_ns": replay.contents.last_ns,
+            "frames_played": replay.frames_played,
+            "faulty_lines": replay.faulty_lines,
+            "unusable": sum(market.unusable for market in markets),
+            "unheard": replay.unheard(),
+        }
 
 
 def account(exchange: Exchange) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from decimal import ROUND_DOWN, Decimal
+from decimal import Decimal
 
 from services.venuesim import config
 from services.venuesim.accounts import Ledger
@@ -26,19 +26,11 @@ from services.venuesim.orders import (
     Status,
     TimeInForce,
 )
+from services.venuesim.settlement import Settlement
 from shared.messages.base import Side
-
-BPS = Decimal(10_000)
 
 OrderListener = Callable[[Order, str, Fill | None], None]
 """Called with the order, what happened (NEW, TRADE, CANCELED, EXPIRED) and the fill of a TRADE."""
-
-
-class FeePolicy:
-    """In which asset fees are charged: quote, or a fee asset at its market price while it lasts."""
-
-    def __init__(self, fee_asset: str = "") -> None:
-        self.fee_asset = fee_asset
 
 
 class Exchange:
@@ -49,14 +41,13 @@ class Exchange:
         venue: str,
         listings: Sequence[Listing],
         *,
-        fee_policy: FeePolicy,
+        fee_asset: str,
         start: Mapping[str, Decimal],
         seed: int,
         shared_update_ids: bool = False,
         refuses_fok: bool = False,
     ) -> None:
         self.venue = venue
-        self.fee_policy = fee_policy
         self.refuses_fok = refuses_fok  # else it is accepted and expires at once
         self.by_instrument = {listing.instrument: listing for listing in listings}
         self.by_symbol = {listing.symbol: listing for listing in listings}
@@ -68,6 +59,7 @@ class Exchange:
             for n, listing in enumerate(listings)
         }
         self.ledger = Ledger(start, config.LEVERAGE)
+        self._settlement = Settlement(self.ledger, fee_asset, self._mid)
         self.orders: dict[int, Order] = {}
         self.open_orders: dict[int, Order] = {}
         self.fills: deque[Fill] = deque(maxlen=config.FILLS_MAX)
@@ -180,7 +172,7 @@ class Exchange:
             raise RefusedError(Refusal.FOK_UNFILLED)
         self._next_order_id += 1
         order = Order(self._next_order_id, request, ticks, lots, now_ms, now_ms)
-        self._lock(order, reachable)
+        self._settlement.lock(order, reachable)
         return order
 
     @staticmethod
@@ -191,34 +183,6 @@ class Exchange:
         if ticks is None or ticks <= 0:
             raise RefusedError(Refusal.PRICE_FILTER)
         return ticks
-
-    def _lock(self, order: Order, reachable: list[tuple[int, int]]) -> None:
-        """Lock what the order may cost at worst."""
-        request, listing = order.request, order.request.listing
-        if request.type is OrderType.LIMIT:
-            cost = listing.price(order.ticks) * listing.qty(order.lots)
-        else:
-            cost = sum((listing.price(t) * listing.qty(n) for t, n in reachable), Decimal(0))
-        if listing.perpetual:
-            position = self.ledger.positions.get(listing.instrument)
-            if request.reduce_only:
-                held = position.qty if position else Decimal(0)
-                signed = request.qty if request.side is Side.BUY else -request.qty
-                if held * signed >= 0 or abs(signed) > abs(held):
-                    raise RefusedError(Refusal.REDUCE_ONLY)
-            price = cost / listing.qty(order.lots)
-            amount = self.ledger.margin_needed(listing.instrument, request.side, request.qty, price)
-            asset, refusal = listing.quote, Refusal.MARGIN
-        elif request.side is Side.BUY:
-            in_quote = not self.fee_policy.fee_asset
-            amount = cost * (1 + listing.taker_bps / BPS) if in_quote else cost
-            asset, refusal = listing.quote, Refusal.BALANCE
-        else:
-            amount, asset, refusal = listing.qty(order.lots), listing.base, Refusal.BALANCE
-        amount = _cents(amount)
-        if not self.ledger.lock(asset, amount):
-            raise RefusedError(refusal)
-        order.locked, order.lock_asset = amount, asset
 
     def _execute(self, taker: Order, match: Match, now_ms: int) -> None:
         """Fill the taker, print the trade, and fill the maker if it is a client."""
@@ -233,54 +197,17 @@ class Exchange:
             self._fill(maker, match.price, match.lots, maker=True, now_ms=now_ms)
 
     def _fill(self, order: Order, ticks: int, lots: int, *, maker: bool, now_ms: int) -> None:
-        listing, side = order.request.listing, order.request.side
-        price, qty = listing.price(ticks), listing.qty(lots)
-        share = order.locked
-        if lots < order.remaining_lots:
-            share = _cents(order.locked * lots / order.remaining_lots)
-        self.ledger.unlock(order.lock_asset, share)
-        order.locked -= share
-        pnl = Decimal(0)
-        if listing.perpetual:
-            pnl = self.ledger.settle_perpetual(listing.instrument, listing.quote, side, qty, price)
-        else:
-            self.ledger.settle_spot(listing.base, listing.quote, side, qty, price)
-        fee, fee_asset = self._charge(listing, side, qty, price, maker=maker)
-        fill = Fill(
-            self._next_trade_id, order.id, order.request.client_id, listing, side, ticks, lots,
-            fee, fee_asset, maker, now_ms, pnl,
-        )  # fmt: skip
-        order.filled_lots += lots
-        order.cost += price * qty
-        order.fee = order.fee + fee if order.fee_asset in {"", fee_asset} else order.fee
-        order.fee_asset = order.fee_asset or fee_asset
-        order.fills.append(fill)
+        fill = self._settlement.fill(order, ticks, lots, maker=maker)
+        fill.trade_id, fill.ts_ms = self._next_trade_id, now_ms
         order.updated_ms = now_ms
         order.status = Status.PARTIALLY_FILLED if order.remaining_lots else Status.FILLED
         if len(self.fills) == config.FILLS_MAX:
             self.forgotten["fills"] += 1
         self.fills.append(fill)
+        order.fills.append(fill)
         if not order.remaining_lots:
             self._forget_open(order)
         self._tell(order, "TRADE", fill)
-
-    def _charge(
-        self, listing: Listing, side: Side, qty: Decimal, price: Decimal, *, maker: bool
-    ) -> tuple[Decimal, str]:
-        """Charge the fee of one fill; return it and its asset."""
-        bps = listing.maker_bps if maker else listing.taker_bps
-        in_quote = qty * price * bps / BPS
-        asset, fee = listing.quote, in_quote
-        preferred = self.fee_policy.fee_asset
-        if preferred:
-            rate = self._mid(f"{preferred}/{listing.quote}")
-            if rate and self.ledger.balance(preferred).free >= in_quote / rate:
-                asset, fee = preferred, in_quote / rate
-            elif side is Side.BUY:
-                asset, fee = listing.base, qty * bps / BPS
-        fee = _cents(fee)
-        self.ledger.charge(asset, fee)
-        return fee, asset
 
     def _mid(self, instrument: str) -> Decimal | None:
         book = self.books.get(instrument)
@@ -328,11 +255,6 @@ class Exchange:
     def _book_changed(self, listing: Listing) -> None:
         for listener in self.book_listeners:
             listener(listing)
-
-
-def _cents(amount: Decimal) -> Decimal:
-    """Round down to the finest unit accounts are kept in, so that sums stay exact."""
-    return amount.quantize(Decimal("1e-8"), rounding=ROUND_DOWN)
 
 
 def _sum(parts: list[tuple[int, int]]) -> int:

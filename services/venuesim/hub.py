@@ -84,6 +84,7 @@ class Hub:
         self.venue, self.faults, self.now_ms = venue, faults, now_ms
         self.clients: dict[Client, None] = {}
         self.topics: dict[str, dict[Client, None]] = {}
+        self.version = 0  # changes with the set of topics
         self.counters = {"connections": 0, "frames_sent": 0, "slow_clients": 0, "disconnects": 0}
         self.on_idle_topic: Callable[[str], None] = lambda topic: None
         self._held: dict[str, Callable[[], None]] = {}
@@ -98,6 +99,7 @@ class Hub:
             return False
         client.topics[topic] = None
         self.topics.setdefault(topic, {})[client] = None
+        self.version += 1
         return True
 
     def unsubscribe(self, client: Client, topic: str) -> bool:
@@ -109,6 +111,7 @@ class Hub:
         listeners.pop(client, None)
         if not listeners:
             del self.topics[topic]
+            self.version += 1
             self.on_idle_topic(topic)
         return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from services.venuesim.exchange import Exchange
 from services.venuesim.faults import FaultTable
 from services.venuesim.hub import Hub
 from services.venuesim.listing import Listing
+from services.venuesim.recorded import RecordedMarket
 from shared.clock import Clock
 
 
@@ -36,6 +37,7 @@ class SimulatedVenue(Protocol):
     exchange: Exchange
     hub: Hub
     credentials: dict[str, str]
+    recorded: RecordedMarket | None
 
     def add_routes(self, app: web.Application) -> None:
         """Register the venue's paths."""
@@ -45,3 +47,4 @@ class SimulatedVenue(Protocol):
 
 
 OpenVenue = Callable[[Context, tuple[Listing, ...]], SimulatedVenue]
+OpenRecorded = Callable[[Context, Mapping[str, Sequence[bytes]]], SimulatedVenue]

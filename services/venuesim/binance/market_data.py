@@ -22,6 +22,7 @@ class SpotMarketData:
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
+        self.shown: dict[str, Listing] = {}  # symbols whose grid differs from what books can hold
 
     def exchange_info(self, parameters: Mapping[str, str], now_ms: int) -> Any:
         """Answer ``exchangeInfo``."""
@@ -36,7 +37,7 @@ class SpotMarketData:
                 _limit("RAW_REQUESTS", "MINUTE", 5, 300_000),
             ],
             "exchangeFilters": [],
-            "symbols": [spot_symbol(listing) for listing in chosen],
+            "symbols": [spot_symbol(self.shown.get(x.symbol, x)) for x in chosen],
         }
 
     def _chosen(self, parameters: Mapping[str, str]) -> list[Listing]:

@@ -80,9 +80,11 @@ class MarketStreams:
         futures: bool,
         messages_per_s: int,
         entry_of: Callable[[str], str] = lambda kind: "",
+        generated: bool = True,
     ) -> None:
         self.exchange, self.hub, self.futures = exchange, hub, futures
         self.messages_per_s, self.entry_of = messages_per_s, entry_of
+        self.generated = generated  # else the frames come from a recording
         self._feeds: dict[str, list[DepthFeed]] = {}
         self._best: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
         speeds = (0, 100, 250, 500) if futures else (100, 1000)
@@ -94,8 +96,9 @@ class MarketStreams:
                 DepthFeed(listing, book, speed, _depth_topics(name, speed, default))
                 for speed in speeds
             ]
-        exchange.book_listeners.append(self.on_book)
-        exchange.print_listeners.append(self.on_print)
+        if generated:
+            exchange.book_listeners.append(self.on_book)
+            exchange.print_listeners.append(self.on_print)
 
     # -- connections ---------------------------------------------------------------------
 
@@ -157,6 +160,8 @@ class MarketStreams:
 
     def on_tick(self, tick: int, now_ms: int) -> None:
         """Publish what is due at this tick."""
+        if not self.generated:
+            return
         every_second = tick % (1_000 // config.TICK_MS) == 0
         for instrument, feeds in self._feeds.items():
             self._flush(instrument, feeds, now_ms, tick)

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from aiohttp import web
 
 from services.venuesim import config
-from services.venuesim.binance.listing import LISTINGS, VENUE
+from services.venuesim.binance.listing import LISTINGS, VENUE, spot
+from services.venuesim.binance.recorded import RecordedBinance, recorded_listing
 from services.venuesim.binance.rest import SpotRest
 from services.venuesim.binance.signing import Credentials
 from services.venuesim.binance.streams import MarketStreams
 from services.venuesim.binance.web import RestServer
 from services.venuesim.binance.wsapi import SpotWebSocketApi
-from services.venuesim.exchange import Exchange, FeePolicy
+from services.venuesim.exchange import Exchange
 from services.venuesim.hub import Hub
 from services.venuesim.listing import Listing
 from services.venuesim.venue import Context
+from shared.domain.instrument import split_instrument
 
 MESSAGES_PER_S = 5
 
@@ -22,12 +26,14 @@ MESSAGES_PER_S = 5
 class BinanceSpot:
     """Binance spot behind its protocols."""
 
-    def __init__(self, context: Context, listings: tuple[Listing, ...]) -> None:
+    def __init__(
+        self, context: Context, listings: tuple[Listing, ...], *, recorded: bool = False
+    ) -> None:
         self.venue = VENUE
         self.exchange = Exchange(
             VENUE,
             listings,
-            fee_policy=FeePolicy("BNB"),
+            fee_asset="BNB",
             start=config.start_balances(listings),
             seed=context.seed,
         )
@@ -36,9 +42,14 @@ class BinanceSpot:
         self.credentials = {"apiKey": credentials.key, "secret": credentials.secret}
         self.rest = SpotRest(self.exchange, context.faults, credentials)
         self._streams = MarketStreams(
-            self.exchange, self.hub, futures=False, messages_per_s=MESSAGES_PER_S
+            self.exchange,
+            self.hub,
+            futures=False,
+            messages_per_s=MESSAGES_PER_S,
+            generated=not recorded,
         )
-        self._rest_server = RestServer(self.rest, context)
+        self.recorded = RecordedBinance(self.exchange, self.hub) if recorded else None
+        self._rest_server = RestServer(self.rest, context, self.recorded)
         self._api = SpotWebSocketApi(self.rest, self.hub, context)
 
     def add_routes(self, app: web.Application) -> None:
@@ -56,3 +67,18 @@ class BinanceSpot:
 def open_venue(context: Context, listings: tuple[Listing, ...]) -> BinanceSpot:
     """Return the venue; without listings it lists its usual ones."""
     return BinanceSpot(context, listings or LISTINGS)
+
+
+def open_recorded(context: Context, samples: Mapping[str, Sequence[bytes]]) -> BinanceSpot:
+    """Return the venue for a recording: it lists what was recorded, on the grid seen there."""
+    whole: list[Listing] = []
+    shown: dict[str, Listing] = {}
+    for instrument, payloads in samples.items():
+        name = split_instrument(instrument)
+        template = spot(name.base, name.quote, 8, 8, "5")
+        listing, grid = recorded_listing(template, payloads)
+        whole.append(listing)
+        shown[listing.symbol] = grid
+    venue = BinanceSpot(context, tuple(whole), recorded=True)
+    venue.rest.public.shown.update(shown)
+    return venue

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 import msgspec
 from aiohttp import web
 
+from services.venuesim.binance.recorded import RecordedBinance
 from services.venuesim.binance.rest import SentRequest
-from services.venuesim.binance.signing import ApiError, RateMeter
+from services.venuesim.binance.signing import ApiError, RateMeter, parse_parameters
 from services.venuesim.faults import FaultTable
 from services.venuesim.http import FaultWords, answer_with_faults
 from services.venuesim.venue import Context
@@ -28,8 +29,10 @@ class RestApi(Protocol):
 class RestServer:
     """Serves a ``RestApi`` under the paths it knows."""
 
-    def __init__(self, api: RestApi, context: Context) -> None:
-        self._api, self._context = api, context
+    def __init__(
+        self, api: RestApi, context: Context, recorded: RecordedBinance | None = None
+    ) -> None:
+        self._api, self._context, self._recorded = api, context, recorded
         self._words = FaultWords(too_many=_too_many, failed=_failed, timeout=_timeout)
 
     async def serve(self, request: web.Request) -> web.Response:
@@ -40,6 +43,8 @@ class RestServer:
         sent = SentRequest(request.method, path, query, body, key)
 
         async def answer() -> web.Response:
+            if self._recorded is not None and path.endswith("/depth"):
+                return await self._recorded_depth(self._recorded, sent)
             return self._answer(sent)
 
         # Only a request that changes something can lose its answer in an interesting way.
@@ -47,6 +52,21 @@ class RestServer:
         return await answer_with_faults(
             request, self._api.faults, self._api.venue, self._words, answer, is_order=is_order
         )
+
+    async def _recorded_depth(self, recorded: RecordedBinance, sent: SentRequest) -> web.Response:
+        """Answer with the book as recorded, when its time has come."""
+        answer = self._answer(sent)
+        if answer.status != 200:
+            return answer
+        symbol = parse_parameters(sent.query, sent.body).get("symbol", "")
+        try:
+            body = await recorded.depth(symbol)
+        except LookupError as error:
+            return json_response({"code": -1000, "msg": str(error)}, 503)
+        if body is None:
+            return self._answer(sent)
+        answer.body = body
+        return answer
 
     def _answer(self, sent: SentRequest) -> web.Response:
         now_ms = self._context.venue_ms(self._api.venue)

@@ -50,7 +50,10 @@ class FuturesMarketData(SpotMarketData):
                 {"asset": asset, "marginAvailable": True, "autoAssetExchange": "0"}
                 for asset in assets
             ],
-            "symbols": [futures_symbol(listing) for listing in self.exchange.by_symbol.values()],
+            "symbols": [
+                futures_symbol(self.shown.get(x.symbol, x))
+                for x in self.exchange.by_symbol.values()
+            ],
         }  # fmt: skip
 
     def depth(self, parameters: Mapping[str, str], now_ms: int) -> Any:

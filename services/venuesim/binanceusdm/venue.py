@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -9,18 +10,20 @@ import msgspec
 from aiohttp import web
 
 from services.venuesim import config
+from services.venuesim.binance.recorded import RecordedBinance, recorded_listing
 from services.venuesim.binance.signing import Credentials
 from services.venuesim.binance.streams import MarketStreams
 from services.venuesim.binance.web import RestServer
 from services.venuesim.binanceusdm import orders as words
-from services.venuesim.binanceusdm.listing import LISTINGS, VENUE
+from services.venuesim.binanceusdm.listing import LISTINGS, VENUE, perpetual
 from services.venuesim.binanceusdm.market import mark_price_event
 from services.venuesim.binanceusdm.rest import LISTEN_KEY, FuturesRest
-from services.venuesim.exchange import Exchange, FeePolicy
+from services.venuesim.exchange import Exchange
 from services.venuesim.hub import Client, Hub
 from services.venuesim.listing import Listing
 from services.venuesim.orders import Fill, Order
 from services.venuesim.venue import Context
+from shared.domain.instrument import split_instrument
 
 MESSAGES_PER_S = 10
 USER_TOPIC = "!user"
@@ -36,13 +39,15 @@ def entry_of(kind: str) -> str:
 class BinanceFutures:
     """USDT-M futures behind its protocols."""
 
-    def __init__(self, context: Context, listings: tuple[Listing, ...]) -> None:
+    def __init__(
+        self, context: Context, listings: tuple[Listing, ...], *, recorded: bool = False
+    ) -> None:
         self.venue = VENUE
         self._context = context
         self.exchange = Exchange(
             VENUE,
             listings,
-            fee_policy=FeePolicy(),
+            fee_asset="",
             start={
                 asset: config.START_BALANCES.get(asset, config.START_BALANCE_OTHER)
                 for asset in dict.fromkeys(listing.quote for listing in listings)
@@ -55,13 +60,15 @@ class BinanceFutures:
         credentials = Credentials(f"{VENUE}-simulated-key", f"{VENUE}-simulated-secret")
         self.credentials = {"apiKey": credentials.key, "secret": credentials.secret}
         self.rest = FuturesRest(self.exchange, context.faults, credentials, self._mark)
-        self._rest_server = RestServer(self.rest, context)
+        self.recorded = RecordedBinance(self.exchange, self.hub) if recorded else None
+        self._rest_server = RestServer(self.rest, context, self.recorded)
         self._streams = MarketStreams(
             self.exchange,
             self.hub,
             futures=True,
             messages_per_s=MESSAGES_PER_S,
             entry_of=entry_of,
+            generated=not recorded,
         )
         self.exchange.order_listeners.append(self._on_order)
 
@@ -81,6 +88,8 @@ class BinanceFutures:
         if tick % (1_000 // config.TICK_MS):
             return
         self.rest.fire_countdowns(now_ms)
+        if self.recorded is not None:
+            return
         for listing in self.exchange.by_instrument.values():
             name = listing.symbol.lower()
             for speed_s, topic in ((1, f"{name}@markPrice@1s"), (3, f"{name}@markPrice")):
@@ -119,3 +128,18 @@ class BinanceFutures:
 def open_venue(context: Context, listings: tuple[Listing, ...]) -> BinanceFutures:
     """Return the venue; without listings it lists its usual ones."""
     return BinanceFutures(context, listings or LISTINGS)
+
+
+def open_recorded(context: Context, samples: Mapping[str, Sequence[bytes]]) -> BinanceFutures:
+    """Return the venue for a recording: it lists what was recorded, on the grid seen there."""
+    whole: list[Listing] = []
+    shown: dict[str, Listing] = {}
+    for instrument, payloads in samples.items():
+        name = split_instrument(instrument)
+        template = perpetual(name.base, name.quote, 8, 8, "5")
+        listing, grid = recorded_listing(template, payloads)
+        whole.append(listing)
+        shown[listing.symbol] = grid
+    venue = BinanceFutures(context, tuple(whole), recorded=True)
+    venue.rest.market.shown.update(shown)
+    return venue

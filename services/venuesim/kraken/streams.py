@@ -10,8 +10,8 @@ from aiohttp import web
 from services.venuesim import config
 from services.venuesim.exchange import Exchange
 from services.venuesim.hub import Client, Hub
+from services.venuesim.kraken import frames
 from services.venuesim.kraken.book import DEPTHS, BookWindow
-from services.venuesim.kraken.listing import LOT_DECIMALS
 from services.venuesim.kraken.timestamps import rfc3339
 from services.venuesim.listing import Listing
 from services.venuesim.orders import Print
@@ -29,14 +29,18 @@ class Refusal(Exception):  # noqa: N818 (it is an answer, not a failure)
 class PublicStreams:
     """``/v2``. The authenticated endpoint shares its request frame (``streams_private``)."""
 
-    def __init__(self, exchange: Exchange, hub: Hub, context: Context) -> None:
+    def __init__(
+        self, exchange: Exchange, hub: Hub, context: Context, *, generated: bool = True
+    ) -> None:
         self.exchange, self.hub, self.context = exchange, hub, context
         self._windows: dict[tuple[str, int], BookWindow] = {}
         self._best: dict[str, tuple[int, int]] = {}
         self._quiet: dict[Client, int] = {}
         hub.on_idle_topic = self._on_idle_topic
-        exchange.book_listeners.append(self.on_book)
-        exchange.print_listeners.append(self.on_print)
+        self.recorded_depth: dict[str, int] = {}  # books of this depth are sent as recorded
+        if generated:
+            exchange.book_listeners.append(self.on_book)
+            exchange.print_listeners.append(self.on_print)
 
     # -- connections -------------------------------------------------------------------------
 
@@ -143,19 +147,23 @@ class PublicStreams:
 
     def _snapshot(self, client: Client, channel: str, symbol: str, params: dict[str, Any]) -> None:
         if channel == "instrument":
-            self.send(client, self._instruments())
+            self.send(client, frames.instruments(self.exchange))
             return
         listing = self.exchange.by_instrument[symbol]
         if channel == "book":
             depth = params.get("depth", 10)
-            self.hub.send(
-                client, self._window(symbol, depth).snapshot(self._crc_error(symbol)), symbol
-            )
+            window = self._window(symbol, depth)
+            if depth == self.recorded_depth.get(symbol):
+                window.restart()  # nobody else keeps it up to date
+            if self.exchange.books[symbol].bids.keys:  # a recording's may be yet to come
+                self.hub.send(client, window.snapshot(self._crc_error(symbol)), symbol)
         elif channel == "ticker":
-            self.hub.send(client, self._ticker(listing, "snapshot"), symbol)
+            self.hub.send(
+                client, frames.ticker(self.exchange, listing, "snapshot", self.now_text()), symbol
+            )
         else:
             prints = list(self.exchange.prints[symbol])[-TRADES_SNAPSHOT:]
-            self.hub.send(client, self._trades(prints, "snapshot"), symbol)
+            self.hub.send(client, frames.trades(prints, "snapshot"), symbol)
 
     def _window(self, symbol: str, depth: int) -> BookWindow:
         window = self._windows.get((symbol, depth))
@@ -175,7 +183,7 @@ class PublicStreams:
     def on_tick(self, tick: int, now_ms: int) -> None:
         """Publish what changed, and a heartbeat to who heard nothing for a second."""
         for instrument in self.exchange.by_instrument:
-            self._flush(instrument)
+            self.flush(instrument)
         if tick % (1_000 // config.TICK_MS) == 0:
             for client in self.hub.clients:
                 if client.topics and self._quiet.get(client) == client.frames_sent:
@@ -184,19 +192,25 @@ class PublicStreams:
 
     def on_book(self, listing: Listing) -> None:
         """A client's order changed a book."""
-        self._flush(listing.instrument)
+        self.flush(listing.instrument)
 
     def on_print(self, trade: Print) -> None:
         """Publish a trade, and the ticker it triggers."""
         instrument = trade.listing.instrument
         if f"trade/{instrument}" in self.hub.topics:
-            frame = self._trades([trade], "update")
+            frame = frames.trades([trade], "update")
             self.hub.publish(f"trade/{instrument}", frame, None, instrument)
         topic = f"ticker/{instrument}/trades"
         if topic in self.hub.topics:
-            self.hub.publish(topic, self._ticker(trade.listing, "update"), None, instrument)
+            self.hub.publish(
+                topic,
+                frames.ticker(self.exchange, trade.listing, "update", self.now_text()),
+                None,
+                instrument,
+            )
 
-    def _flush(self, instrument: str) -> None:
+    def flush(self, instrument: str) -> None:
+        """Publish what changed in a book."""
         book = self.exchange.books[instrument]
         if not book.changed:
             return
@@ -204,7 +218,7 @@ class PublicStreams:
         listing = self.exchange.by_instrument[instrument]
         stamp = self.now_text()
         for (symbol, depth), window in self._windows.items():
-            if symbol == instrument:
+            if symbol == instrument and depth != self.recorded_depth.get(symbol):
                 frame = window.update(stamp, self._crc_error(instrument))
                 if frame is not None:
                     self.hub.publish_delta(f"book/{symbol}/{depth}", frame, None, instrument)
@@ -212,67 +226,23 @@ class PublicStreams:
         best = (book.bids.best() or 0, book.asks.best() or 0)
         if topic in self.hub.topics and self._best.get(instrument) != best:
             self._best[instrument] = best
-            self.hub.publish(topic, self._ticker(listing, "update"), None, instrument)
+            self.hub.publish(
+                topic,
+                frames.ticker(self.exchange, listing, "update", self.now_text()),
+                None,
+                instrument,
+            )
+
+    def publish_snapshots(self, instrument: str) -> None:
+        """Start the windows of a book anew: a recording brought a snapshot."""
+        for (symbol, depth), window in self._windows.items():
+            if symbol == instrument and depth != self.recorded_depth.get(symbol):
+                window.restart()
+                self.hub.publish(f"book/{symbol}/{depth}", window.snapshot(), None, instrument)
 
     def _crc_error(self, instrument: str) -> int:
         fault = self.context.faults.take(("checksum",), self.hub.venue, instrument)
         return CRC_ERROR if fault else 0
-
-    # -- frames ------------------------------------------------------------------------------
-
-    def _ticker(self, listing: Listing, kind: str) -> bytes:
-        book, prints = (
-            self.exchange.books[listing.instrument],
-            self.exchange.prints[listing.instrument],
-        )
-        bid, ask = book.bids.depth(1), book.asks.depth(1)
-        bid_ticks, bid_lots = bid[0] if bid else (0, 0)
-        ask_ticks, ask_lots = ask[0] if ask else (0, 0)
-        ticks = [p.ticks for p in prints] or [bid_ticks]
-        price, qty = listing.price_text, listing.qty_text
-        return (
-            f'{{"channel":"ticker","type":"{kind}","data":[{{"symbol":"{listing.wire_symbol}",'
-            f'"bid":{price(bid_ticks)},"bid_qty":{qty(bid_lots)},"ask":{price(ask_ticks)},'
-            f'"ask_qty":{qty(ask_lots)},"last":{price(ticks[-1])},'
-            f'"volume":{qty(sum(p.lots for p in prints))},"vwap":{price(ticks[-1])},'
-            f'"low":{price(min(ticks))},"high":{price(max(ticks))},'
-            f'"change":{price(ticks[-1] - ticks[0]) if ticks[-1] >= ticks[0] else 0},'
-            f'"change_pct":0.00,"timestamp":"{self.now_text()}"}}]}}'
-        ).encode()
-
-    def _trades(self, prints: list[Print], kind: str) -> bytes:
-        rows = ",".join(
-            f'{{"symbol":"{p.listing.wire_symbol}","side":"{p.side.value}",'
-            f'"price":{p.listing.price_text(p.ticks)},"qty":{p.listing.qty_text(p.lots)},'
-            f'"ord_type":"market","trade_id":{p.trade_id},'
-            f'"timestamp":"{rfc3339(p.ts_ms * 1_000_000)}"}}'
-            for p in prints
-        )
-        return f'{{"channel":"trade","type":"{kind}","data":[{rows}]}}'.encode()
-
-    def _instruments(self) -> dict[str, Any]:
-        listings = self.exchange.by_instrument.values()
-        assets = dict.fromkeys(a for listing in listings for a in (listing.base, listing.quote))
-        return {
-            "channel": "instrument",
-            "type": "snapshot",
-            "data": {
-                "assets": [
-                    {"id": a, "status": "enabled", "precision": 10, "precision_display": 5,
-                     "borrowable": False, "collateral_value": 1.0, "margin_rate": 0.0}
-                    for a in assets
-                ],
-                "pairs": [
-                    {"symbol": x.wire_symbol, "base": x.base, "quote": x.quote, "status": "online",
-                     "qty_precision": LOT_DECIMALS, "qty_increment": float(x.lot),
-                     "price_precision": x.price_scale, "price_increment": float(x.tick),
-                     "tick_size": float(x.tick), "cost_precision": 5, "marginable": False,
-                     "has_index": False, "cost_min": float(x.notional_min),
-                     "qty_min": float(x.qty_min)}
-                    for x in listings
-                ],
-            },
-        }  # fmt: skip
 
     def now_text(self) -> str:
         """Return the venue's time as text."""

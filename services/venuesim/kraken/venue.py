@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
 from services.venuesim import config
-from services.venuesim.exchange import Exchange, FeePolicy
+from services.venuesim.exchange import Exchange
 from services.venuesim.hub import Hub
-from services.venuesim.kraken.listing import LISTINGS, VENUE
+from services.venuesim.kraken.listing import LISTINGS, VENUE, pair
 from services.venuesim.kraken.market_data import PublicRest
+from services.venuesim.kraken.recorded import RecordedKraken, recorded_listing
 from services.venuesim.kraken.rest import PrivateRest
 from services.venuesim.kraken.signing import Credentials, Gate
 from services.venuesim.kraken.streams import PublicStreams
@@ -18,17 +20,20 @@ from services.venuesim.kraken.streams_private import PrivateStreams
 from services.venuesim.kraken.web import RestServer
 from services.venuesim.listing import Listing
 from services.venuesim.venue import Context
+from shared.domain.instrument import split_instrument
 
 
 class KrakenSpot:
     """Kraken spot behind its protocols."""
 
-    def __init__(self, context: Context, listings: tuple[Listing, ...]) -> None:
+    def __init__(
+        self, context: Context, listings: tuple[Listing, ...], *, recorded: bool = False
+    ) -> None:
         self.venue = VENUE
         self.exchange = Exchange(
             VENUE,
             listings,
-            fee_policy=FeePolicy(),
+            fee_asset="",
             start=config.start_balances(listings),
             seed=context.seed,
         )
@@ -38,7 +43,8 @@ class KrakenSpot:
         self.credentials = {"apiKey": credentials.key, "secret": credentials.secret}
         self.rest = PrivateRest(self.exchange, context.faults, Gate(credentials))
         self._rest_server = RestServer(PublicRest(self.exchange), self.rest, context)
-        self._public = PublicStreams(self.exchange, self.hub, context)
+        self._public = PublicStreams(self.exchange, self.hub, context, generated=not recorded)
+        self.recorded = RecordedKraken(self.exchange, self._public) if recorded else None
         self._private = PrivateStreams(self._public, self.rest)
 
     def add_routes(self, app: web.Application) -> None:
@@ -57,3 +63,13 @@ class KrakenSpot:
 def open_venue(context: Context, listings: tuple[Listing, ...]) -> KrakenSpot:
     """Return the venue; without listings it lists its usual ones."""
     return KrakenSpot(context, listings or LISTINGS)
+
+
+def open_recorded(context: Context, samples: Mapping[str, Sequence[bytes]]) -> KrakenSpot:
+    """Return the venue for a recording: it lists what was recorded."""
+    listings: list[Listing] = []
+    for instrument, payloads in samples.items():
+        name = split_instrument(instrument)
+        template = pair(name.base, name.quote, 8, "0.00000001", "0.5")
+        listings.append(recorded_listing(template, payloads))
+    return KrakenSpot(context, tuple(listings), recorded=True)

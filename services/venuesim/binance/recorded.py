@@ -1,0 +1,223 @@
+"""Recorded Binance frames, spot or futures, played to the clients of the simulated venue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from services.venuesim.binance.streams import DEAD, wrap
+from services.venuesim.exchange import Exchange
+from services.venuesim.hub import Hub
+from services.venuesim.listing import Listing
+from services.venuesim.recorded import BookRebuilder, decimals, decimals_needed
+from shared.capture import CaptureItem, Kind
+
+EARLY_MAX = 2_000  # changes that wait for their snapshot, per book; the oldest are forgotten
+EVENT_KINDS = {
+    "depthUpdate": "depth",
+    "trade": "trade",
+    "aggTrade": "aggTrade",
+    "bookTicker": "bookTicker",
+    "markPriceUpdate": "markPrice",
+}
+
+
+class Wrapped(msgspec.Struct):
+    """A combined-stream frame."""
+
+    stream: str
+    data: msgspec.Raw
+
+
+class Event(msgspec.Struct):
+    """What is needed of an event: its kind, and the update ids of a depth event."""
+
+    e: str = ""
+    s: str = ""
+    first: int = msgspec.field(name="U", default=0)
+    u: int = 0
+    b: Any = ()
+    a: Any = ()
+
+
+class Snapshot(msgspec.Struct):
+    """A REST book."""
+
+    last_update_id: int = msgspec.field(name="lastUpdateId")
+    bids: list[list[str]]
+    asks: list[list[str]]
+
+
+_wrapped = msgspec.json.Decoder(Wrapped)
+_event = msgspec.json.Decoder(Event)
+_snapshot = msgspec.json.Decoder(Snapshot)
+
+
+@dataclass(slots=True)
+class BookState:
+    """Where one recorded book is."""
+
+    listing: Listing
+    snapshot: bytes = b""  # as recorded
+    seq: int = 0  # update id of the rebuilt book, 0 before its snapshot
+    early: deque[Event] = field(default_factory=lambda: deque(maxlen=EARLY_MAX))
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class RecordedBinance:
+    """Sends frames to whoever subscribed their symbol and kind, whatever the speed asked for."""
+
+    def __init__(self, exchange: Exchange, hub: Hub) -> None:
+        self._exchange, self._hub = exchange, hub
+        self._rebuilder = BookRebuilder(exchange)
+        self._books = {x.instrument: BookState(x) for x in exchange.by_instrument.values()}
+        self._index: dict[tuple[str, str], list[str]] = {}
+        self._indexed = -1
+
+    @property
+    def unusable(self) -> int:
+        """Frames and levels that could not be used for the rebuilt books (they were sent)."""
+        return self._rebuilder.unusable
+
+    def play(self, item: CaptureItem) -> None:
+        """Send a frame, or let a snapshot arrive."""
+        state = self._books.get(item.instrument or "")
+        if state is None:
+            return
+        now_ms = item.ts_recv_ns // 1_000_000
+        try:
+            if item.kind is Kind.REST:
+                self._take_snapshot(state, item.payload, now_ms)
+            elif item.kind is Kind.FRAME:
+                self._play_frame(state, item.payload, now_ms)
+        except msgspec.DecodeError:
+            self._rebuilder.unusable += 1
+
+    def end(self) -> None:
+        """The recording is over: nobody waits for a snapshot any more."""
+        for state in self._books.values():
+            state.arrived.set()
+
+    async def depth(self, symbol: str) -> bytes | None:
+        """Return the recorded snapshot once its time has come; ``None``: answer from the book.
+
+        Raises:
+            LookupError: The recording ended without one.
+        """
+        listing = self._exchange.by_symbol.get(symbol)
+        if listing is None:
+            return None
+        state = self._books[listing.instrument]
+        early = not state.arrived.is_set()
+        await state.arrived.wait()
+        if not state.seq:
+            raise LookupError(f"the recording holds no snapshot of {symbol}")
+        return state.snapshot if early else None
+
+    def unheard(self) -> list[str]:
+        """Return instruments whose depth nobody subscribed."""
+        self._refresh_index()
+        return [
+            instrument
+            for instrument, state in self._books.items()
+            if (state.listing.symbol.lower(), "depth") not in self._index
+        ]
+
+    def _take_snapshot(self, state: BookState, body: bytes, now_ms: int) -> None:
+        snapshot = _snapshot.decode(body)
+        self._rebuilder.replace(state.listing, snapshot.bids, snapshot.asks, now_ms)
+        state.snapshot, state.seq = body, snapshot.last_update_id
+        self._exchange.books[state.listing.instrument].seq = state.seq
+        for event in state.early:
+            self._apply(state, event, now_ms)
+        state.early.clear()
+        state.arrived.set()
+
+    def _play_frame(self, state: BookState, payload: bytes, now_ms: int) -> None:
+        name, data, combined = "", payload, b""
+        if payload.startswith(b'{"stream"'):
+            wrapped = _wrapped.decode(payload)
+            name, data, combined = wrapped.stream, bytes(wrapped.data), payload
+        event = _event.decode(data)
+        kind = name.partition("@")[2].partition("@")[0] or EVENT_KINDS.get(event.e, "bookTicker")
+        if kind == "depth":
+            if state.seq:
+                self._apply(state, event, now_ms)
+            else:
+                state.early.append(event)
+        self._refresh_index()
+        for topic in self._index.get((state.listing.symbol.lower(), kind), ()):
+            whole = combined or wrap(topic, data)
+            publish = self._hub.publish_delta if kind == "depth" else self._hub.publish
+            publish(topic, data, whole, state.listing.instrument)
+
+    def _apply(self, state: BookState, event: Event, now_ms: int) -> None:
+        if event.u <= state.seq:
+            return
+        self._rebuilder.change(state.listing, event.b, event.a, now_ms)
+        state.seq = event.u
+        book = self._exchange.books[state.listing.instrument]
+        book.seq, book.changed = event.u, {}
+
+    def _refresh_index(self) -> None:
+        if self._indexed == self._hub.version:
+            return
+        self._indexed = self._hub.version
+        self._index = {}
+        for topic in self._hub.topics:
+            symbol, at, kind = topic.partition("@")
+            if at and not topic.startswith(DEAD):
+                self._index.setdefault((symbol, kind.partition("@")[0]), []).append(topic)
+
+
+def texts_of(samples: Sequence[bytes]) -> tuple[list[str], list[str]]:
+    """Return price and quantity texts found in frames and snapshots."""
+    prices: list[str] = []
+    quantities: list[str] = []
+    for payload in samples:
+        try:
+            if payload.startswith(b'{"stream"'):
+                payload = bytes(_wrapped.decode(payload).data)  # noqa: PLW2901
+            rows = _rows(msgspec.json.decode(payload))
+        except msgspec.DecodeError:
+            continue
+        prices += [row[0] for row in rows]
+        quantities += [row[1] for row in rows]
+    return prices, quantities
+
+
+def _rows(body: Any) -> list[list[str]]:
+    if not isinstance(body, dict):
+        return []
+    rows: list[list[str]] = []
+    for name in ("bids", "asks", "b", "a"):
+        value = body.get(name)
+        if isinstance(value, list):
+            rows += value
+    return rows
+
+
+def recorded_listing(template: Listing, samples: Sequence[bytes]) -> tuple[Listing, Listing]:
+    """Return a listing that holds everything recorded, and one with the grid that shows in it."""
+    prices, quantities = texts_of(samples)
+    price_decimals = max((decimals(text) for text in prices), default=8)
+    qty_decimals = max((decimals(text) for text in quantities), default=8)
+    whole = replace(
+        template,
+        price_scale=price_decimals,
+        qty_scale=qty_decimals,
+        price_decimals=price_decimals,
+        qty_decimals=qty_decimals,
+    )
+    shown = replace(
+        whole,
+        price_scale=min(decimals_needed(prices), price_decimals),
+        qty_scale=min(decimals_needed(quantities), qty_decimals),
+    )
+    shown = replace(shown, qty_min=shown.lot)
+    return replace(whole, qty_min=shown.lot), shown

@@ -1,0 +1,102 @@
+"""What orders lock, cost and earn: between an order and the account's ledger. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import ROUND_DOWN, Decimal
+
+from services.venuesim.accounts import Ledger
+from services.venuesim.listing import Listing
+from services.venuesim.orders import Fill, Order, OrderType, Refusal, RefusedError
+from shared.messages.base import Side
+
+BPS = Decimal(10_000)
+
+
+class Settlement:
+    """Locks funds for orders and books their fills.
+
+    Fees are charged in quote, or in ``fee_asset`` at its market price (``mid``) while it lasts.
+    """
+
+    def __init__(
+        self, ledger: Ledger, fee_asset: str, mid: Callable[[str], Decimal | None]
+    ) -> None:
+        self.ledger, self.fee_asset, self._mid = ledger, fee_asset, mid
+
+    def lock(self, order: Order, reachable: list[tuple[int, int]]) -> None:
+        """Lock what the order may cost at worst.
+
+        Raises:
+            RefusedError: Not enough, or a reduce-only order that does not reduce.
+        """
+        request, listing = order.request, order.request.listing
+        if request.type is OrderType.LIMIT:
+            cost = listing.price(order.ticks) * listing.qty(order.lots)
+        else:
+            cost = sum((listing.price(t) * listing.qty(n) for t, n in reachable), Decimal(0))
+        if listing.perpetual:
+            position = self.ledger.positions.get(listing.instrument)
+            if request.reduce_only:
+                held = position.qty if position else Decimal(0)
+                signed = request.qty if request.side is Side.BUY else -request.qty
+                if held * signed >= 0 or abs(signed) > abs(held):
+                    raise RefusedError(Refusal.REDUCE_ONLY)
+            price = cost / listing.qty(order.lots)
+            amount = self.ledger.margin_needed(listing.instrument, request.side, request.qty, price)
+            asset, refusal = listing.quote, Refusal.MARGIN
+        elif request.side is Side.BUY:
+            in_quote = not self.fee_asset
+            amount = cost * (1 + listing.taker_bps / BPS) if in_quote else cost
+            asset, refusal = listing.quote, Refusal.BALANCE
+        else:
+            amount, asset, refusal = listing.qty(order.lots), listing.base, Refusal.BALANCE
+        amount = _cents(amount)
+        if not self.ledger.lock(asset, amount):
+            raise RefusedError(refusal)
+        order.locked, order.lock_asset = amount, asset
+
+    def fill(self, order: Order, ticks: int, lots: int, *, maker: bool) -> Fill:
+        """Book a fill; the caller gives it its trade id and time."""
+        listing, side = order.request.listing, order.request.side
+        price, qty = listing.price(ticks), listing.qty(lots)
+        share = order.locked
+        if lots < order.remaining_lots:
+            share = _cents(order.locked * lots / order.remaining_lots)
+        self.ledger.unlock(order.lock_asset, share)
+        order.locked -= share
+        pnl = Decimal(0)
+        if listing.perpetual:
+            pnl = self.ledger.settle_perpetual(listing.instrument, listing.quote, side, qty, price)
+        else:
+            self.ledger.settle_spot(listing.base, listing.quote, side, qty, price)
+        fee, asset = self._charge(listing, side, qty, price, maker=maker)
+        order.filled_lots += lots
+        order.cost += price * qty
+        if order.fee_asset in {"", asset}:
+            order.fee, order.fee_asset = order.fee + fee, asset
+        return Fill(0, order.id, order.request.client_id, listing, side, ticks, lots,
+                    fee, asset, maker, 0, pnl)  # fmt: skip
+
+    def _charge(
+        self, listing: Listing, side: Side, qty: Decimal, price: Decimal, *, maker: bool
+    ) -> tuple[Decimal, str]:
+        """Charge the fee of one fill; return it and its asset."""
+        bps = listing.maker_bps if maker else listing.taker_bps
+        in_quote = qty * price * bps / BPS
+        asset, fee = listing.quote, in_quote
+        preferred = self.fee_asset
+        if preferred:
+            rate = self._mid(f"{preferred}/{listing.quote}")
+            if rate and self.ledger.balance(preferred).free >= in_quote / rate:
+                asset, fee = preferred, in_quote / rate
+            elif side is Side.BUY:
+                asset, fee = listing.base, qty * bps / BPS
+        fee = _cents(fee)
+        self.ledger.charge(asset, fee)
+        return fee, asset
+
+
+def _cents(amount: Decimal) -> Decimal:
+    """Round down to the finest unit accounts are kept in, so that sums stay exact."""
+    return amount.quantize(Decimal("1e-8"), rounding=ROUND_DOWN)
