@@ -1,0 +1,166 @@
+"""Tick-to-order through all five processes, measured by the processes themselves.
+
+A light frame source (``frame_source.py``) sends real-shaped frames at a steady rate to the real
+ingestor over a WebSocket; orderbook, scanner, risk and executor (paper) run as they always do, over
+an embedded Valkey on a unix socket. Each measure starts when the causing frame was received; the
+last one ends when the order is handed to the gateway, after its write-ahead was confirmed.
+
+    python -m tests.bench.tick_to_order [--rate 1000] [--seconds 20] [--json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import redis
+
+from shared import histogram, streams
+from shared.embedded import EmbeddedServer
+from shared.messages import codec
+from shared.messages.base import Message
+from shared.messages.control import Heartbeat
+
+CONFIG = """
+[bus]
+url = "{url}"
+[venues.binance]
+instruments = ["BTC/USDT"]
+rest_url = "http://127.0.0.1:{port}"
+ws_url = "ws://127.0.0.1:{port}"
+[venues.binanceusdm]
+instruments = ["BTC/USDT:USDT"]
+rest_url = "http://127.0.0.1:{port}"
+ws_url = "ws://127.0.0.1:{port}"
+[scanner]
+cooldown_ms = 20
+notional_max = 1000.0
+[risk]
+edge_bps_max = 500.0
+daily_loss_max = 100000000
+instrument_notional_max = 1000000000
+venue_notional_max = 1000000000
+total_notional_max = 1000000000
+[executor]
+mode = "paper"
+paper_latency_ms = 1
+paper_balance = 100000000
+"""
+
+
+def _heartbeats(client: Any) -> dict[str, Heartbeat]:
+    """The newest heartbeat of each service."""
+    found: dict[str, Heartbeat] = {}
+    entries = client.xrevrange(streams.SYS_HEALTH.key(), count=50)
+    for _, fields in entries:
+        messages: list[Message] = codec.decode(streams.SYS_HEALTH, fields[codec.FIELD])
+        for message in messages:
+            if isinstance(message, Heartbeat):
+                found.setdefault(message.service, message)
+    return found
+
+
+def _wait_for_plans(client: Any, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        beat = _heartbeats(client).get("executor")
+        if beat and beat.counters.get("orders_submitted", 0) > 0:
+            return
+        time.sleep(0.2)
+    raise SystemExit("no order within the warm-up; look at the services' logs")
+
+
+def _summary(before: dict[str, Heartbeat], after: dict[str, Heartbeat]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for service, beat in after.items():
+        for name, buckets in beat.latency.items():
+            earlier = before[service].latency.get(name, {}) if service in before else {}
+            counted = histogram.subtract(buckets, earlier)
+            row: dict[str, float | int | None] = {"n": sum(counted.values())}
+            for label, fraction in (("p50", 0.5), ("p99", 0.99), ("p999", 0.999)):
+                value = histogram.percentile(counted, fraction)
+                row[label] = None if value is None else round(value / 1e3, 1)
+            result[name] = row
+    return result
+
+
+def measure(rate: float = 1000.0, seconds: float = 20.0) -> dict[str, Any]:
+    """Run the stack at ``rate`` frames per second; latencies in microseconds, CPU in cores."""
+    with tempfile.TemporaryDirectory(prefix="arb-bench-") as folder:
+        server = EmbeddedServer(folder).start()
+        children: list[subprocess.Popen[Any]] = []
+        try:
+            source = subprocess.Popen(
+                [sys.executable, "-m", "tests.bench.frame_source", "--rate", str(rate)],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            children.append(source)
+            assert source.stdout is not None
+            port = json.loads(source.stdout.readline())["port"]
+            config = Path(folder) / "arb.toml"
+            config.write_text(CONFIG.format(url=server.url, port=port))
+            environ = dict(os.environ, ARB_CONFIG=str(config), ARB_LOG_LEVEL="WARNING")
+            named: dict[str, psutil.Process] = {"source": psutil.Process(source.pid)}
+            with (Path(folder) / "services.log").open("wb") as log:
+                for name in streams.SERVICES:
+                    child = subprocess.Popen(
+                        [sys.executable, "-m", f"services.{name}"],
+                        env=environ,
+                        stdout=log,
+                        stderr=log,
+                    )
+                    children.append(child)
+                    named[name] = psutil.Process(child.pid)
+            named["valkey"] = psutil.Process(server.pid)
+            client = redis.Redis.from_url(server.url)
+            _wait_for_plans(client, 40)
+            time.sleep(3)
+            before = _heartbeats(client)
+            cpu = {name: sum(p.cpu_times()[:2]) for name, p in named.items()}
+            started = time.monotonic()
+            time.sleep(seconds)
+            after = _heartbeats(client)
+            elapsed = time.monotonic() - started
+            cores = {
+                name: round((sum(p.cpu_times()[:2]) - cpu[name]) / elapsed, 3)
+                for name, p in named.items()
+            }
+            frames = after["ingestor"].counters["frames"] - before["ingestor"].counters["frames"]
+            client.close()
+        finally:
+            for child in reversed(children):
+                child.terminate()
+            for child in children:
+                try:
+                    child.wait(20)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+            server.stop()
+    return {
+        "frames_per_s": round(frames / elapsed),
+        "latency_us": _summary(before, after),
+        "cpu_cores": cores,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rate", type=float, default=1000.0)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    result = measure(options.rate, options.seconds)
+    print(json.dumps(result, indent=None if options.json else 2))
+
+
+if __name__ == "__main__":
+    main()
