@@ -222,7 +222,7 @@ class RiskEngine:
             legs=case.reserved_legs(),
             ts_expire_ns=ts_expire_ns,
         )
-        self._state.ledger.reserve(reservation, now_ns)
+        self._state.ledger.reserve(reservation)
         self._counters["plans_approved"] += 1
         return ApprovedPlan(
             ts_ns=now_ns,

@@ -26,7 +26,7 @@ from shared.messages.execution import BalanceReport, Fill, PlanDone
 FILLS_REMEMBERED_MAX = 512
 """Fills known by their id. A repeat comes from the executor's recovery of unfinished plans, so it
 is never this late; the bound keeps the checkpoint, written with every decision, at a few KB."""
-PLANS_REMEMBERED_MAX = 256
+PLANS_REMEMBERED_MAX = 128
 """Ended plans and approved opportunities known by their id."""
 BALANCE_LAG_NS = 1_000_000_000
 """A balance shows a fill only if it came this much later: it was looked up before it was told."""
@@ -96,14 +96,14 @@ class Ledger(msgspec.Struct, kw_only=True):
     realized_today: dict[str, Decimal] = {}
     certainty: Certainty = Certainty.KNOWN
     fills_seen: dict[str, bool] = {}
-    plans_ended: dict[str, int] = {}
-    approved: dict[str, int] = {}
+    plans_ended: dict[str, bool] = {}
+    approved: dict[str, bool] = {}
 
-    def reserve(self, reservation: Reservation, now_ns: int) -> None:
+    def reserve(self, reservation: Reservation) -> None:
         """Hold what a plan may use until it ends."""
         assert reservation.plan_id not in self.reservations
         self.reservations[reservation.plan_id] = reservation
-        _remember(self.approved, reservation.opportunity_id, now_ns, PLANS_REMEMBERED_MAX)
+        _remember(self.approved, reservation.opportunity_id, True, PLANS_REMEMBERED_MAX)
 
     def release(self, plan_id: str) -> Reservation | None:
         """Give back what a plan held, less what it spent; ``None`` if it held nothing."""
@@ -159,7 +159,7 @@ class Ledger(msgspec.Struct, kw_only=True):
         if done.plan_id in self.plans_ended:
             return False
         self.release(done.plan_id)
-        _remember(self.plans_ended, done.plan_id, done.ts_ns, PLANS_REMEMBERED_MAX)
+        _remember(self.plans_ended, done.plan_id, True, PLANS_REMEMBERED_MAX)
         _add(self.realized, done.quote, done.realized)
         _add(self.fees, done.quote, done.fees)
         self.roll_day(done.ts_ns)

@@ -173,32 +173,25 @@ def order_notional(case: Case) -> Denial | None:
 
 def instrument_notional(case: Case) -> Denial | None:
     """Position and reservations per instrument; what does not add to it passes."""
+    limit = case.config.instrument_notional_max
     for leg in case.legs:
-        before = instrument_worst(case, leg.venue, leg.instrument, [])
         after = instrument_worst(case, leg.venue, leg.instrument, case.legs)
-        if after > case.config.instrument_notional_max and after > before:
-            return deny(
-                DenyReason.INSTRUMENT_NOTIONAL,
-                book=f"{leg.venue} {leg.instrument}",
-                notional=after,
-                max=case.config.instrument_notional_max,
-            )
+        if after > limit and after > instrument_worst(case, leg.venue, leg.instrument, []):
+            book = f"{leg.venue} {leg.instrument}"
+            return deny(DenyReason.INSTRUMENT_NOTIONAL, book=book, notional=after, max=limit)
     return None
 
 
 def venue_notional(case: Case) -> Denial | None:
     """The same, summed over a venue's instruments of this quote asset."""
+    limit = case.config.venue_notional_max
     for venue in dict.fromkeys(leg.venue for leg in case.legs):
-        instruments = instruments_of(case, venue)
-        before = sum((instrument_worst(case, venue, name, []) for name in instruments), ZERO)
-        after = sum((instrument_worst(case, venue, n, case.legs) for n in instruments), ZERO)
-        if after > case.config.venue_notional_max and after > before:
-            return deny(
-                DenyReason.VENUE_NOTIONAL,
-                venue=venue,
-                notional=after,
-                max=case.config.venue_notional_max,
-            )
+        names = instruments_of(case, venue)
+        after = sum((instrument_worst(case, venue, name, case.legs) for name in names), ZERO)
+        if after <= limit:
+            continue
+        if after > sum((instrument_worst(case, venue, name, []) for name in names), ZERO):
+            return deny(DenyReason.VENUE_NOTIONAL, venue=venue, notional=after, max=limit)
     return None
 
 

@@ -101,6 +101,7 @@ class Switch:
         self._memory, self._ledger = memory, ledger
         self._ts_started_ns = now_ns
         self._executor: ExecutorReady | None = None
+        self._has_reconciled = False
         self._was_open = False
         if not config.risk.start_active and memory.level is TradingState.ACTIVE:
             memory.level = TradingState.HALTED
@@ -119,6 +120,7 @@ class Switch:
         """Hear the executor; an older message than the last one is late and says nothing."""
         if self._executor is None or ready.ts_ns >= self._executor.ts_ns:
             self._executor = ready
+            self._has_reconciled = self._has_reconciled or ready.ready
 
     def on_plan_done(self, done: PlanDone, now_ns: int) -> list[Message]:
         """Trip on what a plan left over, and on the day's loss."""
@@ -183,8 +185,8 @@ class Switch:
         )
 
     def is_informed(self) -> bool:
-        """Tell whether the executor was heard and the balances of all traded venues are known."""
-        return self._executor is not None and not self._venues_unknown()
+        """Tell whether the executor has reconciled and all traded venues' balances are known."""
+        return self._has_reconciled and not self._venues_unknown()
 
     def executor_obstacle(self, now_ns: int) -> str:
         """Return why the executor cannot take plans; empty if it can."""

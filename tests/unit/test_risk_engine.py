@@ -278,6 +278,10 @@ def test_memory_of_fills_is_bounded() -> None:
 def test_report_says_how_well_it_is_known() -> None:
     engine = RiskEngine(make_config())
     assert report_of(engine, T0).certainty is Certainty.UNKNOWN
+    for venue, _ in BOOKS:
+        engine.on_message(make_balances(venue), T0)
+    engine.on_message(make_ready(ready=False), T0)
+    assert report_of(engine, T0).certainty is Certainty.UNKNOWN, "not reconciled"
     engine = make_risk()
     assert report_of(engine, T0).certainty is Certainty.KNOWN
     engine.on_message(make_done("a", certainty=Certainty.ESTIMATED), T0)
