@@ -29,7 +29,7 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Ingestor
             bus,
             SystemClock(),
             observer,
-            position_interval_ns=position_interval_ms() * 1_000_000,
+            position_interval_s=position_interval_ms() / 1_000,
         )
     finally:
         await bus.close()

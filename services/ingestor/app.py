@@ -68,14 +68,6 @@ class VenueFeed:
             )
             for driver in self.drivers
         ]
-        self.metadata = MetadataReader(
-            Job(config.adapter or name, name, config.rest_url, list(config.instruments)),
-            taker_fee_bps=config.taker_fee_bps,
-            sink=app.outbox,
-            on_missing=self._on_missing,
-            observer=observer,
-            clock=clock,
-        )
 
     def statuses(self, now_ns: int) -> list[VenueStatus]:
         """Return the venue's status (empty instrument) and those of its books."""
@@ -98,12 +90,13 @@ class VenueFeed:
         for driver in self.drivers:
             driver.on_resync(instrument, epoch, now_ns)
 
-    def _on_frame(self) -> None:
+    def _on_frame(self, ts_recv_ns: int) -> None:
         self.frames += 1
         self._app.observer.count("frames")
-        self._app.outbox.note(self._position, self.frames)
+        self._app.outbox.note(self._position, self.frames, ts_recv_ns)
 
-    def _on_missing(self, instrument: str, reason: str) -> None:
+    def on_missing(self, instrument: str, reason: str) -> None:
+        """The venue does not list this instrument."""
         # Said by the connection that carries the book: a venue's first one.
         for driver in self.drivers:
             if instrument in driver.connection.instruments:
@@ -119,7 +112,7 @@ class IngestorApp:
         bus: Where to publish.
         clock: Time.
         observer: Counters and readiness.
-        position_interval_ns: How often positions are written.
+        position_interval_s: How often positions are written.
     """
 
     def __init__(
@@ -129,7 +122,7 @@ class IngestorApp:
         clock: Clock,
         observer: Observer,
         *,
-        position_interval_ns: int,
+        position_interval_s: float,
     ) -> None:
         self.clock, self.observer = clock, observer
         for name in COUNTERS:
@@ -142,9 +135,24 @@ class IngestorApp:
             observer,
             present=self._present,
             on_loss=self._lose_books,
-            position_interval_ns=position_interval_ns,
+            position_interval_s=position_interval_s,
         )
         self._venues: dict[str, VenueFeed] = {}
+        self._metadata = MetadataReader(
+            [
+                Job(config.adapter or name, name, config.rest_url, list(config.instruments))
+                for name, config in venues.items()
+            ],
+            taker_fees_bps={
+                name: config.taker_fee_bps
+                for name, config in venues.items()
+                if config.taker_fee_bps is not None
+            },
+            sink=self.outbox,
+            on_missing=lambda venue, *what: self._venues[venue].on_missing(*what),
+            observer=observer,
+            clock=clock,
+        )
 
     async def run(self) -> None:
         """Serve the venues."""
@@ -160,8 +168,8 @@ class IngestorApp:
                 tasks.create_task(self.outbox.run())
                 tasks.create_task(self._read_resyncs(inbox))
                 tasks.create_task(self._repeat())
+                tasks.create_task(self._metadata.run())
                 for venue in self._venues.values():
-                    tasks.create_task(venue.metadata.run())
                     for socket in venue.sockets:
                         tasks.create_task(socket.run())
         finally:
@@ -208,8 +216,7 @@ class IngestorApp:
             for message in self._present():
                 self.outbox.put(message)
             if turn % repeats_per_metadata == 0:
-                for venue in self._venues.values():
-                    venue.metadata.repeat()
+                self._metadata.repeat()
             turn += 1
             connections = [d for venue in self._venues.values() for d in venue.drivers]
             self.observer.gauge("connections", sum(driver.is_open for driver in connections))

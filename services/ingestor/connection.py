@@ -46,7 +46,7 @@ class FeedSocket:
         lifetime_s: How long the venue lets a connection live.
         clock: Stamps frames.
         observer: Counters.
-        on_frame: Called after each frame.
+        on_frame: Called after each frame with the time of its arrival.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class FeedSocket:
         lifetime_s: float,
         clock: Clock,
         observer: Observer,
-        on_frame: Callable[[], None],
+        on_frame: Callable[[int], None],
     ) -> None:
         self._driver, self._url, self._lifetime_s = driver, url, lifetime_s
         self._clock, self._observer, self._on_frame = clock, observer, on_frame
@@ -109,8 +109,9 @@ class FeedSocket:
             # Does not yield while frames are queued: what one socket read brought is handled in
             # one turn of the event loop, and leaves in one commit.
             raw = await socket.recv(decode=False)
-            driver.on_frame(raw, now_ns())
-            on_frame()
+            ts_recv_ns = now_ns()
+            driver.on_frame(raw, ts_recv_ns)
+            on_frame(ts_recv_ns)
 
     async def _control(self, socket: ClientConnection) -> None:
         """Send what the session wants sent, run its timer, end the connection when asked."""

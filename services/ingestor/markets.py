@@ -1,9 +1,9 @@
-"""A short-lived child process that reads a venue's trading rules with ccxt and prints them.
+"""A short-lived child process that reads the venues' trading rules with ccxt and prints them.
 
 Apart, because ccxt takes a hundred megabytes and a second to import, and decoding a real venue's
-list of markets holds the interpreter for seconds: neither belongs beside a feed. Job in on standard
-input (one line of JSON), answer out on standard output; when the parent dies its end of the pipe
-closes, and so does this process.
+list of markets holds the interpreter for seconds: neither belongs beside a feed. Jobs in on
+standard input (one line of JSON), answers out on standard output; when the parent dies its end of
+the pipe closes, and so does this process.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Answer(msgspec.Struct, frozen=True):
     """What the venue says; ``missing`` are instruments it does not list, ``error`` why there is
     no answer at all."""
 
+    venue: str
     rules: list[InstrumentRules] = []
     missing: dict[str, str] = {}
     error: str = ""
@@ -52,7 +53,7 @@ async def read_rules(job: Job) -> Answer:
     try:
         markets = await exchange.load_markets()
     except ccxt.BaseError as error:
-        return Answer(error=f"{type(error).__name__}: {error}"[:500])
+        return Answer(job.venue, error=f"{type(error).__name__}: {error}"[:500])
     finally:
         await exchange.close()
     rules, missing = [], {}
@@ -65,7 +66,12 @@ async def read_rules(job: Job) -> Answer:
             rules.append(feed.rules(job.venue, market))
         except ConfigError as error:
             missing[instrument] = str(error)
-    return Answer(rules=rules, missing=missing)
+    return Answer(job.venue, rules, missing)
+
+
+async def read_all(jobs: list[Job]) -> list[Answer]:
+    """Read several venues at a time."""
+    return await asyncio.gather(*(read_rules(job) for job in jobs))
 
 
 def _die_with_parent() -> None:
@@ -74,11 +80,11 @@ def _die_with_parent() -> None:
 
 
 def main() -> None:
-    """Read the job, answer it, end."""
-    job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    """Read the jobs, answer them, end."""
+    jobs = msgspec.json.decode(sys.stdin.buffer.readline(), type=list[Job])
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    answer = asyncio.run(read_rules(job))
-    sys.stdout.buffer.write(msgspec.json.encode(answer))
+    answers = asyncio.run(read_all(jobs))
+    sys.stdout.buffer.write(msgspec.json.encode(answers))
     sys.stdout.buffer.flush()
     # The thread above still waits in a read; nothing else is left to do.
     os._exit(0)

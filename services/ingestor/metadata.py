@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 CHILD = (sys.executable, "-m", "services.ingestor.markets")
 CHILD_TIMEOUT_S = 60.0
-BACKOFF_S = 1.0
+BACKOFF_S = 2.0
 BACKOFF_S_MAX = 60.0
 REREAD_S = 3600.0
 """Rules change rarely (ticks, minimums, delistings), but they do."""
@@ -33,84 +33,102 @@ REPEAT_S = 3.0
 
 
 class MetadataReader:
-    """Rules of one venue.
+    """Rules of all venues.
 
     Args:
-        job: What to read.
-        taker_fee_bps: The configured fee, which overrides what the venue reports.
+        jobs: What to read, per venue.
+        taker_fees_bps: Venue -> the configured fee, which overrides what the venue reports.
         sink: Where rules go.
-        on_missing: Told about instruments the venue does not list: (instrument, reason).
+        on_missing: Told about instruments a venue does not list: (venue, instrument, reason).
         observer: Counters.
         clock: Time.
     """
 
     def __init__(
         self,
-        job: Job,
+        jobs: Sequence[Job],
         *,
-        taker_fee_bps: Decimal | None,
+        taker_fees_bps: Mapping[str, Decimal],
         sink: MessageSink,
-        on_missing: Callable[[str, str], None],
+        on_missing: Callable[[str, str, str], None],
         observer: Observer,
         clock: Clock,
     ) -> None:
-        self._job, self._taker_fee_bps = job, taker_fee_bps
+        self._jobs, self._taker_fees_bps = jobs, taker_fees_bps
         self._sink, self._on_missing = sink, on_missing
         self._observer, self._clock = observer, clock
-        self._rules: list[InstrumentRules] = []
+        self._rules: dict[str, list[InstrumentRules]] = {}
 
     async def run(self) -> None:
-        """Read now and then, for ever."""
+        """Read now and then, for ever; a venue that fails is tried again, the others stand."""
         backoff = Backoff(BACKOFF_S, BACKOFF_S_MAX)
         while True:
-            answer = await self._read()
-            if answer.error:
-                self._observer.count("metadata_failures")
-                extra = {"venue": self._job.venue, "error": answer.error}
-                log.warning("metadata_failed", extra=extra)
-                await asyncio.sleep(backoff.next_s())
-                continue
+            left = list(self._jobs)
+            while left:
+                failed = {job.venue: job for job in left}
+                for answer in await read_in_child(left):
+                    if answer.error:
+                        self._note_failure(answer)
+                    else:
+                        self._take(answer)
+                        del failed[answer.venue]
+                left = list(failed.values())
+                if left:
+                    await asyncio.sleep(backoff.next_s())
             backoff.reset()
-            self._rules = [self._with_fee(rules) for rules in answer.rules]
-            self.repeat()
-            for instrument, reason in answer.missing.items():
-                self._on_missing(instrument, reason)
             await asyncio.sleep(REREAD_S)
 
     def repeat(self) -> None:
         """Publish the rules known."""
+        for venue in self._rules:
+            self._publish(venue)
+
+    def _publish(self, venue: str) -> None:
         now_ns = self._clock.now_ns()
-        for rules in self._rules:
+        for rules in self._rules[venue]:
             self._sink.put(InstrumentInfo(rules=rules, ts_ns=now_ns))
 
-    def _with_fee(self, rules: InstrumentRules) -> InstrumentRules:
-        if self._taker_fee_bps is None:
-            return rules
-        return msgspec.structs.replace(rules, taker_fee_bps=self._taker_fee_bps)
+    def _take(self, answer: Answer) -> None:
+        fee_bps = self._taker_fees_bps.get(answer.venue)
+        self._rules[answer.venue] = [
+            rules if fee_bps is None else msgspec.structs.replace(rules, taker_fee_bps=fee_bps)
+            for rules in answer.rules
+        ]
+        self._publish(answer.venue)
+        for instrument, reason in answer.missing.items():
+            self._on_missing(answer.venue, instrument, reason)
 
-    async def _read(self) -> Answer:
-        child = await asyncio.create_subprocess_exec(
-            *CHILD,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        assert child.stdin and child.stdout and child.stderr
-        # Not communicate(): that would close the child's input, which tells it that we died.
-        child.stdin.write(msgspec.json.encode(self._job) + b"\n")
-        try:
-            async with asyncio.timeout(CHILD_TIMEOUT_S):
-                output, errors = await asyncio.gather(child.stdout.read(), child.stderr.read())
-            return msgspec.json.decode(output, type=Answer)
-        except TimeoutError:
-            return Answer(error=f"no answer within {CHILD_TIMEOUT_S} s")
-        except msgspec.DecodeError:
-            last = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
-            return Answer(error=f"the reader failed: {' '.join(last)}")
-        finally:
-            if child.returncode is None:
-                try:
-                    child.kill()
-                except ProcessLookupError:
-                    pass
-            await child.wait()
+    def _note_failure(self, answer: Answer) -> None:
+        self._observer.count("metadata_failures")
+        log.warning("metadata_failed", extra={"venue": answer.venue, "error": answer.error})
+
+
+async def read_in_child(jobs: Sequence[Job]) -> list[Answer]:
+    """Run the child for these jobs and return its answers, one per job."""
+    child = await asyncio.create_subprocess_exec(
+        *CHILD,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert child.stdin and child.stdout and child.stderr
+    # Not communicate(): that would close the child's input, which tells it that we died.
+    child.stdin.write(msgspec.json.encode(jobs) + b"\n")
+    error = ""
+    try:
+        async with asyncio.timeout(CHILD_TIMEOUT_S):
+            output, errors = await asyncio.gather(child.stdout.read(), child.stderr.read())
+        return msgspec.json.decode(output, type=list[Answer])
+    except TimeoutError:
+        error = f"no answer within {CHILD_TIMEOUT_S} s"
+    except msgspec.DecodeError:
+        last = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
+        error = f"the reader failed: {' '.join(last)}"
+    finally:
+        if child.returncode is None:
+            try:
+                child.kill()
+            except ProcessLookupError:
+                pass
+        await child.wait()
+    return [Answer(job.venue, error=error) for job in jobs]

@@ -49,8 +49,8 @@ class Outbox:
 
     Args:
         bus: Where messages go.
-        clock: For the pace of positions.
-        observer: Counters.
+        clock: For latencies.
+        observer: Counters; and ``tick_to_book``, from a frame's arrival until it is on its way.
         present: Returns what is true now (statuses); it is published first when the bus is back.
         on_loss: Called after the bus is back: every book must start a new epoch.
     """
@@ -63,16 +63,19 @@ class Outbox:
         *,
         present: Callable[[], Sequence[Message]],
         on_loss: Callable[[], None],
-        position_interval_ns: int,
+        position_interval_s: float,
     ) -> None:
         self._bus, self._clock, self._observer = bus, clock, observer
         self._present, self._on_loss = present, on_loss
-        self._position_interval_ns = position_interval_ns
+        self._position_interval_s = position_interval_s
         self._queue: list[Message] = []
         self._overflowed = False
         self._wake = asyncio.Event()
-        self._positions: dict[str, str] = {}
-        self._positions_due_ns = 0
+        self._positions: dict[str, int] = {}
+        self._positions_due_s = 0.0
+        self._positions_timed = False
+        self._oldest_recv_ns = 0
+        self._latency = observer.latency("tick_to_book")
         self._backoff = Backoff(BACKOFF_S, BACKOFF_S_MAX)
         self.connected = True
 
@@ -86,23 +89,20 @@ class Outbox:
             queue.append(message)
         self._wake.set()
 
-    def note(self, field: str, value: int) -> None:
-        """Note a position that becomes true once what was put before it is published."""
-        self._positions[field] = str(value)
+    def note(self, field: str, value: int, ts_recv_ns: int) -> None:
+        """Note a position that becomes true once what was put before it is published.
+
+        ``ts_recv_ns`` is when the frame arrived that it counts.
+        """
+        self._positions[field] = value
+        if not self._oldest_recv_ns:
+            self._oldest_recv_ns = ts_recv_ns
         self._wake.set()
 
     async def run(self) -> None:
         """Publish for ever."""
         while True:
-            timeout_s = self._positions_wait_s()
-            if timeout_s is None:
-                await self._wake.wait()
-            else:
-                try:
-                    async with asyncio.timeout(timeout_s):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
+            await self._wake.wait()
             self._wake.clear()
             try:
                 await self._flush()
@@ -113,27 +113,36 @@ class Outbox:
         """Publish what is queued and wait until the bus has it."""
         messages, self._queue = self._queue, []
         await self._bus.publish(messages)
+        self._positions_due_s = 0.0
         if self._positions:
-            await self._bus.note_positions(self._positions)
-
-    def _positions_wait_s(self) -> float | None:
-        if not self._positions:
-            return None
-        return max(0, self._positions_due_ns - self._clock.monotonic_ns()) / 1e9
+            await self._write_positions()
 
     async def _flush(self) -> None:
         if self._overflowed:
             raise BusUnavailable(f"more than {MESSAGES_MAX} messages waited for the bus")
+        oldest_recv_ns, self._oldest_recv_ns = self._oldest_recv_ns, 0
         if self._queue:
-            # Positions noted until now speak of messages queued until now.
             messages, self._queue = self._queue, []
             await self._bus.commit(None, messages)
             self._observer.count("published", len(messages))
-        now_ns = self._clock.monotonic_ns()
-        if self._positions and not self._queue and now_ns >= self._positions_due_ns:
-            fields, self._positions = self._positions, {}
-            self._positions_due_ns = now_ns + self._position_interval_ns
-            await self._bus.note_positions(fields)
+            if oldest_recv_ns:
+                self._latency.record(self._clock.now_ns() - oldest_recv_ns)
+        # A position may speak of messages that were queued during the commit: not yet.
+        if self._positions and not self._queue:
+            await self._write_positions()
+
+    async def _write_positions(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._positions_due_s:
+            if not self._positions_timed:
+                self._positions_timed = True
+                loop.call_at(self._positions_due_s, self._wake.set)
+            return
+        self._positions_timed = False
+        self._positions_due_s = loop.time() + self._position_interval_s
+        fields = {field: str(value) for field, value in self._positions.items()}
+        self._positions.clear()
+        await self._bus.note_positions(fields)
 
     async def _recover(self, reason: str) -> None:
         """Wait until the bus takes messages again, then let every book start anew."""

@@ -24,8 +24,9 @@ from shared.messages.market import DepthView
 from shared.observe import Observer
 from shared.streams import StreamSpec
 
-NO_METADATA = (sys.executable, "-S", "-c", 'print(\'{"error": "none in this test"}\')')
-POSITION_NS = 10_000_000
+NO_METADATA = (sys.executable, "-S", "-c", "input(); print()")
+"""A reader of metadata that fails at once, without importing ccxt."""
+POSITION_S = 0.01
 
 
 class Reader:
@@ -111,7 +112,7 @@ async def pipeline(
         bus = await open_bus(config, service="ingestor", instance="i1")
         reading = await open_bus(config, service="orderbook", instance="t")
         observer = Observer("ingestor", "i1")
-        app = IngestorApp(venues, bus, SystemClock(), observer, position_interval_ns=POSITION_NS)
+        app = IngestorApp(venues, bus, SystemClock(), observer, position_interval_s=POSITION_S)
         reader = Reader(reading, orderbook)
         tasks = [asyncio.create_task(reader.run()), asyncio.create_task(app.run())]
         try:
