@@ -24,7 +24,7 @@ BETA = {"BTC": 1.0, "ETH": 1.15, "SOL": 1.4, "BNB": 0.8}
 VOLATILITY_BPS = 0.16  # of the common factor, per tick (about 60 % a year)
 OWN_VOLATILITY_BPS = 0.08
 
-PAYING_GAP_S = (5.0, 11.0)  # between dislocations that pay after fees
+PAYING_GAP_S = (4.0, 9.0)  # between dislocations that pay after fees
 IDLE_GAP_S = (0.7, 2.5)  # between dislocations that do not
 FIRST_PAYING_S = 3.0
 PAYING_EDGE_BPS = (8.0, 26.0)  # beyond both taker fees
@@ -35,6 +35,7 @@ DISLOCATIONS_MAX = 32
 LEVELS_MAX = 150  # per side of a background book
 LEVELS_START = 60
 ACTIONS_PER_TICK = 3
+THIN_ACTIONS_PER_TICK = 12  # while a side that was run over has fewer levels than at the start
 JUMP_BPS = 3.0  # a move further than this is followed by fresh quotes behind the new best
 JUMP_LEVELS = 10
 RECOVERY_PER_TICK = 0.965  # what is left of a client's price impact after one tick: half in 1 s
@@ -104,14 +105,13 @@ class FairPrices:
         draw = self._random
         if not self._shared or len(self.dislocations) >= DISLOCATIONS_MAX:
             return
-        if self.tick >= self._next_paying:
+        if self.tick >= self._next_paying and self._add(paying=True):
             self._next_paying = self.tick + _ticks(draw.uniform(*PAYING_GAP_S))
-            self._add(paying=True)
-        if self.tick >= self._next_idle:
+        if self.tick >= self._next_idle and self._add(paying=False):
             self._next_idle = self.tick + _ticks(draw.uniform(*IDLE_GAP_S))
-            self._add(paying=False)
 
-    def _add(self, *, paying: bool) -> None:
+    def _add(self, *, paying: bool) -> bool:
+        """Push one venue's price away, unless the one drawn is dislocated already."""
         draw = self._random
         base = draw.choice(self._shared)
         here = [(v, listing) for v, listing in self._markets if listing.base == base]
@@ -121,11 +121,12 @@ class FairPrices:
             # The cheapest partner decides whether it pays: the best pair earns this edge.
             partner = min(float(m.taker_bps) for v, m in here if v != venue)
             size = float(listing.taker_bps) + partner + draw.uniform(*PAYING_EDGE_BPS)
-        if any(d.base == base and d.venue == venue for d in self.dislocations):
-            return
         sign = draw.choice((-1, 1))
         ends = self.tick + _ticks(draw.uniform(*LIFE_S))
+        if any(d.base == base and d.venue == venue for d in self.dislocations):
+            return False
         self.dislocations.append(Dislocation(venue, base, sign * size, ends))
+        return True
 
 
 class Maker:
@@ -183,13 +184,16 @@ class Maker:
             count = LEVELS_START
         elif abs(best - self._best[side]) * self._unit > fair * JUMP_BPS / 10_000:
             count = JUMP_LEVELS
+        thin = len(self._book.side(side).keys) < LEVELS_START
+        if thin:
+            count = max(count, THIN_ACTIONS_PER_TICK)
         for _ in range(count):
             # Most activity is near the top, some far away: distances are log-normal.
             distance_bps = math.exp(draw.gauss(0.3, 1.3))
             offset = 1 + int(distance_bps * fair / 10_000 / self._unit)
             price = best + sign * offset
             lots = self._size(fair, distance_bps)
-            if self._book.lots_at(side, price) and draw.random() < 0.5:
+            if self._book.lots_at(side, price) and not thin and draw.random() < 0.5:
                 lots = 0
             if price > 0:
                 self._set(side, price, lots, now_ms)
