@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 from services.ingestor.connection import FeedSocket
 from services.ingestor.driver import FeedDriver
@@ -17,6 +18,7 @@ from shared import streams
 from shared.bus.port import Bus, Input
 from shared.clock import Clock
 from shared.config import VenueConfig
+from shared.errors import ConfigError
 from shared.messages.base import BookState, Message
 from shared.messages.market import ResyncRequest, VenueStatus
 from shared.observe import Observer
@@ -34,6 +36,18 @@ COUNTERS = (
 """Shown from the start, so that nought is told from not counted."""
 
 
+def _checked_url(venue: str, field: str, url: str, scheme: str) -> str:
+    """Return the URL without its last slash.
+
+    Raises:
+        ConfigError: Not a URL of this kind.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in (scheme, scheme + "s") or not parts.hostname:
+        raise ConfigError(f"venues.{venue}.{field} = {url!r}; give {scheme}://... or {scheme}s://")
+    return url.rstrip("/")
+
+
 class VenueFeed:
     """Everything that serves one venue."""
 
@@ -46,8 +60,8 @@ class VenueFeed:
     ) -> None:
         feed = load_feed(config.adapter or name)
         clock, observer = app.clock, app.observer
-        rest_url = config.rest_url or feed.rest_url
-        ws_url = (config.ws_url or feed.ws_url).rstrip("/")
+        rest_url = _checked_url(name, "rest_url", config.rest_url or feed.rest_url, "http")
+        ws_url = _checked_url(name, "ws_url", config.ws_url or feed.ws_url, "ws")
         self.name = name
         self.frames = 0
         self._app = app
@@ -107,6 +121,9 @@ class VenueFeed:
 class IngestorApp:
     """Runs the feeds of some venues until cancelled.
 
+    Raises (when built):
+        ConfigError: A venue that is unknown, or a URL that cannot be one.
+
     Args:
         venues: The venues to serve, by configured name.
         bus: Where to publish.
@@ -128,7 +145,6 @@ class IngestorApp:
         for name in COUNTERS:
             observer.count(name, 0)
         self._bus = bus
-        self._configs = venues
         self.outbox = Outbox(
             bus,
             clock,
@@ -137,7 +153,10 @@ class IngestorApp:
             on_loss=self._lose_books,
             position_interval_s=position_interval_s,
         )
-        self._venues: dict[str, VenueFeed] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._venues = {
+            name: VenueFeed(name, config, self, self._spawn) for name, config in venues.items()
+        }
         self._metadata = MetadataReader(
             [
                 Job(config.adapter or name, name, config.rest_url, list(config.instruments))
@@ -161,10 +180,7 @@ class IngestorApp:
         )
         try:
             async with asyncio.TaskGroup() as tasks:
-                self._venues = {
-                    name: VenueFeed(name, config, self, tasks.create_task)
-                    for name, config in self._configs.items()
-                }
+                self._tasks = tasks
                 tasks.create_task(self.outbox.run())
                 tasks.create_task(self._read_resyncs(inbox))
                 tasks.create_task(self._repeat())
@@ -191,12 +207,14 @@ class IngestorApp:
         """Ready: every connection is up, every book LIVE or refused by its venue."""
         if not self.outbox.connected:
             return False, "the bus is lost"
-        if not self._venues:
-            return False, "starting"
         for venue in self._venues.values():
             if why := venue.unready():
                 return False, why
         return True, ""
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        assert self._tasks is not None, "connections open only while the app runs"
+        return self._tasks.create_task(work)
 
     def _present(self) -> Sequence[Message]:
         now_ns = self.clock.now_ns()

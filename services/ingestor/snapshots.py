@@ -111,7 +111,7 @@ class SnapshotClient:
             await self._wait_for_turn(fetch.weight)
             if driver.generation != generation or not driver.is_open:
                 return
-            status, retry_after_s, body = await self._get(fetch.path)
+            status, pause_s, body = await self._get(fetch.path)
         # From here on a new request is another one: the session may ask again from its callback.
         self._pending.pop(fetch.instrument, None)
         if driver.generation != generation or not driver.is_open:
@@ -123,7 +123,7 @@ class SnapshotClient:
             text = body[:200].decode("utf-8", "replace")
             driver.on_refused(fetch.instrument, f"the venue answered {status}: {text}", now_ns)
         else:
-            driver.on_snapshot_failed(fetch.instrument, retry_after_s, now_ns)
+            driver.on_snapshot_failed(fetch.instrument, pause_s, now_ns)
 
     async def _wait_for_turn(self, weight: int) -> None:
         wait_ns = self._bucket.take(weight, self._clock.monotonic_ns())
@@ -149,21 +149,21 @@ class SnapshotClient:
                 while not response.content.at_eof() and len(body) < BODY_BYTES_MAX:
                     body += await response.content.read(BODY_BYTES_MAX - len(body))
                 status = response.status
-                retry_after_s = _retry_after_s(status, response.headers.get("Retry-After"))
+                pause_s = retry_after_s(status, response.headers.get("Retry-After"))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning("snapshot_failed", extra={"path": path, "error": repr(error)})
             return 0, 0.0, b""
         if status in RETRY_AFTER_S:
             self._observer.count("rest_limited")
-            until_ns = self._clock.monotonic_ns() + int(retry_after_s * 1e9)
+            until_ns = self._clock.monotonic_ns() + int(pause_s * 1e9)
             self._blocked_until_ns = max(self._blocked_until_ns, until_ns)
         if status != HTTPStatus.OK:
-            extra = {"path": path, "status": status, "retry_after_s": retry_after_s}
+            extra = {"path": path, "status": status, "retry_after_s": pause_s}
             log.warning("snapshot_failed", extra=extra)
-        return status, retry_after_s, body
+        return status, pause_s, body
 
 
-def _retry_after_s(status: int, header: str | None) -> float:
+def retry_after_s(status: int, header: str | None) -> float:
     """Return the seconds to stay away: the venue's word, else ours. 0 where there is no need."""
     if header is not None:
         try:

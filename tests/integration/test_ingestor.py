@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from aiohttp import web
 
+from services.ingestor.app import IngestorApp
 from shared import streams
 from shared.bus.port import Input
+from shared.clock import SystemClock
 from shared.config import OrderbookConfig, VenueConfig
+from shared.errors import ConfigError
 from shared.messages.control import Alert
 from shared.messages.market import BookDelta, BookSnapshot, VenueStatus
+from shared.observe import Observer
+from shared.venues.registry import load_feed
 from tests.integration.mini_venue import MiniVenue
 from tests.integration.pipeline import pipeline
 from tests.support import eventually
@@ -97,6 +103,28 @@ async def test_disconnect_is_down_and_then_a_new_epoch(tmp_path, monkeypatch):
         await live(run, venue)
         assert run.reader.view().epoch > epoch
         assert (venue.connects, run.counters["reconnects"]) == (2, 1)
+
+
+async def test_announced_restart_and_planned_renewal_start_new_epochs(tmp_path, monkeypatch):
+    monkeypatch.setattr(type(load_feed("binance")), "lifetime_s", 1.0)
+    async with MiniVenue() as venue, pipeline(tmp_path, venues(venue), monkeypatch) as run:
+        await live(run, venue)
+        epoch = run.reader.view().epoch
+        await venue.send('{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}')
+        await eventually(lambda: venue.connects == 2)
+        await eventually(lambda: venue.connects >= 3, what="the renewal")
+        venue.change([(99.7, 1.0)])
+        await live(run, venue)
+        assert run.reader.view().epoch > epoch
+
+
+def test_url_of_the_wrong_kind_is_a_configuration_error(tmp_path):
+    config = VenueConfig(instruments=["BTC/USDT"], ws_url="http://127.0.0.1:1")
+    with pytest.raises(ConfigError, match=r"venues\.binance\.ws_url"):
+        IngestorApp(
+            {"binance": config}, None, SystemClock(), Observer("ingestor", "i"),
+            position_interval_s=1.0,
+        )  # fmt: skip
 
 
 async def test_venue_that_is_not_there_yet_is_waited_for(tmp_path, monkeypatch):
