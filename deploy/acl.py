@@ -64,7 +64,7 @@ def rules_of_operator() -> list[str]:
     return [
         f"{CONNECT} +info",
         selector("+xadd", written),
-        selector(f"{WATCH} +xinfo|groups +get +hgetall +hmget +memory|usage", ["*"], "%R~"),
+        selector(f"{WATCH} +xinfo|groups +exists +get +hgetall +hmget +memory|usage", ["*"], "%R~"),
     ]
 
 

@@ -117,14 +117,15 @@ class Link:
         connection = self._endpoint.connection(self._tuning.answer_s)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
-        except (AuthenticationError, NoPermissionError) as error:
-            await connection.disconnect(nowait=True)
-            raise ConfigError(
-                f"Redis at {self._endpoint.where} refuses the login: {error}; "
-                "set ARB_REDIS_USERNAME and ARB_REDIS_PASSWORD (or *_FILE)"
-            ) from error
         except (RedisError, OSError, TimeoutError) as error:
             await connection.disconnect(nowait=True)
+            # Over RESP2 redis-py wraps what AUTH answered in a plain ConnectionError.
+            for cause in (error, error.__cause__):
+                if isinstance(cause, (AuthenticationError, NoPermissionError)):
+                    raise ConfigError(
+                        f"Redis at {self._endpoint.where} refuses the login: {cause}; "
+                        "set ARB_REDIS_USERNAME and ARB_REDIS_PASSWORD (or *_FILE)"
+                    ) from error
             raise self._fail(error) from error
         self._connection = connection
         self._backoff.reset()

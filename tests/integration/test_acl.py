@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from shared.bus import open_bus
 from shared.bus.port import Input
 from shared.config import BusConfig
 from shared.embedded import EmbeddedServer
+from shared.errors import ConfigError
 from shared.messages.control import Alert, Severity
 from shared.streams import ALL, ANYONE, SERVICES, Delivery
 
@@ -21,10 +23,10 @@ from shared.streams import ALL, ANYONE, SERVICES, Delivery
 class GuardedServer(EmbeddedServer):
     """An embedded server that knows our users; each one's password is its name."""
 
-    def _arguments(self) -> list[str]:
+    def command(self) -> list[str]:
         path = self.directory / "users.acl"
         path.write_text(render({u: hashlib.sha256(u.encode()).hexdigest() for u in USERS}))
-        return [*super()._arguments(), "--aclfile", str(path)]
+        return [*super().command(), "--aclfile", str(path)]
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +110,16 @@ async def test_a_service_can_do_all_its_work(
     await inbox.read(0.05)
     await inbox.close()
     await bus.close()
+
+
+async def test_a_wrong_password_is_said_and_not_waited_for(
+    server: GuardedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARB_REDIS_USERNAME", "risk")
+    monkeypatch.setenv("ARB_REDIS_PASSWORD", "wrong")
+    with pytest.raises(ConfigError, match="refuses the login"):
+        async with asyncio.timeout(5):
+            await open_bus(BusConfig(url=server.url), service="risk", instance="one")
 
 
 def test_the_shown_file_is_current() -> None:
