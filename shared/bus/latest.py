@@ -158,7 +158,12 @@ class LatestReader:
                 await self._link.drop()
                 return None
             raise
-        return self._take(reply) if reply else (None if self._block else Batch([]))
+        if reply:
+            return self._take(reply)
+        if not self._block:
+            return Batch([])
+        await self._check_positions()  # silence: is it that the stream began anew below us?
+        return None
 
     def _command(self) -> bytes:
         ids = [cursor.last_id for cursor in self._cursors.values()]
@@ -175,15 +180,20 @@ class LatestReader:
             await asyncio.sleep(wait_s)
             try:
                 await self._link.connect()
+                await self._check_positions()
                 for cursor in self._cursors.values():
-                    _, last_id, _, _ = await self._bounds(cursor)
-                    if id_key(last_id) < id_key(cursor.last_id):
-                        self._restart(cursor)
                     cursor.behind = True
             except BusUnavailable:
                 continue
             self._counters["reconnects"] += 1
             return True
+
+    async def _check_positions(self) -> None:
+        """Start anew where a stream ends before our position: Redis lost its data."""
+        for cursor in self._cursors.values():
+            _, last_id, added, _ = await self._bounds(cursor)
+            if id_key(last_id) < id_key(cursor.last_id) or added < (cursor.ordinal or 0):
+                self._restart(cursor)
 
     def _take(self, reply: list[Any]) -> Batch:
         batch = Batch([])

@@ -149,6 +149,7 @@ class _Cursor:
         self.last_id: Id = ZERO
         self.ordinal = 0
         self.due_ns = 0
+        self.losses = 0
 
 
 class MemoryInbox:
@@ -177,6 +178,7 @@ class MemoryInbox:
             self._join_group(key, spec, exclusive=exclusive)
 
     def _position(self, cursor: _Cursor) -> None:
+        cursor.losses = self._bus.reach().losses
         stream = self._bus.reach().stream(cursor.key)
         trimmed = stream.added - len(stream.ids)
         if cursor.start == "new":
@@ -237,10 +239,10 @@ class MemoryInbox:
         if now_ns >= self._upkeep_ns:
             self._upkeep_ns = now_ns + int(self._bus.tuning.maintenance_s * 1e9)
             self._maintain(now_ns)
-        for batch in (self._redeliver(now_ns), self._read_durable(now_ns)):
-            if batch.last_ids:
+        for source in (self._redeliver, self._read_durable, self._read_latest):
+            if (batch := source(now_ns)).last_ids:
                 return batch
-        return self._read_latest(now_ns)
+        return Batch([])
 
     def _maintain(self, now_ns: int) -> None:
         """Claim what other consumers left for too long, and trim."""
@@ -322,8 +324,9 @@ class MemoryInbox:
                 continue
             cursor.due_ns = now_ns + cursor.interval_ns
             stream = self._bus.reach().stream(cursor.key)
-            if stream.last_id < cursor.last_id:
+            if cursor.losses != self._bus.reach().losses:
                 cursor.last_id, cursor.ordinal = ZERO, 0
+                cursor.losses = self._bus.reach().losses
             entries = stream.after(cursor.last_id, self._bus.tuning.read_entries_max)
             if not entries:
                 continue

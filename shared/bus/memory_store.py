@@ -98,6 +98,7 @@ class MemoryServer:
         self.positions: dict[str, str] = {}
         self.dead: dict[str, list[dict[str, str | bytes]]] = {}
         self.is_up = True
+        self.losses = 0
         self._leases: dict[str, tuple[str, int]] = {}
         self._members: dict[str, dict[str, int]] = {}
 
@@ -111,6 +112,7 @@ class MemoryServer:
 
     def lose_everything(self) -> None:
         """Forget all data, as a server without persistence does when it restarts."""
+        self.losses += 1
         self.streams.clear()
         self.values.clear()
         self.positions.clear()
