@@ -1,0 +1,167 @@
+"""The bus's implementations behind one face, so that one suite can prove them all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from shared.bus.connection import Endpoint, Link
+from shared.bus.memory import MemoryBus
+from shared.bus.memory_store import MemoryServer
+from shared.bus.port import Bus
+from shared.bus.redis_streams import RedisBus
+from shared.bus.tuning import Tuning, dead_key
+from shared.clock import SystemClock
+from shared.config import BusConfig
+from shared.embedded import EmbeddedServer
+from shared.errors import BusUnavailable
+
+QUICK = Tuning(claim_idle_ms=150, maintenance_s=0.05, deliveries_max=3, backoff_s=0.01)
+PATIENT = Tuning(claim_idle_ms=60_000, maintenance_s=60.0, deliveries_max=3, backoff_s=0.01)
+
+
+class Harness(Protocol):
+    """What a test may do to an implementation besides using the port."""
+
+    async def bus(self, service: str, tuning: Tuning = PATIENT) -> Bus: ...
+    async def add_raw(self, key: str, payload: bytes) -> str: ...
+    async def length(self, key: str) -> int: ...
+    async def first_id(self, key: str) -> str: ...
+    async def dead(self, stream: str) -> list[dict[str, bytes]]: ...
+    async def positions(self) -> dict[str, str]: ...
+    async def outage(self) -> None: ...
+    async def back(self) -> None: ...
+    async def lose_everything(self) -> None: ...
+
+
+class MemoryHarness:
+    """The implementation in memory."""
+
+    def __init__(self) -> None:
+        self.server = MemoryServer(SystemClock())
+
+    async def bus(self, service: str, tuning: Tuning = PATIENT) -> Bus:
+        return MemoryBus(self.server, service=service, tuning=tuning)
+
+    async def add_raw(self, key: str, payload: bytes) -> str:
+        return self.server.add(key, payload)
+
+    async def length(self, key: str) -> int:
+        return len(self.server.stream(key).ids)
+
+    async def first_id(self, key: str) -> str:
+        ms, seq = self.server.stream(key).ids[0]
+        return f"{ms}-{seq}"
+
+    async def dead(self, stream: str) -> list[dict[str, bytes]]:
+        return [
+            {k: v if isinstance(v, bytes) else v.encode() for k, v in letter.items()}
+            for letter in self.server.dead.get(stream, [])
+        ]
+
+    async def positions(self) -> dict[str, str]:
+        return dict(self.server.positions)
+
+    async def outage(self) -> None:
+        self.server.is_up = False
+
+    async def back(self) -> None:
+        self.server.is_up = True
+
+    async def lose_everything(self) -> None:
+        self.server.lose_everything()
+
+
+class RedisHarness:
+    """The implementation over a real server."""
+
+    def __init__(
+        self,
+        url: str,
+        stop: Callable[[], Awaitable[None]],
+        start: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.config = BusConfig(url=url)
+        self._stop, self._start = stop, start
+        self._link = Link(Endpoint(self.config), PATIENT)
+        self._buses: list[RedisBus] = []
+
+    async def call(self, *args: Any) -> Any:
+        return await self._link.call(*args)
+
+    async def bus(self, service: str, tuning: Tuning = PATIENT) -> Bus:
+        bus = RedisBus(self.config, service=service, instance="test", tuning=tuning)
+        await bus.connect()
+        self._buses.append(bus)
+        return bus
+
+    async def add_raw(self, key: str, payload: bytes) -> str:
+        return (await self.call("XADD", key, "*", "m", payload)).decode()
+
+    async def length(self, key: str) -> int:
+        return int(await self.call("XLEN", key))
+
+    async def first_id(self, key: str) -> str:
+        return (await self.call("XRANGE", key, "-", "+", "COUNT", 1))[0][0].decode()
+
+    async def dead(self, stream: str) -> list[dict[str, bytes]]:
+        entries = await self.call("XRANGE", dead_key(stream), "-", "+")
+        return [{k.decode(): v for k, v in zip(f[::2], f[1::2], strict=True)} for _, f in entries]
+
+    async def positions(self) -> dict[str, str]:
+        flat = await self.call("HGETALL", "{arb}:position")
+        return {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2], strict=True)}
+
+    async def outage(self) -> None:
+        await self._stop()
+
+    async def back(self) -> None:
+        await self._start()
+        await self.wait_until_up()
+
+    async def wait_until_up(self) -> None:
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await self.call("PING")
+                except BusUnavailable:
+                    await asyncio.sleep(0.05)
+                else:
+                    return
+
+    async def lose_everything(self) -> None:
+        await self.call("FLUSHALL")
+        await asyncio.sleep(0.005)  # ids are milliseconds: the first new one must differ
+
+    async def close(self) -> None:
+        for bus in self._buses:
+            await bus.close()
+        await self._link.drop()
+
+
+@contextlib.asynccontextmanager
+async def embedded_harness(server: EmbeddedServer) -> AsyncIterator[RedisHarness]:
+    """A harness over an embedded server, emptied; kill -9 is its outage."""
+
+    async def stop() -> None:
+        await asyncio.to_thread(server.kill)
+
+    async def start() -> None:
+        await asyncio.to_thread(server.start)
+
+    harness = RedisHarness(server.url, stop, start)
+    if server.pid is None:
+        await start()
+    await harness.call("FLUSHALL")
+    try:
+        yield harness
+    finally:
+        await harness.close()
+
+
+def embedded_server(directory: Path) -> EmbeddedServer:
+    """Return an embedded server that is running."""
+    return EmbeddedServer(directory).start()

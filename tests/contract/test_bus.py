@@ -1,0 +1,550 @@
+"""The bus's contract, proved on every implementation."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared import streams
+from shared.bus.port import Batch, Bus, Inbox, Input
+from shared.bus.tuning import Tuning
+from shared.errors import BusUnavailable
+from shared.messages.base import BookState, Message
+from shared.messages.control import Alert, Command, CommandKind
+from shared.messages.market import DepthView, ResyncRequest
+from tests.contract.bus_harness import (
+    PATIENT,
+    QUICK,
+    Harness,
+    MemoryHarness,
+    RedisHarness,
+    embedded_harness,
+    embedded_server,
+)
+
+CTL = Input(streams.CTL_COMMAND)
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    server = embedded_server(tmp_path_factory.mktemp("bus"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def redis8() -> Iterator[Any]:
+    from testcontainers.core.container import DockerContainer
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]  # fixed, so that it is the same after a restart
+    redis = DockerContainer("redis:8").with_bind_ports(6379, port)
+    redis = redis.with_command("redis-server --appendonly yes --requirepass sesame")
+    with redis as container:
+        yield container
+
+
+@pytest.fixture(params=["memory", "valkey", pytest.param("redis8", marks=pytest.mark.containers)])
+async def bus_harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    if request.param == "memory":
+        yield MemoryHarness()
+    elif request.param == "valkey":
+        async with embedded_harness(request.getfixturevalue("valkey")) as harness:
+            yield harness
+    else:
+        container = request.getfixturevalue("redis8")
+        docker = container.get_wrapped_container()
+        url = f"redis://:sesame@{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
+        remote = RedisHarness(
+            url,
+            lambda: asyncio.to_thread(docker.kill),
+            lambda: asyncio.to_thread(docker.start),
+        )
+        await remote.wait_until_up()
+        await remote.call("FLUSHALL")
+        yield remote
+        await remote.close()
+
+
+def depth(seq: int, instrument: str = "BTC/USDT", venue: str = "binance") -> DepthView:
+    return DepthView(
+        venue=venue, instrument=instrument, state=BookState.LIVE, epoch=1, seq=seq,
+        bids=[(100.0, 1.0)], asks=[(101.0, 2.0)], ts_recv_ns=seq, ts_ns=seq,
+    )  # fmt: skip
+
+
+def resync(seq: int, instrument: str = "BTC/USDT") -> ResyncRequest:
+    return ResyncRequest(ts_ns=seq, venue="binance", instrument=instrument, epoch=seq, reason="gap")
+
+
+def command(number: int) -> Command:
+    return Command(ts_ns=number, command_id=f"c{number}", kind=CommandKind.HALT, operator="test")
+
+
+async def read_all(inbox: Inbox, until: Callable[[list[Any]], bool]) -> list[Any]:
+    """Read until the messages so far are enough."""
+    messages: list[Any] = []
+    async with asyncio.timeout(10):
+        while not until(messages):
+            messages += (await inbox.read(0.5)).messages
+    return messages
+
+
+async def next_batch(inbox: Inbox, timeout_s: float = 5.0) -> Batch:
+    """Return the next batch that is not empty."""
+    async with asyncio.timeout(timeout_s):
+        while not (batch := await inbox.read(0.5)).last_ids:
+            pass
+    return batch
+
+
+async def risk_inbox(bus: Bus, instance: str = "r1", *, exclusive: bool = False) -> Inbox:
+    return await bus.open_inbox([CTL], service="risk", instance=instance, exclusive=exclusive)
+
+
+def ids(messages: list[Any]) -> list[str]:
+    return [message.command_id for message in messages]
+
+
+# ---------------------------------------------------------------- LATEST
+
+
+async def test_latest_keeps_order(bus_harness: Harness) -> None:
+    writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("executor")
+    inbox = await reader.open_inbox(
+        [Input(streams.MD_BOOK), Input(streams.ARB_NEARMISS), Input(streams.ALERT)],
+        service="executor", instance="e1",
+    )  # fmt: skip
+    sent = [
+        Alert(ts_ns=n, service="x", severity="info", code="C", text="")  # type: ignore[arg-type]
+        for n in range(1_500)
+    ]
+    for start in range(0, len(sent), 3):
+        await writer.commit(None, sent[start : start + 3])
+    got = await read_all(inbox, lambda messages: len(messages) >= len(sent))
+    assert got == sent
+    await inbox.close()
+
+
+async def test_messages_of_one_commit_to_one_stream_are_one_entry(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("orderbook")
+    outputs: list[Message] = [depth(1), resync(1), depth(2, "ETH/USDT"), depth(3)]
+    await bus.publish(outputs)
+    assert await bus_harness.length(streams.MD_DEPTH.key()) == 1
+    assert await bus_harness.length(streams.MD_RESYNC.key()) == 1
+
+
+async def test_a_late_reader_gets_the_newest_per_key_and_the_count_of_the_rest(
+    bus_harness: Harness,
+) -> None:
+    writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("scanner")
+    inbox = await reader.open_inbox([Input(streams.MD_DEPTH)], service="scanner", instance="s1")
+    for seq in range(1, 6):
+        await writer.publish([depth(seq), depth(seq * 10, "ETH/USDT")])
+    batch = await next_batch(inbox)
+    assert [(m.instrument, m.seq) for m in batch.messages] == [("BTC/USDT", 5), ("ETH/USDT", 50)]
+    assert batch.skipped == 8
+    assert (await reader.stats())["skipped"] == 8
+    await inbox.close()
+
+
+async def test_a_stream_without_conflation_delivers_everything(bus_harness: Harness) -> None:
+    writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("risk")
+    inbox = await reader.open_inbox([Input(streams.ALERT)], service="risk", instance="r1")
+    sent = [
+        Alert(ts_ns=n, service="x", severity="info", code="C", text="")  # type: ignore[arg-type]
+        for n in range(5)
+    ]
+    for alert in sent:
+        await writer.publish([alert])
+    batch = await next_batch(inbox)
+    assert (batch.messages, batch.skipped) == (sent, 0)
+    await inbox.close()
+
+
+async def test_backfill_tells_a_newcomer_the_present_state(bus_harness: Harness) -> None:
+    writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("scanner")
+    for seq in range(1, 4):
+        await writer.publish([depth(seq), resync(seq)])
+    inbox = await reader.open_inbox(
+        [Input(streams.MD_DEPTH), Input(streams.MD_RESYNC)], service="scanner", instance="s1"
+    )
+    batch = await next_batch(inbox)
+    assert batch.messages == [depth(3)], "newest per book; md.resync has no backfill"
+    await writer.publish([depth(4)])
+    assert (await next_batch(inbox)).messages == [depth(4)], "nothing twice, nothing left out"
+    await inbox.close()
+
+
+async def test_reading_starts_at_the_first_entry_or_after_a_known_one(bus_harness: Harness) -> None:
+    writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("ingestor")
+    for seq in range(1, 4):
+        await writer.publish([resync(seq, f"A{seq}/USDT")])
+    first = await reader.open_inbox(
+        [Input(streams.MD_RESYNC, start="first")], service="ingestor", instance="i1"
+    )
+    batch = await next_batch(first)
+    assert [m.epoch for m in batch.messages] == [1, 2, 3]
+    await first.close()
+    start = await bus_harness.first_id(streams.MD_RESYNC.key())
+    after = await reader.open_inbox(
+        [Input(streams.MD_RESYNC, start=start)], service="ingestor", instance="i1"
+    )
+    assert [m.epoch for m in (await next_batch(after)).messages] == [2, 3]
+    await after.close()
+
+
+async def test_a_sampled_input_takes_the_newest_at_its_interval(bus_harness: Harness) -> None:
+    writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("risk")
+    inbox = await reader.open_inbox(
+        [Input(streams.MD_DEPTH, interval_ms=50), CTL], service="risk", instance="r1"
+    )
+    for seq in range(1, 11):
+        await writer.publish([depth(seq)])
+    messages: list[Any] = []
+    batches = 0
+    while not messages or messages[-1].seq < 10:
+        batch = await next_batch(inbox)
+        messages += batch.messages
+        batches += 1
+    assert batches < 10
+    await writer.publish([command(1)])
+    assert ids((await next_batch(inbox)).messages) == ["c1"]
+    await inbox.close()
+
+
+async def test_an_empty_batch_after_the_timeout(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk")
+    for inputs in ([CTL], [Input(streams.ALERT)], [CTL, Input(streams.ALERT)]):
+        inbox = await bus.open_inbox(inputs, service="risk", instance="r1")
+        started = time.monotonic()
+        assert (await inbox.read(0.05)).messages == []
+        assert time.monotonic() - started >= 0.04
+        await inbox.close()
+
+
+async def test_what_was_trimmed_unread_is_counted_as_lost(bus_harness: Harness) -> None:
+    writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("ingestor")
+    inbox = await reader.open_inbox([Input(streams.MD_RESYNC)], service="ingestor", instance="i1")
+    total = 3 * streams.MD_RESYNC.entries_max
+    for seq in range(total):
+        await writer.commit(None, [resync(seq)])
+    await writer.publish([resync(total)])
+    seen = -1
+    while seen < total:
+        seen = (await next_batch(inbox)).messages[-1].epoch
+    await inbox.read(0.05)
+    stats = await reader.stats()
+    assert stats["lost"] > 0
+    assert stats["read"] + stats["lost"] == total + 1
+    await inbox.close()
+
+
+async def test_bytes_that_are_no_message_are_counted_and_passed_over(bus_harness: Harness) -> None:
+    writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("scanner")
+    inbox = await reader.open_inbox([Input(streams.MD_RESYNC)], service="scanner", instance="s1")
+    await bus_harness.add_raw(streams.MD_RESYNC.key(), b"\xff not json")
+    await writer.publish([resync(1)])
+    got = await read_all(inbox, bool)
+    assert got == [resync(1)]
+    assert (await reader.stats())["rejected"] == 1
+    await inbox.close()
+
+
+# ---------------------------------------------------------------- DURABLE
+
+
+async def test_what_was_committed_is_not_delivered_again(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk")
+    await bus.publish([command(1), command(2)])
+    inbox = await risk_inbox(bus)
+    batch = await next_batch(inbox)
+    assert ids(batch.messages) == ["c1", "c2"]
+    assert not batch.redelivered
+    await bus.commit(batch, [])
+    await inbox.close()
+    inbox = await risk_inbox(bus)
+    assert (await inbox.read(0.1)).messages == []
+    await inbox.close()
+
+
+async def test_every_group_gets_every_entry(bus_harness: Harness) -> None:
+    bus, other = await bus_harness.bus("risk"), await bus_harness.bus("executor")
+    inbox = await risk_inbox(bus)
+    other_inbox = await other.open_inbox([CTL], service="executor", instance="e1")
+    await bus.publish([command(1)])
+    assert ids((await next_batch(inbox)).messages) == ["c1"]
+    assert ids((await next_batch(other_inbox)).messages) == ["c1"]
+    await inbox.close()
+    await other_inbox.close()
+
+
+async def test_a_consumer_that_crashed_gets_its_entries_again_one_at_a_time(
+    bus_harness: Harness,
+) -> None:
+    bus = await bus_harness.bus("risk")
+    await bus.publish([command(1)])
+    await bus.publish([command(2)])
+    crashed = await risk_inbox(bus)
+    assert ids((await next_batch(crashed)).messages) == ["c1", "c2"]
+    await crashed.close()
+    await bus.publish([command(3)])
+    inbox = await risk_inbox(bus)
+    batches = [await next_batch(inbox) for _ in range(3)]
+    assert [(ids(b.messages), b.redelivered) for b in batches] == [
+        (["c1"], True), (["c2"], True), (["c3"], False),
+    ]  # fmt: skip
+    assert (await bus.stats())["redelivered"] == 2
+    await inbox.close()
+
+
+async def test_what_a_dead_consumer_left_is_claimed_after_a_while(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk", QUICK)
+    await bus.publish([command(1)])
+    dead = await risk_inbox(bus, "r1")
+    await next_batch(dead)
+    await dead.close()
+    inbox = await risk_inbox(bus, "r2")
+    batch = await next_batch(inbox)
+    assert (ids(batch.messages), batch.redelivered) == (["c1"], True)
+    await bus.commit(batch, [])
+    assert (await bus.stats())["claimed"] == 1
+    await inbox.close()
+
+
+async def test_our_own_entries_in_work_are_not_claimed_from_us(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk", QUICK)
+    await bus.publish([command(1)])
+    inbox = await risk_inbox(bus)
+    batch = await next_batch(inbox)
+    assert (await inbox.read(0.5)).messages == []
+    await bus.commit(batch, [])
+    assert (await bus.stats())["claimed"] == 0
+    await inbox.close()
+
+
+async def test_an_exclusive_consumer_takes_over_at_once_and_first(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk")
+    await bus.publish([command(1)])
+    dead = await risk_inbox(bus, "r1")
+    await next_batch(dead)
+    await dead.close()
+    await bus.publish([command(2)])
+    inbox = await risk_inbox(bus, "r2", exclusive=True)
+    assert [ids((await next_batch(inbox)).messages) for _ in range(2)] == [["c1"], ["c2"]]
+    await inbox.close()
+
+
+async def test_an_entry_that_keeps_killing_its_consumer_is_put_aside(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk")
+    await bus.publish([command(1)])
+    await bus.publish([command(2)])
+    for _ in range(PATIENT.deliveries_max):
+        inbox = await risk_inbox(bus)
+        assert ids((await next_batch(inbox)).messages)[0] == "c1"
+        await inbox.close()  # "crashes" on c1 every time
+    inbox = await risk_inbox(bus)
+    batch = await next_batch(inbox)
+    assert ids(batch.messages) == ["c2"], "the innocent entry behind it goes on"
+    (letter,) = await bus_harness.dead("ctl.command")
+    assert letter["group"] == b"risk"
+    assert b'"c1"' in letter["m"]
+    assert b"3 times" in letter["reason"]
+    await bus.commit(batch, [])
+    assert (await bus.stats())["dead_lettered"] == 1
+    await inbox.close()
+
+
+async def test_poison_bytes_go_to_the_dead_letters_at_once_and_are_told(
+    bus_harness: Harness,
+) -> None:
+    bus = await bus_harness.bus("risk")
+    inbox = await risk_inbox(bus)
+    alerts = await bus.open_inbox([Input(streams.ALERT)], service="tail", instance="t")
+    bad_id = await bus_harness.add_raw(streams.CTL_COMMAND.key(), b"\x00poison")
+    await bus.publish([command(1)])
+    batch = await next_batch(inbox)
+    while not batch.messages:
+        batch = await next_batch(inbox)
+    await bus.commit(batch, [])
+    (letter,) = await bus_harness.dead("ctl.command")
+    assert (letter["id"].decode(), letter["m"]) == (bad_id, b"\x00poison")
+    assert (await next_batch(alerts)).messages[0].code == "DEAD_LETTER"
+    await inbox.close()
+    inbox = await risk_inbox(bus)
+    assert (await inbox.read(0.1)).messages == [], "nothing of it is left pending"
+    await inbox.close()
+    await alerts.close()
+
+
+async def test_trimming_never_passes_the_slowest_group(bus_harness: Harness) -> None:
+    spec = replace(streams.CTL_COMMAND, entries_max=200)
+    bus = await bus_harness.bus("risk", QUICK)
+    key = spec.key()
+    for number in range(600):
+        await bus.commit(None, [command(number)])
+    await bus.publish([command(600)])
+    first = await bus_harness.first_id(key)
+    inbox = await bus.open_inbox([Input(spec)], service="risk", instance="r1")
+    while (batch := await inbox.read(0.3)).messages:
+        await bus.commit(batch, [])
+    assert await bus_harness.first_id(key) == first, "executor has read nothing yet"
+    assert await bus_harness.length(key) == 601
+    executor = await bus_harness.bus("executor", QUICK)
+    slow = await executor.open_inbox([Input(spec)], service="executor", instance="e1")
+    read = 0
+    while read < 601:
+        batch = await next_batch(slow)
+        read += len(batch.messages)
+        await executor.commit(batch, [])
+    async with asyncio.timeout(5):
+        while await bus_harness.length(key) > 300:
+            await asyncio.gather(inbox.read(0.05), slow.read(0.05))
+    assert await bus_harness.length(key) >= 200, "no more than asked for"
+    await inbox.close()
+    await slow.close()
+
+
+async def test_outputs_checkpoint_and_acknowledgement_come_together(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk")
+    inbox = await risk_inbox(bus)
+    out = await bus.open_inbox([Input(streams.ALERT)], service="tail", instance="t")
+    await bus.publish([command(1)])
+    batch = await next_batch(inbox)
+    alert = Alert(ts_ns=1, service="risk", severity="info", code="C", text="t")  # type: ignore[arg-type]
+    await bus.commit(batch, [alert], checkpoint=("risk", b"state 1"))
+    assert await bus.load_checkpoint("risk") == b"state 1"
+    assert (await next_batch(out)).messages == [alert]
+    await inbox.close()
+    await out.close()
+    inbox = await risk_inbox(bus)
+    assert (await inbox.read(0.1)).messages == []
+    await inbox.close()
+
+
+async def test_a_checkpoint_alone_and_positions(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("orderbook")
+    assert await bus.load_checkpoint("orderbook:0") is None
+    await bus.save_checkpoint("orderbook:0", b"\x00\x01")
+    await bus.note_positions({"orderbook:o1:{0}:md.book": "5-0"})
+    await bus.publish([depth(1)])
+    assert await bus.load_checkpoint("orderbook:0") == b"\x00\x01"
+    assert await bus_harness.positions() == {"orderbook:o1:{0}:md.book": "5-0"}
+
+
+# ---------------------------------------------------------------- losing the server
+
+
+async def test_nothing_of_a_failed_commit_is_visible(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk")
+    inbox = await risk_inbox(bus)
+    await bus.commit(None, [], checkpoint=("risk", b"before"))
+    await bus.publish([command(1)])
+    batch = await next_batch(inbox)
+    await asyncio.sleep(1.1)  # appendfsync everysec: what is older than a second survives kill -9
+    await bus_harness.outage()
+    with pytest.raises(BusUnavailable):
+        await bus.commit(batch, [command(2)], checkpoint=("risk", b"after"))
+    await inbox.close()
+    await bus_harness.back()
+    again = await bus_harness.bus("risk")
+    assert await again.load_checkpoint("risk") == b"before"
+    inbox = await risk_inbox(again)
+    batch = await next_batch(inbox)
+    assert (ids(batch.messages), batch.redelivered) == (["c1"], True)
+    assert (await inbox.read(0.1)).messages == []
+    await inbox.close()
+
+
+async def test_a_latest_reader_comes_back_by_itself(bus_harness: Harness) -> None:
+    writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("scanner")
+    inbox = await reader.open_inbox([Input(streams.MD_DEPTH)], service="scanner", instance="s1")
+    await writer.publish([depth(1)])
+    assert (await next_batch(inbox)).messages == [depth(1)]
+    await bus_harness.outage()
+    assert (await inbox.read(0.1)).messages == []
+    await bus_harness.back()
+    await eventually_publishes(writer, [depth(2)])
+    async with asyncio.timeout(5):
+        while not (got := (await inbox.read(0.5)).messages):
+            pass
+    assert got == [depth(2)]
+    await inbox.close()
+
+
+async def eventually_publishes(bus: Bus, messages: list[Message]) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await bus.publish(messages)
+            except BusUnavailable:
+                await asyncio.sleep(0.02)
+            else:
+                return
+
+
+async def test_a_durable_reader_ends_instead(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk")
+    inbox = await risk_inbox(bus)
+    assert (await inbox.read(0.05)).messages == []
+    await bus_harness.outage()
+    with pytest.raises(BusUnavailable):
+        async with asyncio.timeout(5):
+            while True:
+                await inbox.read(0.2)
+    await bus_harness.back()
+    await inbox.close()
+
+
+async def test_a_server_that_lost_its_data(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk", Tuning(block_ms=100, backoff_s=0.01))
+    latest = await bus.open_inbox([Input(streams.MD_DEPTH)], service="scanner", instance="s1")
+    durable = await risk_inbox(bus)
+    await durable.read(0.01)
+    await bus.publish([depth(1)])
+    await next_batch(latest)
+    await bus_harness.lose_everything()
+    with pytest.raises(BusUnavailable, match="group is gone"):
+        async with asyncio.timeout(5):
+            while True:
+                await durable.read(0.2)
+    await durable.close()
+    await bus.publish([depth(2)])
+    assert (await next_batch(latest)).messages == [depth(2)]
+    fresh = await risk_inbox(bus)
+    await bus.publish([command(9)])
+    assert ids((await next_batch(fresh)).messages) == ["c9"]
+    await fresh.close()
+    await latest.close()
+
+
+# ---------------------------------------------------------------- leases
+
+
+async def test_one_owner_per_lease(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk")
+    assert await bus.hold_lease("risk", "r1", 10_000)
+    assert await bus.hold_lease("risk", "r1", 200), "the owner renews"
+    assert not await bus.hold_lease("risk", "r2", 10_000)
+    await bus.release_lease("risk", "r2")
+    assert not await bus.hold_lease("risk", "r2", 10_000), "only the owner can give it up"
+    await asyncio.sleep(0.25)
+    assert await bus.hold_lease("risk", "r2", 10_000), "it ended by itself"
+    await bus.release_lease("risk", "r2")
+    assert await bus.hold_lease("risk", "r1", 10_000)
+
+
+async def test_members_are_those_who_keep_saying_so(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("orderbook")
+    assert await bus.join_members("orderbook", "o2", 10_000) == ["o2"]
+    assert await bus.join_members("orderbook", "o1", 100) == ["o1", "o2"]
+    await asyncio.sleep(0.15)
+    assert await bus.join_members("orderbook", "o2", 10_000) == ["o2"]
+    await bus.leave_members("orderbook", "o2")
+    assert await bus.join_members("orderbook", "o3", 10_000) == ["o3"]
