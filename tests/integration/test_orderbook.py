@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -26,49 +22,21 @@ from shared.messages.market import (
     ResyncRequest,
     VenueStatus,
 )
-from tests.support import ROOT, eventually
+from tests.integration.processes import ServiceProcess
+from tests.support import eventually
 
 NAMES = ("BTC/USDT", "ETH/USDT", "SOL/USDT", "XRP/USDT")
 CONFIG = """
 [bus]
 url = "{url}"
-shards = {shards}
+shards = 2
 [orderbook]
 checkpoint_interval_ms = 50
 """
 
 
-class Orderbook:
-    """One process."""
-
-    def __init__(self, directory: Path, url: str, *, shards=1, instance="orderbook-1") -> None:
-        config = directory / "arb.toml"
-        config.write_text(CONFIG.format(url=url, shards=shards))
-        self._env = {**os.environ, "ARB_CONFIG": str(config), "ARB_INSTANCE": instance}
-        self.log = directory / f"{instance}.log"
-        self.process: subprocess.Popen | None = None
-
-    def start(self) -> Orderbook:
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "services.orderbook"], cwd=ROOT, env=self._env, stderr=log
-            )
-        return self
-
-    def end(self, number: int) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(10)
-
-    def events(self) -> list[dict]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    def __enter__(self) -> Orderbook:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        self.process.wait(10)
+def orderbook_process(directory: Path, url: str, instance: str = "") -> ServiceProcess:
+    return ServiceProcess("orderbook", directory, CONFIG.format(url=url), instance=instance)
 
 
 class Feed:
@@ -160,7 +128,7 @@ async def scene(tmp_path):
 
 async def test_restart_resumes_from_the_checkpoint_without_a_resync(tmp_path, scene):
     server, feed, watcher = scene
-    with Orderbook(tmp_path, server.url, shards=2) as orderbook:
+    with orderbook_process(tmp_path, server.url) as orderbook:
         await feed.snapshots()
         await eventually(lambda: watcher.all_live(feed))
         for _ in range(20):
@@ -181,7 +149,7 @@ async def test_restart_resumes_from_the_checkpoint_without_a_resync(tmp_path, sc
 
 async def test_restart_after_the_tail_was_trimmed_asks_for_resyncs(tmp_path, scene):
     server, feed, watcher = scene
-    with Orderbook(tmp_path, server.url, shards=2) as orderbook:
+    with orderbook_process(tmp_path, server.url) as orderbook:
         await feed.snapshots()
         await eventually(lambda: watcher.all_live(feed))
         await eventually(lambda: checkpoints(server, 2))
@@ -202,7 +170,7 @@ async def test_restart_after_the_tail_was_trimmed_asks_for_resyncs(tmp_path, sce
 
 async def test_redis_killed_and_back_is_survived(tmp_path, scene):
     server, feed, watcher = scene
-    with Orderbook(tmp_path, server.url, shards=2) as orderbook:
+    with orderbook_process(tmp_path, server.url) as orderbook:
         await feed.snapshots()
         await eventually(lambda: watcher.all_live(feed))
         pid = orderbook.process.pid
@@ -222,12 +190,11 @@ async def test_redis_killed_and_back_is_survived(tmp_path, scene):
 
 async def test_two_instances_share_shards_and_one_takes_over(tmp_path, scene):
     server, feed, watcher = scene
-    (tmp_path / "b").mkdir()
     mine = [name for name in NAMES if shard_of(name, 2) == 0]
     assert 0 < len(mine) < len(NAMES), "the names must fall into both shards"
     with (
-        Orderbook(tmp_path, server.url, shards=2, instance="a") as first,
-        Orderbook(tmp_path / "b", server.url, shards=2, instance="b") as second,
+        orderbook_process(tmp_path, server.url, "a") as first,
+        orderbook_process(tmp_path, server.url, "b") as second,
     ):
         await eventually(lambda: owned(first) == [0] and owned(second) == [1])
         await feed.snapshots()
@@ -245,7 +212,7 @@ async def test_two_instances_share_shards_and_one_takes_over(tmp_path, scene):
         assert not watcher.resyncs, "the checkpoint of the dead one was enough"
 
 
-def owned(orderbook: Orderbook) -> list[int] | None:
+def owned(orderbook: ServiceProcess) -> list[int] | None:
     said = [e["owned"] for e in orderbook.events() if e["event"] == "shards_owned"]
     return said[-1] if said else None
 
