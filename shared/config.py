@@ -4,7 +4,8 @@ The only module that reads files of configuration and environment variables. Unk
 types and impossible values are refused with the place and what would be right.
 
 Environment: ``ARB_CONFIG`` (path), ``ARB_REDIS_URL``, ``ARB_INSTANCE``, ``ARB_HTTP_HOST``,
-``ARB_HTTP_PORT``, ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``, ``ARB_POSITION_INTERVAL_MS``;
+``ARB_HTTP_PORT``, ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``, ``ARB_POSITION_INTERVAL_MS``,
+``ARB_SIMULATED_HOST``;
 secrets ``ARB_<VENUE>_API_KEY``, ``ARB_<VENUE>_API_SECRET``, ``ARB_REDIS_USERNAME``,
 ``ARB_REDIS_PASSWORD``, each also as ``*_FILE``;
 ``ARB_LIVE_TRADING`` is the second of the two times live trading must be asked for.
@@ -250,6 +251,21 @@ def check_live(config: Config, environ: Mapping[str, str] = os.environ) -> None:
             'executor.mode is "live" but ARB_LIVE_TRADING is not '
             f"{LIVE_TRADING_PHRASE!r}; live trading must be asked for twice"
         )
+
+
+def simulated_host(environ: Mapping[str, str] = os.environ) -> str:
+    """Return the one host beside loopback that mode ``simulated`` may send to; empty if none.
+
+    ``ARB_SIMULATED_HOST`` names a container on this machine's own network, so it has no dot: no
+    exchange can be reached by such a name.
+
+    Raises:
+        ConfigError: The name could be a public address.
+    """
+    host = environ.get("ARB_SIMULATED_HOST", "")
+    if any(mark in host for mark in ".:/"):
+        raise ConfigError(f"ARB_SIMULATED_HOST={host}: the bare name of a container, like venuesim")
+    return host
 
 
 def ingestor_venues(

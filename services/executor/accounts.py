@@ -13,7 +13,7 @@ from services.executor.ccxt_gateway import CcxtGateway, OrderQuirks, make_client
 from services.executor.gateway import Gateway
 from services.executor.paper import PaperGateway
 from shared.clock import Clock
-from shared.config import Config, VenueConfig, check_live, read_secret
+from shared.config import Config, VenueConfig, check_live, read_secret, simulated_host
 from shared.domain.instrument import InstrumentRules
 from shared.errors import ConfigError
 from shared.venues.registry import load_ccxt_setup
@@ -21,10 +21,10 @@ from shared.venues.registry import load_ccxt_setup
 Rules = Mapping[tuple[str, str], InstrumentRules]
 
 
-def is_loopback(url: str) -> bool:
-    """Tell whether a URL leads to this very machine."""
+def is_local(url: str, simulated_host: str = "") -> bool:
+    """Tell whether a URL leads to this very machine, or to the named host of a simulation."""
     host = urlsplit(url).hostname or ""
-    if host == "localhost":
+    if host and host in {"localhost", simulated_host}:
         return True
     try:
         return ip_address(host).is_loopback
@@ -67,7 +67,8 @@ def _paper(name: str, config: Config, rules: Rules, clock: Clock) -> PaperGatewa
 def _ccxt(
     name: str, venue: VenueConfig, config: Config, clock: Clock, environ: Mapping[str, str]
 ) -> CcxtGateway:
-    if config.executor.mode == "simulated" and not is_loopback(venue.rest_url):
+    local = is_local(venue.rest_url, simulated_host(environ))
+    if config.executor.mode == "simulated" and not local:
         raise ConfigError(
             f'venues.{name}.rest_url is {venue.rest_url!r}, but executor.mode "simulated" sends '
             "orders to loopback addresses only, like http://127.0.0.1:9000"

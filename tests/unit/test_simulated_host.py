@@ -1,0 +1,44 @@
+"""Where mode ``simulated`` may send orders: this machine, or one container named beside it."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.executor.accounts import is_local, open_gateways
+from shared.clock import ManualClock
+from shared.config import Config, ExecutorConfig, VenueConfig, simulated_host
+from shared.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "local"),
+    [
+        ("http://127.0.0.1:8090", "", True),
+        ("http://localhost:8090", "", True),
+        ("http://[::1]:8090", "", True),
+        ("http://venuesim:8090", "", False),
+        ("http://venuesim:8090", "venuesim", True),
+        ("http://venuesim.example:8090", "venuesim", False),
+        ("https://203.0.113.7", "venuesim", False),
+        ("", "", False),
+        ("", "venuesim", False),
+    ],
+)
+def test_what_is_local(url: str, host: str, local: bool) -> None:
+    assert is_local(url, host) == local
+
+
+@pytest.mark.parametrize("host", ["api.example.org", "203.0.113.7", "::1", "http://venuesim"])
+def test_a_public_address_cannot_be_named(host: str) -> None:
+    with pytest.raises(ConfigError, match="bare name"):
+        simulated_host({"ARB_SIMULATED_HOST": host})
+
+
+@pytest.mark.parametrize("rest_url", ["", "https://api.example.org", "http://venuesim:8090"])
+def test_simulated_mode_refuses_everything_else(rest_url: str) -> None:
+    config = Config(
+        venues={"kraken": VenueConfig(instruments=["BTC/USDT"], rest_url=rest_url)},
+        executor=ExecutorConfig(mode="simulated"),
+    )
+    with pytest.raises(ConfigError, match="loopback"):
+        open_gateways(config, {}, ManualClock(), {})
