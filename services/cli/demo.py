@@ -50,6 +50,7 @@ async def run_demo(seconds: float | None, seed: int, as_json: bool) -> dict[str,
             await _trade(run, ending, seconds)
             await wind_down(run, ending)
         await stack.supervisor.stop()
+        stack.keep = bool(ending.problems)
         usage = stack.supervisor.usage()
     ending.extra["events"] = events[-50:]
     return build_report(scene.collector, usage, ending)

@@ -120,6 +120,19 @@ class Link:
         found: Any = await self._ask(self._redis.hgetall(POSITIONS))
         return {key.decode(): value.decode() for key, value in found.items()}
 
+    async def picture(self, keys: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the last entry id of each key and all positions, of one and the same moment."""
+        transaction = self._redis.pipeline(transaction=True)
+        for key in keys:
+            transaction.xrevrange(key, count=1)
+        transaction.hgetall(POSITIONS)
+        *newest, found = await self._ask(transaction.execute())
+        ends = {
+            key: entries[0][0].decode() if entries else "0-0"
+            for key, entries in zip(keys, newest, strict=True)
+        }
+        return ends, {name.decode(): value.decode() for name, value in found.items()}
+
     async def server_version(self) -> str:
         """Return the server's name and version."""
         info = await self._ask(self._redis.info("server"))

@@ -21,12 +21,12 @@ CHAIN: tuple[tuple[str, StreamSpec], ...] = (
     ("risk", ARB_OPPORTUNITY),
 )
 """Consumer and its input, in the order in which a tick passes them."""
-SLICE_MS = 50
-"""Recorded time per step: books of different venues are never further apart than this."""
+SLICE_MS, SLICE_MS_BEHIND = 50, 100
+"""Recorded time per step, and while behind the pace: books are never further apart than this."""
 FRAMES_PER_STEP_MAX = 500
 STEP_WITHIN_S = 5.0
 """A service that restarts is waited for this long, then the replay goes on without it."""
-POLL_S = 0.0005
+POLL_S = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class Lockstep:
         self.steps = 0
         self.late = 0
 
-    async def step(self) -> Step:
-        """Send one slice and return when it has passed every service."""
+    async def step(self, slice_ms: int) -> Step:
+        """Send one slice of recorded time and return when it has passed every service."""
         answer = await self._control.post(
-            "replay/advance", {"frames_max": FRAMES_PER_STEP_MAX, "span_ms": SLICE_MS}
+            "replay/advance", {"frames_max": FRAMES_PER_STEP_MAX, "span_ms": slice_ms}
         )
         step = Step(answer["sent"], answer["ts_ns"], answer["done"])
         self.steps += 1
@@ -58,26 +58,21 @@ class Lockstep:
         return step
 
     async def _digested(self, sent: dict[str, int]) -> bool:
+        """Wait until one picture of the bus shows everybody at the end of its input.
+
+        A service notes its position after it has published, so in a picture of one moment in which
+        it stands at its input's end, what it made of that input is visible as well.
+        """
         give_up_ns = SystemClock.monotonic_ns() + int(STEP_WITHIN_S * 1e9)
         while SystemClock.monotonic_ns() < give_up_ns:
-            positions = await self._link.positions()
-            if frames_published(positions, sent) and await self._chain_is_done(positions):
+            ends, positions = await self._link.picture([spec.key() for _, spec in CHAIN])
+            if frames_published(positions, sent) and all(
+                has_reached(positions, service, spec.key(), ends[spec.key()])
+                for service, spec in CHAIN
+            ):
                 return True
             await asyncio.sleep(POLL_S)
         return False
-
-    async def _chain_is_done(self, positions: dict[str, str]) -> bool:
-        """True when every consumer stands at the end of its input, read in the order of the chain.
-
-        The ends are read before the positions: what moves meanwhile only makes it look unfinished.
-        """
-        for service, spec in CHAIN:
-            for key in await self._link.keys(spec):
-                end = await self._link.last_id(key)
-                positions = await self._link.positions()
-                if not has_reached(positions, service, key, end):
-                    return False
-        return True
 
 
 def frames_published(positions: dict[str, str], sent: dict[str, int]) -> bool:

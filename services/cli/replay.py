@@ -9,7 +9,7 @@ from typing import Any
 
 from services.cli.collector import Collector
 from services.cli.link import open_link
-from services.cli.lockstep import Lockstep
+from services.cli.lockstep import SLICE_MS, SLICE_MS_BEHIND, Lockstep
 from services.cli.output import console
 from services.cli.report import Ending, build_report
 from services.cli.run import Run, watched, wind_down
@@ -20,11 +20,13 @@ from services.cli.venues import Control
 from shared.clock import SystemClock
 from shared.config import ExecutorConfig
 from shared.errors import ConfigError
+from shared.streams import SERVICES
 
 MARK = "REPLAY, PAPER"
 SERVICES_READY_WITHIN_S = 60.0
 PAPER_LATENCY_MS = 20
 POSITION_INTERVAL_MS = "1"
+LISTEN_POLL_S = 0.1
 FROZEN_FOR_S_MAX = 3.0
 """At full speed the market stands still while a plan is executed, but not for longer than this."""
 SPEED_MAX = 10_000.0
@@ -101,6 +103,7 @@ async def run_replay(paths: Sequence[Path], speed: float | None, as_json: bool) 
             await _play(run, ending, speed)
             await wind_down(run, ending)
         await stack.supervisor.stop()
+        stack.keep = bool(ending.problems)
         usage = stack.supervisor.usage()
     ending.extra["events"] = events[-50:]
     return build_report(scene.collector, usage, ending)
@@ -109,25 +112,27 @@ async def run_replay(paths: Sequence[Path], speed: float | None, as_json: bool) 
 async def _play(run: Run, ending: Ending, speed: float | None) -> None:
     """Advance the recording to its end, no faster than asked and than everybody can."""
     assert run.control is not None
-    if not await run.wait_for(lambda: _is_listening(run), SERVICES_READY_WITHIN_S):
-        if not run.stop.is_set():
-            raise StackError(f"the services did not become ready: {run.waiting_for()}")
+    first_ns, last_ns = await _until_heard(run)
+    if run.stop.is_set():
+        ending.problems.append("stopped before the recording began")
         return
     run.phase("replaying")
+    title = run.scene.title
     began = SystemClock.monotonic_ns()
-    first_ns = 0
+    ahead_s = 0.0
+    length_s = (last_ns - first_ns) / 1e9
     async with open_link(run.stack.url) as link:
         lockstep = Lockstep(run.control, link)
         while not run.stop.is_set():
             run.check()
-            step = await lockstep.step()
+            step = await lockstep.step(SLICE_MS_BEHIND if ahead_s < 0 else SLICE_MS)
             if step.done:
                 break
-            first_ns = first_ns or step.ts_ns
             market_s = (step.ts_ns - first_ns) / 1e9
-            run.phase(f"replaying, {market_s:.0f} s of the recording")
+            run.scene.title = f"{title}, {market_s:.0f} of {length_s:.0f} s"
             if speed is not None:
-                await asyncio.sleep(max(0.0, market_s / speed - seconds_since(began)))
+                ahead_s = market_s / speed - seconds_since(began)
+                await asyncio.sleep(max(0.0, ahead_s))
             elif run.collector.in_flight():
                 await run.wait_for(lambda: not run.collector.in_flight(), FROZEN_FOR_S_MAX)
     ending.seconds = seconds_since(began)
@@ -141,7 +146,28 @@ async def _play(run: Run, ending: Ending, speed: float | None) -> None:
         ending.problems.append("the recording was not played to its end")
 
 
-def _is_listening(run: Run) -> bool:
-    """True when every service beats: then nobody misses the first frame."""
+async def _until_heard(run: Run) -> tuple[int, int]:
+    """Wait until every service beats and every recorded book has a subscriber: nothing is missed.
+
+    Returns the first and last recorded time in UNIX ns.
+
+    Raises:
+        StackError: It does not come to that.
+    """
+    assert run.control is not None
+    began = SystemClock.monotonic_ns()
+    while True:
+        state = await run.control.get("replay")
+        if (_all_beat(run) and not state["unheard"]) or run.stop.is_set():
+            return state["ts_first_ns"], state["ts_last_ns"]
+        run.check()
+        if seconds_since(began) > SERVICES_READY_WITHIN_S:
+            unheard = f"; nobody listens to {state['unheard']}" if state["unheard"] else ""
+            raise StackError(f"the services did not become ready: {run.waiting_for()}{unheard}")
+        await asyncio.sleep(LISTEN_POLL_S)
+
+
+def _all_beat(run: Run) -> bool:
+    """True when every service has been heard, and risk has said a trading state."""
     heard = {beat.service for beat in run.collector.alive()}
-    return len(heard) >= 5 and run.collector.state is not None
+    return heard.issuperset(SERVICES) and run.collector.state is not None

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from services.cli.link import open_link
+from services.cli.output import note
 from services.cli.settings import to_toml
 from services.cli.supervisor import Program, Supervisor, tail
 from services.cli.venues import Addresses, read_addresses
@@ -83,6 +84,7 @@ class Stack:
 
     def __init__(self, directory: Path, on_event: Callable[[str], None]) -> None:
         self.directory = directory
+        self.keep = False
         self.supervisor = Supervisor((), on_event)
         self._server = EmbeddedServer(directory)
         # Nothing of the operator's own set-up may leak into a simulated run.
@@ -186,23 +188,23 @@ class Stack:
 async def open_stack(on_event: Callable[[str], None]) -> AsyncIterator[Stack]:
     """Make a stack in a directory of its own; stop everything and remove it at the end.
 
-    The directory is kept, and named, when the body fails: its logs say why.
+    The directory is kept, and named on stderr, when the body fails or asks for it with ``keep``:
+    its logs say why.
     """
     directory = Path(tempfile.mkdtemp(prefix="arb-"))
     stack = Stack(directory, on_event)
-    keep = False
     try:
         yield stack
     except BaseException:
-        keep = True
+        stack.keep = True
         raise
     finally:
         try:
             await stack.supervisor.stop()
         finally:
             stack.supervisor.kill()
-            if keep:
-                on_event(f"logs are kept in {directory}")
+            if stack.keep:
+                note(f"logs are kept in {directory}")
             else:
                 shutil.rmtree(directory, ignore_errors=True)
 
