@@ -320,10 +320,9 @@ class ExecutorEngine:
 
     def _close(self, out: Out, now_ns: int) -> Out:
         """Finish a step: look after what plans that ended in it leave to do."""
-        for plan in self._state.plans.values():
-            if plan.ts_done_ns == now_ns and not plan.is_open:
-                venues = sorted({order.venue for order in self._state.orders_of(plan)})
-                self._reconciler.after_plan(venues, plan.ts_started_ns, now_ns)
+        for plan in self._plans.take_ended():
+            venues = sorted({order.venue for order in self._state.orders_of(plan)})
+            self._reconciler.after_plan(venues, plan.ts_started_ns, now_ns)
         if out.messages or out.actions:
             self._state.ts_ns = now_ns
         return out

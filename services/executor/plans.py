@@ -56,6 +56,12 @@ class PlanDesk:
         self._orders = orders
         self._counts = counts
         self._hedge_deadline_ns = hedge_deadline_ns
+        self._ended: list[PlanRecord] = []
+
+    def take_ended(self) -> list[PlanRecord]:
+        """Return the plans that ended since this was last asked."""
+        ended, self._ended = self._ended, []
+        return ended
 
     def start(self, approved: ApprovedPlan, now_ns: int, out: Out) -> None:
         """Put both legs on record and ask for them to be sent at once."""
@@ -251,6 +257,7 @@ class PlanDesk:
     ) -> None:
         plan.outcome, plan.ts_done_ns, plan.reason = outcome, now_ns, reason
         plan.wait_until_ns = 0
+        self._ended.append(plan)
         self._state.remember_done(plan.plan_id)
         self._counts[f"plans_{outcome.value.lower()}"] += 1
         out.messages.append(plan_done(self._state, plan, outcome, reason, now_ns))
