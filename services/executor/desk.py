@@ -76,6 +76,12 @@ class OrderDesk:
         self._markets = markets
         self._counts = counts
         self._query_attempts_max = query_attempts_max
+        self._late: list[tuple[OrderRecord, FillReport]] = []
+
+    def take_late(self) -> list[tuple[OrderRecord, FillReport]]:
+        """Return new fills of orders whose plans have ended, since this was last asked."""
+        late, self._late = self._late, []
+        return late
 
     def record(
         self, plan: PlanRecord, trade: Trade, slot: tuple[int, int], now_ns: int
@@ -257,6 +263,8 @@ class OrderDesk:
     def _after(self, order: OrderRecord, changed: bool, now_ns: int, out: Out) -> None:
         if order.life.is_settled:
             order.next_query_ns = 0
+        elif not order.next_query_ns:
+            order.next_query_ns = now_ns  # it seemed settled; late news says otherwise
         if changed:
             plan = self._state.plans[order.plan_id]
             out.messages.append(order_event(order, plan, now_ns))
@@ -266,6 +274,8 @@ class OrderDesk:
         if new:
             self._counts["fills"] += 1
             out.messages.append(record_fill(self._state, order, fill, self._markets, now_ns))
+            if not self._state.plans[order.plan_id].is_open:
+                self._late.append((order, fill))
         return anomaly
 
     def _not_found(self, order: OrderRecord, now_ns: int, out: Out) -> None:

@@ -30,7 +30,7 @@ from services.executor.actions import (
     Submitted,
 )
 from services.executor.desk import OrderDesk
-from services.executor.evening import ATTEMPTS_MAX
+from services.executor.ids import attempt_after_loss
 from services.executor.intake import objection, on_grid
 from services.executor.market import Markets
 from services.executor.plans import PlanDesk
@@ -93,7 +93,7 @@ class ExecutorEngine:
         for plan in self._state.open_plans():
             plan.uneven_since_ns = plan.wait_until_ns = 0
             # Orders of the last moment may be missing from the record: never use their ids again.
-            plan.attempt_next += ATTEMPTS_MAX
+            plan.attempt_next = attempt_after_loss(now_ns)
         self._orders.doubt_all(now_ns)
         self._reconciler.begin(now_ns)
         self._due(now_ns, out)
@@ -137,7 +137,9 @@ class ExecutorEngine:
     def on_report(self, report: Report, now_ns: int) -> Out:
         """Take in what a venue said."""
         out = Out()
-        for plan_id in self._touched(report, now_ns, out):
+        touched = self._touched(report, now_ns, out)
+        touched += self._rescue_late(now_ns)
+        for plan_id in dict.fromkeys(touched):
             self._advance(plan_id, now_ns, out)
         self._settle_recovery(now_ns, out)
         self._orders.ask_due(now_ns, out)
@@ -276,6 +278,12 @@ class ExecutorEngine:
             case FetchFailed():
                 self._reconciler.on_failed(report, now_ns)
         return [order.plan_id] if order else []
+
+    def _rescue_late(self, now_ns: int) -> list[str]:
+        """Give fills of finished plans an owner: plans of their own that even them out."""
+        late = self._orders.take_late()
+        self._counts["late_fills"] += len(late)
+        return [self._plans.rescue(order, fill, now_ns) for order, fill in late]
 
     def _advance(self, plan_id: str, now_ns: int, out: Out) -> None:
         """Let a plan take its next step; not before the venues' truth is known."""

@@ -12,6 +12,11 @@ ATTEMPT_MAX = 36 * 36 - 1
 ID_LENGTH_MAX = 18
 """Kraken's free-text limit; with letters and digits only, legal on every venue we know."""
 
+RESTART_SLOT_NS = 250_000_000
+"""No two starts of the executor fall into one slot."""
+_SLOT_ATTEMPTS = 8
+_SLOTS = 160
+
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -33,6 +38,17 @@ def client_order_id(plan_id: str, leg_index: int, attempt: int) -> str:
     made = f"{PREFIX}{plan_key(plan_id)}{_DIGITS[leg_index]}{_DIGITS[high]}{_DIGITS[low]}"
     assert len(made) <= ID_LENGTH_MAX
     return made
+
+
+def attempt_after_loss(now_ns: int) -> int:
+    """Return the first attempt number to use where orders may be missing from the record.
+
+    A function of time, because counting on from a record that was lost twice would give the same
+    number twice. Eight attempts of every start have numbers of their own for 40 seconds; an order
+    that is missing from the record is found at the venue long before that.
+    """
+    slot = now_ns // RESTART_SLOT_NS % _SLOTS
+    return 1 + _SLOT_ATTEMPTS + slot * _SLOT_ATTEMPTS
 
 
 def parse_client_order_id(text: str) -> tuple[str, int, int] | None:

@@ -16,7 +16,7 @@ from services.executor.actions import Out
 from services.executor.desk import OrderDesk
 from services.executor.evening import ATTEMPTS_MAX, Trade, Why, decide, net_base
 from services.executor.gateway import FillReport, OrderReport
-from services.executor.ids import plan_key
+from services.executor.ids import attempt_after_loss, client_order_id, plan_key
 from services.executor.journal import alert, plan_done
 from services.executor.market import Markets
 from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
@@ -94,13 +94,13 @@ class PlanDesk:
                 loss_cap=ZERO,
                 reference=price,
                 ts_started_ns=now_ns,
+                attempt_next=attempt_after_loss(now_ns),
                 reason="adopted after a loss of records",
             )
             self._state.plans[key] = plan
         if plan.kind is PlanKind.ADOPTED:
             plan.loss_cap = max(plan.loss_cap, report.qty * price * OWN_LOSS_BPS / BPS)
             plan.legs.append(_leg_of(report, price))
-        plan.attempt_next = max(plan.attempt_next, attempt + 1)
         purpose = OrderPurpose.HEDGE if attempt else OrderPurpose.LEG
         trade = Trade(
             venue=report.venue,
@@ -186,6 +186,8 @@ class PlanDesk:
         elif isinstance(step, Trade) and plan.attempts < ATTEMPTS_MAX:
             plan.attempts += 1
             plan.wait_until_ns = 0
+            while client_order_id(plan.plan_id, len(plan.legs), plan.attempt_next) in plan.orders:
+                plan.attempt_next += 1  # an adopted order has this number
             slot = (len(plan.legs), plan.attempt_next)
             plan.attempt_next += 1
             self._counts["evening_orders"] += 1

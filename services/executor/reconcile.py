@@ -29,8 +29,8 @@ from services.executor.actions import (
     QueryAnswered,
     QueryFailed,
 )
-from services.executor.desk import OrderDesk, key_of
-from services.executor.gateway import FillReport, OrderKey, OrderReport
+from services.executor.desk import NOT_FOUND_AFTER_SENT_NS, OrderDesk, key_of
+from services.executor.gateway import OrderKey, OrderReport
 from services.executor.ids import parse_client_order_id
 from services.executor.journal import alert
 from services.executor.plans import PlanDesk
@@ -41,6 +41,8 @@ from shared.messages.execution import BalanceReport
 BALANCES_EVERY_NS: Final = 5_000_000_000
 SWEEP_AFTER_NS: Final = 1_500_000_000
 """Executions are read again this long after a plan ended."""
+START_SWEEP_AFTER_NS: Final = NOT_FOUND_AFTER_SENT_NS + 1_000_000_000
+"""And once more after a start: beyond that nothing sent before it can still take effect."""
 LOOK_BACK_NS: Final = 30_000_000_000
 """Beyond our last record at the start, and beyond a plan's end in a sweep: covers venue clocks."""
 RETRY_NS: Final = 1_000_000_000
@@ -236,6 +238,9 @@ class Reconciler:
         """Book executions the record lacks; return the plans touched."""
         desk = self._desks[heard.venue]
         desk.pending.discard("fills")
+        if not desk.has_fills:
+            # A request from before the start may still be on its way: look once more later.
+            desk.due["fills"] = now_ns + START_SWEEP_AFTER_NS
         desk.has_fills = True
         known = {
             order.venue_order_id: order
@@ -248,8 +253,8 @@ class Reconciler:
             if order is None:
                 question = desk.look_up(fill.venue_order_id, fill.instrument)
                 out.actions.extend([question] if question else [])
-            else:
-                touched += self._book(order, fill, now_ns, out)
+            elif self._orders.apply_fill(order, fill, now_ns, out):
+                touched.append(order.plan_id)
         return touched
 
     def on_looked_up(self, heard: QueryAnswered | QueryFailed, now_ns: int, out: Out) -> list[str]:
@@ -266,10 +271,8 @@ class Reconciler:
             desk.remember_foreign(heard.key.venue_order_id)
             return []
         order.venue_order_id = heard.key.venue_order_id
-        fresh = [fill for fill in heard.report.fills if fill.trade_id not in order.life.trades]
-        done = not self._state.plans[order.plan_id].is_open
         self._orders.apply(order, heard.report, now_ns, out)
-        return self._rescue(order, fresh, now_ns) if done else [order.plan_id]
+        return [order.plan_id]
 
     def _owned(self, report: OrderReport, now_ns: int, out: Out) -> OrderRecord | None:
         """Return our record of this order, made now if the id is ours and the record lost it."""
@@ -286,15 +289,3 @@ class Reconciler:
         text = f"{report.client_order_id} at {report.venue} was not on record, adopted"
         alert(out, Severity.WARNING, "ORDER_ADOPTED", text, now_ns)
         return self._plans.adopt(report, parsed, now_ns)
-
-    def _book(self, order: OrderRecord, fill: FillReport, now_ns: int, out: Out) -> list[str]:
-        """Book an execution of an order we know; return the plans touched."""
-        done = not self._state.plans[order.plan_id].is_open
-        if not self._orders.apply_fill(order, fill, now_ns, out):
-            return []
-        return self._rescue(order, [fill], now_ns) if done else [order.plan_id]
-
-    def _rescue(self, order: OrderRecord, fills: list[FillReport], now_ns: int) -> list[str]:
-        """Give late fills of a finished plan an owner: plans of their own that even them out."""
-        self._counts["late_fills"] += len(fills)
-        return [self._plans.rescue(order, fill, now_ns) for fill in fills]

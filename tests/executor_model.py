@@ -1,0 +1,375 @@
+"""A tiny world for the executor's engine: venues that misbehave, a bus that commits, crashes.
+
+Everything is decided by a ``choose`` function (hypothesis draws, or a seeded random), so a failing
+run can be repeated. The world holds the truth; the checks compare the engine's record with it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from services.executor import actions as act
+from services.executor.engine import ExecutorEngine
+from services.executor.gateway import FillReport, OrderReport, OrderRequest
+from shared.config import Config, ExecutorConfig, VenueConfig
+from shared.domain.order import OrderLife  # noqa: F401 - part of what the model stands in for
+from shared.messages.base import Message, Side, TradingState
+from shared.messages.control import Alert
+from shared.messages.execution import (
+    ApprovedPlan,
+    Balance,
+    Fill,
+    OrderStatus,
+    PlanDone,
+    PlanLeg,
+    TradingStateChanged,
+)
+from tests.decision_builders import make_info, make_view
+
+D = Decimal
+MS = 1_000_000
+SECOND = 1_000_000_000
+T0 = 1_700_000_000 * SECOND
+SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
+PLACES = {"alpha": SPOT, "beta": SPOT, "gamma": PERP}
+FEE_ASSET = {"alpha": "BTC", "beta": "USDT", "gamma": "USDT"}
+FEE_RATE = D("0.001")
+LOT = D("0.001")
+BID, ASK = D("9999"), D("10001")
+CALM = "full"
+BEHAVIORS = (
+    "full", "part", "none", "reject", "not_sent", "lost_full", "lost_part", "lost_never",
+    "lost_late", "late_fill", "accepted_first", "slow",
+)  # fmt: skip
+
+
+@dataclass
+class VenueOrder:
+    """The venue's own record of an order."""
+
+    request: OrderRequest
+    venue_order_id: str
+    fills: list[FillReport] = field(default_factory=list)
+
+    def report(self) -> OrderReport:
+        request = self.request
+        filled = sum((fill.qty for fill in self.fills), D(0))
+        full = filled == request.qty
+        return OrderReport(
+            client_order_id=request.client_order_id,
+            venue=request.venue,
+            instrument=request.instrument,
+            side=request.side,
+            qty=request.qty,
+            price_limit=request.price_limit,
+            status=OrderStatus.FILLED if full else OrderStatus.CANCELED,
+            venue_order_id=self.venue_order_id,
+            filled_qty=filled,
+            fills=tuple(self.fills),
+        )
+
+
+def make_config(**changes: Any) -> Config:
+    venues = {venue: VenueConfig(instruments=[name]) for venue, name in PLACES.items()}
+    return Config(venues=venues, executor=ExecutorConfig(mode="simulated", **changes))
+
+
+def make_plan(
+    plan_id: str = "plan00000001",
+    *,
+    buy: str = "alpha",
+    sell: str = "beta",
+    qty: str = "0.1",
+    now_ns: int = T0,
+    loss_cap: str = "20",
+) -> ApprovedPlan:
+    def leg(venue: str, side: Side) -> PlanLeg:
+        price = D("10005") if side is Side.BUY else D("9995")
+        return PlanLeg(
+            venue=venue,
+            instrument=PLACES[venue],
+            side=side,
+            qty=D(qty),
+            price_limit=price,
+            price_expected=D("10000"),
+            fee_bps=D(10),
+        )
+
+    return ApprovedPlan(
+        ts_ns=now_ns,
+        plan_id=plan_id,
+        opportunity_id=f"opportunity-{plan_id}",
+        base="BTC",
+        quote="USDT",
+        legs=[leg(buy, Side.BUY), leg(sell, Side.SELL)],
+        net_expected=D(1),
+        loss_cap=D(loss_cap),
+        ts_recv_ns=now_ns - MS,
+        ts_depth_ns=now_ns,
+        ts_opportunity_ns=now_ns,
+        ts_expire_ns=now_ns + SECOND,
+    )
+
+
+class World:
+    """Venues, bus and clock around one engine."""
+
+    def __init__(self, choose: Callable[[str, tuple[Any, ...]], Any], **config: Any) -> None:
+        self.choose = choose
+        self.config = make_config(**config)
+        self.now_ns = T0
+        self.orders: dict[str, dict[str, VenueOrder]] = {venue: {} for venue in PLACES}
+        self.sent: Counter[str] = Counter()
+        self.inbox: list[act.Report] = []
+        self.later: list[tuple[int, Callable[[], None]]] = []
+        self.history: list[tuple[bytes | None, list[Message], int]] = [(None, [], T0)]
+        self.calm = False
+        self.prices_shown = True
+        self.trades = 0
+        self.engine = self._begin(None)
+
+    # What the engine sees.
+
+    @property
+    def messages(self) -> list[Message]:
+        return [m for _, messages, _ in self.history for m in messages]
+
+    def said(self, kind: type[Message]) -> list[Any]:
+        return [m for m in self.messages if isinstance(m, kind)]
+
+    def step(self, decide: Callable[[int], act.Out], *, torn: str = "") -> None:
+        """Decide, commit, act; ``torn`` is where a crash interrupts it."""
+        out = decide(self.now_ns)
+        if torn == "before commit":
+            self.crash()
+            return
+        if out.messages:
+            self.history.append((self.engine.snapshot(), out.messages, self.now_ns))
+        if torn == "before acting":
+            self.crash()
+            return
+        for action in out.actions:
+            self._act(action)
+
+    def message(self, message: Message, *, redelivered: bool = False, torn: str = "") -> None:
+        self.step(
+            lambda now: self.engine.on_message(message, now, redelivered=redelivered), torn=torn
+        )
+
+    def crash(self, *, rollback: int = 0) -> None:
+        """The process dies; with ``rollback`` the bus has lost its last transactions too."""
+        for _ in range(min(rollback, len(self.history) - 1)):
+            _, _, at_ns = self.history[-1]
+            if self.now_ns - at_ns > SECOND:
+                break
+            self.history.pop()
+        self.inbox = []
+        self.now_ns += 300 * MS  # a process does not start in no time
+        self.engine = self._begin(self.history[-1][0])
+
+    def show_prices(self) -> None:
+        if not self.prices_shown:
+            return
+        for venue, instrument in PLACES.items():
+            view = make_view(
+                venue,
+                instrument,
+                bids=[(float(BID), 5.0)],
+                asks=[(float(ASK), 5.0)],
+                ts_ns=self.now_ns,
+            )
+            self.engine.on_message(view, self.now_ns)
+
+    def advance(self, duration_ns: int) -> None:
+        self.now_ns += duration_ns
+        due = [item for item in self.later if item[0] <= self.now_ns]
+        self.later = [item for item in self.later if item[0] > self.now_ns]
+        for _, effect in due:
+            effect()
+        self.show_prices()
+
+    def tick(self, *, torn: str = "") -> None:
+        """Time passes until something is due, and the engine is told."""
+        due_ns = min([self.engine.next_deadline_ns(), *(at for at, _ in self.later)])
+        self.advance(max(0, due_ns - self.now_ns))
+        if self.engine.next_deadline_ns() <= self.now_ns:
+            self.step(self.engine.on_timer, torn=torn)
+
+    def deliver(self, index: int = 0, *, keep: bool = False, torn: str = "") -> None:
+        report = self.inbox[index] if keep else self.inbox.pop(index)
+        self.step(lambda now: self.engine.on_report(report, now), torn=torn)
+
+    def settle(self, seconds: int = 30) -> None:
+        """No more faults: run until everything has come to rest."""
+        self.calm = True
+        until_ns = self.now_ns + seconds * SECOND
+        while self.now_ns < until_ns:
+            while self.inbox:
+                self.deliver()
+            self.tick()
+
+    # What the venues do.
+
+    def _begin(self, checkpoint: bytes | None) -> ExecutorEngine:
+        self.engine = engine = ExecutorEngine(self.config)
+        for venue, instrument in PLACES.items():
+            engine.on_message(make_info(venue, instrument, lot_size=LOT), self.now_ns)
+        self.show_prices()
+        out = engine.start(checkpoint, self.now_ns)
+        active = TradingStateChanged(
+            ts_ns=self.now_ns, state=TradingState.ACTIVE, reason="", ts_since_ns=self.now_ns
+        )
+        engine.on_message(active, self.now_ns)
+        if out.messages:
+            self.history.append((engine.snapshot(), out.messages, self.now_ns))
+        for action in out.actions:
+            self._act(action)
+        return engine
+
+    def _act(self, action: act.Action) -> None:
+        if isinstance(action, act.Submit):
+            self._submit(action.order)
+        elif isinstance(action, act.Query):
+            self._query(action)
+        elif isinstance(action, act.FetchOpenOrders):
+            self.inbox.append(act.OpenOrdersAnswered(action.venue, ()))
+        elif isinstance(action, act.FetchFills):
+            fills = [
+                fill
+                for order in self.orders[action.venue].values()
+                for fill in order.fills
+                if fill.ts_venue_ns >= action.since_ns
+            ]
+            self.inbox.append(act.FillsAnswered(action.venue, tuple(fills)))
+        elif isinstance(action, act.FetchBalances):
+            balances = {"USDT": Balance(free=D(1), used=D(0))}
+            self.inbox.append(act.BalancesAnswered(action.venue, balances, {}))
+
+    def _query(self, action: act.Query) -> None:
+        key, orders = action.key, self.orders[action.key.venue]
+        if not self.calm and self.choose("query fails", (False, False, False, True)):
+            self.inbox.append(act.QueryFailed(key, "timeout"))
+            return
+        by_venue_id = [o for o in orders.values() if o.venue_order_id == key.venue_order_id]
+        found = orders.get(key.client_order_id) or (by_venue_id[0] if by_venue_id else None)
+        self.inbox.append(act.QueryAnswered(key, found.report() if found else None))
+
+    def _submit(self, request: OrderRequest) -> None:
+        self.sent[request.client_order_id] += 1
+        behavior = CALM if self.calm else self.choose(f"{request.venue} does", BEHAVIORS)
+        order_id, sent_ns = request.client_order_id, self.now_ns
+        if behavior == "reject":
+            self.inbox.append(act.SubmitRefused(order_id, "no", sent_ns))
+        elif behavior == "not_sent":
+            self.inbox.append(act.SubmitNotSent(order_id, "cannot connect"))
+        elif behavior == "lost_never":
+            self.inbox.append(act.SubmitLost(order_id, "timeout", sent_ns))
+        elif behavior == "lost_late":
+            self.inbox.append(act.SubmitLost(order_id, "timeout", sent_ns))
+            delay_ns = self.choose("arrives after", (10, 500, 1_990)) * MS
+            self.later.append((self.now_ns + delay_ns, lambda: self._execute(request, D(1))))
+        elif behavior in {"lost_full", "lost_part"}:
+            self._execute(request, D(1) if behavior == "lost_full" else D("0.4"))
+            self.inbox.append(act.SubmitLost(order_id, "timeout", sent_ns))
+        elif behavior == "slow":
+            delay_ns = self.choose("answers after", (100, 1_500, 4_000)) * MS
+            order = self._execute(request, D(1))
+            answer = act.Submitted(order.report(), sent_ns)
+            self.later.append((self.now_ns + delay_ns, lambda: self.inbox.append(answer)))
+        else:
+            self._answer(request, behavior, sent_ns)
+
+    def _answer(self, request: OrderRequest, behavior: str, sent_ns: int) -> None:
+        share = {"part": D("0.4"), "none": D(0), "late_fill": D("0.3")}.get(behavior, D(1))
+        order = self._execute(request, share)
+        report = order.report()
+        if behavior == "accepted_first":  # the answer tells no more than an id
+            report = OrderReport(
+                client_order_id=report.client_order_id,
+                venue=report.venue,
+                instrument=report.instrument,
+                side=report.side,
+                qty=report.qty,
+                price_limit=report.price_limit,
+                status=OrderStatus.ACCEPTED,
+                venue_order_id=report.venue_order_id,
+            )
+        self.inbox.append(act.Submitted(report, sent_ns))
+        if behavior == "late_fill":
+            delay_ns = self.choose("late fill after", (50, 900)) * MS
+            self.later.append(
+                (self.now_ns + delay_ns, lambda: self._fill(order, order.request.qty * D("0.3")))
+            )
+
+    def _execute(self, request: OrderRequest, share: Decimal) -> VenueOrder:
+        order = VenueOrder(request, f"{request.venue}-{len(self.orders[request.venue])}")
+        self.orders[request.venue][request.client_order_id] = order
+        market = ASK if request.side is Side.BUY else BID
+        reachable = (
+            market <= request.price_limit
+            if request.side is Side.BUY
+            else market >= request.price_limit
+        )
+        if reachable:
+            self._fill(order, request.qty * share)
+        return order
+
+    def _fill(self, order: VenueOrder, qty: Decimal) -> None:
+        qty = qty // LOT * LOT
+        if qty <= 0:
+            return
+        self.trades += 1
+        request = order.request
+        price = ASK if request.side is Side.BUY else BID
+        asset = FEE_ASSET[request.venue]
+        fee = qty * FEE_RATE * (1 if asset == "BTC" else price)
+        order.fills.append(
+            FillReport(
+                trade_id=f"t{self.trades}",
+                venue_order_id=order.venue_order_id,
+                instrument=request.instrument,
+                side=request.side,
+                price=price,
+                qty=qty,
+                fee=fee,
+                fee_asset=asset,
+                ts_venue_ns=self.now_ns,
+            )
+        )
+
+    # The truth, and what must hold.
+
+    def true_exposure(self) -> Decimal:
+        total = D(0)
+        for orders in self.orders.values():
+            for order in orders.values():
+                for fill in order.fills:
+                    total += fill.qty if order.request.side is Side.BUY else -fill.qty
+                    total -= fill.fee if fill.fee_asset == "BTC" and fill.fee else D(0)
+        return total
+
+    def check_quiet(self) -> None:
+        """What must hold once everything has come to rest."""
+        assert max(self.sent.values(), default=0) <= 1, "an id was submitted twice"
+        assert self.engine.is_idle, [p.plan_id for p in self.engine.state.open_plans()]
+        told = Counter((f.venue, f.trade_id) for f in self.said(Fill))
+        true = Counter(
+            (venue, fill.trade_id)
+            for venue, orders in self.orders.items()
+            for order in orders.values()
+            for fill in order.fills
+        )
+        assert told == true, "the fills told are not the venues' fills"
+        assert self.engine.state.exposure.get("BTC", D(0)) == self.true_exposure()
+        failed = [d for d in self.said(PlanDone) if d.outcome == "FAILED"]
+        if failed:
+            assert self.engine.state.locked
+            assert any(a.severity == "critical" for a in self.said(Alert))
+        else:
+            plans = max(1, len(self.said(PlanDone)))
+            # Dust at each plan's end: less than a lot, or than the least notional (5).
+            assert abs(self.true_exposure()) < LOT * plans, self.true_exposure()
