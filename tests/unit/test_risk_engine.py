@@ -262,6 +262,8 @@ def test_fee_told_later_is_added_once() -> None:
     known = make_fill("p", "alpha", Side.BUY, "0.5", fee=D("0.001"), fee_asset="BTC")
     engine.on_message(unknown, T0)
     assert report_of(engine, T0).certainty is Certainty.ESTIMATED
+    engine.on_message(unknown, T0)
+    assert engine.counters()["duplicates"] == 1
     for fill in (known, unknown, known):
         engine.on_message(fill, T0)
     assert report_of(engine, T0).exposure == {"BTC": D("0.499")}

@@ -314,6 +314,34 @@ def test_unhedged_exposure_counts_in_the_total_and_hedged_inventory_does_not() -
     approved(engine, GOOD)
 
 
+def test_hedged_perpetual_counts_in_the_total() -> None:
+    engine = make_risk(make_config(total_notional_max=D(5_000)))
+    engine.on_message(make_fill("p", "alpha", Side.BUY, "0.5"), T0)
+    engine.on_message(make_fill("p", "gamma", Side.SELL, "0.5", instrument=GAMMA[1]), T0)
+    assert engine.ledger.exposure == {"BTC": 0}
+    assert denied(engine, GOOD) is DenyReason.TOTAL_NOTIONAL
+
+
+def test_short_position_grows_to_the_limit_only() -> None:
+    engine = make_risk(make_config(instrument_notional_max=D(3_000)))
+    engine.on_message(make_fill("p", "gamma", Side.SELL, "0.2", instrument=GAMMA[1]), T0)
+    assert denied(engine, make_opportunity(sell=GAMMA)) is DenyReason.INSTRUMENT_NOTIONAL
+    approved(engine, make_opportunity(buy=GAMMA, sell=BETA))
+
+
+def test_venue_above_its_limit_may_shrink() -> None:
+    engine = make_risk(make_config(venue_notional_max=D(3_000)))
+    engine.on_message(make_fill("p", "gamma", Side.SELL, "0.4", instrument=GAMMA[1]), T0)
+    assert denied(engine, make_opportunity(sell=GAMMA)) is DenyReason.VENUE_NOTIONAL
+    approved(engine, make_opportunity(buy=GAMMA, sell=BETA))
+
+
+def test_plans_in_flight_count_in_the_total() -> None:
+    engine = make_risk(make_config(total_notional_max=D(2_009)))
+    approved(engine, GOOD)
+    assert denied(engine, to_gamma()) is DenyReason.TOTAL_NOTIONAL
+
+
 def test_executor_that_fell_silent_gets_nothing() -> None:
     engine = make_risk()
     late = T0 + 3 * SECOND + 1

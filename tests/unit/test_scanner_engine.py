@@ -210,6 +210,42 @@ def test_less_than_the_least_order() -> None:
     one_miss(engine, Gate.NOTIONAL_MIN)
 
 
+def test_noise_taken_out_of_a_sum_does_not_reach_the_next_level() -> None:
+    engine = make_scanner()
+    engine.on_message(make_info(*BETA, lot_size=D("0.1")), T0)
+    asks = [(10_000.0, 0.0999999999999999), (10_049.0, 5.0)]  # the second would lose
+    engine.on_message(make_view(*ALPHA, asks=asks, bids=[(1.0, 1.0)]), T0)
+    out = engine.on_message(make_view(*BETA, bids=[(10_050.0, 5.0)], asks=[(1e6, 1.0)]), T0)
+    assert not out
+    one_miss(engine, Gate.LOT)
+
+
+def test_edge_after_rounding_must_still_be_enough() -> None:
+    engine = make_scanner(edge_bps_min=28.946103)  # found: 28.9461054, said: 28.9461
+    assert not show(engine, 10_001.0, 10_050.0)
+    assert one_miss(engine, Gate.EDGE_MIN).edge_bps_best == 28.9461
+    assert show(make_scanner(edge_bps_min=28.9461), 10_001.0, 10_050.0)
+
+
+def test_newest_of_the_two_ticks_is_the_cause() -> None:
+    engine, later = make_scanner(), T0 + 40 * MS
+    engine.on_message(make_view(*BETA, bids=[(10_050.0, 1.0)], asks=[(1e6, 1.0)]), T0)
+    view = make_view(*ALPHA, asks=[(10_000.0, 1.0)], bids=[(1.0, 1.0)], ts_ns=later)
+    (found,) = engine.on_message(view, later)
+    assert isinstance(found, Opportunity)
+    assert (found.ts_recv_ns, found.ts_depth_ns) == (later - MS, later)
+
+
+def test_best_edge_begins_anew_with_each_window() -> None:
+    engine = make_scanner()
+    show(engine, 10_000.0, 10_015.0)
+    one_miss(engine, Gate.FEES)
+    beta = make_view(*BETA, bids=[(10_003.0, 1.0)], asks=[(1e6, 1.0)], ts_ns=T0 + SECOND)
+    engine.on_message(beta, T0 + SECOND)
+    best = one_miss(engine, Gate.FEES, T0 + SECOND).edge_bps_best
+    assert best == pytest.approx(10_003 * 0.999 - 10_010)
+
+
 def test_cooldown_is_per_directed_pair() -> None:
     engine = make_scanner(cooldown_ms=1_000)
     assert show(engine, 10_000.0, 10_050.0)
