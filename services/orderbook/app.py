@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from services.orderbook.engine import OrderbookEngine
+from services.orderbook.engine import OrderbookEngine, join_checkpoint
 from shared import streams
 from shared.backoff import Backoff
 from shared.bus.port import Batch, Bus, Inbox, Input
@@ -20,6 +20,8 @@ from shared.shell import Pump
 log = logging.getLogger(__name__)
 
 STAND_BY_S = 0.5
+SAVED_BYTES_PER_S_MAX = 500_000
+"""Deep books are saved less often than configured: every save goes through Redis and its AOF."""
 
 
 class ShardsChanged(ArbError):  # noqa: N818 - not a failure: it ends a pump between two batches
@@ -31,12 +33,47 @@ def checkpoint_name(shard: int) -> str:
     return f"orderbook-{shard}"
 
 
+class CheckpointRound:
+    """One shard's books, taken one after the other."""
+
+    def __init__(self, shard: int, engine: OrderbookEngine) -> None:
+        self.shard, self._engine = shard, engine
+        self.due_s = 0.0
+        self.size = 1
+        self._entry_id = ""
+        self._left: list[tuple[str, str]] = []
+        self._taken: list[bytes] = []
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether every book was taken."""
+        return not self._left
+
+    def begin(self, entry_id: str) -> None:
+        """Start a round at this position."""
+        self._entry_id = entry_id
+        self._left, self._taken = self._engine.names(self.shard), []
+        self.size = max(1, len(self._left))
+
+    def take_one(self) -> None:
+        """Take the next book, if there is one left."""
+        if self._left:
+            self._taken.append(self._engine.save_book(self._left.pop()))
+
+    def joined(self) -> bytes:
+        """Return the shard's checkpoint, and let the parts go."""
+        state = join_checkpoint(self._entry_id, self._taken)
+        self._taken = []
+        return state
+
+
 class CheckpointedInbox:
     """An inbox that saves the books it fed, between two batches.
 
     When ``read`` is called, everything of the batch before has been decided and sent: that is the
-    moment at which the engine's state and the position in ``md.book`` belong together. One shard is
-    saved at a time, in turn, so that the pause on the hot path stays short.
+    moment at which the engine's state and the position in ``md.book`` belong together. Books are
+    taken one at a time, so that the pause on the hot path stays short; when all of a shard are
+    there, they are saved with the position at which the first was taken.
 
     Args:
         inbox: Where batches come from.
@@ -60,9 +97,8 @@ class CheckpointedInbox:
         self._positions = positions
         self._keys = {streams.MD_BOOK.key(shard): shard for shard in positions}
         self._read: dict[int, str] = {}
-        self._turns = list(positions)
-        self._pause_s = interval_s / max(1, len(positions))
-        self._due_s = 0.0
+        self._rounds = [CheckpointRound(shard, engine) for shard in positions]
+        self._interval_s = interval_s
         self.stopping = False
 
     async def read(self, timeout_s: float | None = None) -> Batch:
@@ -75,7 +111,8 @@ class CheckpointedInbox:
         self._read.clear()
         if self.stopping:
             raise ShardsChanged
-        await self._save_if_due()
+        for turn in self._rounds:
+            await self._advance(turn)
         batch = await self._inbox.read(timeout_s)
         for key, entry_id in batch.last_ids.items():
             if key in self._keys:
@@ -86,20 +123,35 @@ class CheckpointedInbox:
         """Close the inbox underneath."""
         await self._inbox.close()
 
-    async def _save_if_due(self) -> None:
+    async def save_all(self) -> None:
+        """Save every shard now."""
+        for turn in self._rounds:
+            turn.begin(self._positions[turn.shard])
+            while not turn.is_complete:
+                turn.take_one()
+            await self._save(turn)
+
+    async def _advance(self, turn: CheckpointRound) -> None:
         now_s = asyncio.get_running_loop().time()
-        if now_s < self._due_s or not self._turns:
+        if now_s < turn.due_s:
             return
-        self._due_s = now_s + self._pause_s
-        shard = self._turns.pop(0)
-        self._turns.append(shard)
-        state = self._engine.checkpoint(shard, self._positions[shard])
+        if turn.is_complete:
+            turn.begin(self._positions[turn.shard])
+        turn.take_one()
+        turn.due_s = now_s + self._interval_s / turn.size
+        if turn.is_complete:
+            saved_bytes = await self._save(turn)
+            turn.due_s = max(turn.due_s, now_s + saved_bytes / SAVED_BYTES_PER_S_MAX)
+
+    async def _save(self, turn: CheckpointRound) -> int:
+        state = turn.joined()
         self._observer.gauge("checkpoint_bytes", len(state))
         try:
-            await self._bus.save_checkpoint(checkpoint_name(shard), state)
+            await self._bus.save_checkpoint(checkpoint_name(turn.shard), state)
         except BusUnavailable:
-            # The books go on; the next turn saves newer ones.
+            # The books go on; the next round saves newer ones.
             self._observer.count("checkpoints_failed")
+        return len(state)
 
 
 class OrderbookApp:
@@ -133,6 +185,7 @@ class OrderbookApp:
                     if self._inbox is not None:
                         self._inbox.stopping = True
                     await asyncio.wait({serving})
+                    self._inbox = None
                 self._disown(owned)
                 self._owned = owned
                 self._observer.gauge("shards_owned", len(owned))
@@ -140,9 +193,9 @@ class OrderbookApp:
                 serving = tasks.create_task(self._serve(owned) if owned else self._stand_by())
 
     async def drain(self) -> None:
-        """Give the shards up, so that others take over at once."""
+        """Save the books and give the shards up, so that others take over at once."""
         if self._inbox is not None:
-            await self._inbox.close()
+            await self._inbox.save_all()
         await self._owner.leave()
 
     def readiness(self) -> tuple[bool, str]:
@@ -202,7 +255,6 @@ class OrderbookApp:
         except ShardsChanged:
             pass
         finally:
-            self._inbox = None
             await inbox.close()
 
     async def _open(self, owned: tuple[int, ...]) -> Inbox:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -34,14 +33,23 @@ _COUNTERS = (
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """What a restart of one shard needs: its books, and the last ``md.book`` entry folded in."""
+    """What a restart of one shard needs: its books, and an ``md.book`` entry to read on after.
+
+    A book may have been saved later than ``entry_id``: what it knows already it drops by its
+    sequence number.
+    """
 
     entry_id: str
-    books: list[dict[str, Any]]
+    books: list[msgspec.Raw]
 
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(Checkpoint)
+
+
+def join_checkpoint(entry_id: str, books: Iterable[bytes]) -> bytes:
+    """Return the checkpoint of a shard from its books, none of them saved before ``entry_id``."""
+    return _ENCODER.encode(Checkpoint(entry_id=entry_id, books=[msgspec.Raw(b) for b in books]))
 
 
 class OrderbookEngine:
@@ -77,11 +85,12 @@ class OrderbookEngine:
             return None
         try:
             saved = _DECODER.decode(checkpoint)
-            for state in saved.books:
+            for raw in saved.books:
+                state = msgspec.msgpack.decode(raw)
                 book = self._book(state["venue"], state["instrument"])
                 if book is not None:
                     book.load(state, now_ns)
-        except (msgspec.DecodeError, KeyError, ValueError) as error:
+        except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
             self._drop(shard)
             raise CodecError(f"the checkpoint of shard {shard} does not decode: {error}") from error
         return saved.entry_id
@@ -91,10 +100,13 @@ class OrderbookEngine:
         self._owned.pop(shard, None)
         self._drop(shard)
 
-    def checkpoint(self, shard: int, entry_id: str) -> bytes:
-        """Return the state of one shard after ``entry_id``."""
-        books = [book.save() for book in self._books_of(shard)]
-        return _ENCODER.encode(Checkpoint(entry_id=entry_id, books=books))
+    def names(self, shard: int) -> list[tuple[str, str]]:
+        """Return the books of a shard: venue and instrument."""
+        return [(book.venue, book.instrument) for book in self._books_of(shard)]
+
+    def save_book(self, name: tuple[str, str]) -> bytes:
+        """Return the state of one book."""
+        return _ENCODER.encode(self._books[name].save())
 
     def _drop(self, shard: int) -> None:
         for book in list(self._books_of(shard)):

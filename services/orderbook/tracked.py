@@ -261,15 +261,15 @@ class TrackedBook:
         self.shown_live, self.shown_state = False, None
 
     def save(self) -> dict[str, Any]:
-        """Return everything that a restart needs, as plain data."""
-        bids, asks = self.book.depth()
+        """Return everything that a restart needs, as plain data to be encoded at once."""
+        bids, asks = self.book.sides()
         return {
             "venue": self.venue,
             "instrument": self.instrument,
             "epoch": self.epoch,
             "seq": self.seq,
-            "bids": self.book.bids(bids) if bids else [],
-            "asks": self.book.asks(asks) if asks else [],
+            "bids": bids,
+            "asks": asks,
             "depth_max": self.book.depth_max,
             "ts_recv_ns": self.ts_recv_ns,
             "ts_venue_ns": self.ts_venue_ns,
@@ -282,7 +282,7 @@ class TrackedBook:
     def load(self, saved: dict[str, Any], now_ns: int) -> None:
         """Take back what ``save`` returned; the book is behind until it is proved current."""
         self.book.depth_max = saved["depth_max"]
-        self.book.replace(saved["bids"], saved["asks"])
+        self.book.replace(saved["bids"].items(), saved["asks"].items())
         self.epoch, self.seq = saved["epoch"], saved["seq"]
         self.ts_recv_ns = self._heard_ns = saved["ts_recv_ns"]
         self.ts_venue_ns = saved["ts_venue_ns"]

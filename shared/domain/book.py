@@ -137,6 +137,10 @@ class Book:
         """Return the quantity asked at ``price``, zero where there is none."""
         return self._asks.get(price, 0.0)
 
+    def sides(self) -> tuple[dict[float, float], dict[float, float]]:
+        """Return bids and asks, price -> quantity in no order, zeros maybe; read at once, not kept."""
+        return self._bids, self._asks
+
     def depth(self) -> tuple[int, int]:
         """Return the number of bid and of ask levels."""
         return len(self._bid_keys), len(self._ask_keys)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.orderbook.engine import OrderbookEngine
+from services.orderbook.engine import OrderbookEngine, join_checkpoint
 from shared.config import OrderbookConfig
 from shared.messages.base import BookState
 from shared.messages.market import BookDelta, BookSnapshot, DepthView, VenueStatus
@@ -94,7 +94,7 @@ def test_live_views_equal_the_venues_book_at_their_number(plan):
             assert (out.bids, out.asks) == (venue.history[out.epoch, out.seq] if live else ([], []))
 
     give(venue.snapshot(now_ns))
-    saved = engine.checkpoint(0, "0-0")
+    saved = join_checkpoint("0-0", [engine.save_book(name) for name in engine.names(0)])
     for kind, what in plan:
         now_ns += MS
         if kind in ("delta", "twice", "lost", "late"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.orderbook.engine import OrderbookEngine
+from services.orderbook.engine import OrderbookEngine, join_checkpoint
 from services.orderbook.resync import PAUSE_NS
 from services.orderbook.tracked import SNAPSHOT_GRACE_NS
 from shared.bus.port import shard_of
@@ -81,6 +81,10 @@ class Feed:
                 out += self.status(BookState.LIVE)
             out += self.engine.on_timer(self.now_ns)
         return out
+
+
+def saved(engine, entry_id, shard=0):
+    return join_checkpoint(entry_id, [engine.save_book(name) for name in engine.names(shard)])
 
 
 def views(out):
@@ -295,10 +299,10 @@ def test_restart_continues_from_the_checkpoint_without_a_resync():
     feed = Feed()
     feed.snapshot([(99.0, 1.0), (98.0, 2.0), (97.0, 3.0)])
     feed.delta([(98.5, 1.0)])
-    saved = feed.engine.checkpoint(0, "17-0")
+    state = saved(feed.engine, "17-0", 0)
     again = OrderbookEngine(CONFIG)
     feed.now_ns += 300 * MS
-    assert again.own(0, saved, feed.now_ns) == "17-0"
+    assert again.own(0, state, feed.now_ns) == "17-0"
     feed.engine = again
     assert [view.state for view in feed.wait(100 * MS)] == [BookState.STALE]
     (view,) = feed.delta([(97.5, 1.0)])
@@ -313,7 +317,7 @@ def test_quiet_book_is_live_again_after_a_restart_once_confirmed():
     feed = Feed()
     feed.snapshot()
     again = OrderbookEngine(CONFIG)
-    again.own(0, feed.engine.checkpoint(0, "1-0"), feed.now_ns)
+    again.own(0, saved(feed.engine, "1-0", 0), feed.now_ns)
     feed.engine = again
     assert feed.status(BookState.LIVE)[0].state is BookState.STALE, "the tail may not be read yet"
     feed.wait(500 * MS)
@@ -325,7 +329,7 @@ def test_restart_after_the_tail_was_trimmed_shows_the_gap():
     feed = Feed()
     feed.snapshot()
     again = OrderbookEngine(CONFIG)
-    again.own(0, feed.engine.checkpoint(0, "1-0"), feed.now_ns)
+    again.own(0, saved(feed.engine, "1-0", 0), feed.now_ns)
     feed.engine = again
     out = feed.delta(seq_prev=150)
     assert views(out)[0].state is BookState.GAP
@@ -341,7 +345,7 @@ def test_shards_are_kept_apart():
         Feed(engine, name).snapshot()
     for shard in (0, 1):
         fresh = OrderbookEngine(CONFIG, shards=2)
-        fresh.own(shard, engine.checkpoint(shard, "1-0"), NOW)
+        fresh.own(shard, saved(engine, "1-0", shard), NOW)
         mine = sum(shard_of(name, 2) == shard for name in names)
         assert fresh.gauges()["books"] == mine
     engine.disown(0)
