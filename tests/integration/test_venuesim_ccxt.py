@@ -1,0 +1,334 @@
+"""Proof that the simulated venues are real enough: unmodified ccxt and ccxt.pro use them."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from importlib import import_module
+
+import ccxt
+import pytest
+
+from services.venuesim.app import Options
+from tests.integration.venuesim_clients import SYMBOLS, VENUES, client, simulation, within
+from tests.support import eventually
+
+
+@pytest.fixture
+async def sim():
+    async with simulation(Options(seed=5)) as running:
+        yield running
+
+
+@pytest.fixture(params=VENUES)
+def venue(request) -> str:
+    return request.param
+
+
+def far_below(exchange, symbol: str, book) -> float:
+    return float(exchange.price_to_precision(symbol, book["bids"][0][0] * 0.8))
+
+
+async def test_markets_carry_the_venues_rules(sim, venue):
+    server, _ = sim
+    async with client(server, venue) as exchange:
+        markets = await exchange.load_markets()
+        wanted = {x["instrument"] for x in server.description["instruments"] if x["venue"] == venue}
+        assert wanted == set(markets)
+        market = exchange.market(SYMBOLS[venue])
+        listing = server.sim.venues[venue].exchange.by_instrument[SYMBOLS[venue]]
+        assert Decimal(str(market["precision"]["price"])) == listing.tick
+        assert Decimal(str(market["precision"]["amount"])) == listing.lot
+        assert Decimal(str(market["limits"]["cost"]["min"])) == listing.notional_min
+        feed = import_module(f"shared.venues.{venue}.feed").FEED
+        rules = feed.rules(venue, market)
+        assert (rules.tick_size, rules.lot_size) == (listing.tick, listing.lot)
+        if venue == "kraken":  # the only one whose fees are public
+            assert rules.taker_fee_bps == listing.taker_bps
+
+
+async def test_watched_book_is_the_venues_book(sim, venue):
+    server, control = sim
+    symbol = SYMBOLS[venue]
+    async with client(server, venue) as exchange:
+        same = 0
+
+        async def watch() -> None:
+            while True:
+                await exchange.watch_order_book(symbol)
+
+        await within(exchange.watch_order_book(symbol))
+        task = asyncio.create_task(watch())
+
+        async def equal() -> bool:
+            nonlocal same
+            truth = (await control.get("books"))[venue][symbol]
+            mine = exchange.orderbooks[symbol]
+            if venue != "kraken" and mine["nonce"] != truth["seq"]:
+                return False
+            depth = 10 if venue == "kraken" else 50
+            bids = [list(map(float, row[:2])) for row in mine["bids"][:depth]]
+            asks = [list(map(float, row[:2])) for row in mine["asks"][:depth]]
+            if venue == "kraken" and (bids != truth["bids"][:depth]):
+                return False  # it numbers nothing: look again at another moment
+            assert bids == truth["bids"][:depth]
+            assert asks == truth["asks"][:depth]
+            same += 1
+            return same >= 5
+
+        try:
+            await eventually(equal, what="five moments at which both books are the same")
+        finally:
+            task.cancel()
+
+
+async def test_public_streams_and_answers(sim, venue):
+    server, _ = sim
+    symbol = SYMBOLS[venue]
+    async with client(server, venue) as exchange:
+        trades = await within(exchange.watch_trades(symbol))
+        assert trades[-1]["price"] > 0
+        assert trades[-1]["side"] in {"buy", "sell"}
+        quote = (await within(exchange.watch_bids_asks([symbol])))[symbol]
+        assert quote["bid"] < quote["ask"]
+        ticker = await within(exchange.watch_ticker(symbol))
+        assert ticker["last"] > 0
+        book = await exchange.fetch_order_book(symbol, 5)
+        assert book["bids"][0][0] < book["asks"][0][0]
+        assert len(book["bids"]) == 5
+        assert (await exchange.fetch_trades(symbol))[-1]["price"] > 0
+        assert (await exchange.fetch_ticker(symbol))["bid"] > 0
+        assert abs(await exchange.fetch_time() - exchange.milliseconds()) < 3_000
+
+
+async def test_order_rests_is_found_by_client_id_and_canceled(sim, venue):
+    server, _ = sim
+    symbol = SYMBOLS[venue]
+    async with client(server, venue) as exchange:
+        price = far_below(exchange, symbol, await exchange.fetch_order_book(symbol))
+        before = await exchange.fetch_balance()
+        placed = await exchange.create_order(
+            symbol, "limit", "buy", 0.01, price, {"clientOrderId": "resting1"}
+        )
+        [found] = await exchange.fetch_open_orders(symbol)
+        assert (found["id"], found["clientOrderId"]) == (placed["id"], "resting1")
+        assert (found["status"], found["filled"], found["price"]) == ("open", 0, price)
+        during = await exchange.fetch_balance()
+        assert during["USDT"]["free"] < before["USDT"]["free"]
+        assert during["USDT"]["total"] == pytest.approx(before["USDT"]["total"])
+        # ccxt's kraken looks up by txid only; its own endpoint takes the client's id.
+        if venue == "kraken":
+            answer = await exchange.privatePostOpenOrders({"cl_ord_id": "resting1"})
+            assert list(answer["result"]["open"]) == [placed["id"]]
+        else:
+            by_client = {"origClientOrderId": "resting1"}
+            assert (await exchange.fetch_order(None, symbol, by_client))["id"] == placed["id"]
+        await exchange.cancel_order(placed["id"], symbol)
+        assert await exchange.fetch_open_orders(symbol) == []
+        assert (await exchange.fetch_order(placed["id"], symbol))["status"] == "canceled"
+        assert (await exchange.fetch_balance())["USDT"]["free"] == before["USDT"]["free"]
+        with pytest.raises((ccxt.OrderNotFound, ccxt.InvalidOrder)):
+            await exchange.cancel_order(placed["id"], symbol)
+
+
+async def test_immediate_order_fills_with_the_venues_fee(sim, venue):
+    server, control = sim
+    symbol = SYMBOLS[venue]
+    async with client(server, venue) as exchange:
+        await exchange.load_markets()
+        book = await exchange.fetch_order_book(symbol)
+        price = float(exchange.price_to_precision(symbol, book["asks"][0][0] * 1.01))
+        placed = await exchange.create_order(
+            symbol, "limit", "buy", 0.02, price, {"timeInForce": "IOC", "clientOrderId": "ioc1"}
+        )
+        order = await exchange.fetch_order(placed["id"], symbol)
+        assert (order["status"], order["filled"]) == ("closed", 0.02)
+        trades = await exchange.fetch_my_trades(symbol)
+        assert sum(Decimal(str(t["amount"])) for t in trades) == Decimal("0.02")
+        asset, bps = {"binance": ("BNB", 10), "binanceusdm": ("USDT", 5), "kraken": ("USDT", 25)}[
+            venue
+        ]
+        assert {t["fee"]["currency"] for t in trades} == {asset}
+        if asset == "USDT":
+            cost = sum(t["price"] * t["amount"] for t in trades)
+            fees = sum(t["fee"]["cost"] for t in trades)
+            assert fees == pytest.approx(cost * bps / 10_000, rel=1e-4)
+        account = (await control.get("accounts"))[venue]
+        assert sum(Decimal(f["qty"]) for f in account["fills"]) == Decimal("0.02")
+        assert {f["client_order_id"] for f in account["fills"]} == {"ioc1"}
+        if venue == "binanceusdm":
+            assert Decimal(account["positions"][symbol]) == Decimal("0.02")
+            [position] = await exchange.fetch_positions([symbol])
+            assert (position["contracts"], position["side"]) == (0.02, "long")
+        else:
+            assert Decimal(account["balances"]["BTC"]["free"]) == Decimal("100.02")
+
+
+async def test_immediate_order_that_cannot_fill_leaves_nothing(sim, venue):
+    server, control = sim
+    symbol = SYMBOLS[venue]
+    async with client(server, venue) as exchange:
+        price = far_below(exchange, symbol, await exchange.fetch_order_book(symbol))
+        placed = await exchange.create_order(
+            symbol, "limit", "buy", 0.01, price, {"timeInForce": "IOC"}
+        )
+        order = await exchange.fetch_order(placed["id"], symbol)
+        assert order["status"] in {"expired", "canceled"}
+        assert order["filled"] == 0
+        account = (await control.get("accounts"))[venue]
+        assert account["open_orders"] == account["fills"] == []
+        assert all(Decimal(b["used"]) == 0 for b in account["balances"].values())
+
+
+async def test_user_stream_tells_orders_and_fills(sim, venue):
+    server, _ = sim
+    symbol = SYMBOLS[venue]
+    async with client(server, venue) as exchange:
+        price = far_below(exchange, symbol, await exchange.fetch_order_book(symbol))
+        # Kraken's cancels carry no symbol, so ccxt finds them only when none is asked for.
+        where = () if venue == "kraken" else (symbol,)
+        watching = asyncio.create_task(exchange.watch_orders(*where))
+        hub = server.sim.venues[venue].hub
+        await eventually(lambda: {"!user", "executions"} & set(hub.topics), what="subscription")
+        placed = await exchange.create_order(symbol, "limit", "buy", 0.01, price)
+        updates = await within(watching)
+        assert (updates[-1]["id"], updates[-1]["status"]) == (placed["id"], "open")
+        watching = asyncio.create_task(exchange.watch_orders(*where))
+        await exchange.cancel_order(placed["id"], symbol)
+        updates = await within(watching)
+        assert (updates[-1]["id"], updates[-1]["status"]) == (placed["id"], "canceled")
+        watching = asyncio.create_task(exchange.watch_my_trades(symbol))
+        await asyncio.sleep(0)  # the stream is open: only the waiter must exist before the fill
+        placed = await exchange.create_order(symbol, "market", "sell", 0.01)
+        fills = await within(watching)
+        assert {fill["order"] for fill in fills} == {placed["id"]}
+
+
+async def test_mark_price_and_funding(sim):
+    server, _ = sim
+    symbol = SYMBOLS["binanceusdm"]
+    async with client(server, "binanceusdm") as exchange:
+        ticker = await within(exchange.watch_mark_price(symbol))
+        assert ticker["markPrice"] > 0
+        funding = await exchange.fetch_funding_rate(symbol)
+        assert funding["fundingRate"] == 0.0001
+        assert funding["fundingTimestamp"] > exchange.milliseconds()
+
+
+async def test_websocket_order_entry(sim):
+    server, _ = sim
+    for venue in ("binance", "kraken"):
+        symbol = SYMBOLS[venue]
+        async with client(server, venue) as exchange:
+            price = far_below(exchange, symbol, await exchange.fetch_order_book(symbol))
+            placed = await within(exchange.create_order_ws(symbol, "limit", "buy", 0.01, price))
+            [found] = await exchange.fetch_open_orders(symbol)
+            assert found["id"] == placed["id"]
+            where = () if venue == "kraken" else (symbol,)
+            await within(exchange.cancel_order_ws(placed["id"], *where))
+            assert await exchange.fetch_open_orders(symbol) == []
+
+
+async def test_refusals_have_the_classes_ccxt_gives_to_the_real_ones(sim, venue):
+    server, _ = sim
+    symbol = SYMBOLS[venue]
+    no_money = ccxt.ExchangeError if venue == "binanceusdm" else ccxt.InsufficientFunds
+    async with client(server, venue) as exchange:
+        book = await exchange.fetch_order_book(symbol)
+        low, high = far_below(exchange, symbol, book), book["asks"][0][0]
+        with pytest.raises(no_money):
+            await exchange.create_order(symbol, "limit", "buy", 5_000, low)
+        with pytest.raises(ccxt.ExchangeError):
+            above = float(exchange.price_to_precision(symbol, high * 1.01))
+            await exchange.create_order(symbol, "limit", "buy", 0.01, above, {"postOnly": True})
+        with pytest.raises((ccxt.OrderNotFound, ccxt.InvalidOrder)):
+            unknown = "OABCDE-ABCDE-ABCDEF" if venue == "kraken" else "12345"
+            await exchange.fetch_order(unknown, symbol)
+        request = {"clientOrderId": "twice1"}
+        await exchange.create_order(symbol, "limit", "buy", 0.01, low, request)
+        with pytest.raises(ccxt.ExchangeError):
+            await exchange.create_order(symbol, "limit", "buy", 0.01, low, request)
+        assert len(await exchange.fetch_open_orders(symbol)) == 1
+
+
+async def test_filters_of_binance(sim):
+    server, _ = sim
+    async with client(server, "binance") as exchange:
+        await exchange.load_markets()
+        order = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
+        for bad, text in (
+            ({"quantity": "0.01", "price": "50000.001"}, "PRICE_FILTER"),
+            ({"quantity": "0.010000001", "price": "50000"}, "LOT_SIZE"),
+            ({"quantity": "0.00001", "price": "50000"}, "NOTIONAL"),
+        ):
+            with pytest.raises((ccxt.InvalidOrder, ccxt.BadRequest), match=f"-1013.*{text}"):
+                await exchange.privatePostOrder({**order, **bad})
+        with pytest.raises(ccxt.BadRequest, match="-1102"):
+            await exchange.privatePostOrder({**order, "quantity": "0.01"})
+        with pytest.raises(ccxt.BadSymbol, match="-1121"):
+            await exchange.publicGetDepth({"symbol": "NOPE"})
+
+
+async def test_wrong_secret_is_refused(sim, venue):
+    server, _ = sim
+    wrong = "d3Jvbmc=" if venue == "kraken" else "wrong"
+    async with client(server, venue, secret=wrong) as exchange:
+        await exchange.load_markets()
+        with pytest.raises(ccxt.ExchangeError, match=r"-1022|EAPI:Invalid signature"):
+            await exchange.fetch_balance()
+    async with client(server, venue, apiKey="nobody") as exchange:
+        with pytest.raises(ccxt.AuthenticationError):
+            await exchange.fetch_balance()
+
+
+async def test_late_and_repeated_requests_are_refused(sim):
+    server, _ = sim
+    async with client(server, "binance") as exchange:
+        exchange.nonce = lambda: exchange.milliseconds() - 20_000
+        with pytest.raises(ccxt.InvalidNonce, match="-1021"):
+            await exchange.fetch_balance()
+    async with client(server, "kraken") as exchange:
+        await exchange.fetch_balance()
+        exchange.incrementing_nonce = lambda: 1
+        with pytest.raises(ccxt.InvalidNonce, match="EAPI:Invalid nonce"):
+            await exchange.fetch_balance()
+
+
+def test_synchronous_ccxt_in_another_process(simulator_process):
+    described = simulator_process
+    for venue, symbol in SYMBOLS.items():
+        setup = import_module(f"shared.venues.{venue}.ccxt_urls")
+        options = {"options": dict(setup.OPTIONS), **described["credentials"][venue]}
+        exchange = getattr(ccxt, venue)(options)
+        setup.point_at(exchange, described["http"])
+        price = far_below(exchange, symbol, exchange.fetch_order_book(symbol))
+        order = exchange.create_order(symbol, "limit", "buy", 0.01, price)
+        assert [o["id"] for o in exchange.fetch_open_orders(symbol)] == [order["id"]]
+        exchange.cancel_order(order["id"], symbol)
+        exchange.session.close()
+
+
+@pytest.fixture
+def simulator_process():
+    """The ready line of ``python -m services.venuesim``."""
+    import json
+    import subprocess
+    import sys
+
+    from tests.support import ROOT
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.venuesim", "--seed", "5", "--json"],
+        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout and process.stderr
+    try:
+        yield json.loads(process.stdout.readline())
+        process.terminate()
+        assert process.wait(10) == 0
+        assert process.stderr.read() == ""
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
