@@ -143,7 +143,8 @@ class FeedDriver:
             return
         self.refused[instrument] = reason
         text = f"{self.venue} {instrument}: {reason}"
-        log.error("instrument_refused", extra={"venue": self.venue, "instrument": instrument})
+        extra = {"venue": self.venue, "instrument": instrument, "reason": reason}
+        log.error("instrument_refused", extra=extra)
         self._sink.put(
             Alert(
                 service="ingestor",
@@ -196,6 +197,9 @@ class FeedDriver:
                     observer.count("snapshots")
                 sink.put(message)
             elif type(effect) is BookStatus:
+                if effect.state is BookState.DOWN and self.is_open:
+                    # On an open connection only a refusal takes a book down.
+                    self.on_refused(effect.instrument, effect.reason, now_ns)
                 self._note(effect.instrument, effect.state, effect.epoch, effect.reason, now_ns)
             elif type(effect) is Send:
                 self._send(effect.frame)

@@ -88,9 +88,15 @@ def levels(side) -> list[tuple[float, float]]:
 
 
 @contextlib.asynccontextmanager
-async def running(ready, tmp_path, monkeypatch, *, child=NO_METADATA, orderbook=OrderbookConfig()):
+async def running(
+    ready, tmp_path, monkeypatch, *, child=NO_METADATA, orderbook=OrderbookConfig(), extra=None
+):
     venues = {
-        name: VenueConfig(instruments=names, rest_url=ready["http"], ws_url=ready["ws"])
+        name: VenueConfig(
+            instruments=[*names, *(extra or {}).get(name, [])],
+            rest_url=ready["http"],
+            ws_url=ready["ws"],
+        )
         for name, names in INSTRUMENTS.items()
     }
     async with (
@@ -117,6 +123,7 @@ FAULTS = [
     ("drop", "kraken", "checksums_failed"),
     ("duplicate", "binance", "dropped"),
     ("duplicate", "binanceusdm", "dropped"),
+    ("delay", "binance", "gaps"),
     ("reorder", "binance", "gaps"),
     ("reorder", "binanceusdm", "gaps"),
     ("checksum", "kraken", "checksums_failed"),
@@ -137,9 +144,10 @@ async def test_fault_is_noticed_and_the_book_heals(  # noqa: PLR0917
         await eventually(control.books_are_right, timeout_s=20)
 
 
-async def test_limited_snapshot_is_had_later(venuesim, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["http_429", "ban"])
+async def test_limited_snapshot_is_had_later(venuesim, tmp_path, monkeypatch, kind):
     async with running(venuesim, tmp_path, monkeypatch) as (run, control):
-        await control.fault("http_429", "binance", count=1)
+        await control.fault(kind, "binance", count=1)
         await control.fault("drop", "binance", instrument="BTC/USDT", count=1)
         await eventually(lambda: run.counters.get("rest_limited", 0) == 1)
         await eventually(control.books_are_right, timeout_s=30)
@@ -158,6 +166,35 @@ async def test_silent_stall_is_stale_and_heals(venuesim, tmp_path, monkeypatch):
         await eventually(lambda: "STALE" in run.reader.states["binance", "BTC/USDT"], timeout_s=20)
         assert run.reader.is_live("kraken", "BTC/USDT"), "other venues go on"
         await eventually(control.books_are_right, timeout_s=40)
+
+
+async def test_unknown_instruments_are_said_and_the_others_go_on(venuesim, tmp_path, monkeypatch):
+    extra = {
+        "binance": ["NOPE/USDT"],
+        "binanceusdm": ["NOPE/USDT:USDT"],
+        "kraken": ["NOPE/USDT"],
+    }
+    async with running(venuesim, tmp_path, monkeypatch, extra=extra) as (run, control):
+        inbox = await run.bus.open_inbox(
+            [Input(streams.ALERT, start="first")], service="t", instance="t"
+        )
+        said: set[str] = set()
+
+        async def all_said() -> bool:
+            for alert in (await inbox.read(0.2)).messages:
+                assert alert.code == "INSTRUMENT_REFUSED"
+                said.add(alert.text.partition(":")[0].split()[0])
+            return said == set(extra)
+
+        await eventually(all_said)
+        assert await eventually(lambda: run.app.readiness() == (True, ""))
+        await eventually(control.books_are_right)
+        for venue, names in extra.items():
+            await eventually(lambda v=venue, n=names: run.reader.view(v, n[0]) is not None)
+            view = run.reader.view(venue, names[0])
+            assert view.state is BookState.DOWN
+            assert view.reason
+        await inbox.close()
 
 
 async def test_rules_of_all_instruments_are_read_and_published(venuesim, tmp_path, monkeypatch):
