@@ -26,7 +26,7 @@ SLICE_MS, SLICE_MS_BEHIND = 50, 100
 FRAMES_PER_STEP_MAX = 500
 STEP_WITHIN_S = 5.0
 """A service that restarts is waited for this long, then the replay goes on without it."""
-POLL_S = 0.001
+POLL_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,10 @@ one that filled too much is a **hedge**; on the same one it is an **unwind**. Bo
 among all LIVE books of that base and quote, the best price after fees whose loss stays within the
 plan's cap. The cap is exact: the worst price allowed is the one at which everything the plan has
 paid and received, fees included, comes out at ``-loss_cap``.
+
+Dust, a rest too small for any venue, is not left lying where it can be helped: an order that
+would leave dust ranks behind one that would not, and dust that is there is outgrown: an order of
+the least size plus the dust, whose rest of exactly the least size the next order trades back.
 """
 
 from __future__ import annotations
@@ -19,13 +23,17 @@ from services.executor.state import OrderRecord, PlanKind, PlanRecord
 from shared.domain.depth import qty_of, walk_quantity
 from shared.domain.fees import BPS
 from shared.domain.instrument import InstrumentRules
-from shared.domain.rounding import exact, is_enough, price_to_tick, qty_to_lot
+from shared.domain.rounding import exact, is_enough, is_multiple, price_to_tick, qty_to_lot
 from shared.messages.base import Side
 from shared.messages.execution import OrderPurpose
 from shared.messages.market import DepthView, Level
 
 ATTEMPTS_MAX = 8
 """Orders that may be tried to even out one plan."""
+OUTGROW_ATTEMPTS = 3
+"""Attempts that must be left before dust is outgrown: the rest must surely be traded back."""
+OUTGROW_MARGIN = Decimal("1.25")
+"""Above the least size, so that the rest is enough at a somewhat lower price too."""
 SLIPPAGE_BPS = Decimal(2)
 """Room beyond the walked price at the first attempt; doubles with each one, never past the cap."""
 
@@ -94,10 +102,10 @@ def decide(
     net = net_base(plan, orders)
     if net == 0:
         return Why.EVEN
-    if is_dust(plan, net, markets, now_ns):
-        return Why.DUST
     cash = net_cash(plan, orders)
-    best: tuple[tuple[bool, Decimal], Trade] | None = None
+    if is_dust(plan, net, markets, now_ns):
+        return _outgrow(plan, net, cash, markets, now_ns) or Why.DUST
+    best: tuple[tuple[bool, bool, Decimal], Trade] | None = None
     for rules in markets.tradable(plan.base, plan.quote):
         view = markets.live_view((rules.venue, rules.instrument), now_ns)
         found = _trade_at(rules, plan, net, cash, view) if view else None
@@ -105,7 +113,9 @@ def decide(
             continue
         price, trade = found
         # A venue that has just refused is the last resort; otherwise the best price after fees.
-        rank = (rules.venue in plan.avoid, -price if net > 0 else price)
+        rest = abs(net) - trade.qty
+        leaves_dust = rest > 0 and is_dust(plan, rest, markets, now_ns)
+        rank = (rules.venue in plan.avoid, leaves_dust, -price if net > 0 else price)
         if best is None or rank < best[0]:
             best = (rank, trade)
     return best[1] if best else Why.NO_PRICE
@@ -135,6 +145,51 @@ def _trade_at(
         purpose=_purpose(plan, rules, side),
     )
     return effective, trade
+
+
+def _outgrow(
+    plan: PlanRecord, net: Decimal, cash: Decimal, markets: Markets, now_ns: int
+) -> Trade | None:
+    """Return an order that turns dust into a rest that can be traded, if its cost is in the cap.
+
+    Only where the dust lies on the venue's lot grid, so that both orders together leave nothing.
+    """
+    if plan.attempts > ATTEMPTS_MAX - OUTGROW_ATTEMPTS:
+        return None
+    for rules in markets.tradable(plan.base, plan.quote):
+        view = markets.live_view((rules.venue, rules.instrument), now_ns)
+        price = markets.mid((rules.venue, rules.instrument), now_ns)
+        if view is None or price is None or rules.venue in plan.avoid:
+            continue
+        if not is_multiple(net, rules.lot_size):
+            continue
+        least = _least_qty(rules, price)
+        cost = 2 * (least + abs(net)) * price * (rules.taker_fee_bps + SLIPPAGE_BPS) / BPS
+        if cash + net * price - cost < -plan.loss_cap:
+            continue
+        side = Side.SELL if net > 0 else Side.BUY
+        levels = view.bids if net > 0 else view.asks
+        walked = walk_quantity(levels, least + abs(net), side)
+        if walked is None:
+            continue
+        room = walked.price_worst * SLIPPAGE_BPS * 2**plan.attempts / BPS
+        limit = walked.price_worst + (room if side is Side.BUY else -room)
+        return Trade(
+            venue=rules.venue,
+            instrument=rules.instrument,
+            side=side,
+            qty=least + abs(net),
+            price_limit=price_to_tick(limit, rules.tick_size, side, aggressive=True),
+            fee_bps=rules.taker_fee_bps,
+            purpose=_purpose(plan, rules, side),
+        )
+    return None
+
+
+def _least_qty(rules: InstrumentRules, price: Decimal) -> Decimal:
+    """Return the least quantity the venue accepts at this price, with some margin, on its grid."""
+    wanted = max(rules.qty_min, rules.notional_min / price, rules.lot_size) * OUTGROW_MARGIN
+    return qty_to_lot(wanted, rules.lot_size) + rules.lot_size
 
 
 def _within(levels: Sequence[Level], bound: Decimal, side: Side) -> list[Level]:

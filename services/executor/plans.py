@@ -38,6 +38,8 @@ EVENING_PAUSE_NS: Final = 50_000_000
 """Pause before looking for a price again."""
 OWN_LOSS_BPS: Final = Decimal(100)
 """Loss cap, of notional, where nobody gave one: adopted orders, late fills, FLATTEN."""
+OWN_LOSS_MIN: Final = Decimal(1)
+"""Least such cap in quote units: what sweeping up a rest below the venues' least size may cost."""
 
 
 class PlanDesk:
@@ -127,7 +129,7 @@ class PlanDesk:
             base=base,
             quote=quote,
             legs=[],
-            loss_cap=notional * OWN_LOSS_BPS / BPS,
+            loss_cap=max(notional * OWN_LOSS_BPS / BPS, OWN_LOSS_MIN),
             reference=fill.price,
             ts_started_ns=now_ns,
             opening=sign * fill.qty - fee_base,
@@ -153,7 +155,7 @@ class PlanDesk:
                 base=base,
                 quote=quote,
                 legs=[],
-                loss_cap=abs(qty) * price * OWN_LOSS_BPS / BPS,
+                loss_cap=max(abs(qty) * price * OWN_LOSS_BPS / BPS, OWN_LOSS_MIN),
                 reference=price,
                 ts_started_ns=now_ns,
                 opening=qty,
