@@ -1,23 +1,20 @@
 """One connection to Redis: packed commands out, replies in order, several in flight.
 
-Stands on redis-py's connection (sockets, TLS, AUTH, the hiredis parser) and leaves out its pooling
-and its one awaited call per command.
+Stands on redis-py's connections (sockets, TLS, login) and on the hiredis parser, and leaves out the
+pool, the stream reader and one awaited call per command.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+import hiredis
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
-from redis.exceptions import (
-    AuthenticationError,
-    NoPermissionError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from shared.backoff import Backoff
 from shared.bus.tuning import Tuning
@@ -80,28 +77,96 @@ def mask(url: str) -> str:
     return url.replace(f":{parts.password}@", ":***@", 1)
 
 
+class Wire(asyncio.Protocol):
+    """The receiving half of an established connection.
+
+    Takes replies as they arrive, whether or not anybody waits: counts them off, keeps the last and
+    the first error. So publishing needs no reading task, and an awaited reply costs one wake-up.
+    """
+
+    def __init__(self) -> None:
+        self.awaited = 0
+        self.last: Any = None
+        self.refused: hiredis.ReplyError | None = None
+        self.lost = ""
+        self.waiter: asyncio.Future[None] | None = None
+        self._reader = hiredis.Reader()
+
+    def data_received(self, data: bytes) -> None:
+        """Count off the replies in ``data``."""
+        reader = self._reader
+        try:
+            reader.feed(data)
+            while (reply := reader.gets()) is not False:
+                self.awaited -= 1
+                if isinstance(reply, hiredis.ReplyError) and self.refused is None:
+                    self.refused = reply
+                self.last = reply
+        except hiredis.ProtocolError as error:
+            self.lost = f"not the Redis protocol: {error}"
+        if self.awaited <= 0 or self.lost:
+            self.wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Remember why; whoever waits or comes next is told."""
+        self.lost = self.lost or str(exc or "the connection was closed")
+        self.wake()
+
+    def wake(self) -> None:
+        """Let whoever waits look again."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+
+async def wait_for(wires: Sequence[Wire], until_s: float) -> None:
+    """Wait until one of the connections has all its replies or is lost, or until a loop time."""
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[None] = loop.create_future()
+    for wire in wires:
+        wire.waiter = waiter
+        if wire.lost or wire.awaited <= 0:
+            wire.wake()
+    timer = loop.call_at(until_s, _expire, waiter) if until_s < math.inf else None
+    try:
+        await waiter
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+def _expire(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
 class Link:
     """A connection that is made when needed; every failure is a :class:`BusUnavailable`.
 
-    After a failure the next use tries to connect again, but not before a backoff has passed: until
-    then it fails at once. Replies come in the order of the commands; ``awaited`` counts those still
-    to come.
+    redis-py's connection opens the socket, with TLS, login and database, and then hands it to a
+    :class:`Wire`. After a failure the next use tries to connect again, but not before a backoff has
+    passed: until then it fails at once.
     """
 
     def __init__(self, endpoint: Endpoint, tuning: Tuning) -> None:
         self._endpoint, self._tuning = endpoint, tuning
         self._connection: AbstractConnection | None = None
+        self._transport: asyncio.WriteTransport | None = None
         self._backoff = Backoff(tuning.backoff_s, tuning.backoff_cap_s)
         self._not_before_s = -math.inf
-        self._failure = ""
+        self._failure = "not connected"
         self._lock = asyncio.Lock()
-        self.awaited = 0
+        self.wire = Wire()
         self.connects = 0
 
     @property
     def is_connected(self) -> bool:
         """Tell whether the connection stands, as far as known."""
-        return self._connection is not None
+        return self._transport is not None and not self.wire.lost
+
+    @property
+    def awaited(self) -> int:
+        """Replies still to come."""
+        return self.wire.awaited
 
     async def connect(self) -> None:
         """Connect if not connected.
@@ -110,26 +175,32 @@ class Link:
             BusUnavailable: Not possible now, or too soon after the last failure.
             ConfigError: Redis refuses the user or the password.
         """
-        if self._connection is not None:
+        if self.is_connected:
             return
+        if self._transport is not None:
+            if self.wire.awaited > 0:
+                raise await self._lose(self.wire.lost)
+            await self.drop()  # lost while idle: nothing is in doubt
         if _now_s() < self._not_before_s:
             raise BusUnavailable(self._failure)
         connection = self._endpoint.connection(self._tuning.answer_s)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
+        except (AuthenticationError, NoPermissionError) as error:
+            await connection.disconnect(nowait=True)
+            raise ConfigError(
+                f"Redis at {self._endpoint.where} refuses the login: {error}; "
+                "set ARB_REDIS_USERNAME and ARB_REDIS_PASSWORD (or *_FILE)"
+            ) from error
         except (RedisError, OSError, TimeoutError) as error:
             await connection.disconnect(nowait=True)
-            # Over RESP2 redis-py wraps what AUTH answered in a plain ConnectionError.
-            for cause in (error, error.__cause__):
-                if isinstance(cause, (AuthenticationError, NoPermissionError)):
-                    raise ConfigError(
-                        f"Redis at {self._endpoint.where} refuses the login: {cause}; "
-                        "set ARB_REDIS_USERNAME and ARB_REDIS_PASSWORD (or *_FILE)"
-                    ) from error
-            raise self._fail(error) from error
+            raise self._fail(str(error) or type(error).__name__) from error
         self._connection = connection
+        self.wire = Wire()
+        # From here on the stream reader of redis-py would only stand between socket and parser.
+        self._transport = connection._writer.transport  # type: ignore[union-attr]
+        self._transport.set_protocol(self.wire)
         self._backoff.reset()
-        self.awaited = 0
         self.connects += 1
 
     def retry_in_s(self) -> float:
@@ -137,48 +208,37 @@ class Link:
         return max(0.0, self._not_before_s - _now_s())
 
     async def send(self, data: bytes, replies: int) -> None:
-        """Send packed commands that will be answered by ``replies`` replies."""
-        if self._connection is None:
-            await self.connect()
-        assert self._connection is not None
-        try:
-            await self._connection.send_packed_command(data, check_health=False)
-        except (RedisError, OSError) as error:
-            raise await self._lose(error) from error
-        self.awaited += replies
-
-    async def reply(self) -> Any:
-        """Return the next reply; may be canceled without losing it.
+        """Send packed commands that will be answered by ``replies`` replies; does not wait.
 
         Raises:
-            ReplyError: The reply is an error; the connection is fine.
-            BusUnavailable: The connection is lost, with everything still awaited.
+            ReplyError: A command sent earlier, that nobody waited for, was refused.
+            BusUnavailable: There is no connection.
         """
-        connection = self._connection
-        if connection is None:
-            raise BusUnavailable(self._failure)
-        try:
-            answer = await connection.read_response(
-                timeout=math.inf, disconnect_on_error=False, disable_decoding=True
-            )
-        except ResponseError as error:
-            self.awaited -= 1
-            raise reply_error(error) from error
-        except (RedisError, OSError) as error:
-            raise await self._lose(error) from error
-        self.awaited -= 1
-        return answer
+        if self._transport is None or self.wire.lost:
+            await self.connect()
+        assert self._transport is not None
+        self._check_refused()
+        self.wire.awaited += replies
+        self._transport.write(data)
 
-    async def reap(self) -> None:
-        """Take the replies that have already arrived, without waiting for more."""
-        connection = self._connection
-        if connection is None:
-            return
-        try:
-            while self.awaited and await connection.can_read():
-                await self.reply()
-        except (RedisError, OSError) as error:
-            raise await self._lose(error) from error
+    def _check_refused(self) -> None:
+        if self.wire.refused is not None:
+            refused, self.wire.refused = self.wire.refused, None
+            raise reply_error(str(refused))
+
+    async def take(self) -> Any:
+        """Return the last reply; all must be in (``awaited`` is 0).
+
+        Raises:
+            ReplyError: The first reply that was an error.
+            BusUnavailable: The connection is lost.
+        """
+        if self.wire.lost or self._transport is None:
+            raise await self._lose(self.wire.lost)
+        assert self.wire.awaited == 0, "a reply is taken before it is there"
+        self._check_refused()
+        last, self.wire.last = self.wire.last, None
+        return last
 
     async def settle(self) -> Any:
         """Wait for all replies and return the last.
@@ -187,19 +247,12 @@ class Link:
             ReplyError: The first reply that was an error; all others were read too.
             BusUnavailable: Lost, or no answer in time.
         """
-        last, first_error = None, None
-        try:
-            async with asyncio.timeout(self._tuning.answer_s):
-                while self.awaited:
-                    try:
-                        last = await self.reply()
-                    except ReplyError as error:
-                        first_error = first_error or error
-        except TimeoutError as error:
-            raise await self._lose(error) from error
-        if first_error is not None:
-            raise first_error
-        return last
+        until_s = _now_s() + self._tuning.answer_s
+        while self.wire.awaited > 0 and not self.wire.lost:
+            await wait_for((self.wire,), until_s)
+            if self.wire.awaited > 0 and _now_s() >= until_s:
+                raise await self._lose(f"no answer within {self._tuning.answer_s:g} s")
+        return await self.take()
 
     async def call(self, *args: Arg) -> Any:
         """Send one command and return its reply; callers wait for each other."""
@@ -211,20 +264,20 @@ class Link:
             await self.send(b"".join(commands), len(commands))
             return await self.settle()
 
-    async def _lose(self, error: Exception) -> BusUnavailable:
+    async def _lose(self, reason: str) -> BusUnavailable:
         await self.drop()
-        return self._fail(error)
+        return self._fail(reason)
 
-    def _fail(self, error: Exception) -> BusUnavailable:
+    def _fail(self, reason: str) -> BusUnavailable:
         self._not_before_s = _now_s() + self._backoff.next_s()
-        said = str(error) or type(error).__name__
-        self._failure = f"Redis at {self._endpoint.where} is unreachable: {said}"
+        self._failure = f"Redis at {self._endpoint.where} is unreachable: {reason}"
         return BusUnavailable(self._failure)
 
     async def drop(self) -> None:
         """Disconnect without ceremony; the next use connects again."""
-        connection, self._connection = self._connection, None
-        self.awaited = 0
+        connection, self._connection, self._transport = self._connection, None, None
+        self.wire.lost = self.wire.lost or "the connection was closed"
+        self.wire.wake()
         if connection is not None:
             await connection.disconnect(nowait=True)
 
@@ -233,20 +286,17 @@ def _now_s() -> float:
     return asyncio.get_running_loop().time()
 
 
-def reply_error(error: ResponseError) -> ReplyError:
-    """Return our form of an error reply: recognised by its code, not by its text.
+_HINTS = {
+    "OOM": "Redis is out of memory (maxmemory)",
+    "READONLY": "Redis is a read-only replica",
+    "LOADING": "Redis is loading its data",
+    "NOPERM": "Redis does not permit this user",
+    "NOGROUP": "a consumer group is gone: Redis lost its data; starting again creates it",
+    "MISCONF": "Redis cannot persist and refuses writes",
+}
 
-    redis-py strips the codes it knows and makes them classes; the others stay the first word.
-    """
-    codes = {"OutOfMemoryError": "OOM", "ReadOnlyError": "READONLY", "NoPermissionError": "NOPERM"}
-    text = str(error)
-    code = codes.get(type(error).__name__) or text.partition(" ")[0]
-    hints = {
-        "OOM": "Redis is out of memory (maxmemory)",
-        "READONLY": "Redis is a read-only replica",
-        "NOPERM": "Redis does not permit this user",
-        "NOGROUP": "a consumer group is gone: Redis lost its data; starting again creates it",
-        "MISCONF": "Redis cannot persist and refuses writes",
-    }
-    hint = hints.get(code)
-    return ReplyError(code, f"{hint}: {text}" if hint else f"Redis refused a command: {text}")
+
+def reply_error(text: str) -> ReplyError:
+    """Return our form of an error reply: recognised by its code (the first word), not its text."""
+    code = text.partition(" ")[0]
+    return ReplyError(code, f"{_HINTS.get(code, 'Redis refused a command')}: {text}")

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from shared.bus.connection import Link, ReplyError
+from shared.bus.connection import Link, ReplyError, Wire
 from shared.bus.latest import Report, as_dict, payload_of
 from shared.bus.port import Batch
 from shared.bus.tuning import DEAD_ENTRIES_MAX, Tuning, dead_key
@@ -49,6 +49,8 @@ class DurableReader:
         self._left: deque[tuple[str, str, int]] = deque()  # bounded by what is pending
         self._over_bound: dict[str, int] = {}
         self._sent_s = 0.0
+        self._is_asked = False
+        self._answer_s = tuning.block_ms / 1_000 + tuning.answer_s
         self._upkeep: asyncio.Task[None] | None = None
 
     async def start(self, *, exclusive: bool) -> None:
@@ -96,35 +98,40 @@ class DurableReader:
                 return
             start = f"({page[-1][0].decode()}"
 
-    async def read(self, timeout_s: float | None) -> Batch:
-        """Return the next entries; empty after ``timeout_s``.
+    @property
+    def waiting_on(self) -> Wire | None:
+        """The connection that owes an answer, if any does."""
+        return self._link.wire if self._is_asked else None
+
+    def due_s(self) -> float:
+        """Return the loop time at which ``poll`` must be called even if nothing arrives."""
+        return self._sent_s + self._answer_s
+
+    async def poll(self) -> Batch | None:
+        """Return the entries that have arrived, or ``None``; asks for the next ones by itself.
 
         Raises:
             BusUnavailable: The connection or the group is lost.
         """
-        loop = asyncio.get_running_loop()
-        deadline_s = None if timeout_s is None else loop.time() + timeout_s
-        while True:
-            if self._upkeep is not None and self._upkeep.done():
-                self._upkeep.result()
-            while self._left:
-                batch = await self._redeliver(*self._left.popleft())
-                if batch is not None:
-                    return batch
-            if not self._link.awaited:
-                await self._link.send(self._command(), 1)
-                self._sent_s = loop.time()
-            dead_s = self._sent_s + self._tuning.block_ms / 1_000 + self._tuning.answer_s
-            try:
-                limit_s = dead_s if deadline_s is None else min(deadline_s, dead_s)
-                async with asyncio.timeout_at(limit_s):
-                    reply = await self._link.reply()
-            except TimeoutError:
-                if loop.time() >= dead_s:
-                    raise BusUnavailable("Redis does not answer a blocking read") from None
-                return Batch([])
+        if self._upkeep is not None and self._upkeep.done():
+            self._upkeep.result()
+        while self._left:
+            batch = await self._redeliver(*self._left.popleft())
+            if batch is not None:
+                return batch
+        if self._is_asked:
+            if self._link.awaited and self._link.is_connected:
+                if asyncio.get_running_loop().time() >= self.due_s():
+                    raise BusUnavailable("Redis does not answer a blocking read")
+                return None
+            self._is_asked = False
+            reply = await self._link.take()
             if reply and (batch := await self._take(reply)) is not None:
                 return batch
+        await self._link.send(self._command(), 1)
+        self._is_asked = True
+        self._sent_s = asyncio.get_running_loop().time()
+        return None
 
     def _command(self) -> bytes:
         return pack(
@@ -219,7 +226,12 @@ class DurableReader:
         self._counters["claimed"] += len(claimed)
 
     async def _trim(self, key: str, spec: StreamSpec) -> None:
-        """Trim towards ``entries_max``, never past what the slowest group has not acknowledged."""
+        """Trim towards ``entries_max``, never past what the slowest group has not acknowledged.
+
+        One group trims for all: two that saw the same excess would each cut it off.
+        """
+        if self._group != spec.consumers[0]:
+            return
         excess = int(await self._control.call("XLEN", key)) - spec.entries_max
         if excess <= 0:
             return

@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from shared.bus.connection import Link, ReplyError
+from shared.bus.connection import Link, ReplyError, Wire
 from shared.bus.port import Batch, Input
 from shared.bus.tuning import Tuning
 from shared.bus.wire import id_key, newest_per_key, pack
 from shared.errors import BusUnavailable, CodecError
 from shared.messages.codec import FIELD, decode
 from shared.streams import StreamSpec
+
+_AUDIT_S = 0.1
+"""Least time between two audits: a reader that is behind has better things to do."""
 
 Report = Callable[[str, str], None]
 """Says something a person should know: a constant code and a text with the numbers."""
@@ -71,6 +74,9 @@ class LatestReader:
         self._count = tuning.read_entries_max if wake else tuning.sample_entries_max
         self._block = ("BLOCK", tuning.block_ms) if wake else ()
         self._sent_s = 0.0
+        self._is_asked = False
+        self._is_behind = False
+        self._audit_due_s = 0.0
         self._answer_s = tuning.answer_s + (tuning.block_ms / 1_000 if wake else 0)
 
     async def start(self) -> Batch:
@@ -108,7 +114,7 @@ class LatestReader:
         try:
             info = as_dict(await self._link.call("XINFO", "STREAM", cursor.key))
         except ReplyError as error:
-            if error.code in {"ERR", "no"}:  # "no such key": redis-py keeps or strips the ERR
+            if error.code == "ERR":  # no such key
                 return "", "0-0", 0, 0
             raise
         first = info[b"first-entry"]
@@ -123,70 +129,69 @@ class LatestReader:
         """The stream ends before our position: Redis lost data, so everything in it is new."""
         cursor.last_id, cursor.ordinal = "0-0", 0
 
-    async def read(self, timeout_s: float | None) -> Batch:
-        """Return the next entries; empty after ``timeout_s``. Survives lost connections."""
-        loop = asyncio.get_running_loop()
-        deadline_s = None if timeout_s is None else loop.time() + timeout_s
-        while True:
-            try:
-                batch = await self._read_once(deadline_s)
-            except TimeoutError:
-                return Batch([])
-            except ReplyError:
-                raise
-            except BusUnavailable:
-                if not await self._come_back(deadline_s):
-                    return Batch([])
-                continue
-            if batch is not None:
-                return batch
+    @property
+    def waiting_on(self) -> Wire | None:
+        """The connection that owes an answer, if any does."""
+        return self._link.wire if self._is_asked else None
 
-    async def _read_once(self, deadline_s: float | None) -> Batch | None:
-        loop = asyncio.get_running_loop()
-        if not self._link.awaited:
-            if any(cursor.behind for cursor in self._cursors.values()):
+    def due_s(self) -> float:
+        """Return the loop time at which ``poll`` must be called even if nothing arrives."""
+        if not self._link.is_connected:
+            return asyncio.get_running_loop().time() + self._link.retry_in_s()
+        return self._sent_s + self._answer_s
+
+    async def poll(self) -> Batch | None:
+        """Return the entries that have arrived, or ``None``; asks for the next ones by itself.
+
+        A lost connection is made again when its backoff allows, and reading goes on.
+
+        Raises:
+            ReplyError: Redis refuses the command.
+        """
+        try:
+            if not self._link.is_connected and not await self._come_back():
+                return None
+            if self._is_asked:
+                if self._link.awaited:
+                    if asyncio.get_running_loop().time() >= self._sent_s + self._answer_s:
+                        await self._link.drop()
+                    return None
+                self._is_asked = False
+                if reply := await self._link.take():
+                    return self._take(reply)
+                if not self._block:
+                    return Batch([])
+                await self._check_positions()  # silence: or did the stream begin anew below us?
+            now_s = asyncio.get_running_loop().time()
+            if now_s >= self._audit_due_s and self._is_behind:
+                self._audit_due_s = now_s + _AUDIT_S
                 await self._audit()
             await self._link.send(self._command(), 1)
-            self._sent_s = loop.time()
-        dead_s = self._sent_s + self._answer_s
-        limit_s = dead_s if deadline_s is None else min(deadline_s, dead_s)
-        try:
-            async with asyncio.timeout_at(limit_s):
-                reply = await self._link.reply()
-        except TimeoutError:
-            if loop.time() >= dead_s:
-                await self._link.drop()
-                return None
+            self._is_asked, self._sent_s = True, now_s
+        except ReplyError:
             raise
-        if reply:
-            return self._take(reply)
-        if not self._block:
-            return Batch([])
-        await self._check_positions()  # silence: is it that the stream began anew below us?
+        except BusUnavailable:
+            self._is_asked = False
         return None
 
     def _command(self) -> bytes:
         ids = [cursor.last_id for cursor in self._cursors.values()]
-        return pack("XREAD", "COUNT", self._count, *self._block, "STREAMS", *self._cursors, *ids)
+        # While an audit is due the server must not hold the request for long.
+        block = ("BLOCK", int(_AUDIT_S * 1_000)) if self._block and self._is_behind else self._block
+        return pack("XREAD", "COUNT", self._count, *block, "STREAMS", *self._cursors, *ids)
 
-    async def _come_back(self, deadline_s: float | None) -> bool:
-        """Wait for the connection to return and check the positions; false if time ran out."""
-        loop = asyncio.get_running_loop()
-        while True:
-            wait_s = self._link.retry_in_s()
-            if deadline_s is not None and loop.time() + wait_s >= deadline_s:
-                await asyncio.sleep(max(0.0, deadline_s - loop.time()))
-                return False
-            await asyncio.sleep(wait_s)
-            try:
-                await self._link.connect()
-                await self._check_positions()
-                for cursor in self._cursors.values():
-                    cursor.behind = True
-            except BusUnavailable:
-                continue
-            self._counters["reconnects"] += 1
-            return True
+    async def _come_back(self) -> bool:
+        """Connect again and check the positions; false if it is too early or fails."""
+        self._is_asked = False
+        if self._link.retry_in_s() > 0:
+            return False
+        await self._link.connect()
+        await self._check_positions()
+        for cursor in self._cursors.values():
+            cursor.behind = True
+        self._is_behind = True
+        self._counters["reconnects"] += 1
+        return True
 
     async def _check_positions(self) -> None:
         """Start anew where a stream ends before our position: Redis lost its data."""
@@ -218,7 +223,7 @@ class LatestReader:
             if cursor.ordinal is not None:
                 cursor.ordinal += len(entries)
             if len(entries) >= self._count:
-                cursor.behind = True
+                cursor.behind = self._is_behind = True
         messages, skipped = newest_per_key(messages, cursor.spec.conflate)
         batch.messages += messages
         batch.last_ids[cursor.key] = cursor.last_id
@@ -243,6 +248,7 @@ class LatestReader:
                     cursor.ordinal += trimmed
             if caught_up:
                 cursor.ordinal, cursor.behind = added, False
+        self._is_behind = any(cursor.behind for cursor in self._cursors.values())
 
     async def close(self) -> None:
         """Stop reading."""

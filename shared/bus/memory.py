@@ -82,7 +82,7 @@ class MemoryBus:
         server = self.reach()
         messages = [*messages, *self._alerts]
         self._alerts.clear()
-        for spec, key, entry in group_by_stream(messages, self._shards):
+        for spec, key, entry in group_by_stream(messages, self._shards) if messages else ():
             server.add(key, encode(spec, entry))
             server.stream(key).trim(spec)
         if checkpoint is not None:

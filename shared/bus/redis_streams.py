@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.bus.connection import Endpoint, Link, ReplyError
+from shared.bus.connection import Endpoint, Link, ReplyError, wait_for
 from shared.bus.durable import DurableReader
 from shared.bus.latest import LatestReader
 from shared.bus.port import Batch, Inbox, Input
@@ -177,12 +178,11 @@ class RedisBus:
         if not commands:
             return
         try:
-            await self._out.reap()
             if self._out.awaited >= self._tuning.in_flight_max:
                 await self._out.settle()
-            await self._out.send(b"".join(commands), len(commands))
-        except BusUnavailable:
-            # Replies still to come would be taken for those of the next command.
+            data = commands[0] if len(commands) == 1 else b"".join(commands)
+            await self._out.send(data, len(commands))
+        except ReplyError:
             await self._out.drop()
             raise
 
@@ -243,7 +243,7 @@ class RedisBus:
 
 
 class RedisInbox:
-    """Open inputs. With one kind of input a read awaits the connection itself: no task hop."""
+    """Open inputs: one wait for all their connections, no task and no queue between."""
 
     def __init__(self) -> None:
         self.wake: LatestReader | None = None
@@ -252,8 +252,7 @@ class RedisInbox:
         self.interval_s = 0.0
         self._sample_due_s = 0.0
         self._first: deque[Batch] = deque(maxlen=2)
-        self._reads: dict[str, asyncio.Task[Batch]] = {}
-        self._prefer_durable = True
+        self._readers: list[LatestReader | DurableReader] = []
 
     async def start(self, *, exclusive: bool) -> None:
         """Find all positions, before anything that is published after this call."""
@@ -262,63 +261,47 @@ class RedisInbox:
                 self._first.append(batch)
         if self.durable is not None:
             await self.durable.start(exclusive=exclusive)
+            self._readers.append(self.durable)
+        if self.wake is not None:
+            self._readers.append(self.wake)
 
     async def read(self, timeout_s: float | None = None) -> Batch:
         """See :class:`shared.bus.port.Inbox`."""
         if self._first:
             return self._first.popleft()
-        if self.sampled is None:
-            return await self._read_waking(timeout_s)
         loop = asyncio.get_running_loop()
-        deadline_s = None if timeout_s is None else loop.time() + timeout_s
+        deadline_s = math.inf if timeout_s is None else loop.time() + timeout_s
+        readers = self._readers
         while True:
-            now_s = loop.time()
-            if now_s >= self._sample_due_s:
-                self._sample_due_s = now_s + self.interval_s
-                batch = await self.sampled.read(self.interval_s)
-                if batch.last_ids:
+            for index, reader in enumerate(readers):
+                if (batch := await reader.poll()) is not None:
+                    if len(readers) > 1:
+                        readers.append(readers.pop(index))  # take turns
                     return batch
-            wait_s = self._sample_due_s - loop.time()
-            if deadline_s is not None:
-                wait_s = min(wait_s, deadline_s - loop.time())
-            batch = await self._read_waking(max(0.0, wait_s))
-            if batch.last_ids or (deadline_s is not None and loop.time() >= deadline_s):
+            if self.sampled is not None and (batch := await self._sample(self.sampled)) is not None:
                 return batch
+            due_s = min((reader.due_s() for reader in readers), default=math.inf)
+            if self.sampled is not None:
+                due_s = min(due_s, self._sample_due_s)
+            if loop.time() >= deadline_s:
+                return Batch([])
+            wires = [wire for reader in readers if (wire := reader.waiting_on) is not None]
+            await wait_for(wires, min(due_s, deadline_s))
 
-    async def _read_waking(self, timeout_s: float | None) -> Batch:
-        if self.durable is None:
-            if self.wake is not None:
-                return await self.wake.read(timeout_s)
-            await asyncio.sleep(timeout_s or 0.0)
-            return Batch([])
-        if self.wake is None:
-            return await self.durable.read(timeout_s)
-        return await self._read_either(self.wake, self.durable, timeout_s)
-
-    async def _read_either(
-        self, wake: LatestReader, durable: DurableReader, timeout_s: float | None
-    ) -> Batch:
-        """Wait on both connections, each with one read running; take turns when both are ready."""
-        if "wake" not in self._reads:
-            self._reads["wake"] = asyncio.create_task(wake.read(None))
-        if "durable" not in self._reads:
-            self._reads["durable"] = asyncio.create_task(durable.read(None))
-        done, _ = await asyncio.wait(
-            self._reads.values(), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-        )
-        order = ("durable", "wake") if self._prefer_durable else ("wake", "durable")
-        for name in order:
-            if self._reads[name] in done:
-                self._prefer_durable = name != "durable"
-                return self._reads.pop(name).result()
-        return Batch([])
+    async def _sample(self, sampled: LatestReader) -> Batch | None:
+        """Take what has come since the last sample, if another is due."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._sample_due_s:
+            return None
+        self._sample_due_s = loop.time() + self.interval_s
+        batch = await sampled.poll()
+        while batch is None and (wire := sampled.waiting_on) is not None:
+            await wait_for((wire,), sampled.due_s())
+            batch = await sampled.poll()
+        return batch if batch is not None and batch.last_ids else None
 
     async def close(self) -> None:
         """See :class:`shared.bus.port.Inbox`."""
-        for task in self._reads.values():
-            task.cancel()
-        if self._reads:
-            await asyncio.gather(*self._reads.values(), return_exceptions=True)
         for reader in (self.wake, self.sampled, self.durable):
             if reader is not None:
                 await reader.close()

@@ -28,7 +28,7 @@ class Tuning:
         backoff_s, backoff_cap_s: Reconnection delays.
     """
 
-    read_entries_max: int = 128
+    read_entries_max: int = 64
     sample_entries_max: int = 2_048
     in_flight_max: int = 1_024
     block_ms: int = 5_000

@@ -61,22 +61,29 @@ def newest_per_key(
 
 def group_by_stream(
     messages: Sequence[Message], shards: int
-) -> list[tuple[StreamSpec, str, list[Message]]]:
-    """Cut messages into entries: one per stream key in order of first use, bounded in length."""
+) -> list[tuple[StreamSpec, str, Sequence[Message]]]:
+    """Cut messages (one or more) into bounded entries, per stream key, in order of first use."""
+    first = messages[0]
+    kind = type(first)
+    spec = STREAM_OF[kind]
     if len(messages) == 1:
-        message = messages[0]
-        spec = STREAM_OF[type(message)]
-        return [(spec, _key(spec, message, shards), [message])]
-    grouped: dict[str, tuple[StreamSpec, str, list[Message]]] = {}
-    entries: list[tuple[StreamSpec, str, list[Message]]] = []
+        return [(spec, _key(spec, first, shards), messages)]
+    if (shards == 1 or not spec.sharded) and all(type(message) is kind for message in messages):
+        key = spec.key()
+        return [
+            (spec, key, messages[start : start + ENTRY_MESSAGES_MAX])
+            for start in range(0, len(messages), ENTRY_MESSAGES_MAX)
+        ]
+    grouped: dict[str, list[Message]] = {}
+    entries: list[tuple[StreamSpec, str, Sequence[Message]]] = []
     for message in messages:
         spec = STREAM_OF[type(message)]
         key = _key(spec, message, shards)
         entry = grouped.get(key)
-        if entry is None or len(entry[2]) >= ENTRY_MESSAGES_MAX:
-            entry = grouped[key] = (spec, key, [])
-            entries.append(entry)
-        entry[2].append(message)
+        if entry is None or len(entry) >= ENTRY_MESSAGES_MAX:
+            entry = grouped[key] = []
+            entries.append((spec, key, entry))
+        entry.append(message)
     return entries
 
 
@@ -139,6 +146,8 @@ class Packer:
 
     def adds(self, messages: Sequence[Message]) -> list[bytes]:
         """Return the commands that publish ``messages``."""
+        if not messages:
+            return []
         return [
             self._adder(spec, key).add(encode(spec, entry))
             for spec, key, entry in group_by_stream(messages, self._shards)
