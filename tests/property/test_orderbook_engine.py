@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from services.orderbook.engine import OrderbookEngine, join_checkpoint
 from shared.config import OrderbookConfig
+from shared.domain.book import Book
 from shared.messages.base import BookState
 from shared.messages.market import BookDelta, BookSnapshot, DepthView, VenueStatus
 
@@ -149,3 +150,23 @@ def test_a_loss_that_is_noticed_is_asked_for(plan):
     broken = engine.gauges()["books_live"] == 0
     asked = engine.counters()["resyncs"]
     assert bool(asked) == broken
+
+
+levels = st.lists(st.tuples(st.integers(1, 400), st.integers(0, 3)), max_size=200)
+
+
+@given(levels, levels, st.lists(st.tuples(levels, levels), max_size=5))
+def test_saved_book_is_the_book(bids, asks, deltas):
+    """Deep and shallow levels, removed ones too: what is saved restores to the same book."""
+
+    def real(side, sign):
+        return [(1000.0 + sign * offset, float(qty)) for offset, qty in side]
+
+    book = Book()
+    book.replace(real(bids, -1), real(asks, 1))
+    for more_bids, more_asks in deltas:
+        book.apply(real(more_bids, -1), real(more_asks, 1))
+        book.view(DEPTH)
+    again = Book()
+    again.replace(*(side.items() for side in book.sides()))
+    assert (again.bids(1_000), again.asks(1_000)) == (book.bids(1_000), book.asks(1_000))
