@@ -49,6 +49,9 @@ class Verdict(Enum):
     GAP = "gap"
 
 
+_APPLY = Verdict.APPLY
+
+
 class Update(Protocol):
     """A parsed delta; ids are the venue's."""
 
@@ -176,7 +179,7 @@ class JoinedBook:
             return self._on_early(update, now_ns)
         rule, seq = self._rule, self._seq
         verdict = rule.join(seq, update) if self._untouched else rule.follow(seq, update)
-        if verdict is Verdict.APPLY:
+        if verdict is _APPLY:
             return (self._delta(update, now_ns),)
         if verdict is Verdict.DROP:
             return (Dropped(self.instrument, DROPPED_STALE),)

@@ -8,7 +8,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from shared.domain.book import Book
 
-prices = st.integers(1, 30).map(lambda tick: tick * 0.1)
+prices = st.integers(1, 60).map(lambda tick: tick * 0.1)
 levels = st.lists(st.tuples(prices, st.sampled_from([0.0, 0.0, 0.25, 1.0, 7.5])), max_size=8)
 VIEW_DEPTH = 3
 
@@ -16,10 +16,11 @@ VIEW_DEPTH = 3
 class BookMachine(RuleBasedStateMachine):
     """Applies the same changes to the book and to two dicts."""
 
-    @initialize(depth_max=st.sampled_from([None, 2, 3, 5]))
-    def start(self, depth_max: int | None) -> None:
+    @initialize(depth_max=st.sampled_from([None, None, 2, 3, 5]), near_min=st.sampled_from([1, 3, 32]))
+    def start(self, depth_max: int | None, near_min: int) -> None:
         self.depth_max = depth_max
         self.book = Book(depth_max)
+        self.book._near_min = near_min  # few near levels make them run short and spill often
         self.bids: dict[float, float] = {}
         self.asks: dict[float, float] = {}
         self.shown = None
@@ -46,6 +47,13 @@ class BookMachine(RuleBasedStateMachine):
     def delta(self, bids, asks) -> None:
         self.book.apply(bids, asks)
         self.change(bids, asks)
+
+    @rule(bids=levels, asks=levels)
+    def spread(self, bids, asks) -> None:
+        """Many levels at once, so that there are far ones."""
+        wide = [(tick * 0.1, 1.0) for tick in range(1, 61)]
+        self.book.apply([*wide, *bids], [*wide, *asks])
+        self.change([*wide, *bids], [*wide, *asks])
 
     @rule()
     def view(self) -> None:

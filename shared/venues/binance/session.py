@@ -41,6 +41,7 @@ ROUTES_MAX = 4_096
 
 SHUTDOWN = "the venue announced a restart"
 _PREFIX = b'{"stream":"'
+_NAME_AT = len(_PREFIX)
 
 
 class DepthEvent(Update, Protocol):
@@ -123,6 +124,7 @@ class StreamSession:
     ) -> None:
         self._venue = venue
         self._dialect = dialect
+        self._parse_depth = dialect.parse_depth
         self._streams = streams
         self._instruments = dict(symbols)
         self._books: dict[str, JoinedBook] = {}
@@ -176,13 +178,14 @@ class StreamSession:
         """Route a frame by its stream's name, or read what else it is."""
         self._heard_ns, self._probed_ns = now_ns, None
         try:
-            if raw.startswith(_PREFIX):
-                stream = raw[11 : raw.find(b'"', 11)]
-                handler = self._routes.get(stream)
-                if handler is None:
-                    handler = self._route(stream)
-                return handler(raw, now_ns)
-            return self._on_other(raw, now_ns)
+            # The wrapper's start with the stream's name is the key: no second look at known ones.
+            start = raw[: raw.find(b'"', _NAME_AT)]
+            handler = self._routes.get(start)
+            if handler is None:
+                if not start.startswith(_PREFIX):
+                    return self._on_other(raw, now_ns)
+                handler = self._route(start)
+            return handler(raw, now_ns)
         except ParseError as error:
             return (Malformed(str(error)),)
 
@@ -240,17 +243,17 @@ class StreamSession:
         request["id"] = self._frame_id
         return Send(json.encode(request).decode())
 
-    def _route(self, stream: bytes) -> Handler:
+    def _route(self, start: bytes) -> Handler:
         """Return what reads a stream: ``btcusdt@depth@100ms`` is of kind ``depth``."""
-        parts = stream.split(b"@")
+        parts = start[_NAME_AT:].split(b"@")
         kind = parts[1].decode("ascii", "replace") if len(parts) > 1 else ""
         handler = self._kinds.get(kind, self._on_unread if kind else self._on_wrapped)
         if len(self._routes) < ROUTES_MAX:
-            self._routes[stream] = handler
+            self._routes[start] = handler
         return handler
 
     def _on_depth(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
-        update = self._dialect.parse_depth(raw)
+        update = self._parse_depth(raw)
         book = self._books.get(update.symbol)
         return () if book is None else book.on_update(update, now_ns)
 
@@ -315,7 +318,7 @@ class StreamSession:
         frame = parse.parse_envelope(raw)
         if frame.stream is not None and bytes(frame.data):
             # The wrapper with its keys in another order, or spaced otherwise.
-            return self._route(frame.stream.encode())(raw, now_ns)
+            return self._route(_PREFIX + frame.stream.encode())(raw, now_ns)
         if frame.event == "serverShutdown":
             return (Reconnect(SHUTDOWN),)
         if frame.event is not None:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, field
 
+from shared.errors import ParseError
 from shared.venues.binance.parse import Id, Levels, Millis, Price, Qty, decode
 
 Rate = Annotated[float, Meta(ge=-10, le=10)]
@@ -65,7 +66,10 @@ def parse_depth(raw: bytes) -> DepthUpdate:
     Raises:
         ParseError: Not the documented shape.
     """
-    return decode(_DEPTH, raw, "depthUpdate").data
+    try:  # not by ``decode``: a call less on the hottest path
+        return _DEPTH.decode(raw).data
+    except (ValueError, RecursionError) as error:
+        raise ParseError(f"depthUpdate: {error}") from error
 
 
 def parse_mark(raw: bytes) -> MarkPrice:
