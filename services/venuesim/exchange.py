@@ -74,7 +74,7 @@ class Exchange:
         self.order_listeners: list[OrderListener] = []
         self.print_listeners: list[Callable[[Print], None]] = []
         self.book_listeners: list[Callable[[Listing], None]] = []
-        self.took_listeners: list[Callable[[Listing, Side, int, Decimal], None]] = []
+        self.took_listeners: list[Callable[[Listing, Side, int], None]] = []
 
     # -- orders --------------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class Exchange:
             self._execute(order, match, now_ms)
         if matches:
             for took in self.took_listeners:
-                took(listing, request.side, matches[-1].price, order.cost)
+                took(listing, request.side, matches[-1].price)
         if order.remaining_lots:
             keeps = request.type is OrderType.LIMIT and request.tif is TimeInForce.GTC
             if keeps and fill_share == 1:

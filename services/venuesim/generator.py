@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from random import Random
 
 from services.venuesim.config import TICK_MS
@@ -30,6 +29,7 @@ FIRST_PAYING_S = 3.0
 PAYING_EDGE_BPS = (8.0, 26.0)  # beyond both taker fees
 IDLE_SIZE_BPS = (2.0, 9.0)
 LIFE_S = (0.6, 2.5)
+FADE_PER_TICK = 0.94  # of a dislocation that somebody trades against: half in 0.6 s
 DISLOCATIONS_MAX = 32
 
 LEVELS_MAX = 150  # per side of a background book
@@ -50,6 +50,7 @@ class Dislocation:
     base: str
     bps: float
     ends_tick: int
+    taken: bool = False  # a client traded against it: it fades
 
 
 class FairPrices:
@@ -82,6 +83,9 @@ class FairPrices:
         for key, basis in self._basis.items():
             self._basis[key] = basis * 0.995 + gauss(0.0, 0.05)
         self.dislocations = [d for d in self.dislocations if d.ends_tick > self.tick]
+        for dislocation in self.dislocations:
+            if dislocation.taken:
+                dislocation.bps *= FADE_PER_TICK
         self._dislocate()
 
     def fair(self, venue: str, base: str) -> float:
@@ -92,14 +96,14 @@ class FairPrices:
                 bps += dislocation.bps
         return self.price[base] * (1 + bps / 10_000)
 
-    def absorb(self, venue: str, base: str, side: Side, notional: float) -> None:
-        """A client traded against a dislocation: it shrinks with what was taken of it."""
+    def absorb(self, venue: str, base: str, side: Side) -> None:
+        """A client traded against a dislocation: others notice, and it fades."""
         for dislocation in self.dislocations:
             leans_up = dislocation.bps > 0
             if dislocation.base == base and leans_up == (
                 (side is Side.SELL) == (dislocation.venue == venue)
             ):
-                dislocation.bps *= math.exp(-notional / 8_000)
+                dislocation.taken = True
 
     def _dislocate(self) -> None:
         draw = self._random
@@ -229,9 +233,9 @@ class Market:
         """Return a venue's present fair price."""
         return self.prices.fair(venue, base)
 
-    def _took(self, listing: Listing, side: Side, last_ticks: int, notional: Decimal) -> None:
+    def _took(self, listing: Listing, side: Side, last_ticks: int) -> None:
         self._makers[listing.venue, listing.instrument][2].took(side, last_ticks)
-        self.prices.absorb(listing.venue, listing.base, side, float(notional))
+        self.prices.absorb(listing.venue, listing.base, side)
 
 
 def _until(keys: list[int], best: int) -> list[int]:

@@ -86,6 +86,7 @@ class Hub:
         self.topics: dict[str, dict[Client, None]] = {}
         self.version = 0  # changes with the set of topics
         self.counters = {"connections": 0, "frames_sent": 0, "slow_clients": 0, "disconnects": 0}
+        self.ping_every_s: float | None = None  # a client that does not pong is cut off
         self.on_idle_topic: Callable[[str], None] = lambda topic: None
         self._held: dict[str, Callable[[], None]] = {}
 
@@ -178,7 +179,9 @@ class Hub:
         on_text: Callable[[Client, str], Awaitable[None] | None],
     ) -> web.WebSocketResponse:
         """Accept a WebSocket and serve it until it closes."""
-        socket = web.WebSocketResponse(compress=False, max_msg_size=config.REQUEST_BYTES_MAX)
+        socket = web.WebSocketResponse(
+            compress=False, max_msg_size=config.REQUEST_BYTES_MAX, heartbeat=self.ping_every_s
+        )
         await socket.prepare(request)
         client = Client(socket, request)
         self.clients[client] = None

@@ -7,8 +7,10 @@ matching is exact; Decimal appears where money moves and text where a frame is w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+
+DIGITS_MAX = 24  # of a number in a request; exact arithmetic has 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +72,24 @@ class Listing:
         return scaled_text(lots, self.qty_scale, self.qty_decimals)
 
 
+def parse_decimal(text: str) -> Decimal | None:
+    """Return a number as clients send it, ``None`` if it is none or absurdly large or fine."""
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not value.is_finite() or abs(value.adjusted()) > DIGITS_MAX or len(text) > DIGITS_MAX:
+        return None
+    return value
+
+
 def _whole(value: Decimal, scale: int) -> int | None:
     scaled = value.scaleb(scale)
     whole = int(scaled)
     return whole if scaled == whole else None
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def scaled_text(units: int, scale: int, decimals: int) -> str:
     """Write ``units * 10**-scale`` with exactly ``decimals`` (at least ``scale``) decimals."""
     text = str(units)

@@ -215,18 +215,17 @@ async def test_mark_price_and_funding(sim):
         assert funding["fundingTimestamp"] > exchange.milliseconds()
 
 
-async def test_websocket_order_entry(sim):
+async def test_websocket_order_entry(sim, venue):
     server, _ = sim
-    for venue in ("binance", "kraken"):
-        symbol = SYMBOLS[venue]
-        async with client(server, venue) as exchange:
-            price = far_below(exchange, symbol, await exchange.fetch_order_book(symbol))
-            placed = await within(exchange.create_order_ws(symbol, "limit", "buy", 0.01, price))
-            [found] = await exchange.fetch_open_orders(symbol)
-            assert found["id"] == placed["id"]
-            where = () if venue == "kraken" else (symbol,)
-            await within(exchange.cancel_order_ws(placed["id"], *where))
-            assert await exchange.fetch_open_orders(symbol) == []
+    symbol = SYMBOLS[venue]
+    async with client(server, venue) as exchange:
+        price = far_below(exchange, symbol, await exchange.fetch_order_book(symbol))
+        placed = await within(exchange.create_order_ws(symbol, "limit", "buy", 0.01, price))
+        [found] = await exchange.fetch_open_orders(symbol)
+        assert found["id"] == placed["id"]
+        where = () if venue == "kraken" else (symbol,)
+        await within(exchange.cancel_order_ws(placed["id"], *where))
+        assert await exchange.fetch_open_orders(symbol) == []
 
 
 async def test_refusals_have_the_classes_ccxt_gives_to_the_real_ones(sim, venue):

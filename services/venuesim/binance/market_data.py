@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.venuesim.binance import orders as words
-from services.venuesim.binance.signing import ApiError
 from services.venuesim.binance.streams import book_rows
 from services.venuesim.exchange import Exchange
 from services.venuesim.listing import Listing
@@ -146,10 +145,8 @@ def page(parameters: Mapping[str, Any], default: int, top: int) -> int:
     Raises:
         ApiError: Not a number.
     """
-    raw = str(parameters.get("limit") or default)
-    if not raw.isdigit() or int(raw) == 0:
-        raise ApiError(-1100, "Illegal characters found in parameter 'limit'.")
-    return min(int(raw), top)
+    wanted = words.whole_number(parameters, "limit")
+    return min(wanted or default, top)
 
 
 def spot_symbol(listing: Listing) -> dict[str, Any]:

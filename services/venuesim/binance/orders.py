@@ -7,12 +7,12 @@ Shared by spot and futures, REST and WebSocket API. Field lists follow the venue
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from services.venuesim.binance.signing import ApiError, mandatory
 from services.venuesim.exchange import Exchange
-from services.venuesim.listing import Listing
+from services.venuesim.listing import Listing, parse_decimal
 from services.venuesim.orders import (
     Fill,
     Order,
@@ -76,6 +76,26 @@ def listing_of(exchange: Exchange, parameters: Mapping[str, Any]) -> Listing:
     return listing
 
 
+def illegal(name: str) -> ApiError:
+    """Return the error for a parameter that is not what it should be."""
+    return ApiError(-1100, f"Illegal characters found in parameter '{name}'.")
+
+
+def whole_number(parameters: Mapping[str, Any], name: str) -> int | None:
+    """Return an integer parameter, ``None`` if absent.
+
+    Raises:
+        ApiError: Not an integer.
+    """
+    raw = parameters.get(name)
+    if raw in {None, ""}:
+        return None
+    text = str(raw)
+    if not text.isdigit() or len(text) > 20:
+        raise illegal(name)
+    return int(text)
+
+
 def number(parameters: Mapping[str, Any], name: str) -> Decimal:
     """Return a decimal parameter.
 
@@ -85,12 +105,9 @@ def number(parameters: Mapping[str, Any], name: str) -> Decimal:
     raw = parameters.get(name)
     if raw in {None, ""}:
         raise mandatory(name)
-    try:
-        value = Decimal(str(raw))
-    except InvalidOperation as error:
-        raise ApiError(-1100, f"Illegal characters found in parameter '{name}'.") from error
-    if not value.is_finite():
-        raise ApiError(-1100, f"Illegal characters found in parameter '{name}'.")
+    value = parse_decimal(str(raw))
+    if value is None:
+        raise illegal(name)
     return value
 
 
@@ -112,7 +129,7 @@ def parse_order(
         raise ApiError(-1116, "Invalid orderType.") if kind else mandatory("type")
     client_id = str(parameters.get("newClientOrderId") or default_id)
     if len(client_id) > 36:
-        raise ApiError(-1100, "Illegal characters found in parameter 'newClientOrderId'.")
+        raise illegal("newClientOrderId")
     tif, post_only = _time_in_force(parameters, kind, futures=futures)
     price = None if kind == "MARKET" else number(parameters, "price")
     if kind == "MARKET" and not futures and parameters.get("quoteOrderQty"):

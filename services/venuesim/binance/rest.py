@@ -162,12 +162,10 @@ class SpotRest:
             ApiError: None named, or unknown.
         """
         listing = words.listing_of(self.exchange, parameters)
-        raw, client_id = parameters.get("orderId"), str(parameters.get("origClientOrderId") or "")
-        if raw in {None, ""} and not client_id:
+        order_id = words.whole_number(parameters, "orderId")
+        client_id = str(parameters.get("origClientOrderId") or "")
+        if order_id is None and not client_id:
             raise mandatory("orderId")
-        order_id = int(str(raw)) if raw not in {None, ""} and str(raw).isdigit() else None
-        if raw not in {None, ""} and order_id is None:
-            raise ApiError(-1100, "Illegal characters found in parameter 'orderId'.")
         order = self.exchange.find(order_id, client_id)
         if order is None or order.request.listing is not listing:
             raise ApiError(code, text)
@@ -216,7 +214,7 @@ class SpotRest:
     def selected_orders(self, parameters: Mapping[str, Any]) -> list[Order]:
         """Return a symbol's remembered orders from ``orderId`` on."""
         listing = words.listing_of(self.exchange, parameters)
-        first = int(str(parameters.get("orderId") or 0))
+        first = words.whole_number(parameters, "orderId") or 0
         found = [
             order
             for order in self.exchange.orders.values()
@@ -272,16 +270,18 @@ class SpotRest:
 def selected_fills(exchange: Exchange, parameters: Mapping[str, Any]) -> list[Any]:
     """Return own fills of a symbol by order, start time or trade id; oldest first."""
     listing = words.listing_of(exchange, parameters)
-    order_id, from_id = parameters.get("orderId"), parameters.get("fromId")
-    start, end = parameters.get("startTime"), parameters.get("endTime")
+    order_id, from_id, start, end = (
+        words.whole_number(parameters, name)
+        for name in ("orderId", "fromId", "startTime", "endTime")
+    )
     found = [
         fill
         for fill in exchange.fills
         if fill.listing is listing
-        and (not order_id or fill.order_id == int(str(order_id)))
-        and (not from_id or fill.trade_id >= int(str(from_id)))
-        and (not start or fill.ts_ms >= int(str(start)))
-        and (not end or fill.ts_ms <= int(str(end)))
+        and (order_id is None or fill.order_id == order_id)
+        and (from_id is None or fill.trade_id >= from_id)
+        and (start is None or fill.ts_ms >= start)
+        and (end is None or fill.ts_ms <= end)
     ]
     limit = page(parameters, 500, ORDERS_PAGE_MAX)
     return found[:limit] if from_id or start else found[-limit:]

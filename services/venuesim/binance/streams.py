@@ -146,8 +146,8 @@ class MarketStreams:
             case "LIST_SUBSCRIPTIONS":
                 names = [topic.removeprefix(DEAD) for topic in client.topics]
                 self._reply(client, {"result": names, "id": identifier})
-            case "SET_PROPERTY" if params[:1] == ["combined"] and len(params) == 2:
-                client.combined = bool(params[1])
+            case "SET_PROPERTY" if isinstance(params, list) and params[:1] == ["combined"]:
+                client.combined = params[1:] == [True]
                 self._reply(client, {"result": None, "id": identifier})
             case method:
                 text = f"Invalid request: unknown or malformed method {method!r}"

@@ -21,6 +21,7 @@ from services.venuesim.venue import Context
 from shared.domain.instrument import split_instrument
 
 MESSAGES_PER_S = 5
+PING_EVERY_S = 20.0
 
 
 class BinanceSpot:
@@ -38,6 +39,7 @@ class BinanceSpot:
             seed=context.seed,
         )
         self.hub = Hub(VENUE, context.faults, lambda: context.venue_ms(VENUE))
+        self.hub.ping_every_s = PING_EVERY_S
         credentials = Credentials(f"{VENUE}-simulated-key", f"{VENUE}-simulated-secret")
         self.credentials = {"apiKey": credentials.key, "secret": credentials.secret}
         self.rest = SpotRest(self.exchange, context.faults, credentials)

@@ -1,4 +1,4 @@
-"""The simulated Binance spot WebSocket API: orders, account, and the user data stream."""
+"""The simulated Binance WebSocket APIs: orders and account; on spot also the user data stream."""
 
 from __future__ import annotations
 
@@ -19,34 +19,24 @@ USER_TOPIC = "!user"
 Method = Callable[[dict[str, Any], int], Any]
 
 
-class SpotWebSocketApi:
-    """``/ws-api/v3``; answers carry the request's id, events the subscription's."""
+class WebSocketApi:
+    """``/ws-api/v3`` or ``/ws-fapi/v1``: ``public`` and ``signed`` methods by name."""
 
-    def __init__(self, rest: SpotRest, hub: Hub, context: Context) -> None:
+    def __init__(
+        self,
+        rest: SpotRest,
+        hub: Hub,
+        context: Context,
+        *,
+        public: dict[str, Method],
+        signed: dict[str, Method],
+    ) -> None:
         self._rest, self._hub, self._context = rest, hub, context
-        public = rest.public
-        self._public: dict[str, Method] = {
+        self._public = public | {
             "ping": lambda p, now: {},
             "time": lambda p, now: {"serverTime": now},
-            "exchangeInfo": public.exchange_info,
-            "depth": public.depth,
-            "trades.recent": public.trades,
-            "ticker.book": public.book_ticker,
-            "ticker.price": public.ticker_price,
         }
-        self._signed: dict[str, Method] = {
-            "order.place": rest.new_order,
-            "order.test": rest.test_order,
-            "order.cancel": rest.cancel_order,
-            "order.status": rest.query_order,
-            "openOrders.status": rest.open_orders,
-            "openOrders.cancelAll": rest.cancel_all,
-            "allOrders": rest.all_orders,
-            "myTrades": rest.my_trades,
-            "account.status": rest.account,
-            "account.commission": rest.commission,
-        }
-        rest.exchange.order_listeners.append(self._on_order)
+        self._signed = signed
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one connection."""
@@ -60,6 +50,9 @@ class SpotWebSocketApi:
             return
         identifier, method = message.get("id"), str(message.get("method"))
         parameters = message.get("params") or {}
+        if not isinstance(parameters, dict):
+            self._error(client, identifier, ApiError(-1100, "Illegal parameter 'params'."))
+            return
         try:
             result = self._call(client, method, parameters)
         except ApiError as error:
@@ -74,16 +67,11 @@ class SpotWebSocketApi:
         if method in self._public:
             return self._public[method](parameters, now_ms)
         credentials = self._rest.credentials
-        if method == "userDataStream.subscribe.signature":
-            check_signed_message(parameters, credentials, now_ms)
-            self._hub.subscribe(client, USER_TOPIC)
-            return {"subscriptionId": 0}
-        if method == "userDataStream.unsubscribe":
-            self._hub.unsubscribe(client, USER_TOPIC)
-            return {}
-        if method not in self._signed:
+        if method not in self._signed and not method.startswith("userDataStream."):
             raise ApiError(-1000, f"Unknown method '{method}'.")
         check_signed_message(parameters, credentials, now_ms)
+        if method.startswith("userDataStream."):
+            return self._user_stream(client, method)
         if method == "order.place":
             self._rest.meter.order(now_ms)
         return self._signed[method](parameters, now_ms)
@@ -96,6 +84,50 @@ class SpotWebSocketApi:
             "rateLimits": [],
         }
         self._hub.send(client, msgspec.json.encode(body))
+
+    def _user_stream(self, client: Client, method: str) -> Any:
+        raise ApiError(-1000, f"Unknown method '{method}'.")
+
+
+class SpotWebSocketApi(WebSocketApi):
+    """``/ws-api/v3``; events carry the subscription's id."""
+
+    def __init__(self, rest: SpotRest, hub: Hub, context: Context) -> None:
+        public = rest.public
+        super().__init__(
+            rest,
+            hub,
+            context,
+            public={
+                "exchangeInfo": public.exchange_info,
+                "depth": public.depth,
+                "trades.recent": public.trades,
+                "ticker.book": public.book_ticker,
+                "ticker.price": public.ticker_price,
+            },
+            signed={
+                "order.place": rest.new_order,
+                "order.test": rest.test_order,
+                "order.cancel": rest.cancel_order,
+                "order.status": rest.query_order,
+                "openOrders.status": rest.open_orders,
+                "openOrders.cancelAll": rest.cancel_all,
+                "allOrders": rest.all_orders,
+                "myTrades": rest.my_trades,
+                "account.status": rest.account,
+                "account.commission": rest.commission,
+            },
+        )
+        rest.exchange.order_listeners.append(self._on_order)
+
+    def _user_stream(self, client: Client, method: str) -> Any:
+        if method == "userDataStream.subscribe.signature":
+            self._hub.subscribe(client, USER_TOPIC)
+            return {"subscriptionId": 0}
+        if method == "userDataStream.unsubscribe":
+            self._hub.unsubscribe(client, USER_TOPIC)
+            return {}
+        return super()._user_stream(client, method)
 
     def _on_order(self, order: Order, what: str, fill: Fill | None) -> None:
         if USER_TOPIC not in self._hub.topics:

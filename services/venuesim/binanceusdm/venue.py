@@ -14,6 +14,7 @@ from services.venuesim.binance.recorded import RecordedBinance, recorded_listing
 from services.venuesim.binance.signing import Credentials
 from services.venuesim.binance.streams import MarketStreams
 from services.venuesim.binance.web import RestServer
+from services.venuesim.binance.wsapi import WebSocketApi
 from services.venuesim.binanceusdm import orders as words
 from services.venuesim.binanceusdm.listing import LISTINGS, VENUE, perpetual
 from services.venuesim.binanceusdm.market import mark_price_event
@@ -26,6 +27,7 @@ from services.venuesim.venue import Context
 from shared.domain.instrument import split_instrument
 
 MESSAGES_PER_S = 10
+PING_EVERY_S = 180.0
 USER_TOPIC = "!user"
 PUBLIC_KINDS = ("depth", "bookTicker", "trade", "rpiDepth")
 
@@ -34,6 +36,32 @@ def entry_of(kind: str) -> str:
     """Return the entry point that really serves a stream: elsewhere it is silent."""
     name = kind.partition("@")[0]
     return "public" if name.startswith("depth") or name in PUBLIC_KINDS else "market"
+
+
+def futures_api(rest: FuturesRest, hub: Hub, context: Context) -> WebSocketApi:
+    """Return the WebSocket API of the futures market."""
+    market, holdings = rest.market, rest.holdings
+    return WebSocketApi(
+        rest,
+        hub,
+        context,
+        public={
+            "depth": market.depth,
+            "ticker.book": market.book_ticker,
+            "ticker.price": market.ticker_price,
+        },
+        signed={
+            "order.place": rest.new_order,
+            "order.cancel": rest.cancel_order,
+            "order.status": rest.query_order,
+            "account.balance": holdings.balance,
+            "v2/account.balance": holdings.balance,
+            "account.status": holdings.account,
+            "v2/account.status": holdings.account,
+            "account.position": holdings.position_risk,
+            "v2/account.position": holdings.position_risk,
+        },
+    )
 
 
 class BinanceFutures:
@@ -57,6 +85,7 @@ class BinanceFutures:
             refuses_fok=True,
         )
         self.hub = Hub(VENUE, context.faults, lambda: context.venue_ms(VENUE))
+        self.hub.ping_every_s = PING_EVERY_S
         credentials = Credentials(f"{VENUE}-simulated-key", f"{VENUE}-simulated-secret")
         self.credentials = {"apiKey": credentials.key, "secret": credentials.secret}
         self.rest = FuturesRest(self.exchange, context.faults, credentials, self._mark)
@@ -70,10 +99,12 @@ class BinanceFutures:
             entry_of=entry_of,
             generated=not recorded,
         )
+        self._api = futures_api(self.rest, self.hub, context)
         self.exchange.order_listeners.append(self._on_order)
 
     def add_routes(self, app: web.Application) -> None:
-        """Register ``/fapi`` and the routed WebSocket paths."""
+        """Register ``/fapi``, ``/ws-fapi/v1`` and the routed WebSocket paths."""
+        app.router.add_get("/ws-fapi/v1", self._api.serve)
         app.router.add_route("*", "/fapi/{rest:.*}", self._rest_server.serve)
         for entry in ("public", "market"):
             for kind in ("ws", "stream"):

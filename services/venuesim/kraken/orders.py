@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from services.venuesim.exchange import Exchange
 from services.venuesim.kraken.signing import ApiError
-from services.venuesim.listing import Listing
+from services.venuesim.listing import Listing, parse_decimal
 from services.venuesim.orders import (
     Fill,
     Order,
@@ -90,13 +90,22 @@ def number(parameters: Mapping[str, Any], name: str) -> Decimal:
     Raises:
         ApiError: Missing or not such a number.
     """
-    try:
-        value = Decimal(str(parameters.get(name, "")))
-    except InvalidOperation as error:
-        raise ApiError(f"EGeneral:Invalid arguments:{name}") from error
-    if not value.is_finite() or value <= 0:
+    value = parse_decimal(str(parameters.get(name, "")))
+    if value is None or value <= 0:
         raise ApiError(f"EGeneral:Invalid arguments:{name}")
     return value
+
+
+def not_negative(parameters: Mapping[str, Any], name: str) -> float:
+    """Return an optional number, 0 if absent.
+
+    Raises:
+        ApiError: Not such a number.
+    """
+    value = parse_decimal(str(parameters.get(name) or 0))
+    if value is None or value < 0:
+        raise ApiError(f"EGeneral:Invalid arguments:{name}")
+    return float(value)
 
 
 def parse_order(exchange: Exchange, parameters: Mapping[str, Any], default_id: str) -> OrderRequest:

@@ -154,13 +154,13 @@ class PrivateRest:
 
     def closed_orders(self, parameters: dict[str, Any], now_ms: int) -> Any:
         """Answer closed orders, newest first, a page at a time."""
-        start = float(parameters.get("start") or 0)
+        start = words.not_negative(parameters, "start")
         found = [
             o
             for o in reversed(list(self.exchange.orders.values()))
             if not o.is_open and _selected(o, parameters) and o.updated_ms / 1_000 >= start
         ]
-        offset = int(parameters.get("ofs") or 0)
+        offset = int(words.not_negative(parameters, "ofs"))
         trades = _asked(parameters, "trades")
         rows = {
             words.order_id(o): words.rest_order(o, trades=trades)
@@ -183,9 +183,9 @@ class PrivateRest:
 
     def trades_history(self, parameters: dict[str, Any], now_ms: int) -> Any:
         """Answer own fills, newest first, a page at a time."""
-        start = float(parameters.get("start") or 0)
+        start = words.not_negative(parameters, "start")
         fills = [f for f in reversed(self.exchange.fills) if f.ts_ms / 1_000 >= start]
-        offset = int(parameters.get("ofs") or 0)
+        offset = int(words.not_negative(parameters, "ofs"))
         page = fills[offset : offset + PAGE]
         return {"trades": {words.trade_id(f): self._trade(f) for f in page}, "count": len(fills)}
 

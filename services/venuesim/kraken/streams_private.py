@@ -119,6 +119,8 @@ class PrivateStreams:
         orders = params.get("orders")
         if not isinstance(orders, list) or not 2 <= len(orders) <= 15:
             raise ApiError("EGeneral:Invalid arguments:orders")
+        if not all(isinstance(order, dict) for order in orders):
+            raise ApiError("EGeneral:Invalid arguments:orders")
         whole = {name: value for name, value in params.items() if name != "orders"}
         return [self._add_order(whole | order, now_ms) for order in orders]
 
