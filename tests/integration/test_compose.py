@@ -35,7 +35,7 @@ from tests.support import ROOT, eventually_sync
 
 PROJECT = "arbstream-test"
 UP_S, HEAL_S, PLANS_S = 180, 60, 120
-# Where Redis lost its last second, adopted orders leave remainders that no venue accepts as an order:
+# Recovery may leave remainders that no venue accepts as an order:
 # about what the largest least order (of the perpetuals) is worth.
 DUST = {"BTC": Decimal("0.0005"), "ETH": Decimal("0.01"), "SOL": Decimal("0.2")}
 GOOD = {PlanOutcome.FILLED, PlanOutcome.HEDGED, PlanOutcome.UNWOUND}
