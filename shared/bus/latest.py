@@ -14,6 +14,7 @@ from shared.errors import BusUnavailable, CodecError
 from shared.messages.codec import FIELD, decode
 from shared.streams import StreamSpec
 
+_COUNT_MIN = 8
 _AUDIT_S = 0.1
 """Least time between two audits: a reader that is behind has better things to do."""
 
@@ -71,7 +72,9 @@ class LatestReader:
             for item in inputs
             for key in (item.spec.key(shard) for shard in item.shards)
         }
-        self._count = tuning.read_entries_max if wake else tuning.sample_entries_max
+        self._count_max = tuning.read_entries_max if wake else tuning.sample_entries_max
+        self._count = self._count_max
+        self._messages_max = tuning.read_messages_max
         self._block = ("BLOCK", tuning.block_ms) if wake else ()
         self._sent_s = 0.0
         self._is_asked = False
@@ -202,8 +205,13 @@ class LatestReader:
 
     def _take(self, reply: list[Any]) -> Batch:
         batch = Batch([])
+        most_entries = 0
         for raw_key, entries in reply:
             self._take_stream(batch, self._cursors[raw_key], entries)
+            most_entries = max(most_entries, len(entries))
+        if self._block:
+            per_entry = (len(batch.messages) + batch.skipped) // most_entries + 1
+            self._count = max(_COUNT_MIN, min(self._count_max, self._messages_max // per_entry))
         return batch
 
     def _take_stream(

@@ -16,6 +16,8 @@ class Tuning:
 
     Attributes:
         read_entries_max: Entries one read returns per stream.
+        read_messages_max: About how many messages a LATEST read aims at where entries hold many:
+            a larger batch falls out of the processor's cache.
         sample_entries_max: Entries one sample takes per stream.
         in_flight_max: Unanswered publish commands; beyond it a commit waits.
         block_ms: How long the server holds a blocking read; an answer later than that plus
@@ -28,7 +30,8 @@ class Tuning:
         backoff_s, backoff_cap_s: Reconnection delays.
     """
 
-    read_entries_max: int = 64
+    read_entries_max: int = 256
+    read_messages_max: int = 1_024
     sample_entries_max: int = 2_048
     in_flight_max: int = 1_024
     block_ms: int = 5_000
