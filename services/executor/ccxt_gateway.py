@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
@@ -210,37 +209,39 @@ class CcxtGateway:
     async def _ask(self, what: str, request: Awaitable[T]) -> T:
         """Make one request when the rate limit allows; sort what goes wrong."""
         trace = _Trace()
-        async with self._in_turn():
-            try:
-                await self._wait_for_weight(what)
-                _TRACE.set(trace)  # the task made next takes a copy of this context
-                answer = asyncio.ensure_future(request)
-            except BaseException:
-                _close(request)
-                raise
-            try:
-                if self._quirks.IS_ORDERED:
-                    await asyncio.wait({answer}, timeout=ORDERED_WAIT_S)
-                else:
-                    await asyncio.wait({answer})
-            except asyncio.CancelledError:
-                answer.cancel()
-                raise
         try:
-            return await answer
+            # Not in turn: what waits for its share must not hold up what need not.
+            await self._wait_for_weight(what)
+        except asyncio.CancelledError:
+            _close(request)
+            raise
+        try:
+            return await self._send(request, trace)
         except ccxt.BaseError as error:
             raise self._meaning(error, trace) from error
         except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             # ccxt reads replies without checking them: an unreadable one shows like this.
             raise OutcomeUnknown(f"{self.venue}: unreadable reply: {error!r}") from error
 
-    @asynccontextmanager
-    async def _in_turn(self) -> AsyncIterator[None]:
+    async def _send(self, request: Awaitable[T], trace: _Trace) -> T:
+        """Make the request, after the one before it where the venue wants them in order."""
+        _TRACE.set(trace)
         if not self._quirks.IS_ORDERED:
-            yield
-            return
-        async with self._turn:
-            yield
+            return await request
+        try:
+            await self._turn.acquire()
+        except asyncio.CancelledError:
+            _close(request)
+            raise
+        answer = asyncio.ensure_future(request)  # takes a copy of the context, with the trace
+        try:
+            await asyncio.wait({answer}, timeout=ORDERED_WAIT_S)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        finally:
+            self._turn.release()
+        return await answer
 
     async def _wait_for_weight(self, what: str) -> None:
         weight = self._quirks.WEIGHTS[what]
