@@ -244,7 +244,7 @@ class Book:
         return self._asks.qty(price)
 
     def sides(self) -> tuple[dict[float, float], dict[float, float]]:
-        """Return bids and asks, price -> quantity in no order, zeros maybe: a cheap copy to save."""
+        """Return bids and asks, price -> quantity unordered, zeros maybe: a cheap copy to save."""
         return self._bids.far | self._bids.near, self._asks.far | self._asks.near
 
     def depth(self) -> tuple[int, int]:

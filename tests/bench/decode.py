@@ -193,12 +193,8 @@ def measure(market: Market, rounds: int, folder: Path) -> dict[str, Any]:
         "messages": len(market.frames),
         "levels_per_message": round(levels / len(market.frames), 1),
         "us_per_message": {name: round(us, 3) for name, us in best.items()},
-        "books_equal": {
-            name: path.final() == final for name, path in paths.items() if name != "ours"
-        },
-        "ratios": {
-            name: round(us / best["ours"], 2) for name, us in best.items() if name != "ours"
-        },
+        "books_equal": {name: path.final() == final for name, path in others.items()},
+        "ratios": {name: round(best[name] / best["ours"], 2) for name in others},
     }
 
 

@@ -16,7 +16,9 @@ VIEW_DEPTH = 3
 class BookMachine(RuleBasedStateMachine):
     """Applies the same changes to the book and to two dicts."""
 
-    @initialize(depth_max=st.sampled_from([None, None, 2, 3, 5]), near_min=st.sampled_from([1, 3, 32]))
+    @initialize(
+        depth_max=st.sampled_from([None, None, 2, 3, 5]), near_min=st.sampled_from([1, 3, 32])
+    )
     def start(self, depth_max: int | None, near_min: int) -> None:
         self.depth_max = depth_max
         self.book = Book(depth_max)
@@ -73,6 +75,8 @@ class BookMachine(RuleBasedStateMachine):
         assert self.book.is_crossed() == bool(bids and asks and bids[0][0] >= asks[0][0])
         for price, qty in bids:
             assert self.book.bid_qty(price) == qty
+        sides = [{p: q for p, q in side.items() if q} for side in self.book.sides()]
+        assert sides == [self.bids, self.asks]
 
     @invariant()
     def untouched_means_unchanged(self) -> None:
