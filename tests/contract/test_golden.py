@@ -1,0 +1,65 @@
+"""The bytes on the wire do not change by accident, and old bytes still mean what they meant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shared.messages.base import Message
+from shared.messages.codec import decode, encode
+from shared.streams import STREAM_OF, Format
+from tests.contract.examples import KINDS, example, tag_of
+
+FOLDER = Path(__file__).parent / "golden"
+
+
+def versions(kind: type[Message]) -> list[Path]:
+    """The golden files of a type, oldest first."""
+    return sorted(
+        FOLDER.glob(f"{tag_of(kind)}.*.bin"), key=lambda path: int(path.name.split(".")[-2])
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=tag_of)
+def test_what_is_written_today_is_the_newest_golden(kind: type[Message]) -> None:
+    files = versions(kind)
+    assert files, f"no golden bytes of {tag_of(kind)}: see tests/contract/golden/__init__.py"
+    assert encode(STREAM_OF[kind], [example(kind)]) == files[-1].read_bytes(), (
+        "the wire changed; if that is meant and compatible: python -m tests.contract.golden"
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=tag_of)
+def test_bytes_of_every_age_still_decode(kind: type[Message]) -> None:
+    now = example(kind)
+    for path in versions(kind):
+        (message,) = decode(STREAM_OF[kind], path.read_bytes())
+        assert type(message) is kind
+        if STREAM_OF[kind].format is Format.MSGPACK:
+            written = set(
+                kind.__struct_fields__[: len(msgspec.msgpack.decode(path.read_bytes())[0]) - 1]
+            )
+        else:
+            written = set(msgspec.json.decode(path.read_bytes())[0]) - {"type"}
+        for name in written:
+            assert getattr(message, name) == getattr(now, name), f"{path.name}: {name}"
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=tag_of)
+def test_a_newer_process_may_send_fields_we_do_not_know(kind: type[Message]) -> None:
+    spec = STREAM_OF[kind]
+    payload = encode(spec, [example(kind)])
+    if spec.format is Format.MSGPACK:
+        (raw,) = msgspec.msgpack.decode(payload)
+        payload = msgspec.msgpack.encode([[*raw, "from the future"]])
+    else:
+        (raw,) = msgspec.json.decode(payload)
+        payload = msgspec.json.encode([{**raw, "from_the_future": 1}])
+    assert decode(spec, payload) == [example(kind)]
+
+
+def test_no_golden_file_is_without_its_type() -> None:
+    tags = {tag_of(kind) for kind in KINDS}
+    assert {path.name.split(".")[0] for path in FOLDER.glob("*.bin")} == tags
