@@ -74,7 +74,6 @@ class FeedDriver:
         self.wake = asyncio.Event()
         self.refused: dict[str, str] = {}
         """Instrument -> why the venue will never serve it."""
-        self.last_frame_ns = 0
         self._session = connection.session
         self._sink, self._observer = sink, observer
         self._request_snapshot = request_snapshot
@@ -95,7 +94,6 @@ class FeedDriver:
 
     def on_frame(self, raw: bytes, now_ns: int) -> None:
         """A data frame arrived at ``now_ns``."""
-        self.last_frame_ns = now_ns
         effects = self._session.on_frame(raw, now_ns)
         if effects:
             self._carry_out(effects, now_ns)
