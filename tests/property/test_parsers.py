@@ -1,0 +1,137 @@
+"""Bad bytes: parsers give ParseError and nothing else, sessions and readers never raise."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.capture.items import LineError, parse_line
+from shared.errors import ParseError
+from shared.venues.binance import parse as binance_parse
+from shared.venues.binanceusdm import parse as futures_parse
+from shared.venues.kraken import parse as kraken_parse
+from shared.venues.registry import ADAPTERS, load_feed, load_recordings
+
+SAMPLES = (
+    b'{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1723161255208,"s":"BTCUSDT",'
+    b'"U":50,"u":52,"pu":49,"b":[["61730.17","0.0"]],"a":[["61837.64","1.54"]]}}',
+    b'{"stream":"btcusdt@trade","data":{"e":"trade","E":1,"s":"BTCUSDT","t":3,"p":"6.6","q":"0.02",'
+    b'"T":1,"m":true,"M":true}}',
+    b'{"u":50,"s":"BTCUSDT","b":"61837.63","B":"3.7","a":"61837.64","A":"1.5"}',
+    b'{"e":"markPriceUpdate","E":1,"s":"BTCUSDT","p":"2.7","P":"2.1","i":"2.6","r":"0.1","T":2}',
+    b'{"lastUpdateId":50,"bids":[["61837.63","3.78"]],"asks":[]}',
+    b'{"code":2,"msg":"Invalid request","id":1}',
+    b'{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USD","bids":[{"price":1.5,"qty":2}],'
+    b'"asks":[],"checksum":974947235,"timestamp":"2023-10-06T17:35:55.440295Z"}]}',
+    b'{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"sell","price":4136.4,'
+    b'"qty":0.2,"ord_type":"limit","trade_id":4,"timestamp":"2023-09-25T07:48:36.925533Z"}]}',
+    b'{"channel":"status","type":"update","data":[{"system":"online"}]}',
+    b'{"method":"subscribe","req_id":1,"result":{"channel":"book","symbol":"BTC/USD","depth":10},'
+    b'"success":true}',
+)
+PARSERS = (
+    binance_parse.parse_depth,
+    binance_parse.parse_trade,
+    binance_parse.parse_ticker,
+    binance_parse.parse_rest_book,
+    binance_parse.parse_envelope,
+    futures_parse.parse_depth,
+    futures_parse.parse_mark,
+    kraken_parse.parse_book,
+    kraken_parse.parse_trades,
+    kraken_parse.parse_status,
+    kraken_parse.parse_envelope,
+)
+INSTRUMENTS = {"binance": "BTC/USDT", "binanceusdm": "BTC/USDT:USDT", "kraken": "BTC/USD"}
+
+
+@st.composite
+def damaged(draw) -> bytes:
+    """A sample that was cut, spliced, or had bytes replaced or put in."""
+    raw = bytearray(draw(st.sampled_from(SAMPLES)))
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(raw)))
+        kind = draw(st.sampled_from(["cut", "byte", "insert", "splice", "swap"]))
+        if kind == "cut":
+            raw = raw[:at]
+        elif kind == "byte" and at < len(raw):
+            raw[at] = draw(st.integers(0, 255))
+        elif kind == "insert":
+            piece = [
+                b"null",
+                b"-1",
+                b"1e400",
+                b'"nan"',
+                b"[[[[",
+                b"}",
+                b"\xff\xfe",
+                b'"',
+                b"9" * 400,
+            ]
+            raw[at:at] = draw(st.sampled_from(piece))
+        elif kind == "splice":
+            raw[at:] = draw(st.sampled_from(SAMPLES))[at:]
+        else:
+            raw = raw.replace(b'":"', b'":', 1)
+    return bytes(raw)
+
+
+anything = st.one_of(damaged(), st.binary(max_size=200))
+
+
+@given(raw=anything, parse=st.sampled_from(PARSERS))
+@settings(max_examples=500, deadline=None)
+def test_parsers_raise_parse_errors_only(raw, parse):
+    try:
+        parse(raw)
+    except ParseError as error:
+        assert str(error)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@given(frames=st.lists(anything, max_size=5), bodies=st.lists(anything, max_size=2))
+@settings(max_examples=150, deadline=None)
+def test_sessions_never_raise(adapter, frames, bodies):
+    instrument = INSTRUMENTS[adapter]
+    for connection in load_feed(adapter).connections(adapter, [instrument]):
+        session = connection.session
+        session.on_open(1)
+        for now_ns, raw in enumerate(frames, 2):
+            session.on_frame(raw, now_ns)
+        for now_ns, body in enumerate(bodies, 10):
+            session.on_snapshot(instrument, body, now_ns)
+        session.on_timer(10**12)
+        session.on_close(10**12)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@given(raw=anything)
+@settings(max_examples=150, deadline=None)
+def test_recordings_never_raise(adapter, raw):
+    reader = load_recordings(adapter)
+    reader.venue_of_frame(raw)
+    reader.role_of_frame(raw)
+    reader.hint_of_frame(raw)
+    reader.learn("https://x/exchangeInfo", raw)
+    instrument = reader.instrument_of_frame(raw)
+    if instrument is not None:
+        reader.session(reader.venues[0], instrument).on_frame(raw, 1)
+
+
+@given(
+    line=st.one_of(st.binary(max_size=80), anything.map(lambda raw: b"1723161253937085768 " + raw))
+)
+@settings(max_examples=300, deadline=None)
+def test_lines_raise_line_errors_only(line):
+    try:
+        parse_line(line)
+    except LineError as error:
+        assert str(error)
+
+
+@pytest.mark.parametrize("parse", PARSERS)
+def test_deep_nesting_is_a_parse_error_or_skipped(parse):
+    for raw in (b"[" * 100_000, b'{"data":' * 50_000, b'{"x":' + b"[" * 100_000):
+        with pytest.raises(ParseError):
+            parse(raw)
