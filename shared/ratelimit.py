@@ -33,6 +33,11 @@ class TokenBucket:
         self._at_hand -= weight
         return 0.0
 
+    def drain(self, now_ns: int) -> None:
+        """Empty the bucket: the other side says that we have used up more than we thought."""
+        self._refill(now_ns)
+        self._at_hand = min(0.0, self._at_hand)
+
     def _refill(self, now_ns: int) -> None:
         gained = max(0, now_ns - self._now_ns) / 1e9 * self._per_s
         self._at_hand = min(self._burst, self._at_hand + gained)

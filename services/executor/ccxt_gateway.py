@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 ORDERED_WAIT_S = 0.5
 """Where requests must not overtake each other, the next one waits so long for an answer."""
-URGENT = frozenset({"submit", "query", "cancel"})
+URGENT = frozenset({"submit", "query", "lookup", "executions", "cancel"})
 _STATUSES: Mapping[str, OrderStatus] = {
     "open": OrderStatus.ACCEPTED,
     "closed": OrderStatus.FILLED,
@@ -144,7 +144,7 @@ class CcxtGateway:
         """Return the order with its executions, ``None`` if the venue has none such."""
         try:
             found = await self._ask(
-                "query",
+                "query" if key.venue_order_id else "lookup",
                 self._quirks.find(
                     self._client, key.instrument, key.client_order_id, key.venue_order_id
                 ),
@@ -158,7 +158,7 @@ class CcxtGateway:
         trades: list[dict[str, Any]] = []
         if _decimal(found.get("filled")) > 0:
             trades = await self._ask(
-                "query", self._quirks.fills_of(self._client, key.instrument, found)
+                "executions", self._quirks.fills_of(self._client, key.instrument, found)
             )
         return self._report(found, key.instrument, trades)
 
@@ -260,6 +260,8 @@ class CcxtGateway:
             # No connection, so no request. Anything that breaks later may have been heard.
             return Unavailable(f"{self.venue}: cannot connect: {text}")
         kind = type(error).__name__
+        if kind in {"DDoSProtection", "RateLimitExceeded"}:
+            self._bucket.drain(self._clock.monotonic_ns())
         # Where ccxt knows a venue's sentence it leaves the code out of its text: read the reply.
         body = trace.body or text
         return self._quirks.classify(kind, body)(f"{kind}: {body}", kind)

@@ -41,11 +41,13 @@ ANSWER_EXPECTED_NS: Final = 1_000_000_000
 """A request unanswered for so long is asked about while it is still under way."""
 RESTING_NS_MAX: Final = 1_500_000_000
 """An IOC order that still works after this is canceled."""
-QUERY_PAUSE_NS: Final = 20_000_000
-QUERY_PAUSE_NS_MAX: Final = 500_000_000
+QUERY_PAUSE_NS: Final = 50_000_000
+"""Pause before the first repeated question; each further one is four times as long. The fourth is
+asked just after a "no such order" begins to count, and questions are dear at some venues."""
+QUERY_PAUSE_NS_MAX: Final = 1_600_000_000
+QUERY_STEPS_MAX: Final = 3
 QUERY_PAUSE_LONG_NS: Final = 5_000_000_000
 """Once the attempts are used up and a person was called, it is still asked, but seldom."""
-QUERY_DOUBLINGS_MAX: Final = 10
 
 _NEWS: Final = {
     OrderStatus.ACCEPTED: OrderNews.ACCEPTED,
@@ -241,7 +243,7 @@ class OrderDesk:
     def _pause_ns(self, queries: int) -> int:
         if queries >= self._query_attempts_max:
             return QUERY_PAUSE_LONG_NS
-        pause: int = QUERY_PAUSE_NS << min(queries, QUERY_DOUBLINGS_MAX)
+        pause: int = QUERY_PAUSE_NS * 4 ** min(queries, QUERY_STEPS_MAX)
         return min(pause, QUERY_PAUSE_NS_MAX)
 
     def _ended(self, order_id: str, ts_sent_ns: int, now_ns: int) -> OrderRecord | None:

@@ -19,6 +19,8 @@ WEIGHT_RESERVE = 150.0
 WEIGHTS = {
     "submit": 1.0,
     "query": 4.0,
+    "lookup": 4.0,
+    "executions": 5.0,
     "cancel": 1.0,
     "open": 80.0,
     "fills": 20.0,

@@ -28,7 +28,16 @@ WEIGHT_PER_S = 20.0
 """Half of 2400 per minute; the rest is left to market data."""
 WEIGHT_BURST = 150.0
 WEIGHT_RESERVE = 75.0
-WEIGHTS = {"submit": 1.0, "query": 1.0, "cancel": 1.0, "open": 40.0, "fills": 5.0, "balances": 10.0}
+WEIGHTS = {
+    "submit": 1.0,
+    "query": 1.0,
+    "lookup": 1.0,
+    "executions": 5.0,
+    "cancel": 1.0,
+    "open": 40.0,
+    "fills": 5.0,
+    "balances": 10.0,
+}
 
 REJECTED = frozenset(
     {-1002, -1013, -1022, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1108, -1111, -1112}

@@ -1,0 +1,129 @@
+"""The executor as a process: signed orders at simulated venues, faults, kills, a clean stop."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from shared.messages.control import CommandKind
+from shared.messages.execution import ExecutorReady, OrderEvent, OrderStatus, PlanOutcome
+from tests.integration.executor_stack import D, executor_stack
+from tests.support import eventually_sync
+
+DUST = D("0.001")
+"""Base units: less than the coarsest lot."""
+EVEN = {PlanOutcome.FILLED, PlanOutcome.HEDGED, PlanOutcome.UNWOUND, PlanOutcome.UNFILLED}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory):
+    with executor_stack(tmp_path_factory.mktemp("executor")) as made:
+        made.start_ready()
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def calm(stack):
+    """Faults that did not happen in one test do not happen in the next."""
+    yield
+    request = stack.described["control"] + "/fault"
+    import urllib.request
+
+    with urllib.request.urlopen(urllib.request.Request(request, method="DELETE"), timeout=5):
+        pass
+
+
+@pytest.mark.parametrize(
+    "buy, sell", [("binance", "kraken"), ("kraken", "binanceusdm"), ("binanceusdm", "binance")]
+)
+def test_both_legs_are_filled_and_booked(stack, buy, sell) -> None:
+    plan = stack.send(buy, sell)
+    done = stack.end_of(plan)
+    assert done.outcome in {PlanOutcome.FILLED, PlanOutcome.HEDGED}
+    assert done.fees > 0
+    events = stack.said(OrderEvent, plan_id=plan.plan_id)
+    assert [e.status for e in events[:2]] == [OrderStatus.SUBMITTED] * 2, "the write-ahead"
+    assert any(e.ts_sent_ns for e in events)
+    assert abs(stack.exposure()) < DUST
+    stack.check_ledger()
+
+
+@pytest.mark.parametrize("venue", ["binance", "kraken", "binanceusdm"])
+def test_a_refused_leg_is_evened_out(stack, venue) -> None:
+    other = "kraken" if venue == "binance" else "binance"
+    stack.fault("reject", venue)
+    plan = stack.send(other, venue)
+    done = stack.end_of(plan)
+    assert done.outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}, done
+    assert done.realized > -plan.loss_cap - 1
+    assert abs(stack.exposure()) < DUST
+    stack.check_ledger()
+
+
+@pytest.mark.parametrize("venue", ["binance", "kraken", "binanceusdm"])
+def test_a_lost_answer_is_asked_for_and_nothing_is_sent_again(stack, venue) -> None:
+    other = "kraken" if venue == "binance" else "binance"
+    stack.fault("lose_answer", venue)
+    plan = stack.send(venue, other)
+    done = stack.end_of(plan)
+    assert done.outcome in EVEN
+    events = stack.said(OrderEvent, plan_id=plan.plan_id, venue=venue, attempt=0)
+    assert OrderStatus.UNKNOWN in {e.status for e in events}
+    assert events[-1].status in {OrderStatus.FILLED, OrderStatus.CANCELED}
+    assert abs(stack.exposure()) < DUST
+    stack.check_ledger()
+
+
+@pytest.mark.parametrize("venue", ["binance", "kraken", "binanceusdm"])
+def test_a_request_that_never_arrived_is_known_not_to_have(stack, venue) -> None:
+    other = "kraken" if venue == "binance" else "binance"
+    stack.fault("http_5xx", venue, path="rder")
+    plan = stack.send(venue, other)
+    assert stack.end_of(plan).outcome in EVEN
+    assert abs(stack.exposure()) < DUST
+    stack.check_ledger()
+
+
+def test_a_partial_fill_is_evened_out(stack) -> None:
+    stack.fault("partial_fill", "binance", fraction=0.4)
+    plan = stack.send("binance", "binanceusdm")
+    assert stack.end_of(plan).outcome in EVEN
+    assert abs(stack.exposure()) < DUST
+    stack.check_ledger()
+
+
+def test_late_and_halted_plans_are_not_started(stack) -> None:
+    late = stack.send("binance", "kraken", ttl_s=-1)
+    assert stack.end_of(late).outcome is PlanOutcome.EXPIRED
+    stack.command(CommandKind.HALT)
+    eventually_sync(lambda: "halted" in stack.said(ExecutorReady)[-1].reason)
+    refused = stack.send("binance", "kraken")
+    assert stack.end_of(refused).outcome is PlanOutcome.REFUSED
+    stack.command(CommandKind.RESUME)
+    eventually_sync(lambda: "halted" not in stack.said(ExecutorReady)[-1].reason)
+    assert not stack.said(OrderEvent, plan_id=late.plan_id)
+    assert not stack.said(OrderEvent, plan_id=refused.plan_id)
+
+
+@pytest.mark.parametrize("delay_ms", [0, 2, 5, 20])
+def test_killed_in_the_middle_of_a_plan_it_owns_every_fill(stack, delay_ms) -> None:
+    plan = stack.send("binance", "kraken")
+    if delay_ms:
+        time.sleep(delay_ms / 1_000)
+    stack.kill()
+    stack.start_ready()
+    done = stack.end_of(plan, timeout_s=30)
+    assert done.outcome in {*EVEN, PlanOutcome.EXPIRED}
+    stack.check_ledger()
+    assert abs(stack.exposure()) < DUST
+
+
+def test_it_stops_in_order_when_asked_to(stack) -> None:
+    plan = stack.send("binance", "kraken")
+    eventually_sync(lambda: stack.said(OrderEvent, plan_id=plan.plan_id), what="orders")
+    stack.executor.send_signal(signal.SIGTERM)
+    assert stack.executor.wait(25) == 0
+    assert stack.end_of(plan).outcome in EVEN
+    stack.check_ledger()
