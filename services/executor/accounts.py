@@ -38,7 +38,10 @@ def load_quirks(adapter: str) -> OrderQuirks:
 
 
 def open_gateways(
-    config: Config, rules: Rules, clock: Clock, environ: Mapping[str, str] = os.environ
+    config: Config,
+    rules: Rules,
+    clock: Clock,
+    environ: Mapping[str, str] = os.environ,  # tidy-ok: handed on to shared.config
 ) -> dict[str, Gateway]:
     """Return venue -> gateway for every venue with ``trade = true``.
 

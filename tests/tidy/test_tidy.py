@@ -135,7 +135,8 @@ def swallowed(path: Path) -> Iterator[str]:
         broad = node.type is None or any(
             c is not None and dotted(c) in {"Exception", "BaseException"} for c in caught
         )
-        if broad and not excused(path, node.lineno):
+        passed_on = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
+        if broad and not passed_on and not excused(path, node.lineno):
             yield (
                 f"{relative(path)}:{node.lineno}: catches everything; name the errors, "
                 "or let the runner end the process"
