@@ -132,7 +132,8 @@ class Adder:
         # 1.25 covers the listpack's own bytes and whole nodes kept by "~"; 64 covers an id.
         fits = int(self._spec.bytes_max / (self._bytes_average * 1.25 + 64))
         entries_max = max(1, min(self._spec.entries_max, fits))
-        if abs(entries_max - self.entries_max) * 16 > self.entries_max:
+        moved = abs(entries_max - self.entries_max)
+        if moved * 16 > self.entries_max or (moved and entries_max == self._spec.entries_max):
             self.entries_max = entries_max
             self._prefix = self._make_prefix()
 

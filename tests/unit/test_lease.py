@@ -1,0 +1,131 @@
+"""Single active instances and shard owners, on the bus in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared import lease as lease_module
+from shared.bus.memory import MemoryBus
+from shared.bus.memory_store import MemoryServer
+from shared.clock import SystemClock
+from shared.lease import Lease, LeaseLost, ShardOwner, assign
+from tests.support import eventually
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "TTL_MS", 200)
+    monkeypatch.setattr(lease_module, "RENEW_S", 0.02)
+
+
+@pytest.fixture
+def server() -> MemoryServer:
+    return MemoryServer(SystemClock())
+
+
+def bus(server: MemoryServer) -> MemoryBus:
+    return MemoryBus(server, service="orderbook")
+
+
+@given(st.integers(1, 64), st.lists(st.text(min_size=1), max_size=8))
+def test_every_shard_has_one_owner_and_the_load_is_even(shards: int, members: list[str]) -> None:
+    owners = assign(shards, members)
+    if not members:
+        assert owners == {}
+        return
+    assert set(owners) == set(range(shards))
+    counts = [list(owners.values()).count(member) for member in set(members)]
+    assert max(counts) - min(counts) <= 1
+    assert owners == assign(shards, members[::-1]), "the order of members does not matter"
+
+
+async def test_a_standby_waits_until_the_active_one_is_gone(server: MemoryServer) -> None:
+    active, standby = Lease(bus(server), "risk", "r1"), Lease(bus(server), "risk", "r2")
+    await active.acquire()
+    keeping = asyncio.create_task(active.keep())
+    waiting = asyncio.create_task(standby.acquire())
+    await asyncio.sleep(0.4)
+    assert not waiting.done(), "the active one renews"
+    keeping.cancel()  # as a kill -9: no release
+    await asyncio.wait_for(waiting, 2)
+
+
+async def test_a_released_lease_is_free_at_once(server: MemoryServer) -> None:
+    await Lease(bus(server), "risk", "r1").acquire()
+    await Lease(bus(server), "risk", "r1").release()
+    async with asyncio.timeout(0.1):
+        await Lease(bus(server), "risk", "r2").acquire()
+
+
+async def test_a_stolen_lease_ends_its_owner(server: MemoryServer) -> None:
+    lease = Lease(bus(server), "risk", "r1")
+    await lease.acquire()
+    server.release_lease("risk", "r1")
+    assert server.hold_lease("risk", "r2", 60_000)
+    with pytest.raises(LeaseLost, match="another instance"):
+        await asyncio.wait_for(lease.keep(), 2)
+
+
+async def test_a_lease_that_cannot_be_renewed_ends_its_owner(server: MemoryServer) -> None:
+    lease = Lease(bus(server), "risk", "r1")
+    await lease.acquire()
+    server.is_up = False
+    with pytest.raises(LeaseLost, match="ran out"):
+        await asyncio.wait_for(lease.keep(), 2)
+
+
+class Member:
+    """One instance of a sharded service."""
+
+    def __init__(self, server: MemoryServer, name: str, shards: int) -> None:
+        self.owner = ShardOwner(bus(server), "orderbook", name, shards)
+        self.owned: tuple[int, ...] = ()
+        self.task = asyncio.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        async for owned in self.owner.owned():
+            self.owned = owned
+
+
+@pytest.fixture
+async def members(server: MemoryServer) -> AsyncIterator[list[Member]]:
+    made = [Member(server, name, 4) for name in ("a", "b")]
+    yield made
+    for member in made:
+        member.task.cancel()
+
+
+async def test_shards_are_shared_and_a_dead_members_are_taken_over(
+    server: MemoryServer, members: list[Member]
+) -> None:
+    first, second = members
+
+    def even() -> bool:
+        both = sorted(first.owned + second.owned)
+        assert len(set(both)) == len(both), "no shard has two owners"
+        return both == [0, 1, 2, 3] and len(first.owned) == 2
+
+    await eventually(even)
+    second.task.cancel()  # kill -9
+    await eventually(lambda: first.owned == (0, 1, 2, 3))
+    third = Member(server, "c", 4)
+    await eventually(lambda: len(third.owned) == 2 and len(first.owned) == 2)
+    assert not set(third.owned) & set(first.owned)
+    third.task.cancel()
+    await third.owner.leave()
+    await eventually(lambda: first.owned == (0, 1, 2, 3))
+
+
+async def test_nothing_is_owned_while_redis_is_away_for_long(
+    server: MemoryServer, members: list[Member]
+) -> None:
+    await eventually(lambda: len(members[0].owned) == 2)
+    server.is_up = False
+    await eventually(lambda: members[0].owned == ())
+    server.is_up = True
+    await eventually(lambda: len(members[0].owned) == 2)

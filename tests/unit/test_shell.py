@@ -1,0 +1,205 @@
+"""The pump: what it promises about order, timers, checkpoints, measures and lost servers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from shared import streams
+from shared.bus.memory import MemoryBus
+from shared.bus.memory_store import MemoryServer
+from shared.bus.port import Input
+from shared.clock import SystemClock
+from shared.errors import BusUnavailable
+from shared.messages.base import BookState, Message
+from shared.messages.control import Command, CommandKind
+from shared.messages.market import DepthView, ResyncRequest
+from shared.observe import Observer
+from shared.shell import Pump
+from tests.support import eventually
+
+
+def resync(number: int) -> ResyncRequest:
+    return ResyncRequest(
+        ts_ns=number, venue="v", instrument=f"I{number}/X", epoch=number, reason=""
+    )
+
+
+def view(number: int, ts_recv_ns: int) -> DepthView:
+    return DepthView(
+        venue="v", instrument=f"I{number}/X", state=BookState.LIVE, epoch=number, seq=number,
+        bids=[], asks=[], ts_recv_ns=ts_recv_ns, ts_ns=0,
+    )  # fmt: skip
+
+
+def command(number: int) -> Command:
+    return Command(ts_ns=0, command_id=f"c{number}", kind=CommandKind.HALT, operator="test")
+
+
+class Echo:
+    """Answers a resync with a view and a command with a resync; counts; remembers commands."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.timers = 0
+        self.deadline_ns: int | None = None
+
+    def on_message(self, message: Message, now_ns: int) -> Sequence[Message]:
+        if isinstance(message, ResyncRequest):
+            return [view(message.epoch, now_ns - 5_000_000)]
+        assert isinstance(message, Command)
+        if message.command_id == "c13":
+            raise AssertionError("an engine's bug")
+        self.seen.append(message.command_id)
+        return [resync(len(self.seen))]
+
+    def on_timer(self, now_ns: int) -> Sequence[Message]:
+        self.timers += 1
+        self.deadline_ns = None if self.timers == 3 else now_ns + 10_000_000
+        return [view(100 + self.timers, 1)]
+
+    def next_deadline_ns(self) -> int | None:
+        return self.deadline_ns
+
+    def counters(self) -> Mapping[str, int]:
+        return {"commands": len(self.seen)}
+
+    def gauges(self) -> Mapping[str, float]:
+        return {"last": float(len(self.seen))}
+
+    def snapshot(self) -> bytes:
+        return json.dumps(self.seen).encode()
+
+    def restore(self, state: bytes, now_ns: int) -> Sequence[Message]:
+        self.seen = json.loads(state)
+        return [resync(999)]
+
+
+class Rig:
+    """An engine in a pump on a bus in memory."""
+
+    def __init__(self, server: MemoryServer, spec: Any, **options: Any) -> None:
+        self.server, self.engine, self.observer = server, Echo(), Observer("risk", "r1")
+        self._spec, self._options = spec, options
+
+    @asynccontextmanager
+    async def running(self) -> Any:
+        bus = MemoryBus(self.server, service="risk")
+        inbox = bus.open([Input(self._spec)], service="risk", instance="r1")
+        self.pump = Pump(
+            "risk", self.engine, bus, inbox, SystemClock(), self.observer, **self._options
+        )  # fmt: skip
+        self.task = asyncio.create_task(self.pump.run())
+        try:
+            yield self.pump
+        finally:
+            self.task.cancel()
+            await asyncio.wait({self.task})
+            await self.pump.drain()
+
+    def sent(self, spec: Any) -> list[Any]:
+        reader = MemoryBus(self.server, service="test")
+        start = Input(spec, start="first")
+        return reader.open([start], service="test", instance="t").poll().messages
+
+
+@pytest.fixture
+def server() -> MemoryServer:
+    return MemoryServer(SystemClock())
+
+
+@pytest.fixture(autouse=True)
+def prompt_positions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARB_POSITION_INTERVAL_MS", "0")
+
+
+async def publish(server: MemoryServer, *messages: Message) -> None:
+    await MemoryBus(server, service="orderbook").publish(messages)
+
+
+async def test_outputs_follow_inputs_and_are_measured(server: MemoryServer) -> None:
+    rig = Rig(server, streams.MD_RESYNC, measures={DepthView: "tick_to_depth"})
+    async with rig.running():
+        for number in range(10):
+            await publish(server, resync(number))
+        await eventually(lambda: len(rig.sent(streams.MD_DEPTH)) == 10)
+        assert [view.epoch for view in rig.sent(streams.MD_DEPTH)] == list(range(10))
+    histogram = rig.observer.latency("tick_to_depth")
+    assert histogram.count == 10
+    assert (histogram.percentile_ns(0.0) or 0) >= 5_000_000 * 0.95
+
+
+async def test_timers_fire_when_due_and_their_outputs_are_not_measured(
+    server: MemoryServer,
+) -> None:
+    rig = Rig(server, streams.MD_RESYNC, measures={DepthView: "tick_to_depth"})
+    rig.engine.deadline_ns = SystemClock().now_ns() + 20_000_000
+    async with rig.running():
+        await eventually(lambda: rig.engine.timers == 3)
+        await eventually(lambda: len(rig.sent(streams.MD_DEPTH)) == 3)
+    assert rig.observer.latency("tick_to_depth").count == 0
+
+
+async def test_positions_are_noted_after_the_outputs(server: MemoryServer) -> None:
+    rig = Rig(server, streams.MD_RESYNC)
+    async with rig.running():
+        await publish(server, resync(1))
+        key = f"risk:r1:{streams.MD_RESYNC.key()}"
+        await eventually(lambda: key in server.positions)
+        assert len(rig.sent(streams.MD_DEPTH)) == 1
+        assert rig.observer.inputs[streams.MD_RESYNC.key()] == server.positions[key]
+
+
+async def test_a_restart_continues_from_the_checkpoint(server: MemoryServer) -> None:
+    first = Rig(server, streams.CTL_COMMAND, checkpoint="risk")
+    async with first.running() as pump:
+        assert pump.readiness()[0] is False or first.task
+        await publish(server, command(1), command(2))
+        await eventually(lambda: server.values.get("risk") == b'["c1", "c2"]')
+    second = Rig(server, streams.CTL_COMMAND, checkpoint="risk")
+    async with second.running() as pump:
+        await eventually(lambda: pump.readiness() == (True, ""))
+        await publish(server, command(3))
+        await eventually(lambda: second.engine.seen == ["c1", "c2", "c3"])
+        await eventually(lambda: second.observer.counters.get("commands") == 3)
+    assert 999 in [m.epoch for m in second.sent(streams.MD_RESYNC)], "restore's outputs are said"
+
+
+async def test_an_engine_that_fails_leaves_its_batch_pending(server: MemoryServer) -> None:
+    rig = Rig(server, streams.CTL_COMMAND, checkpoint="risk")
+    async with rig.running():
+        await publish(server, command(13))
+        with pytest.raises(AssertionError, match="bug"):
+            await asyncio.wait_for(asyncio.shield(rig.task), 5)
+    assert server.values == {}
+    again = Rig(server, streams.CTL_COMMAND, checkpoint="risk")
+    async with again.running():
+        with pytest.raises(AssertionError, match="bug"):
+            await asyncio.wait_for(asyncio.shield(again.task), 5)
+
+
+async def test_losing_redis_is_survived_with_latest_inputs_only(server: MemoryServer) -> None:
+    rig = Rig(server, streams.MD_RESYNC)
+    async with rig.running():
+        await publish(server, resync(1))
+        await eventually(lambda: len(rig.sent(streams.MD_DEPTH)) == 1)
+        server.is_up = False
+        rig.engine.deadline_ns = 1  # something to say meanwhile
+        await eventually(lambda: rig.observer.counters.get("publish_lost", 0) >= 1)
+        server.is_up = True
+        await publish(server, resync(2))
+        await eventually(lambda: 2 in [m.epoch for m in rig.sent(streams.MD_DEPTH)])
+
+
+async def test_losing_redis_ends_a_durable_service(server: MemoryServer) -> None:
+    rig = Rig(server, streams.CTL_COMMAND, checkpoint="risk")
+    async with rig.running():
+        await eventually(lambda: rig.pump.readiness()[0])
+        server.is_up = False
+        with pytest.raises(BusUnavailable):
+            await asyncio.wait_for(asyncio.shield(rig.task), 5)
