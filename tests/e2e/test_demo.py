@@ -1,0 +1,174 @@
+"""The whole stack as one command starts it: processes, signals, crashes, the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.support import ROOT, eventually_sync
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+SERVICES = ("ingestor", "orderbook", "scanner", "risk", "executor")
+KEYS = {
+    "seconds", "venue_frames", "book_events", "books", "opportunities", "near_misses", "plans",
+    "orders", "fills", "pnl", "residual_exposure", "latency_us", "services",
+}  # fmt: skip
+
+
+class Arb:
+    """A running `arb`, and the processes it started."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.tree = psutil.Process(process.pid)
+
+    def pids(self, name: str) -> list[int]:
+        """Return the process ids of one of its programs, found among its own children only."""
+        found = []
+        for child in self.tree.children(recursive=True):
+            try:
+                words = child.cmdline()
+            except psutil.Error:
+                continue
+            if f"services.{name}" in words or name in Path(words[0] if words else "").name:
+                found.append(child.pid)
+        return found
+
+    def kill(self, name: str) -> None:
+        """Kill -9 one of its programs, once it is there."""
+        (pid, *_) = eventually_sync(lambda: self.pids(name), timeout_s=30, what=name)
+        os.kill(pid, signal.SIGKILL)
+
+    def report(self, timeout_s: float = 120) -> dict[str, Any]:
+        """Wait for its end, which must be a good one, and return what it printed."""
+        out, err = self.process.communicate(timeout=timeout_s)
+        assert self.process.returncode == 0, err[-3000:]
+        report: dict[str, Any] = json.loads(out)
+        return report
+
+    def wait_for(self, text: str, timeout_s: float = 90) -> None:
+        """Read its progress until a line holds ``text``."""
+        assert self.process.stderr is not None
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            line = self.process.stderr.readline()
+            assert line, "arb ended"
+            if text in line:
+                return
+        raise AssertionError(f"arb never said {text!r}")
+
+
+@contextmanager
+def running(*words: str) -> Iterator[Arb]:
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("ARB_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.cli.main", *words], cwd=ROOT, env=clean, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    arb = Arb(process)
+    try:
+        yield arb
+    finally:
+        if process.poll() is None:
+            children = arb.tree.children(recursive=True)
+            process.kill()
+            psutil.wait_procs(children, timeout=10)
+        process.communicate()
+
+
+def check_sound(report: dict[str, Any]) -> None:
+    """What must hold at the end of any run."""
+    assert not report["problems"]
+    assert all(qty == 0 for qty in report["residual_exposure"].values())
+    assert report["orders"]["unknown"] == 0
+    assert report["open_orders"] == 0
+    assert report["ledger_equal"] is True, report["ledger_differences"]
+
+
+def check_within_bounds(report: dict[str, Any]) -> None:
+    for name, size in report["streams"].items():
+        assert size["bytes"] <= size["bytes_max"], name
+        assert size["entries"] <= 1.2 * size["entries_max"], name
+
+
+def test_the_demo_executes_arbitrage_and_leaves_nothing() -> None:
+    with running("demo", "--seconds", "20", "--seed", "11", "--json") as arb:
+        eventually_sync(lambda: all(arb.pids(name) for name in SERVICES), timeout_s=30)
+        children = arb.tree.children(recursive=True)
+        report = arb.report()
+        assert not [child for child in children if child.is_running()]
+    assert report.keys() >= KEYS
+    check_sound(report)
+    check_within_bounds(report)
+    assert report["plans"]["approved"] > 0
+    assert report["fills"] > 0
+    assert report["books"]["live"] == 10
+    assert report["latency_us"]["tick_to_order"]["n"] > 0
+    assert set(report["services"]) >= set(SERVICES)
+    assert all(used["restarts"] == 0 for used in report["services"].values())
+
+
+def test_it_heals_when_services_and_the_bus_are_killed() -> None:
+    draw = random.Random(5)
+    with running("demo", "--seconds", "45", "--seed", "12", "--json") as arb:
+        arb.wait_for("trading: ACTIVE")
+        killed = [*SERVICES, "valkey"]
+        draw.shuffle(killed)
+        for name in killed:
+            arb.kill(name)
+            time.sleep(4)  # let it heal, as an operator would see it
+        report = arb.report()
+    check_sound(report)
+    assert report["plans"]["approved"] > 0
+    assert report["books"]["live"] == 10
+    for name in killed:
+        assert report["services"][name]["restarts"] >= 1
+
+
+def test_ctrl_c_ends_it_in_order() -> None:
+    with running("demo", "--json") as arb:
+        arb.wait_for("trading: ACTIVE")
+        children = arb.tree.children(recursive=True)
+        arb.process.send_signal(signal.SIGINT)
+        report = arb.report()
+        assert not [child for child in children if child.is_running()]
+    check_sound(report)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
+def test_nothing_survives_a_killed_demo() -> None:
+    with running("demo", "--json") as arb:
+        eventually_sync(lambda: all(arb.pids(name) for name in SERVICES), timeout_s=60)
+        children = arb.tree.children(recursive=True)
+        arb.process.kill()
+        gone, alive = psutil.wait_procs(children, timeout=10)
+        assert not alive
+        assert len(gone) >= len(SERVICES) + 2
+
+
+@pytest.mark.recorded
+@pytest.mark.timeout(400)
+def test_a_recording_without_profit_makes_no_plan(recorded: Path) -> None:
+    folder = recorded / "hftbacktest"
+    paths = [folder / "spot_btcusdt_20240808.gz", folder / "usdm_btcusdt_20240808.gz"]
+    with running("replay", *map(str, paths), "--speed", "max", "--json") as arb:
+        report = arb.report(timeout_s=390)
+    assert report["replay"]["complete"]
+    assert report["replay"]["late"] == 0
+    assert report["books"] == {"live": 2, "gaps": 0, "resyncs": 0}
+    assert report["book_events"] > 9_000
+    assert (report["plans"]["approved"], report["orders"]["submitted"]) == (0, 0)
+    assert report["near_misses"]["FEES"] > 0, "the basis was seen, and was too small"
