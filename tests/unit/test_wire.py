@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,8 +64,7 @@ def test_grouping_keeps_every_message_in_the_order_of_its_stream(
     choices: list[tuple[str, bool]],
 ) -> None:
     messages = [
-        delta(name, n) if book else replace_instrument(name, n)
-        for n, (name, book) in enumerate(choices)
+        delta(name, n) if book else view_of(name, n) for n, (name, book) in enumerate(choices)
     ]
     if not messages:
         return
@@ -80,11 +80,8 @@ def test_grouping_keeps_every_message_in_the_order_of_its_stream(
         assert list(entry) == mine
 
 
-def replace_instrument(name: str, seq: int) -> DepthView:
-    view: DepthView = example(DepthView)
-    return DepthView(
-        **{**{f: getattr(view, f) for f in view.__struct_fields__}, "instrument": name, "seq": seq}
-    )
+def view_of(name: str, seq: int) -> DepthView:
+    return msgspec.structs.replace(example(DepthView), instrument=name, seq=seq)
 
 
 def test_entries_are_bounded() -> None:
