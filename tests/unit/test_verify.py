@@ -1,0 +1,269 @@
+"""`arb verify` on small made-up recordings: the right verdict at the right line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli.main import app
+from services.cli.verdict import State
+from services.cli.verification import verify_paths
+from shared.errors import ConfigError
+
+T0 = 1_723_161_253 * 10**9
+
+
+def delta(n: int, symbol: str = "BTCUSDT", price: float = 100.0) -> str:
+    """Delta ``n``: ids 10n to 10n+9, one bid and one ask level."""
+    data = {
+        "e": "depthUpdate", "E": 1, "s": symbol, "U": 10 * n, "u": 10 * n + 9,
+        "b": [[str(price - 1), f"{n}.5"]], "a": [[str(price + 1), f"{n}.25"]],
+    }  # fmt: skip
+    return frame(f"{symbol.lower()}@depth@100ms", data)
+
+
+def quote(n: int, *, qty: str | None = None, symbol: str = "BTCUSDT", price: float = 100.0) -> str:
+    """The best quote right after delta ``n``."""
+    data = {
+        "u": 10 * n + 9, "s": symbol, "b": str(price - 1), "B": qty or f"{n}.5",
+        "a": str(price + 1), "A": f"{n}.25",
+    }  # fmt: skip
+    return frame(f"{symbol.lower()}@bookTicker", data)
+
+
+def frame(stream: str, data: dict) -> str:
+    return json.dumps({"stream": stream, "data": data}, separators=(",", ":"))
+
+
+def snapshot(last_id: int, price: float = 100.0) -> str:
+    book = {
+        "lastUpdateId": last_id,
+        "bids": [[str(price - 2), "1"]],
+        "asks": [[str(price + 2), "1"]],
+    }
+    return json.dumps(book, separators=(",", ":"))
+
+
+def good() -> list[str]:
+    """Deltas 1 to 9 with the snapshot on line 2: from delta 2 on, delta n is on line n + 1."""
+    return [delta(1), snapshot(25), *(delta(n) for n in range(2, 10))]
+
+
+def record(folder, rows, name="rec.txt", start=0, end="\n"):
+    path = folder / name
+    lines = [f"{T0 + (start + n) * 10**8} {row}" for n, row in enumerate(rows)]
+    path.write_text("".join(line + end for line in lines), newline="")
+    return path
+
+
+def verdict(folder, rows, **options):
+    report = verify_paths([record(folder, rows, **options)])
+    return report, report.books[0]
+
+
+def gaps(book):
+    return [(gap.line, gap.expected, gap.got) for gap in book.gaps]
+
+
+def test_a_whole_recording_is_right(tmp_path):
+    report, book = verdict(tmp_path, good())
+    assert report.ok and book.state is State.LIVE
+    assert (book.frames, book.snapshots, book.deltas) == (9, 1, 9)
+    assert (book.applied, book.dropped_stale, gaps(book)) == (8, 1, [])
+    assert (book.best_bid, book.best_bid_qty, book.best_ask) == (99.0, 9.5, 101.0)
+
+
+def test_a_deleted_delta_is_a_gap_where_the_next_one_stands(tmp_path):
+    rows = good()
+    del rows[5]
+    report, book = verdict(tmp_path, rows)
+    assert not report.ok and book.state is State.GAP
+    assert gaps(book) == [(6, 50, 60)]
+    assert book.best_bid is None
+
+
+def test_every_gap_is_listed(tmp_path):
+    rows = good()
+    del rows[7], rows[4]
+    _, book = verdict(tmp_path, rows)
+    assert gaps(book) == [(5, 40, 50), (7, 70, 80)]
+
+
+def test_swapped_deltas_are_a_gap(tmp_path):
+    rows = good()
+    rows[5], rows[6] = rows[6], rows[5]
+    report, book = verdict(tmp_path, rows)
+    assert not report.ok
+    assert gaps(book) == [(6, 50, 60)]
+
+
+def test_a_duplicate_is_dropped(tmp_path):
+    rows = good()
+    rows.insert(6, rows[5])
+    report, book = verdict(tmp_path, rows)
+    assert report.ok and book.dropped_stale == 2
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9])
+def test_a_truncated_line_is_one_parse_error_and_a_gap(tmp_path, keep):
+    rows = good()
+    rows[5] = rows[5][: int(len(rows[5]) * keep)]
+    report, book = verdict(tmp_path, rows)
+    assert [(p.path, p.line) for p in report.parse_errors] == [(str(tmp_path / "rec.txt"), 6)]
+    assert len(report.books) == 1 and gaps(book) == [(7, 50, 60)]
+
+
+def test_without_snapshot_a_book_is_not_synced(tmp_path):
+    rows = good()
+    del rows[1]
+    report, book = verdict(tmp_path, rows)
+    assert not report.ok and book.state is State.NOT_SYNCED and gaps(book) == []
+
+
+def test_a_later_snapshot_heals_a_gap_but_not_the_verdict(tmp_path):
+    rows = [*good()[:5], *good()[6:], snapshot(85), delta(10)]
+    report, book = verdict(tmp_path, rows)
+    assert not report.ok and book.state is State.LIVE
+    assert (gaps(book), book.snapshots) == ([(6, 50, 60)], 2)
+    assert book.best_bid_qty == 10.5
+
+
+def test_a_snapshot_too_old_for_the_deltas_is_a_gap_on_its_line(tmp_path):
+    report, book = verdict(tmp_path, [delta(3), delta(4), snapshot(25), delta(5)])
+    assert not report.ok and book.state is State.GAP
+    assert gaps(book) == [(3, 26, 30)]
+
+
+def test_a_delta_lost_after_the_snapshot_and_before_the_first_is_a_gap(tmp_path):
+    _, book = verdict(tmp_path, [snapshot(25), delta(4), delta(5)])
+    assert book.state is State.GAP and gaps(book) == [(2, 26, 40)]
+
+
+def test_a_delta_lost_before_the_snapshot_that_contains_it_does_no_harm(tmp_path):
+    report, book = verdict(tmp_path, [delta(1), delta(3), snapshot(45), delta(4), delta(5)])
+    assert report.ok and book.state is State.LIVE and gaps(book) == []
+
+
+def test_a_delta_lost_before_the_snapshot_that_does_not_contain_it_is_a_gap(tmp_path):
+    report, book = verdict(tmp_path, [delta(1), delta(3), snapshot(15), delta(4)])
+    assert not report.ok and book.state is State.GAP
+    assert gaps(book)[0] == (2, 20, 30)
+
+
+def test_the_oracle_must_agree_whichever_comes_first(tmp_path):
+    rows = [*good()[:5], quote(5), *good()[5:7], quote(6), *good()[7:]]
+    report, book = verdict(tmp_path, rows)
+    assert report.ok and (book.oracle.checked, book.oracle.equal) == (2, 2)
+    rows[8] = quote(6, qty="6.75")
+    report, book = verdict(tmp_path, rows)
+    assert not report.ok and (book.oracle.checked, book.oracle.equal) == (2, 1)
+    assert book.state is State.LIVE and gaps(book) == []
+
+
+def test_the_oracle_asks_nothing_of_an_untrusted_book(tmp_path):
+    rows = good()
+    del rows[5]
+    _, book = verdict(tmp_path, [*rows, quote(9)])
+    assert book.oracle.checked == 0
+
+
+def test_a_crossed_book_is_wrong(tmp_path):
+    rows = good()
+    rows[4] = rows[4].replace('["99.0","4.5"]', '["105.0","4.5"]')
+    report, book = verdict(tmp_path, rows)
+    assert not report.ok and book.crossed > 0
+
+
+def test_damage_to_one_of_two_interleaved_books_leaves_the_other_alone(tmp_path):
+    eth = [
+        delta(1, "ETHUSDT", 20),
+        snapshot(25, 20),
+        *(delta(n, "ETHUSDT", 20) for n in range(2, 10)),
+    ]
+    rows = [row for pair in zip(good(), eth, strict=True) for row in pair]
+    assert verify_paths([record(tmp_path, rows)]).ok
+    rows[10] = rows[10][:70]  # the sixth line of BTC
+    report = verify_paths([record(tmp_path, rows)])
+    btc, other = report.books
+    assert (btc.instrument, btc.state, gaps(btc)) == ("BTC/USDT", State.GAP, [(13, 50, 60)])
+    assert other.instrument == "ETH/USDT" and other.is_sound
+    assert [p.line for p in report.parse_errors] == [11]
+
+
+def test_recordings_chain_in_any_order(tmp_path):
+    first = record(tmp_path, good(), "day1")
+    second = record(tmp_path, [delta(n) for n in range(10, 15)], "day2", start=100)
+    for paths in ([first, second], [second, first]):
+        report = verify_paths(paths)
+        assert report.ok and report.books[0].applied == 13
+    assert verify_paths([second]).books[0].state is State.NOT_SYNCED
+    late = record(tmp_path, [delta(n) for n in range(11, 15)], "late", start=100)
+    (book,) = verify_paths([first, late]).books
+    assert [(g.path, g.line) for g in book.gaps] == [(str(late), 1)]
+
+
+def test_windows_line_ends_change_nothing(tmp_path):
+    assert verdict(tmp_path, good(), end="\r\n")[0].ok
+
+
+@pytest.mark.parametrize(
+    "damage", ["\ufffd\x00", '{"stream":"btcusdt@depth@100ms","data":[]}', "null", "{"]
+)
+def test_foreign_lines_are_parse_errors(tmp_path, damage):
+    rows = good()
+    rows.insert(5, damage)
+    report, book = verdict(tmp_path, rows)
+    assert not report.ok
+    assert [p.line for p in report.parse_errors] == [6] and book.state is State.LIVE
+
+
+def test_absurd_numbers_are_parse_errors(tmp_path):
+    rows = good()
+    rows[5] = rows[5].replace('"4.5"', '"5.5"').replace('"U":50', f'"U":{"9" * 40}')
+    report, book = verdict(tmp_path, rows)
+    assert [p.line for p in report.parse_errors] == [6] and book.state is State.GAP
+
+
+def test_a_capture_set_of_several_connections(tmp_path):
+    def moment(n):
+        return f"{T0 // 10**9}.{n:03}"
+
+    url = "https://api.binance.com/api/v3/depth?symbol=BTCUSDT&limit=1000"
+    (tmp_path / "X.http.0").write_text(f"{url} -> {moment(20)}: {snapshot(25)}\n")
+    stream = "wss://stream.binance.com:9443/stream?streams=btcusdt@depth@100ms"
+    rows = [f"{stream} <-> {moment(1)}", *(f"{moment(10 * n)}: {delta(n)}" for n in range(1, 10))]
+    (tmp_path / "X.ws.1").write_text("\n".join(rows) + "\n")
+    trades = [f"{stream} <-> {moment(2)}", f"{moment(5)}: {quote(9, qty='1')}"]
+    (tmp_path / "X.ws.2").write_text("\n".join(trades) + "\n")
+    paths = sorted(tmp_path.glob("X.*"))
+    (book,) = verify_paths(paths).books
+    assert (book.state, book.applied, book.snapshots) == (State.LIVE, 8, 1)
+    # A second connection starts over: without a snapshot of its own it is not in step.
+    again = [f"{stream} <-> {moment(500)}", f"{moment(510)}: {delta(10)}"]
+    (tmp_path / "X.ws.3").write_text("\n".join(again) + "\n")
+    (book,) = verify_paths(sorted(tmp_path.glob("X.*"))).books
+    assert book.state is State.NOT_SYNCED
+
+
+def test_a_recording_without_a_book_is_the_users_mistake(tmp_path):
+    path = tmp_path / "okx"
+    path.write_text('wss://ws.okx.com:8443/ws/v5/public <-> 1652458996.2\n1652458997.1: {"x":1}\n')
+    with pytest.raises(ConfigError, match=r"no order book in .*ws\.okx\.com.*binance"):
+        verify_paths([path])
+
+
+def test_the_command_prints_one_object_and_exits_by_the_verdict(tmp_path):
+    right, wrong = record(tmp_path, good(), "right"), record(tmp_path, good()[2:], "wrong")
+    result = CliRunner().invoke(app, ["verify", str(right), "--json"])
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    fields = {
+        "venue", "instrument", "frames", "snapshots", "deltas", "applied", "dropped_stale", "gaps",
+        "checksums", "crossed", "state", "best_bid", "best_ask", "oracle",
+    }  # fmt: skip
+    assert fields <= set(report["books"][0]) and report["parse_errors"] == []
+    assert CliRunner().invoke(app, ["verify", str(wrong), "--json"]).exit_code == 1
+    shown = CliRunner().invoke(app, ["verify", str(wrong)])
+    assert shown.exit_code == 1 and "NOT_SYNCED" in shown.stdout
