@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from shared.errors import ConfigError
 
 CHUNK_BYTES = 1 << 18
+STEP_BYTES = 1 << 13
 LINE_BYTES_MAX = 1 << 26
 """64 MiB: the longest recorded line (all instruments of a venue) has 5 MB."""
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -55,24 +57,23 @@ def _read_chunks(path: Path) -> Iterator[bytes]:
 
 
 def _inflate(first: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Decompress one or several gzip members."""
+    """Decompress one or several gzip members, in small steps: a broken step is lost as a whole."""
     inflater = zlib.decompressobj(wbits=31)
-    pending = first
-    while True:
-        try:
-            plain = inflater.decompress(pending)
-        except zlib.error as error:
-            raise DamagedError(f"the compressed data is broken: {error}") from error
-        if plain:
-            yield plain
-        pending = inflater.unused_data.lstrip(b"\0")
-        if inflater.eof and pending:
-            inflater = zlib.decompressobj(wbits=31)
-            continue
-        pending = next(chunks, b"")
-        if not pending:
-            break
-        if inflater.eof:
-            inflater = zlib.decompressobj(wbits=31)
+    for chunk in chain((first,), chunks):
+        for start in range(0, len(chunk), STEP_BYTES):
+            pending = chunk[start : start + STEP_BYTES]
+            while pending:
+                if inflater.eof:
+                    pending = pending.lstrip(b"\0")  # padding between members
+                    if not pending:
+                        break
+                    inflater = zlib.decompressobj(wbits=31)
+                try:
+                    plain = inflater.decompress(pending)
+                except zlib.error as error:
+                    raise DamagedError(f"the compressed data is broken: {error}") from error
+                if plain:
+                    yield plain
+                pending = inflater.unused_data
     if not inflater.eof:
         raise DamagedError("the compressed data ends early: the file is truncated")
