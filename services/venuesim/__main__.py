@@ -29,6 +29,8 @@ def parse_arguments(arguments: list[str]) -> Options:
     given = parser.parse_args(arguments)
     if not given.rate > 0:
         parser.error(f"--rate {given.rate}: a number above 0")
+    if not 0 <= given.port <= 65_535:
+        parser.error(f"--port {given.port}: 0 to 65535")
     if given.lockstep and not given.capture:
         parser.error("--lockstep needs --capture PATH")
     return Options(

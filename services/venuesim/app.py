@@ -123,10 +123,11 @@ class VenueSim:
 
     def description(self, host: str, port: int) -> dict[str, Any]:
         """Return what a client needs to know: the one line printed when ready."""
-        http = f"http://{host}:{port}"
+        reachable = "127.0.0.1" if host in {"0.0.0.0", "::"} else host
+        http = f"http://{reachable}:{port}"
         return {
             "http": http,
-            "ws": f"ws://{host}:{port}",
+            "ws": f"ws://{reachable}:{port}",
             "control": f"{http}/control",
             "credentials": {name: venue.credentials for name, venue in self.venues.items()},
             "instruments": [

@@ -36,6 +36,7 @@ LEVELS_MAX = 150  # per side of a background book
 LEVELS_START = 60
 ACTIONS_PER_TICK = 3
 THIN_ACTIONS_PER_TICK = 12  # while a side that was run over has fewer levels than at the start
+STICKY_BPS = 0.4  # quotes stay while the fair price moves less than this: tops live some 0.2 s
 JUMP_BPS = 3.0  # a move further than this is followed by fresh quotes behind the new best
 JUMP_LEVELS = 10
 RECOVERY_PER_TICK = 0.965  # what is left of a client's price impact after one tick: half in 1 s
@@ -142,6 +143,7 @@ class Maker:
         self._random = Random(f"{seed}/{exchange.venue}/{listing.instrument}")
         self._impact = {Side.BUY: 0.0, Side.SELL: 0.0}  # ticks that side's quotes keep away
         self._best = {Side.BUY: 0, Side.SELL: 0}
+        self._anchor = 0.0  # the fair price that is quoted around
         self._unit = float(listing.tick)
         # Kraken's spreads are wider than Binance's: so is a venue's with higher fees.
         self._half_spread_bps = 0.02 + 0.015 * float(listing.taker_bps)
@@ -154,6 +156,9 @@ class Maker:
 
     def step(self, fair: float, now_ms: int) -> None:
         """Quote around ``fair`` (quote units)."""
+        if abs(fair - self._anchor) > self._anchor * STICKY_BPS / 10_000:
+            self._anchor = fair
+        fair = self._anchor
         half = max(fair * self._half_spread_bps / 10_000, self._unit / 2)
         for side in (Side.BUY, Side.SELL):
             self._impact[side] *= RECOVERY_PER_TICK

@@ -24,7 +24,7 @@ STREAMS = {
 
 @pytest.fixture
 async def sim():
-    async with simulation(Options(seed=9)) as running:
+    async with simulation(Options(seed=9, rate=3.0)) as running:
         yield running
 
 
@@ -68,7 +68,7 @@ async def test_fault_of_a_delta_breaks_continuity_once_and_no_more(sim, session,
         wire = Wire(socket)
         before = await wire.events(4)
         assert breaks(name, before) == 0, "without a fault nothing is missing"
-        parameters = {"ms": 350} if kind == "delay" else {}
+        parameters = {"ms": 150} if kind == "delay" else {}
         await control.fault(kind, name, instrument=instrument, **parameters)
         events = before[-1:] + await wire.events(12)
         ids = [event["u"] for event in events]

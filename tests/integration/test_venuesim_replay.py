@@ -264,3 +264,42 @@ async def test_recorded_spot_and_futures_as_ccxt_sees_them(recorded):
         for task in tasks:
             task.cancel()
     assert step["unusable"] == step["faulty_lines"] == 0
+
+
+@pytest.mark.recorded
+@pytest.mark.parametrize(
+    ("venue", "files"), [("binance", "BINANCE.*"), ("binanceusdm", "BINANCE_FUTURES.*")]
+)
+async def test_capture_set_of_several_books_is_served_to_its_end(recorded, venue, files):
+    paths = tuple(str(path) for path in sorted((recorded / "cryptofeed").glob(files)))
+    async with (
+        simulation(Options(capture=paths, lockstep=True)) as (server, control),
+        client(server, venue) as exchange,
+    ):
+        symbols = [row["instrument"] for row in server.description["instruments"]]
+        assert len(symbols) == 4
+        await exchange.load_markets()
+
+        async def watch() -> None:
+            while True:
+                await exchange.watch_order_book_for_symbols(symbols)
+
+        task = asyncio.create_task(watch())
+
+        async def subscribed() -> bool:
+            return not (await control.get("replay"))["unheard"]
+
+        await eventually(subscribed)
+        step = {"done": False}
+        while not step["done"]:
+            step = await control.post("replay/advance", {"frames_max": 200, "span_ms": 500})
+        assert step["unusable"] == 0
+        truth = (await control.get("books"))[venue]
+        for symbol in symbols:
+            await eventually(
+                lambda s=symbol: exchange.orderbooks[s]["nonce"] == truth[s]["seq"], what=symbol
+            )
+            mine = exchange.orderbooks[symbol]
+            assert [row[:2] for row in mine["bids"]][:20] == truth[symbol]["bids"][:20]
+            assert [row[:2] for row in mine["asks"]][:20] == truth[symbol]["asks"][:20]
+        task.cancel()

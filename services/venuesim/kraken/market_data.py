@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from email.utils import formatdate
 from typing import Any
 
 from services.venuesim.exchange import Exchange
 from services.venuesim.kraken import orders as words
 from services.venuesim.kraken.listing import LOT_DECIMALS, altname, asset_id
 from services.venuesim.kraken.signing import ApiError
+from services.venuesim.kraken.timestamps import rfc3339
 from services.venuesim.listing import Listing
 from services.venuesim.matching import BookSide
 from shared.messages.base import Side
@@ -28,9 +30,12 @@ class PublicRest:
         """
         match name:
             case "Time":
-                return {"unixtime": now_ms // 1_000, "rfc1123": ""}
+                return {
+                    "unixtime": now_ms // 1_000,
+                    "rfc1123": formatdate(now_ms / 1_000, usegmt=True),
+                }
             case "SystemStatus":
-                return {"status": "online", "timestamp": ""}
+                return {"status": "online", "timestamp": rfc3339(now_ms * 1_000_000)}
             case "Assets":
                 return self._assets()
             case "AssetPairs":

@@ -34,7 +34,7 @@ REFUSALS: dict[Refusal, str] = {
     Refusal.REDUCE_ONLY: "EOrder:Reduce only",
     Refusal.NO_LIQUIDITY: "EService:Market in limit_only mode",
     Refusal.TOO_MANY_OPEN: "EOrder:Orders limit exceeded",
-    Refusal.FAULT: "EOrder:Unknown order",
+    Refusal.FAULT: "EOrder:Trading agreement required",
 }
 
 
