@@ -1,0 +1,78 @@
+"""A service for the runner's tests: ``python -m tests.integration.runner_service KIND``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from shared import streams
+from shared.bus import open_bus
+from shared.bus.port import Input
+from shared.clock import SystemClock
+from shared.config import Config
+from shared.messages.base import Message
+from shared.observe import Observer
+from shared.runner import run_service
+from shared.shell import Pump
+
+KIND = sys.argv[1]
+
+
+class Counting:
+    """Counts what it hears; fails on the command ``c13``."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    def on_message(self, message: Message, now_ns: int) -> Sequence[Message]:
+        assert getattr(message, "command_id", "") != "c13", "an engine's bug"
+        self.heard += 1
+        return []
+
+    def on_timer(self, now_ns: int) -> Sequence[Message]:
+        return []
+
+    def next_deadline_ns(self) -> int | None:
+        return None
+
+    def counters(self) -> Mapping[str, int]:
+        return {"heard": self.heard}
+
+    def gauges(self) -> Mapping[str, float]:
+        return {}
+
+
+class Odd:
+    """An app that misbehaves."""
+
+    async def run(self) -> None:
+        if KIND == "hangs":
+            await asyncio.sleep(3600)
+
+    async def drain(self) -> None:
+        if KIND == "hangs":
+            await asyncio.sleep(3600)
+
+    def readiness(self) -> tuple[bool, str]:
+        return True, ""
+
+
+@asynccontextmanager
+async def open_app(config: Config, observer: Observer) -> AsyncIterator[Any]:
+    if KIND in {"hangs", "returns"}:
+        yield Odd()
+        return
+    spec = streams.CTL_COMMAND if KIND == "durable" else streams.MD_RESYNC
+    bus = await open_bus(config.bus, service="risk", instance=observer.instance)
+    inbox = await bus.open_inbox([Input(spec)], service="risk", instance=observer.instance)
+    try:
+        yield Pump("risk", Counting(), bus, inbox, SystemClock(), observer)
+    finally:
+        await bus.close()
+
+
+if __name__ == "__main__":
+    run_service("risk", open_app, drain_timeout_s=0.5)
