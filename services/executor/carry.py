@@ -29,7 +29,7 @@ from services.executor.actions import (
     SubmitRefused,
     Submitted,
 )
-from services.executor.gateway import FillReport, Gateway
+from services.executor.gateway import Gateway
 from shared.clock import Clock
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.errors import OutcomeUnknown, Rejected, Unavailable, VenueError
@@ -111,9 +111,7 @@ class Carrier:
             reports = await gateway.open_orders(action.instruments)
             return OpenOrdersAnswered(action.venue, tuple(reports))
         if isinstance(action, FetchFills):
-            fills: list[FillReport] = []
-            for instrument in action.instruments:
-                fills += await gateway.fills_since(instrument, action.since_ns)
+            fills = await gateway.fills_since(action.instruments, action.since_ns)
             return FillsAnswered(action.venue, tuple(fills))
         balances = await gateway.balances()
         perpetual = [

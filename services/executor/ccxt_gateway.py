@@ -61,6 +61,7 @@ class OrderQuirks(Protocol):
     WEIGHT_RESERVE: float
     WEIGHTS: Mapping[str, float]
     IS_ORDERED: bool
+    FILLS_TOGETHER: bool
 
     def order_params(self, client_order_id: str) -> dict[str, Any]:
         """Return extra parameters of ``create_order``."""
@@ -88,9 +89,9 @@ class OrderQuirks(Protocol):
         """Return an order's ccxt trades."""
 
     async def fills_since(
-        self, client: Any, instrument: str, since_ms: int
+        self, client: Any, instruments: Sequence[str], since_ms: int
     ) -> list[dict[str, Any]]:
-        """Return the account's ccxt trades."""
+        """Return the account's ccxt trades; one instrument unless FILLS_TOGETHER."""
 
     async def cancel(
         self, client: Any, instrument: str, client_order_id: str, venue_order_id: str
@@ -181,12 +182,16 @@ class CcxtGateway:
         orders = await self._ask("open", self._client.fetch_open_orders())
         return [self._report(order, order["symbol"], []) for order in orders]
 
-    async def fills_since(self, instrument: str, since_ns: int) -> list[FillReport]:
-        """Return the account's executions."""
-        trades = await self._ask(
-            "fills", self._quirks.fills_since(self._client, instrument, since_ns // 1_000_000)
-        )
-        return [_fill(trade, instrument, str(trade.get("order") or "")) for trade in trades]
+    async def fills_since(self, instruments: Sequence[str], since_ns: int) -> list[FillReport]:
+        """Return the account's executions, with as few requests as the venue allows."""
+        since_ms = since_ns // 1_000_000
+        groups = [instruments] if self._quirks.FILLS_TOGETHER else [[i] for i in instruments]
+        trades: list[dict[str, Any]] = []
+        for group in groups:
+            trades += await self._ask(
+                "fills", self._quirks.fills_since(self._client, group, since_ms)
+            )
+        return [_fill(trade, trade["symbol"], str(trade.get("order") or "")) for trade in trades]
 
     async def balances(self) -> Mapping[str, Balance]:
         """Return every asset with a balance."""

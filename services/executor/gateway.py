@@ -100,8 +100,8 @@ class Gateway(Protocol):
     async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
         """Return the account's working orders, anybody's."""
 
-    async def fills_since(self, instrument: str, since_ns: int) -> list[FillReport]:
-        """Return the account's executions in ``instrument`` since ``since_ns`` (UNIX)."""
+    async def fills_since(self, instruments: Sequence[str], since_ns: int) -> list[FillReport]:
+        """Return the account's executions in ``instruments`` since ``since_ns`` (UNIX)."""
 
     async def balances(self) -> Mapping[str, Balance]:
         """Return every asset of the account."""

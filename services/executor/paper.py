@@ -136,13 +136,13 @@ class PaperGateway:
         del instruments
         return []
 
-    async def fills_since(self, instrument: str, since_ns: int) -> list[FillReport]:
+    async def fills_since(self, instruments: Sequence[str], since_ns: int) -> list[FillReport]:
         """Return executions since the start."""
         return [
             fill
             for report in self._orders.values()
             for fill in report.fills
-            if fill.instrument == instrument and fill.ts_venue_ns >= since_ns
+            if fill.instrument in instruments and fill.ts_venue_ns >= since_ns
         ]
 
     async def balances(self) -> Mapping[str, Balance]:

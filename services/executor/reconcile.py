@@ -64,6 +64,7 @@ class VenueDesk:
         self.foreign: dict[str, None] = {}
         self.due: dict[str, int] = {}
         self.since_ns = 0
+        self.sweep_until_ns = 0
         self.pending: set[str] = set()
 
     @property
@@ -81,7 +82,8 @@ class VenueDesk:
         if "fills" not in self.due and "fills" not in self.pending:
             self.since_ns = since_ns
         self.since_ns = min(self.since_ns, since_ns)
-        self.due.setdefault("fills", now_ns + SWEEP_AFTER_NS)
+        self.sweep_until_ns = now_ns + SWEEP_AFTER_NS
+        self.due.setdefault("fills", self.sweep_until_ns)
 
     def ask_due(self, forgotten_ns: int, now_ns: int) -> list[Action]:
         """Return the fetches that are due."""
@@ -93,6 +95,8 @@ class VenueDesk:
                 asked.append(FetchOpenOrders(self.venue, self.instruments))
             elif what == "fills":
                 since = max(self.since_ns, forgotten_ns)
+                if now_ns < self.sweep_until_ns:  # too early for the newest plan's late fills
+                    self.due[what] = self.sweep_until_ns
                 asked.append(FetchFills(self.venue, self.instruments, since))
             else:
                 asked.append(FetchBalances(self.venue, self.instruments))

@@ -28,6 +28,8 @@ WEIGHTS = {
 }
 IS_ORDERED = False
 """Requests may overtake each other."""
+FILLS_TOGETHER = False
+"""Executions are asked for one instrument at a time."""
 VALIDITY_MS = 2_000
 """An order that arrives later than this after it was signed is refused (-1021)."""
 
@@ -92,8 +94,11 @@ async def fills_of(client: Any, instrument: str, order: dict[str, Any]) -> list[
     return trades
 
 
-async def fills_since(client: Any, instrument: str, since_ms: int) -> list[dict[str, Any]]:
-    """Return the account's executions in an instrument since ``since_ms``, at most 1000."""
+async def fills_since(
+    client: Any, instruments: Sequence[str], since_ms: int
+) -> list[dict[str, Any]]:
+    """Return the account's executions in one instrument since ``since_ms``, at most 1000."""
+    (instrument,) = instruments
     trades: list[dict[str, Any]] = await client.fetch_my_trades(instrument, since_ms, 1000)
     return trades
 

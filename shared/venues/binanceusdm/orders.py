@@ -12,6 +12,7 @@ from typing import Any
 from shared.errors import Unavailable, VenueError
 from shared.venues.binance.order_errors import classify_code, error_code
 from shared.venues.binance.orders import (
+    FILLS_TOGETHER,
     IS_ORDERED,
     VALIDITY_MS,
     cancel,
@@ -75,6 +76,7 @@ async def positions(client: Any, instruments: Sequence[str]) -> dict[str, str]:
 
 
 __all__ = [
+    "FILLS_TOGETHER",
     "IS_ORDERED",
     "VALIDITY_MS",
     "cancel",

@@ -31,7 +31,8 @@ WEIGHTS = {
 """AddOrder and CancelOrder have a counter of their own (per pair, 60 and more)."""
 IS_ORDERED = True
 """Nonces must rise as they arrive, so requests must not overtake each other."""
-VALIDITY_MS = 2_000
+FILLS_TOGETHER = True
+"""Executions of all instruments come in one reply."""
 
 _ERROR = re.compile(r'"(E[A-Za-z]+:[^"]*)"')
 
@@ -152,10 +153,12 @@ async def fills_of(client: Any, instrument: str, order: dict[str, Any]) -> list[
     return trades
 
 
-async def fills_since(client: Any, instrument: str, since_ms: int) -> list[dict[str, Any]]:
-    """Return the account's executions in an instrument since ``since_ms``, the newest 50."""
-    trades: list[dict[str, Any]] = await client.fetch_my_trades(instrument, since_ms)
-    return [trade for trade in trades if trade["symbol"] == instrument]
+async def fills_since(
+    client: Any, instruments: Sequence[str], since_ms: int
+) -> list[dict[str, Any]]:
+    """Return the account's executions since ``since_ms``, the newest 50 of all instruments."""
+    trades: list[dict[str, Any]] = await client.fetch_my_trades(None, since_ms)
+    return [trade for trade in trades if trade["symbol"] in instruments]
 
 
 async def cancel(client: Any, instrument: str, client_order_id: str, venue_order_id: str) -> None:

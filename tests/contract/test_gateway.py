@@ -1,0 +1,278 @@
+"""One suite for every gateway: paper, and ccxt with signed requests at three simulated venues."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from services.executor.accounts import open_gateways
+from services.executor.gateway import Gateway, OrderKey, OrderRequest
+from services.executor.paper import PaperGateway
+from shared.clock import SystemClock
+from shared.config import Config, ExecutorConfig, VenueConfig
+from shared.domain.instrument import InstrumentRules
+from shared.errors import OutcomeUnknown, Rejected, Unavailable
+from shared.messages.base import BookState, Side
+from shared.messages.execution import OrderStatus
+from shared.messages.market import DepthView
+from tests.support import ROOT, eventually
+
+D = Decimal
+VENUES = {"binance": "BTC/USDT", "binanceusdm": "BTC/USDT:USDT", "kraken": "BTC/USDT"}
+RULES = InstrumentRules(
+    venue="paper",
+    instrument="BTC/USDT",
+    tick_size=D("0.1"),
+    lot_size=D("0.001"),
+    qty_min=D("0.001"),
+    notional_min=D(5),
+    taker_fee_bps=D(10),
+    maker_fee_bps=D(10),
+)
+
+
+class Account:
+    """A gateway, its instrument, and where its market is."""
+
+    def __init__(self, gateway: Gateway, instrument: str, control: str = "") -> None:
+        self.gateway, self.instrument, self.control = gateway, instrument, control
+        self.made = 0
+
+    async def best(self, side: Side) -> Decimal:
+        """The price at which ``side`` would trade now, rounded to a coarse tick."""
+        if not self.control:
+            return D(10_001) if side is Side.BUY else D(9_999)
+        books = await asyncio.to_thread(fetch, f"{self.control}/books?limit=5")
+        book = books[self.gateway.venue][self.instrument]
+        return D(str(book["asks" if side is Side.BUY else "bids"][0][0])).quantize(D(1))
+
+    async def order(self, side: Side = Side.BUY, **changes: Any) -> OrderRequest:
+        self.made += 1
+        price = await self.best(side) + (100 if side is Side.BUY else -100)
+        values: dict[str, Any] = {
+            "client_order_id": f"abcontract{self.made:04d}000",
+            "venue": self.gateway.venue,
+            "instrument": self.instrument,
+            "side": side,
+            "qty": D("0.01"),
+            "price_limit": price,
+        }
+        return OrderRequest(**{**values, **changes})
+
+    def key(self, order: OrderRequest) -> OrderKey:
+        return OrderKey(
+            venue=order.venue,
+            instrument=order.instrument,
+            client_order_id=order.client_order_id,
+        )
+
+    def fault(self, kind: str, **parameters: Any) -> None:
+        body = {"kind": kind, "venue": self.gateway.venue, "count": 1, **parameters}
+        fetch(f"{self.control}/fault", json.dumps(body).encode())
+
+
+def fetch(url: str, body: bytes | None = None) -> Any:
+    with urllib.request.urlopen(url, body, timeout=5) as answer:
+        return json.load(answer)
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    import subprocess
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services.venuesim", "--seed", "3", "--json"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        yield json.loads(process.stdout.readline())
+        process.terminate()
+
+
+@asynccontextmanager
+async def open_account(name: str, simulated: Any) -> AsyncIterator[Account]:
+    if name == "paper":
+        paper = PaperGateway(
+            "paper",
+            {("paper", "BTC/USDT"): RULES},
+            SystemClock(),
+            latency_s=0.001,
+            quote_balance=D(1_000_000),
+        )
+        paper.on_view(
+            DepthView(
+                venue="paper",
+                instrument="BTC/USDT",
+                state=BookState.LIVE,
+                epoch=1,
+                seq=1,
+                bids=[(9_999.0, 1.0)],
+                asks=[(10_001.0, 1.0)],
+                ts_recv_ns=0,
+                ts_ns=0,
+            )
+        )
+        yield Account(paper, "BTC/USDT")
+        return
+    config = Config(
+        venues={name: VenueConfig(instruments=[VENUES[name]], rest_url=simulated["http"])},
+        executor=ExecutorConfig(mode="simulated", request_timeout_ms=2_000),
+    )
+    keys = simulated["credentials"][name]
+    environ = {
+        f"ARB_{name.upper()}_API_KEY": keys["apiKey"],
+        f"ARB_{name.upper()}_API_SECRET": keys["secret"],
+    }
+    gateway = open_gateways(config, {}, SystemClock(), environ)[name]
+    try:
+        await gateway.start()
+        yield Account(gateway, VENUES[name], simulated["control"])
+    finally:
+        await gateway.close()
+
+
+ALL = pytest.mark.parametrize("name", ["paper", *VENUES])
+REAL = pytest.mark.parametrize("name", list(VENUES))
+
+
+async def asked(account: Account, order: OrderRequest) -> Any:
+    """What the venue says of the order; the suite as a whole asks faster than Kraken allows."""
+
+    async def ask() -> Any:
+        try:
+            return (await account.gateway.query(account.key(order)),)
+        except Unavailable:
+            return None
+
+    return (await eventually(ask, timeout_s=25))[0]
+
+
+async def settled(account: Account, order: OrderRequest) -> Any:
+    """The order with all its fills; a venue may take a moment to list them."""
+
+    async def look() -> Any:
+        report = await asked(account, order)
+        filled = sum((fill.qty for fill in report.fills), D(0)) if report else None
+        return report if report and filled == report.filled_qty else None
+
+    return await eventually(look, timeout_s=25)
+
+
+@ALL
+async def test_an_order_is_filled_and_found_with_its_fills_and_fees(name, simulated) -> None:
+    async with open_account(name, simulated) as account:
+        order = await account.order(client_order_id=f"abfill{name[:6]}000")
+        answer = await account.gateway.submit(order)
+        assert (answer.client_order_id, answer.side, answer.qty) == (
+            order.client_order_id, order.side, order.qty
+        )  # fmt: skip
+        assert answer.venue_order_id
+        report = await settled(account, order)
+        assert report.status is OrderStatus.FILLED
+        assert report.filled_qty == order.qty
+        assert all(fill.price <= order.price_limit for fill in report.fills)
+        assert all(fill.fee is not None and fill.fee_asset for fill in report.fills)
+        assert {fill.venue_order_id for fill in report.fills} == {answer.venue_order_id}
+        assert answer.fills in ((), report.fills), "the same executions, or none yet"
+        history = await account.gateway.fills_since(
+            [account.instrument],
+            0 if name == "paper" else (min(f.ts_venue_ns for f in report.fills) - 10**9),
+        )
+        assert {f.trade_id for f in report.fills} <= {f.trade_id for f in history}
+        assert await account.gateway.open_orders([account.instrument]) == []
+
+
+@ALL
+async def test_an_order_out_of_reach_ends_without_a_fill(name, simulated) -> None:
+    async with open_account(name, simulated) as account:
+        price = await account.best(Side.BUY) * D("0.9")
+        order = await account.order(
+            client_order_id=f"abnone{name[:6]}000", price_limit=price.quantize(D(1))
+        )
+        await account.gateway.submit(order)
+        report = await settled(account, order)
+        assert (report.status, report.filled_qty) == (OrderStatus.CANCELED, 0)
+        await account.gateway.cancel(account.key(order))  # works no longer: no error
+
+
+@ALL
+async def test_what_the_venue_never_heard_of_is_none(name, simulated) -> None:
+    async with open_account(name, simulated) as account:
+        order = await account.order(client_order_id="abneversent00000")
+        assert await asked(account, order) is None
+
+
+@ALL
+@pytest.mark.parametrize("wrong", [{"qty": D("0.00000001")}, {"qty": D(1_000_000)}])
+async def test_a_definite_no_is_rejected(name, simulated, wrong) -> None:
+    async with open_account(name, simulated) as account:
+        order = await account.order(client_order_id="abrefused0000000", **wrong)
+        if name == "paper" and wrong["qty"] > 1:
+            return  # paper fills what the book holds
+        with pytest.raises(Rejected):
+            await account.gateway.submit(order)
+        assert await asked(account, order) is None
+
+
+@ALL
+async def test_balances_move_with_a_trade(name, simulated) -> None:
+    async with open_account(name, simulated) as account:
+        before = await account.gateway.balances()
+        order = await account.order(client_order_id=f"abbal{name[:6]}0000")
+        await account.gateway.submit(order)
+        await settled(account, order)
+        after = await account.gateway.balances()
+        assert after["USDT"].free < before["USDT"].free
+        if ":" in account.instrument:
+            positions = await account.gateway.positions([account.instrument])
+            assert positions[account.instrument] >= order.qty
+        else:
+            assert after["BTC"].free == before["BTC"].free + order.qty
+
+
+@REAL
+@pytest.mark.parametrize("how", ["close", "timeout"])
+async def test_a_lost_answer_is_unknown_and_the_order_is_found(name, simulated, how) -> None:
+    async with open_account(name, simulated) as account:
+        order = await account.order(client_order_id=f"ablost{name[:4]}{how[:1]}0000"[:18])
+        account.fault("lose_answer", how=how)
+        with pytest.raises(OutcomeUnknown):
+            await account.gateway.submit(order)
+        report = await settled(account, order)
+        assert report.status is OrderStatus.FILLED
+
+
+@REAL
+async def test_too_many_requests_is_surely_not_done(name, simulated) -> None:
+    async with open_account(name, simulated) as account:
+        order = await account.order(client_order_id=f"ab429{name[:6]}0000")
+        account.fault("http_429", path="rder")
+        with pytest.raises(VenueError) as caught:
+            await account.gateway.submit(order)
+        assert isinstance(caught.value, Unavailable)
+
+
+@REAL
+async def test_a_server_error_is_unknown(name, simulated) -> None:
+    async with open_account(name, simulated) as account:
+        order = await account.order(client_order_id=f"ab5xx{name[:6]}0000")
+        account.fault("http_5xx", path="rder")
+        with pytest.raises(OutcomeUnknown):
+            await account.gateway.submit(order)
+        assert await asked(account, order) is None
+
+
+async def test_a_venue_that_is_not_there_was_surely_not_reached(simulated) -> None:
+    nowhere = {**simulated, "http": "http://127.0.0.1:9"}
+    with pytest.raises(Unavailable):
+        async with open_account("kraken", nowhere):
+            pass
