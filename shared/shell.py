@@ -18,6 +18,7 @@ from shared.clock import Clock
 from shared.config import position_interval_ms
 from shared.engine import Engine, RecoverableEngine
 from shared.errors import BusUnavailable
+from shared.logs import Throttle
 from shared.messages.base import Message
 from shared.observe import Observer
 
@@ -62,7 +63,8 @@ class Pump:
         self._bus, self._inbox, self._clock, self._observer = bus, inbox, clock, observer
         self._measures = {kind: observer.latency(name) for kind, name in measures.items()}
         self._checkpoint = checkpoint
-        self._durable = checkpoint is not None
+        self._durable = checkpoint is not None or inbox.is_durable
+        self._throttle = Throttle(IDLE_S)
         self._position_interval_s = position_interval_ms() / 1_000
         self._positions: dict[str, str] = {}
         self._position_due_s = 0.0
@@ -107,8 +109,6 @@ class Pump:
         return max(0.0, wait_s)
 
     async def _handle(self, batch: Batch, now_ns: int) -> None:
-        if batch.pending:
-            self._durable = True
         outputs: list[Message] = []
         on_message = self._engine.on_message
         for message in batch.messages:
@@ -143,7 +143,8 @@ class Pump:
         if self._durable:
             raise error
         self._observer.count("publish_lost", outputs)
-        log.warning("publish_lost", extra={"reason": str(error), "outputs": outputs})
+        if self._throttle.passes(self._clock.monotonic_ns() / 1e9):
+            log.warning("publish_lost", extra={"reason": str(error), "outputs": outputs})
 
     async def _note(self, now_s: float) -> None:
         """Say how far we are and what was counted, each at most once per interval."""

@@ -123,6 +123,7 @@ async def wait_for(wires: Sequence[Wire], until_s: float) -> None:
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[None] = loop.create_future()
     for wire in wires:
+        assert wire.waiter is None or wire.waiter.done(), "two wait on one connection"
         wire.waiter = waiter
         if wire.lost or wire.awaited <= 0:
             wire.wake()
@@ -130,6 +131,7 @@ async def wait_for(wires: Sequence[Wire], until_s: float) -> None:
     try:
         await waiter
     finally:
+        waiter.cancel()  # done, whoever looks at it later
         if timer is not None:
             timer.cancel()
 
@@ -179,7 +181,7 @@ class Link:
             return
         if self._transport is not None:
             if self.wire.awaited > 0:
-                raise await self._lose(self.wire.lost)
+                raise await self.lose(self.wire.lost)
             await self.drop()  # lost while idle: nothing is in doubt
         if _now_s() < self._not_before_s:
             raise BusUnavailable(self._failure)
@@ -234,7 +236,7 @@ class Link:
             BusUnavailable: The connection is lost.
         """
         if self.wire.lost or self._transport is None:
-            raise await self._lose(self.wire.lost)
+            raise await self.lose(self.wire.lost)
         assert self.wire.awaited == 0, "a reply is taken before it is there"
         self._check_refused()
         last, self.wire.last = self.wire.last, None
@@ -251,7 +253,7 @@ class Link:
         while self.wire.awaited > 0 and not self.wire.lost:
             await wait_for((self.wire,), until_s)
             if self.wire.awaited > 0 and _now_s() >= until_s:
-                raise await self._lose(f"no answer within {self._tuning.answer_s:g} s")
+                raise await self.lose(f"no answer within {self._tuning.answer_s:g} s")
         return await self.take()
 
     async def call(self, *args: Arg) -> Any:
@@ -264,7 +266,8 @@ class Link:
             await self.send(b"".join(commands), len(commands))
             return await self.settle()
 
-    async def _lose(self, reason: str) -> BusUnavailable:
+    async def lose(self, reason: str) -> BusUnavailable:
+        """Disconnect, back off, and return the error to raise."""
         await self.drop()
         return self._fail(reason)
 
@@ -285,6 +288,9 @@ class Link:
 def _now_s() -> float:
     return asyncio.get_running_loop().time()
 
+
+TEMPORARY = frozenset({"LOADING", "MASTERDOWN", "READONLY", "UNBLOCKED", "TRYAGAIN", "CLUSTERDOWN"})
+"""Error codes that pass by themselves: a reader that can wait asks again."""
 
 _HINTS = {
     "OOM": "Redis is out of memory (maxmemory)",

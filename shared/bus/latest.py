@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from shared.bus.connection import Link, ReplyError, Wire
+from shared.bus.connection import TEMPORARY, Link, ReplyError, Wire
 from shared.bus.port import Batch, Input
 from shared.bus.tuning import Tuning
 from shared.bus.wire import id_key, newest_per_key, pack
@@ -171,8 +171,11 @@ class LatestReader:
                 await self._audit()
             await self._link.send(self._command(), 1)
             self._is_asked, self._sent_s = True, now_s
-        except ReplyError:
-            raise
+        except ReplyError as error:
+            if error.code not in TEMPORARY:
+                raise
+            await self._link.lose(str(error))
+            self._is_asked = False
         except BusUnavailable:
             self._is_asked = False
         return None

@@ -69,6 +69,7 @@ class RedisBus:
         self._tuning, self._clock = tuning, clock or SystemClock()
         self._packer = Packer(config.shards)
         self._out, self._control = self._link(), self._link()
+        self._turn = asyncio.Lock()  # tasks of one process take turns on the publishing connection
         self._counters = dict.fromkeys(COUNTERS, 0)
         self._alert_throttle = Throttle(1.0)
         self._alerts: deque[Alert] = deque(maxlen=16)
@@ -136,8 +137,9 @@ class RedisBus:
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """See :class:`shared.bus.port.Bus`."""
-        await self._send(self._packer.adds(messages))
-        await self._settle()
+        async with self._turn:
+            await self._send(self._packer.adds(messages))
+            await self._settle()
         self._counters["published"] += len(messages)
 
     async def commit(
@@ -157,10 +159,11 @@ class RedisBus:
             commands.append(pack("SET", checkpoint_key(checkpoint[0]), checkpoint[1]))
         for key, ids in pending.items():
             commands.append(pack("XACK", key, self._service, *ids))
-        if pending or checkpoint is not None:
-            await self._transact(commands)
-        elif commands:
-            await self._send(commands)
+        async with self._turn:
+            if pending or checkpoint is not None:
+                await self._transact(commands)
+            else:
+                await self._send(commands)
         self._counters["published"] += len(messages)
 
     async def _transact(self, commands: list[bytes]) -> None:
@@ -200,13 +203,15 @@ class RedisBus:
 
     async def save_checkpoint(self, name: str, state: bytes) -> None:
         """See :class:`shared.bus.port.Bus`."""
-        await self._send([pack("SET", checkpoint_key(name), state)])
+        async with self._turn:
+            await self._send([pack("SET", checkpoint_key(name), state)])
 
     async def note_positions(self, fields: Mapping[str, str]) -> None:
         """See :class:`shared.bus.port.Bus`."""
         if fields:
             flat = [part for item in fields.items() for part in item]
-            await self._send([pack("HSET", POSITION_KEY, *flat)])
+            async with self._turn:
+                await self._send([pack("HSET", POSITION_KEY, *flat)])
 
     async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
         """See :class:`shared.bus.port.Bus`."""
@@ -264,6 +269,11 @@ class RedisInbox:
             self._readers.append(self.durable)
         if self.wake is not None:
             self._readers.append(self.wake)
+
+    @property
+    def is_durable(self) -> bool:
+        """See :class:`shared.bus.port.Inbox`."""
+        return self.durable is not None
 
     async def read(self, timeout_s: float | None = None) -> Batch:
         """See :class:`shared.bus.port.Inbox`."""
