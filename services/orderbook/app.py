@@ -101,6 +101,11 @@ class CheckpointedInbox:
         self._interval_s = interval_s
         self.stopping = False
 
+    @property
+    def is_durable(self) -> bool:
+        """What the inbox underneath is."""
+        return self._inbox.is_durable
+
     async def read(self, timeout_s: float | None = None) -> Batch:
         """Return the next batch.
 

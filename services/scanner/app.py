@@ -30,6 +30,11 @@ class _StoppableInbox:
         self._inbox = inbox
         self.stopping = False
 
+    @property
+    def is_durable(self) -> bool:
+        """What the inbox underneath is."""
+        return self._inbox.is_durable
+
     async def read(self, timeout_s: float | None = None) -> Batch:
         """Return the next batch, unless it is time to stop."""
         if self.stopping:
