@@ -136,7 +136,8 @@ def _table(*columns: str) -> Table:
 def _print_status(found: dict[str, Any]) -> None:
     trading = found["trading"]
     verdict = "well" if found["well"] else "NOT WELL: missing " + ", ".join(found["missing"])
-    console.print(f"{verdict}   {found['redis']['server']} at {found['redis']['url']}")
+    redis = found["redis"]
+    console.print(f"{verdict}   {redis['server']} at {redis['url']}", soft_wrap=True)
     console.print(f"trading {trading['state']} ({trading['reason']}), mode {trading['mode']}")
     exposure = {asset: qty for asset, qty in trading["exposure"].items() if qty}
     console.print(f"exposure {exposure or 'flat'}, plans in flight {trading['plans_in_flight']}")

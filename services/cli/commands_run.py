@@ -98,7 +98,8 @@ def _print_report(report: dict[str, Any]) -> None:
     gates = ", ".join(f"{gate} {n}" for gate, n in report["near_misses"].items()) or "none"
     table.add_row("opportunities", f"{report['opportunities']}; near misses by gate: {gates}")
     denied = ", ".join(f"{k} {n}" for k, n in plans["denied"].items()) or "none"
-    table.add_row("plans", f"{plans['approved']} approved ({plans['outcomes']}), denied: {denied}")
+    outcomes = ", ".join(f"{n} {name.lower()}" for name, n in plans["outcomes"].items()) or "none"
+    table.add_row("plans", f"{plans['approved']} approved, ended: {outcomes}; denied: {denied}")
     table.add_row("orders", ", ".join(f"{n} {name}" for name, n in orders.items()))
     table.add_row("result", f"{pnl['realized']:+,.2f} {pnl['currency']} realized after "
                   f"{pnl['fees']:,.2f} fees, {report['fills']} fills (SIMULATED)")  # fmt: skip

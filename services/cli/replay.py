@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from services.cli.collector import Collector
 from services.cli.link import open_link
 from services.cli.lockstep import SLICE_MS, SLICE_MS_BEHIND, Lockstep
@@ -17,10 +19,12 @@ from services.cli.screen import Scene
 from services.cli.settings import config_for_venues
 from services.cli.stack import StackError, open_stack, seconds_since
 from services.cli.venues import Control
+from shared.capture import CaptureItem, Kind, read_capture
 from shared.clock import SystemClock
 from shared.config import ExecutorConfig
 from shared.errors import ConfigError
 from shared.streams import SERVICES
+from shared.venues.registry import ADAPTERS
 
 MARK = "REPLAY, PAPER"
 SERVICES_READY_WITHIN_S = 60.0
@@ -50,15 +54,36 @@ def parse_speed(text: str) -> float | None:
 
 
 def check_paths(paths: Sequence[Path]) -> list[str]:
-    """Return absolute paths of files that exist.
+    """Return absolute paths of recordings that can be read to their end.
 
     Raises:
-        ConfigError: Names the first that does not.
+        ConfigError: Names the first that cannot, and its line.
     """
     for path in paths:
         if not path.is_file():
             raise ConfigError(f"{path}: no such file; give recordings as for arb verify")
+    is_known = False
+    for item in read_capture(paths):
+        is_known = is_known or item.instrument is not None
+        if reason := _fault_of(item):
+            raise ConfigError(
+                f"{item.path}:{item.line}: {reason}; repair the recording, "
+                "arb verify shows what is wrong with it"
+            )
+    if not is_known:
+        names = ", ".join(str(path) for path in paths)
+        raise ConfigError(f"{names}: no book of a venue we know; there are: {', '.join(ADAPTERS)}")
     return [str(path.absolute()) for path in paths]
+
+
+def _fault_of(item: CaptureItem) -> str:
+    """Return what is wrong with a line, empty for nothing; our venues' frames are all JSON."""
+    if item.kind is Kind.FRAME and (item.venue is not None or not item.url):
+        try:
+            msgspec.json.decode(item.payload, type=msgspec.Raw)
+        except msgspec.DecodeError as error:
+            return f"the frame is truncated or damaged: {error}"
+    return item.reason
 
 
 async def run_replay(paths: Sequence[Path], speed: float | None, as_json: bool) -> dict[str, Any]:
@@ -142,6 +167,10 @@ async def _play(run: Run, ending: Ending, speed: float | None) -> None:
         "late": lockstep.late,
         "complete": step.done,
     }
+    if malformed := run.collector.counter("ingestor", "malformed"):
+        ending.problems.append(
+            f"{malformed} frames of the recording are malformed; arb verify says which"
+        )
     if not step.done and not run.stop.is_set():
         ending.problems.append("the recording was not played to its end")
 

@@ -257,8 +257,11 @@ def why_not_quiet(c: Collector) -> str:
 
 
 async def find_truth(run: Run, ending: Ending) -> None:
-    """Ask the simulated venues for open orders and compare their fills with ours."""
-    if run.control is None:
+    """Ask the simulated venues for open orders and compare their fills with ours.
+
+    Without their accounts from before (paper execution never sends) there is nothing to compare.
+    """
+    if run.control is None or not run.accounts_before:
         return
     try:
         accounts = read_accounts(await run.control.get("accounts"))

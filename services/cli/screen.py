@@ -39,7 +39,7 @@ TRADING_STYLE = {
     TradingState.HALTED: "bold white on red",
 }
 T = TypeVar("T")
-HEADER_ROWS, FRAME_ROWS = 1, 3
+HEADER_ROWS, FOOTER_ROWS, FRAME_ROWS = 1, 1, 3
 TOP_ROWS_MAX = 20
 
 
@@ -69,6 +69,7 @@ def render(scene: Scene) -> Layout:
         Layout(name="top", size=top),
         Layout(name="middle", minimum_size=4),
         Layout(name="bottom", size=bottom),
+        Layout(Text(f" look in from another terminal: {scene.hint}", "dim"), size=FOOTER_ROWS),
     )
     layout["top"].split_row(Layout(_books(scene), ratio=57), Layout(_money(scene), ratio=43))
     layout["middle"].split_row(
@@ -116,13 +117,11 @@ def _table(*columns: tuple[str, str]) -> Table:
     return table
 
 
-def _panel(content: Table | Group | Text, title: str, subtitle: str | None = None) -> Panel:
+def _panel(content: Table | Group | Text, title: str) -> Panel:
     return Panel(
         content,
         title=title,
         title_align="left",
-        subtitle=subtitle,
-        subtitle_align="left",
         box=box.ROUNDED,
         border_style="blue",
         padding=0,
@@ -238,11 +237,9 @@ def _fills(scene: Scene) -> Panel:
         ("time", "left"), ("venue", "left"), ("side", "left"), ("qty", "right"), ("price", "right")
     )
     for f in reversed(_last(scene.collector.recent_fills)):
-        side = Text(f"{f.side} {_short_name(f.instrument)}")
+        side = Text(f"{f.side} {split_instrument(f.instrument).base}")
         side.stylize("green" if f.side is Side.BUY else "red")
-        table.add_row(
-            _when(f.ts_ns), f.venue, side, f"{f.qty.normalize():f}", _price(float(f.price))
-        )
+        table.add_row(_when(f.ts_ns), f.venue, side, f"{f.qty:.5g}", _price(float(f.price)))
     return _panel(table, f"fills ({len(scene.collector.fills)})")
 
 
@@ -265,7 +262,7 @@ def _services(scene: Scene) -> Panel:
         restarts = Text(str(used.restarts), "yellow" if used.restarts else "dim")
         table.add_row(name, str(used.pid), health, restarts, f"{used.rss_mb:.0f}",
                       f"{used.cpu_s:.1f}")  # fmt: skip
-    return _panel(table, "processes", f"look in: {scene.hint}" if scene.hint else None)
+    return _panel(table, "processes")
 
 
 STARTING = frozenset({"ingestor", "orderbook", "scanner", "risk", "executor"})

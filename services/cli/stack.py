@@ -20,7 +20,7 @@ from services.cli.venues import Addresses, read_addresses
 from shared.clock import SystemClock
 from shared.config import Config
 from shared.embedded import EmbeddedServer
-from shared.errors import ArbError, BusUnavailable
+from shared.errors import ArbError, BusUnavailable, ConfigError
 from shared.streams import SERVICES
 
 BUS, VENUES = "valkey", "venuesim"
@@ -179,7 +179,9 @@ class Stack:
         """Return where a program's log is."""
         return self.directory / f"{name}.log"
 
-    def _failed(self, name: str, within_s: float) -> StackError:
+    def _failed(self, name: str, within_s: float) -> ArbError:
+        if self.supervisor.gave_up.is_set():
+            return ConfigError(self.supervisor.reason)
         last = " | ".join(tail(self.log(name), 3)) or "it said nothing"
         return StackError(f"{name} did not start within {within_s:g} s: {last}")
 
@@ -195,6 +197,8 @@ async def open_stack(on_event: Callable[[str], None]) -> AsyncIterator[Stack]:
     stack = Stack(directory, on_event)
     try:
         yield stack
+    except ConfigError:
+        raise  # its one line says everything
     except BaseException:
         stack.keep = True
         raise
