@@ -162,7 +162,7 @@ class Server:
 async def serve(options: Options) -> AsyncIterator[Server]:
     """Serve the venues; yields once clients may connect."""
     sim = VenueSim(options)
-    for _ in range(2):
+    for _ in range(config.WARM_UP_TICKS):
         sim.step()  # so that no client ever sees an empty generated book
     runner = web.AppRunner(sim.application(), access_log=None, shutdown_timeout=0.5)
     await runner.setup()

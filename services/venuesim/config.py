@@ -8,6 +8,7 @@ from decimal import Decimal
 from services.venuesim.listing import Listing
 
 TICK_MS = 50  # the market moves this often; every cadence below is a multiple of it
+WARM_UP_TICKS = 40  # played before anybody may connect
 TICKS_BEHIND_MAX = 20  # a clock further behind than this is set anew instead of catching up
 
 ORDERS_MAX = 20_000  # closed orders remembered per venue; the oldest are forgotten and counted

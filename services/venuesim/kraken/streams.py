@@ -163,7 +163,8 @@ class PublicStreams:
             )
         else:
             prints = list(self.exchange.prints[symbol])[-TRADES_SNAPSHOT:]
-            self.hub.send(client, frames.trades(prints, "snapshot"), symbol)
+            if prints:  # clients do not expect an empty one
+                self.hub.send(client, frames.trades(prints, "snapshot"), symbol)
 
     def _window(self, symbol: str, depth: int) -> BookWindow:
         window = self._windows.get((symbol, depth))
