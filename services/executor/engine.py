@@ -32,19 +32,18 @@ from services.executor.actions import (
 from services.executor.desk import OrderDesk
 from services.executor.ids import attempt_after_loss
 from services.executor.intake import objection, on_grid
+from services.executor.journal import executor_ready
 from services.executor.market import Markets
+from services.executor.operator import OperatorDesk
 from services.executor.plans import PlanDesk
 from services.executor.reconcile import Reconciler
-from services.executor.state import COMMAND_IDS_MAX, ExecutorState, OrderRecord
+from services.executor.state import ExecutorState, OrderRecord
 from shared.config import Config
 from shared.domain.instrument import InstrumentRules
-from shared.domain.order import ZERO
 from shared.messages.base import Message, TradingState
-from shared.messages.control import Command, CommandKind
+from shared.messages.control import Command
 from shared.messages.execution import (
     ApprovedPlan,
-    ExecutorReady,
-    OrderStatus,
     PlanOutcome,
     TradingStateChanged,
 )
@@ -53,7 +52,6 @@ from shared.messages.market import DepthView, InstrumentInfo
 BEAT_NS: Final = 1_000_000_000
 """ExecutorReady is said this often."""
 OPEN_PLANS_MAX: Final = 32
-FLATTEN_PAUSE_NS: Final = 200_000_000
 
 _DECODER = msgspec.json.Decoder(ExecutorState)
 _ENCODER = msgspec.json.Encoder(decimal_format="string")
@@ -78,7 +76,6 @@ class ExecutorEngine:
         self._informed = False  # every venue's executions are taken over: open plans may go on
         self._recovered = False  # and everything else is settled: new plans may start
         self._next_beat_ns = 0
-        self._flatten_at_ns = 0
         self._use(ExecutorState())
 
     def start(self, checkpoint: bytes | None, now_ns: int) -> Out:
@@ -131,7 +128,8 @@ class ExecutorEngine:
         elif isinstance(message, TradingStateChanged):
             self._trading = message.state
         elif isinstance(message, Command):
-            self._on_command(message, now_ns, out)
+            self._operator.on_command(message, now_ns)
+            self._due(now_ns, out)
         return self._close(out, now_ns)
 
     def on_report(self, report: Report, now_ns: int) -> Out:
@@ -162,7 +160,7 @@ class ExecutorEngine:
             self._next_beat_ns,
             self._orders.next_deadline_ns(),
             self._reconciler.next_deadline_ns(),
-            self._flatten_at_ns if self._state.flatten else None,
+            self._operator.next_deadline_ns(),
             *(plan.wait_until_ns for plan in self._state.open_plans()),
         ]
         return min(at for at in times if at)
@@ -175,7 +173,7 @@ class ExecutorEngine:
         """Return present values."""
         return {
             "open_plans": float(len(self._state.open_plans())),
-            "unknown_orders": float(self._unknown_orders()),
+            "unknown_orders": float(self._state.unknown_orders),
             "plans_kept": float(len(self._state.plans)),
             "orders_kept": float(len(self._state.orders)),
         }
@@ -203,6 +201,7 @@ class ExecutorEngine:
             int(settings.hedge_deadline_ms * 1_000_000),
         )
         self._reconciler = Reconciler(state, self._orders, self._plans, self._venues, self._counts)
+        self._operator = OperatorDesk(state, self._plans, self._reconciler)
 
     def _on_plan(self, plan: ApprovedPlan, redelivered: bool, now_ns: int, out: Out) -> None:
         if self._state.is_known(plan.plan_id):
@@ -237,21 +236,6 @@ class ExecutorEngine:
             return "trading is halted"
         full = len(self._state.open_plans()) >= OPEN_PLANS_MAX
         return f"{OPEN_PLANS_MAX} plans are open" if full else ""
-
-    def _on_command(self, command: Command, now_ns: int, out: Out) -> None:
-        if command.command_id in self._state.command_ids:
-            return
-        self._state.command_ids.append(command.command_id)
-        del self._state.command_ids[:-COMMAND_IDS_MAX]
-        if command.kind in {CommandKind.HALT, CommandKind.FLATTEN}:
-            self._state.halted = True
-        elif command.kind is CommandKind.RESUME:
-            self._state.halted, self._state.locked = False, ""
-        if command.kind is CommandKind.FLATTEN:
-            self._state.flatten, self._state.flatten_done = command.command_id, []
-            self._flatten_at_ns = now_ns
-            self._reconciler.cancel_resting(now_ns)
-            self._due(now_ns, out)
 
     def _touched(self, report: Report, now_ns: int, out: Out) -> list[str]:
         """Apply a report; return the plans it bears on."""
@@ -304,27 +288,15 @@ class ExecutorEngine:
     def _due(self, now_ns: int, out: Out) -> None:
         self._orders.ask_due(now_ns, out)
         self._reconciler.ask_due(now_ns, out)
-        if self._state.flatten and self._flatten_at_ns <= now_ns:
-            self._flatten(now_ns, out)
+        plan = self._operator.flatten_due(now_ns) if self._recovered else None
+        if plan is not None:
+            self._advance(plan.plan_id, now_ns, out)
         if self._next_beat_ns <= now_ns:
             self._next_beat_ns = now_ns + BEAT_NS
             self._counts["plans_dropped_early"] += self._state.forget_old_plans(now_ns)
-            out.messages.append(self._ready(now_ns))
-
-    def _flatten(self, now_ns: int, out: Out) -> None:
-        """Trade each asset's net exposure to zero, once nothing else is in flight."""
-        self._flatten_at_ns = now_ns + FLATTEN_PAUSE_NS
-        if not self._recovered or self._state.open_plans():
-            return
-        for asset, qty in sorted(self._state.exposure.items()):
-            if qty == ZERO or asset in self._state.flatten_done:
-                continue
-            plan = self._plans.flatten(self._state.flatten, asset, qty, now_ns)
-            if plan is not None:
-                self._state.flatten_done.append(asset)
-                self._advance(plan.plan_id, now_ns, out)
-            return
-        self._state.flatten = ""
+            out.messages.append(
+                executor_ready(self._state, self.obstacle, self._config.executor.mode, now_ns)
+            )
 
     def _close(self, out: Out, now_ns: int) -> Out:
         """Finish a step: look after what plans that ended in it leave to do."""
@@ -334,19 +306,3 @@ class ExecutorEngine:
         if out.messages or out.actions:
             self._state.ts_ns = now_ns
         return out
-
-    def _ready(self, now_ns: int) -> ExecutorReady:
-        obstacle = self.obstacle
-        return ExecutorReady(
-            ts_ns=now_ns,
-            ready=not obstacle,
-            mode=self._config.executor.mode,
-            open_plans=len(self._state.open_plans()),
-            unknown_orders=self._unknown_orders(),
-            reason=obstacle or ("halted by an operator" if self._state.halted else ""),
-        )
-
-    def _unknown_orders(self) -> int:
-        return sum(
-            order.life.status is OrderStatus.UNKNOWN for order in self._state.orders.values()
-        )

@@ -14,7 +14,7 @@ from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
 from shared.messages.base import Certainty, Side
 from shared.messages.control import Alert, Severity
-from shared.messages.execution import Fill, OrderEvent, PlanDone, PlanOutcome
+from shared.messages.execution import ExecutorReady, Fill, OrderEvent, PlanDone, PlanOutcome
 
 _DOUBT = {Certainty.KNOWN: 0, Certainty.ESTIMATED: 1, Certainty.UNKNOWN: 2}
 
@@ -107,6 +107,18 @@ def plan_done(
         residual=left if failed else {},
         reason=reason,
         dust={} if failed else left,
+    )
+
+
+def executor_ready(state: ExecutorState, obstacle: str, mode: str, now_ns: int) -> ExecutorReady:
+    """Return whether plans are accepted and, if not, why."""
+    return ExecutorReady(
+        ts_ns=now_ns,
+        ready=not obstacle,
+        mode=mode,
+        open_plans=len(state.open_plans()),
+        unknown_orders=state.unknown_orders,
+        reason=obstacle or ("halted by an operator" if state.halted else ""),
     )
 
 

@@ -180,6 +180,11 @@ class ExecutorState(msgspec.Struct, kw_only=True):
             del self.plans[plan.plan_id]
         return early
 
+    @property
+    def unknown_orders(self) -> int:
+        """How many orders the venue must still be asked about."""
+        return sum(order.life.status is OrderStatus.UNKNOWN for order in self.orders.values())
+
     def remember_done(self, plan_id: str) -> None:
         """Keep the id of a finished plan, the oldest making room."""
         key = plan_key(plan_id)
