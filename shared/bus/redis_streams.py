@@ -82,6 +82,11 @@ class RedisBus:
         """The server's URL without its password."""
         return self._endpoint.where
 
+    @property
+    def in_flight(self) -> int:
+        """Publish commands sent and not confirmed yet."""
+        return self._out.awaited
+
     async def connect(self) -> None:
         """Connect, and fail at once if that is not possible.
 
@@ -269,11 +274,6 @@ class RedisInbox:
             self._readers.append(self.durable)
         if self.wake is not None:
             self._readers.append(self.wake)
-
-    @property
-    def is_durable(self) -> bool:
-        """See :class:`shared.bus.port.Inbox`."""
-        return self.durable is not None
 
     async def read(self, timeout_s: float | None = None) -> Batch:
         """See :class:`shared.bus.port.Inbox`."""
