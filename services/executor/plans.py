@@ -260,7 +260,7 @@ class PlanDesk:
         self, plan: PlanRecord, outcome: PlanOutcome, reason: str, now_ns: int, out: Out
     ) -> None:
         plan.outcome, plan.ts_done_ns, plan.reason = outcome, now_ns, reason
-        plan.wait_until_ns = 0
+        plan.wait_until_ns, plan.legs = 0, []
         self._ended.append(plan)
         self._state.remember_done(plan.plan_id)
         self._counts[f"plans_{outcome.value.lower()}"] += 1

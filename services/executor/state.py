@@ -32,7 +32,7 @@ class PlanKind(StrEnum):
     ADOPTED = "adopted"  # found at the venue under our ids, not in our records
 
 
-class OrderRecord(msgspec.Struct, kw_only=True):
+class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One order and what is known about it.
 
     ``cost`` is quote units traded (price times quantity of the fills), ``fee_quote`` fees charged
@@ -88,7 +88,7 @@ class OrderRecord(msgspec.Struct, kw_only=True):
         return self.life.status in {OrderStatus.SUBMITTED, OrderStatus.UNKNOWN}
 
 
-class PlanRecord(msgspec.Struct, kw_only=True):
+class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One plan, from its start to some time after its end.
 
     ``opening`` is exposure in base units that it began with (FLATTEN, or a late fill of a finished
@@ -103,7 +103,7 @@ class PlanRecord(msgspec.Struct, kw_only=True):
     kind: PlanKind
     base: str
     quote: str
-    legs: list[PlanLeg]
+    legs: list[PlanLeg]  # dropped at the end: what is kept of finished plans should be small
     loss_cap: Decimal
     reference: Decimal
     ts_started_ns: int

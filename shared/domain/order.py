@@ -126,7 +126,7 @@ class Anomaly(StrEnum):
     LATE_FILL = "LATE_FILL"
 
 
-class OrderLife(msgspec.Struct):
+class OrderLife(msgspec.Struct, omit_defaults=True):
     """Status and fills of one order, base units.
 
     Attributes:

@@ -1,0 +1,270 @@
+"""The executor's engine, case by case; the interleavings are in tests/property."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from services.executor import actions as act
+from services.executor.ids import (
+    attempt_after_loss,
+    client_order_id,
+    parse_client_order_id,
+)
+from shared.messages.base import Certainty, Side, TradingState
+from shared.messages.control import Alert, Command, CommandKind
+from shared.messages.execution import (
+    BalanceReport,
+    ExecutorReady,
+    Fill,
+    OrderEvent,
+    OrderPurpose,
+    OrderStatus,
+    PlanDone,
+    PlanOutcome,
+    TradingStateChanged,
+)
+from tests.executor_model import MS, SECOND, T0, World, make_plan
+
+D = Decimal
+
+
+def make_world(**behaviors: str) -> World:
+    """A ready world in which each venue behaves as named once, and well otherwise."""
+    left = dict(behaviors)
+
+    def choose(what: str, options: tuple[Any, ...]) -> Any:
+        venue, _, verb = what.partition(" ")
+        return left.pop(venue, "full") if verb == "does" else options[0]
+
+    world = World(choose)
+    while world.engine.obstacle:
+        while world.inbox:
+            world.deliver()
+        world.tick()
+    return world
+
+
+def run_plan(world: World, **changes: Any) -> PlanDone:
+    plan = make_plan(now_ns=world.now_ns, **changes)
+    world.message(plan)
+    world.calm = False
+    until_ns = world.now_ns + 15 * SECOND
+    while world.now_ns < until_ns and not world.said(PlanDone):
+        while world.inbox:
+            world.deliver()
+        world.tick()
+    (done,) = world.said(PlanDone)
+    return done
+
+
+def command(world: World, kind: CommandKind, command_id: str = "c1") -> None:
+    world.message(Command(ts_ns=world.now_ns, command_id=command_id, kind=kind, operator="test"))
+
+
+def test_both_orders_are_on_record_before_they_are_sent() -> None:
+    world = make_world()
+    out = world.engine.on_message(make_plan(now_ns=world.now_ns), world.now_ns)
+    assert [type(m) for m in out.messages] == [OrderEvent, OrderEvent]
+    assert [m.status for m in out.messages] == [OrderStatus.SUBMITTED] * 2
+    assert [type(a) for a in out.actions] == [act.Submit, act.Submit]
+    assert world.engine.state.orders.keys() == {a.order.client_order_id for a in out.actions}
+    assert {a.ts_recv_ns for a in out.actions} == {world.now_ns - MS}
+
+
+@pytest.mark.parametrize(
+    "behaviors, outcomes",
+    [
+        ({}, {PlanOutcome.FILLED}),
+        ({"alpha": "reject", "beta": "reject"}, {PlanOutcome.UNFILLED}),
+        ({"alpha": "not_sent", "beta": "none"}, {PlanOutcome.UNFILLED}),
+        ({"beta": "reject"}, {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}),
+        ({"alpha": "part"}, {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}),
+        ({"alpha": "lost_full", "beta": "lost_full"}, {PlanOutcome.FILLED}),
+        ({"alpha": "lost_never"}, {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}),
+        ({"beta": "lost_late"}, {PlanOutcome.FILLED}),
+        ({"alpha": "accepted_first", "beta": "slow"}, {PlanOutcome.FILLED}),
+    ],
+)
+def test_a_plan_ends_as_its_orders_did(behaviors, outcomes) -> None:
+    world = make_world(**behaviors)
+    assert run_plan(world).outcome in outcomes
+    world.settle(5)
+    world.check_quiet()
+
+
+def test_result_is_proceeds_less_cost_less_fees() -> None:
+    done = run_plan(make_world(), buy="beta", sell="gamma")
+    # Bought 0.1 at 10001, sold 0.1 at 9999, a thousandth of each as fee.
+    assert done.realized == D("999.9") - D("1000.1") - D("0.9999") - D("1.0001")
+    assert (done.fees, done.certainty) == (D(2), Certainty.KNOWN)
+    assert done.residual == done.dust == {}
+
+
+def test_a_fee_in_base_is_exposure_not_cash() -> None:
+    world = make_world()
+    done = run_plan(world, buy="alpha", sell="beta")
+    assert done.dust == {"BTC": D("-0.0001")}
+    assert world.engine.state.exposure["BTC"] == D("-0.0001")
+    assert done.realized == D("999.9") - D("1000.1") - D("0.9999")
+
+
+def test_without_a_price_within_the_cap_it_fails_aloud_and_locks() -> None:
+    world = make_world(beta="reject")
+    world.prices_shown = False
+    world.now_ns += 3 * SECOND  # the views are too old to price anything
+    done = run_plan(world)
+    assert done.outcome is PlanOutcome.FAILED
+    assert done.residual == {"BTC": D("0.0999")}
+    assert [a.code for a in world.said(Alert) if a.severity == "critical"] == ["PLAN_FAILED"]
+    world.prices_shown = True
+    world.settle(3)
+    assert not world.said(ExecutorReady)[-1].ready
+    world.message(make_plan("plan00000002", now_ns=world.now_ns))
+    assert world.said(PlanDone)[-1].outcome is PlanOutcome.REFUSED
+    command(world, CommandKind.FLATTEN)
+    world.settle(5)
+    assert abs(world.true_exposure()) < D("0.001")
+    command(world, CommandKind.RESUME, "c2")
+    world.message(make_plan("plan00000003", now_ns=world.now_ns))
+    world.settle(5)
+    assert (
+        world.said(
+            PlanDone,
+        )[-1].outcome
+        is PlanOutcome.FILLED
+    )
+
+
+def test_flatten_halts_and_trades_the_ledger_to_zero() -> None:
+    world = make_world()
+    world.engine.state.exposure["BTC"] = D("0.25")
+    command(world, CommandKind.FLATTEN)
+    command(world, CommandKind.FLATTEN)  # pressing twice is harmless
+    world.settle(5)
+    assert world.engine.state.exposure["BTC"] < D("0.001")
+    orders = [e for e in world.said(OrderEvent) if e.status is OrderStatus.SUBMITTED]
+    assert [(o.purpose, o.side, o.qty) for o in orders] == [
+        (OrderPurpose.FLATTEN, Side.SELL, D("0.250"))
+    ]
+    assert world.said(ExecutorReady)[-1].reason == "halted by an operator"
+
+
+@pytest.mark.parametrize(
+    "change, outcome, reason",
+    [
+        ({"qty": "0.00015"}, PlanOutcome.REFUSED, "lot"),
+        ({"now_ns": T0 - 60 * SECOND}, PlanOutcome.EXPIRED, "expired"),
+    ],
+)
+def test_a_plan_that_cannot_be_started_says_why(change, outcome, reason) -> None:
+    world = make_world()
+    world.message(make_plan(**{"now_ns": world.now_ns, **change}))
+    (done,) = world.said(PlanDone)
+    assert (done.outcome, reason in done.reason) == (outcome, True)
+    assert not world.sent
+
+
+def test_nothing_starts_while_trading_is_halted_or_while_draining() -> None:
+    world = make_world()
+    world.message(
+        TradingStateChanged(
+            ts_ns=world.now_ns, state=TradingState.HALTED, reason="", ts_since_ns=world.now_ns
+        )
+    )
+    world.message(make_plan(now_ns=world.now_ns))
+    world.engine.drain()
+    world.message(make_plan("plan00000002", now_ns=world.now_ns))
+    assert [d.outcome for d in world.said(PlanDone)] == [PlanOutcome.REFUSED] * 2
+    assert not world.sent
+
+
+def test_a_plan_that_comes_twice_is_done_once() -> None:
+    world = make_world()
+    plan = make_plan(now_ns=world.now_ns)
+    for redelivered in (False, False, True):
+        world.message(plan, redelivered=redelivered)
+    world.settle(3)
+    world.message(plan, redelivered=True)
+    world.settle(3)
+    assert len(world.said(PlanDone)) == 1
+    assert len(world.sent) == 2
+
+
+def test_a_redelivered_plan_that_nobody_started_is_looked_for_and_expires() -> None:
+    world = make_world()
+    world.message(make_plan(now_ns=world.now_ns), redelivered=True)
+    world.settle(5)
+    assert [d.outcome for d in world.said(PlanDone)] == [PlanOutcome.EXPIRED]
+    assert not world.sent
+
+
+def test_no_plan_before_the_first_reconciliation() -> None:
+    world = World(lambda what, options: options[0])
+    world.message(make_plan(now_ns=world.now_ns))
+    (done,) = world.said(PlanDone)
+    assert done.outcome is PlanOutcome.REFUSED
+    assert "reconciling" in done.reason
+
+
+def test_balances_follow_a_plan_and_are_repeated() -> None:
+    world = make_world()
+    before = len(world.said(BalanceReport))
+    run_plan(world)
+    while world.inbox:
+        world.deliver()
+    world.settle(1)
+    assert {r.venue for r in world.said(BalanceReport)[before:]} == {"alpha", "beta"}
+    count = len(world.said(BalanceReport))
+    world.settle(6)
+    assert len(world.said(BalanceReport)) >= count + 3
+
+
+def test_a_snapshot_restores_to_the_same_snapshot() -> None:
+    world = make_world(alpha="lost_never")
+    run_plan(world)
+    bytes_before = world.engine.snapshot()
+    fresh = World(lambda what, options: options[0])
+    fresh.engine._use(type(fresh.engine.state)())
+    import msgspec
+
+    state = msgspec.json.decode(bytes_before, type=type(world.engine.state))
+    assert state == world.engine.state
+
+
+def test_what_is_kept_of_finished_plans_is_bounded() -> None:
+    world = make_world()
+    for number in range(80):
+        world.message(make_plan(f"plan{number:08d}", buy="beta", sell="gamma", now_ns=world.now_ns))
+        world.settle(2)
+    state = world.engine.state
+    assert len(state.plans) <= 64 + 1
+    assert len(state.orders) <= 2 * len(state.plans)
+    assert len(world.said(Fill)) == 160
+    assert len(world.engine.snapshot()) < 100_000
+
+
+@pytest.mark.parametrize("plan_id", ["abc123", "p" * 12, "much-longer than any id may be"])
+def test_client_order_ids_are_legal_everywhere_and_can_be_read_back(plan_id) -> None:
+    made = {client_order_id(plan_id, leg, n) for leg in range(4) for n in (0, 1, 35, 36, 1295)}
+    assert len(made) == 20
+    assert all(len(i) <= 18 and i.isalnum() and i.isascii() for i in made)
+    assert client_order_id(plan_id, 1, 40) == client_order_id(plan_id, 1, 40)
+    parsed = parse_client_order_id(client_order_id(plan_id, 1, 40))
+    assert parsed is not None
+    assert parsed[1:] == (1, 40)
+    assert plan_id in (parsed[0], "much-longer than any id may be")
+
+
+@pytest.mark.parametrize("text", ["", "ab", "x-TKT5PX2F0001", "abc", "ab" + "x" * 20])
+def test_other_ids_are_not_ours(text) -> None:
+    assert parse_client_order_id(text) is None
+
+
+def test_starts_a_quarter_second_apart_number_their_orders_differently() -> None:
+    slots = [attempt_after_loss(T0 + n * 250 * MS) for n in range(160)]
+    numbers = {slot + n for slot in slots for n in range(8)}
+    assert len(numbers) == 1280
+    assert max(numbers) <= 1295

@@ -1,0 +1,114 @@
+"""The paper account: it walks the book, remembers what it took, and refuses what a venue would."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from services.executor.gateway import OrderRequest
+from services.executor.paper import PaperGateway
+from shared.clock import ManualClock
+from shared.errors import Rejected
+from shared.messages.base import BookState, Side
+from shared.messages.execution import OrderStatus
+from tests.decision_builders import PERP, SPOT, make_rules, make_view
+
+D = Decimal
+ASKS = [(10_001.0, 0.1), (10_002.0, 0.2), (10_003.0, 5.0)]
+
+
+def make_paper(instrument: str = SPOT, balance: int = 1_000_000) -> PaperGateway:
+    rules = {("alpha", instrument): make_rules("alpha", instrument)}
+    paper = PaperGateway("alpha", rules, ManualClock(), latency_s=0, quote_balance=D(balance))
+    paper.on_view(make_view("alpha", instrument, asks=ASKS))
+    return paper
+
+
+def make_order(order_id: str = "o1", **changes: Any) -> OrderRequest:
+    values: dict[str, Any] = {
+        "client_order_id": order_id,
+        "venue": "alpha",
+        "instrument": SPOT,
+        "side": Side.BUY,
+        "qty": D("0.15"),
+        "price_limit": D("10002"),
+    }
+    return OrderRequest(**{**values, **changes})
+
+
+def pieces(report: Any) -> list[tuple[Decimal, Decimal]]:
+    return [(fill.price, fill.qty) for fill in report.fills]
+
+
+def test_it_walks_the_book_up_to_the_limit() -> None:
+    report = make_paper().fill(make_order(qty=D("0.5")))
+    assert pieces(report) == [(D("10001.0"), D("0.1")), (D("10002.0"), D("0.2"))]
+    assert (report.status, report.filled_qty) == (OrderStatus.CANCELED, D("0.3"))
+
+
+def test_what_it_took_is_gone_until_the_venue_changes_the_level() -> None:
+    paper = make_paper()
+    paper.fill(make_order("o1"))
+    paper.on_view(make_view("alpha", asks=ASKS, seq=2))
+    assert pieces(paper.fill(make_order("o2"))) == [(D("10002.0"), D("0.15"))]
+    changed = [(10_001.0, 0.08), *ASKS[1:]]
+    paper.on_view(make_view("alpha", asks=changed, seq=3))
+    assert pieces(paper.fill(make_order("o3"))) == [(D("10001.0"), D("0.08"))]
+
+
+def test_an_untrusted_book_fills_nothing() -> None:
+    paper = make_paper()
+    paper.on_view(make_view("alpha", asks=ASKS, state=BookState.STALE))
+    assert paper.fill(make_order()).filled_qty == 0
+
+
+@pytest.mark.parametrize(
+    "change, code",
+    [
+        ({"qty": D("0.0005")}, "LOT_SIZE"),
+        ({"price_limit": D("10002.03")}, "TICK_SIZE"),
+        ({"qty": D("0.001"), "price_limit": D("100")}, "NOTIONAL"),
+        ({"instrument": "ETH/USDT"}, "INSTRUMENT"),
+    ],
+)
+def test_it_refuses_what_a_venue_refuses(change, code) -> None:
+    with pytest.raises(Rejected) as caught:
+        make_paper().fill(make_order(**change))
+    assert caught.value.code == code
+
+
+async def test_money_moves_as_it_would() -> None:
+    paper = make_paper()
+    before = await paper.balances()
+    report = paper.fill(make_order(qty=D("0.1")))
+    after = await paper.balances()
+    fee = report.fills[0].fee
+    assert fee == D("1.0001")
+    assert before["USDT"].free - after["USDT"].free == D("1000.1") + fee
+    assert after["BTC"].free - before["BTC"].free == D("0.1")
+
+
+async def test_it_does_not_spend_what_it_does_not_have() -> None:
+    paper = make_paper(balance=100)
+    before = await paper.balances()
+    with pytest.raises(Rejected) as caught:
+        paper.fill(make_order())
+    assert caught.value.code == "INSUFFICIENT_BALANCE"
+    assert await paper.balances() == before
+
+
+async def test_a_perpetual_is_a_position_and_fees() -> None:
+    paper = make_paper(PERP)
+    paper.fill(make_order(instrument=PERP, qty=D("0.1"), side=Side.BUY))
+    assert await paper.positions([PERP]) == {PERP: D("0.1")}
+    assert (await paper.balances())["USDT"].free == D(1_000_000) - D("1.0001")
+
+
+def test_the_same_inputs_give_the_same_fills() -> None:
+    runs = []
+    for _ in range(2):
+        paper = make_paper()
+        runs.append([paper.fill(make_order(f"o{n}", qty=D("0.01") * (n + 1))) for n in range(5)])
+    assert runs[0] == runs[1]
