@@ -63,7 +63,7 @@ class Pump:
         self._bus, self._inbox, self._clock, self._observer = bus, inbox, clock, observer
         self._measures = {kind: observer.latency(name) for kind, name in measures.items()}
         self._checkpoint = checkpoint
-        self._durable = checkpoint is not None
+        self._durable = checkpoint is not None or inbox.is_durable
         self._throttle = Throttle(IDLE_S)
         self._position_interval_s = position_interval_ms() / 1_000
         self._positions: dict[str, str] = {}
@@ -109,8 +109,6 @@ class Pump:
         return max(0.0, wait_s)
 
     async def _handle(self, batch: Batch, now_ns: int) -> None:
-        if batch.pending:
-            self._durable = True
         outputs: list[Message] = []
         on_message = self._engine.on_message
         for message in batch.messages:

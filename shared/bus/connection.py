@@ -188,14 +188,15 @@ class Link:
         connection = self._endpoint.connection(self._tuning.answer_s)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
-        except (AuthenticationError, NoPermissionError) as error:
-            await connection.disconnect(nowait=True)
-            raise ConfigError(
-                f"Redis at {self._endpoint.where} refuses the login: {error}; "
-                "set ARB_REDIS_USERNAME and ARB_REDIS_PASSWORD (or *_FILE)"
-            ) from error
         except (RedisError, OSError, TimeoutError) as error:
             await connection.disconnect(nowait=True)
+            refusals = (AuthenticationError, NoPermissionError)
+            # Over a unix socket redis-py wraps the refusal in a ConnectionError.
+            if isinstance(error, refusals) or isinstance(error.__cause__, refusals):
+                raise ConfigError(
+                    f"Redis at {self._endpoint.where} refuses the login; set ARB_REDIS_USERNAME "
+                    f"and ARB_REDIS_PASSWORD (or *_FILE) to what its ACL says: {error}"
+                ) from error
             raise self._fail(str(error) or type(error).__name__) from error
         self._connection = connection
         self.wire = Wire()

@@ -210,6 +210,11 @@ class MemoryInbox:
             if pending[entry_id].consumer == self._consumer:
                 self._left.append((key, entry_id))
 
+    @property
+    def is_durable(self) -> bool:
+        """See :class:`shared.bus.port.Inbox`."""
+        return bool(self._durable)
+
     async def read(self, timeout_s: float | None = None) -> Batch:
         """See :class:`shared.bus.port.Inbox`."""
         loop = asyncio.get_running_loop()

@@ -70,6 +70,10 @@ class Batch:
 class Inbox(Protocol):
     """An open set of inputs."""
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether any input is DURABLE, so that losing the bus must end the process."""
+
     async def read(self, timeout_s: float | None = None) -> Batch:
         """Return the next batch; empty when ``timeout_s`` passes first.
 

@@ -275,6 +275,11 @@ class RedisInbox:
         if self.wake is not None:
             self._readers.append(self.wake)
 
+    @property
+    def is_durable(self) -> bool:
+        """See :class:`shared.bus.port.Inbox`."""
+        return self.durable is not None
+
     async def read(self, timeout_s: float | None = None) -> Batch:
         """See :class:`shared.bus.port.Inbox`."""
         if self._first:
