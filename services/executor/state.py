@@ -18,7 +18,7 @@ from shared.messages.execution import OrderPurpose, OrderStatus, PlanLeg, PlanOu
 
 RECENT_PLANS_MAX = 64
 """Finished plans kept whole, so that a late fill finds its owner."""
-RECENT_PLAN_AGE_NS = 120_000_000_000
+RECENT_PLAN_AGE_NS = 60_000_000_000
 DONE_IDS_MAX = 256
 """Plan ids remembered after that, so that a plan delivered again is recognised."""
 COMMAND_IDS_MAX = 64
