@@ -1,7 +1,7 @@
 """The error tree. Normal outcomes are return values or messages; these are not.
 
 ArbError
-├── ConfigError          the user's configuration or command line is wrong: what, where, what would be right
+├── ConfigError          the user's input is wrong: what, where, what would be right
 ├── BusUnavailable       Redis cannot be reached, or was lost while a DURABLE promise was open
 ├── CodecError           bytes on a stream are not a message of that stream
 ├── ParseError           a venue frame is not what the venue documents

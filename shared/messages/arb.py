@@ -32,9 +32,9 @@ class OpportunityLeg(msgspec.Struct, frozen=True, kw_only=True):
 class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity"):
     """A profit after everything, with its arithmetic; money in ``quote`` units.
 
-    ``net = gross - fees``; ``edge_bps = net / notional * 1e4`` with ``notional`` the buy side's cost.
-    ``opportunity_id`` is a function of detector, legs and book ids. ``ts_recv_ns`` is the newest tick
-    that caused it; ``ts_depth_ns`` when that depth view was made.
+    ``net = gross - fees``; ``edge_bps = net / notional * 1e4`` with ``notional`` the buy side's
+    cost. ``opportunity_id`` is a function of detector, legs and book ids. ``ts_recv_ns`` is the
+    newest tick that caused it; ``ts_depth_ns`` when that depth view was made.
     """
 
     opportunity_id: str
@@ -56,8 +56,9 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
 class NearMiss(DecisionMessage, frozen=True, kw_only=True, tag="near_miss"):
     """Comparisons of one pair that one gate stopped, counted over a window.
 
-    ``gate`` is the code of the gate; ``edge_bps_best`` the best net edge seen in the window (``None``
-    where the gate stops before an edge is known); ``context`` says the numbers of the last one.
+    ``gate`` is the code of the gate; ``edge_bps_best`` the best net edge seen in the window
+    (``None`` where the gate stops before an edge is known); ``context`` says the numbers of the
+    last one.
     """
 
     detector: str

@@ -21,7 +21,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MarketMessage(Message, frozen=True, kw_only=True, array_like=True, gc=False, tag=True):
-    """Base of market data: float64 prices and quantities, positions on the wire are the contract."""
+    """Base of market data: float64 prices and quantities; order on the wire is the contract."""
 
 
 class DecisionMessage(Message, frozen=True, kw_only=True, tag_field=type_tag, tag=True):

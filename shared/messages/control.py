@@ -45,9 +45,9 @@ class Alert(DecisionMessage, frozen=True, kw_only=True, tag="alert"):
 class Heartbeat(DecisionMessage, frozen=True, kw_only=True, tag="heartbeat"):
     """What a process did since it started; every second.
 
-    ``counters`` only rise within one ``ts_started_ns``. ``latency`` maps a measure's name (for example
-    ``tick_to_depth``) to its histogram: bucket index -> count, see ``shared/histogram.py``.
-    ``inputs`` maps a stream key to the id of the last entry handled.
+    ``counters`` only rise within one ``ts_started_ns``. ``latency`` maps a measure's name (for
+    example ``tick_to_depth``) to its histogram: bucket index -> count, see
+    ``shared/histogram.py``. ``inputs`` maps a stream key to the id of the last entry handled.
     """
 
     service: str

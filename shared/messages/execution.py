@@ -92,8 +92,8 @@ class OrderEvent(DecisionMessage, frozen=True, kw_only=True, tag="order_event"):
 class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     """One execution of one of our orders; unique by (venue, instrument, trade_id).
 
-    ``fee`` is ``None`` while the venue has not said it. ``fee_quote`` is the fee valued in the quote
-    asset, ``None`` where no price for the fee asset is known.
+    ``fee`` is ``None`` while the venue has not said it. ``fee_quote`` is the fee valued in the
+    quote asset, ``None`` where no price for the fee asset is known.
     """
 
     plan_id: str
@@ -118,7 +118,7 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BalanceReport(DecisionMessage, frozen=True, kw_only=True, tag="balance_report"):
-    """Balances (and perpetual positions, in signed base units by instrument) as the venue told them."""
+    """Balances as the venue told them; perpetual positions in signed base units by instrument."""
 
     venue: str
     balances: dict[str, Balance]
@@ -160,7 +160,8 @@ class PlanDone(DecisionMessage, frozen=True, kw_only=True, tag="plan_done"):
 class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_ready"):
     """The executor has reconciled with every venue (or says why not); repeated every second.
 
-    ``mode`` is paper, simulated or live. ``open_plans`` and ``unknown_orders`` count unfinished work.
+    ``mode`` is paper, simulated or live. ``open_plans`` and ``unknown_orders`` count unfinished
+    work.
     """
 
     ready: bool
@@ -189,8 +190,8 @@ class TradingStateChanged(DecisionMessage, frozen=True, kw_only=True, tag="tradi
 class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     """Exposure and result as risk sees them, every second.
 
-    ``exposure`` is net base quantity per asset from our fills since the ledger began, ``realized`` and
-    ``fees`` per quote asset over finished plans, ``reserved`` the notional of plans in flight.
+    ``exposure`` is net base quantity per asset from our fills since the ledger began, ``realized``
+    and ``fees`` per quote asset over finished plans, ``reserved`` the notional of plans in flight.
     """
 
     state: TradingState

@@ -18,8 +18,9 @@ class BookSnapshot(MarketMessage, frozen=True, kw_only=True, tag="book_snapshot"
     """A whole book. Bids highest first, asks lowest first.
 
     ``epoch`` names one synchronisation (UNIX ns of its start, strictly rising per book): deltas of
-    another epoch do not apply. ``seq`` is the number the first delta must continue. ``depth_max`` is
-    the depth to which both sides are truncated after every change (Kraken), ``None`` for unlimited.
+    another epoch do not apply. ``seq`` is the number the first delta must continue. ``depth_max``
+    is the depth to which both sides are truncated after every change (some venues send no removals
+    beyond it), ``None`` for unlimited.
     """
 
     venue: str
@@ -116,7 +117,7 @@ class VenueStatus(DecisionMessage, frozen=True, kw_only=True, tag="venue_status"
 
 
 class InstrumentInfo(DecisionMessage, frozen=True, kw_only=True, tag="instrument"):
-    """A venue's rules for one instrument, as the ingestor read them; repeated so late joiners hear."""
+    """A venue's rules for one instrument, as the ingestor read them; repeated for late joiners."""
 
     rules: InstrumentRules
 

@@ -52,7 +52,8 @@ def view(seq: int) -> DepthView:
     now_ns = time.monotonic_ns()
     return DepthView(
         venue="bench", instrument="BTC/USDT", state=BookState.LIVE, epoch=1, seq=seq,
-        bids=[(60_000.0 - n, 1.5) for n in range(20)], asks=[(60_001.0 + n, 1.5) for n in range(20)],
+        bids=[(60_000.0 - n, 1.5) for n in range(20)],
+        asks=[(60_001.0 + n, 1.5) for n in range(20)],
         ts_recv_ns=now_ns, ts_ns=now_ns,
     )  # fmt: skip
 
