@@ -20,7 +20,7 @@ from services.cli.operate import new_command
 from services.cli.output import console, note
 from services.cli.report import Ending
 from services.cli.screen import Scene, progress_line, render
-from services.cli.stack import Stack, StackError, seconds_since
+from services.cli.stack import VENUES, Stack, StackError, seconds_since
 from services.cli.supervisor import tail
 from services.cli.truth import Account, compare, read_accounts
 from services.cli.venues import Control
@@ -262,6 +262,12 @@ async def find_truth(run: Run, ending: Ending) -> None:
     Without their accounts from before (paper execution never sends) there is nothing to compare.
     """
     if run.control is None or not run.accounts_before:
+        return
+    if run.stack.supervisor.usage()[VENUES].restarts:
+        ending.problems.append(
+            "the simulated venues ended and began anew without memory of our orders: nothing to "
+            "compare with"
+        )
         return
     try:
         accounts = read_accounts(await run.control.get("accounts"))
