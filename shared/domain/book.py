@@ -1,9 +1,10 @@
 """The L2 order book: prices to quantities, best first. Pure.
 
-Most changes of a full-depth feed are far from the top where nobody looks. So each side keeps its
-*near* levels in a small dict beside a sorted list of keys whose end is the best, and all others in
-a plain dict that is neither sorted nor tidied until the near ones run short. A near part that grows
-long lets its worst half go. Asks are listed by their negated price, so that both sides sort alike.
+Most changes of a full-depth feed are far from the top where nobody looks, and a dict of thousands
+of levels is slow because it is cold. So each side has three tiers: *near*, a small dict beside a
+sorted list of its prices; *mid*, a plain dict of the next hundreds; and *far*, all the others. Only
+the near tier is kept in order; a tier that runs short takes the best of the one beyond, one that
+grows long gives its worst to it.
 """
 
 from __future__ import annotations
@@ -14,72 +15,101 @@ from collections.abc import Iterable
 Level = tuple[float, float]
 """Price and quantity (base units); a quantity of zero removes the level."""
 
-NEAR_MIN = 32
-"""Levels of a side that are kept sorted at least, if there are as many; deeper views raise it."""
-NEAR_FILL = 4
-NEAR_MAX = 8
+NEAR_MIN = 20
+"""Levels of a side that are kept in order at least, if there are as many; deeper views raise it."""
+NEAR_FILL = 2
+NEAR_MAX = 5
 """How many times as many there are after filling up, and at most."""
+MID_FILL = 384
+MID_MAX = 1_024
 DEAD_MAX = 4_096
 """Removed far levels stay as zeros until they might outnumber the others by this many."""
 
-_NOWHERE = float("-inf")
+_INFINITY = float("inf")
 
 
 class _Side:
-    """One side; ``sign`` is 1 for bids and -1 for asks, a key is ``sign * price``."""
+    """One side. Prices are listed rising: the best bid is the last, the best ask the first.
 
-    __slots__ = ("edge", "far", "far_max", "floor", "keys", "near", "sign")
+    ``floor`` is the worst near price and ``mid_floor`` the worst middle one; ``nowhere`` (worse
+    than any price) where nothing is beyond. ``edge`` is the worst price the last view shows,
+    ``nowhere`` where any change shows.
+    """
 
-    def __init__(self, sign: int) -> None:
-        self.sign = sign
-        self.near: dict[float, float] = {}
-        self.far: dict[float, float] = {}
-        self.far_max = DEAD_MAX
-        self.keys: list[float] = []
-        # Keys at or above the floor are near; -inf: all are, and nothing is far.
-        self.floor = _NOWHERE
-        # Keys at or above the edge are shown by the last view; -inf: any change shows.
-        self.edge = _NOWHERE
+    __slots__ = (
+        "edge",
+        "far",
+        "far_max",
+        "floor",
+        "is_bids",
+        "mid",
+        "mid_floor",
+        "near",
+        "nowhere",
+        "prices",
+    )
+
+    def __init__(self, *, is_bids: bool) -> None:
+        self.is_bids = is_bids
+        self.nowhere = -_INFINITY if is_bids else _INFINITY
+        self.replace(())
 
     def replace(self, levels: Iterable[Level]) -> None:
         """Start over with everything near."""
-        self.near = {price: qty for price, qty in levels if qty}
-        self.far = {}
-        self.keys = sorted(self.sign * price for price in self.near)
-        self.floor = self.edge = _NOWHERE
+        self.near: dict[float, float] = {price: qty for price, qty in levels if qty}
+        self.mid: dict[float, float] = {}
+        self.far: dict[float, float] = {}
+        self.far_max = DEAD_MAX
+        self.prices = sorted(self.near)
+        self.floor = self.mid_floor = self.edge = self.nowhere
 
     def settle(self, least: int) -> None:
-        """Keep enough and not too many near levels, and few dead far ones."""
-        near = len(self.keys)
+        """Keep the tiers within their bounds."""
+        near = len(self.prices)
         if near > least * NEAR_MAX:
-            self._spill(near - least * NEAR_FILL)
-        elif near < least and self.far:
-            self._fill(least * NEAR_FILL - near)
+            self._spill_near(least * NEAR_FILL)
+        elif near < least and (self.mid or self.far):
+            self._fill_near(least * NEAR_FILL - near)
+        if len(self.mid) > MID_MAX:
+            self._spill_mid()
         if len(self.far) > self.far_max:
             self._sweep()
 
-    def _spill(self, count: int) -> None:
-        for key in self.keys[:count]:
-            price = self.sign * key
-            self.far[price] = self.near.pop(price)
-        del self.keys[:count]
-        self.floor = self.keys[0]
+    def _spill_near(self, keep: int) -> None:
+        worst = self.prices[:-keep] if self.is_bids else self.prices[keep:]
+        for price in worst:
+            self.mid[price] = self.near.pop(price)
+        self.prices = self.prices[-keep:] if self.is_bids else self.prices[:keep]
+        self.floor = self.prices[0 if self.is_bids else -1]
 
-    def _fill(self, count: int) -> None:
-        sign, far = self.sign, self.far
-        # Prices sort faster than negated ones, and only the best few are looked at.
-        prices = sorted(far)
-        best = []
-        for price in prices[::-1] if sign > 0 else prices:
-            qty = far.pop(price)
+    def _fill_near(self, count: int) -> None:
+        levels = self._take(self.mid, count)
+        if len(levels) < count and self.far:  # and then the middle is empty
+            self.mid = dict(self._take(self.far, MID_FILL))
+            self.mid_floor = next(reversed(self.mid)) if self.far else self.nowhere
+            levels += self._take(self.mid, count - len(levels))
+        self.near.update(levels)
+        self.prices = sorted(self.near)
+        worst = self.prices[0 if self.is_bids else -1] if self.prices else self.nowhere
+        self.floor = worst if self.mid or self.far else self.nowhere
+
+    def _spill_mid(self) -> None:
+        levels = self._take(self.mid, len(self.mid))
+        self.mid.update(levels[:MID_FILL])
+        if len(levels) > MID_FILL:
+            self.far.update(levels[MID_FILL:])
+            self.mid_floor = levels[MID_FILL - 1][0]
+
+    def _take(self, tier: dict[float, float], count: int) -> list[Level]:
+        """Take the best levels out of a tier, best first; dead ones on the way are dropped."""
+        levels: list[Level] = []
+        for price in sorted(tier, reverse=self.is_bids):
+            qty = tier.pop(price)
             if qty:
-                self.near[price] = qty
-                best.append(sign * price)
-                if len(best) == count:
+                levels.append((price, qty))
+                if len(levels) == count:
                     break
-        best.reverse()
-        self.keys[:0] = best
-        self.floor = self.keys[0] if far else _NOWHERE
+        return levels
 
     def _sweep(self) -> None:
         self.far = {price: qty for price, qty in self.far.items() if qty}
@@ -87,41 +117,39 @@ class _Side:
 
     def truncate(self, depth: int) -> None:
         """Let everything beyond the best ``depth`` levels go; all must be near."""
-        excess = len(self.keys) - depth
-        if excess > 0:
-            for key in self.keys[:excess]:
-                del self.near[self.sign * key]
-            del self.keys[:excess]
+        if len(self.prices) > depth:
+            for price in self.prices[:-depth] if self.is_bids else self.prices[depth:]:
+                del self.near[price]
+            self.prices = self.prices[-depth:] if self.is_bids else self.prices[:depth]
 
     def best(self) -> Level | None:
         """Return the best level."""
-        if not self.keys:
+        if not self.prices:
             return None
-        price = self.sign * self.keys[-1]
+        price = self.prices[-1 if self.is_bids else 0]
         return price, self.near[price]
 
     def top(self, depth: int) -> list[Level]:
         """Return at most ``depth`` levels, best first."""
-        sign, near = self.sign, self.near
-        levels = [(sign * key, near[sign * key]) for key in self.keys[: -depth - 1 : -1]]
-        if len(levels) < depth and self.far:
-            far = [(sign * price, price, qty) for price, qty in self.far.items() if qty]
-            far.sort(reverse=True)
-            levels.extend((price, qty) for _, price, qty in far[: depth - len(levels)])
+        near = self.near
+        prices = self.prices[: -depth - 1 : -1] if self.is_bids else self.prices[:depth]
+        levels = [(price, near[price]) for price in prices]
+        for tier in (self.mid, self.far):
+            if len(levels) < depth and tier:
+                more = sorted((level for level in tier.items() if level[1]), reverse=self.is_bids)
+                levels += more[: depth - len(levels)]
         return levels
 
     def watch(self, depth: int) -> None:
         """Remember what a view of this depth shows."""
-        self.edge = self.keys[-depth] if len(self.keys) >= depth else _NOWHERE
+        if len(self.prices) < depth:
+            self.edge = self.nowhere
+        else:
+            self.edge = self.prices[-depth if self.is_bids else depth - 1]
 
-    def qty(self, price: float) -> float:
-        """Return the quantity at ``price``."""
-        return self.near.get(price) or self.far.get(price, 0.0)
-
-    def count(self) -> int:
-        """Return the number of levels."""
-        self._sweep()
-        return len(self.near) + len(self.far)
+    def all(self) -> dict[float, float]:
+        """Return price -> quantity unordered, zeros maybe."""
+        return self.far | self.mid | self.near
 
 
 class Book:
@@ -141,7 +169,7 @@ class Book:
 
     def clear(self) -> None:
         """Forget every level."""
-        self._bids, self._asks = _Side(1), _Side(-1)
+        self._bids, self._asks = _Side(is_bids=True), _Side(is_bids=False)
         self.touched = True
 
     def replace(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
@@ -158,37 +186,45 @@ class Book:
         """
         touched = self.touched
         side = self._bids
-        near, far, keys, floor, edge = side.near, side.far, side.keys, side.floor, side.edge
+        near, prices, floor, edge = side.near, side.prices, side.floor, side.edge
+        mid, far, mid_floor = side.mid, side.far, side.mid_floor
         for price, qty in bids:
             if price < floor:
-                far[price] = qty
+                if price < mid_floor:
+                    far[price] = qty
+                else:
+                    mid[price] = qty
             elif qty > 0.0:
                 if price >= edge:
                     touched = True
                 if price not in near:
-                    insort(keys, price)
+                    insort(prices, price)
                 near[price] = qty
             elif price in near:
                 if price >= edge:
                     touched = True
                 del near[price]
-                del keys[bisect_left(keys, price)]
+                del prices[bisect_left(prices, price)]
         side = self._asks
-        near, far, keys, floor, edge = side.near, side.far, side.keys, -side.floor, -side.edge
+        near, prices, floor, edge = side.near, side.prices, side.floor, side.edge
+        mid, far, mid_floor = side.mid, side.far, side.mid_floor
         for price, qty in asks:
             if price > floor:
-                far[price] = qty
+                if price > mid_floor:
+                    far[price] = qty
+                else:
+                    mid[price] = qty
             elif qty > 0.0:
                 if price <= edge:
                     touched = True
                 if price not in near:
-                    insort(keys, -price)
+                    insort(prices, price)
                 near[price] = qty
             elif price in near:
                 if price <= edge:
                     touched = True
                 del near[price]
-                del keys[bisect_left(keys, -price)]
+                del prices[bisect_left(prices, price)]
         self.touched = touched
         self._settle()
 
@@ -200,7 +236,11 @@ class Book:
         least = self._near_min
         most = least * NEAR_MAX
         for side in (self._bids, self._asks):
-            if not least <= len(side.keys) <= most or len(side.far) > side.far_max:
+            if (
+                not least <= len(side.prices) <= most
+                or len(side.mid) > MID_MAX
+                or len(side.far) > side.far_max
+            ):
                 side.settle(least)
 
     def best_bid(self) -> Level | None:
@@ -213,8 +253,8 @@ class Book:
 
     def is_crossed(self) -> bool:
         """Tell whether the best bid is at or above the best ask."""
-        bids, asks = self._bids.keys, self._asks.keys
-        return bool(bids and asks and bids[-1] >= -asks[-1])
+        bids, asks = self._bids.prices, self._asks.prices
+        return bool(bids and asks and bids[-1] >= asks[0])
 
     def bids(self, depth: int) -> list[Level]:
         """Return at most ``depth`` bids, highest price first."""
@@ -235,18 +275,11 @@ class Book:
         self.touched = False
         return self._bids.top(depth), self._asks.top(depth)
 
-    def bid_qty(self, price: float) -> float:
-        """Return the quantity bid at ``price``, zero where there is none."""
-        return self._bids.qty(price)
-
-    def ask_qty(self, price: float) -> float:
-        """Return the quantity asked at ``price``, zero where there is none."""
-        return self._asks.qty(price)
-
     def sides(self) -> tuple[dict[float, float], dict[float, float]]:
         """Return bids and asks, price -> quantity unordered, zeros maybe: a cheap copy to save."""
-        return self._bids.far | self._bids.near, self._asks.far | self._asks.near
+        return self._bids.all(), self._asks.all()
 
     def depth(self) -> tuple[int, int]:
         """Return the number of bid and of ask levels."""
-        return self._bids.count(), self._asks.count()
+        bids, asks = (sum(1 for qty in side.values() if qty) for side in self.sides())
+        return bids, asks

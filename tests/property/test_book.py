@@ -6,10 +6,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from shared.domain import book as book_module
 from shared.domain.book import Book
 
 prices = st.integers(1, 60).map(lambda tick: tick * 0.1)
-levels = st.lists(st.tuples(prices, st.sampled_from([0.0, 0.0, 0.25, 1.0, 7.5])), max_size=8)
+levels = st.lists(st.tuples(prices, st.sampled_from([0.0, 0.0, 0.25, 1.0, 7.5])), max_size=4)
 VIEW_DEPTH = 3
 
 
@@ -17,12 +18,16 @@ class BookMachine(RuleBasedStateMachine):
     """Applies the same changes to the book and to two dicts."""
 
     @initialize(
-        depth_max=st.sampled_from([None, None, 2, 3, 5]), near_min=st.sampled_from([1, 3, 32])
+        depth_max=st.sampled_from([None, None, 2, 3, 5]),
+        near_min=st.sampled_from([1, 3, 32]),
+        mid_max=st.sampled_from([2, 12, 1_000]),
     )
-    def start(self, depth_max: int | None, near_min: int) -> None:
+    def start(self, depth_max: int | None, near_min: int, mid_max: int) -> None:
         self.depth_max = depth_max
         self.book = Book(depth_max)
-        self.book._near_min = near_min  # few near levels make them run short and spill often
+        self.book._near_min = near_min  # few near levels run short and spill often
+        book_module.MID_MAX, book_module.MID_FILL = mid_max, mid_max // 2
+        book_module.DEAD_MAX = mid_max
         self.bids: dict[float, float] = {}
         self.asks: dict[float, float] = {}
         self.shown = None
@@ -57,6 +62,26 @@ class BookMachine(RuleBasedStateMachine):
         self.book.apply([*wide, *bids], [*wide, *asks])
         self.change([*wide, *bids], [*wide, *asks])
 
+    @rule(count=st.integers(1, 25))
+    def eat(self, count) -> None:
+        """The best levels go, so that near ones run short."""
+        bids = [(price, 0.0) for price in sorted(self.bids, reverse=True)[:count]]
+        asks = [(price, 0.0) for price in sorted(self.asks)[:count]]
+        self.book.apply(bids, asks)
+        self.change(bids, asks)
+
+    @rule(
+        at=st.integers(0, VIEW_DEPTH), side=st.sampled_from(["bids", "asks"]), qty=st.floats(1, 9)
+    )
+    def nudge(self, at, side, qty) -> None:
+        """One level near the edge of the view changes right after it was shown."""
+        self.view()
+        levels = sorted(getattr(self, side), reverse=side == "bids")
+        if at < len(levels):
+            changes = {"bids": [], "asks": [], side: [(levels[at], qty)]}
+            self.book.apply(**changes)
+            self.change(**changes)
+
     @rule()
     def view(self) -> None:
         self.shown = self.book.view(VIEW_DEPTH)
@@ -73,8 +98,6 @@ class BookMachine(RuleBasedStateMachine):
         assert self.book.best_bid() == (bids[0] if bids else None)
         assert self.book.best_ask() == (asks[0] if asks else None)
         assert self.book.is_crossed() == bool(bids and asks and bids[0][0] >= asks[0][0])
-        for price, qty in bids:
-            assert self.book.bid_qty(price) == qty
         sides = [{p: q for p, q in side.items() if q} for side in self.book.sides()]
         assert sides == [self.bids, self.asks]
 
@@ -83,7 +106,11 @@ class BookMachine(RuleBasedStateMachine):
         if self.shown is not None and not self.book.touched:
             assert (self.book.bids(VIEW_DEPTH), self.book.asks(VIEW_DEPTH)) == self.shown
 
+    def teardown(self) -> None:
+        book_module.MID_MAX, book_module.MID_FILL, book_module.DEAD_MAX = BOUNDS
 
+
+BOUNDS = (book_module.MID_MAX, book_module.MID_FILL, book_module.DEAD_MAX)
 TestBook = BookMachine.TestCase
 TestBook.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
 
