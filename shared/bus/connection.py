@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -156,6 +157,7 @@ class Link:
         self._backoff = Backoff(tuning.backoff_s, tuning.backoff_cap_s)
         self._not_before_s = -math.inf
         self._failure = "not connected"
+        self._fd = -1
         self._lock = asyncio.Lock()
         self.wire = Wire()
         self.connects = 0
@@ -203,6 +205,8 @@ class Link:
         # From here on the stream reader of redis-py would only stand between socket and parser.
         self._transport = connection._writer.transport  # type: ignore[union-attr]
         self._transport.set_protocol(self.wire)
+        encrypted = self._transport.get_extra_info("sslcontext") is not None
+        self._fd = -1 if encrypted else self._transport.get_extra_info("socket").fileno()
         self._backoff.reset()
         self.connects += 1
 
@@ -222,7 +226,14 @@ class Link:
         assert self._transport is not None
         self._check_refused()
         self.wire.awaited += replies
-        self._transport.write(data)
+        if self._fd >= 0 and self._transport.get_write_buffer_size() == 0:
+            # At once: the transport would write only when this task has nothing more to do.
+            try:
+                data = data[os.write(self._fd, data) :]
+            except OSError:
+                pass  # full or broken: the transport waits for room, or says what is wrong
+        if data:
+            self._transport.write(data)
 
     def _check_refused(self) -> None:
         if self.wire.refused is not None:

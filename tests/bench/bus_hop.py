@@ -5,7 +5,8 @@
 The floor is what Python can do at best: blocking sockets, RESP written by hand, ``hiredis.Reader``
 and msgspec, no asyncio, no conflation, no accounting, no reconnecting. Both sides send the same
 messages in the same batches through the same unix socket, reader and writer in a process each, in
-alternating rounds; the median round counts.
+alternating rounds; the median round counts. A second floor, on an event loop, tells how much of the
+difference is the loop's.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import uvloop
 
 from shared.bus import open_bus
 from shared.bus.port import Input
+from shared.bus.wire import pack
 from shared.config import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.messages.base import BookState
@@ -153,6 +155,61 @@ def floor_batch_reader(url: str, pipe: Connection) -> None:
     pipe.send(count / (time.monotonic_ns() - started_ns) * 1e9)
 
 
+class LoopFloor(asyncio.Protocol):
+    """The same on an event loop, as a service needs it: a bare protocol, nothing else."""
+
+    def __init__(self) -> None:
+        self._reader = hiredis.Reader()
+        self.reply: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        while (reply := self._reader.gets()) is not False:
+            if not self.reply.done():
+                self.reply.set_result(reply)
+
+
+async def _loop_floor(url: str) -> tuple[Any, LoopFloor]:
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.create_unix_connection(LoopFloor, url.removeprefix("unix://"))
+    return transport, protocol
+
+
+async def _loop_hop_writer(url: str, pipe: Connection) -> None:
+    transport, _ = await _loop_floor(url)
+    pipe.recv()
+    for seq in range(HOP_MESSAGES):
+        payload = encode(MD_DEPTH, [view(seq)])
+        bound = MD_DEPTH.entries_max
+        transport.write(pack("XADD", MD_DEPTH.key(), "MAXLEN", "~", bound, "*", "m", payload))
+        await asyncio.sleep(HOP_INTERVAL_S)
+
+
+async def _loop_hop_reader(url: str, pipe: Connection) -> None:
+    transport, protocol = await _loop_floor(url)
+    last, taken = b"0-0", []
+    key = MD_DEPTH.key()
+    pipe.send("ready")
+    while len(taken) < HOP_MESSAGES:
+        protocol.reply = asyncio.get_running_loop().create_future()
+        transport.write(pack("XREAD", "COUNT", READ_ENTRIES, "BLOCK", 5000, "STREAMS", key, last))
+        for entry_id, fields in (await protocol.reply)[0][1]:
+            last = entry_id
+            for message in decode(MD_DEPTH, fields[1]):
+                taken.append(time.monotonic_ns() - message.ts_recv_ns)
+    pipe.send(statistics.median(taken[HOP_WARM_UP:]))
+
+
+def loop_hop_writer(url: str, pipe: Connection) -> None:
+    calm_garbage_collector()
+    uvloop.run(_loop_hop_writer(url, pipe))
+
+
+def loop_hop_reader(url: str, pipe: Connection) -> None:
+    calm_garbage_collector()
+    uvloop.run(_loop_hop_reader(url, pipe))
+
+
 # ------------------------------------------------------------------ the bus
 
 
@@ -249,9 +306,16 @@ def measure(writer: Part, reader: Part) -> float:
 
 def run(rounds: int = ROUNDS) -> dict[str, Any]:
     """Return the figures; times in microseconds."""
-    figures: dict[str, list[float]] = {"floor_hop": [], "hop": [], "floor_batch": [], "batch": []}
+    figures: dict[str, list[float]] = {
+        "floor_hop": [],
+        "loop": [],
+        "hop": [],
+        "floor_batch": [],
+        "batch": [],
+    }
     for _ in range(rounds):
         figures["floor_hop"].append(measure(floor_hop_writer, floor_hop_reader))
+        figures["loop"].append(measure(loop_hop_writer, loop_hop_reader))
         figures["hop"].append(measure(bus_hop_writer, bus_hop_reader))
         figures["floor_batch"].append(measure(floor_batch_writer, floor_batch_reader))
         figures["batch"].append(measure(bus_batch_writer, bus_batch_reader))
@@ -260,6 +324,8 @@ def run(rounds: int = ROUNDS) -> dict[str, Any]:
         "hop_p50_us": round(middle["hop"] / 1e3, 1),
         "floor_hop_p50_us": round(middle["floor_hop"] / 1e3, 1),
         "hop_ratio": round(middle["hop"] / middle["floor_hop"], 2),
+        "loop_floor_hop_p50_us": round(middle["loop"] / 1e3, 1),
+        "hop_ratio_on_a_loop": round(middle["hop"] / middle["loop"], 2),
         "batched_events_per_s": round(middle["batch"]),
         "floor_batched_events_per_s": round(middle["floor_batch"]),
         "throughput_ratio": round(middle["batch"] / middle["floor_batch"], 2),
