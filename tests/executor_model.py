@@ -16,7 +16,6 @@ from services.executor import actions as act
 from services.executor.engine import ExecutorEngine
 from services.executor.gateway import FillReport, OrderReport, OrderRequest
 from shared.config import Config, ExecutorConfig, VenueConfig
-from shared.domain.order import OrderLife  # noqa: F401 - part of what the model stands in for
 from shared.messages.base import Message, Side, TradingState
 from shared.messages.control import Alert
 from shared.messages.execution import (

@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 ORDERED_WAIT_S = 0.5
 """Where requests must not overtake each other, the next one waits so long for an answer."""
+REASON_LENGTH_MAX = 300
+"""Characters of a venue's error that are kept; an HTML page is not a reason."""
 URGENT = frozenset({"submit", "query", "lookup", "executions", "cancel"})
 _STATUSES: Mapping[str, OrderStatus] = {
     "open": OrderStatus.ACCEPTED,
@@ -268,7 +270,7 @@ class CcxtGateway:
         if kind in {"DDoSProtection", "RateLimitExceeded"}:
             self._bucket.drain(self._clock.monotonic_ns())
         # Where ccxt knows a venue's sentence it leaves the code out of its text: read the reply.
-        body = trace.body or text
+        body = (trace.body or text)[:REASON_LENGTH_MAX]
         return self._quirks.classify(kind, body)(f"{kind}: {body}", kind)
 
     def _report(

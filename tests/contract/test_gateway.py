@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator
@@ -86,8 +87,6 @@ def fetch(url: str, body: bytes | None = None) -> Any:
 
 @pytest.fixture(scope="module")
 def simulated():
-    import subprocess
-
     process = subprocess.Popen(
         [sys.executable, "-m", "services.venuesim", "--seed", "3", "--json"],
         cwd=ROOT,

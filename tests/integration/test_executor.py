@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+import urllib.request
 
 import pytest
 
@@ -29,8 +30,6 @@ def calm(stack):
     """Faults that did not happen in one test do not happen in the next."""
     yield
     request = stack.described["control"] + "/fault"
-    import urllib.request
-
     with urllib.request.urlopen(urllib.request.Request(request, method="DELETE"), timeout=5):
         pass
 

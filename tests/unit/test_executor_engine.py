@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.executor import actions as act
@@ -13,6 +14,7 @@ from services.executor.ids import (
     client_order_id,
     parse_client_order_id,
 )
+from services.executor.state import ExecutorState
 from shared.messages.base import Certainty, Side, TradingState
 from shared.messages.control import Alert, Command, CommandKind
 from shared.messages.execution import (
@@ -225,12 +227,7 @@ def test_balances_follow_a_plan_and_are_repeated() -> None:
 def test_a_snapshot_restores_to_the_same_snapshot() -> None:
     world = make_world(alpha="lost_never")
     run_plan(world)
-    bytes_before = world.engine.snapshot()
-    fresh = World(lambda what, options: options[0])
-    fresh.engine._use(type(fresh.engine.state)())
-    import msgspec
-
-    state = msgspec.json.decode(bytes_before, type=type(world.engine.state))
+    state = msgspec.json.decode(world.engine.snapshot(), type=ExecutorState)
     assert state == world.engine.state
 
 
