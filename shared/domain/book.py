@@ -15,17 +15,23 @@ from collections.abc import Iterable
 Level = tuple[float, float]
 """Price and quantity (base units); a quantity of zero removes the level."""
 
-NEAR_MIN = 20
+NEAR_MIN = 24
 """Levels of a side that are kept in order at least, if there are as many; deeper views raise it."""
-NEAR_FILL = 2
-NEAR_MAX = 5
+NEAR_FILL = 4
+NEAR_MAX = 8
 """How many times as many there are after filling up, and at most."""
 MID_FILL = 384
 MID_MAX = 1_024
+MID_SLACK = 256
+"""Levels of the middle tier after filling up and at most; what sweeping it must make room for."""
 DEAD_MAX = 4_096
 """Removed far levels stay as zeros until they might outnumber the others by this many."""
 
 _INFINITY = float("inf")
+
+
+def _alive(tier: dict[float, float]) -> dict[float, float]:
+    return {price: qty for price, qty in tier.items() if qty}
 
 
 class _Side:
@@ -73,7 +79,7 @@ class _Side:
         if len(self.mid) > MID_MAX:
             self._spill_mid()
         if len(self.far) > self.far_max:
-            self._sweep()
+            self._sweep_far()
 
     def _spill_near(self, keep: int) -> None:
         worst = self.prices[:-keep] if self.is_bids else self.prices[keep:]
@@ -83,8 +89,10 @@ class _Side:
         self.floor = self.prices[0 if self.is_bids else -1]
 
     def _fill_near(self, count: int) -> None:
+        self.mid = _alive(self.mid)
         levels = self._take(self.mid, count)
         if len(levels) < count and self.far:  # and then the middle is empty
+            self._sweep_far()
             self.mid = dict(self._take(self.far, MID_FILL))
             self.mid_floor = next(reversed(self.mid)) if self.far else self.nowhere
             levels += self._take(self.mid, count - len(levels))
@@ -94,25 +102,20 @@ class _Side:
         self.floor = worst if self.mid or self.far else self.nowhere
 
     def _spill_mid(self) -> None:
-        levels = self._take(self.mid, len(self.mid))
-        self.mid.update(levels[:MID_FILL])
-        if len(levels) > MID_FILL:
-            self.far.update(levels[MID_FILL:])
-            self.mid_floor = levels[MID_FILL - 1][0]
+        self.mid = mid = _alive(self.mid)
+        if len(mid) <= MID_MAX - MID_SLACK:
+            return  # most of it was dead
+        keep = self._take(mid, MID_FILL)
+        self.far.update(mid)
+        self.mid = dict(keep)
+        self.mid_floor = keep[-1][0]
 
     def _take(self, tier: dict[float, float], count: int) -> list[Level]:
-        """Take the best levels out of a tier, best first; dead ones on the way are dropped."""
-        levels: list[Level] = []
-        for price in sorted(tier, reverse=self.is_bids):
-            qty = tier.pop(price)
-            if qty:
-                levels.append((price, qty))
-                if len(levels) == count:
-                    break
-        return levels
+        """Take the best levels out of a tier without dead ones, best first."""
+        return [(price, tier.pop(price)) for price in sorted(tier, reverse=self.is_bids)[:count]]
 
-    def _sweep(self) -> None:
-        self.far = {price: qty for price, qty in self.far.items() if qty}
+    def _sweep_far(self) -> None:
+        self.far = _alive(self.far)
         self.far_max = 2 * len(self.far) + DEAD_MAX
 
     def truncate(self, depth: int) -> None:

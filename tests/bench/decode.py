@@ -4,8 +4,9 @@
 
 Every path gets the same recorded frames, as text or bytes as its own socket would hand them over,
 and must end with the same book, compared level by level. Rounds take turns and CPU time counts, the
-best round of each, so that other work on the machine disturbs all alike. Ours includes the sequence
-rule and the message for the bus.
+best round of each, so that other work on the machine disturbs all alike. ``ours`` is parser,
+sequence rule and book, as in the others' handlers; ``our_session`` adds routing and the message for
+the bus. The headline ratios weigh every message alike.
 """
 
 from __future__ import annotations
@@ -26,11 +27,16 @@ import ccxt.pro
 from shared.capture import Kind, read_capture
 from shared.domain.book import Book
 from shared.messages.market import BookDelta, BookSnapshot
+from shared.venues.binance.feed import DIALECT as SPOT
+from shared.venues.binance.parse import parse_rest_book
+from shared.venues.binanceusdm.feed import DIALECT as LINEAR
 from shared.venues.port import Emit, FrameRole
 from shared.venues.registry import load_recordings
+from shared.venues.rest_join import Verdict
 from tests.support import ROOT, data_dir
 
 ROUNDS = 5
+DIALECTS = {"binance": SPOT, "binanceusdm": LINEAR}
 CRYPTOFEED = ROOT / ".bench-venv" / "bin" / "python"
 Levels = list[list[float]]
 
@@ -68,11 +74,38 @@ def load(name: str, adapter: str, instrument: str, file: str) -> Market:
 
 
 class Ours:
-    """Bytes -> session -> book."""
+    """Bytes -> parser -> sequence rule -> book: what the other libraries' handlers do."""
 
     def __init__(self, market: Market) -> None:
         self.market = market
+        self.dialect = DIALECTS[market.adapter]
         self.book = Book()
+
+    def round(self) -> int:
+        """Run all frames through a fresh book; return the nanoseconds."""
+        rest = parse_rest_book(self.market.snapshot)
+        self.book = book = Book()
+        book.replace(rest.bids, rest.asks)
+        parse, rule, seq = self.dialect.parse_depth, self.dialect.sequence, rest.last_id
+        judge = rule.join
+        started = time.thread_time_ns()
+        for frame in self.market.frames:
+            update = parse(frame)
+            if judge(seq, update) is not Verdict.APPLY:
+                raise SystemExit(f"a gap at {update.last_id}: not the recording this is for")
+            book.apply(update.bids, update.asks)
+            seq, judge = update.last_id, rule.follow
+        return time.thread_time_ns() - started
+
+    def final(self) -> dict[str, Levels]:
+        """Return the book of the last round."""
+        depth = max(self.book.depth())
+        sides = {"bids": self.book.bids(depth), "asks": self.book.asks(depth)}
+        return {side: [list(level) for level in levels] for side, levels in sides.items()}
+
+
+class OurSession(Ours):
+    """The same by way of the ingestor's session: routing, and the message for the bus, besides."""
 
     def round(self) -> int:
         """Run all frames through a fresh session and book; return the nanoseconds."""
@@ -90,12 +123,6 @@ class Ours:
                 if type(effect) is Emit and type(effect.message) is BookDelta:
                     book.apply(effect.message.bids, effect.message.asks)
         return time.thread_time_ns() - started
-
-    def final(self) -> dict[str, Levels]:
-        """Return the book of the last round."""
-        depth = max(self.book.depth())
-        sides = {"bids": self.book.bids(depth), "asks": self.book.asks(depth)}
-        return {side: [list(level) for level in levels] for side, levels in sides.items()}
 
 
 class CcxtPro:
@@ -177,7 +204,11 @@ class Cryptofeed:
 
 def measure(market: Market, rounds: int, folder: Path) -> dict[str, Any]:
     """Let every path take turns; return microseconds per message and whether all books agree."""
-    paths: dict[str, Any] = {"ours": Ours(market), "ccxt_pro": CcxtPro(market)}
+    paths: dict[str, Any] = {
+        "ours": Ours(market),
+        "our_session": OurSession(market),
+        "ccxt_pro": CcxtPro(market),
+    }
     if CRYPTOFEED.exists():
         paths["cryptofeed"] = Cryptofeed(market, folder)
     best: dict[str, float] = {}

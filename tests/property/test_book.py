@@ -27,6 +27,7 @@ class BookMachine(RuleBasedStateMachine):
         self.book = Book(depth_max)
         self.book._near_min = near_min  # few near levels run short and spill often
         book_module.MID_MAX, book_module.MID_FILL = mid_max, mid_max // 2
+        book_module.MID_SLACK = mid_max // 4
         book_module.DEAD_MAX = mid_max
         self.bids: dict[float, float] = {}
         self.asks: dict[float, float] = {}
@@ -107,12 +108,15 @@ class BookMachine(RuleBasedStateMachine):
             assert (self.book.bids(VIEW_DEPTH), self.book.asks(VIEW_DEPTH)) == self.shown
 
     def teardown(self) -> None:
-        book_module.MID_MAX, book_module.MID_FILL, book_module.DEAD_MAX = BOUNDS
+        for name, value in BOUNDS.items():
+            setattr(book_module, name, value)
 
 
-BOUNDS = (book_module.MID_MAX, book_module.MID_FILL, book_module.DEAD_MAX)
+BOUNDS = {
+    name: getattr(book_module, name) for name in ("MID_MAX", "MID_FILL", "MID_SLACK", "DEAD_MAX")
+}
 TestBook = BookMachine.TestCase
-TestBook.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+TestBook.settings = settings(max_examples=200, stateful_step_count=25, deadline=None)
 
 
 def test_a_change_below_the_view_does_not_touch_it():
