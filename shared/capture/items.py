@@ -8,6 +8,7 @@ from enum import StrEnum
 import msgspec
 
 _TIME_DIGITS_MAX = 19
+_HEAD_BYTES = 64
 _UNITS = ((11, 9), (14, 6), (17, 3), (_TIME_DIGITS_MAX, 0))
 """Digits of the whole part at most, and the power of ten that makes nanoseconds: s, ms, us, ns."""
 
@@ -71,7 +72,8 @@ def parse_line(line: bytes) -> Parsed | None:
     """
     if line[:1].isdigit():
         token, _, payload = line.partition(b" ")
-        return Parsed(Kind.FRAME, parse_time_ns(token.removesuffix(b":")), unliteral(payload))
+        at_ns = parse_time_ns(token.removesuffix(b":"))
+        return Parsed(Kind.FRAME, at_ns, compact(unliteral(payload)))
     if not line or line.startswith(b"configuration: "):
         return None
     return _parse_event(line)
@@ -105,6 +107,20 @@ def parse_time_ns(text: bytes) -> int:
                 moved = fraction[:power].ljust(power, b"0")
                 return int(whole + moved)
     raise LineError(f"{text[:40]!r} is not a time")
+
+
+def compact(payload: bytes) -> bytes:
+    """Take out the white space that a recorder put between JSON tokens; venues send none.
+
+    Texts and the spelling of numbers stay. What is not JSON (a line cut off) loses the spaces
+    behind colons and commas only, so that what is left of it still tells what it was.
+    """
+    if b": " not in payload[:_HEAD_BYTES] and b", " not in payload[:_HEAD_BYTES]:
+        return payload
+    try:
+        return bytes(msgspec.json.format(payload, indent=-1))
+    except (msgspec.DecodeError, RecursionError):
+        return payload.replace(b'": ', b'":').replace(b", ", b",").replace(b"{ ", b"{")
 
 
 def unliteral(payload: bytes) -> bytes:

@@ -70,8 +70,8 @@ def test_lines_of_both_formats():
     assert (sent.kind, sent.payload) == (Kind.SENT, b'{"method": "subscribe"}')
     answer = parse_line(b'https://x.y/depth?symbol=A -> 1633998511.5: {"a": 1}')
     assert (answer.kind, answer.payload) == (Kind.REST, b'{"a": 1}')
-    assert parse_line(b'1633998511.5: {"a": ": "}').payload == b'{"a": ": "}'
-    assert parse_line(b'1723161253937085768 {"a": 1}').payload == b'{"a": 1}'
+    assert parse_line(b'1633998511.5: {"a": ": "}').payload == b'{"a":": "}'
+    assert parse_line(b'1723161253937085768 {"a":1}').payload == b'{"a":1}'
     assert parse_line(b'1633998511.5: b\'{"a":"\\xc3\\xa9"}\'').payload == '{"a":"é"}'.encode()
     assert parse_line(b"") is None
     assert parse_line(b'configuration: {"trades": []}') is None
@@ -254,3 +254,12 @@ def test_missing_files_and_folders_are_the_users_mistake(tmp_path):
         read_capture([tmp_path / "none"])
     with pytest.raises(ConfigError, match="is a directory"):
         read_capture([tmp_path])
+
+
+def test_spaces_between_tokens_do_not_matter() -> None:
+    spaced = b'{"stream": "a@depth", "data": {"e": "depthUpdate", "b": [["0.10", "1, 2: 3"]]}}'
+    dense = b'{"stream":"a@depth","data":{"e":"depthUpdate","b":[["0.10","1, 2: 3"]]}}'
+    assert parse_line(b"1723161253937085768 " + spaced).payload == dense
+    assert parse_line(b"1723161253937085768 " + dense).payload == dense
+    cut_off = parse_line(b"1723161253937085768 " + spaced[:50]).payload
+    assert cut_off == b'{"stream":"a@depth","data":{"e":"depthUpdate",'
