@@ -248,7 +248,7 @@ def _last(items: Sequence[T]) -> list[T]:
 
 
 def _services(scene: Scene) -> Panel:
-    table = _table(("process", "left"), ("pid", "right"), ("health", "left"), ("again", "right"),
+    table = _table(("process", "left"), ("pid", "right"), ("health", "left"), ("restarts", "right"),
                    ("MB", "right"), ("cpu s", "right"))  # fmt: skip
     beats = {beat.service: beat for beat in scene.collector.alive()}
     for name, used in scene.usage.items():
