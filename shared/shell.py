@@ -126,12 +126,12 @@ class Pump:
         pending = batch is not None and bool(batch.pending)
         if not outputs and not pending:
             return False
-        checkpoint = None
+        checkpoints: dict[str, bytes] = {}
         if self._checkpoint is not None:
             engine = cast("RecoverableEngine", self._engine)
-            checkpoint = (self._checkpoint, engine.snapshot())
+            checkpoints = {self._checkpoint: engine.snapshot()}
         try:
-            await self._bus.commit(batch, outputs, checkpoint=checkpoint)
+            await self._bus.commit(batch, outputs, checkpoints=checkpoints)
         except BusUnavailable as error:
             self._lost(error, len(outputs))
             await asyncio.sleep(RETRY_S)

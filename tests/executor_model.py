@@ -125,11 +125,11 @@ class World:
         self.sent: Counter[str] = Counter()
         self.inbox: list[act.Report] = []
         self.later: list[tuple[int, Callable[[], None]]] = []
-        self.history: list[tuple[bytes | None, list[Message], int]] = [(None, [], T0)]
+        self.history: list[tuple[dict[str, bytes], list[Message], int]] = [({}, [], T0)]
         self.calm = False
         self.prices_shown = True
         self.trades = 0
-        self.engine = self._begin(None)
+        self.engine = self._begin({})
 
     # What the engine sees.
 
@@ -147,12 +147,16 @@ class World:
             self.crash()
             return
         if out.messages:
-            self.history.append((self.engine.snapshot(), out.messages, self.now_ns))
+            self._commit(self.engine, out.messages)
         if torn == "before acting":
             self.crash()
             return
         for action in out.actions:
             self._act(action)
+
+    def _commit(self, engine: ExecutorEngine, messages: list[Message]) -> None:
+        saved = self.history[-1][0] | engine.checkpoints()
+        self.history.append((saved, messages, self.now_ns))
 
     def message(self, message: Message, *, redelivered: bool = False, torn: str = "") -> None:
         self.step(
@@ -213,18 +217,18 @@ class World:
 
     # What the venues do.
 
-    def _begin(self, checkpoint: bytes | None) -> ExecutorEngine:
+    def _begin(self, saved: dict[str, bytes]) -> ExecutorEngine:
         self.engine = engine = ExecutorEngine(self.config)
         for venue, instrument in PLACES.items():
             engine.on_message(make_info(venue, instrument, lot_size=LOT), self.now_ns)
         self.show_prices()
-        out = engine.start(checkpoint, self.now_ns)
+        out = engine.start(saved, self.now_ns)
         active = TradingStateChanged(
             ts_ns=self.now_ns, state=TradingState.ACTIVE, reason="", ts_since_ns=self.now_ns
         )
         engine.on_message(active, self.now_ns)
         if out.messages:
-            self.history.append((engine.snapshot(), out.messages, self.now_ns))
+            self._commit(engine, out.messages)
         for action in out.actions:
             self._act(action)
         return engine

@@ -13,8 +13,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-import msgspec
-
+from services.executor import checkpoint
 from services.executor.actions import (
     BalancesAnswered,
     FetchFailed,
@@ -53,9 +52,6 @@ BEAT_NS: Final = 1_000_000_000
 """ExecutorReady is said this often."""
 OPEN_PLANS_MAX: Final = 32
 
-_DECODER = msgspec.json.Decoder(ExecutorState)
-_ENCODER = msgspec.json.Encoder(decimal_format="string")
-
 
 class ExecutorEngine:
     """Owns plans, orders and the ledger of fills. Time is given; IO is asked for."""
@@ -76,17 +72,17 @@ class ExecutorEngine:
         self._informed = False  # every venue's executions are taken over: open plans may go on
         self._recovered = False  # and everything else is settled: new plans may start
         self._next_beat_ns = 0
+        self._keeper = checkpoint.Keeper()
         self._use(ExecutorState())
 
-    def start(self, checkpoint: bytes | None, now_ns: int) -> Out:
-        """Begin, from the last checkpoint if there is one; must be the first call.
+    def start(self, saved: Mapping[str, bytes], now_ns: int) -> Out:
+        """Begin, from the last checkpoints if there are any; must be the first call.
 
         Raises:
             msgspec.DecodeError: The checkpoint is not one.
         """
         out = Out()
-        if checkpoint is not None:
-            self._use(_DECODER.decode(checkpoint))
+        self._use(checkpoint.decode(saved))
         for plan in self._state.open_plans():
             plan.uneven_since_ns = plan.wait_until_ns = 0
             # Orders of the last moment may be missing from the record: never use their ids again.
@@ -96,9 +92,9 @@ class ExecutorEngine:
         self._due(now_ns, out)
         return self._close(out, now_ns)
 
-    def snapshot(self) -> bytes:
-        """Return the state; ``start`` from it continues exactly here."""
-        return _ENCODER.encode(self._state)
+    def checkpoints(self) -> dict[str, bytes]:
+        """Return what must be saved now, by name; ``start`` from all saved continues here."""
+        return self._keeper.take(self._state)
 
     def drain(self) -> None:
         """Refuse new plans from now on; what is open goes on."""
@@ -119,6 +115,8 @@ class ExecutorEngine:
     def on_message(self, message: Message, now_ns: int, *, redelivered: bool = False) -> Out:
         """Take in a bus message; ``redelivered`` ones may have been handled before."""
         out = Out()
+        # A plan that starts touches no finished one: its write-ahead stays small.
+        self._keeper.touched |= redelivered or isinstance(message, Command)
         if isinstance(message, ApprovedPlan):
             self._on_plan(message, redelivered, now_ns, out)
         elif isinstance(message, DepthView):
@@ -135,6 +133,7 @@ class ExecutorEngine:
     def on_report(self, report: Report, now_ns: int) -> Out:
         """Take in what a venue said."""
         out = Out()
+        self._keeper.touched = True
         touched = self._touched(report, now_ns, out)
         touched += self._rescue_late(now_ns)
         for plan_id in dict.fromkeys(touched):
@@ -146,6 +145,7 @@ class ExecutorEngine:
     def on_timer(self, now_ns: int) -> Out:
         """Do what is due."""
         out = Out()
+        self._keeper.touched = True
         self._settle_recovery(now_ns, out)
         for plan in self._state.open_plans():
             if plan.wait_until_ns and plan.wait_until_ns <= now_ns:

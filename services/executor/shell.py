@@ -16,6 +16,7 @@ from typing import Any
 
 from services.executor.actions import Action, Out, Report
 from services.executor.carry import Carrier
+from services.executor.checkpoint import NAMES
 from services.executor.engine import ExecutorEngine
 from services.executor.paper import PaperGateway
 from shared.bus.port import Batch, Bus, Inbox, Input
@@ -29,7 +30,6 @@ from shared.streams import CTL_COMMAND, EXEC_PLAN, MD_DEPTH, MD_INSTRUMENT, RISK
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT = "executor"
 DEPTH_INTERVAL_MS = 20
 IDLE_S = 1.0
 DRAIN_POLL_S = 0.05
@@ -83,8 +83,9 @@ class ExecutorApp:
     async def run(self) -> None:
         """Recover, then work until canceled; whatever fails in the work is raised here."""
         self._ended = asyncio.get_running_loop().create_future()
-        checkpoint = await self._bus.load_checkpoint(CHECKPOINT)
-        await self._step(lambda now_ns: self._engine.start(checkpoint, now_ns))
+        loaded = {name: await self._bus.load_checkpoint(name) for name in NAMES}
+        saved = {name: state for name, state in loaded.items() if state is not None}
+        await self._step(lambda now_ns: self._engine.start(saved, now_ns))
         self._started = True
         self._spawn(self._read())
         self._spawn(self._keep_time())
@@ -178,8 +179,8 @@ class ExecutorApp:
             self._now_ns = max(self._now_ns, self._clock.now_ns())
             out = decide(self._now_ns)
             if out.messages or (batch is not None and batch.pending):
-                snapshot = self._engine.snapshot()
-                await self._bus.commit(batch, out.messages, checkpoint=(CHECKPOINT, snapshot))
+                saved = self._engine.checkpoints()
+                await self._bus.commit(batch, out.messages, checkpoints=saved)
         for action in out.actions:
             self._spawn(self._carry_out(action))
         self._say(out.messages)

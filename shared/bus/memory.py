@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 from shared.bus.memory_store import ZERO, Group, Id, MemoryServer, Pending, format_id
-from shared.bus.port import Batch, Input
+from shared.bus.port import NO_CHECKPOINTS, Batch, Input
 from shared.bus.tuning import COUNTERS, DEAD_ENTRIES_MAX, TUNING, Tuning
 from shared.bus.wire import group_by_stream, id_key, newest_per_key
 from shared.errors import BusUnavailable, CodecError
@@ -66,17 +66,17 @@ class MemoryBus:
         batch: Batch | None,
         messages: Sequence[Message],
         *,
-        checkpoint: tuple[str, bytes] | None = None,
+        checkpoints: Mapping[str, bytes] = NO_CHECKPOINTS,
     ) -> None:
         """See :class:`shared.bus.port.Bus`."""
-        self.apply(batch, messages, checkpoint=checkpoint)
+        self.apply(batch, messages, checkpoints=checkpoints)
 
     def apply(
         self,
         batch: Batch | None,
         messages: Sequence[Message],
         *,
-        checkpoint: tuple[str, bytes] | None = None,
+        checkpoints: Mapping[str, bytes] = NO_CHECKPOINTS,
     ) -> None:
         """Do what ``commit`` says, at once."""
         server = self.reach()
@@ -85,8 +85,7 @@ class MemoryBus:
         for spec, key, entry in group_by_stream(messages, self._shards) if messages else ():
             server.add(key, encode(spec, entry))
             server.stream(key).trim(spec)
-        if checkpoint is not None:
-            server.values[checkpoint[0]] = checkpoint[1]
+        server.values.update(checkpoints)
         for key, ids in (batch.pending if batch is not None else {}).items():
             group = server.stream(key).groups.get(self._service)
             for entry_id in ids:

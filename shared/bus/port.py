@@ -9,7 +9,7 @@ Semantics (see docs/adr/0004):
   once and stays pending until committed. What a dead consumer left is claimed and delivered in
   batches with ``redelivered`` set. If the connection is lost, ``read`` raises ``BusUnavailable``:
   the process must end rather than run ahead of the bus.
-* **commit** makes a batch's effects real: outputs, checkpoint and acknowledgement become visible
+* **commit** makes a batch's effects real: outputs, checkpoints and acknowledgement become visible
   together or not at all where the batch is durable or a checkpoint is given; otherwise the outputs
   are sent without waiting, several in flight, and a failure surfaces at the next call.
 * Messages of one commit that go to the same stream travel in one entry, in order.
@@ -24,6 +24,8 @@ from zlib import crc32
 
 from shared.messages.base import Message
 from shared.streams import StreamSpec
+
+NO_CHECKPOINTS: Mapping[str, bytes] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +112,14 @@ class Bus(Protocol):
         batch: Batch | None,
         messages: Sequence[Message],
         *,
-        checkpoint: tuple[str, bytes] | None = None,
+        checkpoints: Mapping[str, bytes] = NO_CHECKPOINTS,
     ) -> None:
-        """Make the effects of ``batch`` real: publish, save the checkpoint, acknowledge.
+        """Make the effects of ``batch`` real: publish, save the checkpoints, acknowledge.
 
         Args:
             batch: The batch that caused this, or ``None`` (a timer).
             messages: Outputs in order.
-            checkpoint: (name, state) saved in the same transaction, or ``None``.
+            checkpoints: Name -> state, saved in the same transaction.
 
         Raises:
             BusUnavailable: Not confirmed.

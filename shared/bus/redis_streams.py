@@ -15,7 +15,7 @@ from typing import Any
 from shared.bus.connection import Endpoint, Link, ReplyError, wait_for
 from shared.bus.durable import DurableReader
 from shared.bus.latest import LatestReader
-from shared.bus.port import Batch, Inbox, Input
+from shared.bus.port import NO_CHECKPOINTS, Batch, Inbox, Input
 from shared.bus.tuning import (
     COUNTERS,
     POSITION_KEY,
@@ -152,7 +152,7 @@ class RedisBus:
         batch: Batch | None,
         messages: Sequence[Message],
         *,
-        checkpoint: tuple[str, bytes] | None = None,
+        checkpoints: Mapping[str, bytes] = NO_CHECKPOINTS,
     ) -> None:
         """See :class:`shared.bus.port.Bus`."""
         if self._alerts:
@@ -160,12 +160,12 @@ class RedisBus:
             self._alerts.clear()
         commands = self._packer.adds(messages) if messages else []
         pending = batch.pending if batch is not None else {}
-        if checkpoint is not None:
-            commands.append(pack("SET", checkpoint_key(checkpoint[0]), checkpoint[1]))
+        for name, state in checkpoints.items():
+            commands.append(pack("SET", checkpoint_key(name), state))
         for key, ids in pending.items():
             commands.append(pack("XACK", key, self._service, *ids))
         async with self._turn:
-            if pending or checkpoint is not None:
+            if pending or checkpoints:
                 await self._transact(commands)
             else:
                 await self._send(commands)

@@ -2,8 +2,8 @@
 
 It speaks just enough of both venues (exchangeInfo, depth, combined streams) for the real ingestor
 to subscribe, join its snapshot and follow. Frames are short real-shaped deltas, so that the source
-itself costs little. Every ``dislocation_ms`` the spot book dips under the perpetual's for half that
-time, so that plans arise at a known rate.
+itself costs little. Every ``dislocation_ms`` a cheap ask stands in the spot book for half that
+time, so that plans arise at a known rate, each from an ordinary small delta.
 
     python -m tests.bench.frame_source --rate 1000      # prints {"port": ...} when ready
 """
@@ -22,6 +22,7 @@ from aiohttp import WSMsgType, web
 SPOT, PERP = "spot", "perp"
 BASE = 60_000.0
 LEVELS = 50
+BARGAIN = 360.0
 
 
 def _filters(tick: str, lot: str, notional_key: str) -> list[dict[str, str]]:
@@ -79,52 +80,39 @@ def _exchange_info(market: str) -> dict[str, object]:
 
 
 class Market:
-    """One venue's numbering, subscribers and current top."""
+    """One venue's numbering, subscribers and book: bids from ``bid`` down, asks from ``ask`` up."""
 
-    def __init__(self, market: str) -> None:
+    def __init__(self, market: str, bid: float, ask: float) -> None:
         self.market = market
         self.update_id = 1_000_000
-        self.sockets: set[web.WebSocketResponse] = set()
         self.streams: dict[web.WebSocketResponse, str] = {}
-        self.bid, self.ask = BASE, BASE + 1
+        self.bid, self.ask = bid, ask
         self.qty = 1.0
 
     def snapshot(self) -> dict[str, object]:
+        clock = {"E": 1, "T": 1} if self.market == PERP else {}
         bids = [[f"{self.bid - i:.2f}", "5.0"] for i in range(LEVELS)]
         asks = [[f"{self.ask + i:.2f}", "5.0"] for i in range(LEVELS)]
-        return {"lastUpdateId": self.update_id, "bids": bids, "asks": asks}
+        return {"lastUpdateId": self.update_id, **clock, "bids": bids, "asks": asks}
 
-    def _frame(self, bids: list[list[str]], asks: list[list[str]]) -> bytes:
+    def tick(self, bargain: tuple[float, float] | None = None) -> bytes:
+        """A delta of eight levels at the top; ``bargain`` sets one more ask (price, quantity)."""
+        self.qty = 1.0 + (self.qty * 7.3 % 3.0)
+        bids = [[f"{self.bid - i:.2f}", f"{self.qty + i:.5f}"] for i in range(4)]
+        asks = [[f"{self.ask + i:.2f}", f"{self.qty + i:.5f}"] for i in range(4)]
+        if bargain is not None:
+            asks.append([f"{bargain[0]:.2f}", f"{bargain[1]:.5f}"])
         first, previous = self.update_id + 1, self.update_id
         self.update_id += 7
         now_ms = int(time.time() * 1e3)
         data: dict[str, object] = {
-            "e": "depthUpdate",
-            "E": now_ms,
-            "s": "BTCUSDT",
-            "U": first,
-            "u": self.update_id,
-        }
+            "e": "depthUpdate", "E": now_ms, "s": "BTCUSDT", "U": first, "u": self.update_id,
+        }  # fmt: skip
         if self.market == PERP:
             data |= {"T": now_ms, "pu": previous}
         data |= {"b": bids, "a": asks}
-        return json.dumps({"stream": "btcusdt@depth@100ms", "data": data}).encode()
-
-    def tick(self) -> bytes:
-        """A delta of eight levels that moves the size at the top."""
-        self.qty = 1.0 + (self.qty * 7.3 % 3.0)
-        bids = [[f"{self.bid - i:.2f}", f"{self.qty + i:.5f}"] for i in range(4)]
-        asks = [[f"{self.ask + i:.2f}", f"{self.qty + i:.5f}"] for i in range(4)]
-        return self._frame(bids, asks)
-
-    def move(self, shift: float) -> bytes:
-        """Move the whole top of the book by ``shift``."""
-        old_bids = [[f"{self.bid - i:.2f}", "0"] for i in range(LEVELS)]
-        old_asks = [[f"{self.ask + i:.2f}", "0"] for i in range(LEVELS)]
-        self.bid, self.ask = self.bid + shift, self.ask + shift
-        new_bids = [[f"{self.bid - i:.2f}", "5.0"] for i in range(LEVELS)]
-        new_asks = [[f"{self.ask + i:.2f}", "5.0"] for i in range(LEVELS)]
-        return self._frame(old_bids + new_bids, old_asks + new_asks)
+        wrapped = {"stream": "btcusdt@depth@100ms", "data": data}
+        return json.dumps(wrapped, separators=(",", ":")).encode()
 
     async def broadcast(self, frame: bytes) -> None:
         text = frame.decode()
@@ -167,13 +155,15 @@ async def _drive(spot: Market, perp: Market, rate: float, dislocation_ms: float)
         if market is spot and now >= flip_at and dislocation_ms:
             cheap = not cheap
             flip_at = now + half
-            await market.broadcast(market.move(-360.0 if cheap else 360.0))
+            await market.broadcast(market.tick((BASE - BARGAIN, 1.0 if cheap else 0.0)))
         else:
             await market.broadcast(market.tick())
 
 
 async def serve(rate: float, dislocation_ms: float) -> None:
-    spot, perp = Market(SPOT), Market(PERP)
+    # Spot's own spread is wide, so that a cheap ask between its sides crosses only the perpetual.
+    spot = Market(SPOT, BASE - 2 * BARGAIN, BASE + 1)
+    perp = Market(PERP, BASE, BASE + 1)
 
     def answer(make):  # type: ignore[no-untyped-def]
         async def handler(_: web.Request) -> web.Response:

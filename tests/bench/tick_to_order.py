@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
@@ -28,6 +29,9 @@ from shared.embedded import EmbeddedServer
 from shared.messages import codec
 from shared.messages.base import Message
 from shared.messages.control import Heartbeat
+from shared.messages.execution import ApprovedPlan, OrderEvent, OrderPurpose, OrderStatus
+
+HOP_SAMPLES = 400
 
 CONFIG = """
 [bus]
@@ -92,6 +96,30 @@ def _summary(before: dict[str, Heartbeat], after: dict[str, Heartbeat]) -> dict[
     return result
 
 
+def _newest(client: Any, spec: streams.StreamSpec, kind: type[Any]) -> list[Any]:
+    entries = client.xrevrange(spec.key(), count=HOP_SAMPLES)
+    decoded = (m for _, fields in entries for m in codec.decode(spec, fields[codec.FIELD]))
+    return [message for message in decoded if isinstance(message, kind)]
+
+
+def _waterfall(client: Any) -> dict[str, float]:
+    """Median time between the decisions of neighbouring processes, microseconds."""
+    plans = {p.plan_id: p for p in _newest(client, streams.EXEC_PLAN, ApprovedPlan)}
+    steps: dict[str, list[int]] = {}
+    for plan in plans.values():
+        steps.setdefault("tick_depth", []).append(plan.ts_depth_ns - plan.ts_recv_ns)
+        steps.setdefault("depth_opportunity", []).append(plan.ts_opportunity_ns - plan.ts_depth_ns)
+        steps.setdefault("opportunity_plan", []).append(plan.ts_ns - plan.ts_opportunity_ns)
+    for event in _newest(client, streams.EXEC_EVENT, OrderEvent):
+        if event.plan_id in plans and event.purpose is OrderPurpose.LEG:
+            if event.status is OrderStatus.SUBMITTED:
+                ahead = event.ts_ns - plans[event.plan_id].ts_ns
+                steps.setdefault("plan_order", []).append(ahead)
+            elif event.ts_sent_ns:
+                steps.setdefault("tick_sent", []).append(event.ts_sent_ns - event.ts_recv_ns)
+    return {name: round(median(values) / 1e3, 1) for name, values in steps.items()}
+
+
 def measure(rate: float = 1000.0, seconds: float = 20.0) -> dict[str, Any]:
     """Run the stack at ``rate`` frames per second; latencies in microseconds, CPU in cores."""
     with tempfile.TemporaryDirectory(prefix="arb-bench-") as folder:
@@ -110,7 +138,7 @@ def measure(rate: float = 1000.0, seconds: float = 20.0) -> dict[str, Any]:
             config.write_text(CONFIG.format(url=server.url, port=port))
             environ = dict(os.environ, ARB_CONFIG=str(config), ARB_LOG_LEVEL="WARNING")
             named: dict[str, psutil.Process] = {"source": psutil.Process(source.pid)}
-            with (Path(folder) / "services.log").open("wb") as log:
+            with Path("/tmp/svc.log").open("wb") as log:
                 for name in streams.SERVICES:
                     child = subprocess.Popen(
                         [sys.executable, "-m", f"services.{name}"],
@@ -135,6 +163,7 @@ def measure(rate: float = 1000.0, seconds: float = 20.0) -> dict[str, Any]:
                 for name, p in named.items()
             }
             frames = after["ingestor"].counters["frames"] - before["ingestor"].counters["frames"]
+            waterfall = _waterfall(client)
             client.close()
         finally:
             for child in reversed(children):
@@ -148,6 +177,7 @@ def measure(rate: float = 1000.0, seconds: float = 20.0) -> dict[str, Any]:
     return {
         "frames_per_s": round(frames / elapsed),
         "latency_us": _summary(before, after),
+        "waterfall_p50_us": waterfall,
         "cpu_cores": cores,
     }
 

@@ -421,7 +421,7 @@ async def test_outputs_checkpoint_and_acknowledgement_come_together(bus_harness:
     await bus.publish([command(1)])
     batch = await next_batch(inbox)
     alert = Alert(ts_ns=1, service="risk", severity="info", code="C", text="t")  # type: ignore[arg-type]
-    await bus.commit(batch, [alert], checkpoint=("risk", b"state 1"))
+    await bus.commit(batch, [alert], checkpoints={"risk": b"state 1"})
     assert await bus.load_checkpoint("risk") == b"state 1"
     assert (await next_batch(out)).messages == [alert]
     await inbox.close()
@@ -447,13 +447,13 @@ async def test_a_checkpoint_alone_and_positions(bus_harness: Harness) -> None:
 async def test_nothing_of_a_failed_commit_is_visible(bus_harness: Harness) -> None:
     bus = await bus_harness.bus("risk")
     inbox = await risk_inbox(bus)
-    await bus.commit(None, [], checkpoint=("risk", b"before"))
+    await bus.commit(None, [], checkpoints={"risk": b"before"})
     await bus.publish([command(1)])
     batch = await next_batch(inbox)
     await asyncio.sleep(1.1)  # appendfsync everysec: what is older than a second survives kill -9
     await bus_harness.outage()
     with pytest.raises(BusUnavailable):
-        await bus.commit(batch, [command(2)], checkpoint=("risk", b"after"))
+        await bus.commit(batch, [command(2)], checkpoints={"risk": b"after"})
     await inbox.close()
     await bus_harness.back()
     again = await bus_harness.bus("risk")

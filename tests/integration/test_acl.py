@@ -100,7 +100,7 @@ async def test_a_service_can_do_all_its_work(
     inbox = await bus.open_inbox(inputs, service=service, instance="one", exclusive=True)
     alert = Alert(ts_ns=1, service=service, severity=Severity.INFO, code="TEST", text="test")
     await bus.publish([alert])
-    await bus.commit(None, [alert], checkpoint=(service, b"state"))
+    await bus.commit(None, [alert], checkpoints={service: b"state"})
     assert await bus.load_checkpoint(service) == b"state"
     await bus.note_positions({f"{service}:one:x": "1-1"})
     assert await bus.hold_lease(service, "one", 1_000)

@@ -17,7 +17,7 @@ from tests.support import eventually
 async def test_data_survive_a_kill(tmp_path: Path) -> None:
     with EmbeddedServer(tmp_path) as server:
         bus = await open_bus(BusConfig(url=server.url), service="risk", instance="r1")
-        await bus.commit(None, [], checkpoint=("risk", b"state"))
+        await bus.commit(None, [], checkpoints={"risk": b"state"})
         aof = tmp_path / "appendonlydir"
         await eventually(lambda: any(b"state" in f.read_bytes() for f in aof.glob("*.incr.aof")))
         first = server.pid

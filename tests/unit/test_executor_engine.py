@@ -5,16 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 import pytest
 
 from services.executor import actions as act
+from services.executor import checkpoint
 from services.executor.ids import (
     attempt_after_loss,
     client_order_id,
     parse_client_order_id,
 )
-from services.executor.state import ExecutorState
 from shared.messages.base import Certainty, Side, TradingState
 from shared.messages.control import Alert, Command, CommandKind
 from shared.messages.execution import (
@@ -227,8 +226,20 @@ def test_balances_follow_a_plan_and_are_repeated() -> None:
 def test_a_snapshot_restores_to_the_same_snapshot() -> None:
     world = make_world(alpha="lost_never")
     run_plan(world)
-    state = msgspec.json.decode(world.engine.snapshot(), type=ExecutorState)
-    assert state == world.engine.state
+    assert checkpoint.decode(world.history[-1][0]) == world.engine.state
+
+
+def test_a_write_ahead_saves_open_work_only() -> None:
+    world = make_world()
+    for number in range(40):
+        world.message(make_plan(f"plan{number:08d}", buy="beta", sell="gamma", now_ns=world.now_ns))
+        world.settle(1)
+    world.engine.checkpoints()
+    world.message(make_plan("plan99999999", buy="beta", sell="gamma", now_ns=world.now_ns))
+    before, after = world.history[-2][0], world.history[-1][0]
+    assert before[checkpoint.FINISHED] is after[checkpoint.FINISHED]
+    assert len(after[checkpoint.OPEN]) < 8_000 < len(after[checkpoint.FINISHED])
+    assert checkpoint.decode(after) == world.engine.state
 
 
 def test_what_is_kept_of_finished_plans_is_bounded() -> None:
@@ -240,7 +251,7 @@ def test_what_is_kept_of_finished_plans_is_bounded() -> None:
     assert len(state.plans) <= 64 + 1
     assert len(state.orders) <= 2 * len(state.plans)
     assert len(world.said(Fill)) == 160
-    assert len(world.engine.snapshot()) < 100_000
+    assert sum(map(len, world.history[-1][0].values())) < 100_000
 
 
 @pytest.mark.parametrize("plan_id", ["abc123", "p" * 12, "much-longer than any id may be"])

@@ -1,0 +1,73 @@
+"""The executor's state as saved: open work and finished plans apart. Pure.
+
+A write-ahead saves what is open, which is little; finished plans are many, and cannot change in a
+step that only starts a new one. Both parts are saved in one transaction whenever a plan moves from
+the one to the other, so joined they are always one state that really was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from services.executor.state import ExecutorState, OrderRecord, PlanRecord
+
+OPEN = "executor"
+FINISHED = "executor-finished"
+NAMES = (OPEN, FINISHED)
+
+
+class FinishedPlans(msgspec.Struct):
+    """Finished plans that are still kept whole, with their orders."""
+
+    plans: dict[str, PlanRecord] = {}
+    orders: dict[str, OrderRecord] = {}
+
+
+_ENCODER = msgspec.json.Encoder(decimal_format="string")
+_OPEN = msgspec.json.Decoder(ExecutorState)
+_FINISHED = msgspec.json.Decoder(FinishedPlans)
+
+
+def encode_open(state: ExecutorState) -> bytes:
+    """Return everything but the finished plans."""
+    plans = {plan_id: plan for plan_id, plan in state.plans.items() if plan.is_open}
+    orders = {order_id: state.orders[order_id] for p in plans.values() for order_id in p.orders}
+    return _ENCODER.encode(msgspec.structs.replace(state, plans=plans, orders=orders))
+
+
+def encode_finished(state: ExecutorState) -> bytes:
+    """Return the finished plans."""
+    plans = {plan_id: plan for plan_id, plan in state.plans.items() if not plan.is_open}
+    orders = {order_id: state.orders[order_id] for p in plans.values() for order_id in p.orders}
+    return _ENCODER.encode(FinishedPlans(plans, orders))
+
+
+class Keeper:
+    """Knows which part of a state must be saved next; ``touched``: finished plans may differ."""
+
+    def __init__(self) -> None:
+        self.touched = True
+
+    def take(self, state: ExecutorState) -> dict[str, bytes]:
+        """Return what must be saved now, by name: open work always, the rest if touched."""
+        saved = {OPEN: encode_open(state)}
+        if self.touched:
+            saved[FINISHED] = encode_finished(state)
+            self.touched = False
+        return saved
+
+
+def decode(saved: Mapping[str, bytes]) -> ExecutorState:
+    """Join both parts; what was never saved is empty.
+
+    Raises:
+        msgspec.DecodeError: One of them is not a checkpoint.
+    """
+    state = _OPEN.decode(saved[OPEN]) if OPEN in saved else ExecutorState()
+    if FINISHED in saved:
+        finished = _FINISHED.decode(saved[FINISHED])
+        state.plans = finished.plans | state.plans
+        state.orders = finished.orders | state.orders
+    return state
