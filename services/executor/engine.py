@@ -171,12 +171,7 @@ class ExecutorEngine:
 
     def gauges(self) -> Mapping[str, float]:
         """Return present values."""
-        return {
-            "open_plans": float(len(self._state.open_plans())),
-            "unknown_orders": float(self._state.unknown_orders),
-            "plans_kept": float(len(self._state.plans)),
-            "orders_kept": float(len(self._state.orders)),
-        }
+        return self._state.gauges()
 
     @property
     def rules(self) -> Mapping[tuple[str, str], InstrumentRules]:

@@ -185,6 +185,15 @@ class ExecutorState(msgspec.Struct, kw_only=True):
         """How many orders the venue must still be asked about."""
         return sum(order.life.status is OrderStatus.UNKNOWN for order in self.orders.values())
 
+    def gauges(self) -> dict[str, float]:
+        """Return how much of everything there is."""
+        return {
+            "open_plans": float(len(self.open_plans())),
+            "unknown_orders": float(self.unknown_orders),
+            "plans_kept": float(len(self.plans)),
+            "orders_kept": float(len(self.orders)),
+        }
+
     def remember_done(self, plan_id: str) -> None:
         """Keep the id of a finished plan, the oldest making room."""
         key = plan_key(plan_id)
