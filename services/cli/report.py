@@ -73,6 +73,7 @@ def build_report(
                 "pid": used.pid,
                 "restarts": used.restarts,
                 "rss_mb_max": round(used.rss_mb_max, 1),
+                "rss_mb_per_h": None if used.rss_mb_per_h is None else round(used.rss_mb_per_h, 2),
                 "cpu_s": round(used.cpu_s, 2),
             }
             for name, used in usage.items()

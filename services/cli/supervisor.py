@@ -19,6 +19,7 @@ from typing import IO
 
 import psutil
 
+from services.cli.trend import Trend
 from shared.clock import SystemClock
 
 HEALTHY_AFTER_S = 2.0
@@ -26,6 +27,8 @@ HEALTHY_AFTER_S = 2.0
 RESTART_AFTER_S = 0.2
 RESTART_AFTER_S_MAX = 5.0
 SAMPLE_INTERVAL_S = 0.5
+WARM_UP_S = 120.0
+"""A process fills its bounded caches and streams before its memory says anything."""
 LOG_BYTES_MAX = 8_000_000
 """A log beyond this is moved to ``.1`` (one older generation is kept)."""
 KILL_WAIT_S = 5.0
@@ -60,6 +63,7 @@ class Usage:
     restarts: int = 0
     rss_mb: float = 0.0
     rss_mb_max: float = 0.0
+    rss_mb_per_h: float | None = None  # of the present incarnation, after its warm-up
     cpu_s: float = 0.0
     up: bool = False
     exit_code: int | None = None
@@ -73,6 +77,8 @@ class _Kept:
     process: asyncio.subprocess.Process | None = None
     task: asyncio.Task[None] | None = None
     cpu_before_s: float = 0.0
+    memory: Trend = field(default_factory=Trend)
+    warm_s: float = 0.0
     failures: int = 0
 
 
@@ -186,6 +192,8 @@ class Supervisor:
         while True:
             assert kept.process is not None
             started_ns = self._clock.monotonic_ns()
+            kept.warm_s = started_ns / 1e9 + WARM_UP_S
+            kept.memory.restart()
             code = await kept.process.wait()
             lived_s = (self._clock.monotonic_ns() - started_ns) / 1e9
             kept.usage.up, kept.usage.exit_code = False, code
@@ -239,6 +247,11 @@ class Supervisor:
             kept.usage.rss_mb = rss_mb
             kept.usage.rss_mb_max = max(kept.usage.rss_mb_max, rss_mb)
             kept.usage.cpu_s = kept.cpu_before_s + cpu.user + cpu.system
+            now_s = self._clock.monotonic_ns() / 1e9
+            if now_s >= kept.warm_s:
+                kept.memory.add(now_s, rss_mb)
+                slope = kept.memory.slope()
+                kept.usage.rss_mb_per_h = None if slope is None else slope * 3_600
 
 
 def rotate(path: Path, bytes_max: int) -> None:
