@@ -7,8 +7,8 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -85,8 +85,8 @@ def fetch(url: str, body: bytes | None = None) -> Any:
         return json.load(answer)
 
 
-@pytest.fixture(scope="module")
-def simulated():
+@contextmanager
+def venues() -> Iterator[Any]:
     process = subprocess.Popen(
         [sys.executable, "-m", "services.venuesim", "--seed", "3", "--json"],
         cwd=ROOT,
@@ -95,6 +95,23 @@ def simulated():
     with process:
         yield json.loads(process.stdout.readline())
         process.terminate()
+
+
+@pytest.fixture(scope="module")
+def shared_venues():
+    with venues() as described:
+        yield described
+
+
+@pytest.fixture
+def simulated(request):
+    """Simulated venues. Kraken counts calls per account over time: its tests share no account."""
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is None or callspec.params.get("name") == "kraken":
+        with venues() as described:
+            yield described
+    else:
+        yield request.getfixturevalue("shared_venues")
 
 
 @asynccontextmanager
