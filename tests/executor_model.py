@@ -141,9 +141,14 @@ class World:
         return [m for m in self.messages if isinstance(m, kind)]
 
     def step(self, decide: Callable[[int], act.Out], *, torn: str = "") -> None:
-        """Decide, commit, act; ``torn`` is where a crash interrupts it."""
+        """Decide, send what goes at once, commit, act; ``torn`` is where a crash interrupts it."""
         out = decide(self.now_ns)
-        if torn == "before commit":
+        if torn == "before sending":
+            self.crash()
+            return
+        for action in out.at_once[: 1 if torn == "between legs" else None]:
+            self._act(action)
+        if torn in {"between legs", "before commit"}:
             self.crash()
             return
         if out.messages:

@@ -1,7 +1,8 @@
 """What the engine wants done at the venues, and what it hears back. Pure data, not bus messages.
 
 Actions are carried out only after the messages and the checkpoint of the same step are confirmed by
-the bus: that is the write-ahead.
+the bus: that is the write-ahead. The legs of an approved plan are on record before the executor
+even sees it, in the plan itself, so they alone need not wait (docs/adr/0012).
 """
 
 from __future__ import annotations
@@ -164,7 +165,12 @@ Report = (
 
 @dataclass(slots=True)
 class Out:
-    """What one step of the engine produced: messages first, then actions."""
+    """What one step of the engine produced: messages first, then actions.
+
+    ``at_once`` are orders already on record on the bus, in the pending plan that they follow from:
+    they go before anything else.
+    """
 
     messages: list[Message] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
+    at_once: list[Submit] = field(default_factory=list)

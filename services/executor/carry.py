@@ -41,7 +41,7 @@ class Carrier:
     """The venues' gateways, and how long a request may take.
 
     ``tick_to_order`` receives, for each leg, the time from the causing tick until the request is
-    handed to its gateway (after the write-ahead was confirmed).
+    handed to its gateway.
     """
 
     def __init__(

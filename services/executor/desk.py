@@ -111,9 +111,19 @@ class OrderDesk:
         return order
 
     def submit(
-        self, plan: PlanRecord, trade: Trade, slot: tuple[int, int], now_ns: int, out: Out
+        self,
+        plan: PlanRecord,
+        trade: Trade,
+        slot: tuple[int, int],
+        now_ns: int,
+        out: Out,
+        *,
+        at_once: bool = False,
     ) -> None:
-        """Put an order on record and ask for it to be sent once the record is safe."""
+        """Put an order on record and ask for it to be sent once the record is safe.
+
+        ``at_once``: it is safe already, in the pending plan whose leg this is.
+        """
         order = self.record(plan, trade, slot, now_ns)
         self._counts["orders_submitted"] += 1
         out.messages.append(order_event(order, plan, now_ns))
@@ -126,7 +136,11 @@ class OrderDesk:
             price_limit=order.price_limit,
             purpose=order.purpose,
         )
-        out.actions.append(Submit(request, plan.ts_recv_ns))
+        action = Submit(request, plan.ts_recv_ns)
+        if at_once:
+            out.at_once.append(action)
+        else:
+            out.actions.append(action)
 
     def on_submitted(self, heard: Submitted, now_ns: int, out: Out) -> OrderRecord | None:
         """The venue answered the request with an order."""

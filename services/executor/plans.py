@@ -66,19 +66,30 @@ class PlanDesk:
         return ended
 
     def start(self, approved: ApprovedPlan, now_ns: int, out: Out) -> None:
-        """Put both legs on record and ask for them to be sent at once."""
+        """Put all legs on record and ask for them to be sent at once."""
         plan = self._open(approved, now_ns)
         for index, leg in enumerate(approved.legs):
-            self._orders.submit(plan, _leg_trade(leg), (index, 0), now_ns, out)
+            self._orders.submit(plan, _leg_trade(leg), (index, 0), now_ns, out, at_once=True)
 
     def check_only(self, approved: ApprovedPlan, now_ns: int) -> None:
         """A plan delivered again that we do not know: ask the venues, start nothing."""
-        plan = self._open(approved, now_ns)
+        self._doubt_legs(self._open(approved, now_ns), approved, now_ns)
+
+    def complete(self, plan: PlanRecord, approved: ApprovedPlan, now_ns: int) -> None:
+        """Orders of this plan were adopted before it was delivered again: look for the others."""
+        plan.kind, plan.reason = PlanKind.ARBITRAGE, ""
+        plan.legs, plan.loss_cap = approved.legs, approved.loss_cap
+        plan.reference, plan.ts_recv_ns = approved.legs[0].price_expected, approved.ts_recv_ns
+        self._doubt_legs(plan, approved, now_ns)
+
+    def _doubt_legs(self, plan: PlanRecord, approved: ApprovedPlan, now_ns: int) -> None:
+        """Put the legs not on record there as UNKNOWN: they may have been sent."""
         plan.checked_only = True
         for index, leg in enumerate(approved.legs):
-            order = self._orders.record(plan, _leg_trade(leg), (index, 0), now_ns)
-            order.life.status = OrderStatus.UNKNOWN
-            order.ts_ended_ns = order.next_query_ns = now_ns
+            if client_order_id(plan.plan_id, index, 0) not in plan.orders:
+                order = self._orders.record(plan, _leg_trade(leg), (index, 0), now_ns)
+                order.life.status = OrderStatus.UNKNOWN
+                order.ts_ended_ns = order.next_query_ns = now_ns
 
     def adopt(self, report: OrderReport, parsed: tuple[str, int, int], now_ns: int) -> OrderRecord:
         """Put an order that we find at a venue under our id into its plan, made if need be."""

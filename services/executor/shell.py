@@ -1,9 +1,10 @@
 """The executor's shell: carries messages, checkpoints, actions and time between engine and world.
 
 One step at a time: decide, commit (messages, checkpoint and acknowledgement in one transaction, and
-wait for the bus), then start the actions. That order is the write-ahead. Steps run in tasks that a
-stop does not cancel, so a step is never torn: draining only makes the engine refuse new plans and
-waits until what is open has ended.
+wait for the bus), then start the actions. That order is the write-ahead. The legs of a plan go
+first: their record is the plan, which stays pending until the commit acknowledges it. Steps run in
+tasks that a stop does not cancel, so a step is never torn: draining only makes the engine refuse
+new plans and waits until what is open has ended.
 """
 
 from __future__ import annotations
@@ -97,9 +98,13 @@ class ExecutorApp:
         """Refuse new plans and wait until the open ones have ended; the runner bounds the wait."""
         self._engine.drain()
         failed = self._ended is None or self._ended.done()
-        while self._started and not failed and not self._engine.is_idle:
-            await asyncio.sleep(DRAIN_POLL_S)
-            failed = self._ended is None or self._ended.done()
+        try:
+            while self._started and not failed and not self._engine.is_idle:
+                await asyncio.sleep(DRAIN_POLL_S)
+                failed = self._ended is None or self._ended.done()
+        except asyncio.CancelledError:
+            log.error("left_open", extra={"plans": self._engine.state.unfinished()})
+            raise
         if self._started and not failed:
             await self._step(self._engine.on_timer)
         for task in self._tasks:
@@ -150,6 +155,7 @@ class ExecutorApp:
             made = self._engine.on_message(message, now_ns, redelivered=batch.redelivered)
             out.messages += made.messages
             out.actions += made.actions
+            out.at_once += made.at_once
         return out
 
     async def _keep_time(self) -> None:
@@ -173,11 +179,16 @@ class ExecutorApp:
         """Decide, make it safe on the bus, then act on it.
 
         Raises:
-            BusUnavailable: Not confirmed; nothing of this step was acted on.
+            BusUnavailable: Not confirmed; nothing of this step was acted on but what went at once,
+                whose plan is still pending and will be looked for at the venues.
         """
         async with self._lock:
             self._now_ns = max(self._now_ns, self._clock.now_ns())
             out = decide(self._now_ns)
+            if out.at_once:
+                for action in out.at_once:
+                    self._spawn(self._carry_out(action))
+                await asyncio.sleep(0)  # now they go, before the commit is even prepared
             if out.messages or (batch is not None and batch.pending):
                 saved = self._engine.checkpoints()
                 await self._bus.commit(batch, out.messages, checkpoints=saved)

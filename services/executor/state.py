@@ -83,6 +83,15 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         return (-cost if self.side is Side.BUY else cost) - fee
 
     @property
+    def story(self) -> str:
+        """What is known of it, in words."""
+        return (
+            f"{self.client_order_id} at {self.venue} {self.life.status}, filled "
+            f"{self.life.filled_qty} of {self.life.qty}, {self.life.traded_qty} of it explained, "
+            f"{self.queries} queries, {self.not_found} times not found, {self.reason!r}"
+        )
+
+    @property
     def is_doubtful(self) -> bool:
         """Whether the venue may or may not have it."""
         return self.life.status in {OrderStatus.SUBMITTED, OrderStatus.UNKNOWN}
@@ -163,6 +172,14 @@ class ExecutorState(msgspec.Struct, kw_only=True):
     def open_plans(self) -> list[PlanRecord]:
         """Return the plans with work left, oldest first."""
         return [plan for plan in self.plans.values() if plan.is_open]
+
+    def unfinished(self) -> list[str]:
+        """Say of every open plan what it waits for, in words for a log."""
+        return [
+            f"{plan.kind} plan {plan.plan_id}, {plan.attempts} evening orders; "
+            + ("; ".join(order.story for order in self.orders_of(plan)) or "no order")
+            for plan in self.open_plans()
+        ]
 
     def forget_old_plans(self, now_ns: int) -> int:
         """Drop finished plans beyond the bounds; return how many the count bound dropped early."""

@@ -3,7 +3,7 @@
 A light frame source (``frame_source.py``) sends real-shaped frames at a steady rate to the real
 ingestor over a WebSocket; orderbook, scanner, risk and executor (paper) run as they always do, over
 an embedded Valkey on a unix socket. Each measure starts when the causing frame was received; the
-last one ends when the order is handed to the gateway, after its write-ahead was confirmed.
+last one ends when the order is handed to the gateway.
 
     python -m tests.bench.tick_to_order [--rate 1000] [--seconds 20] [--json]
 """
@@ -72,14 +72,14 @@ def _heartbeats(client: Any) -> dict[str, Heartbeat]:
     return found
 
 
-def _wait_for_plans(client: Any, seconds: float) -> None:
+def _wait_for_plans(client: Any, seconds: float, log: Path) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         beat = _heartbeats(client).get("executor")
         if beat and beat.counters.get("orders_submitted", 0) > 0:
             return
         time.sleep(0.2)
-    raise SystemExit("no order within the warm-up; look at the services' logs")
+    raise SystemExit(f"no order within the warm-up; the services said:\n{log.read_text()[-2_000:]}")
 
 
 def _summary(before: dict[str, Heartbeat], after: dict[str, Heartbeat]) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def measure(rate: float = 1000.0, seconds: float = 20.0) -> dict[str, Any]:
             config.write_text(CONFIG.format(url=server.url, port=port))
             environ = dict(os.environ, ARB_CONFIG=str(config), ARB_LOG_LEVEL="WARNING")
             named: dict[str, psutil.Process] = {"source": psutil.Process(source.pid)}
-            with Path("/tmp/svc.log").open("wb") as log:
+            with (Path(folder) / "services.log").open("wb") as log:
                 for name in streams.SERVICES:
                     child = subprocess.Popen(
                         [sys.executable, "-m", f"services.{name}"],
@@ -150,7 +150,7 @@ def measure(rate: float = 1000.0, seconds: float = 20.0) -> dict[str, Any]:
                     named[name] = psutil.Process(child.pid)
             named["valkey"] = psutil.Process(server.pid)
             client = redis.Redis.from_url(server.url)
-            _wait_for_plans(client, 40)
+            _wait_for_plans(client, 40, Path(folder) / "services.log")
             time.sleep(3)
             before = _heartbeats(client)
             cpu = {name: sum(p.cpu_times()[:2]) for name, p in named.items()}

@@ -43,7 +43,7 @@ def test_both_legs_are_filled_and_booked(stack, buy, sell) -> None:
     assert done.outcome in {PlanOutcome.FILLED, PlanOutcome.HEDGED}
     assert done.fees > 0
     events = stack.said(OrderEvent, plan_id=plan.plan_id)
-    assert [e.status for e in events[:2]] == [OrderStatus.SUBMITTED] * 2, "the write-ahead"
+    assert [e.status for e in events[:2]] == [OrderStatus.SUBMITTED] * 2, "both on record first"
     assert any(e.ts_sent_ns for e in events)
     assert abs(stack.exposure()) < DUST
     stack.check_ledger()

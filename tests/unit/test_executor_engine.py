@@ -65,14 +65,48 @@ def command(world: World, kind: CommandKind, command_id: str = "c1") -> None:
     world.message(Command(ts_ns=world.now_ns, command_id=command_id, kind=kind, operator="test"))
 
 
-def test_both_orders_are_on_record_before_they_are_sent() -> None:
+def test_legs_go_at_once_for_their_plan_is_their_record() -> None:
     world = make_world()
-    out = world.engine.on_message(make_plan(now_ns=world.now_ns), world.now_ns)
+    plan = make_plan(now_ns=world.now_ns)
+    out = world.engine.on_message(plan, world.now_ns)
     assert [type(m) for m in out.messages] == [OrderEvent, OrderEvent]
     assert [m.status for m in out.messages] == [OrderStatus.SUBMITTED] * 2
-    assert [type(a) for a in out.actions] == [act.Submit, act.Submit]
-    assert world.engine.state.orders.keys() == {a.order.client_order_id for a in out.actions}
-    assert {a.ts_recv_ns for a in out.actions} == {world.now_ns - MS}
+    assert not out.actions
+    # What a recovery looks for follows from the plan alone.
+    made = [client_order_id(plan.plan_id, index, 0) for index in range(2)]
+    assert [a.order.client_order_id for a in out.at_once] == made == [*world.engine.state.orders]
+    assert {a.ts_recv_ns for a in out.at_once} == {world.now_ns - MS}
+
+
+def test_every_other_order_waits_until_it_is_on_record() -> None:
+    world = make_world(beta="reject")
+    world.message(make_plan(now_ns=world.now_ns))
+    refused = next(r for r in world.inbox if isinstance(r, act.SubmitRefused))
+    filled = next(r for r in world.inbox if isinstance(r, act.Submitted))
+    world.engine.on_report(filled, world.now_ns)
+    out = world.engine.on_report(refused, world.now_ns)
+    assert [type(a) for a in out.actions] == [act.Submit]
+    assert not out.at_once
+
+
+@pytest.mark.parametrize("answers_first", [0, 1, 6, 20])
+def test_legs_sent_by_a_process_that_died_are_found_and_their_plan_ends_once(answers_first) -> None:
+    """With any number of the venues' answers heard before the plan is delivered again."""
+    world = make_world()
+    plan = make_plan(now_ns=world.now_ns, buy="beta", sell="gamma")
+    world.message(plan, torn="between legs")
+    assert len(world.sent) == 1
+    assert not world.engine.state.plans
+    for _ in range(answers_first):
+        if world.inbox:
+            world.deliver()
+    world.message(plan, redelivered=True)
+    world.settle(8)
+    (done,) = world.said(PlanDone)
+    assert done.plan_id == plan.plan_id
+    assert done.outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}
+    assert world.engine.counters()["orders_adopted"] == (answers_first == 20)
+    world.check_quiet()
 
 
 @pytest.mark.parametrize(
