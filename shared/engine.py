@@ -35,10 +35,17 @@ class Engine(Protocol):
 
 
 class RecoverableEngine(Engine, Protocol):
-    """An engine whose state survives the process."""
+    """An engine whose state survives the process, saved under one or several names."""
 
-    def snapshot(self) -> bytes:
-        """Return the whole state; ``restore`` of it continues exactly here."""
+    def checkpoints(self) -> dict[str, bytes]:
+        """Return what must be saved with what was said since the last call: name -> state.
 
-    def restore(self, state: bytes, now_ns: int) -> Sequence[Message]:
-        """Continue from a snapshot, maybe of an older version; return what it makes true."""
+        A name that is left out stays as it was saved last. The caller saves all of it in one
+        transaction or ends, so what was returned is taken to be saved.
+        """
+
+    def restore(self, saved: Mapping[str, bytes], now_ns: int) -> Sequence[Message]:
+        """Continue from what was saved last under each name; return what it makes true.
+
+        It continues exactly there, and takes what an older version saved too.
+        """

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from shared.bus.port import Batch, Bus, Inbox
+from shared.bus.port import NO_CHECKPOINTS, Batch, Bus, Inbox
 from shared.clock import Clock
 from shared.config import position_interval_ms
 from shared.engine import Engine, RecoverableEngine
@@ -36,15 +36,15 @@ class Pump:
 
     Args:
         service: Name of the service, as in the map of streams.
-        engine: Makes all decisions; a :class:`RecoverableEngine` where ``checkpoint`` is given.
+        engine: Makes all decisions; a :class:`RecoverableEngine` where ``checkpoints`` are given.
         bus: Where outputs go.
         inbox: Where inputs come from.
         clock: Time for the engine.
         observer: Where counters, gauges and latencies are noted.
         measures: Output type -> measure: after an ``on_message`` output of that type was written,
             the time since its ``ts_recv_ns`` is recorded.
-        checkpoint: Name to save ``engine.snapshot()`` under, in the same transaction as every
-            durable batch and every commit with outputs.
+        checkpoints: Names that ``engine.checkpoints()`` may save under, in the same transaction as
+            the durable batch or the outputs that go with it.
     """
 
     def __init__(  # noqa: PLR0917 - what a service is made of
@@ -57,13 +57,14 @@ class Pump:
         observer: Observer,
         *,
         measures: Mapping[type[Message], str] = _NO_MEASURES,
-        checkpoint: str | None = None,
+        checkpoints: Sequence[str] = (),
     ) -> None:
         self._service, self._engine = service, engine
         self._bus, self._inbox, self._clock, self._observer = bus, inbox, clock, observer
         self._measures = {kind: observer.latency(name) for kind, name in measures.items()}
-        self._checkpoint = checkpoint
-        self._durable = checkpoint is not None or inbox.is_durable
+        self._checkpoints = checkpoints
+        self._recoverable = cast("RecoverableEngine", engine) if checkpoints else None
+        self._durable = bool(checkpoints) or inbox.is_durable
         self._throttle = Throttle(IDLE_S)
         self._position_interval_s = position_interval_ms() / 1_000
         self._positions: dict[str, str] = {}
@@ -92,11 +93,11 @@ class Pump:
             await self._note(loop.time())
 
     async def _restore(self) -> None:
-        if self._checkpoint is not None:
-            state = await self._bus.load_checkpoint(self._checkpoint)
-            if state is not None:
-                engine = cast("RecoverableEngine", self._engine)
-                await self._commit(None, engine.restore(state, self._clock.now_ns()))
+        if self._recoverable is not None:
+            loaded = {name: await self._bus.load_checkpoint(name) for name in self._checkpoints}
+            saved = {name: state for name, state in loaded.items() if state is not None}
+            if saved:
+                await self._commit(None, self._recoverable.restore(saved, self._clock.now_ns()))
         self._recovered = True
 
     def _wait_s(self, now_s: float) -> float:
@@ -126,12 +127,9 @@ class Pump:
         pending = batch is not None and bool(batch.pending)
         if not outputs and not pending:
             return False
-        checkpoints: dict[str, bytes] = {}
-        if self._checkpoint is not None:
-            engine = cast("RecoverableEngine", self._engine)
-            checkpoints = {self._checkpoint: engine.snapshot()}
+        saved = NO_CHECKPOINTS if self._recoverable is None else self._recoverable.checkpoints()
         try:
-            await self._bus.commit(batch, outputs, checkpoints=checkpoints)
+            await self._bus.commit(batch, outputs, checkpoints=saved)
         except BusUnavailable as error:
             self._lost(error, len(outputs))
             await asyncio.sleep(RETRY_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from services.risk.checkpoint import NAMES
 from services.risk.engine import RiskEngine
 from shared import streams
 from shared.bus.port import Bus, Input
@@ -15,7 +16,7 @@ from shared.observe import Observer
 from shared.shell import Pump
 
 NAME = "risk"
-"""Of the service, its lease and its checkpoint."""
+"""Of the service and its lease."""
 DEPTH_INTERVAL_MS = 50
 """Books are only checked here, so the newest of each is enough, however busy the stream is."""
 STANDBY_PULSE_S = 1.0
@@ -94,6 +95,6 @@ class RiskApp:
             self._clock,
             self._observer,
             measures={ApprovedPlan: "tick_to_plan"},
-            checkpoint=NAME,
+            checkpoints=NAMES,
         )
         await self._pump.run()

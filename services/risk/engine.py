@@ -1,8 +1,8 @@
 """Risk's decisions: opportunities in, approved plans or denials out; owner of the trading state.
 
-Pure and recoverable: everything that must survive a kill is in one structure whose encoding is the
-checkpoint, saved in the same transaction as the plan it approved. Market data is not in it: views
-and rules are repeated on the bus. A repeated event changes nothing the second time.
+Pure and recoverable: everything that must survive a kill is in one structure that ``checkpoint.py``
+saves in two parts, in the same transaction as the plan that was approved. Market data is not in it:
+views and rules are repeated on the bus. A repeated event changes nothing the second time.
 
 A plan is never shrunk to fit a limit or a balance: it is denied, and the scanner's next look at the
 books, with its own cap, is the place to find a smaller one.
@@ -14,16 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
-
 from services.risk.case import BookKey, Case, loss_cap, plan_notional
+from services.risk.checkpoint import Keeper, RiskState
 from services.risk.exposure import Ledger, Reservation
 from services.risk.limits import judge
 from services.risk.reasons import Denial
-from services.risk.trading import Switch, TradingMemory, alert
+from services.risk.trading import Switch, alert
 from shared.config import Config
 from shared.domain.instrument import InstrumentRules, split_instrument
-from shared.errors import CodecError
 from shared.messages.arb import Opportunity
 from shared.messages.base import Certainty, Message, TradingState
 from shared.messages.control import Command, Severity
@@ -44,15 +42,8 @@ BOOKS_MAX = 4_096
 """Views and rules followed; more are refused and counted."""
 
 _MS = 1_000_000
-_ENCODER = msgspec.json.Encoder(decimal_format="string")
-
-
-class RiskState(msgspec.Struct, kw_only=True):
-    """What survives a restart."""
-
-    version: int = 1
-    ledger: Ledger = msgspec.field(default_factory=Ledger)
-    trading: TradingMemory = msgspec.field(default_factory=TradingMemory)
+_MARKET = frozenset((DepthView, InstrumentInfo))
+"""Messages that bear on no state that is said or saved."""
 
 
 class RiskEngine:
@@ -68,7 +59,7 @@ class RiskEngine:
         self._venues = frozenset(traded)
         names = [split_instrument(i) for venue in traded.values() for i in venue.instruments]
         self._assets = frozenset(a for n in names for a in (n.base, n.quote, n.settle) if a)
-        self._state = RiskState()
+        self._state, self._keeper = RiskState(), Keeper()
         self._switch = self._new_switch(0)
         self._has_started = False
         self._views: dict[BookKey, DepthView] = {}
@@ -98,17 +89,19 @@ class RiskEngine:
             return ()
         self._start(now_ns)
         out = handler(message, now_ns)
-        if not isinstance(message, DepthView | InstrumentInfo):
-            out += self._switch.say_change(now_ns)
+        if type(message) not in _MARKET:
+            out += self._say_change(now_ns)
         return out
 
     def on_timer(self, now_ns: int) -> Sequence[Message]:
         """Repeat state and report every second; notice plans that never ended."""
         self._start(now_ns)
         self._ts_report_ns = now_ns + REPORT_INTERVAL_NS
-        self._state.ledger.roll_day(now_ns)
+        self._roll_day(now_ns)
         out = self._switch.find_overdue(now_ns)
-        out += self._switch.say_change(now_ns) or [self._switch.state_message(now_ns)]
+        if out:
+            self._keeper.touch_decided()
+        out += self._say_change(now_ns) or [self._switch.state_message(now_ns)]
         out.append(self._report(now_ns))
         return out
 
@@ -130,23 +123,25 @@ class RiskEngine:
             "active": float(self._switch.said is TradingState.ACTIVE),
         }
 
-    def snapshot(self) -> bytes:
-        """Return the checkpoint; equal states give equal bytes."""
-        return _ENCODER.encode(self._state)
+    def checkpoints(self) -> dict[str, bytes]:
+        """Return what must be saved with what was said since the last call; maybe nothing."""
+        return self._keeper.take(self._state)
 
-    def restore(self, state: bytes, now_ns: int) -> Sequence[Message]:
+    def restore(self, saved: Mapping[str, bytes], now_ns: int) -> Sequence[Message]:
         """Take up the state of a checkpoint; market data and the executor are yet to be heard.
 
         Raises:
             CodecError: It is not a checkpoint of this service.
         """
-        try:
-            self._state = msgspec.json.decode(state, type=RiskState)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise CodecError(f"the checkpoint of risk does not decode: {error}") from error
+        self._state = self._keeper.join(saved)
         self._switch = self._new_switch(now_ns)
         self._has_started = True
-        return self._switch.say_change(now_ns)
+        return self._say_change(now_ns)
+
+    @property
+    def state(self) -> RiskState:
+        """What survives a restart; read only."""
+        return self._state
 
     @property
     def ledger(self) -> Ledger:
@@ -161,6 +156,18 @@ class RiskEngine:
         if not self._has_started:
             self._has_started = True
             self._switch = self._new_switch(now_ns)
+            self._keeper.touch_decided()
+
+    def _say_change(self, now_ns: int) -> list[Message]:
+        """Say the trading state if it changed; what was said last is remembered."""
+        said = self._switch.say_change(now_ns)
+        if said:
+            self._keeper.touch_decided()
+        return said
+
+    def _roll_day(self, now_ns: int) -> None:
+        if self._state.ledger.roll_day(now_ns):
+            self._keeper.touch_ledger()
 
     def _on_depth_view(self, view: DepthView, now_ns: int) -> list[Message]:
         key = (view.venue, view.instrument)
@@ -194,7 +201,7 @@ class RiskEngine:
             views=self._views,
             rules=self._rules,
         )
-        self._state.ledger.roll_day(now_ns)
+        self._roll_day(now_ns)
         denial = judge(case)
         return [self._denied_message(found, denial, now_ns) if denial else self._approve(case)]
 
@@ -211,52 +218,32 @@ class RiskEngine:
 
     def _approve(self, case: Case) -> ApprovedPlan:
         found, now_ns, config = case.opportunity, case.now_ns, case.config
-        plan_id = plan_id_of(found.opportunity_id)
-        ts_expire_ns = now_ns + config.plan_ttl_ms * _MS
         reservation = Reservation(
-            plan_id=plan_id,
+            plan_id=plan_id_of(found.opportunity_id),
             opportunity_id=found.opportunity_id,
             quote=found.quote,
             notional=plan_notional(found),
             loss_cap=loss_cap(found, config),
             legs=case.reserved_legs(),
-            ts_expire_ns=ts_expire_ns,
+            ts_expire_ns=now_ns + config.plan_ttl_ms * _MS,
         )
         self._state.ledger.reserve(reservation)
+        self._keeper.approve(found.opportunity_id)
         self._counters["plans_approved"] += 1
-        return ApprovedPlan(
-            ts_ns=now_ns,
-            plan_id=plan_id,
-            opportunity_id=found.opportunity_id,
-            base=found.base,
-            quote=found.quote,
-            legs=[
-                PlanLeg(
-                    venue=leg.venue,
-                    instrument=leg.instrument,
-                    side=leg.side,
-                    qty=leg.qty,
-                    price_limit=leg.price_limit,
-                    price_expected=leg.price_avg,
-                    fee_bps=leg.fee_bps,
-                )
-                for leg in found.legs
-            ],
-            net_expected=found.net,
-            loss_cap=reservation.loss_cap,
-            ts_recv_ns=found.ts_recv_ns,
-            ts_depth_ns=found.ts_depth_ns,
-            ts_opportunity_ns=found.ts_ns,
-            ts_expire_ns=ts_expire_ns,
-        )
+        return approved_plan(found, reservation, now_ns)
 
     def _on_fill(self, fill: Fill, now_ns: int) -> list[Message]:
-        self._counters["fills" if self._state.ledger.apply_fill(fill) else "duplicates"] += 1
+        if self._state.ledger.apply_fill(fill):
+            self._counters["fills"] += 1
+            self._keeper.touch_ledger()
+        else:
+            self._counters["duplicates"] += 1
         return []
 
     def _on_balance_report(self, report: BalanceReport, now_ns: int) -> list[Message]:
         if report.venue in self._venues:
             self._state.ledger.apply_balances(report, self._assets)
+            self._keeper.touch_ledger()
         return []
 
     def _on_executor_ready(self, ready: ExecutorReady, now_ns: int) -> list[Message]:
@@ -269,6 +256,7 @@ class RiskEngine:
             self._counters["duplicates"] += 1
             return []
         self._counters["plans_ended"] += 1
+        self._keeper.touch_ledger()
         out = self._switch.on_plan_done(done, now_ns)
         if not was_held and done.realized:
             text = f"plan {done.plan_id} ended {done.outcome} with {done.realized} {done.quote}"
@@ -277,6 +265,7 @@ class RiskEngine:
 
     def _on_command(self, command: Command, now_ns: int) -> list[Message]:
         self._counters["commands"] += 1
+        self._keeper.touch_ledger()  # RESUME may release what a plan held
         return self._switch.on_command(command, now_ns)
 
     def _report(self, now_ns: int) -> RiskReport:
@@ -302,3 +291,32 @@ class RiskEngine:
 def plan_id_of(opportunity_id: str) -> str:
     """Return the plan's id: 12 hex digits leave client order ids room for leg and attempt."""
     return blake2b(opportunity_id.encode(), digest_size=6).hexdigest()
+
+
+def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> ApprovedPlan:
+    """Return the plan that an opportunity became; ``held`` is reserved for it."""
+    return ApprovedPlan(
+        ts_ns=now_ns,
+        plan_id=held.plan_id,
+        opportunity_id=found.opportunity_id,
+        base=found.base,
+        quote=found.quote,
+        legs=[
+            PlanLeg(
+                venue=leg.venue,
+                instrument=leg.instrument,
+                side=leg.side,
+                qty=leg.qty,
+                price_limit=leg.price_limit,
+                price_expected=leg.price_avg,
+                fee_bps=leg.fee_bps,
+            )
+            for leg in found.legs
+        ],
+        net_expected=found.net,
+        loss_cap=held.loss_cap,
+        ts_recv_ns=found.ts_recv_ns,
+        ts_depth_ns=found.ts_depth_ns,
+        ts_opportunity_ns=found.ts_ns,
+        ts_expire_ns=held.ts_expire_ns,
+    )

@@ -1,6 +1,7 @@
 """What we hold, owe and may lose: positions, balances, reservations and results. Pure.
 
-The ledger is one msgspec structure, so that a checkpoint is its encoding and nothing else. It is
+The ledger is one msgspec structure, so that what is saved of it is its encoding and nothing else;
+``checkpoint.py`` saves the reservations, which every decision changes, apart from the rest. It is
 fed by the executor's events, each of which may come twice:
 
 * a fill counts once per (venue, instrument, trade id); when it is repeated because the venue has
@@ -25,7 +26,7 @@ from shared.messages.execution import BalanceReport, Fill, PlanDone
 
 FILLS_REMEMBERED_MAX = 512
 """Fills known by their id. A repeat comes from the executor's recovery of unfinished plans, so it
-is never this late; the bound keeps the checkpoint, written with every decision, at a few KB."""
+is never this late; the bound keeps the ledger, saved with every fill, at a few KB."""
 PLANS_REMEMBERED_MAX = 128
 """Ended plans and approved opportunities known by their id."""
 BALANCE_LAG_NS = 1_000_000_000
@@ -103,7 +104,7 @@ class Ledger(msgspec.Struct, kw_only=True):
         """Hold what a plan may use until it ends."""
         assert reservation.plan_id not in self.reservations
         self.reservations[reservation.plan_id] = reservation
-        _remember(self.approved, reservation.opportunity_id, True, PLANS_REMEMBERED_MAX)
+        remember_plan(self.approved, reservation.opportunity_id)
 
     def release(self, plan_id: str) -> Reservation | None:
         """Give back what a plan held, less what it spent; ``None`` if it held nothing."""
@@ -159,7 +160,7 @@ class Ledger(msgspec.Struct, kw_only=True):
         if done.plan_id in self.plans_ended:
             return False
         self.release(done.plan_id)
-        _remember(self.plans_ended, done.plan_id, True, PLANS_REMEMBERED_MAX)
+        remember_plan(self.plans_ended, done.plan_id)
         _add(self.realized, done.quote, done.realized)
         _add(self.fees, done.quote, done.fees)
         self.roll_day(done.ts_ns)
@@ -168,11 +169,13 @@ class Ledger(msgspec.Struct, kw_only=True):
         self.certainty = max(self.certainty, done.certainty, key=_DOUBT.index)
         return True
 
-    def roll_day(self, now_ns: int) -> None:
-        """Begin a new UTC day where one has begun."""
-        if now_ns // DAY_NS > self.day:
-            self.day = now_ns // DAY_NS
-            self.realized_today = {}
+    def roll_day(self, now_ns: int) -> bool:
+        """Begin a new UTC day where one has begun; tell whether it has."""
+        if now_ns // DAY_NS <= self.day:
+            return False
+        self.day = now_ns // DAY_NS
+        self.realized_today = {}
+        return True
 
     def available(self, venue: str, asset: str) -> Decimal | None:
         """Return what may still be spent of an asset; ``None`` while that is unknown.
@@ -236,6 +239,11 @@ def reserve_leg(leg: ReservedLeg, fee_bps: Decimal, position: Decimal) -> Reserv
     if leg.side is Side.BUY:
         return msgspec.structs.replace(leg, asset=name.quote, amount=leg.notional * (1 + cost))
     return msgspec.structs.replace(leg, asset=name.base, amount=leg.qty)
+
+
+def remember_plan(memory: dict[str, bool], key: str) -> None:
+    """Remember the id of a plan or of its opportunity; the oldest beyond the bound is forgotten."""
+    _remember(memory, key, True, PLANS_REMEMBERED_MAX)
 
 
 def _add(totals: dict[str, Decimal], asset: str, amount: Decimal) -> None:

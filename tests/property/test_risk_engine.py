@@ -5,10 +5,12 @@ from __future__ import annotations
 from decimal import Decimal as D
 from typing import Any
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from services.risk.checkpoint import Keeper
 from services.risk.engine import RiskEngine
 from services.risk.reasons import DenyReason
 from shared.domain.instrument import split_instrument
@@ -28,6 +30,7 @@ from shared.streams import STREAM_OF
 from tests.decision_builders import (
     BOOKS,
     MS,
+    SECOND,
     T0,
     feed_market,
     make_balances,
@@ -40,6 +43,9 @@ from tests.decision_builders import (
     make_risk,
 )
 
+DAY = 86_400 * SECOND
+START = (T0 // DAY + 1) * DAY - 2 * SECOND
+"""Some runs see a new day, and none lasts so long that a plan is overdue."""
 LIMITS: dict[str, Any] = {
     "order_notional_max": D(3_000),
     "instrument_notional_max": D(4_000),
@@ -52,14 +58,24 @@ PAIRS = [(a, b) for a in BOOKS for b in BOOKS if a != b]
 FUNDS = {"USDT": 20_000, "BTC": 1}
 
 
+def image(state: object) -> bytes:
+    """A state to the last bit, the order of what is forgotten first included."""
+    return msgspec.json.encode(state)
+
+
 class RiskMachine(RuleBasedStateMachine):
-    """A model of the plans in flight beside the engine; the engine may die at any step."""
+    """A model of the plans in flight beside the engine; the engine may die after any commit.
+
+    ``saved`` is what the bus keeps. A commit covers one step or, in some runs, any number of them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.config = make_config(**LIMITS)
-        self.now_ns = T0
-        self.engine = make_risk(self.config)
+        self.now_ns = START
+        self.engine = make_risk(self.config, START)
+        self.saved: dict[str, bytes] = {}
+        self.commits_every_step = True
         self.open: dict[str, ApprovedPlan] = {}
         self.ended: list[PlanDone] = []
         self.fills: list[Fill] = []
@@ -67,8 +83,9 @@ class RiskMachine(RuleBasedStateMachine):
         self.seq = 0
         self.halted_by_accident = False
 
-    @initialize()
-    def fund(self) -> None:
+    @initialize(commits_every_step=st.booleans())
+    def fund(self, commits_every_step: bool) -> None:
+        self.commits_every_step = commits_every_step
         for venue, _ in BOOKS:
             self.send(make_balances(venue, self.now_ns, **FUNDS))
 
@@ -171,9 +188,9 @@ class RiskMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.ended)
     @rule(data=st.data())
     def repeat_end(self, data: st.DataObject) -> None:
-        before = self.engine.snapshot()
+        before = image(self.engine.state)
         self.engine.on_message(data.draw(st.sampled_from(self.ended)), self.now_ns)
-        assert self.engine.snapshot() == before
+        assert image(self.engine.state) == before
 
     @rule(venue=st.sampled_from([venue for venue, _ in BOOKS]))
     def balances(self, venue: str) -> None:
@@ -193,11 +210,22 @@ class RiskMachine(RuleBasedStateMachine):
         self.check(list(self.engine.on_timer(self.now_ns)))
 
     @rule()
+    def commit(self) -> None:
+        """What was saved, now or earlier, joins to the state that is, and is not saved again."""
+        self.saved.update(self.engine.checkpoints())
+        assert image(Keeper().join(self.saved)) == image(self.engine.state)
+        assert self.engine.checkpoints() == {}
+
+    @rule()
     def kill(self) -> None:
         """Only the checkpoint is left; restoring it changes nothing but the state it says."""
-        state = self.engine.snapshot()
-        self.engine = RiskEngine(self.config)
-        self.check(list(self.engine.restore(state, self.now_ns)))
+        self.commit()
+        before, self.engine = self.engine, RiskEngine(self.config)
+        said = list(self.engine.restore(self.saved, self.now_ns))
+        assert image(self.engine.ledger) == image(before.ledger)
+        if not said:
+            assert image(self.engine.state) == image(before.state)
+        self.check(said)
         feed_market(self.engine, self.now_ns)
         self.send(make_ready(self.now_ns))
 
@@ -222,37 +250,42 @@ class RiskMachine(RuleBasedStateMachine):
         assert self.engine.ledger.exposure.get("BTC", D(0)) == self.exposure
 
     @invariant()
-    def restore_of_a_snapshot_is_identity(self) -> None:
-        state = self.engine.snapshot()
-        other = RiskEngine(self.config)
-        said = other.restore(state, self.now_ns)
-        assert other.ledger == self.engine.ledger
-        if not said:
-            assert other.snapshot() == state
+    def committed_state_is_the_state(self) -> None:
+        if self.commits_every_step:
+            self.commit()
 
 
 RiskMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
 TestRiskMachine = RiskMachine.TestCase
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     steps=st.lists(
-        st.tuples(st.sampled_from(PAIRS), st.integers(1, 300), st.booleans(), st.booleans()),
+        st.tuples(
+            st.sampled_from(PAIRS), st.integers(1, 300), st.sampled_from("-fed"), st.booleans(),
+            st.booleans(),
+        ),
         max_size=25,
     )
-)
+)  # fmt: skip
 def test_same_inputs_same_bytes_with_or_without_a_restart(steps: list[Any]) -> None:
-    """Decisions do not depend on the process's age, only on what it was told."""
+    """Decisions do not depend on the process's age, only on what it was told.
 
-    def run(restarts: bool) -> bytes:
+    After the opportunity a plan is left alone, filled, ended, or both in two commits; any commit
+    may be the process's last.
+    """
+
+    def run(restarts: bool) -> tuple[bytes, bytes]:
         config = make_config(**LIMITS)
-        engine, wire = make_risk(config), b""
-        for number, (pair, qty, ends, dies) in enumerate(steps):
+        engine, wire, saved = make_risk(config), b"", {}
+        for number, (pair, qty, fate, commits, dies) in enumerate(steps):
             now_ns = T0 + number * MS
+            if commits or dies:
+                saved |= engine.checkpoints()
             if dies and restarts:
-                state, engine = engine.snapshot(), RiskEngine(config)
-                engine.restore(state, now_ns)
+                engine = RiskEngine(config)
+                engine.restore(saved, now_ns)
                 feed_market(engine, now_ns)
                 engine.on_message(make_ready(now_ns), now_ns)
             found = make_opportunity(
@@ -262,8 +295,19 @@ def test_same_inputs_same_bytes_with_or_without_a_restart(steps: list[Any]) -> N
                 m for m in engine.on_message(found, now_ns) if isinstance(m, ApprovedPlan | Denied)
             ]
             wire += codec.encode(STREAM_OF[type(out[0])], out)
-            if ends and isinstance(out[0], ApprovedPlan):
+            if not isinstance(out[0], ApprovedPlan):
+                continue
+            if fate in "fd":
+                for leg in out[0].legs:
+                    fill = make_fill(
+                        out[0].plan_id, leg.venue, leg.side, str(leg.qty),
+                        instrument=leg.instrument, ts_ns=now_ns,
+                    )  # fmt: skip
+                    engine.on_message(fill, now_ns)
+            if fate == "d":
+                saved |= engine.checkpoints()
+            if fate in "ed":
                 engine.on_message(make_done(out[0].plan_id, now_ns), now_ns)
-        return wire
+        return wire, image(engine.ledger)
 
     assert run(False) == run(False) == run(True)

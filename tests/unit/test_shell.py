@@ -23,6 +23,8 @@ from shared.observe import Observer
 from shared.shell import Pump
 from tests.support import eventually
 
+NAMES = ("risk", "risk-last")
+
 
 def resync(number: int) -> ResyncRequest:
     return ResyncRequest(
@@ -46,6 +48,7 @@ class Echo:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.saved: list[str] = []
         self.timers = 0
         self.deadline_ns: int | None = None
 
@@ -72,11 +75,17 @@ class Echo:
     def gauges(self) -> Mapping[str, float]:
         return {"last": float(len(self.seen))}
 
-    def snapshot(self) -> bytes:
-        return json.dumps(self.seen).encode()
+    def checkpoints(self) -> dict[str, bytes]:
+        """All commands, and apart from them the last one where it is new."""
+        saved = {"risk": json.dumps(self.seen).encode()}
+        if self.seen[-1:] != self.saved[-1:]:
+            saved["risk-last"] = json.dumps(self.seen[-1]).encode()
+        self.saved = list(self.seen)
+        return saved
 
-    def restore(self, state: bytes, now_ns: int) -> Sequence[Message]:
-        self.seen = json.loads(state)
+    def restore(self, saved: Mapping[str, bytes], now_ns: int) -> Sequence[Message]:
+        self.seen = json.loads(saved["risk"])
+        assert json.loads(saved["risk-last"]) == self.seen[-1]
         return [resync(999)]
 
 
@@ -156,12 +165,13 @@ async def test_positions_are_noted_after_the_outputs(server: MemoryServer) -> No
 
 
 async def test_a_restart_continues_from_the_checkpoint(server: MemoryServer) -> None:
-    first = Rig(server, streams.CTL_COMMAND, checkpoint="risk")
+    first = Rig(server, streams.CTL_COMMAND, checkpoints=NAMES)
     async with first.running() as pump:
         assert pump.readiness()[0] is False or first.task
         await publish(server, command(1), command(2))
         await eventually(lambda: server.values.get("risk") == b'["c1", "c2"]')
-    second = Rig(server, streams.CTL_COMMAND, checkpoint="risk")
+        assert server.values["risk-last"] == b'"c2"', "every name in one commit"
+    second = Rig(server, streams.CTL_COMMAND, checkpoints=NAMES)
     async with second.running() as pump:
         await eventually(lambda: pump.readiness() == (True, ""))
         await publish(server, command(3))
@@ -171,13 +181,13 @@ async def test_a_restart_continues_from_the_checkpoint(server: MemoryServer) -> 
 
 
 async def test_an_engine_that_fails_leaves_its_batch_pending(server: MemoryServer) -> None:
-    rig = Rig(server, streams.CTL_COMMAND, checkpoint="risk")
+    rig = Rig(server, streams.CTL_COMMAND, checkpoints=NAMES)
     async with rig.running():
         await publish(server, command(13))
         with pytest.raises(AssertionError, match="bug"):
             await asyncio.wait_for(asyncio.shield(rig.task), 5)
     assert server.values == {}
-    again = Rig(server, streams.CTL_COMMAND, checkpoint="risk")
+    again = Rig(server, streams.CTL_COMMAND, checkpoints=NAMES)
     async with again.running():
         with pytest.raises(AssertionError, match="bug"):
             await asyncio.wait_for(asyncio.shield(again.task), 5)
@@ -197,7 +207,7 @@ async def test_losing_redis_is_survived_with_latest_inputs_only(server: MemorySe
 
 
 async def test_losing_redis_ends_a_durable_service(server: MemoryServer) -> None:
-    rig = Rig(server, streams.CTL_COMMAND, checkpoint="risk")
+    rig = Rig(server, streams.CTL_COMMAND, checkpoints=NAMES)
     async with rig.running():
         await eventually(lambda: rig.pump.readiness()[0])
         server.is_up = False

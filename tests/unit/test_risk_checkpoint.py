@@ -1,0 +1,213 @@
+"""Risk's checkpoint: what is saved when, what is refused, and what older programs wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal as D
+
+import msgspec
+import pytest
+
+from services.risk.checkpoint import DECIDED, LEDGER, Keeper, RiskState
+from services.risk.engine import RiskEngine
+from services.risk.exposure import BALANCE_LAG_NS, PLANS_REMEMBERED_MAX
+from services.risk.trading import PLAN_OVERDUE_NS
+from shared.errors import CodecError
+from shared.messages.base import Side
+from shared.messages.control import CommandKind
+from shared.messages.execution import ApprovedPlan
+from tests.decision_builders import (
+    MS,
+    SECOND,
+    T0,
+    feed_market,
+    make_balances,
+    make_command,
+    make_config,
+    make_done,
+    make_fill,
+    make_opportunity,
+    make_ready,
+    make_risk,
+)
+
+BOTH = {DECIDED, LEDGER}
+DAY = 86_400 * SECOND
+
+WHOLE = (
+    b'{"version":1,"ledger":{"positions":{"alpha|BTC/USDT":"0.15","beta|BTC/USDT":"-0.1"},'
+    b'"prices":{"alpha|BTC/USDT":"10000","beta|BTC/USDT":"10000"},"exposure":{"BTC":"0.05"},'
+    b'"balances":{"alpha":{"ts_ns":1700000000000000000,"free":{"BTC":"10","USDT":"100000"}},'
+    b'"beta":{"ts_ns":1700000000000000000,"free":{"BTC":"10","USDT":"100000"}},'
+    b'"gamma":{"ts_ns":1700000000000000000,"free":{"BTC":"10","USDT":"100000"}}},'
+    b'"settling":{"alpha":{"USDT":{"amount":"1001.00000","ts_ns":1700000000000000005}},'
+    b'"beta":{"BTC":{"amount":"0.1","ts_ns":1700000000000000005}}},'
+    b'"reservations":{"81e7c35b77f9":{"plan_id":"81e7c35b77f9",'
+    b'"opportunity_id":"adca673dcc69de44","quote":"USDT","notional":"1005.00",'
+    b'"loss_cap":"5.02500000","legs":[{"venue":"alpha","instrument":"BTC/USDT","side":"buy",'
+    b'"qty":"0.1","notional":"1000.00","asset":"USDT","amount":"1001.00000"},{"venue":"beta",'
+    b'"instrument":"BTC/USDT","side":"sell","qty":"0.1","notional":"1005.00","asset":"BTC",'
+    b'"amount":"0.1"}],"ts_expire_ns":1700000001000000000,"is_overdue":false,'
+    b'"ts_fill_ns":{"alpha":1700000000000000009}}},"realized":{"USDT":"1.5"},'
+    b'"fees":{"USDT":"0.5"},"day":19675,"realized_today":{"USDT":"1.5"},"certainty":"known",'
+    b'"fills_seen":{"1e204154e43c1a1a":true,"1974c0ce392dcd82":false,"0746681ea2270b30":true},'
+    b'"plans_ended":{"3274ab6c5ece":true},"approved":{"037693aba4c45050":true,'
+    b'"adca673dcc69de44":true}},"trading":{"level":"HALTED",'
+    b'"level_reason":"OPERATOR: HALT by ann","trips":{},"refused":"","said":"HALTED",'
+    b'"said_reason":"OPERATOR: HALT by ann","ts_since_ns":1700000000000000000}}'
+)
+"""What a program of version 1 saved after ``story``."""
+
+
+def image(state: RiskState) -> bytes:
+    """The state to the last bit, the order of what is forgotten first included."""
+    return msgspec.json.encode(state)
+
+
+def approve(engine: RiskEngine, seq: int, now_ns: int = T0) -> ApprovedPlan:
+    out = engine.on_message(make_opportunity(seq=seq, now_ns=now_ns), now_ns)
+    (plan,) = [m for m in out if isinstance(m, ApprovedPlan)]
+    return plan
+
+
+def story() -> RiskEngine:
+    """One plan over but for a fee, one half filled, and an operator who has seen enough."""
+    engine = make_risk()
+    first = approve(engine, 1).plan_id
+    sold = make_fill(first, "beta", Side.SELL, fee=None, fee_asset="", ts_ns=T0 + 5)
+    engine.on_message(make_fill(first, "alpha", Side.BUY, ts_ns=T0 + 5), T0)
+    engine.on_message(sold, T0)
+    engine.on_message(make_done(first, T0 + 6), T0)
+    second = approve(engine, 2).plan_id
+    engine.on_message(make_fill(second, "alpha", Side.BUY, "0.05", ts_ns=T0 + 9), T0)
+    engine.on_message(make_command(CommandKind.HALT), T0)
+    return engine
+
+
+def test_version_1_is_restored_as_it_was() -> None:
+    assert image(Keeper().join({DECIDED: WHOLE})) == image(story().state)
+    engine = RiskEngine(make_config())
+    engine.restore({DECIDED: WHOLE}, T0)
+    assert engine.ledger == story().ledger
+    saved = engine.checkpoints()
+    assert set(saved) == BOTH, "from now on in two parts"
+    assert image(Keeper().join(saved)) == image(engine.state)
+
+
+def test_version_1_does_not_join_a_ledger_that_a_newer_program_left() -> None:
+    left = make_risk().checkpoints()[LEDGER]
+    assert image(Keeper().join({DECIDED: WHOLE, LEDGER: left})) == image(story().state)
+
+
+def test_a_program_of_version_1_refuses_version_2() -> None:
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.ledger"):
+        msgspec.json.decode(story().checkpoints()[DECIDED], type=RiskState)
+
+
+def test_a_wrong_checkpoint_is_refused() -> None:
+    good = make_risk().checkpoints()
+    for state in (b"", b"{", b"[]", b"\xff", b'{"ledger": 3}', b'{"version": 3}'):
+        for others in ({}, {LEDGER: good[LEDGER]}):
+            with pytest.raises(CodecError, match="checkpoint of risk"):
+                RiskEngine(make_config()).restore({**others, DECIDED: state}, T0)
+    for name in BOTH:
+        with pytest.raises(CodecError, match="checkpoint of risk"):
+            RiskEngine(make_config()).restore({name: good[name]}, T0)
+
+
+def test_parts_of_different_states_do_not_join() -> None:
+    engine = make_risk()
+    before = engine.checkpoints()
+    engine.on_message(make_balances("alpha", T0 + 1), T0)
+    after = engine.checkpoints()
+    assert set(after) == BOTH
+    for torn in ({**before, LEDGER: after[LEDGER]}, {**after, LEDGER: before[LEDGER]}):
+        with pytest.raises(CodecError, match="builds on ledger"):
+            Keeper().join(torn)
+
+
+def test_numbers_go_on_after_a_restart() -> None:
+    """Else the first save of the new process could be taken for one of the old."""
+    engine = make_risk()
+    saved = engine.checkpoints()
+    other = RiskEngine(make_config())
+    other.restore(saved, T0)
+    with pytest.raises(CodecError, match="builds on ledger 1, found 2"):
+        Keeper().join({**saved, LEDGER: other.checkpoints()[LEDGER]})
+
+
+def test_what_changes_nothing_saves_nothing_and_an_approval_saves_little() -> None:
+    engine = make_risk()
+    engine.on_timer(T0)
+    assert set(engine.checkpoints()) == BOTH
+    assert engine.checkpoints() == {}
+    engine.on_timer(T0 + SECOND)
+    feed_market(engine, T0 + 1)
+    engine.on_message(make_ready(T0 + 1), T0 + 1)
+    engine.on_message(make_opportunity(qty=9.0), T0)
+    assert engine.checkpoints() == {}, "a denial, market data and what is said every second"
+    plan = approve(engine, 1)
+    assert set(engine.checkpoints()) == {DECIDED}
+    assert engine.checkpoints() == {}
+    fill = make_fill(plan.plan_id, "alpha", Side.BUY)
+    done = make_done(plan.plan_id)
+    engine.on_message(make_ready(T0 + 1, ready=False), T0 + 1)
+    assert set(engine.checkpoints()) == {DECIDED}, "the trading state that was said"
+    for message in (fill, done, make_balances("beta", T0 + 2), make_command(CommandKind.RESUME)):
+        engine.on_message(message, T0 + 2)
+        assert set(engine.checkpoints()) == BOTH, message
+    for message in (fill, done):
+        engine.on_message(message, T0 + 2)
+        assert engine.checkpoints() == {}, "a repeat"
+    engine.on_timer((T0 // DAY + 1) * DAY)
+    assert set(engine.checkpoints()) == BOTH, "a new day"
+
+
+def test_a_plan_that_never_ends_is_saved_as_overdue_and_as_released() -> None:
+    engine = make_risk()
+    late = approve(engine, 1).ts_expire_ns + PLAN_OVERDUE_NS + 1
+    engine.on_message(make_command(CommandKind.HALT), T0)
+    engine.on_message(make_done("other", realized=D(-2_000)), T0)
+    engine.on_timer(T0)
+    saved = engine.checkpoints()
+    steps: list[Callable[[], object]] = [
+        lambda: engine.on_timer(late),
+        lambda: engine.on_message(make_ready(late), late),
+        lambda: engine.on_message(make_command(CommandKind.RESUME), late),
+    ]
+    for step in steps:
+        step()
+        saved |= engine.checkpoints()
+        assert image(Keeper().join(saved)) == image(engine.state)
+    assert not engine.ledger.reservations
+
+
+def test_approvals_beyond_the_bound_are_forgotten_in_the_same_order() -> None:
+    engine = make_risk(make_config(plans_in_flight_max=1_000))
+    saved = engine.checkpoints()
+    count = PLANS_REMEMBERED_MAX + 10
+    for seq in range(count):
+        plan = approve(engine, seq)
+        engine.ledger.reservations.clear()  # as if the pair were free again
+        saved.update(engine.checkpoints())
+    assert image(Keeper().join(saved)) == image(engine.state)
+    assert list(engine.ledger.approved)[-1] == plan.opportunity_id
+    assert len(engine.ledger.approved) == PLANS_REMEMBERED_MAX
+
+
+def test_checkpoint_stays_small() -> None:
+    """The small part is written with every decision, the ledger with every fill."""
+    engine, now_ns = make_risk(), T0
+    for number in range(600):
+        now_ns += 10 * MS
+        feed_market(engine, now_ns)
+        engine.on_message(make_ready(now_ns), now_ns)
+        plan = approve(engine, number, now_ns)
+        for venue, side in (("alpha", Side.BUY), ("beta", Side.SELL)):
+            engine.on_message(make_fill(plan.plan_id, venue, side, ts_ns=now_ns), now_ns)
+            engine.on_message(make_balances(venue, now_ns + BALANCE_LAG_NS), now_ns)
+        engine.on_message(make_done(plan.plan_id, now_ns, realized=D("0.1")), now_ns)
+    approve(engine, 600, now_ns)
+    saved = engine.checkpoints()
+    assert len(saved[DECIDED]) < 1_500
+    assert len(saved[LEDGER]) < 40_000
