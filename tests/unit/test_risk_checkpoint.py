@@ -17,6 +17,7 @@ from shared.messages.base import Side
 from shared.messages.control import CommandKind
 from shared.messages.execution import ApprovedPlan
 from tests.decision_builders import (
+    BOOKS,
     MS,
     SECOND,
     T0,
@@ -131,9 +132,12 @@ def test_numbers_go_on_after_a_restart() -> None:
     engine = make_risk()
     saved = engine.checkpoints()
     other = RiskEngine(make_config())
+    other.checkpoints()
     other.restore(saved, T0)
+    anew = other.checkpoints()
+    assert set(anew) == BOTH, "what it had before is forgotten"
     with pytest.raises(CodecError, match="builds on ledger 1, found 2"):
-        Keeper().join({**saved, LEDGER: other.checkpoints()[LEDGER]})
+        Keeper().join({**saved, LEDGER: anew[LEDGER]})
 
 
 def test_what_changes_nothing_saves_nothing_and_an_approval_saves_little() -> None:
@@ -163,17 +167,17 @@ def test_what_changes_nothing_saves_nothing_and_an_approval_saves_little() -> No
     assert set(engine.checkpoints()) == BOTH, "a new day"
 
 
-def test_a_plan_that_never_ends_is_saved_as_overdue_and_as_released() -> None:
+def test_plans_that_never_end_are_saved_as_overdue_and_as_released() -> None:
     engine = make_risk()
     late = approve(engine, 1).ts_expire_ns + PLAN_OVERDUE_NS + 1
-    engine.on_message(make_command(CommandKind.HALT), T0)
-    engine.on_message(make_done("other", realized=D(-2_000)), T0)
-    engine.on_timer(T0)
+    engine.on_message(make_opportunity(sell=BOOKS[2], now_ns=T0 + MS), T0 + MS)
+    assert len(engine.ledger.reservations) == 2
     saved = engine.checkpoints()
     steps: list[Callable[[], object]] = [
         lambda: engine.on_timer(late),
-        lambda: engine.on_message(make_ready(late), late),
-        lambda: engine.on_message(make_command(CommandKind.RESUME), late),
+        lambda: engine.on_timer(late + MS),  # the second one changes nothing that is said
+        lambda: engine.on_message(make_ready(late), late + MS),
+        lambda: engine.on_message(make_command(CommandKind.RESUME), late + MS),
     ]
     for step in steps:
         step()
