@@ -3,13 +3,19 @@
 Limits hold per quote asset: dollars and tethers are not added up. Spot inventory that moved from
 one venue to another is not exposure (what is owned is the same, and balances bound it); positions
 in perpetuals are, and so is every base unit that is not hedged.
+
+What several rules ask is worked out once per case, or once per instrument where it never changes:
+a decision is made while prices move, and rare enough that every step is one the processor has
+forgotten since the last time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
+from typing import NamedTuple
 
 from services.risk.exposure import ZERO, Ledger, ReservedLeg, reserve_leg
 from shared.config import RiskConfig
@@ -23,9 +29,67 @@ from shared.messages.market import DepthView
 BookKey = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+class Place(NamedTuple):
+    """What the key of a position says: ``venue|instrument``, and the instrument's parts.
+
+    ``text`` is how a denial names the book.
+    """
+
+    key: str
+    text: str
+    book: BookKey
+    venue: str
+    base: str
+    quote: str
+    is_spot: bool
+    is_linear: bool
+
+
+@lru_cache(maxsize=65_536)
+def place_of(key: str) -> Place:
+    """Return the parts of ``venue|instrument``.
+
+    Raises:
+        ValueError: The instrument's name is malformed.
+    """
+    venue, _, instrument = key.partition("|")
+    name = split_instrument(instrument)
+    return Place(
+        key=key,
+        text=f"{venue} {instrument}",
+        book=(venue, instrument),
+        venue=venue,
+        base=name.base,
+        quote=name.quote,
+        is_spot=name.kind is InstrumentKind.SPOT,
+        is_linear=name.kind is InstrumentKind.LINEAR,
+    )
+
+
+class LegCase:
+    """A leg as offered, and what rules ask of it. Notionals and prices are in quote units.
+
+    ``price`` is the dearer of its limit and its expected price, ``reserved`` what it may use.
+    """
+
+    __slots__ = ("offered", "place", "price", "reserved")
+
+    def __init__(self, leg: OpportunityLeg, positions: Mapping[str, Decimal]) -> None:
+        place = place_of(f"{leg.venue}|{leg.instrument}")
+        price = max(leg.price_limit, leg.price_avg)
+        self.offered, self.place, self.price = leg, place, price
+        self.reserved = reserve_leg(leg, leg.qty * price, positions.get(place.key, ZERO))
+
+
+@dataclass(slots=True, kw_only=True)
 class Case:
-    """An opportunity and everything it is judged by. ``venues`` are those that may be traded."""
+    """An opportunity and everything it is judged by. ``venues`` are those that may be traded.
+
+    What stands below ``rules`` is there after ``weigh``: the two legs, the buy first, and what they
+    would reserve; the notional at stake if only the dearer one trades; the legs of the plans in
+    flight; the positions in this quote asset; and, as rules work them out, the dearest prices and
+    the worst notionals by key of their place.
+    """
 
     opportunity: Opportunity
     now_ns: int
@@ -37,47 +101,36 @@ class Case:
     venues: frozenset[str]
     views: Mapping[BookKey, DepthView]
     rules: Mapping[BookKey, InstrumentRules]
+    legs: list[LegCase] = field(init=False)
+    reserved: list[ReservedLeg] = field(init=False)
+    notional: Decimal = field(init=False)
+    held: list[ReservedLeg] = field(init=False)
+    positions: list[tuple[Place, Decimal]] = field(init=False)
+    marks: dict[str, Decimal] = field(init=False)
+    worst: dict[str, Decimal] = field(init=False)
 
-    @property
-    def legs(self) -> list[OpportunityLeg]:
-        """The two legs, the buy first (``well_formed`` is asked before anything that uses it)."""
-        return self.opportunity.legs
-
-    def position(self, leg: OpportunityLeg | ReservedLeg) -> Decimal:
+    def position(self, leg: OpportunityLeg) -> Decimal:
         """Net base units of our fills in the leg's instrument."""
         return self.ledger.positions.get(f"{leg.venue}|{leg.instrument}", ZERO)
 
-    def reserved_legs(self) -> list[ReservedLeg]:
-        """What this plan would reserve."""
-        return [reserve_leg(as_reserved(leg), leg.fee_bps, self.position(leg)) for leg in self.legs]
+    def loss_cap(self) -> Decimal:
+        """Return what hedging or unwinding the plan may cost, in quote units."""
+        return share_of(self.notional, self.config.loss_cap_bps)
 
-
-def notional_of(leg: OpportunityLeg) -> Decimal:
-    """Return a leg's worth in quote units at the dearer of its limit and its expected price."""
-    return leg.qty * max(leg.price_limit, leg.price_avg)
-
-
-def plan_notional(opportunity: Opportunity) -> Decimal:
-    """Return what is at stake if only one of the legs trades: the dearer leg, quote units."""
-    return max(notional_of(leg) for leg in opportunity.legs)
-
-
-def loss_cap(opportunity: Opportunity, config: RiskConfig) -> Decimal:
-    """Return what hedging or unwinding the plan may cost, in quote units."""
-    return share_of(plan_notional(opportunity), config.loss_cap_bps)
-
-
-def as_reserved(leg: OpportunityLeg) -> ReservedLeg:
-    """Return a leg as reservations see it; what it spends is filled in by ``reserve_leg``."""
-    return ReservedLeg(
-        venue=leg.venue,
-        instrument=leg.instrument,
-        side=leg.side,
-        qty=leg.qty,
-        notional=notional_of(leg),
-        asset="",
-        amount=ZERO,
-    )
+    def weigh(self) -> None:
+        """Work out what the rules on limits ask; the opportunity must be well formed."""
+        ledger, quote = self.ledger, self.opportunity.quote
+        bought, sold = self.opportunity.legs
+        buy, sell = LegCase(bought, ledger.positions), LegCase(sold, ledger.positions)
+        self.legs, self.reserved = [buy, sell], [buy.reserved, sell.reserved]
+        self.notional = max(buy.reserved.notional, sell.reserved.notional)
+        self.held = [leg for plan in ledger.reservations.values() for leg in plan.legs]
+        self.positions = []
+        for key, position in ledger.positions.items():
+            place = place_of(key)
+            if place.quote == quote:
+                self.positions.append((place, position))
+        self.marks, self.worst = {}, {}
 
 
 def open_exposure(case: Case) -> Decimal:
@@ -85,61 +138,71 @@ def open_exposure(case: Case) -> Decimal:
 
     Per asset the larger of what is not hedged and the gross of its perpetual positions.
     """
-    quote, total = case.opportunity.quote, ZERO
+    total = ZERO
     gross: dict[str, Decimal] = {}
     price: dict[str, Decimal] = {}
-    for key, position in case.ledger.positions.items():
-        venue, _, instrument = key.partition("|")
-        name = split_instrument(instrument)
-        if name.quote != quote:
-            continue
-        price[name.base] = max(price.get(name.base, ZERO), _mark(case, venue, instrument))
-        if name.kind is InstrumentKind.LINEAR:
-            gross[name.base] = gross.get(name.base, ZERO) + abs(position)
+    for place, position in case.positions:
+        base = place.base
+        price[base] = max(price.get(base, ZERO), _mark(case, place))
+        if place.is_linear:
+            gross[base] = gross.get(base, ZERO) + abs(position)
     for base, mark in price.items():
         net = abs(case.ledger.exposure.get(base, ZERO))
         total += max(net, gross.get(base, ZERO)) * mark
     return total
 
 
-def _mark(case: Case, venue: str, instrument: str) -> Decimal:
-    """The dearest idea of a price we have: the view's best ask, the last fill, this plan's legs."""
-    view = case.views.get((venue, instrument))
-    known = [case.ledger.prices.get(f"{venue}|{instrument}", ZERO)]
-    if view is not None and view.asks:
-        known.append(exact(view.asks[0][0]))
-    known += [
-        max(leg.price_limit, leg.price_avg)
-        for leg in case.legs
-        if (leg.venue, leg.instrument) == (venue, instrument)
-    ]
-    return max(known)
+def _mark(case: Case, place: Place) -> Decimal:
+    """The dearest idea of a price we have: the last fill, the view's best ask, this plan's legs."""
+    mark = case.marks.get(place.key)
+    if mark is None:
+        mark = case.ledger.prices.get(place.key, ZERO)
+        view = case.views.get(place.book)
+        if view is not None and view.asks:
+            mark = max(mark, exact(view.asks[0][0]))
+        for leg in case.legs:
+            if leg.place.key == place.key:
+                mark = max(mark, leg.price)
+        case.marks[place.key] = mark
+    return mark
 
 
-def instruments_of(case: Case, venue: str) -> list[str]:
-    """Return a venue's instruments in this quote asset with a position, reservation or leg."""
-    names = [key.partition("|")[2] for key in case.ledger.positions if key.startswith(f"{venue}|")]
-    for plan in case.ledger.reservations.values():
-        names += [leg.instrument for leg in plan.legs if leg.venue == venue]
-    names += [leg.instrument for leg in case.legs if leg.venue == venue]
-    quote = case.opportunity.quote
-    return [n for n in dict.fromkeys(names) if split_instrument(n).quote == quote]
+def places_of(case: Case, venue: str) -> list[Place]:
+    """Return a venue's places in this quote asset with a position, reservation or leg."""
+    places = {place.key: place for place, _ in case.positions if place.venue == venue}
+    for held in case.held:
+        if held.venue == venue:
+            place = place_of(f"{venue}|{held.instrument}")
+            if place.quote == case.opportunity.quote:
+                places[place.key] = place
+    for leg in case.legs:
+        if leg.place.venue == venue:
+            places[leg.place.key] = leg.place
+    return list(places.values())
 
 
-def instrument_worst(
-    case: Case, venue: str, instrument: str, legs: list[OpportunityLeg]
-) -> Decimal:
-    """Return an instrument's notional if the worst of its reservations and ``legs`` fills."""
-    held = [leg for plan in case.ledger.reservations.values() for leg in plan.legs]
-    mine = [
-        leg
-        for leg in [*held, *map(as_reserved, legs)]
-        if (leg.venue, leg.instrument) == (venue, instrument)
-    ]
-    if split_instrument(instrument).kind is InstrumentKind.SPOT:
-        return sum((leg.notional for leg in mine), ZERO)
-    position = case.ledger.positions.get(f"{venue}|{instrument}", ZERO)
-    buys = sum((leg.qty for leg in mine if leg.side is Side.BUY), ZERO)
-    sells = sum((leg.qty for leg in mine if leg.side is Side.SELL), ZERO)
+def worst_with_plan(case: Case, place: Place) -> Decimal:
+    """Return a place's notional if the worst of its reservations and of this plan fills."""
+    worst = case.worst.get(place.key)
+    if worst is None:
+        worst = case.worst[place.key] = worst_notional(case, place, case.reserved)
+    return worst
+
+
+def worst_notional(case: Case, place: Place, legs: Sequence[ReservedLeg] = ()) -> Decimal:
+    """Return a place's notional if the worst of its reservations and ``legs`` fills."""
+    venue, instrument = place.book
+    notional = buys = sells = ZERO
+    for leg in (*case.held, *legs):
+        if leg.instrument != instrument or leg.venue != venue:
+            continue
+        notional += leg.notional
+        if leg.side is Side.BUY:
+            buys += leg.qty
+        else:
+            sells += leg.qty
+    if place.is_spot:
+        return notional
+    position = case.ledger.positions.get(place.key, ZERO)
     worst = max(abs(position), abs(position + buys), abs(position - sells))
-    return worst * _mark(case, venue, instrument)
+    return worst * _mark(case, place)

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from services.risk.case import BookKey, Case, loss_cap, plan_notional
+from services.risk.case import BookKey, Case
 from services.risk.checkpoint import Keeper, RiskState
 from services.risk.exposure import Ledger, Reservation
 from services.risk.limits import judge
 from services.risk.reasons import Denial
-from services.risk.trading import Switch, alert
+from services.risk.trading import Standing, Switch, alert
 from shared.config import Config
 from shared.domain.instrument import InstrumentRules, split_instrument
 from shared.messages.arb import Opportunity
@@ -42,8 +42,8 @@ BOOKS_MAX = 4_096
 """Views and rules followed; more are refused and counted."""
 
 _MS = 1_000_000
-_MARKET = frozenset((DepthView, InstrumentInfo))
-"""Messages that bear on no state that is said or saved."""
+_QUIET = frozenset((DepthView, InstrumentInfo, Opportunity))
+"""Messages that bear on no trading state, or whose handler says it itself."""
 
 
 class RiskEngine:
@@ -89,8 +89,8 @@ class RiskEngine:
             return ()
         self._start(now_ns)
         out = handler(message, now_ns)
-        if type(message) not in _MARKET:
-            out += self._say_change(now_ns)
+        if type(message) not in _QUIET:
+            out += self._say_change(self._switch.now(now_ns), now_ns)
         return out
 
     def on_timer(self, now_ns: int) -> Sequence[Message]:
@@ -101,7 +101,8 @@ class RiskEngine:
         out = self._switch.find_overdue(now_ns)
         if out:
             self._keeper.touch_decided()
-        out += self._say_change(now_ns) or [self._switch.state_message(now_ns)]
+        said = self._say_change(self._switch.now(now_ns), now_ns)
+        out += said or [self._switch.state_message(now_ns)]
         out.append(self._report(now_ns))
         return out
 
@@ -136,7 +137,7 @@ class RiskEngine:
         self._state = self._keeper.join(saved)
         self._switch = self._new_switch(now_ns)
         self._has_started = True
-        return self._say_change(now_ns)
+        return self._say_change(self._switch.now(now_ns), now_ns)
 
     @property
     def state(self) -> RiskState:
@@ -158,9 +159,9 @@ class RiskEngine:
             self._switch = self._new_switch(now_ns)
             self._keeper.touch_decided()
 
-    def _say_change(self, now_ns: int) -> list[Message]:
+    def _say_change(self, standing: Standing, now_ns: int) -> list[Message]:
         """Say the trading state if it changed; what was said last is remembered."""
-        said = self._switch.say_change(now_ns)
+        said = self._switch.say_change(standing, now_ns)
         if said:
             self._keeper.touch_decided()
         return said
@@ -188,22 +189,23 @@ class RiskEngine:
         return []
 
     def _on_opportunity(self, found: Opportunity, now_ns: int) -> list[Message]:
-        state, why = self._switch.now(now_ns)
+        standing = self._switch.now(now_ns)
         case = Case(
             opportunity=found,
             now_ns=now_ns,
             config=self._config.risk,
             ledger=self._state.ledger,
-            state=state,
-            state_reason=why,
-            executor_obstacle=self._switch.executor_obstacle(now_ns),
+            state=standing.state,
+            state_reason=standing.reason,
+            executor_obstacle=standing.executor_obstacle,
             venues=self._venues,
             views=self._views,
             rules=self._rules,
         )
         self._roll_day(now_ns)
         denial = judge(case)
-        return [self._denied_message(found, denial, now_ns) if denial else self._approve(case)]
+        decided = self._denied_message(found, denial, now_ns) if denial else self._approve(case)
+        return [decided, *self._say_change(standing, now_ns)]
 
     def _denied_message(self, found: Opportunity, denial: Denial, now_ns: int) -> Denied:
         self._counters["plans_denied"] += 1
@@ -217,15 +219,15 @@ class RiskEngine:
         )
 
     def _approve(self, case: Case) -> ApprovedPlan:
-        found, now_ns, config = case.opportunity, case.now_ns, case.config
+        found, now_ns = case.opportunity, case.now_ns
         reservation = Reservation(
             plan_id=plan_id_of(found.opportunity_id),
             opportunity_id=found.opportunity_id,
             quote=found.quote,
-            notional=plan_notional(found),
-            loss_cap=loss_cap(found, config),
-            legs=case.reserved_legs(),
-            ts_expire_ns=now_ns + config.plan_ttl_ms * _MS,
+            notional=case.notional,
+            loss_cap=case.loss_cap(),
+            legs=case.reserved,
+            ts_expire_ns=now_ns + case.config.plan_ttl_ms * _MS,
         )
         self._state.ledger.reserve(reservation)
         self._keeper.approve(found.opportunity_id)

@@ -20,7 +20,9 @@ from typing import TypeVar
 
 import msgspec
 
-from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.fees import BPS
+from shared.domain.instrument import split_instrument
+from shared.messages.arb import OpportunityLeg
 from shared.messages.base import Certainty, Side
 from shared.messages.execution import BalanceReport, Fill, PlanDone
 
@@ -32,7 +34,7 @@ PLANS_REMEMBERED_MAX = 128
 BALANCE_LAG_NS = 1_000_000_000
 """A balance shows a fill only if it came this much later: it was looked up before it was told."""
 DAY_NS = 86_400 * 1_000_000_000
-ZERO = Decimal(0)
+ZERO, ONE = Decimal(0), Decimal(1)
 
 _V = TypeVar("_V")
 _DOUBT = (Certainty.KNOWN, Certainty.ESTIMATED, Certainty.UNKNOWN)
@@ -192,21 +194,20 @@ class Ledger(msgspec.Struct, kw_only=True):
 
     def reserved_amount(self, venue: str, asset: str) -> Decimal:
         """Return how much of an asset the plans in flight may spend on a venue."""
-        return sum(
-            (
-                leg.amount
-                for held in self.reservations.values()
-                for leg in held.legs
-                if leg.venue == venue and leg.asset == asset
-            ),
-            ZERO,
-        )
+        total = ZERO
+        for held in self.reservations.values():
+            for leg in held.legs:
+                if leg.venue == venue and leg.asset == asset:
+                    total += leg.amount
+        return total
 
     def reserved_notional(self, quote: str | None = None) -> Decimal:
         """Return the notional of the plans in flight: of one quote asset, or of all."""
-        return sum(
-            (h.notional for h in self.reservations.values() if quote in (None, h.quote)), ZERO
-        )
+        total = ZERO
+        for held in self.reservations.values():
+            if quote is None or held.quote == quote:
+                total += held.notional
+        return total
 
     def has_unknown_fees(self) -> bool:
         """Tell whether the venue still owes us the fee of a remembered fill."""
@@ -223,22 +224,35 @@ def opened_qty(position: Decimal, side: Side, qty: Decimal) -> Decimal:
     return max(ZERO, qty - reducible)
 
 
-def reserve_leg(leg: ReservedLeg, fee_bps: Decimal, position: Decimal) -> ReservedLeg:
-    """Return ``leg`` with what it may spend at worst, in the asset it spends.
+def reserve_leg(leg: OpportunityLeg, notional: Decimal, position: Decimal) -> ReservedLeg:
+    """Return what a leg may spend at worst, in the asset it spends.
 
     Spot spends the quote asset with its fee, or the base asset. A perpetual spends margin: the full
     notional of what it opens (no leverage is assumed) and the fee, in the settlement asset.
+
+    Args:
+        leg: As offered; well formed.
+        notional: What it is worth at most, in quote units.
+        position: Net base units held in its instrument.
     """
-    name = split_instrument(leg.instrument)
-    cost = fee_bps / 10_000
-    if name.kind is InstrumentKind.LINEAR:
-        share = opened_qty(position, leg.side, leg.qty) / leg.qty
-        return msgspec.structs.replace(
-            leg, asset=name.settle or name.quote, amount=leg.notional * (share + cost)
-        )
-    if leg.side is Side.BUY:
-        return msgspec.structs.replace(leg, asset=name.quote, amount=leg.notional * (1 + cost))
-    return msgspec.structs.replace(leg, asset=name.base, amount=leg.qty)
+    base, quote, settle = split_instrument(leg.instrument)
+    side, qty = leg.side, leg.qty
+    if settle is not None and settle == quote:  # linear
+        share = opened_qty(position, side, qty) / qty
+        asset, amount = settle, notional * (share + leg.fee_bps / BPS)
+    elif side is Side.BUY:
+        asset, amount = quote, notional * (ONE + leg.fee_bps / BPS)
+    else:
+        asset, amount = base, qty
+    return ReservedLeg(
+        venue=leg.venue,
+        instrument=leg.instrument,
+        side=side,
+        qty=qty,
+        notional=notional,
+        asset=asset,
+        amount=amount,
+    )
 
 
 def remember_plan(memory: dict[str, bool], key: str) -> None:

@@ -15,6 +15,7 @@ is lifted all the same, so that nothing but the trip is left to deal with.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -85,6 +86,18 @@ def decide(memory: TradingMemory, obstacle: str) -> tuple[TradingState, str]:
     return memory.level, memory.level_reason
 
 
+class Standing(NamedTuple):
+    """The trading state at a moment, its reason, and what is missing: of the executor, of all.
+
+    An obstacle is empty where nothing is missing.
+    """
+
+    state: TradingState
+    reason: str
+    executor_obstacle: str
+    obstacle: str
+
+
 class Switch:
     """Owns the trading state: hears what bears on it and says what it is.
 
@@ -112,9 +125,11 @@ class Switch:
         """The state last published."""
         return self._memory.said
 
-    def now(self, now_ns: int) -> tuple[TradingState, str]:
-        """Return the state at this moment and its reason."""
-        return decide(self._memory, self._obstacle(now_ns))
+    def now(self, now_ns: int) -> Standing:
+        """Return the state at this moment and what it follows from."""
+        executor_obstacle = self.executor_obstacle(now_ns)
+        obstacle = self._obstacle(executor_obstacle)
+        return Standing(*decide(self._memory, obstacle), executor_obstacle, obstacle)
 
     def on_executor_ready(self, ready: ExecutorReady) -> None:
         """Hear the executor; an older message than the last one is late and says nothing."""
@@ -162,12 +177,11 @@ class Switch:
                 out.append(self._trip(HaltCause.PLAN_OVERDUE, text, now_ns))
         return out
 
-    def say_change(self, now_ns: int) -> list[Message]:
+    def say_change(self, standing: Standing, now_ns: int) -> list[Message]:
         """Return the trading state where it, or its reason, is not what was said last."""
-        memory, obstacle = self._memory, self._obstacle(now_ns)
-        state, reason = decide(memory, obstacle)
+        memory, (state, reason, _, obstacle) = self._memory, standing
         self._was_open = self._was_open or not obstacle
-        if (state, reason) == (memory.said, memory.said_reason) and memory.ts_since_ns:
+        if state is memory.said and reason == memory.said_reason and memory.ts_since_ns:
             return []
         if state is not memory.said or not memory.ts_since_ns:
             memory.ts_since_ns = now_ns
@@ -197,8 +211,7 @@ class Switch:
             return f"the executor is not ready: {ready.reason}"
         return "the executor is silent" if now_ns - ready.ts_ns > EXECUTOR_SILENCE_NS else ""
 
-    def _obstacle(self, now_ns: int) -> str:
-        missing = self.executor_obstacle(now_ns)
+    def _obstacle(self, missing: str) -> str:
         if not missing and (unknown := self._venues_unknown()):
             missing = f"balances unknown: {', '.join(unknown)}"
         if not missing:

@@ -12,7 +12,7 @@ import pytest
 from services.risk.case import Case
 from services.risk.engine import RiskEngine
 from services.risk.exposure import BALANCE_LAG_NS, Ledger
-from services.risk.limits import RULES, balances, executor_ready
+from services.risk.limits import OFFER_RULES, PLAN_RULES, balances, executor_ready
 from services.risk.reasons import DenyReason, render_markdown
 from shared.messages.arb import Opportunity
 from shared.messages.base import BookState, Side, TradingState
@@ -203,7 +203,7 @@ def test_rule_stops(
 
 def test_every_reason_has_a_case() -> None:
     assert set(CASES) | ELSEWHERE == set(DenyReason)
-    assert len(RULES) <= len(DenyReason)
+    assert len({*OFFER_RULES, *PLAN_RULES}) == len(OFFER_RULES + PLAN_RULES) <= len(DenyReason)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,9 @@ def test_second_line_of_defence_behind_the_trading_state() -> None:
     found = executor_ready(make_case(executor_obstacle="gone"))
     assert found is not None
     assert found.reason is DenyReason.EXECUTOR_NOT_READY
-    found = balances(make_case())
+    case = make_case()
+    case.weigh()
+    found = balances(case)
     assert found is not None
     assert found.reason is DenyReason.BALANCE_UNKNOWN
 
