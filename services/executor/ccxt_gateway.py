@@ -117,11 +117,14 @@ class CcxtGateway:
             quirks.WEIGHT_PER_S, quirks.WEIGHT_BURST, quirks.WEIGHT_RESERVE, clock.monotonic_ns()
         )
         self._turn = asyncio.Lock()
+        self._answered: set[str] = set()
+        """What was answered since the start: asked for the first time, recovery waits for it."""
 
     async def start(self) -> None:
         """Load the venue's markets and prove the keys by reading the balances."""
         await self._ask("balances", self._client.load_markets())
         await self.balances()
+        self._answered.clear()
 
     async def submit(self, order: OrderRequest) -> OrderReport:
         """Place the order, once."""
@@ -223,12 +226,14 @@ class CcxtGateway:
             _close(request)
             raise
         try:
-            return await self._send(request, trace)
+            answer = await self._send(request, trace)
         except ccxt.BaseError as error:
             raise self._meaning(error, trace) from error
         except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             # ccxt reads replies without checking them: an unreadable one shows like this.
             raise OutcomeUnknown(f"{self.venue}: unreadable reply: {error!r}") from error
+        self._answered.add(what)
+        return answer
 
     async def _send(self, request: Awaitable[T], trace: _Trace) -> T:
         """Make the request, after the one before it where the venue wants them in order."""
@@ -254,7 +259,8 @@ class CcxtGateway:
         weight = self._quirks.WEIGHTS[what]
         while True:
             now_ns = self._clock.monotonic_ns()
-            wait_s = self._bucket.wait_s(weight, now_ns, urgent=what in URGENT)
+            urgent = what in URGENT or what not in self._answered
+            wait_s = self._bucket.wait_s(weight, now_ns, urgent=urgent)
             if wait_s <= 0:
                 return
             await asyncio.sleep(wait_s)

@@ -111,19 +111,9 @@ class OrderDesk:
         return order
 
     def submit(
-        self,
-        plan: PlanRecord,
-        trade: Trade,
-        slot: tuple[int, int],
-        now_ns: int,
-        out: Out,
-        *,
-        at_once: bool = False,
-    ) -> None:
-        """Put an order on record and ask for it to be sent once the record is safe.
-
-        ``at_once``: it is safe already, in the pending plan whose leg this is.
-        """
+        self, plan: PlanRecord, trade: Trade, slot: tuple[int, int], now_ns: int, out: Out
+    ) -> Submit:
+        """Put an order on record and return what sends it, once the record is safe."""
         order = self.record(plan, trade, slot, now_ns)
         self._counts["orders_submitted"] += 1
         out.messages.append(order_event(order, plan, now_ns))
@@ -136,11 +126,7 @@ class OrderDesk:
             price_limit=order.price_limit,
             purpose=order.purpose,
         )
-        action = Submit(request, plan.ts_recv_ns)
-        if at_once:
-            out.at_once.append(action)
-        else:
-            out.actions.append(action)
+        return Submit(request, plan.ts_recv_ns)
 
     def on_submitted(self, heard: Submitted, now_ns: int, out: Out) -> OrderRecord | None:
         """The venue answered the request with an order."""

@@ -4,8 +4,9 @@ Inputs are bus messages and reports from the venues; every step returns an ``Out
 publish, and actions to carry out **after** those messages and the snapshot are safely on the bus.
 Only the legs of a plan go at once: the plan, which stays pending until its step is committed, is
 their record. A crash at any point therefore leaves an order either not on record and never sent, or
-on record and queried. The start is recovery: restore, ask the venues, take over what the record lacks, settle
-what is doubtful, and only then accept plans; trading starts HALTED until risk says otherwise.
+on record and queried. The start is recovery: restore, ask the venues, take over what the record
+lacks, settle what is doubtful, and only then accept plans; trading starts HALTED until risk says
+otherwise.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from services.executor.market import Markets
 from services.executor.operator import OperatorDesk
 from services.executor.plans import PlanDesk
 from services.executor.reconcile import Reconciler
-from services.executor.state import ExecutorState, OrderRecord, PlanKind
+from services.executor.state import ExecutorState, OrderRecord
 from shared.config import Config
 from shared.domain.instrument import InstrumentRules
 from shared.messages.base import Message, TradingState
@@ -202,9 +203,8 @@ class ExecutorEngine:
     def _on_plan(self, plan: ApprovedPlan, redelivered: bool, now_ns: int, out: Out) -> None:
         if self._state.is_known(plan.plan_id):
             self._counts["plans_repeated"] += 1
-            found = self._state.plans.get(plan.plan_id)
-            if redelivered and found and found.is_open and found.kind is PlanKind.ADOPTED:
-                self._plans.complete(found, plan, now_ns)
+            if redelivered:
+                self._plans.complete(plan, now_ns)
                 self._due(now_ns, out)
             return
         reason = self._refusal() or objection(plan, self._markets)

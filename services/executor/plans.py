@@ -69,14 +69,18 @@ class PlanDesk:
         """Put all legs on record and ask for them to be sent at once."""
         plan = self._open(approved, now_ns)
         for index, leg in enumerate(approved.legs):
-            self._orders.submit(plan, _leg_trade(leg), (index, 0), now_ns, out, at_once=True)
+            leg_order = self._orders.submit(plan, _leg_trade(leg), (index, 0), now_ns, out)
+            out.at_once.append(leg_order)  # the pending plan is its record
 
     def check_only(self, approved: ApprovedPlan, now_ns: int) -> None:
         """A plan delivered again that we do not know: ask the venues, start nothing."""
         self._doubt_legs(self._open(approved, now_ns), approved, now_ns)
 
-    def complete(self, plan: PlanRecord, approved: ApprovedPlan, now_ns: int) -> None:
-        """Orders of this plan were adopted before it was delivered again: look for the others."""
+    def complete(self, approved: ApprovedPlan, now_ns: int) -> None:
+        """Where orders of this plan were adopted before it came again, look for the others."""
+        plan = self._state.plans.get(approved.plan_id)
+        if plan is None or not plan.is_open or plan.kind is not PlanKind.ADOPTED:
+            return
         plan.kind, plan.reason = PlanKind.ARBITRAGE, ""
         plan.legs, plan.loss_cap = approved.legs, approved.loss_cap
         plan.reference, plan.ts_recv_ns = approved.legs[0].price_expected, approved.ts_recv_ns
@@ -204,7 +208,7 @@ class PlanDesk:
             slot = (len(plan.legs), plan.attempt_next)
             plan.attempt_next += 1
             self._counts["evening_orders"] += 1
-            self._orders.submit(plan, step, slot, now_ns, out)
+            out.actions.append(self._orders.submit(plan, step, slot, now_ns, out))
         elif late or plan.attempts >= ATTEMPTS_MAX:
             if all(order.life.is_settled for order in orders):
                 self._fail(plan, now_ns, out)

@@ -186,8 +186,8 @@ class ExecutorApp:
             self._now_ns = max(self._now_ns, self._clock.now_ns())
             out = decide(self._now_ns)
             if out.at_once:
-                for action in out.at_once:
-                    self._spawn(self._carry_out(action))
+                for leg_order in out.at_once:
+                    self._spawn(self._carry_out(leg_order))
                 await asyncio.sleep(0)  # now they go, before the commit is even prepared
             if out.messages or (batch is not None and batch.pending):
                 saved = self._engine.checkpoints()
