@@ -16,6 +16,8 @@ from shared.streams import ALL, ANYONE, SERVICES, Delivery, StreamSpec
 
 OPERATOR = "operator"
 USERS = (*SERVICES, OPERATOR)
+HEALTH = "health"
+"""May ask whether Redis is up, without a password, and nothing else."""
 FILE = Path(__file__).parent / "redis" / "users.acl"
 
 CONNECT = "-@all +auth +hello +ping +client|setname +client|setinfo +client|id +select"
@@ -75,8 +77,10 @@ def render(digests: Mapping[str, str] | None = None) -> str:
         digests: User -> SHA-256 of the password in hex; without it the file cannot be loaded.
     """
     lines = [
-        # Health checks may ask whether Redis is up; without a password nothing else works.
-        "user default on nopass resetkeys resetchannels -@all +ping",
+        # Nobody can be this user, but Redis is: it replays transactions of the append-only file as
+        # "default", and drops each that this user may not do (redis#14541, valkey#3983).
+        "user default off resetpass allkeys allchannels +@all",
+        f"user {HEALTH} on nopass resetkeys resetchannels -@all +ping",
     ]
     for user in USERS:
         digest = digests[user] if digests else "<sha256-of-the-password>"

@@ -35,6 +35,8 @@ from tests.support import ROOT, eventually_sync
 
 PROJECT = "arbstream-test"
 UP_S, HEAL_S, PLANS_S = 180, 60, 120
+AOF_LAG_MS = 3_000
+"""What is older was surely written to the append-only file."""
 # Recovery may leave remainders that no venue accepts as an order:
 # about what the largest least order (of the perpetuals) is worth.
 DUST = {"BTC": Decimal("0.0005"), "ETH": Decimal("0.01"), "SOL": Decimal("0.2")}
@@ -215,9 +217,10 @@ def test_users_may_only_do_their_work(stack: Stack) -> None:
     with pytest.raises(redis.exceptions.NoPermissionError):
         stack.redis.xadd("{arb}:exec.plan", {"m": "[]"})
     with pytest.raises(redis.exceptions.NoPermissionError):
-        stack.client("default", "").xrevrange("{arb}:exec.plan")
-    with pytest.raises(redis.exceptions.AuthenticationError):
-        stack.client("risk", stack.password("scanner")).ping()
+        stack.client("health", "").xrevrange("{arb}:exec.plan")
+    for user, password in (("default", ""), ("risk", stack.password("scanner"))):
+        with pytest.raises(redis.exceptions.AuthenticationError):
+            stack.client(user, password).ping()
 
 
 @pytest.mark.parametrize("service", ["scanner", "orderbook", "risk", "executor", "ingestor"])
@@ -241,11 +244,18 @@ def test_a_killed_service_comes_back(stack: Stack, service: str) -> None:
 
 def test_redis_killed_and_everything_heals(stack: Stack) -> None:
     done = {p.plan_id for p in stack.plans_done_since(0)}
+    synced_ms = time.time() * 1_000 - AOF_LAG_MS
+    events = [raw for raw, _ in stack.redis.xrevrange(EXEC_EVENT.key(), count=100)]
+    kept = [raw for raw in events if int(raw.partition(b"-")[0]) < synced_ms]
+    assert kept
     stack.compose("exec", "-T", "redis", "sh", "-c", KILL_REDIS, check=False)
     eventually_sync(
         lambda: stack.container("redis")["RestartCount"] and set(stack.ready()) == set(SERVICES),
         timeout_s=HEAL_S, every_s=0.5, what="all ready again",
     )  # fmt: skip
+    # Transactions come back from the append-only file too: Redis replays them as "default".
+    assert all(stack.redis.xrange(EXEC_EVENT.key(), raw, raw) for raw in kept)
+    assert "AOF-loading-client" not in stack.compose("logs", "redis")
     eventually_sync(
         lambda: {p.plan_id for p in stack.plans_done_since(0) if p.outcome in GOOD} - done,
         timeout_s=PLANS_S, every_s=0.5, what="plans executed after it",
