@@ -14,38 +14,36 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import NamedTuple
 
-from services.scanner.gates import OF_OBSTACLE, Gate
+import msgspec
+
+from services.scanner.gates import Gate
 from shared.domain.depth import (
     Costs,
     CrossedDepth,
-    Uncrossed,
+    ExactLevel,
     costs_of,
-    qty_of,
-    take_crossed_depth,
-    walk_quantity,
+    walk_exact,
 )
 from shared.domain.fees import edge_bps, fee_amount, fee_fraction
-from shared.domain.instrument import InstrumentRules
-from shared.domain.rounding import (
-    exact,
-    is_enough,
-    lot_common,
-    price_to_tick,
-    qty_to_lot,
-    without_noise,
-)
+from shared.domain.instrument import InstrumentRules, split_instrument
+from shared.domain.rounding import is_enough, lot_common, price_to_tick, qty_to_lot, without_noise
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import Side
-from shared.messages.market import DepthView, Level
+from shared.messages.market import DepthView
 
 DETECTOR = "cross_venue"
+_ZERO = Decimal(0)
 
 
-class Offer(NamedTuple):
-    """Where one leg would trade: a view of a live book, and the venue's rules."""
+class Offer(msgspec.Struct, frozen=True):
+    """Where one leg would trade: a view of a live book, and the venue's rules.
+
+    ``levels`` are those of the side taken that the walk found to pay, best first.
+    """
 
     view: DepthView
     rules: InstrumentRules
+    levels: list[ExactLevel]
 
 
 class PairRules(NamedTuple):
@@ -53,17 +51,19 @@ class PairRules(NamedTuple):
 
     costs: Costs
     lot: Decimal
+    base: str
+    quote: str
 
 
 class Sizing(NamedTuple):
-    """The configured bounds of one search; ``notional_max`` in quote units."""
+    """The configured bounds of what is published; ``notional_max`` in quote units."""
 
-    edge_bps_min: float
-    notional_max: float
+    edge_bps_min: Decimal
+    notional_max: Decimal
     ttl_ns: int
 
 
-class Stopped(NamedTuple):
+class Stopped(msgspec.Struct, frozen=True):
     """The gate that stopped a comparison, the numbers behind it, and the best edge if known."""
 
     gate: Gate
@@ -73,69 +73,58 @@ class Stopped(NamedTuple):
 
 def pair_rules(buy: InstrumentRules, sell: InstrumentRules, edge_bps_min: float) -> PairRules:
     """Return the constants of the pair that buys on ``buy`` and sells on ``sell``."""
+    name = split_instrument(buy.instrument)
     return PairRules(
         costs_of(fee_fraction(buy.taker_fee_bps), fee_fraction(sell.taker_fee_bps), edge_bps_min),
         lot_common(buy.lot_size, sell.lot_size),
+        name.base,
+        name.quote,
     )
-
-
-def compare_books(
-    asks: list[Level], bids: list[Level], costs: Costs, notional_max: float
-) -> CrossedDepth | Stopped:
-    """Walk two books; ``Stopped`` with the gate where no size pays."""
-    found = take_crossed_depth(asks, bids, costs, notional_max=notional_max)
-    if isinstance(found, Uncrossed):
-        return Stopped(OF_OBSTACLE[found.obstacle], (bids[0][0], asks[0][0]), found.edge_bps)
-    return found
 
 
 def size_opportunity(
-    buy: Offer, sell: Offer, pair: PairRules, found: CrossedDepth, sizing: Sizing
+    buy: Offer, sell: Offer, lot: Decimal, found: CrossedDepth, sizing: Sizing
 ) -> Decimal | Stopped:
     """Return the quantity both venues accept, not above what was found or ``notional_max``."""
-    asks, bids = buy.view.asks, sell.view.bids
     qty_max = min(
         without_noise(found.qty),
         # The noise taken out above must not reach a level that the walk refused, nor the cap.
-        qty_of(asks, found.buy_levels),
-        qty_of(bids, found.sell_levels),
-        exact(sizing.notional_max) / exact(bids[0][0]),
+        sum([qty for _, qty in buy.levels], _ZERO),
+        sum([qty for _, qty in sell.levels], _ZERO),
+        sizing.notional_max / sell.levels[0][0],
     )
-    qty = qty_to_lot(qty_max, pair.lot)
-    edge = found.net / (found.buy_avg * found.qty) * 10_000
+    qty = qty_to_lot(qty_max, lot)
     if qty <= 0:
-        return Stopped(Gate.LOT, (qty_max, pair.lot), edge)
+        return Stopped(Gate.LOT, (qty_max, lot), found.edge_bps)
     # At the least price the leg may trade at, so that the venue cannot find it too small.
-    for offer, price in ((buy, exact(asks[0][0])), (sell, exact(found.sell_worst))):
+    for offer, price in ((buy, buy.levels[0][0]), (sell, sell.levels[-1][0])):
         if not is_enough(offer.rules, qty, price):
-            return Stopped(Gate.NOTIONAL_MIN, (qty, price), edge)
+            return Stopped(Gate.NOTIONAL_MIN, (qty, price), found.edge_bps)
     return qty
 
 
 def build_opportunity(
-    buy: Offer, sell: Offer, qty: Decimal, sizing: Sizing, now_ns: int
+    buy: Offer, sell: Offer, pair: PairRules, qty: Decimal, sizing: Sizing, *, now_ns: int
 ) -> Opportunity | Stopped:
     """Return the opportunity of ``qty`` with its arithmetic, all rounded against us.
 
     ``Stopped`` where that rounding leaves less than the least edge.
     """
-    buy_leg = _leg(buy, Side.BUY, qty)
-    sell_leg = _leg(sell, Side.SELL, qty)
-    notional = qty * buy_leg.price_avg
-    gross = qty * sell_leg.price_avg - notional
+    buy_leg, notional = _leg(buy, Side.BUY, qty)
+    sell_leg, proceeds = _leg(sell, Side.SELL, qty)
+    gross = proceeds - notional
     fees = buy_leg.fee + sell_leg.fee
     net = gross - fees
     edge = edge_bps(net, notional)
-    if edge < exact(sizing.edge_bps_min):
+    if edge < sizing.edge_bps_min:
         return Stopped(Gate.EDGE_MIN, (sell_leg.price_avg, buy_leg.price_avg), float(edge))
-    newest = max(buy.view, sell.view, key=_recv_ns)
-    base, _, quote = buy.view.instrument.partition(":")[0].partition("/")
+    newest = sell.view if sell.view.ts_recv_ns > buy.view.ts_recv_ns else buy.view
     return Opportunity(
         ts_ns=now_ns,
-        opportunity_id=opportunity_id(buy.view.book_id, sell.view.book_id),
+        opportunity_id=opportunity_id(buy_leg.book_id, sell_leg.book_id),
         detector=DETECTOR,
-        base=base,
-        quote=quote,
+        base=pair.base,
+        quote=pair.quote,
         legs=[buy_leg, sell_leg],
         qty=qty,
         notional=notional,
@@ -155,15 +144,13 @@ def opportunity_id(buy_book_id: str, sell_book_id: str) -> str:
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _recv_ns(view: DepthView) -> int:
-    return view.ts_recv_ns
-
-
-def _leg(offer: Offer, side: Side, qty: Decimal) -> OpportunityLeg:
-    view, rules = offer
-    walked = walk_quantity(view.asks if side is Side.BUY else view.bids, qty, side)
+def _leg(offer: Offer, side: Side, qty: Decimal) -> tuple[OpportunityLeg, Decimal]:
+    """Return the leg, and what it trades in quote units."""
+    view, rules = offer.view, offer.rules
+    walked = walk_exact(offer.levels, qty, side)
     assert walked is not None, "the quantity was capped at the depth walked"
-    return OpportunityLeg(
+    notional = qty * walked.price_avg
+    leg = OpportunityLeg(
         venue=view.venue,
         instrument=view.instrument,
         side=side,
@@ -172,8 +159,9 @@ def _leg(offer: Offer, side: Side, qty: Decimal) -> OpportunityLeg:
         price_limit=price_to_tick(walked.price_worst, rules.tick_size, side, aggressive=False),
         price_avg=walked.price_avg,
         fee_bps=rules.taker_fee_bps,
-        fee=fee_amount(qty * walked.price_avg, rules.taker_fee_bps),
+        fee=fee_amount(notional, rules.taker_fee_bps),
         levels_used=walked.levels_used,
         book_id=view.book_id,
         book_ts_recv_ns=view.ts_recv_ns,
     )
+    return leg, notional

@@ -17,13 +17,14 @@ from services.scanner.cross_venue import (
     Sizing,
     Stopped,
     build_opportunity,
-    compare_books,
     pair_rules,
     size_opportunity,
 )
-from services.scanner.gates import CONTEXT, QUIET, Gate
+from services.scanner.gates import CONTEXT, OF_OBSTACLE, QUIET, Gate
 from shared.config import ScannerConfig
+from shared.domain.depth import Uncrossed, exact_levels, take_crossed_depth
 from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
+from shared.domain.rounding import exact
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Message
 from shared.messages.market import DepthView, InstrumentInfo
@@ -119,8 +120,9 @@ class ScannerEngine:
     """
 
     def __init__(self, config: ScannerConfig) -> None:
+        self._edge_bps_min, self._notional_max = config.edge_bps_min, config.notional_max
         self._sizing = Sizing(
-            config.edge_bps_min, config.notional_max, config.opportunity_ttl_ms * _MS
+            exact(config.edge_bps_min), exact(config.notional_max), config.opportunity_ttl_ms * _MS
         )
         self._age_ns_max = config.book_age_ms_max * _MS
         self._cooldown_ns = config.cooldown_ms * _MS
@@ -177,7 +179,7 @@ class ScannerEngine:
             return
         book.rules = rules
         for pair in book.pairs:
-            pair.refresh(self._sizing.edge_bps_min)
+            pair.refresh(self._edge_bps_min)
 
     def _on_depth_view(self, view: DepthView, now_ns: int) -> Sequence[Message]:
         book = self._books.get((view.venue, view.instrument))
@@ -212,25 +214,27 @@ class ScannerEngine:
             return pair.blocked
         if not (buy.is_live and sell.is_live):
             return Stopped(Gate.BOOK_NOT_LIVE, (_trust(buy), _trust(sell)))
-        if now_ns - min(asked.ts_ns, offered.ts_ns) > self._age_ns_max:
+        if now_ns - asked.ts_ns > self._age_ns_max or now_ns - offered.ts_ns > self._age_ns_max:
             ages = ((now_ns - asked.ts_ns) // _MS, (now_ns - offered.ts_ns) // _MS)
             return Stopped(Gate.BOOK_AGE, ages)
-        found = compare_books(asked.asks, offered.bids, rules.costs, self._sizing.notional_max)
-        if isinstance(found, Stopped):
-            return found
+        asks, bids = asked.asks, offered.bids
+        found = take_crossed_depth(asks, bids, rules.costs, notional_max=self._notional_max)
+        if isinstance(found, Uncrossed):  # nearly always
+            prices = (bids[0][0], asks[0][0])
+            return Stopped(OF_OBSTACLE[found.obstacle], prices, found.edge_bps)
         if now_ns < pair.ts_cool_ns:
-            edge = found.net / (found.buy_avg * found.qty) * 10_000
-            return Stopped(Gate.COOLDOWN, ((pair.ts_cool_ns - now_ns) // _MS,), edge)
+            return Stopped(Gate.COOLDOWN, ((pair.ts_cool_ns - now_ns) // _MS,), found.edge_bps)
         assert buy.rules is not None
         assert sell.rules is not None
-        buys, sells = Offer(asked, buy.rules), Offer(offered, sell.rules)
-        qty = size_opportunity(buys, sells, rules, found, self._sizing)
+        buys = Offer(asked, buy.rules, exact_levels(asks, found.buy_levels))
+        sells = Offer(offered, sell.rules, exact_levels(bids, found.sell_levels))
+        qty = size_opportunity(buys, sells, rules.lot, found, self._sizing)
         if isinstance(qty, Stopped):
             return qty
-        return build_opportunity(buys, sells, qty, self._sizing, now_ns)
+        return build_opportunity(buys, sells, rules, qty, self._sizing, now_ns=now_ns)
 
     def _count_miss(self, pair: _Pair, stopped: Stopped, now_ns: int) -> None:
-        gate, values, edge = stopped
+        gate, edge = stopped.gate, stopped.edge_bps
         self._gates[gate] += 1
         miss = pair.misses.get(gate)
         if miss is None:
@@ -240,7 +244,7 @@ class ScannerEngine:
             if self._ts_flush_ns is None:
                 self._ts_flush_ns = now_ns + FLUSH_INTERVAL_NS
         miss.count += 1
-        miss.values = values
+        miss.values = stopped.values
         if edge is not None and (miss.edge_bps_best is None or edge > miss.edge_bps_best):
             miss.edge_bps_best = edge
 
@@ -266,7 +270,7 @@ class ScannerEngine:
         if len(self._pairs) >= PAIRS_MAX:
             self._counters[_T.pairs_refused] += 1
             return
-        pair.refresh(self._sizing.edge_bps_min)
+        pair.refresh(self._edge_bps_min)
         self._pairs.append(pair)
         pair.buy.pairs.append(pair)
         pair.sell.pairs.append(pair)

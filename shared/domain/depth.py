@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
+
+import msgspec
 
 from shared.domain.rounding import exact, price_average
 from shared.messages.base import Side
 
 Level = tuple[float, float]
 """Price and quantity in base units, as on the wire."""
+ExactLevel = tuple[Decimal, Decimal]
+"""The same in Decimal."""
 
 _BPS = 10_000.0
+_ZERO = Decimal(0)
 
 
 class Obstacle(StrEnum):
@@ -36,14 +41,14 @@ class Costs(NamedTuple):
     buy_need: float
 
 
-class Uncrossed(NamedTuple):
+class Uncrossed(msgspec.Struct, frozen=True, gc=False):
     """Why not, and the net edge at the best prices in basis points of the buy side."""
 
     obstacle: Obstacle
     edge_bps: float
 
 
-class CrossedDepth(NamedTuple):
+class CrossedDepth(msgspec.Struct, frozen=True, gc=False):
     """The largest size whose every unit earns the edge: base units, money in quote units."""
 
     qty: float
@@ -56,6 +61,11 @@ class CrossedDepth(NamedTuple):
     gross: float
     fees: float
     net: float
+
+    @property
+    def edge_bps(self) -> float:
+        """Net edge of the whole size, in basis points of the buy side."""
+        return self.net / (self.buy_avg * self.qty) * _BPS
 
 
 class Walked(NamedTuple):
@@ -107,11 +117,12 @@ def take_crossed_depth(
     qty = cost = proceeds = 0.0
     buy_level = sell_level = 0
     while True:  # every turn uses up a level or the room, so it ends
-        step = min(ask_left, bid_left, room)
+        step = ask_left if ask_left < bid_left else bid_left  # calling min() takes twice as long
+        step = room if room < step else step
         qty += step
         cost += step * ask
         proceeds += step * bid
-        buy_worst, sell_worst, buy_used, sell_used = ask, bid, buy_level + 1, sell_level + 1
+        buy_used, sell_used = buy_level + 1, sell_level + 1
         room -= step
         ask_left -= step
         bid_left -= step
@@ -132,17 +143,22 @@ def take_crossed_depth(
     fees = cost * (buy_cost - 1.0) + proceeds * (1.0 - sell_keep)
     gross = proceeds - cost
     return CrossedDepth(
-        qty, cost / qty, proceeds / qty, buy_worst, sell_worst, buy_used, sell_used,
-        gross, fees, gross - fees,
+        qty, cost / qty, proceeds / qty, asks[buy_used - 1][0], bids[sell_used - 1][0],
+        buy_used, sell_used, gross, fees, gross - fees,
     )  # fmt: skip
 
 
 def qty_of(levels: Sequence[Level], count: int) -> Decimal:
     """Return the exact quantity on the first ``count`` levels (base units)."""
-    return sum((exact(qty) for _, qty in levels[:count]), Decimal(0))
+    return sum((exact(qty) for _, qty in levels[:count]), _ZERO)
 
 
-def walk_quantity(levels: Sequence[Level], qty: Decimal, side: Side) -> Walked | None:
+def exact_levels(levels: Sequence[Level], count: int) -> list[ExactLevel]:
+    """Return the first ``count`` levels in Decimal."""
+    return [(exact(price), exact(qty)) for price, qty in levels[:count]]
+
+
+def walk_exact(levels: Iterable[ExactLevel], qty: Decimal, side: Side) -> Walked | None:
     """Return what taking ``qty`` costs, in Decimal, or ``None`` if these levels do not hold it.
 
     Args:
@@ -151,15 +167,19 @@ def walk_quantity(levels: Sequence[Level], qty: Decimal, side: Side) -> Walked |
         side: Side of the taker; decides to which side the average is rounded (against us).
     """
     assert qty > 0
-    left, cost = qty, Decimal(0)
+    left, cost = qty, _ZERO
     for used, (price, available) in enumerate(levels, start=1):
-        price_exact = exact(price)
-        step = min(left, exact(available))
-        cost += step * price_exact
-        left -= step
-        if left <= 0:
-            return Walked(price_average(cost, qty, side), price_exact, used)
+        if left <= available:
+            cost += left * price
+            return Walked(price_average(cost, qty, side), price, used)
+        cost += available * price
+        left -= available
     return None
+
+
+def walk_quantity(levels: Sequence[Level], qty: Decimal, side: Side) -> Walked | None:
+    """Return the same for levels as on the wire."""
+    return walk_exact(((exact(price), exact(size)) for price, size in levels), qty, side)
 
 
 def price_for_quantity(levels: Sequence[Level], qty: Decimal) -> Decimal | None:
