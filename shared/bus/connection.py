@@ -310,6 +310,8 @@ _HINTS = {
     "LOADING": "Redis is loading its data",
     "NOPERM": "Redis does not permit this user",
     "NOGROUP": "a consumer group is gone: Redis lost its data; starting again creates it",
+    # What Redis before 7.2 says of the same to a reader that waits.
+    "UNBLOCKED": "a consumer group is gone: Redis lost its data; starting again creates it",
     "MISCONF": "Redis cannot persist and refuses writes",
 }
 
