@@ -8,46 +8,42 @@ even sees it, in the plan itself, so they alone need not wait (docs/adr/0012).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
+
+import msgspec
 
 from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
 from shared.messages.base import Message
 from shared.messages.execution import Balance
 
 
-@dataclass(frozen=True, slots=True)
-class Submit:
+class Submit(msgspec.Struct, frozen=True):
     """Place this order, once. ``ts_recv_ns`` is the tick that caused it, 0 for none."""
 
     order: OrderRequest
     ts_recv_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """Ask for one order."""
 
     key: OrderKey
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(msgspec.Struct, frozen=True):
     """Cancel one order; the result is seen by the next query."""
 
     key: OrderKey
 
 
-@dataclass(frozen=True, slots=True)
-class FetchOpenOrders:
+class FetchOpenOrders(msgspec.Struct, frozen=True):
     """Ask for the account's working orders."""
 
     venue: str
     instruments: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FetchFills:
+class FetchFills(msgspec.Struct, frozen=True):
     """Ask for the account's executions since ``since_ns``."""
 
     venue: str
@@ -55,8 +51,7 @@ class FetchFills:
     since_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class FetchBalances:
+class FetchBalances(msgspec.Struct, frozen=True):
     """Ask for balances and the positions of these instruments."""
 
     venue: str
@@ -66,16 +61,14 @@ class FetchBalances:
 Action = Submit | Query | Cancel | FetchOpenOrders | FetchFills | FetchBalances
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(msgspec.Struct, frozen=True):
     """The venue answered a submission with an order."""
 
     report: OrderReport
     ts_sent_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitRefused:
+class SubmitRefused(msgspec.Struct, frozen=True):
     """The venue's definite no."""
 
     client_order_id: str
@@ -83,16 +76,14 @@ class SubmitRefused:
     ts_sent_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitNotSent:
+class SubmitNotSent(msgspec.Struct, frozen=True):
     """It surely never reached the venue."""
 
     client_order_id: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class SubmitLost:
+class SubmitLost(msgspec.Struct, frozen=True):
     """The answer was lost: the venue may or may not have acted."""
 
     client_order_id: str
@@ -100,40 +91,35 @@ class SubmitLost:
     ts_sent_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class QueryAnswered:
+class QueryAnswered(msgspec.Struct, frozen=True):
     """The venue's word on one order; ``report`` is ``None`` when it has none such."""
 
     key: OrderKey
     report: OrderReport | None
 
 
-@dataclass(frozen=True, slots=True)
-class QueryFailed:
+class QueryFailed(msgspec.Struct, frozen=True):
     """The query itself got no usable answer."""
 
     key: OrderKey
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class OpenOrdersAnswered:
+class OpenOrdersAnswered(msgspec.Struct, frozen=True):
     """The account's working orders."""
 
     venue: str
     reports: tuple[OrderReport, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FillsAnswered:
+class FillsAnswered(msgspec.Struct, frozen=True):
     """The account's executions."""
 
     venue: str
     fills: tuple[FillReport, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BalancesAnswered:
+class BalancesAnswered(msgspec.Struct, frozen=True):
     """The account's balances and positions."""
 
     venue: str
@@ -141,8 +127,7 @@ class BalancesAnswered:
     positions: Mapping[str, Decimal]
 
 
-@dataclass(frozen=True, slots=True)
-class FetchFailed:
+class FetchFailed(msgspec.Struct, frozen=True):
     """One of the three fetches failed and may be tried again."""
 
     action: FetchOpenOrders | FetchFills | FetchBalances
@@ -163,14 +148,13 @@ Report = (
 )
 
 
-@dataclass(slots=True)
-class Out:
+class Out(msgspec.Struct):
     """What one step of the engine produced: messages first, then actions.
 
     ``at_once`` are orders already on record on the bus, in the pending plan that they follow from:
     they go before anything else.
     """
 
-    messages: list[Message] = field(default_factory=list)
-    actions: list[Action] = field(default_factory=list)
-    at_once: list[Submit] = field(default_factory=list)
+    messages: list[Message] = []
+    actions: list[Action] = []
+    at_once: list[Submit] = []

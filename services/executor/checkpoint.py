@@ -32,7 +32,7 @@ _FINISHED = msgspec.json.Decoder(FinishedPlans)
 
 def encode_open(state: ExecutorState) -> bytes:
     """Return everything but the finished plans."""
-    plans = {plan_id: plan for plan_id, plan in state.plans.items() if plan.is_open}
+    plans = {plan.plan_id: plan for plan in state.open_plans()}
     orders = {order_id: state.orders[order_id] for p in plans.values() for order_id in p.orders}
     return _ENCODER.encode(msgspec.structs.replace(state, plans=plans, orders=orders))
 

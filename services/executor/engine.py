@@ -218,7 +218,7 @@ class ExecutorEngine:
             self._refuse(plan, PlanOutcome.REFUSED, reason, now_ns, out)
         else:
             self._counts["plans_started"] += 1
-            self._plans.start(on_grid(plan, self._markets), now_ns, out)
+            self._plans.start(plan, on_grid(plan, self._markets), now_ns, out)
 
     def _refuse(
         self, plan: ApprovedPlan, outcome: PlanOutcome, reason: str, now_ns: int, out: Out

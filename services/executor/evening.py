@@ -14,9 +14,10 @@ the least size plus the dust, whose rest of exactly the least size the next orde
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+
+import msgspec
 
 from services.executor.market import Markets
 from services.executor.state import OrderRecord, PlanKind, PlanRecord
@@ -46,8 +47,7 @@ class Why(StrEnum):
     NO_PRICE = "NO_PRICE"  # no LIVE book, or none within the loss cap
 
 
-@dataclass(frozen=True, slots=True)
-class Trade:
+class Trade(msgspec.Struct, frozen=True, kw_only=True):
     """One order that would make the plan (more) even."""
 
     venue: str

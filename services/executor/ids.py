@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import blake2b
 
 PREFIX = "ab"
@@ -20,6 +21,7 @@ _SLOTS = 160
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
+@lru_cache(maxsize=1_024)  # asked for at every order, and again when its plan ends
 def plan_key(plan_id: str) -> str:
     """Return ``plan_id`` itself where it fits an order id, else 12 characters made from it."""
     if plan_id.isascii() and plan_id.isalnum() and len(plan_id) <= PLAN_ID_LENGTH_MAX:

@@ -26,14 +26,14 @@ def objection(plan: ApprovedPlan, markets: Markets) -> str:
     return ""
 
 
-def on_grid(plan: ApprovedPlan, markets: Markets) -> ApprovedPlan:
-    """Return the plan with its limits on the venues' ticks, never beyond what was approved."""
-
-    def fit(leg: PlanLeg) -> PlanLeg:
+def on_grid(plan: ApprovedPlan, markets: Markets) -> list[PlanLeg]:
+    """Return the legs with their limits on the venues' ticks, never beyond what was approved."""
+    legs = []
+    for leg in plan.legs:
         tick = markets.rules[leg.venue, leg.instrument].tick_size
+        if is_multiple(leg.price_limit, tick):  # nearly always: it was a price of the venue's own
+            legs.append(leg)
+            continue
         price = price_to_tick(leg.price_limit, tick, leg.side, aggressive=False)
-        if price == leg.price_limit:
-            return leg
-        return msgspec.structs.replace(leg, price_limit=price)
-
-    return msgspec.structs.replace(plan, legs=[fit(leg) for leg in plan.legs])
+        legs.append(msgspec.structs.replace(leg, price_limit=price))
+    return legs

@@ -65,16 +65,16 @@ class PlanDesk:
         ended, self._ended = self._ended, []
         return ended
 
-    def start(self, approved: ApprovedPlan, now_ns: int, out: Out) -> None:
-        """Put all legs on record and ask for them to be sent at once."""
-        plan = self._open(approved, now_ns)
-        for index, leg in enumerate(approved.legs):
+    def start(self, approved: ApprovedPlan, legs: list[PlanLeg], now_ns: int, out: Out) -> None:
+        """Put all legs on record, as they fit the venues, and ask for them to be sent at once."""
+        plan = self._open(approved, legs, now_ns)
+        for index, leg in enumerate(legs):
             leg_order = self._orders.submit(plan, _leg_trade(leg), (index, 0), now_ns, out)
             out.at_once.append(leg_order)  # the pending plan is its record
 
     def check_only(self, approved: ApprovedPlan, now_ns: int) -> None:
         """A plan delivered again that we do not know: ask the venues, start nothing."""
-        self._doubt_legs(self._open(approved, now_ns), approved, now_ns)
+        self._doubt_legs(self._open(approved, approved.legs, now_ns), approved, now_ns)
 
     def complete(self, approved: ApprovedPlan, now_ns: int) -> None:
         """Where orders of this plan were adopted before it came again, look for the others."""
@@ -114,7 +114,7 @@ class PlanDesk:
                 attempt_next=attempt_after_loss(now_ns),
                 reason="adopted after a loss of records",
             )
-            self._state.plans[key] = plan
+            self._state.add_plan(plan)
         if plan.kind is PlanKind.ADOPTED:
             plan.loss_cap = max(plan.loss_cap, report.qty * price * OWN_LOSS_BPS / BPS)
             plan.legs.append(_leg_of(report, price))
@@ -151,7 +151,7 @@ class PlanDesk:
             opening_cash=-sign * notional,
             reason=f"late fill of {order.client_order_id}",
         )
-        self._state.plans[plan.plan_id] = plan
+        self._state.add_plan(plan)
         return plan.plan_id
 
     def flatten(self, command_id: str, asset: str, qty: Decimal, now_ns: int) -> PlanRecord | None:
@@ -176,7 +176,7 @@ class PlanDesk:
                 opening=qty,
                 reason=f"flatten {command_id}",
             )
-            self._state.plans[plan.plan_id] = plan
+            self._state.add_plan(plan)
             return plan
         return None
 
@@ -234,19 +234,19 @@ class PlanDesk:
             )
         )
 
-    def _open(self, approved: ApprovedPlan, now_ns: int) -> PlanRecord:
+    def _open(self, approved: ApprovedPlan, legs: list[PlanLeg], now_ns: int) -> PlanRecord:
         plan = PlanRecord(
             plan_id=approved.plan_id,
             kind=PlanKind.ARBITRAGE,
             base=approved.base,
             quote=approved.quote,
-            legs=approved.legs,
+            legs=legs,
             loss_cap=approved.loss_cap,
             reference=approved.legs[0].price_expected,
             ts_started_ns=now_ns,
             ts_recv_ns=approved.ts_recv_ns,
         )
-        self._state.plans[plan.plan_id] = plan
+        self._state.add_plan(plan)
         return plan
 
     def _finish(self, plan: PlanRecord, orders: list[OrderRecord], now_ns: int, out: Out) -> None:
@@ -274,10 +274,9 @@ class PlanDesk:
     def _end(
         self, plan: PlanRecord, outcome: PlanOutcome, reason: str, now_ns: int, out: Out
     ) -> None:
-        plan.outcome, plan.ts_done_ns, plan.reason = outcome, now_ns, reason
-        plan.wait_until_ns, plan.legs = 0, []
+        plan.wait_until_ns, plan.reason = 0, reason
+        self._state.end_plan(plan, outcome, now_ns)
         self._ended.append(plan)
-        self._state.remember_done(plan.plan_id)
         self._counts[f"plans_{outcome.value.lower()}"] += 1
         out.messages.append(plan_done(self._state, plan, outcome, reason, now_ns))
 

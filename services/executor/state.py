@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 
@@ -136,13 +137,16 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.outcome is None
 
 
-class ExecutorState(msgspec.Struct, kw_only=True):
+class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     """The checkpoint.
 
     ``exposure`` is signed base units per asset over all fills since the ledger began. ``locked``
     says why nothing new may start until an operator resumes. ``flatten`` is the command being
     carried out, ``flatten_done`` the assets it has dealt with. ``forgotten_ns`` is the end of the
     newest plan that is no longer kept whole: fills before it cannot be told from known ones.
+
+    Plans come and end by ``add_plan`` and ``end_plan`` only: two indexes, not part of the
+    checkpoint, follow them, so that a new plan need not wait for a walk over all old ones.
     """
 
     plans: dict[str, PlanRecord] = {}
@@ -157,6 +161,24 @@ class ExecutorState(msgspec.Struct, kw_only=True):
     forgotten_ns: int = 0
     ts_ns: int = 0
 
+    @cached_property
+    def _open(self) -> dict[str, PlanRecord]:
+        return {plan.plan_id: plan for plan in self.plans.values() if plan.is_open}
+
+    @cached_property
+    def _done(self) -> set[str]:
+        return set(self.done_ids)
+
+    def add_plan(self, plan: PlanRecord) -> None:
+        """Take in a plan that begins."""
+        self.plans[plan.plan_id] = self._open[plan.plan_id] = plan
+
+    def end_plan(self, plan: PlanRecord, outcome: PlanOutcome, now_ns: int) -> None:
+        """Note how a plan ended; its legs are dropped."""
+        del self._open[plan.plan_id]
+        plan.outcome, plan.ts_done_ns, plan.legs = outcome, now_ns, []
+        self.remember_done(plan.plan_id)
+
     def orders_of(self, plan: PlanRecord) -> list[OrderRecord]:
         """Return a plan's orders in the order they were made."""
         return [self.orders[order_id] for order_id in plan.orders]
@@ -167,11 +189,11 @@ class ExecutorState(msgspec.Struct, kw_only=True):
 
     def is_known(self, plan_id: str) -> bool:
         """Tell whether this plan was seen before: open, finished, or remembered by its id."""
-        return plan_id in self.plans or plan_key(plan_id) in self.done_ids
+        return plan_id in self.plans or plan_key(plan_id) in self._done
 
     def open_plans(self) -> list[PlanRecord]:
         """Return the plans with work left, oldest first."""
-        return [plan for plan in self.plans.values() if plan.is_open]
+        return list(self._open.values())
 
     def unfinished(self) -> list[str]:
         """Say of every open plan what it waits for, in words for a log."""
@@ -214,6 +236,8 @@ class ExecutorState(msgspec.Struct, kw_only=True):
     def remember_done(self, plan_id: str) -> None:
         """Keep the id of a finished plan, the oldest making room."""
         key = plan_key(plan_id)
-        if key not in self.done_ids:
+        if key not in self._done:
+            self._done.add(key)
             self.done_ids.append(key)
+            self._done.difference_update(self.done_ids[:-DONE_IDS_MAX])
             del self.done_ids[:-DONE_IDS_MAX]

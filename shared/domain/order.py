@@ -149,6 +149,8 @@ class OrderLife(msgspec.Struct, omit_defaults=True):
     @property
     def filled_qty(self) -> Decimal:
         """What we own: the larger of the venue's figure and the fills."""
+        if not self.trades:
+            return self.reported_qty
         return max(self.reported_qty, self.traded_qty)
 
     @property
