@@ -91,7 +91,7 @@ class _Side:
     def _fill_near(self, count: int) -> None:
         self.mid = _alive(self.mid)
         levels = self._take(self.mid, count)
-        if len(levels) < count and self.far:  # and then the middle is empty
+        while len(levels) < count and self.far:  # and then the middle is empty
             self._sweep_far()
             self.mid = dict(self._take(self.far, MID_FILL))
             self.mid_floor = next(reversed(self.mid)) if self.far else self.nowhere
