@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from deploy.acl import FILE, OPERATOR, USERS, keys, render
+from deploy.acl import FILE, HEALTH, OPERATOR, USERS, keys, render
 from shared.bus import open_bus
 from shared.bus.port import Input
 from shared.config import BusConfig
@@ -22,6 +22,8 @@ from shared.streams import ALL, ANYONE, SERVICES, Delivery
 
 class GuardedServer(EmbeddedServer):
     """An embedded server that knows our users; each one's password is its name."""
+
+    probe = f"AUTH {HEALTH} any\r\nPING\r\n".encode()
 
     def command(self) -> list[str]:
         path = self.directory / "users.acl"
@@ -71,7 +73,7 @@ def test_who_may_read_which_stream(server: GuardedServer, user: str) -> None:
             assert may == (user in spec.consumers and spec.delivery is Delivery.DURABLE)
 
 
-@pytest.mark.parametrize("user", [*USERS, None])
+@pytest.mark.parametrize("user", [*USERS, HEALTH])
 def test_nobody_may_administer_or_destroy(server: GuardedServer, user: str | None) -> None:
     commands = [
         ("FLUSHALL",), ("CONFIG", "GET", "*"), ("ACL", "LIST"), ("SHUTDOWN",), ("KEYS", "*"),
@@ -84,9 +86,31 @@ def test_nobody_may_administer_or_destroy(server: GuardedServer, user: str | Non
 
 
 def test_without_a_password_only_ping_works(server: GuardedServer) -> None:
-    with client(server, None) as r:
+    with client(server, HEALTH) as r:
         assert r.execute_command("PING")
         assert not allowed(r.execute_command, "XREAD", "STREAMS", "{arb}:alert", "0")
+    with client(server, None) as r, pytest.raises(redis.exceptions.AuthenticationError):
+        r.execute_command("PING")
+
+
+async def test_transactions_outlive_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis replays them as user "default"; the compose test asks the same of Redis 8."""
+    monkeypatch.setenv("ARB_REDIS_USERNAME", "risk")
+    monkeypatch.setenv("ARB_REDIS_PASSWORD", "risk")
+    alert = Alert(ts_ns=1, service="risk", severity=Severity.INFO, code="TEST", text="test")
+    with GuardedServer(tmp_path) as server:
+        bus = await open_bus(BusConfig(url=server.url), service="risk", instance="one")
+        await bus.commit(None, [alert], checkpoints={"risk": b"state"})
+        await bus.close()
+        server.kill()
+        server.start()
+        bus = await open_bus(BusConfig(url=server.url), service="risk", instance="one")
+        assert await bus.load_checkpoint("risk") == b"state"
+        await bus.close()
+        with client(server, OPERATOR) as r:
+            assert r.xlen("{arb}:alert") == 1
 
 
 @pytest.mark.parametrize("service", SERVICES)
