@@ -157,12 +157,13 @@ class ExecutorEngine:
         return self._close(out, now_ns)
 
     def next_deadline_ns(self) -> int:
-        """Return when ``on_timer`` must be called next."""
+        """Return when ``on_timer`` must be called next; after it has been, that is later."""
         times = [
             self._next_beat_ns,
             self._orders.next_deadline_ns(),
             self._reconciler.next_deadline_ns(),
-            self._operator.next_deadline_ns(),
+            # Until recovery ends nothing is flattened, so there is nothing to be called for.
+            self._operator.next_deadline_ns() if self._recovered else None,
             *(plan.wait_until_ns for plan in self._state.open_plans()),
         ]
         return min(at for at in times if at)
@@ -303,6 +304,7 @@ class ExecutorEngine:
         for plan in self._plans.take_ended():
             venues = sorted({order.venue for order in self._state.orders_of(plan)})
             self._reconciler.after_plan(venues, plan.ts_started_ns, now_ns)
+            self._reconciler.ask_due(now_ns, out)
         if out.messages or out.actions:
             self._state.ts_ns = now_ns
         return out

@@ -125,6 +125,8 @@ def test_live_views_equal_the_venues_book_at_their_number(plan):
             now_ns += what * MS
             for out in engine.on_timer(now_ns):
                 check(out)
+            deadline_ns = engine.next_deadline_ns()
+            assert deadline_ns is None or deadline_ns > now_ns
 
     # However it went: a new snapshot when asked for (or needed) heals.
     now_ns += MS

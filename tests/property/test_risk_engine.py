@@ -208,6 +208,8 @@ class RiskMachine(RuleBasedStateMachine):
         feed_market(self.engine, self.now_ns)
         self.send(make_ready(self.now_ns))
         self.check(list(self.engine.on_timer(self.now_ns)))
+        deadline_ns = self.engine.next_deadline_ns()
+        assert deadline_ns is None or deadline_ns > self.now_ns
 
     @rule()
     def commit(self) -> None:

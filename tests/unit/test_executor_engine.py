@@ -173,6 +173,20 @@ def test_without_a_price_within_the_cap_it_fails_aloud_and_locks() -> None:
     )
 
 
+def test_flatten_waits_for_the_venues_first_answers() -> None:
+    world = World(lambda what, options: options[0])
+    world.engine.state.exposure["BTC"] = D("0.25")
+    answers, world.inbox = world.inbox, []
+    command(world, CommandKind.FLATTEN)
+    for _ in range(5):
+        world.tick()  # which asserts that the timer comes to rest
+    assert world.engine.obstacle
+    assert not world.sent
+    world.inbox += answers
+    world.settle(5)
+    assert world.engine.state.exposure["BTC"] < D("0.001")
+
+
 def test_flatten_halts_and_trades_the_ledger_to_zero() -> None:
     world = make_world()
     world.engine.state.exposure["BTC"] = D("0.25")

@@ -45,6 +45,8 @@ def show(
 
 def misses(engine: ScannerEngine, now_ns: int) -> list[NearMiss]:
     out = engine.on_timer(now_ns)
+    deadline_ns = engine.next_deadline_ns()
+    assert deadline_ns is None or deadline_ns > now_ns
     assert all(isinstance(message, NearMiss) for message in out)
     return list(out)  # type: ignore[arg-type]
 
