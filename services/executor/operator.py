@@ -54,12 +54,15 @@ class OperatorDesk:
         self._flatten_at_ns = now_ns + FLATTEN_PAUSE_NS
         if state.open_plans():
             return None
+        unpriced = False
         for asset, qty in sorted(state.exposure.items()):
             if qty == ZERO or asset in state.flatten_done:
                 continue
             plan = self._plans.flatten(state.flatten, asset, qty, now_ns)
             if plan is not None:
                 state.flatten_done.append(asset)
-            return plan  # without a price it waits
-        state.flatten = ""
+                return plan
+            unpriced = True  # it waits for a price, the others do not wait for it
+        if not unpriced:
+            state.flatten = ""
         return None

@@ -187,6 +187,15 @@ def test_flatten_waits_for_the_venues_first_answers() -> None:
     assert world.engine.state.exposure["BTC"] < D("0.001")
 
 
+def test_flatten_passes_over_an_asset_without_a_price() -> None:
+    world = make_world()
+    world.engine.state.exposure |= {"AAA": D(1), "BTC": D("0.25")}
+    command(world, CommandKind.FLATTEN)
+    world.settle(5)
+    assert world.engine.state.exposure["BTC"] < D("0.001")
+    assert world.engine.state.flatten, "the other one still waits"
+
+
 def test_flatten_halts_and_trades_the_ledger_to_zero() -> None:
     world = make_world()
     world.engine.state.exposure["BTC"] = D("0.25")
