@@ -74,7 +74,9 @@ class PlanDesk:
 
     def check_only(self, approved: ApprovedPlan, now_ns: int) -> None:
         """A plan delivered again that we do not know: ask the venues, start nothing."""
-        self._doubt_legs(self._open(approved, approved.legs, now_ns), approved, now_ns)
+        plan = self._open(approved, approved.legs, now_ns)
+        plan.attempt_next = attempt_after_loss(now_ns)  # its evening orders may have gone too
+        self._doubt_legs(plan, approved, now_ns)
 
     def complete(self, approved: ApprovedPlan, now_ns: int) -> None:
         """Where orders of this plan were adopted before it came again, look for the others."""
@@ -133,13 +135,27 @@ class PlanDesk:
         return order
 
     def rescue(self, order: OrderRecord, fill: FillReport, now_ns: int) -> str:
-        """Open a plan that will even out a late fill of a finished one; return its id."""
+        """Open a plan that will even out a late fill of a finished one; return its id.
+
+        The id follows from the fill, so that after a loss of records orders of this very plan,
+        found at the venues before the fill was, turn out to be its own.
+        """
         base, quote, _ = split_instrument(order.instrument)
         sign = 1 if order.side is Side.BUY else -1
         fee_base = fill.fee if fill.fee is not None and fill.fee_asset == base else ZERO
         notional = fill.price * fill.qty
+        opening, opening_cash = sign * fill.qty - fee_base, -sign * notional
+        reason = f"late fill of {order.client_order_id}"
+        plan_id = plan_key(f"late {order.venue} {fill.trade_id} {order.client_order_id}")
+        adopted = self._state.plans.get(plan_id)
+        if adopted is not None and adopted.is_open:
+            adopted.opening, adopted.opening_cash = opening, opening_cash
+            adopted.reference, adopted.reason = fill.price, reason
+            return plan_id
+        if self._state.is_known(plan_id):  # its orders were evened out without the fill
+            plan_id = plan_key(f"{plan_id} {now_ns}")
         plan = PlanRecord(
-            plan_id=plan_key(f"late {order.venue} {fill.trade_id} {order.client_order_id}"),
+            plan_id=plan_id,
             kind=PlanKind.ADOPTED,
             base=base,
             quote=quote,
@@ -147,9 +163,10 @@ class PlanDesk:
             loss_cap=max(notional * OWN_LOSS_BPS / BPS, OWN_LOSS_MIN),
             reference=fill.price,
             ts_started_ns=now_ns,
-            opening=sign * fill.qty - fee_base,
-            opening_cash=-sign * notional,
-            reason=f"late fill of {order.client_order_id}",
+            opening=opening,
+            opening_cash=opening_cash,
+            attempt_next=attempt_after_loss(now_ns),
+            reason=reason,
         )
         self._state.add_plan(plan)
         return plan.plan_id
@@ -157,7 +174,8 @@ class PlanDesk:
     def flatten(self, command_id: str, asset: str, qty: Decimal, now_ns: int) -> PlanRecord | None:
         """Open a plan that trades the ledger's exposure in one asset back to zero.
 
-        ``None`` if nothing prices the asset yet.
+        ``None`` if nothing prices the asset yet. The id holds the time: a command that comes again
+        after a loss of records meets the plan its first orders were adopted into.
         """
         for rules in self._markets.rules.values():
             base, quote, _ = split_instrument(rules.instrument)
@@ -165,7 +183,7 @@ class PlanDesk:
             if price is None:
                 continue
             plan = PlanRecord(
-                plan_id=plan_key(f"flatten {command_id} {asset}"),
+                plan_id=plan_key(f"flatten {command_id} {asset} {now_ns}"),
                 kind=PlanKind.FLATTEN,
                 base=base,
                 quote=quote,

@@ -109,6 +109,49 @@ def test_legs_sent_by_a_process_that_died_are_found_and_their_plan_ends_once(ans
     world.check_quiet()
 
 
+def test_a_plan_looked_for_uses_no_order_id_of_the_process_that_died() -> None:
+    """Its evening order left no trace: lost with the record of it, and without a fill."""
+    world = make_world(beta="reject")
+    plan = make_plan(now_ns=world.now_ns)
+    records = len(world.history)
+    world.message(plan)
+    while len(world.sent) < 3:
+        world.deliver()
+    for orders in world.orders.values():
+        orders.pop([*world.sent][-1], None)
+    del world.history[records:]
+    world.crash()
+    world.message(plan, redelivered=True)
+    world.settle(8)
+    world.check_quiet()
+
+
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_rescue_lost_with_the_bus_is_not_done_again(arrived: bool) -> None:
+    """Whether its order is found at a venue before the late fill, or never came anywhere."""
+    world = make_world(beta="late_fill")
+    world.message(make_plan(now_ns=world.now_ns, buy="beta", sell="gamma"))
+    while not any("plan" not in order_id for order_id in world.sent):
+        if world.inbox:
+            world.deliver()
+        else:
+            world.tick()
+    (order_id,) = (i for i in world.sent if "plan" not in i)
+    assert order_id in world.orders["alpha"]
+    if not arrived:
+        del world.orders["alpha"][order_id]
+    while any(e.client_order_id == order_id for e in world.said(OrderEvent)):
+        world.history.pop()
+    world.crash()
+    count = len(world.sent)
+    while arrived and not isinstance(world.inbox[-1], act.QueryAnswered):
+        world.deliver()
+    world.deliver(len(world.inbox) - 1)
+    world.settle(10)
+    assert len(world.sent) == count + (not arrived)
+    world.check_quiet()
+
+
 @pytest.mark.parametrize(
     "behaviors, outcomes",
     [
