@@ -236,8 +236,11 @@ class PlanDesk:
     def refuse(
         self, approved: ApprovedPlan, outcome: PlanOutcome, reason: str, now_ns: int, out: Out
     ) -> None:
-        """End a plan that was never started."""
-        self._state.remember_done(approved.plan_id)
+        """End a plan that was never started.
+
+        By this record at least. Its id is not remembered: orders found under it at the venues
+        would be taken for those of a finished plan, and left alone.
+        """
         out.messages.append(
             PlanDone(
                 ts_ns=now_ns,

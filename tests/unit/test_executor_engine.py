@@ -109,6 +109,18 @@ def test_legs_sent_by_a_process_that_died_are_found_and_their_plan_ends_once(ans
     world.check_quiet()
 
 
+def test_legs_whose_plan_was_refused_after_a_loss_of_records_are_evened_out() -> None:
+    """The bus lost even that the plan was handed out, so it comes as a new one."""
+    world = make_world()
+    plan = make_plan(now_ns=world.now_ns)
+    world.message(plan, torn="between legs")
+    world.message(plan)
+    assert [d.outcome for d in world.said(PlanDone)] == [PlanOutcome.REFUSED]
+    world.settle(8)
+    assert world.engine.counters()["orders_adopted"] == 1
+    world.check_quiet()
+
+
 def test_a_plan_looked_for_uses_no_order_id_of_the_process_that_died() -> None:
     """Its evening order left no trace: lost with the record of it, and without a fill."""
     world = make_world(beta="reject")
