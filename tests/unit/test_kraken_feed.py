@@ -239,6 +239,17 @@ def test_repeated_mismatches_back_off():
     assert messages(session.on_frame(venue.snapshot(), 2 * SECOND), BookSnapshot)
 
 
+def test_a_recording_does_not_back_off_somebody_else_chose_when_to_subscribe():
+    venue = filled()
+    session = KrakenSession("kraken", {SYMBOL: SYMBOL}, 1, is_recorded=True)
+    session.on_open(0)
+    session.on_frame(venue.snapshot(), 1)
+    bad = venue.frame("update", [("100.10", "9.0")], [], checksum=1)
+    for at_ns in (10, 20, 30):
+        assert Checked(SYMBOL, False) in session.on_frame(bad, at_ns)
+        assert messages(session.on_frame(venue.snapshot(), at_ns + 1), BookSnapshot)
+
+
 def test_without_a_checksum_nothing_is_proved_and_nothing_refused():
     venue = filled()
     session = live(venue)
@@ -258,6 +269,42 @@ def test_a_granted_depth_counts():
     )
     (snapshot,) = messages(session.on_frame(venue.snapshot(), 2), BookSnapshot)
     assert snapshot.depth_max == 25
+
+
+def granted(depth: int) -> bytes:
+    return (
+        b'{"method":"subscribe","result":{"channel":"book","symbol":"BTC/USD","depth":%d,'
+        b'"snapshot":true},"success":true}' % depth
+    )
+
+
+def test_a_smaller_depth_granted_by_a_reconnection_in_a_recording_counts():
+    venue = filled(25)
+    session = live(venue, 25)
+    session.on_frame(granted(10), 5)
+    venue.depth = 10
+    for side in ("bids", "asks"):
+        venue.change(side, "1.10" if side == "bids" else "200.10", "0")  # nothing but truncation
+    session.on_frame(venue.snapshot(), 6)
+    session.on_frame(venue.update(bids=[("100.50", "1.0")]), 7)  # 91.10 falls out, unsaid
+    effects = session.on_frame(venue.update(bids=[("100.50", "0.0"), ("90.10", "2.0")]), 8)
+    assert effects[0] == Checked(SYMBOL, True)
+
+
+def test_a_depth_granted_after_the_snapshot_keeps_its_levels():
+    venue = Venue(100)
+    for n in range(6):
+        venue.change("bids", f"{100 - n}.10", "1.0")
+        venue.change("asks", f"{101 + n}.10", "1.0")
+    session = KrakenSession("kraken", {SYMBOL: SYMBOL}, 1)
+    session.on_open(0)
+    session.on_frame(venue.snapshot(), 1)
+    session.on_frame(granted(100), 2)
+    for n in range(6, 14):
+        session.on_frame(venue.update(bids=[(f"{100 - n}.10", "2.0")]), 3)
+    for n in range(6):
+        effects = session.on_frame(venue.update(bids=[(f"{100 - n}.10", "0.0")]), 4)
+        assert effects[0] == Checked(SYMBOL, True)
 
 
 def test_a_resync_subscribes_again_once_per_epoch():

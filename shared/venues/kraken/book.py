@@ -36,6 +36,13 @@ class CheckedBook:
         self._book.apply(plain(bids), plain(asks))
         self._remember(bids, asks)
 
+    def resize(self, depth: int) -> None:
+        """Keep another number of levels from here on; what does not fit is forgotten."""
+        bids, asks = self._book.bids(depth), self._book.asks(depth)
+        self._book = Book(depth)
+        self._book.replace(bids, asks)
+        self._digits_max = 4 * depth
+
     def checksum(self) -> int:
         """Return the checksum of the present top (step 4)."""
         ask_digits, bid_digits = self._ask_digits, self._bid_digits

@@ -30,7 +30,8 @@ class KrakenRecordings:
         host = parts.hostname or ""
         if host == "api.kraken.com":
             return "kraken"
-        return "kraken" if host.endswith("ws.kraken.com") and parts.path == "/v2" else None
+        is_v2 = parts.path.rstrip("/") == "/v2"
+        return "kraken" if host.endswith("ws.kraken.com") and is_v2 else None
 
     def venue_of_frame(self, raw: bytes) -> str | None:
         """Tell by the channel."""
@@ -77,7 +78,7 @@ class KrakenRecordings:
     def session(self, venue: str, instrument: str) -> KrakenSession:
         """Return a session that reads this instrument's frames."""
         symbol = self._symbols.get(instrument, instrument)
-        return KrakenSession(venue, {symbol: instrument}, DEPTH_UNKNOWN)
+        return KrakenSession(venue, {symbol: instrument}, DEPTH_UNKNOWN, is_recorded=True)
 
 
 RECORDINGS = KrakenRecordings

@@ -32,13 +32,18 @@ class KrakenSession:
         symbols: Venue spelling -> instrument.
         depth: Levels to subscribe. What the venue grants counts, so that a recording of another
             depth is read right.
+        is_recorded: Frames come from a recording: nothing that is asked for is waited for.
     """
 
-    def __init__(self, venue: str, symbols: Mapping[str, str], depth: int) -> None:
+    def __init__(
+        self, venue: str, symbols: Mapping[str, str], depth: int, *, is_recorded: bool = False
+    ) -> None:
         self._venue = venue
         self._depth = depth
         self._books = {
-            symbol: SyncedBook(venue, instrument, symbol, depth, self._book_request)
+            symbol: SyncedBook(
+                venue, instrument, symbol, depth, self._book_request, is_recorded=is_recorded
+            )
             for symbol, instrument in symbols.items()
         }
         self._book_of = {book.instrument: book for book in self._books.values()}
@@ -193,7 +198,7 @@ class KrakenSession:
         if frame.success is not False:
             granted = frame.result
             book = self._books.get(granted.symbol) if granted else None
-            if granted and granted.depth and book and book.state is not BookState.LIVE:
+            if granted and granted.channel == "book" and granted.depth and book:
                 book.grant(granted.depth)
             return ()
         reason = f"subscription refused: {frame.error}"

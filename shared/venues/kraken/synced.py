@@ -32,10 +32,21 @@ Request = Callable[[str, list[str]], Send]
 
 
 class SyncedBook:
-    """One book; ``depth`` is what was subscribed, what the venue grants counts."""
+    """One book; ``depth`` is what was subscribed, what the venue grants counts.
+
+    In a recording somebody else chose when to subscribe again: it does not back off, so that every
+    snapshot recorded is one that was asked for.
+    """
 
     def __init__(
-        self, venue: str, instrument: str, symbol: str, depth: int, request: Request
+        self,
+        venue: str,
+        instrument: str,
+        symbol: str,
+        depth: int,
+        request: Request,
+        *,
+        is_recorded: bool = False,
     ) -> None:
         self.instrument = instrument
         self.symbol = symbol
@@ -43,6 +54,7 @@ class SyncedBook:
         self.epoch = 0
         self._venue = venue
         self._request = request
+        self._is_recorded = is_recorded
         self._depth = depth
         self._book = CheckedBook(depth)
         self._seq = 0
@@ -66,15 +78,16 @@ class SyncedBook:
         return BookStatus(self.instrument, BookState.DOWN, reason, self.epoch)
 
     def grant(self, depth: int) -> None:
-        """Keep as many levels as the venue does."""
+        """Keep as many levels as the venue does; those there are stay."""
         granted = next((offered for offered in DEPTHS if offered >= depth), depth)
         if granted != self._depth:
-            self._depth, self._book = granted, CheckedBook(granted)
+            self._depth = granted
+            self._book.resize(granted)
 
     def resubscribe(self, state: BookState, reason: str, now_ns: int) -> list[Effect]:
         """Ask for the book again: now, or after a delay where that was tried just before."""
         status = self._start(state, reason, now_ns)
-        delay_ns = backoff_ns(self.instrument, self._attempt)
+        delay_ns = 0 if self._is_recorded else backoff_ns(self.instrument, self._attempt)
         self._attempt += 1
         effects: list[Effect] = [status, self._request("unsubscribe", [self.symbol])]
         if delay_ns:
