@@ -6,7 +6,8 @@ in the recording joins. What a reader of the report may rely on:
 * Lines count from 1 within each file.
 * A gap is on the line of the delta that did not continue, also while the book is out of step. A
   delta lost *before* the book's first snapshot does no harm where the snapshot contains it, so it
-  is reported only if the book never came to live.
+  is reported only if the book never came to live. So it is between two files: one that does not
+  continue the other is a recording of its own, if it brings its own snapshot.
 * A snapshot that is too old for the deltas that wait for it (a delta between them is missing) is a
   gap on the snapshot's line, and the book is GAP; a book that never saw one is NOT_SYNCED.
 * A checksum that does not match makes a Kraken book GAP; it counts as failed and is no gap entry.
@@ -38,6 +39,8 @@ from shared.venues.port import (
     Malformed,
 )
 
+NO_LEVEL = (0.0, 0.0)
+"""How a best quote says that a side is empty."""
 QUOTES_MAX = 100_000
 """Best quotes that wait for a depth update of their id; the oldest are forgotten."""
 LISTED_MAX = 1_000
@@ -54,6 +57,8 @@ class _Run:
         self.book = Book()
         self._early_gaps: list[GapEntry] = []
         self._was_live = False
+        self._paths: set[str] = set()
+        self._is_other_file = False
         self._quotes: dict[int, BestQuote] = {}
         self._delta_seq: int | None = None
         self._is_compared = False
@@ -85,10 +90,20 @@ class _Run:
         return malformed
 
     def close(self) -> None:
-        """The recording is over: breaks from before the first snapshot count if it never came."""
+        """The recording is over: breaks from before a snapshot count if it never came."""
         for gap in self._early_gaps:
             self._list(gap)
         self._early_gaps.clear()
+
+    def on_delta_line(self, path: str) -> None:
+        """Note whether the delta to come is the first one of another file."""
+        self._is_other_file = bool(self._paths) and path not in self._paths
+        self._paths.add(path)
+
+    @property
+    def starts_over(self) -> bool:
+        """Whether that delta did not continue the file before."""
+        return self._is_other_file and self.state is State.GAP
 
     def _on_snapshot(self, snapshot: BookSnapshot) -> None:
         self.book = Book(snapshot.depth_max)
@@ -120,8 +135,8 @@ class _Run:
     def _compare(self, quote: BestQuote) -> None:
         self._is_compared = True
         self.report.oracle.checked += 1
-        is_equal = (self.book.best_bid(), self.book.best_ask()) == (quote.bid, quote.ask)
-        self.report.oracle.equal += is_equal
+        bid, ask = self.book.best_bid() or NO_LEVEL, self.book.best_ask() or NO_LEVEL
+        self.report.oracle.equal += (bid, ask) == (quote.bid, quote.ask)
 
     def _on_checked(self, ok: bool | None) -> None:
         checksums = self.report.checksums
@@ -140,7 +155,7 @@ class _Run:
             self._on_gap(GapEntry(item.path, item.line, dropped.expected, dropped.got))
 
     def _on_gap(self, gap: GapEntry) -> None:
-        if self._was_live:
+        if self._was_live and not self._is_other_file and not self._early_gaps:
             self._list(gap)
         elif len(self._early_gaps) < LISTED_MAX:
             self._early_gaps.append(gap)
@@ -169,6 +184,8 @@ class Verifier:
         self._runs: dict[tuple[str, str], dict[tuple[str, int], _Run]] = {}
         self._others: dict[str, FeedSession] = {}
         self._waiting: dict[tuple[str, str], CaptureItem] = {}
+        self._answers: dict[tuple[str, str], CaptureItem] = {}
+        self._opened_ns: dict[tuple[str, int], int] = {}
         self._foreign: dict[tuple[str, str], ParseProblem] = {}
         self._report = VerifyReport()
 
@@ -180,6 +197,8 @@ class Verifier:
             self._on_foreign(item)
         elif item.kind is Kind.FRAME:
             self._on_frame(item, item.venue)
+        elif item.kind is Kind.OPENED:
+            self._opened_ns[item.path, item.connection] = item.ts_recv_ns
         elif item.kind is Kind.REST and item.instrument is not None:
             self._on_rest(item, item.venue, item.instrument)
         elif item.kind is Kind.REST and not item.url:
@@ -222,24 +241,20 @@ class Verifier:
 
     def _on_frame(self, item: CaptureItem, venue: str) -> None:
         reader = self._capture.recordings(venue)
+        role = reader.role_of_frame(item.payload)
         if item.instrument is None:
-            session = self._others.get(venue)
-            if session is None:
-                session = self._others[venue] = reader.session(venue, "")
-            effects = session.on_frame(item.payload, item.ts_recv_ns)
-            for effect in effects:
-                if isinstance(effect, Malformed):
-                    self._problem(item, effect.reason)
+            self._on_nameless(item, venue, role)
             return
         run = self._run(item, venue, item.instrument)
         book = run.report
-        role = reader.role_of_frame(item.payload)
         if role in (FrameRole.DELTA, FrameRole.SNAPSHOT) and not run.has_depth:
             run.has_depth = True
-            waiting = self._waiting.pop((venue, item.instrument), None)
-            if waiting is not None:
-                self._feed_snapshot(run, waiting)
+            self._feed_earlier(run, item, (venue, item.instrument))
+        if role is FrameRole.DELTA:
+            run.on_delta_line(item.path)
         malformed = run.take(run.session.on_frame(item.payload, item.ts_recv_ns), item)
+        if role is FrameRole.DELTA and run.starts_over:
+            self._feed_own(run, item.path, (venue, item.instrument))
         book.frames += 1
         if malformed is not None:
             self._problem(item, malformed)
@@ -247,8 +262,42 @@ class Verifier:
         book.deltas += role is FrameRole.DELTA
         book.snapshots += role is FrameRole.SNAPSHOT
 
+    def _on_nameless(self, item: CaptureItem, venue: str, role: FrameRole) -> None:
+        """A line about no book in particular must be readable; a book must tell whose it is."""
+        session = self._others.get(venue)
+        if session is None:
+            session = self._others[venue] = self._capture.recordings(venue).session(venue, "")
+        effects = session.on_frame(item.payload, item.ts_recv_ns)
+        reasons = [effect.reason for effect in effects if isinstance(effect, Malformed)]
+        if not reasons and role in (FrameRole.DELTA, FrameRole.SNAPSHOT):
+            reasons = ["an order book that tells no instrument"]
+        for reason in reasons:
+            self._problem(item, reason)
+
+    def _feed_earlier(self, run: _Run, item: CaptureItem, key: tuple[str, str]) -> None:
+        """Give a connection's first delta the REST book that was answered before it came.
+
+        One answered since the connection was opened is for it as well as for those before: a quiet
+        book's first delta may be long after a reconnection.
+        """
+        waiting = self._waiting.pop(key, None)
+        if waiting is not None:
+            self._feed_snapshot(run, waiting)
+            return
+        answer = self._answers.get(key)
+        opened_ns = self._opened_ns.get((item.path, item.connection))
+        if answer is not None and opened_ns is not None and answer.ts_recv_ns >= opened_ns:
+            run.take(run.session.on_snapshot(key[1], answer.payload, answer.ts_recv_ns), answer)
+
+    def _feed_own(self, run: _Run, path: str, key: tuple[str, str]) -> None:
+        """Give a recording of its own the snapshot it began with, while the one before was live."""
+        answer = self._answers.get(key)
+        if answer is not None and answer.path == path:
+            run.take(run.session.on_snapshot(key[1], answer.payload, answer.ts_recv_ns), answer)
+
     def _on_rest(self, item: CaptureItem, venue: str, instrument: str) -> None:
         """A REST book is for every connection that carries its deltas, or will."""
+        self._answers[venue, instrument] = item
         if not item.url:
             self._run(item, venue, instrument).has_depth = True
         runs = self._runs.get((venue, instrument), {}).values()
@@ -275,9 +324,15 @@ class Verifier:
         return self._books[key]
 
     def _run(self, item: CaptureItem, venue: str, instrument: str) -> _Run:
-        """Return the run of a line's connection; raw frames of several files are one."""
+        """Return the run of a line's connection.
+
+        Lines of no known connection are all of one: raw frames of several files, or the next file
+        of a capture set, which its recorder began without saying again what it is connected to.
+        """
         runs = self._runs.setdefault((venue, instrument), {})
         connection = (item.path, item.connection) if item.connection else ("", 0)
+        if not item.connection and runs:
+            connection = next(reversed(runs))
         run = runs.get(connection)
         if run is None:
             session = self._capture.recordings(venue).session(venue, instrument)

@@ -14,6 +14,8 @@ STEP_BYTES = 1 << 13
 LINE_BYTES_MAX = 1 << 26
 """64 MiB: the longest recorded line (all instruments of a venue) has 5 MB."""
 _GZIP_MAGIC = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+"""Editors and shells of Windows put it before the text; it says nothing."""
 
 
 class DamagedError(Exception):
@@ -29,8 +31,12 @@ def read_lines(path: Path) -> Iterator[bytes]:
             before that were yielded.
     """
     rest = b""
+    is_first = True
     for chunk in _read_chunks(path):
         lines = (rest + chunk).split(b"\n") if rest else chunk.split(b"\n")
+        if is_first:
+            lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
+            is_first = False
         rest = lines.pop()
         for line in lines:
             yield line.removesuffix(b"\r")

@@ -74,7 +74,7 @@ def parse_line(line: bytes) -> Parsed | None:
         token, _, payload = line.partition(b" ")
         at_ns = parse_time_ns(token.removesuffix(b":"))
         return Parsed(Kind.FRAME, at_ns, compact(unliteral(payload)))
-    if not line or line.startswith(b"configuration: "):
+    if not line.strip() or line.startswith(b"configuration: "):
         return None
     return _parse_event(line)
 

@@ -45,6 +45,8 @@ class _File:
     url: str = ""
     connection: int = 0
     ts_ns: int = 0
+    venues: set[str] = field(default_factory=set)
+    """Whose frames that name an instrument were seen in it."""
 
 
 @dataclass(slots=True)
@@ -64,8 +66,8 @@ def known_venues() -> list[str]:
 class Capture:
     """Files read as one; iterate it for the items.
 
-    The order of ``paths`` does not matter and a file given twice is read once. Lines of one file
-    stay in their order even where their times do not.
+    The order of ``paths`` does not matter and a file given twice is read once, by whatever names.
+    Lines of one file stay in their order even where their times do not.
 
     Args:
         paths: Files of one or of several captures.
@@ -79,7 +81,8 @@ class Capture:
         self._known = known = _Knowledge([load_recordings(adapter) for adapter in ADAPTERS])
         if venue is not None:
             known.chosen = _choose(known.recordings, venue)
-        self._files = [_probe(path, known) for path in sorted({str(path) for path in paths})]
+        by_file = {Path(path).resolve(): str(path) for path in reversed(paths)}
+        self._files = [_probe(path, known) for path in sorted(by_file.values())]
 
     def __iter__(self) -> Iterator[CaptureItem]:
         """Yield the lines of all files in the order they were received."""
@@ -136,7 +139,6 @@ def _probe(path: str, known: _Knowledge) -> _File:
             reason = reason or f"line {item.line}: {item.reason}"
         else:
             good += 1
-            _remember(item, known)
         if not good and faults >= NOT_A_CAPTURE_LINES:
             break
     if not good:
@@ -145,15 +147,18 @@ def _probe(path: str, known: _Knowledge) -> _File:
             "expected lines of '<time> <frame>' or '<url> <arrow> <time>: <payload>'"
         )
     # The first lines may have had to guess: they start from what the whole probe told.
-    return _File(path, file.recordings, file.venue)
+    return _File(path, file.recordings, file.venue, venues=file.venues)
 
 
-def _remember(item: CaptureItem, known: _Knowledge) -> None:
-    if item.venue is None or item.instrument is None or item.kind is not Kind.FRAME:
-        return
-    hints = known.hints.setdefault((item.venue, item.instrument), [])
+def _remember(
+    payload: bytes, reader: Recordings, owner: tuple[str, str], known: _Knowledge
+) -> None:
+    """Keep what tells an instrument's REST book, also of one that comes late in the file."""
+    hints = known.hints.get(owner)
+    if hints is None:
+        hints = known.hints[owner] = []
     if len(hints) < HINTS_MAX:
-        hint = _reader_of(item.venue, known).hint_of_frame(item.payload)
+        hint = reader.hint_of_frame(payload)
         if hint is not None:
             hints.append(hint)
 
@@ -216,6 +221,9 @@ def _attribute(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> C
             instrument = _instrument_of_answer(parsed, reader, venue, known)
         else:
             instrument = reader.instrument_of_frame(payload)
+            if instrument is not None and kind is Kind.FRAME:
+                file.venues.add(venue)
+                _remember(payload, reader, (venue, instrument), known)
     return CaptureItem(
         kind=kind,
         path=file.path,
@@ -230,18 +238,21 @@ def _attribute(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> C
 
 
 def _look(payload: bytes, file: _File, known: _Knowledge) -> None:
-    """Tell the venue by a frame's marks; a frame without marks is like those before it."""
+    """Tell the venue by a frame's marks; a frame without marks is like those before it.
+
+    So is a REST book of a venue with no other frame in this file: its marks are few (futures
+    answered without ``E`` once) and a book without deltas is nobody's.
+    """
+    readers = known.recordings
     if file.recordings is not None:
-        venue = file.recordings.venue_of_frame(payload)
+        readers = [file.recordings, *(one for one in readers if one is not file.recordings)]
+    for reader in readers:
+        venue = reader.venue_of_frame(payload)
         if venue is not None:
-            file.venue = venue
-            return
-    for reader in known.recordings:
-        if reader is not file.recordings:
-            venue = reader.venue_of_frame(payload)
-            if venue is not None:
+            is_book = venue != file.venue and reader.role_of_frame(payload) is FrameRole.REST_BOOK
+            if not (is_book and file.venues and venue not in file.venues):
                 file.recordings, file.venue = reader, venue
-                return
+            return
 
 
 def _take_url(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> None:

@@ -132,7 +132,14 @@ class JoinedBook:
     """One book's synchronisation; answers with effects, holds no levels."""
 
     def __init__(
-        self, venue: str, instrument: str, rule: SequenceRule, snapshot_path: str, weight: int
+        self,
+        venue: str,
+        instrument: str,
+        rule: SequenceRule,
+        snapshot_path: str,
+        weight: int,
+        *,
+        early_max: int = EARLY_DELTAS_MAX,
     ) -> None:
         self.venue = venue
         self.instrument = instrument
@@ -144,6 +151,7 @@ class JoinedBook:
         self._seq = 0
         self._untouched = False  # live, but nothing was applied to the snapshot yet
         self._early: deque[tuple[Update, int]] = deque()
+        self._early_max = early_max
         self._asked = False
         self._attempt = 0
         self._live_since_ns = 0
@@ -252,7 +260,7 @@ class JoinedBook:
                 expected, got = self._rule.expected(last_id), self._rule.got(update)
                 effects.append(Gap(self.instrument, expected, got))
                 early.clear()
-        if len(early) >= EARLY_DELTAS_MAX:
+        if len(early) >= self._early_max:
             early.popleft()
             effects.append(Dropped(self.instrument, DROPPED_OVERFLOW))
         early.append((update, now_ns))

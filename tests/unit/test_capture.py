@@ -113,6 +113,37 @@ def test_spot_and_futures_in_one_file_are_kept_apart(tmp_path):
     assert [i.instrument for i in items[2:]] == ["BTC/USDT", "BTC/USDT:USDT"]
 
 
+def test_a_futures_book_without_a_time_belongs_to_the_only_deltas_of_its_file(tmp_path):
+    book = '{"lastUpdateId":2,"bids":[["100","1"]],"asks":[]}'
+    delta = LINEAR % ("btcusdt", 1, 2, 0, "100")
+    for name, rows in (("before", (book, delta)), ("after", (delta, book))):
+        path = write(tmp_path, name, *(f"{ns(n)} {row}" for n, row in enumerate(rows)))
+        found = {(i.venue, i.instrument) for i in read_capture([path])}
+        assert found == {("binanceusdm", "BTC/USDT:USDT")}
+
+
+def test_raw_quotes_of_spot_are_told_from_those_of_futures(tmp_path):
+    spot = '{"u":5,"s":"BTCUSDT","b":"100.0","B":"1","a":"101.0","A":"1"}'
+    path = write(
+        tmp_path, "raw", f"{ns(0)} {LINEAR % ('btcusdt', 1, 2, 0, '100')}", f"{ns(1)} {spot}"
+    )
+    assert [i.venue for i in read_capture([path])] == ["binanceusdm", "binance"]
+
+
+def test_a_futures_delta_that_lost_its_pu_is_no_spot_delta(tmp_path):
+    damaged = (LINEAR % ("btcusdt", 3, 4, 2, "100")).replace('"pu":2,', "")
+    path = write(
+        tmp_path, "a", f"{ns(0)} {LINEAR % ('btcusdt', 1, 2, 0, '100')}", f"{ns(1)} {damaged}"
+    )
+    assert {i.venue for i in read_capture([path])} == {"binanceusdm"}
+
+
+def test_symbols_that_are_not_ascii_are_instruments_too(tmp_path):
+    row = (SPOT % (1, 2)).replace("btcusdt", "币安人生usdt").replace("BTCUSDT", "币安人生USDT")
+    (item,) = read_capture([write(tmp_path, "a", f"{ns(0)} {row}")])
+    assert (item.venue, item.instrument) == ("binance", "币安人生/USDT")
+
+
 def test_an_explicit_venue_overrides(tmp_path):
     path = write(tmp_path, "a", f"{ns(0)} {SPOT % (1, 2)}")
     (item,) = read_capture([path], "binanceusdm")
@@ -174,6 +205,32 @@ def test_nameless_books_find_their_instrument_by_price_and_ids(tmp_path):
     ]
     items = list(read_capture([write(tmp_path, "a", *lines)]))
     assert [i.instrument for i in items[2:]] == ["ETH/USDT:USDT", "BTC/USDT:USDT"]
+
+
+def test_a_nameless_book_far_into_a_file_finds_an_instrument_that_came_late(tmp_path, monkeypatch):
+    monkeypatch.setattr("shared.capture.reader.PROBE_LINES", 2)
+    eth = LINEAR.replace("BTCUSDT", "ETHUSDT")
+    lines = [
+        *(f"{ns(n)} {LINEAR % ('btcusdt', n, n, n - 1, '61000.1')}" for n in range(5)),
+        f"{ns(5)} {eth % ('ethusdt', 21, 25, 4, '2500.5')}",
+        f'{ns(6)} {{"lastUpdateId":22,"E":1,"bids":[["2501","1"]],"asks":[]}}',
+    ]
+    *_, book = read_capture([write(tmp_path, "a", *lines)])
+    assert book.instrument == "ETH/USDT:USDT"
+
+
+def test_a_file_given_by_two_names_is_read_once(tmp_path, monkeypatch):
+    path = write(tmp_path, "a", f"{ns(0)} {SPOT % (1, 2)}")
+    (tmp_path / "link").symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    assert [i.path for i in read_capture([path, "a", tmp_path / "link"])] == [str(path)]
+
+
+def test_a_byte_order_mark_and_lines_of_blanks_say_nothing(tmp_path):
+    path = write(
+        tmp_path, "a", f"\ufeff{ns(0)} {SPOT % (1, 2)}", "  \t", f"{ns(1)} {SPOT % (3, 4)}"
+    )
+    assert [(i.kind, i.line) for i in read_capture([path])] == [(Kind.FRAME, 1), (Kind.FRAME, 3)]
 
 
 def test_files_merge_by_time_in_any_order_and_once(tmp_path):

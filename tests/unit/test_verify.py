@@ -204,6 +204,65 @@ def test_recordings_chain_in_any_order(tmp_path):
     assert [(g.path, g.line) for g in book.gaps] == [(str(late), 1)]
 
 
+def later(n: int) -> list[str]:
+    """A whole recording of its own, ids far from those of ``good``; ``n`` is its first delta."""
+    return [delta(n), snapshot(10 * n + 5), *(delta(m) for m in range(n + 1, n + 6))]
+
+
+def test_two_whole_recordings_of_an_instrument_are_both_right(tmp_path):
+    paths = [record(tmp_path, good(), "day1"), record(tmp_path, later(900), "day9", start=100)]
+    report = verify_paths(paths)
+    (book,) = report.books
+    assert report.ok and (book.state, book.snapshots, gaps(book)) == (State.LIVE, 2, [])
+    # A snapshot may also be its first line, heard while the first recording's book is live.
+    rows = later(900)
+    rows.insert(0, rows.pop(1))
+    report = verify_paths([paths[0], record(tmp_path, rows, "day9", start=100)])
+    assert report.ok and report.books[0].best_bid_qty == 905.5
+    # What is lost within the second one still counts.
+    rows = later(900)
+    del rows[4]
+    (book,) = verify_paths([paths[0], record(tmp_path, rows, "day9", start=100)]).books
+    assert (book.state, gaps(book)) == (State.GAP, [(5, 9030, 9040)])
+    rows.append(snapshot(9055))
+    (book,) = verify_paths([paths[0], record(tmp_path, rows, "day9", start=100)]).books
+    assert (book.state, gaps(book)) == (State.LIVE, [(5, 9030, 9040)])
+
+
+def test_a_second_recording_without_its_snapshot_is_a_gap(tmp_path):
+    rows = [row for row in later(900) if "lastUpdateId" not in row]
+    del rows[3]
+    paths = [record(tmp_path, good(), "day1"), record(tmp_path, rows, "day9", start=100)]
+    (book,) = verify_paths(paths).books
+    assert book.state is State.GAP
+    assert gaps(book) == [(1, 100, 9000), (4, 9030, 9040)]
+
+
+def test_a_snapshot_may_come_late(tmp_path):
+    rows = [*(delta(n) for n in range(1, 6_001)), snapshot(25)]
+    report, book = verdict(tmp_path, rows)
+    assert report.ok and (book.applied, book.dropped_stale) == (5_999, 1)
+
+
+def test_an_empty_side_is_quoted_with_zeros(tmp_path):
+    rows = good()
+    rows[1] = rows[1].replace('[["102.0","1"]]', "[]")
+    rows = [
+        row.replace(row[row.index('"a":') :], '"a":[]}}') if '"b"' in row else row for row in rows
+    ]
+    empty = {"u": 99, "s": "BTCUSDT", "b": "99.0", "B": "9.5", "a": "0.00000000", "A": "0.00000000"}
+    report, book = verdict(tmp_path, [*rows, frame("btcusdt@bookTicker", empty)])
+    assert report.ok and (book.oracle.checked, book.oracle.equal) == (1, 1)
+
+
+def test_a_book_that_tells_no_instrument_is_not_passed_over(tmp_path):
+    rows = good()
+    rows.insert(5, delta(1).replace("btcusdt@", "btc-usdt@").replace("BTCUSDT", "BTC-USDT"))
+    report, book = verdict(tmp_path, rows)
+    assert not report.ok and [p.line for p in report.parse_errors] == [6]
+    assert book.state is State.LIVE and gaps(book) == []
+
+
 def test_windows_line_ends_change_nothing(tmp_path):
     assert verdict(tmp_path, good(), end="\r\n")[0].ok
 
@@ -245,6 +304,45 @@ def test_a_capture_set_of_several_connections(tmp_path):
     (tmp_path / "X.ws.3").write_text("\n".join(again) + "\n")
     (book,) = verify_paths(sorted(tmp_path.glob("X.*"))).books
     assert book.state is State.NOT_SYNCED
+
+
+STREAM = "wss://stream.binance.com:9443/stream?streams=btcusdt@depth@100ms"
+REST = "https://api.binance.com/api/v3/depth?symbol=BTCUSDT&limit=1000"
+
+
+def capture(folder, *, ws, rest, name="X"):
+    """A capture set: (second, row) each; a row ``None`` opens the connection."""
+    base = T0 // 10**9
+    lines = [f"{STREAM} <-> {base + s}.0" if r is None else f"{base + s}.0: {r}" for s, r in ws]
+    (folder / f"{name}.ws.1.0").write_text("".join(f"{line}\n" for line in lines))
+    answers = "".join(f"{REST} -> {base + s}.5: {row}\n" for s, row in rest)
+    if answers:
+        (folder / f"{name}.http.0.0").write_text(answers)
+    return sorted(folder.glob("X*"))
+
+
+def test_a_quiet_book_after_a_reconnection_has_the_snapshot_answered_before_its_delta(tmp_path):
+    ws = [(1, None), (2, delta(1)), (3, delta(2)), (10, None), (20, delta(7)), (21, delta(8))]
+    rest = [(2, snapshot(15)), (11, snapshot(75))]
+    report = verify_paths(capture(tmp_path, ws=ws, rest=rest))
+    (book,) = report.books
+    assert report.ok and (book.state, book.applied, book.snapshots) == (State.LIVE, 4, 2)
+    # An answer from before the reconnection is no snapshot of the new connection.
+    report = verify_paths(capture(tmp_path, ws=ws, rest=[(2, snapshot(15)), (5, snapshot(75))]))
+    assert not report.ok and report.books[0].state is State.NOT_SYNCED
+
+
+def test_the_next_file_of_a_connection_goes_on_without_saying_its_url(tmp_path):
+    ws = [(1, None), *((n + 1, delta(n)) for n in range(1, 10))]
+    paths = capture(tmp_path, ws=ws, rest=[(3, snapshot(25))])
+    lines = paths[1].read_text().splitlines(keepends=True)
+    rotated = tmp_path / "X.ws.1.1"
+    for lost, wanted in ((0, []), (1, [(1, 50, 60)])):
+        paths[1].write_text("".join(lines[:5]))
+        rotated.write_text("".join(lines[5 + lost :]))
+        (book,) = verify_paths([*paths, rotated]).books
+        assert gaps(book) == wanted
+        assert book.state is (State.GAP if lost else State.LIVE)
 
 
 def test_a_recording_without_a_book_is_the_users_mistake(tmp_path):

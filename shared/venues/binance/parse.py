@@ -59,7 +59,7 @@ class TradePrint(msgspec.Struct, frozen=True, gc=False):
 
 
 class Ticker(msgspec.Struct, frozen=True, gc=False):
-    """The best bid and ask (spot carries no time and no event name).
+    """The best bid and ask (spot carries no time and no event name); an empty side has zeros.
 
     ``{"u":50093239212,"s":"BTCUSDT","b":"61837.63000000","B":"3.78826000",
     "a":"61837.64000000","A":"1.54698000"}``
@@ -67,9 +67,9 @@ class Ticker(msgspec.Struct, frozen=True, gc=False):
 
     symbol: str = field(name="s")
     update_id: Id = field(name="u")
-    bid: Price = field(name="b")
+    bid: Qty = field(name="b")
     bid_qty: Qty = field(name="B")
-    ask: Price = field(name="a")
+    ask: Qty = field(name="a")
     ask_qty: Qty = field(name="A")
 
 

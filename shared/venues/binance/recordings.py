@@ -20,6 +20,8 @@ from shared.venues.port import FrameRole, Hint
 SPOT, LINEAR, INVERSE = "spot", "linear", "inverse"
 HEAD_BYTES = 400
 """Marks stand before the first levels."""
+EARLY_DELTAS_MAX = 50_000
+"""Deltas that wait for a recorded snapshot, however late it is: some 200 MB at most."""
 
 _PREFIX = b'{"stream":"'
 _UPDATE_ID = re.compile(rb'"u": ?(\d{1,19})\b')
@@ -65,12 +67,12 @@ def family_of_frame(raw: bytes) -> str | None:
 
 def _family_of_event(head: bytes) -> str | None:
     if b'"depthUpdate"' in head:
-        if b'"pu":' not in head:
-            return SPOT if b'"b":' in head else None  # cut off before it could say
-        return LINEAR
+        if b'"pu":' in head or b'"T":' in head:  # without ``pu`` it is damaged, but not spot
+            return LINEAR
+        return SPOT if b'"b":' in head else None  # cut off before it could say
     if b'"e":"bookTicker"' in head or b'"markPriceUpdate"' in head:
         return LINEAR
-    if b"@bookTicker" in head:
+    if b"@bookTicker" in head or head.startswith(b'{"u":'):
         return SPOT if b'"A":"' in head and b'"e"' not in head else None
     if b'"e":"trade"' in head:
         return SPOT if b'"M":' in head else LINEAR if b'"X":' in head else None
@@ -143,14 +145,14 @@ class StreamRecordings:
         """Read the symbol of the stream's name, or the event's own."""
         if raw.startswith(_PREFIX):
             end = raw.find(b"@", 11, 64)
-            return self._instrument(raw[11:end].decode("ascii", "replace")) if end > 0 else None
+            return self._instrument(raw[11:end].decode("utf-8", "replace")) if end > 0 else None
         for key in (b'"s":"', b'"symbol":"'):
             start = raw.find(key)
             if start >= 0:
                 start += len(key)
                 end = raw.find(b'"', start, start + 40)
                 if end > start:
-                    return self._instrument(raw[start:end].decode("ascii", "replace"))
+                    return self._instrument(raw[start:end].decode("utf-8", "replace"))
         return None
 
     def role_of_frame(self, raw: bytes) -> FrameRole:
@@ -177,7 +179,8 @@ class StreamRecordings:
     def session(self, venue: str, instrument: str) -> StreamSession:
         """Return a session that reads this instrument's frames."""
         symbol = self._symbols.get(instrument, instrument)
-        return StreamSession(venue, self._dialect, {}, {symbol: instrument})
+        symbols = {symbol: instrument}
+        return StreamSession(venue, self._dialect, {}, symbols, early_max=EARLY_DELTAS_MAX)
 
     def _instrument(self, symbol: str) -> str | None:
         text = symbol.upper()

@@ -27,7 +27,7 @@ from shared.venues.port import (
     Reconnect,
     Send,
 )
-from shared.venues.rest_join import JoinedBook, SequenceRule, Update
+from shared.venues.rest_join import EARLY_DELTAS_MAX, JoinedBook, SequenceRule, Update
 
 STREAMS_PER_CONNECTION_MAX = 200
 STREAMS_PER_FRAME = 50
@@ -111,6 +111,7 @@ class StreamSession:
         streams: Instrument -> stream names to subscribe, in order.
         symbols: Venue spelling -> instrument, for every instrument that may appear.
         has_books: Whether this connection carries depth (futures carry funding on another one).
+        early_max: Deltas of a book that wait for its snapshot.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class StreamSession:
         symbols: Mapping[str, str],
         *,
         has_books: bool = True,
+        early_max: int = EARLY_DELTAS_MAX,
     ) -> None:
         self._venue = venue
         self._dialect = dialect
@@ -136,6 +138,7 @@ class StreamSession:
                     dialect.sequence,
                     dialect.snapshot_path(symbol),
                     dialect.snapshot_weight,
+                    early_max=early_max,
                 )
                 for symbol, instrument in symbols.items()
             }
