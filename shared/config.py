@@ -156,6 +156,8 @@ def read_secret(name: str, environ: Mapping[str, str] = os.environ) -> Secret:
             value = Path(path).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise ConfigError(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{name}_FILE: {path} is not text; give one line of UTF-8") from error
     return Secret(value)
 
 
@@ -207,10 +209,14 @@ def load_config(path: str | None = None, environ: Mapping[str, str] = os.environ
     """
     where = path or environ.get("ARB_CONFIG") or "arb.toml"
     try:
-        text = Path(where).read_text(encoding="utf-8")
+        text = Path(where).read_text(encoding="utf-8-sig")  # editors of Windows put a mark before
     except OSError as error:
         raise ConfigError(
             f"cannot read configuration {where}: {error.strerror}; give --config FILE or ARB_CONFIG"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{where}: not valid TOML: byte {error.start} is not UTF-8; save it as UTF-8 text"
         ) from error
     return apply_environment(parse_config(text, where), environ)
 

@@ -68,6 +68,8 @@ def run(
     if service not in RUNNABLE:
         raise ConfigError(f"no service {service!r}; there are: {', '.join(RUNNABLE)}")
     extra = list(context.args)
+    if config is not None and service == "venuesim":
+        raise ConfigError("arb run venuesim takes no --config; it takes --port, --seed and --json")
     if extra and service != "venuesim":
         raise ConfigError(f"arb run {service} takes only --config; not {' '.join(extra)}")
     environ = dict(os.environ)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import parse_url
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from shared.config import read_secret
@@ -118,7 +119,11 @@ class Link:
     async def positions(self) -> dict[str, str]:
         """Return how far every consumer has come: ``service:instance:stream key`` -> entry id."""
         found: Any = await self._ask(self._redis.hgetall(POSITIONS))
-        return {key.decode(): value.decode() for key, value in found.items()}
+        # Somebody else's Redis may hold anything there: what is no text is shown, not tripped over.
+        return {
+            key.decode("utf-8", "replace"): value.decode("utf-8", "replace")
+            for key, value in found.items()
+        }
 
     async def picture(self, keys: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
         """Return the last entry id of each key and all positions, of one and the same moment."""
@@ -173,6 +178,21 @@ def unreachable(url: str, error: BaseException) -> BusUnavailable:
     )
 
 
+def check_url(url: str) -> None:
+    """Refuse what is no Redis URL; nothing is connected to.
+
+    Raises:
+        ConfigError: With some that are.
+    """
+    try:
+        parse_url(url)
+    except ValueError as error:
+        raise ConfigError(
+            f"{shown(url)} is not a Redis URL: {error}; like redis://127.0.0.1:6379/0, "
+            "rediss://host:6380/0 or unix:///run/redis.sock"
+        ) from error
+
+
 @asynccontextmanager
 async def open_link(url: str) -> AsyncIterator[Link]:
     """Connect to ``url`` and prove that somebody answers.
@@ -186,30 +206,29 @@ async def open_link(url: str) -> AsyncIterator[Link]:
     credentials: dict[str, Any] = {"username": user or None} if user else {}
     if password:
         credentials["password"] = password
-    try:
-        redis = Redis.from_url(
-            url,
-            protocol=2,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=ANSWER_TIMEOUT_S,
-            **credentials,
-        )
-    except ValueError as error:
-        raise ConfigError(
-            f"{shown(url)} is not a Redis URL: {error}; like redis://127.0.0.1:6379/0, "
-            "rediss://host:6380/0 or unix:///run/redis.sock"
-        ) from error
+    check_url(url)
+    redis = Redis.from_url(
+        url,
+        protocol=2,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=ANSWER_TIMEOUT_S,
+        **credentials,
+    )
     try:
         link = Link(redis, url)
         try:
             ping: Any = redis.ping()
             await ping
-        except AuthenticationError as error:
-            raise BusUnavailable(
-                f"Redis at {shown(url)} refuses the credentials: {error}; "
-                "set ARB_REDIS_USERNAME and ARB_REDIS_PASSWORD"
-            ) from error
         except (RedisError, OSError) as error:
+            # Over a unix socket redis-py wraps the refusal in a ConnectionError.
+            if isinstance(error, AuthenticationError) or isinstance(
+                error.__cause__, AuthenticationError
+            ):
+                why = str(error).rstrip(".")
+                raise BusUnavailable(
+                    f"Redis at {shown(url)} refuses the credentials: {why}; "
+                    "set ARB_REDIS_USERNAME and ARB_REDIS_PASSWORD"
+                ) from error
             raise unreachable(url, error) from error
         yield link
     finally:

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.cli.collector import Collector
 from services.cli.latency import latency_record
-from services.cli.link import Heard, Link
+from services.cli.link import Heard, Link, shown
 from shared.clock import SystemClock
 from shared.domain.instrument import split_instrument
 from shared.errors import ConfigError
@@ -52,7 +52,7 @@ async def status(link: Link) -> dict[str, Any]:
     return {
         "well": not missing,
         "missing": missing,
-        "redis": {"url": link.url, "server": await link.server_version()},
+        "redis": {"url": shown(link.url), "server": await link.server_version()},
         "trading": {
             "state": state.state if state else "unknown",
             "reason": state.reason if state else "risk has not spoken",

@@ -60,7 +60,7 @@ def check_paths(paths: Sequence[Path]) -> list[str]:
         ConfigError: Names the first that cannot, and its line.
     """
     for path in paths:
-        if not path.is_file():
+        if not path.exists():
             raise ConfigError(f"{path}: no such file; give recordings as for arb verify")
     is_known = False
     for item in read_capture(paths):

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from services.cli.link import shown
+from services.cli.link import check_url, shown
 from shared.config import BusConfig, Config, VenueConfig, check_live, load_config
 from shared.errors import ConfigError
 from shared.venues.registry import load_feed
@@ -77,9 +77,13 @@ def check(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
         )
     for name, venue in config.venues.items():
         try:
-            load_feed(venue.adapter or name)
+            load_feed(venue.adapter or name).connections(name, venue.instruments)
         except ConfigError as error:
             raise ConfigError(f"{where}: venues.{name}: {error}") from error
+    try:
+        check_url(config.bus.url)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: bus.url (or ARB_REDIS_URL): {error}") from error
     check_live(config, environ)
     return config
 

@@ -7,7 +7,7 @@ import os
 import signal
 
 from services.cli import settings
-from services.cli.link import open_link
+from services.cli.link import open_link, shown
 from services.cli.output import emit_json, note
 from services.cli.stack import service_program
 from services.cli.supervisor import Supervisor
@@ -37,7 +37,7 @@ async def run_up(config_path: str | None, as_json: bool) -> int:
         loop.add_signal_handler(number, stop.set)
     try:
         await supervisor.start()
-        note(f"arb up: {', '.join(SERVICES)} on {config.bus.url}; Ctrl-C stops them")
+        note(f"arb up: {', '.join(SERVICES)} on {shown(config.bus.url)}; Ctrl-C stops them")
         waits = [asyncio.create_task(stop.wait()), asyncio.create_task(supervisor.gave_up.wait())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:

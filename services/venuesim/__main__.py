@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import signal
 import sys
+from typing import NoReturn
 
 import msgspec
 import uvloop
@@ -14,9 +15,17 @@ from services.venuesim.app import Options, serve
 from shared.errors import ConfigError
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says a mistake in one line, as every command here does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2."""
+        self.exit(2, f"venuesim: {message}; see python -m services.venuesim --help\n")
+
+
 def parse_arguments(arguments: list[str]) -> Options:
     """Return the options of a command line."""
-    parser = argparse.ArgumentParser(prog="venuesim", description=__doc__)
+    parser = _Parser(prog="venuesim", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--seed", type=int, default=0)

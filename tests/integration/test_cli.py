@@ -90,6 +90,12 @@ MISTAKES = [
     (("config", "check", "--config", "venue.toml"), "there are:"),
     (("config", "show", "--config", "empty.toml"), "no venue"),
     (("up", "--config", "good.toml"), "127.0.0.1:1"),
+    (("config", "check", "--config", "latin.toml"), "UTF-8"),
+    (("config", "check", "--config", "perpetual.toml"), "BASE/QUOTE only"),
+    (("config", "check", "--config", "url.toml"), "bus.url"),
+    (("replay", "folder"), "is a directory"),
+    (("run", "venuesim", "--port", "soon"), "--port"),
+    (("run", "venuesim", "--config", "good.toml"), "--seed"),
 ]
 
 
@@ -103,6 +109,10 @@ def test_a_mistake_is_one_line_that_says_what_would_be_right(
     (tmp_path / "key.toml").write_text(GOOD + "[scanner]\nedge = 1\n")
     (tmp_path / "venue.toml").write_text('[venues.nowhere]\ninstruments = ["BTC/USDT"]\n')
     (tmp_path / "empty.toml").write_text("")
+    (tmp_path / "latin.toml").write_bytes(GOOD.encode() + b"# caf\xe9\n")
+    (tmp_path / "perpetual.toml").write_text(GOOD.replace("BTC/USDT", "BTC/USDT:USDT"))
+    (tmp_path / "url.toml").write_text('[bus]\nurl = "http://127.0.0.1"\n' + GOOD)
+    (tmp_path / "folder").mkdir()
     done = arb(*words, cwd=tmp_path)
     assert done.returncode in {1, 2}
     assert done.stdout == ""
@@ -127,6 +137,29 @@ async def test_a_service_that_fell_silent_is_down(link: Link, server: EmbeddedSe
     await say(link, beat("risk", ts_ns=time.time_ns() - 60_000_000_000))
     found = json.loads((await arb_meanwhile("status", "--json", "--redis", server.url)).stdout)
     assert [(s["service"], s["up"]) for s in found["services"]] == [("risk", False)]
+
+
+async def test_status_looks_at_a_redis_that_is_not_ours(link: Link, server: EmbeddedServer) -> None:
+    foreign: dict[bytes, bytes] = {b"\xff:\xfe": b"\xff", b"a": b"b"}
+    await link._redis.hset("{arb}:position", mapping=foreign)  # type: ignore[misc]
+    done = await arb_meanwhile("status", "--json", "--redis", server.url)
+    assert (done.returncode, json.loads(done.stdout)["well"]) == (1, False)
+
+
+async def test_a_refused_password_is_not_an_unreachable_server(tmp_path: Path) -> None:
+    with EmbeddedServer(tmp_path) as closed:
+        async with open_link(closed.url) as opened:
+            await opened._redis.config_set("requirepass", "sesame")
+        for environ in ({}, {"ARB_REDIS_PASSWORD": "wrong"}):
+            done = await asyncio.to_thread(arb, "status", "--redis", closed.url, **environ)
+            assert done.returncode == 1
+            assert "refuses the credentials" in done.stderr
+            assert "ARB_REDIS_PASSWORD" in done.stderr
+        url = closed.url.replace("unix://", "unix://:sesame@")
+        done = await asyncio.to_thread(arb, "status", "--json", "--redis", url)
+        assert json.loads(done.stdout)["redis"]["url"] == closed.url.replace("://", "://:***@")
+        async with open_link(url) as opened:
+            await opened._redis.config_set("requirepass", "")
 
 
 async def test_books_show_the_newest_view(link: Link, server: EmbeddedServer) -> None:
