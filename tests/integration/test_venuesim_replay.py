@@ -94,6 +94,35 @@ async def test_lockstep_sends_frames_unchanged_and_no_book_from_the_future(captu
             assert (await control.get("replay"))["unusable"] == 0
 
 
+async def test_after_a_gap_no_book_is_made_up(tmp_path):
+    recovery = {"lastUpdateId": 13, "bids": [["100.00", "1.000"]], "asks": [["101.00", "1.250"]]}
+    again = spot_event(14, 14, [["100.00", "2.000"]], [])
+    write(tmp_path / "gap.txt", [*ROWS[:3], *ROWS[4:], recovery, again])  # 10 to 12 are lost
+    async with (
+        simulation(Options(capture=(str(tmp_path / "gap.txt"),), lockstep=True)) as (
+            server,
+            control,
+        ),
+        aiohttp.ClientSession() as session,
+    ):
+
+        async def depth() -> dict:
+            url = server.description["http"] + "/api/v3/depth?symbol=BTCUSDT"
+            async with session.get(url) as response:
+                return await response.json()
+
+        await control.post("replay/advance", {"frames_max": 3})
+        assert (await depth())["lastUpdateId"] == 9
+        await control.post("replay/advance", {"frames_max": 2})
+        waiting = asyncio.create_task(depth())
+        await control.get("replay")
+        assert not waiting.done(), "what 10 to 12 changed is not known"
+        await control.post("replay/advance", {"frames_max": 1})
+        assert await within(waiting) == recovery
+        await control.post("replay/advance", {"frames_max": 1})
+        assert (await depth())["lastUpdateId"] == 14
+
+
 async def test_paced_replay_starts_when_somebody_listens(capture):
     async with (
         simulation(Options(capture=(str(capture),), rate=2.0)) as (server, control),

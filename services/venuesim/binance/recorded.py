@@ -17,7 +17,7 @@ from services.venuesim.listing import Listing
 from services.venuesim.recorded import BookRebuilder, decimals, decimals_needed
 from shared.capture import CaptureItem, Kind
 
-EARLY_MAX = 2_000  # changes that wait for their snapshot, per book; the oldest are forgotten
+EARLY_MAX = 10_000  # changes that wait for their snapshot: more than any client keeps
 EVENT_KINDS = {
     "depthUpdate": "depth",
     "trade": "trade",
@@ -41,8 +41,13 @@ class Event(msgspec.Struct):
     s: str = ""
     first: int = msgspec.field(name="U", default=0)
     u: int = 0
+    pu: int | None = None
     b: Any = ()
     a: Any = ()
+
+    def continues(self, seq: int) -> bool:
+        """Whether nothing is missing between update ``seq`` and this; ``pu`` is of futures."""
+        return (self.first - 1 if self.pu is None else self.pu) <= seq
 
 
 class Snapshot(msgspec.Struct):
@@ -64,7 +69,7 @@ class BookState:
 
     listing: Listing
     snapshot: bytes = b""  # as recorded
-    seq: int = 0  # update id of the rebuilt book, 0 before its snapshot
+    seq: int = 0  # update id of the rebuilt book, 0 before its snapshot and after a gap
     early: deque[Event] = field(default_factory=lambda: deque(maxlen=EARLY_MAX))
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -130,13 +135,16 @@ class RecordedBinance:
 
     def _take_snapshot(self, state: BookState, body: bytes, now_ms: int) -> None:
         snapshot = _snapshot.decode(body)
+        if snapshot.last_update_id < state.seq:
+            return  # the book is beyond it already
         self._rebuilder.replace(state.listing, snapshot.bids, snapshot.asks, now_ms)
         state.snapshot, state.seq = body, snapshot.last_update_id
         self._exchange.books[state.listing.instrument].seq = state.seq
-        for event in state.early:
-            self._apply(state, event, now_ms)
-        state.early.clear()
         state.arrived.set()
+        early = list(state.early)
+        state.early.clear()
+        for event in early:
+            self._apply(state, event, now_ms)
 
     def _play_frame(self, state: BookState, payload: bytes, now_ms: int) -> None:
         name, data, combined = "", payload, b""
@@ -146,10 +154,7 @@ class RecordedBinance:
         event = _event.decode(data)
         kind = name.partition("@")[2].partition("@")[0] or EVENT_KINDS.get(event.e, "bookTicker")
         if kind == "depth":
-            if state.seq:
-                self._apply(state, event, now_ms)
-            else:
-                state.early.append(event)
+            self._apply(state, event, now_ms)
         self._refresh_index()
         for topic in self._index.get((state.listing.symbol.lower(), kind), ()):
             whole = combined or wrap(topic, data)
@@ -157,7 +162,17 @@ class RecordedBinance:
             publish(topic, data, whole, state.listing.instrument)
 
     def _apply(self, state: BookState, event: Event, now_ms: int) -> None:
+        if not state.seq:
+            state.early.append(event)
+            return
         if event.u <= state.seq:
+            return
+        if not event.continues(state.seq):
+            # What the recording lost nobody knows: a book rebuilt across the gap would be false,
+            # and a client that asks for it waits for the next one recorded.
+            state.seq = 0
+            state.arrived.clear()
+            state.early.append(event)
             return
         self._rebuilder.change(state.listing, event.b, event.a, now_ms)
         state.seq = event.u
