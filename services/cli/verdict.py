@@ -16,12 +16,21 @@ class State(StrEnum):
 
 
 @dataclass(slots=True)
+class LineRef:
+    """A line of a file."""
+
+    path: str
+    line: int
+
+
+@dataclass(slots=True)
 class Checksums:
     """Checksums compared; ``unchecked`` had none, or no book to compare with."""
 
     ok: int = 0
     failed: int = 0
     unchecked: int = 0
+    failed_at: list[LineRef] = field(default_factory=list)
 
 
 @dataclass(slots=True)

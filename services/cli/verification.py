@@ -10,7 +10,8 @@ in the recording joins. What a reader of the report may rely on:
   continue the other is a recording of its own, if it brings its own snapshot.
 * A snapshot that is too old for the deltas that wait for it (a delta between them is missing) is a
   gap on the snapshot's line, and the book is GAP; a book that never saw one is NOT_SYNCED.
-* A checksum that does not match makes a Kraken book GAP; it counts as failed and is no gap entry.
+* A checksum that does not match makes a Kraken book GAP; it counts as failed, with its line in
+  ``failed_at``, and is no gap entry.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from services.cli.verdict import BookReport, GapEntry, ParseProblem, State, VerifyReport
+from services.cli.verdict import BookReport, GapEntry, LineRef, ParseProblem, State, VerifyReport
 from shared.capture import Capture, CaptureItem, Kind, known_venues
 from shared.domain.book import Book
 from shared.errors import ConfigError
@@ -76,7 +77,7 @@ class _Run:
                 case Emit(BookSnapshot() as snapshot):
                     self._on_snapshot(snapshot)
                 case Checked(_, ok):
-                    self._on_checked(ok)
+                    self._on_checked(ok, item)
                 case Dropped(_, reason):
                     self._on_dropped(effect, reason, item)
                 case Gap(_, expected, got):
@@ -138,7 +139,7 @@ class _Run:
         bid, ask = self.book.best_bid() or NO_LEVEL, self.book.best_ask() or NO_LEVEL
         self.report.oracle.equal += (bid, ask) == (quote.bid, quote.ask)
 
-    def _on_checked(self, ok: bool | None) -> None:
+    def _on_checked(self, ok: bool | None, item: CaptureItem) -> None:
         checksums = self.report.checksums
         if ok is None:
             checksums.unchecked += 1
@@ -146,6 +147,8 @@ class _Run:
             checksums.ok += 1
         else:
             checksums.failed += 1
+            if len(checksums.failed_at) < LISTED_MAX:
+                checksums.failed_at.append(LineRef(item.path, item.line))
 
     def _on_dropped(self, dropped: Dropped, reason: str, item: CaptureItem) -> None:
         if reason == DROPPED_STALE:

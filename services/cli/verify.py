@@ -73,6 +73,11 @@ def render(report: VerifyReport) -> None:
                 f"gap: {gap.path}:{gap.line}: {book.instrument} expected {gap.expected}, "
                 f"got {gap.got}", markup=False, soft_wrap=True,
             )  # fmt: skip
+        for at in book.checksums.failed_at:
+            console.print(
+                f"checksum: {at.path}:{at.line}: {book.instrument} is not the venue's book",
+                markup=False, soft_wrap=True,
+            )  # fmt: skip
     for problem in report.parse_errors:
         console.print(
             f"unreadable: {problem.path}:{problem.line}: {problem.reason}",

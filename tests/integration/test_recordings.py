@@ -305,4 +305,5 @@ def test_one_damaged_quantity_fails_one_book(kraken_capture):
     assert not report.ok
     wrong = [book for book in report.books if not book.is_sound]
     assert [(b.checksums.failed, b.state) for b in wrong] == [(1, State.GAP)]
+    assert [at.line for at in wrong[0].checksums.failed_at] == [502]  # after the URL
     assert wrong[0].checksums.unchecked > 0
