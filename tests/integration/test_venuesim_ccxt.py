@@ -6,10 +6,12 @@ import asyncio
 from decimal import Decimal
 from importlib import import_module
 
+import aiohttp
 import ccxt
 import pytest
 
 from services.venuesim.app import Options
+from services.venuesim.binanceusdm.rest import LISTEN_KEY
 from tests.integration.venuesim_clients import SYMBOLS, VENUES, client, simulation, within
 from tests.support import eventually
 
@@ -189,7 +191,9 @@ async def test_user_stream_tells_orders_and_fills(sim, venue):
         where = () if venue == "kraken" else (symbol,)
         watching = asyncio.create_task(exchange.watch_orders(*where))
         hub = server.sim.venues[venue].hub
-        await eventually(lambda: {"!user", "executions"} & set(hub.topics), what="subscription")
+        await eventually(
+            lambda: {"!user", LISTEN_KEY, "executions"} & set(hub.topics), what="subscription"
+        )
         placed = await exchange.create_order(symbol, "limit", "buy", 0.01, price)
         updates = await within(watching)
         assert (updates[-1]["id"], updates[-1]["status"]) == (placed["id"], "open")
@@ -202,6 +206,19 @@ async def test_user_stream_tells_orders_and_fills(sim, venue):
         placed = await exchange.create_order(symbol, "market", "sell", 0.01)
         fills = await within(watching)
         assert {fill["order"] for fill in fills} == {placed["id"]}
+
+
+async def test_futures_user_stream_is_subscribed_by_a_frame_too(sim):
+    """As Binance's own connectors do: the listen key is the name of a stream."""
+    server, _ = sim
+    async with client(server, "binanceusdm") as exchange, aiohttp.ClientSession() as session:
+        key = (await exchange.fapiPrivatePostListenKey())["listenKey"]
+        async with session.ws_connect(server.description["ws"] + "/private/ws") as socket:
+            await socket.send_json({"method": "SUBSCRIBE", "params": [key], "id": 1})
+            assert await within(socket.receive_json()) == {"result": None, "id": 1}
+            await exchange.create_order("BTC/USDT:USDT", "market", "buy", 0.01)
+            events = {(await within(socket.receive_json()))["e"] for _ in range(3)}
+            assert events == {"ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE"}
 
 
 async def test_mark_price_and_funding(sim):

@@ -15,7 +15,8 @@ from services.venuesim.app import Options
 from tests.integration.venuesim_clients import client, simulation, within
 
 NONSENSE = ["", "-1", "1e999999", "NaN", "0x10", "9" * 60, "\x00", "é", "[]", "null"]
-SOCKETS = ["/stream", "/ws", "/ws-api/v3", "/ws-fapi/v1", "/public/ws", "/v2", "/auth/v2"]
+SOCKETS = ["/stream", "/ws", "/ws-api/v3", "/ws-fapi/v1", "/public/ws", "/private/ws"]
+SOCKETS += ["/v2", "/auth/v2"]
 FRAMES = [
     "",
     "hello",

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from services.venuesim.binance.streams import DEAD, wrap
+from services.venuesim.binance.streams import wrap
+from services.venuesim.binance.subscriptions import DEAD
 from services.venuesim.exchange import Exchange
 from services.venuesim.hub import Hub
 from services.venuesim.listing import Listing

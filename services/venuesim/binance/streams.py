@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 from services.venuesim import config
+from services.venuesim.binance.subscriptions import Subscriptions
 from services.venuesim.exchange import Exchange
 from services.venuesim.hub import Client, Hub
 from services.venuesim.listing import Listing
@@ -23,7 +24,6 @@ from shared.messages.base import Side
 
 encode = msgspec.json.encode
 
-DEAD = "!dead/"  # topics subscribed on the wrong entry point: acknowledged, then silent
 PARTIAL_DEPTHS = (5, 10, 20)
 
 
@@ -83,7 +83,8 @@ class MarketStreams:
         generated: bool = True,
     ) -> None:
         self.exchange, self.hub, self.futures = exchange, hub, futures
-        self.messages_per_s, self.entry_of = messages_per_s, entry_of
+        self.entry_of = entry_of
+        self._subscriptions = Subscriptions(hub, messages_per_s, self._is_served)
         self.generated = generated  # else the frames come from a recording
         self._feeds: dict[str, list[DepthFeed]] = {}
         self._best: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
@@ -104,7 +105,7 @@ class MarketStreams:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one connection of ``/ws``, ``/stream`` or a routed form of these."""
-        return await self.hub.serve(request, self._on_open, self._on_text)
+        return await self.hub.serve(request, self._on_open, self._subscriptions.on_text)
 
     def _on_open(self, client: Client) -> None:
         parts = [part for part in client.path.split("/") if part]
@@ -113,48 +114,11 @@ class MarketStreams:
         names = client.query.get("streams", "").split("/") + parts
         for name in names:
             if "@" in name or name.startswith("!"):
-                self._subscribe(client, name)
+                self._subscriptions.add(client, name)
 
-    def _subscribe(self, client: Client, name: str) -> None:
+    def _is_served(self, client: Client, name: str) -> bool:
         entry = self.entry_of(name.partition("@")[2])
-        right = not entry or entry == client.session
-        self.hub.subscribe(client, name if right else DEAD + name)
-
-    def _on_text(self, client: Client, text: str) -> None:
-        if self.hub.too_many_messages(client, self.messages_per_s):
-            return
-        try:
-            message = msgspec.json.decode(text, type=dict[str, Any])
-        except msgspec.DecodeError as error:
-            self._reply(client, {"code": 3, "msg": f"Invalid JSON: {error}"})
-            return
-        identifier = message.get("id")
-        params = message.get("params", [])
-        match message.get("method"):
-            case "SUBSCRIBE" if _names(params):
-                if len(client.topics) + len(params) > config.CLIENT_STREAMS_MAX:
-                    client.refuse("Too many streams")
-                    return
-                for name in params:
-                    self._subscribe(client, name)
-                self._reply(client, {"result": None, "id": identifier})
-            case "UNSUBSCRIBE" if _names(params):
-                for name in params:
-                    self.hub.unsubscribe(client, name)
-                    self.hub.unsubscribe(client, DEAD + name)
-                self._reply(client, {"result": None, "id": identifier})
-            case "LIST_SUBSCRIPTIONS":
-                names = [topic.removeprefix(DEAD) for topic in client.topics]
-                self._reply(client, {"result": names, "id": identifier})
-            case "SET_PROPERTY" if isinstance(params, list) and params[:1] == ["combined"]:
-                client.combined = params[1:] == [True]
-                self._reply(client, {"result": None, "id": identifier})
-            case method:
-                text = f"Invalid request: unknown or malformed method {method!r}"
-                self._reply(client, {"error": {"code": 2, "msg": text}, "id": identifier})
-
-    def _reply(self, client: Client, body: dict[str, Any]) -> None:
-        self.hub.send(client, encode(body))
+        return not entry or entry == client.session
 
     # -- the market moved ----------------------------------------------------------------
 
@@ -326,7 +290,3 @@ def _ticker_extra(exchange: Exchange, listing: Listing, now_ms: int) -> dict[str
         "a": ask[0], "A": ask[1], "O": now_ms - 86_400_000, "C": now_ms, "F": 0, "L": count,
         "n": count,
     }  # fmt: skip
-
-
-def _names(params: object) -> bool:
-    return isinstance(params, list) and all(isinstance(name, str) for name in params)

@@ -53,6 +53,7 @@ class FuturesRest(SpotRest):
             ("GET", v1 + "aggTrades"): Route(market.aggregate_trades, 20),
             ("GET", v1 + "ticker/bookTicker"): Route(market.book_ticker, 2),
             ("GET", v1 + "ticker/price"): Route(market.ticker_price, 1),
+            ("GET", v2 + "ticker/price"): Route(market.ticker_price, 1),
             ("GET", v1 + "ticker/24hr"): Route(market.ticker_day, 1),
             ("GET", v1 + "premiumIndex"): Route(market.premium_index, 1),
             ("GET", v1 + "fundingRate"): Route(market.funding_rate, 1),

@@ -13,6 +13,7 @@ from services.venuesim import config
 from services.venuesim.binance.recorded import RecordedBinance, recorded_listing
 from services.venuesim.binance.signing import Credentials
 from services.venuesim.binance.streams import MarketStreams
+from services.venuesim.binance.subscriptions import Subscriptions
 from services.venuesim.binance.web import RestServer
 from services.venuesim.binance.wsapi import WebSocketApi
 from services.venuesim.binanceusdm import orders as words
@@ -28,7 +29,7 @@ from shared.domain.instrument import split_instrument
 
 MESSAGES_PER_S = 10
 PING_EVERY_S = 180.0
-USER_TOPIC = "!user"
+USER_TOPIC = LISTEN_KEY
 PUBLIC_KINDS = ("depth", "bookTicker", "trade", "rpiDepth")
 
 
@@ -99,6 +100,9 @@ class BinanceFutures:
             entry_of=entry_of,
             generated=not recorded,
         )
+        self._user_streams = Subscriptions(
+            self.hub, MESSAGES_PER_S, lambda client, name: self._is_alive(name)
+        )
         self._api = futures_api(self.rest, self.hub, context)
         self.exchange.order_listeners.append(self._on_order)
 
@@ -133,14 +137,16 @@ class BinanceFutures:
         return Decimal(repr(fair)).quantize(Decimal("1e-8"))
 
     async def _serve_user(self, request: web.Request) -> web.WebSocketResponse:
-        return await self.hub.serve(request, self._open_user, lambda client, text: None)
+        return await self.hub.serve(request, self._open_user, self._user_streams.on_text)
 
     def _open_user(self, client: Client) -> None:
+        client.combined = client.path.endswith("/stream")
         key = client.query.get("listenKey", "") or client.path.rpartition("/")[2]
-        alive = self.hub.now_ms() < self.rest.listen_key_until_ms
-        if LISTEN_KEY in {key, client.query.get("streams", "")} and alive:
-            client.combined = client.path.endswith("/stream")
+        if any(self._is_alive(name) for name in (key, client.query.get("streams", ""))):
             self.hub.subscribe(client, USER_TOPIC)
+
+    def _is_alive(self, key: str) -> bool:
+        return key == LISTEN_KEY and self.hub.now_ms() < self.rest.listen_key_until_ms
 
     def _on_order(self, order: Order, what: str, fill: Fill | None) -> None:
         if USER_TOPIC not in self.hub.topics:
