@@ -221,6 +221,18 @@ async def test_futures_user_stream_is_subscribed_by_a_frame_too(sim):
             assert events == {"ORDER_TRADE_UPDATE", "ACCOUNT_UPDATE"}
 
 
+async def test_spot_user_stream_ends_without_a_signature(sim):
+    server, _ = sim
+    url = server.description["ws"] + "/ws-api/v3"
+    async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
+        answers = []
+        for method in ("ping", "time", "userDataStream.unsubscribe", "order.status"):
+            await socket.send_json({"id": method, "method": method})
+            answers.append(await within(socket.receive_json()))
+        assert [answer["status"] for answer in answers] == [200, 200, 200, 401]
+        assert answers[1]["result"]["serverTime"] > 0
+
+
 async def test_mark_price_and_funding(sim):
     server, _ = sim
     symbol = SYMBOLS["binanceusdm"]

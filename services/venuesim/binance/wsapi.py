@@ -16,6 +16,7 @@ from services.venuesim.orders import Fill, Order
 from services.venuesim.venue import Context
 
 USER_TOPIC = "!user"
+UNSUBSCRIBE = "userDataStream.unsubscribe"
 Method = Callable[[dict[str, Any], int], Any]
 
 
@@ -64,12 +65,15 @@ class WebSocketApi:
     def _call(self, client: Client, method: str, parameters: dict[str, Any]) -> Any:
         now_ms = self._context.venue_ms(self._rest.venue)
         self._rest.meter.spend(0 if method.startswith("order.") else 2, now_ms)
+        if method in {"ping", "time"}:
+            return {} if method == "ping" else {"serverTime": now_ms}
         if method in self._public:
             return self._public[method](parameters, now_ms)
         credentials = self._rest.credentials
         if method not in self._signed and not method.startswith("userDataStream."):
             raise ApiError(-1000, f"Unknown method '{method}'.")
-        check_signed_message(parameters, credentials, now_ms)
+        if method != UNSUBSCRIBE:  # the one that the venue does not want signed
+            check_signed_message(parameters, credentials, now_ms)
         if method.startswith("userDataStream."):
             return self._user_stream(client, method)
         if method == "order.place":
@@ -124,7 +128,7 @@ class SpotWebSocketApi(WebSocketApi):
         if method == "userDataStream.subscribe.signature":
             self._hub.subscribe(client, USER_TOPIC)
             return {"subscriptionId": 0}
-        if method == "userDataStream.unsubscribe":
+        if method == UNSUBSCRIBE:
             self._hub.unsubscribe(client, USER_TOPIC)
             return {}
         return super()._user_stream(client, method)
