@@ -83,6 +83,7 @@ class OrderDesk:
     def take_late(self) -> list[tuple[OrderRecord, FillReport]]:
         """Return new fills of orders whose plans have ended, since this was last asked."""
         late, self._late = self._late, []
+        self._counts["late_fills"] += len(late)
         return late
 
     def record(

@@ -33,9 +33,10 @@ from services.executor.actions import (
 from services.executor.desk import OrderDesk
 from services.executor.ids import attempt_after_loss
 from services.executor.intake import objection, on_grid
-from services.executor.journal import executor_ready
+from services.executor.journal import executor_ready, plan_refused
 from services.executor.market import Markets
 from services.executor.operator import OperatorDesk
+from services.executor.own_plans import OwnPlans
 from services.executor.plans import PlanDesk
 from services.executor.reconcile import Reconciler
 from services.executor.state import ExecutorState, OrderRecord
@@ -137,7 +138,7 @@ class ExecutorEngine:
         out = Out()
         self._keeper.touched = True
         touched = self._touched(report, now_ns, out)
-        touched += self._rescue_late(now_ns)
+        touched += [self._own.rescue(*late, now_ns) for late in self._orders.take_late()]
         for plan_id in dict.fromkeys(touched):
             self._advance(plan_id, now_ns, out)
         self._settle_recovery(now_ns, out)
@@ -198,8 +199,9 @@ class ExecutorEngine:
             self._counts,
             int(settings.hedge_deadline_ms * 1_000_000),
         )
+        self._own = OwnPlans(state, self._markets)
         self._reconciler = Reconciler(state, self._orders, self._plans, self._venues, self._counts)
-        self._operator = OperatorDesk(state, self._plans, self._reconciler)
+        self._operator = OperatorDesk(state, self._own, self._reconciler)
 
     def _on_plan(self, plan: ApprovedPlan, redelivered: bool, now_ns: int, out: Out) -> None:
         if self._state.is_known(plan.plan_id):
@@ -225,7 +227,7 @@ class ExecutorEngine:
         self, plan: ApprovedPlan, outcome: PlanOutcome, reason: str, now_ns: int, out: Out
     ) -> None:
         self._counts[f"plans_{outcome.value.lower()}"] += 1
-        self._plans.refuse(plan, outcome, reason, now_ns, out)
+        out.messages.append(plan_refused(plan, outcome, reason, now_ns))
 
     def _refusal(self) -> str:
         """Return why nothing new may start."""
@@ -263,12 +265,6 @@ class ExecutorEngine:
             case FetchFailed():
                 self._reconciler.on_failed(report, now_ns)
         return [order.plan_id] if order else []
-
-    def _rescue_late(self, now_ns: int) -> list[str]:
-        """Give fills of finished plans an owner: plans of their own that even them out."""
-        late = self._orders.take_late()
-        self._counts["late_fills"] += len(late)
-        return [self._plans.rescue(order, fill, now_ns) for order, fill in late]
 
     def _advance(self, plan_id: str, now_ns: int, out: Out) -> None:
         """Let a plan take its next step; not before the venues' truth is known."""

@@ -14,7 +14,14 @@ from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
 from shared.messages.base import Certainty, Side
 from shared.messages.control import Alert, Severity
-from shared.messages.execution import ExecutorReady, Fill, OrderEvent, PlanDone, PlanOutcome
+from shared.messages.execution import (
+    ApprovedPlan,
+    ExecutorReady,
+    Fill,
+    OrderEvent,
+    PlanDone,
+    PlanOutcome,
+)
 
 _DOUBT = {Certainty.KNOWN: 0, Certainty.ESTIMATED: 1, Certainty.UNKNOWN: 2}
 
@@ -107,6 +114,27 @@ def plan_done(
         residual=left if failed else {},
         reason=reason,
         dust={} if failed else left,
+    )
+
+
+def plan_refused(
+    approved: ApprovedPlan, outcome: PlanOutcome, reason: str, now_ns: int
+) -> PlanDone:
+    """Return the end of a plan that was never started.
+
+    By this record at least. Its id is not remembered: orders found under it at the venues would be
+    taken for those of a finished plan, and left alone.
+    """
+    return PlanDone(
+        ts_ns=now_ns,
+        plan_id=approved.plan_id,
+        outcome=outcome,
+        base=approved.base,
+        quote=approved.quote,
+        realized=ZERO,
+        fees=ZERO,
+        certainty=Certainty.KNOWN,
+        reason=reason,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.executor.plans import PlanDesk
+from services.executor.own_plans import OwnPlans
 from services.executor.reconcile import Reconciler
 from services.executor.state import COMMAND_IDS_MAX, ExecutorState, PlanRecord
 from shared.domain.order import ZERO
@@ -20,9 +20,9 @@ FLATTEN_PAUSE_NS: Final = 200_000_000
 class OperatorDesk:
     """Carries out commands; changes ``state``."""
 
-    def __init__(self, state: ExecutorState, plans: PlanDesk, reconciler: Reconciler) -> None:
+    def __init__(self, state: ExecutorState, own: OwnPlans, reconciler: Reconciler) -> None:
         self._state = state
-        self._plans = plans
+        self._own = own
         self._reconciler = reconciler
         self._flatten_at_ns = 0
 
@@ -58,7 +58,7 @@ class OperatorDesk:
         for asset, qty in sorted(state.exposure.items()):
             if qty == ZERO or asset in state.flatten_done:
                 continue
-            plan = self._plans.flatten(state.flatten, asset, qty, now_ns)
+            plan = self._own.flatten(state.flatten, asset, qty, now_ns)
             if plan is not None:
                 state.flatten_done.append(asset)
                 return plan

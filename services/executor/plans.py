@@ -15,31 +15,26 @@ from typing import Final
 from services.executor.actions import Out
 from services.executor.desk import OrderDesk
 from services.executor.evening import ATTEMPTS_MAX, Trade, Why, decide, net_base
-from services.executor.gateway import FillReport, OrderReport
-from services.executor.ids import attempt_after_loss, client_order_id, plan_key
+from services.executor.gateway import OrderReport
+from services.executor.ids import attempt_after_loss, client_order_id
 from services.executor.journal import alert, plan_done
 from services.executor.market import Markets
+from services.executor.own_plans import OWN_LOSS_BPS
 from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
-from shared.messages.base import Certainty, Side
 from shared.messages.control import Severity
 from shared.messages.execution import (
     ApprovedPlan,
     OrderPurpose,
     OrderStatus,
-    PlanDone,
     PlanLeg,
     PlanOutcome,
 )
 
 EVENING_PAUSE_NS: Final = 50_000_000
 """Pause before looking for a price again."""
-OWN_LOSS_BPS: Final = Decimal(100)
-"""Loss cap, of notional, where nobody gave one: adopted orders, late fills, FLATTEN."""
-OWN_LOSS_MIN: Final = Decimal(1)
-"""Least such cap in quote units: what sweeping up a rest below the venues' least size may cost."""
 
 
 class PlanDesk:
@@ -134,70 +129,6 @@ class PlanDesk:
         order.ts_ended_ns = order.next_query_ns = now_ns
         return order
 
-    def rescue(self, order: OrderRecord, fill: FillReport, now_ns: int) -> str:
-        """Open a plan that will even out a late fill of a finished one; return its id.
-
-        The id follows from the fill, so that after a loss of records orders of this very plan,
-        found at the venues before the fill was, turn out to be its own.
-        """
-        base, quote, _ = split_instrument(order.instrument)
-        sign = 1 if order.side is Side.BUY else -1
-        fee_base = fill.fee if fill.fee is not None and fill.fee_asset == base else ZERO
-        notional = fill.price * fill.qty
-        opening, opening_cash = sign * fill.qty - fee_base, -sign * notional
-        reason = f"late fill of {order.client_order_id}"
-        plan_id = plan_key(f"late {order.venue} {fill.trade_id} {order.client_order_id}")
-        adopted = self._state.plans.get(plan_id)
-        if adopted is not None and adopted.is_open:
-            adopted.opening, adopted.opening_cash = opening, opening_cash
-            adopted.reference, adopted.reason = fill.price, reason
-            return plan_id
-        if self._state.is_known(plan_id):  # its orders were evened out without the fill
-            plan_id = plan_key(f"{plan_id} {now_ns}")
-        plan = PlanRecord(
-            plan_id=plan_id,
-            kind=PlanKind.ADOPTED,
-            base=base,
-            quote=quote,
-            legs=[],
-            loss_cap=max(notional * OWN_LOSS_BPS / BPS, OWN_LOSS_MIN),
-            reference=fill.price,
-            ts_started_ns=now_ns,
-            opening=opening,
-            opening_cash=opening_cash,
-            attempt_next=attempt_after_loss(now_ns),
-            reason=reason,
-        )
-        self._state.add_plan(plan)
-        return plan.plan_id
-
-    def flatten(self, command_id: str, asset: str, qty: Decimal, now_ns: int) -> PlanRecord | None:
-        """Open a plan that trades the ledger's exposure in one asset back to zero.
-
-        ``None`` if nothing prices the asset yet. The id holds the time: a command that comes again
-        after a loss of records meets the plan its first orders were adopted into.
-        """
-        for rules in self._markets.rules.values():
-            base, quote, _ = split_instrument(rules.instrument)
-            price = self._markets.price(base, quote, now_ns) if base == asset else None
-            if price is None:
-                continue
-            plan = PlanRecord(
-                plan_id=plan_key(f"flatten {command_id} {asset} {now_ns}"),
-                kind=PlanKind.FLATTEN,
-                base=base,
-                quote=quote,
-                legs=[],
-                loss_cap=max(abs(qty) * price * OWN_LOSS_BPS / BPS, OWN_LOSS_MIN),
-                reference=price,
-                ts_started_ns=now_ns,
-                opening=qty,
-                reason=f"flatten {command_id}",
-            )
-            self._state.add_plan(plan)
-            return plan
-        return None
-
     def advance(self, plan: PlanRecord, now_ns: int, out: Out) -> None:
         """Take the plan's next step, if all its orders are over."""
         orders = self._state.orders_of(plan)
@@ -232,28 +163,6 @@ class PlanDesk:
                 self._fail(plan, now_ns, out)
         else:
             plan.wait_until_ns = now_ns + EVENING_PAUSE_NS
-
-    def refuse(
-        self, approved: ApprovedPlan, outcome: PlanOutcome, reason: str, now_ns: int, out: Out
-    ) -> None:
-        """End a plan that was never started.
-
-        By this record at least. Its id is not remembered: orders found under it at the venues
-        would be taken for those of a finished plan, and left alone.
-        """
-        out.messages.append(
-            PlanDone(
-                ts_ns=now_ns,
-                plan_id=approved.plan_id,
-                outcome=outcome,
-                base=approved.base,
-                quote=approved.quote,
-                realized=ZERO,
-                fees=ZERO,
-                certainty=Certainty.KNOWN,
-                reason=reason,
-            )
-        )
 
     def _open(self, approved: ApprovedPlan, legs: list[PlanLeg], now_ns: int) -> PlanRecord:
         plan = PlanRecord(
