@@ -14,6 +14,8 @@ ArbError
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 
 class ArbError(Exception):
     """Base of every error this project raises on purpose."""
@@ -49,12 +51,52 @@ class SequenceGap(ArbError):
         self.got = got
 
 
-class VenueError(ArbError):
-    """A request to a venue did not succeed; ``code`` is the venue's own code where it has one."""
+class Scope(StrEnum):
+    """What a refusal speaks of: who is asked next would hear the same."""
 
-    def __init__(self, message: str, code: str = "") -> None:
+    ORDER = "order"  # this one order
+    INSTRUMENT = "instrument"  # every order in this instrument
+    VENUE = "venue"  # every order of this account
+
+
+class Cause(StrEnum):
+    """Why a venue refused a request, or could not be asked; ``scope`` tells who else is meant."""
+
+    ORDER = "order"  # its price, size or notional; also whatever a venue does not tell apart
+    FUNDS = "funds"  # balance or margin
+    INSTRUMENT = "instrument"  # not trading, unknown, or restricted for this account
+    KEY = "key"  # unknown, revoked or expired; its permissions, its address, its signature
+    ACCOUNT = "account"  # position mode, trading disabled or restricted, locked
+    CLOCK = "clock"  # our time is not the venue's
+    RATE = "rate"  # too many requests or orders
+    SERVICE = "service"  # overload, maintenance, no connection
+
+    @property
+    def scope(self) -> Scope:
+        """Return what else the same answer would be given to."""
+        if self in {Cause.ORDER, Cause.FUNDS}:
+            return Scope.ORDER
+        return Scope.INSTRUMENT if self is Cause.INSTRUMENT else Scope.VENUE
+
+
+class VenueError(ArbError):
+    """A request to a venue did not succeed.
+
+    Args:
+        message: For people.
+        code: The venue's own code where it has one.
+        cause: Why, as far as the venue says.
+    """
+
+    def __init__(self, message: str, code: str = "", cause: Cause = Cause.ORDER) -> None:
         super().__init__(message)
         self.code = code
+        self.cause = cause
+
+    @property
+    def scope(self) -> Scope:
+        """Return whether the account as a whole is meant, an instrument, or this one order."""
+        return self.cause.scope
 
 
 class Rejected(VenueError):

@@ -13,6 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
+from shared.errors import Cause
 from shared.messages.base import Message
 from shared.messages.execution import Balance
 
@@ -69,18 +70,20 @@ class Submitted(msgspec.Struct, frozen=True):
 
 
 class SubmitRefused(msgspec.Struct, frozen=True):
-    """The venue's definite no."""
+    """The venue's definite no; ``cause`` tells whether to this one order or to the account."""
 
     client_order_id: str
     reason: str
     ts_sent_ns: int
+    cause: Cause = Cause.ORDER
 
 
 class SubmitNotSent(msgspec.Struct, frozen=True):
-    """It surely never reached the venue."""
+    """It surely was not acted on: it never reached the venue, or was refused unread."""
 
     client_order_id: str
     reason: str
+    cause: Cause = Cause.SERVICE
 
 
 class SubmitLost(msgspec.Struct, frozen=True):
@@ -103,6 +106,7 @@ class QueryFailed(msgspec.Struct, frozen=True):
 
     key: OrderKey
     reason: str
+    cause: Cause = Cause.SERVICE
 
 
 class OpenOrdersAnswered(msgspec.Struct, frozen=True):
@@ -132,6 +136,7 @@ class FetchFailed(msgspec.Struct, frozen=True):
 
     action: FetchOpenOrders | FetchFills | FetchBalances
     reason: str
+    cause: Cause = Cause.SERVICE
 
 
 Report = (

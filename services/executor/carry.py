@@ -69,8 +69,10 @@ class Carrier:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._fetch(action)
-        except (VenueError, TimeoutError) as error:
-            return FetchFailed(action, str(error) or "no answer in time")
+        except VenueError as error:
+            return FetchFailed(action, str(error), error.cause)
+        except TimeoutError:
+            return FetchFailed(action, "no answer in time")
 
     async def _submit(self, action: Submit) -> Report:
         order = action.order
@@ -81,9 +83,9 @@ class Carrier:
             async with asyncio.timeout(self._timeout_s):
                 report = await self.gateways[order.venue].submit(order)
         except Rejected as error:
-            return SubmitRefused(order.client_order_id, str(error), sent_ns)
+            return SubmitRefused(order.client_order_id, str(error), sent_ns, error.cause)
         except Unavailable as error:
-            return SubmitNotSent(order.client_order_id, str(error))
+            return SubmitNotSent(order.client_order_id, str(error), error.cause)
         except OutcomeUnknown as error:
             return SubmitLost(order.client_order_id, str(error), sent_ns)
         except TimeoutError:
@@ -94,8 +96,10 @@ class Carrier:
         try:
             async with asyncio.timeout(self._timeout_s):
                 report = await self.gateways[action.key.venue].query(action.key)
-        except (VenueError, TimeoutError) as error:
-            return QueryFailed(action.key, str(error) or "no answer in time")
+        except VenueError as error:
+            return QueryFailed(action.key, str(error), error.cause)
+        except TimeoutError:
+            return QueryFailed(action.key, "no answer in time")
         return QueryAnswered(action.key, report)
 
     async def _cancel(self, action: Cancel) -> None:

@@ -21,10 +21,11 @@ import ccxt.async_support as ccxt
 from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
 from shared.clock import Clock
 from shared.config import Secret
-from shared.errors import OutcomeUnknown, Rejected, Unavailable, VenueError
+from shared.errors import Cause, OutcomeUnknown, Rejected, Unavailable, VenueError
 from shared.messages.base import Side
 from shared.messages.execution import Balance, OrderStatus
 from shared.ratelimit import TokenBucket
+from shared.venues.refusals import Meaning
 
 T = TypeVar("T")
 
@@ -49,6 +50,7 @@ class _Trace:
     """What became of one call: whether any request left, and the reply to the last one."""
 
     is_sent: bool = False
+    status: int = 0
     body: str = ""
 
 
@@ -68,13 +70,13 @@ class OrderQuirks(Protocol):
     def order_params(self, client_order_id: str) -> dict[str, Any]:
         """Return extra parameters of ``create_order``."""
 
-    def classify(self, kind: str, text: str) -> type[VenueError]:
-        """Return what an error means."""
+    def meaning(self, kind: str, text: str, status: int) -> Meaning:
+        """Return what an error means: ccxt class, the venue's answer, HTTP status."""
 
     def is_not_found(self, text: str) -> bool:
         """Tell "no such order" from other errors."""
 
-    def is_canceled(self, kind: str, text: str) -> bool:
+    def is_canceled(self, text: str) -> bool:
         """Tell "works no longer" from other errors of a cancel."""
 
     async def find(
@@ -140,7 +142,9 @@ class CcxtGateway:
             ),
         )
         if not made.get("id"):
-            raise OutcomeUnknown(f"{self.venue}: the answer to an order carries no order id")
+            raise OutcomeUnknown(
+                f"{self.venue}: the answer to an order carries no order id", cause=Cause.SERVICE
+            )
         trades = self._quirks.fills_in(self._client, made, order.instrument)
         report = self._report(made, order.instrument, trades)
         # Kraken's answer says neither status nor side: what was asked for stands until a query.
@@ -178,7 +182,7 @@ class CcxtGateway:
                 ),
             )
         except VenueError as error:
-            if not self._quirks.is_canceled(error.code, str(error)):
+            if not self._quirks.is_canceled(str(error)):
                 raise
 
     async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
@@ -231,7 +235,9 @@ class CcxtGateway:
             raise self._meaning(error, trace) from error
         except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
             # ccxt reads replies without checking them: an unreadable one shows like this.
-            raise OutcomeUnknown(f"{self.venue}: unreadable reply: {error!r}") from error
+            raise OutcomeUnknown(
+                f"{self.venue}: unreadable reply: {error!r}", cause=Cause.SERVICE
+            ) from error
         self._answered.add(what)
         return answer
 
@@ -266,18 +272,18 @@ class CcxtGateway:
             await asyncio.sleep(wait_s)
 
     def _meaning(self, error: ccxt.BaseError, trace: _Trace) -> VenueError:
-        text = str(error)
+        text, kind = str(error), type(error).__name__
         if not trace.is_sent:
             return Rejected(f"{self.venue}: refused before it was sent: {text}", "CLIENT")
         if isinstance(error.__cause__, (aiohttp.ClientConnectorError, socket.gaierror)):
             # No connection, so no request. Anything that breaks later may have been heard.
-            return Unavailable(f"{self.venue}: cannot connect: {text}")
-        kind = type(error).__name__
-        if kind in {"DDoSProtection", "RateLimitExceeded"}:
-            self._bucket.drain(self._clock.monotonic_ns())
+            return Unavailable(f"{self.venue}: cannot connect: {text}", kind, Cause.SERVICE)
         # Where ccxt knows a venue's sentence it leaves the code out of its text: read the reply.
-        body = (trace.body or text)[:REASON_LENGTH_MAX]
-        return self._quirks.classify(kind, body)(f"{kind}: {body}", kind)
+        body = trace.body or text
+        outcome, cause = self._quirks.meaning(kind, body, trace.status)
+        if cause is Cause.RATE:
+            self._bucket.drain(self._clock.monotonic_ns())
+        return outcome(f"{kind}: {body[:REASON_LENGTH_MAX]}", kind, cause)
 
     def _report(
         self, order: Mapping[str, Any], instrument: str, trades: Sequence[Mapping[str, Any]]
@@ -328,13 +334,14 @@ def _watch(client: Any) -> None:
     async def traced_fetch(*args: Any, **kwargs: Any) -> Any:
         trace = _TRACE.get()
         if trace is not None:
-            trace.is_sent, trace.body = True, ""
+            trace.is_sent, trace.status, trace.body = True, 0, ""
         return await fetch(*args, **kwargs)
 
     def traced_errors(*args: Any) -> Any:
         trace = _TRACE.get()
         if trace is not None:
-            trace.body = args[5] or ""  # status, reason, url, method, headers, body, ...
+            # status, reason, url, method, headers, body, ...
+            trace.status, trace.body = int(args[0] or 0), args[5] or ""
         return handle_errors(*args)
 
     client.fetch, client.handle_errors = traced_fetch, traced_errors

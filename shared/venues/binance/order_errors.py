@@ -1,37 +1,86 @@
-"""Binance's error codes in ccxt's error texts, and what they mean for an order request. Pure.
+"""Binance's error codes in its answers, and what it documents of them. Pure.
 
-Sample text: ``binance {"code":-2010,"msg":"Account has insufficient balance."}``.
+Sample text: ``{"code":-2010,"msg":"Account has insufficient balance for requested action."}``.
+Listed is only what is not a plain no to one order (``shared/venues/refusals.py``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Set
+from collections.abc import Mapping
 
-from shared.errors import OutcomeUnknown, Rejected, Unavailable, VenueError
+from shared.venues.refusals import (
+    MAY_EXIST,
+    NO,
+    NO_ACCOUNT,
+    NO_FUNDS,
+    NO_INSTRUMENT,
+    NO_KEY,
+    NO_SERVICE,
+    NOT_ACTED_CLOCK,
+    NOT_ACTED_RATE,
+    NOT_ACTED_SERVICE,
+    Meaning,
+    meaning_of,
+)
 
-_CODE = re.compile(r'"code"\s*:\s*"?(-?\d+)')
+_CODE = re.compile(r'"code"\s*:\s*"?(-\d+)')
 
-NOT_ACTED = frozenset({-1003, -1008, -1015, -1021})
-"""Too many requests or orders, overload (documented as not executed), outside the time window."""
+COMMON: Mapping[int, Meaning] = {
+    -1000: MAY_EXIST,  # "an unknown error occurred while processing the request"
+    -1001: MAY_EXIST,  # "internal error"
+    -1002: NO_KEY,
+    -1003: NOT_ACTED_RATE,
+    -1006: MAY_EXIST,  # "execution status unknown"
+    -1007: MAY_EXIST,  # "send status unknown; execution status unknown"
+    -1008: NOT_ACTED_SERVICE,  # overload, documented as not executed
+    -1015: NOT_ACTED_RATE,
+    -1016: NO_SERVICE,
+    -1021: NOT_ACTED_CLOCK,
+    -1022: NO_KEY,
+    -1099: NO_KEY,
+    -1121: NO_INSTRUMENT,
+    -1122: NO_INSTRUMENT,
+    -2008: NO_KEY,
+    -2014: NO_KEY,
+    -2015: NO_KEY,
+}
+"""Codes that mean the same on every Binance market (binance-spot-api-docs errors.md)."""
 
-_DUPLICATE = "duplicate"
+MATCHING_ENGINE = frozenset({-1010, -2010, -2011})
+"""Codes whose text alone tells which error of the matching engine they are."""
+_TEXTS: Mapping[str, Meaning] = {
+    # An order of ours with this id is there: not a no, but a reason to look.
+    "duplicate order": MAY_EXIST,
+    "insufficient balance": NO_FUNDS,
+    "market is closed": NO_INSTRUMENT,
+    "symbol is not permitted": NO_INSTRUMENT,
+    "symbol is restricted": NO_INSTRUMENT,
+    "disabled on this account": NO_ACCOUNT,
+    "may not place or cancel orders": NO_ACCOUNT,
+    "trading is not enabled": NO_ACCOUNT,
+}
 
 
 def error_code(text: str) -> int | None:
-    """Return the venue's code in a ccxt error text, ``None`` if there is none."""
+    """Return the venue's code in an error text, ``None`` if there is none."""
     found = _CODE.search(text)
     return int(found.group(1)) if found else None
 
 
-def classify_code(code: int | None, text: str, rejected: Set[int]) -> type[VenueError]:
-    """Return what a code means; ``rejected`` are the market's definite ones.
+def meaning(kind: str, text: str, status: int, market: Mapping[int, Meaning]) -> Meaning:
+    """Return what an answer means; ``market`` lists the codes of one market, over ``COMMON``."""
+    code = error_code(text)
+    codes = [] if code is None else [str(code)]
 
-    -2010 for a duplicate id means that an order of ours with this id is there: not a no, but a
-    reason to look (the text is read only to be more careful, never less).
-    """
-    if code in NOT_ACTED:
-        return Unavailable
-    if code in rejected and _DUPLICATE not in text.lower():
-        return Rejected
-    return OutcomeUnknown
+    def listed(code_text: str) -> Meaning | None:
+        number = int(code_text)
+        found = market.get(number) or COMMON.get(number)
+        return found or (_by_text(text) if number in MATCHING_ENGINE else None)
+
+    return meaning_of(codes, listed, status, kind)
+
+
+def _by_text(text: str) -> Meaning:
+    lowered = text.lower()
+    return next((found for words, found in _TEXTS.items() if words in lowered), NO)

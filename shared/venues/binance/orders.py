@@ -6,11 +6,13 @@ with its fills and fees, so that one request is usually the whole story.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.errors import Unavailable, VenueError
-from shared.venues.binance.order_errors import classify_code, error_code
+from shared.errors import VenueError
+from shared.venues.binance import order_errors
+from shared.venues.binance.order_errors import error_code
+from shared.venues.refusals import MAY_EXIST, NOT_ACTED_SERVICE, Meaning
 
 WEIGHT_PER_S = 50.0
 """Half of 6000 per minute; the rest is left to market data."""
@@ -43,21 +45,20 @@ def order_params(client_order_id: str) -> dict[str, Any]:
     }
 
 
-def classify(kind: str, text: str) -> type[VenueError]:
-    """Return what an error means for the request; ``kind`` is the ccxt class, ``text`` its message.
-
-    Unlisted is ``OutcomeUnknown``.
-    """
-    if kind in {"DDoSProtection", "RateLimitExceeded"}:
-        return Unavailable  # 429 and 418: refused before any processing
-    return classify_code(error_code(text), text, REJECTED)
+SPOT: Mapping[int, Meaning] = {
+    -1004: NOT_ACTED_SERVICE,  # "server is busy, please wait and try again"
+    -2021: MAY_EXIST,  # cancel-replace done in part: the new order may be there
+}
 
 
-REJECTED = frozenset(
-    {-1002, -1013, -1022, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1108, -1111, -1112}
-    | {-1114, -1115, -1116, -1117, -1121, -1128, -1130, -1131, -2008, -2010, -2011, -2014, -2015}
-)
-"""Definite no (binance-spot-api-docs errors.md); -1022, -2014, -2015 are about the key."""
+def meaning(kind: str, text: str, status: int) -> Meaning:
+    """Return what an error means: ccxt class, the venue's answer, HTTP status."""
+    return order_errors.meaning(kind, text, status, SPOT)
+
+
+def classify(kind: str, text: str, status: int = 0) -> type[VenueError]:
+    """Return what became of a request that was answered with an error."""
+    return meaning(kind, text, status).outcome
 
 
 def is_not_found(text: str) -> bool:
@@ -115,7 +116,6 @@ async def positions(client: Any, instruments: Sequence[str]) -> dict[str, str]:
     return {}
 
 
-def is_canceled(kind: str, text: str) -> bool:
+def is_canceled(text: str) -> bool:
     """Tell whether a failed cancel means that the order works no longer (-2011)."""
-    del kind
     return error_code(text) in {-2011, -2013}

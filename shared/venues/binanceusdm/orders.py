@@ -6,11 +6,11 @@ status and quantity of an IOC order at once; executions and fees follow from ``u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.errors import Unavailable, VenueError
-from shared.venues.binance.order_errors import classify_code, error_code
+from shared.errors import VenueError
+from shared.venues.binance import order_errors
 from shared.venues.binance.orders import (
     FILLS_TOGETHER,
     IS_ORDERED,
@@ -23,6 +23,14 @@ from shared.venues.binance.orders import (
     is_canceled,
     is_not_found,
     order_params,
+)
+from shared.venues.refusals import (
+    MAY_EXIST,
+    NO_ACCOUNT,
+    NO_FUNDS,
+    NO_INSTRUMENT,
+    NOT_ACTED_SERVICE,
+    Meaning,
 )
 
 WEIGHT_PER_S = 20.0
@@ -40,24 +48,43 @@ WEIGHTS = {
     "balances": 10.0,
 }
 
-REJECTED = frozenset(
-    {-1002, -1013, -1022, -1100, -1101, -1102, -1103, -1104, -1105, -1106, -1108, -1111, -1112}
-    | {-1114, -1115, -1116, -1117, -1121, -1122, -1128, -1130, -1131, -1136, -2008, -2010, -2011}
-    | {-2014, -2015, -2017, -2018, -2019, -2020, -2021, -2022, -2024, -2025, -2026, -2027, -2028}
-    | {-4001, -4003, -4004, -4005, -4013, -4014, -4015, -4023, -4024, -4061, -4087, -4088, -4118}
-    | {-4120, -4131, -4140, -4141, -4164, -4192, -4400, -4401, -5021, -5022}
-)
-"""Definite no (USDT-M error code list, venues.md section 4)."""
+USDM: Mapping[int, Meaning] = {
+    -1001: NOT_ACTED_SERVICE,  # documented as failed; on spot it is not
+    -1109: NO_ACCOUNT,
+    -2018: NO_FUNDS,
+    -2019: NO_FUNDS,
+    -2023: NO_ACCOUNT,  # in liquidation
+    -4050: NO_FUNDS,
+    -4051: NO_FUNDS,
+    -4059: NO_ACCOUNT,
+    -4060: NO_ACCOUNT,
+    -4061: NO_ACCOUNT,  # hedge mode, where one-way is used here
+    -4067: NO_ACCOUNT,
+    -4068: NO_ACCOUNT,
+    -4087: NO_ACCOUNT,  # may only reduce
+    -4088: NO_ACCOUNT,  # may not place orders now
+    -4109: NO_ACCOUNT,  # inactive
+    -4116: MAY_EXIST,  # an order of ours with this id is there
+    -4140: NO_INSTRUMENT,
+    -4141: NO_INSTRUMENT,
+    -4192: NO_ACCOUNT,  # cooling-off period
+    -4400: NO_ACCOUNT,  # quantitative rules violated: may only reduce
+    -4401: NO_ACCOUNT,  # compliance: may only reduce
+    -4402: NO_ACCOUNT,  # not offered in this region
+    -4403: NO_ACCOUNT,
+    -4531: NO_ACCOUNT,  # position mode of a portfolio margin account
+}
+"""Codes of USDT-M alone (its error code list, venues.md section 4)."""
 
 
-def classify(kind: str, text: str) -> type[VenueError]:
-    """Return what an error means for the request; ``kind`` is the ccxt class, ``text`` its message.
+def meaning(kind: str, text: str, status: int) -> Meaning:
+    """Return what an error means: ccxt class, the venue's answer, HTTP status."""
+    return order_errors.meaning(kind, text, status, USDM)
 
-    Unlisted is ``OutcomeUnknown``; -4116 (an order with this id is there) is left unlisted.
-    """
-    if kind in {"DDoSProtection", "RateLimitExceeded"}:
-        return Unavailable
-    return classify_code(error_code(text), text, REJECTED)
+
+def classify(kind: str, text: str, status: int = 0) -> type[VenueError]:
+    """Return what became of a request that was answered with an error."""
+    return meaning(kind, text, status).outcome
 
 
 async def positions(client: Any, instruments: Sequence[str]) -> dict[str, str]:

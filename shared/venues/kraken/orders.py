@@ -7,11 +7,11 @@ status and executions come from ``QueryOrders`` and ``QueryTrades``. ccxt's ``fe
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
-from shared.errors import OutcomeUnknown, Rejected, Unavailable, VenueError
+from shared.errors import VenueError
+from shared.venues.kraken.order_errors import is_unknown_order, meaning
 
 WEIGHT_PER_S = 0.9
 """The private counter decays by 0.33 to 1 per second with the account's tier (venues.md section 5);
@@ -34,77 +34,25 @@ IS_ORDERED = True
 FILLS_TOGETHER = True
 """Executions of all instruments come in one reply."""
 
-_ERROR = re.compile(r'"(E[A-Za-z]+:[^"]*)"')
-
-REJECTED = (
-    "EOrder:Insufficient funds",
-    "EOrder:Order minimum not met",
-    "EOrder:Cost minimum not met",
-    "EOrder:Tick size check failed",
-    "EOrder:Invalid price",
-    "EOrder:Invalid order",
-    "EOrder:Orders limit exceeded",
-    "EOrder:Positions limit exceeded",
-    "EOrder:Insufficient margin",
-    "EOrder:Reduce only",
-    "EOrder:Post only order",
-    "EOrder:Trading agreement required",
-    "EOrder:Unknown order",
-    "EGeneral:Invalid arguments",
-    "EGeneral:Permission denied",
-    "EQuery:Unknown asset pair",
-    "EQuery:Invalid asset pair",
-    "EAPI:Invalid key",
-    "EAPI:Invalid signature",
-    "EService:Market in cancel_only mode",
-    "EService:Market in post_only mode",
-)
-"""Definite no: the code before any detail Kraken appends."""
-NOT_ACTED = (
-    "EAPI:Invalid nonce",
-    "EAPI:Rate limit exceeded",
-    "EOrder:Rate limit exceeded",
-    "EGeneral:Too many requests",
-    "EGeneral:Temporary lockout",
-    "EService:Throttled",
-)
-"""Refused before any processing."""
-
 
 def order_params(client_order_id: str) -> dict[str, Any]:
     """Return what ccxt's ``create_order`` needs beside the usual for an IOC limit order."""
     return {"timeInForce": "IOC", "clientOrderId": client_order_id}
 
 
-def error_codes(text: str) -> list[str]:
-    """Return the codes in a ccxt error text like ``kraken {"error":["EOrder:Unknown order"]}``."""
-    return _ERROR.findall(text)
-
-
-def classify(kind: str, text: str) -> type[VenueError]:
-    """Return what an error means for the request; ``kind`` is the ccxt class, ``text`` its message.
-
-    Unlisted is ``OutcomeUnknown``, and so is a reply with several errors not all listed.
-    """
-    if kind == "DDoSProtection" and not error_codes(text):
-        return Unavailable
-    codes = error_codes(text)
-    if codes and all(code.startswith(NOT_ACTED) for code in codes):
-        return Unavailable
-    if codes and all(code.startswith(REJECTED) for code in codes):
-        return Rejected
-    return OutcomeUnknown
+def classify(kind: str, text: str, status: int = 0) -> type[VenueError]:
+    """Return what became of a request that was answered with an error."""
+    return meaning(kind, text, status).outcome
 
 
 def is_not_found(text: str) -> bool:
     """Tell whether the venue says that it has no such order."""
-    codes = error_codes(text)
-    return bool(codes) and all(code.startswith(("EOrder:Unknown order",)) for code in codes)
+    return is_unknown_order(text)
 
 
-def is_canceled(kind: str, text: str) -> bool:
+def is_canceled(text: str) -> bool:
     """Tell whether a failed cancel means that the order works no longer."""
-    return kind == "OrderNotFound" or is_not_found(text)
+    return is_unknown_order(text)
 
 
 async def find(
