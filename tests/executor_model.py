@@ -42,7 +42,7 @@ BID, ASK = D("9999"), D("10001")
 CALM = "full"
 BEHAVIORS = (
     "full", "part", "none", "reject", "not_sent", "lost_full", "lost_part", "lost_never",
-    "lost_late", "late_fill", "accepted_first", "slow",
+    "lost_late", "late_fill", "accepted_first", "slow", "weak",
 )  # fmt: skip
 
 
@@ -127,6 +127,7 @@ class World:
         self.later: list[tuple[int, Callable[[], None]]] = []
         self.history: list[tuple[dict[str, bytes], list[Message], int]] = [({}, [], T0)]
         self.calm = False
+        self.habits: dict[str, str] = {}  # what a venue does with every order, calm or not
         self.prices_shown = True
         self.trades = 0
         self.engine = self._begin({})
@@ -274,7 +275,9 @@ class World:
 
     def _submit(self, request: OrderRequest) -> None:
         self.sent[request.client_order_id] += 1
-        behavior = CALM if self.calm else self.choose(f"{request.venue} does", BEHAVIORS)
+        behavior = self.habits.get(request.venue) or (
+            CALM if self.calm else self.choose(f"{request.venue} does", BEHAVIORS)
+        )
         order_id, sent_ns = request.client_order_id, self.now_ns
         if behavior == "reject":
             self.inbox.append(act.SubmitRefused(order_id, "no", sent_ns))
@@ -298,7 +301,9 @@ class World:
             self._answer(request, behavior, sent_ns)
 
     def _answer(self, request: OrderRequest, behavior: str, sent_ns: int) -> None:
-        share = {"part": D("0.4"), "none": D(0), "late_fill": D("0.3")}.get(behavior, D(1))
+        share = {"part": D("0.4"), "weak": D("0.05"), "none": D(0), "late_fill": D("0.3")}.get(
+            behavior, D(1)
+        )
         order = self._execute(request, share)
         report = order.report()
         if behavior == "accepted_first":  # the answer tells no more than an id

@@ -9,6 +9,11 @@ paid and received, fees included, comes out at ``-loss_cap``.
 Dust, a rest too small for any venue, is not left lying where it can be helped: an order that
 would leave dust ranks behind one that would not, and dust that is there is outgrown: an order of
 the least size plus the dust, whose rest of exactly the least size the next order trades back.
+
+What a book shows need not be there. An order that filled less than half of what was shown is a
+**weak attempt**; after two in a row at one venue, or one refusal, the other venues come first,
+whatever that venue shows, and where all of them are weak they take turns. Prices decide among
+orders large enough to be done within the attempts that are left.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -26,11 +32,15 @@ from shared.domain.fees import BPS
 from shared.domain.instrument import InstrumentRules
 from shared.domain.rounding import exact, is_enough, is_multiple, price_to_tick, qty_to_lot
 from shared.messages.base import Side
-from shared.messages.execution import OrderPurpose
+from shared.messages.execution import OrderPurpose, OrderStatus
 from shared.messages.market import DepthView, Level
 
 ATTEMPTS_MAX = 8
 """Orders that may be tried to even out one plan."""
+WEAK_SHARE = Decimal("0.5")
+"""An evening order that filled less of its quantity than this was a weak attempt."""
+WEAK_ATTEMPTS_MAX = 2
+"""Weak attempts in a row at one venue before the others are tried first."""
 OUTGROW_ATTEMPTS = 3
 """Attempts that must be left before dust is outgrown: the rest must surely be traded back."""
 OUTGROW_MARGIN = Decimal("1.25")
@@ -57,6 +67,15 @@ class Trade(msgspec.Struct, frozen=True, kw_only=True):
     price_limit: Decimal
     fee_bps: Decimal
     purpose: OrderPurpose
+
+
+class Rank(NamedTuple):
+    """Where to even out first: the least rank. ``price`` is after fees, negative for a sale."""
+
+    weak_attempts: int
+    is_too_little: bool
+    leaves_dust: bool
+    price: Decimal
 
 
 def net_base(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Decimal:
@@ -104,21 +123,50 @@ def decide(
         return Why.EVEN
     cash = net_cash(plan, orders)
     if is_dust(plan, net, markets, now_ns):
-        return _outgrow(plan, net, cash, markets, now_ns) or Why.DUST
-    best: tuple[tuple[bool, bool, Decimal], Trade] | None = None
+        return _outgrow(plan, orders, markets, now_ns) or Why.DUST
+    weak = weak_venues(orders)
+    share_min = abs(net) / max(1, ATTEMPTS_MAX - plan.attempts)
+    best: tuple[Rank, Trade] | None = None
     for rules in markets.tradable(plan.base, plan.quote):
         view = markets.live_view((rules.venue, rules.instrument), now_ns)
         found = _trade_at(rules, plan, net, cash, view) if view else None
         if found is None:
             continue
         price, trade = found
-        # A venue that has just refused is the last resort; otherwise the best price after fees.
         rest = abs(net) - trade.qty
-        leaves_dust = rest > 0 and is_dust(plan, rest, markets, now_ns)
-        rank = (rules.venue in plan.avoid, leaves_dust, -price if net > 0 else price)
+        rank = Rank(
+            weak_attempts=weak.get(rules.venue, 0),
+            is_too_little=trade.qty < share_min,
+            leaves_dust=rest > 0 and is_dust(plan, rest, markets, now_ns),
+            price=-price if net > 0 else price,
+        )
         if best is None or rank < best[0]:
             best = (rank, trade)
     return best[1] if best else Why.NO_PRICE
+
+
+def is_weak(order: OrderRecord) -> bool:
+    """Tell whether an order that is over filled little of what the book had shown."""
+    return order.life.filled_qty < order.life.qty * WEAK_SHARE
+
+
+def weak_venues(orders: Sequence[OrderRecord]) -> dict[str, int]:
+    """Return the venues to be passed over, with their weak attempts in a row.
+
+    A refusal counts like as many as make a venue weak. A leg is no attempt to even out: only a
+    refusal counts there.
+
+    Args:
+        orders: Of one plan, in the order they were made, all over.
+    """
+    weak: dict[str, int] = {}
+    for order in orders:
+        before = weak.get(order.venue, 0)
+        if order.life.status in {OrderStatus.REJECTED, OrderStatus.NOT_SENT}:
+            weak[order.venue] = before + WEAK_ATTEMPTS_MAX
+        elif order.purpose is not OrderPurpose.LEG:
+            weak[order.venue] = before + 1 if is_weak(order) else 0
+    return {venue: count for venue, count in weak.items() if count >= WEAK_ATTEMPTS_MAX}
 
 
 def _trade_at(
@@ -148,7 +196,7 @@ def _trade_at(
 
 
 def _outgrow(
-    plan: PlanRecord, net: Decimal, cash: Decimal, markets: Markets, now_ns: int
+    plan: PlanRecord, orders: Sequence[OrderRecord], markets: Markets, now_ns: int
 ) -> Trade | None:
     """Return an order that turns dust into a rest that can be traded, if its cost is in the cap.
 
@@ -156,10 +204,11 @@ def _outgrow(
     """
     if plan.attempts > ATTEMPTS_MAX - OUTGROW_ATTEMPTS:
         return None
+    net, cash, weak = net_base(plan, orders), net_cash(plan, orders), weak_venues(orders)
     for rules in markets.tradable(plan.base, plan.quote):
         view = markets.live_view((rules.venue, rules.instrument), now_ns)
         price = markets.mid((rules.venue, rules.instrument), now_ns)
-        if view is None or price is None or rules.venue in plan.avoid:
+        if view is None or price is None or rules.venue in weak:
             continue
         if not is_multiple(net, rules.lot_size):
             continue

@@ -14,7 +14,7 @@ from typing import Final
 
 from services.executor.actions import Out
 from services.executor.desk import OrderDesk
-from services.executor.evening import ATTEMPTS_MAX, Trade, Why, decide, net_base
+from services.executor.evening import ATTEMPTS_MAX, Trade, Why, decide, is_weak, net_base
 from services.executor.gateway import OrderReport
 from services.executor.ids import attempt_after_loss, client_order_id
 from services.executor.journal import alert, plan_done
@@ -34,7 +34,7 @@ from shared.messages.execution import (
 )
 
 EVENING_PAUSE_NS: Final = 50_000_000
-"""Pause before looking for a price again."""
+"""Least pause between two evening orders, and before looking for a price again."""
 
 
 class PlanDesk:
@@ -140,14 +140,9 @@ class PlanDesk:
                 self._finish(plan, orders, now_ns, out)
             return
         plan.uneven_since_ns = plan.uneven_since_ns or now_ns
-        plan.avoid = [
-            order.venue
-            for order in orders
-            if order.life.status in {OrderStatus.REJECTED, OrderStatus.NOT_SENT}
-        ]
         late = now_ns - plan.uneven_since_ns > self._hedge_deadline_ns
-        pause_until_ns = _pause_until_ns(plan, orders)
-        if isinstance(step, Trade) and now_ns < pause_until_ns and not late:
+        pause_until_ns = _pause_until_ns(orders, self._hedge_deadline_ns)
+        if isinstance(step, Trade) and now_ns < pause_until_ns:
             plan.wait_until_ns = pause_until_ns
         elif isinstance(step, Trade) and plan.attempts < ATTEMPTS_MAX:
             plan.attempts += 1
@@ -215,12 +210,23 @@ class PlanDesk:
         return rules.taker_fee_bps if rules else ZERO
 
 
-def _pause_until_ns(plan: PlanRecord, orders: list[OrderRecord]) -> int:
-    """Return when the next evening order may go: after one that traded nothing, a little later."""
-    last = orders[-1] if orders else None
-    if last is None or last.purpose is OrderPurpose.LEG or last.life.filled_qty > 0:
+def _pause_until_ns(orders: list[OrderRecord], hedge_deadline_ns: int) -> int:
+    """Return when the next evening order may go: the books need time to show what is left of them.
+
+    The pause doubles with every weak attempt in a row, wherever it was, as far as all attempts find
+    room before the deadline.
+    """
+    attempts = [order for order in orders if order.purpose is not OrderPurpose.LEG]
+    if not attempts:
         return 0
-    return last.ts_ended_ns + (EVENING_PAUSE_NS << plan.attempts)
+    weak = 0
+    for order in reversed(attempts):
+        if not is_weak(order):
+            break
+        weak += 1
+    pause_ns: int = EVENING_PAUSE_NS << weak
+    over_ns = attempts[-1].ts_ended_ns or attempts[-1].ts_created_ns
+    return over_ns + min(pause_ns, hedge_deadline_ns // ATTEMPTS_MAX)
 
 
 def _leg_trade(leg: PlanLeg) -> Trade:

@@ -103,9 +103,9 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     ``opening`` is exposure in base units that it began with (FLATTEN, or a late fill of a finished
     plan) and ``opening_cash`` what came with it; ``reference`` is a price that made sense then.
-    ``uneven_since_ns`` is when all orders were over and the fills did not match; ``avoid`` names
-    venues that refused to even it out; ``attempts`` counts evening orders and ``attempt_next``
-    numbers them (they differ after a restart, so that no client order id can come twice).
+    ``uneven_since_ns`` is when all orders were over and the fills did not match; ``attempts``
+    counts evening orders and ``attempt_next`` numbers them (they differ after a restart, so that no
+    client order id can come twice).
     ``checked_only`` plans were delivered again: they are looked for at the venues, never started.
     """
 
@@ -125,7 +125,6 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     attempt_next: int = 1
     uneven_since_ns: int = 0
     wait_until_ns: int = 0
-    avoid: list[str] = []
     checked_only: bool = False
     outcome: PlanOutcome | None = None
     ts_done_ns: int = 0
