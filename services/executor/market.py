@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
+from shared.domain.depth import is_size
+from shared.domain.instrument import InstrumentKind, InstrumentRules, rules_flaw, split_instrument
 from shared.domain.rounding import exact
 from shared.messages.base import BookState, Certainty
 from shared.messages.market import DepthView
@@ -26,20 +27,36 @@ class Markets:
         self._views: dict[Place, DepthView] = {}
 
     def learn_rules(self, rules: InstrumentRules) -> None:
-        """Take the venue's rules for an instrument."""
-        if rules.venue in self.venues:
+        """Take the venue's rules for an instrument; unusable ones leave it without rules.
+
+        Those it had are not kept: something there has changed, and orders by old rules may fail.
+        """
+        if rules.venue not in self.venues:
+            return
+        if rules_flaw(rules):
+            self.rules.pop((rules.venue, rules.instrument), None)
+        else:
             self.rules[rules.venue, rules.instrument] = rules
 
     def learn_view(self, view: DepthView) -> None:
-        """Take the newest view of a book."""
-        self._views[view.venue, view.instrument] = view
+        """Take the newest view of a book; one of something that is no instrument prices nothing."""
+        place = view.venue, view.instrument
+        if place not in self._views:
+            try:
+                split_instrument(view.instrument)
+            except ValueError:
+                return
+        self._views[place] = view
 
     def live_view(self, place: Place, now_ns: int) -> DepthView | None:
         """Return the view if it may price something now."""
         view = self._views.get(place)
         if view is None or view.state is not BookState.LIVE:
             return None
-        return view if now_ns - view.ts_ns <= VIEW_AGE_NS_MAX else None
+        if now_ns - view.ts_ns > VIEW_AGE_NS_MAX:
+            return None
+        levels = (*view.bids, *view.asks)
+        return view if all(is_size(price) and is_size(qty) for price, qty in levels) else None
 
     def mid(self, place: Place, now_ns: int) -> Decimal | None:
         """Return the middle of a LIVE book."""

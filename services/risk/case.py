@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from services.risk.exposure import ZERO, Ledger, ReservedLeg, reserve_leg
 from shared.config import RiskConfig
+from shared.domain.depth import is_size
 from shared.domain.fees import share_of
 from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
 from shared.domain.rounding import exact
@@ -158,7 +159,7 @@ def _mark(case: Case, place: Place) -> Decimal:
     if mark is None:
         mark = case.ledger.prices.get(place.key, ZERO)
         view = case.views.get(place.book)
-        if view is not None and view.asks:
+        if view is not None and view.asks and is_size(view.asks[0][0]):
             mark = max(mark, exact(view.asks[0][0]))
         for leg in case.legs:
             if leg.place.key == place.key:

@@ -22,8 +22,8 @@ from services.scanner.cross_venue import (
 )
 from services.scanner.gates import CONTEXT, OF_OBSTACLE, QUIET, Gate
 from shared.config import ScannerConfig
-from shared.domain.depth import Uncrossed, exact_levels, take_crossed_depth
-from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
+from shared.domain.depth import Uncrossed, exact_levels, is_size, take_crossed_depth
+from shared.domain.instrument import InstrumentKind, InstrumentRules, rules_flaw, split_instrument
 from shared.domain.rounding import exact
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Message
@@ -171,13 +171,16 @@ class ScannerEngine:
         return {"books": len(self._books), "pairs": len(self._pairs)}
 
     def _on_instrument(self, rules: InstrumentRules) -> None:
-        if rules.tick_size <= 0 or rules.lot_size <= 0:
+        known: InstrumentRules | None = rules
+        if rules_flaw(rules):
             self._counters[_T.rules_refused] += 1  # nothing could be rounded with them
-            return
+            known = None
+            if (rules.venue, rules.instrument) not in self._books:
+                return
         book = self._book(rules.venue, rules.instrument)
-        if book is None or book.rules == rules:  # repeated every few seconds
+        if book is None or book.rules == known:  # repeated every few seconds
             return
-        book.rules = rules
+        book.rules = known
         for pair in book.pairs:
             pair.refresh(self._edge_bps_min)
 
@@ -188,7 +191,7 @@ class ScannerEngine:
             if book is None:
                 return ()
         book.view = view
-        book.is_live = view.state is BookState.LIVE and bool(view.bids and view.asks)
+        book.is_live = view.state is BookState.LIVE and _has_prices(view)
         counters = self._counters
         counters[_T.depth_views] += 1
         counters[_T.comparisons] += len(book.pairs)
@@ -256,7 +259,11 @@ class ScannerEngine:
         if len(self._books) >= BOOKS_MAX:
             self._counters[_T.books_refused] += 1
             return None
-        book = _Book(venue, instrument)
+        try:
+            book = _Book(venue, instrument)
+        except ValueError:  # no instrument's name
+            self._counters[_T.books_refused] += 1
+            return None
         others = self._books_of_base.setdefault(book.name.base, [])
         for other in others:
             if other.venue != venue:
@@ -274,6 +281,14 @@ class ScannerEngine:
         self._pairs.append(pair)
         pair.buy.pairs.append(pair)
         pair.sell.pairs.append(pair)
+
+
+def _has_prices(view: DepthView) -> bool:
+    """Tell whether both sides are there, and begin and end with what can be a price and a size."""
+    bids, asks = view.bids, view.asks
+    if not bids or not asks:
+        return False
+    return all(map(is_size, (*bids[0], *bids[-1], *asks[0], *asks[-1])))
 
 
 def _trust(book: _Book) -> str:

@@ -17,6 +17,9 @@ Level = tuple[float, float]
 ExactLevel = tuple[Decimal, Decimal]
 """The same in Decimal."""
 
+SIZE_MIN, SIZE_MAX = 1e-18, 1e18
+"""No price and no quantity of a real book lies beyond; nor is NaN within."""
+
 _BPS = 10_000.0
 _ZERO = Decimal(0)
 
@@ -74,6 +77,11 @@ class Walked(NamedTuple):
     price_avg: Decimal
     price_worst: Decimal
     levels_used: int
+
+
+def is_size(value: float) -> bool:
+    """Tell whether a number can be a price or a quantity."""
+    return SIZE_MIN <= value <= SIZE_MAX
 
 
 def costs_of(buy_fee: float, sell_fee: float, edge_bps_min: float) -> Costs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 BPS = Decimal(10_000)
 MONEY_STEP = Decimal("1e-8")
@@ -10,15 +10,18 @@ MONEY_STEP = Decimal("1e-8")
 EDGE_STEP = Decimal("0.0001")
 """Edges are rounded down to this many basis points: never better than they are."""
 
+_WIDE = Context(prec=700)
+"""``quantize`` raises where its result has more digits than the context allows."""
+
 
 def fee_amount(notional: Decimal, fee_bps: Decimal) -> Decimal:
     """Return the fee on ``notional`` in quote units, rounded up to ``MONEY_STEP``."""
-    return (notional * fee_bps / BPS).quantize(MONEY_STEP, ROUND_CEILING)
+    return (notional * fee_bps / BPS).quantize(MONEY_STEP, ROUND_CEILING, _WIDE)
 
 
 def share_of(notional: Decimal, share_bps: Decimal) -> Decimal:
     """Return ``share_bps`` of ``notional`` in quote units, rounded down to ``MONEY_STEP``."""
-    return (notional * share_bps / BPS).quantize(MONEY_STEP, ROUND_FLOOR)
+    return (notional * share_bps / BPS).quantize(MONEY_STEP, ROUND_FLOOR, _WIDE)
 
 
 def edge_bps(net: Decimal, notional: Decimal) -> Decimal:
@@ -29,7 +32,7 @@ def edge_bps(net: Decimal, notional: Decimal) -> Decimal:
         notional: The buy side's cost, quote units; must be positive.
     """
     assert notional > 0
-    return (net / notional * BPS).quantize(EDGE_STEP, ROUND_FLOOR)
+    return (net / notional * BPS).quantize(EDGE_STEP, ROUND_FLOOR, _WIDE)
 
 
 def fee_fraction(fee_bps: Decimal) -> float:

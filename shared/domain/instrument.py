@@ -13,6 +13,12 @@ from typing import NamedTuple
 
 import msgspec
 
+STEP_MIN = Decimal("1e-18")
+STEP_MAX = Decimal("1e18")
+"""Least and largest tick, lot or contract: beyond, one of the numbers is wrong."""
+FEE_BPS_LIMIT = Decimal(10_000)
+"""A fee, or a rebate, is less than what is traded."""
+
 
 class InstrumentKind(StrEnum):
     """What holding one means."""
@@ -70,3 +76,24 @@ class InstrumentRules(msgspec.Struct, frozen=True, kw_only=True):
     maker_fee_bps: Decimal
     contract_size: Decimal = Decimal(1)
     active: bool = True
+
+
+def rules_flaw(rules: InstrumentRules) -> str:
+    """Return what of a venue's rules nothing can be rounded or priced with; empty if nothing."""
+    try:
+        split_instrument(rules.instrument)
+    except ValueError as error:
+        return str(error)
+    for field in ("tick_size", "lot_size", "contract_size"):
+        step: Decimal = getattr(rules, field)
+        if not (step.is_finite() and STEP_MIN <= step <= STEP_MAX):
+            return f"{field} is {step}"
+    for field in ("qty_min", "notional_min"):
+        least: Decimal = getattr(rules, field)
+        if not (least.is_finite() and 0 <= least <= STEP_MAX):
+            return f"{field} is {least}"
+    for field in ("taker_fee_bps", "maker_fee_bps"):
+        fee: Decimal = getattr(rules, field)
+        if not (fee.is_finite() and abs(fee) < FEE_BPS_LIMIT):
+            return f"{field} is {fee}"
+    return ""

@@ -17,6 +17,8 @@ QTY_NOISE_DIGITS = 13
 
 _UP_TO_AVG = Context(prec=PRICE_AVG_DIGITS, rounding=ROUND_CEILING)
 _DOWN_TO_AVG = Context(prec=PRICE_AVG_DIGITS, rounding=ROUND_FLOOR)
+_WHOLE = Context(prec=700)
+"""Holds the quotient of any two numbers that a float can be: ``%`` raises where it does not."""
 _WITHOUT_NOISE = Context(prec=QTY_NOISE_DIGITS, rounding=ROUND_HALF_EVEN)
 
 
@@ -56,7 +58,7 @@ def qty_to_lot(qty: Decimal, lot_size: Decimal) -> Decimal:
 def is_multiple(value: Decimal, step: Decimal) -> bool:
     """Tell whether ``value`` lies exactly on the grid of ``step``."""
     assert step > 0
-    return value % step == 0
+    return _WHOLE.remainder(value, step) == 0
 
 
 def lot_common(lot_a: Decimal, lot_b: Decimal) -> Decimal:
