@@ -10,7 +10,7 @@ import msgspec
 from services.risk.engine import RiskEngine
 from services.scanner.engine import ScannerEngine
 from shared.config import Config, RiskConfig, ScannerConfig, VenueConfig
-from shared.domain.instrument import InstrumentRules
+from shared.domain.instrument import InstrumentRules, rules_from
 from shared.messages.arb import Opportunity
 from shared.messages.base import BookState, Certainty, Side
 from shared.messages.control import Command, CommandKind
@@ -45,6 +45,15 @@ def make_rules(venue: str = "alpha", instrument: str = SPOT, **changes: Any) -> 
         "maker_fee_bps": D(10),
     }
     return InstrumentRules(**{**values, **changes})
+
+
+def told_info(venue: str = "alpha", instrument: str = SPOT, **odd: Any) -> InstrumentInfo:
+    """What the ingestor makes of rules with odd numbers."""
+    usual = make_rules(venue, instrument)
+    numbers = {name: getattr(usual, name) for name in usual.__struct_fields__}
+    active = odd.pop("active", True)
+    rules = rules_from(venue, instrument, {**numbers, **odd}, active=active)
+    return InstrumentInfo(ts_ns=T0, rules=rules)
 
 
 def make_info(venue: str = "alpha", instrument: str = SPOT, **changes: Any) -> InstrumentInfo:

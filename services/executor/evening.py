@@ -30,7 +30,14 @@ from services.executor.state import OrderRecord, PlanKind, PlanRecord
 from shared.domain.depth import qty_of, walk_quantity
 from shared.domain.fees import BPS
 from shared.domain.instrument import InstrumentRules
-from shared.domain.rounding import exact, is_enough, is_multiple, price_to_tick, qty_to_lot
+from shared.domain.rounding import (
+    exact,
+    is_enough,
+    is_multiple,
+    price_to_tick,
+    qty_accepted,
+    qty_to_lot,
+)
 from shared.messages.base import Side
 from shared.messages.execution import OrderPurpose, OrderStatus
 from shared.messages.market import DepthView, Level
@@ -97,7 +104,7 @@ def is_dust(plan: PlanRecord, net: Decimal, markets: Markets, now_ns: int) -> bo
     for rules in markets.tradable(plan.base, plan.quote):
         known = True
         price = markets.mid((rules.venue, rules.instrument), now_ns) or plan.reference
-        if is_enough(rules, qty_to_lot(abs(net), rules.lot_size), price):
+        if is_enough(rules, qty_accepted(rules, abs(net)), price):
             return False
     return known
 
@@ -176,7 +183,7 @@ def _trade_at(
     side = Side.SELL if net > 0 else Side.BUY
     bound = price_bound(net, cash, plan.loss_cap, rules.taker_fee_bps)
     levels = _within(view.bids if net > 0 else view.asks, bound, side)
-    qty = qty_to_lot(min(abs(net), qty_of(levels, len(levels))), rules.lot_size)
+    qty = qty_accepted(rules, min(abs(net), qty_of(levels, len(levels))))
     walked = walk_quantity(levels, qty, side) if qty > 0 else None
     if walked is None or not is_enough(rules, qty, walked.price_worst):
         return None

@@ -21,6 +21,8 @@ def objection(plan: ApprovedPlan, markets: Markets) -> str:
         rules = markets.rules.get((leg.venue, leg.instrument))
         if rules is None:
             return f"the rules of {leg.instrument} at {leg.venue} are not known yet"
+        if not rules.active:
+            return f"{leg.instrument} at {leg.venue} is not traded: {rules.reason}"
         if leg.qty <= 0 or not is_multiple(leg.qty, rules.lot_size):
             return f"{leg.qty} is not a multiple of {leg.venue}'s lot {rules.lot_size}"
     return ""

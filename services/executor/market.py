@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from shared.domain.depth import is_size
-from shared.domain.instrument import InstrumentKind, InstrumentRules, rules_flaw, split_instrument
+from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
 from shared.domain.rounding import exact
 from shared.messages.base import BookState, Certainty
 from shared.messages.market import DepthView
@@ -27,26 +27,15 @@ class Markets:
         self._views: dict[Place, DepthView] = {}
 
     def learn_rules(self, rules: InstrumentRules) -> None:
-        """Take the venue's rules for an instrument; unusable ones leave it without rules.
-
-        Those it had are not kept: something there has changed, and orders by old rules may fail.
-        """
-        if rules.venue not in self.venues:
-            return
-        if rules_flaw(rules):
-            self.rules.pop((rules.venue, rules.instrument), None)
-        else:
+        """Take the venue's rules for an instrument, if that is what it names."""
+        if rules.venue in self.venues and _is_instrument(rules.instrument):
             self.rules[rules.venue, rules.instrument] = rules
 
     def learn_view(self, view: DepthView) -> None:
         """Take the newest view of a book; one of something that is no instrument prices nothing."""
         place = view.venue, view.instrument
-        if place not in self._views:
-            try:
-                split_instrument(view.instrument)
-            except ValueError:
-                return
-        self._views[place] = view
+        if place in self._views or _is_instrument(view.instrument):
+            self._views[place] = view
 
     def live_view(self, place: Place, now_ns: int) -> DepthView | None:
         """Return the view if it may price something now."""
@@ -93,3 +82,11 @@ class Markets:
         if price is None:
             return None, Certainty.UNKNOWN
         return amount * price, Certainty.ESTIMATED
+
+
+def _is_instrument(name: str) -> bool:
+    try:
+        split_instrument(name)
+    except ValueError:
+        return False
+    return True

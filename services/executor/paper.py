@@ -22,7 +22,7 @@ from shared.domain.fees import fee_amount
 from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
 from shared.domain.order import ZERO
 from shared.domain.rounding import exact, is_enough, is_multiple, qty_to_lot
-from shared.errors import Rejected
+from shared.errors import Cause, Rejected
 from shared.messages.base import BookState, Side
 from shared.messages.execution import Balance, OrderStatus
 from shared.messages.market import DepthView, Level
@@ -172,7 +172,16 @@ class PaperGateway:
     def _check_filters(self, order: OrderRequest) -> InstrumentRules:
         rules = self._rules.get((self.venue, order.instrument))
         if rules is None:
-            raise Rejected(f"{self.venue}: unknown instrument {order.instrument}", "INSTRUMENT")
+            raise Rejected(
+                f"{self.venue}: unknown instrument {order.instrument}",
+                "INSTRUMENT",
+                Cause.INSTRUMENT,
+            )
+        if not rules.active:
+            text = f"{self.venue}: {order.instrument} is not traded: {rules.reason}"
+            raise Rejected(text, "INSTRUMENT", Cause.INSTRUMENT)
+        if rules.qty_max is not None and order.qty > rules.qty_max:
+            raise Rejected(f"{order.qty} is more than {rules.qty_max}", "LOT_SIZE")
         if not is_multiple(order.qty, rules.lot_size):
             raise Rejected(f"{order.qty} is not a multiple of {rules.lot_size}", "LOT_SIZE")
         if not is_multiple(order.price_limit, rules.tick_size):
@@ -220,7 +229,9 @@ class PaperGateway:
         else:
             asset, needed = base, qty
         if self._balances.get(asset, ZERO) < needed:
-            raise Rejected(f"{needed} {asset} needed at {self.venue}", "INSUFFICIENT_BALANCE")
+            raise Rejected(
+                f"{needed} {asset} needed at {self.venue}", "INSUFFICIENT_BALANCE", Cause.FUNDS
+            )
 
     def _book(
         self, order: OrderRequest, rules: InstrumentRules, price: Decimal, qty: Decimal

@@ -18,6 +18,7 @@ from services.ingestor.markets import Answer, Job
 from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.domain.instrument import InstrumentRules
+from shared.messages.control import Alert, Severity
 from shared.messages.market import InstrumentInfo
 from shared.observe import Observer
 
@@ -58,6 +59,7 @@ class MetadataReader:
         self._sink, self._on_missing = sink, on_missing
         self._observer, self._clock = observer, clock
         self._rules: dict[str, list[InstrumentRules]] = {}
+        self._said: dict[tuple[str, str], str] = {}
 
     async def run(self) -> None:
         """Read now and then, for ever; a venue that fails is tried again, the others stand."""
@@ -95,8 +97,30 @@ class MetadataReader:
             for rules in answer.rules
         ]
         self._publish(answer.venue)
+        for rules in answer.rules:
+            self._say_if_not_traded(rules)
         for instrument, reason in answer.missing.items():
             self._on_missing(answer.venue, instrument, reason)
+
+    def _say_if_not_traded(self, rules: InstrumentRules) -> None:
+        """Alert once for each reason why an instrument is not traded."""
+        place, reason = (rules.venue, rules.instrument), rules.reason
+        if self._said.get(place, "") == reason:
+            return
+        self._said[place] = reason
+        if not reason:
+            return
+        text = f"{rules.venue} {rules.instrument} is not traded: {reason}"
+        log.warning("instrument_not_traded", extra={"venue": rules.venue, "reason": text})
+        self._sink.put(
+            Alert(
+                service="ingestor",
+                severity=Severity.WARNING,
+                code="INSTRUMENT_NOT_TRADED",
+                text=text,
+                ts_ns=self._clock.now_ns(),
+            )
+        )
 
     def _note_failure(self, answer: Answer) -> None:
         self._observer.count("metadata_failures")

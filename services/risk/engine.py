@@ -21,7 +21,7 @@ from services.risk.limits import judge
 from services.risk.reasons import Denial
 from services.risk.trading import Standing, Switch, alert
 from shared.config import Config
-from shared.domain.instrument import InstrumentRules, rules_flaw, split_instrument
+from shared.domain.instrument import InstrumentRules, split_instrument
 from shared.messages.arb import Opportunity
 from shared.messages.base import Certainty, Message, TradingState
 from shared.messages.control import Command, Severity
@@ -181,10 +181,7 @@ class RiskEngine:
     def _on_instrument(self, info: InstrumentInfo, now_ns: int) -> list[Message]:
         rules = info.rules
         key = (rules.venue, rules.instrument)
-        if rules_flaw(rules):
-            self._rules.pop(key, None)  # what it was known by may hold no longer
-            self._counters["rules_refused"] += 1
-        elif key in self._rules or len(self._rules) < BOOKS_MAX:
+        if key in self._rules or len(self._rules) < BOOKS_MAX:
             self._rules[key] = rules
         else:
             self._counters["rules_refused"] += 1

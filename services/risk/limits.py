@@ -159,6 +159,8 @@ def venue_rules(case: Case) -> Denial | None:
         qty, price = offered.qty, offered.price_limit
         if qty < rules.qty_min or not is_multiple(qty, rules.lot_size):
             return deny(DenyReason.LOT, qty=qty, lot=rules.lot_size, qty_min=rules.qty_min)
+        if rules.qty_max is not None and qty > rules.qty_max:
+            return deny(DenyReason.LOT, qty=qty, lot=rules.lot_size, qty_max=rules.qty_max)
         if not is_multiple(price, rules.tick_size):
             return deny(DenyReason.TICK, price=price, tick=rules.tick_size)
         least = qty * min(price, offered.price_avg)

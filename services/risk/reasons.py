@@ -66,7 +66,8 @@ class DenyReason(StrEnum):
     )
     LOT = (
         "LOT",
-        "A leg's quantity is not a multiple of the lot or below the venue's least quantity.",
+        "A leg's quantity is not a multiple of the lot, or below the venue's least quantity, or "
+        "above its largest.",
     )
     TICK = ("TICK", "A leg's limit price is not on the venue's price grid.")
     NOTIONAL_MIN = ("NOTIONAL_MIN", "A leg is worth less than the venue's least order.")

@@ -92,6 +92,7 @@ def size_opportunity(
         sum([qty for _, qty in buy.levels], _ZERO),
         sum([qty for _, qty in sell.levels], _ZERO),
         sizing.notional_max / sell.levels[0][0],
+        *(offer.rules.qty_max for offer in (buy, sell) if offer.rules.qty_max is not None),
     )
     qty = qty_to_lot(qty_max, lot)
     if qty <= 0:

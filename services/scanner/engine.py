@@ -23,7 +23,7 @@ from services.scanner.cross_venue import (
 from services.scanner.gates import CONTEXT, OF_OBSTACLE, QUIET, Gate
 from shared.config import ScannerConfig
 from shared.domain.depth import Uncrossed, exact_levels, is_size, take_crossed_depth
-from shared.domain.instrument import InstrumentKind, InstrumentRules, rules_flaw, split_instrument
+from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
 from shared.domain.rounding import exact
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Message
@@ -106,7 +106,6 @@ class _Totals(NamedTuple):
     near_misses: str = "near_misses"
     books_refused: str = "books_refused"
     pairs_refused: str = "pairs_refused"
-    rules_refused: str = "rules_refused"
 
 
 _T = _Totals()
@@ -171,16 +170,10 @@ class ScannerEngine:
         return {"books": len(self._books), "pairs": len(self._pairs)}
 
     def _on_instrument(self, rules: InstrumentRules) -> None:
-        known: InstrumentRules | None = rules
-        if rules_flaw(rules):
-            self._counters[_T.rules_refused] += 1  # nothing could be rounded with them
-            known = None
-            if (rules.venue, rules.instrument) not in self._books:
-                return
         book = self._book(rules.venue, rules.instrument)
-        if book is None or book.rules == known:  # repeated every few seconds
+        if book is None or book.rules == rules:  # repeated every few seconds
             return
-        book.rules = known
+        book.rules = rules
         for pair in book.pairs:
             pair.refresh(self._edge_bps_min)
 

@@ -77,6 +77,12 @@ def price_average(cost: Decimal, qty: Decimal, side: Side) -> Decimal:
     return context.divide(cost, qty)
 
 
+def qty_accepted(rules: InstrumentRules, qty: Decimal) -> Decimal:
+    """Return the largest quantity not above ``qty`` that one order may have; may be 0."""
+    most = qty if rules.qty_max is None else min(qty, rules.qty_max)
+    return qty_to_lot(most, rules.lot_size)
+
+
 def is_enough(rules: InstrumentRules, qty: Decimal, price: Decimal) -> bool:
     """Tell whether ``qty`` at ``price`` reaches the venue's least quantity and notional."""
     return qty >= rules.qty_min and qty * price >= rules.notional_min

@@ -44,7 +44,11 @@ def test_bytes_of_every_age_still_decode(kind: type[Message]) -> None:
         else:
             written = set(msgspec.json.decode(path.read_bytes())[0]) - {"type"}
         for name in written:
-            assert getattr(message, name) == getattr(now, name), f"{path.name}: {name}"
+            old, new = getattr(message, name), getattr(now, name)
+            if isinstance(old, msgspec.Struct) and STREAM_OF[kind].format is Format.JSON:
+                inner = msgspec.json.decode(path.read_bytes())[0][name]
+                new = msgspec.structs.replace(old, **{part: getattr(new, part) for part in inner})
+            assert old == new, f"{path.name}: {name}"
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=tag_of)

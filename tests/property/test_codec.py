@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.domain.instrument import InstrumentRules, rules_from
 from shared.errors import CodecError
 from shared.messages.base import Message
 from shared.messages.codec import decode, encode
@@ -40,6 +41,8 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
         return st.tuples(*(values(part) for part in arguments))
     if origin is dict:
         return st.dictionaries(values(arguments[0]), values(arguments[1]), max_size=3)
+    if annotation is InstrumentRules:
+        return instrument_rules()
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         hints = typing.get_type_hints(annotation)
         fields = {name: values(hints[name]) for name in annotation.__struct_fields__}
@@ -47,6 +50,13 @@ def values(annotation: Any) -> st.SearchStrategy[Any]:
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return st.sampled_from(annotation)
     return PLAIN[annotation]
+
+
+def instrument_rules() -> st.SearchStrategy[InstrumentRules]:
+    """Rules as told by a venue: they hold usable numbers only."""
+    names = [n for n, hint in typing.get_type_hints(InstrumentRules).items() if hint is not str]
+    numbers = st.fixed_dictionaries({name: st.none() | PLAIN[Decimal] for name in names})
+    return st.builds(rules_from, PLAIN[str], PLAIN[str], numbers, active=PLAIN[bool])
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=tag_of)

@@ -12,7 +12,7 @@ from services.executor.market import Markets
 from services.executor.state import PlanKind, PlanRecord
 from shared.messages.arb import Opportunity
 from shared.messages.execution import PlanDone, PlanOutcome
-from tests.decision_builders import BOOKS, make_info, make_risk, make_rules, make_scanner, make_view
+from tests.decision_builders import BOOKS, make_risk, make_rules, make_scanner, make_view, told_info
 from tests.executor_model import PLACES, T0, World, make_plan
 
 D = Decimal
@@ -23,7 +23,7 @@ numbers = st.one_of(
 )
 NUMERIC = (
     "tick_size", "lot_size", "qty_min", "notional_min", "taker_fee_bps", "maker_fee_bps",
-    "contract_size",
+    "contract_size", "qty_max",
 )  # fmt: skip
 odd_rules = st.fixed_dictionaries(
     {}, optional={**dict.fromkeys(NUMERIC, numbers), "active": st.booleans()}
@@ -45,7 +45,7 @@ def test_evening_out_goes_on_elsewhere(rules: dict, view: dict, opening: str) ->
     for venue, instrument in BOOKS:
         known.learn_rules(make_rules(venue, instrument))
         known.learn_view(make_view(venue, instrument, ts_ns=T0))
-    known.learn_rules(make_rules("beta", **rules))
+    known.learn_rules(told_info("beta", **rules).rules)
     known.learn_view(make_view("beta", **view, ts_ns=T0))
     plan = PlanRecord(
         plan_id="p", kind=PlanKind.ARBITRAGE, base="BTC", quote="USDT", legs=[], loss_cap=D(50),
@@ -73,7 +73,7 @@ def test_a_plan_of_other_venues_ends_even(rules: dict, view: dict) -> None:
                           ts_ns=ts_ns)  # fmt: skip
         world.engine.on_message(shown, world.now_ns)
     world.message(make_plan(now_ns=world.now_ns))
-    world.engine.on_message(make_info("beta", **rules), world.now_ns)
+    world.engine.on_message(told_info("beta", **rules), world.now_ns)
     world.engine.on_message(make_view("beta", **view, ts_ns=world.now_ns), world.now_ns)
     world.habits["beta"] = "reject"
     world.settle(15)
@@ -86,7 +86,7 @@ def test_a_plan_of_other_venues_ends_even(rules: dict, view: dict) -> None:
 def test_scanner_and_risk_go_on(rules: dict, view: dict) -> None:
     scanner, risk = make_scanner(edge_bps_min=-1_000.0, notional_max=1e9), make_risk()
     for engine in (scanner, risk):
-        engine.on_message(make_info("beta", **rules), T0)
+        engine.on_message(told_info("beta", **rules), T0)
         engine.on_message(make_view("beta", **view, ts_ns=T0), T0)
     found = []
     for venue, instrument in (*BOOKS, BOOKS[0]):

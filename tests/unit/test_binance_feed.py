@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -523,6 +524,96 @@ def test_futures_spell_the_minimum_notional_otherwise():
     assert (rules.notional_min, rules.taker_fee_bps, rules.contract_size) == (50, 5, 1)
 
 
-def test_a_market_without_filters_is_refused():
-    with pytest.raises(ConfigError, match="PRICE_FILTER"):
-        SPOT.rules("binance", binance_market(info={}))
+def test_a_market_without_filters_is_not_traded():
+    rules = SPOT.rules("binance", binance_market(info={}))
+    assert not rules.active
+    assert rules.reason == "no tick_size; no lot_size; no qty_min"
+
+
+def with_filters(*filters, **info):
+    return binance_market(info={"filters": list(filters), **info})
+
+
+PRICE = {"filterType": "PRICE_FILTER", "tickSize": "0.01"}
+LOT = {"filterType": "LOT_SIZE", "stepSize": "0.001", "minQty": "0.001", "maxQty": "900"}
+
+
+@pytest.mark.parametrize(
+    "filters, expected",
+    [
+        (
+            [
+                {"filterType": "NOTIONAL", "minNotional": "5"},
+                {"filterType": "MIN_NOTIONAL", "minNotional": "12.5"},
+            ],
+            {"notional_min": 12.5},
+        ),
+        (
+            [
+                {"filterType": "NOTIONAL", "minNotional": "12.5"},
+                {"filterType": "MIN_NOTIONAL", "notional": "5"},
+            ],
+            {"notional_min": 12.5},
+        ),
+        (
+            [{"filterType": "MIN_NOTIONAL", "minNotional": "5", "notional": "7"}],
+            {"notional_min": 7},
+        ),
+        ([{**PRICE, "tickSize": "0.03"}], {"tick_size": Decimal("0.03")}),
+        ([{**PRICE, "tickSize": "0.004"}], {"tick_size": Decimal("0.02")}),
+        (
+            [{**LOT, "stepSize": "0.0015", "minQty": "0.5", "maxQty": "1000"}],
+            {"lot_size": Decimal("0.003"), "qty_min": Decimal("0.5"), "qty_max": 900},
+        ),
+        ([{**LOT, "maxQty": "20"}], {"qty_max": 20}),
+        # For market orders only: ours are limit orders.
+        ([{**LOT, "filterType": "MARKET_LOT_SIZE", "maxQty": "1"}], {"qty_max": 900}),
+    ],
+)
+def test_of_a_rule_that_is_told_twice_the_stricter_counts(filters, expected):
+    for order in (filters, filters[::-1]):
+        rules = SPOT.rules("binance", with_filters(PRICE, LOT, *order))
+        assert rules.active
+        assert {name: getattr(rules, name) for name in expected} == expected
+
+
+def test_a_disabled_tick_leaves_the_digits_a_price_may_have():
+    disabled = {"filterType": "PRICE_FILTER", "tickSize": "0.00000000"}
+    rules = SPOT.rules("binance", with_filters(disabled, LOT, quotePrecision=8))
+    assert (rules.active, rules.tick_size) == (True, Decimal("1e-8"))
+    rules = FUTURES.rules("binanceusdm", with_filters(disabled, LOT, pricePrecision="2"))
+    assert (rules.active, rules.tick_size) == (True, Decimal("0.01"))
+    rules = SPOT.rules("binance", with_filters(disabled, LOT))
+    assert (rules.active, rules.reason) == (False, "no tick_size")
+
+
+@pytest.mark.parametrize("odd", ["0", "-1", "NaN", "sNaN", "Infinity", "1e400", "x", None, "1e30"])
+def test_an_odd_number_takes_one_instrument_out(odd):
+    """All that a venue tells: with any of them odd there are rules, and they say why not."""
+    for market in (
+        with_filters({**PRICE, "tickSize": odd}, LOT),
+        with_filters(PRICE, {**LOT, "stepSize": odd}),
+        with_filters(PRICE, {**LOT, "minQty": odd}),
+        with_filters(PRICE, {**LOT, "maxQty": odd}),
+        with_filters(PRICE, LOT, {"filterType": "NOTIONAL", "minNotional": odd}),
+        {**with_filters(PRICE, LOT), "taker": odd},
+        {**with_filters(PRICE, LOT), "maker": odd},
+        {**with_filters(PRICE, LOT), "contractSize": odd},
+    ):
+        rules = SPOT.rules("binance", market)
+        assert rules.active == (not rules.reason)
+        if odd not in {"0", None, "-1"}:
+            assert not rules.active
+    rules = SPOT.rules("binance", with_filters(PRICE, {**LOT, "minQty": "0"}))
+    assert (rules.active, rules.qty_min) == (True, 0), "no rule"
+
+
+def test_a_least_above_the_most_is_not_traded():
+    rules = SPOT.rules("binance", with_filters(PRICE, {**LOT, "minQty": "901"}))
+    assert rules.reason == "qty_min 901 is above qty_max 900"
+
+
+def test_a_market_that_is_halted_says_so():
+    halted = binance_market(active=False)
+    halted["info"]["status"] = "BREAK"
+    assert SPOT.rules("binance", halted).reason == "status BREAK"

@@ -385,3 +385,29 @@ def test_rules_take_the_tick_and_the_base_tier_of_the_pair():
 def test_rules_without_tick_or_fees_fall_back():
     rules = FEED.rules("kraken", kraken_market(tick_size=None, fees=None, status="cancel_only"))
     assert (rules.tick_size, rules.taker_fee_bps, rules.active) == (Decimal("0.00001"), 26, False)
+
+
+def test_of_tick_and_digits_the_coarser_counts():
+    rules = FEED.rules("kraken", kraken_market(tick_size="0.0001", pair_decimals=1))
+    assert rules.tick_size == Decimal("0.1")
+
+
+def test_the_base_tier_is_the_one_without_volume():
+    rules = FEED.rules("kraken", kraken_market(fees=[[10000, 0.35], [0, 0.40]]))
+    assert rules.taker_fee_bps == 40
+
+
+@pytest.mark.parametrize("odd", ["0", "-1", "NaN", "x", None, "1e400"])
+@pytest.mark.parametrize(
+    "name", ["tick_size", "pair_decimals", "lot_decimals", "ordermin", "costmin"]
+)
+def test_an_odd_number_takes_one_instrument_out(name, odd):
+    rules = FEED.rules("kraken", kraken_market(**{name: odd}))
+    assert rules.active == (not rules.reason)
+    if odd in {"NaN", "x", "1e400"} or (name, odd) == ("tick_size", "0"):
+        assert not rules.active
+
+
+@pytest.mark.parametrize("fees", [[[0, "NaN"]], [[0]], [0], "x", [[0, -1]], [[0, 99]], 5])
+def test_an_odd_fee_takes_one_instrument_out(fees):
+    assert not FEED.rules("kraken", kraken_market(fees=fees)).active

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
+import msgspec
 import pytest
 
 from shared.domain.fees import edge_bps, fee_amount, share_of
@@ -14,11 +15,16 @@ from shared.domain.rounding import (
     lot_common,
     price_average,
     price_to_tick,
+    qty_accepted,
     qty_to_lot,
     without_noise,
 )
+from shared.errors import CodecError
 from shared.messages.base import Side
-from tests.decision_builders import make_rules
+from shared.messages.codec import decode
+from shared.messages.market import InstrumentInfo
+from shared.streams import STREAM_OF
+from tests.decision_builders import make_info, make_rules, told_info
 
 
 @pytest.mark.parametrize(
@@ -97,3 +103,42 @@ def test_least_order_needs_quantity_and_notional() -> None:
 def test_multiples_are_exact() -> None:
     assert is_multiple(D("0.3"), D("0.1"))
     assert not is_multiple(D("0.35"), D("0.1"))
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("tick_size", "0"),
+        ("tick_size", "-0.1"),
+        ("tick_size", "NaN"),
+        ("tick_size", "1e-400"),
+        ("lot_size", "0"),
+        ("lot_size", "Infinity"),
+        ("lot_size", "1e400"),
+        ("qty_min", "-1"),
+        ("qty_max", "0"),
+        ("qty_max", "0.0001"),
+        ("notional_min", "sNaN"),
+        ("taker_fee_bps", "-1"),
+        ("taker_fee_bps", "5000"),
+        ("maker_fee_bps", "NaN"),
+        ("contract_size", "0"),
+    ],
+)
+def test_rules_hold_usable_numbers_only(name: str, value: str) -> None:
+    """Whether made here or read from the bus."""
+    with pytest.raises(ValueError, match=name):
+        make_rules(**{name: D(value)})
+    good = msgspec.json.decode(msgspec.json.encode(make_info()))
+    good["rules"][name] = value
+    with pytest.raises(CodecError, match=name):
+        decode(STREAM_OF[InstrumentInfo], msgspec.json.encode([good]))
+    told = told_info(**{name: D(value)}).rules
+    assert not told.active
+    assert name in told.reason
+
+
+def test_what_is_too_much_for_one_order_is_cut_to_it() -> None:
+    assert qty_accepted(make_rules(), D("12.3456")) == D("12.345")
+    assert qty_accepted(make_rules(qty_max=D("5.0005")), D("12.3456")) == D(5)
+    assert qty_accepted(make_rules(qty_max=D("5.0005")), D("2.5")) == D("2.5")

@@ -154,13 +154,6 @@ def test_unknown_rules_price_nothing() -> None:
     assert show(engine, 10_000.0, 10_050.0)
 
 
-def test_unusable_rules_are_refused() -> None:
-    engine = ScannerEngine(ScannerConfig())
-    engine.on_message(make_info(*ALPHA, lot_size=D(0)), T0)
-    assert engine.counters()["rules_refused"] == 1
-    assert engine.gauges()["books"] == 0
-
-
 def test_inactive_instrument_is_not_offered_until_active_again() -> None:
     engine = make_scanner()
     engine.on_message(make_info(*BETA, active=False), T0)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from shared.domain.instrument import InstrumentRules
+from shared.domain.instrument import InstrumentRules, rules_from
 from shared.errors import ConfigError
 from shared.venues.binance import parse
 from shared.venues.binance.sequence import SEQUENCE
 from shared.venues.binance.session import STREAMS_PER_CONNECTION_MAX, Dialect, StreamSession
 from shared.venues.binance.symbols import to_symbol
 from shared.venues.port import FeedConnection, RestBudget
+from shared.venues.rules import common_step, fee_bps, largest, number, places, smallest
 
 STREAMS = ("depth@100ms", "trade")
 """100 ms is the fastest depth there is on spot."""
@@ -89,37 +90,43 @@ def streams_of(symbols: dict[str, str], kinds: Sequence[str]) -> dict[str, list[
     }
 
 
+PRICE_FILTERS, LOT_FILTERS = ("PRICE_FILTER",), ("LOT_SIZE",)
+NOTIONAL_FILTERS = ("NOTIONAL", "MIN_NOTIONAL")
+"""A symbol may have both; an order must satisfy every filter."""
+FEE_DEFAULT = "0.001"
+
+
 def market_rules(venue: str, market: dict[str, Any]) -> InstrumentRules:
     """Return rules from a ccxt market's ``info.filters`` (exchangeInfo).
 
-    ``pricePrecision`` is not the tick: ``PRICE_FILTER.tickSize`` is. The minimum notional is
-    ``NOTIONAL.minNotional`` or the older ``MIN_NOTIONAL``, which futures spell ``notional``.
-
-    Raises:
-        ConfigError: The venue did not send the filters.
+    ``pricePrecision`` is not the tick: ``PRICE_FILTER.tickSize`` is. Zero there disables the rule
+    (binance-spot-api-docs filters.md), and only the digits a price may have are left. The minimum
+    notional is ``minNotional``, which futures spell ``notional``.
     """
-    filters = {entry["filterType"]: entry for entry in market["info"].get("filters", ())}
-    price, lot = filters.get("PRICE_FILTER"), filters.get("LOT_SIZE")
-    if price is None or lot is None:
-        raise ConfigError(f"venue {venue}: {market['symbol']} has no PRICE_FILTER or LOT_SIZE")
-    least = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
-    return InstrumentRules(
-        venue=venue,
-        instrument=market["symbol"],
-        tick_size=Decimal(price["tickSize"]),
-        lot_size=Decimal(lot["stepSize"]),
-        qty_min=Decimal(lot["minQty"]),
-        notional_min=Decimal(least.get("minNotional") or least.get("notional") or "0"),
-        taker_fee_bps=fee_bps(market.get("taker")),
-        maker_fee_bps=fee_bps(market.get("maker")),
-        contract_size=Decimal(str(market.get("contractSize") or 1)),
-        active=bool(market.get("active", True)),
-    )
+    info = market["info"]
+    filters = [entry for entry in info.get("filters") or () if isinstance(entry, dict)]
 
+    def told(kinds: Sequence[str], *fields: str) -> list[Decimal | None]:
+        found = [entry for entry in filters if entry.get("filterType") in kinds]
+        return [number(entry.get(field)) for entry in found for field in fields]
 
-def fee_bps(fraction: float | None) -> Decimal:
-    """Return a ccxt fee (a fraction of the notional) in basis points; an unknown one is 0.1 %."""
-    return Decimal(str(0.001 if fraction is None else fraction)) * 10_000
+    ticks = told(PRICE_FILTERS, "tickSize")
+    if ticks and not any(ticks):
+        ticks.append(places(info.get("quotePrecision", info.get("pricePrecision"))))
+    notional_min = largest(told(NOTIONAL_FILTERS, "minNotional", "notional"))
+    contract_size = market.get("contractSize")
+    numbers = {
+        "tick_size": common_step(ticks),
+        "lot_size": common_step(told(LOT_FILTERS, "stepSize")),
+        "qty_min": largest(told(LOT_FILTERS, "minQty")),
+        "qty_max": smallest(told(LOT_FILTERS, "maxQty")),
+        "notional_min": Decimal(0) if notional_min is None else notional_min,
+        "taker_fee_bps": fee_bps(market.get("taker"), FEE_DEFAULT),
+        "maker_fee_bps": fee_bps(market.get("maker"), FEE_DEFAULT),
+        "contract_size": number(1 if contract_size is None else contract_size),
+    }
+    active, status = bool(market.get("active", True)), info.get("status", "unknown")
+    return rules_from(venue, market["symbol"], numbers, active=active, reason=f"status {status}")
 
 
 FEED = BinanceFeed()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from shared.domain.instrument import InstrumentRules
+from shared.domain.instrument import InstrumentRules, rules_from
 from shared.errors import ConfigError
 from shared.venues.kraken.session import KrakenSession
 from shared.venues.kraken.symbols import to_symbol
 from shared.venues.port import FeedConnection, RestBudget
+from shared.venues.rules import NO_NUMBER, common_step, fee_bps, number, places
 
 DEPTH = 100
 """Subscribed levels; the venue offers 10, 25, 100, 500, 1000."""
 INSTRUMENTS_PER_CONNECTION_MAX = 50
+FEE_DEFAULT = "0.004"
 
 
 class KrakenFeed:
@@ -48,37 +50,44 @@ class KrakenFeed:
     def rules(self, venue: str, market: dict[str, Any]) -> InstrumentRules:
         """Return the rules of a ccxt market's ``info`` (AssetPairs).
 
-        ``tick_size`` is the price step where given (``pair_decimals`` are only how many digits are
-        accepted). Fees are the base tier of the pair's own ladders, in percent: ccxt's constants
+        ``tick_size`` is the price step where given; ``pair_decimals`` are how many digits are
+        accepted. Fees are the base tier of the pair's own ladders, in percent: ccxt's constants
         are stale.
-
-        Raises:
-            ConfigError: The venue did not send the pair's limits.
         """
         info = market["info"]
-        try:
-            tick = info.get("tick_size") or Decimal(1).scaleb(-int(info["pair_decimals"]))
-            lot = Decimal(1).scaleb(-int(info["lot_decimals"]))
-        except KeyError as error:
-            raise ConfigError(f"venue {venue}: {market['symbol']} has no {error}") from error
-        return InstrumentRules(
-            venue=venue,
-            instrument=market["symbol"],
-            tick_size=Decimal(tick),
-            lot_size=lot,
-            qty_min=Decimal(info.get("ordermin") or lot),
-            notional_min=Decimal(info.get("costmin") or 0),
-            taker_fee_bps=_base_tier_bps(info.get("fees"), market.get("taker")),
-            maker_fee_bps=_base_tier_bps(info.get("fees_maker"), market.get("maker")),
-            active=info.get("status", "online") == "online",
+        lot = places(info.get("lot_decimals"))
+        tick = number(info.get("tick_size"))
+        digits = places(info.get("pair_decimals"))
+        numbers = {
+            # Zero is documented as no rule nowhere: such a tick stays what it is, unusable.
+            "tick_size": tick if tick == 0 else common_step([tick, digits]),
+            "lot_size": lot,
+            "qty_min": number(info.get("ordermin", lot)),
+            "notional_min": number(info.get("costmin", 0)),
+            "taker_fee_bps": _base_tier_bps(info.get("fees"), market.get("taker")),
+            "maker_fee_bps": _base_tier_bps(info.get("fees_maker"), market.get("maker")),
+            "contract_size": Decimal(1),
+        }
+        status = info.get("status", "online")
+        return rules_from(
+            venue,
+            market["symbol"],
+            numbers,
+            active=status == "online",
+            reason=f"status {status}",
         )
 
 
-def _base_tier_bps(ladder: list[list[Any]] | None, fraction: float | None) -> Decimal:
+def _base_tier_bps(ladder: object, fraction: float | None) -> Decimal | None:
     """Return the fee at no volume: ladder entries are (volume, percent)."""
-    if ladder:
-        return Decimal(str(ladder[0][1])) * 100
-    return Decimal(str(0.004 if fraction is None else fraction)) * 10_000
+    if not ladder:
+        return fee_bps(fraction, FEE_DEFAULT)
+    try:
+        _, percent = min((Decimal(str(volume)), fee) for volume, fee in ladder)  # type: ignore[attr-defined]
+    except (TypeError, ValueError, InvalidOperation):
+        return NO_NUMBER
+    told = number(percent)
+    return told if told is None else told * 100
 
 
 FEED = KrakenFeed()
