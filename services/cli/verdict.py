@@ -8,11 +8,16 @@ from typing import Any
 
 
 class State(StrEnum):
-    """A book at the end of the recording."""
+    """A book at the end of the recording.
+
+    OUTSIDE: continuous, but the price is beyond the levels that the snapshot told, so what rests
+    there was never told and the best price is not known.
+    """
 
     LIVE = "LIVE"
     GAP = "GAP"
     NOT_SYNCED = "NOT_SYNCED"
+    OUTSIDE = "OUTSIDE"
 
 
 @dataclass(slots=True)
@@ -62,7 +67,11 @@ class ParseProblem:
 
 @dataclass(slots=True)
 class BookReport:
-    """What became of one book; prices only where it is LIVE at the end."""
+    """What became of one book; prices only where it is LIVE at the end.
+
+    ``outside`` counts the updates after which the best bid or ask was beyond the snapshot's levels,
+    ``outside_from`` is the line of the first.
+    """
 
     venue: str
     instrument: str
@@ -81,6 +90,8 @@ class BookReport:
     best_bid_qty: float | None = None
     best_ask_qty: float | None = None
     oracle: Oracle = field(default_factory=Oracle)
+    outside: int = 0
+    outside_from: LineRef | None = None
 
     @property
     def is_sound(self) -> bool:

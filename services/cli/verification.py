@@ -10,6 +10,8 @@ in the recording joins. What a reader of the report may rely on:
   continue the other is a recording of its own, if it brings its own snapshot.
 * A snapshot that is too old for the deltas that wait for it (a delta between them is missing) is a
   gap on the snapshot's line, and the book is GAP; a book that never saw one is NOT_SYNCED.
+* A snapshot of a limited number of levels does not tell what rests beyond them. Where the price
+  goes there, ``outside`` counts and the report warns; a book that ends there is OUTSIDE.
 * A checksum that does not match makes a Kraken book GAP; it counts as failed, with its line in
   ``failed_at``, and is no gap entry.
 """
@@ -71,7 +73,7 @@ class _Run:
         for effect in effects:
             match effect:
                 case Emit(BookDelta() as delta):
-                    self._on_delta(delta)
+                    self._on_delta(delta, item)
                 case BestQuote():
                     self._on_quote(effect)
                 case Emit(BookSnapshot() as snapshot):
@@ -108,13 +110,17 @@ class _Run:
 
     def _on_snapshot(self, snapshot: BookSnapshot) -> None:
         self.book = Book(snapshot.depth_max)
-        self.book.replace(snapshot.bids, snapshot.asks)
+        self.book.replace(snapshot.bids, snapshot.asks, snapshot.bid_floor, snapshot.ask_ceiling)
         self._delta_seq = None
         self.report.crossed += self.book.is_crossed()
 
-    def _on_delta(self, delta: BookDelta) -> None:
+    def _on_delta(self, delta: BookDelta, item: CaptureItem) -> None:
         self.book.apply(delta.bids, delta.asks)
         self.report.applied += 1
+        if self.book.is_outside():
+            self.report.outside += 1
+            if self.report.outside_from is None:
+                self.report.outside_from = LineRef(item.path, item.line)
         self.report.crossed += self.book.is_crossed()
         self._delta_seq, self._is_compared = delta.seq, False
         quotes = self._quotes
@@ -365,7 +371,10 @@ class Verifier:
 def _conclude(book: BookReport, run: _Run) -> None:
     """Take the state of a run; the last connection opened decides."""
     book.state = run.state
-    bid, ask = run.book.best_bid(), run.book.best_ask()
+    if book.state is State.LIVE and run.book.is_outside():
+        book.state = State.OUTSIDE
+    bids, asks = run.book.view(1)
+    bid, ask = next(iter(bids), None), next(iter(asks), None)
     if run.state is not State.LIVE:
         bid = ask = None
     book.best_bid, book.best_bid_qty = bid or (None, None)

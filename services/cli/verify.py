@@ -16,6 +16,11 @@ from services.cli.verification import verify_paths
 
 NOT_WELL = 1
 PIPE_WIDTH = 160
+_WHY = {
+    State.NOT_SYNCED: "saw no snapshot that joins",
+    State.GAP: "out of step",
+    State.OUTSIDE: "ends beyond the levels that its snapshot told",
+}
 
 
 def verify_command(
@@ -66,8 +71,16 @@ def render(report: VerifyReport) -> None:
     screen.print(table)
     for book in report.books:
         if book.state is not State.LIVE:
-            why = "saw no snapshot that joins" if book.state is State.NOT_SYNCED else "out of step"
-            console.print(f"{book.venue} {book.instrument}: {book.state}, {why}", soft_wrap=True)
+            console.print(
+                f"{book.venue} {book.instrument}: {book.state}, {_WHY[book.state]}", soft_wrap=True
+            )
+        if book.outside_from is not None:
+            at = book.outside_from
+            console.print(
+                f"warning: {at.path}:{at.line}: {book.instrument} left its snapshot's levels, "
+                f"for {book.outside} updates from here; its best price is not sure there",
+                markup=False, soft_wrap=True,
+            )  # fmt: skip
         for gap in book.gaps:
             console.print(
                 f"gap: {gap.path}:{gap.line}: {book.instrument} expected {gap.expected}, "

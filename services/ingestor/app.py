@@ -30,8 +30,8 @@ STATUS_S = 0.5
 """Statuses are repeated this often: latecomers and restarted readers learn the truth from them."""
 RESYNC_READ_S = 1.0
 COUNTERS = (
-    "frames", "gaps", "resyncs", "malformed", "checksums_failed", "reconnects", "published",
-    "snapshots", "outbox_dropped", "bus_losses", "rest_limited", "metadata_failures",
+    "frames", "gaps", "resyncs", "refreshes", "malformed", "checksums_failed", "reconnects",
+    "published", "snapshots", "outbox_dropped", "bus_losses", "rest_limited", "metadata_failures",
 )  # fmt: skip
 """Shown from the start, so that nought is told from not counted."""
 
@@ -99,10 +99,11 @@ class VenueFeed:
         """Return what is not right yet; empty if everything is."""
         return next((why for driver in self.drivers if (why := driver.unready())), "")
 
-    def on_resync(self, instrument: str, epoch: int, now_ns: int) -> None:
-        """A reader lost a book."""
+    def on_resync(self, request: ResyncRequest, now_ns: int) -> None:
+        """A reader lost a book, or wants a newer snapshot of it."""
         for driver in self.drivers:
-            driver.on_resync(instrument, epoch, now_ns)
+            act = driver.on_refresh if request.refresh else driver.on_resync
+            act(request.instrument, request.epoch, now_ns)
 
     def _on_frame(self, ts_recv_ns: int) -> None:
         self.frames += 1
@@ -249,6 +250,6 @@ class IngestorApp:
             for message in batch.messages:
                 if type(message) is ResyncRequest and message.venue in self._venues:
                     extra = {"venue": message.venue, "instrument": message.instrument}
-                    log.warning("resync_requested", extra={**extra, "reason": message.reason})
-                    venue = self._venues[message.venue]
-                    venue.on_resync(message.instrument, message.epoch, now_ns)
+                    level = logging.INFO if message.refresh else logging.WARNING
+                    log.log(level, "resync_requested", extra={**extra, "reason": message.reason})
+                    self._venues[message.venue].on_resync(message, now_ns)

@@ -135,6 +135,12 @@ class FeedDriver:
             return
         self._carry_out(self._session.on_resync(instrument, epoch, now_ns), now_ns)
 
+    def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> None:
+        """A reader of this epoch wants a newer snapshot of a book that goes on."""
+        if self.is_open and instrument in self._books:
+            self._observer.count("refreshes")
+            self._carry_out(self._session.on_refresh(instrument, epoch, now_ns), now_ns)
+
     def on_refused(self, instrument: str, reason: str, now_ns: int) -> None:
         """The venue does not serve this instrument; say so once and go on with the others."""
         if instrument in self.refused:

@@ -28,7 +28,8 @@ NOT_LIVE_REFRESH_NS = 1_000_000_000
 _MS = 1_000_000
 _COUNTERS = (
     "book_events", "gaps", "resyncs", "crossed", "silences", "views", "books_refused",
-    "dropped_old_epoch", "dropped_duplicate", "dropped_without_snapshot", "dropped_broken",
+    "refreshes", "dropped_old_epoch", "dropped_duplicate", "dropped_without_snapshot",
+    "dropped_broken",
 )  # fmt: skip
 
 
@@ -153,6 +154,10 @@ class OrderbookEngine:
             if now_ns - book.shown_ns >= refresh_ns - self._tick_ns // 2:
                 book.forget_shown()
             out.extend(self._outputs(book, now_ns))
+            if book.refresh_due(now_ns):
+                out.append(
+                    _request(book, now_ns, "the price nears the end of what was told", refresh=True)
+                )
         return out
 
     def next_deadline_ns(self) -> int | None:
@@ -208,15 +213,7 @@ class OrderbookEngine:
             self._counters["views"] += 1
             out.append(self._view(book, now_ns, cause_ns))
         if book.ask_due(now_ns):
-            out.append(
-                ResyncRequest(
-                    venue=book.venue,
-                    instrument=book.instrument,
-                    epoch=book.asked_epoch,
-                    reason=f"{book.state.value}: {book.reason}",
-                    ts_ns=now_ns,
-                )
-            )
+            out.append(_request(book, now_ns, f"{book.state.value}: {book.reason}"))
         return out
 
     def _view(self, book: TrackedBook, now_ns: int, cause_ns: int) -> DepthView:
@@ -239,3 +236,16 @@ class OrderbookEngine:
             ts_venue_ns=book.ts_venue_ns,
             reason=book.reason,
         )
+
+
+def _request(
+    book: TrackedBook, now_ns: int, reason: str, *, refresh: bool = False
+) -> ResyncRequest:
+    return ResyncRequest(
+        venue=book.venue,
+        instrument=book.instrument,
+        epoch=book.asked_epoch,
+        reason=reason,
+        refresh=refresh,
+        ts_ns=now_ns,
+    )

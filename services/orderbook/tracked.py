@@ -1,6 +1,6 @@
 """One book and how far it can be trusted. Pure.
 
-Theory of operation. Four independent facts decide the state, worst first:
+Theory of operation. Five independent facts decide the state, worst first:
 
 * ``wire``: what the ingestor says of the feed (``md.status``), where that is not LIVE. Statuses and
   deltas travel on different streams, so a status counts only if it was said after the newest delta
@@ -11,6 +11,9 @@ Theory of operation. Four independent facts decide the state, worst first:
 * ``behind``: the newest message was old when it was read (a restart, a slow reader), so the book is
   whole but past: STALE until a message arrives in time, or the ingestor confirms the epoch when no
   message of the past was read for ``CATCH_UP_NS``.
+* range: a snapshot tells a limited number of levels. Where the best bid or ask is beyond them it is
+  not surely the best: SYNCING until a newer snapshot, or until the price is back. As the price
+  nears the end, a refresh is asked for, which does not interrupt the book.
 * silence: STALE when neither a message nor a confirming status (LIVE of this epoch, each second)
   was heard for ``stale_after_ns``. A quiet but confirmed book is LIVE - unless it is far quieter
   than its own rhythm (``rhythm.py``): its stream may be dead on a live connection. Then it is STALE
@@ -22,18 +25,12 @@ process's clock: machines must agree to well within ``stale_after_ns``.
 
 from __future__ import annotations
 
-from typing import Any
-
-from services.orderbook.resync import ResyncTimer
-from services.orderbook.rhythm import Rhythm
-from shared.domain.book import Book
+from services.orderbook.facts import BEHIND_NS_MAX, BookFacts
 from shared.messages.base import BookState
 from shared.messages.market import BookDelta, BookSnapshot, VenueStatus
 
 SNAPSHOT_GRACE_NS = 1_000_000_000
 """How long a snapshot announced by a status may take over its own stream before it is missed."""
-BEHIND_NS_MAX = 1_000_000_000
-"""A message older than this when read does not make a book LIVE."""
 CATCH_UP_NS = 200_000_000
 """A reader that found nothing old for this long has read everything there was."""
 FORGET_NS = 60_000_000_000
@@ -41,41 +38,8 @@ FORGET_NS = 60_000_000_000
 book out for ever."""
 
 
-class TrackedBook:
+class TrackedBook(BookFacts):
     """One book of one venue; after each call see ``state`` and ``ask_due``."""
-
-    def __init__(
-        self,
-        venue: str,
-        instrument: str,
-        *,
-        stale_after_ns: int,
-        counters: dict[str, int],
-    ) -> None:
-        self.venue, self.instrument = venue, instrument
-        self.book = Book()
-        self.counters = counters
-        self.epoch = 0
-        self.seq = 0
-        self.ts_recv_ns = 0
-        self.state = BookState.SYNCING
-        self.reason = "no snapshot yet"
-        self.shown_ns = 0
-        self.shown_live = False
-        self.shown_state: tuple[BookState, str] | None = None
-        self._stale_after_ns = stale_after_ns
-        self.ts_venue_ns: int | None = None
-        self._broken: BookState | None = BookState.SYNCING
-        self._broken_reason = "no snapshot yet"
-        self._wire: BookState | None = None
-        self._wire_reason = ""
-        self._wire_ns = 0
-        self._behind = False
-        self._behind_ns = 0
-        self._rhythm = Rhythm(stale_after_ns)
-        self._heard_ns = 0
-        self._wanted_epoch = 0
-        self._resync = ResyncTimer()
 
     # Messages
 
@@ -96,7 +60,11 @@ class TrackedBook:
         self.counters["book_events"] += 1
         if book.is_crossed():
             self._break(BookState.CROSSED, self._crossed_text(), now_ns)
-        elif self.state is not BookState.LIVE or now_ns - ts_recv_ns > BEHIND_NS_MAX:
+        elif (
+            self.state is not BookState.LIVE
+            or now_ns - ts_recv_ns > BEHIND_NS_MAX
+            or (book.touched and book.is_outside())
+        ):
             self._note_age(self.ts_recv_ns, now_ns)
             self._decide(now_ns)
 
@@ -125,7 +93,8 @@ class TrackedBook:
             self.counters["dropped_duplicate" if known else "dropped_old_epoch"] += 1
             return
         self.book.depth_max = snapshot.depth_max
-        self.book.replace(snapshot.bids, snapshot.asks)
+        self.book.replace(snapshot.bids, snapshot.asks, snapshot.bid_floor, snapshot.ask_ceiling)
+        self._told.begin(self.book)
         self.epoch, self.seq = snapshot.epoch, snapshot.seq
         self.ts_recv_ns = self._heard_ns = snapshot.ts_recv_ns
         self.ts_venue_ns = snapshot.ts_venue_ns
@@ -133,8 +102,10 @@ class TrackedBook:
         self._rhythm.on_snapshot()
         self._note_age(snapshot.ts_recv_ns, now_ns)
         # What the wire said before this snapshot is over.
-        if self._wanted_epoch <= snapshot.epoch and self._wire_ns <= snapshot.ts_recv_ns:
-            self._wire = None
+        self._wire.follow("")
+        self._other_feed = False
+        if self._wanted_epoch <= snapshot.epoch and self._wire.ts_ns <= snapshot.ts_recv_ns:
+            self._wire.clear()
             self._resync.cancel()
         self.counters["book_events"] += 1
         if self.book.is_crossed():
@@ -145,7 +116,9 @@ class TrackedBook:
     def on_status(self, status: VenueStatus, now_ns: int) -> None:
         """Take what the ingestor says of this book, or (empty instrument) of the whole venue."""
         whole_venue = not status.instrument
-        if not whole_venue and status.epoch < self.epoch:
+        old = not whole_venue and status.epoch < self.epoch
+        if old or self._wire.is_foreign(status):
+            self._on_other_feed(status, now_ns)
             return
         if status.state is BookState.LIVE:
             if not whole_venue:
@@ -154,21 +127,29 @@ class TrackedBook:
             if whole_venue and status.state is not BookState.DOWN:
                 return  # some of its connections; the books speak for themselves
             self._want(status.epoch)
-            self._wire, self._wire_reason = status.state, status.reason
-            self._wire_ns = status.ts_ns
+            self._wire.say(status.state, status.reason, status.ts_ns, refused=status.refused)
             # The ingestor is synchronising already; asking again would only add work.
             self._resync.cancel()
         self._decide(now_ns)
+
+    def _on_other_feed(self, status: VenueStatus, now_ns: int) -> None:
+        """Ask another ingestor that has the book LIVE to start over, if our own has failed us."""
+        if not status.instrument or status.state is not BookState.LIVE:
+            return
+        failed = self._wire.state is BookState.DOWN or self._is_silent(now_ns)
+        if failed and now_ns - status.ts_ns <= BEHIND_NS_MAX:
+            self._other_feed = True
+            self._resync.want(now_ns)
 
     def _on_confirmation(self, status: VenueStatus, now_ns: int) -> None:
         """The book is LIVE at the wire in ``status.epoch``."""
         if status.epoch > self.epoch:
             self._want(status.epoch)
-            self._wire, self._wire_reason = BookState.SYNCING, "waiting for the snapshot"
-            self._wire_ns = 0
+            self._wire.say(BookState.SYNCING, "waiting for the snapshot")
             self._resync.want(now_ns + SNAPSHOT_GRACE_NS)
             return
-        self._wire = None
+        self._wire.clear()
+        self._wire.follow(status.source)
         self._heard_ns = max(self._heard_ns, min(status.ts_ns, now_ns))
         in_time = now_ns - status.ts_ns <= BEHIND_NS_MAX
         if in_time and now_ns - self._behind_ns > CATCH_UP_NS:
@@ -180,13 +161,14 @@ class TrackedBook:
 
     def on_timer(self, now_ns: int) -> None:
         """Judge silence."""
-        watched = self._wire is None and self._broken is None
+        watched = self._wire.state is None and self._broken is None
         if watched and self._rhythm.suspect(now_ns - self.ts_recv_ns):
             self.counters["silences"] += 1
             self._resync.want_anew(now_ns)
         if self.epoch and now_ns - self._heard_ns > FORGET_NS:
             self.epoch = self.seq = self._wanted_epoch = 0
             self._broken, self._broken_reason = BookState.SYNCING, "nothing heard for a minute"
+            self._wire.follow("")
         self._decide(now_ns)
 
     def ask_due(self, now_ns: int) -> bool:
@@ -200,6 +182,15 @@ class TrackedBook:
         self.counters["resyncs"] += 1
         return True
 
+    def refresh_due(self, now_ns: int) -> bool:
+        """Tell whether a newer snapshot must be asked for now, as the price nears the end of it."""
+        if self._broken is not None or self._wire.state is not None:
+            return False
+        if not self._told.refresh_due(self.book, now_ns):
+            return False
+        self.counters["refreshes"] += 1
+        return True
+
     @property
     def asked_epoch(self) -> int:
         """The epoch that was lost: the newest one heard of."""
@@ -207,14 +198,14 @@ class TrackedBook:
 
     @property
     def _needs_resync(self) -> bool:
-        return self._broken is not None or self._rhythm.suspected or self._wanted_epoch > self.epoch
+        return (
+            self._broken is not None
+            or self._rhythm.suspected
+            or self._wanted_epoch > self.epoch
+            or self._other_feed
+        )
 
-    # Trust
-
-    def _note_age(self, ts_recv_ns: int, now_ns: int) -> None:
-        self._behind = now_ns - ts_recv_ns > BEHIND_NS_MAX
-        if self._behind:
-            self._behind_ns = now_ns
+    # Continuity
 
     def _want(self, epoch: int) -> None:
         self._wanted_epoch = max(self._wanted_epoch, epoch)
@@ -233,62 +224,3 @@ class TrackedBook:
     def _crossed_text(self) -> str:
         bid, ask = self.book.best_bid(), self.book.best_ask()
         return f"best bid {bid and bid[0]} is at or above best ask {ask and ask[0]}"
-
-    def _decide(self, now_ns: int) -> None:
-        if self._wire is not None:
-            self.state, self.reason = self._wire, self._wire_reason
-        elif self._broken is not None:
-            self.state, self.reason = self._broken, self._broken_reason
-        elif self._behind:
-            self.state, self.reason = BookState.STALE, "reading messages of the past"
-        elif now_ns - self._heard_ns > self._stale_after_ns:
-            self.state, self.reason = BookState.STALE, "nothing heard"
-        elif self._rhythm.suspected:
-            self.state, self.reason = BookState.STALE, "quieter than it ever was"
-        else:
-            self.state, self.reason = BookState.LIVE, ""
-
-    # What was shown of it, and what a restart needs
-
-    def note_shown(self, now_ns: int) -> None:
-        """A view of this moment was made."""
-        self.shown_ns = now_ns
-        self.shown_live = self.state is BookState.LIVE
-        self.shown_state = (self.state, self.reason)
-
-    def forget_shown(self) -> None:
-        """Let the next look find a view to show, changed or not."""
-        self.shown_live, self.shown_state = False, None
-
-    def save(self) -> dict[str, Any]:
-        """Return everything that a restart needs, as plain data to be encoded at once."""
-        bids, asks = self.book.sides()
-        return {
-            "venue": self.venue,
-            "instrument": self.instrument,
-            "epoch": self.epoch,
-            "seq": self.seq,
-            "bids": bids,
-            "asks": asks,
-            "depth_max": self.book.depth_max,
-            "ts_recv_ns": self.ts_recv_ns,
-            "ts_venue_ns": self.ts_venue_ns,
-            "broken": self._broken,
-            "broken_reason": self._broken_reason,
-            "pause_ns": self._rhythm.longest_ns,
-            "resync": self._resync.save(),
-        }
-
-    def load(self, saved: dict[str, Any], now_ns: int) -> None:
-        """Take back what ``save`` returned; the book is behind until it is proved current."""
-        self.book.depth_max = saved["depth_max"]
-        self.book.replace(saved["bids"].items(), saved["asks"].items())
-        self.epoch, self.seq = saved["epoch"], saved["seq"]
-        self.ts_recv_ns = self._heard_ns = saved["ts_recv_ns"]
-        self.ts_venue_ns = saved["ts_venue_ns"]
-        self._broken = None if saved["broken"] is None else BookState(saved["broken"])
-        self._broken_reason = saved["broken_reason"]
-        self._rhythm = Rhythm(self._stale_after_ns, saved["pause_ns"])
-        self._resync = ResyncTimer(*saved["resync"])
-        self._behind, self._behind_ns = True, now_ns
-        self._decide(now_ns)

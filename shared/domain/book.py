@@ -161,9 +161,12 @@ class Book:
     ``touched`` tells whether anything that the last ``view`` showed may have changed since; it is
     true until the first view. ``depth_max`` truncates both sides after every change, ``None`` keeps
     everything.
+
+    ``bid_floor`` and ``ask_ceiling`` end the range that the snapshot told: beyond them only levels
+    that changed since are known, so a view stops there.
     """
 
-    __slots__ = ("_asks", "_bids", "_near_min", "depth_max", "touched")
+    __slots__ = ("_asks", "_bids", "_near_min", "ask_ceiling", "bid_floor", "depth_max", "touched")
 
     def __init__(self, depth_max: int | None = None) -> None:
         self.depth_max = depth_max
@@ -173,10 +176,19 @@ class Book:
     def clear(self) -> None:
         """Forget every level."""
         self._bids, self._asks = _Side(is_bids=True), _Side(is_bids=False)
+        self.bid_floor, self.ask_ceiling = -_INFINITY, _INFINITY
         self.touched = True
 
-    def replace(self, bids: Iterable[Level], asks: Iterable[Level]) -> None:
+    def replace(
+        self,
+        bids: Iterable[Level],
+        asks: Iterable[Level],
+        bid_floor: float | None = None,
+        ask_ceiling: float | None = None,
+    ) -> None:
         """Start over from a snapshot; levels in any order, zero quantities are left out."""
+        self.bid_floor = -_INFINITY if bid_floor is None else bid_floor
+        self.ask_ceiling = _INFINITY if ask_ceiling is None else ask_ceiling
         self._bids.replace(bids)
         self._asks.replace(asks)
         self.touched = True
@@ -259,6 +271,21 @@ class Book:
         bids, asks = self._bids.prices, self._asks.prices
         return bool(bids and asks and bids[-1] >= asks[0])
 
+    def is_outside(self) -> bool:
+        """Tell whether the best bid or ask is beyond what the snapshot told, so not surely best."""
+        bids, asks = self._bids.prices, self._asks.prices
+        if bids and asks:
+            return bids[-1] < self.bid_floor or asks[0] > self.ask_ceiling
+        return (not bids and self.bid_floor > 0.0) or (not asks and self.ask_ceiling < _INFINITY)
+
+    def room(self) -> tuple[float, float]:
+        """Return how far the best bid and ask are from the end of what the snapshot told."""
+        bids, asks = self._bids.prices, self._asks.prices
+        return (
+            (bids[-1] if bids else self.bid_floor) - self.bid_floor,
+            self.ask_ceiling - (asks[0] if asks else self.ask_ceiling),
+        )
+
     def bids(self, depth: int) -> list[Level]:
         """Return at most ``depth`` bids, highest price first."""
         return self._bids.top(depth)
@@ -268,7 +295,7 @@ class Book:
         return self._asks.top(depth)
 
     def view(self, depth: int) -> tuple[list[Level], list[Level]]:
-        """Return the top of both sides, best first, and start watching it for changes."""
+        """Return the known top of both sides, best first, and start watching it for changes."""
         assert depth > 0, "a view shows at least one level"
         if depth > self._near_min:
             self._near_min = depth
@@ -276,7 +303,12 @@ class Book:
         self._bids.watch(depth)
         self._asks.watch(depth)
         self.touched = False
-        return self._bids.top(depth), self._asks.top(depth)
+        bids, asks = self._bids.top(depth), self._asks.top(depth)
+        if bids and bids[-1][0] < self.bid_floor:
+            bids = [level for level in bids if level[0] >= self.bid_floor]
+        if asks and asks[-1][0] > self.ask_ceiling:
+            asks = [level for level in asks if level[0] <= self.ask_ceiling]
+        return bids, asks
 
     def sides(self) -> tuple[dict[float, float], dict[float, float]]:
         """Return bids and asks, price -> quantity unordered, zeros maybe: a cheap copy to save."""

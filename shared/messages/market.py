@@ -21,6 +21,9 @@ class BookSnapshot(MarketMessage, frozen=True, kw_only=True, tag="book_snapshot"
     another epoch do not apply. ``seq`` is the number the first delta must continue. ``depth_max``
     is the depth to which both sides are truncated after every change (some venues send no removals
     beyond it), ``None`` for unlimited.
+
+    ``bid_floor`` and ``ask_ceiling`` are the worst prices told, where the venue cut its answer
+    there: what rests beyond them is not known until it changes. ``None`` where it told everything.
     """
 
     venue: str
@@ -32,6 +35,8 @@ class BookSnapshot(MarketMessage, frozen=True, kw_only=True, tag="book_snapshot"
     ts_recv_ns: int
     ts_venue_ns: int | None = None
     depth_max: int | None = None
+    bid_floor: float | None = None
+    ask_ceiling: float | None = None
 
 
 class BookDelta(MarketMessage, frozen=True, kw_only=True, tag="book_delta"):
@@ -106,7 +111,9 @@ class DepthView(MarketMessage, frozen=True, kw_only=True, tag="depth"):
 class VenueStatus(DecisionMessage, frozen=True, kw_only=True, tag="venue_status"):
     """State of one feed, said on every change and repeated every second.
 
-    ``instrument`` is empty for the connection as a whole.
+    ``instrument`` is empty for the connection as a whole. ``source`` is the ingestor that says so:
+    several may feed one venue. ``refused`` tells that the venue does not serve the instrument, so
+    that nobody waits for it.
     """
 
     venue: str
@@ -114,6 +121,8 @@ class VenueStatus(DecisionMessage, frozen=True, kw_only=True, tag="venue_status"
     state: BookState
     epoch: int
     reason: str = ""
+    source: str = ""
+    refused: bool = False
 
 
 class InstrumentInfo(DecisionMessage, frozen=True, kw_only=True, tag="instrument"):
@@ -123,9 +132,14 @@ class InstrumentInfo(DecisionMessage, frozen=True, kw_only=True, tag="instrument
 
 
 class ResyncRequest(DecisionMessage, frozen=True, kw_only=True, tag="resync"):
-    """The orderbook service lost continuity of a book over the bus and needs a new snapshot."""
+    """The orderbook service lost continuity of a book over the bus and needs a new snapshot.
+
+    With ``refresh`` nothing was lost: the price nears the end of what the snapshot told, so a newer
+    one is wanted while the book goes on.
+    """
 
     venue: str
     instrument: str
     epoch: int
     reason: str
+    refresh: bool = False

@@ -147,6 +147,12 @@ class FeedSession(Protocol):
     def on_resync(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
         """A reader lost the book of this ``epoch``; synchronise again unless that happened."""
 
+    def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
+        """A reader of this ``epoch`` wants a newer snapshot; the book itself is whole and goes on.
+
+        For venues whose snapshot tells a limited number of levels.
+        """
+
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """The connection is gone: every book is DOWN."""
 

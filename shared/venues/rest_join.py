@@ -6,6 +6,9 @@ Theory of operation, for venues whose stream starts in the middle (Binance and i
 2. The snapshot arrives: what it already contains is dropped, the first delta left must *join* it,
    the rest *follow* one another. A snapshot that ends before the buffer begins is too old: again.
 3. Live: each delta must follow the one before. A gap makes the book GAP and starts over at 1.
+4. Refresh: a snapshot tells a limited number of levels, so while the book is live a newer one may
+   be asked for. Deltas are passed on and kept as well; the snapshot and those that follow it are
+   the book of a new epoch. One that does not join is dropped: nothing was lost.
 
 What "join" and "follow" mean is the venue's own rule (its ``sequence`` module). A synchronisation
 has an epoch that rises; snapshot requests back off, capped, spread by a hash of the instrument.
@@ -37,6 +40,8 @@ EARLY_DELTAS_MAX = 5_000
 """Deltas that wait for a snapshot: a minute of the busiest stream; the oldest fall out, counted."""
 BACKOFF_BASE_NS = 500_000_000
 BACKOFF_MAX_NS = 30_000_000_000
+REFRESH_PAUSE_NS = 2_000_000_000
+"""Least time between two refreshes of one book."""
 CALM_NS = 60_000_000_000
 """A book that stayed whole this long may ask for its next snapshot without delay."""
 
@@ -116,6 +121,21 @@ class SequenceRule(Protocol):
         """Return the number of ``update`` that is compared with it."""
 
 
+def told_range(snapshot: Snapshot, sizes: Sequence[int]) -> tuple[float | None, float | None]:
+    """Return the lowest bid and the highest ask told, each ``None`` where that side is whole.
+
+    A side with as many levels as were asked for was cut. ``sizes`` are what may have been asked
+    for, rising: one number, or where a recording does not tell, all that the venue offers.
+    """
+    most = max(len(snapshot.bids), len(snapshot.asks))
+    limit = next((size for size in sizes if size >= most), most)
+    bid_floor, ask_ceiling = (
+        side[-1][0] if side and len(side) >= limit else None
+        for side in (snapshot.bids, snapshot.asks)
+    )
+    return bid_floor, ask_ceiling
+
+
 def backoff_ns(instrument: str, attempt: int) -> int:
     """Return the delay before snapshot request number ``attempt`` (0 is at once), capped.
 
@@ -139,6 +159,7 @@ class JoinedBook:
         snapshot_path: str,
         weight: int,
         *,
+        sizes: Sequence[int],
         early_max: int = EARLY_DELTAS_MAX,
     ) -> None:
         self.venue = venue
@@ -148,10 +169,13 @@ class JoinedBook:
         self._rule = rule
         self._path = snapshot_path
         self._weight = weight
+        self._sizes = sizes
         self._seq = 0
         self._untouched = False  # live, but nothing was applied to the snapshot yet
         self._early: deque[tuple[Update, int]] = deque()
         self._early_max = early_max
+        self._recent: deque[tuple[Update, int]] | None = None  # kept while a refresh is awaited
+        self._refreshed_ns = 0
         self._asked = False
         self._attempt = 0
         self._live_since_ns = 0
@@ -164,6 +188,7 @@ class JoinedBook:
     def close(self, reason: str) -> list[Effect]:
         """The connection is gone."""
         self._early.clear()
+        self._recent = None
         self._asked = False
         self.state = BookState.DOWN
         return [BookStatus(self.instrument, BookState.DOWN, reason, self.epoch)]
@@ -181,6 +206,16 @@ class JoinedBook:
         status = self._start(BookState.SYNCING, "a reader lost continuity", now_ns)
         return [status, self._ask(now_ns)]
 
+    def refresh(self, epoch: int, now_ns: int) -> list[Effect]:
+        """Ask for a newer snapshot of a book that goes on, unless that happened just now."""
+        if epoch < self.epoch or self.state is not BookState.LIVE:
+            return []
+        if now_ns - self._refreshed_ns < REFRESH_PAUSE_NS:
+            return []
+        self._refreshed_ns = now_ns
+        self._recent = deque()
+        return [FetchSnapshot(self.instrument, self._path, self._weight)]
+
     def on_update(self, update: Update, now_ns: int) -> Sequence[Effect]:
         """Judge a delta and pass it on, drop it, keep it for the snapshot, or report the gap."""
         if self.state is not BookState.LIVE:
@@ -188,6 +223,8 @@ class JoinedBook:
         rule, seq = self._rule, self._seq
         verdict = rule.join(seq, update) if self._untouched else rule.follow(seq, update)
         if verdict is _APPLY:
+            if self._recent is not None:
+                self._keep(update, now_ns)
             return (self._delta(update, now_ns),)
         if verdict is Verdict.DROP:
             return (Dropped(self.instrument, DROPPED_STALE),)
@@ -200,6 +237,8 @@ class JoinedBook:
     def on_snapshot(self, snapshot: Snapshot, now_ns: int) -> list[Effect]:
         """Join the snapshot with the buffer, or ask for a newer one."""
         self._asked = False
+        if self.state is BookState.LIVE:
+            return self._on_refresh(snapshot, now_ns)
         if self.state not in (BookState.SYNCING, BookState.GAP):
             return []
         effects: list[Effect] = []
@@ -224,6 +263,7 @@ class JoinedBook:
     def on_snapshot_failed(self, retry_after_s: float, now_ns: int) -> list[Effect]:
         """Ask again, not before the venue allows."""
         self._asked = False
+        self._recent = None
         if self.state not in (BookState.SYNCING, BookState.GAP):
             return []
         self._attempt = max(1, self._attempt)
@@ -237,8 +277,32 @@ class JoinedBook:
         self.state = state
         self.epoch = max(now_ns, self.epoch + 1)
         self._early.clear()
+        self._recent = None
         self._asked = False
         return BookStatus(self.instrument, state, reason, self.epoch)
+
+    def _keep(self, update: Update, ts_recv_ns: int) -> None:
+        assert self._recent is not None, "only while a refresh is awaited"
+        self._recent.append((update, ts_recv_ns))
+        if len(self._recent) > self._early_max:
+            self._recent = None  # the snapshot is late beyond use; the next refresh starts over
+
+    def _on_refresh(self, snapshot: Snapshot, now_ns: int) -> list[Effect]:
+        """Start a new epoch from a snapshot and what followed it, if they join."""
+        recent, self._recent = self._recent or deque(), None
+        rule = self._rule
+        while recent and rule.join(snapshot.last_id, recent[0][0]) is Verdict.DROP:
+            recent.popleft()
+        if recent:
+            if rule.join(snapshot.last_id, recent[0][0]) is not Verdict.APPLY:
+                return []
+        elif snapshot.last_id < self._seq:
+            return []  # older than the book
+        self.epoch = max(now_ns, self.epoch + 1)
+        whole = Emit(self._snapshot(snapshot, now_ns))
+        deltas = [self._delta(update, ts_recv_ns) for update, ts_recv_ns in recent]
+        status = BookStatus(self.instrument, BookState.LIVE, "snapshot refreshed", self.epoch)
+        return [whole, *deltas, status]
 
     def _ask(self, now_ns: int) -> FetchSnapshot:
         delay_ns = backoff_ns(self.instrument, self._attempt)
@@ -272,6 +336,7 @@ class JoinedBook:
         self._seq = snapshot.last_id
         self._untouched = True
         ts_venue_ms = snapshot.ts_venue_ms
+        bid_floor, ask_ceiling = told_range(snapshot, self._sizes)
         return BookSnapshot(
             venue=self.venue,
             instrument=self.instrument,
@@ -281,6 +346,8 @@ class JoinedBook:
             asks=snapshot.asks,
             ts_recv_ns=now_ns,
             ts_venue_ns=None if ts_venue_ms is None else ts_venue_ms * 1_000_000,
+            bid_floor=bid_floor,
+            ask_ceiling=ask_ceiling,
         )
 
     def _delta(self, update: Update, ts_recv_ns: int) -> Emit:

@@ -617,3 +617,75 @@ def test_a_market_that_is_halted_says_so():
     halted = binance_market(active=False)
     halted["info"]["status"] = "BREAK"
     assert SPOT.rules("binance", halted).reason == "status BREAK"
+
+
+# --- what a snapshot of a limited number of levels told
+
+
+def levels(best: float, step: float, count: int):
+    return [(round(best + step * n, 2), 1) for n in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks", "told"),
+    [(1000, 1000, (9.01, 20.99)), (999, 1000, (None, 20.99)), (1000, 3, (9.01, None)),
+     (500, 500, (None, None)), (0, 0, (None, None))],
+)  # fmt: skip
+def test_side_with_as_many_levels_as_asked_for_was_cut(bids, asks, told):
+    session = spot_session()
+    session.on_open(1)
+    book = rest(100, levels(19, -0.01, bids), levels(11, 0.01, asks))
+    (snapshot,) = messages(session.on_snapshot("BTC/USDT", book, 2), BookSnapshot)
+    assert (snapshot.bid_floor, snapshot.ask_ceiling) == told
+
+
+def test_refresh_starts_a_new_epoch_without_a_break():
+    session = live_spot(100)
+    (fetch,) = session.on_refresh("BTC/USDT", 1, 10 * SECOND)
+    assert isinstance(fetch, FetchSnapshot)
+    frames = [depth(101, 105, bids=[(10, 2)]), depth(106, 110, bids=[(9, 3)])]
+    for n, frame in enumerate(frames):
+        (delta,) = messages(session.on_frame(frame, 11 * SECOND + n), BookDelta)
+        assert delta.epoch == 1, "the book goes on while the snapshot is fetched"
+    effects = session.on_snapshot("BTC/USDT", rest(105, bids=[(10, 2)]), 12 * SECOND)
+    (snapshot,), (delta,) = messages(effects, BookSnapshot), messages(effects, BookDelta)
+    assert snapshot.epoch == delta.epoch == 12 * SECOND
+    assert (delta.seq_prev, delta.seq, delta.bids) == (105, 110, [(9.0, 3.0)])
+    assert [(s.state, s.epoch) for s in of(effects, BookStatus)] == [(BookState.LIVE, 12 * SECOND)]
+    (after,) = messages(session.on_frame(depth(111, 111), 13 * SECOND), BookDelta)
+    assert (after.epoch, after.seq_prev) == (12 * SECOND, 110)
+
+
+@pytest.mark.parametrize("last_id", [99, 104])
+def test_refresh_older_than_the_book_changes_nothing(last_id):
+    session = live_spot(100)
+    session.on_frame(depth(101, 104), 3)
+    session.on_frame(depth(105, 108), 4)
+    session.on_refresh("BTC/USDT", 1, 10 * SECOND)
+    session.on_frame(depth(109, 110), 11 * SECOND)
+    assert session.on_snapshot("BTC/USDT", rest(last_id), 12 * SECOND) == []
+    (after,) = messages(session.on_frame(depth(111, 111), 13 * SECOND), BookDelta)
+    assert (after.epoch, after.seq_prev) == (1, 110)
+
+
+def test_refresh_is_asked_for_once_in_a_while_and_only_of_the_present_live_book():
+    session = live_spot(100)
+    assert session.on_refresh("BTC/USDT", 0, 10 * SECOND) == []
+    assert len(session.on_refresh("BTC/USDT", 1, 10 * SECOND)) == 1
+    assert session.on_refresh("BTC/USDT", 1, 11 * SECOND) == []
+    session.on_frame(depth(105, 110), 12 * SECOND)  # a gap: it has a snapshot coming anyway
+    assert session.on_refresh("BTC/USDT", 1, 20 * SECOND) == []
+
+
+def test_refresh_that_failed_or_took_too_long_leaves_the_book_live():
+    session = SPOT.session("binance", {"BTCUSDT": "BTC/USDT"})
+    session.on_open(1)
+    session.on_snapshot("BTC/USDT", rest(0), 2)
+    session.on_refresh("BTC/USDT", 1, 10 * SECOND)
+    assert session.on_snapshot_failed("BTC/USDT", 1.0, 11 * SECOND) == []
+    session.on_refresh("BTC/USDT", 1, 20 * SECOND)
+    for n in range(1, EARLY_DELTAS_MAX + 3):
+        session.on_frame(depth(n, n), 21 * SECOND)
+    assert session.on_snapshot("BTC/USDT", rest(10), 22 * SECOND) == []
+    (after,) = messages(session.on_frame(depth(n + 1, n + 1), 23 * SECOND), BookDelta)
+    assert after.epoch == 1

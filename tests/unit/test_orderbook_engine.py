@@ -369,3 +369,83 @@ def test_epoch_is_forgotten_after_a_long_silence():
     feed.epoch -= 10 * S
     (view,) = views(feed.snapshot())
     assert view.state is BookState.LIVE
+
+
+# --- the range that a snapshot told
+
+
+def cut_snapshot(feed, *, bid_floor=95.0, ask_ceiling=105.0, bids=None, asks=None):
+    feed.epoch += 1
+    feed.seq = 100
+    return feed.give(
+        BookSnapshot(
+            venue="v", instrument=feed.instrument, epoch=feed.epoch, seq=100,
+            bids=bids or [(99.0, 1.0), (95.0, 1.0)], asks=asks or [(101.0, 1.0), (105.0, 1.0)],
+            ts_recv_ns=feed.now_ns, bid_floor=bid_floor, ask_ceiling=ask_ceiling,
+        )
+    )  # fmt: skip
+
+
+def test_view_ends_where_the_snapshot_did():
+    feed = Feed()
+    cut_snapshot(feed)
+    feed.delta([(94.0, 1.0)], [(107.0, 1.0)])
+    (view,) = views(feed.delta([(95.0, 0.0)], [(105.0, 0.0)]))
+    assert (view.state, view.bids, view.asks) == (BookState.LIVE, [(99.0, 1.0)], [(101.0, 1.0)])
+
+
+@pytest.mark.parametrize(
+    ("bids", "asks"),
+    [([], [(101.0, 0.0), (105.0, 0.0)]), ([], [(101.0, 0.0), (105.0, 0.0), (107.0, 1.0)]),
+     ([(99.0, 0.0), (95.0, 0.0), (94.0, 2.0)], []), ([(99.0, 0.0), (95.0, 0.0)], [])],
+)  # fmt: skip
+def test_price_beyond_what_was_told_is_not_live_until_a_newer_snapshot(bids, asks):
+    feed = Feed()
+    cut_snapshot(feed)
+    (view,) = views(feed.delta(bids, asks))
+    assert (view.state, view.bids) == (BookState.SYNCING, [])
+    assert "snapshot" in view.reason
+    (request,) = [m for m in feed.wait(200 * MS) if isinstance(m, ResyncRequest)]
+    assert (request.refresh, request.epoch) == (True, feed.epoch)
+    (view,) = views(cut_snapshot(feed))
+    assert view.state is BookState.LIVE
+
+
+def test_price_that_comes_back_is_live_again():
+    feed = Feed()
+    cut_snapshot(feed)
+    feed.delta([], [(101.0, 0.0), (105.0, 0.0)])
+    (view,) = views(feed.delta([], [(104.0, 1.0)]))
+    assert (view.state, view.asks) == (BookState.LIVE, [(104.0, 1.0)])
+
+
+def test_newer_snapshot_is_asked_for_before_the_price_gets_there():
+    feed = Feed()
+    cut_snapshot(feed)
+    assert asks(feed.wait(4 * S, confirm=True)) == []
+    feed.delta([(102.0, 1.0)], [(101.0, 0.0), (104.0, 1.0)])
+    (request,) = asks(feed.wait(2 * S, confirm=True))
+    assert request.refresh and feed.engine.gauges()["books_live"] == 1
+    assert len(asks(feed.wait(3 * S, confirm=True))) == 1, "again after a pause"
+    cut_snapshot(feed, bid_floor=98.0, ask_ceiling=110.0, bids=[(102.0, 1.0)], asks=[(104.0, 1.0)])
+    assert asks(feed.wait(4 * S, confirm=True)) == []
+
+
+def test_whole_side_has_no_end():
+    feed = Feed()
+    cut_snapshot(feed, bid_floor=None, ask_ceiling=None)
+    (view,) = views(feed.delta([(94.0, 1.0)], [(101.0, 0.0), (105.0, 0.0), (107.0, 1.0)]))
+    assert (view.state, view.asks) == (BookState.LIVE, [(107.0, 1.0)])
+    assert asks(feed.wait(4 * S, confirm=True)) == []
+
+
+def test_range_survives_a_restart():
+    feed = Feed()
+    cut_snapshot(feed)
+    engine = OrderbookEngine(CONFIG)
+    engine.own(0, saved(feed.engine, "1-0"), feed.now_ns)
+    feed.engine = engine
+    feed.status(BookState.LIVE)
+    feed.wait(S, confirm=True)
+    (view,) = views(feed.delta([], [(101.0, 0.0), (105.0, 0.0), (107.0, 1.0)]))
+    assert view.state is BookState.SYNCING

@@ -365,3 +365,45 @@ def test_the_command_prints_one_object_and_exits_by_the_verdict(tmp_path):
     assert CliRunner().invoke(app, ["verify", str(wrong), "--json"]).exit_code == 1
     shown = CliRunner().invoke(app, ["verify", str(wrong)])
     assert shown.exit_code == 1 and "NOT_SYNCED" in shown.stdout
+
+
+def walk(count: int, limit: int = 100) -> list[str]:
+    """A snapshot of ``limit`` levels a side, and asks eaten one after the other from below."""
+    book = {
+        "lastUpdateId": 9,
+        "bids": [[f"{100 - n / 100:.2f}", "1"] for n in range(limit)],
+        "asks": [[f"{100.01 + n / 100:.2f}", "1"] for n in range(limit)],
+    }
+    rows = [json.dumps(book, separators=(",", ":"))]
+    for n in range(1, count + 1):
+        data = {
+            "e": "depthUpdate", "E": 1, "s": "BTCUSDT", "U": 10 * n, "u": 10 * n + 9,
+            "b": [], "a": [[f"{100 + n / 100:.2f}", "0"], [f"{101.5 + n / 100:.2f}", "1"]],
+        }  # fmt: skip
+        rows.append(frame("btcusdt@depth@100ms", data))
+    return rows
+
+
+def test_price_that_left_the_levels_told_is_said(tmp_path):
+    report, book = verdict(tmp_path, walk(105))
+    assert not report.ok
+    assert (book.state, book.outside, book.outside_from.line) == (State.OUTSIDE, 6, 101)
+    assert (book.best_bid, book.best_ask) == (100.0, None)
+    shown = CliRunner().invoke(app, ["verify", str(tmp_path / "rec.txt")])
+    assert "warning" in shown.output and "rec.txt:101" in shown.output
+
+
+def test_price_within_the_levels_told_is_well(tmp_path):
+    report, book = verdict(tmp_path, walk(99))
+    assert (report.ok, book.state, book.outside, book.best_ask) == (True, State.LIVE, 0, 101.0)
+
+
+def test_snapshot_shorter_than_any_limit_is_whole(tmp_path):
+    report, book = verdict(tmp_path, walk(105, limit=99))
+    assert (report.ok, book.state, book.outside) == (True, State.LIVE, 0)
+
+
+def test_newer_snapshot_heals_a_price_that_left_the_levels_told(tmp_path):
+    later = {"lastUpdateId": 1059, "bids": [["100.00", "1"]], "asks": [["101.06", "1"]]}
+    report, book = verdict(tmp_path, [*walk(105), json.dumps(later, separators=(",", ":"))])
+    assert (report.ok, book.state, book.outside, book.best_ask) == (True, State.LIVE, 6, 101.06)

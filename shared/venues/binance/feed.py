@@ -25,6 +25,7 @@ DIALECT = Dialect(
     parse_mark=None,
     snapshot_path=lambda symbol: f"/api/v3/depth?symbol={symbol}&limit={SNAPSHOT_LEVELS}",
     snapshot_weight=50,
+    snapshot_levels=SNAPSHOT_LEVELS,
 )
 
 

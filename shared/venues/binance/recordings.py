@@ -22,6 +22,8 @@ HEAD_BYTES = 400
 """Marks stand before the first levels."""
 EARLY_DELTAS_MAX = 50_000
 """Deltas that wait for a recorded snapshot, however late it is: some 200 MB at most."""
+SNAPSHOT_SIZES = (5, 10, 20, 50, 100, 500, 1_000, 5_000)
+"""Levels a side that a recorder may have asked for: a side with just as many was cut there."""
 
 _PREFIX = b'{"stream":"'
 _UPDATE_ID = re.compile(rb'"u": ?(\d{1,19})\b')
@@ -180,7 +182,14 @@ class StreamRecordings:
         """Return a session that reads this instrument's frames."""
         symbol = self._symbols.get(instrument, instrument)
         symbols = {symbol: instrument}
-        return StreamSession(venue, self._dialect, {}, symbols, early_max=EARLY_DELTAS_MAX)
+        return StreamSession(
+            venue,
+            self._dialect,
+            {},
+            symbols,
+            early_max=EARLY_DELTAS_MAX,
+            snapshot_sizes=SNAPSHOT_SIZES,
+        )
 
     def _instrument(self, symbol: str) -> str | None:
         text = symbol.upper()

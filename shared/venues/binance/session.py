@@ -89,6 +89,7 @@ class Dialect:
     parse_mark: Callable[[bytes], MarkEvent] | None
     snapshot_path: Callable[[str], str]
     snapshot_weight: int
+    snapshot_levels: int
 
 
 @dataclass(slots=True)
@@ -112,6 +113,7 @@ class StreamSession:
         symbols: Venue spelling -> instrument, for every instrument that may appear.
         has_books: Whether this connection carries depth (futures carry funding on another one).
         early_max: Deltas of a book that wait for its snapshot.
+        snapshot_sizes: Levels that may have been asked for, where it was not this session.
     """
 
     def __init__(
@@ -123,6 +125,7 @@ class StreamSession:
         *,
         has_books: bool = True,
         early_max: int = EARLY_DELTAS_MAX,
+        snapshot_sizes: Sequence[int] = (),
     ) -> None:
         self._venue = venue
         self._dialect = dialect
@@ -138,6 +141,7 @@ class StreamSession:
                     dialect.sequence,
                     dialect.snapshot_path(symbol),
                     dialect.snapshot_weight,
+                    sizes=snapshot_sizes or (dialect.snapshot_levels,),
                     early_max=early_max,
                 )
                 for symbol, instrument in symbols.items()
@@ -214,6 +218,11 @@ class StreamSession:
         """Synchronise a book again unless ``epoch`` is already over."""
         book = self._book_of.get(instrument)
         return () if book is None else book.resync(epoch, now_ns)
+
+    def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
+        """Ask for a newer snapshot of a book that goes on."""
+        book = self._book_of.get(instrument)
+        return () if book is None else book.refresh(epoch, now_ns)
 
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """Every book is DOWN."""

@@ -28,6 +28,7 @@ DIALECT = Dialect(
     parse_mark=parse.parse_mark,
     snapshot_path=lambda symbol: f"/fapi/v1/depth?symbol={symbol}&limit={SNAPSHOT_LEVELS}",
     snapshot_weight=20,
+    snapshot_levels=SNAPSHOT_LEVELS,
 )
 
 

@@ -91,6 +91,10 @@ class KrakenSession:
             return ()
         return book.resubscribe(BookState.SYNCING, "a reader lost continuity", now_ns)
 
+    def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
+        """Nothing: what falls out of the subscribed depth is told again when it comes back."""
+        return ()
+
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """Every book is DOWN."""
         return [book.close("connection closed") for book in self._books.values()]

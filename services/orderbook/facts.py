@@ -1,0 +1,135 @@
+"""The facts known of one book, how far they let it be trusted, and what a restart needs. Pure.
+
+What makes the facts is in ``tracked.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.orderbook.resync import ResyncTimer
+from services.orderbook.rhythm import Rhythm
+from services.orderbook.told import OUTSIDE, ToldRange
+from services.orderbook.wire import Wire
+from shared.domain.book import Book
+from shared.messages.base import BookState
+
+BEHIND_NS_MAX = 1_000_000_000
+"""A message older than this when read does not make a book LIVE."""
+
+
+class BookFacts:
+    """One book of one venue; ``state`` and ``reason`` are what the facts amount to."""
+
+    def __init__(
+        self,
+        venue: str,
+        instrument: str,
+        *,
+        stale_after_ns: int,
+        counters: dict[str, int],
+    ) -> None:
+        self.venue, self.instrument = venue, instrument
+        self.book = Book()
+        self.counters = counters
+        self.epoch = 0
+        self.seq = 0
+        self.ts_recv_ns = 0
+        self.state = BookState.SYNCING
+        self.reason = "no snapshot yet"
+        self.shown_ns = 0
+        self.shown_live = False
+        self.shown_state: tuple[BookState, str] | None = None
+        self._stale_after_ns = stale_after_ns
+        self.ts_venue_ns: int | None = None
+        self._broken: BookState | None = BookState.SYNCING
+        self._broken_reason = "no snapshot yet"
+        self._wire = Wire()
+        self._other_feed = False
+        self._behind = False
+        self._behind_ns = 0
+        self._rhythm = Rhythm(stale_after_ns)
+        self._heard_ns = 0
+        self._told = ToldRange()
+        self._wanted_epoch = 0
+        self._resync = ResyncTimer()
+
+    # Trust
+
+    def _note_age(self, ts_recv_ns: int, now_ns: int) -> None:
+        self._behind = now_ns - ts_recv_ns > BEHIND_NS_MAX
+        if self._behind:
+            self._behind_ns = now_ns
+
+    def _is_silent(self, now_ns: int) -> bool:
+        return now_ns - self._heard_ns > self._stale_after_ns
+
+    def _decide(self, now_ns: int) -> None:
+        if self._wire.state is not None:
+            self.state, self.reason = self._wire.state, self._wire.reason
+        elif self._broken is not None:
+            self.state, self.reason = self._broken, self._broken_reason
+        elif self._behind:
+            self.state, self.reason = BookState.STALE, "reading messages of the past"
+        elif self.book.is_outside():
+            self.state, self.reason = BookState.SYNCING, OUTSIDE
+        elif self._is_silent(now_ns):
+            self.state, self.reason = BookState.STALE, "nothing heard"
+        elif self._rhythm.suspected:
+            self.state, self.reason = BookState.STALE, "quieter than it ever was"
+        else:
+            self.state, self.reason = BookState.LIVE, ""
+
+    # What was shown of it, and what a restart needs
+
+    def note_shown(self, now_ns: int) -> None:
+        """A view of this moment was made."""
+        self.shown_ns = now_ns
+        self.shown_live = self.state is BookState.LIVE
+        self.shown_state = (self.state, self.reason)
+
+    def forget_shown(self) -> None:
+        """Let the next look find a view to show, changed or not."""
+        self.shown_live, self.shown_state = False, None
+
+    def save(self) -> dict[str, Any]:
+        """Return everything that a restart needs, as plain data to be encoded at once."""
+        bids, asks = self.book.sides()
+        return {
+            "venue": self.venue,
+            "instrument": self.instrument,
+            "epoch": self.epoch,
+            "seq": self.seq,
+            "bids": bids,
+            "asks": asks,
+            "depth_max": self.book.depth_max,
+            "bid_floor": self.book.bid_floor,
+            "ask_ceiling": self.book.ask_ceiling,
+            "room": self._told.room,
+            "ts_recv_ns": self.ts_recv_ns,
+            "ts_venue_ns": self.ts_venue_ns,
+            "broken": self._broken,
+            "broken_reason": self._broken_reason,
+            "pause_ns": self._rhythm.longest_ns,
+            "resync": self._resync.save(),
+        }
+
+    def load(self, saved: dict[str, Any], now_ns: int) -> None:
+        """Take back what ``save`` returned; the book is behind until it is proved current."""
+        self.book.depth_max = saved["depth_max"]
+        self.book.replace(
+            saved["bids"].items(),
+            saved["asks"].items(),
+            saved.get("bid_floor"),  # a checkpoint of an earlier version has none
+            saved.get("ask_ceiling"),
+        )
+        self._told = ToldRange(tuple(saved.get("room", self.book.room())))
+        self.epoch, self.seq = saved["epoch"], saved["seq"]
+        self.ts_recv_ns = self._heard_ns = saved["ts_recv_ns"]
+        self.ts_venue_ns = saved["ts_venue_ns"]
+        self._broken = None if saved["broken"] is None else BookState(saved["broken"])
+        self._broken_reason = saved["broken_reason"]
+        self._rhythm = Rhythm(self._stale_after_ns, saved["pause_ns"])
+        self._resync = ResyncTimer(*saved["resync"])
+        self._behind, self._behind_ns = True, now_ns
+        self._decide(now_ns)

@@ -1,0 +1,35 @@
+"""When the price nears the end of the levels that a snapshot told. Pure."""
+
+from __future__ import annotations
+
+from shared.domain.book import Book
+
+REFRESH_SHARE = 0.5
+"""A snapshot is renewed when the price has gone this share of the way to the end of its range."""
+REFRESH_PAUSE_NS = 3_000_000_000
+"""Least time between two requests of that kind for one book."""
+OUTSIDE = "the price left the levels that the snapshot told"
+
+_INFINITY = float("inf")
+
+
+class ToldRange:
+    """How much of its range a book had when its snapshot came; infinite where a side is whole."""
+
+    def __init__(self, room: tuple[float, float] = (_INFINITY, _INFINITY)) -> None:
+        self.room = room
+        self._asked_ns = 0
+
+    def begin(self, book: Book) -> None:
+        """A snapshot was taken."""
+        self.room = book.room()
+
+    def refresh_due(self, book: Book, now_ns: int) -> bool:
+        """Tell whether to ask for a newer snapshot now; if so, the next time is set."""
+        if now_ns - self._asked_ns < REFRESH_PAUSE_NS:
+            return False
+        rooms = zip(book.room(), self.room, strict=True)
+        if not any(left < REFRESH_SHARE * first for left, first in rooms if first < _INFINITY):
+            return False
+        self._asked_ns = now_ns
+        return True
