@@ -3,9 +3,9 @@
 The only module that reads files of configuration and environment variables. Unknown keys, wrong
 types and impossible values are refused with the place and what would be right.
 
-Environment: ``ARB_CONFIG`` (path), ``ARB_REDIS_URL``, ``ARB_INSTANCE``, ``ARB_HTTP_HOST``,
-``ARB_HTTP_PORT``, ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``, ``ARB_POSITION_INTERVAL_MS``,
-``ARB_SIMULATED_HOST``;
+Environment: ``ARB_CONFIG`` (path), ``ARB_REDIS_URL``, ``ARB_REDIS_TLS_CA_FILE``, ``ARB_INSTANCE``,
+``ARB_HTTP_HOST``, ``ARB_HTTP_PORT``, ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``,
+``ARB_POSITION_INTERVAL_MS``, ``ARB_SIMULATED_HOST``;
 secrets ``ARB_<VENUE>_API_KEY``, ``ARB_<VENUE>_API_SECRET``, ``ARB_REDIS_USERNAME``,
 ``ARB_REDIS_PASSWORD``, each also as ``*_FILE``;
 ``ARB_LIVE_TRADING`` is the second of the two times live trading must be asked for.
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import os
 import socket
-import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -24,10 +23,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from shared.config_parse import check_names, check_web_url, read_section, read_toml
 from shared.domain.instrument import split_instrument
 from shared.errors import ConfigError
 
 LIVE_TRADING_PHRASE = "yes-trade-real-money"
+DEFAULT_CONFIG = "arb.toml"
+POSITION_INTERVAL_MS_MAX = 60_000
 
 Positive = Annotated[float, Meta(gt=0)]
 PositiveInt = Annotated[int, Meta(gt=0)]
@@ -123,6 +125,17 @@ class Config(Section, frozen=True, kw_only=True):
     executor: ExecutorConfig = ExecutorConfig()
 
 
+SECTIONS: dict[str, type[Section]] = {
+    "bus": BusConfig,
+    "observe": ObserveConfig,
+    "orderbook": OrderbookConfig,
+    "scanner": ScannerConfig,
+    "risk": RiskConfig,
+    "executor": ExecutorConfig,
+}
+"""Every section but the venues', which have one each."""
+
+
 class Secret:
     """A string that does not show itself."""
 
@@ -167,14 +180,19 @@ def parse_config(text: str, where: str) -> Config:
     Raises:
         ConfigError: With the place and what would be right.
     """
-    try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{where}: not valid TOML: {error}") from error
-    try:
-        config = msgspec.convert(raw, Config, strict=False)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {error}") from error
+    raw = read_toml(text, where)
+    check_names(raw, Config.__struct_fields__, where, "")
+    given = raw.get("venues", {})
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"{where}: venues must be tables, one a venue, like [venues.NAME]")
+    sections: dict[str, Any] = {
+        name: read_section(raw.get(name, {}), kind, where, name) for name, kind in SECTIONS.items()
+    }
+    sections["venues"] = {
+        name: read_section(part, VenueConfig, where, f"venues.{name}")
+        for name, part in given.items()
+    }
+    config = Config(**sections)
     _check_money(config, where)
     for name, venue in config.venues.items():
         if not venue.instruments:
@@ -184,6 +202,8 @@ def parse_config(text: str, where: str) -> Config:
                 split_instrument(instrument)
             except ValueError as error:
                 raise ConfigError(f"{where}: venues.{name}.instruments: {error}") from error
+        check_web_url(venue.rest_url, ("http", "https"), f"{where}: venues.{name}.rest_url")
+        check_web_url(venue.ws_url, ("ws", "wss"), f"{where}: venues.{name}.ws_url")
     return config
 
 
@@ -207,9 +227,33 @@ def load_config(path: str | None = None, environ: Mapping[str, str] = os.environ
     Raises:
         ConfigError: Missing, unreadable or wrong.
     """
-    where = path or environ.get("ARB_CONFIG") or "arb.toml"
+    where = path or environ.get("ARB_CONFIG") or DEFAULT_CONFIG
+    return apply_environment(parse_config(_read(where), where), environ)
+
+
+def load_bus_config(
+    path: str | None = None, environ: Mapping[str, str] = os.environ, *, url: str = ""
+) -> BusConfig:
+    """Load only where Redis is: the command line must reach it whatever else the file says.
+
+    Args:
+        path: As for :func:`load_config`; where it is not given, the file need not exist.
+        url: Instead of the configured one and of ``ARB_REDIS_URL``.
+
+    Raises:
+        ConfigError: The file cannot be read, or its section ``[bus]`` is wrong.
+    """
+    where = path or environ.get("ARB_CONFIG") or DEFAULT_CONFIG
+    bus = BusConfig()
+    if path or environ.get("ARB_CONFIG") or Path(where).exists():
+        bus = read_section(read_toml(_read(where), where).get("bus", {}), BusConfig, where, "bus")
+    bus = apply_environment(Config(bus=bus), environ).bus
+    return msgspec.structs.replace(bus, url=url) if url else bus
+
+
+def _read(where: str) -> str:
     try:
-        text = Path(where).read_text(encoding="utf-8-sig")  # editors of Windows put a mark before
+        return Path(where).read_text(encoding="utf-8-sig")  # editors of Windows put a mark before
     except OSError as error:
         raise ConfigError(
             f"cannot read configuration {where}: {error.strerror}; give --config FILE or ARB_CONFIG"
@@ -218,7 +262,6 @@ def load_config(path: str | None = None, environ: Mapping[str, str] = os.environ
         raise ConfigError(
             f"{where}: not valid TOML: byte {error.start} is not UTF-8; save it as UTF-8 text"
         ) from error
-    return apply_environment(parse_config(text, where), environ)
 
 
 def apply_environment(config: Config, environ: Mapping[str, str] = os.environ) -> Config:
@@ -228,13 +271,18 @@ def apply_environment(config: Config, environ: Mapping[str, str] = os.environ) -
         ConfigError: A variable has an impossible value.
     """
     changes: dict[str, Any] = {}
+    bus: dict[str, Any] = {}
     if url := environ.get("ARB_REDIS_URL"):
-        changes["bus"] = msgspec.structs.replace(config.bus, url=url)
+        bus["url"] = url
+    if path := environ.get("ARB_REDIS_TLS_CA_FILE"):
+        bus["tls_ca_file"] = path
+    if bus:
+        changes["bus"] = msgspec.structs.replace(config.bus, **bus)
     observe: dict[str, Any] = {}
     if host := environ.get("ARB_HTTP_HOST"):
         observe["http_host"] = host
     if port := environ.get("ARB_HTTP_PORT"):
-        if not port.isdigit() or int(port) > 65535:
+        if not _is_whole(port) or int(port) > 65535:
             raise ConfigError(f"ARB_HTTP_PORT={port}: not a port number, 0 to 65535")
         observe["http_port"] = int(port)
     if level := environ.get("ARB_LOG_LEVEL"):
@@ -307,6 +355,13 @@ def position_interval_ms(environ: Mapping[str, str] = os.environ) -> int:
         ConfigError: Not a whole number of milliseconds.
     """
     text = environ.get("ARB_POSITION_INTERVAL_MS", "") or "200"
-    if not text.isdigit():
-        raise ConfigError(f"ARB_POSITION_INTERVAL_MS={text}: a whole number of milliseconds")
+    if not _is_whole(text) or int(text) > POSITION_INTERVAL_MS_MAX:
+        raise ConfigError(
+            f"ARB_POSITION_INTERVAL_MS={text}: a whole number of milliseconds, at most "
+            f"{POSITION_INTERVAL_MS_MAX}"
+        )
     return int(text)
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 9

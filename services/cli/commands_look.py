@@ -11,7 +11,7 @@ from rich.table import Table
 from services.cli import look, tail
 from services.cli.link import find_stream, open_link
 from services.cli.output import console, emit_json
-from services.cli.settings import redis_url
+from services.cli.settings import target
 
 RedisUrl = Annotated[
     str | None,
@@ -38,7 +38,7 @@ def status(redis: RedisUrl = None, as_json: AsJson = False) -> None:
     """Services, trading, streams, lag; exit 1 when not well."""
 
     async def ask() -> dict[str, Any]:
-        async with open_link(redis_url(redis)) as link:
+        async with open_link(target(redis)) as link:
             return await look.status(link)
 
     found = asyncio.run(ask())
@@ -59,7 +59,7 @@ def books(
     """Order books as the scanner sees them."""
 
     async def ask() -> list[dict[str, Any]]:
-        async with open_link(redis_url(redis)) as link:
+        async with open_link(target(redis)) as link:
             return await look.books(link, venue, instrument, levels)
 
     found = asyncio.run(ask())
@@ -93,7 +93,7 @@ def tail_command(
 
     async def print_all() -> None:
         left = count
-        async with open_link(redis_url(redis)) as link:
+        async with open_link(target(redis)) as link:
             if instrument is not None:
                 look.check_instrument(await look.known_instruments(link), None, instrument)
             async for heard in tail.follow(link, spec, since=since, instrument=instrument):
@@ -112,7 +112,7 @@ def latency(redis: RedisUrl = None, as_json: AsJson = False) -> None:
     """Time from a tick's arrival to each step."""
 
     async def ask() -> dict[str, Any]:
-        async with open_link(redis_url(redis)) as link:
+        async with open_link(target(redis)) as link:
             return await look.latency(link)
 
     found = asyncio.run(ask())
@@ -126,28 +126,42 @@ def latency(redis: RedisUrl = None, as_json: AsJson = False) -> None:
     console.print(table)
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str, folded: str = "") -> Table:
+    """Return a table that shows every cell whole; only column ``folded`` goes on in more lines."""
     table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, no_wrap=True)
+        wraps = column == folded
+        table.add_column(column, no_wrap=not wraps, overflow="fold", ratio=1 if wraps else None)
     return table
+
+
+def verdict(found: dict[str, Any]) -> str:
+    """Return in a line how the system is, the cause first."""
+    causes = [found["redis"]["problem"]] if found["redis"]["problem"] else []
+    if found["missing"]:
+        causes.append("missing " + ", ".join(found["missing"]))
+    return "well" if found["well"] else "NOT WELL: " + "; ".join(causes)
 
 
 def _print_status(found: dict[str, Any]) -> None:
     trading = found["trading"]
-    verdict = "well" if found["well"] else "NOT WELL: missing " + ", ".join(found["missing"])
     redis = found["redis"]
-    console.print(f"{verdict}   {redis['server']} at {redis['url']}", soft_wrap=True)
+    console.print(f"{verdict(found)}   {redis['server']} at {redis['url']}", soft_wrap=True)
     console.print(f"trading {trading['state']} ({trading['reason']}), mode {trading['mode']}")
     exposure = {asset: qty for asset, qty in trading["exposure"].items() if qty}
-    console.print(f"exposure {exposure or 'flat'}, plans in flight {trading['plans_in_flight']}")
-    table = _table("service", "instance", "pid", "state", "uptime s", "reason")
+    heard = "" if trading["state"] != "unknown" else "as last said: "
+    console.print(
+        f"{heard}exposure {exposure or 'flat'}, plans in flight {trading['plans_in_flight']}"
+    )
+    table = _table("service", "instance", "pid", "state", "uptime s", "reason", folded="reason")
     for row in found["services"]:
-        state = "down" if not row["up"] else ("ready" if row["ready"] else "not ready")
+        # What Redis does not take cannot be heard: the process itself may well be up.
+        gone = "silent" if redis["problem"] else "down"
+        state = gone if not row["up"] else ("ready" if row["ready"] else "not ready")
         table.add_row(row["service"], row["instance"], str(row["pid"]), state,
                       f"{row['uptime_s']:.0f}", row["reason"])  # fmt: skip
     console.print(table)
-    table = _table("stream", "entries", "of", "kB", "lag ms")
+    table = _table("stream", "entries", "of", "kB", "lag ms", folded="lag ms")
     for row in found["streams"]:
         lag = " ".join(f"{who}={ms}" for who, ms in row["lag_ms"].items())
         table.add_row(row["key"], str(row["entries"]), str(row["entries_max"]),
@@ -159,8 +173,9 @@ def _print_status(found: dict[str, Any]) -> None:
 
 
 def _print_book(book: dict[str, Any]) -> None:
+    state = book["state"] if not book["silent"] else f"SILENT, last said {book['state']}"
     console.print(
-        f"{book['venue']} {book['instrument']} {book['state']} {book['reason']} "
+        f"{book['venue']} {book['instrument']} {state} {book['reason']} "
         f"spread {book['spread_bps']} bps, {book['age_ms']} ms old"
     )
     table = _table("bid qty", "bid", "ask", "ask qty")

@@ -47,7 +47,7 @@ def flatten(redis: RedisUrl = None, reason: Reason = "", as_json: AsJson = False
 
 def _say(redis: str | None, kind: CommandKind, reason: str, as_json: bool) -> None:
     async def ask() -> Answer:
-        async with open_link(settings.redis_url(redis)) as link:
+        async with open_link(settings.target(redis)) as link:
             return await command(link, kind, reason)
 
     answer = asyncio.run(ask())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 from decimal import Decimal
@@ -22,6 +23,7 @@ from shared.errors import ConfigError
 from shared.streams import SERVICES
 
 RUNNABLE = (*SERVICES, "venuesim")
+SECONDS_MAX = 7 * 86_400
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -33,9 +35,23 @@ def register(app: typer.Typer) -> None:
     app.command("run", context_settings=PASS_ON)(run)
 
 
+def _not_nan(seconds: float | None) -> float | None:
+    """Refuse what no range refuses."""
+    if seconds is not None and math.isnan(seconds):
+        raise ConfigError(f"--seconds nan is not a number of seconds, 1 to {SECONDS_MAX}")
+    return seconds
+
+
 def demo(
     seconds: Annotated[
-        float | None, typer.Option("--seconds", min=1, help="How long to trade; else until Ctrl-C.")
+        float | None,
+        typer.Option(
+            "--seconds",
+            min=1,
+            max=SECONDS_MAX,
+            callback=_not_nan,
+            help="How long to trade; else until Ctrl-C.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the simulated market.")] = 7,
     as_json: AsJson = False,

@@ -10,15 +10,29 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from redis.asyncio import Redis
-from redis.asyncio.connection import parse_url
-from redis.exceptions import AuthenticationError, RedisError, ResponseError
+from redis.asyncio import ConnectionPool, Redis
+from redis.exceptions import (
+    AskError,
+    AuthenticationError,
+    BusyLoadingError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
-from shared.config import read_secret
-from shared.errors import BusUnavailable, CodecError, ConfigError
+from shared.bus.address import Endpoint, check_server_kind
+from shared.bus.connection import CLUSTER_CODES, explain
+from shared.config import BusConfig
+from shared.errors import ArbError, BusUnavailable, CodecError, ConfigError
 from shared.messages.base import Message
 from shared.messages.codec import FIELD, decode, encode
-from shared.streams import BY_NAME, StreamSpec
+from shared.streams import BY_NAME, CTL_COMMAND, StreamSpec
 
 SHARDS_MAX = 64
 POSITIONS = "{arb}:position"
@@ -39,12 +53,21 @@ class Heard:
     message: Message
 
 
-class Link:
-    """A connection to one Redis."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which Redis to talk to; ``setting`` and ``remedy`` say in errors where it was given."""
 
-    def __init__(self, redis: Redis, url: str) -> None:
+    bus: BusConfig
+    setting: str = "--redis"
+    remedy: str = "start it, or name another with --redis URL"
+
+
+class Link:
+    """A connection to one Redis; ``where`` is its address without a password."""
+
+    def __init__(self, redis: Redis, where: str) -> None:
         self._redis = redis
-        self.url = url
+        self.where = where
         self.undecodable = 0
 
     async def keys(self, spec: StreamSpec) -> list[str]:
@@ -138,6 +161,35 @@ class Link:
         }
         return ends, {name.decode(): value.decode() for name, value in found.items()}
 
+    async def why_no_writes(self) -> str:
+        """Return why Redis refuses to be written to, empty where it does not.
+
+        Asked with an entry id that no stream can hold: Redis looks first whether it takes writes at
+        all, so nothing is ever written.
+        """
+        try:
+            await self._redis.xadd(CTL_COMMAND.key(), {FIELD: b""}, id="0-0")
+        except NoPermissionError:  # a user who only looks
+            return ""
+        except ResponseError as error:
+            code = code_of(error)
+            meaning = explain(code)
+            if code == "READONLY":
+                return meaning + await self._primary()
+            return f"{meaning} ({error})" if meaning else ""
+        except (RedisError, OSError) as error:
+            raise self._failure(error) from error
+        return ""
+
+    async def _primary(self) -> str:
+        """Return whose replica this is, in words; empty where we may not know."""
+        try:
+            info = await self._redis.info("replication")
+        except ResponseError:
+            return ""
+        host, port = info.get("master_host"), info.get("master_port")
+        return f" of {host}:{port}; give that address instead" if host else ""
+
     async def server_version(self) -> str:
         """Return the server's name and version."""
         info = await self._ask(self._redis.info("server"))
@@ -155,84 +207,91 @@ class Link:
     async def _ask(self, awaitable: Any) -> Any:
         try:
             return await awaitable
-        except ResponseError as error:
-            raise BusUnavailable(f"Redis at {shown(self.url)} refused: {error}") from error
         except (RedisError, OSError) as error:
-            raise unreachable(self.url, error) from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: RedisError | OSError) -> ArbError:
+        code = code_of(error)
+        meaning = explain(code)
+        if code in CLUSTER_CODES:
+            return ConfigError(f"Redis at {self.where}: {meaning}")
+        if meaning or isinstance(error, ResponseError):
+            return BusUnavailable(f"{meaning or 'Redis refused'} ({self.where}): {error}")
+        return BusUnavailable(f"lost Redis at {self.where}: {error}")
 
 
-def shown(url: str) -> str:
-    """Return a URL without its password."""
-    head, at, tail = url.rpartition("@")
-    if not at:
-        return url
-    scheme, _, user = head.partition("://")
-    return f"{scheme}://{user.partition(':')[0]}:***@{tail}"
+_CODES: tuple[tuple[type[RedisError], str], ...] = (
+    (OutOfMemoryError, "OOM"),
+    (ReadOnlyError, "READONLY"),
+    (BusyLoadingError, "LOADING"),
+    (MasterDownError, "MASTERDOWN"),
+    (MovedError, "MOVED"),
+    (AskError, "ASK"),
+    (ClusterCrossSlotError, "CROSSSLOT"),
+    (ClusterDownError, "CLUSTERDOWN"),
+    (NoPermissionError, "NOPERM"),
+)
 
 
-def unreachable(url: str, error: BaseException) -> BusUnavailable:
-    """Return the error that says which Redis could not be reached, why, and what to do."""
-    why = str(error).rstrip(".")
-    return BusUnavailable(
-        f"cannot reach Redis at {shown(url)}: {why}; start it, or name another with --redis URL"
-    )
-
-
-def check_url(url: str) -> None:
-    """Refuse what is no Redis URL; nothing is connected to.
-
-    Raises:
-        ConfigError: With some that are.
-    """
-    try:
-        parse_url(url)
-    except ValueError as error:
-        raise ConfigError(
-            f"{shown(url)} is not a Redis URL: {error}; like redis://127.0.0.1:6379/0, "
-            "rediss://host:6380/0 or unix:///run/redis.sock"
-        ) from error
+def code_of(error: BaseException) -> str:
+    """Return Redis' code of an error reply; redis-py takes it off the text where it knows it."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return str(error).partition(" ")[0] if isinstance(error, ResponseError) else ""
 
 
 @asynccontextmanager
-async def open_link(url: str) -> AsyncIterator[Link]:
-    """Connect to ``url`` and prove that somebody answers.
+async def open_link(target: Target | str) -> AsyncIterator[Link]:
+    """Connect and prove that somebody answers who can be read from.
 
     Raises:
-        ConfigError: The URL is not one.
+        ConfigError: The address is wrong, or of a server that cannot hold the streams.
         BusUnavailable: Nobody answers, or the credentials are refused.
     """
-    user = read_secret("ARB_REDIS_USERNAME").reveal()
-    password = read_secret("ARB_REDIS_PASSWORD").reveal()
-    credentials: dict[str, Any] = {"username": user or None} if user else {}
-    if password:
-        credentials["password"] = password
-    check_url(url)
-    redis = Redis.from_url(
-        url,
+    if isinstance(target, str):
+        target = Target(BusConfig(url=target))
+    endpoint = Endpoint(target.bus, target.setting)
+    pool = ConnectionPool(
+        endpoint.connection_class,
+        **endpoint.arguments,
         protocol=2,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_timeout=ANSWER_TIMEOUT_S,
-        **credentials,
     )
+    redis = Redis.from_pool(pool)
     try:
-        link = Link(redis, url)
-        try:
-            ping: Any = redis.ping()
-            await ping
-        except (RedisError, OSError) as error:
-            # Over a unix socket redis-py wraps the refusal in a ConnectionError.
-            if isinstance(error, AuthenticationError) or isinstance(
-                error.__cause__, AuthenticationError
-            ):
-                why = str(error).rstrip(".")
-                raise BusUnavailable(
-                    f"Redis at {shown(url)} refuses the credentials: {why}; "
-                    "set ARB_REDIS_USERNAME and ARB_REDIS_PASSWORD"
-                ) from error
-            raise unreachable(url, error) from error
-        yield link
+        await _greet(redis, endpoint.where, target.remedy)
+        yield Link(redis, endpoint.where)
     finally:
         await redis.aclose()
+
+
+async def _greet(redis: Redis, where: str, remedy: str) -> None:
+    try:
+        hello = await redis.execute_command("HELLO", "2")  # type: ignore[no-untyped-call]
+        check_server_kind(hello, f"Redis at {where}")
+        ping: Any = redis.ping()
+        await ping
+    except NoPermissionError:
+        return  # it answers; what this user may do shows when it is done
+    except (RedisError, OSError) as error:
+        # Over a unix socket redis-py wraps the refusal in a ConnectionError.
+        if isinstance(error, AuthenticationError) or isinstance(
+            error.__cause__, AuthenticationError
+        ):
+            why = str(error).rstrip(".")
+            raise BusUnavailable(
+                f"Redis at {where} refuses the credentials: {why}; "
+                "set ARB_REDIS_USERNAME and ARB_REDIS_PASSWORD"
+            ) from error
+        code = code_of(error)
+        if code == "MISCONF":
+            return  # so it answers PING while it cannot persist; it can still be read
+        if meaning := explain(code):
+            raise BusUnavailable(f"{meaning} ({where}): {error}") from error
+        why = str(error).rstrip(".")
+        raise BusUnavailable(f"cannot reach Redis at {where}: {why}; {remedy}") from error
 
 
 def find_stream(name: str) -> StreamSpec:

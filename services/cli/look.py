@@ -7,7 +7,7 @@ from typing import Any
 
 from services.cli.collector import Collector
 from services.cli.latency import latency_record
-from services.cli.link import Heard, Link, shown
+from services.cli.link import Heard, Link
 from shared.clock import SystemClock
 from shared.domain.instrument import split_instrument
 from shared.errors import ConfigError
@@ -49,13 +49,17 @@ async def status(link: Link) -> dict[str, Any]:
     up = {service["service"] for service in services if service["up"] and service["ready"]}
     missing = [name for name in SERVICES if name not in up]
     risk, state, executor = collector.risk, collector.state, collector.executor
+    problem = await link.why_no_writes()
+    silence = _silence_of_risk(collector, now_ns)
     return {
-        "well": not missing,
+        "well": not missing and not problem,
         "missing": missing,
-        "redis": {"url": shown(link.url), "server": await link.server_version()},
+        "redis": {
+            "url": link.where, "server": await link.server_version(), "problem": problem,
+        },
         "trading": {
-            "state": state.state if state else "unknown",
-            "reason": state.reason if state else "risk has not spoken",
+            "state": state.state if state and not silence else "unknown",
+            "reason": silence or (state.reason if state else "risk has not spoken"),
             "age_s": _age_s(state.ts_ns if state else None, now_ns),
             "mode": executor.mode if executor else "unknown",
             "plans_in_flight": risk.plans_in_flight if risk else None,
@@ -72,6 +76,22 @@ async def status(link: Link) -> dict[str, Any]:
             for a in list(collector.alerts)[-ALERTS_SHOWN:]
         ],
     }  # fmt: skip
+
+
+def _silence_of_risk(collector: Collector, now_ns: int) -> str:
+    """Return since when risk is silent and what it said last; empty while it can be heard."""
+    if collector.state is None:
+        return ""
+    heard_ns = max(
+        collector.state.ts_ns,
+        collector.risk.ts_ns if collector.risk else 0,
+        *(beat.ts_ns for beat in collector.latest_beat.values() if beat.service == "risk"),
+        0,
+    )
+    silent_s = (now_ns - heard_ns) / 1e9
+    if silent_s < SILENT_AFTER_S:
+        return ""
+    return f"risk has been silent for {silent_s:.0f} s; it last said {collector.state.state}"
 
 
 def _services(collector: Collector, now_ns: int) -> list[dict[str, Any]]:
@@ -191,12 +211,16 @@ def book_record(view: DepthView, levels: int, now_ns: int) -> dict[str, Any]:
     """Return one book as a plain record; prices in quote, quantities in base units."""
     best_bid = view.bids[0][0] if view.bids else None
     best_ask = view.asks[0][0] if view.asks else None
+    silent = (
+        now_ns - view.ts_ns >= SILENT_AFTER_S * 1e9
+    )  # views are repeated several times a second
     return {
         "venue": view.venue,
         "instrument": view.instrument,
         "state": view.state,
         "reason": view.reason,
-        "live": view.state is BookState.LIVE,
+        "live": view.state is BookState.LIVE and not silent,
+        "silent": silent,
         "epoch": view.epoch,
         "seq": view.seq,
         "best_bid": best_bid,

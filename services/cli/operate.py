@@ -9,6 +9,7 @@ from decimal import Decimal
 
 from services.cli.link import Link
 from shared.clock import SystemClock
+from shared.errors import BusUnavailable
 from shared.messages.base import TradingState
 from shared.messages.control import Command, CommandKind
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
@@ -17,6 +18,10 @@ from shared.streams import CTL_COMMAND, EXEC_EVENT, RISK_EVENT, StreamSpec
 CONFIRM_WITHIN_S = 5.0
 FLAT_WITHIN_S = 30.0
 BLOCK_MS = 250
+STOP_BY_HAND = (
+    "to stop trading now, stop the executor (systemctl stop arbstream@executor, or docker compose "
+    "stop executor)"
+)
 
 
 @dataclass(slots=True)
@@ -55,7 +60,10 @@ async def command(
     after: dict[str, tuple[StreamSpec, str]] = {
         spec.key(): (spec, await link.last_id(spec.key())) for spec in (RISK_EVENT, EXEC_EVENT)
     }
-    await link.publish(said, CTL_COMMAND)
+    try:
+        await link.publish(said, CTL_COMMAND)
+    except BusUnavailable as error:
+        raise BusUnavailable(f"{kind} could not be said: {error}; {STOP_BY_HAND}") from error
     watch = _Watch(said, Answer(command=kind, command_id=said.command_id))
     if within_s is None:
         within_s = FLAT_WITHIN_S if kind is CommandKind.FLATTEN else CONFIRM_WITHIN_S

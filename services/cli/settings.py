@@ -6,17 +6,27 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from services.cli.link import check_url, shown
-from shared.config import BusConfig, Config, VenueConfig, check_live, load_config
+from services.cli.link import Target
+from shared.bus.address import CA_SETTING, Endpoint, check_ca_file, mask
+from shared.config import (
+    DEFAULT_CONFIG,
+    BusConfig,
+    Config,
+    VenueConfig,
+    check_live,
+    ingestor_venues,
+    load_bus_config,
+    load_config,
+    position_interval_ms,
+    read_secret,
+    simulated_host,
+)
 from shared.errors import ConfigError
 from shared.venues.registry import load_feed
-
-DEFAULT_CONFIG = "arb.toml"
 
 
 def to_toml(config: Config) -> str:
@@ -80,28 +90,40 @@ def check(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
             load_feed(venue.adapter or name).connections(name, venue.instruments)
         except ConfigError as error:
             raise ConfigError(f"{where}: venues.{name}: {error}") from error
-    try:
-        check_url(config.bus.url)
-    except ConfigError as error:
-        raise ConfigError(f"{where}: bus.url (or ARB_REDIS_URL): {error}") from error
+    Endpoint(config.bus, f"{where}: bus.url (or ARB_REDIS_URL)")
+    if config.bus.tls_ca_file:
+        check_ca_file(config.bus.tls_ca_file, f"{where}: {CA_SETTING}")
+    for name in secret_names(config):
+        read_secret(name, environ)
+    ingestor_venues(config, environ)
+    simulated_host(environ)
+    position_interval_ms(environ)
     check_live(config, environ)
     return config
 
 
 def masked(config: Config) -> Config:
-    """Return the configuration without the password its Redis URL may hold."""
-    return msgspec.structs.replace(
-        config, bus=msgspec.structs.replace(config.bus, url=shown(config.bus.url))
-    )
+    """Return the configuration without the passwords that its URLs may hold."""
+    replace = msgspec.structs.replace
+    venues = {
+        name: replace(venue, rest_url=mask(venue.rest_url), ws_url=mask(venue.ws_url))
+        for name, venue in config.venues.items()
+    }
+    return replace(config, bus=replace(config.bus, url=mask(config.bus.url)), venues=venues)
+
+
+def secret_names(config: Config) -> list[str]:
+    """Return the names of all secrets that a configuration can use."""
+    names = ["ARB_REDIS_USERNAME", "ARB_REDIS_PASSWORD"]
+    for venue in config.venues:
+        names += [f"ARB_{venue.upper()}_API_KEY", f"ARB_{venue.upper()}_API_SECRET"]
+    return names
 
 
 def secrets_set(config: Config, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return where each secret comes from, never what it is."""
-    names = ["ARB_REDIS_USERNAME", "ARB_REDIS_PASSWORD"]
-    for venue in config.venues:
-        names += [f"ARB_{venue.upper()}_API_KEY", f"ARB_{venue.upper()}_API_SECRET"]
     found = {}
-    for name in names:
+    for name in secret_names(config):
         if environ.get(name):
             found[name] = "*** (environment)"
         elif path := environ.get(f"{name}_FILE"):
@@ -111,15 +133,17 @@ def secrets_set(config: Config, environ: Mapping[str, str] = os.environ) -> dict
     return found
 
 
-def redis_url(given: str | None, config_path: str | None = None) -> str:
-    """Return the Redis to talk to: what was given, else the environment, else the configuration.
+def target(given: str | None) -> Target:
+    """Return the Redis to talk to: what was given, else the environment's, else the configured.
+
+    The rest of ``[bus]`` holds for all three, so TLS works wherever the services' does.
 
     Raises:
-        ConfigError: The configuration exists and is wrong.
+        ConfigError: The configuration exists and its section ``[bus]`` is wrong.
     """
-    if given:
-        return given
-    if url := os.environ.get("ARB_REDIS_URL"):
-        return url
-    path = config_path or os.environ.get("ARB_CONFIG") or DEFAULT_CONFIG
-    return load_config(path).bus.url if config_path or Path(path).exists() else BusConfig().url
+    url = given or os.environ.get("ARB_REDIS_URL", "")
+    setting = "--redis" if given else "ARB_REDIS_URL"
+    if url and not url.startswith("rediss:"):
+        return Target(BusConfig(url=url), setting)  # whatever state the configuration is in
+    path = os.environ.get("ARB_CONFIG") or DEFAULT_CONFIG
+    return Target(load_bus_config(url=url), setting if url else f"{path}: bus.url")

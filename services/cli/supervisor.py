@@ -33,7 +33,10 @@ LOG_BYTES_MAX = 8_000_000
 """A log beyond this is moved to ``.1`` (one older generation is kept)."""
 KILL_WAIT_S = 5.0
 EXIT_USAGE = 2
-"""The exit code of a configuration mistake: a restart would not help."""
+"""The exit code of a configuration mistake: at its start a program that says so is believed."""
+PROVED_AFTER_S = 60.0
+"""A program that once lived this long had a right configuration: it is started again whatever it
+says later, because what refused it (a Redis that came back without its users) may pass."""
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -80,6 +83,7 @@ class _Kept:
     memory: Trend = field(default_factory=Trend)
     warm_s: float = 0.0
     failures: int = 0
+    lived_s_max: float = 0.0
 
 
 def restart_delay_s(lived_s: float, failures: int) -> float:
@@ -197,7 +201,8 @@ class Supervisor:
             code = await kept.process.wait()
             lived_s = (self._clock.monotonic_ns() - started_ns) / 1e9
             kept.usage.up, kept.usage.exit_code = False, code
-            if code == EXIT_USAGE:
+            kept.lived_s_max = max(kept.lived_s_max, lived_s)
+            if code == EXIT_USAGE and kept.lived_s_max < PROVED_AFTER_S:
                 self.reason = f"{name} refused its configuration{_why(kept.program)}"
                 self.gave_up.set()
                 return

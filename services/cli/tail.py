@@ -14,7 +14,8 @@ from shared.errors import ConfigError
 from shared.streams import StreamSpec
 
 BLOCK_MS = 1_000
-_ENTRY_ID = re.compile(r"\d+(-\d+)?")
+_ENTRY_ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
+PART_MAX = 2**64 - 1
 
 
 def check_since(since: str | None) -> None:
@@ -23,7 +24,10 @@ def check_since(since: str | None) -> None:
     Raises:
         ConfigError: With what would be right.
     """
-    if since is not None and not _ENTRY_ID.fullmatch(since):
+    if since is None:
+        return
+    found = _ENTRY_ID.fullmatch(since)
+    if found is None or any(int(part or 0) > PART_MAX for part in found.groups()):
         raise ConfigError(
             f"--since {since!r} is not an entry id; like 0 (from the start), "
             "1732147200000 (UNIX ms) or 1732147200000-0"

@@ -7,10 +7,11 @@ import os
 import signal
 
 from services.cli import settings
-from services.cli.link import open_link, shown
+from services.cli.link import Target, open_link
 from services.cli.output import emit_json, note
 from services.cli.stack import service_program
 from services.cli.supervisor import Supervisor
+from shared.config import DEFAULT_CONFIG
 from shared.streams import SERVICES
 
 EXIT_WELL, EXIT_NOT_WELL = 0, 1
@@ -24,8 +25,11 @@ async def run_up(config_path: str | None, as_json: bool) -> int:
         BusUnavailable: There is no Redis at its URL.
     """
     config = settings.check(config_path)
-    async with open_link(config.bus.url):
-        pass
+    place = f"bus.url of {config_path or os.environ.get('ARB_CONFIG') or DEFAULT_CONFIG}"
+    setting = "ARB_REDIS_URL" if os.environ.get("ARB_REDIS_URL") else place
+    remedy = f"start it, or set {place} or ARB_REDIS_URL"
+    async with open_link(Target(config.bus, setting, remedy)) as link:
+        where = link.where
     environ = dict(os.environ)
     if config_path is not None:
         environ["ARB_CONFIG"] = config_path
@@ -37,7 +41,7 @@ async def run_up(config_path: str | None, as_json: bool) -> int:
         loop.add_signal_handler(number, stop.set)
     try:
         await supervisor.start()
-        note(f"arb up: {', '.join(SERVICES)} on {shown(config.bus.url)}; Ctrl-C stops them")
+        note(f"arb up: {', '.join(SERVICES)} on {where}; Ctrl-C stops them")
         waits = [asyncio.create_task(stop.wait()), asyncio.create_task(supervisor.gave_up.wait())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:

@@ -14,6 +14,8 @@ import uvloop
 from services.venuesim.app import Options, serve
 from shared.errors import ConfigError
 
+RATE_MAX = 1e6
+
 
 class _Parser(argparse.ArgumentParser):
     """Says a mistake in one line, as every command here does."""
@@ -36,8 +38,8 @@ def parse_arguments(arguments: list[str]) -> Options:
     parser.add_argument("--lockstep", action="store_true", help="play only as far as told to")
     parser.add_argument("--json", action="store_true", help="the ready line is JSON in any case")
     given = parser.parse_args(arguments)
-    if not given.rate > 0:
-        parser.error(f"--rate {given.rate}: a number above 0")
+    if not 0 < given.rate <= RATE_MAX:
+        parser.error(f"--rate {given.rate}: a number above 0, at most {RATE_MAX:g}")
     if not 0 <= given.port <= 65_535:
         parser.error(f"--port {given.port}: 0 to 65535")
     if given.lockstep and not given.capture:

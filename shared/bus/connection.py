@@ -11,16 +11,15 @@ import math
 import os
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import hiredis
-from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from shared.backoff import Backoff
+from shared.bus.address import NO_CLUSTER, Endpoint, check_server_kind
 from shared.bus.tuning import Tuning
 from shared.bus.wire import Arg, pack
-from shared.config import BusConfig, read_secret
 from shared.errors import BusUnavailable, ConfigError
 
 
@@ -30,52 +29,6 @@ class ReplyError(BusUnavailable):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
-
-
-class Endpoint:
-    """Where Redis is and who we are there.
-
-    Raises:
-        ConfigError: The URL is not ``redis://``, ``rediss://`` or ``unix://``.
-    """
-
-    def __init__(self, config: BusConfig) -> None:
-        try:
-            self._arguments: dict[str, Any] = dict(parse_url(config.url))
-        except ValueError as error:
-            raise ConfigError(
-                f"bus.url {mask(config.url)}: {error}; like redis://host:6379/0, "
-                "rediss://host:6380/0 or unix:///path/to/socket"
-            ) from error
-        self._class: type[AbstractConnection] = self._arguments.pop("connection_class", Connection)
-        if config.url.startswith("unix:") and not self._arguments.get("path"):
-            raise ConfigError(f"bus.url {mask(config.url)}: no path; like unix:///path/to/socket")
-        username, password = read_secret("ARB_REDIS_USERNAME"), read_secret("ARB_REDIS_PASSWORD")
-        if username:
-            self._arguments["username"] = username.reveal()
-        if password:
-            self._arguments["password"] = password.reveal()
-        if config.tls_ca_file and issubclass(self._class, SSLConnection):
-            self._arguments["ssl_ca_certs"] = config.tls_ca_file
-        self.where = mask(config.url)
-
-    def connection(self, timeout_s: float) -> AbstractConnection:
-        """Return a new connection, not yet connected."""
-        return self._class(
-            **self._arguments,
-            protocol=2,
-            driver_info=None,
-            socket_timeout=None,
-            socket_connect_timeout=timeout_s,
-        )
-
-
-def mask(url: str) -> str:
-    """Return a URL without its password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return url.replace(f":{parts.password}@", ":***@", 1)
 
 
 class Wire(asyncio.Protocol):
@@ -177,7 +130,7 @@ class Link:
 
         Raises:
             BusUnavailable: Not possible now, or too soon after the last failure.
-            ConfigError: Redis refuses the user or the password.
+            ConfigError: Redis refuses the user or the password, or is a Cluster or Sentinel.
         """
         if self.is_connected:
             return
@@ -190,6 +143,7 @@ class Link:
         connection = self._endpoint.connection(self._tuning.answer_s)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
+            hello = await self._greet(connection)
         except (RedisError, OSError, TimeoutError) as error:
             await connection.disconnect(nowait=True)
             refusals = (AuthenticationError, NoPermissionError)
@@ -200,6 +154,11 @@ class Link:
                     f"and ARB_REDIS_PASSWORD (or *_FILE) to what its ACL says: {error}"
                 ) from error
             raise self._fail(str(error) or type(error).__name__) from error
+        try:
+            check_server_kind(hello, f"Redis at {self._endpoint.where}")
+        except ConfigError:
+            await connection.disconnect(nowait=True)
+            raise
         self._connection = connection
         self.wire = Wire()
         # From here on the stream reader of redis-py would only stand between socket and parser.
@@ -209,6 +168,19 @@ class Link:
         self._fd = -1 if encrypted else self._transport.get_extra_info("socket").fileno()
         self._backoff.reset()
         self.connects += 1
+
+    async def _greet(self, connection: AbstractConnection) -> Any:
+        """Return the answer to HELLO, which says what kind of server this is; else ``None``."""
+        await connection.send_command("HELLO", "2")
+        try:
+            hello = await connection.read_response(timeout=self._tuning.answer_s)
+        except AuthenticationError:
+            raise
+        except ResponseError:  # a user that may not say HELLO: nothing is known, nothing is refused
+            return None
+        if hello is None:
+            raise TimeoutError(f"no answer within {self._tuning.answer_s:g} s")
+        return hello
 
     def retry_in_s(self) -> float:
         """Return how long to wait before the next attempt to connect."""
@@ -312,11 +284,21 @@ _HINTS = {
     "NOGROUP": "a consumer group is gone: Redis lost its data; starting again creates it",
     # What Redis before 7.2 says of the same to a reader that waits.
     "UNBLOCKED": "a consumer group is gone: Redis lost its data; starting again creates it",
-    "MISCONF": "Redis cannot persist and refuses writes",
+    "MISCONF": "Redis cannot persist (is its disk full?) and refuses writes",
+    "MASTERDOWN": "Redis is a replica that has lost its primary",
+    "NOREPLICAS": "Redis has too few replicas (min-replicas-to-write) and refuses writes",
 }
+
+
+CLUSTER_CODES = frozenset({"MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN"})
 
 
 def reply_error(text: str) -> ReplyError:
     """Return our form of an error reply: recognised by its code (the first word), not its text."""
     code = text.partition(" ")[0]
-    return ReplyError(code, f"{_HINTS.get(code, 'Redis refused a command')}: {text}")
+    return ReplyError(code, f"{explain(code) or 'Redis refused a command'}: {text}")
+
+
+def explain(code: str) -> str:
+    """Return what an error code of Redis means; empty where it says nothing."""
+    return NO_CLUSTER if code in CLUSTER_CODES else _HINTS.get(code, "")

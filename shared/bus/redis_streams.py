@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from shared.bus.connection import Endpoint, Link, ReplyError, wait_for
+from shared.bus.address import Endpoint
+from shared.bus.connection import Link, ReplyError, wait_for
 from shared.bus.durable import DurableReader
 from shared.bus.latest import LatestReader
 from shared.bus.port import NO_CHECKPOINTS, Batch, Inbox, Input

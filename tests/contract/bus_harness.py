@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from shared.bus.connection import Endpoint, Link
+from shared.bus.address import Endpoint
+from shared.bus.connection import Link
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.bus.port import Bus

@@ -13,7 +13,8 @@ import pytest
 
 from shared import streams
 from shared.bus import open_bus
-from shared.bus.connection import Endpoint, Link, mask, reply_error
+from shared.bus.address import Endpoint
+from shared.bus.connection import Link, reply_error
 from shared.bus.port import Input
 from shared.bus.redis_streams import RedisBus
 from shared.bus.tuning import TUNING
@@ -25,26 +26,6 @@ from shared.messages.control import Command, CommandKind
 
 def command(number: int) -> Command:
     return Command(ts_ns=number, command_id=f"c{number}", kind=CommandKind.HALT, operator="t")
-
-
-@pytest.mark.parametrize(
-    ("url", "complaint"),
-    [
-        ("http://x", "redis://, rediss://, unix://"),
-        ("unix://", "no path"),
-        ("redis://x/0?db=nine", "Invalid value"),
-    ],
-)
-def test_a_wrong_url_says_what_would_be_right(url: str, complaint: str) -> None:
-    with pytest.raises(ConfigError, match=r"bus\.url") as caught:
-        Endpoint(BusConfig(url=url))
-    assert complaint in str(caught.value)
-
-
-def test_passwords_are_not_shown() -> None:
-    assert mask("redis://me:sesame@host:1/0") == "redis://me:***@host:1/0"
-    assert mask("redis://host:1/0") == "redis://host:1/0"
-    assert "sesame" not in Endpoint(BusConfig(url="redis://me:sesame@host")).where
 
 
 def test_errors_are_told_by_their_code() -> None:

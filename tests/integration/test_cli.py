@@ -75,6 +75,33 @@ MISTAKES = [
     (("nothing",), "arb --help"),
     (("demo", "--seconds", "soon"), "number"),
     (("demo", "--seconds", "0"), "--seconds"),
+    (("demo", "--seconds", "-5"), "--seconds"),
+    (("demo", "--seconds", "inf"), "604800"),
+    (("demo", "--seconds", "nan"), "604800"),
+    (("demo", "--seconds", "1e300"), "604800"),
+    (("demo", "--seed", "1.5"), "--seed"),
+    (("tail", "md.depth", "--since", "9" * 40), "entry id"),
+    (("tail", "md.depth", "--since", "-1"), "entry id"),
+    (("tail", "md.depth", "--count", "0"), "--count"),
+    (("books", "--levels", "-1"), "--levels"),
+    (("replay", "good.toml", "--speed", "inf"), '"max"'),
+    (("replay", "good.toml", "--speed", "nan"), '"max"'),
+    (("run", "venuesim", "--rate", "inf"), "--rate"),
+    (("run", "venuesim", "--rate", "nan"), "--rate"),
+    (("run", "venuesim", "--port", "70000"), "--port"),
+    (("status", "--redis", "redis://127.0.0.1:1/abc"), "database is a number"),
+    (("status", "--redis", "redis://127.0.0.1:1/0?password=secret"), "password=***"),
+    (("status", "--redis", "redis://127.0.0.1:1/0?foo=secret"), "unknown option"),
+    (("status", "--redis", "rediss://127.0.0.1:1/0?ssl_ca_certs=/no/ca.pem"), "/no/ca.pem"),
+    (("config", "check", "--config", "ca.toml"), "/no/such/ca.pem"),
+    (("status", "--redis", "rediss://127.0.0.1:1/0"), "127.0.0.1:1/0"),
+    (("config", "check", "--config", "instrument.toml"), "venues.kraken.instrumentz"),
+    (("config", "check", "--config", "type.toml"), "venues.kraken.instruments"),
+    (("config", "check", "--config", "section.toml"), "do you mean scanner?"),
+    (("config", "check", "--config", "infinite.toml"), "scanner.notional_max = inf"),
+    (("config", "check", "--config", "nan.toml"), "scanner.edge_bps_min = nan"),
+    (("config", "check", "--config", "rest.toml"), "venues.kraken.rest_url"),
+    (("config", "check", "--config", "flat.toml"), "venues.instruments must be a table"),
     (("run", "nothing"), "orderbook"),
     (("run", "risk", "--fast"), "--config"),
     (("replay", "no-such-file"), "no-such-file"),
@@ -89,7 +116,7 @@ MISTAKES = [
     (("config", "check", "--config", "key.toml"), "edge"),
     (("config", "check", "--config", "venue.toml"), "there are:"),
     (("config", "show", "--config", "empty.toml"), "no venue"),
-    (("up", "--config", "good.toml"), "127.0.0.1:1"),
+    (("up", "--config", "good.toml"), "or set bus.url of good.toml or ARB_REDIS_URL"),
     (("config", "check", "--config", "latin.toml"), "UTF-8"),
     (("config", "check", "--config", "perpetual.toml"), "BASE/QUOTE only"),
     (("config", "check", "--config", "url.toml"), "bus.url"),
@@ -112,12 +139,25 @@ def test_a_mistake_is_one_line_that_says_what_would_be_right(
     (tmp_path / "latin.toml").write_bytes(GOOD.encode() + b"# caf\xe9\n")
     (tmp_path / "perpetual.toml").write_text(GOOD.replace("BTC/USDT", "BTC/USDT:USDT"))
     (tmp_path / "url.toml").write_text('[bus]\nurl = "http://127.0.0.1"\n' + GOOD)
+    more = {
+        "ca": '[bus]\nurl = "rediss://127.0.0.1:1/0"\ntls_ca_file = "/no/such/ca.pem"\n' + GOOD,
+        "instrument": GOOD.replace("instruments", "instrumentz"),
+        "type": GOOD.replace('["BTC/USDT"]', '"BTC/USDT"'),
+        "section": GOOD + "[scaner]\nedge_bps_min = 1\n",
+        "infinite": GOOD + "[scanner]\nnotional_max = inf\n",
+        "nan": GOOD + "[scanner]\nedge_bps_min = nan\n",
+        "rest": GOOD + 'rest_url = "127.0.0.1:8090"\n',
+        "flat": '[venues]\ninstruments = ["BTC/USDT"]\n',
+    }
+    for name, text in more.items():
+        (tmp_path / f"{name}.toml").write_text(text)
     (tmp_path / "folder").mkdir()
     done = arb(*words, cwd=tmp_path)
     assert done.returncode in {1, 2}
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert holds in done.stderr
+    assert "--redis URL" not in done.stderr or words[0] != "up"
     assert "secret" not in done.stderr
 
 
@@ -128,7 +168,7 @@ async def test_status_is_well_only_with_all_five(link: Link, server: EmbeddedSer
     assert (done.returncode, found["missing"]) == (1, ["executor"])
     await say(link, beat("executor", ready=False))
     assert (await arb_meanwhile("status", "--redis", server.url)).returncode == 1
-    await say(link, beat("executor"))
+    await say(link, *(beat(name) for name in SERVICES))
     done = await arb_meanwhile("status", "--json", "--redis", server.url)
     assert (done.returncode, json.loads(done.stdout)["well"]) == (0, True)
 

@@ -1,0 +1,95 @@
+"""TOML text to sections: every mistake is named by its place and with what would be right."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from shared.errors import ConfigError
+
+S = TypeVar("S", bound=msgspec.Struct)
+WHOLE_NUMBER_MAX = 2**53
+"""Beyond it a whole number is no setting but a slip of the hand."""
+_PLACE = re.compile(r" - at `\$(?P<path>.*)`$")
+
+
+def read_toml(text: str, where: str) -> dict[str, Any]:
+    """Return the tables of a TOML text.
+
+    Raises:
+        ConfigError: It is not TOML.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{where}: not valid TOML: {error}") from error
+    except (RecursionError, ValueError) as error:  # nested or written without end
+        raise ConfigError(f"{where}: not valid TOML: {str(error)[:80]}") from error
+
+
+def check_names(given: Iterable[str], known: Iterable[str], where: str, place: str) -> None:
+    """Refuse a key that does not exist.
+
+    Raises:
+        ConfigError: With the nearest that does.
+    """
+    there = list(known)
+    for name in given:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=1, cutoff=0.6)
+            hint = f"do you mean {near[0]}?" if near else f"there are: {', '.join(there)}"
+            full = f"{place}.{name}" if place else name
+            raise ConfigError(f"{where}: unknown key {full}; {hint}")
+
+
+def read_section(raw: Any, kind: type[S], where: str, place: str) -> S:
+    """Return one section of the type asked for.
+
+    Raises:
+        ConfigError: An unknown key, a wrong type or an impossible value.
+    """
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{where}: {place} must be a table, like [{place}]")
+    check_names(raw, kind.__struct_fields__, where, place)
+    try:
+        section = msgspec.convert(raw, kind, strict=False)
+    except msgspec.ValidationError as error:
+        text = str(error)
+        found = _PLACE.search(text)
+        at = place + (found["path"] if found else "")
+        raise ConfigError(f"{where}: {at}: {_PLACE.sub('', text)}") from error
+    for name in kind.__struct_fields__:
+        _check_number(getattr(section, name), f"{where}: {place}.{name}")
+    return section
+
+
+def _check_number(value: Any, named: str) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{named} = {value}; give a finite number")
+    if isinstance(value, int | float) and abs(value) > WHOLE_NUMBER_MAX:
+        raise ConfigError(f"{named} = {value:g}; give at most {WHOLE_NUMBER_MAX}")
+
+
+def check_web_url(url: str, schemes: tuple[str, str], named: str) -> None:
+    """Refuse what is no address of a web server; empty is the venue's own.
+
+    Raises:
+        ConfigError: With what would be right.
+    """
+    if not url:
+        return
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        right = False
+    if not right or any(c.isspace() or not c.isprintable() for c in url) or "#" in url:
+        plain, secure = schemes
+        raise ConfigError(f"{named}: not an address; like {secure}://host or {plain}://host:8090")
