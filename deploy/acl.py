@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from shared.bus.tuning import POSITION_KEY, checkpoint_key, dead_key, lease_key, members_key
+from shared.bus.tuning import (
+    LEDGER_KEY,
+    POSITION_KEY,
+    checkpoint_key,
+    dead_key,
+    lease_key,
+    members_key,
+)
 from shared.streams import ALL, ANYONE, SERVICES, Delivery, StreamSpec
 
 OPERATOR = "operator"
@@ -54,7 +61,8 @@ def rules_of(service: str) -> list[str]:
         selector(WATCH, latest, "%R~"),
         selector(GROUP, [keys(s) for s in durable]),
         selector("+get +set", [checkpoint_key(service + "*")]),
-        selector("+hset", [POSITION_KEY]),
+        selector("+hset +hgetall", [POSITION_KEY]),
+        selector("+hgetall +hset +hsetnx +hdel", [LEDGER_KEY]),
         selector(LEASE, [lease_key(service + "*")]),
         selector(MEMBERS, [members_key(service + "*")]),
     ]

@@ -15,20 +15,26 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from typing import NoReturn, Protocol
 
 import uvloop
 
 from shared.bus.redis_streams import RedisBus
+from shared.bus.tuning import TUNING
 from shared.config import Config, instance_name, load_config
 from shared.errors import BusUnavailable, ConfigError
 from shared.health import HealthServer
+from shared.ledger import Witness
 from shared.logs import set_up_logs
 from shared.observe import Observer
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 1.0
+LAST_LOOK_S = 0.5
+_BEAT_TUNING = replace(TUNING, backoff_cap_s=0.5)
+"""Comes back soon enough for its word on lost data (shared.ledger.WITNESS_NS)."""
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
 GC_THRESHOLDS = (20_000, 50, 100)
@@ -156,8 +162,15 @@ async def _watch_readiness(app: App, observer: Observer, stop: asyncio.Event) ->
 
 
 async def _beat(config: Config, observer: Observer) -> None:
-    """Publish a heartbeat every second, on a connection of its own; silent while Redis is away."""
-    bus = RedisBus(config.bus, service=observer.service, instance=observer.instance)
+    """Publish a heartbeat every second and look whether Redis lost data, on an own connection.
+
+    Silent while Redis is away. Looks once more at the end: a service whose group is gone ends
+    within moments, and may be the only one that knows.
+    """
+    bus = RedisBus(
+        config.bus, service=observer.service, instance=observer.instance, tuning=_BEAT_TUNING
+    )
+    witness = Witness()
     loop = asyncio.get_running_loop()
     pid = os.getpid()
     due_s = loop.time()
@@ -167,6 +180,18 @@ async def _beat(config: Config, observer: Observer) -> None:
             due_s = max(due_s + HEARTBEAT_S, loop.time())
             with contextlib.suppress(BusUnavailable):
                 await bus.commit(None, [observer.heartbeat(pid)])
+                await _look_for_loss(bus, witness)
             await asyncio.sleep(due_s - loop.time())
     finally:
+        with contextlib.suppress(BusUnavailable, TimeoutError):
+            async with asyncio.timeout(LAST_LOOK_S):
+                await _look_for_loss(bus, witness)
         await bus.close()
+
+
+async def _look_for_loss(bus: RedisBus, witness: Witness) -> None:
+    """Say on the ledger's marks what this process has seen and Redis holds no more."""
+    loss = witness.look(await bus.marks())
+    if loss:
+        log.error("data_lost", extra={"reason": loss})
+        await bus.mark({"lost": loss}, only_new=True)

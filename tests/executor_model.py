@@ -15,7 +15,9 @@ from typing import Any
 from services.executor import actions as act
 from services.executor.engine import ExecutorEngine
 from services.executor.gateway import FillReport, OrderReport, OrderRequest
+from services.executor.state import LedgerStage
 from shared.config import Config, ExecutorConfig, VenueConfig
+from shared.ledger import Opened
 from shared.messages.base import Message, Side, TradingState
 from shared.messages.control import Alert
 from shared.messages.execution import (
@@ -126,10 +128,12 @@ class World:
         self.inbox: list[act.Report] = []
         self.later: list[tuple[int, Callable[[], None]]] = []
         self.history: list[tuple[dict[str, bytes], list[Message], int]] = [({}, [], T0)]
+        self.beginning = 1
         self.calm = False
         self.habits: dict[str, str] = {}  # what a venue does with every order, calm or not
         self.prices_shown = True
         self.trades = 0
+        self.opened: Opened | None = None
         self.engine = self._begin({})
 
     # What the engine sees.
@@ -163,6 +167,8 @@ class World:
     def _commit(self, engine: ExecutorEngine, messages: list[Message]) -> None:
         saved = self.history[-1][0] | engine.checkpoints()
         self.history.append((saved, messages, self.now_ns))
+        if engine.state.stage is LedgerStage.NEW:
+            self.beginning = len(self.history)
 
     def message(self, message: Message, *, redelivered: bool = False, torn: str = "") -> None:
         self.step(
@@ -170,8 +176,11 @@ class World:
         )
 
     def crash(self, *, rollback: int = 0) -> None:
-        """The process dies; with ``rollback`` the bus has lost its last transactions too."""
-        for _ in range(min(rollback, len(self.history) - 1)):
+        """The process dies; with ``rollback`` the bus has lost its last transactions too.
+
+        The beginning of the ledger stays: what is found where it is lost is told, not taken over.
+        """
+        for _ in range(min(rollback, len(self.history) - self.beginning - 1)):
             _, _, at_ns = self.history[-1]
             if self.now_ns - at_ns > SECOND:
                 break
@@ -179,6 +188,15 @@ class World:
         self.inbox = []
         self.now_ns += 300 * MS  # a process does not start in no time
         self.engine = self._begin(self.history[-1][0])
+
+    def lose(self, saved: dict[str, bytes] | None = None, loss: str = "") -> None:
+        """The process dies and Redis has lost its data, but for what is in ``saved``."""
+        self.history = [(saved or {}, [], self.now_ns)]
+        self.inbox = []
+        self.now_ns += SECOND
+        self.opened = Opened(ledger_id="new", began_ns=self.now_ns, is_new=True, loss=loss)
+        self.engine = self._begin(saved or {})
+        self.opened = None
 
     def show_prices(self) -> None:
         if not self.prices_shown:
@@ -234,7 +252,7 @@ class World:
         for venue, instrument in PLACES.items():
             engine.on_message(make_info(venue, instrument, lot_size=LOT), self.now_ns)
         self.show_prices()
-        out = engine.start(saved, self.now_ns)
+        out = engine.start(saved, self.now_ns, self.opened)
         active = TradingStateChanged(
             ts_ns=self.now_ns, state=TradingState.ACTIVE, reason="", ts_since_ns=self.now_ns
         )

@@ -10,17 +10,20 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from services.executor.accounts import open_gateways
+from services.executor.accounts import ledger_owner, open_gateways
 from services.executor.carry import Carrier
+from services.executor.checkpoint import NAMES, ledger_id_of
 from services.executor.engine import ExecutorEngine
 from services.executor.gateway import Gateway
-from services.executor.shell import ExecutorApp, inputs
+from services.executor.shell import NAME, ExecutorApp, inputs
 from shared.backoff import Backoff
 from shared.bus import open_bus
-from shared.clock import SystemClock
+from shared.bus.port import Bus
+from shared.clock import Clock, SystemClock
 from shared.config import Config, position_interval_ms
 from shared.errors import VenueError
 from shared.lease import Lease
+from shared.ledger import Opened, open_ledger
 from shared.observe import Observer
 from shared.runner import run_service
 
@@ -40,6 +43,7 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Executor
     lease = Lease(bus, "executor", observer.instance)
     try:
         await lease.acquire()
+        opened = await open_own_ledger(config, bus, clock, observer.instance)
         keeping = asyncio.create_task(lease.keep())
         try:
             await start_all(gateways)
@@ -66,6 +70,7 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Executor
             clock=clock,
             observer=observer,
             lease=lease,
+            opened=opened,
             position_interval_ms=position_interval_ms(),
         )
     finally:
@@ -73,6 +78,24 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Executor
         for gateway in gateways.values():
             await gateway.close()
         await bus.close()
+
+
+async def open_own_ledger(config: Config, bus: Bus, clock: Clock, instance: str) -> Opened:
+    """Find out whose data this is, and whether all of it is there.
+
+    Raises:
+        ConfigError: It belongs to another mode or account.
+    """
+    loaded = {name: await bus.load_checkpoint(name) for name in NAMES}
+    saved = {name: state for name, state in loaded.items() if state is not None}
+    return await open_ledger(
+        bus,
+        NAME,
+        ledger_owner(config),
+        known_id=ledger_id_of(saved),
+        instance=instance,
+        now_ns=clock.now_ns(),
+    )
 
 
 async def start_all(gateways: Mapping[str, Gateway]) -> None:

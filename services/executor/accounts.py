@@ -16,6 +16,7 @@ from shared.clock import Clock
 from shared.config import Config, VenueConfig, check_live, read_secret, simulated_host
 from shared.domain.instrument import InstrumentRules
 from shared.errors import ConfigError
+from shared.ledger import account_digest
 from shared.venues.registry import load_ccxt_setup
 
 Rules = Mapping[tuple[str, str], InstrumentRules]
@@ -55,6 +56,19 @@ def open_gateways(
     if config.executor.mode == "paper":
         return {name: _paper(name, config, rules, clock) for name in venues}
     return {name: _ccxt(name, venue, config, clock, environ) for name, venue in venues.items()}
+
+
+def ledger_owner(
+    config: Config,
+    environ: Mapping[str, str] = os.environ,  # tidy-ok: handed on to shared.config
+) -> dict[str, str]:
+    """Return whose ledger this executor keeps: the mode and, but on paper, its accounts."""
+    owner: dict[str, str] = {"mode": config.executor.mode}
+    if config.executor.mode != "paper":
+        for name in [name for name, venue in sorted(config.venues.items()) if venue.trade]:
+            key = read_secret(f"ARB_{name.upper()}_API_KEY", environ)
+            owner[f"account:{name}"] = account_digest(key.reveal())
+    return owner
 
 
 def _paper(name: str, config: Config, rules: Rules, clock: Clock) -> PaperGateway:

@@ -59,6 +59,23 @@ class Keeper:
         return saved
 
 
+def ledger_id_of(saved: Mapping[str, bytes]) -> str | None:
+    """Return the ledger a checkpoint belongs to: ``None`` without one, empty where it says none.
+
+    Raises:
+        msgspec.DecodeError: It is not a checkpoint.
+    """
+    if OPEN in saved:
+        return _OPEN.decode(saved[OPEN]).ledger_id
+    return "" if saved else None
+
+
+def missing_part(saved: Mapping[str, bytes]) -> str:
+    """Return what a checkpoint lacks; empty if it is whole or there is none."""
+    missing = [name for name in NAMES if name not in saved] if saved else []
+    return f"the checkpoint of executor has lost its part {missing[0]}" if missing else ""
+
+
 def decode(saved: Mapping[str, bytes]) -> ExecutorState:
     """Join both parts; what was never saved is empty.
 

@@ -35,6 +35,7 @@ from services.executor.ids import attempt_after_loss
 from services.executor.intake import objection, on_grid
 from services.executor.journal import executor_ready, plan_refused
 from services.executor.market import Markets
+from services.executor.opening import take_up
 from services.executor.operator import OperatorDesk
 from services.executor.own_plans import OwnPlans
 from services.executor.plans import PlanDesk
@@ -42,6 +43,7 @@ from services.executor.reconcile import Reconciler
 from services.executor.state import ExecutorState, OrderRecord
 from shared.config import Config
 from shared.domain.instrument import InstrumentRules
+from shared.ledger import Opened
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command
 from shared.messages.execution import (
@@ -78,14 +80,14 @@ class ExecutorEngine:
         self._keeper = checkpoint.Keeper()
         self._use(ExecutorState())
 
-    def start(self, saved: Mapping[str, bytes], now_ns: int) -> Out:
-        """Begin, from the last checkpoints if there are any; must be the first call.
+    def start(self, saved: Mapping[str, bytes], now_ns: int, opened: Opened | None = None) -> Out:
+        """Begin, from the last checkpoints if there are any, on the ledger as it was opened.
 
         Raises:
             msgspec.DecodeError: The checkpoint is not one.
         """
         out = Out()
-        self._use(checkpoint.decode(saved))
+        self._use(take_up(saved, opened, now_ns, out))
         for plan in self._state.open_plans():
             plan.uneven_since_ns = plan.wait_until_ns = 0
             # Orders of the last moment may be missing from the record: never use their ids again.
@@ -281,6 +283,8 @@ class ExecutorEngine:
         if not self._recovered and not self._reconciler.obstacle:
             self._recovered = True
             self._next_beat_ns = now_ns
+        if self._recovered and self._state.is_surveying:
+            self._reconciler.settle_survey(now_ns, out)
 
     def _due(self, now_ns: int, out: Out) -> None:
         self._orders.ask_due(now_ns, out)
@@ -290,7 +294,8 @@ class ExecutorEngine:
             self._advance(plan.plan_id, now_ns, out)
         if self._next_beat_ns <= now_ns:
             self._next_beat_ns = now_ns + BEAT_NS
-            self._counts["plans_dropped_early"] += self._state.forget_old_plans(now_ns)
+            if self._recovered:  # any may be asked for before
+                self._counts["plans_dropped_early"] += self._state.forget_old_plans(now_ns)
             out.messages.append(
                 executor_ready(self._state, self.obstacle, self._config.executor.mode, now_ns)
             )

@@ -20,7 +20,7 @@ from services.executor.ids import attempt_after_loss, client_order_id
 from services.executor.journal import alert, plan_done
 from services.executor.market import Markets
 from services.executor.own_plans import OWN_LOSS_BPS
-from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
+from services.executor.state import ExecutorState, LedgerStage, OrderRecord, PlanKind, PlanRecord
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
@@ -63,6 +63,7 @@ class PlanDesk:
     def start(self, approved: ApprovedPlan, legs: list[PlanLeg], now_ns: int, out: Out) -> None:
         """Put all legs on record, as they fit the venues, and ask for them to be sent at once."""
         plan = self._open(approved, legs, now_ns)
+        self._state.stage = LedgerStage.USED
         for index, leg in enumerate(legs):
             leg_order = self._orders.submit(plan, _leg_trade(leg), (index, 0), now_ns, out)
             out.at_once.append(leg_order)  # the pending plan is its record

@@ -5,6 +5,8 @@ last record, and its balances. Executions belong to an order we know (booked onc
 one of ours that the record lost (looked up, **adopted** into its plan), or to somebody else's (left
 alone). Only when every venue has answered and every doubtful order is settled does trading begin.
 
+A ledger that is new, or has lost data, adopts nothing that it did not begin (see survey.py).
+
 Afterwards the executions are read again shortly after each plan's end: that is what finds a fill
 that arrived after its order was reported canceled.
 """
@@ -30,11 +32,13 @@ from services.executor.actions import (
     QueryFailed,
 )
 from services.executor.desk import NOT_FOUND_AFTER_SENT_NS, OrderDesk, key_of
-from services.executor.gateway import OrderKey, OrderReport
+from services.executor.gateway import FillReport, OrderKey, OrderReport
 from services.executor.ids import parse_client_order_id
 from services.executor.journal import alert
+from services.executor.opening import lock
 from services.executor.plans import PlanDesk
-from services.executor.state import ExecutorState, OrderRecord
+from services.executor.state import ExecutorState, LedgerStage, OrderRecord
+from services.executor.survey import SURVEY_NS, SURVEY_ORDERS_MAX, Survey
 from shared.messages.control import Severity
 from shared.messages.execution import BalanceReport
 
@@ -85,8 +89,8 @@ class VenueDesk:
         self.sweep_until_ns = now_ns + SWEEP_AFTER_NS
         self.due.setdefault("fills", self.sweep_until_ns)
 
-    def ask_due(self, forgotten_ns: int, now_ns: int) -> list[Action]:
-        """Return the fetches that are due."""
+    def ask_due(self, floor_ns: int, now_ns: int) -> list[Action]:
+        """Return the fetches that are due, executions from ``floor_ns`` on at the earliest."""
         asked: list[Action] = []
         for what in [w for w, at in self.due.items() if at <= now_ns and w not in self.pending]:
             del self.due[what]
@@ -94,7 +98,7 @@ class VenueDesk:
             if what == "open":
                 asked.append(FetchOpenOrders(self.venue, self.instruments))
             elif what == "fills":
-                since = max(self.since_ns, forgotten_ns)
+                since = max(self.since_ns, floor_ns)
                 if now_ns < self.sweep_until_ns:  # too early for the newest plan's late fills
                     self.due[what] = self.sweep_until_ns
                 asked.append(FetchFills(self.venue, self.instruments, since))
@@ -151,12 +155,13 @@ class Reconciler:
         self._desks = {venue: VenueDesk(venue, venues[venue]) for venue in sorted(venues)}
         self._cancel_ours = False
         self._doubtful: list[str] = []
+        self._survey = Survey(state)
 
     def begin(self, now_ns: int) -> None:
         """Ask every venue for its truth; nothing may be decided before it is here."""
         since_ns = (self._state.ts_ns or now_ns) - LOOK_BACK_NS
-        if not self._state.ts_ns:
-            since_ns = now_ns  # a new ledger begins now: earlier executions are not its business
+        if self._state.stage is LedgerStage.NEW:
+            since_ns = min(since_ns, now_ns - SURVEY_NS)
         for desk in self._desks.values():
             desk.begin(since_ns, now_ns)
         self._doubtful = [
@@ -195,8 +200,19 @@ class Reconciler:
 
     def ask_due(self, now_ns: int, out: Out) -> None:
         """Ask what is due."""
+        state = self._state
+        began_ns = 0 if state.stage is LedgerStage.NEW else state.began_ns
+        floor_ns = max(state.forgotten_ns, began_ns)
         for desk in self._desks.values():
-            out.actions.extend(desk.ask_due(self._state.forgotten_ns, now_ns))
+            out.actions.extend(desk.ask_due(floor_ns, now_ns))
+
+    def settle_survey(self, now_ns: int, out: Out) -> None:
+        """Halt for what the venues show and this ledger cannot account for."""
+        if self._state.stage is LedgerStage.NEW:
+            self._state.stage = LedgerStage.SURVEYED
+        found = self._survey.take_news()
+        if found:
+            lock(self._state, found, now_ns, out)
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next fetch is due."""
@@ -212,6 +228,8 @@ class Reconciler:
         desk = self._desks[heard.venue]
         desk.pending.discard("balances")
         desk.has_balances = True
+        if self._state.stage is LedgerStage.NEW:
+            self._survey.take_positions(heard.venue, heard.positions)
         desk.due.setdefault("balances", now_ns + BALANCES_EVERY_NS)
         out.messages.append(
             BalanceReport(
@@ -231,6 +249,14 @@ class Reconciler:
         for report in heard.reports:
             order = self._owned(report, now_ns, out)
             if order is None:
+                if self._is_from_before(report):
+                    key = OrderKey(
+                        venue=report.venue,
+                        instrument=report.instrument,
+                        client_order_id=report.client_order_id,
+                        venue_order_id=report.venue_order_id,
+                    )
+                    out.actions.append(Cancel(key))
                 continue
             self._orders.apply(order, report, now_ns, out)
             touched.append(order.plan_id)
@@ -252,7 +278,7 @@ class Reconciler:
             if order.venue == heard.venue and order.venue_order_id
         }
         touched = []
-        for fill in heard.fills:
+        for fill in self._newest(desk, heard.fills, known):
             order = known.get(fill.venue_order_id)
             if order is None:
                 question = desk.look_up(fill.venue_order_id, fill.instrument)
@@ -260,6 +286,30 @@ class Reconciler:
             elif self._orders.apply_fill(order, fill, now_ns, out):
                 touched.append(order.plan_id)
         return touched
+
+    def _newest(
+        self, desk: VenueDesk, fills: tuple[FillReport, ...], known: Mapping[str, OrderRecord]
+    ) -> list[FillReport]:
+        """Return the fills to look at: not those of forgotten plans, nor too many at a survey."""
+        forgotten_ns = self._state.forgotten_ns
+        kept = [
+            fill
+            for fill in fills
+            if fill.venue_order_id in known or not 0 < fill.ts_venue_ns <= forgotten_ns
+        ]
+        if not self._state.is_surveying:
+            return kept
+        newest: dict[str, None] = {}
+        for fill in sorted(kept, key=lambda fill: fill.ts_venue_ns, reverse=True):
+            if fill.venue_order_id not in known:
+                newest[fill.venue_order_id] = None
+        chosen = set(list(newest)[:SURVEY_ORDERS_MAX])
+        self._survey.leave_out(desk.venue, len(newest) - len(chosen))
+        return [f for f in kept if f.venue_order_id in known or f.venue_order_id in chosen]
+
+    def _is_from_before(self, report: OrderReport) -> bool:
+        parsed = parse_client_order_id(report.client_order_id)
+        return parsed is not None and parsed[0] in self._state.before
 
     def on_looked_up(self, heard: QueryAnswered | QueryFailed, now_ns: int, out: Out) -> list[str]:
         """An order behind an unknown execution: ours is adopted, a foreign one left alone."""
@@ -284,6 +334,9 @@ class Reconciler:
         parsed = parse_client_order_id(report.client_order_id)
         if known is not None or parsed is None:
             return known
+        if self._survey.covers(parsed[0]) and self._state.plan_of_key(parsed[0]) is None:
+            self._survey.add(parsed[0], report)
+            return None
         if parsed[0] in self._state.done_ids and self._state.plan_of_key(parsed[0]) is None:
             self._counts["fills_of_forgotten_plans"] += 1
             text = f"{report.client_order_id} at {report.venue}: its plan ended and is forgotten"

@@ -23,6 +23,7 @@ from services.executor.paper import PaperGateway
 from shared.bus.port import Batch, Bus, Inbox, Input
 from shared.clock import Clock
 from shared.lease import Lease
+from shared.ledger import DATA_LOST, Opened
 from shared.messages.base import Message
 from shared.messages.control import Alert, Severity
 from shared.messages.market import DepthView
@@ -31,6 +32,8 @@ from shared.streams import CTL_COMMAND, EXEC_PLAN, MD_DEPTH, MD_INSTRUMENT, RISK
 
 log = logging.getLogger(__name__)
 
+NAME = "executor"
+"""Of the service and its lease."""
 DEPTH_INTERVAL_MS = 20
 IDLE_S = 1.0
 DRAIN_POLL_S = 0.05
@@ -65,11 +68,13 @@ class ExecutorApp:
         clock: Clock,
         observer: Observer,
         lease: Lease | None = None,
+        opened: Opened | None = None,
         position_interval_ms: int = 200,
     ) -> None:
         self._engine, self._bus, self._inbox = engine, bus, inbox
         self._carrier, self._clock, self._observer = carrier, clock, observer
         self._lease = lease
+        self._opened = opened
         self._views = [g for g in carrier.gateways.values() if isinstance(g, PaperGateway)]
         self._lock = asyncio.Lock()
         self._woken = asyncio.Event()
@@ -86,7 +91,9 @@ class ExecutorApp:
         self._ended = asyncio.get_running_loop().create_future()
         loaded = {name: await self._bus.load_checkpoint(name) for name in NAMES}
         saved = {name: state for name, state in loaded.items() if state is not None}
-        await self._step(lambda now_ns: self._engine.start(saved, now_ns))
+        await self._step(lambda now_ns: self._engine.start(saved, now_ns, self._opened))
+        if self._opened is not None:
+            await self._bus.mark({NAME: self._opened.ledger_id})
         self._started = True
         self._spawn(self._read())
         self._spawn(self._keep_time())
@@ -192,10 +199,17 @@ class ExecutorApp:
             if out.messages or (batch is not None and batch.pending):
                 saved = self._engine.checkpoints()
                 await self._bus.commit(batch, out.messages, checkpoints=saved)
+                await self._mark_loss(out.messages)
         for action in out.actions:
             self._spawn(self._carry_out(action))
         self._say(out.messages)
         self._woken.set()
+
+    async def _mark_loss(self, messages: Sequence[Message]) -> None:
+        """Let risk know of a loss of data that shows at the venues only."""
+        for message in messages:
+            if isinstance(message, Alert) and message.code == DATA_LOST:
+                await self._bus.mark({"lost": message.text}, only_new=True)
 
     async def _carry_out(self, action: Action) -> None:
         report: Report | None = await self._carrier.carry_out(action)

@@ -23,6 +23,8 @@ RECENT_PLAN_AGE_NS = 60_000_000_000
 DONE_IDS_MAX = 256
 """Plan ids remembered after that, so that a plan delivered again is recognised."""
 COMMAND_IDS_MAX = 64
+BEFORE_IDS_MAX = 1_024
+"""Plans found at the venues that an earlier ledger began."""
 
 
 class PlanKind(StrEnum):
@@ -31,6 +33,14 @@ class PlanKind(StrEnum):
     ARBITRAGE = "arbitrage"  # risk approved it
     FLATTEN = "flatten"  # an operator asked for it
     ADOPTED = "adopted"  # found at the venue under our ids, not in our records
+
+
+class LedgerStage(StrEnum):
+    """How far a ledger has come."""
+
+    NEW = "new"  # the venues have not yet been asked for what is there already
+    SURVEYED = "surveyed"  # they have, and no plan was started since
+    USED = "used"
 
 
 class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -143,6 +153,8 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     says why nothing new may start until an operator resumes. ``flatten`` is the command being
     carried out, ``flatten_done`` the assets it has dealt with. ``forgotten_ns`` is the end of the
     newest plan that is no longer kept whole: fills before it cannot be told from known ones.
+    ``ledger_id`` names the ledger on the bus, which began at ``began_ns``; ``stage`` says how far
+    it has come, and ``before`` has the keys of plans found at the venues that it did not begin.
 
     Plans come and end by ``add_plan`` and ``end_plan`` only: two indexes, not part of the
     checkpoint, follow them, so that a new plan need not wait for a walk over all old ones.
@@ -159,6 +171,21 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     flatten_done: list[str] = []
     forgotten_ns: int = 0
     ts_ns: int = 0
+    ledger_id: str = ""
+    began_ns: int = 0
+    stage: LedgerStage = LedgerStage.USED
+    before: list[str] = []
+
+    @property
+    def is_surveying(self) -> bool:
+        """Whether orders of ours that are not on record must be an earlier ledger's."""
+        return self.stage is not LedgerStage.USED
+
+    def remember_before(self, key: str) -> None:
+        """Note a plan of an earlier ledger, the oldest making room."""
+        if key not in self.before:
+            self.before.append(key)
+            del self.before[:-BEFORE_IDS_MAX]
 
     @cached_property
     def _open(self) -> dict[str, PlanRecord]:

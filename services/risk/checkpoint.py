@@ -22,6 +22,10 @@ NAMES = (DECIDED, LEDGER)
 VERSION = 2
 
 
+class PartMissing(CodecError):  # noqa: N818 - named for what is wrong
+    """One of the two parts is not there: it was deleted, or never arrived at this copy."""
+
+
 class RiskState(msgspec.Struct, kw_only=True):
     """What survives a restart. Version 1 of the checkpoint was this as a whole."""
 
@@ -56,6 +60,7 @@ class _Form(msgspec.Struct):
     """Enough of any version to tell which it is."""
 
     version: int = 1
+    trading: TradingMemory = msgspec.field(default_factory=TradingMemory)
 
 
 _ENCODER = msgspec.json.Encoder(decimal_format="string")
@@ -86,6 +91,11 @@ class Keeper:
         self._decided_touched = True
         remember_plan(self._approved, opportunity_id)
 
+    @property
+    def is_saved(self) -> bool:
+        """Whether all that was touched has been taken to be saved."""
+        return not self._decided_touched
+
     def take(self, state: RiskState) -> dict[str, bytes]:
         """Return what must be saved now, by name; nothing if nothing was touched."""
         if not self._decided_touched:
@@ -111,6 +121,7 @@ class Keeper:
         """Return the state that was saved and number on from it; all of it is to be saved anew.
 
         Raises:
+            PartMissing: One part of it is gone.
             CodecError: It is not a checkpoint of this service, or its parts are of different
                 states.
         """
@@ -123,14 +134,32 @@ class Keeper:
         return state
 
 
+def ledger_id_of(saved: Mapping[str, bytes]) -> str | None:
+    """Return the ledger a checkpoint belongs to: ``None`` without one, empty where it says none.
+
+    Raises:
+        CodecError: It is not a checkpoint of this service.
+    """
+    if DECIDED not in saved:
+        return "" if saved else None
+    try:
+        return _FORM.decode(saved[DECIDED]).trading.ledger_id
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CodecError(f"the checkpoint of risk does not decode: {error}") from error
+
+
 def _join(saved: Mapping[str, bytes]) -> tuple[RiskState, int]:
-    decided_bytes = saved.get(DECIDED, b"")
+    if DECIDED not in saved:
+        raise PartMissing(f"the checkpoint of risk has lost its part {DECIDED}")
+    decided_bytes = saved[DECIDED]
     version = _FORM.decode(decided_bytes).version
     if version == 1:  # whole; a ledger beside it is what an older, newer program left
         return _WHOLE.decode(decided_bytes), 0
     if version != VERSION:
         raise CodecError(f"the checkpoint of risk has version {version}, {VERSION} is known")
-    decided, settled = _DECIDED.decode(decided_bytes), _NUMBERED.decode(saved.get(LEDGER, b""))
+    if LEDGER not in saved:
+        raise PartMissing(f"the checkpoint of risk has lost its part {LEDGER}")
+    decided, settled = _DECIDED.decode(decided_bytes), _NUMBERED.decode(saved[LEDGER])
     if settled.number != decided.ledger:
         raise CodecError(
             f"the checkpoint of risk builds on ledger {decided.ledger}, found {settled.number}"

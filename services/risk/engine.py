@@ -15,13 +15,14 @@ from hashlib import blake2b
 from typing import Any
 
 from services.risk.case import BookKey, Case
-from services.risk.checkpoint import Keeper, RiskState
+from services.risk.checkpoint import Keeper, PartMissing, RiskState
 from services.risk.exposure import Ledger, Reservation
 from services.risk.limits import judge
 from services.risk.reasons import Denial
 from services.risk.trading import Standing, Switch, alert
 from shared.config import Config
 from shared.domain.instrument import InstrumentRules, split_instrument
+from shared.ledger import WITNESS_NS, Opened
 from shared.messages.arb import Opportunity
 from shared.messages.base import Certainty, Message, TradingState
 from shared.messages.control import Command, Severity
@@ -51,10 +52,13 @@ class RiskEngine:
 
     Args:
         config: The whole configuration: limits, and which venues are traded.
+        opened: The ledger on the bus, as this process found it.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, opened: Opened | None = None) -> None:
         self._config = config
+        self._opened = opened
+        self._losses = [opened.loss] if opened is not None and opened.loss else []
         traded = {name: venue for name, venue in config.venues.items() if venue.trade}
         self._venues = frozenset(traded)
         names = [split_instrument(i) for venue in traded.values() for i in venue.instruments]
@@ -87,23 +91,25 @@ class RiskEngine:
         handler = self._handlers.get(type(message))
         if handler is None:  # order events: fills and ends say all that risk needs
             return ()
-        self._start(now_ns)
+        lost = self._start(now_ns)
         out = handler(message, now_ns)
-        if type(message) not in _QUIET:
+        if lost:
+            out = [*lost, *out]
+        if lost or type(message) not in _QUIET:
             out += self._say_change(self._switch.now(now_ns), now_ns)
         return out
 
     def on_timer(self, now_ns: int) -> Sequence[Message]:
         """Repeat state and report every second; notice plans that never ended."""
-        self._start(now_ns)
+        lost = self._start(now_ns)
         self._ts_report_ns = now_ns + REPORT_INTERVAL_NS
         self._roll_day(now_ns)
-        out = self._switch.find_overdue(now_ns)
+        out = lost + self._switch.find_overdue(now_ns)
         if out:
             self._keeper.touch_decided()
         said = self._say_change(self._switch.now(now_ns), now_ns)
         out += said or [self._switch.state_message(now_ns)]
-        out.append(self._report(now_ns))
+        out.append(risk_report(self._state.ledger, self._switch, now_ns))
         return out
 
     def next_deadline_ns(self) -> int | None:
@@ -134,10 +140,22 @@ class RiskEngine:
         Raises:
             CodecError: It is not a checkpoint of this service.
         """
-        self._state = self._keeper.join(saved)
-        self._switch = self._new_switch(now_ns)
-        self._has_started = True
-        return self._say_change(self._switch.now(now_ns), now_ns)
+        try:
+            self._state = self._keeper.join(saved)
+        except PartMissing as error:
+            self._losses.append(str(error))
+        self._begin(now_ns)
+        out = self._take_losses(now_ns)
+        return [*out, *self._say_change(self._switch.now(now_ns), now_ns)]
+
+    def note_loss(self, loss: str) -> None:
+        """Hear that Redis lost data: nothing is approved from now on, and the next step says so."""
+        self._losses.append(loss)
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether everything noted so far has been handed out to be saved."""
+        return not self._losses and self._has_started and self._keeper.is_saved
 
     @property
     def state(self) -> RiskState:
@@ -150,14 +168,28 @@ class RiskEngine:
         return self._state.ledger
 
     def _new_switch(self, now_ns: int) -> Switch:
-        return Switch(self._config, self._state.trading, self._state.ledger, now_ns)
+        opened, until_ns = self._opened, 0
+        if opened is not None:
+            self._state.trading.ledger_id = opened.ledger_id
+            until_ns = opened.began_ns + WITNESS_NS if opened.is_new else 0
+        return Switch(self._config, self._state.trading, self._state.ledger, now_ns, until_ns)
 
-    def _start(self, now_ns: int) -> None:
-        """Without a checkpoint, life begins with the first call."""
+    def _begin(self, now_ns: int) -> None:
+        self._has_started = True
+        self._switch = self._new_switch(now_ns)
+
+    def _start(self, now_ns: int) -> list[Message]:
+        """Without a checkpoint, life begins with the first call; what was lost is said at once."""
         if not self._has_started:
-            self._has_started = True
-            self._switch = self._new_switch(now_ns)
+            self._begin(now_ns)
             self._keeper.touch_decided()
+        return self._take_losses(now_ns) if self._losses else []
+
+    def _take_losses(self, now_ns: int) -> list[Message]:
+        losses, self._losses = self._losses, []
+        if losses:
+            self._keeper.touch_decided()
+        return [message for loss in losses for message in self._switch.on_loss(loss, now_ns)]
 
     def _say_change(self, standing: Standing, now_ns: int) -> list[Message]:
         """Say the trading state if it changed; what was said last is remembered."""
@@ -269,24 +301,25 @@ class RiskEngine:
         self._keeper.touch_ledger()  # RESUME may release what a plan held
         return self._switch.on_command(command, now_ns)
 
-    def _report(self, now_ns: int) -> RiskReport:
-        ledger = self._state.ledger
-        certainty = ledger.certainty
-        if not self._switch.is_informed():
-            certainty = Certainty.UNKNOWN
-        elif certainty is Certainty.KNOWN and ledger.has_unknown_fees():
-            certainty = Certainty.ESTIMATED
-        return RiskReport(
-            ts_ns=now_ns,
-            state=self._switch.said,
-            exposure=dict(ledger.exposure),
-            realized=dict(ledger.realized),
-            fees=dict(ledger.fees),
-            realized_today=dict(ledger.realized_today),
-            reserved=ledger.reserved_notional(),
-            plans_in_flight=len(ledger.reservations),
-            certainty=certainty,
-        )
+
+def risk_report(ledger: Ledger, switch: Switch, now_ns: int) -> RiskReport:
+    """Return the figures of the moment, and how certain they are."""
+    certainty = ledger.certainty
+    if not switch.is_informed():
+        certainty = Certainty.UNKNOWN
+    elif certainty is Certainty.KNOWN and ledger.has_unknown_fees():
+        certainty = Certainty.ESTIMATED
+    return RiskReport(
+        ts_ns=now_ns,
+        state=switch.said,
+        exposure=dict(ledger.exposure),
+        realized=dict(ledger.realized),
+        fees=dict(ledger.fees),
+        realized_today=dict(ledger.realized_today),
+        reserved=ledger.reserved_notional(),
+        plans_in_flight=len(ledger.reservations),
+        certainty=certainty,
+    )
 
 
 def plan_id_of(opportunity_id: str) -> str:

@@ -145,6 +145,11 @@ class HaltCause(StrEnum):
         "A plan left exposure that could be neither hedged nor unwound. Ends by RESUME: the "
         "operator says that it was dealt with.",
     )
+    DATA_LOST = (
+        "DATA_LOST",
+        "Redis lost data (emptied, an older copy, a checkpoint gone): halts, positions, results or "
+        "limits may be missing. Ends by RESUME: the operator has compared with the venues.",
+    )
     PLAN_OVERDUE = (
         "PLAN_OVERDUE",
         "A plan never ended. RESUME is refused while the executor is not ready or still has open "

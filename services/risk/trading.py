@@ -38,6 +38,7 @@ class TradingMemory(msgspec.Struct, kw_only=True):
 
     ``trips`` maps a ``HaltCause`` to its text, so it cannot grow beyond the causes there are.
     ``said`` and ``ts_since_ns`` are the state last published and since when it holds (0: never).
+    ``ledger_id`` names the ledger on the bus, ``command_ns`` is when an operator last spoke.
     """
 
     level: TradingState = TradingState.ACTIVE
@@ -47,6 +48,8 @@ class TradingMemory(msgspec.Struct, kw_only=True):
     said: TradingState = TradingState.HALTED
     said_reason: str = ""
     ts_since_ns: int = 0
+    ledger_id: str = ""
+    command_ns: int = 0
 
 
 def obey(memory: TradingMemory, command: Command, persisting: Mapping[HaltCause, str]) -> None:
@@ -106,9 +109,18 @@ class Switch:
         memory: Survives restarts; changed in place.
         ledger: Plans in flight, balances and results; overdue plans are marked and released here.
         now_ns: When this process began to hear (UNIX ns).
+        witness_until_ns: Until then another process may still say that data was lost.
     """
 
-    def __init__(self, config: Config, memory: TradingMemory, ledger: Ledger, now_ns: int) -> None:
+    def __init__(
+        self,
+        config: Config,
+        memory: TradingMemory,
+        ledger: Ledger,
+        now_ns: int,
+        witness_until_ns: int = 0,
+    ) -> None:
+        self._witness_until_ns = witness_until_ns
         self._daily_loss_max = config.risk.daily_loss_max
         self._venues = sorted(name for name, venue in config.venues.items() if venue.trade)
         self._memory, self._ledger = memory, ledger
@@ -128,8 +140,18 @@ class Switch:
     def now(self, now_ns: int) -> Standing:
         """Return the state at this moment and what it follows from."""
         executor_obstacle = self.executor_obstacle(now_ns)
-        obstacle = self._obstacle(executor_obstacle)
+        missing = executor_obstacle
+        if now_ns < self._witness_until_ns:
+            missing = missing or "the ledger is new: waiting for anyone who knows of an older one"
+        obstacle = self._obstacle(missing)
         return Standing(*decide(self._memory, obstacle), executor_obstacle, obstacle)
+
+    def on_loss(self, loss: str, now_ns: int) -> list[Message]:
+        """Trip on lost data; said once until an operator resumes."""
+        if HaltCause.DATA_LOST in self._memory.trips:
+            return []
+        text = f"{loss}; compare positions, balances and orders with the venues, then resume"
+        return [self._trip(HaltCause.DATA_LOST, text, now_ns)]
 
     def on_executor_ready(self, ready: ExecutorReady) -> None:
         """Hear the executor; an older message than the last one is late and says nothing."""
@@ -153,6 +175,7 @@ class Switch:
     def on_command(self, command: Command, now_ns: int) -> list[Message]:
         """Obey; alert where RESUME was refused or has released a plan that never ended."""
         persisting = self._persisting(now_ns)
+        self._memory.command_ns = max(self._memory.command_ns + 1, command.ts_ns)
         obey(self._memory, command, persisting)
         if command.kind is not CommandKind.RESUME:
             return []

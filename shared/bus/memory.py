@@ -114,6 +114,19 @@ class MemoryBus:
         """See :class:`shared.bus.port.Bus`."""
         self.reach().positions.update(fields)
 
+    async def marks(self) -> Mapping[str, str]:
+        """See :class:`shared.bus.port.Bus`."""
+        return dict(self.reach().marks)
+
+    async def mark(self, fields: Mapping[str, str], *, only_new: bool = False) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        marks = self.reach().marks
+        marks.update({k: v for k, v in fields.items() if not (only_new and k in marks)})
+
+    async def unmark(self, name: str) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        self.reach().marks.pop(name, None)
+
     async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
         """See :class:`shared.bus.port.Bus`."""
         return self.reach().hold_lease(name, owner, ttl_ms)

@@ -96,6 +96,7 @@ class MemoryServer:
         self.streams: dict[str, Stream] = {}
         self.values: dict[str, bytes] = {}
         self.positions: dict[str, str] = {}
+        self.marks: dict[str, str] = {}
         self.dead: dict[str, list[dict[str, str | bytes]]] = {}
         self.is_up = True
         self.losses = 0
@@ -116,6 +117,7 @@ class MemoryServer:
         self.streams.clear()
         self.values.clear()
         self.positions.clear()
+        self.marks.clear()
         self._leases.clear()
         self._members.clear()
 

@@ -141,6 +141,19 @@ class Bus(Protocol):
         What was committed before is on the bus before the position is.
         """
 
+    async def marks(self) -> Mapping[str, str]:
+        """Return the marks of the ledger that this bus holds (see shared/ledger.py)."""
+
+    async def mark(self, fields: Mapping[str, str], *, only_new: bool = False) -> None:
+        """Set marks of the ledger; with ``only_new``, those that are not set yet.
+
+        Raises:
+            BusUnavailable: Not confirmed.
+        """
+
+    async def unmark(self, name: str) -> None:
+        """Remove one mark of the ledger."""
+
     async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
         """Take or renew a lease; true while ``owner`` holds it, for ``ttl_ms`` from now."""
 

@@ -19,6 +19,7 @@ from shared.bus.latest import LatestReader
 from shared.bus.port import NO_CHECKPOINTS, Batch, Inbox, Input
 from shared.bus.tuning import (
     COUNTERS,
+    LEDGER_KEY,
     POSITION_KEY,
     TUNING,
     Tuning,
@@ -218,6 +219,20 @@ class RedisBus:
             flat = [part for item in fields.items() for part in item]
             async with self._turn:
                 await self._send([pack("HSET", POSITION_KEY, *flat)])
+
+    async def marks(self) -> Mapping[str, str]:
+        """See :class:`shared.bus.port.Bus`."""
+        flat = await self._control.call("HGETALL", LEDGER_KEY)
+        return {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2], strict=True)}
+
+    async def mark(self, fields: Mapping[str, str], *, only_new: bool = False) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        verb = "HSETNX" if only_new else "HSET"
+        await self._control.call_all(*(pack(verb, LEDGER_KEY, k, v) for k, v in fields.items()))
+
+    async def unmark(self, name: str) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        await self._control.call("HDEL", LEDGER_KEY, name)
 
     async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
         """See :class:`shared.bus.port.Bus`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 POSITION_KEY = "{arb}:position"
+LEDGER_KEY = "{arb}:ledger"
 DEAD_ENTRIES_MAX = 1_000
 ENTRY_MESSAGES_MAX = 512
 """Messages of one commit to one stream travel in one entry, up to this many."""

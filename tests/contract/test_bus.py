@@ -551,3 +551,17 @@ async def test_members_are_those_who_keep_saying_so(bus_harness: Harness) -> Non
     assert await bus.join_members("orderbook", "o2", 10_000) == ["o2"]
     await bus.leave_members("orderbook", "o2")
     assert await bus.join_members("orderbook", "o3", 10_000) == ["o3"]
+
+
+async def test_marks_are_set_kept_and_removed(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk")
+    assert await bus.marks() == {}
+    await bus.mark({"id": "one", "mode": "paper"}, only_new=True)
+    await bus.mark({"id": "two", "risk": "one"}, only_new=True)
+    assert await bus.marks() == {"id": "one", "mode": "paper", "risk": "one"}
+    await bus.mark({"id": "three"})
+    await bus.unmark("risk")
+    await bus.unmark("never-set")
+    assert await bus.marks() == {"id": "three", "mode": "paper"}
+    await bus_harness.lose_everything()
+    assert await bus.marks() == {}

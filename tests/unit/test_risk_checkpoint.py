@@ -13,9 +13,9 @@ from services.risk.engine import RiskEngine
 from services.risk.exposure import BALANCE_LAG_NS, PLANS_REMEMBERED_MAX
 from services.risk.trading import PLAN_OVERDUE_NS
 from shared.errors import CodecError
-from shared.messages.base import Side
-from shared.messages.control import CommandKind
-from shared.messages.execution import ApprovedPlan
+from shared.messages.base import Side, TradingState
+from shared.messages.control import Alert, CommandKind, Severity
+from shared.messages.execution import ApprovedPlan, TradingStateChanged
 from tests.decision_builders import (
     BOOKS,
     MS,
@@ -85,8 +85,15 @@ def story() -> RiskEngine:
     return engine
 
 
+def story_of_version_1() -> RiskState:
+    """Without what version 1 did not remember."""
+    state = story().state
+    state.trading.command_ns = 0
+    return state
+
+
 def test_version_1_is_restored_as_it_was() -> None:
-    assert image(Keeper().join({DECIDED: WHOLE})) == image(story().state)
+    assert image(Keeper().join({DECIDED: WHOLE})) == image(story_of_version_1())
     engine = RiskEngine(make_config())
     engine.restore({DECIDED: WHOLE}, T0)
     assert engine.ledger == story().ledger
@@ -97,7 +104,7 @@ def test_version_1_is_restored_as_it_was() -> None:
 
 def test_version_1_does_not_join_a_ledger_that_a_newer_program_left() -> None:
     left = make_risk().checkpoints()[LEDGER]
-    assert image(Keeper().join({DECIDED: WHOLE, LEDGER: left})) == image(story().state)
+    assert image(Keeper().join({DECIDED: WHOLE, LEDGER: left})) == image(story_of_version_1())
 
 
 def test_a_program_of_version_1_refuses_version_2() -> None:
@@ -111,9 +118,27 @@ def test_a_wrong_checkpoint_is_refused() -> None:
         for others in ({}, {LEDGER: good[LEDGER]}):
             with pytest.raises(CodecError, match="checkpoint of risk"):
                 RiskEngine(make_config()).restore({**others, DECIDED: state}, T0)
+
+
+def test_a_checkpoint_without_one_of_its_parts_halts_until_an_operator_resumes() -> None:
+    good = make_risk().checkpoints()
     for name in BOTH:
-        with pytest.raises(CodecError, match="checkpoint of risk"):
-            RiskEngine(make_config()).restore({name: good[name]}, T0)
+        engine = RiskEngine(make_config())
+        out = engine.restore({name: good[name]}, T0)
+        assert [(m.code, m.severity) for m in out if isinstance(m, Alert)] == [
+            ("DATA_LOST", Severity.CRITICAL)
+        ]
+        (said,) = [m for m in out if isinstance(m, TradingStateChanged)]
+        assert said.state is TradingState.HALTED
+        assert said.reason.startswith("DATA_LOST: the checkpoint of risk has lost its part")
+        assert set(engine.checkpoints()) == BOTH, "the halt is saved"
+        feed_market(engine, T0)
+        engine.on_message(make_ready(T0), T0)
+        for venue in ("alpha", "beta", "gamma"):
+            engine.on_message(make_balances(venue, T0), T0)
+        assert engine.state.trading.said is TradingState.HALTED
+        engine.on_message(make_command(CommandKind.RESUME), T0)
+        assert engine.state.trading.said is TradingState.ACTIVE
 
 
 def test_parts_of_different_states_do_not_join() -> None:

@@ -1,0 +1,40 @@
+"""How a ledger is taken up at a start, and what is done where data of it was lost. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from services.executor import checkpoint
+from services.executor.actions import Out
+from services.executor.journal import alert
+from services.executor.state import ExecutorState, LedgerStage
+from shared.ledger import DATA_LOST, Opened
+from shared.messages.control import Severity
+
+
+def take_up(
+    saved: Mapping[str, bytes], opened: Opened | None, now_ns: int, out: Out
+) -> ExecutorState:
+    """Return the state to continue from; locked where some of it was lost.
+
+    Raises:
+        msgspec.DecodeError: The checkpoint is not one.
+    """
+    state = checkpoint.decode(saved)
+    if opened is not None:
+        state.ledger_id = opened.ledger_id
+    loss = checkpoint.missing_part(saved) or (opened.loss if opened is not None else "")
+    if loss or not saved:
+        state.stage, state.began_ns = LedgerStage.NEW, now_ns
+    elif state.stage is LedgerStage.SURVEYED and not state.locked:
+        # The process before may have sent the legs of a first plan and died: they are ours.
+        state.stage = LedgerStage.USED
+    if loss:
+        lock(state, loss, now_ns, out)
+    return state
+
+
+def lock(state: ExecutorState, loss: str, now_ns: int, out: Out) -> None:
+    """Start nothing until an operator resumes: data was lost."""
+    state.locked = f"{DATA_LOST}: {loss}"
+    alert(out, Severity.CRITICAL, DATA_LOST, loss, now_ns)

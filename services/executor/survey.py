@@ -1,0 +1,107 @@
+"""What the venues show of ours that the record does not: told, never traded. Pure.
+
+A ledger that begins, or whose data was lost, cannot tell a hedged plan from half of one: the venues
+are only asked for a limited time back, and for a limited number of orders. So what is found is
+summed up per plan for the operator, and left alone; only orders that still work are canceled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from services.executor.gateway import OrderReport
+from services.executor.state import ExecutorState
+from shared.domain.instrument import split_instrument
+from shared.domain.order import ZERO
+from shared.messages.base import Side
+
+SURVEY_NS: Final = 12 * 3_600 * 1_000_000_000
+"""How far back executions are asked for where the record says nothing."""
+SURVEY_ORDERS_MAX: Final = 64
+"""Unknown orders looked up per venue, the newest ones."""
+PLANS_TOLD_MAX: Final = 10
+
+
+class Found(msgspec.Struct):
+    """Orders of one plan of which there is no record; ``net`` is in base units, less base fees."""
+
+    orders: dict[str, Decimal] = {}
+    venues: dict[str, None] = {}
+    base: str = ""
+
+    @property
+    def net(self) -> Decimal:
+        """What all of them together brought in."""
+        return sum(self.orders.values(), ZERO)
+
+
+class Survey:
+    """Collects what is found; ``state.before`` remembers the plans, which stay left alone."""
+
+    def __init__(self, state: ExecutorState) -> None:
+        self._state = state
+        self._found: dict[str, Found] = {}
+        self._positions: dict[str, Decimal] = {}
+        self._unseen: dict[str, int] = {}
+        self._is_told = True
+
+    def covers(self, key: str) -> bool:
+        """Tell whether orders of this plan, which the record lacks, are to be left alone."""
+        return self._state.is_surveying or key in self._state.before
+
+    def add(self, key: str, report: OrderReport) -> None:
+        """Take in an order of ours."""
+        self._state.remember_before(key)
+        if not self._state.is_surveying:
+            return
+        base = split_instrument(report.instrument).base
+        sign = 1 if report.side is Side.BUY else -1
+        fees = [fill.fee or ZERO for fill in report.fills if fill.fee_asset == base]
+        plan = self._found.setdefault(key, Found(base=base))
+        plan.orders[report.client_order_id] = sign * report.filled_qty - sum(fees, ZERO)
+        plan.venues[report.venue] = None
+        self._is_told = False
+
+    def take_positions(self, venue: str, positions: Mapping[str, Decimal]) -> None:
+        """Note positions that are open where this ledger begins."""
+        for instrument, qty in positions.items():
+            if qty:
+                self._positions[f"{instrument} at {venue}"] = qty
+                self._is_told = False
+
+    def leave_out(self, venue: str, orders: int) -> None:
+        """Note how many orders are too many to be looked up."""
+        self._unseen[venue] = orders
+
+    def take_news(self) -> str:
+        """Return what was found since this was last asked, in words; empty if nothing was."""
+        if self._is_told:
+            return ""
+        self._is_told = True
+        parts = []
+        if self._found:
+            parts.append(self._plans())
+        if self._positions:
+            held = ", ".join(f"{qty} {name}" for name, qty in self._positions.items())
+            parts.append(f"open positions {held}")
+        left = ", ".join(f"{n} at {venue}" for venue, n in self._unseen.items() if n)
+        hours = SURVEY_NS // 3_600_000_000_000
+        limit = f"what is older than {hours} h was not asked for"
+        parts.append(f"orders not looked at: {left}; {limit}" if left else limit)
+        return "no record of what the venues show, nothing was traded: " + "; ".join(parts)
+
+    def _plans(self) -> str:
+        count = sum(len(plan.orders) for plan in self._found.values())
+        uneven = {key: plan for key, plan in self._found.items() if plan.net}
+        told = [
+            f"{key} net {plan.net:+f} {plan.base} ({len(plan.orders)} orders, "
+            f"{', '.join(plan.venues)})"
+            for key, plan in [*uneven.items()][:PLANS_TOLD_MAX]
+        ]
+        more = len(uneven) - len(told)
+        text = f"{count} orders of {len(self._found)} plans, {len(uneven)} of them uneven"
+        return ", ".join([text, *told, *([f"{more} more"] if more else [])])

@@ -1,0 +1,154 @@
+"""To which ledger the data on this Redis belongs, and whether some of it was lost.
+
+A ledger is everything that was traded by one set of accounts in one mode: checkpoints, plans and
+events. Its marks are a small record on the bus:
+
+* ``id`` and ``ts_ns``: which ledger, and when it began; ``mode`` and ``account:<venue>``: whose;
+* ``risk`` and ``executor``: the ledger of which that service has saved a checkpoint;
+* ``alive_ns``: risk's time, renewed every second, and ``command_ns``: the last operator command;
+* ``lost``: what a process noticed to be lost, until risk has halted for it.
+
+Every process watches the marks with a :class:`Witness`. So a Redis that was emptied, or replaced by
+an older copy, is told from the first start ever as long as one process has lived through it; risk
+waits ``WITNESS_NS`` after the beginning of a ledger for such a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+from shared.bus.port import Bus
+from shared.errors import ConfigError
+
+WITNESS_NS: Final = 3_000_000_000
+"""Above the time in which a living process looks at the marks once."""
+LAST_SECONDS_NS: Final = 2_000_000_000
+"""A copy that is older by no more is what persistence and replication promise: the executor's
+reconciliation finds what it lacks."""
+DATA_LOST: Final = "DATA_LOST"
+_MODE, _ACCOUNT = "mode", "account:"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The ledger as a service found it at its start; ``loss`` is empty where nothing is missing."""
+
+    ledger_id: str
+    began_ns: int
+    is_new: bool
+    loss: str
+
+
+def account_digest(key_id: str) -> str:
+    """Return what tells accounts apart without showing the key."""
+    return blake2b(key_id.encode(), digest_size=6).hexdigest()
+
+
+async def open_ledger(
+    bus: Bus,
+    service: str,
+    owner: Mapping[str, str],
+    *,
+    known_id: str | None,
+    instance: str,
+    now_ns: int,
+) -> Opened:
+    """Find the ledger on the bus, or begin one.
+
+    Args:
+        bus: Where it is.
+        service: Who asks; it holds its service's lease.
+        owner: ``mode``, and ``account:<venue>`` where the service knows it.
+        known_id: The ledger of the service's checkpoint: ``None`` without a checkpoint, empty in
+            one of an older version.
+        instance: The instance of that service.
+        now_ns: UNIX time.
+
+    Raises:
+        ConfigError: The data belongs to another mode or account.
+        BusUnavailable: Redis was lost meanwhile.
+    """
+    found = await bus.marks()
+    refuse_foreign(found, owner)
+    fresh_id = blake2b(f"{instance} {now_ns}".encode(), digest_size=8).hexdigest()
+    fresh = {"id": known_id or fresh_id, "ts_ns": str(now_ns), **owner}
+    await bus.mark(fresh, only_new=True)
+    marks = await bus.marks()
+    refuse_foreign(marks, owner)  # another service may have been faster
+    return Opened(
+        ledger_id=marks["id"],
+        began_ns=int(marks.get("ts_ns", "0")),
+        is_new=known_id is None,
+        loss=marks.get("lost", "") or _loss(found, service, known_id),
+    )
+
+
+def refuse_foreign(marks: Mapping[str, str], owner: Mapping[str, str]) -> None:
+    """Refuse data of another mode or account.
+
+    Raises:
+        ConfigError: One line with both, and what to do.
+    """
+    mode, held = owner[_MODE], marks.get(_MODE)
+    if held is not None and held != mode:
+        raise ConfigError(
+            f'executor.mode is "{mode}", but this Redis holds the ledger of mode "{held}": give '
+            "bus.url another database number (like .../1), or go back to that mode"
+        )
+    for name, digest in owner.items():
+        if name.startswith(_ACCOUNT) and marks.get(name, digest) != digest:
+            venue = name.removeprefix(_ACCOUNT)
+            raise ConfigError(
+                f"the API key of {venue} is not the one this Redis holds the ledger of: give "
+                "bus.url another database number (like .../1), or, if it is a new key of the same "
+                f"account: redis-cli HDEL '{{arb}}:ledger' {name}"
+            )
+
+
+def _loss(found: Mapping[str, str], service: str, known_id: str | None) -> str:
+    """Return what is missing of this service's own data, judged by its checkpoint and the marks."""
+    if known_id is None:
+        return f"the checkpoint of {service} is gone" if found.get(service) else ""
+    if not known_id:
+        return ""
+    if "id" not in found:
+        return "the marks of the ledger are gone"
+    return "" if found["id"] == known_id else f"the checkpoint of {service} is of another ledger"
+
+
+class Witness:
+    """What one process has seen of the marks; notices what a Redis has lost since. Pure."""
+
+    def __init__(self) -> None:
+        self._id = ""
+        self._alive_ns = self._command_ns = 0
+
+    def look(self, marks: Mapping[str, str]) -> str:
+        """Take the marks as they are now; return what must have been lost, empty if nothing."""
+        loss = self._compare(marks)
+        if loss:
+            self._alive_ns = self._command_ns = 0
+        self._id = marks.get("id", "")
+        self._alive_ns = max(self._alive_ns, _number(marks, "alive_ns"))
+        self._command_ns = max(self._command_ns, _number(marks, "command_ns"))
+        return loss
+
+    def _compare(self, marks: Mapping[str, str]) -> str:
+        if self._id and "id" not in marks:
+            return "Redis lost its data"
+        if self._id and marks["id"] != self._id:
+            return "Redis lost its data, a new ledger has begun"
+        older_ns = self._alive_ns - _number(marks, "alive_ns")
+        if older_ns > LAST_SECONDS_NS:
+            return f"Redis holds a copy of its data that is {older_ns / 1e9:.0f} s older"
+        if _number(marks, "command_ns") < self._command_ns:
+            return "Redis lost the last command of an operator"
+        return ""
+
+
+def _number(marks: Mapping[str, str], name: str) -> int:
+    text = marks.get(name, "")
+    return int(text) if text.isdigit() else 0

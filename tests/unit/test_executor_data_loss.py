@@ -1,0 +1,176 @@
+"""The executor on a record that is new, or was lost: it tells what it finds and trades nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import structs
+
+from services.executor import actions as act
+from services.executor import checkpoint
+from services.executor.gateway import OrderKey
+from services.executor.state import LedgerStage
+from services.executor.survey import SURVEY_ORDERS_MAX
+from shared.messages.control import Alert, CommandKind, Severity
+from shared.messages.execution import ExecutorReady, Fill, OrderEvent, PlanDone
+from tests.executor_model import SECOND, D, VenueOrder, World, make_plan
+from tests.unit.test_executor_engine import command, make_world, run_plan
+
+
+def alerts(world: World) -> list[Alert]:
+    return [alert for alert in world.said(Alert) if alert.code == "DATA_LOST"]
+
+
+def test_a_hedged_plan_is_told_and_left_alone_after_a_loss() -> None:
+    world = make_world()
+    run_plan(world)
+    before, sent = world.true_exposure(), dict(world.sent)
+    world.lose()
+    world.settle(40)
+    assert dict(world.sent) == sent, "nothing is traded"
+    assert world.true_exposure() == before
+    (alert,) = alerts(world)
+    assert alert.severity is Severity.CRITICAL
+    assert "2 orders of 1 plans" in alert.text
+    assert "plan00000001" in alert.text, "alpha takes its fee in BTC, so it is not quite even"
+    assert world.said(ExecutorReady)[-1].reason.startswith("DATA_LOST: ")
+    assert not world.said(Fill)
+    assert not world.said(OrderEvent)
+
+
+def test_one_leg_that_is_visible_only_is_left_alone_too() -> None:
+    world = make_world(beta="none")
+    plan = make_plan(now_ns=world.now_ns)
+    world.message(plan)
+    world.lose()
+    sent = dict(world.sent)
+    world.settle(40)
+    assert dict(world.sent) == sent
+    (alert,) = alerts(world)
+    assert "1 of them uneven, plan00000001 net +0.099900 BTC (1 orders, alpha)" in alert.text
+
+
+def test_after_a_resume_new_plans_run_and_the_old_ones_stay_left_alone() -> None:
+    world = make_world()
+    run_plan(world)
+    world.lose()
+    world.settle(5)
+    command(world, CommandKind.RESUME)
+    done = run_plan(world, plan_id="plan00000002")
+    assert done.outcome == "FILLED"
+    world.settle(10)
+    assert [d.plan_id for d in world.said(PlanDone)] == ["plan00000002"]
+    assert world.engine.counters()["orders_adopted"] == 0
+    assert len(alerts(world)) == 1
+    world.crash()
+    world.settle(10)
+    assert world.engine.counters()["orders_adopted"] == 0, "nor after a restart"
+    assert len(alerts(world)) == 1
+
+
+def test_a_loss_found_by_others_halts_though_the_venues_show_nothing() -> None:
+    world = make_world()
+    world.lose(loss="Redis lost its data")
+    world.settle(5)
+    assert world.engine.obstacle == "DATA_LOST: Redis lost its data"
+    world.crash()
+    world.settle(5)
+    assert world.engine.obstacle == "DATA_LOST: Redis lost its data", "until an operator resumes"
+    command(world, CommandKind.RESUME)
+    assert not world.engine.obstacle
+
+
+def test_a_checkpoint_without_one_of_its_parts_is_a_loss() -> None:
+    world = make_world()
+    run_plan(world)
+    saved = world.history[-1][0]
+    for name in checkpoint.NAMES:
+        sent = dict(world.sent)
+        world.lose({key: state for key, state in saved.items() if key != name})
+        world.settle(5)
+        assert f"lost its part {name}" in alerts(world)[0].text
+        assert dict(world.sent) == sent
+
+
+def test_an_older_copy_of_the_record_adopts_nothing_that_came_after_it() -> None:
+    world = make_world()
+    saved = world.history[-1][0]
+    run_plan(world)
+    sent = dict(world.sent)
+    world.advance(60 * SECOND)
+    world.lose(saved, loss="Redis holds a copy of its data that is 61 s older")
+    world.settle(10)
+    assert dict(world.sent) == sent
+    assert "plan00000001" in alerts(world)[-1].text
+
+
+def test_a_first_start_on_empty_accounts_is_no_loss() -> None:
+    world = make_world()
+    assert not alerts(world)
+    assert world.engine.state.stage is LedgerStage.SURVEYED
+    assert run_plan(world).outcome == "FILLED"
+    assert world.engine.state.stage is LedgerStage.USED
+
+
+def test_positions_where_a_ledger_begins_are_told() -> None:
+    world = make_world()
+    world.lose()
+    asked = [r for r in world.inbox if isinstance(r, act.BalancesAnswered) and r.venue == "gamma"]
+    (index,) = [world.inbox.index(report) for report in asked]
+    world.inbox[index] = act.BalancesAnswered("gamma", {}, {"BTC/USDT:USDT": D("-1.5")})
+    world.settle(5)
+    (alert,) = alerts(world)
+    assert "open positions -1.5 BTC/USDT:USDT at gamma" in alert.text
+
+
+def test_only_the_newest_orders_are_looked_up_and_the_rest_is_told() -> None:
+    world = make_world()
+    run_plan(world)
+    world.lose()
+    world.inbox = [r for r in world.inbox if getattr(r, "venue", "") != "alpha"]
+    order = next(iter(world.orders["alpha"].values()))
+    fills = tuple(
+        structs.replace(order.fills[0], venue_order_id=f"v{number}", ts_venue_ns=world.now_ns + n)
+        for n, number in enumerate(range(SURVEY_ORDERS_MAX + 3))
+    )
+    out = world.engine.on_report(act.FillsAnswered("alpha", fills), world.now_ns)
+    asked = [a.key.venue_order_id for a in out.actions if isinstance(a, act.Query)]
+    assert len(asked) == SURVEY_ORDERS_MAX
+    assert not {"v0", "v1", "v2"} & set(asked)
+    for venue_order_id in asked:
+        key = OrderKey(venue="alpha", instrument="BTC/USDT", venue_order_id=venue_order_id)
+        world.engine.on_report(act.QueryAnswered(key, order.report()), world.now_ns)
+    world._act(act.FetchOpenOrders("alpha", ()))
+    world._act(act.FetchBalances("alpha", ()))
+    world.settle(2)
+    assert "orders not looked at: 3 at alpha" in alerts(world)[-1].text
+
+
+def test_an_order_that_still_works_is_canceled() -> None:
+    world = make_world()
+    run_plan(world)
+    world.lose()
+    order: VenueOrder = next(iter(world.orders["alpha"].values()))
+    answers: list[Any] = [r for r in world.inbox if isinstance(r, act.OpenOrdersAnswered)]
+    answer = act.OpenOrdersAnswered("alpha", (order.report(),))
+    world.inbox.remove(next(a for a in answers if a.venue == "alpha"))
+    out = world.engine.on_report(answer, world.now_ns)
+    cancels = [action for action in out.actions if isinstance(action, act.Cancel)]
+    assert [cancel.key.client_order_id for cancel in cancels] == [order.request.client_order_id]
+
+
+def test_fills_of_plans_known_before_an_outage_are_no_surprise_after_it() -> None:
+    """They end before the outage, and are old enough to be forgotten when it is over."""
+    world = make_world()
+    for number in range(12):
+        world.message(make_plan(f"plan{number:08d}", now_ns=world.now_ns))
+        while world.inbox:
+            world.deliver()
+        world.tick()
+    world.settle(1)
+    world.now_ns += 300 * SECOND
+    world.crash()
+    world.settle(30)
+    codes = [alert.code for alert in world.said(Alert)]
+    assert "FORGOTTEN_PLAN" not in codes
+    assert world.engine.counters()["orders_adopted"] == 0

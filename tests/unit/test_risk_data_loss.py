@@ -1,0 +1,165 @@
+"""Risk on a bus that lost data: halted until an operator resumes, whoever noticed it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.risk import app as app_module
+from services.risk.app import RiskApp
+from services.risk.checkpoint import NAMES
+from services.risk.engine import RiskEngine
+from shared.bus.memory import MemoryBus
+from shared.bus.memory_store import MemoryServer
+from shared.clock import SystemClock
+from shared.errors import ConfigError
+from shared.ledger import WITNESS_NS, Opened
+from shared.messages.base import Message, TradingState
+from shared.messages.control import Alert, CommandKind
+from shared.messages.execution import TradingStateChanged
+from shared.observe import Observer
+from tests.decision_builders import (
+    SECOND,
+    T0,
+    feed_market,
+    make_balances,
+    make_command,
+    make_config,
+    make_ready,
+)
+from tests.support import eventually
+
+VENUES = ("alpha", "beta", "gamma")
+
+
+def informed(engine: RiskEngine, now_ns: int) -> list[Message]:
+    out: list[Message] = []
+    feed_market(engine, now_ns)
+    for message in (make_ready(now_ns), *(make_balances(venue, now_ns) for venue in VENUES)):
+        out += engine.on_message(message, now_ns)
+    return out
+
+
+def opened(loss: str = "", *, is_new: bool = False) -> Opened:
+    return Opened(ledger_id="one", began_ns=T0, is_new=is_new, loss=loss)
+
+
+def test_a_loss_halts_from_the_first_step_until_resume() -> None:
+    engine = RiskEngine(make_config(), opened("Redis lost its data"))
+    out = [*engine.on_timer(T0), *informed(engine, T0)]
+    (alert,) = [m for m in out if isinstance(m, Alert)]
+    assert (alert.code, alert.severity) == ("DATA_LOST", "critical")
+    assert engine.state.trading.said is TradingState.HALTED
+    assert engine.state.trading.said_reason.startswith("DATA_LOST: Redis lost its data")
+    restarted = RiskEngine(make_config(), opened())
+    restarted.restore(engine.checkpoints(), T0 + SECOND)
+    informed(restarted, T0 + SECOND)
+    assert restarted.state.trading.said is TradingState.HALTED
+    restarted.on_message(make_command(CommandKind.RESUME), T0 + SECOND)
+    assert restarted.state.trading.said is TradingState.ACTIVE
+
+
+def test_a_loss_noted_while_running_denies_what_comes_next() -> None:
+    engine = RiskEngine(make_config(), opened())
+    informed(engine, T0)
+    assert engine.state.trading.said is TradingState.ACTIVE
+    engine.checkpoints()
+    assert engine.is_saved
+    engine.note_loss("Redis lost its data")
+    assert not engine.is_saved
+    out = engine.on_message(make_balances("alpha", T0 + 1), T0 + 1)
+    assert [m.state for m in out if isinstance(m, TradingStateChanged)] == [TradingState.HALTED]
+    engine.note_loss("Redis lost its data")
+    assert not [m for m in engine.on_timer(T0 + 2) if isinstance(m, Alert)], "said once"
+
+
+def test_a_new_ledger_waits_for_witnesses_and_then_trades_by_itself() -> None:
+    engine = RiskEngine(make_config(), opened(is_new=True))
+    informed(engine, T0 + 1)
+    assert engine.state.trading.said is TradingState.HALTED
+    assert engine.state.trading.said_reason.startswith("STARTING: the ledger is new")
+    informed(engine, T0 + WITNESS_NS)
+    assert engine.state.trading.said is TradingState.ACTIVE
+
+
+class Stack:
+    """One risk service on a bus in memory."""
+
+    def __init__(self) -> None:
+        self.server = MemoryServer(SystemClock())
+        self.bus = MemoryBus(self.server, service="risk")
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> RiskApp:
+        bus = MemoryBus(self.server, service="risk")
+        app = RiskApp(make_config(), bus, SystemClock(), Observer("risk", "risk-1"))
+        self.tasks.append(asyncio.create_task(app.run()))
+        return app
+
+    async def stop(self) -> None:
+        task = self.tasks.pop()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        self.server.release_lease("risk", "risk-1")
+
+    def trips(self, app: RiskApp) -> dict[str, str]:
+        return app._engine.state.trading.trips if app._engine is not None else {}
+
+
+@pytest.fixture
+async def stack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stack]:
+    monkeypatch.setattr(app_module, "MARKS_S", 0.05)
+    stack = Stack()
+    yield stack
+    while stack.tasks:
+        await stack.stop()
+
+
+async def test_marks_of_the_ledger_are_kept(stack: Stack) -> None:
+    app = stack.start()
+    await eventually(lambda: "risk" in stack.server.marks)
+    assert stack.server.marks["risk"] == stack.server.marks["id"]
+    assert stack.server.marks["mode"] == "paper"
+    assert not stack.trips(app)
+    await stack.stop()
+    again = stack.start()
+    await eventually(lambda: again._engine is not None)
+    assert not stack.trips(again), "a restart is no loss"
+
+
+async def test_a_word_of_another_process_is_taken_over_and_then_taken_away(stack: Stack) -> None:
+    app = stack.start()
+    await eventually(lambda: "risk" in stack.server.marks)
+    await stack.bus.mark({"lost": "Redis lost its data"}, only_new=True)
+    await eventually(lambda: "Redis lost its data" in stack.trips(app).get("DATA_LOST", ""))
+    await eventually(lambda: "lost" not in stack.server.marks)
+
+
+async def test_marks_that_vanish_are_a_loss_and_come_back(stack: Stack) -> None:
+    app = stack.start()
+    await eventually(lambda: "risk" in stack.server.marks)
+    ledger_id = stack.server.marks["id"]
+    stack.server.marks.clear()
+    await eventually(lambda: "DATA_LOST" in stack.trips(app))
+    await eventually(lambda: stack.server.marks.get("id") == ledger_id)
+
+
+async def test_a_deleted_checkpoint_halts_the_next_start(stack: Stack) -> None:
+    stack.start()
+    await eventually(lambda: "risk" in stack.server.marks)
+    await stack.stop()
+    for name in NAMES:
+        del stack.server.values[name]
+    app = stack.start()
+    await eventually(lambda: "checkpoint of risk is gone" in stack.trips(app).get("DATA_LOST", ""))
+
+
+async def test_data_of_another_mode_ends_the_service(stack: Stack) -> None:
+    await stack.bus.mark({"id": "one", "mode": "simulated"})
+    stack.start()
+    with pytest.raises(ConfigError, match='is "paper", but this Redis holds the ledger of mode "s'):
+        await stack.tasks.pop()
