@@ -27,7 +27,7 @@ HEALTH = "health"
 """May ask whether Redis is up, without a password, and nothing else."""
 FILE = Path(__file__).parent / "redis" / "users.acl"
 
-CONNECT = "-@all +auth +hello +ping +client|setname +client|setinfo +client|id +select"
+CONNECT = "-@all +auth +hello +ping +client|setname +client|id +select"
 TRANSACT = "+multi +exec +discard"
 WATCH = "+xread +xrange +xrevrange +xlen +xinfo|stream"
 GROUP = (

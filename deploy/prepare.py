@@ -2,6 +2,9 @@
 
 Idempotent: what exists is kept, so starting again changes no password. Everything is written under
 ``/run/arb``, into volumes of which each service sees only its own.
+
+The demo is chosen by its profile alone: the profile runs ``deploy.prepare demo`` before this, which
+leaves a note that holds for one start.
 """
 
 from __future__ import annotations
@@ -11,8 +14,10 @@ import os
 import secrets
 import socket
 import sys
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -24,6 +29,17 @@ from shared.errors import ConfigError
 RUN = Path(os.environ.get("ARB_RUN_DIR", "/run/arb"))
 ETC = Path(__file__).resolve().parents[1] / "etc"
 PASSWORD_BYTES = 32
+DEMO, GIVEN = "demo", "given"
+DEMO_CHOSEN = RUN / "config" / "demo-chosen"
+CHOICE = RUN / "config" / "choice"
+"""What the configuration beside it is: ``demo`` or ``given``."""
+CHOSEN_FOR_S = 600.0
+"""A note of the demo's profile older than this is of a start that was broken off."""
+REDIS_SOCKET = Path("/run/redis/redis.sock")
+STOP = {
+    DEMO: "docker compose --profile demo down",
+    GIVEN: "docker compose down",
+}
 
 
 def write(path: Path, text: str, mode: int) -> None:
@@ -51,26 +67,51 @@ def write_acl() -> None:
     write(RUN / "acl" / "users.acl", render(digests), 0o444)
 
 
-def demo_host() -> str:
-    """Return the simulated venues' host where the project runs them, else an empty string."""
-    host = os.environ.get("ARB_DEMO_HOST", "")
-    if not host:
-        return ""
-    try:
-        socket.getaddrinfo(host, None)
-    except socket.gaierror:
-        return ""
-    return host
+def choose_demo() -> None:
+    """Leave the note that the demo's profile is on; the start that follows takes it away."""
+    write(DEMO_CHOSEN, f"{time.time():.0f}\n", 0o400)
 
 
-def write_config(demo: bool) -> str:
-    """Choose and check arb.toml; return what it is."""
-    source = ETC / "demo.toml" if demo else RUN / "given.toml"
+def take_choice() -> str:
+    """Return what this start is of, and take the note of the demo's profile away.
+
+    Raises:
+        ConfigError: The note is old, or the stack runs on the other choice.
+    """
+    choice = GIVEN
+    if DEMO_CHOSEN.exists():
+        age_s = time.time() - float(DEMO_CHOSEN.read_text(encoding="utf-8"))
+        DEMO_CHOSEN.unlink()
+        if not 0 <= age_s < CHOSEN_FOR_S:
+            raise ConfigError("an earlier start of the demo was broken off; start again")
+        choice = GIVEN if os.environ.get("ARB_TOML") else DEMO
+    before = CHOICE.read_text(encoding="utf-8").strip() if CHOICE.exists() else choice
+    if before != choice and redis_answers():
+        raise ConfigError(
+            f"the stack is running on the {before} configuration; stop it first: {STOP[before]}"
+        )
+    return choice
+
+
+def redis_answers() -> bool:
+    """Tell whether this project's Redis is running."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(REDIS_SOCKET))
+        except OSError:
+            return False
+    return True
+
+
+def write_config(choice: str) -> str:
+    """Check and write arb.toml; return what it is."""
+    source = ETC / "demo.toml" if choice == DEMO else RUN / "given.toml"
     if not source.exists():  # outside containers the services are told another place
         return "no configuration given, none written"
     text = source.read_text(encoding="utf-8")
     config = parse_config(text, str(source))
     write(RUN / "config" / "arb.toml", text, 0o444)
+    write(CHOICE, choice + "\n", 0o444)
     venues = ", ".join(config.venues) or "no venue"
     return f"{source.name}: {venues}; executor.mode {config.executor.mode}"
 
@@ -88,14 +129,18 @@ def write_venue_keys(host: str, venues: list[str]) -> None:
             write(path, known.get(field, ""), 0o400)
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """Prepare everything, saying in one line what was done or what is wrong."""
-    given = os.environ.get("ARB_TOML", "")
-    host = "" if given else demo_host()
     try:
+        if list(arguments) == [DEMO]:
+            choose_demo()
+            print("prepare: the demo's profile is on")
+            return 0
+        choice = take_choice()
+        host = os.environ.get("ARB_DEMO_HOST", "") if choice == DEMO else ""
         write_acl()
         write_venue_keys(host, os.environ.get("ARB_VENUES", "").split())
-        chosen = write_config(demo=bool(host))
+        chosen = write_config(choice)
     except (OSError, urllib.error.URLError, ConfigError, msgspec.DecodeError) as error:
         print(f"prepare: {error}", file=sys.stderr)
         return 2
@@ -104,4 +149,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -256,6 +256,7 @@ async def open_link(target: Target | str) -> AsyncIterator[Link]:
         endpoint.connection_class,
         **endpoint.arguments,
         protocol=2,
+        driver_info=None,
         socket_connect_timeout=CONNECT_TIMEOUT_S,
         socket_timeout=ANSWER_TIMEOUT_S,
     )

@@ -194,7 +194,7 @@ def test_the_operator_looks_in(stack: Stack) -> None:
 
 def test_containers_are_confined(stack: Stack) -> None:
     containers = stack.inspect()
-    assert len(containers) == len(SERVICES) + 3  # redis, venuesim, prepare
+    assert len(containers) == len(SERVICES) + 4  # redis, venuesim, prepare, prepare-demo
     for container in containers:
         name, host = container["Name"], container["HostConfig"]
         assert host["ReadonlyRootfs"], f"{name}: root is writable"
@@ -205,6 +205,29 @@ def test_containers_are_confined(stack: Stack) -> None:
             assert all(b["HostIp"] == "127.0.0.1" for b in bindings), f"{name}: beyond loopback"
     for service in ("orderbook", "scanner", "risk"):
         assert stack.container(service)["HostConfig"]["NetworkMode"] == "none"
+
+
+def test_only_redis_can_write_where_its_socket_is(stack: Stack) -> None:
+    """A socket that another binds there would be told every password while Redis is away."""
+    for container in stack.inspect():
+        service = container["Config"]["Labels"]["com.docker.compose.service"]
+        mounts = {m["Destination"]: m["RW"] for m in container["Mounts"]}
+        assert not mounts.get("/run/redis") or service == "redis", f"{service} may write there"
+    bind = "import socket; socket.socket(socket.AF_UNIX).bind('/run/redis/other.sock')"
+    for service in ("scanner", "executor"):
+        done = stack.compose("exec", "-T", service, "sh", "-c", f'python -c "{bind}" 2>&1; true')
+        assert "Read-only file system" in done, f"{service}: {done}"
+
+
+def test_the_other_choice_is_refused_while_the_stack_runs(stack: Stack) -> None:
+    done = subprocess.run(
+        ["docker", "compose", "up", "prepare"],
+        cwd=ROOT, capture_output=True, text=True, timeout=UP_S, check=False,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert "running on the demo configuration; stop it first: docker compose" in said, said[-800:]
+    config = stack.compose("exec", "-T", "executor", "cat", "/run/arb/config/arb.toml")
+    assert "venuesim" in config
 
 
 def test_users_may_only_do_their_work(stack: Stack) -> None:
@@ -299,6 +322,7 @@ def test_without_the_demo_it_is_real_data_and_paper() -> None:
     """The other plain command; no venue can be reached, so only what it would start is seen."""
     environ = {
         **os.environ, "COMPOSE_PROJECT_NAME": f"{PROJECT}-plain", "ARB_TOML": "",
+        "ARB_REDIS_PORT": "0",
     }  # fmt: skip
 
     def compose(*arguments: str) -> str:
@@ -312,5 +336,12 @@ def test_without_the_demo_it_is_real_data_and_paper() -> None:
         assert set(compose("config", "--services").split()) == {"prepare", "redis", *SERVICES}
         said = compose("up", "prepare")
         assert "executor.mode paper" in said, said[-800:]
+        # The demo's venues left running, as `down` without the profile leaves them, choose nothing.
+        said = compose("--profile", "demo", "up", "prepare")
+        assert "executor.mode simulated" in said, said[-800:]
+        compose("down")
+        assert "venuesim" in compose("--profile", "demo", "ps", "--services")
+        said = compose("up", "prepare")
+        assert "executor.mode paper" in said, said[-800:]
     finally:
-        compose("down", "--volumes", "--timeout", "5")
+        compose("--profile", "demo", "down", "--volumes", "--timeout", "5")
