@@ -95,9 +95,9 @@ class BookReport:
 
     @property
     def is_sound(self) -> bool:
-        """Whether nothing at all is wrong with it."""
+        """Whether the recording of it is whole; that its price went OUTSIDE is only a warning."""
         return (
-            self.state is State.LIVE
+            self.state in (State.LIVE, State.OUTSIDE)
             and not self.gaps_total
             and not self.checksums.failed
             and not self.crossed

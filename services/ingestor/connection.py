@@ -29,7 +29,7 @@ CLOSE_TIMEOUT_S = 2.0
 PING_S = 20.0
 BACKOFF_S = 0.25
 BACKOFF_S_MAX = 30.0
-STEADY_S = 30.0
+STEADY_S = 10.0
 """A connection that lived this long starts its backoff over when it is lost."""
 TICK_S = 0.2
 """How often the session's timer runs."""

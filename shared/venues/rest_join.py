@@ -42,8 +42,10 @@ BACKOFF_BASE_NS = 500_000_000
 BACKOFF_MAX_NS = 30_000_000_000
 REFRESH_PAUSE_NS = 2_000_000_000
 """Least time between two refreshes of one book."""
-CALM_NS = 60_000_000_000
-"""A book that stayed whole this long may ask for its next snapshot without delay."""
+BREAKS_FREE = 3
+"""So many breaks of a book are healed at once; only one that goes on breaking is slowed."""
+BREAK_FORGOTTEN_NS = 5_000_000_000
+"""One break is forgotten after each such time, so this is how often a hopeless book is tried."""
 
 
 class Verdict(Enum):
@@ -148,6 +150,24 @@ def backoff_ns(instrument: str, attempt: int) -> int:
     return delay // 2 + delay // 2 * crc32(f"{instrument}|{attempt}".encode()) // 2**32
 
 
+class Breaks:
+    """How often a book broke lately."""
+
+    def __init__(self) -> None:
+        self._level, self._at_ns = 0.0, 0
+
+    def note(self, now_ns: int) -> None:
+        """It broke."""
+        self._level, self._at_ns = self._left(now_ns) + 1.0, now_ns
+
+    def excess(self, now_ns: int) -> int:
+        """Return how many breaks too many there were."""
+        return max(0, int(self._left(now_ns)) - BREAKS_FREE)
+
+    def _left(self, now_ns: int) -> float:
+        return max(0.0, self._level - (now_ns - self._at_ns) / BREAK_FORGOTTEN_NS)
+
+
 class JoinedBook:
     """One book's synchronisation; answers with effects, holds no levels."""
 
@@ -177,8 +197,8 @@ class JoinedBook:
         self._recent: deque[tuple[Update, int]] | None = None  # kept while a refresh is awaited
         self._refreshed_ns = 0
         self._asked = False
-        self._attempt = 0
-        self._live_since_ns = 0
+        self._attempt = 0  # snapshots asked for since the book was live
+        self._breaks = Breaks()
 
     def open(self, now_ns: int) -> list[Effect]:
         """Start with a new connection; the snapshot is asked for once deltas are known to flow."""
@@ -256,7 +276,7 @@ class JoinedBook:
             update, ts_recv_ns = early.popleft()
             effects.append(self._delta(update, ts_recv_ns))
         self.state = BookState.LIVE
-        self._live_since_ns = now_ns
+        self._attempt = 0
         effects.append(BookStatus(self.instrument, BookState.LIVE, "snapshot joined", self.epoch))
         return effects
 
@@ -272,8 +292,8 @@ class JoinedBook:
         return [FetchSnapshot(self.instrument, ask.path, ask.weight, not_before_ns)]
 
     def _start(self, state: BookState, reason: str, now_ns: int) -> BookStatus:
-        if self.state is BookState.LIVE and now_ns - self._live_since_ns > CALM_NS:
-            self._attempt = 0
+        if self.state is BookState.LIVE:
+            self._breaks.note(now_ns)
         self.state = state
         self.epoch = max(now_ns, self.epoch + 1)
         self._early.clear()
@@ -305,7 +325,7 @@ class JoinedBook:
         return [whole, *deltas, status]
 
     def _ask(self, now_ns: int) -> FetchSnapshot:
-        delay_ns = backoff_ns(self.instrument, self._attempt)
+        delay_ns = backoff_ns(self.instrument, self._attempt + self._breaks.excess(now_ns))
         self._attempt += 1
         self._asked = True
         not_before_ns = now_ns + delay_ns if delay_ns else 0

@@ -33,7 +33,14 @@ from shared.venues.port import (
     Reconnect,
     Send,
 )
-from shared.venues.rest_join import BACKOFF_MAX_NS, EARLY_DELTAS_MAX, Verdict, backoff_ns
+from shared.venues.rest_join import (
+    BACKOFF_MAX_NS,
+    BREAK_FORGOTTEN_NS,
+    BREAKS_FREE,
+    EARLY_DELTAS_MAX,
+    Verdict,
+    backoff_ns,
+)
 
 SECOND = 1_000_000_000
 
@@ -362,19 +369,37 @@ def test_a_bad_snapshot_body_is_malformed_and_asked_for_again():
     assert isinstance(malformed, Malformed) and isinstance(fetch, FetchSnapshot)
 
 
-def test_repeated_gaps_back_off_and_calm_forgives():
-    session = live_spot(100)
-    waits = []
-    now, last = 10, 100
-    for _ in range(4):
+def waits_of_gaps(session, count: int, pause_ns: int) -> list[int]:
+    """Break a live book so many times, healing it at once; how long each snapshot had to wait."""
+    waits, now, last = [], 10, 100
+    for _ in range(count):
         fetch = of(session.on_frame(depth(last + 5, last + 6), now), FetchSnapshot)[0]
         waits.append(max(0, fetch.not_before_ns - now))
         last += 6
         session.on_snapshot("BTC/USDT", rest(last), now)
-        now += SECOND
-    assert waits == sorted(waits) and waits[-1] > waits[0] == 0
-    fetch = of(session.on_frame(depth(last + 5, last + 6), now + 61 * SECOND), FetchSnapshot)[0]
-    assert fetch.not_before_ns == 0
+        now += pause_ns
+    return waits
+
+
+def test_breaks_now_and_then_heal_at_once():
+    assert waits_of_gaps(live_spot(100), 50, BREAK_FORGOTTEN_NS) == [0] * 50
+
+
+def test_book_that_breaks_again_and_again_is_slowed():
+    waits = waits_of_gaps(live_spot(100), 8, SECOND // 10)
+    assert waits[:BREAKS_FREE] == [0] * BREAKS_FREE
+    assert waits == sorted(waits) and waits[-1] > 2 * SECOND
+
+
+def test_snapshot_that_does_not_join_is_asked_for_with_growing_pauses():
+    session = spot_session()
+    session.on_open(0)
+    session.on_frame(depth(101, 105), 1)
+    waits = [
+        of(session.on_snapshot("BTC/USDT", rest(50), now), FetchSnapshot)[0].not_before_ns - now
+        for now in (SECOND, 2 * SECOND, 3 * SECOND)
+    ]
+    assert 0 < waits[0] < waits[1] < waits[2]
 
 
 def test_backoff_is_capped_spread_and_repeatable():

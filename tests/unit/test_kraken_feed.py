@@ -17,6 +17,7 @@ from shared.venues.kraken.feed import FEED
 from shared.venues.kraken.session import ANSWER_TIMEOUT_NS, QUIET_NS, KrakenSession
 from shared.venues.kraken.synced import SNAPSHOT_TIMEOUT_NS
 from shared.venues.port import (
+    DROPPED_STALE,
     DROPPED_UNSYNCED,
     BookStatus,
     Checked,
@@ -26,6 +27,7 @@ from shared.venues.port import (
     Reconnect,
     Send,
 )
+from shared.venues.rest_join import BREAKS_FREE
 
 SECOND = 1_000_000_000
 SYMBOL = "BTC/USD"
@@ -225,18 +227,46 @@ def test_a_mismatch_publishes_nothing_and_subscribes_again():
     assert messages(session.on_frame(venue.snapshot(), 52), BookSnapshot)[0].epoch == 50
 
 
-def test_repeated_mismatches_back_off():
+def test_mismatches_again_and_again_back_off():
     venue = filled()
     session = live(venue)
     bad = venue.frame("update", [("100.10", "9.0")], [], checksum=1)
-    session.on_frame(bad, 10)
-    session.on_frame(venue.snapshot(), 11)
-    effects = session.on_frame(bad, 12)
-    assert [r["method"] for r in requests(effects)] == ["unsubscribe"]
-    assert session.on_frame(venue.snapshot(), 13) == []  # from before the unsubscription
+    for at_ns in range(10, 12 + 2 * BREAKS_FREE, 2):
+        asked = [r["method"] for r in requests(session.on_frame(bad, at_ns))]
+        assert asked == ["unsubscribe", "subscribe"]
+        session.on_frame(venue.snapshot(), at_ns + 1)
+    assert [r["method"] for r in requests(session.on_frame(bad, 50))] == ["unsubscribe"]
+    assert session.on_frame(venue.snapshot(), 51) == []  # from before the unsubscription
     (again,) = requests(session.on_timer(2 * SECOND))
     assert again["method"] == "subscribe"
     assert messages(session.on_frame(venue.snapshot(), 2 * SECOND), BookSnapshot)
+
+
+def timed(frame: bytes, second: int) -> bytes:
+    return frame.replace(b"17:35:55.440295", b"17:35:%02d.000000" % second)
+
+
+def test_update_that_was_overtaken_breaks_the_book_once_and_not_again_when_it_comes():
+    venue = filled()
+    session = live(venue)
+    late = timed(venue.update(bids=[("100.10", "7.00000000")]), 57)
+    early = timed(venue.update(asks=[("101.10", "5.00000000")]), 58)
+    assert Checked(SYMBOL, False) in session.on_frame(early, 10)
+    assert messages(session.on_frame(venue.snapshot(), 11), BookSnapshot)
+    venue_now = timed(venue.update(bids=[("99.10", "3.00000000")]), 59)
+    assert messages(session.on_frame(venue_now, 12), BookDelta)
+    dropped = session.on_frame(late, 13)
+    assert dropped == [Checked(SYMBOL, None), Dropped(SYMBOL, DROPPED_STALE)]
+    after = timed(venue.update(bids=[("98.10", "4.00000000")]), 59)
+    assert of(session.on_frame(after, 14), Checked) == [Checked(SYMBOL, True)]
+
+
+def test_update_with_an_older_time_that_fits_is_applied():
+    venue = filled()
+    session = live(venue)
+    session.on_frame(timed(venue.update(bids=[("100.10", "7.00000000")]), 58), 10)
+    older = timed(venue.update(bids=[("100.10", "8.00000000")]), 57)
+    assert messages(session.on_frame(older, 11), BookDelta)
 
 
 def test_a_recording_does_not_back_off_somebody_else_chose_when_to_subscribe():

@@ -20,6 +20,7 @@ class CheckedBook:
 
     def __init__(self, depth: int) -> None:
         self._book = Book(depth)
+        self._depth = depth
         self._digits_max = 4 * depth
         self._bid_digits: dict[float, bytes] = {}
         self._ask_digits: dict[float, bytes] = {}
@@ -41,7 +42,15 @@ class CheckedBook:
         bids, asks = self._book.bids(depth), self._book.asks(depth)
         self._book = Book(depth)
         self._book.replace(bids, asks)
+        self._depth = depth
         self._digits_max = 4 * depth
+
+    def copy(self) -> CheckedBook:
+        """Return another book with the same levels."""
+        twin = CheckedBook(self._depth)
+        twin._book.replace(self._book.bids(self._depth), self._book.asks(self._depth))
+        twin._bid_digits, twin._ask_digits = dict(self._bid_digits), dict(self._ask_digits)
+        return twin
 
     def checksum(self) -> int:
         """Return the checksum of the present top (step 4)."""

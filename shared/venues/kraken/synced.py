@@ -1,18 +1,21 @@
 """One Kraken book's synchronisation: subscribe, prove, ask again. Pure; answers with effects.
 
 subscribe -> snapshot -> live while checksums match -> mismatch -> unsubscribe and subscribe again,
-backing off if it repeats. The venue numbers nothing, so messages carry a counter.
+backing off if it repeats. The venue numbers nothing, so messages carry a counter. An update that is
+older than one before it and does not fit was overtaken, by the snapshot too: it is dropped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 from shared.messages.base import BookState
 from shared.messages.market import BookDelta, BookSnapshot
 from shared.venues.kraken import parse
 from shared.venues.kraken.book import CheckedBook, plain
 from shared.venues.port import (
+    DROPPED_STALE,
     DROPPED_UNSYNCED,
     BookStatus,
     Checked,
@@ -21,7 +24,7 @@ from shared.venues.port import (
     Emit,
     Send,
 )
-from shared.venues.rest_join import CALM_NS, backoff_ns
+from shared.venues.rest_join import Breaks, backoff_ns
 
 DEPTHS = (10, 25, 100, 500, 1000)
 """What the venue offers."""
@@ -58,8 +61,9 @@ class SyncedBook:
         self._depth = depth
         self._book = CheckedBook(depth)
         self._seq = 0
-        self._attempt = 0
-        self._live_since_ns = 0
+        self._attempt = 0  # subscriptions asked for since the book was live
+        self._breaks = Breaks()
+        self._newest: datetime | None = None
         # At most one is set, while the book waits: for its snapshot, or to subscribe again.
         self._snapshot_due_ns: int | None = None
         self._subscribe_at_ns: int | None = None
@@ -67,6 +71,7 @@ class SyncedBook:
     def open(self, now_ns: int) -> BookStatus:
         """Start with a new connection; the session subscribes all books in one frame."""
         self._attempt = 0
+        self._newest = None
         status = self._start(BookState.SYNCING, "connected; waiting for the snapshot", now_ns)
         self._snapshot_due_ns = now_ns + SNAPSHOT_TIMEOUT_NS
         return status
@@ -87,7 +92,8 @@ class SyncedBook:
     def resubscribe(self, state: BookState, reason: str, now_ns: int) -> list[Effect]:
         """Ask for the book again: now, or after a delay where that was tried just before."""
         status = self._start(state, reason, now_ns)
-        delay_ns = 0 if self._is_recorded else backoff_ns(self.instrument, self._attempt)
+        tries = self._attempt + self._breaks.excess(now_ns)
+        delay_ns = 0 if self._is_recorded else backoff_ns(self.instrument, tries)
         self._attempt += 1
         effects: list[Effect] = [status, self._request("unsubscribe", [self.symbol])]
         if delay_ns:
@@ -113,6 +119,7 @@ class SyncedBook:
         """Take a whole book."""
         if self._subscribe_at_ns is not None:
             return []  # from before the unsubscription
+        self._is_overtaken(data.timestamp)
         bids, asks = parse.parse_levels(data.bids), parse.parse_levels(data.asks)
         if self.state is BookState.LIVE:  # unasked for: a new epoch all the same
             self._start(BookState.SYNCING, "", now_ns)
@@ -122,7 +129,7 @@ class SyncedBook:
         if failed:
             return failed
         self._seq += 1
-        self.state, self._live_since_ns = BookState.LIVE, now_ns
+        self.state, self._attempt = BookState.LIVE, 0
         self._snapshot_due_ns = None
         message = BookSnapshot(
             venue=self._venue,
@@ -141,8 +148,11 @@ class SyncedBook:
     def on_update(self, data: parse.BookData, now_ns: int) -> list[Effect]:
         """Apply a change and prove the result."""
         bids, asks = parse.parse_levels(data.bids), parse.parse_levels(data.asks)
+        overtaken = self._is_overtaken(data.timestamp)
         if self.state is not BookState.LIVE:
             return [Checked(self.instrument, None), Dropped(self.instrument, DROPPED_UNSYNCED)]
+        if overtaken and not self._fits(data, bids, asks):
+            return [Checked(self.instrument, None), Dropped(self.instrument, DROPPED_STALE)]
         self._book.apply(bids, asks)
         failed = self._prove(data, now_ns)
         if failed:
@@ -162,13 +172,30 @@ class SyncedBook:
         )
         return [self._checked(data), Emit(message)]
 
+    def _is_overtaken(self, timestamp: datetime | None) -> bool:
+        """Tell whether a newer update came before; else this one is the newest."""
+        if timestamp is None:
+            return False
+        if self._newest is not None and timestamp < self._newest:
+            return True
+        self._newest = timestamp
+        return False
+
+    def _fits(
+        self, data: parse.BookData, bids: list[parse.TextLevel], asks: list[parse.TextLevel]
+    ) -> bool:
+        """Tell whether the book would be right with this update."""
+        twin = self._book.copy()
+        twin.apply(bids, asks)
+        return data.checksum is None or twin.checksum() == data.checksum
+
     def suspend(self, reason: str, now_ns: int) -> BookStatus:
         """The venue takes no orders: nothing may be priced until it does again."""
         return self._start(BookState.DOWN, reason, now_ns)
 
     def _start(self, state: BookState, reason: str, now_ns: int) -> BookStatus:
-        if self.state is BookState.LIVE and now_ns - self._live_since_ns > CALM_NS:
-            self._attempt = 0
+        if self.state is BookState.LIVE:
+            self._breaks.note(now_ns)
         self.state = state
         self.epoch = max(now_ns, self.epoch + 1)
         self._snapshot_due_ns = self._subscribe_at_ns = None
