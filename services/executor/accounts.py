@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import cast
 from urllib.parse import urlsplit
 
-from services.executor.ccxt_gateway import CcxtGateway, OrderQuirks, make_client
+from services.executor.ccxt_gateway import CcxtGateway, make_client
 from services.executor.gateway import Gateway
 from services.executor.paper import PaperGateway
 from shared.clock import Clock
@@ -17,6 +17,7 @@ from shared.config import Config, VenueConfig, check_live, read_secret, simulate
 from shared.domain.instrument import InstrumentRules
 from shared.errors import ConfigError
 from shared.ledger import account_digest
+from shared.venues.order_port import OrderQuirks
 from shared.venues.registry import load_ccxt_setup
 
 Rules = Mapping[tuple[str, str], InstrumentRules]

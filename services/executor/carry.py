@@ -36,6 +36,9 @@ from shared.errors import OutcomeUnknown, Rejected, Unavailable, VenueError
 from shared.histogram import Histogram
 from shared.messages.execution import OrderPurpose
 
+READ_TIMEOUT_S = 300.0
+"""Many pages of executions wait for the venue's rate limit; each request has its own timeout."""
+
 
 class Carrier:
     """The venues' gateways, and how long a request may take.
@@ -66,8 +69,9 @@ class Carrier:
         if isinstance(action, Cancel):
             await self._cancel(action)
             return None
+        timeout_s = READ_TIMEOUT_S if isinstance(action, FetchFills) else self._timeout_s
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(timeout_s):
                 return await self._fetch(action)
         except VenueError as error:
             return FetchFailed(action, str(error), error.cause)

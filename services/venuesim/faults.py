@@ -22,11 +22,15 @@ PARAMETERS: dict[str, dict[str, float | str | bool]] = {
     "http_5xx": {"status": 503, "executed": False, "path": ""},
     "ban": {"retry_after_s": 2, "path": ""},
     "clock_skew": {"ms": 0},
+    "account": {"state": "ok"},
 }
 """What may be injected, with the parameters each takes and their defaults."""
 
-LOSE_HOW = ("close", "timeout")
-IMMEDIATE = {"disconnect", "stall", "clock_skew"}
+ACCOUNT_STATES = ("ok", "read_only", "revoked", "restricted", "hedge_mode")
+"""What may be wrong with an account: its key may not trade or is gone, it may not trade itself, or
+it is in hedge mode (where a venue has that). It lasts until another state is set."""
+CHOICES = {"how": ("close", "timeout"), "state": ACCOUNT_STATES}
+IMMEDIATE = {"disconnect", "stall", "clock_skew", "account"}
 
 
 class FaultError(Exception):
@@ -57,6 +61,7 @@ class FaultTable:
     happened: dict[str, int] = field(default_factory=dict)
     skew_ms: dict[str, int] = field(default_factory=dict)
     stalled_until_ms: dict[tuple[str, str], int] = field(default_factory=dict)
+    account_state: dict[str, str] = field(default_factory=dict)
 
     def inject(self, request: object, now_ms: int) -> Fault:
         """Check a request and put the fault to work.
@@ -67,6 +72,9 @@ class FaultTable:
         fault = self._parse(request)
         if fault.kind == "clock_skew":
             self.skew_ms[fault.venue] = int(fault.number("ms"))
+            self._count(fault.kind)
+        elif fault.kind == "account":
+            self.account_state[fault.venue] = str(fault.parameters["state"])
             self._count(fault.kind)
         elif fault.kind == "stall":
             key = (fault.venue, fault.instrument)
@@ -109,10 +117,11 @@ class FaultTable:
         )
 
     def clear(self) -> None:
-        """Forget everything waiting, end stalls and clock skew."""
+        """Forget everything waiting, end stalls and clock skew, put accounts right."""
         self.waiting.clear()
         self.stalled_until_ms.clear()
         self.skew_ms.clear()
+        self.account_state.clear()
 
     def count(self, kind: str) -> None:
         """Record a fault that its owner carried out at once."""
@@ -154,10 +163,8 @@ def _checked(name: str, value: object, default: float | str | bool) -> float | s
             raise FaultError(f"{name} {value!r}: true or false")
         return value
     if isinstance(default, str):
-        if not isinstance(value, str) or (name == "how" and value not in LOSE_HOW):
-            raise FaultError(
-                f"{name} {value!r}: {' or '.join(LOSE_HOW) if name == 'how' else 'text'}"
-            )
+        if not isinstance(value, str) or (name in CHOICES and value not in CHOICES[name]):
+            raise FaultError(f"{name} {value!r}: {' or '.join(CHOICES.get(name, ('text',)))}")
         return value
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise FaultError(f"{name} {value!r}: a number")

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from services.executor.paper import PaperGateway
 from shared.clock import SystemClock
 from shared.config import Config, ExecutorConfig, VenueConfig
 from shared.domain.instrument import InstrumentRules
-from shared.errors import OutcomeUnknown, Rejected, Unavailable
+from shared.errors import Cause, OutcomeUnknown, Rejected, Scope, Unavailable
 from shared.messages.base import BookState, Side
 from shared.messages.execution import OrderStatus
 from shared.messages.market import DepthView
@@ -115,7 +116,9 @@ def simulated(request):
 
 
 @asynccontextmanager
-async def open_account(name: str, simulated: Any) -> AsyncIterator[Account]:
+async def open_account(
+    name: str, simulated: Any, *, started: bool = True
+) -> AsyncIterator[Account]:
     if name == "paper":
         paper = PaperGateway(
             "paper",
@@ -150,7 +153,8 @@ async def open_account(name: str, simulated: Any) -> AsyncIterator[Account]:
     }
     gateway = open_gateways(config, {}, SystemClock(), environ)[name]
     try:
-        await gateway.start()
+        if started:
+            await gateway.start()
         yield Account(gateway, VENUES[name], simulated["control"])
     finally:
         await gateway.close()
@@ -291,3 +295,123 @@ async def test_a_venue_that_is_not_there_was_surely_not_reached(simulated) -> No
     with pytest.raises(Unavailable):
         async with open_account("kraken", nowhere):
             pass
+
+
+async def many_fills(account: Account, count: int) -> tuple[set[str], int]:
+    """Make executions until there are ``count``; return their ids and a time before them."""
+    since_ns = SystemClock().now_ns() - 10**9
+    ids: set[str] = set()
+    while len(ids) < count:
+        await account.gateway.submit(await account.order(qty=D("0.001")))
+        truth = await asyncio.to_thread(fetch, f"{account.control}/accounts")
+        fills = truth[account.gateway.venue]["fills"]
+        ids = {f["trade_id"] for f in fills if f["ts_ms"] >= since_ns // 1_000_000}
+    return ids, since_ns
+
+
+def module_of(name: str) -> Any:
+    """Where the bounds of a venue are: USDT-M shares those of spot."""
+    return import_module(f"shared.venues.{'kraken' if name == 'kraken' else 'binance'}.orders")
+
+
+@REAL
+async def test_all_pages_of_executions_are_read(name, simulated, monkeypatch) -> None:
+    if name != "kraken":  # where the page is 50 whatever is asked for
+        monkeypatch.setattr(module_of(name), "FILLS_PAGE", 7)
+    async with open_account(name, simulated) as account:
+        ids, since_ns = await many_fills(account, 60 if name == "kraken" else 30)
+        told = await account.gateway.fills_since([account.instrument], since_ns)
+        assert len(told) == len(ids)
+        assert len({fill.trade_id for fill in told}) == len(ids)
+        monkeypatch.setattr(module_of(name), "FILLS_PAGES_MAX", 1)
+        with pytest.raises(Unavailable, match="after 1 pages"):
+            await account.gateway.fills_since([account.instrument], since_ns)
+
+
+@pytest.mark.parametrize("name", ["binance", "binanceusdm"])
+async def test_executions_are_looked_for_beyond_a_span_without_any(
+    name, simulated, monkeypatch
+) -> None:
+    module = import_module(f"shared.venues.{name}.orders")
+    monkeypatch.setattr(module, "FILLS_SPAN_MS", 60_000)
+    async with open_account(name, simulated) as account:
+        ids, since_ns = await many_fills(account, 1)
+        long_ago_ns = since_ns - 600 * 10**9
+        told = await account.gateway.fills_since([account.instrument], long_ago_ns)
+        assert ids <= {fill.trade_id for fill in told}
+
+
+@REAL
+async def test_all_executions_of_one_order_are_read(name, simulated, monkeypatch) -> None:
+    if name == "kraken":
+        monkeypatch.setattr(module_of(name), "TRADE_IDS_MAX", 2)
+    else:
+        monkeypatch.setattr(module_of(name), "FILLS_PAGE", 2)
+    async with open_account(name, simulated) as account:
+        price = await account.best(Side.BUY) * D("1.02")
+        order = await account.order(qty=D("3"), price_limit=price.quantize(D(1)))
+        await account.gateway.submit(order)
+        report = await settled(account, order)
+        assert len(report.fills) > 2
+        assert sum(fill.qty for fill in report.fills) == report.filled_qty > 0
+
+
+@pytest.mark.parametrize("name", ["binance", "binanceusdm"])
+@pytest.mark.parametrize("skew_ms", [-5_000, 5_000])
+async def test_after_a_refusal_for_our_clock_it_is_measured_again(name, simulated, skew_ms) -> None:
+    async with open_account(name, simulated) as account:
+        account.fault("clock_skew", ms=skew_ms)
+        try:
+            with pytest.raises(Unavailable) as refused:
+                await account.gateway.submit(await account.order())
+            assert refused.value.cause is Cause.CLOCK
+            order = await account.order()
+            await account.gateway.submit(order)
+            assert (await settled(account, order)).status is OrderStatus.FILLED
+        finally:
+            account.fault("clock_skew", ms=0)
+
+
+@REAL
+@pytest.mark.parametrize("skew_ms", [-3_000, 3_000])
+async def test_a_clock_that_is_off_at_the_start_does_not_matter(name, simulated, skew_ms) -> None:
+    async with open_account(name, simulated, started=False) as account:
+        account.fault("clock_skew", ms=skew_ms)
+        try:
+            await account.gateway.start()
+            order = await account.order()
+            await account.gateway.submit(order)
+            assert (await settled(account, order)).filled_qty == order.qty
+        finally:
+            account.fault("clock_skew", ms=0)
+
+
+@REAL
+@pytest.mark.parametrize(
+    "state, cause",
+    [
+        ("revoked", Cause.KEY),
+        ("read_only", Cause.KEY),
+        ("restricted", Cause.ACCOUNT),
+        ("hedge_mode", Cause.ACCOUNT),
+    ],
+)
+async def test_an_account_that_cannot_trade_is_found_at_the_start(
+    name, simulated, state, cause
+) -> None:
+    if state == "hedge_mode" and name != "binanceusdm":
+        return  # spot has no position mode
+    async with open_account(name, simulated) as account:
+        account.fault("account", state=state)
+        try:
+            with pytest.raises(Rejected) as refused:
+                await account.gateway.start()
+            assert refused.value.cause is cause
+            assert refused.value.scope is Scope.VENUE
+            with pytest.raises(Rejected) as refused:
+                await account.gateway.submit(await account.order())
+            assert refused.value.scope is Scope.VENUE
+        finally:
+            account.fault("account", state="ok")
+        await account.gateway.start()
+        await account.gateway.submit(await account.order())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from services.executor import ccxt_gateway
+from services.executor import ccxt_requests
 from services.executor.accounts import load_quirks
 from services.executor.ccxt_gateway import CcxtGateway
 
@@ -17,6 +17,10 @@ SECOND = 1_000_000_000
 
 class Client:
     """Answers at once, with nothing."""
+
+    markets: ClassVar[dict[str, Any]] = {}
+    currencies: ClassVar[dict[str, Any]] = {}
+    options: ClassVar[dict[str, Any]] = {}
 
     async def fetch(self) -> None:
         raise AssertionError("never called")
@@ -27,14 +31,23 @@ class Client:
     async def load_markets(self) -> dict[str, Any]:
         return {}
 
-    async def fetch_balance(self) -> dict[str, Any]:
-        return {"total": {}}
+    def nonce(self) -> int:
+        return 1
+
+    def milliseconds(self) -> int:
+        return 1
+
+    async def fetch_time(self) -> int:
+        return 1
+
+    async def privatePostBalanceEx(self) -> dict[str, Any]:
+        return {"result": {}}
 
     async def fetch_open_orders(self) -> list[Any]:
         return []
 
-    async def fetch_my_trades(self, *_: Any) -> list[Any]:
-        return []
+    async def privatePostTradesHistory(self, _: Any) -> dict[str, Any]:
+        return {"result": {"trades": {}, "count": 0}}
 
 
 @pytest.fixture
@@ -46,7 +59,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         clock.ns += int(seconds * SECOND) + 1
 
     waiting = SimpleNamespace(**{**vars(asyncio), "sleep": sleep})
-    monkeypatch.setattr(ccxt_gateway, "asyncio", waiting)
+    monkeypatch.setattr(ccxt_requests, "asyncio", waiting)
     return clock
 
 
@@ -54,7 +67,9 @@ async def test_what_recovery_waits_for_does_not_wait_for_the_reserve(clock) -> N
     quirks = load_quirks("kraken")
     gateway = CcxtGateway("kraken", Client(), quirks, clock)
     await gateway.start()
-    gateway._bucket.drain(clock.ns)  # as after a refusal: the process before used the counter up
+    gateway._requests._bucket.drain(
+        clock.ns
+    )  # as after a refusal: the process before used the counter up
     await gateway.open_orders([])
     await gateway.fills_since([], 0)
     await gateway.balances()

@@ -71,6 +71,7 @@ class SpotRest:
 
     venue = "binance"
     futures = False
+    restricted_words = (-2010, "This account may not place or cancel orders.")
 
     def __init__(self, exchange: Exchange, faults: FaultTable, credentials: Credentials) -> None:
         self.exchange, self.faults, self.credentials = exchange, faults, credentials
@@ -118,9 +119,31 @@ class SpotRest:
             check_signed(sent.query, sent.body, sent.key, self.credentials, now_ms)
         elif route.security == "KEY":
             check_key(sent.key, self.credentials)
+        if route.security != "NONE":
+            changes_orders = sent.method != "GET" and "rder" in sent.path
+            self.check_state(parameters, changes_orders=changes_orders, places=route.is_order)
         if route.is_order:
             self.meter.order(now_ms)
         return route.endpoint(parameters, now_ms)
+
+    def check_state(
+        self, parameters: Mapping[str, Any], *, changes_orders: bool, places: bool
+    ) -> None:
+        """Refuse what the injected state of the account does not allow.
+
+        Raises:
+            ApiError: As the venue answers it.
+        """
+        state = self.account_state
+        if state == "revoked" or (state == "read_only" and changes_orders):
+            raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
+        if state == "restricted" and places:
+            raise ApiError(*self.restricted_words)
+
+    @property
+    def account_state(self) -> str:
+        """What is wrong with the account, as injected."""
+        return self.faults.account_state.get(self.venue, "ok")
 
     def _weight(self, path: str, parameters: Mapping[str, str]) -> int:
         if not path.endswith("/depth"):
@@ -238,7 +261,8 @@ class SpotRest:
         rates = _rates(self.exchange)
         return {
             "makerCommission": 10, "takerCommission": 10, "buyerCommission": 0,
-            "sellerCommission": 0, "commissionRates": rates, "canTrade": True,
+            "sellerCommission": 0, "commissionRates": rates,
+            "canTrade": self.account_state != "restricted",
             "canWithdraw": False, "canDeposit": False, "brokered": False,
             "requireSelfTradePrevention": False, "preventSor": False, "updateTime": now_ms,
             "accountType": "SPOT",

@@ -17,6 +17,7 @@ from services.venuesim.venue import Context
 
 USER_TOPIC = "!user"
 UNSUBSCRIBE = "userDataStream.unsubscribe"
+CHANGES = ("order.place", "order.test", "order.cancel", "openOrders.cancelAll")
 Method = Callable[[dict[str, Any], int], Any]
 
 
@@ -76,7 +77,9 @@ class WebSocketApi:
             check_signed_message(parameters, credentials, now_ms)
         if method.startswith("userDataStream."):
             return self._user_stream(client, method)
-        if method == "order.place":
+        places, changes = method == "order.place", method in CHANGES
+        self._rest.check_state(parameters, changes_orders=changes, places=places)
+        if places:
             self._rest.meter.order(now_ms)
         return self._signed[method](parameters, now_ms)
 

@@ -26,6 +26,7 @@ class FuturesRest(SpotRest):
 
     venue = "binanceusdm"
     futures = True
+    restricted_words = (-4088, "User can not place order currently")
 
     def __init__(
         self,
@@ -69,7 +70,8 @@ class FuturesRest(SpotRest):
             ("GET", v1 + "userTrades"): Route(self.my_trades, 5, "SIGNED"),
             ("GET", v1 + "leverageBracket"): Route(self.leverage_bracket, 1, "SIGNED"),
             ("GET", v1 + "commissionRate"): Route(self.commission_rate, 20, "SIGNED"),
-            ("GET", v1 + "positionSide/dual"): Route(_one_way, 30, "SIGNED"),
+            ("GET", v1 + "accountConfig"): Route(self.account_config, 5, "SIGNED"),
+            ("GET", v1 + "positionSide/dual"): Route(self.position_mode, 30, "SIGNED"),
             ("GET", v1 + "multiAssetsMargin"): Route(_single_asset, 30, "SIGNED"),
             ("POST", v1 + "leverage"): Route(self.set_leverage, 1, "SIGNED"),
             ("POST", v1 + "countdownCancelAll"): Route(self.countdown, 10, "SIGNED"),
@@ -147,6 +149,31 @@ class FuturesRest(SpotRest):
 
     # -- account -----------------------------------------------------------------------------
 
+    def check_state(
+        self, parameters: Mapping[str, Any], *, changes_orders: bool, places: bool
+    ) -> None:
+        """Refuse what the injected state of the account does not allow.
+
+        Raises:
+            ApiError: As the venue answers it.
+        """
+        super().check_state(parameters, changes_orders=changes_orders, places=places)
+        one_way = parameters.get("positionSide", "BOTH") == "BOTH"
+        if places and one_way and self.account_state == "hedge_mode":
+            raise ApiError(-4061, "Order's position side does not match user's setting.")
+
+    def account_config(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer what the account may do, and its modes."""
+        return {
+            "feeTier": 0, "canTrade": self.account_state != "restricted", "canDeposit": True,
+            "canWithdraw": False, "updateTime": 0, "tradeGroupId": -1,
+            **self.position_mode(parameters, now_ms), **_single_asset(parameters, now_ms),
+        }  # fmt: skip
+
+    def position_mode(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer whether the account is in hedge mode."""
+        return {"dualSidePosition": self.account_state == "hedge_mode"}
+
     def leverage_bracket(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer one bracket per symbol."""
         wanted = parameters.get("symbol")
@@ -186,10 +213,6 @@ class FuturesRest(SpotRest):
         """End the user data stream's key."""
         self.listen_key_until_ms = 0
         return {}
-
-
-def _one_way(parameters: Mapping[str, Any], now_ms: int) -> Any:
-    return {"dualSidePosition": False}
 
 
 def _single_asset(parameters: Mapping[str, Any], now_ms: int) -> Any:

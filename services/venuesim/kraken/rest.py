@@ -16,6 +16,7 @@ from services.venuesim.kraken.timestamps import rfc3339
 from services.venuesim.orders import Fill, Order, OrderRequest, Refusal, RefusedError
 
 PAGE = 50
+CHANGES = ("AddOrder", "CancelOrder", "CancelAll", "CancelAllOrdersAfter")
 TOKEN = "simulated-websocket-token"
 TOKEN_LIFE_S = 900
 
@@ -64,8 +65,19 @@ class PrivateRest:
         route = self.routes.get(name)
         if route is None:
             raise ApiError("EGeneral:Unknown method")
+        self._check_state(name)
         self.gate.spend(route.cost, now_ms)
         return route.endpoint(parameters, now_ms)
+
+    def _check_state(self, name: str) -> None:
+        """Refuse what the injected state of the account does not allow."""
+        state = self.faults.account_state.get(self.venue, "ok")
+        if state == "revoked":
+            raise ApiError("EAPI:Invalid key")
+        if state == "read_only" and name in CHANGES:
+            raise ApiError("EGeneral:Permission denied")
+        if state == "restricted" and name == "AddOrder":
+            raise ApiError("EAccount:Invalid permissions")
 
     # -- orders ------------------------------------------------------------------------------
 

@@ -6,12 +6,14 @@ with its fills and fees, so that one request is usually the whole story.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
-from shared.errors import VenueError
+from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.venues.binance import order_errors
 from shared.venues.binance.order_errors import error_code
+from shared.venues.order_port import Read
 from shared.venues.refusals import MAY_EXIST, NOT_ACTED_SERVICE, Meaning
 
 WEIGHT_PER_S = 50.0
@@ -27,6 +29,10 @@ WEIGHTS = {
     "open": 80.0,
     "fills": 20.0,
     "balances": 20.0,
+    "markets": 20.0,
+    "clock": 1.0,
+    "account": 20.0,
+    "test": 1.0,
 }
 IS_ORDERED = False
 """Requests may overtake each other."""
@@ -34,6 +40,17 @@ FILLS_TOGETHER = False
 """Executions are asked for one instrument at a time."""
 VALIDITY_MS = 2_000
 """An order that arrives later than this after it was signed is refused (-1021)."""
+FILLS_PAGE = 1_000
+"""Executions that the venue tells at most in one answer."""
+FILLS_PAGES_MAX = 100
+LENT_PREFIX = "LD"
+FILLS_SPAN_MS = 24 * 3_600_000
+"""Start and end of one question may be so far apart."""
+
+
+def prepare(client: Any) -> None:
+    """Nothing to set up."""
+    del client
 
 
 def order_params(client_order_id: str) -> dict[str, Any]:
@@ -66,12 +83,58 @@ def is_not_found(text: str) -> bool:
     return error_code(text) == -2013
 
 
+async def measure_clock(client: Any) -> int:
+    """Let requests carry the venue's time; return by how many ms ours is ahead of it."""
+    return int(await client.load_time_difference())
+
+
+async def check_account(client: Any, read: Read) -> None:
+    """Check that the account may trade, and that the key may place orders.
+
+    Raises:
+        Rejected: It may not.
+    """
+    account = await read("account", client.privateGetAccount())
+    if account.get("canTrade") is False:
+        raise Rejected("the account may not trade (canTrade is false)", cause=Cause.ACCOUNT)
+    await check_key(client, read, client.privatePostOrderTest)
+
+
+async def check_key(client: Any, read: Read, test: Callable[[Any], Awaitable[Any]]) -> None:
+    """Send an order of the least size to where orders are only tested.
+
+    A refusal of this order as such (a filter, a price) shows that the key may place orders.
+    """
+    market = next((m for m in client.markets.values() if m.get("active")), None)
+    if market is None:
+        return
+    filters = {f["filterType"]: f for f in market["info"].get("filters") or ()}
+    price, lot = filters.get("PRICE_FILTER", {}), filters.get("LOT_SIZE", {})
+    order = {
+        "symbol": market["id"],
+        "side": "BUY",
+        "type": "LIMIT",
+        "timeInForce": "IOC",
+        "quantity": lot.get("minQty", "1"),
+        "price": price.get("minPrice", "1"),
+        "recvWindow": VALIDITY_MS,
+    }
+    try:
+        await read("test", test(order))
+    except Rejected as error:
+        if error.scope is Scope.VENUE:
+            raise
+
+
 async def find(
-    client: Any, instrument: str, client_order_id: str, venue_order_id: str
+    client: Any, read: Read, instrument: str, client_order_id: str, venue_order_id: str
 ) -> dict[str, Any] | None:
     """Return the ccxt order; ``None`` or a not-found error if there is none."""
     params = {} if venue_order_id else {"origClientOrderId": client_order_id}
-    order: dict[str, Any] = await client.fetch_order(venue_order_id or None, instrument, params)
+    what = "query" if venue_order_id else "lookup"
+    order: dict[str, Any] = await read(
+        what, client.fetch_order(venue_order_id or None, instrument, params)
+    )
     return order
 
 
@@ -87,21 +150,68 @@ def fills_in(client: Any, order: dict[str, Any], instrument: str) -> list[dict[s
     ]
 
 
-async def fills_of(client: Any, instrument: str, order: dict[str, Any]) -> list[dict[str, Any]]:
+async def fills_of(
+    client: Any, read: Read, instrument: str, order: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Return the executions of one order as ccxt trades."""
-    trades: list[dict[str, Any]] = await client.fetch_my_trades(
-        instrument, None, None, {"orderId": order["id"]}
+    return await order_fills(client, read, instrument, order, FILLS_SPAN_MS)
+
+
+async def order_fills(
+    client: Any, read: Read, instrument: str, order: dict[str, Any], span_ms: int
+) -> list[dict[str, Any]]:
+    """Read the executions of one order, all pages."""
+    trades: list[dict[str, Any]] = await read(
+        "executions",
+        client.fetch_my_trades(instrument, None, FILLS_PAGE, {"orderId": order["id"]}),
     )
-    return trades
+    if len(trades) < FILLS_PAGE:
+        return trades
+    # A full page may be the newest part only: read everything since the order was made.
+    since_ms = int(order["timestamp"]) - 1_000
+    everything = await all_fills(client, read, [instrument], since_ms, span_ms)
+    return [trade for trade in everything if trade["order"] == order["id"]]
 
 
 async def fills_since(
-    client: Any, instruments: Sequence[str], since_ms: int
+    client: Any, read: Read, instruments: Sequence[str], since_ms: int
 ) -> list[dict[str, Any]]:
-    """Return the account's executions in one instrument since ``since_ms``, at most 1000."""
+    """Return the account's executions in one instrument since ``since_ms``."""
+    return await all_fills(client, read, instruments, since_ms, FILLS_SPAN_MS)
+
+
+async def all_fills(
+    client: Any, read: Read, instruments: Sequence[str], since_ms: int, span_ms: int
+) -> list[dict[str, Any]]:
+    """Read executions span after span; after a full page on by id, up to now.
+
+    Raises:
+        Unavailable: There are more than ``FILLS_PAGES_MAX`` pages.
+    """
     (instrument,) = instruments
-    trades: list[dict[str, Any]] = await client.fetch_my_trades(instrument, since_ms, 1000)
-    return trades
+    found: dict[str, dict[str, Any]] = {}
+    newest = None
+    for _ in range(FILLS_PAGES_MAX):
+        if newest is None:
+            until_ms = since_ms + span_ms - 1
+            request = client.fetch_my_trades(
+                instrument, since_ms, FILLS_PAGE, {"endTime": until_ms}
+            )
+        else:
+            params = {"fromId": newest + 1}
+            request = client.fetch_my_trades(instrument, None, FILLS_PAGE, params)
+        page = await read("fills", request)
+        found |= {trade["id"]: trade for trade in page}
+        if len(page) >= FILLS_PAGE:
+            newest = max(int(trade["id"]) for trade in page)
+        elif newest is not None or until_ms >= client.nonce():
+            return list(found.values())
+        else:
+            since_ms = until_ms + 1
+    raise Unavailable(
+        f"{instrument}: not all executions are read after {FILLS_PAGES_MAX} pages",
+        cause=Cause.SERVICE,
+    )
 
 
 async def cancel(client: Any, instrument: str, client_order_id: str, venue_order_id: str) -> None:
@@ -110,9 +220,28 @@ async def cancel(client: Any, instrument: str, client_order_id: str, venue_order
     await client.cancel_order(venue_order_id or None, instrument, params)
 
 
-async def positions(client: Any, instruments: Sequence[str]) -> dict[str, str]:
+async def balances(client: Any, read: Read) -> dict[str, tuple[Decimal, Decimal]]:
+    """Return free and locked amounts of every asset.
+
+    ``LDBTC`` is a claim on BTC lent out, which no order can use; ``LDO`` is a coin.
+    """
+    account = await read("balances", client.privateGetAccount())
+    names: dict[str, str] = {}
+    for market in client.markets.values():
+        names[market["baseId"]], names[market["quoteId"]] = market["base"], market["quote"]
+    found = {}
+    for row in account["balances"]:
+        asset_id = row["asset"]
+        is_claim = asset_id not in names and asset_id.removeprefix(LENT_PREFIX) in names
+        if not is_claim:
+            asset = names.get(asset_id) or client.safe_currency_code(asset_id)
+            found[asset] = (Decimal(row["free"]), Decimal(row["locked"]))
+    return found
+
+
+async def positions(client: Any, read: Read, instruments: Sequence[str]) -> dict[str, Decimal]:
     """Spot has none."""
-    del client, instruments
+    del client, read, instruments
     return {}
 
 

@@ -7,23 +7,28 @@ status and quantity of an IOC order at once; executions and fees follow from ``u
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
-from shared.errors import VenueError
+from shared.errors import Cause, Rejected, VenueError
 from shared.venues.binance import order_errors
 from shared.venues.binance.orders import (
     FILLS_TOGETHER,
     IS_ORDERED,
     VALIDITY_MS,
+    all_fills,
     cancel,
+    check_key,
     fills_in,
-    fills_of,
-    fills_since,
     find,
     is_canceled,
     is_not_found,
+    measure_clock,
+    order_fills,
     order_params,
+    prepare,
 )
+from shared.venues.order_port import Read
 from shared.venues.refusals import (
     MAY_EXIST,
     NO_ACCOUNT,
@@ -45,8 +50,15 @@ WEIGHTS = {
     "cancel": 1.0,
     "open": 40.0,
     "fills": 5.0,
-    "balances": 10.0,
+    "balances": 5.0,
+    "positions": 5.0,
+    "markets": 1.0,
+    "clock": 1.0,
+    "account": 5.0,
+    "test": 1.0,
 }
+FILLS_SPAN_MS = 7 * 24 * 3_600_000
+"""Start and end of one question may be so far apart."""
 
 USDM: Mapping[int, Meaning] = {
     -1001: NOT_ACTED_SERVICE,  # documented as failed; on spot it is not
@@ -87,19 +99,59 @@ def classify(kind: str, text: str, status: int = 0) -> type[VenueError]:
     return meaning(kind, text, status).outcome
 
 
-async def positions(client: Any, instruments: Sequence[str]) -> dict[str, str]:
+async def check_account(client: Any, read: Read) -> None:
+    """Check that the account may trade, in one-way mode, and that the key may place orders.
+
+    Raises:
+        Rejected: It may not.
+    """
+    account = await read("account", client.fapiPrivateGetAccountConfig())
+    if account.get("canTrade") is False:
+        raise Rejected("the account may not trade (canTrade is false)", cause=Cause.ACCOUNT)
+    if account.get("dualSidePosition") is True:
+        raise Rejected(
+            "the account is in hedge mode (dualSidePosition); one-way mode is used here",
+            cause=Cause.ACCOUNT,
+        )
+    await check_key(client, read, client.fapiPrivatePostOrderTest)
+
+
+async def fills_of(
+    client: Any, read: Read, instrument: str, order: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the executions of one order as ccxt trades."""
+    return await order_fills(client, read, instrument, order, FILLS_SPAN_MS)
+
+
+async def fills_since(
+    client: Any, read: Read, instruments: Sequence[str], since_ms: int
+) -> list[dict[str, Any]]:
+    """Return the account's executions in one instrument since ``since_ms``."""
+    return await all_fills(client, read, instruments, since_ms, FILLS_SPAN_MS)
+
+
+async def balances(client: Any, read: Read) -> dict[str, tuple[Decimal, Decimal]]:
+    """Return what is available and what is held as margin, of every margin asset."""
+    told = await read("balances", client.fetch_balance())
+    return {
+        asset: (Decimal(told[asset]["free"] or 0), Decimal(told[asset]["used"] or 0))
+        for asset in told["total"]
+    }
+
+
+async def positions(client: Any, read: Read, instruments: Sequence[str]) -> dict[str, Decimal]:
     """Return position amounts in signed base units per instrument.
 
     Asked directly: ccxt's ``fetch_positions`` would also load every leverage bracket. In hedge mode
-    a symbol has two rows; the one-way mode that this system uses has one.
+    a symbol has two rows, which make one amount.
     """
     names = {client.market(instrument)["id"]: instrument for instrument in instruments}
-    rows = await client.fapiPrivateV3GetPositionRisk()
-    return {
-        names[row["symbol"]]: row["positionAmt"]
-        for row in rows
-        if row["symbol"] in names and row.get("positionSide", "BOTH") == "BOTH"
-    }
+    found: dict[str, Decimal] = {}
+    for row in await read("positions", client.fapiPrivateV3GetPositionRisk()):
+        instrument = names.get(row["symbol"])
+        if instrument is not None:
+            found[instrument] = found.get(instrument, Decimal(0)) + Decimal(row["positionAmt"])
+    return found
 
 
 __all__ = [
@@ -108,10 +160,10 @@ __all__ = [
     "VALIDITY_MS",
     "cancel",
     "fills_in",
-    "fills_of",
-    "fills_since",
     "find",
     "is_canceled",
     "is_not_found",
+    "measure_clock",
     "order_params",
+    "prepare",
 ]

@@ -7,11 +7,13 @@ status and executions come from ``QueryOrders`` and ``QueryTrades``. ccxt's ``fe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
-from shared.errors import VenueError
+from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.venues.kraken.order_errors import is_unknown_order, meaning
+from shared.venues.order_port import Read
 
 WEIGHT_PER_S = 0.9
 """The private counter decays by 0.33 to 1 per second with the account's tier (venues.md section 5);
@@ -21,14 +23,24 @@ WEIGHT_RESERVE = 9.0
 WEIGHTS = {
     "submit": 0.0,
     "query": 1.0,
-    "lookup": 3.0,
+    "lookup": 2.0,
     "executions": 1.0,
     "cancel": 0.0,
     "open": 1.0,
     "fills": 2.0,
     "balances": 1.0,
+    "markets": 0.0,
+    "clock": 0.0,
+    "test": 0.0,
 }
 """AddOrder and CancelOrder have a counter of their own (per pair, 60 and more)."""
+FILLS_PAGES_MAX = 100
+"""Of 50 executions each."""
+LOOKUP_PAGES_MAX = 5
+"""Closed orders are asked for by the client's id: one page where the venue heeds it."""
+TRADE_IDS_MAX = 20
+"""Executions that may be asked for by id at a time."""
+REWARDS_SUFFIX = ".F"
 IS_ORDERED = True
 """Nonces must rise as they arrive, so requests must not overtake each other."""
 FILLS_TOGETHER = True
@@ -55,29 +67,112 @@ def is_canceled(text: str) -> bool:
     return is_unknown_order(text)
 
 
+def prepare(client: Any) -> None:
+    """Make nonces rise whatever the clock does: the venue refuses one that does not."""
+    milliseconds = client.nonce
+    last = 0
+
+    def rising() -> int:
+        nonlocal last
+        last = max(last + 1, int(milliseconds()))
+        return last
+
+    client.nonce = rising
+
+
+async def measure_clock(client: Any) -> int:
+    """Let nonces be no lower than the venue's time; return by how many ms our clock is ahead.
+
+    The venue compares a nonce only with the one before. Ours are never lowered: what was sent
+    with a higher one is in the way of all lower ones.
+    """
+    server_ms = int(await client.fetch_time())
+    ahead_ms = int(client.milliseconds()) - server_ms
+    client.options["timeDifference"] = min(ahead_ms, 0)
+    return ahead_ms
+
+
+async def check_account(client: Any, read: Read) -> None:
+    """Check that the key may place orders: one of the least size, only to be validated.
+
+    A refusal of this order as such (its price, the balance) shows that it may.
+
+    Raises:
+        Rejected: It may not.
+    """
+    market = next((m for m in client.markets.values() if m.get("active")), None)
+    if market is None:
+        return
+    order = {
+        "pair": market["id"],
+        "type": "buy",
+        "ordertype": "limit",
+        "volume": market["info"].get("ordermin", "1"),
+        "price": market["info"].get("tick_size", "1"),
+        "timeinforce": "IOC",
+        "validate": "true",
+    }
+    try:
+        await read("test", client.privatePostAddOrder(order))
+    except Rejected as error:
+        if error.scope is Scope.VENUE:
+            raise
+
+
 async def find(
-    client: Any, instrument: str, client_order_id: str, venue_order_id: str
+    client: Any, read: Read, instrument: str, client_order_id: str, venue_order_id: str
 ) -> dict[str, Any] | None:
     """Return the ccxt order, ``None`` if the venue lists none under these ids.
 
     By the client's id, closed orders come first: that is where an IOC order nearly always is. One
     that closes between the two questions is missed, so "none" counts only when said repeatedly.
     """
-    if venue_order_id:
-        reply = await client.privatePostQueryOrders({"txid": venue_order_id, "trades": "true"})
-        raw = reply["result"].get(venue_order_id)
-        if raw is None:
-            return None
-        order: dict[str, Any] = client.parse_order(
-            {**raw, "id": venue_order_id}, client.market(instrument)
-        )
+
+    def parsed(txid: str, raw: dict[str, Any]) -> dict[str, Any]:
+        order: dict[str, Any] = client.parse_order({**raw, "id": txid}, client.market(instrument))
         return order
-    params = {"clientOrderId": client_order_id, "trades": "true"}
-    for fetch in (client.fetch_closed_orders, client.fetch_open_orders):
-        for found in await fetch(instrument, None, None, params):
-            if _is(found, client_order_id):
-                return dict(found)
+
+    if venue_order_id:
+        params = {"txid": venue_order_id, "trades": "true"}
+        found = (await read("query", client.privatePostQueryOrders(params)))["result"]
+        return parsed(venue_order_id, found[venue_order_id]) if venue_order_id in found else None
+    params = {"cl_ord_id": client_order_id, "trades": "true"}
+    closed = await _pages(
+        read, "lookup", client.privatePostClosedOrders, params, ("closed", LOOKUP_PAGES_MAX)
+    )
+    working = (await read("open", client.privatePostOpenOrders(params)))["result"]["open"]
+    for txid, raw in [*closed.items(), *working.items()]:
+        if raw.get("cl_ord_id") == client_order_id:
+            return parsed(txid, raw)
     return None
+
+
+async def _pages(
+    read: Read, what: str, ask: Callable[[Any], Any], params: dict[str, Any], bound: tuple[str, int]
+) -> dict[str, dict[str, Any]]:
+    """Read rows page by page, newest first; one that moves on meanwhile is just told twice.
+
+    Args:
+        read: Makes a request.
+        what: Its kind.
+        ask: The endpoint.
+        params: Its parameters but ``ofs``.
+        bound: The name of the rows in the answer, and the most pages to read.
+
+    Raises:
+        Unavailable: There are more pages.
+    """
+    name, pages_max = bound
+    rows: dict[str, dict[str, Any]] = {}
+    offset = 0
+    for _ in range(pages_max):
+        result = (await read(what, ask({**params, "ofs": offset})))["result"]
+        page = result[name]
+        rows |= page
+        offset += len(page)
+        if not page or offset >= int(result["count"]):
+            return rows
+    raise Unavailable(f"not all of {name} is read after {pages_max} pages", cause=Cause.SERVICE)
 
 
 def fills_in(client: Any, order: dict[str, Any], instrument: str) -> list[dict[str, Any]]:
@@ -86,27 +181,34 @@ def fills_in(client: Any, order: dict[str, Any], instrument: str) -> list[dict[s
     return []
 
 
-def _is(order: dict[str, Any], client_order_id: str) -> bool:
-    return bool(order["info"].get("cl_ord_id") == client_order_id)
-
-
-async def fills_of(client: Any, instrument: str, order: dict[str, Any]) -> list[dict[str, Any]]:
+async def fills_of(
+    client: Any, read: Read, instrument: str, order: dict[str, Any]
+) -> list[dict[str, Any]]:
     """Return the executions of one order as ccxt trades."""
+    del instrument
     ids = order["info"].get("trades") or []
-    if not ids:
-        return []
-    trades: list[dict[str, Any]] = await client.fetch_order_trades(
-        order["id"], instrument, None, None, {"trades": ids}
-    )
+    trades: list[dict[str, Any]] = []
+    for start in range(0, len(ids), TRADE_IDS_MAX):
+        params = {"txid": ",".join(ids[start : start + TRADE_IDS_MAX])}
+        rows = (await read("executions", client.privatePostQueryTrades(params)))["result"]
+        trades += _parsed_trades(client, rows)
     return trades
 
 
 async def fills_since(
-    client: Any, instruments: Sequence[str], since_ms: int
+    client: Any, read: Read, instruments: Sequence[str], since_ms: int
 ) -> list[dict[str, Any]]:
-    """Return the account's executions since ``since_ms``, the newest 50 of all instruments."""
-    trades: list[dict[str, Any]] = await client.fetch_my_trades(None, since_ms)
+    """Return the account's executions in these instruments since ``since_ms``."""
+    params = {"start": max(0, since_ms // 1_000 - 1)}  # in seconds, exclusive
+    rows = await _pages(
+        read, "fills", client.privatePostTradesHistory, params, ("trades", FILLS_PAGES_MAX)
+    )
+    trades = _parsed_trades(client, rows)
     return [trade for trade in trades if trade["symbol"] in instruments]
+
+
+def _parsed_trades(client: Any, rows: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [client.parse_trade({**row, "id": trade_id}) for trade_id, row in rows.items()]
 
 
 async def cancel(client: Any, instrument: str, client_order_id: str, venue_order_id: str) -> None:
@@ -115,7 +217,40 @@ async def cancel(client: Any, instrument: str, client_order_id: str, venue_order
     await client.cancel_order(venue_order_id, instrument, params)
 
 
-async def positions(client: Any, instruments: Sequence[str]) -> dict[str, str]:
+async def balances(client: Any, read: Read) -> dict[str, tuple[Decimal, Decimal]]:
+    """Return what orders may use and what they hold, of every asset.
+
+    ``XBT.F`` earns rewards and is spent like ``XXBT``: both are BTC. Other suffixes (``.S`` ``.M``
+    ``.B``) are bonded or opted in, and no order can use them. A line of credit is not counted: it
+    is borrowed.
+    """
+    told = (await read("balances", client.privatePostBalanceEx()))["result"]
+    names = _asset_names(client)
+    found: dict[str, tuple[Decimal, Decimal]] = {}
+    for asset_id, row in told.items():
+        spent_as = asset_id.removesuffix(REWARDS_SUFFIX)
+        if "." in spent_as and asset_id not in names:
+            continue
+        asset = names.get(asset_id) or names.get(spent_as) or client.safe_currency_code(spent_as)
+        used = Decimal(row.get("hold_trade") or 0)
+        free_before, used_before = found.get(asset, (Decimal(0), Decimal(0)))
+        found[asset] = (free_before + Decimal(row["balance"]) - used, used_before + used)
+    return found
+
+
+def _asset_names(client: Any) -> dict[str, str]:
+    """Return the venue's ids and short names of the assets of its markets -> our names."""
+    names: dict[str, str] = {}
+    for market in client.markets.values():
+        names[market["baseId"]], names[market["quoteId"]] = market["base"], market["quote"]
+    for currency in client.currencies.values():
+        short = currency["info"].get("altname")
+        if short and currency["id"] in names:
+            names.setdefault(short, names[currency["id"]])
+    return names
+
+
+async def positions(client: Any, read: Read, instruments: Sequence[str]) -> dict[str, Decimal]:
     """Spot has none."""
-    del client, instruments
+    del client, read, instruments
     return {}

@@ -1,0 +1,203 @@
+"""One request at a time to a venue through ccxt, never repeated: rate limit, turns, clock, errors.
+
+Errors are sorted into no, not sent, unknown. After a refusal for our clock, the venue's time is
+read again before anything else is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import aiohttp
+import ccxt.async_support as ccxt
+
+from shared.clock import Clock
+from shared.errors import Cause, OutcomeUnknown, Rejected, Unavailable, VenueError
+from shared.ratelimit import TokenBucket
+from shared.venues.order_port import OrderQuirks
+
+T = TypeVar("T")
+
+ORDERED_WAIT_S = 0.5
+"""Where requests must not overtake each other, the next one waits so long for an answer."""
+CLOCK_WAIT_S = 1.0
+"""Requests wait so long for the venue's time to be read again; without it they are refused."""
+REASON_LENGTH_MAX = 300
+"""Characters of a venue's error that are kept; an HTML page is not a reason."""
+URGENT = frozenset({"submit", "query", "lookup", "executions", "cancel", "clock"})
+UNREADABLE = (KeyError, TypeError, ValueError, ArithmeticError, AttributeError)
+"""ccxt reads replies without checking them: an unreadable one shows like this."""
+
+
+@dataclass(slots=True)
+class _Trace:
+    """What became of one call: whether any request left, and the reply to the last one."""
+
+    is_sent: bool = False
+    status: int = 0
+    body: str = ""
+    clock_round: int = 0
+
+
+_TRACE: ContextVar[_Trace | None] = ContextVar("trace", default=None)
+
+
+class Requests:
+    """The way to one venue account."""
+
+    def __init__(self, venue: str, client: Any, quirks: OrderQuirks, clock: Clock) -> None:
+        self.venue = venue
+        self._client = client
+        self._quirks = quirks
+        self._clock = clock
+        _watch(client)
+        quirks.prepare(client)
+        self._bucket = TokenBucket(
+            quirks.WEIGHT_PER_S, quirks.WEIGHT_BURST, quirks.WEIGHT_RESERVE, clock.monotonic_ns()
+        )
+        self._turn = asyncio.Lock()
+        self._known: set[str] = set()
+        self._measuring: asyncio.Task[None] | None = None
+        self._clock_round = 0
+
+    def forget(self) -> None:
+        """Begin anew: until it is known once, nothing waits for the reserve."""
+        self._known.clear()
+
+    def note_known(self, what: str) -> None:
+        """It was read as a whole; recovery waits for that, later readings leave the reserve."""
+        self._known.add(what)
+
+    async def ask(self, what: str, request: Awaitable[T]) -> T:
+        """Make one request when the rate limit allows; sort what goes wrong."""
+        trace = _Trace()
+        try:
+            # Not in turn: what waits for its share must not hold up what need not.
+            await self._wait_for_weight(what)
+            if self._measuring is not None:
+                await asyncio.wait({self._measuring}, timeout=CLOCK_WAIT_S)
+        except asyncio.CancelledError:
+            _close(request)
+            raise
+        trace.clock_round = self._clock_round
+        with self.readable():
+            try:
+                return await self._send(request, trace)
+            except ccxt.BaseError as error:
+                failed = self._meaning(error, trace)
+                if failed.cause is Cause.CLOCK and trace.clock_round == self._clock_round:
+                    self._measure_again()
+                raise failed from error
+
+    @contextmanager
+    def readable(self) -> Iterator[None]:
+        """What cannot be made of an answer is unknown, never the end of the process."""
+        try:
+            yield
+        except (ccxt.BaseError, *UNREADABLE) as error:
+            raise OutcomeUnknown(
+                f"{self.venue}: unreadable reply: {error!r}", cause=Cause.SERVICE
+            ) from error
+
+    async def measure_clock(self) -> int:
+        """Read the venue's time, for all requests from now on; return by how much ours is ahead."""
+        ahead_ms = await self.ask("clock", self._quirks.measure_clock(self._client))
+        self._clock_round += 1
+        return ahead_ms
+
+    async def close(self) -> None:
+        """End what is under way."""
+        if self._measuring is not None:
+            self._measuring.cancel()
+            await asyncio.wait({self._measuring})
+
+    def _measure_again(self) -> None:
+        if self._measuring is None:
+            self._measuring = asyncio.create_task(self._measured())
+
+    async def _measured(self) -> None:
+        trace = _Trace()
+        try:
+            await self._send(self._quirks.measure_clock(self._client), trace)
+        except (ccxt.BaseError, *UNREADABLE):
+            pass  # the next request is refused again, and asks for it again
+        else:
+            self._clock_round += 1
+        finally:
+            self._measuring = None
+
+    async def _send(self, request: Awaitable[T], trace: _Trace) -> T:
+        """Make the request, after the one before it where the venue wants them in order."""
+        _TRACE.set(trace)
+        if not self._quirks.IS_ORDERED:
+            return await request
+        try:
+            await self._turn.acquire()
+        except asyncio.CancelledError:
+            _close(request)
+            raise
+        answer = asyncio.ensure_future(request)  # takes a copy of the context, with the trace
+        try:
+            await asyncio.wait({answer}, timeout=ORDERED_WAIT_S)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        finally:
+            self._turn.release()
+        return await answer
+
+    async def _wait_for_weight(self, what: str) -> None:
+        weight = self._quirks.WEIGHTS[what]
+        while True:
+            now_ns = self._clock.monotonic_ns()
+            urgent = what in URGENT or what not in self._known
+            wait_s = self._bucket.wait_s(weight, now_ns, urgent=urgent)
+            if wait_s <= 0:
+                return
+            await asyncio.sleep(wait_s)
+
+    def _meaning(self, error: ccxt.BaseError, trace: _Trace) -> VenueError:
+        text, kind = str(error), type(error).__name__
+        if not trace.is_sent:
+            return Rejected(f"{self.venue}: refused before it was sent: {text}", "CLIENT")
+        if isinstance(error.__cause__, (aiohttp.ClientConnectorError, socket.gaierror)):
+            # No connection, so no request. Anything that breaks later may have been heard.
+            return Unavailable(f"{self.venue}: cannot connect: {text}", kind, Cause.SERVICE)
+        # Where ccxt knows a venue's sentence it leaves the code out of its text: read the reply.
+        body = trace.body or text
+        outcome, cause = self._quirks.meaning(kind, body, trace.status)
+        if cause is Cause.RATE:
+            self._bucket.drain(self._clock.monotonic_ns())
+        return outcome(f"{kind}: {body[:REASON_LENGTH_MAX]}", kind, cause)
+
+
+def _watch(client: Any) -> None:
+    """Note on each call's trace that a request left, and what the venue replied."""
+    fetch, handle_errors = client.fetch, client.handle_errors
+
+    async def traced_fetch(*args: Any, **kwargs: Any) -> Any:
+        trace = _TRACE.get()
+        if trace is not None:
+            trace.is_sent, trace.status, trace.body = True, 0, ""
+        return await fetch(*args, **kwargs)
+
+    def traced_errors(*args: Any) -> Any:
+        trace = _TRACE.get()
+        if trace is not None:
+            # status, reason, url, method, headers, body, ...
+            trace.status, trace.body = int(args[0] or 0), args[5] or ""
+        return handle_errors(*args)
+
+    client.fetch, client.handle_errors = traced_fetch, traced_errors
+
+
+def _close(request: Awaitable[Any]) -> None:
+    """Dispose of a coroutine that will not be awaited."""
+    if asyncio.iscoroutine(request):
+        request.close()

@@ -1,0 +1,85 @@
+"""What the ``orders`` module of a venue folder offers to the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
+
+from shared.venues.refusals import Meaning
+
+T = TypeVar("T")
+
+
+class Read(Protocol):
+    """Makes one request of a kind that ``WEIGHTS`` names, when the rate limit allows."""
+
+    async def __call__(self, what: str, request: Awaitable[T]) -> T:
+        """Return the answer; raises a ``VenueError``."""
+
+
+class OrderQuirks(Protocol):
+    """What is peculiar to a venue; each request is made through ``read``, one page at a time.
+
+    What has more pages than a named bound raises ``Unavailable``: part of it is never taken for
+    all of it.
+    """
+
+    WEIGHT_PER_S: float
+    WEIGHT_BURST: float
+    WEIGHT_RESERVE: float
+    WEIGHTS: Mapping[str, float]
+    IS_ORDERED: bool
+    FILLS_TOGETHER: bool
+
+    def prepare(self, client: Any) -> None:
+        """Set up a new client."""
+
+    def order_params(self, client_order_id: str) -> dict[str, Any]:
+        """Return extra parameters of ``create_order``."""
+
+    def meaning(self, kind: str, text: str, status: int) -> Meaning:
+        """Return what an error means: ccxt class, the venue's answer, HTTP status."""
+
+    def is_not_found(self, text: str) -> bool:
+        """Tell "no such order" from other errors."""
+
+    def is_canceled(self, text: str) -> bool:
+        """Tell "works no longer" from other errors of a cancel."""
+
+    async def measure_clock(self, client: Any) -> int:
+        """Let requests carry the venue's time; return by how many ms ours is ahead of it."""
+
+    async def check_account(self, client: Any, read: Read) -> None:
+        """Raise ``Rejected`` if the account, its mode or its key cannot trade."""
+
+    async def find(
+        self, client: Any, read: Read, instrument: str, client_order_id: str, venue_order_id: str
+    ) -> dict[str, Any] | None:
+        """Return a ccxt order."""
+
+    def fills_in(self, client: Any, order: dict[str, Any], instrument: str) -> list[dict[str, Any]]:
+        """Return the ccxt trades that the reply to an order carries."""
+
+    async def fills_of(
+        self, client: Any, read: Read, instrument: str, order: dict[str, Any]
+    ) -> list[dict[str, Any]]:
+        """Return an order's ccxt trades."""
+
+    async def fills_since(
+        self, client: Any, read: Read, instruments: Sequence[str], since_ms: int
+    ) -> list[dict[str, Any]]:
+        """Return the account's ccxt trades; one instrument unless FILLS_TOGETHER."""
+
+    async def cancel(
+        self, client: Any, instrument: str, client_order_id: str, venue_order_id: str
+    ) -> None:
+        """Cancel an order."""
+
+    async def balances(self, client: Any, read: Read) -> dict[str, tuple[Decimal, Decimal]]:
+        """Return asset -> what orders may use, and what they hold."""
+
+    async def positions(
+        self, client: Any, read: Read, instruments: Sequence[str]
+    ) -> dict[str, Decimal]:
+        """Return perpetual positions in signed base units."""
