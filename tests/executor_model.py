@@ -17,6 +17,7 @@ from services.executor.engine import ExecutorEngine
 from services.executor.gateway import FillReport, OrderReport, OrderRequest
 from services.executor.state import LedgerStage
 from shared.config import Config, ExecutorConfig, VenueConfig
+from shared.errors import Cause
 from shared.ledger import Opened
 from shared.messages.base import Message, Side, TradingState
 from shared.messages.control import Alert
@@ -42,6 +43,8 @@ FEE_RATE = D("0.001")
 LOT = D("0.001")
 BID, ASK = D("9999"), D("10001")
 CALM = "full"
+HABITS = ("weak", "none", "reject", "not_sent", *Cause)
+"""What a venue may be bad at for good."""
 BEHAVIORS = (
     "full", "part", "none", "reject", "not_sent", "lost_full", "lost_part", "lost_never",
     "lost_late", "late_fill", "accepted_first", "slow", "weak",
@@ -131,6 +134,8 @@ class World:
         self.beginning = 1
         self.calm = False
         self.habits: dict[str, str] = {}  # what a venue does with every order, calm or not
+        self.closed: dict[str, Cause] = {}  # venues whose accounts cannot be read, and why
+        self.unlisted: dict[str, tuple[str, ...]] = {}
         self.prices_shown = True
         self.trades = 0
         self.opened: Opened | None = None
@@ -148,6 +153,8 @@ class World:
     def step(self, decide: Callable[[int], act.Out], *, torn: str = "") -> None:
         """Decide, send what goes at once, commit, act; ``torn`` is where a crash interrupts it."""
         out = decide(self.now_ns)
+        for leg in out.at_once:
+            assert not self.engine.state.down_at(leg.order.venue, leg.order.instrument)
         if torn == "before sending":
             self.crash()
             return
@@ -237,7 +244,7 @@ class World:
         self.step(lambda now: self.engine.on_report(report, now), torn=torn)
 
     def settle(self, seconds: int = 30) -> None:
-        """No more faults: run until everything has come to rest."""
+        """No more faults but habits: run until everything has come to rest."""
         self.calm = True
         until_ns = self.now_ns + seconds * SECOND
         while self.now_ns < until_ns:
@@ -261,6 +268,10 @@ class World:
             self._commit(engine, out.messages)
         for action in out.actions:
             self._act(action)
+        checks = (act.AccountChecked, act.FetchFailed)
+        for checked in [r for r in self.inbox if isinstance(r, checks)]:
+            self.inbox.remove(checked)
+            self.step(lambda now, checked=checked: engine.on_report(checked, now))
         return engine
 
     def _act(self, action: act.Action) -> None:
@@ -268,6 +279,11 @@ class World:
             self._submit(action.order)
         elif isinstance(action, act.Query):
             self._query(action)
+        elif isinstance(action, act.Fetch) and action.venue in self.closed:
+            self.inbox.append(act.FetchFailed(action, "closed", self.closed[action.venue]))
+        elif isinstance(action, act.CheckAccount):
+            unlisted = self.unlisted.get(action.venue, ())
+            self.inbox.append(act.AccountChecked(action.venue, unlisted))
         elif isinstance(action, act.FetchOpenOrders):
             self.inbox.append(act.OpenOrdersAnswered(action.venue, ()))
         elif isinstance(action, act.FetchFills):
@@ -284,6 +300,9 @@ class World:
 
     def _query(self, action: act.Query) -> None:
         key, orders = action.key, self.orders[action.key.venue]
+        if key.venue in self.closed:
+            self.inbox.append(act.QueryFailed(key, "closed", self.closed[key.venue]))
+            return
         if not self.calm and self.choose("query fails", (False, False, False, True)):
             self.inbox.append(act.QueryFailed(key, "timeout"))
             return
@@ -297,7 +316,9 @@ class World:
             CALM if self.calm else self.choose(f"{request.venue} does", BEHAVIORS)
         )
         order_id, sent_ns = request.client_order_id, self.now_ns
-        if behavior == "reject":
+        if behavior in set(Cause):
+            self._refuse(request, Cause(behavior))
+        elif behavior == "reject":
             self.inbox.append(act.SubmitRefused(order_id, "no", sent_ns))
         elif behavior == "not_sent":
             self.inbox.append(act.SubmitNotSent(order_id, "cannot connect"))
@@ -317,6 +338,13 @@ class World:
             self.later.append((self.now_ns + delay_ns, lambda: self.inbox.append(answer)))
         else:
             self._answer(request, behavior, sent_ns)
+
+    def _refuse(self, request: OrderRequest, cause: Cause) -> None:
+        order_id, text = request.client_order_id, f"no: {cause}"
+        if cause in {Cause.CLOCK, Cause.RATE, Cause.SERVICE}:
+            self.inbox.append(act.SubmitNotSent(order_id, text, cause))
+        else:
+            self.inbox.append(act.SubmitRefused(order_id, text, self.now_ns, cause))
 
     def _answer(self, request: OrderRequest, behavior: str, sent_ns: int) -> None:
         share = {"part": D("0.4"), "weak": D("0.05"), "none": D(0), "late_fill": D("0.3")}.get(

@@ -153,6 +153,8 @@ def _print_status(found: dict[str, Any]) -> None:
     console.print(
         f"{heard}exposure {exposure or 'flat'}, plans in flight {trading['plans_in_flight']}"
     )
+    for place, why in trading["venues_down"].items():
+        console.print(f"no new orders to {place.replace('|', ' ')}: {why}", markup=False)
     table = _table("service", "instance", "pid", "state", "uptime s", "reason", folded="reason")
     for row in found["services"]:
         # What Redis does not take cannot be heard: the process itself may well be up.

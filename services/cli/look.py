@@ -64,6 +64,7 @@ async def status(link: Link) -> dict[str, Any]:
             "mode": executor.mode if executor else "unknown",
             "plans_in_flight": risk.plans_in_flight if risk else None,
             "unknown_orders": executor.unknown_orders if executor else None,
+            "venues_down": executor.venues_down if executor else {},
             "exposure": risk.exposure if risk else {},
             "realized": risk.realized if risk else {},
             "certainty": risk.certainty if risk else "unknown",

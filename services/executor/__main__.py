@@ -5,29 +5,22 @@ Every decision is in ``engine.py`` and the modules beside it; this module only w
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.executor.accounts import ledger_owner, open_gateways
 from services.executor.carry import Carrier
 from services.executor.checkpoint import NAMES, ledger_id_of
 from services.executor.engine import ExecutorEngine
-from services.executor.gateway import Gateway
 from services.executor.shell import NAME, ExecutorApp, inputs
-from shared.backoff import Backoff
 from shared.bus import open_bus
 from shared.bus.port import Bus
 from shared.clock import Clock, SystemClock
 from shared.config import Config, position_interval_ms
-from shared.errors import VenueError
 from shared.lease import Lease
 from shared.ledger import Opened, open_ledger
 from shared.observe import Observer
 from shared.runner import run_service
-
-log = logging.getLogger(__name__)
 
 DRAIN_TIMEOUT_S = 20.0
 """Above request timeout and hedge deadline together, below the containers' stop grace period."""
@@ -44,12 +37,6 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Executor
     try:
         await lease.acquire()
         opened = await open_own_ledger(config, bus, clock, observer.instance)
-        keeping = asyncio.create_task(lease.keep())
-        try:
-            await start_all(gateways)
-        finally:
-            keeping.cancel()
-            await asyncio.wait({keeping})
         inbox = await bus.open_inbox(
             inputs(config.bus.shards),
             service="executor",
@@ -96,23 +83,6 @@ async def open_own_ledger(config: Config, bus: Bus, clock: Clock, instance: str)
         instance=instance,
         now_ns=clock.now_ns(),
     )
-
-
-async def start_all(gateways: Mapping[str, Gateway]) -> None:
-    """Make every account ready, trying again for as long as a venue is not there."""
-    await asyncio.gather(*(_start(gateway) for gateway in gateways.values()))
-
-
-async def _start(gateway: Gateway) -> None:
-    backoff = Backoff(0.2, 5.0)
-    while True:
-        try:
-            await gateway.start()
-        except VenueError as error:
-            log.warning("venue_waiting", extra={"venue": gateway.venue, "reason": str(error)})
-            await asyncio.sleep(backoff.next_s())
-        else:
-            return
 
 
 if __name__ == "__main__":

@@ -37,6 +37,13 @@ class Cancel(msgspec.Struct, frozen=True):
     key: OrderKey
 
 
+class CheckAccount(msgspec.Struct, frozen=True):
+    """Make the account ready and check what can be checked: keys, mode, clock, instruments."""
+
+    venue: str
+    instruments: tuple[str, ...]
+
+
 class FetchOpenOrders(msgspec.Struct, frozen=True):
     """Ask for the account's working orders."""
 
@@ -59,7 +66,8 @@ class FetchBalances(msgspec.Struct, frozen=True):
     instruments: tuple[str, ...]
 
 
-Action = Submit | Query | Cancel | FetchOpenOrders | FetchFills | FetchBalances
+Fetch = CheckAccount | FetchOpenOrders | FetchFills | FetchBalances
+Action = Submit | Query | Cancel | Fetch
 
 
 class Submitted(msgspec.Struct, frozen=True):
@@ -109,6 +117,13 @@ class QueryFailed(msgspec.Struct, frozen=True):
     cause: Cause = Cause.SERVICE
 
 
+class AccountChecked(msgspec.Struct, frozen=True):
+    """The account is ready; ``unlisted`` are instruments that the venue does not know."""
+
+    venue: str
+    unlisted: tuple[str, ...]
+
+
 class OpenOrdersAnswered(msgspec.Struct, frozen=True):
     """The account's working orders."""
 
@@ -132,9 +147,9 @@ class BalancesAnswered(msgspec.Struct, frozen=True):
 
 
 class FetchFailed(msgspec.Struct, frozen=True):
-    """One of the three fetches failed and may be tried again."""
+    """A check or a fetch failed and may be tried again."""
 
-    action: FetchOpenOrders | FetchFills | FetchBalances
+    action: Fetch
     reason: str
     cause: Cause = Cause.SERVICE
 
@@ -146,6 +161,7 @@ Report = (
     | SubmitLost
     | QueryAnswered
     | QueryFailed
+    | AccountChecked
     | OpenOrdersAnswered
     | FillsAnswered
     | BalancesAnswered

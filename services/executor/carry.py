@@ -10,10 +10,12 @@ import asyncio
 from collections.abc import Mapping
 
 from services.executor.actions import (
+    AccountChecked,
     Action,
     BalancesAnswered,
     Cancel,
-    FetchBalances,
+    CheckAccount,
+    Fetch,
     FetchFailed,
     FetchFills,
     FetchOpenOrders,
@@ -38,6 +40,13 @@ from shared.messages.execution import OrderPurpose
 
 READ_TIMEOUT_S = 300.0
 """Many pages of executions wait for the venue's rate limit; each request has its own timeout."""
+CHECK_TIMEOUT_S = 30.0
+"""Reading all markets of a venue is many megabytes."""
+TIMEOUTS_S: Mapping[type[Action], float] = {
+    CheckAccount: CHECK_TIMEOUT_S,
+    FetchFills: READ_TIMEOUT_S,
+}
+"""Where it is not ``executor.request_timeout_ms``."""
 
 
 class Carrier:
@@ -69,7 +78,7 @@ class Carrier:
         if isinstance(action, Cancel):
             await self._cancel(action)
             return None
-        timeout_s = READ_TIMEOUT_S if isinstance(action, FetchFills) else self._timeout_s
+        timeout_s = TIMEOUTS_S.get(type(action), self._timeout_s)
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._fetch(action)
@@ -113,8 +122,11 @@ class Carrier:
         except (VenueError, TimeoutError):
             return  # the query that follows tells whether it still works
 
-    async def _fetch(self, action: FetchOpenOrders | FetchFills | FetchBalances) -> Report:
+    async def _fetch(self, action: Fetch) -> Report:
         gateway = self.gateways[action.venue]
+        if isinstance(action, CheckAccount):
+            await gateway.start()
+            return AccountChecked(action.venue, tuple(gateway.unlisted(action.instruments)))
         if isinstance(action, FetchOpenOrders):
             reports = await gateway.open_orders(action.instruments)
             return OpenOrdersAnswered(action.venue, tuple(reports))

@@ -53,6 +53,10 @@ class CcxtGateway:
         await self.balances()
         self._requests.forget()
 
+    def unlisted(self, instruments: Sequence[str]) -> list[str]:
+        """Return those that are not among the venue's markets."""
+        return [name for name in instruments if name not in self._client.markets]
+
     async def submit(self, order: OrderRequest) -> OrderReport:
         """Place the order, once."""
         made = await self._requests.ask(

@@ -79,6 +79,12 @@ class OrderDesk:
         self._counts = counts
         self._query_attempts_max = query_attempts_max
         self._late: list[tuple[OrderRecord, FillReport]] = []
+        self._answered: list[OrderRecord] = []
+
+    def take_answered(self) -> list[OrderRecord]:
+        """Return the orders of which a venue has told a new status, since this was last asked."""
+        answered, self._answered = self._answered, []
+        return answered
 
     def take_late(self) -> list[tuple[OrderRecord, FillReport]]:
         """Return new fills of orders whose plans have ended, since this was last asked."""
@@ -142,6 +148,7 @@ class OrderDesk:
         order = self._ended(heard.client_order_id, heard.ts_sent_ns, now_ns)
         if order is not None:
             self._counts["orders_rejected"] += 1
+            order.cause = heard.cause
             self._hear(order, OrderNews.REJECTED, heard.reason, now_ns, out)
         return order
 
@@ -150,6 +157,7 @@ class OrderDesk:
         order = self._ended(heard.client_order_id, 0, now_ns)
         if order is not None:
             self._counts["orders_not_sent"] += 1
+            order.cause = heard.cause
             self._hear(order, OrderNews.NOT_SENT, heard.reason, now_ns, out)
         return order
 
@@ -269,6 +277,7 @@ class OrderDesk:
         elif not order.next_query_ns:
             order.next_query_ns = now_ns  # it seemed settled; late news says otherwise
         if changed:
+            self._answered.append(order)
             plan = self._state.plans[order.plan_id]
             out.messages.append(order_event(order, plan, now_ns))
 

@@ -16,20 +16,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.executor import checkpoint
-from services.executor.actions import (
-    BalancesAnswered,
-    FetchFailed,
-    FillsAnswered,
-    OpenOrdersAnswered,
-    Out,
-    QueryAnswered,
-    QueryFailed,
-    Report,
-    SubmitLost,
-    SubmitNotSent,
-    SubmitRefused,
-    Submitted,
-)
+from services.executor.actions import Out, Report
 from services.executor.desk import OrderDesk
 from services.executor.ids import attempt_after_loss
 from services.executor.intake import objection, on_grid
@@ -40,7 +27,9 @@ from services.executor.operator import OperatorDesk
 from services.executor.own_plans import OwnPlans
 from services.executor.plans import PlanDesk
 from services.executor.reconcile import Reconciler
-from services.executor.state import ExecutorState, OrderRecord
+from services.executor.reports import take_report
+from services.executor.standdown import StandDown
+from services.executor.state import ExecutorState
 from shared.config import Config
 from shared.domain.instrument import InstrumentRules
 from shared.ledger import Opened
@@ -48,6 +37,7 @@ from shared.messages.base import Message, TradingState
 from shared.messages.control import Command
 from shared.messages.execution import (
     ApprovedPlan,
+    ExecutorReady,
     PlanOutcome,
     TradingStateChanged,
 )
@@ -93,6 +83,7 @@ class ExecutorEngine:
             # Orders of the last moment may be missing from the record: never use their ids again.
             plan.attempt_next = attempt_after_loss(now_ns)
         self._orders.doubt_all(now_ns)
+        self._standing.keep_only(self._venues)
         self._reconciler.begin(now_ns)
         self._due(now_ns, out)
         return self._close(out, now_ns)
@@ -131,7 +122,7 @@ class ExecutorEngine:
         elif isinstance(message, TradingStateChanged):
             self._trading = message.state
         elif isinstance(message, Command):
-            self._operator.on_command(message, now_ns)
+            self._operator.on_command(message, now_ns, out)
             self._due(now_ns, out)
         return self._close(out, now_ns)
 
@@ -139,7 +130,9 @@ class ExecutorEngine:
         """Take in what a venue said."""
         out = Out()
         self._keeper.touched = True
-        touched = self._touched(report, now_ns, out)
+        touched = take_report(report, self._orders, self._reconciler, now_ns, out)
+        for order in self._orders.take_answered():
+            self._standing.judge(order, now_ns, out)
         touched += [self._own.rescue(*late, now_ns) for late in self._orders.take_late()]
         for plan_id in dict.fromkeys(touched):
             self._advance(plan_id, now_ns, out)
@@ -202,8 +195,16 @@ class ExecutorEngine:
             int(settings.hedge_deadline_ms * 1_000_000),
         )
         self._own = OwnPlans(state, self._markets)
-        self._reconciler = Reconciler(state, self._orders, self._plans, self._venues, self._counts)
-        self._operator = OperatorDesk(state, self._own, self._reconciler)
+        self._standing = StandDown(state, self._counts)
+        self._reconciler = Reconciler(
+            state,
+            self._orders,
+            self._plans,
+            self._standing,
+            venues=self._venues,
+            counts=self._counts,
+        )
+        self._operator = OperatorDesk(state, self._own, self._reconciler, self._standing)
 
     def _on_plan(self, plan: ApprovedPlan, redelivered: bool, now_ns: int, out: Out) -> None:
         if self._state.is_known(plan.plan_id):
@@ -212,7 +213,8 @@ class ExecutorEngine:
                 self._plans.complete(plan, now_ns)
                 self._due(now_ns, out)
             return
-        reason = self._refusal() or objection(plan, self._markets)
+        reason = self._refusal() or self._standing.objection(plan.legs)
+        reason = reason or objection(plan, self._markets)
         if redelivered and all(leg.venue in self._venues for leg in plan.legs):
             # It was handed to an executor that left no record of it: start nothing, look for it.
             self._plans.check_only(plan, now_ns)
@@ -242,32 +244,6 @@ class ExecutorEngine:
         full = len(self._state.open_plans()) >= OPEN_PLANS_MAX
         return f"{OPEN_PLANS_MAX} plans are open" if full else ""
 
-    def _touched(self, report: Report, now_ns: int, out: Out) -> list[str]:
-        """Apply a report; return the plans it bears on."""
-        order: OrderRecord | None = None
-        match report:
-            case Submitted():
-                order = self._orders.on_submitted(report, now_ns, out)
-            case SubmitRefused():
-                order = self._orders.on_refused(report, now_ns, out)
-            case SubmitNotSent():
-                order = self._orders.on_not_sent(report, now_ns, out)
-            case SubmitLost():
-                order = self._orders.on_lost(report, now_ns, out)
-            case QueryAnswered() | QueryFailed() if not report.key.client_order_id:
-                return self._reconciler.on_looked_up(report, now_ns, out)
-            case QueryAnswered() | QueryFailed():
-                order = self._orders.on_query(report, now_ns, out)
-            case OpenOrdersAnswered():
-                return self._reconciler.on_open_orders(report, now_ns, out)
-            case FillsAnswered():
-                return self._reconciler.on_fills(report, now_ns, out)
-            case BalancesAnswered():
-                self._reconciler.on_balances(report, now_ns, out)
-            case FetchFailed():
-                self._reconciler.on_failed(report, now_ns)
-        return [order.plan_id] if order else []
-
     def _advance(self, plan_id: str, now_ns: int, out: Out) -> None:
         """Let a plan take its next step; not before the venues' truth is known."""
         plan = self._state.plans[plan_id]
@@ -276,6 +252,7 @@ class ExecutorEngine:
 
     def _settle_recovery(self, now_ns: int, out: Out) -> None:
         """Open plans go on once all executions are taken over; new ones once all is settled."""
+        self._reconciler.settle(now_ns, out)
         if not self._informed and self._reconciler.has_fills_of_all:
             self._informed = True
             for plan in self._state.open_plans():
@@ -296,9 +273,10 @@ class ExecutorEngine:
             self._next_beat_ns = now_ns + BEAT_NS
             if self._recovered:  # any may be asked for before
                 self._counts["plans_dropped_early"] += self._state.forget_old_plans(now_ns)
-            out.messages.append(
-                executor_ready(self._state, self.obstacle, self._config.executor.mode, now_ns)
-            )
+            out.messages.append(self._ready(now_ns))
+
+    def _ready(self, now_ns: int) -> ExecutorReady:
+        return executor_ready(self._state, self.obstacle, self._config.executor.mode, now_ns)
 
     def _close(self, out: Out, now_ns: int) -> Out:
         """Finish a step: look after what plans that ended in it leave to do."""
@@ -306,6 +284,8 @@ class ExecutorEngine:
             venues = sorted({order.venue for order in self._state.orders_of(plan)})
             self._reconciler.after_plan(venues, plan.ts_started_ns, now_ns)
             self._reconciler.ask_due(now_ns, out)
+        if self._standing.take_change():  # risk must not wait for the next beat
+            out.messages.append(self._ready(now_ns))
         if out.messages or out.actions:
             self._state.ts_ns = now_ns
         return out

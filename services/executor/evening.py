@@ -18,7 +18,7 @@ orders large enough to be done within the attempts that are left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
@@ -48,6 +48,8 @@ WEAK_SHARE = Decimal("0.5")
 """An evening order that filled less of its quantity than this was a weak attempt."""
 WEAK_ATTEMPTS_MAX = 2
 """Weak attempts in a row at one venue before the others are tried first."""
+STANDS_DOWN_WEIGHT = WEAK_ATTEMPTS_MAX + 1
+"""What stands down comes when every other venue has had this many weak attempts."""
 OUTGROW_ATTEMPTS = 3
 """Attempts that must be left before dust is outgrown: the rest must surely be traded back."""
 OUTGROW_MARGIN = Decimal("1.25")
@@ -122,15 +124,23 @@ def price_bound(net: Decimal, cash: Decimal, loss_cap: Decimal, fee_bps: Decimal
 
 
 def decide(
-    plan: PlanRecord, orders: Sequence[OrderRecord], markets: Markets, now_ns: int
+    plan: PlanRecord,
+    orders: Sequence[OrderRecord],
+    markets: Markets,
+    now_ns: int,
+    *,
+    stands_down: Callable[[str, str], object] = lambda venue, instrument: None,
 ) -> Trade | Why:
-    """Return the order that evens the plan out best, or why there is none now."""
+    """Return the order that evens the plan out best, or why there is none now.
+
+    Where ``stands_down`` finds something at a venue and instrument, that is the last resort.
+    """
     net = net_base(plan, orders)
     if net == 0:
         return Why.EVEN
     cash = net_cash(plan, orders)
     if is_dust(plan, net, markets, now_ns):
-        return _outgrow(plan, orders, markets, now_ns) or Why.DUST
+        return _outgrow(plan, orders, markets, now_ns, stands_down=stands_down) or Why.DUST
     weak = weak_venues(orders)
     share_min = abs(net) / max(1, ATTEMPTS_MAX - plan.attempts)
     best: tuple[Rank, Trade] | None = None
@@ -141,8 +151,9 @@ def decide(
             continue
         price, trade = found
         rest = abs(net) - trade.qty
+        is_down = bool(stands_down(rules.venue, rules.instrument))
         rank = Rank(
-            weak_attempts=weak.get(rules.venue, 0),
+            weak_attempts=max(weak.get(rules.venue, 0), STANDS_DOWN_WEIGHT if is_down else 0),
             is_too_little=trade.qty < share_min,
             leaves_dust=rest > 0 and is_dust(plan, rest, markets, now_ns),
             price=-price if net > 0 else price,
@@ -203,7 +214,12 @@ def _trade_at(
 
 
 def _outgrow(
-    plan: PlanRecord, orders: Sequence[OrderRecord], markets: Markets, now_ns: int
+    plan: PlanRecord,
+    orders: Sequence[OrderRecord],
+    markets: Markets,
+    now_ns: int,
+    *,
+    stands_down: Callable[[str, str], object],
 ) -> Trade | None:
     """Return an order that turns dust into a rest that can be traded, if its cost is in the cap.
 
@@ -216,6 +232,8 @@ def _outgrow(
         view = markets.live_view((rules.venue, rules.instrument), now_ns)
         price = markets.mid((rules.venue, rules.instrument), now_ns)
         if view is None or price is None or rules.venue in weak:
+            continue
+        if stands_down(rules.venue, rules.instrument):
             continue
         if not is_multiple(net, rules.lot_size):
             continue

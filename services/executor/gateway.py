@@ -88,6 +88,9 @@ class Gateway(Protocol):
             ConfigError: Never, as configured.
         """
 
+    def unlisted(self, instruments: Sequence[str]) -> list[str]:
+        """Return those that the venue does not know; call it after ``start``."""
+
     async def submit(self, order: OrderRequest) -> OrderReport:
         """Place the order, once. Never tries again by itself."""
 

@@ -147,6 +147,7 @@ def executor_ready(state: ExecutorState, obstacle: str, mode: str, now_ns: int) 
         open_plans=len(state.open_plans()),
         unknown_orders=state.unknown_orders,
         reason=obstacle or ("halted by an operator" if state.halted else ""),
+        venues_down={key: down.reason for key, down in sorted(state.down.items())},
     )
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.executor.actions import Out
 from services.executor.own_plans import OwnPlans
 from services.executor.reconcile import Reconciler
+from services.executor.standdown import StandDown
 from services.executor.state import COMMAND_IDS_MAX, ExecutorState, PlanRecord
 from shared.domain.order import ZERO
 from shared.messages.control import Command, CommandKind
@@ -20,13 +22,16 @@ FLATTEN_PAUSE_NS: Final = 200_000_000
 class OperatorDesk:
     """Carries out commands; changes ``state``."""
 
-    def __init__(self, state: ExecutorState, own: OwnPlans, reconciler: Reconciler) -> None:
+    def __init__(
+        self, state: ExecutorState, own: OwnPlans, reconciler: Reconciler, standing: StandDown
+    ) -> None:
         self._state = state
         self._own = own
         self._reconciler = reconciler
+        self._standing = standing
         self._flatten_at_ns = 0
 
-    def on_command(self, command: Command, now_ns: int) -> None:
+    def on_command(self, command: Command, now_ns: int, out: Out) -> None:
         """Obey, once per command id."""
         state = self._state
         if command.command_id in state.command_ids:
@@ -37,6 +42,7 @@ class OperatorDesk:
             state.halted = True
         elif command.kind is CommandKind.RESUME:
             state.halted, state.locked = False, ""
+            self._standing.resume(self._reconciler.check_again(now_ns), now_ns, out)
         if command.kind is CommandKind.FLATTEN:
             state.flatten, state.flatten_done = command.command_id, []
             self._flatten_at_ns = now_ns

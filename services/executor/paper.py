@@ -84,6 +84,11 @@ class PaperGateway:
     async def start(self) -> None:
         """Nothing to load."""
 
+    def unlisted(self, instruments: Sequence[str]) -> list[str]:
+        """Nobody is there to ask; books and rules come for those that the venue lists."""
+        del instruments
+        return []
+
     async def submit(self, order: OrderRequest) -> OrderReport:
         """Fill it against the view that is newest after the latency."""
         if order.client_order_id in self._orders:

@@ -135,7 +135,7 @@ class PlanDesk:
         orders = self._state.orders_of(plan)
         if not plan.is_open or not all(order.life.is_terminal for order in orders):
             return
-        step = decide(plan, orders, self._markets, now_ns)
+        step = decide(plan, orders, self._markets, now_ns, stands_down=self._state.down_at)
         if step in {Why.EVEN, Why.DUST}:
             if all(order.life.is_settled for order in orders):
                 self._finish(plan, orders, now_ns, out)

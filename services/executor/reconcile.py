@@ -3,7 +3,9 @@
 At the start each venue is asked for its working orders, its executions since a little before our
 last record, and its balances. Executions belong to an order we know (booked once per trade id), to
 one of ours that the record lost (looked up, **adopted** into its plan), or to somebody else's (left
-alone). Only when every venue has answered and every doubtful order is settled does trading begin.
+alone). Only when every venue has answered and every doubtful order is settled does trading begin. A
+venue that cannot be read within ``READ_WAIT_NS`` stands down (standdown.py): the others need not
+wait for it any longer, plans with orders there stay open, and it is asked on.
 
 A ledger that is new, or has lost data, adopts nothing that it did not begin (see survey.py).
 
@@ -17,17 +19,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.executor.actions import (
-    Action,
+    AccountChecked,
     BalancesAnswered,
     Cancel,
-    FetchBalances,
     FetchFailed,
-    FetchFills,
-    FetchOpenOrders,
     FillsAnswered,
     OpenOrdersAnswered,
     Out,
-    Query,
     QueryAnswered,
     QueryFailed,
 )
@@ -37,104 +35,18 @@ from services.executor.ids import parse_client_order_id
 from services.executor.journal import alert
 from services.executor.opening import lock
 from services.executor.plans import PlanDesk
+from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState, LedgerStage, OrderRecord
 from services.executor.survey import SURVEY_NS, SURVEY_ORDERS_MAX, Survey
+from services.executor.venue_desk import RETRY_NS, VenueDesk
 from shared.messages.control import Severity
 from shared.messages.execution import BalanceReport
 
 BALANCES_EVERY_NS: Final = 5_000_000_000
-SWEEP_AFTER_NS: Final = 1_500_000_000
-"""Executions are read again this long after a plan ended."""
 START_SWEEP_AFTER_NS: Final = NOT_FOUND_AFTER_SENT_NS + 1_000_000_000
-"""And once more after a start: beyond that nothing sent before it can still take effect."""
+"""When executions are read once more: nothing sent before the start can still take effect then."""
 LOOK_BACK_NS: Final = 30_000_000_000
 """Beyond our last record at the start, and beyond a plan's end in a sweep: covers venue clocks."""
-RETRY_NS: Final = 1_000_000_000
-LOOKUPS_MAX: Final = 256
-"""Unknown executions looked up at a time; foreign orders remembered."""
-
-
-class VenueDesk:
-    """One venue's part of the reconciliation; not part of the checkpoint: a start begins anew."""
-
-    def __init__(self, venue: str, instruments: tuple[str, ...]) -> None:
-        self.venue = venue
-        self.instruments = instruments
-        self.has_open_orders = False
-        self.has_fills = False
-        self.has_balances = False
-        self.problem = "not asked yet"
-        self.lookups: dict[str, None] = {}
-        self.foreign: dict[str, None] = {}
-        self.due: dict[str, int] = {}
-        self.since_ns = 0
-        self.sweep_until_ns = 0
-        self.pending: set[str] = set()
-
-    @property
-    def is_reconciled(self) -> bool:
-        """Whether the venue's truth has been taken over."""
-        return self.has_open_orders and self.has_fills and self.has_balances and not self.lookups
-
-    def begin(self, since_ns: int, now_ns: int) -> None:
-        """Ask for everything, executions from ``since_ns`` on."""
-        self.since_ns = since_ns
-        self.due = {"open": now_ns, "fills": now_ns, "balances": now_ns}
-
-    def sweep_later(self, since_ns: int, now_ns: int) -> None:
-        """Read the executions once more, a little later; an earlier request stays."""
-        if "fills" not in self.due and "fills" not in self.pending:
-            self.since_ns = since_ns
-        self.since_ns = min(self.since_ns, since_ns)
-        self.sweep_until_ns = now_ns + SWEEP_AFTER_NS
-        self.due.setdefault("fills", self.sweep_until_ns)
-
-    def ask_due(self, floor_ns: int, now_ns: int) -> list[Action]:
-        """Return the fetches that are due, executions from ``floor_ns`` on at the earliest."""
-        asked: list[Action] = []
-        for what in [w for w, at in self.due.items() if at <= now_ns and w not in self.pending]:
-            del self.due[what]
-            self.pending.add(what)
-            if what == "open":
-                asked.append(FetchOpenOrders(self.venue, self.instruments))
-            elif what == "fills":
-                since = max(self.since_ns, floor_ns)
-                if now_ns < self.sweep_until_ns:  # too early for the newest plan's late fills
-                    self.due[what] = self.sweep_until_ns
-                asked.append(FetchFills(self.venue, self.instruments, since))
-            else:
-                asked.append(FetchBalances(self.venue, self.instruments))
-        return asked
-
-    def failed(self, heard: FetchFailed, now_ns: int) -> None:
-        """Ask again in a while."""
-        what = _WHAT[type(heard.action)]
-        self.pending.discard(what)
-        self.due[what] = now_ns + RETRY_NS
-        self.problem = f"{what}: {heard.reason}"
-
-    def next_deadline_ns(self) -> int | None:
-        """Return when the next fetch is due."""
-        return min((at for what, at in self.due.items() if what not in self.pending), default=None)
-
-    def remember_foreign(self, venue_order_id: str) -> None:
-        """Note somebody else's order, so that it is not looked up again."""
-        self.foreign[venue_order_id] = None
-        while len(self.foreign) > LOOKUPS_MAX:
-            del self.foreign[next(iter(self.foreign))]
-
-    def look_up(self, venue_order_id: str, instrument: str) -> Action | None:
-        """Return the question for an order we do not know, unless it was asked already."""
-        if venue_order_id in self.lookups or venue_order_id in self.foreign:
-            return None
-        if len(self.lookups) >= LOOKUPS_MAX:
-            return None
-        self.lookups[venue_order_id] = None
-        key = OrderKey(venue=self.venue, instrument=instrument, venue_order_id=venue_order_id)
-        return Query(key)
-
-
-_WHAT: Final = {FetchOpenOrders: "open", FetchFills: "fills", FetchBalances: "balances"}
 
 
 class Reconciler:
@@ -145,12 +57,15 @@ class Reconciler:
         state: ExecutorState,
         orders: OrderDesk,
         plans: PlanDesk,
+        standing: StandDown,
+        *,
         venues: Mapping[str, tuple[str, ...]],
         counts: dict[str, int],
     ) -> None:
         self._state = state
         self._orders = orders
         self._plans = plans
+        self._standing = standing
         self._counts = counts
         self._desks = {venue: VenueDesk(venue, venues[venue]) for venue in sorted(venues)}
         self._cancel_ours = False
@@ -170,20 +85,64 @@ class Reconciler:
 
     @property
     def obstacle(self) -> str:
-        """Why the record does not yet equal the venues' truth; empty when it does."""
+        """Why the record does not yet equal the venues' truth; empty when it does.
+
+        Venues that stand down are not waited for, nor are orders there.
+        """
         for desk in self._desks.values():
-            if not desk.is_reconciled:
+            if not desk.is_reconciled and desk.venue not in self._state.down:
                 return f"reconciling with {desk.venue}: {desk.problem}"
         for order_id in self._doubtful:
             order = self._state.orders.get(order_id)
-            if order is not None and order.is_doubtful:
+            if order is not None and order.is_doubtful and order.venue not in self._state.down:
                 return f"reconciling: {order_id} at {order.venue} is {order.life.status}"
         return ""
 
     @property
     def has_fills_of_all(self) -> bool:
-        """Whether every venue's executions were taken over: before that no plan may go on."""
-        return all(desk.has_fills and not desk.lookups for desk in self._desks.values())
+        """Whether the executions at all venues that do not stand down were taken over.
+
+        Before that no plan may go on.
+        """
+        return all(
+            desk.venue in self._state.down or (desk.has_fills and not desk.lookups)
+            for desk in self._desks.values()
+        )
+
+    def settle(self, now_ns: int, out: Out) -> None:
+        """Take note of who has been read for the first time; wait no longer than allowed."""
+        for desk in self._desks.values():
+            if desk.was_read:
+                continue
+            if desk.is_reconciled:
+                desk.was_read = True
+                self._standing.was_read(desk.venue, now_ns, out)
+            elif desk.venue not in self._state.down and desk.read_until_ns <= now_ns:
+                reason = f"its account could not be read since the start, {desk.problem}"
+                reason = self._with_work(desk, reason)
+                self._standing.unreadable(desk.venue, desk.cause, reason, now_ns, out)
+
+    def check_again(self, now_ns: int) -> set[str]:
+        """Check at once the accounts not read since the start; return their venues."""
+        unread = [desk for desk in self._desks.values() if not desk.was_read]
+        for desk in unread:
+            desk.check(now_ns)
+        return {desk.venue for desk in unread}
+
+    def _with_work(self, desk: VenueDesk, text: str) -> str:
+        """Add what a venue that cannot be read leaves unknown."""
+        open_orders = [
+            order
+            for plan in self._state.open_plans()
+            for order in self._state.orders_of(plan)
+            if order.venue == desk.venue and not order.life.is_settled
+        ]
+        if not open_orders:
+            return text
+        told = ", ".join(
+            f"{o.side} {o.life.qty} {o.instrument} is {o.life.status}" for o in open_orders
+        )
+        return f"{text}; exposure unknown: {told}"
 
     def cancel_resting(self, now_ns: int) -> None:
         """Ask for working orders everywhere and cancel ours."""
@@ -200,6 +159,8 @@ class Reconciler:
 
     def ask_due(self, now_ns: int, out: Out) -> None:
         """Ask what is due."""
+        for venue in self._standing.probes_due(now_ns):
+            self._desks[venue].check(now_ns)
         state = self._state
         began_ns = 0 if state.stage is LedgerStage.NEW else state.began_ns
         floor_ns = max(state.forgotten_ns, began_ns)
@@ -217,16 +178,36 @@ class Reconciler:
     def next_deadline_ns(self) -> int | None:
         """Return when the next fetch is due."""
         times = [desk.next_deadline_ns() for desk in self._desks.values()]
+        times += [
+            desk.read_until_ns
+            for desk in self._desks.values()
+            if not desk.was_read and desk.venue not in self._state.down
+        ]
+        times.append(self._standing.next_deadline_ns())
         return min((at for at in times if at is not None), default=None)
 
-    def on_failed(self, heard: FetchFailed, now_ns: int) -> None:
-        """A fetch failed: again in a while."""
-        self._desks[heard.action.venue].failed(heard, now_ns)
+    def on_failed(self, heard: FetchFailed, now_ns: int, out: Out) -> None:
+        """A check or a fetch failed: again in a while, unless only a person can help."""
+        desk = self._desks[heard.action.venue]
+        desk.failed(heard, now_ns)
+        reason = self._with_work(desk, heard.reason)
+        self._standing.check_failed(desk.venue, heard.cause, reason, now_ns, out)
+
+    def on_checked(self, heard: AccountChecked, now_ns: int, out: Out) -> None:
+        """The account is as it must be; leave out what the venue does not list, and read on."""
+        desk = self._desks[heard.venue]
+        desk.answered("check")
+        desk.is_checked = True
+        desk.listed = tuple(name for name in desk.instruments if name not in heard.unlisted)
+        self._standing.listed(desk.venue, heard.unlisted, now_ns, out)
+        self._standing.check_passed(desk.venue, now_ns, out)
+        desk.read(now_ns)
+        self.ask_due(now_ns, out)
 
     def on_balances(self, heard: BalancesAnswered, now_ns: int, out: Out) -> None:
         """Report balances; ask again in some seconds."""
         desk = self._desks[heard.venue]
-        desk.pending.discard("balances")
+        desk.answered("balances")
         desk.has_balances = True
         if self._state.stage is LedgerStage.NEW:
             self._survey.take_positions(heard.venue, heard.positions)
@@ -243,7 +224,7 @@ class Reconciler:
     def on_open_orders(self, heard: OpenOrdersAnswered, now_ns: int, out: Out) -> list[str]:
         """Adopt working orders of ours that the record lacks; return the plans touched."""
         desk = self._desks[heard.venue]
-        desk.pending.discard("open")
+        desk.answered("open")
         desk.has_open_orders = True
         touched = []
         for report in heard.reports:
@@ -267,7 +248,7 @@ class Reconciler:
     def on_fills(self, heard: FillsAnswered, now_ns: int, out: Out) -> list[str]:
         """Book executions the record lacks; return the plans touched."""
         desk = self._desks[heard.venue]
-        desk.pending.discard("fills")
+        desk.answered("fills")
         if not desk.has_fills:
             # A request from before the start may still be on its way: look once more later.
             desk.due["fills"] = now_ns + START_SWEEP_AFTER_NS

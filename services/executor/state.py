@@ -14,6 +14,7 @@ import msgspec
 
 from services.executor.ids import plan_key
 from shared.domain.order import ZERO, OrderLife
+from shared.errors import Cause
 from shared.messages.base import Certainty, Side
 from shared.messages.execution import OrderPurpose, OrderStatus, PlanLeg, PlanOutcome
 
@@ -43,13 +44,53 @@ class LedgerStage(StrEnum):
     USED = "used"
 
 
+class EndsBy(StrEnum):
+    """How what stands down comes back."""
+
+    PROBE = "probe"  # the account is checked after a pause
+    READ = "read"  # its account, unread since the start, is read
+    LISTED = "listed"  # at a start, the venue lists the instrument again
+    OPERATOR = "operator"  # an operator says RESUME
+
+
+class Down(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """A venue, or one instrument there, that gets no new orders, and the venue's words for it.
+
+    ``ts_probe_ns`` is when the account is checked next (0: not at all), ``probes`` how often since.
+    """
+
+    venue: str
+    cause: Cause
+    reason: str
+    ts_since_ns: int
+    instrument: str = ""
+    ends_by: EndsBy = EndsBy.OPERATOR
+    probes: int = 0
+    ts_probe_ns: int = 0
+
+    @property
+    def key(self) -> str:
+        """How it is named on record and on the bus."""
+        return key_of_place(self.venue, self.instrument)
+
+    @property
+    def name(self) -> str:
+        """How it is named in words."""
+        return f"{self.venue} {self.instrument}".rstrip()
+
+
+def key_of_place(venue: str, instrument: str) -> str:
+    """Return ``venue|instrument``, or the venue alone where no instrument is meant."""
+    return f"{venue}|{instrument}" if instrument else venue
+
+
 class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One order and what is known about it.
 
     ``cost`` is quote units traded (price times quantity of the fills), ``fee_quote`` fees charged
     in something else than the base asset, valued in quote, ``fee_base`` fees charged in base units,
     ``fee_base_quote`` their value. ``ts_ended_ns`` is when the request came back or was given up,
-    0 while it is under way. Times are UNIX ns.
+    0 while it is under way. Times are UNIX ns. ``cause`` is that of a refusal.
     """
 
     client_order_id: str
@@ -66,6 +107,7 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     ts_created_ns: int
     venue_order_id: str = ""
     reason: str = ""
+    cause: Cause = Cause.ORDER
     cost: Decimal = ZERO
     fee_quote: Decimal = ZERO
     fee_base: Decimal = ZERO
@@ -155,6 +197,8 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     newest plan that is no longer kept whole: fills before it cannot be told from known ones.
     ``ledger_id`` names the ledger on the bus, which began at ``began_ns``; ``stage`` says how far
     it has come, and ``before`` has the keys of plans found at the venues that it did not begin.
+    ``down`` is what gets no new orders, ``refusals`` how many there were in a row, both by
+    ``venue`` or ``venue|instrument``; ``falls`` counts probes that proved nothing, by venue.
 
     Plans come and end by ``add_plan`` and ``end_plan`` only: two indexes, not part of the
     checkpoint, follow them, so that a new plan need not wait for a walk over all old ones.
@@ -175,6 +219,9 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     began_ns: int = 0
     stage: LedgerStage = LedgerStage.USED
     before: list[str] = []
+    down: dict[str, Down] = {}
+    refusals: dict[str, int] = {}
+    falls: dict[str, int] = {}
 
     @property
     def is_surveying(self) -> bool:
@@ -194,6 +241,10 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     @cached_property
     def _done(self) -> set[str]:
         return set(self.done_ids)
+
+    def down_at(self, venue: str, instrument: str) -> Down | None:
+        """Return what stands down there: the venue, or this instrument of it."""
+        return self.down.get(venue) or self.down.get(key_of_place(venue, instrument))
 
     def add_plan(self, plan: PlanRecord) -> None:
         """Take in a plan that begins."""

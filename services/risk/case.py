@@ -84,7 +84,8 @@ class LegCase:
 
 @dataclass(slots=True, kw_only=True)
 class Case:
-    """An opportunity and everything it is judged by. ``venues`` are those that may be traded.
+    """An opportunity and everything it is judged by. ``venues`` are those that may be traded,
+    ``venues_down`` what of them the executor sends nothing to, with its reason.
 
     What stands below ``rules`` is there after ``weigh``: the two legs, the buy first, and what they
     would reserve; the notional at stake if only the dearer one trades; the legs of the plans in
@@ -100,6 +101,7 @@ class Case:
     state_reason: str
     executor_obstacle: str
     venues: frozenset[str]
+    venues_down: Mapping[str, str]
     views: Mapping[BookKey, DepthView]
     rules: Mapping[BookKey, InstrumentRules]
     legs: list[LegCase] = field(init=False)

@@ -230,6 +230,7 @@ class RiskEngine:
             state_reason=standing.reason,
             executor_obstacle=standing.executor_obstacle,
             venues=self._venues,
+            venues_down=self._switch.venues_down,
             views=self._views,
             rules=self._rules,
         )

@@ -79,6 +79,15 @@ def venues_traded(case: Case) -> Denial | None:
     return None
 
 
+def venues_up(case: Case) -> Denial | None:
+    """The executor sends orders to both."""
+    for leg in case.opportunity.legs:
+        for key in (leg.venue, f"{leg.venue}|{leg.instrument}"):
+            if key in case.venues_down:
+                return deny(DenyReason.VENUE_DOWN, down=key, why=case.venues_down[key])
+    return None
+
+
 def not_approved_before(case: Case) -> Denial | None:
     """The executor would take the second plan for a repetition of the first."""
     if case.opportunity.opportunity_id in case.ledger.approved:
@@ -263,6 +272,7 @@ OFFER_RULES: tuple[Rule, ...] = (
     trading_state,
     executor_ready,
     venues_traded,
+    venues_up,
     not_approved_before,
     not_expired,
     opportunity_age,

@@ -40,6 +40,11 @@ class DenyReason(StrEnum):
         "VENUE_NOT_TRADED",
         "A leg is on a venue that is not configured or has `trade = false`.",
     )
+    VENUE_DOWN = (
+        "VENUE_DOWN",
+        "The executor sends no new orders to a leg's venue, or in a leg's instrument: it was "
+        "refused, or its account cannot be read. `arb status` shows why.",
+    )
     DUPLICATE = (
         "DUPLICATE",
         "The same opportunity (the same two book states) was approved already.",

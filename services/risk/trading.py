@@ -225,6 +225,11 @@ class Switch:
         """Tell whether the executor has reconciled and all traded venues' balances are known."""
         return self._has_reconciled and not self._venues_unknown()
 
+    @property
+    def venues_down(self) -> Mapping[str, str]:
+        """What the executor sends no new orders to, and why."""
+        return self._executor.venues_down if self._executor is not None else {}
+
     def executor_obstacle(self, now_ns: int) -> str:
         """Return why the executor cannot take plans; empty if it can."""
         ready = self._executor
@@ -235,7 +240,9 @@ class Switch:
         return "the executor is silent" if now_ns - ready.ts_ns > EXECUTOR_SILENCE_NS else ""
 
     def _obstacle(self, missing: str) -> str:
-        if not missing and (unknown := self._venues_unknown()):
+        # Plans with a venue that stands down are denied; the others need not wait for its balances.
+        unknown = [venue for venue in self._venues_unknown() if venue not in self.venues_down]
+        if not missing and unknown:
             missing = f"balances unknown: {', '.join(unknown)}"
         if not missing:
             return ""

@@ -161,7 +161,8 @@ class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_re
     """The executor has reconciled with every venue (or says why not); repeated every second.
 
     ``mode`` is paper, simulated or live. ``open_plans`` and ``unknown_orders`` count unfinished
-    work.
+    work. ``venues_down`` is what gets no new orders, by ``venue`` or, where only one instrument is
+    meant, ``venue|instrument``, and the venue's own words for it.
     """
 
     ready: bool
@@ -169,6 +170,7 @@ class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_re
     open_plans: int
     unknown_orders: int
     reason: str = ""
+    venues_down: dict[str, str] = {}
 
 
 class Denied(DecisionMessage, frozen=True, kw_only=True, tag="denied"):

@@ -27,8 +27,11 @@ def stack(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def calm(stack):
-    """Faults that did not happen in one test do not happen in the next."""
+    """Faults of one test do not happen in the next, nor does who refused still stand down."""
     yield
+    if stack.said(ExecutorReady)[-1].venues_down:
+        stack.command(CommandKind.RESUME)
+        eventually_sync(lambda: not stack.said(ExecutorReady)[-1].venues_down)
     request = stack.described["control"] + "/fault"
     with urllib.request.urlopen(urllib.request.Request(request, method="DELETE"), timeout=5):
         pass

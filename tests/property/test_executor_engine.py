@@ -6,6 +6,7 @@ would be an order of magnitude slower for the same coverage.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -14,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.executor.state import PlanKind
+from shared.errors import Cause
 from shared.messages.control import Command, CommandKind
 from shared.messages.execution import ApprovedPlan, PlanDone, PlanOutcome
-from tests.executor_model import SECOND, T0, D, World, make_plan
+from tests.executor_model import HABITS, PLACES, SECOND, T0, D, World, make_plan
 
 LOSS_SLACK = D("1")
 """Quote units: fees estimated before the venue told them."""
@@ -24,7 +26,8 @@ VENUES = (("alpha", "beta"), ("beta", "gamma"), ("gamma", "alpha"))
 CRASHES = ("before sending", "between legs", "before commit", "before acting")
 LONG_NS = 30 * SECOND
 """Well below the 40 seconds after which ids given after a restart begin anew (ids.py)."""
-NEXT = ("deliver", "deliver", "deliver", "tick", "again", "crash")
+NEXT = ("deliver", "deliver", "deliver", "tick", "again", "crash", "close")
+Choose = Callable[[str, tuple[Any, ...]], Any]
 
 
 def run(seed: int, *, crashes: tuple[str, ...]) -> World:
@@ -42,6 +45,7 @@ def run(seed: int, *, crashes: tuple[str, ...]) -> World:
         while world.inbox:
             world.deliver()
         world.tick()
+    misbehave(world, choose)
     buy, sell = choose("venues", VENUES)
     plan = make_plan(buy=buy, sell=sell, now_ns=world.now_ns)
     start = torn()
@@ -59,10 +63,27 @@ def run(seed: int, *, crashes: tuple[str, ...]) -> World:
             world.deliver(index, keep=what == "again", torn=torn())
         elif what == "crash" and crashes:
             world.crash(rollback=choose("lost", (0, 1, 3)) if "lose" in crashes else 0)
+        elif what == "close":
+            close(world, choose)
         else:
             world.tick(torn=torn())
-    world.settle(seconds=20)
+    world.closed.clear()
+    world.settle(seconds=40)
     return world
+
+
+def misbehave(world: World, choose: Choose) -> None:
+    """Some venues refuse everything, or hardly fill, for good."""
+    for venue in PLACES:
+        if choose("is bad", (False, False, True)):
+            world.habits[venue] = choose("habit", HABITS)
+
+
+def close(world: World, choose: Choose) -> None:
+    """An account cannot be asked for anything, or can be again."""
+    venue = choose("closes", tuple(PLACES))
+    if world.closed.pop(venue, None) is None:
+        world.closed[venue] = choose("cause", tuple(Cause))
 
 
 def run_many(seed: int, *, crashes: tuple[str, ...]) -> World:
@@ -94,6 +115,7 @@ def run_many(seed: int, *, crashes: tuple[str, ...]) -> World:
                 world.message(message, redelivered=True, torn=torn())
 
     world = World(choose)
+    misbehave(world, choose)
     said: list[ApprovedPlan | Command] = []
     for number in range(choose("plans", (10, 20, 30))):
         if world.now_ns - T0 > LONG_NS:
@@ -122,11 +144,14 @@ def run_many(seed: int, *, crashes: tuple[str, ...]) -> World:
                 world.crash(rollback=choose("lost", (0, 1, 3, 9)) if "lose" in crashes else 0)
             elif what == "again":
                 say_again()
+            elif what == "close":
+                close(world, choose)
             else:
                 world.tick(torn=torn())
+    world.closed.clear()
     while not all(is_handled(message) for message in said):
         say_again()
-    world.settle(seconds=20)
+    world.settle(seconds=40)
     return world
 
 

@@ -111,6 +111,10 @@ CASES: dict[DenyReason, list[tuple[dict[str, Any], Change, Opportunity, int]]] =
         ({}, lambda e: e.on_message(make_command(CommandKind.REDUCE), T0), GOOD, 0),
     ],
     DenyReason.VENUE_NOT_TRADED: [({}, lambda e: None, with_leg(GOOD, 1, venue="delta"), 0)],
+    DenyReason.VENUE_DOWN: [
+        ({}, lambda e, down=down: e.on_message(make_ready(venues_down={down: "no"}), T0), GOOD, 0)
+        for down in ("beta", f"alpha|{ALPHA[1]}")
+    ],
     DenyReason.DUPLICATE: [
         ({}, lambda e: (approved(e, GOOD), e.on_message(make_done(plan_id(GOOD)), T0)), GOOD, 0),
     ],
@@ -238,7 +242,7 @@ def make_case(**changes: Any) -> Case:
     values: dict[str, Any] = {
         "opportunity": GOOD, "now_ns": T0, "config": make_config().risk, "ledger": Ledger(),
         "state": TradingState.ACTIVE, "state_reason": "", "executor_obstacle": "",
-        "venues": frozenset(), "views": {}, "rules": {},
+        "venues": frozenset(), "venues_down": {}, "views": {}, "rules": {},
     }  # fmt: skip
     return Case(**{**values, **changes})
 

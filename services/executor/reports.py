@@ -1,0 +1,53 @@
+"""Hands what a venue said to whoever it concerns. Pure."""
+
+from __future__ import annotations
+
+from services.executor.actions import (
+    AccountChecked,
+    BalancesAnswered,
+    FetchFailed,
+    FillsAnswered,
+    OpenOrdersAnswered,
+    Out,
+    QueryAnswered,
+    QueryFailed,
+    Report,
+    SubmitLost,
+    SubmitNotSent,
+    SubmitRefused,
+    Submitted,
+)
+from services.executor.desk import OrderDesk
+from services.executor.reconcile import Reconciler
+from services.executor.state import OrderRecord
+
+
+def take_report(
+    report: Report, orders: OrderDesk, reconciler: Reconciler, now_ns: int, out: Out
+) -> list[str]:
+    """Apply a report; return the plans it bears on."""
+    order: OrderRecord | None = None
+    match report:
+        case Submitted():
+            order = orders.on_submitted(report, now_ns, out)
+        case SubmitRefused():
+            order = orders.on_refused(report, now_ns, out)
+        case SubmitNotSent():
+            order = orders.on_not_sent(report, now_ns, out)
+        case SubmitLost():
+            order = orders.on_lost(report, now_ns, out)
+        case QueryAnswered() | QueryFailed() if not report.key.client_order_id:
+            return reconciler.on_looked_up(report, now_ns, out)
+        case QueryAnswered() | QueryFailed():
+            order = orders.on_query(report, now_ns, out)
+        case OpenOrdersAnswered():
+            return reconciler.on_open_orders(report, now_ns, out)
+        case FillsAnswered():
+            return reconciler.on_fills(report, now_ns, out)
+        case AccountChecked():
+            reconciler.on_checked(report, now_ns, out)
+        case BalancesAnswered():
+            reconciler.on_balances(report, now_ns, out)
+        case FetchFailed():
+            reconciler.on_failed(report, now_ns, out)
+    return [order.plan_id] if order else []

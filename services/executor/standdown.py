@@ -1,0 +1,200 @@
+"""Which venues take no new orders, why, and how each comes back. Pure.
+
+A venue that refuses costs a naked leg with every plan sent to it, so refusals are counted. What
+the venue says of itself or of the account (key, permissions, mode) counts at the first time; what
+may pass (clock, rate limit, service) and what speaks of one order, after ``REFUSALS_MAX`` in a row.
+Refusals in one instrument stop that instrument; in several, without a success between, the venue.
+
+Whoever **stands down** gets no new leg, and is the last resort for evening out. ``EndsBy`` says how
+it comes back. After a probe one refusal is enough to stand it down again; after ``FALLS_MAX`` of
+these without a success the probes prove nothing, and it is left to an operator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, MutableMapping
+from typing import Final
+
+from services.executor.actions import Out
+from services.executor.journal import alert
+from services.executor.state import Down, EndsBy, ExecutorState, OrderRecord, key_of_place
+from shared.errors import Cause, Scope
+from shared.messages.control import Severity
+from shared.messages.execution import OrderStatus, PlanLeg
+
+REFUSALS_MAX: Final = 3
+"""Refusals in a row, of an instrument or a venue, before it stands down."""
+PROBE_PAUSE_NS: Final = 10_000_000_000
+"""Before the first probe; each further one waits twice as long."""
+PROBE_PAUSE_NS_MAX: Final = 300_000_000_000
+FALLS_MAX: Final = 3
+"""Times that the next order may be refused though the probe had succeeded."""
+PASSING: Final = frozenset({Cause.CLOCK, Cause.RATE, Cause.SERVICE})
+"""Causes that can pass by themselves."""
+
+_ENDS: Final = {
+    EndsBy.PROBE: "it is checked again after a pause",
+    EndsBy.READ: "it is read again until that succeeds",
+    EndsBy.LISTED: "remove it from the configuration, or restart once it is listed",
+    EndsBy.OPERATOR: "mend it and say `arb resume`",
+}
+_REFUSED = frozenset({OrderStatus.REJECTED, OrderStatus.NOT_SENT})
+_DOUBTFUL = frozenset({OrderStatus.SUBMITTED, OrderStatus.UNKNOWN})
+
+
+class StandDown:
+    """Counts refusals and keeps ``state.down``. Every method changes ``state``, adds to ``out``."""
+
+    def __init__(self, state: ExecutorState, counts: MutableMapping[str, int]) -> None:
+        self._state = state
+        self._counts = counts
+        self._has_changed = False
+
+    def take_change(self) -> bool:
+        """Tell whether anything stood down or came back since this was last asked."""
+        changed, self._has_changed = self._has_changed, False
+        return changed
+
+    def keep_only(self, venues: Mapping[str, Container[str]]) -> None:
+        """Forget what is not configured any more."""
+        state = self._state
+        for kept in (state.down, state.refusals, state.falls):
+            for key in list(kept):
+                venue, _, instrument = key.partition("|")
+                if venue not in venues or (instrument and instrument not in venues[venue]):
+                    del kept[key]
+
+    def objection(self, legs: Iterable[PlanLeg]) -> str:
+        """Return why a plan with these legs must not start; empty if it may."""
+        for leg in legs:
+            down = self._state.down_at(leg.venue, leg.instrument)
+            if down is not None:
+                return f"{down.name} stands down: {down.reason}"
+        return ""
+
+    def judge(self, order: OrderRecord, now_ns: int, out: Out) -> None:
+        """Count what a venue has said to an order."""
+        venue, place = order.venue, key_of_place(order.venue, order.instrument)
+        refusals, status = self._state.refusals, order.life.status
+        if status in _DOUBTFUL or (order.not_found and not order.ts_sent_ns):
+            return  # nothing was said; or it was never asked for, for a crash came before
+        if status not in _REFUSED:
+            refusals.pop(venue, None)
+            refusals.pop(place, None)
+            self._state.falls.pop(venue, None)
+            return
+        refusals[venue] = refusals.get(venue, 0) + 1
+        refusals[place] = refusals.get(place, 0) + 1
+        down = Down(venue=venue, cause=order.cause, reason=order.reason, ts_since_ns=now_ns)
+        scope = order.cause.scope
+        if scope is Scope.VENUE:
+            needed = 1 if venue in self._state.falls else REFUSALS_MAX
+            if order.cause not in PASSING:
+                self._fall(down, out)
+            elif refusals[venue] >= needed:
+                self._fall_for_a_while(down, out)
+        elif refusals[venue] >= REFUSALS_MAX and refusals[venue] > refusals[place]:
+            self._fall(down, out)
+        elif scope is Scope.INSTRUMENT or refusals[place] >= REFUSALS_MAX:
+            down.instrument = order.instrument
+            self._fall(down, out)
+
+    def unreadable(self, venue: str, cause: Cause, reason: str, now_ns: int, out: Out) -> None:
+        """The account could not be read in time: the other venues need not wait for it."""
+        down = Down(venue=venue, cause=cause, reason=reason, ts_since_ns=now_ns)
+        if cause in PASSING or cause.scope is not Scope.VENUE:
+            down.ends_by = EndsBy.READ
+        self._fall(down, out)
+
+    def check_failed(self, venue: str, cause: Cause, reason: str, now_ns: int, out: Out) -> None:
+        """The account is not as it must be, or could not be asked."""
+        if cause.scope is Scope.VENUE and cause not in PASSING:
+            self._fall(Down(venue=venue, cause=cause, reason=reason, ts_since_ns=now_ns), out)
+
+    def check_passed(self, venue: str, now_ns: int, out: Out) -> None:
+        """The account is as it must be."""
+        down = self._state.down.get(venue)
+        if down is not None and down.ends_by is EndsBy.PROBE:
+            self._rise(venue, "it answers as it should", now_ns, out)
+
+    def was_read(self, venue: str, now_ns: int, out: Out) -> None:
+        """The account has been read."""
+        down = self._state.down.get(venue)
+        if down is not None and down.ends_by is EndsBy.READ:
+            self._rise(venue, "its account has been read", now_ns, out)
+
+    def listed(self, venue: str, unlisted: Iterable[str], now_ns: int, out: Out) -> None:
+        """The venue has just said which of the configured instruments it does not know."""
+        missing = {key_of_place(venue, instrument): instrument for instrument in unlisted}
+        for key, down in list(self._state.down.items()):
+            if down.venue == venue and down.ends_by is EndsBy.LISTED and key not in missing:
+                self._rise(key, "the venue lists it", now_ns, out)
+        for instrument in missing.values():
+            down = Down(
+                venue=venue,
+                instrument=instrument,
+                cause=Cause.INSTRUMENT,
+                reason="the venue does not list it",
+                ts_since_ns=now_ns,
+                ends_by=EndsBy.LISTED,
+            )
+            self._fall(down, out)
+
+    def resume(self, unread: Container[str], now_ns: int, out: Out) -> None:
+        """An operator says that all was mended; ``unread`` accounts must be read first."""
+        for key, down in list(self._state.down.items()):
+            if down.ends_by is EndsBy.LISTED:
+                continue
+            if not down.instrument and down.venue in unread:
+                down.ends_by = EndsBy.READ
+            else:
+                self._rise(key, "an operator said RESUME", now_ns, out)
+        self._state.refusals.clear()
+        self._state.falls.clear()
+
+    def probes_due(self, now_ns: int) -> list[str]:
+        """Return the venues to be checked now, once each; the next time is later."""
+        due = [down for down in self._state.down.values() if 0 < down.ts_probe_ns <= now_ns]
+        for down in due:
+            down.probes += 1
+            down.ts_probe_ns = now_ns + _pause_ns(down.probes)
+        return [down.venue for down in due]
+
+    def next_deadline_ns(self) -> int | None:
+        """Return when the next probe is due."""
+        times = [down.ts_probe_ns for down in self._state.down.values() if down.ts_probe_ns]
+        return min(times, default=None)
+
+    def _fall_for_a_while(self, down: Down, out: Out) -> None:
+        falls = self._state.falls
+        falls[down.venue] = falls.get(down.venue, 0) + 1
+        if falls[down.venue] <= FALLS_MAX:
+            down.ends_by, down.probes = EndsBy.PROBE, falls[down.venue] - 1
+            down.ts_probe_ns = down.ts_since_ns + _pause_ns(down.probes)
+        self._fall(down, out)
+
+    def _fall(self, down: Down, out: Out) -> None:
+        """Stand down, said once; what only an operator ends takes the place of what may pass."""
+        known = self._state.down.get(down.key)
+        by_operator = down.ends_by is EndsBy.OPERATOR
+        if known is not None and (known.ends_by is EndsBy.OPERATOR or not by_operator):
+            return
+        self._state.down[down.key] = down
+        self._counts["stood_down"] += 1
+        self._has_changed = True
+        code = "INSTRUMENT_STANDS_DOWN" if down.instrument else "VENUE_STANDS_DOWN"
+        severity = Severity.WARNING if down.ends_by is EndsBy.LISTED else Severity.CRITICAL
+        why = f"{down.name} gets no new orders ({down.cause}): {down.reason}"
+        alert(out, severity, code, f"{why}; {_ENDS[down.ends_by]}", down.ts_since_ns)
+
+    def _rise(self, key: str, why: str, now_ns: int, out: Out) -> None:
+        down = self._state.down.pop(key)
+        self._has_changed = True
+        for name in (down.venue, key):
+            self._state.refusals.pop(name, None)
+        alert(out, Severity.INFO, "STANDS_DOWN_NO_MORE", f"{down.name} is traded: {why}", now_ns)
+
+
+def _pause_ns(probes: int) -> int:
+    pause: int = PROBE_PAUSE_NS << min(probes, 10)
+    return min(pause, PROBE_PAUSE_NS_MAX)

@@ -1,0 +1,152 @@
+"""What one venue account is asked beside orders: checks, executions, balances. Pure."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.executor.actions import (
+    Action,
+    CheckAccount,
+    FetchBalances,
+    FetchFailed,
+    FetchFills,
+    FetchOpenOrders,
+    Query,
+)
+from services.executor.gateway import OrderKey
+from shared.errors import Cause
+
+SWEEP_AFTER_NS: Final = 1_500_000_000
+"""Executions are read again this long after a plan ended."""
+RETRY_NS: Final = 1_000_000_000
+"""Pause after a first failure; doubles with each further one."""
+RETRY_NS_MAX: Final = 30_000_000_000
+READ_WAIT_NS: Final = 20_000_000_000
+"""After a start, a venue must have been read within this."""
+LOOKUPS_MAX: Final = 256
+"""Unknown executions looked up at a time; foreign orders remembered."""
+
+
+class VenueDesk:
+    """One venue's part of the reconciliation; not part of the checkpoint: a start begins anew."""
+
+    def __init__(self, venue: str, instruments: tuple[str, ...]) -> None:
+        self.venue = venue
+        self.instruments = instruments
+        self.listed = instruments
+        self.is_checked = False
+        self.was_read = False
+        self.has_open_orders = False
+        self.has_fills = False
+        self.has_balances = False
+        self.problem = "no answer yet"
+        self.cause = Cause.SERVICE
+        self.failures = 0
+        self.ts_begun_ns = 0
+        self.lookups: dict[str, None] = {}
+        self.foreign: dict[str, None] = {}
+        self.due: dict[str, int] = {}
+        self.since_ns = 0
+        self.sweep_until_ns = 0
+        self.pending: set[str] = set()
+
+    @property
+    def is_reconciled(self) -> bool:
+        """Whether the venue's truth has been taken over."""
+        is_read = self.has_open_orders and self.has_fills and self.has_balances
+        return self.is_checked and is_read and not self.lookups
+
+    def begin(self, since_ns: int, now_ns: int) -> None:
+        """Check the account, then ask for everything, executions from ``since_ns`` on."""
+        self.since_ns, self.ts_begun_ns = since_ns, now_ns
+        self.due = {"check": now_ns}
+
+    def check(self, now_ns: int) -> None:
+        """Check the account now."""
+        self.due["check"] = now_ns
+
+    def answered(self, what: str) -> None:
+        """Note that a request was answered."""
+        self.pending.discard(what)
+        self.failures = 0
+
+    def read(self, now_ns: int) -> None:
+        """Ask for what was never answered: a failed check does not keep us from looking."""
+        for what, is_known in (
+            ("open", self.has_open_orders),
+            ("fills", self.has_fills),
+            ("balances", self.has_balances),
+        ):
+            if not is_known and what not in self.pending:
+                self.due.setdefault(what, now_ns)
+
+    def sweep_later(self, since_ns: int, now_ns: int) -> None:
+        """Read the executions once more, a little later; an earlier request stays."""
+        if "fills" not in self.due and "fills" not in self.pending:
+            self.since_ns = since_ns
+        self.since_ns = min(self.since_ns, since_ns)
+        self.sweep_until_ns = now_ns + SWEEP_AFTER_NS
+        self.due.setdefault("fills", self.sweep_until_ns)
+
+    def ask_due(self, floor_ns: int, now_ns: int) -> list[Action]:
+        """Return the fetches that are due, executions from ``floor_ns`` on at the earliest."""
+        asked: list[Action] = []
+        for what in [w for w, at in self.due.items() if at <= now_ns and w not in self.pending]:
+            del self.due[what]
+            self.pending.add(what)
+            if what == "check":
+                asked.append(CheckAccount(self.venue, self.instruments))
+            elif what == "open":
+                asked.append(FetchOpenOrders(self.venue, self.listed))
+            elif what == "fills":
+                since = max(self.since_ns, floor_ns)
+                if now_ns < self.sweep_until_ns:  # too early for the newest plan's late fills
+                    self.due[what] = self.sweep_until_ns
+                asked.append(FetchFills(self.venue, self.listed, since))
+            else:
+                asked.append(FetchBalances(self.venue, self.listed))
+        return asked
+
+    def failed(self, heard: FetchFailed, now_ns: int) -> None:
+        """Ask again in a while."""
+        what = _WHAT[type(heard.action)]
+        self.pending.discard(what)
+        self.problem, self.cause = f"{what}: {heard.reason}", heard.cause
+        if what == "check":
+            self.read(now_ns)
+        if what != "check" or not self.is_checked:  # a probe is repeated by whoever asked for it
+            self.due[what] = now_ns + min(RETRY_NS << min(self.failures, 10), RETRY_NS_MAX)
+            self.failures += 1
+
+    @property
+    def read_until_ns(self) -> int:
+        """Until when it must have been read for the first time."""
+        return self.ts_begun_ns + READ_WAIT_NS
+
+    def next_deadline_ns(self) -> int | None:
+        """Return when the next fetch is due."""
+        return min((at for what, at in self.due.items() if what not in self.pending), default=None)
+
+    def remember_foreign(self, venue_order_id: str) -> None:
+        """Note somebody else's order, so that it is not looked up again."""
+        self.foreign[venue_order_id] = None
+        while len(self.foreign) > LOOKUPS_MAX:
+            del self.foreign[next(iter(self.foreign))]
+
+    def look_up(self, venue_order_id: str, instrument: str) -> Action | None:
+        """Return the question for an order we do not know, unless it was asked already."""
+        if venue_order_id in self.lookups or venue_order_id in self.foreign:
+            return None
+        if len(self.lookups) >= LOOKUPS_MAX:
+            return None
+        self.lookups[venue_order_id] = None
+        key = OrderKey(venue=self.venue, instrument=instrument, venue_order_id=venue_order_id)
+        return Query(key)
+
+
+_WHAT: Final = {
+    CheckAccount: "check",
+    FetchOpenOrders: "open",
+    FetchFills: "fills",
+    FetchBalances: "balances",
+}
