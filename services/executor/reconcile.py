@@ -100,10 +100,7 @@ class Reconciler:
 
     @property
     def has_fills_of_all(self) -> bool:
-        """Whether the executions at all venues that do not stand down were taken over.
-
-        Before that no plan may go on.
-        """
+        """Whether plans may go on: all executions are known, but at venues that stand down."""
         return all(
             desk.venue in self._state.down or (desk.has_fills and not desk.lookups)
             for desk in self._desks.values()
@@ -118,8 +115,7 @@ class Reconciler:
                 desk.was_read = True
                 self._standing.was_read(desk.venue, now_ns, out)
             elif desk.venue not in self._state.down and desk.read_until_ns <= now_ns:
-                reason = f"its account could not be read since the start, {desk.problem}"
-                reason = self._with_work(desk, reason)
+                reason = desk.unread + unsettled_at(self._state, desk.venue)
                 self._standing.unreadable(desk.venue, desk.cause, reason, now_ns, out)
 
     def check_again(self, now_ns: int) -> set[str]:
@@ -128,21 +124,6 @@ class Reconciler:
         for desk in unread:
             desk.check(now_ns)
         return {desk.venue for desk in unread}
-
-    def _with_work(self, desk: VenueDesk, text: str) -> str:
-        """Add what a venue that cannot be read leaves unknown."""
-        open_orders = [
-            order
-            for plan in self._state.open_plans()
-            for order in self._state.orders_of(plan)
-            if order.venue == desk.venue and not order.life.is_settled
-        ]
-        if not open_orders:
-            return text
-        told = ", ".join(
-            f"{o.side} {o.life.qty} {o.instrument} is {o.life.status}" for o in open_orders
-        )
-        return f"{text}; exposure unknown: {told}"
 
     def cancel_resting(self, now_ns: int) -> None:
         """Ask for working orders everywhere and cancel ours."""
@@ -190,7 +171,7 @@ class Reconciler:
         """A check or a fetch failed: again in a while, unless only a person can help."""
         desk = self._desks[heard.action.venue]
         desk.failed(heard, now_ns)
-        reason = self._with_work(desk, heard.reason)
+        reason = heard.reason + unsettled_at(self._state, desk.venue)
         self._standing.check_failed(desk.venue, heard.cause, reason, now_ns, out)
 
     def on_checked(self, heard: AccountChecked, now_ns: int, out: Out) -> None:
@@ -230,14 +211,8 @@ class Reconciler:
         for report in heard.reports:
             order = self._owned(report, now_ns, out)
             if order is None:
-                if self._is_from_before(report):
-                    key = OrderKey(
-                        venue=report.venue,
-                        instrument=report.instrument,
-                        client_order_id=report.client_order_id,
-                        venue_order_id=report.venue_order_id,
-                    )
-                    out.actions.append(Cancel(key))
+                if _is_of(report, self._state.before):
+                    out.actions.append(Cancel(_key_of_report(report)))
                 continue
             self._orders.apply(order, report, now_ns, out)
             touched.append(order.plan_id)
@@ -288,10 +263,6 @@ class Reconciler:
         self._survey.leave_out(desk.venue, len(newest) - len(chosen))
         return [f for f in kept if f.venue_order_id in known or f.venue_order_id in chosen]
 
-    def _is_from_before(self, report: OrderReport) -> bool:
-        parsed = parse_client_order_id(report.client_order_id)
-        return parsed is not None and parsed[0] in self._state.before
-
     def on_looked_up(self, heard: QueryAnswered | QueryFailed, now_ns: int, out: Out) -> list[str]:
         """An order behind an unknown execution: ours is adopted, a foreign one left alone."""
         desk = self._desks[heard.key.venue]
@@ -327,3 +298,28 @@ class Reconciler:
         text = f"{report.client_order_id} at {report.venue} was not on record, adopted"
         alert(out, Severity.WARNING, "ORDER_ADOPTED", text, now_ns)
         return self._plans.adopt(report, parsed, now_ns)
+
+
+def unsettled_at(state: ExecutorState, venue: str) -> str:
+    """Return in words what a venue that cannot be asked leaves unknown; empty if nothing."""
+    told = ", ".join(
+        f"{order.side} {order.life.qty} {order.instrument} is {order.life.status}"
+        for plan in state.open_plans()
+        for order in state.orders_of(plan)
+        if order.venue == venue and not order.life.is_settled
+    )
+    return f"; exposure unknown: {told}" if told else ""
+
+
+def _is_of(report: OrderReport, plan_keys: list[str]) -> bool:
+    parsed = parse_client_order_id(report.client_order_id)
+    return parsed is not None and parsed[0] in plan_keys
+
+
+def _key_of_report(report: OrderReport) -> OrderKey:
+    return OrderKey(
+        venue=report.venue,
+        instrument=report.instrument,
+        client_order_id=report.client_order_id,
+        venue_order_id=report.venue_order_id,
+    )

@@ -123,6 +123,11 @@ class VenueDesk:
         """Until when it must have been read for the first time."""
         return self.ts_begun_ns + READ_WAIT_NS
 
+    @property
+    def unread(self) -> str:
+        """What is wrong where it was not read in time."""
+        return f"its account could not be read since the start, {self.problem}"
+
     def next_deadline_ns(self) -> int | None:
         """Return when the next fetch is due."""
         return min((at for what, at in self.due.items() if what not in self.pending), default=None)
