@@ -26,10 +26,15 @@ class Balance:
 
 @dataclass(slots=True)
 class Position:
-    """A perpetual position: signed base units and average entry price."""
+    """A perpetual position: signed base units, and what they cost at the average entry price."""
 
     qty: Decimal = ZERO
-    entry_price: Decimal = ZERO
+    cost: Decimal = ZERO
+
+    @property
+    def entry_price(self) -> Decimal:
+        """Average entry price, zero without a position."""
+        return self.cost / self.qty if self.qty else ZERO
 
 
 class Ledger:
@@ -80,18 +85,18 @@ class Ledger:
         """Change a position; return the profit realized by what was closed, already booked."""
         position = self.positions.setdefault(instrument, Position())
         signed = qty if side is Side.BUY else -qty
-        closing = min(abs(signed), abs(position.qty)) if signed * position.qty < 0 else ZERO
-        direction = 1 if position.qty > 0 else -1
-        pnl = (closing * (price - position.entry_price) * direction).quantize(UNIT)
-        after = position.qty + signed
+        closing = min(qty, abs(position.qty)) if signed * position.qty < 0 else ZERO
+        released = position.cost
+        if closing and closing != abs(position.qty):
+            released = (position.cost * closing / abs(position.qty)).quantize(UNIT)
+        pnl = ZERO
+        if closing:
+            sign = 1 if position.qty > 0 else -1
+            pnl = sign * closing * price - released
+            position.cost -= released
         opening = qty - closing
-        if opening:
-            kept = abs(after) - opening  # zero when the position turned around
-            cost = position.entry_price * kept + price * opening
-            position.entry_price = cost / abs(after)
-        position.qty = after
-        if not after:
-            position.entry_price = ZERO
+        position.cost += price * (opening if side is Side.BUY else -opening)
+        position.qty += signed
         self._move(quote, pnl)
         return pnl
 

@@ -1,0 +1,330 @@
+"""Positions and profit from fills, fees, funding, transfers and closing prices. Pure, Decimal.
+
+This is the only module that adds money. The method is **average cost**, and realized means closed:
+
+* A *holding* is a signed quantity of base units and its *cost* in quote units (what was paid for a
+  long, minus what was received for a short). Derivatives have one holding per venue and instrument.
+  Spot has one per instrument over all venues, because a coin is the same coin everywhere: a
+  purchase on one venue and a sale on another close each other at once.
+* An execution against the sign of a holding closes ``min(|qty|, |holding|)``. It releases that
+  share of the cost, ``cost * closed / |holding|`` rounded to ``MONEY_STEP`` (the whole cost where
+  the whole holding is closed), and realizes the difference to its own price. What is left of the
+  execution opens a holding at its own price. What is not closed has realized nothing.
+* A fee is realized when it is charged. A fee in another asset than the quote lowers the holding of
+  that asset and is valued at the price of that moment, where one is known.
+* ``inventory`` is how trading, fees and funding changed the balance of each asset at each venue.
+
+Whatever the rounding of a released share, ``realized + unrealized`` is exactly the cash that came
+in plus the holdings at their closing prices: what one share gains the remaining cost loses.
+
+Amounts in different assets are never added: every result belongs to one quote asset.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import ROUND_HALF_EVEN, Decimal
+
+import msgspec
+
+from shared.domain.fees import MONEY_STEP
+from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.messages.base import Certainty, Side
+from shared.messages.execution import Fill
+
+ZERO = Decimal(0)
+_DOUBT = (Certainty.KNOWN, Certainty.ESTIMATED, Certainty.UNKNOWN)
+
+
+def signed_qty(side: Side, qty: Decimal) -> Decimal:
+    """Return base units as the account sees them: a buy brings in, a sell takes out."""
+    return qty if side is Side.BUY else -qty
+
+
+def worst_certainty(*parts: Certainty) -> Certainty:
+    """Return the least certain of several figures, which is how certain their sum is."""
+    return max(parts, key=_DOUBT.index, default=Certainty.KNOWN)
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """What was traded: base units, and what they cost together in quote units.
+
+    ``fee`` is ``None`` while the venue has not told it; ``fee_quote`` is its value in quote units,
+    ``None`` where it has no price (not needed for a fee in the quote or base asset).
+    """
+
+    venue: str
+    instrument: str
+    side: Side
+    qty: Decimal
+    cost: Decimal
+    fee: Decimal | None = None
+    fee_asset: str = ""
+    fee_quote: Decimal | None = None
+
+
+def execution_of(fill: Fill) -> Execution:
+    """Return a fill as the accounts take it."""
+    return Execution(
+        venue=fill.venue,
+        instrument=fill.instrument,
+        side=fill.side,
+        qty=fill.qty,
+        cost=fill.price * fill.qty,
+        fee=fill.fee,
+        fee_asset=fill.fee_asset,
+        fee_quote=fill.fee_quote,
+    )
+
+
+class Holding(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """An open quantity (signed base units), its cost, and what was realized here (quote units)."""
+
+    qty: Decimal = ZERO
+    cost: Decimal = ZERO
+    realized: Decimal = ZERO
+
+    @property
+    def entry(self) -> Decimal | None:
+        """Average entry price, ``None`` while nothing is held."""
+        return self.cost / self.qty if self.qty else None
+
+    def trade(self, qty: Decimal, cost: Decimal) -> Decimal:
+        """Add signed base units that cost ``cost`` (received: negative); return the profit."""
+        if not self.qty or (self.qty > 0) == (qty > 0):
+            self.qty += qty
+            self.cost += cost
+            return ZERO
+        held = self.qty
+        if abs(qty) >= abs(held):  # closes all of it; the rest turns it around
+            share = _share(cost, held, qty)
+            realized = -self.cost - share
+            self.qty, self.cost = held + qty, cost - share
+        else:
+            released = _share(self.cost, qty, held)
+            realized = -cost - released
+            self.qty, self.cost = held + qty, self.cost - released
+        self.realized += realized
+        return realized
+
+
+def _share(cost: Decimal, part: Decimal, whole: Decimal) -> Decimal:
+    """Return the cost of ``part`` of ``whole``, rounded to ``MONEY_STEP`` unless it is all."""
+    part, whole = abs(part), abs(whole)
+    if part == whole:
+        return cost
+    return (cost * part / whole).quantize(MONEY_STEP, ROUND_HALF_EVEN)
+
+
+class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What was earned and paid in one quote asset.
+
+    ``realized`` is after fees and with funding. ``fees_missing`` counts fees that the venue has not
+    told yet, ``fees_unpriced`` fees in an asset without a price, ``unaccounted`` executions of
+    instruments settled in their base asset; ``is_estimated`` says that a fee was valued at a price.
+    """
+
+    realized: Decimal = ZERO
+    fees: Decimal = ZERO
+    funding: Decimal = ZERO
+    fees_missing: int = 0
+    fees_unpriced: int = 0
+    unaccounted: int = 0
+    is_estimated: bool = False
+
+    @property
+    def certainty(self) -> Certainty:
+        """How well ``realized`` is known."""
+        if self.fees_missing or self.fees_unpriced or self.unaccounted:
+            return Certainty.UNKNOWN
+        return Certainty.ESTIMATED if self.is_estimated else Certainty.KNOWN
+
+
+class Position(msgspec.Struct, frozen=True, kw_only=True):
+    """An open holding valued at the price at which it could be closed now.
+
+    ``venue`` is empty for spot, which is held over all venues together. ``close_price`` and
+    ``unrealized`` (quote units) are ``None`` while no book can price the whole quantity.
+    """
+
+    venue: str
+    instrument: str
+    qty: Decimal
+    entry: Decimal
+    close_price: Decimal | None
+    unrealized: Decimal | None
+
+
+ClosingPrice = Callable[[str, str, Decimal], Decimal | None]
+"""Venue (empty: any), instrument and signed base units held -> price per unit to close them."""
+
+
+class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """Accounts over a sequence of executions; they start empty and hold only what changed.
+
+    Attributes:
+        holdings: ``venue|instrument`` of a derivative, or the instrument alone for spot.
+        quantities: ``venue|instrument`` -> signed base units traded there, after base fees.
+        exposure: Base asset -> net base units over spot and derivatives, after base fees.
+        inventory: ``venue|asset`` -> change of that balance by trading, fees and funding.
+        transfers: ``venue|asset`` -> change of that balance by deposits and withdrawals.
+        results: Quote asset -> what was earned in it.
+    """
+
+    holdings: dict[str, Holding] = {}
+    quantities: dict[str, Decimal] = {}
+    exposure: dict[str, Decimal] = {}
+    inventory: dict[str, Decimal] = {}
+    transfers: dict[str, Decimal] = {}
+    results: dict[str, Result] = {}
+
+    def trade(self, done: Execution) -> None:
+        """Book an execution and its fee.
+
+        An instrument settled in its base asset changes quantity and exposure only: its profit has
+        another formula, so the result in its quote asset becomes unknown.
+        """
+        name = split_instrument(done.instrument)
+        base, quote, settle = name
+        qty = signed_qty(done.side, done.qty)
+        cost = signed_qty(done.side, done.cost)
+        _add(self.quantities, f"{done.venue}|{done.instrument}", qty)
+        _add(self.exposure, base, qty)
+        if name.kind is InstrumentKind.INVERSE:
+            self.result(quote).unaccounted += 1
+            return
+        key = holding_key(done.venue, done.instrument)
+        realized = self._holding(key).trade(qty, cost)
+        self.result(quote).realized += realized
+        if settle is None:
+            _add(self.inventory, f"{done.venue}|{base}", qty)
+            _add(self.inventory, f"{done.venue}|{quote}", -cost)
+        elif realized:
+            _add(self.inventory, f"{done.venue}|{settle}", realized)
+        if done.fee is None:
+            self.result(quote).fees_missing += 1
+        else:
+            self._charge(done, done.fee)
+
+    def fee_told(self, done: Execution) -> None:
+        """Book the fee of an execution that was booked before without one."""
+        assert done.fee is not None
+        name = split_instrument(done.instrument)
+        if name.kind is InstrumentKind.INVERSE:
+            return
+        self.result(name.quote).fees_missing -= 1
+        self._charge(done, done.fee)
+
+    def fund(self, venue: str, instrument: str, amount: Decimal) -> None:
+        """Book a funding payment of a derivative (received: positive), in its settlement asset.
+
+        Raises:
+            ValueError: The instrument is not settled in its quote asset.
+        """
+        _, quote, settle = split_instrument(instrument)
+        if settle != quote:
+            raise ValueError(f"funding of {instrument}: it is not settled in its quote asset")
+        self._holding(holding_key(venue, instrument)).realized += amount
+        result = self.result(quote)
+        result.realized += amount
+        result.funding += amount
+        _add(self.inventory, f"{venue}|{quote}", amount)
+
+    def transfer(self, venue: str, asset: str, amount: Decimal) -> None:
+        """Book a deposit (positive) or withdrawal: it moves a balance and earns nothing."""
+        _add(self.transfers, f"{venue}|{asset}", amount)
+
+    def result(self, quote: str) -> Result:
+        """Return the result in a quote asset, made at first sight."""
+        return self.results.setdefault(quote, Result())
+
+    def positions(self, price: ClosingPrice) -> list[Position]:
+        """Return what is open, valued where it could be closed; sorted by key."""
+        return [
+            _valued(key, holding, price)
+            for key, holding in sorted(self.holdings.items())
+            if holding.qty
+        ]
+
+    def inventory_change(self) -> dict[str, dict[str, Decimal]]:
+        """Return per venue and asset how trading changed the balance; zeros are left out."""
+        change: dict[str, dict[str, Decimal]] = {}
+        for key, amount in sorted(self.inventory.items()):
+            venue, _, asset = key.partition("|")
+            if amount:
+                change.setdefault(venue, {})[asset] = amount
+        return change
+
+    def _holding(self, key: str) -> Holding:
+        return self.holdings.setdefault(key, Holding())
+
+    def _charge(self, done: Execution, fee: Decimal) -> None:
+        """Take a fee out of the asset it is charged in; it is realized in the quote asset."""
+        if not fee:
+            return
+        base, quote, settle = split_instrument(done.instrument)
+        result = self.result(quote)
+        asset = done.fee_asset or settle or quote
+        _add(self.inventory, f"{done.venue}|{asset}", -fee)
+        if asset == quote:
+            self._holding(holding_key(done.venue, done.instrument)).realized -= fee
+            result.realized -= fee
+            result.fees += fee
+            return
+        value = done.fee_quote
+        if asset == base:
+            _add(self.exposure, base, -fee)
+            if settle is None:
+                _add(self.quantities, f"{done.venue}|{done.instrument}", -fee)
+            value = (fee * done.cost / done.qty).quantize(MONEY_STEP)
+        elif value is None:
+            result.fees_unpriced += 1
+            value = ZERO
+        else:
+            result.is_estimated = True
+        # The units are given away: sold at their value, which is spent on the fee.
+        result.realized += self._holding(f"{asset}/{quote}").trade(-fee, -value) - value
+        result.fees += value
+
+
+def holding_key(venue: str, instrument: str) -> str:
+    """Return where an instrument is held: spot over all venues, a derivative at one."""
+    if split_instrument(instrument).kind is InstrumentKind.SPOT:
+        return instrument
+    return f"{venue}|{instrument}"
+
+
+def holding_place(key: str) -> tuple[str, str]:
+    """Return venue (empty for spot) and instrument of a holding's key."""
+    venue, bar, instrument = key.rpartition("|")
+    return (venue, instrument) if bar else ("", key)
+
+
+def _valued(key: str, holding: Holding, price: ClosingPrice) -> Position:
+    venue, instrument = holding_place(key)
+    close = price(venue, instrument, holding.qty)
+    entry = holding.entry
+    assert entry is not None
+    return Position(
+        venue=venue,
+        instrument=instrument,
+        qty=holding.qty,
+        entry=entry,
+        close_price=close,
+        unrealized=None if close is None else holding.qty * close - holding.cost,
+    )
+
+
+def unrealized(positions: list[Position]) -> dict[str, Decimal | None]:
+    """Return the open profit per quote asset; ``None`` where a position of it has no price."""
+    totals: dict[str, Decimal | None] = {}
+    for position in positions:
+        quote = split_instrument(position.instrument).quote
+        before = totals.get(quote, ZERO)
+        known = before is not None and position.unrealized is not None
+        totals[quote] = before + position.unrealized if known else None  # type: ignore[operator]
+    return totals
+
+
+def _add(totals: dict[str, Decimal], key: str, amount: Decimal) -> None:
+    totals[key] = totals.get(key, ZERO) + amount
