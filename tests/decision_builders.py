@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from services.risk.engine import RiskEngine
+from services.scanner.cross_venue import opportunity_id
 from services.scanner.engine import ScannerEngine
 from shared.config import Config, RiskConfig, ScannerConfig, VenueConfig
 from shared.domain.instrument import InstrumentRules, rules_from
@@ -30,7 +31,7 @@ MS = 1_000_000
 SECOND = 1_000_000_000
 
 SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
-BOOKS = (("alpha", SPOT), ("beta", SPOT), ("gamma", PERP))
+BOOKS = (("alpha", SPOT), ("beta", SPOT), ("gamma", PERP), ("gamma", SPOT))
 
 
 def make_rules(venue: str = "alpha", instrument: str = SPOT, **changes: Any) -> InstrumentRules:
@@ -102,8 +103,24 @@ def make_opportunity(
     now_ns: int = T0,
     **changes: Any,
 ) -> Opportunity:
-    """What the scanner finds between two books of one level each; ``changes`` falsify it."""
+    """What the scanner finds between two books of one level each; ``changes`` falsify it.
+
+    The scanner offers spot only, so a leg on a derivative is made from a spot one.
+    """
+    if PERP in (buy[1], sell[1]):
+        found = make_opportunity(ask=ask, bid=bid, qty=qty, seq=seq, now_ns=now_ns)
+        legs = [
+            msgspec.structs.replace(
+                leg, venue=venue, instrument=name, book_id=f"{venue}|{name}|1|{seq}"
+            )
+            for leg, (venue, name) in zip(found.legs, (buy, sell), strict=True)
+        ]
+        identity = opportunity_id(legs[0].book_id, legs[1].book_id)
+        found = msgspec.structs.replace(found, legs=legs, opportunity_id=identity)
+        return msgspec.structs.replace(found, **changes)
     engine = make_scanner(edge_bps_min=-1_000.0, notional_max=1e9)
+    for venue, instrument in (buy, sell):
+        engine.on_message(make_info(venue, instrument), T0)
     engine.on_message(make_view(*buy, asks=[(ask, qty)], bids=[], ts_ns=now_ns, seq=seq), now_ns)
     view = make_view(*buy, asks=[(ask, qty)], bids=[(1.0, 1.0)], ts_ns=now_ns, seq=seq)
     engine.on_message(view, now_ns)
@@ -159,6 +176,15 @@ def make_fill(plan_id: str, venue: str, side: Side, qty: str = "0.1", **changes:
         "qty": D(qty), "fee": D("1"), "fee_asset": "USDT", "fee_quote": D("1"),
     }  # fmt: skip
     return Fill(**{**values, **changes})
+
+
+def make_result(plan_id: str, amount: str, ts_ns: int = T0) -> list[Fill]:
+    """Two fills that realize ``amount`` of USDT: a unit is bought on one venue, sold on another."""
+    free = {"fee": D(0), "ts_ns": ts_ns}
+    return [
+        make_fill(plan_id, "alpha", Side.BUY, "1", **free),
+        make_fill(plan_id, "beta", Side.SELL, "1", price=D(10_000) + D(amount), **free),
+    ]
 
 
 def make_done(plan_id: str, now_ns: int = T0, **changes: Any) -> PlanDone:

@@ -137,6 +137,7 @@ class World:
         self.closed: dict[str, Cause] = {}  # venues whose accounts cannot be read, and why
         self.unlisted: dict[str, tuple[str, ...]] = {}
         self.prices_shown = True
+        self.bids: dict[str, float] = {}  # where they are not BID
         self.trades = 0
         self.opened: Opened | None = None
         self.engine = self._begin({})
@@ -212,7 +213,7 @@ class World:
             view = make_view(
                 venue,
                 instrument,
-                bids=[(float(BID), 5.0)],
+                bids=[(self.bids.get(venue, float(BID)), 5.0)],
                 asks=[(float(ASK), 5.0)],
                 ts_ns=self.now_ns,
             )
@@ -429,7 +430,7 @@ class World:
             for fill in order.fills
         )
         assert told == true, "the fills told are not the venues' fills"
-        assert self.engine.state.exposure.get("BTC", D(0)) == self.true_exposure()
+        assert self.engine.state.books.exposure.get("BTC", D(0)) == self.true_exposure()
         failed = [d for d in self.said(PlanDone) if d.outcome == "FAILED"]
         if failed:
             assert self.engine.state.locked

@@ -7,14 +7,13 @@ from their process's start, so they are kept per incarnation and summed.
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from shared import histogram
-from shared.domain.instrument import split_instrument
+from shared.domain.accounting import Books, execution_of
 from shared.messages.arb import NearMiss, Opportunity
-from shared.messages.base import Message, Side, TradingState
+from shared.messages.base import Message, TradingState
 from shared.messages.control import Alert, Heartbeat
 from shared.messages.execution import (
     ApprovedPlan,
@@ -70,24 +69,6 @@ class Remembered(Generic[V]):
         return len(self.items) + self.forgotten
 
 
-@dataclass(slots=True)
-class Ledger:
-    """What our fills add up to; exact."""
-
-    exposure: dict[str, Decimal] = field(default_factory=dict)
-    fees_unknown: int = 0
-
-    def add(self, fill: Fill, sign: int = 1) -> None:
-        """Book one fill: base in or out, less a fee charged in that base. ``-1`` takes it back."""
-        base = split_instrument(fill.instrument).base
-        signed = fill.qty if fill.side is Side.BUY else -fill.qty
-        if fill.fee is None:
-            self.fees_unknown += sign
-        elif fill.fee_asset == base:
-            signed -= fill.fee
-        self.exposure[base] = self.exposure.get(base, Decimal(0)) + sign * signed
-
-
 class Collector:
     """Everything an outsider can know from the streams of decisions."""
 
@@ -99,14 +80,13 @@ class Collector:
         self.plans_done: Remembered[PlanDone] = Remembered()
         self.orders: Remembered[OrderStatus] = Remembered()
         self.fills: Remembered[Fill] = Remembered()
-        self.ledger = Ledger()
-        self.realized: dict[str, Decimal] = {}
-        self.fees: dict[str, Decimal] = {}
+        self.books = Books()
         self.outcomes: Counter[str] = Counter()
         self.state: TradingStateChanged | None = None
         self.risk: RiskReport | None = None
         self.executor: ExecutorReady | None = None
         self.balances: dict[str, BalanceReport] = {}
+        self.balances_first: dict[str, dict[str, Decimal]] = {}
         self.beats: Remembered[Heartbeat] = Remembered(INCARNATIONS_MAX)
         self.latest_beat: dict[tuple[str, str], Heartbeat] = {}
         self.recent_opportunities: deque[Opportunity] = deque(maxlen=RECENT_MAX)
@@ -183,7 +163,7 @@ class Collector:
             and executor.open_plans == 0
             and executor.unknown_orders == 0
             and not self.in_flight()
-            and not any(self.ledger.exposure.values())
+            and not self.books.opened()
         )
 
     def is_active(self) -> bool:
@@ -218,27 +198,21 @@ class Collector:
         self.orders.put(message.client_order_id, message.status)
 
     def _on_fill(self, message: Fill) -> None:
-        """Count a fill once; told again (its fee is known by now) the newer replaces the older."""
+        """Count a fill once; told again because its fee is known by now, the fee is added."""
         before = self.fills.put((message.venue, message.instrument, message.trade_id), message)
-        self.ledger.add(message)
         if before is None:
+            self.books.trade(execution_of(message))
             self.recent_fills.append(message)
-        else:
-            self.ledger.add(before, -1)
+        elif before.fee is None and message.fee is not None:
+            self.books.fee_told(execution_of(message))
 
     def _on_done(self, message: PlanDone) -> None:
         """A plan may end again (a late fill re-opened it): its last end replaces the one before."""
         before = self.plans_done.put(message.plan_id, message)
         if before is not None:
-            self._book(before, -1)
-        self._book(message, 1)
+            self.outcomes[before.outcome] -= 1
+        self.outcomes[message.outcome] += 1
         self.recent_done.append(message)
-
-    def _book(self, done: PlanDone, sign: int) -> None:
-        quote = done.quote
-        self.realized[quote] = self.realized.get(quote, Decimal(0)) + sign * done.realized
-        self.fees[quote] = self.fees.get(quote, Decimal(0)) + sign * done.fees
-        self.outcomes[done.outcome] += sign
 
     def _on_state(self, message: TradingStateChanged) -> None:
         self.state = message
@@ -250,6 +224,9 @@ class Collector:
         self.executor = message
 
     def _on_balances(self, message: BalanceReport) -> None:
+        first = self.balances_first.setdefault(message.venue, {})
+        for asset, balance in message.balances.items():
+            first.setdefault(asset, balance.free + balance.used)
         self.balances[message.venue] = message
 
     def _on_beat(self, message: Heartbeat) -> None:

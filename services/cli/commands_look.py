@@ -155,6 +155,18 @@ def _print_status(found: dict[str, Any]) -> None:
     )
     for place, why in trading["venues_down"].items():
         console.print(f"no new orders to {place.replace('|', ' ')}: {why}", markup=False)
+    for quote, realized in trading["realized"].items():
+        profit = trading["unrealized"].get(quote, 0)
+        console.print(
+            f"realized {realized:+,.2f} {quote} after {trading['fees'][quote]:,.2f} fees, "
+            f"unrealized {'unknown' if profit is None else f'{profit:+,.2f}'}"
+        )
+    for position in trading["positions"]:
+        where = f"at {position['venue']}" if position["venue"] else "over all venues"
+        console.print(f"position {position['qty']:+f} {position['instrument']} {where}")
+    for venue, amounts in trading["inventory"].items():
+        moved = ", ".join(f"{amount.normalize():+f} {asset}" for asset, amount in amounts.items())
+        console.print(f"moved at {venue}: {moved}")
     table = _table("service", "instance", "pid", "state", "uptime s", "reason", folded="reason")
     for row in found["services"]:
         # What Redis does not take cannot be heard: the process itself may well be up.

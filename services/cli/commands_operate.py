@@ -56,7 +56,8 @@ def _say(redis: str | None, kind: CommandKind, reason: str, as_json: bool) -> No
     elif answer.confirmed:
         console.print(f"{kind}: done, trading is {answer.state} ({answer.reason})")
     else:
-        exposure = f", exposure {answer.exposure}" if answer.exposure else ""
+        left = {**(answer.exposure or {}), **answer.positions}
+        exposure = f", still open {left}" if left else ""
         console.print(
             f"{kind}: said, but not confirmed: trading is {answer.state} "
             f"({answer.reason}){exposure}; the command is kept and obeyed when risk and executor "

@@ -97,7 +97,7 @@ def run(
 
 def _finish(report: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        emit_json(report)
+        emit_json(report, decimals="number")
     else:
         _print_report(report)
     for problem in report["problems"]:
@@ -105,8 +105,40 @@ def _finish(report: dict[str, Any], as_json: bool) -> None:
     raise typer.Exit(EXIT_NOT_WELL if report["problems"] else 0)
 
 
+def _add_money(table: Table, report: dict[str, Any]) -> None:
+    """Add what was earned, beside what the venues' own accounts say, and what is open."""
+    equity = report["venue_equity_change"] or {}
+    for quote, money in report["pnl"].items():
+        table.add_row(
+            f"result, {quote}",
+            f"{money['realized']:+,.2f} realized after {money['fees']:,.2f} fees, "
+            f"{_amount(money['unrealized'])} unrealized ({money['certainty']}); "
+            f"the venues' accounts: {_amount(equity.get(quote))}; "
+            f"closing all now costs {_amount(report['closing_cost'][quote])}",
+        )
+    table.add_row("fills", f"{report['fills']} (SIMULATED)")
+    for position in report["positions"]:
+        close = position["close_price"]
+        table.add_row(
+            "position",
+            f"{position['qty']:+f} {position['instrument']} "
+            f"{'at ' + position['venue'] if position['venue'] else 'over all venues'}, entry "
+            f"{position['entry']:.8g}, closes at {'unknown' if close is None else f'{close:.8g}'}: "
+            f"{_amount(position['unrealized'])}",
+        )
+    for venue, amounts in report["inventory_change"].items():
+        moved = ", ".join(f"{amount.normalize():+f} {asset}" for asset, amount in amounts.items())
+        table.add_row(f"moved, {venue}", moved)
+    left = {a: Decimal(str(q)) for a, q in report["residual_exposure"].items() if q}
+    table.add_row("exposure", str(left) if left else "flat")
+
+
+def _amount(amount: Decimal | None) -> str:
+    return "unknown" if amount is None else f"{amount:+,.2f}"
+
+
 def _print_report(report: dict[str, Any]) -> None:
-    plans, orders, pnl = report["plans"], report["orders"], report["pnl"]
+    plans, orders = report["plans"], report["orders"]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column()
@@ -119,10 +151,7 @@ def _print_report(report: dict[str, Any]) -> None:
     outcomes = ", ".join(f"{n} {name.lower()}" for name, n in plans["outcomes"].items()) or "none"
     table.add_row("plans", f"{plans['approved']} approved, ended: {outcomes}; denied: {denied}")
     table.add_row("orders", ", ".join(f"{n} {name}" for name, n in orders.items()))
-    table.add_row("result", f"{pnl['realized']:+,.2f} {pnl['currency']} realized after "
-                  f"{pnl['fees']:,.2f} fees, {report['fills']} fills (SIMULATED)")  # fmt: skip
-    left = {a: Decimal(str(q)) for a, q in report["residual_exposure"].items() if q}
-    table.add_row("exposure", str(left) if left else "flat")
+    _add_money(table, report)
     for name, row in report["latency_us"].items():
         cells = ", ".join(f"{p} {row[p]:,.0f} us" for p in ("p50", "p99", "p999") if row[p])
         table.add_row(name, f"{cells or '-'} (n {row['n']:,})")

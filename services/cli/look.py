@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from services.cli.collector import Collector
 from services.cli.latency import latency_record
 from services.cli.link import Heard, Link
@@ -67,6 +69,10 @@ async def status(link: Link) -> dict[str, Any]:
             "venues_down": executor.venues_down if executor else {},
             "exposure": risk.exposure if risk else {},
             "realized": risk.realized if risk else {},
+            "unrealized": risk.unrealized if risk else {},
+            "fees": risk.fees if risk else {},
+            "positions": [msgspec.structs.asdict(p) for p in risk.positions] if risk else [],
+            "inventory": risk.inventory if risk else {},
             "certainty": risk.certainty if risk else "unknown",
         },
         "services": services,

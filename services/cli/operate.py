@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from services.cli.link import Link
@@ -34,6 +34,7 @@ class Answer:
     state: str = "unknown"
     reason: str = "nobody answered"
     exposure: dict[str, Decimal] | None = None
+    positions: dict[str, Decimal] = field(default_factory=dict)
 
 
 def new_command(kind: CommandKind, reason: str, operator: str = "") -> Command:
@@ -54,7 +55,8 @@ async def command(
     """Publish the command (it is durable: a service that is down obeys when it is back) and wait.
 
     ``confirmed`` is true when the system said after the command that it is in the state asked for;
-    for FLATTEN also that nothing is in flight and no exposure is left.
+    for FLATTEN also that nothing is in flight, no exposure is left and no derivative is held (a net
+    exposure of zero may well be two open positions).
     """
     said = new_command(kind, reason)
     after: dict[str, tuple[StreamSpec, str]] = {
@@ -96,9 +98,11 @@ class _Watch:
                 self.answer.state, self.answer.reason = message.state, message.reason
             case RiskReport(ts_ns=ts_ns) if ts_ns > self._said.ts_ns:
                 self.answer.exposure = {a: q for a, q in message.exposure.items() if q}
-                self._flat = not flatten or (
-                    not self.answer.exposure and message.plans_in_flight == 0
-                )
+                self.answer.positions = {
+                    f"{p.venue} {p.instrument}": p.qty for p in message.positions if p.venue
+                }
+                left = self.answer.exposure or self.answer.positions
+                self._flat = not flatten or (not left and message.plans_in_flight == 0)
             case ExecutorReady(ts_ns=ts_ns) if ts_ns > self._said.ts_ns:
                 self._idle = not flatten or (
                     message.open_plans == 0 and message.unknown_orders == 0

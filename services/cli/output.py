@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from rich.console import Console
@@ -13,12 +13,15 @@ from shared.messages.base import MarketMessage, Message, type_tag
 console = Console(highlight=False)
 console_err = Console(stderr=True, highlight=False)
 
-_JSON = msgspec.json.Encoder(decimal_format="string")
+_JSON = {
+    "string": msgspec.json.Encoder(decimal_format="string"),
+    "number": msgspec.json.Encoder(decimal_format="number"),
+}
 
 
-def emit_json(value: Any) -> None:
-    """Write one JSON value as one line on stdout."""
-    sys.stdout.buffer.write(_JSON.encode(value) + b"\n")
+def emit_json(value: Any, *, decimals: Literal["string", "number"] = "string") -> None:
+    """Write one JSON value as one line on stdout; decimals keep all their digits either way."""
+    sys.stdout.buffer.write(_JSON[decimals].encode(value) + b"\n")
     sys.stdout.buffer.flush()
 
 

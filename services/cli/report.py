@@ -9,9 +9,8 @@ from typing import Any
 
 from services.cli.collector import Collector
 from services.cli.latency import latency_record
+from services.cli.money import Closing, money_report
 from services.cli.supervisor import Usage
-
-CURRENCY = "USDT"
 
 
 @dataclass(slots=True)
@@ -23,6 +22,7 @@ class Ending:
     problems: list[str] = field(default_factory=list)
     open_orders: int | None = None
     ledger_equal: bool | None = None
+    closing: Closing = field(default_factory=Closing)
     flattened: bool = False
     streams: dict[str, dict[str, int]] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
@@ -38,8 +38,6 @@ def build_report(
 ) -> dict[str, Any]:
     """Return the report; ``collector`` must have followed the streams from their start."""
     count = collector.counter
-    currency = next(iter(collector.realized), CURRENCY)
-    realized = collector.realized.get(currency, Decimal(0))
     return {
         "seconds": round(ending.seconds, 1),
         "venue_frames": count("ingestor", "frames"),
@@ -59,13 +57,9 @@ def build_report(
         },
         "orders": collector.order_counts(),
         "fills": len(collector.fills),
-        "pnl": {
-            "realized": number(realized),
-            "fees": number(collector.fees.get(currency, Decimal(0))),
-            "currency": currency,
-        },
+        **money_report(collector.books, ending.closing),
         "residual_exposure": {
-            asset: number(qty) for asset, qty in sorted(collector.ledger.exposure.items())
+            asset: number(qty) for asset, qty in sorted(collector.books.exposure.items())
         },
         "latency_us": latency_record(collector),
         "services": {

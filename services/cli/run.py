@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from rich.live import Live
@@ -15,20 +16,23 @@ from rich.live import Live
 from services.cli.collector import Collector
 from services.cli.follower import Follower
 from services.cli.link import open_link
-from services.cli.look import newest_views
+from services.cli.look import ENTRIES_BACK, newest_views
+from services.cli.money import VenuePosition, balance_changes, perpetuals
 from services.cli.operate import new_command
 from services.cli.output import console, note
 from services.cli.report import Ending
 from services.cli.screen import Scene, progress_line, render
 from services.cli.stack import VENUES, Stack, StackError, seconds_since
 from services.cli.supervisor import tail
-from services.cli.truth import Account, compare, read_accounts
+from services.cli.truth import Account, compare, open_positions, read_accounts, totals
 from services.cli.venues import Control
 from shared.clock import SystemClock
+from shared.domain.valuation import closes
 from shared.errors import BusUnavailable, Unavailable
 from shared.messages.base import BookState
 from shared.messages.control import CommandKind
-from shared.streams import ALL, CTL_COMMAND, MD_DEPTH, SERVICES
+from shared.messages.market import DepthView
+from shared.streams import ALL, CTL_COMMAND, MD_DEPTH, MD_INSTRUMENT, SERVICES
 
 SCREEN_INTERVAL_S = 0.25
 PROGRESS_INTERVAL_S = 5.0
@@ -50,6 +54,7 @@ class Run:
     quiet_terminal: bool
     control: Control | None = None
     accounts_before: dict[str, Account] = field(default_factory=dict)
+    views_live: dict[tuple[str, str], DepthView] = field(default_factory=dict)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     started_ns: int = 0
 
@@ -200,15 +205,48 @@ async def say(run: Run, kind: CommandKind, reason: str) -> int:
     return command.ts_ns
 
 
-async def count_live(run: Run) -> int:
-    """Return how many books are LIVE on the bus now."""
+async def live_views(run: Run) -> list[DepthView]:
+    """Return the books that are LIVE on the bus now, and remember them."""
 
-    async def look() -> int:
+    async def look() -> list[DepthView]:
         async with open_link(run.stack.url) as link:
             views = newest_views(await link.recent(MD_DEPTH))
-            return sum(view.state is BookState.LIVE for view in views)
+            return [view for view in views if view.state is BookState.LIVE]
 
-    return int(await persist(look, 10.0) or 0)
+    found: list[DepthView] = await persist(look, 10.0) or []
+    run.views_live.update({(view.venue, view.instrument): view for view in found})
+    return found
+
+
+async def value_what_is_open(run: Run, ending: Ending) -> None:
+    """Take the closing prices of this moment, and what the venues' accounts became.
+
+    A book that has ended meanwhile, as a recording's does, counts as it last was LIVE. On paper
+    the venues' accounts are those that the executor reported.
+    """
+    await live_views(run)
+
+    async def look() -> dict[tuple[str, str], Decimal]:
+        async with open_link(run.stack.url) as link:
+            infos = await link.newest(MD_INSTRUMENT, count=ENTRIES_BACK)
+            rules = [heard.message.rules for heard in infos]  # type: ignore[attr-defined]
+            return {(rule.venue, rule.instrument): rule.taker_fee_bps for rule in rules}
+
+    closing = ending.closing
+    closing.find = closes(run.views_live.values())
+    closing.fee_bps = await persist(look, 10.0) or {}
+    if run.accounts_before:
+        return  # the simulated venues are asked themselves
+    reported = {
+        venue: {asset: balance.free + balance.used for asset, balance in report.balances.items()}
+        for venue, report in run.collector.balances.items()
+    }
+    closing.changes = balance_changes(run.collector.balances_first, reported)
+    closing.positions = [
+        VenuePosition(venue, name, qty, run.collector.books.cost_of(f"{venue}|{name}", qty))
+        for venue, report in run.collector.balances.items()
+        for name, qty in perpetuals(report.positions).items()
+    ]
 
 
 async def wind_down(run: Run, ending: Ending) -> None:
@@ -218,13 +256,13 @@ async def wind_down(run: Run, ending: Ending) -> None:
     """
     run.stop.clear()  # from here a signal means: do not wait
     run.phase("halting: finishing what is in flight")
-    ending.books_live = await count_live(run)
+    ending.books_live = len(await live_views(run))
     said_ns = await say(run, CommandKind.HALT, "end of the run")
     quiet = await run.wait_for(lambda: run.collector.is_quiet(said_ns), FLATTEN_AFTER_S)
-    if not quiet and any(run.collector.ledger.exposure.values()):
+    if not quiet and run.collector.books.opened():
         run.phase("flattening what is left")
         ending.flattened = True
-        said_ns = await say(run, CommandKind.FLATTEN, "exposure left at the end of the run")
+        said_ns = await say(run, CommandKind.FLATTEN, "positions left at the end of the run")
     if not quiet:
         quiet = await run.wait_for(lambda: run.collector.is_quiet(said_ns), QUIET_WITHIN_S)
     if not quiet:
@@ -234,8 +272,9 @@ async def wind_down(run: Run, ending: Ending) -> None:
     await asyncio.sleep(LAST_BEAT_S)
     await run.stack.supervisor.stop(("scanner", "risk", "executor"))
     await asyncio.sleep(2 * POLL_S)  # the follower's last read
+    await value_what_is_open(run, ending)
     await find_truth(run, ending)
-    exposure = {a: q for a, q in run.collector.ledger.exposure.items() if q}
+    exposure = {a: q for a, q in run.collector.books.exposure.items() if q}
     if exposure:
         ending.problems.append(
             "exposure is left: " + ", ".join(f"{a} {q:+f}" for a, q in sorted(exposure.items()))
@@ -275,6 +314,8 @@ async def find_truth(run: Run, ending: Ending) -> None:
         ending.problems.append(str(error))
         return
     truth = compare(run.collector, run.accounts_before, accounts)
+    ending.closing.changes = balance_changes(totals(run.accounts_before), totals(accounts))
+    ending.closing.positions = open_positions(accounts)
     ending.open_orders = truth.open_orders
     ending.ledger_equal = truth.ledger_equal
     ending.extra["ledger_differences"] = truth.differences

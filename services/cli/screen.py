@@ -18,7 +18,6 @@ from rich.text import Text
 from services.cli.collector import Collector
 from services.cli.latency import MEASURES, latency_record
 from services.cli.look import spread_bps
-from services.cli.report import CURRENCY
 from services.cli.supervisor import Usage
 from shared.domain.instrument import split_instrument
 from shared.messages.base import BookState, Side, TradingState
@@ -39,6 +38,7 @@ TRADING_STYLE = {
     TradingState.HALTED: "bold white on red",
 }
 T = TypeVar("T")
+QUOTE_USUAL = "USDT"
 HEADER_ROWS, FOOTER_ROWS, FRAME_ROWS = 1, 1, 3
 TOP_ROWS_MAX = 20
 
@@ -86,11 +86,13 @@ def progress_line(scene: Scene) -> str:
     c = scene.collector
     live = c.gauge("orderbook", "books_live")
     state = c.state.state if c.state else "-"
-    realized = sum(c.realized.values(), Decimal(0))
+    realized = ", ".join(
+        f"{result.realized:+.2f} {quote}" for quote, result in sorted(c.books.results.items())
+    )
     return (
         f"{scene.elapsed_s:6.1f} s {scene.phase}: {state}, books live {live:.0f}, "
         f"opportunities {c.opportunities}, plans {len(c.plans)}, fills {len(c.fills)}, "
-        f"realized {realized:.2f}, restarts {sum(u.restarts for u in scene.usage.values())}"
+        f"realized {realized or '-'}, restarts {sum(u.restarts for u in scene.usage.values())}"
     )
 
 
@@ -153,7 +155,7 @@ def _books(scene: Scene) -> Panel:
 def _short_name(instrument: str) -> str:
     """Return an instrument as its row says it: quotes are USDT unless said otherwise."""
     name = split_instrument(instrument)
-    quote = "" if name.quote == CURRENCY else f"/{name.quote}"
+    quote = "" if name.quote == QUOTE_USUAL else f"/{name.quote}"
     return f"{name.base}{quote}{' perp' if name.settle else ''}"
 
 
@@ -168,12 +170,7 @@ def _money(scene: Scene) -> Panel:
     grid = Table.grid(expand=True, padding=(0, 1, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    realized = sum(c.realized.values(), Decimal(0))
-    grid.add_row("pnl", Text(f"{realized:+,.2f}", "bold green" if realized >= 0 else "bold red")
-                 + Text(f"  fees {sum(c.fees.values(), Decimal(0)):,.2f} USDT", "dim"))  # fmt: skip
-    open_exposure = {a: q for a, q in c.ledger.exposure.items() if q}
-    exposure = " ".join(f"{asset} {qty:+f}" for asset, qty in sorted(open_exposure.items()))
-    grid.add_row("exposure", Text(exposure or "flat", "yellow" if exposure else "green"))
+    _add_results(grid, c)
     orders = c.order_counts()
     grid.add_row("plans", f"{len(c.plans)} approved, {sum(c.denied.values())} denied, "
                  f"{len(c.in_flight())} open")  # fmt: skip
@@ -192,6 +189,40 @@ def _money(scene: Scene) -> Panel:
         style = "bold red" if c.alerts[-1].severity is Severity.CRITICAL else "yellow"
         grid.add_row("alert", Text(f"{c.alerts[-1].code} {c.alerts[-1].text}", style))
     return _panel(grid, "money and spreads (gross)")
+
+
+def _add_results(grid: Table, c: Collector) -> None:
+    """Add what was earned, what is open and what moved, each in its own asset."""
+    risk = c.risk
+    for quote, result in sorted(c.books.results.items()):
+        open_profit = (risk.unrealized if risk else {}).get(quote, Decimal(0))
+        grid.add_row(
+            "realized",
+            Text(f"{result.realized:+,.2f} {quote}", _signed_style(result.realized))
+            + Text(f"  open {_amount(open_profit)}  fees {result.fees:,.2f}", "dim"),
+        )
+    positions = [
+        f"{position.qty:+f} {position.instrument}{f'@{position.venue}' if position.venue else ''}"
+        for position in (risk.positions if risk else ())
+    ]
+    shown = Text(", ".join(positions) or "none", "yellow" if positions else "green")
+    grid.add_row("positions", shown)
+    for venue, amounts in (risk.inventory if risk else {}).items():
+        moved = " ".join(f"{asset} {_short(amount)}" for asset, amount in amounts.items())
+        grid.add_row(Text(f"moved {venue}", overflow="ellipsis"), Text(moved, "dim"))
+
+
+def _signed_style(amount: Decimal) -> str:
+    return "bold green" if amount >= 0 else "bold red"
+
+
+def _amount(amount: Decimal | None) -> str:
+    return "unknown" if amount is None else f"{amount:+,.2f}"
+
+
+def _short(amount: Decimal) -> str:
+    """Return an amount to four significant digits, or whole where it is large."""
+    return f"{amount:+,.0f}" if abs(amount) >= 1_000 else f"{amount:+.4g}"
 
 
 def cross_edges(

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from services.cli.collector import Collector
-from shared.domain.instrument import InstrumentKind, split_instrument
+from services.cli.money import Balances, VenuePosition, balance_changes, perpetuals
+from shared.domain.accounting import ZERO, Books, execution_of
 from shared.messages.base import Side
 from shared.messages.execution import Balance, Fill
 
@@ -33,12 +34,13 @@ class VenueFill(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """One venue's account."""
+    """One venue's account; ``position_costs`` are what its positions cost in quote units."""
 
     balances: dict[str, Balance]
     positions: dict[str, Decimal]
     open_orders: list[Any]
     fills: list[VenueFill]
+    position_costs: dict[str, Decimal] = {}
 
 
 @dataclass(slots=True)
@@ -72,8 +74,11 @@ def compare(
     for venue, account in after.items():
         truth.open_orders += len(account.open_orders)
         _compare_fills(truth, venue, ours[venue], account)
-        _compare_positions(truth, venue, ours[venue], account)
-        _compare_balances(truth, venue, ours[venue], before.get(venue), account)
+        books = Books()
+        for fill in _in_their_order(ours[venue], account.fills):
+            books.trade(execution_of(fill))
+        _compare_positions(truth, venue, books, account)
+        _compare_balances(truth, venue, books, before.get(venue), account)
     return truth
 
 
@@ -85,56 +90,56 @@ def _compare_fills(truth: Truth, venue: str, ours: list[Fill], account: Account)
         truth.differ(f"{venue} does not know {count} fill(s) of ours: {' '.join(told)}")
 
 
+def _in_their_order(ours: list[Fill], theirs: list[VenueFill]) -> list[Fill]:
+    """Sort our fills as the venue booked them: what a position realizes depends on the order."""
+    place = {told: index for index, told in enumerate(map(_told, theirs))}
+    return sorted(ours, key=lambda fill: place.get(_told(fill), len(place)))
+
+
 def _told(fill: Fill | VenueFill) -> tuple[str, str, str, str, str]:
     """Return a fill as both sides tell it; numbers in one spelling."""
     numbers = (f"{fill.qty.normalize():f}", f"{fill.price.normalize():f}")
     return (fill.instrument, fill.client_order_id, fill.side, *numbers)
 
 
-def _compare_positions(truth: Truth, venue: str, ours: list[Fill], account: Account) -> None:
-    expected: dict[str, Decimal] = {}
-    for fill in ours:
-        if split_instrument(fill.instrument).kind is not InstrumentKind.SPOT:
-            signed = fill.qty if fill.side is Side.BUY else -fill.qty
-            expected[fill.instrument] = expected.get(fill.instrument, Decimal(0)) + signed
-    for name in sorted(expected.keys() | account.positions.keys()):
-        here, there = expected.get(name, Decimal(0)), account.positions.get(name, Decimal(0))
+def _compare_positions(truth: Truth, venue: str, books: Books, account: Account) -> None:
+    ours = perpetuals({
+        key.partition("|")[2]: qty
+        for key, qty in books.quantities.items()
+        if key.startswith(f"{venue}|")
+    })  # fmt: skip
+    theirs = perpetuals(account.positions)
+    for name in sorted(ours.keys() | theirs.keys()):
+        here, there = ours.get(name, ZERO), theirs.get(name, ZERO)
         if here != there:
             truth.differ(f"{venue} position {name} is {there} there and {here} here")
 
 
 def _compare_balances(
-    truth: Truth, venue: str, ours: list[Fill], before: Account | None, after: Account
+    truth: Truth, venue: str, books: Books, before: Account | None, after: Account
 ) -> None:
-    if before is None or any(after.positions.values()):
-        return  # an open position's margin and unrealized result are not ours to reckon
-    expected: dict[str, Decimal] = {}
-    for fill in ours:
-        for asset, change in changes_of(fill):
-            expected[asset] = expected.get(asset, Decimal(0)) + change
-    for asset in sorted(after.balances.keys() | before.balances.keys() | expected.keys()):
-        here = expected.get(asset, Decimal(0))
-        there = _total(after, asset) - _total(before, asset)
+    if before is None:
+        return
+    changes = balance_changes(totals({venue: before}), totals({venue: after}))[venue]
+    ours = books.inventory_change().get(venue, {})
+    for asset in sorted(changes.keys() | ours.keys()):
+        here, there = ours.get(asset, ZERO), changes.get(asset, ZERO)
         if here != there:
             truth.differ(f"{venue} {asset} changed by {there} there and by {here} here")
 
 
-def changes_of(fill: Fill) -> list[tuple[str, Decimal]]:
-    """Return what one fill does to which balances: cost, proceeds and fee.
-
-    A linear perpetual moves only the quote asset, and over a closed position by exactly the
-    difference of proceeds and cost.
-    """
-    name = split_instrument(fill.instrument)
-    sign = 1 if fill.side is Side.BUY else -1
-    changes = [(name.quote, -sign * fill.qty * fill.price)]
-    if name.kind is InstrumentKind.SPOT:
-        changes.append((name.base, sign * fill.qty))
-    if fill.fee is not None and fill.fee_asset:
-        changes.append((fill.fee_asset, -fill.fee))
-    return changes
+def totals(accounts: Mapping[str, Account]) -> Balances:
+    """Return every balance, free and used together."""
+    return {
+        venue: {asset: balance.free + balance.used for asset, balance in account.balances.items()}
+        for venue, account in accounts.items()
+    }
 
 
-def _total(account: Account, asset: str) -> Decimal:
-    balance = account.balances.get(asset)
-    return balance.free + balance.used if balance else Decimal(0)
+def open_positions(accounts: Mapping[str, Account]) -> list[VenuePosition]:
+    """Return the perpetual positions that the venues hold."""
+    return [
+        VenuePosition(venue, name, qty, account.position_costs.get(name, ZERO))
+        for venue, account in accounts.items()
+        for name, qty in perpetuals(account.positions).items()
+    ]

@@ -8,6 +8,7 @@ the one to the other, so joined they are always one state that really was.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 import msgspec
 
@@ -25,6 +26,13 @@ class FinishedPlans(msgspec.Struct):
     orders: dict[str, OrderRecord] = {}
 
 
+class _BeforeBooks(msgspec.Struct):
+    """What a version without accounts kept in their place."""
+
+    exposure: dict[str, Decimal] = {}
+
+
+_BEFORE_BOOKS = msgspec.json.Decoder(_BeforeBooks)
 _ENCODER = msgspec.json.Encoder(decimal_format="string")
 _OPEN = msgspec.json.Decoder(ExecutorState)
 _FINISHED = msgspec.json.Decoder(FinishedPlans)
@@ -80,9 +88,17 @@ def decode(saved: Mapping[str, bytes]) -> ExecutorState:
     """Join both parts; what was never saved is empty.
 
     Raises:
-        msgspec.DecodeError: One of them is not a checkpoint.
+        msgspec.DecodeError: One of them is not a checkpoint, or it is of a version that kept no
+            accounts and holds exposure: its cost is unknown.
     """
     state = _OPEN.decode(saved[OPEN]) if OPEN in saved else ExecutorState()
+    if OPEN in saved and not state.books.quantities:
+        left = _BEFORE_BOOKS.decode(saved[OPEN]).exposure
+        if any(left.values()):
+            raise msgspec.DecodeError(
+                f"saved by a version that kept no cost of what it held, and it holds {left}: "
+                "flatten with that version first"
+            )
     if FINISHED in saved:
         finished = _FINISHED.decode(saved[FINISHED])
         state.plans = finished.plans | state.plans

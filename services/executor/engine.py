@@ -239,6 +239,8 @@ class ExecutorEngine:
             return self.obstacle
         if self._state.halted:
             return "halted by an operator"
+        if self._state.flatten:
+            return "flattening"
         if self._trading is TradingState.HALTED:
             return "trading is halted"
         full = len(self._state.open_plans()) >= OPEN_PLANS_MAX

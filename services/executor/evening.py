@@ -2,7 +2,8 @@
 
 A plan whose fills do not match has a net base quantity. Trading it away on another venue than the
 one that filled too much is a **hedge**; on the same one it is an **unwind**. Both are one decision:
-among all LIVE books of that base and quote, the best price after fees whose loss stays within the
+among all LIVE spot books of that base and quote, and the derivatives that the plan itself traded
+(see places.py), the best price after fees whose loss stays within the
 plan's cap. The cap is exact: the worst price allowed is the one at which everything the plan has
 paid and received, fees included, comes out at ``-loss_cap``.
 
@@ -26,6 +27,7 @@ from typing import NamedTuple
 import msgspec
 
 from services.executor.market import Markets
+from services.executor.places import places_to_trade
 from services.executor.state import OrderRecord, PlanKind, PlanRecord
 from shared.domain.depth import qty_of, walk_quantity
 from shared.domain.fees import BPS
@@ -97,13 +99,19 @@ def net_cash(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Decimal:
     return sum((order.signed_cash for order in orders), -plan.opening * plan.reference)
 
 
-def is_dust(plan: PlanRecord, net: Decimal, markets: Markets, now_ns: int) -> bool:
-    """Tell whether no venue accepts an order as small as ``net``.
+def is_dust(
+    plan: PlanRecord,
+    net: Decimal,
+    places: Sequence[InstrumentRules],
+    markets: Markets,
+    now_ns: int,
+) -> bool:
+    """Tell whether none of these places accepts an order as small as ``net``.
 
     An instrument without rules cannot be judged: it is then not dust, the cautious reading.
     """
     known = False
-    for rules in markets.tradable(plan.base, plan.quote):
+    for rules in places:
         known = True
         price = markets.mid((rules.venue, rules.instrument), now_ns) or plan.reference
         if is_enough(rules, qty_accepted(rules, abs(net)), price):
@@ -139,12 +147,13 @@ def decide(
     if net == 0:
         return Why.EVEN
     cash = net_cash(plan, orders)
-    if is_dust(plan, net, markets, now_ns):
+    places = places_to_trade(plan, orders, markets)
+    if is_dust(plan, net, places, markets, now_ns):
         return _outgrow(plan, orders, markets, now_ns, stands_down=stands_down) or Why.DUST
     weak = weak_venues(orders)
     share_min = abs(net) / max(1, ATTEMPTS_MAX - plan.attempts)
     best: tuple[Rank, Trade] | None = None
-    for rules in markets.tradable(plan.base, plan.quote):
+    for rules in places:
         view = markets.live_view((rules.venue, rules.instrument), now_ns)
         found = _trade_at(rules, plan, net, cash, view) if view else None
         if found is None:
@@ -155,7 +164,7 @@ def decide(
         rank = Rank(
             weak_attempts=max(weak.get(rules.venue, 0), STANDS_DOWN_WEIGHT if is_down else 0),
             is_too_little=trade.qty < share_min,
-            leaves_dust=rest > 0 and is_dust(plan, rest, markets, now_ns),
+            leaves_dust=rest > 0 and is_dust(plan, rest, places, markets, now_ns),
             price=-price if net > 0 else price,
         )
         if best is None or rank < best[0]:
@@ -228,7 +237,7 @@ def _outgrow(
     if plan.attempts > ATTEMPTS_MAX - OUTGROW_ATTEMPTS:
         return None
     net, cash, weak = net_base(plan, orders), net_cash(plan, orders), weak_venues(orders)
-    for rules in markets.tradable(plan.base, plan.quote):
+    for rules in places_to_trade(plan, orders, markets):
         view = markets.live_view((rules.venue, rules.instrument), now_ns)
         price = markets.mid((rules.venue, rules.instrument), now_ns)
         if view is None or price is None or rules.venue in weak:

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+import msgspec
+
 from services.executor.actions import Out
 from services.executor.evening import net_base
 from services.executor.gateway import FillReport
 from services.executor.market import Markets
 from services.executor.state import ExecutorState, OrderRecord, PlanRecord
+from shared.domain.accounting import Books, Execution, Holding, worst_certainty
+from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
-from shared.messages.base import Certainty, Side
+from shared.messages.base import Certainty
 from shared.messages.control import Alert, Severity
 from shared.messages.execution import (
     ApprovedPlan,
@@ -22,13 +26,6 @@ from shared.messages.execution import (
     PlanDone,
     PlanOutcome,
 )
-
-_DOUBT = {Certainty.KNOWN: 0, Certainty.ESTIMATED: 1, Certainty.UNKNOWN: 2}
-
-
-def worst_certainty(parts: Sequence[Certainty]) -> Certainty:
-    """Return the least certain of several figures, which is what their sum is."""
-    return max(parts, key=_DOUBT.__getitem__, default=Certainty.KNOWN)
 
 
 def order_event(order: OrderRecord, plan: PlanRecord, now_ns: int) -> OrderEvent:
@@ -57,26 +54,35 @@ def order_event(order: OrderRecord, plan: PlanRecord, now_ns: int) -> OrderEvent
 def record_fill(
     state: ExecutorState, order: OrderRecord, fill: FillReport, markets: Markets, now_ns: int
 ) -> Fill:
-    """Book one new execution on its order and on the ledger; return its message.
+    """Book one new execution on its order and in the accounts; return its message.
 
-    A fee in the base asset lowers what we hold, so it is exposure and not cash. A fee that the
-    venue did not tell, or in an asset without a price, leaves the result UNKNOWN.
+    A fee that the venue did not tell, or in an asset without a price, leaves the order's result
+    UNKNOWN.
     """
     base, quote, _ = split_instrument(order.instrument)
     order.cost += fill.price * fill.qty
-    signed = fill.qty if order.side is Side.BUY else -fill.qty
     fee_quote: Decimal | None = None
     certainty = Certainty.UNKNOWN
     if fill.fee is not None and fill.fee_asset == base:
         fee_quote, certainty = fill.fee * fill.price, Certainty.KNOWN
         order.fee_base += fill.fee
         order.fee_base_quote += fee_quote
-        signed -= fill.fee
     elif fill.fee is not None:
         fee_quote, certainty = markets.value(fill.fee, fill.fee_asset, quote, now_ns)
         order.fee_quote += fee_quote or ZERO
-    order.certainty = worst_certainty((order.certainty, certainty))
-    state.exposure[base] = state.exposure.get(base, ZERO) + signed
+    order.certainty = worst_certainty(order.certainty, certainty)
+    state.books.trade(
+        Execution(
+            venue=order.venue,
+            instrument=order.instrument,
+            side=order.side,
+            qty=fill.qty,
+            cost=fill.price * fill.qty,
+            fee=fill.fee,
+            fee_asset=fill.fee_asset,
+            fee_quote=fee_quote,
+        )
+    )
     return Fill(
         ts_ns=now_ns,
         plan_id=order.plan_id,
@@ -97,9 +103,13 @@ def record_fill(
 def plan_done(
     state: ExecutorState, plan: PlanRecord, outcome: PlanOutcome, reason: str, now_ns: int
 ) -> PlanDone:
-    """Return the end of a plan with its result over all its fills."""
+    """Return the end of a plan with what its fills have realized.
+
+    What it leaves open, a rest or a position in a derivative, has realized nothing: see ``books``.
+    """
     orders = state.orders_of(plan)
     net = net_base(plan, orders)
+    result = plan_books(plan, orders).result(plan.quote)
     left = {plan.base: net} if net else {}
     failed = outcome is PlanOutcome.FAILED
     return PlanDone(
@@ -108,13 +118,41 @@ def plan_done(
         outcome=outcome,
         base=plan.base,
         quote=plan.quote,
-        realized=sum((order.signed_cash for order in orders), plan.opening_cash),
-        fees=sum((order.fee_quote + order.fee_base_quote for order in orders), ZERO),
-        certainty=worst_certainty([order.certainty for order in orders]),
+        realized=result.realized,
+        fees=result.fees,
+        certainty=worst_certainty(*(order.certainty for order in orders)),
         residual=left if failed else {},
         reason=reason,
         dust={} if failed else left,
     )
+
+
+def plan_books(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Books:
+    """Return the accounts of one plan alone, from what its orders add up to.
+
+    Fills that are told but not explained yet count at the order's limit price.
+    """
+    books = Books()
+    if plan.opening:
+        books.holdings[plan.opening_key] = Holding(qty=plan.opening, cost=-plan.opening_cash)
+    for order in orders:
+        filled = order.life.filled_qty
+        if not filled:
+            continue
+        unexplained = filled - order.life.traded_qty
+        done = Execution(
+            venue=order.venue,
+            instrument=order.instrument,
+            side=order.side,
+            qty=filled,
+            cost=order.cost + unexplained * order.price_limit,
+            fee=order.fee_quote + unexplained * order.price_limit * order.fee_bps / BPS,
+        )
+        books.trade(done)
+        if order.fee_base:
+            base = split_instrument(order.instrument).base
+            books.charge(msgspec.structs.replace(done, fee=order.fee_base, fee_asset=base))
+    return books
 
 
 def plan_refused(

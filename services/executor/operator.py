@@ -1,7 +1,10 @@
 """What an operator may ask of the executor: halt, resume, flatten. Pure.
 
 Each command counts once. FLATTEN halts, cancels what rests, waits until nothing is in flight, and
-then trades the ledger's net exposure of each asset back to zero, one asset after the other.
+then closes one holding after the other: each position in a derivative at its own venue, and what
+spot trades have left over (a net base of zero may well be two open positions). RESUME lifts the
+halt, but nothing new starts before the FLATTEN is over: half of it would leave a naked leg. Only
+what waits for a price is given up by RESUME.
 """
 
 from __future__ import annotations
@@ -12,11 +15,13 @@ from services.executor.actions import Out
 from services.executor.own_plans import OwnPlans
 from services.executor.reconcile import Reconciler
 from services.executor.standdown import StandDown
-from services.executor.state import COMMAND_IDS_MAX, ExecutorState, PlanRecord
+from services.executor.state import COMMAND_IDS_MAX, Closing, ExecutorState, PlanRecord
 from shared.domain.order import ZERO
 from shared.messages.control import Command, CommandKind
 
 FLATTEN_PAUSE_NS: Final = 200_000_000
+FLATTEN_TRIES_MAX: Final = 4
+"""Plans that may be opened to close one holding: a late fill may change it after it was closed."""
 
 
 class OperatorDesk:
@@ -30,6 +35,7 @@ class OperatorDesk:
         self._reconciler = reconciler
         self._standing = standing
         self._flatten_at_ns = 0
+        self._waits_for_prices = False
 
     def on_command(self, command: Command, now_ns: int, out: Out) -> None:
         """Obey, once per command id."""
@@ -43,32 +49,35 @@ class OperatorDesk:
         elif command.kind is CommandKind.RESUME:
             state.halted, state.locked = False, ""
             self._standing.resume(self._reconciler.check_again(now_ns), now_ns, out)
+            if self._waits_for_prices:
+                state.flatten = ""
         if command.kind is CommandKind.FLATTEN:
-            state.flatten, state.flatten_done = command.command_id, []
+            state.flatten, state.closings = command.command_id, {}
             self._flatten_at_ns = now_ns
             self._reconciler.cancel_resting(now_ns)
 
     def next_deadline_ns(self) -> int | None:
-        """Return when the next asset may be flattened."""
+        """Return when the next holding may be closed."""
         return self._flatten_at_ns if self._state.flatten else None
 
     def flatten_due(self, now_ns: int) -> PlanRecord | None:
-        """Return a plan that flattens the next asset, if it is time and nothing is in flight."""
+        """Return a plan that closes the next holding, if it is time and nothing is in flight."""
         state = self._state
         if not state.flatten or self._flatten_at_ns > now_ns:
             return None
         self._flatten_at_ns = now_ns + FLATTEN_PAUSE_NS
         if state.open_plans():
             return None
-        unpriced = False
-        for asset, qty in sorted(state.exposure.items()):
-            if qty == ZERO or asset in state.flatten_done:
-                continue
-            plan = self._own.flatten(state.flatten, asset, qty, now_ns)
+        self._waits_for_prices = False
+        for key, qty in state.books.opened().items():
+            before = state.closings.get(key, Closing(qty=ZERO, tries=0))
+            if before.qty == qty or before.tries >= FLATTEN_TRIES_MAX:
+                continue  # nothing has changed since the last try, or it never ends
+            plan = self._own.flatten(state.flatten, key, qty, now_ns)
             if plan is not None:
-                state.flatten_done.append(asset)
+                state.closings[key] = Closing(qty=qty, tries=before.tries + 1)
                 return plan
-            unpriced = True  # it waits for a price, the others do not wait for it
-        if not unpriced:
+            self._waits_for_prices = True  # the others do not wait for it
+        if not self._waits_for_prices:
             state.flatten = ""
         return None

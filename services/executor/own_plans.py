@@ -12,10 +12,10 @@ from services.executor.gateway import FillReport
 from services.executor.ids import attempt_after_loss, plan_key
 from services.executor.market import Markets
 from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
+from shared.domain.accounting import holding_key, holding_place, signed_qty
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
-from shared.messages.base import Side
 
 OWN_LOSS_BPS: Final = Decimal(100)
 """Loss cap, of notional, where nobody gave one: adopted orders, late fills, FLATTEN."""
@@ -36,10 +36,10 @@ class OwnPlans:
         found at the venues before the fill was, turn out to be its own.
         """
         base, quote, _ = split_instrument(order.instrument)
-        sign = 1 if order.side is Side.BUY else -1
         fee_base = fill.fee if fill.fee is not None and fill.fee_asset == base else ZERO
         notional = fill.price * fill.qty
-        opening, opening_cash = sign * fill.qty - fee_base, -sign * notional
+        opening = signed_qty(order.side, fill.qty) - fee_base
+        opening_cash = -signed_qty(order.side, notional)
         reason = f"late fill of {order.client_order_id}"
         plan_id = plan_key(f"late {order.venue} {fill.trade_id} {order.client_order_id}")
         adopted = self._state.plans.get(plan_id)
@@ -62,33 +62,39 @@ class OwnPlans:
             opening_cash=opening_cash,
             attempt_next=attempt_after_loss(now_ns),
             reason=reason,
+            holding=holding_key(order.venue, order.instrument),
         )
         self._state.add_plan(plan)
         return plan.plan_id
 
-    def flatten(self, command_id: str, asset: str, qty: Decimal, now_ns: int) -> PlanRecord | None:
-        """Open a plan that trades the ledger's exposure in one asset back to zero.
+    def flatten(self, command_id: str, key: str, qty: Decimal, now_ns: int) -> PlanRecord | None:
+        """Open a plan that closes one holding: a position in a derivative, or a rest of spot.
 
-        ``None`` if nothing prices the asset yet. The id holds the time: a command that comes again
-        after a loss of records meets the plan its first orders were adopted into.
+        ``None`` if nothing prices it yet. The id holds the time: a command that comes again after
+        a loss of records meets the plan its first orders were adopted into.
         """
-        for rules in self._markets.rules.values():
-            base, quote, _ = split_instrument(rules.instrument)
-            price = self._markets.price(base, quote, now_ns) if base == asset else None
-            if price is None:
-                continue
-            plan = PlanRecord(
-                plan_id=plan_key(f"flatten {command_id} {asset} {now_ns}"),
-                kind=PlanKind.FLATTEN,
-                base=base,
-                quote=quote,
-                legs=[],
-                loss_cap=max(abs(qty) * price * OWN_LOSS_BPS / BPS, OWN_LOSS_MIN),
-                reference=price,
-                ts_started_ns=now_ns,
-                opening=qty,
-                reason=f"flatten {command_id}",
-            )
-            self._state.add_plan(plan)
-            return plan
-        return None
+        venue, instrument = holding_place(key)
+        base, quote, _ = split_instrument(instrument)
+        price = (
+            self._markets.mid((venue, instrument), now_ns)
+            if venue
+            else self._markets.price(base, quote, now_ns)
+        )
+        if price is None:
+            return None
+        plan = PlanRecord(
+            plan_id=plan_key(f"flatten {command_id} {key} {now_ns}"),
+            kind=PlanKind.FLATTEN,
+            base=base,
+            quote=quote,
+            legs=[],
+            loss_cap=max(abs(qty) * price * OWN_LOSS_BPS / BPS, OWN_LOSS_MIN),
+            reference=price,
+            ts_started_ns=now_ns,
+            opening=qty,
+            opening_cash=-self._state.books.cost_of(key, qty),
+            reason=f"flatten {command_id}",
+            holding=key,
+        )
+        self._state.add_plan(plan)
+        return plan

@@ -18,8 +18,9 @@ from typing import Final
 
 from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
 from shared.clock import Clock
+from shared.domain.accounting import Books, Execution
 from shared.domain.fees import fee_amount
-from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
+from shared.domain.instrument import InstrumentRules, is_spot, split_instrument
 from shared.domain.order import ZERO
 from shared.domain.rounding import exact, is_enough, is_multiple, qty_to_lot
 from shared.errors import Cause, Rejected
@@ -59,8 +60,8 @@ class PaperGateway:
         self._quote_balance = quote_balance
         self._views: dict[str, DepthView] = {}
         self._taken: dict[str, dict[tuple[str, float], tuple[float, Decimal]]] = {}
-        self._balances: dict[str, Decimal] = {}
-        self._positions: dict[str, Decimal] = {}
+        self._start: dict[str, Decimal] = {}
+        self._books = Books()
         self._orders: OrderedDict[str, OrderReport] = OrderedDict()
         self._trades = 0
 
@@ -153,26 +154,34 @@ class PaperGateway:
     async def balances(self) -> Mapping[str, Balance]:
         """Return all accounts opened so far."""
         return {
-            asset: Balance(free=amount, used=ZERO)
-            for asset, amount in sorted(self._balances.items())
+            asset: Balance(free=self._balance(asset), used=ZERO) for asset in sorted(self._start)
         }
 
     async def positions(self, instruments: Sequence[str]) -> Mapping[str, Decimal]:
         """Return perpetual positions in signed base units."""
-        return {name: self._positions.get(name, ZERO) for name in instruments}
+        held = self._books.quantities
+        return {
+            name: held.get(f"{self.venue}|{name}", ZERO)
+            for name in instruments
+            if not is_spot(name)
+        }
 
     async def close(self) -> None:
         """Nothing to let go of."""
 
+    def _balance(self, asset: str) -> Decimal:
+        change = self._books.inventory.get(f"{self.venue}|{asset}", ZERO)
+        return self._start.get(asset, ZERO) + change
+
     def _open_accounts(self, view: DepthView) -> None:
         """Give the account what it starts with, once a price is there."""
         base, quote, settle = split_instrument(view.instrument)
-        self._balances.setdefault(settle or quote, self._quote_balance)
-        if settle is None and base not in self._balances and view.bids:
+        self._start.setdefault(settle or quote, self._quote_balance)
+        if settle is None and base not in self._start and view.bids:
             rules = self._rules.get((self.venue, view.instrument))
             qty = self._quote_balance / exact(view.bids[0][0])
             if rules is not None:
-                self._balances[base] = qty_to_lot(qty, rules.lot_size)
+                self._start[base] = qty_to_lot(qty, rules.lot_size)
 
     def _check_filters(self, order: OrderRequest) -> InstrumentRules:
         rules = self._rules.get((self.venue, order.instrument))
@@ -233,7 +242,7 @@ class PaperGateway:
             asset, needed = quote, cost + fee_amount(cost, rules.taker_fee_bps)
         else:
             asset, needed = base, qty
-        if self._balances.get(asset, ZERO) < needed:
+        if self._balance(asset) < needed:
             raise Rejected(
                 f"{needed} {asset} needed at {self.venue}", "INSUFFICIENT_BALANCE", Cause.FUNDS
             )
@@ -241,16 +250,19 @@ class PaperGateway:
     def _book(
         self, order: OrderRequest, rules: InstrumentRules, price: Decimal, qty: Decimal
     ) -> FillReport:
-        base, quote, settle = split_instrument(order.instrument)
-        sign = 1 if order.side is Side.BUY else -1
-        fee = fee_amount(price * qty, rules.taker_fee_bps)
-        if split_instrument(order.instrument).kind is InstrumentKind.SPOT:
-            self._balances[base] = self._balances.get(base, ZERO) + sign * qty
-            self._balances[quote] = self._balances.get(quote, ZERO) - sign * price * qty - fee
-        else:
-            place = order.instrument
-            self._positions[place] = self._positions.get(place, ZERO) + sign * qty
-            self._balances[settle or quote] = self._balances.get(settle or quote, ZERO) - fee
+        _, quote, settle = split_instrument(order.instrument)
+        fee, fee_asset = fee_amount(price * qty, rules.taker_fee_bps), settle or quote
+        self._books.trade(
+            Execution(
+                venue=self.venue,
+                instrument=order.instrument,
+                side=order.side,
+                qty=qty,
+                cost=price * qty,
+                fee=fee,
+                fee_asset=fee_asset,
+            )
+        )
         self._remember(order, price, qty)
         self._trades += 1
         return FillReport(
@@ -261,7 +273,7 @@ class PaperGateway:
             price=price,
             qty=qty,
             fee=fee,
-            fee_asset=settle or quote,
+            fee_asset=fee_asset,
             ts_venue_ns=self._clock.now_ns(),
         )
 

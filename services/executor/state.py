@@ -13,6 +13,7 @@ from functools import cached_property
 import msgspec
 
 from services.executor.ids import plan_key
+from shared.domain.accounting import Books
 from shared.domain.order import ZERO, OrderLife
 from shared.errors import Cause
 from shared.messages.base import Certainty, Side
@@ -154,7 +155,8 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One plan, from its start to some time after its end.
 
     ``opening`` is exposure in base units that it began with (FLATTEN, or a late fill of a finished
-    plan) and ``opening_cash`` what came with it; ``reference`` is a price that made sense then.
+    plan), ``opening_cash`` what was received for it less what was paid, and ``holding`` the key of
+    the holding that it belongs to (empty: spot); ``reference`` is a price that made sense then.
     ``uneven_since_ns`` is when all orders were over and the fills did not match; ``attempts``
     counts evening orders and ``attempt_next`` numbers them (they differ after a restart, so that no
     client order id can come twice).
@@ -181,19 +183,32 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     outcome: PlanOutcome | None = None
     ts_done_ns: int = 0
     reason: str = ""
+    holding: str = ""
 
     @property
     def is_open(self) -> bool:
         """Whether work is left to do."""
         return self.outcome is None
 
+    @property
+    def opening_key(self) -> str:
+        """The key of the holding that ``opening`` belongs to."""
+        return self.holding or f"{self.base}/{self.quote}"
+
+
+class Closing(msgspec.Struct, frozen=True):
+    """What FLATTEN tried with a holding: base units when its latest plan began, and how often."""
+
+    qty: Decimal
+    tries: int
+
 
 class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     """The checkpoint.
 
-    ``exposure`` is signed base units per asset over all fills since the ledger began. ``locked``
-    says why nothing new may start until an operator resumes. ``flatten`` is the command being
-    carried out, ``flatten_done`` the assets it has dealt with. ``forgotten_ns`` is the end of the
+    ``books`` are the accounts over all fills since the ledger began. ``locked`` says why nothing
+    new may start until an operator resumes. ``flatten`` is the command being carried out,
+    ``closings`` what it tried so far, by key of the holding. ``forgotten_ns`` is the end of the
     newest plan that is no longer kept whole: fills before it cannot be told from known ones.
     ``ledger_id`` names the ledger on the bus, which began at ``began_ns``; ``stage`` says how far
     it has come, and ``before`` has the keys of plans found at the venues that it did not begin.
@@ -208,11 +223,11 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     orders: dict[str, OrderRecord] = {}
     done_ids: list[str] = []
     command_ids: list[str] = []
-    exposure: dict[str, Decimal] = {}
+    books: Books = msgspec.field(default_factory=Books)
     halted: bool = False
     locked: str = ""
     flatten: str = ""
-    flatten_done: list[str] = []
+    closings: dict[str, Closing] = {}
     forgotten_ns: int = 0
     ts_ns: int = 0
     ledger_id: str = ""

@@ -9,17 +9,22 @@ was: the number of the ledger that the small part builds on says so again when t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 import msgspec
 
 from services.risk.exposure import Ledger, Reservation, remember_plan
 from services.risk.trading import TradingMemory
+from shared.domain.accounting import Execution, Result
+from shared.domain.instrument import split_instrument
 from shared.errors import CodecError
+from shared.messages.base import Side
 
 DECIDED = "risk"
 LEDGER = "risk-ledger"
 NAMES = (DECIDED, LEDGER)
-VERSION = 2
+VERSION = 3
+"""3: the ledger has accounts; 2: the ledger is saved apart; 1: the state is saved as a whole."""
 
 
 class PartMissing(CodecError):  # noqa: N818 - named for what is wrong
@@ -56,6 +61,23 @@ class Numbered(msgspec.Struct, kw_only=True):
     ledger: Ledger
 
 
+class LedgerBefore(msgspec.Struct):
+    """What versions 1 and 2 kept in place of accounts, keys as in ``Books``."""
+
+    positions: dict[str, Decimal] = {}
+    prices: dict[str, Decimal] = {}
+    exposure: dict[str, Decimal] = {}
+    realized: dict[str, Decimal] = {}
+    fees: dict[str, Decimal] = {}
+    realized_today: dict[str, Decimal] = {}
+
+
+class Before(msgspec.Struct):
+    """Enough of a state of version 1, or of a ledger of version 2, to take its accounts over."""
+
+    ledger: LedgerBefore
+
+
 class _Form(msgspec.Struct):
     """Enough of any version to tell which it is."""
 
@@ -68,6 +90,7 @@ _FORM = msgspec.json.Decoder(_Form)
 _WHOLE = msgspec.json.Decoder(RiskState)
 _DECIDED = msgspec.json.Decoder(Decided)
 _NUMBERED = msgspec.json.Decoder(Numbered)
+_BEFORE = msgspec.json.Decoder(Before)
 
 
 class Keeper:
@@ -154,8 +177,10 @@ def _join(saved: Mapping[str, bytes]) -> tuple[RiskState, int]:
     decided_bytes = saved[DECIDED]
     version = _FORM.decode(decided_bytes).version
     if version == 1:  # whole; a ledger beside it is what an older, newer program left
-        return _WHOLE.decode(decided_bytes), 0
-    if version != VERSION:
+        state = _WHOLE.decode(decided_bytes)
+        _take_over(_BEFORE.decode(decided_bytes).ledger, state.ledger)
+        return state, 0
+    if version not in {2, VERSION}:
         raise CodecError(f"the checkpoint of risk has version {version}, {VERSION} is known")
     if LEDGER not in saved:
         raise PartMissing(f"the checkpoint of risk has lost its part {LEDGER}")
@@ -165,7 +190,42 @@ def _join(saved: Mapping[str, bytes]) -> tuple[RiskState, int]:
             f"the checkpoint of risk builds on ledger {decided.ledger}, found {settled.number}"
         )
     ledger = settled.ledger
+    if version == 2:
+        _take_over(_BEFORE.decode(saved[LEDGER]).ledger, ledger)
     ledger.reservations = decided.reservations
     for opportunity_id in decided.approved:
         remember_plan(ledger.approved, opportunity_id)
     return RiskState(ledger=ledger, trading=decided.trading), settled.number
+
+
+def _take_over(before: LedgerBefore, ledger: Ledger) -> None:
+    """Open accounts with what an older version knew: quantities, and results by cash alone.
+
+    It kept no cost. What it held counts as bought at the price of its last fill, so results that
+    follow from it are estimated.
+    """
+    books = ledger.books
+    for key, qty in before.positions.items():
+        venue, _, instrument = key.partition("|")
+        price = before.prices.get(key, Decimal(0))
+        if not qty:
+            continue
+        books.trade(
+            Execution(
+                venue=venue,
+                instrument=instrument,
+                side=Side.BUY if qty > 0 else Side.SELL,
+                qty=abs(qty),
+                cost=abs(qty) * price,
+                fee=Decimal(0),
+            )
+        )
+        books.result(split_instrument(instrument).quote).is_estimated = True
+    books.inventory.clear()  # what it moved between venues was not kept
+    books.exposure = before.exposure
+    for quote, realized in before.realized.items():
+        is_estimated = books.result(quote).is_estimated
+        books.results[quote] = Result(
+            realized=realized, fees=before.fees.get(quote, Decimal(0)), is_estimated=is_estimated
+        )
+        ledger.realized_at_midnight[quote] = realized - before.realized_today.get(quote, Decimal(0))

@@ -10,7 +10,7 @@ books, with its own cap, is the place to find a smaller one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -21,7 +21,9 @@ from services.risk.limits import judge
 from services.risk.reasons import Denial
 from services.risk.trading import Standing, Switch, alert
 from shared.config import Config
+from shared.domain.accounting import Position, unrealized
 from shared.domain.instrument import InstrumentRules, split_instrument
+from shared.domain.valuation import closing_prices
 from shared.ledger import WITNESS_NS, Opened
 from shared.messages.arb import Opportunity
 from shared.messages.base import Certainty, Message, TradingState
@@ -34,6 +36,7 @@ from shared.messages.execution import (
     Fill,
     PlanDone,
     PlanLeg,
+    PositionReport,
     RiskReport,
 )
 from shared.messages.market import DepthView, InstrumentInfo
@@ -109,7 +112,7 @@ class RiskEngine:
             self._keeper.touch_decided()
         said = self._say_change(self._switch.now(now_ns), now_ns)
         out += said or [self._switch.state_message(now_ns)]
-        out.append(risk_report(self._state.ledger, self._switch, now_ns))
+        out.append(risk_report(self._state.ledger, self._switch, self._views.values(), now_ns))
         return out
 
     def next_deadline_ns(self) -> int | None:
@@ -303,23 +306,30 @@ class RiskEngine:
         return self._switch.on_command(command, now_ns)
 
 
-def risk_report(ledger: Ledger, switch: Switch, now_ns: int) -> RiskReport:
+def risk_report(
+    ledger: Ledger, switch: Switch, views: Iterable[DepthView], now_ns: int
+) -> RiskReport:
     """Return the figures of the moment, and how certain they are."""
     certainty = ledger.certainty
     if not switch.is_informed():
         certainty = Certainty.UNKNOWN
     elif certainty is Certainty.KNOWN and ledger.has_unknown_fees():
         certainty = Certainty.ESTIMATED
+    positions = ledger.books.positions(closing_prices(views))
+    results = ledger.books.results
     return RiskReport(
         ts_ns=now_ns,
         state=switch.said,
         exposure=dict(ledger.exposure),
-        realized=dict(ledger.realized),
-        fees=dict(ledger.fees),
-        realized_today=dict(ledger.realized_today),
+        realized={quote: result.realized for quote, result in results.items()},
+        fees={quote: result.fees for quote, result in results.items()},
+        realized_today={quote: ledger.realized_today(quote) for quote in results},
         reserved=ledger.reserved_notional(),
         plans_in_flight=len(ledger.reservations),
         certainty=certainty,
+        unrealized=unrealized(positions),
+        positions=[_position_report(position) for position in positions],
+        inventory=ledger.books.inventory_change(),
     )
 
 
@@ -354,4 +364,15 @@ def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> Approve
         ts_depth_ns=found.ts_depth_ns,
         ts_opportunity_ns=found.ts_ns,
         ts_expire_ns=held.ts_expire_ns,
+    )
+
+
+def _position_report(position: Position) -> PositionReport:
+    return PositionReport(
+        venue=position.venue,
+        instrument=position.instrument,
+        qty=position.qty,
+        entry=position.entry,
+        close_price=position.close_price,
+        unrealized=position.unrealized,
     )

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import msgspec
 
+from shared.domain.accounting import Books, execution_of, worst_certainty
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
 from shared.messages.arb import OpportunityLeg
@@ -37,7 +38,6 @@ DAY_NS = 86_400 * 1_000_000_000
 ZERO, ONE = Decimal(0), Decimal(1)
 
 _V = TypeVar("_V")
-_DOUBT = (Certainty.KNOWN, Certainty.ESTIMATED, Certainty.UNKNOWN)
 
 
 class ReservedLeg(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,26 +81,39 @@ class Settling(msgspec.Struct, kw_only=True):
 
 
 class Ledger(msgspec.Struct, kw_only=True):
-    """Everything risk knows about money. Keys of positions and prices are ``venue|instrument``.
+    """Everything risk knows about money; ``books`` are the accounts of our fills.
 
-    ``positions`` (per instrument) and ``exposure`` (per base asset) are net base units of our fills
-    less the fees charged in that base asset.
+    ``prices`` are those of the last fill by ``venue|instrument``. ``realized_at_midnight`` is what
+    was realized per quote asset before ``day`` began.
     """
 
-    positions: dict[str, Decimal] = {}
+    books: Books = msgspec.field(default_factory=Books)
     prices: dict[str, Decimal] = {}
-    exposure: dict[str, Decimal] = {}
     balances: dict[str, VenueBalance] = {}
     settling: dict[str, dict[str, Settling]] = {}
     reservations: dict[str, Reservation] = {}
-    realized: dict[str, Decimal] = {}
-    fees: dict[str, Decimal] = {}
     day: int = 0
-    realized_today: dict[str, Decimal] = {}
+    realized_at_midnight: dict[str, Decimal] = {}
     certainty: Certainty = Certainty.KNOWN
     fills_seen: dict[str, bool] = {}
     plans_ended: dict[str, bool] = {}
     approved: dict[str, bool] = {}
+
+    @property
+    def positions(self) -> dict[str, Decimal]:
+        """Net base units by ``venue|instrument``: our fills, less fees charged in the base."""
+        return self.books.quantities
+
+    @property
+    def exposure(self) -> dict[str, Decimal]:
+        """Net base units by asset."""
+        return self.books.exposure
+
+    def realized_today(self, quote: str) -> Decimal:
+        """Return what was realized in a quote asset since the UTC day began."""
+        result = self.books.results.get(quote)
+        before = self.realized_at_midnight.get(quote, ZERO)
+        return (result.realized if result is not None else ZERO) - before
 
     def reserve(self, reservation: Reservation) -> None:
         """Hold what a plan may use until it ends."""
@@ -126,20 +139,22 @@ class Ledger(msgspec.Struct, kw_only=True):
 
     def apply_fill(self, fill: Fill) -> bool:
         """Count a fill; return False where nothing was new about it."""
-        name = split_instrument(fill.instrument)
-        key = f"{fill.venue}|{fill.instrument}"
         seen = self.fills_seen.get(_fill_key(fill))
         has_fee = fill.fee is not None
         if seen is not None and (seen or not has_fee):
             return False
-        change = ZERO
+        self.roll_day(fill.ts_ns)
+        quote = split_instrument(fill.instrument).quote
+        realized_before = self.books.result(quote).realized
         if seen is None:
-            change = fill.qty if fill.side is Side.BUY else -fill.qty
-            self.prices[key] = fill.price
-        if fill.fee is not None and fill.fee_asset == name.base:
-            change -= fill.fee
-        self.positions[key] = self.positions.get(key, ZERO) + change
-        self.exposure[name.base] = self.exposure.get(name.base, ZERO) + change
+            self.prices[f"{fill.venue}|{fill.instrument}"] = fill.price
+            self.books.trade(execution_of(fill))
+        else:
+            self.books.fee_told(execution_of(fill))
+        if fill.ts_ns // DAY_NS < self.day:  # late news of yesterday is not today's result
+            earned = self.books.result(quote).realized - realized_before
+            before = self.realized_at_midnight.get(quote, ZERO)
+            self.realized_at_midnight[quote] = before + earned
         _remember(self.fills_seen, _fill_key(fill), has_fee, FILLS_REMEMBERED_MAX)
         held = self.reservations.get(fill.plan_id)
         if held is not None:
@@ -158,17 +173,12 @@ class Ledger(msgspec.Struct, kw_only=True):
             del of_venue[asset]
 
     def apply_end(self, done: PlanDone) -> bool:
-        """Count a plan's result; return False if this plan's end was counted before."""
+        """Release what a plan held; return False if this plan's end was counted before."""
         if done.plan_id in self.plans_ended:
             return False
         self.release(done.plan_id)
         remember_plan(self.plans_ended, done.plan_id)
-        _add(self.realized, done.quote, done.realized)
-        _add(self.fees, done.quote, done.fees)
-        self.roll_day(done.ts_ns)
-        if done.ts_ns // DAY_NS == self.day:
-            _add(self.realized_today, done.quote, done.realized)
-        self.certainty = max(self.certainty, done.certainty, key=_DOUBT.index)
+        self.certainty = worst_certainty(self.certainty, done.certainty)
         return True
 
     def roll_day(self, now_ns: int) -> bool:
@@ -176,7 +186,9 @@ class Ledger(msgspec.Struct, kw_only=True):
         if now_ns // DAY_NS <= self.day:
             return False
         self.day = now_ns // DAY_NS
-        self.realized_today = {}
+        self.realized_at_midnight = {
+            quote: result.realized for quote, result in self.books.results.items()
+        }
         return True
 
     def available(self, venue: str, asset: str) -> Decimal | None:
@@ -258,10 +270,6 @@ def reserve_leg(leg: OpportunityLeg, notional: Decimal, position: Decimal) -> Re
 def remember_plan(memory: dict[str, bool], key: str) -> None:
     """Remember the id of a plan or of its opportunity; the oldest beyond the bound is forgotten."""
     _remember(memory, key, True, PLANS_REMEMBERED_MAX)
-
-
-def _add(totals: dict[str, Decimal], asset: str, amount: Decimal) -> None:
-    totals[asset] = totals.get(asset, ZERO) + amount
 
 
 def _fill_key(fill: Fill) -> str:

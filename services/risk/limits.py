@@ -242,7 +242,7 @@ def plans_in_flight(case: Case) -> Denial | None:
 def daily_loss(case: Case) -> Denial | None:
     """Today's result must bear the worst of what is in flight and of this plan."""
     ledger, quote = case.ledger, case.opportunity.quote
-    realized, limit = ledger.realized_today.get(quote, ZERO), case.config.daily_loss_max
+    realized, limit = ledger.realized_today(quote), case.config.daily_loss_max
     caps = sum([h.loss_cap for h in ledger.reservations.values() if h.quote == quote], ZERO)
     worst = realized - caps - case.loss_cap()
     if -worst > limit:
@@ -263,6 +263,15 @@ def balances(case: Case) -> Denial | None:
             return deny(
                 DenyReason.BALANCE, venue=venue, asset=asset, needs=amount, available=available
             )
+    return None
+
+
+def opens_no_position(case: Case) -> Denial | None:
+    """No leg opens or extends a position in a derivative: there is no rule yet that closes it."""
+    for leg in case.legs:
+        opened = opened_qty(case.position(leg.offered), leg.offered.side, leg.offered.qty)
+        if opened and not leg.place.is_spot:
+            return deny(DenyReason.OPENS_POSITION, book=leg.place.text, qty=opened)
     return None
 
 
@@ -289,6 +298,7 @@ PLAN_RULES: tuple[Rule, ...] = (
     plans_in_flight,
     daily_loss,
     balances,
+    opens_no_position,
 )
 
 

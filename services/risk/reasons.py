@@ -112,6 +112,10 @@ class DenyReason(StrEnum):
         "BALANCE",
         "The asset that a leg spends is not sufficient after what is reserved already.",
     )
+    OPENS_POSITION = (
+        "OPENS_POSITION",
+        "A leg would open a position in a derivative; no strategy has a rule yet that closes it.",
+    )
 
 
 class HaltCause(StrEnum):
@@ -142,8 +146,8 @@ class HaltCause(StrEnum):
     )
     DAILY_LOSS = (
         "DAILY_LOSS",
-        "Today's realized loss exceeds `risk.daily_loss_max`. RESUME is refused until the next UTC "
-        "day or a higher limit.",
+        "Today's realized loss, fees included, exceeds `risk.daily_loss_max`. RESUME is refused "
+        "until the next UTC day or a higher limit.",
     )
     PLAN_FAILED = (
         "PLAN_FAILED",

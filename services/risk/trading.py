@@ -281,8 +281,8 @@ class Switch:
         limit = self._daily_loss_max
         return ", ".join(
             f"{-realized} {quote} lost today, {limit} allowed"
-            for quote, realized in self._ledger.realized_today.items()
-            if -realized > limit
+            for quote in self._ledger.books.results
+            if -(realized := self._ledger.realized_today(quote)) > limit
         )
 
     def _trip(self, cause: HaltCause, text: str, now_ns: int) -> Alert:

@@ -71,7 +71,7 @@ class _Book:
 class _Pair:
     """A directed pair: buy on one book, sell on the other."""
 
-    __slots__ = ("blocked", "buy", "misses", "rules", "sell", "ts_cool_ns")
+    __slots__ = ("blocked", "buy", "misses", "opens_position", "rules", "sell", "ts_cool_ns")
 
     def __init__(self, buy: _Book, sell: _Book) -> None:
         self.buy, self.sell = buy, sell
@@ -79,6 +79,9 @@ class _Pair:
         self.ts_cool_ns = 0  # offered before; not again until then
         self.misses: dict[Gate, _Miss] = {}
         self.blocked: Stopped | None = None
+        # A derivative bought or sold stays open until something closes it, and nothing does yet.
+        kinds = (buy.name.kind, sell.name.kind)
+        self.opens_position = any(kind is not InstrumentKind.SPOT for kind in kinds)
 
     def refresh(self, edge_bps_min: float) -> None:
         """Work out again what does not change from view to view."""
@@ -218,6 +221,9 @@ class ScannerEngine:
         if isinstance(found, Uncrossed):  # nearly always
             prices = (bids[0][0], asks[0][0])
             return Stopped(OF_OBSTACLE[found.obstacle], prices, found.edge_bps)
+        if pair.opens_position:
+            prices = (bids[0][0], asks[0][0])
+            return Stopped(Gate.OPENS_POSITION, prices, found.edge_bps)
         if now_ns < pair.ts_cool_ns:
             return Stopped(Gate.COOLDOWN, ((pair.ts_cool_ns - now_ns) // _MS,), found.edge_bps)
         assert buy.rules is not None

@@ -19,6 +19,7 @@ class Gate(StrEnum):
     NOT_CROSSED = Obstacle.NOT_CROSSED.value
     FEES = Obstacle.FEES.value
     EDGE_MIN = Obstacle.EDGE_MIN.value
+    OPENS_POSITION = "OPENS_POSITION"  # it pays, but would leave a derivative open
     COOLDOWN = "COOLDOWN"  # this pair was offered a moment ago
     LOT = "LOT"  # less than one lot that both venues accept
     NOTIONAL_MIN = "NOTIONAL_MIN"  # less than a venue's least order
@@ -39,6 +40,7 @@ CONTEXT: dict[Gate, tuple[str, ...]] = {
     Gate.NOT_CROSSED: ("bid", "ask"),
     Gate.FEES: ("bid", "ask"),
     Gate.EDGE_MIN: ("bid", "ask"),
+    Gate.OPENS_POSITION: ("bid", "ask"),
     Gate.COOLDOWN: ("remaining_ms",),
     Gate.LOT: ("qty", "lot"),
     Gate.NOTIONAL_MIN: ("qty", "price"),

@@ -23,7 +23,7 @@ BETA = {"BTC": 1.0, "ETH": 1.15, "SOL": 1.4, "BNB": 0.8}
 VOLATILITY_BPS = 0.16  # of the common factor, per tick (about 60 % a year)
 OWN_VOLATILITY_BPS = 0.08
 
-PAYING_GAP_S = (4.0, 9.0)  # between dislocations that pay after fees
+PAYING_GAP_S = (3.5, 7.0)  # between dislocations that pay after fees
 IDLE_GAP_S = (0.7, 2.5)  # between dislocations that do not
 FIRST_PAYING_S = 3.0
 PAYING_EDGE_BPS = (8.0, 26.0)  # beyond both taker fees
@@ -120,6 +120,10 @@ class FairPrices:
         draw = self._random
         base = draw.choice(self._shared)
         here = [(v, listing) for v, listing in self._markets if listing.base == base]
+        if paying:  # only what is bought and sold on spot closes at once
+            here = [(v, listing) for v, listing in here if not listing.perpetual]
+        if len(here) < 2:
+            return False
         venue, listing = draw.choice(here)
         size = draw.uniform(*IDLE_SIZE_BPS)
         if paying:

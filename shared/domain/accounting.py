@@ -28,7 +28,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 import msgspec
 
 from shared.domain.fees import MONEY_STEP
-from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
 from shared.messages.base import Certainty, Side
 from shared.messages.execution import Fill
 
@@ -204,7 +204,7 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         if done.fee is None:
             self.result(quote).fees_missing += 1
         else:
-            self._charge(done, done.fee)
+            self.charge(done)
 
     def fee_told(self, done: Execution) -> None:
         """Book the fee of an execution that was booked before without one."""
@@ -213,7 +213,36 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         if name.kind is InstrumentKind.INVERSE:
             return
         self.result(name.quote).fees_missing -= 1
-        self._charge(done, done.fee)
+        self.charge(done)
+
+    def charge(self, done: Execution) -> None:
+        """Take a fee out of the asset it is charged in; it is realized in the quote asset."""
+        fee = done.fee
+        if not fee:
+            return
+        base, quote, settle = split_instrument(done.instrument)
+        result = self.result(quote)
+        asset = done.fee_asset or settle or quote
+        _add(self.inventory, f"{done.venue}|{asset}", -fee)
+        if asset == quote:
+            self._holding(holding_key(done.venue, done.instrument)).realized -= fee
+            result.realized -= fee
+            result.fees += fee
+            return
+        value = done.fee_quote
+        if asset == base:
+            _add(self.exposure, base, -fee)
+            if settle is None:
+                _add(self.quantities, f"{done.venue}|{done.instrument}", -fee)
+            value = (fee * done.cost / done.qty).quantize(MONEY_STEP)
+        elif value is None:
+            result.fees_unpriced += 1
+            value = ZERO
+        else:
+            result.is_estimated = True
+        # The units are given away: sold at their value, which is spent on the fee.
+        result.realized += self._holding(f"{asset}/{quote}").trade(-fee, -value) - value
+        result.fees += value
 
     def fund(self, venue: str, instrument: str, amount: Decimal) -> None:
         """Book a funding payment of a derivative (received: positive), in its settlement asset.
@@ -246,6 +275,24 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
             if holding.qty
         ]
 
+    def opened(self) -> dict[str, Decimal]:
+        """Return what our trades hold open: key of a holding -> signed base units.
+
+        Unlike a holding's own quantity this leaves out fees that were paid in that asset for trades
+        of another one: they are spent, there is nothing to close.
+        """
+        totals: dict[str, Decimal] = {}
+        for place, qty in self.quantities.items():
+            _add(totals, holding_key(*holding_place(place)), qty)
+        return {key: qty for key, qty in sorted(totals.items()) if qty}
+
+    def cost_of(self, key: str, qty: Decimal) -> Decimal:
+        """Return what ``qty`` of a holding cost at its average entry; zero if it is empty."""
+        holding = self.holdings.get(key)
+        if holding is None or not holding.qty:
+            return ZERO
+        return holding.cost if qty == holding.qty else holding.cost / holding.qty * qty
+
     def inventory_change(self) -> dict[str, dict[str, Decimal]]:
         """Return per venue and asset how trading changed the balance; zeros are left out."""
         change: dict[str, dict[str, Decimal]] = {}
@@ -258,40 +305,10 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
     def _holding(self, key: str) -> Holding:
         return self.holdings.setdefault(key, Holding())
 
-    def _charge(self, done: Execution, fee: Decimal) -> None:
-        """Take a fee out of the asset it is charged in; it is realized in the quote asset."""
-        if not fee:
-            return
-        base, quote, settle = split_instrument(done.instrument)
-        result = self.result(quote)
-        asset = done.fee_asset or settle or quote
-        _add(self.inventory, f"{done.venue}|{asset}", -fee)
-        if asset == quote:
-            self._holding(holding_key(done.venue, done.instrument)).realized -= fee
-            result.realized -= fee
-            result.fees += fee
-            return
-        value = done.fee_quote
-        if asset == base:
-            _add(self.exposure, base, -fee)
-            if settle is None:
-                _add(self.quantities, f"{done.venue}|{done.instrument}", -fee)
-            value = (fee * done.cost / done.qty).quantize(MONEY_STEP)
-        elif value is None:
-            result.fees_unpriced += 1
-            value = ZERO
-        else:
-            result.is_estimated = True
-        # The units are given away: sold at their value, which is spent on the fee.
-        result.realized += self._holding(f"{asset}/{quote}").trade(-fee, -value) - value
-        result.fees += value
-
 
 def holding_key(venue: str, instrument: str) -> str:
     """Return where an instrument is held: spot over all venues, a derivative at one."""
-    if split_instrument(instrument).kind is InstrumentKind.SPOT:
-        return instrument
-    return f"{venue}|{instrument}"
+    return instrument if is_spot(instrument) else f"{venue}|{instrument}"
 
 
 def holding_place(key: str) -> tuple[str, str]:

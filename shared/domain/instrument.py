@@ -54,6 +54,15 @@ def split_instrument(instrument: str) -> InstrumentName:
     return InstrumentName(base, quote, settle or None)
 
 
+def is_spot(instrument: str) -> bool:
+    """Tell whether an instrument is the asset itself and no contract on it.
+
+    Raises:
+        ValueError: The name is malformed.
+    """
+    return split_instrument(instrument).settle is None
+
+
 STEP_MIN, STEP_MAX = Decimal("1e-18"), Decimal("1e18")
 """Least and largest tick, lot or contract: beyond, one of the numbers is wrong."""
 FEE_BPS_MIN, FEE_BPS_MAX = Decimal(-1_000), Decimal(1_000)

@@ -2,42 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from decimal import Decimal
+from typing import NamedTuple
 
 from shared.domain.accounting import ClosingPrice
 from shared.domain.depth import walk_quantity
+from shared.domain.rounding import exact
 from shared.messages.base import BookState, Side
 from shared.messages.market import DepthView
 
 
-def closing_prices(views: Iterable[DepthView]) -> ClosingPrice:
-    """Return the pricing of holdings by the LIVE books among ``views``.
+class Close(NamedTuple):
+    """How a holding would be closed: where, at which average price, and the middle of that book."""
+
+    venue: str
+    price: Decimal
+    mid: Decimal
+
+
+FindClose = Callable[[str, str, Decimal], Close | None]
+"""Venue (empty: any), instrument and signed base units held -> how to close them."""
+
+
+def closes(views: Iterable[DepthView]) -> FindClose:
+    """Return how holdings would be closed on the LIVE books among ``views``.
 
     A long is closed at the bids, a short at the asks, walked for its whole quantity: never at the
     middle, never at the last price. Where the venue is empty (spot, held over all venues) the best
-    book of that instrument counts. The price is ``None`` where no book holds the quantity.
+    book of that instrument counts. ``None`` where no book holds the quantity.
     """
-    books: dict[str, dict[str, DepthView]] = {}
+    books: dict[str, list[DepthView]] = {}
     for view in views:
-        if view.state is BookState.LIVE:
-            books.setdefault(view.instrument, {})[view.venue] = view
+        if view.state is BookState.LIVE and view.bids and view.asks:
+            books.setdefault(view.instrument, []).append(view)
+
+    def find(venue: str, instrument: str, qty: Decimal) -> Close | None:
+        here = [view for view in books.get(instrument, ()) if venue in ("", view.venue)]
+        found = [close for view in here if (close := _close(view, qty)) is not None]
+        best = max if qty > 0 else min
+        return best(found, key=lambda close: close.price, default=None)
+
+    return find
+
+
+def closing_prices(views: Iterable[DepthView]) -> ClosingPrice:
+    """Return the price per unit of what ``closes`` finds."""
+    find = closes(views)
 
     def price(venue: str, instrument: str, qty: Decimal) -> Decimal | None:
-        return _price(books.get(instrument, {}), venue, qty)
+        found = find(venue, instrument, qty)
+        return None if found is None else found.price
 
     return price
 
 
-def _price(books: Mapping[str, DepthView], venue: str, qty: Decimal) -> Decimal | None:
+def _close(view: DepthView, qty: Decimal) -> Close | None:
     side = Side.SELL if qty > 0 else Side.BUY
-    found: list[Decimal] = []
-    for name, view in books.items():
-        if venue not in ("", name):
-            continue
-        levels = view.bids if side is Side.SELL else view.asks
-        walked = walk_quantity(levels, abs(qty), side)
-        if walked is not None:
-            found.append(walked.price_avg)
-    best = max if side is Side.SELL else min
-    return best(found, default=None)
+    walked = walk_quantity(view.bids if side is Side.SELL else view.asks, abs(qty), side)
+    if walked is None:
+        return None
+    mid = (exact(view.bids[0][0]) + exact(view.asks[0][0])) / 2
+    return Close(view.venue, walked.price_avg, mid)

@@ -141,7 +141,8 @@ class PlanDone(DecisionMessage, frozen=True, kw_only=True, tag="plan_done"):
     """A plan's end and its result in ``quote`` units.
 
     ``residual`` is the base quantity per asset that the plan leaves unhedged (empty when even).
-    ``realized`` is proceeds minus cost minus fees over all its fills. ``dust`` is the base quantity
+    ``realized`` is what its fills have closed, less fees; a rest or a position in a derivative that
+    it leaves open has realized nothing. ``dust`` is the base quantity
     per asset left over that is too small for any of the venues to trade: on record, not a failure.
     """
 
@@ -189,11 +190,29 @@ class TradingStateChanged(DecisionMessage, frozen=True, kw_only=True, tag="tradi
     ts_since_ns: int
 
 
+class PositionReport(msgspec.Struct, frozen=True, kw_only=True):
+    """An open quantity (signed base units) and what closing it now would realize.
+
+    ``venue`` is empty for spot, which counts over all venues together. ``entry`` is the average
+    price paid; ``close_price`` the one at which the books would take the whole quantity, ``None``
+    where they would not; ``unrealized`` is in quote units.
+    """
+
+    venue: str
+    instrument: str
+    qty: Decimal
+    entry: Decimal
+    close_price: Decimal | None = None
+    unrealized: Decimal | None = None
+
+
 class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     """Exposure and result as risk sees them, every second.
 
-    ``exposure`` is net base quantity per asset from our fills since the ledger began, ``realized``
-    and ``fees`` per quote asset over finished plans, ``reserved`` the notional of plans in flight.
+    ``exposure`` is net base quantity per asset from our fills since the ledger began; ``realized``
+    (closed, after fees) and ``fees`` are per quote asset, ``unrealized`` too (``None``: a position
+    has no price). ``inventory`` is how trading changed each balance, per venue and asset.
+    ``reserved`` is the notional of plans in flight.
     """
 
     state: TradingState
@@ -204,3 +223,6 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     reserved: Decimal
     plans_in_flight: int
     certainty: Certainty
+    unrealized: dict[str, Decimal | None] = {}
+    positions: list[PositionReport] = []
+    inventory: dict[str, dict[str, Decimal]] = {}

@@ -113,17 +113,17 @@ def test_a_fill_told_twice_counts_once_and_its_fee_is_corrected() -> None:
         fill("1", Side.BUY, "2"),
         fill("2", Side.SELL, "1.5", fee=D("0.1"), fee_asset="USDT"),
     )
-    assert collector.ledger.exposure == {"BTC": D("0.5")}
-    assert collector.ledger.fees_unknown == 1
+    assert collector.books.exposure == {"BTC": D("0.5")}
+    assert collector.books.results["USDT"].fees_missing == 1
     collector.on_message(fill("1", Side.BUY, "2", fee=D("0.5"), fee_asset="BTC"))
-    assert collector.ledger.exposure == {"BTC": D(0)}, "a fee in the base reduces what was bought"
-    assert (collector.ledger.fees_unknown, len(collector.fills)) == (0, 2)
+    assert collector.books.exposure == {"BTC": D(0)}, "a fee in the base reduces what was bought"
+    assert (collector.books.results["USDT"].fees_missing, len(collector.fills)) == (0, 2)
 
 
 def test_the_same_trade_id_at_another_venue_is_another_fill() -> None:
     collector = folded(fill("1", Side.BUY, "1"), fill("1", Side.SELL, "1", venue="w"))
     assert len(collector.fills) == 2
-    assert collector.ledger.exposure == {"BTC": D(0)}
+    assert collector.books.exposure == {"BTC": D(0)}
 
 
 def test_an_order_counts_by_its_last_status_and_the_unsettled_are_unknown() -> None:
@@ -139,14 +139,13 @@ def test_an_order_counts_by_its_last_status_and_the_unsettled_are_unknown() -> N
     )  # fmt: skip
 
 
-def test_a_plan_that_ends_again_is_booked_once() -> None:
+def test_a_plan_that_ends_again_counts_once() -> None:
     collector = folded(
         plan("p"),
         plan("q"),
         done("p", PlanOutcome.UNFILLED, "0"),
         done("p", PlanOutcome.HEDGED, "-3"),
     )
-    assert collector.realized == {"USDT": D(-3)}
     assert +collector.outcomes == {"HEDGED": 1}
     assert collector.in_flight() == ["q"]
 

@@ -14,6 +14,7 @@ from services.executor.ids import (
     client_order_id,
     parse_client_order_id,
 )
+from shared.domain.accounting import Execution
 from shared.messages.base import Certainty, Side, TradingState
 from shared.messages.control import Alert, Command, CommandKind
 from shared.messages.execution import (
@@ -46,6 +47,20 @@ def make_world(**behaviors: str) -> World:
             world.deliver()
         world.tick()
     return world
+
+
+def hold(world: World, base: str) -> None:
+    """Let the accounts hold a quarter of a unit bought at 10,000."""
+    world.engine.state.books.trade(
+        Execution(
+            venue="binance",
+            instrument=f"{base}/USDT",
+            side=Side.BUY,
+            qty=D("0.25"),
+            cost=D(2_500),
+            fee=D(0),
+        )
+    )
 
 
 def run_plan(world: World, **changes: Any) -> PlanDone:
@@ -185,10 +200,15 @@ def test_a_plan_ends_as_its_orders_did(behaviors, outcomes) -> None:
     world.check_quiet()
 
 
-def test_result_is_proceeds_less_cost_less_fees() -> None:
-    done = run_plan(make_world(), buy="beta", sell="gamma")
-    # Bought 0.1 at 10001, sold 0.1 at 9999, a thousandth of each as fee.
-    assert done.realized == D("999.9") - D("1000.1") - D("0.9999") - D("1.0001")
+def test_a_plan_that_leaves_a_position_open_has_realized_nothing_but_its_fees() -> None:
+    world = make_world()
+    done = run_plan(world, buy="beta", sell="gamma")
+    # Bought 0.1 at 10001, sold 0.1 of a perpetual at 9999, a thousandth of each as fee.
+    assert done.realized == -D("0.9999") - D("1.0001")
+    assert world.engine.state.books.opened() == {
+        "BTC/USDT": D("0.1"),
+        "gamma|BTC/USDT:USDT": D("-0.1"),
+    }
     assert (done.fees, done.certainty) == (D(2), Certainty.KNOWN)
     assert done.residual == done.dust == {}
 
@@ -197,8 +217,9 @@ def test_a_fee_in_base_is_exposure_not_cash() -> None:
     world = make_world()
     done = run_plan(world, buy="alpha", sell="beta")
     assert done.dust == {"BTC": D("-0.0001")}
-    assert world.engine.state.exposure["BTC"] == D("-0.0001")
-    assert done.realized == D("999.9") - D("1000.1") - D("0.9999")
+    assert world.engine.state.books.exposure["BTC"] == D("-0.0001")
+    # 0.0999 of what was bought at 10001 was sold at 9999; the fees are 0.0001 BTC and 0.9999 USDT.
+    assert done.realized == D("0.0999") * (9999 - 10001) - D("1.0001") - D("0.9999")
 
 
 def test_without_a_price_within_the_cap_it_fails_aloud_and_locks() -> None:
@@ -230,7 +251,7 @@ def test_without_a_price_within_the_cap_it_fails_aloud_and_locks() -> None:
 
 def test_flatten_waits_for_the_venues_first_answers() -> None:
     world = World(lambda what, options: options[0])
-    world.engine.state.exposure["BTC"] = D("0.25")
+    hold(world, "BTC")
     answers, world.inbox = world.inbox, []
     command(world, CommandKind.FLATTEN)
     for _ in range(5):
@@ -239,25 +260,26 @@ def test_flatten_waits_for_the_venues_first_answers() -> None:
     assert not world.sent
     world.inbox += answers
     world.settle(5)
-    assert world.engine.state.exposure["BTC"] < D("0.001")
+    assert world.engine.state.books.exposure["BTC"] < D("0.001")
 
 
 def test_flatten_passes_over_an_asset_without_a_price() -> None:
     world = make_world()
-    world.engine.state.exposure |= {"AAA": D(1), "BTC": D("0.25")}
+    hold(world, "AAA")
+    hold(world, "BTC")
     command(world, CommandKind.FLATTEN)
     world.settle(5)
-    assert world.engine.state.exposure["BTC"] < D("0.001")
+    assert world.engine.state.books.exposure["BTC"] < D("0.001")
     assert world.engine.state.flatten, "the other one still waits"
 
 
 def test_flatten_halts_and_trades_the_ledger_to_zero() -> None:
     world = make_world()
-    world.engine.state.exposure["BTC"] = D("0.25")
+    hold(world, "BTC")
     command(world, CommandKind.FLATTEN)
     command(world, CommandKind.FLATTEN)  # pressing twice is harmless
     world.settle(5)
-    assert world.engine.state.exposure["BTC"] < D("0.001")
+    assert world.engine.state.books.exposure["BTC"] < D("0.001")
     orders = [e for e in world.said(OrderEvent) if e.status is OrderStatus.SUBMITTED]
     assert [(o.purpose, o.side, o.qty) for o in orders] == [
         (OrderPurpose.FLATTEN, Side.SELL, D("0.250"))
@@ -388,3 +410,42 @@ def test_starts_a_quarter_second_apart_number_their_orders_differently() -> None
     numbers = {slot + n for slot in slots for n in range(8)}
     assert len(numbers) == 1280
     assert max(numbers) <= 1295
+
+
+def test_flatten_closes_both_legs_of_a_hedge_at_their_own_places() -> None:
+    world = make_world()
+    run_plan(world, buy="beta", sell="gamma")
+    assert world.engine.state.books.exposure["BTC"] == 0, "flat in base units, and yet open"
+    command(world, CommandKind.FLATTEN)
+    world.settle(5)
+    assert world.engine.state.books.opened() == {"BTC/USDT": D("-0.0001")}, "a fee in BTC"
+    orders = [
+        e
+        for e in world.said(OrderEvent)
+        if e.purpose is OrderPurpose.FLATTEN and e.status is OrderStatus.FILLED
+    ]
+    assert {(o.instrument, o.side, o.qty) for o in orders} == {
+        ("BTC/USDT", Side.SELL, D("0.1")),
+        ("BTC/USDT:USDT", Side.BUY, D("0.1")),
+    }
+
+
+def test_a_spot_leg_without_its_partner_is_not_hedged_with_a_perpetual() -> None:
+    world = make_world(beta="reject")
+    world.bids["gamma"] = 10_000.5  # the best price to sell at
+    done = run_plan(world, buy="alpha", sell="beta")
+    assert done.outcome is PlanOutcome.UNWOUND
+    assert "gamma" not in {e.venue for e in world.said(OrderEvent)}
+
+
+def test_resume_waits_for_a_flatten_to_be_over() -> None:
+    world = make_world()
+    hold(world, "BTC")
+    command(world, CommandKind.FLATTEN)
+    command(world, CommandKind.RESUME, "c2")
+    world.message(make_plan(now_ns=world.now_ns))
+    (refused,) = world.said(PlanDone)
+    assert (refused.outcome, refused.reason) == (PlanOutcome.REFUSED, "flattening")
+    world.settle(5)
+    assert world.engine.state.books.opened().get("BTC/USDT", D(0)) < D("0.001")
+    assert not world.engine.state.flatten

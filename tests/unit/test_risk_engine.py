@@ -33,7 +33,9 @@ from tests.decision_builders import (
     make_fill,
     make_opportunity,
     make_ready,
+    make_result,
     make_risk,
+    make_view,
 )
 
 DAY = 86_400 * SECOND
@@ -174,11 +176,36 @@ def test_residual_of_zero_is_even() -> None:
     assert not out
 
 
+def end_with(engine: RiskEngine, plan_id: str, result: str) -> list[Message]:
+    for fill in make_result(plan_id, result):
+        assert not engine.on_message(fill, T0)
+    return list(engine.on_message(make_done(plan_id, realized=D(0)), T0))
+
+
+def test_report_values_what_is_open_where_it_could_be_closed() -> None:
+    engine = make_risk()
+    fee = {"fee": D(1), "fee_asset": "USDT", "price": D(10_000)}
+    engine.on_message(make_fill("p", "alpha", Side.BUY, "0.5", **fee), T0)
+    perp = make_fill("p", "gamma", Side.SELL, "0.5", instrument="BTC/USDT:USDT", **fee)
+    engine.on_message(perp, T0)
+    report = report_of(engine, T0)
+    assert report.exposure == {"BTC": 0}
+    assert (report.realized, report.fees) == ({"USDT": D(-2)}, {"USDT": D(2)})
+    spot, short = report.positions
+    assert (spot.venue, spot.qty, spot.entry, spot.close_price) == ("", D("0.5"), 10_000, 9_999)
+    assert (short.venue, short.qty, short.close_price) == ("gamma", D("-0.5"), 10_001)
+    assert report.unrealized == {"USDT": D("-0.5") + D("-0.5")}
+    assert report.inventory["alpha"] == {"BTC": D("0.5"), "USDT": D("-5001")}
+    thin = make_view("gamma", "BTC/USDT:USDT", asks=[(10_001.0, 0.4)])
+    engine.on_message(thin, T0)
+    assert report_of(engine, T0).unrealized == {"USDT": None}, "the book does not hold it"
+
+
 def test_daily_loss_halts_until_the_next_day() -> None:
     engine = make_risk(make_config(daily_loss_max=D(100)))
-    out = engine.on_message(make_done("a", realized=D("-60")), T0)
+    out = end_with(engine, "a", "-60")
     assert not states(out)
-    out = engine.on_message(make_done("b", realized=D("-40.01")), T0)
+    out = end_with(engine, "b", "-40.01")
     assert f"{Severity.CRITICAL}:DAILY_LOSS" in alerts(out)
     assert states(out)[0].reason == "DAILY_LOSS: 100.01 USDT lost today, 100 allowed"
     out = engine.on_message(make_command(CommandKind.RESUME), T0)
@@ -190,16 +217,17 @@ def test_daily_loss_halts_until_the_next_day() -> None:
     engine.on_message(make_command(CommandKind.RESUME), tomorrow)
     assert state_of(engine, tomorrow).state is TradingState.ACTIVE
     assert report_of(engine, tomorrow).realized == {"USDT": D("-100.01")}
-    assert report_of(engine, tomorrow).realized_today == {}
+    assert report_of(engine, tomorrow).realized_today == {"USDT": 0}
 
 
 def test_late_news_of_yesterday_is_not_todays_loss() -> None:
     engine = make_risk()
     tomorrow = (T0 // DAY + 1) * DAY
-    engine.on_message(make_done("a", T0, realized=D("-5")), tomorrow)
+    for fill in make_result("a", "-5"):
+        engine.on_message(fill, tomorrow)
     engine.on_timer(tomorrow)
-    engine.on_message(make_done("b", T0, realized=D("-7")), tomorrow)
-    engine.on_message(make_done("c", tomorrow, realized=D("-1")), tomorrow)
+    for fill in (*make_result("b", "-7"), *make_result("c", "-1", tomorrow)):
+        engine.on_message(fill, tomorrow)
     report = report_of(engine, tomorrow)
     assert report.realized == {"USDT": D("-13")}
     assert report.realized_today == {"USDT": D("-1")}
@@ -297,7 +325,6 @@ def test_end_of_a_plan_counts_once() -> None:
     for _ in range(2):
         assert not alerts(engine.on_message(make_done(plan.plan_id), T0))
     report = report_of(engine, T0)
-    assert (report.realized, report.fees) == ({"USDT": D("1.5")}, {"USDT": D("0.5")})
     assert (report.reserved, report.plans_in_flight) == (0, 0)
     out = engine.on_message(make_done("stranger", realized=D(3)), T0)
     assert alerts(out) == [f"{Severity.WARNING}:PLAN_NOT_RESERVED"]

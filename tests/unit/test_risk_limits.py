@@ -11,7 +11,7 @@ import pytest
 
 from services.risk.case import Case
 from services.risk.engine import RiskEngine
-from services.risk.exposure import BALANCE_LAG_NS, Ledger
+from services.risk.exposure import BALANCE_LAG_NS, Ledger, reserve_leg
 from services.risk.limits import OFFER_RULES, PLAN_RULES, balances, executor_ready
 from services.risk.reasons import DenyReason, render_markdown
 from shared.messages.arb import Opportunity
@@ -31,12 +31,13 @@ from tests.decision_builders import (
     make_info,
     make_opportunity,
     make_ready,
+    make_result,
     make_risk,
     make_view,
 )
 from tests.support import ROOT
 
-ALPHA, BETA, GAMMA = BOOKS
+ALPHA, BETA, GAMMA, GAMMA_SPOT = BOOKS
 Change = Callable[[RiskEngine], object]
 
 
@@ -163,11 +164,23 @@ CASES: dict[DenyReason, list[tuple[dict[str, Any], Change, Opportunity, int]]] =
         ({"daily_loss_max": D("5.02")}, lambda e: None, GOOD, 0),
         (
             {"daily_loss_max": D("9")},
-            lambda e: e.on_message(make_done("other", realized=D(-4)), T0),
+            lambda e: lose(e, "4"),
             GOOD,
             0,
         ),
         ({"daily_loss_max": D("9")}, lambda e: approved(e, to_gamma()), GOOD, 0),
+    ],
+    DenyReason.OPENS_POSITION: [
+        ({}, lambda e: None, make_opportunity(sell=GAMMA), 0),
+        ({}, lambda e: None, make_opportunity(buy=GAMMA, sell=BETA), 0),
+        (
+            {},
+            lambda e: e.on_message(
+                make_fill("p", "gamma", Side.BUY, "0.06", instrument=GAMMA[1]), T0
+            ),
+            make_opportunity(sell=GAMMA),
+            0,
+        ),
     ],
     DenyReason.BALANCE: [
         ({}, lambda e: e.on_message(make_balances("alpha", USDT="1000.99"), T0), GOOD, 0),
@@ -183,7 +196,12 @@ def plan_id(found: Opportunity) -> str:
 
 
 def to_gamma() -> Opportunity:
-    return make_opportunity(sell=GAMMA)
+    return make_opportunity(sell=GAMMA_SPOT)
+
+
+def lose(engine: RiskEngine, amount: str) -> None:
+    for fill in make_result("other", f"-{amount}"):
+        engine.on_message(fill, T0)
 
 
 @pytest.mark.parametrize(
@@ -285,14 +303,10 @@ def test_what_was_spent_stays_out_of_reach_until_the_venue_says_so() -> None:
 
 
 def test_perpetual_needs_margin_for_what_it_opens_only() -> None:
-    engine = make_risk()
-    found = make_opportunity(sell=GAMMA)
-    (_, leg) = engine.ledger.reservations[approved(engine, found).plan_id].legs
+    sold = make_opportunity(sell=GAMMA).legs[1]
+    leg = reserve_leg(sold, D("1005"), D(0))
     assert (leg.asset, leg.amount) == ("USDT", D("1005") * D("1.001"))
-    engine = make_risk()
-    long = make_fill("p", "gamma", Side.BUY, "0.06", instrument=GAMMA[1])
-    engine.on_message(long, T0)
-    (_, leg) = engine.ledger.reservations[approved(engine, found).plan_id].legs
+    leg = reserve_leg(sold, D("1005"), D("0.06"))
     assert leg.amount == D("1005") * (D("0.4") + D("0.001"))
 
 
@@ -332,7 +346,8 @@ def test_short_position_grows_to_the_limit_only() -> None:
     engine = make_risk(make_config(instrument_notional_max=D(3_000)))
     engine.on_message(make_fill("p", "gamma", Side.SELL, "0.2", instrument=GAMMA[1]), T0)
     assert denied(engine, make_opportunity(sell=GAMMA)) is DenyReason.INSTRUMENT_NOTIONAL
-    approved(engine, make_opportunity(buy=GAMMA, sell=BETA))
+    shrinks = make_opportunity(buy=GAMMA, sell=BETA)
+    approved(engine, shrinks)
 
 
 def test_venue_above_its_limit_may_shrink() -> None:

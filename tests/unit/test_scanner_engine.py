@@ -30,7 +30,7 @@ from tests.decision_builders import (
     make_view,
 )
 
-ALPHA, BETA, GAMMA = BOOKS
+ALPHA, BETA, GAMMA, GAMMA_SPOT = BOOKS
 
 
 def show(
@@ -51,11 +51,11 @@ def misses(engine: ScannerEngine, now_ns: int) -> list[NearMiss]:
     return list(out)  # type: ignore[arg-type]
 
 
-def one_miss(engine: ScannerEngine, gate: Gate, now_ns: int = T0) -> NearMiss:
-    """The near miss of alpha -> beta that ``gate`` stopped."""
+def one_miss(engine: ScannerEngine, gate: Gate, now_ns: int = T0, sell: str = "beta") -> NearMiss:
+    """The near miss of alpha -> ``sell`` that ``gate`` stopped."""
     found = [
         m for m in misses(engine, now_ns + NEAR_MISS_QUIET_INTERVAL_NS)
-        if (m.buy_venue, m.sell_venue, m.gate) == ("alpha", "beta", gate)
+        if (m.buy_venue, m.sell_venue, m.gate) == ("alpha", sell, gate)
     ]  # fmt: skip
     assert len(found) == 1, gate
     assert set(found[0].context) == set(CONTEXT[gate])
@@ -77,13 +77,15 @@ def test_finds_the_opportunity_and_says_where_it_comes_from() -> None:
     assert engine.counters()["opportunities"] == 1
 
 
-def test_spot_and_linear_perpetual_compare() -> None:
+def test_a_pair_with_a_perpetual_is_compared_and_counted_but_not_offered() -> None:
     engine = make_scanner()
     engine.on_message(make_view(*ALPHA, asks=[(10_000.0, 1.0)], bids=[(1.0, 1.0)]), T0)
-    (found,) = engine.on_message(make_view(*GAMMA, bids=[(10_100.0, 1.0)], asks=[(1e6, 1.0)]), T0)
-    assert isinstance(found, Opportunity)
-    assert found.legs[1].instrument == "BTC/USDT:USDT"
-    assert (found.base, found.quote) == ("BTC", "USDT")
+    perp = make_view(*GAMMA, bids=[(10_100.0, 1.0)], asks=[(1e6, 1.0)])
+    assert not engine.on_message(perp, T0)
+    miss = one_miss(engine, Gate.OPENS_POSITION, T0, "gamma")
+    assert (miss.buy_instrument, miss.sell_instrument) == ("BTC/USDT", "BTC/USDT:USDT")
+    assert miss.edge_bps_best == pytest.approx(79.9)
+    assert miss.context == {"bid": "10100.0", "ask": "10000.0"}
 
 
 def test_id_is_a_function_of_the_two_books() -> None:
@@ -188,7 +190,7 @@ def test_books_of_one_venue_and_of_other_assets_do_not_compare() -> None:
     engine.on_message(make_view("alpha", "BTC/USDT:USDT", bids=[(20_000.0, 1.0)]), T0)
     engine.on_message(make_view("beta", "ETH/USDT", bids=[(20_000.0, 1.0)]), T0)
     assert engine.counters()["opportunities"] == 0
-    assert engine.gauges()["pairs"] == 10  # no pair within alpha, none with ETH
+    assert engine.gauges()["pairs"] == 16  # no pair within alpha, none with ETH
 
 
 def test_less_than_a_common_lot() -> None:
@@ -247,7 +249,7 @@ def test_cooldown_is_per_directed_pair() -> None:
     assert not show(engine, 10_000.0, 10_050.0, T0 + 999 * MS)
     miss = one_miss(engine, Gate.COOLDOWN, T0 + 999 * MS)
     assert miss.edge_bps_best == pytest.approx(29.95)
-    gamma = make_view(*GAMMA, bids=[(10_050.0, 1.0)], asks=[(1e6, 1.0)], ts_ns=T0 + 999 * MS)
+    gamma = make_view(*GAMMA_SPOT, bids=[(10_050.0, 1.0)], asks=[(1e6, 1.0)], ts_ns=T0 + 999 * MS)
     assert len(engine.on_message(gamma, T0 + 999 * MS)) == 1  # alpha -> gamma was not offered yet
     assert show(engine, 10_000.0, 10_050.0, T0 + 1_000 * MS)
 

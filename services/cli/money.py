@@ -1,0 +1,152 @@
+"""The money part of a run's report: our accounts beside the venues' own. Pure.
+
+Both sides are valued at the same closing prices, so they must agree to the last digit: what we say
+was earned is what the venues' balances and positions have become.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from shared.domain.accounting import ZERO, Books, unrealized, worst_certainty
+from shared.domain.fees import BPS
+from shared.domain.instrument import is_spot, split_instrument
+from shared.domain.valuation import FindClose
+from shared.messages.base import Certainty
+
+Balances = Mapping[str, Mapping[str, Decimal]]
+"""Venue -> asset -> amount."""
+
+
+@dataclass(frozen=True, slots=True)
+class VenuePosition:
+    """A perpetual position as the venue holds it: signed base units and what they cost."""
+
+    venue: str
+    instrument: str
+    qty: Decimal
+    cost: Decimal
+
+
+@dataclass(slots=True)
+class Closing:
+    """What the end of a run is valued by; without prices, what is open stays unknown.
+
+    ``changes`` are the venues' own balances now less those at the start, ``None`` where they could
+    not be asked; ``fee_bps`` the taker fee per venue and instrument.
+    """
+
+    find: FindClose = lambda *_: None
+    changes: Balances | None = None
+    positions: list[VenuePosition] = field(default_factory=list)
+    fee_bps: dict[tuple[str, str], Decimal] = field(default_factory=dict)
+
+
+def balance_changes(before: Balances, after: Balances) -> dict[str, dict[str, Decimal]]:
+    """Return how each balance changed; an asset that was not there before began with nothing."""
+    return {
+        venue: {
+            asset: amounts.get(asset, ZERO) - before.get(venue, {}).get(asset, ZERO)
+            for asset in sorted({*amounts, *before.get(venue, {})})
+        }
+        for venue, amounts in after.items()
+    }
+
+
+def money_report(books: Books, closing: Closing) -> dict[str, Any]:
+    """Return result, positions, inventory, the venues' equity change and the cost of closing."""
+
+    def price(venue: str, instrument: str, qty: Decimal) -> Decimal | None:
+        found = closing.find(venue, instrument, qty)
+        return None if found is None else found.price
+
+    positions = books.positions(price)
+    open_profit = unrealized(positions)
+    return {
+        "pnl": {
+            quote: {
+                "realized": result.realized,
+                "unrealized": (profit := open_profit.get(quote, ZERO)),
+                "fees": result.fees,
+                "certainty": worst_certainty(
+                    result.certainty, Certainty.UNKNOWN if profit is None else Certainty.KNOWN
+                ),
+            }
+            for quote, result in sorted(books.results.items())
+        },
+        "positions": [
+            {
+                "venue": position.venue,
+                "instrument": position.instrument,
+                "qty": position.qty,
+                "entry": position.entry,
+                "close_price": position.close_price,
+                "unrealized": position.unrealized,
+            }
+            for position in positions
+        ],
+        "inventory_change": books.inventory_change(),
+        "venue_equity_change": equity_change(books, closing),
+        "closing_cost": closing_cost(books, closing),
+    }
+
+
+def equity_change(books: Books, closing: Closing) -> dict[str, Decimal | None] | None:
+    """Return per quote asset what the venues' accounts gained, from their balances alone.
+
+    Quantities of a base asset are worth what they can be closed at. The balances do not say against
+    which quote they were traded: our accounts do, and whatever they cannot explain shows up as a
+    gain in that asset itself. ``None`` where the accounts or a price are not known.
+    """
+    if closing.changes is None:
+        return None
+    totals: dict[str, Decimal] = {}
+    for amounts in closing.changes.values():
+        for asset, amount in amounts.items():
+            totals[asset] = totals.get(asset, ZERO) + amount
+    equity: dict[str, Decimal | None] = dict.fromkeys(sorted(books.results), ZERO)
+
+    def gain(quote: str, amount: Decimal | None) -> None:
+        before = equity.get(quote, ZERO)
+        equity[quote] = None if before is None or amount is None else before + amount
+
+    for instrument, holding in books.holdings.items():
+        if "|" in instrument or not holding.qty:
+            continue
+        base, quote, _ = split_instrument(instrument)
+        totals[base] = totals.get(base, ZERO) - holding.qty
+        found = closing.find("", instrument, holding.qty)
+        gain(quote, None if found is None else holding.qty * found.price)
+    for position in closing.positions:
+        found = closing.find(position.venue, position.instrument, position.qty)
+        worth = None if found is None else position.qty * found.price - position.cost
+        gain(split_instrument(position.instrument).quote, worth)
+    for asset, amount in sorted(totals.items()):
+        if amount or asset in equity:
+            gain(asset, amount)
+    return equity
+
+
+def closing_cost(books: Books, closing: Closing) -> dict[str, Decimal | None]:
+    """Return per quote asset what closing everything now would cost in fees and spread."""
+    cost: dict[str, Decimal | None] = dict.fromkeys(sorted(books.results), ZERO)
+    for key, qty in books.opened().items():
+        venue, _, instrument = key.rpartition("|")
+        quote = split_instrument(instrument).quote
+        found = closing.find(venue, instrument, qty)
+        fee_bps = None if found is None else closing.fee_bps.get((found.venue, instrument))
+        before = cost.get(quote, ZERO)
+        if found is None or fee_bps is None or before is None:
+            cost[quote] = None
+            continue
+        spread = abs(qty * (found.mid - found.price))
+        cost[quote] = before + spread + abs(qty) * found.price * fee_bps / BPS
+    return cost
+
+
+def perpetuals(positions: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """Return the positions that are none of spot and not zero."""
+    return {name: qty for name, qty in positions.items() if qty and not is_spot(name)}

@@ -1,0 +1,31 @@
+"""Where a plan may trade its difference away without opening a position. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.executor.market import Markets
+from services.executor.state import OrderRecord, PlanRecord
+from shared.domain.accounting import holding_place
+from shared.domain.instrument import InstrumentRules, is_spot
+
+
+def places_to_trade(
+    plan: PlanRecord, orders: Sequence[OrderRecord], markets: Markets
+) -> list[InstrumentRules]:
+    """Return the rules of the instruments that may make the plan even.
+
+    Spot may be traded anywhere. A derivative is traded only where this plan traded it itself: in
+    another one the order would open a position that nobody asked for and no rule would close. A
+    plan that traded derivatives only stays with them for the same reason.
+    """
+    own = {(order.venue, order.instrument) for order in orders}
+    own |= {(leg.venue, leg.instrument) for leg in plan.legs}
+    if plan.holding:
+        own.add(holding_place(plan.holding))
+    spot_too = not own or any(is_spot(instrument) for _, instrument in own)
+    return [
+        rules
+        for rules in markets.tradable(plan.base, plan.quote)
+        if (spot_too if is_spot(rules.instrument) else (rules.venue, rules.instrument) in own)
+    ]

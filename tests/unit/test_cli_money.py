@@ -1,0 +1,92 @@
+"""The money part of a report: both sides at the same prices, and what is not known says so."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+
+from services.cli.money import Closing, VenuePosition, balance_changes, money_report
+from shared.domain.accounting import Books, Execution
+from shared.domain.valuation import closes
+from shared.messages.base import BookState, Side
+from tests.decision_builders import PERP, SPOT, make_view
+
+
+def booked(*trades: tuple[str, str, str, str, str]) -> Books:
+    books = Books()
+    for venue, instrument, side, qty, price in trades:
+        books.trade(
+            Execution(
+                venue=venue,
+                instrument=instrument,
+                side=Side(side),
+                qty=D(qty),
+                cost=D(qty) * D(price),
+                fee=D(1),
+                fee_asset="USDT",
+            )
+        )
+    return books
+
+
+VIEWS = [
+    make_view("alpha", SPOT, bids=[(99.0, 1.0), (98.0, 5.0)], asks=[(101.0, 9.0)]),
+    make_view("beta", SPOT, bids=[(98.5, 9.0)], asks=[(102.0, 9.0)]),
+    make_view("gamma", PERP, bids=[(100.0, 9.0)], asks=[(104.0, 9.0)]),
+]
+
+
+def test_open_legs_are_valued_where_they_could_be_closed_on_both_sides() -> None:
+    books = booked(("alpha", SPOT, "buy", "2", "100"), ("gamma", PERP, "sell", "2", "110"))
+    before = {"alpha": {"USDT": D(1000), "BTC": D(5)}, "gamma": {"USDT": D(1000)}}
+    after = {"alpha": {"USDT": D(799), "BTC": D(7)}, "gamma": {"USDT": D(999)}}
+    closing = Closing(
+        find=closes(VIEWS),
+        changes=balance_changes(before, after),
+        positions=[VenuePosition("gamma", PERP, D(-2), D(-220))],
+        fee_bps={("alpha", SPOT): D(10), ("beta", SPOT): D(10), ("gamma", PERP): D(5)},
+    )
+    report = money_report(books, closing)
+    pnl = report["pnl"]["USDT"]
+    # Two are sold at 98.5 on alpha (99 and 98 on average) or on beta; two bought back at 104.
+    assert (pnl["realized"], pnl["unrealized"], pnl["certainty"]) == (D(-2), D(9), "known")
+    assert report["venue_equity_change"] == {"USDT": D(7)}
+    spot, perp = report["positions"]
+    assert (spot["venue"], spot["qty"], spot["close_price"]) == ("", 2, D("98.5"))
+    assert (perp["venue"], perp["qty"], perp["entry"], perp["close_price"]) == (
+        "gamma",
+        -2,
+        110,
+        104,
+    )
+    assert report["inventory_change"]["alpha"] == {"BTC": D(2), "USDT": D(-201)}
+    spread = 2 * (D(100) - D("98.5")) + 2 * (D(104) - D(102))
+    fees = 2 * D("98.5") * D("0.001") + 2 * D(104) * D("0.0005")
+    assert report["closing_cost"] == {"USDT": spread + fees}
+
+
+def test_what_the_accounts_cannot_explain_shows() -> None:
+    books = booked(("alpha", SPOT, "buy", "1", "100"), ("beta", SPOT, "sell", "1", "103"))
+    changes = {"alpha": {"USDT": D(-101), "BTC": D(1)}, "beta": {"USDT": D(102), "BTC": D(-3)}}
+    report = money_report(books, Closing(find=closes(VIEWS), changes=changes))
+    assert report["pnl"]["USDT"]["realized"] == 1
+    assert report["venue_equity_change"] == {"USDT": D(1), "BTC": D(-2)}
+
+
+def test_without_a_price_or_accounts_it_is_unknown_and_not_zero() -> None:
+    books = booked(("alpha", SPOT, "buy", "1", "100"))
+    stale = [make_view("alpha", SPOT, state=BookState.STALE)]
+    changes = {"alpha": {"USDT": D(-101), "BTC": D(1)}}
+    report = money_report(books, Closing(find=closes(stale), changes=changes))
+    pnl = report["pnl"]["USDT"]
+    assert (pnl["realized"], pnl["unrealized"], pnl["certainty"]) == (D(-1), None, "unknown")
+    assert report["venue_equity_change"] == {"USDT": None}
+    assert report["closing_cost"] == {"USDT": None}
+    assert money_report(books, Closing())["venue_equity_change"] is None
+
+
+def test_a_quantity_larger_than_the_book_has_no_price() -> None:
+    find = closes(VIEWS)
+    assert find("", SPOT, D(10)) is None
+    found = find("", SPOT, D(-3))
+    assert found is not None
+    assert (found.venue, found.price, found.mid) == ("alpha", 101, 100)
