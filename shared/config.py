@@ -198,6 +198,10 @@ def parse_config(text: str, where: str) -> Config:
         if not venue.instruments:
             raise ConfigError(f"{where}: venues.{name}.instruments is empty; name at least one")
         for instrument in venue.instruments:
+            if venue.instruments.count(instrument) > 1:
+                raise ConfigError(
+                    f"{where}: venues.{name}.instruments names {instrument} twice; give it once"
+                )
             try:
                 split_instrument(instrument)
             except ValueError as error:

@@ -18,6 +18,7 @@ from shared import streams
 from shared.bus.port import Bus, Input
 from shared.clock import Clock
 from shared.config import VenueConfig
+from shared.domain.instrument import InstrumentRules
 from shared.errors import ConfigError
 from shared.messages.base import BookState, Message
 from shared.messages.market import ResyncRequest, VenueStatus
@@ -68,7 +69,7 @@ class VenueFeed:
         self._position = f"ingestor:{observer.instance}:frames:{name}"
         self.snapshots = SnapshotClient(rest_url, feed.rest_budget, clock, observer, spawn)
         self.drivers = [
-            FeedDriver(connection, app.outbox, observer, self.snapshots.request)
+            FeedDriver(connection, app.outbox, observer, self.snapshots.request, app.source)
             for connection in feed.connections(name, config.instruments)
         ]
         self.sockets = [
@@ -90,8 +91,16 @@ class VenueFeed:
         if down:
             state = BookState.DOWN if len(down) == len(self.drivers) else BookState.SYNCING
             reason = f"{len(down)} of {len(self.drivers)} connections are down"
+        if told := next((d.venue_state for d in self.drivers if d.venue_state), ""):
+            state, reason = BookState.DOWN, told
         whole = VenueStatus(
-            venue=self.name, instrument="", state=state, epoch=0, reason=reason, ts_ns=now_ns
+            venue=self.name,
+            instrument="",
+            state=state,
+            epoch=0,
+            reason=reason,
+            ts_ns=now_ns,
+            source=self._app.source,
         )
         return [whole, *(s for driver in self.drivers for s in driver.statuses(now_ns))]
 
@@ -110,13 +119,19 @@ class VenueFeed:
         self._app.observer.count("frames")
         self._app.outbox.note(self._position, self.frames, ts_recv_ns)
 
-    def on_missing(self, instrument: str, reason: str) -> None:
-        """The venue does not list this instrument."""
-        # Said by the connection that carries the book: a venue's first one.
-        for driver in self.drivers:
-            if instrument in driver.connection.instruments:
-                driver.on_refused(instrument, reason, self._app.clock.now_ns())
-                return
+    def on_listing(self, rules: Sequence[InstrumentRules], missing: Mapping[str, str]) -> None:
+        """The venue's list of instruments was read: what it says of ours."""
+        now_ns = self._app.clock.now_ns()
+        for each in rules:
+            if (driver := self._driver_of(each.instrument)) is not None:
+                driver.on_rules(each, now_ns)
+        for instrument, reason in missing.items():
+            if (driver := self._driver_of(instrument)) is not None:
+                driver.on_missing(instrument, reason, now_ns)
+
+    def _driver_of(self, instrument: str) -> FeedDriver | None:
+        """Return the connection that carries the book: a venue's first one with it."""
+        return next((d for d in self.drivers if instrument in d.connection.instruments), None)
 
 
 class IngestorApp:
@@ -143,6 +158,8 @@ class IngestorApp:
         position_interval_s: float,
     ) -> None:
         self.clock, self.observer = clock, observer
+        self.source = f"{observer.instance}#{clock.now_ns():x}"
+        """Names this process: another may carry the same instance's name."""
         for name in COUNTERS:
             observer.count(name, 0)
         self._bus = bus
@@ -169,7 +186,7 @@ class IngestorApp:
                 if config.taker_fee_bps is not None
             },
             sink=self.outbox,
-            on_missing=lambda venue, *what: self._venues[venue].on_missing(*what),
+            on_listing=lambda venue, *what: self._venues[venue].on_listing(*what),
             observer=observer,
             clock=clock,
         )

@@ -12,7 +12,8 @@ import logging
 from collections.abc import Callable
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.frames import CloseCode
 
 from services.ingestor.driver import FeedDriver
 from shared.backoff import Backoff
@@ -21,6 +22,8 @@ from shared.observe import Observer
 
 log = logging.getLogger(__name__)
 
+GOING_AWAY = (CloseCode.SERVICE_RESTART, CloseCode.TRY_AGAIN_LATER)
+"""Codes with which a venue says that it is not the connection's fault: an operator is told."""
 FRAME_BYTES_MAX = 16 * 1024 * 1024
 FRAMES_QUEUED_MAX = 1_024
 """Frames read but not yet handled; beyond it the socket is left unread (back-pressure)."""
@@ -74,6 +77,8 @@ class FeedSocket:
                 reason = driver.reconnect_reason or "the connection was closed"
             except (OSError, TimeoutError, WebSocketException) as error:
                 reason = driver.reconnect_reason or f"{type(error).__name__}: {error}"
+                if _is_going_away(error):
+                    driver.on_venue_state(reason, self._clock.now_ns())
             driver.on_close(self._clock.now_ns(), reason)
             self._observer.count("reconnects")
             if self._clock.monotonic_ns() - opened_ns > STEADY_S * 1e9:
@@ -140,3 +145,9 @@ class FeedSocket:
         finally:
             # Also when sending failed: the reader must not wait on a connection nobody tends.
             await socket.close()
+
+
+def _is_going_away(error: BaseException) -> bool:
+    """Tell whether the venue closed the connection because of its own state."""
+    told = error.rcvd if isinstance(error, ConnectionClosed) else None
+    return told is not None and told.code in GOING_AWAY

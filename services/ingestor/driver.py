@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
-from shared.messages.base import BookState, Message
-from shared.messages.control import Alert, Severity
+from services.ingestor.refusals import MessageSink, Refusals, alert
+from shared.domain.instrument import InstrumentRules
+from shared.messages.base import BookState
+from shared.messages.control import Severity
 from shared.messages.market import BookSnapshot, VenueStatus
 from shared.observe import Observer
 from shared.venues.port import (
@@ -28,6 +29,7 @@ from shared.venues.port import (
     Malformed,
     Reconnect,
     Send,
+    VenueState,
 )
 
 log = logging.getLogger(__name__)
@@ -41,13 +43,6 @@ a venue may go on answering requests on a connection whose stream is dead."""
 RESYNC_WINDOW_NS = 60_000_000_000
 
 
-class MessageSink(Protocol):
-    """Where messages go: the outbox."""
-
-    def put(self, message: Message) -> None:
-        """Queue one message."""
-
-
 class FeedDriver:
     """One session and the facts known about its books.
 
@@ -56,6 +51,7 @@ class FeedDriver:
         sink: Where messages go.
         observer: Counters.
         request_snapshot: Hands a snapshot request to the venue's REST client.
+        source: Names this ingestor in statuses.
     """
 
     def __init__(
@@ -64,6 +60,7 @@ class FeedDriver:
         sink: MessageSink,
         observer: Observer,
         request_snapshot: Callable[[FeedDriver, FetchSnapshot], None],
+        source: str = "",
     ) -> None:
         self.connection = connection
         self.venue = connection.venue
@@ -72,10 +69,12 @@ class FeedDriver:
         self.is_open = False
         self.reconnect_reason: str | None = None
         self.wake = asyncio.Event()
-        self.refused: dict[str, str] = {}
-        """Instrument -> why the venue will never serve it."""
+        self.refusals = Refusals(connection.venue, sink)
+        self.venue_state = ""
+        """Why the venue itself takes no orders now."""
+        self._told_state = ""
         self._session = connection.session
-        self._sink, self._observer = sink, observer
+        self._sink, self._observer, self._source = sink, observer, source
         self._request_snapshot = request_snapshot
         self._sends: list[str] = []
         self._resyncs: dict[str, list[int]] = {}
@@ -103,7 +102,9 @@ class FeedDriver:
         self._carry_out(self._session.on_timer(now_ns), now_ns)
 
     def on_close(self, now_ns: int, reason: str) -> None:
-        """The connection is gone, or could not be had."""
+        """The connection is gone, or could not be had; ``reason`` is what is known of it."""
+        reason = self.venue_state or reason
+        self.venue_state = ""
         if self.is_open:
             self.is_open = False
             self._carry_out(self._session.on_close(now_ns), now_ns)
@@ -143,28 +144,45 @@ class FeedDriver:
 
     def on_refused(self, instrument: str, reason: str, now_ns: int) -> None:
         """The venue does not serve this instrument; say so once and go on with the others."""
-        if instrument in self.refused:
-            return
-        self.refused[instrument] = reason
-        text = f"{self.venue} {instrument}: {reason}"
-        extra = {"venue": self.venue, "instrument": instrument, "reason": reason}
-        log.error("instrument_refused", extra=extra)
-        self._sink.put(
-            Alert(
-                service="ingestor",
-                severity=Severity.CRITICAL,
-                code="INSTRUMENT_REFUSED",
-                text=text,
-                ts_ns=now_ns,
-            )
-        )
+        self.refusals.refuse(instrument, reason, now_ns)
+        self._say_again(instrument, now_ns)
+
+    def on_rules(self, rules: InstrumentRules, now_ns: int) -> None:
+        """The venue lists an instrument with these rules."""
+        instrument = rules.instrument
+        if not self.refusals.on_rules(rules, now_ns):
+            self._say_again(instrument, now_ns)
+        elif self.is_open and instrument in self._books:
+            # Its readers missed what was withheld, so it starts over.
+            epoch = self._books[instrument][1]
+            self._carry_out(self._session.on_resync(instrument, epoch, now_ns), now_ns)
+
+    def on_missing(self, instrument: str, reason: str, now_ns: int) -> None:
+        """The venue does not list an instrument."""
+        self.refusals.on_missing(instrument, reason, now_ns)
+        self._say_again(instrument, now_ns)
+
+    def _say_again(self, instrument: str, now_ns: int) -> None:
+        """Say the book's state with the reason there is now."""
         if instrument in self._books:
-            self._note(instrument, BookState.DOWN, self._books[instrument][1], reason, now_ns)
+            state, epoch, reason = self._books[instrument]
+            self._note(instrument, state, epoch, reason, now_ns)
+
+    def on_venue_state(self, reason: str, now_ns: int) -> None:
+        """The venue said what state it is in; empty where all is well again."""
+        self.venue_state = reason
+        if reason == self._told_state:
+            return
+        self._told_state = reason
+        log.warning("venue_state", extra={"venue": self.venue, "reason": reason})
+        severity = Severity.WARNING if reason else Severity.INFO
+        text = f"{self.venue}: {reason or 'the venue is back'}"
+        alert(self._sink, severity, "VENUE_STATE", text, now_ns)
 
     def lose_books(self, now_ns: int) -> None:
         """What was published may be lost: every book starts a new epoch."""
         for instrument, (_, epoch, _) in list(self._books.items()):
-            if self.is_open and instrument not in self.refused:
+            if self.is_open and not self.refusals.why(instrument):
                 self._carry_out(self._session.on_resync(instrument, epoch, now_ns), now_ns)
 
     # What is known
@@ -181,7 +199,7 @@ class FeedDriver:
         if not self.is_open:
             return f"{self.venue} is not connected"
         for instrument, (state, _, reason) in self._books.items():
-            if state is not BookState.LIVE and instrument not in self.refused:
+            if state is not BookState.LIVE and not self.refusals.why(instrument):
                 return f"{self.venue} {instrument} is {state.value}: {reason or 'synchronising'}"
         return ""
 
@@ -199,12 +217,15 @@ class FeedDriver:
                 message = effect.message
                 if type(message) is BookSnapshot:
                     observer.count("snapshots")
-                sink.put(message)
+                    self.refusals.on_snapshot(message, now_ns)
+                if not self.refusals.holds_back(message):
+                    sink.put(message)
             elif type(effect) is BookStatus:
-                if effect.state is BookState.DOWN and self.is_open:
-                    # On an open connection only a refusal takes a book down.
+                if effect.refused:
                     self.on_refused(effect.instrument, effect.reason, now_ns)
                 self._note(effect.instrument, effect.state, effect.epoch, effect.reason, now_ns)
+            elif type(effect) is VenueState:
+                self.on_venue_state(effect.reason, now_ns)
             elif type(effect) is Send:
                 self._send(effect.frame)
             elif type(effect) is FetchSnapshot:
@@ -253,11 +274,11 @@ class FeedDriver:
     def _note(
         self, instrument: str, state: BookState, epoch: int, reason: str, now_ns: int
     ) -> None:
-        if refusal := self.refused.get(instrument):
-            if state is BookState.LIVE:
-                del self.refused[instrument]
-            else:
-                state, reason = BookState.DOWN, refusal
+        if state is BookState.LIVE:
+            self.refusals.on_live(instrument)
+            self._told_state = self.venue_state
+        if why := self.refusals.why(instrument):
+            state, reason = BookState.DOWN, why
         known = (state, epoch, reason)
         if self._books.get(instrument) != known:
             self._books[instrument] = known
@@ -273,4 +294,6 @@ class FeedDriver:
             epoch=epoch,
             reason=reason,
             ts_ns=now_ns,
+            source=self._source,
+            refused=bool(self.refusals.why(instrument)),
         )

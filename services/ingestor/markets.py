@@ -62,6 +62,13 @@ async def read_rules(job: Job) -> Answer:
         if market is None:
             missing[instrument] = "the venue does not list this instrument"
             continue
+        symbol, streamed = feed.to_symbol(instrument), feed.is_streamed_as(market)
+        if symbol != streamed:
+            missing[instrument] = (
+                f"the venue's market of this name is {market['id']}, which it streams as "
+                f"{streamed or 'nothing'}, not as {symbol}"
+            )
+            continue
         try:
             rules.append(feed.rules(job.venue, market))
         except ConfigError as error:
@@ -69,9 +76,11 @@ async def read_rules(job: Job) -> Answer:
     return Answer(job.venue, rules, missing)
 
 
-async def read_all(jobs: list[Job]) -> list[Answer]:
-    """Read several venues at a time."""
-    return await asyncio.gather(*(read_rules(job) for job in jobs))
+async def answer_all(jobs: list[Job]) -> None:
+    """Read several venues at a time; each is answered in a line as soon as it is read."""
+    for answer in asyncio.as_completed([read_rules(job) for job in jobs]):
+        sys.stdout.buffer.write(msgspec.json.encode(await answer) + b"\n")
+        sys.stdout.buffer.flush()
 
 
 def _die_with_parent() -> None:
@@ -83,9 +92,7 @@ def main() -> None:
     """Read the jobs, answer them, end."""
     jobs = msgspec.json.decode(sys.stdin.buffer.readline(), type=list[Job])
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    answers = asyncio.run(read_all(jobs))
-    sys.stdout.buffer.write(msgspec.json.encode(answers))
-    sys.stdout.buffer.flush()
+    asyncio.run(answer_all(jobs))
     # The thread above still waits in a read; nothing else is left to do.
     os._exit(0)
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
 
-from services.ingestor.driver import MessageSink
 from services.ingestor.markets import Answer, Job
+from services.ingestor.refusals import MessageSink, alert
 from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.domain.instrument import InstrumentRules
-from shared.messages.control import Alert, Severity
+from shared.messages.control import Severity
 from shared.messages.market import InstrumentInfo
 from shared.observe import Observer
 
@@ -26,10 +26,11 @@ log = logging.getLogger(__name__)
 
 CHILD = (sys.executable, "-m", "services.ingestor.markets")
 CHILD_TIMEOUT_S = 60.0
+ANSWER_BYTES_MAX = 16 * 1024 * 1024
 BACKOFF_S = 2.0
 BACKOFF_S_MAX = 60.0
-REREAD_S = 3600.0
-"""Rules change rarely (ticks, minimums, delistings), but they do."""
+REREAD_S = 300.0
+"""Rules change rarely (ticks, minimums), but an instrument may be halted at any time."""
 REPEAT_S = 3.0
 
 
@@ -40,7 +41,7 @@ class MetadataReader:
         jobs: What to read, per venue.
         taker_fees_bps: Venue -> the configured fee, which overrides what the venue reports.
         sink: Where rules go.
-        on_missing: Told about instruments a venue does not list: (venue, instrument, reason).
+        on_listing: Told what a venue lists: (venue, rules, instrument -> why it has none).
         observer: Counters.
         clock: Time.
     """
@@ -51,34 +52,34 @@ class MetadataReader:
         *,
         taker_fees_bps: Mapping[str, Decimal],
         sink: MessageSink,
-        on_missing: Callable[[str, str, str], None],
+        on_listing: Callable[[str, Sequence[InstrumentRules], Mapping[str, str]], None],
         observer: Observer,
         clock: Clock,
     ) -> None:
         self._jobs, self._taker_fees_bps = jobs, taker_fees_bps
-        self._sink, self._on_missing = sink, on_missing
+        self._sink, self._on_listing = sink, on_listing
         self._observer, self._clock = observer, clock
         self._rules: dict[str, list[InstrumentRules]] = {}
+        self._failing: set[str] = set()
         self._said: dict[tuple[str, str], str] = {}
 
     async def run(self) -> None:
-        """Read now and then, for ever; a venue that fails is tried again, the others stand."""
-        backoff = Backoff(BACKOFF_S, BACKOFF_S_MAX)
+        """Read every venue now and then, for ever; one that fails is tried again on its own."""
+        backoffs = {job.venue: Backoff(BACKOFF_S, BACKOFF_S_MAX) for job in self._jobs}
+        loop = asyncio.get_running_loop()
+        due_s = dict.fromkeys(backoffs, loop.time())
         while True:
-            left = list(self._jobs)
-            while left:
-                failed = {job.venue: job for job in left}
-                for answer in await read_in_child(left):
-                    if answer.error:
-                        self._note_failure(answer)
-                    else:
-                        self._take(answer)
-                        del failed[answer.venue]
-                left = list(failed.values())
-                if left:
-                    await asyncio.sleep(backoff.next_s())
-            backoff.reset()
-            await asyncio.sleep(REREAD_S)
+            jobs = [job for job in self._jobs if due_s[job.venue] <= loop.time()]
+            async for answer in read_in_child(jobs):
+                venue = answer.venue
+                if answer.error:
+                    self._note_failure(answer)
+                    due_s[venue] = loop.time() + backoffs[venue].next_s()
+                else:
+                    self._take(answer)
+                    backoffs[venue].reset()
+                    due_s[venue] = loop.time() + REREAD_S
+            await asyncio.sleep(max(0.0, min(due_s.values()) - loop.time()))
 
     def repeat(self) -> None:
         """Publish the rules known."""
@@ -92,15 +93,16 @@ class MetadataReader:
 
     def _take(self, answer: Answer) -> None:
         fee_bps = self._taker_fees_bps.get(answer.venue)
+        self._failing.discard(answer.venue)
         self._rules[answer.venue] = [
             rules if fee_bps is None else msgspec.structs.replace(rules, taker_fee_bps=fee_bps)
             for rules in answer.rules
         ]
+        # First what forbids a book, then the rules that would let it be traded.
+        self._on_listing(answer.venue, answer.rules, answer.missing)
         self._publish(answer.venue)
         for rules in answer.rules:
             self._say_if_not_traded(rules)
-        for instrument, reason in answer.missing.items():
-            self._on_missing(answer.venue, instrument, reason)
 
     def _say_if_not_traded(self, rules: InstrumentRules) -> None:
         """Alert once for each reason why an instrument is not traded."""
@@ -112,41 +114,48 @@ class MetadataReader:
             return
         text = f"{rules.venue} {rules.instrument} is not traded: {reason}"
         log.warning("instrument_not_traded", extra={"venue": rules.venue, "reason": text})
-        self._sink.put(
-            Alert(
-                service="ingestor",
-                severity=Severity.WARNING,
-                code="INSTRUMENT_NOT_TRADED",
-                text=text,
-                ts_ns=self._clock.now_ns(),
-            )
-        )
+        alert(self._sink, Severity.WARNING, "INSTRUMENT_NOT_TRADED", text, self._clock.now_ns())
 
     def _note_failure(self, answer: Answer) -> None:
         self._observer.count("metadata_failures")
         log.warning("metadata_failed", extra={"venue": answer.venue, "error": answer.error})
+        if answer.venue in self._failing:
+            return
+        self._failing.add(answer.venue)
+        since = "; the rules known stay" if answer.venue in self._rules else ": nothing is traded"
+        text = f"{answer.venue}: its list of instruments cannot be read{since}: {answer.error}"
+        alert(self._sink, Severity.WARNING, "LISTING_UNREAD", text, self._clock.now_ns())
 
 
-async def read_in_child(jobs: Sequence[Job]) -> list[Answer]:
-    """Run the child for these jobs and return its answers, one per job."""
+async def read_in_child(jobs: Sequence[Job]) -> AsyncIterator[Answer]:
+    """Run the child for these jobs and yield its answers as they come, one per job."""
+    left = {job.venue: job for job in jobs}
+    if not left:
+        return
     child = await asyncio.create_subprocess_exec(
         *CHILD,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        limit=ANSWER_BYTES_MAX,
     )
     assert child.stdin and child.stdout and child.stderr
-    # Not communicate(): that would close the child's input, which tells it that we died.
-    child.stdin.write(msgspec.json.encode(jobs) + b"\n")
+    errors = asyncio.ensure_future(child.stderr.read())
     error = ""
     try:
-        async with asyncio.timeout(CHILD_TIMEOUT_S):
-            output, errors = await asyncio.gather(child.stdout.read(), child.stderr.read())
-        return msgspec.json.decode(output, type=list[Answer])
+        # Not communicate(): that would close the child's input, which tells it that we died.
+        child.stdin.write(msgspec.json.encode(jobs) + b"\n")
+        deadline_s = asyncio.get_running_loop().time() + CHILD_TIMEOUT_S
+        while left:
+            async with asyncio.timeout_at(deadline_s):
+                line = await child.stdout.readline()
+            answer = msgspec.json.decode(line, type=Answer)
+            if left.pop(answer.venue, None) is not None:
+                yield answer
     except TimeoutError:
-        error = f"no answer within {CHILD_TIMEOUT_S} s"
-    except msgspec.DecodeError:
-        last = errors.decode("utf-8", "replace").strip().splitlines()[-1:]
+        error = f"no answer within {CHILD_TIMEOUT_S:.0f} s"
+    except (msgspec.DecodeError, ValueError):  # it ended, or said something else
+        last = (await errors).decode("utf-8", "replace").strip().splitlines()[-1:]
         error = f"the reader failed: {' '.join(last)}"
     finally:
         if child.returncode is None:
@@ -155,4 +164,6 @@ async def read_in_child(jobs: Sequence[Job]) -> list[Answer]:
             except ProcessLookupError:
                 pass
         await child.wait()
-    return [Answer(job.venue, error=error) for job in jobs]
+        errors.cancel()
+    for venue in left:
+        yield Answer(venue, error=error)

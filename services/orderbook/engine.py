@@ -169,9 +169,14 @@ class OrderbookEngine:
         return self._counters
 
     def gauges(self) -> Mapping[str, float]:
-        """Return how many books there are, and how many of them can be trusted."""
+        """Return how many books there are, trusted, and of instruments that no venue serves."""
         live = sum(1 for book in self._books.values() if book.state is BookState.LIVE)
-        return {"books": float(len(self._books)), "books_live": float(live)}
+        refused = sum(1 for book in self._books.values() if book.is_refused)
+        return {
+            "books": float(len(self._books) - refused),
+            "books_live": float(live),
+            "books_not_served": float(refused),
+        }
 
     def _on_status(self, status: VenueStatus, now_ns: int) -> Sequence[Message]:
         if status.instrument:

@@ -54,6 +54,11 @@ class BookFacts:
         self._wanted_epoch = 0
         self._resync = ResyncTimer()
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the venue does not serve the instrument: nobody waits for the book."""
+        return self._wire.refused
+
     # Trust
 
     def _note_age(self, ts_recv_ns: int, now_ns: int) -> None:

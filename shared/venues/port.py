@@ -49,12 +49,23 @@ class Reconnect(msgspec.Struct, frozen=True, gc=False):
 
 
 class BookStatus(msgspec.Struct, frozen=True, gc=False):
-    """A book changed its trust state at the wire."""
+    """A book changed its trust state at the wire.
+
+    ``refused`` says that the venue does not serve the instrument: it is named to the operator, and
+    nobody waits for it.
+    """
 
     instrument: str
     state: BookState
     reason: str
     epoch: int
+    refused: bool = False
+
+
+class VenueState(msgspec.Struct, frozen=True, gc=False):
+    """What the venue says of itself; ``reason`` is empty where all is well again."""
+
+    reason: str
 
 
 class Gap(msgspec.Struct, frozen=True, gc=False):
@@ -115,6 +126,7 @@ Effect = (
     | FetchSnapshot
     | Reconnect
     | BookStatus
+    | VenueState
     | Gap
     | Dropped
     | Checked
@@ -192,6 +204,20 @@ class Feed(Protocol):
 
     def connections(self, venue: str, instruments: Sequence[str]) -> Sequence[FeedConnection]:
         """Return the sockets to open for these instruments; ``venue`` is the configured name."""
+
+    def to_symbol(self, instrument: str) -> str:
+        """Return the symbol that is subscribed for an instrument.
+
+        Raises:
+            ValueError: The venue cannot have it.
+        """
+
+    def is_streamed_as(self, market: dict[str, Any]) -> str:
+        """Return the symbol under which the stream carries a ccxt market; empty if none is told.
+
+        It comes from the venue's own list, and must be what ``to_symbol`` says of the instrument:
+        then rules, books and orders are of one market.
+        """
 
     def rules(self, venue: str, market: dict[str, Any]) -> InstrumentRules:
         """Return our rules from a ccxt market structure: tick and lot as the venue documents."""

@@ -205,13 +205,13 @@ class JoinedBook:
         self._attempt = 0
         return [self._start(BookState.SYNCING, "connected; waiting for the snapshot", now_ns)]
 
-    def close(self, reason: str) -> list[Effect]:
-        """The connection is gone."""
+    def close(self, reason: str, *, refused: bool = False) -> list[Effect]:
+        """The connection is gone, or the venue refused the subscription."""
         self._early.clear()
         self._recent = None
         self._asked = False
         self.state = BookState.DOWN
-        return [BookStatus(self.instrument, BookState.DOWN, reason, self.epoch)]
+        return [BookStatus(self.instrument, BookState.DOWN, reason, self.epoch, refused)]
 
     def subscribed(self, now_ns: int) -> list[Effect]:
         """The venue confirmed the subscription: deltas flow from here on."""

@@ -55,11 +55,13 @@ class MiniVenue:
             return self.refuse.pop(0)
         if request.query["symbol"] != "BTCUSDT":
             return web.json_response({"code": -1121, "msg": "Invalid symbol."}, status=400)
+        limit = int(request.query["limit"])
+        bids, asks = sorted(self.bids.items(), reverse=True), sorted(self.asks.items())
         return web.json_response(
             {
                 "lastUpdateId": self.seq,
-                "bids": [[str(p), str(q)] for p, q in sorted(self.bids.items(), reverse=True)],
-                "asks": [[str(p), str(q)] for p, q in sorted(self.asks.items())],
+                "bids": [[str(p), str(q)] for p, q in bids[:limit]],
+                "asks": [[str(p), str(q)] for p, q in asks[:limit]],
             }
         )
 

@@ -9,9 +9,10 @@ from aiohttp import web
 
 from services.ingestor.app import IngestorApp
 from shared import streams
+from shared.bus import open_bus
 from shared.bus.port import Input
 from shared.clock import SystemClock
-from shared.config import OrderbookConfig, VenueConfig
+from shared.config import BusConfig, OrderbookConfig, VenueConfig
 from shared.errors import ConfigError
 from shared.messages.control import Alert
 from shared.messages.market import BookDelta, BookSnapshot, VenueStatus
@@ -249,3 +250,49 @@ async def test_positions_count_the_frames_whose_effects_are_published(tmp_path, 
 
         await eventually(noted)
         assert run.counters["frames"] == expected
+
+
+async def test_price_that_wanders_off_is_followed_by_newer_snapshots(tmp_path, monkeypatch):
+    """The snapshot tells 1000 levels a side; the price goes further than that."""
+    async with MiniVenue() as venue:
+        venue.bids = {round(100 - n / 100, 2): 1.0 for n in range(1_500)}
+        venue.asks = {round(100.01 + n / 100, 2): 1.0 for n in range(3_000)}
+        async with pipeline(tmp_path, venues(venue), monkeypatch) as run:
+            await eventually(run.reader.is_live)
+            for turn in range(1, 5):
+                for best in sorted(venue.asks)[:600]:
+                    await venue.send(venue.change([(best, 2.0)], [(best, 0.0)]))
+                await eventually(lambda turn=turn: venue.snapshots > turn, what="a newer snapshot")
+                await eventually(lambda: run.reader.view().seq == venue.seq)
+                view = run.reader.view()
+                assert view.asks == sorted(venue.asks.items())[:20]
+            assert run.reader.states["binance", "BTC/USDT"][-1] == "LIVE"
+            assert set(run.reader.states["binance", "BTC/USDT"]) <= {"SYNCING", "LIVE"}
+            assert run.counters["gaps"] == 0
+
+
+async def test_stop_of_the_newer_of_two_ingestors_leaves_the_books_to_the_older(
+    tmp_path, monkeypatch
+):
+    async with MiniVenue() as venue, pipeline(tmp_path, venues(venue), monkeypatch) as run:
+        await live(run, venue)
+        epoch = run.reader.view().epoch
+        url = run.server.url
+        bus = await open_bus(BusConfig(url=url), service="ingestor", instance="i2")
+        other = IngestorApp(
+            venues(venue), bus, SystemClock(), Observer("ingestor", "i2"), position_interval_s=1.0
+        )
+        task = asyncio.create_task(other.run())
+        await eventually(lambda: run.reader.view().epoch > epoch)
+        await live(run, venue)
+        epoch = run.reader.view().epoch
+        await eventually(lambda: other.readiness() == (True, ""))
+        await other.drain()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await bus.close()
+        await eventually(lambda: "DOWN" in run.reader.states["binance", "BTC/USDT"])
+        await live(run, venue)
+        assert run.reader.view().epoch > epoch
+        await venue.send(venue.change([(99.5, 3.0)]))
+        await live(run, venue)

@@ -13,7 +13,8 @@ from shared.messages.market import BookDelta, BookSnapshot, Funding, Trade
 from shared.venues.binance import parse
 from shared.venues.binance.feed import FEED as SPOT
 from shared.venues.binance.sequence import SEQUENCE as SPOT_RULE
-from shared.venues.binance.session import ACK_TIMEOUT_NS, ANSWER_TIMEOUT_NS, QUIET_NS
+from shared.venues.binance.session import ANSWER_TIMEOUT_NS, QUIET_NS
+from shared.venues.binance.subscriptions import ACK_TIMEOUT_NS, AGAIN_PAUSE_NS
 from shared.venues.binance.symbols import to_instrument, to_symbol
 from shared.venues.binanceusdm import symbols as futures_symbols
 from shared.venues.binanceusdm.feed import FEED as FUTURES
@@ -94,7 +95,7 @@ def test_spot_spelling_goes_both_ways(instrument, symbol):
 
 @pytest.mark.parametrize(
     ("instrument", "symbol"),
-    [("BTC/USDT:USDT", "BTCUSDT"), ("BTC/USD:BTC", "BTCUSD_PERP"), ("ETH/USDC:USDC", "ETHUSDC")],
+    [("BTC/USDT:USDT", "BTCUSDT"), ("ETH/USDC:USDC", "ETHUSDC")],
 )
 def test_futures_spelling_goes_both_ways(instrument, symbol):
     assert futures_symbols.to_symbol(instrument) == symbol
@@ -224,11 +225,36 @@ def test_the_acknowledgement_asks_for_the_snapshot():
     "answer",
     [b'{"code":2,"msg":"Invalid request","id":1}', b'{"error":{"code":2,"msg":"Invalid"},"id":1}'],
 )
-def test_a_refused_subscription_is_said_and_reconnects(answer):
+def test_refused_subscription_of_one_instrument_is_said(answer):
     session = spot_session()
     session.on_open(1)
-    status, reconnect = session.on_frame(answer, 2)
-    assert status.state is BookState.DOWN and "Invalid" in status.reason
+    (status,) = session.on_frame(answer, 2)
+    assert status.state is BookState.DOWN and status.refused and "Invalid" in status.reason
+
+
+def test_instrument_that_spoils_a_frame_is_found_and_the_others_are_subscribed():
+    names = [f"A{n}/USDT" for n in range(9)]
+    session = spot_session(*names)
+    sent = of(session.on_open(1), Send)
+    refused, now = [], 1
+    while sent:
+        request = json.loads(sent.pop().frame)
+        is_bad = any("a5usdt" in stream for stream in request["params"])
+        answer = {"code": 2, "msg": "Invalid"} if is_bad else {"result": None}
+        effects = session.on_frame(json.dumps({**answer, "id": request["id"]}).encode(), now)
+        refused += [s.instrument for s in of(effects, BookStatus) if s.refused]
+        subscribed = not is_bad and len(of(effects, FetchSnapshot))
+        assert subscribed == (0 if is_bad else len(request["params"]) // 2)
+        assert not of(effects, Reconnect)
+        now += AGAIN_PAUSE_NS
+        sent += of(session.on_timer(now), Send)
+    assert refused == ["A5/USDT"]
+
+
+def test_refusal_that_may_pass_reconnects():
+    session = spot_session()
+    session.on_open(1)
+    (reconnect,) = session.on_frame(b'{"code":4,"msg":"Too many requests","id":1}', 2)
     assert isinstance(reconnect, Reconnect)
 
 
@@ -268,7 +294,8 @@ def test_any_answer_proves_life():
     ],
 )
 def test_an_announced_restart_reconnects(frame):
-    assert isinstance(live_spot().on_frame(frame, 3)[0], Reconnect)
+    state, reconnect = live_spot().on_frame(frame, 3)
+    assert "restart" in state.reason and isinstance(reconnect, Reconnect)
 
 
 # --- joining and following

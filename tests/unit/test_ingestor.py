@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 
 import pytest
 
@@ -10,10 +11,11 @@ from services.ingestor.driver import RESYNCS_MAX, SENDS_MAX, FeedDriver
 from services.ingestor.outbox import Outbox
 from services.ingestor.snapshots import BURST_S, WeightBucket, retry_after_s
 from shared.clock import ManualClock
+from shared.domain.instrument import InstrumentRules
 from shared.errors import BusUnavailable
 from shared.messages.base import BookState
-from shared.messages.control import Alert
-from shared.messages.market import Trade, VenueStatus
+from shared.messages.control import Alert, Severity
+from shared.messages.market import BookSnapshot, Trade, VenueStatus
 from shared.observe import Observer
 from shared.venues.port import (
     BookStatus,
@@ -24,6 +26,7 @@ from shared.venues.port import (
     Malformed,
     RestBudget,
     Send,
+    VenueState,
 )
 from tests.support import eventually
 
@@ -264,3 +267,81 @@ async def test_bus_too_far_behind_is_a_loss(outbox, monkeypatch):
     outbox.bus.slow.set()
     await eventually(lambda: outbox.lost == [1])
     assert outbox.counters["outbox_dropped"] == 20
+
+
+# --- is the book what its name says?
+
+
+def told_rules(instrument="BTC/USDT", tick="0.01", **changes):
+    values = {
+        "venue": "v", "instrument": instrument, "tick_size": Decimal(tick),
+        "lot_size": Decimal("0.001"), "qty_min": Decimal(0), "notional_min": Decimal(0),
+        "taker_fee_bps": Decimal(10), "maker_fee_bps": Decimal(10),
+    }  # fmt: skip
+    return InstrumentRules(**(values | changes))
+
+
+def whole_book(*prices: float) -> Emit:
+    bids = [(price, 1.0) for price in sorted(prices, reverse=True)]
+    asks = [(price * 2, 1.0) for price in sorted(prices)]
+    return Emit(
+        BookSnapshot(
+            venue="v", instrument="BTC/USDT", epoch=5, seq=1, bids=bids, asks=asks, ts_recv_ns=1
+        )
+    )
+
+
+def give(driver, *effects, at_s=2):
+    driver._sink.clear()
+    driver.connection.session.effects = list(effects)
+    driver.on_frame(b"", at_s * S)
+    return [message for message in driver._sink if isinstance(message, BookSnapshot)]
+
+
+def test_book_of_other_prices_than_the_tick_allows_is_withheld_named_once_and_released(driver):
+    assert give(driver, whole_book(0.00008123, 0.00008124, 0.00008125))
+    driver.on_rules(told_rules(tick="0.0001"), 3 * S)
+    (alert,) = [m for m in driver._sink if isinstance(m, Alert)]
+    assert "another instrument's book" in alert.text and "0.0001" in alert.text
+    assert [(s.state, s.refused) for s in driver.statuses(4 * S)] == [(BookState.DOWN, True)]
+    live = BookStatus("BTC/USDT", BookState.LIVE, "", 6)
+    assert give(driver, whole_book(0.00008126, 0.00008127), live) == []
+    assert [s.state for s in driver.statuses(4 * S)] == [BookState.DOWN]
+    assert driver.unready() == ""
+    driver.on_rules(told_rules(tick="0.00000001"), 5 * S)
+    assert driver.connection.session.resyncs == [("BTC/USDT", 6)]
+    assert give(driver, whole_book(0.00008126), live)
+    assert [(s.state, s.refused) for s in driver.statuses(6 * S)] == [(BookState.LIVE, False)]
+
+
+def test_a_few_old_orders_off_a_new_tick_are_no_reason(driver):
+    driver.on_rules(told_rules(tick="0.1"), 2 * S)
+    assert give(driver, whole_book(99.5, 99.4, 99.3, 99.2, 99.15, 99.1, 99.0))
+
+
+def test_rules_that_are_no_rules_prove_nothing(driver):
+    driver.on_rules(told_rules(tick="1", active=False, reason="no tick_size"), 2 * S)
+    assert give(driver, whole_book(99.55))
+
+
+def test_instrument_not_listed_is_withheld_even_if_its_book_comes(driver):
+    driver.on_missing("BTC/USDT", "the venue does not list this instrument", 2 * S)
+    assert give(driver, whole_book(99.5), BookStatus("BTC/USDT", BookState.LIVE, "", 6)) == []
+    (status,) = driver.statuses(3 * S)
+    assert (status.state, status.refused) == (BookState.DOWN, True)
+    assert "does not list" in status.reason
+
+
+def test_state_of_the_venue_is_a_warning_with_the_newest_reason_and_no_refusal(driver):
+    down = BookStatus("BTC/USDT", BookState.DOWN, "the venue's system is maintenance", 5)
+    give(driver, VenueState("the venue's system is maintenance"), down)
+    (alert,) = [m for m in driver._sink if isinstance(m, Alert)]
+    assert (alert.severity, alert.code) == (Severity.WARNING, "VENUE_STATE")
+    down = BookStatus("BTC/USDT", BookState.DOWN, "the venue's system is cancel_only", 6)
+    give(driver, VenueState("the venue's system is cancel_only"), down)
+    (status,) = driver.statuses(3 * S)
+    assert "cancel_only" in status.reason and not status.refused
+    assert "cancel_only" in driver.unready()
+    give(driver, VenueState(""), BookStatus("BTC/USDT", BookState.LIVE, "", 7))
+    assert [m.severity for m in driver._sink if isinstance(m, Alert)] == [Severity.INFO]
+    assert driver.unready() == ""

@@ -26,6 +26,7 @@ from shared.venues.port import (
     Malformed,
     Reconnect,
     Send,
+    VenueState,
 )
 from shared.venues.rest_join import BREAKS_FREE
 
@@ -155,7 +156,7 @@ def test_a_refused_subscription_is_said_once_and_does_not_reconnect():
         b'"success":false,"symbol":"BTC/USD"}',
         1,
     )
-    assert status.state is BookState.DOWN and "not supported" in status.reason
+    assert status.state is BookState.DOWN and "not supported" in status.reason and status.refused
     assert not of(session.on_timer(SNAPSHOT_TIMEOUT_NS + 1), Reconnect)
 
 
@@ -366,11 +367,43 @@ def test_a_venue_that_takes_no_orders_prices_nothing():
     venue = filled()
     session = live(venue)
     status = b'{"channel":"status","type":"update","data":[{"system":"%s","api_version":"v2"}]}'
-    (down,) = session.on_frame(status % b"cancel_only", 5)
-    assert down.state is BookState.DOWN and "cancel_only" in down.reason
+    for system in (b"maintenance", b"cancel_only", b"post_only"):
+        said, down = session.on_frame(status % system, 5)
+        assert isinstance(said, VenueState) and system.decode() in said.reason
+        assert down.state is BookState.DOWN and system.decode() in down.reason
+        assert not down.refused
+        assert session.on_frame(status % system, 6) == ()
     assert session.on_frame(venue.snapshot(), 6) == []
     effects = session.on_frame(status % b"online", 7)
+    assert effects[0] == VenueState("")
     assert "subscribe" in [r["method"] for r in requests(effects)]
+
+
+def refusal(error: str) -> bytes:
+    answer = {"error": error, "method": "subscribe", "success": False, "symbol": SYMBOL}
+    return json.dumps(answer).encode()
+
+
+def test_subscription_refused_in_maintenance_is_the_venues_state():
+    session = KrakenSession("kraken", {SYMBOL: SYMBOL}, 10)
+    session.on_open(0)
+    session.on_frame(b'{"channel":"status","type":"update","data":[{"system":"maintenance"}]}', 1)
+    (status,) = session.on_frame(refusal("EService:Market in maintenance"), 2)
+    assert not status.refused and "maintenance" in status.reason
+    effects = session.on_frame(
+        b'{"channel":"status","type":"update","data":[{"system":"online"}]}', 3
+    )
+    assert "subscribe" in [r["method"] for r in requests(effects)]
+
+
+def test_subscription_that_failed_for_now_is_tried_again():
+    session = KrakenSession("kraken", {SYMBOL: SYMBOL}, 10)
+    session.on_open(0)
+    (status,) = session.on_frame(refusal("EService:Unavailable"), 2)
+    assert status.state is BookState.DOWN and not status.refused
+    (again,) = requests(session.on_timer(SECOND))
+    assert again["method"] == "subscribe"
+    assert messages(session.on_frame(filled().snapshot(), SECOND), BookSnapshot)
 
 
 def test_trades_are_read_and_old_ones_left_out():

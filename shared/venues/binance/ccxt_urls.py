@@ -15,11 +15,15 @@ OPTIONS: dict[str, Any] = {
 
 
 def point_at(exchange: Any, rest_url: str, ws_url: str = "") -> None:
-    """Redirect a ccxt or ccxt.pro client; empty URLs leave the venue's own.
+    """Let a ccxt or ccxt.pro client use the venue's own names, and redirect it.
+
+    ccxt renames some assets; orders and rules must mean what the stream's symbol means. Empty URLs
+    leave the venue's own.
 
     Every REST base keeps its path (``/api/v3``, ``/sapi/v1``). The WebSocket URL must contain
     ``/stream``: ccxt.pro tells spot from futures by it.
     """
+    exchange.commonCurrencies = {}
     api = exchange.urls["api"]
     if rest_url:
         for name, url in api.items():

@@ -12,27 +12,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from msgspec import json
-
 from shared.errors import ParseError
-from shared.messages.base import BookState, Side
+from shared.messages.base import Side
 from shared.messages.market import Funding, Trade
 from shared.venues.binance import parse
+from shared.venues.binance.subscriptions import Subscriptions
 from shared.venues.port import (
     BestQuote,
-    BookStatus,
     Effect,
     Emit,
     Malformed,
     Reconnect,
-    Send,
+    VenueState,
 )
 from shared.venues.rest_join import EARLY_DELTAS_MAX, JoinedBook, SequenceRule, Update
 
 STREAMS_PER_CONNECTION_MAX = 200
-STREAMS_PER_FRAME = 50
-"""Four subscribe frames fill a connection: within 5 messages a second even sent at once."""
-ACK_TIMEOUT_NS = 10_000_000_000
 QUIET_NS = 5_000_000_000
 """Silence after which the connection is asked for a sign of life."""
 ANSWER_TIMEOUT_NS = 5_000_000_000
@@ -40,6 +35,8 @@ ROUTES_MAX = 4_096
 """Stream names remembered; a connection carries 200, so more are not ours and are not kept."""
 
 SHUTDOWN = "the venue announced a restart"
+_REFUSED = (2, 3, -1121)
+"""Errors that say that what was asked for cannot be: bad request, bad JSON, bad symbol."""
 _PREFIX = b'{"stream":"'
 _NAME_AT = len(_PREFIX)
 
@@ -92,14 +89,6 @@ class Dialect:
     snapshot_levels: int
 
 
-@dataclass(slots=True)
-class Pending:
-    """A subscribe frame that waits for its acknowledgement."""
-
-    instruments: tuple[str, ...]
-    deadline_ns: int
-
-
 Handler = Callable[[bytes, int], Sequence[Effect]]
 
 
@@ -130,7 +119,6 @@ class StreamSession:
         self._venue = venue
         self._dialect = dialect
         self._parse_depth = dialect.parse_depth
-        self._streams = streams
         self._instruments = dict(symbols)
         self._books: dict[str, JoinedBook] = {}
         if has_books:
@@ -160,26 +148,17 @@ class StreamSession:
             "bookTicker": self._on_ticker,
             "markPriceUpdate": self._on_mark,
         }
-        self._pending: dict[int, Pending] = {}
-        self._frame_id = 0
+        self._subscriptions = Subscriptions(streams)
         self._heard_ns = 0
         self._probed_ns: int | None = None
 
     def on_open(self, now_ns: int) -> Sequence[Effect]:
         """Subscribe; every book starts over."""
         self._heard_ns, self._probed_ns = now_ns, None
-        self._pending.clear()
         effects: list[Effect] = []
         for book in self._books.values():
             effects.extend(book.open(now_ns))
-        named = [(stream, name) for name, streams in self._streams.items() for stream in streams]
-        for start in range(0, len(named), STREAMS_PER_FRAME):
-            chunk = named[start : start + STREAMS_PER_FRAME]
-            instruments = tuple(dict.fromkeys(name for _, name in chunk))
-            frame = self._request("SUBSCRIBE", [stream for stream, _ in chunk])
-            self._pending[self._frame_id] = Pending(instruments, now_ns + ACK_TIMEOUT_NS)
-            effects.append(frame)
-        return effects
+        return [*effects, *self._subscriptions.open(now_ns)]
 
     def on_frame(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
         """Route a frame by its stream's name, or read what else it is."""
@@ -226,17 +205,17 @@ class StreamSession:
 
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """Every book is DOWN."""
-        self._pending.clear()
+        self._subscriptions.close()
         return [
             effect for book in self._books.values() for effect in book.close("connection closed")
         ]
 
     def on_timer(self, now_ns: int) -> Sequence[Effect]:
         """Give up on a missing acknowledgement or on silence; ask a quiet connection."""
-        for pending in self._pending.values():
-            if now_ns >= pending.deadline_ns:
-                names = ", ".join(pending.instruments[:3])
-                return (Reconnect(f"subscription of {names} was not acknowledged"),)
+        if (overdue := self._subscriptions.overdue(now_ns)) is not None:
+            return (Reconnect(f"subscription of {', '.join(overdue[:3])} was not acknowledged"),)
+        if (again := self._subscriptions.due(now_ns)) is not None:
+            return (again,)
         if self._probed_ns is not None:
             if now_ns - self._probed_ns >= ANSWER_TIMEOUT_NS:
                 self._probed_ns = now_ns
@@ -244,16 +223,8 @@ class StreamSession:
                 return (Reconnect(f"nothing heard for {silence_s} s"),)
         elif now_ns - self._heard_ns >= QUIET_NS:
             self._probed_ns = now_ns
-            return (self._request("LIST_SUBSCRIPTIONS"),)
+            return (self._subscriptions.request("LIST_SUBSCRIPTIONS"),)
         return ()
-
-    def _request(self, method: str, params: list[str] | None = None) -> Send:
-        self._frame_id += 1
-        request: dict[str, object] = {"method": method}
-        if params is not None:
-            request["params"] = params
-        request["id"] = self._frame_id
-        return Send(json.encode(request).decode())
 
     def _route(self, start: bytes) -> Handler:
         """Return what reads a stream: ``btcusdt@depth@100ms`` is of kind ``depth``."""
@@ -323,7 +294,8 @@ class StreamSession:
         """A wrapped frame whose stream's name says no kind, like ``!serverShutdown``."""
         data = bytes(parse.parse_envelope(raw).data)
         event = parse.parse_envelope(data).event if data else None
-        return (Reconnect(SHUTDOWN),) if event == "serverShutdown" else ()
+        is_shutdown = event == "serverShutdown"
+        return (VenueState(SHUTDOWN), Reconnect(SHUTDOWN)) if is_shutdown else ()
 
     def _on_other(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
         """A raw event, an acknowledgement, an error or an announcement."""
@@ -332,7 +304,7 @@ class StreamSession:
             # The wrapper with its keys in another order, or spaced otherwise.
             return self._route(_PREFIX + frame.stream.encode())(raw, now_ns)
         if frame.event == "serverShutdown":
-            return (Reconnect(SHUTDOWN),)
+            return (VenueState(SHUTDOWN), Reconnect(SHUTDOWN))
         if frame.event is not None:
             handler = self._events.get(frame.event)
             return () if handler is None else handler(parse.unwrapped(raw), now_ns)
@@ -341,19 +313,24 @@ class StreamSession:
         return self._on_answer(frame, now_ns)
 
     def _on_answer(self, frame: parse.Envelope, now_ns: int) -> Sequence[Effect]:
-        pending = self._pending.pop(frame.id, None) if isinstance(frame.id, int) else None
+        asked = self._subscriptions.answered(frame.id)
         code, text = (frame.error.code, frame.error.msg) if frame.error else (frame.code, frame.msg)
         if code is None:
-            if pending is None:
+            if asked is None:
                 return ()
-            books = [self._book_of[name] for name in pending.instruments if name in self._book_of]
+            books = [self._book_of[name] for name in asked if name in self._book_of]
             return [effect for book in books for effect in book.subscribed(now_ns)]
-        if pending is None:
+        if asked is None:
             return (Malformed(f"the venue answered error {code}: {text}"),)
         reason = f"subscription refused: {code} {text}"
-        effects: list[Effect] = [
-            BookStatus(name, BookState.DOWN, reason, self._book_of[name].epoch)
-            for name in pending.instruments
+        if code not in _REFUSED:
+            return (Reconnect(reason),)
+        if len(asked) > 1:  # one of them is at fault, and the others must not go without
+            self._subscriptions.split(asked)
+            return ()
+        return [
+            effect
+            for name in asked
             if name in self._book_of
+            for effect in self._book_of[name].close(reason, refused=True)
         ]
-        return [*effects, Reconnect(reason)]

@@ -6,7 +6,8 @@ back it is exact for instruments that were asked for, and by the known quote ass
 
 from __future__ import annotations
 
-from shared.domain.instrument import split_instrument
+from shared.domain.instrument import InstrumentKind
+from shared.venues.names import checked_name
 
 QUOTES = (
     "FDUSD", "USDT", "USDC", "TUSD", "BUSD", "USDP", "USDS", "USD1", "DOGE", "EURI", "AEUR", "IDRT",
@@ -23,10 +24,8 @@ def to_symbol(instrument: str) -> str:
     Raises:
         ValueError: Not a spot instrument.
     """
-    name = split_instrument(instrument)
-    if name.settle is not None:
-        raise ValueError(f"{instrument} is not a spot instrument; this venue has BASE/QUOTE only")
-    return f"{name.base}{name.quote}".upper()
+    name = checked_name(instrument, InstrumentKind.SPOT)
+    return f"{name.base}{name.quote}"
 
 
 def to_instrument(symbol: str) -> str | None:

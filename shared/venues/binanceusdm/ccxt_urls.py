@@ -14,10 +14,14 @@ OPTIONS: dict[str, Any] = {
 
 
 def point_at(exchange: Any, rest_url: str, ws_url: str = "") -> None:
-    """Redirect a ccxt or ccxt.pro client; empty URLs leave the venue's own.
+    """Let a ccxt or ccxt.pro client use the venue's own names, and redirect it.
+
+    ccxt renames some assets; orders and rules must mean what the stream's symbol means. Empty URLs
+    leave the venue's own.
 
     The WebSocket base ends in ``/ws``: ccxt.pro rewrites it to ``/public|market|private/ws``.
     """
+    exchange.commonCurrencies = {}
     api = exchange.urls["api"]
     if rest_url:
         for name, url in api.items():

@@ -71,6 +71,14 @@ class BinanceUsdmFeed:
             )
         return sockets
 
+    def is_streamed_as(self, market: dict[str, Any]) -> str:
+        """Return the symbol under which the stream carries a ccxt market."""
+        return str(market["id"])
+
+    def to_symbol(self, instrument: str) -> str:
+        """Return the symbol that is subscribed for an instrument."""
+        return to_symbol(instrument)
+
     def rules(self, venue: str, market: dict[str, Any]) -> InstrumentRules:
         """Return the rules of a ccxt market."""
         return market_rules(venue, market)

@@ -5,24 +5,19 @@ Linear perpetuals read ``BTCUSDT``, dated ones ``BTCUSDT_261225``, COIN-M ``BTCU
 
 from __future__ import annotations
 
-from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.instrument import InstrumentKind
 from shared.venues.binance.symbols import split_pair
+from shared.venues.names import checked_name
 
 
 def to_symbol(instrument: str) -> str:
     """Return the venue's spelling: ``BTC/USDT:USDT`` -> ``BTCUSDT``.
 
     Raises:
-        ValueError: A spot instrument.
+        ValueError: Not a linear perpetual.
     """
-    name = split_instrument(instrument)
-    if name.kind is InstrumentKind.SPOT:
-        raise ValueError(
-            f"{instrument} is not a perpetual; this venue has BASE/QUOTE:SETTLE, "
-            f"like {instrument}:{name.quote}"
-        )
-    suffix = "_PERP" if name.kind is InstrumentKind.INVERSE else ""
-    return f"{name.base}{name.quote}{suffix}".upper()
+    name = checked_name(instrument, InstrumentKind.LINEAR)
+    return f"{name.base}{name.quote}"
 
 
 def to_instrument(symbol: str) -> str | None:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.venues.kraken.symbols import OLD_NAMES
+
+PREFIXED = 4
+"""Letters of an asset with its kind before it: X for coins, Z for money."""
 OPTIONS: dict[str, Any] = {}
 
 
 def point_at(exchange: Any, rest_url: str, ws_url: str = "") -> None:
-    """Redirect a ccxt or ccxt.pro client; empty URLs leave the venue's own.
+    """Let a ccxt or ccxt.pro client use the venue's own names, and redirect it.
+
+    ccxt renames assets (LUNA to LUNC, LUNA2 to LUNA, REP to REPV1 ...); orders and rules must mean
+    what the stream's symbol means. What is left are other spellings of one name: the old ones (XBT)
+    and those with a prefix (XXBT, ZUSD). Empty URLs leave the venue's own.
 
     ccxt appends ``/0/public/...`` itself, and tells the protocol version by ``v2`` in the URL.
     """
+    exchange.commonCurrencies = {
+        asset: name
+        for asset, name in exchange.commonCurrencies.items()
+        if asset in OLD_NAMES or (len(asset) == PREFIXED and asset[0] in "XZ")
+    }
     api = exchange.urls["api"]
     if rest_url:
         api["public"] = api["private"] = rest_url.rstrip("/")

@@ -9,7 +9,7 @@ from typing import Any
 from shared.domain.instrument import InstrumentRules, rules_from
 from shared.errors import ConfigError
 from shared.venues.kraken.session import KrakenSession
-from shared.venues.kraken.symbols import to_symbol
+from shared.venues.kraken.symbols import to_instrument, to_symbol
 from shared.venues.port import FeedConnection, RestBudget
 from shared.venues.rules import NO_NUMBER, common_step, fee_bps, number, places
 
@@ -46,6 +46,14 @@ class KrakenFeed:
             name = f"v2-{start // INSTRUMENTS_PER_CONNECTION_MAX}"
             sockets.append(FeedConnection(venue, "/v2", tuple(group.values()), session, name))
         return sockets
+
+    def is_streamed_as(self, market: dict[str, Any]) -> str:
+        """Return the symbol under which the stream carries a ccxt market: its ``wsname``, in v2."""
+        return to_instrument(str(market["info"].get("wsname") or "")) or ""
+
+    def to_symbol(self, instrument: str) -> str:
+        """Return the symbol that is subscribed for an instrument."""
+        return to_symbol(instrument)
 
     def rules(self, venue: str, market: dict[str, Any]) -> InstrumentRules:
         """Return the rules of a ccxt market's ``info`` (AssetPairs).

@@ -15,11 +15,14 @@ from shared.messages.base import BookState, Side
 from shared.messages.market import Trade
 from shared.venues.kraken import parse
 from shared.venues.kraken.synced import SyncedBook
-from shared.venues.port import Effect, Emit, Malformed, Reconnect, Send
+from shared.venues.port import Effect, Emit, Malformed, Reconnect, Send, VenueState
 
 QUIET_NS = 3_000_000_000
 ANSWER_TIMEOUT_NS = 5_000_000_000
 
+ONLINE = "online"
+_NOT_LISTED = ("not supported", "not found", "invalid symbol", "unknown symbol")
+"""How the venue says that it has no such pair."""
 _BOOK = b'{"channel":"book"'
 _HEARTBEAT = b'{"channel":"heartbeat"}'
 
@@ -50,11 +53,11 @@ class KrakenSession:
         self._request_id = 0
         self._heard_ns = 0
         self._pinged_ns: int | None = None
-        self._is_online = True
+        self._system = ONLINE
 
     def on_open(self, now_ns: int) -> Sequence[Effect]:
         """Subscribe to all books and trades; every book starts over."""
-        self._heard_ns, self._pinged_ns, self._is_online = now_ns, None, True
+        self._heard_ns, self._pinged_ns, self._system = now_ns, None, ONLINE
         effects: list[Effect] = [book.open(now_ns) for book in self._books.values()]
         symbols = list(self._books)
         effects.append(self._book_request("subscribe", symbols))
@@ -137,7 +140,7 @@ class KrakenSession:
         effects: list[Effect] = []
         for data in frame.data:
             book = self._books.get(data.symbol)
-            if book is None or not self._is_online:
+            if book is None or self._system != ONLINE:
                 continue
             if frame.type == "snapshot":
                 effects.extend(book.on_snapshot(data, now_ns))
@@ -154,7 +157,7 @@ class KrakenSession:
         if frame.channel == "status":
             return self._on_status(raw, now_ns)
         if frame.method == "subscribe":
-            return self._on_answer(frame)
+            return self._on_answer(frame, now_ns)
         return ()
 
     def _on_trades(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
@@ -184,21 +187,29 @@ class KrakenSession:
     def _on_status(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
         """Anything but online takes no orders: its books must not price any."""
         systems = parse.parse_status(raw).data
-        is_online = not systems or systems[-1].system == "online"
-        if is_online == self._is_online:
+        system = systems[-1].system if systems else ONLINE
+        if system == self._system:
             return ()
-        self._is_online = is_online
-        if is_online:
+        self._system = system
+        if system == ONLINE:
             return [
-                effect
-                for book in self._books.values()
-                for effect in book.resubscribe(BookState.SYNCING, "the venue is back", now_ns)
+                VenueState(""),
+                *(
+                    effect
+                    for book in self._books.values()
+                    for effect in book.resubscribe(BookState.SYNCING, "the venue is back", now_ns)
+                ),
             ]
-        reason = f"the venue's system is {systems[-1].system}"
-        return [book.suspend(reason, now_ns) for book in self._books.values()]
+        reason = self._offline_reason
+        statuses = [book.suspend(reason, now_ns) for book in self._books.values()]
+        return [VenueState(reason), *statuses]
 
-    def _on_answer(self, frame: parse.Envelope) -> Sequence[Effect]:
-        """Note a granted depth; a refused subscription would be refused again: it is only said."""
+    @property
+    def _offline_reason(self) -> str:
+        return "" if self._system == ONLINE else f"the venue's system is {self._system}"
+
+    def _on_answer(self, frame: parse.Envelope, now_ns: int) -> Sequence[Effect]:
+        """Note a granted depth; what is refused for good is said, anything else is tried again."""
         if frame.success is not False:
             granted = frame.result
             book = self._books.get(granted.symbol) if granted else None
@@ -209,5 +220,10 @@ class KrakenSession:
         book = self._books.get(frame.symbol or "")
         if book is None:
             return (Malformed(reason),)
-        # Where the book is live its trades were refused: the book is fine.
-        return () if book.state is BookState.LIVE else (book.close(reason),)
+        if book.state is BookState.LIVE:
+            return ()  # its trades were refused: the book is fine
+        if self._offline_reason:  # it subscribes again when the venue is back
+            return (book.close(f"{self._offline_reason}; {reason}"),)
+        if any(mark in (frame.error or "").lower() for mark in _NOT_LISTED):
+            return (book.close(reason, refused=True),)
+        return (book.try_again(reason, now_ns),)

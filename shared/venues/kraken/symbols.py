@@ -5,9 +5,11 @@ Version 2 spells symbols as we do (``BTC/USD``); version 1 and REST say ``XBT`` 
 
 from __future__ import annotations
 
-from shared.domain.instrument import split_instrument
+from shared.domain.instrument import InstrumentKind
+from shared.venues.names import checked_name
 
-_OLD_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
+OLD_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
+"""Assets that version 1 and REST spell otherwise than version 2."""
 
 
 def to_symbol(instrument: str) -> str:
@@ -16,8 +18,10 @@ def to_symbol(instrument: str) -> str:
     Raises:
         ValueError: Not a spot instrument.
     """
-    if split_instrument(instrument).settle is not None:
-        raise ValueError(f"{instrument} is not a spot instrument; this venue has BASE/QUOTE only")
+    name = checked_name(instrument, InstrumentKind.SPOT)
+    for old, new in OLD_NAMES.items():
+        if old in (name.base, name.quote):
+            raise ValueError(f"{instrument}: this venue writes {old} as {new} here")
     return instrument
 
 
@@ -26,4 +30,4 @@ def to_instrument(symbol: str) -> str | None:
     base, slash, quote = symbol.partition("/")
     if not (base and slash and quote) or "/" in quote or ":" in symbol:
         return None
-    return f"{_OLD_NAMES.get(base, base)}/{_OLD_NAMES.get(quote, quote)}"
+    return f"{OLD_NAMES.get(base, base)}/{OLD_NAMES.get(quote, quote)}"

@@ -76,11 +76,18 @@ class SyncedBook:
         self._snapshot_due_ns = now_ns + SNAPSHOT_TIMEOUT_NS
         return status
 
-    def close(self, reason: str) -> BookStatus:
+    def close(self, reason: str, *, refused: bool = False) -> BookStatus:
         """The connection is gone, or the venue refused: nothing is waited for."""
         self.state = BookState.DOWN
         self._snapshot_due_ns = self._subscribe_at_ns = None
-        return BookStatus(self.instrument, BookState.DOWN, reason, self.epoch)
+        return BookStatus(self.instrument, BookState.DOWN, reason, self.epoch, refused)
+
+    def try_again(self, reason: str, now_ns: int) -> BookStatus:
+        """The venue could not serve the subscription this time."""
+        status = self.close(reason)
+        self._attempt += 1
+        self._subscribe_at_ns = now_ns + backoff_ns(self.instrument, self._attempt)
+        return status
 
     def grant(self, depth: int) -> None:
         """Keep as many levels as the venue does; those there are stay."""
