@@ -31,6 +31,7 @@ from services.executor.journal import alert, order_event, record_fill
 from services.executor.market import Markets
 from services.executor.state import ExecutorState, OrderRecord, PlanRecord
 from shared.domain.order import Anomaly, OrderLife, OrderNews
+from shared.errors import Cause
 from shared.messages.control import Severity
 from shared.messages.execution import OrderStatus
 
@@ -166,7 +167,7 @@ class OrderDesk:
         order = self._ended(heard.client_order_id, heard.ts_sent_ns, now_ns)
         if order is not None:
             self._counts["orders_unknown"] += 1
-            order.not_found = 0
+            order.not_found, order.cause = 0, Cause.SERVICE
             order.next_query_ns = now_ns + QUERY_PAUSE_NS
             self._hear(order, OrderNews.LOST, heard.reason, now_ns, out)
         return order

@@ -18,14 +18,20 @@ from services.executor.actions import (
     Submitted,
 )
 from services.executor.desk import OrderDesk
+from services.executor.journal import alert
+from services.executor.possible import only_possible
 from services.executor.reconcile import Reconciler
 from services.executor.state import OrderRecord
+from shared.messages.control import Severity
 
 
 def take_report(
     report: Report, orders: OrderDesk, reconciler: Reconciler, now_ns: int, out: Out
 ) -> list[str]:
     """Apply a report; return the plans it bears on."""
+    report, impossible = only_possible(report)
+    if impossible:
+        alert(out, Severity.WARNING, "IMPOSSIBLE_REPORT", impossible, now_ns)
     order: OrderRecord | None = None
     match report:
         case Submitted():

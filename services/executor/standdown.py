@@ -2,8 +2,9 @@
 
 A venue that refuses costs a naked leg with every plan sent to it, so refusals are counted. What
 the venue says of itself or of the account (key, permissions, mode) counts at the first time; what
-may pass (clock, rate limit, service) and what speaks of one order, after ``REFUSALS_MAX`` in a row.
-Refusals in one instrument stop that instrument; in several, without a success between, the venue.
+may pass (clock, rate limit, service, answers that are lost) and what speaks of one order, after
+``REFUSALS_MAX`` in a row. Refusals in one instrument stop that instrument; in several, without a
+success between, the venue.
 
 Whoever **stands down** gets no new leg, and is the last resort for evening out. ``EndsBy`` says how
 it comes back. After a probe one refusal is enough to stand it down again; after ``FALLS_MAX`` of
@@ -38,8 +39,8 @@ _ENDS: Final = {
     EndsBy.LISTED: "remove it from the configuration, or restart once it is listed",
     EndsBy.OPERATOR: "mend it and say `arb resume`",
 }
-_REFUSED = frozenset({OrderStatus.REJECTED, OrderStatus.NOT_SENT})
-_DOUBTFUL = frozenset({OrderStatus.SUBMITTED, OrderStatus.UNKNOWN})
+_REFUSED = frozenset({OrderStatus.REJECTED, OrderStatus.NOT_SENT, OrderStatus.UNKNOWN})
+"""An answer that is lost is no success either."""
 
 
 class StandDown:
@@ -76,8 +77,10 @@ class StandDown:
         """Count what a venue has said to an order."""
         venue, place = order.venue, key_of_place(order.venue, order.instrument)
         refusals, status = self._state.refusals, order.life.status
-        if status in _DOUBTFUL or (order.not_found and not order.ts_sent_ns):
-            return  # nothing was said; or it was never asked for, for a crash came before
+        if status is OrderStatus.SUBMITTED:
+            return
+        if status is OrderStatus.NOT_SENT and order.not_found:
+            return  # counted when the answer was lost; or a crash came before it was sent
         if status not in _REFUSED:
             refusals.pop(venue, None)
             refusals.pop(place, None)

@@ -136,6 +136,26 @@ def test_what_passes_is_probed_after_a_pause(cause: Cause) -> None:
     assert end.outcome is PlanOutcome.FILLED
 
 
+def test_a_venue_that_never_answers_stands_down_too() -> None:
+    world = make_world()
+    world.habits["beta"] = "lost_never"
+    for _ in range(REFUSALS_MAX):
+        assert not down(world)
+        trade(world, 1)
+        world.settle(5)
+    (end,) = trade(world, 1)
+    assert end.outcome is PlanOutcome.REFUSED
+    assert len(alerts(world, "VENUE_STANDS_DOWN")) == 1
+
+
+def test_answers_that_were_lost_and_then_found_are_no_refusals() -> None:
+    world = make_world()
+    world.habits["beta"] = "lost_full"
+    ends = trade(world, 2 * REFUSALS_MAX)
+    assert {end.outcome for end in ends} == {PlanOutcome.FILLED}
+    assert not down(world)
+
+
 def test_probes_that_prove_nothing_cost_few_orders() -> None:
     world = make_world()
     world.habits["beta"] = Cause.CLOCK.value
