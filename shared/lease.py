@@ -1,23 +1,30 @@
 """Who may work: one active instance of a service, or an owner per shard.
 
-A lease is a key with a time to live that its owner renews; a killed owner's lease ends by itself
-within ``TTL_MS``. Shards are assigned by a pure function of the living members, and taken only when
-their lease is free, so two instances never own one shard at a time.
+A lease is a key with a time to live that its owner renews. Its owner is a process, not a name that
+two could have (see shared/process.py). The lease of a killed owner ends within ``TTL_MS``, and at
+once where whoever waits can see that the process is gone. Shards are assigned by a pure
+function of the living members, and taken only when their lease is free, so two instances never own
+one shard at a time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
 from shared.bus.port import Bus
 from shared.errors import ArbError, BusUnavailable
+from shared.process import describe, is_gone
 
 log = logging.getLogger(__name__)
 
+_T = TypeVar("_T")
+
 TTL_MS = 2_000
 RENEW_S = 0.5
+STANDBY = "standby"
 
 
 class LeaseLost(ArbError):  # noqa: N818 - named like the other errors of the tree
@@ -35,21 +42,58 @@ def assign(shards: int, members: Sequence[str]) -> dict[int, str]:
     return {shard: ordered[shard % len(ordered)] for shard in range(shards)}
 
 
+async def take(bus: Bus, name: str, owner: str) -> bool:
+    """Take or renew a lease, also from a process of this machine that is gone."""
+    if await bus.hold_lease(name, owner, TTL_MS):
+        return True
+    holder = await bus.lease_holder(name)
+    if not is_gone(holder):
+        return False
+    log.info("lease_of_dead_process", extra={"lease": name, "holder": holder})
+    await bus.release_lease(name, holder)
+    return await bus.hold_lease(name, owner, TTL_MS)
+
+
 class Lease:
     """One lease of one owner."""
 
     def __init__(self, bus: Bus, name: str, owner: str) -> None:
         self._bus, self._name, self._owner = bus, name, owner
+        self.waiting_for = ""
+        """While it is not ours: why, for a person to read."""
 
-    async def acquire(self) -> None:
-        """Wait until the lease is ours; meanwhile this instance is the standby."""
-        said = False
-        while not await self._bus.hold_lease(self._name, self._owner, TTL_MS):
-            if not said:
-                log.info("standby", extra={"lease": self._name})
-                said = True
+    async def acquire(self, on_wait: Callable[[str], None] = lambda _: None) -> None:
+        """Wait until the lease is ours; meanwhile this instance is the standby.
+
+        Args:
+            on_wait: Called with the reason whenever it changes.
+        """
+        while True:
+            try:
+                reason = await self._try()
+            except BusUnavailable as error:
+                reason = f"waiting for Redis: {error}"
+            if not reason:
+                break
+            if reason != self.waiting_for:
+                self.waiting_for = reason
+                log.warning("standby", extra={"lease": self._name, "reason": reason})
+                on_wait(reason)
             await asyncio.sleep(RENEW_S)
+        self.waiting_for = ""
         log.info("lease_held", extra={"lease": self._name})
+
+    @property
+    def is_standby(self) -> bool:
+        """Whether another process is active, so that waiting is what this one is for."""
+        return self.waiting_for.startswith(STANDBY)
+
+    async def _try(self) -> str:
+        """Take the lease, or return why not."""
+        if await take(self._bus, self._name, self._owner):
+            return ""
+        holder = await self._bus.lease_holder(self._name)
+        return f"{STANDBY}: {describe(holder)} is active" if holder else STANDBY
 
     async def keep(self) -> None:
         """Renew until canceled.
@@ -71,6 +115,23 @@ class Lease:
             if not held or asked_s >= valid_until_s:
                 raise LeaseLost(f"lease {self._name} was lost to another instance")
             valid_until_s = asked_s + TTL_MS / 1_000
+
+    async def while_held(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do some work and renew meanwhile.
+
+        Raises:
+            LeaseLost: See :meth:`keep`; the work was canceled.
+        """
+        keeping, working = asyncio.create_task(self.keep()), asyncio.create_task(work)
+        try:
+            await asyncio.wait({keeping, working}, return_when=asyncio.FIRST_COMPLETED)
+            if not working.done():
+                keeping.result()
+            return await working
+        finally:
+            keeping.cancel()
+            working.cancel()
+            await asyncio.wait({keeping, working})
 
     async def release(self) -> None:
         """Give the lease up, so that a standby takes over at once."""
@@ -113,12 +174,15 @@ class ShardOwner:
 
     async def _refresh(self) -> tuple[int, ...]:
         members = await self._bus.join_members(self._service, self._member, TTL_MS)
+        for gone in [member for member in members if is_gone(member)]:
+            await self._bus.leave_members(self._service, gone)
+            members.remove(gone)
         owners = assign(self._shards, members)
         owned: list[int] = []
         for shard, owner in owners.items():
             name = f"{self._service}:shard:{shard}"
             if owner == self._member:
-                if await self._bus.hold_lease(name, self._member, TTL_MS):
+                if await take(self._bus, name, self._member):
                     owned.append(shard)
             elif shard in self._owned:
                 await self._bus.release_lease(name, self._member)

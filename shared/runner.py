@@ -25,6 +25,7 @@ from shared.bus.tuning import TUNING
 from shared.config import Config, instance_name, load_config
 from shared.errors import BusUnavailable, ConfigError
 from shared.health import HealthServer
+from shared.lease import LeaseLost
 from shared.ledger import Witness
 from shared.logs import set_up_logs
 from shared.observe import Observer
@@ -121,7 +122,7 @@ def _exit_code(serving: asyncio.Task[None], *, asked: bool) -> int:
         raise error
     if error is None:
         log.error("service_returned", extra={"reason": "run() ended by itself"})
-    elif isinstance(error, BusUnavailable):
+    elif isinstance(error, (BusUnavailable, LeaseLost)):
         log.error("service_failed", extra={"reason": str(error)})
     else:
         log.error("service_failed", exc_info=error, extra={"reason": str(error)})

@@ -20,6 +20,7 @@ from shared.config import Config, position_interval_ms
 from shared.lease import Lease
 from shared.ledger import Opened, open_ledger
 from shared.observe import Observer
+from shared.process import own_id
 from shared.runner import run_service
 
 DRAIN_TIMEOUT_S = 20.0
@@ -33,15 +34,18 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Executor
     engine = ExecutorEngine(config)
     gateways = open_gateways(config, engine.rules, clock)
     bus = await open_bus(config.bus, service="executor", instance=observer.instance)
-    lease = Lease(bus, "executor", observer.instance)
+    lease = Lease(bus, NAME, str(own_id(observer.instance)))
     try:
-        await lease.acquire()
+        await lease.acquire(lambda reason: observer.set_ready(lease.is_standby, reason))
+        observer.set_ready(False, "starting")
         opened = await open_own_ledger(config, bus, clock, observer.instance)
-        inbox = await bus.open_inbox(
-            inputs(config.bus.shards),
-            service="executor",
-            instance=observer.instance,
-            exclusive=True,
+        inbox = await lease.while_held(
+            bus.open_inbox(
+                inputs(config.bus.shards),
+                service=NAME,
+                instance=observer.instance,
+                exclusive=True,
+            )
         )
         carrier = Carrier(
             gateways,

@@ -15,6 +15,7 @@ from shared.errors import ArbError, BusUnavailable, CodecError
 from shared.lease import ShardOwner
 from shared.messages.market import DepthView
 from shared.observe import Observer
+from shared.process import own_id
 from shared.shell import Pump
 
 log = logging.getLogger(__name__)
@@ -172,7 +173,7 @@ class OrderbookApp:
     ) -> None:
         self._config, self._bus, self._clock, self._observer = config, bus, clock, observer
         self._engine = OrderbookEngine(config, shards)
-        self._owner = ShardOwner(bus, "orderbook", observer.instance, shards)
+        self._owner = ShardOwner(bus, "orderbook", str(own_id(observer.instance)), shards)
         self._inbox: CheckpointedInbox | None = None
         self._positions: dict[int, str] = {}
         """Owned shard -> the ``md.book`` entry its books stand at."""

@@ -16,6 +16,7 @@ from shared.lease import Lease
 from shared.ledger import Opened, open_ledger
 from shared.messages.execution import ApprovedPlan
 from shared.observe import Observer
+from shared.process import own_id
 from shared.shell import Pump
 
 NAME = "risk"
@@ -31,7 +32,7 @@ class RiskApp:
 
     def __init__(self, config: Config, bus: Bus, clock: Clock, observer: Observer) -> None:
         self._config, self._bus, self._clock, self._observer = config, bus, clock, observer
-        self._lease = Lease(bus, NAME, observer.instance)
+        self._lease = Lease(bus, NAME, str(own_id(observer.instance)))
         self._is_active = False
         self._pump: Pump | None = None
         self._engine: RiskEngine | None = None
@@ -60,7 +61,7 @@ class RiskApp:
     def readiness(self) -> tuple[bool, str]:
         """Ready: standing by, or recovered."""
         if not self._is_active:
-            return True, "standby: another instance is active"
+            return self._lease.is_standby, self._lease.waiting_for or "waiting for the lease"
         return (False, "recovering") if self._pump is None else self._pump.readiness()
 
     async def _wait_for_lease(self) -> None:

@@ -13,6 +13,7 @@ from shared.errors import ArbError
 from shared.lease import ShardOwner
 from shared.messages.arb import Opportunity
 from shared.observe import Observer
+from shared.process import own_id
 from shared.shell import Pump
 
 
@@ -53,7 +54,7 @@ class ScannerApp:
         self._bus, self._clock, self._observer = bus, clock, observer
         # One engine for all shards: books of a shard given up grow old and price nothing.
         self._engine = ScannerEngine(config.scanner)
-        self._owner = ShardOwner(bus, "scanner", observer.instance, config.bus.shards)
+        self._owner = ShardOwner(bus, "scanner", str(own_id(observer.instance)), config.bus.shards)
         self._inbox: _StoppableInbox | None = None
         self._owned: tuple[int, ...] | None = None
 

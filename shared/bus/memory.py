@@ -131,6 +131,10 @@ class MemoryBus:
         """See :class:`shared.bus.port.Bus`."""
         return self.reach().hold_lease(name, owner, ttl_ms)
 
+    async def lease_holder(self, name: str) -> str:
+        """See :class:`shared.bus.port.Bus`."""
+        return self.reach().lease_holder(name)
+
     async def release_lease(self, name: str, owner: str) -> None:
         """See :class:`shared.bus.port.Bus`."""
         self.reach().release_lease(name, owner)

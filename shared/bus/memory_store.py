@@ -133,6 +133,11 @@ class MemoryServer:
         self._leases[name] = (owner, self.now_ms() + ttl_ms)
         return True
 
+    def lease_holder(self, name: str) -> str:
+        """Return who holds a lease; empty if nobody does."""
+        holder, until_ms = self._leases.get(name, ("", 0))
+        return holder if until_ms > self.now_ms() else ""
+
     def release_lease(self, name: str, owner: str) -> None:
         """Give a lease up if ``owner`` holds it."""
         if self._leases.get(name, ("", 0))[0] == owner:

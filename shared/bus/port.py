@@ -157,6 +157,9 @@ class Bus(Protocol):
     async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
         """Take or renew a lease; true while ``owner`` holds it, for ``ttl_ms`` from now."""
 
+    async def lease_holder(self, name: str) -> str:
+        """Return who holds a lease; empty if nobody does."""
+
     async def release_lease(self, name: str, owner: str) -> None:
         """Give a lease up if ``owner`` holds it."""
 

@@ -239,6 +239,11 @@ class RedisBus:
         held = await self._control.call("EVAL", _HOLD, 1, lease_key(name), owner, ttl_ms)
         return bool(held)
 
+    async def lease_holder(self, name: str) -> str:
+        """See :class:`shared.bus.port.Bus`."""
+        holder: bytes | None = await self._control.call("GET", lease_key(name))
+        return (holder or b"").decode(errors="replace")
+
     async def release_lease(self, name: str, owner: str) -> None:
         """See :class:`shared.bus.port.Bus`."""
         await self._control.call("EVAL", _RELEASE, 1, lease_key(name), owner)

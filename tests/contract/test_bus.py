@@ -535,9 +535,11 @@ async def test_one_owner_per_lease(bus_harness: Harness) -> None:
     assert await bus.hold_lease("risk", "r1", 10_000)
     assert await bus.hold_lease("risk", "r1", 200), "the owner renews"
     assert not await bus.hold_lease("risk", "r2", 10_000)
+    assert await bus.lease_holder("risk") == "r1"
     await bus.release_lease("risk", "r2")
     assert not await bus.hold_lease("risk", "r2", 10_000), "only the owner can give it up"
     await asyncio.sleep(0.25)
+    assert await bus.lease_holder("risk") == ""
     assert await bus.hold_lease("risk", "r2", 10_000), "it ended by itself"
     await bus.release_lease("risk", "r2")
     assert await bus.hold_lease("risk", "r1", 10_000)

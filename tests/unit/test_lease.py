@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared import lease as lease_module
+from shared import process as process_module
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.clock import SystemClock
 from shared.lease import Lease, LeaseLost, ShardOwner, assign
+from shared.process import is_gone, own_id, parse
 from tests.support import eventually
 
 
@@ -129,3 +132,92 @@ async def test_nothing_is_owned_while_redis_is_away_for_long(
     await eventually(lambda: members[0].owned == ())
     server.is_up = True
     await eventually(lambda: len(members[0].owned) == 2)
+
+
+async def test_two_processes_of_one_name_are_two_owners(server: MemoryServer) -> None:
+    first, second = own_id("risk-1"), own_id("risk-1")._replace(pid="1", started="1")
+    await Lease(bus(server), "risk", str(first)).acquire()
+    waiting: list[str] = []
+    standby = Lease(bus(server), "risk", str(second))
+    task = asyncio.create_task(standby.acquire(waiting.append))
+    await eventually(lambda: bool(waiting))
+    assert waiting == [f"standby: risk-1 on {first.host}, process {first.pid}, is active"]
+    assert standby.is_standby
+    task.cancel()
+
+
+@pytest.fixture
+async def child() -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec("sleep", "60")
+    yield process
+    if process.returncode is None:
+        process.kill()
+        await process.wait()
+
+
+def id_of(process: asyncio.subprocess.Process) -> str:
+    ours = own_id("risk-1")
+    return str(ours._replace(pid=str(process.pid), started=process_module._started(process.pid)))
+
+
+async def test_the_lease_of_a_killed_process_is_taken_at_once(
+    server: MemoryServer, child: asyncio.subprocess.Process
+) -> None:
+    assert server.hold_lease("risk", id_of(child), 60_000)
+    lease = Lease(bus(server), "risk", str(own_id("risk-1")))
+    task = asyncio.create_task(lease.acquire())
+    await eventually(lambda: lease.is_standby)
+    child.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(0.1)
+    assert lease.is_standby, "a stopped process is not gone"
+    child.kill()
+    async with asyncio.timeout(5):
+        await task
+
+
+async def test_shards_of_a_killed_process_are_taken_at_once(
+    server: MemoryServer, child: asyncio.subprocess.Process
+) -> None:
+    dead = id_of(child)
+    server.join_members("orderbook", dead, 60_000)
+    server.hold_lease("orderbook:shard:0", dead, 60_000)
+    child.kill()
+    await child.wait()
+    member = Member(server, str(own_id("orderbook-1")), 1)
+    await eventually(lambda: member.owned == (0,))
+    member.task.cancel()
+
+
+def test_who_is_gone() -> None:
+    ours = own_id("risk-1")
+    assert not is_gone(str(ours))
+    assert is_gone(str(ours._replace(started="1"))), "its number belongs to another one now"
+    assert not is_gone(str(ours._replace(started="1", place="elsewhere"))), "not for us to see"
+    assert parse(str(ours)) == ours
+    for text in ("", "r1", "risk-1@host", "a@b/c/d/e", "@h/p/1/1"):
+        assert not is_gone(text)
+
+
+async def test_work_under_a_lease_ends_with_it(server: MemoryServer) -> None:
+    lease = Lease(bus(server), "risk", "r1")
+    await lease.acquire()
+
+    async def three() -> int:
+        return 3
+
+    assert await lease.while_held(three()) == 3
+    server.release_lease("risk", "r1")
+    assert server.hold_lease("risk", "r2", 60_000)
+    with pytest.raises(LeaseLost):
+        await lease.while_held(asyncio.sleep(60))
+
+
+async def test_a_standby_waits_for_redis_too(server: MemoryServer) -> None:
+    lease = Lease(bus(server), "risk", "r1")
+    server.is_up = False
+    task = asyncio.create_task(lease.acquire())
+    await eventually(lambda: lease.waiting_for.startswith("waiting for Redis: "))
+    assert not lease.is_standby
+    server.is_up = True
+    async with asyncio.timeout(5):
+        await task
