@@ -194,6 +194,8 @@ def parse_config(text: str, where: str) -> Config:
     }
     config = Config(**sections)
     _check_money(config, where)
+    if not config.observe.http_host.strip():  # a server would take it for every address
+        raise ConfigError(f'{where}: observe.http_host is empty; give an address, like "127.0.0.1"')
     for name, venue in config.venues.items():
         if not venue.instruments:
             raise ConfigError(f"{where}: venues.{name}.instruments is empty; name at least one")
@@ -231,6 +233,8 @@ def load_config(path: str | None = None, environ: Mapping[str, str] = os.environ
     Raises:
         ConfigError: Missing, unreadable or wrong.
     """
+    if path == "":
+        raise ConfigError("--config is empty; give a file, like arb.toml")
     where = path or environ.get("ARB_CONFIG") or DEFAULT_CONFIG
     return apply_environment(parse_config(_read(where), where), environ)
 

@@ -149,7 +149,7 @@ async def _display(run: Run) -> None:
     """Draw until canceled: a screen on a terminal, a line now and then elsewhere."""
     if not run.quiet_terminal:
         with Live(
-            get_renderable=lambda: render(run.scene), console=console, screen=True,
+            get_renderable=lambda: render(run.scene, console.size), console=console, screen=True,
             auto_refresh=False, transient=True,
         ) as live:  # fmt: skip
             while True:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from rich import box
-from rich.console import Group
+from rich.console import ConsoleDimensions, Group
 from rich.layout import Layout
 from rich.panel import Panel
 from rich.table import Table
@@ -41,6 +41,9 @@ T = TypeVar("T")
 QUOTE_USUAL = "USDT"
 HEADER_ROWS, FOOTER_ROWS, FRAME_ROWS = 1, 1, 3
 TOP_ROWS_MAX = 20
+WIDE_COLUMNS = 100
+"""With fewer the panels stand below each other: a price that is cut says nothing."""
+MONEY_ROWS, LATENCY_ROWS, SHORTEST_PANEL_ROWS = 11, 9, 4
 
 
 @dataclass(slots=True)
@@ -59,8 +62,10 @@ class Scene:
     phase: str = "starting"
 
 
-def render(scene: Scene) -> Layout:
+def render(scene: Scene, size: ConsoleDimensions) -> Layout:
     """Return the whole screen; it fits 100 columns by 30 rows and uses what is more."""
+    if size.width < WIDE_COLUMNS:
+        return _render_narrow(scene, size.height)
     top = min(TOP_ROWS_MAX, max(10, len(scene.views))) + FRAME_ROWS
     bottom = max(len(scene.usage), 7) + FRAME_ROWS
     layout = Layout()
@@ -77,6 +82,31 @@ def render(scene: Scene) -> Layout:
     )
     layout["bottom"].split_row(
         Layout(_services(scene), ratio=57), Layout(_latency(scene), ratio=43)
+    )
+    return layout
+
+
+def _render_narrow(scene: Scene, height: int) -> Layout:
+    """Return as many panels below each other, each as wide as the terminal, as fit."""
+    rows_left = height - HEADER_ROWS - FOOTER_ROWS
+    books = max(1, len(scene.views)) + FRAME_ROWS
+    panels: list[tuple[Panel, int]] = []
+    for panel, rows in (
+        (_books(scene), min(books, TOP_ROWS_MAX + FRAME_ROWS)),
+        (_money(scene), MONEY_ROWS),
+        (_services(scene), max(len(scene.usage), 7) + FRAME_ROWS),
+        (_latency(scene), LATENCY_ROWS),
+        (_fills(scene), TOP_ROWS_MAX),
+    ):
+        if panels and rows_left < SHORTEST_PANEL_ROWS:
+            break
+        panels.append((panel, min(rows, rows_left)))
+        rows_left -= rows
+    layout = Layout()
+    layout.split_column(
+        Layout(_header(scene), size=HEADER_ROWS),
+        *(Layout(panel, size=rows) for panel, rows in panels),
+        Layout(Text(f" look in: {scene.hint}", "dim"), minimum_size=FOOTER_ROWS),
     )
     return layout
 

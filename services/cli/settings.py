@@ -141,6 +141,8 @@ def target(given: str | None) -> Target:
     Raises:
         ConfigError: The configuration exists and its section ``[bus]`` is wrong.
     """
+    if given == "":  # an unset variable of a shell: not to be taken for another Redis
+        raise ConfigError("--redis is empty; give a URL, like redis://127.0.0.1:6379/0")
     url = given or os.environ.get("ARB_REDIS_URL", "")
     setting = "--redis" if given else "ARB_REDIS_URL"
     if url and not url.startswith("rediss:"):

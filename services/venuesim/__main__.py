@@ -40,6 +40,8 @@ def parse_arguments(arguments: list[str]) -> Options:
     given = parser.parse_args(arguments)
     if not 0 < given.rate <= RATE_MAX:
         parser.error(f"--rate {given.rate}: a number above 0, at most {RATE_MAX:g}")
+    if not given.host.strip():  # a server would take it for every address
+        parser.error("--host is empty; give an address, like 127.0.0.1")
     if not 0 <= given.port <= 65_535:
         parser.error(f"--port {given.port}: 0 to 65535")
     if given.lockstep and not given.capture:

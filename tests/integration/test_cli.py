@@ -89,6 +89,10 @@ MISTAKES = [
     (("run", "venuesim", "--rate", "inf"), "--rate"),
     (("run", "venuesim", "--rate", "nan"), "--rate"),
     (("run", "venuesim", "--port", "70000"), "--port"),
+    (("run", "venuesim", "--host", ""), "--host"),
+    (("halt", "--redis", ""), "--redis is empty"),
+    (("config", "check", "--config", ""), "--config is empty"),
+    (("config", "check", "--config", "host.toml"), "observe.http_host"),
     (("status", "--redis", "redis://127.0.0.1:1/abc"), "database is a number"),
     (("status", "--redis", "redis://127.0.0.1:1/0?password=secret"), "password=***"),
     (("status", "--redis", "redis://127.0.0.1:1/0?foo=secret"), "unknown option"),
@@ -147,6 +151,7 @@ def test_a_mistake_is_one_line_that_says_what_would_be_right(
         "infinite": GOOD + "[scanner]\nnotional_max = inf\n",
         "nan": GOOD + "[scanner]\nedge_bps_min = nan\n",
         "rest": GOOD + 'rest_url = "127.0.0.1:8090"\n',
+        "host": '[observe]\nhttp_host = ""\n' + GOOD,
         "flat": '[venues]\ninstruments = ["BTC/USDT"]\n',
     }
     for name, text in more.items():
