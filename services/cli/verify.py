@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,9 @@ from services.cli.verification import verify_paths
 
 NOT_WELL = 1
 PIPE_WIDTH = 160
+WIDE_COLUMNS = 110
+COUNTS = ("applied", "stale", "gaps", "crossed", "CRC ok", "oracle")
+PRICES = ("bid", "ask")
 _WHY = {
     State.NOT_SYNCED: "saw no snapshot that joins",
     State.GAP: "out of step",
@@ -45,30 +49,39 @@ def verify_command(
         raise typer.Exit(NOT_WELL)
 
 
-def render(report: VerifyReport) -> None:
-    """Print the verdict as a table, then what is wrong line by line."""
-    table = Table(box=SIMPLE_HEAD)
+def _table(report: VerifyReport, shown: Sequence[str]) -> Table:
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("venue", "instrument", "state"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("applied", "stale", "gaps", "crossed", "CRC ok", "oracle", "bid", "ask"):
+    for heading in shown:
         table.add_column(heading, justify="right", no_wrap=True)
     for book in report.books:
         sums, oracle = book.checksums, book.oracle
-        numbers = (
-            f"{book.applied}/{book.deltas}",
-            f"{book.dropped_stale}",
-            f"{book.gaps_total}",
-            f"{book.crossed}",
-            f"{sums.ok}/{sums.ok + sums.failed}" if sums.ok or sums.failed else "-",
-            f"{oracle.equal}/{oracle.checked}",
-            "-" if book.best_bid is None else f"{book.best_bid:.12g}",
-            "-" if book.best_ask is None else f"{book.best_ask:.12g}",
-        )
+        cells = {
+            "applied": f"{book.applied}/{book.deltas}",
+            "stale": f"{book.dropped_stale}",
+            "gaps": f"{book.gaps_total}",
+            "crossed": f"{book.crossed}",
+            "CRC ok": f"{sums.ok}/{sums.ok + sums.failed}" if sums.ok or sums.failed else "-",
+            "oracle": f"{oracle.equal}/{oracle.checked}",
+            "bid": "-" if book.best_bid is None else f"{book.best_bid:.12g}",
+            "ask": "-" if book.best_ask is None else f"{book.best_ask:.12g}",
+        }
         style = "" if book.is_sound else "red"
+        numbers = [cells[heading] for heading in shown]
         table.add_row(book.venue, book.instrument, book.state, *numbers, style=style)
+    return table
+
+
+def render(report: VerifyReport) -> None:
+    """Print the verdict as a table, then what is wrong line by line."""
     # Where nobody looks at a screen there is no width to keep to.
     screen = console if console.is_terminal else Console(width=PIPE_WIDTH, highlight=False)
-    screen.print(table)
+    if screen.width >= WIDE_COLUMNS:
+        screen.print(_table(report, (*COUNTS, *PRICES)))
+    else:  # a figure that is cut says nothing
+        screen.print(_table(report, COUNTS))
+        screen.print(_table(report, PRICES))
     for book in report.books:
         if book.state is not State.LIVE:
             console.print(

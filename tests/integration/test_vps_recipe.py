@@ -48,8 +48,7 @@ AS_RISK = """
 pid=$(systemctl show -p MainPID --value arbstream@risk)
 user=$(awk '/^Uid/{print $2}' /proc/$pid/status)
 group=$(getent group arbstream | cut -d: -f3)
-cd / && exec setpriv --reuid $user --regid $user --groups $group
-"""
+cd / && exec setpriv --reuid $user --regid $user --groups $group"""
 
 pytestmark = [pytest.mark.containers, pytest.mark.slow, pytest.mark.timeout(1800)]
 
