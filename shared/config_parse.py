@@ -90,6 +90,11 @@ def check_web_url(url: str, schemes: tuple[str, str], named: str) -> None:
         right = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
         right = False
-    if not right or any(c.isspace() or not c.isprintable() for c in url) or "#" in url:
+    # A path is put behind it, and it is logged: nothing secret may stand there.
+    more = any(c in "@?#" or c.isspace() or not c.isprintable() for c in url)
+    if not right or more:
         plain, secure = schemes
-        raise ConfigError(f"{named}: not an address; like {secure}://host or {plain}://host:8090")
+        raise ConfigError(
+            f"{named}: not an address without login and query; like {secure}://host or "
+            f"{plain}://host:8090"
+        )

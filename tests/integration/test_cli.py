@@ -105,6 +105,7 @@ MISTAKES = [
     (("config", "check", "--config", "infinite.toml"), "scanner.notional_max = inf"),
     (("config", "check", "--config", "nan.toml"), "scanner.edge_bps_min = nan"),
     (("config", "check", "--config", "rest.toml"), "venues.kraken.rest_url"),
+    (("config", "check", "--config", "login.toml"), "venues.kraken.ws_url"),
     (("config", "check", "--config", "flat.toml"), "venues.instruments must be a table"),
     (("run", "nothing"), "orderbook"),
     (("run", "risk", "--fast"), "--config"),
@@ -151,6 +152,7 @@ def test_a_mistake_is_one_line_that_says_what_would_be_right(
         "infinite": GOOD + "[scanner]\nnotional_max = inf\n",
         "nan": GOOD + "[scanner]\nedge_bps_min = nan\n",
         "rest": GOOD + 'rest_url = "127.0.0.1:8090"\n',
+        "login": GOOD + 'ws_url = "ws://me:secret@127.0.0.1:8090"\n',
         "host": '[observe]\nhttp_host = ""\n' + GOOD,
         "flat": '[venues]\ninstruments = ["BTC/USDT"]\n',
     }
