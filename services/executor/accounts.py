@@ -104,4 +104,5 @@ def _ccxt(
     timeout_ms = int(config.executor.request_timeout_ms)
     client = make_client(adapter, setup.OPTIONS, key, secret, timeout_ms)
     setup.point_at(client, venue.rest_url)
+    setup.leave_out_unreadable(client)
     return CcxtGateway(name, client, load_quirks(adapter), clock)

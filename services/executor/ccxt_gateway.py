@@ -65,8 +65,8 @@ class CcxtGateway:
                 order.instrument,
                 "limit",
                 order.side.value,
-                format(order.qty, "f"),
-                format(order.price_limit, "f"),
+                plain(order.qty),
+                plain(order.price_limit),
                 self._quirks.order_params(order.client_order_id),
             ),
         )
@@ -197,6 +197,8 @@ def make_client(
         }
     )
     client.number = str
+    # Orders are on tick and lot by rules of our own; ccxt knows fewer, and dies of a tick of zero.
+    client.price_to_precision = client.amount_to_precision = lambda symbol, value: value
     return client
 
 
@@ -224,6 +226,11 @@ def _fill(trade: Mapping[str, Any], instrument: str, order_id: str) -> FillRepor
         fee_asset=str(fee.get("currency") or ""),
         ts_venue_ns=int(trade.get("timestamp") or 0) * 1_000_000,
     )
+
+
+def plain(value: Decimal) -> str:
+    """Return a number without an exponent and without idle zeros."""
+    return format(value.normalize(), "f")
 
 
 def _decimal(value: Any) -> Decimal:

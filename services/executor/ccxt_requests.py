@@ -26,12 +26,16 @@ T = TypeVar("T")
 
 ORDERED_WAIT_S = 0.5
 """Where requests must not overtake each other, the next one waits so long for an answer."""
+SUBMIT_WAIT_S = 1.5
+"""An order that waits longer than this to be sent is not sent: its price is of another time."""
 CLOCK_WAIT_S = 1.0
 """Requests wait so long for the venue's time to be read again; without it they are refused."""
 REASON_LENGTH_MAX = 300
 """Characters of a venue's error that are kept; an HTML page is not a reason."""
 URGENT = frozenset({"submit", "query", "lookup", "executions", "cancel", "clock"})
-UNREADABLE = (KeyError, TypeError, ValueError, ArithmeticError, AttributeError)
+UNREADABLE = (
+    LookupError, TypeError, ValueError, ArithmeticError, AttributeError, AssertionError
+)  # fmt: skip
 """ccxt reads replies without checking them: an unreadable one shows like this."""
 
 
@@ -77,11 +81,21 @@ class Requests:
     async def ask(self, what: str, request: Awaitable[T]) -> T:
         """Make one request when the rate limit allows; sort what goes wrong."""
         trace = _Trace()
+        limit_s = SUBMIT_WAIT_S if what == "submit" else None
         try:
-            # Not in turn: what waits for its share must not hold up what need not.
-            await self._wait_for_weight(what)
-            if self._measuring is not None:
-                await asyncio.wait({self._measuring}, timeout=CLOCK_WAIT_S)
+            async with asyncio.timeout(limit_s):
+                # Not in turn: what waits for its share must not hold up what need not.
+                await self._wait_for_weight(what)
+                if self._measuring is not None:
+                    await asyncio.wait({self._measuring}, timeout=CLOCK_WAIT_S)
+                if self._quirks.IS_ORDERED:
+                    await self._turn.acquire()
+        except TimeoutError:
+            _close(request)
+            text = (
+                f"{self.venue}: not sent, it would have had to wait longer than {SUBMIT_WAIT_S} s"
+            )
+            raise Unavailable(text, cause=Cause.RATE) from None
         except asyncio.CancelledError:
             _close(request)
             raise
@@ -94,6 +108,11 @@ class Requests:
                 if failed.cause is Cause.CLOCK and trace.clock_round == self._clock_round:
                     self._measure_again()
                 raise failed from error
+            except UNREADABLE as error:
+                if trace.is_sent:
+                    raise
+                text = f"{self.venue}: refused before it was sent: {error!r}"
+                raise Rejected(text, "CLIENT") from error
 
     @contextmanager
     def readable(self) -> Iterator[None]:
@@ -122,9 +141,8 @@ class Requests:
             self._measuring = asyncio.create_task(self._measured())
 
     async def _measured(self) -> None:
-        trace = _Trace()
         try:
-            await self._send(self._quirks.measure_clock(self._client), trace)
+            await self._quirks.measure_clock(self._client)  # needs no turn: it carries no nonce
         except (ccxt.BaseError, *UNREADABLE):
             pass  # the next request is refused again, and asks for it again
         else:
@@ -133,15 +151,10 @@ class Requests:
             self._measuring = None
 
     async def _send(self, request: Awaitable[T], trace: _Trace) -> T:
-        """Make the request, after the one before it where the venue wants them in order."""
+        """Make the request; where the venue wants them in order it is its turn, which it ends."""
         _TRACE.set(trace)
         if not self._quirks.IS_ORDERED:
             return await request
-        try:
-            await self._turn.acquire()
-        except asyncio.CancelledError:
-            _close(request)
-            raise
         answer = asyncio.ensure_future(request)  # takes a copy of the context, with the trace
         try:
             await asyncio.wait({answer}, timeout=ORDERED_WAIT_S)

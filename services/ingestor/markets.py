@@ -17,6 +17,7 @@ import msgspec
 
 from shared.domain.instrument import InstrumentRules
 from shared.errors import ConfigError
+from shared.venues.odd_markets import unreadable
 from shared.venues.registry import load_ccxt_setup, load_feed
 
 REQUEST_TIMEOUT_MS = 20_000
@@ -50,9 +51,10 @@ async def read_rules(job: Job) -> Answer:
         {"options": dict(setup.OPTIONS), "timeout": REQUEST_TIMEOUT_MS}
     )
     setup.point_at(exchange, job.rest_url)
+    setup.leave_out_unreadable(exchange)
     try:
         markets = await exchange.load_markets()
-    except ccxt.BaseError as error:
+    except unreadable() as error:
         return Answer(job.venue, error=f"{type(error).__name__}: {error}"[:500])
     finally:
         await exchange.close()
@@ -60,7 +62,7 @@ async def read_rules(job: Job) -> Answer:
     for instrument in job.instruments:
         market = markets.get(instrument)
         if market is None:
-            missing[instrument] = "the venue does not list this instrument"
+            missing[instrument] = "the venue does not list this instrument, or not readably"
             continue
         symbol, streamed = feed.to_symbol(instrument), feed.is_streamed_as(market)
         if symbol != streamed:

@@ -13,7 +13,10 @@ from decimal import Decimal
 from importlib import import_module
 from typing import Any
 
+import aiohttp
 import pytest
+from aiohttp import web
+from yarl import URL
 
 from services.executor.accounts import open_gateways
 from services.executor.gateway import Gateway, OrderKey, OrderRequest
@@ -415,3 +418,91 @@ async def test_an_account_that_cannot_trade_is_found_at_the_start(
             account.fault("account", state="ok")
         await account.gateway.start()
         await account.gateway.submit(await account.order())
+
+
+@asynccontextmanager
+async def answering_orders(simulated: Any, status: int, body: str) -> AsyncIterator[Any]:
+    """The simulated venues behind a server that answers every new order itself."""
+    async with aiohttp.ClientSession() as session:
+
+        async def serve(request: web.Request) -> web.Response:
+            path = request.path
+            if request.method == "POST" and path.endswith(("/v3/order", "/v1/order", "/AddOrder")):
+                return web.Response(status=status, text=body, content_type="application/json")
+            kept = {"X-MBX-APIKEY", "API-Key", "API-Sign", "Content-Type"}
+            headers = {k: v for k, v in request.headers.items() if k in kept}
+            url = URL(simulated["http"] + request.raw_path, encoded=True)
+            sent = await request.read()
+            async with session.request(request.method, url, data=sent, headers=headers) as answer:
+                return web.Response(
+                    status=answer.status, body=await answer.read(), content_type=answer.content_type
+                )
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", serve)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", 0)
+            await site.start()
+            port = runner.addresses[0][1]
+            yield {**simulated, "http": f"http://127.0.0.1:{port}"}
+        finally:
+            await runner.cleanup()
+
+
+BINANCE_SAYS: list[tuple[int, str, type[Exception], Cause]] = [
+    (400, '{"code":-4999,"msg":"a code of next year"}', Rejected, Cause.ORDER),
+    (400, '{"code":-1013,"msg":"Filter failure: LOT_SIZE"}', Rejected, Cause.ORDER),
+    (401, '{"code":-2015,"msg":"Invalid API-key, IP, or permissions."}', Rejected, Cause.KEY),
+    (400, '{"code":-1021,"msg":"Timestamp outside of the recvWindow."}', Unavailable, Cause.CLOCK),
+    (429, '{"code":-1015,"msg":"Too many new orders."}', Unavailable, Cause.RATE),
+    (418, "", Unavailable, Cause.RATE),
+    (503, '{"code":-1008,"msg":"Request throttled."}', Unavailable, Cause.SERVICE),
+    (503, '{"code":-1013,"msg":"Filter failure: LOT_SIZE"}', OutcomeUnknown, Cause.SERVICE),
+    (408, '{"code":-1007,"msg":"Timeout waiting for response."}', OutcomeUnknown, Cause.SERVICE),
+    (400, '{"code":-1006,"msg":"Execution status unknown."}', OutcomeUnknown, Cause.SERVICE),
+    (502, "<html>Bad gateway</html>", OutcomeUnknown, Cause.SERVICE),
+    (403, "<html>Request blocked</html>", Unavailable, Cause.RATE),
+    (404, "<html>Not found</html>", Rejected, Cause.SERVICE),
+    (451, '{"code":0,"msg":"Service unavailable from here."}', Rejected, Cause.ACCOUNT),
+    (200, "<html>Welcome</html>", OutcomeUnknown, Cause.SERVICE),
+    (200, "{}", OutcomeUnknown, Cause.SERVICE),
+    (200, "[]", OutcomeUnknown, Cause.SERVICE),
+    (200, "", OutcomeUnknown, Cause.SERVICE),
+    (200, '{"orderId":', OutcomeUnknown, Cause.SERVICE),
+]
+KRAKEN_SAYS: list[tuple[int, str, type[Exception], Cause]] = [
+    (200, '{"error":["EOrder:Something of next year"]}', Rejected, Cause.ORDER),
+    (200, '{"error":["EOrder:Insufficient funds"]}', Rejected, Cause.FUNDS),
+    (200, '{"error":["EGeneral:Permission denied"]}', Rejected, Cause.KEY),
+    (200, '{"error":["EAPI:Invalid nonce"]}', Unavailable, Cause.CLOCK),
+    (200, '{"error":["EOrder:Rate limit exceeded"]}', Unavailable, Cause.RATE),
+    (200, '{"error":["EService:Unavailable"]}', OutcomeUnknown, Cause.SERVICE),
+    (200, '{"error":["EGeneral:Internal error"]}', OutcomeUnknown, Cause.SERVICE),
+    (200, '{"error":["WGeneral:Mind the gap"]}', OutcomeUnknown, Cause.SERVICE),
+    (520, '{"error":["EOrder:Insufficient funds"]}', OutcomeUnknown, Cause.SERVICE),
+    (502, "<html>Bad gateway</html>", OutcomeUnknown, Cause.SERVICE),
+    (403, "<html>Request blocked</html>", Unavailable, Cause.RATE),
+    (429, "", Unavailable, Cause.RATE),
+    (200, "<html>Welcome</html>", OutcomeUnknown, Cause.SERVICE),
+    (200, '{"error":[],"result":{}}', OutcomeUnknown, Cause.SERVICE),
+    (200, "{}", OutcomeUnknown, Cause.SERVICE),
+    (200, "[]", OutcomeUnknown, Cause.SERVICE),
+    (200, "", OutcomeUnknown, Cause.SERVICE),
+]
+SAID = [("binance", *row) for row in BINANCE_SAYS]
+SAID += [("binanceusdm", *row) for row in BINANCE_SAYS]
+SAID += [("kraken", *row) for row in KRAKEN_SAYS]
+
+
+@pytest.mark.parametrize("said", SAID, ids=lambda said: f"{said[0]} {said[1]} {said[2][:40]}")
+async def test_an_answer_means_what_the_venue_documents(said, shared_venues) -> None:
+    venue, status, body, outcome, cause = said
+    async with (
+        answering_orders(shared_venues, status, body) as front,
+        open_account(venue, front, started=False) as account,
+    ):
+        with pytest.raises(outcome) as failed:
+            await account.gateway.submit(await account.order())
+        assert failed.value.cause is cause

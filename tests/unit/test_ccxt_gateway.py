@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -10,7 +11,11 @@ import pytest
 
 from services.executor import ccxt_requests
 from services.executor.accounts import load_quirks
-from services.executor.ccxt_gateway import CcxtGateway
+from services.executor.ccxt_gateway import CcxtGateway, make_client, plain
+from services.executor.gateway import OrderRequest
+from shared.config import Secret
+from shared.errors import Cause, Rejected, Unavailable
+from shared.messages.base import Side
 
 SECOND = 1_000_000_000
 
@@ -42,6 +47,9 @@ class Client:
 
     async def privatePostBalanceEx(self) -> dict[str, Any]:
         return {"result": {}}
+
+    async def create_order(self, *_: Any) -> None:
+        raise AssertionError("never called")
 
     async def fetch_open_orders(self) -> list[Any]:
         return []
@@ -79,3 +87,44 @@ async def test_what_recovery_waits_for_does_not_wait_for_the_reserve(clock) -> N
     await gateway.open_orders([])
     waited = (weights + quirks.WEIGHT_RESERVE + 1) / quirks.WEIGHT_PER_S
     assert clock.ns / SECOND == pytest.approx(waited, abs=0.01)
+
+
+def order_of(qty: str = "1", price: str = "100") -> OrderRequest:
+    return OrderRequest(
+        client_order_id="ab1", venue="kraken", instrument="BTC/USDT", side=Side.BUY,
+        qty=Decimal(qty), price_limit=Decimal(price),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("error", [AssertionError("x"), KeyError("x"), TypeError()])
+async def test_what_breaks_before_a_request_leaves_is_a_no(clock, error) -> None:
+    class Broken(Client):
+        async def create_order(self, *_: Any) -> None:
+            raise error
+
+    gateway = CcxtGateway("kraken", Broken(), load_quirks("kraken"), clock)
+    with pytest.raises(Rejected, match="before it was sent"):
+        await gateway.submit(order_of())
+
+
+@pytest.mark.parametrize("venue", ["binance", "binanceusdm", "kraken"])
+def test_a_client_sends_numbers_as_they_are(venue: str) -> None:
+    client = make_client(venue, {}, Secret("k"), Secret("s"), 1_000)
+    assert client.price_to_precision("NOT/LISTED", "0.00012300") == "0.00012300"
+    assert client.amount_to_precision("NOT/LISTED", "1234567.5") == "1234567.5"
+
+
+@pytest.mark.parametrize(
+    "value, text", [("1E+2", "100"), ("0.10000000", "0.1"), ("1E-8", "0.00000001"), ("5", "5")]
+)
+def test_numbers_are_written_without_exponents(value: str, text: str) -> None:
+    assert plain(Decimal(value)) == text
+
+
+async def test_an_order_that_cannot_be_sent_soon_is_not_sent(clock) -> None:
+    quirks = load_quirks("kraken")
+    gateway = CcxtGateway("kraken", Client(), quirks, clock)
+    await gateway._requests._turn.acquire()  # somebody else's turn does not end
+    with pytest.raises(Unavailable, match="not sent") as refused:
+        await gateway.submit(order_of())
+    assert refused.value.cause is Cause.RATE

@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
+from shared.venues.odd_markets import read_or_leave_out
+
 OPTIONS: dict[str, Any] = {
     "fetchMarkets": {"types": ["linear"]},
     "fetchCurrencies": False,
     "fetchMargins": False,
     "warnOnFetchOpenOrdersWithoutSymbol": False,
 }
+
+
+def leave_out_unreadable(exchange: Any) -> None:
+    """Let a market that ccxt cannot read be left out, instead of all of them."""
+    exchange.parse_market = read_or_leave_out(exchange.parse_market)
 
 
 def point_at(exchange: Any, rest_url: str, ws_url: str = "") -> None:

@@ -5,10 +5,46 @@ from __future__ import annotations
 from typing import Any
 
 from shared.venues.kraken.symbols import OLD_NAMES
+from shared.venues.odd_markets import read_or_leave_out, unreadable
 
 PREFIXED = 4
 """Letters of an asset with its kind before it: X for coins, Z for money."""
+
 OPTIONS: dict[str, Any] = {}
+
+
+def leave_out_unreadable(exchange: Any) -> None:
+    """Let an asset or a pair that ccxt cannot read be left out, instead of all of them.
+
+    ccxt reads all pairs in one go: where that fails, it is handed one after the other.
+    """
+    exchange.parse_currency = read_or_leave_out(exchange.parse_currency)
+    read, ask, errors = exchange.fetch_markets, exchange.publicGetAssetPairs, unreadable()
+
+    async def fetch_markets(params: Any = None) -> list[Any]:
+        answer = await ask(params or {})
+        try:
+            return await read_pairs(answer["result"])
+        except errors:
+            markets: list[Any] = []
+            for name, pair in answer["result"].items():
+                try:
+                    markets += await read_pairs({name: pair})
+                except errors:
+                    continue
+            return markets
+        finally:
+            exchange.publicGetAssetPairs = ask
+
+    async def read_pairs(pairs: dict[str, Any]) -> list[Any]:
+        async def answered(*_: Any) -> dict[str, Any]:
+            return {"error": [], "result": pairs}
+
+        exchange.publicGetAssetPairs = answered
+        found: list[Any] = await read()
+        return found
+
+    exchange.fetch_markets = fetch_markets
 
 
 def point_at(exchange: Any, rest_url: str, ws_url: str = "") -> None:

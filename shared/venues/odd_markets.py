@@ -1,0 +1,33 @@
+"""Reading a venue's markets although ccxt cannot read some of them. No IO of its own.
+
+ccxt raises at the first market with a number that is none, and knows none of the venue's markets
+then. Each venue folder says in ``ccxt_urls`` where its client is to leave out just that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def unreadable() -> tuple[type[Exception], ...]:
+    """Return how ccxt fails at what it does not check."""
+    from ccxt.base.errors import BaseError  # dear to import, and whoever has a client has it
+
+    return (
+        BaseError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError,
+        AssertionError,
+    )  # fmt: skip
+
+
+def read_or_leave_out(parse: Callable[..., Any]) -> Callable[..., Any]:
+    """Return ``parse`` that answers ``None``, which ccxt leaves out, for what it cannot read."""
+    errors = unreadable()
+
+    def parse_or_none(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return parse(*args, **kwargs)
+        except errors:
+            return None
+
+    return parse_or_none
