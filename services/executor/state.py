@@ -259,6 +259,8 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
 
     def down_at(self, venue: str, instrument: str) -> Down | None:
         """Return what stands down there: the venue, or this instrument of it."""
+        if not self.down:
+            return None
         return self.down.get(venue) or self.down.get(key_of_place(venue, instrument))
 
     def add_plan(self, plan: PlanRecord) -> None:

@@ -81,6 +81,8 @@ def venues_traded(case: Case) -> Denial | None:
 
 def venues_up(case: Case) -> Denial | None:
     """The executor sends orders to both."""
+    if not case.venues_down:
+        return None
     for leg in case.opportunity.legs:
         for key in (leg.venue, f"{leg.venue}|{leg.instrument}"):
             if key in case.venues_down:

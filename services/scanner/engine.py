@@ -22,12 +22,19 @@ from services.scanner.cross_venue import (
 )
 from services.scanner.gates import CONTEXT, OF_OBSTACLE, QUIET, Gate
 from shared.config import ScannerConfig
-from shared.domain.depth import Uncrossed, exact_levels, is_size, take_crossed_depth
+from shared.domain.depth import (
+    SIZE_MAX,
+    SIZE_MIN,
+    Uncrossed,
+    exact_levels,
+    is_size,
+    take_crossed_depth,
+)
 from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
 from shared.domain.rounding import exact
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Message
-from shared.messages.market import DepthView, InstrumentInfo
+from shared.messages.market import DepthView, InstrumentInfo, Level
 
 BOOKS_MAX = 4_096
 """Books followed; more are refused and counted."""
@@ -217,6 +224,9 @@ class ScannerEngine:
             ages = ((now_ns - asked.ts_ns) // _MS, (now_ns - offered.ts_ns) // _MS)
             return Stopped(Gate.BOOK_AGE, ages)
         asks, bids = asked.asks, offered.bids
+        # Only where they cross, which is rare: every level is looked at.
+        if bids[0][0] > asks[0][0] and not (_is_possible(asks) and _is_possible(bids)):
+            return Stopped(Gate.BOOK_NOT_LIVE, (_trust(buy), _trust(sell)))
         found = take_crossed_depth(asks, bids, rules.costs, notional_max=self._notional_max)
         if isinstance(found, Uncrossed):  # nearly always
             prices = (bids[0][0], asks[0][0])
@@ -283,11 +293,16 @@ class ScannerEngine:
 
 
 def _has_prices(view: DepthView) -> bool:
-    """Tell whether both sides are there, and begin and end with what can be a price and a size."""
+    """Tell whether both sides are there and begin with what can be a price."""
     bids, asks = view.bids, view.asks
     if not bids or not asks:
         return False
-    return all(map(is_size, (*bids[0], *bids[-1], *asks[0], *asks[-1])))
+    return SIZE_MIN <= bids[0][0] <= SIZE_MAX and SIZE_MIN <= asks[0][0] <= SIZE_MAX
+
+
+def _is_possible(levels: Sequence[Level]) -> bool:
+    """Tell whether all levels can be prices and sizes."""
+    return all(is_size(price) and is_size(qty) for price, qty in levels)
 
 
 def _trust(book: _Book) -> str:

@@ -28,7 +28,11 @@ NUMERIC = (
 odd_rules = st.fixed_dictionaries(
     {}, optional={**dict.fromkeys(NUMERIC, numbers), "active": st.booleans()}
 )
-sizes = st.one_of(st.floats(1e-300, 1e300), st.floats(1.0, 20_000.0), st.just(float("inf")))
+sizes = st.one_of(
+    st.floats(1e-300, 1e300),
+    st.floats(1.0, 20_000.0),
+    st.sampled_from([float("inf"), float("nan"), 0.0, -1.0]),
+)
 best_first = st.lists(st.tuples(sizes, sizes), max_size=4)
 odd_views = st.fixed_dictionaries(
     {
