@@ -32,8 +32,11 @@ TRANSACT = "+multi +exec +discard"
 WATCH = "+xread +xrange +xrevrange +xlen +xinfo|stream"
 GROUP = (
     "+xreadgroup +xack +xautoclaim +xclaim +xpending +xrange +xlen +xtrim "
-    "+xgroup|create +xgroup|delconsumer +xinfo|stream +xinfo|groups +xinfo|consumers"
+    "+xgroup|create +xgroup|delconsumer +xinfo|stream +xinfo|groups +xinfo|consumers "
+    "+memory|usage"
 )
+HOLD = "+xlen +xtrim +memory|usage"
+"""What holds a LATEST stream to its bytes: whoever writes it, whatever others write there."""
 LEASE = "+eval +time +get +set +del"
 MEMBERS = "+eval +time +zadd +zrem +zrange +zremrangebyscore"
 
@@ -54,10 +57,14 @@ def rules_of(service: str) -> list[str]:
     read = [s for s in ALL if service in s.consumers]
     durable = [s for s in read if s.delivery is Delivery.DURABLE]
     dead = [dead_key(s.name) for s in durable]
+    held = [
+        keys(s) for s in ALL if s.producer in {service, ANYONE} and s.delivery is Delivery.LATEST
+    ]
     latest = [keys(s) for s in read if s.delivery is Delivery.LATEST]
     return [
         f"{CONNECT} {TRANSACT}",
         selector("+xadd", [*written, *dead]),
+        selector(HOLD, held),
         selector(WATCH, latest, "%R~"),
         selector(GROUP, [keys(s) for s in durable]),
         selector("+get +set", [checkpoint_key(service + "*")]),

@@ -24,8 +24,8 @@ import msgspec
 from msgspec import Meta
 
 from shared.config_parse import check_names, check_web_url, read_section, read_toml
-from shared.domain.instrument import split_instrument
 from shared.errors import ConfigError
+from shared.messages.bounds import INSTRUMENT, VENUE
 
 LIVE_TRADING_PHRASE = "yes-trade-real-money"
 DEFAULT_CONFIG = "arb.toml"
@@ -197,6 +197,10 @@ def parse_config(text: str, where: str) -> Config:
     if not config.observe.http_host.strip():  # a server would take it for every address
         raise ConfigError(f'{where}: observe.http_host is empty; give an address, like "127.0.0.1"')
     for name, venue in config.venues.items():
+        if not VENUE.pattern.fullmatch(name):
+            raise ConfigError(
+                f"{where}: venues.{name}: a name has 1 to 64 letters, digits, '_', '.' or '-'"
+            )
         if not venue.instruments:
             raise ConfigError(f"{where}: venues.{name}.instruments is empty; name at least one")
         for instrument in venue.instruments:
@@ -204,10 +208,11 @@ def parse_config(text: str, where: str) -> Config:
                 raise ConfigError(
                     f"{where}: venues.{name}.instruments names {instrument} twice; give it once"
                 )
-            try:
-                split_instrument(instrument)
-            except ValueError as error:
-                raise ConfigError(f"{where}: venues.{name}.instruments: {error}") from error
+            if not INSTRUMENT.pattern.fullmatch(instrument):
+                raise ConfigError(
+                    f"{where}: venues.{name}.instruments: instrument {instrument!r} is not "
+                    "BASE/QUOTE or BASE/QUOTE:SETTLE without a space, like BTC/USDT"
+                )
         check_web_url(venue.rest_url, ("http", "https"), f"{where}: venues.{name}.rest_url")
         check_web_url(venue.ws_url, ("ws", "wss"), f"{where}: venues.{name}.ws_url")
     return config

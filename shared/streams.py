@@ -16,6 +16,8 @@ from shared.messages.base import Message
 
 SERVICES = ("ingestor", "orderbook", "scanner", "risk", "executor")
 ANYONE = "*"
+ENTRY_BYTES_MAX = 4_000_000
+"""Bound on the bytes of one entry of any stream; a whole book of 50,000 levels a side fits."""
 
 
 class Delivery(StrEnum):
@@ -54,7 +56,8 @@ class StreamSpec:
         sharded: Partitioned by base asset; the key is ``{<shard>}:<name>``, else ``{arb}:<name>``.
         entries_max: Bound on entries. LATEST: trimmed to about this many. DURABLE: trimmed towards
             it but never past what the slowest group has not acknowledged.
-        bytes_max: What the stream may occupy; the soak test holds it to that.
+        bytes_max: What the stream may occupy. Who writes a LATEST stream, and who reads a DURABLE
+            one, trims it to that every few seconds, whoever wrote into it.
         conflate: Key of "newest per what" for late LATEST readers; ``None``: never conflated.
         backfill: Entries a LATEST reader looks back at on start, to know the present state at once.
     """
@@ -70,6 +73,11 @@ class StreamSpec:
     bytes_max: int
     conflate: Callable[[Any], str] | None = None
     backfill: int = 0
+
+    @property
+    def entry_bytes_max(self) -> int:
+        """What one entry may hold: longer ones are neither written nor read."""
+        return min(self.bytes_max // 4, ENTRY_BYTES_MAX)
 
     def key(self, shard: int = 0) -> str:
         """Return the Redis key; the braces are a cluster hash tag."""

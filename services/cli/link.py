@@ -28,17 +28,19 @@ from redis.exceptions import (
 
 from shared.bus.address import Endpoint, check_server_kind
 from shared.bus.connection import CLUSTER_CODES, explain
+from shared.clock import SystemClock
 from shared.config import BusConfig
 from shared.errors import ArbError, BusUnavailable, CodecError, ConfigError
 from shared.messages.base import Message
-from shared.messages.codec import FIELD, decode, encode
-from shared.streams import BY_NAME, CTL_COMMAND, StreamSpec
+from shared.messages.codec import FIELD, decode, encode, salvage
+from shared.streams import BY_NAME, CTL_COMMAND, Delivery, StreamSpec
 
 SHARDS_MAX = 64
 POSITIONS = "{arb}:position"
 CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 30.0
 ENTRIES_PER_READ = 500
+_CLOCK = SystemClock()
 BOOK_WINDOW_MS = 3_000
 """How far back to look for the newest view of every book: several times its refresh interval."""
 
@@ -198,10 +200,12 @@ class Link:
 
     def _decode(self, spec: StreamSpec, key: str, entry_id: str, fields: Any) -> Iterable[Heard]:
         try:
-            messages: Sequence[Message] = decode(spec, fields.get(FIELD, b""))
+            messages: Sequence[Message] = decode(spec, fields.get(FIELD, b""), _CLOCK.now_ns())
         except CodecError:
             self.undecodable += 1
-            return []
+            if spec.delivery is Delivery.DURABLE:
+                return []
+            messages = salvage(spec, fields.get(FIELD, b""), _CLOCK.now_ns())
         return [Heard(spec, key, entry_id, message) for message in messages]
 
     async def _ask(self, awaitable: Any) -> Any:

@@ -12,17 +12,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.bus.connection import Link, ReplyError, Wire
-from shared.bus.latest import Report, as_dict, payload_of
+from shared.bus.latest import Now, Report, as_dict, payload_of
 from shared.bus.port import Batch
-from shared.bus.tuning import DEAD_ENTRIES_MAX, Tuning, dead_key
-from shared.bus.wire import id_key, pack, previous_id
+from shared.bus.tuning import DEAD_BYTES_MAX, DEAD_ENTRIES_MAX, Tuning, dead_key
+from shared.bus.upkeep import DurableTrimmer
+from shared.bus.wire import pack, previous_id
 from shared.errors import BusUnavailable, CodecError
 from shared.messages.codec import FIELD, decode
 from shared.streams import StreamSpec
 
 _PENDING_PAGE = 1_000
-_ALERT_EVERY = 30
-"""Rounds of maintenance between two alerts about the same overgrown stream."""
 
 
 class DurableReader:
@@ -41,13 +40,15 @@ class DurableReader:
         counters: dict[str, int],
         tuning: Tuning,
         report: Report,
+        now_ns: Now,
     ) -> None:
         self._link, self._control = links
         self._specs = {spec.key(): spec for spec in specs}
         self._group, self._consumer = consumer
         self._counters, self._tuning, self._report = counters, tuning, report
+        self._now_ns = now_ns
         self._left: deque[tuple[str, str, int]] = deque()  # bounded by what is pending
-        self._over_bound: dict[str, int] = {}
+        self._trimmer = DurableTrimmer(self._control, self._group, report)
         self._sent_s = 0.0
         self._is_asked = False
         self._answer_s = tuning.block_ms / 1_000 + tuning.answer_s
@@ -143,13 +144,14 @@ class DurableReader:
     async def _take(self, reply: list[Any], *, redelivered: bool = False) -> Batch | None:
         """Decode entries; what does not decode goes to the dead letters at once."""
         batch = Batch([], redelivered=redelivered)
+        now_ns = self._now_ns()
         for raw_key, entries in reply:
             key = raw_key.decode()
             for raw_id, fields in entries:
                 entry_id = raw_id.decode()
                 payload = payload_of(fields)
                 try:
-                    batch.messages += decode(self._specs[key], payload or b"")
+                    batch.messages += decode(self._specs[key], payload or b"", now_ns)
                 except CodecError as error:
                     batch.rejected += 1
                     self._counters["rejected"] += 1
@@ -189,7 +191,8 @@ class DurableReader:
             ("MULTI",),
             (
                 "XADD", dead_key(spec.name), "MAXLEN", "~", DEAD_ENTRIES_MAX, "*",
-                "id", entry_id, FIELD, payload, "reason", reason, "group", self._group,
+                "id", entry_id, FIELD, payload[:DEAD_BYTES_MAX],
+                "reason", reason, "group", self._group,
             ),
             ("XACK", key, self._group, entry_id),
             ("EXEC",),
@@ -204,7 +207,7 @@ class DurableReader:
             await asyncio.sleep(self._tuning.maintenance_s)
             for key, spec in self._specs.items():
                 await self._claim(key)
-                await self._trim(key, spec)
+                await self._trimmer.trim(key, spec)
 
     async def _claim(self, key: str) -> None:
         """Take over entries another consumer has left pending for too long.
@@ -224,41 +227,6 @@ class DurableReader:
         )
         self._left.extend((key, raw.decode(), counts[raw]) for raw in claimed)
         self._counters["claimed"] += len(claimed)
-
-    async def _trim(self, key: str, spec: StreamSpec) -> None:
-        """Trim towards ``entries_max``, never past what the slowest group has not acknowledged.
-
-        One group trims for all: two that saw the same excess would each cut it off.
-        """
-        if self._group != spec.consumers[0]:
-            return
-        excess = int(await self._control.call("XLEN", key)) - spec.entries_max
-        if excess <= 0:
-            return
-        floor = await self._slowest_need(key, spec)
-        if floor is not None:
-            await self._control.call("XTRIM", key, "MINID", "~", floor, "LIMIT", excess)
-        excess = int(await self._control.call("XLEN", key)) - 2 * spec.entries_max
-        if excess > 0 and floor is not None:
-            rounds = self._over_bound.get(key, 0)
-            if rounds % _ALERT_EVERY == 0:
-                text = f"{key}: {excess} entries over twice its bound, needed from {floor.decode()}"
-                self._report("STREAM_OVER_BOUND", text)
-            self._over_bound[key] = rounds + 1
-
-    async def _slowest_need(self, key: str, spec: StreamSpec) -> bytes | None:
-        """Return the lowest id any declared group still needs; ``None`` if a group is missing."""
-        groups = {
-            info[b"name"].decode(): info
-            for info in map(as_dict, await self._control.call("XINFO", "GROUPS", key))
-        }
-        if not set(spec.consumers) <= set(groups):
-            return None
-        needs: list[bytes] = []
-        for name, info in groups.items():
-            summary = await self._control.call("XPENDING", key, name)
-            needs.append(summary[1] if summary[0] else info[b"last-delivered-id"])
-        return min(needs, key=id_key)
 
     async def close(self) -> None:
         """Stop reading; what was not acknowledged stays pending."""

@@ -11,7 +11,7 @@ from shared.bus.port import Batch, Input
 from shared.bus.tuning import Tuning
 from shared.bus.wire import id_key, newest_per_key, pack
 from shared.errors import BusUnavailable, CodecError
-from shared.messages.codec import FIELD, decode
+from shared.messages.codec import FIELD, decode, salvage
 from shared.streams import StreamSpec
 
 _COUNT_MIN = 8
@@ -20,6 +20,8 @@ _AUDIT_S = 0.1
 
 Report = Callable[[str, str], None]
 """Says something a person should know: a constant code and a text with the numbers."""
+Now = Callable[[], int]
+"""Returns UNIX ns."""
 
 
 class Cursor:
@@ -64,9 +66,11 @@ class LatestReader:
         tuning: Tuning,
         report: Report,
         *,
+        now_ns: Now,
         wake: bool,
     ) -> None:
         self._link, self._counters, self._report = link, counters, report
+        self._now_ns = now_ns
         self._cursors = {
             key.encode(): Cursor(item.spec, key, item.start)
             for item in inputs
@@ -221,10 +225,13 @@ class LatestReader:
         self, batch: Batch, cursor: Cursor, entries: list[Any], *, backfill: bool = False
     ) -> None:
         messages: list[Any] = []
+        now_ns = self._now_ns()
         for raw_id, fields in entries:
+            payload = payload_of(fields) or b""
             try:
-                messages += decode(cursor.spec, payload_of(fields) or b"")
+                messages += decode(cursor.spec, payload, now_ns)
             except CodecError as error:
+                messages += salvage(cursor.spec, payload, now_ns)
                 batch.rejected += 1
                 self._counters["rejected"] += 1
                 self._report("UNDECODABLE_ENTRY", f"{cursor.key} {raw_id.decode()}: {error}")

@@ -10,13 +10,13 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 
-from shared.bus.memory_store import ZERO, Group, Id, MemoryServer, Pending, format_id
+from shared.bus.memory_store import ZERO, Cursor, Group, Id, MemoryServer, Pending, format_id
 from shared.bus.port import NO_CHECKPOINTS, Batch, Input
-from shared.bus.tuning import COUNTERS, DEAD_ENTRIES_MAX, TUNING, Tuning
-from shared.bus.wire import group_by_stream, id_key, newest_per_key
+from shared.bus.tuning import COUNTERS, DEAD_BYTES_MAX, DEAD_ENTRIES_MAX, TUNING, Tuning
+from shared.bus.wire import group_by_stream, id_key, newest_per_key, payloads, produced
 from shared.errors import BusUnavailable, CodecError
 from shared.messages.base import Message
-from shared.messages.codec import decode, encode
+from shared.messages.codec import decode, salvage
 from shared.messages.control import Alert, Severity
 from shared.streams import Delivery, StreamSpec
 
@@ -34,6 +34,7 @@ class MemoryBus:
         self.counters = dict.fromkeys(COUNTERS, 0)
         self._alerts: deque[Alert] = deque(maxlen=16)
         self._is_open = True
+        self._upkeep_ns = 0
 
     def reach(self) -> MemoryServer:
         """Return the server.
@@ -83,8 +84,10 @@ class MemoryBus:
         messages = [*messages, *self._alerts]
         self._alerts.clear()
         for spec, key, entry in group_by_stream(messages, self._shards) if messages else ():
-            server.add(key, encode(spec, entry))
+            for payload in payloads(spec, entry, self.report):
+                server.add(key, payload)
             server.stream(key).trim(spec)
+        self._trim_produced()
         server.values.update(checkpoints)
         for key, ids in (batch.pending if batch is not None else {}).items():
             group = server.stream(key).groups.get(self._service)
@@ -92,6 +95,18 @@ class MemoryBus:
                 if group is not None:
                     group.pending.pop(id_key(entry_id), None)
         self.counters["published"] += len(messages)
+
+    def now_ns(self) -> int:
+        """Return the server's time (UNIX ns)."""
+        return self._server.clock.now_ns()
+
+    def _trim_produced(self) -> None:
+        """Hold the streams this service writes to their bounds, whoever wrote into them."""
+        now_ns = self.now_ns()
+        if now_ns >= self._upkeep_ns:
+            self._upkeep_ns = now_ns + int(self.tuning.maintenance_s * 1e9)
+            for spec, key in produced(self._service, self._shards):
+                self._server.stream(key).trim(spec)
 
     def report(self, code: str, text: str) -> None:
         """Queue an alert; it goes out with the next commit."""
@@ -156,18 +171,6 @@ class MemoryBus:
         self._is_open = False
 
 
-class _Cursor:
-    """How far a LATEST stream was read; ``ordinal`` counts entries ever added up to there."""
-
-    def __init__(self, item: Input, key: str) -> None:
-        self.spec, self.key, self.start = item.spec, key, item.start
-        self.interval_ns = item.interval_ms * 1_000_000
-        self.last_id: Id = ZERO
-        self.ordinal = 0
-        self.due_ns = 0
-        self.losses = 0
-
-
 class MemoryInbox:
     """Open inputs of one consumer. To crash the consumer, forget the inbox without closing it."""
 
@@ -177,7 +180,7 @@ class MemoryInbox:
         self._bus = bus
         self._group, self._consumer = consumer
         self._cursors = [
-            _Cursor(item, item.spec.key(shard))
+            Cursor(item, item.spec.key(shard))
             for item in inputs
             if item.spec.delivery is Delivery.LATEST
             for shard in item.shards
@@ -193,7 +196,7 @@ class MemoryInbox:
         for key, spec in self._durable.items():
             self._join_group(key, spec, exclusive=exclusive)
 
-    def _position(self, cursor: _Cursor) -> None:
+    def _position(self, cursor: Cursor) -> None:
         cursor.losses = self._bus.reach().losses
         stream = self._bus.reach().stream(cursor.key)
         trimmed = stream.added - len(stream.ids)
@@ -317,7 +320,7 @@ class MemoryInbox:
 
     def _take(self, batch: Batch, key: str, entry_id: Id, payload: bytes) -> None:
         try:
-            messages = decode(self._durable[key], payload)
+            messages = decode(self._durable[key], payload, self._bus.now_ns())
         except CodecError as error:
             batch.rejected += 1
             self._bus.counters["rejected"] += 1
@@ -332,8 +335,13 @@ class MemoryInbox:
         self._group_of(key).pending.pop(entry_id, None)
         dead = self._bus.reach().dead.setdefault(self._durable[key].name, [])
         dead.append(
-            {"id": format_id(entry_id), "m": payload, "reason": reason, "group": self._group}
-        )
+            {
+                "id": format_id(entry_id),
+                "m": payload[:DEAD_BYTES_MAX],
+                "reason": reason,
+                "group": self._group,
+            }
+        )  # fmt: skip
         del dead[:-DEAD_ENTRIES_MAX]
         self._bus.counters["dead_lettered"] += 1
         self._bus.report("DEAD_LETTER", f"{key} {format_id(entry_id)}: {reason}")
@@ -360,20 +368,22 @@ class MemoryInbox:
             batch.last_ids[cursor.key] = format_id(cursor.last_id)
         return batch
 
-    def _account(self, cursor: _Cursor, entries: list[tuple[Id, bytes]], trimmed: int) -> None:
+    def _account(self, cursor: Cursor, entries: list[tuple[Id, bytes]], trimmed: int) -> None:
         """Move on, and count what was trimmed away before it was read."""
         self._bus.counters["lost"] += max(0, trimmed - cursor.ordinal)
         cursor.ordinal = max(cursor.ordinal, trimmed) + len(entries)
         cursor.last_id = entries[-1][0]
 
     def _decode(
-        self, batch: Batch, cursor: _Cursor, entries: list[tuple[Id, bytes]]
+        self, batch: Batch, cursor: Cursor, entries: list[tuple[Id, bytes]]
     ) -> list[Message]:
         messages: list[Message] = []
+        now_ns = self._bus.now_ns()
         for entry_id, payload in entries:
             try:
-                messages += decode(cursor.spec, payload)
+                messages += decode(cursor.spec, payload, now_ns)
             except CodecError as error:
+                messages += salvage(cursor.spec, payload, now_ns)
                 batch.rejected += 1
                 self._bus.counters["rejected"] += 1
                 text = f"{cursor.key} {format_id(entry_id)}: {error}"

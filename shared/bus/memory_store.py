@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
+from shared.bus.port import Input
 from shared.clock import Clock
 from shared.streams import Delivery, StreamSpec
 
@@ -50,6 +51,7 @@ class Stream:
         self.payloads: list[bytes] = []
         self.last_id: Id = ZERO
         self.added = 0
+        self.bytes = 0
         self.groups: dict[str, Group] = {}
 
     def append(self, payload: bytes, now_ms: int) -> Id:
@@ -59,6 +61,7 @@ class Stream:
         self.ids.append(self.last_id)
         self.payloads.append(payload)
         self.added += 1
+        self.bytes += len(payload)
         return self.last_id
 
     def after(self, entry_id: Id, count: int) -> list[tuple[Id, bytes]]:
@@ -75,8 +78,12 @@ class Stream:
         return self.payloads[index]
 
     def trim(self, spec: StreamSpec) -> None:
-        """Hold the stream to its bound; a DURABLE one never past what a group still needs."""
-        excess = len(self.ids) - spec.entries_max
+        """Hold the stream to its bounds; a DURABLE one never past what a group still needs."""
+        excess = max(0, len(self.ids) - spec.entries_max)
+        left = sum(map(len, self.payloads[excess:])) if self.bytes > spec.bytes_max else 0
+        while left > spec.bytes_max:
+            left -= len(self.payloads[excess])
+            excess += 1
         if excess <= 0:
             return
         if spec.delivery is Delivery.DURABLE:
@@ -84,6 +91,7 @@ class Stream:
                 return
             floor = min(group.needs_from() for group in self.groups.values())
             excess = min(excess, sum(entry_id < floor for entry_id in self.ids))
+        self.bytes -= sum(map(len, self.payloads[:excess]))
         del self.ids[:excess]
         del self.payloads[:excess]
 
@@ -154,3 +162,15 @@ class MemoryServer:
     def leave_members(self, group: str, member: str) -> None:
         """Remove a member at once."""
         self._members.get(group, {}).pop(member, None)
+
+
+class Cursor:
+    """How far a LATEST stream was read; ``ordinal`` counts entries ever added up to there."""
+
+    def __init__(self, item: Input, key: str) -> None:
+        self.spec, self.key, self.start = item.spec, key, item.start
+        self.interval_ns = item.interval_ms * 1_000_000
+        self.last_id: Id = ZERO
+        self.ordinal = 0
+        self.due_ns = 0
+        self.losses = 0

@@ -27,6 +27,7 @@ from shared.bus.tuning import (
     lease_key,
     members_key,
 )
+from shared.bus.upkeep import keep_bytes
 from shared.bus.wire import Packer, pack
 from shared.clock import Clock, SystemClock
 from shared.config import BusConfig
@@ -69,12 +70,15 @@ class RedisBus:
         self._endpoint = Endpoint(config)
         self._service, self._instance = service, instance
         self._tuning, self._clock = tuning, clock or SystemClock()
-        self._packer = Packer(config.shards)
+        self._shards = config.shards
+        self._packer = Packer(config.shards, self._report)
         self._out, self._control = self._link(), self._link()
         self._turn = asyncio.Lock()  # tasks of one process take turns on the publishing connection
         self._counters = dict.fromkeys(COUNTERS, 0)
         self._alert_throttle = Throttle(1.0)
         self._alerts: deque[Alert] = deque(maxlen=16)
+        self._upkeep: asyncio.Task[None] | None = None
+        self._upkeep_link = self._link()
 
     def _link(self) -> Link:
         return Link(self._endpoint, self._tuning)
@@ -99,6 +103,11 @@ class RedisBus:
         await self._out.connect()
         await self._out.call("PING")
         await self._control.connect()
+        if self._upkeep is None:
+            upkeep = keep_bytes(
+                self._upkeep_link, self._service, self._shards, self._tuning.measure_s
+            )
+            self._upkeep = asyncio.create_task(upkeep, name="bus-upkeep")
 
     async def open_inbox(
         self, inputs: Sequence[Input], *, service: str, instance: str, exclusive: bool = False
@@ -121,14 +130,16 @@ class RedisBus:
             inbox.durable = DurableReader(
                 links, durable, (service, instance),
                 counters=self._counters, tuning=self._tuning, report=self._report,
+                now_ns=self._clock.now_ns,
             )  # fmt: skip
         await inbox.start(exclusive=exclusive)
         return inbox
 
     def _latest(self, inputs: Sequence[Input], *, wake: bool) -> LatestReader:
         return LatestReader(
-            self._link(), inputs, self._counters, self._tuning, self._report, wake=wake
-        )
+            self._link(), inputs, self._counters, self._tuning, self._report,
+            now_ns=self._clock.now_ns, wake=wake,
+        )  # fmt: skip
 
     def _report(self, code: str, text: str) -> None:
         """Queue an alert; it goes out with the next commit. At most one per second is kept."""
@@ -264,6 +275,10 @@ class RedisBus:
 
     async def close(self) -> None:
         """See :class:`shared.bus.port.Bus`."""
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+            await asyncio.wait([self._upkeep])
+        await self._upkeep_link.drop()
         try:
             if self._out.is_connected:
                 await self._out.settle()

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 POSITION_KEY = "{arb}:position"
 LEDGER_KEY = "{arb}:ledger"
 DEAD_ENTRIES_MAX = 1_000
+DEAD_BYTES_MAX = 16_384
+"""What is kept of a dead letter; the reason tells how long it was where that was the matter."""
 ENTRY_MESSAGES_MAX = 512
 """Messages of one commit to one stream travel in one entry, up to this many."""
 
@@ -28,6 +30,7 @@ class Tuning:
         claim_entries_max: Entries claimed in one round.
         deliveries_max: After so many deliveries an entry goes to the dead-letter stream.
         maintenance_s: Interval of claiming and trimming.
+        measure_s: Interval of measuring the streams a service writes, in bytes.
         backoff_s, backoff_cap_s: Reconnection delays.
     """
 
@@ -41,6 +44,7 @@ class Tuning:
     claim_entries_max: int = 64
     deliveries_max: int = 5
     maintenance_s: float = 2.0
+    measure_s: float = 5.0
     backoff_s: float = 0.05
     backoff_cap_s: float = 2.0
 

@@ -6,14 +6,15 @@ stream: publishing joins a prepared prefix and the payload.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from shared.bus.port import shard_of
 from shared.bus.tuning import ENTRY_MESSAGES_MAX
+from shared.errors import CodecError
 from shared.messages.base import Message
 from shared.messages.codec import FIELD, encode
-from shared.streams import STREAM_OF, Delivery, StreamSpec
+from shared.streams import ALL, ANYONE, STREAM_OF, Delivery, StreamSpec
 
 Arg = bytes | str | int
 
@@ -93,6 +94,40 @@ def _key(spec: StreamSpec, message: Any, shards: int) -> str:
     return spec.key(shard_of(message.instrument, shards) if shards > 1 else 0)
 
 
+def payloads(
+    spec: StreamSpec, messages: Sequence[Message], refuse: Callable[[str, str], None]
+) -> list[bytes]:
+    """Return messages of one stream as entries that are not too long.
+
+    One that is too long alone is left out where it is repeated anyway, and said to ``refuse``.
+
+    Raises:
+        CodecError: One of DURABLE delivery is.
+    """
+    payload = encode(spec, messages)
+    if len(payload) <= spec.entry_bytes_max:
+        return [payload]
+    if len(messages) > 1:
+        half = len(messages) // 2
+        return payloads(spec, messages[:half], refuse) + payloads(spec, messages[half:], refuse)
+    text = (
+        f"a {type(messages[0]).__name__} of {len(payload)} bytes is too long for {spec.name}, "
+        f"{spec.entry_bytes_max} are the most"
+    )
+    if spec.delivery is Delivery.DURABLE:
+        raise CodecError(text)
+    refuse("MESSAGE_TOO_LONG", text)
+    return []
+
+
+def produced(service: str, shards: int) -> Iterator[tuple[StreamSpec, str]]:
+    """Yield the LATEST streams a service writes, with their keys: it holds them to their bounds."""
+    for spec in ALL:
+        if spec.producer in {service, ANYONE} and spec.delivery is Delivery.LATEST:
+            for shard in range(shards if spec.sharded else 1):
+                yield spec, spec.key(shard)
+
+
 class Adder:
     """Packs XADD commands for one stream key.
 
@@ -139,10 +174,13 @@ class Adder:
 
 
 class Packer:
-    """Packs messages into XADD commands; keeps one :class:`Adder` per stream key."""
+    """Packs messages into XADD commands; keeps one :class:`Adder` per stream key.
 
-    def __init__(self, shards: int) -> None:
-        self._shards = shards
+    ``refuse`` hears of a message that is too long: a code and a text.
+    """
+
+    def __init__(self, shards: int, refuse: Callable[[str, str], None]) -> None:
+        self._shards, self._refuse = shards, refuse
         self._adders: dict[str, Adder] = {}  # bounded by the map of streams times shards
 
     def adds(self, messages: Sequence[Message]) -> list[bytes]:
@@ -150,8 +188,9 @@ class Packer:
         if not messages:
             return []
         return [
-            self._adder(spec, key).add(encode(spec, entry))
+            self._adder(spec, key).add(payload)
             for spec, key, entry in group_by_stream(messages, self._shards)
+            for payload in payloads(spec, entry, self._refuse)
         ]
 
     def _adder(self, spec: StreamSpec, key: str) -> Adder:

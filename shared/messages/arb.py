@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from shared.messages.base import DecisionMessage, Side
+from shared.messages.bounds import (
+    LEGS_MAX,
+    Amount,
+    AmountOrZero,
+    AnyFloat,
+    Asset,
+    BookId,
+    Bps,
+    Count,
+    Deadline,
+    Id,
+    Instrument,
+    Moment,
+    Name,
+    Price,
+    Qty,
+    Venue,
+)
 
 
 class OpportunityLeg(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,17 +35,17 @@ class OpportunityLeg(msgspec.Struct, frozen=True, kw_only=True):
     ``fee`` is in quote units. ``book_id`` and ``book_ts_recv_ns`` say which book was walked.
     """
 
-    venue: str
-    instrument: str
+    venue: Venue
+    instrument: Instrument
     side: Side
-    qty: Decimal
-    price_limit: Decimal
-    price_avg: Decimal
-    fee_bps: Decimal
-    fee: Decimal
-    levels_used: int
-    book_id: str
-    book_ts_recv_ns: int
+    qty: Qty
+    price_limit: Price
+    price_avg: Price
+    fee_bps: Bps
+    fee: Amount
+    levels_used: Count
+    book_id: BookId
+    book_ts_recv_ns: Moment
 
 
 class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity"):
@@ -37,20 +56,20 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
     newest tick that caused it; ``ts_depth_ns`` when that depth view was made.
     """
 
-    opportunity_id: str
-    detector: str
-    base: str
-    quote: str
-    legs: list[OpportunityLeg]
-    qty: Decimal
-    notional: Decimal
-    gross: Decimal
-    fees: Decimal
-    net: Decimal
-    edge_bps: Decimal
-    ts_recv_ns: int
-    ts_depth_ns: int
-    ts_expire_ns: int
+    opportunity_id: Id
+    detector: Name
+    base: Asset
+    quote: Asset
+    legs: Annotated[list[OpportunityLeg], Meta(min_length=1, max_length=LEGS_MAX)]
+    qty: Qty
+    notional: AmountOrZero
+    gross: Amount
+    fees: Amount
+    net: Amount
+    edge_bps: Bps
+    ts_recv_ns: Moment
+    ts_depth_ns: Moment
+    ts_expire_ns: Deadline
 
 
 class NearMiss(DecisionMessage, frozen=True, kw_only=True, tag="near_miss"):
@@ -61,13 +80,13 @@ class NearMiss(DecisionMessage, frozen=True, kw_only=True, tag="near_miss"):
     last one.
     """
 
-    detector: str
-    buy_venue: str
-    buy_instrument: str
-    sell_venue: str
-    sell_instrument: str
-    gate: str
-    count: int
-    ts_from_ns: int
-    edge_bps_best: float | None = None
+    detector: Name
+    buy_venue: Venue
+    buy_instrument: Instrument
+    sell_venue: Venue
+    sell_instrument: Instrument
+    gate: Name
+    count: Count
+    ts_from_ns: Moment
+    edge_bps_best: AnyFloat | None = None
     context: dict[str, str] = {}

@@ -13,6 +13,8 @@ from enum import StrEnum
 
 import msgspec
 
+from shared.messages.bounds import Moment
+
 type_tag = "type"
 
 
@@ -30,7 +32,7 @@ class DecisionMessage(Message, frozen=True, kw_only=True, tag_field=type_tag, ta
     ``ts_ns`` is when the producer decided (UNIX ns).
     """
 
-    ts_ns: int
+    ts_ns: Moment
 
 
 class Side(StrEnum):

@@ -1,7 +1,8 @@
 """Encode and decode stream entries: one entry is a list of messages of one stream.
 
 Decoders are built once per stream, over exactly the union of types that stream carries, so a
-message on the wrong stream does not decode.
+message on the wrong stream does not decode. What decodes is then held to its bounds
+(``bounds.py``): a reader gets nothing that its arithmetic would not survive.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import msgspec
 
 from shared.errors import CodecError
 from shared.messages.base import Message
-from shared.streams import ALL, Format, StreamSpec
+from shared.messages.bounds import AHEAD_NS_MAX, AHEAD_NS_MAX_DURABLE, INT_MAX
+from shared.messages.checks import first_flaw
+from shared.streams import ALL, Delivery, Format, StreamSpec
 
 FIELD = b"m"
 """The one field of a stream entry."""
@@ -31,6 +34,10 @@ def _decoder(spec: StreamSpec) -> Any:
     return msgspec.json.Decoder(union)
 
 
+_PARTS: dict[Format, Any] = {
+    Format.MSGPACK: msgspec.msgpack.Decoder(list[msgspec.Raw]),
+    Format.JSON: msgspec.json.Decoder(list[msgspec.Raw]),
+}
 _DECODERS: dict[str, Any] = {spec.name: _decoder(spec) for spec in ALL}
 
 
@@ -39,15 +46,57 @@ def encode(spec: StreamSpec, messages: Sequence[Message]) -> bytes:
     return (_MSGPACK if spec.format is Format.MSGPACK else _JSON).encode(messages)
 
 
-def decode(spec: StreamSpec, payload: bytes) -> list[Any]:
+def decode(spec: StreamSpec, payload: bytes, now_ns: int | None = None) -> list[Any]:
     """Return the messages of one entry.
 
+    Args:
+        spec: The stream it was read from.
+        payload: The entry's message field.
+        now_ns: UNIX ns, to tell times that lie in the future; without it they may.
+
     Raises:
-        CodecError: The bytes are not a list of this stream's messages.
+        CodecError: The bytes are not a list of this stream's messages, too many, or a message
+            holds what it cannot.
     """
+    if len(payload) > spec.entry_bytes_max:
+        raise CodecError(
+            f"an entry of {spec.name} has {len(payload)} bytes, {spec.entry_bytes_max} are the most"
+        )
     try:
-        return _DECODERS[spec.name].decode(payload)  # type: ignore[no-any-return]
+        messages = _DECODERS[spec.name].decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CodecError(
             f"an entry of {spec.name} is not a list of its messages: {error}"
         ) from error
+    if flaw := first_flaw(messages, _latest_ns(spec, now_ns)):
+        raise CodecError(f"an entry of {spec.name} holds what it cannot: {flaw}")
+    return messages  # type: ignore[no-any-return]
+
+
+def salvage(spec: StreamSpec, payload: bytes, now_ns: int | None = None) -> list[Any]:
+    """Return those messages of an entry that are right, where ``decode`` refused it as a whole.
+
+    For LATEST delivery: messages of several books travel in one entry, and one of them that is
+    wrong must not stop the others.
+    """
+    if len(payload) > spec.entry_bytes_max:
+        return []
+    try:
+        parts = _PARTS[spec.format].decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
+    good: list[Any] = []
+    for part in parts:
+        one = b"\x91" + bytes(part) if spec.format is Format.MSGPACK else b"[%b]" % bytes(part)
+        try:
+            good += decode(spec, one, now_ns)
+        except CodecError:
+            continue  # the reader counts and reports the entry
+    return good
+
+
+def _latest_ns(spec: StreamSpec, now_ns: int | None) -> int:
+    """Return the newest time that a fact of this stream may carry."""
+    if now_ns is None:
+        return INT_MAX
+    return now_ns + (AHEAD_NS_MAX if spec.delivery is Delivery.LATEST else AHEAD_NS_MAX_DURABLE)

@@ -5,6 +5,14 @@ from __future__ import annotations
 from enum import StrEnum
 
 from shared.messages.base import DecisionMessage
+from shared.messages.bounds import (
+    AnyFloat,
+    Count,
+    Id,
+    Key,
+    Moment,
+    Name,
+)
 
 
 class CommandKind(StrEnum):
@@ -19,9 +27,9 @@ class CommandKind(StrEnum):
 class Command(DecisionMessage, frozen=True, kw_only=True, tag="command"):
     """An operator's order to the system."""
 
-    command_id: str
+    command_id: Id
     kind: CommandKind
-    operator: str
+    operator: Name
     reason: str = ""
 
 
@@ -36,9 +44,9 @@ class Severity(StrEnum):
 class Alert(DecisionMessage, frozen=True, kw_only=True, tag="alert"):
     """Something a person should know; ``code`` is constant, ``text`` carries the numbers."""
 
-    service: str
+    service: Name
     severity: Severity
-    code: str
+    code: Name
     text: str
 
 
@@ -50,14 +58,14 @@ class Heartbeat(DecisionMessage, frozen=True, kw_only=True, tag="heartbeat"):
     ``shared/histogram.py``. ``inputs`` maps a stream key to the id of the last entry handled.
     """
 
-    service: str
-    instance: str
-    pid: int
-    ts_started_ns: int
+    service: Name
+    instance: Name
+    pid: Count
+    ts_started_ns: Moment
     ready: bool
     reason: str
-    http_port: int
-    counters: dict[str, int]
-    gauges: dict[str, float]
-    latency: dict[str, dict[int, int]]
-    inputs: dict[str, str]
+    http_port: Count
+    counters: dict[Key, int]
+    gauges: dict[Key, AnyFloat]
+    latency: dict[Key, dict[int, Count]]
+    inputs: dict[Key, Name]

@@ -4,22 +4,51 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from shared.messages.base import Certainty, DecisionMessage, Side, TradingState
+from shared.messages.bounds import (
+    LEGS_MAX,
+    Amount,
+    AmountOrZero,
+    Asset,
+    Attempt,
+    Bps,
+    Count,
+    Deadline,
+    Id,
+    Instrument,
+    Key,
+    LegIndex,
+    MaybeAsset,
+    MaybeId,
+    MaybeVenue,
+    Moment,
+    Name,
+    OrderId,
+    PlanId,
+    Price,
+    PriceOrZero,
+    Qty,
+    QtyOrZero,
+    Venue,
+    VenueTime,
+)
 
 
 class PlanLeg(msgspec.Struct, frozen=True, kw_only=True):
     """One order to place: IOC limit at the worst acceptable price."""
 
-    venue: str
-    instrument: str
+    venue: Venue
+    instrument: Instrument
     side: Side
-    qty: Decimal
-    price_limit: Decimal
-    price_expected: Decimal
-    fee_bps: Decimal
+    qty: Qty
+    price_limit: Price
+    price_expected: Price
+    fee_bps: Bps
 
 
 class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_plan"):
@@ -29,17 +58,17 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     ``loss_cap`` (quote units, positive) bounds what hedging or unwinding may cost.
     """
 
-    plan_id: str
-    opportunity_id: str
-    base: str
-    quote: str
-    legs: list[PlanLeg]
-    net_expected: Decimal
-    loss_cap: Decimal
-    ts_recv_ns: int
-    ts_depth_ns: int
-    ts_opportunity_ns: int
-    ts_expire_ns: int
+    plan_id: PlanId
+    opportunity_id: Id
+    base: Asset
+    quote: Asset
+    legs: Annotated[list[PlanLeg], Meta(min_length=1, max_length=LEGS_MAX)]
+    net_expected: Amount
+    loss_cap: AmountOrZero
+    ts_recv_ns: Moment
+    ts_depth_ns: Moment
+    ts_opportunity_ns: Moment
+    ts_expire_ns: Deadline
 
 
 class OrderPurpose(StrEnum):
@@ -71,22 +100,22 @@ class OrderEvent(DecisionMessage, frozen=True, kw_only=True, tag="order_event"):
     write-ahead was confirmed). ``certainty`` tells whether fills and fees behind it are known.
     """
 
-    plan_id: str
-    client_order_id: str
-    leg_index: int
-    attempt: int
+    plan_id: PlanId
+    client_order_id: OrderId
+    leg_index: LegIndex
+    attempt: Attempt
     purpose: OrderPurpose
-    venue: str
-    instrument: str
+    venue: Venue
+    instrument: Instrument
     side: Side
-    qty: Decimal
-    price_limit: Decimal
+    qty: QtyOrZero
+    price_limit: PriceOrZero
     status: OrderStatus
-    filled_qty: Decimal = Decimal(0)
-    venue_order_id: str = ""
+    filled_qty: QtyOrZero = Decimal(0)
+    venue_order_id: MaybeId = ""
     reason: str = ""
-    ts_sent_ns: int = 0
-    ts_recv_ns: int = 0
+    ts_sent_ns: Moment = 0
+    ts_recv_ns: Moment = 0
 
 
 class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
@@ -96,33 +125,33 @@ class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     quote asset, ``None`` where no price for the fee asset is known.
     """
 
-    plan_id: str
-    client_order_id: str
-    venue: str
-    instrument: str
+    plan_id: PlanId
+    client_order_id: OrderId
+    venue: Venue
+    instrument: Instrument
     side: Side
-    trade_id: str
-    price: Decimal
-    qty: Decimal
-    fee: Decimal | None = None
-    fee_asset: str = ""
-    fee_quote: Decimal | None = None
-    ts_venue_ns: int = 0
+    trade_id: Id
+    price: Price
+    qty: Qty
+    fee: Amount | None = None
+    fee_asset: MaybeAsset = ""
+    fee_quote: Amount | None = None
+    ts_venue_ns: VenueTime = 0
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """One asset on one venue."""
 
-    free: Decimal
-    used: Decimal
+    free: Amount
+    used: Amount
 
 
 class BalanceReport(DecisionMessage, frozen=True, kw_only=True, tag="balance_report"):
     """Balances as the venue told them; perpetual positions in signed base units by instrument."""
 
-    venue: str
-    balances: dict[str, Balance]
-    positions: dict[str, Decimal] = {}
+    venue: Venue
+    balances: dict[Asset, Balance]
+    positions: dict[Instrument, Amount] = {}
 
 
 class PlanOutcome(StrEnum):
@@ -146,16 +175,16 @@ class PlanDone(DecisionMessage, frozen=True, kw_only=True, tag="plan_done"):
     per asset left over that is too small for any of the venues to trade: on record, not a failure.
     """
 
-    plan_id: str
+    plan_id: PlanId
     outcome: PlanOutcome
-    base: str
-    quote: str
-    realized: Decimal
-    fees: Decimal
+    base: Asset
+    quote: Asset
+    realized: Amount
+    fees: Amount
     certainty: Certainty
-    residual: dict[str, Decimal] = {}
+    residual: dict[Asset, Amount] = {}
     reason: str = ""
-    dust: dict[str, Decimal] = {}
+    dust: dict[Asset, Amount] = {}
 
 
 class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_ready"):
@@ -167,9 +196,9 @@ class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_re
     """
 
     ready: bool
-    mode: str
-    open_plans: int
-    unknown_orders: int
+    mode: Name
+    open_plans: Count
+    unknown_orders: Count
     reason: str = ""
     venues_down: dict[str, str] = {}
 
@@ -177,9 +206,9 @@ class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_re
 class Denied(DecisionMessage, frozen=True, kw_only=True, tag="denied"):
     """Risk's no; ``reason`` is a code of ``services/risk/reasons.py``, ``context`` its numbers."""
 
-    opportunity_id: str
-    reason: str
-    context: dict[str, str]
+    opportunity_id: Id
+    reason: Name
+    context: dict[Key, str]
 
 
 class TradingStateChanged(DecisionMessage, frozen=True, kw_only=True, tag="trading_state"):
@@ -187,7 +216,7 @@ class TradingStateChanged(DecisionMessage, frozen=True, kw_only=True, tag="tradi
 
     state: TradingState
     reason: str
-    ts_since_ns: int
+    ts_since_ns: Moment
 
 
 class PositionReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,12 +227,12 @@ class PositionReport(msgspec.Struct, frozen=True, kw_only=True):
     where they would not; ``unrealized`` is in quote units.
     """
 
-    venue: str
-    instrument: str
-    qty: Decimal
-    entry: Decimal
-    close_price: Decimal | None = None
-    unrealized: Decimal | None = None
+    venue: MaybeVenue
+    instrument: Instrument
+    qty: Amount
+    entry: Amount
+    close_price: AmountOrZero | None = None
+    unrealized: Amount | None = None
 
 
 class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
@@ -216,13 +245,13 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     """
 
     state: TradingState
-    exposure: dict[str, Decimal]
-    realized: dict[str, Decimal]
-    fees: dict[str, Decimal]
-    realized_today: dict[str, Decimal]
-    reserved: Decimal
-    plans_in_flight: int
+    exposure: dict[Asset, Amount]
+    realized: dict[Asset, Amount]
+    fees: dict[Asset, Amount]
+    realized_today: dict[Asset, Amount]
+    reserved: Amount
+    plans_in_flight: Count
     certainty: Certainty
-    unrealized: dict[str, Decimal | None] = {}
+    unrealized: dict[Asset, Amount | None] = {}
     positions: list[PositionReport] = []
-    inventory: dict[str, dict[str, Decimal]] = {}
+    inventory: dict[Venue, dict[Asset, Amount]] = {}

@@ -7,11 +7,37 @@ own clock, offset from ours by an unknown amount: never compare the two raw.
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from shared.domain.instrument import InstrumentRules
 from shared.messages.base import BookState, DecisionMessage, MarketMessage, Side
+from shared.messages.bounds import (
+    ITEMS_MAX,
+    Depth,
+    FloatPrice,
+    FloatQty,
+    FloatQtyOrZero,
+    FloatRate,
+    FundingTime,
+    Id,
+    Instrument,
+    MaybeInstrument,
+    Moment,
+    Name,
+    Number,
+    Reason,
+    Venue,
+    VenueTime,
+)
 
-Level = tuple[float, float]
+Level = tuple[FloatPrice, FloatQtyOrZero]
 """Price and quantity (base units); a quantity of zero removes the level."""
+ViewLevel = tuple[FloatPrice, FloatQty]
+"""The same in a view, which has no empty levels."""
+Levels = Annotated[list[Level], Meta(max_length=ITEMS_MAX)]
+ViewLevels = Annotated[list[ViewLevel], Meta(max_length=ITEMS_MAX)]
 
 
 class BookSnapshot(MarketMessage, frozen=True, kw_only=True, tag="book_snapshot"):
@@ -26,17 +52,17 @@ class BookSnapshot(MarketMessage, frozen=True, kw_only=True, tag="book_snapshot"
     there: what rests beyond them is not known until it changes. ``None`` where it told everything.
     """
 
-    venue: str
-    instrument: str
-    epoch: int
-    seq: int
-    bids: list[Level]
-    asks: list[Level]
-    ts_recv_ns: int
-    ts_venue_ns: int | None = None
-    depth_max: int | None = None
-    bid_floor: float | None = None
-    ask_ceiling: float | None = None
+    venue: Venue
+    instrument: Instrument
+    epoch: Moment
+    seq: Number
+    bids: Levels
+    asks: Levels
+    ts_recv_ns: Moment
+    ts_venue_ns: VenueTime | None = None
+    depth_max: Depth | None = None
+    bid_floor: FloatPrice | None = None
+    ask_ceiling: FloatPrice | None = None
 
 
 class BookDelta(MarketMessage, frozen=True, kw_only=True, tag="book_delta"):
@@ -46,41 +72,41 @@ class BookDelta(MarketMessage, frozen=True, kw_only=True, tag="book_delta"):
     form: ``seq_prev`` is the ``seq`` of the message before. Levels are in the venue's order.
     """
 
-    venue: str
-    instrument: str
-    epoch: int
-    seq_prev: int
-    seq: int
-    bids: list[Level]
-    asks: list[Level]
-    ts_recv_ns: int
-    ts_venue_ns: int | None = None
+    venue: Venue
+    instrument: Instrument
+    epoch: Moment
+    seq_prev: Number
+    seq: Number
+    bids: Levels
+    asks: Levels
+    ts_recv_ns: Moment
+    ts_venue_ns: VenueTime | None = None
 
 
 class Trade(MarketMessage, frozen=True, kw_only=True, tag="trade"):
     """One public print; ``side`` is the taker's."""
 
-    venue: str
-    instrument: str
-    trade_id: str
+    venue: Venue
+    instrument: Instrument
+    trade_id: Id
     side: Side
-    price: float
-    qty: float
-    ts_recv_ns: int
-    ts_venue_ns: int | None = None
+    price: FloatPrice
+    qty: FloatQty
+    ts_recv_ns: Moment
+    ts_venue_ns: VenueTime | None = None
 
 
 class Funding(MarketMessage, frozen=True, kw_only=True, tag="funding"):
     """Mark price and the funding rate that will settle at ``ts_funding_ns`` (may still move)."""
 
-    venue: str
-    instrument: str
-    mark_price: float
-    index_price: float | None
-    rate: float
-    ts_funding_ns: int
-    ts_recv_ns: int
-    ts_venue_ns: int | None = None
+    venue: Venue
+    instrument: Instrument
+    mark_price: FloatPrice
+    index_price: FloatPrice | None
+    rate: FloatRate
+    ts_funding_ns: FundingTime
+    ts_recv_ns: Moment
+    ts_venue_ns: VenueTime | None = None
 
 
 class DepthView(MarketMessage, frozen=True, kw_only=True, tag="depth"):
@@ -90,17 +116,17 @@ class DepthView(MarketMessage, frozen=True, kw_only=True, tag="depth"):
     state exactly. ``ts_ns`` is when the orderbook service made the view.
     """
 
-    venue: str
-    instrument: str
+    venue: Venue
+    instrument: Instrument
     state: BookState
-    epoch: int
-    seq: int
-    bids: list[Level]
-    asks: list[Level]
-    ts_recv_ns: int
-    ts_ns: int
-    ts_venue_ns: int | None = None
-    reason: str = ""
+    epoch: Moment
+    seq: Number
+    bids: ViewLevels
+    asks: ViewLevels
+    ts_recv_ns: Moment
+    ts_ns: Moment
+    ts_venue_ns: VenueTime | None = None
+    reason: Reason = ""
 
     @property
     def book_id(self) -> str:
@@ -116,12 +142,12 @@ class VenueStatus(DecisionMessage, frozen=True, kw_only=True, tag="venue_status"
     that nobody waits for it.
     """
 
-    venue: str
-    instrument: str
+    venue: Venue
+    instrument: MaybeInstrument
     state: BookState
-    epoch: int
+    epoch: Moment
     reason: str = ""
-    source: str = ""
+    source: Name = ""
     refused: bool = False
 
 
@@ -138,8 +164,8 @@ class ResyncRequest(DecisionMessage, frozen=True, kw_only=True, tag="resync"):
     one is wanted while the book goes on.
     """
 
-    venue: str
-    instrument: str
-    epoch: int
+    venue: Venue
+    instrument: Instrument
+    epoch: Moment
     reason: str
     refresh: bool = False

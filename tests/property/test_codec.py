@@ -6,64 +6,86 @@ import types
 import typing
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.instrument import InstrumentRules, rules_from
+from shared.domain.instrument import InstrumentRules
 from shared.errors import CodecError
-from shared.messages.base import Message
+from shared.messages import bounds
+from shared.messages.base import BookState, Message
+from shared.messages.checks import notes
 from shared.messages.codec import decode, encode
+from shared.messages.market import DepthView
 from shared.streams import ALL, STREAM_OF
 from tests.contract.examples import KINDS, example, tag_of
 
+D = Decimal
 PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=20),
     int: st.integers(-(2**63), 2**63 - 1),
-    float: st.floats(allow_nan=False, allow_infinity=False),
+    float: st.floats(-1e60, 1e60),
     bool: st.booleans(),
-    Decimal: st.decimals(allow_nan=False, allow_infinity=False),
+    Decimal: st.decimals(-(10**12), 10**12, places=8),
     type(None): st.none(),
 }
+TEXTS = {
+    bounds.INSTRUMENT: "BTC/USDT:USDT", bounds.MAYBE_INSTRUMENT: "", bounds.ASSET: "BTC",
+    bounds.MAYBE_ASSET: "",
+}  # fmt: skip
 
 
-def values(annotation: Any) -> st.SearchStrategy[Any]:
-    """Anything a field of this type may hold."""
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+def values(note: Any) -> st.SearchStrategy[Any]:
+    """Anything a field of this annotation may hold."""
+    origin, arguments = typing.get_origin(note), typing.get_args(note)
+    if origin is Annotated:
+        return bounded(*arguments)
     if origin in {types.UnionType, typing.Union}:
         return st.one_of([values(arm) for arm in arguments])
     if origin is list:
-        return st.lists(values(arguments[0]), max_size=3)
+        return st.lists(values(arguments[0]), min_size=1, max_size=3)
     if origin is tuple:
         return st.tuples(*(values(part) for part in arguments))
     if origin is dict:
         return st.dictionaries(values(arguments[0]), values(arguments[1]), max_size=3)
-    if annotation is InstrumentRules:
-        return instrument_rules()
-    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
-        hints = typing.get_type_hints(annotation)
-        fields = {name: values(hints[name]) for name in annotation.__struct_fields__}
-        return st.builds(annotation, **fields)
-    if isinstance(annotation, type) and issubclass(annotation, Enum):
-        return st.sampled_from(annotation)
-    return PLAIN[annotation]
+    if note is InstrumentRules:
+        return st.just(example(note))
+    if isinstance(note, type) and issubclass(note, msgspec.Struct):
+        return st.builds(note, **{name: values(inner) for name, inner in notes(note)})
+    if isinstance(note, type) and issubclass(note, Enum):
+        return st.sampled_from(note)
+    return PLAIN[note]
 
 
-def instrument_rules() -> st.SearchStrategy[InstrumentRules]:
-    """Rules as told by a venue: they hold usable numbers only."""
-    names = [n for n, hint in typing.get_type_hints(InstrumentRules).items() if hint is not str]
-    numbers = st.fixed_dictionaries({name: st.none() | PLAIN[Decimal] for name in names})
-    return st.builds(rules_from, PLAIN[str], PLAIN[str], numbers, active=PLAIN[bool])
+def bounded(plain: Any, *marks: Any) -> st.SearchStrategy[Any]:
+    """Anything within the bounds of an annotation."""
+    for mark in marks:
+        if isinstance(mark, bounds.Syntax):
+            word = st.text("abcXYZ09é", min_size=1, max_size=20).filter(mark.pattern.fullmatch)
+            return st.just(TEXTS[mark]) if mark in TEXTS else word
+        if isinstance(mark, bounds.Within):
+            low, high = mark.low, mark.high
+            is_int = isinstance(low, int)
+            return st.integers(low, high) if is_int else st.decimals(max(low, D("1e-8")), high)
+        if isinstance(mark, msgspec.Meta) and plain is int:
+            return st.integers(mark.ge, mark.le)
+        if isinstance(mark, msgspec.Meta) and plain is float:
+            strict = mark.gt is not None
+            return st.floats(mark.gt if strict else mark.ge, mark.le, exclude_min=strict)
+    return values(plain)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=tag_of)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_round_trip(kind: type[Message], data: st.DataObject) -> None:
-    messages = data.draw(st.lists(values(kind), max_size=3))
+    messages = [
+        msgspec.structs.replace(m, state=BookState.STALE) if type(m) is DepthView else m
+        for m in data.draw(st.lists(values(kind), max_size=3))
+    ]
     assert decode(STREAM_OF[kind], encode(STREAM_OF[kind], messages)) == messages
 
 

@@ -89,7 +89,7 @@ def test_entries_are_bounded() -> None:
     assert [len(e) for _, _, e in group_by_stream(many, 1)] == [ENTRY_MESSAGES_MAX] * 2 + [1]
     mixed = [*many, example(DepthView)]
     assert [len(e) for _, _, e in group_by_stream(mixed, 1)] == [ENTRY_MESSAGES_MAX] * 2 + [1, 1]
-    assert Packer(1).adds([]) == []
+    assert Packer(1, print).adds([]) == []
 
 
 @given(IDS)

@@ -1,0 +1,353 @@
+"""What msgspec does not check of a message: one check per type, made once from its annotations.
+
+A check takes a value and the newest time allowed (UNIX ns) and returns what is wrong, as its path
+and the reason (``.legs[0].qty: NaN is not ...``); empty if nothing is. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from enum import Enum
+from functools import cache
+from typing import Annotated, Any
+
+import msgspec
+
+from shared.domain.instrument import InstrumentRules
+from shared.messages.base import BookState
+from shared.messages.bounds import (
+    AMOUNT_MAX,
+    EXPONENT_MIN,
+    INSTRUMENT,
+    INT_MAX,
+    ITEMS_MAX,
+    TEXT,
+    VENUE,
+    Instrument,
+    Moment,
+    Syntax,
+    Until,
+    Venue,
+    Within,
+)
+from shared.messages.market import BookDelta, DepthView
+
+Check = Callable[[Any, int], str]
+
+_NAMES_MAX = 16_384
+_NAME_LENGTH_MAX = 64
+"""Texts remembered as right, per syntax, and how long they may be."""
+_SHOWN_MAX = 60
+
+_PLAIN: dict[Any, Any] = {
+    str: TEXT,
+    int: Within(-INT_MAX - 1, INT_MAX),
+    Decimal: Within(-AMOUNT_MAX, AMOUNT_MAX),
+}
+
+_OTHERS: dict[Any, dict[str, Any]] = {InstrumentRules: {"venue": Venue, "instrument": Instrument}}
+"""Of structs of the domain that travel, what they do not check themselves."""
+
+
+class _Names:
+    """Texts that were found right before: most of those to come are the same."""
+
+    def __init__(self, syntax: Syntax) -> None:
+        self._syntax = syntax
+        self.known: set[str] = set()
+
+    def __call__(self, value: str, _latest_ns: int) -> str:
+        if value in self.known:
+            return ""
+        if not self._syntax.pattern.fullmatch(value):
+            return f": {_shown(value)} is not {self._syntax.what}, like {self._syntax.like}"
+        if len(value) <= _NAME_LENGTH_MAX and len(self.known) < _NAMES_MAX:
+            self.known.add(value)
+        return ""
+
+
+@cache
+def _names(syntax: Syntax) -> _Names:
+    return _Names(syntax)
+
+
+_VENUES, _INSTRUMENTS = _names(VENUE), _names(INSTRUMENT)
+
+
+@cache
+def check_of(kind: type[msgspec.Struct]) -> Check:
+    """Return the check of a type of message, or of a struct inside one, field by field."""
+    fields = [(name, check) for name, note in notes(kind) if (check := _check(note)) is not None]
+    whole = _view_flaw if kind is DepthView else None
+
+    def flaw(value: Any, latest_ns: int) -> str:
+        for name, check in fields:
+            if found := check(getattr(value, name), latest_ns):
+                return f".{name}{found}"
+        return whole(value) if whole is not None else ""
+
+    return flaw
+
+
+def notes(kind: type[msgspec.Struct]) -> list[tuple[str, Any]]:
+    """Return a type's fields with what their annotations say."""
+    hints = typing.get_type_hints(kind, include_extras=True) | _OTHERS.get(kind, {})
+    # A whole number named as a time is one, whoever added the field.
+    return [
+        (name, Moment if hints[name] is int and name.startswith("ts_") else hints[name])
+        for name in kind.__struct_fields__
+    ]
+
+
+def first_flaw(messages: Sequence[msgspec.Struct], latest_ns: int) -> str:
+    """Return what is wrong with the first message that is wrong; empty if none is."""
+    if messages and type(messages[0]) is BookDelta and _are_right_deltas(messages, latest_ns):
+        return ""
+    for message in messages:
+        kind = type(message)
+        try:
+            if kind is DepthView and _is_right_view(message, latest_ns):
+                continue
+            if is_right_of(kind)(message, latest_ns):
+                continue
+        except InvalidOperation:  # NaN was compared
+            pass
+        if found := check_of(kind)(message, latest_ns):
+            return f"{kind.__name__}{found}"
+    return ""
+
+
+def _are_right_deltas(messages: Sequence[Any], latest_ns: int) -> bool:
+    """Tell at once that these are all right, as nearly all deltas are; False is no answer."""
+    venues, instruments = _VENUES.known, _INSTRUMENTS.known
+    for delta in messages:
+        if (
+            type(delta) is not BookDelta
+            or delta.ts_recv_ns > latest_ns
+            or delta.epoch > latest_ns
+            or delta.instrument not in instruments
+            or delta.venue not in venues
+        ):
+            return False
+    return True
+
+
+def _is_right_view(view: Any, latest_ns: int) -> bool:
+    """Tell at once that a view is right, as nearly all are; False is no answer."""
+    return (
+        view.ts_ns <= latest_ns
+        and view.ts_recv_ns <= latest_ns
+        and view.epoch <= latest_ns
+        and view.instrument in _INSTRUMENTS.known
+        and view.venue in _VENUES.known
+        and not _view_flaw(view)
+    )
+
+
+def _view_flaw(view: DepthView) -> str:
+    """Check the order of the levels where they price anything."""
+    bids, asks = view.bids, view.asks
+    if view.state is not BookState.LIVE:
+        return ""
+    if sorted(bids, reverse=True) != bids or sorted(asks) != asks:
+        return ": bids or asks are not sorted, best first"
+    if bids and asks and bids[0][0] >= asks[0][0]:
+        return f".bids: the best, {bids[0][0]}, is not below the best ask, {asks[0][0]}"
+    return ""
+
+
+@cache
+def is_right_of(kind: type[msgspec.Struct]) -> Callable[[Any, int], bool]:
+    """Return what tells whether a value of this type is right, quickly and without words.
+
+    The same annotations as in ``check_of``, which says what is wrong.
+    """
+    texts: list[tuple[str, _Names]] = []
+    times: list[tuple[str, int]] = []
+    bounded: list[tuple[str, Any, Any]] = []
+    decimals: list[str] = []
+    structs: list[tuple[str, Callable[[Any, int], bool]]] = []
+    others: list[tuple[str, Check]] = []
+    for name, note in notes(kind):
+        mark = _mark(note)
+        if isinstance(mark, Syntax):
+            texts.append((name, _names(mark)))
+        elif isinstance(mark, Until):
+            times.append((name, mark.ahead_ns))
+        elif isinstance(mark, Within):
+            bounded.append((name, mark.low, mark.high))
+            if isinstance(mark.low, Decimal) and mark.low <= 0:
+                decimals.append(name)
+        elif (struct := _struct_of_list(note)) is not None:
+            structs.append((name, is_right_of(struct)))
+        elif (check := _check(note)) is not None:
+            others.append((name, check))
+    whole = _view_flaw if kind is DepthView else None
+
+    def is_right(value: Any, latest_ns: int) -> bool:
+        for name, names in texts:
+            text = getattr(value, name)
+            if text not in names.known and names(text, 0):
+                return False
+        for name, ahead_ns in times:
+            if getattr(value, name) > latest_ns + ahead_ns:
+                return False
+        for name, low, high in bounded:
+            if not low <= getattr(value, name) <= high:  # NaN raises
+                return False
+        for name in decimals:
+            if getattr(value, name).adjusted() < EXPONENT_MIN:
+                return False
+        for name, part_right in structs:
+            for part in getattr(value, name):
+                if not part_right(part, latest_ns):
+                    return False
+        for name, check in others:
+            if check(getattr(value, name), latest_ns):
+                return False
+        return whole is None or not whole(value)
+
+    return is_right
+
+
+def _mark(annotation: Any) -> Syntax | Within | Until | None:
+    """Return what bounds a single value of this annotation, beyond what msgspec did."""
+    if typing.get_origin(annotation) is Annotated:
+        marks = [n for n in annotation.__metadata__ if isinstance(n, (Syntax, Within, Until))]
+        return marks[0] if marks else None
+    return _PLAIN.get(annotation)
+
+
+def _struct_of_list(annotation: Any) -> type[msgspec.Struct] | None:
+    """Return the struct that a list bounded by msgspec is of."""
+    if typing.get_origin(annotation) is not Annotated:
+        return None
+    items = typing.get_args(annotation.__origin__)
+    is_struct = items and isinstance(items[0], type) and issubclass(items[0], msgspec.Struct)
+    return items[0] if is_struct else None
+
+
+def _check(annotation: Any) -> Check | None:
+    """Return the check of one annotation, ``None`` where msgspec has done all there is to do."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Annotated:
+        return _annotated(arguments[0], arguments[1:])
+    if origin in {types.UnionType, typing.Union}:
+        (arm,) = (arm for arm in arguments if arm is not type(None))
+        return _optional(_check(arm))
+    if origin is list:
+        return _items(_items_check(annotation))
+    if origin is tuple:
+        assert all(_check(part) is None for part in arguments), "levels: msgspec checks them"
+        return None
+    if origin is dict:
+        return _map(_check(arguments[0]), _check(arguments[1]))
+    if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
+        return check_of(annotation)
+    if annotation is bool or (isinstance(annotation, type) and issubclass(annotation, Enum)):
+        return None
+    return _finite if annotation is float else _bounded(_PLAIN[annotation])
+
+
+def _annotated(kind: Any, notes: tuple[Any, ...]) -> Check | None:
+    for note in notes:
+        if isinstance(note, (Syntax, Within, Until)):
+            return _bounded(note)
+    assert any(isinstance(note, msgspec.Meta) for note in notes)
+    is_map = typing.get_origin(kind) is dict
+    return _check(kind) if is_map or _items_check(kind) is not None else None
+
+
+def _items_check(annotation: Any) -> Check | None:
+    """Return the check of a list's items."""
+    if typing.get_origin(annotation) is not list:
+        return None
+    return _check(typing.get_args(annotation)[0])
+
+
+def _bounded(note: Syntax | Within | Until) -> Check:
+    if isinstance(note, Syntax):
+        return _names(note)
+    if isinstance(note, Until):
+        return _until(note.ahead_ns)
+    return _within(note) if isinstance(note.low, Decimal) else _whole(note)
+
+
+def _until(ahead_ns: int) -> Check:
+    def flaw(value: int, latest_ns: int) -> str:
+        if value <= latest_ns + ahead_ns:
+            return ""
+        return f": {value} is too far in the future, {latest_ns + ahead_ns} is the latest"
+
+    return flaw
+
+
+def _within(bounds: Within) -> Check:
+    low, high = bounds.low, bounds.high
+    words = f"is not a number from {low:f} to {high:f}"
+
+    def flaw(value: Decimal, _latest_ns: int) -> str:
+        if value.is_finite() and low <= value <= high and value.adjusted() >= EXPONENT_MIN:
+            return ""
+        return f": {_shown(value)} {words}"
+
+    return flaw
+
+
+def _whole(bounds: Within) -> Check:
+    low, high = bounds.low, bounds.high
+
+    def flaw(value: int, _latest_ns: int) -> str:
+        return "" if low <= value <= high else f": {_shown(value)} is not {low} to {high}"
+
+    return flaw
+
+
+def _finite(value: float, _latest_ns: int) -> str:
+    return "" if math.isfinite(value) else f": {value} is not a finite number"
+
+
+def _optional(inner: Check | None) -> Check | None:
+    if inner is None:
+        return None
+
+    def flaw(value: Any, latest_ns: int) -> str:
+        return "" if value is None else inner(value, latest_ns)
+
+    return flaw
+
+
+def _items(inner: Check | None) -> Check:
+    def flaw(value: Sequence[Any], latest_ns: int) -> str:
+        if len(value) > ITEMS_MAX:
+            return f": {len(value)} items, {ITEMS_MAX} are the most"
+        if inner is not None:
+            for place, item in enumerate(value):
+                if found := inner(item, latest_ns):
+                    return f"[{place}]{found}"
+        return ""
+
+    return flaw
+
+
+def _map(key_check: Check | None, inner: Check | None) -> Check:
+    def flaw(value: Mapping[Any, Any], latest_ns: int) -> str:
+        if len(value) > ITEMS_MAX:
+            return f": {len(value)} keys, {ITEMS_MAX} are the most"
+        for key, item in value.items():
+            if key_check is not None and (found := key_check(key, latest_ns)):
+                return f" key{found}"
+            if inner is not None and (found := inner(item, latest_ns)):
+                return f"[{_shown(key)}]{found}"
+        return ""
+
+    return flaw
+
+
+def _shown(value: object) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= _SHOWN_MAX else f"{text[:_SHOWN_MAX]}... ({len(text)} characters)"
