@@ -129,6 +129,30 @@ async def test_a_configuration_mistake_is_not_restarted(tmp_path: Path, make: Ma
     assert supervisor.usage()["one"].restarts == 0
 
 
+async def test_one_that_was_well_is_started_again_whatever_it_says_later(
+    tmp_path: Path, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Redis that came back without its users refuses the login: that passes."""
+    monkeypatch.setattr(module, "PROVED_AFTER_S", 0.2)
+    code = f"""
+        import pathlib, sys, time
+        starts = pathlib.Path({str(tmp_path / "starts")!r})
+        with starts.open("a") as file:
+            file.write("x")
+        if starts.stat().st_size == 1:
+            time.sleep(0.4)
+            sys.exit(1)
+        if starts.stat().st_size < 4:
+            sys.exit(2)
+        time.sleep(600)
+    """
+    supervisor = make(program("one", code, tmp_path / "log"))
+    await supervisor.start()
+    await eventually(lambda: supervisor.usage()["one"].restarts == 3, timeout_s=30)
+    await eventually(lambda: supervisor.usage()["one"].up, timeout_s=30)
+    assert not supervisor.gave_up.is_set()
+
+
 def test_restart_delay_grows_for_what_keeps_failing_and_is_capped() -> None:
     assert restart_delay_s(lived_s=60, failures=9) == RESTART_AFTER_S
     delays = [restart_delay_s(lived_s=0.1, failures=n) for n in range(20)]
