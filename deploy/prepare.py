@@ -36,9 +36,9 @@ CHOICE = RUN / "config" / "choice"
 CHOSEN_FOR_S = 600.0
 """A note of the demo's profile older than this is of a start that was broken off."""
 REDIS_SOCKET = Path("/run/redis/redis.sock")
-STOP = {
-    DEMO: "docker compose --profile demo down",
-    GIVEN: "docker compose down",
+INSTEAD = {
+    DEMO: "repeat this with --profile demo, or stop it first: docker compose --profile demo down",
+    GIVEN: "repeat this without --profile demo, or stop it first: docker compose down",
 }
 
 
@@ -87,9 +87,7 @@ def take_choice() -> str:
         choice = GIVEN if os.environ.get("ARB_TOML") else DEMO
     before = CHOICE.read_text(encoding="utf-8").strip() if CHOICE.exists() else choice
     if before != choice and redis_answers():
-        raise ConfigError(
-            f"the stack is running on the {before} configuration; stop it first: {STOP[before]}"
-        )
+        raise ConfigError(f"the stack is running on the {before} configuration; {INSTEAD[before]}")
     return choice
 
 

@@ -40,7 +40,7 @@ def find_server() -> str:
             return found
     raise ConfigError(
         f"no embedded server for {platform.system()} {platform.machine()}, and neither "
-        "valkey-server nor redis-server on the PATH; install one, or give --redis URL"
+        "valkey-server nor redis-server on the PATH; install one"
     )
 
 

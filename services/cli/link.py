@@ -249,12 +249,15 @@ def code_of(error: BaseException) -> str:
 async def open_link(target: Target | str) -> AsyncIterator[Link]:
     """Connect and prove that somebody answers who can be read from.
 
+    Args:
+        target: What the user asked for, or the URL of the run's own Redis.
+
     Raises:
         ConfigError: The address is wrong, or of a server that cannot hold the streams.
         BusUnavailable: Nobody answers, or the credentials are refused.
     """
     if isinstance(target, str):
-        target = Target(BusConfig(url=target))
+        target = Target(BusConfig(url=target), "the run's own Redis", "its log says why")
     endpoint = Endpoint(target.bus, target.setting)
     pool = ConnectionPool(
         endpoint.connection_class,

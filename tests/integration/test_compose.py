@@ -225,7 +225,7 @@ def test_the_other_choice_is_refused_while_the_stack_runs(stack: Stack) -> None:
         cwd=ROOT, capture_output=True, text=True, timeout=UP_S, check=False,
     )  # fmt: skip
     said = done.stdout + done.stderr
-    assert "running on the demo configuration; stop it first: docker compose" in said, said[-800:]
+    assert "running on the demo configuration; repeat this with --profile demo" in said, said[-800:]
     config = stack.compose("exec", "-T", "executor", "cat", "/run/arb/config/arb.toml")
     assert "venuesim" in config
 
