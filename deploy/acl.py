@@ -32,8 +32,8 @@ TRANSACT = "+multi +exec +discard"
 WATCH = "+xread +xrange +xrevrange +xlen +xinfo|stream"
 GROUP = (
     "+xreadgroup +xack +xautoclaim +xclaim +xpending +xrange +xlen +xtrim "
-    "+xgroup|create +xgroup|delconsumer +xinfo|stream +xinfo|groups +xinfo|consumers "
-    "+memory|usage"
+    "+xgroup|create +xgroup|setid +xgroup|delconsumer "
+    "+xinfo|stream +xinfo|groups +xinfo|consumers +memory|usage"
 )
 HOLD = "+xlen +xtrim +memory|usage"
 """What holds a LATEST stream to its bytes: whoever writes it, whatever others write there."""

@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from shared.bus.connection import Link, ReplyError, Wire
+from shared.bus.connection import Link, Wire
 from shared.bus.latest import Now, Report, as_dict, payload_of
+from shared.bus.missing import Missing
 from shared.bus.port import Batch
-from shared.bus.tuning import DEAD_BYTES_MAX, DEAD_ENTRIES_MAX, Tuning, dead_key
+from shared.bus.tuning import DEAD_BYTES_MAX, DEAD_ENTRIES_MAX, POSITION_KEY, Tuning, dead_key
 from shared.bus.upkeep import DurableTrimmer
-from shared.bus.wire import pack, previous_id
+from shared.bus.wire import newest_position, pack, previous_id
 from shared.errors import BusUnavailable, CodecError
 from shared.messages.codec import FIELD, decode
 from shared.streams import StreamSpec
@@ -49,6 +50,7 @@ class DurableReader:
         self._now_ns = now_ns
         self._left: deque[tuple[str, str, int]] = deque()  # bounded by what is pending
         self._trimmer = DurableTrimmer(self._control, self._group, report)
+        self._missing = Missing(self._control, self._group, counters, report)
         self._sent_s = 0.0
         self._is_asked = False
         self._answer_s = tuning.block_ms / 1_000 + tuning.answer_s
@@ -57,20 +59,16 @@ class DurableReader:
     async def start(self, *, exclusive: bool) -> None:
         """Create the groups, take over what dead consumers left, find our own pending entries."""
         await self._link.connect()
+        flat = await self._control.call("HGETALL", POSITION_KEY)
+        noted = {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2], strict=True)}
         for key, spec in self._specs.items():
             for group in {*spec.consumers, self._group}:
-                await self._create_group(key, group)
+                await self._missing.create_group(key, group, newest_position(noted, group, key))
+            await self._missing.look(key)
             if exclusive:
                 await self._take_over(key)
             await self._list_own_pending(key)
         self._upkeep = asyncio.create_task(self._maintain(), name="durable-upkeep")
-
-    async def _create_group(self, key: str, group: str) -> None:
-        try:
-            await self._control.call("XGROUP", "CREATE", key, group, "0", "MKSTREAM")
-        except ReplyError as error:
-            if error.code != "BUSYGROUP":
-                raise
 
     async def _take_over(self, key: str) -> None:
         """Claim everything other consumers hold, then remove them: we are the only one alive."""
@@ -80,6 +78,8 @@ class DurableReader:
                 "XAUTOCLAIM", key, self._group, self._consumer, 0, start,
                 "COUNT", _PENDING_PAGE, "JUSTID",
             )  # fmt: skip
+            if len(reply) > 2 and reply[2]:  # the server has dropped them from what is pending
+                self._missing.lose_pending(key, reply[2])
             start = reply[0].decode()
             if start == "0-0":
                 break
@@ -177,9 +177,8 @@ class DurableReader:
         if not entries or entries[0][0].decode() != entry_id:
             return None  # acknowledged or claimed by another meanwhile
         if entries[0][1] is None:
-            self._counters["lost"] += 1
             await self._control.call("XACK", key, self._group, entry_id)
-            self._report("PENDING_ENTRY_GONE", f"{key} {entry_id} was trimmed while pending")
+            self._missing.lose_pending(key, [entry_id.encode()])
             return None
         self._counters["redelivered"] += 1
         return await self._take(reply, redelivered=True)
@@ -206,6 +205,7 @@ class DurableReader:
         while True:
             await asyncio.sleep(self._tuning.maintenance_s)
             for key, spec in self._specs.items():
+                await self._missing.look(key)
                 await self._claim(key)
                 await self._trimmer.trim(key, spec)
 
@@ -220,6 +220,11 @@ class DurableReader:
         )
         counts = {raw: int(count) for raw, who, _, count in page if who.decode() != self._consumer}
         ids = list(counts)[: self._tuning.claim_entries_max]
+        gone = [raw for raw in ids if not await self._control.call("XRANGE", key, raw, raw)]
+        if gone:  # XCLAIM would drop them without a word
+            await self._control.call("XACK", key, self._group, *gone)
+            self._missing.lose_pending(key, gone)
+        ids = [raw for raw in ids if raw not in gone]
         if not ids:
             return
         claimed = await self._control.call(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from shared.bus.connection import TEMPORARY, Link, ReplyError, Wire
 from shared.bus.port import Batch, Input
@@ -12,14 +12,20 @@ from shared.bus.tuning import Tuning
 from shared.bus.wire import id_key, newest_per_key, pack
 from shared.errors import BusUnavailable, CodecError
 from shared.messages.codec import FIELD, decode, salvage
+from shared.messages.control import Severity
 from shared.streams import StreamSpec
 
 _COUNT_MIN = 8
 _AUDIT_S = 0.1
 """Least time between two audits: a reader that is behind has better things to do."""
 
-Report = Callable[[str, str], None]
-"""Says something a person should know: a constant code and a text with the numbers."""
+
+class Report(Protocol):
+    """Says something a person should know: a constant code and a text with the numbers."""
+
+    def __call__(self, code: str, text: str, severity: Severity = ...) -> None: ...
+
+
 Now = Callable[[], int]
 """Returns UNIX ns."""
 

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+from shared.bus.memory_missing import Missing
 from shared.bus.memory_store import ZERO, Cursor, Group, Id, MemoryServer, Pending, format_id
 from shared.bus.port import NO_CHECKPOINTS, Batch, Input
 from shared.bus.tuning import COUNTERS, DEAD_BYTES_MAX, DEAD_ENTRIES_MAX, TUNING, Tuning
@@ -108,12 +109,12 @@ class MemoryBus:
             for spec, key in produced(self._service, self._shards):
                 self._server.stream(key).trim(spec)
 
-    def report(self, code: str, text: str) -> None:
+    def report(self, code: str, text: str, severity: Severity = Severity.WARNING) -> None:
         """Queue an alert; it goes out with the next commit."""
         self._alerts.append(
             Alert(
                 ts_ns=self._server.clock.now_ns(), service=self._service,
-                severity=Severity.WARNING, code=code, text=text,
+                severity=severity, code=code, text=text,
             )
         )  # fmt: skip
 
@@ -190,6 +191,7 @@ class MemoryInbox:
         }
         self._left: deque[tuple[str, Id]] = deque()  # bounded by what is pending
         self._upkeep_ns = 0
+        self._missing = Missing(bus, self._group)
         self._first = Batch([])
         for cursor in self._cursors:
             self._position(cursor)
@@ -219,10 +221,8 @@ class MemoryInbox:
                     self._bus.counters["lost"] += 1
 
     def _join_group(self, key: str, spec: StreamSpec, *, exclusive: bool) -> None:
-        stream = self._bus.reach().stream(key)
-        for name in sorted({*spec.consumers, self._group}):
-            stream.groups.setdefault(name, Group())
-        pending = stream.groups[self._group].pending
+        self._missing.create_groups(key, spec, self._bus.reach().stream(key))
+        pending = self._group_of(key).pending
         for entry_id in sorted(pending):
             if exclusive:
                 pending[entry_id].consumer = self._consumer
@@ -272,8 +272,9 @@ class MemoryInbox:
         """Claim what other consumers left for too long, and trim."""
         idle_ns = self._bus.tuning.claim_idle_ms * 1_000_000
         for key, spec in self._durable.items():
-            stream = self._bus.reach().stream(key)
-            for entry_id, pending in self._group_of(key).pending.items():
+            stream, group = self._bus.reach().stream(key), self._group_of(key)
+            self._missing.look(key, group)
+            for entry_id, pending in group.pending.items():
                 other = pending.consumer != self._consumer
                 if other and now_ns - pending.delivered_ns >= idle_ns:
                     pending.consumer, pending.delivered_ns = self._consumer, now_ns
@@ -295,7 +296,10 @@ class MemoryInbox:
             pending = self._group_of(key).pending.get(entry_id)
             if pending is None or pending.consumer != self._consumer:
                 continue
-            payload = self._bus.reach().stream(key).get(entry_id) or b""
+            payload = self._bus.reach().stream(key).get(entry_id)
+            if payload is None:
+                self._missing.lose_pending(key, self._group_of(key), entry_id)
+                continue
             if pending.deliveries >= self._bus.tuning.deliveries_max:
                 self._bury(key, entry_id, payload, f"delivered {pending.deliveries} times")
                 continue

@@ -52,6 +52,7 @@ class Stream:
         self.last_id: Id = ZERO
         self.added = 0
         self.bytes = 0
+        self.removed_to: Id = ZERO
         self.groups: dict[str, Group] = {}
 
     def append(self, payload: bytes, now_ms: int) -> Id:
@@ -92,8 +93,17 @@ class Stream:
             floor = min(group.needs_from() for group in self.groups.values())
             excess = min(excess, sum(entry_id < floor for entry_id in self.ids))
         self.bytes -= sum(map(len, self.payloads[:excess]))
+        if excess > 0:
+            self.removed_to = max(self.removed_to, self.ids[excess - 1])
         del self.ids[:excess]
         del self.payloads[:excess]
+
+    def delete(self, entry_id: Id) -> None:
+        """Remove one entry, as any client of the server could."""
+        index = self.ids.index(entry_id)
+        self.bytes -= len(self.payloads[index])
+        del self.ids[index], self.payloads[index]
+        self.removed_to = max(self.removed_to, entry_id)
 
 
 class MemoryServer:

@@ -141,15 +141,16 @@ class RedisBus:
             now_ns=self._clock.now_ns, wake=wake,
         )  # fmt: skip
 
-    def _report(self, code: str, text: str) -> None:
-        """Queue an alert; it goes out with the next commit. At most one per second is kept."""
-        if not self._alert_throttle.passes(self._clock.monotonic_ns() / 1e9):
+    def _report(self, code: str, text: str, severity: Severity = Severity.WARNING) -> None:
+        """Queue an alert for the next commit: every critical one, of others one per second."""
+        passes = self._alert_throttle.passes(self._clock.monotonic_ns() / 1e9)
+        if not passes and severity is not Severity.CRITICAL:
             return
         log.warning("bus_alert", extra={"code": code, "text": text})
         self._alerts.append(
             Alert(
                 ts_ns=self._clock.now_ns(), service=self._service,
-                severity=Severity.WARNING, code=code, text=text,
+                severity=severity, code=code, text=text,
             )
         )  # fmt: skip
 

@@ -6,7 +6,7 @@ stream: publishing joins a prepared prefix and the payload.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from shared.bus.port import shard_of
@@ -44,6 +44,16 @@ def id_key(entry_id: str | bytes) -> tuple[int, int]:
     text = entry_id.decode() if isinstance(entry_id, bytes) else entry_id
     ms, _, seq = text.partition("-")
     return int(ms), int(seq or 0)
+
+
+def newest_position(noted: Mapping[str, str], group: str, key: str) -> str:
+    """Return how far a consumer group had come in a stream, as its instances noted; 0-0 if none."""
+    ids = [
+        entry_id
+        for name, entry_id in noted.items()
+        if name.startswith(f"{group}:") and name.endswith(f":{key}")
+    ]
+    return max(ids, key=id_key, default="0-0")
 
 
 def newest_per_key(

@@ -15,6 +15,7 @@ from shared.bus.memory_store import MemoryServer
 from shared.bus.port import Bus
 from shared.bus.redis_streams import RedisBus
 from shared.bus.tuning import Tuning, dead_key
+from shared.bus.wire import id_key
 from shared.clock import SystemClock
 from shared.config import BusConfig
 from shared.embedded import EmbeddedServer
@@ -36,6 +37,9 @@ class Harness(Protocol):
     async def outage(self) -> None: ...
     async def back(self) -> None: ...
     async def lose_everything(self) -> None: ...
+    async def delete(self, key: str, entry_id: str) -> None: ...
+    async def destroy_group(self, key: str, group: str) -> None: ...
+    async def move_group(self, key: str, group: str, entry_id: str) -> None: ...
 
 
 class MemoryHarness:
@@ -74,6 +78,15 @@ class MemoryHarness:
 
     async def lose_everything(self) -> None:
         self.server.lose_everything()
+
+    async def delete(self, key: str, entry_id: str) -> None:
+        self.server.stream(key).delete(id_key(entry_id))
+
+    async def destroy_group(self, key: str, group: str) -> None:
+        del self.server.stream(key).groups[group]
+
+    async def move_group(self, key: str, group: str, entry_id: str) -> None:
+        self.server.stream(key).groups[group].last_id = id_key(entry_id)
 
 
 class RedisHarness:
@@ -136,6 +149,15 @@ class RedisHarness:
     async def lose_everything(self) -> None:
         await self.call("FLUSHALL")
         await asyncio.sleep(0.005)  # ids are milliseconds: the first new one must differ
+
+    async def delete(self, key: str, entry_id: str) -> None:
+        await self.call("XDEL", key, entry_id)
+
+    async def destroy_group(self, key: str, group: str) -> None:
+        await self.call("XGROUP", "DESTROY", key, group)
+
+    async def move_group(self, key: str, group: str, entry_id: str) -> None:
+        await self.call("XGROUP", "SETID", key, group, entry_id)
 
     async def close(self) -> None:
         for bus in self._buses:

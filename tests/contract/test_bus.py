@@ -16,7 +16,8 @@ from shared.bus.port import Batch, Bus, Inbox, Input
 from shared.bus.tuning import Tuning
 from shared.errors import BusUnavailable
 from shared.messages.base import BookState, Message
-from shared.messages.control import Alert, Command, CommandKind
+from shared.messages.codec import encode
+from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.market import DepthView, ResyncRequest
 from tests.contract.bus_harness import (
     PATIENT,
@@ -525,6 +526,117 @@ async def test_a_server_that_lost_its_data(bus_harness: Harness) -> None:
     assert ids((await next_batch(fresh)).messages) == ["c9"]
     await fresh.close()
     await latest.close()
+
+
+async def alerts_of(bus: Bus, harness: Harness) -> list[tuple[str, str]]:
+    """Codes and severities of what this bus reports with its next commit."""
+    watcher = await harness.bus("operator")
+    inbox = await watcher.open_inbox(
+        [Input(streams.ALERT, start="first")], service="operator", instance="o1"
+    )
+    await bus.commit(None, [depth(1)])
+    async with asyncio.timeout(5):
+        while not (batch := await inbox.read(0.5)).messages:
+            await bus.commit(None, [depth(1)])
+    await inbox.close()
+    return [(alert.code, alert.severity) for alert in batch.messages]
+
+
+CTL_KEY = streams.CTL_COMMAND.key()
+
+
+async def add(harness: Harness, *numbers: int) -> list[str]:
+    return [
+        await harness.add_raw(CTL_KEY, encode(streams.CTL_COMMAND, [command(number)]))
+        for number in numbers
+    ]
+
+
+@pytest.mark.parametrize("heir", ["the same", "one that holds the lease", "another"])
+async def test_entries_deleted_while_pending_are_told(bus_harness: Harness, heir: str) -> None:
+    bus = await bus_harness.bus("risk")
+    inbox = await risk_inbox(bus, "dead")
+    added = await add(bus_harness, 1, 2, 3)
+    assert len((await next_batch(inbox)).messages) == 3
+    await inbox.close()
+    for entry_id in added[:2]:
+        await bus_harness.delete(CTL_KEY, entry_id)
+    again = await bus_harness.bus("risk", QUICK if heir == "another" else PATIENT)
+    if heir == "another":
+        await asyncio.sleep(0.2)
+    name = "dead" if heir == "the same" else "heir"
+    inbox = await risk_inbox(again, name, exclusive=heir == "one that holds the lease")
+    assert ids(await read_all(inbox, lambda messages: len(messages) == 1)) == ["c3"]
+    assert (await again.stats())["lost"] == 2
+    told = await alerts_of(again, bus_harness)
+    assert set(told) == {("PENDING_ENTRY_GONE", Severity.CRITICAL)}
+    await inbox.close()
+
+
+async def test_entries_deleted_before_they_were_read_are_told(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk")
+    inbox = await risk_inbox(bus)
+    added = await add(bus_harness, 1)
+    batch = await next_batch(inbox)
+    await bus.commit(batch, [])
+    await inbox.close()
+    added = await add(bus_harness, 2, 3)
+    await bus_harness.delete(CTL_KEY, added[0])
+    again = await bus_harness.bus("risk")
+    inbox = await risk_inbox(again)
+    assert ids((await next_batch(inbox)).messages) == ["c3"]
+    assert (await again.stats())["lost"] == 1
+    assert ("UNREAD_ENTRY_GONE", Severity.CRITICAL) in await alerts_of(again, bus_harness)
+    await inbox.close()
+
+
+async def test_a_group_that_was_destroyed_goes_on_where_it_was(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk")
+    inbox = await risk_inbox(bus)
+    await add(bus_harness, 1, 2)
+    batch = await next_batch(inbox)
+    await bus.commit(batch, [])
+    await bus.note_positions({f"risk:r1:{key}": last for key, last in batch.last_ids.items()})
+    await inbox.close()
+    await bus_harness.destroy_group(CTL_KEY, "risk")
+    await add(bus_harness, 3)
+    again = await bus_harness.bus("risk")
+    inbox = await risk_inbox(again)
+    assert ids((await next_batch(inbox)).messages) == ["c3"], "not everything once more"
+    assert ("GROUP_GONE", Severity.CRITICAL) in await alerts_of(again, bus_harness)
+    await inbox.close()
+
+
+async def test_a_group_beyond_the_end_is_moved_back_and_told(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk")
+    inbox = await risk_inbox(bus)
+    await inbox.close()
+    await add(bus_harness, 1)
+    await bus_harness.move_group(CTL_KEY, "risk", "9999999999999-0")
+    again = await bus_harness.bus("risk")
+    inbox = await risk_inbox(again)
+    await add(bus_harness, 2)
+    assert ids((await next_batch(inbox)).messages) == ["c2"]
+    assert (await again.stats())["lost"] == 1
+    assert ("GROUP_AHEAD", Severity.CRITICAL) in await alerts_of(again, bus_harness)
+    await inbox.close()
+
+
+async def test_whoever_reads_everything_has_lost_nothing(bus_harness: Harness) -> None:
+    bus = await bus_harness.bus("risk", QUICK)
+    inbox = await risk_inbox(bus)
+    for number in range(5):
+        (entry_id,) = await add(bus_harness, number)
+        batch = await next_batch(inbox)
+        await bus.commit(batch, [])
+        if number % 2:
+            await bus_harness.delete(CTL_KEY, entry_id)
+        await inbox.read(0.1)
+    await inbox.close()
+    inbox = await risk_inbox(bus)
+    await inbox.read(0.2)
+    assert (await bus.stats())["lost"] == 0
+    await inbox.close()
 
 
 # ---------------------------------------------------------------- leases
