@@ -31,6 +31,8 @@ BACKOFF_S = 2.0
 BACKOFF_S_MAX = 60.0
 REREAD_S = 300.0
 """Rules change rarely (ticks, minimums), but an instrument may be halted at any time."""
+REREAD_ODD_S = 20.0
+"""Where the list lacks an instrument that it had: perhaps it was cut short."""
 REPEAT_S = 3.0
 
 
@@ -76,9 +78,11 @@ class MetadataReader:
                     self._note_failure(answer)
                     due_s[venue] = loop.time() + backoffs[venue].next_s()
                 else:
+                    known = {rules.instrument for rules in self._rules.get(venue, ())}
                     self._take(answer)
                     backoffs[venue].reset()
-                    due_s[venue] = loop.time() + REREAD_S
+                    is_odd = not known.isdisjoint(answer.missing)
+                    due_s[venue] = loop.time() + (REREAD_ODD_S if is_odd else REREAD_S)
             await asyncio.sleep(max(0.0, min(due_s.values()) - loop.time()))
 
     def repeat(self) -> None:
