@@ -343,5 +343,11 @@ def test_without_the_demo_it_is_real_data_and_paper() -> None:
         assert "venuesim" in compose("--profile", "demo", "ps", "--services")
         said = compose("up", "prepare")
         assert "executor.mode paper" in said, said[-800:]
+        # Each has data of its own: one Redis holds the ledger of one mode.
+        for words, ours in ((["--profile", "demo"], "/data/demo"), ([], "/data")):
+            compose(*words, "up", "--detach", "--wait", "redis")
+            held = compose("exec", "-T", "redis", "sh", "-c", "readlink -f /proc/[0-9]*/cwd")
+            assert ours in held.split(), held
+            compose("down")
     finally:
         compose("--profile", "demo", "down", "--volumes", "--timeout", "5")
