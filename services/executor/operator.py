@@ -16,6 +16,8 @@ from services.executor.own_plans import OwnPlans
 from services.executor.reconcile import Reconciler
 from services.executor.standdown import StandDown
 from services.executor.state import COMMAND_IDS_MAX, Closing, ExecutorState, PlanRecord
+from shared.domain.accounting import holding_place
+from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
 from shared.messages.control import Command, CommandKind
 
@@ -61,15 +63,22 @@ class OperatorDesk:
         return self._flatten_at_ns if self._state.flatten else None
 
     def flatten_due(self, now_ns: int) -> PlanRecord | None:
-        """Return a plan that closes the next holding, if it is time and nothing is in flight."""
+        """Return a plan that closes the next holding, if it is time and nothing is in flight.
+
+        A plan that waits for a venue which stands down holds up its own base asset only.
+        """
         state = self._state
         if not state.flatten or self._flatten_at_ns > now_ns:
             return None
         self._flatten_at_ns = now_ns + FLATTEN_PAUSE_NS
-        if state.open_plans():
+        stuck = self._stuck()
+        if len(stuck) < len(state.open_plans()):
             return None
+        unknown = {plan.base for plan in stuck}
         self._waits_for_prices = False
         for key, qty in state.books.opened().items():
+            if split_instrument(holding_place(key)[1]).base in unknown:
+                continue  # how much it is shows when the plan has ended
             before = state.closings.get(key, Closing(qty=ZERO, tries=0))
             if before.qty == qty or before.tries >= FLATTEN_TRIES_MAX:
                 continue  # nothing has changed since the last try, or it never ends
@@ -78,6 +87,15 @@ class OperatorDesk:
                 state.closings[key] = Closing(qty=qty, tries=before.tries + 1)
                 return plan
             self._waits_for_prices = True  # the others do not wait for it
-        if not self._waits_for_prices:
+        if not self._waits_for_prices and not stuck:
             state.flatten = ""
         return None
+
+    def _stuck(self) -> list[PlanRecord]:
+        """Return the open plans that wait for a venue which stands down, maybe for long."""
+        state = self._state
+        return [
+            plan
+            for plan in state.open_plans()
+            if any(o.venue in state.down and not o.life.is_settled for o in state.orders_of(plan))
+        ]

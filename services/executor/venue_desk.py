@@ -20,7 +20,7 @@ SWEEP_AFTER_NS: Final = 1_500_000_000
 """Executions are read again this long after a plan ended."""
 RETRY_NS: Final = 1_000_000_000
 """Pause after a first failure; doubles with each further one."""
-RETRY_NS_MAX: Final = 30_000_000_000
+RETRY_NS_MAX: Final = 5_000_000_000
 READ_WAIT_NS: Final = 20_000_000_000
 """After a start, a venue must have been read within this."""
 LOOKUPS_MAX: Final = 256
@@ -41,7 +41,7 @@ class VenueDesk:
         self.has_balances = False
         self.problem = "no answer yet"
         self.cause = Cause.SERVICE
-        self.failures = 0
+        self.failures: dict[str, int] = {}
         self.ts_begun_ns = 0
         self.lookups: dict[str, None] = {}
         self.foreign: dict[str, None] = {}
@@ -68,7 +68,7 @@ class VenueDesk:
     def answered(self, what: str) -> None:
         """Note that a request was answered."""
         self.pending.discard(what)
-        self.failures = 0
+        self.failures.pop(what, None)
 
     def read(self, now_ns: int) -> None:
         """Ask for what was never answered: a failed check does not keep us from looking."""
@@ -115,8 +115,9 @@ class VenueDesk:
         if what == "check":
             self.read(now_ns)
         if what != "check" or not self.is_checked:  # a probe is repeated by whoever asked for it
-            self.due[what] = now_ns + min(RETRY_NS << min(self.failures, 10), RETRY_NS_MAX)
-            self.failures += 1
+            failures = self.failures.get(what, 0)
+            self.due[what] = now_ns + min(RETRY_NS << min(failures, 10), RETRY_NS_MAX)
+            self.failures[what] = failures + 1
 
     @property
     def read_until_ns(self) -> int:

@@ -8,6 +8,7 @@ import urllib.request
 
 import pytest
 
+from services.executor.standdown import REFUSALS_MAX
 from shared.messages.control import CommandKind
 from shared.messages.execution import ExecutorReady, OrderEvent, OrderStatus, PlanOutcome
 from tests.integration.executor_stack import D, executor_stack
@@ -60,6 +61,21 @@ def test_a_refused_leg_is_evened_out(stack, venue) -> None:
     done = stack.end_of(plan)
     assert done.outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}, done
     assert done.realized > -plan.loss_cap - 1
+    assert abs(stack.exposure()) < DUST
+    stack.check_ledger()
+
+
+@pytest.mark.parametrize("venue", ["binance", "kraken", "binanceusdm"])
+def test_a_venue_that_refuses_everything_stands_down(stack, venue) -> None:
+    first, second = sorted({"binance", "kraken", "binanceusdm"} - {venue})
+    stack.fault("reject", venue, count=1_000)
+    ends = [stack.end_of(stack.send(first, venue)) for _ in range(REFUSALS_MAX + 1)]
+    assert ends[-1].outcome is PlanOutcome.REFUSED
+    assert f"{venue} " in ends[-1].reason
+    assert "stands down" in ends[-1].reason
+    (down,) = stack.said(ExecutorReady)[-1].venues_down
+    assert down.startswith(venue)
+    assert stack.end_of(stack.send(first, second)).outcome in EVEN
     assert abs(stack.exposure()) < DUST
     stack.check_ledger()
 

@@ -10,9 +10,10 @@ from services.executor.standdown import FALLS_MAX, PROBE_PAUSE_NS, REFUSALS_MAX
 from services.executor.venue_desk import READ_WAIT_NS
 from shared.errors import Cause
 from shared.messages.control import Alert, CommandKind
-from shared.messages.execution import ExecutorReady, OrderEvent, PlanDone, PlanOutcome
+from shared.messages.execution import ExecutorReady, OrderEvent, OrderPurpose, PlanDone, PlanOutcome
+from tests.decision_builders import make_info, make_view
 from tests.executor_model import PERP, SECOND, SPOT, World, make_plan
-from tests.unit.test_executor_engine import command, make_world
+from tests.unit.test_executor_engine import command, hold, make_world
 from tests.unit.test_executor_weak import evening_orders
 
 D = Decimal
@@ -227,6 +228,30 @@ def test_an_open_plan_at_an_unreadable_venue_stays_open_and_is_named() -> None:
     assert not down(world)
     assert {d.plan_id: d.outcome for d in world.said(PlanDone)}[plan.plan_id] is PlanOutcome.FILLED
     world.check_quiet()
+
+
+def test_flatten_goes_on_where_a_plan_waits_for_a_venue_that_stands_down() -> None:
+    world = make_world(beta="lost_full")
+    world.message(make_plan(now_ns=world.now_ns))
+    world.closed["beta"] = Cause.SERVICE
+    world.crash()
+    world.settle(30)
+    assert down(world)
+    hold(world, "ETH")
+    world.engine.on_message(make_info("alpha", "ETH/USDT"), world.now_ns)
+    # Shown from ahead of time: the world shows bitcoin only.
+    shown = make_view("alpha", "ETH/USDT", bids=[(9_999.0, 5.0)], ts_ns=world.now_ns + 5 * SECOND)
+    world.engine.on_message(shown, world.now_ns)
+    command(world, CommandKind.FLATTEN)
+    world.settle(3)
+    flattened = [e for e in world.said(OrderEvent) if e.purpose is OrderPurpose.FLATTEN]
+    assert {e.instrument for e in flattened} == {"ETH/USDT"}, "of bitcoin nobody knows how much"
+    assert "ETH/USDT" not in world.engine.state.books.opened()
+    assert world.engine.state.flatten, "bitcoin waits"
+    world.closed.clear()
+    world.settle(60)
+    assert not world.engine.state.flatten
+    assert abs(world.engine.state.books.exposure["BTC"]) < D("0.001")
 
 
 def test_resume_does_not_wait_again_for_an_account_that_is_still_unread() -> None:
