@@ -20,6 +20,9 @@ from shared.messages.execution import (
     BalanceReport,
     ExecutorReady,
     Fill,
+    OrderEvent,
+    OrderPurpose,
+    OrderStatus,
     PlanDone,
     PlanOutcome,
 )
@@ -166,7 +169,18 @@ def make_risk(config: Config | None = None, now_ns: int = T0) -> RiskEngine:
     engine.on_message(make_ready(now_ns), now_ns)
     for venue in dict.fromkeys(venue for venue, _ in BOOKS):
         engine.on_message(make_balances(venue, now_ns), now_ns)
+    engine.on_message(make_order("p"), now_ns)  # a plan of the executor's own making
     return engine
+
+
+def make_order(plan_id: str = "p", **changes: Any) -> OrderEvent:
+    """The record of an order, which makes its plan known."""
+    values: dict[str, Any] = {
+        "ts_ns": T0, "plan_id": plan_id, "client_order_id": f"{plan_id}0a", "leg_index": 0,
+        "attempt": 0, "purpose": OrderPurpose.LEG, "venue": "alpha", "instrument": SPOT,
+        "side": Side.BUY, "qty": D(1), "price_limit": D(10_000), "status": OrderStatus.SUBMITTED,
+    }  # fmt: skip
+    return OrderEvent(**{**values, **changes})
 
 
 def make_fill(plan_id: str, venue: str, side: Side, qty: str = "0.1", **changes: Any) -> Fill:
@@ -178,10 +192,11 @@ def make_fill(plan_id: str, venue: str, side: Side, qty: str = "0.1", **changes:
     return Fill(**{**values, **changes})
 
 
-def make_result(plan_id: str, amount: str, ts_ns: int = T0) -> list[Fill]:
-    """Two fills that realize ``amount`` of USDT: a unit is bought on one venue, sold on another."""
+def make_result(plan_id: str, amount: str, ts_ns: int = T0) -> list[OrderEvent | Fill]:
+    """An order and two fills that realize ``amount`` of USDT: bought here, sold there."""
     free = {"fee": D(0), "ts_ns": ts_ns}
     return [
+        make_order(plan_id),
         make_fill(plan_id, "alpha", Side.BUY, "1", **free),
         make_fill(plan_id, "beta", Side.SELL, "1", price=D(10_000) + D(amount), **free),
     ]

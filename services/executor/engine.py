@@ -19,8 +19,8 @@ from services.executor import checkpoint
 from services.executor.actions import Out, Report
 from services.executor.desk import OrderDesk
 from services.executor.ids import attempt_after_loss
-from services.executor.intake import objection, on_grid
-from services.executor.journal import executor_ready, plan_refused
+from services.executor.intake import Intake, on_grid
+from services.executor.journal import alert, executor_ready, plan_refused
 from services.executor.market import Markets
 from services.executor.opening import take_up
 from services.executor.operator import OperatorDesk
@@ -34,7 +34,7 @@ from shared.config import Config
 from shared.domain.instrument import InstrumentRules
 from shared.ledger import Opened
 from shared.messages.base import Message, TradingState
-from shared.messages.control import Command
+from shared.messages.control import Command, Severity
 from shared.messages.execution import (
     ApprovedPlan,
     ExecutorReady,
@@ -59,6 +59,7 @@ class ExecutorEngine:
             if venue.trade
         }
         self._markets = Markets(tuple(self._venues))
+        self._intake = Intake(self._markets, self._venues, config.risk.order_notional_max)
         self._counts: Counter[str] = Counter(
             orders_submitted=0, orders_filled=0, orders_rejected=0, orders_unknown=0, fills=0
         )
@@ -213,16 +214,20 @@ class ExecutorEngine:
                 self._plans.complete(plan, now_ns)
                 self._due(now_ns, out)
             return
-        reason = self._refusal() or self._standing.objection(plan.legs)
-        reason = reason or objection(plan, self._markets)
-        if redelivered and all(leg.venue in self._venues for leg in plan.legs):
+        flaw = self._intake.malformed(plan)
+        if redelivered and not flaw:
             # It was handed to an executor that left no record of it: start nothing, look for it.
             self._plans.check_only(plan, now_ns)
             self._due(now_ns, out)
         elif now_ns >= plan.ts_expire_ns:
             self._refuse(plan, PlanOutcome.EXPIRED, "received after it expired", now_ns, out)
-        elif reason:
+        elif reason := self._refusal() or self._standing.objection(plan.legs):
             self._refuse(plan, PlanOutcome.REFUSED, reason, now_ns, out)
+        elif reason := flaw or self._intake.objection(plan, now_ns):
+            # Risk would not have approved this: somebody is wrong, or the market moved.
+            self._refuse(plan, PlanOutcome.REFUSED, reason, now_ns, out)
+            text = f"plan {plan.plan_id} was not started: {reason}"
+            alert(out, Severity.WARNING, "PLAN_REFUSED", text, now_ns)
         else:
             self._counts["plans_started"] += 1
             self._plans.start(plan, on_grid(plan, self._markets), now_ns, out)

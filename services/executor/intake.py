@@ -2,30 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
 import msgspec
 
 from services.executor.market import Markets
-from shared.domain.rounding import is_multiple, price_to_tick
+from shared.domain.instrument import split_instrument
+from shared.domain.rounding import exact, is_multiple, price_to_tick
+from shared.messages.base import Side
 from shared.messages.execution import ApprovedPlan, PlanLeg
 
-LEGS_MAX = 8
+PRICE_BAND = Decimal("0.05")
+"""How far beyond the LIVE book's best price a leg's limit may lie: more is no arbitrage."""
+EXPIRE_NS_MAX = 60_000_000_000
+"""How far ahead a plan may expire: what is approved is for now."""
+ZERO = Decimal(0)
 
 
-def objection(plan: ApprovedPlan, markets: Markets) -> str:
-    """Return why this plan cannot be executed here; empty if it can."""
-    if not 1 <= len(plan.legs) <= LEGS_MAX:
-        return f"{len(plan.legs)} legs; 1 to {LEGS_MAX} can be executed"
-    for leg in plan.legs:
-        if leg.venue not in markets.venues:
-            return f"venue {leg.venue} is not traded here"
-        rules = markets.rules.get((leg.venue, leg.instrument))
+class Intake:
+    """Looks at plans before they are started: risk has approved them, a faulty risk too.
+
+    Args:
+        markets: Rules and books.
+        venues: What is traded: venue -> instruments.
+        order_notional_max: What one order may be worth at most, in quote units.
+    """
+
+    def __init__(
+        self, markets: Markets, venues: Mapping[str, Sequence[str]], order_notional_max: Decimal
+    ) -> None:
+        self._markets, self._venues = markets, venues
+        self._order_notional_max = order_notional_max
+
+    def malformed(self, plan: ApprovedPlan) -> str:
+        """Return why no executor like this one can ever have started this plan; empty if it can."""
+        bought = ZERO
+        for leg in plan.legs:
+            if leg.instrument not in self._venues.get(leg.venue, ()):
+                return f"{leg.instrument} at {leg.venue} is not traded here"
+            name = split_instrument(leg.instrument)
+            if (name.base, name.quote) != (plan.base, plan.quote):
+                return f"{leg.instrument} is not {plan.base}/{plan.quote}"
+            bought += leg.qty if leg.side is Side.BUY else -leg.qty
+        return f"its legs leave {bought} {plan.base} open" if bought else ""
+
+    def objection(self, plan: ApprovedPlan, now_ns: int) -> str:
+        """Return why this plan must not be started now; empty if it may."""
+        if plan.ts_expire_ns - now_ns > EXPIRE_NS_MAX:
+            return f"it would expire in {(plan.ts_expire_ns - now_ns) // 10**9} s"
+        for leg in plan.legs:
+            if why := self._leg_objection(leg, now_ns):
+                return why
+        return ""
+
+    def _leg_objection(self, leg: PlanLeg, now_ns: int) -> str:
+        place = (leg.venue, leg.instrument)
+        rules = self._markets.rules.get(place)
         if rules is None:
             return f"the rules of {leg.instrument} at {leg.venue} are not known yet"
         if not rules.active:
             return f"{leg.instrument} at {leg.venue} is not traded: {rules.reason}"
         if leg.qty <= 0 or not is_multiple(leg.qty, rules.lot_size):
             return f"{leg.qty} is not a multiple of {leg.venue}'s lot {rules.lot_size}"
-    return ""
+        if leg.qty * leg.price_limit > self._order_notional_max * (1 + PRICE_BAND):
+            notional = leg.qty * leg.price_limit
+            return f"a leg is worth {notional:f}, {self._order_notional_max} are allowed"
+        view = self._markets.live_view(place, now_ns)
+        levels = view and (view.asks if leg.side is Side.BUY else view.bids)
+        if not levels:
+            return f"the book of {leg.instrument} at {leg.venue} is not LIVE here"
+        best = exact(levels[0][0])
+        beyond = leg.price_limit - best if leg.side is Side.BUY else best - leg.price_limit
+        if beyond > best * PRICE_BAND:
+            return f"its limit {leg.price_limit} is too far from {leg.venue}'s best price {best}"
+        return ""
 
 
 def on_grid(plan: ApprovedPlan, markets: Markets) -> list[PlanLeg]:

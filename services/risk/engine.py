@@ -10,23 +10,25 @@ books, with its own cap, is the place to find a smaller one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
+
+import msgspec
 
 from services.risk.case import BookKey, Case
 from services.risk.checkpoint import Keeper, PartMissing, RiskState
 from services.risk.exposure import Ledger, Reservation
 from services.risk.limits import judge
 from services.risk.reasons import Denial
+from services.risk.report import risk_report
 from services.risk.trading import Standing, Switch, alert
 from shared.config import Config
-from shared.domain.accounting import Position, unrealized
 from shared.domain.instrument import InstrumentRules, split_instrument
-from shared.domain.valuation import closing_prices
 from shared.ledger import WITNESS_NS, Opened
 from shared.messages.arb import Opportunity
-from shared.messages.base import Certainty, Message, TradingState
+from shared.messages.base import Message, TradingState
+from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.control import Command, Severity
 from shared.messages.execution import (
     ApprovedPlan,
@@ -34,10 +36,9 @@ from shared.messages.execution import (
     Denied,
     ExecutorReady,
     Fill,
+    OrderEvent,
     PlanDone,
     PlanLeg,
-    PositionReport,
-    RiskReport,
 )
 from shared.messages.market import DepthView, InstrumentInfo
 
@@ -46,8 +47,10 @@ BOOKS_MAX = 4_096
 """Views and rules followed; more are refused and counted."""
 
 _MS = 1_000_000
-_QUIET = frozenset((DepthView, InstrumentInfo, Opportunity))
+_QUIET = frozenset((DepthView, InstrumentInfo, Opportunity, OrderEvent))
 """Messages that bear on no trading state, or whose handler says it itself."""
+_ORDERING = frozenset((Fill, BalanceReport, PlanDone, ExecutorReady))
+"""Messages whose times are compared with one another."""
 
 
 class RiskEngine:
@@ -74,7 +77,7 @@ class RiskEngine:
         self._ts_report_ns = 0
         self._counters = dict.fromkeys(
             ("plans_approved", "plans_denied", "fills", "plans_ended", "duplicates", "commands",
-             "books_refused", "rules_refused"),
+             "books_refused", "rules_refused", "fills_unowned"),
             0,
         )  # fmt: skip
         self._denied: dict[str, int] = {}
@@ -82,6 +85,7 @@ class RiskEngine:
             DepthView: self._on_depth_view,
             InstrumentInfo: self._on_instrument,
             Opportunity: self._on_opportunity,
+            OrderEvent: self._on_order_event,
             Fill: self._on_fill,
             BalanceReport: self._on_balance_report,
             PlanDone: self._on_plan_done,
@@ -91,9 +95,10 @@ class RiskEngine:
 
     def on_message(self, message: Message, now_ns: int) -> Sequence[Message]:
         """Take one message of any input; return decisions, state changes and alerts."""
-        handler = self._handlers.get(type(message))
-        if handler is None:  # order events: fills and ends say all that risk needs
+        if (handler := self._handlers.get(type(message))) is None:
             return ()
+        if type(message) in _ORDERING:
+            message = in_order(message, now_ns)
         lost = self._start(now_ns)
         out = handler(message, now_ns)
         if lost:
@@ -206,20 +211,17 @@ class RiskEngine:
             self._keeper.touch_ledger()
 
     def _on_depth_view(self, view: DepthView, now_ns: int) -> list[Message]:
-        key = (view.venue, view.instrument)
-        if key in self._views or len(self._views) < BOOKS_MAX:
-            self._views[key] = view
-        else:
-            self._counters["books_refused"] += 1
-        return []
+        return self._follow(self._views, (view.venue, view.instrument), view, "books_refused")
 
     def _on_instrument(self, info: InstrumentInfo, now_ns: int) -> list[Message]:
         rules = info.rules
-        key = (rules.venue, rules.instrument)
-        if key in self._rules or len(self._rules) < BOOKS_MAX:
-            self._rules[key] = rules
+        return self._follow(self._rules, (rules.venue, rules.instrument), rules, "rules_refused")
+
+    def _follow(self, known: Any, key: BookKey, value: Any, counter: str) -> list[Message]:
+        if key in known or len(known) < BOOKS_MAX:
+            known[key] = value
         else:
-            self._counters["rules_refused"] += 1
+            self._counters[counter] += 1
         return []
 
     def _on_opportunity(self, found: Opportunity, now_ns: int) -> list[Message]:
@@ -246,36 +248,39 @@ class RiskEngine:
         self._counters["plans_denied"] += 1
         reason = denial.reason.value
         self._denied[reason] = self._denied.get(reason, 0) + 1
-        return Denied(
-            ts_ns=now_ns,
-            opportunity_id=found.opportunity_id,
-            reason=reason,
-            context=denial.context,
-        )
+        return denied(found, denial, now_ns)
 
     def _approve(self, case: Case) -> ApprovedPlan:
         found, now_ns = case.opportunity, case.now_ns
-        reservation = Reservation(
-            plan_id=plan_id_of(found.opportunity_id),
-            opportunity_id=found.opportunity_id,
-            quote=found.quote,
-            notional=case.notional,
-            loss_cap=case.loss_cap(),
-            legs=case.reserved,
-            ts_expire_ns=now_ns + case.config.plan_ttl_ms * _MS,
-        )
+        reservation = reservation_of(case)
         self._state.ledger.reserve(reservation)
         self._keeper.approve(found.opportunity_id)
         self._counters["plans_approved"] += 1
         return approved_plan(found, reservation, now_ns)
 
+    def _on_order_event(self, event: OrderEvent, now_ns: int) -> list[Message]:
+        """Remember plans of the executor's own making; of others, fills and ends say it all."""
+        if self._state.ledger.see_plan(event.plan_id):
+            self._keeper.touch_ledger()
+        return []
+
     def _on_fill(self, fill: Fill, now_ns: int) -> list[Message]:
+        if why := self._state.ledger.disowns(fill):
+            return self._quarantine(fill, why, now_ns)
         if self._state.ledger.apply_fill(fill):
             self._counters["fills"] += 1
             self._keeper.touch_ledger()
         else:
             self._counters["duplicates"] += 1
         return []
+
+    def _quarantine(self, fill: Fill, why: str, now_ns: int) -> list[Message]:
+        """Leave a fill out that has no owner, and halt: what we hold is unknown now."""
+        self._counters["fills_unowned"] += 1
+        count = self._counters["fills_unowned"]
+        self._keeper.touch_decided()
+        said = self._switch.on_unowned(unowned_text(fill, why, count), now_ns)
+        return [said] if count & (count - 1) == 0 else []  # a flood is told at 1, 2, 4, 8 ...
 
     def _on_balance_report(self, report: BalanceReport, now_ns: int) -> list[Message]:
         if report.venue in self._venues:
@@ -306,30 +311,45 @@ class RiskEngine:
         return self._switch.on_command(command, now_ns)
 
 
-def risk_report(
-    ledger: Ledger, switch: Switch, views: Iterable[DepthView], now_ns: int
-) -> RiskReport:
-    """Return the figures of the moment, and how certain they are."""
-    certainty = ledger.certainty
-    if not switch.is_informed():
-        certainty = Certainty.UNKNOWN
-    elif certainty is Certainty.KNOWN and ledger.has_unknown_fees():
-        certainty = Certainty.ESTIMATED
-    positions = ledger.books.positions(closing_prices(views))
-    results = ledger.books.results
-    return RiskReport(
+def denied(found: Opportunity, denial: Denial, now_ns: int) -> Denied:
+    """Return risk's no."""
+    return Denied(
         ts_ns=now_ns,
-        state=switch.said,
-        exposure=dict(ledger.exposure),
-        realized={quote: result.realized for quote, result in results.items()},
-        fees={quote: result.fees for quote, result in results.items()},
-        realized_today={quote: ledger.realized_today(quote) for quote in results},
-        reserved=ledger.reserved_notional(),
-        plans_in_flight=len(ledger.reservations),
-        certainty=certainty,
-        unrealized=unrealized(positions),
-        positions=[_position_report(position) for position in positions],
-        inventory=ledger.books.inventory_change(),
+        opportunity_id=found.opportunity_id,
+        reason=denial.reason.value,
+        context=denial.context,
+    )
+
+
+def in_order(message: Any, now_ns: int) -> Any:
+    """Return a message whose time does not outrank those to come.
+
+    One further in our future than clocks may differ counts as now; nothing durable is lost for it.
+    """
+    if message.ts_ns <= now_ns + AHEAD_NS_MAX:
+        return message
+    return msgspec.structs.replace(message, ts_ns=now_ns)
+
+
+def unowned_text(fill: Fill, why: str, count: int) -> str:
+    """Return what is said of a fill that has no owner."""
+    return (
+        f"fill {fill.trade_id} of {fill.client_order_id}, {fill.side} {fill.qty} "
+        f"{fill.instrument} at {fill.venue}, is not booked: {why}; {count} such fills"
+    )
+
+
+def reservation_of(case: Case) -> Reservation:
+    """Return what an approved opportunity may use."""
+    found = case.opportunity
+    return Reservation(
+        plan_id=plan_id_of(found.opportunity_id),
+        opportunity_id=found.opportunity_id,
+        quote=found.quote,
+        notional=case.notional,
+        loss_cap=case.loss_cap(),
+        legs=case.reserved,
+        ts_expire_ns=case.now_ns + case.config.plan_ttl_ms * _MS,
     )
 
 
@@ -364,15 +384,4 @@ def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> Approve
         ts_depth_ns=found.ts_depth_ns,
         ts_opportunity_ns=found.ts_ns,
         ts_expire_ns=held.ts_expire_ns,
-    )
-
-
-def _position_report(position: Position) -> PositionReport:
-    return PositionReport(
-        venue=position.venue,
-        instrument=position.instrument,
-        qty=position.qty,
-        entry=position.entry,
-        close_price=position.close_price,
-        unrealized=position.unrealized,
     )

@@ -84,7 +84,8 @@ class Ledger(msgspec.Struct, kw_only=True):
     """Everything risk knows about money; ``books`` are the accounts of our fills.
 
     ``prices`` are those of the last fill by ``venue|instrument``. ``realized_at_midnight`` is what
-    was realized per quote asset before ``day`` began.
+    was realized per quote asset before ``day`` began. ``plans_seen`` are plans of
+    the executor's own making, known by their orders.
     """
 
     books: Books = msgspec.field(default_factory=Books)
@@ -98,6 +99,7 @@ class Ledger(msgspec.Struct, kw_only=True):
     fills_seen: dict[str, bool] = {}
     plans_ended: dict[str, bool] = {}
     approved: dict[str, bool] = {}
+    plans_seen: dict[str, bool] = {}
 
     @property
     def positions(self) -> dict[str, Decimal]:
@@ -136,6 +138,28 @@ class Ledger(msgspec.Struct, kw_only=True):
             spent.amount += leg.amount
             spent.ts_ns = max(spent.ts_ns, ts_fill_ns)
         return held
+
+    def see_plan(self, plan_id: str) -> bool:
+        """Remember a plan of the executor's own making; return False if it is known."""
+        if any(
+            plan_id in known for known in (self.reservations, self.plans_ended, self.plans_seen)
+        ):
+            return False
+        remember_plan(self.plans_seen, plan_id)
+        return True
+
+    def disowns(self, fill: Fill) -> str:
+        """Return why a fill cannot be ours, empty if it can.
+
+        It must belong to a plan that was approved here, or to one of the executor's own making (it
+        adopts, evens out late fills, flattens), whose order was on record before.
+        """
+        held = self.reservations.get(fill.plan_id)
+        if held is None:
+            known = fill.plan_id in self.plans_seen or fill.plan_id in self.plans_ended
+            return "" if known else f"nobody knows its plan {fill.plan_id}"
+        most = sum((leg.qty for leg in held.legs), ZERO)
+        return "" if fill.qty <= most else f"its plan {fill.plan_id} has orders of {most} together"
 
     def apply_fill(self, fill: Fill) -> bool:
         """Count a fill; return False where nothing was new about it."""

@@ -159,6 +159,12 @@ class HaltCause(StrEnum):
         "Redis lost data (emptied, an older copy, a checkpoint gone): halts, positions, results or "
         "limits may be missing. Ends by RESUME: the operator has compared with the venues.",
     )
+    FILL_UNOWNED = (
+        "FILL_UNOWNED",
+        "A fill was reported of a plan that nobody knows, or larger than its plan. It is not "
+        "booked, so exposure may be wrong. Ends by RESUME: the operator has compared with the "
+        "venues.",
+    )
     PLAN_OVERDUE = (
         "PLAN_OVERDUE",
         "A plan never ended. RESUME is refused while the executor is not ready or still has open "

@@ -285,6 +285,10 @@ class Switch:
             if -(realized := self._ledger.realized_today(quote)) > limit
         )
 
+    def on_unowned(self, text: str, now_ns: int) -> Alert:
+        """Trip on a fill that is not ours as far as we know: what we hold is unknown now."""
+        return self._trip(HaltCause.FILL_UNOWNED, text, now_ns)
+
     def _trip(self, cause: HaltCause, text: str, now_ns: int) -> Alert:
         """Latch an accident; the first text of a cause stands, every one is alerted."""
         self._memory.trips.setdefault(cause.value, text)

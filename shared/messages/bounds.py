@@ -28,7 +28,7 @@ AHEAD_NS_MAX = 5_000_000_000
 It is repeated, so a refused one is no loss."""
 AHEAD_NS_MAX_DURABLE = 60_000_000_000
 """And one of DURABLE delivery, which comes once: no clock that was set back a little may lose it.
-Who orders by such a time takes it for now (``no_later``)."""
+Who orders by such a time takes it for now."""
 DEADLINE_NS_MAX = 3_600_000_000_000
 """How far in the future anything may expire."""
 FUNDING_NS_MAX = 60 * 86_400_000_000_000
@@ -131,8 +131,3 @@ Deadline = Annotated[int, Meta(ge=0, le=INT_MAX), Until(DEADLINE_NS_MAX)]
 FundingTime = Annotated[int, Meta(ge=0, le=INT_MAX), Until(FUNDING_NS_MAX)]
 VenueTime = Annotated[int, Meta(ge=0, le=INT_MAX)]
 """A venue's own clock: offset from ours by an unknown amount, so bounded by nothing of ours."""
-
-
-def no_later(ts_ns: int, now_ns: int) -> int:
-    """Return a time that orders things: one in our future counts as now."""
-    return min(ts_ns, now_ns)

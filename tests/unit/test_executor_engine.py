@@ -64,8 +64,12 @@ def hold(world: World, base: str) -> None:
 
 
 def run_plan(world: World, **changes: Any) -> PlanDone:
-    plan = make_plan(now_ns=world.now_ns, **changes)
-    world.message(plan)
+    world.message(make_plan(now_ns=world.now_ns, **changes))
+    return run_to_end(world)
+
+
+def run_to_end(world: World) -> PlanDone:
+    """Let time pass until the one plan there is has ended."""
     world.calm = False
     until_ns = world.now_ns + 15 * SECOND
     while world.now_ns < until_ns and not world.said(PlanDone):
@@ -224,9 +228,10 @@ def test_a_fee_in_base_is_exposure_not_cash() -> None:
 
 def test_without_a_price_within_the_cap_it_fails_aloud_and_locks() -> None:
     world = make_world(beta="reject")
+    world.message(make_plan(now_ns=world.now_ns))
     world.prices_shown = False
     world.now_ns += 3 * SECOND  # the views are too old to price anything
-    done = run_plan(world)
+    done = run_to_end(world)
     assert done.outcome is PlanOutcome.FAILED
     assert done.residual == {"BTC": D("0.0999")}
     assert [a.code for a in world.said(Alert) if a.severity == "critical"] == ["PLAN_FAILED"]

@@ -104,7 +104,7 @@ def same_but_accounts(restored: Ledger, known: Ledger) -> None:
     assert restored.realized_today("USDT") == D("1.5")
     holding = restored.books.holdings["BTC/USDT"]
     assert (holding.qty, holding.cost) == (D("0.05"), D(500))
-    without = {"books": Books(), "realized_at_midnight": {}}
+    without = {"books": Books(), "realized_at_midnight": {}, "plans_seen": {}}
     assert replace(restored, **without) == replace(known, **without)
 
 

@@ -1,0 +1,51 @@
+"""Risk's report of every second, from its ledger. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from services.risk.exposure import Ledger
+from services.risk.trading import Switch
+from shared.domain.accounting import Position, unrealized
+from shared.domain.valuation import closing_prices
+from shared.messages.base import Certainty
+from shared.messages.execution import PositionReport, RiskReport
+from shared.messages.market import DepthView
+
+
+def risk_report(
+    ledger: Ledger, switch: Switch, views: Iterable[DepthView], now_ns: int
+) -> RiskReport:
+    """Return the figures of the moment, and how certain they are."""
+    certainty = ledger.certainty
+    if not switch.is_informed():
+        certainty = Certainty.UNKNOWN
+    elif certainty is Certainty.KNOWN and ledger.has_unknown_fees():
+        certainty = Certainty.ESTIMATED
+    positions = ledger.books.positions(closing_prices(views))
+    results = ledger.books.results
+    return RiskReport(
+        ts_ns=now_ns,
+        state=switch.said,
+        exposure=dict(ledger.exposure),
+        realized={quote: result.realized for quote, result in results.items()},
+        fees={quote: result.fees for quote, result in results.items()},
+        realized_today={quote: ledger.realized_today(quote) for quote in results},
+        reserved=ledger.reserved_notional(),
+        plans_in_flight=len(ledger.reservations),
+        certainty=certainty,
+        unrealized=unrealized(positions),
+        positions=[_position_report(position) for position in positions],
+        inventory=ledger.books.inventory_change(),
+    )
+
+
+def _position_report(position: Position) -> PositionReport:
+    return PositionReport(
+        venue=position.venue,
+        instrument=position.instrument,
+        qty=position.qty,
+        entry=position.entry,
+        close_price=position.close_price,
+        unrealized=position.unrealized,
+    )

@@ -1,0 +1,69 @@
+"""A plan that no right risk can have approved is refused, aloud, and nothing is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from shared.messages.base import Side
+from shared.messages.control import Alert
+from shared.messages.execution import ApprovedPlan, OrderEvent, PlanDone, PlanOutcome
+from tests.decision_builders import D
+from tests.executor_model import World, make_plan
+from tests.unit.test_executor_engine import make_world
+
+replace = msgspec.structs.replace
+
+
+def leg_changed(plan: ApprovedPlan, index: int, **changes: Any) -> ApprovedPlan:
+    legs = list(plan.legs)
+    legs[index] = replace(legs[index], **changes)
+    return replace(plan, legs=legs)
+
+
+def both_changed(plan: ApprovedPlan, **changes: Any) -> ApprovedPlan:
+    return leg_changed(leg_changed(plan, 0, **changes), 1, **changes)
+
+
+WRONG = {
+    "one leg alone": lambda plan: replace(plan, legs=plan.legs[:1]),
+    "legs of different quantity": lambda plan: leg_changed(plan, 0, qty=D("0.2")),
+    "two buys": lambda plan: both_changed(plan, side=Side.BUY),
+    "a venue that is not traded": lambda plan: leg_changed(plan, 0, venue="nowhere"),
+    "an instrument that is not traded": lambda plan: leg_changed(plan, 0, instrument="XYZ/USDT"),
+    "another base": lambda plan: replace(plan, base="ETH"),
+    "too large": lambda plan: both_changed(plan, qty=D(50)),
+    "a buy far above the book": lambda plan: leg_changed(plan, 0, price_limit=D(11_000)),
+    "a sell far below the book": lambda plan: leg_changed(plan, 1, price_limit=D(9_000)),
+    "expires in an hour": lambda p: replace(p, ts_expire_ns=p.ts_expire_ns + 3_600 * 10**9),
+}
+
+
+def outcome(world: World, plan: ApprovedPlan, *, redelivered: bool = False) -> PlanDone:
+    world.message(plan, redelivered=redelivered)
+    (done,) = world.said(PlanDone)
+    return done
+
+
+@pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
+def test_plan_that_cannot_be_right_is_refused(change) -> None:
+    world = make_world()
+    done = outcome(world, change(make_plan(now_ns=world.now_ns)))
+    assert done.outcome is PlanOutcome.REFUSED and done.reason
+    assert "PLAN_REFUSED" in [alert.code for alert in world.said(Alert)]
+    assert not world.said(OrderEvent) and not world.sent
+
+
+def test_right_plan_is_started() -> None:
+    world = make_world()
+    world.message(make_plan(now_ns=world.now_ns))
+    assert len(world.said(OrderEvent)) == 2
+
+
+def test_redelivered_plan_of_an_unknown_instrument_is_refused_and_not_looked_for() -> None:
+    world = make_world()
+    plan = leg_changed(make_plan(now_ns=world.now_ns), 0, instrument="XYZ/USDT")
+    assert outcome(world, plan, redelivered=True).outcome is PlanOutcome.REFUSED
+    assert not world.engine.state.open_plans()
