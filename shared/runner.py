@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 1.0
 LAST_LOOK_S = 0.5
+_SAID_IN_ONE_LINE = (BusUnavailable, LeaseLost)
 _BEAT_TUNING = replace(TUNING, backoff_cap_s=0.5)
 """Comes back soon enough for its word on lost data (shared.ledger.WITNESS_NS)."""
 EXIT_FAILED = 1
@@ -118,11 +119,13 @@ def _exit_code(serving: asyncio.Task[None], *, asked: bool) -> int:
     if serving.cancelled():
         return 0 if asked else EXIT_FAILED
     error = serving.exception()
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
     if isinstance(error, ConfigError):
         raise error
     if error is None:
         log.error("service_returned", extra={"reason": "run() ended by itself"})
-    elif isinstance(error, (BusUnavailable, LeaseLost)):
+    elif isinstance(error, _SAID_IN_ONE_LINE):
         log.error("service_failed", extra={"reason": str(error)})
     else:
         log.error("service_failed", exc_info=error, extra={"reason": str(error)})

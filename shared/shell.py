@@ -13,6 +13,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import cast
 
+from shared.bus.connection import ReplyError
 from shared.bus.port import NO_CHECKPOINTS, Batch, Bus, Inbox
 from shared.clock import Clock
 from shared.config import position_interval_ms
@@ -138,7 +139,8 @@ class Pump:
 
     def _lost(self, error: BusUnavailable, outputs: int) -> None:
         """Count outputs that could not be written, or end if there are durable promises."""
-        if self._durable:
+        may_pass = isinstance(error, ReplyError) and error.may_pass
+        if self._durable and not may_pass:  # what was promised, the bus itself asks for again
             raise error
         self._observer.count("publish_lost", outputs)
         if self._throttle.passes(self._clock.monotonic_ns() / 1e9):

@@ -29,6 +29,13 @@ class ReplyError(BusUnavailable):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
+        self.left = 0
+        """Replies that were still to come after this one: which command was it?"""
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether asking the same server again may help; nothing was done, so it may be asked."""
+        return self.code not in _ELSEWHERE and self.code not in _GONE
 
 
 class Wire(asyncio.Protocol):
@@ -42,6 +49,7 @@ class Wire(asyncio.Protocol):
         self.awaited = 0
         self.last: Any = None
         self.refused: hiredis.ReplyError | None = None
+        self.refused_left = 0
         self.lost = ""
         self.waiter: asyncio.Future[None] | None = None
         self._reader = hiredis.Reader()
@@ -54,7 +62,7 @@ class Wire(asyncio.Protocol):
             while (reply := reader.gets()) is not False:
                 self.awaited -= 1
                 if isinstance(reply, hiredis.ReplyError) and self.refused is None:
-                    self.refused = reply
+                    self.refused, self.refused_left = reply, self.awaited
                 self.last = reply
         except hiredis.ProtocolError as error:
             self.lost = f"not the Redis protocol: {error}"
@@ -210,7 +218,9 @@ class Link:
     def _check_refused(self) -> None:
         if self.wire.refused is not None:
             refused, self.wire.refused = self.wire.refused, None
-            raise reply_error(str(refused))
+            error = reply_error(str(refused))
+            error.left = self.wire.refused_left
+            raise error
 
     async def take(self) -> Any:
         """Return the last reply; all must be in (``awaited`` is 0).
@@ -248,7 +258,12 @@ class Link:
         """Send packed commands together and return the last reply; see :meth:`settle`."""
         async with self._lock:
             await self.send(b"".join(commands), len(commands))
-            return await self.settle()
+            try:
+                return await self.settle()
+            except ReplyError as error:
+                if error.code in _ELSEWHERE:  # the address may lead to another server by now
+                    await self.drop()
+                raise
 
     async def lose(self, reason: str) -> BusUnavailable:
         """Disconnect, back off, and return the error to raise."""
@@ -276,7 +291,14 @@ def _now_s() -> float:
 TEMPORARY = frozenset({"LOADING", "MASTERDOWN", "READONLY", "UNBLOCKED", "TRYAGAIN", "CLUSTERDOWN"})
 """Error codes that pass by themselves: a reader that can wait asks again."""
 
+_ELSEWHERE = frozenset({"READONLY", "MASTERDOWN", "MOVED", "ASK"})
+"""Error codes of a server that is not, or no longer, the one to write to."""
+_GONE = frozenset({"NOGROUP", "UNBLOCKED"})
+
 _HINTS = {
+    "WRONGTYPE": "a key of ours is of another type; remove or rename it",
+    "CLUSTERDOWN": "the Redis cluster is down",
+    "MOVED": "Redis is a node of a cluster and another one holds this key; give a single Redis",
     "OOM": "Redis is out of memory (maxmemory)",
     "READONLY": "Redis is a read-only replica",
     "LOADING": "Redis is loading its data",

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from shared.bus.connection import Link, Wire
+from shared.bus.connection import Link, ReplyError, Wire
 from shared.bus.latest import Now, Report, as_dict, payload_of
 from shared.bus.missing import Missing
 from shared.bus.port import Batch
@@ -23,6 +23,7 @@ from shared.messages.codec import FIELD, decode
 from shared.streams import StreamSpec
 
 _PENDING_PAGE = 1_000
+REFUSED_PAUSE_S = 0.5
 
 
 class DurableReader:
@@ -53,6 +54,7 @@ class DurableReader:
         self._missing = Missing(self._control, self._group, counters, report)
         self._sent_s = 0.0
         self._is_asked = False
+        self._pause_until_s = 0.0
         self._answer_s = tuning.block_ms / 1_000 + tuning.answer_s
         self._upkeep: asyncio.Task[None] | None = None
 
@@ -106,7 +108,7 @@ class DurableReader:
 
     def due_s(self) -> float:
         """Return the loop time at which ``poll`` must be called even if nothing arrives."""
-        return self._sent_s + self._answer_s
+        return self._sent_s + self._answer_s if self._is_asked else self._pause_until_s
 
     async def poll(self) -> Batch | None:
         """Return the entries that have arrived, or ``None``; asks for the next ones by itself.
@@ -126,13 +128,26 @@ class DurableReader:
                     raise BusUnavailable("Redis does not answer a blocking read")
                 return None
             self._is_asked = False
-            reply = await self._link.take()
+            try:
+                reply = await self._link.take()
+            except ReplyError as error:
+                if not error.may_pass:
+                    raise
+                self._pause(error)
+                return None
             if reply and (batch := await self._take(reply)) is not None:
                 return batch
+        if asyncio.get_running_loop().time() < self._pause_until_s:
+            return None
         await self._link.send(self._command(), 1)
         self._is_asked = True
         self._sent_s = asyncio.get_running_loop().time()
         return None
+
+    def _pause(self, error: ReplyError) -> None:
+        """Ask again a little later: nothing was delivered."""
+        self._pause_until_s = asyncio.get_running_loop().time() + REFUSED_PAUSE_S
+        self._report("INPUT_REFUSED", f"{', '.join(self._specs)}: {error}")
 
     def _command(self) -> bytes:
         return pack(
@@ -205,9 +220,14 @@ class DurableReader:
         while True:
             await asyncio.sleep(self._tuning.maintenance_s)
             for key, spec in self._specs.items():
-                await self._missing.look(key)
-                await self._claim(key)
-                await self._trimmer.trim(key, spec)
+                try:
+                    await self._missing.look(key)
+                    await self._claim(key)
+                    await self._trimmer.trim(key, spec)
+                except ReplyError as error:
+                    if not error.may_pass:
+                        raise
+                    self._report("UPKEEP_REFUSED", f"{key}: {error}")
 
     async def _claim(self, key: str) -> None:
         """Take over entries another consumer has left pending for too long.

@@ -82,6 +82,7 @@ class LatestReader:
             for item in inputs
             for key in (item.spec.key(shard) for shard in item.shards)
         }
+        self._keys = [cursor.key for cursor in self._cursors.values()]
         self._count_max = tuning.read_entries_max if wake else tuning.sample_entries_max
         self._count = self._count_max
         self._messages_max = tuning.read_messages_max
@@ -157,9 +158,6 @@ class LatestReader:
         """Return the entries that have arrived, or ``None``; asks for the next ones by itself.
 
         A lost connection is made again when its backoff allows, and reading goes on.
-
-        Raises:
-            ReplyError: Redis refuses the command.
         """
         try:
             if not self._link.is_connected and not await self._come_back():
@@ -182,8 +180,9 @@ class LatestReader:
             await self._link.send(self._command(), 1)
             self._is_asked, self._sent_s = True, now_s
         except ReplyError as error:
+            # It passes by itself or somebody mends it; meanwhile these inputs are silent.
             if error.code not in TEMPORARY:
-                raise
+                self._report("INPUT_REFUSED", f"{', '.join(self._keys)}: {error}")
             await self._link.lose(str(error))
             self._is_asked = False
         except BusUnavailable:

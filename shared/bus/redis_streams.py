@@ -15,6 +15,7 @@ from typing import Any
 from shared.bus.address import Endpoint
 from shared.bus.connection import Link, ReplyError, wait_for
 from shared.bus.durable import DurableReader
+from shared.bus.insist import Insistence
 from shared.bus.latest import LatestReader
 from shared.bus.port import NO_CHECKPOINTS, Batch, Inbox, Input
 from shared.bus.tuning import (
@@ -76,6 +77,7 @@ class RedisBus:
         self._turn = asyncio.Lock()  # tasks of one process take turns on the publishing connection
         self._counters = dict.fromkeys(COUNTERS, 0)
         self._alert_throttle = Throttle(1.0)
+        self._insist = Insistence(self._out, self._send, self._clock)
         self._alerts: deque[Alert] = deque(maxlen=16)
         self._upkeep: asyncio.Task[None] | None = None
         self._upkeep_link = self._link()
@@ -113,6 +115,15 @@ class RedisBus:
         self, inputs: Sequence[Input], *, service: str, instance: str, exclusive: bool = False
     ) -> Inbox:
         """See :class:`shared.bus.port.Bus`."""
+        is_durable = any(item.spec.delivery is Delivery.DURABLE for item in inputs)
+        return await self._insist.patiently(
+            lambda: self._open_inbox(inputs, (service, instance), exclusive=exclusive),
+            also_lost=not is_durable,
+        )
+
+    async def _open_inbox(
+        self, inputs: Sequence[Input], consumer: tuple[str, str], *, exclusive: bool
+    ) -> Inbox:
         wake: list[Input] = []
         sampled: list[Input] = []
         durable = [item.spec for item in inputs if item.spec.delivery is Delivery.DURABLE]
@@ -128,11 +139,15 @@ class RedisBus:
         if durable:
             links = (self._link(), self._control)
             inbox.durable = DurableReader(
-                links, durable, (service, instance),
+                links, durable, consumer,
                 counters=self._counters, tuning=self._tuning, report=self._report,
                 now_ns=self._clock.now_ns,
             )  # fmt: skip
-        await inbox.start(exclusive=exclusive)
+        try:
+            await inbox.start(exclusive=exclusive)
+        except BusUnavailable:
+            await inbox.close()
+            raise
         return inbox
 
     def _latest(self, inputs: Sequence[Input], *, wake: bool) -> LatestReader:
@@ -180,20 +195,10 @@ class RedisBus:
             commands.append(pack("XACK", key, self._service, *ids))
         async with self._turn:
             if pending or checkpoints:
-                await self._transact(commands)
+                await self._insist.transact(commands)
             else:
                 await self._send(commands)
         self._counters["published"] += len(messages)
-
-    async def _transact(self, commands: list[bytes]) -> None:
-        if len(commands) > 1:
-            commands = [pack("MULTI"), *commands, pack("EXEC")]
-        await self._send(commands)
-        result = await self._settle()
-        if isinstance(result, list):
-            for part in result:
-                if isinstance(part, Exception):
-                    raise BusUnavailable(f"Redis refused part of a transaction: {part}")
 
     async def _send(self, commands: list[bytes]) -> None:
         """Send without waiting; surface the failure of an earlier send; bound what is in flight."""
@@ -217,7 +222,8 @@ class RedisBus:
 
     async def load_checkpoint(self, name: str) -> bytes | None:
         """See :class:`shared.bus.port.Bus`."""
-        state: bytes | None = await self._control.call("GET", checkpoint_key(name))
+        key = checkpoint_key(name)
+        state: bytes | None = await self._insist.patiently(lambda: self._control.call("GET", key))
         return state
 
     async def save_checkpoint(self, name: str, state: bytes) -> None:

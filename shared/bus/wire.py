@@ -31,6 +31,12 @@ def pack(*args: Arg) -> bytes:
     return b"".join(parts)
 
 
+def key_of(command: bytes) -> str:
+    """Return the key of a packed command: its first argument."""
+    parts = command.split(b"\r\n", 5)
+    return parts[4].decode(errors="replace") if len(parts) > 4 else ""
+
+
 def previous_id(entry_id: str) -> str:
     """Return the greatest stream id below ``entry_id``."""
     ms, _, seq = entry_id.partition("-")

@@ -21,7 +21,11 @@ from shared.bus.tuning import TUNING
 from shared.config import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.errors import BusUnavailable, ConfigError
-from shared.messages.control import Command, CommandKind
+from shared.messages.control import Alert, Command, CommandKind, Severity
+from tests.executor_model import make_plan
+from tests.support import eventually
+
+EXAMPLE_PLAN = make_plan()
 
 
 def command(number: int) -> Command:
@@ -169,3 +173,94 @@ async def test_tls(tmp_path: Path) -> None:
         stranger = RedisBus(BusConfig(url=url), service="risk", instance="r2")
         with pytest.raises(BusUnavailable, match=r"(?i)certificate"):
             await stranger.connect()
+
+
+async def test_a_key_of_the_wrong_type_is_waited_for_and_nothing_is_done_twice(
+    server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a transaction Redis does the other parts: only what it refused is asked for again."""
+    key = streams.EXEC_PLAN.key()
+    await admin(server, "SET", key, "not a stream")
+    bus = await open_bus(BusConfig(url=server.url), service="risk", instance="r1")
+    alert = Alert(ts_ns=1, service="risk", severity=Severity.INFO, code="TEST", text="test")
+    commit = asyncio.create_task(
+        bus.commit(None, [alert, EXAMPLE_PLAN], checkpoints={"risk": b"state"})
+    )
+    await eventually(lambda: any(r.message == "bus_refused" for r in caplog.records))
+    (said,) = [r for r in caplog.records if r.message == "bus_refused"][:1]
+    assert said.keys == [key]  # type: ignore[attr-defined]
+    assert "WRONGTYPE" in said.reason  # type: ignore[attr-defined]
+    assert not commit.done()
+    await admin(server, "DEL", key)
+    async with asyncio.timeout(5):
+        await commit
+    link = Link(Endpoint(BusConfig(url=server.url)), TUNING)
+    assert await link.call("XLEN", key) == 1
+    assert await link.call("XLEN", streams.ALERT.key()) == 1
+    assert await bus.load_checkpoint("risk") == b"state"
+    await link.drop()
+    await bus.close()
+
+
+async def test_a_full_memory_is_waited_for(server: EmbeddedServer) -> None:
+    bus = await open_bus(BusConfig(url=server.url), service="risk", instance="r1")
+    await admin(server, "CONFIG", "SET", "maxmemory", "1")
+    commit = asyncio.create_task(bus.commit(None, [command(1)], checkpoints={"risk": b"state"}))
+    await asyncio.sleep(0.7)
+    assert not commit.done()
+    await admin(server, "CONFIG", "SET", "maxmemory", "0")
+    async with asyncio.timeout(5):
+        await commit
+    link = Link(Endpoint(BusConfig(url=server.url)), TUNING)
+    assert await link.call("XLEN", streams.CTL_COMMAND.key()) == 1
+    await link.drop()
+    await bus.close()
+
+
+@pytest.mark.parametrize("spec", [streams.CTL_COMMAND, streams.MD_DEPTH], ids=lambda s: s.name)
+async def test_an_input_of_the_wrong_type_is_waited_for(
+    server: EmbeddedServer, spec: streams.StreamSpec
+) -> None:
+    await admin(server, "SET", spec.key(), "not a stream")
+    bus = await open_bus(BusConfig(url=server.url), service="risk", instance="r1")
+    opening = asyncio.create_task(bus.open_inbox([Input(spec)], service="risk", instance="r1"))
+    await asyncio.sleep(0.3)
+    assert not opening.done()
+    await admin(server, "DEL", spec.key())
+    async with asyncio.timeout(5):
+        inbox = await opening
+    await inbox.read(0.05)
+    await admin(server, "DEL", spec.key())
+    await admin(server, "SET", spec.key(), "again")
+    if spec is streams.MD_DEPTH:
+        await inbox.read(1.5)
+    await inbox.close()
+    await bus.close()
+
+
+async def test_a_checkpoint_of_the_wrong_type_is_waited_for(server: EmbeddedServer) -> None:
+    await admin(server, "RPUSH", "{arb}:checkpoint:risk", "x")
+    bus = await open_bus(BusConfig(url=server.url), service="risk", instance="r1")
+    loading = asyncio.create_task(bus.load_checkpoint("risk"))
+    await asyncio.sleep(0.2)
+    assert not loading.done()
+    await admin(server, "DEL", "{arb}:checkpoint:risk")
+    async with asyncio.timeout(5):
+        assert await loading is None
+    await bus.close()
+
+
+async def test_a_reader_of_market_data_waits_for_a_redis_that_stays_away(
+    server: EmbeddedServer,
+) -> None:
+    bus = await open_bus(BusConfig(url=server.url), service="scanner", instance="s1")
+    server.kill()
+    opening = asyncio.create_task(
+        bus.open_inbox([Input(streams.MD_DEPTH)], service="scanner", instance="s1")
+    )
+    await asyncio.sleep(1)
+    assert not opening.done()
+    server.start()
+    async with asyncio.timeout(10):
+        await (await opening).close()
+    await bus.close()

@@ -1,0 +1,94 @@
+"""Asking again for what Redis refuses: nothing of it was done, so it is neither lost nor repeated.
+
+A key of the wrong type, memory or a disk that is full, rights that were taken away: whoever mends
+it must not have to start anything again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+import hiredis
+
+from shared.bus.connection import Link, ReplyError, reply_error
+from shared.bus.wire import key_of, pack
+from shared.clock import Clock
+from shared.errors import BusUnavailable
+from shared.logs import Throttle
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+REFUSED_RETRY_S = 0.5
+"""Pause before asking again for what Redis has refused."""
+_SAY_EVERY_S = 3.0
+
+
+class Insistence:
+    """Transactions on a publishing connection, and questions on any, until they are let pass."""
+
+    def __init__(
+        self, out: Link, send: Callable[[list[bytes]], Awaitable[None]], clock: Clock
+    ) -> None:
+        self._out, self._send, self._clock = out, send, clock
+        self._throttle = Throttle(_SAY_EVERY_S)
+
+    async def transact(self, commands: list[bytes]) -> None:
+        """Make all of it true; while Redis refuses a part, wait and ask again for that part."""
+        while commands:
+            try:
+                refused = await self._attempt(commands)
+            except ReplyError as error:
+                if not error.may_pass:
+                    raise
+                self._say_refused(error, commands)  # as a whole: nothing of it was done
+            else:
+                commands = refused
+            if commands:
+                await asyncio.sleep(REFUSED_RETRY_S)
+
+    async def _attempt(self, commands: list[bytes]) -> list[bytes]:
+        """Send commands as one transaction and return those that were refused in it."""
+        packed = [pack("MULTI"), *commands, pack("EXEC")] if len(commands) > 1 else commands
+        try:
+            await self._send(packed)
+        except ReplyError as error:  # of what was sent before without a promise
+            self._say_refused(error, ())
+            await self._send(packed)
+        try:
+            result = await self._out.settle()
+        except ReplyError as error:
+            if error.left < len(packed):
+                raise
+            self._say_refused(error, ())
+            result = await self._out.take()
+        if isinstance(result, hiredis.ReplyError):
+            raise reply_error(str(result))
+        parts = result if isinstance(result, list) and len(commands) > 1 else ()
+        refused = []
+        for command, part in zip(commands, parts, strict=False):
+            if isinstance(part, Exception):
+                self._say_refused(reply_error(str(part)), [command])
+                refused.append(command)
+        return refused
+
+    def _say_refused(self, error: ReplyError, commands: Sequence[bytes]) -> None:
+        """Log what Redis refuses, and where, every few seconds."""
+        if self._throttle.passes(self._clock.monotonic_ns() / 1e9):
+            keys = sorted({key_of(command) for command in commands})
+            log.error("bus_refused", extra={"reason": str(error), "keys": keys})
+
+    async def patiently(self, ask: Callable[[], Awaitable[_T]], *, also_lost: bool = False) -> _T:
+        """Ask again while Redis refuses it, with ``also_lost`` also while it is away."""
+        while True:
+            try:
+                return await ask()
+            except BusUnavailable as error:
+                if not (also_lost or (isinstance(error, ReplyError) and error.may_pass)):
+                    raise
+                if self._throttle.passes(self._clock.monotonic_ns() / 1e9):
+                    log.warning("bus_waiting", extra={"reason": str(error)})
+            await asyncio.sleep(REFUSED_RETRY_S)
