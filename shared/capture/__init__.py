@@ -1,12 +1,17 @@
 """Recorded exchange traffic, read as one stream in the order it was received.
 
-Two formats, plain or gzip, told by their content:
+Formats, plain or gzip, told by their content:
 
 * **capture sets**: ``URL <-> T``, ``URL <- T: payload`` (sent), ``URL -> T: body`` (REST answer),
   ``T: payload`` (received); one file per connection.
-* **raw frames**: ``T payload``; a REST book is a line among the frames.
+* **raw frames**: ``T payload``; also ``T,payload`` and the payload a quoted CSV field. A REST book
+  is a line among the frames, bare or in the wrapper of a stream.
+* **Tardis**: raw frames with ISO 8601 times; an empty line is a disconnection.
+* **frames alone**: one JSON object a line, or ``{"localTimestamp": T, "message": payload}``. Where
+  no time was written, the venue's own counts.
 
-``T`` is UNIX time in s, ms, us or ns, told by its magnitude.
+``T`` is UNIX time in s, ms, us or ns, told by its magnitude, or ISO 8601 (UTC where no zone says
+otherwise).
 
 ``read_capture(paths)`` (or ``Capture``) yields the items; ``survey(paths)`` tells venues and
 instruments beforehand.

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import ast
+import re
 from enum import StrEnum
 
 import msgspec
 
-_TIME_DIGITS_MAX = 19
+from shared.capture.times import LineError, parse_time_ns
+
 _HEAD_BYTES = 64
-_UNITS = ((11, 9), (14, 6), (17, 3), (_TIME_DIGITS_MAX, 0))
-"""Digits of the whole part at most, and the power of ten that makes nanoseconds: s, ms, us, ns."""
+_TIMED = re.compile(
+    rb"\"?(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?: ?UTC|[Zz]|[+-]\d\d(?::?\d\d)?)?"
+    rb"|\d[^\s:,;|{\"]*)"
+    rb"\"?(?::\s*|\s*[,;|]\s*|\s+)"
+)
+"""A time at the start of a line, and what separates it from the frame."""
+_HEADING = re.compile(rb"\"?[A-Za-z_]\w*\"?(?:[,;|\t]\s*\"?[A-Za-z_]\w*\"?)+\s*")
+"""The first line of a table: names of its columns."""
+_BARE = re.compile(rb"\s*\{\s*\"")
+_TIME_NAMES = ("localTimestamp", "local_timestamp", "timestamp", "ts", "time")
+_FRAME_NAMES = ("message", "msg", "payload", "raw", "frame")
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class Kind(StrEnum):
@@ -30,7 +42,8 @@ class CaptureItem(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         kind: What it records.
         path: The file.
         line: Counts from 1 within the file.
-        ts_recv_ns: When the recorder saw it, UNIX ns (of the line before, for a fault).
+        ts_recv_ns: When the recorder saw it, UNIX ns (of the line before, for a fault; the venue's
+            own time, where the recorder wrote none).
         payload: The bytes as received, without time or URL.
         url: Of OPENED, SENT, REST and of a capture set's frames: the connection's.
         connection: Line that opened the connection, 0 where the format records none.
@@ -51,32 +64,50 @@ class CaptureItem(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     reason: str = ""
 
 
-class LineError(ValueError):
-    """A line is of neither format."""
-
-
 class Parsed(msgspec.Struct, frozen=True, gc=False):
-    """One line, not yet attributed."""
+    """One line, not yet attributed; ``ts_recv_ns`` is ``None`` where the recorder wrote no time."""
 
     kind: Kind
-    ts_recv_ns: int
+    ts_recv_ns: int | None
     payload: bytes
     url: str = ""
+    is_iso: bool = False
 
 
 def parse_line(line: bytes) -> Parsed | None:
     """Read one line (without its end); ``None`` for what records nothing.
 
     Raises:
-        LineError: Neither format, or a time that is none.
+        LineError: No known format, or a time that is none.
     """
-    if line[:1].isdigit():
-        token, _, payload = line.partition(b" ")
-        at_ns = parse_time_ns(token.removesuffix(b":"))
-        return Parsed(Kind.FRAME, at_ns, compact(unliteral(payload)))
-    if not line.strip() or line.startswith(b"configuration: "):
+    if line[:1].isdigit() or (line[:2].startswith(b'"') and line[1:2].isdigit()):
+        match = _TIMED.match(line)
+        token = match.group(1) if match else line.partition(b" ")[0]
+        at_ns = parse_time_ns(token)
+        payload = line[match.end() :] if match else b""
+        return Parsed(Kind.FRAME, at_ns, compact(unliteral(payload)), is_iso=b"-" in token)
+    if not line.strip() or line.startswith(b"configuration: ") or _HEADING.fullmatch(line):
         return None
+    if _BARE.match(line):
+        return _parse_bare(line)
     return _parse_event(line)
+
+
+def _parse_bare(line: bytes) -> Parsed | None:
+    """Read a line that is a JSON object: a frame alone, or a recorder's own wrapper around it."""
+    try:
+        fields = _OBJECT.decode(line)
+    except (ValueError, RecursionError):
+        return Parsed(Kind.FRAME, None, line)
+    time = next((fields[name] for name in _TIME_NAMES if name in fields), None)
+    frame = next((fields[name] for name in _FRAME_NAMES if name in fields), None)
+    if time is None or frame is None:
+        return Parsed(Kind.FRAME, None, compact(line.strip()))
+    text = bytes(time).strip(b'"')
+    payload = unliteral(bytes(frame))
+    if payload == b"null":
+        return None  # how it writes a disconnection
+    return Parsed(Kind.FRAME, parse_time_ns(text), compact(payload), is_iso=b"-" in text)
 
 
 def _parse_event(line: bytes) -> Parsed:
@@ -90,23 +121,6 @@ def _parse_event(line: bytes) -> Parsed:
     time, _, payload = rest.partition(b": ")
     kind = Kind.SENT if arrow == b"<-" else Kind.REST
     return Parsed(kind, parse_time_ns(time), unliteral(payload), name)
-
-
-def parse_time_ns(text: bytes) -> int:
-    """Return UNIX ns from s, ms, us or ns, with or without a fraction.
-
-    Digits are moved, not multiplied: a float would lose nanoseconds.
-
-    Raises:
-        LineError: Not a number, or longer than any time.
-    """
-    whole, _, fraction = text.partition(b".")
-    if whole.isdigit() and len(whole) <= _TIME_DIGITS_MAX and (not fraction or fraction.isdigit()):
-        for digits_max, power in _UNITS:
-            if len(whole) <= digits_max:
-                moved = fraction[:power].ljust(power, b"0")
-                return int(whole + moved)
-    raise LineError(f"{text[:40]!r} is not a time")
 
 
 def compact(payload: bytes) -> bytes:
@@ -124,11 +138,13 @@ def compact(payload: bytes) -> bytes:
 
 
 def unliteral(payload: bytes) -> bytes:
-    """Undo a Python bytes literal; other payloads are returned as they are.
+    """Undo a Python bytes literal, a JSON string or a CSV field; others are returned as they are.
 
     Raises:
         LineError: It starts like a literal and is none.
     """
+    if payload.startswith(b'"'):
+        return _unquoted(payload)
     if not payload.startswith((b"b'", b'b"')):
         return payload
     try:
@@ -137,3 +153,14 @@ def unliteral(payload: bytes) -> bytes:
         raise LineError("the payload is a broken bytes literal") from error
     assert isinstance(value, bytes), "a bytes literal gives bytes"
     return value
+
+
+def _unquoted(payload: bytes) -> bytes:
+    text = payload.rstrip()
+    try:
+        return msgspec.json.decode(text, type=str).encode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
+    if len(text) < len(b'""') or not text.endswith(b'"'):
+        raise LineError("the payload is a broken quoted field")
+    return text[1:-1].replace(b'""', b'"')

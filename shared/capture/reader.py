@@ -11,7 +11,8 @@ from pathlib import Path
 from statistics import median
 
 from shared.capture.files import DamagedError, read_lines
-from shared.capture.items import CaptureItem, Kind, LineError, Parsed, parse_line
+from shared.capture.items import CaptureItem, Kind, Parsed, parse_line
+from shared.capture.times import LineError
 from shared.errors import ConfigError
 from shared.venues.port import FrameRole, Hint, Recordings
 from shared.venues.registry import ADAPTERS, load_recordings
@@ -20,6 +21,9 @@ PROBE_LINES = 3_000
 """Lines of each file that are read ahead to learn venue, instruments and spellings."""
 NOT_A_CAPTURE_LINES = 20
 """A file whose first lines are all unreadable is not a capture."""
+FAR = 1.0
+FAR_TIMES = 10.0
+"""A book is not of a venue whose ids are this far, where another's are this many times nearer."""
 HINTS_MAX = 65
 """Quotes per instrument that are remembered to tell whose a nameless REST book is."""
 
@@ -45,6 +49,10 @@ class _File:
     url: str = ""
     connection: int = 0
     ts_ns: int = 0
+    is_iso: bool = False
+    """The last time was ISO 8601, as Tardis writes it: there an empty line is a disconnection."""
+    is_cut: bool = False
+    """The connection ended before the next frame."""
     venues: set[str] = field(default_factory=set)
     """Whose frames that name an instrument were seen in it."""
 
@@ -131,7 +139,7 @@ def _probe(path: str, known: _Knowledge) -> _File:
     if Path(path).is_dir():
         raise ConfigError(f"{path} is a directory; give the files in it")
     file = _File(path)
-    good = faults = 0
+    good = faults = first_ns = 0
     reason = ""
     for item in islice(_items(file, known), PROBE_LINES):
         if item.kind is Kind.FAULT:
@@ -139,6 +147,7 @@ def _probe(path: str, known: _Knowledge) -> _File:
             reason = reason or f"line {item.line}: {item.reason}"
         else:
             good += 1
+            first_ns = first_ns or item.ts_recv_ns
         if not good and faults >= NOT_A_CAPTURE_LINES:
             break
     if not good:
@@ -147,7 +156,7 @@ def _probe(path: str, known: _Knowledge) -> _File:
             "expected lines of '<time> <frame>' or '<url> <arrow> <time>: <payload>'"
         )
     # The first lines may have had to guess: they start from what the whole probe told.
-    return _File(path, file.recordings, file.venue, venues=file.venues)
+    return _File(path, file.recordings, file.venue, ts_ns=first_ns, venues=file.venues)
 
 
 def _remember(
@@ -184,9 +193,12 @@ def _items(file: _File, known: _Knowledge) -> Iterator[CaptureItem]:
             except LineError as error:
                 yield _fault(file, number, str(error))
                 continue
-            if parsed is not None:
-                file.ts_ns = parsed.ts_recv_ns
-                yield _attribute(parsed, number, file, known)
+            if parsed is None:
+                file.is_cut = file.is_cut or (file.is_iso and not line.strip())
+                continue
+            if file.is_cut:
+                yield _reconnected(parsed, number, file)
+            yield _attribute(parsed, number, file, known)
     except DamagedError as error:
         yield _fault(file, number + 1, str(error))
 
@@ -203,6 +215,30 @@ def _fault(file: _File, line: int, reason: str) -> CaptureItem:
     )
 
 
+def _reconnected(parsed: Parsed, number: int, file: _File) -> CaptureItem:
+    """Tell of the connection that the next frame came on, where the recorder wrote only the end."""
+    file.is_cut, file.connection = False, number
+    return CaptureItem(
+        kind=Kind.OPENED,
+        path=file.path,
+        line=number,
+        ts_recv_ns=file.ts_ns if parsed.ts_recv_ns is None else parsed.ts_recv_ns,
+        url=file.url,
+        connection=number,
+        venue=file.venue,
+    )
+
+
+def _time_of(parsed: Parsed, file: _File) -> int:
+    """Return when a line was received: as recorded, else the venue's time, else as before."""
+    file.is_iso = parsed.is_iso
+    if parsed.ts_recv_ns is not None:
+        file.ts_ns = parsed.ts_recv_ns
+    elif file.recordings is not None:
+        file.ts_ns = max(file.ts_ns, file.recordings.time_of_frame(parsed.payload) or 0)
+    return file.ts_ns
+
+
 def _attribute(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> CaptureItem:
     kind, payload = parsed.kind, parsed.payload
     if kind is Kind.FRAME:
@@ -214,11 +250,13 @@ def _attribute(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> C
         _take_url(parsed, number, file, known)
     reader, venue = file.recordings, file.venue
     instrument = None
+    ts_recv_ns = _time_of(parsed, file)
     if reader is not None and venue is not None:
         if kind is Kind.FRAME and reader.role_of_frame(payload) is FrameRole.REST_BOOK:
             kind = Kind.REST
         if kind is Kind.REST:
             instrument = _instrument_of_answer(parsed, reader, venue, known)
+            payload = payload if parsed.url else reader.body_of_frame(payload)
         else:
             instrument = reader.instrument_of_frame(payload)
             if instrument is not None and kind is Kind.FRAME:
@@ -228,7 +266,7 @@ def _attribute(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> C
         kind=kind,
         path=file.path,
         line=number,
-        ts_recv_ns=parsed.ts_recv_ns,
+        ts_recv_ns=ts_recv_ns,
         payload=payload,
         url=parsed.url or file.url,
         connection=file.connection,
@@ -238,21 +276,42 @@ def _attribute(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> C
 
 
 def _look(payload: bytes, file: _File, known: _Knowledge) -> None:
-    """Tell the venue by a frame's marks; a frame without marks is like those before it.
-
-    So is a REST book of a venue with no other frame in this file: its marks are few (futures
-    answered without ``E`` once) and a book without deltas is nobody's.
-    """
+    """Tell the venue by a frame's marks; a frame without marks is like those before it."""
     readers = known.recordings
     if file.recordings is not None:
         readers = [file.recordings, *(one for one in readers if one is not file.recordings)]
     for reader in readers:
         venue = reader.venue_of_frame(payload)
         if venue is not None:
-            is_book = venue != file.venue and reader.role_of_frame(payload) is FrameRole.REST_BOOK
-            if not (is_book and file.venues and venue not in file.venues):
-                file.recordings, file.venue = reader, venue
+            if reader.role_of_frame(payload) is FrameRole.REST_BOOK:
+                venue = _venue_of_book(venue, reader.hint_of_frame(payload), file, known)
+            file.recordings, file.venue = _reader_of(venue, known), venue
             return
+
+
+def _venue_of_book(venue: str, hint: Hint | None, file: _File, known: _Knowledge) -> str:
+    """Tell whose a REST book is: its marks are few, futures answered without ``E`` once.
+
+    It is the marked venue's if that has frames in this file. Where ids and prices say clearly that
+    it is another's of this file, it is that one's: a book without deltas is nobody's.
+    """
+    told = {owner for (owner, _), hints in known.hints.items() if hints}
+    family = sorted(name for name in file.venues & told if name != venue)
+    if not family:
+        return venue
+    if venue not in file.venues and len(family) == 1:
+        return family[0]
+    if hint is None:
+        return venue
+    far = {name: _distance_to_venue(hint, name, known) for name in (venue, *family)}
+    nearest = min(family, key=far.__getitem__)
+    is_clear = far[venue] > FAR and far[nearest] < far[venue] / FAR_TIMES
+    return nearest if is_clear or venue not in file.venues else venue
+
+
+def _distance_to_venue(hint: Hint, venue: str, known: _Knowledge) -> float:
+    hints = [hints for (owner, _), hints in known.hints.items() if owner == venue]
+    return min((_distance(hint, of_one) for of_one in hints), default=float("inf"))
 
 
 def _take_url(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> None:

@@ -224,7 +224,7 @@ class Feed(Protocol):
 
 
 class FrameRole(StrEnum):
-    """What a recorded payload carries, as far as its first bytes tell."""
+    """What a recorded payload carries."""
 
     DELTA = "delta"
     SNAPSHOT = "snapshot"
@@ -245,9 +245,9 @@ class Hint(NamedTuple):
 class Recordings(Protocol):
     """A venue, as readers of recordings need it: it tells what a recorded line is about.
 
-    Each venue folder offers the class as ``RECORDINGS`` in ``recordings.py``. Nothing here decodes
-    a whole frame and nothing raises on bad bytes: what cannot be told is ``None``. An object learns
-    the spellings of one reading, so it is not shared.
+    Each venue folder offers the class as ``RECORDINGS`` in ``recordings.py``. Nothing here raises
+    on bad bytes: what cannot be told is ``None``. An object learns the spellings of one reading, so
+    it is not shared.
     """
 
     venues: tuple[str, ...]
@@ -273,6 +273,12 @@ class Recordings(Protocol):
 
     def hint_of_frame(self, raw: bytes) -> Hint | None:
         """Return an update id and a price from a quote, a delta or a REST book."""
+
+    def body_of_frame(self, raw: bytes) -> bytes:
+        """Return the REST book that a payload of that role carries, as the venue answered it."""
+
+    def time_of_frame(self, raw: bytes) -> int | None:
+        """Return the venue's own time in UNIX ns, for recorders that wrote none."""
 
     def session(self, venue: str, instrument: str) -> FeedSession:
         """Return a session of one instrument, to be fed what was recorded of it."""

@@ -35,6 +35,7 @@ from shared.venues.port import (
     FetchSnapshot,
     Gap,
 )
+from shared.venues.times import unix_ns
 
 EARLY_DELTAS_MAX = 5_000
 """Deltas that wait for a snapshot: a minute of the busiest stream; the oldest fall out, counted."""
@@ -83,8 +84,8 @@ class Update(Protocol):
         """Changed asks."""
 
     @property
-    def ts_venue_ms(self) -> int:
-        """The venue's event time."""
+    def ts_venue(self) -> int:
+        """The venue's event time in its own unit, see ``times.py``."""
 
 
 class Snapshot(Protocol):
@@ -103,8 +104,8 @@ class Snapshot(Protocol):
         """All asks, best first."""
 
     @property
-    def ts_venue_ms(self) -> int | None:
-        """The venue's time, where it says one."""
+    def ts_venue(self) -> int | None:
+        """The venue's time in its own unit, where it says one."""
 
 
 class SequenceRule(Protocol):
@@ -355,7 +356,7 @@ class JoinedBook:
     def _snapshot(self, snapshot: Snapshot, now_ns: int) -> BookSnapshot:
         self._seq = snapshot.last_id
         self._untouched = True
-        ts_venue_ms = snapshot.ts_venue_ms
+        ts_venue = snapshot.ts_venue
         bid_floor, ask_ceiling = told_range(snapshot, self._sizes)
         return BookSnapshot(
             venue=self.venue,
@@ -365,7 +366,7 @@ class JoinedBook:
             bids=snapshot.bids,
             asks=snapshot.asks,
             ts_recv_ns=now_ns,
-            ts_venue_ns=None if ts_venue_ms is None else ts_venue_ms * 1_000_000,
+            ts_venue_ns=None if ts_venue is None else unix_ns(ts_venue),
             bid_floor=bid_floor,
             ask_ceiling=ask_ceiling,
         )
@@ -383,6 +384,6 @@ class JoinedBook:
                 bids=update.bids,
                 asks=update.asks,
                 ts_recv_ns=ts_recv_ns,
-                ts_venue_ns=update.ts_venue_ms * 1_000_000,
+                ts_venue_ns=unix_ns(update.ts_venue),
             )
         )

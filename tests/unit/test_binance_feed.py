@@ -114,7 +114,7 @@ def test_an_instrument_of_the_wrong_kind_is_the_users_mistake():
 
 def update(first, last, prev=-1):
     return parse.DepthUpdate(
-        symbol="X", first_id=first, last_id=last, bids=[], asks=[], ts_venue_ms=0, prev_id=prev
+        symbol="X", first_id=first, last_id=last, bids=[], asks=[], ts_venue=0, prev_id=prev
     )
 
 
@@ -172,7 +172,7 @@ def test_parsers_read_the_documented_samples():
         b'"s":"BTCUSDT","p":"28147.27373413","P":"28142.15563565","i":"28159.75642857",'
         b'"r":"0.00002754","T":1680652800000}}'
     )
-    assert (mark.rate, mark.index_price, mark.ts_funding_ms) == (
+    assert (mark.rate, mark.index_price, mark.ts_funding) == (
         0.00002754,
         28159.75642857,
         1680652800000,

@@ -14,11 +14,13 @@ import msgspec
 from msgspec import Meta, field
 
 from shared.errors import ParseError
+from shared.venues.times import NANOS_MAX
 
 Price = Annotated[float, Meta(gt=0, le=1e15)]
 Qty = Annotated[float, Meta(ge=0, le=1e18)]
 Id = Annotated[int, Meta(ge=0, le=2**62)]
-Millis = Annotated[int, Meta(ge=0, le=10**13)]
+VenueTime = Annotated[int, Meta(ge=0, le=NANOS_MAX)]
+"""In the unit that the connection asked for, see ``times.py``."""
 Levels = list[tuple[Price, Qty]]
 
 T = TypeVar("T")
@@ -39,7 +41,7 @@ class DepthUpdate(msgspec.Struct, frozen=True, gc=False):
     last_id: Id = field(name="u")
     bids: Levels = field(name="b")
     asks: Levels = field(name="a")
-    ts_venue_ms: Millis = field(name="E")
+    ts_venue: VenueTime = field(name="E")
     prev_id: int = -1
 
 
@@ -54,7 +56,7 @@ class TradePrint(msgspec.Struct, frozen=True, gc=False):
     trade_id: Id = field(name="t")
     price: Qty = field(name="p")
     qty: Qty = field(name="q")
-    ts_venue_ms: Millis = field(name="T")
+    ts_venue: VenueTime = field(name="T")
     is_buyer_maker: bool = field(name="m")
 
 
@@ -82,7 +84,7 @@ class RestBook(msgspec.Struct, frozen=True, gc=False):
     last_id: Id = field(name="lastUpdateId")
     bids: Levels
     asks: Levels
-    ts_venue_ms: Millis | None = field(name="E", default=None)
+    ts_venue: VenueTime | None = field(name="E", default=None)
 
 
 class VenueFault(msgspec.Struct, frozen=True):

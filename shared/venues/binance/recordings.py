@@ -1,11 +1,11 @@
-"""What recorded Binance lines are about, told from their first bytes. Pure.
+"""What recorded Binance lines are about, told from the decoded frame. Pure.
 
-Spot and futures share most spellings; their sequence fields tell them apart (``pu``, ``E``, ``e``).
+Spot and futures share most spellings. COIN-M is told by its symbols, the rest by what the venue
+documents of a depth event: futures number it with ``pu``, spot does not.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,29 +13,27 @@ import msgspec
 from msgspec import field
 
 from shared.venues.binance.feed import DIALECT
+from shared.venues.binance.marks import Marks, read_marks
 from shared.venues.binance.session import Dialect, StreamSession
-from shared.venues.binance.symbols import to_instrument
+from shared.venues.binance.symbols import is_inverse, to_instrument
 from shared.venues.port import FrameRole, Hint
+from shared.venues.times import unix_ns
 
 SPOT, LINEAR, INVERSE = "spot", "linear", "inverse"
-HEAD_BYTES = 400
-"""Marks stand before the first levels."""
 EARLY_DELTAS_MAX = 50_000
 """Deltas that wait for a recorded snapshot, however late it is: some 200 MB at most."""
 SNAPSHOT_SIZES = (5, 10, 20, 50, 100, 500, 1_000, 5_000)
 """Levels a side that a recorder may have asked for: a side with just as many was cut there."""
 
-_PREFIX = b'{"stream":"'
-_UPDATE_ID = re.compile(rb'"u": ?(\d{1,19})\b')
-_SNAPSHOT_ID = re.compile(rb'"lastUpdateId": ?(\d{1,19})\b')
-_PRICE = re.compile(rb'"(?:b|bids)": ?(?:\[ ?\[ ?)?"(\d{1,16}(?:\.\d{1,16})?)"')
+_DOMAINS = ("binance.com", "binance.vision", "binance.us")
+_DOMAIN_US = "binance.us"
 _ROLES = {
-    b"depth": FrameRole.DELTA,
-    b"depthUpdate": FrameRole.DELTA,
-    b"trade": FrameRole.TRADE,
-    b"bookTicker": FrameRole.QUOTE,
-    b"markPrice": FrameRole.FUNDING,
-    b"markPriceUpdate": FrameRole.FUNDING,
+    "depth": FrameRole.DELTA,
+    "depthUpdate": FrameRole.DELTA,
+    "trade": FrameRole.TRADE,
+    "bookTicker": FrameRole.QUOTE,
+    "markPrice": FrameRole.FUNDING,
+    "markPriceUpdate": FrameRole.FUNDING,
 }
 
 
@@ -54,31 +52,30 @@ class _ExchangeInfo(msgspec.Struct, frozen=True):
 _EXCHANGE_INFO = msgspec.json.Decoder(_ExchangeInfo)
 
 
-def family_of_frame(raw: bytes) -> str | None:
-    """Tell spot, linear and inverse payloads apart; ``None`` where the bytes do not say."""
-    head = raw[:HEAD_BYTES]
-    if b'"lastUpdateId"' in head[:24]:
-        if b'"pair"' in head:
-            return INVERSE
-        return LINEAR if b'"E"' in head else SPOT
-    family = _family_of_event(head)
-    if family is LINEAR and (b'"ps":"' in head or b'_PERP"' in head or b"_perp@" in head):
+def family_of_frame(marks: Marks) -> str | None:
+    """Tell spot, linear and inverse payloads apart; ``None`` where the frame does not say."""
+    family = _family_of_event(marks)
+    if family is not None and is_inverse(marks.symbol):
         return INVERSE
     return family
 
 
-def _family_of_event(head: bytes) -> str | None:
-    if b'"depthUpdate"' in head:
-        if b'"pu":' in head or b'"T":' in head:  # without ``pu`` it is damaged, but not spot
+def _family_of_event(marks: Marks) -> str | None:
+    if marks.is_rest_book:
+        return LINEAR if marks.has_event_time else SPOT
+    match marks.event or marks.kind:
+        case "depthUpdate":
+            # A futures delta that lost its ``pu`` is damaged, but not spot.
+            is_futures = marks.has_prev_id or marks.has_match_time
+            return LINEAR if is_futures else SPOT if marks.has_sides else None
+        case "bookTicker":
+            return LINEAR if marks.event else SPOT if marks.is_quote else None
+        case "markPriceUpdate" | "markPrice":
             return LINEAR
-        return SPOT if b'"b":' in head else None  # cut off before it could say
-    if b'"e":"bookTicker"' in head or b'"markPriceUpdate"' in head:
-        return LINEAR
-    if b"@bookTicker" in head or head.startswith(b'{"u":'):
-        return SPOT if b'"A":"' in head and b'"e"' not in head else None
-    if b'"e":"trade"' in head:
-        return SPOT if b'"M":' in head else LINEAR if b'"X":' in head else None
-    return None
+        case "trade":
+            return SPOT if marks.is_best_match else LINEAR if marks.has_order_type else None
+        case _:
+            return SPOT if marks.is_quote and not marks.event else None
 
 
 class StreamRecordings:
@@ -105,18 +102,24 @@ class StreamRecordings:
         self._name_of = name_of
         self._instruments: dict[str, str] = {}
         self._symbols: dict[str, str] = {}
+        self._is_us = False
+        self._raw: bytes | None = None
+        self._marks: Marks | None = None
 
     def venue_of_url(self, url: str) -> str | None:
-        """Tell by the host: ``fstream.binance.com``."""
+        """Tell by the host: ``fstream.binance.com``; Binance.US speaks Binance's protocol."""
         host = urlsplit(url).hostname or ""
         label, _, domain = host.partition(".")
-        if domain not in ("binance.com", "binance.vision"):
+        if domain not in _DOMAINS:
             return None
-        return self._hosts.get(label.rstrip("0123456789"))
+        venue = self._hosts.get(label.rstrip("0123456789"))
+        self._is_us = self._is_us or (venue is not None and domain == _DOMAIN_US)
+        return venue
 
     def venue_of_frame(self, raw: bytes) -> str | None:
-        """Tell by the sequence fields."""
-        family = family_of_frame(raw)
+        """Tell by the symbol and the documented shape."""
+        marks = self._read(raw)
+        family = None if marks is None else family_of_frame(marks)
         return None if family is None else self._venue_of_family.get(family)
 
     def learn(self, url: str, body: bytes) -> None:
@@ -144,39 +147,40 @@ class StreamRecordings:
         return self._instrument(symbols[0])
 
     def instrument_of_frame(self, raw: bytes) -> str | None:
-        """Read the symbol of the stream's name, or the event's own."""
-        if raw.startswith(_PREFIX):
-            end = raw.find(b"@", 11, 64)
-            return self._instrument(raw[11:end].decode("utf-8", "replace")) if end > 0 else None
-        for key in (b'"s":"', b'"symbol":"'):
-            start = raw.find(key)
-            if start >= 0:
-                start += len(key)
-                end = raw.find(b'"', start, start + 40)
-                if end > start:
-                    return self._instrument(raw[start:end].decode("utf-8", "replace"))
-        return None
+        """Read the event's symbol, else that of the stream's name."""
+        marks = self._read(raw)
+        return self._instrument(marks.symbol) if marks is not None and marks.symbol else None
 
     def role_of_frame(self, raw: bytes) -> FrameRole:
-        """Tell by the stream's kind, or the event's name."""
-        if raw.startswith(_PREFIX):
-            parts = raw[11 : raw.find(b'"', 11)].split(b"@")
-            kind = parts[1] if len(parts) > 1 else b""
-            return _ROLES.get(kind, FrameRole.OTHER)
-        if raw.startswith(b'{"lastUpdateId"'):
+        """Tell by the event's name, or the stream's kind."""
+        marks = self._read(raw)
+        if marks is None or marks.is_partial_book:
+            return FrameRole.OTHER
+        if marks.is_rest_book:
             return FrameRole.REST_BOOK
-        start = raw.find(b'"e":"')
-        if start >= 0:
-            return _ROLES.get(raw[start + 5 : raw.find(b'"', start + 5)], FrameRole.OTHER)
-        return FrameRole.QUOTE if b'"A":"' in raw[:HEAD_BYTES] else FrameRole.OTHER
+        role = _ROLES.get(marks.event or marks.kind)
+        if role is not None:
+            return role
+        is_quote = marks.is_quote and not marks.event and not marks.stream
+        return FrameRole.QUOTE if is_quote else FrameRole.OTHER
+
+    def body_of_frame(self, raw: bytes) -> bytes:
+        """Take a REST book out of the stream's wrapper that a recorder put around it."""
+        marks = self._read(raw)
+        return raw if marks is None or not marks.stream else marks.body
 
     def hint_of_frame(self, raw: bytes) -> Hint | None:
         """Return the update id and the first bid."""
-        number = _UPDATE_ID.search(raw, 0, HEAD_BYTES) or _SNAPSHOT_ID.search(raw, 0, HEAD_BYTES)
-        price = _PRICE.search(raw, 0, HEAD_BYTES)
-        if number is None or price is None or not float(price.group(1)):
+        marks = self._read(raw)
+        if marks is None or marks.update_id is None:
             return None
-        return Hint(int(number.group(1)), float(price.group(1)))
+        price = marks.first_bid()
+        return Hint(marks.update_id, price) if price else None
+
+    def time_of_frame(self, raw: bytes) -> int | None:
+        """Return the event time."""
+        marks = self._read(raw)
+        return None if marks is None or marks.time is None else unix_ns(marks.time)
 
     def session(self, venue: str, instrument: str) -> StreamSession:
         """Return a session that reads this instrument's frames."""
@@ -195,8 +199,17 @@ class StreamRecordings:
         text = symbol.upper()
         known = self._instruments.get(text)
         if known is None and text.replace("_", "").isalnum():
-            known = self._name(text, self._name_of(text) or text)
+            known = self._name(text, self._guess(text) or text)
         return known
+
+    def _guess(self, symbol: str) -> str | None:
+        return to_instrument(symbol, is_us=True) if self._is_us else self._name_of(symbol)
+
+    def _read(self, raw: bytes) -> Marks | None:
+        """Read a frame once for all the questions about it."""
+        if raw is not self._raw:
+            self._raw, self._marks = raw, read_marks(raw)
+        return self._marks
 
     def _name(self, symbol: str, instrument: str) -> str:
         self._instruments[symbol] = instrument

@@ -26,6 +26,7 @@ from shared.venues.port import (
     VenueState,
 )
 from shared.venues.rest_join import EARLY_DELTAS_MAX, JoinedBook, SequenceRule, Update
+from shared.venues.times import unix_ns
 
 STREAMS_PER_CONNECTION_MAX = 200
 QUIET_NS = 5_000_000_000
@@ -69,12 +70,12 @@ class MarkEvent(Protocol):
         """Funding rate per interval; empty text where the instrument does not fund."""
 
     @property
-    def ts_funding_ms(self) -> int:
-        """When it settles."""
+    def ts_funding(self) -> int:
+        """When it settles, in the venue's unit."""
 
     @property
-    def ts_venue_ms(self) -> int:
-        """The venue's event time."""
+    def ts_venue(self) -> int:
+        """The venue's event time, in its unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +255,7 @@ class StreamSession:
             price=trade.price,
             qty=trade.qty,
             ts_recv_ns=now_ns,
-            ts_venue_ns=trade.ts_venue_ms * 1_000_000,
+            ts_venue_ns=unix_ns(trade.ts_venue),
         )
         return (Emit(message),)
 
@@ -279,9 +280,9 @@ class StreamSession:
             mark_price=mark.mark_price,
             index_price=mark.index_price,
             rate=mark.rate,
-            ts_funding_ns=mark.ts_funding_ms * 1_000_000,
+            ts_funding_ns=unix_ns(mark.ts_funding),
             ts_recv_ns=now_ns,
-            ts_venue_ns=mark.ts_venue_ms * 1_000_000,
+            ts_venue_ns=unix_ns(mark.ts_venue),
         )
         return (Emit(message),)
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta, field
 
 from shared.errors import ParseError
-from shared.venues.binance.parse import Id, Levels, Millis, Price, Qty, decode
+from shared.venues.binance.parse import Id, Levels, Price, Qty, VenueTime, decode
 
 Rate = Annotated[float, Meta(ge=-10, le=10)]
 
@@ -29,7 +29,7 @@ class DepthUpdate(msgspec.Struct, frozen=True, gc=False):
     prev_id: Id = field(name="pu")
     bids: Levels = field(name="b")
     asks: Levels = field(name="a")
-    ts_venue_ms: Millis = field(name="E")
+    ts_venue: VenueTime = field(name="E")
 
 
 class MarkPrice(msgspec.Struct, frozen=True, gc=False):
@@ -43,8 +43,8 @@ class MarkPrice(msgspec.Struct, frozen=True, gc=False):
     symbol: str = field(name="s")
     mark_price: Price = field(name="p")
     rate: Rate | Literal[""] = field(name="r")
-    ts_funding_ms: Millis = field(name="T")
-    ts_venue_ms: Millis = field(name="E")
+    ts_funding: VenueTime = field(name="T")
+    ts_venue: VenueTime = field(name="E")
     index_price: Qty | None = field(name="i", default=None)
 
 

@@ -6,7 +6,7 @@ Linear perpetuals read ``BTCUSDT``, dated ones ``BTCUSDT_261225``, COIN-M ``BTCU
 from __future__ import annotations
 
 from shared.domain.instrument import InstrumentKind
-from shared.venues.binance.symbols import split_pair
+from shared.venues.binance.symbols import is_inverse, split_pair
 from shared.venues.names import checked_name
 
 
@@ -22,11 +22,15 @@ def to_symbol(instrument: str) -> str:
 
 def to_instrument(symbol: str) -> str | None:
     """Return our name of a symbol that was not asked for, ``None`` where no known quote ends it."""
-    pair_text, _, suffix = symbol.upper().partition("_")
-    pair = split_pair(pair_text)
-    if pair is None:
-        return None
-    base, quote = pair
-    settle = base if quote == "USD" else quote
+    text, _, suffix = symbol.upper().partition("_")
+    if is_inverse(symbol):
+        base = settle = text.removesuffix("USD")
+        quote = "USD"
+    else:
+        pair = split_pair(text)
+        if pair is None:
+            return None
+        base, quote = pair
+        settle = quote
     dated = f"-{suffix}" if suffix and suffix != "PERP" else ""
     return f"{base}/{quote}:{settle}{dated}"

@@ -1,19 +1,109 @@
-"""What recorded Kraken WebSocket v2 lines are about, told from their first bytes. Pure."""
+"""What recorded Kraken WebSocket v2 lines are about, told from the decoded frame. Pure."""
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
+from shared.venues.kraken.parse import unix_ns
 from shared.venues.kraken.session import KrakenSession
 from shared.venues.kraken.symbols import to_instrument
 from shared.venues.port import FrameRole, Hint
 
-HEAD_BYTES = 160
 DEPTH_UNKNOWN = 1
-"""The depth is then what the acknowledgement says, or what holds the snapshot."""
-_CHANNELS = ("book", "trade", "ticker", "heartbeat", "status", "ohlc", "instrument")
-_PREFIXES = tuple(f'{{"channel":"{channel}"'.encode() for channel in _CHANNELS)
-_SYMBOL = b'"symbol":"'
+"""The depth is then what the acknowledgement says, or what the checksums prove."""
+CHANNELS = frozenset({"book", "trade", "ticker", "heartbeat", "status", "ohlc", "instrument"})
+_ROLES = {"trade": FrameRole.TRADE, "ticker": FrameRole.QUOTE}
+_TORN_CHANNEL = re.compile(rb'"channel"\s*:\s*"(\w+)"')
+_TORN_TYPE = re.compile(rb'"type"\s*:\s*"(\w+)"')
+_TORN_SYMBOL = re.compile(rb'"symbol"\s*:\s*"([^"]{1,40})"')
+_TORN_BYTES = 160
+
+
+class _Row(msgspec.Struct, frozen=True):
+    symbol: Any = ""
+    timestamp: Any = None
+
+
+class _Frame(msgspec.Struct, frozen=True):
+    channel: Any = ""
+    type: Any = ""
+    method: Any = ""
+    symbol: Any = ""
+    result: msgspec.Raw = msgspec.Raw(b"")
+    data: msgspec.Raw = msgspec.Raw(b"")
+
+
+class Marks(msgspec.Struct, frozen=True):
+    """What a frame says of itself."""
+
+    channel: str = ""
+    type: str = ""
+    symbol: str = ""
+    time_ns: int | None = None
+    is_answer: bool = False
+
+
+_FRAME = msgspec.json.Decoder(_Frame)
+_ROW = msgspec.json.Decoder(_Row)
+_ROWS = msgspec.json.Decoder(list[_Row])
+
+
+def read_marks(raw: bytes) -> Marks | None:
+    """Read a frame, or what is left of one that is cut off; ``None`` if it is none of Kraken's."""
+    try:
+        frame = _FRAME.decode(raw)
+    except msgspec.ValidationError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _torn(raw)
+    channel, row = _text(frame.channel), _first_row(bytes(frame.data))
+    is_answer = frame.method == "subscribe" and bytes(frame.result)[:1] == b"{"
+    if is_answer:
+        row = _first_row(bytes(frame.result))
+    elif channel not in CHANNELS:
+        return None
+    return Marks(
+        channel=channel,
+        type=_text(frame.type),
+        symbol=_text(row.symbol) or _text(frame.symbol),
+        time_ns=_time_ns(row.timestamp),
+        is_answer=is_answer,
+    )
+
+
+def _first_row(data: bytes) -> _Row:
+    try:
+        if data[:1] == b"{":
+            return _ROW.decode(data)
+        rows = _ROWS.decode(data) if data else []
+    except (ValueError, RecursionError):
+        return _Row()
+    return rows[0] if rows else _Row()
+
+
+def _time_ns(text: object) -> int | None:
+    try:
+        return unix_ns(msgspec.convert(text, datetime)) if isinstance(text, str) else None
+    except msgspec.ValidationError:
+        return None
+
+
+def _torn(raw: bytes) -> Marks | None:
+    head = raw[:_TORN_BYTES]
+    channel, kind, symbol = (
+        match.group(1).decode("utf-8", "replace").replace("\\/", "/") if match else ""
+        for match in (_TORN_CHANNEL.search(head), _TORN_TYPE.search(head), _TORN_SYMBOL.search(raw))
+    )
+    return Marks(channel, kind, symbol) if channel in CHANNELS else None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 class KrakenRecordings:
@@ -23,6 +113,8 @@ class KrakenRecordings:
 
     def __init__(self) -> None:
         self._symbols: dict[str, str] = {}
+        self._raw: bytes | None = None
+        self._marks: Marks | None = None
 
     def venue_of_url(self, url: str) -> str | None:
         """Tell by host and path: the same host speaks version 1 without ``/v2``."""
@@ -35,10 +127,7 @@ class KrakenRecordings:
 
     def venue_of_frame(self, raw: bytes) -> str | None:
         """Tell by the channel."""
-        if raw.startswith(_PREFIXES):
-            return "kraken"
-        head = raw[:HEAD_BYTES]
-        return "kraken" if b'"method":"subscribe"' in head and b'"result"' in head else None
+        return "kraken" if self._read(raw) is not None else None
 
     def learn(self, url: str, body: bytes) -> None:
         """Nothing to learn: version 2 spells symbols as we do."""
@@ -49,36 +138,46 @@ class KrakenRecordings:
 
     def instrument_of_frame(self, raw: bytes) -> str | None:
         """Read the first symbol."""
-        start = raw.find(_SYMBOL)
-        if start < 0:
+        marks = self._read(raw)
+        if marks is None or not marks.symbol:
             return None
-        start += len(_SYMBOL)
-        end = raw.find(b'"', start, start + 40)
-        if end < 0:
-            return None
-        symbol = raw[start:end].decode("ascii", "replace").replace("\\/", "/")
-        instrument = to_instrument(symbol)
+        instrument = to_instrument(marks.symbol)
         if instrument is not None:
-            self._symbols[instrument] = symbol
+            self._symbols[instrument] = marks.symbol
         return instrument
 
     def role_of_frame(self, raw: bytes) -> FrameRole:
         """Tell by channel and type."""
-        head = raw[:HEAD_BYTES]
-        if raw.startswith(_PREFIXES[0]):
-            return FrameRole.SNAPSHOT if b'"type":"snapshot"' in head else FrameRole.DELTA
-        if raw.startswith(_PREFIXES[1]):
-            return FrameRole.TRADE
-        return FrameRole.QUOTE if raw.startswith(_PREFIXES[2]) else FrameRole.OTHER
+        marks = self._read(raw)
+        if marks is None:
+            return FrameRole.OTHER
+        if marks.channel == "book":
+            return FrameRole.SNAPSHOT if marks.type == "snapshot" else FrameRole.DELTA
+        return _ROLES.get(marks.channel, FrameRole.OTHER)
 
     def hint_of_frame(self, raw: bytes) -> Hint | None:
         """Nothing: every book names its symbol."""
         return None
 
+    def body_of_frame(self, raw: bytes) -> bytes:
+        """Nothing to take out: no book is answered over REST."""
+        return raw
+
+    def time_of_frame(self, raw: bytes) -> int | None:
+        """Return the venue's time of what came first in the frame."""
+        marks = self._read(raw)
+        return None if marks is None else marks.time_ns
+
     def session(self, venue: str, instrument: str) -> KrakenSession:
         """Return a session that reads this instrument's frames."""
         symbol = self._symbols.get(instrument, instrument)
         return KrakenSession(venue, {symbol: instrument}, DEPTH_UNKNOWN, is_recorded=True)
+
+    def _read(self, raw: bytes) -> Marks | None:
+        """Read a frame once for all the questions about it."""
+        if raw is not self._raw:
+            self._raw, self._marks = raw, read_marks(raw)
+        return self._marks
 
 
 RECORDINGS = KrakenRecordings
