@@ -94,6 +94,13 @@ def render(report: VerifyReport) -> None:
                 f"for {book.outside} updates from here; its best price is not sure there",
                 markup=False, soft_wrap=True,
             )  # fmt: skip
+        sums = book.checksums
+        if sums.unchecked and book.state is State.LIVE and not (sums.ok or sums.failed):
+            console.print(
+                f"warning: {book.venue} {book.instrument}: {sums.unchecked} checksums cannot be "
+                "checked: there are none, or the numbers are not written as the venue sent them",
+                markup=False, soft_wrap=True,
+            )  # fmt: skip
         for gap in book.gaps:
             console.print(
                 f"gap: {gap.path}:{gap.line}: {book.instrument} expected {gap.expected}, "

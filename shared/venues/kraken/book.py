@@ -52,6 +52,10 @@ class CheckedBook:
         twin._bid_digits, twin._ask_digits = dict(self._bid_digits), dict(self._ask_digits)
         return twin
 
+    def levels(self, depth: int) -> tuple[list[Level], list[Level]]:
+        """Return bids and asks, best first."""
+        return self._book.bids(depth), self._book.asks(depth)
+
     def checksum(self) -> int:
         """Return the checksum of the present top (step 4)."""
         ask_digits, bid_digits = self._ask_digits, self._bid_digits

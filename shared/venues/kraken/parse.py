@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from shared.errors import ParseError
-from shared.venues.kraken.checksum import digits
+from shared.venues.kraken.checksum import digits, padded
 
 PRICE_MAX = 1e15
 QTY_MAX = 1e18
@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 TextLevel = tuple[float, float, bytes]
 """Price, quantity, and the digits of both for the checksum."""
+
+Precision = tuple[int, int]
+"""Decimals of prices and of quantities."""
 
 
 class RawLevel(msgspec.Struct, frozen=True, gc=False):
@@ -148,8 +151,11 @@ def parse_envelope(raw: bytes) -> Envelope:
     return _decode(_ENVELOPE, raw, "frame")
 
 
-def parse_levels(levels: list[RawLevel]) -> list[TextLevel]:
+def parse_levels(levels: list[RawLevel], precision: Precision | None = None) -> list[TextLevel]:
     """Return prices and quantities with the digits they were sent in, in the order sent.
+
+    ``precision``: decimals of price and quantity to restore, where a recorder wrote the numbers
+    anew (``4.0``, ``1e-05``).
 
     Raises:
         ParseError: Not numbers, or numbers no market has.
@@ -159,11 +165,16 @@ def parse_levels(levels: list[RawLevel]) -> list[TextLevel]:
         price_text, qty_text = bytes(level.price), bytes(level.qty)
         try:
             price, qty = float(price_text), float(qty_text)
-        except ValueError as error:
+            text = digits(price_text) + digits(qty_text)
+            if precision is not None or not text.isdigit():
+                price_decimals, qty_decimals = precision or (None, None)
+                text = digits(padded(price_text, price_decimals))
+                text += digits(padded(qty_text, qty_decimals))
+        except (ValueError, ArithmeticError) as error:
             raise ParseError(f"book: {error}") from error
         if not (0 < price <= PRICE_MAX and 0 <= qty <= QTY_MAX):
             raise ParseError(f"book: a level of price {price} and quantity {qty}")
-        parsed.append((price, qty, digits(price_text) + digits(qty_text)))
+        parsed.append((price, qty, text))
     return parsed
 
 

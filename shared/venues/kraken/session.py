@@ -14,6 +14,7 @@ from shared.errors import ParseError
 from shared.messages.base import BookState, Side
 from shared.messages.market import Trade
 from shared.venues.kraken import parse
+from shared.venues.kraken.recorded import RecordedBook
 from shared.venues.kraken.synced import SyncedBook
 from shared.venues.port import Effect, Emit, Malformed, Reconnect, Send, VenueState
 
@@ -43,8 +44,9 @@ class KrakenSession:
     ) -> None:
         self._venue = venue
         self._depth = depth
-        self._books = {
-            symbol: SyncedBook(
+        kind = RecordedBook if is_recorded else SyncedBook
+        self._books: dict[str, SyncedBook] = {
+            symbol: kind(
                 venue, instrument, symbol, depth, self._book_request, is_recorded=is_recorded
             )
             for symbol, instrument in symbols.items()

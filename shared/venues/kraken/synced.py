@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from shared.messages.base import BookState
-from shared.messages.market import BookDelta, BookSnapshot
+from shared.messages.market import BookDelta, BookSnapshot, Level
 from shared.venues.kraken import parse
 from shared.venues.kraken.book import CheckedBook, plain
 from shared.venues.port import (
@@ -30,6 +30,7 @@ DEPTHS = (10, 25, 100, 500, 1000)
 """What the venue offers."""
 SNAPSHOT_TIMEOUT_NS = 10_000_000_000
 
+Levels = list[parse.TextLevel]
 Request = Callable[[str, list[str]], Send]
 """Builds a frame: method (subscribe, unsubscribe) and symbols."""
 
@@ -127,46 +128,67 @@ class SyncedBook:
         if self._subscribe_at_ns is not None:
             return []  # from before the unsubscription
         self._is_overtaken(data.timestamp)
-        bids, asks = parse.parse_levels(data.bids), parse.parse_levels(data.asks)
+        bids, asks = self._levels(data)
         if self.state is BookState.LIVE:  # unasked for: a new epoch all the same
             self._start(BookState.SYNCING, "", now_ns)
-        self.grant(max(len(bids), len(asks), self._depth))
-        self._book.replace(bids, asks)
+        self._fit(max(len(bids), len(asks)))
+        self._replace(bids, asks)
         failed = self._prove(data, now_ns)
         if failed:
             return failed
         self._seq += 1
         self.state, self._attempt = BookState.LIVE, 0
         self._snapshot_due_ns = None
-        message = BookSnapshot(
-            venue=self._venue,
-            instrument=self.instrument,
-            epoch=self.epoch,
-            seq=self._seq,
-            bids=plain(bids),
-            asks=plain(asks),
-            ts_recv_ns=now_ns,
-            ts_venue_ns=parse.unix_ns(data.timestamp),
-            depth_max=self._depth,
-        )
+        message = self._snapshot(plain(bids), plain(asks), data, now_ns)
         status = BookStatus(self.instrument, BookState.LIVE, "snapshot received", self.epoch)
         return [self._checked(data), Emit(message), status]
 
     def on_update(self, data: parse.BookData, now_ns: int) -> list[Effect]:
         """Apply a change and prove the result."""
-        bids, asks = parse.parse_levels(data.bids), parse.parse_levels(data.asks)
+        bids, asks = self._levels(data)
         overtaken = self._is_overtaken(data.timestamp)
         if self.state is not BookState.LIVE:
             return [Checked(self.instrument, None), Dropped(self.instrument, DROPPED_UNSYNCED)]
         if overtaken and not self._fits(data, bids, asks):
             return [Checked(self.instrument, None), Dropped(self.instrument, DROPPED_STALE)]
-        self._book.apply(bids, asks)
+        self._apply(bids, asks)
         failed = self._prove(data, now_ns)
         if failed:
             return failed
+        return [self._checked(data), Emit(self._delta(bids, asks, data, now_ns))]
+
+    def _levels(self, data: parse.BookData) -> tuple[Levels, Levels]:
+        return parse.parse_levels(data.bids), parse.parse_levels(data.asks)
+
+    def _fit(self, levels: int) -> None:
+        """Keep at least as many levels as a snapshot has."""
+        self.grant(max(levels, self._depth))
+
+    def _replace(self, bids: Levels, asks: Levels) -> None:
+        self._book.replace(bids, asks)
+
+    def _apply(self, bids: Levels, asks: Levels) -> None:
+        self._book.apply(bids, asks)
+
+    def _snapshot(
+        self, bids: list[Level], asks: list[Level], data: parse.BookData, now_ns: int
+    ) -> BookSnapshot:
+        return BookSnapshot(
+            venue=self._venue,
+            instrument=self.instrument,
+            epoch=self.epoch,
+            seq=self._seq,
+            bids=bids,
+            asks=asks,
+            ts_recv_ns=now_ns,
+            ts_venue_ns=parse.unix_ns(data.timestamp),
+            depth_max=self._depth,
+        )
+
+    def _delta(self, bids: Levels, asks: Levels, data: parse.BookData, now_ns: int) -> BookDelta:
         seq_prev = self._seq
         self._seq += 1
-        message = BookDelta(
+        return BookDelta(
             venue=self._venue,
             instrument=self.instrument,
             epoch=self.epoch,
@@ -177,7 +199,6 @@ class SyncedBook:
             ts_recv_ns=now_ns,
             ts_venue_ns=parse.unix_ns(data.timestamp),
         )
-        return [self._checked(data), Emit(message)]
 
     def _is_overtaken(self, timestamp: datetime | None) -> bool:
         """Tell whether a newer update came before; else this one is the newest."""
@@ -188,9 +209,7 @@ class SyncedBook:
         self._newest = timestamp
         return False
 
-    def _fits(
-        self, data: parse.BookData, bids: list[parse.TextLevel], asks: list[parse.TextLevel]
-    ) -> bool:
+    def _fits(self, data: parse.BookData, bids: Levels, asks: Levels) -> bool:
         """Tell whether the book would be right with this update."""
         twin = self._book.copy()
         twin.apply(bids, asks)
