@@ -14,6 +14,12 @@ STEP_BYTES = 1 << 13
 LINE_BYTES_MAX = 1 << 26
 """64 MiB: the longest recorded line (all instruments of a venue) has 5 MB."""
 _GZIP_MAGIC = b"\x1f\x8b"
+_OTHER_MAGIC = {
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+}
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """Editors and shells of Windows put it before the text; it says nothing."""
 
@@ -50,6 +56,12 @@ def _read_chunks(path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
             first = file.read(CHUNK_BYTES)
+            for magic, name in _OTHER_MAGIC.items():
+                if first.startswith(magic):
+                    raise ConfigError(
+                        f"{path} is not a capture: it is compressed by {name}; "
+                        "expected plain text or gzip, so unpack it first"
+                    )
             chunks = iter(lambda: file.read(CHUNK_BYTES), b"")
             if first.startswith(_GZIP_MAGIC):
                 yield from _inflate(first, chunks)

@@ -14,7 +14,7 @@ _HEAD_BYTES = 64
 _TIMED = re.compile(
     rb"\"?(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?: ?UTC|[Zz]|[+-]\d\d(?::?\d\d)?)?"
     rb"|\d[^\s:,;|{\"]*)"
-    rb"\"?(?::\s*|\s*[,;|]\s*|\s+)"
+    rb"\"?(?::?\s+|\s*[:,;|]\s*(?=b?[\"']?[{\[]))"
 )
 """A time at the start of a line, and what separates it from the frame."""
 _HEADING = re.compile(rb"\"?[A-Za-z_]\w*\"?(?:[,;|\t]\s*\"?[A-Za-z_]\w*\"?)+\s*")
@@ -84,7 +84,9 @@ def parse_line(line: bytes) -> Parsed | None:
         match = _TIMED.match(line)
         token = match.group(1) if match else line.partition(b" ")[0]
         at_ns = parse_time_ns(token)
-        payload = line[match.end() :] if match else b""
+        if match is None:
+            raise LineError("no frame behind the time")
+        payload = line[match.end() :]
         return Parsed(Kind.FRAME, at_ns, compact(unliteral(payload)), is_iso=b"-" in token)
     if not line.strip() or line.startswith(b"configuration: ") or _HEADING.fullmatch(line):
         return None

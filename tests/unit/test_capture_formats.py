@@ -14,6 +14,7 @@ from services.cli.verification import verify_paths
 from shared.capture import Capture, Kind, read_capture
 from shared.capture.items import parse_line
 from shared.capture.times import LineError, parse_time_ns
+from shared.errors import ConfigError
 from shared.messages.market import BookDelta, BookSnapshot, Trade
 from shared.venues.binance.symbols import to_instrument
 from shared.venues.port import Emit
@@ -244,6 +245,20 @@ def test_empty_lines_at_the_end_or_of_other_recorders_say_nothing(tmp_path):
     assert verdict(record(tmp_path, [*lines, "", ""]))[0]
     lines = plain(spot_frames())
     assert verdict(record(tmp_path, [*lines[:7], "", *lines[7:]], "raw.txt"))[0]
+
+
+@pytest.mark.parametrize("row", ["1715247432000,1,2.5,3", "2024-05-09 09:37:12,1;2", "1715247432"])
+def test_tables_are_no_captures(tmp_path, row):
+    with pytest.raises(ConfigError, match="is not a capture"):
+        read_capture([record(tmp_path, ["time,bid,ask", *[row] * 30])])
+
+
+@pytest.mark.parametrize("magic", [b"PK\x03\x04", b"\x28\xb5\x2f\xfd", b"BZh9", b"\xfd7zXZ\0"])
+def test_other_compression_is_named(tmp_path, magic):
+    path = tmp_path / "rec"
+    path.write_bytes(magic + b"\n" + "\n".join(plain(spot_frames())).encode())
+    with pytest.raises(ConfigError, match=r"is compressed by (zip|zstd|bzip2|xz); expected plain"):
+        read_capture([path])
 
 
 # --- how JSON is spelled
