@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 from importlib import import_module
+from urllib.parse import urlsplit
 
 import aiohttp
 import ccxt
+import ccxt.pro
 import pytest
 
 from services.venuesim.app import Options
@@ -47,6 +49,20 @@ async def test_markets_carry_the_venues_rules(sim, venue):
         assert (rules.tick_size, rules.lot_size) == (listing.tick, listing.lot)
         if venue == "kraken":  # the only one whose fees are public
             assert rules.taker_fee_bps == listing.taker_bps
+
+
+@pytest.mark.parametrize("has_keys", [False, True])
+async def test_markets_load_in_an_unmodified_client(sim, venue, has_keys):
+    server, _ = sim
+    keys = server.description["credentials"][venue] if has_keys else {}
+    exchange = getattr(ccxt.pro, venue)(keys)
+    base = server.description["http"]
+    api = exchange.urls["api"]
+    api |= {n: base + urlsplit(url).path for n, url in api.items() if isinstance(url, str)}
+    try:
+        assert SYMBOLS[venue] in await within(exchange.load_markets())
+    finally:
+        await exchange.close()
 
 
 async def test_watched_book_is_the_venues_book(sim, venue):

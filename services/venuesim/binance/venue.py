@@ -8,6 +8,7 @@ from aiohttp import web
 
 from services.venuesim import config
 from services.venuesim.binance.listing import LISTINGS, VENUE, spot
+from services.venuesim.binance.other_markets import add_empty_markets
 from services.venuesim.binance.recorded import RecordedBinance, recorded_listing
 from services.venuesim.binance.rest import SpotRest
 from services.venuesim.binance.signing import Credentials
@@ -55,7 +56,8 @@ class BinanceSpot:
         self._api = SpotWebSocketApi(self.rest, self.hub, context)
 
     def add_routes(self, app: web.Application) -> None:
-        """Register ``/api/v3``, ``/ws``, ``/stream`` and ``/ws-api/v3``."""
+        """Register ``/api/v3``, ``/ws``, ``/stream``, ``/ws-api/v3``, and empty markets."""
+        add_empty_markets(app)
         app.router.add_route("*", "/api/v3/{rest:.*}", self._rest_server.serve)
         app.router.add_get("/ws-api/v3", self._api.serve)
         for path in ("/ws", "/ws/{rest:.*}", "/stream", "/stream/{rest:.*}"):

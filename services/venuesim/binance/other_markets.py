@@ -1,0 +1,48 @@
+"""Markets of Binance that are not simulated: listed, and empty.
+
+An unmodified ccxt client asks for all of them when it loads markets, and with a key for coins and
+margin too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from services.venuesim.binance.web import json_response
+
+NO_SYMBOLS: dict[str, Any] = {
+    "timezone": "UTC",
+    "rateLimits": [],
+    "exchangeFilters": [],
+    "assets": [],
+    "symbols": [],
+}
+EMPTY: dict[str, Any] = {
+    "/dapi/v1/exchangeInfo": NO_SYMBOLS,
+    "/eapi/v1/exchangeInfo": {
+        "timezone": "UTC",
+        "rateLimits": [],
+        "optionContracts": [],
+        "optionAssets": [],
+        "optionSymbols": [],
+    },
+    "/sapi/v1/capital/config/getall": [],
+    "/sapi/v1/margin/allPairs": [],
+    "/sapi/v1/margin/isolated/allPairs": [],
+    "/sapi/v1/margin/allAssets": [],
+}
+
+
+def add_empty_markets(app: web.Application) -> None:
+    """Answer what there is none of here."""
+    for path, body in EMPTY.items():
+        app.router.add_get(path, _answering(body))
+
+
+def _answering(body: Any) -> Any:
+    async def answer(request: web.Request) -> web.Response:
+        return json_response(body)
+
+    return answer
