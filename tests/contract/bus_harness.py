@@ -31,6 +31,7 @@ class Harness(Protocol):
     async def bus(self, service: str, tuning: Tuning = PATIENT) -> Bus: ...
     async def add_raw(self, key: str, payload: bytes) -> str: ...
     async def length(self, key: str) -> int: ...
+    async def size(self, key: str) -> int: ...
     async def first_id(self, key: str) -> str: ...
     async def dead(self, stream: str) -> list[dict[str, bytes]]: ...
     async def positions(self) -> dict[str, str]: ...
@@ -56,6 +57,9 @@ class MemoryHarness:
 
     async def length(self, key: str) -> int:
         return len(self.server.stream(key).ids)
+
+    async def size(self, key: str) -> int:
+        return self.server.stream(key).bytes
 
     async def first_id(self, key: str) -> str:
         ms, seq = self.server.stream(key).ids[0]
@@ -117,6 +121,9 @@ class RedisHarness:
 
     async def length(self, key: str) -> int:
         return int(await self.call("XLEN", key))
+
+    async def size(self, key: str) -> int:
+        return int(await self.call("MEMORY", "USAGE", key, "SAMPLES", 0))
 
     async def first_id(self, key: str) -> str:
         return (await self.call("XRANGE", key, "-", "+", "COUNT", 1))[0][0].decode()

@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from shared import streams
 from shared.bus.port import Batch, Bus, Inbox, Input
-from shared.bus.tuning import Tuning
-from shared.errors import BusUnavailable
+from shared.bus.tuning import DEAD_BYTES_MAX, Tuning
+from shared.errors import BusUnavailable, CodecError
 from shared.messages.base import BookState, Message
 from shared.messages.codec import encode
 from shared.messages.control import Alert, Command, CommandKind, Severity
@@ -679,3 +680,63 @@ async def test_marks_are_set_kept_and_removed(bus_harness: Harness) -> None:
     assert await bus.marks() == {"id": "three", "mode": "paper"}
     await bus_harness.lose_everything()
     assert await bus.marks() == {}
+
+
+# ---------------------------------------------------------------- bounds
+
+
+async def test_what_a_message_cannot_hold_is_refused_and_the_others_are_read(
+    bus_harness: Harness,
+) -> None:
+    writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("risk")
+    inbox = await reader.open_inbox([Input(streams.MD_DEPTH), CTL], service="risk", instance="r1")
+    wrong = msgspec.structs.replace(depth(2), bids=[(float("nan"), 1.0)])
+    await writer.publish([depth(1), wrong, depth(3, "ETH/USDT")])
+    late = time.time_ns() + 3_600_000_000_000
+    await writer.publish([msgspec.structs.replace(command(1), ts_ns=late), command(2)])
+    await writer.publish([command(3)])
+    got = await read_all(inbox, lambda messages: len(messages) >= 3)
+    assert [m.seq for m in got if type(m) is DepthView] == [1, 3]
+    assert [m.command_id for m in got if type(m) is Command] == ["c3"]
+    stats = await reader.stats()
+    assert (stats["rejected"], stats["dead_lettered"]) == (2, 1)
+    (letter,) = await bus_harness.dead("ctl.command")
+    assert b"too far in the future" in letter["reason"]
+    await inbox.close()
+
+
+async def test_entry_that_is_too_long_is_neither_read_nor_written(bus_harness: Harness) -> None:
+    writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("risk")
+    inbox = await reader.open_inbox([CTL], service="risk", instance="r1")
+    limit = streams.CTL_COMMAND.entry_bytes_max
+    await bus_harness.add_raw(streams.CTL_COMMAND.key(), b"[" + b" " * limit + b"]")
+    await writer.publish([command(1)])
+    assert ids(await read_all(inbox, bool)) == ["c1"]
+    (letter,) = await bus_harness.dead("ctl.command")
+    assert len(letter["m"]) == DEAD_BYTES_MAX and b"are the most" in letter["reason"]
+    many = [msgspec.structs.replace(command(n), reason="x" * 16_000) for n in range(100)]
+    await writer.publish(many)  # too long for one entry, not for several
+    assert len(await read_all(inbox, lambda messages: len(messages) >= 100)) == 100
+    with pytest.raises(CodecError, match="too long"):
+        await writer.publish([msgspec.structs.replace(command(1), reason="x" * limit)])
+    await inbox.close()
+
+
+async def test_stream_is_held_to_its_bytes_whoever_wrote_into_it(bus_harness: Harness) -> None:
+    quick = replace(QUICK, measure_s=0.05)
+    writer, reader = await bus_harness.bus("orderbook", quick), await bus_harness.bus("risk", quick)
+    inbox = await reader.open_inbox([CTL], service="risk", instance="r1")
+    executor = await (await bus_harness.bus("executor", quick)).open_inbox(
+        [CTL], service="executor", instance="e1"
+    )
+    for spec in (streams.MD_RESYNC, streams.CTL_COMMAND):
+        for _ in range(8):
+            await bus_harness.add_raw(spec.key(), b"x" * (spec.bytes_max // 2))
+    bounds = {spec.key(): spec.bytes_max for spec in (streams.MD_RESYNC, streams.CTL_COMMAND)}
+    async with asyncio.timeout(20):
+        while any([await bus_harness.size(key) > bound for key, bound in bounds.items()]):
+            await writer.commit(None, [resync(1)])
+            await inbox.read(0.05)
+            await executor.read(0.05)
+    await inbox.close()
+    await executor.close()
