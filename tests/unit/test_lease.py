@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+import subprocess
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from hypothesis import given
@@ -147,21 +148,19 @@ async def test_two_processes_of_one_name_are_two_owners(server: MemoryServer) ->
 
 
 @pytest.fixture
-async def child() -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec("sleep", "60")
-    yield process
-    if process.returncode is None:
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        yield process
         process.kill()
-        await process.wait()
 
 
-def id_of(process: asyncio.subprocess.Process) -> str:
+def id_of(process: subprocess.Popen[bytes]) -> str:
     ours = own_id("risk-1")
     return str(ours._replace(pid=str(process.pid), started=process_module._started(process.pid)))
 
 
 async def test_the_lease_of_a_killed_process_is_taken_at_once(
-    server: MemoryServer, child: asyncio.subprocess.Process
+    server: MemoryServer, child: subprocess.Popen[bytes]
 ) -> None:
     assert server.hold_lease("risk", id_of(child), 60_000)
     lease = Lease(bus(server), "risk", str(own_id("risk-1")))
@@ -176,13 +175,13 @@ async def test_the_lease_of_a_killed_process_is_taken_at_once(
 
 
 async def test_shards_of_a_killed_process_are_taken_at_once(
-    server: MemoryServer, child: asyncio.subprocess.Process
+    server: MemoryServer, child: subprocess.Popen[bytes]
 ) -> None:
     dead = id_of(child)
     server.join_members("orderbook", dead, 60_000)
     server.hold_lease("orderbook:shard:0", dead, 60_000)
     child.kill()
-    await child.wait()
+    child.wait()
     member = Member(server, str(own_id("orderbook-1")), 1)
     await eventually(lambda: member.owned == (0,))
     member.task.cancel()
