@@ -1,9 +1,10 @@
-"""A light source of Binance spot and USDT-M frames at a steady rate, for latency measurements.
+"""A light source of Binance and Kraken spot frames at a steady rate, for latency measurements.
 
-It speaks just enough of both venues (exchangeInfo, depth, combined streams) for the real ingestor
-to subscribe, join its snapshot and follow. Frames are short real-shaped deltas, so that the source
-itself costs little. Every ``dislocation_ms`` a cheap ask stands in the spot book for half that
-time, so that plans arise at a known rate, each from an ordinary small delta.
+It speaks just enough of both venues (lists of instruments, Binance's depth and combined streams,
+Kraken's book with checksums) for the real ingestor to subscribe, join its snapshot and follow.
+Frames are short real-shaped deltas, so that the source itself costs little. Every
+``dislocation_ms`` a cheap ask stands in Binance's book for half that time, so that plans arise at a
+known rate, each from an ordinary small delta.
 
     python -m tests.bench.frame_source --rate 1000      # prints {"port": ...} when ready
 """
@@ -19,28 +20,23 @@ import time
 import uvloop
 from aiohttp import WSMsgType, web
 
-SPOT, PERP = "spot", "perp"
+from tests.kraken_frames import book_frame, subscribed
+
 BASE = 60_000.0
 LEVELS = 50
+KRAKEN_LEVELS = 10
 BARGAIN = 360.0
 
-
-def _filters(tick: str, lot: str, notional_key: str) -> list[dict[str, str]]:
-    notional = (
-        {"filterType": "NOTIONAL", "minNotional": "5.00000000", "applyMinToMarket": True}
-        if notional_key == "minNotional"
-        else {"filterType": "MIN_NOTIONAL", "notional": "50"}
-    )
-    return [
-        {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": "1000000", "tickSize": tick},
-        {"filterType": "LOT_SIZE", "minQty": lot, "maxQty": "9000", "stepSize": lot},
-        {"filterType": "MARKET_LOT_SIZE", "minQty": lot, "maxQty": "900", "stepSize": lot},
-        notional,
-    ]
+FILTERS = [
+    {"filterType": "PRICE_FILTER", "minPrice": "0.01", "maxPrice": "1000000", "tickSize": "0.01"},
+    {"filterType": "LOT_SIZE", "minQty": "0.00001", "maxQty": "9000", "stepSize": "0.00001"},
+    {"filterType": "MARKET_LOT_SIZE", "minQty": "0.00001", "maxQty": "900", "stepSize": "0.00001"},
+    {"filterType": "NOTIONAL", "minNotional": "5.00000000", "applyMinToMarket": True},
+]
 
 
-def _exchange_info(market: str) -> dict[str, object]:
-    symbol: dict[str, object] = {
+def _exchange_info() -> dict[str, object]:
+    symbol = {
         "symbol": "BTCUSDT",
         "status": "TRADING",
         "baseAsset": "BTC",
@@ -49,97 +45,161 @@ def _exchange_info(market: str) -> dict[str, object]:
         "quotePrecision": 8,
         "quoteAssetPrecision": 8,
         "orderTypes": ["LIMIT", "MARKET"],
+        "isSpotTradingAllowed": True,
+        "permissions": [],
+        "permissionSets": [["SPOT"]],
+        "filters": FILTERS,
     }
-    if market == SPOT:
-        symbol |= {
-            "isSpotTradingAllowed": True,
-            "permissions": [],
-            "permissionSets": [["SPOT"]],
-            "filters": _filters("0.01000000", "0.00001000", "minNotional"),
-        }
-    else:
-        symbol |= {
-            "pair": "BTCUSDT",
-            "contractType": "PERPETUAL",
-            "marginAsset": "USDT",
-            "deliveryDate": 4133404800000,
-            "onboardDate": 1569398400000,
-            "pricePrecision": 2,
-            "quantityPrecision": 3,
-            "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
-            "filters": _filters("0.10", "0.001", "notional"),
-        }
     return {
         "timezone": "UTC",
         "serverTime": int(time.time() * 1e3),
         "rateLimits": [],
         "exchangeFilters": [],
         "symbols": [symbol],
-        "assets": [],
     }
 
 
-class Market:
-    """One venue's numbering, subscribers and book: bids from ``bid`` down, asks from ``ask`` up."""
+def _asset_pairs() -> dict[str, object]:
+    pair = {
+        "altname": "XBTUSDT",
+        "wsname": "XBT/USDT",
+        "aclass_base": "currency",
+        "base": "XXBT",
+        "aclass_quote": "currency",
+        "quote": "USDT",
+        "lot": "unit",
+        "cost_decimals": 5,
+        "pair_decimals": 1,
+        "lot_decimals": 8,
+        "lot_multiplier": 1,
+        "leverage_buy": [],
+        "leverage_sell": [],
+        "fees": [[0, 0.25]],
+        "fees_maker": [[0, 0.16]],
+        "fee_volume_currency": "ZUSD",
+        "margin_call": 80,
+        "margin_stop": 40,
+        "ordermin": "0.00005",
+        "costmin": "0.5",
+        "tick_size": "0.1",
+        "status": "online",
+    }
+    return {"error": [], "result": {"XBTUSDT": pair}}
 
-    def __init__(self, market: str, bid: float, ask: float) -> None:
-        self.market = market
+
+def _assets() -> dict[str, object]:
+    def asset(altname: str, decimals: int) -> dict[str, object]:
+        return {
+            "aclass": "currency",
+            "altname": altname,
+            "decimals": decimals,
+            "display_decimals": 5,
+            "status": "enabled",
+        }
+
+    return {"error": [], "result": {"XXBT": asset("XBT", 10), "USDT": asset("USDT", 8)}}
+
+
+class Subscribers:
+    """The sockets that asked for a book."""
+
+    def __init__(self) -> None:
+        self.sockets: set[web.WebSocketResponse] = set()
+
+    async def broadcast(self, text: str) -> None:
+        for socket in list(self.sockets):
+            try:
+                await socket.send_str(text)
+            except (ConnectionError, RuntimeError):
+                self.sockets.discard(socket)
+
+
+class Binance(Subscribers):
+    """Numbering and book: bids from ``bid`` down, asks from ``ask`` up."""
+
+    def __init__(self, bid: float, ask: float) -> None:
+        super().__init__()
         self.update_id = 1_000_000
-        self.streams: dict[web.WebSocketResponse, str] = {}
         self.bid, self.ask = bid, ask
         self.qty = 1.0
 
     def snapshot(self) -> dict[str, object]:
-        clock = {"E": 1, "T": 1} if self.market == PERP else {}
         bids = [[f"{self.bid - i:.2f}", "5.0"] for i in range(LEVELS)]
         asks = [[f"{self.ask + i:.2f}", "5.0"] for i in range(LEVELS)]
-        return {"lastUpdateId": self.update_id, **clock, "bids": bids, "asks": asks}
+        return {"lastUpdateId": self.update_id, "bids": bids, "asks": asks}
 
-    def tick(self, bargain: tuple[float, float] | None = None) -> bytes:
+    def tick(self, bargain: tuple[float, float] | None = None) -> str:
         """A delta of eight levels at the top; ``bargain`` sets one more ask (price, quantity)."""
         self.qty = 1.0 + (self.qty * 7.3 % 3.0)
         bids = [[f"{self.bid - i:.2f}", f"{self.qty + i:.5f}"] for i in range(4)]
         asks = [[f"{self.ask + i:.2f}", f"{self.qty + i:.5f}"] for i in range(4)]
         if bargain is not None:
             asks.append([f"{bargain[0]:.2f}", f"{bargain[1]:.5f}"])
-        first, previous = self.update_id + 1, self.update_id
+        first = self.update_id + 1
         self.update_id += 7
-        now_ms = int(time.time() * 1e3)
-        data: dict[str, object] = {
-            "e": "depthUpdate", "E": now_ms, "s": "BTCUSDT", "U": first, "u": self.update_id,
+        data = {
+            "e": "depthUpdate", "E": int(time.time() * 1e3), "s": "BTCUSDT", "U": first,
+            "u": self.update_id, "b": bids, "a": asks,
         }  # fmt: skip
-        if self.market == PERP:
-            data |= {"T": now_ms, "pu": previous}
-        data |= {"b": bids, "a": asks}
-        wrapped = {"stream": "btcusdt@depth@100ms", "data": data}
-        return json.dumps(wrapped, separators=(",", ":")).encode()
-
-    async def broadcast(self, frame: bytes) -> None:
-        text = frame.decode()
-        for socket in list(self.streams):
-            try:
-                await socket.send_str(text)
-            except (ConnectionError, RuntimeError):
-                self.streams.pop(socket, None)
+        return json.dumps({"stream": "btcusdt@depth@100ms", "data": data}, separators=(",", ":"))
 
 
-async def _websocket(request: web.Request, market: Market | None) -> web.WebSocketResponse:
+class Kraken(Subscribers):
+    """A book of ten levels a side; every delta changes eight, the checksum covers all."""
+
+    def __init__(self, bid: float, ask: float) -> None:
+        super().__init__()
+        self.bids = [(f"{bid - i:.1f}", "5.00000000") for i in range(KRAKEN_LEVELS)]
+        self.asks = [(f"{ask + i:.1f}", "5.00000000") for i in range(KRAKEN_LEVELS)]
+        self.qty = 1.0
+
+    def snapshot(self) -> str:
+        whole = (self.bids, self.asks)
+        return book_frame("snapshot", "BTC/USDT", whole, whole)
+
+    def tick(self) -> str:
+        self.qty = 1.0 + (self.qty * 7.3 % 3.0)
+        for side in (self.bids, self.asks):
+            side[:4] = [(side[i][0], f"{self.qty + i:.8f}") for i in range(4)]
+        changed = (self.bids[:4], self.asks[:4])
+        return book_frame("update", "BTC/USDT", changed, (self.bids, self.asks))
+
+
+async def _binance_socket(request: web.Request, market: Binance) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(compress=False, autoping=True)
     await socket.prepare(request)
+    async for message in socket:
+        if message.type is WSMsgType.TEXT:
+            body = json.loads(message.data)
+            await socket.send_str(json.dumps({"result": None, "id": body.get("id")}))
+            if any("@depth" in name for name in body.get("params", [])):
+                market.sockets.add(socket)
+    market.sockets.discard(socket)
+    return socket
+
+
+async def _kraken_socket(request: web.Request, market: Kraken) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse(compress=False, autoping=True)
+    await socket.prepare(request)
+    status = {"system": "online", "api_version": "v2", "connection_id": 1, "version": "2.0.0"}
+    hello = {"channel": "status", "type": "update", "data": [status]}
+    await socket.send_str(json.dumps(hello))
     async for message in socket:
         if message.type is not WSMsgType.TEXT:
             continue
         body = json.loads(message.data)
-        await socket.send_str(json.dumps({"result": None, "id": body.get("id")}))
-        if market and any("@depth" in p for p in body.get("params", [])):
-            market.streams[socket] = "depth"
-    if market:
-        market.streams.pop(socket, None)
+        if body.get("method") == "ping":
+            await socket.send_str(json.dumps({"method": "pong", "req_id": body.get("req_id", 0)}))
+        elif body.get("method") == "subscribe" and body["params"].get("channel") == "book":
+            await socket.send_str(subscribed("BTC/USDT", body["params"]["depth"]))
+            await socket.send_str(market.snapshot())
+            market.sockets.add(socket)
+    market.sockets.discard(socket)
     return socket
 
 
-async def _drive(spot: Market, perp: Market, rate: float, dislocation_ms: float) -> None:
-    """Send ``rate`` frames per second in all, alternating; every dislocation cycle moves spot."""
+async def _drive(binance: Binance, kraken: Kraken, rate: float, dislocation_ms: float) -> None:
+    """Send ``rate`` frames per second in all, alternating; each dislocation moves Binance."""
     period = 1.0 / rate
     due, index, cheap = time.monotonic(), 0, False
     half = dislocation_ms / 2e3
@@ -151,19 +211,21 @@ async def _drive(spot: Market, perp: Market, rate: float, dislocation_ms: float)
             continue
         due += period
         index += 1
-        market = spot if index % 2 else perp
-        if market is spot and now >= flip_at and dislocation_ms:
-            cheap = not cheap
-            flip_at = now + half
-            await market.broadcast(market.tick((BASE - BARGAIN, 1.0 if cheap else 0.0)))
+        if index % 2:
+            bargain = None
+            if now >= flip_at and dislocation_ms:
+                cheap = not cheap
+                flip_at = now + half
+                bargain = (BASE - BARGAIN, 1.0 if cheap else 0.0)
+            await binance.broadcast(binance.tick(bargain))
         else:
-            await market.broadcast(market.tick())
+            await kraken.broadcast(kraken.tick())
 
 
 async def serve(rate: float, dislocation_ms: float) -> None:
-    # Spot's own spread is wide, so that a cheap ask between its sides crosses only the perpetual.
-    spot = Market(SPOT, BASE - 2 * BARGAIN, BASE + 1)
-    perp = Market(PERP, BASE, BASE + 1)
+    # Binance's own spread is wide, so that a cheap ask between its sides crosses only Kraken.
+    binance = Binance(BASE - 2 * BARGAIN, BASE + 1)
+    kraken = Kraken(BASE, BASE + 1)
 
     def answer(make):  # type: ignore[no-untyped-def]
         async def handler(_: web.Request) -> web.Response:
@@ -172,15 +234,14 @@ async def serve(rate: float, dislocation_ms: float) -> None:
         return handler
 
     app = web.Application()
-    app.router.add_get("/api/v3/exchangeInfo", answer(lambda: _exchange_info(SPOT)))
-    app.router.add_get("/fapi/v1/exchangeInfo", answer(lambda: _exchange_info(PERP)))
+    app.router.add_get("/api/v3/exchangeInfo", answer(_exchange_info))
     app.router.add_get("/dapi/v1/exchangeInfo", answer(lambda: {"symbols": [], "rateLimits": []}))
-    app.router.add_get("/api/v3/depth", answer(spot.snapshot))
-    app.router.add_get("/fapi/v1/depth", answer(perp.snapshot))
+    app.router.add_get("/api/v3/depth", answer(binance.snapshot))
+    app.router.add_get("/0/public/AssetPairs", answer(_asset_pairs))
+    app.router.add_get("/0/public/Assets", answer(_assets))
     for path in ("/stream", "/ws"):
-        app.router.add_get(path, lambda r: _websocket(r, spot))
-        app.router.add_get("/public" + path, lambda r: _websocket(r, perp))
-        app.router.add_get("/market" + path, lambda r: _websocket(r, None))
+        app.router.add_get(path, lambda r: _binance_socket(r, binance))
+    app.router.add_get("/v2", lambda r: _kraken_socket(r, kraken))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -189,7 +250,7 @@ async def serve(rate: float, dislocation_ms: float) -> None:
     print(json.dumps({"port": port}), flush=True)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    drive = asyncio.create_task(_drive(spot, perp, rate, dislocation_ms))
+    drive = asyncio.create_task(_drive(binance, kraken, rate, dislocation_ms))
     await stop.wait()
     drive.cancel()
     await runner.cleanup()

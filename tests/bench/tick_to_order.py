@@ -40,8 +40,8 @@ url = "{url}"
 instruments = ["BTC/USDT"]
 rest_url = "http://127.0.0.1:{port}"
 ws_url = "ws://127.0.0.1:{port}"
-[venues.binanceusdm]
-instruments = ["BTC/USDT:USDT"]
+[venues.kraken]
+instruments = ["BTC/USDT"]
 rest_url = "http://127.0.0.1:{port}"
 ws_url = "ws://127.0.0.1:{port}"
 [scanner]

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 SERVICES = ("ingestor", "orderbook", "scanner", "risk", "executor")
 KEYS = {
     "seconds", "venue_frames", "book_events", "books", "opportunities", "near_misses", "plans",
-    "orders", "fills", "pnl", "residual_exposure", "latency_us", "services",
+    "orders", "fills", "pnl", "residual_exposure", "latency_us", "services", "positions",
+    "inventory_change", "venue_equity_change", "closing_cost",
 }  # fmt: skip
 
 
@@ -56,7 +58,7 @@ class Arb:
         """Wait for its end, which must be a good one, and return what it printed."""
         out, err = self.process.communicate(timeout=timeout_s)
         assert self.process.returncode == 0, err[-3000:]
-        report: dict[str, Any] = json.loads(out)
+        report: dict[str, Any] = json.loads(out, parse_float=Decimal)
         return report
 
     def wait_for(self, text: str, timeout_s: float = 90) -> None:
@@ -96,6 +98,19 @@ def check_sound(report: dict[str, Any]) -> None:
     assert report["orders"]["unknown"] == 0
     assert report["open_orders"] == 0
     assert report["ledger_equal"] is True, report["ledger_differences"]
+    if report["fills"]:
+        check_money(report)
+
+
+def check_money(report: dict[str, Any]) -> None:
+    """What we say was earned is what the venues' own accounts have gained, to the last digit."""
+    assert report["pnl"]
+    for quote, money in report["pnl"].items():
+        assert money["certainty"] in {"known", "estimated"}
+        assert money["realized"] + money["unrealized"] == report["venue_equity_change"][quote]
+    for position in report["positions"]:
+        assert position["unrealized"] is not None
+    assert set(report["closing_cost"]) == set(report["pnl"])
 
 
 def check_within_bounds(report: dict[str, Any]) -> None:

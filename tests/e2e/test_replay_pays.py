@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_demo import running
+from tests.e2e.test_demo import check_money, running
+from tests.kraken_frames import book_frame, subscribed
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -53,15 +54,47 @@ def recording(path: Path, best_bid: float, *, futures: bool) -> Path:
     return path
 
 
+def kraken_recording(path: Path, best_bid: float) -> Path:
+    """The same in Kraken's frames."""
+
+    def side(best: float, step: float, qty: str) -> list[tuple[str, str]]:
+        rows = [(f"{best + step * i:.1f}", "1.00000000") for i in range(LEVELS)]
+        return [(rows[0][0], qty), *rows[1:]]
+
+    rows = [f"{START_NS} {subscribed('BTC/USDT', LEVELS)}"]
+    for index in range(FRAMES + 1):
+        qty = f"{1 + index % 7 / 10:.8f}"
+        whole = (side(best_bid, -1.0, qty), side(best_bid + 1.0, 1.0, qty))
+        changed = (whole[0][:1], whole[1][:1]) if index else whole
+        kind = "update" if index else "snapshot"
+        at_ns = START_NS + 20_000_000 + index * STEP_NS
+        rows.append(f"{at_ns} {book_frame(kind, 'BTC/USDT', changed, whole)}")
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
 def test_venues_that_are_apart_are_traded(tmp_path: Path) -> None:
-    spot = recording(tmp_path / "spot.txt", 60_000.0, futures=False)
-    perp = recording(tmp_path / "usdm.txt", 60_300.0, futures=True)  # 50 bps above, 15 bps of fees
-    with running("replay", str(spot), str(perp), "--speed", "2", "--json") as arb:
+    cheap = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
+    dear = kraken_recording(tmp_path / "kraken.txt", 60_600.0)  # 100 bps above
+    with running("replay", str(cheap), str(dear), "--speed", "2", "--json") as arb:
         report = arb.report()
     assert report["replay"]["complete"]
     assert report["plans"]["approved"] > 0
     assert report["plans"]["outcomes"].get("FILLED", 0) > 0
     assert report["orders"]["unknown"] == 0
-    assert report["pnl"]["realized"] > 0
-    assert report["pnl"]["fees"] > 0
+    assert report["pnl"]["USDT"]["realized"] > 0
+    assert report["pnl"]["USDT"]["fees"] > 0
+    assert set(report["inventory_change"]) == {"binance", "kraken"}
+    check_money(report)
     assert all(qty == 0 for qty in report["residual_exposure"].values())
+
+
+def test_a_perpetual_that_is_apart_is_counted_and_not_traded(tmp_path: Path) -> None:
+    spot = recording(tmp_path / "spot.txt", 60_000.0, futures=False)
+    perp = recording(tmp_path / "usdm.txt", 60_300.0, futures=True)  # 50 bps above, 15 bps of fees
+    with running("replay", str(spot), str(perp), "--speed", "2", "--json") as arb:
+        report = arb.report()
+    assert report["near_misses"]["OPENS_POSITION"] > 0
+    assert report["plans"]["approved"] == 0
+    assert report["orders"]["submitted"] == 0
+    assert report["pnl"] == {}
