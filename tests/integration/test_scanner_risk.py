@@ -8,9 +8,10 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
 from decimal import Decimal as D
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 
@@ -26,7 +27,6 @@ from shared.messages.control import CommandKind, Heartbeat
 from shared.messages.execution import (
     ApprovedPlan,
     Denied,
-    PlanDone,
     RiskReport,
     TradingStateChanged,
 )
@@ -166,18 +166,19 @@ class World:
         self.bid = 9_999.0
         return plans[0]
 
-    async def end(self, plan: ApprovedPlan, **changes: Any) -> PlanDone:
+    async def end(self, plan: ApprovedPlan, gain: str) -> Decimal:
+        """Fill both legs, the sale by ``gain`` dearer per unit; return what that realized."""
         now_ns = SystemClock.now_ns()
+        price = {Side.BUY: D(10_000), Side.SELL: D(10_000) + D(gain)}
         fills = [
             make_fill(
                 plan.plan_id, leg.venue, leg.side, str(leg.qty), ts_ns=now_ns,
-                trade_id=f"{plan.plan_id}{leg.venue}",
+                trade_id=f"{plan.plan_id}{leg.venue}", price=price[leg.side], fee=D(0),
             )
             for leg in plan.legs
         ]  # fmt: skip
-        done = make_done(plan.plan_id, now_ns, **changes)
-        await self.say(*fills, done)
-        return done
+        await self.say(*fills, make_done(plan.plan_id, now_ns))
+        return D(gain) * plan.legs[0].qty
 
 
 @contextlib.asynccontextmanager
@@ -219,11 +220,11 @@ async def test_opportunity_becomes_one_plan_and_its_end_counts(url: str, tmp_pat
         w.bid = 10_080.0
         await eventually(lambda: [m for m in w.all(Denied) if m.reason == "PAIR_IN_FLIGHT"])
         w.bid = 9_999.0
-        await w.end(plan, realized=D("2.5"))
+        result = await w.end(plan, "25")
 
         def counted() -> bool:
             reports = w.all(RiskReport)
-            return bool(reports) and reports[-1].realized == {"USDT": D("2.5")}
+            return bool(reports) and reports[-1].realized == {"USDT": result}
 
         await eventually(counted)
         assert w.all(RiskReport)[-1].exposure == {"BTC": D(0)}
@@ -250,14 +251,14 @@ async def test_killed_risk_remembers_its_plan_and_the_operator(url: str, tmp_pat
         await w.becomes(TradingState.ACTIVE)
         plan = await w.next_plan()
         await w.stop("risk", signal.SIGKILL)
-        await w.end(plan, realized=D("-1"))  # while nobody listens
+        result = await w.end(plan, "-10")  # while nobody listens
         await w.say(make_command(CommandKind.HALT, SystemClock.now_ns()))
         w.seen.clear()
         await w.spawn("risk")
         said = await w.becomes(TradingState.HALTED)
         await eventually(lambda: (s := w.state()) is not None and s.reason.startswith("OPERATOR"))
         assert said
-        await eventually(lambda: w.all(RiskReport)[-1].realized == {"USDT": D("-1")})
+        await eventually(lambda: w.all(RiskReport)[-1].realized == {"USDT": result})
         assert w.all(RiskReport)[-1].plans_in_flight == 0
         await w.stop("risk", signal.SIGKILL)
         await w.spawn("risk")
@@ -279,7 +280,7 @@ async def test_second_risk_stands_by_and_takes_over(url: str, tmp_path: Path) ->
         w.seen.clear()
         await w.becomes(TradingState.ACTIVE)
         assert w.all(RiskReport)[-1].plans_in_flight == 1
-        await w.end(first)
+        await w.end(first, "0")
         second = await w.next_plan()
         assert second.plan_id != first.plan_id
         await w.is_ready("risk-b")
