@@ -120,7 +120,7 @@ def _add_money(table: Table, report: dict[str, Any]) -> None:
     for position in report["positions"]:
         close = position["close_price"]
         table.add_row(
-            "position",
+            "position" if position["opened"] else "spent on fees",
             f"{position['qty']:+f} {position['instrument']} "
             f"{'at ' + position['venue'] if position['venue'] else 'over all venues'}, entry "
             f"{position['entry']:.8g}, closes at {'unknown' if close is None else f'{close:.8g}'}: "

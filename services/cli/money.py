@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from shared.domain.accounting import ZERO, Books, unrealized, worst_certainty
+from shared.domain.accounting import ZERO, Books, holding_key, unrealized, worst_certainty
 from shared.domain.fees import BPS
 from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.valuation import FindClose
@@ -57,13 +57,17 @@ def balance_changes(before: Balances, after: Balances) -> dict[str, dict[str, De
 
 
 def money_report(books: Books, closing: Closing) -> dict[str, Any]:
-    """Return result, positions, inventory, the venues' equity change and the cost of closing."""
+    """Return result, positions, inventory, the venues' equity change and the cost of closing.
+
+    ``opened`` of a position is the part that trades hold open; the rest was spent on fees charged
+    in that asset, which is gone but for its price.
+    """
 
     def price(venue: str, instrument: str, qty: Decimal) -> Decimal | None:
         found = closing.find(venue, instrument, qty)
         return None if found is None else found.price
 
-    positions = books.positions(price)
+    positions, opened = books.positions(price), books.opened()
     open_profit = unrealized(positions)
     return {
         "pnl": {
@@ -85,6 +89,7 @@ def money_report(books: Books, closing: Closing) -> dict[str, Any]:
                 "entry": position.entry,
                 "close_price": position.close_price,
                 "unrealized": position.unrealized,
+                "opened": opened.get(holding_key(position.venue, position.instrument), ZERO),
             }
             for position in positions
         ],

@@ -19,6 +19,7 @@ from services.cli.collector import Collector
 from services.cli.latency import MEASURES, latency_record
 from services.cli.look import spread_bps
 from services.cli.supervisor import Usage
+from shared.domain.accounting import holding_place
 from shared.domain.instrument import split_instrument
 from shared.messages.base import BookState, Side, TradingState
 from shared.messages.control import Severity
@@ -229,11 +230,12 @@ def _add_results(grid: Table, c: Collector) -> None:
         grid.add_row(
             "realized",
             Text(f"{result.realized:+,.2f} {quote}", _signed_style(result.realized))
-            + Text(f"  open {_amount(open_profit)}  fees {result.fees:,.2f}", "dim"),
+            + Text(f"   open {_amount(open_profit)}  fees {result.fees:,.2f}", "dim"),
         )
+    opened = c.books.opened()
     positions = [
-        f"{position.qty:+f} {position.instrument}{f'@{position.venue}' if position.venue else ''}"
-        for position in (risk.positions if risk else ())
+        f"{qty:+f} {instrument}{f'@{venue}' if venue else ''}"
+        for (venue, instrument), qty in ((holding_place(key), q) for key, q in opened.items())
     ]
     shown = Text(", ".join(positions) or "none", "yellow" if positions else "green")
     grid.add_row("positions", shown)
