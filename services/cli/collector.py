@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from shared import histogram
 from shared.domain.accounting import Books, execution_of
 from shared.messages.arb import NearMiss, Opportunity
-from shared.messages.base import Message, TradingState
+from shared.messages.base import BookState, Message, TradingState
 from shared.messages.control import Alert, Heartbeat
 from shared.messages.execution import (
     ApprovedPlan,
@@ -27,6 +27,7 @@ from shared.messages.execution import (
     RiskReport,
     TradingStateChanged,
 )
+from shared.messages.market import VenueStatus
 
 IDS_MAX = 100_000
 """Plans, orders and fills remembered one by one; older ones stay in the totals only."""
@@ -93,6 +94,8 @@ class Collector:
         self.recent_done: deque[PlanDone] = deque(maxlen=RECENT_MAX)
         self.recent_fills: deque[Fill] = deque(maxlen=RECENT_MAX)
         self.alerts: deque[Alert] = deque(maxlen=RECENT_MAX)
+        self.synced: Remembered[bool] = Remembered()
+        self.unsynced_why: Remembered[str] = Remembered()
         self._fold = {
             Opportunity: self._on_opportunity,
             NearMiss: self._on_near_miss,
@@ -107,6 +110,7 @@ class Collector:
             BalanceReport: self._on_balances,
             Heartbeat: self._on_beat,
             Alert: self.alerts.append,
+            VenueStatus: self._on_status,
         }
 
     def on_message(self, message: Message) -> None:
@@ -179,6 +183,13 @@ class Collector:
             if newest_ns - beat.ts_ns < SILENT_AFTER_NS
         ]
 
+    def never_synced(self, venue: str, instrument: str) -> str | None:
+        """Return the last reason of a book that was never LIVE, ``None`` for one that was."""
+        book = (venue, instrument)
+        if book in self.synced:
+            return None
+        return self.unsynced_why.items.get(book) or "its feed said nothing about it"
+
     # -- folding --------------------------------------------------------------------------------
 
     def _on_opportunity(self, message: Opportunity) -> None:
@@ -228,6 +239,15 @@ class Collector:
         for asset, balance in message.balances.items():
             first.setdefault(asset, balance.free + balance.used)
         self.balances[message.venue] = message
+
+    def _on_status(self, message: VenueStatus) -> None:
+        book = (message.venue, message.instrument)
+        if not message.instrument:
+            return
+        if message.state is BookState.LIVE:
+            self.synced.put(book, True)
+        else:
+            self.unsynced_why.put(book, message.reason)
 
     def _on_beat(self, message: Heartbeat) -> None:
         self.beats.put((message.service, message.instance, message.ts_started_ns), message)

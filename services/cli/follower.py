@@ -13,6 +13,7 @@ from shared.streams import (
     ARB_OPPORTUNITY,
     EXEC_EVENT,
     EXEC_PLAN,
+    MD_STATUS,
     RISK_EVENT,
     SYS_HEALTH,
     StreamSpec,
@@ -20,6 +21,7 @@ from shared.streams import (
 
 DECISIONS = (
     ARB_OPPORTUNITY, ARB_NEARMISS, EXEC_PLAN, EXEC_EVENT, RISK_EVENT, ALERT, SYS_HEALTH,
+    MD_STATUS,
 )  # fmt: skip
 BLOCK_MS = 500
 RETRY_S = 0.3

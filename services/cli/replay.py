@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from services.cli.run import Run, watched, wind_down
 from services.cli.screen import Scene
 from services.cli.settings import config_for_venues
 from services.cli.stack import StackError, open_stack, seconds_since
-from services.cli.venues import Control
+from services.cli.venues import Control, Instrument
 from shared.capture import CaptureItem, Kind, read_capture
 from shared.clock import SystemClock
 from shared.config import ExecutorConfig
@@ -127,6 +127,7 @@ async def run_replay(paths: Sequence[Path], speed: float | None, as_json: bool) 
             )
             await _play(run, ending, speed)
             await wind_down(run, ending)
+            note_never_synced(run.collector, addresses.instruments, ending)
         await stack.supervisor.stop()
         stack.keep = bool(ending.problems)
         usage = stack.supervisor.usage()
@@ -194,6 +195,19 @@ async def _until_heard(run: Run) -> tuple[int, int]:
             unheard = f"; nobody listens to {state['unheard']}" if state["unheard"] else ""
             raise StackError(f"the services did not become ready: {run.waiting_for()}{unheard}")
         await asyncio.sleep(LISTEN_POLL_S)
+
+
+def note_never_synced(collector: Collector, books: Iterable[Instrument], ending: Ending) -> None:
+    """Note every book that was LIVE at no time: nothing was tried of it.
+
+    One that was LIVE and ended in another state is what the recording holds.
+    """
+    for book in books:
+        why = collector.never_synced(book.venue, book.instrument)
+        if why is not None:
+            ending.problems.append(
+                f"{book.venue} {book.instrument} was never LIVE: {why}; arb verify shows more"
+            )
 
 
 def _all_beat(run: Run) -> bool:

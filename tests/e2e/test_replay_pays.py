@@ -98,3 +98,17 @@ def test_a_perpetual_that_is_apart_is_counted_and_not_traded(tmp_path: Path) -> 
     assert report["plans"]["approved"] == 0
     assert report["orders"]["submitted"] == 0
     assert report["pnl"] == {}
+
+
+def test_a_book_that_never_syncs_is_a_problem(tmp_path: Path) -> None:
+    whole = recording(tmp_path / "whole.txt", 60_000.0, futures=False)
+    lines = whole.read_text().splitlines()[1:60]  # without the snapshot
+    path = tmp_path / "none.txt"
+    path.write_text("\n".join(lines) + "\n")
+    with running("replay", str(path), "--speed", "max", "--json") as arb:
+        out, err = arb.process.communicate(timeout=120)
+    assert arb.process.returncode == 1
+    (problem,) = json.loads(out)["problems"]
+    assert problem.startswith("binance BTC/USDT was never LIVE: ")
+    assert "snapshot" in problem
+    assert problem in err

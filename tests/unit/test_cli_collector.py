@@ -11,7 +11,7 @@ from services.cli.collector import Collector, Remembered
 from services.cli.report import Ending, build_report
 from shared.histogram import bucket_of
 from shared.messages.arb import NearMiss
-from shared.messages.base import Certainty, Side, TradingState
+from shared.messages.base import BookState, Certainty, Side, TradingState
 from shared.messages.control import Heartbeat
 from shared.messages.execution import (
     ApprovedPlan,
@@ -25,6 +25,7 @@ from shared.messages.execution import (
     PlanOutcome,
     RiskReport,
 )
+from shared.messages.market import VenueStatus
 
 D = Decimal
 
@@ -195,3 +196,22 @@ def test_what_is_remembered_is_bounded_but_counted() -> None:
         memory.put(number, number)
     assert list(memory.items) == [2, 3, 4]
     assert len(memory) == 5
+
+
+def status(instrument: str, state: BookState, reason: str) -> VenueStatus:
+    return VenueStatus(
+        ts_ns=1, venue="v", instrument=instrument, state=state, epoch=1, reason=reason
+    )  # fmt: skip
+
+
+def test_a_book_that_was_live_once_is_synced_whatever_came_after() -> None:
+    collector = Collector()
+    collector.on_message(status("", BookState.LIVE, "connected"))
+    assert collector.never_synced("v", "BTC/USDT") == "its feed said nothing about it"
+    collector.on_message(status("BTC/USDT", BookState.SYNCING, "waiting for the snapshot"))
+    collector.on_message(status("ETH/USDT", BookState.GAP, "expected 5, got 7"))
+    assert collector.never_synced("v", "BTC/USDT") == "waiting for the snapshot"
+    collector.on_message(status("BTC/USDT", BookState.LIVE, "snapshot joined"))
+    collector.on_message(status("BTC/USDT", BookState.GAP, "expected 9, got 11"))
+    assert collector.never_synced("v", "BTC/USDT") is None
+    assert collector.never_synced("v", "ETH/USDT") == "expected 5, got 7"
