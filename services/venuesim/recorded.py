@@ -7,15 +7,16 @@ a client that comes later, or must resynchronise, gets a snapshot that fits the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from services.venuesim.exchange import Exchange
-from services.venuesim.listing import Listing
+from services.venuesim.listing import Listing, parse_decimal
 from services.venuesim.matching import Level
 from shared.capture import CaptureItem
 from shared.messages.base import Side
 
-Rows = Iterable[Sequence[str]]
+Rows = Iterable[Sequence[Any]]
+"""Price and quantity as written, or as numbers where a recorder wrote them anew."""
 
 
 class RecordedMarket(Protocol):
@@ -36,13 +37,31 @@ class RecordedMarket(Protocol):
 
 
 def decimals(text: str) -> int:
-    """Return how many decimals a number was written with."""
-    return len(text.partition(".")[2])
+    """Return how many decimals a number was written with.
+
+    Raises:
+        ValueError: Not a number that a market has.
+    """
+    return len(plain(text).partition(".")[2])
+
+
+def plain(text: str) -> str:
+    """Return a number without an exponent.
+
+    Raises:
+        ValueError: Not a number that a market has.
+    """
+    if "e" not in text and "E" not in text:
+        return text
+    value = parse_decimal(text)
+    if value is None:
+        raise ValueError(f"{text[:40]!r} is no number")
+    return f"{value:f}"
 
 
 def decimals_needed(texts: Iterable[str]) -> int:
     """Return the decimals that all these numbers need, trailing zeros aside."""
-    return max((decimals(text.rstrip("0")) for text in texts if "." in text), default=0)
+    return max((decimals(text.rstrip("0")) for text in map(plain, texts) if "." in text), default=0)
 
 
 def units(text: str, scale: int) -> int:
@@ -51,7 +70,7 @@ def units(text: str, scale: int) -> int:
     Raises:
         ValueError: Not a number, or finer than that.
     """
-    whole, _, fraction = text.partition(".")
+    whole, _, fraction = plain(text).partition(".")
     if len(fraction) > scale:
         if fraction[scale:].strip("0"):
             raise ValueError(f"{text} is finer than {scale} decimals")
@@ -82,8 +101,8 @@ class BookRebuilder:
             levels = book.side(side).levels
             for row in rows:
                 try:
-                    price = units(row[0], listing.price_scale)
-                    lots = units(row[1], listing.qty_scale)
+                    price = units(str(row[0]), listing.price_scale)
+                    lots = units(str(row[1]), listing.qty_scale)
                 except ValueError:
                     self.unusable += 1
                     continue

@@ -250,7 +250,7 @@ class CheckedBook:
 
 
 def _digits(number) -> str:
-    return format(number, "f").replace(".", "").lstrip("0")
+    return format(Decimal(number), "f").replace(".", "").lstrip("0")
 
 
 @pytest.mark.recorded

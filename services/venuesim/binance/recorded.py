@@ -15,7 +15,7 @@ from services.venuesim.binance.subscriptions import DEAD
 from services.venuesim.exchange import Exchange
 from services.venuesim.hub import Hub
 from services.venuesim.listing import Listing
-from services.venuesim.recorded import BookRebuilder, decimals, decimals_needed
+from services.venuesim.recorded import BookRebuilder, decimals, decimals_needed, plain
 from shared.capture import CaptureItem, Kind
 
 EARLY_MAX = 10_000  # changes that wait for their snapshot: more than any client keeps
@@ -28,11 +28,11 @@ EVENT_KINDS = {
 }
 
 
-class Wrapped(msgspec.Struct):
-    """A combined-stream frame."""
+class Wrapper(msgspec.Struct):
+    """A combined-stream frame; a bare event has no stream."""
 
-    stream: str
-    data: msgspec.Raw
+    stream: str = ""
+    data: msgspec.Raw = msgspec.Raw(b"")
 
 
 class Event(msgspec.Struct):
@@ -55,11 +55,11 @@ class Snapshot(msgspec.Struct):
     """A REST book."""
 
     last_update_id: int = msgspec.field(name="lastUpdateId")
-    bids: list[list[str]]
-    asks: list[list[str]]
+    bids: list[tuple[Any, Any]]
+    asks: list[tuple[Any, Any]]
 
 
-_wrapped = msgspec.json.Decoder(Wrapped)
+_wrapper = msgspec.json.Decoder(Wrapper)
 _event = msgspec.json.Decoder(Event)
 _snapshot = msgspec.json.Decoder(Snapshot)
 
@@ -148,10 +148,8 @@ class RecordedBinance:
             self._apply(state, event, now_ms)
 
     def _play_frame(self, state: BookState, payload: bytes, now_ms: int) -> None:
-        name, data, combined = "", payload, b""
-        if payload.startswith(b'{"stream"'):
-            wrapped = _wrapped.decode(payload)
-            name, data, combined = wrapped.stream, bytes(wrapped.data), payload
+        name, data = unwrapped(payload)
+        combined = payload if name else b""
         event = _event.decode(data)
         kind = name.partition("@")[2].partition("@")[0] or EVENT_KINDS.get(event.e, "bookTicker")
         if kind == "depth":
@@ -191,26 +189,31 @@ class RecordedBinance:
                 self._index.setdefault((symbol, kind.partition("@")[0]), []).append(topic)
 
 
+def unwrapped(payload: bytes) -> tuple[str, bytes]:
+    """Return the stream's name, empty for a bare event, and the event."""
+    wrapper = _wrapper.decode(payload)
+    return (wrapper.stream, bytes(wrapper.data)) if wrapper.stream else ("", payload)
+
+
 def texts_of(samples: Sequence[bytes]) -> tuple[list[str], list[str]]:
     """Return price and quantity texts found in frames and snapshots."""
     prices: list[str] = []
     quantities: list[str] = []
     for payload in samples:
         try:
-            if payload.startswith(b'{"stream"'):
-                payload = bytes(_wrapped.decode(payload).data)  # noqa: PLW2901
-            rows = _rows(msgspec.json.decode(payload))
-        except msgspec.DecodeError:
-            continue
-        prices += [row[0] for row in rows]
-        quantities += [row[1] for row in rows]
+            rows = _rows(msgspec.json.decode(unwrapped(payload)[1]))
+            found = [(plain(str(row[0])), plain(str(row[1]))) for row in rows]
+        except (ValueError, LookupError, TypeError):
+            continue  # of another kind, or damaged
+        prices += [price for price, _ in found]
+        quantities += [qty for _, qty in found]
     return prices, quantities
 
 
-def _rows(body: Any) -> list[list[str]]:
+def _rows(body: Any) -> list[Any]:
     if not isinstance(body, dict):
         return []
-    rows: list[list[str]] = []
+    rows: list[Any] = []
     for name in ("bids", "asks", "b", "a"):
         value = body.get(name)
         if isinstance(value, list):

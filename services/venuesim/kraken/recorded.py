@@ -2,59 +2,51 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import msgspec
-
 from services.venuesim.exchange import Exchange
-from services.venuesim.kraken.book import DEPTHS
 from services.venuesim.kraken.streams import PublicStreams
 from services.venuesim.listing import Listing
 from services.venuesim.recorded import BookRebuilder, decimals
 from shared.capture import CaptureItem, Kind
+from shared.errors import ParseError
+from shared.messages.base import BookState
+from shared.messages.market import BookSnapshot
+from shared.venues.kraken import parse
+from shared.venues.kraken.recorded import precision_of
+from shared.venues.kraken.recordings import KrakenRecordings, read_marks
+from shared.venues.kraken.session import KrakenSession
+from shared.venues.port import BookStatus, Effect, Emit, Malformed
 
-_PRICE = re.compile(rb'"price": ?"?([0-9.]+)')
-_QTY = re.compile(rb'"qty": ?"?([0-9.]+)')
-
-
-class Row(msgspec.Struct):
-    """A level; raw, because the checksum is over the text."""
-
-    price: msgspec.Raw
-    qty: msgspec.Raw
-
-
-class Book(msgspec.Struct):
-    """The data of a book frame."""
-
-    bids: list[Row] = []
-    asks: list[Row] = []
+VENUE = "kraken"
+Texts = list[tuple[str, str]]
 
 
-class Frame(msgspec.Struct):
-    """What is needed of a frame."""
+@dataclass(slots=True)
+class BookRun:
+    """One recorded book on one recorded connection."""
 
-    channel: str = ""
-    type: str = ""
-    data: msgspec.Raw = msgspec.Raw(b"[]")
-
-
-_frame = msgspec.json.Decoder(Frame)
-_books = msgspec.json.Decoder(list[Book])
+    session: KrakenSession
+    connection: int
+    is_verbatim: bool = False
+    """Its numbers are written as the venue writes them, so that frames can be sent as recorded."""
 
 
 class RecordedKraken:
     """Sends frames as recorded where the depth asked for is the recorded one.
 
-    Other depths are served from the rebuilt book, which knows no more than was recorded.
+    Other depths, and books whose recorder wrote the numbers anew, are served from the rebuilt book,
+    which knows no more than was recorded. What a frame means, and how deep the book is, tells the
+    reader of recordings; after a gap there is no book until the next snapshot.
     """
 
     def __init__(self, exchange: Exchange, streams: PublicStreams) -> None:
         self._exchange, self._streams = exchange, streams
         self._rebuilder = BookRebuilder(exchange)
+        self._reader = KrakenRecordings()
+        self._runs: dict[str, BookRun] = {}
 
     @property
     def unusable(self) -> int:
@@ -66,14 +58,13 @@ class RecordedKraken:
         listing = self._exchange.by_instrument.get(item.instrument or "")
         if listing is None or item.kind is not Kind.FRAME:
             return
-        try:
-            frame = _frame.decode(item.payload)
-            if frame.channel == "book":
-                self._book(listing, frame, item)
-            elif frame.channel in {"trade", "ticker"}:
-                self._publish(frame.channel, listing, item.payload)
-        except msgspec.DecodeError:
+        marks = read_marks(item.payload)
+        if marks is None:
             self._rebuilder.unusable += 1
+        elif marks.channel in {"trade", "ticker"}:
+            self._publish(marks.channel, listing, item.payload)
+        elif marks.channel == "book" or marks.is_answer:
+            self._book(listing, item)
 
     def end(self) -> None:
         """Nobody waits for anything."""
@@ -87,27 +78,66 @@ class RecordedKraken:
             if not any(topic.startswith(f"book/{name}/") for topic in topics)
         ]
 
-    def _book(self, listing: Listing, frame: Frame, item: CaptureItem) -> None:
-        now_ms = item.ts_recv_ns // 1_000_000
-        instrument = listing.instrument
-        for book in _books.decode(frame.data):
-            bids, asks = _texts(book.bids), _texts(book.asks)
-            if frame.type == "snapshot":
-                levels = max(len(bids), len(asks))
-                depth = next((d for d in DEPTHS if d >= levels), DEPTHS[-1])
-                self._streams.recorded_depth[instrument] = depth
-                self._rebuilder.replace(listing, bids, asks, now_ms)
-            else:
-                self._rebuilder.change(listing, bids, asks, now_ms)
-        recorded = self._streams.recorded_depth.get(instrument)
-        if recorded is None:
-            return  # nothing can be said before the first snapshot
-        self._rebuilder.truncate(listing, recorded, now_ms)
-        topic = f"book/{instrument}/{recorded}"
-        self._streams.hub.publish_delta(topic, item.payload, None, instrument)
+    def _run(self, item: CaptureItem, instrument: str) -> BookRun:
+        run = self._runs.get(instrument)
+        if run is None or run.connection != item.connection:
+            self._reader.instrument_of_frame(item.payload)  # learns how the venue spells it
+            session = self._reader.session(VENUE, instrument)
+            session.on_open(item.ts_recv_ns)
+            run = self._runs[instrument] = BookRun(session, item.connection)
+        return run
+
+    def _book(self, listing: Listing, item: CaptureItem) -> None:
+        instrument, run = listing.instrument, self._run(item, listing.instrument)
+        effects = run.session.on_frame(item.payload, item.ts_recv_ns)
+        try:
+            frame = parse.parse_book(item.payload)
+        except ParseError:
+            if any(isinstance(effect, Malformed) for effect in effects):
+                self._rebuilder.unusable += 1
+            return  # the answer to a subscription
+        known = self._streams.recorded_depth.get(instrument)
         if frame.type == "snapshot":
-            self._streams.publish_snapshots(instrument)
+            run.is_verbatim = all(is_verbatim(data, listing) for data in frame.data)
+        whole = self._apply(listing, frame, effects, item.ts_recv_ns // 1_000_000)
+        depth = run.session.depth_of(instrument)
+        if run.is_verbatim:
+            self._streams.recorded_depth[instrument] = depth
+        else:
+            self._streams.recorded_depth.pop(instrument, None)
+        self._rebuilder.truncate(listing, depth, item.ts_recv_ns // 1_000_000)
+        changed = self._streams.recorded_depth.get(instrument) != known
+        if run.is_verbatim and (frame.type == "snapshot" or not (whole and changed)):
+            topic = f"book/{instrument}/{depth}"
+            self._streams.hub.publish_delta(topic, item.payload, None, instrument)
+        if whole:
+            is_deeper = changed and frame.type != "snapshot"
+            self._streams.publish_snapshots(instrument, every=is_deeper)
         self._streams.flush(instrument)
+
+    def _apply(
+        self, listing: Listing, frame: parse.BookFrame, effects: Sequence[Effect], now_ms: int
+    ) -> bool:
+        """Do to the rebuilt book what was made of a frame; return whether it began anew."""
+        whole = False
+        for effect in effects:
+            if isinstance(effect, BookStatus) and effect.state is BookState.GAP:
+                self._rebuilder.replace(listing, [], [], now_ms)
+                self._streams.break_off(listing.instrument)
+            if not isinstance(effect, Emit):
+                continue
+            if not isinstance(effect.message, BookSnapshot):
+                if not whole:
+                    self._rebuilder.change(listing, *_texts(frame), now_ms)
+                continue
+            whole = True
+            if frame.type == "snapshot":
+                self._rebuilder.replace(listing, *_texts(frame), now_ms)
+            else:  # the book of a greater depth, which holds this change
+                message = effect.message
+                bids, asks = (_written(side, listing) for side in (message.bids, message.asks))
+                self._rebuilder.replace(listing, bids, asks, now_ms)
+        return whole
 
     def _publish(self, channel: str, listing: Listing, payload: bytes) -> None:
         hub, instrument = self._streams.hub, listing.instrument
@@ -116,17 +146,58 @@ class RecordedKraken:
                 hub.publish(topic, payload, None, instrument)
 
 
-def _texts(rows: list[Row]) -> list[tuple[str, str]]:
+def _texts(frame: parse.BookFrame) -> tuple[Texts, Texts]:
+    bids, asks = (
+        [(_text(row.price), _text(row.qty)) for data in frame.data for row in getattr(data, side)]
+        for side in ("bids", "asks")
+    )
+    return bids, asks
+
+
+def _text(number: Any) -> str:
+    return bytes(number).decode().strip('"')
+
+
+def _written(levels: Any, listing: Listing) -> Texts:
+    """Write floats with the decimals that were recorded, which they were read from."""
     return [
-        (bytes(row.price).decode().strip('"'), bytes(row.qty).decode().strip('"')) for row in rows
+        (f"{price:.{listing.price_scale}f}", f"{qty:.{listing.qty_scale}f}")
+        for price, qty in levels
     ]
+
+
+def is_verbatim(data: parse.BookData, listing: Listing) -> bool:
+    """Tell whether a client that proves checksums over the text can be sent it as recorded."""
+    precision, is_unprovable = precision_of(data)
+    if is_unprovable or precision is None:
+        return not is_unprovable
+    return precision == (listing.price_scale, listing.qty_scale) and all(
+        len(bytes(number).partition(b".")[2]) == places
+        and bytes(number).replace(b".", b"").isdigit()
+        for row in (*data.bids, *data.asks)
+        for number, places in zip((row.price, row.qty), precision, strict=True)
+    )
 
 
 def recorded_listing(template: Listing, samples: Sequence[bytes]) -> Listing:
     """Return a listing with the decimals that were recorded: checksums need exactly those."""
-    prices = [text.decode() for payload in samples for text in _PRICE.findall(payload)]
-    quantities = [text.decode() for payload in samples for text in _QTY.findall(payload)]
-    price_scale = max((decimals(text) for text in prices), default=template.price_scale)
-    qty_scale = max((decimals(text) for text in quantities), default=template.qty_scale)
+    prices: list[int] = []
+    quantities: list[int] = []
+    for payload in samples:
+        try:
+            frame = parse.parse_book(payload)
+            proved = [precision_of(data)[0] for data in frame.data if frame.type == "snapshot"]
+        except ParseError:
+            continue  # of another channel, or damaged
+        texts = [row for side in _texts(frame) for row in side]
+        try:
+            prices += [decimals(price) for price, _ in texts]
+            quantities += [decimals(qty) for _, qty in texts]
+        except ValueError:
+            continue
+        prices += [one[0] for one in proved if one is not None]
+        quantities += [one[1] for one in proved if one is not None]
+    price_scale = max(prices, default=template.price_scale)
+    qty_scale = max(quantities, default=template.qty_scale)
     changed: dict[str, Any] = {"price_scale": price_scale, "price_decimals": price_scale}
     return replace(template, **changed, qty_scale=qty_scale, qty_decimals=qty_scale)

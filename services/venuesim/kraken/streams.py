@@ -82,10 +82,7 @@ class PublicStreams:
         """Answer a ping."""
         if message.get("method") != "ping":
             return False
-        body: dict[str, Any] = {"method": "pong", "time_in": time_in, "time_out": self.now_text()}
-        if "req_id" in message:
-            body["req_id"] = message["req_id"]
-        self.send(client, body)
+        self._answer(client, message, time_in, {"method": "pong"})
         return True
 
     def change_subscriptions(self, client: Client, message: dict[str, Any], time_in: str) -> None:
@@ -155,7 +152,8 @@ class PublicStreams:
             window = self._window(symbol, depth)
             if depth == self.recorded_depth.get(symbol):
                 window.restart()  # nobody else keeps it up to date
-            if self.exchange.books[symbol].bids.keys:  # a recording's may be yet to come
+            book = self.exchange.books[symbol]
+            if book.bids.keys or book.asks.keys:  # a recording's may be yet to come
                 self.hub.send(client, window.snapshot(self._crc_error(symbol)), symbol)
         elif channel == "ticker":
             self.hub.send(
@@ -203,12 +201,7 @@ class PublicStreams:
             self.hub.publish(f"trade/{instrument}", frame, None, instrument)
         topic = f"ticker/{instrument}/trades"
         if topic in self.hub.topics:
-            self.hub.publish(
-                topic,
-                frames.ticker(self.exchange, trade.listing, "update", self.now_text()),
-                None,
-                instrument,
-            )
+            self._ticker(topic, trade.listing)
 
     def flush(self, instrument: str) -> None:
         """Publish what changed in a book."""
@@ -227,19 +220,29 @@ class PublicStreams:
         best = (book.bids.best() or 0, book.asks.best() or 0)
         if topic in self.hub.topics and self._best.get(instrument) != best:
             self._best[instrument] = best
-            self.hub.publish(
-                topic,
-                frames.ticker(self.exchange, listing, "update", self.now_text()),
-                None,
-                instrument,
-            )
+            self._ticker(topic, listing)
 
-    def publish_snapshots(self, instrument: str) -> None:
-        """Start the windows of a book anew: a recording brought a snapshot."""
+    def _ticker(self, topic: str, listing: Listing) -> None:
+        frame = frames.ticker(self.exchange, listing, "update", self.now_text())
+        self.hub.publish(topic, frame, None, listing.instrument)
+
+    def publish_snapshots(self, instrument: str, *, every: bool = False) -> None:
+        """Start the windows of a book anew: a recording brought a snapshot.
+
+        Those of the recorded depth are sent it as recorded, unless ``every`` says otherwise.
+        """
         for (symbol, depth), window in self._windows.items():
-            if symbol == instrument and depth != self.recorded_depth.get(symbol):
+            if symbol == instrument and (every or depth != self.recorded_depth.get(symbol)):
                 window.restart()
                 self.hub.publish(f"book/{symbol}/{depth}", window.snapshot(), None, instrument)
+
+    def break_off(self, instrument: str) -> None:
+        """Tell subscribers by a checksum that fails that what they have is not the book."""
+        for (symbol, depth), window in self._windows.items():
+            if symbol == instrument and depth != self.recorded_depth.get(symbol):
+                frame = window.update(self.now_text(), CRC_ERROR)
+                if frame is not None:
+                    self.hub.publish(f"book/{symbol}/{depth}", frame, None, instrument)
 
     def _crc_error(self, instrument: str) -> int:
         fault = self.context.faults.take(("checksum",), self.hub.venue, instrument)
@@ -259,16 +262,18 @@ class PublicStreams:
     ) -> None:
         """Acknowledge a request."""
         body = {"method": message["method"], "result": result, "success": True}
-        body |= {"time_in": time_in, "time_out": self.now_text()}
-        if "req_id" in message:
-            body["req_id"] = message["req_id"]
-        self.send(client, body)
+        self._answer(client, message, time_in, body)
 
     def fail(
         self, client: Client, message: dict[str, Any], time_in: str, text: str, **extra: Any
     ) -> None:
         """Refuse a request."""
         body = {"error": text, "method": message.get("method"), "success": False, **extra}
+        self._answer(client, message, time_in, body)
+
+    def _answer(
+        self, client: Client, message: dict[str, Any], time_in: str, body: dict[str, Any]
+    ) -> None:
         body |= {"time_in": time_in, "time_out": self.now_text()}
         if "req_id" in message:
             body["req_id"] = message["req_id"]

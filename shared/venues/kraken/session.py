@@ -104,6 +104,10 @@ class KrakenSession:
         """Every book is DOWN."""
         return [book.close("connection closed") for book in self._books.values()]
 
+    def depth_of(self, instrument: str) -> int:
+        """Return how many levels of a book are kept by now."""
+        return self._book_of[instrument].depth
+
     def on_timer(self, now_ns: int) -> Sequence[Effect]:
         """Ping when quiet, leave when silent or a snapshot does not come, subscribe when due."""
         if self._pinged_ns is not None and now_ns - self._pinged_ns >= ANSWER_TIMEOUT_NS:

@@ -69,6 +69,11 @@ class SyncedBook:
         self._snapshot_due_ns: int | None = None
         self._subscribe_at_ns: int | None = None
 
+    @property
+    def depth(self) -> int:
+        """Levels a side that are kept."""
+        return self._depth
+
     def open(self, now_ns: int) -> BookStatus:
         """Start with a new connection; the session subscribes all books in one frame."""
         self._attempt = 0
