@@ -210,17 +210,20 @@ class PublicStreams:
             return
         book.changed = {}
         listing = self.exchange.by_instrument[instrument]
-        stamp = self.now_text()
-        for (symbol, depth), window in self._windows.items():
-            if symbol == instrument and depth != self.recorded_depth.get(symbol):
-                frame = window.update(stamp, self._crc_error(instrument))
-                if frame is not None:
-                    self.hub.publish_delta(f"book/{symbol}/{depth}", frame, None, instrument)
+        self._update(instrument)
         topic = f"ticker/{instrument}/bbo"
         best = (book.bids.best() or 0, book.asks.best() or 0)
         if topic in self.hub.topics and self._best.get(instrument) != best:
             self._best[instrument] = best
             self._ticker(topic, listing)
+
+    def _update(self, instrument: str, crc_error: int = 0) -> None:
+        stamp = self.now_text()
+        for (symbol, depth), window in self._windows.items():
+            if symbol == instrument and depth != self.recorded_depth.get(symbol):
+                frame = window.update(stamp, crc_error or self._crc_error(instrument))
+                if frame is not None:
+                    self.hub.publish_delta(f"book/{symbol}/{depth}", frame, None, instrument)
 
     def _ticker(self, topic: str, listing: Listing) -> None:
         frame = frames.ticker(self.exchange, listing, "update", self.now_text())
@@ -238,11 +241,7 @@ class PublicStreams:
 
     def break_off(self, instrument: str) -> None:
         """Tell subscribers by a checksum that fails that what they have is not the book."""
-        for (symbol, depth), window in self._windows.items():
-            if symbol == instrument and depth != self.recorded_depth.get(symbol):
-                frame = window.update(self.now_text(), CRC_ERROR)
-                if frame is not None:
-                    self.hub.publish(f"book/{symbol}/{depth}", frame, None, instrument)
+        self._update(instrument, CRC_ERROR)
 
     def _crc_error(self, instrument: str) -> int:
         fault = self.context.faults.take(("checksum",), self.hub.venue, instrument)
