@@ -19,6 +19,7 @@ orders large enough to be done within the attempts that are left.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import StrEnum
@@ -52,6 +53,8 @@ WEAK_ATTEMPTS_MAX = 2
 """Weak attempts in a row at one venue before the others are tried first."""
 STANDS_DOWN_WEIGHT = WEAK_ATTEMPTS_MAX + 1
 """What stands down comes when every other venue has had this many weak attempts."""
+REFUSALS_OF_PLAN_MAX = 2
+"""Orders of one plan that a venue may refuse before the plan waits for the other venues."""
 OUTGROW_ATTEMPTS = 3
 """Attempts that must be left before dust is outgrown: the rest must surely be traded back."""
 OUTGROW_MARGIN = Decimal("1.25")
@@ -153,7 +156,7 @@ def decide(
     weak = weak_venues(orders)
     share_min = abs(net) / max(1, ATTEMPTS_MAX - plan.attempts)
     best: tuple[Rank, Trade] | None = None
-    for rules in places:
+    for rules in _not_refused(places, orders, markets, now_ns):
         view = markets.live_view((rules.venue, rules.instrument), now_ns)
         found = _trade_at(rules, plan, net, cash, view) if view else None
         if found is None:
@@ -170,6 +173,31 @@ def decide(
         if best is None or rank < best[0]:
             best = (rank, trade)
     return best[1] if best else Why.NO_PRICE
+
+
+def _not_refused(
+    places: Sequence[InstrumentRules],
+    orders: Sequence[OrderRecord],
+    markets: Markets,
+    now_ns: int,
+) -> Sequence[InstrumentRules]:
+    """Return the places that have not refused this plan twice, where there are such with a book.
+
+    Their price may be out of reach now. Waiting for it uses up no attempt; asking again somebody
+    who refuses would use up all of them.
+    """
+    refused = Counter(
+        (order.venue, order.instrument)
+        for order in orders
+        if order.life.status in {OrderStatus.REJECTED, OrderStatus.NOT_SENT}
+    )
+    left = [
+        rules
+        for rules in places
+        if refused[rules.venue, rules.instrument] < REFUSALS_OF_PLAN_MAX
+        and markets.live_view((rules.venue, rules.instrument), now_ns) is not None
+    ]
+    return left or places
 
 
 def is_weak(order: OrderRecord) -> bool:

@@ -77,3 +77,20 @@ def test_a_better_price_for_next_to_nothing_comes_second() -> None:
     assert venue_of(0, "0.1") == "gamma", "ten such orders would be needed, eight are allowed"
     assert venue_of(0, "0.04") == "beta", "four would do"
     assert venue_of(6, "0.04") == "gamma", "only two are left"
+
+
+def test_a_plan_waits_for_a_price_instead_of_asking_who_refuses() -> None:
+    world = make_world()
+    world.habits["alpha"] = "reject"
+    world.bids["beta"] = 9_000.0  # to sell there now would lose five times the cap
+    world.show_prices()
+    world.message(make_plan(now_ns=world.now_ns, buy="beta", sell="alpha"))
+    world.settle(1)
+    assert not world.said(PlanDone)
+    refused = [e for e in world.said(OrderEvent) if e.status is OrderStatus.REJECTED]
+    assert [order.venue for order in refused] == ["alpha", "alpha"], "the leg, and one attempt"
+    del world.bids["beta"]
+    world.settle(2)
+    (done,) = world.said(PlanDone)
+    assert done.outcome is PlanOutcome.UNWOUND
+    assert abs(world.true_exposure()) < D("0.001")
