@@ -279,7 +279,9 @@ class ExecutorEngine:
         if self._next_beat_ns <= now_ns:
             self._next_beat_ns = now_ns + BEAT_NS
             if self._recovered:  # any may be asked for before
-                self._counts["plans_dropped_early"] += self._state.forget_old_plans(now_ns)
+                by_age = self._reconciler.has_read_all
+                early = self._state.forget_old_plans(now_ns, by_age=by_age)
+                self._counts["plans_dropped_early"] += early
             out.messages.append(self._ready(now_ns))
 
     def _ready(self, now_ns: int) -> ExecutorReady:

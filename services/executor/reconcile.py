@@ -78,7 +78,7 @@ class Reconciler:
         if self._state.stage is LedgerStage.NEW:
             since_ns = min(since_ns, now_ns - SURVEY_NS)
         for desk in self._desks.values():
-            desk.begin(since_ns, now_ns)
+            desk.begin(min(since_ns, _left_at_ns(self._state, desk.venue, now_ns)), now_ns)
         self._doubtful = [
             order.client_order_id for order in self._state.orders.values() if order.is_doubtful
         ]
@@ -105,6 +105,11 @@ class Reconciler:
             desk.venue in self._state.down or (desk.has_fills and not desk.lookups)
             for desk in self._desks.values()
         )
+
+    @property
+    def has_read_all(self) -> bool:
+        """Whether every venue's executions have been read since the start."""
+        return all(desk.has_fills for desk in self._desks.values())
 
     def settle(self, now_ns: int, out: Out) -> None:
         """Take note of who has been read for the first time; wait no longer than allowed."""
@@ -228,11 +233,8 @@ class Reconciler:
             # A request from before the start may still be on its way: look once more later.
             desk.due["fills"] = now_ns + START_SWEEP_AFTER_NS
         desk.has_fills = True
-        known = {
-            order.venue_order_id: order
-            for order in self._state.orders.values()
-            if order.venue == heard.venue and order.venue_order_id
-        }
+        self._state.read_ns[desk.venue] = now_ns
+        known = _orders_known_to(self._state, heard.venue)
         touched = []
         for fill in self._newest(desk, heard.fills, known):
             order = known.get(fill.venue_order_id)
@@ -323,3 +325,17 @@ def _key_of_report(report: OrderReport) -> OrderKey:
         client_order_id=report.client_order_id,
         venue_order_id=report.venue_order_id,
     )
+
+
+def _left_at_ns(state: ExecutorState, venue: str, now_ns: int) -> int:
+    """Return from when on a venue's executions may be new: it may have been away for long."""
+    return state.read_ns.get(venue, state.began_ns or now_ns) - LOOK_BACK_NS
+
+
+def _orders_known_to(state: ExecutorState, venue: str) -> dict[str, OrderRecord]:
+    """Return our orders at a venue by its own ids."""
+    return {
+        order.venue_order_id: order
+        for order in state.orders.values()
+        if order.venue == venue and order.venue_order_id
+    }

@@ -210,10 +210,11 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     new may start until an operator resumes. ``flatten`` is the command being carried out,
     ``closings`` what it tried so far, by key of the holding. ``forgotten_ns`` is the end of the
     newest plan that is no longer kept whole: fills before it cannot be told from known ones.
-    ``ledger_id`` names the ledger on the bus, which began at ``began_ns``; ``stage`` says how far
-    it has come, and ``before`` has the keys of plans found at the venues that it did not begin.
-    ``down`` is what gets no new orders, ``refusals`` how many there were in a row, both by
-    ``venue`` or ``venue|instrument``; ``falls`` counts probes that proved nothing, by venue.
+    ``read_ns`` says when each venue's executions were last read. ``ledger_id`` names the ledger on
+    the bus, which began at ``began_ns``; ``stage`` says how far it has come, and ``before`` has the
+    keys of plans found at the venues that it did not begin. ``down`` is what gets no new orders,
+    ``refusals`` how many there were in a row, both by ``venue`` or ``venue|instrument``; ``falls``
+    counts probes that proved nothing, by venue.
 
     Plans come and end by ``add_plan`` and ``end_plan`` only: two indexes, not part of the
     checkpoint, follow them, so that a new plan need not wait for a walk over all old ones.
@@ -230,6 +231,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     closings: dict[str, Closing] = {}
     forgotten_ns: int = 0
     ts_ns: int = 0
+    read_ns: dict[str, int] = {}
     ledger_id: str = ""
     began_ns: int = 0
     stage: LedgerStage = LedgerStage.USED
@@ -297,13 +299,16 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
             for plan in self.open_plans()
         ]
 
-    def forget_old_plans(self, now_ns: int) -> int:
-        """Drop finished plans beyond the bounds; return how many the count bound dropped early."""
+    def forget_old_plans(self, now_ns: int, *, by_age: bool = True) -> int:
+        """Drop finished plans beyond the bounds; return how many the count bound dropped early.
+
+        Without ``by_age`` only for their number: a venue that is away may tell of old fills yet.
+        """
         done = [plan for plan in self.plans.values() if not plan.is_open]
         excess = max(0, len(done) - RECENT_PLANS_MAX)
         early = 0
         for index, plan in enumerate(done):
-            aged = now_ns - plan.ts_done_ns > RECENT_PLAN_AGE_NS
+            aged = by_age and now_ns - plan.ts_done_ns > RECENT_PLAN_AGE_NS
             if not aged and index >= excess:
                 continue
             early += not aged

@@ -191,6 +191,12 @@ def test_many_plans_end_as_one_does(seed: int, crashes: tuple[str, ...]) -> None
     assert len(done) == len({*done}), "a plan ends exactly once"
 
 
+@pytest.mark.parametrize("seed", [1014, 1075, 1264])
+def test_a_venue_that_was_away_is_read_from_where_it_was_left(seed: int) -> None:
+    """Histories in which records are lost while a venue cannot be read for a minute."""
+    run_many(seed, crashes=(*CRASHES, "lose")).check_quiet()
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_same_run_says_the_same(seed: int) -> None:
     first, second = (run(seed, crashes=CRASHES) for _ in range(2))
