@@ -190,8 +190,10 @@ class Hub:
         try:
             on_open(client)
             async for message in socket:
-                if message.type is WSMsgType.TEXT:
-                    answer = on_text(client, message.data)
+                if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                    data = message.data
+                    text = data if isinstance(data, str) else data.decode("utf-8", "replace")
+                    answer = on_text(client, text)
                     if answer is not None:
                         await answer
         finally:

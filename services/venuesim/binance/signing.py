@@ -13,6 +13,8 @@ RECV_WINDOW_DEFAULT_MS = 5_000
 RECV_WINDOW_MAX_MS = 60_000
 AHEAD_MAX_MS = 1_000
 
+NUMBER_CHARS_MAX = 20
+
 
 class ApiError(Exception):
     """An error as Binance answers it: HTTP status, code, text."""
@@ -53,7 +55,7 @@ def check_key(key: str, credentials: Credentials) -> None:
     """
     if not key:
         raise ApiError(-2014, "API-key format invalid.", 401)
-    if not hmac.compare_digest(key, credentials.key):
+    if not hmac.compare_digest(key.encode("utf-8", "replace"), credentials.key.encode()):
         raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
 
 
@@ -101,13 +103,13 @@ def check_timestamp(parameters: Mapping[str, str], now_ms: int) -> None:
         ApiError: -1102 or -1021.
     """
     raw, window_raw = parameters.get("timestamp", ""), parameters.get("recvWindow", "")
-    if not raw.lstrip("-").isdigit():
+    if not _is_number(raw.removeprefix("-")):
         raise mandatory("timestamp")
     timestamp = int(raw)
     if timestamp > 10**14:  # microseconds are allowed too
         timestamp //= 1_000
     window = (
-        float(window_raw) if window_raw.replace(".", "", 1).isdigit() else RECV_WINDOW_DEFAULT_MS
+        float(window_raw) if _is_number(window_raw.replace(".", "", 1)) else RECV_WINDOW_DEFAULT_MS
     )
     if window > RECV_WINDOW_MAX_MS:
         raise ApiError(-1131, "recvWindow must be less than 60000")
@@ -115,6 +117,10 @@ def check_timestamp(parameters: Mapping[str, str], now_ms: int) -> None:
         raise ApiError(-1021, "Timestamp for this request was 1000ms ahead of the server's time.")
     if timestamp < now_ms - window:
         raise ApiError(-1021, "Timestamp for this request is outside of the recvWindow.")
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= NUMBER_CHARS_MAX
 
 
 def _text(value: object) -> str:
@@ -129,7 +135,7 @@ def _without_signature(text: str) -> str:
 
 def _compare(signature: str, payload: str, credentials: Credentials) -> None:
     wanted = hmac.new(credentials.secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
-    if not hmac.compare_digest(signature.encode(), wanted.encode()):
+    if not hmac.compare_digest(signature.encode("utf-8", "replace"), wanted.encode()):
         raise ApiError(-1022, "Signature for this request is not valid.")
 
 

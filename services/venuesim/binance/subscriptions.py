@@ -9,7 +9,9 @@ import msgspec
 
 from services.venuesim import config
 from services.venuesim.hub import Client, Hub
+from services.venuesim.requests import decode_object, is_id, shown
 
+METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 DEAD = "!dead/"  # topics subscribed on the wrong entry point: acknowledged, then silent
 
 
@@ -35,39 +37,64 @@ class Subscriptions:
         """Obey a frame and answer it."""
         if self._hub.too_many_messages(client, self._messages_per_s):
             return
-        try:
-            message = msgspec.json.decode(text, type=dict[str, Any])
-        except msgspec.DecodeError as error:
-            self._reply(client, {"code": 3, "msg": f"Invalid JSON: {error}"})
+        message = decode_object(text)
+        if message is None:
+            self._reply(client, {"code": 3, "msg": "Invalid JSON: expected an object"})
             return
         identifier = message.get("id")
-        params = message.get("params", [])
-        match message.get("method"):
-            case "SUBSCRIBE" if _names(params):
-                if len(client.topics) + len(params) > config.CLIENT_STREAMS_MAX:
-                    client.refuse("Too many streams")
-                    return
-                for name in params:
-                    self.add(client, name)
-                self._reply(client, {"result": None, "id": identifier})
-            case "UNSUBSCRIBE" if _names(params):
-                for name in params:
-                    self._hub.unsubscribe(client, name)
-                    self._hub.unsubscribe(client, DEAD + name)
-                self._reply(client, {"result": None, "id": identifier})
-            case "LIST_SUBSCRIPTIONS":
-                names = [topic.removeprefix(DEAD) for topic in client.topics]
-                self._reply(client, {"result": names, "id": identifier})
-            case "SET_PROPERTY" if isinstance(params, list) and params[:1] == ["combined"]:
-                client.combined = params[1:] == [True]
-                self._reply(client, {"result": None, "id": identifier})
-            case method:
-                text = f"Invalid request: unknown or malformed method {method!r}"
-                self._reply(client, {"error": {"code": 2, "msg": text}, "id": identifier})
+        if not is_id(identifier):
+            self._refuse(client, None, 2, "Invalid request: request ID must be an unsigned integer")
+            return
+        method, params = message.get("method"), message.get("params", [])
+        if "method" not in message:
+            self._refuse(client, identifier, 2, "Invalid request: missing field method")
+        elif not isinstance(method, str) or method not in METHODS:
+            text = f"Invalid request: unknown variant {shown(method)}, expected one of "
+            self._refuse(client, identifier, 2, text + ", ".join(METHODS))
+        elif method == "LIST_SUBSCRIPTIONS":
+            names = [topic.removeprefix(DEAD) for topic in client.topics]
+            self._reply(client, {"result": names, "id": identifier})
+        elif not isinstance(params, list):
+            self._refuse(client, identifier, 2, "Invalid request: params must be an array")
+        elif method in {"SET_PROPERTY", "GET_PROPERTY"}:
+            self._property(client, method, params, identifier)
+        elif not all(isinstance(name, str) for name in params):
+            self._refuse(client, identifier, 2, "Invalid request: stream name must be a string")
+        else:
+            self._change(client, method, params, identifier)
+
+    def _change(self, client: Client, method: str, names: list[str], identifier: Any) -> None:
+        if method == "UNSUBSCRIBE":
+            for name in names:
+                self._hub.unsubscribe(client, name)
+                self._hub.unsubscribe(client, DEAD + name)
+        elif len(client.topics) + len(names) > config.CLIENT_STREAMS_MAX:
+            client.refuse("Too many streams")
+            return
+        else:
+            for name in names:
+                self.add(client, name)
+        self._reply(client, {"result": None, "id": identifier})
+
+    def _property(self, client: Client, method: str, params: list[Any], identifier: Any) -> None:
+        """Set or tell ``combined``, the only property there is."""
+        wanted = 2 if method == "SET_PROPERTY" else 1
+        if not params or not isinstance(params[0], str):
+            self._refuse(client, identifier, 2, "Invalid request: property name must be a string")
+        elif params[0] != "combined":
+            self._refuse(client, identifier, 0, "Unknown property")
+        elif len(params) > wanted:
+            self._refuse(client, identifier, 2, "Invalid request: too many parameters")
+        elif method == "GET_PROPERTY":
+            self._reply(client, {"result": client.combined, "id": identifier})
+        elif not isinstance(params[-1], bool):
+            self._refuse(client, identifier, 1, "Invalid value type: expected Boolean")
+        else:
+            client.combined = params[-1]
+            self._reply(client, {"result": None, "id": identifier})
+
+    def _refuse(self, client: Client, identifier: Any, code: int, text: str) -> None:
+        self._reply(client, {"code": code, "msg": text, "id": identifier})
 
     def _reply(self, client: Client, body: dict[str, Any]) -> None:
         self._hub.send(client, msgspec.json.encode(body))
-
-
-def _names(params: object) -> bool:
-    return isinstance(params, list) and all(isinstance(name, str) for name in params)

@@ -13,6 +13,7 @@ from services.venuesim.binance.rest import SpotRest
 from services.venuesim.binance.signing import ApiError, check_signed_message
 from services.venuesim.hub import Client, Hub
 from services.venuesim.orders import Fill, Order
+from services.venuesim.requests import decode_object, is_id, shown
 from services.venuesim.venue import Context
 
 USER_TOPIC = "!user"
@@ -45,18 +46,26 @@ class WebSocketApi:
         return await self._hub.serve(request, lambda client: None, self._on_text)
 
     def _on_text(self, client: Client, text: str) -> None:
-        try:
-            message = msgspec.json.decode(text, type=dict[str, Any])
-        except msgspec.DecodeError:
-            self._error(client, None, ApiError(-1100, "Illegal characters found in request."))
+        message = decode_object(text)
+        identifier = None if message is None else message.get("id")
+        if message is None:
+            self._error(client, None, _malformed("JSON sent was not an object."))
             return
-        identifier, method = message.get("id"), str(message.get("method"))
-        parameters = message.get("params") or {}
-        if not isinstance(parameters, dict):
-            self._error(client, identifier, ApiError(-1100, "Illegal parameter 'params'."))
+        if not is_id(identifier):
+            text = "Invalid 'id' in JSON request; expected an integer, a string or null."
+            self._error(client, None, _malformed(text))
+            return
+        method, parameters = message.get("method"), message.get("params")
+        if not isinstance(method, str):
+            text = "Invalid 'method' in JSON request; expected a string."
+            self._error(client, identifier, _malformed(text))
+            return
+        if parameters is not None and not isinstance(parameters, dict):
+            text = "Invalid 'params' in JSON request; expected an object."
+            self._error(client, identifier, _malformed(text))
             return
         try:
-            result = self._call(client, method, parameters)
+            result = self._call(client, method, parameters or {})
         except ApiError as error:
             self._error(client, identifier, error)
             return
@@ -72,7 +81,7 @@ class WebSocketApi:
             return self._public[method](parameters, now_ms)
         credentials = self._rest.credentials
         if method not in self._signed and not method.startswith("userDataStream."):
-            raise ApiError(-1000, f"Unknown method '{method}'.")
+            raise ApiError(-1000, f"Unknown method '{shown(method)}'.")
         if method != UNSUBSCRIBE:  # the one that the venue does not want signed
             check_signed_message(parameters, credentials, now_ms)
         if method.startswith("userDataStream."):
@@ -93,7 +102,11 @@ class WebSocketApi:
         self._hub.send(client, msgspec.json.encode(body))
 
     def _user_stream(self, client: Client, method: str) -> Any:
-        raise ApiError(-1000, f"Unknown method '{method}'.")
+        raise ApiError(-1000, f"Unknown method '{shown(method)}'.")
+
+
+def _malformed(text: str) -> ApiError:
+    return ApiError(-1135, text)
 
 
 class SpotWebSocketApi(WebSocketApi):

@@ -17,6 +17,7 @@ from services.venuesim.orders import Fill, Order, OrderRequest, Refusal, Refused
 
 PAGE = 50
 CHANGES = ("AddOrder", "CancelOrder", "CancelAll", "CancelAllOrdersAfter")
+TIMEOUT_CHARS_MAX = 6  # of the dead-man switch, seconds
 TOKEN = "simulated-websocket-token"
 TOKEN_LIFE_S = 900
 
@@ -145,7 +146,7 @@ class PrivateRest:
     def cancel_all_after(self, parameters: dict[str, Any], now_ms: int) -> Any:
         """Set or stop the dead-man switch (seconds)."""
         raw = str(parameters.get("timeout", ""))
-        if not raw.isdigit():
+        if not (raw.isascii() and raw.isdigit()) or len(raw) > TIMEOUT_CHARS_MAX:
             raise ApiError("EGeneral:Invalid arguments:timeout")
         timeout_s = int(raw)
         self.cancel_all_at_ms = now_ms + timeout_s * 1_000 if timeout_s else None

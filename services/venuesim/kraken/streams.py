@@ -15,6 +15,7 @@ from services.venuesim.kraken.book import DEPTHS, BookWindow
 from services.venuesim.kraken.timestamps import rfc3339
 from services.venuesim.listing import Listing
 from services.venuesim.orders import Print
+from services.venuesim.requests import decode_object, is_integer, shown
 from services.venuesim.venue import Context
 
 MESSAGES_PER_S = 50
@@ -24,6 +25,20 @@ TRADES_SNAPSHOT = 50
 
 class Refusal(Exception):  # noqa: N818 (it is an answer, not a failure)
     """A request is answered with ``success: false``."""
+
+
+def read_request(text: str) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Return the request, or the refusal of what is none."""
+    message = decode_object(text)
+    if message is None:
+        return None, {"error": "Malformed request", "success": False}
+    request_id = message.get("req_id", 0)
+    if not is_integer(request_id):
+        return None, {"error": "Malformed request: req_id", "success": False}
+    if not isinstance(message.get("method"), str):
+        known = {"req_id": request_id} if "req_id" in message else {}
+        return None, {"error": "Malformed request: method", "success": False, **known}
+    return message, None
 
 
 class PublicStreams:
@@ -66,17 +81,16 @@ class PublicStreams:
             return
         method, params = message.get("method"), message.get("params")
         if method not in {"subscribe", "unsubscribe"} or not isinstance(params, dict):
-            self.fail(client, message, time_in, f"Unsupported method: {method}")
+            self.fail(client, message, time_in, f"Unsupported method: {shown(method)}")
             return
         self.change_subscriptions(client, message, time_in)
 
     def decode(self, client: Client, text: str) -> dict[str, Any] | None:
         """Return the request, or answer that it is none."""
-        try:
-            return msgspec.json.decode(text, type=dict[str, Any])
-        except msgspec.DecodeError:
-            self.send(client, {"error": "Malformed request", "success": False})
-            return None
+        message, refusal = read_request(text)
+        if refusal is not None:
+            self.send(client, refusal)
+        return message
 
     def answered_ping(self, client: Client, message: dict[str, Any], time_in: str) -> bool:
         """Answer a ping."""
@@ -88,7 +102,7 @@ class PublicStreams:
     def change_subscriptions(self, client: Client, message: dict[str, Any], time_in: str) -> None:
         """Subscribe or unsubscribe: one acknowledgement per symbol."""
         params, method = message["params"], str(message["method"])
-        channel = params.get("channel")
+        channel = shown(params.get("channel"))
         if channel not in {"book", "ticker", "trade", "instrument"}:
             self.fail(client, message, time_in, f"Channel not supported: {channel}")
             return
@@ -96,22 +110,23 @@ class PublicStreams:
         if not isinstance(symbols, list) or not symbols:
             self.fail(client, message, time_in, "Symbol(s) not found")
             return
-        for symbol in symbols:
+        for one in symbols:
+            symbol = shown(one)
             try:
-                self._change(client, message, str(channel), str(symbol))
+                self._change(client, message, channel, symbol)
             except Refusal as error:
                 self.fail(client, message, time_in, str(error), symbol=symbol)
                 continue
-            result = {"channel": channel, "snapshot": True, "symbol": symbol}
-            if channel == "instrument":
-                del result["symbol"]
+            result: dict[str, Any] = {"channel": channel, "snapshot": True}
+            if channel != "instrument":
+                result["symbol"] = symbol
             if channel == "book":
                 result["depth"] = params.get("depth", 10)
             if channel == "ticker":
                 result["event_trigger"] = params.get("event_trigger", "trades")
             self.succeed(client, message, time_in, result)
             if method == "subscribe" and params.get("snapshot", True):
-                self._snapshot(client, str(channel), str(symbol), params)
+                self._snapshot(client, channel, symbol, params)
 
     def _change(self, client: Client, message: dict[str, Any], channel: str, symbol: str) -> None:
         topic = self._topic(channel, symbol, message["params"])
@@ -135,10 +150,12 @@ class PublicStreams:
             raise Refusal(f"Currency pair not supported {symbol}")
         if channel == "book":
             depth = params.get("depth", 10)
-            if depth not in DEPTHS:
+            if not is_integer(depth) or depth not in DEPTHS:
                 raise Refusal("Depth not supported")
             return f"book/{symbol}/{depth}"
         if channel == "ticker":
+            if params.get("event_trigger", "trades") not in ("trades", "bbo"):
+                raise Refusal("Event trigger not supported")
             return f"ticker/{symbol}/{params.get('event_trigger', 'trades')}"
         return f"{channel}/{symbol}"
 
@@ -230,10 +247,7 @@ class PublicStreams:
         self.hub.publish(topic, frame, None, listing.instrument)
 
     def publish_snapshots(self, instrument: str, *, every: bool = False) -> None:
-        """Start the windows of a book anew: a recording brought a snapshot.
-
-        Those of the recorded depth are sent it as recorded, unless ``every`` says otherwise.
-        """
+        """Start windows anew, ``every`` one or only those that are not sent it as recorded."""
         for (symbol, depth), window in self._windows.items():
             if symbol == instrument and (every or depth != self.recorded_depth.get(symbol)):
                 window.restart()

@@ -16,6 +16,7 @@ from services.venuesim.kraken.signing import ApiError
 from services.venuesim.kraken.streams import PublicStreams
 from services.venuesim.kraken.timestamps import rfc3339
 from services.venuesim.orders import Fill, Order, OrderType, Status
+from services.venuesim.requests import shown
 
 CHANNELS = ("executions", "balances")
 STATUS_TEXT = {
@@ -62,7 +63,7 @@ class PrivateStreams:
         if not isinstance(params, dict) or params.get("token") != TOKEN:
             self._public.fail(client, message, time_in, "EAPI:Invalid token")
             return
-        method = str(message.get("method"))
+        method = message["method"]
         if method in {"subscribe", "unsubscribe"}:
             self._change(client, message, time_in)
             return
@@ -73,14 +74,14 @@ class PrivateStreams:
             elif method in self._methods:
                 result = self._methods[method](params, now_ms)
             else:
-                raise ApiError(f"Unsupported method: {method}")
+                raise ApiError(f"Unsupported method: {shown(method)}")
         except ApiError as error:
             self._public.fail(client, message, time_in, str(error))
             return
         self._public.succeed(client, message, time_in, result)
 
     def _change(self, client: Client, message: dict[str, Any], time_in: str) -> None:
-        params, channel = message["params"], str(message["params"].get("channel"))
+        params, channel = message["params"], shown(message["params"].get("channel"))
         if channel not in CHANNELS:
             self._public.fail(client, message, time_in, f"Channel not supported: {channel}")
             return
@@ -221,7 +222,8 @@ class PrivateStreams:
 
 def _listed(params: dict[str, Any], name: str) -> list[Any]:
     value = params.get(name, [])
-    return value if isinstance(value, list) else [value]
+    values = value if isinstance(value, list) else [value]
+    return [shown(value) for value in values]
 
 
 def _rest_parameters(params: dict[str, Any]) -> dict[str, Any]:
@@ -239,9 +241,10 @@ def _rest_parameters(params: dict[str, Any]) -> dict[str, Any]:
     }
     if "limit_price" in params:
         answer["price"] = _plain(params["limit_price"])
-    return answer
+    return {name: value if value is None else shown(value) for name, value in answer.items()}
 
 
 def _plain(value: Any) -> str:
     """Return a JSON number as text without exponent."""
-    return f"{Decimal(repr(value)):f}" if isinstance(value, (int, float)) else str(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return f"{Decimal(repr(value)):f}" if is_number else str(value)
