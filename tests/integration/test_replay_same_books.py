@@ -143,3 +143,23 @@ async def test_after_a_failed_checksum_there_is_no_book_until_the_next(tmp_path:
             await control.post("replay/advance", {"frames_max": 2000})
             book = (await control.get("books"))["kraken"]["ABC/USD"]
         assert bool(book["bids"] or book["asks"]) is is_live
+
+
+async def test_a_recording_of_binance_us_is_replayed_as_binances(tmp_path: Path) -> None:
+    book = {"lastUpdateId": 100, "bids": [["100.00", "2"]], "asks": [["100.10", "1"]]}
+    event = {"e": "depthUpdate", "E": 1, "s": "BTCUSD", "U": 101, "u": 101}
+    event |= {"b": [["100.05", "1"]], "a": []}
+    frame = json.dumps({"stream": "btcusd@depth@100ms", "data": event})
+    path = tmp_path / "us.txt"
+    path.write_text(
+        "wss://stream.binance.us:9443/stream?streams=btcusd@depth@100ms <-> 1767225600.0\n"
+        f"https://api.binance.us/api/v3/depth?symbol=BTCUSD -> 1767225600.1: {json.dumps(book)}\n"
+        f"1767225600.2: {frame}\n"
+    )
+    (found,) = verify_paths([path], None).books
+    assert (found.venue, found.instrument, found.state) == ("binance", "BTC/USD", State.LIVE)
+    async with simulation(Options(capture=(str(path),), lockstep=True)) as (_, control):
+        await control.post("replay/advance", {"frames_max": 2000})
+        served = (await control.get("books"))["binance"]["BTC/USD"]
+    assert (served["bids"][0][0], served["asks"][0][0]) == (100.05, 100.1)
+    assert (found.best_bid, found.best_ask) == (100.05, 100.1)
