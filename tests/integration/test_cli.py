@@ -123,7 +123,7 @@ MISTAKES = [
     (("config", "show", "--config", "empty.toml"), "no venue"),
     (("up", "--config", "good.toml"), "or set bus.url of good.toml or ARB_REDIS_URL"),
     (("config", "check", "--config", "latin.toml"), "UTF-8"),
-    (("config", "check", "--config", "perpetual.toml"), "not a spot instrument"),
+    (("config", "check", "--config", "perpetual.toml"), "this venue has BASE/QUOTE, like BTC/USDT"),
     (("config", "check", "--config", "url.toml"), "bus.url"),
     (("replay", "folder"), "is a directory"),
     (("run", "venuesim", "--port", "soon"), "--port"),
