@@ -1,24 +1,70 @@
-"""What a service's decisions look like: a synchronous, deterministic engine. Protocols; pure."""
+"""The one protocol of every service's decisions: inputs and a time in, a step out. Pure.
+
+An engine is hosted by the shell (asyncio, Redis, sockets: ``shared/shell.py``) or by the lab (one
+thread, virtual time, everything in memory: ``services/lab``). It does no IO, reads no clock, logs
+nothing, iterates no set and returns everything, so the same inputs at the same times give the same
+steps under either host.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
+
+import msgspec
 
 from shared.messages.base import Message
 
 
-class Engine(Protocol):
-    """All decisions of one service.
+class Action(msgspec.Struct, frozen=True):
+    """A request to the outside: send this order, fetch that snapshot, open this socket.
 
-    Does no IO, reads no clock, logs nothing and returns everything, so the same inputs give the
-    same outputs in production, in simulation and in a replay. ``now_ns`` is UNIX ns.
+    Each service defines its own; a host knows them by this base only.
     """
 
-    def on_message(self, message: Message, now_ns: int) -> Sequence[Message]:
-        """Take one input in and return the outputs it causes, in order."""
 
-    def on_timer(self, now_ns: int) -> Sequence[Message]:
+class Result(msgspec.Struct, frozen=True):
+    """What came of an action; it goes back into the engine as an input."""
+
+
+class Step(msgspec.Struct):
+    """What an engine decided on one input.
+
+    Attributes:
+        messages: To publish, in order.
+        actions: To carry out once ``messages`` and the checkpoint that goes with them are confirmed
+            by the bus: that is the write-ahead.
+        at_once: Actions whose record is on the bus already, in the pending input that they follow
+            from. They are carried out first (docs/adr/0012).
+    """
+
+    messages: list[Message] = []
+    actions: list[Action] = []
+    at_once: list[Action] = []
+
+
+NOTHING = Step()
+"""The step of an input that changes nothing outside; nobody adds to it."""
+
+
+class Engine(Protocol):
+    """All decisions of one service. ``now_ns`` is UNIX ns and never falls."""
+
+    def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
+        """Begin, from what was saved last under each name of ``checkpoints``; empty if nothing was.
+
+        Called once, before any input.
+
+        Raises:
+            CodecError: What was saved is not a checkpoint of this service, of any version.
+        """
+
+    def on_message(
+        self, message: Message | Result, now_ns: int, *, redelivered: bool = False
+    ) -> Step:
+        """Take one input in; ``redelivered`` ones may have been taken in before a crash."""
+
+    def on_timer(self, now_ns: int) -> Step:
         """Do what is due; called once ``now_ns`` has reached ``next_deadline_ns()``."""
 
     def next_deadline_ns(self) -> int | None:
@@ -27,25 +73,16 @@ class Engine(Protocol):
         After ``on_timer(now_ns)`` the answer must lie after ``now_ns``.
         """
 
+    def checkpoints(self) -> Mapping[str, bytes]:
+        """Return what must be saved with all steps since the last call: name -> state.
+
+        Asked once per commit rather than once per step, because a batch of inputs makes one commit.
+        A name that is left out stays as it was saved last. The host saves all of it in one
+        transaction with the steps' messages, or ends.
+        """
+
     def counters(self) -> Mapping[str, int]:
         """Return what was counted since the start; values only rise."""
 
     def gauges(self) -> Mapping[str, float]:
         """Return present values."""
-
-
-class RecoverableEngine(Engine, Protocol):
-    """An engine whose state survives the process, saved under one or several names."""
-
-    def checkpoints(self) -> dict[str, bytes]:
-        """Return what must be saved with what was said since the last call: name -> state.
-
-        A name that is left out stays as it was saved last. The caller saves all of it in one
-        transaction or ends, so what was returned is taken to be saved.
-        """
-
-    def restore(self, saved: Mapping[str, bytes], now_ns: int) -> Sequence[Message]:
-        """Continue from what was saved last under each name; return what it makes true.
-
-        It continues exactly there, and takes what an older version saved too.
-        """

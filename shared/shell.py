@@ -11,13 +11,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 from shared.bus.connection import ReplyError
 from shared.bus.port import NO_CHECKPOINTS, Batch, Bus, Inbox
 from shared.clock import Clock
 from shared.config import position_interval_ms
-from shared.engine import Engine, RecoverableEngine
+from shared.engine import Engine, Step
 from shared.errors import BusUnavailable
 from shared.logs import Throttle
 from shared.messages.base import Message
@@ -37,7 +36,7 @@ class Pump:
 
     Args:
         service: Name of the service, as in the map of streams.
-        engine: Makes all decisions; a :class:`RecoverableEngine` where ``checkpoints`` are given.
+        engine: Makes all decisions; none of its steps may have actions.
         bus: Where outputs go.
         inbox: Where inputs come from.
         clock: Time for the engine.
@@ -64,7 +63,6 @@ class Pump:
         self._bus, self._inbox, self._clock, self._observer = bus, inbox, clock, observer
         self._measures = {kind: observer.latency(name) for kind, name in measures.items()}
         self._checkpoints = checkpoints
-        self._recoverable = cast("RecoverableEngine", engine) if checkpoints else None
         self._durable = bool(checkpoints) or inbox.is_durable
         self._throttle = Throttle(IDLE_S)
         self._position_interval_s = position_interval_ms() / 1_000
@@ -88,17 +86,16 @@ class Pump:
                 await self._handle(batch, now_ns)
             deadline_ns = self._engine.next_deadline_ns()
             if deadline_ns is not None and now_ns >= deadline_ns:
-                await self._commit(None, self._engine.on_timer(now_ns))
+                await self._commit(None, self._messages_of(self._engine.on_timer(now_ns)))
             if batch.last_ids:
                 self._positions.update(batch.last_ids)
             await self._note(loop.time())
 
     async def _restore(self) -> None:
-        if self._recoverable is not None:
-            loaded = {name: await self._bus.load_checkpoint(name) for name in self._checkpoints}
-            saved = {name: state for name, state in loaded.items() if state is not None}
-            if saved:
-                await self._commit(None, self._recoverable.restore(saved, self._clock.now_ns()))
+        loaded = {name: await self._bus.load_checkpoint(name) for name in self._checkpoints}
+        saved = {name: state for name, state in loaded.items() if state is not None}
+        step = self._engine.start(saved, self._clock.now_ns())
+        await self._commit(None, self._messages_of(step))
         self._recovered = True
 
     def _wait_s(self, now_s: float) -> float:
@@ -114,7 +111,9 @@ class Pump:
         outputs: list[Message] = []
         on_message = self._engine.on_message
         for message in batch.messages:
-            outputs += on_message(message, now_ns)
+            step = on_message(message, now_ns, redelivered=batch.redelivered)
+            outputs += step.messages
+            assert not step.actions, "this shell carries out nothing"
         written = await self._commit(batch, outputs)
         if written and self._measures:
             done_ns = self._clock.now_ns()
@@ -123,12 +122,17 @@ class Pump:
                 if histogram is not None:
                     histogram.record(done_ns - output.ts_recv_ns)  # type: ignore[attr-defined]
 
+    @staticmethod
+    def _messages_of(step: Step) -> Sequence[Message]:
+        assert not step.actions, "this shell carries out nothing"
+        return step.messages
+
     async def _commit(self, batch: Batch | None, outputs: Sequence[Message]) -> bool:
         """Write outputs; false if they were dropped because Redis is away."""
         pending = batch is not None and bool(batch.pending)
         if not outputs and not pending:
             return False
-        saved = NO_CHECKPOINTS if self._recoverable is None else self._recoverable.checkpoints()
+        saved = self._engine.checkpoints() if self._checkpoints else NO_CHECKPOINTS
         try:
             await self._bus.commit(batch, outputs, checkpoints=saved)
         except BusUnavailable as error:

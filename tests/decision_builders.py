@@ -128,7 +128,7 @@ def make_opportunity(
     view = make_view(*buy, asks=[(ask, qty)], bids=[(1.0, 1.0)], ts_ns=now_ns, seq=seq)
     engine.on_message(view, now_ns)
     view = make_view(*sell, bids=[(bid, qty)], asks=[(1e6, 1.0)], ts_ns=now_ns, seq=seq)
-    (found,) = engine.on_message(view, now_ns)
+    (found,) = engine.on_message(view, now_ns).messages
     assert isinstance(found, Opportunity)
     return msgspec.structs.replace(found, **changes)
 

@@ -17,6 +17,7 @@ from services.executor.engine import ExecutorEngine
 from services.executor.gateway import FillReport, OrderReport, OrderRequest
 from services.executor.state import LedgerStage
 from shared.config import Config, ExecutorConfig, VenueConfig
+from shared.engine import Step
 from shared.errors import Cause
 from shared.ledger import Opened
 from shared.messages.base import Message, Side, TradingState
@@ -151,7 +152,7 @@ class World:
     def said(self, kind: type[Message]) -> list[Any]:
         return [m for m in self.messages if isinstance(m, kind)]
 
-    def step(self, decide: Callable[[int], act.Out], *, torn: str = "") -> None:
+    def step(self, decide: Callable[[int], Step], *, torn: str = "") -> None:
         """Decide, send what goes at once, commit, act; ``torn`` is where a crash interrupts it."""
         out = decide(self.now_ns)
         for leg in out.at_once:
@@ -234,7 +235,7 @@ class World:
         if self.engine.next_deadline_ns() <= self.now_ns:
             self.step(self._on_timer, torn=torn)
 
-    def _on_timer(self, now_ns: int) -> act.Out:
+    def _on_timer(self, now_ns: int) -> Step:
         """As the engine's contract says: else the shell's loop would never sleep again."""
         out = self.engine.on_timer(now_ns)
         assert self.engine.next_deadline_ns() > now_ns, "what was due is due still"
@@ -242,7 +243,7 @@ class World:
 
     def deliver(self, index: int = 0, *, keep: bool = False, torn: str = "") -> None:
         report = self.inbox[index] if keep else self.inbox.pop(index)
-        self.step(lambda now: self.engine.on_report(report, now), torn=torn)
+        self.step(lambda now: self.engine.on_message(report, now), torn=torn)
 
     def settle(self, seconds: int = 30) -> None:
         """No more faults but habits: run until everything has come to rest."""
@@ -272,7 +273,7 @@ class World:
         checks = (act.AccountChecked, act.FetchFailed)
         for checked in [r for r in self.inbox if isinstance(r, checks)]:
             self.inbox.remove(checked)
-            self.step(lambda now, checked=checked: engine.on_report(checked, now))
+            self.step(lambda now, checked=checked: engine.on_message(checked, now))
         return engine
 
     def _act(self, action: act.Action) -> None:

@@ -10,48 +10,46 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-import msgspec
-
 from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
+from shared.engine import Action, Result
 from shared.errors import Cause
-from shared.messages.base import Message
 from shared.messages.execution import Balance
 
 
-class Submit(msgspec.Struct, frozen=True):
+class Submit(Action, frozen=True):
     """Place this order, once. ``ts_recv_ns`` is the tick that caused it, 0 for none."""
 
     order: OrderRequest
     ts_recv_ns: int
 
 
-class Query(msgspec.Struct, frozen=True):
+class Query(Action, frozen=True):
     """Ask for one order."""
 
     key: OrderKey
 
 
-class Cancel(msgspec.Struct, frozen=True):
+class Cancel(Action, frozen=True):
     """Cancel one order; the result is seen by the next query."""
 
     key: OrderKey
 
 
-class CheckAccount(msgspec.Struct, frozen=True):
+class CheckAccount(Action, frozen=True):
     """Make the account ready and check what can be checked: keys, mode, clock, instruments."""
 
     venue: str
     instruments: tuple[str, ...]
 
 
-class FetchOpenOrders(msgspec.Struct, frozen=True):
+class FetchOpenOrders(Action, frozen=True):
     """Ask for the account's working orders."""
 
     venue: str
     instruments: tuple[str, ...]
 
 
-class FetchFills(msgspec.Struct, frozen=True):
+class FetchFills(Action, frozen=True):
     """Ask for the account's executions since ``since_ns``."""
 
     venue: str
@@ -59,7 +57,7 @@ class FetchFills(msgspec.Struct, frozen=True):
     since_ns: int
 
 
-class FetchBalances(msgspec.Struct, frozen=True):
+class FetchBalances(Action, frozen=True):
     """Ask for balances and the positions of these instruments."""
 
     venue: str
@@ -67,17 +65,16 @@ class FetchBalances(msgspec.Struct, frozen=True):
 
 
 Fetch = CheckAccount | FetchOpenOrders | FetchFills | FetchBalances
-Action = Submit | Query | Cancel | Fetch
 
 
-class Submitted(msgspec.Struct, frozen=True):
+class Submitted(Result, frozen=True):
     """The venue answered a submission with an order."""
 
     report: OrderReport
     ts_sent_ns: int
 
 
-class SubmitRefused(msgspec.Struct, frozen=True):
+class SubmitRefused(Result, frozen=True):
     """The venue's definite no; ``cause`` tells whether to this one order or to the account."""
 
     client_order_id: str
@@ -86,7 +83,7 @@ class SubmitRefused(msgspec.Struct, frozen=True):
     cause: Cause = Cause.ORDER
 
 
-class SubmitNotSent(msgspec.Struct, frozen=True):
+class SubmitNotSent(Result, frozen=True):
     """It surely was not acted on: it never reached the venue, or was refused unread."""
 
     client_order_id: str
@@ -94,7 +91,7 @@ class SubmitNotSent(msgspec.Struct, frozen=True):
     cause: Cause = Cause.SERVICE
 
 
-class SubmitLost(msgspec.Struct, frozen=True):
+class SubmitLost(Result, frozen=True):
     """The answer was lost: the venue may or may not have acted."""
 
     client_order_id: str
@@ -102,14 +99,14 @@ class SubmitLost(msgspec.Struct, frozen=True):
     ts_sent_ns: int
 
 
-class QueryAnswered(msgspec.Struct, frozen=True):
+class QueryAnswered(Result, frozen=True):
     """The venue's word on one order; ``report`` is ``None`` when it has none such."""
 
     key: OrderKey
     report: OrderReport | None
 
 
-class QueryFailed(msgspec.Struct, frozen=True):
+class QueryFailed(Result, frozen=True):
     """The query itself got no usable answer."""
 
     key: OrderKey
@@ -117,28 +114,28 @@ class QueryFailed(msgspec.Struct, frozen=True):
     cause: Cause = Cause.SERVICE
 
 
-class AccountChecked(msgspec.Struct, frozen=True):
+class AccountChecked(Result, frozen=True):
     """The account is ready; ``unlisted`` are instruments that the venue does not know."""
 
     venue: str
     unlisted: tuple[str, ...]
 
 
-class OpenOrdersAnswered(msgspec.Struct, frozen=True):
+class OpenOrdersAnswered(Result, frozen=True):
     """The account's working orders."""
 
     venue: str
     reports: tuple[OrderReport, ...]
 
 
-class FillsAnswered(msgspec.Struct, frozen=True):
+class FillsAnswered(Result, frozen=True):
     """The account's executions."""
 
     venue: str
     fills: tuple[FillReport, ...]
 
 
-class BalancesAnswered(msgspec.Struct, frozen=True):
+class BalancesAnswered(Result, frozen=True):
     """The account's balances and positions."""
 
     venue: str
@@ -146,7 +143,7 @@ class BalancesAnswered(msgspec.Struct, frozen=True):
     positions: Mapping[str, Decimal]
 
 
-class FetchFailed(msgspec.Struct, frozen=True):
+class FetchFailed(Result, frozen=True):
     """A check or a fetch failed and may be tried again."""
 
     action: Fetch
@@ -167,15 +164,3 @@ Report = (
     | BalancesAnswered
     | FetchFailed
 )
-
-
-class Out(msgspec.Struct):
-    """What one step of the engine produced: messages first, then actions.
-
-    ``at_once`` are orders already on record on the bus, in the pending plan that they follow from:
-    they go before anything else.
-    """
-
-    messages: list[Message] = []
-    actions: list[Action] = []
-    at_once: list[Submit] = []

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 from services.executor.actions import (
     AccountChecked,
-    Action,
     BalancesAnswered,
     Cancel,
     CheckAccount,
@@ -34,6 +33,7 @@ from services.executor.actions import (
 from services.executor.gateway import Gateway
 from shared.clock import Clock
 from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.engine import Action
 from shared.errors import OutcomeUnknown, Rejected, Unavailable, VenueError
 from shared.histogram import Histogram
 from shared.messages.execution import OrderPurpose
@@ -78,6 +78,7 @@ class Carrier:
         if isinstance(action, Cancel):
             await self._cancel(action)
             return None
+        assert isinstance(action, Fetch), "there are no other actions"
         timeout_s = TIMEOUTS_S.get(type(action), self._timeout_s)
         try:
             async with asyncio.timeout(timeout_s):

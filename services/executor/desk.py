@@ -14,7 +14,6 @@ from typing import Final
 
 from services.executor.actions import (
     Cancel,
-    Out,
     Query,
     QueryAnswered,
     QueryFailed,
@@ -31,6 +30,7 @@ from services.executor.journal import alert, order_event, record_fill
 from services.executor.market import Markets
 from services.executor.state import ExecutorState, OrderRecord, PlanRecord
 from shared.domain.order import Anomaly, OrderLife, OrderNews
+from shared.engine import Step
 from shared.errors import Cause
 from shared.messages.control import Severity
 from shared.messages.execution import OrderStatus
@@ -119,7 +119,7 @@ class OrderDesk:
         return order
 
     def submit(
-        self, plan: PlanRecord, trade: Trade, slot: tuple[int, int], now_ns: int, out: Out
+        self, plan: PlanRecord, trade: Trade, slot: tuple[int, int], now_ns: int, out: Step
     ) -> Submit:
         """Put an order on record and return what sends it, once the record is safe."""
         order = self.record(plan, trade, slot, now_ns)
@@ -136,7 +136,7 @@ class OrderDesk:
         )
         return Submit(request, plan.ts_recv_ns)
 
-    def on_submitted(self, heard: Submitted, now_ns: int, out: Out) -> OrderRecord | None:
+    def on_submitted(self, heard: Submitted, now_ns: int, out: Step) -> OrderRecord | None:
         """The venue answered the request with an order."""
         order = self._ended(heard.report.client_order_id, heard.ts_sent_ns, now_ns)
         if order is not None:
@@ -144,7 +144,7 @@ class OrderDesk:
             self.apply(order, heard.report, now_ns, out)
         return order
 
-    def on_refused(self, heard: SubmitRefused, now_ns: int, out: Out) -> OrderRecord | None:
+    def on_refused(self, heard: SubmitRefused, now_ns: int, out: Step) -> OrderRecord | None:
         """The venue said no."""
         order = self._ended(heard.client_order_id, heard.ts_sent_ns, now_ns)
         if order is not None:
@@ -153,7 +153,7 @@ class OrderDesk:
             self._hear(order, OrderNews.REJECTED, heard.reason, now_ns, out)
         return order
 
-    def on_not_sent(self, heard: SubmitNotSent, now_ns: int, out: Out) -> OrderRecord | None:
+    def on_not_sent(self, heard: SubmitNotSent, now_ns: int, out: Step) -> OrderRecord | None:
         """It surely never reached the venue."""
         order = self._ended(heard.client_order_id, 0, now_ns)
         if order is not None:
@@ -162,7 +162,7 @@ class OrderDesk:
             self._hear(order, OrderNews.NOT_SENT, heard.reason, now_ns, out)
         return order
 
-    def on_lost(self, heard: SubmitLost, now_ns: int, out: Out) -> OrderRecord | None:
+    def on_lost(self, heard: SubmitLost, now_ns: int, out: Step) -> OrderRecord | None:
         """The answer was lost; from here on only the venue's own word counts."""
         order = self._ended(heard.client_order_id, heard.ts_sent_ns, now_ns)
         if order is not None:
@@ -173,7 +173,7 @@ class OrderDesk:
         return order
 
     def on_query(
-        self, heard: QueryAnswered | QueryFailed, now_ns: int, out: Out
+        self, heard: QueryAnswered | QueryFailed, now_ns: int, out: Step
     ) -> OrderRecord | None:
         """An answer about an order that was asked for by its client order id."""
         order = self._state.orders.get(heard.key.client_order_id)
@@ -195,7 +195,7 @@ class OrderDesk:
             )
         return order
 
-    def apply(self, order: OrderRecord, report: OrderReport, now_ns: int, out: Out) -> None:
+    def apply(self, order: OrderRecord, report: OrderReport, now_ns: int, out: Step) -> None:
         """Take over everything a venue's report says; duplicates and old news change nothing."""
         before = (order.life.status, order.life.filled_qty)
         order.venue_order_id = report.venue_order_id or order.venue_order_id
@@ -208,7 +208,7 @@ class OrderDesk:
         self._after(order, before != (order.life.status, order.life.filled_qty), now_ns, out)
         self._complain(order, anomalies, now_ns, out)
 
-    def apply_fill(self, order: OrderRecord, fill: FillReport, now_ns: int, out: Out) -> bool:
+    def apply_fill(self, order: OrderRecord, fill: FillReport, now_ns: int, out: Step) -> bool:
         """Take over one execution found in the account's history; return whether it is new."""
         known = len(order.life.trades)
         anomaly = self._fill(order, fill, now_ns, out)
@@ -218,7 +218,7 @@ class OrderDesk:
         self._complain(order, [anomaly], now_ns, out)
         return True
 
-    def ask_due(self, now_ns: int, out: Out) -> None:
+    def ask_due(self, now_ns: int, out: Step) -> None:
         """Query every order whose pause is over; cancel one that rests though it is IOC."""
         for order in self._state.orders.values():
             if order.query_pending or not 0 < order.next_query_ns <= now_ns:
@@ -264,7 +264,7 @@ class OrderDesk:
         return order
 
     def _hear(
-        self, order: OrderRecord, news: OrderNews, reason: str, now_ns: int, out: Out
+        self, order: OrderRecord, news: OrderNews, reason: str, now_ns: int, out: Step
     ) -> None:
         before = order.life.status
         anomaly = order.life.hear(news)
@@ -272,7 +272,7 @@ class OrderDesk:
         self._after(order, order.life.status is not before, now_ns, out)
         self._complain(order, [anomaly], now_ns, out)
 
-    def _after(self, order: OrderRecord, changed: bool, now_ns: int, out: Out) -> None:
+    def _after(self, order: OrderRecord, changed: bool, now_ns: int, out: Step) -> None:
         if order.life.is_settled:
             order.next_query_ns = 0
         elif not order.next_query_ns:
@@ -282,7 +282,7 @@ class OrderDesk:
             plan = self._state.plans[order.plan_id]
             out.messages.append(order_event(order, plan, now_ns))
 
-    def _fill(self, order: OrderRecord, fill: FillReport, now_ns: int, out: Out) -> Anomaly | None:
+    def _fill(self, order: OrderRecord, fill: FillReport, now_ns: int, out: Step) -> Anomaly | None:
         new, anomaly = order.life.add_fill(fill.trade_id, fill.qty)
         if new:
             self._counts["fills"] += 1
@@ -291,7 +291,7 @@ class OrderDesk:
                 self._late.append((order, fill))
         return anomaly
 
-    def _not_found(self, order: OrderRecord, now_ns: int, out: Out) -> None:
+    def _not_found(self, order: OrderRecord, now_ns: int, out: Step) -> None:
         """Count "no such order" once it can mean anything; enough of them mean it never arrived."""
         if not order.is_doubtful or not order.ts_ended_ns:
             return
@@ -305,7 +305,7 @@ class OrderDesk:
             self._hear(order, OrderNews.NOT_SENT, "the venue has no such order", now_ns, out)
 
     def _complain(
-        self, order: OrderRecord, anomalies: list[Anomaly | None], now_ns: int, out: Out
+        self, order: OrderRecord, anomalies: list[Anomaly | None], now_ns: int, out: Step
     ) -> None:
         for anomaly in dict.fromkeys(found for found in anomalies if found):
             self._counts["anomalies"] += 1

@@ -1,6 +1,6 @@
 """The executor's decisions: plans in, orders out, every fill owned. Pure and recoverable.
 
-Inputs are bus messages and reports from the venues; every step returns an ``Out``: messages to
+Inputs are bus messages and what came of the actions at the venues; every step returns messages to
 publish, and actions to carry out **after** those messages and the snapshot are safely on the bus.
 Only the legs of a plan go at once: the plan, which stays pending until its step is committed, is
 their record. A crash at any point therefore leaves an order either not on record and never sent, or
@@ -16,10 +16,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.executor import checkpoint
-from services.executor.actions import Out, Report
+from services.executor.actions import Report
 from services.executor.desk import OrderDesk
 from services.executor.ids import attempt_after_loss
-from services.executor.intake import Intake, on_grid
+from services.executor.intake import Intake, on_grid, why_none_starts
 from services.executor.journal import alert, executor_ready, plan_refused
 from services.executor.market import Markets
 from services.executor.opening import take_up
@@ -32,6 +32,7 @@ from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState
 from shared.config import Config
 from shared.domain.instrument import InstrumentRules
+from shared.engine import Result, Step
 from shared.ledger import Opened
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, Severity
@@ -45,7 +46,6 @@ from shared.messages.market import DepthView, InstrumentInfo
 
 BEAT_NS: Final = 1_000_000_000
 """ExecutorReady is said this often."""
-OPEN_PLANS_MAX: Final = 32
 
 
 class ExecutorEngine:
@@ -71,13 +71,13 @@ class ExecutorEngine:
         self._keeper = checkpoint.Keeper()
         self._use(ExecutorState())
 
-    def start(self, saved: Mapping[str, bytes], now_ns: int, opened: Opened | None = None) -> Out:
+    def start(self, saved: Mapping[str, bytes], now_ns: int, opened: Opened | None = None) -> Step:
         """Begin, from the last checkpoints if there are any, on the ledger as it was opened.
 
         Raises:
             msgspec.DecodeError: The checkpoint is not one.
         """
-        out = Out()
+        out = Step()
         self._use(take_up(saved, opened, now_ns, out))
         for plan in self._state.open_plans():
             plan.uneven_since_ns = plan.wait_until_ns = 0
@@ -109,9 +109,14 @@ class ExecutorEngine:
             return "draining"
         return self._state.locked or ("" if self._recovered else self._reconciler.obstacle)
 
-    def on_message(self, message: Message, now_ns: int, *, redelivered: bool = False) -> Out:
-        """Take in a bus message; ``redelivered`` ones may have been handled before."""
-        out = Out()
+    def on_message(
+        self, message: Message | Result, now_ns: int, *, redelivered: bool = False
+    ) -> Step:
+        """Take in a bus message, or what a venue said."""
+        if isinstance(message, Result):
+            assert isinstance(message, Report), "no other service's results come here"
+            return self._on_report(message, now_ns)
+        out = Step()
         # A plan that starts touches no finished one: its write-ahead stays small.
         self._keeper.touched |= redelivered or isinstance(message, Command)
         if isinstance(message, ApprovedPlan):
@@ -127,9 +132,8 @@ class ExecutorEngine:
             self._due(now_ns, out)
         return self._close(out, now_ns)
 
-    def on_report(self, report: Report, now_ns: int) -> Out:
-        """Take in what a venue said."""
-        out = Out()
+    def _on_report(self, report: Report, now_ns: int) -> Step:
+        out = Step()
         self._keeper.touched = True
         touched = take_report(report, self._orders, self._reconciler, now_ns, out)
         for order in self._orders.take_answered():
@@ -141,9 +145,9 @@ class ExecutorEngine:
         self._orders.ask_due(now_ns, out)
         return self._close(out, now_ns)
 
-    def on_timer(self, now_ns: int) -> Out:
+    def on_timer(self, now_ns: int) -> Step:
         """Do what is due."""
-        out = Out()
+        out = Step()
         self._keeper.touched = True
         self._settle_recovery(now_ns, out)
         for plan in self._state.open_plans():
@@ -207,7 +211,7 @@ class ExecutorEngine:
         )
         self._operator = OperatorDesk(state, self._own, self._reconciler, self._standing)
 
-    def _on_plan(self, plan: ApprovedPlan, redelivered: bool, now_ns: int, out: Out) -> None:
+    def _on_plan(self, plan: ApprovedPlan, redelivered: bool, now_ns: int, out: Step) -> None:
         if self._state.is_known(plan.plan_id):
             self._counts["plans_repeated"] += 1
             if redelivered:
@@ -233,31 +237,22 @@ class ExecutorEngine:
             self._plans.start(plan, on_grid(plan, self._markets), now_ns, out)
 
     def _refuse(
-        self, plan: ApprovedPlan, outcome: PlanOutcome, reason: str, now_ns: int, out: Out
+        self, plan: ApprovedPlan, outcome: PlanOutcome, reason: str, now_ns: int, out: Step
     ) -> None:
         self._counts[f"plans_{outcome.value.lower()}"] += 1
         out.messages.append(plan_refused(plan, outcome, reason, now_ns))
 
     def _refusal(self) -> str:
         """Return why nothing new may start."""
-        if self.obstacle:
-            return self.obstacle
-        if self._state.halted:
-            return "halted by an operator"
-        if self._state.flatten:
-            return "flattening"
-        if self._trading is TradingState.HALTED:
-            return "trading is halted"
-        full = len(self._state.open_plans()) >= OPEN_PLANS_MAX
-        return f"{OPEN_PLANS_MAX} plans are open" if full else ""
+        return self.obstacle or why_none_starts(self._state, self._trading)
 
-    def _advance(self, plan_id: str, now_ns: int, out: Out) -> None:
+    def _advance(self, plan_id: str, now_ns: int, out: Step) -> None:
         """Let a plan take its next step; not before the venues' truth is known."""
         plan = self._state.plans[plan_id]
         if self._informed and plan.is_open:
             self._plans.advance(plan, now_ns, out)
 
-    def _settle_recovery(self, now_ns: int, out: Out) -> None:
+    def _settle_recovery(self, now_ns: int, out: Step) -> None:
         """Open plans go on once all executions are taken over; new ones once all is settled."""
         self._reconciler.settle(now_ns, out)
         if not self._informed and self._reconciler.has_fills_of_all:
@@ -270,7 +265,7 @@ class ExecutorEngine:
         if self._recovered and self._state.is_surveying:
             self._reconciler.settle_survey(now_ns, out)
 
-    def _due(self, now_ns: int, out: Out) -> None:
+    def _due(self, now_ns: int, out: Step) -> None:
         self._orders.ask_due(now_ns, out)
         self._reconciler.ask_due(now_ns, out)
         plan = self._operator.flatten_due(now_ns) if self._recovered else None
@@ -287,7 +282,7 @@ class ExecutorEngine:
     def _ready(self, now_ns: int) -> ExecutorReady:
         return executor_ready(self._state, self.obstacle, self._config.executor.mode, now_ns)
 
-    def _close(self, out: Out, now_ns: int) -> Out:
+    def _close(self, out: Step, now_ns: int) -> Step:
         """Finish a step: look after what plans that ended in it leave to do."""
         for plan in self._plans.take_ended():
             venues = sorted({order.venue for order in self._state.orders_of(plan)})

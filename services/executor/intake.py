@@ -8,15 +8,18 @@ from decimal import Decimal
 import msgspec
 
 from services.executor.market import Markets
+from services.executor.state import ExecutorState
 from shared.domain.instrument import split_instrument
 from shared.domain.rounding import exact, is_multiple, price_to_tick
-from shared.messages.base import Side
+from shared.messages.base import Side, TradingState
 from shared.messages.execution import ApprovedPlan, PlanLeg
 
 PRICE_BAND = Decimal("0.05")
 """How far beyond the LIVE book's best price a leg's limit may lie: more is no arbitrage."""
 EXPIRE_NS_MAX = 60_000_000_000
 """How far ahead a plan may expire: what is approved is for now."""
+OPEN_PLANS_MAX = 32
+"""Plans open at a time; more are refused."""
 ZERO = Decimal(0)
 
 
@@ -90,3 +93,15 @@ def on_grid(plan: ApprovedPlan, markets: Markets) -> list[PlanLeg]:
         price = price_to_tick(leg.price_limit, tick, leg.side, aggressive=False)
         legs.append(msgspec.structs.replace(leg, price_limit=price))
     return legs
+
+
+def why_none_starts(state: ExecutorState, trading: TradingState) -> str:
+    """Return what keeps every new plan from starting; empty if nothing does."""
+    if state.halted:
+        return "halted by an operator"
+    if state.flatten:
+        return "flattening"
+    if trading is TradingState.HALTED:
+        return "trading is halted"
+    full = len(state.open_plans()) >= OPEN_PLANS_MAX
+    return f"{OPEN_PLANS_MAX} plans are open" if full else ""

@@ -7,7 +7,6 @@ from decimal import Decimal
 
 import msgspec
 
-from services.executor.actions import Out
 from services.executor.evening import net_base
 from services.executor.gateway import FillReport
 from services.executor.market import Markets
@@ -16,6 +15,7 @@ from shared.domain.accounting import Books, Execution, Holding, worst_certainty
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
+from shared.engine import Step
 from shared.messages.base import Certainty
 from shared.messages.control import Alert, Severity
 from shared.messages.execution import (
@@ -189,7 +189,7 @@ def executor_ready(state: ExecutorState, obstacle: str, mode: str, now_ns: int) 
     )
 
 
-def alert(out: Out, severity: Severity, code: str, text: str, now_ns: int) -> None:
+def alert(out: Step, severity: Severity, code: str, text: str, now_ns: int) -> None:
     """Say something a person should know."""
     out.messages.append(
         Alert(ts_ns=now_ns, service="executor", severity=severity, code=code, text=text)

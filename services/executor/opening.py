@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.executor import checkpoint
-from services.executor.actions import Out
 from services.executor.journal import alert
 from services.executor.state import ExecutorState, LedgerStage
+from shared.engine import Step
 from shared.ledger import DATA_LOST, Opened
 from shared.messages.control import Severity
 
 
 def take_up(
-    saved: Mapping[str, bytes], opened: Opened | None, now_ns: int, out: Out
+    saved: Mapping[str, bytes], opened: Opened | None, now_ns: int, out: Step
 ) -> ExecutorState:
     """Return the state to continue from; locked where some of it was lost.
 
@@ -34,7 +34,7 @@ def take_up(
     return state
 
 
-def lock(state: ExecutorState, loss: str, now_ns: int, out: Out) -> None:
+def lock(state: ExecutorState, loss: str, now_ns: int, out: Step) -> None:
     """Start nothing until an operator resumes: data was lost."""
     state.locked = f"{DATA_LOST}: {loss}"
     alert(out, Severity.CRITICAL, DATA_LOST, loss, now_ns)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.executor.actions import Out
 from services.executor.own_plans import OwnPlans
 from services.executor.reconcile import Reconciler
 from services.executor.standdown import StandDown
@@ -19,6 +18,7 @@ from services.executor.state import COMMAND_IDS_MAX, Closing, ExecutorState, Pla
 from shared.domain.accounting import holding_place
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
+from shared.engine import Step
 from shared.messages.control import Command, CommandKind
 
 FLATTEN_PAUSE_NS: Final = 200_000_000
@@ -39,7 +39,7 @@ class OperatorDesk:
         self._flatten_at_ns = 0
         self._waits_for_prices = False
 
-    def on_command(self, command: Command, now_ns: int, out: Out) -> None:
+    def on_command(self, command: Command, now_ns: int, out: Step) -> None:
         """Obey, once per command id."""
         state = self._state
         if command.command_id in state.command_ids:

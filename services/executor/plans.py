@@ -12,7 +12,6 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from services.executor.actions import Out
 from services.executor.desk import OrderDesk
 from services.executor.evening import ATTEMPTS_MAX, Trade, Why, decide, is_weak, net_base
 from services.executor.gateway import OrderReport
@@ -24,6 +23,7 @@ from services.executor.state import ExecutorState, LedgerStage, OrderRecord, Pla
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
+from shared.engine import Step
 from shared.messages.control import Severity
 from shared.messages.execution import (
     ApprovedPlan,
@@ -60,7 +60,7 @@ class PlanDesk:
         ended, self._ended = self._ended, []
         return ended
 
-    def start(self, approved: ApprovedPlan, legs: list[PlanLeg], now_ns: int, out: Out) -> None:
+    def start(self, approved: ApprovedPlan, legs: list[PlanLeg], now_ns: int, out: Step) -> None:
         """Put all legs on record, as they fit the venues, and ask for them to be sent at once."""
         plan = self._open(approved, legs, now_ns)
         self._state.stage = LedgerStage.USED
@@ -130,7 +130,7 @@ class PlanDesk:
         order.ts_ended_ns = order.next_query_ns = now_ns
         return order
 
-    def advance(self, plan: PlanRecord, now_ns: int, out: Out) -> None:
+    def advance(self, plan: PlanRecord, now_ns: int, out: Step) -> None:
         """Take the plan's next step, if all its orders are over."""
         orders = self._state.orders_of(plan)
         if not plan.is_open or not all(order.life.is_terminal for order in orders):
@@ -175,7 +175,7 @@ class PlanDesk:
         self._state.add_plan(plan)
         return plan
 
-    def _finish(self, plan: PlanRecord, orders: list[OrderRecord], now_ns: int, out: Out) -> None:
+    def _finish(self, plan: PlanRecord, orders: list[OrderRecord], now_ns: int, out: Step) -> None:
         traded = [order for order in orders if order.life.filled_qty > 0]
         purposes = {order.purpose for order in traded}
         if not traded and not plan.opening:
@@ -188,7 +188,7 @@ class PlanDesk:
             outcome = PlanOutcome.FILLED
         self._end(plan, outcome, plan.reason, now_ns, out)
 
-    def _fail(self, plan: PlanRecord, now_ns: int, out: Out) -> None:
+    def _fail(self, plan: PlanRecord, now_ns: int, out: Step) -> None:
         net = net_base(plan, self._state.orders_of(plan))
         text = (
             f"plan {plan.plan_id} leaves {net} {plan.base} unhedged after {plan.attempts} attempts"
@@ -198,7 +198,7 @@ class PlanDesk:
         self._end(plan, PlanOutcome.FAILED, text, now_ns, out)
 
     def _end(
-        self, plan: PlanRecord, outcome: PlanOutcome, reason: str, now_ns: int, out: Out
+        self, plan: PlanRecord, outcome: PlanOutcome, reason: str, now_ns: int, out: Step
     ) -> None:
         plan.wait_until_ns, plan.reason = 0, reason
         self._state.end_plan(plan, outcome, now_ns)

@@ -25,7 +25,6 @@ from services.executor.actions import (
     FetchFailed,
     FillsAnswered,
     OpenOrdersAnswered,
-    Out,
     QueryAnswered,
     QueryFailed,
 )
@@ -39,6 +38,7 @@ from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState, LedgerStage, OrderRecord
 from services.executor.survey import SURVEY_NS, SURVEY_ORDERS_MAX, Survey
 from services.executor.venue_desk import RETRY_NS, VenueDesk
+from shared.engine import Step
 from shared.messages.control import Severity
 from shared.messages.execution import BalanceReport
 
@@ -111,7 +111,7 @@ class Reconciler:
         """Whether every venue's executions have been read since the start."""
         return all(desk.has_fills for desk in self._desks.values())
 
-    def settle(self, now_ns: int, out: Out) -> None:
+    def settle(self, now_ns: int, out: Step) -> None:
         """Take note of who has been read for the first time; wait no longer than allowed."""
         for desk in self._desks.values():
             if desk.was_read:
@@ -143,7 +143,7 @@ class Reconciler:
                 desk.due["balances"] = now_ns
                 desk.sweep_later(since_ns - LOOK_BACK_NS, now_ns)
 
-    def ask_due(self, now_ns: int, out: Out) -> None:
+    def ask_due(self, now_ns: int, out: Step) -> None:
         """Ask what is due."""
         for venue in self._standing.probes_due(now_ns):
             self._desks[venue].check(now_ns)
@@ -153,7 +153,7 @@ class Reconciler:
         for desk in self._desks.values():
             out.actions.extend(desk.ask_due(floor_ns, now_ns))
 
-    def settle_survey(self, now_ns: int, out: Out) -> None:
+    def settle_survey(self, now_ns: int, out: Step) -> None:
         """Halt for what the venues show and this ledger cannot account for."""
         if self._state.stage is LedgerStage.NEW:
             self._state.stage = LedgerStage.SURVEYED
@@ -172,14 +172,14 @@ class Reconciler:
         times.append(self._standing.next_deadline_ns())
         return min((at for at in times if at is not None), default=None)
 
-    def on_failed(self, heard: FetchFailed, now_ns: int, out: Out) -> None:
+    def on_failed(self, heard: FetchFailed, now_ns: int, out: Step) -> None:
         """A check or a fetch failed: again in a while, unless only a person can help."""
         desk = self._desks[heard.action.venue]
         desk.failed(heard, now_ns)
         reason = heard.reason + unsettled_at(self._state, desk.venue)
         self._standing.check_failed(desk.venue, heard.cause, reason, now_ns, out)
 
-    def on_checked(self, heard: AccountChecked, now_ns: int, out: Out) -> None:
+    def on_checked(self, heard: AccountChecked, now_ns: int, out: Step) -> None:
         """The account is as it must be; leave out what the venue does not list, and read on."""
         desk = self._desks[heard.venue]
         desk.answered("check")
@@ -190,7 +190,7 @@ class Reconciler:
         desk.read(now_ns)
         self.ask_due(now_ns, out)
 
-    def on_balances(self, heard: BalancesAnswered, now_ns: int, out: Out) -> None:
+    def on_balances(self, heard: BalancesAnswered, now_ns: int, out: Step) -> None:
         """Report balances; ask again in some seconds."""
         desk = self._desks[heard.venue]
         desk.answered("balances")
@@ -207,7 +207,7 @@ class Reconciler:
             )
         )
 
-    def on_open_orders(self, heard: OpenOrdersAnswered, now_ns: int, out: Out) -> list[str]:
+    def on_open_orders(self, heard: OpenOrdersAnswered, now_ns: int, out: Step) -> list[str]:
         """Adopt working orders of ours that the record lacks; return the plans touched."""
         desk = self._desks[heard.venue]
         desk.answered("open")
@@ -225,7 +225,7 @@ class Reconciler:
                 out.actions.append(Cancel(key_of(order)))
         return touched
 
-    def on_fills(self, heard: FillsAnswered, now_ns: int, out: Out) -> list[str]:
+    def on_fills(self, heard: FillsAnswered, now_ns: int, out: Step) -> list[str]:
         """Book executions the record lacks; return the plans touched."""
         desk = self._desks[heard.venue]
         desk.answered("fills")
@@ -265,7 +265,7 @@ class Reconciler:
         self._survey.leave_out(desk.venue, len(newest) - len(chosen))
         return [f for f in kept if f.venue_order_id in known or f.venue_order_id in chosen]
 
-    def on_looked_up(self, heard: QueryAnswered | QueryFailed, now_ns: int, out: Out) -> list[str]:
+    def on_looked_up(self, heard: QueryAnswered | QueryFailed, now_ns: int, out: Step) -> list[str]:
         """An order behind an unknown execution: ours is adopted, a foreign one left alone."""
         desk = self._desks[heard.key.venue]
         desk.lookups.pop(heard.key.venue_order_id, None)
@@ -282,7 +282,7 @@ class Reconciler:
         self._orders.apply(order, heard.report, now_ns, out)
         return [order.plan_id]
 
-    def _owned(self, report: OrderReport, now_ns: int, out: Out) -> OrderRecord | None:
+    def _owned(self, report: OrderReport, now_ns: int, out: Step) -> OrderRecord | None:
         """Return our record of this order, made now if the id is ours and the record lost it."""
         known = self._state.orders.get(report.client_order_id)
         parsed = parse_client_order_id(report.client_order_id)

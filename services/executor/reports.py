@@ -8,7 +8,6 @@ from services.executor.actions import (
     FetchFailed,
     FillsAnswered,
     OpenOrdersAnswered,
-    Out,
     QueryAnswered,
     QueryFailed,
     Report,
@@ -22,11 +21,12 @@ from services.executor.journal import alert
 from services.executor.possible import only_possible
 from services.executor.reconcile import Reconciler
 from services.executor.state import OrderRecord
+from shared.engine import Step
 from shared.messages.control import Severity
 
 
 def take_report(
-    report: Report, orders: OrderDesk, reconciler: Reconciler, now_ns: int, out: Out
+    report: Report, orders: OrderDesk, reconciler: Reconciler, now_ns: int, out: Step
 ) -> list[str]:
     """Apply a report; return the plans it bears on."""
     report, impossible = only_possible(report)

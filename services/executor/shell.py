@@ -15,13 +15,14 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from services.executor.actions import Action, Out, Report
+from services.executor.actions import Report
 from services.executor.carry import Carrier
 from services.executor.checkpoint import NAMES
 from services.executor.engine import ExecutorEngine
 from services.executor.paper import PaperGateway
 from shared.bus.port import Batch, Bus, Inbox, Input
 from shared.clock import Clock
+from shared.engine import Action, Step
 from shared.lease import Lease
 from shared.ledger import DATA_LOST, Opened
 from shared.messages.base import Message
@@ -152,9 +153,9 @@ class ExecutorApp:
         self._positions = {}
         await self._bus.note_positions(fields)
 
-    def _decide(self, batch: Batch, now_ns: int) -> Out:
+    def _decide(self, batch: Batch, now_ns: int) -> Step:
         """Let the engine take in a batch, and paper accounts its views."""
-        out = Out()
+        out = Step()
         for message in batch.messages:
             if isinstance(message, DepthView):
                 for gateway in self._views:
@@ -182,7 +183,7 @@ class ExecutorApp:
             self._observer.take_in(self._engine.counters(), self._engine.gauges())
             self._observer.take_in(await self._bus.stats(), {}, "bus_")
 
-    async def _step(self, decide: Callable[[int], Out], batch: Batch | None = None) -> None:
+    async def _step(self, decide: Callable[[int], Step], batch: Batch | None = None) -> None:
         """Decide, make it safe on the bus, then act on it.
 
         Raises:
@@ -214,7 +215,7 @@ class ExecutorApp:
     async def _carry_out(self, action: Action) -> None:
         report: Report | None = await self._carrier.carry_out(action)
         if report is not None:
-            await self._step(lambda now_ns: self._engine.on_report(report, now_ns))
+            await self._step(lambda now_ns: self._engine.on_message(report, now_ns))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, MutableMapping
 from typing import Final
 
-from services.executor.actions import Out
 from services.executor.journal import alert
 from services.executor.state import Down, EndsBy, ExecutorState, OrderRecord, key_of_place
+from shared.engine import Step
 from shared.errors import Cause, Scope
 from shared.messages.control import Severity
 from shared.messages.execution import OrderStatus, PlanLeg
@@ -73,7 +73,7 @@ class StandDown:
                 return f"{down.name} stands down: {down.reason}"
         return ""
 
-    def judge(self, order: OrderRecord, now_ns: int, out: Out) -> None:
+    def judge(self, order: OrderRecord, now_ns: int, out: Step) -> None:
         """Count what a venue has said to an order."""
         venue, place = order.venue, key_of_place(order.venue, order.instrument)
         refusals, status = self._state.refusals, order.life.status
@@ -102,31 +102,31 @@ class StandDown:
             down.instrument = order.instrument
             self._fall(down, out)
 
-    def unreadable(self, venue: str, cause: Cause, reason: str, now_ns: int, out: Out) -> None:
+    def unreadable(self, venue: str, cause: Cause, reason: str, now_ns: int, out: Step) -> None:
         """The account could not be read in time: the other venues need not wait for it."""
         down = Down(venue=venue, cause=cause, reason=reason, ts_since_ns=now_ns)
         if cause in PASSING or cause.scope is not Scope.VENUE:
             down.ends_by = EndsBy.READ
         self._fall(down, out)
 
-    def check_failed(self, venue: str, cause: Cause, reason: str, now_ns: int, out: Out) -> None:
+    def check_failed(self, venue: str, cause: Cause, reason: str, now_ns: int, out: Step) -> None:
         """The account is not as it must be, or could not be asked."""
         if cause.scope is Scope.VENUE and cause not in PASSING:
             self._fall(Down(venue=venue, cause=cause, reason=reason, ts_since_ns=now_ns), out)
 
-    def check_passed(self, venue: str, now_ns: int, out: Out) -> None:
+    def check_passed(self, venue: str, now_ns: int, out: Step) -> None:
         """The account is as it must be."""
         down = self._state.down.get(venue)
         if down is not None and down.ends_by is EndsBy.PROBE:
             self._rise(venue, "it answers as it should", now_ns, out)
 
-    def was_read(self, venue: str, now_ns: int, out: Out) -> None:
+    def was_read(self, venue: str, now_ns: int, out: Step) -> None:
         """The account has been read."""
         down = self._state.down.get(venue)
         if down is not None and down.ends_by is EndsBy.READ:
             self._rise(venue, "its account has been read", now_ns, out)
 
-    def listed(self, venue: str, unlisted: Iterable[str], now_ns: int, out: Out) -> None:
+    def listed(self, venue: str, unlisted: Iterable[str], now_ns: int, out: Step) -> None:
         """The venue has just said which of the configured instruments it does not know."""
         missing = {key_of_place(venue, instrument): instrument for instrument in unlisted}
         for key, down in list(self._state.down.items()):
@@ -143,7 +143,7 @@ class StandDown:
             )
             self._fall(down, out)
 
-    def resume(self, unread: Container[str], now_ns: int, out: Out) -> None:
+    def resume(self, unread: Container[str], now_ns: int, out: Step) -> None:
         """An operator says that all was mended; ``unread`` accounts must be read first."""
         for key, down in list(self._state.down.items()):
             if down.ends_by is EndsBy.LISTED:
@@ -168,7 +168,7 @@ class StandDown:
         times = [down.ts_probe_ns for down in self._state.down.values() if down.ts_probe_ns]
         return min(times, default=None)
 
-    def _fall_for_a_while(self, down: Down, out: Out) -> None:
+    def _fall_for_a_while(self, down: Down, out: Step) -> None:
         falls = self._state.falls
         falls[down.venue] = falls.get(down.venue, 0) + 1
         if falls[down.venue] <= FALLS_MAX:
@@ -176,7 +176,7 @@ class StandDown:
             down.ts_probe_ns = down.ts_since_ns + _pause_ns(down.probes)
         self._fall(down, out)
 
-    def _fall(self, down: Down, out: Out) -> None:
+    def _fall(self, down: Down, out: Step) -> None:
         """Stand down, said once; what only an operator ends takes the place of what may pass."""
         known = self._state.down.get(down.key)
         by_operator = down.ends_by is EndsBy.OPERATOR
@@ -190,7 +190,7 @@ class StandDown:
         why = f"{down.name} gets no new orders ({down.cause}): {down.reason}"
         alert(out, severity, code, f"{why}; {_ENDS[down.ends_by]}", down.ts_since_ns)
 
-    def _rise(self, key: str, why: str, now_ns: int, out: Out) -> None:
+    def _rise(self, key: str, why: str, now_ns: int, out: Step) -> None:
         down = self._state.down.pop(key)
         self._has_changed = True
         for name in (down.venue, key):

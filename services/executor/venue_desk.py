@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from services.executor.actions import (
-    Action,
     CheckAccount,
     FetchBalances,
     FetchFailed,
@@ -14,6 +13,7 @@ from services.executor.actions import (
     Query,
 )
 from services.executor.gateway import OrderKey
+from shared.engine import Action
 from shared.errors import Cause
 
 SWEEP_AFTER_NS: Final = 1_500_000_000

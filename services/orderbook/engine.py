@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from services.orderbook.tracked import TrackedBook
 from shared.bus.port import shard_of
 from shared.config import OrderbookConfig
+from shared.engine import NOTHING, Result, Step
 from shared.errors import CodecError
 from shared.messages.base import BookState, Message
 from shared.messages.market import (
@@ -120,29 +121,39 @@ class OrderbookEngine:
 
     # Engine
 
-    def on_message(self, message: Message, now_ns: int) -> Sequence[Message]:
+    def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
+        """Nothing yet: what is saved belongs to a shard, see ``own``."""
+        return NOTHING
+
+    def checkpoints(self) -> Mapping[str, bytes]:
+        """Nothing is saved with a step: books are saved shard by shard, see ``save_book``."""
+        return {}
+
+    def on_message(
+        self, message: Message | Result, now_ns: int, *, redelivered: bool = False
+    ) -> Step:
         """Take a book message or a status; return the views and requests that follow."""
         if type(message) is BookDelta:
             book = self._books.get((message.venue, message.instrument))
             if book is None:
                 book = self._book(message.venue, message.instrument)
                 if book is None:
-                    return ()
+                    return NOTHING
             book.on_delta(message, now_ns)
             if book.shown_live and not book.book.touched and book.state is BookState.LIVE:
-                return ()
-            return self._outputs(book, now_ns)
+                return NOTHING
+            return Step(messages=self._outputs(book, now_ns))
         if type(message) is BookSnapshot:
             book = self._book(message.venue, message.instrument)
             if book is None:
-                return ()
+                return NOTHING
             book.on_snapshot(message, now_ns)
-            return self._outputs(book, now_ns)
+            return Step(messages=self._outputs(book, now_ns))
         if type(message) is VenueStatus:
-            return self._on_status(message, now_ns)
-        return ()
+            return Step(messages=self._on_status(message, now_ns))
+        return NOTHING
 
-    def on_timer(self, now_ns: int) -> Sequence[Message]:
+    def on_timer(self, now_ns: int) -> Step:
         """Judge silence, ask again for lost books, and repeat views."""
         self._next_tick_ns = now_ns + self._tick_ns
         out: list[Message] = []
@@ -158,7 +169,7 @@ class OrderbookEngine:
                 out.append(
                     _request(book, now_ns, "the price nears the end of what was told", refresh=True)
                 )
-        return out
+        return Step(messages=out)
 
     def next_deadline_ns(self) -> int | None:
         """Return when ``on_timer`` wants to be called."""
@@ -178,10 +189,10 @@ class OrderbookEngine:
             "books_not_served": float(refused),
         }
 
-    def _on_status(self, status: VenueStatus, now_ns: int) -> Sequence[Message]:
+    def _on_status(self, status: VenueStatus, now_ns: int) -> list[Message]:
         if status.instrument:
             if shard_of(status.instrument, self._shards) not in self._owned:
-                return ()
+                return []
             book = self._book(status.venue, status.instrument)
             books = [] if book is None else [book]
         else:

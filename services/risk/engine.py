@@ -10,21 +10,23 @@ books, with its own cap, is the place to find a smaller one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from services.risk.case import BookKey, Case
+from services.risk.case import Case
 from services.risk.checkpoint import Keeper, PartMissing, RiskState
 from services.risk.exposure import Ledger, Reservation
 from services.risk.limits import judge
+from services.risk.market import Market
 from services.risk.reasons import Denial
 from services.risk.report import risk_report
 from services.risk.trading import Standing, Switch, alert
 from shared.config import Config
-from shared.domain.instrument import InstrumentRules, split_instrument
+from shared.domain.instrument import split_instrument
+from shared.engine import NOTHING, Result, Step
 from shared.ledger import WITNESS_NS, Opened
 from shared.messages.arb import Opportunity
 from shared.messages.base import Message, TradingState
@@ -43,10 +45,11 @@ from shared.messages.execution import (
 from shared.messages.market import DepthView, InstrumentInfo
 
 REPORT_INTERVAL_NS = 1_000_000_000
-BOOKS_MAX = 4_096
-"""Views and rules followed; more are refused and counted."""
-
 _MS = 1_000_000
+_COUNTERS = (
+    "plans_approved", "plans_denied", "fills", "plans_ended", "duplicates", "commands",
+    "fills_unowned",
+)  # fmt: skip
 _QUIET = frozenset((DepthView, InstrumentInfo, Opportunity, OrderEvent))
 """Messages that bear on no trading state, or whose handler says it itself."""
 _ORDERING = frozenset((Fill, BalanceReport, PlanDone, ExecutorReady))
@@ -72,16 +75,11 @@ class RiskEngine:
         self._state, self._keeper = RiskState(), Keeper()
         self._switch = self._new_switch(0)
         self._has_started = False
-        self._views: dict[BookKey, DepthView] = {}
-        self._rules: dict[BookKey, InstrumentRules] = {}
+        self._market = Market()
         self._ts_report_ns = 0
-        self._counters = dict.fromkeys(
-            ("plans_approved", "plans_denied", "fills", "plans_ended", "duplicates", "commands",
-             "books_refused", "rules_refused", "fills_unowned"),
-            0,
-        )  # fmt: skip
+        self._counters = dict.fromkeys(_COUNTERS, 0)
         self._denied: dict[str, int] = {}
-        self._handlers: dict[type[Message], Callable[[Any, int], list[Message]]] = {
+        self._handlers: dict[type[Message | Result], Callable[[Any, int], list[Message]]] = {
             DepthView: self._on_depth_view,
             InstrumentInfo: self._on_instrument,
             Opportunity: self._on_opportunity,
@@ -93,10 +91,15 @@ class RiskEngine:
             Command: self._on_command,
         }
 
-    def on_message(self, message: Message, now_ns: int) -> Sequence[Message]:
-        """Take one message of any input; return decisions, state changes and alerts."""
+    def on_message(
+        self, message: Message | Result, now_ns: int, *, redelivered: bool = False
+    ) -> Step:
+        """Take one message of any input; return decisions, state changes and alerts.
+
+        A redelivered one needs no care here: whatever was taken in before changes nothing.
+        """
         if (handler := self._handlers.get(type(message))) is None:
-            return ()
+            return NOTHING
         if type(message) in _ORDERING:
             message = in_order(message, now_ns)
         lost = self._start(now_ns)
@@ -105,9 +108,9 @@ class RiskEngine:
             out = [*lost, *out]
         if lost or type(message) not in _QUIET:
             out += self._say_change(self._switch.now(now_ns), now_ns)
-        return out
+        return Step(messages=out) if out else NOTHING
 
-    def on_timer(self, now_ns: int) -> Sequence[Message]:
+    def on_timer(self, now_ns: int) -> Step:
         """Repeat state and report every second; notice plans that never ended."""
         lost = self._start(now_ns)
         self._ts_report_ns = now_ns + REPORT_INTERVAL_NS
@@ -117,8 +120,10 @@ class RiskEngine:
             self._keeper.touch_decided()
         said = self._say_change(self._switch.now(now_ns), now_ns)
         out += said or [self._switch.state_message(now_ns)]
-        out.append(risk_report(self._state.ledger, self._switch, self._views.values(), now_ns))
-        return out
+        out.append(
+            risk_report(self._state.ledger, self._switch, self._market.views.values(), now_ns)
+        )
+        return Step(messages=out)
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next report is due."""
@@ -127,7 +132,7 @@ class RiskEngine:
     def counters(self) -> Mapping[str, int]:
         """Return totals; ``plans_denied_<REASON>`` splits ``plans_denied``."""
         split = {f"plans_denied_{reason}": count for reason, count in self._denied.items()}
-        return {**self._counters, **split}
+        return {**self._counters, **self._market.counters, **split}
 
     def gauges(self) -> Mapping[str, float]:
         """Return plans in flight and reserved notional (quote units)."""
@@ -142,19 +147,21 @@ class RiskEngine:
         """Return what must be saved with what was said since the last call; maybe nothing."""
         return self._keeper.take(self._state)
 
-    def restore(self, saved: Mapping[str, bytes], now_ns: int) -> Sequence[Message]:
+    def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
         """Take up the state of a checkpoint; market data and the executor are yet to be heard.
 
         Raises:
             CodecError: It is not a checkpoint of this service.
         """
+        if not saved:
+            return NOTHING  # the first input begins a new ledger, and says so
         try:
             self._state = self._keeper.join(saved)
         except PartMissing as error:
             self._losses.append(str(error))
         self._begin(now_ns)
         out = self._take_losses(now_ns)
-        return [*out, *self._say_change(self._switch.now(now_ns), now_ns)]
+        return Step(messages=[*out, *self._say_change(self._switch.now(now_ns), now_ns)])
 
     def note_loss(self, loss: str) -> None:
         """Hear that Redis lost data: nothing is approved from now on, and the next step says so."""
@@ -211,17 +218,11 @@ class RiskEngine:
             self._keeper.touch_ledger()
 
     def _on_depth_view(self, view: DepthView, now_ns: int) -> list[Message]:
-        return self._follow(self._views, (view.venue, view.instrument), view, "books_refused")
+        self._market.on_view(view)
+        return []
 
     def _on_instrument(self, info: InstrumentInfo, now_ns: int) -> list[Message]:
-        rules = info.rules
-        return self._follow(self._rules, (rules.venue, rules.instrument), rules, "rules_refused")
-
-    def _follow(self, known: Any, key: BookKey, value: Any, counter: str) -> list[Message]:
-        if key in known or len(known) < BOOKS_MAX:
-            known[key] = value
-        else:
-            self._counters[counter] += 1
+        self._market.on_rules(info)
         return []
 
     def _on_opportunity(self, found: Opportunity, now_ns: int) -> list[Message]:
@@ -236,8 +237,8 @@ class RiskEngine:
             executor_obstacle=standing.executor_obstacle,
             venues=self._venues,
             venues_down=self._switch.venues_down,
-            views=self._views,
-            rules=self._rules,
+            views=self._market.views,
+            rules=self._market.rules,
         )
         self._roll_day(now_ns)
         denial = judge(case)

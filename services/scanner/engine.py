@@ -32,6 +32,7 @@ from shared.domain.depth import (
 )
 from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
 from shared.domain.rounding import exact
+from shared.engine import NOTHING, Result, Step
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Message
 from shared.messages.market import DepthView, InstrumentInfo, Level
@@ -142,15 +143,26 @@ class ScannerEngine:
         self._counters: dict[str, int] = dict.fromkeys(_T, 0)
         self._gates: dict[Gate, int] = dict.fromkeys(Gate, 0)
 
-    def on_message(self, message: Message, now_ns: int) -> Sequence[Message]:
+    def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
+        """Nothing is saved: views and rules are repeated on the bus."""
+        return NOTHING
+
+    def checkpoints(self) -> Mapping[str, bytes]:
+        """Nothing is saved."""
+        return {}
+
+    def on_message(
+        self, message: Message | Result, now_ns: int, *, redelivered: bool = False
+    ) -> Step:
         """Take a view or an instrument's rules; return the opportunities it opens."""
         if isinstance(message, DepthView):
-            return self._on_depth_view(message, now_ns)
+            found = self._on_depth_view(message, now_ns)
+            return Step(messages=found) if found else NOTHING
         if isinstance(message, InstrumentInfo):
             self._on_instrument(message.rules)
-        return ()
+        return NOTHING
 
-    def on_timer(self, now_ns: int) -> Sequence[Message]:
+    def on_timer(self, now_ns: int) -> Step:
         """Return the near misses whose window is over."""
         self._ts_flush_ns = None
         out: list[Message] = []
@@ -163,7 +175,7 @@ class ScannerEngine:
                     miss.count, miss.edge_bps_best = 0, None
                 else:
                     self._ts_flush_ns = now_ns + FLUSH_INTERVAL_NS
-        return out
+        return Step(messages=out)
 
     def next_deadline_ns(self) -> int | None:
         """Return when ``on_timer`` has something to look at, or ``None``."""
@@ -187,12 +199,12 @@ class ScannerEngine:
         for pair in book.pairs:
             pair.refresh(self._edge_bps_min)
 
-    def _on_depth_view(self, view: DepthView, now_ns: int) -> Sequence[Message]:
+    def _on_depth_view(self, view: DepthView, now_ns: int) -> list[Message]:
         book = self._books.get((view.venue, view.instrument))
         if book is None:
             book = self._book(view.venue, view.instrument)
             if book is None:
-                return ()
+                return []
         book.view = view
         book.is_live = view.state is BookState.LIVE and _has_prices(view)
         counters = self._counters

@@ -52,10 +52,10 @@ class Reader:
         batch = await inbox.read(0.02)
         out = []
         for message in batch.messages:
-            out += self.engine.on_message(message, SystemClock.now_ns())
+            out += self.engine.on_message(message, SystemClock.now_ns()).messages
         now_ns = SystemClock.now_ns()
         if now_ns >= self.engine.next_deadline_ns():
-            out += self.engine.on_timer(now_ns)
+            out += self.engine.on_timer(now_ns).messages
         for view in out:
             if isinstance(view, DepthView):
                 key = (view.venue, view.instrument)

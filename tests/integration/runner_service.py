@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from shared.bus import open_bus
 from shared.bus.port import Input
 from shared.clock import SystemClock
 from shared.config import Config
+from shared.engine import NOTHING, Result, Step
 from shared.messages.base import Message
 from shared.observe import Observer
 from shared.runner import run_service
@@ -27,13 +28,21 @@ class Counting:
     def __init__(self) -> None:
         self.heard = 0
 
-    def on_message(self, message: Message, now_ns: int) -> Sequence[Message]:
+    def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
+        return NOTHING
+
+    def checkpoints(self) -> Mapping[str, bytes]:
+        return {}
+
+    def on_message(
+        self, message: Message | Result, now_ns: int, *, redelivered: bool = False
+    ) -> Step:
         assert getattr(message, "command_id", "") != "c13", "an engine's bug"
         self.heard += 1
-        return []
+        return NOTHING
 
-    def on_timer(self, now_ns: int) -> Sequence[Message]:
-        return []
+    def on_timer(self, now_ns: int) -> Step:
+        return NOTHING
 
     def next_deadline_ns(self) -> int | None:
         return None

@@ -86,7 +86,7 @@ def test_opportunity_holds_what_it_says(
         info = make_info(venue, instrument, lot_size=D(lot), qty_min=D(lot), notional_min=D(1))
         engine.on_message(info, T0)
     engine.on_message(make_view(*BOOKS[0], asks=asks, bids=[(1.0, 1.0)]), T0)
-    out = engine.on_message(make_view(*BOOKS[1], bids=bids, asks=[(1e4, 1.0)]), T0)
+    out = engine.on_message(make_view(*BOOKS[1], bids=bids, asks=[(1e4, 1.0)]), T0).messages
     walk = take_crossed_depth(
         asks, bids, costs_of(0.001, 0.001, edge_min), notional_max=notional_max
     )

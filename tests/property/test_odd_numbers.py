@@ -101,11 +101,11 @@ def test_scanner_and_risk_go_on(rules: dict, view: dict) -> None:
             venue, instrument, bids=[(price - 1, 1.0)], asks=[(price + 1, 1.0)], ts_ns=T0
         )
         risk.on_message(seen, T0)
-        found += scanner.on_message(seen, T0)
+        found += scanner.on_message(seen, T0).messages
     scanner.on_timer(T0)
     offered = [m for m in found if isinstance(m, Opportunity)]
     pairs = {tuple(leg.venue for leg in m.legs) for m in offered}
     assert ("alpha", "gamma") in pairs
     for opportunity in offered:
-        assert risk.on_message(opportunity, T0)
+        assert risk.on_message(opportunity, T0).messages
     risk.on_timer(T0)

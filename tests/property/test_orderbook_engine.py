@@ -86,7 +86,7 @@ def test_live_views_equal_the_venues_book_at_their_number(plan):
     saved: bytes | None = None
 
     def give(message):
-        for out in engine.on_message(message, now_ns):
+        for out in engine.on_message(message, now_ns).messages:
             check(out)
 
     def check(out):
@@ -123,7 +123,7 @@ def test_live_views_equal_the_venues_book_at_their_number(plan):
             engine.own(0, saved, now_ns)
         elif kind == "wait":
             now_ns += what * MS
-            for out in engine.on_timer(now_ns):
+            for out in engine.on_timer(now_ns).messages:
                 check(out)
             deadline_ns = engine.next_deadline_ns()
             assert deadline_ns is None or deadline_ns > now_ns

@@ -90,7 +90,7 @@ class RiskMachine(RuleBasedStateMachine):
             self.send(make_balances(venue, self.now_ns, **FUNDS))
 
     def send(self, message: Message) -> list[Message]:
-        out = list(self.engine.on_message(message, self.now_ns))
+        out = list(self.engine.on_message(message, self.now_ns).messages)
         self.check(out)
         return out
 
@@ -207,7 +207,7 @@ class RiskMachine(RuleBasedStateMachine):
         self.now_ns += ms * MS
         feed_market(self.engine, self.now_ns)
         self.send(make_ready(self.now_ns))
-        self.check(list(self.engine.on_timer(self.now_ns)))
+        self.check(list(self.engine.on_timer(self.now_ns).messages))
         deadline_ns = self.engine.next_deadline_ns()
         assert deadline_ns is None or deadline_ns > self.now_ns
 
@@ -223,7 +223,7 @@ class RiskMachine(RuleBasedStateMachine):
         """Only the checkpoint is left; restoring it changes nothing but the state it says."""
         self.commit()
         before, self.engine = self.engine, RiskEngine(self.config)
-        said = list(self.engine.restore(self.saved, self.now_ns))
+        said = list(self.engine.start(self.saved, self.now_ns).messages)
         assert image(self.engine.ledger) == image(before.ledger)
         if not said:
             assert image(self.engine.state) == image(before.state)
@@ -287,14 +287,16 @@ def test_same_inputs_same_bytes_with_or_without_a_restart(steps: list[Any]) -> N
                 saved |= engine.checkpoints()
             if dies and restarts:
                 engine = RiskEngine(config)
-                engine.restore(saved, now_ns)
+                engine.start(saved, now_ns)
                 feed_market(engine, now_ns)
                 engine.on_message(make_ready(now_ns), now_ns)
             found = make_opportunity(
                 buy=pair[0], sell=pair[1], qty=qty / 1000, seq=number, now_ns=now_ns
             )
             out = [
-                m for m in engine.on_message(found, now_ns) if isinstance(m, ApprovedPlan | Denied)
+                m
+                for m in engine.on_message(found, now_ns).messages
+                if isinstance(m, ApprovedPlan | Denied)
             ]
             wire += codec.encode(STREAM_OF[type(out[0])], out)
             if not isinstance(out[0], ApprovedPlan):

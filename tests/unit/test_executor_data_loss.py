@@ -133,13 +133,13 @@ def test_only_the_newest_orders_are_looked_up_and_the_rest_is_told() -> None:
         structs.replace(order.fills[0], venue_order_id=f"v{number}", ts_venue_ns=world.now_ns + n)
         for n, number in enumerate(range(SURVEY_ORDERS_MAX + 3))
     )
-    out = world.engine.on_report(act.FillsAnswered("alpha", fills), world.now_ns)
+    out = world.engine.on_message(act.FillsAnswered("alpha", fills), world.now_ns)
     asked = [a.key.venue_order_id for a in out.actions if isinstance(a, act.Query)]
     assert len(asked) == SURVEY_ORDERS_MAX
     assert not {"v0", "v1", "v2"} & set(asked)
     for venue_order_id in asked:
         key = OrderKey(venue="alpha", instrument="BTC/USDT", venue_order_id=venue_order_id)
-        world.engine.on_report(act.QueryAnswered(key, order.report()), world.now_ns)
+        world.engine.on_message(act.QueryAnswered(key, order.report()), world.now_ns)
     world._act(act.FetchOpenOrders("alpha", ()))
     world._act(act.FetchBalances("alpha", ()))
     world.settle(2)
@@ -154,7 +154,7 @@ def test_an_order_that_still_works_is_canceled() -> None:
     answers: list[Any] = [r for r in world.inbox if isinstance(r, act.OpenOrdersAnswered)]
     answer = act.OpenOrdersAnswered("alpha", (order.report(),))
     world.inbox.remove(next(a for a in answers if a.venue == "alpha"))
-    out = world.engine.on_report(answer, world.now_ns)
+    out = world.engine.on_message(answer, world.now_ns)
     cancels = [action for action in out.actions if isinstance(action, act.Cancel)]
     assert [cancel.key.client_order_id for cancel in cancels] == [order.request.client_order_id]
 

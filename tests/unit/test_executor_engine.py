@@ -102,8 +102,8 @@ def test_every_other_order_waits_until_it_is_on_record() -> None:
     world.message(make_plan(now_ns=world.now_ns))
     refused = next(r for r in world.inbox if isinstance(r, act.SubmitRefused))
     filled = next(r for r in world.inbox if isinstance(r, act.Submitted))
-    world.engine.on_report(filled, world.now_ns)
-    out = world.engine.on_report(refused, world.now_ns)
+    world.engine.on_message(filled, world.now_ns)
+    out = world.engine.on_message(refused, world.now_ns)
     assert [type(a) for a in out.actions] == [act.Submit]
     assert not out.at_once
 

@@ -69,7 +69,7 @@ class Feed:
         )  # fmt: skip
 
     def give(self, message):
-        return list(self.engine.on_message(message, self.now_ns))
+        return list(self.engine.on_message(message, self.now_ns).messages)
 
     def wait(self, duration_ns, *, confirm=False):
         """Let time pass in ticks, with the status repeated as the ingestor does."""
@@ -79,7 +79,7 @@ class Feed:
             self.now_ns = min(self.now_ns + 100 * MS, until_ns)
             if confirm and (self.now_ns - NOW) % S == 0:
                 out += self.status(BookState.LIVE)
-            out += self.engine.on_timer(self.now_ns)
+            out += self.engine.on_timer(self.now_ns).messages
         return out
 
 

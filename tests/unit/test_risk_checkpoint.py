@@ -68,7 +68,7 @@ def image(state: RiskState) -> bytes:
 
 
 def approve(engine: RiskEngine, seq: int, now_ns: int = T0) -> ApprovedPlan:
-    out = engine.on_message(make_opportunity(seq=seq, now_ns=now_ns), now_ns)
+    out = engine.on_message(make_opportunity(seq=seq, now_ns=now_ns), now_ns).messages
     (plan,) = [m for m in out if isinstance(m, ApprovedPlan)]
     return plan
 
@@ -126,7 +126,7 @@ def test_version_2_is_restored_with_its_accounts_estimated() -> None:
 
 def test_version_1_is_restored_as_it_was() -> None:
     engine = RiskEngine(make_config())
-    engine.restore({DECIDED: WHOLE}, T0)
+    engine.start({DECIDED: WHOLE}, T0)
     same_but_accounts(engine.ledger, story().ledger)
     saved = engine.checkpoints()
     assert set(saved) == BOTH, "from now on in two parts"
@@ -150,14 +150,14 @@ def test_a_wrong_checkpoint_is_refused() -> None:
     for state in (b"", b"{", b"[]", b"\xff", b'{"ledger": 3}', b'{"version": 4}'):
         for others in ({}, {LEDGER: good[LEDGER]}):
             with pytest.raises(CodecError, match="checkpoint of risk"):
-                RiskEngine(make_config()).restore({**others, DECIDED: state}, T0)
+                RiskEngine(make_config()).start({**others, DECIDED: state}, T0)
 
 
 def test_a_checkpoint_without_one_of_its_parts_halts_until_an_operator_resumes() -> None:
     good = make_risk().checkpoints()
     for name in BOTH:
         engine = RiskEngine(make_config())
-        out = engine.restore({name: good[name]}, T0)
+        out = engine.start({name: good[name]}, T0).messages
         assert [(m.code, m.severity) for m in out if isinstance(m, Alert)] == [
             ("DATA_LOST", Severity.CRITICAL)
         ]
@@ -191,7 +191,7 @@ def test_numbers_go_on_after_a_restart() -> None:
     saved = engine.checkpoints()
     other = RiskEngine(make_config())
     other.checkpoints()
-    other.restore(saved, T0)
+    other.start(saved, T0)
     anew = other.checkpoints()
     assert set(anew) == BOTH, "what it had before is forgotten"
     with pytest.raises(CodecError, match="builds on ledger 1, found 2"):
@@ -232,10 +232,10 @@ def test_plans_that_never_end_are_saved_as_overdue_and_as_released() -> None:
     assert len(engine.ledger.reservations) == 2
     saved = engine.checkpoints()
     steps: list[Callable[[], object]] = [
-        lambda: engine.on_timer(late),
-        lambda: engine.on_timer(late + MS),  # the second one changes nothing that is said
-        lambda: engine.on_message(make_ready(late), late + MS),
-        lambda: engine.on_message(make_command(CommandKind.RESUME), late + MS),
+        lambda: engine.on_timer(late).messages,
+        lambda: engine.on_timer(late + MS).messages,  # the second one changes nothing that is said
+        lambda: engine.on_message(make_ready(late), late + MS).messages,
+        lambda: engine.on_message(make_command(CommandKind.RESUME), late + MS).messages,
     ]
     for step in steps:
         step()

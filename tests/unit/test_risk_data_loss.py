@@ -39,7 +39,7 @@ def informed(engine: RiskEngine, now_ns: int) -> list[Message]:
     out: list[Message] = []
     feed_market(engine, now_ns)
     for message in (make_ready(now_ns), *(make_balances(venue, now_ns) for venue in VENUES)):
-        out += engine.on_message(message, now_ns)
+        out += engine.on_message(message, now_ns).messages
     return out
 
 
@@ -49,13 +49,13 @@ def opened(loss: str = "", *, is_new: bool = False) -> Opened:
 
 def test_a_loss_halts_from_the_first_step_until_resume() -> None:
     engine = RiskEngine(make_config(), opened("Redis lost its data"))
-    out = [*engine.on_timer(T0), *informed(engine, T0)]
+    out = [*engine.on_timer(T0).messages, *informed(engine, T0)]
     (alert,) = [m for m in out if isinstance(m, Alert)]
     assert (alert.code, alert.severity) == ("DATA_LOST", "critical")
     assert engine.state.trading.said is TradingState.HALTED
     assert engine.state.trading.said_reason.startswith("DATA_LOST: Redis lost its data")
     restarted = RiskEngine(make_config(), opened())
-    restarted.restore(engine.checkpoints(), T0 + SECOND)
+    restarted.start(engine.checkpoints(), T0 + SECOND)
     informed(restarted, T0 + SECOND)
     assert restarted.state.trading.said is TradingState.HALTED
     restarted.on_message(make_command(CommandKind.RESUME), T0 + SECOND)
@@ -70,10 +70,10 @@ def test_a_loss_noted_while_running_denies_what_comes_next() -> None:
     assert engine.is_saved
     engine.note_loss("Redis lost its data")
     assert not engine.is_saved
-    out = engine.on_message(make_balances("alpha", T0 + 1), T0 + 1)
+    out = engine.on_message(make_balances("alpha", T0 + 1), T0 + 1).messages
     assert [m.state for m in out if isinstance(m, TradingStateChanged)] == [TradingState.HALTED]
     engine.note_loss("Redis lost its data")
-    assert not [m for m in engine.on_timer(T0 + 2) if isinstance(m, Alert)], "said once"
+    assert not [m for m in engine.on_timer(T0 + 2).messages if isinstance(m, Alert)], "said once"
 
 
 def test_a_new_ledger_waits_for_witnesses_and_then_trades_by_itself() -> None:

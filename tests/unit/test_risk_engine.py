@@ -51,17 +51,17 @@ def alerts(out: Sequence[Message]) -> list[str]:
 
 def state_of(engine: RiskEngine, now_ns: int) -> TradingStateChanged:
     """The state as the timer repeats it."""
-    (said,) = states(engine.on_timer(now_ns))
+    (said,) = states(engine.on_timer(now_ns).messages)
     return said
 
 
 def report_of(engine: RiskEngine, now_ns: int) -> RiskReport:
-    (report,) = [m for m in engine.on_timer(now_ns) if isinstance(m, RiskReport)]
+    (report,) = [m for m in engine.on_timer(now_ns).messages if isinstance(m, RiskReport)]
     return report
 
 
 def approve(engine: RiskEngine, now_ns: int = T0, seq: int = 1) -> ApprovedPlan:
-    out = engine.on_message(make_opportunity(seq=seq, now_ns=now_ns), now_ns)
+    out = engine.on_message(make_opportunity(seq=seq, now_ns=now_ns), now_ns).messages
     (plan,) = [m for m in out if isinstance(m, ApprovedPlan)]
     return plan
 
@@ -69,14 +69,14 @@ def approve(engine: RiskEngine, now_ns: int = T0, seq: int = 1) -> ApprovedPlan:
 def revive(engine: RiskEngine, now_ns: int, config: Config | None = None) -> RiskEngine:
     """The engine after a kill -9: only its checkpoint is left."""
     other = RiskEngine(config or make_config())
-    other.restore(engine.checkpoints(), now_ns)
+    other.start(engine.checkpoints(), now_ns)
     assert other.ledger == engine.ledger
     return other
 
 
 def ready(engine: RiskEngine, now_ns: int) -> Sequence[Message]:
     feed_market(engine, now_ns)
-    return engine.on_message(make_ready(now_ns), now_ns)
+    return engine.on_message(make_ready(now_ns), now_ns).messages
 
 
 def test_starts_halted_and_becomes_active_when_everything_is_known() -> None:
@@ -88,7 +88,7 @@ def test_starts_halted_and_becomes_active_when_everything_is_known() -> None:
     for venue in ("alpha", "beta"):
         engine.on_message(make_balances(venue), T0)
     assert state_of(engine, T0).reason == "STARTING: balances unknown: gamma"
-    (said,) = states(engine.on_message(make_balances("gamma"), T0 + 7))
+    (said,) = states(engine.on_message(make_balances("gamma"), T0 + 7).messages)
     assert (said.state, said.reason, said.ts_since_ns) == (TradingState.ACTIVE, "", T0 + 7)
 
 
@@ -108,22 +108,28 @@ def test_silent_executor_holds_and_its_return_lets_go() -> None:
         TradingState.HALTED,
         "WAITING: the executor is silent",
     )
-    (said,) = states(engine.on_message(make_ready(late), late))
+    (said,) = states(engine.on_message(make_ready(late), late).messages)
     assert said.state is TradingState.ACTIVE
-    assert not states(engine.on_message(make_ready(T0, ready=False), late)), "late news is no news"
+    assert not states(engine.on_message(make_ready(T0, ready=False), late).messages), (
+        "late news is no news"
+    )
 
 
 def test_operator_halts_and_resumes() -> None:
     engine = make_risk()
-    (said,) = states(engine.on_message(make_command(CommandKind.HALT), T0))
+    (said,) = states(engine.on_message(make_command(CommandKind.HALT), T0).messages)
     assert (said.state, said.reason) == (TradingState.HALTED, "OPERATOR: HALT by ann")
-    assert not states(engine.on_message(make_command(CommandKind.HALT), T0)), "pressing twice"
-    assert not states(engine.on_message(make_command(CommandKind.REDUCE), T0)), "does not loosen"
-    (said,) = states(engine.on_message(make_command(CommandKind.RESUME), T0))
+    assert not states(engine.on_message(make_command(CommandKind.HALT), T0).messages), (
+        "pressing twice"
+    )
+    assert not states(engine.on_message(make_command(CommandKind.REDUCE), T0).messages), (
+        "does not loosen"
+    )
+    (said,) = states(engine.on_message(make_command(CommandKind.RESUME), T0).messages)
     assert said.state is TradingState.ACTIVE
-    (said,) = states(engine.on_message(make_command(CommandKind.REDUCE), T0))
+    (said,) = states(engine.on_message(make_command(CommandKind.REDUCE), T0).messages)
     assert said.state is TradingState.REDUCING
-    (said,) = states(engine.on_message(make_command(CommandKind.FLATTEN), T0))
+    (said,) = states(engine.on_message(make_command(CommandKind.FLATTEN), T0).messages)
     assert said.state is TradingState.HALTED
 
 
@@ -159,7 +165,7 @@ def test_without_start_active_each_start_needs_a_resume() -> None:
 def test_leftover_exposure_halts_until_resume(end: dict[str, object]) -> None:
     engine = make_risk()
     plan = approve(engine)
-    out = engine.on_message(make_done(plan.plan_id, **end), T0)
+    out = engine.on_message(make_done(plan.plan_id, **end), T0).messages
     assert alerts(out) == [f"{Severity.CRITICAL}:PLAN_FAILED"]
     (said,) = states(out)
     assert said.state is TradingState.HALTED
@@ -172,14 +178,16 @@ def test_leftover_exposure_halts_until_resume(end: dict[str, object]) -> None:
 
 def test_residual_of_zero_is_even() -> None:
     engine = make_risk()
-    out = engine.on_message(make_done(approve(engine).plan_id, residual={"BTC": D("0.000")}), T0)
+    out = engine.on_message(
+        make_done(approve(engine).plan_id, residual={"BTC": D("0.000")}), T0
+    ).messages
     assert not out
 
 
 def end_with(engine: RiskEngine, plan_id: str, result: str) -> list[Message]:
     for fill in make_result(plan_id, result):
-        assert not engine.on_message(fill, T0)
-    return list(engine.on_message(make_done(plan_id, realized=D(0)), T0))
+        assert not engine.on_message(fill, T0).messages
+    return list(engine.on_message(make_done(plan_id, realized=D(0)), T0).messages)
 
 
 def test_report_values_what_is_open_where_it_could_be_closed() -> None:
@@ -208,7 +216,7 @@ def test_daily_loss_halts_until_the_next_day() -> None:
     out = end_with(engine, "b", "-40.01")
     assert f"{Severity.CRITICAL}:DAILY_LOSS" in alerts(out)
     assert states(out)[0].reason == "DAILY_LOSS: 100.01 USDT lost today, 100 allowed"
-    out = engine.on_message(make_command(CommandKind.RESUME), T0)
+    out = engine.on_message(make_command(CommandKind.RESUME), T0).messages
     assert alerts(out) == [f"{Severity.WARNING}:RESUME_REFUSED"]
     assert "RESUME refused" in states(out)[0].reason
     tomorrow = (T0 // DAY + 1) * DAY
@@ -238,16 +246,16 @@ def test_plan_that_never_ends_halts_and_stays_reserved() -> None:
     plan = approve(engine)
     late = plan.ts_expire_ns + PLAN_OVERDUE_NS + 1
     ready(engine, late)
-    assert not alerts(engine.on_timer(late - 1))
-    assert alerts(engine.on_timer(late)) == [f"{Severity.CRITICAL}:PLAN_OVERDUE"]
-    assert not alerts(engine.on_timer(late + SECOND)), "said once"
+    assert not alerts(engine.on_timer(late - 1).messages)
+    assert alerts(engine.on_timer(late).messages) == [f"{Severity.CRITICAL}:PLAN_OVERDUE"]
+    assert not alerts(engine.on_timer(late + SECOND).messages), "said once"
     assert plan.plan_id in engine.ledger.reservations
     engine.on_message(make_ready(late + SECOND, open_plans=1), late + SECOND)
-    out = engine.on_message(make_command(CommandKind.RESUME), late + SECOND)
+    out = engine.on_message(make_command(CommandKind.RESUME), late + SECOND).messages
     assert alerts(out) == [f"{Severity.WARNING}:RESUME_REFUSED"]
     assert plan.plan_id in engine.ledger.reservations
     engine.on_message(make_ready(late + 2 * SECOND), late + 2 * SECOND)
-    out = engine.on_message(make_command(CommandKind.RESUME), late + 2 * SECOND)
+    out = engine.on_message(make_command(CommandKind.RESUME), late + 2 * SECOND).messages
     assert alerts(out) == [f"{Severity.WARNING}:PLAN_RELEASED"]
     assert states(out)[0].state is TradingState.ACTIVE
     assert not engine.ledger.reservations
@@ -268,8 +276,8 @@ def test_time_spent_dead_does_not_make_a_plan_overdue() -> None:
     plan = approve(engine)
     late = plan.ts_expire_ns + 10 * PLAN_OVERDUE_NS
     engine = revive(engine, late)
-    assert not alerts(engine.on_timer(late + PLAN_OVERDUE_NS))
-    assert alerts(engine.on_timer(late + PLAN_OVERDUE_NS + 1))
+    assert not alerts(engine.on_timer(late + PLAN_OVERDUE_NS).messages)
+    assert alerts(engine.on_timer(late + PLAN_OVERDUE_NS + 1).messages)
 
 
 def test_exposure_is_net_of_fees_taken_in_the_base_asset() -> None:
@@ -323,10 +331,10 @@ def test_end_of_a_plan_counts_once() -> None:
     plan = approve(engine)
     assert report_of(engine, T0).reserved == D("1005")
     for _ in range(2):
-        assert not alerts(engine.on_message(make_done(plan.plan_id), T0))
+        assert not alerts(engine.on_message(make_done(plan.plan_id), T0).messages)
     report = report_of(engine, T0)
     assert (report.reserved, report.plans_in_flight) == (0, 0)
-    out = engine.on_message(make_done("stranger", realized=D(3)), T0)
+    out = engine.on_message(make_done("stranger", realized=D(3)), T0).messages
     assert alerts(out) == [f"{Severity.WARNING}:PLAN_NOT_RESERVED"]
 
 

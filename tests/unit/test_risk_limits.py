@@ -42,7 +42,7 @@ Change = Callable[[RiskEngine], object]
 
 
 def decision(engine: RiskEngine, found: Opportunity, now_ns: int = T0) -> ApprovedPlan | Denied:
-    out = engine.on_message(found, now_ns)
+    out = engine.on_message(found, now_ns).messages
     (decided,) = [m for m in out if isinstance(m, ApprovedPlan | Denied)]
     return decided
 
@@ -103,21 +103,31 @@ CASES: dict[DenyReason, list[tuple[dict[str, Any], Change, Opportunity, int]]] =
         ({}, lambda e: None, with_leg(GOOD, 1, venue="alpha"), 0),
     ],
     DenyReason.HALTED: [
-        ({}, lambda e: e.on_message(make_command(CommandKind.HALT), T0), GOOD, 0),
-        ({}, lambda e: e.on_message(make_command(CommandKind.FLATTEN), T0), GOOD, 0),
+        ({}, lambda e: e.on_message(make_command(CommandKind.HALT), T0).messages, GOOD, 0),
+        ({}, lambda e: e.on_message(make_command(CommandKind.FLATTEN), T0).messages, GOOD, 0),
         ({"start_active": False}, lambda e: None, GOOD, 0),
-        ({}, lambda e: e.on_message(make_ready(T0, ready=False, reason="x"), T0), GOOD, 0),
+        ({}, lambda e: e.on_message(make_ready(T0, ready=False, reason="x"), T0).messages, GOOD, 0),
     ],
     DenyReason.REDUCING: [
-        ({}, lambda e: e.on_message(make_command(CommandKind.REDUCE), T0), GOOD, 0),
+        ({}, lambda e: e.on_message(make_command(CommandKind.REDUCE), T0).messages, GOOD, 0),
     ],
     DenyReason.VENUE_NOT_TRADED: [({}, lambda e: None, with_leg(GOOD, 1, venue="delta"), 0)],
     DenyReason.VENUE_DOWN: [
-        ({}, lambda e, down=down: e.on_message(make_ready(venues_down={down: "no"}), T0), GOOD, 0)
+        (
+            {},
+            lambda e, down=down: e.on_message(make_ready(venues_down={down: "no"}), T0).messages,
+            GOOD,
+            0,
+        )
         for down in ("beta", f"alpha|{ALPHA[1]}")
     ],
     DenyReason.DUPLICATE: [
-        ({}, lambda e: (approved(e, GOOD), e.on_message(make_done(plan_id(GOOD)), T0)), GOOD, 0),
+        (
+            {},
+            lambda e: (approved(e, GOOD), e.on_message(make_done(plan_id(GOOD)), T0).messages),
+            GOOD,
+            0,
+        ),
     ],
     DenyReason.EXPIRED: [({}, lambda e: None, GOOD, 500 * MS + 1)],
     DenyReason.OPPORTUNITY_AGE: [({"opportunity_age_ms_max": 100}, lambda e: None, GOOD, 101 * MS)],
@@ -128,7 +138,7 @@ CASES: dict[DenyReason, list[tuple[dict[str, Any], Change, Opportunity, int]]] =
     + [({}, lambda e: None, with_leg(GOOD, 0, fee=D("0.5")), 0)],
     DenyReason.EDGE_MAX: [({"edge_bps_max": 29.9}, lambda e: None, GOOD, 0)],
     DenyReason.BOOK_NOT_LIVE: [
-        ({}, lambda e, s=s: e.on_message(make_view(*BETA, state=s), T0), GOOD, 0)
+        ({}, lambda e, s=s: e.on_message(make_view(*BETA, state=s), T0).messages, GOOD, 0)
         for s in BookState
         if s is not BookState.LIVE
     ],
@@ -136,17 +146,22 @@ CASES: dict[DenyReason, list[tuple[dict[str, Any], Change, Opportunity, int]]] =
         ({"book_age_ms_max": 50}, lambda e: None, GOOD, 51 * MS),
     ],
     DenyReason.NO_RULES: [
-        ({}, lambda e: e.on_message(make_info(*ALPHA, active=False), T0), GOOD, 0)
+        ({}, lambda e: e.on_message(make_info(*ALPHA, active=False), T0).messages, GOOD, 0)
     ],
     DenyReason.LOT: [
-        ({}, lambda e: e.on_message(make_info(*BETA, lot_size=D("0.03")), T0), GOOD, 0),
-        ({}, lambda e: e.on_message(make_info(*BETA, qty_min=D("0.2")), T0), GOOD, 0),
+        ({}, lambda e: e.on_message(make_info(*BETA, lot_size=D("0.03")), T0).messages, GOOD, 0),
+        ({}, lambda e: e.on_message(make_info(*BETA, qty_min=D("0.2")), T0).messages, GOOD, 0),
     ],
     DenyReason.TICK: [
-        ({}, lambda e: e.on_message(make_info(*BETA, tick_size=D("7")), T0), GOOD, 0)
+        ({}, lambda e: e.on_message(make_info(*BETA, tick_size=D("7")), T0).messages, GOOD, 0)
     ],
     DenyReason.NOTIONAL_MIN: [
-        ({}, lambda e: e.on_message(make_info(*ALPHA, notional_min=D("1000.01")), T0), GOOD, 0)
+        (
+            {},
+            lambda e: e.on_message(make_info(*ALPHA, notional_min=D("1000.01")), T0).messages,
+            GOOD,
+            0,
+        )
     ],
     DenyReason.ORDER_NOTIONAL: [({"order_notional_max": D("1004.99")}, lambda e: None, GOOD, 0)],
     DenyReason.INSTRUMENT_NOTIONAL: [
@@ -175,17 +190,24 @@ CASES: dict[DenyReason, list[tuple[dict[str, Any], Change, Opportunity, int]]] =
         ({}, lambda e: None, make_opportunity(buy=GAMMA, sell=BETA), 0),
         (
             {},
-            lambda e: e.on_message(
-                make_fill("p", "gamma", Side.BUY, "0.06", instrument=GAMMA[1]), T0
+            lambda e: (
+                e.on_message(
+                    make_fill("p", "gamma", Side.BUY, "0.06", instrument=GAMMA[1]), T0
+                ).messages
             ),
             make_opportunity(sell=GAMMA),
             0,
         ),
     ],
     DenyReason.BALANCE: [
-        ({}, lambda e: e.on_message(make_balances("alpha", USDT="1000.99"), T0), GOOD, 0),
-        ({}, lambda e: e.on_message(make_balances("beta", BTC="0.0999", USDT=9), T0), GOOD, 0),
-        ({}, lambda e: e.on_message(make_balances("alpha", BTC=9), T0), GOOD, 0),
+        ({}, lambda e: e.on_message(make_balances("alpha", USDT="1000.99"), T0).messages, GOOD, 0),
+        (
+            {},
+            lambda e: e.on_message(make_balances("beta", BTC="0.0999", USDT=9), T0).messages,
+            GOOD,
+            0,
+        ),
+        ({}, lambda e: e.on_message(make_balances("alpha", BTC=9), T0).messages, GOOD, 0),
     ],
 }
 ELSEWHERE = {DenyReason.EXECUTOR_NOT_READY, DenyReason.BOOK_UNKNOWN, DenyReason.BALANCE_UNKNOWN}

@@ -39,12 +39,12 @@ def show(
     """Offer at ``ask`` on alpha, then bid ``bid`` on beta; return what the two views open."""
     alpha = make_view(*ALPHA, asks=[(ask, 1.0)], bids=[(1.0, 1.0)], ts_ns=now_ns)
     beta = {"bids": [(bid, 1.0)], "asks": [(1e6, 1.0)], "ts_ns": now_ns, **view}
-    out = engine.on_message(alpha, now_ns)
-    return [*out, *engine.on_message(make_view(*BETA, **beta), now_ns)]
+    out = engine.on_message(alpha, now_ns).messages
+    return [*out, *engine.on_message(make_view(*BETA, **beta), now_ns).messages]
 
 
 def misses(engine: ScannerEngine, now_ns: int) -> list[NearMiss]:
-    out = engine.on_timer(now_ns)
+    out = engine.on_timer(now_ns).messages
     deadline_ns = engine.next_deadline_ns()
     assert deadline_ns is None or deadline_ns > now_ns
     assert all(isinstance(message, NearMiss) for message in out)
@@ -81,7 +81,7 @@ def test_a_pair_with_a_perpetual_is_compared_and_counted_but_not_offered() -> No
     engine = make_scanner()
     engine.on_message(make_view(*ALPHA, asks=[(10_000.0, 1.0)], bids=[(1.0, 1.0)]), T0)
     perp = make_view(*GAMMA, bids=[(10_100.0, 1.0)], asks=[(1e6, 1.0)])
-    assert not engine.on_message(perp, T0)
+    assert not engine.on_message(perp, T0).messages
     miss = one_miss(engine, Gate.OPENS_POSITION, T0, "gamma")
     assert (miss.buy_instrument, miss.sell_instrument) == ("BTC/USDT", "BTC/USDT:USDT")
     assert miss.edge_bps_best == pytest.approx(79.9)
@@ -141,7 +141,7 @@ def test_an_old_view_prices_nothing_and_a_refreshed_one_does() -> None:
     engine.on_message(make_view(*ALPHA, asks=[(10_000.0, 1.0)]), T0)
     late = T0 + 2_001 * MS
     bid = {"bids": [(10_050.0, 1.0)], "asks": [(1e6, 1.0)], "ts_ns": late}
-    assert not engine.on_message(make_view(*BETA, **bid), late)
+    assert not engine.on_message(make_view(*BETA, **bid), late).messages
     assert one_miss(engine, Gate.BOOK_AGE, late).context["buy_age_ms"] == "2001"
     engine.on_message(make_view(*ALPHA, asks=[(10_000.0, 1.0)], ts_ns=late), late)
     assert engine.counters()["opportunities"] == 1
@@ -179,7 +179,7 @@ def test_other_quotes_and_inverse_do_not_compare(instrument: str, gate: Gate) ->
     engine = make_scanner()
     engine.on_message(make_info("beta", instrument), T0)
     engine.on_message(make_view(*ALPHA), T0)
-    out = engine.on_message(make_view("beta", instrument, bids=[(20_000.0, 1.0)]), T0)
+    out = engine.on_message(make_view("beta", instrument, bids=[(20_000.0, 1.0)]), T0).messages
     assert not out
     assert one_miss(engine, gate).edge_bps_best is None
 
@@ -212,7 +212,9 @@ def test_noise_taken_out_of_a_sum_does_not_reach_the_next_level() -> None:
     engine.on_message(make_info(*BETA, lot_size=D("0.1")), T0)
     asks = [(10_000.0, 0.0999999999999999), (10_049.0, 5.0)]  # the second would lose
     engine.on_message(make_view(*ALPHA, asks=asks, bids=[(1.0, 1.0)]), T0)
-    out = engine.on_message(make_view(*BETA, bids=[(10_050.0, 5.0)], asks=[(1e6, 1.0)]), T0)
+    out = engine.on_message(
+        make_view(*BETA, bids=[(10_050.0, 5.0)], asks=[(1e6, 1.0)]), T0
+    ).messages
     assert not out
     one_miss(engine, Gate.LOT)
 
@@ -228,7 +230,7 @@ def test_newest_of_the_two_ticks_is_the_cause() -> None:
     engine, later = make_scanner(), T0 + 40 * MS
     engine.on_message(make_view(*BETA, bids=[(10_050.0, 1.0)], asks=[(1e6, 1.0)]), T0)
     view = make_view(*ALPHA, asks=[(10_000.0, 1.0)], bids=[(1.0, 1.0)], ts_ns=later)
-    (found,) = engine.on_message(view, later)
+    (found,) = engine.on_message(view, later).messages
     assert isinstance(found, Opportunity)
     assert (found.ts_recv_ns, found.ts_depth_ns) == (later - MS, later)
 
@@ -250,7 +252,9 @@ def test_cooldown_is_per_directed_pair() -> None:
     miss = one_miss(engine, Gate.COOLDOWN, T0 + 999 * MS)
     assert miss.edge_bps_best == pytest.approx(29.95)
     gamma = make_view(*GAMMA_SPOT, bids=[(10_050.0, 1.0)], asks=[(1e6, 1.0)], ts_ns=T0 + 999 * MS)
-    assert len(engine.on_message(gamma, T0 + 999 * MS)) == 1  # alpha -> gamma was not offered yet
+    assert (
+        len(engine.on_message(gamma, T0 + 999 * MS).messages) == 1
+    )  # alpha -> gamma was not offered yet
     assert show(engine, 10_000.0, 10_050.0, T0 + 1_000 * MS)
 
 
@@ -296,7 +300,7 @@ def test_same_inputs_same_bytes() -> None:
             now_ns = T0 + tick * 40 * MS
             out = show(engine, 10_000.0, 9_990.0 + tick % 70, now_ns, seq=tick)
             wire += codec.encode(ARB_OPPORTUNITY, out)
-            wire += codec.encode(ARB_NEARMISS, engine.on_timer(now_ns))
+            wire += codec.encode(ARB_NEARMISS, engine.on_timer(now_ns).messages)
         return wire
 
     assert run() == run()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.bus.port import Input
 from shared.clock import SystemClock
+from shared.engine import NOTHING, Result, Step
 from shared.errors import BusUnavailable
 from shared.messages.base import BookState, Message
 from shared.messages.control import Command, CommandKind
@@ -52,19 +53,21 @@ class Echo:
         self.timers = 0
         self.deadline_ns: int | None = None
 
-    def on_message(self, message: Message, now_ns: int) -> Sequence[Message]:
+    def on_message(
+        self, message: Message | Result, now_ns: int, *, redelivered: bool = False
+    ) -> Step:
         if isinstance(message, ResyncRequest):
-            return [view(message.epoch, now_ns - 5_000_000)]
+            return Step(messages=[view(message.epoch, now_ns - 5_000_000)])
         assert isinstance(message, Command)
         if message.command_id == "c13":
             raise AssertionError("an engine's bug")
         self.seen.append(message.command_id)
-        return [resync(len(self.seen))]
+        return Step(messages=[resync(len(self.seen))])
 
-    def on_timer(self, now_ns: int) -> Sequence[Message]:
+    def on_timer(self, now_ns: int) -> Step:
         self.timers += 1
         self.deadline_ns = None if self.timers == 3 else now_ns + 10_000_000
-        return [view(100 + self.timers, 1)]
+        return Step(messages=[view(100 + self.timers, 1)])
 
     def next_deadline_ns(self) -> int | None:
         return self.deadline_ns
@@ -83,10 +86,12 @@ class Echo:
         self.saved = list(self.seen)
         return saved
 
-    def restore(self, saved: Mapping[str, bytes], now_ns: int) -> Sequence[Message]:
+    def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
+        if not saved:
+            return NOTHING
         self.seen = json.loads(saved["risk"])
         assert json.loads(saved["risk-last"]) == self.seen[-1]
-        return [resync(999)]
+        return Step(messages=[resync(999)])
 
 
 class Rig:
