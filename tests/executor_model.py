@@ -20,7 +20,7 @@ from shared.config import Config, ExecutorConfig, VenueConfig
 from shared.engine import Step
 from shared.errors import Cause
 from shared.ledger import Opened
-from shared.messages.base import Message, Side, TradingState
+from shared.messages.base import BookState, Message, Side, TradingState
 from shared.messages.control import Alert
 from shared.messages.execution import (
     ApprovedPlan,
@@ -139,6 +139,7 @@ class World:
         self.unlisted: dict[str, tuple[str, ...]] = {}
         self.prices_shown = True
         self.bids: dict[str, float] = {}  # where they are not BID
+        self.books_down: set[str] = set()  # venues
         self.trades = 0
         self.opened: Opened | None = None
         self.engine = self._begin({})
@@ -216,6 +217,7 @@ class World:
                 instrument,
                 bids=[(self.bids.get(venue, float(BID)), 5.0)],
                 asks=[(float(ASK), 5.0)],
+                state=BookState.DOWN if venue in self.books_down else BookState.LIVE,
                 ts_ns=self.now_ns,
             )
             self.engine.on_message(view, self.now_ns)

@@ -14,7 +14,9 @@ the least size plus the dust, whose rest of exactly the least size the next orde
 What a book shows need not be there. An order that filled less than half of what was shown is a
 **weak attempt**; after two in a row at one venue, or one refusal, the other venues come first,
 whatever that venue shows, and where all of them are weak they take turns. Prices decide among
-orders large enough to be done within the attempts that are left.
+orders large enough to be done within the attempts that are left. A venue that has refused two
+orders of the plan is asked no more while there is another place, even one without a price now: the
+plan waits for it, and only past its deadline asks the refusing venue once more.
 """
 
 from __future__ import annotations
@@ -54,7 +56,8 @@ WEAK_ATTEMPTS_MAX = 2
 STANDS_DOWN_WEIGHT = WEAK_ATTEMPTS_MAX + 1
 """What stands down comes when every other venue has had this many weak attempts."""
 REFUSALS_OF_PLAN_MAX = 2
-"""Orders of one plan that a venue may refuse before the plan waits for the other venues."""
+"""Orders of one plan that a venue may refuse before the plan waits for the other venues; one more
+once the plan is late."""
 OUTGROW_ATTEMPTS = 3
 """Attempts that must be left before dust is outgrown: the rest must surely be traded back."""
 OUTGROW_MARGIN = Decimal("1.25")
@@ -141,22 +144,28 @@ def decide(
     now_ns: int,
     *,
     stands_down: Callable[[str, str], object] = lambda venue, instrument: None,
+    is_late: bool = False,
 ) -> Trade | Why:
     """Return the order that evens the plan out best, or why there is none now.
 
-    Where ``stands_down`` finds something at a venue and instrument, that is the last resort.
+    Where ``stands_down`` finds something at a venue and instrument, that is the last resort. A plan
+    that ``is_late`` gives up rather than wait.
     """
     net = net_base(plan, orders)
     if net == 0:
         return Why.EVEN
     cash = net_cash(plan, orders)
     places = places_to_trade(plan, orders, markets)
-    if is_dust(plan, net, places, markets, now_ns):
-        return _outgrow(plan, orders, markets, now_ns, stands_down=stands_down) or Why.DUST
+    willing = _willing(places, orders, is_late=is_late) or places
+    if is_dust(plan, net, willing, markets, now_ns):
+        outgrown = _outgrow(plan, orders, willing, markets, now_ns, stands_down=stands_down)
+        # What is large enough only where it was refused is no dust: it must not end in silence.
+        if outgrown or is_dust(plan, net, places, markets, now_ns):
+            return outgrown or Why.DUST
     weak = weak_venues(orders)
     share_min = abs(net) / max(1, ATTEMPTS_MAX - plan.attempts)
     best: tuple[Rank, Trade] | None = None
-    for rules in _not_refused(places, orders, markets, now_ns):
+    for rules in willing:
         view = markets.live_view((rules.venue, rules.instrument), now_ns)
         found = _trade_at(rules, plan, net, cash, view) if view else None
         if found is None:
@@ -167,7 +176,7 @@ def decide(
         rank = Rank(
             weak_attempts=max(weak.get(rules.venue, 0), STANDS_DOWN_WEIGHT if is_down else 0),
             is_too_little=trade.qty < share_min,
-            leaves_dust=rest > 0 and is_dust(plan, rest, places, markets, now_ns),
+            leaves_dust=rest > 0 and is_dust(plan, rest, willing, markets, now_ns),
             price=-price if net > 0 else price,
         )
         if best is None or rank < best[0]:
@@ -175,29 +184,21 @@ def decide(
     return best[1] if best else Why.NO_PRICE
 
 
-def _not_refused(
-    places: Sequence[InstrumentRules],
-    orders: Sequence[OrderRecord],
-    markets: Markets,
-    now_ns: int,
-) -> Sequence[InstrumentRules]:
-    """Return the places that have not refused this plan twice, where there are such with a book.
+def _willing(
+    places: Sequence[InstrumentRules], orders: Sequence[OrderRecord], *, is_late: bool
+) -> list[InstrumentRules]:
+    """Return the places at venues that have not refused too many of this plan's orders.
 
-    Their price may be out of reach now. Waiting for it uses up no attempt; asking again somebody
-    who refuses would use up all of them.
+    Their price may be out of reach now, or their book not LIVE. Waiting for it uses up no attempt;
+    asking again somebody who refuses would use up all of them.
     """
     refused = Counter(
-        (order.venue, order.instrument)
+        order.venue
         for order in orders
         if order.life.status in {OrderStatus.REJECTED, OrderStatus.NOT_SENT}
     )
-    left = [
-        rules
-        for rules in places
-        if refused[rules.venue, rules.instrument] < REFUSALS_OF_PLAN_MAX
-        and markets.live_view((rules.venue, rules.instrument), now_ns) is not None
-    ]
-    return left or places
+    refusals_max = REFUSALS_OF_PLAN_MAX + is_late
+    return [rules for rules in places if refused[rules.venue] < refusals_max]
 
 
 def is_weak(order: OrderRecord) -> bool:
@@ -253,6 +254,7 @@ def _trade_at(
 def _outgrow(
     plan: PlanRecord,
     orders: Sequence[OrderRecord],
+    places: Sequence[InstrumentRules],
     markets: Markets,
     now_ns: int,
     *,
@@ -265,7 +267,7 @@ def _outgrow(
     if plan.attempts > ATTEMPTS_MAX - OUTGROW_ATTEMPTS:
         return None
     net, cash, weak = net_base(plan, orders), net_cash(plan, orders), weak_venues(orders)
-    for rules in places_to_trade(plan, orders, markets):
+    for rules in places:
         view = markets.live_view((rules.venue, rules.instrument), now_ns)
         price = markets.mid((rules.venue, rules.instrument), now_ns)
         if view is None or price is None or rules.venue in weak:

@@ -135,13 +135,16 @@ class PlanDesk:
         orders = self._state.orders_of(plan)
         if not plan.is_open or not all(order.life.is_terminal for order in orders):
             return
-        step = decide(plan, orders, self._markets, now_ns, stands_down=self._state.down_at)
+        since_ns = plan.uneven_since_ns or now_ns
+        late = now_ns - since_ns > self._hedge_deadline_ns
+        step = decide(
+            plan, orders, self._markets, now_ns, stands_down=self._state.down_at, is_late=late
+        )
         if step in {Why.EVEN, Why.DUST}:
             if all(order.life.is_settled for order in orders):
                 self._finish(plan, orders, now_ns, out)
             return
-        plan.uneven_since_ns = plan.uneven_since_ns or now_ns
-        late = now_ns - plan.uneven_since_ns > self._hedge_deadline_ns
+        plan.uneven_since_ns = since_ns
         pause_until_ns = _pause_until_ns(orders, self._hedge_deadline_ns)
         if isinstance(step, Trade) and now_ns < pause_until_ns:
             plan.wait_until_ns = pause_until_ns

@@ -7,9 +7,12 @@ from itertools import groupby, pairwise
 
 import pytest
 
-from services.executor.evening import ATTEMPTS_MAX, WEAK_ATTEMPTS_MAX, Trade, decide
+from services.executor.evening import ATTEMPTS_MAX, WEAK_ATTEMPTS_MAX, Trade, Why, decide
 from services.executor.market import Markets
-from services.executor.state import PlanKind, PlanRecord
+from services.executor.state import OrderRecord, PlanKind, PlanRecord
+from shared.domain.order import OrderLife
+from shared.messages.base import Side
+from shared.messages.control import Alert
 from shared.messages.execution import OrderEvent, OrderPurpose, OrderStatus, PlanDone, PlanOutcome
 from tests.decision_builders import make_rules, make_view
 from tests.executor_model import MS, T0, World, make_plan
@@ -94,3 +97,82 @@ def test_a_plan_waits_for_a_price_instead_of_asking_who_refuses() -> None:
     (done,) = world.said(PlanDone)
     assert done.outcome is PlanOutcome.UNWOUND
     assert abs(world.true_exposure()) < D("0.001")
+
+
+def refusals(world: World) -> list[str]:
+    return [e.venue for e in world.said(OrderEvent) if e.status is OrderStatus.REJECTED]
+
+
+def without_a_book(world: World, venue: str) -> None:
+    """A venue whose book is not LIVE from now on."""
+    world.books_down.add(venue)
+    world.show_prices()
+
+
+def test_a_book_that_is_not_live_is_waited_for_too() -> None:
+    world = make_world()
+    world.habits["alpha"] = "reject"
+    world.message(make_plan(now_ns=world.now_ns, buy="beta", sell="alpha"))
+    without_a_book(world, "beta")
+    world.settle(1)
+    assert not world.said(PlanDone)
+    assert refusals(world) == ["alpha", "alpha"]
+    world.books_down.clear()
+    world.settle(2)
+    (done,) = world.said(PlanDone)
+    assert done.outcome is PlanOutcome.UNWOUND
+    assert refusals(world) == ["alpha", "alpha"]
+    assert abs(world.true_exposure()) < D("0.001")
+
+
+def test_a_late_plan_asks_who_refuses_once_more_and_fails_aloud() -> None:
+    world = make_world()
+    world.habits["alpha"] = "reject"
+    world.message(make_plan(now_ns=world.now_ns, buy="beta", sell="alpha"))
+    without_a_book(world, "beta")
+    world.settle(15)
+    (done,) = world.said(PlanDone)
+    assert done.outcome is PlanOutcome.FAILED
+    assert done.residual
+    assert refusals(world) == ["alpha"] * 3
+    assert world.engine.obstacle, "halted"
+    assert "PLAN_FAILED" in {alert.code for alert in world.said(Alert)}
+
+
+def test_who_takes_orders_again_at_the_deadline_ends_the_plan() -> None:
+    world = make_world()
+    world.habits["alpha"] = "reject"
+    world.message(make_plan(now_ns=world.now_ns, buy="beta", sell="alpha"))
+    without_a_book(world, "beta")
+    world.settle(1)
+    del world.habits["alpha"]
+    world.settle(15)
+    (done,) = world.said(PlanDone)
+    assert done.outcome is PlanOutcome.HEDGED
+    assert abs(world.true_exposure()) < D("0.001")
+
+
+def test_what_only_the_refusing_venue_would_take_is_no_dust() -> None:
+    known = Markets(("alpha", "beta"))
+    for venue, notional_min in (("alpha", 5), ("beta", 500)):
+        known.learn_rules(make_rules(venue, notional_min=D(notional_min)))
+    known.learn_view(make_view("alpha", ts_ns=T0))
+    plan = PlanRecord(
+        plan_id="p", kind=PlanKind.ARBITRAGE, base="BTC", quote="USDT", legs=[],
+        loss_cap=D(5), reference=D(10_000), ts_started_ns=T0, opening=D("0.01"),
+    )  # fmt: skip
+    refused = [
+        OrderRecord(
+            client_order_id=f"p-0-{attempt}", plan_id="p", leg_index=0, attempt=attempt,
+            purpose=OrderPurpose.HEDGE, venue="alpha", instrument="BTC/USDT", side=Side.SELL,
+            price_limit=D(9_999), fee_bps=D(10), ts_created_ns=T0,
+            life=OrderLife(qty=D("0.01"), status=OrderStatus.REJECTED),
+        )
+        for attempt in (1, 2)
+    ]  # fmt: skip
+    assert decide(plan, refused, known, T0) is Why.NO_PRICE, "100 USDT do not end in silence"
+    known.learn_view(make_view("beta", ts_ns=T0))
+    trade = decide(plan, refused, known, T0)
+    assert isinstance(trade, Trade)
+    assert (trade.venue, trade.side) == ("beta", Side.SELL), "outgrown there"
+    assert trade.qty > D("0.05")
