@@ -16,6 +16,7 @@ from shared.messages.arb import Opportunity
 from shared.messages.base import BookState, Certainty, Side
 from shared.messages.control import Command, CommandKind
 from shared.messages.execution import (
+    ApprovedPlan,
     Balance,
     BalanceReport,
     ExecutorReady,
@@ -169,27 +170,62 @@ def make_risk(config: Config | None = None, now_ns: int = T0) -> RiskEngine:
     engine.on_message(make_ready(now_ns), now_ns)
     for venue in dict.fromkeys(venue for venue, _ in BOOKS):
         engine.on_message(make_balances(venue, now_ns), now_ns)
-    engine.on_message(make_order("p"), now_ns)  # a plan of the executor's own making
+    for venue, instrument in BOOKS:  # a plan of the executor's own making
+        for side in Side:
+            parts = {"venue": venue, "instrument": instrument, "side": side, "qty": D(1_000)}
+            engine.on_message(make_order("p", **parts), now_ns)
     return engine
+
+
+def make_orders(plan: ApprovedPlan) -> list[OrderEvent]:
+    """What the executor says when it starts a plan, before anything else happens."""
+    return [
+        make_order(
+            plan.plan_id, leg_index=index, venue=leg.venue, instrument=leg.instrument,
+            side=leg.side, qty=leg.qty,
+        )
+        for index, leg in enumerate(plan.legs)
+    ]  # fmt: skip
+
+
+def announce(engine: RiskEngine, plan: ApprovedPlan, now_ns: int = T0) -> None:
+    """Let risk hear that a plan was started."""
+    for order in make_orders(plan):
+        engine.on_message(order, now_ns)
+
+
+def order_id(plan_id: str, venue: str, instrument: str, side: Side) -> str:
+    """The id of the one order that a plan has in a book's side."""
+    return f"{plan_id}-{venue}-{side}{'-perp' if ':' in instrument else ''}"
 
 
 def make_order(plan_id: str = "p", **changes: Any) -> OrderEvent:
     """The record of an order, which makes its plan known."""
     values: dict[str, Any] = {
-        "ts_ns": T0, "plan_id": plan_id, "client_order_id": f"{plan_id}0a", "leg_index": 0,
-        "attempt": 0, "purpose": OrderPurpose.LEG, "venue": "alpha", "instrument": SPOT,
-        "side": Side.BUY, "qty": D(1), "price_limit": D(10_000), "status": OrderStatus.SUBMITTED,
+        "ts_ns": T0, "plan_id": plan_id, "leg_index": 0, "attempt": 0,
+        "purpose": OrderPurpose.LEG, "venue": "alpha", "instrument": SPOT, "side": Side.BUY,
+        "qty": D(1), "price_limit": D(10_000), "status": OrderStatus.SUBMITTED, **changes,
     }  # fmt: skip
-    return OrderEvent(**{**values, **changes})
+    own_id = order_id(plan_id, values["venue"], values["instrument"], values["side"])
+    return OrderEvent(**{"client_order_id": own_id, **values})
 
 
 def make_fill(plan_id: str, venue: str, side: Side, qty: str = "0.1", **changes: Any) -> Fill:
     values: dict[str, Any] = {
-        "ts_ns": T0, "plan_id": plan_id, "client_order_id": f"{plan_id}0a", "venue": venue,
-        "instrument": SPOT, "side": side, "trade_id": f"{plan_id}{venue}{side}", "price": D(10_000),
-        "qty": D(qty), "fee": D("1"), "fee_asset": "USDT", "fee_quote": D("1"),
+        "ts_ns": T0, "plan_id": plan_id, "venue": venue, "instrument": SPOT, "side": side,
+        "trade_id": f"{plan_id}{venue}{side}", "price": D(10_000), "qty": D(qty), "fee": D("1"),
+        "fee_asset": "USDT", "fee_quote": D("1"), **changes,
     }  # fmt: skip
-    return Fill(**{**values, **changes})
+    own_id = order_id(plan_id, venue, values["instrument"], side)
+    return Fill(**{"client_order_id": own_id, **values})
+
+
+def order_of(fill: Fill, qty: str = "1000") -> OrderEvent:
+    """The record of an order that a fill belongs to."""
+    return make_order(
+        fill.plan_id, client_order_id=fill.client_order_id, venue=fill.venue,
+        instrument=fill.instrument, side=fill.side, qty=D(qty),
+    )  # fmt: skip
 
 
 def make_result(plan_id: str, amount: str, ts_ns: int = T0) -> list[OrderEvent | Fill]:
@@ -197,6 +233,7 @@ def make_result(plan_id: str, amount: str, ts_ns: int = T0) -> list[OrderEvent |
     free = {"fee": D(0), "ts_ns": ts_ns}
     return [
         make_order(plan_id),
+        make_order(plan_id, venue="beta", side=Side.SELL),
         make_fill(plan_id, "alpha", Side.BUY, "1", **free),
         make_fill(plan_id, "beta", Side.SELL, "1", price=D(10_000) + D(amount), **free),
     ]

@@ -16,6 +16,7 @@ from services.executor import actions as act
 from services.executor.engine import ExecutorEngine
 from services.executor.gateway import FillReport, OrderReport, OrderRequest
 from services.executor.state import LedgerStage
+from services.risk.exposure import Ledger, Reservation, ReservedLeg
 from shared.config import Config, ExecutorConfig, VenueConfig
 from shared.engine import Step
 from shared.errors import Cause
@@ -26,6 +27,7 @@ from shared.messages.execution import (
     ApprovedPlan,
     Balance,
     Fill,
+    OrderEvent,
     OrderStatus,
     PlanDone,
     PlanLeg,
@@ -120,6 +122,21 @@ def make_plan(
     )
 
 
+def reserved(plan: ApprovedPlan) -> Reservation:
+    """What risk holds for a plan that it has approved."""
+    legs = [
+        ReservedLeg(
+            venue=leg.venue, instrument=leg.instrument, side=leg.side, qty=leg.qty,
+            notional=D(1), asset="USDT", amount=D(1),
+        )
+        for leg in plan.legs
+    ]  # fmt: skip
+    return Reservation(
+        plan_id=plan.plan_id, opportunity_id=plan.opportunity_id, quote=plan.quote, notional=D(1),
+        loss_cap=plan.loss_cap, legs=legs, ts_expire_ns=plan.ts_expire_ns,
+    )  # fmt: skip
+
+
 class World:
     """Venues, bus and clock around one engine."""
 
@@ -142,6 +159,7 @@ class World:
         self.books_down: set[str] = set()  # venues
         self.trades = 0
         self.opened: Opened | None = None
+        self.approved: dict[str, ApprovedPlan] = {}
         self.engine = self._begin({})
 
     # What the engine sees.
@@ -181,6 +199,8 @@ class World:
             self.beginning = len(self.history)
 
     def message(self, message: Message, *, redelivered: bool = False, torn: str = "") -> None:
+        if isinstance(message, ApprovedPlan):
+            self.approved[message.plan_id] = message
         self.step(
             lambda now: self.engine.on_message(message, now, redelivered=redelivered), torn=torn
         )
@@ -421,10 +441,26 @@ class World:
                     total -= fill.fee if fill.fee_asset == "BTC" and fill.fee else D(0)
         return total
 
+    def check_owned(self) -> None:
+        """Risk takes every order on record and owns every fill, in the order in which it hears."""
+        ledger = Ledger()
+        for plan in self.approved.values():
+            ledger.reserve(reserved(plan))
+        for message in self.messages:
+            if isinstance(message, OrderEvent):
+                assert not ledger.refuses(message)
+                ledger.orders.announce(message)
+            elif isinstance(message, Fill):
+                assert not ledger.disowns(message)
+                ledger.apply_fill(message)
+            elif isinstance(message, PlanDone):
+                ledger.apply_end(message)
+
     def check_quiet(self) -> None:
         """What must hold once everything has come to rest."""
         assert max(self.sent.values(), default=0) <= 1, "an id was submitted twice"
         assert self.engine.is_idle, [p.plan_id for p in self.engine.state.open_plans()]
+        self.check_owned()
         told = Counter((f.venue, f.trade_id) for f in self.said(Fill))
         true = Counter(
             (venue, fill.trade_id)

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from shared import histogram
 from shared.domain.accounting import Books, execution_of
+from shared.domain.ownership import OrdersOnRecord
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Message, TradingState
 from shared.messages.control import Alert, Heartbeat
@@ -81,6 +82,8 @@ class Collector:
         self.plans_done: Remembered[PlanDone] = Remembered()
         self.orders: Remembered[OrderStatus] = Remembered()
         self.fills: Remembered[Fill] = Remembered()
+        self.fills_unowned = 0
+        self._on_record = OrdersOnRecord()
         self.books = Books()
         self.outcomes: Counter[str] = Counter()
         self.state: TradingStateChanged | None = None
@@ -206,12 +209,23 @@ class Collector:
         self.denied[message.reason] += 1
 
     def _on_order(self, message: OrderEvent) -> None:
+        if self._on_record.refuses(message):
+            return
+        self._on_record.announce(message)
         self.orders.put(message.client_order_id, message.status)
 
     def _on_fill(self, message: Fill) -> None:
-        """Count a fill once; told again because its fee is known by now, the fee is added."""
-        before = self.fills.put((message.venue, message.instrument, message.trade_id), message)
+        """Count a fill once; told again because its fee is known by now, the fee is added.
+
+        What belongs to no order that was announced is no money of ours, as risk sees it too.
+        """
+        key, record = (message.venue, message.instrument, message.trade_id), self._on_record
+        if record.disowns(message) or (key not in self.fills and record.overfills(message)):
+            self.fills_unowned += 1
+            return
+        before = self.fills.put(key, message)
         if before is None:
+            record.book(message)
             self.books.trade(execution_of(message))
             self.recent_fills.append(message)
         elif before.fee is None and message.fee is not None:
@@ -219,6 +233,7 @@ class Collector:
 
     def _on_done(self, message: PlanDone) -> None:
         """A plan may end again (a late fill re-opened it): its last end replaces the one before."""
+        self._on_record.end(message.plan_id)
         before = self.plans_done.put(message.plan_id, message)
         if before is not None:
             self.outcomes[before.outcome] -= 1

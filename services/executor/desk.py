@@ -94,7 +94,7 @@ class OrderDesk:
         return late
 
     def record(
-        self, plan: PlanRecord, trade: Trade, slot: tuple[int, int], now_ns: int
+        self, plan: PlanRecord, trade: Trade, slot: tuple[int, int], now_ns: int, out: Step
     ) -> OrderRecord:
         """Put an order on record as SUBMITTED; ``slot`` is its leg index and attempt."""
         order_id = client_order_id(plan.plan_id, *slot)
@@ -116,15 +116,16 @@ class OrderDesk:
         )
         self._state.orders[order_id] = order
         plan.orders.append(order_id)
+        # Before any fill of it, adopted or not: risk books fills of announced orders only.
+        out.messages.append(order_event(order, plan, now_ns))
         return order
 
     def submit(
         self, plan: PlanRecord, trade: Trade, slot: tuple[int, int], now_ns: int, out: Step
     ) -> Submit:
         """Put an order on record and return what sends it, once the record is safe."""
-        order = self.record(plan, trade, slot, now_ns)
+        order = self.record(plan, trade, slot, now_ns, out)
         self._counts["orders_submitted"] += 1
-        out.messages.append(order_event(order, plan, now_ns))
         request = OrderRequest(
             client_order_id=order.client_order_id,
             venue=order.venue,

@@ -68,13 +68,13 @@ class PlanDesk:
             leg_order = self._orders.submit(plan, _leg_trade(leg), (index, 0), now_ns, out)
             out.at_once.append(leg_order)  # the pending plan is its record
 
-    def check_only(self, approved: ApprovedPlan, now_ns: int) -> None:
+    def check_only(self, approved: ApprovedPlan, now_ns: int, out: Step) -> None:
         """A plan delivered again that we do not know: ask the venues, start nothing."""
         plan = self._open(approved, approved.legs, now_ns)
         plan.attempt_next = attempt_after_loss(now_ns)  # its evening orders may have gone too
-        self._doubt_legs(plan, approved, now_ns)
+        self._doubt_legs(plan, approved, now_ns, out)
 
-    def complete(self, approved: ApprovedPlan, now_ns: int) -> None:
+    def complete(self, approved: ApprovedPlan, now_ns: int, out: Step) -> None:
         """Where orders of this plan were adopted before it came again, look for the others."""
         plan = self._state.plans.get(approved.plan_id)
         if plan is None or not plan.is_open or plan.kind is not PlanKind.ADOPTED:
@@ -82,18 +82,20 @@ class PlanDesk:
         plan.kind, plan.reason = PlanKind.ARBITRAGE, ""
         plan.legs, plan.loss_cap = approved.legs, approved.loss_cap
         plan.reference, plan.ts_recv_ns = approved.legs[0].price_expected, approved.ts_recv_ns
-        self._doubt_legs(plan, approved, now_ns)
+        self._doubt_legs(plan, approved, now_ns, out)
 
-    def _doubt_legs(self, plan: PlanRecord, approved: ApprovedPlan, now_ns: int) -> None:
+    def _doubt_legs(self, plan: PlanRecord, approved: ApprovedPlan, now_ns: int, out: Step) -> None:
         """Put the legs not on record there as UNKNOWN: they may have been sent."""
         plan.checked_only = True
         for index, leg in enumerate(approved.legs):
             if client_order_id(plan.plan_id, index, 0) not in plan.orders:
-                order = self._orders.record(plan, _leg_trade(leg), (index, 0), now_ns)
+                order = self._orders.record(plan, _leg_trade(leg), (index, 0), now_ns, out)
                 order.life.status = OrderStatus.UNKNOWN
                 order.ts_ended_ns = order.next_query_ns = now_ns
 
-    def adopt(self, report: OrderReport, parsed: tuple[str, int, int], now_ns: int) -> OrderRecord:
+    def adopt(
+        self, report: OrderReport, parsed: tuple[str, int, int], now_ns: int, out: Step
+    ) -> OrderRecord:
         """Put an order that we find at a venue under our id into its plan, made if need be."""
         key, leg_index, attempt = parsed
         base, quote, _ = split_instrument(report.instrument)
@@ -126,7 +128,7 @@ class PlanDesk:
             fee_bps=self._fee_bps(report.venue, report.instrument),
             purpose=purpose,
         )
-        order = self._orders.record(plan, trade, (leg_index, attempt), now_ns)
+        order = self._orders.record(plan, trade, (leg_index, attempt), now_ns, out)
         order.ts_ended_ns = order.next_query_ns = now_ns
         return order
 

@@ -299,7 +299,7 @@ class Reconciler:
         self._counts["orders_adopted"] += 1
         text = f"{report.client_order_id} at {report.venue} was not on record, adopted"
         alert(out, Severity.WARNING, "ORDER_ADOPTED", text, now_ns)
-        return self._plans.adopt(report, parsed, now_ns)
+        return self._plans.adopt(report, parsed, now_ns, out)
 
 
 def unsettled_at(state: ExecutorState, venue: str) -> str:

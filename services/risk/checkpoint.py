@@ -17,14 +17,15 @@ from services.risk.exposure import Ledger, Reservation, remember_plan
 from services.risk.trading import TradingMemory
 from shared.domain.accounting import Execution, Result
 from shared.domain.instrument import split_instrument
+from shared.domain.ownership import PLANS_ENDED_MAX
 from shared.errors import CodecError
 from shared.messages.base import Side
 
 DECIDED = "risk"
 LEDGER = "risk-ledger"
 NAMES = (DECIDED, LEDGER)
-VERSION = 3
-"""3: the ledger has accounts; 2: the ledger is saved apart; 1: the state is saved as a whole."""
+VERSION = 4
+"""4: the ledger has orders; 3: it has accounts; 2: it is saved apart; 1: the state is one whole."""
 
 
 class PartMissing(CodecError):  # noqa: N818 - named for what is wrong
@@ -62,7 +63,10 @@ class Numbered(msgspec.Struct, kw_only=True):
 
 
 class LedgerBefore(msgspec.Struct):
-    """What versions 1 and 2 kept in place of accounts, keys as in ``Books``."""
+    """What versions 1 and 2 kept in place of accounts, keys as in ``Books``, and 1 to 3 of orders.
+
+    ``plans_seen`` are plans of the executor's own making, known by their orders.
+    """
 
     positions: dict[str, Decimal] = {}
     prices: dict[str, Decimal] = {}
@@ -70,10 +74,11 @@ class LedgerBefore(msgspec.Struct):
     realized: dict[str, Decimal] = {}
     fees: dict[str, Decimal] = {}
     realized_today: dict[str, Decimal] = {}
+    plans_seen: dict[str, bool] = {}
 
 
 class Before(msgspec.Struct):
-    """Enough of a state of version 1, or of a ledger of version 2, to take its accounts over."""
+    """Enough of a state of version 1, or of a ledger of version 2 or 3, to take it over."""
 
     ledger: LedgerBefore
 
@@ -177,10 +182,11 @@ def _join(saved: Mapping[str, bytes]) -> tuple[RiskState, int]:
     decided_bytes = saved[DECIDED]
     version = _FORM.decode(decided_bytes).version
     if version == 1:  # whole; a ledger beside it is what an older, newer program left
-        state = _WHOLE.decode(decided_bytes)
-        _take_over(_BEFORE.decode(decided_bytes).ledger, state.ledger)
+        state, before = _WHOLE.decode(decided_bytes), _BEFORE.decode(decided_bytes).ledger
+        _take_over(before, state.ledger)
+        _expect_orders(before, state.ledger)
         return state, 0
-    if version not in {2, VERSION}:
+    if version not in {2, 3, VERSION}:
         raise CodecError(f"the checkpoint of risk has version {version}, {VERSION} is known")
     if LEDGER not in saved:
         raise PartMissing(f"the checkpoint of risk has lost its part {LEDGER}")
@@ -190,12 +196,24 @@ def _join(saved: Mapping[str, bytes]) -> tuple[RiskState, int]:
             f"the checkpoint of risk builds on ledger {decided.ledger}, found {settled.number}"
         )
     ledger = settled.ledger
-    if version == 2:
-        _take_over(_BEFORE.decode(saved[LEDGER]).ledger, ledger)
     ledger.reservations = decided.reservations
+    if version < VERSION:
+        before = _BEFORE.decode(saved[LEDGER]).ledger
+        if version == 2:
+            _take_over(before, ledger)
+        _expect_orders(before, ledger)
     for opportunity_id in decided.approved:
         remember_plan(ledger.approved, opportunity_id)
     return RiskState(ledger=ledger, trading=decided.trading), settled.number
+
+
+def _expect_orders(before: LedgerBefore, ledger: Ledger) -> None:
+    """Know the plans whose orders an older version heard of and did not remember."""
+    for plan_id in (*before.plans_seen, *ledger.reservations):
+        if plan_id not in ledger.plans_ended:
+            ledger.orders.expect_earlier(plan_id, is_ended=False)
+    for plan_id in list(ledger.plans_ended)[-PLANS_ENDED_MAX:]:
+        ledger.orders.expect_earlier(plan_id, is_ended=True)
 
 
 def _take_over(before: LedgerBefore, ledger: Ledger) -> None:

@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
-import msgspec
-
+from services.risk.border import in_order, unowned_order, unowned_text
 from services.risk.case import Case
 from services.risk.checkpoint import Keeper, PartMissing, RiskState
 from services.risk.exposure import Ledger, Reservation
@@ -30,7 +29,6 @@ from shared.engine import NOTHING, Result, Step
 from shared.ledger import WITNESS_NS, Opened
 from shared.messages.arb import Opportunity
 from shared.messages.base import Message, TradingState
-from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.control import Command, Severity
 from shared.messages.execution import (
     ApprovedPlan,
@@ -48,7 +46,7 @@ REPORT_INTERVAL_NS = 1_000_000_000
 _MS = 1_000_000
 _COUNTERS = (
     "plans_approved", "plans_denied", "fills", "plans_ended", "duplicates", "commands",
-    "fills_unowned",
+    "fills_unowned", "orders_unowned",
 )  # fmt: skip
 _QUIET = frozenset((DepthView, InstrumentInfo, Opportunity, OrderEvent))
 """Messages that bear on no trading state, or whose handler says it itself."""
@@ -260,8 +258,11 @@ class RiskEngine:
         return approved_plan(found, reservation, now_ns)
 
     def _on_order_event(self, event: OrderEvent, now_ns: int) -> list[Message]:
-        """Remember plans of the executor's own making; of others, fills and ends say it all."""
-        if self._state.ledger.see_plan(event.plan_id):
+        """Put an order on record: what is filled of it is ours."""
+        if why := self._state.ledger.refuses(event):
+            self._counters["orders_unowned"] += 1
+            return [unowned_order(event, why, now_ns)]
+        if self._state.ledger.orders.announce(event):
             self._keeper.touch_ledger()
         return []
 
@@ -277,8 +278,7 @@ class RiskEngine:
 
     def _quarantine(self, fill: Fill, why: str, now_ns: int) -> list[Message]:
         """Leave a fill out that has no owner, and halt: what we hold is unknown now."""
-        self._counters["fills_unowned"] += 1
-        count = self._counters["fills_unowned"]
+        self._counters["fills_unowned"] = count = self._counters["fills_unowned"] + 1
         self._keeper.touch_decided()
         said = self._switch.on_unowned(unowned_text(fill, why, count), now_ns)
         return [said] if count & (count - 1) == 0 else []  # a flood is told at 1, 2, 4, 8 ...
@@ -319,24 +319,6 @@ def denied(found: Opportunity, denial: Denial, now_ns: int) -> Denied:
         opportunity_id=found.opportunity_id,
         reason=denial.reason.value,
         context=denial.context,
-    )
-
-
-def in_order(message: Any, now_ns: int) -> Any:
-    """Return a message whose time does not outrank those to come.
-
-    One further in our future than clocks may differ counts as now; nothing durable is lost for it.
-    """
-    if message.ts_ns <= now_ns + AHEAD_NS_MAX:
-        return message
-    return msgspec.structs.replace(message, ts_ns=now_ns)
-
-
-def unowned_text(fill: Fill, why: str, count: int) -> str:
-    """Return what is said of a fill that has no owner."""
-    return (
-        f"fill {fill.trade_id} of {fill.client_order_id}, {fill.side} {fill.qty} "
-        f"{fill.instrument} at {fill.venue}, is not booked: {why}; {count} such fills"
     )
 
 

@@ -23,9 +23,10 @@ import msgspec
 from shared.domain.accounting import Books, execution_of, worst_certainty
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
+from shared.domain.ownership import OrdersOnRecord
 from shared.messages.arb import OpportunityLeg
 from shared.messages.base import Certainty, Side
-from shared.messages.execution import BalanceReport, Fill, PlanDone
+from shared.messages.execution import BalanceReport, Fill, OrderEvent, OrderPurpose, PlanDone
 
 FILLS_REMEMBERED_MAX = 512
 """Fills known by their id. A repeat comes from the executor's recovery of unfinished plans, so it
@@ -84,8 +85,8 @@ class Ledger(msgspec.Struct, kw_only=True):
     """Everything risk knows about money; ``books`` are the accounts of our fills.
 
     ``prices`` are those of the last fill by ``venue|instrument``. ``realized_at_midnight`` is what
-    was realized per quote asset before ``day`` began. ``plans_seen`` are plans of
-    the executor's own making, known by their orders.
+    was realized per quote asset before ``day`` began. ``orders`` are those that fills
+    may belong to.
     """
 
     books: Books = msgspec.field(default_factory=Books)
@@ -99,7 +100,7 @@ class Ledger(msgspec.Struct, kw_only=True):
     fills_seen: dict[str, bool] = {}
     plans_ended: dict[str, bool] = {}
     approved: dict[str, bool] = {}
-    plans_seen: dict[str, bool] = {}
+    orders: OrdersOnRecord = msgspec.field(default_factory=OrdersOnRecord)
 
     @property
     def positions(self) -> dict[str, Decimal]:
@@ -139,27 +140,24 @@ class Ledger(msgspec.Struct, kw_only=True):
             spent.ts_ns = max(spent.ts_ns, ts_fill_ns)
         return held
 
-    def see_plan(self, plan_id: str) -> bool:
-        """Remember a plan of the executor's own making; return False if it is known."""
-        if any(
-            plan_id in known for known in (self.reservations, self.plans_ended, self.plans_seen)
-        ):
-            return False
-        remember_plan(self.plans_seen, plan_id)
-        return True
+    def refuses(self, event: OrderEvent) -> str:
+        """Return why an order cannot be its plan's, as it was approved or is on record; else empty.
+
+        Plans that were not approved here are of the executor's own making: it adopts, evens out
+        late fills, flattens.
+        """
+        held = self.reservations.get(event.plan_id)
+        why = "" if held is None else _differs(held, event)
+        return why or self.orders.refuses(event)
 
     def disowns(self, fill: Fill) -> str:
-        """Return why a fill cannot be ours, empty if it can.
-
-        It must belong to a plan that was approved here, or to one of the executor's own making (it
-        adopts, evens out late fills, flattens), whose order was on record before.
-        """
-        held = self.reservations.get(fill.plan_id)
-        if held is None:
-            known = fill.plan_id in self.plans_seen or fill.plan_id in self.plans_ended
-            return "" if known else f"nobody knows its plan {fill.plan_id}"
-        most = sum((leg.qty for leg in held.legs), ZERO)
-        return "" if fill.qty <= most else f"its plan {fill.plan_id} has orders of {most} together"
+        """Return why a fill cannot be ours, empty if it can, or if it repeats what is booked."""
+        why = self.orders.disowns(fill)
+        if not why:
+            why = self.orders.overfills(fill)
+            return "" if not why or _fill_key(fill) in self.fills_seen else why
+        seen = self.fills_seen.get(_fill_key(fill))
+        return "" if seen or (seen is not None and fill.fee is None) else why
 
     def apply_fill(self, fill: Fill) -> bool:
         """Count a fill; return False where nothing was new about it."""
@@ -173,6 +171,7 @@ class Ledger(msgspec.Struct, kw_only=True):
         if seen is None:
             self.prices[f"{fill.venue}|{fill.instrument}"] = fill.price
             self.books.trade(execution_of(fill))
+            self.orders.book(fill)
         else:
             self.books.fee_told(execution_of(fill))
         if fill.ts_ns // DAY_NS < self.day:  # late news of yesterday is not today's result
@@ -201,6 +200,7 @@ class Ledger(msgspec.Struct, kw_only=True):
         if done.plan_id in self.plans_ended:
             return False
         self.release(done.plan_id)
+        self.orders.end(done.plan_id)
         remember_plan(self.plans_ended, done.plan_id)
         self.certainty = worst_certainty(self.certainty, done.certainty)
         return True
@@ -248,6 +248,26 @@ class Ledger(msgspec.Struct, kw_only=True):
     def has_unknown_fees(self) -> bool:
         """Tell whether the venue still owes us the fee of a remembered fill."""
         return not all(self.fills_seen.values())
+
+
+def _differs(held: Reservation, event: OrderEvent) -> str:
+    """Return how an order differs from what was approved; evening orders need only be in bounds."""
+    legs = held.legs
+    if event.purpose is OrderPurpose.LEG:
+        if event.leg_index >= len(legs):
+            return f"its plan has {len(legs)} legs"
+        leg = legs[event.leg_index]
+        agrees = (leg.venue, leg.instrument, leg.side) == (
+            event.venue,
+            event.instrument,
+            event.side,
+        ) and leg.qty == event.qty
+        return "" if agrees else f"its leg is {leg.side} {leg.qty} {leg.instrument} at {leg.venue}"
+    base = split_instrument(legs[0].instrument).base
+    if split_instrument(event.instrument).base != base:
+        return f"its plan trades {base}"
+    most = sum((leg.qty for leg in legs), ZERO)
+    return "" if event.qty <= most else f"its plan has orders of {most} together"
 
 
 def _shows(ts_balance_ns: int, ts_fill_ns: int) -> bool:

@@ -161,9 +161,9 @@ class HaltCause(StrEnum):
     )
     FILL_UNOWNED = (
         "FILL_UNOWNED",
-        "A fill was reported of a plan that nobody knows, or larger than its plan. It is not "
-        "booked, so exposure may be wrong. Ends by RESUME: the operator has compared with the "
-        "venues.",
+        "A fill was reported that belongs to no announced order, disagrees with it, or is more "
+        "than it has left. It is not booked, so exposure may be wrong. Ends by RESUME: the "
+        "operator has compared with the venues.",
     )
     PLAN_OVERDUE = (
         "PLAN_OVERDUE",

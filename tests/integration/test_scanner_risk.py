@@ -38,6 +38,7 @@ from tests.decision_builders import (
     make_done,
     make_fill,
     make_info,
+    make_orders,
     make_ready,
     make_view,
 )
@@ -177,7 +178,7 @@ class World:
             )
             for leg in plan.legs
         ]  # fmt: skip
-        await self.say(*fills, make_done(plan.plan_id, now_ns))
+        await self.say(*make_orders(plan), *fills, make_done(plan.plan_id, now_ns))
         return D(gain) * plan.legs[0].qty
 
 

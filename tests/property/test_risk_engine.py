@@ -32,6 +32,7 @@ from tests.decision_builders import (
     MS,
     SECOND,
     T0,
+    announce,
     feed_market,
     make_balances,
     make_command,
@@ -123,6 +124,7 @@ class RiskMachine(RuleBasedStateMachine):
             assert plan.plan_id not in self.open
             assert not self.halted_by_accident
             self.open[plan.plan_id] = plan
+            announce(self.engine, plan, self.now_ns)
             self.check_limits(plan)
 
     def check_limits(self, plan: ApprovedPlan) -> None:
@@ -302,6 +304,7 @@ def test_same_inputs_same_bytes_with_or_without_a_restart(steps: list[Any]) -> N
             if not isinstance(out[0], ApprovedPlan):
                 continue
             if fate in "fd":
+                announce(engine, out[0], now_ns)
                 for leg in out[0].legs:
                     fill = make_fill(
                         out[0].plan_id, leg.venue, leg.side, str(leg.qty),

@@ -26,6 +26,7 @@ from shared.messages.execution import (
     RiskReport,
 )
 from shared.messages.market import VenueStatus
+from tests.decision_builders import order_of
 
 D = Decimal
 
@@ -40,8 +41,8 @@ def beat(service: str, started: int, ts: int = 1, instance: str = "1", **parts: 
 
 def fill(trade_id: str, side: Side, qty: str, **changes: object) -> Fill:
     one = Fill(
-        ts_ns=1, plan_id="p", client_order_id="c", venue="v", instrument="BTC/USDT", side=side,
-        trade_id=trade_id, price=D(100), qty=D(qty),
+        ts_ns=1, plan_id="p", client_order_id=f"c-{side}", venue="v", instrument="BTC/USDT",
+        side=side, trade_id=trade_id, price=D(100), qty=D(qty),
     )  # fmt: skip
     return msgspec.structs.replace(one, **changes)
 
@@ -72,6 +73,8 @@ def done(plan_id: str, outcome: PlanOutcome, realized: str) -> PlanDone:
 def folded(*messages: object) -> Collector:
     collector = Collector()
     for message in messages:
+        if isinstance(message, Fill):
+            collector.on_message(order_of(message))
         collector.on_message(message)  # type: ignore[arg-type]
     return collector
 
@@ -122,9 +125,22 @@ def test_a_fill_told_twice_counts_once_and_its_fee_is_corrected() -> None:
 
 
 def test_the_same_trade_id_at_another_venue_is_another_fill() -> None:
-    collector = folded(fill("1", Side.BUY, "1"), fill("1", Side.SELL, "1", venue="w"))
+    collector = folded(
+        fill("1", Side.BUY, "1"), fill("1", Side.SELL, "1", venue="w", client_order_id="w")
+    )
     assert len(collector.fills) == 2
     assert collector.books.exposure == {"BTC": D(0)}
+
+
+def test_a_fill_without_an_order_is_no_money_and_is_counted() -> None:
+    collector = Collector()
+    collector.on_message(fill("1", Side.BUY, "1"))
+    collector.on_message(order_of(fill("1", Side.BUY, "1"), qty="1.5"))
+    for trade_id in ("1", "1", "2"):
+        collector.on_message(fill(trade_id, Side.BUY, "1"))
+    assert collector.books.exposure == {"BTC": D(1)}
+    report = build_report(collector, {}, Ending())
+    assert (report["fills"], report["fills_unowned"]) == (1, 2)
 
 
 def test_an_order_counts_by_its_last_status_and_the_unsettled_are_unknown() -> None:

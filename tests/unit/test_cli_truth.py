@@ -12,6 +12,7 @@ from services.cli.collector import Collector
 from services.cli.truth import Account, compare, read_accounts
 from shared.messages.base import Side
 from shared.messages.execution import Fill
+from tests.decision_builders import order_of
 
 D = Decimal
 SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
@@ -46,6 +47,7 @@ def accounts(
 def collected(fills: list[Fill]) -> Collector:
     collector = Collector()
     for one in fills:
+        collector.on_message(order_of(one))
         collector.on_message(one)
     return collector
 

@@ -14,6 +14,7 @@ from services.risk.engine import RiskEngine
 from services.risk.exposure import BALANCE_LAG_NS, PLANS_REMEMBERED_MAX, Ledger
 from services.risk.trading import PLAN_OVERDUE_NS
 from shared.domain.accounting import Books
+from shared.domain.ownership import OrdersOnRecord
 from shared.errors import CodecError
 from shared.messages.base import Certainty, Side, TradingState
 from shared.messages.control import Alert, CommandKind, Severity
@@ -23,6 +24,7 @@ from tests.decision_builders import (
     MS,
     SECOND,
     T0,
+    announce,
     feed_market,
     make_balances,
     make_command,
@@ -76,12 +78,16 @@ def approve(engine: RiskEngine, seq: int, now_ns: int = T0) -> ApprovedPlan:
 def story() -> RiskEngine:
     """One plan over but for a fee, one half filled, and an operator who has seen enough."""
     engine = make_risk()
-    first = approve(engine, 1).plan_id
+    plan = approve(engine, 1)
+    announce(engine, plan)
+    first = plan.plan_id
     sold = make_fill(first, "beta", Side.SELL, fee=None, fee_asset="", ts_ns=T0 + 5)
     engine.on_message(make_fill(first, "alpha", Side.BUY, ts_ns=T0 + 5), T0)
     engine.on_message(sold, T0)
     engine.on_message(make_done(first, T0 + 6), T0)
-    second = approve(engine, 2).plan_id
+    plan = approve(engine, 2)
+    announce(engine, plan)
+    second = plan.plan_id
     engine.on_message(make_fill(second, "alpha", Side.BUY, "0.05", ts_ns=T0 + 9), T0)
     engine.on_message(make_command(CommandKind.HALT), T0)
     return engine
@@ -104,8 +110,16 @@ def same_but_accounts(restored: Ledger, known: Ledger) -> None:
     assert restored.realized_today("USDT") == D("1.5")
     holding = restored.books.holdings["BTC/USDT"]
     assert (holding.qty, holding.cost) == (D("0.05"), D(500))
-    without = {"books": Books(), "realized_at_midnight": {}, "plans_seen": {}}
+    without = {"books": Books(), "realized_at_midnight": {}, "orders": OrdersOnRecord()}
     assert replace(restored, **without) == replace(known, **without)
+    (held,) = known.reservations
+    assert (list(restored.orders.open), list(restored.orders.ended)) == (
+        [held],
+        list(known.plans_ended),
+    )
+    late = make_fill(held, "alpha", Side.BUY, "0.05", trade_id="late")
+    assert not restored.disowns(late), "its order was announced to the older program"
+    assert restored.disowns(replace(late, plan_id="other"))
 
 
 def test_version_2_is_restored_with_its_accounts_estimated() -> None:
@@ -147,7 +161,7 @@ def test_a_program_of_version_1_refuses_version_2() -> None:
 
 def test_a_wrong_checkpoint_is_refused() -> None:
     good = make_risk().checkpoints()
-    for state in (b"", b"{", b"[]", b"\xff", b'{"ledger": 3}', b'{"version": 4}'):
+    for state in (b"", b"{", b"[]", b"\xff", b'{"ledger": 3}', b'{"version": 5}'):
         for others in ({}, {LEDGER: good[LEDGER]}):
             with pytest.raises(CodecError, match="checkpoint of risk"):
                 RiskEngine(make_config()).start({**others, DECIDED: state}, T0)
@@ -211,6 +225,11 @@ def test_what_changes_nothing_saves_nothing_and_an_approval_saves_little() -> No
     plan = approve(engine, 1)
     assert set(engine.checkpoints()) == {DECIDED}
     assert engine.checkpoints() == {}
+    for _ in range(2):
+        announce(engine, plan)
+    assert set(engine.checkpoints()) == BOTH, "orders that fills will belong to"
+    announce(engine, plan)
+    assert engine.checkpoints() == {}
     fill = make_fill(plan.plan_id, "alpha", Side.BUY)
     done = make_done(plan.plan_id)
     engine.on_message(make_ready(T0 + 1, ready=False), T0 + 1)
@@ -265,6 +284,7 @@ def test_checkpoint_stays_small() -> None:
         feed_market(engine, now_ns)
         engine.on_message(make_ready(now_ns), now_ns)
         plan = approve(engine, number, now_ns)
+        announce(engine, plan, now_ns)
         for venue, side in (("alpha", Side.BUY), ("beta", Side.SELL)):
             engine.on_message(make_fill(plan.plan_id, venue, side, ts_ns=now_ns, fee=D(0)), now_ns)
             engine.on_message(make_balances(venue, now_ns + BALANCE_LAG_NS), now_ns)

@@ -23,6 +23,7 @@ from tests.decision_builders import (
     MS,
     SECOND,
     T0,
+    announce,
     make_balances,
     make_command,
     make_config,
@@ -312,6 +313,7 @@ def test_what_was_spent_stays_out_of_reach_until_the_venue_says_so() -> None:
     engine = make_risk()
     engine.on_message(make_balances("alpha", T0, USDT="1500", BTC=1), T0)
     plan = approved(engine, GOOD)
+    announce(engine, plan)
     engine.on_message(make_fill(plan.plan_id, "alpha", Side.BUY, ts_ns=T0 + 5), T0)
     engine.on_message(make_done(plan.plan_id), T0)
     assert denied(engine, to_gamma()) is DenyReason.BALANCE

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
+from services.risk.engine import RiskEngine
+from shared.domain.ownership import ORDERS_PER_PLAN_MAX, PLANS_ENDED_MAX, PLANS_OPEN_MAX
 from shared.messages.base import Message, Side, TradingState
 from shared.messages.control import Alert, CommandKind, Severity
 from shared.messages.execution import ApprovedPlan, TradingStateChanged
@@ -11,14 +14,22 @@ from tests.decision_builders import (
     SECOND,
     T0,
     D,
+    announce,
     make_balances,
     make_command,
+    make_done,
     make_fill,
     make_opportunity,
     make_order,
     make_ready,
     make_risk,
 )
+
+
+def approve(engine: RiskEngine) -> ApprovedPlan:
+    out = engine.on_message(make_opportunity(), T0).messages
+    (plan,) = [m for m in out if isinstance(m, ApprovedPlan)]
+    return plan
 
 
 def test_fill_of_a_plan_nobody_knows_is_left_out_and_halts() -> None:
@@ -36,9 +47,8 @@ def test_fill_of_a_plan_nobody_knows_is_left_out_and_halts() -> None:
 
 def test_fill_larger_than_its_plan_is_left_out() -> None:
     engine = make_risk()
-    (plan,) = [
-        m for m in engine.on_message(make_opportunity(), T0).messages if isinstance(m, ApprovedPlan)
-    ]
+    plan = approve(engine)
+    announce(engine, plan)
     engine.on_message(make_fill(plan.plan_id, "alpha", Side.BUY, "1000000"), T0)
     assert engine.ledger.exposure == {}
     assert engine.counters()["fills_unowned"] == 1
@@ -54,6 +64,69 @@ def test_plan_of_the_executors_own_making_owns_its_fills() -> None:
     late = make_fill("adopted", "alpha", Side.BUY, "0.25", trade_id="late")
     restarted.on_message(late, T0)
     assert restarted.ledger.exposure == {"BTC": D("0.75")}
+
+
+def test_forged_fill_of_a_live_plan_is_left_out() -> None:
+    """The plan is in flight and its order is not: no order, no fill."""
+    engine = make_risk()
+    plan = approve(engine)
+    forged = make_fill(plan.plan_id, "alpha", Side.BUY, client_order_id="forged")
+    for announced in (False, True):
+        if announced:
+            announce(engine, plan)
+        out = engine.on_message(forged, T0).messages
+        (said,) = [m for m in out if isinstance(m, Alert)]
+        assert (said.severity, said.code) == (Severity.CRITICAL, "FILL_UNOWNED")
+    assert engine.ledger.exposure == {}
+    assert engine.state.trading.said is TradingState.HALTED
+
+
+def test_late_fill_of_an_ended_plan_is_owned_and_not_twice() -> None:
+    engine = make_risk()
+    plan = approve(engine)
+    announce(engine, plan)
+    engine.on_message(make_fill(plan.plan_id, "alpha", Side.BUY, "0.06"), T0)
+    engine.on_message(make_done(plan.plan_id), T0)
+    restarted = make_risk()
+    restarted.start(engine.checkpoints(), T0)
+    for trade_id in ("late", "late", "later"):
+        late = make_fill(plan.plan_id, "alpha", Side.BUY, "0.04", trade_id=trade_id)
+        restarted.on_message(late, T0)
+    assert restarted.ledger.exposure == {"BTC": D("0.1")}
+    assert restarted.counters()["fills_unowned"] == 1, "more than was ordered"
+    assert restarted.counters()["duplicates"] == 1
+
+
+def test_fee_told_late_is_taken_from_the_order_only() -> None:
+    engine = make_risk()
+    plan = approve(engine)
+    announce(engine, plan)
+    fill = make_fill(plan.plan_id, "alpha", Side.BUY, fee=None, fee_asset="", fee_quote=None)
+    engine.on_message(fill, T0)
+    told = msgspec.structs.replace(fill, fee=D("0.001"), fee_asset="BTC")
+    engine.on_message(msgspec.structs.replace(told, client_order_id="forged"), T0)
+    assert (engine.ledger.exposure["BTC"], engine.counters()["fills_unowned"]) == (D("0.1"), 1)
+    engine.on_message(told, T0)
+    assert engine.ledger.exposure["BTC"] == D("0.099")
+
+
+def test_orders_on_record_are_bounded_and_a_plan_that_stays_open_keeps_its_own() -> None:
+    engine = make_risk()
+    stuck = approve(engine)
+    announce(engine, stuck)
+    for number in range(PLANS_OPEN_MAX + PLANS_ENDED_MAX):
+        plan_id = f"plan{number}"
+        engine.on_message(make_order(plan_id), T0)
+        engine.on_message(make_done(plan_id, realized=D(0)), T0)
+    for number in range(ORDERS_PER_PLAN_MAX + 10):
+        engine.on_message(make_order("many", client_order_id=str(number)), T0)
+    orders = engine.ledger.orders
+    assert (len(orders.ended), len(orders.open["many"])) == (PLANS_ENDED_MAX, ORDERS_PER_PLAN_MAX)
+    engine.on_message(make_fill(stuck.plan_id, "alpha", Side.BUY), T0)
+    assert engine.ledger.exposure == {"BTC": D("0.1")}
+    for number in range(PLANS_OPEN_MAX):
+        engine.on_message(make_order(f"open{number}"), T0)
+    assert len(orders.open) == PLANS_OPEN_MAX
 
 
 def test_flood_of_fills_without_an_owner_is_told_now_and_then() -> None:

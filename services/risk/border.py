@@ -1,0 +1,39 @@
+"""What risk says and does about messages that nobody here should have sent. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from services.risk.trading import alert
+from shared.messages.bounds import AHEAD_NS_MAX
+from shared.messages.control import Alert, Severity
+from shared.messages.execution import Fill, OrderEvent
+
+
+def in_order(message: Any, now_ns: int) -> Any:
+    """Return a message whose time does not outrank those to come.
+
+    One further in our future than clocks may differ counts as now; nothing durable is lost for it.
+    """
+    if message.ts_ns <= now_ns + AHEAD_NS_MAX:
+        return message
+    return msgspec.structs.replace(message, ts_ns=now_ns)
+
+
+def unowned_text(fill: Fill, why: str, count: int) -> str:
+    """Return what is said of a fill that has no owner."""
+    return (
+        f"fill {fill.trade_id} of {fill.client_order_id}, {fill.side} {fill.qty} "
+        f"{fill.instrument} at {fill.venue}, is not booked: {why}; {count} such fills"
+    )
+
+
+def unowned_order(event: OrderEvent, why: str, now_ns: int) -> Alert:
+    """Return what is said of an order that cannot be its plan's; fills of it have no owner."""
+    text = (
+        f"order {event.client_order_id} of plan {event.plan_id}, {event.side} {event.qty} "
+        f"{event.instrument} at {event.venue}, is not taken on record: {why}"
+    )
+    return alert(now_ns, Severity.CRITICAL, "ORDER_UNOWNED", text)

@@ -1,0 +1,138 @@
+"""Which fills are ours: the orders announced before them, and how much of each was filled. Pure.
+
+Whoever books fills holds them against the orders on record: a fill belongs to an order of its plan
+that was announced (the executor says SUBMITTED before a venue hears of an order, and announces what
+it adopts before its fills), in that order's instrument, venue and side, and all fills of an order
+together are no more than was ordered.
+
+Orders are remembered with their plan: while it is open, and after its end for as long as the
+executor keeps finished plans, because a late fill belongs to its old order.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from shared.messages.base import Side
+from shared.messages.execution import Fill, OrderEvent
+
+PLANS_OPEN_MAX: Final = 128
+"""Plans with orders that have not ended; the oldest beyond it is forgotten."""
+PLANS_ENDED_MAX: Final = 64
+"""Ended plans whose orders are remembered: as many as the executor keeps for late fills."""
+ORDERS_PER_PLAN_MAX: Final = 64
+"""Orders of one plan; more are not taken on record. Legs and evening orders are fewer."""
+EARLIER: Final = ""
+"""Stands among a plan's orders for those announced before orders were remembered."""
+
+
+class OwnOrder(msgspec.Struct, array_like=True):
+    """An order on record, base units; ``filled`` is what was booked of it."""
+
+    venue: str
+    instrument: str
+    side: Side
+    qty: Decimal
+    filled: Decimal = Decimal(0)
+
+
+Orders = dict[str, OwnOrder]
+"""Orders of one plan by client order id."""
+
+
+class OrdersOnRecord(msgspec.Struct):
+    """Announced orders by plan: of open plans, and of ended ones, the newest last."""
+
+    open: dict[str, Orders] = {}
+    ended: dict[str, Orders] = {}
+
+    def refuses(self, event: OrderEvent) -> str:
+        """Return why an order cannot be taken on record; empty if it can, or is there."""
+        orders = self._of(event.plan_id)
+        if orders is None:
+            return ""
+        known = orders.get(event.client_order_id)
+        if known is None:
+            full = len(orders) >= ORDERS_PER_PLAN_MAX
+            return f"its plan has {ORDERS_PER_PLAN_MAX} orders" if full else ""
+        if (known.venue, known.instrument, known.side) != (
+            event.venue,
+            event.instrument,
+            event.side,
+        ) or known.qty != event.qty:
+            return f"it is on record as {_said(known)}"
+        return ""
+
+    def announce(self, event: OrderEvent) -> bool:
+        """Take an order on record; return False where it was."""
+        orders = self._of(event.plan_id)
+        if orders is None:
+            orders = self.open[event.plan_id] = {}
+            if len(self.open) > PLANS_OPEN_MAX:
+                del self.open[next(iter(self.open))]
+        if event.client_order_id in orders:
+            return False
+        orders[event.client_order_id] = OwnOrder(
+            event.venue, event.instrument, event.side, event.qty
+        )
+        return True
+
+    def knows(self, plan_id: str) -> bool:
+        """Tell whether orders of this plan are on record."""
+        return plan_id in self.open or plan_id in self.ended
+
+    def expect_earlier(self, plan_id: str, *, is_ended: bool) -> None:
+        """Take a plan on record some of whose orders were announced before they were remembered."""
+        place = self.ended if is_ended else self.open
+        place[plan_id] = {EARLIER: OwnOrder("", "", Side.BUY, Decimal(0))}
+
+    def disowns(self, fill: Fill) -> str:
+        """Return why a fill belongs to no order on record, whatever its quantity; else empty."""
+        orders = self._of(fill.plan_id)
+        if orders is None:
+            return f"nobody knows its plan {fill.plan_id}"
+        order = orders.get(fill.client_order_id)
+        if order is None:
+            return "" if EARLIER in orders else f"its plan {fill.plan_id} announced no such order"
+        agrees = (order.venue, order.instrument, order.side) == (
+            fill.venue,
+            fill.instrument,
+            fill.side,
+        )
+        return "" if agrees else f"its order is {_said(order)}"
+
+    def overfills(self, fill: Fill) -> str:
+        """Return why a fill is more than its order has left; empty if it is not."""
+        order = self._order(fill)
+        if order is None or order.filled + fill.qty <= order.qty:
+            return ""
+        return f"its order is {_said(order)}, of which {order.filled} are filled"
+
+    def book(self, fill: Fill) -> None:
+        """Count a fill that is new."""
+        order = self._order(fill)
+        if order is not None:
+            order.filled += fill.qty
+
+    def end(self, plan_id: str) -> None:
+        """Keep the orders of a plan that ended, the oldest making room."""
+        orders = self.open.pop(plan_id, None)
+        if orders is not None:
+            self.ended[plan_id] = orders
+            if len(self.ended) > PLANS_ENDED_MAX:
+                del self.ended[next(iter(self.ended))]
+
+    def _of(self, plan_id: str) -> Orders | None:
+        orders = self.open.get(plan_id)
+        return self.ended.get(plan_id) if orders is None else orders
+
+    def _order(self, fill: Fill) -> OwnOrder | None:
+        orders = self._of(fill.plan_id)
+        return None if orders is None else orders.get(fill.client_order_id)
+
+
+def _said(order: OwnOrder) -> str:
+    return f"to {order.side} {order.qty} {order.instrument} at {order.venue}"
