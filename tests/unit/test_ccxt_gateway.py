@@ -89,6 +89,38 @@ async def test_what_recovery_waits_for_does_not_wait_for_the_reserve(clock) -> N
     assert clock.ns / SECOND == pytest.approx(waited, abs=0.01)
 
 
+class ClientOfOrders(Client):
+    """Lists one order among the closed ones, and another one among those that work."""
+
+    def market(self, symbol: str) -> str:
+        return symbol
+
+    def parse_order(self, row: dict[str, Any], market: str) -> dict[str, Any]:
+        return row
+
+    async def privatePostClosedOrders(self, _: Any) -> dict[str, Any]:
+        return {"result": {"closed": {"O1": {"cl_ord_id": "abclosed"}}, "count": 1}}
+
+    async def privatePostOpenOrders(self, _: Any) -> dict[str, Any]:
+        return {"result": {"open": {"O2": {"cl_ord_id": "abworks"}}}}
+
+
+@pytest.mark.parametrize(
+    "client_order_id, txid, weight", [("abclosed", "O1", 2), ("abworks", "O2", 3), ("ab1", None, 3)]
+)
+async def test_an_order_in_doubt_is_looked_for_with_the_reserve(
+    clock, client_order_id: str, txid: str | None, weight: int
+) -> None:
+    quirks, client = load_quirks("kraken"), ClientOfOrders()
+    requests = CcxtGateway("kraken", client, quirks, clock)._requests
+    for what in ("open", "fills", "balances"):
+        requests.note_known(what)
+    requests._bucket.drain(clock.ns)
+    found = await quirks.find(client, requests.ask, "BTC/USDT", client_order_id, "")
+    assert (found["id"] if found else None) == txid
+    assert clock.ns / SECOND == pytest.approx(weight / quirks.WEIGHT_PER_S, abs=0.01)
+
+
 def order_of(qty: str = "1", price: str = "100") -> OrderRequest:
     return OrderRequest(
         client_order_id="ab1", venue="kraken", instrument="BTC/USDT", side=Side.BUY,

@@ -124,8 +124,9 @@ async def find(
 ) -> dict[str, Any] | None:
     """Return the ccxt order, ``None`` if the venue lists none under these ids.
 
-    By the client's id, closed orders come first: that is where an IOC order nearly always is. One
-    that closes between the two questions is missed, so "none" counts only when said repeatedly.
+    By the client's id, closed orders come first: that is where an IOC order nearly always is, and
+    it is found with one question. One that closes between the two is missed, so "none" counts only
+    when said repeatedly. Neither question waits for the reserve: it is kept for orders in doubt.
     """
 
     def parsed(txid: str, raw: dict[str, Any]) -> dict[str, Any]:
@@ -140,11 +141,19 @@ async def find(
     closed = await _pages(
         read, "lookup", client.privatePostClosedOrders, params, ("closed", LOOKUP_PAGES_MAX)
     )
-    working = (await read("open", client.privatePostOpenOrders(params)))["result"]["open"]
-    for txid, raw in [*closed.items(), *working.items()]:
-        if raw.get("cl_ord_id") == client_order_id:
-            return parsed(txid, raw)
-    return None
+    if found := _order_of(closed, client_order_id):
+        return parsed(*found)
+    working = (await read("query", client.privatePostOpenOrders(params)))["result"]["open"]
+    found = _order_of(working, client_order_id)
+    return parsed(*found) if found else None
+
+
+def _order_of(
+    rows: dict[str, dict[str, Any]], client_order_id: str
+) -> tuple[str, dict[str, Any]] | None:
+    """Return the txid and the row of the order with this client order id."""
+    named = ((txid, row) for txid, row in rows.items() if row.get("cl_ord_id") == client_order_id)
+    return next(named, None)
 
 
 async def _pages(
