@@ -17,7 +17,7 @@ from services.executor.engine import ExecutorEngine
 from services.executor.gateway import FillReport, OrderReport, OrderRequest
 from services.executor.state import LedgerStage
 from services.risk.exposure import Ledger, Reservation, ReservedLeg
-from shared.config import Config, ExecutorConfig, VenueConfig
+from shared.config import Config, ExecutorConfig, RiskConfig, VenueConfig
 from shared.engine import Step
 from shared.errors import Cause
 from shared.ledger import Opened
@@ -82,7 +82,11 @@ class VenueOrder:
 
 def make_config(**changes: Any) -> Config:
     venues = {venue: VenueConfig(instruments=[name]) for venue, name in PLACES.items()}
-    return Config(venues=venues, executor=ExecutorConfig(mode="simulated", **changes))
+    return Config(
+        venues=venues,
+        risk=RiskConfig(loss_cap_bps=D(200)),
+        executor=ExecutorConfig(mode="simulated", **changes),
+    )
 
 
 def make_plan(
@@ -92,7 +96,7 @@ def make_plan(
     sell: str = "beta",
     qty: str = "0.1",
     now_ns: int = T0,
-    loss_cap: str = "20",
+    loss_cap: str = "",
 ) -> ApprovedPlan:
     def leg(venue: str, side: Side) -> PlanLeg:
         price = D("10005") if side is Side.BUY else D("9995")
@@ -114,7 +118,7 @@ def make_plan(
         quote="USDT",
         legs=[leg(buy, Side.BUY), leg(sell, Side.SELL)],
         net_expected=D(1),
-        loss_cap=D(loss_cap),
+        loss_cap=D(loss_cap) if loss_cap else D(qty) * 200,
         ts_recv_ns=now_ns - MS,
         ts_depth_ns=now_ns,
         ts_opportunity_ns=now_ns,

@@ -59,7 +59,7 @@ class ExecutorEngine:
             if venue.trade
         }
         self._markets = Markets(tuple(self._venues))
-        self._intake = Intake(self._markets, self._venues, config.risk.order_notional_max)
+        self._intake = Intake(self._markets, self._venues, config.risk)
         self._counts: Counter[str] = Counter(
             orders_submitted=0, orders_filled=0, orders_rejected=0, orders_unknown=0, fills=0
         )
@@ -215,13 +215,13 @@ class ExecutorEngine:
         if self._state.is_known(plan.plan_id):
             self._counts["plans_repeated"] += 1
             if redelivered:
-                self._plans.complete(plan, now_ns, out)
+                self._plans.complete(self._intake.bounded(plan), now_ns, out)
                 self._due(now_ns, out)
             return
         flaw = self._intake.malformed(plan)
         if redelivered and not flaw:
             # It was handed to an executor that left no record of it: start nothing, look for it.
-            self._plans.check_only(plan, now_ns, out)
+            self._plans.check_only(self._intake.bounded(plan), now_ns, out)
             self._due(now_ns, out)
         elif now_ns >= plan.ts_expire_ns:
             self._refuse(plan, PlanOutcome.EXPIRED, "received after it expired", now_ns, out)

@@ -9,18 +9,21 @@ import msgspec
 
 from services.executor.market import Markets
 from services.executor.state import ExecutorState
+from shared.config import RiskConfig
+from shared.domain.fees import share_of
 from shared.domain.instrument import split_instrument
 from shared.domain.rounding import exact, is_multiple, price_to_tick
 from shared.messages.base import Side, TradingState
+from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.execution import ApprovedPlan, PlanLeg
 
 PRICE_BAND = Decimal("0.05")
-"""How far beyond the LIVE book's best price a leg's limit may lie: more is no arbitrage."""
-EXPIRE_NS_MAX = 60_000_000_000
-"""How far ahead a plan may expire: what is approved is for now."""
+"""How far beyond the LIVE book's best price a leg's limit may lie, and how far from its limit what
+it expects: more is no arbitrage."""
 OPEN_PLANS_MAX = 32
 """Plans open at a time; more are refused."""
 ZERO = Decimal(0)
+_MS = 1_000_000
 
 
 class Intake:
@@ -29,14 +32,16 @@ class Intake:
     Args:
         markets: Rules and books.
         venues: What is traded: venue -> instruments.
-        order_notional_max: What one order may be worth at most, in quote units.
+        limits: What risk may approve at most, by the same configuration.
     """
 
     def __init__(
-        self, markets: Markets, venues: Mapping[str, Sequence[str]], order_notional_max: Decimal
+        self, markets: Markets, venues: Mapping[str, Sequence[str]], limits: RiskConfig
     ) -> None:
         self._markets, self._venues = markets, venues
-        self._order_notional_max = order_notional_max
+        self._order_notional_max = limits.order_notional_max
+        self._loss_cap_bps = limits.loss_cap_bps
+        self._ttl_ns = int(limits.plan_ttl_ms * 1_000_000)
 
     def malformed(self, plan: ApprovedPlan) -> str:
         """Return why no executor like this one can ever have started this plan; empty if it can."""
@@ -52,12 +57,32 @@ class Intake:
 
     def objection(self, plan: ApprovedPlan, now_ns: int) -> str:
         """Return why this plan must not be started now; empty if it may."""
-        if plan.ts_expire_ns - now_ns > EXPIRE_NS_MAX:
-            return f"it would expire in {(plan.ts_expire_ns - now_ns) // 10**9} s"
+        lives_ns = max(plan.ts_expire_ns - plan.ts_ns, plan.ts_expire_ns - now_ns - AHEAD_NS_MAX)
+        if lives_ns > self._ttl_ns:
+            allowed = f"risk.plan_ttl_ms allows {self._ttl_ns // _MS} ms"
+            return f"it would expire {lives_ns // _MS} ms after its approval, {allowed}"
+        if plan.loss_cap > (most := self._loss_cap_max(plan)):
+            return f"its loss cap is {plan.loss_cap}, risk.loss_cap_bps allows {most}"
         for leg in plan.legs:
             if why := self._leg_objection(leg, now_ns):
                 return why
         return ""
+
+    def bounded(self, plan: ApprovedPlan) -> ApprovedPlan:
+        """Return a plan that may have been started, its loss cap no more than is allowed now."""
+        most = self._loss_cap_max(plan)
+        if plan.loss_cap <= most:
+            return plan
+        return msgspec.structs.replace(plan, loss_cap=most)
+
+    def _loss_cap_max(self, plan: ApprovedPlan) -> Decimal:
+        """Return what risk gives such a plan: a share of its dearer leg at its worse price."""
+        prices = [
+            max(leg.price_limit, min(leg.price_expected, leg.price_limit * (1 + PRICE_BAND)))
+            for leg in plan.legs
+        ]
+        notional = max(leg.qty * price for leg, price in zip(plan.legs, prices, strict=True))
+        return share_of(notional, self._loss_cap_bps)
 
     def _leg_objection(self, leg: PlanLeg, now_ns: int) -> str:
         place = (leg.venue, leg.instrument)
@@ -71,6 +96,8 @@ class Intake:
         if leg.qty * leg.price_limit > self._order_notional_max * (1 + PRICE_BAND):
             notional = leg.qty * leg.price_limit
             return f"a leg is worth {notional:f}, {self._order_notional_max} are allowed"
+        if abs(leg.price_expected - leg.price_limit) > leg.price_limit * PRICE_BAND:
+            return f"it expects {leg.price_expected}, too far from its limit {leg.price_limit}"
         view = self._markets.live_view(place, now_ns)
         levels = view and (view.asks if leg.side is Side.BUY else view.bids)
         if not levels:

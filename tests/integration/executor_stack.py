@@ -124,7 +124,11 @@ class Stack:
     # The executor.
 
     def _write_config(self) -> None:
-        lines = [f'[bus]\nurl = "{self.server.url}"', '[executor]\nmode = "simulated"']
+        lines = [
+            f'[bus]\nurl = "{self.server.url}"',
+            '[executor]\nmode = "simulated"',
+            "[risk]\nloss_cap_bps = 500\nplan_ttl_ms = 60000",
+        ]
         for venue, instrument in PLACES.items():
             lines.append(
                 f'[venues.{venue}]\ninstruments = ["{instrument}"]\n'

@@ -37,6 +37,16 @@ WRONG = {
     "too large": lambda plan: both_changed(plan, qty=D(50)),
     "a buy far above the book": lambda plan: leg_changed(plan, 0, price_limit=D(11_000)),
     "a sell far below the book": lambda plan: leg_changed(plan, 1, price_limit=D(9_000)),
+    "a loss cap beyond the share that is allowed": lambda p: replace(p, loss_cap=D("20.02")),
+    "a loss cap without bounds": lambda p: replace(p, loss_cap=D(10_000_000)),
+    "a loss cap that a wrong expectation hides": lambda p: replace(
+        both_changed(p, price_expected=D(20_000)), loss_cap=D(40)
+    ),
+    "expects another price": lambda p: leg_changed(p, 1, price_expected=D(20_000)),
+    "lives longer than a plan may": lambda p: replace(p, ts_expire_ns=p.ts_expire_ns + 1_000_000),
+    "approved in the future": lambda p: replace(
+        p, ts_ns=p.ts_ns + 6 * 10**9, ts_expire_ns=p.ts_expire_ns + 6 * 10**9
+    ),
     "expires in an hour": lambda p: replace(p, ts_expire_ns=p.ts_expire_ns + 3_600 * 10**9),
 }
 
@@ -58,8 +68,17 @@ def test_plan_that_cannot_be_right_is_refused(change) -> None:
 
 def test_right_plan_is_started() -> None:
     world = make_world()
-    world.message(make_plan(now_ns=world.now_ns))
+    world.message(make_plan(now_ns=world.now_ns, loss_cap="20.01"))  # 200 bps of 1000.5
     assert len(world.said(OrderEvent)) == 2
+
+
+def test_loss_cap_of_a_plan_that_may_have_been_started_is_cut_to_what_is_allowed() -> None:
+    """It cannot be refused any more, but nor may it lose without bounds."""
+    world = make_world()
+    plan = make_plan(now_ns=world.now_ns, loss_cap="10000000")
+    world.message(plan, redelivered=True)
+    (opened,) = world.engine.state.open_plans()
+    assert opened.loss_cap == D("20.01")
 
 
 def test_redelivered_plan_of_an_unknown_instrument_is_refused_and_not_looked_for() -> None:
