@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
@@ -61,6 +62,8 @@ class Lease:
         self._bus, self._name, self._owner = bus, name, owner
         self.waiting_for = ""
         """While it is not ours: why, for a person to read."""
+        self._valid_until_s = -math.inf
+        self._problem = ""
 
     async def acquire(self, on_wait: Callable[[str], None] = lambda _: None) -> None:
         """Wait until the lease is ours; meanwhile this instance is the standby.
@@ -88,8 +91,25 @@ class Lease:
         """Whether another process is active, so that waiting is what this one is for."""
         return self.waiting_for.startswith(STANDBY)
 
+    def check(self) -> None:
+        """Refuse to go on if another process may hold the lease by now.
+
+        A process that was stopped, or got no processor, for longer than the lease lasts must not do
+        what it was about to do: a standby may have done it meanwhile.
+
+        Raises:
+            LeaseLost: It was not renewed in time.
+        """
+        late_s = asyncio.get_running_loop().time() - self._valid_until_s
+        if late_s >= 0:
+            stopped = "this process was stopped, or had no processor, for too long"
+            raise LeaseLost(
+                f"lease {self._name} ran out {late_s:.1f} s ago: {self._problem or stopped}"
+            )
+
     async def _try(self) -> str:
         """Take the lease, or return why not."""
+        self._valid_until_s = asyncio.get_running_loop().time() + TTL_MS / 1_000
         if await take(self._bus, self._name, self._owner):
             return ""
         holder = await self._bus.lease_holder(self._name)
@@ -102,19 +122,19 @@ class Lease:
             LeaseLost: Another instance holds it, or it could not be renewed before it ended.
         """
         loop = asyncio.get_running_loop()
-        valid_until_s = loop.time() + TTL_MS / 1_000
         while True:
-            await asyncio.sleep(RENEW_S)
+            self.check()
             asked_s = loop.time()
             try:
                 held = await self._bus.hold_lease(self._name, self._owner, TTL_MS)
             except BusUnavailable as error:
-                if loop.time() >= valid_until_s:
-                    raise LeaseLost(f"lease {self._name} ran out: {error}") from error
-                continue
-            if not held or asked_s >= valid_until_s:
-                raise LeaseLost(f"lease {self._name} was lost to another instance")
-            valid_until_s = asked_s + TTL_MS / 1_000
+                self._problem = str(error)
+                self.check()
+            else:
+                if not held:
+                    raise LeaseLost(f"lease {self._name} was lost to another instance")
+                self._valid_until_s, self._problem = asked_s + TTL_MS / 1_000, ""
+            await asyncio.sleep(RENEW_S)
 
     async def while_held(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Do some work and renew meanwhile.

@@ -6,7 +6,10 @@ events. Its marks are a small record on the bus:
 * ``id`` and ``ts_ns``: which ledger, and when it began; ``mode`` and ``account:<venue>``: whose;
 * ``risk`` and ``executor``: the ledger of which that service has saved a checkpoint;
 * ``alive_ns``: risk's time, renewed every second, and ``command_ns``: the last operator command;
-* ``lost``: what a process noticed to be lost, until risk has halted for it.
+* ``taken_up_ns``: the ``alive_ns`` that the present risk process found: however soon it renews it,
+  who saw a later one knows that this copy is older;
+* ``lost:risk`` and ``lost:executor``: what a process noticed to be lost, until that service has
+  halted for it.
 
 Every process watches the marks with a :class:`Witness`. So a Redis that was emptied, or replaced by
 an older copy, is told from the first start ever as long as one process has lived through it; risk
@@ -29,6 +32,8 @@ LAST_SECONDS_NS: Final = 2_000_000_000
 """A copy that is older by no more is what persistence and replication promise: the executor's
 reconciliation finds what it lacks."""
 DATA_LOST: Final = "DATA_LOST"
+RISK, EXECUTOR = "risk", "executor"
+"""The services that keep the ledger, each with a checkpoint of its own."""
 _MODE, _ACCOUNT = "mode", "account:"
 
 
@@ -40,6 +45,16 @@ class Opened:
     began_ns: int
     is_new: bool
     loss: str
+
+
+def lost_mark(service: str) -> str:
+    """Return the mark that tells a service of lost data."""
+    return f"lost:{service}"
+
+
+def lost_marks(loss: str) -> dict[str, str]:
+    """Return the marks that tell every service that keeps the ledger of lost data."""
+    return {lost_mark(RISK): loss, lost_mark(EXECUTOR): loss}
 
 
 def account_digest(key_id: str) -> str:
@@ -82,7 +97,7 @@ async def open_ledger(
         ledger_id=marks["id"],
         began_ns=int(marks.get("ts_ns", "0")),
         is_new=known_id is None,
-        loss=marks.get("lost", "") or _loss(found, service, known_id),
+        loss=marks.get(lost_mark(service), "") or _loss(found, service, known_id),
     )
 
 
@@ -123,7 +138,7 @@ class Witness:
     """What one process has seen of the marks; notices what a Redis has lost since. Pure."""
 
     def __init__(self) -> None:
-        self._id = ""
+        self._id = self._taken_up = ""
         self._alive_ns = self._command_ns = 0
 
     def look(self, marks: Mapping[str, str]) -> str:
@@ -131,7 +146,7 @@ class Witness:
         loss = self._compare(marks)
         if loss:
             self._alive_ns = self._command_ns = 0
-        self._id = marks.get("id", "")
+        self._id, self._taken_up = marks.get("id", ""), marks.get("taken_up_ns", "")
         self._alive_ns = max(self._alive_ns, _number(marks, "alive_ns"))
         self._command_ns = max(self._command_ns, _number(marks, "command_ns"))
         return loss
@@ -141,7 +156,10 @@ class Witness:
             return "Redis lost its data"
         if self._id and marks["id"] != self._id:
             return "Redis lost its data, a new ledger has begun"
-        older_ns = self._alive_ns - _number(marks, "alive_ns")
+        alive_ns = _number(marks, "alive_ns")
+        if marks.get("taken_up_ns", "") != self._taken_up:  # another risk process writes it now
+            alive_ns = min(alive_ns, _number(marks, "taken_up_ns"))
+        older_ns = self._alive_ns - alive_ns
         if older_ns > LAST_SECONDS_NS:
             return f"Redis holds a copy of its data that is {older_ns / 1e9:.0f} s older"
         if _number(marks, "command_ns") < self._command_ns:

@@ -26,7 +26,7 @@ from shared.config import Config, instance_name, load_config
 from shared.errors import BusUnavailable, ConfigError
 from shared.health import HealthServer
 from shared.lease import LeaseLost
-from shared.ledger import Witness
+from shared.ledger import Witness, lost_marks
 from shared.logs import set_up_logs
 from shared.observe import Observer
 
@@ -198,4 +198,4 @@ async def _look_for_loss(bus: RedisBus, witness: Witness) -> None:
     loss = witness.look(await bus.marks())
     if loss:
         log.error("data_lost", extra={"reason": loss})
-        await bus.mark({"lost": loss}, only_new=True)
+        await bus.mark(lost_marks(loss), only_new=True)

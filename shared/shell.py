@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from shared.bus.connection import ReplyError
 from shared.bus.port import NO_CHECKPOINTS, Batch, Bus, Inbox
@@ -45,6 +45,7 @@ class Pump:
             the time since its ``ts_recv_ns`` is recorded.
         checkpoints: Names that ``engine.checkpoints()`` may save under, in the same transaction as
             the durable batch or the outputs that go with it.
+        check: Called before every commit; raises if another process may be the active one by now.
     """
 
     def __init__(  # noqa: PLR0917 - what a service is made of
@@ -58,11 +59,12 @@ class Pump:
         *,
         measures: Mapping[type[Message], str] = _NO_MEASURES,
         checkpoints: Sequence[str] = (),
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._service, self._engine = service, engine
         self._bus, self._inbox, self._clock, self._observer = bus, inbox, clock, observer
         self._measures = {kind: observer.latency(name) for kind, name in measures.items()}
-        self._checkpoints = checkpoints
+        self._checkpoints, self._check = checkpoints, check
         self._durable = bool(checkpoints) or inbox.is_durable
         self._throttle = Throttle(IDLE_S)
         self._position_interval_s = position_interval_ms() / 1_000
@@ -132,6 +134,7 @@ class Pump:
         pending = batch is not None and bool(batch.pending)
         if not outputs and not pending:
             return False
+        self._check()
         saved = self._engine.checkpoints() if self._checkpoints else NO_CHECKPOINTS
         try:
             await self._bus.commit(batch, outputs, checkpoints=saved)

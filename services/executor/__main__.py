@@ -38,7 +38,7 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Executor
     try:
         await lease.acquire(lambda reason: observer.set_ready(lease.is_standby, reason))
         observer.set_ready(False, "starting")
-        opened = await open_own_ledger(config, bus, clock, observer.instance)
+        opened = await lease.while_held(open_own_ledger(config, bus, clock, observer.instance))
         inbox = await lease.while_held(
             bus.open_inbox(
                 inputs(config.bus.shards),

@@ -22,7 +22,7 @@ from services.executor.ids import attempt_after_loss
 from services.executor.intake import Intake, on_grid, why_none_starts
 from services.executor.journal import alert, executor_ready, plan_refused
 from services.executor.market import Markets
-from services.executor.opening import take_up
+from services.executor.opening import hear_loss, take_up
 from services.executor.operator import OperatorDesk
 from services.executor.own_plans import OwnPlans
 from services.executor.plans import PlanDesk
@@ -87,6 +87,12 @@ class ExecutorEngine:
         self._standing.keep_only(self._venues)
         self._reconciler.begin(now_ns)
         self._due(now_ns, out)
+        return self._close(out, now_ns)
+
+    def note_loss(self, loss: str, now_ns: int) -> Step:
+        """Hear that Redis lost data: nothing new starts, and nothing found now is taken over."""
+        out = Step()
+        hear_loss(self._state, loss, self._recovered, now_ns, out)
         return self._close(out, now_ns)
 
     def checkpoints(self) -> dict[str, bytes]:
@@ -192,23 +198,12 @@ class ExecutorEngine:
         settings = self._config.executor
         self._state = state
         self._orders = OrderDesk(state, self._markets, self._counts, settings.query_attempts_max)
-        self._plans = PlanDesk(
-            state,
-            self._markets,
-            self._orders,
-            self._counts,
-            int(settings.hedge_deadline_ms * 1_000_000),
-        )
+        hedge_deadline_ns = int(settings.hedge_deadline_ms * 1_000_000)
+        self._plans = PlanDesk(state, self._markets, self._orders, self._counts, hedge_deadline_ns)
         self._own = OwnPlans(state, self._markets)
         self._standing = StandDown(state, self._counts)
-        self._reconciler = Reconciler(
-            state,
-            self._orders,
-            self._plans,
-            self._standing,
-            venues=self._venues,
-            counts=self._counts,
-        )
+        desks = (self._orders, self._plans, self._standing)
+        self._reconciler = Reconciler(state, *desks, venues=self._venues, counts=self._counts)
         self._operator = OperatorDesk(state, self._own, self._reconciler, self._standing)
 
     def _on_plan(self, plan: ApprovedPlan, redelivered: bool, now_ns: int, out: Step) -> None:

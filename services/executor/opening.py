@@ -34,6 +34,15 @@ def take_up(
     return state
 
 
+def hear_loss(state: ExecutorState, loss: str, recovered: bool, now_ns: int, out: Step) -> None:
+    """Take note of lost data after the start; once is enough until an operator resumes."""
+    if state.locked.startswith(DATA_LOST):
+        return
+    if not recovered:
+        state.stage, state.began_ns = LedgerStage.NEW, now_ns
+    lock(state, loss, now_ns, out)
+
+
 def lock(state: ExecutorState, loss: str, now_ns: int, out: Step) -> None:
     """Start nothing until an operator resumes: data was lost."""
     state.locked = f"{DATA_LOST}: {loss}"

@@ -10,6 +10,7 @@ new plans and waits until what is open has ended.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
@@ -23,8 +24,9 @@ from services.executor.paper import PaperGateway
 from shared.bus.port import Batch, Bus, Inbox, Input
 from shared.clock import Clock
 from shared.engine import Action, Step
+from shared.errors import BusUnavailable
 from shared.lease import Lease
-from shared.ledger import DATA_LOST, Opened
+from shared.ledger import DATA_LOST, RISK, Opened, lost_mark
 from shared.messages.base import Message
 from shared.messages.control import Alert, Severity
 from shared.messages.market import DepthView
@@ -38,6 +40,7 @@ NAME = "executor"
 DEPTH_INTERVAL_MS = 20
 IDLE_S = 1.0
 DRAIN_POLL_S = 0.05
+MARKS_S = 1.0
 _LEVELS: Mapping[Severity, int] = {
     Severity.INFO: logging.INFO,
     Severity.WARNING: logging.WARNING,
@@ -90,17 +93,36 @@ class ExecutorApp:
     async def run(self) -> None:
         """Recover, then work until canceled; whatever fails in the work is raised here."""
         self._ended = asyncio.get_running_loop().create_future()
+        await (self._recover() if self._lease is None else self._lease.while_held(self._recover()))
+        self._started = True
+        self._spawn(self._read())
+        self._spawn(self._keep_time())
+        self._spawn(self._watch_marks())
+        if self._lease is not None:
+            self._spawn(self._lease.keep())
+        await asyncio.shield(self._ended)
+
+    async def _recover(self) -> None:
+        """Start the engine from what was saved."""
         loaded = {name: await self._bus.load_checkpoint(name) for name in NAMES}
         saved = {name: state for name, state in loaded.items() if state is not None}
         await self._step(lambda now_ns: self._engine.start(saved, now_ns, self._opened))
         if self._opened is not None:
             await self._bus.mark({NAME: self._opened.ledger_id})
-        self._started = True
-        self._spawn(self._read())
-        self._spawn(self._keep_time())
-        if self._lease is not None:
-            self._spawn(self._lease.keep())
-        await asyncio.shield(self._ended)
+            if self._opened.loss:
+                await self._bus.unmark(lost_mark(NAME))
+
+    async def _watch_marks(self) -> None:
+        """Halt for a loss of data that another process notices after our start."""
+        while True:
+            await asyncio.sleep(MARKS_S)
+            # Redis away or refusing: the next step notices, and decides what that means.
+            loss = ""
+            with contextlib.suppress(BusUnavailable):
+                loss = (await self._bus.marks()).get(lost_mark(NAME), "")
+            if loss:
+                await self._step(partial(self._engine.note_loss, loss))
+                await self._bus.unmark(lost_mark(NAME))
 
     async def drain(self) -> None:
         """Refuse new plans and wait until the open ones have ended; the runner bounds the wait."""
@@ -189,8 +211,11 @@ class ExecutorApp:
         Raises:
             BusUnavailable: Not confirmed; nothing of this step was acted on but what went at once,
                 whose plan is still pending and will be looked for at the venues.
+            LeaseLost: Another executor may be active by now; nothing was decided.
         """
         async with self._lock:
+            if self._lease is not None:
+                self._lease.check()
             self._now_ns = max(self._now_ns, self._clock.now_ns())
             out = decide(self._now_ns)
             if out.at_once:
@@ -210,7 +235,7 @@ class ExecutorApp:
         """Let risk know of a loss of data that shows at the venues only."""
         for message in messages:
             if isinstance(message, Alert) and message.code == DATA_LOST:
-                await self._bus.mark({"lost": message.text}, only_new=True)
+                await self._bus.mark({lost_mark(RISK): message.text}, only_new=True)
 
     async def _carry_out(self, action: Action) -> None:
         report: Report | None = await self._carrier.carry_out(action)

@@ -13,7 +13,7 @@ from shared.clock import Clock
 from shared.config import Config
 from shared.errors import BusUnavailable
 from shared.lease import Lease
-from shared.ledger import Opened, open_ledger
+from shared.ledger import Opened, Witness, lost_mark, open_ledger
 from shared.messages.execution import ApprovedPlan
 from shared.observe import Observer
 from shared.process import own_id
@@ -36,16 +36,19 @@ class RiskApp:
         self._is_active = False
         self._pump: Pump | None = None
         self._engine: RiskEngine | None = None
+        self._witness = Witness()
+        self._taken_up = ""
 
     async def run(self) -> None:
         """Wait for the lease, then judge until canceled or the lease is lost."""
         await self._wait_for_lease()
         work = (self._lease.keep(), self._judge(), self._keep_marks())
-        tasks = {asyncio.create_task(part) for part in work}
+        tasks = [asyncio.create_task(part) for part in work]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            for task in tasks:  # of several failures the lease says why
+                if task in done:
+                    task.result()
         finally:
             for task in tasks:
                 task.cancel()
@@ -105,7 +108,7 @@ class RiskApp:
         """Do it once; return the loss that the engine has heard of and the marks still say."""
         memory = engine.state.trading
         marks = await self._bus.marks()
-        loss = marks.get("lost", "")
+        loss = marks.get(lost_mark(NAME), "") or self._witness.look(marks)
         if not loss and marks.get("id") != memory.ledger_id:
             loss = "the marks of the ledger are gone"
         if loss and loss != heard:
@@ -116,9 +119,12 @@ class RiskApp:
         times = {"alive_ns": self._clock.now_ns(), "command_ns": memory.command_ns}
         mode = self._config.executor.mode
         ours = {"id": memory.ledger_id, "mode": mode, NAME: memory.ledger_id}
+        if not self._taken_up:
+            self._taken_up = ours["taken_up_ns"] = marks.get("alive_ns", "0")
+        self._lease.check()
         await self._bus.mark({**ours, **{name: str(at) for name, at in times.items()}})
         if loss:
-            await self._bus.unmark("lost")
+            await self._bus.unmark(lost_mark(NAME))
         return ""
 
     async def _judge(self) -> None:
@@ -150,5 +156,6 @@ class RiskApp:
             self._observer,
             measures={ApprovedPlan: "tick_to_plan"},
             checkpoints=NAMES,
+            check=self._lease.check,
         )
         await self._pump.run()

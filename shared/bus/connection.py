@@ -304,8 +304,7 @@ _HINTS = {
     "LOADING": "Redis is loading its data",
     "NOPERM": "Redis does not permit this user",
     "NOGROUP": "a consumer group is gone: Redis lost its data; starting again creates it",
-    # What Redis before 7.2 says of the same to a reader that waits.
-    "UNBLOCKED": "a consumer group is gone: Redis lost its data; starting again creates it",
+    "UNBLOCKED": "Redis has become a replica, or a consumer group is gone (before Redis 7.2)",
     "MISCONF": "Redis cannot persist (is its disk full?) and refuses writes",
     "MASTERDOWN": "Redis is a replica that has lost its primary",
     "NOREPLICAS": "Redis has too few replicas (min-replicas-to-write) and refuses writes",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from shared.bus.connection import Link, ReplyError
+from shared.bus.connection import TEMPORARY, Link, ReplyError
 from shared.bus.latest import Report, as_dict
 from shared.bus.wire import id_key, produced
 from shared.errors import BusUnavailable
@@ -59,6 +59,8 @@ async def keep_bytes(link: Link, service: str, shards: int, interval_s: float) -
                 gone = await hold_bytes(link, spec, key)
             except ReplyError as error:  # a key of another type, or too few rights
                 log.warning("stream_not_measured", extra={"stream": key, "reason": str(error)})
+                if error.code in TEMPORARY:
+                    break  # of all of them
             except BusUnavailable:
                 break  # the next round finds out whether Redis is back
             else:

@@ -127,9 +127,9 @@ async def test_a_service_can_do_all_its_work(
     await bus.commit(None, [alert], checkpoints={service: b"state"})
     assert await bus.load_checkpoint(service) == b"state"
     await bus.note_positions({f"{service}:one:x": "1-1"})
-    await bus.mark({"id": "one", "lost": "all"}, only_new=True)
+    await bus.mark({"id": "one", "lost:risk": "all"}, only_new=True)
     await bus.mark({"alive_ns": "1"})
-    await bus.unmark("lost")
+    await bus.unmark("lost:risk")
     assert (await bus.marks())["id"] == "one"
     assert await bus.hold_lease(service, "one", 1_000)
     await bus.release_lease(service, "one")

@@ -104,6 +104,36 @@ def test_an_older_copy_of_the_record_adopts_nothing_that_came_after_it() -> None
     assert "plan00000001" in alerts(world)[-1].text
 
 
+def test_a_loss_told_while_recovering_adopts_nothing() -> None:
+    world = make_world()
+    saved = world.history[-1][0]
+    run_plan(world)
+    sent = dict(world.sent)
+    world.lose(saved)  # the word of it comes later than the start
+    world.step(lambda now: world.engine.note_loss("Redis holds a copy that is older", now))
+    world.settle(10)
+    assert dict(world.sent) == sent
+    assert world.engine.counters()["orders_adopted"] == 0
+    assert "plan00000001" in alerts(world)[-1].text
+    assert world.engine.obstacle.startswith("DATA_LOST: ")
+
+
+def test_a_loss_told_while_running_halts_until_a_resume() -> None:
+    world = make_world()
+    run_plan(world)
+    for _ in range(2):
+        world.step(lambda now: world.engine.note_loss("Redis holds a copy that is older", now))
+    assert len(alerts(world)) == 1
+    world.settle(3)
+    assert world.said(ExecutorReady)[-1].reason == "DATA_LOST: Redis holds a copy that is older"
+    world.message(make_plan(now_ns=world.now_ns, plan_id="plan00000002"))
+    assert world.said(PlanDone)[-1].outcome == "REFUSED"
+    command(world, CommandKind.RESUME)
+    world.message(make_plan(now_ns=world.now_ns, plan_id="plan00000003"))
+    world.settle(5)
+    assert world.said(PlanDone)[-1].outcome == "FILLED"
+
+
 def test_a_first_start_on_empty_accounts_is_no_loss() -> None:
     world = make_world()
     assert not alerts(world)

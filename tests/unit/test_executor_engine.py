@@ -137,6 +137,8 @@ def test_legs_whose_plan_was_refused_after_a_loss_of_records_are_evened_out() ->
     assert [d.outcome for d in world.said(PlanDone)] == [PlanOutcome.REFUSED]
     world.settle(8)
     assert world.engine.counters()["orders_adopted"] == 1
+    adopted = [m for m in world.messages if isinstance(m, (OrderEvent, Fill))]
+    assert isinstance(adopted[0], OrderEvent), "before its fills, which it makes ours"
     world.check_quiet()
 
 

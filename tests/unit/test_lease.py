@@ -79,8 +79,23 @@ async def test_a_lease_that_cannot_be_renewed_ends_its_owner(server: MemoryServe
     lease = Lease(bus(server), "risk", "r1")
     await lease.acquire()
     server.is_up = False
-    with pytest.raises(LeaseLost, match="ran out"):
+    with pytest.raises(LeaseLost, match=r"ran out .* ago: (?!this process)"):
         await asyncio.wait_for(lease.keep(), 2)
+
+
+async def test_a_process_that_was_stopped_for_longer_than_its_lease_does_nothing_more(
+    server: MemoryServer,
+) -> None:
+    lease = Lease(bus(server), "risk", "r1")
+    with pytest.raises(LeaseLost):
+        lease.check()
+    await lease.acquire()
+    lease.check()
+    await asyncio.sleep(0.2)
+    with pytest.raises(LeaseLost, match=r"ran out .* this process was stopped"):
+        lease.check()
+    with pytest.raises(LeaseLost, match="this process was stopped"):
+        await lease.keep()
 
 
 class Member:

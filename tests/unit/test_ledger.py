@@ -8,7 +8,7 @@ from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.clock import SystemClock
 from shared.errors import ConfigError
-from shared.ledger import Opened, Witness, account_digest, open_ledger
+from shared.ledger import Opened, Witness, account_digest, lost_mark, lost_marks, open_ledger
 
 SECOND = 1_000_000_000
 PAPER = {"mode": "paper"}
@@ -68,8 +68,11 @@ async def test_a_checkpoint_without_its_marks_or_of_another_ledger_is_a_loss(
 
 
 async def test_what_a_witness_said_is_heard_at_the_start(bus: MemoryBus) -> None:
-    await bus.mark({"lost": "Redis lost its data"})
+    await bus.mark(lost_marks("Redis lost its data"))
     assert (await opened(bus)).loss == "Redis lost its data"
+    await bus.unmark(lost_mark("risk"))
+    assert not (await opened(bus)).loss
+    assert (await opened(bus, "executor")).loss == "Redis lost its data", "each hears it itself"
 
 
 async def test_data_of_another_mode_is_refused_in_one_line(bus: MemoryBus) -> None:
@@ -107,7 +110,10 @@ MARKS = {"id": "one", "alive_ns": str(100 * SECOND), "command_ns": "7"}
         ({"id": "one"}, "s older"),
         ({**MARKS, "id": "two"}, "a new ledger has begun"),
         ({}, "Redis lost its data"),
-        ({"lost": "said by another", "alive_ns": str(101 * SECOND)}, "Redis lost its data"),
+        ({"lost:risk": "said by another", "alive_ns": str(101 * SECOND)}, "Redis lost its data"),
+        # Another risk process has taken up the ledger, and renewed its time before this one looked.
+        ({**MARKS, "alive_ns": "200000000000", "taken_up_ns": str(99 * SECOND)}, ""),
+        ({**MARKS, "alive_ns": "200000000000", "taken_up_ns": str(90 * SECOND)}, "10 s older"),
     ],
 )
 def test_a_witness_tells_what_is_less_than_it_saw(later: dict[str, str], loss: str) -> None:

@@ -16,7 +16,7 @@ from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.clock import SystemClock
 from shared.errors import ConfigError
-from shared.ledger import WITNESS_NS, Opened
+from shared.ledger import WITNESS_NS, Opened, lost_marks
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Alert, CommandKind
 from shared.messages.execution import TradingStateChanged
@@ -134,9 +134,10 @@ async def test_marks_of_the_ledger_are_kept(stack: Stack) -> None:
 async def test_a_word_of_another_process_is_taken_over_and_then_taken_away(stack: Stack) -> None:
     app = stack.start()
     await eventually(lambda: "risk" in stack.server.marks)
-    await stack.bus.mark({"lost": "Redis lost its data"}, only_new=True)
+    await stack.bus.mark(lost_marks("Redis lost its data"), only_new=True)
     await eventually(lambda: "Redis lost its data" in stack.trips(app).get("DATA_LOST", ""))
-    await eventually(lambda: "lost" not in stack.server.marks)
+    await eventually(lambda: "lost:risk" not in stack.server.marks)
+    assert "lost:executor" in stack.server.marks, "the executor has not heard it yet"
 
 
 async def test_marks_that_vanish_are_a_loss_and_come_back(stack: Stack) -> None:

@@ -17,6 +17,7 @@ from shared.bus.port import Input
 from shared.clock import SystemClock
 from shared.engine import NOTHING, Result, Step
 from shared.errors import BusUnavailable
+from shared.lease import LeaseLost
 from shared.messages.base import BookState, Message
 from shared.messages.control import Command, CommandKind
 from shared.messages.market import DepthView, ResyncRequest
@@ -218,3 +219,15 @@ async def test_losing_redis_ends_a_durable_service(server: MemoryServer) -> None
         server.is_up = False
         with pytest.raises(BusUnavailable):
             await asyncio.wait_for(asyncio.shield(rig.task), 5)
+
+
+async def test_nothing_is_committed_by_a_process_whose_lease_ran_out(server: MemoryServer) -> None:
+    def refuse() -> None:
+        raise LeaseLost("ran out")
+
+    rig = Rig(server, streams.MD_RESYNC, check=refuse)
+    async with rig.running():
+        await publish(server, resync(1))
+        await asyncio.wait({rig.task}, timeout=5)
+        assert isinstance(rig.task.exception(), LeaseLost)
+        assert not rig.sent(streams.MD_DEPTH)
