@@ -67,6 +67,7 @@ async def status(link: Link) -> dict[str, Any]:
             "plans_in_flight": risk.plans_in_flight if risk else None,
             "unknown_orders": executor.unknown_orders if executor else None,
             "venues_down": executor.venues_down if executor else {},
+            "plans_waiting": executor.plans_waiting if executor else {},
             "exposure": risk.exposure if risk else {},
             "realized": risk.realized if risk else {},
             "unrealized": risk.unrealized if risk else {},

@@ -29,6 +29,7 @@ from services.executor.ids import client_order_id
 from services.executor.journal import alert, order_event, record_fill
 from services.executor.market import Markets
 from services.executor.state import ExecutorState, OrderRecord, PlanRecord
+from services.executor.unsettled import is_overdue
 from shared.domain.order import Anomaly, OrderLife, OrderNews
 from shared.engine import Step
 from shared.errors import Cause
@@ -81,11 +82,17 @@ class OrderDesk:
         self._query_attempts_max = query_attempts_max
         self._late: list[tuple[OrderRecord, FillReport]] = []
         self._answered: list[OrderRecord] = []
+        self._overdue: list[OrderRecord] = []
 
     def take_answered(self) -> list[OrderRecord]:
         """Return the orders of which a venue has told a new status, since this was last asked."""
         answered, self._answered = self._answered, []
         return answered
+
+    def take_overdue(self) -> list[OrderRecord]:
+        """Return the orders asked about in vain for too long, since this was last asked."""
+        overdue, self._overdue = self._overdue, []
+        return overdue
 
     def take_late(self) -> list[tuple[OrderRecord, FillReport]]:
         """Return new fills of orders whose plans have ended, since this was last asked."""
@@ -185,15 +192,8 @@ class OrderDesk:
             self.apply(order, heard.report, now_ns, out)
         elif isinstance(heard, QueryAnswered):
             self._not_found(order, now_ns, out)
-        if order.queries == self._query_attempts_max and not order.life.is_settled:
-            alert(
-                out,
-                Severity.CRITICAL,
-                "ORDER_UNSETTLED",
-                f"{order.client_order_id} at {order.venue} is {order.life.status} after "
-                f"{order.queries} queries; asking on, its plan stays open",
-                now_ns,
-            )
+        if is_overdue(order, self._query_attempts_max, now_ns):
+            self._overdue.append(order)
         return order
 
     def apply(self, order: OrderRecord, report: OrderReport, now_ns: int, out: Step) -> None:
@@ -245,7 +245,7 @@ class OrderDesk:
     def doubt_all(self, now_ns: int) -> None:
         """After a restart: no request is under way any more, every unsettled order is asked for."""
         for order in self._state.orders.values():
-            order.query_pending = order.cancel_asked = False
+            order.query_pending = order.cancel_asked = order.is_overdue = False
             if not order.life.is_settled:
                 order.ts_ended_ns = order.ts_ended_ns or now_ns
                 order.not_found = order.queries = 0

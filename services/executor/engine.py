@@ -144,6 +144,7 @@ class ExecutorEngine:
         touched = take_report(report, self._orders, self._reconciler, now_ns, out)
         for order in self._orders.take_answered():
             self._standing.judge(order, now_ns, out)
+        self._standing.overdue(self._orders.take_overdue(), now_ns, out)
         touched += [self._own.rescue(*late, now_ns) for late in self._orders.take_late()]
         for plan_id in dict.fromkeys(touched):
             self._advance(plan_id, now_ns, out)

@@ -11,6 +11,7 @@ from services.executor.evening import net_base
 from services.executor.gateway import FillReport
 from services.executor.market import Markets
 from services.executor.state import ExecutorState, OrderRecord, PlanRecord
+from services.executor.unsettled import plans_waiting
 from shared.domain.accounting import Books, Execution, Holding, worst_certainty
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
@@ -186,6 +187,7 @@ def executor_ready(state: ExecutorState, obstacle: str, mode: str, now_ns: int) 
         unknown_orders=state.unknown_orders,
         reason=obstacle or ("halted by an operator" if state.halted else ""),
         venues_down={key: down.reason for key, down in sorted(state.down.items())},
+        plans_waiting=plans_waiting(state),
     )
 
 

@@ -37,6 +37,7 @@ from services.executor.plans import PlanDesk
 from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState, LedgerStage, OrderRecord
 from services.executor.survey import SURVEY_NS, SURVEY_ORDERS_MAX, Survey
+from services.executor.unsettled import unsettled_at
 from services.executor.venue_desk import RETRY_NS, VenueDesk
 from shared.engine import Step
 from shared.messages.control import Severity
@@ -300,17 +301,6 @@ class Reconciler:
         text = f"{report.client_order_id} at {report.venue} was not on record, adopted"
         alert(out, Severity.WARNING, "ORDER_ADOPTED", text, now_ns)
         return self._plans.adopt(report, parsed, now_ns, out)
-
-
-def unsettled_at(state: ExecutorState, venue: str) -> str:
-    """Return in words what a venue that cannot be asked leaves unknown; empty if nothing."""
-    told = ", ".join(
-        f"{order.side} {order.life.qty} {order.instrument} is {order.life.status}"
-        for plan in state.open_plans()
-        for order in state.orders_of(plan)
-        if order.venue == venue and not order.life.is_settled
-    )
-    return f"; exposure unknown: {told}" if told else ""
 
 
 def _is_of(report: OrderReport, plan_keys: list[str]) -> bool:

@@ -18,6 +18,7 @@ from typing import Final
 
 from services.executor.journal import alert
 from services.executor.state import Down, EndsBy, ExecutorState, OrderRecord, key_of_place
+from services.executor.unsettled import open_at_worst, unsettled_at
 from shared.engine import Step
 from shared.errors import Cause, Scope
 from shared.messages.control import Severity
@@ -36,6 +37,7 @@ PASSING: Final = frozenset({Cause.CLOCK, Cause.RATE, Cause.SERVICE})
 _ENDS: Final = {
     EndsBy.PROBE: "it is checked again after a pause",
     EndsBy.READ: "it is read again until that succeeds",
+    EndsBy.SETTLED: "its orders are asked for until they are known",
     EndsBy.LISTED: "remove it from the configuration, or restart once it is listed",
     EndsBy.OPERATOR: "mend it and say `arb resume`",
 }
@@ -109,6 +111,38 @@ class StandDown:
             down.ends_by = EndsBy.READ
         self._fall(down, out)
 
+    def overdue(self, orders: Iterable[OrderRecord], now_ns: int, out: Step) -> None:
+        """Stop sending orders to who does not tell what became of one, until all are known."""
+        for order in orders:
+            if not order.is_overdue:
+                order.is_overdue = True
+                plan = self._state.plans[order.plan_id]
+                text = (
+                    f"{order.client_order_id} at {order.venue} is {order.life.status} after "
+                    f"{order.queries} queries; asking on, its plan stays open: "
+                    f"{open_at_worst(plan, self._state.orders_of(plan))}"
+                )
+                alert(out, Severity.CRITICAL, "ORDER_UNSETTLED", text, now_ns)
+            if order.venue not in self._state.down:
+                self._fall(
+                    Down(
+                        venue=order.venue,
+                        cause=Cause.SERVICE,
+                        reason="it does not tell what became of an order"
+                        + unsettled_at(self._state, order.venue),
+                        ts_since_ns=now_ns,
+                        ends_by=EndsBy.SETTLED,
+                    ),
+                    out,
+                )
+        for key, down in list(self._state.down.items()):
+            if down.ends_by is EndsBy.SETTLED and all(
+                order.life.is_settled
+                for order in self._state.orders.values()
+                if order.venue == down.venue
+            ):
+                self._rise(key, "every order there is known", now_ns, out)
+
     def check_failed(self, venue: str, cause: Cause, reason: str, now_ns: int, out: Step) -> None:
         """The account is not as it must be, or could not be asked."""
         if cause.scope is Scope.VENUE and cause not in PASSING:
@@ -146,8 +180,8 @@ class StandDown:
     def resume(self, unread: Container[str], now_ns: int, out: Step) -> None:
         """An operator says that all was mended; ``unread`` accounts must be read first."""
         for key, down in list(self._state.down.items()):
-            if down.ends_by is EndsBy.LISTED:
-                continue
+            if down.ends_by in {EndsBy.LISTED, EndsBy.SETTLED}:
+                continue  # not for a person to say
             if not down.instrument and down.venue in unread:
                 down.ends_by = EndsBy.READ
             else:

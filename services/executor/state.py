@@ -50,6 +50,7 @@ class EndsBy(StrEnum):
 
     PROBE = "probe"  # the account is checked after a pause
     READ = "read"  # its account, unread since the start, is read
+    SETTLED = "settled"  # the venue tells what became of every order there
     LISTED = "listed"  # at a start, the venue lists the instrument again
     OPERATOR = "operator"  # an operator says RESUME
 
@@ -91,7 +92,8 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``cost`` is quote units traded (price times quantity of the fills), ``fee_quote`` fees charged
     in something else than the base asset, valued in quote, ``fee_base`` fees charged in base units,
     ``fee_base_quote`` their value. ``ts_ended_ns`` is when the request came back or was given up,
-    0 while it is under way. Times are UNIX ns. ``cause`` is that of a refusal.
+    0 while it is under way. Times are UNIX ns. ``cause`` is that of a refusal. ``is_overdue`` tells
+    that its outcome should long be known.
     """
 
     client_order_id: str
@@ -121,6 +123,7 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     next_query_ns: int = 0
     query_pending: bool = False
     cancel_asked: bool = False
+    is_overdue: bool = False
 
     @property
     def signed_base(self) -> Decimal:

@@ -167,7 +167,8 @@ class HaltCause(StrEnum):
     )
     PLAN_OVERDUE = (
         "PLAN_OVERDUE",
-        "A plan never ended. RESUME is refused while the executor is not ready or still has open "
+        "A plan never ended, and does not wait for a venue that stands down (`PLAN_WAITS`, which "
+        "halts nothing). RESUME is refused while the executor is not ready or still has open "
         "plans; once it has none, RESUME releases the reservation and says so.",
     )
 

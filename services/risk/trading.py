@@ -30,7 +30,8 @@ EXECUTOR_SILENCE_NS = 3_000_000_000
 """The executor says every second that it is ready; after this long it is taken to be gone."""
 PLAN_OVERDUE_NS = 60_000_000_000
 """A plan must have ended this long after it expired, or after our own start if that is later: time
-for the executor's restart, hedge and queries. Beyond it the system halts."""
+for the executor's restart, hedge and queries. Beyond it the system halts, unless the executor says
+that the plan waits for a venue which stands down: then only that venue is not traded."""
 
 
 class TradingMemory(msgspec.Struct, kw_only=True):
@@ -188,16 +189,27 @@ class Switch:
         return out
 
     def find_overdue(self, now_ns: int) -> list[Message]:
-        """Trip on plans that should have ended long ago."""
+        """Trip on plans that should have ended long ago and nobody knows why they have not."""
         out: list[Message] = []
+        waiting = self._waiting(now_ns)
         for held in self._ledger.reservations.values():
+            is_told = held.is_overdue and HaltCause.PLAN_OVERDUE in self._memory.trips
+            if held.is_overdue and held.plan_id not in waiting and not is_told:
+                held.is_overdue, held.ts_expire_ns = False, now_ns
+                text = f"plan {held.plan_id} waits no longer; it must end soon"
+                out.append(alert(now_ns, Severity.INFO, "PLAN_WAITS_NO_MORE", text))
             since_ns = max(held.ts_expire_ns, self._ts_started_ns)
             if not held.is_overdue and now_ns - since_ns > PLAN_OVERDUE_NS:
                 held.is_overdue = True
                 text = (
                     f"plan {held.plan_id} did not end; {held.notional} {held.quote} stay reserved"
                 )
-                out.append(self._trip(HaltCause.PLAN_OVERDUE, text, now_ns))
+                why = waiting.get(held.plan_id)
+                if why is None:
+                    out.append(self._trip(HaltCause.PLAN_OVERDUE, text, now_ns))
+                else:
+                    text = f"{text}, the other venues are traded: {why}"
+                    out.append(alert(now_ns, Severity.CRITICAL, "PLAN_WAITS", text))
         return out
 
     def say_change(self, standing: Standing, now_ns: int) -> list[Message]:
@@ -251,8 +263,18 @@ class Switch:
     def _venues_unknown(self) -> list[str]:
         return [venue for venue in self._venues if venue not in self._ledger.balances]
 
-    def _overdue(self) -> list[str]:
-        return [held.plan_id for held in self._ledger.reservations.values() if held.is_overdue]
+    def _waiting(self, now_ns: int) -> Mapping[str, str]:
+        """Plans of which the executor says now that they wait for a venue that stands down."""
+        known = self._executor is not None and not self.executor_obstacle(now_ns)
+        return self._executor.plans_waiting if known and self._executor is not None else {}
+
+    def _overdue(self, now_ns: int) -> list[str]:
+        waiting = self._waiting(now_ns)
+        return [
+            held.plan_id
+            for held in self._ledger.reservations.values()
+            if held.is_overdue and held.plan_id not in waiting
+        ]
 
     def _persisting(self, now_ns: int) -> dict[HaltCause, str]:
         """Causes of trips that RESUME cannot lift yet."""
@@ -260,18 +282,19 @@ class Switch:
         loss = self._loss_beyond_limit()
         if loss:
             persisting[HaltCause.DAILY_LOSS] = loss
-        overdue, obstacle = self._overdue(), self.executor_obstacle(now_ns)
+        overdue, obstacle = self._overdue(now_ns), self.executor_obstacle(now_ns)
         if overdue and obstacle:
             persisting[HaltCause.PLAN_OVERDUE] = f"{', '.join(overdue)} open, {obstacle}"
-        elif overdue and self._executor is not None and self._executor.open_plans:
-            count = self._executor.open_plans
-            persisting[HaltCause.PLAN_OVERDUE] = f"the executor has {count} open plans"
+        elif overdue and self._executor is not None:
+            count = self._executor.open_plans - len(self._executor.plans_waiting)
+            if count > 0:
+                persisting[HaltCause.PLAN_OVERDUE] = f"the executor has {count} open plans"
         return persisting
 
     def _release_overdue(self, now_ns: int) -> list[Message]:
         """The executor has no open plan, so what is overdue will never end."""
         out: list[Message] = []
-        for plan_id in self._overdue():
+        for plan_id in self._overdue(now_ns):
             self._ledger.release(plan_id)
             text = f"plan {plan_id} never ended, the executor has no open plan: released by RESUME"
             out.append(alert(now_ns, Severity.WARNING, "PLAN_RELEASED", text))

@@ -192,7 +192,8 @@ class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_re
 
     ``mode`` is paper, simulated or live. ``open_plans`` and ``unknown_orders`` count unfinished
     work. ``venues_down`` is what gets no new orders, by ``venue`` or, where only one instrument is
-    meant, ``venue|instrument``, and the venue's own words for it.
+    meant, ``venue|instrument``, and the venue's own words for it. ``plans_waiting`` is what may be
+    open at worst, by id of the plans that wait for such a venue to tell what became of an order.
     """
 
     ready: bool
@@ -201,6 +202,7 @@ class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_re
     unknown_orders: Count
     reason: str = ""
     venues_down: dict[str, str] = {}
+    plans_waiting: dict[str, str] = {}
 
 
 class Denied(DecisionMessage, frozen=True, kw_only=True, tag="denied"):

@@ -33,7 +33,7 @@ from tests.executor_model import MS, SECOND, T0, World, make_plan
 D = Decimal
 
 
-def make_world(**behaviors: str) -> World:
+def make_world(*, query_attempts_max: int = 20, **behaviors: str) -> World:
     """A ready world in which each venue behaves as named once, and well otherwise."""
     left = dict(behaviors)
 
@@ -41,7 +41,7 @@ def make_world(**behaviors: str) -> World:
         venue, _, verb = what.partition(" ")
         return left.pop(venue, "full") if verb == "does" else options[0]
 
-    world = World(choose)
+    world = World(choose, query_attempts_max=query_attempts_max)
     while world.engine.obstacle:
         while world.inbox:
             world.deliver()

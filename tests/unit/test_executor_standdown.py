@@ -220,7 +220,8 @@ def test_an_open_plan_at_an_unreadable_venue_stays_open_and_is_named() -> None:
     assert plan.plan_id == "plan00000001"
     assert world.said(ExecutorReady)[-1].open_plans == 1
     (said,) = alerts(world, "VENUE_STANDS_DOWN")
-    assert f"exposure unknown: sell 0.1 {SPOT} is SUBMITTED" in said.text
+    assert f"exposure unknown: sell 0.1 {SPOT} at beta is SUBMITTED" in said.text
+    assert "up to 0.0999 BTC not hedged, 999.00 USDT" in said.text
     (end,) = trade(world, 1, buy="alpha", sell="gamma")
     assert end.outcome is PlanOutcome.FILLED
     world.closed.clear()
@@ -228,6 +229,52 @@ def test_an_open_plan_at_an_unreadable_venue_stays_open_and_is_named() -> None:
     assert not down(world)
     assert {d.plan_id: d.outcome for d in world.said(PlanDone)}[plan.plan_id] is PlanOutcome.FILLED
     world.check_quiet()
+
+
+@pytest.mark.parametrize("queries_max", [20, 1_000])
+def test_who_does_not_tell_what_became_of_an_order_stands_down_until_it_does(
+    queries_max: int,
+) -> None:
+    world = make_world(beta="lost_full", query_attempts_max=queries_max)
+    world.message(make_plan("waits", now_ns=world.now_ns))
+    world.closed["beta"] = Cause.SERVICE
+    world.settle(20)
+    assert not down(world), "it may pass"
+    assert not world.said(ExecutorReady)[-1].plans_waiting
+    world.settle(20)
+    assert list(down(world)) == ["beta"]
+    (said,) = alerts(world, "VENUE_STANDS_DOWN")
+    assert said.severity == "critical"
+    assert f"sell 0.1 {SPOT} at beta is UNKNOWN; up to 0.0999 BTC not hedged" in said.text
+    assert "999.00 USDT" in said.text
+    (unsettled,) = alerts(world, "ORDER_UNSETTLED")
+    assert "999.00 USDT" in unsettled.text
+    assert list(world.said(ExecutorReady)[-1].plans_waiting) == ["waits"]
+    (end,) = trade(world, 1)
+    assert end.outcome is PlanOutcome.REFUSED
+    (end,) = trade(world, 1, buy="alpha", sell="gamma")
+    assert end.outcome is PlanOutcome.FILLED
+    command(world, CommandKind.RESUME)
+    assert down(world), "an operator does not know it either"
+    world.crash()
+    world.settle(40)
+    assert list(down(world)) == ["beta"]
+    world.closed.clear()
+    world.settle(10)
+    assert not down(world)
+    assert not world.said(ExecutorReady)[-1].plans_waiting
+    ends = {done.plan_id: done.outcome for done in world.said(PlanDone)}
+    assert ends["waits"] is PlanOutcome.FILLED
+    world.check_quiet()
+
+
+def test_an_order_of_which_the_venue_knows_nothing_ends_without_standing_down() -> None:
+    world = make_world(beta="lost_never")
+    world.message(make_plan(now_ns=world.now_ns))
+    world.settle(60)
+    (end,) = world.said(PlanDone)
+    assert end.outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}
+    assert not alerts(world, "VENUE_STANDS_DOWN")
 
 
 def test_flatten_goes_on_where_a_plan_waits_for_a_venue_that_stands_down() -> None:

@@ -9,13 +9,14 @@ import pytest
 
 from services.risk.engine import RiskEngine
 from services.risk.exposure import FILLS_REMEMBERED_MAX
-from services.risk.reasons import HaltCause
+from services.risk.reasons import DenyReason, HaltCause
 from services.risk.trading import EXECUTOR_SILENCE_NS, PLAN_OVERDUE_NS
 from shared.config import Config
 from shared.messages.base import Certainty, Message, Side, TradingState
 from shared.messages.control import Alert, CommandKind, Severity
 from shared.messages.execution import (
     ApprovedPlan,
+    Denied,
     PlanOutcome,
     RiskReport,
     TradingStateChanged,
@@ -269,6 +270,70 @@ def test_resume_does_not_release_while_the_executor_is_away() -> None:
     engine.on_message(make_command(CommandKind.RESUME), late)
     assert plan.plan_id in engine.ledger.reservations
     assert state_of(engine, late).state is TradingState.HALTED
+
+
+def waits(engine: RiskEngine, plan: ApprovedPlan, now_ns: int) -> None:
+    """The executor says that the plan waits for beta, which stands down."""
+    feed_market(engine, now_ns)
+    said = make_ready(
+        now_ns,
+        open_plans=1,
+        unknown_orders=1,
+        venues_down={"beta": "no answer"},
+        plans_waiting={plan.plan_id: "sell 0.1 BTC/USDT at beta is UNKNOWN; up to 0.1 BTC"},
+    )
+    engine.on_message(said, now_ns)
+
+
+def test_a_plan_that_waits_for_a_venue_that_stands_down_stops_only_that_venue() -> None:
+    engine = make_risk()
+    plan = approve(engine)
+    late = plan.ts_expire_ns + PLAN_OVERDUE_NS + 1
+    waits(engine, plan, late)
+    out = engine.on_timer(late).messages
+    assert alerts(out) == [f"{Severity.CRITICAL}:PLAN_WAITS"]
+    (said,) = [m for m in out if isinstance(m, Alert)]
+    assert "up to 0.1 BTC" in said.text
+    assert state_of(engine, late).state is TradingState.ACTIVE
+    assert plan.plan_id in engine.ledger.reservations, "and counts for every limit"
+    (denied,) = engine.on_message(make_opportunity(seq=2, now_ns=late), late).messages
+    assert isinstance(denied, Denied)
+    assert denied.reason == DenyReason.VENUE_DOWN
+    other = make_opportunity(sell=BOOKS[3], seq=3, now_ns=late)
+    (approved,) = engine.on_message(other, late).messages
+    assert isinstance(approved, ApprovedPlan)
+    engine.on_message(make_done(approved.plan_id, now_ns=late), late)
+    engine = revive(engine, late)
+    waits(engine, plan, late + 2 * PLAN_OVERDUE_NS)
+    assert not alerts(engine.on_timer(late + 2 * PLAN_OVERDUE_NS).messages), "said once"
+
+
+def test_a_plan_that_waits_no_longer_must_end() -> None:
+    engine = make_risk()
+    plan = approve(engine)
+    late = plan.ts_expire_ns + PLAN_OVERDUE_NS + 1
+    waits(engine, plan, late)
+    engine.on_timer(late)
+    engine.on_message(make_ready(late + SECOND, open_plans=1), late + SECOND)
+    out = engine.on_timer(late + SECOND).messages
+    assert alerts(out) == [f"{Severity.INFO}:PLAN_WAITS_NO_MORE"]
+    later = late + 2 * SECOND + PLAN_OVERDUE_NS
+    engine = revive(engine, late + SECOND)
+    engine.on_message(make_ready(later, open_plans=1), later)
+    assert alerts(engine.on_timer(later).messages) == [f"{Severity.CRITICAL}:PLAN_OVERDUE"]
+    assert state_of(engine, later).state is TradingState.HALTED
+
+
+def test_resume_ends_a_halt_for_a_plan_that_turns_out_to_wait() -> None:
+    engine = make_risk()
+    plan = approve(engine)
+    late = plan.ts_expire_ns + PLAN_OVERDUE_NS + 1
+    assert alerts(engine.on_timer(late).messages) == [f"{Severity.CRITICAL}:PLAN_OVERDUE"]
+    waits(engine, plan, late)
+    out = engine.on_message(make_command(CommandKind.RESUME), late).messages
+    assert not alerts(out)
+    assert state_of(engine, late).state is TradingState.ACTIVE
+    assert plan.plan_id in engine.ledger.reservations
 
 
 def test_time_spent_dead_does_not_make_a_plan_overdue() -> None:
