@@ -15,12 +15,12 @@ from aiohttp import web
 from services.venuesim import config
 from services.venuesim.control import Control
 from services.venuesim.faults import FaultTable
-from services.venuesim.generator import Market
 from services.venuesim.recorded import RecordedMarket
 from services.venuesim.replay import Replay, survey
 from services.venuesim.venue import Context, OpenRecorded, OpenVenue, SimulatedVenue
 from shared.clock import SystemClock
 from shared.errors import ConfigError
+from shared.exchange.generator import TICK_MS, Market
 from shared.venues.registry import ADAPTERS
 
 
@@ -112,7 +112,7 @@ class VenueSim:
 
     async def _tick(self, rate: float) -> None:
         loop = asyncio.get_running_loop()
-        period_s = config.TICK_MS / 1_000 / rate
+        period_s = TICK_MS / 1_000 / rate
         due = loop.time()
         while True:
             self.step()

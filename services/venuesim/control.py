@@ -10,11 +10,11 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from services.venuesim.exchange import Exchange
 from services.venuesim.faults import FaultError
-from services.venuesim.orders import Fill, Order
 from services.venuesim.replay import FRAMES_PER_ADVANCE_MAX, Replay
 from services.venuesim.venue import Context, SimulatedVenue
+from shared.exchange.exchange import Exchange
+from shared.exchange.orders import Fill, Order
 
 RECENT_MAX = 10_000  # orders and fills in one answer
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
-from services.venuesim.exchange import Exchange
-from services.venuesim.listing import Listing, parse_decimal
-from services.venuesim.matching import Level
 from shared.capture import CaptureItem
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing, parse_decimal
+from shared.exchange.matching import Level
 from shared.messages.base import Side
 
 Rows = Iterable[Sequence[Any]]

@@ -8,12 +8,12 @@ from typing import Protocol
 
 from aiohttp import web
 
-from services.venuesim.exchange import Exchange
 from services.venuesim.faults import FaultTable
 from services.venuesim.hub import Hub
-from services.venuesim.listing import Listing
 from services.venuesim.recorded import RecordedMarket
 from shared.clock import Clock
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
 
 
 @dataclass(slots=True)

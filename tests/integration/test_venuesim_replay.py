@@ -14,8 +14,8 @@ import pytest
 from services.venuesim.app import Options, serve
 from services.venuesim.kraken.book import BookWindow
 from services.venuesim.kraken.listing import LISTINGS as KRAKEN
-from services.venuesim.matching import MatchingBook, Sequence
 from shared.errors import ConfigError
+from shared.exchange.matching import MatchingBook, Sequence
 from shared.messages.base import Side
 from tests.integration.venuesim_clients import client, simulation, within
 from tests.support import eventually

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from services.venuesim.orders import Fill, RefusedError
 from shared.domain.accounting import Books, Execution, unrealized
+from shared.exchange.orders import Fill, RefusedError
 from shared.messages.base import Side
 from tests.property.test_venuesim_money import act, exchange_of, steps
 

@@ -14,9 +14,9 @@ from services.venuesim.binanceusdm.listing import LISTINGS as PERPETUALS
 from services.venuesim.kraken.book import BookWindow
 from services.venuesim.kraken.listing import LISTINGS as KRAKEN
 from services.venuesim.kraken.orders import number_of, venue_id
-from services.venuesim.listing import scaled_text
-from services.venuesim.matching import MatchingBook, Sequence
 from services.venuesim.recorded import units
+from shared.exchange.listing import scaled_text
+from shared.exchange.matching import MatchingBook, Sequence
 from shared.messages.base import Side
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from services.venuesim.app import Options, VenueSim
-from services.venuesim.exchange import Exchange
-from services.venuesim.orders import OrderRequest, OrderType, TimeInForce
+from shared.exchange.exchange import Exchange
+from shared.exchange.orders import OrderRequest, OrderType, TimeInForce
 from shared.messages.base import Side
 
 FEES_BPS = {"binance": 10.0, "binanceusdm": 5.0, "kraken": 25.0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from services.venuesim.listing import Listing
+from shared.exchange.listing import Listing
 
 VENUE = "binance"
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from services.venuesim.binance import orders as words
 from services.venuesim.binance.streams import book_rows
-from services.venuesim.exchange import Exchange
-from services.venuesim.listing import Listing
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
 from shared.messages.base import Side
 
 PAGE_MAX = 1_000

@@ -12,11 +12,11 @@ import msgspec
 
 from services.venuesim.binance.streams import wrap
 from services.venuesim.binance.subscriptions import DEAD
-from services.venuesim.exchange import Exchange
 from services.venuesim.hub import Hub
-from services.venuesim.listing import Listing
 from services.venuesim.recorded import BookRebuilder, decimals, decimals_needed, plain
 from shared.capture import CaptureItem, Kind
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
 
 EARLY_MAX = 10_000  # changes that wait for their snapshot: more than any client keeps
 EVENT_KINDS = {

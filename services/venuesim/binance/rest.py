@@ -19,9 +19,9 @@ from services.venuesim.binance.signing import (
     mandatory,
     parse_parameters,
 )
-from services.venuesim.exchange import Exchange
 from services.venuesim.faults import FaultTable
-from services.venuesim.orders import Order, OrderRequest, Refusal, RefusedError
+from shared.exchange.exchange import Exchange
+from shared.exchange.orders import Order, OrderRequest, Refusal, RefusedError
 
 DEPTHS_WEIGHT = ((100, 5), (500, 25), (1000, 50), (5000, 250))
 ORDERS_PAGE_MAX = 1_000

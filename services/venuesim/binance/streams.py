@@ -13,13 +13,13 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from services.venuesim import config
 from services.venuesim.binance.subscriptions import Subscriptions
-from services.venuesim.exchange import Exchange
 from services.venuesim.hub import Client, Hub
-from services.venuesim.listing import Listing
-from services.venuesim.matching import MatchingBook
-from services.venuesim.orders import Print
+from shared.exchange.exchange import Exchange
+from shared.exchange.generator import TICK_MS
+from shared.exchange.listing import Listing
+from shared.exchange.matching import MatchingBook
+from shared.exchange.orders import Print
 from shared.messages.base import Side
 
 encode = msgspec.json.encode
@@ -34,7 +34,7 @@ class DepthFeed:
         self, listing: Listing, book: MatchingBook, speed_ms: int, topics: list[str]
     ) -> None:
         self.listing, self.book, self.speed_ms, self.topics = listing, book, speed_ms, topics
-        self.due_every = max(1, speed_ms // config.TICK_MS)
+        self.due_every = max(1, speed_ms // TICK_MS)
         self.last_u = book.seq
         self._pending: dict[tuple[Side, int], int] = {}
 
@@ -126,7 +126,7 @@ class MarketStreams:
         """Publish what is due at this tick."""
         if not self.generated:
             return
-        every_second = tick % (1_000 // config.TICK_MS) == 0
+        every_second = tick % (1_000 // TICK_MS) == 0
         for instrument, feeds in self._feeds.items():
             self._flush(instrument, feeds, now_ms, tick)
             listing = feeds[0].listing

@@ -15,11 +15,11 @@ from services.venuesim.binance.signing import Credentials
 from services.venuesim.binance.streams import MarketStreams
 from services.venuesim.binance.web import RestServer
 from services.venuesim.binance.wsapi import SpotWebSocketApi
-from services.venuesim.exchange import Exchange
 from services.venuesim.hub import Hub
-from services.venuesim.listing import Listing
 from services.venuesim.venue import Context
 from shared.domain.instrument import split_instrument
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
 
 MESSAGES_PER_S = 5
 PING_EVERY_S = 20.0

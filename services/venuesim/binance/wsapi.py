@@ -12,9 +12,9 @@ from services.venuesim.binance import orders as words
 from services.venuesim.binance.rest import SpotRest
 from services.venuesim.binance.signing import ApiError, check_signed_message
 from services.venuesim.hub import Client, Hub
-from services.venuesim.orders import Fill, Order
 from services.venuesim.requests import decode_object, is_id, shown
 from services.venuesim.venue import Context
+from shared.exchange.orders import Fill, Order
 
 USER_TOPIC = "!user"
 UNSUBSCRIBE = "userDataStream.unsubscribe"

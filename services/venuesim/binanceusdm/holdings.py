@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from services.venuesim.accounts import Position
-from services.venuesim.exchange import Exchange
-from services.venuesim.listing import Listing
+from shared.exchange.accounts import Position
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
 
 
 class Holdings:

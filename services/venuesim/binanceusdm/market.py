@@ -10,8 +10,8 @@ from services.venuesim import config
 from services.venuesim.binance import orders as common
 from services.venuesim.binance.market_data import SpotMarketData, page
 from services.venuesim.binance.streams import book_rows
-from services.venuesim.exchange import Exchange
-from services.venuesim.listing import Listing
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
 
 DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1000)
 FUNDING_RATE = Decimal("0.00010000")

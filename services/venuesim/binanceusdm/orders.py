@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.venuesim.accounts import Ledger
-from services.venuesim.orders import Fill, Order, OrderType
+from shared.exchange.accounts import Ledger
+from shared.exchange.orders import Fill, Order, OrderType
 from shared.messages.base import Side
 
 

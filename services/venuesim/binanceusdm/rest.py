@@ -12,9 +12,9 @@ from services.venuesim.binance.signing import ApiError, Credentials, RateMeter
 from services.venuesim.binanceusdm import orders as words
 from services.venuesim.binanceusdm.holdings import Holdings
 from services.venuesim.binanceusdm.market import FuturesMarketData
-from services.venuesim.exchange import Exchange
 from services.venuesim.faults import FaultTable
-from services.venuesim.listing import Listing
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
 
 LISTEN_KEY = "simulated-listen-key"
 LISTEN_KEY_LIFE_MS = 60 * 60_000

@@ -20,12 +20,13 @@ from services.venuesim.binanceusdm import orders as words
 from services.venuesim.binanceusdm.listing import LISTINGS, VENUE, perpetual
 from services.venuesim.binanceusdm.market import mark_price_event
 from services.venuesim.binanceusdm.rest import LISTEN_KEY, FuturesRest
-from services.venuesim.exchange import Exchange
 from services.venuesim.hub import Client, Hub
-from services.venuesim.listing import Listing
-from services.venuesim.orders import Fill, Order
 from services.venuesim.venue import Context
 from shared.domain.instrument import split_instrument
+from shared.exchange.exchange import Exchange
+from shared.exchange.generator import TICK_MS
+from shared.exchange.listing import Listing
+from shared.exchange.orders import Fill, Order
 
 MESSAGES_PER_S = 10
 PING_EVERY_S = 180.0
@@ -120,7 +121,7 @@ class BinanceFutures:
     def on_tick(self, tick: int, now_ms: int) -> None:
         """Publish what is due."""
         self._streams.on_tick(tick, now_ms)
-        if tick % (1_000 // config.TICK_MS):
+        if tick % (1_000 // TICK_MS):
             return
         self.rest.fire_countdowns(now_ms)
         if self.recorded is not None:
@@ -128,7 +129,7 @@ class BinanceFutures:
         for listing in self.exchange.by_instrument.values():
             name = listing.symbol.lower()
             for speed_s, topic in ((1, f"{name}@markPrice@1s"), (3, f"{name}@markPrice")):
-                if topic in self.hub.topics and tick % (speed_s * 1_000 // config.TICK_MS) == 0:
+                if topic in self.hub.topics and tick % (speed_s * 1_000 // TICK_MS) == 0:
                     event = mark_price_event(listing, self._mark(listing), now_ms)
                     self._streams.publish(topic, event, listing.instrument)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from services.venuesim.listing import Listing
-from services.venuesim.matching import MatchingBook
+from shared.exchange.listing import Listing
+from shared.exchange.matching import MatchingBook
 
 DEPTHS = (10, 25, 100, 500, 1000)
 CHECKSUM_LEVELS = 10

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.venuesim.exchange import Exchange
 from services.venuesim.kraken.listing import LOT_DECIMALS
 from services.venuesim.kraken.timestamps import rfc3339
-from services.venuesim.listing import Listing
-from services.venuesim.orders import Print
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
+from shared.exchange.orders import Print
 
 
 def ticker(exchange: Exchange, listing: Listing, kind: str, now_text: str) -> bytes:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
 
-from services.venuesim.exchange import Exchange
 from services.venuesim.kraken import orders as words
 from services.venuesim.kraken.listing import LOT_DECIMALS, altname, asset_id
 from services.venuesim.kraken.signing import ApiError
 from services.venuesim.kraken.timestamps import rfc3339
-from services.venuesim.listing import Listing
-from services.venuesim.matching import BookSide
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
+from shared.exchange.matching import BookSide
 from shared.messages.base import Side
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from services.venuesim.exchange import Exchange
 from services.venuesim.kraken.signing import ApiError
-from services.venuesim.listing import Listing, parse_decimal
-from services.venuesim.orders import (
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing, parse_decimal
+from shared.exchange.orders import (
     Fill,
     Order,
     OrderRequest,

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from services.venuesim.exchange import Exchange
 from services.venuesim.kraken.streams import PublicStreams
-from services.venuesim.listing import Listing
 from services.venuesim.recorded import BookRebuilder, decimals
 from shared.capture import CaptureItem, Kind
 from shared.errors import ParseError
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
 from shared.messages.base import BookState
 from shared.messages.market import BookSnapshot
 from shared.venues.kraken import parse

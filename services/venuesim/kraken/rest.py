@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from services.venuesim.exchange import Exchange
 from services.venuesim.faults import FaultTable
 from services.venuesim.kraken import orders as words
 from services.venuesim.kraken.listing import asset_id
 from services.venuesim.kraken.signing import ApiError, Gate
 from services.venuesim.kraken.timestamps import rfc3339
-from services.venuesim.orders import Fill, Order, OrderRequest, Refusal, RefusedError
+from shared.exchange.exchange import Exchange
+from shared.exchange.orders import Fill, Order, OrderRequest, Refusal, RefusedError
 
 PAGE = 50
 CHANGES = ("AddOrder", "CancelOrder", "CancelAll", "CancelAllOrdersAfter")

@@ -8,15 +8,16 @@ import msgspec
 from aiohttp import web
 
 from services.venuesim import config
-from services.venuesim.exchange import Exchange
 from services.venuesim.hub import Client, Hub
 from services.venuesim.kraken import frames
 from services.venuesim.kraken.book import DEPTHS, BookWindow
 from services.venuesim.kraken.timestamps import rfc3339
-from services.venuesim.listing import Listing
-from services.venuesim.orders import Print
 from services.venuesim.requests import decode_object, is_integer, shown
 from services.venuesim.venue import Context
+from shared.exchange.exchange import Exchange
+from shared.exchange.generator import TICK_MS
+from shared.exchange.listing import Listing
+from shared.exchange.orders import Print
 
 MESSAGES_PER_S = 50
 CRC_ERROR = 0xBAD
@@ -200,7 +201,7 @@ class PublicStreams:
         """Publish what changed, and a heartbeat to who heard nothing for a second."""
         for instrument in self.exchange.by_instrument:
             self.flush(instrument)
-        if tick % (1_000 // config.TICK_MS) == 0:
+        if tick % (1_000 // TICK_MS) == 0:
             for client in self.hub.clients:
                 if client.topics and self._quiet.get(client) == client.frames_sent:
                     self.hub.send(client, b'{"channel":"heartbeat"}')

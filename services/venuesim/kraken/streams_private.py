@@ -15,8 +15,8 @@ from services.venuesim.kraken.rest import TOKEN, PrivateRest
 from services.venuesim.kraken.signing import ApiError
 from services.venuesim.kraken.streams import PublicStreams
 from services.venuesim.kraken.timestamps import rfc3339
-from services.venuesim.orders import Fill, Order, OrderType, Status
 from services.venuesim.requests import shown
+from shared.exchange.orders import Fill, Order, OrderType, Status
 
 CHANNELS = ("executions", "balances")
 STATUS_TEXT = {

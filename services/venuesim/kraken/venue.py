@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from aiohttp import web
 
 from services.venuesim import config
-from services.venuesim.exchange import Exchange
 from services.venuesim.hub import Hub
 from services.venuesim.kraken.listing import LISTINGS, VENUE, pair
 from services.venuesim.kraken.market_data import PublicRest
@@ -18,9 +17,11 @@ from services.venuesim.kraken.signing import Credentials, Gate
 from services.venuesim.kraken.streams import PublicStreams
 from services.venuesim.kraken.streams_private import PrivateStreams
 from services.venuesim.kraken.web import RestServer
-from services.venuesim.listing import Listing
 from services.venuesim.venue import Context
 from shared.domain.instrument import split_instrument
+from shared.exchange.exchange import Exchange
+from shared.exchange.generator import TICK_MS
+from shared.exchange.listing import Listing
 
 
 class KrakenSpot:
@@ -56,7 +57,7 @@ class KrakenSpot:
     def on_tick(self, tick: int, now_ms: int) -> None:
         """Publish what is due."""
         self._public.on_tick(tick, now_ms)
-        if tick % (1_000 // config.TICK_MS) == 0:
+        if tick % (1_000 // TICK_MS) == 0:
             self.rest.fire_dead_man(now_ms)
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from services.venuesim.binance.listing import LISTINGS as SPOT
 from services.venuesim.binanceusdm.listing import LISTINGS as PERPETUALS
-from services.venuesim.exchange import Exchange
 from services.venuesim.kraken.listing import LISTINGS as KRAKEN
-from services.venuesim.orders import OrderRequest, OrderType, RefusedError, TimeInForce
+from shared.exchange.exchange import Exchange
+from shared.exchange.orders import OrderRequest, OrderType, RefusedError, TimeInForce
 from shared.messages.base import Side
 
 START = {"USDT": Decimal(2_000), "BTC": Decimal("0.05"), "BNB": Decimal("0.01")}

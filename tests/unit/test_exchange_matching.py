@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.venuesim.matching import BACKGROUND, Match, MatchingBook, Sequence
+from shared.exchange.matching import BACKGROUND, Match, MatchingBook, Sequence
 from shared.messages.base import Side
 
 BUY, SELL = Side.BUY, Side.SELL

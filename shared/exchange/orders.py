@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, StrEnum
 
-from services.venuesim.listing import Listing
+from shared.exchange.listing import Listing
 from shared.messages.base import Side
 
 
@@ -26,7 +26,7 @@ class TimeInForce(StrEnum):
 
 
 class Status(StrEnum):
-    """Order states in Binance's words, which the other venues' words map to."""
+    """Where an order is in its life."""
 
     NEW = "NEW"
     PARTIALLY_FILLED = "PARTIALLY_FILLED"
@@ -73,7 +73,7 @@ class OrderRequest:
     client_id: str
     post_only: bool = False
     reduce_only: bool = False
-    tag: str = ""  # the venue's own extra: its word for the type, or Kraken's userref
+    tag: str = ""  # what a venue's protocol wants to remember of the order
 
 
 @dataclass(slots=True)

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from services.venuesim.config import TICK_MS
-from services.venuesim.exchange import Exchange
-from services.venuesim.listing import Listing
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
 from shared.messages.base import Side
+
+TICK_MS = 50
+"""The market moves this often."""
 
 REFERENCE_PRICES = {"BTC": 64_000.0, "ETH": 3_100.0, "SOL": 150.0, "BNB": 600.0}
 REFERENCE_PRICE_OTHER = 1.0
@@ -149,7 +151,7 @@ class Maker:
         self._best = {Side.BUY: 0, Side.SELL: 0}
         self._anchor = 0.0  # the fair price that is quoted around
         self._unit = float(listing.tick)
-        # Kraken's spreads are wider than Binance's: so is a venue's with higher fees.
+        # Where fees are higher, spreads are wider.
         self._half_spread_bps = 0.02 + 0.015 * float(listing.taker_bps)
 
     def took(self, side: Side, last_ticks: int) -> None:

@@ -10,12 +10,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
-from services.venuesim import config
-from services.venuesim.accounts import Ledger
-from services.venuesim.listing import Listing
-from services.venuesim.matching import BACKGROUND, Match, MatchingBook
-from services.venuesim.matching import Sequence as UpdateIds
-from services.venuesim.orders import (
+from shared.exchange.accounts import Ledger
+from shared.exchange.listing import Listing
+from shared.exchange.matching import BACKGROUND, Match, MatchingBook
+from shared.exchange.matching import Sequence as UpdateIds
+from shared.exchange.orders import (
     Fill,
     Order,
     OrderRequest,
@@ -26,8 +25,18 @@ from services.venuesim.orders import (
     Status,
     TimeInForce,
 )
-from services.venuesim.settlement import Settlement
+from shared.exchange.settlement import Settlement
 from shared.messages.base import Side
+
+ORDERS_MAX = 20_000
+"""Closed orders remembered per venue; the oldest are forgotten and counted."""
+FILLS_MAX = 50_000
+"""Fills remembered per venue."""
+PRINTS_MAX = 1_000
+"""Public trades remembered per instrument."""
+OPEN_ORDERS_MAX = 500
+"""Open orders per venue; more are refused."""
+LEVERAGE = Decimal(20)
 
 OrderListener = Callable[[Order, str, Fill | None], None]
 """Called with the order, what happened (NEW, TRADE, CANCELED, EXPIRED) and the fill of a TRADE."""
@@ -44,6 +53,7 @@ class Exchange:
         fee_asset: str,
         start: Mapping[str, Decimal],
         seed: int,
+        leverage: Decimal = LEVERAGE,
         shared_update_ids: bool = False,
         refuses_fok: bool = False,
     ) -> None:
@@ -58,13 +68,13 @@ class Exchange:
             )
             for n, listing in enumerate(listings)
         }
-        self.ledger = Ledger(start, config.LEVERAGE)
+        self.ledger = Ledger(start, leverage)
         self._settlement = Settlement(self.ledger, fee_asset, self._mid)
         self.orders: dict[int, Order] = {}
         self.open_orders: dict[int, Order] = {}
-        self.fills: deque[Fill] = deque(maxlen=config.FILLS_MAX)
+        self.fills: deque[Fill] = deque(maxlen=FILLS_MAX)
         self.prints: dict[str, deque[Print]] = {
-            instrument: deque(maxlen=config.TRADES_MAX) for instrument in self.by_instrument
+            instrument: deque(maxlen=PRINTS_MAX) for instrument in self.by_instrument
         }
         self.forgotten = {"orders": 0, "fills": 0}
         self._closed: deque[int] = deque()
@@ -156,7 +166,7 @@ class Exchange:
         open_id = self._by_client_id.get(request.client_id)
         if open_id is not None and open_id in self.open_orders:
             raise RefusedError(Refusal.DUPLICATE_ID)
-        if len(self.open_orders) >= config.OPEN_ORDERS_MAX:
+        if len(self.open_orders) >= OPEN_ORDERS_MAX:
             raise RefusedError(Refusal.TOO_MANY_OPEN)
         book = self.books[listing.instrument]
         limit = ticks if request.type is OrderType.LIMIT else None
@@ -201,7 +211,7 @@ class Exchange:
         fill.trade_id, fill.ts_ms = self._next_trade_id, now_ms
         order.updated_ms = now_ms
         order.status = Status.PARTIALLY_FILLED if order.remaining_lots else Status.FILLED
-        if len(self.fills) == config.FILLS_MAX:
+        if len(self.fills) == FILLS_MAX:
             self.forgotten["fills"] += 1
         self.fills.append(fill)
         order.fills.append(fill)
@@ -242,7 +252,7 @@ class Exchange:
         self.open_orders.pop(order.id, None)
         order.on_book = False
         self._closed.append(order.id)
-        if len(self._closed) > config.ORDERS_MAX:
+        if len(self._closed) > ORDERS_MAX:
             gone = self.orders.pop(self._closed.popleft())
             if self._by_client_id.get(gone.request.client_id) == gone.id:
                 del self._by_client_id[gone.request.client_id]

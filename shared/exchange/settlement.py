@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import ROUND_DOWN, Decimal
 
-from services.venuesim.accounts import Ledger
-from services.venuesim.listing import Listing
-from services.venuesim.orders import Fill, Order, OrderType, Refusal, RefusedError
+from shared.exchange.accounts import Ledger
+from shared.exchange.listing import Listing
+from shared.exchange.orders import Fill, Order, OrderType, Refusal, RefusedError
 from shared.messages.base import Side
 
 BPS = Decimal(10_000)
