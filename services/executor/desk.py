@@ -314,7 +314,7 @@ class OrderDesk:
                 f"{order.client_order_id} at {order.venue}: {order.life.status}, filled "
                 f"{order.life.filled_qty} of {order.life.qty}"
             )
-            alert(out, _SEVERITY[anomaly], anomaly.value, text, now_ns)
+            alert(out, _SEVERITY[anomaly], anomaly.value, text, now_ns, order.client_order_id)
 
 
 def key_of(order: OrderRecord) -> OrderKey:

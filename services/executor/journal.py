@@ -191,8 +191,17 @@ def executor_ready(state: ExecutorState, obstacle: str, mode: str, now_ns: int) 
     )
 
 
-def alert(out: Step, severity: Severity, code: str, text: str, now_ns: int) -> None:
+def alert(  # noqa: PLR0917 - what an alert is made of
+    out: Step, severity: Severity, code: str, text: str, now_ns: int, subject: str = ""
+) -> None:
     """Say something a person should know."""
     out.messages.append(
-        Alert(ts_ns=now_ns, service="executor", severity=severity, code=code, text=text)
+        Alert(
+            ts_ns=now_ns,
+            service="executor",
+            severity=severity,
+            code=code,
+            text=text,
+            subject=subject,
+        )
     )

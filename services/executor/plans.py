@@ -199,7 +199,7 @@ class PlanDesk:
             f"plan {plan.plan_id} leaves {net} {plan.base} unhedged after {plan.attempts} attempts"
         )
         self._state.locked = text
-        alert(out, Severity.CRITICAL, "PLAN_FAILED", text, now_ns)
+        alert(out, Severity.CRITICAL, "PLAN_FAILED", text, now_ns, plan.plan_id)
         self._end(plan, PlanOutcome.FAILED, text, now_ns, out)
 
     def _end(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,7 @@ from shared.errors import BusUnavailable
 from shared.lease import Lease
 from shared.ledger import DATA_LOST, RISK, Opened, lost_mark
 from shared.messages.base import Message
-from shared.messages.control import Alert, Severity
+from shared.messages.control import Alert
 from shared.messages.market import DepthView
 from shared.observe import Observer
 from shared.streams import CTL_COMMAND, EXEC_PLAN, MD_DEPTH, MD_INSTRUMENT, RISK_EVENT
@@ -41,11 +41,6 @@ DEPTH_INTERVAL_MS = 20
 IDLE_S = 1.0
 DRAIN_POLL_S = 0.05
 MARKS_S = 1.0
-_LEVELS: Mapping[Severity, int] = {
-    Severity.INFO: logging.INFO,
-    Severity.WARNING: logging.WARNING,
-    Severity.CRITICAL: logging.ERROR,
-}
 
 
 def inputs(shards: int) -> list[Input]:
@@ -228,7 +223,6 @@ class ExecutorApp:
                 await self._mark_loss(out.messages)
         for action in out.actions:
             self._spawn(self._carry_out(action))
-        self._say(out.messages)
         self._woken.set()
 
     async def _mark_loss(self, messages: Sequence[Message]) -> None:
@@ -254,9 +248,3 @@ class ExecutorApp:
         error = task.exception()
         if error is not None:
             self._ended.set_exception(error)
-
-    def _say(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            if isinstance(message, Alert):
-                level = _LEVELS[message.severity]
-                log.log(level, "alert", extra={"code": message.code, "text": message.text})

@@ -122,7 +122,9 @@ class StandDown:
                     f"{order.queries} queries; asking on, its plan stays open: "
                     f"{open_at_worst(plan, self._state.orders_of(plan))}"
                 )
-                alert(out, Severity.CRITICAL, "ORDER_UNSETTLED", text, now_ns)
+                alert(
+                    out, Severity.CRITICAL, "ORDER_UNSETTLED", text, now_ns, order.client_order_id
+                )
             if order.venue not in self._state.down:
                 self._fall(
                     Down(
@@ -222,14 +224,16 @@ class StandDown:
         code = "INSTRUMENT_STANDS_DOWN" if down.instrument else "VENUE_STANDS_DOWN"
         severity = Severity.WARNING if down.ends_by is EndsBy.LISTED else Severity.CRITICAL
         why = f"{down.name} gets no new orders ({down.cause}): {down.reason}"
-        alert(out, severity, code, f"{why}; {_ENDS[down.ends_by]}", down.ts_since_ns)
+        text = f"{why}; {_ENDS[down.ends_by]}"
+        alert(out, severity, code, text, down.ts_since_ns, down.key)
 
     def _rise(self, key: str, why: str, now_ns: int, out: Step) -> None:
         down = self._state.down.pop(key)
         self._has_changed = True
         for name in (down.venue, key):
             self._state.refusals.pop(name, None)
-        alert(out, Severity.INFO, "STANDS_DOWN_NO_MORE", f"{down.name} is traded: {why}", now_ns)
+        text = f"{down.name} is traded: {why}"
+        alert(out, Severity.INFO, "STANDS_DOWN_NO_MORE", text, now_ns, key)
 
 
 def _pause_ns(probes: int) -> int:

@@ -177,7 +177,7 @@ class FeedDriver:
         log.warning("venue_state", extra={"venue": self.venue, "reason": reason})
         severity = Severity.WARNING if reason else Severity.INFO
         text = f"{self.venue}: {reason or 'the venue is back'}"
-        alert(self._sink, severity, "VENUE_STATE", text, now_ns)
+        alert(self._sink, severity, "VENUE_STATE", text, now_ns, self.venue)
 
     def lose_books(self, now_ns: int) -> None:
         """What was published may be lost: every book starts a new epoch."""

@@ -118,7 +118,8 @@ class MetadataReader:
             return
         text = f"{rules.venue} {rules.instrument} is not traded: {reason}"
         log.warning("instrument_not_traded", extra={"venue": rules.venue, "reason": text})
-        alert(self._sink, Severity.WARNING, "INSTRUMENT_NOT_TRADED", text, self._clock.now_ns())
+        now_ns, subject = self._clock.now_ns(), f"{rules.venue}|{rules.instrument}"
+        alert(self._sink, Severity.WARNING, "INSTRUMENT_NOT_TRADED", text, now_ns, subject)
 
     def _note_failure(self, answer: Answer) -> None:
         self._observer.count("metadata_failures")
@@ -128,7 +129,8 @@ class MetadataReader:
         self._failing.add(answer.venue)
         since = "; the rules known stay" if answer.venue in self._rules else ": nothing is traded"
         text = f"{answer.venue}: its list of instruments cannot be read{since}: {answer.error}"
-        alert(self._sink, Severity.WARNING, "LISTING_UNREAD", text, self._clock.now_ns())
+        now_ns = self._clock.now_ns()
+        alert(self._sink, Severity.WARNING, "LISTING_UNREAD", text, now_ns, answer.venue)
 
 
 async def read_in_child(jobs: Sequence[Job]) -> AsyncIterator[Answer]:

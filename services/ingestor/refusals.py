@@ -25,9 +25,20 @@ class MessageSink(Protocol):
         """Queue one message."""
 
 
-def alert(sink: MessageSink, severity: Severity, code: str, text: str, now_ns: int) -> None:
+def alert(  # noqa: PLR0917 - what an alert is made of
+    sink: MessageSink, severity: Severity, code: str, text: str, now_ns: int, subject: str
+) -> None:
     """Tell the operator."""
-    sink.put(Alert(service="ingestor", severity=severity, code=code, text=text, ts_ns=now_ns))
+    sink.put(
+        Alert(
+            service="ingestor",
+            severity=severity,
+            code=code,
+            text=text,
+            ts_ns=now_ns,
+            subject=subject,
+        )
+    )
 
 
 class Refusals:
@@ -89,4 +100,5 @@ class Refusals:
         extra = {"venue": self._venue, "instrument": instrument, "reason": reason}
         log.error("instrument_refused", extra=extra)
         text = f"{self._venue} {instrument}: {reason}"
-        alert(self._sink, Severity.CRITICAL, "INSTRUMENT_REFUSED", text, now_ns)
+        subject = f"{self._venue}|{instrument}"
+        alert(self._sink, Severity.CRITICAL, "INSTRUMENT_REFUSED", text, now_ns, subject)

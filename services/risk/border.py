@@ -22,11 +22,11 @@ def in_order(message: Any, now_ns: int) -> Any:
     return msgspec.structs.replace(message, ts_ns=now_ns)
 
 
-def unowned_text(fill: Fill, why: str, count: int) -> str:
+def unowned_text(fill: Fill, why: str) -> str:
     """Return what is said of a fill that has no owner."""
     return (
         f"fill {fill.trade_id} of {fill.client_order_id}, {fill.side} {fill.qty} "
-        f"{fill.instrument} at {fill.venue}, is not booked: {why}; {count} such fills"
+        f"{fill.instrument} at {fill.venue}, is not booked: {why}"
     )
 
 

@@ -278,10 +278,10 @@ class RiskEngine:
 
     def _quarantine(self, fill: Fill, why: str, now_ns: int) -> list[Message]:
         """Leave a fill out that has no owner, and halt: what we hold is unknown now."""
-        self._counters["fills_unowned"] = count = self._counters["fills_unowned"] + 1
+        self._counters["fills_unowned"] += 1
         self._keeper.touch_decided()
-        said = self._switch.on_unowned(unowned_text(fill, why, count), now_ns)
-        return [said] if count & (count - 1) == 0 else []  # a flood is told at 1, 2, 4, 8 ...
+        subject = self._state.ledger.plan_of_ours(fill.plan_id)
+        return [self._switch.on_unowned(unowned_text(fill, why), now_ns, subject)]
 
     def _on_balance_report(self, report: BalanceReport, now_ns: int) -> list[Message]:
         if report.venue in self._venues:
@@ -294,14 +294,14 @@ class RiskEngine:
         return []
 
     def _on_plan_done(self, done: PlanDone, now_ns: int) -> list[Message]:
-        was_held = done.plan_id in self._state.ledger.reservations
+        held = self._state.ledger.plan_of_ours(done.plan_id)
         if not self._state.ledger.apply_end(done):
             self._counters["duplicates"] += 1
             return []
         self._counters["plans_ended"] += 1
         self._keeper.touch_ledger()
-        out = self._switch.on_plan_done(done, now_ns)
-        if not was_held and done.realized:
+        out = self._switch.on_plan_done(done, now_ns, held)
+        if not held and done.realized:
             text = f"plan {done.plan_id} ended {done.outcome} with {done.realized} {done.quote}"
             out.append(alert(now_ns, Severity.WARNING, "PLAN_NOT_RESERVED", text))
         return out

@@ -140,6 +140,10 @@ class Ledger(msgspec.Struct, kw_only=True):
             spent.ts_ns = max(spent.ts_ns, ts_fill_ns)
         return held
 
+    def plan_of_ours(self, plan_id: str) -> str:
+        """Return the id of a plan in flight that was approved here, of any other nothing."""
+        return plan_id if plan_id in self.reservations else ""
+
     def refuses(self, event: OrderEvent) -> str:
         """Return why an order cannot be its plan's, as it was approved or is on record; else empty.
 

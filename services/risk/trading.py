@@ -160,14 +160,14 @@ class Switch:
             self._executor = ready
             self._has_reconciled = self._has_reconciled or ready.ready
 
-    def on_plan_done(self, done: PlanDone, now_ns: int) -> list[Message]:
-        """Trip on what a plan left over, and on the day's loss."""
+    def on_plan_done(self, done: PlanDone, now_ns: int, subject: str = "") -> list[Message]:
+        """Trip on what a plan left over, and on the day's loss; ``subject`` is a plan of ours."""
         out: list[Message] = []
         residual = {asset: qty for asset, qty in done.residual.items() if qty}
         if done.outcome is PlanOutcome.FAILED or residual:
             left = ", ".join(f"{qty} {asset}" for asset, qty in residual.items()) or "unknown"
             text = f"plan {done.plan_id} ended {done.outcome}, left over: {left}; {done.reason}"
-            out.append(self._trip(HaltCause.PLAN_FAILED, text, now_ns))
+            out.append(self._trip(HaltCause.PLAN_FAILED, text, now_ns, subject))
         loss = self._loss_beyond_limit()
         if loss:
             out.append(self._trip(HaltCause.DAILY_LOSS, loss, now_ns))
@@ -206,10 +206,10 @@ class Switch:
                 )
                 why = waiting.get(held.plan_id)
                 if why is None:
-                    out.append(self._trip(HaltCause.PLAN_OVERDUE, text, now_ns))
+                    out.append(self._trip(HaltCause.PLAN_OVERDUE, text, now_ns, held.plan_id))
                 else:
                     text = f"{text}, the other venues are traded: {why}"
-                    out.append(alert(now_ns, Severity.CRITICAL, "PLAN_WAITS", text))
+                    out.append(alert(now_ns, Severity.CRITICAL, "PLAN_WAITS", text, held.plan_id))
         return out
 
     def say_change(self, standing: Standing, now_ns: int) -> list[Message]:
@@ -308,16 +308,18 @@ class Switch:
             if -(realized := self._ledger.realized_today(quote)) > limit
         )
 
-    def on_unowned(self, text: str, now_ns: int) -> Alert:
+    def on_unowned(self, text: str, now_ns: int, subject: str = "") -> Alert:
         """Trip on a fill that is not ours as far as we know: what we hold is unknown now."""
-        return self._trip(HaltCause.FILL_UNOWNED, text, now_ns)
+        return self._trip(HaltCause.FILL_UNOWNED, text, now_ns, subject)
 
-    def _trip(self, cause: HaltCause, text: str, now_ns: int) -> Alert:
+    def _trip(self, cause: HaltCause, text: str, now_ns: int, subject: str = "") -> Alert:
         """Latch an accident; the first text of a cause stands, every one is alerted."""
         self._memory.trips.setdefault(cause.value, text)
-        return alert(now_ns, Severity.CRITICAL, cause.value, f"halted: {text}")
+        return alert(now_ns, Severity.CRITICAL, cause.value, f"halted: {text}", subject)
 
 
-def alert(now_ns: int, severity: Severity, code: str, text: str) -> Alert:
-    """Return an alert of this service."""
-    return Alert(ts_ns=now_ns, service="risk", severity=severity, code=code, text=text)
+def alert(now_ns: int, severity: Severity, code: str, text: str, subject: str = "") -> Alert:
+    """Return an alert of this service; subjects are what we know, never what a message names."""
+    return Alert(
+        ts_ns=now_ns, service="risk", severity=severity, code=code, text=text, subject=subject
+    )

@@ -213,7 +213,8 @@ class DurableReader:
         )  # fmt: skip
         await self._control.call_all(*(pack(*command) for command in commands))
         self._counters["dead_lettered"] += 1
-        self._report("DEAD_LETTER", f"{key} {entry_id} for {self._group}: {reason}")
+        text = f"{key} {entry_id} for {self._group}: {reason}"
+        self._report("DEAD_LETTER", text, subject=key)
 
     async def _maintain(self) -> None:
         """Claim what dead consumers left and trim, every few seconds; ends only by failing."""
@@ -227,7 +228,7 @@ class DurableReader:
                 except ReplyError as error:
                     if not error.may_pass:
                         raise
-                    self._report("UPKEEP_REFUSED", f"{key}: {error}")
+                    self._report("UPKEEP_REFUSED", f"{key}: {error}", subject=key)
 
     async def _claim(self, key: str) -> None:
         """Take over entries another consumer has left pending for too long.

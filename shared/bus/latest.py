@@ -23,7 +23,9 @@ _AUDIT_S = 0.1
 class Report(Protocol):
     """Says something a person should know: a constant code and a text with the numbers."""
 
-    def __call__(self, code: str, text: str, severity: Severity = ...) -> None: ...
+    def __call__(
+        self, code: str, text: str, severity: Severity = ..., subject: str = ...
+    ) -> None: ...
 
 
 Now = Callable[[], int]
@@ -239,7 +241,8 @@ class LatestReader:
                 messages += salvage(cursor.spec, payload, now_ns)
                 batch.rejected += 1
                 self._counters["rejected"] += 1
-                self._report("UNDECODABLE_ENTRY", f"{cursor.key} {raw_id.decode()}: {error}")
+                text = f"{cursor.key} {raw_id.decode()}: {error}"
+                self._report("UNDECODABLE_ENTRY", text, subject=cursor.key)
         self._counters["read"] += len(messages)
         if not backfill and entries:
             cursor.last_id = entries[-1][0].decode()

@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+from shared.bus.alerts import AlertOutlet
 from shared.bus.memory_missing import Missing
 from shared.bus.memory_store import ZERO, Cursor, Group, Id, MemoryServer, Pending, format_id
 from shared.bus.port import NO_CHECKPOINTS, Batch, Input
@@ -18,7 +19,6 @@ from shared.bus.wire import group_by_stream, id_key, newest_per_key, payloads, p
 from shared.errors import BusUnavailable, CodecError
 from shared.messages.base import Message
 from shared.messages.codec import decode, salvage
-from shared.messages.control import Alert, Severity
 from shared.streams import Delivery, StreamSpec
 
 _POLL_S = 0.001
@@ -33,7 +33,8 @@ class MemoryBus:
         self._server, self._service, self._shards = server, service, shards
         self.tuning = tuning
         self.counters = dict.fromkeys(COUNTERS, 0)
-        self._alerts: deque[Alert] = deque(maxlen=16)
+        self._alerts = AlertOutlet(service, server.clock)
+        self.report = self._alerts.report
         self._is_open = True
         self._upkeep_ns = 0
 
@@ -82,12 +83,7 @@ class MemoryBus:
     ) -> None:
         """Do what ``commit`` says, at once."""
         server = self.reach()
-        messages = [*messages, *self._alerts]
-        self._alerts.clear()
-        for spec, key, entry in group_by_stream(messages, self._shards) if messages else ():
-            for payload in payloads(spec, entry, self.report):
-                server.add(key, payload)
-            server.stream(key).trim(spec)
+        self._add(server, self._alerts.outgoing(messages))
         self._trim_produced()
         server.values.update(checkpoints)
         for key, ids in (batch.pending if batch is not None else {}).items():
@@ -95,6 +91,12 @@ class MemoryBus:
             for entry_id in ids:
                 if group is not None:
                     group.pending.pop(id_key(entry_id), None)
+
+    def _add(self, server: MemoryServer, messages: Sequence[Message]) -> None:
+        for spec, key, entry in group_by_stream(messages, self._shards) if messages else ():
+            for payload in payloads(spec, entry, self.report):
+                server.add(key, payload)
+            server.stream(key).trim(spec)
         self.counters["published"] += len(messages)
 
     def now_ns(self) -> int:
@@ -108,15 +110,6 @@ class MemoryBus:
             self._upkeep_ns = now_ns + int(self.tuning.maintenance_s * 1e9)
             for spec, key in produced(self._service, self._shards):
                 self._server.stream(key).trim(spec)
-
-    def report(self, code: str, text: str, severity: Severity = Severity.WARNING) -> None:
-        """Queue an alert; it goes out with the next commit."""
-        self._alerts.append(
-            Alert(
-                ts_ns=self._server.clock.now_ns(), service=self._service,
-                severity=severity, code=code, text=text,
-            )
-        )  # fmt: skip
 
     async def load_checkpoint(self, name: str) -> bytes | None:
         """See :class:`shared.bus.port.Bus`."""
@@ -169,6 +162,8 @@ class MemoryBus:
 
     async def close(self) -> None:
         """See :class:`shared.bus.port.Bus`."""
+        if self._is_open and self._server.is_up:
+            self._add(self._server, self._alerts.rest())
         self._is_open = False
 
 

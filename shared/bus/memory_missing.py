@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from shared.bus.latest import Report
 from shared.bus.memory_store import ZERO, Group, Id, MemoryServer, Stream, format_id
 from shared.bus.wire import id_key, newest_position
 from shared.messages.control import Severity
@@ -18,8 +19,7 @@ class Reporter(Protocol):
     def reach(self) -> MemoryServer:
         """Return the server."""
 
-    def report(self, code: str, text: str, severity: Severity = ...) -> None:
-        """Queue an alert."""
+    report: Report
 
 
 class Missing:

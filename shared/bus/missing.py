@@ -35,7 +35,7 @@ class Missing:
             await self._control.call("XGROUP", "SETID", key, group, position)
             text = f"{group} of {key} was gone and goes on after {position}"
             text += "; what it had not acknowledged may be lost"
-            self._report("GROUP_GONE", text, Severity.CRITICAL)
+            self._report("GROUP_GONE", text, Severity.CRITICAL, f"{group} {key}")
         elif group == self._group:  # it is new: what was removed before concerns it not
             self._unread_gone[key] = (b"0-0", _ANY)
 
@@ -56,7 +56,7 @@ class Missing:
                 await self._control.call("XGROUP", "SETID", key, self._group, end)
                 text = f"{self._group} of {key} was at {reached.decode()}, beyond the end"
                 text += f" {end.decode()}; what is there now was not read"
-                self._lose("GROUP_AHEAD", text, 1)
+                self._lose("GROUP_AHEAD", key, text, 1)
             return
         read = group.get(b"entries-read")
         if read is None and reached == b"0-0":
@@ -71,15 +71,15 @@ class Missing:
         self._unread_gone[key] = (reached, max(gone, counted))
         if gone > counted:
             text = f"{key}: {gone} or more entries after {reached.decode()} were deleted unread"
-            self._lose("UNREAD_ENTRY_GONE", text, gone - counted)
+            self._lose("UNREAD_ENTRY_GONE", key, text, gone - counted)
 
-    def _lose(self, code: str, text: str, entries: int) -> None:
+    def _lose(self, code: str, key: str, text: str, entries: int) -> None:
         self._counters["lost"] += entries
-        self._report(code, text, Severity.CRITICAL)
+        self._report(code, text, Severity.CRITICAL, key)
 
     def lose_pending(self, key: str, ids: Sequence[bytes]) -> None:
         """Say that entries were deleted which this group had been given and not acknowledged."""
         told = ", ".join(raw.decode() for raw in ids[:_IDS_TOLD_MAX])
         more = f" and {len(ids) - _IDS_TOLD_MAX} more" if len(ids) > _IDS_TOLD_MAX else ""
         text = f"{key} {told}{more}: deleted while pending for {self._group}, never acknowledged"
-        self._lose("PENDING_ENTRY_GONE", text, len(ids))
+        self._lose("PENDING_ENTRY_GONE", key, text, len(ids))

@@ -178,7 +178,7 @@ class Bus(Protocol):
         """
 
     async def close(self) -> None:
-        """Flush what is in flight and disconnect."""
+        """Flush what is in flight, say the alerts that wait, and disconnect."""
 
 
 def shard_of(instrument: str, shards: int) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.bus.address import Endpoint
+from shared.bus.alerts import AlertOutlet
 from shared.bus.connection import Link, ReplyError, wait_for
 from shared.bus.durable import DurableReader
 from shared.bus.insist import Insistence
@@ -33,13 +34,13 @@ from shared.bus.wire import Packer, pack
 from shared.clock import Clock, SystemClock
 from shared.config import BusConfig
 from shared.errors import BusUnavailable
-from shared.logs import Throttle
 from shared.messages.base import Message
-from shared.messages.control import Alert, Severity
 from shared.streams import Delivery
 
 log = logging.getLogger(__name__)
 
+ALERTS_S = 1.0
+"""How long an alert may wait for something else to go out."""
 _HOLD = """
 local owner = redis.call('GET', KEYS[1])
 if owner and owner ~= ARGV[1] then return 0 end
@@ -72,14 +73,14 @@ class RedisBus:
         self._service, self._instance = service, instance
         self._tuning, self._clock = tuning, clock or SystemClock()
         self._shards = config.shards
-        self._packer = Packer(config.shards, self._report)
+        self._alerts = AlertOutlet(service, self._clock)
+        self._packer = Packer(config.shards, self._alerts.report)
         self._out, self._control = self._link(), self._link()
         self._turn = asyncio.Lock()  # tasks of one process take turns on the publishing connection
         self._counters = dict.fromkeys(COUNTERS, 0)
-        self._alert_throttle = Throttle(1.0)
         self._insist = Insistence(self._out, self._send, self._clock)
-        self._alerts: deque[Alert] = deque(maxlen=16)
         self._upkeep: asyncio.Task[None] | None = None
+        self._telling: asyncio.Task[None] | None = None
         self._upkeep_link = self._link()
 
     def _link(self) -> Link:
@@ -110,6 +111,7 @@ class RedisBus:
                 self._upkeep_link, self._service, self._shards, self._tuning.measure_s
             )
             self._upkeep = asyncio.create_task(upkeep, name="bus-upkeep")
+            self._telling = asyncio.create_task(self._tell_waiting(), name="bus-alerts")
 
     async def open_inbox(
         self, inputs: Sequence[Input], *, service: str, instance: str, exclusive: bool = False
@@ -140,7 +142,7 @@ class RedisBus:
             links = (self._link(), self._control)
             inbox.durable = DurableReader(
                 links, durable, consumer,
-                counters=self._counters, tuning=self._tuning, report=self._report,
+                counters=self._counters, tuning=self._tuning, report=self._alerts.report,
                 now_ns=self._clock.now_ns,
             )  # fmt: skip
         try:
@@ -152,25 +154,24 @@ class RedisBus:
 
     def _latest(self, inputs: Sequence[Input], *, wake: bool) -> LatestReader:
         return LatestReader(
-            self._link(), inputs, self._counters, self._tuning, self._report,
+            self._link(), inputs, self._counters, self._tuning, self._alerts.report,
             now_ns=self._clock.now_ns, wake=wake,
         )  # fmt: skip
 
-    def _report(self, code: str, text: str, severity: Severity = Severity.WARNING) -> None:
-        """Queue an alert for the next commit: every critical one, of others one per second."""
-        passes = self._alert_throttle.passes(self._clock.monotonic_ns() / 1e9)
-        if not passes and severity is not Severity.CRITICAL:
-            return
-        log.warning("bus_alert", extra={"code": code, "text": text})
-        self._alerts.append(
-            Alert(
-                ts_ns=self._clock.now_ns(), service=self._service,
-                severity=severity, code=code, text=text,
-            )
-        )  # fmt: skip
+    async def _tell_waiting(self) -> None:
+        """Say the alerts that wait where nothing else is said, until canceled."""
+        while True:
+            await asyncio.sleep(ALERTS_S)
+            if not (alerts := self._alerts.waited()):
+                continue
+            try:
+                await self._control.call_all(*self._packer.adds(alerts))
+            except BusUnavailable:
+                self._alerts.wait_again(alerts)
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """See :class:`shared.bus.port.Bus`."""
+        messages = self._alerts.outgoing(messages)
         async with self._turn:
             await self._send(self._packer.adds(messages))
             await self._settle()
@@ -184,9 +185,7 @@ class RedisBus:
         checkpoints: Mapping[str, bytes] = NO_CHECKPOINTS,
     ) -> None:
         """See :class:`shared.bus.port.Bus`."""
-        if self._alerts:
-            messages = [*messages, *self._alerts]
-            self._alerts.clear()
+        messages = self._alerts.outgoing(messages)
         commands = self._packer.adds(messages) if messages else []
         pending = batch.pending if batch is not None else {}
         for name, state in checkpoints.items():
@@ -282,12 +281,13 @@ class RedisBus:
 
     async def close(self) -> None:
         """See :class:`shared.bus.port.Bus`."""
-        if self._upkeep is not None:
-            self._upkeep.cancel()
-            await asyncio.wait([self._upkeep])
+        for task in filter(None, (self._upkeep, self._telling)):
+            task.cancel()
+            await asyncio.wait([task])
         await self._upkeep_link.drop()
         try:
             if self._out.is_connected:
+                await self._send(self._packer.adds(self._alerts.rest()))
                 await self._out.settle()
         except BusUnavailable as error:
             log.warning("bus_close_unconfirmed", extra={"reason": str(error)})

@@ -98,7 +98,7 @@ class DurableTrimmer:
                     f"{key}: {entries} entries of {size} bytes are over twice its bounds, needed "
                     f"from {floor.decode()}"
                 )
-                self._report("STREAM_OVER_BOUND", text)
+                self._report("STREAM_OVER_BOUND", text, subject=key)
             self._over_bound[key] = rounds + 1
 
     async def _measure(self, key: str) -> tuple[int, int]:

@@ -42,12 +42,19 @@ class Severity(StrEnum):
 
 
 class Alert(DecisionMessage, frozen=True, kw_only=True, tag="alert"):
-    """Something a person should know; ``code`` is constant, ``text`` carries the numbers."""
+    """Something a person should know; ``code`` is constant, ``text`` carries the numbers.
+
+    ``subject`` is what it is about, where one code may speak of several things. Alerts of the same
+    code and subject go out at a bounded rate (shared/alerts.py): ``count`` is how many this one
+    stands for.
+    """
 
     service: Name
     severity: Severity
     code: Name
     text: str
+    subject: Name = ""
+    count: Count = 1
 
 
 class Heartbeat(DecisionMessage, frozen=True, kw_only=True, tag="heartbeat"):

@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from shared import streams
+from shared.alerts import BURST_MAX
 from shared.bus.port import Batch, Bus, Inbox, Input
 from shared.bus.tuning import DEAD_BYTES_MAX, Tuning
 from shared.errors import BusUnavailable, CodecError
@@ -124,7 +125,7 @@ async def test_latest_keeps_order(bus_harness: Harness) -> None:
         service="executor", instance="e1",
     )  # fmt: skip
     sent = [
-        Alert(ts_ns=n, service="x", severity="info", code="C", text="")  # type: ignore[arg-type]
+        Alert(ts_ns=n, service="x", severity=Severity.INFO, code="C", text="", subject=str(n))
         for n in range(1_500)
     ]
     for start in range(0, len(sent), 3):
@@ -160,7 +161,7 @@ async def test_a_stream_without_conflation_delivers_everything(bus_harness: Harn
     writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("risk")
     inbox = await reader.open_inbox([Input(streams.ALERT)], service="risk", instance="r1")
     sent = [
-        Alert(ts_ns=n, service="x", severity="info", code="C", text="")  # type: ignore[arg-type]
+        Alert(ts_ns=n, service="x", severity=Severity.INFO, code="C", text="", subject=str(n))
         for n in range(5)
     ]
     for alert in sent:
@@ -740,3 +741,28 @@ async def test_stream_is_held_to_its_bytes_whoever_wrote_into_it(bus_harness: Ha
             await executor.read(0.05)
     await inbox.close()
     await executor.close()
+
+
+async def test_a_storm_of_alerts_is_told_by_the_first_and_their_number(
+    bus_harness: Harness,
+) -> None:
+    """Also where a process says nothing else: its last word comes with its end at the latest."""
+    reader = await bus_harness.bus("risk")
+    inbox = await reader.open_inbox([Input(streams.ALERT)], service="risk", instance="r1")
+    writer = await bus_harness.bus("scanner")
+    storm = [
+        Alert(ts_ns=n, service="x", severity=Severity.WARNING, code="STORM", text=str(n))
+        for n in range(1, 1_001)
+    ]
+    other = Alert(ts_ns=1, service="x", severity=Severity.CRITICAL, code="OTHER", text="")
+    await writer.commit(None, [*storm[:500], other])
+    await writer.publish(storm[500:])
+    await writer.close()
+    heard: list[Any] = []
+    async with asyncio.timeout(5):
+        while sum(alert.count for alert in heard) < 1_001:
+            heard += (await inbox.read(0.5)).messages
+    assert [alert.code for alert in heard].count("OTHER") == 1
+    assert len(heard) == BURST_MAX + 2
+    assert heard[-1].text.endswith("the last: 1000")
+    await inbox.close()
