@@ -28,6 +28,7 @@ class Balance:
 class Position:
     """A perpetual position: signed base units, and what they cost at the average entry price."""
 
+    asset: str  # that it is settled in
     qty: Decimal = ZERO
     cost: Decimal = ZERO
 
@@ -83,7 +84,7 @@ class Ledger:
         self, instrument: str, quote: str, side: Side, qty: Decimal, price: Decimal
     ) -> Decimal:
         """Change a position; return the profit realized by what was closed, already booked."""
-        position = self.positions.setdefault(instrument, Position())
+        position = self.positions.setdefault(instrument, Position(quote))
         signed = qty if side is Side.BUY else -qty
         closing = min(qty, abs(position.qty)) if signed * position.qty < 0 else ZERO
         released = position.cost
@@ -107,18 +108,16 @@ class Ledger:
 
     def margin_needed(self, instrument: str, side: Side, qty: Decimal, price: Decimal) -> Decimal:
         """Return the margin that the opening part of an order needs."""
-        position = self.positions.get(instrument, Position()).qty
+        held = self.positions.get(instrument)
+        position = held.qty if held else ZERO
         signed = qty if side is Side.BUY else -qty
         opening = max(ZERO, abs(position + signed) - abs(position))
         return opening * price / self.leverage
 
     def position_margin(self, asset: str) -> Decimal:
-        """Margin held by open positions (all positions of an account settle in one asset)."""
-        if asset != "USDT":
-            return ZERO
-        return sum(
-            (abs(p.qty) * p.entry_price / self.leverage for p in self.positions.values()), ZERO
-        )
+        """Margin held by the open positions that are settled in an asset."""
+        held = (p for p in self.positions.values() if p.asset == asset)
+        return sum((abs(p.qty) * p.entry_price / self.leverage for p in held), ZERO)
 
     def _move(self, asset: str, amount: Decimal) -> None:
         self.balance(asset).free += amount

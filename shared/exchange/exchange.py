@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from shared.exchange.accounts import Ledger
 from shared.exchange.listing import Listing
-from shared.exchange.matching import BACKGROUND, Match, MatchingBook
+from shared.exchange.matching import Match, MatchingBook
 from shared.exchange.matching import Sequence as UpdateIds
 from shared.exchange.orders import (
     Fill,
@@ -25,6 +25,7 @@ from shared.exchange.orders import (
     Status,
     TimeInForce,
 )
+from shared.exchange.reduce_only import ReduceOnly
 from shared.exchange.settlement import Settlement
 from shared.messages.base import Side
 
@@ -72,6 +73,7 @@ class Exchange:
         self._settlement = Settlement(self.ledger, fee_asset, self._mid)
         self.orders: dict[int, Order] = {}
         self.open_orders: dict[int, Order] = {}
+        self._reduce_only = ReduceOnly(self.ledger)
         self.fills: deque[Fill] = deque(maxlen=FILLS_MAX)
         self.prints: dict[str, deque[Print]] = {
             instrument: deque(maxlen=PRINTS_MAX) for instrument in self.by_instrument
@@ -163,6 +165,8 @@ class Exchange:
         lots = listing.lots(request.qty)
         if lots is None or lots <= 0 or request.qty < listing.qty_min:
             raise RefusedError(Refusal.LOT_SIZE)
+        if listing.qty_max is not None and request.qty > listing.qty_max:
+            raise RefusedError(Refusal.LOT_SIZE)
         open_id = self._by_client_id.get(request.client_id)
         if open_id is not None and open_id in self.open_orders:
             raise RefusedError(Refusal.DUPLICATE_ID)
@@ -182,7 +186,7 @@ class Exchange:
             raise RefusedError(Refusal.FOK_UNFILLED)
         self._next_order_id += 1
         order = Order(self._next_order_id, request, ticks, lots, now_ms, now_ms)
-        self._settlement.lock(order, reachable)
+        self._settlement.lock(order, reachable, self._reduce_only.closing(listing))
         return order
 
     @staticmethod
@@ -202,8 +206,9 @@ class Exchange:
         self._fill_maker(match, now_ms)
 
     def _fill_maker(self, match: Match, now_ms: int) -> None:
-        if match.maker_id != BACKGROUND:
-            maker = self.open_orders[match.maker_id]
+        # An order that an earlier fill of the same trade made void leaves its part to others.
+        maker = self.open_orders.get(match.maker_id)
+        if maker is not None:
             self._fill(maker, match.price, match.lots, maker=True, now_ms=now_ms)
 
     def _fill(self, order: Order, ticks: int, lots: int, *, maker: bool, now_ms: int) -> None:
@@ -218,6 +223,15 @@ class Exchange:
         if not order.remaining_lots:
             self._forget_open(order)
         self._tell(order, "TRADE", fill)
+        self._expire_reduce_only(order.request.listing, now_ms)
+
+    def _expire_reduce_only(self, listing: Listing, now_ms: int) -> None:
+        """End orders that would open a position, now that there is less to close."""
+        for order in self._reduce_only.void(listing):
+            if order.on_book:
+                book = self.books[listing.instrument]
+                book.remove(order.request.side, order.ticks, order.id)
+            self._close(order, Status.EXPIRED, now_ms, "")
 
     def _mid(self, instrument: str) -> Decimal | None:
         book = self.books.get(instrument)
@@ -246,10 +260,12 @@ class Exchange:
     def _remember(self, order: Order) -> None:
         self.orders[order.id] = order
         self.open_orders[order.id] = order
+        self._reduce_only.add(order)
         self._by_client_id[order.request.client_id] = order.id
 
     def _forget_open(self, order: Order) -> None:
         self.open_orders.pop(order.id, None)
+        self._reduce_only.forget(order)
         order.on_book = False
         self._closed.append(order.id)
         if len(self._closed) > ORDERS_MAX:

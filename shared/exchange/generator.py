@@ -1,6 +1,6 @@
 """Seeded market: correlated fair prices, venues that drift apart, and the quotes around them. Pure.
 
-One call of ``step`` is one tick of ``TICK_MS`` of market time; the wall clock only paces it. The
+One call of ``step`` is one tick of market time; whoever calls paces it. The
 fair prices and dislocations depend on the seed and the tick alone; the quotes also on what clients
 took: a taken side keeps away from its old price and returns over about a second.
 """
@@ -17,13 +17,15 @@ from shared.exchange.listing import Listing
 from shared.messages.base import Side
 
 TICK_MS = 50
-"""The market moves this often."""
+"""The market moves this often, unless a ``Shape`` says otherwise."""
 
 REFERENCE_PRICES = {"BTC": 64_000.0, "ETH": 3_100.0, "SOL": 150.0, "BNB": 600.0}
 REFERENCE_PRICE_OTHER = 1.0
 BETA = {"BTC": 1.0, "ETH": 1.15, "SOL": 1.4, "BNB": 0.8}
-VOLATILITY_BPS = 0.16  # of the common factor, per tick (about 60 % a year)
+VOLATILITY_BPS = 0.16  # of the common factor, per 50 ms (about 60 % a year)
 OWN_VOLATILITY_BPS = 0.08
+BASIS_VOLATILITY_BPS = 0.05
+BASIS_KEPT = 0.995  # of what a venue is apart from the others, after 50 ms
 
 PAYING_GAP_S = (3.5, 7.0)  # between dislocations that pay after fees
 IDLE_GAP_S = (0.7, 2.5)  # between dislocations that do not
@@ -31,18 +33,49 @@ FIRST_PAYING_S = 3.0
 PAYING_EDGE_BPS = (8.0, 26.0)  # beyond both taker fees
 IDLE_SIZE_BPS = (2.0, 9.0)
 LIFE_S = (0.6, 2.5)
-FADE_PER_TICK = 0.94  # of a dislocation that somebody trades against: half in 0.6 s
+FADE = 0.94  # of a dislocation that somebody trades against, in 50 ms: half in 0.6 s
 DISLOCATIONS_MAX = 32
 
-LEVELS_MAX = 150  # per side of a background book
-LEVELS_START = 60
-ACTIONS_PER_TICK = 3
-THIN_ACTIONS_PER_TICK = 12  # while a side that was run over has fewer levels than at the start
 STICKY_BPS = 0.4  # quotes stay while the fair price moves less than this: tops live some 0.2 s
 JUMP_BPS = 3.0  # a move further than this is followed by fresh quotes behind the new best
 JUMP_LEVELS = 10
-RECOVERY_PER_TICK = 0.965  # what is left of a client's price impact after one tick: half in 1 s
-TRADE_PROBABILITY = 0.08
+RECOVERY = 0.965  # what is left of a client's price impact after 50 ms: half in 1 s
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How fine the market is, and so what a second of it costs.
+
+    Attributes:
+        tick_ms: The market moves this often; prices wander as far per second whatever it is.
+        levels_start: Per side of a background book.
+        levels_max: The most per side.
+        actions: Quotes set or withdrawn per side and tick, beside the best.
+        thin_actions: The same while a side that was run over has fewer levels than at the start.
+        trade_probability: Of somebody else's trade, per book and tick.
+    """
+
+    tick_ms: int = TICK_MS
+    levels_start: int = 60
+    levels_max: int = 150
+    actions: int = 3
+    thin_actions: int = 12
+    trade_probability: float = 0.08
+
+    @property
+    def scale(self) -> float:
+        """Length of a tick in units of 50 ms, which the constants are given for."""
+        return self.tick_ms / 50
+
+    def ticks(self, seconds: float) -> int:
+        """Return a time in ticks."""
+        return max(1, round(seconds * 1000 / self.tick_ms))
+
+
+COARSE = Shape(
+    tick_ms=100, levels_start=12, levels_max=24, actions=1, thin_actions=4, trade_probability=0.1
+)
+"""For thousands of seeds: books of a dozen levels, ten moves a second."""
 
 
 @dataclass(slots=True)
@@ -59,8 +92,13 @@ class Dislocation:
 class FairPrices:
     """What each asset is worth at each venue at each tick."""
 
-    def __init__(self, exchanges: Sequence[Exchange], seed: int) -> None:
+    def __init__(
+        self, exchanges: Sequence[Exchange], seed: int, shape: Shape | None = None
+    ) -> None:
+        self._shape = shape = shape or Shape()
         self._random = Random(f"{seed}/fair")
+        self._spread = math.sqrt(shape.scale)  # of a random walk, against one of 50 ms
+        self._basis_kept, self._fade = BASIS_KEPT**shape.scale, FADE**shape.scale
         self._markets = [
             (exchange.venue, listing)
             for exchange in exchanges
@@ -72,23 +110,24 @@ class FairPrices:
         self._shared = [b for b in bases if sum(b == m.base for _, m in self._markets) > 1]
         self.dislocations: list[Dislocation] = []
         self.tick = 0
-        self._next_paying = _ticks(FIRST_PAYING_S)
-        self._next_idle = _ticks(1.0)
+        self._next_paying = shape.ticks(FIRST_PAYING_S)
+        self._next_idle = shape.ticks(1.0)
 
     def step(self) -> None:
         """Move to the next tick."""
         self.tick += 1
-        gauss = self._random.gauss
-        common = gauss(0.0, VOLATILITY_BPS)
+        gauss, spread = self._random.gauss, self._spread
+        common = gauss(0.0, VOLATILITY_BPS * spread)
         for base, price in self.price.items():
-            move = BETA.get(base, 1.0) * common + gauss(0.0, OWN_VOLATILITY_BPS)
+            move = BETA.get(base, 1.0) * common + gauss(0.0, OWN_VOLATILITY_BPS * spread)
             self.price[base] = price * math.exp(move / 10_000)
         for key, basis in self._basis.items():
-            self._basis[key] = basis * 0.995 + gauss(0.0, 0.05)
+            move = gauss(0.0, BASIS_VOLATILITY_BPS * spread)
+            self._basis[key] = basis * self._basis_kept + move
         self.dislocations = [d for d in self.dislocations if d.ends_tick > self.tick]
         for dislocation in self.dislocations:
             if dislocation.taken:
-                dislocation.bps *= FADE_PER_TICK
+                dislocation.bps *= self._fade
         self._dislocate()
 
     def fair(self, venue: str, base: str) -> float:
@@ -113,9 +152,9 @@ class FairPrices:
         if not self._shared or len(self.dislocations) >= DISLOCATIONS_MAX:
             return
         if self.tick >= self._next_paying and self._add(paying=True):
-            self._next_paying = self.tick + _ticks(draw.uniform(*PAYING_GAP_S))
+            self._next_paying = self.tick + self._shape.ticks(draw.uniform(*PAYING_GAP_S))
         if self.tick >= self._next_idle and self._add(paying=False):
-            self._next_idle = self.tick + _ticks(draw.uniform(*IDLE_GAP_S))
+            self._next_idle = self.tick + self._shape.ticks(draw.uniform(*IDLE_GAP_S))
 
     def _add(self, *, paying: bool) -> bool:
         """Push one venue's price away, unless the one drawn is dislocated already."""
@@ -133,7 +172,7 @@ class FairPrices:
             partner = min(float(m.taker_bps) for v, m in here if v != venue)
             size = float(listing.taker_bps) + partner + draw.uniform(*PAYING_EDGE_BPS)
         sign = draw.choice((-1, 1))
-        ends = self.tick + _ticks(draw.uniform(*LIFE_S))
+        ends = self.tick + self._shape.ticks(draw.uniform(*LIFE_S))
         if any(d.base == base and d.venue == venue for d in self.dislocations):
             return False
         self.dislocations.append(Dislocation(venue, base, sign * size, ends))
@@ -143,14 +182,19 @@ class FairPrices:
 class Maker:
     """Everybody else at one venue's book: quotes around the fair price, and small trades."""
 
-    def __init__(self, exchange: Exchange, listing: Listing, seed: int) -> None:
+    def __init__(
+        self, exchange: Exchange, listing: Listing, seed: int, shape: Shape | None = None
+    ) -> None:
         self._exchange, self._listing = exchange, listing
+        self._shape = shape or Shape()
+        self._recovery = RECOVERY**self._shape.scale
         self._book = exchange.books[listing.instrument]
         self._random = Random(f"{seed}/{exchange.venue}/{listing.instrument}")
         self._impact = {Side.BUY: 0.0, Side.SELL: 0.0}  # ticks that side's quotes keep away
         self._best = {Side.BUY: 0, Side.SELL: 0}
         self._anchor = 0.0  # the fair price that is quoted around
-        self._unit = float(listing.tick)
+        self._step, self._lot = float(listing.tick), float(listing.lot)  # in quote and base units
+        self._unit = self._step / listing.tick_units
         # Where fees are higher, spreads are wider.
         self._half_spread_bps = 0.02 + 0.015 * float(listing.taker_bps)
 
@@ -165,50 +209,55 @@ class Maker:
         if abs(fair - self._anchor) > self._anchor * STICKY_BPS / 10_000:
             self._anchor = fair
         fair = self._anchor
-        half = max(fair * self._half_spread_bps / 10_000, self._unit / 2)
+        half = max(fair * self._half_spread_bps / 10_000, self._step / 2)
+        units = self._listing.tick_units
         for side in (Side.BUY, Side.SELL):
-            self._impact[side] *= RECOVERY_PER_TICK
-        bid = math.floor((fair - half) / self._unit) - int(self._impact[Side.BUY])
-        ask = math.ceil((fair + half) / self._unit) + int(self._impact[Side.SELL])
+            self._impact[side] *= self._recovery
+        bid = math.floor((fair - half) / self._step) - int(self._impact[Side.BUY] / units)
+        ask = math.ceil((fair + half) / self._step) + int(self._impact[Side.SELL] / units)
+        bid, ask = bid * units, ask * units
         self._withdraw(Side.BUY, bid, now_ms)
         self._withdraw(Side.SELL, ask, now_ms)
         self._quote(Side.BUY, bid, fair, now_ms)
         self._quote(Side.SELL, ask, fair, now_ms)
         self._best = {Side.BUY: bid, Side.SELL: ask}
-        if self._random.random() < TRADE_PROBABILITY:
+        if self._random.random() < self._shape.trade_probability:
             side = self._random.choice((Side.BUY, Side.SELL))
-            self._exchange.background_trade(
-                self._listing, side, max(1, self._size(fair, 0.0) // 12), now_ms
-            )
+            lot_units = self._listing.lot_units
+            lots = max(1, self._size(fair, 0.0) // lot_units // 12) * lot_units
+            self._exchange.background_trade(self._listing, side, lots, now_ms)
 
     def _withdraw(self, side: Side, best: int, now_ms: int) -> None:
         """Cancel quotes that are better than the new best, and the worst if there are too many."""
         book = self._book.side(side)
-        sign = book.sign
-        for key in _until(book.keys, best * sign):
-            self._exchange.background_quote(self._listing, side, key * sign, 0, now_ms)
-        for key in book.keys[LEVELS_MAX:]:
-            self._exchange.background_quote(self._listing, side, key * sign, 0, now_ms)
+        keys, sign, limit = book.keys, book.sign, self._shape.levels_max
+        if keys and keys[0] < best * sign:
+            for key in _until(keys, best * sign):
+                self._exchange.background_quote(self._listing, side, key * sign, 0, now_ms)
+        if len(keys) > limit:
+            for key in keys[limit:]:
+                self._exchange.background_quote(self._listing, side, key * sign, 0, now_ms)
 
     def _quote(self, side: Side, best: int, fair: float, now_ms: int) -> None:
-        draw, sign = self._random, self._book.side(side).sign
-        if best != self._best[side] or not self._book.lots_at(side, best):
+        draw, resting, shape = self._random, self._book.side(side), self._shape
+        sign, levels = resting.sign, resting.levels
+        if best != self._best[side] or best not in levels:
             self._set(side, best, self._size(fair, 0.0), now_ms)
-        count = ACTIONS_PER_TICK
+        count = shape.actions
         if not self._best[side]:
-            count = LEVELS_START
+            count = shape.levels_start
         elif abs(best - self._best[side]) * self._unit > fair * JUMP_BPS / 10_000:
-            count = JUMP_LEVELS
-        thin = len(self._book.side(side).keys) < LEVELS_START
+            count = max(count, min(JUMP_LEVELS, shape.levels_start))
+        thin = len(resting.keys) < shape.levels_start
         if thin:
-            count = max(count, THIN_ACTIONS_PER_TICK)
+            count = max(count, shape.thin_actions)
         for _ in range(count):
             # Most activity is near the top, some far away: distances are log-normal.
             distance_bps = math.exp(draw.gauss(0.3, 1.3))
-            offset = 1 + int(distance_bps * fair / 10_000 / self._unit)
-            price = best + sign * offset
+            steps = 1 + int(distance_bps * fair / 10_000 / self._step)
+            price = best + sign * steps * self._listing.tick_units
             lots = self._size(fair, distance_bps)
-            if self._book.lots_at(side, price) and not thin and draw.random() < 0.5:
+            if price in levels and not thin and draw.random() < 0.5:
                 lots = 0
             if price > 0:
                 self._set(side, price, lots, now_ms)
@@ -219,18 +268,20 @@ class Maker:
     def _size(self, fair: float, distance_bps: float) -> int:
         """Return a level's size in lots: a few thousand quote units at the top, more behind."""
         notional = math.exp(self._random.gauss(8.3, 0.8)) * (1 + min(distance_bps, 20.0) / 8)
-        return max(1, round(notional / fair / float(self._listing.lot)))
+        return max(1, round(notional / fair / self._lot)) * self._listing.lot_units
 
 
 class Market:
     """All makers of all venues, moved tick by tick."""
 
-    def __init__(self, exchanges: Sequence[Exchange], seed: int) -> None:
-        self.prices = FairPrices(exchanges, seed)
+    def __init__(
+        self, exchanges: Sequence[Exchange], seed: int, shape: Shape | None = None
+    ) -> None:
+        self.prices = FairPrices(exchanges, seed, shape)
         self._makers: dict[tuple[str, str], tuple[Exchange, Listing, Maker]] = {}
         for exchange in exchanges:
             for listing in exchange.by_instrument.values():
-                maker = Maker(exchange, listing, seed)
+                maker = Maker(exchange, listing, seed, shape)
                 self._makers[exchange.venue, listing.instrument] = (exchange, listing, maker)
             exchange.took_listeners.append(self._took)
 
@@ -255,7 +306,3 @@ def _until(keys: list[int], best: int) -> list[int]:
     while count < len(keys) and keys[count] < best:
         count += 1
     return keys[:count]
-
-
-def _ticks(seconds: float) -> int:
-    return max(1, round(seconds * 1000 / TICK_MS))

@@ -1,7 +1,7 @@
 """What a venue lists and how it writes its numbers. Pure.
 
-Inside the simulation prices are integer ticks and quantities integer lots (both powers of ten), so
-matching is exact; Decimal appears where money moves and text where a frame is written.
+Inside the simulation prices and quantities are whole numbers of a power of ten (called ticks and
+lots), so matching is exact; Decimal appears where money moves and text where a frame is written.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
+
+from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
 
 DIGITS_MAX = 24  # of a number in a request; exact arithmetic has 28
 
@@ -18,7 +20,9 @@ class Listing:
     """One instrument of one venue.
 
     ``price_scale`` and ``qty_scale`` are the decimals of one tick and one lot; ``price_decimals``
-    and ``qty_decimals`` are how many the venue writes. Fees are basis points.
+    and ``qty_decimals`` are how many the venue writes. Prices are multiples of ``tick_units`` ticks
+    and quantities of ``lot_units`` lots, where the venue's own steps are no powers of ten. Fees are
+    basis points.
     """
 
     venue: str
@@ -36,16 +40,19 @@ class Listing:
     maker_bps: Decimal
     perpetual: bool = False
     wire_symbol: str = ""  # where the WebSocket spells it differently
+    tick_units: int = 1
+    lot_units: int = 1
+    qty_max: Decimal | None = None
 
     @property
     def tick(self) -> Decimal:
         """Smallest price step."""
-        return Decimal(1).scaleb(-self.price_scale)
+        return Decimal(self.tick_units).scaleb(-self.price_scale)
 
     @property
     def lot(self) -> Decimal:
         """Smallest quantity step, base units."""
-        return Decimal(1).scaleb(-self.qty_scale)
+        return Decimal(self.lot_units).scaleb(-self.qty_scale)
 
     def price(self, ticks: int) -> Decimal:
         """Return a price in quote units."""
@@ -57,11 +64,11 @@ class Listing:
 
     def ticks(self, price: Decimal) -> int | None:
         """Return the price in ticks, ``None`` if it is off the grid."""
-        return _whole(price, self.price_scale)
+        return _whole(price, self.price_scale, self.tick_units)
 
     def lots(self, qty: Decimal) -> int | None:
         """Return the quantity in lots, ``None`` if it is off the grid."""
-        return _whole(qty, self.qty_scale)
+        return _whole(qty, self.qty_scale, self.lot_units)
 
     def price_text(self, ticks: int) -> str:
         """Write a price as the venue does."""
@@ -83,10 +90,50 @@ def parse_decimal(text: str) -> Decimal | None:
     return value
 
 
-def _whole(value: Decimal, scale: int) -> int | None:
+def listing_of(rules: InstrumentRules) -> Listing:
+    """Return what a venue's rules say as a listing.
+
+    Raises:
+        ValueError: An inverse contract, or one of more than a unit: they are not simulated.
+    """
+    name = split_instrument(rules.instrument)
+    if name.kind is InstrumentKind.INVERSE or rules.contract_size != 1:
+        raise ValueError(f"{rules.venue} {rules.instrument}: only linear contracts of one unit")
+    tick_units, price_scale = _grid(rules.tick_size)
+    lot_units, qty_scale = _grid(rules.lot_size)
+    return Listing(
+        venue=rules.venue,
+        instrument=rules.instrument,
+        symbol=rules.instrument,
+        base=name.base,
+        quote=name.quote,
+        price_scale=price_scale,
+        qty_scale=qty_scale,
+        price_decimals=price_scale,
+        qty_decimals=qty_scale,
+        qty_min=rules.qty_min,
+        notional_min=rules.notional_min,
+        taker_bps=rules.taker_fee_bps,
+        maker_bps=rules.maker_fee_bps,
+        perpetual=name.settle is not None,
+        tick_units=tick_units,
+        lot_units=lot_units,
+        qty_max=rules.qty_max,
+    )
+
+
+def _grid(step: Decimal) -> tuple[int, int]:
+    """Return a step as (units, scale): ``units * 10**-scale`` with no negative scale."""
+    exponent = step.normalize().as_tuple().exponent
+    assert isinstance(exponent, int), "steps are finite"
+    scale = max(0, -exponent)
+    return int(step.scaleb(scale)), scale
+
+
+def _whole(value: Decimal, scale: int, units: int) -> int | None:
     scaled = value.scaleb(scale)
     whole = int(scaled)
-    return whole if scaled == whole else None
+    return whole if scaled == whole and whole % units == 0 else None
 
 
 @lru_cache(maxsize=16_384)

@@ -50,7 +50,10 @@ class Level:
 
     def background(self) -> int:
         """Return the lots that belong to nobody."""
-        return sum(lots for owner, lots in self.queue if owner == BACKGROUND)
+        queue = self.queue
+        if len(queue) == 1:  # nearly every level
+            return queue[0][1] if queue[0][0] == BACKGROUND else 0
+        return sum(lots for owner, lots in queue if owner == BACKGROUND)
 
     def append(self, owner: int, lots: int) -> None:
         """Stand at the back of the queue."""
@@ -62,6 +65,10 @@ class Level:
 
     def withdraw_background(self, lots: int) -> None:
         """Take background lots away, from the back."""
+        if len(self.queue) == 1 and self.queue[0] == [BACKGROUND, lots]:
+            self.queue.clear()
+            self.lots -= lots
+            return
         for entry in reversed(self.queue):
             if lots == 0:
                 break
@@ -202,12 +209,20 @@ class MatchingBook:
             self._touch(side, price)
             return []
         add = lots - current
-        matches = self.take(side, price, add)
-        add -= sum(match.lots for match in matches)
+        matches = self._take_crossed(side, price, add)
+        for match in matches:
+            add -= match.lots
         if add:
             book.open_level(price).append(BACKGROUND, add)
             self._touch(side, price)
         return matches
+
+    def _take_crossed(self, side: Side, price: int, lots: int) -> list[Match]:
+        """Match what crosses, if anything does: most quotes do not."""
+        other = self.asks if side is Side.BUY else self.bids
+        if not other.keys or not _acceptable(side, other.keys[0] * other.sign, price):
+            return []
+        return self.take(side, price, lots)
 
     def _touch(self, side: Side, price: int) -> None:
         book = self.side(side)

@@ -38,6 +38,7 @@ class Status(StrEnum):
 class Refusal(Enum):
     """Why an order is not accepted; each venue has its own words for these."""
 
+    INSTRUMENT = "not listed"
     PRICE_FILTER = "price off the tick grid or not positive"
     LOT_SIZE = "quantity off the lot grid or below the minimum"
     NOTIONAL = "value below the minimum"
@@ -49,6 +50,7 @@ class Refusal(Enum):
     REDUCE_ONLY = "reduce-only order would not reduce"
     NO_LIQUIDITY = "nothing to match a market order with"
     TOO_MANY_OPEN = "too many open orders"
+    NOT_OPEN = "no such open order"
     FAULT = "refused by an injected fault"
 
 

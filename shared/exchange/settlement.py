@@ -24,8 +24,10 @@ class Settlement:
     ) -> None:
         self.ledger, self.fee_asset, self._mid = ledger, fee_asset, mid
 
-    def lock(self, order: Order, reachable: list[tuple[int, int]]) -> None:
+    def lock(self, order: Order, reachable: list[tuple[int, int]], reducing: Decimal) -> None:
         """Lock what the order may cost at worst.
+
+        ``reducing`` is what other open reduce-only orders of the instrument will close already.
 
         Raises:
             RefusedError: Not enough, or a reduce-only order that does not reduce.
@@ -40,7 +42,7 @@ class Settlement:
             if request.reduce_only:
                 held = position.qty if position else Decimal(0)
                 signed = request.qty if request.side is Side.BUY else -request.qty
-                if held * signed >= 0 or abs(signed) > abs(held):
+                if held * signed >= 0 or abs(signed) + reducing > abs(held):
                     raise RefusedError(Refusal.REDUCE_ONLY)
             price = cost / listing.qty(order.lots)
             amount = self.ledger.margin_needed(listing.instrument, request.side, request.qty, price)
