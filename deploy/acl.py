@@ -35,6 +35,7 @@ GROUP = (
     "+xgroup|create +xgroup|setid +xgroup|delconsumer "
     "+xinfo|stream +xinfo|groups +xinfo|consumers +memory|usage"
 )
+LOOK = "+xinfo|groups +exists +type +get +hgetall +hmget +memory|usage"
 HOLD = "+xlen +xtrim +memory|usage"
 """What holds a LATEST stream to its bytes: whoever writes it, whatever others write there."""
 LEASE = "+eval +time +get +set +del"
@@ -81,7 +82,9 @@ def rules_of_operator() -> list[str]:
     return [
         f"{CONNECT} +info",
         selector("+xadd", written),
-        selector(f"{WATCH} +xinfo|groups +exists +get +hgetall +hmget +memory|usage", ["*"], "%R~"),
+        selector(
+            f"{WATCH} +xinfo|groups +exists +type +get +hgetall +hmget +memory|usage", ["*"], "%R~"
+        ),
     ]
 
 

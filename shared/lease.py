@@ -168,6 +168,8 @@ class ShardOwner:
         self._bus, self._service, self._member, self._shards = bus, service, member, shards
         self._owned: tuple[int, ...] = ()
         self._renewed_s = 0.0
+        self.problem = ""
+        """Why ownership cannot be settled, for a person to read."""
 
     async def owned(self) -> AsyncIterator[tuple[int, ...]]:
         """Yield the shards this instance owns, at the start and at every change, until canceled.
@@ -181,8 +183,12 @@ class ShardOwner:
         while True:
             try:
                 owned = await self._refresh()
-                self._renewed_s = loop.time()
-            except BusUnavailable:
+                self._renewed_s, self.problem = loop.time(), ""
+            except BusUnavailable as error:
+                problem = f"waiting for Redis: {error}"
+                if problem != self.problem:
+                    log.warning("shards_not_renewed", extra={"reason": str(error)})
+                self.problem = problem
                 lost = loop.time() - self._renewed_s > TTL_MS / 1_000
                 owned = () if lost else self._owned
             if owned != self._owned or first:

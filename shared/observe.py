@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from shared.clock import Clock, SystemClock
 from shared.histogram import Histogram
 from shared.messages.control import Heartbeat
+from shared.process import own_id
 
 STALL_NS = 10_000_000_000
 """A pump that has not advanced for this long is unhealthy; it advances every second when idle."""
@@ -84,4 +85,5 @@ class Observer:
             gauges=dict(self.gauges),
             latency={name: dict(h.buckets) for name, h in self.latencies.items()},
             inputs=dict(self.inputs),
+            process=str(own_id(self.instance)),
         )

@@ -65,6 +65,12 @@ def is_gone(text: str) -> bool:
     return bool(started) and started != process.started
 
 
+def host_of(text: str) -> str:
+    """Return the host of the process that ``text`` names; empty if it names none."""
+    process = parse(text)
+    return process.host if process is not None else ""
+
+
 def describe(text: str) -> str:
     """Return who ``text`` names, for a person to read."""
     process = parse(text)

@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 HEARTBEAT_S = 1.0
 LAST_LOOK_S = 0.5
 _SAID_IN_ONE_LINE = (BusUnavailable, LeaseLost)
-_BEAT_TUNING = replace(TUNING, backoff_cap_s=0.5)
-"""Comes back soon enough for its word on lost data (shared.ledger.WITNESS_NS)."""
+_BEAT_TUNING = replace(TUNING, backoff_cap_s=0.5, insists=False)
+"""Comes back soon enough for its word on lost data (shared.ledger.WITNESS_NS); never waits."""
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
 GC_THRESHOLDS = (20_000, 50, 100)

@@ -182,4 +182,6 @@ class Pump:
 
     def readiness(self) -> tuple[bool, str]:
         """Tell whether recovery is done."""
-        return (True, "") if self._recovered else (False, "recovering")
+        if self._bus.problem or not self._recovered:
+            return False, self._bus.problem or "recovering"
+        return True, ""

@@ -92,7 +92,7 @@ class Collector:
         self.balances: dict[str, BalanceReport] = {}
         self.balances_first: dict[str, dict[str, Decimal]] = {}
         self.beats: Remembered[Heartbeat] = Remembered(INCARNATIONS_MAX)
-        self.latest_beat: dict[tuple[str, str], Heartbeat] = {}
+        self.latest_beat: dict[tuple[str, str, str], Heartbeat] = {}
         self.recent_opportunities: deque[Opportunity] = deque(maxlen=RECENT_MAX)
         self.recent_done: deque[PlanDone] = deque(maxlen=RECENT_MAX)
         self.recent_fills: deque[Fill] = deque(maxlen=RECENT_MAX)
@@ -266,6 +266,13 @@ class Collector:
 
     def _on_beat(self, message: Heartbeat) -> None:
         self.beats.put((message.service, message.instance, message.ts_started_ns), message)
-        self.latest_beat[message.service, message.instance] = message
+        for key, beat in list(self.latest_beat.items()):
+            # Of one name, a process replaces those that were not heard any more when it started.
+            if key[:2] == (message.service, message.instance) and (
+                beat.ts_ns <= message.ts_started_ns or not beat.process
+            ):
+                del self.latest_beat[key]
+        name = message.service, message.instance, message.process
+        self.latest_beat[name] = message
         if len(self.latest_beat) > INCARNATIONS_MAX:
             del self.latest_beat[next(iter(self.latest_beat))]

@@ -170,11 +170,13 @@ def _print_status(found: dict[str, Any]) -> None:
         moved = ", ".join(f"{amount.normalize():+f} {asset}" for asset, amount in amounts.items())
         console.print(f"moved at {venue}: {moved}")
     table = _table("service", "instance", "pid", "state", "uptime s", "reason", folded="reason")
+    several_hosts = len({row["host"] for row in found["services"]}) > 1
     for row in found["services"]:
         # What Redis does not take cannot be heard: the process itself may well be up.
         gone = "silent" if redis["problem"] else "down"
         state = gone if not row["up"] else ("ready" if row["ready"] else "not ready")
-        table.add_row(row["service"], row["instance"], str(row["pid"]), state,
+        pid = f"{row['pid']} on {row['host']}" if several_hosts else str(row["pid"])
+        table.add_row(row["service"], row["instance"], pid, state,
                       f"{row['uptime_s']:.0f}", row["reason"])  # fmt: skip
     console.print(table)
     table = _table("stream", "entries", "of", "kB", "lag ms", folded="lag ms")

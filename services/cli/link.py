@@ -28,15 +28,16 @@ from redis.exceptions import (
 
 from shared.bus.address import Endpoint, check_server_kind
 from shared.bus.connection import CLUSTER_CODES, explain
+from shared.bus.tuning import LEDGER_KEY, POSITION_KEY
 from shared.clock import SystemClock
 from shared.config import BusConfig
 from shared.errors import ArbError, BusUnavailable, CodecError, ConfigError
 from shared.messages.base import Message
 from shared.messages.codec import FIELD, decode, encode, salvage
-from shared.streams import BY_NAME, CTL_COMMAND, Delivery, StreamSpec
+from shared.streams import ALL, BY_NAME, CTL_COMMAND, Delivery, StreamSpec
 
 SHARDS_MAX = 64
-POSITIONS = "{arb}:position"
+POSITIONS = POSITION_KEY
 CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 30.0
 ENTRIES_PER_READ = 500
@@ -163,16 +164,37 @@ class Link:
         }
         return ends, {name.decode(): value.decode() for name, value in found.items()}
 
-    async def why_no_writes(self) -> str:
+    async def wrong_types(self) -> dict[str, str]:
+        """Return the keys that are not of our type, each with what it is, in words."""
+        wanted = {key: "stream" for spec in ALL for key in await self.keys(spec)}
+        wanted |= dict.fromkeys((POSITIONS, LEDGER_KEY), "hash")
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in wanted:
+            pipeline.type(key)
+        try:
+            found = await pipeline.execute()
+        except NoPermissionError:  # Redis' users are of an older version
+            return {}
+        except (RedisError, OSError) as error:
+            raise self._failure(error) from error
+        return {
+            key: f"{key} is a {kind.decode()}, not a {want}; remove or rename it"
+            for (key, want), kind in zip(wanted.items(), found, strict=True)
+            if kind.decode() not in {want, "none"}
+        }
+
+    async def why_no_writes(self, *, tell_rights: bool = False) -> str:
         """Return why Redis refuses to be written to, empty where it does not.
+
+        With ``tell_rights`` also that this user may not write, which one who only looks need not.
 
         Asked with an entry id that no stream can hold: Redis looks first whether it takes writes at
         all, so nothing is ever written.
         """
         try:
             await self._redis.xadd(CTL_COMMAND.key(), {FIELD: b""}, id="0-0")
-        except NoPermissionError:  # a user who only looks
-            return ""
+        except NoPermissionError as error:
+            return f"{explain('NOPERM')} to write commands ({error})" if tell_rights else ""
         except ResponseError as error:
             code = code_of(error)
             meaning = explain(code)

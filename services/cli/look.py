@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
 
 from services.cli.collector import Collector
 from services.cli.latency import latency_record
-from services.cli.link import Heard, Link
+from services.cli.link import POSITIONS, Heard, Link
 from shared.clock import SystemClock
 from shared.domain.instrument import split_instrument
 from shared.errors import ConfigError
 from shared.messages.base import BookState
 from shared.messages.market import DepthView
+from shared.process import host_of
 from shared.streams import (
     ALERT,
     ALL,
@@ -45,13 +46,15 @@ async def survey(link: Link, specs: Iterable[StreamSpec] = (SYS_HEALTH,)) -> Col
 
 async def status(link: Link) -> dict[str, Any]:
     """Return how the whole system is: services, trading state, exposure, streams and lag."""
-    collector = await survey(link, (SYS_HEALTH, RISK_EVENT, EXEC_EVENT, ALERT))
+    wrong = await link.wrong_types()
+    told = (SYS_HEALTH, RISK_EVENT, EXEC_EVENT, ALERT)
+    collector = await survey(link, [spec for spec in told if spec.key() not in wrong])
     now_ns = SystemClock.now_ns()
     services = _services(collector, now_ns)
     up = {service["service"] for service in services if service["up"] and service["ready"]}
     missing = [name for name in SERVICES if name not in up]
     risk, state, executor = collector.risk, collector.state, collector.executor
-    problem = await link.why_no_writes()
+    problem = "; ".join(wrong.values()) or await link.why_no_writes(tell_rights=bool(missing))
     silence = _silence_of_risk(collector, now_ns)
     return {
         "well": not missing and not problem,
@@ -77,7 +80,7 @@ async def status(link: Link) -> dict[str, Any]:
             "certainty": risk.certainty if risk else "unknown",
         },
         "services": services,
-        "streams": await _streams(link),
+        "streams": await _streams(link, wrong),
         "alerts": [
             {"age_s": _age_s(a.ts_ns, now_ns), "service": a.service, "severity": a.severity,
              "code": a.code, "text": a.text}
@@ -108,6 +111,7 @@ def _services(collector: Collector, now_ns: int) -> list[dict[str, Any]]:
             "service": beat.service,
             "instance": beat.instance,
             "pid": beat.pid,
+            "host": host_of(beat.process),
             "up": now_ns - beat.ts_ns < SILENT_AFTER_S * 1e9,
             "ready": beat.ready,
             "reason": beat.reason,
@@ -121,11 +125,13 @@ def _services(collector: Collector, now_ns: int) -> list[dict[str, Any]]:
     ]
 
 
-async def _streams(link: Link) -> list[dict[str, Any]]:
-    positions = await link.positions()
+async def _streams(link: Link, wrong: Collection[str]) -> list[dict[str, Any]]:
+    positions = {} if POSITIONS in wrong else await link.positions()
     rows = []
     for spec in ALL:
         for key in await link.keys(spec):
+            if key in wrong:
+                continue
             entries, size = await link.length(key)
             last = await link.last_id(key)
             rows.append({

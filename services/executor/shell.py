@@ -141,8 +141,8 @@ class ExecutorApp:
     def readiness(self) -> tuple[bool, str]:
         """Tell whether new plans are accepted, and if not, why."""
         if not self._started:
-            return False, "recovering"
-        obstacle = self._engine.obstacle
+            return False, self._bus.problem or "recovering"
+        obstacle = self._bus.problem or self._engine.obstacle
         return not obstacle, obstacle
 
     async def _read(self) -> None:

@@ -208,6 +208,8 @@ class OrderbookApp:
         """Ready: ownership is settled and every book is LIVE, or there is none to keep."""
         if self._owned is None:
             return False, "waiting for shards"
+        if problem := self._owner.problem or self._bus.problem:
+            return False, problem
         gauges = self._engine.gauges()
         if not self._owned:
             return True, "standby: others own all shards"

@@ -65,7 +65,9 @@ class RiskApp:
         """Ready: standing by, or recovered."""
         if not self._is_active:
             return self._lease.is_standby, self._lease.waiting_for or "waiting for the lease"
-        return (False, "recovering") if self._pump is None else self._pump.readiness()
+        if self._pump is None:
+            return False, self._bus.problem or "recovering"
+        return self._pump.readiness()
 
     async def _wait_for_lease(self) -> None:
         acquiring = asyncio.create_task(self._lease.acquire())

@@ -87,6 +87,8 @@ class ScannerApp:
         """Ready: ownership is settled."""
         if self._owned is None:
             return False, "waiting for shards"
+        if problem := self._owner.problem or self._bus.problem:
+            return False, problem
         return True, "" if self._owned else "standby: others own all shards"
 
     async def _pump(self, inbox: _StoppableInbox) -> None:

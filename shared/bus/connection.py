@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,9 @@ from shared.bus.address import NO_CLUSTER, Endpoint, check_server_kind
 from shared.bus.tuning import Tuning
 from shared.bus.wire import Arg, pack
 from shared.errors import BusUnavailable, ConfigError
+
+OPTIONAL_MAX = 256
+"""Optional replies still to come; they are sent a few times a second."""
 
 
 class ReplyError(BusUnavailable):
@@ -37,6 +41,14 @@ class ReplyError(BusUnavailable):
         """Whether asking the same server again may help; nothing was done, so it may be asked."""
         return self.code not in _ELSEWHERE and self.code not in _GONE
 
+    def name_key(self, args: Sequence[Arg]) -> None:
+        """Add which key it is about: the server does not say."""
+        at = _KEY_AT.get(args[0], 1)
+        if self.code in _ABOUT_A_KEY and len(args) > at:
+            key = args[at]
+            name = key.decode(errors="replace") if isinstance(key, bytes) else str(key)
+            self.args = (f"{self} (key {name})",)
+
 
 class Wire(asyncio.Protocol):
     """The receiving half of an established connection.
@@ -50,6 +62,11 @@ class Wire(asyncio.Protocol):
         self.last: Any = None
         self.refused: hiredis.ReplyError | None = None
         self.refused_left = 0
+        self.sent = 0
+        self.optional: deque[int] = deque(maxlen=OPTIONAL_MAX)
+        """Which replies, counted from the first one, may be errors without harm."""
+        self.passed_over = ""
+        """The last error among those."""
         self.lost = ""
         self.waiter: asyncio.Future[None] | None = None
         self._reader = hiredis.Reader()
@@ -61,13 +78,22 @@ class Wire(asyncio.Protocol):
             reader.feed(data)
             while (reply := reader.gets()) is not False:
                 self.awaited -= 1
-                if isinstance(reply, hiredis.ReplyError) and self.refused is None:
-                    self.refused, self.refused_left = reply, self.awaited
+                if isinstance(reply, hiredis.ReplyError):
+                    reply = self._refuse(reply)
                 self.last = reply
         except hiredis.ProtocolError as error:
             self.lost = f"not the Redis protocol: {error}"
         if self.awaited <= 0 or self.lost:
             self.wake()
+
+    def _refuse(self, error: hiredis.ReplyError) -> hiredis.ReplyError | None:
+        """Keep the first error, but of replies that are optional."""
+        if self.sent - self.awaited - 1 in self.optional:
+            self.passed_over = str(error)
+            return None
+        if self.refused is None:
+            self.refused, self.refused_left = error, self.awaited
+        return error
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Remember why; whoever waits or comes next is told."""
@@ -194,8 +220,10 @@ class Link:
         """Return how long to wait before the next attempt to connect."""
         return max(0.0, self._not_before_s - _now_s())
 
-    async def send(self, data: bytes, replies: int) -> None:
+    async def send(self, data: bytes, replies: int, *, optional: bool = False) -> None:
         """Send packed commands that will be answered by ``replies`` replies; does not wait.
+
+        What is ``optional`` may be refused: then it is not done, and nobody is told.
 
         Raises:
             ReplyError: A command sent earlier, that nobody waited for, was refused.
@@ -205,6 +233,9 @@ class Link:
             await self.connect()
         assert self._transport is not None
         self._check_refused()
+        if optional:
+            self.wire.optional.extend(range(self.wire.sent, self.wire.sent + replies))
+        self.wire.sent += replies
         self.wire.awaited += replies
         if self._fd >= 0 and self._transport.get_write_buffer_size() == 0:
             # At once: the transport would write only when this task has nothing more to do.
@@ -252,7 +283,11 @@ class Link:
 
     async def call(self, *args: Arg) -> Any:
         """Send one command and return its reply; callers wait for each other."""
-        return await self.call_all(pack(*args))
+        try:
+            return await self.call_all(pack(*args))
+        except ReplyError as error:
+            error.name_key(args)
+            raise
 
     async def call_all(self, *commands: bytes) -> Any:
         """Send packed commands together and return the last reply; see :meth:`settle`."""
@@ -294,6 +329,9 @@ TEMPORARY = frozenset({"LOADING", "MASTERDOWN", "READONLY", "UNBLOCKED", "TRYAGA
 _ELSEWHERE = frozenset({"READONLY", "MASTERDOWN", "MOVED", "ASK"})
 """Error codes of a server that is not, or no longer, the one to write to."""
 _GONE = frozenset({"NOGROUP", "UNBLOCKED"})
+_ABOUT_A_KEY = frozenset({"WRONGTYPE", "NOPERM", "ERR"})
+_KEY_AT: dict[Arg, int] = {"EVAL": 3, "XGROUP": 2, "XINFO": 2, "MEMORY": 2}
+"""Where a command has its key, if not first."""
 
 _HINTS = {
     "WRONGTYPE": "a key of ours is of another type; remove or rename it",

@@ -43,9 +43,12 @@ class DurableReader:
         tuning: Tuning,
         report: Report,
         now_ns: Now,
+        refused: dict[str, str],
     ) -> None:
+        self._refused = refused
         self._link, self._control = links
         self._specs = {spec.key(): spec for spec in specs}
+        self._names = ", ".join(self._specs)
         self._group, self._consumer = consumer
         self._counters, self._tuning, self._report = counters, tuning, report
         self._now_ns = now_ns
@@ -135,6 +138,7 @@ class DurableReader:
                     raise
                 self._pause(error)
                 return None
+            self._refused.pop(self._names, None)
             if reply and (batch := await self._take(reply)) is not None:
                 return batch
         if asyncio.get_running_loop().time() < self._pause_until_s:
@@ -147,7 +151,8 @@ class DurableReader:
     def _pause(self, error: ReplyError) -> None:
         """Ask again a little later: nothing was delivered."""
         self._pause_until_s = asyncio.get_running_loop().time() + REFUSED_PAUSE_S
-        self._report("INPUT_REFUSED", f"{', '.join(self._specs)}: {error}")
+        self._refused[self._names] = f"cannot read {self._names}: {error}"
+        self._report("INPUT_REFUSED", f"{self._names}: {error}")
 
     def _command(self) -> bytes:
         return pack(

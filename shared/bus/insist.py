@@ -31,24 +31,39 @@ class Insistence:
     """Transactions on a publishing connection, and questions on any, until they are let pass."""
 
     def __init__(
-        self, out: Link, send: Callable[[list[bytes]], Awaitable[None]], clock: Clock
+        self,
+        out: Link,
+        send: Callable[[list[bytes]], Awaitable[None]],
+        clock: Clock,
+        *,
+        insists: bool = True,
     ) -> None:
         self._out, self._send, self._clock = out, send, clock
+        self._insists = insists
+        self._problems: dict[object, str] = {}
         self._throttle = Throttle(_SAY_EVERY_S)
+
+    @property
+    def problem(self) -> str:
+        """What is being asked for again, and why; empty while nothing is."""
+        return next(iter(self._problems.values()), "")
 
     async def transact(self, commands: list[bytes]) -> None:
         """Make all of it true; while Redis refuses a part, wait and ask again for that part."""
-        while commands:
-            try:
-                refused = await self._attempt(commands)
-            except ReplyError as error:
-                if not error.may_pass:
-                    raise
-                self._say_refused(error, commands)  # as a whole: nothing of it was done
-            else:
-                commands = refused
-            if commands:
-                await asyncio.sleep(REFUSED_RETRY_S)
+        try:
+            while commands:
+                try:
+                    refused = await self._attempt(commands)
+                except ReplyError as error:
+                    if not error.may_pass:
+                        raise
+                    self._say_refused(error, commands)  # as a whole: nothing of it was done
+                else:
+                    commands = refused
+                if commands:
+                    await asyncio.sleep(REFUSED_RETRY_S)
+        finally:
+            self._problems.pop(self, None)
 
     async def _attempt(self, commands: list[bytes]) -> list[bytes]:
         """Send commands as one transaction and return those that were refused in it."""
@@ -77,18 +92,25 @@ class Insistence:
 
     def _say_refused(self, error: ReplyError, commands: Sequence[bytes]) -> None:
         """Log what Redis refuses, and where, every few seconds."""
+        keys = sorted({key_of(command) for command in commands} - {""})
+        self._problems[self] = f"cannot write {', '.join(keys)}: {error}" if keys else str(error)
         if self._throttle.passes(self._clock.monotonic_ns() / 1e9):
-            keys = sorted({key_of(command) for command in commands})
             log.error("bus_refused", extra={"reason": str(error), "keys": keys})
 
     async def patiently(self, ask: Callable[[], Awaitable[_T]], *, also_lost: bool = False) -> _T:
         """Ask again while Redis refuses it, with ``also_lost`` also while it is away."""
-        while True:
-            try:
-                return await ask()
-            except BusUnavailable as error:
-                if not (also_lost or (isinstance(error, ReplyError) and error.may_pass)):
-                    raise
-                if self._throttle.passes(self._clock.monotonic_ns() / 1e9):
-                    log.warning("bus_waiting", extra={"reason": str(error)})
-            await asyncio.sleep(REFUSED_RETRY_S)
+        question = object()
+        try:
+            while True:
+                try:
+                    return await ask()
+                except BusUnavailable as error:
+                    passes = self._insists and isinstance(error, ReplyError) and error.may_pass
+                    if not (also_lost or passes):
+                        raise
+                    self._problems[question] = f"waiting for Redis: {error}"
+                    if self._throttle.passes(self._clock.monotonic_ns() / 1e9):
+                        log.warning("bus_waiting", extra={"reason": str(error)})
+                await asyncio.sleep(REFUSED_RETRY_S)
+        finally:
+            self._problems.pop(question, None)

@@ -76,7 +76,9 @@ class LatestReader:
         *,
         now_ns: Now,
         wake: bool,
+        refused: dict[str, str],
     ) -> None:
+        self._refused = refused
         self._link, self._counters, self._report = link, counters, report
         self._now_ns = now_ns
         self._cursors = {
@@ -84,7 +86,7 @@ class LatestReader:
             for item in inputs
             for key in (item.spec.key(shard) for shard in item.shards)
         }
-        self._keys = [cursor.key for cursor in self._cursors.values()]
+        self._names = ", ".join(cursor.key for cursor in self._cursors.values())
         self._count_max = tuning.read_entries_max if wake else tuning.sample_entries_max
         self._count = self._count_max
         self._messages_max = tuning.read_messages_max
@@ -170,7 +172,9 @@ class LatestReader:
                         await self._link.drop()
                     return None
                 self._is_asked = False
-                if reply := await self._link.take():
+                reply = await self._link.take()
+                self._refused.pop(self._names, None)
+                if reply:
                     return self._take(reply)
                 if not self._block:
                     return Batch([])
@@ -184,7 +188,8 @@ class LatestReader:
         except ReplyError as error:
             # It passes by itself or somebody mends it; meanwhile these inputs are silent.
             if error.code not in TEMPORARY:
-                self._report("INPUT_REFUSED", f"{', '.join(self._keys)}: {error}")
+                self._refused[self._names] = f"cannot read {self._names}: {error}"
+                self._report("INPUT_REFUSED", f"{self._names}: {error}")
             await self._link.lose(str(error))
             self._is_asked = False
         except BusUnavailable:

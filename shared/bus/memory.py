@@ -35,8 +35,7 @@ class MemoryBus:
         self.counters = dict.fromkeys(COUNTERS, 0)
         self._alerts = AlertOutlet(service, server.clock)
         self.report = self._alerts.report
-        self._is_open = True
-        self._upkeep_ns = 0
+        self._is_open, self.problem, self._upkeep_ns = True, "", 0
 
     def reach(self) -> MemoryServer:
         """Return the server.

@@ -90,6 +90,10 @@ class Inbox(Protocol):
 class Bus(Protocol):
     """A connection to the bus."""
 
+    @property
+    def problem(self) -> str:
+        """What the bus refuses now and is asked for again, in one line; empty if nothing."""
+
     async def open_inbox(
         self, inputs: Sequence[Input], *, service: str, instance: str, exclusive: bool = False
     ) -> Inbox:

@@ -14,7 +14,7 @@ from typing import Any
 
 from shared.bus.address import Endpoint
 from shared.bus.alerts import AlertOutlet
-from shared.bus.connection import Link, ReplyError, wait_for
+from shared.bus.connection import Link, ReplyError, reply_error, wait_for
 from shared.bus.durable import DurableReader
 from shared.bus.insist import Insistence
 from shared.bus.latest import LatestReader
@@ -34,6 +34,7 @@ from shared.bus.wire import Packer, pack
 from shared.clock import Clock, SystemClock
 from shared.config import BusConfig
 from shared.errors import BusUnavailable
+from shared.logs import Throttle
 from shared.messages.base import Message
 from shared.streams import Delivery
 
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 
 ALERTS_S = 1.0
 """How long an alert may wait for something else to go out."""
+REFUSED_SAY_S = 3.0
 _HOLD = """
 local owner = redis.call('GET', KEYS[1])
 if owner and owner ~= ARGV[1] then return 0 end
@@ -78,7 +80,9 @@ class RedisBus:
         self._out, self._control = self._link(), self._link()
         self._turn = asyncio.Lock()  # tasks of one process take turns on the publishing connection
         self._counters = dict.fromkeys(COUNTERS, 0)
-        self._insist = Insistence(self._out, self._send, self._clock)
+        self._refused: dict[str, str] = {}
+        self._insist = Insistence(self._out, self._send, self._clock, insists=tuning.insists)
+        self._refused_throttle = Throttle(REFUSED_SAY_S)
         self._upkeep: asyncio.Task[None] | None = None
         self._telling: asyncio.Task[None] | None = None
         self._upkeep_link = self._link()
@@ -90,6 +94,11 @@ class RedisBus:
     def where(self) -> str:
         """The server's URL without its password."""
         return self._endpoint.where
+
+    @property
+    def problem(self) -> str:
+        """See :class:`shared.bus.port.Bus`."""
+        return self._insist.problem or next(iter(self._refused.values()), "")
 
     @property
     def in_flight(self) -> int:
@@ -143,7 +152,7 @@ class RedisBus:
             inbox.durable = DurableReader(
                 links, durable, consumer,
                 counters=self._counters, tuning=self._tuning, report=self._alerts.report,
-                now_ns=self._clock.now_ns,
+                now_ns=self._clock.now_ns, refused=self._refused,
             )  # fmt: skip
         try:
             await inbox.start(exclusive=exclusive)
@@ -155,7 +164,7 @@ class RedisBus:
     def _latest(self, inputs: Sequence[Input], *, wake: bool) -> LatestReader:
         return LatestReader(
             self._link(), inputs, self._counters, self._tuning, self._alerts.report,
-            now_ns=self._clock.now_ns, wake=wake,
+            now_ns=self._clock.now_ns, wake=wake, refused=self._refused,
         )  # fmt: skip
 
     async def _tell_waiting(self) -> None:
@@ -199,7 +208,7 @@ class RedisBus:
                 await self._send(commands)
         self._counters["published"] += len(messages)
 
-    async def _send(self, commands: list[bytes]) -> None:
+    async def _send(self, commands: list[bytes], *, optional: bool = False) -> None:
         """Send without waiting; surface the failure of an earlier send; bound what is in flight."""
         if not commands:
             return
@@ -207,7 +216,7 @@ class RedisBus:
             if self._out.awaited >= self._tuning.in_flight_max:
                 await self._out.settle()
             data = commands[0] if len(commands) == 1 else b"".join(commands)
-            await self._out.send(data, len(commands))
+            await self._out.send(data, len(commands), optional=optional)
         except ReplyError:
             await self._out.drop()
             raise
@@ -235,21 +244,28 @@ class RedisBus:
         if fields:
             flat = [part for item in fields.items() for part in item]
             async with self._turn:
-                await self._send([pack("HSET", POSITION_KEY, *flat)])
+                # Only people look at it: refused, it must not keep anything else from being sent.
+                await self._send([pack("HSET", POSITION_KEY, *flat)], optional=True)
+            wire = self._out.wire
+            if wire.passed_over and self._refused_throttle.passes(self._clock.monotonic_ns() / 1e9):
+                reason = str(reply_error(wire.passed_over))
+                log.warning("position_refused", extra={"reason": reason, "keys": [POSITION_KEY]})
+            wire.passed_over = ""
 
     async def marks(self) -> Mapping[str, str]:
         """See :class:`shared.bus.port.Bus`."""
-        flat = await self._control.call("HGETALL", LEDGER_KEY)
+        flat = await self._insist.patiently(lambda: self._control.call("HGETALL", LEDGER_KEY))
         return {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2], strict=True)}
 
     async def mark(self, fields: Mapping[str, str], *, only_new: bool = False) -> None:
         """See :class:`shared.bus.port.Bus`."""
         verb = "HSETNX" if only_new else "HSET"
-        await self._control.call_all(*(pack(verb, LEDGER_KEY, k, v) for k, v in fields.items()))
+        commands = [pack(verb, LEDGER_KEY, k, v) for k, v in fields.items()]
+        await self._insist.patiently(lambda: self._control.call_all(*commands))
 
     async def unmark(self, name: str) -> None:
         """See :class:`shared.bus.port.Bus`."""
-        await self._control.call("HDEL", LEDGER_KEY, name)
+        await self._insist.patiently(lambda: self._control.call("HDEL", LEDGER_KEY, name))
 
     async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
         """See :class:`shared.bus.port.Bus`."""

@@ -32,6 +32,7 @@ class Tuning:
         maintenance_s: Interval of claiming and trimming.
         measure_s: Interval of measuring the streams a service writes, in bytes.
         backoff_s, backoff_cap_s: Reconnection delays.
+        insists: Whether what Redis refuses is asked for again until it is let pass.
     """
 
     read_entries_max: int = 256
@@ -47,6 +48,7 @@ class Tuning:
     measure_s: float = 5.0
     backoff_s: float = 0.05
     backoff_cap_s: float = 2.0
+    insists: bool = True
 
 
 TUNING = Tuning()

@@ -63,6 +63,8 @@ class Heartbeat(DecisionMessage, frozen=True, kw_only=True, tag="heartbeat"):
     ``counters`` only rise within one ``ts_started_ns``. ``latency`` maps a measure's name (for
     example ``tick_to_depth``) to its histogram: bucket index -> count, see
     ``shared/histogram.py``. ``inputs`` maps a stream key to the id of the last entry handled.
+    ``process`` tells processes of one name apart: with host, process id and when it was started
+    (``shared/process.py``).
     """
 
     service: Name
@@ -76,3 +78,4 @@ class Heartbeat(DecisionMessage, frozen=True, kw_only=True, tag="heartbeat"):
     gauges: dict[Key, AnyFloat]
     latency: dict[Key, dict[int, Count]]
     inputs: dict[Key, Name]
+    process: Name = ""

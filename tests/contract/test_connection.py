@@ -264,3 +264,38 @@ async def test_a_reader_of_market_data_waits_for_a_redis_that_stays_away(
     async with asyncio.timeout(10):
         await (await opening).close()
     await bus.close()
+
+
+async def test_positions_that_are_refused_keep_nothing_else_from_being_written(
+    server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They were the reason for which market data was lost and the executor started again."""
+    await admin(server, "SET", "{arb}:position", "of another type")
+    bus = await open_bus(BusConfig(url=server.url), service="risk", instance="r1")
+    for number in range(600):  # more than the optional replies remembered
+        await bus.note_positions({"risk:r1:x": f"{number}-1"})
+        await bus.commit(None, [command(number)], checkpoints={"risk": b"%d" % number})
+    await bus.publish([command(600)])
+    await bus.note_positions({"risk:r1:x": "601-1"})
+    assert await bus.load_checkpoint("risk") == b"599"
+    assert (await bus.stats())["reconnects"] == 0
+    link = Link(Endpoint(BusConfig(url=server.url)), TUNING)
+    assert await link.call("XLEN", streams.CTL_COMMAND.key()) == 601
+    said = [record for record in caplog.records if record.message == "position_refused"]
+    assert 1 <= len(said) <= 3
+    await link.drop()
+    await bus.close()
+
+
+async def test_a_key_of_another_type_is_named(server: EmbeddedServer) -> None:
+    await admin(server, "SADD", "{arb}:lease:risk", "of another type")
+    await admin(server, "SADD", "{arb}:ledger", "of another type")
+    bus = RedisBus(BusConfig(url=server.url), service="risk", instance="r1")
+    with pytest.raises(BusUnavailable, match=r"\(key \{arb\}:lease:risk\)"):
+        await bus.hold_lease("risk", "r1", 1_000)
+    asking = asyncio.create_task(bus.marks())
+    await eventually(lambda: "(key {arb}:ledger)" in bus.problem)
+    await admin(server, "DEL", "{arb}:ledger")
+    assert await asyncio.wait_for(asking, 5) == {}
+    assert not bus.problem
+    await bus.close()

@@ -231,3 +231,18 @@ def test_a_book_that_was_live_once_is_synced_whatever_came_after() -> None:
     collector.on_message(status("BTC/USDT", BookState.GAP, "expected 9, got 11"))
     assert collector.never_synced("v", "BTC/USDT") is None
     assert collector.never_synced("v", "ETH/USDT") == "expected 5, got 7"
+
+
+def test_processes_of_one_name_are_told_apart_and_a_successor_replaces() -> None:
+    collector = Collector()
+    first = msgspec.structs.replace(beat("risk", started=10, ts=100), process="risk@h/p/1/1")
+    twin = msgspec.structs.replace(beat("risk", started=50, ts=101), process="risk@h/p/2/2")
+    for message in (first, twin, msgspec.structs.replace(first, ts_ns=102)):
+        collector.on_message(message)
+    assert [one.process for one in collector.alive()] == ["risk@h/p/1/1", "risk@h/p/2/2"]
+    again = msgspec.structs.replace(beat("risk", started=103, ts=104), process="risk@h/p/3/3")
+    collector.on_message(again)
+    assert list(collector.latest_beat.values()) == [again]
+    collector.on_message(beat("scanner", started=10, ts=100))  # of an older version
+    collector.on_message(beat("scanner", started=10, ts=101))
+    assert len(collector.alive()) == 2

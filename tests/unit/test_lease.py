@@ -132,6 +132,10 @@ async def test_shards_are_shared_and_a_dead_members_are_taken_over(
     await eventually(even)
     second.task.cancel()  # kill -9
     await eventually(lambda: first.owned == (0, 1, 2, 3))
+    server.is_up = False
+    await eventually(lambda: first.owner.problem.startswith("waiting for Redis: "))
+    server.is_up = True
+    await eventually(lambda: not first.owner.problem and first.owned == (0, 1, 2, 3))
     third = Member(server, "c", 4)
     await eventually(lambda: len(third.owned) == 2 and len(first.owned) == 2)
     assert not set(third.owned) & set(first.owned)
