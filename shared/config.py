@@ -93,7 +93,7 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     venue_notional_max: Decimal = Decimal(200_000)
     total_notional_max: Decimal = Decimal(500_000)
     daily_loss_max: Decimal = Decimal(1_000)
-    loss_cap_bps: Decimal = Decimal(50)
+    loss_cap_bps: Decimal = Decimal(100)
     book_age_ms_max: PositiveInt = 2_000
     opportunity_age_ms_max: PositiveInt = 500
     plan_ttl_ms: PositiveInt = 1_000

@@ -140,7 +140,7 @@ def make_config(*, start_active: bool = True, **limits: Any) -> Config:
         venues.setdefault(venue, []).append(instrument)
     return Config(
         venues={name: VenueConfig(instruments=names) for name, names in venues.items()},
-        risk=RiskConfig(start_active=start_active, **limits),
+        risk=RiskConfig(start_active=start_active, **{"loss_cap_bps": D(50), **limits}),
     )
 
 
