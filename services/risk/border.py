@@ -9,7 +9,7 @@ import msgspec
 from services.risk.trading import alert
 from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.control import Alert, Severity
-from shared.messages.execution import Fill, OrderEvent
+from shared.messages.execution import Fill, OrderEvent, PlanDone
 
 
 def in_order(message: Any, now_ns: int) -> Any:
@@ -37,3 +37,9 @@ def unowned_order(event: OrderEvent, why: str, now_ns: int) -> Alert:
         f"{event.instrument} at {event.venue}, is not taken on record: {why}"
     )
     return alert(now_ns, Severity.CRITICAL, "ORDER_UNOWNED", text)
+
+
+def unowned_end(done: PlanDone, why: str, now_ns: int) -> Alert:
+    """Return what is said of an end that cannot be its plan's; the plan stays in flight."""
+    text = f"{done.outcome} of plan {done.plan_id} in {done.base}/{done.quote} is not taken: {why}"
+    return alert(now_ns, Severity.CRITICAL, "PLAN_END_UNOWNED", text)

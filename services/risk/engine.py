@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Any
 
-from services.risk.border import in_order, unowned_order, unowned_text
+from services.risk.border import in_order, unowned_end, unowned_order, unowned_text
 from services.risk.case import Case
 from services.risk.checkpoint import Keeper, PartMissing, RiskState
 from services.risk.exposure import Ledger, Reservation
@@ -46,7 +46,7 @@ REPORT_INTERVAL_NS = 1_000_000_000
 _MS = 1_000_000
 _COUNTERS = (
     "plans_approved", "plans_denied", "fills", "plans_ended", "duplicates", "commands",
-    "fills_unowned", "orders_unowned",
+    "fills_unowned", "orders_unowned", "ends_unowned",
 )  # fmt: skip
 _QUIET = frozenset((DepthView, InstrumentInfo, Opportunity, OrderEvent))
 """Messages that bear on no trading state, or whose handler says it itself."""
@@ -267,21 +267,18 @@ class RiskEngine:
         return []
 
     def _on_fill(self, fill: Fill, now_ns: int) -> list[Message]:
-        if why := self._state.ledger.disowns(fill):
-            return self._quarantine(fill, why, now_ns)
-        if self._state.ledger.apply_fill(fill):
+        ledger = self._state.ledger
+        if why := ledger.disowns(fill):  # left out, and halted: what we hold is unknown now
+            self._counters["fills_unowned"] += 1
+            self._keeper.touch_decided()
+            subject = ledger.plan_of_ours(fill.plan_id)
+            return [self._switch.on_unowned(unowned_text(fill, why), now_ns, subject)]
+        if ledger.apply_fill(fill):
             self._counters["fills"] += 1
             self._keeper.touch_ledger()
         else:
             self._counters["duplicates"] += 1
         return []
-
-    def _quarantine(self, fill: Fill, why: str, now_ns: int) -> list[Message]:
-        """Leave a fill out that has no owner, and halt: what we hold is unknown now."""
-        self._counters["fills_unowned"] += 1
-        self._keeper.touch_decided()
-        subject = self._state.ledger.plan_of_ours(fill.plan_id)
-        return [self._switch.on_unowned(unowned_text(fill, why), now_ns, subject)]
 
     def _on_balance_report(self, report: BalanceReport, now_ns: int) -> list[Message]:
         if report.venue in self._venues:
@@ -295,6 +292,9 @@ class RiskEngine:
 
     def _on_plan_done(self, done: PlanDone, now_ns: int) -> list[Message]:
         held = self._state.ledger.plan_of_ours(done.plan_id)
+        if why := self._state.ledger.refuses_end(done):
+            self._counters["ends_unowned"] += 1
+            return [unowned_end(done, why, now_ns)]
         if not self._state.ledger.apply_end(done):
             self._counters["duplicates"] += 1
             return []

@@ -26,7 +26,14 @@ from shared.domain.instrument import split_instrument
 from shared.domain.ownership import OrdersOnRecord
 from shared.messages.arb import OpportunityLeg
 from shared.messages.base import Certainty, Side
-from shared.messages.execution import BalanceReport, Fill, OrderEvent, OrderPurpose, PlanDone
+from shared.messages.execution import (
+    BalanceReport,
+    Fill,
+    OrderEvent,
+    OrderPurpose,
+    PlanDone,
+    PlanOutcome,
+)
 
 FILLS_REMEMBERED_MAX = 512
 """Fills known by their id. A repeat comes from the executor's recovery of unfinished plans, so it
@@ -86,7 +93,7 @@ class Ledger(msgspec.Struct, kw_only=True):
 
     ``prices`` are those of the last fill by ``venue|instrument``. ``realized_at_midnight`` is what
     was realized per quote asset before ``day`` began. ``orders`` are those that fills
-    may belong to.
+    may belong to. ``plans_ended`` says whether each left nothing over.
     """
 
     books: Books = msgspec.field(default_factory=Books)
@@ -199,13 +206,27 @@ class Ledger(msgspec.Struct, kw_only=True):
         for asset in [a for a, spent in of_venue.items() if _shows(report.ts_ns, spent.ts_ns)]:
             del of_venue[asset]
 
+    def refuses_end(self, done: PlanDone) -> str:
+        """Return why an end cannot be that of the plan in flight it names; empty if it can."""
+        held = self.reservations.get(done.plan_id)
+        if held is None:
+            return ""
+        base = split_instrument(held.legs[0].instrument).base
+        agrees = (base, held.quote) == (done.base, done.quote)
+        return "" if agrees else f"its plan trades {base}/{held.quote}"
+
     def apply_end(self, done: PlanDone) -> bool:
-        """Release what a plan held; return False if this plan's end was counted before."""
-        if done.plan_id in self.plans_ended:
+        """Release what a plan held; return False if this plan's end was counted before.
+
+        One that leaves something over counts after one that did not: it is not to be hidden.
+        """
+        is_even = done.outcome is not PlanOutcome.FAILED and not any(done.residual.values())
+        was_even = self.plans_ended.get(done.plan_id)
+        if was_even is not None and (is_even or not was_even):
             return False
         self.release(done.plan_id)
         self.orders.end(done.plan_id)
-        remember_plan(self.plans_ended, done.plan_id)
+        _remember(self.plans_ended, done.plan_id, is_even, PLANS_REMEMBERED_MAX)
         self.certainty = worst_certainty(self.certainty, done.certainty)
         return True
 

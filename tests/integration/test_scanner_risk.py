@@ -23,7 +23,7 @@ from shared.config import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import Message, Side, TradingState
-from shared.messages.control import CommandKind, Heartbeat
+from shared.messages.control import Alert, CommandKind, Heartbeat
 from shared.messages.execution import (
     ApprovedPlan,
     Denied,
@@ -125,6 +125,7 @@ class World:
     async def listen(self) -> None:
         specs = (
             streams.ARB_OPPORTUNITY, streams.ARB_NEARMISS, streams.RISK_EVENT, streams.SYS_HEALTH,
+            streams.ALERT,
         )  # fmt: skip
         inbox = await self._listening.open_inbox(
             [Input(spec) for spec in specs] + [Input(streams.EXEC_PLAN)],
@@ -301,3 +302,24 @@ async def test_scanner_with_two_shards_scans_all_and_hands_over(url: str, tmp_pa
             w.seen.clear()
             if name == "scanner-a":  # whichever owned the shard, the one left scans it
                 await eventually(lambda: w.all(Opportunity), timeout_s=20)
+
+
+async def test_a_storm_of_forged_ends_is_told_in_a_few_alerts(url: str, tmp_path: Path) -> None:
+    async with world(url, tmp_path) as w:
+        await w.spawn("risk")
+        await w.is_ready("risk")
+        forged = [make_done(f"forged{n}", SystemClock.now_ns()) for n in range(10_000)]
+        for start in range(0, len(forged), 500):
+            await w.say(*forged[start : start + 500])
+        await w.say(make_fill("forged", "alpha", Side.BUY, ts_ns=SystemClock.now_ns()))
+
+        def counted() -> bool:
+            beats = [m for m in w.all(Heartbeat) if m.instance == "risk"]
+            return beats[-1].counters.get("fills_unowned") == 1
+
+        await eventually(counted, timeout_s=20, what="all of it handled")
+        assert await w.stop("risk") == 0
+        said = lambda code: [a for a in w.all(Alert) if a.code == code]  # noqa: E731
+        await eventually(lambda: sum(a.count for a in said("PLAN_NOT_RESERVED")) == 10_000)
+        assert len(said("FILL_UNOWNED")) == 1
+        assert len(w.all(Alert)) < 30

@@ -126,6 +126,39 @@ def test_an_order_that_disagrees_with_its_plan_owns_nothing(
     assert engine.ledger.exposure == {"BTC": D("0.1")}
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    forged=forgeries({"base": ["ETH", "USDT"], "quote": ["EUR"], "plan_id": ["other"]}),
+    outcome=st.sampled_from(PlanOutcome),
+)
+def test_an_end_that_disagrees_with_its_plan_ends_nothing(
+    forged: dict[str, Any], outcome: PlanOutcome
+) -> None:
+    engine, plan, _ = begun()
+    true = make_done(plan.plan_id, realized=D(0), outcome=PlanOutcome.UNFILLED)
+    out = engine.on_message(msgspec.structs.replace(true, outcome=outcome, **forged), T0).messages
+    assert plan.plan_id in engine.ledger.reservations
+    if "plan_id" not in forged:
+        assert codes(out) == [(Severity.CRITICAL, "PLAN_END_UNOWNED")]
+    engine.on_message(true, T0)
+    assert not engine.ledger.reservations
+
+
+@settings(max_examples=60, deadline=None)
+@given(forged=st.sampled_from(PlanOutcome), repeats=st.integers(1, 3))
+def test_a_forged_end_does_not_hide_that_exposure_is_left(
+    forged: PlanOutcome, repeats: int
+) -> None:
+    engine, plan, _ = begun()
+    engine.on_message(make_done(plan.plan_id, realized=D(0), outcome=forged), T0)
+    true = make_done(plan.plan_id, outcome=PlanOutcome.FAILED, residual={"BTC": D("0.1")})
+    for _ in range(repeats):
+        engine.on_message(true, T0)
+    assert engine.state.trading.said is TradingState.HALTED
+    assert "PLAN_FAILED" in engine.state.trading.trips
+    assert engine.counters()["plans_ended"] == 1 + (forged is not PlanOutcome.FAILED)
+
+
 def fill_of(order: OrderEvent) -> Fill:
     """What fills all of an order."""
     return make_fill(
