@@ -133,6 +133,16 @@ class MetadataReader:
         alert(self._sink, Severity.WARNING, "LISTING_UNREAD", text, now_ns, answer.venue)
 
 
+async def _reaped(child: asyncio.subprocess.Process) -> None:
+    """Wait for a killed child, also when canceled meanwhile: it leaves its pipes behind else."""
+    waiting = asyncio.ensure_future(child.wait())
+    try:
+        await asyncio.shield(waiting)
+    except asyncio.CancelledError:
+        await waiting
+        raise
+
+
 async def read_in_child(jobs: Sequence[Job]) -> AsyncIterator[Answer]:
     """Run the child for these jobs and yield its answers as they come, one per job."""
     left = {job.venue: job for job in jobs}
@@ -169,7 +179,7 @@ async def read_in_child(jobs: Sequence[Job]) -> AsyncIterator[Answer]:
                 child.kill()
             except ProcessLookupError:
                 pass
-        await child.wait()
+        await _reaped(child)
         errors.cancel()
     for venue in left:
         yield Answer(venue, error=error)
