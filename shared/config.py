@@ -18,122 +18,18 @@ import socket
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from shared.config_parse import check_names, check_web_url, read_section, read_toml
+from shared.config_sections import SECTIONS, BusConfig, Config, VenueConfig
 from shared.errors import ConfigError
 from shared.messages.bounds import INSTRUMENT, VENUE
 
 LIVE_TRADING_PHRASE = "yes-trade-real-money"
 DEFAULT_CONFIG = "arb.toml"
 POSITION_INTERVAL_MS_MAX = 60_000
-
-Positive = Annotated[float, Meta(gt=0)]
-PositiveInt = Annotated[int, Meta(gt=0)]
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of every section."""
-
-
-class BusConfig(Section, frozen=True, kw_only=True):
-    """Where Redis is. ``url`` is ``redis://``, ``rediss://`` or ``unix://``."""
-
-    url: str = "redis://127.0.0.1:6379/0"
-    shards: Annotated[int, Meta(ge=1, le=64)] = 1
-    tls_ca_file: str = ""
-
-
-class ObserveConfig(Section, frozen=True, kw_only=True):
-    """Health and metrics server of each process; port 0 picks a free one (see sys.health)."""
-
-    http_host: str = "127.0.0.1"
-    http_port: Annotated[int, Meta(ge=0, le=65535)] = 0
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-
-
-class VenueConfig(Section, frozen=True, kw_only=True):
-    """One venue. Empty URLs mean the venue's own; ``taker_fee_bps`` overrides what it reports."""
-
-    instruments: list[str]
-    adapter: str = ""
-    rest_url: str = ""
-    ws_url: str = ""
-    taker_fee_bps: Decimal | None = None
-    trade: bool = True
-
-
-class OrderbookConfig(Section, frozen=True, kw_only=True):
-    """Books: depth published, and when silence makes one stale."""
-
-    depth_levels: Annotated[int, Meta(ge=1, le=1000)] = 20
-    stale_after_ms: PositiveInt = 5_000
-    refresh_ms: PositiveInt = 250
-    checkpoint_interval_ms: PositiveInt = 1_000
-
-
-class ScannerConfig(Section, frozen=True, kw_only=True):
-    """What counts as an opportunity. Notionals are in quote units."""
-
-    edge_bps_min: float = 2.0
-    notional_max: Positive = 10_000.0
-    book_age_ms_max: PositiveInt = 2_000
-    cooldown_ms: Annotated[int, Meta(ge=0)] = 1_000
-    opportunity_ttl_ms: PositiveInt = 500
-
-
-class RiskConfig(Section, frozen=True, kw_only=True):
-    """Limits. Notionals, losses and caps are in quote units."""
-
-    order_notional_max: Decimal = Decimal(10_000)
-    instrument_notional_max: Decimal = Decimal(100_000)
-    venue_notional_max: Decimal = Decimal(200_000)
-    total_notional_max: Decimal = Decimal(500_000)
-    daily_loss_max: Decimal = Decimal(1_000)
-    loss_cap_bps: Decimal = Decimal(100)
-    book_age_ms_max: PositiveInt = 2_000
-    opportunity_age_ms_max: PositiveInt = 500
-    plan_ttl_ms: PositiveInt = 1_000
-    edge_bps_max: Positive = 500.0
-    plans_in_flight_max: PositiveInt = 4
-    start_active: bool = True
-
-
-class ExecutorConfig(Section, frozen=True, kw_only=True):
-    """How plans are executed. ``mode``: paper (never sends), simulated (loopback venues), live."""
-
-    mode: Literal["paper", "simulated", "live"] = "paper"
-    hedge_deadline_ms: PositiveInt = 5_000
-    request_timeout_ms: PositiveInt = 5_000
-    query_attempts_max: PositiveInt = 20
-    paper_latency_ms: Annotated[int, Meta(ge=0)] = 20
-    paper_balance: Decimal = Decimal(1_000_000)
-
-
-class Config(Section, frozen=True, kw_only=True):
-    """The whole of ``arb.toml``."""
-
-    bus: BusConfig = BusConfig()
-    observe: ObserveConfig = ObserveConfig()
-    venues: dict[str, VenueConfig] = {}
-    orderbook: OrderbookConfig = OrderbookConfig()
-    scanner: ScannerConfig = ScannerConfig()
-    risk: RiskConfig = RiskConfig()
-    executor: ExecutorConfig = ExecutorConfig()
-
-
-SECTIONS: dict[str, type[Section]] = {
-    "bus": BusConfig,
-    "observe": ObserveConfig,
-    "orderbook": OrderbookConfig,
-    "scanner": ScannerConfig,
-    "risk": RiskConfig,
-    "executor": ExecutorConfig,
-}
-"""Every section but the venues', which have one each."""
 
 
 class Secret:

@@ -5,7 +5,6 @@ ArbError
 ├── BusUnavailable       Redis cannot be reached, or was lost while a DURABLE promise was open
 ├── CodecError           bytes on a stream are not a message of that stream
 ├── ParseError           a venue frame is not what the venue documents
-├── SequenceGap          a book missed a change and must be synchronised again
 └── VenueError           a request to a venue did not succeed
     ├── Rejected         definite no: the venue refused it, nothing was done
     ├── Unavailable      surely not sent: may be tried again after a backoff
@@ -35,20 +34,6 @@ class CodecError(ArbError):
 
 class ParseError(ArbError):
     """A venue frame does not have the documented shape."""
-
-
-class SequenceGap(ArbError):
-    """A book missed a change.
-
-    Args:
-        expected: The sequence number that would have continued the book.
-        got: The number that arrived.
-    """
-
-    def __init__(self, expected: int, got: int) -> None:
-        super().__init__(f"sequence gap: expected {expected}, got {got}")
-        self.expected = expected
-        self.got = got
 
 
 class Scope(StrEnum):

@@ -22,7 +22,8 @@ import uvloop
 
 from shared.bus.redis_streams import RedisBus
 from shared.bus.tuning import TUNING
-from shared.config import Config, instance_name, load_config
+from shared.config import instance_name, load_config
+from shared.config_sections import Config
 from shared.errors import BusUnavailable, ConfigError
 from shared.health import HealthServer
 from shared.lease import LeaseLost

@@ -10,8 +10,7 @@ import msgspec
 from services.risk.engine import RiskEngine
 from services.scanner.cross_venue import opportunity_id
 from services.scanner.engine import ScannerEngine
-from shared.config import Config, RiskConfig, ScannerConfig, VenueConfig
-from shared.domain.instrument import InstrumentRules, rules_from
+from shared.config_sections import Config, RiskConfig, ScannerConfig, VenueConfig
 from shared.messages.arb import Opportunity
 from shared.messages.base import BookState, Certainty, Side
 from shared.messages.control import Command, CommandKind
@@ -28,6 +27,7 @@ from shared.messages.execution import (
     PlanOutcome,
 )
 from shared.messages.market import DepthView, InstrumentInfo
+from shared.messages.rules import InstrumentRules, rules_from
 
 D = Decimal
 T0 = 1_700_000_000_000_000_000

@@ -5,13 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from shared.domain.instrument import InstrumentRules
 from shared.exchange.client import SimulatedExchange
 from shared.exchange.events import NewOrder
 from shared.exchange.generator import COARSE, Shape
 from shared.exchange.listing import listing_of
 from shared.exchange.world import SimulatedMarket
 from shared.messages.base import Side
+from shared.messages.rules import InstrumentRules
 
 D = Decimal
 BALANCES = {"USDT": D(500_000), "BTC": D(5), "ETH": D(50), "SOL": D(500), "FEE": D(1)}

@@ -17,7 +17,7 @@ from services.executor.engine import ExecutorEngine
 from services.executor.gateway import FillReport, OrderReport, OrderRequest
 from services.executor.state import LedgerStage
 from services.risk.exposure import Ledger, Reservation, ReservedLeg
-from shared.config import Config, ExecutorConfig, RiskConfig, VenueConfig
+from shared.config_sections import Config, ExecutorConfig, RiskConfig, VenueConfig
 from shared.engine import Step
 from shared.errors import Cause
 from shared.ledger import Opened

@@ -15,7 +15,7 @@ from services.cli.stack import open_stack, seconds_since
 from services.cli.truth import read_accounts
 from services.cli.venues import Control
 from shared.clock import SystemClock
-from shared.config import ExecutorConfig
+from shared.config_sections import ExecutorConfig
 
 MARK = "SIMULATED"
 

@@ -30,10 +30,10 @@ from shared.bus.address import Endpoint, check_server_kind
 from shared.bus.connection import CLUSTER_CODES, explain
 from shared.bus.tuning import LEDGER_KEY, POSITION_KEY
 from shared.clock import SystemClock
-from shared.config import BusConfig
+from shared.codec import FIELD, decode, encode, salvage
+from shared.config_sections import BusConfig
 from shared.errors import ArbError, BusUnavailable, CodecError, ConfigError
 from shared.messages.base import Message
-from shared.messages.codec import FIELD, decode, encode, salvage
 from shared.streams import ALL, BY_NAME, CTL_COMMAND, Delivery, StreamSpec
 
 SHARDS_MAX = 64

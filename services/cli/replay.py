@@ -21,7 +21,7 @@ from services.cli.stack import StackError, open_stack, seconds_since
 from services.cli.venues import Control, Instrument
 from shared.capture import CaptureItem, Kind, read_capture
 from shared.clock import SystemClock
-from shared.config import ExecutorConfig
+from shared.config_sections import ExecutorConfig
 from shared.errors import ConfigError
 from shared.streams import SERVICES
 from shared.venues.registry import ADAPTERS

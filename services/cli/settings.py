@@ -14,9 +14,6 @@ from services.cli.link import Target
 from shared.bus.address import CA_SETTING, Endpoint, check_ca_file, mask
 from shared.config import (
     DEFAULT_CONFIG,
-    BusConfig,
-    Config,
-    VenueConfig,
     check_live,
     ingestor_venues,
     load_bus_config,
@@ -25,6 +22,7 @@ from shared.config import (
     read_secret,
     simulated_host,
 )
+from shared.config_sections import BusConfig, Config, VenueConfig
 from shared.errors import ConfigError
 from shared.venues.registry import load_feed
 

@@ -18,7 +18,7 @@ from services.cli.settings import to_toml
 from services.cli.supervisor import Program, Supervisor, tail
 from services.cli.venues import Addresses, read_addresses
 from shared.clock import SystemClock
-from shared.config import Config
+from shared.config_sections import Config
 from shared.embedded import EmbeddedServer
 from shared.errors import ArbError, BusUnavailable, ConfigError
 from shared.streams import SERVICES

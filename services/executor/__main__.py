@@ -13,10 +13,11 @@ from services.executor.carry import Carrier
 from services.executor.checkpoint import NAMES, ledger_id_of
 from services.executor.engine import ExecutorEngine
 from services.executor.shell import NAME, ExecutorApp, inputs
-from shared.bus import open_bus
+from shared.bus.opening import open_bus
 from shared.bus.port import Bus
 from shared.clock import Clock, SystemClock
-from shared.config import Config, position_interval_ms
+from shared.config import position_interval_ms
+from shared.config_sections import Config
 from shared.lease import Lease
 from shared.ledger import Opened, open_ledger
 from shared.observe import Observer

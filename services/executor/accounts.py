@@ -13,10 +13,11 @@ from services.executor.ccxt_gateway import CcxtGateway, make_client
 from services.executor.gateway import Gateway
 from services.executor.paper import PaperGateway
 from shared.clock import Clock
-from shared.config import Config, VenueConfig, check_live, read_secret, simulated_host
-from shared.domain.instrument import InstrumentRules
+from shared.config import check_live, read_secret, simulated_host
+from shared.config_sections import Config, VenueConfig
 from shared.errors import ConfigError
 from shared.ledger import account_digest
+from shared.messages.rules import InstrumentRules
 from shared.venues.order_port import OrderQuirks
 from shared.venues.registry import load_ccxt_setup
 

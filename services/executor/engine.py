@@ -30,8 +30,7 @@ from services.executor.reconcile import Reconciler
 from services.executor.reports import take_report
 from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState
-from shared.config import Config
-from shared.domain.instrument import InstrumentRules
+from shared.config_sections import Config
 from shared.engine import Result, Step
 from shared.ledger import Opened
 from shared.messages.base import Message, TradingState
@@ -43,6 +42,7 @@ from shared.messages.execution import (
     TradingStateChanged,
 )
 from shared.messages.market import DepthView, InstrumentInfo
+from shared.messages.rules import InstrumentRules
 
 BEAT_NS: Final = 1_000_000_000
 """ExecutorReady is said this often."""

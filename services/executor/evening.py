@@ -34,7 +34,6 @@ from services.executor.places import places_to_trade
 from services.executor.state import OrderRecord, PlanKind, PlanRecord
 from shared.domain.depth import qty_of, walk_quantity
 from shared.domain.fees import BPS
-from shared.domain.instrument import InstrumentRules
 from shared.domain.rounding import (
     exact,
     is_enough,
@@ -46,6 +45,7 @@ from shared.domain.rounding import (
 from shared.messages.base import Side
 from shared.messages.execution import OrderPurpose, OrderStatus
 from shared.messages.market import DepthView, Level
+from shared.messages.rules import InstrumentRules
 
 ATTEMPTS_MAX = 8
 """Orders that may be tried to even out one plan."""

@@ -9,7 +9,7 @@ import msgspec
 
 from services.executor.market import Markets
 from services.executor.state import ExecutorState
-from shared.config import RiskConfig
+from shared.config_sections import RiskConfig
 from shared.domain.fees import share_of
 from shared.domain.instrument import split_instrument
 from shared.domain.rounding import exact, is_multiple, price_to_tick

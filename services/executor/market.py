@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from shared.domain.depth import is_size
-from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
+from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.rounding import exact
 from shared.messages.base import BookState, Certainty
 from shared.messages.market import DepthView
+from shared.messages.rules import InstrumentRules
 
 VIEW_AGE_NS_MAX = 2_000_000_000
 """A view older than this prices nothing; LIVE books are refreshed several times a second."""

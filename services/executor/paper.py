@@ -20,13 +20,14 @@ from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRe
 from shared.clock import Clock
 from shared.domain.accounting import Books, Execution
 from shared.domain.fees import fee_amount
-from shared.domain.instrument import InstrumentRules, is_spot, split_instrument
+from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.order import ZERO
 from shared.domain.rounding import exact, is_enough, is_multiple, qty_to_lot
 from shared.errors import Cause, Rejected
 from shared.messages.base import BookState, Side
 from shared.messages.execution import Balance, OrderStatus
 from shared.messages.market import DepthView, Level
+from shared.messages.rules import InstrumentRules
 
 ORDERS_MAX: Final = 10_000
 """Answered orders kept for queries, the oldest making room."""

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from services.executor.market import Markets
 from services.executor.state import OrderRecord, PlanRecord
 from shared.domain.accounting import holding_place
-from shared.domain.instrument import InstrumentRules, is_spot
+from shared.domain.instrument import is_spot
+from shared.messages.rules import InstrumentRules
 
 
 def places_to_trade(

@@ -21,7 +21,7 @@ from services.executor.actions import (
     Submitted,
 )
 from services.executor.gateway import FillReport, OrderReport
-from shared.domain.instrument import STEP_MAX
+from shared.messages.rules import STEP_MAX
 
 NUMBER_MAX = STEP_MAX
 """Of a price, a quantity, a fee or a balance: beyond, the venue did not mean what it said."""

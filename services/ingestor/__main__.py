@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.ingestor.app import IngestorApp
-from shared.bus import open_bus
+from shared.bus.opening import open_bus
 from shared.clock import SystemClock
-from shared.config import Config, ingestor_venues, position_interval_ms
+from shared.config import ingestor_venues, position_interval_ms
+from shared.config_sections import Config
 from shared.observe import Observer
 from shared.runner import run_service
 

@@ -17,11 +17,11 @@ from services.ingestor.snapshots import SnapshotClient
 from shared import streams
 from shared.bus.port import Bus, Input
 from shared.clock import Clock
-from shared.config import VenueConfig
-from shared.domain.instrument import InstrumentRules
+from shared.config_sections import VenueConfig
 from shared.errors import ConfigError
 from shared.messages.base import BookState, Message
 from shared.messages.market import ResyncRequest, VenueStatus
+from shared.messages.rules import InstrumentRules
 from shared.observe import Observer
 from shared.venues.registry import load_feed
 

@@ -12,10 +12,10 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from services.ingestor.refusals import MessageSink, Refusals, alert
-from shared.domain.instrument import InstrumentRules
 from shared.messages.base import BookState
 from shared.messages.control import Severity
 from shared.messages.market import BookSnapshot, VenueStatus
+from shared.messages.rules import InstrumentRules
 from shared.observe import Observer
 from shared.venues.port import (
     BookStatus,

@@ -15,8 +15,8 @@ import threading
 
 import msgspec
 
-from shared.domain.instrument import InstrumentRules
 from shared.errors import ConfigError
+from shared.messages.rules import InstrumentRules
 from shared.venues.odd_markets import unreadable
 from shared.venues.registry import load_ccxt_setup, load_feed
 

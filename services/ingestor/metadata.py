@@ -17,9 +17,9 @@ from services.ingestor.markets import Answer, Job
 from services.ingestor.refusals import MessageSink, alert
 from shared.backoff import Backoff
 from shared.clock import Clock
-from shared.domain.instrument import InstrumentRules
 from shared.messages.control import Severity
 from shared.messages.market import InstrumentInfo
+from shared.messages.rules import InstrumentRules
 from shared.observe import Observer
 
 log = logging.getLogger(__name__)

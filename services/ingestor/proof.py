@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from itertools import islice
 
-from shared.domain.instrument import InstrumentRules
 from shared.messages.market import BookSnapshot
+from shared.messages.rules import InstrumentRules
 
 LEVELS = 10
 """Levels of each side that are looked at."""

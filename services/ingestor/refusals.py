@@ -10,10 +10,10 @@ import logging
 from typing import Protocol
 
 from services.ingestor.proof import ListingProof
-from shared.domain.instrument import InstrumentRules
 from shared.messages.base import Message
 from shared.messages.control import Alert, Severity
 from shared.messages.market import BookDelta, BookSnapshot
+from shared.messages.rules import InstrumentRules
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from shared import streams
 from shared.backoff import Backoff
 from shared.bus.port import Batch, Bus, Inbox, Input
 from shared.clock import Clock
-from shared.config import OrderbookConfig
+from shared.config_sections import OrderbookConfig
 from shared.errors import ArbError, BusUnavailable, CodecError
 from shared.lease import ShardOwner
 from shared.messages.market import DepthView

@@ -8,7 +8,7 @@ import msgspec
 
 from services.orderbook.tracked import TrackedBook
 from shared.bus.port import shard_of
-from shared.config import OrderbookConfig
+from shared.config_sections import OrderbookConfig
 from shared.engine import NOTHING, Result, Step
 from shared.errors import CodecError
 from shared.messages.base import BookState, Message

@@ -10,7 +10,7 @@ from services.risk.engine import RiskEngine
 from shared import streams
 from shared.bus.port import Bus, Input
 from shared.clock import Clock
-from shared.config import Config
+from shared.config_sections import Config
 from shared.errors import BusUnavailable
 from shared.lease import Lease
 from shared.ledger import Opened, Witness, lost_mark, open_ledger

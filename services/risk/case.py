@@ -18,14 +18,15 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from services.risk.exposure import ZERO, Ledger, ReservedLeg, reserve_leg
-from shared.config import RiskConfig
+from shared.config_sections import RiskConfig
 from shared.domain.depth import is_size
 from shared.domain.fees import share_of
-from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
+from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.rounding import exact
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import Side, TradingState
 from shared.messages.market import DepthView
+from shared.messages.rules import InstrumentRules
 
 BookKey = tuple[str, str]
 

@@ -23,7 +23,7 @@ from services.risk.market import Market
 from services.risk.reasons import Denial
 from services.risk.report import risk_report
 from services.risk.trading import Standing, Switch, alert
-from shared.config import Config
+from shared.config_sections import Config
 from shared.domain.instrument import split_instrument
 from shared.engine import NOTHING, Result, Step
 from shared.ledger import WITNESS_NS, Opened

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TypeVar
 
 from services.risk.case import BookKey
-from shared.domain.instrument import InstrumentRules
 from shared.messages.market import DepthView, InstrumentInfo
+from shared.messages.rules import InstrumentRules
 
 _T = TypeVar("_T")
 

@@ -21,7 +21,7 @@ import msgspec
 
 from services.risk.exposure import Ledger
 from services.risk.reasons import HaltCause
-from shared.config import Config
+from shared.config_sections import Config
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import ExecutorReady, PlanDone, PlanOutcome, TradingStateChanged

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.scanner.app import ScannerApp
-from shared.bus import open_bus
+from shared.bus.opening import open_bus
 from shared.clock import SystemClock
-from shared.config import Config
+from shared.config_sections import Config
 from shared.observe import Observer
 from shared.runner import run_service
 

@@ -8,7 +8,7 @@ from services.scanner.engine import ScannerEngine
 from shared import streams
 from shared.bus.port import Batch, Bus, Inbox, Input
 from shared.clock import Clock
-from shared.config import Config
+from shared.config_sections import Config
 from shared.errors import ArbError
 from shared.lease import ShardOwner
 from shared.messages.arb import Opportunity

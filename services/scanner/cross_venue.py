@@ -25,11 +25,12 @@ from shared.domain.depth import (
     walk_exact,
 )
 from shared.domain.fees import edge_bps, fee_amount, fee_fraction
-from shared.domain.instrument import InstrumentRules, split_instrument
+from shared.domain.instrument import split_instrument
 from shared.domain.rounding import is_enough, lot_common, price_to_tick, qty_to_lot, without_noise
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import Side
 from shared.messages.market import DepthView
+from shared.messages.rules import InstrumentRules
 
 DETECTOR = "cross_venue"
 _ZERO = Decimal(0)

@@ -21,7 +21,7 @@ from services.scanner.cross_venue import (
     size_opportunity,
 )
 from services.scanner.gates import CONTEXT, OF_OBSTACLE, QUIET, Gate
-from shared.config import ScannerConfig
+from shared.config_sections import ScannerConfig
 from shared.domain.depth import (
     SIZE_MAX,
     SIZE_MIN,
@@ -30,12 +30,13 @@ from shared.domain.depth import (
     is_size,
     take_crossed_depth,
 )
-from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
+from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.rounding import exact
 from shared.engine import NOTHING, Result, Step
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Message
 from shared.messages.market import DepthView, InstrumentInfo, Level
+from shared.messages.rules import InstrumentRules
 
 BOOKS_MAX = 4_096
 """Books followed; more are refused and counted."""

@@ -17,7 +17,8 @@ from redis.asyncio.connection import (
     UnixDomainSocketConnection,
 )
 
-from shared.config import BusConfig, read_secret
+from shared.config import read_secret
+from shared.config_sections import BusConfig
 from shared.errors import ConfigError
 
 EXAMPLES = "redis://host:6379/0, rediss://host:6380/0 or unix:///path/to/socket?db=0"

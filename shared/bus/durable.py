@@ -18,8 +18,8 @@ from shared.bus.port import Batch
 from shared.bus.tuning import DEAD_BYTES_MAX, DEAD_ENTRIES_MAX, POSITION_KEY, Tuning, dead_key
 from shared.bus.upkeep import DurableTrimmer
 from shared.bus.wire import newest_position, pack, previous_id
+from shared.codec import FIELD, decode
 from shared.errors import BusUnavailable, CodecError
-from shared.messages.codec import FIELD, decode
 from shared.streams import StreamSpec
 
 _PENDING_PAGE = 1_000

@@ -10,8 +10,8 @@ from shared.bus.connection import TEMPORARY, Link, ReplyError, Wire
 from shared.bus.port import Batch, Input
 from shared.bus.tuning import Tuning
 from shared.bus.wire import id_key, newest_per_key, pack
+from shared.codec import FIELD, decode, salvage
 from shared.errors import BusUnavailable, CodecError
-from shared.messages.codec import FIELD, decode, salvage
 from shared.messages.control import Severity
 from shared.streams import StreamSpec
 

@@ -16,9 +16,9 @@ from shared.bus.memory_store import ZERO, Cursor, Group, Id, MemoryServer, Pendi
 from shared.bus.port import NO_CHECKPOINTS, Batch, Input
 from shared.bus.tuning import COUNTERS, DEAD_BYTES_MAX, DEAD_ENTRIES_MAX, TUNING, Tuning
 from shared.bus.wire import group_by_stream, id_key, newest_per_key, payloads, produced
+from shared.codec import decode, salvage
 from shared.errors import BusUnavailable, CodecError
 from shared.messages.base import Message
-from shared.messages.codec import decode, salvage
 from shared.streams import Delivery, StreamSpec
 
 _POLL_S = 0.001

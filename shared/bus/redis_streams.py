@@ -32,7 +32,7 @@ from shared.bus.tuning import (
 from shared.bus.upkeep import keep_bytes
 from shared.bus.wire import Packer, pack
 from shared.clock import Clock, SystemClock
-from shared.config import BusConfig
+from shared.config_sections import BusConfig
 from shared.errors import BusUnavailable
 from shared.logs import Throttle
 from shared.messages.base import Message

@@ -11,9 +11,9 @@ from typing import Any
 
 from shared.bus.port import shard_of
 from shared.bus.tuning import ENTRY_MESSAGES_MAX
+from shared.codec import FIELD, encode
 from shared.errors import CodecError
 from shared.messages.base import Message
-from shared.messages.codec import FIELD, encode
 from shared.streams import ALL, ANYONE, STREAM_OF, Delivery, StreamSpec
 
 Arg = bytes | str | int

@@ -12,8 +12,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable
 
-Level = tuple[float, float]
-"""Price and quantity (base units); a quantity of zero removes the level."""
+from shared.messages.market import Level
 
 NEAR_MIN = 24
 """Levels of a side that are kept in order at least, if there are as many; deeper views raise it."""

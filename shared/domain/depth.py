@@ -11,11 +11,10 @@ import msgspec
 
 from shared.domain.rounding import exact, price_average
 from shared.messages.base import Side
+from shared.messages.market import Level
 
-Level = tuple[float, float]
-"""Price and quantity in base units, as on the wire."""
 ExactLevel = tuple[Decimal, Decimal]
-"""The same in Decimal."""
+"""A level in Decimal."""
 
 SIZE_MIN, SIZE_MAX = 1e-18, 1e18
 """No price and no quantity of a real book lies beyond; nor is NaN within."""
@@ -188,12 +187,3 @@ def walk_exact(levels: Iterable[ExactLevel], qty: Decimal, side: Side) -> Walked
 def walk_quantity(levels: Sequence[Level], qty: Decimal, side: Side) -> Walked | None:
     """Return the same for levels as on the wire."""
     return walk_exact(((exact(price), exact(size)) for price, size in levels), qty, side)
-
-
-def price_for_quantity(levels: Sequence[Level], qty: Decimal) -> Decimal | None:
-    """Return the worst price that fills ``qty`` (base units) from ``levels``, best first.
-
-    ``None`` if the levels do not hold that much: the price is then unknown, not the last one seen.
-    """
-    walked = walk_quantity(levels, qty, Side.BUY)
-    return None if walked is None else walked.price_worst

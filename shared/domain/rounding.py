@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from math import lcm
 
-from shared.domain.instrument import InstrumentRules
 from shared.messages.base import Side
+from shared.messages.rules import InstrumentRules
 
 PRICE_AVG_DIGITS = 12
 """Significant digits of an average price: times a quantity of up to 16 digits is exact in Decimal's

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
-from shared.domain.instrument import InstrumentKind, InstrumentRules, split_instrument
+from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.messages.rules import InstrumentRules
 
 DIGITS_MAX = 24  # of a number in a request; exact arithmetic has 28
 
@@ -146,8 +147,3 @@ def scaled_text(units: int, scale: int, decimals: int) -> str:
     elif decimals:
         text += "."
     return text + "0" * (decimals - scale)
-
-
-def money_text(value: Decimal, decimals: int = 8) -> str:
-    """Write an amount with fixed decimals, never in exponent form."""
-    return f"{value:.{decimals}f}"

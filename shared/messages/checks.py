@@ -17,7 +17,6 @@ from typing import Annotated, Any
 
 import msgspec
 
-from shared.domain.instrument import InstrumentRules
 from shared.messages.base import BookState
 from shared.messages.bounds import (
     AMOUNT_MAX,
@@ -35,6 +34,7 @@ from shared.messages.bounds import (
     Within,
 )
 from shared.messages.market import BookDelta, DepthView
+from shared.messages.rules import InstrumentRules
 
 Check = Callable[[Any, int], str]
 

@@ -11,7 +11,6 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from shared.domain.instrument import InstrumentRules
 from shared.messages.base import BookState, DecisionMessage, MarketMessage, Side
 from shared.messages.bounds import (
     ITEMS_MAX,
@@ -31,6 +30,7 @@ from shared.messages.bounds import (
     Venue,
     VenueTime,
 )
+from shared.messages.rules import InstrumentRules
 
 Level = tuple[FloatPrice, FloatQtyOrZero]
 """Price and quantity (base units); a quantity of zero removes the level."""

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from shared.domain.instrument import InstrumentRules
 from shared.messages.base import BookState, Message
+from shared.messages.rules import InstrumentRules
 
 
 class Emit(msgspec.Struct, frozen=True, gc=False):

@@ -26,13 +26,13 @@ from typing import Any
 import hiredis
 import uvloop
 
-from shared.bus import open_bus
+from shared.bus.opening import open_bus
 from shared.bus.port import Input
 from shared.bus.wire import pack
-from shared.config import BusConfig
+from shared.codec import decode, encode
+from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.messages.base import BookState
-from shared.messages.codec import decode, encode
 from shared.messages.market import BookDelta, DepthView
 from shared.runner import calm_garbage_collector
 from shared.streams import MD_BOOK, MD_DEPTH, StreamSpec

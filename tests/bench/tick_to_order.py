@@ -24,9 +24,8 @@ from typing import Any
 import psutil
 import redis
 
-from shared import histogram, streams
+from shared import codec, histogram, streams
 from shared.embedded import EmbeddedServer
-from shared.messages import codec
 from shared.messages.base import Message
 from shared.messages.control import Heartbeat
 from shared.messages.execution import ApprovedPlan, OrderEvent, OrderPurpose, OrderStatus

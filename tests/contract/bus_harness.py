@@ -17,7 +17,7 @@ from shared.bus.redis_streams import RedisBus
 from shared.bus.tuning import Tuning, dead_key
 from shared.bus.wire import id_key
 from shared.clock import SystemClock
-from shared.config import BusConfig
+from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.errors import BusUnavailable
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.bus.address import Endpoint, check_server_kind, mask
-from shared.config import BusConfig
+from shared.config_sections import BusConfig
 from shared.errors import ConfigError
 
 WRONG = [

@@ -16,9 +16,9 @@ from shared import streams
 from shared.alerts import BURST_MAX
 from shared.bus.port import Batch, Bus, Inbox, Input
 from shared.bus.tuning import DEAD_BYTES_MAX, Tuning
+from shared.codec import encode
 from shared.errors import BusUnavailable, CodecError
 from shared.messages.base import BookState, Message
-from shared.messages.codec import encode
 from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.market import DepthView, ResyncRequest
 from tests.contract.bus_harness import (

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from shared import streams
-from shared.bus import open_bus
 from shared.bus.address import Endpoint
 from shared.bus.connection import Link, reply_error
+from shared.bus.opening import open_bus
 from shared.bus.port import Input
 from shared.bus.redis_streams import RedisBus
 from shared.bus.tuning import TUNING
-from shared.config import BusConfig
+from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.errors import BusUnavailable, ConfigError
 from shared.messages.control import Alert, Command, CommandKind, Severity

@@ -22,12 +22,12 @@ from services.executor.accounts import open_gateways
 from services.executor.gateway import Gateway, OrderKey, OrderRequest
 from services.executor.paper import PaperGateway
 from shared.clock import SystemClock
-from shared.config import Config, ExecutorConfig, VenueConfig
-from shared.domain.instrument import InstrumentRules
+from shared.config_sections import Config, ExecutorConfig, VenueConfig
 from shared.errors import Cause, OutcomeUnknown, Rejected, Scope, Unavailable
 from shared.messages.base import BookState, Side
 from shared.messages.execution import OrderStatus
 from shared.messages.market import DepthView
+from shared.messages.rules import InstrumentRules
 from tests.support import ROOT, eventually
 
 D = Decimal

@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from shared.codec import decode, encode
 from shared.errors import CodecError
 from shared.messages.base import Message
-from shared.messages.codec import decode, encode
 from shared.streams import STREAM_OF, Format
 from tests.contract.examples import KINDS, example, example_before_bounds, tag_of
 

@@ -16,9 +16,10 @@ import redis
 
 from services.executor.standdown import REFUSALS_MAX
 from shared import streams
-from shared.config import RiskConfig, load_bus_config
+from shared.codec import FIELD, decode
+from shared.config import load_bus_config
+from shared.config_sections import RiskConfig
 from shared.messages.base import Message
-from shared.messages.codec import FIELD, decode
 from shared.messages.control import Alert, Severity
 from shared.messages.execution import ApprovedPlan, OrderEvent, OrderStatus, PlanDone
 from tests.e2e.up import CLEAN, arb, prepared, trading

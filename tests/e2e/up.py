@@ -13,7 +13,7 @@ from typing import Any
 
 from services.cli.settings import config_for_venues, to_toml
 from services.cli.venues import Addresses
-from shared.config import ExecutorConfig
+from shared.config_sections import ExecutorConfig
 from shared.embedded import EmbeddedServer
 from tests.support import ROOT, eventually_sync
 

@@ -19,10 +19,9 @@ from typing import Any
 import redis
 
 from shared import streams
-from shared.domain.instrument import InstrumentRules
+from shared.codec import FIELD, decode, encode
 from shared.embedded import EmbeddedServer
 from shared.messages.base import BookState, Message, Side, TradingState
-from shared.messages.codec import FIELD, decode, encode
 from shared.messages.control import Command, CommandKind
 from shared.messages.execution import (
     ApprovedPlan,
@@ -34,6 +33,7 @@ from shared.messages.execution import (
     TradingStateChanged,
 )
 from shared.messages.market import DepthView, InstrumentInfo
+from shared.messages.rules import InstrumentRules
 from tests.support import ROOT, eventually_sync
 
 D = Decimal

@@ -14,10 +14,10 @@ from services.ingestor import metadata
 from services.ingestor.app import IngestorApp
 from services.orderbook.engine import OrderbookEngine
 from shared import streams
-from shared.bus import open_bus
+from shared.bus.opening import open_bus
 from shared.bus.port import Input
 from shared.clock import SystemClock
-from shared.config import BusConfig, OrderbookConfig, VenueConfig
+from shared.config_sections import BusConfig, OrderbookConfig, VenueConfig
 from shared.embedded import EmbeddedServer
 from shared.errors import BusUnavailable
 from shared.messages.market import DepthView

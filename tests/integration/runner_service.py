@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from shared import streams
-from shared.bus import open_bus
+from shared.bus.opening import open_bus
 from shared.bus.port import Input
 from shared.clock import SystemClock
-from shared.config import Config
+from shared.config_sections import Config
 from shared.engine import NOTHING, Result, Step
 from shared.messages.base import Message
 from shared.observe import Observer

@@ -11,9 +11,9 @@ import pytest
 import redis
 
 from deploy.acl import FILE, HEALTH, OPERATOR, USERS, keys, render
-from shared.bus import open_bus
+from shared.bus.opening import open_bus
 from shared.bus.port import Input
-from shared.config import BusConfig
+from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.errors import ConfigError
 from shared.messages.control import Alert, Severity

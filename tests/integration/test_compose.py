@@ -18,7 +18,7 @@ import pytest
 import redis
 from testcontainers.compose import DockerCompose
 
-from shared.messages import codec
+from shared import codec
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.execution import PlanDone, PlanOutcome, RiskReport

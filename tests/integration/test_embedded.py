@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from shared import embedded
-from shared.bus import open_bus
-from shared.config import BusConfig
+from shared.bus.opening import open_bus
+from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.errors import ConfigError
 from tests.support import eventually

@@ -9,10 +9,10 @@ from aiohttp import web
 
 from services.ingestor.app import IngestorApp
 from shared import streams
-from shared.bus import open_bus
+from shared.bus.opening import open_bus
 from shared.bus.port import Input
 from shared.clock import SystemClock
-from shared.config import BusConfig, OrderbookConfig, VenueConfig
+from shared.config_sections import BusConfig, OrderbookConfig, VenueConfig
 from shared.errors import ConfigError
 from shared.messages.control import Alert
 from shared.messages.market import BookDelta, BookSnapshot, VenueStatus

@@ -14,7 +14,7 @@ import pytest
 from services.ingestor import metadata
 from shared import streams
 from shared.bus.port import Input
-from shared.config import OrderbookConfig, VenueConfig
+from shared.config_sections import OrderbookConfig, VenueConfig
 from shared.messages.base import BookState
 from shared.messages.market import InstrumentInfo
 from tests.integration.pipeline import NO_METADATA, pipeline

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from shared import streams
-from shared.bus import open_bus
+from shared.bus.opening import open_bus
 from shared.bus.port import Input
-from shared.config import BusConfig
+from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.messages.base import BookState
 from shared.messages.market import DepthView

@@ -14,7 +14,7 @@ from yarl import URL
 
 from services.ingestor.markets import Job, read_rules
 from services.venuesim.app import Options
-from shared.domain.instrument import InstrumentRules
+from shared.messages.rules import InstrumentRules
 from tests.integration.venuesim_clients import simulation
 
 ODD: tuple[Any, ...] = ("0", "-1", "NaN", "Infinity", "1e400", "abc", None, "", [], {}, 1e-30)

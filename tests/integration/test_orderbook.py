@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from shared import streams
-from shared.bus import open_bus
+from shared.bus.opening import open_bus
 from shared.bus.port import Input, shard_of
 from shared.clock import SystemClock
-from shared.config import BusConfig
+from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.errors import BusUnavailable
 from shared.messages.base import BookState

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from shared import streams
-from shared.bus import open_bus
+from shared.bus.opening import open_bus
 from shared.bus.port import Input
-from shared.config import BusConfig
+from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.messages.base import Message
 from shared.messages.control import Command, CommandKind

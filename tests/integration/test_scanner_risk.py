@@ -16,10 +16,10 @@ from typing import TypeVar
 import pytest
 
 from shared import streams
-from shared.bus import open_bus
+from shared.bus.opening import open_bus
 from shared.bus.port import Bus, Input
 from shared.clock import SystemClock
-from shared.config import BusConfig
+from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import Message, Side, TradingState

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.instrument import InstrumentRules
+from shared.codec import decode, encode
 from shared.errors import CodecError
 from shared.messages import bounds
 from shared.messages.base import BookState, Message
 from shared.messages.checks import notes
-from shared.messages.codec import decode, encode
 from shared.messages.market import DepthView
+from shared.messages.rules import InstrumentRules
 from shared.streams import ALL, STREAM_OF
 from tests.contract.examples import KINDS, example, tag_of
 

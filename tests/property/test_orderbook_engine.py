@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.orderbook.engine import OrderbookEngine, join_checkpoint
-from shared.config import OrderbookConfig
+from shared.config_sections import OrderbookConfig
 from shared.domain.book import Book
 from shared.messages.base import BookState
 from shared.messages.market import BookDelta, BookSnapshot, DepthView, VenueStatus

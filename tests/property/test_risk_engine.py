@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from services.risk.checkpoint import Keeper
 from services.risk.engine import RiskEngine
 from services.risk.reasons import DenyReason
+from shared import codec
 from shared.domain.instrument import split_instrument
-from shared.messages import codec
 from shared.messages.base import Message, Side, TradingState
 from shared.messages.control import CommandKind
 from shared.messages.execution import (

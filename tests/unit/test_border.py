@@ -14,14 +14,14 @@ import pytest
 from services.cli.collector import Collector
 from services.orderbook.engine import OrderbookEngine
 from services.scanner.engine import ScannerEngine
-from shared.config import OrderbookConfig, ScannerConfig
-from shared.domain.instrument import InstrumentRules
+from shared.codec import decode, encode, salvage
+from shared.config_sections import OrderbookConfig, ScannerConfig
 from shared.errors import CodecError
 from shared.messages import bounds
 from shared.messages.base import BookState, Message
 from shared.messages.checks import check_of, notes
-from shared.messages.codec import decode, encode, salvage
 from shared.messages.market import BookDelta, DepthView
+from shared.messages.rules import InstrumentRules
 from shared.streams import STREAM_OF, Delivery
 from tests.contract.examples import KINDS, example, tag_of
 from tests.decision_builders import (

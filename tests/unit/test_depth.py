@@ -11,7 +11,6 @@ from shared.domain.depth import (
     Obstacle,
     Uncrossed,
     costs_of,
-    price_for_quantity,
     take_crossed_depth,
     walk_quantity,
 )
@@ -80,11 +79,3 @@ def test_walk_of_a_quantity_is_exact() -> None:
     assert walked.levels_used == 2
     assert walked.price_avg == D("100.166666667")
     assert walk_quantity(asks, D("5.31"), Side.BUY) is None
-
-
-def test_price_for_quantity_is_the_worst_or_unknown() -> None:
-    bids = [(99.9, 1.0), (99.8, 1.0)]
-    assert price_for_quantity(bids, D("1")) == D("99.9")
-    assert price_for_quantity(bids, D("1.01")) == D("99.8")
-    assert price_for_quantity(bids, D("2.01")) is None
-    assert price_for_quantity([], D("1")) is None

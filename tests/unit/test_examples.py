@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from services.cli.settings import check
-from shared.config import Config, load_config
+from shared.config import load_config
+from shared.config_sections import Config
 from shared.venues.registry import ADAPTERS
 from tests.support import ROOT
 

@@ -11,11 +11,11 @@ from services.ingestor.driver import RESYNCS_MAX, SENDS_MAX, FeedDriver
 from services.ingestor.outbox import Outbox
 from services.ingestor.snapshots import BURST_S, WeightBucket, retry_after_s
 from shared.clock import ManualClock
-from shared.domain.instrument import InstrumentRules
 from shared.errors import BusUnavailable
 from shared.messages.base import BookState
 from shared.messages.control import Alert, Severity
 from shared.messages.market import BookSnapshot, Trade, VenueStatus
+from shared.messages.rules import InstrumentRules
 from shared.observe import Observer
 from shared.venues.port import (
     BookStatus,

@@ -14,8 +14,8 @@ from services.ingestor import metadata
 from services.ingestor.markets import Answer, Job
 from services.ingestor.metadata import MetadataReader
 from shared.clock import SystemClock
-from shared.domain.instrument import InstrumentRules
 from shared.messages.control import Alert
+from shared.messages.rules import InstrumentRules
 from shared.observe import Observer
 from tests.support import eventually
 

@@ -10,10 +10,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared.clock import ManualClock
+from shared.codec import decode, encode
 from shared.errors import ConfigError
 from shared.health import HealthServer
 from shared.histogram import percentile
-from shared.messages.codec import decode, encode
 from shared.metrics import exposition
 from shared.observe import STALL_NS, Observer
 from shared.streams import SYS_HEALTH

@@ -8,7 +8,7 @@ from services.orderbook.engine import OrderbookEngine, join_checkpoint
 from services.orderbook.resync import PAUSE_NS
 from services.orderbook.tracked import SNAPSHOT_GRACE_NS
 from shared.bus.port import shard_of
-from shared.config import OrderbookConfig
+from shared.config_sections import OrderbookConfig
 from shared.errors import CodecError
 from shared.messages.base import BookState
 from shared.messages.market import (

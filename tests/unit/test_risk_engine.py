@@ -11,7 +11,7 @@ from services.risk.engine import RiskEngine
 from services.risk.exposure import FILLS_REMEMBERED_MAX
 from services.risk.reasons import DenyReason, HaltCause
 from services.risk.trading import EXECUTOR_SILENCE_NS, PLAN_OVERDUE_NS
-from shared.config import Config
+from shared.config_sections import Config
 from shared.messages.base import Certainty, Message, Side, TradingState
 from shared.messages.control import Alert, CommandKind, Severity
 from shared.messages.execution import (

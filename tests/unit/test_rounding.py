@@ -7,6 +7,7 @@ from decimal import Decimal as D
 import msgspec
 import pytest
 
+from shared.codec import decode
 from shared.domain.fees import edge_bps, fee_amount, share_of
 from shared.domain.rounding import (
     exact,
@@ -21,7 +22,6 @@ from shared.domain.rounding import (
 )
 from shared.errors import CodecError
 from shared.messages.base import Side
-from shared.messages.codec import decode
 from shared.messages.market import InstrumentInfo
 from shared.streams import STREAM_OF
 from tests.decision_builders import make_info, make_rules, told_info

@@ -14,8 +14,8 @@ from services.scanner.engine import (
     ScannerEngine,
 )
 from services.scanner.gates import CONTEXT, QUIET, Gate
-from shared.config import ScannerConfig
-from shared.messages import codec
+from shared import codec
+from shared.config_sections import ScannerConfig
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Message
 from shared.streams import ARB_NEARMISS, ARB_OPPORTUNITY

@@ -6,7 +6,8 @@ import pytest
 
 from services.executor.accounts import is_local, open_gateways
 from shared.clock import ManualClock
-from shared.config import Config, ExecutorConfig, VenueConfig, simulated_host
+from shared.config import simulated_host
+from shared.config_sections import Config, ExecutorConfig, VenueConfig
 from shared.errors import ConfigError
 
 

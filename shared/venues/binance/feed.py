@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from shared.domain.instrument import InstrumentRules, rules_from
 from shared.errors import ConfigError
+from shared.messages.rules import InstrumentRules, rules_from
 from shared.venues.binance import parse
 from shared.venues.binance.sequence import SEQUENCE
 from shared.venues.binance.session import STREAMS_PER_CONNECTION_MAX, Dialect, StreamSession

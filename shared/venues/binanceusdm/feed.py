@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from shared.domain.instrument import InstrumentRules
+from shared.messages.rules import InstrumentRules
 from shared.venues.binance.feed import market_rules, streams_of, venue_symbols
 from shared.venues.binance.session import STREAMS_PER_CONNECTION_MAX, Dialect, StreamSession
 from shared.venues.binanceusdm import parse

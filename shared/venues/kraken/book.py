@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.domain.book import Book, Level
+from shared.domain.book import Book
+from shared.messages.market import Level
 from shared.venues.kraken.checksum import CHECKED_LEVELS, book_checksum
 from shared.venues.kraken.parse import TextLevel
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from shared.domain.instrument import InstrumentRules, rules_from
 from shared.errors import ConfigError
+from shared.messages.rules import InstrumentRules, rules_from
 from shared.venues.kraken.session import KrakenSession
 from shared.venues.kraken.symbols import to_instrument, to_symbol
 from shared.venues.port import FeedConnection, RestBudget

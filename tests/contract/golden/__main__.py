@@ -1,6 +1,6 @@
 """Adds golden bytes for every message type whose encoding changed."""
 
-from shared.messages.codec import encode
+from shared.codec import encode
 from shared.streams import STREAM_OF
 from tests.contract.examples import KINDS, example, tag_of
 from tests.contract.test_golden import FOLDER, versions
