@@ -287,7 +287,8 @@ class World:
         for venue, instrument in PLACES.items():
             engine.on_message(make_info(venue, instrument, lot_size=LOT), self.now_ns)
         self.show_prices()
-        out = engine.start(saved, self.now_ns, self.opened)
+        engine.opened = self.opened
+        out = engine.start(saved, self.now_ns)
         active = TradingStateChanged(
             ts_ns=self.now_ns, state=TradingState.ACTIVE, reason="", ts_since_ns=self.now_ns
         )

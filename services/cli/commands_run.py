@@ -1,4 +1,4 @@
-"""`arb demo | replay | up | run`: start processes."""
+"""`arb demo | replay | sim | up | run`: start processes."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("demo")(demo)
     app.command("replay")(replay)
+    app.command("sim", context_settings=PASS_ON)(sim)
     app.command("up")(up)
     app.command("run", context_settings=PASS_ON)(run)
 
@@ -68,6 +69,12 @@ def replay(
     """Play recorded traffic through the five services."""
     times = parse_speed(speed)
     _finish(asyncio.run(run_replay(paths, times, as_json)), as_json)
+
+
+def sim(context: typer.Context) -> None:
+    """Simulate the whole system, crashes and faults included (--seeds A..B, --json)."""
+    command = [sys.executable, "-m", "services.lab", "sim", *context.args]
+    os.execve(sys.executable, command, dict(os.environ))
 
 
 def up(config: ConfigPath = None, as_json: AsJson = False) -> None:

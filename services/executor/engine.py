@@ -51,8 +51,8 @@ BEAT_NS: Final = 1_000_000_000
 class ExecutorEngine:
     """Owns plans, orders and the ledger of fills. Time is given; IO is asked for."""
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    def __init__(self, config: Config, opened: Opened | None = None) -> None:
+        self._config, self.opened = config, opened
         self._venues = {
             name: tuple(venue.instruments)
             for name, venue in sorted(config.venues.items())
@@ -71,14 +71,14 @@ class ExecutorEngine:
         self._keeper = checkpoint.Keeper()
         self._use(ExecutorState())
 
-    def start(self, saved: Mapping[str, bytes], now_ns: int, opened: Opened | None = None) -> Step:
+    def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
         """Begin, from the last checkpoints if there are any, on the ledger as it was opened.
 
         Raises:
             msgspec.DecodeError: The checkpoint is not one.
         """
         out = Step()
-        self._use(take_up(saved, opened, now_ns, out))
+        self._use(take_up(saved, self.opened, now_ns, out))
         for plan in self._state.open_plans():
             plan.uneven_since_ns = plan.wait_until_ns = 0
             # Orders of the last moment may be missing from the record: never use their ids again.

@@ -101,7 +101,8 @@ class ExecutorApp:
         """Start the engine from what was saved."""
         loaded = {name: await self._bus.load_checkpoint(name) for name in NAMES}
         saved = {name: state for name, state in loaded.items() if state is not None}
-        await self._step(lambda now_ns: self._engine.start(saved, now_ns, self._opened))
+        self._engine.opened = self._opened
+        await self._step(lambda now_ns: self._engine.start(saved, now_ns))
         if self._opened is not None:
             await self._bus.mark({NAME: self._opened.ledger_id})
             if self._opened.loss:

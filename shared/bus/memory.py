@@ -174,7 +174,7 @@ class MemoryInbox:
     ) -> None:
         self._bus = bus
         self._group, self._consumer = consumer
-        self._cursors = [
+        self.cursors = [
             Cursor(item, item.spec.key(shard))
             for item in inputs
             if item.spec.delivery is Delivery.LATEST
@@ -187,7 +187,7 @@ class MemoryInbox:
         self._upkeep_ns = 0
         self._missing = Missing(bus, self._group)
         self._first = Batch([])
-        for cursor in self._cursors:
+        for cursor in self.cursors:
             self._position(cursor)
         for key, spec in self._durable.items():
             self._join_group(key, spec, exclusive=exclusive)
@@ -346,7 +346,7 @@ class MemoryInbox:
 
     def _read_latest(self, now_ns: int) -> Batch:
         batch = Batch([])
-        for cursor in self._cursors:
+        for cursor in self.cursors:
             if now_ns < cursor.due_ns:
                 continue
             cursor.due_ns = now_ns + cursor.interval_ns

@@ -7,6 +7,7 @@ by the :class:`~shared.bus.memory.MemoryBus` of every simulated process.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from shared.bus.port import Input
@@ -123,7 +124,10 @@ class MemoryServer:
 
     def stream(self, key: str) -> Stream:
         """Return a stream, made on first use."""
-        return self.streams.setdefault(key, Stream())
+        stream = self.streams.get(key)
+        if stream is None:
+            stream = self.streams[key] = Stream()
+        return stream
 
     def add(self, key: str, payload: bytes) -> str:
         """Append raw bytes to a stream, as any client of the server could; return the id."""
@@ -184,3 +188,9 @@ class Cursor:
         self.ordinal = 0
         self.due_ns = 0
         self.losses = 0
+
+
+def next_due_ns(cursors: Iterable[Cursor], server: MemoryServer) -> int | None:
+    """Return when a cursor may go on that has something to read (UNIX ns), ``None`` if none has."""
+    waiting = (c.due_ns for c in cursors if server.stream(c.key).last_id > c.last_id)
+    return min(waiting, default=None)

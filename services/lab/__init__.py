@@ -1,0 +1,1 @@
+"""The whole system in one thread, on virtual time: simulation and replay."""

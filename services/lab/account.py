@@ -1,0 +1,279 @@
+"""The executor's way to a simulated exchange and back: late, lost, refused or answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from random import Random
+
+from services.executor import actions as act
+from services.executor.gateway import FillReport, OrderKey, OrderReport
+from services.lab.kernel import Kernel
+from shared.domain.instrument import is_spot
+from shared.engine import Action, Result
+from shared.errors import Cause
+from shared.exchange.exchange import Exchange
+from shared.exchange.orders import (
+    Fill,
+    Order,
+    OrderRequest,
+    OrderType,
+    Refusal,
+    RefusedError,
+    Status,
+    TimeInForce,
+)
+from shared.messages.execution import Balance, OrderStatus
+
+_MS = 1_000_000
+TIMEOUT_NS = 2_000 * _MS
+"""An answer that is not there by then is lost."""
+TOLD_LATE_MS_MAX = 1_000
+"""A venue may tell of an order as canceled, and of its last fills only this much later."""
+VALIDITY_MS = 2_000
+"""A venue refuses an order that arrives later than this after it was stamped."""
+LATE_MS_MAX = 4_000
+"""A request may arrive this much later: within the validity stamped on it, or beyond."""
+STATUS: Mapping[Status, OrderStatus] = {
+    Status.NEW: OrderStatus.ACCEPTED,
+    Status.PARTIALLY_FILLED: OrderStatus.PARTIALLY_FILLED,
+    Status.FILLED: OrderStatus.FILLED,
+    Status.CANCELED: OrderStatus.CANCELED,
+    Status.EXPIRED: OrderStatus.CANCELED,
+}
+CAUSES: Mapping[Refusal, Cause] = {
+    Refusal.BALANCE: Cause.FUNDS,
+    Refusal.MARGIN: Cause.FUNDS,
+}
+
+
+@dataclass(slots=True)
+class Weather:
+    """How bad the way to one venue is: chances of 0 to 1, for every request."""
+
+    lost_request: float = 0.0
+    lost_answer: float = 0.0
+    refused: float = 0.0
+    not_sent: float = 0.0
+    late_request: float = 0.0
+    partial: float = 0.0
+    late_fills: float = 0.0
+    is_down: bool = False
+
+
+class AccountPort:
+    """All venues' accounts, as the executor reaches them.
+
+    Args:
+        kernel: Time.
+        exchanges: By venue.
+        random: Draws latencies and misfortunes.
+        note: Told of every misfortune, for the story and the count.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        exchanges: Mapping[str, Exchange],
+        random: Random,
+        note: Callable[[str], None],
+        on_arrival: Callable[[str, str, int], None],
+    ) -> None:
+        self._kernel, self._exchanges, self._random, self._note = kernel, exchanges, random, note
+        self._on_arrival = on_arrival
+        self._hidden: dict[tuple[str, int], tuple[int, int]] = {}
+        """Venue and order id -> until when only so many of its fills are told."""
+        self.weather = {venue: Weather() for venue in exchanges}
+        self.sent: dict[tuple[str, str], int] = {}
+        """Venue and client order id -> how often it arrived there."""
+
+    def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
+        """Let the request travel; what comes of it travels back, unless it is lost."""
+        if isinstance(action, act.Submit):
+            self._submit(action, deliver)
+            return
+        venue = action.key.venue if isinstance(action, act.Query | act.Cancel) else action.venue  # type: ignore[attr-defined]
+        sky = self.weather[venue]
+        if sky.is_down or self._strikes(sky.lost_request + sky.lost_answer):
+            self._note(f"{venue}: {type(action).__name__} got no answer")
+            failed = _failed(action, "no answer in time")
+            if failed is not None:
+                self._kernel.after(TIMEOUT_NS, lambda: deliver(failed))
+            return
+
+        def arrive() -> None:
+            answer = self._answer(action, self._exchanges[venue])
+            if answer is not None:
+                self._kernel.after(self._latency_ns(), lambda: deliver(answer))
+
+        self._kernel.after(self._latency_ns(), arrive)
+
+    def _submit(self, action: act.Submit, deliver: Callable[[Result], None]) -> None:
+        order, sent_ns = action.order, self._kernel.now_ns()
+        sky = self.weather[order.venue]
+        name = order.client_order_id
+        if self._strikes(sky.not_sent):
+            self._note(f"{order.venue}: {name} was not sent")
+            unsent = act.SubmitNotSent(name, "no connection")
+            self._kernel.after(self._latency_ns(), lambda: deliver(unsent))
+            return
+        lost = act.SubmitLost(name, "no answer in time", sent_ns)
+        if sky.is_down or self._strikes(sky.lost_request):
+            self._note(f"{order.venue}: {name} was lost on its way")
+            self._kernel.after(TIMEOUT_NS, lambda: deliver(lost))
+            return
+        is_late = self._strikes(sky.late_request)
+        if is_late:
+            self._note(f"{order.venue}: {name} travels slowly")
+        answer_is_lost = is_late or self._strikes(sky.lost_answer)
+
+        def arrive() -> None:
+            if self._kernel.now_ns() - sent_ns > VALIDITY_MS * _MS:
+                self._note(f"{order.venue}: {name} came too late")
+                answer: Result = act.SubmitRefused(name, "too late", sent_ns)
+            elif self._strikes(sky.refused):
+                self._note(f"{order.venue}: {name} was refused")
+                answer = act.SubmitRefused(name, "refused by the venue", sent_ns)
+            else:
+                answer = self._place(action, sent_ns)
+            if answer_is_lost:
+                self._note(f"{order.venue}: the answer to {name} was lost")
+                self._kernel.at(sent_ns + TIMEOUT_NS, lambda: deliver(lost))
+            else:
+                self._kernel.after(self._latency_ns(), lambda: deliver(answer))
+
+        slow_ns = self._random.randrange(200, LATE_MS_MAX) * _MS if is_late else 0
+        self._kernel.after(self._latency_ns() + slow_ns, arrive)
+
+    def _place(self, action: act.Submit, sent_ns: int) -> Result:
+        asked, now_ms = action.order, self._kernel.now_ns() // _MS
+        exchange, key = self._exchanges[asked.venue], (asked.venue, asked.client_order_id)
+        self.sent[key] = self.sent.get(key, 0) + 1
+        self._on_arrival(*key, self.sent[key])
+        request = OrderRequest(
+            listing=exchange.by_instrument[asked.instrument],
+            side=asked.side,
+            type=OrderType.LIMIT,
+            qty=asked.qty,
+            price=asked.price_limit,
+            tif=TimeInForce.IOC,
+            client_id=asked.client_order_id,
+        )
+        share = Decimal(1)
+        if self._strikes(self.weather[asked.venue].partial):
+            self._note(f"{asked.venue}: {asked.client_order_id} fills in part")
+            share = Decimal(self._random.randrange(0, 10)) / 10
+        try:
+            order = exchange.place(request, now_ms, share)
+        except RefusedError as error:
+            cause = CAUSES.get(error.reason, Cause.ORDER)
+            return act.SubmitRefused(asked.client_order_id, error.reason.value, sent_ns, cause)
+        if order.fills and self._strikes(self.weather[asked.venue].late_fills):
+            self._note(f"{asked.venue}: {asked.client_order_id} is told of late")
+            until_ns = self._kernel.now_ns() + self._random.randrange(50, TOLD_LATE_MS_MAX) * _MS
+            self._hidden[asked.venue, order.id] = until_ns, self._random.randrange(len(order.fills))
+        return act.Submitted(self._told(order), sent_ns)
+
+    def _told(self, order: Order) -> OrderReport:
+        """Return an order as its venue tells it now."""
+        return report_of(order, self._fills_told(order))
+
+    def _fills_told(self, order: Order) -> list[Fill]:
+        until_ns, count = self._hidden.get((order.request.listing.venue, order.id), (0, 0))
+        return order.fills[:count] if self._kernel.now_ns() < until_ns else order.fills
+
+    def _answer(self, action: Action, exchange: Exchange) -> Result | None:
+        if isinstance(action, act.Query):
+            order = find(exchange, action.key)
+            return act.QueryAnswered(action.key, None if order is None else self._told(order))
+        if isinstance(action, act.Cancel):
+            order = find(exchange, action.key)
+            if order is not None and order.is_open:
+                exchange.cancel(order, self._kernel.now_ns() // _MS)
+            return None
+        if isinstance(action, act.CheckAccount):
+            unlisted = [name for name in action.instruments if name not in exchange.by_instrument]
+            return act.AccountChecked(action.venue, tuple(unlisted))
+        if isinstance(action, act.FetchOpenOrders):
+            working = tuple(self._told(order) for order in exchange.open_orders.values())
+            return act.OpenOrdersAnswered(action.venue, working)
+        if isinstance(action, act.FetchFills):
+            since_ms = action.since_ns // _MS
+            fills = (
+                fill_of(fill)
+                for fill in exchange.fills
+                if fill.ts_ms >= since_ms
+                and fill in self._fills_told(exchange.orders[fill.order_id])
+            )
+            return act.FillsAnswered(action.venue, tuple(fills))
+        assert isinstance(action, act.FetchBalances), "there are no other actions"
+        ledger = exchange.ledger
+        balances = {a: Balance(free=b.free, used=b.used) for a, b in ledger.balances.items()}
+        positions = {
+            name: held.qty
+            for name, held in ledger.positions.items()
+            if name in action.instruments and not is_spot(name)
+        }
+        return act.BalancesAnswered(action.venue, balances, positions)
+
+    def _latency_ns(self) -> int:
+        """Mostly a few milliseconds, sometimes a hundred times that."""
+        if self._random.random() < 0.02:
+            return self._random.randrange(100, 1_500) * _MS
+        return self._random.randrange(2 * _MS, 12 * _MS)
+
+    def _strikes(self, chance: float) -> bool:
+        return chance > 0 and self._random.random() < chance
+
+
+def find(exchange: Exchange, key: OrderKey) -> Order | None:
+    """Return the order a key means."""
+    order_id = int(key.venue_order_id) if key.venue_order_id else None
+    return exchange.find(order_id, key.client_order_id)
+
+
+def fill_of(fill: Fill) -> FillReport:
+    """Return an execution as a gateway tells it."""
+    return FillReport(
+        trade_id=str(fill.trade_id),
+        venue_order_id=str(fill.order_id),
+        instrument=fill.listing.instrument,
+        side=fill.side,
+        price=fill.price,
+        qty=fill.qty,
+        fee=fill.fee,
+        fee_asset=fill.fee_asset,
+        ts_venue_ns=fill.ts_ms * _MS,
+    )
+
+
+def report_of(order: Order, fills: Sequence[Fill]) -> OrderReport:
+    """Return an order as a gateway tells it, with these fills; all others are not told yet."""
+    request = order.request
+    is_whole = len(fills) == len(order.fills)
+    filled_lots = sum(fill.lots for fill in fills)
+    return OrderReport(
+        client_order_id=request.client_id,
+        venue=request.listing.venue,
+        instrument=request.listing.instrument,
+        side=request.side,
+        qty=request.qty,
+        price_limit=request.listing.price(order.ticks),
+        status=STATUS[order.status] if is_whole else OrderStatus.CANCELED,
+        venue_order_id=str(order.id),
+        filled_qty=request.listing.qty(filled_lots),
+        fills=tuple(fill_of(fill) for fill in fills),
+        reason=order.reason,
+    )
+
+
+def _failed(action: Action, reason: str) -> Result | None:
+    """Return what is heard of a request that got no answer; nothing of a cancel."""
+    if isinstance(action, act.Query):
+        return act.QueryFailed(action.key, reason)
+    if isinstance(
+        action, act.CheckAccount | act.FetchOpenOrders | act.FetchFills | act.FetchBalances
+    ):
+        return act.FetchFailed(action, reason)
+    return None

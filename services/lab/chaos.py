@@ -1,0 +1,186 @@
+"""What goes wrong in a world, drawn from its seed: crashes, venues, the bus, the feed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+from random import Random
+from typing import TYPE_CHECKING
+
+from services.lab.account import Weather
+from services.lab.host import Crashed
+from shared.messages.control import CommandKind
+from shared.streams import CTL_COMMAND, EXEC_EVENT, EXEC_PLAN
+
+if TYPE_CHECKING:
+    from services.lab.world import World
+
+_MS = 1_000_000
+EFFECTS_BETWEEN_CRASHES = 150.0
+"""Mean number of effects between two crashes at a point between effects."""
+KILL_NS = (400 * _MS, 3_000 * _MS)
+WEATHER_NS = (200 * _MS, 2_000 * _MS)
+WEATHER_LASTS_NS = (100 * _MS, 2_500 * _MS)
+BUS_NS = (1_000 * _MS, 8_000 * _MS)
+BUS_DOWN_NS = (20 * _MS, 900 * _MS)
+LAST_MOMENT_NS = (20 * _MS, 900 * _MS)
+"""How much of the bus's newest data is lost: what asynchronous replication may lose."""
+FEED_NS = (200 * _MS, 2_000 * _MS)
+FEED_DOWN_NS = (300 * _MS, 1_500 * _MS)
+OPERATOR_NS = (1_500 * _MS, 15_000 * _MS)
+RESUME_AFTER_NS = (200 * _MS, 1_500 * _MS)
+COMMANDS = (CommandKind.HALT, CommandKind.REDUCE, CommandKind.FLATTEN)
+REPEATED_MAX = 10
+"""So many of the newest entries of a stream may be repeated."""
+BAD_WEATHERS = (
+    {"lost_request": 0.4},
+    {"lost_answer": 0.5},
+    {"late_request": 0.5},
+    {"refused": 0.6},
+    {"not_sent": 0.6},
+    {"partial": 0.7},
+    {"late_fills": 0.6},
+    {"is_down": True},
+    {"lost_request": 0.2, "lost_answer": 0.2, "late_request": 0.2, "partial": 0.3},
+)
+
+
+class Chaos:
+    """Draws and does what goes wrong, while it is on."""
+
+    def __init__(self, world: World, random: Random) -> None:
+        self._world, self._random = world, random
+        self.is_on = True
+        self.faults = 0
+        self._effects = 0
+        self._next_crash = self._draw_crash()
+
+    def start(self) -> None:
+        """Begin."""
+        self._again(KILL_NS, self._kill)
+        self._again(WEATHER_NS, self._change_weather)
+        self._again(BUS_NS, self._trouble_bus)
+        self._again(FEED_NS, self._trouble_feed)
+        self._again(OPERATOR_NS, self._command)
+
+    def stop(self) -> None:
+        """End all of it; what is broken heals."""
+        self.is_on = False
+        for venue in self._world.account.weather:
+            self._world.account.weather[venue] = Weather()
+        self._world.server.is_up = True
+
+    def point(self, service: str) -> None:
+        """Let the process die here, if this is where it must.
+
+        Raises:
+            Crashed: It dies.
+        """
+        if not self.is_on:
+            return
+        self._effects += 1
+        if self._effects >= self._next_crash:
+            self._effects, self._next_crash = 0, self._draw_crash()
+            raise Crashed
+
+    def _draw_crash(self) -> int:
+        return 1 + int(self._random.expovariate(1 / EFFECTS_BETWEEN_CRASHES))
+
+    def _again(self, between_ns: tuple[int, int], event: Callable[[], None]) -> None:
+        def due() -> None:
+            if self.is_on:
+                event()
+                self._again(between_ns, event)
+
+        self._world.kernel.after(self._random.randrange(*between_ns), due)
+
+    def _fault(self, text: str) -> None:
+        self.faults += 1
+        self._world.note(text)
+
+    def _kill(self) -> None:
+        host = self._random.choice(list(self._world.hosts.values()))
+        if host.engine is not None:
+            host.crash()
+
+    def _change_weather(self) -> None:
+        draw, account = self._random, self._world.account
+        venue = draw.choice(list(account.weather))
+        bad = draw.choice(BAD_WEATHERS)
+        self._fault(f"{venue} turns bad: {bad}")
+        account.weather[venue] = Weather(**bad)
+
+        def clear() -> None:
+            account.weather[venue] = Weather()
+
+        self._world.kernel.after(draw.randrange(*WEATHER_LASTS_NS), clear)
+
+    def _trouble_bus(self) -> None:
+        draw, world = self._random, self._world
+        kind = draw.randrange(3)
+        if kind == 0:
+            self._repeat_entry()
+        elif kind == 1:
+            self._fault("the bus is away")
+            world.server.is_up = False
+
+            def back() -> None:
+                world.server.is_up = True
+                world.feed.on_bus_lost()
+
+            world.kernel.after(draw.randrange(*BUS_DOWN_NS), back)
+        else:
+            self._lose_last_moment()
+
+    def _repeat_entry(self) -> None:
+        """An entry is on the bus twice, as where a writer tried again: readers must not mind."""
+        world = self._world
+        spec = self._random.choice((EXEC_EVENT, EXEC_PLAN, CTL_COMMAND))
+        recent = world.server.stream(spec.key()).payloads[-REPEATED_MAX:]
+        if recent:
+            self._fault(f"an entry of {spec.name} is repeated")
+            world.server.add(spec.key(), self._random.choice(recent))
+            for service in spec.consumers:
+                world.hosts[service].notify()
+
+    def _lose_last_moment(self) -> None:
+        draw, world = self._random, self._world
+        kept, kept_plans = deepcopy(world.server.held()), len(world.checkers.plans)
+
+        def lose() -> None:
+            if not self.is_on:
+                return
+            self._fault("the bus lost its last moment")
+            world.server.take_back(kept)
+            world.checkers.on_bus_lost(kept_plans)
+            for host in world.hosts.values():
+                if host.engine is not None:
+                    host.crash()
+            world.feed.on_bus_lost()
+
+        world.kernel.after(draw.randrange(*LAST_MOMENT_NS), lose)
+
+    def _trouble_feed(self) -> None:
+        feed, draw = self._world.feed, self._random
+        venue, instrument = draw.choice(feed.books())
+        kind = draw.randrange(3)
+        if kind == 0:
+            self._fault(f"{venue} {instrument}: a change is lost on the bus")
+            feed.lose_next.add((venue, instrument))
+        elif kind == 1:
+            self._fault(f"{venue} {instrument}: its feed starts over")
+            feed.start_over([(venue, instrument)])
+        else:
+            self._fault(f"{venue} {instrument}: its feed is down")
+            feed.close((venue, instrument))
+            self._world.kernel.after(
+                draw.randrange(*FEED_DOWN_NS), lambda: feed.start_over([(venue, instrument)])
+            )
+
+    def _command(self) -> None:
+        """Let an operator interfere, and think better of it."""
+        kind = self._random.choice(COMMANDS)
+        self._fault(f"an operator says {kind}")
+        self._world.say(kind)
+        delay_ns = self._random.randrange(*RESUME_AFTER_NS)
+        self._world.kernel.after(delay_ns, lambda: self._world.say(CommandKind.RESUME))

@@ -1,0 +1,240 @@
+"""What must hold in every world, at every step and when it is quiet again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from services.executor import actions as act
+from services.executor.engine import ExecutorEngine
+from services.risk.engine import RiskEngine
+from shared.domain.accounting import Books
+from shared.engine import Action
+from shared.messages.arb import Opportunity
+from shared.messages.base import BookState, Message, Side, TradingState
+from shared.messages.execution import (
+    ApprovedPlan,
+    Fill,
+    OrderEvent,
+    OrderPurpose,
+    OrderStatus,
+    PlanDone,
+    PlanOutcome,
+    TradingStateChanged,
+)
+from shared.messages.market import DepthView
+
+if TYPE_CHECKING:
+    from services.lab.world import World
+
+ZERO = Decimal(0)
+HEARD_NS = 200_000_000
+"""Everybody has heard a view after this long."""
+NAKED_NS_MAX = 30_000_000_000
+"""A plan may be uneven for this long, restarts and lost answers included, before trading halts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """Something that must not be."""
+
+    checker: str
+    text: str
+    ts_ns: int
+
+
+class Checkers:
+    """Watches a world from outside."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.violations: list[Violation] = []
+        self.plans: dict[str, ApprovedPlan] = {}
+        self.done: dict[str, PlanDone] = {}
+        self.fills: dict[tuple[str, str], Fill] = {}
+        self._on_record: dict[str, OrderEvent] = {}
+        self._arrived: dict[str, str] = {}
+        self._not_sent: set[str] = set()
+        self._state = TradingState.HALTED
+        self._uneven_since_ns: dict[str, int] = {}
+        self._not_live_since_ns: dict[tuple[str, str], int] = {}
+
+    def on_bus_lost(self, plans_kept: int) -> None:
+        """The bus lost its last moment: only so many plans are approved there, the first ones."""
+        for plan_id in list(self.plans)[plans_kept:]:
+            del self.plans[plan_id]
+        self._not_live_since_ns.clear()
+
+    def object_to(self, checker: str, text: str) -> None:
+        """Note a violation, once for each text."""
+        found = Violation(checker, text, self._world.kernel.now_ns())
+        if all((v.checker, v.text) != (checker, text) for v in self.violations):
+            self.violations.append(found)
+
+    # At every step
+
+    def on_published(self, messages: Sequence[Message]) -> None:
+        """Look at what was said."""
+        for message in messages:
+            if isinstance(message, DepthView):
+                self._check_view(message)
+            elif isinstance(message, Opportunity):
+                self._check_priced(message)
+            elif isinstance(message, Fill):
+                self._check_fill(message)
+            elif isinstance(message, OrderEvent):
+                self._check_order(message)
+            elif isinstance(message, ApprovedPlan):
+                self.plans[message.plan_id] = message
+            elif isinstance(message, PlanDone):
+                self._check_end(message)
+            elif isinstance(message, TradingStateChanged):
+                self._state = message.state
+        self._check_reservations()
+
+    def on_action(self, action: Action, *, is_at_once: bool) -> None:
+        """Look at a request before it leaves."""
+        if not isinstance(action, act.Submit):
+            return
+        order = action.order
+        is_leg = order.purpose is OrderPurpose.LEG
+        if is_leg and not any(order.client_order_id[2:].startswith(plan) for plan in self.plans):
+            self.object_to("plan_on_record", f"leg {order.client_order_id} has no plan")
+        if not (is_leg and is_at_once) and order.client_order_id not in self._on_record:
+            self.object_to("order_on_record", f"{order.client_order_id} was not on record")
+
+    def on_arrival(self, venue: str, client_order_id: str, times: int) -> None:
+        """Look at an order that arrived at a venue."""
+        self._arrived[client_order_id] = venue
+        if client_order_id in self._not_sent:
+            self.object_to("no_is_no", f"{client_order_id} arrived at {venue} after all")
+        if times > 1:
+            self.object_to("sent_once", f"{client_order_id} arrived {times} times at {venue}")
+
+    def _check_priced(self, found: Opportunity) -> None:
+        """No book may price anything that was said, a while ago, not to be LIVE."""
+        now_ns = self._world.kernel.now_ns()
+        for leg in found.legs:
+            since_ns = self._not_live_since_ns.get((leg.venue, leg.instrument))
+            if since_ns is not None and now_ns - since_ns > HEARD_NS:
+                self.object_to("trusted_book", f"{leg.venue} {leg.instrument} was not LIVE")
+
+    def _check_view(self, view: DepthView) -> None:
+        key = (view.venue, view.instrument)
+        if view.state is not BookState.LIVE:
+            self._not_live_since_ns.setdefault(key, self._world.kernel.now_ns())
+            return
+        self._not_live_since_ns.pop(key, None)
+        truth = self._world.feed.truth.get((view.venue, view.instrument, view.seq))
+        if truth is None:
+            self.object_to("true_book", f"{view.venue} {view.instrument} {view.seq} never was")
+        elif (list(view.bids), list(view.asks)) != (truth[0][:20], truth[1][:20]):
+            self.object_to("true_book", f"{view.venue} {view.instrument} {view.seq} is wrong")
+
+    def _check_order(self, event: OrderEvent) -> None:
+        self._on_record[event.client_order_id] = event
+        if event.status is OrderStatus.NOT_SENT:
+            self._not_sent.add(event.client_order_id)
+            if event.client_order_id in self._arrived:
+                text = f"{event.client_order_id} is said not to be sent, {event.venue} has it"
+                self.object_to("no_is_no", text)
+
+    def _check_fill(self, fill: Fill) -> None:
+        before = self.fills.get((fill.venue, fill.trade_id))
+        if before is not None and (before.qty, before.client_order_id) != (
+            fill.qty,
+            fill.client_order_id,
+        ):
+            self.object_to("one_owner", f"{fill.venue} {fill.trade_id} is told two ways")
+        self.fills[fill.venue, fill.trade_id] = fill
+
+    def _check_end(self, done: PlanDone) -> None:
+        self.done[done.plan_id] = done
+        plan = self.plans.get(done.plan_id)
+        if plan is not None and done.outcome is not PlanOutcome.FAILED:
+            slack = Decimal("0.001") * sum((leg.qty * leg.price_limit for leg in plan.legs), ZERO)
+            if done.realized < -plan.loss_cap - slack:
+                text = f"plan {done.plan_id} lost {done.realized}, its cap is {plan.loss_cap}"
+                self.object_to("loss_cap", text)
+
+    def _check_reservations(self) -> None:
+        risk = self._world.engine("risk")
+        if isinstance(risk, RiskEngine):
+            held = risk.ledger.reserved_notional()
+            if held < 0 or held > self._world.config.risk.total_notional_max:
+                self.object_to("reservations", f"{held} is reserved")
+            for plan_id in self.plans:
+                if plan_id not in self.done and plan_id not in risk.ledger.reservations:
+                    self.object_to("reservations", f"nothing is held for plan {plan_id}")
+
+    def check_uneven(self) -> None:
+        """Look at how even the plans are at the venues, halted or not."""
+        now_ns = self._world.kernel.now_ns()
+        net: dict[str, Decimal] = {}
+        for exchange in self._world.exchanges.values():
+            for fill in exchange.fills:
+                plan = fill.client_id[2:14]
+                qty = fill.qty if fill.side is Side.BUY else -fill.qty
+                net[plan] = net.get(plan, ZERO) + qty
+        uneven = {plan for plan, qty in net.items() if qty and plan not in self.done}
+        self._uneven_since_ns = {
+            plan: self._uneven_since_ns.get(plan, now_ns) for plan in sorted(uneven)
+        }
+        if self._state is TradingState.HALTED:
+            return
+        for plan, since_ns in self._uneven_since_ns.items():
+            if now_ns - since_ns > NAKED_NS_MAX:
+                self.object_to("naked_leg", f"plan {plan} is uneven for too long")
+
+    # When it is quiet
+
+    def check_quiet(self) -> None:
+        """Compare everything with the venues' truth."""
+        world = self._world
+        for venue, exchange in world.exchanges.items():
+            for asset, start in world.start_balances.items():
+                if exchange.ledger.total(asset) != start:
+                    self.object_to(
+                        "conservation", f"{venue} {asset}: {exchange.ledger.total(asset)}"
+                    )
+            if exchange.open_orders:
+                self.object_to("open_orders", f"{venue} has {len(exchange.open_orders)}")
+            told = {trade for at, trade in self.fills if at == venue}
+            truth = {str(fill.trade_id) for fill in exchange.fills}
+            if told != truth:
+                text = f"{venue}: {len(truth - told)} were not told, {len(told - truth)} never were"
+                self.object_to("every_fill", text)
+        executor, risk = world.engine("executor"), world.engine("risk")
+        assert isinstance(executor, ExecutorEngine)
+        assert isinstance(risk, RiskEngine)
+        self._check_books("executor", executor.state.books)
+        self._check_books("risk", risk.ledger.books)
+        unknown = [o for o in executor.state.orders.values() if not o.life.is_terminal]
+        if unknown:
+            names = ", ".join(sorted(order.client_order_id for order in unknown)[:3])
+            self.object_to("no_unknown", f"{len(unknown)} orders are not over: {names}")
+        if risk.ledger.reservations:
+            self.object_to("reservations", f"held when quiet: {sorted(risk.ledger.reservations)}")
+        self._check_flat(executor.state.books)
+
+    def _check_books(self, service: str, books: Books) -> None:
+        world = self._world
+        for venue, exchange in world.exchanges.items():
+            for asset, start in world.start_balances.items():
+                balance = exchange.ledger.balance(asset)
+                truth = balance.free + balance.used - start
+                ours = books.inventory.get(f"{venue}|{asset}", ZERO)
+                if ours != truth:
+                    text = f"{service} has {ours} {asset} at {venue}, the venue {truth}"
+                    self.object_to("ledger_is_truth", text)
+
+    def _check_flat(self, books: Books) -> None:
+        failed = [d.plan_id for d in self.done.values() if d.outcome is PlanOutcome.FAILED]
+        for asset in self._world.prices:
+            held = books.exposure.get(asset, ZERO)
+            told = sum((abs(d.dust.get(asset, ZERO)) for d in self.done.values()), ZERO)
+            dust = self._world.dust(asset) + told
+            if abs(held) > dust and not failed:
+                self.object_to("flat", f"{held} {asset} is left and no plan failed")

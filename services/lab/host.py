@@ -1,0 +1,314 @@
+"""Hosts one engine on the bus in memory, as its process would, and kills it where it is told to.
+
+The order of effects is the shell's: decide, carry out what may go at once, commit (messages,
+checkpoints and acknowledgement together), carry out the actions. Between any two of them the
+process may die; what had its effect stays, and the next start is the recovery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from services.lab.kernel import Kernel
+from shared.bus.memory import MemoryBus, MemoryInbox
+from shared.bus.memory_store import MemoryServer, next_due_ns
+from shared.bus.port import Batch, Input
+from shared.engine import Action, Engine, Result, Step
+from shared.errors import BusUnavailable
+from shared.messages.base import Message
+from shared.streams import STREAM_OF, Delivery
+
+T = TypeVar("T")
+
+RETRY_NS = 50_000_000
+"""Pause of a service that lives through the loss of the bus."""
+
+
+class Crashed(Exception):  # noqa: N818 - not an error: the process is meant to die here
+    """The process ended at this point."""
+
+
+class Transport(Protocol):
+    """Carries out an engine's actions; what comes of them is delivered later, or never."""
+
+    def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
+        """Begin the work."""
+
+
+class Lab(Protocol):
+    """What a host needs of the world around it."""
+
+    @property
+    def kernel(self) -> Kernel:
+        """Virtual time."""
+
+    @property
+    def server(self) -> MemoryServer:
+        """The bus's server."""
+
+    def hop_ns(self) -> int:
+        """Return how long the next hop over the bus takes."""
+
+    def point(self, service: str) -> None:
+        """A point between two effects of a service.
+
+        Raises:
+            Crashed: The process ends here.
+        """
+
+    def on_action(self, action: Action, *, is_at_once: bool) -> None:
+        """An action is carried out now."""
+
+    def on_published(self, service: str, messages: Sequence[Message]) -> None:
+        """Messages are on the bus: who reads them is woken."""
+
+    def on_crash(self, host: Host) -> None:
+        """A process ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One service, as it is wired.
+
+    Attributes:
+        service: Its name in the map of streams.
+        make: Builds the engine of a new process on this bus.
+        inputs: What it reads; may depend on the engine (where to read on after a restart).
+        names: What its checkpoints are saved under.
+        transport: Carries out its actions, if it has any.
+        lives_without_bus: Whether it goes on when the bus refuses a commit.
+        every_ns, routine: Work of its shell at an interval, beside the engine's timer.
+    """
+
+    service: str
+    make: Callable[[MemoryBus], Engine]
+    inputs: Callable[[Engine], Sequence[Input]]
+    names: tuple[str, ...] = ()
+    transport: Transport | None = None
+    lives_without_bus: bool = False
+    every_ns: int = 0
+    routine: Callable[[Engine, MemoryBus], None] | None = None
+
+
+class Host:
+    """A process of the lab: at most one engine alive."""
+
+    def __init__(self, process: Process, lab: Lab) -> None:
+        self.process, self._lab = process, lab
+        self.service = process.service
+        self.engine: Engine | None = None
+        self.starts = 0
+        self._bus: MemoryBus | None = None
+        self._inbox: MemoryInbox | None = None
+        self._wake_ns: int | None = None
+        self._timer_ns: int | None = None
+
+    # Life and death
+
+    def start(self) -> None:
+        """Begin a process: load, decide what follows from it, open the inputs."""
+        if self.engine is not None:
+            return
+        self.starts += 1
+        lab, process = self._lab, self.process
+        self._bus = MemoryBus(lab.server, service=self.service)
+        self._guard(self._begin)
+        if process.routine is not None and self.engine is not None:
+            self._later(process.every_ns, self._run_routine)
+
+    def crash(self) -> None:
+        """End the process where it stands; what it had not committed is gone."""
+        self.engine = self._bus = self._inbox = None
+        self._wake_ns = self._timer_ns = None
+        self._lab.on_crash(self)
+
+    def _begin(self) -> None:
+        assert self._bus is not None
+        process = self.process
+        engine = process.make(self._bus)
+        loaded = {name: at_once(self._bus.load_checkpoint(name)) for name in process.names}
+        saved = {name: state for name, state in loaded.items() if state is not None}
+        self.engine = engine
+        self._finish(engine.start(saved, self._lab.kernel.now_ns()), None)
+        self._inbox = self._bus.open(
+            process.inputs(engine),
+            service=self.service,
+            instance=f"{self.service}-{self.starts}",
+            exclusive=True,
+        )
+        self._wake(0)
+
+    # What wakes it
+
+    def notify(self) -> None:
+        """Something was written to a stream that it reads."""
+        if self._inbox is not None:
+            self._wake(self._lab.hop_ns())
+
+    def deliver(self, start: int, result: Result) -> None:
+        """Hand over what came of an action, unless the process that asked is gone."""
+        if start == self.starts and self.engine is not None:
+            self._guard(lambda: self._take([result], None, redelivered=False))
+
+    def _wake(self, delay_ns: int) -> None:
+        at_ns = self._lab.kernel.now_ns() + delay_ns
+        if self._wake_ns is None or at_ns < self._wake_ns:
+            self._wake_ns = at_ns
+            self._later(delay_ns, lambda: self._on_wake(at_ns))
+
+    def _on_wake(self, at_ns: int) -> None:
+        if self._wake_ns == at_ns:
+            self._wake_ns = None
+            self._guard(self._read)
+
+    def _on_timer(self, at_ns: int) -> None:
+        if self._timer_ns == at_ns and self.engine is not None:
+            self._timer_ns = None
+            now_ns = self._lab.kernel.now_ns()
+            deadline_ns = self.engine.next_deadline_ns()
+            if deadline_ns is not None and deadline_ns <= now_ns:
+                self._finish(self.engine.on_timer(now_ns), None)
+            self._set_timer()
+
+    def _set_timer(self) -> None:
+        assert self.engine is not None
+        deadline_ns = self.engine.next_deadline_ns()
+        if deadline_ns is None or (self._timer_ns is not None and self._timer_ns <= deadline_ns):
+            return
+        self._timer_ns = deadline_ns
+        delay_ns = deadline_ns - self._lab.kernel.now_ns()
+        self._later(max(0, delay_ns), lambda: self._guard(lambda: self._on_timer(deadline_ns)))
+
+    def _run_routine(self) -> None:
+        process = self.process
+        assert process.routine is not None
+        routine = process.routine
+
+        def run() -> None:
+            assert self.engine is not None
+            assert self._bus is not None
+            routine(self.engine, self._bus)
+
+        self._guard(run)
+        if self.engine is not None:
+            self._later(process.every_ns, self._run_routine)
+
+    def _later(self, delay_ns: int, event: Callable[[], None]) -> None:
+        """Do something later, unless this process has ended by then."""
+        start = self.starts
+
+        def due() -> None:
+            if start == self.starts and self._bus is not None:
+                event()
+
+        self._lab.kernel.after(delay_ns, due)
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Work, and die of what a process dies of."""
+        if self._bus is None:
+            return
+        try:
+            work()
+        except (Crashed, BusUnavailable):
+            self.crash()
+
+    # One step
+
+    def _read(self) -> None:
+        """Take in all that is there, batch by batch."""
+        assert self._inbox is not None
+        try:
+            batch = self._inbox.poll()
+        except BusUnavailable:
+            if self.process.lives_without_bus:
+                self._wake(RETRY_NS)
+                return
+            raise
+        if not batch.last_ids:
+            due_ns = next_due_ns(self._inbox.cursors, self._lab.server)
+            if due_ns is not None:
+                self._wake(max(0, due_ns - self._lab.kernel.now_ns()))
+            return
+        if batch.messages or batch.pending:
+            self._take(batch.messages, batch, redelivered=batch.redelivered)
+        self._wake(0)
+
+    def _take(
+        self, inputs: Sequence[Message | Result], batch: Batch | None, *, redelivered: bool
+    ) -> None:
+        assert self.engine is not None
+        now_ns = self._lab.kernel.now_ns()
+        whole = Step()
+        for message in inputs:
+            step = self.engine.on_message(message, now_ns, redelivered=redelivered)
+            whole.messages += step.messages
+            whole.actions += step.actions
+            whole.at_once += step.at_once
+        self._finish(whole, batch)
+
+    def _finish(self, step: Step, batch: Batch | None) -> None:
+        """Give a step its effects, one after another."""
+        assert self.engine is not None
+        assert self._bus is not None
+        lab = self._lab
+        for action in step.at_once:
+            lab.point(self.service)
+            self._carry_out(action, is_at_once=True)
+        if step.messages or (batch is not None and batch.pending):
+            lab.point(self.service)
+            saved = self.engine.checkpoints() if self.process.names else {}
+            if self._commit(batch, step.messages, saved):
+                lab.on_published(self.service, step.messages)
+        for action in step.actions:
+            lab.point(self.service)
+            self._carry_out(action, is_at_once=False)
+        self._set_timer()
+
+    def _commit(
+        self, batch: Batch | None, messages: Sequence[Message], saved: Mapping[str, bytes]
+    ) -> bool:
+        assert self._bus is not None
+        try:
+            self._bus.apply(batch, messages, checkpoints=saved)
+        except BusUnavailable:
+            if self.process.lives_without_bus:
+                return False
+            raise
+        return True
+
+    def _carry_out(self, action: Action, *, is_at_once: bool) -> None:
+        assert self.process.transport is not None, f"{self.service} has nobody to act for it"
+        start = self.starts
+        self._lab.on_action(action, is_at_once=is_at_once)
+        self.process.transport.carry_out(action, lambda result: self.deliver(start, result))
+
+
+def readers_of(messages: Sequence[Message]) -> list[str]:
+    """Return the services that read these messages, in the order of the map."""
+    return list(
+        dict.fromkeys(
+            service for message in messages for service in STREAM_OF[type(message)].consumers
+        )
+    )
+
+
+def is_durable(message: Message) -> bool:
+    """Tell whether a message travels on a stream that loses nothing."""
+    return STREAM_OF[type(message)].delivery is Delivery.DURABLE
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never waits, as those of the bus in memory are, and return its result.
+
+    Raises:
+        RuntimeError: It waits for something.
+    """
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    work.close()
+    raise RuntimeError("what runs in the lab must not wait")

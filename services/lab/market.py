@@ -1,0 +1,90 @@
+"""A thin market for the lab: fair prices that move, venues that drift apart, and quotes. Pure.
+
+Cheap on purpose: thousands of seeds are run. Books have a few levels, all renewed at each move, so
+what a book shows is often gone when an order arrives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
+from shared.messages.base import Side
+
+LEVELS = 4
+MOVE_BPS = 1.5
+"""Standard deviation of one move of the fair price."""
+APART_BPS = (10.0, 60.0)
+"""Beyond both taker fees, when a venue's price leaves the others."""
+APART_CHANCE = 0.12
+"""That a venue's price leaves the others at one move."""
+APART_MOVES = (2, 12)
+EMPTY_CHANCE = 0.01
+"""That a side of a book has no level at all after a move."""
+
+
+@dataclass(slots=True)
+class _Book:
+    exchange: Exchange
+    listing: Listing
+    apart_bps: float = 0.0
+    moves_left: int = 0
+
+
+class Market:
+    """Moves all books of all exchanges."""
+
+    def __init__(
+        self, exchanges: Mapping[str, Exchange], prices: Mapping[str, float], random: Random
+    ) -> None:
+        self._random = random
+        self._fair = dict(prices)
+        self._books = [
+            _Book(exchange, listing)
+            for exchange in exchanges.values()
+            for listing in exchange.by_instrument.values()
+        ]
+
+    def move(self, now_ms: int) -> None:
+        """Move every fair price, and quote every book anew around its own."""
+        draw = self._random
+        for base in self._fair:
+            self._fair[base] *= math.exp(draw.gauss(0.0, MOVE_BPS) / 10_000)
+        for book in self._books:
+            if book.moves_left:
+                book.moves_left -= 1
+            elif draw.random() < APART_CHANCE:
+                book.moves_left = draw.randrange(*APART_MOVES)
+                size = 2 * float(book.listing.taker_bps) + draw.uniform(*APART_BPS)
+                book.apart_bps = size * draw.choice((-1, 1))
+            else:
+                book.apart_bps = 0.0
+            fair = self._fair[book.listing.base] * (1 + book.apart_bps / 10_000)
+            self._quote(book.exchange, book.listing, fair, now_ms)
+
+    def _quote(self, exchange: Exchange, listing: Listing, fair: float, now_ms: int) -> None:
+        draw, unit = self._random, float(listing.tick)
+        half = max(unit, fair * draw.uniform(0.5, 4.0) / 10_000)
+        wanted: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
+        for side, levels in wanted.items():
+            sign = -1 if side is Side.BUY else 1
+            if draw.random() < EMPTY_CHANCE:
+                continue
+            price = fair + sign * half
+            for _ in range(LEVELS):
+                notional = math.exp(draw.gauss(7.0, 1.0))
+                ticks = round(price / unit)
+                levels[ticks] = max(1, round(notional / fair / float(listing.lot)))
+                price += sign * max(unit, fair * draw.uniform(0.2, 3.0) / 10_000)
+        book = exchange.books[listing.instrument]
+        # Off first, then on: a market that moves must not match itself.
+        for side, levels in wanted.items():
+            for ticks in [price for price in book.side(side).prices() if price not in levels]:
+                exchange.background_quote(listing, side, ticks, 0, now_ms)
+        for side, levels in wanted.items():
+            for ticks, lots in levels.items():
+                exchange.background_quote(listing, side, ticks, lots, now_ms)

@@ -1,0 +1,102 @@
+"""Many worlds, one a seed: what must hold is checked in each, and what does not is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+from services.lab.checkers import Violation
+from services.lab.world import START_NS, World
+from shared.messages.control import CommandKind
+
+TROUBLE_NS = 9_000_000_000
+"""Virtual time in which things go wrong."""
+CALM_NS = 2_000_000_000
+QUIET_NS_MAX = 120_000_000_000
+STORY_LINES = 30
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of one seed."""
+
+    seed: int
+    digest: str
+    steps: int = 0
+    crashes: int = 0
+    faults: int = 0
+    plans: int = 0
+    fills: int = 0
+    virtual_ns: int = 0
+    violations: list[Violation] = field(default_factory=list)
+    story: list[str] = field(default_factory=list)
+
+
+def run_seed(seed: int, world: World | None = None) -> Outcome:
+    """Run one world from its start through trouble and calm until it is quiet, and judge it."""
+    world = world or World(seed)
+    kernel = world.kernel
+    world.start()
+    kernel.run_until(START_NS + TROUBLE_NS)
+    world.chaos.stop()
+    kernel.run_until(kernel.now_ns() + CALM_NS)
+    world.say(CommandKind.HALT)
+    halted_ns = kernel.now_ns()
+    while kernel.now_ns() - halted_ns < QUIET_NS_MAX:
+        kernel.run_until(kernel.now_ns() + 500_000_000)
+        if world.is_quiet() and kernel.now_ns() - halted_ns > 3_000_000_000:
+            break
+    else:
+        world.checkers.object_to("quiet", world.why_not_quiet())
+    world.checkers.check_quiet()
+    return Outcome(
+        seed,
+        world.server.digest.hexdigest(),
+        kernel.steps,
+        world.crashes,
+        world.chaos.faults,
+        len(world.checkers.plans),
+        sum(len(exchange.fills) for exchange in world.exchanges.values()),
+        kernel.now_ns() - START_NS,
+        world.checkers.violations,
+        story_of(world) if world.checkers.violations else [],
+    )
+
+
+def story_of(world: World) -> list[str]:
+    """Return the last of what went wrong before the first violation, in order."""
+    first_ns = min(violation.ts_ns for violation in world.checkers.violations)
+    before = [(at_ns, text) for at_ns, text in world.story if at_ns <= first_ns]
+    return [f"{(at_ns - START_NS) / 1e9:9.3f} s  {text}" for at_ns, text in before[-STORY_LINES:]]
+
+
+def summary(outcomes: Iterable[Outcome], wall_s: float) -> dict[str, Any]:
+    """Return the one JSON object of a run."""
+    outcomes = list(outcomes)
+    digest = sha256()
+    for outcome in outcomes:
+        digest.update(outcome.digest.encode())
+    return {
+        "seeds": len(outcomes),
+        "steps": sum(o.steps for o in outcomes),
+        "crashes": sum(o.crashes for o in outcomes),
+        "faults": sum(o.faults for o in outcomes),
+        "plans": sum(o.plans for o in outcomes),
+        "fills": sum(o.fills for o in outcomes),
+        "violations": [
+            {
+                "seed": o.seed,
+                "step": o.steps,
+                "checker": violation.checker,
+                "text": violation.text,
+                "story": o.story,
+            }
+            for o in outcomes
+            for violation in o.violations
+        ],
+        "hash": digest.hexdigest(),
+        "virtual_s": round(sum(o.virtual_ns for o in outcomes) / 1e9, 1),
+        "wall_s": round(wall_s, 1),
+    }

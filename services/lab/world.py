@@ -1,0 +1,325 @@
+"""A whole world of one seed: exchanges, market, bus, five services, and what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from hashlib import sha256
+from random import Random
+from typing import Any
+
+from services.executor.checkpoint import NAMES as EXECUTOR_NAMES
+from services.executor.checkpoint import ledger_id_of as executor_ledger_id
+from services.executor.engine import ExecutorEngine
+from services.lab.account import AccountPort
+from services.lab.chaos import Chaos
+from services.lab.checkers import Checkers
+from services.lab.feed import Feed
+from services.lab.host import RETRY_NS, Host, Process, at_once, readers_of
+from services.lab.kernel import Kernel
+from services.lab.market import Market
+from services.orderbook.engine import OrderbookEngine
+from services.risk.checkpoint import NAMES as RISK_NAMES
+from services.risk.checkpoint import ledger_id_of as risk_ledger_id
+from services.risk.engine import RiskEngine
+from services.scanner.engine import ScannerEngine
+from shared.bus.memory import MemoryBus
+from shared.bus.memory_store import MemoryServer
+from shared.bus.port import Input
+from shared.config_sections import Config, ExecutorConfig, RiskConfig, ScannerConfig, VenueConfig
+from shared.domain.rounding import exact
+from shared.engine import Action, Engine
+from shared.errors import BusUnavailable
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
+from shared.ledger import Opened, open_ledger
+from shared.messages.base import Message
+from shared.messages.control import Command, CommandKind
+from shared.streams import (
+    ARB_OPPORTUNITY,
+    CTL_COMMAND,
+    EXEC_EVENT,
+    EXEC_PLAN,
+    MD_BOOK,
+    MD_DEPTH,
+    MD_INSTRUMENT,
+    MD_STATUS,
+    RISK_EVENT,
+)
+
+START_NS = 1_700_000_000_000_000_000
+LOOK_NS = 500_000_000
+MOVE_NS = 150_000_000
+"""The market moves this often."""
+_US = 1_000
+_MS = 1_000_000
+
+
+class Server(MemoryServer):
+    """The bus's server; everything that is written to it goes into one hash."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(kernel)
+        self.digest = sha256()
+
+    def held(self) -> tuple[Any, ...]:
+        """Return all data, to be copied."""
+        return self.streams, self.values, self.marks
+
+    def take_back(self, held: tuple[Any, ...]) -> None:
+        """Go back to data of before, as a replica does that lacks the last moment."""
+        self.streams, self.values, self.marks = held
+        self.losses += 1
+
+    def add(self, key: str, payload: bytes) -> str:
+        """Append an entry."""
+        self.digest.update(key.encode())
+        self.digest.update(payload)
+        return super().add(key, payload)
+
+
+class World:
+    """Everything of one seed. Implements what hosts need of it."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.random = Random(f"{seed}/world")
+        self.kernel = Kernel(START_NS)
+        self.server = Server(self.kernel)
+        self.story: list[tuple[int, str]] = []
+        self.crashes = 0
+        self.exchanges = {
+            listing[0].venue: Exchange(
+                listing[0].venue, listing, fee_asset="", start=START, seed=seed
+            )
+            for listing in LISTINGS
+        }
+        self.market = Market(self.exchanges, PRICES, Random(f"{seed}/market"))
+        self.prices, self.start_balances = PRICES, START
+        self.checkers = Checkers(self)
+        self.chaos = Chaos(self, Random(f"{seed}/chaos"))
+        self.account = AccountPort(
+            self.kernel,
+            self.exchanges,
+            Random(f"{seed}/account"),
+            self.note,
+            self.checkers.on_arrival,
+        )
+        self.config = config_for(self.exchanges)
+        self.feed = Feed(self.kernel, self.server, self.exchanges, self.on_published)
+        self.hosts = {process.service: Host(process, self) for process in self._processes()}
+
+    def note(self, text: str) -> None:
+        """Remember what happened, for the story of a seed."""
+        self.story.append((self.kernel.now_ns(), text))
+
+    def hop_ns(self) -> int:
+        """A few hundred microseconds, now and then much more."""
+        if self.random.random() < 0.01:
+            return self.random.randrange(5, 60) * _MS
+        return self.random.randrange(80 * _US, 400 * _US)
+
+    def point(self, service: str) -> None:
+        """Let chaos strike between two effects."""
+        self.chaos.point(service)
+
+    def engine(self, service: str) -> Engine | None:
+        """Return a service's living engine."""
+        return self.hosts[service].engine
+
+    def dust(self, asset: str) -> Decimal:
+        """Return the most of an asset that plans may leave because nobody trades so little."""
+        return max(
+            max(listing.qty_min, listing.notional_min / exact(self.prices[asset]))
+            for exchange in self.exchanges.values()
+            for listing in exchange.by_instrument.values()
+            if listing.base == asset
+        )
+
+    def on_published(self, service: str, messages: Sequence[Message]) -> None:
+        """Look at them, and wake who reads them."""
+        self.checkers.on_published(messages)
+        for name in readers_of(messages):
+            if name == "ingestor":
+                self.kernel.after(self.hop_ns(), self.feed.hear_resyncs)
+            elif name in self.hosts:
+                self.hosts[name].notify()
+
+    def on_action(self, action: Action, *, is_at_once: bool) -> None:
+        """Look at it."""
+        self.checkers.on_action(action, is_at_once=is_at_once)
+
+    def on_crash(self, host: Host) -> None:
+        """Start it again a little later."""
+        self.crashes += 1
+        self.note(f"{host.service} died")
+        self.kernel.after(self.random.randrange(100, 900) * _MS, host.start)
+
+    def start(self) -> None:
+        """Let everything begin."""
+        self.market.move(self.kernel.now_ns() // _MS)
+        self.feed.start()
+        for host in self.hosts.values():
+            host.start()
+        self._move()
+        self._look()
+        self.chaos.start()
+
+    def say(self, kind: CommandKind) -> None:
+        """Say an operator's command."""
+        now_ns = self.kernel.now_ns()
+        command = Command(
+            ts_ns=now_ns, command_id=f"lab-{kind}-{now_ns}", kind=kind, operator="lab", reason=""
+        )
+        try:
+            MemoryBus(self.server, service="operator").apply(None, [command])
+        except BusUnavailable:
+            self.kernel.after(RETRY_NS, lambda: self.say(kind))
+        else:
+            self.on_published("operator", [command])
+
+    def is_quiet(self) -> bool:
+        """Whether all plans have ended and all orders are known."""
+        executor, risk = self.engine("executor"), self.engine("risk")
+        return (
+            isinstance(executor, ExecutorEngine)
+            and isinstance(risk, RiskEngine)
+            and executor.obstacle == executor.state.locked  # nothing else is in its way
+            and executor.is_idle
+            and not executor.gauges().get("unknown_orders", 0.0)
+            and not risk.ledger.reservations
+        )
+
+    def why_not_quiet(self) -> str:
+        """Return what is still open."""
+        executor, risk = self.engine("executor"), self.engine("risk")
+        if not isinstance(executor, ExecutorEngine) or not isinstance(risk, RiskEngine):
+            return "a process does not live"
+        return (
+            f"executor: {executor.obstacle or 'ready'}, open plans "
+            f"{executor.state.unfinished()}, {executor.gauges()}; risk holds "
+            f"{sorted(risk.ledger.reservations)}"
+        )
+
+    def _look(self) -> None:
+        self.checkers.check_uneven()
+        self.kernel.after(LOOK_NS, self._look)
+
+    def _move(self) -> None:
+        self.market.move(self.kernel.now_ns() // _MS)
+        self.feed.on_move()
+        self.kernel.after(MOVE_NS, self._move)
+
+    def _processes(self) -> list[Process]:
+        config = self.config
+        return [
+            Process(
+                service="orderbook",
+                make=self._make_orderbook,
+                inputs=lambda engine: [Input(MD_BOOK, start="first"), Input(MD_STATUS)],
+                lives_without_bus=True,
+            ),
+            Process(
+                service="scanner",
+                make=lambda bus: ScannerEngine(config.scanner),
+                inputs=lambda engine: [Input(MD_INSTRUMENT), Input(MD_DEPTH)],
+                lives_without_bus=True,
+            ),
+            Process(
+                service="risk",
+                make=self._make_risk,
+                inputs=lambda engine: [
+                    Input(EXEC_EVENT),
+                    Input(CTL_COMMAND),
+                    Input(MD_INSTRUMENT),
+                    Input(MD_DEPTH, interval_ms=50),
+                    Input(ARB_OPPORTUNITY),
+                ],
+                names=RISK_NAMES,
+            ),
+            Process(
+                service="executor",
+                make=self._make_executor,
+                inputs=lambda engine: [
+                    Input(EXEC_PLAN),
+                    Input(CTL_COMMAND),
+                    Input(RISK_EVENT),
+                    Input(MD_INSTRUMENT),
+                    Input(MD_DEPTH, interval_ms=20),
+                ],
+                names=EXECUTOR_NAMES,
+                transport=self.account,
+            ),
+        ]
+
+    def _make_orderbook(self, bus: MemoryBus) -> Engine:
+        engine = OrderbookEngine(self.config.orderbook)
+        engine.own(0, None, self.kernel.now_ns())
+        return engine
+
+    def _make_risk(self, bus: MemoryBus) -> Engine:
+        return RiskEngine(self.config, self._open(bus, "risk"))
+
+    def _make_executor(self, bus: MemoryBus) -> Engine:
+        return ExecutorEngine(self.config, self._open(bus, "executor"))
+
+    def _open(self, bus: MemoryBus, service: str) -> Opened:
+        names, known = {
+            "risk": (RISK_NAMES, risk_ledger_id),
+            "executor": (EXECUTOR_NAMES, executor_ledger_id),
+        }[service]
+        loaded = {name: at_once(bus.load_checkpoint(name)) for name in names}
+        saved = {name: state for name, state in loaded.items() if state is not None}
+        return at_once(
+            open_ledger(
+                bus,
+                service,
+                {"mode": self.config.executor.mode},
+                known_id=known(saved),
+                instance=f"{service}-1",
+                now_ns=self.kernel.now_ns(),
+            )
+        )
+
+
+PRICES = {"BTC": 60_000.0, "SOL": 150.0}
+START = {"USDT": Decimal(5_000_000), "BTC": Decimal(100), "SOL": Decimal(30_000)}
+
+
+def listing(venue: str, base: str, price_scale: int, qty_scale: int, taker_bps: str) -> Listing:
+    """Return an instrument of the lab."""
+    return Listing(
+        venue=venue,
+        instrument=f"{base}/USDT",
+        symbol=f"{base}USDT",
+        base=base,
+        quote="USDT",
+        price_scale=price_scale,
+        qty_scale=qty_scale,
+        price_decimals=8,
+        qty_decimals=8,
+        qty_min=Decimal(1).scaleb(-qty_scale),
+        notional_min=Decimal(5),
+        taker_bps=Decimal(taker_bps),
+        maker_bps=Decimal(taker_bps),
+    )
+
+
+LISTINGS = (
+    (listing("alpha", "BTC", 2, 5, "10"), listing("alpha", "SOL", 2, 3, "10")),
+    (listing("beta", "BTC", 1, 4, "8"), listing("beta", "SOL", 3, 2, "8")),
+    (listing("gamma", "BTC", 2, 6, "4"), listing("gamma", "SOL", 2, 1, "4")),
+)
+
+
+def config_for(exchanges: dict[str, Exchange]) -> Config:
+    """Return the configuration of the services."""
+    return Config(
+        venues={
+            name: VenueConfig(instruments=list(exchange.by_instrument))
+            for name, exchange in exchanges.items()
+        },
+        scanner=ScannerConfig(notional_max=3_000.0, cooldown_ms=300),
+        risk=RiskConfig(),
+        executor=ExecutorConfig(mode="simulated"),
+    )

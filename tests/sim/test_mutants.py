@@ -1,0 +1,190 @@
+"""Deliberately broken variants of the system: each is caught by a checker within a few seeds.
+
+A mutant that survives means that nobody would notice the same mistake made in earnest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.executor import actions as act
+from services.executor import desk, engine, journal, plans
+from services.executor.desk import OrderDesk
+from services.lab.host import Host
+from services.lab.simulate import run_seed
+from services.orderbook.tracked import TrackedBook
+from services.risk.exposure import Ledger
+from services.scanner.engine import ScannerEngine
+from shared.domain.order import OrderNews
+from shared.messages.base import BookState
+from shared.messages.market import DepthView
+
+SEEDS_MAX = 40
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def resend_on_timeout(patch: pytest.MonkeyPatch) -> None:
+    """A lost answer is taken for a request that never arrived, so the order is made up for."""
+
+    def on_lost(self: OrderDesk, heard: act.SubmitLost, now_ns: int, out: Any) -> Any:
+        unsent = act.SubmitNotSent(heard.client_order_id, heard.reason)
+        return self.on_not_sent(unsent, now_ns, out)
+
+    patch.setattr(OrderDesk, "on_lost", on_lost)
+
+
+def forget_late_fills(patch: pytest.MonkeyPatch) -> None:
+    """What fills after its plan ended is booked, but nobody evens it out."""
+    patch.setattr(OrderDesk, "take_late", lambda self: [])
+
+
+def zero_for_unknown(patch: pytest.MonkeyPatch) -> None:
+    """A query without an answer is taken to say that there is no such order."""
+
+    def on_query(self: OrderDesk, heard: Any, now_ns: int, out: Any) -> Any:
+        if isinstance(heard, act.QueryFailed):
+            order = self._state.orders.get(heard.key.client_order_id)
+            if order is not None and not order.life.is_settled:
+                order.query_pending = False
+                self._hear(order, OrderNews.NOT_SENT, "no answer", now_ns, out)
+            return order
+        return original(self, heard, now_ns, out)
+
+    original = OrderDesk.on_query
+    patch.setattr(OrderDesk, "on_query", on_query)
+
+
+def skip_the_write_ahead(patch: pytest.MonkeyPatch) -> None:
+    """Orders leave before they are on record."""
+    original = Host._finish
+
+    def finish(self: Host, step: Any, batch: Any) -> None:
+        step.at_once, step.actions = [*step.at_once, *step.actions], []
+        original(self, step, batch)
+
+    patch.setattr(Host, "_finish", finish)
+
+
+def acknowledge_before_the_effect(patch: pytest.MonkeyPatch) -> None:
+    """A batch is acknowledged when it is read: what a crash interrupts is lost."""
+    original = Host._take
+
+    def take(self: Host, inputs: Any, batch: Any, *, redelivered: bool) -> None:
+        if batch is not None and batch.pending:
+            assert self._bus is not None
+            self._bus.apply(batch, [])
+            batch.pending = {}
+            self._lab.point(self.service)
+        original(self, inputs, batch, redelivered=redelivered)
+
+    patch.setattr(Host, "_take", take)
+
+
+def release_twice(patch: pytest.MonkeyPatch) -> None:
+    """The end of one plan gives back what another one holds, too."""
+    original = Ledger.release
+
+    def release(self: Ledger, plan_id: str) -> Any:
+        held = original(self, plan_id)
+        if held is not None and self.reservations:
+            original(self, next(iter(self.reservations)))
+        return held
+
+    patch.setattr(Ledger, "release", release)
+
+
+def apply_a_delta_that_does_not_follow(patch: pytest.MonkeyPatch) -> None:
+    """A gap goes unnoticed."""
+    original = TrackedBook.on_delta
+
+    def on_delta(self: TrackedBook, delta: Any, now_ns: int) -> None:
+        if delta.epoch == self.epoch:
+            delta = msgspec.structs.replace(delta, seq_prev=self.seq)
+        original(self, delta, now_ns)
+
+    patch.setattr(TrackedBook, "on_delta", on_delta)
+
+
+def price_a_book_that_is_down(patch: pytest.MonkeyPatch) -> None:
+    """The scanner keeps to the last good view of a book that is not LIVE, as if it were new."""
+    original = ScannerEngine._on_depth_view
+    last: dict[tuple[str, str], DepthView] = {}
+
+    def on_view(self: ScannerEngine, view: DepthView, now_ns: int) -> Any:
+        key = (view.venue, view.instrument)
+        if view.state is BookState.LIVE:
+            last[key] = view
+        elif key in last:
+            view = msgspec.structs.replace(last[key], ts_ns=view.ts_ns)
+        return original(self, view, now_ns)
+
+    patch.setattr(ScannerEngine, "_on_depth_view", on_view)
+
+
+def count_a_fill_twice(patch: pytest.MonkeyPatch) -> None:
+    """Risk does not remember which fills it has booked."""
+    original = Ledger.apply_fill
+
+    def apply_fill(self: Ledger, fill: Any) -> bool:
+        self.fills_seen.clear()
+        return original(self, fill)
+
+    patch.setattr(Ledger, "apply_fill", apply_fill)
+    patch.setattr(Ledger, "disowns", lambda self, fill: "")
+
+
+def lose_a_fee(patch: pytest.MonkeyPatch) -> None:
+    """Fees are not told on."""
+    original = journal.record_fill
+
+    def record_fill(state: Any, order: Any, fill: Any, markets: Any, now_ns: int) -> Any:
+        free = msgspec.structs.replace(fill, fee=Decimal(0))
+        return original(state, order, free, markets, now_ns)
+
+    patch.setattr(desk, "record_fill", record_fill)
+
+
+def leave_it_uneven(patch: pytest.MonkeyPatch) -> None:
+    """A plan ends when its legs have ended, even or not."""
+    patch.setattr(plans, "decide", lambda *args, **names: plans.Why.EVEN)
+
+
+def forget_the_checkpoint(patch: pytest.MonkeyPatch) -> None:
+    """A restart begins with an empty memory."""
+    original = engine.ExecutorEngine.start
+
+    def start(self: engine.ExecutorEngine, saved: Mapping[str, bytes], now_ns: int) -> Any:
+        return original(self, {}, now_ns)
+
+    patch.setattr(engine.ExecutorEngine, "start", start)
+
+
+MUTANTS: dict[Patch, set[str]] = {
+    resend_on_timeout: {"no_is_no"},
+    forget_late_fills: {"flat"},
+    zero_for_unknown: {"no_is_no"},
+    skip_the_write_ahead: {"order_on_record"},
+    acknowledge_before_the_effect: {"ledger_is_truth", "quiet", "reservations"},
+    release_twice: {"reservations"},
+    apply_a_delta_that_does_not_follow: {"true_book"},
+    price_a_book_that_is_down: {"trusted_book"},
+    count_a_fill_twice: {"ledger_is_truth"},
+    lose_a_fee: {"ledger_is_truth"},
+    leave_it_uneven: {"flat"},
+    forget_the_checkpoint: {"ledger_is_truth"},
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_mutant_is_caught(mutant: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant(monkeypatch)
+    for seed in range(1, SEEDS_MAX + 1):
+        caught = {violation.checker for violation in run_seed(seed).violations}
+        if caught & MUTANTS[mutant]:
+            return
+    pytest.fail(f"{SEEDS_MAX} seeds let it pass")
