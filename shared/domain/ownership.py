@@ -42,12 +42,23 @@ class OwnOrder(msgspec.Struct, array_like=True):
 Orders = dict[str, OwnOrder]
 """Orders of one plan by client order id."""
 
+_ENCODER = msgspec.json.Encoder(decimal_format="string")
+_ORDERS = msgspec.json.Decoder(Orders)
+
 
 class OrdersOnRecord(msgspec.Struct):
-    """Announced orders by plan: of open plans, and of ended ones, the newest last."""
+    """Announced orders by plan: of open plans, and of ended ones, the newest last.
+
+    Orders of ended plans are kept as they are saved: they are many, hardly ever looked at, and
+    would have to be encoded again whenever anything else changes.
+    """
 
     open: dict[str, Orders] = {}
-    ended: dict[str, Orders] = {}
+    ended: dict[str, msgspec.Raw] = {}
+
+    def __post_init__(self) -> None:
+        for saved in self.ended.values():
+            _ORDERS.decode(saved)  # what was saved is proved when it is read
 
     def refuses(self, event: OrderEvent) -> str:
         """Return why an order cannot be taken on record; empty if it can, or is there."""
@@ -78,6 +89,7 @@ class OrdersOnRecord(msgspec.Struct):
         orders[event.client_order_id] = OwnOrder(
             event.venue, event.instrument, event.side, event.qty
         )
+        self._keep(event.plan_id, orders)
         return True
 
     def knows(self, plan_id: str) -> bool:
@@ -86,8 +98,11 @@ class OrdersOnRecord(msgspec.Struct):
 
     def expect_earlier(self, plan_id: str, *, is_ended: bool) -> None:
         """Take a plan on record some of whose orders were announced before they were remembered."""
-        place = self.ended if is_ended else self.open
-        place[plan_id] = {EARLIER: OwnOrder("", "", Side.BUY, Decimal(0))}
+        orders = {EARLIER: OwnOrder("", "", Side.BUY, Decimal(0))}
+        if is_ended:
+            self._put_ended(plan_id, orders)
+        else:
+            self.open[plan_id] = orders
 
     def disowns(self, fill: Fill) -> str:
         """Return why a fill belongs to no order on record, whatever its quantity; else empty."""
@@ -113,21 +128,34 @@ class OrdersOnRecord(msgspec.Struct):
 
     def book(self, fill: Fill) -> None:
         """Count a fill that is new."""
-        order = self._order(fill)
+        orders = self._of(fill.plan_id) or {}
+        order = orders.get(fill.client_order_id)
         if order is not None:
             order.filled += fill.qty
+            self._keep(fill.plan_id, orders)
 
     def end(self, plan_id: str) -> None:
         """Keep the orders of a plan that ended, the oldest making room."""
         orders = self.open.pop(plan_id, None)
         if orders is not None:
-            self.ended[plan_id] = orders
+            self._put_ended(plan_id, orders)
             if len(self.ended) > PLANS_ENDED_MAX:
                 del self.ended[next(iter(self.ended))]
 
     def _of(self, plan_id: str) -> Orders | None:
         orders = self.open.get(plan_id)
-        return self.ended.get(plan_id) if orders is None else orders
+        if orders is not None:
+            return orders
+        saved = self.ended.get(plan_id)
+        return None if saved is None else _ORDERS.decode(saved)
+
+    def _keep(self, plan_id: str, orders: Orders) -> None:
+        """Take over a change of a plan's orders, as ``_of`` has given them."""
+        if plan_id not in self.open:
+            self._put_ended(plan_id, orders)
+
+    def _put_ended(self, plan_id: str, orders: Orders) -> None:
+        self.ended[plan_id] = msgspec.Raw(_ENCODER.encode(orders))
 
     def _order(self, fill: Fill) -> OwnOrder | None:
         orders = self._of(fill.plan_id)

@@ -6,7 +6,12 @@ import msgspec
 import pytest
 
 from services.risk.engine import RiskEngine
-from shared.domain.ownership import ORDERS_PER_PLAN_MAX, PLANS_ENDED_MAX, PLANS_OPEN_MAX
+from shared.domain.ownership import (
+    ORDERS_PER_PLAN_MAX,
+    PLANS_ENDED_MAX,
+    PLANS_OPEN_MAX,
+    OrdersOnRecord,
+)
 from shared.messages.base import Side, TradingState
 from shared.messages.control import Alert, CommandKind, Severity
 from shared.messages.execution import ApprovedPlan, TradingStateChanged
@@ -17,6 +22,7 @@ from tests.decision_builders import (
     announce,
     make_balances,
     make_command,
+    make_config,
     make_done,
     make_fill,
     make_opportunity,
@@ -144,3 +150,27 @@ def test_executor_that_was_ready_in_the_future_may_fall_silent() -> None:
     out = engine.on_timer(T0 + SECOND).messages
     states = [m for m in out if isinstance(m, TradingStateChanged)]
     assert [s.state for s in states] == [TradingState.HALTED]
+
+
+def test_orders_of_an_ended_plan_still_change_and_are_saved_so() -> None:
+    engine = make_risk()
+    plan = approve(engine)
+    announce(engine, plan)
+    engine.on_message(make_done(plan.plan_id, realized=D(0)), T0)
+    engine.on_message(make_fill(plan.plan_id, "alpha", Side.BUY, "0.06"), T0)
+    adopted = make_order(plan.plan_id, client_order_id="late", qty=D("0.02"), attempt=1)
+    engine.on_message(adopted, T0)
+    assert plan.plan_id not in engine.ledger.orders.open
+    restarted = RiskEngine(make_config())
+    restarted.start(engine.checkpoints(), T0)
+    for part in (engine, restarted):
+        over = make_fill(plan.plan_id, "alpha", Side.BUY, "0.05", trade_id="over")
+        assert "0.06 are filled" in part.ledger.disowns(over)
+        late = make_fill(plan.plan_id, "alpha", Side.BUY, "0.02", trade_id="late")
+        assert not part.ledger.disowns(msgspec.structs.replace(late, client_order_id="late"))
+        assert part.ledger.orders.refuses(msgspec.structs.replace(adopted, qty=D(1)))
+
+
+def test_saved_orders_of_an_ended_plan_are_proved_when_they_are_read() -> None:
+    with pytest.raises(msgspec.ValidationError, match="Expected"):
+        msgspec.json.decode(b'{"ended":{"p":{"c":["v","BTC/USDT","buy",[]]}}}', type=OrdersOnRecord)
