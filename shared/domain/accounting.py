@@ -24,6 +24,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -184,25 +186,25 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         An instrument settled in its base asset changes quantity and exposure only: its profit has
         another formula, so the result in its quote asset becomes unknown.
         """
-        name = split_instrument(done.instrument)
-        base, quote, settle = name
-        qty = signed_qty(done.side, done.qty)
-        cost = signed_qty(done.side, done.cost)
-        _add(self.quantities, f"{done.venue}|{done.instrument}", qty)
-        _add(self.exposure, base, qty)
-        if name.kind is InstrumentKind.INVERSE:
-            self.result(quote).unaccounted += 1
+        place = _place_of(done.venue, done.instrument)
+        qty, cost = done.qty, done.cost
+        if done.side is not Side.BUY:
+            qty, cost = -qty, -cost
+        _add(self.quantities, place.key, qty)
+        _add(self.exposure, place.base, qty)
+        result = self.result(place.quote)
+        if place.kind is InstrumentKind.INVERSE:
+            result.unaccounted += 1
             return
-        key = holding_key(done.venue, done.instrument)
-        realized = self._holding(key).trade(qty, cost)
-        self.result(quote).realized += realized
-        if settle is None:
-            _add(self.inventory, f"{done.venue}|{base}", qty)
-            _add(self.inventory, f"{done.venue}|{quote}", -cost)
+        realized = self._holding(place.holding).trade(qty, cost)
+        result.realized += realized
+        if place.kind is InstrumentKind.SPOT:
+            _add(self.inventory, place.base_balance, qty)
+            _add(self.inventory, place.cash_balance, -cost)
         elif realized:
-            _add(self.inventory, f"{done.venue}|{settle}", realized)
+            _add(self.inventory, place.cash_balance, realized)
         if done.fee is None:
-            self.result(quote).fees_missing += 1
+            result.fees_missing += 1
         else:
             self.charge(done)
 
@@ -220,20 +222,22 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         fee = done.fee
         if not fee:
             return
-        base, quote, settle = split_instrument(done.instrument)
+        place = _place_of(done.venue, done.instrument)
+        base, quote = place.base, place.quote
         result = self.result(quote)
-        asset = done.fee_asset or settle or quote
-        _add(self.inventory, f"{done.venue}|{asset}", -fee)
+        asset = done.fee_asset or place.cash
+        is_cash = asset == place.cash
+        _add(self.inventory, place.cash_balance if is_cash else f"{done.venue}|{asset}", -fee)
         if asset == quote:
-            self._holding(holding_key(done.venue, done.instrument)).realized -= fee
+            self._holding(place.holding).realized -= fee
             result.realized -= fee
             result.fees += fee
             return
         value = done.fee_quote
         if asset == base:
             _add(self.exposure, base, -fee)
-            if settle is None:
-                _add(self.quantities, f"{done.venue}|{done.instrument}", -fee)
+            if place.kind is InstrumentKind.SPOT:
+                _add(self.quantities, place.key, -fee)
             value = (fee * done.cost / done.qty).quantize(MONEY_STEP)
         elif value is None:
             result.fees_unpriced += 1
@@ -265,7 +269,10 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     def result(self, quote: str) -> Result:
         """Return the result in a quote asset, made at first sight."""
-        return self.results.setdefault(quote, Result())
+        result = self.results.get(quote)
+        if result is None:
+            result = self.results[quote] = Result()
+        return result
 
     def positions(self, price: ClosingPrice) -> list[Position]:
         """Return what is open, valued where it could be closed; sorted by key."""
@@ -303,7 +310,39 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         return change
 
     def _holding(self, key: str) -> Holding:
-        return self.holdings.setdefault(key, Holding())
+        holding = self.holdings.get(key)
+        if holding is None:
+            holding = self.holdings[key] = Holding()
+        return holding
+
+
+class _Place(NamedTuple):
+    """The names under which a venue's instrument is booked; ``cash`` is what it is settled in."""
+
+    base: str
+    quote: str
+    kind: InstrumentKind
+    key: str
+    holding: str
+    base_balance: str
+    cash: str
+    cash_balance: str
+
+
+@lru_cache(maxsize=65_536)  # asked for with every execution
+def _place_of(venue: str, instrument: str) -> _Place:
+    name = split_instrument(instrument)
+    cash = name.settle or name.quote
+    return _Place(
+        base=name.base,
+        quote=name.quote,
+        kind=name.kind,
+        key=f"{venue}|{instrument}",
+        holding=holding_key(venue, instrument),
+        base_balance=f"{venue}|{name.base}",
+        cash=cash,
+        cash_balance=f"{venue}|{cash}",
+    )
 
 
 def holding_key(venue: str, instrument: str) -> str:
