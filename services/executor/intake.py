@@ -22,6 +22,7 @@ PRICE_BAND = Decimal("0.05")
 it expects: more is no arbitrage."""
 OPEN_PLANS_MAX = 32
 """Plans open at a time; more are refused."""
+_WITH_BAND = 1 + PRICE_BAND
 ZERO = Decimal(0)
 _MS = 1_000_000
 
@@ -40,6 +41,7 @@ class Intake:
     ) -> None:
         self._markets, self._venues = markets, venues
         self._order_notional_max = limits.order_notional_max
+        self._notional_beyond = limits.order_notional_max * _WITH_BAND
         self._loss_cap_bps = limits.loss_cap_bps
         self._ttl_ns = int(limits.plan_ttl_ms * 1_000_000)
 
@@ -78,7 +80,7 @@ class Intake:
     def _loss_cap_max(self, plan: ApprovedPlan) -> Decimal:
         """Return what risk gives such a plan: a share of its dearer leg at its worse price."""
         prices = [
-            max(leg.price_limit, min(leg.price_expected, leg.price_limit * (1 + PRICE_BAND)))
+            max(leg.price_limit, min(leg.price_expected, leg.price_limit * _WITH_BAND))
             for leg in plan.legs
         ]
         notional = max(leg.qty * price for leg, price in zip(plan.legs, prices, strict=True))
@@ -93,8 +95,8 @@ class Intake:
             return f"{leg.instrument} at {leg.venue} is not traded: {rules.reason}"
         if leg.qty <= 0 or not is_multiple(leg.qty, rules.lot_size):
             return f"{leg.qty} is not a multiple of {leg.venue}'s lot {rules.lot_size}"
-        if leg.qty * leg.price_limit > self._order_notional_max * (1 + PRICE_BAND):
-            notional = leg.qty * leg.price_limit
+        notional = leg.qty * leg.price_limit
+        if notional > self._notional_beyond:
             return f"a leg is worth {notional:f}, {self._order_notional_max} are allowed"
         if abs(leg.price_expected - leg.price_limit) > leg.price_limit * PRICE_BAND:
             return f"it expects {leg.price_expected}, too far from its limit {leg.price_limit}"

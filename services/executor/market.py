@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import Decimal
 
-from shared.domain.depth import is_size
+from shared.domain.depth import are_levels
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.rounding import exact
 from shared.messages.base import BookState, Certainty
@@ -45,8 +45,7 @@ class Markets:
             return None
         if now_ns - view.ts_ns > VIEW_AGE_NS_MAX:
             return None
-        levels = (*view.bids, *view.asks)
-        return view if all(is_size(price) and is_size(qty) for price, qty in levels) else None
+        return view if are_levels(view.bids) and are_levels(view.asks) else None
 
     def mid(self, place: Place, now_ns: int) -> Decimal | None:
         """Return the middle of a LIVE book."""

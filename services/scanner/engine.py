@@ -7,7 +7,7 @@ stream of near misses is bounded whatever the tick rate.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from services.scanner.cross_venue import (
@@ -26,8 +26,8 @@ from shared.domain.depth import (
     SIZE_MAX,
     SIZE_MIN,
     Uncrossed,
+    are_levels,
     exact_levels,
-    is_size,
     take_crossed_depth,
 )
 from shared.domain.instrument import InstrumentKind, split_instrument
@@ -35,7 +35,7 @@ from shared.domain.rounding import exact
 from shared.engine import NOTHING, Result, Step
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Message
-from shared.messages.market import DepthView, InstrumentInfo, Level
+from shared.messages.market import DepthView, InstrumentInfo
 from shared.messages.rules import InstrumentRules
 
 BOOKS_MAX = 4_096
@@ -238,7 +238,7 @@ class ScannerEngine:
             return Stopped(Gate.BOOK_AGE, ages)
         asks, bids = asked.asks, offered.bids
         # Only where they cross, which is rare: every level is looked at.
-        if bids[0][0] > asks[0][0] and not (_is_possible(asks) and _is_possible(bids)):
+        if bids[0][0] > asks[0][0] and not (are_levels(asks) and are_levels(bids)):
             return Stopped(Gate.BOOK_NOT_LIVE, (_trust(buy), _trust(sell)))
         found = take_crossed_depth(asks, bids, rules.costs, notional_max=self._notional_max)
         if isinstance(found, Uncrossed):  # nearly always
@@ -311,11 +311,6 @@ def _has_prices(view: DepthView) -> bool:
     if not bids or not asks:
         return False
     return SIZE_MIN <= bids[0][0] <= SIZE_MAX and SIZE_MIN <= asks[0][0] <= SIZE_MAX
-
-
-def _is_possible(levels: Sequence[Level]) -> bool:
-    """Tell whether all levels can be prices and sizes."""
-    return all(is_size(price) and is_size(qty) for price, qty in levels)
 
 
 def _trust(book: _Book) -> str:

@@ -83,6 +83,14 @@ def is_size(value: float) -> bool:
     return SIZE_MIN <= value <= SIZE_MAX
 
 
+def are_levels(levels: Sequence[Level]) -> bool:
+    """Tell whether every price and quantity can be one; a plain loop, as views have many."""
+    for price, qty in levels:
+        if not (SIZE_MIN <= price <= SIZE_MAX and SIZE_MIN <= qty <= SIZE_MAX):
+            return False
+    return True
+
+
 def costs_of(buy_fee: float, sell_fee: float, edge_bps_min: float) -> Costs:
     """Return the constants of a pair; fees are fractions of notional (0.001 is 10 basis points)."""
     return Costs(1.0 + buy_fee, 1.0 - sell_fee, 1.0 + buy_fee + edge_bps_min / _BPS)
