@@ -39,6 +39,7 @@ _PARTS: dict[Format, Any] = {
     Format.JSON: msgspec.json.Decoder(list[msgspec.Raw]),
 }
 _DECODERS: dict[str, Any] = {spec.name: _decoder(spec) for spec in ALL}
+_LATEST = Delivery.LATEST
 
 
 def encode(spec: StreamSpec, messages: Sequence[Message]) -> bytes:
@@ -99,4 +100,4 @@ def _latest_ns(spec: StreamSpec, now_ns: int | None) -> int:
     """Return the newest time that a fact of this stream may carry."""
     if now_ns is None:
         return INT_MAX
-    return now_ns + (AHEAD_NS_MAX if spec.delivery is Delivery.LATEST else AHEAD_NS_MAX_DURABLE)
+    return now_ns + (AHEAD_NS_MAX if spec.delivery is _LATEST else AHEAD_NS_MAX_DURABLE)

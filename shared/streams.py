@@ -7,7 +7,7 @@ message type has exactly one stream and that producers and consumers exist.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -60,6 +60,7 @@ class StreamSpec:
             one, trims it to that every few seconds, whoever wrote into it.
         conflate: Key of "newest per what" for late LATEST readers; ``None``: never conflated.
         backfill: Entries a LATEST reader looks back at on start, to know the present state at once.
+        entry_bytes_max: What one entry may hold: longer ones are neither written nor read.
     """
 
     name: str
@@ -73,11 +74,11 @@ class StreamSpec:
     bytes_max: int
     conflate: Callable[[Any], str] | None = None
     backfill: int = 0
+    entry_bytes_max: int = field(init=False)
 
-    @property
-    def entry_bytes_max(self) -> int:
-        """What one entry may hold: longer ones are neither written nor read."""
-        return min(self.bytes_max // 4, ENTRY_BYTES_MAX)
+    def __post_init__(self) -> None:
+        # Asked for with every entry, so worked out once.
+        object.__setattr__(self, "entry_bytes_max", min(self.bytes_max // 4, ENTRY_BYTES_MAX))
 
     def key(self, shard: int = 0) -> str:
         """Return the Redis key; the braces are a cluster hash tag."""
