@@ -23,6 +23,7 @@ from services.executor.actions import (
 from services.executor.gateway import FillReport, OrderReport
 from shared.messages.rules import STEP_MAX
 
+ZERO = Decimal(0)
 NUMBER_MAX = STEP_MAX
 """Of a price, a quantity, a fee or a balance: beyond, the venue did not mean what it said."""
 
@@ -52,6 +53,12 @@ def only_possible(report: Report) -> tuple[Report, str]:
 
 def flaw(report: OrderReport) -> str:
     """Return what of an order cannot be; empty if nothing."""
+    if (
+        _is_amount(report.filled_qty)
+        and _is_amount(report.qty)
+        and not any(map(_fill_flaw, report.fills))
+    ):
+        return ""  # as nearly always, and then no words are needed
     numbers = {"filled": report.filled_qty, "quantity": report.qty}
     texts = [f"{name} {number}" for name, number in numbers.items() if not _is_amount(number)]
     texts += [_fill_flaw(fill) for fill in report.fills]
@@ -60,7 +67,9 @@ def flaw(report: OrderReport) -> str:
 
 
 def _fill_flaw(fill: FillReport) -> str:
-    fee = Decimal(0) if fill.fee is None else fill.fee
+    fee = ZERO if fill.fee is None else fill.fee
+    if _is_amount(fill.price) and _is_amount(fill.qty) and fill.price and fill.qty:
+        return "" if _is_number(fee) else f"fill {fill.trade_id}: fee {fee}"
     wrong = [
         f"{name} {number}"
         for name, number in (("price", fill.price), ("quantity", fill.qty))
@@ -88,11 +97,11 @@ def _possible_balances(report: BalancesAnswered) -> tuple[Report, str]:
 
 
 def _is_number(value: Decimal) -> bool:
-    return value.is_finite() and abs(value) <= NUMBER_MAX
+    return value.is_finite() and -NUMBER_MAX <= value <= NUMBER_MAX
 
 
 def _is_amount(value: Decimal) -> bool:
-    return _is_number(value) and value >= 0
+    return value.is_finite() and ZERO <= value <= NUMBER_MAX
 
 
 def _joined(texts: list[str]) -> str:

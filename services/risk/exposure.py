@@ -172,7 +172,8 @@ class Ledger(msgspec.Struct, kw_only=True):
 
     def apply_fill(self, fill: Fill) -> bool:
         """Count a fill; return False where nothing was new about it."""
-        seen = self.fills_seen.get(_fill_key(fill))
+        key = _fill_key(fill)
+        seen = self.fills_seen.get(key)
         has_fee = fill.fee is not None
         if seen is not None and (seen or not has_fee):
             return False
@@ -189,7 +190,7 @@ class Ledger(msgspec.Struct, kw_only=True):
             earned = self.books.result(quote).realized - realized_before
             before = self.realized_at_midnight.get(quote, ZERO)
             self.realized_at_midnight[quote] = before + earned
-        _remember(self.fills_seen, _fill_key(fill), has_fee, FILLS_REMEMBERED_MAX)
+        _remember(self.fills_seen, key, has_fee, FILLS_REMEMBERED_MAX)
         held = self.reservations.get(fill.plan_id)
         if held is not None:
             held.ts_fill_ns[fill.venue] = max(held.ts_fill_ns.get(fill.venue, 0), fill.ts_ns)

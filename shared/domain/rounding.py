@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
+from decimal import (
+    ROUND_CEILING,
+    ROUND_DOWN,
+    ROUND_FLOOR,
+    ROUND_HALF_EVEN,
+    Context,
+    Decimal,
+    InvalidOperation,
+)
 from math import lcm
 
 from shared.messages.base import Side
@@ -58,7 +66,10 @@ def qty_to_lot(qty: Decimal, lot_size: Decimal) -> Decimal:
 def is_multiple(value: Decimal, step: Decimal) -> bool:
     """Tell whether ``value`` lies exactly on the grid of ``step``."""
     assert step > 0
-    return _WHOLE.remainder(value, step) == 0
+    try:
+        return not value % step
+    except InvalidOperation:  # the quotient has more digits than the usual context holds
+        return not _WHOLE.remainder(value, step)
 
 
 def lot_common(lot_a: Decimal, lot_b: Decimal) -> Decimal:
