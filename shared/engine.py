@@ -35,7 +35,8 @@ class Step(msgspec.Struct):
         actions: To carry out once ``messages`` and the checkpoint that goes with them are confirmed
             by the bus: that is the write-ahead.
         at_once: Actions whose record is on the bus already, in the pending input that they follow
-            from. They are carried out first (docs/adr/0012).
+            from (docs/adr/0012), or that need none, like reading. They are carried out first, also
+            while the bus is away.
     """
 
     messages: list[Message] = []

@@ -15,34 +15,15 @@ import threading
 
 import msgspec
 
+from services.ingestor.engine.requests import ListingAnswered, ListingJob
 from shared.errors import ConfigError
-from shared.messages.rules import InstrumentRules
 from shared.venues.odd_markets import unreadable
 from shared.venues.registry import load_ccxt_setup, load_feed
 
 REQUEST_TIMEOUT_MS = 20_000
 
 
-class Job(msgspec.Struct, frozen=True):
-    """What to read."""
-
-    adapter: str
-    venue: str
-    rest_url: str
-    instruments: list[str]
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """What the venue says; ``missing`` are instruments it does not list, ``error`` why there is
-    no answer at all."""
-
-    venue: str
-    rules: list[InstrumentRules] = []
-    missing: dict[str, str] = {}
-    error: str = ""
-
-
-async def read_rules(job: Job) -> Answer:
+async def read_rules(job: ListingJob) -> ListingAnswered:
     """Load the venue's markets and return the rules of the instruments asked for."""
     import ccxt.async_support as ccxt
 
@@ -55,7 +36,7 @@ async def read_rules(job: Job) -> Answer:
     try:
         markets = await exchange.load_markets()
     except unreadable() as error:
-        return Answer(job.venue, error=f"{type(error).__name__}: {error}"[:500])
+        return ListingAnswered(job.venue, error=f"{type(error).__name__}: {error}"[:500])
     finally:
         await exchange.close()
     rules, missing = [], {}
@@ -75,10 +56,10 @@ async def read_rules(job: Job) -> Answer:
             rules.append(feed.rules(job.venue, market))
         except ConfigError as error:
             missing[instrument] = str(error)
-    return Answer(job.venue, rules, missing)
+    return ListingAnswered(job.venue, rules, missing)
 
 
-async def answer_all(jobs: list[Job]) -> None:
+async def answer_all(jobs: list[ListingJob]) -> None:
     """Read several venues at a time; each is answered in a line as soon as it is read."""
     for answer in asyncio.as_completed([read_rules(job) for job in jobs]):
         sys.stdout.buffer.write(msgspec.json.encode(await answer) + b"\n")
@@ -92,7 +73,7 @@ def _die_with_parent() -> None:
 
 def main() -> None:
     """Read the jobs, answer them, end."""
-    jobs = msgspec.json.decode(sys.stdin.buffer.readline(), type=list[Job])
+    jobs = msgspec.json.decode(sys.stdin.buffer.readline(), type=list[ListingJob])
     threading.Thread(target=_die_with_parent, daemon=True).start()
     asyncio.run(answer_all(jobs))
     # The thread above still waits in a read; nothing else is left to do.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import redis.asyncio as redis
 
-from services.ingestor import metadata
+from services.ingestor import listing_child
 from services.ingestor.app import IngestorApp
 from services.orderbook.engine import OrderbookEngine
 from shared import streams
@@ -84,6 +84,7 @@ class Pipeline:
 
     @property
     def counters(self) -> dict[str, int]:
+        self.app.observe()
         return self.observer.counters
 
     async def ask(self, *command: str):
@@ -106,7 +107,7 @@ async def pipeline(
     orderbook: OrderbookConfig = OrderbookConfig(),
     child: tuple[str, ...] = NO_METADATA,
 ) -> AsyncIterator[Pipeline]:
-    monkeypatch.setattr(metadata, "CHILD", child)
+    monkeypatch.setattr(listing_child, "CHILD", child)
     with EmbeddedServer(directory / "valkey") as server:
         config = BusConfig(url=server.url)
         bus = await open_bus(config, service="ingestor", instance="i1")

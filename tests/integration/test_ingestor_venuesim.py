@@ -11,7 +11,7 @@ import sys
 import aiohttp
 import pytest
 
-from services.ingestor import metadata
+from services.ingestor import listing_child
 from shared import streams
 from shared.bus.port import Input
 from shared.config_sections import OrderbookConfig, VenueConfig
@@ -20,7 +20,7 @@ from shared.messages.market import InstrumentInfo
 from tests.integration.pipeline import NO_METADATA, pipeline
 from tests.support import ROOT, eventually
 
-CHILD = metadata.CHILD
+CHILD = listing_child.CHILD
 INSTRUMENTS = {
     "binance": ["BTC/USDT", "ETH/USDT"],
     "binanceusdm": ["BTC/USDT:USDT"],

@@ -12,7 +12,8 @@ import pytest
 from aiohttp import ClientSession, web
 from yarl import URL
 
-from services.ingestor.markets import Job, read_rules
+from services.ingestor.engine.requests import ListingJob
+from services.ingestor.markets import read_rules
 from services.venuesim.app import Options
 from shared.messages.rules import InstrumentRules
 from tests.integration.venuesim_clients import simulation
@@ -78,7 +79,7 @@ async def front_of(described: Any, venue: str) -> AsyncIterator[tuple[Front, str
 
 
 async def rules_at(venue: str, url: str) -> dict[str, InstrumentRules]:
-    answer = await read_rules(Job(venue, venue, url, list(INSTRUMENTS[venue])))
+    answer = await read_rules(ListingJob(venue, venue, url, list(INSTRUMENTS[venue])))
     assert not answer.error
     return {rules.instrument: rules for rules in answer.rules}
 

@@ -10,7 +10,8 @@ import pytest
 from aiohttp import web
 
 from services.cli import settings
-from services.ingestor.markets import Job, read_rules
+from services.ingestor.engine.requests import ListingJob
+from services.ingestor.markets import read_rules
 from shared.errors import ConfigError
 from shared.venues.kraken import ccxt_urls as kraken_setup
 from shared.venues.registry import load_feed
@@ -108,7 +109,7 @@ async def test_rules_books_and_orders_are_of_one_pair_also_where_assets_were_ren
         "LUNA/USD": "LUNAUSD", "LUNA2/USD": "LUNA2USD", "REP/USD": "XREPZUSD",
         "REPV2/USD": "REPV2USD", "BTC/USD": "XXBTZUSD", "DOGE/USD": "XDGUSD", "UST/USD": "USTUSD",
     }  # fmt: skip
-    answer = await read_rules(Job("kraken", "kraken", kraken, list(expected)))
+    answer = await read_rules(ListingJob("kraken", "kraken", kraken, list(expected)))
     assert answer.missing == {}
     ticks = {rules.instrument: rules.tick_size for rules in answer.rules}
     client = ccxt.kraken()
@@ -122,7 +123,9 @@ async def test_rules_books_and_orders_are_of_one_pair_also_where_assets_were_ren
 
 
 async def test_market_that_is_streamed_under_another_name_is_left_out(kraken):
-    answer = await read_rules(Job("kraken", "kraken", kraken, ["ODD/USD", "BTC/USD", "LUNC/USD"]))
+    answer = await read_rules(
+        ListingJob("kraken", "kraken", kraken, ["ODD/USD", "BTC/USD", "LUNC/USD"])
+    )
     assert [rules.instrument for rules in answer.rules] == ["BTC/USD"]
     assert "OTHER/USD" in answer.missing["ODD/USD"]
     assert "does not list" in answer.missing["LUNC/USD"]

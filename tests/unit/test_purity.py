@@ -66,7 +66,15 @@ PURE = sorted(
         *(ROOT / "shared" / name for name in ("domain", "messages", "exchange", "venues")),
         *(
             ROOT / "shared" / f"{name}.py"
-            for name in ("codec", "config_sections", "engine", "errors", "ledger", "streams")
+            for name in (
+                "codec",
+                "config_sections",
+                "delays",
+                "engine",
+                "errors",
+                "ledger",
+                "streams",
+            )
         ),
     )
 )
@@ -100,4 +108,4 @@ def test_what_is_not_pure_is_found() -> None:
 
 def test_every_engine_is_looked_at() -> None:
     services = {path.relative_to(ROOT).parts[1] for path in PURE if "services" in path.parts}
-    assert services >= {"orderbook", "scanner", "risk", "executor"}
+    assert services >= {"ingestor", "orderbook", "scanner", "risk", "executor"}

@@ -1,22 +1,21 @@
-"""Carries out what one connection's feed session decides; no IO of its own.
+"""Carries out what one connection's feed session decides. Pure.
 
 A session (``shared/venues``) turns frames into effects. This module sends each effect where it
-belongs: messages to the outbox, frames and reconnects to the connection, snapshot requests to the
-venue's REST client, everything else to counters and statuses.
+belongs: messages to the bus, frames and reconnects to the connection, snapshot requests to the
+venue's queue of them, everything else to counters and statuses.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
-from services.ingestor.refusals import MessageSink, Refusals, alert
+from services.ingestor.engine.refusals import Refusals
+from services.ingestor.engine.requests import NoteLevel
+from services.ingestor.engine.step_builder import StepBuilder
 from shared.messages.base import BookState
 from shared.messages.control import Severity
 from shared.messages.market import BookSnapshot, VenueStatus
 from shared.messages.rules import InstrumentRules
-from shared.observe import Observer
 from shared.venues.port import (
     BookStatus,
     Checked,
@@ -32,10 +31,8 @@ from shared.venues.port import (
     VenueState,
 )
 
-log = logging.getLogger(__name__)
-
 SENDS_MAX = 1_000
-"""Frames waiting to be sent; a session that wants more is broken, and its connection is renewed."""
+"""Frames to send on one input; a session that wants more is broken: its connection is renewed."""
 
 RESYNCS_MAX = 2
 """Resyncs asked for one book within ``RESYNC_WINDOW_NS`` before the connection itself is renewed:
@@ -48,35 +45,32 @@ class FeedDriver:
 
     Args:
         connection: The socket's description with its session.
-        sink: Where messages go.
-        observer: Counters.
-        request_snapshot: Hands a snapshot request to the venue's REST client.
+        out: Takes what is decided.
+        request_snapshot: Hands a snapshot request to the venue's queue: driver, request, now.
         source: Names this ingestor in statuses.
     """
 
     def __init__(
         self,
         connection: FeedConnection,
-        sink: MessageSink,
-        observer: Observer,
-        request_snapshot: Callable[[FeedDriver, FetchSnapshot], None],
+        out: StepBuilder,
+        request_snapshot: Callable[[FeedDriver, FetchSnapshot, int], None],
         source: str = "",
     ) -> None:
         self.connection = connection
         self.venue = connection.venue
-        self.generation = 0
-        """Counts connections opened; what was asked for on an earlier one is not delivered."""
         self.is_open = False
         self.reconnect_reason: str | None = None
-        self.wake = asyncio.Event()
-        self.refusals = Refusals(connection.venue, sink)
+        """Why the connection must be renewed now."""
+        self.sends: list[str] = []
+        """What must be sent now, in order."""
+        self.refusals = Refusals(connection.venue, out)
         self.venue_state = ""
         """Why the venue itself takes no orders now."""
         self._told_state = ""
         self._session = connection.session
-        self._sink, self._observer, self._source = sink, observer, source
+        self._out, self._source = out, source
         self._request_snapshot = request_snapshot
-        self._sends: list[str] = []
         self._resyncs: dict[str, list[int]] = {}
         self._books: dict[str, tuple[BookState, int, str]] = {}
         """Instrument -> state, epoch, reason, as the session said last of the books it carries."""
@@ -85,10 +79,9 @@ class FeedDriver:
 
     def on_open(self, now_ns: int) -> None:
         """The connection is up."""
-        self.generation += 1
         self.is_open = True
         self.reconnect_reason = None
-        self._sends.clear()
+        self.sends = []
         self._carry_out(self._session.on_open(now_ns), now_ns)
 
     def on_frame(self, raw: bytes, now_ns: int) -> None:
@@ -117,7 +110,7 @@ class FeedDriver:
 
     def on_snapshot_failed(self, instrument: str, retry_after_s: float, now_ns: int) -> None:
         """A REST snapshot could not be had."""
-        self._observer.count("snapshots_failed")
+        self._out.count("snapshots_failed")
         effects = self._session.on_snapshot_failed(instrument, retry_after_s, now_ns)
         self._carry_out(effects, now_ns)
 
@@ -129,17 +122,17 @@ class FeedDriver:
         recent = [t for t in self._resyncs.get(instrument, ()) if now_ns - t < RESYNC_WINDOW_NS]
         recent.append(now_ns)
         self._resyncs[instrument] = recent
-        self._observer.count("resyncs")
+        self._out.count("resyncs")
         if len(recent) > RESYNCS_MAX:
             self._resyncs.clear()
-            self._ask_reconnect(f"{instrument} was lost {len(recent)} times within a minute")
+            self.reconnect_reason = f"{instrument} was lost {len(recent)} times within a minute"
             return
         self._carry_out(self._session.on_resync(instrument, epoch, now_ns), now_ns)
 
     def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> None:
         """A reader of this epoch wants a newer snapshot of a book that goes on."""
         if self.is_open and instrument in self._books:
-            self._observer.count("refreshes")
+            self._out.count("refreshes")
             self._carry_out(self._session.on_refresh(instrument, epoch, now_ns), now_ns)
 
     def on_refused(self, instrument: str, reason: str, now_ns: int) -> None:
@@ -174,10 +167,10 @@ class FeedDriver:
         if reason == self._told_state:
             return
         self._told_state = reason
-        log.warning("venue_state", extra={"venue": self.venue, "reason": reason})
+        self._out.note(NoteLevel.WARNING, "venue_state", venue=self.venue, reason=reason)
         severity = Severity.WARNING if reason else Severity.INFO
         text = f"{self.venue}: {reason or 'the venue is back'}"
-        alert(self._sink, severity, "VENUE_STATE", text, now_ns, self.venue)
+        self._out.alert(severity, "VENUE_STATE", text, self.venue, now_ns)
 
     def lose_books(self, now_ns: int) -> None:
         """What was published may be lost: every book starts a new epoch."""
@@ -203,23 +196,18 @@ class FeedDriver:
                 return f"{self.venue} {instrument} is {state.value}: {reason or 'synchronising'}"
         return ""
 
-    def take_sends(self) -> Sequence[str]:
-        """Return the frames to send now, in order."""
-        sends, self._sends = self._sends, []
-        return sends
-
     # Effects
 
     def _carry_out(self, effects: Iterable[Effect], now_ns: int) -> None:
-        sink, observer = self._sink, self._observer
+        out = self._out
         for effect in effects:
             if type(effect) is Emit:
                 message = effect.message
                 if type(message) is BookSnapshot:
-                    observer.count("snapshots")
+                    out.count("snapshots")
                     self.refusals.on_snapshot(message, now_ns)
-                if not self.refusals.holds_back(message):
-                    sink.put(message)
+                if not self.refusals.withheld or not self.refusals.holds_back(message):
+                    out.messages.append(message)
             elif type(effect) is BookStatus:
                 if effect.refused:
                     self.on_refused(effect.instrument, effect.reason, now_ns)
@@ -229,47 +217,41 @@ class FeedDriver:
             elif type(effect) is Send:
                 self._send(effect.frame)
             elif type(effect) is FetchSnapshot:
-                observer.count("snapshots_requested")
-                self._request_snapshot(self, effect)
+                out.count("snapshots_requested")
+                self._request_snapshot(self, effect, now_ns)
             elif type(effect) is Reconnect:
-                self._ask_reconnect(effect.reason)
+                self.reconnect_reason = effect.reason
             else:
                 self._count(effect)
 
     def _count(self, effect: Effect) -> None:
         if type(effect) is Dropped:
-            self._observer.count("dropped")
+            self._out.count("dropped")
         elif type(effect) is Checked:
             if effect.ok is False:
-                self._observer.count("checksums_failed")
+                self._out.count("checksums_failed")
             elif effect.ok:
-                self._observer.count("checksums_ok")
+                self._out.count("checksums_ok")
         elif type(effect) is Gap:
-            self._observer.count("gaps")
-            log.warning(
+            self._out.count("gaps")
+            self._out.note(
+                NoteLevel.WARNING,
                 "gap",
-                extra={
-                    "venue": self.venue,
-                    "instrument": effect.instrument,
-                    "expected": effect.expected,
-                    "got": effect.got,
-                },
+                venue=self.venue,
+                instrument=effect.instrument,
+                expected=effect.expected,
+                got=effect.got,
             )
         elif type(effect) is Malformed:
-            self._observer.count("malformed")
-            log.warning("malformed", extra={"venue": self.venue, "reason": effect.reason})
+            self._out.count("malformed")
+            self._out.note(NoteLevel.WARNING, "malformed", venue=self.venue, reason=effect.reason)
 
     def _send(self, frame: str) -> None:
-        if len(self._sends) >= SENDS_MAX:
-            self._observer.count("sends_overflowed")
-            self._ask_reconnect(f"more than {SENDS_MAX} frames wait to be sent")
+        if len(self.sends) >= SENDS_MAX:
+            self._out.count("sends_overflowed")
+            self.reconnect_reason = f"more than {SENDS_MAX} frames wait to be sent"
             return
-        self._sends.append(frame)
-        self.wake.set()
-
-    def _ask_reconnect(self, reason: str) -> None:
-        self.reconnect_reason = reason
-        self.wake.set()
+        self.sends.append(frame)
 
     def _note(
         self, instrument: str, state: BookState, epoch: int, reason: str, now_ns: int
@@ -282,7 +264,7 @@ class FeedDriver:
         known = (state, epoch, reason)
         if self._books.get(instrument) != known:
             self._books[instrument] = known
-            self._sink.put(self._status(instrument, *known, now_ns=now_ns))
+            self._out.messages.append(self._status(instrument, *known, now_ns=now_ns))
 
     def _status(
         self, instrument: str, state: BookState, epoch: int, reason: str, *, now_ns: int

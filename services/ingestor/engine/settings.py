@@ -1,0 +1,62 @@
+"""What the engine must know of each venue, made from the configuration. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from urllib.parse import urlsplit
+
+from services.ingestor.engine.requests import ListingJob
+from shared.config_sections import VenueConfig
+from shared.errors import ConfigError
+from shared.venues.port import Feed
+from shared.venues.registry import load_feed
+
+
+@dataclass(frozen=True, slots=True)
+class VenueSettings:
+    """One venue; ``name`` is the configured one. URLs have no slash at their end."""
+
+    name: str
+    feed: Feed
+    rest_url: str
+    ws_url: str
+    instruments: tuple[str, ...]
+    listing: ListingJob
+    taker_fee_bps: Decimal | None = None
+
+
+def venue_settings(venues: Mapping[str, VenueConfig]) -> list[VenueSettings]:
+    """Return the settings of the configured venues.
+
+    Raises:
+        ConfigError: A venue that is unknown, or a URL that cannot be one.
+    """
+    return [_settings_of(name, config) for name, config in venues.items()]
+
+
+def _settings_of(name: str, config: VenueConfig) -> VenueSettings:
+    adapter = config.adapter or name
+    feed = load_feed(adapter)
+    return VenueSettings(
+        name=name,
+        feed=feed,
+        rest_url=_checked_url(name, "rest_url", config.rest_url or feed.rest_url, "http"),
+        ws_url=_checked_url(name, "ws_url", config.ws_url or feed.ws_url, "ws"),
+        instruments=tuple(config.instruments),
+        listing=ListingJob(adapter, name, config.rest_url, list(config.instruments)),
+        taker_fee_bps=config.taker_fee_bps,
+    )
+
+
+def _checked_url(venue: str, field: str, url: str, scheme: str) -> str:
+    """Return the URL without its last slash.
+
+    Raises:
+        ConfigError: Not a URL of this kind.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in (scheme, scheme + "s") or not parts.hostname:
+        raise ConfigError(f"venues.{venue}.{field} = {url!r}; give {scheme}://... or {scheme}s://")
+    return url.rstrip("/")

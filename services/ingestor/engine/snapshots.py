@@ -1,0 +1,181 @@
+"""REST order books of one venue, asked for within its rate budget. Pure.
+
+Requests wait for their turn in three ways: the time the session set (backoff), the venue's word
+(``Retry-After`` of a 429 or 418 stops every request), and a bucket that refills with the share of
+the venue's weight per minute that snapshots may use. At most ``CONCURRENT_MAX`` are in flight, so
+that a hundred books lost at once neither storm the venue nor starve the feed of CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+
+from services.ingestor.engine.connection import NEVER_NS, Connection
+from services.ingestor.engine.requests import FetchSnapshot, NoteLevel, SnapshotAnswered
+from services.ingestor.engine.step_builder import StepBuilder
+from shared.ratelimit import TokenBucket
+from shared.venues import port
+
+CONCURRENT_MAX = 4
+BURST_S = 10.0
+"""The bucket holds this many seconds of the budget: what may be asked at once after quiet."""
+OK = 200
+BAD_REQUEST = 400
+FORBIDDEN = 403
+NOT_FOUND = 404
+BANNED = 418
+TOO_MANY_REQUESTS = 429
+RETRY_AFTER_S = {TOO_MANY_REQUESTS: 10.0, BANNED: 120.0, FORBIDDEN: 60.0}
+"""How long to stay away where the venue does not say: limit hit, banned, firewalled."""
+RETRY_AFTER_S_MAX = 3 * 24 * 3600.0
+DEFINITE = (BAD_REQUEST, NOT_FOUND)
+"""The venue does not know this instrument; asking again will not help."""
+ERROR_BYTES_MAX = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A snapshot that a session waits for; ``opened`` is the connection it was asked on."""
+
+    connection: Connection
+    opened: int
+    fetch: port.FetchSnapshot
+    number: int
+
+    @property
+    def is_current(self) -> bool:
+        """Tell whether the connection is still the one that asked."""
+        return self.connection.id == self.opened and self.connection.driver.is_open
+
+
+Key = tuple[Connection, str]
+
+
+class SnapshotQueue:
+    """The requests of one venue.
+
+    Args:
+        base_url: The venue's REST base, without a slash at its end.
+        budget: Its rate budget.
+        out: Takes what is decided.
+        ids: Names of requests, shared by all of the engine.
+    """
+
+    def __init__(
+        self, base_url: str, budget: port.RestBudget, out: StepBuilder, ids: Iterator[int]
+    ) -> None:
+        self._base_url, self._out, self._ids = base_url, out, ids
+        per_s = budget.weight_per_minute * budget.snapshot_share / 60
+        self._bucket = TokenBucket(per_s, per_s * BURST_S, 0.0, 0)
+        self._waiting: dict[Key, Wanted] = {}
+        """One per book: bounded by the instruments configured."""
+        self._in_flight: dict[int, Wanted] = {}
+        self._newest: dict[Key, int] = {}
+        """Book -> its newest request; answers to older ones are not delivered."""
+        self._blocked_until_ns = 0
+        self.due_ns = NEVER_NS
+        """When ``advance`` must be called."""
+
+    def request(self, connection: Connection, fetch: port.FetchSnapshot, now_ns: int) -> None:
+        """Ask in its turn; a newer request for the same book replaces the one before."""
+        if not connection.driver.is_open:
+            return
+        key, number = (connection, fetch.instrument), next(self._ids)
+        self._waiting.pop(key, None)
+        self._waiting[key] = Wanted(connection, connection.id, fetch, number)
+        self._newest[key] = number
+        self.advance(now_ns)
+
+    def awaits(self, request: int) -> bool:
+        """Tell whether a request of this number is in flight."""
+        return request in self._in_flight
+
+    def on_answer(self, answer: SnapshotAnswered, now_ns: int) -> None:
+        """Hand the answer to a request in flight to the session, if it still waits for it."""
+        wanted = self._in_flight.pop(answer.request)
+        pause_s = retry_after_s(answer.status, answer.retry_after)
+        if answer.status in RETRY_AFTER_S:
+            self._out.count("rest_limited")
+            self._blocked_until_ns = max(self._blocked_until_ns, now_ns + int(pause_s * 1e9))
+        if answer.status != OK:
+            self._note_failure(wanted.fetch.path, answer, pause_s)
+        newest = self._newest.get((wanted.connection, wanted.fetch.instrument))
+        if wanted.is_current and newest == wanted.number:
+            self._deliver(wanted, answer, pause_s, now_ns)
+        else:
+            self._out.count("answers_late")
+        self.advance(now_ns)
+
+    def advance(self, now_ns: int) -> None:
+        """Ask for what may be asked for now, in the order of the sessions' times."""
+        while (wanted := self._next()) is not None:
+            due_ns = max(wanted.fetch.not_before_ns, self._blocked_until_ns)
+            if due_ns > now_ns:
+                self.due_ns = due_ns
+                return
+            if len(self._in_flight) >= CONCURRENT_MAX:
+                break
+            wait_s = self._bucket.wait_s(wanted.fetch.weight, now_ns)
+            if wait_s > 0:
+                # Rounded up: a moment too early would find the bucket short once more.
+                self.due_ns = now_ns + ceil(wait_s * 1e9) + 1
+                return
+            del self._waiting[wanted.connection, wanted.fetch.instrument]
+            self._in_flight[wanted.number] = wanted
+            self._out.count("rest_requests")
+            self._out.do(
+                FetchSnapshot(
+                    wanted.number,
+                    self._base_url + wanted.fetch.path,
+                    wanted.connection.driver.venue,
+                    wanted.opened,
+                    wanted.fetch.instrument,
+                )
+            )
+        self.due_ns = NEVER_NS  # an answer or a request goes on from here
+
+    def _next(self) -> Wanted | None:
+        """Return what is to be asked for next, and forget what nobody waits for any more."""
+        waiting = self._waiting
+        for key in [key for key, wanted in waiting.items() if not wanted.is_current]:
+            del waiting[key]
+        if not waiting:
+            return None
+        return min(waiting.values(), key=lambda w: (w.fetch.not_before_ns, w.number))
+
+    def _deliver(
+        self, wanted: Wanted, answer: SnapshotAnswered, pause_s: float, now_ns: int
+    ) -> None:
+        driver, instrument = wanted.connection.driver, wanted.fetch.instrument
+        if answer.status == OK:
+            driver.on_snapshot(instrument, answer.body, now_ns)
+        elif answer.status in DEFINITE:
+            text = answer.body[:ERROR_BYTES_MAX].decode("utf-8", "replace")
+            driver.on_refused(instrument, f"the venue answered {answer.status}: {text}", now_ns)
+        else:
+            driver.on_snapshot_failed(instrument, pause_s, now_ns)
+        wanted.connection.flush(now_ns)
+
+    def _note_failure(self, path: str, answer: SnapshotAnswered, pause_s: float) -> None:
+        if answer.status:
+            self._out.note(
+                NoteLevel.WARNING,
+                "snapshot_failed",
+                path=path,
+                status=answer.status,
+                retry_after_s=pause_s,
+            )
+        else:
+            self._out.note(NoteLevel.WARNING, "snapshot_failed", path=path, error=answer.error)
+
+
+def retry_after_s(status: int, header: str | None) -> float:
+    """Return the seconds to stay away: the venue's word, else ours. 0 where there is no need."""
+    if header is not None:
+        try:
+            return min(max(0.0, float(header)), RETRY_AFTER_S_MAX)
+        except ValueError:
+            pass  # an HTTP date, which no venue is known to send
+    return RETRY_AFTER_S.get(status, 0.0)

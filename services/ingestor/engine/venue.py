@@ -1,0 +1,125 @@
+"""One venue: its connections, its snapshot requests, and what is said of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from services.ingestor.engine.connection import Connection
+from services.ingestor.engine.driver import FeedDriver
+from services.ingestor.engine.requests import NoteLevel
+from services.ingestor.engine.settings import VenueSettings
+from services.ingestor.engine.snapshots import SnapshotQueue
+from services.ingestor.engine.step_builder import StepBuilder
+from shared.delays import Uniform
+from shared.messages.base import BookState
+from shared.messages.market import ResyncRequest, VenueStatus
+from shared.messages.rules import InstrumentRules
+from shared.venues import port
+
+
+class Venue:
+    """Everything that serves one venue.
+
+    Args:
+        settings: Where it is and which instruments to follow.
+        out: Takes what is decided.
+        uniform: Jitter.
+        ids: Names of connections and requests, shared by all of the engine.
+        source: Names this ingestor in statuses.
+    """
+
+    def __init__(
+        self,
+        settings: VenueSettings,
+        out: StepBuilder,
+        uniform: Uniform,
+        *,
+        ids: Iterator[int],
+        source: str,
+    ) -> None:
+        feed = settings.feed
+        self.name = settings.name
+        self.frames = 0
+        self._out, self._source = out, source
+        self.snapshots = SnapshotQueue(settings.rest_url, feed.rest_budget, out, ids)
+        self.connections: list[Connection] = []
+        for described in feed.connections(settings.name, settings.instruments):
+            driver = FeedDriver(described, out, self._request_snapshot, source)
+            self.connections.append(
+                Connection(
+                    driver,
+                    settings.ws_url + described.path,
+                    lifetime_s=feed.lifetime_s,
+                    out=out,
+                    uniform=uniform,
+                    ids=ids,
+                )
+            )
+
+    def statuses(self, now_ns: int) -> list[VenueStatus]:
+        """Return the venue's status (empty instrument) and those of its books."""
+        drivers = [connection.driver for connection in self.connections]
+        down = sum(not driver.is_open for driver in drivers)
+        state, reason = BookState.LIVE, ""
+        if down:
+            state = BookState.DOWN if down == len(drivers) else BookState.SYNCING
+            reason = f"{down} of {len(drivers)} connections are down"
+        if told := next((d.venue_state for d in drivers if d.venue_state), ""):
+            state, reason = BookState.DOWN, told
+        whole = VenueStatus(
+            venue=self.name,
+            instrument="",
+            state=state,
+            epoch=0,
+            reason=reason,
+            ts_ns=now_ns,
+            source=self._source,
+        )
+        return [whole, *(s for driver in drivers for s in driver.statuses(now_ns))]
+
+    def unready(self) -> str:
+        """Return what is not right yet; empty if everything is."""
+        return next((why for c in self.connections if (why := c.driver.unready())), "")
+
+    def on_resync(self, request: ResyncRequest, now_ns: int) -> None:
+        """A reader lost a book, or wants a newer snapshot of it."""
+        self._out.note(
+            NoteLevel.INFO if request.refresh else NoteLevel.WARNING,
+            "resync_requested",
+            venue=request.venue,
+            instrument=request.instrument,
+            reason=request.reason,
+        )
+        for connection in self.connections:
+            driver = connection.driver
+            act = driver.on_refresh if request.refresh else driver.on_resync
+            act(request.instrument, request.epoch, now_ns)
+            connection.flush(now_ns)
+
+    def on_listing(
+        self, rules: Sequence[InstrumentRules], missing: Mapping[str, str], now_ns: int
+    ) -> None:
+        """The venue's list of instruments was read: what it says of ours."""
+        for each in rules:
+            if (connection := self._connection_of(each.instrument)) is not None:
+                connection.driver.on_rules(each, now_ns)
+                connection.flush(now_ns)
+        for instrument, reason in missing.items():
+            if (connection := self._connection_of(instrument)) is not None:
+                connection.driver.on_missing(instrument, reason, now_ns)
+                connection.flush(now_ns)
+
+    def lose_books(self, now_ns: int) -> None:
+        """What was published may be lost: every book starts a new epoch."""
+        for connection in self.connections:
+            connection.driver.lose_books(now_ns)
+            connection.flush(now_ns)
+
+    def _connection_of(self, instrument: str) -> Connection | None:
+        """Return the connection that carries the book: a venue's first one with it."""
+        carrying = (c for c in self.connections if instrument in c.driver.connection.instruments)
+        return next(carrying, None)
+
+    def _request_snapshot(self, driver: FeedDriver, fetch: port.FetchSnapshot, now_ns: int) -> None:
+        connection = next(c for c in self.connections if c.driver is driver)
+        self.snapshots.request(connection, fetch, now_ns)
