@@ -262,8 +262,8 @@ def test_venue_that_says_it_goes_away_is_told_to_the_operator(world, code, is_to
     connection, *_ = world.open()
     world.messages.clear()
     world.give(ConnectionClosed(connection, "received it", code))
-    alerts = [(a.severity, a.code) for a in world.said(Alert)]
-    assert alerts == ([(Severity.WARNING, "VENUE_STATE")] if is_told else [])
+    alerts = [(a.severity, a.code, a.subject) for a in world.said(Alert)]
+    assert alerts == ([(Severity.WARNING, "VENUE_STATE", "v")] if is_told else [])
 
 
 def test_session_that_asks_for_a_new_connection_gets_one_after_its_last_words(world):
@@ -415,7 +415,8 @@ def test_definite_refusal_takes_the_instrument_down_and_no_answer_is_tried_again
     failed = ("snapshot_failed", "ETH/USDT", 0.0)
     assert world.session("v", "ETH/USDT").told("snapshot_failed") == [failed]
     alert, status = world.messages
-    assert (alert.code, status.refused) == ("INSTRUMENT_REFUSED", True)
+    assert (alert.code, alert.subject) == ("INSTRUMENT_REFUSED", "v|BTC/USDT")
+    assert status.refused
     assert "the venue answered 400: Invalid symbol" in status.reason
 
 
@@ -435,7 +436,7 @@ def test_venue_whose_list_fails_is_named_once_and_tried_again_alone(world):
         (reading,) = world.took(ReadListings)
         assert [job.venue for job in reading.jobs] == ["w"], n
     (alert,) = world.said(Alert)
-    assert alert.code == "LISTING_UNREAD"
+    assert (alert.code, alert.subject) == ("LISTING_UNREAD", "w")
     assert "w" in alert.text and "no route" in alert.text and "nothing is traded" in alert.text
     assert world.engine.counters()["metadata_failures"] == 3
 
@@ -482,8 +483,8 @@ def test_what_is_not_traded_is_said_once_for_each_reason(world):
         world.run(REREAD_NS / 1e9)
         world.messages.clear()
     alerts = [m for m in told if type(m) is Alert]
-    assert [(alert.code, alert.severity) for alert in alerts] == [
-        ("INSTRUMENT_NOT_TRADED", Severity.WARNING)
+    assert [(alert.code, alert.severity, alert.subject) for alert in alerts] == [
+        ("INSTRUMENT_NOT_TRADED", Severity.WARNING, "v|BTC/USDT")
     ] * 2, "again after it was traded in between"
     assert alerts[0].text.startswith("v BTC/USDT is not traded: tick_size is 0")
     rules = [m.rules for m in told if type(m) is InstrumentInfo and m.rules.venue == "v"]
