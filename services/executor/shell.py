@@ -25,7 +25,7 @@ from shared.bus.port import Batch, Bus, Inbox, Input
 from shared.clock import Clock
 from shared.engine import Action, Step
 from shared.errors import BusUnavailable
-from shared.lease import Lease
+from shared.lease import Lease, LeaseLost
 from shared.ledger import DATA_LOST, RISK, Opened, lost_mark
 from shared.messages.base import Message
 from shared.messages.control import Alert
@@ -244,8 +244,12 @@ class ExecutorApp:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if task.cancelled() or self._ended is None or self._ended.done():
+        error = None if task.cancelled() else task.exception()
+        if error is None or self._ended is None or self._ended.done():
             return
-        error = task.exception()
-        if error is not None:
-            self._ended.set_exception(error)
+        try:
+            if self._lease is not None:
+                self._lease.check()
+        except LeaseLost as lost:  # then that is why: all else was waited for by a stopped process
+            error = lost
+        self._ended.set_exception(error)

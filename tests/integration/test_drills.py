@@ -22,6 +22,7 @@ from shared.bus.tuning import LEDGER_KEY, POSITION_KEY, checkpoint_key, lease_ke
 from shared.clock import SystemClock
 from shared.embedded import EmbeddedServer
 from shared.errors import BusUnavailable
+from shared.ledger import LAST_SECONDS_NS
 from shared.messages.control import CommandKind
 from shared.streams import CTL_COMMAND, EXEC_EVENT, EXEC_PLAN
 from tests.decision_builders import make_command
@@ -63,13 +64,16 @@ async def say(server: EmbeddedServer, kind: CommandKind) -> None:
 class Drill:
     """Risk under a supervisor, and what an operator sees of it."""
 
-    def __init__(self, server: Server, supervisor: Supervisor, log: Path) -> None:
-        self.server, self.supervisor, self.log = server, supervisor, log
+    def __init__(self, server: Server, config: str, log: Path) -> None:
+        self.server, self.config, self.log = server, config, log
         self.redis = redis.Redis(unix_socket_path=server.url.removeprefix("unix://"), protocol=2)
 
     @property
     def starts(self) -> int:
         return self.log.read_text().count('"event":"started"')
+
+    def mark(self, name: str) -> str:
+        return (self.redis.hget(LEDGER_KEY, name) or b"").decode()
 
     async def status(self) -> dict[str, Any]:
         async with open_link(self.server.url) as link:
@@ -98,14 +102,13 @@ class Drill:
 @pytest.fixture
 async def drill(tmp_path: Path) -> AsyncIterator[Drill]:
     with Server(tmp_path / "bus") as server:
-        config = tmp_path / "arb.toml"
-        url = server.url.replace("unix://", "unix://risk:sesame@")
-        config.write_text(CONFIG.format(url=url))
-        log = tmp_path / "risk.log"
-        environ = {"ARB_CONFIG": str(config), "PATH": "/usr/bin:/bin", "PYTHONPATH": sys.path[0]}
+        path, log = tmp_path / "arb.toml", tmp_path / "risk.log"
+        config = CONFIG.format(url=server.url.replace("unix://", "unix://risk:sesame@"))
+        path.write_text(config)
+        environ = {"ARB_CONFIG": str(path), "PATH": "/usr/bin:/bin", "PYTHONPATH": sys.path[0]}
         supervisor = Supervisor([service_program("risk", environ, log=log)])
         await supervisor.start()
-        drill = Drill(server, supervisor, log)
+        drill = Drill(server, config, log)
         try:
             await eventually(drill.is_well, timeout_s=30, what="risk")
             yield drill
@@ -186,6 +189,32 @@ async def test_a_redis_that_loads_its_data_is_named_and_waited_for(drill: Drill)
     await drill.obeys(CommandKind.HALT)
     assert "Redis is loading its data" in drill.log.read_text()
     assert drill.starts - starts <= 1
+
+
+@pytest.mark.parametrize(("copy", "loss"), [("older", "s older"), ("empty", "lost its data")])
+async def test_an_older_or_empty_copy_halts_risk_and_waits_for_the_executor_to_hear_it(
+    drill: Drill, tmp_path: Path, copy: str, loss: str
+) -> None:
+    witness = ServiceProcess("scanner", tmp_path, drill.config)
+    with witness:
+        await eventually(lambda: events(witness, "shards_owned"), timeout_s=30)
+        await eventually(lambda: drill.mark("alive_ns"), timeout_s=30)
+        drill.redis.save()
+        saved_ns = int(drill.mark("alive_ns"))
+        await eventually(lambda: int(drill.mark("alive_ns")) > saved_ns + 2 * LAST_SECONDS_NS)
+        drill.server.kill()
+        if copy == "empty":
+            (drill.server.directory / "dump.rdb").unlink()
+        drill.server.start()
+
+        async def is_halted() -> bool:
+            trading = (await drill.status())["trading"]
+            reason = trading["reason"]
+            return trading["state"] == "HALTED" and "DATA_LOST: " in reason and loss in reason
+
+        await eventually(is_halted, timeout_s=30)
+        await eventually(lambda: not drill.mark("lost:risk"), timeout_s=30, what="risk heard it")
+        assert loss in drill.mark("lost:executor"), "which did not run"
 
 
 KEYS = [
