@@ -149,6 +149,7 @@ def test_money_is_conserved_and_events_tell_everything(seed: int, steps: list) -
             st.integers(1, 20),
             st.sampled_from([TimeInForce.GTC, TimeInForce.IOC]),
         ),
+        min_size=10,
         max_size=30,
     ),
 )

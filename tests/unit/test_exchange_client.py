@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from shared.exchange.client import SimulatedExchange
-from shared.exchange.events import BookChange, Event, OrderUpdate, PublicTrade
+from shared.exchange.events import BookChange, Event, NewOrder, OrderUpdate, PublicTrade
 from shared.exchange.generator import COARSE, Shape
 from shared.exchange.listing import listing_of
 from shared.exchange.orders import OrderType, Refusal, Status, TimeInForce
@@ -134,6 +134,68 @@ def test_events_are_copies_in_the_order_in_which_things_happened() -> None:
     assert trade_2.fill is not None and trade_2.fill.trade_id == print_2.trade_id
     assert [fill.ts_ns for fill in exchange.fills_since(7 * MS)] == [7 * MS, 7 * MS]
     assert exchange.fills_since(8 * MS) == []
+
+
+PERP = "BTC/USDT:USDT"
+
+
+def quiet_perpetual() -> SimulatedExchange:
+    """Return an exchange whose account is long one at 101, with nobody who moves the book."""
+    exchange = SimulatedExchange(
+        "perps", [listing_of(make_rules("perps", PERP))], balances={"USDT": D(10_000)}, seed=1
+    )
+    quote(exchange, Side.SELL, 101, 1)
+    quote(exchange, Side.BUY, 99, 9)
+    exchange.submit(perp_order("open", Side.BUY, 101), 0)
+    assert exchange.positions() == {PERP: D(1)}
+    return exchange
+
+
+def quote(exchange: SimulatedExchange, side: Side, price: int, qty: int) -> None:
+    listing = next(iter(exchange.engine.by_instrument.values()))
+    ticks, lots = listing.ticks(D(price)), listing.lots(D(qty))
+    assert ticks and lots
+    exchange.engine.background_quote(listing, side, ticks, lots, 0)
+
+
+def perp_order(name: str, side: Side, price: int, **changes: Any) -> NewOrder:
+    values = {"instrument": PERP, "side": side, "price": D(price), "qty": D(1), **changes}
+    return make_order(name, **values)
+
+
+def test_a_resting_reduce_only_order_ends_with_its_position() -> None:
+    exchange = quiet_perpetual()
+    exchange.submit(perp_order("reduce", Side.SELL, 105, tif=GTC, reduce_only=True), 0)
+    answer = exchange.submit(perp_order("close", Side.SELL, 99), 0)
+    ended = [e.order for e in answer.events if isinstance(e, OrderUpdate) and not e.order.is_open]
+    assert [(o.client_order_id, o.status) for o in ended] == [
+        ("close", Status.FILLED),
+        ("reduce", Status.EXPIRED),
+    ]
+    quote(exchange, Side.BUY, 106, 5)  # would have filled it
+    assert exchange.positions() == {}
+
+
+def test_a_trade_through_both_closes_the_position_once() -> None:
+    exchange = quiet_perpetual()
+    exchange.submit(perp_order("plain", Side.SELL, 104, tif=GTC), 0)
+    exchange.submit(perp_order("reduce", Side.SELL, 105, tif=GTC, reduce_only=True), 0)
+    quote(exchange, Side.BUY, 106, 5)
+    assert exchange.positions() == {}
+    reduce = exchange.order("reduce")
+    assert reduce is not None
+    assert (reduce.status, reduce.filled_qty) == (Status.EXPIRED, D(0))
+
+
+def test_reduce_only_orders_are_together_no_more_than_the_position() -> None:
+    exchange = quiet_perpetual()
+    refusals = [
+        exchange.submit(perp_order(n, Side.SELL, 105, tif=GTC, reduce_only=True, qty=D(q)), 0)
+        for n, q in (("a", "0.6"), ("b", "0.6"), ("c", "0.4"))
+    ]
+    assert [answer.refusal for answer in refusals] == [None, Refusal.REDUCE_ONLY, None]
+    buy = perp_order("d", Side.BUY, 105, reduce_only=True)
+    assert exchange.submit(buy, 0).refusal is Refusal.REDUCE_ONLY
 
 
 def test_margin_of_positions_counts_whatever_asset_settles_them() -> None:
