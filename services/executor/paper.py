@@ -1,9 +1,14 @@
 """A paper account: fills orders against live depth views; nothing is sent anywhere.
 
-An IOC order walks the newest view after a fixed latency. What it takes is remembered per level and
-is gone for later orders until the venue's level changes: our own impact. Balances start at
-``paper_balance`` of every quote asset and the same worth, at the first bid seen, of every base
-asset of a spot instrument; a perpetual needs its settlement asset for fees only.
+An IOC order walks the newest view after a fixed latency. What it takes is gone for later orders
+until the venue's level changes: our own impact. Balances start at ``paper_balance`` of every quote
+asset and the same worth, at the first bid seen, of every base asset of a spot instrument; a
+perpetual needs its settlement asset for fees only.
+
+Fills, and what a trade needs of an account, are those of ``shared/exchange``. Its matching and its
+ledger are not used: the queue of a real book is not known, nothing rests on paper, and the account
+is kept by the accounting that a live one is compared with, fees rounded up.
+
 Deterministic given views, orders and times. State is not kept over a restart: orders it never
 answered are then "not found", and balances start anew.
 """
@@ -24,9 +29,11 @@ from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.order import ZERO
 from shared.domain.rounding import exact, is_enough, is_multiple, qty_to_lot
 from shared.errors import Cause, Rejected
-from shared.messages.base import BookState, Side
+from shared.exchange.depth import ShownDepth
+from shared.exchange.settlement import needed
+from shared.messages.base import BookState
 from shared.messages.execution import Balance, OrderStatus
-from shared.messages.market import DepthView, Level
+from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
 
 ORDERS_MAX: Final = 10_000
@@ -60,7 +67,7 @@ class PaperGateway:
         self._latency_s = latency_s
         self._quote_balance = quote_balance
         self._views: dict[str, DepthView] = {}
-        self._taken: dict[str, dict[tuple[str, float], tuple[float, Decimal]]] = {}
+        self._depth: dict[str, ShownDepth] = {}
         self._start: dict[str, Decimal] = {}
         self._books = Books()
         self._orders: OrderedDict[str, OrderReport] = OrderedDict()
@@ -71,16 +78,7 @@ class PaperGateway:
         if view.venue != self.venue:
             return
         self._views[view.instrument] = view
-        taken = self._taken.get(view.instrument)
-        if taken:
-            shown = {("b", price): qty for price, qty in view.bids}
-            shown |= {("a", price): qty for price, qty in view.asks}
-            # A level that the venue changed is fresh; one it left alone is still without our part.
-            self._taken[view.instrument] = {
-                level: (qty, part)
-                for level, (qty, part) in taken.items()
-                if shown.get(level) == qty
-            }
+        self._depth.setdefault(view.instrument, ShownDepth()).show(view.bids, view.asks)
         self._open_accounts(view)
 
     async def start(self) -> None:
@@ -106,9 +104,10 @@ class PaperGateway:
         """
         rules = self._check_filters(order)
         view = self._views.get(order.instrument)
-        live = view if view is not None and view.state is BookState.LIVE else None
-        pieces = self._walk(order, live) if live is not None else []
-        self._check_balance(order, rules, pieces)
+        depth = self._depth[order.instrument] if view and view.state is BookState.LIVE else None
+        side, limit = order.side, order.price_limit
+        self._check_balance(order, rules, depth.reachable(side, limit, order.qty) if depth else [])
+        pieces = depth.take(side, limit, order.qty) if depth else []
         fills = [self._book(order, rules, price, qty) for price, qty in pieces]
         filled = sum((fill.qty for fill in fills), ZERO)
         status = OrderStatus.FILLED if filled == order.qty else OrderStatus.CANCELED
@@ -205,47 +204,23 @@ class PaperGateway:
             raise Rejected(f"{order.qty} at {order.price_limit} is too small", "NOTIONAL")
         return rules
 
-    def _walk(self, order: OrderRequest, view: DepthView) -> list[tuple[Decimal, Decimal]]:
-        """Return price and quantity of each level taken, less what we took before."""
-        mark, levels = ("a", view.asks) if order.side is Side.BUY else ("b", view.bids)
-        taken = self._taken.setdefault(order.instrument, {})
-        left, pieces = order.qty, []
-        for level in levels:
-            price = exact(level[0])
-            beyond = price > order.price_limit if mark == "a" else price < order.price_limit
-            if beyond or left <= 0:
-                break
-            part = min(left, self._available(taken, mark, level))
-            if part > 0:
-                pieces.append((price, part))
-                left -= part
-        return pieces
-
-    @staticmethod
-    def _available(
-        taken: Mapping[tuple[str, float], tuple[float, Decimal]], mark: str, level: Level
-    ) -> Decimal:
-        _, part = taken.get((mark, level[0]), (0.0, ZERO))
-        return exact(level[1]) - part
-
     def _check_balance(
         self,
         order: OrderRequest,
         rules: InstrumentRules,
         pieces: Sequence[tuple[Decimal, Decimal]],
     ) -> None:
-        base, quote, settle = split_instrument(order.instrument)
         cost = sum((price * qty for price, qty in pieces), ZERO)
-        qty = sum((qty for _, qty in pieces), ZERO)
-        if settle is not None:
-            asset, needed = settle, fee_amount(cost, rules.taker_fee_bps)
-        elif order.side is Side.BUY:
-            asset, needed = quote, cost + fee_amount(cost, rules.taker_fee_bps)
-        else:
-            asset, needed = base, qty
-        if self._balance(asset) < needed:
+        asset, amount = needed(
+            split_instrument(order.instrument),
+            order.side,
+            qty=sum((qty for _, qty in pieces), ZERO),
+            cost=cost,
+            fee=fee_amount(cost, rules.taker_fee_bps),
+        )
+        if self._balance(asset) < amount:
             raise Rejected(
-                f"{needed} {asset} needed at {self.venue}", "INSUFFICIENT_BALANCE", Cause.FUNDS
+                f"{amount} {asset} needed at {self.venue}", "INSUFFICIENT_BALANCE", Cause.FUNDS
             )
 
     def _book(
@@ -264,7 +239,6 @@ class PaperGateway:
                 fee_asset=fee_asset,
             )
         )
-        self._remember(order, price, qty)
         self._trades += 1
         return FillReport(
             trade_id=f"{order.client_order_id}-{self._trades}",
@@ -277,14 +251,3 @@ class PaperGateway:
             fee_asset=fee_asset,
             ts_venue_ns=self._clock.now_ns(),
         )
-
-    def _remember(self, order: OrderRequest, price: Decimal, qty: Decimal) -> None:
-        """Note our own impact on a level."""
-        view = self._views[order.instrument]
-        mark, levels = ("a", view.asks) if order.side is Side.BUY else ("b", view.bids)
-        for level_price, shown in levels:
-            if exact(level_price) == price:
-                taken = self._taken.setdefault(order.instrument, {})
-                _, before = taken.get((mark, level_price), (shown, ZERO))
-                taken[mark, level_price] = (shown, before + qty)
-                return

@@ -11,6 +11,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from shared.exchange.depth import reachable, within
 from shared.messages.base import Side
 
 BACKGROUND = 0  # order id of liquidity that belongs to nobody
@@ -152,15 +153,9 @@ class MatchingBook:
 
     def available(self, side: Side, limit: int | None, lots: int) -> list[tuple[int, int]]:
         """Return (price, lots) a taker of ``side`` would get, without taking."""
-        found: list[tuple[int, int]] = []
         book = self.side(side.opposite)
-        for price in book.prices():
-            if lots == 0 or not _acceptable(side, price, limit):
-                break
-            part = min(lots, book.levels[price].lots)
-            found.append((price, part))
-            lots -= part
-        return found
+        levels = book.levels
+        return reachable(((p, levels[p].lots) for p in book.prices()), side, limit, lots)
 
     def take(self, side: Side, limit: int | None, lots: int) -> list[Match]:
         """Match a taker against the other side up to its limit; ``None`` is a market order."""
@@ -168,7 +163,7 @@ class MatchingBook:
         matches: list[Match] = []
         while lots and book.keys:
             price = book.keys[0] * book.sign
-            if not _acceptable(side, price, limit):
+            if not within(price, side, limit):
                 break
             level = book.levels[price]
             while lots and level.queue:
@@ -220,7 +215,7 @@ class MatchingBook:
     def _take_crossed(self, side: Side, price: int, lots: int) -> list[Match]:
         """Match what crosses, if anything does: most quotes do not."""
         other = self.asks if side is Side.BUY else self.bids
-        if not other.keys or not _acceptable(side, other.keys[0] * other.sign, price):
+        if not other.keys or not within(other.keys[0] * other.sign, side, price):
             return []
         return self.take(side, price, lots)
 
@@ -231,9 +226,3 @@ class MatchingBook:
             book.close_level(price)
         self.seq = self.sequence.advance()
         self.changed.setdefault((side, price), self.seq)
-
-
-def _acceptable(side: Side, price: int, limit: int | None) -> bool:
-    if limit is None:
-        return True
-    return price <= limit if side is Side.BUY else price >= limit

@@ -5,12 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import ROUND_DOWN, Decimal
 
+from shared.domain.instrument import InstrumentName, split_instrument
 from shared.exchange.accounts import Ledger
 from shared.exchange.listing import Listing
 from shared.exchange.orders import Fill, Order, OrderType, Refusal, RefusedError
 from shared.messages.base import Side
 
 BPS = Decimal(10_000)
+
+
+def needed(
+    instrument: InstrumentName, side: Side, *, qty: Decimal, cost: Decimal, fee: Decimal
+) -> tuple[str, Decimal]:
+    """Return the asset that trading ``qty`` for ``cost`` takes from an account, and how much of it.
+
+    Of a perpetual that is the fee; what margin it ties up is the account's own matter.
+    """
+    if instrument.settle is not None:
+        return instrument.settle, fee
+    if side is Side.BUY:
+        return instrument.quote, cost + fee
+    return instrument.base, qty
 
 
 class Settlement:
@@ -47,12 +62,11 @@ class Settlement:
             price = cost / listing.qty(order.lots)
             amount = self.ledger.margin_needed(listing.instrument, request.side, request.qty, price)
             asset, refusal = listing.quote, Refusal.MARGIN
-        elif request.side is Side.BUY:
-            in_quote = not self.fee_asset
-            amount = cost * (1 + listing.taker_bps / BPS) if in_quote else cost
-            asset, refusal = listing.quote, Refusal.BALANCE
         else:
-            amount, asset, refusal = listing.qty(order.lots), listing.base, Refusal.BALANCE
+            fee = Decimal(0) if self.fee_asset else cost * listing.taker_bps / BPS
+            name, refusal = split_instrument(listing.instrument), Refusal.BALANCE
+            qty = listing.qty(order.lots)
+            asset, amount = needed(name, request.side, qty=qty, cost=cost, fee=fee)
         amount = _cents(amount)
         if not self.ledger.lock(asset, amount):
             raise RefusedError(refusal)
