@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from services.cli import look, tail
-from services.cli.link import find_stream, open_link
 from services.cli.output import console, emit_json
 from services.cli.settings import target
+from shared.watch.link import find_stream, open_link
 
 RedisUrl = Annotated[
     str | None,

@@ -9,10 +9,10 @@ import typer
 
 from services.cli import settings
 from services.cli.commands_look import EXIT_NOT_WELL, AsJson, RedisUrl
-from services.cli.link import open_link
-from services.cli.operate import Answer, command
 from services.cli.output import console, emit_json
 from shared.messages.control import CommandKind
+from shared.watch.link import open_link
+from shared.watch.operate import Answer, command
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the command.")]
 ConfigPath = Annotated[

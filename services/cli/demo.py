@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from services.cli.collector import Collector
 from services.cli.output import console
-from services.cli.report import Ending, build_report
 from services.cli.run import ACTIVE_WITHIN_S, Run, watched, wind_down
 from services.cli.screen import Scene
 from services.cli.settings import config_for_venues
 from services.cli.stack import open_stack, seconds_since
-from services.cli.truth import read_accounts
 from services.cli.venues import Control
 from shared.clock import SystemClock
 from shared.config_sections import ExecutorConfig
+from shared.watch.collector import Collector
+from shared.watch.report import Ending, build_report
+from shared.watch.truth import read_accounts
 
 MARK = "SIMULATED"
 

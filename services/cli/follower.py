@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from services.cli.link import Heard, open_link
 from shared.errors import BusUnavailable
 from shared.streams import (
     ALERT,
@@ -18,6 +17,7 @@ from shared.streams import (
     SYS_HEALTH,
     StreamSpec,
 )
+from shared.watch.link import Heard, open_link
 
 DECISIONS = (
     ARB_OPPORTUNITY, ARB_NEARMISS, EXEC_PLAN, EXEC_EVENT, RISK_EVENT, ALERT, SYS_HEALTH,

@@ -10,10 +10,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from services.cli.link import Link
 from services.cli.venues import Control
 from shared.clock import SystemClock
 from shared.streams import ARB_OPPORTUNITY, MD_BOOK, MD_DEPTH, StreamSpec
+from shared.watch.link import Link
 
 CHAIN: tuple[tuple[str, StreamSpec], ...] = (
     ("orderbook", MD_BOOK),

@@ -7,9 +7,6 @@ from typing import Any
 
 import msgspec
 
-from services.cli.collector import Collector
-from services.cli.latency import latency_record
-from services.cli.link import POSITIONS, Heard, Link
 from shared.clock import SystemClock
 from shared.domain.instrument import split_instrument
 from shared.errors import ConfigError
@@ -28,6 +25,9 @@ from shared.streams import (
     SYS_HEALTH,
     StreamSpec,
 )
+from shared.watch.collector import Collector
+from shared.watch.latency import latency_record
+from shared.watch.link import POSITIONS, Heard, Link
 
 SILENT_AFTER_S = 5.0
 """Heartbeats come every second; a service silent for this long is down."""

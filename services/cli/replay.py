@@ -9,11 +9,8 @@ from typing import Any
 
 import msgspec
 
-from services.cli.collector import Collector
-from services.cli.link import open_link
 from services.cli.lockstep import SLICE_MS, SLICE_MS_BEHIND, Lockstep
 from services.cli.output import console
-from services.cli.report import Ending, build_report
 from services.cli.run import Run, watched, wind_down
 from services.cli.screen import Scene
 from services.cli.settings import config_for_venues
@@ -25,6 +22,9 @@ from shared.config_sections import ExecutorConfig
 from shared.errors import ConfigError
 from shared.streams import SERVICES
 from shared.venues.registry import ADAPTERS
+from shared.watch.collector import Collector
+from shared.watch.link import open_link
+from shared.watch.report import Ending, build_report
 
 MARK = "REPLAY, PAPER"
 SERVICES_READY_WITHIN_S = 60.0

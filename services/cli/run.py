@@ -13,18 +13,12 @@ from typing import Any
 
 from rich.live import Live
 
-from services.cli.collector import Collector
 from services.cli.follower import Follower
-from services.cli.link import open_link
 from services.cli.look import ENTRIES_BACK, newest_views
-from services.cli.money import VenuePosition, balance_changes, perpetuals
-from services.cli.operate import new_command
 from services.cli.output import console, note
-from services.cli.report import Ending
 from services.cli.screen import Scene, progress_line, render
 from services.cli.stack import VENUES, Stack, StackError, seconds_since
 from services.cli.supervisor import tail
-from services.cli.truth import Account, compare, open_positions, read_accounts, totals
 from services.cli.venues import Control
 from shared.clock import SystemClock
 from shared.domain.valuation import closes
@@ -33,6 +27,12 @@ from shared.messages.base import BookState
 from shared.messages.control import CommandKind
 from shared.messages.market import DepthView
 from shared.streams import ALL, CTL_COMMAND, MD_DEPTH, MD_INSTRUMENT, SERVICES
+from shared.watch.collector import Collector
+from shared.watch.link import open_link
+from shared.watch.money import VenuePosition, balance_changes, perpetuals
+from shared.watch.operate import new_command
+from shared.watch.report import Ending
+from shared.watch.truth import Account, compare, open_positions, read_accounts, totals
 
 SCREEN_INTERVAL_S = 0.25
 PROGRESS_INTERVAL_S = 5.0

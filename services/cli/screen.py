@@ -15,15 +15,15 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.collector import Collector
-from services.cli.latency import MEASURES, latency_record
 from services.cli.look import spread_bps
-from services.cli.supervisor import Usage
 from shared.domain.accounting import holding_place
 from shared.domain.instrument import split_instrument
 from shared.messages.base import BookState, Side, TradingState
 from shared.messages.control import Severity
 from shared.messages.market import DepthView
+from shared.watch.collector import Collector
+from shared.watch.latency import MEASURES, latency_record
+from shared.watch.usage import Usage
 
 STATE_STYLE = {
     BookState.LIVE: "green",

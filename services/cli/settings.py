@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from services.cli.link import Target
 from shared.bus.address import CA_SETTING, Endpoint, check_ca_file, mask
 from shared.config import (
     DEFAULT_CONFIG,
@@ -25,6 +24,7 @@ from shared.config import (
 from shared.config_sections import BusConfig, Config, VenueConfig
 from shared.errors import ConfigError
 from shared.venues.registry import load_feed
+from shared.watch.link import Target
 
 
 def to_toml(config: Config) -> str:

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from services.cli.link import open_link
 from services.cli.output import note
 from services.cli.settings import to_toml
 from services.cli.supervisor import Program, Supervisor, tail
@@ -22,6 +21,7 @@ from shared.config_sections import Config
 from shared.embedded import EmbeddedServer
 from shared.errors import ArbError, BusUnavailable, ConfigError
 from shared.streams import SERVICES
+from shared.watch.link import open_link
 
 BUS, VENUES = "valkey", "venuesim"
 STOP_RANK = {

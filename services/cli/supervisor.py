@@ -21,6 +21,7 @@ import psutil
 
 from services.cli.trend import Trend
 from shared.clock import SystemClock
+from shared.watch.usage import Usage
 
 HEALTHY_AFTER_S = 2.0
 """A process that lived this long was well: it is restarted at once."""
@@ -56,21 +57,6 @@ class Program:
     grace_s: float = 10.0
     log: Path | None = None
     out: Path | None = None
-
-
-@dataclass(slots=True)
-class Usage:
-    """What one program has been over all its incarnations."""
-
-    pid: int = 0
-    restarts: int = 0
-    rss_mb: float = 0.0
-    rss_mb_max: float = 0.0
-    rss_mb_per_h: float | None = None  # of the present incarnation, after its warm-up
-    cpu_s: float = 0.0
-    up: bool = False
-    exit_code: int | None = None
-    killed: bool = False  # did not stop within its grace
 
 
 @dataclass(slots=True)

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from services.cli.link import Heard, Link
 from services.cli.output import as_record
 from shared.errors import ConfigError
 from shared.streams import StreamSpec
+from shared.watch.link import Heard, Link
 
 BLOCK_MS = 1_000
 _ENTRY_ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")

@@ -7,12 +7,12 @@ import os
 import signal
 
 from services.cli import settings
-from services.cli.link import Target, open_link
 from services.cli.output import emit_json, note
 from services.cli.stack import service_program
 from services.cli.supervisor import Supervisor
 from shared.config import DEFAULT_CONFIG
 from shared.streams import SERVICES
+from shared.watch.link import Target, open_link
 
 EXIT_WELL, EXIT_NOT_WELL = 0, 1
 

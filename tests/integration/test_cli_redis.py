@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from services.cli.link import open_link
 from shared.embedded import EmbeddedServer
 from shared.messages.base import TradingState
 from shared.messages.execution import TradingStateChanged
+from shared.watch.link import open_link
 from tests.integration.test_cli import GOOD, arb, arb_meanwhile, beat, environment, say
 from tests.support import ROOT, eventually_sync
 

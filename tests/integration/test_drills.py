@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import redis
 
-from services.cli.link import open_link
 from services.cli.look import status
 from services.cli.stack import service_program
 from services.cli.supervisor import Supervisor
@@ -25,6 +24,7 @@ from shared.errors import BusUnavailable
 from shared.ledger import LAST_SECONDS_NS
 from shared.messages.control import CommandKind
 from shared.streams import CTL_COMMAND, EXEC_EVENT, EXEC_PLAN
+from shared.watch.link import open_link
 from tests.decision_builders import make_command
 from tests.integration.processes import ServiceProcess
 from tests.support import eventually, eventually_sync

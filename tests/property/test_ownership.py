@@ -10,11 +10,11 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.cli.collector import Collector
 from services.risk.engine import RiskEngine
 from shared.messages.base import Message, Side, TradingState
 from shared.messages.control import Alert, Severity
 from shared.messages.execution import ApprovedPlan, Fill, OrderEvent, PlanOutcome
+from shared.watch.collector import Collector
 from tests.decision_builders import (
     T0,
     make_config,

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.cli.collector import Collector
 from services.orderbook.engine import OrderbookEngine
 from services.scanner.engine import ScannerEngine
 from shared.codec import decode, encode, salvage
@@ -23,6 +22,7 @@ from shared.messages.checks import check_of, notes
 from shared.messages.market import BookDelta, DepthView
 from shared.messages.rules import InstrumentRules
 from shared.streams import STREAM_OF, Delivery
+from shared.watch.collector import Collector
 from tests.contract.examples import KINDS, example, tag_of
 from tests.decision_builders import (
     SECOND,

@@ -7,8 +7,6 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from services.cli.collector import Collector, Remembered
-from services.cli.report import Ending, build_report
 from shared.histogram import bucket_of
 from shared.messages.arb import NearMiss
 from shared.messages.base import BookState, Certainty, Side, TradingState
@@ -26,6 +24,8 @@ from shared.messages.execution import (
     RiskReport,
 )
 from shared.messages.market import VenueStatus
+from shared.watch.collector import Collector, Remembered
+from shared.watch.report import Ending, build_report
 from tests.decision_builders import order_of
 
 D = Decimal

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
-from services.cli.money import Closing, VenuePosition, balance_changes, money_report
 from shared.domain.accounting import Books, Execution
 from shared.domain.valuation import closes
 from shared.messages.base import BookState, Side
+from shared.watch.money import Closing, VenuePosition, balance_changes, money_report
 from tests.decision_builders import PERP, SPOT, make_view
 
 

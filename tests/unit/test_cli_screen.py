@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console, ConsoleDimensions
 
-from services.cli.collector import Collector
 from services.cli.screen import Scene, render
+from shared.watch.collector import Collector
 from tests.decision_builders import T0, make_view
 
 BOOKS = [

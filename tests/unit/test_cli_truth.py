@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.cli.collector import Collector
-from services.cli.truth import Account, compare, read_accounts
 from shared.messages.base import Side
 from shared.messages.execution import Fill
+from shared.watch.collector import Collector
+from shared.watch.truth import Account, compare, read_accounts
 from tests.decision_builders import order_of
 
 D = Decimal

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from services.cli.collector import Collector
-from services.cli.latency import latency_record
-from services.cli.money import Closing, money_report
-from services.cli.supervisor import Usage
+from shared.watch.collector import Collector
+from shared.watch.latency import latency_record
+from shared.watch.money import Closing, money_report
+from shared.watch.usage import Usage
 
 
 @dataclass(slots=True)

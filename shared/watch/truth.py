@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
-from services.cli.collector import Collector
-from services.cli.money import Balances, VenuePosition, balance_changes, perpetuals
 from shared.domain.accounting import ZERO, Books, execution_of
 from shared.messages.base import Side
 from shared.messages.execution import Balance, Fill
+from shared.watch.collector import Collector
+from shared.watch.money import Balances, VenuePosition, balance_changes, perpetuals
 
 DIFFERENCES_SHOWN = 10
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from services.cli.collector import Collector
 from shared import histogram
+from shared.watch.collector import Collector
 
 MEASURES = ("tick_to_depth", "tick_to_opportunity", "tick_to_plan", "tick_to_order")
 PERCENTILES = (("p50", 0.5), ("p99", 0.99), ("p999", 0.999))

@@ -7,13 +7,13 @@ import socket
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from services.cli.link import Link
 from shared.clock import SystemClock
 from shared.errors import BusUnavailable
 from shared.messages.base import TradingState
 from shared.messages.control import Command, CommandKind
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
 from shared.streams import CTL_COMMAND, EXEC_EVENT, RISK_EVENT, StreamSpec
+from shared.watch.link import Link
 
 CONFIRM_WITHIN_S = 5.0
 FLAT_WITHIN_S = 30.0
