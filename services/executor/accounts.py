@@ -9,7 +9,6 @@ from ipaddress import ip_address
 from typing import cast
 from urllib.parse import urlsplit
 
-from services.executor.ccxt_gateway import CcxtGateway, make_client
 from services.executor.gateway import Gateway
 from services.executor.paper import PaperGateway
 from shared.clock import Clock
@@ -19,7 +18,7 @@ from shared.errors import ConfigError
 from shared.ledger import account_digest
 from shared.messages.rules import InstrumentRules
 from shared.venues.order_port import OrderQuirks
-from shared.venues.registry import load_ccxt_setup
+from shared.venues.registry import load_ccxt_setup, load_feed
 
 Rules = Mapping[tuple[str, str], InstrumentRules]
 
@@ -85,7 +84,10 @@ def _paper(name: str, config: Config, rules: Rules, clock: Clock) -> PaperGatewa
 
 def _ccxt(
     name: str, venue: VenueConfig, config: Config, clock: Clock, environ: Mapping[str, str]
-) -> CcxtGateway:
+) -> Gateway:
+    # Here, because on paper nobody needs ccxt, aiohttp and what they bring.
+    from services.executor.ccxt_gateway import CcxtGateway, make_client
+
     local = is_local(venue.rest_url, simulated_host(environ))
     if config.executor.mode == "simulated" and not local:
         raise ConfigError(
@@ -103,7 +105,7 @@ def _ccxt(
     adapter = venue.adapter or name
     setup = load_ccxt_setup(adapter)
     timeout_ms = int(config.executor.request_timeout_ms)
-    client = make_client(adapter, setup.OPTIONS, key, secret, timeout_ms)
+    client = make_client(load_feed(adapter).ccxt_id, setup.OPTIONS, key, secret, timeout_ms)
     setup.point_at(client, venue.rest_url)
     setup.leave_out_unreadable(client)
     return CcxtGateway(name, client, load_quirks(adapter), clock)

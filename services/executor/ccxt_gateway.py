@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-import ccxt.async_support as ccxt
-
 from services.executor.ccxt_requests import Requests
 from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
 from shared.clock import Clock
@@ -19,6 +17,7 @@ from shared.config import Secret
 from shared.errors import Cause, OutcomeUnknown, VenueError
 from shared.messages.base import Side
 from shared.messages.execution import Balance, OrderStatus
+from shared.venues.ccxt_classes import load_exchange
 from shared.venues.order_port import OrderQuirks
 
 _STATUSES: Mapping[str, OrderStatus] = {
@@ -184,10 +183,10 @@ class CcxtGateway:
 
 
 def make_client(
-    exchange_id: str, options: Mapping[str, Any], key: Secret, secret: Secret, timeout_ms: int
+    ccxt_id: str, options: Mapping[str, Any], key: Secret, secret: Secret, timeout_ms: int
 ) -> Any:
     """Return a ccxt client that repeats nothing, waits for nothing and keeps decimals as text."""
-    client = getattr(ccxt, exchange_id)(
+    client = load_exchange(ccxt_id)(
         {
             "apiKey": key.reveal(),
             "secret": secret.reveal(),

@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aiohttp
-import ccxt.async_support as ccxt
 
 from shared.clock import Clock
 from shared.errors import Cause, OutcomeUnknown, Rejected, Unavailable, VenueError
 from shared.ratelimit import TokenBucket
+from shared.venues.ccxt_classes import load_base_error
 from shared.venues.order_port import OrderQuirks
 
 T = TypeVar("T")
+BaseError = load_base_error()
 
 ORDERED_WAIT_S = 0.5
 """Where requests must not overtake each other, the next one waits so long for an answer."""
@@ -103,7 +104,7 @@ class Requests:
         with self.readable():
             try:
                 return await self._send(request, trace)
-            except ccxt.BaseError as error:
+            except BaseError as error:
                 failed = self._meaning(error, trace)
                 if failed.cause is Cause.CLOCK and trace.clock_round == self._clock_round:
                     self._measure_again()
@@ -119,7 +120,7 @@ class Requests:
         """What cannot be made of an answer is unknown, never the end of the process."""
         try:
             yield
-        except (ccxt.BaseError, *UNREADABLE) as error:
+        except (BaseError, *UNREADABLE) as error:
             raise OutcomeUnknown(
                 f"{self.venue}: unreadable reply: {error!r}", cause=Cause.SERVICE
             ) from error
@@ -143,7 +144,7 @@ class Requests:
     async def _measured(self) -> None:
         try:
             await self._quirks.measure_clock(self._client)  # needs no turn: it carries no nonce
-        except (ccxt.BaseError, *UNREADABLE):
+        except (BaseError, *UNREADABLE):
             pass  # the next request is refused again, and asks for it again
         else:
             self._clock_round += 1
@@ -175,7 +176,7 @@ class Requests:
                 return
             await asyncio.sleep(wait_s)
 
-    def _meaning(self, error: ccxt.BaseError, trace: _Trace) -> VenueError:
+    def _meaning(self, error: Exception, trace: _Trace) -> VenueError:
         text, kind = str(error), type(error).__name__
         if not trace.is_sent:
             return Rejected(f"{self.venue}: refused before it was sent: {text}", "CLIENT")

@@ -1,9 +1,9 @@
 """A short-lived child process that reads the venues' trading rules with ccxt and prints them.
 
-Apart, because ccxt takes a hundred megabytes and a second to import, and decoding a real venue's
-list of markets holds the interpreter for seconds: neither belongs beside a feed. Jobs in on
-standard input (one line of JSON), answers out on standard output; when the parent dies its end of
-the pipe closes, and so does this process.
+Apart, because ccxt takes tens of megabytes, and decoding a real venue's list of markets holds the
+interpreter for seconds: neither belongs beside a feed. Jobs in on standard input (one line of
+JSON), answers out on standard output; when the parent dies its end of the pipe closes, and so does
+this process.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import msgspec
 
 from services.ingestor.engine.requests import ListingAnswered, ListingJob
 from shared.errors import ConfigError
+from shared.venues.ccxt_classes import load_exchange
 from shared.venues.odd_markets import unreadable
 from shared.venues.registry import load_ccxt_setup, load_feed
 
@@ -25,10 +26,8 @@ REQUEST_TIMEOUT_MS = 20_000
 
 async def read_rules(job: ListingJob) -> ListingAnswered:
     """Load the venue's markets and return the rules of the instruments asked for."""
-    import ccxt.async_support as ccxt
-
     feed, setup = load_feed(job.adapter), load_ccxt_setup(job.adapter)
-    exchange = getattr(ccxt, feed.ccxt_id)(
+    exchange = load_exchange(feed.ccxt_id)(
         {"options": dict(setup.OPTIONS), "timeout": REQUEST_TIMEOUT_MS}
     )
     setup.point_at(exchange, job.rest_url)

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, unquote_plus, urlsplit
 
-from redis.asyncio.connection import (
+from shared.bus.redis_parts import (
     AbstractConnection,
     Connection,
     SSLConnection,
     UnixDomainSocketConnection,
 )
-
 from shared.config import read_secret
 from shared.config_sections import BusConfig
 from shared.errors import ConfigError

@@ -14,11 +14,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import hiredis
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from shared.backoff import Backoff
 from shared.bus.address import NO_CLUSTER, Endpoint, check_server_kind
+from shared.bus.redis_parts import (
+    AbstractConnection,
+    AuthenticationError,
+    NoPermissionError,
+    RedisError,
+    ResponseError,
+)
 from shared.bus.tuning import Tuning
 from shared.bus.wire import Arg, pack
 from shared.errors import BusUnavailable, ConfigError

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from shared.venues.ccxt_classes import load_base_error
+
 
 def unreadable() -> tuple[type[Exception], ...]:
     """Return how ccxt fails at what it does not check."""
-    from ccxt.base.errors import BaseError  # dear to import, and whoever has a client has it
-
     return (
-        BaseError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError,
+        load_base_error(), LookupError, TypeError, ValueError, ArithmeticError, AttributeError,
         AssertionError,
     )  # fmt: skip
 
