@@ -8,6 +8,14 @@ Uniform = Callable[[float, float], float]
 """Returns a random number between two, like ``random.Random(seed).uniform``."""
 
 
+DOUBLINGS_MAX = 16
+
+
+def doubled(first: int, cap: int, attempt: int) -> int:
+    """Return ``first`` doubled ``attempt`` times, at most ``cap``: without jitter, in any unit."""
+    return min(cap, first << min(attempt, DOUBLINGS_MAX))
+
+
 class GrowingDelay:
     """Delays that double from ``initial_s`` to ``cap_s``, each cut by up to half.
 

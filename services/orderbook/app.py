@@ -11,22 +11,19 @@ from shared.backoff import Backoff
 from shared.bus.port import Batch, Bus, Inbox, Input
 from shared.clock import Clock
 from shared.config_sections import OrderbookConfig
-from shared.errors import ArbError, BusUnavailable, CodecError
+from shared.errors import BusUnavailable, CodecError
 from shared.lease import ShardOwner
 from shared.messages.market import DepthView
 from shared.observe import Observer
 from shared.process import own_id
 from shared.shell import Pump
+from shared.stoppable import StoppableInbox, Stopped
 
 log = logging.getLogger(__name__)
 
 STAND_BY_S = 0.5
 SAVED_BYTES_PER_S_MAX = 500_000
 """Deep books are saved less often than configured: every save goes through Redis and its AOF."""
-
-
-class ShardsChanged(ArbError):  # noqa: N818 - not a failure: it ends a pump between two batches
-    """This instance owns other shards now."""
 
 
 def checkpoint_name(shard: int) -> str:
@@ -68,7 +65,7 @@ class CheckpointRound:
         return state
 
 
-class CheckpointedInbox:
+class CheckpointedInbox(StoppableInbox):
     """An inbox that saves the books it fed, between two batches.
 
     When ``read`` is called, everything of the batch before has been decided and sent: that is the
@@ -94,40 +91,32 @@ class CheckpointedInbox:
         positions: dict[int, str],
         interval_s: float,
     ) -> None:
-        self._inbox, self._engine, self._bus, self._observer = inbox, engine, bus, observer
+        super().__init__(inbox)
+        self._engine, self._bus, self._observer = engine, bus, observer
         self._positions = positions
         self._keys = {streams.MD_BOOK.key(shard): shard for shard in positions}
         self._read: dict[int, str] = {}
         self._rounds = [CheckpointRound(shard, engine) for shard in positions]
         self._interval_s = interval_s
-        self.stopping = False
-
-    @property
-    def is_durable(self) -> bool:
-        """What the inbox underneath is."""
-        return self._inbox.is_durable
 
     async def read(self, timeout_s: float | None = None) -> Batch:
-        """Return the next batch.
+        """Return the next batch, after what is due for the one before.
 
         Raises:
-            ShardsChanged: ``stopping`` was set.
+            Stopped: ``stopping`` was set.
         """
         self._positions.update(self._read)
         self._read.clear()
-        if self.stopping:
-            raise ShardsChanged
-        for turn in self._rounds:
-            await self._advance(turn)
-        batch = await self._inbox.read(timeout_s)
+        batch = await super().read(timeout_s)
         for key, entry_id in batch.last_ids.items():
             if key in self._keys:
                 self._read[self._keys[key]] = entry_id
         return batch
 
-    async def close(self) -> None:
-        """Close the inbox underneath."""
-        await self._inbox.close()
+    async def between_batches(self) -> None:
+        """Take the next books for the checkpoints."""
+        for turn in self._rounds:
+            await self._advance(turn)
 
     async def save_all(self) -> None:
         """Save every shard now."""
@@ -260,7 +249,7 @@ class OrderbookApp:
         )
         try:
             await pump.run()
-        except ShardsChanged:
+        except Stopped:
             pass
         finally:
             await inbox.close()

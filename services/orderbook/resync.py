@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shared.delays import doubled
+
 PAUSE_NS = 500_000_000
 PAUSE_NS_MAX = 30_000_000_000
 CALM_NS = 60_000_000_000
@@ -51,4 +53,4 @@ class ResyncTimer:
     def _next_ns(self) -> int:
         if not self._asked_ns:
             return 0
-        return self._asked_ns + min(PAUSE_NS << min(self._attempt, 16), PAUSE_NS_MAX)
+        return self._asked_ns + doubled(PAUSE_NS, PAUSE_NS_MAX, self._attempt)

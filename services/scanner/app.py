@@ -6,45 +6,15 @@ import asyncio
 
 from services.scanner.engine import ScannerEngine
 from shared import streams
-from shared.bus.port import Batch, Bus, Inbox, Input
+from shared.bus.port import Bus, Input
 from shared.clock import Clock
 from shared.config_sections import Config
-from shared.errors import ArbError
 from shared.lease import ShardOwner
 from shared.messages.arb import Opportunity
 from shared.observe import Observer
 from shared.process import own_id
 from shared.shell import Pump
-
-
-class _Stopped(ArbError):  # noqa: N818 - not a failure: it ends a pump between two batches
-    """This instance owns other shards now."""
-
-
-class _StoppableInbox:
-    """An inbox that can be ended between two batches.
-
-    Canceling a pump instead could cut a commit in half and leave the connection in the middle.
-    """
-
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
-        self.stopping = False
-
-    @property
-    def is_durable(self) -> bool:
-        """What the inbox underneath is."""
-        return self._inbox.is_durable
-
-    async def read(self, timeout_s: float | None = None) -> Batch:
-        """Return the next batch, unless it is time to stop."""
-        if self.stopping:
-            raise _Stopped
-        return await self._inbox.read(timeout_s)
-
-    async def close(self) -> None:
-        """Close the inbox underneath."""
-        await self._inbox.close()
+from shared.stoppable import StoppableInbox, Stopped
 
 
 class ScannerApp:
@@ -55,7 +25,7 @@ class ScannerApp:
         # One engine for all shards: books of a shard given up grow old and price nothing.
         self._engine = ScannerEngine(config.scanner)
         self._owner = ShardOwner(bus, "scanner", str(own_id(observer.instance)), config.bus.shards)
-        self._inbox: _StoppableInbox | None = None
+        self._inbox: StoppableInbox | None = None
         self._owned: tuple[int, ...] | None = None
 
     async def run(self) -> None:
@@ -74,7 +44,7 @@ class ScannerApp:
                     service="scanner",
                     instance=self._observer.instance,
                 )
-                self._inbox = _StoppableInbox(inbox)
+                self._inbox = StoppableInbox(inbox)
                 pumping = tasks.create_task(self._pump(self._inbox))
 
     async def drain(self) -> None:
@@ -91,7 +61,7 @@ class ScannerApp:
             return False, problem
         return True, "" if self._owned else "standby: others own all shards"
 
-    async def _pump(self, inbox: _StoppableInbox) -> None:
+    async def _pump(self, inbox: StoppableInbox) -> None:
         pump = Pump(
             "scanner",
             self._engine,
@@ -103,5 +73,5 @@ class ScannerApp:
         )
         try:
             await pump.run()
-        except _Stopped:
+        except Stopped:
             await inbox.close()

@@ -22,6 +22,7 @@ from enum import Enum
 from typing import Protocol
 from zlib import crc32
 
+from shared.delays import doubled
 from shared.messages.base import BookState
 from shared.messages.market import BookDelta, BookSnapshot, Level
 from shared.venues.port import (
@@ -147,7 +148,7 @@ def backoff_ns(instrument: str, attempt: int) -> int:
     """
     if attempt <= 0:
         return 0
-    delay = min(BACKOFF_MAX_NS, BACKOFF_BASE_NS << min(attempt - 1, 10))
+    delay = doubled(BACKOFF_BASE_NS, BACKOFF_MAX_NS, attempt - 1)
     return delay // 2 + delay // 2 * crc32(f"{instrument}|{attempt}".encode()) // 2**32
 
 
