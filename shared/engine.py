@@ -1,6 +1,6 @@
 """The one protocol of every service's decisions: inputs and a time in, a step out. Pure.
 
-An engine is hosted by the shell (asyncio, Redis, sockets: ``shared/shell.py``) or by the lab (one
+An engine is hosted by the shell (asyncio, Redis, sockets: ``shared/runtime``) or by the lab (one
 thread, virtual time, everything in memory: ``services/lab``). It does no IO, reads no clock, logs
 nothing, iterates no set and returns everything, so the same inputs at the same times give the same
 steps under either host.
@@ -25,6 +25,20 @@ class Action(msgspec.Struct, frozen=True):
 
 class Result(msgspec.Struct, frozen=True):
     """What came of an action; it goes back into the engine as an input."""
+
+
+class BusLost(Result, frozen=True):
+    """The bus is away; what was published lately may be lost with it."""
+
+    reason: str
+
+
+class BusBack(Result, frozen=True):
+    """The bus takes messages again."""
+
+
+class Stopping(Result, frozen=True):
+    """The process is about to end: nothing new is to be begun."""
 
 
 class Step(msgspec.Struct):

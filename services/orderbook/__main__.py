@@ -8,25 +8,66 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.orderbook.app import OrderbookApp
+from services.orderbook.engine import OrderbookEngine
+from shared import streams
 from shared.bus.opening import open_bus
-from shared.clock import SystemClock
+from shared.bus.port import Bus, Input
+from shared.clock import Clock, SystemClock
 from shared.config_sections import Config
+from shared.lease import ShardOwner
+from shared.messages.market import DepthView
 from shared.observe import Observer
+from shared.process import own_id
 from shared.runner import run_service
+from shared.runtime.hosting import Hosting
+from shared.runtime.saved_shards import SavedShards
+from shared.runtime.shell import Shell
 
+NAME = "orderbook"
 DRAIN_TIMEOUT_S = 5.0
 
 
+def build(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
+    """Put the orderbook service together."""
+    engine = OrderbookEngine(config.orderbook, config.bus.shards)
+    saved_shards = SavedShards(
+        NAME,
+        streams.MD_BOOK,
+        engine,
+        bus,
+        clock,
+        observer,
+        interval_s=config.orderbook.checkpoint_interval_ms / 1_000,
+    )
+    books = saved_shards.positions
+
+    def obstacle() -> str:
+        gauges = engine.gauges()
+        behind = gauges["books"] - gauges["books_live"]
+        return f"{behind:.0f} of {gauges['books']:.0f} books are not LIVE" if behind > 0 else ""
+
+    hosting = Hosting(
+        inputs=lambda owned: [
+            *(Input(streams.MD_BOOK, (shard,), start=books[shard]) for shard in owned),
+            Input(streams.MD_STATUS),
+        ],
+        shards=ShardOwner(bus, NAME, str(own_id(observer.instance)), config.bus.shards),
+        saved_shards=saved_shards,
+        measures={DepthView: "tick_to_depth"},
+        obstacle=obstacle,
+    )
+    return Shell(NAME, engine, bus, clock, observer, hosting)
+
+
 @asynccontextmanager
-async def open_app(config: Config, observer: Observer) -> AsyncIterator[OrderbookApp]:
+async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
     """Build the orderbook service, and close what it opened."""
-    bus = await open_bus(config.bus, service="orderbook", instance=observer.instance)
+    bus = await open_bus(config.bus, service=NAME, instance=observer.instance)
     try:
-        yield OrderbookApp(config.orderbook, config.bus.shards, bus, SystemClock(), observer)
+        yield build(config, bus, SystemClock(), observer)
     finally:
         await bus.close()
 
 
 if __name__ == "__main__":
-    run_service("orderbook", open_app, drain_timeout_s=DRAIN_TIMEOUT_S)
+    run_service(NAME, open_app, drain_timeout_s=DRAIN_TIMEOUT_S)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -106,9 +106,13 @@ class OrderbookEngine:
         """Return the books of a shard: venue and instrument."""
         return [(book.venue, book.instrument) for book in self._books_of(shard)]
 
-    def save_book(self, name: tuple[str, str]) -> bytes:
+    def save_part(self, name: tuple[str, str]) -> bytes:
         """Return the state of one book."""
         return _ENCODER.encode(self._books[name].save())
+
+    def join_parts(self, entry_id: str, parts: Sequence[bytes]) -> bytes:
+        """Return the checkpoint of a shard from its books."""
+        return join_checkpoint(entry_id, parts)
 
     def _drop(self, shard: int) -> None:
         for book in list(self._books_of(shard)):
@@ -126,7 +130,7 @@ class OrderbookEngine:
         return NOTHING
 
     def checkpoints(self) -> Mapping[str, bytes]:
-        """Nothing is saved with a step: books are saved shard by shard, see ``save_book``."""
+        """Nothing is saved with a step: books are saved shard by shard, see ``save_part``."""
         return {}
 
     def on_message(

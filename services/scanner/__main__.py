@@ -8,25 +8,44 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.scanner.app import ScannerApp
+from services.scanner.engine import ScannerEngine
+from shared import streams
 from shared.bus.opening import open_bus
-from shared.clock import SystemClock
+from shared.bus.port import Bus, Input
+from shared.clock import Clock, SystemClock
 from shared.config_sections import Config
+from shared.lease import ShardOwner
+from shared.messages.arb import Opportunity
 from shared.observe import Observer
+from shared.process import own_id
 from shared.runner import run_service
+from shared.runtime.hosting import Hosting
+from shared.runtime.shell import Shell
 
+NAME = "scanner"
 DRAIN_TIMEOUT_S = 5.0
 
 
+def build(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
+    """Put the scanner together."""
+    hosting = Hosting(
+        inputs=lambda owned: [Input(streams.MD_INSTRUMENT), Input(streams.MD_DEPTH, owned)],
+        shards=ShardOwner(bus, NAME, str(own_id(observer.instance)), config.bus.shards),
+        measures={Opportunity: "tick_to_opportunity"},
+    )
+    # One engine for all shards: books of a shard given up grow old and price nothing.
+    return Shell(NAME, ScannerEngine(config.scanner), bus, clock, observer, hosting)
+
+
 @asynccontextmanager
-async def open_app(config: Config, observer: Observer) -> AsyncIterator[ScannerApp]:
+async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
     """Build the scanner, and close what it opened."""
-    bus = await open_bus(config.bus, service="scanner", instance=observer.instance)
+    bus = await open_bus(config.bus, service=NAME, instance=observer.instance)
     try:
-        yield ScannerApp(config, bus, SystemClock(), observer)
+        yield build(config, bus, SystemClock(), observer)
     finally:
         await bus.close()
 
 
 if __name__ == "__main__":
-    run_service("scanner", open_app, drain_timeout_s=DRAIN_TIMEOUT_S)
+    run_service(NAME, open_app, drain_timeout_s=DRAIN_TIMEOUT_S)

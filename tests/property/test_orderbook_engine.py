@@ -95,7 +95,7 @@ def test_live_views_equal_the_venues_book_at_their_number(plan):
             assert (out.bids, out.asks) == (venue.history[out.epoch, out.seq] if live else ([], []))
 
     give(venue.snapshot(now_ns))
-    saved = join_checkpoint("0-0", [engine.save_book(name) for name in engine.names(0)])
+    saved = join_checkpoint("0-0", [engine.save_part(name) for name in engine.names(0)])
     for kind, what in plan:
         now_ns += MS
         if kind in ("delta", "twice", "lost", "late"):

@@ -84,7 +84,7 @@ class Feed:
 
 
 def saved(engine, entry_id, shard=0):
-    return join_checkpoint(entry_id, [engine.save_book(name) for name in engine.names(shard)])
+    return join_checkpoint(entry_id, [engine.save_part(name) for name in engine.names(shard)])
 
 
 def views(out):

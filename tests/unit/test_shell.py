@@ -1,4 +1,4 @@
-"""The pump: what it promises about order, timers, checkpoints, measures and lost servers."""
+"""The shell: what it promises about order, timers, checkpoints, measures and lost servers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.bus.port import Input
 from shared.clock import SystemClock
-from shared.engine import NOTHING, Result, Step
+from shared.engine import NOTHING, Result, Step, Stopping
 from shared.errors import BusUnavailable
-from shared.lease import LeaseLost
+from shared.lease import Lease, LeaseLost
 from shared.messages.base import BookState, Message
 from shared.messages.control import Command, CommandKind
 from shared.messages.market import DepthView, ResyncRequest
 from shared.observe import Observer
-from shared.shell import Pump
+from shared.runtime.hosting import Hosting
+from shared.runtime.shell import Shell
 from tests.support import eventually
 
 NAMES = ("risk", "risk-last")
@@ -59,6 +60,8 @@ class Echo:
     ) -> Step:
         if isinstance(message, ResyncRequest):
             return Step(messages=[view(message.epoch, now_ns - 5_000_000)])
+        if isinstance(message, Stopping):
+            return NOTHING
         assert isinstance(message, Command)
         if message.command_id == "c13":
             raise AssertionError("an engine's bug")
@@ -96,7 +99,7 @@ class Echo:
 
 
 class Rig:
-    """An engine in a pump on a bus in memory."""
+    """An engine in a shell on a bus in memory."""
 
     def __init__(self, server: MemoryServer, spec: Any, **options: Any) -> None:
         self.server, self.engine, self.observer = server, Echo(), Observer("risk", "r1")
@@ -105,17 +108,16 @@ class Rig:
     @asynccontextmanager
     async def running(self) -> Any:
         bus = MemoryBus(self.server, service="risk")
-        inbox = bus.open([Input(self._spec)], service="risk", instance="r1")
-        self.pump = Pump(
-            "risk", self.engine, bus, inbox, SystemClock(), self.observer, **self._options
-        )  # fmt: skip
-        self.task = asyncio.create_task(self.pump.run())
+        hosting = Hosting(inputs=lambda _: [Input(self._spec)], **self._options)
+        self.shell = Shell("risk", self.engine, bus, SystemClock(), self.observer, hosting)
+        self.task = asyncio.create_task(self.shell.run())
+        await eventually(lambda: self.shell.readiness()[0] or self.task.done())
         try:
-            yield self.pump
+            yield self.shell
         finally:
             self.task.cancel()
             await asyncio.wait({self.task})
-            await self.pump.drain()
+            await self.shell.drain()
 
     def sent(self, spec: Any) -> list[Any]:
         reader = MemoryBus(self.server, service="test")
@@ -172,14 +174,14 @@ async def test_positions_are_noted_after_the_outputs(server: MemoryServer) -> No
 
 async def test_a_restart_continues_from_the_checkpoint(server: MemoryServer) -> None:
     first = Rig(server, streams.CTL_COMMAND, checkpoints=NAMES)
-    async with first.running() as pump:
-        assert pump.readiness()[0] is False or first.task
+    async with first.running() as shell:
+        assert shell.readiness()[0] is False or first.task
         await publish(server, command(1), command(2))
         await eventually(lambda: server.values.get("risk") == b'["c1", "c2"]')
         assert server.values["risk-last"] == b'"c2"', "every name in one commit"
     second = Rig(server, streams.CTL_COMMAND, checkpoints=NAMES)
-    async with second.running() as pump:
-        await eventually(lambda: pump.readiness() == (True, ""))
+    async with second.running() as shell:
+        await eventually(lambda: shell.readiness() == (True, ""))
         await publish(server, command(3))
         await eventually(lambda: second.engine.seen == ["c1", "c2", "c3"])
         await eventually(lambda: second.observer.counters.get("commands") == 3)
@@ -215,19 +217,45 @@ async def test_losing_redis_is_survived_with_latest_inputs_only(server: MemorySe
 async def test_losing_redis_ends_a_durable_service(server: MemoryServer) -> None:
     rig = Rig(server, streams.CTL_COMMAND, checkpoints=NAMES)
     async with rig.running():
-        await eventually(lambda: rig.pump.readiness()[0])
+        await eventually(lambda: rig.shell.readiness()[0])
         server.is_up = False
         with pytest.raises(BusUnavailable):
             await asyncio.wait_for(asyncio.shield(rig.task), 5)
 
 
-async def test_nothing_is_committed_by_a_process_whose_lease_ran_out(server: MemoryServer) -> None:
-    def refuse() -> None:
-        raise LeaseLost("ran out")
+class RanOut(Lease):
+    """Was held, and is not renewed any more: the process was stopped for too long."""
 
-    rig = Rig(server, streams.MD_RESYNC, check=refuse)
+    ran_out = False
+
+    def check(self) -> None:
+        if self.ran_out:
+            raise LeaseLost("ran out")
+
+    async def keep(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_nothing_is_committed_by_a_process_whose_lease_ran_out(server: MemoryServer) -> None:
+    lease = RanOut(MemoryBus(server, service="risk"), "risk", "r1")
+    rig = Rig(server, streams.MD_RESYNC, lease=lease)
     async with rig.running():
+        lease.ran_out = True
         await publish(server, resync(1))
         await asyncio.wait({rig.task}, timeout=5)
         assert isinstance(rig.task.exception(), LeaseLost)
         assert not rig.sent(streams.MD_DEPTH)
+
+
+async def test_a_standby_waits_for_the_lease_and_then_works(server: MemoryServer) -> None:
+    server.hold_lease("risk", "other", 60_000)
+    rig = Rig(
+        server, streams.MD_RESYNC, lease=Lease(MemoryBus(server, service="risk"), "risk", "r1")
+    )
+    async with rig.running():
+        await eventually(lambda: rig.shell.readiness() == (True, "standby: other is active"))
+        server.release_lease("risk", "other")
+        await eventually(lambda: rig.shell.readiness() == (True, ""))
+        await publish(server, resync(1))
+        await eventually(lambda: len(rig.sent(streams.MD_DEPTH)) == 1)
+    assert server.lease_holder("risk") == "", "a drain gives it up"

@@ -1,0 +1,1 @@
+"""The shell that hosts any service's engine on the bus."""

@@ -1,0 +1,82 @@
+"""What a service's wiring tells the shell: inputs, who works, what is saved and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from shared.bus.port import Input
+from shared.config import position_interval_ms
+from shared.engine import Action, Result
+from shared.lease import Lease, ShardOwner
+from shared.messages.base import Message
+from shared.runtime.saved_shards import SavedShards
+
+Deliver = Callable[[Result], None]
+
+
+class Transport(Protocol):
+    """Carries out an engine's actions: the IO that only its service needs."""
+
+    def carry_out(self, action: Action, deliver: Deliver) -> None:
+        """Start an action and return at once; ``deliver`` takes any number of results, later."""
+
+    async def close(self) -> None:
+        """End all that was started."""
+
+
+class NoTransport:
+    """For an engine without actions."""
+
+    def carry_out(self, action: Action, deliver: Deliver) -> None:
+        """Refuse: there is nothing to carry it out with."""
+        raise AssertionError(f"nobody carries out {type(action).__name__}")
+
+    async def close(self) -> None:
+        """Nothing was started."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hosting:
+    """How an engine is hosted.
+
+    Attributes:
+        inputs: The streams to read; the argument are the shards that this instance owns, empty
+            where shards are not divided among instances.
+        exclusive: Whoever left entries pending is dead, because this instance holds the lease.
+        lease: Wait until this is held, and end when it is lost.
+        shards: Divides the shards of the service among its instances.
+        saved_shards: Saves the state of owned shards part by part between batches.
+        checkpoints: Names that ``engine.checkpoints()`` may save under.
+        prepare: Called once before the engine starts, with what was saved.
+        background: Work beside the engine, once it has started.
+        transport: Carries out actions.
+        measures: Type -> measure. Of a message that was published because of an input: the time
+            since its ``ts_recv_ns``. Of a result that was taken in: the same, for the first of a
+            batch.
+        tells_bus_state: The engine is told ``BusLost`` and ``BusBack``; for services that may lose
+            what they publish.
+        watch: Sees every message before the engine does.
+        obstacle: Why the service is not ready; empty when it is.
+        open_work: What must end before the process may; named for the log.
+        positions: How far the service is in what it reads from elsewhere than the bus.
+        position_interval_s: Positions are written at most this often.
+    """
+
+    inputs: Callable[[tuple[int, ...]], Sequence[Input]]
+    exclusive: bool = False
+    lease: Lease | None = None
+    shards: ShardOwner | None = None
+    saved_shards: SavedShards | None = None
+    checkpoints: Sequence[str] = ()
+    prepare: Callable[[Mapping[str, bytes]], Awaitable[None]] | None = None
+    background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+    transport: Transport = field(default_factory=NoTransport)
+    measures: Mapping[type[Message | Result], str] = field(default_factory=dict)
+    tells_bus_state: bool = False
+    watch: Callable[[Message], None] | None = None
+    obstacle: Callable[[], str] = lambda: ""
+    open_work: Callable[[], Sequence[str]] = lambda: ()
+    positions: Callable[[], Mapping[str, str]] = dict
+    position_interval_s: float = field(default_factory=lambda: position_interval_ms() / 1_000)
