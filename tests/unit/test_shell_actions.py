@@ -97,6 +97,9 @@ class World(MemoryBus):
         await super().commit(batch, messages, checkpoints=checkpoints)
         self.done.append(f"commit {len(messages)}")
 
+    async def close(self) -> None:
+        """The bus stays open."""
+
     def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
         assert isinstance(action, Send)
         self.done.append(f"send {action.what}")
@@ -109,7 +112,7 @@ async def running(
     world: World, engine: Asking, *specs: Any, **options: Any
 ) -> AsyncIterator[Shell]:
     hosting = Hosting(
-        inputs=lambda owned: [Input(spec, owned or (0,)) for spec in specs],
+        inputs=lambda _: [Input(spec) for spec in specs],
         transport=world,
         **options,
     )
