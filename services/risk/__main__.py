@@ -8,25 +8,66 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.risk.app import RiskApp
+from services.risk.checkpoint import NAMES
+from services.risk.engine import RiskEngine
+from services.risk.marks import LedgerMarks
+from shared import streams
 from shared.bus.opening import open_bus
-from shared.clock import SystemClock
+from shared.bus.port import Bus, Input
+from shared.clock import Clock, SystemClock
 from shared.config_sections import Config
+from shared.lease import Lease
+from shared.messages.execution import ApprovedPlan
 from shared.observe import Observer
+from shared.process import own_id
 from shared.runner import run_service
+from shared.runtime.hosting import Hosting
+from shared.runtime.shell import Shell
 
+NAME = "risk"
 DRAIN_TIMEOUT_S = 5.0
+DEPTH_INTERVAL_MS = 50
+"""Books are only checked here, so the newest of each is enough, however busy the stream is."""
+
+
+def inputs(shards: int) -> list[Input]:
+    """Return what risk reads."""
+    return [
+        Input(streams.EXEC_EVENT),
+        Input(streams.CTL_COMMAND),
+        Input(streams.MD_INSTRUMENT),
+        Input(streams.MD_DEPTH, tuple(range(shards)), interval_ms=DEPTH_INTERVAL_MS),
+        Input(streams.ARB_OPPORTUNITY),
+    ]
+
+
+def build(config: Config, engine: RiskEngine, bus: Bus, clock: Clock, observer: Observer) -> Shell:
+    """Put risk together around its engine."""
+    instance = observer.instance
+    lease = Lease(bus, NAME, str(own_id(instance)))
+    mode = config.executor.mode
+    marks = LedgerMarks(engine, bus, clock, lease, mode=mode, instance=instance)
+    hosting = Hosting(
+        inputs=lambda _: inputs(config.bus.shards),
+        exclusive=True,
+        lease=lease,
+        checkpoints=NAMES,
+        prepare=marks.open,
+        background=(marks.keep,),
+        measures={ApprovedPlan: "tick_to_plan"},
+    )
+    return Shell(NAME, engine, bus, clock, observer, hosting)
 
 
 @asynccontextmanager
-async def open_app(config: Config, observer: Observer) -> AsyncIterator[RiskApp]:
+async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
     """Build the risk service, and close what it opened."""
-    bus = await open_bus(config.bus, service="risk", instance=observer.instance)
+    bus = await open_bus(config.bus, service=NAME, instance=observer.instance)
     try:
-        yield RiskApp(config, bus, SystemClock(), observer)
+        yield build(config, RiskEngine(config), bus, SystemClock(), observer)
     finally:
         await bus.close()
 
 
 if __name__ == "__main__":
-    run_service("risk", open_app, drain_timeout_s=DRAIN_TIMEOUT_S)
+    run_service(NAME, open_app, drain_timeout_s=DRAIN_TIMEOUT_S)

@@ -64,15 +64,13 @@ class RiskEngine:
 
     def __init__(self, config: Config, opened: Opened | None = None) -> None:
         self._config = config
-        self._opened = opened
-        self._losses = [opened.loss] if opened is not None and opened.loss else []
         traded = {name: venue for name, venue in config.venues.items() if venue.trade}
         self._venues = frozenset(traded)
         names = [split_instrument(i) for venue in traded.values() for i in venue.instruments]
         self._assets = frozenset(a for n in names for a in (n.base, n.quote, n.settle) if a)
         self._state, self._keeper = RiskState(), Keeper()
-        self._switch = self._new_switch(0)
         self._has_started = False
+        self.take_ledger(opened)
         self._market = Market()
         self._ts_report_ns = 0
         self._counters = dict.fromkeys(_COUNTERS, 0)
@@ -88,6 +86,12 @@ class RiskEngine:
             ExecutorReady: self._on_executor_ready,
             Command: self._on_command,
         }
+
+    def take_ledger(self, opened: Opened | None) -> None:
+        """Take the ledger as this process found it; before ``start``."""
+        self._opened = opened
+        self._losses = [opened.loss] if opened is not None and opened.loss else []
+        self._switch = self._new_switch(0)
 
     def on_message(
         self, message: Message | Result, now_ns: int, *, redelivered: bool = False
@@ -157,7 +161,7 @@ class RiskEngine:
             self._state = self._keeper.join(saved)
         except PartMissing as error:
             self._losses.append(str(error))
-        self._begin(now_ns)
+        self._has_started, self._switch = True, self._new_switch(now_ns)
         out = self._take_losses(now_ns)
         return Step(messages=[*out, *self._say_change(self._switch.now(now_ns), now_ns)])
 
@@ -187,14 +191,10 @@ class RiskEngine:
             until_ns = opened.began_ns + WITNESS_NS if opened.is_new else 0
         return Switch(self._config, self._state.trading, self._state.ledger, now_ns, until_ns)
 
-    def _begin(self, now_ns: int) -> None:
-        self._has_started = True
-        self._switch = self._new_switch(now_ns)
-
     def _start(self, now_ns: int) -> list[Message]:
         """Without a checkpoint, life begins with the first call; what was lost is said at once."""
         if not self._has_started:
-            self._begin(now_ns)
+            self._has_started, self._switch = True, self._new_switch(now_ns)
             self._keeper.touch_decided()
         return self._take_losses(now_ns) if self._losses else []
 

@@ -17,7 +17,6 @@ class Positions:
     def __init__(
         self, service: str, hosting: Hosting, publisher: Publisher, observer: Observer
     ) -> None:
-        self.service = service
         self.read: dict[str, str] = {}
         """Stream key -> entry that was read, not said yet."""
         self._prefix = f"{service}:{observer.instance}:"

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.risk import app as app_module
-from services.risk.app import RiskApp
+from services.risk import marks as marks_module
+from services.risk.__main__ import build
 from services.risk.checkpoint import NAMES
 from services.risk.engine import RiskEngine
 from shared.bus.memory import MemoryBus
@@ -21,6 +21,7 @@ from shared.messages.base import Message, TradingState
 from shared.messages.control import Alert, CommandKind
 from shared.messages.execution import TradingStateChanged
 from shared.observe import Observer
+from shared.runtime.shell import Shell
 from tests.decision_builders import (
     SECOND,
     T0,
@@ -92,27 +93,30 @@ class Stack:
         self.server = MemoryServer(SystemClock())
         self.bus = MemoryBus(self.server, service="risk")
         self.tasks: list[asyncio.Task[None]] = []
+        self.shells: list[Shell] = []
 
-    def start(self) -> RiskApp:
+    def start(self) -> RiskEngine:
         bus = MemoryBus(self.server, service="risk")
-        app = RiskApp(make_config(), bus, SystemClock(), Observer("risk", "risk-1"))
-        self.tasks.append(asyncio.create_task(app.run()))
-        return app
+        engine = RiskEngine(make_config())
+        observer = Observer("risk", "risk-1")
+        self.shells.append(build(make_config(), engine, bus, SystemClock(), observer))
+        self.tasks.append(asyncio.create_task(self.shells[-1].run()))
+        return engine
 
     async def stop(self) -> None:
         task = self.tasks.pop()
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        self.server.release_lease("risk", "risk-1")
+        await self.shells.pop().drain()
 
-    def trips(self, app: RiskApp) -> dict[str, str]:
-        return app._engine.state.trading.trips if app._engine is not None else {}
+    def trips(self, engine: RiskEngine) -> dict[str, str]:
+        return engine.state.trading.trips
 
 
 @pytest.fixture
 async def stack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stack]:
-    monkeypatch.setattr(app_module, "MARKS_S", 0.05)
+    monkeypatch.setattr(marks_module, "MARKS_S", 0.05)
     stack = Stack()
     yield stack
     while stack.tasks:
@@ -120,32 +124,32 @@ async def stack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stack]:
 
 
 async def test_marks_of_the_ledger_are_kept(stack: Stack) -> None:
-    app = stack.start()
+    engine = stack.start()
     await eventually(lambda: "risk" in stack.server.marks)
     assert stack.server.marks["risk"] == stack.server.marks["id"]
     assert stack.server.marks["mode"] == "paper"
-    assert not stack.trips(app)
+    assert not stack.trips(engine)
     await stack.stop()
     again = stack.start()
-    await eventually(lambda: again._engine is not None)
+    await eventually(lambda: stack.shells[-1].readiness() == (True, ""))
     assert not stack.trips(again), "a restart is no loss"
 
 
 async def test_a_word_of_another_process_is_taken_over_and_then_taken_away(stack: Stack) -> None:
-    app = stack.start()
+    engine = stack.start()
     await eventually(lambda: "risk" in stack.server.marks)
     await stack.bus.mark(lost_marks("Redis lost its data"), only_new=True)
-    await eventually(lambda: "Redis lost its data" in stack.trips(app).get("DATA_LOST", ""))
+    await eventually(lambda: "Redis lost its data" in stack.trips(engine).get("DATA_LOST", ""))
     await eventually(lambda: "lost:risk" not in stack.server.marks)
     assert "lost:executor" in stack.server.marks, "the executor has not heard it yet"
 
 
 async def test_marks_that_vanish_are_a_loss_and_come_back(stack: Stack) -> None:
-    app = stack.start()
+    engine = stack.start()
     await eventually(lambda: "risk" in stack.server.marks)
     ledger_id = stack.server.marks["id"]
     stack.server.marks.clear()
-    await eventually(lambda: "DATA_LOST" in stack.trips(app))
+    await eventually(lambda: "DATA_LOST" in stack.trips(engine))
     await eventually(lambda: stack.server.marks.get("id") == ledger_id)
 
 
@@ -155,8 +159,10 @@ async def test_a_deleted_checkpoint_halts_the_next_start(stack: Stack) -> None:
     await stack.stop()
     for name in NAMES:
         del stack.server.values[name]
-    app = stack.start()
-    await eventually(lambda: "checkpoint of risk is gone" in stack.trips(app).get("DATA_LOST", ""))
+    engine = stack.start()
+    await eventually(
+        lambda: "checkpoint of risk is gone" in stack.trips(engine).get("DATA_LOST", "")
+    )
 
 
 async def test_data_of_another_mode_ends_the_service(stack: Stack) -> None:
