@@ -9,6 +9,7 @@ from shared.clock import ManualClock
 from shared.config import simulated_host
 from shared.config_sections import Config, ExecutorConfig, VenueConfig
 from shared.errors import ConfigError
+from shared.venues.registry import load_feed
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,22 @@ def test_simulated_mode_refuses_everything_else(rest_url: str) -> None:
     )
     with pytest.raises(ConfigError, match="loopback"):
         open_gateways(config, {}, ManualClock(), {})
+
+
+async def test_the_client_is_of_the_exchange_that_the_venue_names(monkeypatch) -> None:
+    """One folder may serve a venue that ccxt knows by another name."""
+    monkeypatch.setattr(type(load_feed("binance")), "ccxt_id", "binanceus")
+    config = Config(
+        venues={
+            "first": VenueConfig(
+                instruments=["BTC/USDT"], adapter="binance", rest_url="http://127.0.0.1:8090"
+            )
+        },
+        executor=ExecutorConfig(mode="simulated"),
+    )
+    environ = {"ARB_FIRST_API_KEY": "key", "ARB_FIRST_API_SECRET": "secret"}
+    gateways = open_gateways(config, {}, ManualClock(), environ)
+    try:
+        assert gateways["first"]._client.id == "binanceus"
+    finally:
+        await gateways["first"].close()
