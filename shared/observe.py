@@ -13,7 +13,7 @@ from shared.messages.control import Heartbeat
 from shared.process import own_id
 
 STALL_NS = 10_000_000_000
-"""A pump that has not advanced for this long is unhealthy; it advances every second when idle."""
+"""A shell that has not advanced for this long is unhealthy; it advances every second when idle."""
 
 
 class Observer:

@@ -5,90 +5,105 @@ Every decision is in ``engine.py`` and the modules beside it; this module only w
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from services.executor.accounts import ledger_owner, open_gateways
-from services.executor.carry import Carrier
-from services.executor.checkpoint import NAMES, ledger_id_of
+from services.executor.carry import Carrier, VenueTransport
+from services.executor.checkpoint import NAMES
 from services.executor.engine import ExecutorEngine
-from services.executor.shell import NAME, ExecutorApp, inputs
+from services.executor.gateway import Gateway
+from services.executor.marks import LedgerMarks
+from services.executor.paper import PaperGateway
 from shared.bus.opening import open_bus
-from shared.bus.port import Bus
+from shared.bus.port import Bus, Input
 from shared.clock import Clock, SystemClock
-from shared.config import position_interval_ms
 from shared.config_sections import Config
 from shared.lease import Lease
-from shared.ledger import Opened, open_ledger
+from shared.messages.base import Message
+from shared.messages.market import DepthView
 from shared.observe import Observer
 from shared.process import own_id
 from shared.runner import run_service
+from shared.runtime.hosting import Hosting
+from shared.runtime.shell import Shell
+from shared.runtime.tasks import Tasks
+from shared.streams import CTL_COMMAND, EXEC_PLAN, MD_DEPTH, MD_INSTRUMENT, RISK_EVENT
 
+NAME = "executor"
 DRAIN_TIMEOUT_S = 20.0
 """Above request timeout and hedge deadline together, below the containers' stop grace period."""
+DEPTH_INTERVAL_MS = 20
+
+
+def inputs(shards: int) -> list[Input]:
+    """Return what the executor reads."""
+    return [
+        Input(EXEC_PLAN),
+        Input(CTL_COMMAND),
+        Input(RISK_EVENT),
+        Input(MD_INSTRUMENT),
+        Input(MD_DEPTH, tuple(range(shards)), interval_ms=DEPTH_INTERVAL_MS),
+    ]
+
+
+def build(
+    config: Config,
+    engine: ExecutorEngine,
+    gateways: Mapping[str, Gateway],
+    bus: Bus,
+    clock: Clock,
+    *,
+    observer: Observer,
+) -> Shell:
+    """Put the executor together around its engine and the venues' gateways."""
+    instance, tasks = observer.instance, Tasks()
+    marks = LedgerMarks(engine, bus, clock, owner=ledger_owner(config), instance=instance)
+    paper = [gateway for gateway in gateways.values() if isinstance(gateway, PaperGateway)]
+    tick_to_order = observer.latency("tick_to_order")
+    timeout_s = config.executor.request_timeout_ms / 1_000
+
+    def show_views(message: Message) -> None:
+        if isinstance(message, DepthView):
+            for gateway in paper:
+                gateway.on_view(message)
+
+    def open_plans() -> list[str]:
+        return engine.state.unfinished()  # the state is another one after the start
+
+    hosting = Hosting(
+        inputs=lambda _: inputs(config.bus.shards),
+        exclusive=True,
+        lease=Lease(bus, NAME, str(own_id(instance))),
+        checkpoints=NAMES,
+        prepare=marks.open,
+        background=(lambda: marks.watch(shell.step),),
+        after_commit=marks.tell,
+        transport=VenueTransport(
+            Carrier(gateways, clock, tick_to_order, timeout_s=timeout_s), tasks.spawn
+        ),
+        watch=show_views if paper else None,
+        obstacle=lambda: engine.obstacle,
+        open_work=open_plans,
+    )
+    shell = Shell(NAME, engine, bus, clock, observer, hosting, tasks=tasks)
+    return shell
 
 
 @asynccontextmanager
-async def open_app(config: Config, observer: Observer) -> AsyncIterator[ExecutorApp]:
+async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
     """Build the executor, and close what it opened."""
     clock = SystemClock()
     engine = ExecutorEngine(config)
     gateways = open_gateways(config, engine.rules, clock)
-    bus = await open_bus(config.bus, service="executor", instance=observer.instance)
-    lease = Lease(bus, NAME, str(own_id(observer.instance)))
+    bus = await open_bus(config.bus, service=NAME, instance=observer.instance)
     try:
-        await lease.acquire(lambda reason: observer.set_ready(lease.is_standby, reason))
-        observer.set_ready(False, "starting")
-        opened = await lease.while_held(open_own_ledger(config, bus, clock, observer.instance))
-        inbox = await lease.while_held(
-            bus.open_inbox(
-                inputs(config.bus.shards),
-                service=NAME,
-                instance=observer.instance,
-                exclusive=True,
-            )
-        )
-        carrier = Carrier(
-            gateways,
-            clock,
-            observer.latency("tick_to_order"),
-            timeout_s=config.executor.request_timeout_ms / 1_000,
-        )
-        yield ExecutorApp(
-            engine,
-            bus,
-            inbox,
-            carrier,
-            clock=clock,
-            observer=observer,
-            lease=lease,
-            opened=opened,
-            position_interval_ms=position_interval_ms(),
-        )
+        yield build(config, engine, gateways, bus, clock, observer=observer)
     finally:
-        await lease.release()
         for gateway in gateways.values():
             await gateway.close()
         await bus.close()
 
 
-async def open_own_ledger(config: Config, bus: Bus, clock: Clock, instance: str) -> Opened:
-    """Find out whose data this is, and whether all of it is there.
-
-    Raises:
-        ConfigError: It belongs to another mode or account.
-    """
-    loaded = {name: await bus.load_checkpoint(name) for name in NAMES}
-    saved = {name: state for name, state in loaded.items() if state is not None}
-    return await open_ledger(
-        bus,
-        NAME,
-        ledger_owner(config),
-        known_id=ledger_id_of(saved),
-        instance=instance,
-        now_ns=clock.now_ns(),
-    )
-
-
 if __name__ == "__main__":
-    run_service("executor", open_app, drain_timeout_s=DRAIN_TIMEOUT_S)
+    run_service(NAME, open_app, drain_timeout_s=DRAIN_TIMEOUT_S)

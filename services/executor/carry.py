@@ -7,7 +7,8 @@ that is not answered in time counts as lost, never as failed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 from services.executor.actions import (
     AccountChecked,
@@ -33,7 +34,7 @@ from services.executor.actions import (
 from services.executor.gateway import Gateway
 from shared.clock import Clock
 from shared.domain.instrument import InstrumentKind, split_instrument
-from shared.engine import Action
+from shared.engine import Action, Result
 from shared.errors import OutcomeUnknown, Rejected, Unavailable, VenueError
 from shared.histogram import Histogram
 from shared.messages.execution import OrderPurpose
@@ -142,3 +143,29 @@ class Carrier:
         ]
         positions = await gateway.positions(perpetual) if perpetual else {}
         return BalancesAnswered(action.venue, balances, positions)
+
+
+class VenueTransport:
+    """Carries actions out side by side.
+
+    Args:
+        carrier: Carries one out.
+        spawn: Starts a task whose failure ends the service.
+    """
+
+    def __init__(
+        self, carrier: Carrier, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+    ) -> None:
+        self._carrier, self._spawn = carrier, spawn
+
+    def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
+        """Start an action."""
+        self._spawn(self._carry_out(action, deliver))
+
+    async def _carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
+        report = await self._carrier.carry_out(action)
+        if report is not None:
+            deliver(report)
+
+    async def close(self) -> None:
+        """Nothing but tasks, which their owner ends."""

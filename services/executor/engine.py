@@ -31,7 +31,7 @@ from services.executor.reports import take_report
 from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState
 from shared.config_sections import Config
-from shared.engine import Result, Step
+from shared.engine import NOTHING, Result, Step, Stopping
 from shared.ledger import Opened
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, Severity
@@ -99,10 +99,6 @@ class ExecutorEngine:
         """Return what must be saved now, by name; ``start`` from all saved continues here."""
         return self._keeper.take(self._state)
 
-    def drain(self) -> None:
-        """Refuse new plans from now on; what is open goes on."""
-        self._draining = True
-
     @property
     def is_idle(self) -> bool:
         """Whether no plan is open."""
@@ -119,6 +115,9 @@ class ExecutorEngine:
         self, message: Message | Result, now_ns: int, *, redelivered: bool = False
     ) -> Step:
         """Take in a bus message, or what a venue said."""
+        if isinstance(message, Stopping):  # what is open goes on
+            self._draining = True
+            return NOTHING
         if isinstance(message, Result):
             assert isinstance(message, Report), "no other service's results come here"
             return self._on_report(message, now_ns)

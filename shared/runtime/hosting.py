@@ -50,6 +50,7 @@ class Hosting:
         saved_shards: Saves the state of owned shards part by part between batches.
         checkpoints: Names that ``engine.checkpoints()`` may save under.
         prepare: Called once before the engine starts, with what was saved.
+        after_commit: Called with messages that are safe on the bus, before the actions that follow.
         background: Work beside the engine, once it has started.
         transport: Carries out actions.
         measures: Type -> measure. Of a message that was published because of an input: the time
@@ -72,6 +73,7 @@ class Hosting:
     checkpoints: Sequence[str] = ()
     prepare: Callable[[Mapping[str, bytes]], Awaitable[None]] | None = None
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+    after_commit: Callable[[Sequence[Message]], Awaitable[None]] | None = None
     transport: Transport = field(default_factory=NoTransport)
     measures: Mapping[type[Message | Result], str] = field(default_factory=dict)
     tells_bus_state: bool = False

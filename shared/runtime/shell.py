@@ -73,7 +73,8 @@ class Shell:
             if self._has_started and not self._tasks.has_failed:
                 await self._end_work()
         except asyncio.CancelledError:
-            log.error("left_open", extra={"plans": list(self._hosting.open_work())})
+            if left := list(self._hosting.open_work()):
+                log.error("left_open", extra={"plans": left})
             raise
         finally:
             await self._close()

@@ -168,6 +168,8 @@ class Steps:
             if self._hosting.lease is not None:
                 self._hosting.lease.check()
             written = await self._publisher.commit(batch, out)
+            if self._hosting.after_commit is not None:
+                await self._hosting.after_commit(out.messages)
         for action in out.actions:
             self._hosting.transport.carry_out(action, self.deliver)
         return written

@@ -17,7 +17,8 @@ from shared.engine import NOTHING, Result, Step
 from shared.messages.base import Message
 from shared.observe import Observer
 from shared.runner import run_service
-from shared.shell import Pump
+from shared.runtime.hosting import Hosting
+from shared.runtime.shell import Shell
 
 KIND = sys.argv[1]
 
@@ -76,9 +77,9 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Any]:
         return
     spec = streams.CTL_COMMAND if KIND == "durable" else streams.MD_RESYNC
     bus = await open_bus(config.bus, service="risk", instance=observer.instance)
-    inbox = await bus.open_inbox([Input(spec)], service="risk", instance=observer.instance)
     try:
-        yield Pump("risk", Counting(), bus, inbox, SystemClock(), observer)
+        hosting = Hosting(inputs=lambda _: [Input(spec)])
+        yield Shell("risk", Counting(), bus, SystemClock(), observer, hosting)
     finally:
         await bus.close()
 

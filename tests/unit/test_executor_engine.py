@@ -15,6 +15,7 @@ from services.executor.ids import (
     parse_client_order_id,
 )
 from shared.domain.accounting import Execution
+from shared.engine import Stopping
 from shared.messages.base import Certainty, Side, TradingState
 from shared.messages.control import Alert, Command, CommandKind
 from shared.messages.execution import (
@@ -317,7 +318,7 @@ def test_nothing_starts_while_trading_is_halted_or_while_draining() -> None:
         )
     )
     world.message(make_plan(now_ns=world.now_ns))
-    world.engine.drain()
+    world.engine.on_message(Stopping(), world.now_ns)
     world.message(make_plan("plan00000002", now_ns=world.now_ns))
     assert [d.outcome for d in world.said(PlanDone)] == [PlanOutcome.REFUSED] * 2
     assert not world.sent

@@ -18,7 +18,7 @@ FORBIDDEN = (
     "asyncio", "redis", "hiredis", "ssl", "socket", "selectors", "ccxt", "logging", "uvloop",
     "aiohttp", "websockets", "http", "requests", "subprocess", "threading", "concurrent",
     "multiprocessing", "prometheus_client", "psutil", "random",
-    "shared.clock", "shared.config", "shared.logs", "shared.runner", "shared.shell",
+    "shared.clock", "shared.config", "shared.logs", "shared.runner", "shared.runtime.shell",
 )  # fmt: skip
 """Every interpreter has loaded ``os`` and ``time`` at its start, and msgspec loads ``uuid`` and
 ``datetime`` for their types: those may be loaded, but none of our modules may hold them."""
