@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
+import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
@@ -63,12 +65,39 @@ def demo(
 
 def replay(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...")],
-    speed: Annotated[str, typer.Option("--speed", metavar="N|max", help="Times real time.")] = "1",
+    decisions: Annotated[
+        Path | None, typer.Option("--decisions", metavar="FILE", help="Write every decision.")
+    ] = None,
+    processes: Annotated[
+        bool, typer.Option("--processes", help="Through five processes and a bus of their own.")
+    ] = False,
+    speed: Annotated[
+        str | None,
+        typer.Option("--speed", metavar="N|max", help="Times real time; implies --processes."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play recorded traffic through the five services."""
-    times = parse_speed(speed)
+    """Play recorded traffic through all services: the same decisions every time."""
+    if speed is None and not processes:
+        _finish(_replay_in_lab(paths, decisions), as_json)
+    if decisions is not None:
+        raise ConfigError(
+            "--decisions needs the replay in one thread: leave --processes and --speed"
+        )
+    times = parse_speed(speed or "1")
     _finish(asyncio.run(run_replay(paths, times, as_json)), as_json)
+
+
+def _replay_in_lab(paths: list[Path], decisions: Path | None) -> dict[str, Any]:
+    """Let the lab replay, as a program of its own, and return its report."""
+    command = [sys.executable, "-m", "services.lab", "replay", *map(str, paths)]
+    if decisions is not None:
+        command += ["--decisions", str(decisions)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    if not done.stdout:
+        raise typer.Exit(done.returncode or EXIT_NOT_WELL)
+    report: dict[str, Any] = json.loads(done.stdout, parse_float=Decimal)
+    return report
 
 
 def sim(context: typer.Context) -> None:

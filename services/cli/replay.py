@@ -7,8 +7,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from services.cli.lockstep import SLICE_MS, SLICE_MS_BEHIND, Lockstep
 from services.cli.output import console
 from services.cli.run import Run, watched, wind_down
@@ -16,7 +14,8 @@ from services.cli.screen import Scene
 from services.cli.settings import config_for_venues
 from services.cli.stack import StackError, open_stack, seconds_since
 from services.cli.venues import Control, Instrument
-from shared.capture import CaptureItem, Kind, read_capture
+from shared.capture import read_capture
+from shared.capture.damage import no_book_text, refuse_damage
 from shared.clock import SystemClock
 from shared.config_sections import ExecutorConfig
 from shared.errors import ConfigError
@@ -65,25 +64,10 @@ def check_paths(paths: Sequence[Path]) -> list[str]:
     is_known = False
     for item in read_capture(paths):
         is_known = is_known or item.instrument is not None
-        if reason := _fault_of(item):
-            raise ConfigError(
-                f"{item.path}:{item.line}: {reason}; repair the recording, "
-                "arb verify shows what is wrong with it"
-            )
+        refuse_damage(item)
     if not is_known:
-        names = ", ".join(str(path) for path in paths)
-        raise ConfigError(f"{names}: no book of a venue we know; there are: {', '.join(ADAPTERS)}")
+        raise ConfigError(no_book_text([str(path) for path in paths], list(ADAPTERS)))
     return [str(path.absolute()) for path in paths]
-
-
-def _fault_of(item: CaptureItem) -> str:
-    """Return what is wrong with a line, empty for nothing; our venues' frames are all JSON."""
-    if item.kind is Kind.FRAME and (item.venue is not None or not item.url):
-        try:
-            msgspec.json.decode(item.payload, type=msgspec.Raw)
-        except msgspec.DecodeError as error:
-            return f"the frame is truncated or damaged: {error}"
-    return item.reason
 
 
 async def run_replay(paths: Sequence[Path], speed: float | None, as_json: bool) -> dict[str, Any]:

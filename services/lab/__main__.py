@@ -1,4 +1,4 @@
-"""``python -m services.lab sim --seeds A..B``: many worlds, and what was violated in them."""
+"""``python -m services.lab sim | replay``: what ``arb sim`` and ``arb replay`` run."""
 
 from __future__ import annotations
 
@@ -9,27 +9,91 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from typing import Any
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import msgspec
 
+from services.lab.recorded import survey
+from services.lab.replay import Replay
 from services.lab.simulate import Outcome, run_seed, summary
+from shared.errors import ConfigError
+from shared.watch.report import build_report
+from shared.watch.usage import Usage
 
 EXIT_VIOLATED, EXIT_USAGE = 1, 2
 SEED_MAX = 2**31
+PROGRESS_S = 5.0
+_NUMBERS = msgspec.json.Encoder(decimal_format="number")
 TOLD_MAX = 5
 """Violating seeds whose story is printed."""
 
 
 def main(arguments: list[str]) -> int:
-    """Run, print the story of what was violated and one closing line; return the exit code."""
+    """Run what is asked for and return the exit code."""
     options = _parser().parse_args(arguments)
+    logging.disable(logging.CRITICAL)  # what would be logged is on the bus in memory
+    what = {"sim": simulate, "replay": replay}[options.what]
+    try:
+        return what(options)
+    except ConfigError as error:
+        _say(f"arb: {error}")
+        return EXIT_USAGE
+
+
+def replay(options: argparse.Namespace) -> int:
+    """Play recordings and print the report as JSON.
+
+    Raises:
+        ConfigError: A file is missing, damaged or not a recording.
+    """
+    began_s = time.monotonic()  # tidy-ok: the wall clock is what is measured here
+    contents = survey(options.paths)
+    length_s = (contents.last_ns - contents.first_ns) / 1e9
+    told_s = began_s
+
+    def on_progress(market_s: float) -> None:
+        nonlocal told_s
+        if time.monotonic() - told_s > PROGRESS_S:  # tidy-ok: as above
+            told_s = time.monotonic()  # tidy-ok: as above
+            _say(f"replaying: {market_s:.0f} of {length_s:.0f} s")
+
+    with _decisions(options.decisions) as decisions:
+        run = Replay(contents, decisions)
+        ending = run.run(on_progress)
+    ending.seconds = time.monotonic() - began_s  # tidy-ok: as above
+    usage = Usage(pid=os.getpid(), cpu_s=time.process_time())  # tidy-ok: as above
+    report = build_report(run.collector, {"lab": usage}, ending)
+    sys.stdout.buffer.write(_NUMBERS.encode(report) + b"\n")
+    return EXIT_VIOLATED if ending.problems else 0
+
+
+@contextmanager
+def _decisions(path: Path | None) -> Iterator[BinaryIO | None]:
+    """Open the file of decisions.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    if path is None:
+        yield None
+        return
+    try:
+        file = path.open("wb")
+    except OSError as error:
+        raise ConfigError(f"--decisions {path}: cannot be written: {error.strerror}") from error
+    with file:
+        yield file
+
+
+def simulate(options: argparse.Namespace) -> int:
+    """Run seeds, print the story of what was violated and one closing line."""
     try:
         seeds = parse_seeds(options.seeds)
     except ValueError as error:
         _say(f"arb: {error}")
         return EXIT_USAGE
-    logging.disable(logging.CRITICAL)  # worlds have thousands of alerts; the checkers judge them
     began_s = time.monotonic()  # tidy-ok: the wall clock is what is measured here
     outcomes = list(_run_all(seeds, options.jobs))
     report = summary(outcomes, time.monotonic() - began_s)  # tidy-ok: as above
@@ -93,11 +157,15 @@ def _tell(outcome: Outcome) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="arb sim", description=__doc__)
-    parser.add_argument("what", choices=["sim"])
-    parser.add_argument("--seeds", default="1..100", metavar="A..B", help="which worlds to run")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes beside")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser = argparse.ArgumentParser(prog="arb", description=__doc__)
+    commands = parser.add_subparsers(dest="what", required=True)
+    sim = commands.add_parser("sim", help="the whole system through crashes and faults")
+    sim.add_argument("--seeds", default="1..100", metavar="A..B", help="which worlds to run")
+    sim.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes beside")
+    sim.add_argument("--json", action="store_true", help="one JSON object")
+    recording = commands.add_parser("replay", help="recordings through the whole system, as JSON")
+    recording.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    recording.add_argument("--decisions", type=Path, metavar="FILE", help="every decision made")
     return parser
 
 

@@ -78,6 +78,7 @@ class Process:
         inputs: What it reads; may depend on the engine (where to read on after a restart).
         names: What its checkpoints are saved under.
         transport: Carries out its actions, if it has any.
+        hear: Told of every message that it reads, before its engine is.
         lives_without_bus: Whether it goes on when the bus refuses a commit.
         every_ns, routine: Work of its shell at an interval, beside the engine's timer.
     """
@@ -87,6 +88,7 @@ class Process:
     inputs: Callable[[Engine], Sequence[Input]]
     names: tuple[str, ...] = ()
     transport: Transport | None = None
+    hear: Callable[[Message], None] | None = None
     lives_without_bus: bool = False
     every_ns: int = 0
     routine: Callable[[Engine, MemoryBus], None] | None = None
@@ -231,6 +233,9 @@ class Host:
             if due_ns is not None:
                 self._wake(max(0, due_ns - self._lab.kernel.now_ns()))
             return
+        if self.process.hear is not None:
+            for message in batch.messages:
+                self.process.hear(message)
         if batch.messages or batch.pending:
             self._take(batch.messages, batch, redelivered=batch.redelivered)
         self._wake(0)

@@ -8,44 +8,26 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
-from services.executor.checkpoint import NAMES as EXECUTOR_NAMES
-from services.executor.checkpoint import ledger_id_of as executor_ledger_id
 from services.executor.engine import ExecutorEngine
 from services.lab.account import AccountPort
 from services.lab.chaos import Chaos
 from services.lab.checkers import Checkers
 from services.lab.feed import Feed
-from services.lab.host import RETRY_NS, Host, Process, at_once, readers_of
+from services.lab.host import RETRY_NS, Host, readers_of
 from services.lab.kernel import Kernel
 from services.lab.market import Market
-from services.orderbook.engine import OrderbookEngine
-from services.risk.checkpoint import NAMES as RISK_NAMES
-from services.risk.checkpoint import ledger_id_of as risk_ledger_id
+from services.lab.processes import deciding_processes
 from services.risk.engine import RiskEngine
-from services.scanner.engine import ScannerEngine
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
-from shared.bus.port import Input
 from shared.config_sections import Config, ExecutorConfig, RiskConfig, ScannerConfig, VenueConfig
 from shared.domain.rounding import exact
 from shared.engine import Action, Engine
 from shared.errors import BusUnavailable
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
-from shared.ledger import Opened, open_ledger
 from shared.messages.base import Message
 from shared.messages.control import Command, CommandKind
-from shared.streams import (
-    ARB_OPPORTUNITY,
-    CTL_COMMAND,
-    EXEC_EVENT,
-    EXEC_PLAN,
-    MD_BOOK,
-    MD_DEPTH,
-    MD_INSTRUMENT,
-    MD_STATUS,
-    RISK_EVENT,
-)
 
 START_NS = 1_700_000_000_000_000_000
 LOOK_NS = 500_000_000
@@ -107,7 +89,8 @@ class World:
         )
         self.config = config_for(self.exchanges)
         self.feed = Feed(self.kernel, self.server, self.exchanges, self.on_published)
-        self.hosts = {process.service: Host(process, self) for process in self._processes()}
+        processes = deciding_processes(self.config, self.kernel, self.account)
+        self.hosts = {process.service: Host(process, self) for process in processes}
 
     def note(self, text: str) -> None:
         """Remember what happened, for the story of a seed."""
@@ -209,77 +192,6 @@ class World:
         self.market.move(self.kernel.now_ns() // _MS)
         self.feed.on_move()
         self.kernel.after(MOVE_NS, self._move)
-
-    def _processes(self) -> list[Process]:
-        config = self.config
-        return [
-            Process(
-                service="orderbook",
-                make=self._make_orderbook,
-                inputs=lambda engine: [Input(MD_BOOK, start="first"), Input(MD_STATUS)],
-                lives_without_bus=True,
-            ),
-            Process(
-                service="scanner",
-                make=lambda bus: ScannerEngine(config.scanner),
-                inputs=lambda engine: [Input(MD_INSTRUMENT), Input(MD_DEPTH)],
-                lives_without_bus=True,
-            ),
-            Process(
-                service="risk",
-                make=self._make_risk,
-                inputs=lambda engine: [
-                    Input(EXEC_EVENT),
-                    Input(CTL_COMMAND),
-                    Input(MD_INSTRUMENT),
-                    Input(MD_DEPTH, interval_ms=50),
-                    Input(ARB_OPPORTUNITY),
-                ],
-                names=RISK_NAMES,
-            ),
-            Process(
-                service="executor",
-                make=self._make_executor,
-                inputs=lambda engine: [
-                    Input(EXEC_PLAN),
-                    Input(CTL_COMMAND),
-                    Input(RISK_EVENT),
-                    Input(MD_INSTRUMENT),
-                    Input(MD_DEPTH, interval_ms=20),
-                ],
-                names=EXECUTOR_NAMES,
-                transport=self.account,
-            ),
-        ]
-
-    def _make_orderbook(self, bus: MemoryBus) -> Engine:
-        engine = OrderbookEngine(self.config.orderbook)
-        engine.own(0, None, self.kernel.now_ns())
-        return engine
-
-    def _make_risk(self, bus: MemoryBus) -> Engine:
-        return RiskEngine(self.config, self._open(bus, "risk"))
-
-    def _make_executor(self, bus: MemoryBus) -> Engine:
-        return ExecutorEngine(self.config, self._open(bus, "executor"))
-
-    def _open(self, bus: MemoryBus, service: str) -> Opened:
-        names, known = {
-            "risk": (RISK_NAMES, risk_ledger_id),
-            "executor": (EXECUTOR_NAMES, executor_ledger_id),
-        }[service]
-        loaded = {name: at_once(bus.load_checkpoint(name)) for name in names}
-        saved = {name: state for name, state in loaded.items() if state is not None}
-        return at_once(
-            open_ledger(
-                bus,
-                service,
-                {"mode": self.config.executor.mode},
-                known_id=known(saved),
-                instance=f"{service}-1",
-                now_ns=self.kernel.now_ns(),
-            )
-        )
 
 
 PRICES = {"BTC": 60_000.0, "SOL": 150.0}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
@@ -252,6 +253,10 @@ class Recordings(Protocol):
 
     venues: tuple[str, ...]
     """Names it gives to what it reads."""
+    taker_fee_bps: Decimal
+    """What the venue charges accounts without volume; a recording does not tell."""
+    notional_min: Decimal
+    """The least value of an order that is usual there, in quote units."""
 
     def venue_of_url(self, url: str) -> str | None:
         """Return the venue behind a recorded URL, ``None`` where it is not one of this folder's."""
@@ -282,3 +287,6 @@ class Recordings(Protocol):
 
     def session(self, venue: str, instrument: str) -> FeedSession:
         """Return a session of one instrument, to be fed what was recorded of it."""
+
+    def levels_of_frame(self, raw: bytes) -> list[tuple[str, str]]:
+        """Return price and quantity, as written, of every level that a payload carries."""

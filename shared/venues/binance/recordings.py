@@ -7,6 +7,7 @@ documents of a depth event: futures number it with ``pu``, spot does not.
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -35,6 +36,22 @@ _ROLES = {
     "markPrice": FrameRole.FUNDING,
     "markPriceUpdate": FrameRole.FUNDING,
 }
+
+
+NOTIONAL_MIN = Decimal(5)
+"""Least value of an order that most instruments have, in quote units."""
+
+
+class _Levels(msgspec.Struct, frozen=True):
+    """The levels of a depth event (``b``, ``a``) or of a REST book (``bids``, ``asks``)."""
+
+    b: list[tuple[str | float, str | float]] = []
+    a: list[tuple[str | float, str | float]] = []
+    bids: list[tuple[str | float, str | float]] = []
+    asks: list[tuple[str | float, str | float]] = []
+
+
+_LEVELS = msgspec.json.Decoder(_Levels)
 
 
 class _Listing(msgspec.Struct, frozen=True):
@@ -86,6 +103,7 @@ class StreamRecordings:
         hosts: First label of a host name -> venue.
         dialect: How its sessions read.
         name_of: Instrument of a symbol by its spelling alone.
+        taker_fee_bps: What the venue charges accounts without volume.
     """
 
     def __init__(
@@ -94,12 +112,14 @@ class StreamRecordings:
         hosts: dict[str, str],
         dialect: Dialect,
         name_of: Callable[[str], str | None],
+        taker_fee_bps: Decimal,
     ) -> None:
         self.venues = tuple(venues.values())
         self._venue_of_family = venues
         self._hosts = hosts
         self._dialect = dialect
         self._name_of = name_of
+        self.taker_fee_bps, self.notional_min = taker_fee_bps, NOTIONAL_MIN
         self._instruments: dict[str, str] = {}
         self._symbols: dict[str, str] = {}
         self._is_us = False
@@ -195,6 +215,10 @@ class StreamRecordings:
             snapshot_sizes=SNAPSHOT_SIZES,
         )
 
+    def levels_of_frame(self, raw: bytes) -> list[tuple[str, str]]:
+        """Read the levels of a depth event or a book."""
+        return levels_of(raw)
+
     def _instrument(self, symbol: str) -> str | None:
         text = symbol.upper()
         known = self._instruments.get(text)
@@ -217,12 +241,25 @@ class StreamRecordings:
         return instrument
 
 
+def levels_of(raw: bytes) -> list[tuple[str, str]]:
+    """Return price and quantity of every level in a payload; none of what carries no levels."""
+    marks = read_marks(raw)
+    if marks is None:
+        return []
+    try:
+        found = _LEVELS.decode(marks.body if marks.stream else raw)
+    except (msgspec.DecodeError, RecursionError):
+        return []
+    sides = (found.b, found.a, found.bids, found.asks)
+    return [(str(price), str(qty)) for side in sides for price, qty in side]
+
+
 class SpotRecordings(StreamRecordings):
     """Recordings of spot."""
 
     def __init__(self) -> None:
         hosts = dict.fromkeys(("api", "api-gcp", "stream", "data-api", "data-stream"), "binance")
-        super().__init__({SPOT: "binance"}, hosts, DIALECT, to_instrument)
+        super().__init__({SPOT: "binance"}, hosts, DIALECT, to_instrument, Decimal(10))
 
 
 RECORDINGS = SpotRecordings

@@ -6,6 +6,8 @@ are contracts, so nothing but a verification should use them.
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from shared.venues.binance.recordings import INVERSE, LINEAR, StreamRecordings
 from shared.venues.binanceusdm.feed import DIALECT
 from shared.venues.binanceusdm.symbols import to_instrument
@@ -25,6 +27,7 @@ class FuturesRecordings(StreamRecordings):
             },
             DIALECT,
             to_instrument,
+            Decimal(5),
         )
 
 

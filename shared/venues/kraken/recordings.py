@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
-from shared.venues.kraken.parse import unix_ns
+from shared.errors import ParseError
+from shared.venues.kraken.parse import parse_book, unix_ns
 from shared.venues.kraken.session import KrakenSession
 from shared.venues.kraken.symbols import to_instrument
 from shared.venues.port import FrameRole, Hint
@@ -17,6 +19,8 @@ from shared.venues.port import FrameRole, Hint
 DEPTH_UNKNOWN = 1
 """The depth is then what the acknowledgement says, or what the checksums prove."""
 CHANNELS = frozenset({"book", "trade", "ticker", "heartbeat", "status", "ohlc", "instrument"})
+TAKER_FEE_BPS, NOTIONAL_MIN = Decimal(25), Decimal("0.5")
+"""What accounts without volume pay, and the least value of an order in quote units."""
 _ROLES = {"trade": FrameRole.TRADE, "ticker": FrameRole.QUOTE}
 _TORN_CHANNEL = re.compile(rb'"channel"\s*:\s*"(\w+)"')
 _TORN_TYPE = re.compile(rb'"type"\s*:\s*"(\w+)"')
@@ -106,10 +110,29 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def levels_of(raw: bytes) -> list[tuple[str, str]]:
+    """Return price and quantity of every level in a frame; none of what carries no levels."""
+    try:
+        frame = parse_book(raw)
+    except ParseError:
+        return []
+    return [
+        (_number(level.price), _number(level.qty))
+        for data in frame.data
+        for level in (*data.bids, *data.asks)
+    ]
+
+
+def _number(raw: msgspec.Raw) -> str:
+    return bytes(raw).decode("utf-8", "replace").strip('"')
+
+
 class KrakenRecordings:
     """Recordings of WebSocket v2; version 1 has other frames and is not read."""
 
     venues = ("kraken",)
+    taker_fee_bps = TAKER_FEE_BPS
+    notional_min = NOTIONAL_MIN
 
     def __init__(self) -> None:
         self._symbols: dict[str, str] = {}
@@ -172,6 +195,10 @@ class KrakenRecordings:
         """Return a session that reads this instrument's frames."""
         symbol = self._symbols.get(instrument, instrument)
         return KrakenSession(venue, {symbol: instrument}, DEPTH_UNKNOWN, is_recorded=True)
+
+    def levels_of_frame(self, raw: bytes) -> list[tuple[str, str]]:
+        """Read the levels of a depth event or a book."""
+        return levels_of(raw)
 
     def _read(self, raw: bytes) -> Marks | None:
         """Read a frame once for all the questions about it."""

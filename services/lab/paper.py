@@ -1,0 +1,81 @@
+"""The executor's outside in a replay: paper accounts, answered after a fixed latency."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+
+from services.executor import actions as act
+from services.executor.paper import PaperGateway
+from services.lab.host import at_once
+from services.lab.kernel import Kernel
+from shared.domain.instrument import is_spot
+from shared.engine import Action, Result
+from shared.errors import Rejected
+from shared.messages.base import Message
+from shared.messages.market import DepthView
+from shared.messages.rules import InstrumentRules
+
+
+class PaperPort:
+    """All venues' paper accounts."""
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        venues: list[str],
+        rules: Mapping[tuple[str, str], InstrumentRules],
+        *,
+        latency_ns: int,
+        quote_balance: Decimal,
+    ) -> None:
+        self._kernel, self._latency_ns = kernel, latency_ns
+        self._gateways = {
+            venue: PaperGateway(
+                venue, rules, kernel, latency_s=latency_ns / 1e9, quote_balance=quote_balance
+            )
+            for venue in venues
+        }
+
+    def hear(self, message: Message) -> None:
+        """Take what the executor hears: its views are what orders fill against."""
+        if isinstance(message, DepthView):
+            for gateway in self._gateways.values():
+                gateway.on_view(message)
+
+    def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
+        """Answer after the latency; an order fills against the view of that moment."""
+        sent_ns = self._kernel.now_ns()
+
+        def arrive() -> None:
+            answer = self._answer(action, sent_ns)
+            if answer is not None:
+                deliver(answer)
+
+        self._kernel.after(self._latency_ns, arrive)
+
+    def _answer(self, action: Action, sent_ns: int) -> Result | None:
+        if isinstance(action, act.Submit):
+            order = action.order
+            try:
+                report = self._gateways[order.venue].fill(order)
+            except Rejected as error:
+                return act.SubmitRefused(order.client_order_id, str(error), sent_ns, error.cause)
+            return act.Submitted(report, sent_ns)
+        if isinstance(action, act.Query):
+            gateway = self._gateways[action.key.venue]
+            return act.QueryAnswered(action.key, at_once(gateway.query(action.key)))
+        if isinstance(action, act.Cancel):
+            return None
+        assert isinstance(action, act.Fetch), "there are no other actions"
+        gateway = self._gateways[action.venue]
+        if isinstance(action, act.CheckAccount):
+            return act.AccountChecked(action.venue, ())
+        if isinstance(action, act.FetchOpenOrders):
+            return act.OpenOrdersAnswered(action.venue, ())
+        if isinstance(action, act.FetchFills):
+            fills = at_once(gateway.fills_since(action.instruments, action.since_ns))
+            return act.FillsAnswered(action.venue, tuple(fills))
+        perpetual = [name for name in action.instruments if not is_spot(name)]
+        positions = at_once(gateway.positions(perpetual))
+        return act.BalancesAnswered(action.venue, at_once(gateway.balances()), positions)

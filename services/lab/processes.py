@@ -1,0 +1,114 @@
+"""The four services behind the ingestor, wired for the lab as their processes are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.executor.checkpoint import NAMES as EXECUTOR_NAMES
+from services.executor.checkpoint import ledger_id_of as executor_ledger_id
+from services.executor.engine import ExecutorEngine
+from services.lab.host import Process, Transport, at_once
+from services.lab.kernel import Kernel
+from services.orderbook.engine import OrderbookEngine
+from services.risk.checkpoint import NAMES as RISK_NAMES
+from services.risk.checkpoint import ledger_id_of as risk_ledger_id
+from services.risk.engine import RiskEngine
+from services.scanner.engine import ScannerEngine
+from shared.bus.memory import MemoryBus
+from shared.bus.port import Input
+from shared.config_sections import Config
+from shared.engine import Engine
+from shared.ledger import Opened, open_ledger
+from shared.messages.base import Message
+from shared.streams import (
+    ARB_OPPORTUNITY,
+    CTL_COMMAND,
+    EXEC_EVENT,
+    EXEC_PLAN,
+    MD_BOOK,
+    MD_DEPTH,
+    MD_INSTRUMENT,
+    MD_STATUS,
+    RISK_EVENT,
+)
+
+
+def deciding_processes(
+    config: Config,
+    kernel: Kernel,
+    accounts: Transport,
+    hear: Callable[[Message], None] | None = None,
+) -> list[Process]:
+    """Return order book, scanner, risk and executor.
+
+    Args:
+        config: Of all services.
+        kernel: Time.
+        accounts: Carries out what the executor asks for.
+        hear: Told of every message that the executor reads.
+    """
+    return [
+        Process(
+            service="orderbook",
+            make=lambda bus: _orderbook(config, kernel),
+            inputs=lambda engine: [Input(MD_BOOK, start="first"), Input(MD_STATUS)],
+            lives_without_bus=True,
+        ),
+        Process(
+            service="scanner",
+            make=lambda bus: ScannerEngine(config.scanner),
+            inputs=lambda engine: [Input(MD_INSTRUMENT), Input(MD_DEPTH)],
+            lives_without_bus=True,
+        ),
+        Process(
+            service="risk",
+            make=lambda bus: RiskEngine(config, _open(config, kernel, bus, "risk")),
+            inputs=lambda engine: [
+                Input(EXEC_EVENT),
+                Input(CTL_COMMAND),
+                Input(MD_INSTRUMENT),
+                Input(MD_DEPTH, interval_ms=50),
+                Input(ARB_OPPORTUNITY),
+            ],
+            names=RISK_NAMES,
+        ),
+        Process(
+            service="executor",
+            make=lambda bus: ExecutorEngine(config, _open(config, kernel, bus, "executor")),
+            inputs=lambda engine: [
+                Input(EXEC_PLAN),
+                Input(CTL_COMMAND),
+                Input(RISK_EVENT),
+                Input(MD_INSTRUMENT),
+                Input(MD_DEPTH, interval_ms=20),
+            ],
+            names=EXECUTOR_NAMES,
+            transport=accounts,
+            hear=hear,
+        ),
+    ]
+
+
+def _orderbook(config: Config, kernel: Kernel) -> Engine:
+    engine = OrderbookEngine(config.orderbook)
+    engine.own(0, None, kernel.now_ns())
+    return engine
+
+
+def _open(config: Config, kernel: Kernel, bus: MemoryBus, service: str) -> Opened:
+    names, known = {
+        "risk": (RISK_NAMES, risk_ledger_id),
+        "executor": (EXECUTOR_NAMES, executor_ledger_id),
+    }[service]
+    loaded = {name: at_once(bus.load_checkpoint(name)) for name in names}
+    saved = {name: state for name, state in loaded.items() if state is not None}
+    return at_once(
+        open_ledger(
+            bus,
+            service,
+            {"mode": config.executor.mode},
+            known_id=known(saved),
+            instance=f"{service}-1",
+            now_ns=kernel.now_ns(),
+        )
+    )

@@ -1,0 +1,230 @@
+"""A recording as the ingestor's outside: its connections, its REST books, its lists. Pure.
+
+Every book has a connection of its own, over which its frames come at the times at which they were
+recorded. A REST book that is asked for is the newest recorded one that was not given yet, or the
+next; what the recording lacks nobody makes up, so a book with a gap stays one until the recording
+brings another snapshot. A connection lives as long as the recording: what the recorder's own
+connections did shows in the frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from services.ingestor.engine.requests import (
+    ConnectionOpened,
+    FetchSnapshot,
+    FrameReceived,
+    ListingAnswered,
+    ListingJob,
+    OpenConnection,
+    ReadListings,
+    SnapshotAnswered,
+)
+from services.ingestor.engine.settings import VenueSettings
+from services.lab.kernel import Kernel
+from shared.capture import Capture, CaptureItem, Kind, known_venues
+from shared.capture.damage import no_book_text, refuse_damage
+from shared.engine import Action, Result
+from shared.errors import ConfigError
+from shared.messages.rules import InstrumentRules
+from shared.venues.grid import Grid
+from shared.venues.port import Effect, FeedConnection, FeedSession, Recordings, RestBudget
+
+LIFETIME_S = 1e9
+"""A recorded connection is never renewed."""
+WEIGHT_PER_MINUTE = 1_000_000_000
+Place = tuple[str, str]
+"""Venue and instrument."""
+
+
+@dataclass(slots=True)
+class Contents:
+    """What a recording holds."""
+
+    capture: Capture
+    rules: dict[Place, InstrumentRules] = field(default_factory=dict)
+    first_ns: int = 0
+    last_ns: int = 0
+    frames: int = 0
+
+
+def survey(paths: Sequence[Path]) -> Contents:
+    """Read a recording once: its books, the grid that shows in them, its span.
+
+    Raises:
+        ConfigError: No such file, not a recording, a damaged line, or no book of a known venue.
+    """
+    for path in paths:
+        if not path.exists():
+            raise ConfigError(f"{path}: no such file; give recordings as for arb verify")
+    capture = Capture(paths)
+    contents = Contents(capture)
+    grids: dict[Place, Grid] = {}
+    for item in capture:
+        refuse_damage(item)
+        if item.kind not in {Kind.FRAME, Kind.REST}:
+            continue
+        contents.first_ns = contents.first_ns or item.ts_recv_ns
+        contents.last_ns = max(contents.last_ns, item.ts_recv_ns)
+        contents.frames += item.kind is Kind.FRAME
+        if item.venue is not None and item.instrument is not None:
+            grid = grids.setdefault((item.venue, item.instrument), Grid())
+            grid.add(capture.recordings(item.venue).levels_of_frame(item.payload))
+    if not grids:
+        raise ConfigError(no_book_text([str(path) for path in paths], known_venues()))
+    for (venue, instrument), grid in grids.items():
+        reader = capture.recordings(venue)
+        contents.rules[venue, instrument] = grid.rules(
+            venue,
+            instrument,
+            taker_fee_bps=reader.taker_fee_bps,
+            notional_min=reader.notional_min,
+        )
+    return contents
+
+
+class RecordedSession:
+    """A venue's session that sends nothing and gives nothing up: a recording does not answer."""
+
+    def __init__(self, session: FeedSession) -> None:
+        self.on_open = session.on_open
+        self.on_frame = session.on_frame
+        self.on_snapshot = session.on_snapshot
+        self.on_snapshot_failed = session.on_snapshot_failed
+        self.on_resync = session.on_resync
+        self.on_refresh = session.on_refresh
+        self.on_close = session.on_close
+
+    def on_timer(self, now_ns: int) -> Sequence[Effect]:
+        """Silence is as recorded."""
+        return ()
+
+
+class RecordedFeed:
+    """A venue's feed, one connection a book."""
+
+    ws_url, rest_url, ccxt_id = "ws://recording", "http://recording", ""
+    rest_budget = RestBudget(weight_per_minute=WEIGHT_PER_MINUTE, snapshot_share=1.0)
+    lifetime_s = LIFETIME_S
+
+    def __init__(self, venue: str, recordings: Recordings) -> None:
+        self.venue, self._recordings = venue, recordings
+
+    def connections(self, venue: str, instruments: Sequence[str]) -> Sequence[FeedConnection]:
+        """Return a connection for every book; its path is the instrument."""
+        return [
+            FeedConnection(
+                venue,
+                f"/{instrument}",
+                (instrument,),
+                RecordedSession(self._recordings.session(venue, instrument)),
+                instrument,
+            )
+            for instrument in instruments
+        ]
+
+    def to_symbol(self, instrument: str) -> str:
+        """Return the instrument itself."""
+        return instrument
+
+    def is_streamed_as(self, market: dict[str, Any]) -> str:
+        """Return the instrument itself."""
+        return str(market["symbol"])
+
+    def rules(self, venue: str, market: dict[str, Any]) -> InstrumentRules:
+        """Rules are read from the recording, see ``survey``."""
+        raise NotImplementedError
+
+
+def venue_settings(contents: Contents) -> list[VenueSettings]:
+    """Return what an ingestor of this recording serves."""
+    by_venue: dict[str, list[str]] = {}
+    for venue, instrument in sorted(contents.rules):
+        by_venue.setdefault(venue, []).append(instrument)
+    return [
+        VenueSettings(
+            name=venue,
+            feed=RecordedFeed(venue, contents.capture.recordings(venue)),
+            rest_url=RecordedFeed.rest_url,
+            ws_url=RecordedFeed.ws_url,
+            instruments=tuple(names),
+            listing=ListingJob(venue, venue, "", names),
+        )
+        for venue, names in by_venue.items()
+    ]
+
+
+class RecordedVenues:
+    """Carries out what an ingestor asks for, from a recording.
+
+    Args:
+        kernel: Virtual time, which is the recording's.
+        contents: What ``survey`` found.
+    """
+
+    def __init__(self, kernel: Kernel, contents: Contents) -> None:
+        self._kernel, self._rules = kernel, contents.rules
+        self._items: Iterator[CaptureItem] = iter(contents.capture)
+        self._connections: dict[Place, tuple[int, Callable[[Result], None]]] = {}
+        self._asked: dict[Place, tuple[int, Callable[[Result], None]]] = {}
+        self._answers: dict[Place, bytes] = {}
+        self.is_over = False
+        self.faults = 0
+        """Lines that could not be read."""
+
+    def play(self) -> None:
+        """Let everything recorded happen at its time."""
+        self._next()
+
+    def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
+        """Open a connection, answer with a book or a list; whatever is sent is not answered."""
+        if isinstance(action, OpenConnection):
+            instrument = action.url.removeprefix(f"{RecordedFeed.ws_url}/")
+            self._connections[action.venue, instrument] = action.connection, deliver
+            opened = ConnectionOpened(action.connection)
+            self._kernel.after(0, lambda: deliver(opened))
+        elif isinstance(action, FetchSnapshot):
+            self._asked[action.venue, action.instrument] = action.request, deliver
+            self._answer((action.venue, action.instrument))
+        elif isinstance(action, ReadListings):
+            for job in action.jobs:
+                rules = [r for (venue, _), r in self._rules.items() if venue == job.venue]
+                answer = ListingAnswered(job.venue, rules)
+                self._kernel.after(0, _delivery(deliver, answer))
+
+    def _next(self) -> None:
+        item = next(self._items, None)
+        if item is None:
+            self.is_over = True
+        else:
+            self._kernel.at(item.ts_recv_ns, lambda: self._play(item))
+
+    def _play(self, item: CaptureItem) -> None:
+        self._next()
+        self.faults += item.kind is Kind.FAULT
+        if item.venue is None or item.instrument is None:
+            return
+        place = item.venue, item.instrument
+        if item.kind is Kind.REST:
+            self._answers[place] = item.payload
+            self._answer(place)
+        elif item.kind is Kind.FRAME and place in self._connections:
+            connection, deliver = self._connections[place]
+            deliver(FrameReceived(connection, item.payload, self._kernel.now_ns()))
+
+    def _answer(self, place: Place) -> None:
+        """Give a recorded book to who waits for one; each is given once."""
+        if place in self._asked and place in self._answers:
+            request, deliver = self._asked.pop(place)
+            body = self._answers.pop(place)
+            answer = SnapshotAnswered(request, HTTPStatus.OK, body)
+            self._kernel.after(0, lambda: deliver(answer))
+
+
+def _delivery(deliver: Callable[[Result], None], result: Result) -> Callable[[], None]:
+    return lambda: deliver(result)

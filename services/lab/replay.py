@@ -1,0 +1,260 @@
+"""A recording through the whole system, on the recording's own time: the same bytes every time.
+
+Five engines in one thread, the ingestor's fed with the recorded frames, the executor's orders
+filled on paper. The services start ``HEAD_START_NS`` before the first frame, as live ones would be
+ready, and after the last one HALT is said and what is in flight ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from random import Random
+from typing import BinaryIO
+
+from services.ingestor.engine import IngestorEngine
+from services.lab.host import Host, Process, readers_of
+from services.lab.kernel import Kernel
+from services.lab.paper import PaperPort
+from services.lab.processes import deciding_processes
+from services.lab.recorded import Contents, RecordedVenues, venue_settings
+from shared.bus.memory import MemoryBus
+from shared.bus.memory_store import MemoryServer
+from shared.bus.port import Input
+from shared.config_sections import Config, ExecutorConfig, VenueConfig
+from shared.domain.valuation import closes
+from shared.engine import Action
+from shared.messages.base import BookState, Message
+from shared.messages.control import Command, CommandKind, Heartbeat
+from shared.messages.market import DepthView
+from shared.streams import ALL, MD_RESYNC, Format
+from shared.watch.collector import Collector
+from shared.watch.money import VenuePosition, balance_changes, perpetuals
+from shared.watch.report import Ending
+
+_MS = 1_000_000
+HEAD_START_NS = 10_000 * _MS
+HOP_NS = 200_000
+"""What a hop over the bus takes, about as measured between two processes of one machine."""
+PAPER_LATENCY_NS = 20 * _MS
+LOOK_NS = 100 * _MS
+PROGRESS_NS = 1_000 * _MS
+FLATTEN_AFTER_NS = 12_000 * _MS
+QUIET_NS_MAX = 57_000 * _MS
+DECISIONS = {
+    spec.key(): spec.name for spec in ALL if spec.format is Format.JSON and not spec.sharded
+}
+"""Key -> name of the streams whose entries are JSON: everything that is decided."""
+
+
+class Server(MemoryServer):
+    """The bus's server; what is decided goes into one hash, and into a file if one is given."""
+
+    def __init__(self, kernel: Kernel, decisions: BinaryIO | None) -> None:
+        super().__init__(kernel)
+        self.digest = sha256()
+        self.decided = 0
+        self._decisions = decisions
+
+    def add(self, key: str, payload: bytes) -> str:
+        """Append an entry."""
+        entry_id = super().add(key, payload)
+        name = DECISIONS.get(key)
+        if name is not None:
+            line = b'{"stream":"%b","id":"%b","messages":%b}\n' % (
+                name.encode(),
+                entry_id.encode(),
+                payload,
+            )
+            self.decided += 1
+            self.digest.update(line)
+            if self._decisions is not None:
+                self._decisions.write(line)
+        return entry_id
+
+
+class Replay:
+    """One recording, played once. Implements what hosts need of the world around them.
+
+    Args:
+        contents: The recording.
+        decisions: Takes every entry of the decision streams, one JSON object a line.
+    """
+
+    def __init__(self, contents: Contents, decisions: BinaryIO | None = None) -> None:
+        self.contents = contents
+        self.kernel = Kernel(contents.first_ns - HEAD_START_NS)
+        self.server = Server(self.kernel, decisions)
+        self.collector = Collector()
+        self.config = config_for(contents)
+        self.venues = RecordedVenues(self.kernel, contents)
+        self._views: dict[tuple[str, str], DepthView] = {}
+        self._views_live: dict[tuple[str, str], DepthView] = {}
+        paper = PaperPort(
+            self.kernel,
+            sorted(self.config.venues),
+            contents.rules,
+            latency_ns=PAPER_LATENCY_NS,
+            quote_balance=self.config.executor.paper_balance,
+        )
+        processes = [
+            Process(
+                service="ingestor",
+                make=lambda bus: IngestorEngine(
+                    venue_settings(contents), source="replay", uniform=Random(0).uniform
+                ),
+                inputs=lambda engine: [Input(MD_RESYNC)],
+                transport=self.venues,
+                lives_without_bus=True,
+            ),
+            *deciding_processes(self.config, self.kernel, paper, paper.hear),
+        ]
+        self.hosts = {process.service: Host(process, self) for process in processes}
+
+    # What hosts need
+
+    def hop_ns(self) -> int:
+        """Every hop takes the same time."""
+        return HOP_NS
+
+    def point(self, service: str) -> None:
+        """Nobody dies in a replay."""
+
+    def on_action(self, action: Action, *, is_at_once: bool) -> None:
+        """Nobody looks."""
+
+    def on_crash(self, host: Host) -> None:
+        """Nobody dies in a replay."""
+        raise AssertionError(f"{host.service} ended in a replay")
+
+    def on_published(self, service: str, messages: Sequence[Message]) -> None:
+        """Follow what is said, and wake who reads it."""
+        for message in messages:
+            self.collector.on_message(message)
+            if isinstance(message, DepthView):
+                self._see(message)
+        for name in readers_of(messages):
+            if name in self.hosts:
+                self.hosts[name].notify()
+
+    # The run
+
+    def run(self, on_progress: Callable[[float], None] = lambda market_s: None) -> Ending:
+        """Play it to its end, and wind down; ``on_progress`` is told how far it is."""
+        ended, kernel, first_ns = Ending(), self.kernel, self.contents.first_ns
+        for host in self.hosts.values():
+            host.start()
+        kernel.run_until(first_ns - 1)
+        self.venues.play()
+        while not self.venues.is_over or kernel.now_ns() < self.contents.last_ns:
+            kernel.run_until(kernel.now_ns() + PROGRESS_NS)
+            on_progress((kernel.now_ns() - first_ns) / 1e9)
+        kernel.run_until(kernel.now_ns() + LOOK_NS)
+        ended.books_live = sum(v.state is BookState.LIVE for v in self._views.values())
+        self._wind_down(ended)
+        self._beat()
+        self._value(ended)
+        self._note_problems(ended)
+        ended.extra["replay"] = {
+            "market_s": round((self.contents.last_ns - first_ns) / 1e9, 1),
+            "steps": kernel.steps,
+            "complete": self.venues.is_over,
+            "decisions": self.server.decided,
+            "hash": self.server.digest.hexdigest(),
+        }
+        return ended
+
+    def _note_problems(self, ended: Ending) -> None:
+        """Note what a user must look at: then the run has not ended well."""
+        collector = self.collector
+        for venue, instrument in sorted(self.contents.rules):
+            why = collector.never_synced(venue, instrument)
+            if why is not None:
+                ended.problems.append(
+                    f"{venue} {instrument} was never LIVE: {why}; arb verify shows more"
+                )
+        if malformed := collector.counter("ingestor", "malformed"):
+            ended.problems.append(
+                f"{malformed} frames of the recording are malformed; arb verify says which"
+            )
+        left = {asset: qty for asset, qty in collector.books.exposure.items() if qty}
+        if left:
+            text = ", ".join(f"{asset} {qty:+f}" for asset, qty in sorted(left.items()))
+            ended.problems.append(f"exposure is left: {text}")
+
+    def _wind_down(self, ended: Ending) -> None:
+        """Halt, let what is in flight end, and flatten what is left."""
+        halted_ns = said_ns = self._say(CommandKind.HALT, "end of the run")
+        while not self.collector.is_quiet(said_ns):
+            waited_ns = self.kernel.now_ns() - halted_ns
+            if waited_ns > QUIET_NS_MAX:
+                ended.problems.append("not quiet after the halt: plans or orders have no end")
+                return
+            late = waited_ns > FLATTEN_AFTER_NS and self.collector.books.opened()
+            if late and not ended.flattened:
+                ended.flattened = True
+                said_ns = self._say(CommandKind.FLATTEN, "positions left at the end of the run")
+            self.kernel.run_until(self.kernel.now_ns() + LOOK_NS)
+
+    def _say(self, kind: CommandKind, reason: str) -> int:
+        now_ns = self.kernel.now_ns()
+        command = Command(
+            ts_ns=now_ns, command_id=f"replay-{kind}", kind=kind, operator="arb", reason=reason
+        )
+        MemoryBus(self.server, service="operator").apply(None, [command])
+        self.on_published("operator", [command])
+        return now_ns
+
+    def _see(self, view: DepthView) -> None:
+        key = view.venue, view.instrument
+        self._views[key] = view
+        if view.state is BookState.LIVE:
+            self._views_live[key] = view
+
+    def _beat(self) -> None:
+        """Let the collector know what every engine has counted."""
+        for host in self.hosts.values():
+            assert host.engine is not None, "nobody dies in a replay"
+            self.collector.on_message(
+                Heartbeat(
+                    ts_ns=self.kernel.now_ns(),
+                    service=host.service,
+                    instance=f"{host.service}-1",
+                    pid=0,
+                    ts_started_ns=self.contents.first_ns - HEAD_START_NS,
+                    ready=True,
+                    reason="",
+                    http_port=0,
+                    counters=dict(host.engine.counters()),
+                    gauges=dict(host.engine.gauges()),
+                    latency={},
+                    inputs={},
+                )
+            )
+
+    def _value(self, ended: Ending) -> None:
+        """Value what is open at the last books that were LIVE; the accounts are on paper."""
+        collector, closing = self.collector, ended.closing
+        closing.find = closes(self._views_live.values())
+        closing.fee_bps = {key: rules.taker_fee_bps for key, rules in self.contents.rules.items()}
+        reported = {
+            venue: {asset: each.free + each.used for asset, each in report.balances.items()}
+            for venue, report in collector.balances.items()
+        }
+        closing.changes = balance_changes(collector.balances_first, reported)
+        closing.positions = [
+            VenuePosition(venue, name, qty, collector.books.cost_of(f"{venue}|{name}", qty))
+            for venue, report in collector.balances.items()
+            for name, qty in perpetuals(report.positions).items()
+        ]
+
+
+def config_for(contents: Contents) -> Config:
+    """Return the configuration of a replay: the recorded books, paper execution."""
+    by_venue: dict[str, list[str]] = {}
+    for venue, instrument in sorted(contents.rules):
+        by_venue.setdefault(venue, []).append(instrument)
+    return Config(
+        venues={venue: VenueConfig(instruments=names) for venue, names in by_venue.items()},
+        executor=ExecutorConfig(mode="paper", paper_latency_ms=PAPER_LATENCY_NS // _MS),
+    )

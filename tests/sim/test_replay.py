@@ -1,0 +1,158 @@
+"""A replay in one thread: what a recording holds is traded on paper, and always in the same way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.lab.recorded import survey
+from services.lab.replay import Replay
+from shared.errors import ConfigError
+from shared.watch.report import build_report
+from tests.e2e.test_demo import check_money
+from tests.e2e.test_replay_pays import kraken_recording, recording
+
+
+def replayed(*paths: Path) -> tuple[dict[str, Any], Replay]:
+    run = Replay(survey(paths))
+    ending = run.run()
+    return build_report(run.collector, {}, ending), run
+
+
+def test_venues_that_are_apart_are_traded(tmp_path: Path) -> None:
+    cheap = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
+    dear = kraken_recording(tmp_path / "kraken.txt", 60_600.0)
+    report, _ = replayed(cheap, dear)
+    assert report["problems"] == []
+    assert report["replay"]["complete"]
+    assert report["plans"]["approved"] > 0
+    assert report["plans"]["outcomes"].get("FILLED", 0) > 0
+    assert report["orders"]["unknown"] == 0
+    assert report["pnl"]["USDT"]["realized"] > 0
+    assert set(report["inventory_change"]) == {"binance", "kraken"}
+    check_money(report)
+    assert all(qty == 0 for qty in report["residual_exposure"].values())
+
+
+def test_the_order_of_files_and_a_second_run_change_nothing(tmp_path: Path) -> None:
+    cheap = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
+    dear = kraken_recording(tmp_path / "kraken.txt", 60_600.0)
+    hashes = {replayed(*paths)[0]["replay"]["hash"] for paths in [(cheap, dear), (dear, cheap)]}
+    assert len(hashes) == 1
+
+
+def test_a_perpetual_that_is_apart_is_counted_and_not_traded(tmp_path: Path) -> None:
+    spot = recording(tmp_path / "spot.txt", 60_000.0, futures=False)
+    perp = recording(tmp_path / "usdm.txt", 60_300.0, futures=True)
+    report, _ = replayed(spot, perp)
+    assert report["near_misses"]["OPENS_POSITION"] > 0
+    assert report["orders"]["submitted"] == 0
+
+
+def test_a_gap_stays_one_where_the_recording_has_no_other_snapshot(tmp_path: Path) -> None:
+    whole = recording(tmp_path / "whole.txt", 60_000.0, futures=False)
+    lines = whole.read_text().splitlines()
+    del lines[40]
+    path = tmp_path / "gap.txt"
+    path.write_text("\n".join(lines) + "\n")
+    report, _ = replayed(path)
+    assert report["books"] == {"live": 0, "gaps": 1, "resyncs": 0}
+
+
+def test_a_snapshot_after_the_gap_heals_it(tmp_path: Path) -> None:
+    whole = recording(tmp_path / "whole.txt", 60_000.0, futures=False)
+    lines = whole.read_text().splitlines()
+    body = lines[0].partition(" ")[2]
+    later = json.loads(body) | {"lastUpdateId": 1_000 + 5 * 60}
+    number = int(lines[60].partition(" ")[0]) + 1
+    lines.insert(61, f"{number} {json.dumps(later)}")
+    del lines[40]
+    path = tmp_path / "healed.txt"
+    path.write_text("\n".join(lines) + "\n")
+    report, _ = replayed(path)
+    assert (report["books"]["live"], report["books"]["gaps"]) == (1, 1)
+
+
+def test_a_book_that_never_syncs_is_a_problem(tmp_path: Path) -> None:
+    whole = recording(tmp_path / "whole.txt", 60_000.0, futures=False)
+    path = tmp_path / "none.txt"
+    path.write_text("\n".join(whole.read_text().splitlines()[1:60]) + "\n")
+    report, _ = replayed(path)
+    (problem,) = report["problems"]
+    assert problem.startswith("binance BTC/USDT was never LIVE: ")
+
+
+def test_a_damaged_line_is_named(tmp_path: Path) -> None:
+    path = recording(tmp_path / "whole.txt", 60_000.0, futures=False)
+    lines = path.read_text().splitlines()
+    lines[20] = lines[20][:80]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ConfigError, match=r"whole\.txt:21: the frame is truncated"):
+        survey([path])
+
+
+def arb(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "services.cli.main", "replay", *arguments],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_decisions_are_written_one_entry_a_line(tmp_path: Path) -> None:
+    cheap = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
+    dear = kraken_recording(tmp_path / "kraken.txt", 60_600.0)
+    out = tmp_path / "decisions"
+    done = arb(str(cheap), str(dear), "--decisions", str(out), "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert len(rows) == report["replay"]["decisions"]
+    assert {"arb.opportunity", "exec.plan", "exec.event"} <= {row["stream"] for row in rows}
+    plans = [m for row in rows for m in row["messages"] if m["type"] == "approved_plan"]
+    assert len(plans) == report["plans"]["approved"]
+    digest = hashlib.sha256(out.read_bytes()).hexdigest()
+    assert digest == report["replay"]["hash"]
+    table = arb(str(cheap), str(dear))
+    assert (table.returncode, "approved" in table.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("option", [("--speed", "2"), ("--processes",)])
+def test_decisions_and_processes_exclude_each_other(tmp_path: Path, option: tuple[str]) -> None:
+    path = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
+    done = arb(str(path), "--decisions", str(tmp_path / "out"), *option)
+    assert (done.returncode, "--decisions" in done.stderr) == (2, True)
+
+
+def test_decisions_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
+    path = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
+    done = arb(str(path), "--decisions", str(tmp_path / "no" / "folder"))
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.recorded
+@pytest.mark.timeout(300)
+def test_a_real_recording_gives_the_same_bytes(recorded: Path, tmp_path: Path) -> None:
+    folder = recorded / "hftbacktest"
+    paths = [str(folder / f"{name}_btcusdt_20240808.gz") for name in ("spot", "usdm")]
+    reports = []
+    for hash_seed in ("0", "1"):
+        out = tmp_path / hash_seed
+        done = arb(*paths, "--decisions", str(out), "--json", hash_seed=hash_seed)
+        assert done.returncode == 0, done.stderr
+        reports.append((out.read_bytes(), json.loads(done.stdout)))
+    assert reports[0][0] == reports[1][0]
+    report = reports[0][1]
+    assert report["books"] == {"live": 2, "gaps": 0, "resyncs": 0}
+    assert report["book_events"] > 9_000
+    assert report["plans"]["approved"] == 0
