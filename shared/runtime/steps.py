@@ -103,7 +103,8 @@ class Steps:
                 await self._take_batch(batch)
         if batch.last_ids:
             self._positions.read.update(batch.last_ids)
-            await self._positions.note()
+            if self._positions.due_s == math.inf:  # else the timer comes for them
+                await self._positions.note()
             self._arm()
 
     async def _take_batch(self, batch: Batch) -> None:
