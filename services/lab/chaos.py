@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from services.lab.account import Weather
+from services.lab.feed import FRAME_FAULTS
 from services.lab.host import Crashed
 from shared.messages.control import CommandKind
 from shared.streams import CTL_COMMAND, EXEC_EVENT, EXEC_PLAN
@@ -69,6 +70,8 @@ class Chaos:
         for venue in self._world.account.weather:
             self._world.account.weather[venue] = Weather()
         self._world.server.is_up = True
+        self._world.server.loses_next_book = False
+        self._world.feed.refuses.clear()
 
     def point(self, service: str) -> None:
         """Let the process die here, if this is where it must.
@@ -126,7 +129,6 @@ class Chaos:
 
             def back() -> None:
                 world.server.is_up = True
-                world.feed.on_bus_lost()
 
             world.kernel.after(draw.randrange(*BUS_DOWN_NS), back)
         else:
@@ -154,28 +156,33 @@ class Chaos:
             world.server.take_back(kept)
             world.checkers.on_bus_lost(kept_plans)
             for host in world.hosts.values():
-                if host.engine is not None:
+                if host.process.bus_news is not None:
+                    host.lose_bus()  # it keeps its connections
+                elif host.engine is not None:
                     host.crash()
-            world.feed.on_bus_lost()
 
         world.kernel.after(draw.randrange(*LAST_MOMENT_NS), lose)
 
     def _trouble_feed(self) -> None:
-        feed, draw = self._world.feed, self._random
-        venue, instrument = draw.choice(feed.books())
-        kind = draw.randrange(3)
+        world, draw = self._world, self._random
+        venue = draw.choice(list(world.exchanges))
+        kind = draw.randrange(4)
         if kind == 0:
-            self._fault(f"{venue} {instrument}: a change is lost on the bus")
-            feed.lose_next.add((venue, instrument))
+            self._fault("an entry of books is lost on the bus")
+            world.server.loses_next_book = True
         elif kind == 1:
-            self._fault(f"{venue} {instrument}: its feed starts over")
-            feed.start_over([(venue, instrument)])
+            fault = draw.choice(FRAME_FAULTS)
+            self._fault(f"{venue}: a frame is {fault}")
+            world.feed.hit(venue, fault)
+        elif kind == 2:
+            self._fault(f"{venue}: the connection is cut")
+            world.feed.cut(venue)
         else:
-            self._fault(f"{venue} {instrument}: its feed is down")
-            feed.close((venue, instrument))
-            self._world.kernel.after(
-                draw.randrange(*FEED_DOWN_NS), lambda: feed.start_over([(venue, instrument)])
-            )
+            self._fault(f"{venue}: the connection is cut, and nobody may connect")
+            world.feed.refuses[venue] = None
+            world.feed.cut(venue)
+            delay_ns = draw.randrange(*FEED_DOWN_NS)
+            world.kernel.after(delay_ns, lambda: world.feed.refuses.pop(venue, None))
 
     def _command(self) -> None:
         """Let an operator interfere, and think better of it."""

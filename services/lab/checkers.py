@@ -234,7 +234,8 @@ class Checkers:
         failed = [d.plan_id for d in self.done.values() if d.outcome is PlanOutcome.FAILED]
         for asset in self._world.prices:
             held = books.exposure.get(asset, ZERO)
-            told = sum((abs(d.dust.get(asset, ZERO)) for d in self.done.values()), ZERO)
-            dust = self._world.dust(asset) + told
+            most = self._world.dust(asset)
+            told = (abs(done.dust.get(asset, ZERO)) for done in self.done.values())
+            dust = most + sum((min(each, most) for each in told), ZERO)
             if abs(held) > dust and not failed:
                 self.object_to("flat", f"{held} {asset} is left and no plan failed")

@@ -1,180 +1,205 @@
-"""Market data of the lab's exchanges, on the bus as an ingestor would say it."""
+"""The way from the lab's exchanges to the ingestor: connections, frames, REST books, lists.
+
+Frames of a connection keep their order unless something goes wrong with one; then it is dropped,
+repeated or late, or the whole connection ends.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
+from http import HTTPStatus
+from random import Random
 
+from services.ingestor.engine.requests import (
+    CloseConnection,
+    ConnectionClosed,
+    ConnectionOpened,
+    FetchSnapshot,
+    FrameReceived,
+    ListingAnswered,
+    ListingJob,
+    OpenConnection,
+    ReadListings,
+    SnapshotAnswered,
+)
+from services.ingestor.engine.settings import VenueSettings
 from services.lab.kernel import Kernel
-from shared.bus.memory import MemoryBus
-from shared.bus.memory_store import MemoryServer
-from shared.bus.port import Input
-from shared.errors import BusUnavailable
+from services.lab.protocol import (
+    Change,
+    LabFeed,
+    Whole,
+    body_of,
+    frame_of,
+    level_of,
+    sides_of,
+)
+from shared.engine import Action, Result
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
-from shared.messages.base import BookState, Message, Side
-from shared.messages.market import BookDelta, BookSnapshot, InstrumentInfo, Level, VenueStatus
+from shared.messages.base import Side
+from shared.messages.market import Level
 from shared.messages.rules import InstrumentRules
-from shared.streams import MD_RESYNC
 
-STATUS_NS = 500_000_000
+_MS = 1_000_000
+WAY_NS = (1 * _MS, 4 * _MS)
+ANSWER_NS = (3 * _MS, 40 * _MS)
+LATE_NS = (20 * _MS, 400 * _MS)
+FRAME_FAULTS = ("dropped", "repeated", "late")
+Place = tuple[str, str]
+"""Venue and instrument."""
+
+
+@dataclass(slots=True)
+class Line:
+    """One open connection of a venue."""
+
+    connection: int
+    deliver: Callable[[Result], None]
+    free_ns: int = 0
+    """When what was sent last has arrived: frames do not overtake one another."""
 
 
 class Feed:
-    """Says every book of every exchange: a snapshot, what changes, its status, its rules."""
+    """Everything public of the exchanges.
 
-    def __init__(
-        self,
-        kernel: Kernel,
-        server: MemoryServer,
-        exchanges: Mapping[str, Exchange],
-        on_published: Callable[[str, Sequence[Message]], None],
-    ) -> None:
-        self._kernel, self._exchanges, self._on_published = kernel, exchanges, on_published
-        self._bus = MemoryBus(server, service="ingestor")
-        self._inbox = self._bus.open([Input(MD_RESYNC)], service="ingestor", instance="ingestor-1")
-        self._epochs: dict[tuple[str, str], int] = {}
-        self._seqs: dict[tuple[str, str], int] = {}
-        self._down: set[tuple[str, str]] = set()
-        self.lose_next: set[tuple[str, str]] = set()
-        """Books whose next change is lost on the bus."""
+    Args:
+        kernel: Time.
+        exchanges: By venue.
+        random: Draws how long things take.
+    """
+
+    def __init__(self, kernel: Kernel, exchanges: Mapping[str, Exchange], random: Random) -> None:
+        self._kernel, self._exchanges, self._random = kernel, exchanges, random
+        self._lines: dict[str, Line] = {}
+        self._sent: dict[Place, int] = {}
+        """Place -> last id that was sent."""
+        self._faults: dict[str, str] = {}
+        """Venue -> what happens to its next frame."""
+        self.refuses: dict[str, None] = {}
+        """Venues that let nobody connect and answer no book."""
         self.truth: dict[tuple[str, str, int], tuple[list[Level], list[Level]]] = {}
-        """What each exchange's book was at each number said, best levels first."""
+        """What each exchange's book was at each id, best levels first."""
 
-    def books(self) -> list[tuple[str, str]]:
-        """Return venue and instrument of every book."""
-        return list(self._epochs)
-
-    def start(self) -> None:
-        """Say everything once, and statuses and rules again and again."""
-        for exchange in self._exchanges.values():
-            for listing in exchange.by_instrument.values():
-                self._say_whole(listing)
-        self._repeat()
+    # The exchanges' side
 
     def on_move(self) -> None:
-        """The market moved: say what changed."""
-        out: list[Message] = []
-        for exchange in self._exchanges.values():
+        """The market moved: send what changed."""
+        for venue, exchange in self._exchanges.items():
             for listing in exchange.by_instrument.values():
-                out += self._changes(exchange, listing)
-        self._publish(out)
+                self._send_changes(venue, exchange, listing)
 
-    def close(self, book: tuple[str, str]) -> None:
-        """Lose the connection of a book, until it starts over."""
-        self._down.add(book)
-        self._publish([self._status(book, self._kernel.now_ns())])
+    def hit(self, venue: str, fault: str) -> None:
+        """Let something happen to the venue's next frame."""
+        self._faults[venue] = fault
 
-    def on_bus_lost(self) -> None:
-        """What was said may be lost: every book starts over."""
-        self.start_over(list(self._epochs))
+    def cut(self, venue: str) -> None:
+        """End the venue's connection."""
+        line = self._lines.pop(venue, None)
+        if line is not None:
+            line.deliver(ConnectionClosed(line.connection, "the connection was cut"))
 
-    def start_over(self, books: Sequence[tuple[str, str]]) -> None:
-        """Give these books new epochs."""
-        for venue, instrument in books:
-            self._say_whole(self._exchanges[venue].by_instrument[instrument])
+    # The ingestor's side
 
-    def hear_resyncs(self) -> None:
-        """Take what readers lost."""
-        try:
-            asked = self._inbox.poll().messages
-        except BusUnavailable:
+    def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
+        """Do what the ingestor asks for; notes for a log are nobody's here."""
+        if isinstance(action, OpenConnection):
+            self._after(ANSWER_NS, lambda: self._open(action, deliver))
+        elif isinstance(action, CloseConnection):
+            for venue, line in list(self._lines.items()):
+                if line.connection == action.connection:
+                    del self._lines[venue]
+        elif isinstance(action, FetchSnapshot):
+            self._after(ANSWER_NS, lambda: self._answer(action, deliver))
+        elif isinstance(action, ReadListings):
+            for job in action.jobs:
+                self._after(ANSWER_NS, partial(deliver, self._listing(job)))
+
+    def _open(self, action: OpenConnection, deliver: Callable[[Result], None]) -> None:
+        if action.venue in self.refuses:
+            deliver(ConnectionClosed(action.connection, "connection refused"))
             return
-        self.start_over(list(dict.fromkeys((m.venue, m.instrument) for m in asked)))  # type: ignore[attr-defined]
+        self._lines[action.venue] = Line(action.connection, deliver)
+        deliver(ConnectionOpened(action.connection))
 
-    def _repeat(self) -> None:
-        now_ns = self._kernel.now_ns()
-        out: list[Message] = []
-        for venue, instrument in self._epochs:
-            out.append(self._status((venue, instrument), now_ns))
-            listing = self._exchanges[venue].by_instrument[instrument]
-            out.append(InstrumentInfo(rules=rules_of(listing), ts_ns=now_ns))
-        self._publish(out)
-        self._kernel.after(STATUS_NS, self._repeat)
+    def _answer(self, action: FetchSnapshot, deliver: Callable[[Result], None]) -> None:
+        if action.venue in self.refuses:
+            busy = SnapshotAnswered(action.request, HTTPStatus.SERVICE_UNAVAILABLE)
+            self._after(ANSWER_NS, lambda: deliver(busy))
+            return
+        exchange = self._exchanges[action.venue]
+        listing = exchange.by_instrument[action.instrument]
+        bids, asks = self._remember(exchange, listing)
+        body = body_of(Whole(exchange.books[action.instrument].seq, bids, asks))
+        answer = SnapshotAnswered(action.request, HTTPStatus.OK, body)
+        self._after(ANSWER_NS, lambda: deliver(answer))
 
-    def _status(self, book: tuple[str, str], now_ns: int) -> VenueStatus:
-        is_down = book in self._down
-        return VenueStatus(
-            venue=book[0],
-            instrument=book[1],
-            state=BookState.DOWN if is_down else BookState.LIVE,
-            epoch=self._epochs[book],
-            reason="disconnected" if is_down else "",
-            ts_ns=now_ns,
-            source="lab",
-        )
+    def _listing(self, job: ListingJob) -> ListingAnswered:
+        listings = self._exchanges[job.venue].by_instrument
+        return ListingAnswered(job.venue, [rules_of(listings[name]) for name in job.instruments])
 
-    def _say_whole(self, listing: Listing) -> None:
-        key, now_ns = (listing.venue, listing.instrument), self._kernel.now_ns()
-        self._down.discard(key)
-        book = self._exchanges[listing.venue].books[listing.instrument]
-        book.changed = {}
-        self._epochs[key] = max(now_ns, self._epochs.get(key, 0) + 1)
-        self._seqs[key] = book.seq
-        bids, asks = self._remember(listing)
-        self._publish(
-            [
-                self._status(key, now_ns),
-                BookSnapshot(
-                    venue=listing.venue,
-                    instrument=listing.instrument,
-                    epoch=self._epochs[key],
-                    seq=book.seq,
-                    bids=bids,
-                    asks=asks,
-                    ts_recv_ns=now_ns,
-                    ts_venue_ns=now_ns,
-                ),
-            ]
-        )
-
-    def _changes(self, exchange: Exchange, listing: Listing) -> list[Message]:
-        book, now_ns = exchange.books[listing.instrument], self._kernel.now_ns()
+    def _send_changes(self, venue: str, exchange: Exchange, listing: Listing) -> None:
+        book, place = exchange.books[listing.instrument], (venue, listing.instrument)
         changed, book.changed = book.changed, {}
         if not changed:
-            return []
-        key = (listing.venue, listing.instrument)
-        seq_prev, self._seqs[key] = self._seqs[key], book.seq
-        levels: dict[Side, list[Level]] = {Side.BUY: [], Side.SELL: []}
-        for side, ticks in changed:
-            levels[side].append(_level(listing, ticks, book.lots_at(side, ticks)))
-        self._remember(listing)
-        if key in self._down:
-            return []
-        if key in self.lose_next:
-            self.lose_next.discard(key)
-            return []
-        return [
-            BookDelta(
-                venue=listing.venue,
-                instrument=listing.instrument,
-                epoch=self._epochs[key],
-                seq_prev=seq_prev,
-                seq=book.seq,
-                bids=levels[Side.BUY],
-                asks=levels[Side.SELL],
-                ts_recv_ns=now_ns,
-                ts_venue_ns=now_ns,
-            )
-        ]
+            return
+        first, self._sent[place] = self._sent.get(place, book.seq - 1) + 1, book.seq
+        bids, asks = sides_of(
+            [(s, level_of(listing, price, book.lots_at(s, price))) for s, price in changed]
+        )
+        self._remember(exchange, listing)
+        line = self._lines.get(venue)
+        if line is None:
+            return
+        now_ms = self._kernel.now_ns() // _MS
+        raw = frame_of(Change(listing.instrument, first, book.seq, now_ms, bids, asks))
+        fault = self._faults.pop(venue, "")
+        if fault != "dropped":
+            self._send(venue, line, raw, is_late=fault == "late")
+        if fault == "repeated":
+            self._send(venue, line, raw, is_late=False)
 
-    def _remember(self, listing: Listing) -> tuple[list[Level], list[Level]]:
-        book = self._exchanges[listing.venue].books[listing.instrument]
-        sides = tuple(
-            [_level(listing, ticks, lots) for ticks, lots in book.side(side).depth(100)]
+    def _send(self, venue: str, line: Line, raw: bytes, *, is_late: bool) -> None:
+        at_ns = max(line.free_ns, self._kernel.now_ns() + self._random.randrange(*WAY_NS))
+        if is_late:
+            at_ns += self._random.randrange(*LATE_NS)
+        else:
+            line.free_ns = at_ns
+
+        def arrive() -> None:
+            if self._lines.get(venue) is line:
+                line.deliver(FrameReceived(line.connection, raw, self._kernel.now_ns()))
+
+        self._kernel.at(at_ns, arrive)
+
+    def _remember(self, exchange: Exchange, listing: Listing) -> tuple[list[Level], list[Level]]:
+        book = exchange.books[listing.instrument]
+        bids, asks = (
+            [level_of(listing, ticks, lots) for ticks, lots in book.side(side).depth(100)]
             for side in (Side.BUY, Side.SELL)
         )
-        self.truth[listing.venue, listing.instrument, book.seq] = sides[0], sides[1]
-        return sides[0], sides[1]
+        self.truth[exchange.venue, listing.instrument, book.seq] = bids, asks
+        return bids, asks
 
-    def _publish(self, messages: list[Message]) -> None:
-        if not messages:
-            return
-        try:
-            self._bus.apply(None, messages)
-        except BusUnavailable:
-            return
-        self._on_published("ingestor", messages)
+    def _after(self, between_ns: tuple[int, int], event: Callable[[], None]) -> None:
+        self._kernel.after(self._random.randrange(*between_ns), event)
+
+
+def settings_of(exchanges: Mapping[str, Exchange]) -> list[VenueSettings]:
+    """Return what the ingestor of these exchanges serves."""
+    return [
+        VenueSettings(
+            name=venue,
+            feed=LabFeed(venue),
+            rest_url=LabFeed.rest_url,
+            ws_url=LabFeed.ws_url,
+            instruments=tuple(exchange.by_instrument),
+            listing=ListingJob(venue, venue, "", list(exchange.by_instrument)),
+        )
+        for venue, exchange in exchanges.items()
+    ]
 
 
 def rules_of(listing: Listing) -> InstrumentRules:
@@ -190,8 +215,3 @@ def rules_of(listing: Listing) -> InstrumentRules:
         maker_fee_bps=listing.maker_bps,
         contract_size=Decimal(1),
     )
-
-
-def _level(listing: Listing, ticks: int, lots: int) -> Level:
-    # The quotient of two integers is the float nearest to it, as a decimal text read is.
-    return ticks / 10**listing.price_scale, lots / 10**listing.qty_scale

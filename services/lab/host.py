@@ -80,6 +80,7 @@ class Process:
         transport: Carries out its actions, if it has any.
         hear: Told of every message that it reads, before its engine is.
         lives_without_bus: Whether it goes on when the bus refuses a commit.
+        bus_news: What its engine is told when the bus is lost, and when it is back, if it asks.
         every_ns, routine: Work of its shell at an interval, beside the engine's timer.
     """
 
@@ -90,6 +91,7 @@ class Process:
     transport: Transport | None = None
     hear: Callable[[Message], None] | None = None
     lives_without_bus: bool = False
+    bus_news: tuple[Result, Result] | None = None
     every_ns: int = 0
     routine: Callable[[Engine, MemoryBus], None] | None = None
 
@@ -106,6 +108,7 @@ class Host:
         self._inbox: MemoryInbox | None = None
         self._wake_ns: int | None = None
         self._timer_ns: int | None = None
+        self._has_lost_bus = False
 
     # Life and death
 
@@ -124,6 +127,7 @@ class Host:
         """End the process where it stands; what it had not committed is gone."""
         self.engine = self._bus = self._inbox = None
         self._wake_ns = self._timer_ns = None
+        self._has_lost_bus = False
         self._lab.on_crash(self)
 
     def _begin(self) -> None:
@@ -279,9 +283,30 @@ class Host:
             self._bus.apply(batch, messages, checkpoints=saved)
         except BusUnavailable:
             if self.process.lives_without_bus:
+                self.lose_bus()
                 return False
             raise
         return True
+
+    def lose_bus(self) -> None:
+        """What was published lately may be lost: tell the engine, now and when it is over."""
+        news, engine = self.process.bus_news, self.engine
+        if news is None or engine is None or self._has_lost_bus:
+            return
+        self._has_lost_bus = True
+        self._finish(engine.on_message(news[0], self._lab.kernel.now_ns()), None)
+        self._later(RETRY_NS, self._look_for_bus)
+
+    def _look_for_bus(self) -> None:
+        news, engine = self.process.bus_news, self.engine
+        if news is None or engine is None:
+            return
+        if not self._lab.server.is_up:
+            self._later(RETRY_NS, self._look_for_bus)
+            return
+        self._has_lost_bus = False
+        back = engine.on_message(news[1], self._lab.kernel.now_ns())
+        self._guard(lambda: self._finish(back, None))
 
     def _carry_out(self, action: Action, *, is_at_once: bool) -> None:
         assert self.process.transport is not None, f"{self.service} has nobody to act for it"

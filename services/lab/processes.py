@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from services.executor.checkpoint import NAMES as EXECUTOR_NAMES
 from services.executor.checkpoint import ledger_id_of as executor_ledger_id
 from services.executor.engine import ExecutorEngine
+from services.ingestor.engine import IngestorEngine
+from services.ingestor.engine.requests import BusBack, BusLost
+from services.ingestor.engine.settings import VenueSettings
 from services.lab.host import Process, Transport, at_once
 from services.lab.kernel import Kernel
 from services.orderbook.engine import OrderbookEngine
@@ -28,9 +31,24 @@ from shared.streams import (
     MD_BOOK,
     MD_DEPTH,
     MD_INSTRUMENT,
+    MD_RESYNC,
     MD_STATUS,
     RISK_EVENT,
 )
+
+
+def ingestor_process(
+    venues: Sequence[VenueSettings], outside: Transport, uniform: Callable[[float, float], float]
+) -> Process:
+    """Return the ingestor; ``outside`` has its connections, ``uniform`` draws its jitter."""
+    return Process(
+        service="ingestor",
+        make=lambda bus: IngestorEngine(venues, source="lab", uniform=uniform),
+        inputs=lambda engine: [Input(MD_RESYNC)],
+        transport=outside,
+        lives_without_bus=True,
+        bus_news=(BusLost("the bus in memory is away"), BusBack()),
+    )
 
 
 def deciding_processes(

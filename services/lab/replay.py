@@ -12,22 +12,20 @@ from hashlib import sha256
 from random import Random
 from typing import BinaryIO
 
-from services.ingestor.engine import IngestorEngine
-from services.lab.host import Host, Process, readers_of
+from services.lab.host import Host, readers_of
 from services.lab.kernel import Kernel
 from services.lab.paper import PaperPort
-from services.lab.processes import deciding_processes
+from services.lab.processes import deciding_processes, ingestor_process
 from services.lab.recorded import Contents, RecordedVenues, venue_settings
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
-from shared.bus.port import Input
 from shared.config_sections import Config, ExecutorConfig, VenueConfig
 from shared.domain.valuation import closes
 from shared.engine import Action
 from shared.messages.base import BookState, Message
 from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.market import DepthView
-from shared.streams import ALL, MD_RESYNC, Format
+from shared.streams import ALL, Format
 from shared.watch.collector import Collector
 from shared.watch.money import VenuePosition, balance_changes, perpetuals
 from shared.watch.report import Ending
@@ -98,15 +96,7 @@ class Replay:
             quote_balance=self.config.executor.paper_balance,
         )
         processes = [
-            Process(
-                service="ingestor",
-                make=lambda bus: IngestorEngine(
-                    venue_settings(contents), source="replay", uniform=Random(0).uniform
-                ),
-                inputs=lambda engine: [Input(MD_RESYNC)],
-                transport=self.venues,
-                lives_without_bus=True,
-            ),
+            ingestor_process(venue_settings(contents), self.venues, Random(0).uniform),
             *deciding_processes(self.config, self.kernel, paper, paper.hear),
         ]
         self.hosts = {process.service: Host(process, self) for process in processes}
