@@ -31,6 +31,9 @@ EMPTY_CHANCE = 0.01
 class _Book:
     exchange: Exchange
     listing: Listing
+    tick: float
+    lot: float
+    taker_bps: float
     apart_bps: float = 0.0
     moves_left: int = 0
 
@@ -44,7 +47,13 @@ class Market:
         self._random = random
         self._fair = dict(prices)
         self._books = [
-            _Book(exchange, listing)
+            _Book(
+                exchange,
+                listing,
+                float(listing.tick),
+                float(listing.lot),
+                float(listing.taker_bps),
+            )
             for exchange in exchanges.values()
             for listing in exchange.by_instrument.values()
         ]
@@ -59,15 +68,15 @@ class Market:
                 book.moves_left -= 1
             elif draw.random() < APART_CHANCE:
                 book.moves_left = draw.randrange(*APART_MOVES)
-                size = 2 * float(book.listing.taker_bps) + draw.uniform(*APART_BPS)
+                size = 2 * book.taker_bps + draw.uniform(*APART_BPS)
                 book.apart_bps = size * draw.choice((-1, 1))
             else:
                 book.apart_bps = 0.0
             fair = self._fair[book.listing.base] * (1 + book.apart_bps / 10_000)
-            self._quote(book.exchange, book.listing, fair, now_ms)
+            self._quote(book, fair, now_ms)
 
-    def _quote(self, exchange: Exchange, listing: Listing, fair: float, now_ms: int) -> None:
-        draw, unit = self._random, float(listing.tick)
+    def _quote(self, book: _Book, fair: float, now_ms: int) -> None:
+        draw, unit, lot = self._random, book.tick, book.lot
         half = max(unit, fair * draw.uniform(0.5, 4.0) / 10_000)
         wanted: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
         for side, levels in wanted.items():
@@ -77,14 +86,6 @@ class Market:
             price = fair + sign * half
             for _ in range(LEVELS):
                 notional = math.exp(draw.gauss(7.0, 1.0))
-                ticks = round(price / unit)
-                levels[ticks] = max(1, round(notional / fair / float(listing.lot)))
+                levels[round(price / unit)] = max(1, round(notional / fair / lot))
                 price += sign * max(unit, fair * draw.uniform(0.2, 3.0) / 10_000)
-        book = exchange.books[listing.instrument]
-        # Off first, then on: a market that moves must not match itself.
-        for side, levels in wanted.items():
-            for ticks in [price for price in book.side(side).prices() if price not in levels]:
-                exchange.background_quote(listing, side, ticks, 0, now_ms)
-        for side, levels in wanted.items():
-            for ticks, lots in levels.items():
-                exchange.background_quote(listing, side, ticks, lots, now_ms)
+        book.exchange.background_book(book.listing, wanted, now_ms)

@@ -8,7 +8,7 @@ from the back of the queue.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from shared.exchange.depth import reachable, within
@@ -212,6 +212,26 @@ class MatchingBook:
             self._touch(side, price)
         return matches
 
+    def replace_background(self, wanted: Mapping[Side, Mapping[int, int]]) -> None:
+        """Make these levels, price -> lots, the whole book.
+
+        Only for a book in which no client's order rests, and levels that do not cross.
+        """
+        for side, levels in wanted.items():
+            book = self.side(side)
+            old = book.levels
+            touched = [price for price in old if price not in levels]
+            for price, lots in levels.items():
+                if price not in old or old[price].lots != lots:
+                    touched.append(price)
+            if not touched:
+                continue
+            book.levels = {price: _background_level(lots) for price, lots in levels.items()}
+            book.keys = sorted([price * book.sign for price in levels])
+            for price in touched:
+                self.seq = self.sequence.advance()
+                self.changed.setdefault((side, price), self.seq)
+
     def _take_crossed(self, side: Side, price: int, lots: int) -> list[Match]:
         """Match what crosses, if anything does: most quotes do not."""
         other = self.asks if side is Side.BUY else self.bids
@@ -226,3 +246,10 @@ class MatchingBook:
             book.close_level(price)
         self.seq = self.sequence.advance()
         self.changed.setdefault((side, price), self.seq)
+
+
+def _background_level(lots: int) -> Level:
+    level = Level()
+    level.lots = lots
+    level.queue.append([BACKGROUND, lots])
+    return level
