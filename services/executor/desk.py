@@ -2,10 +2,11 @@
 
 An order's request is under way (``ts_ended_ns`` 0), answered, refused, not sent or lost. A lost one
 is UNKNOWN until the venue's own word: it is queried with growing pauses. "No such order" counts
-only when it was said ``NOT_FOUND_TIMES`` times, the last time at least ``NOT_FOUND_AFTER_END_NS``
-after the request ended and ``NOT_FOUND_AFTER_SENT_NS`` after it was sent: venues list orders late,
-and a request may still be on its way. The latter exceeds the validity window stamped on every order
-request, so that one still on its way by then will be refused by the venue.
+only when it was said ``NOT_FOUND_TIMES`` times, the last time to a question that was asked at least
+``NOT_FOUND_AFTER_END_NS`` after the request ended and ``NOT_FOUND_AFTER_SENT_NS`` after it was
+sent: venues list orders late, and a request may still be on its way. The latter exceeds the
+validity window stamped on every order request, so that one still on its way by then will be refused
+by the venue. An answer says what was true when its question came, however late it arrives itself.
 """
 
 from __future__ import annotations
@@ -226,6 +227,7 @@ class OrderDesk:
                 continue
             order.query_pending = True
             order.queries += 1
+            order.ts_query_ns = now_ns
             order.next_query_ns = now_ns + self._pause_ns(order.queries)
             working = order.life.status in {OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED}
             if working and now_ns - order.ts_created_ns > RESTING_NS_MAX and not order.cancel_asked:
@@ -294,14 +296,15 @@ class OrderDesk:
 
     def _not_found(self, order: OrderRecord, now_ns: int, out: Step) -> None:
         """Count "no such order" once it can mean anything; enough of them mean it never arrived."""
-        if not order.is_doubtful or not order.ts_ended_ns:
+        asked_ns = order.ts_query_ns
+        if not order.is_doubtful or not 0 < order.ts_ended_ns <= asked_ns:
             return
         order.not_found += 1
         sent_ns = order.ts_sent_ns or order.ts_created_ns
         if (
             order.not_found >= NOT_FOUND_TIMES
-            and now_ns - order.ts_ended_ns >= NOT_FOUND_AFTER_END_NS
-            and now_ns - sent_ns >= NOT_FOUND_AFTER_SENT_NS
+            and asked_ns - order.ts_ended_ns >= NOT_FOUND_AFTER_END_NS
+            and asked_ns - sent_ns >= NOT_FOUND_AFTER_SENT_NS
         ):
             self._hear(order, OrderNews.NOT_SENT, "the venue has no such order", now_ns, out)
 

@@ -92,8 +92,8 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``cost`` is quote units traded (price times quantity of the fills), ``fee_quote`` fees charged
     in something else than the base asset, valued in quote, ``fee_base`` fees charged in base units,
     ``fee_base_quote`` their value. ``ts_ended_ns`` is when the request came back or was given up,
-    0 while it is under way. Times are UNIX ns. ``cause`` is that of a refusal. ``is_overdue`` tells
-    that its outcome should long be known.
+    0 while it is under way, ``ts_query_ns`` when it was last asked for. Times are UNIX ns.
+    ``cause`` is that of a refusal. ``is_overdue`` tells that its outcome should long be known.
     """
 
     client_order_id: str
@@ -124,6 +124,7 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     query_pending: bool = False
     cancel_asked: bool = False
     is_overdue: bool = False
+    ts_query_ns: int = 0
 
     @property
     def signed_base(self) -> Decimal:

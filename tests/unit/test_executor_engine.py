@@ -186,6 +186,32 @@ def test_a_rescue_lost_with_the_bus_is_not_done_again(arrived: bool) -> None:
     world.check_quiet()
 
 
+def test_a_late_no_such_order_is_of_the_time_when_it_was_asked() -> None:
+    """The request was still on its way then, and arrives before the answer comes back."""
+    world = make_world(beta="lost_never")
+    world.message(make_plan(now_ns=world.now_ns))
+    while not (world.engine.state.unknown_orders and world.inbox):
+        if world.inbox:
+            world.deliver()
+        else:
+            world.tick()
+    order = next(o for o in world.engine.state.orders.values() if o.venue == "beta")
+    while order.not_found < 2:
+        while world.inbox:
+            world.deliver()
+        world.tick()
+    while not any(isinstance(heard, act.QueryAnswered) for heard in world.inbox):
+        world.tick()
+    (answer,) = [heard for heard in world.inbox if isinstance(heard, act.QueryAnswered)]
+    assert answer.report is None
+    world.advance(3 * SECOND)  # validity is over, the answer is still on its way
+    world.deliver(world.inbox.index(answer))
+    assert (order.not_found, order.life.status) == (3, OrderStatus.UNKNOWN)
+    world.settle(8)
+    assert order.life.status is OrderStatus.NOT_SENT
+    world.check_quiet()
+
+
 @pytest.mark.parametrize(
     "behaviors, outcomes",
     [
