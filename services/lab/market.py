@@ -58,7 +58,7 @@ class Market:
             for listing in exchange.by_instrument.values()
         ]
 
-    def move(self, now_ms: int) -> None:
+    def move(self) -> None:
         """Move every fair price, and quote every book anew around its own."""
         draw = self._random
         for base in self._fair:
@@ -73,9 +73,9 @@ class Market:
             else:
                 book.apart_bps = 0.0
             fair = self._fair[book.listing.base] * (1 + book.apart_bps / 10_000)
-            self._quote(book, fair, now_ms)
+            self._quote(book, fair)
 
-    def _quote(self, book: _Book, fair: float, now_ms: int) -> None:
+    def _quote(self, book: _Book, fair: float) -> None:
         draw, unit, lot = self._random, book.tick, book.lot
         half = max(unit, fair * draw.uniform(0.5, 4.0) / 10_000)
         wanted: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
@@ -88,4 +88,5 @@ class Market:
                 notional = math.exp(draw.gauss(7.0, 1.0))
                 levels[round(price / unit)] = max(1, round(notional / fair / lot))
                 price += sign * max(unit, fair * draw.uniform(0.2, 3.0) / 10_000)
-        book.exchange.background_book(book.listing, wanted, now_ms)
+        assert not book.exchange.open_orders, "orders of the lab are immediate or cancel"
+        book.exchange.books[book.listing.instrument].replace_background(wanted)

@@ -149,7 +149,7 @@ class World:
 
     def start(self) -> None:
         """Let everything begin."""
-        self.market.move(self.kernel.now_ns() // _MS)
+        self.market.move()
         for host in self.hosts.values():
             host.start()
         self._move()
@@ -197,7 +197,7 @@ class World:
         self.kernel.after(LOOK_NS, self._look)
 
     def _move(self) -> None:
-        self.market.move(self.kernel.now_ns() // _MS)
+        self.market.move()
         self.feed.on_move()
         self.kernel.after(MOVE_NS, self._move)
 

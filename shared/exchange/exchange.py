@@ -151,22 +151,6 @@ class Exchange:
             self._print(listing, side, match, now_ms)
             self._fill_maker(match, now_ms)
 
-    def background_book(
-        self, listing: Listing, wanted: Mapping[Side, Mapping[int, int]], now_ms: int
-    ) -> None:
-        """Make these levels, ticks -> lots, all background liquidity; they must not cross."""
-        book = self.books[listing.instrument]
-        if not self.open_orders:
-            book.replace_background(wanted)
-            return
-        # Off first, then on: a market that moves must not match itself.
-        for side, levels in wanted.items():
-            for ticks in [price for price in book.side(side).prices() if price not in levels]:
-                self.background_quote(listing, side, ticks, 0, now_ms)
-        for side, levels in wanted.items():
-            for ticks, lots in levels.items():
-                self.background_quote(listing, side, ticks, lots, now_ms)
-
     def background_trade(self, listing: Listing, side: Side, lots: int, now_ms: int) -> None:
         """Let somebody else take liquidity at the market."""
         for match in self.books[listing.instrument].take(side, None, lots):
