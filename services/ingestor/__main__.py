@@ -8,33 +8,30 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.ingestor.app import IngestorApp
+from services.ingestor.app import NAME, build, new_engine
 from shared.bus.opening import open_bus
 from shared.clock import SystemClock
 from shared.config import ingestor_venues, position_interval_ms
 from shared.config_sections import Config
 from shared.observe import Observer
 from shared.runner import run_service
+from shared.runtime.shell import Shell
 
 DRAIN_TIMEOUT_S = 5.0
 
 
 @asynccontextmanager
-async def open_app(config: Config, observer: Observer) -> AsyncIterator[IngestorApp]:
+async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
     """Build the ingestor, and close what it opened."""
-    venues = ingestor_venues(config)
-    bus = await open_bus(config.bus, service="ingestor", instance=observer.instance)
+    clock = SystemClock()
+    engine = new_engine(ingestor_venues(config), clock, observer)
+    bus = await open_bus(config.bus, service=NAME, instance=observer.instance)
     try:
-        yield IngestorApp(
-            venues,
-            bus,
-            SystemClock(),
-            observer,
-            position_interval_s=position_interval_ms() / 1_000,
-        )
+        interval_s = position_interval_ms() / 1_000
+        yield build(engine, bus, clock, observer, position_interval_s=interval_s)
     finally:
         await bus.close()
 
 
 if __name__ == "__main__":
-    run_service("ingestor", open_app, drain_timeout_s=DRAIN_TIMEOUT_S)
+    run_service(NAME, open_app, drain_timeout_s=DRAIN_TIMEOUT_S)

@@ -44,6 +44,7 @@ class Socket:
         self._sends: list[str] = []
         self._wake = asyncio.Event()
         self._end: str | None = None
+        self._sending: asyncio.Task[None] | None = None
 
     def send(self, frames: Sequence[str]) -> None:
         """Queue frames; they leave in order."""
@@ -54,9 +55,12 @@ class Socket:
         self._wake.set()
 
     def close(self, reason: str = CLOSED) -> None:
-        """End the connection."""
-        self._end = self._end or reason
-        self._wake.set()
+        """End the connection, once what is queued was sent or could not be within a while."""
+        if self._end is None:
+            self._end = reason
+            self._wake.set()
+            if self._sending is not None:
+                asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._sending.cancel)
 
     async def run(self) -> None:
         """Live until the connection ends, and say why it did."""
@@ -82,12 +86,12 @@ class Socket:
             proxy=True if self._url.startswith("wss:") else None,
         ) as socket:
             self._deliver(ConnectionOpened(self._id))
-            sending = asyncio.create_task(self._send(socket))
+            self._sending = asyncio.create_task(self._send(socket))
             try:
                 await self._read(socket)
             finally:
-                sending.cancel()
-                await asyncio.gather(sending, return_exceptions=True)
+                self._sending.cancel()
+                await asyncio.gather(self._sending, return_exceptions=True)
 
     async def _read(self, socket: ClientConnection) -> None:
         recv, deliver, now_ns, connection = socket.recv, self._deliver, self._now_ns, self._id
@@ -99,11 +103,11 @@ class Socket:
 
     async def _send(self, socket: ClientConnection) -> None:
         try:
-            while self._end is None:
+            while self._sends or self._end is None:
                 sends, self._sends = self._sends, []
                 for frame in sends:
                     await socket.send(frame)
-                if not self._sends:
+                if not self._sends and self._end is None:
                     self._wake.clear()
                     await self._wake.wait()
         finally:

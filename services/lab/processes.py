@@ -8,7 +8,6 @@ from services.executor.checkpoint import NAMES as EXECUTOR_NAMES
 from services.executor.checkpoint import ledger_id_of as executor_ledger_id
 from services.executor.engine import ExecutorEngine
 from services.ingestor.engine import IngestorEngine
-from services.ingestor.engine.requests import BusBack, BusLost
 from services.ingestor.engine.settings import VenueSettings
 from services.lab.host import Process, Transport, at_once
 from services.lab.kernel import Kernel
@@ -20,7 +19,7 @@ from services.scanner.engine import ScannerEngine
 from shared.bus.memory import MemoryBus
 from shared.bus.port import Input
 from shared.config_sections import Config
-from shared.engine import Engine
+from shared.engine import BusBack, BusLost, Engine
 from shared.ledger import Opened, open_ledger
 from shared.messages.base import Message
 from shared.streams import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from aiohttp import WSMsgType, web
@@ -19,6 +20,9 @@ class MiniVenue:
         self.snapshots = 0
         self.refuse: list[web.Response] = []
         self.acknowledge = True
+        self.may_answer = asyncio.Event()
+        """Requests for a snapshot wait for it."""
+        self.may_answer.set()
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -51,6 +55,7 @@ class MiniVenue:
 
     async def _depth(self, request: web.Request) -> web.Response:
         self.snapshots += 1
+        await self.may_answer.wait()
         if self.refuse:
             return self.refuse.pop(0)
         if request.query["symbol"] != "BTCUSDT":

@@ -11,7 +11,7 @@ from pathlib import Path
 import redis.asyncio as redis
 
 from services.ingestor import listing_child
-from services.ingestor.app import IngestorApp
+from services.ingestor.app import build, new_engine
 from services.orderbook.engine import OrderbookEngine
 from shared import streams
 from shared.bus.opening import open_bus
@@ -78,14 +78,13 @@ class Reader:
 class Pipeline:
     """What a test holds: the server, the app, its counters, and the reader."""
 
-    def __init__(self, server, bus, app, observer, reader) -> None:
-        self.server, self.bus, self.app = server, bus, app
+    def __init__(self, server, bus, app, engine, observer, reader) -> None:  # noqa: PLR0917
+        self.server, self.bus, self.app, self.engine = server, bus, app, engine
         self.observer, self.reader = observer, reader
 
     @property
     def counters(self) -> dict[str, int]:
-        self.app.observe()
-        return self.observer.counters
+        return {**self.observer.counters, **self.engine.counters()}
 
     async def ask(self, *command: str):
         """Ask the server itself."""
@@ -113,16 +112,18 @@ async def pipeline(
         bus = await open_bus(config, service="ingestor", instance="i1")
         reading = await open_bus(config, service="orderbook", instance="t")
         observer = Observer("ingestor", "i1")
-        app = IngestorApp(venues, bus, SystemClock(), observer, position_interval_s=POSITION_S)
+        engine = new_engine(venues, SystemClock(), observer)
+        app = build(engine, bus, SystemClock(), observer, position_interval_s=POSITION_S)
         reader = Reader(reading, orderbook)
         tasks = [asyncio.create_task(reader.run()), asyncio.create_task(app.run())]
         try:
-            yield Pipeline(server, bus, app, observer, reader)
+            yield Pipeline(server, bus, app, engine, observer, reader)
             for task in tasks:
                 assert not task.done(), task.exception()
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await app.drain()
             await bus.close()
             await reading.close()

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from services.ingestor.app import IngestorApp
+from services.ingestor.app import build, new_engine
 from shared import streams
 from shared.bus.opening import open_bus
 from shared.bus.port import Input
@@ -69,12 +69,14 @@ async def test_lost_delta_is_a_gap_and_heals_with_a_new_epoch(tmp_path, monkeypa
     async with MiniVenue() as venue, pipeline(tmp_path, venues(venue), monkeypatch) as run:
         await live(run, venue)
         epoch = run.reader.view().epoch
+        venue.may_answer.clear()
         venue.change([(99.5, 3.0)])
         await venue.send(venue.change([(99.6, 3.0)]))
+        await eventually(lambda: "GAP" in run.reader.states["binance", "BTC/USDT"])
+        venue.may_answer.set()
         await live(run, venue)
         assert run.reader.view().epoch > epoch
         assert run.counters["gaps"] == 1
-        assert "GAP" in run.reader.states["binance", "BTC/USDT"]
 
 
 async def test_duplicate_is_dropped_without_a_resync(tmp_path, monkeypatch):
@@ -122,10 +124,7 @@ async def test_announced_restart_and_planned_renewal_start_new_epochs(tmp_path, 
 def test_url_of_the_wrong_kind_is_a_configuration_error(tmp_path):
     config = VenueConfig(instruments=["BTC/USDT"], ws_url="http://127.0.0.1:1")
     with pytest.raises(ConfigError, match=r"venues\.binance\.ws_url"):
-        IngestorApp(
-            {"binance": config}, None, SystemClock(), Observer("ingestor", "i"),
-            position_interval_s=1.0,
-        )  # fmt: skip
+        new_engine({"binance": config}, SystemClock(), Observer("ingestor", "i"))
 
 
 async def test_venue_that_is_not_there_yet_is_waited_for(tmp_path, monkeypatch):
@@ -279,9 +278,9 @@ async def test_stop_of_the_newer_of_two_ingestors_leaves_the_books_to_the_older(
         epoch = run.reader.view().epoch
         url = run.server.url
         bus = await open_bus(BusConfig(url=url), service="ingestor", instance="i2")
-        other = IngestorApp(
-            venues(venue), bus, SystemClock(), Observer("ingestor", "i2"), position_interval_s=1.0
-        )
+        observer = Observer("ingestor", "i2")
+        engine = new_engine(venues(venue), SystemClock(), observer)
+        other = build(engine, bus, SystemClock(), observer, position_interval_s=1.0)
         task = asyncio.create_task(other.run())
         await eventually(lambda: run.reader.view().epoch > epoch)
         await live(run, venue)

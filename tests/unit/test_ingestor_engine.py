@@ -13,8 +13,6 @@ from services.ingestor.engine import IngestorEngine
 from services.ingestor.engine.connection import BACKOFF_S, BACKOFF_S_MAX, TICK_NS
 from services.ingestor.engine.listings import REPEAT_NS, REREAD_NS, REREAD_ODD_NS
 from services.ingestor.engine.requests import (
-    BusBack,
-    BusLost,
     CloseConnection,
     ConnectionClosed,
     ConnectionOpened,
@@ -27,11 +25,11 @@ from services.ingestor.engine.requests import (
     ReadListings,
     SendFrames,
     SnapshotAnswered,
-    Stopping,
 )
 from services.ingestor.engine.settings import VenueSettings, venue_settings
 from services.ingestor.engine.snapshots import CONCURRENT_MAX
 from shared.config_sections import VenueConfig
+from shared.engine import BusBack, BusLost, Stopping
 from shared.messages.base import BookState
 from shared.messages.control import Alert, Severity
 from shared.messages.market import InstrumentInfo, ResyncRequest, Trade, VenueStatus

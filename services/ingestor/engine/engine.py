@@ -8,21 +8,18 @@ from itertools import count
 from services.ingestor.engine.connection import NEVER_NS, Connection
 from services.ingestor.engine.listings import Listings
 from services.ingestor.engine.requests import (
-    BusBack,
-    BusLost,
     ConnectionClosed,
     ConnectionOpened,
     FrameReceived,
     ListingAnswered,
     NoteLevel,
     SnapshotAnswered,
-    Stopping,
 )
 from services.ingestor.engine.settings import VenueSettings
 from services.ingestor.engine.step_builder import StepBuilder
 from services.ingestor.engine.venue import Venue
 from shared.delays import Uniform
-from shared.engine import NOTHING, Result, Step
+from shared.engine import NOTHING, BusBack, BusLost, Result, Step, Stopping
 from shared.messages.base import Message
 from shared.messages.market import ResyncRequest
 

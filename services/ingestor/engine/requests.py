@@ -120,17 +120,3 @@ class ListingAnswered(Result, frozen=True):
     rules: list[InstrumentRules] = msgspec.field(default_factory=list)
     missing: dict[str, str] = msgspec.field(default_factory=dict)
     error: str = ""
-
-
-class BusLost(Result, frozen=True):
-    """The bus is away; what was published lately may be lost with it."""
-
-    reason: str
-
-
-class BusBack(Result, frozen=True):
-    """The bus takes messages again."""
-
-
-class Stopping(Result, frozen=True):
-    """The process is about to end."""
