@@ -60,6 +60,8 @@ class Weather:
     partial: float = 0.0
     late_fills: float = 0.0
     is_down: bool = False
+    closed: Cause | None = None
+    """Why every order is refused."""
 
 
 class AccountPort:
@@ -78,7 +80,7 @@ class AccountPort:
         exchanges: Mapping[str, Exchange],
         random: Random,
         note: Callable[[str], None],
-        on_arrival: Callable[[str, str, int], None],
+        on_arrival: Callable[[str, str, int, bool], None],
     ) -> None:
         self._kernel, self._exchanges, self._random, self._note = kernel, exchanges, random, note
         self._on_arrival = on_arrival
@@ -132,6 +134,9 @@ class AccountPort:
             if self._kernel.now_ns() - sent_ns > VALIDITY_MS * _MS:
                 self._note(f"{order.venue}: {name} came too late")
                 answer: Result = act.SubmitRefused(name, "too late", sent_ns)
+            elif sky.closed is not None:
+                self._note(f"{order.venue}: {name} was refused: {sky.closed}")
+                answer = act.SubmitRefused(name, "no orders now", sent_ns, sky.closed)
             elif self._strikes(sky.refused):
                 self._note(f"{order.venue}: {name} was refused")
                 answer = act.SubmitRefused(name, "refused by the venue", sent_ns)
@@ -150,7 +155,6 @@ class AccountPort:
         asked, now_ms = action.order, self._kernel.now_ns() // _MS
         exchange, key = self._exchanges[asked.venue], (asked.venue, asked.client_order_id)
         self.sent[key] = self.sent.get(key, 0) + 1
-        self._on_arrival(*key, self.sent[key])
         request = OrderRequest(
             listing=exchange.by_instrument[asked.instrument],
             side=asked.side,
@@ -167,8 +171,10 @@ class AccountPort:
         try:
             order = exchange.place(request, now_ms, share)
         except RefusedError as error:
+            self._on_arrival(*key, self.sent[key], False)
             cause = CAUSES.get(error.reason, Cause.ORDER)
             return act.SubmitRefused(asked.client_order_id, error.reason.value, sent_ns, cause)
+        self._on_arrival(*key, self.sent[key], True)
         if order.fills and self._strikes(self.weather[asked.venue].late_fills):
             self._note(f"{asked.venue}: {asked.client_order_id} is told of late")
             until_ns = self._kernel.now_ns() + self._random.randrange(50, TOLD_LATE_MS_MAX) * _MS

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from services.lab.account import Weather
 from services.lab.feed import FRAME_FAULTS
 from services.lab.host import Crashed
+from shared.errors import Cause
 from shared.messages.control import CommandKind
 from shared.streams import CTL_COMMAND, EXEC_EVENT, EXEC_PLAN
 
@@ -30,10 +31,15 @@ FEED_NS = (200 * _MS, 2_000 * _MS)
 FEED_DOWN_NS = (300 * _MS, 1_500 * _MS)
 OPERATOR_NS = (1_500 * _MS, 15_000 * _MS)
 RESUME_AFTER_NS = (200 * _MS, 1_500 * _MS)
-COMMANDS = (CommandKind.HALT, CommandKind.REDUCE, CommandKind.FLATTEN)
+COMMANDS = (
+    CommandKind.HALT,
+    CommandKind.REDUCE,
+    CommandKind.FLATTEN,
+    CommandKind.RESUME,
+)
 REPEATED_MAX = 10
 """So many of the newest entries of a stream may be repeated."""
-BAD_WEATHERS = (
+BAD_WEATHERS: tuple[dict[str, Any], ...] = (
     {"lost_request": 0.4},
     {"lost_answer": 0.5},
     {"late_request": 0.5},
@@ -42,6 +48,9 @@ BAD_WEATHERS = (
     {"partial": 0.7},
     {"late_fills": 0.6},
     {"is_down": True},
+    {"closed": Cause.SERVICE},
+    {"closed": Cause.INSTRUMENT},
+    {"closed": Cause.KEY},
     {"lost_request": 0.2, "lost_answer": 0.2, "late_request": 0.2, "partial": 0.3},
 )
 
@@ -135,13 +144,14 @@ class Chaos:
             self._lose_last_moment()
 
     def _repeat_entry(self) -> None:
-        """An entry is on the bus twice, as where a writer tried again: readers must not mind."""
+        """Entries are on the bus twice, as where a writer tried again: readers must not mind."""
         world = self._world
-        spec = self._random.choice((EXEC_EVENT, EXEC_PLAN, CTL_COMMAND))
+        spec = self._random.choice((EXEC_EVENT, EXEC_EVENT, EXEC_PLAN, CTL_COMMAND))
         recent = world.server.stream(spec.key()).payloads[-REPEATED_MAX:]
         if recent:
-            self._fault(f"an entry of {spec.name} is repeated")
-            world.server.add(spec.key(), self._random.choice(recent))
+            self._fault(f"entries of {spec.name} are repeated")
+            for payload in self._random.sample(recent, min(3, len(recent))):
+                world.server.add(spec.key(), payload)
             for service in spec.consumers:
                 world.hosts[service].notify()
 

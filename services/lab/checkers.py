@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 ZERO = Decimal(0)
 HEARD_NS = 200_000_000
 """Everybody has heard a view after this long."""
+DUST_SLACK = Decimal("1.05")
+"""Prices are a little other than at the start."""
 NAKED_NS_MAX = 30_000_000_000
 """A plan may be uneven for this long, restarts and lost answers included, before trading halts."""
 
@@ -105,10 +107,11 @@ class Checkers:
         if not (is_leg and is_at_once) and order.client_order_id not in self._on_record:
             self.object_to("order_on_record", f"{order.client_order_id} was not on record")
 
-    def on_arrival(self, venue: str, client_order_id: str, times: int) -> None:
-        """Look at an order that arrived at a venue."""
-        self._arrived[client_order_id] = venue
-        if client_order_id in self._not_sent:
+    def on_arrival(self, venue: str, client_order_id: str, times: int, is_taken: bool) -> None:
+        """Look at an order that arrived at a venue; one that is refused there leaves no trace."""
+        if is_taken:
+            self._arrived[client_order_id] = venue
+        if is_taken and client_order_id in self._not_sent:
             self.object_to("no_is_no", f"{client_order_id} arrived at {venue} after all")
         if times > 1:
             self.object_to("sent_once", f"{client_order_id} arrived {times} times at {venue}")
@@ -152,6 +155,9 @@ class Checkers:
 
     def _check_end(self, done: PlanDone) -> None:
         self.done[done.plan_id] = done
+        for asset, qty in done.dust.items():
+            if abs(qty) > DUST_SLACK * self._world.dust(asset):
+                self.object_to("flat", f"plan {done.plan_id} calls {qty} {asset} dust")
         plan = self.plans.get(done.plan_id)
         if plan is not None and done.outcome is not PlanOutcome.FAILED:
             slack = Decimal("0.001") * sum((leg.qty * leg.price_limit for leg in plan.legs), ZERO)
@@ -194,7 +200,7 @@ class Checkers:
         """Compare everything with the venues' truth."""
         world = self._world
         for venue, exchange in world.exchanges.items():
-            for asset, start in world.start_balances.items():
+            for asset, start in world.start_balances[venue].items():
                 if exchange.ledger.total(asset) != start:
                     self.object_to(
                         "conservation", f"{venue} {asset}: {exchange.ledger.total(asset)}"
@@ -222,7 +228,7 @@ class Checkers:
     def _check_books(self, service: str, books: Books) -> None:
         world = self._world
         for venue, exchange in world.exchanges.items():
-            for asset, start in world.start_balances.items():
+            for asset, start in world.start_balances[venue].items():
                 balance = exchange.ledger.balance(asset)
                 truth = balance.free + balance.used - start
                 ours = books.inventory.get(f"{venue}|{asset}", ZERO)

@@ -283,13 +283,17 @@ class Host:
             self._bus.apply(batch, messages, checkpoints=saved)
         except BusUnavailable:
             if self.process.lives_without_bus:
-                self.lose_bus()
+                self._lose_bus()
                 return False
             raise
         return True
 
     def lose_bus(self) -> None:
-        """What was published lately may be lost: tell the engine, now and when it is over."""
+        """The bus broke off for a moment, and what was published lately may be lost."""
+        self._guard(self._lose_bus)
+
+    def _lose_bus(self) -> None:
+        """Tell the engine, now and when it is over."""
         news, engine = self.process.bus_news, self.engine
         if news is None or engine is None or self._has_lost_bus:
             return

@@ -17,6 +17,7 @@ from services.lab.host import RETRY_NS, Host, readers_of
 from services.lab.kernel import Kernel
 from services.lab.market import Market
 from services.lab.processes import deciding_processes, ingestor_process
+from services.lab.variety import TOKEN, exchanges_of, start_balances
 from services.risk.engine import RiskEngine
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
@@ -76,14 +77,9 @@ class World:
         self.server = Server(self.kernel)
         self.story: list[tuple[int, str]] = []
         self.crashes = 0
-        self.exchanges = {
-            listing[0].venue: Exchange(
-                listing[0].venue, listing, fee_asset="", start=START, seed=seed
-            )
-            for listing in LISTINGS
-        }
+        self.exchanges = exchanges_of(seed, LISTINGS)
         self.market = Market(self.exchanges, PRICES, Random(f"{seed}/market"))
-        self.prices, self.start_balances = PRICES, START
+        self.prices, self.start_balances = PRICES, start_balances(self.exchanges)
         self.checkers = Checkers(self)
         self.chaos = Chaos(self, Random(f"{seed}/chaos"))
         self.account = AccountPort(
@@ -123,12 +119,13 @@ class World:
 
     def dust(self, asset: str) -> Decimal:
         """Return the most of an asset that plans may leave because nobody trades so little."""
-        return max(
+        least = (
             max(listing.qty_min, listing.notional_min / exact(self.prices[asset]))
             for exchange in self.exchanges.values()
             for listing in exchange.by_instrument.values()
             if listing.base == asset
         )
+        return max(least, default=Decimal(0))
 
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
         """Look at them, and wake who reads them."""
@@ -202,8 +199,7 @@ class World:
         self.kernel.after(MOVE_NS, self._move)
 
 
-PRICES = {"BTC": 60_000.0, "SOL": 150.0}
-START = {"USDT": Decimal(5_000_000), "BTC": Decimal(100), "SOL": Decimal(30_000)}
+PRICES = {"BTC": 60_000.0, "SOL": 150.0, TOKEN: 20.0}
 
 
 def listing(venue: str, base: str, price_scale: int, qty_scale: int, taker_bps: str) -> Listing:

@@ -158,7 +158,10 @@ class Ledger(msgspec.Struct, kw_only=True):
         late fills, flattens.
         """
         held = self.reservations.get(event.plan_id)
-        why = "" if held is None else _differs(held, event)
+        why = ""
+        if held is not None:
+            against = self.orders.filled(event.plan_id, event.side.opposite)
+            why = _differs(held, event, against)
         return why or self.orders.refuses(event)
 
     def disowns(self, fill: Fill) -> str:
@@ -276,8 +279,12 @@ class Ledger(msgspec.Struct, kw_only=True):
         return not all(self.fills_seen.values())
 
 
-def _differs(held: Reservation, event: OrderEvent) -> str:
-    """Return how an order differs from what was approved; evening orders need only be in bounds."""
+def _differs(held: Reservation, event: OrderEvent, against: Decimal) -> str:
+    """Return how an order differs from what was approved; evening orders need only be in bounds.
+
+    ``against`` is what the plan has filled on the other side. It can be more than its legs: orders
+    that were told to have ended without a fill were made up for, and filled after all.
+    """
     legs = held.legs
     if event.purpose is OrderPurpose.LEG:
         if event.leg_index >= len(legs):
@@ -292,8 +299,8 @@ def _differs(held: Reservation, event: OrderEvent) -> str:
     base = split_instrument(legs[0].instrument).base
     if split_instrument(event.instrument).base != base:
         return f"its plan trades {base}"
-    most = sum((leg.qty for leg in legs), ZERO)
-    return "" if event.qty <= most else f"its plan has orders of {most} together"
+    most = sum((leg.qty for leg in legs), against)
+    return "" if event.qty <= most else f"its plan evens out {most} at most"
 
 
 def _shows(ts_balance_ns: int, ts_fill_ns: int) -> bool:

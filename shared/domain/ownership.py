@@ -92,6 +92,11 @@ class OrdersOnRecord(msgspec.Struct):
         self._keep(event.plan_id, orders)
         return True
 
+    def filled(self, plan_id: str, side: Side) -> Decimal:
+        """Return what was booked of a plan's orders of one side, base units."""
+        orders = self._of(plan_id) or {}
+        return sum((order.filled for order in orders.values() if order.side is side), Decimal(0))
+
     def knows(self, plan_id: str) -> bool:
         """Tell whether orders of this plan are on record."""
         return plan_id in self.open or plan_id in self.ended

@@ -14,7 +14,7 @@ from shared.domain.ownership import (
 )
 from shared.messages.base import Side, TradingState
 from shared.messages.control import Alert, CommandKind, Severity
-from shared.messages.execution import ApprovedPlan, TradingStateChanged
+from shared.messages.execution import ApprovedPlan, OrderPurpose, TradingStateChanged
 from tests.decision_builders import (
     SECOND,
     T0,
@@ -133,6 +133,28 @@ def test_orders_on_record_are_bounded_and_a_plan_that_stays_open_keeps_its_own()
     for number in range(PLANS_OPEN_MAX):
         engine.on_message(make_order(f"open{number}"), T0)
     assert len(orders.open) == PLANS_OPEN_MAX
+
+
+def test_an_order_may_even_out_all_that_its_plan_has_filled_late() -> None:
+    """Orders told to be empty were made up for, and filled: together more than the legs."""
+    engine = make_risk()
+    plan = approve(engine)
+    announce(engine, plan)
+    evening = {"leg_index": 2, "purpose": OrderPurpose.HEDGE}
+    for number in range(3):
+        again = {"client_order_id": f"again{number}"}
+        engine.on_message(make_order(plan.plan_id, qty=D("0.1"), **evening, **again), T0)
+    back = {"client_order_id": "back", "venue": "beta", "side": Side.SELL, **evening}
+    for number in range(3):
+        fill = {"client_order_id": f"again{number}", "trade_id": str(number)}
+        engine.on_message(make_fill(plan.plan_id, "alpha", Side.BUY, **fill), T0)
+    out = engine.on_message(make_order(plan.plan_id, qty=D("0.6"), **back), T0).messages
+    assert [m.code for m in out if isinstance(m, Alert)] == ["ORDER_UNOWNED"]
+    assert engine.on_message(make_order(plan.plan_id, qty=D("0.3"), **back), T0).messages == []
+    sold = make_fill(plan.plan_id, "beta", Side.SELL, "0.3", client_order_id="back")
+    engine.on_message(sold, T0)
+    assert engine.ledger.exposure["BTC"] == 0
+    assert engine.counters()["fills_unowned"] == 0
 
 
 @pytest.mark.parametrize("ahead_s", [6, 60, 86_400])

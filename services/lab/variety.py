@@ -1,0 +1,71 @@
+"""How the venues of a world differ: what they charge, and what is in the accounts. Pure.
+
+Most worlds have plenty of everything and fees in the quote asset. In the others a venue charges
+what is bought, or a token of its own while that lasts, as venues do; or an account runs short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from random import Random
+
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
+
+PLENTY = {"USDT": Decimal(5_000_000), "BTC": Decimal(100), "SOL": Decimal(30_000)}
+SHORT = {"USDT": Decimal(6_000), "BTC": Decimal("0.1"), "SOL": Decimal(40)}
+"""Enough for a plan or two of those that are made."""
+TOKEN = "TOK"
+TOKENS = (Decimal(0), Decimal("0.3"), Decimal(1_000))
+"""None, enough for a few fills, enough for all."""
+FEES_CHANCE = 0.3
+SHORT_CHANCE = 0.15
+BASE, OWN_TOKEN = "base", "token"
+
+
+def exchanges_of(seed: int, listings: Sequence[Sequence[Listing]]) -> dict[str, Exchange]:
+    """Return the venues of a world, by name."""
+    draw = Random(f"{seed}/variety")
+    exchanges = {}
+    for of_venue in listings:
+        venue = of_venue[0].venue
+        fees = draw.choice((BASE, OWN_TOKEN)) if draw.random() < FEES_CHANCE else ""
+        start = dict(PLENTY)
+        if draw.random() < SHORT_CHANCE:
+            asset = draw.choice(sorted(SHORT))
+            start[asset] = SHORT[asset]
+        listed = list(of_venue)
+        if fees == OWN_TOKEN:
+            start[TOKEN] = draw.choice(TOKENS)
+            listed.append(_token_listing(venue))
+        # Without a price of the token an exchange charges what is bought, or the quote asset.
+        fee_asset = TOKEN if fees else ""
+        exchanges[venue] = Exchange(venue, listed, fee_asset=fee_asset, start=start, seed=seed)
+    return exchanges
+
+
+def start_balances(exchanges: Mapping[str, Exchange]) -> dict[str, dict[str, Decimal]]:
+    """Return what is in every account, by venue and asset; to be asked before anything happens."""
+    return {
+        venue: {asset: balance.free for asset, balance in exchange.ledger.balances.items()}
+        for venue, exchange in exchanges.items()
+    }
+
+
+def _token_listing(venue: str) -> Listing:
+    return Listing(
+        venue=venue,
+        instrument=f"{TOKEN}/USDT",
+        symbol=f"{TOKEN}USDT",
+        base=TOKEN,
+        quote="USDT",
+        price_scale=3,
+        qty_scale=3,
+        price_decimals=8,
+        qty_decimals=8,
+        qty_min=Decimal("0.001"),
+        notional_min=Decimal(5),
+        taker_bps=Decimal(10),
+        maker_bps=Decimal(10),
+    )
