@@ -68,6 +68,8 @@ class Stream:
 
     def after(self, entry_id: Id, count: int) -> list[tuple[Id, bytes]]:
         """Return up to ``count`` entries that come after ``entry_id``."""
+        if entry_id >= self.last_id:
+            return []
         start = bisect_right(self.ids, entry_id)
         stop = start + count
         return list(zip(self.ids[start:stop], self.payloads[start:stop], strict=True))

@@ -164,6 +164,20 @@ def forget_the_checkpoint(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(engine.ExecutorEngine, "start", start)
 
 
+def count_on_from_the_record(patch: pytest.MonkeyPatch) -> None:
+    """After a restart evening orders get the numbers that follow those on record."""
+    original = OrderDesk.doubt_all
+
+    def doubt_all(self: OrderDesk, now_ns: int) -> None:
+        for plan in self._state.open_plans():
+            attempts = [order.attempt for order in self._state.orders_of(plan)]
+            plan.attempt_next = 1 + max(attempts, default=0)
+        original(self, now_ns)
+
+    patch.setattr(OrderDesk, "doubt_all", doubt_all)
+    patch.setattr(plans, "attempt_after_loss", lambda now_ns: 1)
+
+
 MUTANTS: dict[Patch, set[str]] = {
     resend_on_timeout: {"no_is_no"},
     forget_late_fills: {"flat"},
@@ -177,6 +191,7 @@ MUTANTS: dict[Patch, set[str]] = {
     lose_a_fee: {"ledger_is_truth"},
     leave_it_uneven: {"flat"},
     forget_the_checkpoint: {"ledger_is_truth"},
+    count_on_from_the_record: {"sent_once"},
 }
 
 
