@@ -29,13 +29,13 @@ class Positions:
 
     async def note(self) -> None:
         """Say what is new, or when to come back for it; all of it must have been committed."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._next_s:  # without a look at what is new: once per step is too dear
+            self.due_s = self._next_s
+            return
         own = self._own()
         if not self.read and own == self._own_said:
             self.due_s = math.inf
-            return
-        now_s = asyncio.get_running_loop().time()
-        if now_s < self._next_s:
-            self.due_s = self._next_s
             return
         self._next_s, self.due_s = now_s + self._interval_s, math.inf
         said, self.read, self._own_said = self.read, {}, own
