@@ -19,7 +19,8 @@ from shared.bus.tuning import (
     lease_key,
     members_key,
 )
-from shared.streams import ALL, ANYONE, SERVICES, Delivery, StreamSpec
+from shared.services import SERVICES
+from shared.streams import ALL, ANYONE, Delivery, StreamSpec
 
 OPERATOR = "operator"
 USERS = (*SERVICES, OPERATOR)

@@ -13,8 +13,8 @@ from typing import Any
 
 from shared.messages import arb, control, execution, market
 from shared.messages.base import Message
+from shared.services import readers_of
 
-SERVICES = ("ingestor", "orderbook", "scanner", "risk", "executor")
 ANYONE = "*"
 ENTRY_BYTES_MAX = 4_000_000
 """Bound on the bytes of one entry of any stream; a whole book of 50,000 levels a side fits."""
@@ -42,7 +42,7 @@ def _by_rules(message: Any) -> str:
     return f"{message.rules.venue}|{message.rules.instrument}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSpec:
     """One row of the map.
 
@@ -50,7 +50,6 @@ class StreamSpec:
         name: The logical name, as in ``arb tail md.depth``.
         types: Message types that travel on it.
         producer: The one service that writes it, or ``ANYONE``.
-        consumers: Services that read it (DURABLE: each is a consumer group).
         delivery: LATEST or DURABLE.
         format: Wire form of its entries.
         sharded: Partitioned by base asset; the key is ``{<shard>}:<name>``, else ``{arb}:<name>``.
@@ -60,23 +59,25 @@ class StreamSpec:
             one, trims it to that every few seconds, whoever wrote into it.
         conflate: Key of "newest per what" for late LATEST readers; ``None``: never conflated.
         backfill: Entries a LATEST reader looks back at on start, to know the present state at once.
+        consumers: Services that read it (DURABLE: each is a consumer group), by their table.
         entry_bytes_max: What one entry may hold: longer ones are neither written nor read.
     """
 
     name: str
     types: tuple[type[Message], ...]
     producer: str
-    consumers: tuple[str, ...]
     delivery: Delivery
     format: Format
-    sharded: bool
+    sharded: bool = False
     entries_max: int
     bytes_max: int
     conflate: Callable[[Any], str] | None = None
     backfill: int = 0
+    consumers: tuple[str, ...] = field(init=False)
     entry_bytes_max: int = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "consumers", readers_of(self.name))
         # Asked for with every entry, so worked out once.
         object.__setattr__(self, "entry_bytes_max", min(self.bytes_max // 4, ENTRY_BYTES_MAX))
 
@@ -87,81 +88,180 @@ class StreamSpec:
 
 _MB = 1_000_000
 
-# fmt: off
 MD_BOOK = StreamSpec(
-    "md.book", (market.BookSnapshot, market.BookDelta), "ingestor", ("orderbook",),
-    Delivery.LATEST, Format.MSGPACK, True, 20_000, 64 * _MB,
+    name="md.book",
+    types=(market.BookSnapshot, market.BookDelta),
+    producer="ingestor",
+    delivery=Delivery.LATEST,
+    format=Format.MSGPACK,
+    sharded=True,
+    entries_max=20_000,
+    bytes_max=64 * _MB,
 )
 MD_TRADE = StreamSpec(
-    "md.trade", (market.Trade,), "ingestor", (),
-    Delivery.LATEST, Format.MSGPACK, True, 10_000, 16 * _MB,
+    name="md.trade",
+    types=(market.Trade,),
+    producer="ingestor",
+    delivery=Delivery.LATEST,
+    format=Format.MSGPACK,
+    sharded=True,
+    entries_max=10_000,
+    bytes_max=16 * _MB,
 )
 MD_FUNDING = StreamSpec(
-    "md.funding", (market.Funding,), "ingestor", (),
-    Delivery.LATEST, Format.MSGPACK, True, 2_000, 4 * _MB, _by_book, 50,
+    name="md.funding",
+    types=(market.Funding,),
+    producer="ingestor",
+    delivery=Delivery.LATEST,
+    format=Format.MSGPACK,
+    sharded=True,
+    entries_max=2_000,
+    bytes_max=4 * _MB,
+    conflate=_by_book,
+    backfill=50,
 )
 MD_STATUS = StreamSpec(
-    "md.status", (market.VenueStatus,), "ingestor", ("orderbook",),
-    Delivery.LATEST, Format.JSON, False, 1_000, 4 * _MB, _by_book, 50,
+    name="md.status",
+    types=(market.VenueStatus,),
+    producer="ingestor",
+    delivery=Delivery.LATEST,
+    format=Format.JSON,
+    entries_max=1_000,
+    bytes_max=4 * _MB,
+    conflate=_by_book,
+    backfill=50,
 )
 MD_INSTRUMENT = StreamSpec(
-    "md.instrument", (market.InstrumentInfo,), "ingestor", ("scanner", "risk", "executor"),
-    Delivery.LATEST, Format.JSON, False, 1_000, 16 * _MB, _by_rules, 100,
+    name="md.instrument",
+    types=(market.InstrumentInfo,),
+    producer="ingestor",
+    delivery=Delivery.LATEST,
+    format=Format.JSON,
+    entries_max=1_000,
+    bytes_max=16 * _MB,
+    conflate=_by_rules,
+    backfill=100,
 )
 MD_RESYNC = StreamSpec(
-    "md.resync", (market.ResyncRequest,), "orderbook", ("ingestor",),
-    Delivery.LATEST, Format.JSON, False, 1_000, 2 * _MB, _by_book,
+    name="md.resync",
+    types=(market.ResyncRequest,),
+    producer="orderbook",
+    delivery=Delivery.LATEST,
+    format=Format.JSON,
+    entries_max=1_000,
+    bytes_max=2 * _MB,
+    conflate=_by_book,
 )
 MD_DEPTH = StreamSpec(
-    "md.depth", (market.DepthView,), "orderbook", ("scanner", "risk", "executor"),
-    Delivery.LATEST, Format.MSGPACK, True, 10_000, 32 * _MB, _by_book, 50,
+    name="md.depth",
+    types=(market.DepthView,),
+    producer="orderbook",
+    delivery=Delivery.LATEST,
+    format=Format.MSGPACK,
+    sharded=True,
+    entries_max=10_000,
+    bytes_max=32 * _MB,
+    conflate=_by_book,
+    backfill=50,
 )
 ARB_OPPORTUNITY = StreamSpec(
-    "arb.opportunity", (arb.Opportunity,), "scanner", ("risk",),
-    Delivery.LATEST, Format.JSON, False, 10_000, 16 * _MB,
+    name="arb.opportunity",
+    types=(arb.Opportunity,),
+    producer="scanner",
+    delivery=Delivery.LATEST,
+    format=Format.JSON,
+    entries_max=10_000,
+    bytes_max=16 * _MB,
 )
 ARB_NEARMISS = StreamSpec(
-    "arb.nearmiss", (arb.NearMiss,), "scanner", (),
-    Delivery.LATEST, Format.JSON, False, 10_000, 16 * _MB,
+    name="arb.nearmiss",
+    types=(arb.NearMiss,),
+    producer="scanner",
+    delivery=Delivery.LATEST,
+    format=Format.JSON,
+    entries_max=10_000,
+    bytes_max=16 * _MB,
 )
 EXEC_PLAN = StreamSpec(
-    "exec.plan", (execution.ApprovedPlan,), "risk", ("executor",),
-    Delivery.DURABLE, Format.JSON, False, 10_000, 32 * _MB,
+    name="exec.plan",
+    types=(execution.ApprovedPlan,),
+    producer="risk",
+    delivery=Delivery.DURABLE,
+    format=Format.JSON,
+    entries_max=10_000,
+    bytes_max=32 * _MB,
 )
 EXEC_EVENT = StreamSpec(
-    "exec.event",
-    (
-        execution.OrderEvent, execution.Fill, execution.BalanceReport, execution.PlanDone,
+    name="exec.event",
+    types=(
+        execution.OrderEvent,
+        execution.Fill,
+        execution.BalanceReport,
+        execution.PlanDone,
         execution.ExecutorReady,
     ),
-    "executor", ("risk",),
-    Delivery.DURABLE, Format.JSON, False, 20_000, 32 * _MB,
+    producer="executor",
+    delivery=Delivery.DURABLE,
+    format=Format.JSON,
+    entries_max=20_000,
+    bytes_max=32 * _MB,
 )
 RISK_EVENT = StreamSpec(
-    "risk.event",
-    (execution.Denied, execution.TradingStateChanged, execution.RiskReport),
-    "risk", ("executor",),
-    Delivery.LATEST, Format.JSON, False, 10_000, 16 * _MB, None, 50,
+    name="risk.event",
+    types=(execution.Denied, execution.TradingStateChanged, execution.RiskReport),
+    producer="risk",
+    delivery=Delivery.LATEST,
+    format=Format.JSON,
+    entries_max=10_000,
+    bytes_max=16 * _MB,
+    backfill=50,
 )
 CTL_COMMAND = StreamSpec(
-    "ctl.command", (control.Command,), "operator", ("risk", "executor"),
-    Delivery.DURABLE, Format.JSON, False, 1_000, 2 * _MB,
+    name="ctl.command",
+    types=(control.Command,),
+    producer="operator",
+    delivery=Delivery.DURABLE,
+    format=Format.JSON,
+    entries_max=1_000,
+    bytes_max=2 * _MB,
 )
 ALERT = StreamSpec(
-    "alert", (control.Alert,), ANYONE, (),
-    Delivery.LATEST, Format.JSON, False, 2_000, 4 * _MB,
+    name="alert",
+    types=(control.Alert,),
+    producer=ANYONE,
+    delivery=Delivery.LATEST,
+    format=Format.JSON,
+    entries_max=2_000,
+    bytes_max=4 * _MB,
 )
 SYS_HEALTH = StreamSpec(
-    "sys.health", (control.Heartbeat,), ANYONE, (),
-    Delivery.LATEST, Format.JSON, False, 1_000, 16 * _MB, None, 50,
+    name="sys.health",
+    types=(control.Heartbeat,),
+    producer=ANYONE,
+    delivery=Delivery.LATEST,
+    format=Format.JSON,
+    entries_max=1_000,
+    bytes_max=16 * _MB,
+    backfill=50,
 )
 
 ALL: tuple[StreamSpec, ...] = (
-    MD_BOOK, MD_TRADE, MD_FUNDING, MD_STATUS, MD_INSTRUMENT, MD_RESYNC, MD_DEPTH,
-    ARB_OPPORTUNITY, ARB_NEARMISS, EXEC_PLAN, EXEC_EVENT, RISK_EVENT, CTL_COMMAND, ALERT,
+    MD_BOOK,
+    MD_TRADE,
+    MD_FUNDING,
+    MD_STATUS,
+    MD_INSTRUMENT,
+    MD_RESYNC,
+    MD_DEPTH,
+    ARB_OPPORTUNITY,
+    ARB_NEARMISS,
+    EXEC_PLAN,
+    EXEC_EVENT,
+    RISK_EVENT,
+    CTL_COMMAND,
+    ALERT,
     SYS_HEALTH,
 )
-# fmt: on
 
 BY_NAME: dict[str, StreamSpec] = {spec.name: spec for spec in ALL}
 STREAM_OF: dict[type[Message], StreamSpec] = {t: spec for spec in ALL for t in spec.types}

@@ -22,7 +22,7 @@ from services.cli.output import console, emit_json, note
 from services.cli.replay import parse_speed, run_replay
 from services.cli.up import run_up
 from shared.errors import ConfigError
-from shared.streams import SERVICES
+from shared.services import SERVICES
 
 RUNNABLE = (*SERVICES, "venuesim")
 SECONDS_MAX = 7 * 86_400

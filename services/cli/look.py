@@ -13,6 +13,7 @@ from shared.errors import ConfigError
 from shared.messages.base import BookState
 from shared.messages.market import DepthView
 from shared.process import host_of
+from shared.services import SERVICES
 from shared.streams import (
     ALERT,
     ALL,
@@ -21,7 +22,6 @@ from shared.streams import (
     MD_INSTRUMENT,
     MD_STATUS,
     RISK_EVENT,
-    SERVICES,
     SYS_HEALTH,
     StreamSpec,
 )

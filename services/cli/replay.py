@@ -19,7 +19,7 @@ from shared.capture.damage import no_book_text, refuse_damage
 from shared.clock import SystemClock
 from shared.config_sections import ExecutorConfig
 from shared.errors import ConfigError
-from shared.streams import SERVICES
+from shared.services import SERVICES
 from shared.venues.registry import ADAPTERS
 from shared.watch.collector import Collector
 from shared.watch.link import open_link

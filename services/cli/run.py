@@ -26,7 +26,8 @@ from shared.errors import BusUnavailable, Unavailable
 from shared.messages.base import BookState
 from shared.messages.control import CommandKind
 from shared.messages.market import DepthView
-from shared.streams import ALL, CTL_COMMAND, MD_DEPTH, MD_INSTRUMENT, SERVICES
+from shared.services import SERVICES
+from shared.streams import ALL, CTL_COMMAND, MD_DEPTH, MD_INSTRUMENT
 from shared.watch.collector import Collector
 from shared.watch.link import open_link
 from shared.watch.money import VenuePosition, balance_changes, perpetuals

@@ -21,6 +21,7 @@ from shared.domain.instrument import split_instrument
 from shared.messages.base import BookState, Side, TradingState
 from shared.messages.control import Severity
 from shared.messages.market import DepthView
+from shared.services import SERVICES
 from shared.watch.collector import Collector
 from shared.watch.latency import MEASURES, latency_record
 from shared.watch.usage import Usage
@@ -319,16 +320,13 @@ def _services(scene: Scene) -> Panel:
         if not used.up:
             health = Text("down, restarting", "bold red")
         elif beat is None:
-            health = Text("up", "green" if name not in STARTING else "yellow")
+            health = Text("up", "green" if name not in SERVICES else "yellow")
         else:
             health = Text("ready", "green") if beat.ready else Text(beat.reason or "…", "yellow")
         restarts = Text(str(used.restarts), "yellow" if used.restarts else "dim")
         table.add_row(name, str(used.pid), health, restarts, f"{used.rss_mb:.0f}",
                       f"{used.cpu_s:.1f}")  # fmt: skip
     return _panel(table, "processes")
-
-
-STARTING = frozenset({"ingestor", "orderbook", "scanner", "risk", "executor"})
 
 
 def _latency(scene: Scene) -> Panel:

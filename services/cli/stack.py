@@ -20,21 +20,18 @@ from shared.clock import SystemClock
 from shared.config_sections import Config
 from shared.embedded import EmbeddedServer
 from shared.errors import ArbError, BusUnavailable, ConfigError
-from shared.streams import SERVICES
+from shared.services import ALL_SERVICES, SERVICE_OF, SERVICES
 from shared.watch.link import open_link
 
 BUS, VENUES = "valkey", "venuesim"
 STOP_RANK = {
-    "scanner": 0,
-    "risk": 1,
-    "executor": 2,
-    "orderbook": 3,
-    "ingestor": 3,
+    **{spec.name: spec.stop_rank for spec in ALL_SERVICES},
     VENUES: 4,
     BUS: 5,
 }
 """Who stops first: what makes new work, then what finishes it, then what that needed."""
-GRACE_S = {"executor": 20.0}
+DRAIN_MARGIN_S = 3.0
+"""From the end of a drain to the end of the process."""
 GRACE_S_DEFAULT = 8.0
 VENUES_READY_WITHIN_S = 40.0
 BUS_READY_WITHIN_S = 20.0
@@ -52,18 +49,19 @@ def service_program(
     log: Path | None,
     secrets: Mapping[str, str] | None = None,
 ) -> Program:
-    """Return how one service is run: only the executor is given the venues' credentials."""
+    """Return how one service is run: with the venues' credentials only if it is to hold them."""
+    spec = SERVICE_OF[name]
     env = {k: v for k, v in environ.items() if not _is_venue_secret(k)}
     env["ARB_INSTANCE"] = environ.get("ARB_INSTANCE") or f"{name}-1"
-    if name == "executor":
+    if spec.holds_secrets:
         env.update({k: v for k, v in environ.items() if _is_venue_secret(k)})
         env.update(secrets or {})
     return Program(
         name=name,
         argv=(sys.executable, "-m", f"services.{name}"),
         env=env,
-        stop_rank=STOP_RANK[name],
-        grace_s=GRACE_S.get(name, GRACE_S_DEFAULT),
+        stop_rank=spec.stop_rank,
+        grace_s=spec.drain_timeout_s + DRAIN_MARGIN_S,
         log=log,
     )
 

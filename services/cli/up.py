@@ -11,7 +11,7 @@ from services.cli.output import emit_json, note
 from services.cli.stack import service_program
 from services.cli.supervisor import Supervisor
 from shared.config import DEFAULT_CONFIG
-from shared.streams import SERVICES
+from shared.services import SERVICES
 from shared.watch.link import Target, open_link
 
 EXIT_WELL, EXIT_NOT_WELL = 0, 1

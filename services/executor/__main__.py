@@ -15,8 +15,9 @@ from services.executor.engine import ExecutorEngine
 from services.executor.gateway import Gateway
 from services.executor.marks import LedgerMarks
 from services.executor.paper import PaperGateway
+from shared.bus.inputs import inputs_of
 from shared.bus.opening import open_bus
-from shared.bus.port import Bus, Input
+from shared.bus.port import Bus
 from shared.clock import Clock, SystemClock
 from shared.config_sections import Config
 from shared.lease import Lease
@@ -28,23 +29,9 @@ from shared.runner import run_service
 from shared.runtime.hosting import Hosting
 from shared.runtime.shell import Shell
 from shared.runtime.tasks import Tasks
-from shared.streams import CTL_COMMAND, EXEC_PLAN, MD_DEPTH, MD_INSTRUMENT, RISK_EVENT
+from shared.services import SERVICE_OF
 
 NAME = "executor"
-DRAIN_TIMEOUT_S = 20.0
-"""Above request timeout and hedge deadline together, below the containers' stop grace period."""
-DEPTH_INTERVAL_MS = 20
-
-
-def inputs(shards: int) -> list[Input]:
-    """Return what the executor reads."""
-    return [
-        Input(EXEC_PLAN),
-        Input(CTL_COMMAND),
-        Input(RISK_EVENT),
-        Input(MD_INSTRUMENT),
-        Input(MD_DEPTH, tuple(range(shards)), interval_ms=DEPTH_INTERVAL_MS),
-    ]
 
 
 def build(
@@ -72,7 +59,7 @@ def build(
         return engine.state.unfinished()  # the state is another one after the start
 
     hosting = Hosting(
-        inputs=lambda _: inputs(config.bus.shards),
+        inputs=lambda _: inputs_of(NAME, range(config.bus.shards)),
         exclusive=True,
         lease=Lease(bus, NAME, str(own_id(instance))),
         checkpoints=NAMES,
@@ -106,4 +93,4 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
 
 
 if __name__ == "__main__":
-    run_service(NAME, open_app, drain_timeout_s=DRAIN_TIMEOUT_S)
+    run_service(NAME, open_app, drain_timeout_s=SERVICE_OF[NAME].drain_timeout_s)

@@ -16,8 +16,7 @@ from shared.config_sections import Config
 from shared.observe import Observer
 from shared.runner import run_service
 from shared.runtime.shell import Shell
-
-DRAIN_TIMEOUT_S = 5.0
+from shared.services import SERVICE_OF
 
 
 @asynccontextmanager
@@ -34,4 +33,4 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
 
 
 if __name__ == "__main__":
-    run_service(NAME, open_app, drain_timeout_s=DRAIN_TIMEOUT_S)
+    run_service(NAME, open_app, drain_timeout_s=SERVICE_OF[NAME].drain_timeout_s)

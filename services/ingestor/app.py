@@ -9,8 +9,8 @@ from services.ingestor.engine import IngestorEngine
 from services.ingestor.engine.requests import FrameReceived
 from services.ingestor.engine.settings import venue_settings
 from services.ingestor.transport import VenueTransport
-from shared import streams
-from shared.bus.port import Bus, Input
+from shared.bus.inputs import inputs_of
+from shared.bus.port import Bus
 from shared.clock import Clock
 from shared.config_sections import VenueConfig
 from shared.observe import Observer
@@ -53,7 +53,7 @@ def build(
         return {f"frames:{venue}": str(n) for venue, n in engine.frames().items() if n}
 
     hosting = Hosting(
-        inputs=lambda _: [Input(streams.MD_RESYNC)],
+        inputs=lambda _: inputs_of(NAME),
         transport=VenueTransport(clock, tasks.spawn),
         measures={FrameReceived: "tick_to_book"},
         tells_bus_state=True,

@@ -16,24 +16,12 @@ from services.risk.checkpoint import NAMES as RISK_NAMES
 from services.risk.checkpoint import ledger_id_of as risk_ledger_id
 from services.risk.engine import RiskEngine
 from services.scanner.engine import ScannerEngine
+from shared.bus.inputs import inputs_of
 from shared.bus.memory import MemoryBus
-from shared.bus.port import Input
 from shared.config_sections import Config
 from shared.engine import BusBack, BusLost, Engine
 from shared.ledger import Opened, open_ledger
 from shared.messages.base import Message
-from shared.streams import (
-    ARB_OPPORTUNITY,
-    CTL_COMMAND,
-    EXEC_EVENT,
-    EXEC_PLAN,
-    MD_BOOK,
-    MD_DEPTH,
-    MD_INSTRUMENT,
-    MD_RESYNC,
-    MD_STATUS,
-    RISK_EVENT,
-)
 
 
 def ingestor_process(
@@ -43,7 +31,7 @@ def ingestor_process(
     return Process(
         service="ingestor",
         make=lambda bus: IngestorEngine(venues, source="lab", uniform=uniform),
-        inputs=lambda engine: [Input(MD_RESYNC)],
+        inputs=lambda engine: inputs_of("ingestor"),
         transport=outside,
         lives_without_bus=True,
         bus_news=(BusLost("the bus in memory is away"), BusBack()),
@@ -68,37 +56,25 @@ def deciding_processes(
         Process(
             service="orderbook",
             make=lambda bus: _orderbook(config, kernel),
-            inputs=lambda engine: [Input(MD_BOOK, start="first"), Input(MD_STATUS)],
+            inputs=lambda engine: inputs_of("orderbook"),
             lives_without_bus=True,
         ),
         Process(
             service="scanner",
             make=lambda bus: ScannerEngine(config.scanner),
-            inputs=lambda engine: [Input(MD_INSTRUMENT), Input(MD_DEPTH)],
+            inputs=lambda engine: inputs_of("scanner"),
             lives_without_bus=True,
         ),
         Process(
             service="risk",
             make=lambda bus: RiskEngine(config, _open(config, kernel, bus, "risk")),
-            inputs=lambda engine: [
-                Input(EXEC_EVENT),
-                Input(CTL_COMMAND),
-                Input(MD_INSTRUMENT),
-                Input(MD_DEPTH, interval_ms=50),
-                Input(ARB_OPPORTUNITY),
-            ],
+            inputs=lambda engine: inputs_of("risk"),
             names=RISK_NAMES,
         ),
         Process(
             service="executor",
             make=lambda bus: ExecutorEngine(config, _open(config, kernel, bus, "executor")),
-            inputs=lambda engine: [
-                Input(EXEC_PLAN),
-                Input(CTL_COMMAND),
-                Input(RISK_EVENT),
-                Input(MD_INSTRUMENT),
-                Input(MD_DEPTH, interval_ms=20),
-            ],
+            inputs=lambda engine: inputs_of("executor"),
             names=EXECUTOR_NAMES,
             transport=accounts,
             hear=hear,

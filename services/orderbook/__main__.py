@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 
 from services.orderbook.engine import OrderbookEngine
 from shared import streams
+from shared.bus.inputs import inputs_of
 from shared.bus.opening import open_bus
-from shared.bus.port import Bus, Input
+from shared.bus.port import Bus
 from shared.clock import Clock, SystemClock
 from shared.config_sections import Config
 from shared.lease import ShardOwner
@@ -22,9 +23,9 @@ from shared.runner import run_service
 from shared.runtime.hosting import Hosting
 from shared.runtime.saved_shards import SavedShards
 from shared.runtime.shell import Shell
+from shared.services import SERVICE_OF
 
 NAME = "orderbook"
-DRAIN_TIMEOUT_S = 5.0
 
 
 def build(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
@@ -47,10 +48,7 @@ def build(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
         return f"{behind:.0f} of {gauges['books']:.0f} books are not LIVE" if behind > 0 else ""
 
     hosting = Hosting(
-        inputs=lambda owned: [
-            *(Input(streams.MD_BOOK, (shard,), start=books[shard]) for shard in owned),
-            Input(streams.MD_STATUS),
-        ],
+        inputs=lambda owned: inputs_of(NAME, owned, {streams.MD_BOOK.name: books}),
         shards=ShardOwner(bus, NAME, str(own_id(observer.instance)), config.bus.shards),
         saved_shards=saved_shards,
         measures={DepthView: "tick_to_depth"},
@@ -70,4 +68,4 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
 
 
 if __name__ == "__main__":
-    run_service(NAME, open_app, drain_timeout_s=DRAIN_TIMEOUT_S)
+    run_service(NAME, open_app, drain_timeout_s=SERVICE_OF[NAME].drain_timeout_s)

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from services.risk.checkpoint import NAMES
 from services.risk.engine import RiskEngine
 from services.risk.marks import LedgerMarks
-from shared import streams
+from shared.bus.inputs import inputs_of
 from shared.bus.opening import open_bus
-from shared.bus.port import Bus, Input
+from shared.bus.port import Bus
 from shared.clock import Clock, SystemClock
 from shared.config_sections import Config
 from shared.lease import Lease
@@ -23,22 +23,9 @@ from shared.process import own_id
 from shared.runner import run_service
 from shared.runtime.hosting import Hosting
 from shared.runtime.shell import Shell
+from shared.services import SERVICE_OF
 
 NAME = "risk"
-DRAIN_TIMEOUT_S = 5.0
-DEPTH_INTERVAL_MS = 50
-"""Books are only checked here, so the newest of each is enough, however busy the stream is."""
-
-
-def inputs(shards: int) -> list[Input]:
-    """Return what risk reads."""
-    return [
-        Input(streams.EXEC_EVENT),
-        Input(streams.CTL_COMMAND),
-        Input(streams.MD_INSTRUMENT),
-        Input(streams.MD_DEPTH, tuple(range(shards)), interval_ms=DEPTH_INTERVAL_MS),
-        Input(streams.ARB_OPPORTUNITY),
-    ]
 
 
 def build(config: Config, engine: RiskEngine, bus: Bus, clock: Clock, observer: Observer) -> Shell:
@@ -48,7 +35,7 @@ def build(config: Config, engine: RiskEngine, bus: Bus, clock: Clock, observer: 
     mode = config.executor.mode
     marks = LedgerMarks(engine, bus, clock, lease, mode=mode, instance=instance)
     hosting = Hosting(
-        inputs=lambda _: inputs(config.bus.shards),
+        inputs=lambda _: inputs_of(NAME, range(config.bus.shards)),
         exclusive=True,
         lease=lease,
         checkpoints=NAMES,
@@ -70,4 +57,4 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
 
 
 if __name__ == "__main__":
-    run_service(NAME, open_app, drain_timeout_s=DRAIN_TIMEOUT_S)
+    run_service(NAME, open_app, drain_timeout_s=SERVICE_OF[NAME].drain_timeout_s)

@@ -9,9 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from services.scanner.engine import ScannerEngine
-from shared import streams
+from shared.bus.inputs import inputs_of
 from shared.bus.opening import open_bus
-from shared.bus.port import Bus, Input
+from shared.bus.port import Bus
 from shared.clock import Clock, SystemClock
 from shared.config_sections import Config
 from shared.lease import ShardOwner
@@ -21,15 +21,15 @@ from shared.process import own_id
 from shared.runner import run_service
 from shared.runtime.hosting import Hosting
 from shared.runtime.shell import Shell
+from shared.services import SERVICE_OF
 
 NAME = "scanner"
-DRAIN_TIMEOUT_S = 5.0
 
 
 def build(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
     """Put the scanner together."""
     hosting = Hosting(
-        inputs=lambda owned: [Input(streams.MD_INSTRUMENT), Input(streams.MD_DEPTH, owned)],
+        inputs=lambda owned: inputs_of(NAME, owned),
         shards=ShardOwner(bus, NAME, str(own_id(observer.instance)), config.bus.shards),
         measures={Opportunity: "tick_to_opportunity"},
     )
@@ -48,4 +48,4 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
 
 
 if __name__ == "__main__":
-    run_service(NAME, open_app, drain_timeout_s=DRAIN_TIMEOUT_S)
+    run_service(NAME, open_app, drain_timeout_s=SERVICE_OF[NAME].drain_timeout_s)

@@ -29,6 +29,7 @@ from shared.embedded import EmbeddedServer
 from shared.messages.base import Message
 from shared.messages.control import Heartbeat
 from shared.messages.execution import ApprovedPlan, OrderEvent, OrderPurpose, OrderStatus
+from shared.services import SERVICES
 
 HOP_SAMPLES = 400
 
@@ -138,7 +139,7 @@ def measure(rate: float = 1000.0, seconds: float = 20.0) -> dict[str, Any]:
             environ = dict(os.environ, ARB_CONFIG=str(config), ARB_LOG_LEVEL="WARNING")
             named: dict[str, psutil.Process] = {"source": psutil.Process(source.pid)}
             with (Path(folder) / "services.log").open("wb") as log:
-                for name in streams.SERVICES:
+                for name in SERVICES:
                     child = subprocess.Popen(
                         [sys.executable, "-m", f"services.{name}"],
                         env=environ,

@@ -18,11 +18,12 @@ from typing import Any
 import psutil
 import pytest
 
+from shared.services import SERVICES
 from tests.support import ROOT, eventually_sync
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-SERVICES = ("ingestor", "orderbook", "scanner", "risk", "executor")
+
 KEYS = {
     "seconds", "venue_frames", "book_events", "books", "opportunities", "near_misses", "plans",
     "orders", "fills", "pnl", "residual_exposure", "latency_us", "services", "positions",

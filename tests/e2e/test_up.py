@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.services import SERVICES
 from tests.e2e.up import arb, prepared, trading
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -35,5 +36,5 @@ def test_up_is_looked_at_halted_resumed_flattened_and_stopped(folder: Path) -> N
         assert up.returncode == 0
         services = json.loads(out)["services"]
         assert {name: used["exit_code"] for name, used in services.items()} == dict.fromkeys(
-            ("ingestor", "orderbook", "scanner", "risk", "executor"), 0
+            SERVICES, 0
         )

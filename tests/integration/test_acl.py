@@ -17,7 +17,8 @@ from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.errors import ConfigError
 from shared.messages.control import Alert, Severity
-from shared.streams import ALL, ANYONE, SERVICES, Delivery
+from shared.services import SERVICES
+from shared.streams import ALL, ANYONE, Delivery
 
 
 class GuardedServer(EmbeddedServer):

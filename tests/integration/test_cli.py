@@ -19,7 +19,8 @@ from shared.messages.base import BookState, Certainty, Message, TradingState
 from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
 from shared.messages.market import DepthView
-from shared.streams import ALL, CTL_COMMAND, SERVICES, STREAM_OF
+from shared.services import SERVICES
+from shared.streams import ALL, CTL_COMMAND, STREAM_OF
 from shared.watch.link import Link, open_link
 from tests.decision_builders import make_info, make_view
 from tests.support import ROOT, eventually

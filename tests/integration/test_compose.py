@@ -22,12 +22,12 @@ from shared import codec
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.execution import PlanDone, PlanOutcome, RiskReport
+from shared.services import SERVICES
 from shared.streams import (
     ALERT,
     CTL_COMMAND,
     EXEC_EVENT,
     RISK_EVENT,
-    SERVICES,
     SYS_HEALTH,
     StreamSpec,
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.services import SERVICES
 from tests.support import ROOT
 
 FORBIDDEN = (
@@ -108,4 +109,4 @@ def test_what_is_not_pure_is_found() -> None:
 
 def test_every_engine_is_looked_at() -> None:
     services = {path.relative_to(ROOT).parts[1] for path in PURE if "services" in path.parts}
-    assert services >= {"ingestor", "orderbook", "scanner", "risk", "executor"}
+    assert services >= set(SERVICES)

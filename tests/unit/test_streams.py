@@ -10,7 +10,8 @@ from shared import streams
 from shared.bus.port import shard_of
 from shared.messages import arb, control, execution, market
 from shared.messages.base import DecisionMessage, MarketMessage, Message
-from shared.streams import ALL, ANYONE, BY_NAME, SERVICES, STREAM_OF, Delivery, Format
+from shared.services import SERVICES
+from shared.streams import ALL, ANYONE, BY_NAME, STREAM_OF, Delivery, Format
 from shared.streams_doc import render
 from tests.contract.examples import example, tag_of
 from tests.support import ROOT

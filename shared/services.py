@@ -1,0 +1,130 @@
+"""THE TABLE OF SERVICES: what each process reads, how it runs, and what it may reach.
+
+Streams are named as in ``shared/streams.py``, which takes from here who reads what. Inputs of the
+services and of the lab, Redis' users, and how the supervisor stops them follow from these rows: a
+new service is its folder and its row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Instances(StrEnum):
+    """How several processes of one service share the work."""
+
+    INDEPENDENT = "independent"  # each works for itself
+    SHARDED = "sharded"  # each owns some shards
+    LEASED = "leased"  # one is active, the others wait for its lease
+
+
+class Network(StrEnum):
+    """What a service reaches beside Redis."""
+
+    NONE = "none"
+    VENUES = "venues"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """A stream that a service reads.
+
+    Attributes:
+        stream: Its name in the map of streams.
+        interval_ms: LATEST only: the newest per key is sampled at this interval; 0 wakes on all.
+        from_first: LATEST only: read from the oldest entry kept, unless a position was saved.
+    """
+
+    stream: str
+    interval_ms: int = 0
+    from_first: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSpec:
+    """One row of the table.
+
+    Attributes:
+        name: Of the process, its folder under ``services/`` and its Redis user.
+        reads: Streams in.
+        instances: How several of it share the work.
+        stop_rank: Under the supervisor, lower stops first.
+        drain_timeout_s: What it may take to finish when it is asked to stop.
+        network: What it reaches beside Redis.
+        holds_secrets: Whether it is given the venues' credentials.
+        needs: Services that containers and systemd start before it and stop after it.
+    """
+
+    name: str
+    reads: tuple[Read, ...]
+    instances: Instances
+    stop_rank: int
+    drain_timeout_s: float = 5.0
+    network: Network = Network.NONE
+    holds_secrets: bool = False
+    needs: tuple[str, ...] = ()
+
+
+# The supervisor starts them in this order. Stop ranks: what makes new work goes first, then what
+# finishes it, then what that needed.
+ALL_SERVICES: tuple[ServiceSpec, ...] = (
+    ServiceSpec(
+        name="ingestor",
+        reads=(Read(stream="md.resync"),),
+        instances=Instances.INDEPENDENT,
+        stop_rank=3,
+        network=Network.VENUES,
+    ),
+    ServiceSpec(
+        name="orderbook",
+        reads=(Read(stream="md.book", from_first=True), Read(stream="md.status")),
+        instances=Instances.SHARDED,
+        stop_rank=3,
+    ),
+    ServiceSpec(
+        name="scanner",
+        reads=(Read(stream="md.instrument"), Read(stream="md.depth")),
+        instances=Instances.SHARDED,
+        stop_rank=0,
+    ),
+    ServiceSpec(
+        name="risk",
+        reads=(
+            Read(stream="exec.event"),
+            Read(stream="ctl.command"),
+            Read(stream="md.instrument"),
+            # Books are only checked here: the newest of each is enough, however busy the stream is.
+            Read(stream="md.depth", interval_ms=50),
+            Read(stream="arb.opportunity"),
+        ),
+        instances=Instances.LEASED,
+        stop_rank=1,
+    ),
+    ServiceSpec(
+        name="executor",
+        reads=(
+            Read(stream="exec.plan"),
+            Read(stream="ctl.command"),
+            Read(stream="risk.event"),
+            Read(stream="md.instrument"),
+            Read(stream="md.depth", interval_ms=20),
+        ),
+        instances=Instances.LEASED,
+        stop_rank=2,
+        # Above request timeout and hedge deadline together, below the containers' grace period.
+        drain_timeout_s=20.0,
+        network=Network.VENUES,
+        holds_secrets=True,
+        # What it still evens out when it is stopped needs live books.
+        needs=("ingestor", "orderbook", "risk"),
+    ),
+)
+
+SERVICES: tuple[str, ...] = tuple(spec.name for spec in ALL_SERVICES)
+SERVICE_OF: dict[str, ServiceSpec] = {spec.name: spec for spec in ALL_SERVICES}
+
+
+def readers_of(stream: str) -> tuple[str, ...]:
+    """Return the services that read a stream."""
+    return tuple(s.name for s in ALL_SERVICES if any(read.stream == stream for read in s.reads))

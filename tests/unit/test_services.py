@@ -1,0 +1,80 @@
+"""The table of services is whole, and what runs follows it."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from services.cli.stack import service_program
+from shared.bus.inputs import inputs_of
+from shared.services import ALL_SERVICES, SERVICES, Instances, ServiceSpec
+from shared.streams import BY_NAME, MD_BOOK, MD_DEPTH, Delivery
+from tests.support import ROOT
+
+BESIDE = {"cli", "lab", "venuesim"}
+"""Folders of what is no service of the running system."""
+
+
+def wired(service: str) -> set[str]:
+    """Return the names that a service's wiring uses."""
+    files = [ROOT / "services" / service / name for name in ("__main__.py", "app.py")]
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files if file.exists()]
+    return {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def test_every_folder_has_a_row_and_every_row_a_folder() -> None:
+    folders = {path.parent.name for path in (ROOT / "services").glob("*/__main__.py")}
+    assert folders - BESIDE == set(SERVICES) - BESIDE == set(SERVICES)
+    assert len(set(SERVICES)) == len(SERVICES)
+
+
+@pytest.mark.parametrize("spec", ALL_SERVICES, ids=lambda spec: spec.name)
+def test_a_row_makes_sense(spec: ServiceSpec) -> None:
+    assert spec.reads
+    assert len({read.stream for read in spec.reads}) == len(spec.reads)
+    for read in spec.reads:
+        if read.interval_ms or read.from_first:
+            assert BY_NAME[read.stream].delivery is Delivery.LATEST
+        assert spec.name in BY_NAME[read.stream].consumers
+    assert set(spec.needs) <= set(SERVICES) - {spec.name}
+
+
+@pytest.mark.parametrize("spec", ALL_SERVICES, ids=lambda spec: spec.name)
+def test_a_service_is_wired_as_its_row_says(spec: ServiceSpec) -> None:
+    names = wired(spec.name)
+    assert ("Lease" in names) == (spec.instances is Instances.LEASED)
+    assert ("ShardOwner" in names) == (spec.instances is Instances.SHARDED)
+    assert "inputs_of" in names, "its inputs are the table's"
+    assert "Input" not in names
+
+
+def test_inputs_follow_the_row() -> None:
+    read = {(i.spec.name, i.shards, i.interval_ms, i.start) for i in inputs_of("risk", range(2))}
+    assert ("md.depth", (0, 1), 50, "new") in read
+    assert ("exec.event", (0,), 0, "new") in read
+    assert len(read) == 5
+
+
+def test_a_saved_position_is_read_on_from() -> None:
+    books = inputs_of("orderbook", (0, 2), {MD_BOOK.name: {0: "7-0"}})
+    assert [(i.shards, i.start) for i in books if i.spec is MD_BOOK] == [
+        ((0,), "7-0"),
+        ((2,), "first"),
+    ]
+    assert [i.shards for i in inputs_of("scanner", ()) if i.spec is MD_DEPTH] == [()]
+
+
+@pytest.mark.parametrize("spec", ALL_SERVICES, ids=lambda spec: spec.name)
+def test_the_supervisor_follows_the_row(spec: ServiceSpec) -> None:
+    program = service_program(
+        spec.name, {"ARB_KRAKEN_API_KEY": "k"}, log=None, secrets={"ARB_X_API_SECRET": "s"}
+    )
+    assert program.stop_rank == spec.stop_rank
+    assert program.grace_s > spec.drain_timeout_s
+    held = {name for name in program.env if "API" in name}
+    assert held == ({"ARB_KRAKEN_API_KEY", "ARB_X_API_SECRET"} if spec.holds_secrets else set())
+
+
+def test_only_who_reaches_the_venues_holds_their_secrets() -> None:
+    assert all(spec.network == "venues" for spec in ALL_SERVICES if spec.holds_secrets)
