@@ -27,6 +27,9 @@ BUS_NS = (1_000 * _MS, 8_000 * _MS)
 BUS_DOWN_NS = (20 * _MS, 900 * _MS)
 LAST_MOMENT_NS = (20 * _MS, 900 * _MS)
 """How much of the bus's newest data is lost: what asynchronous replication may lose."""
+EMPTIED_CHANCE = 0.08
+"""That the bus loses everything, once in a world."""
+EMPTIED_NS = (3_000 * _MS, 8_500 * _MS)
 FEED_NS = (200 * _MS, 2_000 * _MS)
 FEED_DOWN_NS = (300 * _MS, 1_500 * _MS)
 OPERATOR_NS = (1_500 * _MS, 15_000 * _MS)
@@ -72,6 +75,9 @@ class Chaos:
         self._again(BUS_NS, self._trouble_bus)
         self._again(FEED_NS, self._trouble_feed)
         self._again(OPERATOR_NS, self._command)
+        draw = Random(f"{self._world.seed}/emptied")
+        if draw.random() < EMPTIED_CHANCE:
+            self._world.kernel.after(draw.randrange(*EMPTIED_NS), self._empty_bus)
 
     def stop(self) -> None:
         """End all of it; what is broken heals."""
@@ -158,20 +164,34 @@ class Chaos:
     def _lose_last_moment(self) -> None:
         draw, world = self._random, self._world
         kept, kept_plans = deepcopy(world.server.held()), len(world.checkers.plans)
+        losses = world.server.losses
 
         def lose() -> None:
-            if not self.is_on:
+            if not self.is_on or world.server.losses != losses:
                 return
             self._fault("the bus lost its last moment")
             world.server.take_back(kept)
             world.checkers.on_bus_lost(kept_plans)
-            for host in world.hosts.values():
-                if host.process.bus_news is not None:
-                    host.lose_bus()  # it keeps its connections
-                elif host.engine is not None:
-                    host.crash()
+            self._break_off()
 
         world.kernel.after(draw.randrange(*LAST_MOMENT_NS), lose)
+
+    def _empty_bus(self) -> None:
+        """All data is gone, as of a Redis without persistence that was started again."""
+        if self.is_on:
+            self._fault("the bus lost everything")
+            self._world.server.lose_everything()
+            self._world.checkers.on_bus_lost(0)
+            self._world.checkers.on_bus_emptied()
+            self._break_off()
+
+    def _break_off(self) -> None:
+        """Every process notices that the bus is another one; the ingestor lives through it."""
+        for host in self._world.hosts.values():
+            if host.process.bus_news is not None:
+                host.lose_bus()
+            elif host.engine is not None:
+                host.crash()
 
     def _trouble_feed(self) -> None:
         world, draw = self._world, self._random

@@ -14,8 +14,10 @@ from shared.domain.accounting import Books
 from shared.engine import Action
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill as ExchangeFill
+from shared.ledger import DATA_LOST
 from shared.messages.arb import Opportunity
 from shared.messages.base import BookState, Message, Side, TradingState
+from shared.messages.control import Command, CommandKind
 from shared.messages.execution import (
     ApprovedPlan,
     Fill,
@@ -64,12 +66,17 @@ class Checkers:
         self._state = TradingState.HALTED
         self._uneven_since_ns: dict[str, int] = {}
         self._not_live_since_ns: dict[tuple[str, str], int] = {}
+        self._is_emptied = False
 
     def on_bus_lost(self, plans_kept: int) -> None:
         """The bus lost its last moment: only so many plans are approved there, the first ones."""
         for plan_id in list(self.plans)[plans_kept:]:
             del self.plans[plan_id]
         self._not_live_since_ns.clear()
+
+    def on_bus_emptied(self) -> None:
+        """Nothing is known any more of what was traded: nobody may act without an operator."""
+        self._is_emptied = any(exchange.fills for exchange in self._world.exchanges.values())
 
     def object_to(self, checker: str, text: str) -> None:
         """Note a violation, once for each text."""
@@ -96,6 +103,8 @@ class Checkers:
                 self._check_end(message)
             elif isinstance(message, TradingStateChanged):
                 self._state = message.state
+            elif isinstance(message, Command) and message.kind is CommandKind.RESUME:
+                self._is_emptied = False
         self._check_reservations()
 
     def on_action(self, action: Action, *, is_at_once: bool) -> None:
@@ -103,6 +112,10 @@ class Checkers:
         if not isinstance(action, act.Submit):
             return
         order = action.order
+        if self._is_emptied:
+            self.object_to(
+                "after_loss", f"{order.client_order_id} was sent after all data was lost"
+            )
         is_leg = order.purpose is OrderPurpose.LEG
         if is_leg and not any(order.client_order_id[2:].startswith(plan) for plan in self.plans):
             self.object_to("plan_on_record", f"leg {order.client_order_id} has no plan")
@@ -218,6 +231,8 @@ class Checkers:
         executor, risk = world.engine("executor"), world.engine("risk")
         assert isinstance(executor, ExecutorEngine)
         assert isinstance(risk, RiskEngine)
+        if self._is_emptied and not executor.state.locked.startswith(DATA_LOST):
+            self.object_to("after_loss", "all data was lost, and nobody halted for it")
         self._check_books("executor", executor.state.books)
         self._check_books("risk", risk.ledger.books)
         unknown = [o for o in executor.state.orders.values() if not o.life.is_terminal]

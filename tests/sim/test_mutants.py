@@ -15,6 +15,7 @@ import pytest
 from services.executor import actions as act
 from services.executor import desk, engine, journal, plans
 from services.executor.desk import OrderDesk
+from services.executor.survey import Survey
 from services.lab.host import Host
 from services.lab.simulate import run_seed
 from services.orderbook.tracked import TrackedBook
@@ -178,6 +179,11 @@ def count_on_from_the_record(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(plans, "attempt_after_loss", lambda now_ns: 1)
 
 
+def take_over_what_a_loss_left(patch: pytest.MonkeyPatch) -> None:
+    """Orders found at the venues after all data was lost are adopted like any other."""
+    patch.setattr(Survey, "covers", lambda self, key: False)
+
+
 MUTANTS: dict[Patch, set[str]] = {
     resend_on_timeout: {"no_is_no"},
     forget_late_fills: {"flat"},
@@ -192,6 +198,7 @@ MUTANTS: dict[Patch, set[str]] = {
     leave_it_uneven: {"flat"},
     forget_the_checkpoint: {"ledger_is_truth"},
     count_on_from_the_record: {"sent_once"},
+    take_over_what_a_loss_left: {"after_loss"},
 }
 
 
