@@ -1,4 +1,4 @@
-"""Redis' users, one per service, made from the map of streams: least privilege.
+"""Redis' users, one per service, made from the maps of services and streams: least privilege.
 
 ``python -m deploy.acl`` rewrites ``deploy/redis/users.acl``, which shows the rules without
 passwords; ``deploy.prepare`` renders the same with the digests of real ones. Each parenthesis is a

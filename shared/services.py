@@ -1,8 +1,9 @@
 """THE TABLE OF SERVICES: what each process reads, how it runs, and what it may reach.
 
 Streams are named as in ``shared/streams.py``, which takes from here who reads what. Inputs of the
-services and of the lab, Redis' users, and how the supervisor stops them follow from these rows: a
-new service is its folder and its row.
+services and of the lab, and how the supervisor stops them, follow from these rows; so do Redis'
+users, compose, systemd and the image, written by ``python -m deploy.services``. A new service is
+its folder and its row.
 """
 
 from __future__ import annotations

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
+from pathlib import Path
 
 import pytest
 
+from deploy.services import COMMAND, COMPOSE, SYSTEMD, generated
 from services.cli.stack import service_program
 from shared.bus.inputs import inputs_of
 from shared.services import ALL_SERVICES, SERVICES, Instances, ServiceSpec
@@ -78,3 +81,20 @@ def test_the_supervisor_follows_the_row(spec: ServiceSpec) -> None:
 
 def test_only_who_reaches_the_venues_holds_their_secrets() -> None:
     assert all(spec.network == "venues" for spec in ALL_SERVICES if spec.holds_secrets)
+
+
+@pytest.mark.parametrize("path", generated(), ids=lambda path: path.name)
+def test_what_is_deployed_follows_the_table(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == generated()[path], f"run: {COMMAND}"
+
+
+def test_no_drop_in_is_left_of_a_service_that_needs_nothing() -> None:
+    assert set(SYSTEMD.glob("arbstream@*.service.d/order.conf")) <= set(generated())
+
+
+def test_containers_and_systemd_wait_longer_than_any_drain() -> None:
+    drain_s = max(spec.drain_timeout_s for spec in ALL_SERVICES)
+    compose = re.search(r"<<: \*confined\n.*\n  stop_grace_period: (\d+)s", COMPOSE.read_text())
+    unit = re.search(r"TimeoutStopSec=(\d+)", (SYSTEMD / "arbstream@.service").read_text())
+    assert compose and unit
+    assert min(int(compose[1]), int(unit[1])) > drain_s

@@ -1,0 +1,98 @@
+"""What compose, systemd, the image and Redis know of each service, from the table of services.
+
+``python -m deploy.services`` rewrites the parts between ``# generated`` and ``# end`` of the files
+here, and Redis' users; a test says when they are not current.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from deploy import acl
+from shared.services import ALL_SERVICES, SERVICES, Network, ServiceSpec
+
+ROOT = Path(__file__).resolve().parents[1]
+COMPOSE = ROOT / "docker-compose.yml"
+DOCKERFILE = ROOT / "deploy" / "Dockerfile"
+SYSTEMD = ROOT / "deploy" / "systemd"
+TARGET = SYSTEMD / "arbstream.target"
+COMMAND = "python -m deploy.services"
+
+
+def compose_service(spec: ServiceSpec) -> list[str]:
+    """Return a service's section of the compose file."""
+    needs = [f"      {name}: {{condition: service_started}}" for name in spec.needs]
+    network = "networks: [outside]" if spec.network is Network.VENUES else "network_mode: none"
+    environment = "credentials" if spec.holds_secrets else "environment"
+    mounts = "config:/run/arb/config:ro, redis-socket:/run/redis:ro"
+    return [
+        f"  {spec.name}:",
+        "    <<: *service",
+        f"    command: [services.{spec.name}]",
+        *(["    depends_on:", "      <<: *needs", *needs] if needs else []),
+        f"    {network}",
+        f"    environment: {{<<: *{environment}, ARB_REDIS_USERNAME: {spec.name}}}",
+        f"    volumes: [{mounts}, secret-{spec.name}:/run/arb/secret:ro]",
+        "",
+    ]
+
+
+def with_region(text: str, region: str, lines: list[str]) -> str:
+    """Return a text with the lines of one generated part replaced.
+
+    Raises:
+        ValueError: The text has no such part.
+    """
+    old = text.splitlines()
+    names = [line.strip() for line in old]
+    first = names.index(f"# generated: {region} ({COMMAND})")
+    last = names.index(f"# end: {region}", first)
+    return "\n".join([*old[: first + 1], *lines, *old[last:]]) + "\n"
+
+
+def compose(text: str) -> str:
+    """Return the compose file with the services of the table."""
+    mounts = [f"      - secret-{user}:/run/arb/secrets/{user}" for user in acl.USERS]
+    services = [line for spec in ALL_SERVICES for line in compose_service(spec)]
+    text = with_region(text, "secrets of each", mounts)
+    text = with_region(text, "services", services[:-1])
+    return with_region(text, "volumes of secrets", [f"  secret-{u}: {{}}" for u in acl.USERS])
+
+
+def dockerfile(text: str) -> str:
+    """Return the image's recipe with the folders of the services' secrets."""
+    users = " ".join(acl.USERS)
+    return with_region(text, "users", [f'ARG USERS="{users}"'])
+
+
+def target(text: str) -> str:
+    """Return systemd's target with the units of the table."""
+    wanted = " ".join(f"arbstream@{name}.service" for name in SERVICES)
+    return with_region(text, "services", [f"Wants={wanted}"])
+
+
+def drop_in(spec: ServiceSpec) -> str:
+    """Return what systemd adds to the unit of a service that needs others."""
+    after = " ".join(f"arbstream@{name}.service" for name in spec.needs)
+    return (
+        f"# From shared/services.py by {COMMAND}\n"
+        "# Stopped before the others: what it does last needs them.\n"
+        f"[Unit]\nAfter={after}\n"
+    )
+
+
+def generated() -> dict[Path, str]:
+    """Return every file that follows the table, as it is to be."""
+    edits = {COMPOSE: compose, DOCKERFILE: dockerfile, TARGET: target}
+    files = {path: edit(path.read_text(encoding="utf-8")) for path, edit in edits.items()}
+    for spec in ALL_SERVICES:
+        if spec.needs:
+            files[SYSTEMD / f"arbstream@{spec.name}.service.d" / "order.conf"] = drop_in(spec)
+    files[acl.FILE] = acl.render()
+    return files
+
+
+if __name__ == "__main__":
+    for path, text in generated().items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
