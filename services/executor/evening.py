@@ -34,6 +34,7 @@ from services.executor.places import places_to_trade
 from services.executor.state import OrderRecord, PlanKind, PlanRecord
 from shared.domain.depth import qty_of, walk_quantity
 from shared.domain.fees import BPS
+from shared.domain.order import ZERO
 from shared.domain.rounding import (
     exact,
     is_enough,
@@ -149,7 +150,8 @@ def decide(
     """Return the order that evens the plan out best, or why there is none now.
 
     Where ``stands_down`` finds something at a venue and instrument, that is the last resort. A plan
-    that ``is_late`` gives up rather than wait.
+    that ``is_late`` gives up rather than wait; a rest whose whole worth is within its loss cap then
+    stays on record as dust.
     """
     net = net_base(plan, orders)
     if net == 0:
@@ -181,7 +183,18 @@ def decide(
         )
         if best is None or rank < best[0]:
             best = (rank, trade)
+    if best is None and is_late and _is_covered(plan, net, cash, plan.reference):
+        return Why.DUST
     return best[1] if best else Why.NO_PRICE
+
+
+def _is_covered(plan: PlanRecord, net: Decimal, cash: Decimal, price: Decimal) -> bool:
+    """Tell whether a rest may be left on record: its whole worth is within the loss cap.
+
+    A long rest may become worth nothing, a short one cost twice ``price``.
+    """
+    worst_price = ZERO if net > 0 else 2 * price
+    return cash + net * worst_price >= -plan.loss_cap
 
 
 def _willing(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.executor.evening import Trade, decide
@@ -64,6 +64,7 @@ def test_evening_out_goes_on_elsewhere(rules: dict, view: dict, opening: str) ->
 
 @settings(max_examples=60, deadline=None)
 @given(odd_rules, odd_views)
+@example(rules={"lot_size": D("1E-9"), "qty_min": D("1E-9")}, view={"bids": [], "asks": []})
 def test_a_plan_of_other_venues_ends_even(rules: dict, view: dict) -> None:
     world = World(lambda what, options: "none" if what == "beta does" else options[0])
     while world.engine.obstacle:
