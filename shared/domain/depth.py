@@ -158,9 +158,17 @@ def take_crossed_depth(
     fees = cost * (buy_cost - 1.0) + proceeds * (1.0 - sell_keep)
     gross = proceeds - cost
     return CrossedDepth(
-        qty, cost / qty, proceeds / qty, asks[buy_used - 1][0], bids[sell_used - 1][0],
-        buy_used, sell_used, gross, fees, gross - fees,
-    )  # fmt: skip
+        qty=qty,
+        buy_avg=cost / qty,
+        sell_avg=proceeds / qty,
+        buy_worst=asks[buy_used - 1][0],
+        sell_worst=bids[sell_used - 1][0],
+        buy_levels=buy_used,
+        sell_levels=sell_used,
+        gross=gross,
+        fees=fees,
+        net=gross - fees,
+    )
 
 
 def qty_of(levels: Sequence[Level], count: int) -> Decimal:

@@ -91,8 +91,20 @@ class Settlement:
         order.cost += price * qty
         if order.fee_asset in {"", asset}:
             order.fee, order.fee_asset = order.fee + fee, asset
-        return Fill(0, order.id, order.request.client_id, listing, side, ticks, lots,
-                    fee, asset, maker, 0, pnl)  # fmt: skip
+        return Fill(
+            trade_id=0,
+            order_id=order.id,
+            client_id=order.request.client_id,
+            listing=listing,
+            side=side,
+            ticks=ticks,
+            lots=lots,
+            fee=fee,
+            fee_asset=asset,
+            maker=maker,
+            ts_ms=0,
+            pnl=pnl,
+        )
 
     def _charge(
         self, listing: Listing, side: Side, qty: Decimal, price: Decimal, *, maker: bool
