@@ -126,6 +126,11 @@ def _check_money(config: Config, where: str) -> None:
         fee = venue.taker_fee_bps
         if fee is not None and not (fee.is_finite() and fee >= 0):
             raise ConfigError(f"{where}: venues.{name}.taker_fee_bps = {fee}; give 0 or more")
+        if fee is not None and venue.trade and config.risk.loss_cap_bps < 2 * fee:
+            raise ConfigError(
+                f"{where}: risk.loss_cap_bps = {config.risk.loss_cap_bps} does not pay for trading "
+                f"a leg back at venues.{name}.taker_fee_bps = {fee}; give at least {2 * fee}"
+            )
 
 
 def load_config(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Config:

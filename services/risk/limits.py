@@ -277,6 +277,18 @@ def opens_no_position(case: Case) -> Denial | None:
     return None
 
 
+def loss_cap(case: Case) -> Denial | None:
+    """The loss cap pays for trading either leg back at its own venue, at the dearer known fee."""
+    cap = case.loss_cap()
+    for leg in case.legs:
+        fee_bps = max(leg.offered.fee_bps, case.rules[leg.place.book].taker_fee_bps)
+        fees = 2 * fee_amount(leg.offered.qty * leg.price, fee_bps)
+        if fees > cap:
+            book = leg.place.text
+            return deny(DenyReason.LOSS_CAP, book=book, fees=fees, fee_bps=fee_bps, cap=cap)
+    return None
+
+
 Rule = Callable[[Case], Denial | None]
 OFFER_RULES: tuple[Rule, ...] = (
     well_formed,
@@ -301,6 +313,7 @@ PLAN_RULES: tuple[Rule, ...] = (
     daily_loss,
     balances,
     opens_no_position,
+    loss_cap,
 )
 
 

@@ -116,6 +116,11 @@ class DenyReason(StrEnum):
         "OPENS_POSITION",
         "A leg would open a position in a derivative; no strategy has a rule yet that closes it.",
     )
+    LOSS_CAP = (
+        "LOSS_CAP",
+        "The plan's loss cap (`risk.loss_cap_bps`) does not pay the fees of trading one leg and "
+        "trading it back at its own venue, so one missed leg would fail the plan and halt trading.",
+    )
 
 
 class HaltCause(StrEnum):

@@ -186,6 +186,10 @@ CASES: dict[DenyReason, list[tuple[dict[str, Any], Change, Opportunity, int]]] =
         ),
         ({"daily_loss_max": D("9")}, lambda e: approved(e, to_gamma()), GOOD, 0),
     ],
+    DenyReason.LOSS_CAP: [
+        ({"loss_cap_bps": D("19.8")}, lambda e: None, GOOD, 0),  # fees are 10 bps, twice
+        ({}, lambda e: e.on_message(make_info(*BETA, taker_fee_bps=D(26)), T0).messages, GOOD, 0),
+    ],
     DenyReason.OPENS_POSITION: [
         ({}, lambda e: None, make_opportunity(sell=GAMMA), 0),
         ({}, lambda e: None, make_opportunity(buy=GAMMA, sell=BETA), 0),
