@@ -30,7 +30,7 @@ _MS = 1_000_000
 TIMEOUT_NS = 2_000 * _MS
 """An answer that is not there by then is lost."""
 TOLD_LATE_MS_MAX = 1_000
-"""A venue may tell of an order as canceled, and of its last fills only this much later."""
+"""A venue may report an order as canceled, and its last fills only this much later."""
 VALIDITY_MS = 2_000
 """A venue refuses an order that arrives later than this after it was stamped."""
 LATE_MS_MAX = 4_000
@@ -70,8 +70,10 @@ class AccountPort:
     Args:
         kernel: Time.
         exchanges: By venue.
-        random: Draws latencies and misfortunes.
-        note: Told of every misfortune, for the story and the count.
+        random: Draws latencies and faults.
+        note: Takes a line about every fault, for the story of the seed.
+        on_arrival: Called for every order that arrives: venue, client order id, how often it
+            has arrived there, whether it was accepted.
     """
 
     def __init__(
@@ -85,19 +87,19 @@ class AccountPort:
         self._kernel, self._exchanges, self._random, self._note = kernel, exchanges, random, note
         self._on_arrival = on_arrival
         self._hidden: dict[tuple[str, int], tuple[int, int]] = {}
-        """Venue and order id -> until when only so many of its fills are told."""
+        """Venue and order id -> until when the venue reports only so many of its fills."""
         self.weather = {venue: Weather() for venue in exchanges}
         self.sent: dict[tuple[str, str], int] = {}
         """Venue and client order id -> how often it arrived there."""
 
     def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
-        """Let the request travel; what comes of it travels back, unless it is lost."""
+        """Send the request to the exchange, and its answer back unless one of them is lost."""
         if isinstance(action, act.Submit):
             self._submit(action, deliver)
             return
         venue = action.key.venue if isinstance(action, act.Query | act.Cancel) else action.venue  # type: ignore[attr-defined]
-        sky = self.weather[venue]
-        if sky.is_down or self._strikes(sky.lost_request + sky.lost_answer):
+        weather = self.weather[venue]
+        if weather.is_down or self._happens(weather.lost_request + weather.lost_answer):
             self._note(f"{venue}: {type(action).__name__} got no answer")
             failed = _failed(action, "no answer in time")
             if failed is not None:
@@ -113,31 +115,31 @@ class AccountPort:
 
     def _submit(self, action: act.Submit, deliver: Callable[[Result], None]) -> None:
         order, sent_ns = action.order, self._kernel.now_ns()
-        sky = self.weather[order.venue]
+        weather = self.weather[order.venue]
         name = order.client_order_id
-        if self._strikes(sky.not_sent):
+        if self._happens(weather.not_sent):
             self._note(f"{order.venue}: {name} was not sent")
             unsent = act.SubmitNotSent(name, "no connection")
             self._kernel.after(self._latency_ns(), lambda: deliver(unsent))
             return
         lost = act.SubmitLost(name, "no answer in time", sent_ns)
-        if sky.is_down or self._strikes(sky.lost_request):
+        if weather.is_down or self._happens(weather.lost_request):
             self._note(f"{order.venue}: {name} was lost on its way")
             self._kernel.after(TIMEOUT_NS, lambda: deliver(lost))
             return
-        is_late = self._strikes(sky.late_request)
+        is_late = self._happens(weather.late_request)
         if is_late:
             self._note(f"{order.venue}: {name} travels slowly")
-        answer_is_lost = is_late or self._strikes(sky.lost_answer)
+        answer_is_lost = is_late or self._happens(weather.lost_answer)
 
         def arrive() -> None:
             if self._kernel.now_ns() - sent_ns > VALIDITY_MS * _MS:
                 self._note(f"{order.venue}: {name} came too late")
                 answer: Result = act.SubmitRefused(name, "too late", sent_ns)
-            elif sky.closed is not None:
-                self._note(f"{order.venue}: {name} was refused: {sky.closed}")
-                answer = act.SubmitRefused(name, "no orders now", sent_ns, sky.closed)
-            elif self._strikes(sky.refused):
+            elif weather.closed is not None:
+                self._note(f"{order.venue}: {name} was refused: {weather.closed}")
+                answer = act.SubmitRefused(name, "no orders now", sent_ns, weather.closed)
+            elif self._happens(weather.refused):
                 self._note(f"{order.venue}: {name} was refused")
                 answer = act.SubmitRefused(name, "refused by the venue", sent_ns)
             else:
@@ -165,7 +167,7 @@ class AccountPort:
             client_id=asked.client_order_id,
         )
         share = Decimal(1)
-        if self._strikes(self.weather[asked.venue].partial):
+        if self._happens(self.weather[asked.venue].partial):
             self._note(f"{asked.venue}: {asked.client_order_id} fills in part")
             share = Decimal(self._random.randrange(0, 10)) / 10
         try:
@@ -175,14 +177,14 @@ class AccountPort:
             cause = CAUSES.get(error.reason, Cause.ORDER)
             return act.SubmitRefused(asked.client_order_id, error.reason.value, sent_ns, cause)
         self._on_arrival(*key, self.sent[key], True)
-        if order.fills and self._strikes(self.weather[asked.venue].late_fills):
-            self._note(f"{asked.venue}: {asked.client_order_id} is told of late")
+        if order.fills and self._happens(self.weather[asked.venue].late_fills):
+            self._note(f"{asked.venue}: {asked.client_order_id} has fills that are reported late")
             until_ns = self._kernel.now_ns() + self._random.randrange(50, TOLD_LATE_MS_MAX) * _MS
             self._hidden[asked.venue, order.id] = until_ns, self._random.randrange(len(order.fills))
         return act.Submitted(self._told(order), sent_ns)
 
     def _told(self, order: Order) -> OrderReport:
-        """Return an order as its venue tells it now."""
+        """Return an order as its venue reports it now."""
         return report_of(order, self._fills_told(order))
 
     def _fills_told(self, order: Order) -> list[Fill]:
@@ -229,7 +231,7 @@ class AccountPort:
             return self._random.randrange(100, 1_500) * _MS
         return self._random.randrange(2 * _MS, 12 * _MS)
 
-    def _strikes(self, chance: float) -> bool:
+    def _happens(self, chance: float) -> bool:
         return chance > 0 and self._random.random() < chance
 
 
@@ -240,7 +242,7 @@ def find(exchange: Exchange, key: OrderKey) -> Order | None:
 
 
 def fill_of(fill: Fill) -> FillReport:
-    """Return an execution as a gateway tells it."""
+    """Return an execution as a gateway reports it."""
     return FillReport(
         trade_id=str(fill.trade_id),
         venue_order_id=str(fill.order_id),
@@ -255,7 +257,7 @@ def fill_of(fill: Fill) -> FillReport:
 
 
 def report_of(order: Order, fills: Sequence[Fill]) -> OrderReport:
-    """Return an order as a gateway tells it, with these fills; all others are not told yet."""
+    """Return an order as a gateway reports it, with these fills; the rest come later."""
     request = order.request
     is_whole = len(fills) == len(order.fills)
     filled_lots = sum(fill.lots for fill in fills)
@@ -275,7 +277,7 @@ def report_of(order: Order, fills: Sequence[Fill]) -> OrderReport:
 
 
 def _failed(action: Action, reason: str) -> Result | None:
-    """Return what is heard of a request that got no answer; nothing of a cancel."""
+    """Return the result of a request that got no answer; a cancel has none."""
     if isinstance(action, act.Query):
         return act.QueryFailed(action.key, reason)
     if isinstance(

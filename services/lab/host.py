@@ -1,4 +1,4 @@
-"""Hosts one engine on the bus in memory, as its process would, and kills it where it is told to.
+"""Hosts one engine on the bus in memory, as its process would, and kills it on demand.
 
 The order of effects is the shell's: decide, carry out what may go at once, commit (messages,
 checkpoints and acknowledgement together), carry out the actions. Between any two of them the
@@ -78,9 +78,9 @@ class Process:
         inputs: What it reads; may depend on the engine (where to read on after a restart).
         names: What its checkpoints are saved under.
         transport: Carries out its actions, if it has any.
-        hear: Told of every message that it reads, before its engine is.
+        on_read: Called with every message that it reads, before its engine is.
         lives_without_bus: Whether it goes on when the bus refuses a commit.
-        bus_news: What its engine is told when the bus is lost, and when it is back, if it asks.
+        bus_news: Its engine's inputs for a lost bus and for its return, if it wants them.
         every_ns, routine: Work of its shell at an interval, beside the engine's timer.
     """
 
@@ -89,7 +89,7 @@ class Process:
     inputs: Callable[[Engine], Sequence[Input]]
     names: tuple[str, ...] = ()
     transport: Transport | None = None
-    hear: Callable[[Message], None] | None = None
+    on_read: Callable[[Message], None] | None = None
     lives_without_bus: bool = False
     bus_news: tuple[Result, Result] | None = None
     every_ns: int = 0
@@ -237,9 +237,9 @@ class Host:
             if due_ns is not None:
                 self._wake(max(0, due_ns - self._lab.kernel.now_ns()))
             return
-        if self.process.hear is not None:
+        if self.process.on_read is not None:
             for message in batch.messages:
-                self.process.hear(message)
+                self.process.on_read(message)
         if batch.messages or batch.pending:
             self._take(batch.messages, batch, redelivered=batch.redelivered)
         self._wake(0)

@@ -37,8 +37,8 @@ class PaperPort:
             for venue in venues
         }
 
-    def hear(self, message: Message) -> None:
-        """Take what the executor hears: its views are what orders fill against."""
+    def on_message(self, message: Message) -> None:
+        """Take a message that the executor reads; orders fill against its depth views."""
         if isinstance(message, DepthView):
             for gateway in self._gateways.values():
                 gateway.on_view(message)

@@ -42,7 +42,7 @@ def deciding_processes(
     config: Config,
     kernel: Kernel,
     accounts: Transport,
-    hear: Callable[[Message], None] | None = None,
+    on_read: Callable[[Message], None] | None = None,
 ) -> list[Process]:
     """Return order book, scanner, risk and executor.
 
@@ -50,7 +50,7 @@ def deciding_processes(
         config: Of all services.
         kernel: Time.
         accounts: Carries out what the executor asks for.
-        hear: Told of every message that the executor reads.
+        on_read: Called with every message that the executor reads.
     """
     return [
         Process(
@@ -77,7 +77,7 @@ def deciding_processes(
             inputs=lambda engine: inputs_of("executor"),
             names=EXECUTOR_NAMES,
             transport=accounts,
-            hear=hear,
+            on_read=on_read,
         ),
     ]
 

@@ -2,7 +2,7 @@
 
 Five engines in one thread, the ingestor's fed with the recorded frames, the executor's orders
 filled on paper. The services start ``HEAD_START_NS`` before the first frame, as live ones would be
-ready, and after the last one HALT is said and what is in flight ends.
+ready, and after the last one HALT is commanded and what is in flight ends.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ DECISIONS = {
 """Key -> name of the streams whose entries are JSON: everything that is decided."""
 
 
-class Server(MemoryServer):
+class DecisionServer(MemoryServer):
     """The bus's server; what is decided goes into one hash, and into a file if one is given."""
 
     def __init__(self, kernel: Kernel, decisions: BinaryIO | None) -> None:
@@ -82,7 +82,7 @@ class Replay:
     def __init__(self, contents: Contents, decisions: BinaryIO | None = None) -> None:
         self.contents = contents
         self.kernel = Kernel(contents.first_ns - HEAD_START_NS)
-        self.server = Server(self.kernel, decisions)
+        self.server = DecisionServer(self.kernel, decisions)
         self.collector = Collector()
         self.config = config_for(contents)
         self.venues = RecordedVenues(self.kernel, contents)
@@ -97,7 +97,7 @@ class Replay:
         )
         processes = [
             ingestor_process(venue_settings(contents), self.venues, Random(0).uniform),
-            *deciding_processes(self.config, self.kernel, paper, paper.hear),
+            *deciding_processes(self.config, self.kernel, paper, paper.on_message),
         ]
         self.hosts = {process.service: Host(process, self) for process in processes}
 
@@ -118,7 +118,7 @@ class Replay:
         raise AssertionError(f"{host.service} ended in a replay")
 
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
-        """Follow what is said, and wake who reads it."""
+        """Collect the messages and wake the services that read them."""
         for message in messages:
             self.collector.on_message(message)
             if isinstance(message, DepthView):
@@ -130,7 +130,7 @@ class Replay:
     # The run
 
     def run(self, on_progress: Callable[[float], None] = lambda market_s: None) -> Ending:
-        """Play it to its end, and wind down; ``on_progress`` is told how far it is."""
+        """Play it to its end, and wind down; ``on_progress`` gets the market seconds played."""
         ended, kernel, first_ns = Ending(), self.kernel, self.contents.first_ns
         for host in self.hosts.values():
             host.start()
@@ -174,8 +174,8 @@ class Replay:
 
     def _wind_down(self, ended: Ending) -> None:
         """Halt, let what is in flight end, and flatten what is left."""
-        halted_ns = said_ns = self._say(CommandKind.HALT, "end of the run")
-        while not self.collector.is_quiet(said_ns):
+        halted_ns = commanded_ns = self._say(CommandKind.HALT, "end of the run")
+        while not self.collector.is_quiet(commanded_ns):
             waited_ns = self.kernel.now_ns() - halted_ns
             if waited_ns > QUIET_NS_MAX:
                 ended.problems.append("not quiet after the halt: plans or orders have no end")
@@ -183,7 +183,9 @@ class Replay:
             late = waited_ns > FLATTEN_AFTER_NS and self.collector.books.opened()
             if late and not ended.flattened:
                 ended.flattened = True
-                said_ns = self._say(CommandKind.FLATTEN, "positions left at the end of the run")
+                commanded_ns = self._say(
+                    CommandKind.FLATTEN, "positions left at the end of the run"
+                )
             self.kernel.run_until(self.kernel.now_ns() + LOOK_NS)
 
     def _say(self, kind: CommandKind, reason: str) -> int:

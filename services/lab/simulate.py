@@ -1,4 +1,4 @@
-"""Many worlds, one a seed: what must hold is checked in each, and what does not is told."""
+"""Runs one world per seed, checks its invariants and reports the violations."""
 
 from __future__ import annotations
 

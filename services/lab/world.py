@@ -39,7 +39,7 @@ _US = 1_000
 _MS = 1_000_000
 
 
-class Server(MemoryServer):
+class HashedServer(MemoryServer):
     """The bus's server; everything that is written to it goes into one hash."""
 
     def __init__(self, kernel: Kernel) -> None:
@@ -74,7 +74,7 @@ class World:
         self.seed = seed
         self.random = Random(f"{seed}/world")
         self.kernel = Kernel(START_NS)
-        self.server = Server(self.kernel)
+        self.server = HashedServer(self.kernel)
         self.story: list[tuple[int, str]] = []
         self.crashes = 0
         self.exchanges = exchanges_of(seed, LISTINGS)
@@ -100,7 +100,7 @@ class World:
         self.hosts = {process.service: Host(process, self) for process in processes}
 
     def note(self, text: str) -> None:
-        """Remember what happened, for the story of a seed."""
+        """Add a line to the story of the seed."""
         self.story.append((self.kernel.now_ns(), text))
 
     def hop_ns(self) -> int:
@@ -110,7 +110,7 @@ class World:
         return self.random.randrange(80 * _US, 400 * _US)
 
     def point(self, service: str) -> None:
-        """Let chaos strike between two effects."""
+        """Give chaos the chance to crash the service between two effects."""
         self.chaos.point(service)
 
     def engine(self, service: str) -> Engine | None:
@@ -118,7 +118,7 @@ class World:
         return self.hosts[service].engine
 
     def dust(self, asset: str) -> Decimal:
-        """Return the most of an asset that plans may leave because nobody trades so little."""
+        """Return how much of an asset a plan may leave because no venue trades so little."""
         least = (
             max(listing.qty_min, listing.notional_min / exact(self.prices[asset]))
             for exchange in self.exchanges.values()
@@ -128,14 +128,14 @@ class World:
         return max(least, default=Decimal(0))
 
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
-        """Look at them, and wake who reads them."""
+        """Check the messages and wake the services that read them."""
         self.checkers.on_published(messages)
         for name in readers_of(messages):
             if name in self.hosts:
                 self.hosts[name].notify()
 
     def on_action(self, action: Action, *, is_at_once: bool) -> None:
-        """Look at it."""
+        """Check the action."""
         self.checkers.on_action(action, is_at_once=is_at_once)
 
     def on_crash(self, host: Host) -> None:
@@ -154,7 +154,7 @@ class World:
         self.chaos.start()
 
     def say(self, kind: CommandKind) -> None:
-        """Say an operator's command."""
+        """Publish an operator's command, again until the bus takes it."""
         now_ns = self.kernel.now_ns()
         command = Command(
             ts_ns=now_ns, command_id=f"lab-{kind}-{now_ns}", kind=kind, operator="lab", reason=""

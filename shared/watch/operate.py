@@ -1,4 +1,4 @@
-"""Say a command to the running system and wait, bounded, until it shows its effect."""
+"""Send a command to the running system and wait, bounded, until it shows its effect."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Answer:
 
 
 def new_command(kind: CommandKind, reason: str, operator: str = "") -> Command:
-    """Return a command said now by this user on this machine."""
+    """Return a command given now by this user on this machine."""
     now_ns = SystemClock.now_ns()
     return Command(
         ts_ns=now_ns,
@@ -54,19 +54,19 @@ async def command(
 ) -> Answer:
     """Publish the command (it is durable: a service that is down obeys when it is back) and wait.
 
-    ``confirmed`` is true when the system said after the command that it is in the state asked for;
-    for FLATTEN also that nothing is in flight, no exposure is left and no derivative is held (a net
-    exposure of zero may well be two open positions).
+    ``confirmed`` is true when the system reported after the command that it is in the state asked
+    for; for FLATTEN also that nothing is in flight, no exposure is left and no derivative is held
+    (a net exposure of zero may well be two open positions).
     """
-    said = new_command(kind, reason)
+    sent = new_command(kind, reason)
     after: dict[str, tuple[StreamSpec, str]] = {
         spec.key(): (spec, await link.last_id(spec.key())) for spec in (RISK_EVENT, EXEC_EVENT)
     }
     try:
-        await link.publish(said, CTL_COMMAND)
+        await link.publish(sent, CTL_COMMAND)
     except BusUnavailable as error:
         raise BusUnavailable(f"{kind} could not be said: {error}; {STOP_BY_HAND}") from error
-    watch = _Watch(said, Answer(command=kind, command_id=said.command_id))
+    watch = _Watch(sent, Answer(command=kind, command_id=sent.command_id))
     if within_s is None:
         within_s = FLAT_WITHIN_S if kind is CommandKind.FLATTEN else CONFIRM_WITHIN_S
     give_up_ns = SystemClock.monotonic_ns() + int(within_s * 1e9)
@@ -85,31 +85,31 @@ _WANTED = {
 
 
 class _Watch:
-    """Whether what is heard shows the command's effect."""
+    """Whether the messages read show the command's effect."""
 
-    def __init__(self, said: Command, answer: Answer) -> None:
-        self._said, self.answer = said, answer
-        self._idle = self._flat = said.kind is not CommandKind.FLATTEN
+    def __init__(self, sent: Command, answer: Answer) -> None:
+        self._sent, self.answer = sent, answer
+        self._idle = self._flat = sent.kind is not CommandKind.FLATTEN
 
     def on_message(self, message: object) -> None:
-        flatten = self._said.kind is CommandKind.FLATTEN
+        flatten = self._sent.kind is CommandKind.FLATTEN
         match message:
-            case TradingStateChanged(ts_ns=ts_ns) if ts_ns > self._said.ts_ns:
+            case TradingStateChanged(ts_ns=ts_ns) if ts_ns > self._sent.ts_ns:
                 self.answer.state, self.answer.reason = message.state, message.reason
-            case RiskReport(ts_ns=ts_ns) if ts_ns > self._said.ts_ns:
+            case RiskReport(ts_ns=ts_ns) if ts_ns > self._sent.ts_ns:
                 self.answer.exposure = {a: q for a, q in message.exposure.items() if q}
                 self.answer.positions = {
                     f"{p.venue} {p.instrument}": p.qty for p in message.positions if p.venue
                 }
                 left = self.answer.exposure or self.answer.positions
                 self._flat = not flatten or (not left and message.plans_in_flight == 0)
-            case ExecutorReady(ts_ns=ts_ns) if ts_ns > self._said.ts_ns:
+            case ExecutorReady(ts_ns=ts_ns) if ts_ns > self._sent.ts_ns:
                 self._idle = not flatten or (
                     message.open_plans == 0 and message.unknown_orders == 0
                 )
 
     def done(self) -> bool:
-        reached = self.answer.state == _WANTED[self._said.kind]
+        reached = self.answer.state == _WANTED[self._sent.kind]
         self.answer.confirmed = reached and self._idle and self._flat
         return self.answer.confirmed
 

@@ -83,21 +83,21 @@ def compare(
 
 
 def _compare_fills(truth: Truth, venue: str, ours: list[Fill], account: Account) -> None:
-    mine, theirs = Counter(map(_told, ours)), Counter(map(_told, account.fills))
-    for told, count in sorted((theirs - mine).items()):
-        truth.differ(f"{venue} has {count} fill(s) that we do not know: {' '.join(told)}")
-    for told, count in sorted((mine - theirs).items()):
-        truth.differ(f"{venue} does not know {count} fill(s) of ours: {' '.join(told)}")
+    mine, theirs = Counter(map(_comparable, ours)), Counter(map(_comparable, account.fills))
+    for fill, count in sorted((theirs - mine).items()):
+        truth.differ(f"{venue} has {count} fill(s) that we do not know: {' '.join(fill)}")
+    for fill, count in sorted((mine - theirs).items()):
+        truth.differ(f"{venue} does not know {count} fill(s) of ours: {' '.join(fill)}")
 
 
 def _in_their_order(ours: list[Fill], theirs: list[VenueFill]) -> list[Fill]:
     """Sort our fills as the venue booked them: what a position realizes depends on the order."""
-    place = {told: index for index, told in enumerate(map(_told, theirs))}
-    return sorted(ours, key=lambda fill: place.get(_told(fill), len(place)))
+    place = {fill: index for index, fill in enumerate(map(_comparable, theirs))}
+    return sorted(ours, key=lambda fill: place.get(_comparable(fill), len(place)))
 
 
-def _told(fill: Fill | VenueFill) -> tuple[str, str, str, str, str]:
-    """Return a fill as both sides tell it; numbers in one spelling."""
+def _comparable(fill: Fill | VenueFill) -> tuple[str, str, str, str, str]:
+    """Return what both sides know of a fill, with numbers in one spelling."""
     numbers = (f"{fill.qty.normalize():f}", f"{fill.price.normalize():f}")
     return (fill.instrument, fill.client_order_id, fill.side, *numbers)
 
