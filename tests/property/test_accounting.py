@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from shared.domain.accounting import Books, Execution, unrealized
 from shared.exchange.orders import Fill, RefusedError
 from shared.messages.base import Side
-from tests.property.test_venuesim_money import act, exchange_of, steps
+from tests.property.test_exchange_money import act, exchange_of, steps
 
 CLOSE = {"BTC": Decimal("60123.4567"), "BNB": Decimal("611.37")}
 
