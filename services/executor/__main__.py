@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from services.executor.accounts import ledger_owner, open_gateways
-from services.executor.carry import Carrier, VenueTransport
 from services.executor.checkpoint import NAMES
 from services.executor.engine import ExecutorEngine
 from services.executor.gateway import Gateway
 from services.executor.marks import LedgerMarks
 from services.executor.paper import PaperGateway
+from services.executor.transport import VenueRequests, VenueTransport
 from shared.bus.inputs import inputs_of
 from shared.bus.opening import open_bus
 from shared.bus.port import Bus
@@ -67,7 +67,7 @@ def build(
         background=(lambda: marks.watch(shell.step),),
         after_commit=marks.tell,
         transport=VenueTransport(
-            Carrier(gateways, clock, tick_to_order, timeout_s=timeout_s), tasks.spawn
+            VenueRequests(gateways, clock, tick_to_order, timeout_s=timeout_s), tasks.spawn
         ),
         watch=show_views if paper else None,
         obstacle=lambda: engine.obstacle,

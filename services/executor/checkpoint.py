@@ -52,7 +52,7 @@ def encode_finished(state: ExecutorState) -> bytes:
     return _ENCODER.encode(FinishedPlans(plans, orders))
 
 
-class Keeper:
+class CheckpointWriter:
     """Knows which part of a state must be saved next; ``touched``: finished plans may differ."""
 
     def __init__(self) -> None:

@@ -17,19 +17,19 @@ from typing import Final
 
 from services.executor import checkpoint
 from services.executor.actions import Report
-from services.executor.desk import OrderDesk
+from services.executor.closing_plans import ClosingPlans
 from services.executor.ids import attempt_after_loss
 from services.executor.intake import Intake, on_grid, why_none_starts
 from services.executor.journal import alert, executor_ready, plan_refused
 from services.executor.market import Markets
 from services.executor.opening import hear_loss, take_up
-from services.executor.operator import OperatorDesk
-from services.executor.own_plans import OwnPlans
-from services.executor.plans import PlanDesk
+from services.executor.operator_commands import OperatorCommands
+from services.executor.plans import PlanRunner
 from services.executor.reconcile import Reconciler
 from services.executor.reports import take_report
 from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState
+from services.executor.working_orders import WorkingOrders
 from shared.config_sections import Config
 from shared.engine import NOTHING, Result, Step, Stopping
 from shared.ledger import Opened
@@ -68,7 +68,7 @@ class ExecutorEngine:
         self._informed = False  # every venue's executions are taken over: open plans may go on
         self._recovered = False  # and everything else is settled: new plans may start
         self._next_beat_ns = 0
-        self._keeper = checkpoint.Keeper()
+        self._keeper = checkpoint.CheckpointWriter()
         self._use(ExecutorState())
 
     def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
@@ -83,7 +83,7 @@ class ExecutorEngine:
             plan.uneven_since_ns = plan.wait_until_ns = 0
             # Orders of the last moment may be missing from the record: never use their ids again.
             plan.attempt_next = attempt_after_loss(now_ns)
-        self._orders.doubt_all(now_ns)
+        self._orders.query_all_unsettled(now_ns)
         self._standing.keep_only(self._venues)
         self._reconciler.begin(now_ns)
         self._due(now_ns, out)
@@ -194,17 +194,21 @@ class ExecutorEngine:
         return self._state
 
     def _use(self, state: ExecutorState) -> None:
-        """Build the desks around a state."""
+        """Build the accounts around a state."""
         settings = self._config.executor
         self._state = state
-        self._orders = OrderDesk(state, self._markets, self._counts, settings.query_attempts_max)
+        self._orders = WorkingOrders(
+            state, self._markets, self._counts, settings.query_attempts_max
+        )
         hedge_deadline_ns = int(settings.hedge_deadline_ms * 1_000_000)
-        self._plans = PlanDesk(state, self._markets, self._orders, self._counts, hedge_deadline_ns)
-        self._own = OwnPlans(state, self._markets)
+        self._plans = PlanRunner(
+            state, self._markets, self._orders, self._counts, hedge_deadline_ns
+        )
+        self._own = ClosingPlans(state, self._markets)
         self._standing = StandDown(state, self._counts)
-        desks = (self._orders, self._plans, self._standing)
-        self._reconciler = Reconciler(state, *desks, venues=self._venues, counts=self._counts)
-        self._operator = OperatorDesk(state, self._own, self._reconciler, self._standing)
+        accounts = (self._orders, self._plans, self._standing)
+        self._reconciler = Reconciler(state, *accounts, venues=self._venues, counts=self._counts)
+        self._operator = OperatorCommands(state, self._own, self._reconciler, self._standing)
 
     def _on_plan(self, plan: ApprovedPlan, redelivered: bool, now_ns: int, out: Step) -> None:
         if self._state.is_known(plan.plan_id):

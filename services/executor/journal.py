@@ -7,9 +7,9 @@ from decimal import Decimal
 
 import msgspec
 
-from services.executor.evening import net_base
 from services.executor.gateway import FillReport
 from services.executor.market import Markets
+from services.executor.rebalance import net_base
 from services.executor.state import ExecutorState, OrderRecord, PlanRecord
 from services.executor.unsettled import plans_waiting
 from shared.domain.accounting import Books, Execution, Holding, worst_certainty

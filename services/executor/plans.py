@@ -2,7 +2,7 @@
 
 A plan is open until all its orders are over, every filled unit is explained by a fill, and what is
 left is nothing or too small to trade. While its orders are over but the fills do not match it is
-*uneven*: it trades the difference (see evening.py) with fresh prices until it is even, or until
+*uneven*: it trades the difference (see rebalance.py) with fresh prices until it is even, or until
 ``hedge_deadline`` has passed or the attempts are used up. Then it is FAILED: the rest stays on
 record, a critical alert is raised, and nothing new starts until an operator resumes.
 """
@@ -12,14 +12,14 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from services.executor.desk import OrderDesk
-from services.executor.evening import ATTEMPTS_MAX, Trade, Why, decide, is_weak, net_base
+from services.executor.closing_plans import OWN_LOSS_BPS
 from services.executor.gateway import OrderReport
 from services.executor.ids import attempt_after_loss, client_order_id
 from services.executor.journal import alert, plan_done
 from services.executor.market import Markets
-from services.executor.own_plans import OWN_LOSS_BPS
+from services.executor.rebalance import ATTEMPTS_MAX, OrderIntent, Why, decide, is_weak, net_base
 from services.executor.state import ExecutorState, LedgerStage, OrderRecord, PlanKind, PlanRecord
+from services.executor.working_orders import WorkingOrders
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
@@ -33,18 +33,18 @@ from shared.messages.execution import (
     PlanOutcome,
 )
 
-EVENING_PAUSE_NS: Final = 50_000_000
-"""Least pause between two evening orders, and before looking for a price again."""
+REBALANCE_PAUSE_NS: Final = 50_000_000
+"""Least pause between two rebalancing orders, and before looking for a price again."""
 
 
-class PlanDesk:
+class PlanRunner:
     """Plans and what they do next. Every method changes ``state`` and adds to ``out``."""
 
     def __init__(
         self,
         state: ExecutorState,
         markets: Markets,
-        orders: OrderDesk,
+        orders: WorkingOrders,
         counts: dict[str, int],
         hedge_deadline_ns: int,
     ) -> None:
@@ -65,13 +65,13 @@ class PlanDesk:
         plan = self._open(approved, legs, now_ns)
         self._state.stage = LedgerStage.USED
         for index, leg in enumerate(legs):
-            leg_order = self._orders.submit(plan, _leg_trade(leg), (index, 0), now_ns, out)
+            leg_order = self._orders.submit(plan, _leg_intent(leg), (index, 0), now_ns, out)
             out.at_once.append(leg_order)  # the pending plan is its record
 
     def check_only(self, approved: ApprovedPlan, now_ns: int, out: Step) -> None:
         """A plan delivered again that we do not know: ask the venues, start nothing."""
         plan = self._open(approved, approved.legs, now_ns)
-        plan.attempt_next = attempt_after_loss(now_ns)  # its evening orders may have gone too
+        plan.attempt_next = attempt_after_loss(now_ns)  # its rebalancing orders may have gone too
         self._doubt_legs(plan, approved, now_ns, out)
 
     def complete(self, approved: ApprovedPlan, now_ns: int, out: Step) -> None:
@@ -89,7 +89,7 @@ class PlanDesk:
         plan.checked_only = True
         for index, leg in enumerate(approved.legs):
             if client_order_id(plan.plan_id, index, 0) not in plan.orders:
-                order = self._orders.record(plan, _leg_trade(leg), (index, 0), now_ns, out)
+                order = self._orders.record(plan, _leg_intent(leg), (index, 0), now_ns, out)
                 order.life.status = OrderStatus.UNKNOWN
                 order.ts_ended_ns = order.next_query_ns = now_ns
 
@@ -119,7 +119,7 @@ class PlanDesk:
             plan.loss_cap = max(plan.loss_cap, report.qty * price * OWN_LOSS_BPS / BPS)
             plan.legs.append(_leg_of(report, price))
         purpose = OrderPurpose.HEDGE if attempt else OrderPurpose.LEG
-        trade = Trade(
+        trade = OrderIntent(
             venue=report.venue,
             instrument=report.instrument,
             side=report.side,
@@ -148,22 +148,22 @@ class PlanDesk:
             return
         plan.uneven_since_ns = since_ns
         pause_until_ns = _pause_until_ns(orders, self._hedge_deadline_ns)
-        if isinstance(step, Trade) and now_ns < pause_until_ns:
+        if isinstance(step, OrderIntent) and now_ns < pause_until_ns:
             plan.wait_until_ns = pause_until_ns
-        elif isinstance(step, Trade) and plan.attempts < ATTEMPTS_MAX:
+        elif isinstance(step, OrderIntent) and plan.attempts < ATTEMPTS_MAX:
             plan.attempts += 1
             plan.wait_until_ns = 0
             while client_order_id(plan.plan_id, len(plan.legs), plan.attempt_next) in plan.orders:
                 plan.attempt_next += 1  # an adopted order has this number
             slot = (len(plan.legs), plan.attempt_next)
             plan.attempt_next += 1
-            self._counts["evening_orders"] += 1
+            self._counts["rebalance_orders"] += 1
             out.actions.append(self._orders.submit(plan, step, slot, now_ns, out))
         elif late or plan.attempts >= ATTEMPTS_MAX:
             if all(order.life.is_settled for order in orders):
                 self._fail(plan, now_ns, out)
         else:
-            plan.wait_until_ns = now_ns + EVENING_PAUSE_NS
+            plan.wait_until_ns = now_ns + REBALANCE_PAUSE_NS
 
     def _open(self, approved: ApprovedPlan, legs: list[PlanLeg], now_ns: int) -> PlanRecord:
         plan = PlanRecord(
@@ -217,7 +217,7 @@ class PlanDesk:
 
 
 def _pause_until_ns(orders: list[OrderRecord], hedge_deadline_ns: int) -> int:
-    """Return when the next evening order may go: the books need time to show what is left of them.
+    """Return when the next rebalancing order may go: books need time to show what is left of them.
 
     The pause doubles with every weak attempt in a row, wherever it was, as far as all attempts find
     room before the deadline.
@@ -230,13 +230,13 @@ def _pause_until_ns(orders: list[OrderRecord], hedge_deadline_ns: int) -> int:
         if not is_weak(order):
             break
         weak += 1
-    pause_ns: int = EVENING_PAUSE_NS << weak
+    pause_ns: int = REBALANCE_PAUSE_NS << weak
     over_ns = attempts[-1].ts_ended_ns or attempts[-1].ts_created_ns
     return over_ns + min(pause_ns, hedge_deadline_ns // ATTEMPTS_MAX)
 
 
-def _leg_trade(leg: PlanLeg) -> Trade:
-    return Trade(
+def _leg_intent(leg: PlanLeg) -> OrderIntent:
+    return OrderIntent(
         venue=leg.venue,
         instrument=leg.instrument,
         side=leg.side,

@@ -28,17 +28,17 @@ from services.executor.actions import (
     QueryAnswered,
     QueryFailed,
 )
-from services.executor.desk import NOT_FOUND_AFTER_SENT_NS, OrderDesk, key_of
 from services.executor.gateway import FillReport, OrderKey, OrderReport
 from services.executor.ids import parse_client_order_id
 from services.executor.journal import alert
 from services.executor.opening import lock
-from services.executor.plans import PlanDesk
+from services.executor.plans import PlanRunner
 from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState, LedgerStage, OrderRecord
 from services.executor.survey import SURVEY_NS, SURVEY_ORDERS_MAX, Survey
 from services.executor.unsettled import unsettled_at
-from services.executor.venue_desk import RETRY_NS, VenueDesk
+from services.executor.venue_account import RETRY_NS, VenueAccount
+from services.executor.working_orders import NOT_FOUND_AFTER_SENT_NS, WorkingOrders, key_of
 from shared.engine import Step
 from shared.messages.control import Severity
 from shared.messages.execution import BalanceReport
@@ -56,8 +56,8 @@ class Reconciler:
     def __init__(
         self,
         state: ExecutorState,
-        orders: OrderDesk,
-        plans: PlanDesk,
+        orders: WorkingOrders,
+        plans: PlanRunner,
         standing: StandDown,
         *,
         venues: Mapping[str, tuple[str, ...]],
@@ -68,7 +68,7 @@ class Reconciler:
         self._plans = plans
         self._standing = standing
         self._counts = counts
-        self._desks = {venue: VenueDesk(venue, venues[venue]) for venue in sorted(venues)}
+        self._accounts = {venue: VenueAccount(venue, venues[venue]) for venue in sorted(venues)}
         self._cancel_ours = False
         self._doubtful: list[str] = []
         self._survey = Survey(state)
@@ -78,8 +78,8 @@ class Reconciler:
         since_ns = (self._state.ts_ns or now_ns) - LOOK_BACK_NS
         if self._state.stage is LedgerStage.NEW:
             since_ns = min(since_ns, now_ns - SURVEY_NS)
-        for desk in self._desks.values():
-            desk.begin(min(since_ns, _left_at_ns(self._state, desk.venue, now_ns)), now_ns)
+        for account in self._accounts.values():
+            account.begin(min(since_ns, _left_at_ns(self._state, account.venue, now_ns)), now_ns)
         self._doubtful = [
             order.client_order_id for order in self._state.orders.values() if order.is_doubtful
         ]
@@ -90,9 +90,9 @@ class Reconciler:
 
         Venues that stand down are not waited for, nor are orders there.
         """
-        for desk in self._desks.values():
-            if not desk.is_reconciled and desk.venue not in self._state.down:
-                return f"reconciling with {desk.venue}: {desk.problem}"
+        for account in self._accounts.values():
+            if not account.is_reconciled and account.venue not in self._state.down:
+                return f"reconciling with {account.venue}: {account.problem}"
         for order_id in self._doubtful:
             order = self._state.orders.get(order_id)
             if order is not None and order.is_doubtful and order.venue not in self._state.down:
@@ -103,56 +103,56 @@ class Reconciler:
     def has_fills_of_all(self) -> bool:
         """Whether plans may go on: all executions are known, but at venues that stand down."""
         return all(
-            desk.venue in self._state.down or (desk.has_fills and not desk.lookups)
-            for desk in self._desks.values()
+            account.venue in self._state.down or (account.has_fills and not account.lookups)
+            for account in self._accounts.values()
         )
 
     @property
     def has_read_all(self) -> bool:
         """Whether every venue's executions have been read since the start."""
-        return all(desk.has_fills for desk in self._desks.values())
+        return all(account.has_fills for account in self._accounts.values())
 
     def settle(self, now_ns: int, out: Step) -> None:
         """Take note of who has been read for the first time; wait no longer than allowed."""
-        for desk in self._desks.values():
-            if desk.was_read:
+        for account in self._accounts.values():
+            if account.was_read:
                 continue
-            if desk.is_reconciled:
-                desk.was_read = True
-                self._standing.was_read(desk.venue, now_ns, out)
-            elif desk.venue not in self._state.down and desk.read_until_ns <= now_ns:
-                reason = desk.unread + unsettled_at(self._state, desk.venue)
-                self._standing.unreadable(desk.venue, desk.cause, reason, now_ns, out)
+            if account.is_reconciled:
+                account.was_read = True
+                self._standing.was_read(account.venue, now_ns, out)
+            elif account.venue not in self._state.down and account.read_until_ns <= now_ns:
+                reason = account.unread + unsettled_at(self._state, account.venue)
+                self._standing.unreadable(account.venue, account.cause, reason, now_ns, out)
 
     def check_again(self, now_ns: int) -> set[str]:
         """Check at once the accounts not read since the start; return their venues."""
-        unread = [desk for desk in self._desks.values() if not desk.was_read]
-        for desk in unread:
-            desk.check(now_ns)
-        return {desk.venue for desk in unread}
+        unread = [account for account in self._accounts.values() if not account.was_read]
+        for account in unread:
+            account.check(now_ns)
+        return {account.venue for account in unread}
 
     def cancel_resting(self, now_ns: int) -> None:
         """Ask for working orders everywhere and cancel ours."""
         self._cancel_ours = True
-        for desk in self._desks.values():
-            desk.due["open"] = now_ns
+        for account in self._accounts.values():
+            account.due["open"] = now_ns
 
     def after_plan(self, venues: list[str], since_ns: int, now_ns: int) -> None:
         """A plan ended: report balances now, and look for late executions a little later."""
-        for desk in self._desks.values():
-            if desk.venue in venues:
-                desk.due["balances"] = now_ns
-                desk.sweep_later(since_ns - LOOK_BACK_NS, now_ns)
+        for account in self._accounts.values():
+            if account.venue in venues:
+                account.due["balances"] = now_ns
+                account.sweep_later(since_ns - LOOK_BACK_NS, now_ns)
 
     def ask_due(self, now_ns: int, out: Step) -> None:
         """Ask what is due."""
         for venue in self._standing.probes_due(now_ns):
-            self._desks[venue].check(now_ns)
+            self._accounts[venue].check(now_ns)
         state = self._state
         began_ns = 0 if state.stage is LedgerStage.NEW else state.began_ns
         floor_ns = max(state.forgotten_ns, began_ns)
-        for desk in self._desks.values():
-            out.actions.extend(desk.ask_due(floor_ns, now_ns))
+        for account in self._accounts.values():
+            out.actions.extend(account.ask_due(floor_ns, now_ns))
 
     def settle_survey(self, now_ns: int, out: Step) -> None:
         """Halt for what the venues show and this ledger cannot account for."""
@@ -164,41 +164,41 @@ class Reconciler:
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next fetch is due."""
-        times = [desk.next_deadline_ns() for desk in self._desks.values()]
+        times = [account.next_deadline_ns() for account in self._accounts.values()]
         times += [
-            desk.read_until_ns
-            for desk in self._desks.values()
-            if not desk.was_read and desk.venue not in self._state.down
+            account.read_until_ns
+            for account in self._accounts.values()
+            if not account.was_read and account.venue not in self._state.down
         ]
         times.append(self._standing.next_deadline_ns())
         return min((at for at in times if at is not None), default=None)
 
     def on_failed(self, heard: FetchFailed, now_ns: int, out: Step) -> None:
         """A check or a fetch failed: again in a while, unless only a person can help."""
-        desk = self._desks[heard.action.venue]
-        desk.failed(heard, now_ns)
-        reason = heard.reason + unsettled_at(self._state, desk.venue)
-        self._standing.check_failed(desk.venue, heard.cause, reason, now_ns, out)
+        account = self._accounts[heard.action.venue]
+        account.failed(heard, now_ns)
+        reason = heard.reason + unsettled_at(self._state, account.venue)
+        self._standing.check_failed(account.venue, heard.cause, reason, now_ns, out)
 
     def on_checked(self, heard: AccountChecked, now_ns: int, out: Step) -> None:
         """The account is as it must be; leave out what the venue does not list, and read on."""
-        desk = self._desks[heard.venue]
-        desk.answered("check")
-        desk.is_checked = True
-        desk.listed = tuple(name for name in desk.instruments if name not in heard.unlisted)
-        self._standing.listed(desk.venue, heard.unlisted, now_ns, out)
-        self._standing.check_passed(desk.venue, now_ns, out)
-        desk.read(now_ns)
+        account = self._accounts[heard.venue]
+        account.answered("check")
+        account.is_checked = True
+        account.listed = tuple(name for name in account.instruments if name not in heard.unlisted)
+        self._standing.listed(account.venue, heard.unlisted, now_ns, out)
+        self._standing.check_passed(account.venue, now_ns, out)
+        account.read(now_ns)
         self.ask_due(now_ns, out)
 
     def on_balances(self, heard: BalancesAnswered, now_ns: int, out: Step) -> None:
         """Report balances; ask again in some seconds."""
-        desk = self._desks[heard.venue]
-        desk.answered("balances")
-        desk.has_balances = True
+        account = self._accounts[heard.venue]
+        account.answered("balances")
+        account.has_balances = True
         if self._state.stage is LedgerStage.NEW:
             self._survey.take_positions(heard.venue, heard.positions)
-        desk.due.setdefault("balances", now_ns + BALANCES_EVERY_NS)
+        account.due.setdefault("balances", now_ns + BALANCES_EVERY_NS)
         out.messages.append(
             BalanceReport(
                 ts_ns=now_ns,
@@ -210,9 +210,9 @@ class Reconciler:
 
     def on_open_orders(self, heard: OpenOrdersAnswered, now_ns: int, out: Step) -> list[str]:
         """Adopt working orders of ours that the record lacks; return the plans touched."""
-        desk = self._desks[heard.venue]
-        desk.answered("open")
-        desk.has_open_orders = True
+        account = self._accounts[heard.venue]
+        account.answered("open")
+        account.has_open_orders = True
         touched = []
         for report in heard.reports:
             order = self._owned(report, now_ns, out)
@@ -228,26 +228,26 @@ class Reconciler:
 
     def on_fills(self, heard: FillsAnswered, now_ns: int, out: Step) -> list[str]:
         """Book executions the record lacks; return the plans touched."""
-        desk = self._desks[heard.venue]
-        desk.answered("fills")
-        if not desk.has_fills:
+        account = self._accounts[heard.venue]
+        account.answered("fills")
+        if not account.has_fills:
             # A request from before the start may still be on its way: look once more later.
-            desk.due["fills"] = now_ns + START_SWEEP_AFTER_NS
-        desk.has_fills = True
-        self._state.read_ns[desk.venue] = now_ns
+            account.due["fills"] = now_ns + START_SWEEP_AFTER_NS
+        account.has_fills = True
+        self._state.read_ns[account.venue] = now_ns
         known = _orders_known_to(self._state, heard.venue)
         touched = []
-        for fill in self._newest(desk, heard.fills, known):
+        for fill in self._newest(account, heard.fills, known):
             order = known.get(fill.venue_order_id)
             if order is None:
-                question = desk.look_up(fill.venue_order_id, fill.instrument)
+                question = account.look_up(fill.venue_order_id, fill.instrument)
                 out.actions.extend([question] if question else [])
             elif self._orders.apply_fill(order, fill, now_ns, out):
                 touched.append(order.plan_id)
         return touched
 
     def _newest(
-        self, desk: VenueDesk, fills: tuple[FillReport, ...], known: Mapping[str, OrderRecord]
+        self, account: VenueAccount, fills: tuple[FillReport, ...], known: Mapping[str, OrderRecord]
     ) -> list[FillReport]:
         """Return the fills to look at: not those of forgotten plans, nor too many at a survey."""
         forgotten_ns = self._state.forgotten_ns
@@ -263,21 +263,21 @@ class Reconciler:
             if fill.venue_order_id not in known:
                 newest[fill.venue_order_id] = None
         chosen = set(list(newest)[:SURVEY_ORDERS_MAX])
-        self._survey.leave_out(desk.venue, len(newest) - len(chosen))
+        self._survey.leave_out(account.venue, len(newest) - len(chosen))
         return [f for f in kept if f.venue_order_id in known or f.venue_order_id in chosen]
 
     def on_looked_up(self, heard: QueryAnswered | QueryFailed, now_ns: int, out: Step) -> list[str]:
         """An order behind an unknown execution: ours is adopted, a foreign one left alone."""
-        desk = self._desks[heard.key.venue]
-        desk.lookups.pop(heard.key.venue_order_id, None)
+        account = self._accounts[heard.key.venue]
+        account.lookups.pop(heard.key.venue_order_id, None)
         if isinstance(heard, QueryFailed):
-            desk.problem = f"order {heard.key.venue_order_id}: {heard.reason}"
-            desk.has_fills = False
-            desk.due["fills"] = now_ns + RETRY_NS
+            account.problem = f"order {heard.key.venue_order_id}: {heard.reason}"
+            account.has_fills = False
+            account.due["fills"] = now_ns + RETRY_NS
             return []
         order = self._owned(heard.report, now_ns, out) if heard.report else None
         if order is None or heard.report is None:
-            desk.remember_foreign(heard.key.venue_order_id)
+            account.remember_foreign(heard.key.venue_order_id)
             return []
         order.venue_order_id = heard.key.venue_order_id
         self._orders.apply(order, heard.report, now_ns, out)

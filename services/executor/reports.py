@@ -16,17 +16,17 @@ from services.executor.actions import (
     SubmitRefused,
     Submitted,
 )
-from services.executor.desk import OrderDesk
 from services.executor.journal import alert
 from services.executor.possible import only_possible
 from services.executor.reconcile import Reconciler
 from services.executor.state import OrderRecord
+from services.executor.working_orders import WorkingOrders
 from shared.engine import Step
 from shared.messages.control import Severity
 
 
 def take_report(
-    report: Report, orders: OrderDesk, reconciler: Reconciler, now_ns: int, out: Step
+    report: Report, orders: WorkingOrders, reconciler: Reconciler, now_ns: int, out: Step
 ) -> list[str]:
     """Apply a report; return the plans it bears on."""
     report, impossible = only_possible(report)

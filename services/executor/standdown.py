@@ -6,7 +6,7 @@ may pass (clock, rate limit, service, answers that are lost) and what speaks of 
 ``REFUSALS_MAX`` in a row. Refusals in one instrument stop that instrument; in several, without a
 success between, the venue.
 
-Whoever **stands down** gets no new leg, and is the last resort for evening out. ``EndsBy`` says how
+Whoever **stands down** gets no new leg, and is the last resort for rebalancing. ``EndsBy`` says how
 it comes back. After a probe one refusal is enough to stand it down again; after ``FALLS_MAX`` of
 these without a success the probes prove nothing, and it is left to an operator.
 """

@@ -162,8 +162,8 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     plan), ``opening_cash`` what was received for it less what was paid, and ``holding`` the key of
     the holding that it belongs to (empty: spot); ``reference`` is a price that made sense then.
     ``uneven_since_ns`` is when all orders were over and the fills did not match; ``attempts``
-    counts evening orders and ``attempt_next`` numbers them (they differ after a restart, so that no
-    client order id can come twice).
+    counts rebalancing orders and ``attempt_next`` numbers them (they differ after a restart, so
+    that no client order id can come twice).
     ``checked_only`` plans were delivered again: they are looked for at the venues, never started.
     """
 
@@ -298,7 +298,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     def unfinished(self) -> list[str]:
         """Say of every open plan what it waits for, in words for a log."""
         return [
-            f"{plan.kind} plan {plan.plan_id}, {plan.attempts} evening orders; "
+            f"{plan.kind} plan {plan.plan_id}, {plan.attempts} rebalancing orders; "
             + ("; ".join(order.story for order in self.orders_of(plan)) or "no order")
             for plan in self.open_plans()
         ]

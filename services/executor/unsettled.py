@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from services.executor.evening import net_base
+from services.executor.rebalance import net_base
 from services.executor.state import ExecutorState, OrderRecord, PlanRecord
 from shared.domain.order import ZERO
 from shared.messages.base import Side

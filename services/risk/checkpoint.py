@@ -98,7 +98,7 @@ _NUMBERED = msgspec.json.Decoder(Numbered)
 _BEFORE = msgspec.json.Decoder(Before)
 
 
-class Keeper:
+class CheckpointWriter:
     """Knows which part of the state must be saved next; at first, all of it."""
 
     def __init__(self) -> None:

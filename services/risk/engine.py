@@ -15,14 +15,14 @@ from hashlib import blake2b
 from typing import Any
 
 from services.risk.border import in_order, unowned_end, unowned_order, unowned_text
-from services.risk.case import Case
-from services.risk.checkpoint import Keeper, PartMissing, RiskState
+from services.risk.checkpoint import CheckpointWriter, PartMissing, RiskState
+from services.risk.decision_context import DecisionContext
 from services.risk.exposure import Ledger, Reservation
 from services.risk.limits import judge
 from services.risk.market import Market
 from services.risk.reasons import Denial
 from services.risk.report import risk_report
-from services.risk.trading import Standing, Switch, alert
+from services.risk.trading import TradingControl, TradingStatus, alert
 from shared.config_sections import Config
 from shared.domain.instrument import split_instrument
 from shared.engine import NOTHING, Result, Step
@@ -68,7 +68,7 @@ class RiskEngine:
         self._venues = frozenset(traded)
         names = [split_instrument(i) for venue in traded.values() for i in venue.instruments]
         self._assets = frozenset(a for n in names for a in (n.base, n.quote, n.settle) if a)
-        self._state, self._keeper = RiskState(), Keeper()
+        self._state, self._keeper = RiskState(), CheckpointWriter()
         self._has_started = False
         self.take_ledger(opened)
         self._market = Market()
@@ -184,12 +184,12 @@ class RiskEngine:
         """What risk knows about money; read only."""
         return self._state.ledger
 
-    def _new_switch(self, now_ns: int) -> Switch:
-        opened, until_ns = self._opened, 0
+    def _new_switch(self, now_ns: int) -> TradingControl:
+        state, opened, until_ns = self._state, self._opened, 0
         if opened is not None:
-            self._state.trading.ledger_id = opened.ledger_id
+            state.trading.ledger_id = opened.ledger_id
             until_ns = opened.began_ns + WITNESS_NS if opened.is_new else 0
-        return Switch(self._config, self._state.trading, self._state.ledger, now_ns, until_ns)
+        return TradingControl(self._config, state.trading, state.ledger, now_ns, until_ns)
 
     def _start(self, now_ns: int) -> list[Message]:
         """Without a checkpoint, life begins with the first call; what was lost is said at once."""
@@ -204,7 +204,7 @@ class RiskEngine:
             self._keeper.touch_decided()
         return [message for loss in losses for message in self._switch.on_loss(loss, now_ns)]
 
-    def _say_change(self, standing: Standing, now_ns: int) -> list[Message]:
+    def _say_change(self, standing: TradingStatus, now_ns: int) -> list[Message]:
         """Say the trading state if it changed; what was said last is remembered."""
         said = self._switch.say_change(standing, now_ns)
         if said:
@@ -225,7 +225,7 @@ class RiskEngine:
 
     def _on_opportunity(self, found: Opportunity, now_ns: int) -> list[Message]:
         standing = self._switch.now(now_ns)
-        case = Case(
+        context = DecisionContext(
             opportunity=found,
             now_ns=now_ns,
             config=self._config.risk,
@@ -239,8 +239,8 @@ class RiskEngine:
             rules=self._market.rules,
         )
         self._roll_day(now_ns)
-        denial = judge(case)
-        decided = self._denied_message(found, denial, now_ns) if denial else self._approve(case)
+        denial = judge(context)
+        decided = self._denied_message(found, denial, now_ns) if denial else self._approve(context)
         return [decided, *self._say_change(standing, now_ns)]
 
     def _denied_message(self, found: Opportunity, denial: Denial, now_ns: int) -> Denied:
@@ -249,9 +249,9 @@ class RiskEngine:
         self._denied[reason] = self._denied.get(reason, 0) + 1
         return denied(found, denial, now_ns)
 
-    def _approve(self, case: Case) -> ApprovedPlan:
-        found, now_ns = case.opportunity, case.now_ns
-        reservation = reservation_of(case)
+    def _approve(self, context: DecisionContext) -> ApprovedPlan:
+        found, now_ns = context.opportunity, context.now_ns
+        reservation = reservation_of(context)
         self._state.ledger.reserve(reservation)
         self._keeper.approve(found.opportunity_id)
         self._counters["plans_approved"] += 1
@@ -322,17 +322,17 @@ def denied(found: Opportunity, denial: Denial, now_ns: int) -> Denied:
     )
 
 
-def reservation_of(case: Case) -> Reservation:
+def reservation_of(context: DecisionContext) -> Reservation:
     """Return what an approved opportunity may use."""
-    found = case.opportunity
+    found = context.opportunity
     return Reservation(
         plan_id=plan_id_of(found.opportunity_id),
         opportunity_id=found.opportunity_id,
         quote=found.quote,
-        notional=case.notional,
-        loss_cap=case.loss_cap(),
-        legs=case.reserved,
-        ts_expire_ns=case.now_ns + case.config.plan_ttl_ms * _MS,
+        notional=context.notional,
+        loss_cap=context.loss_cap(),
+        legs=context.reserved,
+        ts_expire_ns=context.now_ns + context.config.plan_ttl_ms * _MS,
     )
 
 

@@ -280,7 +280,7 @@ class Ledger(msgspec.Struct, kw_only=True):
 
 
 def _differs(held: Reservation, event: OrderEvent, against: Decimal) -> str:
-    """Return how an order differs from what was approved; evening orders need only be in bounds.
+    """Return how an order differs from what was approved; rebalancing need only be in bounds.
 
     ``against`` is what the plan has filled on the other side. It can be more than its legs: orders
     that were told to have ended without a fill were made up for, and filled after all.

@@ -1,6 +1,7 @@
 """The rules a plan must pass, one function each, in the order in which they are asked. Pure.
 
-Every rule is given the same ``Case`` and answers ``None`` or a ``Denial``; the first denial stands.
+Every rule is given the same ``DecisionContext`` and answers ``None`` or a ``Denial``; the first
+denial stands.
 Rules on the offer come first: they need nothing but what was said. What a plan would do is weighed
 only for an offer that passed them.
 """
@@ -11,7 +12,13 @@ from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache
 
-from services.risk.case import Case, open_exposure, places_of, worst_notional, worst_with_plan
+from services.risk.decision_context import (
+    DecisionContext,
+    open_exposure,
+    places_of,
+    worst_notional,
+    worst_with_plan,
+)
 from services.risk.exposure import ZERO, opened_qty
 from services.risk.reasons import Denial, DenyReason, deny
 from shared.domain.fees import edge_bps, fee_amount
@@ -22,9 +29,9 @@ from shared.messages.base import BookState, Side, TradingState
 MS = 1_000_000
 
 
-def well_formed(case: Case) -> Denial | None:
+def well_formed(context: DecisionContext) -> Denial | None:
     """One buy, one sell, same positive quantity, same assets, different books."""
-    found, legs = case.opportunity, case.opportunity.legs
+    found, legs = context.opportunity, context.opportunity.legs
     if len(legs) != 2 or legs[0].side is not Side.BUY or legs[1].side is not Side.SELL:
         return deny(DenyReason.MALFORMED, sides=",".join(leg.side for leg in legs))
     for leg in legs:
@@ -48,15 +55,15 @@ def well_formed(case: Case) -> Denial | None:
     return None
 
 
-def trading_state(case: Case) -> Denial | None:
+def trading_state(context: DecisionContext) -> Denial | None:
     """HALTED opens nothing; REDUCING only what shrinks perpetual positions and opens none."""
-    if case.state is TradingState.ACTIVE:
+    if context.state is TradingState.ACTIVE:
         return None
-    if case.state is TradingState.HALTED:
-        return deny(DenyReason.HALTED, why=case.state_reason)
+    if context.state is TradingState.HALTED:
+        return deny(DenyReason.HALTED, why=context.state_reason)
     opened = [
-        opened_qty(case.position(leg), leg.side, leg.qty)
-        for leg in case.opportunity.legs
+        opened_qty(context.position(leg), leg.side, leg.qty)
+        for leg in context.opportunity.legs
         if split_instrument(leg.instrument).kind is InstrumentKind.LINEAR
     ]
     if not opened or any(opened):
@@ -64,58 +71,58 @@ def trading_state(case: Case) -> Denial | None:
     return None
 
 
-def executor_ready(case: Case) -> Denial | None:
+def executor_ready(context: DecisionContext) -> Denial | None:
     """Somebody must be there to execute it."""
-    if case.executor_obstacle:
-        return deny(DenyReason.EXECUTOR_NOT_READY, why=case.executor_obstacle)
+    if context.executor_obstacle:
+        return deny(DenyReason.EXECUTOR_NOT_READY, why=context.executor_obstacle)
     return None
 
 
-def venues_traded(case: Case) -> Denial | None:
+def venues_traded(context: DecisionContext) -> Denial | None:
     """Both venues are configured to be traded."""
-    for leg in case.opportunity.legs:
-        if leg.venue not in case.venues:
+    for leg in context.opportunity.legs:
+        if leg.venue not in context.venues:
             return deny(DenyReason.VENUE_NOT_TRADED, venue=leg.venue)
     return None
 
 
-def venues_up(case: Case) -> Denial | None:
+def venues_up(context: DecisionContext) -> Denial | None:
     """The executor sends orders to both."""
-    if not case.venues_down:
+    if not context.venues_down:
         return None
-    for leg in case.opportunity.legs:
+    for leg in context.opportunity.legs:
         for key in (leg.venue, f"{leg.venue}|{leg.instrument}"):
-            if key in case.venues_down:
-                return deny(DenyReason.VENUE_DOWN, down=key, why=case.venues_down[key])
+            if key in context.venues_down:
+                return deny(DenyReason.VENUE_DOWN, down=key, why=context.venues_down[key])
     return None
 
 
-def not_approved_before(case: Case) -> Denial | None:
+def not_approved_before(context: DecisionContext) -> Denial | None:
     """The executor would take the second plan for a repetition of the first."""
-    if case.opportunity.opportunity_id in case.ledger.approved:
-        return deny(DenyReason.DUPLICATE, opportunity_id=case.opportunity.opportunity_id)
+    if context.opportunity.opportunity_id in context.ledger.approved:
+        return deny(DenyReason.DUPLICATE, opportunity_id=context.opportunity.opportunity_id)
     return None
 
 
-def not_expired(case: Case) -> Denial | None:
+def not_expired(context: DecisionContext) -> Denial | None:
     """The producer's own time to live."""
-    late_ns = case.now_ns - case.opportunity.ts_expire_ns
+    late_ns = context.now_ns - context.opportunity.ts_expire_ns
     return deny(DenyReason.EXPIRED, late_ms=late_ns // MS) if late_ns > 0 else None
 
 
-def opportunity_age(case: Case) -> Denial | None:
+def opportunity_age(context: DecisionContext) -> Denial | None:
     """Our own idea of how old is too old."""
-    age_ms = (case.now_ns - case.opportunity.ts_ns) // MS
-    if age_ms > case.config.opportunity_age_ms_max:
+    age_ms = (context.now_ns - context.opportunity.ts_ns) // MS
+    if age_ms > context.config.opportunity_age_ms_max:
         return deny(
-            DenyReason.OPPORTUNITY_AGE, age_ms=age_ms, max_ms=case.config.opportunity_age_ms_max
+            DenyReason.OPPORTUNITY_AGE, age_ms=age_ms, max_ms=context.config.opportunity_age_ms_max
         )
     return None
 
 
-def arithmetic(case: Case) -> Denial | None:
+def arithmetic(context: DecisionContext) -> Denial | None:
     """Recompute the result from the legs: the other half of the scanner's assertion."""
-    found, (buy, sell) = case.opportunity, case.opportunity.legs
+    found, (buy, sell) = context.opportunity, context.opportunity.legs
     notional, proceeds = buy.qty * buy.price_avg, sell.qty * sell.price_avg
     buy_fee, sell_fee = fee_amount(notional, buy.fee_bps), fee_amount(proceeds, sell.fee_bps)
     gross, fees = proceeds - notional, buy_fee + sell_fee
@@ -133,11 +140,11 @@ def arithmetic(case: Case) -> Denial | None:
     return None
 
 
-def edge_max(case: Case) -> Denial | None:
+def edge_max(context: DecisionContext) -> Denial | None:
     """Too good to be true."""
-    limit = _exact_limit(case.config.edge_bps_max)
-    if case.opportunity.edge_bps > limit:
-        return deny(DenyReason.EDGE_MAX, edge_bps=case.opportunity.edge_bps, max_bps=limit)
+    limit = _exact_limit(context.config.edge_bps_max)
+    if context.opportunity.edge_bps > limit:
+        return deny(DenyReason.EDGE_MAX, edge_bps=context.opportunity.edge_bps, max_bps=limit)
     return None
 
 
@@ -146,25 +153,25 @@ def _exact_limit(limit: float) -> Decimal:
     return exact(limit)
 
 
-def books_trusted(case: Case) -> Denial | None:
+def books_trusted(context: DecisionContext) -> Denial | None:
     """Both books are LIVE and fresh now, as risk itself sees them."""
-    for leg in case.legs:
-        view = case.views.get(leg.place.book)
+    for leg in context.legs:
+        view = context.views.get(leg.place.book)
         if view is None:
             return deny(DenyReason.BOOK_UNKNOWN, book=leg.place.text)
         if view.state is not BookState.LIVE:
             return deny(DenyReason.BOOK_NOT_LIVE, book=leg.place.text, state=view.state)
-        age_ms = (case.now_ns - view.ts_ns) // MS
-        limit = case.config.book_age_ms_max
+        age_ms = (context.now_ns - view.ts_ns) // MS
+        limit = context.config.book_age_ms_max
         if age_ms > limit:
             return deny(DenyReason.BOOK_AGE, book=leg.place.text, age_ms=age_ms, max_ms=limit)
     return None
 
 
-def venue_rules(case: Case) -> Denial | None:
+def venue_rules(context: DecisionContext) -> Denial | None:
     """Tick, lot and least order, asserted again after the scanner rounded to them."""
-    for leg in case.legs:
-        offered, rules = leg.offered, case.rules.get(leg.place.book)
+    for leg in context.legs:
+        offered, rules = leg.offered, context.rules.get(leg.place.book)
         if rules is None or not rules.active:
             return deny(DenyReason.NO_RULES, book=leg.place.text)
         qty, price = offered.qty, offered.price_limit
@@ -180,44 +187,44 @@ def venue_rules(case: Case) -> Denial | None:
     return None
 
 
-def order_notional(case: Case) -> Denial | None:
+def order_notional(context: DecisionContext) -> Denial | None:
     """No single order above the limit."""
-    limit = case.config.order_notional_max
-    for leg in case.reserved:
+    limit = context.config.order_notional_max
+    for leg in context.reserved:
         if leg.notional > limit:
             return deny(DenyReason.ORDER_NOTIONAL, notional=leg.notional, max=limit)
     return None
 
 
-def instrument_notional(case: Case) -> Denial | None:
+def instrument_notional(context: DecisionContext) -> Denial | None:
     """Position and reservations per instrument; what does not add to it passes."""
-    limit = case.config.instrument_notional_max
-    for leg in case.legs:
-        after = worst_with_plan(case, leg.place)
-        if after > limit and after > worst_notional(case, leg.place):
+    limit = context.config.instrument_notional_max
+    for leg in context.legs:
+        after = worst_with_plan(context, leg.place)
+        if after > limit and after > worst_notional(context, leg.place):
             book = leg.place.text
             return deny(DenyReason.INSTRUMENT_NOTIONAL, book=book, notional=after, max=limit)
     return None
 
 
-def venue_notional(case: Case) -> Denial | None:
+def venue_notional(context: DecisionContext) -> Denial | None:
     """The same, summed over a venue's instruments of this quote asset."""
-    limit = case.config.venue_notional_max
-    for venue in dict.fromkeys([leg.place.venue for leg in case.legs]):
-        places = places_of(case, venue)
-        after = sum([worst_with_plan(case, place) for place in places], ZERO)
+    limit = context.config.venue_notional_max
+    for venue in dict.fromkeys([leg.place.venue for leg in context.legs]):
+        places = places_of(context, venue)
+        after = sum([worst_with_plan(context, place) for place in places], ZERO)
         if after <= limit:
             continue
-        if after > sum([worst_notional(case, place) for place in places], ZERO):
+        if after > sum([worst_notional(context, place) for place in places], ZERO):
             return deny(DenyReason.VENUE_NOTIONAL, venue=venue, notional=after, max=limit)
     return None
 
 
-def total_notional(case: Case) -> Denial | None:
+def total_notional(context: DecisionContext) -> Denial | None:
     """Open exposure of every base asset, everything in flight, and this plan."""
-    limit, open_notional = case.config.total_notional_max, open_exposure(case)
-    reserved = case.ledger.reserved_notional(case.opportunity.quote)
-    after = open_notional + reserved + case.notional
+    limit, open_notional = context.config.total_notional_max, open_exposure(context)
+    reserved = context.ledger.reserved_notional(context.opportunity.quote)
+    after = open_notional + reserved + context.notional
     if after > limit:
         return deny(
             DenyReason.TOTAL_NOTIONAL,
@@ -229,36 +236,36 @@ def total_notional(case: Case) -> Denial | None:
     return None
 
 
-def plans_in_flight(case: Case) -> Denial | None:
+def plans_in_flight(context: DecisionContext) -> Denial | None:
     """A bounded number at a time, and one at a time per directed pair of books."""
-    held, limit = case.ledger.reservations, case.config.plans_in_flight_max
+    held, limit = context.ledger.reservations, context.config.plans_in_flight_max
     if len(held) >= limit:
         return deny(DenyReason.PLANS_IN_FLIGHT, plans=len(held), max=limit)
-    pair = [leg.place.book for leg in case.legs]
+    pair = [leg.place.book for leg in context.legs]
     for plan in held.values():
         if [(leg.venue, leg.instrument) for leg in plan.legs] == pair:
             return deny(DenyReason.PAIR_IN_FLIGHT, plan_id=plan.plan_id)
     return None
 
 
-def daily_loss(case: Case) -> Denial | None:
+def daily_loss(context: DecisionContext) -> Denial | None:
     """Today's result must bear the worst of what is in flight and of this plan."""
-    ledger, quote = case.ledger, case.opportunity.quote
-    realized, limit = ledger.realized_today(quote), case.config.daily_loss_max
+    ledger, quote = context.ledger, context.opportunity.quote
+    realized, limit = ledger.realized_today(quote), context.config.daily_loss_max
     caps = sum([h.loss_cap for h in ledger.reservations.values() if h.quote == quote], ZERO)
-    worst = realized - caps - case.loss_cap()
+    worst = realized - caps - context.loss_cap()
     if -worst > limit:
         return deny(DenyReason.DAILY_LOSS, realized_today=realized, at_worst=worst, max=limit)
     return None
 
 
-def balances(case: Case) -> Denial | None:
+def balances(context: DecisionContext) -> Denial | None:
     """Each leg can be paid for, after everything that is reserved."""
     needs: dict[tuple[str, str], Decimal] = {}
-    for leg in case.reserved:
+    for leg in context.reserved:
         needs[leg.venue, leg.asset] = needs.get((leg.venue, leg.asset), ZERO) + leg.amount
     for (venue, asset), amount in needs.items():
-        available = case.ledger.available(venue, asset)
+        available = context.ledger.available(venue, asset)
         if available is None:
             return deny(DenyReason.BALANCE_UNKNOWN, venue=venue, asset=asset)
         if amount > available:
@@ -268,20 +275,20 @@ def balances(case: Case) -> Denial | None:
     return None
 
 
-def opens_no_position(case: Case) -> Denial | None:
+def opens_no_position(context: DecisionContext) -> Denial | None:
     """No leg opens or extends a position in a derivative: there is no rule yet that closes it."""
-    for leg in case.legs:
-        opened = opened_qty(case.position(leg.offered), leg.offered.side, leg.offered.qty)
+    for leg in context.legs:
+        opened = opened_qty(context.position(leg.offered), leg.offered.side, leg.offered.qty)
         if opened and not leg.place.is_spot:
             return deny(DenyReason.OPENS_POSITION, book=leg.place.text, qty=opened)
     return None
 
 
-def loss_cap(case: Case) -> Denial | None:
+def loss_cap(context: DecisionContext) -> Denial | None:
     """The loss cap pays for trading either leg back at its own venue, at the dearer known fee."""
-    cap = case.loss_cap()
-    for leg in case.legs:
-        fee_bps = max(leg.offered.fee_bps, case.rules[leg.place.book].taker_fee_bps)
+    cap = context.loss_cap()
+    for leg in context.legs:
+        fee_bps = max(leg.offered.fee_bps, context.rules[leg.place.book].taker_fee_bps)
         fees = 2 * fee_amount(leg.offered.qty * leg.price, fee_bps)
         if fees > cap:
             book = leg.place.text
@@ -289,7 +296,7 @@ def loss_cap(case: Case) -> Denial | None:
     return None
 
 
-Rule = Callable[[Case], Denial | None]
+Rule = Callable[[DecisionContext], Denial | None]
 OFFER_RULES: tuple[Rule, ...] = (
     well_formed,
     trading_state,
@@ -317,15 +324,15 @@ PLAN_RULES: tuple[Rule, ...] = (
 )
 
 
-def judge(case: Case) -> Denial | None:
+def judge(context: DecisionContext) -> Denial | None:
     """Return the first rule's no, or ``None``: the plan may be made."""
     for rule in OFFER_RULES:
-        denial = rule(case)
+        denial = rule(context)
         if denial is not None:
             return denial
-    case.weigh()
+    context.look_up_legs()
     for rule in PLAN_RULES:
-        denial = rule(case)
+        denial = rule(context)
         if denial is not None:
             return denial
     return None

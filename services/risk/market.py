@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from services.risk.case import BookKey
+from services.risk.decision_context import BookKey
 from shared.messages.market import DepthView, InstrumentInfo
 from shared.messages.rules import InstrumentRules
 

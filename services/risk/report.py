@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from services.risk.exposure import Ledger
-from services.risk.trading import Switch
+from services.risk.trading import TradingControl
 from shared.domain.accounting import Position, unrealized
 from shared.domain.valuation import closing_prices
 from shared.messages.base import Certainty
@@ -14,7 +14,7 @@ from shared.messages.market import DepthView
 
 
 def risk_report(
-    ledger: Ledger, switch: Switch, views: Iterable[DepthView], now_ns: int
+    ledger: Ledger, switch: TradingControl, views: Iterable[DepthView], now_ns: int
 ) -> RiskReport:
     """Return the figures of the moment, and how certain they are."""
     certainty = ledger.certainty

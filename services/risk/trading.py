@@ -53,7 +53,9 @@ class TradingMemory(msgspec.Struct, kw_only=True):
     command_ns: int = 0
 
 
-def obey(memory: TradingMemory, command: Command, persisting: Mapping[HaltCause, str]) -> None:
+def apply_command(
+    memory: TradingMemory, command: Command, persisting: Mapping[HaltCause, str]
+) -> None:
     """Carry out an operator's command.
 
     Args:
@@ -90,7 +92,7 @@ def decide(memory: TradingMemory, obstacle: str) -> tuple[TradingState, str]:
     return memory.level, memory.level_reason
 
 
-class Standing(NamedTuple):
+class TradingStatus(NamedTuple):
     """The trading state at a moment, its reason, and what is missing: of the executor, of all.
 
     An obstacle is empty where nothing is missing.
@@ -102,7 +104,7 @@ class Standing(NamedTuple):
     obstacle: str
 
 
-class Switch:
+class TradingControl:
     """Owns the trading state: hears what bears on it and says what it is.
 
     Args:
@@ -138,14 +140,14 @@ class Switch:
         """The state last published."""
         return self._memory.said
 
-    def now(self, now_ns: int) -> Standing:
+    def now(self, now_ns: int) -> TradingStatus:
         """Return the state at this moment and what it follows from."""
         executor_obstacle = self.executor_obstacle(now_ns)
         missing = executor_obstacle
         if now_ns < self._witness_until_ns:
             missing = missing or "the ledger is new: waiting for anyone who knows of an older one"
         obstacle = self._obstacle(missing)
-        return Standing(*decide(self._memory, obstacle), executor_obstacle, obstacle)
+        return TradingStatus(*decide(self._memory, obstacle), executor_obstacle, obstacle)
 
     def on_loss(self, loss: str, now_ns: int) -> list[Message]:
         """Trip on lost data; said once until an operator resumes."""
@@ -177,7 +179,7 @@ class Switch:
         """Obey; alert where RESUME was refused or has released a plan that never ended."""
         persisting = self._persisting(now_ns)
         self._memory.command_ns = max(self._memory.command_ns + 1, command.ts_ns)
-        obey(self._memory, command, persisting)
+        apply_command(self._memory, command, persisting)
         if command.kind is not CommandKind.RESUME:
             return []
         out: list[Message] = []
@@ -212,7 +214,7 @@ class Switch:
                     out.append(alert(now_ns, Severity.CRITICAL, "PLAN_WAITS", text, held.plan_id))
         return out
 
-    def say_change(self, standing: Standing, now_ns: int) -> list[Message]:
+    def say_change(self, standing: TradingStatus, now_ns: int) -> list[Message]:
         """Return the trading state where it, or its reason, is not what was said last."""
         memory, (state, reason, _, obstacle) = self._memory, standing
         self._was_open = self._was_open or not obstacle

@@ -24,7 +24,7 @@ PLANS_OPEN_MAX: Final = 128
 PLANS_ENDED_MAX: Final = 64
 """Ended plans whose orders are remembered: as many as the executor keeps for late fills."""
 ORDERS_PER_PLAN_MAX: Final = 64
-"""Orders of one plan; more are not taken on record. Legs and evening orders are fewer."""
+"""Orders of one plan; more are not taken on record. Legs and rebalancing orders are fewer."""
 EARLIER: Final = ""
 """Stands among a plan's orders for those announced before orders were remembered."""
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from services.executor.evening import Trade, decide
 from services.executor.market import Markets
+from services.executor.rebalance import OrderIntent, decide
 from services.executor.state import PlanKind, PlanRecord
 from shared.messages.arb import Opportunity
 from shared.messages.execution import PlanDone, PlanOutcome
@@ -44,7 +44,7 @@ odd_views = st.fixed_dictionaries(
 
 @RUN
 @given(odd_rules, odd_views, st.sampled_from(["0.5", "-0.5", "0.0000001", "-3"]))
-def test_evening_out_goes_on_elsewhere(rules: dict, view: dict, opening: str) -> None:
+def test_rebalancing_goes_on_elsewhere(rules: dict, view: dict, opening: str) -> None:
     known = Markets(("alpha", "beta", "gamma"))
     for venue, instrument in BOOKS:
         known.learn_rules(make_rules(venue, instrument))
@@ -57,7 +57,7 @@ def test_evening_out_goes_on_elsewhere(rules: dict, view: dict, opening: str) ->
     )  # fmt: skip
     step = decide(plan, [], known, T0)
     if abs(D(opening)) >= D("0.5"):
-        assert isinstance(step, Trade)
+        assert isinstance(step, OrderIntent)
         assert step.price_limit > 0
         assert step.qty > 0
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from services.risk.checkpoint import Keeper
+from services.risk.checkpoint import CheckpointWriter
 from services.risk.engine import RiskEngine
 from services.risk.reasons import DenyReason
 from shared import codec
@@ -217,7 +217,7 @@ class RiskMachine(RuleBasedStateMachine):
     def commit(self) -> None:
         """What was saved, now or earlier, joins to the state that is, and is not saved again."""
         self.saved.update(self.engine.checkpoints())
-        assert image(Keeper().join(self.saved)) == image(self.engine.state)
+        assert image(CheckpointWriter().join(self.saved)) == image(self.engine.state)
         assert self.engine.checkpoints() == {}
 
     @rule()

@@ -14,8 +14,8 @@ import pytest
 
 from services.executor import actions as act
 from services.executor import desk, engine, journal, plans
-from services.executor.desk import OrderDesk
 from services.executor.survey import Survey
+from services.executor.working_orders import WorkingOrders
 from services.lab.host import Host
 from services.lab.simulate import run_seed
 from services.orderbook.tracked import TrackedBook
@@ -32,22 +32,22 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 def resend_on_timeout(patch: pytest.MonkeyPatch) -> None:
     """A lost answer is taken for a request that never arrived, so the order is made up for."""
 
-    def on_lost(self: OrderDesk, heard: act.SubmitLost, now_ns: int, out: Any) -> Any:
+    def on_lost(self: WorkingOrders, heard: act.SubmitLost, now_ns: int, out: Any) -> Any:
         unsent = act.SubmitNotSent(heard.client_order_id, heard.reason)
         return self.on_not_sent(unsent, now_ns, out)
 
-    patch.setattr(OrderDesk, "on_lost", on_lost)
+    patch.setattr(WorkingOrders, "on_lost", on_lost)
 
 
 def forget_late_fills(patch: pytest.MonkeyPatch) -> None:
     """What fills after its plan ended is booked, but nobody evens it out."""
-    patch.setattr(OrderDesk, "take_late", lambda self: [])
+    patch.setattr(WorkingOrders, "take_late", lambda self: [])
 
 
 def zero_for_unknown(patch: pytest.MonkeyPatch) -> None:
     """A query without an answer is taken to say that there is no such order."""
 
-    def on_query(self: OrderDesk, heard: Any, now_ns: int, out: Any) -> Any:
+    def on_query(self: WorkingOrders, heard: Any, now_ns: int, out: Any) -> Any:
         if isinstance(heard, act.QueryFailed):
             order = self._state.orders.get(heard.key.client_order_id)
             if order is not None and not order.life.is_settled:
@@ -56,8 +56,8 @@ def zero_for_unknown(patch: pytest.MonkeyPatch) -> None:
             return order
         return original(self, heard, now_ns, out)
 
-    original = OrderDesk.on_query
-    patch.setattr(OrderDesk, "on_query", on_query)
+    original = WorkingOrders.on_query
+    patch.setattr(WorkingOrders, "on_query", on_query)
 
 
 def skip_the_write_ahead(patch: pytest.MonkeyPatch) -> None:
@@ -166,16 +166,16 @@ def forget_the_checkpoint(patch: pytest.MonkeyPatch) -> None:
 
 
 def count_on_from_the_record(patch: pytest.MonkeyPatch) -> None:
-    """After a restart evening orders get the numbers that follow those on record."""
-    original = OrderDesk.doubt_all
+    """After a restart rebalancing orders get the numbers that follow those on record."""
+    original = WorkingOrders.query_all_unsettled
 
-    def doubt_all(self: OrderDesk, now_ns: int) -> None:
+    def query_all_unsettled(self: WorkingOrders, now_ns: int) -> None:
         for plan in self._state.open_plans():
             attempts = [order.attempt for order in self._state.orders_of(plan)]
             plan.attempt_next = 1 + max(attempts, default=0)
         original(self, now_ns)
 
-    patch.setattr(OrderDesk, "doubt_all", doubt_all)
+    patch.setattr(WorkingOrders, "query_all_unsettled", query_all_unsettled)
     patch.setattr(plans, "attempt_after_loss", lambda now_ns: 1)
 
 

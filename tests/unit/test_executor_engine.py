@@ -144,7 +144,7 @@ def test_legs_whose_plan_was_refused_after_a_loss_of_records_are_evened_out() ->
 
 
 def test_a_plan_looked_for_uses_no_order_id_of_the_process_that_died() -> None:
-    """Its evening order left no trace: lost with the record of it, and without a fill."""
+    """Its rebalancing order left no trace: lost with the record of it, and without a fill."""
     world = make_world(beta="reject")
     plan = make_plan(now_ns=world.now_ns)
     records = len(world.history)

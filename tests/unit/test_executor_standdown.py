@@ -7,14 +7,14 @@ from decimal import Decimal
 import pytest
 
 from services.executor.standdown import FALLS_MAX, PROBE_PAUSE_NS, REFUSALS_MAX
-from services.executor.venue_desk import READ_WAIT_NS
+from services.executor.venue_account import READ_WAIT_NS
 from shared.errors import Cause
 from shared.messages.control import Alert, CommandKind
 from shared.messages.execution import ExecutorReady, OrderEvent, OrderPurpose, PlanDone, PlanOutcome
 from tests.decision_builders import make_info, make_view
 from tests.executor_model import PERP, SECOND, SPOT, World, make_plan
 from tests.unit.test_executor_engine import command, hold, make_world
-from tests.unit.test_executor_weak import evening_orders
+from tests.unit.test_executor_weak import rebalance_orders
 
 D = Decimal
 WHOLE = (Cause.KEY, Cause.ACCOUNT)
@@ -177,7 +177,7 @@ def test_who_stands_down_is_the_last_resort() -> None:
     world.habits["alpha"] = "none"  # from now on: its leg filled
     world.settle(8)
     assert world.said(PlanDone)[-1].outcome is PlanOutcome.HEDGED
-    tried = [order.venue for order in evening_orders(world)][1:]
+    tried = [order.venue for order in rebalance_orders(world)][1:]
     assert tried[-1] == "beta"
     assert set(tried[:-1]) == {"alpha", "gamma"}
     assert "beta" in down(world), "a success there mends no key"

@@ -1,4 +1,4 @@
-"""Evening out where books promise more than they keep: no venue is tried again and again."""
+"""Rebalancing where books promise more than they keep: no venue is tried again and again."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from itertools import groupby, pairwise
 
 import pytest
 
-from services.executor.evening import ATTEMPTS_MAX, WEAK_ATTEMPTS_MAX, Trade, Why, decide
 from services.executor.market import Markets
+from services.executor.rebalance import ATTEMPTS_MAX, WEAK_ATTEMPTS_MAX, OrderIntent, Why, decide
 from services.executor.state import OrderRecord, PlanKind, PlanRecord
 from shared.domain.order import OrderLife
 from shared.messages.base import Side
@@ -21,7 +21,7 @@ from tests.unit.test_executor_engine import make_world, run_plan
 D = Decimal
 
 
-def evening_orders(world: World) -> list[OrderEvent]:
+def rebalance_orders(world: World) -> list[OrderEvent]:
     return [
         event
         for event in world.said(OrderEvent)
@@ -35,7 +35,7 @@ def test_a_venue_that_hardly_fills_leaves_the_hedge_to_the_others(habit: str) ->
     world.habits["alpha"] = habit
     done = run_plan(world, buy="gamma", sell="beta")
     assert done.outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}
-    venues = [order.venue for order in evening_orders(world)]
+    venues = [order.venue for order in rebalance_orders(world)]
     assert venues[0] == "alpha", "the first of three equal prices"
     assert venues.count("alpha") <= WEAK_ATTEMPTS_MAX
     assert venues[-1] != "alpha"
@@ -50,7 +50,7 @@ def test_where_all_venues_hardly_fill_they_take_turns_and_time() -> None:
     world.settle(15)
     (done,) = world.said(PlanDone)
     assert done.outcome is PlanOutcome.FAILED
-    orders = evening_orders(world)
+    orders = rebalance_orders(world)
     assert len(orders) == ATTEMPTS_MAX
     runs = [len(list(group)) for _, group in groupby(order.venue for order in orders)]
     assert max(runs) <= WEAK_ATTEMPTS_MAX
@@ -74,7 +74,7 @@ def test_a_better_price_for_next_to_nothing_comes_second() -> None:
             attempts=attempts,
         )  # fmt: skip
         trade = decide(plan, [], known, T0)
-        assert isinstance(trade, Trade)
+        assert isinstance(trade, OrderIntent)
         return trade.venue
 
     assert venue_of(0, "0.1") == "gamma", "ten such orders would be needed, eight are allowed"
@@ -173,6 +173,6 @@ def test_what_only_the_refusing_venue_would_take_is_no_dust() -> None:
     assert decide(plan, refused, known, T0) is Why.NO_PRICE, "100 USDT do not end in silence"
     known.learn_view(make_view("beta", ts_ns=T0))
     trade = decide(plan, refused, known, T0)
-    assert isinstance(trade, Trade)
+    assert isinstance(trade, OrderIntent)
     assert (trade.venue, trade.side) == ("beta", Side.SELL), "outgrown there"
     assert trade.qty > D("0.05")

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from services.risk.checkpoint import DECIDED, LEDGER, Keeper, RiskState
+from services.risk.checkpoint import DECIDED, LEDGER, CheckpointWriter, RiskState
 from services.risk.engine import RiskEngine
 from services.risk.exposure import BALANCE_LAG_NS, PLANS_REMEMBERED_MAX, Ledger
 from services.risk.trading import PLAN_OVERDUE_NS
@@ -135,7 +135,7 @@ def test_version_2_is_restored_with_its_accounts_estimated() -> None:
         DECIDED: msgspec.json.encode(decided),
         LEDGER: msgspec.json.encode({"number": 7, "ledger": whole["ledger"]}),
     }
-    same_but_accounts(Keeper().join(saved).ledger, story().ledger)
+    same_but_accounts(CheckpointWriter().join(saved).ledger, story().ledger)
 
 
 def test_version_1_is_restored_as_it_was() -> None:
@@ -144,12 +144,12 @@ def test_version_1_is_restored_as_it_was() -> None:
     same_but_accounts(engine.ledger, story().ledger)
     saved = engine.checkpoints()
     assert set(saved) == BOTH, "from now on in two parts"
-    assert image(Keeper().join(saved)) == image(engine.state)
+    assert image(CheckpointWriter().join(saved)) == image(engine.state)
 
 
 def test_version_1_does_not_join_a_ledger_that_a_newer_program_left() -> None:
     left = make_risk().checkpoints()[LEDGER]
-    restored = Keeper().join({DECIDED: WHOLE, LEDGER: left})
+    restored = CheckpointWriter().join({DECIDED: WHOLE, LEDGER: left})
     same_but_accounts(restored.ledger, story().ledger)
     assert restored.trading == story_of_version_1().trading
 
@@ -196,7 +196,7 @@ def test_parts_of_different_states_do_not_join() -> None:
     assert set(after) == BOTH
     for torn in ({**before, LEDGER: after[LEDGER]}, {**after, LEDGER: before[LEDGER]}):
         with pytest.raises(CodecError, match="builds on ledger"):
-            Keeper().join(torn)
+            CheckpointWriter().join(torn)
 
 
 def test_numbers_go_on_after_a_restart() -> None:
@@ -209,7 +209,7 @@ def test_numbers_go_on_after_a_restart() -> None:
     anew = other.checkpoints()
     assert set(anew) == BOTH, "what it had before is forgotten"
     with pytest.raises(CodecError, match="builds on ledger 1, found 2"):
-        Keeper().join({**saved, LEDGER: anew[LEDGER]})
+        CheckpointWriter().join({**saved, LEDGER: anew[LEDGER]})
 
 
 def test_what_changes_nothing_saves_nothing_and_an_approval_saves_little() -> None:
@@ -259,7 +259,7 @@ def test_plans_that_never_end_are_saved_as_overdue_and_as_released() -> None:
     for step in steps:
         step()
         saved |= engine.checkpoints()
-        assert image(Keeper().join(saved)) == image(engine.state)
+        assert image(CheckpointWriter().join(saved)) == image(engine.state)
     assert not engine.ledger.reservations
 
 
@@ -271,7 +271,7 @@ def test_approvals_beyond_the_bound_are_forgotten_in_the_same_order() -> None:
         plan = approve(engine, seq)
         engine.ledger.reservations.clear()  # as if the pair were free again
         saved.update(engine.checkpoints())
-    assert image(Keeper().join(saved)) == image(engine.state)
+    assert image(CheckpointWriter().join(saved)) == image(engine.state)
     assert list(engine.ledger.approved)[-1] == plan.opportunity_id
     assert len(engine.ledger.approved) == PLANS_REMEMBERED_MAX
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.risk.case import Case
+from services.risk.decision_context import DecisionContext
 from services.risk.engine import RiskEngine
 from services.risk.exposure import BALANCE_LAG_NS, Ledger, reserve_leg
 from services.risk.limits import OFFER_RULES, PLAN_RULES, balances, executor_ready
@@ -283,13 +283,13 @@ def test_a_book_that_risk_has_not_seen_is_not_traded() -> None:
     assert denied(engine, GOOD) is DenyReason.BOOK_UNKNOWN
 
 
-def make_case(**changes: Any) -> Case:
+def make_case(**changes: Any) -> DecisionContext:
     values: dict[str, Any] = {
         "opportunity": GOOD, "now_ns": T0, "config": make_config().risk, "ledger": Ledger(),
         "state": TradingState.ACTIVE, "state_reason": "", "executor_obstacle": "",
         "venues": frozenset(), "venues_down": {}, "views": {}, "rules": {},
     }  # fmt: skip
-    return Case(**{**values, **changes})
+    return DecisionContext(**{**values, **changes})
 
 
 def test_second_line_of_defence_behind_the_trading_state() -> None:
@@ -298,7 +298,7 @@ def test_second_line_of_defence_behind_the_trading_state() -> None:
     assert found is not None
     assert found.reason is DenyReason.EXECUTOR_NOT_READY
     case = make_case()
-    case.weigh()
+    case.look_up_legs()
     found = balances(case)
     assert found is not None
     assert found.reason is DenyReason.BALANCE_UNKNOWN

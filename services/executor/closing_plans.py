@@ -23,8 +23,8 @@ OWN_LOSS_MIN: Final = Decimal(1)
 """Least such cap in quote units: what sweeping up a rest below the venues' least size may cost."""
 
 
-class OwnPlans:
-    """Opens plans in ``state``; what they do next is up to the PlanDesk, as with any other."""
+class ClosingPlans:
+    """Opens plans in ``state``; what they do next is up to the PlanRunner, as with any other."""
 
     def __init__(self, state: ExecutorState, markets: Markets) -> None:
         self._state, self._markets = state, markets

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.executor.own_plans import OwnPlans
+from services.executor.closing_plans import ClosingPlans
 from services.executor.reconcile import Reconciler
 from services.executor.standdown import StandDown
 from services.executor.state import COMMAND_IDS_MAX, Closing, ExecutorState, PlanRecord
@@ -26,11 +26,11 @@ FLATTEN_TRIES_MAX: Final = 4
 """Plans that may be opened to close one holding: a late fill may change it after it was closed."""
 
 
-class OperatorDesk:
+class OperatorCommands:
     """Carries out commands; changes ``state``."""
 
     def __init__(
-        self, state: ExecutorState, own: OwnPlans, reconciler: Reconciler, standing: StandDown
+        self, state: ExecutorState, own: ClosingPlans, reconciler: Reconciler, standing: StandDown
     ) -> None:
         self._state = state
         self._own = own

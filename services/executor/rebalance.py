@@ -51,7 +51,7 @@ from shared.messages.rules import InstrumentRules
 ATTEMPTS_MAX = 8
 """Orders that may be tried to even out one plan."""
 WEAK_SHARE = Decimal("0.5")
-"""An evening order that filled less of its quantity than this was a weak attempt."""
+"""A rebalancing order that filled less of its quantity than this was a weak attempt."""
 WEAK_ATTEMPTS_MAX = 2
 """Weak attempts in a row at one venue before the others are tried first."""
 STANDS_DOWN_WEIGHT = WEAK_ATTEMPTS_MAX + 1
@@ -75,7 +75,7 @@ class Why(StrEnum):
     NO_PRICE = "NO_PRICE"  # no LIVE book, or none within the loss cap
 
 
-class Trade(msgspec.Struct, frozen=True, kw_only=True):
+class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
     """One order that would make the plan (more) even."""
 
     venue: str
@@ -146,7 +146,7 @@ def decide(
     *,
     stands_down: Callable[[str, str], object] = lambda venue, instrument: None,
     is_late: bool = False,
-) -> Trade | Why:
+) -> OrderIntent | Why:
     """Return the order that evens the plan out best, or why there is none now.
 
     Where ``stands_down`` finds something at a venue and instrument, that is the last resort. A plan
@@ -166,7 +166,7 @@ def decide(
             return outgrown or Why.DUST
     weak = weak_venues(orders)
     share_min = abs(net) / max(1, ATTEMPTS_MAX - plan.attempts)
-    best: tuple[Rank, Trade] | None = None
+    best: tuple[Rank, OrderIntent] | None = None
     for rules in willing:
         view = markets.live_view((rules.venue, rules.instrument), now_ns)
         found = _trade_at(rules, plan, net, cash, view) if view else None
@@ -240,7 +240,7 @@ def weak_venues(orders: Sequence[OrderRecord]) -> dict[str, int]:
 
 def _trade_at(
     rules: InstrumentRules, plan: PlanRecord, net: Decimal, cash: Decimal, view: DepthView
-) -> tuple[Decimal, Trade] | None:
+) -> tuple[Decimal, OrderIntent] | None:
     """Return the effective price after fees and the order at one instrument, if it can be had."""
     side = Side.SELL if net > 0 else Side.BUY
     bound = price_bound(net, cash, plan.loss_cap, rules.taker_fee_bps)
@@ -252,7 +252,7 @@ def _trade_at(
     limit = _limit(walked.price_worst, bound, rules.tick_size, side, plan.attempts)
     fee = rules.taker_fee_bps / BPS
     effective = walked.price_avg * (1 - fee if net > 0 else 1 + fee)
-    trade = Trade(
+    trade = OrderIntent(
         venue=rules.venue,
         instrument=rules.instrument,
         side=side,
@@ -272,7 +272,7 @@ def _outgrow(
     now_ns: int,
     *,
     stands_down: Callable[[str, str], object],
-) -> Trade | None:
+) -> OrderIntent | None:
     """Return an order that turns dust into a rest that can be traded, if its cost is in the cap.
 
     Only where the dust lies on the venue's lot grid, so that both orders together leave nothing.
@@ -300,7 +300,7 @@ def _outgrow(
             continue
         room = walked.price_worst * SLIPPAGE_BPS * 2**plan.attempts / BPS
         limit = walked.price_worst + (room if side is Side.BUY else -room)
-        return Trade(
+        return OrderIntent(
             venue=rules.venue,
             instrument=rules.instrument,
             side=side,

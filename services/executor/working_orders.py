@@ -1,4 +1,4 @@
-"""The order desk: puts orders on record, applies what is heard, asks when in doubt. Pure.
+"""The order account: puts orders on record, applies what is heard, asks when in doubt. Pure.
 
 An order's request is under way (``ts_ended_ns`` 0), answered, refused, not sent or lost. A lost one
 is UNKNOWN until the venue's own word: it is queried with growing pauses. "No such order" counts
@@ -24,11 +24,11 @@ from services.executor.actions import (
     SubmitRefused,
     Submitted,
 )
-from services.executor.evening import Trade
 from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
 from services.executor.ids import client_order_id
 from services.executor.journal import alert, order_event, record_fill
 from services.executor.market import Markets
+from services.executor.rebalance import OrderIntent
 from services.executor.state import ExecutorState, OrderRecord, PlanRecord
 from services.executor.unsettled import is_overdue
 from shared.domain.order import Anomaly, OrderLife, OrderNews
@@ -67,7 +67,7 @@ _SEVERITY: Final = {
 }
 
 
-class OrderDesk:
+class WorkingOrders:
     """Orders of all plans. Every method changes ``state`` and adds to ``out``, nothing else."""
 
     def __init__(
@@ -102,7 +102,7 @@ class OrderDesk:
         return late
 
     def record(
-        self, plan: PlanRecord, trade: Trade, slot: tuple[int, int], now_ns: int, out: Step
+        self, plan: PlanRecord, trade: OrderIntent, slot: tuple[int, int], now_ns: int, out: Step
     ) -> OrderRecord:
         """Put an order on record as SUBMITTED; ``slot`` is its leg index and attempt."""
         order_id = client_order_id(plan.plan_id, *slot)
@@ -129,7 +129,7 @@ class OrderDesk:
         return order
 
     def submit(
-        self, plan: PlanRecord, trade: Trade, slot: tuple[int, int], now_ns: int, out: Step
+        self, plan: PlanRecord, trade: OrderIntent, slot: tuple[int, int], now_ns: int, out: Step
     ) -> Submit:
         """Put an order on record and return what sends it, once the record is safe."""
         order = self.record(plan, trade, slot, now_ns, out)
@@ -208,7 +208,7 @@ class OrderDesk:
         if before[0] is not OrderStatus.FILLED and order.life.status is OrderStatus.FILLED:
             self._counts["orders_filled"] += 1
         self._after(order, before != (order.life.status, order.life.filled_qty), now_ns, out)
-        self._complain(order, anomalies, now_ns, out)
+        self._alert_anomalies(order, anomalies, now_ns, out)
 
     def apply_fill(self, order: OrderRecord, fill: FillReport, now_ns: int, out: Step) -> bool:
         """Take over one execution found in the account's history; return whether it is new."""
@@ -217,7 +217,7 @@ class OrderDesk:
         if len(order.life.trades) == known:
             return False
         self._after(order, True, now_ns, out)
-        self._complain(order, [anomaly], now_ns, out)
+        self._alert_anomalies(order, [anomaly], now_ns, out)
         return True
 
     def ask_due(self, now_ns: int, out: Step) -> None:
@@ -244,7 +244,7 @@ class OrderDesk:
         ]
         return min(due, default=None)
 
-    def doubt_all(self, now_ns: int) -> None:
+    def query_all_unsettled(self, now_ns: int) -> None:
         """After a restart: no request is under way any more, every unsettled order is asked for."""
         for order in self._state.orders.values():
             order.query_pending = order.cancel_asked = order.is_overdue = False
@@ -273,7 +273,7 @@ class OrderDesk:
         anomaly = order.life.hear(news)
         order.reason = reason or order.reason
         self._after(order, order.life.status is not before, now_ns, out)
-        self._complain(order, [anomaly], now_ns, out)
+        self._alert_anomalies(order, [anomaly], now_ns, out)
 
     def _after(self, order: OrderRecord, changed: bool, now_ns: int, out: Step) -> None:
         if order.life.is_settled:
@@ -308,7 +308,7 @@ class OrderDesk:
         ):
             self._hear(order, OrderNews.NOT_SENT, "the venue has no such order", now_ns, out)
 
-    def _complain(
+    def _alert_anomalies(
         self, order: OrderRecord, anomalies: list[Anomaly | None], now_ns: int, out: Step
     ) -> None:
         for anomaly in dict.fromkeys(found for found in anomalies if found):

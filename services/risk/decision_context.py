@@ -4,9 +4,9 @@ Limits hold per quote asset: dollars and tethers are not added up. Spot inventor
 one venue to another is not exposure (what is owned is the same, and balances bound it); positions
 in perpetuals are, and so is every base unit that is not hedged.
 
-What several rules ask is worked out once per case, or once per instrument where it never changes:
-a decision is made while prices move, and rare enough that every step is one the processor has
-forgotten since the last time.
+What several rules ask is worked out once per decision, or once per instrument where it never
+changes: a decision is made while prices move, and rare enough that every step is one the processor
+has forgotten since the last time.
 """
 
 from __future__ import annotations
@@ -84,14 +84,14 @@ class LegCase:
 
 
 @dataclass(slots=True, kw_only=True)
-class Case:
+class DecisionContext:
     """An opportunity and everything it is judged by. ``venues`` are those that may be traded,
     ``venues_down`` what of them the executor sends nothing to, with its reason.
 
-    What stands below ``rules`` is there after ``weigh``: the two legs, the buy first, and what they
-    would reserve; the notional at stake if only the dearer one trades; the legs of the plans in
-    flight; the positions in this quote asset; and, as rules work them out, the dearest prices and
-    the worst notionals by key of their place.
+    What stands below ``rules`` is there after ``look_up_legs``: the two legs, the buy first, and
+    what they would reserve; the notional at stake if only the dearer one trades; the legs of the
+    plans in flight; the positions in this quote asset; and, as rules work them out, the dearest
+    prices and the worst notionals by key of their place.
     """
 
     opportunity: Opportunity
@@ -121,7 +121,7 @@ class Case:
         """Return what hedging or unwinding the plan may cost, in quote units."""
         return share_of(self.notional, self.config.loss_cap_bps)
 
-    def weigh(self) -> None:
+    def look_up_legs(self) -> None:
         """Work out what the rules on limits ask; the opportunity must be well formed."""
         ledger, quote = self.ledger, self.opportunity.quote
         bought, sold = self.opportunity.legs
@@ -137,7 +137,7 @@ class Case:
         self.marks, self.worst = {}, {}
 
 
-def open_exposure(case: Case) -> Decimal:
+def open_exposure(context: DecisionContext) -> Decimal:
     """Return open exposure over all base assets that were traded against this quote asset.
 
     Per asset the larger of what is not hedged and the gross of its perpetual positions.
@@ -145,59 +145,61 @@ def open_exposure(case: Case) -> Decimal:
     total = ZERO
     gross: dict[str, Decimal] = {}
     price: dict[str, Decimal] = {}
-    for place, position in case.positions:
+    for place, position in context.positions:
         base = place.base
-        price[base] = max(price.get(base, ZERO), _mark(case, place))
+        price[base] = max(price.get(base, ZERO), _mark(context, place))
         if place.is_linear:
             gross[base] = gross.get(base, ZERO) + abs(position)
     for base, mark in price.items():
-        net = abs(case.ledger.exposure.get(base, ZERO))
+        net = abs(context.ledger.exposure.get(base, ZERO))
         total += max(net, gross.get(base, ZERO)) * mark
     return total
 
 
-def _mark(case: Case, place: Place) -> Decimal:
+def _mark(context: DecisionContext, place: Place) -> Decimal:
     """The dearest idea of a price we have: the last fill, the view's best ask, this plan's legs."""
-    mark = case.marks.get(place.key)
+    mark = context.marks.get(place.key)
     if mark is None:
-        mark = case.ledger.prices.get(place.key, ZERO)
-        view = case.views.get(place.book)
+        mark = context.ledger.prices.get(place.key, ZERO)
+        view = context.views.get(place.book)
         if view is not None and view.asks and is_size(view.asks[0][0]):
             mark = max(mark, exact(view.asks[0][0]))
-        for leg in case.legs:
+        for leg in context.legs:
             if leg.place.key == place.key:
                 mark = max(mark, leg.price)
-        case.marks[place.key] = mark
+        context.marks[place.key] = mark
     return mark
 
 
-def places_of(case: Case, venue: str) -> list[Place]:
+def places_of(context: DecisionContext, venue: str) -> list[Place]:
     """Return a venue's places in this quote asset with a position, reservation or leg."""
-    places = {place.key: place for place, _ in case.positions if place.venue == venue}
-    for held in case.held:
+    places = {place.key: place for place, _ in context.positions if place.venue == venue}
+    for held in context.held:
         if held.venue == venue:
             place = place_of(f"{venue}|{held.instrument}")
-            if place.quote == case.opportunity.quote:
+            if place.quote == context.opportunity.quote:
                 places[place.key] = place
-    for leg in case.legs:
+    for leg in context.legs:
         if leg.place.venue == venue:
             places[leg.place.key] = leg.place
     return list(places.values())
 
 
-def worst_with_plan(case: Case, place: Place) -> Decimal:
+def worst_with_plan(context: DecisionContext, place: Place) -> Decimal:
     """Return a place's notional if the worst of its reservations and of this plan fills."""
-    worst = case.worst.get(place.key)
+    worst = context.worst.get(place.key)
     if worst is None:
-        worst = case.worst[place.key] = worst_notional(case, place, case.reserved)
+        worst = context.worst[place.key] = worst_notional(context, place, context.reserved)
     return worst
 
 
-def worst_notional(case: Case, place: Place, legs: Sequence[ReservedLeg] = ()) -> Decimal:
+def worst_notional(
+    context: DecisionContext, place: Place, legs: Sequence[ReservedLeg] = ()
+) -> Decimal:
     """Return a place's notional if the worst of its reservations and ``legs`` fills."""
     venue, instrument = place.book
     notional = buys = sells = ZERO
-    for leg in (*case.held, *legs):
+    for leg in (*context.held, *legs):
         if leg.instrument != instrument or leg.venue != venue:
             continue
         notional += leg.notional
@@ -207,6 +209,6 @@ def worst_notional(case: Case, place: Place, legs: Sequence[ReservedLeg] = ()) -
             sells += leg.qty
     if place.is_spot:
         return notional
-    position = case.ledger.positions.get(place.key, ZERO)
+    position = context.ledger.positions.get(place.key, ZERO)
     worst = max(abs(position), abs(position + buys), abs(position - sells))
-    return worst * _mark(case, place)
+    return worst * _mark(context, place)

@@ -27,7 +27,7 @@ LOOKUPS_MAX: Final = 256
 """Unknown executions looked up at a time; foreign orders remembered."""
 
 
-class VenueDesk:
+class VenueAccount:
     """One venue's part of the reconciliation; not part of the checkpoint: a start begins anew."""
 
     def __init__(self, venue: str, instruments: tuple[str, ...]) -> None:

@@ -50,7 +50,7 @@ TIMEOUTS_S: Mapping[type[Action], float] = {
 """Where it is not ``executor.request_timeout_ms``."""
 
 
-class Carrier:
+class VenueRequests:
     """The venues' gateways, and how long a request may take.
 
     ``tick_to_order`` receives, for each leg, the time from the causing tick until the request is
@@ -149,21 +149,23 @@ class VenueTransport:
     """Carries actions out side by side.
 
     Args:
-        carrier: Carries one out.
+        requests: Carries one out.
         spawn: Starts a task whose failure ends the service.
     """
 
     def __init__(
-        self, carrier: Carrier, spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+        self,
+        requests: VenueRequests,
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
-        self._carrier, self._spawn = carrier, spawn
+        self._requests, self._spawn = requests, spawn
 
     def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
         """Start an action."""
         self._spawn(self._carry_out(action, deliver))
 
     async def _carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
-        report = await self._carrier.carry_out(action)
+        report = await self._requests.carry_out(action)
         if report is not None:
             deliver(report)
 

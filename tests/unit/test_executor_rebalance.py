@@ -6,8 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from services.executor.evening import ATTEMPTS_MAX, Trade, Why, decide
 from services.executor.market import Markets
+from services.executor.rebalance import ATTEMPTS_MAX, OrderIntent, Why, decide
 from services.executor.state import PlanKind, PlanRecord
 from shared.messages.base import Side
 from shared.messages.execution import PlanLeg
@@ -45,7 +45,7 @@ def test_dust_is_outgrown_and_then_traded_back_to_nothing(dust: str) -> None:
     net, known = D(dust), markets()
     for attempt in range(2):
         trade = decide(plan(str(net), attempts=attempt), [], known, T0)
-        assert isinstance(trade, Trade)
+        assert isinstance(trade, OrderIntent)
         assert trade.qty >= D("0.0001"), "an order the venue accepts"
         net += trade.qty if trade.side is Side.BUY else -trade.qty
     assert net == 0
@@ -53,10 +53,10 @@ def test_dust_is_outgrown_and_then_traded_back_to_nothing(dust: str) -> None:
 
 def test_the_better_price_does_not_count_where_it_would_leave_dust() -> None:
     trade = decide(plan("-0.00102"), [], markets(coarse_price=9_999.5), T0)
-    assert isinstance(trade, Trade)
+    assert isinstance(trade, OrderIntent)
     assert (trade.venue, trade.qty) == (FINE, D("0.00102"))
     trade = decide(plan("-0.002"), [], markets(coarse_price=9_999.5), T0)
-    assert isinstance(trade, Trade)
+    assert isinstance(trade, OrderIntent)
     assert trade.venue == COARSE, "no dust, so the price decides"
 
 
