@@ -37,6 +37,9 @@ from shared.venues.port import Effect, FeedConnection, FeedSession, Recordings, 
 
 LIFETIME_S = 1e9
 """A recorded connection is never renewed."""
+HOUR_NS = 3_600_000_000_000
+PAUSE_NS_MAX = 6 * HOUR_NS
+"""A longer pause is no outage but two recordings, and every second of it is played."""
 WEIGHT_PER_MINUTE = 1_000_000_000
 Place = tuple[str, str]
 """Venue and instrument."""
@@ -57,7 +60,8 @@ def survey(paths: Sequence[Path]) -> Contents:
     """Read a recording once: its books, the grid that shows in them, its span.
 
     Raises:
-        ConfigError: No such file, not a recording, a damaged line, or no book of a known venue.
+        ConfigError: No such file, not a recording, a damaged line, a long pause, or no book of a
+            known venue.
     """
     for path in paths:
         if not path.exists():
@@ -69,6 +73,12 @@ def survey(paths: Sequence[Path]) -> Contents:
         refuse_damage(item)
         if item.kind not in {Kind.FRAME, Kind.REST}:
             continue
+        if contents.last_ns and item.ts_recv_ns - contents.last_ns > PAUSE_NS_MAX:
+            hours = (item.ts_recv_ns - contents.last_ns) // HOUR_NS
+            raise ConfigError(
+                f"{item.path}:{item.line}: nothing was recorded for {hours} hours before this; "
+                "replay recordings of different times one by one"
+            )
         contents.first_ns = contents.first_ns or item.ts_recv_ns
         contents.last_ns = max(contents.last_ns, item.ts_recv_ns)
         contents.frames += item.kind is Kind.FRAME

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from services.executor import actions as act
-from services.executor import desk, engine, journal, plans
+from services.executor import engine, journal, plans, working_orders
 from services.executor.survey import Survey
 from services.executor.working_orders import WorkingOrders
 from services.lab.host import Host
@@ -147,7 +147,7 @@ def lose_a_fee(patch: pytest.MonkeyPatch) -> None:
         free = msgspec.structs.replace(fill, fee=Decimal(0))
         return original(state, order, free, markets, now_ns)
 
-    patch.setattr(desk, "record_fill", record_fill)
+    patch.setattr(working_orders, "record_fill", record_fill)
 
 
 def leave_it_uneven(patch: pytest.MonkeyPatch) -> None:

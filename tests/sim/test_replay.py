@@ -98,6 +98,16 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
         survey([path])
 
 
+def test_recordings_of_different_days_are_refused(tmp_path: Path) -> None:
+    path = recording(tmp_path / "first.txt", 60_000.0, futures=False)
+    later = tmp_path / "later.txt"
+    day_ns = 86_400_000_000_000
+    rows = [line.partition(" ") for line in path.read_text().splitlines()]
+    later.write_text("".join(f"{int(at) + day_ns} {body}\n" for at, _, body in rows))
+    with pytest.raises(ConfigError, match=r"later\.txt:1: nothing was recorded for 23 hours"):
+        survey([path, later])
+
+
 def arb(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "services.cli.main", "replay", *arguments],
