@@ -3,15 +3,16 @@
 ccxt imports a hundred exchanges there, redis-py its cluster, search and JSON clients: tens of
 megabytes in every process that uses one module. While the block runs, modules with the packages'
 names and paths stand in for them; then they are taken away, so whoever imports the library as a
-whole later gets all of it, with the same classes.
+whole later gets all of it, with the same classes, and finds what is loaded already as its parts.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
@@ -36,6 +37,37 @@ class _Stand(ModuleType):
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
 
+class _Whole:
+    """Finds a package that is imported as a whole after some of its modules were imported alone.
+
+    Python makes a module an attribute of its package when it loads the module; the package was not
+    there then.
+    """
+
+    def __init__(self, packages: tuple[str, ...]) -> None:
+        self._packages = packages
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return where the package is; what is loaded of it is put in place before it runs."""
+        spec = PathFinder.find_spec(name, path, target) if name in self._packages else None
+        loader: Any = None if spec is None else spec.loader
+        if loader is None:
+            return None
+        run = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            for full_name, part in list(sys.modules.items()):
+                parent, _, child = full_name.rpartition(".")
+                if parent == name:
+                    setattr(module, child, part)
+            run(module)
+
+        loader.exec_module = exec_module
+        return spec
+
+
 @contextmanager
 def without_init(*packages: str, parts: tuple[str, ...] = ()) -> Iterator[None]:
     """Do not run the ``__init__`` of these packages for an import in the block.
@@ -54,3 +86,5 @@ def without_init(*packages: str, parts: tuple[str, ...] = ()) -> Iterator[None]:
     finally:
         for name in packages:
             sys.modules.pop(name, None)
+        finder: Any = _Whole(packages)  # no subclass: importlib.abc loads tempfile and random
+        sys.meta_path.insert(0, finder)

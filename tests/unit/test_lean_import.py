@@ -62,6 +62,16 @@ def test_an_executor_on_paper_loads_no_client() -> None:
     assert run(script) == []
 
 
+def test_what_was_loaded_alone_is_a_part_of_the_whole() -> None:
+    script = (
+        "from shared.bus.redis_parts import RedisError\n"
+        "import redis, redis.asyncio\n"
+        "print(issubclass(redis.exceptions.NoPermissionError, RedisError),"
+        " redis.asyncio.connection.__name__)"
+    )
+    assert run(script) == ["True", "redis.asyncio.connection"]
+
+
 def test_the_bus_loads_no_redis_client_and_the_client_loads_later() -> None:
     script = (
         "import sys\n"
