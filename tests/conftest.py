@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from decimal import DefaultContext, setcontext
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,11 @@ NEEDS = {"recorded": why_no_recordings, "containers": why_no_containers}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip with the reason where something is missing; with CI=true that is a failure."""
+    """Skip with the reason where something is missing; with CI=true that is a failure.
+
+    Every test begins with Python's decimal context: a ccxt client in the test before changed it.
+    """
+    setcontext(DefaultContext.copy())
     for marker, why_not in NEEDS.items():
         if item.get_closest_marker(marker) is None or not (reason := why_not()):
             continue

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from decimal import localcontext
 from typing import Any, TypeVar
 
 import aiohttp
@@ -117,9 +118,14 @@ class Requests:
 
     @contextmanager
     def readable(self) -> Iterator[None]:
-        """What cannot be made of an answer is unknown, never the end of the process."""
+        """What cannot be made of an answer is unknown, never the end of the process.
+
+        ccxt sets the rounding and the traps of the decimal context that it finds, so it is given
+        one of its own: everybody else's money is rounded as before.
+        """
         try:
-            yield
+            with localcontext():
+                yield
         except (BaseError, *UNREADABLE) as error:
             raise OutcomeUnknown(
                 f"{self.venue}: unreadable reply: {error!r}", cause=Cause.SERVICE
@@ -143,7 +149,8 @@ class Requests:
 
     async def _measured(self) -> None:
         try:
-            await self._quirks.measure_clock(self._client)  # needs no turn: it carries no nonce
+            with localcontext():
+                await self._quirks.measure_clock(self._client)  # needs no turn: it carries no nonce
         except (BaseError, *UNREADABLE):
             pass  # the next request is refused again, and asks for it again
         else:

@@ -12,6 +12,7 @@ import asyncio
 import os
 import sys
 import threading
+from decimal import localcontext
 
 import msgspec
 
@@ -33,7 +34,8 @@ async def read_rules(job: ListingJob) -> ListingAnswered:
     setup.point_at(exchange, job.rest_url)
     setup.leave_out_unreadable(exchange)
     try:
-        markets = await exchange.load_markets()
+        with localcontext():  # ccxt changes the decimal context that it finds
+            markets = await exchange.load_markets()
     except unreadable() as error:
         return ListingAnswered(job.venue, error=f"{type(error).__name__}: {error}"[:500])
     finally:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
+from decimal import Decimal, getcontext, localcontext
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+from ccxt.base.decimal_to_precision import decimal_to_precision
 
 from services.executor import ccxt_requests
 from services.executor.accounts import load_quirks
@@ -126,6 +127,20 @@ def order_of(qty: str = "1", price: str = "100") -> OrderRequest:
         client_order_id="ab1", venue="kraken", instrument="BTC/USDT", side=Side.BUY,
         qty=Decimal(qty), price_limit=Decimal(price),
     )  # fmt: skip
+
+
+async def test_a_client_rounds_nobody_elses_money(clock) -> None:
+    class Rounding(Client):
+        async def fetch_open_orders(self) -> list[Any]:
+            decimal_to_precision("1.2345", 1, 2)  # as ccxt does with what it parses
+            return []
+
+    before = repr(getcontext())
+    await CcxtGateway("kraken", Rounding(), load_quirks("kraken"), clock).open_orders([])
+    assert repr(getcontext()) == before
+    with localcontext() as changed:
+        decimal_to_precision("1.2345", 1, 2)
+    assert repr(changed) != before, "else this test proves nothing"
 
 
 @pytest.mark.parametrize("error", [AssertionError("x"), KeyError("x"), TypeError()])
