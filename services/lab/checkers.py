@@ -63,6 +63,7 @@ class Checkers:
         self._on_record: dict[str, OrderEvent] = {}
         self._arrived: dict[str, str] = {}
         self._not_sent: set[str] = set()
+        self._has_lost_records = False
         self._state = TradingState.HALTED
         self._uneven_since_ns: dict[str, int] = {}
         self._not_live_since_ns: dict[tuple[str, str], int] = {}
@@ -73,6 +74,7 @@ class Checkers:
         for plan_id in list(self.plans)[plans_kept:]:
             del self.plans[plan_id]
         self._not_live_since_ns.clear()
+        self._has_lost_records = True
 
     def on_bus_emptied(self) -> None:
         """Nothing is known any more of what was traded: nobody may act without an operator."""
@@ -128,8 +130,17 @@ class Checkers:
             self._arrived[client_order_id] = venue
         if is_taken and client_order_id in self._not_sent:
             self.object_to("no_is_no", f"{client_order_id} arrived at {venue} after all")
-        if times > 1:
+        if times > 1 and not self._left_no_trace(venue, client_order_id):
             self.object_to("sent_once", f"{client_order_id} arrived {times} times at {venue}")
+
+    def _left_no_trace(self, venue: str, client_order_id: str) -> bool:
+        """Whether the bus lost its newest records, and the venue's fills show nothing of the order.
+
+        Then nobody can know that there was one; the second is the first that does anything.
+        """
+        orders = self._world.exchanges[venue].orders.values()
+        same = [order for order in orders if order.request.client_id == client_order_id]
+        return self._has_lost_records and not any(order.fills for order in same[:-1])
 
     def _check_priced(self, found: Opportunity) -> None:
         """No book may price anything that was said, a while ago, not to be LIVE."""

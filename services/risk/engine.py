@@ -11,13 +11,12 @@ books, with its own cap, is the place to find a smaller one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from hashlib import blake2b
 from typing import Any
 
 from services.risk.border import in_order, unowned_end, unowned_order, unowned_text
 from services.risk.checkpoint import CheckpointWriter, PartMissing, RiskState
 from services.risk.decision_context import DecisionContext
-from services.risk.exposure import Ledger, Reservation
+from services.risk.exposure import Ledger, Reservation, plan_id_of
 from services.risk.limits import judge
 from services.risk.market import Market
 from services.risk.reasons import Denial
@@ -334,11 +333,6 @@ def reservation_of(context: DecisionContext) -> Reservation:
         legs=context.reserved,
         ts_expire_ns=context.now_ns + context.config.plan_ttl_ms * _MS,
     )
-
-
-def plan_id_of(opportunity_id: str) -> str:
-    """Return the plan's id: 12 hex digits leave client order ids room for leg and attempt."""
-    return blake2b(opportunity_id.encode(), digest_size=6).hexdigest()
 
 
 def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> ApprovedPlan:

@@ -344,6 +344,11 @@ def reserve_leg(leg: OpportunityLeg, notional: Decimal, position: Decimal) -> Re
     )
 
 
+def plan_id_of(opportunity_id: str) -> str:
+    """Return the plan's id: 12 hex digits leave client order ids room for leg and attempt."""
+    return blake2b(opportunity_id.encode(), digest_size=6).hexdigest()
+
+
 def remember_plan(memory: dict[str, bool], key: str) -> None:
     """Remember the id of a plan or of its opportunity; the oldest beyond the bound is forgotten."""
     _remember(memory, key, True, PLANS_REMEMBERED_MAX)

@@ -19,7 +19,7 @@ from services.risk.decision_context import (
     worst_notional,
     worst_with_plan,
 )
-from services.risk.exposure import ZERO, opened_qty
+from services.risk.exposure import ZERO, opened_qty, plan_id_of
 from services.risk.reasons import Denial, DenyReason, deny
 from shared.domain.fees import edge_bps, fee_amount
 from shared.domain.instrument import InstrumentKind, split_instrument
@@ -98,9 +98,16 @@ def venues_up(context: DecisionContext) -> Denial | None:
 
 
 def not_approved_before(context: DecisionContext) -> Denial | None:
-    """The executor would take the second plan for a repetition of the first."""
-    if context.opportunity.opportunity_id in context.ledger.approved:
-        return deny(DenyReason.DUPLICATE, opportunity_id=context.opportunity.opportunity_id)
+    """The executor would take the second plan for a repetition of the first.
+
+    Where the bus lost its last moment, and the approval with it, what the executor said of the plan
+    since then tells that there was one.
+    """
+    found, ledger = context.opportunity.opportunity_id, context.ledger
+    plan_id = plan_id_of(found)
+    was_begun = plan_id in ledger.plans_ended or ledger.orders.knows(plan_id)
+    if found in ledger.approved or was_begun:
+        return deny(DenyReason.DUPLICATE, opportunity_id=found)
     return None
 
 

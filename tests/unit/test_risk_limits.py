@@ -129,6 +129,8 @@ CASES: dict[DenyReason, list[tuple[dict[str, Any], Change, Opportunity, int]]] =
             GOOD,
             0,
         ),
+        # Its approval was lost, not what became of it.
+        ({}, lambda e: e.on_message(make_done(plan_id(GOOD)), T0), GOOD, 0),
     ],
     DenyReason.EXPIRED: [({}, lambda e: None, GOOD, 500 * MS + 1)],
     DenyReason.OPPORTUNITY_AGE: [({"opportunity_age_ms_max": 100}, lambda e: None, GOOD, 101 * MS)],
