@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("demo")(demo)
     app.command("replay")(replay)
-    app.command("sim", context_settings=PASS_ON)(sim)
+    app.command("sim")(sim)
     app.command("up")(up)
     app.command("run", context_settings=PASS_ON)(run)
 
@@ -100,9 +100,21 @@ def _replay_in_lab(paths: list[Path], decisions: Path | None) -> dict[str, Any]:
     return report
 
 
-def sim(context: typer.Context) -> None:
-    """Simulate the whole system, crashes and faults included (--seeds A..B, --json)."""
-    command = [sys.executable, "-m", "services.lab", "sim", *context.args]
+def sim(
+    seeds: Annotated[
+        str, typer.Option("--seeds", metavar="A..B", help="Which worlds to run; or one seed.")
+    ] = "1..100",
+    jobs: Annotated[
+        str | None, typer.Option("--jobs", metavar="N", help="Processes; else one a processor.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate the whole system, crashes and faults included; exit code 1 on a violation."""
+    command = [sys.executable, "-m", "services.lab", "sim", f"--seeds={seeds}"]
+    if jobs is not None:
+        command.append(f"--jobs={jobs}")
+    if as_json:
+        command.append("--json")
     os.execve(sys.executable, command, dict(os.environ))
 
 

@@ -6,6 +6,8 @@ mistake is one line on stderr that says what, where and what would be right.
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 import typer
@@ -50,6 +52,13 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has seen enough, as in `arb tail | head`
         sys.stderr.close()
         code = 0
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        # what is still buffered would fail once more when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say(f"{error.filename or 'standard output'}: cannot be written: {error.strerror}")
+        code = EXIT_NOT_WELL
     raise SystemExit(code or 0)
 
 

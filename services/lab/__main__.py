@@ -5,25 +5,30 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import re
+import signal
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import msgspec
 
+from services.lab.output import DecisionsFile, write_out
 from services.lab.recorded import survey
 from services.lab.replay import Replay
 from services.lab.simulate import Outcome, run_seed, summary
-from shared.errors import ConfigError
+from shared.errors import ArbError, ConfigError
 from shared.watch.report import build_report
 from shared.watch.usage import Usage
 
-EXIT_VIOLATED, EXIT_USAGE = 1, 2
+EXIT_VIOLATED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 SEED_MAX = 2**31
+JOBS_MAX = 256
+_SEEDS = re.compile(r"(\d{1,10})(?:\.\.(\d{1,10}))?", re.ASCII)
 PROGRESS_S = 5.0
 _NUMBERS = msgspec.json.Encoder(decimal_format="number")
 TOLD_MAX = 5
@@ -40,6 +45,11 @@ def main(arguments: list[str]) -> int:
     except ConfigError as error:
         _say(f"arb: {error}")
         return EXIT_USAGE
+    except ArbError as error:
+        _say(f"arb: {error}")
+        return EXIT_VIOLATED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
 
 
 def replay(options: argparse.Namespace) -> int:
@@ -59,51 +69,50 @@ def replay(options: argparse.Namespace) -> int:
             told_s = time.monotonic()  # tidy-ok: as above
             _say(f"replaying: {market_s:.0f} of {length_s:.0f} s")
 
-    with _decisions(options.decisions) as decisions:
+    with _decisions(options.decisions, options.paths) as decisions:
         run = Replay(contents, decisions)
         ending = run.run(on_progress)
     ending.seconds = time.monotonic() - began_s  # tidy-ok: as above
     usage = Usage(pid=os.getpid(), cpu_s=time.process_time())  # tidy-ok: as above
     report = build_report(run.collector, {"lab": usage}, ending)
-    sys.stdout.buffer.write(_NUMBERS.encode(report) + b"\n")
+    write_out(_NUMBERS.encode(report) + b"\n")
     return EXIT_VIOLATED if ending.problems else 0
 
 
 @contextmanager
-def _decisions(path: Path | None) -> Iterator[BinaryIO | None]:
+def _decisions(path: Path | None, recordings: Sequence[Path]) -> Iterator[DecisionsFile | None]:
     """Open the file of decisions.
 
     Raises:
-        ConfigError: It cannot be written.
+        ConfigError: It cannot be written, or is one of the recordings.
     """
     if path is None:
         yield None
         return
+    for recording in recordings:
+        if path.exists() and path.samefile(recording):  # opening it would empty the recording
+            raise ConfigError(
+                f"--decisions {path}: is the recording {recording}; give another file"
+            )
     try:
-        file = path.open("wb")
+        raw = path.open("wb")
     except OSError as error:
         raise ConfigError(f"--decisions {path}: cannot be written: {error.strerror}") from error
-    with file:
+    with closing(DecisionsFile(path, raw)) as file:
         yield file
 
 
 def simulate(options: argparse.Namespace) -> int:
     """Run seeds, print the story of what was violated and one closing line."""
-    try:
-        seeds = parse_seeds(options.seeds)
-    except ValueError as error:
-        _say(f"arb: {error}")
-        return EXIT_USAGE
+    seeds, jobs = parse_seeds(options.seeds), parse_jobs(options.jobs)
     began_s = time.monotonic()  # tidy-ok: the wall clock is what is measured here
-    outcomes = list(_run_all(seeds, options.jobs))
+    outcomes = list(_run_all(seeds, min(jobs, len(seeds))))
     report = summary(outcomes, time.monotonic() - began_s)  # tidy-ok: as above
     bad = [outcome for outcome in outcomes if outcome.violations]
     for outcome in bad[:TOLD_MAX]:
         _tell(outcome)
-    if options.json:
-        sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
-    else:
-        sys.stdout.write(closing_line(report, len(bad)) + "\n")
+    shown = msgspec.json.encode(report) if options.json else closing_line(report, len(bad)).encode()
+    write_out(shown + b"\n")
     return EXIT_VIOLATED if bad else 0
 
 
@@ -111,16 +120,27 @@ def parse_seeds(text: str) -> range:
     """Return the seeds of ``A..B`` (both included) or of one number.
 
     Raises:
-        ValueError: It is neither.
+        ConfigError: It is neither.
     """
-    first, dots, last = text.partition("..")
-    try:
-        low, high = int(first), int(last if dots else first)
-    except ValueError:
-        raise ValueError(f"--seeds {text!r}: give A..B, like 1..100, or one seed") from None
-    if not 0 <= low <= high <= SEED_MAX:
-        raise ValueError(f"--seeds {text!r}: give 0 <= A <= B <= {SEED_MAX}")
+    found = _SEEDS.fullmatch(text)
+    if found is None:
+        raise ConfigError(f"--seeds {text!r}: give A..B, like 1..100, or one seed")
+    low, high = int(found[1]), int(found[2] or found[1])
+    if not low <= high <= SEED_MAX:
+        raise ConfigError(f"--seeds {text!r}: give 0 <= A <= B <= {SEED_MAX}")
     return range(low, high + 1)
+
+
+def parse_jobs(text: str) -> int:
+    """Return the number of processes.
+
+    Raises:
+        ConfigError: It is not 1 to ``JOBS_MAX``.
+    """
+    jobs = int(text) if re.fullmatch(r"\d{1,4}", text, re.ASCII) else 0
+    if not 1 <= jobs <= JOBS_MAX:
+        raise ConfigError(f"--jobs {text!r}: give a number of processes, 1 to {JOBS_MAX}")
+    return jobs
 
 
 def closing_line(report: dict[str, Any], violating: int) -> str:
@@ -136,12 +156,18 @@ def closing_line(report: dict[str, Any], violating: int) -> str:
 
 def _run_all(seeds: range, jobs: int) -> Iterator[Outcome]:
     """Run every seed, in the order of the seeds, on several processors."""
-    if jobs == 1 or len(seeds) == 1:
+    if jobs == 1:
         yield from map(run_seed, seeds)
         return
-    with ProcessPoolExecutor(jobs) as pool:
-        outcomes: Iterable[Outcome] = pool.map(run_seed, seeds, chunksize=4)
-        yield from outcomes
+    pool = ProcessPoolExecutor(jobs, initializer=_leave_ctrl_c_to_the_parent)
+    try:
+        yield from pool.map(run_seed, seeds, chunksize=4)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _leave_ctrl_c_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _say(text: str) -> None:
@@ -161,7 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="what", required=True)
     sim = commands.add_parser("sim", help="the whole system through crashes and faults")
     sim.add_argument("--seeds", default="1..100", metavar="A..B", help="which worlds to run")
-    sim.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes beside")
+    sim.add_argument("--jobs", default=str(min(os.cpu_count() or 1, JOBS_MAX)), help="processes")
     sim.add_argument("--json", action="store_true", help="one JSON object")
     recording = commands.add_parser("replay", help="recordings through the whole system, as JSON")
     recording.add_argument("paths", nargs="+", type=Path, metavar="PATH")

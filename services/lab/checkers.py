@@ -49,6 +49,7 @@ class Violation:
     checker: str
     text: str
     ts_ns: int
+    step: int
 
 
 class Checkers:
@@ -82,7 +83,8 @@ class Checkers:
 
     def object_to(self, checker: str, text: str) -> None:
         """Note a violation, once for each text."""
-        found = Violation(checker, text, self._world.kernel.now_ns())
+        kernel = self._world.kernel
+        found = Violation(checker, text, kernel.now_ns(), kernel.steps)
         if all((v.checker, v.text) != (checker, text) for v in self.violations):
             self.violations.append(found)
 

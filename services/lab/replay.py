@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from random import Random
-from typing import BinaryIO
 
 from services.lab.host import Host, readers_of
 from services.lab.kernel import Kernel
+from services.lab.output import DecisionsFile
 from services.lab.paper import PaperPort
 from services.lab.processes import deciding_processes, ingestor_process
 from services.lab.recorded import Contents, RecordedVenues, venue_settings
@@ -48,7 +48,7 @@ DECISIONS = {
 class DecisionServer(MemoryServer):
     """The bus's server; what is decided goes into one hash, and into a file if one is given."""
 
-    def __init__(self, kernel: Kernel, decisions: BinaryIO | None) -> None:
+    def __init__(self, kernel: Kernel, decisions: DecisionsFile | None) -> None:
         super().__init__(kernel)
         self.digest = sha256()
         self.decided = 0
@@ -79,7 +79,7 @@ class Replay:
         decisions: Takes every entry of the decision streams, one JSON object a line.
     """
 
-    def __init__(self, contents: Contents, decisions: BinaryIO | None = None) -> None:
+    def __init__(self, contents: Contents, decisions: DecisionsFile | None = None) -> None:
         self.contents = contents
         self.kernel = Kernel(contents.first_ns - HEAD_START_NS)
         self.server = DecisionServer(self.kernel, decisions)

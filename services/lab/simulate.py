@@ -88,10 +88,9 @@ def summary(outcomes: Iterable[Outcome], wall_s: float) -> dict[str, Any]:
         "violations": [
             {
                 "seed": o.seed,
-                "step": o.steps,
+                "step": violation.step,
                 "checker": violation.checker,
-                "text": violation.text,
-                "story": o.story,
+                "story": [*o.story, violation.text],
             }
             for o in outcomes
             for violation in o.violations

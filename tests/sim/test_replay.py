@@ -150,6 +150,50 @@ def test_decisions_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("link", ["same", "symbolic", "hard"])
+def test_decisions_never_overwrite_a_recording(tmp_path: Path, link: str) -> None:
+    path = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
+    other = kraken_recording(tmp_path / "kraken.txt", 60_600.0)
+    before = path.read_bytes()
+    out = path if link == "same" else tmp_path / "link"
+    if link == "symbolic":
+        out.symlink_to(path)
+    elif link == "hard":
+        out.hardlink_to(path)
+    done = arb(str(other), str(path), "--decisions", str(out))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "is the recording" in done.stderr
+    assert path.read_bytes() == before
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+def test_decisions_on_a_full_disk_are_one_line(tmp_path: Path) -> None:
+    path = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
+    done = arb(str(path), "--decisions", "/dev/full", "--json")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines() == [
+        "arb: --decisions /dev/full: cannot be written: No space left on device"
+    ]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no /dev/full")
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_a_report_on_a_full_disk_is_one_line(tmp_path: Path, option: tuple[str, ...]) -> None:
+    path = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "services.cli.main", "replay", str(path), *option],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "arb: standard output: cannot be written: No space left on device"
+    ]
+
+
 @pytest.mark.recorded
 @pytest.mark.timeout(300)
 def test_a_real_recording_gives_the_same_bytes(recorded: Path, tmp_path: Path) -> None:

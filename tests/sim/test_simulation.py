@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from typing import IO
 
+import psutil
 import pytest
 
 from services.lab.__main__ import parse_seeds
 from services.lab.simulate import run_seed, summary
 from services.lab.world import World
+from shared.errors import ConfigError
+from tests.support import eventually_sync
 
 
 def test_seeds_violate_nothing_and_are_rough() -> None:
@@ -49,15 +54,88 @@ def test_a_violation_is_told_with_its_story_and_how_to_repeat_it() -> None:
     outcome = run_seed(3, world)
     (told,) = summary([outcome], 0.0)["violations"]
     assert (told["seed"], told["checker"]) == (3, "example")
-    assert told["text"] == "something that must not be"
+    assert told["story"][-1] == "something that must not be"
+    assert set(told) == {"seed", "step", "checker", "story"}
+    assert told["step"] == 0 < outcome.steps
 
 
-@pytest.mark.parametrize("text", ["", "x", "3..", "..3", "5..4", "-1..2", "1..9999999999"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "3..", "..3", "5..4", "-1..2", "1..9999999999", "1_0", " 1", "\uff11"]
+)
 def test_seeds_that_are_none_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="--seeds"):
+    with pytest.raises(ConfigError, match="--seeds"):
         parse_seeds(text)
 
 
 def test_seeds_are_a_range_or_one() -> None:
     assert list(parse_seeds("3..5")) == [3, 4, 5]
     assert list(parse_seeds("8")) == [8]
+
+
+def arb(*arguments: str, stdout: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "services.cli.main", "sim", *arguments],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "x", "257", "99999999", "1.5", ""])
+def test_jobs_that_are_none_are_one_line(jobs: str) -> None:
+    done = arb("--seeds", "1..2", "--jobs", jobs)
+    out, err = done.communicate()
+    assert (done.returncode, out) == (2, "")
+    assert err.splitlines() == [f"arb: --jobs {jobs!r}: give a number of processes, 1 to 256"]
+
+
+@pytest.mark.parametrize("wrong", [("--nope",), ("extra",), ("--seeds", "-3..1"), ("--seeds",)])
+def test_a_wrong_command_line_is_one_line(wrong: tuple[str, ...]) -> None:
+    done = arb(*wrong)
+    out, err = done.communicate()
+    assert (done.returncode, out, err.count("\n")) == (2, "", 1)
+
+
+def test_help_names_every_option() -> None:
+    out, _ = arb("--help").communicate()
+    assert all(option in out for option in ("--seeds", "--jobs", "--json"))
+
+
+def test_the_json_is_as_documented_and_jobs_change_nothing() -> None:
+    reports = [
+        json.loads(arb("--seeds=7..9", f"--jobs={n}", "--json").communicate()[0]) for n in "13"
+    ]
+    assert " ".join(reports[0]) == (
+        "seeds steps crashes faults plans fills violations hash virtual_s wall_s"
+    )
+    assert reports[0]["hash"] == reports[1]["hash"]
+
+
+def runs_worlds(pid: int, jobs: str) -> bool:
+    """True when those who run worlds have worked for longer than their start takes."""
+    parent = psutil.Process(pid)
+    if jobs == "1":
+        return bool(parent.cpu_times().user > 3.0)
+    workers = parent.children()
+    return str(len(workers)) == jobs and all(w.cpu_times().user > 0.5 for w in workers)
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_ends_without_a_traceback(jobs: str) -> None:
+    run = arb("--seeds", "1..100000", "--jobs", jobs)
+    eventually_sync(lambda: runs_worlds(run.pid, jobs), timeout_s=60.0)
+    os.killpg(run.pid, signal.SIGINT)
+    out, err = run.communicate(timeout=60)
+    assert (run.returncode, out, err) == (130, "", "")
+
+
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_a_reader_that_went_away_changes_nothing(option: tuple[str, ...]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    run = arb("--seeds", "7", *option, stdout=writer)
+    os.close(writer)
+    _, err = run.communicate()
+    assert (run.returncode, err) == (0, "")

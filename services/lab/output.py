@@ -1,0 +1,63 @@
+"""What a run of the lab writes: its report to standard output, its decisions to a file."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from shared.errors import ArbError
+
+
+class DecisionsFile:
+    """A file of decisions, whose failures name it.
+
+    Args:
+        path: Named in what goes wrong.
+        raw: The open file, which is closed with this one.
+    """
+
+    def __init__(self, path: Path, raw: BinaryIO) -> None:
+        self._path, self._raw = path, raw
+
+    def write(self, line: bytes) -> None:
+        """Append one line.
+
+        Raises:
+            ArbError: The file cannot be written any more, as on a full disk.
+        """
+        try:
+            self._raw.write(line)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Write what is buffered, and close.
+
+        Raises:
+            ArbError: As for ``write``.
+        """
+        try:
+            self._raw.close()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> ArbError:
+        return ArbError(f"--decisions {self._path}: cannot be written: {error.strerror}")
+
+
+def write_out(data: bytes) -> None:
+    """Write to standard output; nobody has to read it.
+
+    Raises:
+        ArbError: It cannot be written, as to a file on a full disk.
+    """
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # what is still buffered would fail once more when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise ArbError(f"standard output: cannot be written: {error.strerror}") from error
