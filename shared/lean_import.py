@@ -45,13 +45,13 @@ class _Whole:
     """
 
     def __init__(self, packages: tuple[str, ...]) -> None:
-        self._packages = packages
+        self.packages = packages
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return where the package is; what is loaded of it is put in place before it runs."""
-        spec = PathFinder.find_spec(name, path, target) if name in self._packages else None
+        spec = PathFinder.find_spec(name, path, target) if name in self.packages else None
         loader: Any = None if spec is None else spec.loader
         if loader is None:
             return None
@@ -86,5 +86,6 @@ def without_init(*packages: str, parts: tuple[str, ...] = ()) -> Iterator[None]:
     finally:
         for name in packages:
             sys.modules.pop(name, None)
-        finder: Any = _Whole(packages)  # no subclass: importlib.abc loads tempfile and random
-        sys.meta_path.insert(0, finder)
+        finders: list[Any] = sys.meta_path  # _Whole is no subclass: importlib.abc loads random
+        if not any(isinstance(each, _Whole) and each.packages == packages for each in finders):
+            finders.insert(0, _Whole(packages))

@@ -30,9 +30,9 @@ from shared.services import SERVICES
 from shared.streams import ALL, CTL_COMMAND, MD_DEPTH, MD_INSTRUMENT
 from shared.watch.collector import Collector
 from shared.watch.link import open_link
-from shared.watch.money import VenuePosition, balance_changes, perpetuals
+from shared.watch.money import balance_changes
 from shared.watch.operate import new_command
-from shared.watch.report import Ending
+from shared.watch.report import Ending, value_as_reported
 from shared.watch.truth import Account, compare, open_positions, read_accounts, totals
 
 SCREEN_INTERVAL_S = 0.25
@@ -238,16 +238,7 @@ async def value_what_is_open(run: Run, ending: Ending) -> None:
     closing.fee_bps = await persist(look, 10.0) or {}
     if run.accounts_before:
         return  # the simulated venues are asked themselves
-    reported = {
-        venue: {asset: balance.free + balance.used for asset, balance in report.balances.items()}
-        for venue, report in run.collector.balances.items()
-    }
-    closing.changes = balance_changes(run.collector.balances_first, reported)
-    closing.positions = [
-        VenuePosition(venue, name, qty, run.collector.books.cost_of(f"{venue}|{name}", qty))
-        for venue, report in run.collector.balances.items()
-        for name, qty in perpetuals(report.positions).items()
-    ]
+    value_as_reported(run.collector, closing)
 
 
 async def wind_down(run: Run, ending: Ending) -> None:

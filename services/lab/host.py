@@ -18,7 +18,7 @@ from shared.bus.port import Batch, Input
 from shared.engine import Action, Engine, Result, Step
 from shared.errors import BusUnavailable
 from shared.messages.base import Message
-from shared.streams import STREAM_OF, Delivery
+from shared.streams import STREAM_OF
 
 T = TypeVar("T")
 
@@ -81,7 +81,6 @@ class Process:
         on_read: Called with every message that it reads, before its engine is.
         lives_without_bus: Whether it goes on when the bus refuses a commit.
         bus_news: Its engine's inputs for a lost bus and for its return, if it wants them.
-        every_ns, routine: Work of its shell at an interval, beside the engine's timer.
     """
 
     service: str
@@ -92,8 +91,6 @@ class Process:
     on_read: Callable[[Message], None] | None = None
     lives_without_bus: bool = False
     bus_news: tuple[Result, Result] | None = None
-    every_ns: int = 0
-    routine: Callable[[Engine, MemoryBus], None] | None = None
 
 
 class Host:
@@ -117,11 +114,8 @@ class Host:
         if self.engine is not None:
             return
         self.starts += 1
-        lab, process = self._lab, self.process
-        self._bus = MemoryBus(lab.server, service=self.service)
+        self._bus = MemoryBus(self._lab.server, service=self.service)
         self._guard(self._begin)
-        if process.routine is not None and self.engine is not None:
-            self._later(process.every_ns, self._run_routine)
 
     def crash(self) -> None:
         """End the process where it stands; what it had not committed is gone."""
@@ -186,20 +180,6 @@ class Host:
         self._timer_ns = deadline_ns
         delay_ns = deadline_ns - self._lab.kernel.now_ns()
         self._later(max(0, delay_ns), lambda: self._guard(lambda: self._on_timer(deadline_ns)))
-
-    def _run_routine(self) -> None:
-        process = self.process
-        assert process.routine is not None
-        routine = process.routine
-
-        def run() -> None:
-            assert self.engine is not None
-            assert self._bus is not None
-            routine(self.engine, self._bus)
-
-        self._guard(run)
-        if self.engine is not None:
-            self._later(process.every_ns, self._run_routine)
 
     def _later(self, delay_ns: int, event: Callable[[], None]) -> None:
         """Do something later, unless this process has ended by then."""
@@ -326,11 +306,6 @@ def readers_of(messages: Sequence[Message]) -> list[str]:
             service for message in messages for service in STREAM_OF[type(message)].consumers
         )
     )
-
-
-def is_durable(message: Message) -> bool:
-    """Tell whether a message travels on a stream that loses nothing."""
-    return STREAM_OF[type(message)].delivery is Delivery.DURABLE
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:

@@ -44,8 +44,3 @@ class Kernel:
             self.steps += 1
             event()
         self._now_ns = max(self._now_ns, until_ns)
-
-    @property
-    def next_ns(self) -> int | None:
-        """When the next event is due, ``None`` if nothing is."""
-        return self._heap[0][0] if self._heap else None

@@ -27,8 +27,7 @@ from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.market import DepthView
 from shared.streams import ALL, Format
 from shared.watch.collector import Collector
-from shared.watch.money import VenuePosition, balance_changes, perpetuals
-from shared.watch.report import Ending
+from shared.watch.report import Ending, value_as_reported
 
 _MS = 1_000_000
 HEAD_START_NS = 10_000 * _MS
@@ -229,16 +228,7 @@ class Replay:
         collector, closing = self.collector, ended.closing
         closing.find = closes(self._views_live.values())
         closing.fee_bps = {key: rules.taker_fee_bps for key, rules in self.contents.rules.items()}
-        reported = {
-            venue: {asset: each.free + each.used for asset, each in report.balances.items()}
-            for venue, report in collector.balances.items()
-        }
-        closing.changes = balance_changes(collector.balances_first, reported)
-        closing.positions = [
-            VenuePosition(venue, name, qty, collector.books.cost_of(f"{venue}|{name}", qty))
-            for venue, report in collector.balances.items()
-            for name, qty in perpetuals(report.positions).items()
-        ]
+        value_as_reported(collector, closing)
 
 
 def config_for(contents: Contents) -> Config:

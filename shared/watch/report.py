@@ -9,7 +9,13 @@ from typing import Any
 
 from shared.watch.collector import Collector
 from shared.watch.latency import latency_record
-from shared.watch.money import Closing, money_report
+from shared.watch.money import (
+    Closing,
+    VenuePosition,
+    balance_changes,
+    money_report,
+    perpetuals,
+)
 from shared.watch.usage import Usage
 
 
@@ -26,6 +32,20 @@ class Ending:
     flattened: bool = False
     streams: dict[str, dict[str, int]] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+def value_as_reported(collector: Collector, closing: Closing) -> None:
+    """Take the accounts' changes and positions from what the executor reported of them."""
+    reported = {
+        venue: {asset: each.free + each.used for asset, each in report.balances.items()}
+        for venue, report in collector.balances.items()
+    }
+    closing.changes = balance_changes(collector.balances_first, reported)
+    closing.positions = [
+        VenuePosition(venue, name, qty, collector.books.cost_of(f"{venue}|{name}", qty))
+        for venue, report in collector.balances.items()
+        for name, qty in perpetuals(report.positions).items()
+    ]
 
 
 def number(value: Decimal) -> int | float:
