@@ -16,6 +16,7 @@ from shared.domain.accounting import holding_key, holding_place, signed_qty
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
+from shared.messages.execution import OPERATOR_STRATEGY
 
 OWN_LOSS_BPS: Final = Decimal(100)
 """Loss cap, of notional, where nobody gave one: adopted orders, late fills, FLATTEN."""
@@ -42,10 +43,11 @@ class ClosingPlans:
         opening_cash = -signed_qty(order.side, notional)
         reason = f"late fill of {order.client_order_id}"
         plan_id = plan_key(f"late {order.venue} {fill.trade_id} {order.client_order_id}")
+        strategy = self._state.plans[order.plan_id].strategy
         adopted = self._state.plans.get(plan_id)
         if adopted is not None and adopted.is_open:
             adopted.opening, adopted.opening_cash = opening, opening_cash
-            adopted.reference, adopted.reason = fill.price, reason
+            adopted.reference, adopted.reason, adopted.strategy = fill.price, reason, strategy
             return plan_id
         if self._state.is_known(plan_id):  # its orders were evened out without the fill
             plan_id = plan_key(f"{plan_id} {now_ns}")
@@ -63,6 +65,7 @@ class ClosingPlans:
             attempt_next=attempt_after_loss(now_ns),
             reason=reason,
             holding=holding_key(order.venue, order.instrument),
+            strategy=strategy,
         )
         self._state.add_plan(plan)
         return plan.plan_id
@@ -95,6 +98,7 @@ class ClosingPlans:
             opening_cash=-self._state.books.cost_of(key, qty),
             reason=f"flatten {command_id}",
             holding=key,
+            strategy=OPERATOR_STRATEGY,
         )
         self._state.add_plan(plan)
         return plan

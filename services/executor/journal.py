@@ -49,6 +49,7 @@ def order_event(order: OrderRecord, plan: PlanRecord, now_ns: int) -> OrderEvent
         reason=order.reason,
         ts_sent_ns=order.ts_sent_ns,
         ts_recv_ns=plan.ts_recv_ns,
+        strategy=plan.strategy,
     )
 
 
@@ -98,6 +99,7 @@ def record_fill(
         fee_asset=fill.fee_asset,
         fee_quote=fee_quote,
         ts_venue_ns=fill.ts_venue_ns,
+        strategy=state.plans[order.plan_id].strategy,
     )
 
 
@@ -125,6 +127,7 @@ def plan_done(
         residual=left if failed else {},
         reason=reason,
         dust={} if failed else left,
+        strategy=plan.strategy,
     )
 
 
@@ -174,6 +177,7 @@ def plan_refused(
         fees=ZERO,
         certainty=Certainty.KNOWN,
         reason=reason,
+        strategy=approved.strategy,
     )
 
 

@@ -79,7 +79,7 @@ class PlanRunner:
         plan = self._state.plans.get(approved.plan_id)
         if plan is None or not plan.is_open or plan.kind is not PlanKind.ADOPTED:
             return
-        plan.kind, plan.reason = PlanKind.ARBITRAGE, ""
+        plan.kind, plan.reason, plan.strategy = PlanKind.ARBITRAGE, "", approved.strategy
         plan.legs, plan.loss_cap = approved.legs, approved.loss_cap
         plan.reference, plan.ts_recv_ns = approved.legs[0].price_expected, approved.ts_recv_ns
         self._doubt_legs(plan, approved, now_ns, out)
@@ -176,6 +176,7 @@ class PlanRunner:
             reference=approved.legs[0].price_expected,
             ts_started_ns=now_ns,
             ts_recv_ns=approved.ts_recv_ns,
+            strategy=approved.strategy,
         )
         self._state.add_plan(plan)
         return plan

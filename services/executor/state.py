@@ -164,6 +164,7 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``uneven_since_ns`` is when all orders were over and the fills did not match; ``attempts``
     counts rebalancing orders and ``attempt_next`` numbers them (they differ after a restart, so
     that no client order id can come twice).
+    ``strategy`` proposed it (empty: not known); all its orders and fills carry it.
     ``checked_only`` plans were delivered again: they are looked for at the venues, never started.
     """
 
@@ -188,6 +189,7 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     ts_done_ns: int = 0
     reason: str = ""
     holding: str = ""
+    strategy: str = ""
 
     @property
     def is_open(self) -> bool:

@@ -332,6 +332,7 @@ def reservation_of(context: DecisionContext) -> Reservation:
         loss_cap=context.loss_cap(),
         legs=context.reserved,
         ts_expire_ns=context.now_ns + context.config.plan_ttl_ms * _MS,
+        strategy=found.strategy_id,
     )
 
 
@@ -361,4 +362,5 @@ def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> Approve
         ts_depth_ns=found.ts_depth_ns,
         ts_opportunity_ns=found.ts_ns,
         ts_expire_ns=held.ts_expire_ns,
+        strategy=found.strategy_id,
     )

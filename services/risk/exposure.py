@@ -72,6 +72,7 @@ class Reservation(msgspec.Struct, kw_only=True):
     ts_expire_ns: int
     is_overdue: bool = False
     ts_fill_ns: dict[str, int] = {}
+    strategy: str = ""
 
 
 class VenueBalance(msgspec.Struct, kw_only=True):

@@ -137,6 +137,7 @@ def build_opportunity(
         ts_recv_ns=newest.ts_recv_ns,
         ts_depth_ns=newest.ts_ns,
         ts_expire_ns=now_ns + sizing.ttl_ns,
+        strategy_id=DETECTOR,
     )
 
 

@@ -24,6 +24,7 @@ from shared.messages.bounds import (
     Name,
     Price,
     Qty,
+    Strategy,
     Venue,
 )
 
@@ -53,7 +54,9 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
 
     ``net = gross - fees``; ``edge_bps = net / notional * 1e4`` with ``notional`` the buy side's
     cost. ``opportunity_id`` is a function of detector, legs and book ids. ``ts_recv_ns`` is the
-    newest tick that caused it; ``ts_depth_ns`` when that depth view was made.
+    newest tick that caused it; ``ts_depth_ns`` when that depth view was made. ``detector`` is the
+    rule that found it, ``strategy_id`` the configured strategy that runs it: plan, orders and fills
+    carry that id on, and profit is booked under it.
     """
 
     opportunity_id: Id
@@ -70,6 +73,7 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
     ts_recv_ns: Moment
     ts_depth_ns: Moment
     ts_expire_ns: Deadline
+    strategy_id: Strategy = ""
 
 
 class NearMiss(DecisionMessage, frozen=True, kw_only=True, tag="near_miss"):

@@ -85,6 +85,7 @@ PLAN_ID = _syntax("a plan's id", r"[!-~]{1,64}", "5f1d7a84db00")
 ORDER_ID = _syntax("a client order id", r"[A-Za-z0-9_-]{1,36}", "ab5f1d7a84db00000")
 BOOK_ID = _syntax("a book's id", _WORD % (1, 256), "venue-1|BTC/USDT|1|2")
 NAME = _syntax("a name", r"[^\x00-\x1f\x7f]{0,200}", "risk")
+STRATEGY = _syntax("a strategy's id or empty", r"[A-Za-z0-9_.-]{0,64}", "cross_venue")
 KEY = _syntax("a key", r"[^\x00-\x1f\x7f]{1,200}", "tick_to_depth")
 TEXT = _syntax("a text", rf"[\s\S]{{0,{TEXT_LENGTH_MAX}}}", "a reason")
 
@@ -101,6 +102,8 @@ BookId = Annotated[str, BOOK_ID]
 PlanId = Annotated[str, PLAN_ID]
 OrderId = Annotated[str, ORDER_ID]
 Name = Annotated[str, NAME]
+Strategy = Annotated[str, STRATEGY]
+"""Empty: nobody said which."""
 Key = Annotated[str, KEY]
 
 # Money

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import Meta
@@ -34,9 +34,13 @@ from shared.messages.bounds import (
     PriceOrZero,
     Qty,
     QtyOrZero,
+    Strategy,
     Venue,
     VenueTime,
 )
+
+OPERATOR_STRATEGY: Final = "operator"
+"""Stands for a strategy where an operator had orders made (FLATTEN)."""
 
 
 class PlanLeg(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +60,7 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
 
     ``plan_id`` is a function of the opportunity. After ``ts_expire_ns`` it must not be started.
     ``loss_cap`` (quote units, positive) bounds what hedging or unwinding may cost.
+    ``strategy`` is the id of the strategy that proposed it; all its orders and fills carry it.
     """
 
     plan_id: PlanId
@@ -69,6 +74,7 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     ts_depth_ns: Moment
     ts_opportunity_ns: Moment
     ts_expire_ns: Deadline
+    strategy: Strategy = ""
 
 
 class OrderPurpose(StrEnum):
@@ -97,7 +103,7 @@ class OrderEvent(DecisionMessage, frozen=True, kw_only=True, tag="order_event"):
     """An order's new state. SUBMITTED is on the stream before the venue hears of the order.
 
     ``filled_qty`` is cumulative base units; ``ts_sent_ns`` is when the request left (after the
-    write-ahead was confirmed). ``certainty`` tells whether fills and fees behind it are known.
+    write-ahead was confirmed). ``strategy`` is that of its plan.
     """
 
     plan_id: PlanId
@@ -116,13 +122,15 @@ class OrderEvent(DecisionMessage, frozen=True, kw_only=True, tag="order_event"):
     reason: str = ""
     ts_sent_ns: Moment = 0
     ts_recv_ns: Moment = 0
+    strategy: Strategy = ""
 
 
 class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     """One execution of one of our orders; unique by (venue, instrument, trade_id).
 
     ``fee`` is ``None`` while the venue has not said it. ``fee_quote`` is the fee valued in the
-    quote asset, ``None`` where no price for the fee asset is known.
+    quote asset, ``None`` where no price for the fee asset is known. ``strategy`` is that of its
+    plan: empty where a plan was found at a venue without a record of it, ``operator`` for FLATTEN.
     """
 
     plan_id: PlanId
@@ -137,6 +145,7 @@ class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     fee_asset: MaybeAsset = ""
     fee_quote: Amount | None = None
     ts_venue_ns: VenueTime = 0
+    strategy: Strategy = ""
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +194,7 @@ class PlanDone(DecisionMessage, frozen=True, kw_only=True, tag="plan_done"):
     residual: dict[Asset, Amount] = {}
     reason: str = ""
     dust: dict[Asset, Amount] = {}
+    strategy: Strategy = ""
 
 
 class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_ready"):

@@ -23,6 +23,7 @@ _TEXTS = {
     bounds.MAYBE_INSTRUMENT: "BASÉ/QUOTE", bounds.MAYBE_ASSET: "QUOTE",
     bounds.PLAN_ID: "plan-1", bounds.ORDER_ID: "order-1", bounds.ID: "id-é",
     bounds.MAYBE_ID: "maybe-id-é", bounds.BOOK_ID: "venue-1|BASÉ/QUOTE|1|2",
+    bounds.STRATEGY: "strategy-1",
 }  # fmt: skip
 TS_NS = 1_700_000_000_000_000_000
 
