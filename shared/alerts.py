@@ -27,12 +27,12 @@ Kind = tuple[str, str, str]
 
 
 @dataclass(slots=True)
-class _Said:
+class _Window:
     """What was said of one kind in its present window, and what waits: how many, and the last."""
 
     until_ns: int
     passed: int = 0
-    held: int = 0
+    held_back: int = 0
     last: Alert | None = None
 
 
@@ -40,57 +40,59 @@ class AlertRate:
     """Decides about the alerts of one process."""
 
     def __init__(self) -> None:
-        self._said: dict[Kind, _Said] = {}  # in the order in which the windows end
+        self._windows: dict[Kind, _Window] = {}  # in the order in which the windows end
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing was said lately."""
-        return not self._said
+        return not self._windows
 
     def passes(self, alert: Alert, now_ns: int) -> bool:
         """Tell whether an alert may go out now; one that may not is counted."""
-        said = self._of(alert, now_ns)
-        if said.passed < BURST_MAX:
-            said.passed += 1
+        window = self._of(alert, now_ns)
+        if window.passed < BURST_MAX:
+            window.passed += 1
             return True
-        said.held += alert.count
-        said.last = alert
+        window.held_back += alert.count
+        window.last = alert
         return False
 
     def due(self, now_ns: int) -> list[Alert]:
         """Return what waited for the end of its window, each kind as one alert."""
         out = []
-        while self._said:
-            kind = next(iter(self._said))
-            if self._said[kind].until_ns > now_ns:
+        while self._windows:
+            kind = next(iter(self._windows))
+            if self._windows[kind].until_ns > now_ns:
                 break
-            said = self._said.pop(kind)
-            if said.last is not None:
-                out.append(_sum_of(said.last, said.held))
+            window = self._windows.pop(kind)
+            if window.last is not None:
+                out.append(_sum_of(window.last, window.held_back))
                 # It may go on: the next is told when another window is over.
-                self._said[kind] = _Said(until_ns=now_ns + WINDOW_NS, passed=BURST_MAX)
+                self._windows[kind] = _Window(until_ns=now_ns + WINDOW_NS, passed=BURST_MAX)
         return out
 
     def rest(self) -> list[Alert]:
         """Return what waits, for a process that ends."""
-        waiting = [said for said in self._said.values() if said.last is not None]
-        self._said.clear()
-        return [_sum_of(said.last, said.held) for said in waiting if said.last is not None]
+        waiting = [window for window in self._windows.values() if window.last is not None]
+        self._windows.clear()
+        return [
+            _sum_of(window.last, window.held_back) for window in waiting if window.last is not None
+        ]
 
-    def _of(self, alert: Alert, now_ns: int) -> _Said:
+    def _of(self, alert: Alert, now_ns: int) -> _Window:
         kind: Kind = (alert.code, alert.severity, alert.subject)
-        said = self._said.get(kind)
-        if said is None and len(self._said) >= SUBJECTS_MAX:
+        window = self._windows.get(kind)
+        if window is None and len(self._windows) >= SUBJECTS_MAX:
             kind = (*kind[:2], _OTHERS)
-            said = self._said.get(kind)
-        if said is not None and said.until_ns <= now_ns and said.last is None:
-            del self._said[kind]
-            said = None
-        if said is None:
-            said = self._said[kind] = _Said(until_ns=now_ns + WINDOW_NS)
-        return said
+            window = self._windows.get(kind)
+        if window is not None and window.until_ns <= now_ns and window.last is None:
+            del self._windows[kind]
+            window = None
+        if window is None:
+            window = self._windows[kind] = _Window(until_ns=now_ns + WINDOW_NS)
+        return window
 
 
-def _sum_of(last: Alert, held: int) -> Alert:
-    text = f"{held} more of the same; the last: {last.text}"
-    return msgspec.structs.replace(last, count=held, text=text[:TEXT_LENGTH_MAX])
+def _sum_of(last: Alert, held_back: int) -> Alert:
+    text = f"{held_back} more of the same; the last: {last.text}"
+    return msgspec.structs.replace(last, count=held_back, text=text[:TEXT_LENGTH_MAX])

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import Any
 
 
-class _Stand(ModuleType):
+class _PackageStub(ModuleType):
     """A package that was not run. ``parts`` are the modules where its names are defined."""
 
     def __init__(self, name: str, parts: tuple[str, ...]) -> None:
@@ -37,7 +37,7 @@ class _Stand(ModuleType):
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
 
-class _Whole:
+class _StubFinder:
     """Finds a package that is imported as a whole after some of its modules were imported alone.
 
     Python makes a module an attribute of its package when it loads the module; the package was not
@@ -81,11 +81,11 @@ def without_init(*packages: str, parts: tuple[str, ...] = ()) -> Iterator[None]:
         return
     try:
         for name in packages:
-            sys.modules[name] = _Stand(name, parts)
+            sys.modules[name] = _PackageStub(name, parts)
         yield
     finally:
         for name in packages:
             sys.modules.pop(name, None)
-        finders: list[Any] = sys.meta_path  # _Whole is no subclass: importlib.abc loads random
-        if not any(isinstance(each, _Whole) and each.packages == packages for each in finders):
-            finders.insert(0, _Whole(packages))
+        finders: list[Any] = sys.meta_path  # no subclass of Finder: importlib.abc loads random
+        if not any(isinstance(each, _StubFinder) and each.packages == packages for each in finders):
+            finders.insert(0, _StubFinder(packages))

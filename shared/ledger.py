@@ -11,9 +11,9 @@ events. Its marks are a small record on the bus:
 * ``lost:risk`` and ``lost:executor``: what a process noticed to be lost, until that service has
   halted for it.
 
-Every process watches the marks with a :class:`Witness`. So a Redis that was emptied, or replaced by
-an older copy, is told from the first start ever as long as one process has lived through it; risk
-waits ``WITNESS_NS`` after the beginning of a ledger for such a word.
+Every process watches the marks with a :class:`LossDetector`. So as long as one process has lived
+through it, a Redis that was emptied, or replaced by an older copy, is not taken for the first start
+ever; risk waits ``WITNESS_NS`` after a ledger began for a process that noticed a loss.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _loss(found: Mapping[str, str], service: str, known_id: str | None) -> str:
     return "" if found["id"] == known_id else f"the checkpoint of {service} is of another ledger"
 
 
-class Witness:
+class LossDetector:
     """What one process has seen of the marks; notices what a Redis has lost since. Pure."""
 
     def __init__(self) -> None:

@@ -27,7 +27,7 @@ from shared.config_sections import Config
 from shared.errors import BusUnavailable, ConfigError
 from shared.health import HealthServer
 from shared.lease import LeaseLost
-from shared.ledger import Witness, lost_marks
+from shared.ledger import LossDetector, lost_marks
 from shared.logs import set_up_logs
 from shared.observe import Observer
 
@@ -175,7 +175,7 @@ async def _beat(config: Config, observer: Observer) -> None:
     bus = RedisBus(
         config.bus, service=observer.service, instance=observer.instance, tuning=_BEAT_TUNING
     )
-    witness = Witness()
+    loss_detector = LossDetector()
     loop = asyncio.get_running_loop()
     pid = os.getpid()
     due_s = loop.time()
@@ -185,18 +185,18 @@ async def _beat(config: Config, observer: Observer) -> None:
             due_s = max(due_s + HEARTBEAT_S, loop.time())
             with contextlib.suppress(BusUnavailable):
                 await bus.commit(None, [observer.heartbeat(pid)])
-                await _look_for_loss(bus, witness)
+                await _look_for_loss(bus, loss_detector)
             await asyncio.sleep(due_s - loop.time())
     finally:
         with contextlib.suppress(BusUnavailable, TimeoutError):
             async with asyncio.timeout(LAST_LOOK_S):
-                await _look_for_loss(bus, witness)
+                await _look_for_loss(bus, loss_detector)
         await bus.close()
 
 
-async def _look_for_loss(bus: RedisBus, witness: Witness) -> None:
+async def _look_for_loss(bus: RedisBus, loss_detector: LossDetector) -> None:
     """Say on the ledger's marks what this process has seen and Redis holds no more."""
-    loss = witness.look(await bus.marks())
+    loss = loss_detector.look(await bus.marks())
     if loss:
         log.error("data_lost", extra={"reason": loss})
         await bus.mark(lost_marks(loss), only_new=True)

@@ -28,7 +28,7 @@ class Network(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Read:
+class StreamInput:
     """A stream that a service reads.
 
     Attributes:
@@ -58,7 +58,7 @@ class ServiceSpec:
     """
 
     name: str
-    reads: tuple[Read, ...]
+    reads: tuple[StreamInput, ...]
     instances: Instances
     stop_rank: int
     drain_timeout_s: float = 5.0
@@ -72,32 +72,32 @@ class ServiceSpec:
 ALL_SERVICES: tuple[ServiceSpec, ...] = (
     ServiceSpec(
         name="ingestor",
-        reads=(Read(stream="md.resync"),),
+        reads=(StreamInput(stream="md.resync"),),
         instances=Instances.INDEPENDENT,
         stop_rank=3,
         network=Network.VENUES,
     ),
     ServiceSpec(
         name="orderbook",
-        reads=(Read(stream="md.book", from_first=True), Read(stream="md.status")),
+        reads=(StreamInput(stream="md.book", from_first=True), StreamInput(stream="md.status")),
         instances=Instances.SHARDED,
         stop_rank=3,
     ),
     ServiceSpec(
         name="scanner",
-        reads=(Read(stream="md.instrument"), Read(stream="md.depth")),
+        reads=(StreamInput(stream="md.instrument"), StreamInput(stream="md.depth")),
         instances=Instances.SHARDED,
         stop_rank=0,
     ),
     ServiceSpec(
         name="risk",
         reads=(
-            Read(stream="exec.event"),
-            Read(stream="ctl.command"),
-            Read(stream="md.instrument"),
+            StreamInput(stream="exec.event"),
+            StreamInput(stream="ctl.command"),
+            StreamInput(stream="md.instrument"),
             # Books are only checked here: the newest of each is enough, however busy the stream is.
-            Read(stream="md.depth", interval_ms=50),
-            Read(stream="arb.opportunity"),
+            StreamInput(stream="md.depth", interval_ms=50),
+            StreamInput(stream="arb.opportunity"),
         ),
         instances=Instances.LEASED,
         stop_rank=1,
@@ -105,11 +105,11 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
     ServiceSpec(
         name="executor",
         reads=(
-            Read(stream="exec.plan"),
-            Read(stream="ctl.command"),
-            Read(stream="risk.event"),
-            Read(stream="md.instrument"),
-            Read(stream="md.depth", interval_ms=20),
+            StreamInput(stream="exec.plan"),
+            StreamInput(stream="ctl.command"),
+            StreamInput(stream="risk.event"),
+            StreamInput(stream="md.instrument"),
+            StreamInput(stream="md.depth", interval_ms=20),
         ),
         instances=Instances.LEASED,
         stop_rank=2,

@@ -456,7 +456,7 @@ class World:
                 assert not ledger.refuses(message)
                 ledger.orders.announce(message)
             elif isinstance(message, Fill):
-                assert not ledger.disowns(message)
+                assert not ledger.ownership_flaw(message)
                 ledger.apply_fill(message)
             elif isinstance(message, PlanDone):
                 ledger.apply_end(message)

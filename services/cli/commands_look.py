@@ -96,11 +96,11 @@ def tail_command(
         async with open_link(target(redis)) as link:
             if instrument is not None:
                 look.check_instrument(await look.known_instruments(link), None, instrument)
-            async for heard in tail.follow(link, spec, since=since, instrument=instrument):
+            async for item in tail.follow(link, spec, since=since, instrument=instrument):
                 if as_json:
-                    emit_json(tail.record_of(heard))
+                    emit_json(tail.record_of(item))
                 else:
-                    print(tail.line_of(heard), flush=True)
+                    print(tail.line_of(item), flush=True)
                 left = None if left is None else left - 1
                 if left == 0:
                     return
@@ -149,9 +149,9 @@ def _print_status(found: dict[str, Any]) -> None:
     console.print(f"{verdict(found)}   {redis['server']} at {redis['url']}", soft_wrap=True)
     console.print(f"trading {trading['state']} ({trading['reason']}), mode {trading['mode']}")
     exposure = {asset: qty for asset, qty in trading["exposure"].items() if qty}
-    heard = "" if trading["state"] != "unknown" else "as last said: "
+    caveat = "" if trading["state"] != "unknown" else "as last said: "
     console.print(
-        f"{heard}exposure {exposure or 'flat'}, plans in flight {trading['plans_in_flight']}"
+        f"{caveat}exposure {exposure or 'flat'}, plans in flight {trading['plans_in_flight']}"
     )
     for place, why in trading["venues_down"].items():
         console.print(f"no new orders to {place.replace('|', ' ')}: {why}", markup=False)

@@ -12,7 +12,7 @@ from services.cli.commands_look import EXIT_NOT_WELL, AsJson, RedisUrl
 from services.cli.output import console, emit_json
 from shared.messages.control import CommandKind
 from shared.watch.link import open_link
-from shared.watch.operate import Answer, command
+from shared.watch.operate import CommandResult, command
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the command.")]
 ConfigPath = Annotated[
@@ -32,21 +32,21 @@ def register(app: typer.Typer) -> None:
 
 def halt(redis: RedisUrl = None, reason: Reason = "", as_json: AsJson = False) -> None:
     """Open nothing new; finish what is in flight."""
-    _say(redis, CommandKind.HALT, reason, as_json)
+    _send(redis, CommandKind.HALT, reason, as_json)
 
 
 def resume(redis: RedisUrl = None, reason: Reason = "", as_json: AsJson = False) -> None:
     """Trade again."""
-    _say(redis, CommandKind.RESUME, reason, as_json)
+    _send(redis, CommandKind.RESUME, reason, as_json)
 
 
 def flatten(redis: RedisUrl = None, reason: Reason = "", as_json: AsJson = False) -> None:
     """Halt and trade all exposure back to zero."""
-    _say(redis, CommandKind.FLATTEN, reason, as_json)
+    _send(redis, CommandKind.FLATTEN, reason, as_json)
 
 
-def _say(redis: str | None, kind: CommandKind, reason: str, as_json: bool) -> None:
-    async def ask() -> Answer:
+def _send(redis: str | None, kind: CommandKind, reason: str, as_json: bool) -> None:
+    async def ask() -> CommandResult:
         async with open_link(settings.target(redis)) as link:
             return await command(link, kind, reason)
 

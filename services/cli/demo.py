@@ -7,15 +7,15 @@ from typing import Any
 
 from services.cli.output import console
 from services.cli.run import ACTIVE_WITHIN_S, Run, watched, wind_down
-from services.cli.screen import Scene
+from services.cli.screen import Screen
 from services.cli.settings import config_for_venues
 from services.cli.stack import open_stack, seconds_since
-from services.cli.venues import Control
+from services.cli.venues import ControlClient
 from shared.clock import SystemClock
 from shared.config_sections import ExecutorConfig
 from shared.watch.collector import Collector
 from shared.watch.report import Ending, build_report
-from shared.watch.truth import read_accounts
+from shared.watch.venue_comparison import read_accounts
 
 MARK = "SIMULATED"
 
@@ -27,16 +27,16 @@ async def run_demo(seconds: float | None, seed: int, as_json: bool) -> dict[str,
         StackError: Something did not start.
     """
     events: list[str] = []
-    scene = Scene(f"demo, seed {seed}", MARK, "", Collector(), seconds=seconds)
+    screen = Screen(f"demo, seed {seed}", MARK, "", Collector(), seconds=seconds)
     ending = Ending()
     async with open_stack(events.append) as stack:
-        run = Run(stack, scene, quiet_terminal=as_json or not console.is_terminal)
-        scene.hint = f"arb status --redis {stack.url}"
+        run = Run(stack, screen, quiet_terminal=as_json or not console.is_terminal)
+        screen.hint = f"arb status --redis {stack.url}"
         async with watched(run):
             run.phase("starting the bus and the venues")
             await stack.start_bus()
             addresses = await stack.start_venues(("--seed", str(seed)))
-            run.control = Control(addresses.control)
+            run.control = ControlClient(addresses.control)
             run.accounts_before = read_accounts(await run.control.get("accounts"))
             config = config_for_venues(
                 ((one.venue, one.instrument) for one in addresses.instruments),
@@ -53,21 +53,21 @@ async def run_demo(seconds: float | None, seed: int, as_json: bool) -> dict[str,
         stack.keep = bool(ending.problems)
         usage = stack.supervisor.usage()
     ending.extra["events"] = events[-50:]
-    return build_report(scene.collector, usage, ending)
+    return build_report(screen.collector, usage, ending)
 
 
 async def _trade(run: Run, ending: Ending, seconds: float | None) -> None:
     """Wait until trading is on, then let it go on for the time asked for."""
-    saying = asyncio.create_task(_say_what_is_missing(run))
+    reporting = asyncio.create_task(_report_what_is_missing(run))
     try:
         if (
             not await run.wait_for(run.collector.is_active, ACTIVE_WITHIN_S)
             and not run.stop.is_set()
         ):
             ending.problems.append(f"trading never started: {run.waiting_for()}")
-            ending.problems.extend(run.last_words())
+            ending.problems.extend(run.last_log_lines())
     finally:
-        saying.cancel()
+        reporting.cancel()
     run.phase("trading")
     began = SystemClock.monotonic_ns()
     run.started_ns = began
@@ -75,7 +75,7 @@ async def _trade(run: Run, ending: Ending, seconds: float | None) -> None:
     ending.seconds = seconds_since(began)
 
 
-async def _say_what_is_missing(run: Run) -> None:
+async def _report_what_is_missing(run: Run) -> None:
     while True:
         await asyncio.sleep(1.0)
         run.phase(run.waiting_for())

@@ -17,7 +17,7 @@ from shared.streams import (
     SYS_HEALTH,
     StreamSpec,
 )
-from shared.watch.link import Heard, open_link
+from shared.watch.link import StreamItem, open_link
 
 DECISIONS = (
     ARB_OPPORTUNITY, ARB_NEARMISS, EXEC_PLAN, EXEC_EVENT, RISK_EVENT, ALERT, SYS_HEALTH,
@@ -33,7 +33,7 @@ class Follower:
     """Reads unsharded streams from their first entry and hands every message to ``sink``."""
 
     def __init__(
-        self, url: str, sink: Callable[[Heard], None], specs: Sequence[StreamSpec] = DECISIONS
+        self, url: str, sink: Callable[[StreamItem], None], specs: Sequence[StreamSpec] = DECISIONS
     ) -> None:
         self._url, self._sink = url, sink
         self._after = {spec.key(): (spec, "0-0") for spec in specs}
@@ -45,8 +45,8 @@ class Follower:
             try:
                 async with open_link(self._url) as link:
                     while True:
-                        for heard in await link.read(self._after, BLOCK_MS):
-                            self._sink(heard)
+                        for item in await link.read(self._after, BLOCK_MS):
+                            self._sink(item)
                         await asyncio.sleep(PAUSE_S)
             except BusUnavailable:
                 self.losses += 1

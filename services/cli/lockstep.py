@@ -10,7 +10,7 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from services.cli.venues import Control
+from services.cli.venues import ControlClient
 from shared.clock import SystemClock
 from shared.streams import ARB_OPPORTUNITY, MD_BOOK, MD_DEPTH, StreamSpec
 from shared.watch.link import Link
@@ -30,7 +30,7 @@ POLL_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ReplayProgress:
     """Where the recording is after a step."""
 
     sent: dict[str, int]
@@ -41,17 +41,17 @@ class Step:
 class Lockstep:
     """Drives the replay; counts the steps in which somebody did not keep up."""
 
-    def __init__(self, control: Control, link: Link) -> None:
+    def __init__(self, control: ControlClient, link: Link) -> None:
         self._control, self._link = control, link
         self.steps = 0
         self.late = 0
 
-    async def step(self, slice_ms: int) -> Step:
+    async def step(self, slice_ms: int) -> ReplayProgress:
         """Send one slice of recorded time and return when it has passed every service."""
         answer = await self._control.post(
             "replay/advance", {"frames_max": FRAMES_PER_STEP_MAX, "span_ms": slice_ms}
         )
-        step = Step(answer["sent"], answer["ts_ns"], answer["done"])
+        step = ReplayProgress(answer["sent"], answer["ts_ns"], answer["done"])
         self.steps += 1
         if not await self._digested(step.sent):
             self.late += 1
@@ -65,7 +65,7 @@ class Lockstep:
         """
         give_up_ns = SystemClock.monotonic_ns() + int(STEP_WITHIN_S * 1e9)
         while SystemClock.monotonic_ns() < give_up_ns:
-            ends, positions = await self._link.picture([spec.key() for _, spec in CHAIN])
+            ends, positions = await self._link.ends_and_positions([spec.key() for _, spec in CHAIN])
             if frames_published(positions, sent) and all(
                 has_reached(positions, service, spec.key(), ends[spec.key()])
                 for service, spec in CHAIN

@@ -27,7 +27,7 @@ from shared.streams import (
 )
 from shared.watch.collector import Collector
 from shared.watch.latency import latency_record
-from shared.watch.link import POSITIONS, Heard, Link
+from shared.watch.link import POSITIONS, Link, StreamItem
 
 SILENT_AFTER_S = 5.0
 """Heartbeats come every second; a service silent for this long is down."""
@@ -39,8 +39,8 @@ async def survey(link: Link, specs: Iterable[StreamSpec] = (SYS_HEALTH,)) -> Col
     """Return what the newest entries of the streams of state say."""
     collector = Collector()
     for spec in specs:
-        for heard in await link.newest(spec, count=ENTRIES_BACK):
-            collector.on_message(heard.message)
+        for item in await link.newest(spec, count=ENTRIES_BACK):
+            collector.on_message(item.message)
     return collector
 
 
@@ -54,7 +54,7 @@ async def status(link: Link) -> dict[str, Any]:
     up = {service["service"] for service in services if service["up"] and service["ready"]}
     missing = [name for name in SERVICES if name not in up]
     risk, state, executor = collector.risk, collector.state, collector.executor
-    problem = "; ".join(wrong.values()) or await link.why_no_writes(tell_rights=bool(missing))
+    problem = "; ".join(wrong.values()) or await link.why_no_writes(check_rights=bool(missing))
     silence = _silence_of_risk(collector, now_ns)
     return {
         "well": not missing and not problem,
@@ -159,12 +159,12 @@ def _age_s(then_ns: int | None, now_ns: int) -> float | None:
 async def known_instruments(link: Link) -> set[tuple[str, str]]:
     """Return every (venue, instrument) that the running system has spoken of lately."""
     known = {
-        (heard.message.rules.venue, heard.message.rules.instrument)  # type: ignore[attr-defined]
-        for heard in await link.newest(MD_INSTRUMENT, count=ENTRIES_BACK)
+        (item.message.rules.venue, item.message.rules.instrument)  # type: ignore[attr-defined]
+        for item in await link.newest(MD_INSTRUMENT, count=ENTRIES_BACK)
     }
     for spec in (MD_STATUS, MD_DEPTH):
-        for heard in await link.recent(spec):
-            message: Any = heard.message
+        for item in await link.recent(spec):
+            message: Any = item.message
             if message.instrument:
                 known.add((message.venue, message.instrument))
     return known
@@ -193,10 +193,10 @@ def check_instrument(
         raise ConfigError(f"no instrument {instrument!r}{at}; there are: {there}")
 
 
-def newest_views(heard: Iterable[Heard]) -> list[DepthView]:
+def newest_views(items: Iterable[StreamItem]) -> list[DepthView]:
     """Return the newest view of every book, by venue and instrument."""
     views: dict[tuple[str, str], DepthView] = {}
-    for one in heard:
+    for one in items:
         if isinstance(one.message, DepthView):
             views[one.message.venue, one.message.instrument] = one.message
     return [view for _, view in sorted(views.items())]

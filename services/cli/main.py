@@ -37,13 +37,13 @@ def main() -> None:
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except TyperException as error:
-        _say(error.format_message().rstrip(".") + "; see arb --help")
+        _print_error(error.format_message().rstrip(".") + "; see arb --help")
         code = EXIT_USAGE
     except ConfigError as error:
-        _say(str(error))
+        _print_error(str(error))
         code = EXIT_USAGE
     except ArbError as error:
-        _say(str(error))
+        _print_error(str(error))
         code = EXIT_NOT_WELL
     except typer.Abort:
         code = EXIT_INTERRUPTED
@@ -57,12 +57,12 @@ def main() -> None:
             raise
         # what is still buffered would fail once more when Python ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _say(f"{error.filename or 'standard output'}: cannot be written: {error.strerror}")
+        _print_error(f"{error.filename or 'standard output'}: cannot be written: {error.strerror}")
         code = EXIT_NOT_WELL
     raise SystemExit(code or 0)
 
 
-def _say(text: str) -> None:
+def _print_error(text: str) -> None:
     print("arb: " + " ".join(text.split()), file=sys.stderr)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from services.cli.lockstep import SLICE_MS, SLICE_MS_BEHIND, Lockstep
 from services.cli.output import console
 from services.cli.run import Run, watched, wind_down
-from services.cli.screen import Scene
+from services.cli.screen import Screen
 from services.cli.settings import config_for_venues
 from services.cli.stack import StackError, open_stack, seconds_since
-from services.cli.venues import Control, Instrument
+from services.cli.venues import ControlClient, Instrument
 from shared.capture import read_capture
 from shared.capture.damage import no_book_text, refuse_damage
 from shared.clock import SystemClock
@@ -85,18 +85,18 @@ async def run_replay(paths: Sequence[Path], speed: float | None, as_json: bool) 
     files = check_paths(paths)
     events: list[str] = []
     shown = "max" if speed is None else f"{speed:g}x"
-    scene = Scene(
+    screen = Screen(
         f"replay {shown}: {', '.join(path.name for path in paths)}", MARK, "", Collector()
     )
     ending = Ending()
     async with open_stack(events.append) as stack:
-        run = Run(stack, scene, quiet_terminal=as_json or not console.is_terminal)
-        scene.hint = f"arb status --redis {stack.url}"
+        run = Run(stack, screen, quiet_terminal=as_json or not console.is_terminal)
+        screen.hint = f"arb status --redis {stack.url}"
         async with watched(run):
             run.phase("starting the bus and the recorded venues")
             await stack.start_bus()
             addresses = await stack.start_venues(("--capture", *files, "--lockstep"))
-            run.control = Control(addresses.control)
+            run.control = ControlClient(addresses.control)
             latency_ms = 0 if speed is None else int(PAPER_LATENCY_MS / speed)
             config = config_for_venues(
                 ((one.venue, one.instrument) for one in addresses.instruments),
@@ -116,7 +116,7 @@ async def run_replay(paths: Sequence[Path], speed: float | None, as_json: bool) 
         stack.keep = bool(ending.problems)
         usage = stack.supervisor.usage()
     ending.extra["events"] = events[-50:]
-    return build_report(scene.collector, usage, ending)
+    return build_report(screen.collector, usage, ending)
 
 
 async def _play(run: Run, ending: Ending, speed: float | None) -> None:
@@ -127,7 +127,7 @@ async def _play(run: Run, ending: Ending, speed: float | None) -> None:
         ending.problems.append("stopped before the recording began")
         return
     run.phase("replaying")
-    title = run.scene.title
+    title = run.screen.title
     began = SystemClock.monotonic_ns()
     ahead_s = 0.0
     length_s = (last_ns - first_ns) / 1e9
@@ -139,7 +139,7 @@ async def _play(run: Run, ending: Ending, speed: float | None) -> None:
             if step.done:
                 break
             market_s = (step.ts_ns - first_ns) / 1e9
-            run.scene.title = f"{title}, {market_s:.0f} of {length_s:.0f} s"
+            run.screen.title = f"{title}, {market_s:.0f} of {length_s:.0f} s"
             if speed is not None:
                 ahead_s = market_s / speed - seconds_since(began)
                 await asyncio.sleep(max(0.0, ahead_s))
@@ -176,8 +176,8 @@ async def _until_heard(run: Run) -> tuple[int, int]:
             return state["ts_first_ns"], state["ts_last_ns"]
         run.check()
         if seconds_since(began) > SERVICES_READY_WITHIN_S:
-            unheard = f"; nobody listens to {state['unheard']}" if state["unheard"] else ""
-            raise StackError(f"the services did not become ready: {run.waiting_for()}{unheard}")
+            missing = f"; nobody listens to {state['unheard']}" if state["unheard"] else ""
+            raise StackError(f"the services did not become ready: {run.waiting_for()}{missing}")
         await asyncio.sleep(LISTEN_POLL_S)
 
 
@@ -196,5 +196,5 @@ def note_never_synced(collector: Collector, books: Iterable[Instrument], ending:
 
 def _all_beat(run: Run) -> bool:
     """True when every service has been heard, and risk has said a trading state."""
-    heard = {beat.service for beat in run.collector.alive()}
-    return heard.issuperset(SERVICES) and run.collector.state is not None
+    beating = {beat.service for beat in run.collector.alive()}
+    return beating.issuperset(SERVICES) and run.collector.state is not None

@@ -16,10 +16,10 @@ from rich.live import Live
 from services.cli.follower import Follower
 from services.cli.look import ENTRIES_BACK, newest_views
 from services.cli.output import console, note
-from services.cli.screen import Scene, progress_line, render
+from services.cli.screen import Screen, progress_line, render
 from services.cli.stack import VENUES, Stack, StackError, seconds_since
 from services.cli.supervisor import tail
-from services.cli.venues import Control
+from services.cli.venues import ControlClient
 from shared.clock import SystemClock
 from shared.domain.valuation import closes
 from shared.errors import BusUnavailable, Unavailable
@@ -33,7 +33,7 @@ from shared.watch.link import open_link
 from shared.watch.money import balance_changes
 from shared.watch.operate import new_command
 from shared.watch.report import Ending, value_as_reported
-from shared.watch.truth import Account, compare, open_positions, read_accounts, totals
+from shared.watch.venue_comparison import Account, compare, open_positions, read_accounts, totals
 
 SCREEN_INTERVAL_S = 0.25
 PROGRESS_INTERVAL_S = 5.0
@@ -51,9 +51,9 @@ class Run:
     """What is known of a run while it lasts."""
 
     stack: Stack
-    scene: Scene
+    screen: Screen
     quiet_terminal: bool
-    control: Control | None = None
+    control: ControlClient | None = None
     accounts_before: dict[str, Account] = field(default_factory=dict)
     views_live: dict[tuple[str, str], DepthView] = field(default_factory=dict)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -62,11 +62,11 @@ class Run:
     @property
     def collector(self) -> Collector:
         """What the streams said so far."""
-        return self.scene.collector
+        return self.screen.collector
 
     def phase(self, text: str) -> None:
         """Say what the run is doing now."""
-        self.scene.phase = text
+        self.screen.phase = text
 
     def check(self) -> None:
         """Raise if the stack cannot go on.
@@ -87,26 +87,26 @@ class Run:
 
     def waiting_for(self) -> str:
         """Return in a few words what is still missing before trading starts."""
-        heard = {beat.service: beat for beat in self.collector.alive()}
+        beats = {beat.service: beat for beat in self.collector.alive()}
         missing = [
-            name if name not in heard else f"{name} ({heard[name].reason})"
+            name if name not in beats else f"{name} ({beats[name].reason})"
             for name in SERVICES
-            if name not in heard or not heard[name].ready
+            if name not in beats or not beats[name].ready
         ]
         if missing:
             return "waiting for " + ", ".join(missing)
         state = self.collector.state
         return f"waiting for trading: {state.reason if state else 'risk has not spoken'}"
 
-    def last_words(self) -> list[str]:
+    def last_log_lines(self) -> list[str]:
         """Return the last log line of every service that has not become ready."""
         ready = {beat.service for beat in self.collector.alive() if beat.ready}
-        words = []
+        lines = []
         for name in SERVICES:
             last = tail(self.stack.log(name), 1)
             if name not in ready and last:
-                words.append(f"{name}: {last[0][:400]}")
-        return words
+                lines.append(f"{name}: {last[0][:400]}")
+        return lines
 
 
 @asynccontextmanager
@@ -117,7 +117,7 @@ async def watched(run: Run) -> AsyncIterator[Run]:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     for number in numbers:
         loop.add_signal_handler(number, _on_signal, run)
-    follower = Follower(run.stack.url, lambda heard: run.collector.on_message(heard.message))
+    follower = Follower(run.stack.url, lambda item: run.collector.on_message(item.message))
     tasks = [
         asyncio.create_task(follower.run(), name="follow"),
         asyncio.create_task(_display(run), name="display"),
@@ -150,7 +150,7 @@ async def _display(run: Run) -> None:
     """Draw until canceled: a screen on a terminal, a line now and then elsewhere."""
     if not run.quiet_terminal:
         with Live(
-            get_renderable=lambda: render(run.scene, console.size), console=console, screen=True,
+            get_renderable=lambda: render(run.screen, console.size), console=console, screen=True,
             auto_refresh=False, transient=True,
         ) as live:  # fmt: skip
             while True:
@@ -158,28 +158,28 @@ async def _display(run: Run) -> None:
                 _tick(run)
                 live.refresh()
                 await asyncio.sleep(SCREEN_INTERVAL_S)
-    said = ""
+    phase_shown = ""
     next_s = 0.0
     while True:
         _tick(run)
-        if run.scene.elapsed_s >= next_s or run.scene.phase != said:
-            said, next_s = run.scene.phase, run.scene.elapsed_s + PROGRESS_INTERVAL_S
-            note(progress_line(run.scene))
+        if run.screen.elapsed_s >= next_s or run.screen.phase != phase_shown:
+            phase_shown, next_s = run.screen.phase, run.screen.elapsed_s + PROGRESS_INTERVAL_S
+            note(progress_line(run.screen))
         await asyncio.sleep(SCREEN_INTERVAL_S)
 
 
 def _tick(run: Run) -> None:
-    run.scene.now_ns = SystemClock.now_ns()
-    run.scene.elapsed_s = seconds_since(run.started_ns)
-    run.scene.usage = run.stack.supervisor.usage()
+    run.screen.now_ns = SystemClock.now_ns()
+    run.screen.elapsed_s = seconds_since(run.started_ns)
+    run.screen.usage = run.stack.supervisor.usage()
 
 
 async def _look_at_books(run: Run) -> None:
-    """Put the newest view of every book on the scene; while the bus is away the old ones age."""
+    """Put the newest view of every book on the screen; while the bus is away the old ones age."""
     with suppress(BusUnavailable):
         async with open_link(run.stack.url) as link:
             for view in newest_views(await link.recent(MD_DEPTH, window_ms=600)):
-                run.scene.views[view.venue, view.instrument] = view
+                run.screen.views[view.venue, view.instrument] = view
 
 
 async def persist(action: Callable[[], Awaitable[Any]], within_s: float) -> Any:
@@ -230,7 +230,7 @@ async def value_what_is_open(run: Run, ending: Ending) -> None:
     async def look() -> dict[tuple[str, str], Decimal]:
         async with open_link(run.stack.url) as link:
             infos = await link.newest(MD_INSTRUMENT, count=ENTRIES_BACK)
-            rules = [heard.message.rules for heard in infos]  # type: ignore[attr-defined]
+            rules = [item.message.rules for item in infos]  # type: ignore[attr-defined]
             return {(rule.venue, rule.instrument): rule.taker_fee_bps for rule in rules}
 
     closing = ending.closing
@@ -242,7 +242,7 @@ async def value_what_is_open(run: Run, ending: Ending) -> None:
 
 
 async def wind_down(run: Run, ending: Ending) -> None:
-    """Halt, let what is in flight end, make sure that nothing is left open, and find the truth.
+    """Halt, let what is in flight end, check that nothing is left open, compare with the venues.
 
     Problems are noted in ``ending``, never raised: a run that ends badly still reports.
     """
@@ -265,7 +265,7 @@ async def wind_down(run: Run, ending: Ending) -> None:
     await run.stack.supervisor.stop(("scanner", "risk", "executor"))
     await asyncio.sleep(2 * POLL_S)  # the follower's last read
     await value_what_is_open(run, ending)
-    await find_truth(run, ending)
+    await compare_with_venues(run, ending)
     exposure = {a: q for a, q in run.collector.books.exposure.items() if q}
     if exposure:
         ending.problems.append(
@@ -287,7 +287,7 @@ def why_not_quiet(c: Collector) -> str:
     )
 
 
-async def find_truth(run: Run, ending: Ending) -> None:
+async def compare_with_venues(run: Run, ending: Ending) -> None:
     """Ask the simulated venues for open orders and compare their fills with ours.
 
     Without their accounts from before (paper execution never sends) there is nothing to compare.
@@ -305,16 +305,18 @@ async def find_truth(run: Run, ending: Ending) -> None:
     except Unavailable as error:
         ending.problems.append(str(error))
         return
-    truth = compare(run.collector, run.accounts_before, accounts)
+    comparison = compare(run.collector, run.accounts_before, accounts)
     ending.closing.changes = balance_changes(totals(run.accounts_before), totals(accounts))
     ending.closing.positions = open_positions(accounts)
-    ending.open_orders = truth.open_orders
-    ending.ledger_equal = truth.ledger_equal
-    ending.extra["ledger_differences"] = truth.differences
-    if truth.open_orders:
-        ending.problems.append(f"{truth.open_orders} orders are still open at the venues")
-    if not truth.ledger_equal:
-        ending.problems.append("our fills differ from the venues': " + "; ".join(truth.differences))
+    ending.open_orders = comparison.open_orders
+    ending.ledger_equal = comparison.ledger_equal
+    ending.extra["ledger_differences"] = comparison.differences
+    if comparison.open_orders:
+        ending.problems.append(f"{comparison.open_orders} orders are still open at the venues")
+    if not comparison.ledger_equal:
+        ending.problems.append(
+            "our fills differ from the venues': " + "; ".join(comparison.differences)
+        )
 
 
 async def stream_sizes(run: Run) -> dict[str, dict[str, int]]:

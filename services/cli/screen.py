@@ -49,7 +49,7 @@ MONEY_ROWS, LATENCY_ROWS, SHORTEST_PANEL_ROWS = 11, 9, 4
 
 
 @dataclass(slots=True)
-class Scene:
+class Screen:
     """What the screen shows."""
 
     title: str
@@ -64,41 +64,41 @@ class Scene:
     phase: str = "starting"
 
 
-def render(scene: Scene, size: ConsoleDimensions) -> Layout:
+def render(screen: Screen, size: ConsoleDimensions) -> Layout:
     """Return the whole screen; it fits 100 columns by 30 rows and uses what is more."""
     if size.width < WIDE_COLUMNS:
-        return _render_narrow(scene, size.height)
-    top = min(TOP_ROWS_MAX, max(10, len(scene.views))) + FRAME_ROWS
-    bottom = max(len(scene.usage), 7) + FRAME_ROWS
+        return _render_narrow(screen, size.height)
+    top = min(TOP_ROWS_MAX, max(10, len(screen.views))) + FRAME_ROWS
+    bottom = max(len(screen.usage), 7) + FRAME_ROWS
     layout = Layout()
     layout.split_column(
-        Layout(_header(scene), size=HEADER_ROWS),
+        Layout(_header(screen), size=HEADER_ROWS),
         Layout(name="top", size=top),
         Layout(name="middle", minimum_size=4),
         Layout(name="bottom", size=bottom),
-        Layout(Text(f" look in from another terminal: {scene.hint}", "dim"), size=FOOTER_ROWS),
+        Layout(Text(f" look in from another terminal: {screen.hint}", "dim"), size=FOOTER_ROWS),
     )
-    layout["top"].split_row(Layout(_books(scene), ratio=57), Layout(_money(scene), ratio=43))
+    layout["top"].split_row(Layout(_books(screen), ratio=57), Layout(_money(screen), ratio=43))
     layout["middle"].split_row(
-        Layout(_opportunities(scene), ratio=1), Layout(_fills(scene), ratio=1)
+        Layout(_opportunities(screen), ratio=1), Layout(_fills(screen), ratio=1)
     )
     layout["bottom"].split_row(
-        Layout(_services(scene), ratio=57), Layout(_latency(scene), ratio=43)
+        Layout(_services(screen), ratio=57), Layout(_latency(screen), ratio=43)
     )
     return layout
 
 
-def _render_narrow(scene: Scene, height: int) -> Layout:
+def _render_narrow(screen: Screen, height: int) -> Layout:
     """Return as many panels below each other, each as wide as the terminal, as fit."""
     rows_left = height - HEADER_ROWS - FOOTER_ROWS
-    books = max(1, len(scene.views)) + FRAME_ROWS
+    books = max(1, len(screen.views)) + FRAME_ROWS
     panels: list[tuple[Panel, int]] = []
     for panel, rows in (
-        (_books(scene), min(books, TOP_ROWS_MAX + FRAME_ROWS)),
-        (_money(scene), MONEY_ROWS),
-        (_services(scene), max(len(scene.usage), 7) + FRAME_ROWS),
-        (_latency(scene), LATENCY_ROWS),
-        (_fills(scene), TOP_ROWS_MAX),
+        (_books(screen), min(books, TOP_ROWS_MAX + FRAME_ROWS)),
+        (_money(screen), MONEY_ROWS),
+        (_services(screen), max(len(screen.usage), 7) + FRAME_ROWS),
+        (_latency(screen), LATENCY_ROWS),
+        (_fills(screen), TOP_ROWS_MAX),
     ):
         if panels and rows_left < SHORTEST_PANEL_ROWS:
             break
@@ -106,41 +106,41 @@ def _render_narrow(scene: Scene, height: int) -> Layout:
         rows_left -= rows
     layout = Layout()
     layout.split_column(
-        Layout(_header(scene), size=HEADER_ROWS),
+        Layout(_header(screen), size=HEADER_ROWS),
         *(Layout(panel, size=rows) for panel, rows in panels),
-        Layout(Text(f" look in: {scene.hint}", "dim"), minimum_size=FOOTER_ROWS),
+        Layout(Text(f" look in: {screen.hint}", "dim"), minimum_size=FOOTER_ROWS),
     )
     return layout
 
 
-def progress_line(scene: Scene) -> str:
+def progress_line(screen: Screen) -> str:
     """Return the same in one line, for where there is no terminal."""
-    c = scene.collector
+    c = screen.collector
     live = c.gauge("orderbook", "books_live")
     state = c.state.state if c.state else "-"
     realized = ", ".join(
         f"{result.realized:+.2f} {quote}" for quote, result in sorted(c.books.results.items())
     )
     return (
-        f"{scene.elapsed_s:6.1f} s {scene.phase}: {state}, books live {live:.0f}, "
+        f"{screen.elapsed_s:6.1f} s {screen.phase}: {state}, books live {live:.0f}, "
         f"opportunities {c.opportunities}, plans {len(c.plans)}, fills {len(c.fills)}, "
-        f"realized {realized or '-'}, restarts {sum(u.restarts for u in scene.usage.values())}"
+        f"realized {realized or '-'}, restarts {sum(u.restarts for u in screen.usage.values())}"
     )
 
 
-def _header(scene: Scene) -> Text:
+def _header(screen: Screen) -> Text:
     left = Text(no_wrap=True, overflow="ellipsis")
     left.append(" arbstream ", "bold white on blue")
-    left.append(f" {scene.mark} ", "bold black on bright_yellow")
-    left.append(f" {scene.title}  ", "bold")
-    limit = "" if scene.seconds is None else f" / {scene.seconds:.0f}"
-    left.append(f"{scene.elapsed_s:.0f}{limit} s  ", "cyan")
-    state = scene.collector.state
+    left.append(f" {screen.mark} ", "bold black on bright_yellow")
+    left.append(f" {screen.title}  ", "bold")
+    limit = "" if screen.seconds is None else f" / {screen.seconds:.0f}"
+    left.append(f"{screen.elapsed_s:.0f}{limit} s  ", "cyan")
+    state = screen.collector.state
     if state is not None:
         left.append(f" {state.state} ", TRADING_STYLE[state.state])
         if state.state is not TradingState.ACTIVE:
             left.append(f" {state.reason}", "yellow")
-    left.append(f"  {scene.phase}", "dim")
+    left.append(f"  {screen.phase}", "dim")
     return left
 
 
@@ -162,14 +162,14 @@ def _panel(content: Table | Group | Text, title: str) -> Panel:
     )
 
 
-def _books(scene: Scene) -> Panel:
+def _books(screen: Screen) -> Panel:
     table = _table(("venue", "left"), ("book", "left"), ("state", "left"), ("bid", "right"),
                    ("ask", "right"), ("bps", "right"), ("age", "right"))  # fmt: skip
-    for (venue, instrument), view in sorted(scene.views.items())[:TOP_ROWS_MAX]:
+    for (venue, instrument), view in sorted(screen.views.items())[:TOP_ROWS_MAX]:
         bid = view.bids[0][0] if view.bids else None
         ask = view.asks[0][0] if view.asks else None
         spread = spread_bps(bid, ask)
-        age_ms = max(0.0, (scene.now_ns - view.ts_ns) / 1e6)
+        age_ms = max(0.0, (screen.now_ns - view.ts_ns) / 1e6)
         table.add_row(
             venue,
             _short_name(instrument),
@@ -179,7 +179,7 @@ def _books(scene: Scene) -> Panel:
             "-" if spread is None else f"{spread:.1f}",
             f"{age_ms:.0f}ms",
         )
-    if not scene.views:
+    if not screen.views:
         table.add_row(Text("waiting for the first book", "dim italic"))
     return _panel(table, "books")
 
@@ -197,8 +197,8 @@ def _price(price: float | None) -> str:
     return f"{price:,.1f}" if price >= 10_000 else f"{price:,.2f}"
 
 
-def _money(scene: Scene) -> Panel:
-    c = scene.collector
+def _money(screen: Screen) -> Panel:
+    c = screen.collector
     grid = Table.grid(expand=True, padding=(0, 1, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
@@ -210,7 +210,7 @@ def _money(scene: Scene) -> Panel:
     grid.add_row("", Text(outcomes or "-", "dim"))
     grid.add_row("orders", f"{orders['submitted']} sent, {orders['filled']} filled, "
                  f"{orders['unknown']} open")  # fmt: skip
-    for asset, (edge, buy, sell) in list(cross_edges(scene.views).items())[:4]:
+    for asset, (edge, buy, sell) in list(cross_edges(screen.views).items())[:4]:
         grid.add_row(asset, Text(f"{edge:+6.1f} bps ", "green" if edge > 0 else "dim")
                      + Text(f"{buy} > {sell}", "dim"))  # fmt: skip
     gates = " ".join(f"{gate} {n}" for gate, n in c.near_misses.most_common(3))
@@ -281,7 +281,7 @@ def _when(ts_ns: int) -> str:
     return datetime.fromtimestamp(ts_ns / 1e9, UTC).strftime("%H:%M:%S")
 
 
-def _opportunities(scene: Scene) -> Panel:
+def _opportunities(screen: Screen) -> Panel:
     table = _table(
         ("time", "left"),
         ("base", "left"),
@@ -289,33 +289,33 @@ def _opportunities(scene: Scene) -> Panel:
         ("bps", "right"),
         ("net", "right"),
     )
-    for o in reversed(_last(scene.collector.recent_opportunities)):
+    for o in reversed(_last(screen.collector.recent_opportunities)):
         way = " > ".join(leg.venue for leg in o.legs)
         edge = Text(f"{o.edge_bps:.1f}", "green")
         table.add_row(_when(o.ts_ns), o.base, way, edge, f"{o.net:.2f}")
-    return _panel(table, f"opportunities ({scene.collector.opportunities})")
+    return _panel(table, f"opportunities ({screen.collector.opportunities})")
 
 
-def _fills(scene: Scene) -> Panel:
+def _fills(screen: Screen) -> Panel:
     table = _table(
         ("time", "left"), ("venue", "left"), ("side", "left"), ("qty", "right"), ("price", "right")
     )
-    for f in reversed(_last(scene.collector.recent_fills)):
+    for f in reversed(_last(screen.collector.recent_fills)):
         side = Text(f"{f.side} {split_instrument(f.instrument).base}")
         side.stylize("green" if f.side is Side.BUY else "red")
         table.add_row(_when(f.ts_ns), f.venue, side, f"{f.qty:.5g}", _price(float(f.price)))
-    return _panel(table, f"fills ({len(scene.collector.fills)})")
+    return _panel(table, f"fills ({len(screen.collector.fills)})")
 
 
 def _last(items: Sequence[T]) -> list[T]:
     return list(items)[-TOP_ROWS_MAX:]
 
 
-def _services(scene: Scene) -> Panel:
+def _services(screen: Screen) -> Panel:
     table = _table(("process", "left"), ("pid", "right"), ("health", "left"), ("restarts", "right"),
                    ("MB", "right"), ("cpu s", "right"))  # fmt: skip
-    beats = {beat.service: beat for beat in scene.collector.alive()}
-    for name, used in scene.usage.items():
+    beats = {beat.service: beat for beat in screen.collector.alive()}
+    for name, used in screen.usage.items():
         beat = beats.get(name)
         if not used.up:
             health = Text("down, restarting", "bold red")
@@ -329,15 +329,15 @@ def _services(scene: Scene) -> Panel:
     return _panel(table, "processes")
 
 
-def _latency(scene: Scene) -> Panel:
+def _latency(screen: Screen) -> Panel:
     table = _table(("tick to, us", "left"), ("p50", "right"), ("p99", "right"),
                    ("p99.9", "right"), ("n", "right"))  # fmt: skip
-    record = latency_record(scene.collector)
+    record = latency_record(screen.collector)
     for name in MEASURES:
         row = record[name]
         cells = ["-" if row[p] is None else f"{row[p]:,.0f}" for p in ("p50", "p99", "p999")]
         table.add_row(name.removeprefix("tick_to_"), *cells, f"{row['n']:,}")
-    c = scene.collector
+    c = screen.collector
     facts = Table.grid(expand=True, padding=(0, 1, 0, 0))
     facts.add_column(style="dim", no_wrap=True, ratio=1, overflow="ellipsis")
     facts.add_row(

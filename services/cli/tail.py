@@ -11,7 +11,7 @@ from typing import Any
 from services.cli.output import as_record
 from shared.errors import ConfigError
 from shared.streams import StreamSpec
-from shared.watch.link import Heard, Link
+from shared.watch.link import Link, StreamItem
 
 BLOCK_MS = 1_000
 _ENTRY_ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
@@ -36,15 +36,15 @@ def check_since(since: str | None) -> None:
 
 async def follow(
     link: Link, spec: StreamSpec, *, since: str | None, instrument: str | None
-) -> AsyncIterator[Heard]:
+) -> AsyncIterator[StreamItem]:
     """Yield messages of a stream, endlessly: those after ``since``, or only what is new."""
     after = {}
     for key in await link.keys(spec):
         after[key] = (spec, since if since is not None else await link.last_id(key))
     while True:
-        for heard in await link.read(after, BLOCK_MS):
-            if instrument is None or instrument in instruments_of(heard.message):
-                yield heard
+        for item in await link.read(after, BLOCK_MS):
+            if instrument is None or instrument in instruments_of(item.message):
+                yield item
 
 
 def instruments_of(message: Any) -> set[str]:
@@ -59,23 +59,23 @@ def instruments_of(message: Any) -> set[str]:
     return {name for name in found if name}
 
 
-def record_of(heard: Heard) -> dict[str, Any]:
+def record_of(item: StreamItem) -> dict[str, Any]:
     """Return what ``--json`` prints of one message."""
     return {
-        "stream": heard.spec.name,
-        "key": heard.key,
-        "id": heard.entry_id,
-        "message": as_record(heard.message),
+        "stream": item.spec.name,
+        "key": item.key,
+        "id": item.entry_id,
+        "message": as_record(item.message),
     }
 
 
-def line_of(heard: Heard) -> str:
+def line_of(item: StreamItem) -> str:
     """Return one readable line: when, which type, then its fields."""
-    when = datetime.fromtimestamp(int(heard.entry_id.partition("-")[0]) / 1e3, UTC)
-    record = as_record(heard.message)
+    when = datetime.fromtimestamp(int(item.entry_id.partition("-")[0]) / 1e3, UTC)
+    record = as_record(item.message)
     kind = record.pop("type")
     fields = " ".join(f"{name}={_short(value)}" for name, value in record.items())
-    return f"{when:%H:%M:%S.%f} {heard.entry_id} {kind} {fields}"
+    return f"{when:%H:%M:%S.%f} {item.entry_id} {kind} {fields}"
 
 
 def _short(value: Any) -> str:

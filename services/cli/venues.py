@@ -56,7 +56,7 @@ def _first_line(path: Path) -> bytes | None:
     return first if newline else None
 
 
-class Control:
+class ControlClient:
     """A client of the control port."""
 
     def __init__(self, url: str) -> None:

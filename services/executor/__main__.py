@@ -65,7 +65,7 @@ def build(
         checkpoints=NAMES,
         prepare=marks.open,
         background=(lambda: marks.watch(shell.step),),
-        after_commit=marks.tell,
+        after_commit=marks.mark_data_lost,
         transport=VenueTransport(
             VenueRequests(gateways, clock, tick_to_order, timeout_s=timeout_s), tasks.spawn
         ),

@@ -106,6 +106,6 @@ def _ccxt(
     setup = load_ccxt_setup(adapter)
     timeout_ms = int(config.executor.request_timeout_ms)
     client = make_client(load_feed(adapter).ccxt_id, setup.OPTIONS, key, secret, timeout_ms)
-    setup.point_at(client, venue.rest_url)
+    setup.set_urls(client, venue.rest_url)
     setup.leave_out_unreadable(client)
     return CcxtGateway(name, client, load_quirks(adapter), clock)

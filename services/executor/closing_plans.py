@@ -30,7 +30,7 @@ class ClosingPlans:
     def __init__(self, state: ExecutorState, markets: Markets) -> None:
         self._state, self._markets = state, markets
 
-    def rescue(self, order: OrderRecord, fill: FillReport, now_ns: int) -> str:
+    def open_for_late_fill(self, order: OrderRecord, fill: FillReport, now_ns: int) -> str:
         """Open a plan that will even out a late fill of a finished one; return its id.
 
         The id follows from the fill, so that after a loss of records orders of this very plan,

@@ -22,7 +22,7 @@ from services.executor.ids import attempt_after_loss
 from services.executor.intake import Intake, on_grid, why_none_starts
 from services.executor.journal import alert, executor_ready, plan_refused
 from services.executor.market import Markets
-from services.executor.opening import hear_loss, take_up
+from services.executor.opening import on_data_lost, take_up
 from services.executor.operator_commands import OperatorCommands
 from services.executor.plans import PlanRunner
 from services.executor.reconcile import Reconciler
@@ -92,7 +92,7 @@ class ExecutorEngine:
     def note_loss(self, loss: str, now_ns: int) -> Step:
         """Hear that Redis lost data: nothing new starts, and nothing found now is taken over."""
         out = Step()
-        hear_loss(self._state, loss, self._recovered, now_ns, out)
+        on_data_lost(self._state, loss, self._recovered, now_ns, out)
         return self._close(out, now_ns)
 
     def checkpoints(self) -> dict[str, bytes]:
@@ -144,7 +144,9 @@ class ExecutorEngine:
         for order in self._orders.take_answered():
             self._standing.judge(order, now_ns, out)
         self._standing.overdue(self._orders.take_overdue(), now_ns, out)
-        touched += [self._own.rescue(*late, now_ns) for late in self._orders.take_late()]
+        touched += [
+            self._own.open_for_late_fill(*late, now_ns) for late in self._orders.take_late()
+        ]
         for plan_id in dict.fromkeys(touched):
             self._advance(plan_id, now_ns, out)
         self._settle_recovery(now_ns, out)

@@ -87,8 +87,8 @@ class Intake:
         return share_of(notional, self._loss_cap_bps)
 
     def _leg_objection(self, leg: PlanLeg, now_ns: int) -> str:
-        place = (leg.venue, leg.instrument)
-        rules = self._markets.rules.get(place)
+        key = (leg.venue, leg.instrument)
+        rules = self._markets.rules.get(key)
         if rules is None:
             return f"the rules of {leg.instrument} at {leg.venue} are not known yet"
         if not rules.active:
@@ -100,7 +100,7 @@ class Intake:
             return f"a leg is worth {notional:f}, {self._order_notional_max} are allowed"
         if abs(leg.price_expected - leg.price_limit) > leg.price_limit * PRICE_BAND:
             return f"it expects {leg.price_expected}, too far from its limit {leg.price_limit}"
-        view = self._markets.live_view(place, now_ns)
+        view = self._markets.live_view(key, now_ns)
         levels = view and (view.asks if leg.side is Side.BUY else view.bids)
         if not levels:
             return f"the book of {leg.instrument} at {leg.venue} is not LIVE here"

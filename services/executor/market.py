@@ -15,7 +15,7 @@ from shared.messages.rules import InstrumentRules
 VIEW_AGE_NS_MAX = 2_000_000_000
 """A view older than this prices nothing; LIVE books are refreshed several times a second."""
 
-Place = tuple[str, str]
+MarketKey = tuple[str, str]
 """Venue and instrument."""
 
 
@@ -24,8 +24,8 @@ class Markets:
 
     def __init__(self, venues: tuple[str, ...]) -> None:
         self.venues = venues
-        self.rules: dict[Place, InstrumentRules] = {}
-        self._views: dict[Place, DepthView] = {}
+        self.rules: dict[MarketKey, InstrumentRules] = {}
+        self._views: dict[MarketKey, DepthView] = {}
 
     def learn_rules(self, rules: InstrumentRules) -> None:
         """Take the venue's rules for an instrument, if that is what it names."""
@@ -34,40 +34,40 @@ class Markets:
 
     def learn_view(self, view: DepthView) -> None:
         """Take the newest view of a book; one of something that is no instrument prices nothing."""
-        place = view.venue, view.instrument
-        if place in self._views or _is_instrument(view.instrument):
-            self._views[place] = view
+        key = view.venue, view.instrument
+        if key in self._views or _is_instrument(view.instrument):
+            self._views[key] = view
 
-    def live_view(self, place: Place, now_ns: int) -> DepthView | None:
+    def live_view(self, key: MarketKey, now_ns: int) -> DepthView | None:
         """Return the view if it may price something now."""
-        view = self._views.get(place)
+        view = self._views.get(key)
         if view is None or view.state is not BookState.LIVE:
             return None
         if now_ns - view.ts_ns > VIEW_AGE_NS_MAX:
             return None
         return view if are_levels(view.bids) and are_levels(view.asks) else None
 
-    def mid(self, place: Place, now_ns: int) -> Decimal | None:
+    def mid(self, key: MarketKey, now_ns: int) -> Decimal | None:
         """Return the middle of a LIVE book."""
-        view = self.live_view(place, now_ns)
+        view = self.live_view(key, now_ns)
         if view is None or not view.bids or not view.asks:
             return None
         return (exact(view.bids[0][0]) + exact(view.asks[0][0])) / 2
 
     def tradable(self, base: str, quote: str) -> Iterator[InstrumentRules]:
         """Yield the rules of every instrument of this base and quote that we may trade, sorted."""
-        for place in sorted(self.rules):
-            rules, name = self.rules[place], split_instrument(place[1])
+        for key in sorted(self.rules):
+            rules, name = self.rules[key], split_instrument(key[1])
             same = (name.base, name.quote) == (base, quote)
             if same and rules.active and name.kind is not InstrumentKind.INVERSE:
                 yield rules
 
     def price(self, base: str, quote: str, now_ns: int) -> Decimal | None:
         """Return a price of ``base`` in ``quote`` from any LIVE book, ``None`` if there is none."""
-        for place in sorted(self._views):
-            name = split_instrument(place[1])
+        for key in sorted(self._views):
+            name = split_instrument(key[1])
             if (name.base, name.quote) == (base, quote):
-                mid = self.mid(place, now_ns)
+                mid = self.mid(key, now_ns)
                 if mid is not None:
                     return mid
         return None

@@ -67,7 +67,7 @@ class LedgerMarks:
                 await step(partial(self._engine.note_loss, loss))
                 await self._bus.unmark(lost_mark(EXECUTOR))
 
-    async def tell(self, messages: Sequence[Message]) -> None:
+    async def mark_data_lost(self, messages: Sequence[Message]) -> None:
         """Let risk know of a loss of data that shows at the venues only."""
         for message in messages:
             if isinstance(message, Alert) and message.code == DATA_LOST:

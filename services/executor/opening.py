@@ -34,7 +34,7 @@ def take_up(
     return state
 
 
-def hear_loss(state: ExecutorState, loss: str, recovered: bool, now_ns: int, out: Step) -> None:
+def on_data_lost(state: ExecutorState, loss: str, recovered: bool, now_ns: int, out: Step) -> None:
     """Take note of lost data after the start; once is enough until an operator resumes."""
     if state.locked.startswith(DATA_LOST):
         return

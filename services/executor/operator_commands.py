@@ -14,7 +14,7 @@ from typing import Final
 from services.executor.closing_plans import ClosingPlans
 from services.executor.reconcile import Reconciler
 from services.executor.standdown import StandDown
-from services.executor.state import COMMAND_IDS_MAX, Closing, ExecutorState, PlanRecord
+from services.executor.state import COMMAND_IDS_MAX, ExecutorState, FlattenProgress, PlanRecord
 from shared.domain.accounting import holding_place
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
@@ -79,12 +79,12 @@ class OperatorCommands:
         for key, qty in state.books.opened().items():
             if split_instrument(holding_place(key)[1]).base in unknown:
                 continue  # how much it is shows when the plan has ended
-            before = state.closings.get(key, Closing(qty=ZERO, tries=0))
+            before = state.closings.get(key, FlattenProgress(qty=ZERO, tries=0))
             if before.qty == qty or before.tries >= FLATTEN_TRIES_MAX:
                 continue  # nothing has changed since the last try, or it never ends
             plan = self._own.flatten(state.flatten, key, qty, now_ns)
             if plan is not None:
-                state.closings[key] = Closing(qty=qty, tries=before.tries + 1)
+                state.closings[key] = FlattenProgress(qty=qty, tries=before.tries + 1)
                 return plan
             self._waits_for_prices = True  # the others do not wait for it
         if not self._waits_for_prices and not stuck:

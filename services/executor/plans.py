@@ -17,7 +17,14 @@ from services.executor.gateway import OrderReport
 from services.executor.ids import attempt_after_loss, client_order_id
 from services.executor.journal import alert, plan_done
 from services.executor.market import Markets
-from services.executor.rebalance import ATTEMPTS_MAX, OrderIntent, Why, decide, is_weak, net_base
+from services.executor.rebalance import (
+    ATTEMPTS_MAX,
+    NoOrder,
+    OrderIntent,
+    decide,
+    is_weak,
+    net_base,
+)
 from services.executor.state import ExecutorState, LedgerStage, OrderRecord, PlanKind, PlanRecord
 from services.executor.working_orders import WorkingOrders
 from shared.domain.fees import BPS
@@ -72,7 +79,7 @@ class PlanRunner:
         """A plan delivered again that we do not know: ask the venues, start nothing."""
         plan = self._open(approved, approved.legs, now_ns)
         plan.attempt_next = attempt_after_loss(now_ns)  # its rebalancing orders may have gone too
-        self._doubt_legs(plan, approved, now_ns, out)
+        self._record_unknown_legs(plan, approved, now_ns, out)
 
     def complete(self, approved: ApprovedPlan, now_ns: int, out: Step) -> None:
         """Where orders of this plan were adopted before it came again, look for the others."""
@@ -82,9 +89,11 @@ class PlanRunner:
         plan.kind, plan.reason, plan.strategy = PlanKind.ARBITRAGE, "", approved.strategy
         plan.legs, plan.loss_cap = approved.legs, approved.loss_cap
         plan.reference, plan.ts_recv_ns = approved.legs[0].price_expected, approved.ts_recv_ns
-        self._doubt_legs(plan, approved, now_ns, out)
+        self._record_unknown_legs(plan, approved, now_ns, out)
 
-    def _doubt_legs(self, plan: PlanRecord, approved: ApprovedPlan, now_ns: int, out: Step) -> None:
+    def _record_unknown_legs(
+        self, plan: PlanRecord, approved: ApprovedPlan, now_ns: int, out: Step
+    ) -> None:
         """Put the legs not on record there as UNKNOWN: they may have been sent."""
         plan.checked_only = True
         for index, leg in enumerate(approved.legs):
@@ -142,7 +151,7 @@ class PlanRunner:
         step = decide(
             plan, orders, self._markets, now_ns, stands_down=self._state.down_at, is_late=late
         )
-        if step in {Why.EVEN, Why.DUST}:
+        if step in {NoOrder.EVEN, NoOrder.DUST}:
             if all(order.life.is_settled for order in orders):
                 self._finish(plan, orders, now_ns, out)
             return

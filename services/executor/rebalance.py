@@ -3,12 +3,12 @@
 A plan whose fills do not match has a net base quantity. Trading it away on another venue than the
 one that filled too much is a **hedge**; on the same one it is an **unwind**. Both are one decision:
 among all LIVE spot books of that base and quote, and the derivatives that the plan itself traded
-(see places.py), the best price after fees whose loss stays within the
+(see candidates.py), the best price after fees whose loss stays within the
 plan's cap. The cap is exact: the worst price allowed is the one at which everything the plan has
 paid and received, fees included, comes out at ``-loss_cap``.
 
 Dust, a rest too small for any venue, is not left lying where it can be helped: an order that
-would leave dust ranks behind one that would not, and dust that is there is outgrown: an order of
+would leave dust ranks behind one that would not, and dust that is there is enlarged: an order of
 the least size plus the dust, whose rest of exactly the least size the next order trades back.
 
 What a book shows need not be there. An order that filled less than half of what was shown is a
@@ -29,8 +29,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from services.executor.candidates import candidate_instruments
 from services.executor.market import Markets
-from services.executor.places import places_to_trade
 from services.executor.state import OrderRecord, PlanKind, PlanRecord
 from shared.domain.depth import qty_of, walk_quantity
 from shared.domain.fees import BPS
@@ -59,15 +59,15 @@ STANDS_DOWN_WEIGHT = WEAK_ATTEMPTS_MAX + 1
 REFUSALS_OF_PLAN_MAX = 2
 """Orders of one plan that a venue may refuse before the plan waits for the other venues; one more
 once the plan is late."""
-OUTGROW_ATTEMPTS = 3
-"""Attempts that must be left before dust is outgrown: the rest must surely be traded back."""
-OUTGROW_MARGIN = Decimal("1.25")
+ENLARGE_ATTEMPTS = 3
+"""Attempts that must be left before dust is enlarged: the rest must surely be traded back."""
+MINIMUM_MARGIN = Decimal("1.25")
 """Above the least size, so that the rest is enough at a somewhat lower price too."""
 SLIPPAGE_BPS = Decimal(2)
 """Room beyond the walked price at the first attempt; doubles with each one, never past the cap."""
 
 
-class Why(StrEnum):
+class NoOrder(StrEnum):
     """Why there is nothing to trade."""
 
     EVEN = "EVEN"
@@ -109,16 +109,16 @@ def net_cash(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Decimal:
 def is_dust(
     plan: PlanRecord,
     net: Decimal,
-    places: Sequence[InstrumentRules],
+    candidates: Sequence[InstrumentRules],
     markets: Markets,
     now_ns: int,
 ) -> bool:
-    """Tell whether none of these places accepts an order as small as ``net``.
+    """Tell whether none of these candidates accepts an order as small as ``net``.
 
     An instrument without rules cannot be judged: it is then not dust, the cautious reading.
     """
     known = False
-    for rules in places:
+    for rules in candidates:
         known = True
         price = markets.mid((rules.venue, rules.instrument), now_ns) or plan.reference
         if is_enough(rules, qty_accepted(rules, abs(net)), price):
@@ -146,7 +146,7 @@ def decide(
     *,
     stands_down: Callable[[str, str], object] = lambda venue, instrument: None,
     is_late: bool = False,
-) -> OrderIntent | Why:
+) -> OrderIntent | NoOrder:
     """Return the order that evens the plan out best, or why there is none now.
 
     Where ``stands_down`` finds something at a venue and instrument, that is the last resort. A plan
@@ -155,15 +155,17 @@ def decide(
     """
     net = net_base(plan, orders)
     if net == 0:
-        return Why.EVEN
+        return NoOrder.EVEN
     cash = net_cash(plan, orders)
-    places = places_to_trade(plan, orders, markets)
-    willing = _willing(places, orders, is_late=is_late) or places
+    candidates = candidate_instruments(plan, orders, markets)
+    willing = _willing(candidates, orders, is_late=is_late) or candidates
     if is_dust(plan, net, willing, markets, now_ns):
-        outgrown = _outgrow(plan, orders, willing, markets, now_ns, stands_down=stands_down)
+        enlarging = _enlarging_order(
+            plan, orders, willing, markets, now_ns, stands_down=stands_down
+        )
         # What is large enough only where it was refused is no dust: it must not end in silence.
-        if outgrown or is_dust(plan, net, places, markets, now_ns):
-            return outgrown or Why.DUST
+        if enlarging or is_dust(plan, net, candidates, markets, now_ns):
+            return enlarging or NoOrder.DUST
     weak = weak_venues(orders)
     share_min = abs(net) / max(1, ATTEMPTS_MAX - plan.attempts)
     best: tuple[Rank, OrderIntent] | None = None
@@ -184,8 +186,8 @@ def decide(
         if best is None or rank < best[0]:
             best = (rank, trade)
     if best is None and is_late and _is_covered(plan, net, cash, plan.reference):
-        return Why.DUST
-    return best[1] if best else Why.NO_PRICE
+        return NoOrder.DUST
+    return best[1] if best else NoOrder.NO_PRICE
 
 
 def _is_covered(plan: PlanRecord, net: Decimal, cash: Decimal, price: Decimal) -> bool:
@@ -198,9 +200,9 @@ def _is_covered(plan: PlanRecord, net: Decimal, cash: Decimal, price: Decimal) -
 
 
 def _willing(
-    places: Sequence[InstrumentRules], orders: Sequence[OrderRecord], *, is_late: bool
+    candidates: Sequence[InstrumentRules], orders: Sequence[OrderRecord], *, is_late: bool
 ) -> list[InstrumentRules]:
-    """Return the places at venues that have not refused too many of this plan's orders.
+    """Return the candidates at venues that have not refused too many of this plan's orders.
 
     Their price may be out of reach now, or their book not LIVE. Waiting for it uses up no attempt;
     asking again somebody who refuses would use up all of them.
@@ -211,7 +213,7 @@ def _willing(
         if order.life.status in {OrderStatus.REJECTED, OrderStatus.NOT_SENT}
     )
     refusals_max = REFUSALS_OF_PLAN_MAX + is_late
-    return [rules for rules in places if refused[rules.venue] < refusals_max]
+    return [rules for rules in candidates if refused[rules.venue] < refusals_max]
 
 
 def is_weak(order: OrderRecord) -> bool:
@@ -244,7 +246,7 @@ def _trade_at(
     """Return the effective price after fees and the order at one instrument, if it can be had."""
     side = Side.SELL if net > 0 else Side.BUY
     bound = price_bound(net, cash, plan.loss_cap, rules.taker_fee_bps)
-    levels = _within(view.bids if net > 0 else view.asks, bound, side)
+    levels = _levels_within(view.bids if net > 0 else view.asks, bound, side)
     qty = qty_accepted(rules, min(abs(net), qty_of(levels, len(levels))))
     walked = walk_quantity(levels, qty, side) if qty > 0 else None
     if walked is None or not is_enough(rules, qty, walked.price_worst):
@@ -264,10 +266,10 @@ def _trade_at(
     return effective, trade
 
 
-def _outgrow(
+def _enlarging_order(
     plan: PlanRecord,
     orders: Sequence[OrderRecord],
-    places: Sequence[InstrumentRules],
+    candidates: Sequence[InstrumentRules],
     markets: Markets,
     now_ns: int,
     *,
@@ -277,10 +279,10 @@ def _outgrow(
 
     Only where the dust lies on the venue's lot grid, so that both orders together leave nothing.
     """
-    if plan.attempts > ATTEMPTS_MAX - OUTGROW_ATTEMPTS:
+    if plan.attempts > ATTEMPTS_MAX - ENLARGE_ATTEMPTS:
         return None
     net, cash, weak = net_base(plan, orders), net_cash(plan, orders), weak_venues(orders)
-    for rules in places:
+    for rules in candidates:
         view = markets.live_view((rules.venue, rules.instrument), now_ns)
         price = markets.mid((rules.venue, rules.instrument), now_ns)
         if view is None or price is None or rules.venue in weak:
@@ -314,11 +316,11 @@ def _outgrow(
 
 def _least_qty(rules: InstrumentRules, price: Decimal) -> Decimal:
     """Return the least quantity the venue accepts at this price, with some margin, on its grid."""
-    wanted = max(rules.qty_min, rules.notional_min / price, rules.lot_size) * OUTGROW_MARGIN
+    wanted = max(rules.qty_min, rules.notional_min / price, rules.lot_size) * MINIMUM_MARGIN
     return qty_to_lot(wanted, rules.lot_size) + rules.lot_size
 
 
-def _within(levels: Sequence[Level], bound: Decimal, side: Side) -> list[Level]:
+def _levels_within(levels: Sequence[Level], bound: Decimal, side: Side) -> list[Level]:
     """Return the levels not worse than the bound."""
     if side is Side.SELL:
         return [level for level in levels if exact(level[0]) >= bound]
@@ -329,8 +331,8 @@ def _limit(worst: Decimal, bound: Decimal, tick: Decimal, side: Side, attempts: 
     """Return the limit price: the walked price with some room, never past the bound."""
     room = worst * SLIPPAGE_BPS * 2**attempts / BPS
     wanted = worst + room if side is Side.BUY else worst - room
-    within = min(wanted, bound) if side is Side.BUY else max(wanted, bound, tick)
-    limit = price_to_tick(within, tick, side, aggressive=False)
+    bounded = min(wanted, bound) if side is Side.BUY else max(wanted, bound, tick)
+    limit = price_to_tick(bounded, tick, side, aggressive=False)
     # The walked level itself lies within the bound, so rounding must not fall short of it.
     return max(limit, worst) if side is Side.BUY else min(limit, worst)
 

@@ -173,48 +173,48 @@ class Reconciler:
         times.append(self._standing.next_deadline_ns())
         return min((at for at in times if at is not None), default=None)
 
-    def on_failed(self, heard: FetchFailed, now_ns: int, out: Step) -> None:
+    def on_failed(self, reply: FetchFailed, now_ns: int, out: Step) -> None:
         """A check or a fetch failed: again in a while, unless only a person can help."""
-        account = self._accounts[heard.action.venue]
-        account.failed(heard, now_ns)
-        reason = heard.reason + unsettled_at(self._state, account.venue)
-        self._standing.check_failed(account.venue, heard.cause, reason, now_ns, out)
+        account = self._accounts[reply.action.venue]
+        account.failed(reply, now_ns)
+        reason = reply.reason + unsettled_at(self._state, account.venue)
+        self._standing.check_failed(account.venue, reply.cause, reason, now_ns, out)
 
-    def on_checked(self, heard: AccountChecked, now_ns: int, out: Step) -> None:
+    def on_checked(self, reply: AccountChecked, now_ns: int, out: Step) -> None:
         """The account is as it must be; leave out what the venue does not list, and read on."""
-        account = self._accounts[heard.venue]
+        account = self._accounts[reply.venue]
         account.answered("check")
         account.is_checked = True
-        account.listed = tuple(name for name in account.instruments if name not in heard.unlisted)
-        self._standing.listed(account.venue, heard.unlisted, now_ns, out)
+        account.listed = tuple(name for name in account.instruments if name not in reply.unlisted)
+        self._standing.listed(account.venue, reply.unlisted, now_ns, out)
         self._standing.check_passed(account.venue, now_ns, out)
         account.read(now_ns)
         self.ask_due(now_ns, out)
 
-    def on_balances(self, heard: BalancesAnswered, now_ns: int, out: Step) -> None:
+    def on_balances(self, reply: BalancesAnswered, now_ns: int, out: Step) -> None:
         """Report balances; ask again in some seconds."""
-        account = self._accounts[heard.venue]
+        account = self._accounts[reply.venue]
         account.answered("balances")
         account.has_balances = True
         if self._state.stage is LedgerStage.NEW:
-            self._survey.take_positions(heard.venue, heard.positions)
+            self._survey.take_positions(reply.venue, reply.positions)
         account.due.setdefault("balances", now_ns + BALANCES_EVERY_NS)
         out.messages.append(
             BalanceReport(
                 ts_ns=now_ns,
-                venue=heard.venue,
-                balances=dict(heard.balances),
-                positions=dict(heard.positions),
+                venue=reply.venue,
+                balances=dict(reply.balances),
+                positions=dict(reply.positions),
             )
         )
 
-    def on_open_orders(self, heard: OpenOrdersAnswered, now_ns: int, out: Step) -> list[str]:
+    def on_open_orders(self, reply: OpenOrdersAnswered, now_ns: int, out: Step) -> list[str]:
         """Adopt working orders of ours that the record lacks; return the plans touched."""
-        account = self._accounts[heard.venue]
+        account = self._accounts[reply.venue]
         account.answered("open")
         account.has_open_orders = True
         touched = []
-        for report in heard.reports:
+        for report in reply.reports:
             order = self._owned(report, now_ns, out)
             if order is None:
                 if _is_of(report, self._state.before):
@@ -226,18 +226,18 @@ class Reconciler:
                 out.actions.append(Cancel(key_of(order)))
         return touched
 
-    def on_fills(self, heard: FillsAnswered, now_ns: int, out: Step) -> list[str]:
+    def on_fills(self, reply: FillsAnswered, now_ns: int, out: Step) -> list[str]:
         """Book executions the record lacks; return the plans touched."""
-        account = self._accounts[heard.venue]
+        account = self._accounts[reply.venue]
         account.answered("fills")
         if not account.has_fills:
             # A request from before the start may still be on its way: look once more later.
             account.due["fills"] = now_ns + START_SWEEP_AFTER_NS
         account.has_fills = True
         self._state.read_ns[account.venue] = now_ns
-        known = _orders_known_to(self._state, heard.venue)
+        known = _orders_known_to(self._state, reply.venue)
         touched = []
-        for fill in self._newest(account, heard.fills, known):
+        for fill in self._newest(account, reply.fills, known):
             order = known.get(fill.venue_order_id)
             if order is None:
                 question = account.look_up(fill.venue_order_id, fill.instrument)
@@ -266,21 +266,21 @@ class Reconciler:
         self._survey.leave_out(account.venue, len(newest) - len(chosen))
         return [f for f in kept if f.venue_order_id in known or f.venue_order_id in chosen]
 
-    def on_looked_up(self, heard: QueryAnswered | QueryFailed, now_ns: int, out: Step) -> list[str]:
+    def on_looked_up(self, reply: QueryAnswered | QueryFailed, now_ns: int, out: Step) -> list[str]:
         """An order behind an unknown execution: ours is adopted, a foreign one left alone."""
-        account = self._accounts[heard.key.venue]
-        account.lookups.pop(heard.key.venue_order_id, None)
-        if isinstance(heard, QueryFailed):
-            account.problem = f"order {heard.key.venue_order_id}: {heard.reason}"
+        account = self._accounts[reply.key.venue]
+        account.lookups.pop(reply.key.venue_order_id, None)
+        if isinstance(reply, QueryFailed):
+            account.problem = f"order {reply.key.venue_order_id}: {reply.reason}"
             account.has_fills = False
             account.due["fills"] = now_ns + RETRY_NS
             return []
-        order = self._owned(heard.report, now_ns, out) if heard.report else None
-        if order is None or heard.report is None:
-            account.remember_foreign(heard.key.venue_order_id)
+        order = self._owned(reply.report, now_ns, out) if reply.report else None
+        if order is None or reply.report is None:
+            account.remember_foreign(reply.key.venue_order_id)
             return []
-        order.venue_order_id = heard.key.venue_order_id
-        self._orders.apply(order, heard.report, now_ns, out)
+        order.venue_order_id = reply.key.venue_order_id
+        self._orders.apply(order, reply.report, now_ns, out)
         return [order.plan_id]
 
     def _owned(self, report: OrderReport, now_ns: int, out: Step) -> OrderRecord | None:

@@ -17,7 +17,7 @@ from collections.abc import Container, Iterable, Mapping, MutableMapping
 from typing import Final
 
 from services.executor.journal import alert
-from services.executor.state import Down, EndsBy, ExecutorState, OrderRecord, key_of_place
+from services.executor.state import Down, EndsBy, ExecutorState, OrderRecord, market_key
 from services.executor.unsettled import open_at_worst, unsettled_at
 from shared.engine import Step
 from shared.errors import Cause, Scope
@@ -77,7 +77,7 @@ class StandDown:
 
     def judge(self, order: OrderRecord, now_ns: int, out: Step) -> None:
         """Count what a venue has said to an order."""
-        venue, place = order.venue, key_of_place(order.venue, order.instrument)
+        venue, key = order.venue, market_key(order.venue, order.instrument)
         refusals, status = self._state.refusals, order.life.status
         if status is OrderStatus.SUBMITTED:
             return
@@ -85,11 +85,11 @@ class StandDown:
             return  # counted when the answer was lost; or a crash came before it was sent
         if status not in _REFUSED:
             refusals.pop(venue, None)
-            refusals.pop(place, None)
+            refusals.pop(key, None)
             self._state.falls.pop(venue, None)
             return
         refusals[venue] = refusals.get(venue, 0) + 1
-        refusals[place] = refusals.get(place, 0) + 1
+        refusals[key] = refusals.get(key, 0) + 1
         down = Down(venue=venue, cause=order.cause, reason=order.reason, ts_since_ns=now_ns)
         scope = order.cause.scope
         if scope is Scope.VENUE:
@@ -98,9 +98,9 @@ class StandDown:
                 self._fall(down, out)
             elif refusals[venue] >= needed:
                 self._fall_for_a_while(down, out)
-        elif refusals[venue] >= REFUSALS_MAX and refusals[venue] > refusals[place]:
+        elif refusals[venue] >= REFUSALS_MAX and refusals[venue] > refusals[key]:
             self._fall(down, out)
-        elif scope is Scope.INSTRUMENT or refusals[place] >= REFUSALS_MAX:
+        elif scope is Scope.INSTRUMENT or refusals[key] >= REFUSALS_MAX:
             down.instrument = order.instrument
             self._fall(down, out)
 
@@ -164,7 +164,7 @@ class StandDown:
 
     def listed(self, venue: str, unlisted: Iterable[str], now_ns: int, out: Step) -> None:
         """The venue has just said which of the configured instruments it does not know."""
-        missing = {key_of_place(venue, instrument): instrument for instrument in unlisted}
+        missing = {market_key(venue, instrument): instrument for instrument in unlisted}
         for key, down in list(self._state.down.items()):
             if down.venue == venue and down.ends_by is EndsBy.LISTED and key not in missing:
                 self._rise(key, "the venue lists it", now_ns, out)

@@ -73,7 +73,7 @@ class Down(msgspec.Struct, kw_only=True, omit_defaults=True):
     @property
     def key(self) -> str:
         """How it is named on record and on the bus."""
-        return key_of_place(self.venue, self.instrument)
+        return market_key(self.venue, self.instrument)
 
     @property
     def name(self) -> str:
@@ -81,7 +81,7 @@ class Down(msgspec.Struct, kw_only=True, omit_defaults=True):
         return f"{self.venue} {self.instrument}".rstrip()
 
 
-def key_of_place(venue: str, instrument: str) -> str:
+def market_key(venue: str, instrument: str) -> str:
     """Return ``venue|instrument``, or the venue alone where no instrument is meant."""
     return f"{venue}|{instrument}" if instrument else venue
 
@@ -202,7 +202,7 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.holding or f"{self.base}/{self.quote}"
 
 
-class Closing(msgspec.Struct, frozen=True):
+class FlattenProgress(msgspec.Struct, frozen=True):
     """What FLATTEN tried with a holding: base units when its latest plan began, and how often."""
 
     qty: Decimal
@@ -234,7 +234,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     halted: bool = False
     locked: str = ""
     flatten: str = ""
-    closings: dict[str, Closing] = {}
+    closings: dict[str, FlattenProgress] = {}
     forgotten_ns: int = 0
     ts_ns: int = 0
     read_ns: dict[str, int] = {}
@@ -269,7 +269,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
         """Return what stands down there: the venue, or this instrument of it."""
         if not self.down:
             return None
-        return self.down.get(venue) or self.down.get(key_of_place(venue, instrument))
+        return self.down.get(venue) or self.down.get(market_key(venue, instrument))
 
     def add_plan(self, plan: PlanRecord) -> None:
         """Take in a plan that begins."""

@@ -26,7 +26,7 @@ SURVEY_ORDERS_MAX: Final = 64
 PLANS_TOLD_MAX: Final = 10
 
 
-class Found(msgspec.Struct):
+class UnrecordedPlan(msgspec.Struct):
     """Orders of one plan of which there is no record; ``net`` is in base units, less base fees."""
 
     orders: dict[str, Decimal] = {}
@@ -44,7 +44,7 @@ class Survey:
 
     def __init__(self, state: ExecutorState) -> None:
         self._state = state
-        self._found: dict[str, Found] = {}
+        self._found: dict[str, UnrecordedPlan] = {}
         self._positions: dict[str, Decimal] = {}
         self._unseen: dict[str, int] = {}
         self._is_told = True
@@ -61,7 +61,7 @@ class Survey:
         base = split_instrument(report.instrument).base
         sign = 1 if report.side is Side.BUY else -1
         fees = [fill.fee or ZERO for fill in report.fills if fill.fee_asset == base]
-        plan = self._found.setdefault(key, Found(base=base))
+        plan = self._found.setdefault(key, UnrecordedPlan(base=base))
         plan.orders[report.client_order_id] = sign * report.filled_qty - sum(fees, ZERO)
         plan.venues[report.venue] = None
         self._is_told = False

@@ -107,11 +107,11 @@ class VenueAccount:
                 asked.append(FetchBalances(self.venue, self.listed))
         return asked
 
-    def failed(self, heard: FetchFailed, now_ns: int) -> None:
+    def failed(self, reply: FetchFailed, now_ns: int) -> None:
         """Ask again in a while."""
-        what = _WHAT[type(heard.action)]
+        what = _WHAT[type(reply.action)]
         self.pending.discard(what)
-        self.problem, self.cause = f"{what}: {heard.reason}", heard.cause
+        self.problem, self.cause = f"{what}: {reply.reason}", reply.cause
         if what == "check":
             self.read(now_ns)
         if what != "check" or not self.is_checked:  # a probe is repeated by whoever asked for it

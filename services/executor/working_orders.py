@@ -145,53 +145,53 @@ class WorkingOrders:
         )
         return Submit(request, plan.ts_recv_ns)
 
-    def on_submitted(self, heard: Submitted, now_ns: int, out: Step) -> OrderRecord | None:
+    def on_submitted(self, reply: Submitted, now_ns: int, out: Step) -> OrderRecord | None:
         """The venue answered the request with an order."""
-        order = self._ended(heard.report.client_order_id, heard.ts_sent_ns, now_ns)
+        order = self._ended(reply.report.client_order_id, reply.ts_sent_ns, now_ns)
         if order is not None:
             order.next_query_ns = now_ns  # what is missing (fills, final status) is asked at once
-            self.apply(order, heard.report, now_ns, out)
+            self.apply(order, reply.report, now_ns, out)
         return order
 
-    def on_refused(self, heard: SubmitRefused, now_ns: int, out: Step) -> OrderRecord | None:
+    def on_refused(self, reply: SubmitRefused, now_ns: int, out: Step) -> OrderRecord | None:
         """The venue said no."""
-        order = self._ended(heard.client_order_id, heard.ts_sent_ns, now_ns)
+        order = self._ended(reply.client_order_id, reply.ts_sent_ns, now_ns)
         if order is not None:
             self._counts["orders_rejected"] += 1
-            order.cause = heard.cause
-            self._hear(order, OrderNews.REJECTED, heard.reason, now_ns, out)
+            order.cause = reply.cause
+            self._apply_news(order, OrderNews.REJECTED, reply.reason, now_ns, out)
         return order
 
-    def on_not_sent(self, heard: SubmitNotSent, now_ns: int, out: Step) -> OrderRecord | None:
+    def on_not_sent(self, reply: SubmitNotSent, now_ns: int, out: Step) -> OrderRecord | None:
         """It surely never reached the venue."""
-        order = self._ended(heard.client_order_id, 0, now_ns)
+        order = self._ended(reply.client_order_id, 0, now_ns)
         if order is not None:
             self._counts["orders_not_sent"] += 1
-            order.cause = heard.cause
-            self._hear(order, OrderNews.NOT_SENT, heard.reason, now_ns, out)
+            order.cause = reply.cause
+            self._apply_news(order, OrderNews.NOT_SENT, reply.reason, now_ns, out)
         return order
 
-    def on_lost(self, heard: SubmitLost, now_ns: int, out: Step) -> OrderRecord | None:
+    def on_lost(self, reply: SubmitLost, now_ns: int, out: Step) -> OrderRecord | None:
         """The answer was lost; from here on only the venue's own word counts."""
-        order = self._ended(heard.client_order_id, heard.ts_sent_ns, now_ns)
+        order = self._ended(reply.client_order_id, reply.ts_sent_ns, now_ns)
         if order is not None:
             self._counts["orders_unknown"] += 1
             order.not_found, order.cause = 0, Cause.SERVICE
             order.next_query_ns = now_ns + QUERY_PAUSE_NS
-            self._hear(order, OrderNews.LOST, heard.reason, now_ns, out)
+            self._apply_news(order, OrderNews.LOST, reply.reason, now_ns, out)
         return order
 
     def on_query(
-        self, heard: QueryAnswered | QueryFailed, now_ns: int, out: Step
+        self, reply: QueryAnswered | QueryFailed, now_ns: int, out: Step
     ) -> OrderRecord | None:
         """An answer about an order that was asked for by its client order id."""
-        order = self._state.orders.get(heard.key.client_order_id)
+        order = self._state.orders.get(reply.key.client_order_id)
         if order is None:
             return None
         order.query_pending = False
-        if isinstance(heard, QueryAnswered) and heard.report is not None:
-            self.apply(order, heard.report, now_ns, out)
-        elif isinstance(heard, QueryAnswered):
+        if isinstance(reply, QueryAnswered) and reply.report is not None:
+            self.apply(order, reply.report, now_ns, out)
+        elif isinstance(reply, QueryAnswered):
             self._not_found(order, now_ns, out)
         if is_overdue(order, self._query_attempts_max, now_ns):
             self._overdue.append(order)
@@ -203,7 +203,7 @@ class WorkingOrders:
         order.venue_order_id = report.venue_order_id or order.venue_order_id
         anomalies = [order.life.report_filled(report.filled_qty)]
         anomalies += [self._fill(order, fill, now_ns, out) for fill in report.fills]
-        anomalies.append(order.life.hear(_NEWS[report.status]))
+        anomalies.append(order.life.apply(_NEWS[report.status]))
         order.reason = report.reason or order.reason
         if before[0] is not OrderStatus.FILLED and order.life.status is OrderStatus.FILLED:
             self._counts["orders_filled"] += 1
@@ -266,11 +266,11 @@ class WorkingOrders:
             order.ts_sent_ns = ts_sent_ns or order.ts_sent_ns
         return order
 
-    def _hear(
+    def _apply_news(
         self, order: OrderRecord, news: OrderNews, reason: str, now_ns: int, out: Step
     ) -> None:
         before = order.life.status
-        anomaly = order.life.hear(news)
+        anomaly = order.life.apply(news)
         order.reason = reason or order.reason
         self._after(order, order.life.status is not before, now_ns, out)
         self._alert_anomalies(order, [anomaly], now_ns, out)
@@ -306,7 +306,7 @@ class WorkingOrders:
             and asked_ns - order.ts_ended_ns >= NOT_FOUND_AFTER_END_NS
             and asked_ns - sent_ns >= NOT_FOUND_AFTER_SENT_NS
         ):
-            self._hear(order, OrderNews.NOT_SENT, "the venue has no such order", now_ns, out)
+            self._apply_news(order, OrderNews.NOT_SENT, "the venue has no such order", now_ns, out)
 
     def _alert_anomalies(
         self, order: OrderRecord, anomalies: list[Anomaly | None], now_ns: int, out: Step

@@ -56,7 +56,7 @@ def build(
         inputs=lambda _: inputs_of(NAME),
         transport=VenueTransport(clock, tasks.spawn),
         measures={FrameReceived: "tick_to_book"},
-        tells_bus_state=True,
+        reports_bus_state=True,
         obstacle=engine.unready,
         positions=positions,
         position_interval_s=position_interval_s,

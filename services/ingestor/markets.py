@@ -31,7 +31,7 @@ async def read_rules(job: ListingJob) -> ListingAnswered:
     exchange = load_exchange(feed.ccxt_id)(
         {"options": dict(setup.OPTIONS), "timeout": REQUEST_TIMEOUT_MS}
     )
-    setup.point_at(exchange, job.rest_url)
+    setup.set_urls(exchange, job.rest_url)
     setup.leave_out_unreadable(exchange)
     try:
         with localcontext():  # ccxt changes the decimal context that it finds

@@ -10,8 +10,8 @@ from typing import Any
 from services.ingestor.engine.requests import (
     CloseConnection,
     FetchSnapshot,
-    Note,
-    NoteLevel,
+    LogEntry,
+    LogLevel,
     OpenConnection,
     ReadListings,
     SendFrames,
@@ -25,9 +25,9 @@ from shared.engine import Action, Result
 log = logging.getLogger(__name__)
 
 LEVELS = {
-    NoteLevel.INFO: logging.INFO,
-    NoteLevel.WARNING: logging.WARNING,
-    NoteLevel.ERROR: logging.ERROR,
+    LogLevel.INFO: logging.INFO,
+    LogLevel.WARNING: logging.WARNING,
+    LogLevel.ERROR: logging.ERROR,
 }
 Deliver = Callable[[Result], None]
 
@@ -50,7 +50,7 @@ class VenueTransport:
 
     def carry_out(self, action: Action, deliver: Deliver) -> None:
         """Start an action; its results are delivered from the event loop."""
-        if type(action) is Note:
+        if type(action) is LogEntry:
             log.log(LEVELS[action.level], action.event, extra=action.fields)
         elif type(action) is SendFrames:
             if (socket := self._sockets.get(action.connection)) is not None:

@@ -43,10 +43,10 @@ def main(arguments: list[str]) -> int:
     try:
         return what(options)
     except ConfigError as error:
-        _say(f"arb: {error}")
+        _print_error(f"arb: {error}")
         return EXIT_USAGE
     except ArbError as error:
-        _say(f"arb: {error}")
+        _print_error(f"arb: {error}")
         return EXIT_VIOLATED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -67,7 +67,7 @@ def replay(options: argparse.Namespace) -> int:
         nonlocal told_s
         if time.monotonic() - told_s > PROGRESS_S:  # tidy-ok: as above
             told_s = time.monotonic()  # tidy-ok: as above
-            _say(f"replaying: {market_s:.0f} of {length_s:.0f} s")
+            _print_error(f"replaying: {market_s:.0f} of {length_s:.0f} s")
 
     with _decisions(options.decisions, options.paths) as decisions:
         run = Replay(contents, decisions)
@@ -110,7 +110,7 @@ def simulate(options: argparse.Namespace) -> int:
     report = summary(outcomes, time.monotonic() - began_s)  # tidy-ok: as above
     bad = [outcome for outcome in outcomes if outcome.violations]
     for outcome in bad[:TOLD_MAX]:
-        _tell(outcome)
+        _print_story(outcome)
     shown = msgspec.json.encode(report) if options.json else closing_line(report, len(bad)).encode()
     write_out(shown + b"\n")
     return EXIT_VIOLATED if bad else 0
@@ -170,16 +170,16 @@ def _leave_ctrl_c_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _say(text: str) -> None:
+def _print_error(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def _tell(outcome: Outcome) -> None:
+def _print_story(outcome: Outcome) -> None:
     for line in outcome.story:
-        _say(line)
+        _print_error(line)
     for violation in outcome.violations:
-        _say(f"seed {outcome.seed}: {violation.checker}: {violation.text}")
-    _say(f"again: arb sim --seeds {outcome.seed}")
+        _print_error(f"seed {outcome.seed}: {violation.checker}: {violation.text}")
+    _print_error(f"again: arb sim --seeds {outcome.seed}")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -49,7 +49,7 @@ CAUSES: Mapping[Refusal, Cause] = {
 
 
 @dataclass(slots=True)
-class Weather:
+class VenueConditions:
     """How bad the way to one venue is: chances of 0 to 1, for every request."""
 
     lost_request: float = 0.0
@@ -88,7 +88,7 @@ class AccountPort:
         self._on_arrival = on_arrival
         self._hidden: dict[tuple[str, int], tuple[int, int]] = {}
         """Venue and order id -> until when the venue reports only so many of its fills."""
-        self.weather = {venue: Weather() for venue in exchanges}
+        self.conditions = {venue: VenueConditions() for venue in exchanges}
         self.sent: dict[tuple[str, str], int] = {}
         """Venue and client order id -> how often it arrived there."""
 
@@ -98,8 +98,8 @@ class AccountPort:
             self._submit(action, deliver)
             return
         venue = action.key.venue if isinstance(action, act.Query | act.Cancel) else action.venue  # type: ignore[attr-defined]
-        weather = self.weather[venue]
-        if weather.is_down or self._happens(weather.lost_request + weather.lost_answer):
+        conditions = self.conditions[venue]
+        if conditions.is_down or self._happens(conditions.lost_request + conditions.lost_answer):
             self._note(f"{venue}: {type(action).__name__} got no answer")
             failed = _failed(action, "no answer in time")
             if failed is not None:
@@ -115,31 +115,31 @@ class AccountPort:
 
     def _submit(self, action: act.Submit, deliver: Callable[[Result], None]) -> None:
         order, sent_ns = action.order, self._kernel.now_ns()
-        weather = self.weather[order.venue]
+        conditions = self.conditions[order.venue]
         name = order.client_order_id
-        if self._happens(weather.not_sent):
+        if self._happens(conditions.not_sent):
             self._note(f"{order.venue}: {name} was not sent")
             unsent = act.SubmitNotSent(name, "no connection")
             self._kernel.after(self._latency_ns(), lambda: deliver(unsent))
             return
         lost = act.SubmitLost(name, "no answer in time", sent_ns)
-        if weather.is_down or self._happens(weather.lost_request):
+        if conditions.is_down or self._happens(conditions.lost_request):
             self._note(f"{order.venue}: {name} was lost on its way")
             self._kernel.after(TIMEOUT_NS, lambda: deliver(lost))
             return
-        is_late = self._happens(weather.late_request)
+        is_late = self._happens(conditions.late_request)
         if is_late:
             self._note(f"{order.venue}: {name} travels slowly")
-        answer_is_lost = is_late or self._happens(weather.lost_answer)
+        answer_is_lost = is_late or self._happens(conditions.lost_answer)
 
         def arrive() -> None:
             if self._kernel.now_ns() - sent_ns > VALIDITY_MS * _MS:
                 self._note(f"{order.venue}: {name} came too late")
                 answer: Result = act.SubmitRefused(name, "too late", sent_ns)
-            elif weather.closed is not None:
-                self._note(f"{order.venue}: {name} was refused: {weather.closed}")
-                answer = act.SubmitRefused(name, "no orders now", sent_ns, weather.closed)
-            elif self._happens(weather.refused):
+            elif conditions.closed is not None:
+                self._note(f"{order.venue}: {name} was refused: {conditions.closed}")
+                answer = act.SubmitRefused(name, "no orders now", sent_ns, conditions.closed)
+            elif self._happens(conditions.refused):
                 self._note(f"{order.venue}: {name} was refused")
                 answer = act.SubmitRefused(name, "refused by the venue", sent_ns)
             else:
@@ -167,7 +167,7 @@ class AccountPort:
             client_id=asked.client_order_id,
         )
         share = Decimal(1)
-        if self._happens(self.weather[asked.venue].partial):
+        if self._happens(self.conditions[asked.venue].partial):
             self._note(f"{asked.venue}: {asked.client_order_id} fills in part")
             share = Decimal(self._random.randrange(0, 10)) / 10
         try:
@@ -177,7 +177,7 @@ class AccountPort:
             cause = CAUSES.get(error.reason, Cause.ORDER)
             return act.SubmitRefused(asked.client_order_id, error.reason.value, sent_ns, cause)
         self._on_arrival(*key, self.sent[key], True)
-        if order.fills and self._happens(self.weather[asked.venue].late_fills):
+        if order.fills and self._happens(self.conditions[asked.venue].late_fills):
             self._note(f"{asked.venue}: {asked.client_order_id} has fills that are reported late")
             until_ns = self._kernel.now_ns() + self._random.randrange(50, TOLD_LATE_MS_MAX) * _MS
             self._hidden[asked.venue, order.id] = until_ns, self._random.randrange(len(order.fills))

@@ -7,7 +7,7 @@ from copy import deepcopy
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from services.lab.account import Weather
+from services.lab.account import VenueConditions
 from services.lab.feed import FRAME_FAULTS
 from services.lab.host import Crashed
 from shared.errors import Cause
@@ -21,7 +21,7 @@ _MS = 1_000_000
 EFFECTS_BETWEEN_CRASHES = 150.0
 """Mean number of effects between two crashes at a point between effects."""
 KILL_NS = (400 * _MS, 3_000 * _MS)
-WEATHER_NS = (200 * _MS, 2_000 * _MS)
+CONDITIONS_NS = (200 * _MS, 2_000 * _MS)
 WEATHER_LASTS_NS = (100 * _MS, 2_500 * _MS)
 BUS_NS = (1_000 * _MS, 8_000 * _MS)
 BUS_DOWN_NS = (20 * _MS, 900 * _MS)
@@ -71,7 +71,7 @@ class Chaos:
     def start(self) -> None:
         """Begin."""
         self._again(KILL_NS, self._kill)
-        self._again(WEATHER_NS, self._change_weather)
+        self._again(CONDITIONS_NS, self._change_conditions)
         self._again(BUS_NS, self._trouble_bus)
         self._again(FEED_NS, self._trouble_feed)
         self._again(OPERATOR_NS, self._command)
@@ -82,13 +82,13 @@ class Chaos:
     def stop(self) -> None:
         """End all of it; what is broken heals."""
         self.is_on = False
-        for venue in self._world.account.weather:
-            self._world.account.weather[venue] = Weather()
+        for venue in self._world.account.conditions:
+            self._world.account.conditions[venue] = VenueConditions()
         self._world.server.is_up = True
         self._world.server.loses_next_book = False
         self._world.feed.refuses.clear()
 
-    def point(self, service: str) -> None:
+    def crash_point(self, service: str) -> None:
         """Let the process die here, if this is where it must.
 
         Raises:
@@ -121,15 +121,15 @@ class Chaos:
         if host.engine is not None:
             host.crash()
 
-    def _change_weather(self) -> None:
+    def _change_conditions(self) -> None:
         draw, account = self._random, self._world.account
-        venue = draw.choice(list(account.weather))
+        venue = draw.choice(list(account.conditions))
         bad = draw.choice(BAD_WEATHERS)
         self._fault(f"{venue} turns bad: {bad}")
-        account.weather[venue] = Weather(**bad)
+        account.conditions[venue] = VenueConditions(**bad)
 
         def clear() -> None:
-            account.weather[venue] = Weather()
+            account.conditions[venue] = VenueConditions()
 
         self._world.kernel.after(draw.randrange(*WEATHER_LASTS_NS), clear)
 
@@ -163,14 +163,14 @@ class Chaos:
 
     def _lose_last_moment(self) -> None:
         draw, world = self._random, self._world
-        kept, kept_plans = deepcopy(world.server.held()), len(world.checkers.plans)
+        kept, kept_plans = deepcopy(world.server.snapshot()), len(world.checkers.plans)
         losses = world.server.losses
 
         def lose() -> None:
             if not self.is_on or world.server.losses != losses:
                 return
             self._fault("the bus lost its last moment")
-            world.server.take_back(kept)
+            world.server.restore(kept)
             world.checkers.on_bus_lost(kept_plans)
             self._break_off()
 
@@ -218,6 +218,6 @@ class Chaos:
         """Let an operator interfere, and think better of it."""
         kind = self._random.choice(COMMANDS)
         self._fault(f"an operator says {kind}")
-        self._world.say(kind)
+        self._world.send_command(kind)
         delay_ns = self._random.randrange(*RESUME_AFTER_NS)
-        self._world.kernel.after(delay_ns, lambda: self._world.say(CommandKind.RESUME))
+        self._world.kernel.after(delay_ns, lambda: self._world.send_command(CommandKind.RESUME))

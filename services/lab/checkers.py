@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from services.lab.world import World
 
 ZERO = Decimal(0)
-HEARD_NS = 200_000_000
+BUS_DELAY_NS_MAX = 200_000_000
 """Everybody has heard a view after this long."""
 DUST_SLACK = Decimal("1.05")
 """Prices are a little other than at the start."""
@@ -81,7 +81,7 @@ class Checkers:
         """Nothing is known any more of what was traded: nobody may act without an operator."""
         self._is_emptied = any(exchange.fills for exchange in self._world.exchanges.values())
 
-    def object_to(self, checker: str, text: str) -> None:
+    def report(self, checker: str, text: str) -> None:
         """Note a violation, once for each text."""
         kernel = self._world.kernel
         found = Violation(checker, text, kernel.now_ns(), kernel.steps)
@@ -117,23 +117,21 @@ class Checkers:
             return
         order = action.order
         if self._is_emptied:
-            self.object_to(
-                "after_loss", f"{order.client_order_id} was sent after all data was lost"
-            )
+            self.report("after_loss", f"{order.client_order_id} was sent after all data was lost")
         is_leg = order.purpose is OrderPurpose.LEG
         if is_leg and not any(order.client_order_id[2:].startswith(plan) for plan in self.plans):
-            self.object_to("plan_on_record", f"leg {order.client_order_id} has no plan")
+            self.report("plan_on_record", f"leg {order.client_order_id} has no plan")
         if not (is_leg and is_at_once) and order.client_order_id not in self._on_record:
-            self.object_to("order_on_record", f"{order.client_order_id} was not on record")
+            self.report("order_on_record", f"{order.client_order_id} was not on record")
 
     def on_arrival(self, venue: str, client_order_id: str, times: int, is_taken: bool) -> None:
         """Look at an order that arrived at a venue; one that is refused there leaves no trace."""
         if is_taken:
             self._arrived[client_order_id] = venue
         if is_taken and client_order_id in self._not_sent:
-            self.object_to("no_is_no", f"{client_order_id} arrived at {venue} after all")
+            self.report("no_is_no", f"{client_order_id} arrived at {venue} after all")
         if times > 1 and not self._left_no_trace(venue, client_order_id):
-            self.object_to("sent_once", f"{client_order_id} arrived {times} times at {venue}")
+            self.report("sent_once", f"{client_order_id} arrived {times} times at {venue}")
 
     def _left_no_trace(self, venue: str, client_order_id: str) -> bool:
         """Whether the bus lost its newest records, and the venue's fills show nothing of the order.
@@ -149,8 +147,8 @@ class Checkers:
         now_ns = self._world.kernel.now_ns()
         for leg in found.legs:
             since_ns = self._not_live_since_ns.get((leg.venue, leg.instrument))
-            if since_ns is not None and now_ns - since_ns > HEARD_NS:
-                self.object_to("trusted_book", f"{leg.venue} {leg.instrument} was not LIVE")
+            if since_ns is not None and now_ns - since_ns > BUS_DELAY_NS_MAX:
+                self.report("trusted_book", f"{leg.venue} {leg.instrument} was not LIVE")
 
     def _check_view(self, view: DepthView) -> None:
         key = (view.venue, view.instrument)
@@ -158,11 +156,11 @@ class Checkers:
             self._not_live_since_ns.setdefault(key, self._world.kernel.now_ns())
             return
         self._not_live_since_ns.pop(key, None)
-        truth = self._world.feed.truth.get((view.venue, view.instrument, view.seq))
+        truth = self._world.feed.true_books.get((view.venue, view.instrument, view.seq))
         if truth is None:
-            self.object_to("true_book", f"{view.venue} {view.instrument} {view.seq} never was")
+            self.report("true_book", f"{view.venue} {view.instrument} {view.seq} never was")
         elif (list(view.bids), list(view.asks)) != (truth[0][:20], truth[1][:20]):
-            self.object_to("true_book", f"{view.venue} {view.instrument} {view.seq} is wrong")
+            self.report("true_book", f"{view.venue} {view.instrument} {view.seq} is wrong")
 
     def _check_order(self, event: OrderEvent) -> None:
         self._on_record[event.client_order_id] = event
@@ -170,7 +168,7 @@ class Checkers:
             self._not_sent.add(event.client_order_id)
             if event.client_order_id in self._arrived:
                 text = f"{event.client_order_id} is said not to be sent, {event.venue} has it"
-                self.object_to("no_is_no", text)
+                self.report("no_is_no", text)
 
     def _check_fill(self, fill: Fill) -> None:
         before = self.fills.get((fill.venue, fill.trade_id))
@@ -178,30 +176,30 @@ class Checkers:
             fill.qty,
             fill.client_order_id,
         ):
-            self.object_to("one_owner", f"{fill.venue} {fill.trade_id} is told two ways")
+            self.report("one_owner", f"{fill.venue} {fill.trade_id} is told two ways")
         self.fills[fill.venue, fill.trade_id] = fill
 
     def _check_end(self, done: PlanDone) -> None:
         self.done[done.plan_id] = done
         for asset, qty in done.dust.items():
             if abs(qty) > DUST_SLACK * self._world.dust(asset):
-                self.object_to("flat", f"plan {done.plan_id} calls {qty} {asset} dust")
+                self.report("flat", f"plan {done.plan_id} calls {qty} {asset} dust")
         plan = self.plans.get(done.plan_id)
         if plan is not None and done.outcome is not PlanOutcome.FAILED:
             slack = Decimal("0.001") * sum((leg.qty * leg.price_limit for leg in plan.legs), ZERO)
             if done.realized < -plan.loss_cap - slack:
                 text = f"plan {done.plan_id} lost {done.realized}, its cap is {plan.loss_cap}"
-                self.object_to("loss_cap", text)
+                self.report("loss_cap", text)
 
     def _check_reservations(self) -> None:
         risk = self._world.engine("risk")
         if isinstance(risk, RiskEngine):
             held = risk.ledger.reserved_notional()
             if held < 0 or held > self._world.config.risk.total_notional_max:
-                self.object_to("reservations", f"{held} is reserved")
+                self.report("reservations", f"{held} is reserved")
             for plan_id in self.plans:
                 if plan_id not in self.done and plan_id not in risk.ledger.reservations:
-                    self.object_to("reservations", f"nothing is held for plan {plan_id}")
+                    self.report("reservations", f"nothing is held for plan {plan_id}")
 
     def check_uneven(self) -> None:
         """Look at how even the plans are at the venues, halted or not."""
@@ -220,7 +218,7 @@ class Checkers:
             return
         for plan, since_ns in self._uneven_since_ns.items():
             if now_ns - since_ns > NAKED_NS_MAX:
-                self.object_to("naked_leg", f"plan {plan} is uneven for too long")
+                self.report("naked_leg", f"plan {plan} is uneven for too long")
 
     # When it is quiet
 
@@ -230,30 +228,28 @@ class Checkers:
         for venue, exchange in world.exchanges.items():
             for asset, start in world.start_balances[venue].items():
                 if exchange.ledger.total(asset) != start:
-                    self.object_to(
-                        "conservation", f"{venue} {asset}: {exchange.ledger.total(asset)}"
-                    )
+                    self.report("conservation", f"{venue} {asset}: {exchange.ledger.total(asset)}")
             if exchange.open_orders:
-                self.object_to("open_orders", f"{venue} has {len(exchange.open_orders)}")
+                self.report("open_orders", f"{venue} has {len(exchange.open_orders)}")
             told = {trade for at, trade in self.fills if at == venue}
             alone = {str(fill.trade_id) for fill in self._left_alone(exchange)}
             truth = {str(fill.trade_id) for fill in exchange.fills} - (alone - told)
             if told != truth:
                 text = f"{venue}: {len(truth - told)} were not told, {len(told - truth)} never were"
-                self.object_to("every_fill", text)
+                self.report("every_fill", text)
         executor, risk = world.engine("executor"), world.engine("risk")
         assert isinstance(executor, ExecutorEngine)
         assert isinstance(risk, RiskEngine)
         if self._is_emptied and not executor.state.locked.startswith(DATA_LOST):
-            self.object_to("after_loss", "all data was lost, and nobody halted for it")
+            self.report("after_loss", "all data was lost, and nobody halted for it")
         self._check_books("executor", executor.state.books)
         self._check_books("risk", risk.ledger.books)
         unknown = [o for o in executor.state.orders.values() if not o.life.is_terminal]
         if unknown:
             names = ", ".join(sorted(order.client_order_id for order in unknown)[:3])
-            self.object_to("no_unknown", f"{len(unknown)} orders are not over: {names}")
+            self.report("no_unknown", f"{len(unknown)} orders are not over: {names}")
         if risk.ledger.reservations:
-            self.object_to("reservations", f"held when quiet: {sorted(risk.ledger.reservations)}")
+            self.report("reservations", f"held when quiet: {sorted(risk.ledger.reservations)}")
         self._check_flat(executor.state.books)
 
     def _check_books(self, service: str, books: Books) -> None:
@@ -267,7 +263,7 @@ class Checkers:
                 ours = books.inventory.get(f"{venue}|{asset}", ZERO)
                 if ours != truth:
                     text = f"{service} has {ours} {asset} at {venue}, the venue {truth}"
-                    self.object_to("ledger_is_truth", text)
+                    self.report("ledger_is_truth", text)
 
     def _left_alone(self, exchange: Exchange) -> list[ExchangeFill]:
         """Return fills of plans without a record where a ledger began anew.
@@ -288,7 +284,7 @@ class Checkers:
             told = (abs(done.dust.get(asset, ZERO)) for done in self.done.values())
             dust = most + sum((min(each, most) for each in told), ZERO)
             if abs(held) > dust and not failed:
-                self.object_to("flat", f"{held} {asset} is left and no plan failed")
+                self.report("flat", f"{held} {asset} is left and no plan failed")
 
 
 def _change(fill: ExchangeFill, asset: str) -> Decimal:

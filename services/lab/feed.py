@@ -30,7 +30,7 @@ from services.lab.kernel import Kernel
 from services.lab.protocol import (
     Change,
     LabFeed,
-    Whole,
+    SnapshotBody,
     body_of,
     frame_of,
     level_of,
@@ -48,7 +48,7 @@ WAY_NS = (1 * _MS, 4 * _MS)
 ANSWER_NS = (3 * _MS, 40 * _MS)
 LATE_NS = (20 * _MS, 400 * _MS)
 FRAME_FAULTS = ("dropped", "repeated", "late")
-Place = tuple[str, str]
+MarketKey = tuple[str, str]
 """Venue and instrument."""
 
 
@@ -74,13 +74,13 @@ class Feed:
     def __init__(self, kernel: Kernel, exchanges: Mapping[str, Exchange], random: Random) -> None:
         self._kernel, self._exchanges, self._random = kernel, exchanges, random
         self._lines: dict[str, Line] = {}
-        self._sent: dict[Place, int] = {}
-        """Place -> last id that was sent."""
+        self._sent: dict[MarketKey, int] = {}
+        """Market -> last id that was sent."""
         self._faults: dict[str, str] = {}
         """Venue -> what happens to its next frame."""
         self.refuses: dict[str, None] = {}
         """Venues that let nobody connect and answer no book."""
-        self.truth: dict[tuple[str, str, int], tuple[list[Level], list[Level]]] = {}
+        self.true_books: dict[tuple[str, str, int], tuple[list[Level], list[Level]]] = {}
         """What each exchange's book was at each id, best levels first."""
 
     # The exchanges' side
@@ -132,7 +132,7 @@ class Feed:
         exchange = self._exchanges[action.venue]
         listing = exchange.by_instrument[action.instrument]
         bids, asks = self._remember(exchange, listing)
-        body = body_of(Whole(exchange.books[action.instrument].seq, bids, asks))
+        body = body_of(SnapshotBody(exchange.books[action.instrument].seq, bids, asks))
         answer = SnapshotAnswered(action.request, HTTPStatus.OK, body)
         self._after(ANSWER_NS, lambda: deliver(answer))
 
@@ -141,11 +141,11 @@ class Feed:
         return ListingAnswered(job.venue, [rules_of(listings[name]) for name in job.instruments])
 
     def _send_changes(self, venue: str, exchange: Exchange, listing: Listing) -> None:
-        book, place = exchange.books[listing.instrument], (venue, listing.instrument)
+        book, key = exchange.books[listing.instrument], (venue, listing.instrument)
         changed, book.changed = book.changed, {}
         if not changed:
             return
-        first, self._sent[place] = self._sent.get(place, book.seq - 1) + 1, book.seq
+        first, self._sent[key] = self._sent.get(key, book.seq - 1) + 1, book.seq
         bids, asks = sides_of(
             [(s, level_of(listing, price, book.lots_at(s, price))) for s, price in changed]
         )
@@ -180,7 +180,7 @@ class Feed:
             [level_of(listing, ticks, lots) for ticks, lots in book.side(side).depth(100)]
             for side in (Side.BUY, Side.SELL)
         )
-        self.truth[exchange.venue, listing.instrument, book.seq] = bids, asks
+        self.true_books[exchange.venue, listing.instrument, book.seq] = bids, asks
         return bids, asks
 
     def _after(self, between_ns: tuple[int, int], event: Callable[[], None]) -> None:

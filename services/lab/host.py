@@ -51,7 +51,7 @@ class Lab(Protocol):
     def hop_ns(self) -> int:
         """Return how long the next hop over the bus takes."""
 
-    def point(self, service: str) -> None:
+    def crash_point(self, service: str) -> None:
         """A point between two effects of a service.
 
         Raises:
@@ -243,15 +243,15 @@ class Host:
         assert self._bus is not None
         lab = self._lab
         for action in step.at_once:
-            lab.point(self.service)
+            lab.crash_point(self.service)
             self._carry_out(action, is_at_once=True)
         if step.messages or (batch is not None and batch.pending):
-            lab.point(self.service)
+            lab.crash_point(self.service)
             saved = self.engine.checkpoints() if self.process.names else {}
             if self._commit(batch, step.messages, saved):
                 lab.on_published(self.service, step.messages)
         for action in step.actions:
-            lab.point(self.service)
+            lab.crash_point(self.service)
             self._carry_out(action, is_at_once=False)
         self._set_timer()
 

@@ -38,7 +38,7 @@ class _Book:
     moves_left: int = 0
 
 
-class Market:
+class MarketModel:
     """Moves all books of all exchanges."""
 
     def __init__(

@@ -39,7 +39,7 @@ class Change(msgspec.Struct, frozen=True):
         return -1
 
 
-class Whole(msgspec.Struct, frozen=True):
+class SnapshotBody(msgspec.Struct, frozen=True):
     """A REST book."""
 
     last_id: int = msgspec.field(name="u")
@@ -54,7 +54,7 @@ class Whole(msgspec.Struct, frozen=True):
 
 _ENCODER = msgspec.json.Encoder()
 _CHANGE = msgspec.json.Decoder(Change)
-_WHOLE = msgspec.json.Decoder(Whole)
+_SNAPSHOT = msgspec.json.Decoder(SnapshotBody)
 
 
 def frame_of(change: Change) -> bytes:
@@ -62,9 +62,9 @@ def frame_of(change: Change) -> bytes:
     return _ENCODER.encode(change)
 
 
-def body_of(whole: Whole) -> bytes:
+def body_of(snapshot: SnapshotBody) -> bytes:
     """Return a book as REST answers."""
-    return _ENCODER.encode(whole)
+    return _ENCODER.encode(snapshot)
 
 
 class Rule:
@@ -120,7 +120,7 @@ class LabSession:
 
     def on_snapshot(self, instrument: str, body: bytes, now_ns: int) -> Sequence[Effect]:
         """The REST book that was asked for."""
-        return self._books[instrument].on_snapshot(_WHOLE.decode(body), now_ns)
+        return self._books[instrument].on_snapshot(_SNAPSHOT.decode(body), now_ns)
 
     def on_snapshot_failed(
         self, instrument: str, retry_after_s: float, now_ns: int

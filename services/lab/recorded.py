@@ -41,7 +41,7 @@ HOUR_NS = 3_600_000_000_000
 PAUSE_NS_MAX = 6 * HOUR_NS
 """A longer pause is no outage but two recordings, and every second of it is played."""
 WEIGHT_PER_MINUTE = 1_000_000_000
-Place = tuple[str, str]
+MarketKey = tuple[str, str]
 """Venue and instrument."""
 
 
@@ -50,7 +50,7 @@ class Contents:
     """What a recording holds."""
 
     capture: Capture
-    rules: dict[Place, InstrumentRules] = field(default_factory=dict)
+    rules: dict[MarketKey, InstrumentRules] = field(default_factory=dict)
     first_ns: int = 0
     last_ns: int = 0
     frames: int = 0
@@ -68,7 +68,7 @@ def survey(paths: Sequence[Path]) -> Contents:
             raise ConfigError(f"{path}: no such file; give recordings as for arb verify")
     capture = Capture(paths)
     contents = Contents(capture)
-    grids: dict[Place, Grid] = {}
+    grids: dict[MarketKey, Grid] = {}
     for item in capture:
         refuse_damage(item)
         if item.kind not in {Kind.FRAME, Kind.REST}:
@@ -180,9 +180,9 @@ class RecordedVenues:
     def __init__(self, kernel: Kernel, contents: Contents) -> None:
         self._kernel, self._rules = kernel, contents.rules
         self._items: Iterator[CaptureItem] = iter(contents.capture)
-        self._connections: dict[Place, tuple[int, Callable[[Result], None]]] = {}
-        self._asked: dict[Place, tuple[int, Callable[[Result], None]]] = {}
-        self._answers: dict[Place, bytes] = {}
+        self._connections: dict[MarketKey, tuple[int, Callable[[Result], None]]] = {}
+        self._asked: dict[MarketKey, tuple[int, Callable[[Result], None]]] = {}
+        self._answers: dict[MarketKey, bytes] = {}
         self.is_over = False
         self.faults = 0
         """Lines that could not be read."""
@@ -219,19 +219,19 @@ class RecordedVenues:
         self.faults += item.kind is Kind.FAULT
         if item.venue is None or item.instrument is None:
             return
-        place = item.venue, item.instrument
+        key = item.venue, item.instrument
         if item.kind is Kind.REST:
-            self._answers[place] = item.payload
-            self._answer(place)
-        elif item.kind is Kind.FRAME and place in self._connections:
-            connection, deliver = self._connections[place]
+            self._answers[key] = item.payload
+            self._answer(key)
+        elif item.kind is Kind.FRAME and key in self._connections:
+            connection, deliver = self._connections[key]
             deliver(FrameReceived(connection, item.payload, self._kernel.now_ns()))
 
-    def _answer(self, place: Place) -> None:
+    def _answer(self, key: MarketKey) -> None:
         """Give a recorded book to who waits for one; each is given once."""
-        if place in self._asked and place in self._answers:
-            request, deliver = self._asked.pop(place)
-            body = self._answers.pop(place)
+        if key in self._asked and key in self._answers:
+            request, deliver = self._asked.pop(key)
+            body = self._answers.pop(key)
             answer = SnapshotAnswered(request, HTTPStatus.OK, body)
             self._kernel.after(0, lambda: deliver(answer))
 

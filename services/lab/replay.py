@@ -106,7 +106,7 @@ class Replay:
         """Every hop takes the same time."""
         return HOP_NS
 
-    def point(self, service: str) -> None:
+    def crash_point(self, service: str) -> None:
         """Nobody dies in a replay."""
 
     def on_action(self, action: Action, *, is_at_once: bool) -> None:
@@ -173,7 +173,7 @@ class Replay:
 
     def _wind_down(self, ended: Ending) -> None:
         """Halt, let what is in flight end, and flatten what is left."""
-        halted_ns = commanded_ns = self._say(CommandKind.HALT, "end of the run")
+        halted_ns = commanded_ns = self._send_command(CommandKind.HALT, "end of the run")
         while not self.collector.is_quiet(commanded_ns):
             waited_ns = self.kernel.now_ns() - halted_ns
             if waited_ns > QUIET_NS_MAX:
@@ -182,12 +182,12 @@ class Replay:
             late = waited_ns > FLATTEN_AFTER_NS and self.collector.books.opened()
             if late and not ended.flattened:
                 ended.flattened = True
-                commanded_ns = self._say(
+                commanded_ns = self._send_command(
                     CommandKind.FLATTEN, "positions left at the end of the run"
                 )
             self.kernel.run_until(self.kernel.now_ns() + LOOK_NS)
 
-    def _say(self, kind: CommandKind, reason: str) -> int:
+    def _send_command(self, kind: CommandKind, reason: str) -> int:
         now_ns = self.kernel.now_ns()
         command = Command(
             ts_ns=now_ns, command_id=f"replay-{kind}", kind=kind, operator="arb", reason=reason

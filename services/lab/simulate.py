@@ -42,14 +42,14 @@ def run_seed(seed: int, world: World | None = None) -> Outcome:
     kernel.run_until(START_NS + TROUBLE_NS)
     world.chaos.stop()
     kernel.run_until(kernel.now_ns() + CALM_NS)
-    world.say(CommandKind.HALT)
+    world.send_command(CommandKind.HALT)
     halted_ns = kernel.now_ns()
     while kernel.now_ns() - halted_ns < QUIET_NS_MAX:
         kernel.run_until(kernel.now_ns() + 500_000_000)
         if world.is_quiet() and kernel.now_ns() - halted_ns > 3_000_000_000:
             break
     else:
-        world.checkers.object_to("quiet", world.why_not_quiet())
+        world.checkers.report("quiet", world.why_not_quiet())
     world.checkers.check_quiet()
     return Outcome(
         seed,

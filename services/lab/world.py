@@ -15,7 +15,7 @@ from services.lab.checkers import Checkers
 from services.lab.feed import Feed, settings_of
 from services.lab.host import RETRY_NS, Host, readers_of
 from services.lab.kernel import Kernel
-from services.lab.market import Market
+from services.lab.market import MarketModel
 from services.lab.processes import deciding_processes, ingestor_process
 from services.lab.variety import TOKEN, exchanges_of, start_balances
 from services.risk.engine import RiskEngine
@@ -48,13 +48,13 @@ class HashedServer(MemoryServer):
         self.loses_next_book = False
         """Whether the next entry of books is lost: it is never seen by anybody."""
 
-    def held(self) -> tuple[Any, ...]:
+    def snapshot(self) -> tuple[Any, ...]:
         """Return all data, to be copied."""
         return self.streams, self.values, self.marks
 
-    def take_back(self, held: tuple[Any, ...]) -> None:
+    def restore(self, saved: tuple[Any, ...]) -> None:
         """Go back to data of before, as a replica does that lacks the last moment."""
-        self.streams, self.values, self.marks = held
+        self.streams, self.values, self.marks = saved
         self.losses += 1
 
     def add(self, key: str, payload: bytes) -> str:
@@ -78,7 +78,7 @@ class World:
         self.story: list[tuple[int, str]] = []
         self.crashes = 0
         self.exchanges = exchanges_of(seed, LISTINGS)
-        self.market = Market(self.exchanges, PRICES, Random(f"{seed}/market"))
+        self.market = MarketModel(self.exchanges, PRICES, Random(f"{seed}/market"))
         self.prices, self.start_balances = PRICES, start_balances(self.exchanges)
         self.checkers = Checkers(self)
         self.chaos = Chaos(self, Random(f"{seed}/chaos"))
@@ -109,9 +109,9 @@ class World:
             return self.random.randrange(5, 60) * _MS
         return self.random.randrange(80 * _US, 400 * _US)
 
-    def point(self, service: str) -> None:
+    def crash_point(self, service: str) -> None:
         """Give chaos the chance to crash the service between two effects."""
-        self.chaos.point(service)
+        self.chaos.crash_point(service)
 
     def engine(self, service: str) -> Engine | None:
         """Return a service's living engine."""
@@ -153,7 +153,7 @@ class World:
         self._look()
         self.chaos.start()
 
-    def say(self, kind: CommandKind) -> None:
+    def send_command(self, kind: CommandKind) -> None:
         """Publish an operator's command, again until the bus takes it."""
         now_ns = self.kernel.now_ns()
         command = Command(
@@ -162,7 +162,7 @@ class World:
         try:
             MemoryBus(self.server, service="operator").apply(None, [command])
         except BusUnavailable:
-            self.kernel.after(RETRY_NS, lambda: self.say(kind))
+            self.kernel.after(RETRY_NS, lambda: self.send_command(kind))
         else:
             self.on_published("operator", [command])
 

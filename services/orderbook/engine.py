@@ -97,7 +97,7 @@ class OrderbookEngine:
             raise CodecError(f"the checkpoint of shard {shard} does not decode: {error}") from error
         return saved.entry_id
 
-    def disown(self, shard: int) -> None:
+    def drop_shard(self, shard: int) -> None:
         """Forget a shard and its books."""
         self._owned.pop(shard, None)
         self._drop(shard)

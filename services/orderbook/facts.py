@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.orderbook.delta_pauses import DeltaPauses
+from services.orderbook.feed_status import FeedStatus
 from services.orderbook.resync import ResyncTimer
-from services.orderbook.rhythm import Rhythm
-from services.orderbook.told import OUTSIDE, ToldRange
-from services.orderbook.wire import Wire
+from services.orderbook.snapshot_range import OUTSIDE, SnapshotRange
 from shared.domain.book import Book
 from shared.messages.base import BookState
 
@@ -44,20 +44,20 @@ class BookFacts:
         self.ts_venue_ns: int | None = None
         self._broken: BookState | None = BookState.SYNCING
         self._broken_reason = "no snapshot yet"
-        self._wire = Wire()
+        self._feed_status = FeedStatus()
         self._other_feed = False
         self._behind = False
         self._behind_ns = 0
-        self._rhythm = Rhythm(stale_after_ns)
+        self._pauses = DeltaPauses(stale_after_ns)
         self._heard_ns = 0
-        self._told = ToldRange()
+        self._snapshot_range = SnapshotRange()
         self._wanted_epoch = 0
         self._resync = ResyncTimer()
 
     @property
     def is_refused(self) -> bool:
         """Whether the venue does not serve the instrument: nobody waits for the book."""
-        return self._wire.refused
+        return self._feed_status.refused
 
     # Trust
 
@@ -70,8 +70,8 @@ class BookFacts:
         return now_ns - self._heard_ns > self._stale_after_ns
 
     def _decide(self, now_ns: int) -> None:
-        if self._wire.state is not None:
-            self.state, self.reason = self._wire.state, self._wire.reason
+        if self._feed_status.state is not None:
+            self.state, self.reason = self._feed_status.state, self._feed_status.reason
         elif self._broken is not None:
             self.state, self.reason = self._broken, self._broken_reason
         elif self._behind:
@@ -80,7 +80,7 @@ class BookFacts:
             self.state, self.reason = BookState.SYNCING, OUTSIDE
         elif self._is_silent(now_ns):
             self.state, self.reason = BookState.STALE, "nothing heard"
-        elif self._rhythm.suspected:
+        elif self._pauses.suspected:
             self.state, self.reason = BookState.STALE, "quieter than it ever was"
         else:
             self.state, self.reason = BookState.LIVE, ""
@@ -110,12 +110,12 @@ class BookFacts:
             "depth_max": self.book.depth_max,
             "bid_floor": self.book.bid_floor,
             "ask_ceiling": self.book.ask_ceiling,
-            "room": self._told.room,
+            "room": self._snapshot_range.room,
             "ts_recv_ns": self.ts_recv_ns,
             "ts_venue_ns": self.ts_venue_ns,
             "broken": self._broken,
             "broken_reason": self._broken_reason,
-            "pause_ns": self._rhythm.longest_ns,
+            "pause_ns": self._pauses.longest_ns,
             "resync": self._resync.save(),
         }
 
@@ -128,13 +128,13 @@ class BookFacts:
             saved.get("bid_floor"),  # a checkpoint of an earlier version has none
             saved.get("ask_ceiling"),
         )
-        self._told = ToldRange(tuple(saved.get("room", self.book.room())))
+        self._snapshot_range = SnapshotRange(tuple(saved.get("room", self.book.room())))
         self.epoch, self.seq = saved["epoch"], saved["seq"]
         self.ts_recv_ns = self._heard_ns = saved["ts_recv_ns"]
         self.ts_venue_ns = saved["ts_venue_ns"]
         self._broken = None if saved["broken"] is None else BookState(saved["broken"])
         self._broken_reason = saved["broken_reason"]
-        self._rhythm = Rhythm(self._stale_after_ns, saved["pause_ns"])
+        self._pauses = DeltaPauses(self._stale_after_ns, saved["pause_ns"])
         self._resync = ResyncTimer(*saved["resync"])
         self._behind, self._behind_ns = True, now_ns
         self._decide(now_ns)

@@ -16,7 +16,7 @@ Theory of operation. Five independent facts decide the state, worst first:
   nears the end, a refresh is asked for, which does not interrupt the book.
 * silence: STALE when neither a message nor a confirming status (LIVE of this epoch, each second)
   was heard for ``stale_after_ns``. A quiet but confirmed book is LIVE - unless it is far quieter
-  than its own rhythm (``rhythm.py``): its stream may be dead on a live connection. Then it is STALE
+  than usual (``delta_pauses.py``): its stream may be dead on a live connection. Then it is STALE
   and a resync is asked for, whose snapshot proves or renews it.
 
 Ages compare ``ts_recv_ns`` and the statuses' ``ts_ns``, both stamped by the ingestor, with this
@@ -52,7 +52,7 @@ class TrackedBook(BookFacts):
         book.apply(delta.bids, delta.asks)
         self.seq = delta.seq
         ts_recv_ns = delta.ts_recv_ns
-        self._rhythm.on_delta(ts_recv_ns)
+        self._pauses.on_delta(ts_recv_ns)
         # A delta that waited for the snapshot is older than it; the book's tick is the newer one.
         if ts_recv_ns > self.ts_recv_ns:
             self.ts_recv_ns = self._heard_ns = ts_recv_ns
@@ -94,18 +94,18 @@ class TrackedBook(BookFacts):
             return
         self.book.depth_max = snapshot.depth_max
         self.book.replace(snapshot.bids, snapshot.asks, snapshot.bid_floor, snapshot.ask_ceiling)
-        self._told.begin(self.book)
+        self._snapshot_range.begin(self.book)
         self.epoch, self.seq = snapshot.epoch, snapshot.seq
         self.ts_recv_ns = self._heard_ns = snapshot.ts_recv_ns
         self.ts_venue_ns = snapshot.ts_venue_ns
         self._broken, self._broken_reason = None, ""
-        self._rhythm.on_snapshot()
+        self._pauses.on_snapshot()
         self._note_age(snapshot.ts_recv_ns, now_ns)
         # What the wire said before this snapshot is over.
-        self._wire.follow("")
+        self._feed_status.follow("")
         self._other_feed = False
-        if self._wanted_epoch <= snapshot.epoch and self._wire.ts_ns <= snapshot.ts_recv_ns:
-            self._wire.clear()
+        if self._wanted_epoch <= snapshot.epoch and self._feed_status.ts_ns <= snapshot.ts_recv_ns:
+            self._feed_status.clear()
             self._resync.cancel()
         self.counters["book_events"] += 1
         if self.book.is_crossed():
@@ -117,7 +117,7 @@ class TrackedBook(BookFacts):
         """Take what the ingestor says of this book, or (empty instrument) of the whole venue."""
         whole_venue = not status.instrument
         old = not whole_venue and status.epoch < self.epoch
-        if old or self._wire.is_foreign(status):
+        if old or self._feed_status.is_foreign(status):
             self._on_other_feed(status, now_ns)
             return
         if status.state is BookState.LIVE:
@@ -127,7 +127,9 @@ class TrackedBook(BookFacts):
             if whole_venue and status.state is not BookState.DOWN:
                 return  # some of its connections; the books speak for themselves
             self._want(status.epoch)
-            self._wire.say(status.state, status.reason, status.ts_ns, refused=status.refused)
+            self._feed_status.degrade(
+                status.state, status.reason, status.ts_ns, refused=status.refused
+            )
             # The ingestor is synchronising already; asking again would only add work.
             self._resync.cancel()
         self._decide(now_ns)
@@ -136,7 +138,7 @@ class TrackedBook(BookFacts):
         """Ask another ingestor that has the book LIVE to start over, if our own has failed us."""
         if not status.instrument or status.state is not BookState.LIVE:
             return
-        failed = self._wire.state is BookState.DOWN or self._is_silent(now_ns)
+        failed = self._feed_status.state is BookState.DOWN or self._is_silent(now_ns)
         if failed and now_ns - status.ts_ns <= BEHIND_NS_MAX:
             self._other_feed = True
             self._resync.want(now_ns)
@@ -145,11 +147,11 @@ class TrackedBook(BookFacts):
         """The book is LIVE at the wire in ``status.epoch``."""
         if status.epoch > self.epoch:
             self._want(status.epoch)
-            self._wire.say(BookState.SYNCING, "waiting for the snapshot")
+            self._feed_status.degrade(BookState.SYNCING, "waiting for the snapshot")
             self._resync.want(now_ns + SNAPSHOT_GRACE_NS)
             return
-        self._wire.clear()
-        self._wire.follow(status.source)
+        self._feed_status.clear()
+        self._feed_status.follow(status.source)
         self._heard_ns = max(self._heard_ns, min(status.ts_ns, now_ns))
         in_time = now_ns - status.ts_ns <= BEHIND_NS_MAX
         if in_time and now_ns - self._behind_ns > CATCH_UP_NS:
@@ -161,14 +163,14 @@ class TrackedBook(BookFacts):
 
     def on_timer(self, now_ns: int) -> None:
         """Judge silence."""
-        watched = self._wire.state is None and self._broken is None
-        if watched and self._rhythm.suspect(now_ns - self.ts_recv_ns):
+        watched = self._feed_status.state is None and self._broken is None
+        if watched and self._pauses.suspect(now_ns - self.ts_recv_ns):
             self.counters["silences"] += 1
             self._resync.want_anew(now_ns)
         if self.epoch and now_ns - self._heard_ns > FORGET_NS:
             self.epoch = self.seq = self._wanted_epoch = 0
             self._broken, self._broken_reason = BookState.SYNCING, "nothing heard for a minute"
-            self._wire.follow("")
+            self._feed_status.follow("")
         self._decide(now_ns)
 
     def ask_due(self, now_ns: int) -> bool:
@@ -184,9 +186,9 @@ class TrackedBook(BookFacts):
 
     def refresh_due(self, now_ns: int) -> bool:
         """Tell whether a newer snapshot must be asked for now, as the price nears the end of it."""
-        if self._broken is not None or self._wire.state is not None:
+        if self._broken is not None or self._feed_status.state is not None:
             return False
-        if not self._told.refresh_due(self.book, now_ns):
+        if not self._snapshot_range.refresh_due(self.book, now_ns):
             return False
         self.counters["refreshes"] += 1
         return True
@@ -200,7 +202,7 @@ class TrackedBook(BookFacts):
     def _needs_resync(self) -> bool:
         return (
             self._broken is not None
-            or self._rhythm.suspected
+            or self._pauses.suspected
             or self._wanted_epoch > self.epoch
             or self._other_feed
         )

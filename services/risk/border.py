@@ -22,7 +22,7 @@ def in_order(message: Any, now_ns: int) -> Any:
     return msgspec.structs.replace(message, ts_ns=now_ns)
 
 
-def unowned_text(fill: Fill, why: str) -> str:
+def unowned_fill_text(fill: Fill, why: str) -> str:
     """Return what is said of a fill that has no owner."""
     return (
         f"fill {fill.trade_id} of {fill.client_order_id}, {fill.side} {fill.qty} "
@@ -30,7 +30,7 @@ def unowned_text(fill: Fill, why: str) -> str:
     )
 
 
-def unowned_order(event: OrderEvent, why: str, now_ns: int) -> Alert:
+def unowned_order_alert(event: OrderEvent, why: str, now_ns: int) -> Alert:
     """Return what is said of an order that cannot be its plan's; fills of it have no owner."""
     text = (
         f"order {event.client_order_id} of plan {event.plan_id}, {event.side} {event.qty} "
@@ -39,7 +39,7 @@ def unowned_order(event: OrderEvent, why: str, now_ns: int) -> Alert:
     return alert(now_ns, Severity.CRITICAL, "ORDER_UNOWNED", text)
 
 
-def unowned_end(done: PlanDone, why: str, now_ns: int) -> Alert:
+def unowned_end_alert(done: PlanDone, why: str, now_ns: int) -> Alert:
     """Return what is said of an end that cannot be its plan's; the plan stays in flight."""
     text = f"{done.outcome} of plan {done.plan_id} in {done.base}/{done.quote} is not taken: {why}"
     return alert(now_ns, Severity.CRITICAL, "PLAN_END_UNOWNED", text)

@@ -15,7 +15,7 @@ import msgspec
 
 from services.risk.exposure import Ledger, Reservation, remember_plan
 from services.risk.trading import TradingMemory
-from shared.domain.accounting import Execution, Result
+from shared.domain.accounting import Execution, TradingResult
 from shared.domain.instrument import split_instrument
 from shared.domain.ownership import PLANS_ENDED_MAX
 from shared.errors import CodecError
@@ -243,7 +243,7 @@ def _take_over(before: LedgerBefore, ledger: Ledger) -> None:
     books.exposure = before.exposure
     for quote, realized in before.realized.items():
         is_estimated = books.result(quote).is_estimated
-        books.results[quote] = Result(
+        books.results[quote] = TradingResult(
             realized=realized, fees=before.fees.get(quote, Decimal(0)), is_estimated=is_estimated
         )
         ledger.realized_at_midnight[quote] = realized - before.realized_today.get(quote, Decimal(0))

@@ -31,7 +31,7 @@ from shared.messages.rules import InstrumentRules
 BookKey = tuple[str, str]
 
 
-class Place(NamedTuple):
+class VenueMarket(NamedTuple):
     """What the key of a position says: ``venue|instrument``, and the instrument's parts.
 
     ``text`` is how a denial names the book.
@@ -48,7 +48,7 @@ class Place(NamedTuple):
 
 
 @lru_cache(maxsize=65_536)
-def place_of(key: str) -> Place:
+def market_of(key: str) -> VenueMarket:
     """Return the parts of ``venue|instrument``.
 
     Raises:
@@ -56,7 +56,7 @@ def place_of(key: str) -> Place:
     """
     venue, _, instrument = key.partition("|")
     name = split_instrument(instrument)
-    return Place(
+    return VenueMarket(
         key=key,
         text=f"{venue} {instrument}",
         book=(venue, instrument),
@@ -74,13 +74,13 @@ class LegCase:
     ``price`` is the dearer of its limit and its expected price, ``reserved`` what it may use.
     """
 
-    __slots__ = ("offered", "place", "price", "reserved")
+    __slots__ = ("market", "offered", "price", "reserved")
 
     def __init__(self, leg: OpportunityLeg, positions: Mapping[str, Decimal]) -> None:
-        place = place_of(f"{leg.venue}|{leg.instrument}")
+        market = market_of(f"{leg.venue}|{leg.instrument}")
         price = max(leg.price_limit, leg.price_avg)
-        self.offered, self.place, self.price = leg, place, price
-        self.reserved = reserve_leg(leg, leg.qty * price, positions.get(place.key, ZERO))
+        self.offered, self.market, self.price = leg, market, price
+        self.reserved = reserve_leg(leg, leg.qty * price, positions.get(market.key, ZERO))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class DecisionContext:
     What stands below ``rules`` is there after ``look_up_legs``: the two legs, the buy first, and
     what they would reserve; the notional at stake if only the dearer one trades; the legs of the
     plans in flight; the positions in this quote asset; and, as rules work them out, the dearest
-    prices and the worst notionals by key of their place.
+    prices and the worst notionals by key of their market.
     """
 
     opportunity: Opportunity
@@ -109,7 +109,7 @@ class DecisionContext:
     reserved: list[ReservedLeg] = field(init=False)
     notional: Decimal = field(init=False)
     held: list[ReservedLeg] = field(init=False)
-    positions: list[tuple[Place, Decimal]] = field(init=False)
+    positions: list[tuple[VenueMarket, Decimal]] = field(init=False)
     marks: dict[str, Decimal] = field(init=False)
     worst: dict[str, Decimal] = field(init=False)
 
@@ -131,9 +131,9 @@ class DecisionContext:
         self.held = [leg for plan in ledger.reservations.values() for leg in plan.legs]
         self.positions = []
         for key, position in ledger.positions.items():
-            place = place_of(key)
-            if place.quote == quote:
-                self.positions.append((place, position))
+            market = market_of(key)
+            if market.quote == quote:
+                self.positions.append((market, position))
         self.marks, self.worst = {}, {}
 
 
@@ -145,10 +145,10 @@ def open_exposure(context: DecisionContext) -> Decimal:
     total = ZERO
     gross: dict[str, Decimal] = {}
     price: dict[str, Decimal] = {}
-    for place, position in context.positions:
-        base = place.base
-        price[base] = max(price.get(base, ZERO), _mark(context, place))
-        if place.is_linear:
+    for market, position in context.positions:
+        base = market.base
+        price[base] = max(price.get(base, ZERO), _mark(context, market))
+        if market.is_linear:
             gross[base] = gross.get(base, ZERO) + abs(position)
     for base, mark in price.items():
         net = abs(context.ledger.exposure.get(base, ZERO))
@@ -156,48 +156,48 @@ def open_exposure(context: DecisionContext) -> Decimal:
     return total
 
 
-def _mark(context: DecisionContext, place: Place) -> Decimal:
+def _mark(context: DecisionContext, market: VenueMarket) -> Decimal:
     """The dearest idea of a price we have: the last fill, the view's best ask, this plan's legs."""
-    mark = context.marks.get(place.key)
+    mark = context.marks.get(market.key)
     if mark is None:
-        mark = context.ledger.prices.get(place.key, ZERO)
-        view = context.views.get(place.book)
+        mark = context.ledger.prices.get(market.key, ZERO)
+        view = context.views.get(market.book)
         if view is not None and view.asks and is_size(view.asks[0][0]):
             mark = max(mark, exact(view.asks[0][0]))
         for leg in context.legs:
-            if leg.place.key == place.key:
+            if leg.market.key == market.key:
                 mark = max(mark, leg.price)
-        context.marks[place.key] = mark
+        context.marks[market.key] = mark
     return mark
 
 
-def places_of(context: DecisionContext, venue: str) -> list[Place]:
-    """Return a venue's places in this quote asset with a position, reservation or leg."""
-    places = {place.key: place for place, _ in context.positions if place.venue == venue}
+def markets_of(context: DecisionContext, venue: str) -> list[VenueMarket]:
+    """Return a venue's markets in this quote asset with a position, reservation or leg."""
+    markets = {market.key: market for market, _ in context.positions if market.venue == venue}
     for held in context.held:
         if held.venue == venue:
-            place = place_of(f"{venue}|{held.instrument}")
-            if place.quote == context.opportunity.quote:
-                places[place.key] = place
+            market = market_of(f"{venue}|{held.instrument}")
+            if market.quote == context.opportunity.quote:
+                markets[market.key] = market
     for leg in context.legs:
-        if leg.place.venue == venue:
-            places[leg.place.key] = leg.place
-    return list(places.values())
+        if leg.market.venue == venue:
+            markets[leg.market.key] = leg.market
+    return list(markets.values())
 
 
-def worst_with_plan(context: DecisionContext, place: Place) -> Decimal:
-    """Return a place's notional if the worst of its reservations and of this plan fills."""
-    worst = context.worst.get(place.key)
+def worst_with_plan(context: DecisionContext, market: VenueMarket) -> Decimal:
+    """Return a market's notional if the worst of its reservations and of this plan fills."""
+    worst = context.worst.get(market.key)
     if worst is None:
-        worst = context.worst[place.key] = worst_notional(context, place, context.reserved)
+        worst = context.worst[market.key] = worst_notional(context, market, context.reserved)
     return worst
 
 
 def worst_notional(
-    context: DecisionContext, place: Place, legs: Sequence[ReservedLeg] = ()
+    context: DecisionContext, market: VenueMarket, legs: Sequence[ReservedLeg] = ()
 ) -> Decimal:
-    """Return a place's notional if the worst of its reservations and ``legs`` fills."""
-    venue, instrument = place.book
+    """Return a market's notional if the worst of its reservations and ``legs`` fills."""
+    venue, instrument = market.book
     notional = buys = sells = ZERO
     for leg in (*context.held, *legs):
         if leg.instrument != instrument or leg.venue != venue:
@@ -207,8 +207,8 @@ def worst_notional(
             buys += leg.qty
         else:
             sells += leg.qty
-    if place.is_spot:
+    if market.is_spot:
         return notional
-    position = context.ledger.positions.get(place.key, ZERO)
+    position = context.ledger.positions.get(market.key, ZERO)
     worst = max(abs(position), abs(position + buys), abs(position - sells))
-    return worst * _mark(context, place)
+    return worst * _mark(context, market)

@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.risk.border import in_order, unowned_end, unowned_order, unowned_text
+from services.risk.border import in_order, unowned_end_alert, unowned_fill_text, unowned_order_alert
 from services.risk.checkpoint import CheckpointWriter, PartMissing, RiskState
 from services.risk.decision_context import DecisionContext
 from services.risk.exposure import Ledger, Reservation, plan_id_of
 from services.risk.limits import judge
-from services.risk.market import Market
+from services.risk.market import LatestBooks
 from services.risk.reasons import Denial
 from services.risk.report import risk_report
 from services.risk.trading import TradingControl, TradingStatus, alert
@@ -70,7 +70,7 @@ class RiskEngine:
         self._state, self._keeper = RiskState(), CheckpointWriter()
         self._has_started = False
         self.take_ledger(opened)
-        self._market = Market()
+        self._market = LatestBooks()
         self._ts_report_ns = 0
         self._counters = dict.fromkeys(_COUNTERS, 0)
         self._denied: dict[str, int] = {}
@@ -108,7 +108,7 @@ class RiskEngine:
         if lost:
             out = [*lost, *out]
         if lost or type(message) not in _QUIET:
-            out += self._say_change(self._switch.now(now_ns), now_ns)
+            out += self._state_if_changed(self._switch.now(now_ns), now_ns)
         return Step(messages=out) if out else NOTHING
 
     def on_timer(self, now_ns: int) -> Step:
@@ -119,8 +119,8 @@ class RiskEngine:
         out = lost + self._switch.find_overdue(now_ns)
         if out:
             self._keeper.touch_decided()
-        said = self._say_change(self._switch.now(now_ns), now_ns)
-        out += said or [self._switch.state_message(now_ns)]
+        changed = self._state_if_changed(self._switch.now(now_ns), now_ns)
+        out += changed or [self._switch.state_message(now_ns)]
         out.append(
             risk_report(self._state.ledger, self._switch, self._market.views.values(), now_ns)
         )
@@ -141,7 +141,7 @@ class RiskEngine:
         return {
             "plans_in_flight": len(ledger.reservations),
             "reserved_notional": float(ledger.reserved_notional()),
-            "active": float(self._switch.said is TradingState.ACTIVE),
+            "active": float(self._switch.published is TradingState.ACTIVE),
         }
 
     def checkpoints(self) -> dict[str, bytes]:
@@ -162,7 +162,7 @@ class RiskEngine:
             self._losses.append(str(error))
         self._has_started, self._switch = True, self._new_switch(now_ns)
         out = self._take_losses(now_ns)
-        return Step(messages=[*out, *self._say_change(self._switch.now(now_ns), now_ns)])
+        return Step(messages=[*out, *self._state_if_changed(self._switch.now(now_ns), now_ns)])
 
     def note_loss(self, loss: str) -> None:
         """Hear that Redis lost data: nothing is approved from now on, and the next step says so."""
@@ -203,12 +203,12 @@ class RiskEngine:
             self._keeper.touch_decided()
         return [message for loss in losses for message in self._switch.on_loss(loss, now_ns)]
 
-    def _say_change(self, standing: TradingStatus, now_ns: int) -> list[Message]:
+    def _state_if_changed(self, standing: TradingStatus, now_ns: int) -> list[Message]:
         """Say the trading state if it changed; what was said last is remembered."""
-        said = self._switch.say_change(standing, now_ns)
-        if said:
+        changed = self._switch.state_if_changed(standing, now_ns)
+        if changed:
             self._keeper.touch_decided()
-        return said
+        return changed
 
     def _roll_day(self, now_ns: int) -> None:
         if self._state.ledger.roll_day(now_ns):
@@ -240,7 +240,7 @@ class RiskEngine:
         self._roll_day(now_ns)
         denial = judge(context)
         decided = self._denied_message(found, denial, now_ns) if denial else self._approve(context)
-        return [decided, *self._say_change(standing, now_ns)]
+        return [decided, *self._state_if_changed(standing, now_ns)]
 
     def _denied_message(self, found: Opportunity, denial: Denial, now_ns: int) -> Denied:
         self._counters["plans_denied"] += 1
@@ -260,18 +260,18 @@ class RiskEngine:
         """Put an order on record: what is filled of it is ours."""
         if why := self._state.ledger.refuses(event):
             self._counters["orders_unowned"] += 1
-            return [unowned_order(event, why, now_ns)]
+            return [unowned_order_alert(event, why, now_ns)]
         if self._state.ledger.orders.announce(event):
             self._keeper.touch_ledger()
         return []
 
     def _on_fill(self, fill: Fill, now_ns: int) -> list[Message]:
         ledger = self._state.ledger
-        if why := ledger.disowns(fill):  # left out, and halted: what we hold is unknown now
+        if why := ledger.ownership_flaw(fill):  # left out, and halted: what we hold is unknown now
             self._counters["fills_unowned"] += 1
             self._keeper.touch_decided()
             subject = ledger.plan_of_ours(fill.plan_id)
-            return [self._switch.on_unowned(unowned_text(fill, why), now_ns, subject)]
+            return [self._switch.on_unowned(unowned_fill_text(fill, why), now_ns, subject)]
         if ledger.apply_fill(fill):
             self._counters["fills"] += 1
             self._keeper.touch_ledger()
@@ -293,7 +293,7 @@ class RiskEngine:
         held = self._state.ledger.plan_of_ours(done.plan_id)
         if why := self._state.ledger.refuses_end(done):
             self._counters["ends_unowned"] += 1
-            return [unowned_end(done, why, now_ns)]
+            return [unowned_end_alert(done, why, now_ns)]
         if not self._state.ledger.apply_end(done):
             self._counters["duplicates"] += 1
             return []

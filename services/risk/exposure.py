@@ -165,9 +165,9 @@ class Ledger(msgspec.Struct, kw_only=True):
             why = _differs(held, event, against)
         return why or self.orders.refuses(event)
 
-    def disowns(self, fill: Fill) -> str:
+    def ownership_flaw(self, fill: Fill) -> str:
         """Return why a fill cannot be ours, empty if it can, or if it repeats what is booked."""
-        why = self.orders.disowns(fill)
+        why = self.orders.ownership_flaw(fill)
         if not why:
             why = self.orders.overfills(fill)
             return "" if not why or _fill_key(fill) in self.fills_seen else why

@@ -14,8 +14,8 @@ from functools import lru_cache
 
 from services.risk.decision_context import (
     DecisionContext,
+    markets_of,
     open_exposure,
-    places_of,
     worst_notional,
     worst_with_plan,
 )
@@ -163,24 +163,24 @@ def _exact_limit(limit: float) -> Decimal:
 def books_trusted(context: DecisionContext) -> Denial | None:
     """Both books are LIVE and fresh now, as risk itself sees them."""
     for leg in context.legs:
-        view = context.views.get(leg.place.book)
+        view = context.views.get(leg.market.book)
         if view is None:
-            return deny(DenyReason.BOOK_UNKNOWN, book=leg.place.text)
+            return deny(DenyReason.BOOK_UNKNOWN, book=leg.market.text)
         if view.state is not BookState.LIVE:
-            return deny(DenyReason.BOOK_NOT_LIVE, book=leg.place.text, state=view.state)
+            return deny(DenyReason.BOOK_NOT_LIVE, book=leg.market.text, state=view.state)
         age_ms = (context.now_ns - view.ts_ns) // MS
         limit = context.config.book_age_ms_max
         if age_ms > limit:
-            return deny(DenyReason.BOOK_AGE, book=leg.place.text, age_ms=age_ms, max_ms=limit)
+            return deny(DenyReason.BOOK_AGE, book=leg.market.text, age_ms=age_ms, max_ms=limit)
     return None
 
 
 def venue_rules(context: DecisionContext) -> Denial | None:
     """Tick, lot and least order, asserted again after the scanner rounded to them."""
     for leg in context.legs:
-        offered, rules = leg.offered, context.rules.get(leg.place.book)
+        offered, rules = leg.offered, context.rules.get(leg.market.book)
         if rules is None or not rules.active:
-            return deny(DenyReason.NO_RULES, book=leg.place.text)
+            return deny(DenyReason.NO_RULES, book=leg.market.text)
         qty, price = offered.qty, offered.price_limit
         if qty < rules.qty_min or not is_multiple(qty, rules.lot_size):
             return deny(DenyReason.LOT, qty=qty, lot=rules.lot_size, qty_min=rules.qty_min)
@@ -207,9 +207,9 @@ def instrument_notional(context: DecisionContext) -> Denial | None:
     """Position and reservations per instrument; what does not add to it passes."""
     limit = context.config.instrument_notional_max
     for leg in context.legs:
-        after = worst_with_plan(context, leg.place)
-        if after > limit and after > worst_notional(context, leg.place):
-            book = leg.place.text
+        after = worst_with_plan(context, leg.market)
+        if after > limit and after > worst_notional(context, leg.market):
+            book = leg.market.text
             return deny(DenyReason.INSTRUMENT_NOTIONAL, book=book, notional=after, max=limit)
     return None
 
@@ -217,12 +217,12 @@ def instrument_notional(context: DecisionContext) -> Denial | None:
 def venue_notional(context: DecisionContext) -> Denial | None:
     """The same, summed over a venue's instruments of this quote asset."""
     limit = context.config.venue_notional_max
-    for venue in dict.fromkeys([leg.place.venue for leg in context.legs]):
-        places = places_of(context, venue)
-        after = sum([worst_with_plan(context, place) for place in places], ZERO)
+    for venue in dict.fromkeys([leg.market.venue for leg in context.legs]):
+        markets = markets_of(context, venue)
+        after = sum([worst_with_plan(context, market) for market in markets], ZERO)
         if after <= limit:
             continue
-        if after > sum([worst_notional(context, place) for place in places], ZERO):
+        if after > sum([worst_notional(context, market) for market in markets], ZERO):
             return deny(DenyReason.VENUE_NOTIONAL, venue=venue, notional=after, max=limit)
     return None
 
@@ -248,7 +248,7 @@ def plans_in_flight(context: DecisionContext) -> Denial | None:
     held, limit = context.ledger.reservations, context.config.plans_in_flight_max
     if len(held) >= limit:
         return deny(DenyReason.PLANS_IN_FLIGHT, plans=len(held), max=limit)
-    pair = [leg.place.book for leg in context.legs]
+    pair = [leg.market.book for leg in context.legs]
     for plan in held.values():
         if [(leg.venue, leg.instrument) for leg in plan.legs] == pair:
             return deny(DenyReason.PAIR_IN_FLIGHT, plan_id=plan.plan_id)
@@ -286,8 +286,8 @@ def opens_no_position(context: DecisionContext) -> Denial | None:
     """No leg opens or extends a position in a derivative: there is no rule yet that closes it."""
     for leg in context.legs:
         opened = opened_qty(context.position(leg.offered), leg.offered.side, leg.offered.qty)
-        if opened and not leg.place.is_spot:
-            return deny(DenyReason.OPENS_POSITION, book=leg.place.text, qty=opened)
+        if opened and not leg.market.is_spot:
+            return deny(DenyReason.OPENS_POSITION, book=leg.market.text, qty=opened)
     return None
 
 
@@ -295,10 +295,10 @@ def loss_cap(context: DecisionContext) -> Denial | None:
     """The loss cap pays for trading either leg back at its own venue, at the dearer known fee."""
     cap = context.loss_cap()
     for leg in context.legs:
-        fee_bps = max(leg.offered.fee_bps, context.rules[leg.place.book].taker_fee_bps)
+        fee_bps = max(leg.offered.fee_bps, context.rules[leg.market.book].taker_fee_bps)
         fees = 2 * fee_amount(leg.offered.qty * leg.price, fee_bps)
         if fees > cap:
-            book = leg.place.text
+            book = leg.market.text
             return deny(DenyReason.LOSS_CAP, book=book, fees=fees, fee_bps=fee_bps, cap=cap)
     return None
 

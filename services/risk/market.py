@@ -14,7 +14,7 @@ BOOKS_MAX = 4_096
 """Views and rules followed; more are refused and counted."""
 
 
-class Market:
+class LatestBooks:
     """What the bus said last of each book; it is repeated there, so a restart begins empty."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from shared.bus.port import Bus
 from shared.clock import Clock
 from shared.errors import BusUnavailable
 from shared.lease import Lease
-from shared.ledger import RISK, Witness, lost_mark, open_ledger
+from shared.ledger import RISK, LossDetector, lost_mark, open_ledger
 
 MARKS_S = 1.0
 
@@ -25,7 +25,7 @@ class LedgerMarks:
     ) -> None:
         self._engine, self._bus, self._clock, self._lease = engine, bus, clock, lease
         self._mode, self._instance = mode, instance
-        self._witness = Witness()
+        self._loss_detector = LossDetector()
         self._taken_up = ""
 
     async def open(self, saved: Mapping[str, bytes]) -> None:
@@ -61,7 +61,7 @@ class LedgerMarks:
         """Do it once; return the loss that the engine has heard of and the marks still say."""
         memory = self._engine.state.trading
         marks = await self._bus.marks()
-        loss = marks.get(lost_mark(RISK), "") or self._witness.look(marks)
+        loss = marks.get(lost_mark(RISK), "") or self._loss_detector.look(marks)
         if not loss and marks.get("id") != memory.ledger_id:
             loss = "the marks of the ledger are gone"
         if loss and loss != heard:

@@ -26,7 +26,7 @@ def risk_report(
     results = ledger.books.results
     return RiskReport(
         ts_ns=now_ns,
-        state=switch.said,
+        state=switch.published,
         exposure=dict(ledger.exposure),
         realized={quote: result.realized for quote, result in results.items()},
         fees={quote: result.fees for quote, result in results.items()},

@@ -38,7 +38,7 @@ class TradingMemory(msgspec.Struct, kw_only=True):
     """What of the trading state survives a restart.
 
     ``trips`` maps a ``HaltCause`` to its text, so it cannot grow beyond the causes there are.
-    ``said`` and ``ts_since_ns`` are the state last published and since when it holds (0: never).
+    ``published`` is the state last published, ``ts_since_ns`` since when it holds (0: never).
     ``ledger_id`` names the ledger on the bus, ``command_ns`` is when an operator last spoke.
     """
 
@@ -46,8 +46,8 @@ class TradingMemory(msgspec.Struct, kw_only=True):
     level_reason: str = ""
     trips: dict[str, str] = {}
     refused: str = ""
-    said: TradingState = TradingState.HALTED
-    said_reason: str = ""
+    published: TradingState = msgspec.field(default=TradingState.HALTED, name="said")
+    published_reason: str = msgspec.field(default="", name="said_reason")
     ts_since_ns: int = 0
     ledger_id: str = ""
     command_ns: int = 0
@@ -136,9 +136,9 @@ class TradingControl:
             memory.level_reason = f"{HaltCause.NOT_STARTED}: risk.start_active is false, say RESUME"
 
     @property
-    def said(self) -> TradingState:
+    def published(self) -> TradingState:
         """The state last published."""
-        return self._memory.said
+        return self._memory.published
 
     def now(self, now_ns: int) -> TradingStatus:
         """Return the state at this moment and what it follows from."""
@@ -214,24 +214,24 @@ class TradingControl:
                     out.append(alert(now_ns, Severity.CRITICAL, "PLAN_WAITS", text, held.plan_id))
         return out
 
-    def say_change(self, standing: TradingStatus, now_ns: int) -> list[Message]:
-        """Return the trading state where it, or its reason, is not what was said last."""
+    def state_if_changed(self, standing: TradingStatus, now_ns: int) -> list[Message]:
+        """Return the trading state where it, or its reason, is not what was published last."""
         memory, (state, reason, _, obstacle) = self._memory, standing
         self._was_open = self._was_open or not obstacle
-        if state is memory.said and reason == memory.said_reason and memory.ts_since_ns:
+        if state is memory.published and reason == memory.published_reason and memory.ts_since_ns:
             return []
-        if state is not memory.said or not memory.ts_since_ns:
+        if state is not memory.published or not memory.ts_since_ns:
             memory.ts_since_ns = now_ns
-        memory.said, memory.said_reason = state, reason
+        memory.published, memory.published_reason = state, reason
         return [self.state_message(now_ns)]
 
     def state_message(self, now_ns: int) -> TradingStateChanged:
-        """Return the state last said, to be repeated."""
+        """Return the state last published, to be repeated."""
         memory = self._memory
         return TradingStateChanged(
             ts_ns=now_ns,
-            state=memory.said,
-            reason=memory.said_reason,
+            state=memory.published,
+            reason=memory.published_reason,
             ts_since_ns=memory.ts_since_ns,
         )
 

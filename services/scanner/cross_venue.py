@@ -26,7 +26,7 @@ from shared.domain.depth import (
 )
 from shared.domain.fees import edge_bps, fee_amount, fee_fraction
 from shared.domain.instrument import split_instrument
-from shared.domain.rounding import is_enough, lot_common, price_to_tick, qty_to_lot, without_noise
+from shared.domain.rounding import is_enough, lot_common, price_to_tick, qty_to_lot, round_noise
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import Side
 from shared.messages.market import DepthView
@@ -88,7 +88,7 @@ def size_opportunity(
 ) -> Decimal | Stopped:
     """Return the quantity both venues accept, not above what was found or ``notional_max``."""
     qty_max = min(
-        without_noise(found.qty),
+        round_noise(found.qty),
         # The noise taken out above must not reach a level that the walk refused, nor the cap.
         sum([qty for _, qty in buy.levels], _ZERO),
         sum([qty for _, qty in sell.levels], _ZERO),

@@ -16,11 +16,11 @@ from services.venuesim import config
 from services.venuesim.control import Control
 from services.venuesim.faults import FaultTable
 from services.venuesim.recorded import RecordedMarket
-from services.venuesim.replay import Replay, survey
+from services.venuesim.replay import VenueReplay, survey
 from services.venuesim.venue import Context, OpenRecorded, OpenVenue, SimulatedVenue
 from shared.clock import SystemClock
 from shared.errors import ConfigError
-from shared.exchange.generator import TICK_MS, Market
+from shared.exchange.generator import TICK_MS, MarketGenerator
 from shared.venues.registry import ADAPTERS
 
 
@@ -49,20 +49,22 @@ class VenueSim:
         faults = FaultTable({})
         self.context = Context(options.seed, faults, SystemClock(), self._fair)
         self.venues: dict[str, SimulatedVenue] = {}
-        self._market: Market | None = None
-        self.replay: Replay | None = None
+        self._market: MarketGenerator | None = None
+        self.replay: VenueReplay | None = None
         if options.capture:
             self.replay = self._open_recording(options.capture)
         else:
             for adapter in ADAPTERS:
                 self.venues[adapter] = _module(adapter).open_venue(self.context, ())
-            self._market = Market([venue.exchange for venue in self.venues.values()], options.seed)
+            self._market = MarketGenerator(
+                [venue.exchange for venue in self.venues.values()], options.seed
+            )
         faults.instruments.update(
             {name: tuple(venue.exchange.by_instrument) for name, venue in self.venues.items()}
         )
         self.control = Control(self.venues, self.context, self.replay)
 
-    def _open_recording(self, paths: tuple[str, ...]) -> Replay:
+    def _open_recording(self, paths: tuple[str, ...]) -> VenueReplay:
         contents = survey(paths)
         markets: dict[str, RecordedMarket] = {}
         for venue, samples in contents.samples.items():
@@ -74,7 +76,7 @@ class VenueSim:
             opened = self.venues[venue] = _module(venue).open_recorded(self.context, samples)
             assert opened.recorded is not None
             markets[venue] = opened.recorded
-        return Replay(paths, contents, markets)
+        return VenueReplay(paths, contents, markets)
 
     def _fair(self, venue: str, base: str) -> float:
         if self._market is not None:

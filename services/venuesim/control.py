@@ -11,7 +11,7 @@ from aiohttp import web
 from msgspec import Meta
 
 from services.venuesim.faults import FaultError
-from services.venuesim.replay import FRAMES_PER_ADVANCE_MAX, Replay
+from services.venuesim.replay import FRAMES_PER_ADVANCE_MAX, VenueReplay
 from services.venuesim.venue import Context, SimulatedVenue
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill, Order
@@ -36,7 +36,7 @@ class Control:
     """Endpoints under ``/control``."""
 
     def __init__(
-        self, venues: Mapping[str, SimulatedVenue], context: Context, replay: Replay | None
+        self, venues: Mapping[str, SimulatedVenue], context: Context, replay: VenueReplay | None
     ) -> None:
         self._venues, self._context, self._replay = venues, context, replay
         self.ticks = 0
@@ -127,7 +127,7 @@ class Control:
         await asyncio.sleep(0)  # the frames are written before the answer is
         return json_response({"played": played, **self._replay_row(self._replay)})
 
-    def _replay_row(self, replay: Replay) -> dict[str, Any]:
+    def _replay_row(self, replay: VenueReplay) -> dict[str, Any]:
         sent = {name: venue.hub.counters["frames_sent"] for name, venue in self._venues.items()}
         markets = [venue.recorded for venue in self._venues.values() if venue.recorded]
         return {
@@ -139,7 +139,7 @@ class Control:
             "frames_played": replay.frames_played,
             "faulty_lines": replay.faulty_lines,
             "unusable": sum(market.unusable for market in markets),
-            "unheard": replay.unheard(),
+            "unheard": replay.unsubscribed(),
         }
 
 

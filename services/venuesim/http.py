@@ -14,7 +14,7 @@ ANSWER_FAULTS = ("http_429", "http_5xx", "ban")
 
 
 @dataclass(frozen=True, slots=True)
-class FaultWords:
+class FaultAnswers:
     """How a venue answers when it is overloaded, has failed, or does not know what happened."""
 
     too_many: Callable[[int, int], web.Response]  # status, Retry-After in s
@@ -26,7 +26,7 @@ async def answer_with_faults(
     request: web.Request,
     faults: FaultTable,
     venue: str,
-    words: FaultWords,
+    answers: FaultAnswers,
     answer: Callable[[], Awaitable[web.Response]],
     *,
     is_order: bool,
@@ -34,7 +34,7 @@ async def answer_with_faults(
     """Answer a REST request unless a fault prevents or destroys the answer."""
     fault = faults.take(ANSWER_FAULTS, venue, path=request.path)
     if fault is not None:
-        return await _faulty(fault, words, answer)
+        return await _faulty(fault, answers, answer)
     if not is_order:
         return await answer()
     response = await answer()
@@ -42,7 +42,7 @@ async def answer_with_faults(
     if lost is None:
         return response
     if lost.parameters["how"] == "timeout":
-        return words.timeout()
+        return answers.timeout()
     assert request.transport is not None
     request.transport.abort()
     await asyncio.sleep(0)  # let the server notice before it tries to write
@@ -50,11 +50,11 @@ async def answer_with_faults(
 
 
 async def _faulty(
-    fault: Fault, words: FaultWords, answer: Callable[[], Awaitable[web.Response]]
+    fault: Fault, answers: FaultAnswers, answer: Callable[[], Awaitable[web.Response]]
 ) -> web.Response:
     if fault.kind == "http_5xx":
         if fault.parameters["executed"]:
             await answer()
-        return words.failed(int(fault.number("status")))
+        return answers.failed(int(fault.number("status")))
     status = 429 if fault.kind == "http_429" else 418
-    return words.too_many(status, int(fault.number("retry_after_s")))
+    return answers.too_many(status, int(fault.number("retry_after_s")))

@@ -32,7 +32,7 @@ class RecordedMarket(Protocol):
     def end(self) -> None:
         """The recording is over."""
 
-    def unheard(self) -> list[str]:
+    def unsubscribed(self) -> list[str]:
         """Return the instruments whose book nobody has subscribed yet."""
 
 

@@ -46,7 +46,7 @@ def survey(paths: Sequence[str]) -> Contents:
     return contents
 
 
-class Replay:
+class VenueReplay:
     """The recording and how far it has been played."""
 
     def __init__(
@@ -82,9 +82,9 @@ class Replay:
         """Play everything recorded up to a moment."""
         return self._play(None, until_ns)
 
-    def unheard(self) -> dict[str, list[str]]:
+    def unsubscribed(self) -> dict[str, list[str]]:
         """Return books that nobody has subscribed yet, per venue."""
-        waiting = {venue: market.unheard() for venue, market in self._markets.items()}
+        waiting = {venue: market.unsubscribed() for venue, market in self._markets.items()}
         return {venue: names for venue, names in waiting.items() if names}
 
     def _play(self, frames_max: int | None, until_ns: int | None) -> int:
@@ -110,7 +110,7 @@ class Replay:
     async def run(self, speed: float) -> None:
         """Play at ``speed`` times the recorded pace once every book has a subscriber."""
         loop = asyncio.get_running_loop()
-        while self.unheard() and not self.started.is_set():  # noqa: ASYNC110 (many hubs)
+        while self.unsubscribed() and not self.started.is_set():  # noqa: ASYNC110 (many hubs)
             await asyncio.sleep(LISTEN_POLL_S)
         self.started.set()
         began_s, began_ns = loop.time(), self.clock_ns

@@ -134,7 +134,7 @@ def _expire(waiter: asyncio.Future[None]) -> None:
         waiter.set_result(None)
 
 
-class Link:
+class RedisLink:
     """A connection that is made when needed; every failure is a :class:`BusUnavailable`.
 
     redis-py's connection opens the socket, with TLS, login and database, and then hands it to a
@@ -182,7 +182,7 @@ class Link:
         connection = self._endpoint.connection(self._tuning.answer_s)
         try:
             await connection.connect()  # type: ignore[no-untyped-call]
-            hello = await self._greet(connection)
+            hello = await self._handshake(connection)
         except (RedisError, OSError, TimeoutError) as error:
             await connection.disconnect(nowait=True)
             refusals = (AuthenticationError, NoPermissionError)
@@ -208,7 +208,7 @@ class Link:
         self._backoff.reset()
         self.connects += 1
 
-    async def _greet(self, connection: AbstractConnection) -> Any:
+    async def _handshake(self, connection: AbstractConnection) -> Any:
         """Return the answer to HELLO, which says what kind of server this is; else ``None``."""
         await connection.send_command("HELLO", "2")
         try:

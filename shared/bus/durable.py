@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from shared.bus.connection import Link, ReplyError, Wire
+from shared.bus.connection import RedisLink, ReplyError, Wire
 from shared.bus.latest import Now, Report, as_dict, payload_of
 from shared.bus.missing import Missing
 from shared.bus.port import Batch
@@ -35,7 +35,7 @@ class DurableReader:
 
     def __init__(
         self,
-        links: tuple[Link, Link],
+        links: tuple[RedisLink, RedisLink],
         specs: Iterable[StreamSpec],
         consumer: tuple[str, str],
         *,
@@ -175,7 +175,7 @@ class DurableReader:
                 except CodecError as error:
                     batch.rejected += 1
                     self._counters["rejected"] += 1
-                    await self._bury(key, entry_id, payload or b"", str(error))
+                    await self._dead_letter(key, entry_id, payload or b"", str(error))
                 else:
                     batch.pending.setdefault(key, []).append(entry_id)
                 batch.last_ids[key] = entry_id
@@ -187,7 +187,7 @@ class DurableReader:
         if deliveries >= self._tuning.deliveries_max:
             found = await self._control.call("XRANGE", key, entry_id, entry_id)
             payload = payload_of(found[0][1]) if found else None
-            await self._bury(key, entry_id, payload or b"", f"delivered {deliveries} times")
+            await self._dead_letter(key, entry_id, payload or b"", f"delivered {deliveries} times")
             return None
         reply = await self._control.call(
             "XREADGROUP", "GROUP", self._group, self._consumer,
@@ -203,7 +203,7 @@ class DurableReader:
         self._counters["redelivered"] += 1
         return await self._take(reply, redelivered=True)
 
-    async def _bury(self, key: str, entry_id: str, payload: bytes, reason: str) -> None:
+    async def _dead_letter(self, key: str, entry_id: str, payload: bytes, reason: str) -> None:
         """Move an entry to the dead-letter stream and acknowledge it, in one transaction."""
         spec = self._specs[key]
         commands = (

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import hiredis
 
-from shared.bus.connection import Link, ReplyError, reply_error
+from shared.bus.connection import RedisLink, ReplyError, reply_error
 from shared.bus.wire import key_of, pack
 from shared.clock import Clock
 from shared.errors import BusUnavailable
@@ -32,7 +32,7 @@ class Insistence:
 
     def __init__(
         self,
-        out: Link,
+        out: RedisLink,
         send: Callable[[list[bytes]], Awaitable[None]],
         clock: Clock,
         *,
@@ -57,7 +57,7 @@ class Insistence:
                 except ReplyError as error:
                     if not error.may_pass:
                         raise
-                    self._say_refused(error, commands)  # as a whole: nothing of it was done
+                    self._alert_refused(error, commands)  # as a whole: nothing of it was done
                 else:
                     commands = refused
                 if commands:
@@ -71,14 +71,14 @@ class Insistence:
         try:
             await self._send(packed)
         except ReplyError as error:  # of what was sent before without a promise
-            self._say_refused(error, ())
+            self._alert_refused(error, ())
             await self._send(packed)
         try:
             result = await self._out.settle()
         except ReplyError as error:
             if error.left < len(packed):
                 raise
-            self._say_refused(error, ())
+            self._alert_refused(error, ())
             result = await self._out.take()
         if isinstance(result, hiredis.ReplyError):
             raise reply_error(str(result))
@@ -86,11 +86,11 @@ class Insistence:
         refused = []
         for command, part in zip(commands, parts, strict=False):
             if isinstance(part, Exception):
-                self._say_refused(reply_error(str(part)), [command])
+                self._alert_refused(reply_error(str(part)), [command])
                 refused.append(command)
         return refused
 
-    def _say_refused(self, error: ReplyError, commands: Sequence[bytes]) -> None:
+    def _alert_refused(self, error: ReplyError, commands: Sequence[bytes]) -> None:
         """Log what Redis refuses, and where, every few seconds."""
         keys = sorted({key_of(command) for command in commands} - {""})
         self._problems[self] = f"cannot write {', '.join(keys)}: {error}" if keys else str(error)

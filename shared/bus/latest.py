@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
-from shared.bus.connection import TEMPORARY, Link, ReplyError, Wire
+from shared.bus.connection import TEMPORARY, RedisLink, ReplyError, Wire
 from shared.bus.port import Batch, Input
 from shared.bus.tuning import Tuning
 from shared.bus.wire import id_key, newest_per_key, pack
@@ -68,7 +68,7 @@ class LatestReader:
 
     def __init__(
         self,
-        link: Link,
+        link: RedisLink,
         inputs: Iterable[Input],
         counters: dict[str, int],
         tuning: Tuning,

@@ -295,7 +295,7 @@ class MemoryInbox:
                 self._missing.lose_pending(key, self._group_of(key), entry_id)
                 continue
             if pending.deliveries >= self._bus.tuning.deliveries_max:
-                self._bury(key, entry_id, payload, f"delivered {pending.deliveries} times")
+                self._dead_letter(key, entry_id, payload, f"delivered {pending.deliveries} times")
                 continue
             pending.deliveries += 1
             pending.delivered_ns = now_ns
@@ -322,14 +322,14 @@ class MemoryInbox:
         except CodecError as error:
             batch.rejected += 1
             self._bus.counters["rejected"] += 1
-            self._bury(key, entry_id, payload, str(error))
+            self._dead_letter(key, entry_id, payload, str(error))
         else:
             batch.messages += messages
             batch.pending.setdefault(key, []).append(format_id(entry_id))
             self._bus.counters["read"] += len(messages)
         batch.last_ids[key] = format_id(entry_id)
 
-    def _bury(self, key: str, entry_id: Id, payload: bytes, reason: str) -> None:
+    def _dead_letter(self, key: str, entry_id: Id, payload: bytes, reason: str) -> None:
         self._group_of(key).pending.pop(entry_id, None)
         dead = self._bus.reach().dead.setdefault(self._durable[key].name, [])
         dead.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shared.bus.connection import Link, ReplyError
+from shared.bus.connection import RedisLink, ReplyError
 from shared.bus.latest import Report, as_dict
 from shared.bus.wire import id_key
 from shared.messages.control import Severity
@@ -17,7 +17,9 @@ _ANY = 2**62
 class Missing:
     """Notices, counts and tells what one group has lost."""
 
-    def __init__(self, control: Link, group: str, counters: dict[str, int], report: Report) -> None:
+    def __init__(
+        self, control: RedisLink, group: str, counters: dict[str, int], report: Report
+    ) -> None:
         self._control, self._group = control, group
         self._counters, self._report = counters, report
         self._unread_gone: dict[str, tuple[bytes, int]] = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 from shared.bus.address import Endpoint
 from shared.bus.alerts import AlertOutlet
-from shared.bus.connection import Link, ReplyError, reply_error, wait_for
+from shared.bus.connection import RedisLink, ReplyError, reply_error, wait_for
 from shared.bus.durable import DurableReader
 from shared.bus.insist import Insistence
 from shared.bus.latest import LatestReader
@@ -84,11 +84,11 @@ class RedisBus:
         self._insist = Insistence(self._out, self._send, self._clock, insists=tuning.insists)
         self._refused_throttle = Throttle(REFUSED_SAY_S)
         self._upkeep: asyncio.Task[None] | None = None
-        self._telling: asyncio.Task[None] | None = None
+        self._alert_task: asyncio.Task[None] | None = None
         self._upkeep_link = self._link()
 
-    def _link(self) -> Link:
-        return Link(self._endpoint, self._tuning)
+    def _link(self) -> RedisLink:
+        return RedisLink(self._endpoint, self._tuning)
 
     @property
     def where(self) -> str:
@@ -120,7 +120,7 @@ class RedisBus:
                 self._upkeep_link, self._service, self._shards, self._tuning.measure_s
             )
             self._upkeep = asyncio.create_task(upkeep, name="bus-upkeep")
-            self._telling = asyncio.create_task(self._tell_waiting(), name="bus-alerts")
+            self._alert_task = asyncio.create_task(self._send_waiting(), name="bus-alerts")
 
     async def open_inbox(
         self, inputs: Sequence[Input], *, service: str, instance: str, exclusive: bool = False
@@ -167,7 +167,7 @@ class RedisBus:
             now_ns=self._clock.now_ns, wake=wake, refused=self._refused,
         )  # fmt: skip
 
-    async def _tell_waiting(self) -> None:
+    async def _send_waiting(self) -> None:
         """Say the alerts that wait where nothing else is said, until canceled."""
         while True:
             await asyncio.sleep(ALERTS_S)
@@ -297,7 +297,7 @@ class RedisBus:
 
     async def close(self) -> None:
         """See :class:`shared.bus.port.Bus`."""
-        for task in filter(None, (self._upkeep, self._telling)):
+        for task in filter(None, (self._upkeep, self._alert_task)):
             task.cancel()
             await asyncio.wait([task])
         await self._upkeep_link.drop()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from shared.bus.connection import TEMPORARY, Link, ReplyError
+from shared.bus.connection import TEMPORARY, RedisLink, ReplyError
 from shared.bus.latest import Report, as_dict
 from shared.bus.wire import id_key, produced
 from shared.errors import BusUnavailable
@@ -25,7 +25,7 @@ _ALERT_EVERY = 30
 """Rounds of maintenance between two alerts about the same overgrown stream."""
 
 
-async def bytes_of(link: Link, key: str) -> int:
+async def bytes_of(link: RedisLink, key: str) -> int:
     """Return what a stream occupies; every node is measured, because entries differ in size."""
     return int(await link.call("MEMORY", "USAGE", key, "SAMPLES", 0) or 0)
 
@@ -35,7 +35,7 @@ def excess_entries(entries: int, size: int, bytes_max: int) -> int:
     return 0 if size <= bytes_max else entries - int(entries * KEEP * bytes_max / size)
 
 
-async def hold_bytes(link: Link, spec: StreamSpec, key: str) -> int:
+async def hold_bytes(link: RedisLink, spec: StreamSpec, key: str) -> int:
     """Trim a LATEST stream to its bytes; return how many entries went."""
     gone = 0
     for _ in range(ROUNDS_MAX):
@@ -50,7 +50,7 @@ async def hold_bytes(link: Link, spec: StreamSpec, key: str) -> int:
     return gone
 
 
-async def keep_bytes(link: Link, service: str, shards: int, interval_s: float) -> None:
+async def keep_bytes(link: RedisLink, service: str, shards: int, interval_s: float) -> None:
     """Hold every LATEST stream that ``service`` writes to its bytes, until canceled."""
     while True:
         await asyncio.sleep(interval_s)
@@ -71,7 +71,7 @@ async def keep_bytes(link: Link, service: str, shards: int, interval_s: float) -
 class DurableTrimmer:
     """Holds DURABLE streams to their bounds as one of their readers."""
 
-    def __init__(self, link: Link, group: str, report: Report) -> None:
+    def __init__(self, link: RedisLink, group: str, report: Report) -> None:
         self._link, self._group, self._report = link, group, report
         self._over_bound: dict[str, int] = {}
 

@@ -87,7 +87,7 @@ def parse_line(line: bytes) -> Parsed | None:
         if match is None:
             raise LineError("no frame behind the time")
         payload = line[match.end() :]
-        return Parsed(Kind.FRAME, at_ns, compact(unliteral(payload)), is_iso=b"-" in token)
+        return Parsed(Kind.FRAME, at_ns, compact(decode_literal(payload)), is_iso=b"-" in token)
     if not line.strip() or line.startswith(b"configuration: ") or _HEADING.fullmatch(line):
         return None
     if _BARE.match(line):
@@ -106,7 +106,7 @@ def _parse_bare(line: bytes) -> Parsed | None:
     if time is None or frame is None:
         return Parsed(Kind.FRAME, None, compact(line.strip()))
     text = bytes(time).strip(b'"')
-    payload = unliteral(bytes(frame))
+    payload = decode_literal(bytes(frame))
     if payload == b"null":
         return None  # how it writes a disconnection
     return Parsed(Kind.FRAME, parse_time_ns(text), compact(payload), is_iso=b"-" in text)
@@ -122,7 +122,7 @@ def _parse_event(line: bytes) -> Parsed:
         return Parsed(Kind.OPENED, parse_time_ns(rest.strip()), b"", name)
     time, _, payload = rest.partition(b": ")
     kind = Kind.SENT if arrow == b"<-" else Kind.REST
-    return Parsed(kind, parse_time_ns(time), unliteral(payload), name)
+    return Parsed(kind, parse_time_ns(time), decode_literal(payload), name)
 
 
 def compact(payload: bytes) -> bytes:
@@ -139,7 +139,7 @@ def compact(payload: bytes) -> bytes:
         return payload.replace(b'": ', b'":').replace(b", ", b",").replace(b"{ ", b"{")
 
 
-def unliteral(payload: bytes) -> bytes:
+def decode_literal(payload: bytes) -> bytes:
     """Undo a Python bytes literal, a JSON string or a CSV field; others are returned as they are.
 
     Raises:

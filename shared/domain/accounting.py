@@ -118,7 +118,7 @@ def _share(cost: Decimal, part: Decimal, whole: Decimal) -> Decimal:
     return (cost * part / whole).quantize(MONEY_STEP, ROUND_HALF_EVEN)
 
 
-class Result(msgspec.Struct, kw_only=True, omit_defaults=True):
+class TradingResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What was earned and paid in one quote asset.
 
     ``realized`` is after fees and with funding. ``fees_missing`` counts fees that the venue has not
@@ -178,7 +178,7 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
     exposure: dict[str, Decimal] = {}
     inventory: dict[str, Decimal] = {}
     transfers: dict[str, Decimal] = {}
-    results: dict[str, Result] = {}
+    results: dict[str, TradingResult] = {}
 
     def trade(self, done: Execution) -> None:
         """Book an execution and its fee.
@@ -186,23 +186,23 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         An instrument settled in its base asset changes quantity and exposure only: its profit has
         another formula, so the result in its quote asset becomes unknown.
         """
-        place = _place_of(done.venue, done.instrument)
+        market = _market_of(done.venue, done.instrument)
         qty, cost = done.qty, done.cost
         if done.side is not Side.BUY:
             qty, cost = -qty, -cost
-        _add(self.quantities, place.key, qty)
-        _add(self.exposure, place.base, qty)
-        result = self.result(place.quote)
-        if place.kind is InstrumentKind.INVERSE:
+        _add(self.quantities, market.key, qty)
+        _add(self.exposure, market.base, qty)
+        result = self.result(market.quote)
+        if market.kind is InstrumentKind.INVERSE:
             result.unaccounted += 1
             return
-        realized = self._holding(place.holding).trade(qty, cost)
+        realized = self._holding(market.holding).trade(qty, cost)
         result.realized += realized
-        if place.kind is InstrumentKind.SPOT:
-            _add(self.inventory, place.base_balance, qty)
-            _add(self.inventory, place.cash_balance, -cost)
+        if market.kind is InstrumentKind.SPOT:
+            _add(self.inventory, market.base_balance, qty)
+            _add(self.inventory, market.cash_balance, -cost)
         elif realized:
-            _add(self.inventory, place.cash_balance, realized)
+            _add(self.inventory, market.cash_balance, realized)
         if done.fee is None:
             result.fees_missing += 1
         else:
@@ -222,22 +222,22 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         fee = done.fee
         if not fee:
             return
-        place = _place_of(done.venue, done.instrument)
-        base, quote = place.base, place.quote
+        market = _market_of(done.venue, done.instrument)
+        base, quote = market.base, market.quote
         result = self.result(quote)
-        asset = done.fee_asset or place.cash
-        is_cash = asset == place.cash
-        _add(self.inventory, place.cash_balance if is_cash else f"{done.venue}|{asset}", -fee)
+        asset = done.fee_asset or market.cash
+        is_cash = asset == market.cash
+        _add(self.inventory, market.cash_balance if is_cash else f"{done.venue}|{asset}", -fee)
         if asset == quote:
-            self._holding(place.holding).realized -= fee
+            self._holding(market.holding).realized -= fee
             result.realized -= fee
             result.fees += fee
             return
         value = done.fee_quote
         if asset == base:
             _add(self.exposure, base, -fee)
-            if place.kind is InstrumentKind.SPOT:
-                _add(self.quantities, place.key, -fee)
+            if market.kind is InstrumentKind.SPOT:
+                _add(self.quantities, market.key, -fee)
             value = (fee * done.cost / done.qty).quantize(MONEY_STEP)
         elif value is None:
             result.fees_unpriced += 1
@@ -267,11 +267,11 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Book a deposit (positive) or withdrawal: it moves a balance and earns nothing."""
         _add(self.transfers, f"{venue}|{asset}", amount)
 
-    def result(self, quote: str) -> Result:
+    def result(self, quote: str) -> TradingResult:
         """Return the result in a quote asset, made at first sight."""
         result = self.results.get(quote)
         if result is None:
-            result = self.results[quote] = Result()
+            result = self.results[quote] = TradingResult()
         return result
 
     def positions(self, price: ClosingPrice) -> list[Position]:
@@ -316,7 +316,7 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         return holding
 
 
-class _Place(NamedTuple):
+class _Market(NamedTuple):
     """The names under which a venue's instrument is booked; ``cash`` is what it is settled in."""
 
     base: str
@@ -330,10 +330,10 @@ class _Place(NamedTuple):
 
 
 @lru_cache(maxsize=65_536)  # asked for with every execution
-def _place_of(venue: str, instrument: str) -> _Place:
+def _market_of(venue: str, instrument: str) -> _Market:
     name = split_instrument(instrument)
     cash = name.settle or name.quote
-    return _Place(
+    return _Market(
         base=name.base,
         quote=name.quote,
         kind=name.kind,

@@ -163,7 +163,7 @@ class OrderLife(msgspec.Struct, omit_defaults=True):
         """Whether it works no longer and every filled unit is explained by a fill."""
         return self.is_terminal and self.traded_qty >= self.reported_qty
 
-    def hear(self, news: OrderNews) -> Anomaly | None:
+    def apply(self, news: OrderNews) -> Anomaly | None:
         """Take one step of the table; return what must be reported about it."""
         step = (self.status, news)
         after = TRANSITIONS.get(step)

@@ -74,7 +74,7 @@ class OrdersOnRecord(msgspec.Struct):
             event.instrument,
             event.side,
         ) or known.qty != event.qty:
-            return f"it is on record as {_said(known)}"
+            return f"it is on record as {_description(known)}"
         return ""
 
     def announce(self, event: OrderEvent) -> bool:
@@ -109,7 +109,7 @@ class OrdersOnRecord(msgspec.Struct):
         else:
             self.open[plan_id] = orders
 
-    def disowns(self, fill: Fill) -> str:
+    def ownership_flaw(self, fill: Fill) -> str:
         """Return why a fill belongs to no order on record, whatever its quantity; else empty."""
         orders = self._of(fill.plan_id)
         if orders is None:
@@ -122,14 +122,14 @@ class OrdersOnRecord(msgspec.Struct):
             fill.instrument,
             fill.side,
         )
-        return "" if agrees else f"its order is {_said(order)}"
+        return "" if agrees else f"its order is {_description(order)}"
 
     def overfills(self, fill: Fill) -> str:
         """Return why a fill is more than its order has left; empty if it is not."""
         order = self._order(fill)
         if order is None or order.filled + fill.qty <= order.qty:
             return ""
-        return f"its order is {_said(order)}, of which {order.filled} are filled"
+        return f"its order is {_description(order)}, of which {order.filled} are filled"
 
     def book(self, fill: Fill) -> None:
         """Count a fill that is new."""
@@ -167,5 +167,5 @@ class OrdersOnRecord(msgspec.Struct):
         return None if orders is None else orders.get(fill.client_order_id)
 
 
-def _said(order: OwnOrder) -> str:
+def _description(order: OwnOrder) -> str:
     return f"to {order.side} {order.qty} {order.instrument} at {order.venue}"

@@ -35,7 +35,7 @@ def exact(value: float) -> Decimal:
     return Decimal(repr(value))
 
 
-def without_noise(qty: float) -> Decimal:
+def round_noise(qty: float) -> Decimal:
     """Return a summed float quantity without the noise of summing (0.1 + 0.7 is 0.8 again)."""
     return _WITHOUT_NOISE.create_decimal(repr(qty))
 

@@ -38,7 +38,7 @@ class Position:
         return self.cost / self.qty if self.qty else ZERO
 
 
-class Ledger:
+class AccountLedger:
     """Balances and positions of one account."""
 
     def __init__(self, start: Mapping[str, Decimal], leverage: Decimal) -> None:

@@ -30,7 +30,7 @@ def reachable(
     """
     found: list[tuple[Number, Number]] = []
     for price, available in levels:
-        if qty <= 0 or not within(price, side, limit):
+        if qty <= 0 or not is_within_limit(price, side, limit):
             break
         part = min(qty, available)
         if part > 0:
@@ -39,7 +39,7 @@ def reachable(
     return found
 
 
-def within(price: Number, side: Side, limit: Number | None) -> bool:
+def is_within_limit(price: Number, side: Side, limit: Number | None) -> bool:
     """Tell whether a taker may trade at a price."""
     if limit is None:
         return True

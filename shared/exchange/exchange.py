@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
-from shared.exchange.accounts import Ledger
+from shared.exchange.accounts import AccountLedger
 from shared.exchange.listing import Listing
 from shared.exchange.matching import Match, MatchingBook
 from shared.exchange.matching import Sequence as UpdateIds
@@ -69,7 +69,7 @@ class Exchange:
             )
             for n, listing in enumerate(listings)
         }
-        self.ledger = Ledger(start, leverage)
+        self.ledger = AccountLedger(start, leverage)
         self._settlement = Settlement(self.ledger, fee_asset, self._mid)
         self.orders: dict[int, Order] = {}
         self.open_orders: dict[int, Order] = {}
@@ -100,7 +100,7 @@ class Exchange:
         listing = request.listing
         book = self.books[listing.instrument]
         self._remember(order)
-        self._tell(order, "NEW", None)
+        self._notify(order, "NEW", None)
         lots = order.lots if fill_share == 1 else int(order.lots * fill_share)
         limit = order.ticks if request.type is OrderType.LIMIT else None
         if (
@@ -222,7 +222,7 @@ class Exchange:
         order.fills.append(fill)
         if not order.remaining_lots:
             self._forget_open(order)
-        self._tell(order, "TRADE", fill)
+        self._notify(order, "TRADE", fill)
         self._expire_reduce_only(order.request.listing, now_ms)
 
     def _expire_reduce_only(self, listing: Listing, now_ms: int) -> None:
@@ -255,7 +255,7 @@ class Exchange:
         order.status, order.updated_ms, order.reason = status, now_ms, reason
         order.on_book = False
         self._forget_open(order)
-        self._tell(order, status.value, None)
+        self._notify(order, status.value, None)
 
     def _remember(self, order: Order) -> None:
         self.orders[order.id] = order
@@ -274,7 +274,7 @@ class Exchange:
                 del self._by_client_id[gone.request.client_id]
             self.forgotten["orders"] += 1
 
-    def _tell(self, order: Order, what: str, fill: Fill | None) -> None:
+    def _notify(self, order: Order, what: str, fill: Fill | None) -> None:
         for listener in self.order_listeners:
             listener(order, what, fill)
 

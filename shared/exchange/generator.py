@@ -271,7 +271,7 @@ class Maker:
         return max(1, round(notional / fair / self._lot)) * self._listing.lot_units
 
 
-class Market:
+class MarketGenerator:
     """All makers of all venues, moved tick by tick."""
 
     def __init__(

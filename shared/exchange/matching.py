@@ -11,7 +11,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from shared.exchange.depth import reachable, within
+from shared.exchange.depth import is_within_limit, reachable
 from shared.messages.base import Side
 
 BACKGROUND = 0  # order id of liquidity that belongs to nobody
@@ -163,7 +163,7 @@ class MatchingBook:
         matches: list[Match] = []
         while lots and book.keys:
             price = book.keys[0] * book.sign
-            if not within(price, side, limit):
+            if not is_within_limit(price, side, limit):
                 break
             level = book.levels[price]
             while lots and level.queue:
@@ -235,7 +235,7 @@ class MatchingBook:
     def _take_crossed(self, side: Side, price: int, lots: int) -> list[Match]:
         """Match what crosses, if anything does: most quotes do not."""
         other = self.asks if side is Side.BUY else self.bids
-        if not other.keys or not within(other.keys[0] * other.sign, side, price):
+        if not other.keys or not is_within_limit(other.keys[0] * other.sign, side, price):
             return []
         return self.take(side, price, lots)
 

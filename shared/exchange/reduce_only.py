@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from shared.exchange.accounts import Ledger
+from shared.exchange.accounts import AccountLedger
 from shared.exchange.listing import Listing
 from shared.exchange.orders import Order
 from shared.messages.base import Side
@@ -13,7 +13,7 @@ from shared.messages.base import Side
 class ReduceOnly:
     """The open reduce-only orders of an account, oldest first."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: AccountLedger) -> None:
         self._ledger = ledger
         self._orders: dict[int, Order] = {}
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from decimal import ROUND_DOWN, Decimal
 
 from shared.domain.instrument import InstrumentName, split_instrument
-from shared.exchange.accounts import Ledger
+from shared.exchange.accounts import AccountLedger
 from shared.exchange.listing import Listing
 from shared.exchange.orders import Fill, Order, OrderType, Refusal, RefusedError
 from shared.messages.base import Side
@@ -35,7 +35,7 @@ class Settlement:
     """
 
     def __init__(
-        self, ledger: Ledger, fee_asset: str, mid: Callable[[str], Decimal | None]
+        self, ledger: AccountLedger, fee_asset: str, mid: Callable[[str], Decimal | None]
     ) -> None:
         self.ledger, self.fee_asset, self._mid = ledger, fee_asset, mid
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from shared.exchange.client import SimulatedExchange
 from shared.exchange.events import NS_PER_MS, Event
-from shared.exchange.generator import Market, Shape
+from shared.exchange.generator import MarketGenerator, Shape
 
 
 class SimulatedMarket:
@@ -33,7 +33,7 @@ class SimulatedMarket:
         shape = shape or Shape()
         self.exchanges = {exchange.venue: exchange for exchange in exchanges}
         assert len(self.exchanges) == len(exchanges), "two exchanges of one name"
-        self._market = Market([exchange.engine for exchange in exchanges], seed, shape)
+        self._market = MarketGenerator([exchange.engine for exchange in exchanges], seed, shape)
         self._tick_ns = shape.tick_ms * NS_PER_MS
         self._moved_ns = start_ns
         self._market.step(start_ns // NS_PER_MS)

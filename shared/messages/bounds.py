@@ -55,7 +55,7 @@ class Syntax:
 
 
 @dataclass(frozen=True, slots=True)
-class Within:
+class NumberRange:
     """A Decimal's or whole number's bounds, both included."""
 
     low: Decimal | int
@@ -63,7 +63,7 @@ class Within:
 
 
 @dataclass(frozen=True, slots=True)
-class Until:
+class TimeLimit:
     """A time (UNIX ns): at most ``ahead_ns`` beyond what clocks may differ by."""
 
     ahead_ns: int = 0
@@ -107,13 +107,13 @@ Strategy = Annotated[str, STRATEGY]
 Key = Annotated[str, KEY]
 
 # Money
-Price = Annotated[Decimal, Within(PRICE_MIN, PRICE_MAX)]
-PriceOrZero = Annotated[Decimal, Within(Decimal(0), PRICE_MAX)]
-Qty = Annotated[Decimal, Within(QTY_MIN, QTY_MAX)]
-QtyOrZero = Annotated[Decimal, Within(Decimal(0), QTY_MAX)]
-Amount = Annotated[Decimal, Within(-AMOUNT_MAX, AMOUNT_MAX)]
-AmountOrZero = Annotated[Decimal, Within(Decimal(0), AMOUNT_MAX)]
-Bps = Annotated[Decimal, Within(-BPS_MAX, BPS_MAX)]
+Price = Annotated[Decimal, NumberRange(PRICE_MIN, PRICE_MAX)]
+PriceOrZero = Annotated[Decimal, NumberRange(Decimal(0), PRICE_MAX)]
+Qty = Annotated[Decimal, NumberRange(QTY_MIN, QTY_MAX)]
+QtyOrZero = Annotated[Decimal, NumberRange(Decimal(0), QTY_MAX)]
+Amount = Annotated[Decimal, NumberRange(-AMOUNT_MAX, AMOUNT_MAX)]
+AmountOrZero = Annotated[Decimal, NumberRange(Decimal(0), AMOUNT_MAX)]
+Bps = Annotated[Decimal, NumberRange(-BPS_MAX, BPS_MAX)]
 
 # Market data: checked while decoding. NaN is neither above nor below anything, so it fails too.
 FloatPrice = Annotated[float, Meta(ge=1e-15, le=1e12)]
@@ -125,12 +125,12 @@ Number = Annotated[int, Meta(ge=0, le=INT_MAX)]
 Reason = Annotated[str, Meta(max_length=TEXT_LENGTH_MAX)]
 
 # Whole numbers and times
-Count = Annotated[int, Within(0, INT_MAX)]
+Count = Annotated[int, NumberRange(0, INT_MAX)]
 Depth = Annotated[int, Meta(ge=1, le=INT_MAX)]
-LegIndex = Annotated[int, Within(0, 35)]
-Attempt = Annotated[int, Within(0, 36 * 36 - 1)]
-Moment = Annotated[int, Meta(ge=0, le=INT_MAX), Until()]
-Deadline = Annotated[int, Meta(ge=0, le=INT_MAX), Until(DEADLINE_NS_MAX)]
-FundingTime = Annotated[int, Meta(ge=0, le=INT_MAX), Until(FUNDING_NS_MAX)]
+LegIndex = Annotated[int, NumberRange(0, 35)]
+Attempt = Annotated[int, NumberRange(0, 36 * 36 - 1)]
+Moment = Annotated[int, Meta(ge=0, le=INT_MAX), TimeLimit()]
+Deadline = Annotated[int, Meta(ge=0, le=INT_MAX), TimeLimit(DEADLINE_NS_MAX)]
+FundingTime = Annotated[int, Meta(ge=0, le=INT_MAX), TimeLimit(FUNDING_NS_MAX)]
 VenueTime = Annotated[int, Meta(ge=0, le=INT_MAX)]
 """A venue's own clock: offset from ours by an unknown amount, so bounded by nothing of ours."""

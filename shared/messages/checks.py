@@ -28,10 +28,10 @@ from shared.messages.bounds import (
     VENUE,
     Instrument,
     Moment,
+    NumberRange,
     Syntax,
-    Until,
+    TimeLimit,
     Venue,
-    Within,
 )
 from shared.messages.market import BookDelta, DepthView
 from shared.messages.rules import InstrumentRules
@@ -45,8 +45,8 @@ _SHOWN_MAX = 60
 
 _PLAIN: dict[Any, Any] = {
     str: TEXT,
-    int: Within(-INT_MAX - 1, INT_MAX),
-    Decimal: Within(-AMOUNT_MAX, AMOUNT_MAX),
+    int: NumberRange(-INT_MAX - 1, INT_MAX),
+    Decimal: NumberRange(-AMOUNT_MAX, AMOUNT_MAX),
 }
 
 _OTHERS: dict[Any, dict[str, Any]] = {InstrumentRules: {"venue": Venue, "instrument": Instrument}}
@@ -178,9 +178,9 @@ def _made_of(kind: type[msgspec.Struct]) -> Callable[[Any, int], bool]:
         mark = _mark(note)
         if isinstance(mark, Syntax):
             texts.append((name, _names(mark)))
-        elif isinstance(mark, Until):
+        elif isinstance(mark, TimeLimit):
             times.append((name, mark.ahead_ns))
-        elif isinstance(mark, Within):
+        elif isinstance(mark, NumberRange):
             bounded.append((name, mark.low, mark.high))
             if isinstance(mark.low, Decimal) and mark.low <= 0:
                 decimals.append(name)
@@ -218,10 +218,12 @@ _WRITTEN_OUT: dict[type[msgspec.Struct], Callable[[Any, int], bool]] = {
 }
 
 
-def _mark(annotation: Any) -> Syntax | Within | Until | None:
+def _mark(annotation: Any) -> Syntax | NumberRange | TimeLimit | None:
     """Return what bounds a single value of this annotation, beyond what msgspec did."""
     if typing.get_origin(annotation) is Annotated:
-        marks = [n for n in annotation.__metadata__ if isinstance(n, (Syntax, Within, Until))]
+        marks = [
+            n for n in annotation.__metadata__ if isinstance(n, (Syntax, NumberRange, TimeLimit))
+        ]
         return marks[0] if marks else None
     return _PLAIN.get(annotation)
 
@@ -259,7 +261,7 @@ def _check(annotation: Any) -> Check | None:
 
 def _annotated(kind: Any, notes: tuple[Any, ...]) -> Check | None:
     for note in notes:
-        if isinstance(note, (Syntax, Within, Until)):
+        if isinstance(note, (Syntax, NumberRange, TimeLimit)):
             return _bounded(note)
     assert any(isinstance(note, msgspec.Meta) for note in notes)
     is_map = typing.get_origin(kind) is dict
@@ -273,12 +275,12 @@ def _items_check(annotation: Any) -> Check | None:
     return _check(typing.get_args(annotation)[0])
 
 
-def _bounded(note: Syntax | Within | Until) -> Check:
+def _bounded(note: Syntax | NumberRange | TimeLimit) -> Check:
     if isinstance(note, Syntax):
         return _names(note)
-    if isinstance(note, Until):
+    if isinstance(note, TimeLimit):
         return _until(note.ahead_ns)
-    return _within(note) if isinstance(note.low, Decimal) else _whole(note)
+    return _in_range(note) if isinstance(note.low, Decimal) else _whole(note)
 
 
 def _until(ahead_ns: int) -> Check:
@@ -290,7 +292,7 @@ def _until(ahead_ns: int) -> Check:
     return flaw
 
 
-def _within(bounds: Within) -> Check:
+def _in_range(bounds: NumberRange) -> Check:
     low, high = bounds.low, bounds.high
     words = f"is not a number from {low:f} to {high:f}"
 
@@ -302,7 +304,7 @@ def _within(bounds: Within) -> Check:
     return flaw
 
 
-def _whole(bounds: Within) -> Check:
+def _whole(bounds: NumberRange) -> Check:
     low, high = bounds.low, bounds.high
 
     def flaw(value: int, _latest_ns: int) -> str:

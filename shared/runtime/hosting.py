@@ -56,8 +56,8 @@ class Hosting:
         measures: Type -> measure. Of a message that was published because of an input: the time
             since its ``ts_recv_ns``. Of a result that was taken in: the same, for the first of a
             batch.
-        tells_bus_state: The engine is told ``BusLost`` and ``BusBack``; for services that may lose
-            what they publish.
+        reports_bus_state: The engine is given ``BusLost`` and ``BusBack``; for services that may
+            lose what they publish.
         watch: Sees every message before the engine does.
         obstacle: Why the service is not ready; empty when it is.
         open_work: What must end before the process may; named for the log.
@@ -76,7 +76,7 @@ class Hosting:
     after_commit: Callable[[Sequence[Message]], Awaitable[None]] | None = None
     transport: Transport = field(default_factory=NoTransport)
     measures: Mapping[type[Message | Result], str] = field(default_factory=dict)
-    tells_bus_state: bool = False
+    reports_bus_state: bool = False
     watch: Callable[[Message], None] | None = None
     obstacle: Callable[[], str] = lambda: ""
     open_work: Callable[[], Sequence[str]] = lambda: ()

@@ -42,13 +42,13 @@ class Publisher:
         """Whether losing the bus ends the service."""
         self.saves = False
         """Whether the engine has checkpoints."""
-        self._tell: tuple[Tasks, Callable[[Result], None]] | None = None
+        self._bus_state_to: tuple[Tasks, Callable[[Result], None]] | None = None
         self._is_lost = False
         self._newest: Sequence[Message] = ()
 
-    def tell_bus_state(self, tasks: Tasks, deliver: Callable[[Result], None]) -> None:
+    def report_bus_state(self, tasks: Tasks, deliver: Callable[[Result], None]) -> None:
         """Let the engine know when the bus is lost and when it is back."""
-        self._tell = (tasks, deliver)
+        self._bus_state_to = (tasks, deliver)
 
     async def commit(self, batch: Batch | None, step: Step) -> bool:
         """Make a step safe on the bus; false if its messages were dropped because Redis is away.
@@ -94,10 +94,10 @@ class Publisher:
         self._observer.count("publish_lost", messages)
         if self._throttle.passes(self._clock.monotonic_ns() / 1e9):
             log.warning("publish_lost", extra={"reason": str(error), "outputs": messages})
-        if self._tell is None:
+        if self._bus_state_to is None:
             await asyncio.sleep(RETRY_S)
         elif not self._is_lost:
-            tasks, deliver = self._tell
+            tasks, deliver = self._bus_state_to
             self._is_lost = True
             deliver(BusLost(str(error)))
             tasks.spawn(self._wait_until_back(deliver))

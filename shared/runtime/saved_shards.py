@@ -33,7 +33,7 @@ class ShardedEngine(Engine, Protocol):
             CodecError: The checkpoint does not decode; the shard is kept, with nothing in it yet.
         """
 
-    def disown(self, shard: int) -> None:
+    def drop_shard(self, shard: int) -> None:
         """Forget a shard."""
 
     def names(self, shard: int) -> list[tuple[str, str]]:
@@ -124,7 +124,7 @@ class SavedShards:
             BusUnavailable: Redis was lost meanwhile; may be tried again.
         """
         for shard in sorted(set(self.positions) - set(owned)):
-            self._engine.disown(shard)
+            self._engine.drop_shard(shard)
             del self.positions[shard]
         for shard in owned:
             if shard not in self.positions:

@@ -51,8 +51,8 @@ class Steps:
         self._hosting, self._tasks = hosting, tasks
         self._publisher = Publisher(bus, engine, clock, observer)
         self._publisher.saves = self._publisher.is_durable = bool(hosting.checkpoints)
-        if hosting.tells_bus_state:
-            self._publisher.tell_bus_state(tasks, self.deliver)
+        if hosting.reports_bus_state:
+            self._publisher.report_bus_state(tasks, self.deliver)
         self._positions = Positions(service, hosting, self._publisher, observer)
         self._measures = {kind: observer.latency(m) for kind, m in hosting.measures.items()}
         self.lock = asyncio.Lock()

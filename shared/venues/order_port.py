@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
-from shared.venues.refusals import Meaning
+from shared.venues.refusals import ErrorMeaning
 
 T = TypeVar("T")
 
 
-class Read(Protocol):
+class RateLimitedRead(Protocol):
     """Makes one request of a kind that ``WEIGHTS`` names, when the rate limit allows."""
 
     async def __call__(self, what: str, request: Awaitable[T]) -> T:
@@ -38,7 +38,7 @@ class OrderQuirks(Protocol):
     def order_params(self, client_order_id: str) -> dict[str, Any]:
         """Return extra parameters of ``create_order``."""
 
-    def meaning(self, kind: str, text: str, status: int) -> Meaning:
+    def meaning(self, kind: str, text: str, status: int) -> ErrorMeaning:
         """Return what an error means: ccxt class, the venue's answer, HTTP status."""
 
     def is_not_found(self, text: str) -> bool:
@@ -50,11 +50,16 @@ class OrderQuirks(Protocol):
     async def measure_clock(self, client: Any) -> int:
         """Let requests carry the venue's time; return by how many ms ours is ahead of it."""
 
-    async def check_account(self, client: Any, read: Read) -> None:
+    async def check_account(self, client: Any, read: RateLimitedRead) -> None:
         """Raise ``Rejected`` if the account, its mode or its key cannot trade."""
 
     async def find(
-        self, client: Any, read: Read, instrument: str, client_order_id: str, venue_order_id: str
+        self,
+        client: Any,
+        read: RateLimitedRead,
+        instrument: str,
+        client_order_id: str,
+        venue_order_id: str,
     ) -> dict[str, Any] | None:
         """Return a ccxt order."""
 
@@ -62,12 +67,12 @@ class OrderQuirks(Protocol):
         """Return the ccxt trades that the reply to an order carries."""
 
     async def fills_of(
-        self, client: Any, read: Read, instrument: str, order: dict[str, Any]
+        self, client: Any, read: RateLimitedRead, instrument: str, order: dict[str, Any]
     ) -> list[dict[str, Any]]:
         """Return an order's ccxt trades."""
 
     async def fills_since(
-        self, client: Any, read: Read, instruments: Sequence[str], since_ms: int
+        self, client: Any, read: RateLimitedRead, instruments: Sequence[str], since_ms: int
     ) -> list[dict[str, Any]]:
         """Return the account's ccxt trades; one instrument unless FILLS_TOGETHER."""
 
@@ -76,10 +81,12 @@ class OrderQuirks(Protocol):
     ) -> None:
         """Cancel an order."""
 
-    async def balances(self, client: Any, read: Read) -> dict[str, tuple[Decimal, Decimal]]:
+    async def balances(
+        self, client: Any, read: RateLimitedRead
+    ) -> dict[str, tuple[Decimal, Decimal]]:
         """Return asset -> what orders may use, and what they hold."""
 
     async def positions(
-        self, client: Any, read: Read, instruments: Sequence[str]
+        self, client: Any, read: RateLimitedRead, instruments: Sequence[str]
     ) -> dict[str, Decimal]:
         """Return perpetual positions in signed base units."""

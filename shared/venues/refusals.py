@@ -16,23 +16,23 @@ from typing import Final, NamedTuple
 from shared.errors import Cause, OutcomeUnknown, Rejected, Unavailable, VenueError
 
 
-class Meaning(NamedTuple):
+class ErrorMeaning(NamedTuple):
     """What became of the request, and how much of the venue the answer speaks of."""
 
     outcome: type[VenueError]
     cause: Cause
 
 
-NO: Final = Meaning(Rejected, Cause.ORDER)
-NO_FUNDS: Final = Meaning(Rejected, Cause.FUNDS)
-NO_INSTRUMENT: Final = Meaning(Rejected, Cause.INSTRUMENT)
-NO_KEY: Final = Meaning(Rejected, Cause.KEY)
-NO_ACCOUNT: Final = Meaning(Rejected, Cause.ACCOUNT)
-NO_SERVICE: Final = Meaning(Rejected, Cause.SERVICE)
-NOT_ACTED_CLOCK: Final = Meaning(Unavailable, Cause.CLOCK)
-NOT_ACTED_RATE: Final = Meaning(Unavailable, Cause.RATE)
-NOT_ACTED_SERVICE: Final = Meaning(Unavailable, Cause.SERVICE)
-MAY_EXIST: Final = Meaning(OutcomeUnknown, Cause.SERVICE)
+NO: Final = ErrorMeaning(Rejected, Cause.ORDER)
+NO_FUNDS: Final = ErrorMeaning(Rejected, Cause.FUNDS)
+NO_INSTRUMENT: Final = ErrorMeaning(Rejected, Cause.INSTRUMENT)
+NO_KEY: Final = ErrorMeaning(Rejected, Cause.KEY)
+NO_ACCOUNT: Final = ErrorMeaning(Rejected, Cause.ACCOUNT)
+NO_SERVICE: Final = ErrorMeaning(Rejected, Cause.SERVICE)
+NOT_ACTED_CLOCK: Final = ErrorMeaning(Unavailable, Cause.CLOCK)
+NOT_ACTED_RATE: Final = ErrorMeaning(Unavailable, Cause.RATE)
+NOT_ACTED_SERVICE: Final = ErrorMeaning(Unavailable, Cause.SERVICE)
+MAY_EXIST: Final = ErrorMeaning(OutcomeUnknown, Cause.SERVICE)
 
 RATE_STATUSES: Final = frozenset({403, 418, 429})
 """Too many requests, and the bans that follow; 403 is the firewall in front of the venue."""
@@ -43,8 +43,8 @@ RATE_KINDS: Final = frozenset({"DDoSProtection", "RateLimitExceeded"})
 
 
 def meaning_of(
-    codes: Sequence[str], listed: Callable[[str], Meaning | None], status: int, kind: str = ""
-) -> Meaning:
+    codes: Sequence[str], listed: Callable[[str], ErrorMeaning | None], status: int, kind: str = ""
+) -> ErrorMeaning:
     """Return what an answer with an error means.
 
     Args:
@@ -66,7 +66,7 @@ def meaning_of(
     return wide[0] if wide else NO
 
 
-def _by_status(status: int, kind: str) -> Meaning:
+def _by_status(status: int, kind: str) -> ErrorMeaning:
     if status in RATE_STATUSES or (not status and kind in RATE_KINDS):
         return NOT_ACTED_RATE
     if status == 401:

@@ -30,7 +30,7 @@ class CcxtSetup(Protocol):
     def leave_out_unreadable(self, exchange: Any) -> None:
         """Let an async client leave out a market it cannot read, instead of all of them."""
 
-    def point_at(self, exchange: Any, rest_url: str, ws_url: str = "") -> None:
+    def set_urls(self, exchange: Any, rest_url: str, ws_url: str = "") -> None:
         """Redirect a client; empty URLs leave the venue's own."""
 
 

@@ -152,7 +152,7 @@ def backoff_ns(instrument: str, attempt: int) -> int:
     return delay // 2 + delay // 2 * crc32(f"{instrument}|{attempt}".encode()) // 2**32
 
 
-class Breaks:
+class BreakRate:
     """How often a book broke lately."""
 
     def __init__(self) -> None:
@@ -200,7 +200,7 @@ class JoinedBook:
         self._refreshed_ns = 0
         self._asked = False
         self._attempt = 0  # snapshots asked for since the book was live
-        self._breaks = Breaks()
+        self._breaks = BreakRate()
 
     def open(self, now_ns: int) -> list[Effect]:
         """Start with a new connection; the snapshot is asked for once deltas are known to flow."""

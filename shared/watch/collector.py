@@ -220,7 +220,7 @@ class Collector:
         What belongs to no order that was announced is no money of ours, as risk sees it too.
         """
         key, record = (message.venue, message.instrument, message.trade_id), self._on_record
-        if record.disowns(message) or (key not in self.fills and record.overfills(message)):
+        if record.ownership_flaw(message) or (key not in self.fills and record.overfills(message)):
             self.fills_unowned += 1
             return
         before = self.fills.put(key, message)

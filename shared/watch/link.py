@@ -47,7 +47,7 @@ BOOK_WINDOW_MS = 3_000
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class StreamItem:
     """One message and the entry it came in."""
 
     spec: StreamSpec
@@ -97,7 +97,7 @@ class Link:
 
     async def read(
         self, after: dict[str, tuple[StreamSpec, str]], block_ms: int | None = None
-    ) -> list[Heard]:
+    ) -> list[StreamItem]:
         """Return what follows the given ids and move the ids in ``after``.
 
         Args:
@@ -108,33 +108,33 @@ class Link:
         reply = await self._ask(
             self._redis.xread(positions, count=ENTRIES_PER_READ, block=block_ms)
         )
-        heard: list[Heard] = []
+        items: list[StreamItem] = []
         for raw_key, entries in reply or []:
             key = raw_key.decode()
             spec = after[key][0]
             for entry_id, fields in entries:
                 after[key] = (spec, entry_id.decode())
-                heard.extend(self._decode(spec, key, entry_id.decode(), fields))
-        return heard
+                items.extend(self._decode(spec, key, entry_id.decode(), fields))
+        return items
 
-    async def newest(self, spec: StreamSpec, *, count: int) -> list[Heard]:
+    async def newest(self, spec: StreamSpec, *, count: int) -> list[StreamItem]:
         """Return the messages of the last ``count`` entries of every key, oldest first."""
-        heard: list[Heard] = []
+        items: list[StreamItem] = []
         for key in await self.keys(spec):
             entries = await self._ask(self._redis.xrevrange(key, count=count))
             for entry_id, fields in reversed(entries):
-                heard.extend(self._decode(spec, key, entry_id.decode(), fields))
-        return heard
+                items.extend(self._decode(spec, key, entry_id.decode(), fields))
+        return items
 
-    async def recent(self, spec: StreamSpec, window_ms: int = BOOK_WINDOW_MS) -> list[Heard]:
+    async def recent(self, spec: StreamSpec, window_ms: int = BOOK_WINDOW_MS) -> list[StreamItem]:
         """Return the messages of the last ``window_ms`` before each key's newest entry."""
-        heard: list[Heard] = []
+        items: list[StreamItem] = []
         for key in await self.keys(spec):
             last_ms = int((await self.last_id(key)).partition("-")[0])
             entries = await self._ask(self._redis.xrange(key, min=max(0, last_ms - window_ms)))
             for entry_id, fields in entries:
-                heard.extend(self._decode(spec, key, entry_id.decode(), fields))
-        return heard
+                items.extend(self._decode(spec, key, entry_id.decode(), fields))
+        return items
 
     async def publish(self, message: Message, spec: StreamSpec) -> str:
         """Append one message and return its entry id."""
@@ -151,7 +151,9 @@ class Link:
             for key, value in found.items()
         }
 
-    async def picture(self, keys: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    async def ends_and_positions(
+        self, keys: Sequence[str]
+    ) -> tuple[dict[str, str], dict[str, str]]:
         """Return the last entry id of each key and all positions, of one and the same moment."""
         transaction = self._redis.pipeline(transaction=True)
         for key in keys:
@@ -183,10 +185,10 @@ class Link:
             if kind.decode() not in {want, "none"}
         }
 
-    async def why_no_writes(self, *, tell_rights: bool = False) -> str:
+    async def why_no_writes(self, *, check_rights: bool = False) -> str:
         """Return why Redis refuses to be written to, empty where it does not.
 
-        With ``tell_rights`` also that this user may not write, which one who only looks need not.
+        With ``check_rights`` also that this user may not write, which one who only looks need not.
 
         Asked with an entry id that no stream can hold: Redis looks first whether it takes writes at
         all, so nothing is ever written.
@@ -194,7 +196,7 @@ class Link:
         try:
             await self._redis.xadd(CTL_COMMAND.key(), {FIELD: b""}, id="0-0")
         except NoPermissionError as error:
-            return f"{explain('NOPERM')} to write commands ({error})" if tell_rights else ""
+            return f"{explain('NOPERM')} to write commands ({error})" if check_rights else ""
         except ResponseError as error:
             code = code_of(error)
             meaning = explain(code)
@@ -220,7 +222,9 @@ class Link:
         name = str(info.get("server_name", "redis"))
         return f"{name} {info.get(f'{name}_version', info.get('redis_version', '?'))}"
 
-    def _decode(self, spec: StreamSpec, key: str, entry_id: str, fields: Any) -> Iterable[Heard]:
+    def _decode(
+        self, spec: StreamSpec, key: str, entry_id: str, fields: Any
+    ) -> Iterable[StreamItem]:
         try:
             messages: Sequence[Message] = decode(spec, fields.get(FIELD, b""), _CLOCK.now_ns())
         except CodecError:
@@ -228,7 +232,7 @@ class Link:
             if spec.delivery is Delivery.DURABLE:
                 return []
             messages = salvage(spec, fields.get(FIELD, b""), _CLOCK.now_ns())
-        return [Heard(spec, key, entry_id, message) for message in messages]
+        return [StreamItem(spec, key, entry_id, message) for message in messages]
 
     async def _ask(self, awaitable: Any) -> Any:
         try:
@@ -291,13 +295,13 @@ async def open_link(target: Target | str) -> AsyncIterator[Link]:
     )
     redis = Redis.from_pool(pool)
     try:
-        await _greet(redis, endpoint.where, target.remedy)
+        await _handshake(redis, endpoint.where, target.remedy)
         yield Link(redis, endpoint.where)
     finally:
         await redis.aclose()
 
 
-async def _greet(redis: Redis, where: str, remedy: str) -> None:
+async def _handshake(redis: Redis, where: str, remedy: str) -> None:
     try:
         hello = await redis.execute_command("HELLO", "2")  # type: ignore[no-untyped-call]
         check_server_kind(hello, f"Redis at {where}")

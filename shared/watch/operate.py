@@ -25,7 +25,7 @@ STOP_BY_HAND = (
 
 
 @dataclass(slots=True)
-class Answer:
+class CommandResult:
     """What became of a command."""
 
     command: str
@@ -51,7 +51,7 @@ def new_command(kind: CommandKind, reason: str, operator: str = "") -> Command:
 
 async def command(
     link: Link, kind: CommandKind, reason: str, *, within_s: float | None = None
-) -> Answer:
+) -> CommandResult:
     """Publish the command (it is durable: a service that is down obeys when it is back) and wait.
 
     ``confirmed`` is true when the system reported after the command that it is in the state asked
@@ -66,7 +66,7 @@ async def command(
         await link.publish(sent, CTL_COMMAND)
     except BusUnavailable as error:
         raise BusUnavailable(f"{kind} could not be said: {error}; {STOP_BY_HAND}") from error
-    watch = _Watch(sent, Answer(command=kind, command_id=sent.command_id))
+    watch = _Watch(sent, CommandResult(command=kind, command_id=sent.command_id))
     if within_s is None:
         within_s = FLAT_WITHIN_S if kind is CommandKind.FLATTEN else CONFIRM_WITHIN_S
     give_up_ns = SystemClock.monotonic_ns() + int(within_s * 1e9)
@@ -87,7 +87,7 @@ _WANTED = {
 class _Watch:
     """Whether the messages read show the command's effect."""
 
-    def __init__(self, sent: Command, answer: Answer) -> None:
+    def __init__(self, sent: Command, answer: CommandResult) -> None:
         self._sent, self.answer = sent, answer
         self._idle = self._flat = sent.kind is not CommandKind.FLATTEN
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from shared.bus.address import Endpoint
-from shared.bus.connection import Link
+from shared.bus.connection import RedisLink
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.bus.port import Bus
@@ -104,7 +104,7 @@ class RedisHarness:
     ) -> None:
         self.config = BusConfig(url=url)
         self._stop, self._start = stop, start
-        self._link = Link(Endpoint(self.config), PATIENT)
+        self._link = RedisLink(Endpoint(self.config), PATIENT)
         self._buses: list[RedisBus] = []
 
     async def call(self, *args: Any) -> Any:

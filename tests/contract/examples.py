@@ -57,7 +57,7 @@ def _value(note: Any, name: str, place: int) -> Any:
         mark = next((m for m in arguments[1:] if not isinstance(m, msgspec.Meta)), None)
         if isinstance(mark, bounds.Syntax):
             return _TEXTS.get(mark, f"{name} é")
-        if isinstance(mark, bounds.Within) and mark.high < TS_NS and isinstance(mark.low, int):
+        if isinstance(mark, bounds.NumberRange) and mark.high < TS_NS and isinstance(mark.low, int):
             return place
         return _value(arguments[0], name, place)
     if origin in {types.UnionType, typing.Union}:

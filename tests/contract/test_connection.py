@@ -13,7 +13,7 @@ import pytest
 
 from shared import streams
 from shared.bus.address import Endpoint
-from shared.bus.connection import Link, reply_error
+from shared.bus.connection import RedisLink, reply_error
 from shared.bus.opening import open_bus
 from shared.bus.port import Input
 from shared.bus.redis_streams import RedisBus
@@ -45,7 +45,7 @@ def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
 
 
 async def admin(server: EmbeddedServer, *args: str) -> None:
-    link = Link(Endpoint(BusConfig(url=server.url)), TUNING)
+    link = RedisLink(Endpoint(BusConfig(url=server.url)), TUNING)
     await link.call(*args)
     await link.drop()
 
@@ -194,7 +194,7 @@ async def test_a_key_of_the_wrong_type_is_waited_for_and_nothing_is_done_twice(
     await admin(server, "DEL", key)
     async with asyncio.timeout(5):
         await commit
-    link = Link(Endpoint(BusConfig(url=server.url)), TUNING)
+    link = RedisLink(Endpoint(BusConfig(url=server.url)), TUNING)
     assert await link.call("XLEN", key) == 1
     assert await link.call("XLEN", streams.ALERT.key()) == 1
     assert await bus.load_checkpoint("risk") == b"state"
@@ -211,7 +211,7 @@ async def test_a_full_memory_is_waited_for(server: EmbeddedServer) -> None:
     await admin(server, "CONFIG", "SET", "maxmemory", "0")
     async with asyncio.timeout(5):
         await commit
-    link = Link(Endpoint(BusConfig(url=server.url)), TUNING)
+    link = RedisLink(Endpoint(BusConfig(url=server.url)), TUNING)
     assert await link.call("XLEN", streams.CTL_COMMAND.key()) == 1
     await link.drop()
     await bus.close()
@@ -279,7 +279,7 @@ async def test_positions_that_are_refused_keep_nothing_else_from_being_written(
     await bus.note_positions({"risk:r1:x": "601-1"})
     assert await bus.load_checkpoint("risk") == b"599"
     assert (await bus.stats())["reconnects"] == 0
-    link = Link(Endpoint(BusConfig(url=server.url)), TUNING)
+    link = RedisLink(Endpoint(BusConfig(url=server.url)), TUNING)
     assert await link.call("XLEN", streams.CTL_COMMAND.key()) == 601
     said = [record for record in caplog.records if record.message == "position_refused"]
     assert 1 <= len(said) <= 3

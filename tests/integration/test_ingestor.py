@@ -224,7 +224,7 @@ async def test_resync_asked_by_a_reader_makes_a_new_epoch_once(tmp_path, monkeyp
         await live(run, venue)
         inbox = await run.bus.open_inbox([Input(streams.MD_BOOK)], service="t", instance="t")
         # The reader's engine forgets the book, as after a trimmed stream.
-        run.reader.engine.disown(0)
+        run.reader.engine.drop_shard(0)
         run.reader.engine.own(0, None, 0)
         await venue.send(venue.change([(99.5, 3.0)]))
         await live(run, venue)

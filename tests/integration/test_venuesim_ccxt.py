@@ -344,7 +344,7 @@ def test_synchronous_ccxt_in_another_process(simulator_process):
         setup = import_module(f"shared.venues.{venue}.ccxt_urls")
         options = {"options": dict(setup.OPTIONS), **described["credentials"][venue]}
         exchange = getattr(ccxt, venue)(options)
-        setup.point_at(exchange, described["http"])
+        setup.set_urls(exchange, described["http"])
         price = far_below(exchange, symbol, exchange.fetch_order_book(symbol))
         order = exchange.create_order(symbol, "limit", "buy", 0.01, price)
         assert [o["id"] for o in exchange.fetch_open_orders(symbol)] == [order["id"]]

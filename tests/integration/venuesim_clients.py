@@ -33,7 +33,7 @@ async def client(server: Server, venue: str, **changed: Any) -> AsyncIterator[An
     settings = {**described["credentials"][venue], "options": dict(setup.OPTIONS), **changed}
     settings["enableRateLimit"] = False  # the client's own politeness would take most of the time
     exchange = getattr(ccxt.pro, venue)(settings)
-    setup.point_at(exchange, described["http"], described["ws"])
+    setup.set_urls(exchange, described["http"], described["ws"])
     try:
         yield exchange
     finally:

@@ -66,7 +66,7 @@ def bounded(plain: Any, *marks: Any) -> st.SearchStrategy[Any]:
         if isinstance(mark, bounds.Syntax):
             word = st.text("abcXYZ09é", min_size=1, max_size=20).filter(mark.pattern.fullmatch)
             return st.just(TEXTS[mark]) if mark in TEXTS else word
-        if isinstance(mark, bounds.Within):
+        if isinstance(mark, bounds.NumberRange):
             low, high = mark.low, mark.high
             is_int = isinstance(low, int)
             return st.integers(low, high) if is_int else st.decimals(max(low, D("1e-8")), high)

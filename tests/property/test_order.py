@@ -29,7 +29,7 @@ def test_only_listed_steps_happen_and_the_rest_is_said(events) -> None:
     for event in events:
         before = order.status
         if isinstance(event, OrderNews):
-            said = order.hear(event)
+            said = order.apply(event)
             listed = TRANSITIONS.get((before, event))
             assert order.status is (listed or before)
             assert (said is Anomaly.UNLISTED) == (listed is None)
@@ -47,7 +47,7 @@ def test_filled_is_the_sum_of_distinct_fills_and_never_falls(events) -> None:
     reported, last = D(0), D(0)
     for event in events:
         if isinstance(event, OrderNews):
-            order.hear(event)
+            order.apply(event)
         elif isinstance(event, tuple):
             new, said = order.add_fill(event[0], D(event[1]))
             assert new == (event[0] not in first)
@@ -77,8 +77,8 @@ def test_every_status_can_be_left_only_as_listed() -> None:
 
 def test_a_fill_after_canceled_is_owned_and_said() -> None:
     order = OrderLife(qty=D(2))
-    order.hear(OrderNews.ACCEPTED)
-    order.hear(OrderNews.CANCELED)
+    order.apply(OrderNews.ACCEPTED)
+    order.apply(OrderNews.CANCELED)
     assert order.add_fill("a", D(1)) == (True, Anomaly.LATE_FILL)
     assert order.add_fill("a", D(1)) == (False, None)
     assert (order.filled_qty, order.status) == (D(1), OrderStatus.CANCELED)

@@ -82,7 +82,7 @@ def test_a_fill_that_disagrees_with_its_order_is_not_booked(
     false = msgspec.structs.replace(true, trade_id="forged", **forged)
     out = engine.on_message(false, T0).messages
     assert (Severity.CRITICAL, "FILL_UNOWNED") in codes(out)
-    assert engine.state.trading.said is TradingState.HALTED
+    assert engine.state.trading.published is TradingState.HALTED
     assert engine.ledger.exposure == {} and engine.counters()["fills_unowned"] == 1
     engine.on_message(true, T0)
     assert engine.ledger.exposure == {"BTC": D("0.1")}, "the true one is booked all the same"
@@ -154,7 +154,7 @@ def test_a_forged_end_does_not_hide_that_exposure_is_left(
     true = make_done(plan.plan_id, outcome=PlanOutcome.FAILED, residual={"BTC": D("0.1")})
     for _ in range(repeats):
         engine.on_message(true, T0)
-    assert engine.state.trading.said is TradingState.HALTED
+    assert engine.state.trading.published is TradingState.HALTED
     assert "PLAN_FAILED" in engine.state.trading.trips
     assert engine.counters()["plans_ended"] == 1 + (forged is not PlanOutcome.FAILED)
 

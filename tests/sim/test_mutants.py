@@ -52,7 +52,7 @@ def zero_for_unknown(patch: pytest.MonkeyPatch) -> None:
             order = self._state.orders.get(heard.key.client_order_id)
             if order is not None and not order.life.is_settled:
                 order.query_pending = False
-                self._hear(order, OrderNews.NOT_SENT, "no answer", now_ns, out)
+                self._apply_news(order, OrderNews.NOT_SENT, "no answer", now_ns, out)
             return order
         return original(self, heard, now_ns, out)
 
@@ -80,7 +80,7 @@ def acknowledge_before_the_effect(patch: pytest.MonkeyPatch) -> None:
             assert self._bus is not None
             self._bus.apply(batch, [])
             batch.pending = {}
-            self._lab.point(self.service)
+            self._lab.crash_point(self.service)
         original(self, inputs, batch, redelivered=redelivered)
 
     patch.setattr(Host, "_take", take)
@@ -136,7 +136,7 @@ def count_a_fill_twice(patch: pytest.MonkeyPatch) -> None:
         return original(self, fill)
 
     patch.setattr(Ledger, "apply_fill", apply_fill)
-    patch.setattr(Ledger, "disowns", lambda self, fill: "")
+    patch.setattr(Ledger, "ownership_flaw", lambda self, fill: "")
 
 
 def lose_a_fee(patch: pytest.MonkeyPatch) -> None:
@@ -152,7 +152,7 @@ def lose_a_fee(patch: pytest.MonkeyPatch) -> None:
 
 def leave_it_uneven(patch: pytest.MonkeyPatch) -> None:
     """A plan ends when its legs have ended, even or not."""
-    patch.setattr(plans, "decide", lambda *args, **names: plans.Why.EVEN)
+    patch.setattr(plans, "decide", lambda *args, **names: plans.NoOrder.EVEN)
 
 
 def forget_the_checkpoint(patch: pytest.MonkeyPatch) -> None:

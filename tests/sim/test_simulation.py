@@ -50,7 +50,7 @@ def test_another_seed_is_another_world() -> None:
 
 def test_a_violation_is_told_with_its_story_and_how_to_repeat_it() -> None:
     world = World(3)
-    world.checkers.object_to("example", "something that must not be")
+    world.checkers.report("example", "something that must not be")
     outcome = run_seed(3, world)
     (told,) = summary([outcome], 0.0)["violations"]
     assert (told["seed"], told["checker"]) == (3, "example")

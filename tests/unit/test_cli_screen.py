@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console, ConsoleDimensions
 
-from services.cli.screen import Scene, render
+from services.cli.screen import Screen, render
 from shared.watch.collector import Collector
 from tests.decision_builders import T0, make_view
 
@@ -24,11 +24,11 @@ def test_no_book_is_cut(size: tuple[int, int]) -> None:
         book: make_view(*book, bids=[(104_057.3, 1.0)], asks=[(104_061.8, 1.0)], ts_ns=T0)
         for book in BOOKS
     }
-    scene = Scene("demo", "SIMULATED", "arb status", Collector(), views=views, now_ns=T0)
+    screen = Screen("demo", "SIMULATED", "arb status", Collector(), views=views, now_ns=T0)
     width, height = size
     console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False)
     with console.capture() as captured:
-        console.print(render(scene, ConsoleDimensions(width, height)), height=height)
+        console.print(render(screen, ConsoleDimensions(width, height)), height=height)
     lines = captured.get().splitlines()
     assert len(lines) <= height
     rows = [line for line in lines if "104,057.3" in line and "104,061.8" in line]

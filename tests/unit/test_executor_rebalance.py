@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from services.executor.market import Markets
-from services.executor.rebalance import ATTEMPTS_MAX, OrderIntent, Why, decide
+from services.executor.rebalance import ATTEMPTS_MAX, NoOrder, OrderIntent, decide
 from services.executor.state import PlanKind, PlanRecord
 from shared.messages.base import Side
 from shared.messages.execution import PlanLeg
@@ -70,4 +70,4 @@ def test_the_better_price_does_not_count_where_it_would_leave_dust() -> None:
     ids=["off every grid", "dearer than the cap allows", "too few attempts left"],
 )
 def test_dust_that_cannot_be_swept_up_is_dust(record: PlanRecord) -> None:
-    assert decide(record, [], markets(), T0) is Why.DUST
+    assert decide(record, [], markets(), T0) is NoOrder.DUST

@@ -8,7 +8,13 @@ from itertools import groupby, pairwise
 import pytest
 
 from services.executor.market import Markets
-from services.executor.rebalance import ATTEMPTS_MAX, WEAK_ATTEMPTS_MAX, OrderIntent, Why, decide
+from services.executor.rebalance import (
+    ATTEMPTS_MAX,
+    WEAK_ATTEMPTS_MAX,
+    NoOrder,
+    OrderIntent,
+    decide,
+)
 from services.executor.state import OrderRecord, PlanKind, PlanRecord
 from shared.domain.order import OrderLife
 from shared.messages.base import Side
@@ -170,7 +176,7 @@ def test_what_only_the_refusing_venue_would_take_is_no_dust() -> None:
         )
         for attempt in (1, 2)
     ]  # fmt: skip
-    assert decide(plan, refused, known, T0) is Why.NO_PRICE, "100 USDT do not end in silence"
+    assert decide(plan, refused, known, T0) is NoOrder.NO_PRICE, "100 USDT do not end in silence"
     known.learn_view(make_view("beta", ts_ns=T0))
     trade = decide(plan, refused, known, T0)
     assert isinstance(trade, OrderIntent)

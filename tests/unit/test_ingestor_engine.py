@@ -20,7 +20,7 @@ from services.ingestor.engine.requests import (
     FrameReceived,
     ListingAnswered,
     ListingJob,
-    Note,
+    LogEntry,
     OpenConnection,
     ReadListings,
     SendFrames,
@@ -202,7 +202,7 @@ def test_connection_that_cannot_be_had_is_tried_again_ever_later_and_alone(world
     for _ in range(10):
         before_ns = world.now_ns
         world.give(ConnectionClosed(failed, "OSError: no route to host"))
-        (note,) = [n for n in world.took(Note) if n.event == "disconnected"]
+        (note,) = [n for n in world.took(LogEntry) if n.event == "disconnected"]
         assert note.fields["reason"] == "OSError: no route to host"
         world.run(BACKOFF_S_MAX)
         (again,) = world.took(OpenConnection)
@@ -221,9 +221,9 @@ def test_connection_that_lived_starts_its_backoff_over(world):
     world.run(1)
     (second,) = world.open()
     world.run(60)
-    world.took(Note)
+    world.took(LogEntry)
     world.give(ConnectionClosed(second, "lost"))
-    assert [n.fields["retry_s"] for n in world.took(Note)] == [BACKOFF_S]
+    assert [n.fields["retry_s"] for n in world.took(LogEntry)] == [BACKOFF_S]
 
 
 def test_what_an_earlier_connection_delivers_is_not_used(world):
@@ -554,7 +554,7 @@ def test_reader_that_lost_a_book_is_heard_and_other_venues_are_none_of_ours(worl
     world.give(msgspec.structs.replace(request, refresh=True))
     assert world.session().told("resync") == [("resync", "BTC/USDT", 5)]
     assert world.session().told("refresh") == [("refresh", "BTC/USDT", 5)]
-    levels = [n.level.value for n in world.took(Note) if n.event == "resync_requested"]
+    levels = [n.level.value for n in world.took(LogEntry) if n.event == "resync_requested"]
     assert levels == ["warning", "info"]
 
 

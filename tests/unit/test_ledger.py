@@ -8,7 +8,7 @@ from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.clock import SystemClock
 from shared.errors import ConfigError
-from shared.ledger import Opened, Witness, account_digest, lost_mark, lost_marks, open_ledger
+from shared.ledger import LossDetector, Opened, account_digest, lost_mark, lost_marks, open_ledger
 
 SECOND = 1_000_000_000
 PAPER = {"mode": "paper"}
@@ -117,13 +117,13 @@ MARKS = {"id": "one", "alive_ns": str(100 * SECOND), "command_ns": "7"}
     ],
 )
 def test_a_witness_tells_what_is_less_than_it_saw(later: dict[str, str], loss: str) -> None:
-    witness = Witness()
-    assert witness.look({}) == "", "nothing was seen yet"
-    assert witness.look(MARKS) == ""
-    assert loss in (said := witness.look(later))
+    loss_detector = LossDetector()
+    assert loss_detector.look({}) == "", "nothing was seen yet"
+    assert loss_detector.look(MARKS) == ""
+    assert loss in (said := loss_detector.look(later))
     assert bool(said) == bool(loss)
-    assert witness.look(later) == "", "said once"
+    assert loss_detector.look(later) == "", "said once"
 
 
 def test_a_witness_reads_marks_that_anybody_may_have_written() -> None:
-    assert Witness().look({"id": "one", "alive_ns": "soon", "command_ns": "-1"}) == ""
+    assert LossDetector().look({"id": "one", "alive_ns": "soon", "command_ns": "-1"}) == ""

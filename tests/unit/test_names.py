@@ -113,7 +113,7 @@ async def test_rules_books_and_orders_are_of_one_pair_also_where_assets_were_ren
     assert answer.missing == {}
     ticks = {rules.instrument: rules.tick_size for rules in answer.rules}
     client = ccxt.kraken()
-    kraken_setup.point_at(client, kraken)
+    kraken_setup.set_urls(client, kraken)
     markets = await asyncio.to_thread(client.load_markets)
     for instrument, symbol in expected.items():
         assert markets[instrument]["id"] == symbol, "orders"

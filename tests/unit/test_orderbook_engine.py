@@ -348,7 +348,7 @@ def test_shards_are_kept_apart():
         fresh.own(shard, saved(engine, "1-0", shard), NOW)
         mine = sum(shard_of(name, 2) == shard for name in names)
         assert fresh.gauges()["books"] == mine
-    engine.disown(0)
+    engine.drop_shard(0)
     assert engine.gauges()["books"] == sum(shard_of(name, 2) == 1 for name in names)
     not_mine = next(name for name in names if shard_of(name, 2) == 0)
     assert Feed(engine, not_mine).status(BookState.LIVE) == []

@@ -120,8 +120,8 @@ def same_but_accounts(restored: Ledger, known: Ledger) -> None:
         list(known.plans_ended),
     )
     late = make_fill(held, "alpha", Side.BUY, "0.05", trade_id="late")
-    assert not restored.disowns(late), "its order was announced to the older program"
-    assert restored.disowns(replace(late, plan_id="other"))
+    assert not restored.ownership_flaw(late), "its order was announced to the older program"
+    assert restored.ownership_flaw(replace(late, plan_id="other"))
 
 
 def test_version_2_is_restored_with_its_accounts_estimated() -> None:
@@ -185,9 +185,9 @@ def test_a_checkpoint_without_one_of_its_parts_halts_until_an_operator_resumes()
         engine.on_message(make_ready(T0), T0)
         for venue in ("alpha", "beta", "gamma"):
             engine.on_message(make_balances(venue, T0), T0)
-        assert engine.state.trading.said is TradingState.HALTED
+        assert engine.state.trading.published is TradingState.HALTED
         engine.on_message(make_command(CommandKind.RESUME), T0)
-        assert engine.state.trading.said is TradingState.ACTIVE
+        assert engine.state.trading.published is TradingState.ACTIVE
 
 
 def test_parts_of_different_states_do_not_join() -> None:

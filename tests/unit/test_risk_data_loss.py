@@ -53,20 +53,20 @@ def test_a_loss_halts_from_the_first_step_until_resume() -> None:
     out = [*engine.on_timer(T0).messages, *informed(engine, T0)]
     (alert,) = [m for m in out if isinstance(m, Alert)]
     assert (alert.code, alert.severity) == ("DATA_LOST", "critical")
-    assert engine.state.trading.said is TradingState.HALTED
-    assert engine.state.trading.said_reason.startswith("DATA_LOST: Redis lost its data")
+    assert engine.state.trading.published is TradingState.HALTED
+    assert engine.state.trading.published_reason.startswith("DATA_LOST: Redis lost its data")
     restarted = RiskEngine(make_config(), opened())
     restarted.start(engine.checkpoints(), T0 + SECOND)
     informed(restarted, T0 + SECOND)
-    assert restarted.state.trading.said is TradingState.HALTED
+    assert restarted.state.trading.published is TradingState.HALTED
     restarted.on_message(make_command(CommandKind.RESUME), T0 + SECOND)
-    assert restarted.state.trading.said is TradingState.ACTIVE
+    assert restarted.state.trading.published is TradingState.ACTIVE
 
 
 def test_a_loss_noted_while_running_denies_what_comes_next() -> None:
     engine = RiskEngine(make_config(), opened())
     informed(engine, T0)
-    assert engine.state.trading.said is TradingState.ACTIVE
+    assert engine.state.trading.published is TradingState.ACTIVE
     engine.checkpoints()
     assert engine.is_saved
     engine.note_loss("Redis lost its data")
@@ -80,10 +80,10 @@ def test_a_loss_noted_while_running_denies_what_comes_next() -> None:
 def test_a_new_ledger_waits_for_witnesses_and_then_trades_by_itself() -> None:
     engine = RiskEngine(make_config(), opened(is_new=True))
     informed(engine, T0 + 1)
-    assert engine.state.trading.said is TradingState.HALTED
-    assert engine.state.trading.said_reason.startswith("STARTING: the ledger is new")
+    assert engine.state.trading.published is TradingState.HALTED
+    assert engine.state.trading.published_reason.startswith("STARTING: the ledger is new")
     informed(engine, T0 + WITNESS_NS)
-    assert engine.state.trading.said is TradingState.ACTIVE
+    assert engine.state.trading.published is TradingState.ACTIVE
 
 
 class Stack:

@@ -84,7 +84,7 @@ def test_forged_fill_of_a_live_plan_is_left_out() -> None:
         (said,) = [m for m in out if isinstance(m, Alert)]
         assert (said.severity, said.code) == (Severity.CRITICAL, "FILL_UNOWNED")
     assert engine.ledger.exposure == {}
-    assert engine.state.trading.said is TradingState.HALTED
+    assert engine.state.trading.published is TradingState.HALTED
 
 
 def test_late_fill_of_an_ended_plan_is_owned_and_not_twice() -> None:
@@ -187,9 +187,9 @@ def test_orders_of_an_ended_plan_still_change_and_are_saved_so() -> None:
     restarted.start(engine.checkpoints(), T0)
     for part in (engine, restarted):
         over = make_fill(plan.plan_id, "alpha", Side.BUY, "0.05", trade_id="over")
-        assert "0.06 are filled" in part.ledger.disowns(over)
+        assert "0.06 are filled" in part.ledger.ownership_flaw(over)
         late = make_fill(plan.plan_id, "alpha", Side.BUY, "0.02", trade_id="late")
-        assert not part.ledger.disowns(msgspec.structs.replace(late, client_order_id="late"))
+        assert not part.ledger.ownership_flaw(msgspec.structs.replace(late, client_order_id="late"))
         assert part.ledger.orders.refuses(msgspec.structs.replace(adopted, qty=D(1)))
 
 

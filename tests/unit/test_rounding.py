@@ -18,7 +18,7 @@ from shared.domain.rounding import (
     price_to_tick,
     qty_accepted,
     qty_to_lot,
-    without_noise,
+    round_noise,
 )
 from shared.errors import CodecError
 from shared.messages.base import Side
@@ -76,7 +76,7 @@ def test_venue_decimals_survive_the_float() -> None:
 
 def test_noise_of_summing_is_taken_out() -> None:
     assert exact(0.1 + 0.7) != D("0.8")
-    assert without_noise(0.1 + 0.7) == D("0.8")
+    assert round_noise(0.1 + 0.7) == D("0.8")
 
 
 def test_average_is_rounded_against_us() -> None:

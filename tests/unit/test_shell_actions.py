@@ -190,7 +190,7 @@ async def test_a_stop_is_told_and_waits_for_what_is_open(world: World) -> None:
 
 async def test_an_engine_that_wants_it_is_told_of_a_lost_bus(world: World) -> None:
     engine = Asking()
-    async with running(world, engine, streams.MD_RESYNC, tells_bus_state=True) as shell:
+    async with running(world, engine, streams.MD_RESYNC, reports_bus_state=True) as shell:
         world.server.is_up = False
         shell.deliver(Answer("dropped"))
         await eventually(lambda: engine.heard == ["dropped", BusLost.__name__])

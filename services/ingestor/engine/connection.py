@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from services.ingestor.engine.driver import FeedDriver
 from services.ingestor.engine.requests import (
     CloseConnection,
-    NoteLevel,
+    LogLevel,
     OpenConnection,
     SendFrames,
 )
@@ -132,8 +132,8 @@ class Connection:
             self._backoff.reset()
         delay_s = self._backoff.next_s()
         self.due_ns = now_ns + max(1, int(delay_s * 1e9))
-        self._out.note(
-            NoteLevel.WARNING,
+        self._out.log(
+            LogLevel.WARNING,
             "disconnected",
             venue=driver.venue,
             url=self._url,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from services.ingestor.engine.refusals import Refusals
-from services.ingestor.engine.requests import NoteLevel
+from services.ingestor.engine.requests import LogLevel
 from services.ingestor.engine.step_builder import StepBuilder
 from shared.messages.base import BookState
 from shared.messages.control import Severity
@@ -138,13 +138,13 @@ class FeedDriver:
     def on_refused(self, instrument: str, reason: str, now_ns: int) -> None:
         """The venue does not serve this instrument; say so once and go on with the others."""
         self.refusals.refuse(instrument, reason, now_ns)
-        self._say_again(instrument, now_ns)
+        self._repeat_status(instrument, now_ns)
 
     def on_rules(self, rules: InstrumentRules, now_ns: int) -> None:
         """The venue lists an instrument with these rules."""
         instrument = rules.instrument
         if not self.refusals.on_rules(rules, now_ns):
-            self._say_again(instrument, now_ns)
+            self._repeat_status(instrument, now_ns)
         elif self.is_open and instrument in self._books:
             # Its readers missed what was withheld, so it starts over.
             epoch = self._books[instrument][1]
@@ -153,9 +153,9 @@ class FeedDriver:
     def on_missing(self, instrument: str, reason: str, now_ns: int) -> None:
         """The venue does not list an instrument."""
         self.refusals.on_missing(instrument, reason, now_ns)
-        self._say_again(instrument, now_ns)
+        self._repeat_status(instrument, now_ns)
 
-    def _say_again(self, instrument: str, now_ns: int) -> None:
+    def _repeat_status(self, instrument: str, now_ns: int) -> None:
         """Say the book's state with the reason there is now."""
         if instrument in self._books:
             state, epoch, reason = self._books[instrument]
@@ -167,7 +167,7 @@ class FeedDriver:
         if reason == self._told_state:
             return
         self._told_state = reason
-        self._out.note(NoteLevel.WARNING, "venue_state", venue=self.venue, reason=reason)
+        self._out.log(LogLevel.WARNING, "venue_state", venue=self.venue, reason=reason)
         severity = Severity.WARNING if reason else Severity.INFO
         text = f"{self.venue}: {reason or 'the venue is back'}"
         self._out.alert(severity, "VENUE_STATE", text, self.venue, now_ns)
@@ -234,8 +234,8 @@ class FeedDriver:
                 self._out.count("checksums_ok")
         elif type(effect) is Gap:
             self._out.count("gaps")
-            self._out.note(
-                NoteLevel.WARNING,
+            self._out.log(
+                LogLevel.WARNING,
                 "gap",
                 venue=self.venue,
                 instrument=effect.instrument,
@@ -244,7 +244,7 @@ class FeedDriver:
             )
         elif type(effect) is Malformed:
             self._out.count("malformed")
-            self._out.note(NoteLevel.WARNING, "malformed", venue=self.venue, reason=effect.reason)
+            self._out.log(LogLevel.WARNING, "malformed", venue=self.venue, reason=effect.reason)
 
     def _send(self, frame: str) -> None:
         if len(self.sends) >= SENDS_MAX:

@@ -12,7 +12,7 @@ from services.ingestor.engine.requests import (
     ConnectionOpened,
     FrameReceived,
     ListingAnswered,
-    NoteLevel,
+    LogLevel,
     SnapshotAnswered,
 )
 from services.ingestor.engine.settings import VenueSettings
@@ -109,7 +109,7 @@ class IngestorEngine:
                 venue.snapshots.advance(now_ns)
         if now_ns >= self._status_ns:
             self._status_ns = now_ns + STATUS_NS
-            self._say_statuses(now_ns)
+            self._publish_statuses(now_ns)
         if now_ns >= self._listings.due_ns:
             self._listings.on_timer(now_ns)
         return self._finish()
@@ -200,15 +200,15 @@ class IngestorEngine:
         if not self._out.bus_lost:
             self._out.bus_lost = True
             self._out.count("bus_losses")
-            self._out.note(NoteLevel.ERROR, "bus_lost", reason=lost.reason)
+            self._out.log(LogLevel.ERROR, "bus_lost", reason=lost.reason)
 
     def _on_bus_back(self, now_ns: int) -> None:
         """Say the present first; then every book starts a new epoch, over the same connection."""
         if not self._out.bus_lost:
             return
         self._out.bus_lost = False
-        self._out.note(NoteLevel.INFO, "bus_back")
-        self._say_statuses(now_ns)
+        self._out.log(LogLevel.INFO, "bus_back")
+        self._publish_statuses(now_ns)
         for venue in self._venues.values():
             venue.lose_books(now_ns)
 
@@ -217,9 +217,9 @@ class IngestorEngine:
         self._stopped = True
         for _, connection in self._links:
             connection.stop(now_ns)
-        self._say_statuses(now_ns)
+        self._publish_statuses(now_ns)
 
-    def _say_statuses(self, now_ns: int) -> None:
+    def _publish_statuses(self, now_ns: int) -> None:
         for venue in self._venues.values():
             self._out.messages += venue.statuses(now_ns)
 

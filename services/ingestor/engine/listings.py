@@ -14,7 +14,7 @@ from services.ingestor.engine.connection import NEVER_NS
 from services.ingestor.engine.requests import (
     ListingAnswered,
     ListingJob,
-    NoteLevel,
+    LogLevel,
     ReadListings,
 )
 from services.ingestor.engine.step_builder import StepBuilder
@@ -66,7 +66,7 @@ class Listings:
         self._repeat_ns = 0
         self._rules: dict[str, list[InstrumentRules]] = {}
         self._failing: dict[str, None] = {}
-        self._said: dict[tuple[str, str], str] = {}
+        self._reported: dict[tuple[str, str], str] = {}
 
     @property
     def due_ns(self) -> int:
@@ -118,24 +118,24 @@ class Listings:
         self._on_listing(answer.venue, answer.rules, answer.missing, now_ns)
         self._publish(answer.venue, now_ns)
         for rules in answer.rules:
-            self._say_if_not_traded(rules, now_ns)
+            self._report_if_not_traded(rules, now_ns)
 
-    def _say_if_not_traded(self, rules: InstrumentRules, now_ns: int) -> None:
+    def _report_if_not_traded(self, rules: InstrumentRules, now_ns: int) -> None:
         """Alert once for each reason why an instrument is not traded."""
-        place, reason = (rules.venue, rules.instrument), rules.reason
-        if self._said.get(place, "") == reason:
+        market, reason = (rules.venue, rules.instrument), rules.reason
+        if self._reported.get(market, "") == reason:
             return
-        self._said[place] = reason
+        self._reported[market] = reason
         if not reason:
             return
         text = f"{rules.venue} {rules.instrument} is not traded: {reason}"
-        self._out.note(NoteLevel.WARNING, "instrument_not_traded", venue=rules.venue, reason=text)
+        self._out.log(LogLevel.WARNING, "instrument_not_traded", venue=rules.venue, reason=text)
         subject = f"{rules.venue}|{rules.instrument}"
         self._out.alert(Severity.WARNING, "INSTRUMENT_NOT_TRADED", text, subject, now_ns)
 
     def _note_failure(self, answer: ListingAnswered, now_ns: int) -> None:
         self._out.count("metadata_failures")
-        self._out.note(NoteLevel.WARNING, "metadata_failed", venue=answer.venue, error=answer.error)
+        self._out.log(LogLevel.WARNING, "metadata_failed", venue=answer.venue, error=answer.error)
         if answer.venue in self._failing:
             return
         self._failing[answer.venue] = None

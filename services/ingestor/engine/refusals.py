@@ -7,7 +7,7 @@ is a book that comes but must not be used, because it is not what its name says.
 from __future__ import annotations
 
 from services.ingestor.engine.proof import ListingProof
-from services.ingestor.engine.requests import NoteLevel
+from services.ingestor.engine.requests import LogLevel
 from services.ingestor.engine.step_builder import StepBuilder
 from shared.messages.base import Message
 from shared.messages.control import Severity
@@ -69,8 +69,8 @@ class Refusals:
     def _name(self, instrument: str, reason: str, now_ns: int) -> None:
         if self.why(instrument):
             return
-        self._out.note(
-            NoteLevel.ERROR,
+        self._out.log(
+            LogLevel.ERROR,
             "instrument_refused",
             venue=self._venue,
             instrument=instrument,

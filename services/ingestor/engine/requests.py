@@ -62,7 +62,7 @@ class ReadListings(Action, frozen=True):
     jobs: list[ListingJob]
 
 
-class NoteLevel(StrEnum):
+class LogLevel(StrEnum):
     """How much a note matters."""
 
     INFO = "info"
@@ -70,10 +70,10 @@ class NoteLevel(StrEnum):
     ERROR = "error"
 
 
-class Note(Action, frozen=True):
+class LogEntry(Action, frozen=True):
     """A line for the operator's log; nothing comes back. ``event`` is constant."""
 
-    level: NoteLevel
+    level: LogLevel
     event: str
     fields: dict[str, str | int | float]
 

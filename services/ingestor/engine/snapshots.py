@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import ceil
 
 from services.ingestor.engine.connection import NEVER_NS, Connection
-from services.ingestor.engine.requests import FetchSnapshot, NoteLevel, SnapshotAnswered
+from services.ingestor.engine.requests import FetchSnapshot, LogLevel, SnapshotAnswered
 from services.ingestor.engine.step_builder import StepBuilder
 from shared.ratelimit import TokenBucket
 from shared.venues import port
@@ -36,7 +36,7 @@ ERROR_BYTES_MAX = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SnapshotRequest:
     """A snapshot that a session waits for; ``opened`` is the connection it was asked on."""
 
     connection: Connection
@@ -69,9 +69,9 @@ class SnapshotQueue:
         self._base_url, self._out, self._ids = base_url, out, ids
         per_s = budget.weight_per_minute * budget.snapshot_share / 60
         self._bucket = TokenBucket(per_s, per_s * BURST_S, 0.0, 0)
-        self._waiting: dict[Key, Wanted] = {}
+        self._waiting: dict[Key, SnapshotRequest] = {}
         """One per book: bounded by the instruments configured."""
-        self._in_flight: dict[int, Wanted] = {}
+        self._in_flight: dict[int, SnapshotRequest] = {}
         self._newest: dict[Key, int] = {}
         """Book -> its newest request; answers to older ones are not delivered."""
         self._blocked_until_ns = 0
@@ -84,7 +84,7 @@ class SnapshotQueue:
             return
         key, number = (connection, fetch.instrument), next(self._ids)
         self._waiting.pop(key, None)
-        self._waiting[key] = Wanted(connection, connection.id, fetch, number)
+        self._waiting[key] = SnapshotRequest(connection, connection.id, fetch, number)
         self._newest[key] = number
         self.advance(now_ns)
 
@@ -94,61 +94,61 @@ class SnapshotQueue:
 
     def on_answer(self, answer: SnapshotAnswered, now_ns: int) -> None:
         """Hand the answer to a request in flight to the session, if it still waits for it."""
-        wanted = self._in_flight.pop(answer.request)
+        pending = self._in_flight.pop(answer.request)
         pause_s = retry_after_s(answer.status, answer.retry_after)
         if answer.status in RETRY_AFTER_S:
             self._out.count("rest_limited")
             self._blocked_until_ns = max(self._blocked_until_ns, now_ns + int(pause_s * 1e9))
         if answer.status != OK:
-            self._note_failure(wanted.fetch.path, answer, pause_s)
-        newest = self._newest.get((wanted.connection, wanted.fetch.instrument))
-        if wanted.is_current and newest == wanted.number:
-            self._deliver(wanted, answer, pause_s, now_ns)
+            self._note_failure(pending.fetch.path, answer, pause_s)
+        newest = self._newest.get((pending.connection, pending.fetch.instrument))
+        if pending.is_current and newest == pending.number:
+            self._deliver(pending, answer, pause_s, now_ns)
         else:
             self._out.count("answers_late")
         self.advance(now_ns)
 
     def advance(self, now_ns: int) -> None:
         """Ask for what may be asked for now, in the order of the sessions' times."""
-        while (wanted := self._next()) is not None:
-            due_ns = max(wanted.fetch.not_before_ns, self._blocked_until_ns)
+        while (pending := self._next()) is not None:
+            due_ns = max(pending.fetch.not_before_ns, self._blocked_until_ns)
             if due_ns > now_ns:
                 self.due_ns = due_ns
                 return
             if len(self._in_flight) >= CONCURRENT_MAX:
                 break
-            wait_s = self._bucket.wait_s(wanted.fetch.weight, now_ns)
+            wait_s = self._bucket.wait_s(pending.fetch.weight, now_ns)
             if wait_s > 0:
                 # Rounded up: a moment too early would find the bucket short once more.
                 self.due_ns = now_ns + ceil(wait_s * 1e9) + 1
                 return
-            del self._waiting[wanted.connection, wanted.fetch.instrument]
-            self._in_flight[wanted.number] = wanted
+            del self._waiting[pending.connection, pending.fetch.instrument]
+            self._in_flight[pending.number] = pending
             self._out.count("rest_requests")
             self._out.do(
                 FetchSnapshot(
-                    wanted.number,
-                    self._base_url + wanted.fetch.path,
-                    wanted.connection.driver.venue,
-                    wanted.opened,
-                    wanted.fetch.instrument,
+                    pending.number,
+                    self._base_url + pending.fetch.path,
+                    pending.connection.driver.venue,
+                    pending.opened,
+                    pending.fetch.instrument,
                 )
             )
         self.due_ns = NEVER_NS  # an answer or a request goes on from here
 
-    def _next(self) -> Wanted | None:
+    def _next(self) -> SnapshotRequest | None:
         """Return what is to be asked for next, and forget what nobody waits for any more."""
         waiting = self._waiting
-        for key in [key for key, wanted in waiting.items() if not wanted.is_current]:
+        for key in [key for key, pending in waiting.items() if not pending.is_current]:
             del waiting[key]
         if not waiting:
             return None
         return min(waiting.values(), key=lambda w: (w.fetch.not_before_ns, w.number))
 
     def _deliver(
-        self, wanted: Wanted, answer: SnapshotAnswered, pause_s: float, now_ns: int
+        self, pending: SnapshotRequest, answer: SnapshotAnswered, pause_s: float, now_ns: int
     ) -> None:
-        driver, instrument = wanted.connection.driver, wanted.fetch.instrument
+        driver, instrument = pending.connection.driver, pending.fetch.instrument
         if answer.status == OK:
             driver.on_snapshot(instrument, answer.body, now_ns)
         elif answer.status in DEFINITE:
@@ -156,19 +156,19 @@ class SnapshotQueue:
             driver.on_refused(instrument, f"the venue answered {answer.status}: {text}", now_ns)
         else:
             driver.on_snapshot_failed(instrument, pause_s, now_ns)
-        wanted.connection.flush(now_ns)
+        pending.connection.flush(now_ns)
 
     def _note_failure(self, path: str, answer: SnapshotAnswered, pause_s: float) -> None:
         if answer.status:
-            self._out.note(
-                NoteLevel.WARNING,
+            self._out.log(
+                LogLevel.WARNING,
                 "snapshot_failed",
                 path=path,
                 status=answer.status,
                 retry_after_s=pause_s,
             )
         else:
-            self._out.note(NoteLevel.WARNING, "snapshot_failed", path=path, error=answer.error)
+            self._out.log(LogLevel.WARNING, "snapshot_failed", path=path, error=answer.error)
 
 
 def retry_after_s(status: int, header: str | None) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.ingestor.engine.requests import Note, NoteLevel
+from services.ingestor.engine.requests import LogEntry, LogLevel
 from shared.engine import NOTHING, Action, Step
 from shared.messages.base import Message
 from shared.messages.control import Alert, Severity
@@ -53,9 +53,9 @@ class StepBuilder:
         """Add to a counter."""
         self.counters[name] += n
 
-    def note(self, level: NoteLevel, event: str, **fields: str | int | float) -> None:
+    def log(self, level: LogLevel, event: str, **fields: str | int | float) -> None:
         """Write a line to the log."""
-        self.actions.append(Note(level, event, fields))
+        self.actions.append(LogEntry(level, event, fields))
 
     def alert(self, severity: Severity, code: str, text: str, subject: str, now_ns: int) -> None:
         """Tell the operator; ``subject`` is the venue, or ``venue|instrument``."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from services.ingestor.engine.connection import Connection
 from services.ingestor.engine.driver import FeedDriver
-from services.ingestor.engine.requests import NoteLevel
+from services.ingestor.engine.requests import LogLevel
 from services.ingestor.engine.settings import VenueSettings
 from services.ingestor.engine.snapshots import SnapshotQueue
 from services.ingestor.engine.step_builder import StepBuilder
@@ -83,8 +83,8 @@ class Venue:
 
     def on_resync(self, request: ResyncRequest, now_ns: int) -> None:
         """A reader lost a book, or wants a newer snapshot of it."""
-        self._out.note(
-            NoteLevel.INFO if request.refresh else NoteLevel.WARNING,
+        self._out.log(
+            LogLevel.INFO if request.refresh else LogLevel.WARNING,
             "resync_requested",
             venue=request.venue,
             instrument=request.instrument,

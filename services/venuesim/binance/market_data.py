@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from services.venuesim.binance import orders as words
+from services.venuesim.binance import orders as formats
 from services.venuesim.binance.streams import book_rows
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
@@ -41,22 +41,22 @@ class SpotMarketData:
 
     def _chosen(self, parameters: Mapping[str, str]) -> list[Listing]:
         if "symbol" in parameters:
-            return [words.listing_of(self.exchange, parameters)]
+            return [formats.listing_of(self.exchange, parameters)]
         if "symbols" in parameters:
             names = [part.strip(' "') for part in parameters["symbols"].strip("[]").split(",")]
-            return [words.listing_of(self.exchange, {"symbol": name}) for name in names]
+            return [formats.listing_of(self.exchange, {"symbol": name}) for name in names]
         return list(self.exchange.by_symbol.values())
 
     def depth(self, parameters: Mapping[str, str], now_ms: int) -> Any:
         """Answer ``depth``. Real spot answers carry no times, and clients rely on that."""
-        listing = words.listing_of(self.exchange, parameters)
+        listing = formats.listing_of(self.exchange, parameters)
         book = self.exchange.books[listing.instrument]
         bids, asks = book_rows(listing, book, page(parameters, 100, 5_000))
         return {"lastUpdateId": book.seq, "bids": bids, "asks": asks}
 
     def trades(self, parameters: Mapping[str, str], now_ms: int) -> Any:
         """Answer ``trades``."""
-        listing = words.listing_of(self.exchange, parameters)
+        listing = formats.listing_of(self.exchange, parameters)
         recent = list(self.exchange.prints[listing.instrument])[-page(parameters, 500, PAGE_MAX) :]
         return [
             {
@@ -73,7 +73,7 @@ class SpotMarketData:
 
     def aggregate_trades(self, parameters: Mapping[str, str], now_ms: int) -> Any:
         """Answer ``aggTrades``."""
-        listing = words.listing_of(self.exchange, parameters)
+        listing = formats.listing_of(self.exchange, parameters)
         recent = list(self.exchange.prints[listing.instrument])[-page(parameters, 500, PAGE_MAX) :]
         return [
             {
@@ -145,7 +145,7 @@ def page(parameters: Mapping[str, Any], default: int, top: int) -> int:
     Raises:
         ApiError: Not a number.
     """
-    wanted = words.whole_number(parameters, "limit")
+    wanted = formats.whole_number(parameters, "limit")
     return min(wanted or default, top)
 
 

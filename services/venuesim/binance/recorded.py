@@ -65,7 +65,7 @@ _snapshot = msgspec.json.Decoder(Snapshot)
 
 
 @dataclass(slots=True)
-class BookState:
+class PlayedBook:
     """Where one recorded book is."""
 
     listing: Listing
@@ -81,7 +81,7 @@ class RecordedBinance:
     def __init__(self, exchange: Exchange, hub: Hub) -> None:
         self._exchange, self._hub = exchange, hub
         self._rebuilder = BookRebuilder(exchange)
-        self._books = {x.instrument: BookState(x) for x in exchange.by_instrument.values()}
+        self._books = {x.instrument: PlayedBook(x) for x in exchange.by_instrument.values()}
         self._index: dict[tuple[str, str], list[str]] = {}
         self._indexed = -1
 
@@ -125,7 +125,7 @@ class RecordedBinance:
             raise LookupError(f"the recording holds no snapshot of {symbol}")
         return state.snapshot if early else None
 
-    def unheard(self) -> list[str]:
+    def unsubscribed(self) -> list[str]:
         """Return instruments whose depth nobody subscribed."""
         self._refresh_index()
         return [
@@ -134,7 +134,7 @@ class RecordedBinance:
             if (state.listing.symbol.lower(), "depth") not in self._index
         ]
 
-    def _take_snapshot(self, state: BookState, body: bytes, now_ms: int) -> None:
+    def _take_snapshot(self, state: PlayedBook, body: bytes, now_ms: int) -> None:
         snapshot = _snapshot.decode(body)
         if snapshot.last_update_id < state.seq:
             return  # the book is beyond it already
@@ -147,7 +147,7 @@ class RecordedBinance:
         for event in early:
             self._apply(state, event, now_ms)
 
-    def _play_frame(self, state: BookState, payload: bytes, now_ms: int) -> None:
+    def _play_frame(self, state: PlayedBook, payload: bytes, now_ms: int) -> None:
         name, data = unwrapped(payload)
         combined = payload if name else b""
         event = _event.decode(data)
@@ -160,7 +160,7 @@ class RecordedBinance:
             publish = self._hub.publish_delta if kind == "depth" else self._hub.publish
             publish(topic, data, whole, state.listing.instrument)
 
-    def _apply(self, state: BookState, event: Event, now_ms: int) -> None:
+    def _apply(self, state: PlayedBook, event: Event, now_ms: int) -> None:
         if not state.seq:
             state.early.append(event)
             return
@@ -195,7 +195,7 @@ def unwrapped(payload: bytes) -> tuple[str, bytes]:
     return (wrapper.stream, bytes(wrapper.data)) if wrapper.stream else ("", payload)
 
 
-def texts_of(samples: Sequence[bytes]) -> tuple[list[str], list[str]]:
+def number_texts(samples: Sequence[bytes]) -> tuple[list[str], list[str]]:
     """Return price and quantity texts found in frames and snapshots."""
     prices: list[str] = []
     quantities: list[str] = []
@@ -223,7 +223,7 @@ def _rows(body: Any) -> list[Any]:
 
 def recorded_listing(template: Listing, samples: Sequence[bytes]) -> tuple[Listing, Listing]:
     """Return a listing that holds everything recorded, and one with the grid that shows in it."""
-    prices, quantities = texts_of(samples)
+    prices, quantities = number_texts(samples)
     price_decimals = max((decimals(text) for text in prices), default=8)
     qty_decimals = max((decimals(text) for text in quantities), default=8)
     whole = replace(

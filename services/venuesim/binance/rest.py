@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from services.venuesim.binance import orders as words
+from services.venuesim.binance import orders as formats
 from services.venuesim.binance.market_data import SpotMarketData, page
 from services.venuesim.binance.signing import (
     ApiError,
@@ -158,7 +158,7 @@ class SpotRest:
         order = self.place(parameters, now_ms)
         default = "ACK" if parameters.get("type") == "LIMIT_MAKER" else "FULL"
         kind = str(parameters.get("newOrderRespType") or default)
-        return words.spot_response(order, kind)
+        return formats.spot_response(order, kind)
 
     def place(self, parameters: Mapping[str, Any], now_ms: int) -> Order:
         """Place an order and return it.
@@ -167,15 +167,15 @@ class SpotRest:
             ApiError: The venue's no.
         """
         default_id = secrets.token_hex(11)
-        request = words.parse_order(self.exchange, parameters, default_id, futures=self.futures)
+        request = formats.parse_order(self.exchange, parameters, default_id, futures=self.futures)
         try:
             return place(self.exchange, self.faults, request, now_ms)
         except RefusedError as error:
-            raise words.refused(error.reason, futures=self.futures) from error
+            raise formats.refused(error.reason, futures=self.futures) from error
 
     def test_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Check an order without placing it."""
-        words.parse_order(self.exchange, parameters, "test", futures=self.futures)
+        formats.parse_order(self.exchange, parameters, "test", futures=self.futures)
         return {}
 
     def wanted_order(self, parameters: Mapping[str, Any], code: int, text: str) -> Order:
@@ -184,8 +184,8 @@ class SpotRest:
         Raises:
             ApiError: None named, or unknown.
         """
-        listing = words.listing_of(self.exchange, parameters)
-        order_id = words.whole_number(parameters, "orderId")
+        listing = formats.listing_of(self.exchange, parameters)
+        order_id = formats.whole_number(parameters, "orderId")
         client_id = str(parameters.get("origClientOrderId") or "")
         if order_id is None and not client_id:
             raise mandatory("orderId")
@@ -205,15 +205,17 @@ class SpotRest:
 
     def cancel_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Cancel an order."""
-        return words.spot_cancel(*self.cancel(parameters, now_ms))
+        return formats.spot_cancel(*self.cancel(parameters, now_ms))
 
     def query_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer the state of one order."""
-        return words.spot_order(self.wanted_order(parameters, -2013, "Order does not exist."))
+        return formats.spot_order(self.wanted_order(parameters, -2013, "Order does not exist."))
 
     def selected_open(self, parameters: Mapping[str, Any]) -> list[Order]:
         """Return open orders, of one symbol if given."""
-        listing = words.listing_of(self.exchange, parameters) if parameters.get("symbol") else None
+        listing = (
+            formats.listing_of(self.exchange, parameters) if parameters.get("symbol") else None
+        )
         return [
             order
             for order in self.exchange.open_orders.values()
@@ -222,22 +224,22 @@ class SpotRest:
 
     def open_orders(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer open orders."""
-        return [words.spot_order(order) for order in self.selected_open(parameters)]
+        return [formats.spot_order(order) for order in self.selected_open(parameters)]
 
     def cancel_all(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Cancel all open orders of a symbol."""
-        words.listing_of(self.exchange, parameters)
+        formats.listing_of(self.exchange, parameters)
         orders = self.selected_open(parameters)
         if not orders:
             raise ApiError(-2011, "Unknown order sent.")
         for order in orders:
             self.exchange.cancel(order, now_ms)
-        return [words.spot_cancel(order, order.request.client_id) for order in orders]
+        return [formats.spot_cancel(order, order.request.client_id) for order in orders]
 
     def selected_orders(self, parameters: Mapping[str, Any]) -> list[Order]:
         """Return a symbol's remembered orders from ``orderId`` on."""
-        listing = words.listing_of(self.exchange, parameters)
-        first = words.whole_number(parameters, "orderId") or 0
+        listing = formats.listing_of(self.exchange, parameters)
+        first = formats.whole_number(parameters, "orderId") or 0
         found = [
             order
             for order in self.exchange.orders.values()
@@ -248,13 +250,13 @@ class SpotRest:
 
     def all_orders(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer open and closed orders of a symbol."""
-        return [words.spot_order(order) for order in self.selected_orders(parameters)]
+        return [formats.spot_order(order) for order in self.selected_orders(parameters)]
 
     # -- account -------------------------------------------------------------------------
 
     def my_trades(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer own fills of a symbol."""
-        return [words.spot_trade(fill) for fill in selected_fills(self.exchange, parameters)]
+        return [formats.spot_trade(fill) for fill in selected_fills(self.exchange, parameters)]
 
     def account(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer balances and account flags."""
@@ -275,7 +277,7 @@ class SpotRest:
 
     def commission(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer a symbol's commission rates."""
-        listing = words.listing_of(self.exchange, parameters)
+        listing = formats.listing_of(self.exchange, parameters)
         none = {"maker": "0.00000000", "taker": "0.00000000", "buyer": "0", "seller": "0"}
         return {
             "symbol": listing.symbol,
@@ -293,9 +295,9 @@ class SpotRest:
 
 def selected_fills(exchange: Exchange, parameters: Mapping[str, Any]) -> list[Any]:
     """Return own fills of a symbol by order, start time or trade id; oldest first."""
-    listing = words.listing_of(exchange, parameters)
+    listing = formats.listing_of(exchange, parameters)
     order_id, from_id, start, end = (
-        words.whole_number(parameters, name)
+        formats.whole_number(parameters, name)
         for name in ("orderId", "fromId", "startTime", "endTime")
     )
     found = [

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from services.venuesim.binance.subscriptions import Subscriptions
+from services.venuesim.binance.subscriptions import SubscriptionRequests
 from services.venuesim.hub import Client, Hub
 from shared.exchange.exchange import Exchange
 from shared.exchange.generator import TICK_MS
@@ -84,7 +84,7 @@ class MarketStreams:
     ) -> None:
         self.exchange, self.hub, self.futures = exchange, hub, futures
         self.entry_of = entry_of
-        self._subscriptions = Subscriptions(hub, messages_per_s, self._is_served)
+        self._subscriptions = SubscriptionRequests(hub, messages_per_s, self._is_served)
         self.generated = generated  # else the frames come from a recording
         self._feeds: dict[str, list[DepthFeed]] = {}
         self._best: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}

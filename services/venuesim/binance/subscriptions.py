@@ -15,7 +15,7 @@ METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GE
 DEAD = "!dead/"  # topics subscribed on the wrong entry point: acknowledged, then silent
 
 
-class Subscriptions:
+class SubscriptionRequests:
     """Changes what a connection receives, in the venue's words.
 
     Args:

@@ -11,7 +11,7 @@ from services.venuesim.binance.recorded import RecordedBinance
 from services.venuesim.binance.rest import SentRequest
 from services.venuesim.binance.signing import ApiError, RateMeter, parse_parameters
 from services.venuesim.faults import FaultTable
-from services.venuesim.http import FaultWords, answer_with_faults
+from services.venuesim.http import FaultAnswers, answer_with_faults
 from services.venuesim.venue import Context
 
 
@@ -33,7 +33,7 @@ class RestServer:
         self, api: RestApi, context: Context, recorded: RecordedBinance | None = None
     ) -> None:
         self._api, self._context, self._recorded = api, context, recorded
-        self._words = FaultWords(too_many=_too_many, failed=_failed, timeout=_timeout)
+        self._fault_answers = FaultAnswers(too_many=_too_many, failed=_failed, timeout=_timeout)
 
     async def serve(self, request: web.Request) -> web.Response:
         """Serve one request."""
@@ -50,7 +50,12 @@ class RestServer:
         # Only a request that changes something can lose its answer in an interesting way.
         is_order = request.method != "GET" and "/order" in path
         return await answer_with_faults(
-            request, self._api.faults, self._api.venue, self._words, answer, is_order=is_order
+            request,
+            self._api.faults,
+            self._api.venue,
+            self._fault_answers,
+            answer,
+            is_order=is_order,
         )
 
     async def _recorded_depth(self, recorded: RecordedBinance, sent: SentRequest) -> web.Response:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from services.venuesim.binance import orders as words
+from services.venuesim.binance import orders as formats
 from services.venuesim.binance.rest import SpotRest
 from services.venuesim.binance.signing import ApiError, check_signed_message
 from services.venuesim.hub import Client, Hub
@@ -153,7 +153,7 @@ class SpotWebSocketApi(WebSocketApi):
         if USER_TOPIC not in self._hub.topics:
             return
         now_ms = self._context.venue_ms(self._rest.venue)
-        self._event(words.spot_report(order, what, fill, now_ms))
+        self._event(formats.spot_report(order, what, fill, now_ms))
         listing, ledger = order.request.listing, self._rest.exchange.ledger
         assets = dict.fromkeys(
             (listing.base, listing.quote, fill.fee_asset if fill else listing.base)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.exchange.accounts import Ledger
+from shared.exchange.accounts import AccountLedger
 from shared.exchange.orders import Fill, Order, OrderType
 from shared.messages.base import Side
 
@@ -123,7 +123,7 @@ def trade_update(order: Order, what: str, fill: Fill | None, now_ms: int) -> dic
     return {"e": "ORDER_TRADE_UPDATE", "E": now_ms, "T": order.updated_ms, "o": body}
 
 
-def account_update(order: Order, ledger: Ledger, now_ms: int) -> dict[str, Any]:
+def account_update(order: Order, ledger: AccountLedger, now_ms: int) -> dict[str, Any]:
     """Return the ``ACCOUNT_UPDATE`` that a fill causes."""
     listing = order.request.listing
     balance, position = ledger.balance(listing.quote), ledger.positions[listing.instrument]

@@ -9,7 +9,7 @@ from typing import Any
 from services.venuesim.binance import orders as common
 from services.venuesim.binance.rest import Route, SpotRest, selected_fills
 from services.venuesim.binance.signing import ApiError, Credentials, RateMeter
-from services.venuesim.binanceusdm import orders as words
+from services.venuesim.binanceusdm import orders as formats
 from services.venuesim.binanceusdm.holdings import Holdings
 from services.venuesim.binanceusdm.market import FuturesMarketData
 from services.venuesim.faults import FaultTable
@@ -93,27 +93,27 @@ class FuturesRest(SpotRest):
         """Place an order; answers ACK unless RESULT is asked for."""
         order = self.place(parameters, now_ms)
         result = parameters.get("newOrderRespType") == "RESULT"
-        return words.futures_order(order) if result else words.acknowledged(order)
+        return formats.futures_order(order) if result else formats.acknowledged(order)
 
     def cancel_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Cancel an order."""
         order, _ = self.cancel(parameters, now_ms)
-        return words.futures_order(order)
+        return formats.futures_order(order)
 
     def query_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer the state of one order."""
-        return words.futures_order(self.wanted_order(parameters, -2013, "Order does not exist."))
+        return formats.futures_order(self.wanted_order(parameters, -2013, "Order does not exist."))
 
     def query_open(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer the state of one open order."""
         order = self.wanted_order(parameters, -2013, "Order does not exist.")
         if not order.is_open:
             raise ApiError(-2013, "Order does not exist.")
-        return words.futures_order(order)
+        return formats.futures_order(order)
 
     def open_orders(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer open orders."""
-        return [words.futures_order(order) for order in self.selected_open(parameters)]
+        return [formats.futures_order(order) for order in self.selected_open(parameters)]
 
     def cancel_all(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Cancel all open orders of a symbol."""
@@ -124,11 +124,11 @@ class FuturesRest(SpotRest):
 
     def all_orders(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer open and closed orders of a symbol."""
-        return [words.futures_order(order) for order in self.selected_orders(parameters)]
+        return [formats.futures_order(order) for order in self.selected_orders(parameters)]
 
     def my_trades(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer own fills of a symbol."""
-        return [words.futures_trade(fill) for fill in selected_fills(self.exchange, parameters)]
+        return [formats.futures_trade(fill) for fill in selected_fills(self.exchange, parameters)]
 
     def countdown(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Set or stop the dead-man switch of a symbol."""

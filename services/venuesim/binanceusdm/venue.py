@@ -13,10 +13,10 @@ from services.venuesim import config
 from services.venuesim.binance.recorded import RecordedBinance, recorded_listing
 from services.venuesim.binance.signing import Credentials
 from services.venuesim.binance.streams import MarketStreams
-from services.venuesim.binance.subscriptions import Subscriptions
+from services.venuesim.binance.subscriptions import SubscriptionRequests
 from services.venuesim.binance.web import RestServer
 from services.venuesim.binance.wsapi import WebSocketApi
-from services.venuesim.binanceusdm import orders as words
+from services.venuesim.binanceusdm import orders as formats
 from services.venuesim.binanceusdm.listing import LISTINGS, VENUE, perpetual
 from services.venuesim.binanceusdm.market import mark_price_event
 from services.venuesim.binanceusdm.rest import LISTEN_KEY, FuturesRest
@@ -101,7 +101,7 @@ class BinanceFutures:
             entry_of=entry_of,
             generated=not recorded,
         )
-        self._user_streams = Subscriptions(
+        self._user_streams = SubscriptionRequests(
             self.hub, MESSAGES_PER_S, lambda client, name: self._is_alive(name)
         )
         self._api = futures_api(self.rest, self.hub, context)
@@ -154,10 +154,10 @@ class BinanceFutures:
             return
         now_ms = self.hub.now_ms()
         if fill is not None:
-            self._tell_user(words.account_update(order, self.exchange.ledger, now_ms))
-        self._tell_user(words.trade_update(order, what, fill, now_ms))
+            self._send_event(formats.account_update(order, self.exchange.ledger, now_ms))
+        self._send_event(formats.trade_update(order, what, fill, now_ms))
 
-    def _tell_user(self, event: dict[str, Any]) -> None:
+    def _send_event(self, event: dict[str, Any]) -> None:
         frame = msgspec.json.encode(event)
         combined = b'{"stream":"' + LISTEN_KEY.encode() + b'","data":' + frame + b"}"
         self.hub.publish(USER_TOPIC, frame, combined, "")

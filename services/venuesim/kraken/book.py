@@ -16,14 +16,14 @@ Rows = list[tuple[int, int]]
 def checksum(listing: Listing, asks: Rows, bids: Rows) -> int:
     """Return the CRC32 of the ten best asks then bids, as the venue documents it (v2)."""
     text = "".join(
-        _bare(listing.price_text(price)) + _bare(listing.qty_text(lots))
+        _checksum_digits(listing.price_text(price)) + _checksum_digits(listing.qty_text(lots))
         for rows in (asks[:CHECKSUM_LEVELS], bids[:CHECKSUM_LEVELS])
         for price, lots in rows
     )
     return crc32(text.encode())
 
 
-def _bare(text: str) -> str:
+def _checksum_digits(text: str) -> str:
     return text.replace(".", "").lstrip("0")
 
 

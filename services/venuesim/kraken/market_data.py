@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from email.utils import formatdate
 from typing import Any
 
-from services.venuesim.kraken import orders as words
+from services.venuesim.kraken import orders as formats
 from services.venuesim.kraken.listing import LOT_DECIMALS, altname, asset_id
 from services.venuesim.kraken.signing import ApiError
 from services.venuesim.kraken.timestamps import rfc3339
@@ -57,7 +57,7 @@ class PublicRest:
             return list(self.exchange.by_symbol.values())
         if not names:
             raise ApiError("EGeneral:Invalid arguments:pair")
-        return [words.listing_of(self.exchange, name) for name in names]
+        return [formats.listing_of(self.exchange, name) for name in names]
 
     def _assets(self) -> dict[str, Any]:
         listings = self.exchange.by_symbol.values()

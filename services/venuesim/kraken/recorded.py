@@ -69,7 +69,7 @@ class RecordedKraken:
     def end(self) -> None:
         """Nobody waits for anything."""
 
-    def unheard(self) -> list[str]:
+    def unsubscribed(self) -> list[str]:
         """Return instruments whose book nobody subscribed."""
         topics = self._streams.hub.topics
         return [

@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 from services.venuesim.faults import FaultTable
-from services.venuesim.kraken import orders as words
+from services.venuesim.kraken import orders as formats
 from services.venuesim.kraken.listing import asset_id
-from services.venuesim.kraken.signing import ApiError, Gate
+from services.venuesim.kraken.signing import ApiError, RequestChecks
 from services.venuesim.kraken.timestamps import rfc3339
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill, Order, OrderRequest, Refusal, RefusedError
@@ -37,7 +37,7 @@ class PrivateRest:
 
     venue = "kraken"
 
-    def __init__(self, exchange: Exchange, faults: FaultTable, gate: Gate) -> None:
+    def __init__(self, exchange: Exchange, faults: FaultTable, gate: RequestChecks) -> None:
         self.exchange, self.faults, self.gate = exchange, faults, gate
         self.cancel_all_at_ms: int | None = None
         self._named = 0
@@ -85,7 +85,7 @@ class PrivateRest:
     def parse(self, parameters: Mapping[str, Any]) -> OrderRequest:
         """Return the order asked for; an unnamed one gets a name of its own."""
         self._named += 1
-        return words.parse_order(self.exchange, parameters, f"~{self._named}")
+        return formats.parse_order(self.exchange, parameters, f"~{self._named}")
 
     def place(self, request: OrderRequest, now_ms: int) -> Order:
         """Place an order subject to the faults of orders.
@@ -95,13 +95,13 @@ class PrivateRest:
         """
         instrument = request.listing.instrument
         if self.faults.take(("reject",), self.venue, instrument):
-            raise ApiError(words.REFUSALS[Refusal.FAULT])
+            raise ApiError(formats.REFUSALS[Refusal.FAULT])
         partial = self.faults.take(("partial_fill",), self.venue, instrument)
         share = Decimal(str(partial.parameters["fraction"])) if partial else Decimal(1)
         try:
             return self.exchange.place(request, now_ms, share)
         except RefusedError as error:
-            raise ApiError(words.REFUSALS[error.reason]) from error
+            raise ApiError(formats.REFUSALS[error.reason]) from error
 
     def add_order(self, parameters: dict[str, Any], now_ms: int) -> Any:
         """Place an order; the answer tells its id, not its fate."""
@@ -111,8 +111,8 @@ class PrivateRest:
             return {"descr": {"order": text}}
         order = self.place(request, now_ms)
         return {
-            "txid": [words.order_id(order)],
-            "descr": {"order": words.description(order)["order"]},
+            "txid": [formats.order_id(order)],
+            "descr": {"order": formats.description(order)["order"]},
         }
 
     def cancel_order(self, parameters: dict[str, Any], now_ms: int) -> Any:
@@ -129,7 +129,7 @@ class PrivateRest:
 
     def matching(self, name: str) -> list[Order]:
         """Return open orders that a txid, client id or userref names."""
-        number = words.number_of(name)
+        number = formats.number_of(name)
         return [
             order
             for order in self.exchange.open_orders.values()
@@ -163,20 +163,20 @@ class PrivateRest:
         """Answer open orders, of one client id or userref if given."""
         found = [o for o in self.exchange.open_orders.values() if _selected(o, parameters)]
         trades = _asked(parameters, "trades")
-        return {"open": {words.order_id(o): words.rest_order(o, trades=trades) for o in found}}
+        return {"open": {formats.order_id(o): formats.rest_order(o, trades=trades) for o in found}}
 
     def closed_orders(self, parameters: dict[str, Any], now_ms: int) -> Any:
         """Answer closed orders, newest first, a page at a time."""
-        start = words.not_negative(parameters, "start")
+        start = formats.not_negative(parameters, "start")
         found = [
             o
             for o in reversed(list(self.exchange.orders.values()))
             if not o.is_open and _selected(o, parameters) and o.updated_ms / 1_000 >= start
         ]
-        offset = int(words.not_negative(parameters, "ofs"))
+        offset = int(formats.not_negative(parameters, "ofs"))
         trades = _asked(parameters, "trades")
         rows = {
-            words.order_id(o): words.rest_order(o, trades=trades)
+            formats.order_id(o): formats.rest_order(o, trades=trades)
             for o in found[offset : offset + PAGE]
         }
         return {"closed": rows, "count": len(found)}
@@ -186,30 +186,30 @@ class PrivateRest:
         txids = [t for t in str(parameters.get("txid") or "").split(",") if t]
         if not txids and not parameters.get("cl_ord_id"):
             raise ApiError("EGeneral:Invalid arguments:txid")
-        orders = [self.exchange.find(words.number_of(txid)) for txid in txids]
+        orders = [self.exchange.find(formats.number_of(txid)) for txid in txids]
         if not txids:
             orders = [self.exchange.find(None, str(parameters["cl_ord_id"]))]
         if any(order is None for order in orders):
             raise ApiError("EOrder:Unknown order")
         trades = _asked(parameters, "trades")
-        return {words.order_id(o): words.rest_order(o, trades=trades) for o in orders if o}
+        return {formats.order_id(o): formats.rest_order(o, trades=trades) for o in orders if o}
 
     def trades_history(self, parameters: dict[str, Any], now_ms: int) -> Any:
         """Answer own fills, newest first, a page at a time."""
-        start = words.not_negative(parameters, "start")
+        start = formats.not_negative(parameters, "start")
         fills = [f for f in reversed(self.exchange.fills) if f.ts_ms / 1_000 >= start]
-        offset = int(words.not_negative(parameters, "ofs"))
+        offset = int(formats.not_negative(parameters, "ofs"))
         page = fills[offset : offset + PAGE]
-        return {"trades": {words.trade_id(f): self._trade(f) for f in page}, "count": len(fills)}
+        return {"trades": {formats.trade_id(f): self._trade(f) for f in page}, "count": len(fills)}
 
     def query_trades(self, parameters: dict[str, Any], now_ms: int) -> Any:
         """Answer own fills by id."""
-        wanted = {words.number_of(t): t for t in str(parameters.get("txid") or "").split(",")}
+        wanted = {formats.number_of(t): t for t in str(parameters.get("txid") or "").split(",")}
         found = {wanted[f.trade_id]: f for f in self.exchange.fills if f.trade_id in wanted}
         return {txid: self._trade(fill) for txid, fill in found.items()}
 
     def _trade(self, fill: Fill) -> dict[str, Any]:
-        return words.rest_trade(fill, self.exchange.orders.get(fill.order_id))
+        return formats.rest_trade(fill, self.exchange.orders.get(fill.order_id))
 
     # -- account -----------------------------------------------------------------------------
 
@@ -231,7 +231,7 @@ class PrivateRest:
     def trade_volume(self, parameters: dict[str, Any], now_ms: int) -> Any:
         """Answer the fee tier of the pairs asked for."""
         names = [name for name in str(parameters.get("pair") or "").split(",") if name]
-        listings = [words.listing_of(self.exchange, name) for name in names]
+        listings = [formats.listing_of(self.exchange, name) for name in names]
 
         def fee(bps: Decimal) -> dict[str, Any]:
             rate = f"{bps / 100:.4f}"

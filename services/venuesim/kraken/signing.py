@@ -23,7 +23,7 @@ class Credentials:
     secret: str
 
 
-class Gate:
+class RequestChecks:
     """Checks of private requests, with the memory they need."""
 
     def __init__(self, credentials: Credentials) -> None:

@@ -24,7 +24,7 @@ CRC_ERROR = 0xBAD
 TRADES_SNAPSHOT = 50
 
 
-class Refusal(Exception):  # noqa: N818 (it is an answer, not a failure)
+class RequestRefused(Exception):  # noqa: N818 (it is an answer, not a failure)
     """A request is answered with ``success: false``."""
 
 
@@ -115,7 +115,7 @@ class PublicStreams:
             symbol = shown(one)
             try:
                 self._change(client, message, channel, symbol)
-            except Refusal as error:
+            except RequestRefused as error:
                 self.fail(client, message, time_in, str(error), symbol=symbol)
                 continue
             result: dict[str, Any] = {"channel": channel, "snapshot": True}
@@ -133,14 +133,14 @@ class PublicStreams:
         topic = self._topic(channel, symbol, message["params"])
         if message["method"] == "unsubscribe":
             if not self.hub.unsubscribe(client, topic):
-                raise Refusal("Subscription Not Found")
+                raise RequestRefused("Subscription Not Found")
             return
         if len(client.topics) >= config.CLIENT_STREAMS_MAX:
-            raise Refusal("Exceeded maximum number of subscriptions")
+            raise RequestRefused("Exceeded maximum number of subscriptions")
         if channel == "book" and any(t.startswith(f"book/{symbol}/") for t in client.topics):
-            raise Refusal("Already subscribed")
+            raise RequestRefused("Already subscribed")
         if not self.hub.subscribe(client, topic):
-            raise Refusal("Already subscribed")
+            raise RequestRefused("Already subscribed")
         if channel == "book":
             self._window(symbol, message["params"].get("depth", 10))
 
@@ -148,15 +148,15 @@ class PublicStreams:
         if channel == "instrument":
             return "instrument"
         if symbol not in self.exchange.by_instrument:
-            raise Refusal(f"Currency pair not supported {symbol}")
+            raise RequestRefused(f"Currency pair not supported {symbol}")
         if channel == "book":
             depth = params.get("depth", 10)
             if not is_integer(depth) or depth not in DEPTHS:
-                raise Refusal("Depth not supported")
+                raise RequestRefused("Depth not supported")
             return f"book/{symbol}/{depth}"
         if channel == "ticker":
             if params.get("event_trigger", "trades") not in ("trades", "bbo"):
-                raise Refusal("Event trigger not supported")
+                raise RequestRefused("Event trigger not supported")
             return f"ticker/{symbol}/{params.get('event_trigger', 'trades')}"
         return f"{channel}/{symbol}"
 

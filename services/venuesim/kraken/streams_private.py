@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from services.venuesim.hub import Client
-from services.venuesim.kraken import orders as words
+from services.venuesim.kraken import orders as formats
 from services.venuesim.kraken.rest import TOKEN, PrivateRest
 from services.venuesim.kraken.signing import ApiError
 from services.venuesim.kraken.streams import PublicStreams
@@ -111,8 +111,8 @@ class PrivateStreams:
 
     def _add_order(self, params: dict[str, Any], now_ms: int) -> dict[str, Any]:
         order = self._rest.place(self._rest.parse(_rest_parameters(params)), now_ms)
-        answer = {"order_id": words.order_id(order)}
-        if words.has_client_id(order):
+        answer = {"order_id": formats.order_id(order)}
+        if formats.has_client_id(order):
             answer["cl_ord_id"] = order.request.client_id
         return answer
 
@@ -133,7 +133,7 @@ class PrivateStreams:
             raise ApiError("EOrder:Unknown order")
         for order in orders:
             self._exchange.cancel(order, now_ms, "User requested")
-        return {"order_id": words.order_id(orders[0])}
+        return {"order_id": formats.order_id(orders[0])}
 
     def _batch_cancel(self, params: dict[str, Any], now_ms: int) -> dict[str, Any]:
         names = [*_listed(params, "orders"), *_listed(params, "cl_ord_id")]
@@ -153,16 +153,16 @@ class PrivateStreams:
     def _on_order(self, order: Order, what: str, fill: Fill | None) -> None:
         if "executions" in self._hub.topics:
             if what == "NEW":
-                self._tell(self.execution(order, "pending_new", None))
-            self._tell(self.execution(order, EXEC_TEXT[what], fill))
+                self._send_execution(self.execution(order, "pending_new", None))
+            self._send_execution(self.execution(order, EXEC_TEXT[what], fill))
             if fill is not None and order.status is Status.FILLED:
-                self._tell(self.execution(order, "filled", None))
+                self._send_execution(self.execution(order, "filled", None))
         if "balances" in self._hub.topics and fill is not None:
             rows = [self._balance(a) for a in (fill.listing.base, fill.listing.quote)]
             for client in tuple(self._hub.topics["balances"]):
                 self._push(client, {"channel": "balances", "type": "update", "data": rows})
 
-    def _tell(self, row: dict[str, Any]) -> None:
+    def _send_execution(self, row: dict[str, Any]) -> None:
         for client in tuple(self._hub.listeners("executions")):
             self._push(client, {"channel": "executions", "type": "update", "data": [row]})
 
@@ -181,7 +181,7 @@ class PrivateStreams:
         """Return a row of the ``executions`` channel; cancels carry no symbol, as at the venue."""
         request, listing = order.request, order.request.listing
         body: dict[str, Any] = {
-            "order_id": words.order_id(order),
+            "order_id": formats.order_id(order),
             "exec_type": exec_type,
             "order_status": "pending_new"
             if exec_type == "pending_new"
@@ -193,7 +193,7 @@ class PrivateStreams:
             "order_userref": int(request.tag) if request.tag.lstrip("-").isdigit() else 0,
             "timestamp": rfc3339(order.updated_ms * 1_000_000),
         }
-        if words.has_client_id(order):
+        if formats.has_client_id(order):
             body["cl_ord_id"] = request.client_id
         if exec_type == "canceled":
             return body | {"reason": order.reason or "Order expired"}
@@ -209,7 +209,7 @@ class PrivateStreams:
             body |= {"limit_price": float(listing.price(order.ticks)), "limit_price_type": "static"}
         if fill is not None:
             body |= {
-                "exec_id": words.trade_id(fill),
+                "exec_id": formats.trade_id(fill),
                 "trade_id": fill.trade_id,
                 "last_qty": float(fill.qty),
                 "last_price": float(fill.price),

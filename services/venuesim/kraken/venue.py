@@ -13,7 +13,7 @@ from services.venuesim.kraken.listing import LISTINGS, VENUE, pair
 from services.venuesim.kraken.market_data import PublicRest
 from services.venuesim.kraken.recorded import RecordedKraken, recorded_listing
 from services.venuesim.kraken.rest import PrivateRest
-from services.venuesim.kraken.signing import Credentials, Gate
+from services.venuesim.kraken.signing import Credentials, RequestChecks
 from services.venuesim.kraken.streams import PublicStreams
 from services.venuesim.kraken.streams_private import PrivateStreams
 from services.venuesim.kraken.web import RestServer
@@ -42,7 +42,7 @@ class KrakenSpot:
         secret = base64.b64encode(f"{VENUE}-simulated-secret".encode()).decode()
         credentials = Credentials(f"{VENUE}-simulated-key", secret)
         self.credentials = {"apiKey": credentials.key, "secret": credentials.secret}
-        self.rest = PrivateRest(self.exchange, context.faults, Gate(credentials))
+        self.rest = PrivateRest(self.exchange, context.faults, RequestChecks(credentials))
         self._rest_server = RestServer(PublicRest(self.exchange), self.rest, context)
         self._public = PublicStreams(self.exchange, self.hub, context, generated=not recorded)
         self.recorded = RecordedKraken(self.exchange, self._public) if recorded else None

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import msgspec
 from aiohttp import web
 
-from services.venuesim.http import FaultWords, answer_with_faults
+from services.venuesim.http import FaultAnswers, answer_with_faults
 from services.venuesim.kraken.market_data import PublicRest
 from services.venuesim.kraken.rest import PrivateRest
 from services.venuesim.kraken.signing import ApiError
@@ -22,7 +22,7 @@ class RestServer:
 
     def __init__(self, public: PublicRest, private: PrivateRest, context: Context) -> None:
         self._public, self._private, self._context = public, private, context
-        self._words = FaultWords(too_many=_too_many, failed=_failed, timeout=_timeout)
+        self._fault_answers = FaultAnswers(too_many=_too_many, failed=_failed, timeout=_timeout)
 
     def add_routes(self, app: web.Application) -> None:
         """Register the paths."""
@@ -41,7 +41,7 @@ class RestServer:
             request,
             self._context.faults,
             self._private.venue,
-            self._words,
+            self._fault_answers,
             answer,
             is_order=name in CHANGES,
         )

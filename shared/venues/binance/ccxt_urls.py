@@ -21,7 +21,7 @@ def leave_out_unreadable(exchange: Any) -> None:
     exchange.parse_market = read_or_leave_out(exchange.parse_market)
 
 
-def point_at(exchange: Any, rest_url: str, ws_url: str = "") -> None:
+def set_urls(exchange: Any, rest_url: str, ws_url: str = "") -> None:
     """Let a ccxt or ccxt.pro client use the venue's own names, and redirect it.
 
     ccxt renames some assets; orders and rules must mean what the stream's symbol means. Empty URLs

@@ -20,13 +20,13 @@ from shared.venues.refusals import (
     NOT_ACTED_CLOCK,
     NOT_ACTED_RATE,
     NOT_ACTED_SERVICE,
-    Meaning,
+    ErrorMeaning,
     meaning_of,
 )
 
 _CODE = re.compile(r'"code"\s*:\s*"?(-\d+)')
 
-COMMON: Mapping[int, Meaning] = {
+COMMON: Mapping[int, ErrorMeaning] = {
     -1000: MAY_EXIST,  # "an unknown error occurred while processing the request"
     -1001: MAY_EXIST,  # "internal error"
     -1002: NO_KEY,
@@ -49,7 +49,7 @@ COMMON: Mapping[int, Meaning] = {
 
 MATCHING_ENGINE = frozenset({-1010, -2010, -2011})
 """Codes whose text alone tells which error of the matching engine they are."""
-_TEXTS: Mapping[str, Meaning] = {
+_TEXTS: Mapping[str, ErrorMeaning] = {
     # An order of ours with this id is there: not a no, but a reason to look.
     "duplicate order": MAY_EXIST,
     "insufficient balance": NO_FUNDS,
@@ -68,12 +68,12 @@ def error_code(text: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def meaning(kind: str, text: str, status: int, market: Mapping[int, Meaning]) -> Meaning:
+def meaning(kind: str, text: str, status: int, market: Mapping[int, ErrorMeaning]) -> ErrorMeaning:
     """Return what an answer means; ``market`` lists the codes of one market, over ``COMMON``."""
     code = error_code(text)
     codes = [] if code is None else [str(code)]
 
-    def listed(code_text: str) -> Meaning | None:
+    def listed(code_text: str) -> ErrorMeaning | None:
         number = int(code_text)
         found = market.get(number) or COMMON.get(number)
         return found or (_by_text(text) if number in MATCHING_ENGINE else None)
@@ -81,6 +81,6 @@ def meaning(kind: str, text: str, status: int, market: Mapping[int, Meaning]) ->
     return meaning_of(codes, listed, status, kind)
 
 
-def _by_text(text: str) -> Meaning:
+def _by_text(text: str) -> ErrorMeaning:
     lowered = text.lower()
     return next((found for words, found in _TEXTS.items() if words in lowered), NO)

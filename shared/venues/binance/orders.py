@@ -13,8 +13,8 @@ from typing import Any
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.venues.binance import order_errors
 from shared.venues.binance.order_errors import error_code
-from shared.venues.order_port import Read
-from shared.venues.refusals import MAY_EXIST, NOT_ACTED_SERVICE, Meaning
+from shared.venues.order_port import RateLimitedRead
+from shared.venues.refusals import MAY_EXIST, NOT_ACTED_SERVICE, ErrorMeaning
 
 WEIGHT_PER_S = 50.0
 """Half of 6000 per minute; the rest is left to market data."""
@@ -62,13 +62,13 @@ def order_params(client_order_id: str) -> dict[str, Any]:
     }
 
 
-SPOT: Mapping[int, Meaning] = {
+SPOT: Mapping[int, ErrorMeaning] = {
     -1004: NOT_ACTED_SERVICE,  # "server is busy, please wait and try again"
     -2021: MAY_EXIST,  # cancel-replace done in part: the new order may be there
 }
 
 
-def meaning(kind: str, text: str, status: int) -> Meaning:
+def meaning(kind: str, text: str, status: int) -> ErrorMeaning:
     """Return what an error means: ccxt class, the venue's answer, HTTP status."""
     return order_errors.meaning(kind, text, status, SPOT)
 
@@ -88,7 +88,7 @@ async def measure_clock(client: Any) -> int:
     return int(await client.load_time_difference())
 
 
-async def check_account(client: Any, read: Read) -> None:
+async def check_account(client: Any, read: RateLimitedRead) -> None:
     """Check that the account may trade, and that the key may place orders.
 
     Raises:
@@ -100,7 +100,9 @@ async def check_account(client: Any, read: Read) -> None:
     await check_key(client, read, client.privatePostOrderTest)
 
 
-async def check_key(client: Any, read: Read, test: Callable[[Any], Awaitable[Any]]) -> None:
+async def check_key(
+    client: Any, read: RateLimitedRead, test: Callable[[Any], Awaitable[Any]]
+) -> None:
     """Send an order of the least size to where orders are only tested.
 
     A refusal of this order as such (a filter, a price) shows that the key may place orders.
@@ -127,7 +129,7 @@ async def check_key(client: Any, read: Read, test: Callable[[Any], Awaitable[Any
 
 
 async def find(
-    client: Any, read: Read, instrument: str, client_order_id: str, venue_order_id: str
+    client: Any, read: RateLimitedRead, instrument: str, client_order_id: str, venue_order_id: str
 ) -> dict[str, Any] | None:
     """Return the ccxt order; ``None`` or a not-found error if there is none."""
     params = {} if venue_order_id else {"origClientOrderId": client_order_id}
@@ -151,14 +153,14 @@ def fills_in(client: Any, order: dict[str, Any], instrument: str) -> list[dict[s
 
 
 async def fills_of(
-    client: Any, read: Read, instrument: str, order: dict[str, Any]
+    client: Any, read: RateLimitedRead, instrument: str, order: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the executions of one order as ccxt trades."""
     return await order_fills(client, read, instrument, order, FILLS_SPAN_MS)
 
 
 async def order_fills(
-    client: Any, read: Read, instrument: str, order: dict[str, Any], span_ms: int
+    client: Any, read: RateLimitedRead, instrument: str, order: dict[str, Any], span_ms: int
 ) -> list[dict[str, Any]]:
     """Read the executions of one order, all pages."""
     trades: list[dict[str, Any]] = await read(
@@ -174,14 +176,14 @@ async def order_fills(
 
 
 async def fills_since(
-    client: Any, read: Read, instruments: Sequence[str], since_ms: int
+    client: Any, read: RateLimitedRead, instruments: Sequence[str], since_ms: int
 ) -> list[dict[str, Any]]:
     """Return the account's executions in one instrument since ``since_ms``."""
     return await all_fills(client, read, instruments, since_ms, FILLS_SPAN_MS)
 
 
 async def all_fills(
-    client: Any, read: Read, instruments: Sequence[str], since_ms: int, span_ms: int
+    client: Any, read: RateLimitedRead, instruments: Sequence[str], since_ms: int, span_ms: int
 ) -> list[dict[str, Any]]:
     """Read executions span after span; after a full page on by id, up to now.
 
@@ -220,7 +222,7 @@ async def cancel(client: Any, instrument: str, client_order_id: str, venue_order
     await client.cancel_order(venue_order_id or None, instrument, params)
 
 
-async def balances(client: Any, read: Read) -> dict[str, tuple[Decimal, Decimal]]:
+async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decimal, Decimal]]:
     """Return free and locked amounts of every asset.
 
     ``LDBTC`` is a claim on BTC lent out, which no order can use; ``LDO`` is a coin.
@@ -239,7 +241,9 @@ async def balances(client: Any, read: Read) -> dict[str, tuple[Decimal, Decimal]
     return found
 
 
-async def positions(client: Any, read: Read, instruments: Sequence[str]) -> dict[str, Decimal]:
+async def positions(
+    client: Any, read: RateLimitedRead, instruments: Sequence[str]
+) -> dict[str, Decimal]:
     """Spot has none."""
     del client, read, instruments
     return {}

@@ -28,14 +28,14 @@ from shared.venues.binance.orders import (
     order_params,
     prepare,
 )
-from shared.venues.order_port import Read
+from shared.venues.order_port import RateLimitedRead
 from shared.venues.refusals import (
     MAY_EXIST,
     NO_ACCOUNT,
     NO_FUNDS,
     NO_INSTRUMENT,
     NOT_ACTED_SERVICE,
-    Meaning,
+    ErrorMeaning,
 )
 
 WEIGHT_PER_S = 20.0
@@ -60,7 +60,7 @@ WEIGHTS = {
 FILLS_SPAN_MS = 7 * 24 * 3_600_000
 """Start and end of one question may be so far apart."""
 
-USDM: Mapping[int, Meaning] = {
+USDM: Mapping[int, ErrorMeaning] = {
     -1001: NOT_ACTED_SERVICE,  # documented as failed; on spot it is not
     -1109: NO_ACCOUNT,
     -2018: NO_FUNDS,
@@ -89,7 +89,7 @@ USDM: Mapping[int, Meaning] = {
 """Codes of USDT-M alone (its error code list, venues.md section 4)."""
 
 
-def meaning(kind: str, text: str, status: int) -> Meaning:
+def meaning(kind: str, text: str, status: int) -> ErrorMeaning:
     """Return what an error means: ccxt class, the venue's answer, HTTP status."""
     return order_errors.meaning(kind, text, status, USDM)
 
@@ -99,7 +99,7 @@ def classify(kind: str, text: str, status: int = 0) -> type[VenueError]:
     return meaning(kind, text, status).outcome
 
 
-async def check_account(client: Any, read: Read) -> None:
+async def check_account(client: Any, read: RateLimitedRead) -> None:
     """Check that the account may trade, in one-way mode, and that the key may place orders.
 
     Raises:
@@ -117,20 +117,20 @@ async def check_account(client: Any, read: Read) -> None:
 
 
 async def fills_of(
-    client: Any, read: Read, instrument: str, order: dict[str, Any]
+    client: Any, read: RateLimitedRead, instrument: str, order: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the executions of one order as ccxt trades."""
     return await order_fills(client, read, instrument, order, FILLS_SPAN_MS)
 
 
 async def fills_since(
-    client: Any, read: Read, instruments: Sequence[str], since_ms: int
+    client: Any, read: RateLimitedRead, instruments: Sequence[str], since_ms: int
 ) -> list[dict[str, Any]]:
     """Return the account's executions in one instrument since ``since_ms``."""
     return await all_fills(client, read, instruments, since_ms, FILLS_SPAN_MS)
 
 
-async def balances(client: Any, read: Read) -> dict[str, tuple[Decimal, Decimal]]:
+async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decimal, Decimal]]:
     """Return what is available and what is held as margin, of every margin asset."""
     told = await read("balances", client.fetch_balance())
     return {
@@ -139,7 +139,9 @@ async def balances(client: Any, read: Read) -> dict[str, tuple[Decimal, Decimal]
     }
 
 
-async def positions(client: Any, read: Read, instruments: Sequence[str]) -> dict[str, Decimal]:
+async def positions(
+    client: Any, read: RateLimitedRead, instruments: Sequence[str]
+) -> dict[str, Decimal]:
     """Return position amounts in signed base units per instrument.
 
     Asked directly: ccxt's ``fetch_positions`` would also load every leverage bracket. In hedge mode

@@ -47,7 +47,7 @@ def leave_out_unreadable(exchange: Any) -> None:
     exchange.fetch_markets = fetch_markets
 
 
-def point_at(exchange: Any, rest_url: str, ws_url: str = "") -> None:
+def set_urls(exchange: Any, rest_url: str, ws_url: str = "") -> None:
     """Let a ccxt or ccxt.pro client use the venue's own names, and redirect it.
 
     ccxt renames assets (LUNA to LUNC, LUNA2 to LUNA, REP to REPV1 ...); orders and rules must mean

@@ -20,11 +20,11 @@ from shared.venues.refusals import (
     NO_SERVICE,
     NOT_ACTED_CLOCK,
     NOT_ACTED_RATE,
-    Meaning,
+    ErrorMeaning,
     meaning_of,
 )
 
-LISTED: tuple[tuple[re.Pattern[str], Meaning], ...] = tuple(
+LISTED: tuple[tuple[re.Pattern[str], ErrorMeaning], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), meaning)
     for pattern, meaning in (
         # The matching engine is offline or slow, or the request "timed out" on its way through:
@@ -62,7 +62,7 @@ def error_codes(text: str) -> list[str]:
     return [entry for entry in listed if entry.startswith("E")]
 
 
-def meaning(kind: str, text: str, status: int) -> Meaning:
+def meaning(kind: str, text: str, status: int) -> ErrorMeaning:
     """Return what an answer means."""
     return meaning_of(error_codes(text), _meaning_listed, status, kind)
 
@@ -73,7 +73,7 @@ def is_unknown_order(text: str) -> bool:
     return bool(codes) and all(code.startswith("EOrder:Unknown order") for code in codes)
 
 
-def _meaning_listed(code: str) -> Meaning | None:
+def _meaning_listed(code: str) -> ErrorMeaning | None:
     return next((meaning for pattern, meaning in LISTED if pattern.match(code)), None)
 
 

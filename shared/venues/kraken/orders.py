@@ -13,7 +13,7 @@ from typing import Any
 
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.venues.kraken.order_errors import is_unknown_order, meaning
-from shared.venues.order_port import Read
+from shared.venues.order_port import RateLimitedRead
 
 WEIGHT_PER_S = 0.9
 """The private counter decays by 0.33 to 1 per second with the account's tier (venues.md section 5);
@@ -92,7 +92,7 @@ async def measure_clock(client: Any) -> int:
     return ahead_ms
 
 
-async def check_account(client: Any, read: Read) -> None:
+async def check_account(client: Any, read: RateLimitedRead) -> None:
     """Check that the key may place orders: one of the least size, only to be validated.
 
     A refusal of this order as such (its price, the balance) shows that it may.
@@ -120,7 +120,7 @@ async def check_account(client: Any, read: Read) -> None:
 
 
 async def find(
-    client: Any, read: Read, instrument: str, client_order_id: str, venue_order_id: str
+    client: Any, read: RateLimitedRead, instrument: str, client_order_id: str, venue_order_id: str
 ) -> dict[str, Any] | None:
     """Return the ccxt order, ``None`` if the venue lists none under these ids.
 
@@ -157,7 +157,11 @@ def _order_of(
 
 
 async def _pages(
-    read: Read, what: str, ask: Callable[[Any], Any], params: dict[str, Any], bound: tuple[str, int]
+    read: RateLimitedRead,
+    what: str,
+    ask: Callable[[Any], Any],
+    params: dict[str, Any],
+    bound: tuple[str, int],
 ) -> dict[str, dict[str, Any]]:
     """Read rows page by page, newest first; one that moves on meanwhile is just told twice.
 
@@ -191,7 +195,7 @@ def fills_in(client: Any, order: dict[str, Any], instrument: str) -> list[dict[s
 
 
 async def fills_of(
-    client: Any, read: Read, instrument: str, order: dict[str, Any]
+    client: Any, read: RateLimitedRead, instrument: str, order: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """Return the executions of one order as ccxt trades."""
     del instrument
@@ -205,7 +209,7 @@ async def fills_of(
 
 
 async def fills_since(
-    client: Any, read: Read, instruments: Sequence[str], since_ms: int
+    client: Any, read: RateLimitedRead, instruments: Sequence[str], since_ms: int
 ) -> list[dict[str, Any]]:
     """Return the account's executions in these instruments since ``since_ms``."""
     params = {"start": max(0, since_ms // 1_000 - 1)}  # in seconds, exclusive
@@ -226,7 +230,7 @@ async def cancel(client: Any, instrument: str, client_order_id: str, venue_order
     await client.cancel_order(venue_order_id, instrument, params)
 
 
-async def balances(client: Any, read: Read) -> dict[str, tuple[Decimal, Decimal]]:
+async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decimal, Decimal]]:
     """Return what orders may use and what they hold, of every asset.
 
     ``XBT.F`` earns rewards and is spent like ``XXBT``: both are BTC. Other suffixes (``.S`` ``.M``
@@ -259,7 +263,9 @@ def _asset_names(client: Any) -> dict[str, str]:
     return names
 
 
-async def positions(client: Any, read: Read, instruments: Sequence[str]) -> dict[str, Decimal]:
+async def positions(
+    client: Any, read: RateLimitedRead, instruments: Sequence[str]
+) -> dict[str, Decimal]:
     """Spot has none."""
     del client, read, instruments
     return {}

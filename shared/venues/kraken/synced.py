@@ -24,7 +24,7 @@ from shared.venues.port import (
     Emit,
     Send,
 )
-from shared.venues.rest_join import Breaks, backoff_ns
+from shared.venues.rest_join import BreakRate, backoff_ns
 
 DEPTHS = (10, 25, 100, 500, 1000)
 """What the venue offers."""
@@ -63,7 +63,7 @@ class SyncedBook:
         self._book = CheckedBook(depth)
         self._seq = 0
         self._attempt = 0  # subscriptions asked for since the book was live
-        self._breaks = Breaks()
+        self._breaks = BreakRate()
         self._newest: datetime | None = None
         # At most one is set, while the book waits: for its snapshot, or to subscribe again.
         self._snapshot_due_ns: int | None = None

@@ -13,7 +13,7 @@ OUTSIDE = "the price left the levels that the snapshot told"
 _INFINITY = float("inf")
 
 
-class ToldRange:
+class SnapshotRange:
     """How much of its range a book had when its snapshot came; infinite where a side is whole."""
 
     def __init__(self, room: tuple[float, float] = (_INFINITY, _INFINITY)) -> None:

@@ -44,7 +44,7 @@ class Account(msgspec.Struct, frozen=True):
 
 
 @dataclass(slots=True)
-class Truth:
+class VenueComparison:
     """What the comparison found."""
 
     open_orders: int = 0
@@ -65,29 +65,31 @@ def read_accounts(raw: Any) -> dict[str, Account]:
 
 def compare(
     collector: Collector, before: Mapping[str, Account], after: Mapping[str, Account]
-) -> Truth:
+) -> VenueComparison:
     """Return whether fills, positions and balances agree with the fills that we know of."""
-    truth = Truth()
+    comparison = VenueComparison()
     ours: dict[str, list[Fill]] = {venue: [] for venue in after}
     for fill in collector.fills.items.values():
         ours.setdefault(fill.venue, []).append(fill)
     for venue, account in after.items():
-        truth.open_orders += len(account.open_orders)
-        _compare_fills(truth, venue, ours[venue], account)
+        comparison.open_orders += len(account.open_orders)
+        _compare_fills(comparison, venue, ours[venue], account)
         books = Books()
         for fill in _in_their_order(ours[venue], account.fills):
             books.trade(execution_of(fill))
-        _compare_positions(truth, venue, books, account)
-        _compare_balances(truth, venue, books, before.get(venue), account)
-    return truth
+        _compare_positions(comparison, venue, books, account)
+        _compare_balances(comparison, venue, books, before.get(venue), account)
+    return comparison
 
 
-def _compare_fills(truth: Truth, venue: str, ours: list[Fill], account: Account) -> None:
+def _compare_fills(
+    comparison: VenueComparison, venue: str, ours: list[Fill], account: Account
+) -> None:
     mine, theirs = Counter(map(_comparable, ours)), Counter(map(_comparable, account.fills))
     for fill, count in sorted((theirs - mine).items()):
-        truth.differ(f"{venue} has {count} fill(s) that we do not know: {' '.join(fill)}")
+        comparison.differ(f"{venue} has {count} fill(s) that we do not know: {' '.join(fill)}")
     for fill, count in sorted((mine - theirs).items()):
-        truth.differ(f"{venue} does not know {count} fill(s) of ours: {' '.join(fill)}")
+        comparison.differ(f"{venue} does not know {count} fill(s) of ours: {' '.join(fill)}")
 
 
 def _in_their_order(ours: list[Fill], theirs: list[VenueFill]) -> list[Fill]:
@@ -102,7 +104,9 @@ def _comparable(fill: Fill | VenueFill) -> tuple[str, str, str, str, str]:
     return (fill.instrument, fill.client_order_id, fill.side, *numbers)
 
 
-def _compare_positions(truth: Truth, venue: str, books: Books, account: Account) -> None:
+def _compare_positions(
+    comparison: VenueComparison, venue: str, books: Books, account: Account
+) -> None:
     ours = perpetuals({
         key.partition("|")[2]: qty
         for key, qty in books.quantities.items()
@@ -112,11 +116,11 @@ def _compare_positions(truth: Truth, venue: str, books: Books, account: Account)
     for name in sorted(ours.keys() | theirs.keys()):
         here, there = ours.get(name, ZERO), theirs.get(name, ZERO)
         if here != there:
-            truth.differ(f"{venue} position {name} is {there} there and {here} here")
+            comparison.differ(f"{venue} position {name} is {there} there and {here} here")
 
 
 def _compare_balances(
-    truth: Truth, venue: str, books: Books, before: Account | None, after: Account
+    comparison: VenueComparison, venue: str, books: Books, before: Account | None, after: Account
 ) -> None:
     if before is None:
         return
@@ -125,7 +129,7 @@ def _compare_balances(
     for asset in sorted(changes.keys() | ours.keys()):
         here, there = ours.get(asset, ZERO), changes.get(asset, ZERO)
         if here != there:
-            truth.differ(f"{venue} {asset} changed by {there} there and by {here} here")
+            comparison.differ(f"{venue} {asset} changed by {there} there and by {here} here")
 
 
 def totals(accounts: Mapping[str, Account]) -> Balances:

@@ -11,7 +11,7 @@ from shared.domain.instrument import is_spot
 from shared.messages.rules import InstrumentRules
 
 
-def places_to_trade(
+def candidate_instruments(
     plan: PlanRecord, orders: Sequence[OrderRecord], markets: Markets
 ) -> list[InstrumentRules]:
     """Return the rules of the instruments that may make the plan even.

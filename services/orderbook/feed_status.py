@@ -11,7 +11,7 @@ from shared.messages.base import BookState
 from shared.messages.market import VenueStatus
 
 
-class Wire:
+class FeedStatus:
     """The last bad news, ``state`` is ``None`` where there is none."""
 
     def __init__(self) -> None:
@@ -29,7 +29,9 @@ class Wire:
         """This ingestor feeds the book; empty where that is not known yet."""
         self._source = source
 
-    def say(self, state: BookState, reason: str, ts_ns: int = 0, *, refused: bool = False) -> None:
+    def degrade(
+        self, state: BookState, reason: str, ts_ns: int = 0, *, refused: bool = False
+    ) -> None:
         """Take bad news, said at ``ts_ns``."""
         self.state, self.reason, self.ts_ns, self.refused = state, reason, ts_ns, refused
 

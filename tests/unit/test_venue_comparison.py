@@ -11,7 +11,7 @@ import pytest
 from shared.messages.base import Side
 from shared.messages.execution import Fill
 from shared.watch.collector import Collector
-from shared.watch.truth import Account, compare, read_accounts
+from shared.watch.venue_comparison import Account, compare, read_accounts
 from tests.decision_builders import order_of
 
 D = Decimal

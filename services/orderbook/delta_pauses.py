@@ -15,7 +15,7 @@ UNKNOWN_PAUSE_NS = 6_000_000_000
 DOUBLINGS_MAX = 8
 
 
-class Rhythm:
+class DeltaPauses:
     """The pauses between the deltas of one book.
 
     Args:
