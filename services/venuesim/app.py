@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any
 
 from aiohttp import web
 
 from services.venuesim import config
 from services.venuesim.control import Control
-from services.venuesim.faults import FaultTable
-from services.venuesim.recorded import RecordedMarket
+from services.venuesim.http import add_venue
 from services.venuesim.replay import VenueReplay, survey
-from services.venuesim.venue import Context, OpenRecorded, OpenVenue, SimulatedVenue
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from shared.exchange.generator import TICK_MS, MarketGenerator
-from shared.venues.registry import ADAPTERS
+from shared.simulated.context import Context
+from shared.simulated.faults import FaultTable
+from shared.simulated.port import SimulatedVenue
+from shared.simulated.recorded import RecordedMarket
+from shared.venues.registry import ADAPTERS, load_simulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class VenueSim:
     def __init__(self, options: Options) -> None:
         self._options = options
         faults = FaultTable({})
-        self.context = Context(options.seed, faults, SystemClock(), self._fair)
+        self.context = Context(options.seed, faults, SystemClock.now_ns, self._fair, _later)
         self.venues: dict[str, SimulatedVenue] = {}
         self._market: MarketGenerator | None = None
         self.replay: VenueReplay | None = None
@@ -55,7 +56,7 @@ class VenueSim:
             self.replay = self._open_recording(options.capture)
         else:
             for adapter in ADAPTERS:
-                self.venues[adapter] = _module(adapter).open_venue(self.context, ())
+                self.venues[adapter] = load_simulated(adapter).open_venue(self.context, ())
             self._market = MarketGenerator(
                 [venue.exchange for venue in self.venues.values()], options.seed
             )
@@ -73,7 +74,7 @@ class VenueSim:
                     f"there is no simulated {venue} to play the recording; "
                     f"there are: {', '.join(ADAPTERS)}"
                 )
-            opened = self.venues[venue] = _module(venue).open_recorded(self.context, samples)
+            opened = self.venues[venue] = load_simulated(venue).open_recorded(self.context, samples)
             assert opened.recorded is not None
             markets[venue] = opened.recorded
         return VenueReplay(paths, contents, markets)
@@ -91,7 +92,7 @@ class VenueSim:
         """Return the web application with every venue's paths."""
         app = web.Application(client_max_size=config.REQUEST_BYTES_MAX)
         for venue in self.venues.values():
-            venue.add_routes(app)
+            add_venue(app, venue, self.context.faults)
         self.control.add_routes(app)
         return app
 
@@ -131,6 +132,10 @@ class VenueSim:
             "http": http,
             "ws": f"ws://{reachable}:{port}",
             "control": f"{http}/control",
+            "venues": {
+                name: {"http": f"{http}/{name}", "ws": f"ws://{reachable}:{port}/{name}"}
+                for name in self.venues
+            },
             "credentials": {name: venue.credentials for name, venue in self.venues.items()},
             "instruments": [
                 {"venue": name, "instrument": instrument}
@@ -140,15 +145,8 @@ class VenueSim:
         }
 
 
-class VenueModule(Protocol):
-    """``services/venuesim/<adapter>/venue.py``."""
-
-    open_venue: OpenVenue
-    open_recorded: OpenRecorded
-
-
-def _module(adapter: str) -> VenueModule:
-    return cast("VenueModule", import_module(f"services.venuesim.{adapter}.venue"))
+def _later(delay_s: float, action: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(delay_s, action)
 
 
 @dataclass(frozen=True, slots=True)

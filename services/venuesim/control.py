@@ -10,11 +10,12 @@ import msgspec
 from aiohttp import web
 from msgspec import Meta
 
-from services.venuesim.faults import FaultError
 from services.venuesim.replay import FRAMES_PER_ADVANCE_MAX, VenueReplay
-from services.venuesim.venue import Context, SimulatedVenue
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill, Order
+from shared.simulated.context import Context
+from shared.simulated.faults import FaultError
+from shared.simulated.port import SimulatedVenue
 
 RECENT_MAX = 10_000  # orders and fills in one answer
 

@@ -1,60 +1,137 @@
-"""REST plumbing common to the simulated venues: faults of answers, and what was sent."""
+"""Sockets in front of the simulated venues: what clients send goes in, what waits for them out."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
-from aiohttp import web
+import msgspec
+from aiohttp import WSMsgType, web
 
-from services.venuesim.faults import Fault, FaultTable
+from services.venuesim import config
+from shared.simulated.faults import FaultTable
+from shared.simulated.hub import Client, Hub
+from shared.simulated.port import FixedRoute, Route, SimulatedVenue, SocketRoute
+from shared.simulated.rest import Answer, Pending, Request, Rest, respond
 
-ANSWER_FAULTS = ("http_429", "http_5xx", "ban")
-
-
-@dataclass(frozen=True, slots=True)
-class FaultAnswers:
-    """How a venue answers when it is overloaded, has failed, or does not know what happened."""
-
-    too_many: Callable[[int, int], web.Response]  # status, Retry-After in s
-    failed: Callable[[int], web.Response]
-    timeout: Callable[[], web.Response]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-async def answer_with_faults(
-    request: web.Request,
-    faults: FaultTable,
-    venue: str,
-    answers: FaultAnswers,
-    answer: Callable[[], Awaitable[web.Response]],
-    *,
-    is_order: bool,
-) -> web.Response:
-    """Answer a REST request unless a fault prevents or destroys the answer."""
-    fault = faults.take(ANSWER_FAULTS, venue, path=request.path)
-    if fault is not None:
-        return await _faulty(fault, answers, answer)
-    if not is_order:
-        return await answer()
-    response = await answer()
-    lost = faults.take(("lose_answer",), venue) if response.status == 200 else None
-    if lost is None:
-        return response
-    if lost.parameters["how"] == "timeout":
-        return answers.timeout()
-    assert request.transport is not None
-    request.transport.abort()
-    await asyncio.sleep(0)  # let the server notice before it tries to write
-    return response
+def add_venue(app: web.Application, venue: SimulatedVenue, faults: FaultTable) -> None:
+    """Serve a venue's paths below its name, and as they are where no venue before has the same."""
+    taken = {resource.canonical for resource in app.router.resources()}
+    for route in venue.routes():
+        for prefix in (f"/{venue.venue}", ""):
+            if prefix + route.path not in taken:
+                method, handler = _handler(route, venue, faults, prefix)
+                app.router.add_route(method, prefix + route.path, handler)
 
 
-async def _faulty(
-    fault: Fault, answers: FaultAnswers, answer: Callable[[], Awaitable[web.Response]]
-) -> web.Response:
-    if fault.kind == "http_5xx":
-        if fault.parameters["executed"]:
-            await answer()
-        return answers.failed(int(fault.number("status")))
-    status = 429 if fault.kind == "http_429" else 418
-    return answers.too_many(status, int(fault.number("retry_after_s")))
+def _handler(
+    route: Route, venue: SimulatedVenue, faults: FaultTable, prefix: str
+) -> tuple[str, Handler]:
+    if isinstance(route, SocketRoute):
+        return "GET", _serving(venue.hub, route, prefix)
+    if isinstance(route, FixedRoute):
+        return "GET", _answering(Answer(msgspec.json.encode(route.body)))
+    return route.method, _responding(route.rest, faults, venue.venue, prefix)
+
+
+def _answering(answer: Answer) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        return _response(answer)
+
+    return handle
+
+
+def _responding(rest: Rest, faults: FaultTable, venue: str, prefix: str) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        sent = await _sent(request, prefix)
+        answer = respond(sent, rest, faults, venue)
+        if isinstance(answer, Pending):
+            answer = await _settled(answer)
+        if answer is not None:
+            return _response(answer)
+        assert request.transport is not None
+        request.transport.abort()
+        await asyncio.sleep(0)  # let the server notice before it tries to write
+        return web.Response()
+
+    return handle
+
+
+async def _sent(request: web.Request, prefix: str) -> Request:
+    path, _, query = request.raw_path.partition("?")
+    return Request(
+        request.method,
+        path.removeprefix(prefix),
+        query,
+        (await request.read()).decode("utf-8", "replace"),
+        {name.lower(): value for name, value in request.headers.items()},
+    )
+
+
+async def _settled(pending: Pending) -> Answer:
+    future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def settle(answer: Answer) -> None:
+        if not future.done():  # else the client gave up
+            future.set_result(answer)
+
+    pending.when_settled(settle)
+    return await future
+
+
+def _response(answer: Answer) -> web.Response:
+    return web.Response(
+        body=answer.body,
+        status=answer.status,
+        headers=dict(answer.headers),
+        content_type="application/json",
+    )
+
+
+def _serving(hub: Hub, route: SocketRoute, prefix: str) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        """Accept a WebSocket and serve it until it closes."""
+        socket = web.WebSocketResponse(
+            compress=False, max_msg_size=config.REQUEST_BYTES_MAX, heartbeat=hub.ping_every_s
+        )
+        await socket.prepare(request)
+        woken, transport = asyncio.Event(), request.transport
+        assert transport is not None
+        path, query = request.path.removeprefix(prefix), dict(request.query)
+        client = Client(path, query, wake=woken.set, abort=transport.abort)
+        hub.connect(client)
+        writing = asyncio.create_task(_write(client, socket, woken))
+        try:
+            route.on_open(client)
+            async for message in socket:
+                if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                    data = message.data
+                    text = data if isinstance(data, str) else data.decode("utf-8", "replace")
+                    route.on_text(client, text)
+        finally:
+            hub.forget(client)
+            route.on_close(client)
+            client.cut()
+            writing.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError, OSError):
+                await writing
+        return socket
+
+    return handle
+
+
+async def _write(client: Client, socket: web.WebSocketResponse, woken: asyncio.Event) -> None:
+    """Write what waits for a client until its connection ends."""
+    while True:
+        while (frame := client.next_frame()) is not None:
+            await socket.send_frame(frame, WSMsgType.TEXT)
+        if client.is_closing:
+            code, reason = client.goodbye
+            await socket.close(code=code, message=reason.encode())
+            return
+        woken.clear()
+        await woken.wait()

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.venuesim.recorded import RecordedMarket
 from shared.capture import CaptureItem, Kind, read_capture
 from shared.errors import ConfigError
+from shared.simulated.recorded import RecordedMarket
 
 SAMPLES_MAX = 400  # frames per instrument read ahead to learn how numbers are written
 SLICE_NS = 5_000_000
@@ -98,9 +98,14 @@ class VenueReplay:
             if item.kind is Kind.FAULT:
                 self.faulty_lines += 1
             market = self._markets.get(item.venue or "")
-            if market is not None and item.kind in {Kind.FRAME, Kind.REST}:
-                market.play(item)
-                played += 1
+            if market is None or item.kind not in {Kind.FRAME, Kind.REST}:
+                continue
+            played += 1
+            name = item.instrument or ""
+            if item.kind is Kind.FRAME:
+                market.play_frame(name, item.payload, item.connection, item.ts_recv_ns)
+            else:
+                market.play_rest(name, item.payload, item.ts_recv_ns)
         self.frames_played += played
         if self._next is None:
             for market in self._markets.values():

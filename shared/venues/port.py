@@ -201,7 +201,7 @@ class Feed(Protocol):
     ccxt_id: str
     rest_budget: RestBudget
     lifetime_s: float
-    """How long the venue lets one connection live (24 h on Binance); reconnect before that."""
+    """How long the venue lets one connection live, often 24 h; reconnect before that."""
 
     def connections(self, venue: str, instruments: Sequence[str]) -> Sequence[FeedConnection]:
         """Return the sockets to open for these instruments; ``venue`` is the configured name."""

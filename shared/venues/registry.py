@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from shared.errors import ConfigError
 from shared.venues.port import Feed, Recordings
 
+if TYPE_CHECKING:  # who trades loads no simulated venue
+    from shared.simulated.port import Simulated
+
 ADAPTERS = ("binance", "binanceusdm", "kraken")
-
-
-def load_feed(adapter: str) -> Feed:
-    """Return the feed of an adapter.
-
-    Raises:
-        ConfigError: No such adapter.
-    """
-    if adapter not in ADAPTERS:
-        raise ConfigError(f"no venue adapter {adapter!r}; there are: {', '.join(ADAPTERS)}")
-    return cast("Feed", import_module(f"shared.venues.{adapter}.feed").FEED)
 
 
 class CcxtSetup(Protocol):
@@ -34,14 +26,23 @@ class CcxtSetup(Protocol):
         """Redirect a client; empty URLs leave the venue's own."""
 
 
+def load_feed(adapter: str) -> Feed:
+    """Return the feed of an adapter.
+
+    Raises:
+        ConfigError: No such adapter.
+    """
+    _check(adapter)
+    return cast("Feed", import_module(f"shared.venues.{adapter}.feed").FEED)
+
+
 def load_ccxt_setup(adapter: str) -> CcxtSetup:
     """Return how a ccxt client of this adapter is set up: constructor options and redirect.
 
     Raises:
         ConfigError: No such adapter.
     """
-    if adapter not in ADAPTERS:
-        raise ConfigError(f"no venue adapter {adapter!r}; there are: {', '.join(ADAPTERS)}")
+    _check(adapter)
     return cast("CcxtSetup", import_module(f"shared.venues.{adapter}.ccxt_urls"))
 
 
@@ -51,6 +52,20 @@ def load_recordings(adapter: str) -> Recordings:
     Raises:
         ConfigError: No such adapter.
     """
+    _check(adapter)
+    return cast("Recordings", import_module(f"shared.venues.{adapter}.recordings").RECORDINGS())
+
+
+def load_simulated(adapter: str) -> Simulated:
+    """Return the other side of an adapter's venue.
+
+    Raises:
+        ConfigError: No such adapter.
+    """
+    _check(adapter)
+    return cast("Simulated", import_module(f"shared.venues.{adapter}.simulated.venue"))
+
+
+def _check(adapter: str) -> None:
     if adapter not in ADAPTERS:
         raise ConfigError(f"no venue adapter {adapter!r}; there are: {', '.join(ADAPTERS)}")
-    return cast("Recordings", import_module(f"shared.venues.{adapter}.recordings").RECORDINGS())

@@ -1,6 +1,6 @@
 """Synchronise one book from a REST snapshot and a stream of deltas. Pure.
 
-Theory of operation, for venues whose stream starts in the middle (Binance and its kind):
+Theory of operation, for venues whose stream starts in the middle:
 
 1. Deltas that arrive before the snapshot wait in a bounded buffer, checked against one another.
 2. The snapshot arrives: what it already contains is dropped, the first delta left must *join* it,

@@ -1,6 +1,6 @@
 """Times of venues that leave their unit to the request: told by their magnitude. Pure.
 
-Binance sends milliseconds, or microseconds to who asks for them (``timeUnit=MICROSECOND``).
+A venue may send milliseconds, or microseconds to who asks for them.
 """
 
 from __future__ import annotations

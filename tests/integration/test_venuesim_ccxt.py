@@ -13,7 +13,7 @@ import ccxt.pro
 import pytest
 
 from services.venuesim.app import Options
-from services.venuesim.binanceusdm.rest import LISTEN_KEY
+from shared.venues.binanceusdm.simulated.rest import LISTEN_KEY
 from tests.integration.venuesim_clients import SYMBOLS, VENUES, client, simulation, within
 from tests.support import eventually
 
@@ -63,6 +63,18 @@ async def test_markets_load_in_an_unmodified_client(sim, venue, has_keys):
         assert SYMBOLS[venue] in await within(exchange.load_markets())
     finally:
         await exchange.close()
+
+
+async def test_each_venue_is_served_below_its_name_too(sim, venue):
+    """Venues that share a path, like ``/ws``, can be told apart there; signatures hold as well."""
+    server, _ = sim
+    symbol = SYMBOLS[venue]
+    async with client(server, venue, is_below_its_name=True) as exchange:
+        book = await within(exchange.watch_order_book(symbol))
+        assert book["bids"][0][0] < book["asks"][0][0]
+        price = far_below(exchange, symbol, book)
+        order = await within(exchange.create_order(symbol, "limit", "buy", 0.01, price))
+        await within(exchange.cancel_order(order["id"], symbol))
 
 
 async def test_watched_book_is_the_venues_book(sim, venue):

@@ -12,11 +12,11 @@ import aiohttp
 import pytest
 
 from services.venuesim.app import Options, serve
-from services.venuesim.kraken.book import BookWindow
-from services.venuesim.kraken.listing import LISTINGS as KRAKEN
 from shared.errors import ConfigError
 from shared.exchange.matching import MatchingBook, Sequence
 from shared.messages.base import Side
+from shared.venues.kraken.simulated.book import BookWindow
+from shared.venues.kraken.simulated.listing import LISTINGS as KRAKEN
 from tests.integration.venuesim_clients import client, simulation, within
 from tests.support import eventually
 

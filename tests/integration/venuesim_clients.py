@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
-from importlib import import_module
 from typing import Any, TypeVar
 
 import aiohttp
 import ccxt.pro
 
 from services.venuesim.app import Server, serve
+from shared.venues.registry import ADAPTERS, load_ccxt_setup, load_feed, load_simulated
 
 T = TypeVar("T")
 
-SYMBOLS = {"binance": "BTC/USDT", "binanceusdm": "BTC/USDT:USDT", "kraken": "BTC/USDT"}
-VENUES = tuple(SYMBOLS)
+SYMBOLS = {name: load_simulated(name).LISTINGS[0].instrument for name in ADAPTERS}
+VENUES = ADAPTERS
 WAIT_S = 15.0
 
 
@@ -26,14 +26,17 @@ async def within(awaitable: Awaitable[T]) -> T:
 
 
 @asynccontextmanager
-async def client(server: Server, venue: str, **changed: Any) -> AsyncIterator[Any]:
+async def client(
+    server: Server, venue: str, *, is_below_its_name: bool = False, **changed: Any
+) -> AsyncIterator[Any]:
     """A ccxt.pro client of one simulated venue; ``changed`` overrides its credentials."""
-    setup = import_module(f"shared.venues.{venue}.ccxt_urls")
+    setup = load_ccxt_setup(venue)
     described = server.description
+    place = described["venues"][venue] if is_below_its_name else described
     settings = {**described["credentials"][venue], "options": dict(setup.OPTIONS), **changed}
     settings["enableRateLimit"] = False  # the client's own politeness would take most of the time
-    exchange = getattr(ccxt.pro, venue)(settings)
-    setup.set_urls(exchange, described["http"], described["ws"])
+    exchange = getattr(ccxt.pro, load_feed(venue).ccxt_id)(settings)
+    setup.set_urls(exchange, place["http"], place["ws"])
     try:
         yield exchange
     finally:

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.venuesim.binance.listing import LISTINGS as SPOT
-from services.venuesim.binanceusdm.listing import LISTINGS as PERPETUALS
-from services.venuesim.kraken.listing import LISTINGS as KRAKEN
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import OrderRequest, OrderType, RefusedError, TimeInForce
 from shared.messages.base import Side
+from shared.venues.binance.simulated.listing import LISTINGS as SPOT
+from shared.venues.binanceusdm.simulated.listing import LISTINGS as PERPETUALS
+from shared.venues.kraken.simulated.listing import LISTINGS as KRAKEN
 
 START = {"USDT": Decimal(2_000), "BTC": Decimal("0.05"), "BNB": Decimal("0.01")}
 MID = 60_000

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from shared.services import SERVICES
+from shared.venues.registry import ADAPTERS
 from tests.support import ROOT
 
 FORBIDDEN = (
@@ -24,8 +25,8 @@ FORBIDDEN = (
 """Every interpreter has loaded ``os`` and ``time`` at its start, and msgspec loads ``uuid`` and
 ``datetime`` for their types: those may be loaded, but none of our modules may hold them."""
 HELD = ("os", "time", "uuid", "datetime", "random", "platform")
-SEEDED = {"shared.exchange": {"random"}}
-"""The simulated exchange draws from a ``Random`` of a given seed."""
+SEEDED = ("shared/exchange", "shared/simulated", "simulated")
+"""The simulated exchange, and the venues in front of it, draw from a ``Random`` of a given seed."""
 
 SCRIPT = """
 import importlib, os, sys, time
@@ -56,15 +57,20 @@ print(*read, sep="\\n")
 def modules_of(path: Path) -> list[str]:
     """Return the names of a module, or of a package's modules, as they are imported."""
     files = [path] if path.is_file() else sorted(path.rglob("*.py"))
+    if path == VENUES:  # their other sides are looked at one by one
+        files = [file for file in files if "simulated" not in file.parts]
     names = [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in files]
     return [name.removesuffix(".__init__") for name in names]
 
 
+VENUES = ROOT / "shared" / "venues"
 PURE = sorted(
     (
+        VENUES,
+        *VENUES.glob("*/simulated"),
         *(ROOT / "services").glob("*/engine.py"),
         *(path for path in (ROOT / "services").glob("*/engine") if path.is_dir()),
-        *(ROOT / "shared" / name for name in ("domain", "messages", "exchange", "venues")),
+        *(ROOT / "shared" / name for name in ("domain", "messages", "exchange", "simulated")),
         *(
             ROOT / "shared" / f"{name}.py"
             for name in (
@@ -95,7 +101,7 @@ def found_in(modules: list[str], allowed: frozenset[str] | set[str] = frozenset(
 @pytest.mark.parametrize("path", PURE, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_importing_it_does_no_io(path: Path) -> None:
     modules = modules_of(path)
-    allowed = SEEDED.get(".".join(path.relative_to(ROOT).parts), set())
+    allowed = {"random"} if path.as_posix().endswith(SEEDED) else set()
     assert modules
     assert found_in(modules, allowed) == []
 
@@ -105,6 +111,10 @@ def test_what_is_not_pure_is_found() -> None:
     assert "shared.config is loaded" in found
     assert "logging is loaded" in found
     assert "os is held by shared.config" in found
+
+
+def test_the_other_side_of_every_venue_is_looked_at() -> None:
+    assert {path.parent.name for path in PURE if path.name == "simulated"} >= set(ADAPTERS)
 
 
 def test_every_engine_is_looked_at() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.venuesim.faults import FaultError, FaultTable
+from shared.simulated.faults import FaultError, FaultTable
 
 
 def table() -> FaultTable:

@@ -9,15 +9,15 @@ from zlib import crc32
 
 import pytest
 
-from services.venuesim.binance.streams import DepthFeed
-from services.venuesim.binanceusdm.listing import LISTINGS as PERPETUALS
-from services.venuesim.kraken.book import BookWindow
-from services.venuesim.kraken.listing import LISTINGS as KRAKEN
-from services.venuesim.kraken.orders import number_of, venue_id
-from services.venuesim.recorded import units
 from shared.exchange.listing import scaled_text
 from shared.exchange.matching import MatchingBook, Sequence
 from shared.messages.base import Side
+from shared.simulated.recorded import units
+from shared.venues.binance.simulated.streams import DepthFeed
+from shared.venues.binanceusdm.simulated.listing import LISTINGS as PERPETUALS
+from shared.venues.kraken.simulated.book import BookWindow
+from shared.venues.kraken.simulated.listing import LISTINGS as KRAKEN
+from shared.venues.kraken.simulated.orders import number_of, venue_id
 
 
 def shake(book: MatchingBook, rng: random.Random, changes: int) -> None:

@@ -8,8 +8,9 @@ from services.venuesim.app import Options, VenueSim
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import OrderRequest, OrderType, TimeInForce
 from shared.messages.base import Side
+from shared.venues.registry import ADAPTERS, load_simulated
 
-FEES_BPS = {"binance": 10.0, "binanceusdm": 5.0, "kraken": 25.0}
+FEES_BPS = {name: float(load_simulated(name).LISTINGS[0].taker_bps) for name in ADAPTERS}
 
 
 def market(seed: int) -> VenueSim:

@@ -1,0 +1,1 @@
+"""What all simulated venues share: connections, requests, faults, recordings played. Pure."""

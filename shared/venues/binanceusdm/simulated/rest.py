@@ -1,0 +1,219 @@
+"""The simulated USDT-M REST API ``/fapi``: orders and account (public answers: ``market``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
+from shared.simulated.faults import FaultTable
+from shared.venues.binance.simulated import orders as common
+from shared.venues.binance.simulated.rest import Route, SpotRest, selected_fills
+from shared.venues.binance.simulated.signing import ApiError, Credentials, RateMeter
+from shared.venues.binanceusdm.simulated import orders as formats
+from shared.venues.binanceusdm.simulated.holdings import Holdings
+from shared.venues.binanceusdm.simulated.market import FuturesMarketData
+
+LISTEN_KEY = "simulated-listen-key"
+LISTEN_KEY_LIFE_MS = 60 * 60_000
+COUNTDOWNS_MAX = 100
+
+
+class FuturesRest(SpotRest):
+    """Endpoints of USDT-M; what is the same as on spot is inherited."""
+
+    venue = "binanceusdm"
+    futures = True
+    restricted_words = (-4088, "User can not place order currently")
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        faults: FaultTable,
+        credentials: Credentials,
+        mark: Callable[[Listing], Decimal],
+    ) -> None:
+        self.mark = mark
+        self.listen_key_until_ms = 0
+        self.countdowns: dict[str, int] = {}  # symbol -> when its orders are canceled
+        self.market = FuturesMarketData(exchange, mark)
+        self.holdings = Holdings(exchange, mark)
+        super().__init__(exchange, faults, credentials)
+        self.meter = RateMeter(2_400, 300)
+
+    def _routes(self) -> dict[tuple[str, str], Route]:
+        v1, v2, v3, market = "/fapi/v1/", "/fapi/v2/", "/fapi/v3/", self.market
+        routes = {
+            ("GET", v1 + "ping"): Route(lambda p, now: {}, 1),
+            ("GET", v1 + "time"): Route(lambda p, now: {"serverTime": now}, 1),
+            ("GET", v1 + "exchangeInfo"): Route(market.exchange_info, 1),
+            ("GET", v1 + "depth"): Route(market.depth, 0),
+            ("GET", v1 + "trades"): Route(market.trades, 5),
+            ("GET", v1 + "aggTrades"): Route(market.aggregate_trades, 20),
+            ("GET", v1 + "ticker/bookTicker"): Route(market.book_ticker, 2),
+            ("GET", v1 + "ticker/price"): Route(market.ticker_price, 1),
+            ("GET", v2 + "ticker/price"): Route(market.ticker_price, 1),
+            ("GET", v1 + "ticker/24hr"): Route(market.ticker_day, 1),
+            ("GET", v1 + "premiumIndex"): Route(market.premium_index, 1),
+            ("GET", v1 + "fundingRate"): Route(market.funding_rate, 1),
+            ("GET", v1 + "fundingInfo"): Route(market.funding_info, 1),
+            ("POST", v1 + "order"): Route(self.new_order, 0, "SIGNED", is_order=True),
+            ("POST", v1 + "order/test"): Route(self.test_order, 1, "SIGNED"),
+            ("DELETE", v1 + "order"): Route(self.cancel_order, 1, "SIGNED"),
+            ("GET", v1 + "order"): Route(self.query_order, 1, "SIGNED"),
+            ("GET", v1 + "openOrder"): Route(self.query_open, 1, "SIGNED"),
+            ("GET", v1 + "openOrders"): Route(self.open_orders, 1, "SIGNED"),
+            ("DELETE", v1 + "allOpenOrders"): Route(self.cancel_all, 1, "SIGNED"),
+            ("GET", v1 + "allOrders"): Route(self.all_orders, 5, "SIGNED"),
+            ("GET", v1 + "userTrades"): Route(self.my_trades, 5, "SIGNED"),
+            ("GET", v1 + "leverageBracket"): Route(self.leverage_bracket, 1, "SIGNED"),
+            ("GET", v1 + "commissionRate"): Route(self.commission_rate, 20, "SIGNED"),
+            ("GET", v1 + "accountConfig"): Route(self.account_config, 5, "SIGNED"),
+            ("GET", v1 + "positionSide/dual"): Route(self.position_mode, 30, "SIGNED"),
+            ("GET", v1 + "multiAssetsMargin"): Route(_single_asset, 30, "SIGNED"),
+            ("POST", v1 + "leverage"): Route(self.set_leverage, 1, "SIGNED"),
+            ("POST", v1 + "countdownCancelAll"): Route(self.countdown, 10, "SIGNED"),
+            ("POST", v1 + "listenKey"): Route(self.listen_key, 1, "KEY"),
+            ("PUT", v1 + "listenKey"): Route(self.listen_key, 1, "KEY"),
+            ("DELETE", v1 + "listenKey"): Route(self.end_listen_key, 1, "KEY"),
+        }
+        for version in (v2, v3):
+            routes["GET", version + "account"] = Route(self.holdings.account, 5, "SIGNED")
+            routes["GET", version + "balance"] = Route(self.holdings.balance, 5, "SIGNED")
+            routes["GET", version + "positionRisk"] = Route(
+                self.holdings.position_risk, 5, "SIGNED"
+            )
+        return routes
+
+    # -- orders ------------------------------------------------------------------------------
+
+    def new_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Place an order; answers ACK unless RESULT is asked for."""
+        order = self.place(parameters, now_ms)
+        result = parameters.get("newOrderRespType") == "RESULT"
+        return formats.futures_order(order) if result else formats.acknowledged(order)
+
+    def cancel_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Cancel an order."""
+        order, _ = self.cancel(parameters, now_ms)
+        return formats.futures_order(order)
+
+    def query_order(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer the state of one order."""
+        return formats.futures_order(self.wanted_order(parameters, -2013, "Order does not exist."))
+
+    def query_open(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer the state of one open order."""
+        order = self.wanted_order(parameters, -2013, "Order does not exist.")
+        if not order.is_open:
+            raise ApiError(-2013, "Order does not exist.")
+        return formats.futures_order(order)
+
+    def open_orders(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer open orders."""
+        return [formats.futures_order(order) for order in self.selected_open(parameters)]
+
+    def cancel_all(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Cancel all open orders of a symbol."""
+        common.listing_of(self.exchange, parameters)
+        for order in self.selected_open(parameters):
+            self.exchange.cancel(order, now_ms)
+        return {"code": 200, "msg": "The operation of cancel all open order is done."}
+
+    def all_orders(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer open and closed orders of a symbol."""
+        return [formats.futures_order(order) for order in self.selected_orders(parameters)]
+
+    def my_trades(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer own fills of a symbol."""
+        return [formats.futures_trade(fill) for fill in selected_fills(self.exchange, parameters)]
+
+    def countdown(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Set or stop the dead-man switch of a symbol."""
+        listing = common.listing_of(self.exchange, parameters)
+        countdown_ms = int(common.number(parameters, "countdownTime"))
+        self.countdowns.pop(listing.symbol, None)
+        if countdown_ms and len(self.countdowns) < COUNTDOWNS_MAX:
+            self.countdowns[listing.symbol] = now_ms + countdown_ms
+        return {"symbol": listing.symbol, "countdownTime": str(countdown_ms)}
+
+    def fire_countdowns(self, now_ms: int) -> None:
+        """Cancel the orders whose dead-man switch ran out."""
+        for symbol, at in tuple(self.countdowns.items()):
+            if now_ms >= at:
+                del self.countdowns[symbol]
+                for order in self.selected_open({"symbol": symbol}):
+                    self.exchange.cancel(order, now_ms)
+
+    # -- account -----------------------------------------------------------------------------
+
+    def check_state(
+        self, parameters: Mapping[str, Any], *, changes_orders: bool, places: bool
+    ) -> None:
+        """Refuse what the injected state of the account does not allow.
+
+        Raises:
+            ApiError: As the venue answers it.
+        """
+        super().check_state(parameters, changes_orders=changes_orders, places=places)
+        one_way = parameters.get("positionSide", "BOTH") == "BOTH"
+        if places and one_way and self.account_state == "hedge_mode":
+            raise ApiError(-4061, "Order's position side does not match user's setting.")
+
+    def account_config(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer what the account may do, and its modes."""
+        return {
+            "feeTier": 0, "canTrade": self.account_state != "restricted", "canDeposit": True,
+            "canWithdraw": False, "updateTime": 0, "tradeGroupId": -1,
+            **self.position_mode(parameters, now_ms), **_single_asset(parameters, now_ms),
+        }  # fmt: skip
+
+    def position_mode(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer whether the account is in hedge mode."""
+        return {"dualSidePosition": self.account_state == "hedge_mode"}
+
+    def leverage_bracket(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer one bracket per symbol."""
+        wanted = parameters.get("symbol")
+        leverage = int(self.exchange.ledger.leverage)
+        bracket = {
+            "bracket": 1, "initialLeverage": leverage, "notionalCap": 1_000_000_000,
+            "notionalFloor": 0, "maintMarginRatio": 0.004, "cum": 0.0,
+        }  # fmt: skip
+        return [
+            {"symbol": symbol, "brackets": [bracket]}
+            for symbol in self.exchange.by_symbol
+            if not wanted or symbol == wanted
+        ]
+
+    def commission_rate(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer a symbol's fees."""
+        listing = common.listing_of(self.exchange, parameters)
+        return {
+            "symbol": listing.symbol,
+            "makerCommissionRate": f"{listing.maker_bps / 10_000:.6f}",
+            "takerCommissionRate": f"{listing.taker_bps / 10_000:.6f}",
+            "rpiCommissionRate": "0.000100",
+        }
+
+    def set_leverage(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Accept any leverage; the account's own stays what it is."""
+        listing = common.listing_of(self.exchange, parameters)
+        leverage = int(common.number(parameters, "leverage"))
+        return {"symbol": listing.symbol, "leverage": leverage, "maxNotionalValue": "1000000000"}
+
+    def listen_key(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Return the key of the user data stream, good for an hour more."""
+        self.listen_key_until_ms = now_ms + LISTEN_KEY_LIFE_MS
+        return {"listenKey": LISTEN_KEY}
+
+    def end_listen_key(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """End the user data stream's key."""
+        self.listen_key_until_ms = 0
+        return {}
+
+
+def _single_asset(parameters: Mapping[str, Any], now_ms: int) -> Any:
+    return {"multiAssetsMargin": False}

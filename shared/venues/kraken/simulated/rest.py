@@ -1,0 +1,261 @@
+"""The simulated Kraken REST API: ``/0/public`` and ``/0/private``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from shared.exchange.exchange import Exchange
+from shared.exchange.orders import Fill, Order, OrderRequest, Refusal, RefusedError
+from shared.simulated.faults import FaultTable
+from shared.venues.kraken.simulated import orders as formats
+from shared.venues.kraken.simulated.listing import asset_id
+from shared.venues.kraken.simulated.signing import ApiError, RequestChecks
+from shared.venues.kraken.simulated.timestamps import rfc3339
+
+PAGE = 50
+CHANGES = ("AddOrder", "CancelOrder", "CancelAll", "CancelAllOrdersAfter")
+TIMEOUT_CHARS_MAX = 6  # of the dead-man switch, seconds
+TOKEN = "simulated-websocket-token"
+TOKEN_LIFE_S = 900
+
+Endpoint = Callable[[dict[str, Any], int], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An endpoint and what it adds to the call counter."""
+
+    endpoint: Endpoint
+    cost: float = 1.0
+
+
+class PrivateRest:
+    """Endpoints that need a signature; ``call`` is given checked parameters."""
+
+    venue = "kraken"
+
+    def __init__(self, exchange: Exchange, faults: FaultTable, gate: RequestChecks) -> None:
+        self.exchange, self.faults, self.gate = exchange, faults, gate
+        self.cancel_all_at_ms: int | None = None
+        self._named = 0
+        self.routes: dict[str, Route] = {
+            "AddOrder": Route(self.add_order, 0),
+            "CancelOrder": Route(self.cancel_order, 0),
+            "CancelAll": Route(self.cancel_all, 1),
+            "CancelAllOrdersAfter": Route(self.cancel_all_after, 0),
+            "OpenOrders": Route(self.open_orders),
+            "ClosedOrders": Route(self.closed_orders, 2),
+            "QueryOrders": Route(self.query_orders),
+            "TradesHistory": Route(self.trades_history, 2),
+            "QueryTrades": Route(self.query_trades),
+            "Balance": Route(self.balance),
+            "BalanceEx": Route(self.balance_extended),
+            "TradeVolume": Route(self.trade_volume),
+            "GetWebSocketsToken": Route(self.token),
+        }
+
+    def call(self, name: str, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Answer a private call.
+
+        Raises:
+            ApiError: As the venue answers it.
+        """
+        route = self.routes.get(name)
+        if route is None:
+            raise ApiError("EGeneral:Unknown method")
+        self._check_state(name)
+        self.gate.spend(route.cost, now_ms)
+        return route.endpoint(parameters, now_ms)
+
+    def _check_state(self, name: str) -> None:
+        """Refuse what the injected state of the account does not allow."""
+        state = self.faults.account_state.get(self.venue, "ok")
+        if state == "revoked":
+            raise ApiError("EAPI:Invalid key")
+        if state == "read_only" and name in CHANGES:
+            raise ApiError("EGeneral:Permission denied")
+        if state == "restricted" and name == "AddOrder":
+            raise ApiError("EAccount:Invalid permissions")
+
+    # -- orders ------------------------------------------------------------------------------
+
+    def parse(self, parameters: Mapping[str, Any]) -> OrderRequest:
+        """Return the order asked for; an unnamed one gets a name of its own."""
+        self._named += 1
+        return formats.parse_order(self.exchange, parameters, f"~{self._named}")
+
+    def place(self, request: OrderRequest, now_ms: int) -> Order:
+        """Place an order subject to the faults of orders.
+
+        Raises:
+            ApiError: The venue's no.
+        """
+        instrument = request.listing.instrument
+        if self.faults.take(("reject",), self.venue, instrument):
+            raise ApiError(formats.REFUSALS[Refusal.FAULT])
+        partial = self.faults.take(("partial_fill",), self.venue, instrument)
+        share = Decimal(str(partial.parameters["fraction"])) if partial else Decimal(1)
+        try:
+            return self.exchange.place(request, now_ms, share)
+        except RefusedError as error:
+            raise ApiError(formats.REFUSALS[error.reason]) from error
+
+    def add_order(self, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Place an order; the answer tells its id, not its fate."""
+        request = self.parse(parameters)
+        if str(parameters.get("validate", "")).lower() in {"true", "1"}:
+            text = f"{request.side.value} {request.qty:f} {request.listing.symbol}"
+            return {"descr": {"order": text}}
+        order = self.place(request, now_ms)
+        return {
+            "txid": [formats.order_id(order)],
+            "descr": {"order": formats.description(order)["order"]},
+        }
+
+    def cancel_order(self, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Cancel by ``txid`` (or userref) or ``cl_ord_id``."""
+        named = str(parameters.get("cl_ord_id") or parameters.get("txid") or "")
+        if not named:
+            raise ApiError("EGeneral:Invalid arguments:txid")
+        orders = self.matching(named)
+        if not orders:
+            raise ApiError("EOrder:Unknown order")
+        for order in orders:
+            self.exchange.cancel(order, now_ms, "User requested")
+        return {"count": len(orders)}
+
+    def matching(self, name: str) -> list[Order]:
+        """Return open orders that a txid, client id or userref names."""
+        number = formats.number_of(name)
+        return [
+            order
+            for order in self.exchange.open_orders.values()
+            if order.id == number or name in {order.request.client_id, order.request.tag}
+        ]
+
+    def cancel_all(self, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Cancel every open order."""
+        orders = list(self.exchange.open_orders.values())
+        for order in orders:
+            self.exchange.cancel(order, now_ms, "User requested")
+        return {"count": len(orders)}
+
+    def cancel_all_after(self, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Set or stop the dead-man switch (seconds)."""
+        raw = str(parameters.get("timeout", ""))
+        if not (raw.isascii() and raw.isdigit()) or len(raw) > TIMEOUT_CHARS_MAX:
+            raise ApiError("EGeneral:Invalid arguments:timeout")
+        timeout_s = int(raw)
+        self.cancel_all_at_ms = now_ms + timeout_s * 1_000 if timeout_s else None
+        trigger = rfc3339(self.cancel_all_at_ms * 1_000_000) if self.cancel_all_at_ms else "0"
+        return {"currentTime": rfc3339(now_ms * 1_000_000), "triggerTime": trigger}
+
+    def fire_dead_man(self, now_ms: int) -> None:
+        """Cancel everything if the dead-man switch ran out; it fires once."""
+        if self.cancel_all_at_ms is not None and now_ms >= self.cancel_all_at_ms:
+            self.cancel_all_at_ms = None
+            self.cancel_all({}, now_ms)
+
+    def open_orders(self, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Answer open orders, of one client id or userref if given."""
+        found = [o for o in self.exchange.open_orders.values() if _selected(o, parameters)]
+        trades = _asked(parameters, "trades")
+        return {"open": {formats.order_id(o): formats.rest_order(o, trades=trades) for o in found}}
+
+    def closed_orders(self, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Answer closed orders, newest first, a page at a time."""
+        start = formats.not_negative(parameters, "start")
+        found = [
+            o
+            for o in reversed(list(self.exchange.orders.values()))
+            if not o.is_open and _selected(o, parameters) and o.updated_ms / 1_000 >= start
+        ]
+        offset = int(formats.not_negative(parameters, "ofs"))
+        trades = _asked(parameters, "trades")
+        rows = {
+            formats.order_id(o): formats.rest_order(o, trades=trades)
+            for o in found[offset : offset + PAGE]
+        }
+        return {"closed": rows, "count": len(found)}
+
+    def query_orders(self, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Answer orders by txid."""
+        txids = [t for t in str(parameters.get("txid") or "").split(",") if t]
+        if not txids and not parameters.get("cl_ord_id"):
+            raise ApiError("EGeneral:Invalid arguments:txid")
+        orders = [self.exchange.find(formats.number_of(txid)) for txid in txids]
+        if not txids:
+            orders = [self.exchange.find(None, str(parameters["cl_ord_id"]))]
+        if any(order is None for order in orders):
+            raise ApiError("EOrder:Unknown order")
+        trades = _asked(parameters, "trades")
+        return {formats.order_id(o): formats.rest_order(o, trades=trades) for o in orders if o}
+
+    def trades_history(self, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Answer own fills, newest first, a page at a time."""
+        start = formats.not_negative(parameters, "start")
+        fills = [f for f in reversed(self.exchange.fills) if f.ts_ms / 1_000 >= start]
+        offset = int(formats.not_negative(parameters, "ofs"))
+        page = fills[offset : offset + PAGE]
+        return {"trades": {formats.trade_id(f): self._trade(f) for f in page}, "count": len(fills)}
+
+    def query_trades(self, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Answer own fills by id."""
+        wanted = {formats.number_of(t): t for t in str(parameters.get("txid") or "").split(",")}
+        found = {wanted[f.trade_id]: f for f in self.exchange.fills if f.trade_id in wanted}
+        return {txid: self._trade(fill) for txid, fill in found.items()}
+
+    def _trade(self, fill: Fill) -> dict[str, Any]:
+        return formats.rest_trade(fill, self.exchange.orders.get(fill.order_id))
+
+    # -- account -----------------------------------------------------------------------------
+
+    def balance(self, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Answer totals per asset."""
+        balances = self.exchange.ledger.balances
+        return {asset_id(a): f"{b.free + b.used:.10f}" for a, b in balances.items()}
+
+    def balance_extended(self, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Answer totals and what open orders hold."""
+        return {
+            asset_id(asset): {
+                "balance": f"{b.free + b.used:.10f}",
+                "hold_trade": f"{b.used:.10f}",
+            }
+            for asset, b in self.exchange.ledger.balances.items()
+        }
+
+    def trade_volume(self, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Answer the fee tier of the pairs asked for."""
+        names = [name for name in str(parameters.get("pair") or "").split(",") if name]
+        listings = [formats.listing_of(self.exchange, name) for name in names]
+
+        def fee(bps: Decimal) -> dict[str, Any]:
+            rate = f"{bps / 100:.4f}"
+            return {"fee": rate, "minfee": "0.1000", "maxfee": rate, "nextfee": "0.2000",
+                    "nextvolume": "50000.0000", "tiervolume": "0.0000"}  # fmt: skip
+
+        return {
+            "currency": "ZUSD",
+            "volume": "0.0000",
+            "fees": {x.symbol: fee(x.taker_bps) for x in listings},
+            "fees_maker": {x.symbol: fee(x.maker_bps) for x in listings},
+        }
+
+    def token(self, parameters: dict[str, Any], now_ms: int) -> Any:
+        """Return the token of the authenticated WebSocket."""
+        return {"token": TOKEN, "expires": TOKEN_LIFE_S}
+
+
+def _asked(parameters: Mapping[str, Any], name: str) -> bool:
+    return str(parameters.get(name, "")).lower() in {"true", "1"}
+
+
+def _selected(order: Order, parameters: Mapping[str, Any]) -> bool:
+    client_id, userref = parameters.get("cl_ord_id"), parameters.get("userref")
+    if client_id and order.request.client_id != client_id:
+        return False
+    return not userref or order.request.tag == str(userref)
