@@ -1,4 +1,4 @@
-"""What compose, systemd, the image and Redis know of each service, from the table of services.
+"""What compose, systemd, the image and Redis know of each service and venue, from their tables.
 
 ``python -m deploy.services`` rewrites the parts between ``# generated`` and ``# end`` of the files
 here, and Redis' users; a test says when they are not current.
@@ -10,12 +10,15 @@ from pathlib import Path
 
 from deploy import acl
 from shared.services import ALL_SERVICES, SERVICES, Network, ServiceSpec
+from shared.venues.registry import ADAPTERS, load_simulated
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
+DEMO = ROOT / "deploy" / "demo.toml"
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 SYSTEMD = ROOT / "deploy" / "systemd"
 TARGET = SYSTEMD / "arbstream.target"
+SIMULATION = "venuesim:8090"
 COMMAND = "python -m deploy.services"
 
 
@@ -37,6 +40,32 @@ def compose_service(spec: ServiceSpec) -> list[str]:
     ]
 
 
+def venue_keys(adapter: str) -> list[str]:
+    """Return where a venue's keys lie in the container of who trades there."""
+    return [
+        f"  ARB_{adapter.upper()}_API_{part.upper()}_FILE: /run/arb/secret/{adapter}_api_{part}"
+        for part in ("key", "secret")
+    ]
+
+
+def demo_venue(adapter: str) -> list[str]:
+    """Return a simulated venue's section in the configuration of the demo: all that it lists."""
+    names = ", ".join(f'"{listing.instrument}"' for listing in load_simulated(adapter).LISTINGS)
+    return [
+        f"[venues.{adapter}]",
+        f"instruments = [{names}]",
+        f'rest_url = "http://{SIMULATION}/{adapter}"',
+        f'ws_url = "ws://{SIMULATION}/{adapter}"',
+        "",
+    ]
+
+
+def demo(text: str) -> str:
+    """Return the configuration of the demo with every venue there is."""
+    lines = [line for adapter in ADAPTERS for line in demo_venue(adapter)]
+    return with_region(text, "venues", lines[:-1])
+
+
 def with_region(text: str, region: str, lines: list[str]) -> str:
     """Return a text with the lines of one generated part replaced.
 
@@ -54,6 +83,9 @@ def compose(text: str) -> str:
     """Return the compose file with the services of the table."""
     mounts = [f"      - secret-{user}:/run/arb/secrets/{user}" for user in acl.USERS]
     services = [line for spec in ALL_SERVICES for line in compose_service(spec)]
+    keys = [line for adapter in ADAPTERS for line in venue_keys(adapter)]
+    text = with_region(text, "keys of each venue", keys)
+    text = with_region(text, "venues", [f"      ARB_VENUES: {' '.join(ADAPTERS)}"])
     text = with_region(text, "secrets of each", mounts)
     text = with_region(text, "services", services[:-1])
     return with_region(text, "volumes of secrets", [f"  secret-{u}: {{}}" for u in acl.USERS])
@@ -83,7 +115,7 @@ def drop_in(spec: ServiceSpec) -> str:
 
 def generated() -> dict[Path, str]:
     """Return every file that follows the table, as it is to be."""
-    edits = {COMPOSE: compose, DOCKERFILE: dockerfile, TARGET: target}
+    edits = {COMPOSE: compose, DOCKERFILE: dockerfile, TARGET: target, DEMO: demo}
     files = {path: edit(path.read_text(encoding="utf-8")) for path, edit in edits.items()}
     for spec in ALL_SERVICES:
         if spec.needs:

@@ -57,14 +57,16 @@ def _scalar(value: Any) -> str:
 def config_for_venues(
     instruments: Iterable[tuple[str, str]], http: str, ws: str, redis_url: str, **sections: Any
 ) -> Config:
-    """Return a configuration whose venues are all served at one HTTP and one WebSocket address."""
+    """Return a configuration whose venues are served below their names at these addresses."""
     by_venue: dict[str, list[str]] = {}
     for venue, instrument in instruments:
         by_venue.setdefault(venue, []).append(instrument)
     return Config(
         bus=BusConfig(url=redis_url),
         venues={
-            venue: VenueConfig(instruments=sorted(names), rest_url=http, ws_url=ws)
+            venue: VenueConfig(
+                instruments=sorted(names), rest_url=f"{http}/{venue}", ws_url=f"{ws}/{venue}"
+            )
             for venue, names in sorted(by_venue.items())
         },
         **sections,

@@ -12,7 +12,7 @@ in the recording joins. What a reader of the report may rely on:
   gap on the snapshot's line, and the book is GAP; a book that never saw one is NOT_SYNCED.
 * A snapshot of a limited number of levels does not tell what rests beyond them. Where the price
   goes there, ``outside`` counts and the report warns; a book that ends there is OUTSIDE.
-* A checksum that does not match makes a Kraken book GAP; it counts as failed, with its line in
+* A checksum that does not match makes a book GAP; it counts as failed, with its line in
   ``failed_at``, and is no gap entry.
 """
 

@@ -76,7 +76,7 @@ class CcxtGateway:
                 )
             trades = self._quirks.fills_in(self._client, made, order.instrument)
             report = self._report(made, order.instrument, trades)
-            # Kraken's answer says neither status nor side: what was asked for stands until a query.
+            # Some answers say neither status nor side: what was asked for stands until a query.
             return _completed(report, order)
 
     async def query(self, key: OrderKey) -> OrderReport | None:

@@ -11,7 +11,7 @@ PREFIX = "ab"
 PLAN_ID_LENGTH_MAX = 12
 ATTEMPT_MAX = 36 * 36 - 1
 ID_LENGTH_MAX = 18
-"""Kraken's free-text limit; with letters and digits only, legal on every venue we know."""
+"""The shortest limit of a venue; with letters and digits only, legal on every one we know."""
 
 RESTART_SLOT_NS = 250_000_000
 """No two starts of the executor fall into one slot."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.venues.registry import ADAPTERS
 from tests.support import ROOT
 
 FUNCTION_LINES_MAX = 70
@@ -24,7 +25,9 @@ PARAMETERS_MAX = 6  # more only by keyword
 
 ESCAPE = re.compile(r"#\s*tidy-ok:\s*\S")
 SOURCES = sorted((*(ROOT / "shared").rglob("*.py"), *(ROOT / "services").rglob("*.py")))
-VENUES = ("binance", "binanceusdm", "kraken")
+VENUES = ADAPTERS
+VENUE_NAME = re.compile("|".join(VENUES), re.IGNORECASE)
+REGISTRY = "shared/venues/registry.py"
 
 # What may be called only in its home: dotted name -> (files or folders, what to use instead).
 HOMES: dict[str, tuple[tuple[str, ...], str]] = {
@@ -144,28 +147,17 @@ def swallowed(path: Path) -> Iterator[str]:
 
 
 def venue_named(path: Path) -> Iterator[str]:
-    """A venue named in code outside its folder; prose in docstrings is free."""
+    """A venue named outside its folder and its row, in code or in prose.
+
+    A venue of a family may name another one, whose protocol it shares.
+    """
     here = relative(path)
-    if here == "shared/venues/registry.py" or set(path.relative_to(ROOT).parts[:-1]) & set(VENUES):
+    if here == REGISTRY or any(here.startswith(f"shared/venues/{name}/") for name in VENUES):
         return
-    word = re.compile("|".join(VENUES), re.IGNORECASE)
-    prose = {
-        id(node.value)
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-    }
-    for node in ast.walk(tree_of(path)):
-        text = ""
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose:
-            text = node.value
-        elif isinstance(node, (ast.Name, ast.arg)):
-            text = node.id if isinstance(node, ast.Name) else node.arg
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            text = node.name
-        elif isinstance(node, ast.ImportFrom):
-            text = node.module or ""
-        if text and word.search(text) and not excused(path, node.lineno):
-            yield f"{here}:{node.lineno}: names a venue ({text[:40]!r}) outside the venue's folder"
+    for number, text in enumerate(lines_of(path), 1):
+        named = VENUE_NAME.search(text)
+        if named and not excused(path, number):
+            yield f"{here}:{number}: names {named.group()} outside the venue's folder"
 
 
 def left_over(path: Path) -> Iterator[str]:
@@ -221,7 +213,7 @@ def test_every_module_is_imported_or_run() -> None:
         module = relative(path).removesuffix(".py").replace("/", ".")
         if path.name in {"__init__.py", "__main__.py"} or module in imported or module in started:
             continue
-        # Venue folders and simulated venues are loaded by name: <package>.<venue>.<part>
+        # Venue folders are loaded by name: <package>.<venue>.<part>
         loader = re.sub("|".join(sorted(VENUES, key=len, reverse=True)), "{adapter}", module)
         if any(loader in "\n".join(lines_of(p)) for p in SOURCES):
             continue
@@ -255,7 +247,7 @@ SAMPLES = {
     "too_many_parameters": "def f(a, b, c, d, e, f, g): ...\n",
     "away_from_home": "import time\nt = time.time()\n",
     "swallowed": "try:\n    pass\nexcept Exception:\n    pass\n",
-    "venue_named": "x = 'kraken'\n",
+    "venue_named": "# as at KRAKEN\n",
     "left_over": "# TO" + "DO later\n",
     "undocumented": "x = 1\n",
 }

@@ -22,7 +22,7 @@ DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deplo
 @pytest.mark.parametrize("path", [EXAMPLE, DEMO], ids=lambda p: p.name)
 def test_example_is_accepted(path: Path) -> None:
     config = check(str(path), {})
-    assert tuple(config.venues) == ADAPTERS
+    assert set(config.venues) <= set(ADAPTERS)
     assert config.executor.mode != "live"
 
 

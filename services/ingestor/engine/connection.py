@@ -1,6 +1,6 @@
 """One connection to a venue: when it is opened, renewed and given up. Pure.
 
-Before the venue would cut a connection (24 h on Binance) it is renewed at a time of its own, so
+Before the venue would cut a connection (often after 24 h) it is renewed at a time of its own, so
 that not all go at once; the session then starts new epochs.
 """
 
