@@ -8,11 +8,15 @@ steps under either host.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
+from shared.config_sections import Config
+from shared.delays import Uniform
+from shared.ledger import Opened
 from shared.messages.base import Message
 
 
@@ -101,3 +105,63 @@ class Engine(Protocol):
 
     def gauges(self) -> Mapping[str, float]:
         """Return present values."""
+
+
+@runtime_checkable
+class ShardedEngine(Engine, Protocol):
+    """An engine whose state is divided into shards, and these into parts."""
+
+    def own(self, shard: int, checkpoint: bytes | None, now_ns: int) -> str | None:
+        """Start to keep a shard, from its checkpoint if there is one.
+
+        Returns:
+            The entry after which to read on, ``None`` if that is not known.
+
+        Raises:
+            CodecError: The checkpoint does not decode; the shard is kept, with nothing in it yet.
+        """
+
+    def drop_shard(self, shard: int) -> None:
+        """Forget a shard."""
+
+    def names(self, shard: int) -> list[tuple[str, str]]:
+        """Return the parts of a shard."""
+
+    def save_part(self, name: tuple[str, str]) -> bytes:
+        """Return the state of one part."""
+
+    def join_parts(self, entry_id: str, parts: Sequence[bytes]) -> bytes:
+        """Return the checkpoint of a shard, none of whose parts was saved before ``entry_id``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """What an engine is given by its host beside the configuration.
+
+    Attributes:
+        source: Names the process: another may carry the same instance's name.
+        uniform: Draws jitter.
+        opened: The ledger as the process found it, for an engine that keeps one.
+    """
+
+    source: str
+    uniform: Uniform
+    opened: Opened | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSpec:
+    """How a host builds and keeps a service's engine; ``services/<name>/engine`` has it as ENGINE.
+
+    Attributes:
+        new: Builds the engine of a process that starts.
+        checkpoints: Names that its ``checkpoints()`` may save under.
+        ledger_id_of: Of an engine that keeps the ledger: which one its checkpoint belongs to,
+            ``None`` without a checkpoint.
+        reports_bus_state: It is told ``BusLost`` and ``BusBack``.
+    """
+
+    new: Callable[[Config, Given], Engine]
+    checkpoints: tuple[str, ...] = ()
+    ledger_id_of: Callable[[Mapping[str, bytes]], str | None] | None = None
+    reports_bus_state: bool = False

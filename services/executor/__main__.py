@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from services.executor.accounts import ledger_owner, open_gateways
-from services.executor.checkpoint import NAMES
-from services.executor.engine import ExecutorEngine
+from services.executor.engine import ENGINE, ExecutorEngine
 from services.executor.gateway import Gateway
 from services.executor.marks import LedgerMarks
 from services.executor.paper import PaperGateway
@@ -62,7 +61,7 @@ def build(
         inputs=lambda _: inputs_of(NAME, range(config.bus.shards)),
         exclusive=True,
         lease=Lease(bus, NAME, str(own_id(instance))),
-        checkpoints=NAMES,
+        checkpoints=ENGINE.checkpoints,
         prepare=marks.open,
         background=(lambda: marks.watch(shell.step),),
         after_commit=marks.mark_data_lost,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from ipaddress import ip_address
 from typing import cast
@@ -77,7 +79,7 @@ def _paper(name: str, config: Config, rules: Rules, clock: Clock) -> PaperGatewa
         name,
         rules,
         clock,
-        latency_s=config.executor.paper_latency_ms / 1_000,
+        wait=partial(asyncio.sleep, config.executor.paper_latency_ms / 1_000),
         quote_balance=config.executor.paper_balance,
     )
 

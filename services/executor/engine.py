@@ -31,7 +31,7 @@ from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState
 from services.executor.working_orders import WorkingOrders
 from shared.config_sections import Config
-from shared.engine import NOTHING, Result, Step, Stopping
+from shared.engine import NOTHING, EngineSpec, Result, Step, Stopping
 from shared.ledger import Opened
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, Severity
@@ -294,3 +294,10 @@ class ExecutorEngine:
         if out.messages or out.actions:
             self._state.ts_ns = now_ns
         return out
+
+
+ENGINE = EngineSpec(
+    new=lambda config, given: ExecutorEngine(config, given.opened),
+    checkpoints=checkpoint.NAMES,
+    ledger_id_of=checkpoint.ledger_id_of,
+)

@@ -15,9 +15,8 @@ answered are then "not found", and balances start anew.
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -48,7 +47,7 @@ class PaperGateway:
         rules: Instrument -> rules, shared with whoever learns them; unknown instruments are
             rejected.
         clock: For the time of fills.
-        latency_s: From submission to the look at the book.
+        wait: Awaited between submission and the look at the book: the latency of the venue.
         quote_balance: What every quote asset starts with.
     """
 
@@ -58,13 +57,13 @@ class PaperGateway:
         rules: Mapping[tuple[str, str], InstrumentRules],
         clock: Clock,
         *,
-        latency_s: float,
+        wait: Callable[[], Awaitable[object]],
         quote_balance: Decimal,
     ) -> None:
         self.venue = venue
         self._rules = rules
         self._clock = clock
-        self._latency_s = latency_s
+        self._wait = wait
         self._quote_balance = quote_balance
         self._views: dict[str, DepthView] = {}
         self._depth: dict[str, ShownDepth] = {}
@@ -93,7 +92,7 @@ class PaperGateway:
         """Fill it against the view that is newest after the latency."""
         if order.client_order_id in self._orders:
             raise Rejected(f"{self.venue}: duplicate client order id", "DUPLICATE")
-        await asyncio.sleep(self._latency_s)
+        await self._wait()
         return self.fill(order)
 
     def fill(self, order: OrderRequest) -> OrderReport:

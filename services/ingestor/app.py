@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from services.ingestor.engine import IngestorEngine
+from services.ingestor.engine import ENGINE, IngestorEngine
 from services.ingestor.engine.requests import FrameReceived
 from services.ingestor.engine.settings import venue_settings
 from services.ingestor.transport import VenueTransport
@@ -56,7 +56,7 @@ def build(
         inputs=lambda _: inputs_of(NAME),
         transport=VenueTransport(clock, tasks.spawn),
         measures={FrameReceived: "tick_to_book"},
-        reports_bus_state=True,
+        reports_bus_state=ENGINE.reports_bus_state,
         obstacle=engine.unready,
         positions=positions,
         position_interval_s=position_interval_s,

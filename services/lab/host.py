@@ -15,9 +15,10 @@ from services.lab.kernel import Kernel
 from shared.bus.memory import MemoryBus, MemoryInbox
 from shared.bus.memory_store import MemoryServer, next_due_ns
 from shared.bus.port import Batch, Input
-from shared.engine import Action, Engine, Result, Step
+from shared.engine import Action, Engine, Result, ShardedEngine, Step
 from shared.errors import BusUnavailable
 from shared.messages.base import Message
+from shared.services import ServiceSpec
 from shared.streams import STREAM_OF
 
 T = TypeVar("T")
@@ -73,7 +74,7 @@ class Process:
     """One service, as it is wired.
 
     Attributes:
-        service: Its name in the map of streams.
+        row: Its row in the table of services.
         make: Builds the engine of a new process on this bus.
         inputs: What it reads; may depend on the engine (where to read on after a restart).
         names: What its checkpoints are saved under.
@@ -83,7 +84,7 @@ class Process:
         bus_news: Its engine's inputs for a lost bus and for its return, if it wants them.
     """
 
-    service: str
+    row: ServiceSpec
     make: Callable[[MemoryBus], Engine]
     inputs: Callable[[Engine], Sequence[Input]]
     names: tuple[str, ...] = ()
@@ -91,6 +92,11 @@ class Process:
     on_read: Callable[[Message], None] | None = None
     lives_without_bus: bool = False
     bus_news: tuple[Result, Result] | None = None
+
+    @property
+    def service(self) -> str:
+        """Its name in the table of services."""
+        return self.row.name
 
 
 class Host:
@@ -128,6 +134,8 @@ class Host:
         assert self._bus is not None
         process = self.process
         engine = process.make(self._bus)
+        if isinstance(engine, ShardedEngine):
+            engine.own(0, None, self._lab.kernel.now_ns())
         loaded = {name: at_once(self._bus.load_checkpoint(name)) for name in process.names}
         saved = {name: state for name, state in loaded.items() if state is not None}
         self.engine = engine

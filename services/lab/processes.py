@@ -1,106 +1,93 @@
-"""The four services behind the ingestor, wired for the lab as their processes are."""
+"""The lab's processes: one for every row of the table of services, built from its ``ENGINE``.
+
+A service that is new in the table runs in the lab with nothing added here, unless it asks for
+actions: then the world names who carries them out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
 
-from services.executor.checkpoint import NAMES as EXECUTOR_NAMES
-from services.executor.checkpoint import ledger_id_of as executor_ledger_id
-from services.executor.engine import ExecutorEngine
-from services.ingestor.engine import IngestorEngine
-from services.ingestor.engine.settings import VenueSettings
 from services.lab.host import Process, Transport, at_once
 from services.lab.kernel import Kernel
-from services.orderbook.engine import OrderbookEngine
-from services.risk.checkpoint import NAMES as RISK_NAMES
-from services.risk.checkpoint import ledger_id_of as risk_ledger_id
-from services.risk.engine import RiskEngine
-from services.scanner.engine import ScannerEngine
 from shared.bus.inputs import inputs_of
 from shared.bus.memory import MemoryBus
 from shared.config_sections import Config
-from shared.engine import BusBack, BusLost, Engine
+from shared.delays import Uniform
+from shared.engine import BusBack, BusLost, Engine, EngineSpec, Given
 from shared.ledger import Opened, open_ledger
 from shared.messages.base import Message
+from shared.services import ALL_SERVICES, ServiceSpec
+from shared.streams import BY_NAME, Delivery
+
+BUS_NEWS = BusLost("the bus in memory is away"), BusBack()
 
 
-def ingestor_process(
-    venues: Sequence[VenueSettings], outside: Transport, uniform: Callable[[float, float], float]
-) -> Process:
-    """Return the ingestor; ``outside`` has its connections, ``uniform`` draws its jitter."""
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """What a world puts around its services.
+
+    Attributes:
+        transports: Service -> carries out what its engine asks for.
+        engines: Service -> builds its engine instead of the service's own ``ENGINE.new``.
+        on_read: Service -> called with every message that it reads, before its engine is.
+        uniform: Draws the engines' jitter.
+    """
+
+    uniform: Uniform
+    transports: Mapping[str, Transport]
+    engines: Mapping[str, Callable[[Config, Given], Engine]] = field(default_factory=dict)
+    on_read: Mapping[str, Callable[[Message], None]] = field(default_factory=dict)
+
+
+def engine_spec_of(service: str) -> EngineSpec:
+    """Return how a service's engine is built."""
+    spec: EngineSpec = import_module(f"services.{service}.engine").ENGINE
+    return spec
+
+
+def processes_of(config: Config, kernel: Kernel, outside: Outside) -> list[Process]:
+    """Return a process for every row of the table, in its order."""
+    return [_process(row, config, kernel, outside) for row in ALL_SERVICES]
+
+
+def _process(row: ServiceSpec, config: Config, kernel: Kernel, outside: Outside) -> Process:
+    spec, name = engine_spec_of(row.name), row.name
+    new = outside.engines.get(name, spec.new)
+
+    def make(bus: MemoryBus) -> Engine:
+        opened = _open_ledger(name, spec, config, kernel, bus)
+        return new(config, Given(source="lab", uniform=outside.uniform, opened=opened))
+
+    is_durable = any(BY_NAME[read.stream].delivery is Delivery.DURABLE for read in row.reads)
     return Process(
-        service="ingestor",
-        make=lambda bus: IngestorEngine(venues, source="lab", uniform=uniform),
-        inputs=lambda engine: inputs_of("ingestor"),
-        transport=outside,
-        lives_without_bus=True,
-        bus_news=(BusLost("the bus in memory is away"), BusBack()),
+        row=row,
+        make=make,
+        inputs=lambda engine: inputs_of(name, range(config.bus.shards)),
+        names=spec.checkpoints,
+        transport=outside.transports.get(name),
+        on_read=outside.on_read.get(name),
+        lives_without_bus=not (is_durable or spec.checkpoints),
+        bus_news=BUS_NEWS if spec.reports_bus_state else None,
     )
 
 
-def deciding_processes(
-    config: Config,
-    kernel: Kernel,
-    accounts: Transport,
-    on_read: Callable[[Message], None] | None = None,
-) -> list[Process]:
-    """Return order book, scanner, risk and executor.
-
-    Args:
-        config: Of all services.
-        kernel: Time.
-        accounts: Carries out what the executor asks for.
-        on_read: Called with every message that the executor reads.
-    """
-    return [
-        Process(
-            service="orderbook",
-            make=lambda bus: _orderbook(config, kernel),
-            inputs=lambda engine: inputs_of("orderbook"),
-            lives_without_bus=True,
-        ),
-        Process(
-            service="scanner",
-            make=lambda bus: ScannerEngine(config.scanner),
-            inputs=lambda engine: inputs_of("scanner"),
-            lives_without_bus=True,
-        ),
-        Process(
-            service="risk",
-            make=lambda bus: RiskEngine(config, _open(config, kernel, bus, "risk")),
-            inputs=lambda engine: inputs_of("risk"),
-            names=RISK_NAMES,
-        ),
-        Process(
-            service="executor",
-            make=lambda bus: ExecutorEngine(config, _open(config, kernel, bus, "executor")),
-            inputs=lambda engine: inputs_of("executor"),
-            names=EXECUTOR_NAMES,
-            transport=accounts,
-            on_read=on_read,
-        ),
-    ]
-
-
-def _orderbook(config: Config, kernel: Kernel) -> Engine:
-    engine = OrderbookEngine(config.orderbook)
-    engine.own(0, None, kernel.now_ns())
-    return engine
-
-
-def _open(config: Config, kernel: Kernel, bus: MemoryBus, service: str) -> Opened:
-    names, known = {
-        "risk": (RISK_NAMES, risk_ledger_id),
-        "executor": (EXECUTOR_NAMES, executor_ledger_id),
-    }[service]
-    loaded = {name: at_once(bus.load_checkpoint(name)) for name in names}
+def _open_ledger(
+    service: str, spec: EngineSpec, config: Config, kernel: Kernel, bus: MemoryBus
+) -> Opened | None:
+    """Open the ledger, if the service keeps it."""
+    if spec.ledger_id_of is None:
+        return None
+    loaded = {name: at_once(bus.load_checkpoint(name)) for name in spec.checkpoints}
     saved = {name: state for name, state in loaded.items() if state is not None}
     return at_once(
         open_ledger(
             bus,
             service,
             {"mode": config.executor.mode},
-            known_id=known(saved),
+            known_id=spec.ledger_id_of(saved),
             instance=f"{service}-1",
             now_ns=kernel.now_ns(),
         )

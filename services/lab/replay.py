@@ -11,17 +11,18 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from random import Random
 
+from services.ingestor.engine import IngestorEngine
 from services.lab.host import Host, readers_of
 from services.lab.kernel import Kernel
 from services.lab.output import DecisionsFile
 from services.lab.paper import PaperPort
-from services.lab.processes import deciding_processes, ingestor_process
+from services.lab.processes import Outside, processes_of
 from services.lab.recorded import Contents, RecordedVenues, venue_settings
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.config_sections import Config, ExecutorConfig, VenueConfig
 from shared.domain.valuation import closes
-from shared.engine import Action
+from shared.engine import Action, Given
 from shared.messages.base import BookState, Message
 from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.market import DepthView
@@ -94,11 +95,19 @@ class Replay:
             latency_ns=PAPER_LATENCY_NS,
             quote_balance=self.config.executor.paper_balance,
         )
-        processes = [
-            ingestor_process(venue_settings(contents), self.venues, Random(0).uniform),
-            *deciding_processes(self.config, self.kernel, paper, paper.on_message),
-        ]
+        outside = Outside(
+            uniform=Random(0).uniform,
+            transports={"ingestor": self.venues, "executor": paper},
+            engines={"ingestor": self._new_ingestor},
+            on_read={"executor": paper.on_message},
+        )
+        processes = processes_of(self.config, self.kernel, outside)
         self.hosts = {process.service: Host(process, self) for process in processes}
+
+    def _new_ingestor(self, config: Config, given: Given) -> IngestorEngine:
+        """Return one whose venues are those of the recording."""
+        settings = venue_settings(self.contents)
+        return IngestorEngine(settings, source=given.source, uniform=given.uniform)
 
     # What hosts need
 

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from services.executor.engine import ExecutorEngine
+from services.ingestor.engine import IngestorEngine
 from services.lab.account import AccountPort
 from services.lab.chaos import Chaos
 from services.lab.checkers import Checkers
@@ -16,14 +17,14 @@ from services.lab.feed import Feed, settings_of
 from services.lab.host import RETRY_NS, Host, readers_of
 from services.lab.kernel import Kernel
 from services.lab.market import MarketModel
-from services.lab.processes import deciding_processes, ingestor_process
+from services.lab.processes import Outside, processes_of
 from services.lab.variety import TOKEN, exchanges_of, start_balances
 from services.risk.engine import RiskEngine
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.config_sections import Config, ExecutorConfig, RiskConfig, ScannerConfig, VenueConfig
 from shared.domain.rounding import exact
-from shared.engine import Action, Engine
+from shared.engine import Action, Engine, Given
 from shared.errors import BusUnavailable
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
@@ -91,17 +92,22 @@ class World:
         )
         self.config = config_for(self.exchanges)
         self.feed = Feed(self.kernel, self.exchanges, Random(f"{seed}/feed"))
-        processes = [
-            ingestor_process(
-                settings_of(self.exchanges), self.feed, Random(f"{seed}/jitter").uniform
-            ),
-            *deciding_processes(self.config, self.kernel, self.account),
-        ]
+        outside = Outside(
+            uniform=Random(f"{seed}/jitter").uniform,
+            transports={"ingestor": self.feed, "executor": self.account},
+            engines={"ingestor": self._new_ingestor},
+        )
+        processes = processes_of(self.config, self.kernel, outside)
         self.hosts = {process.service: Host(process, self) for process in processes}
 
     def note(self, text: str) -> None:
         """Add a line to the story of the seed."""
         self.story.append((self.kernel.now_ns(), text))
+
+    def _new_ingestor(self, config: Config, given: Given) -> IngestorEngine:
+        """Return one that serves the lab's exchanges, which no registry knows."""
+        settings = settings_of(self.exchanges)
+        return IngestorEngine(settings, source=given.source, uniform=given.uniform)
 
     def hop_ns(self) -> int:
         """A few hundred microseconds, now and then much more."""

@@ -9,7 +9,7 @@ import msgspec
 from services.orderbook.tracked import TrackedBook
 from shared.bus.port import shard_of
 from shared.config_sections import OrderbookConfig
-from shared.engine import NOTHING, Result, Step
+from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.errors import CodecError
 from shared.messages.base import BookState, Message
 from shared.messages.market import (
@@ -269,3 +269,6 @@ def _request(
         refresh=refresh,
         ts_ns=now_ns,
     )
+
+
+ENGINE = EngineSpec(new=lambda config, given: OrderbookEngine(config.orderbook, config.bus.shards))

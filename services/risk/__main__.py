@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.risk.checkpoint import NAMES
-from services.risk.engine import RiskEngine
+from services.risk.engine import ENGINE, RiskEngine
 from services.risk.marks import LedgerMarks
 from shared.bus.inputs import inputs_of
 from shared.bus.opening import open_bus
@@ -38,7 +37,7 @@ def build(config: Config, engine: RiskEngine, bus: Bus, clock: Clock, observer: 
         inputs=lambda _: inputs_of(NAME, range(config.bus.shards)),
         exclusive=True,
         lease=lease,
-        checkpoints=NAMES,
+        checkpoints=ENGINE.checkpoints,
         prepare=marks.open,
         background=(marks.keep,),
         measures={ApprovedPlan: "tick_to_plan"},

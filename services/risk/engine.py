@@ -14,7 +14,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from services.risk.border import in_order, unowned_end_alert, unowned_fill_text, unowned_order_alert
-from services.risk.checkpoint import CheckpointWriter, PartMissing, RiskState
+from services.risk.checkpoint import (
+    NAMES,
+    CheckpointWriter,
+    PartMissing,
+    RiskState,
+    ledger_id_of,
+)
 from services.risk.decision_context import DecisionContext
 from services.risk.exposure import Ledger, Reservation, plan_id_of
 from services.risk.limits import judge
@@ -24,7 +30,7 @@ from services.risk.report import risk_report
 from services.risk.trading import TradingControl, TradingStatus, alert
 from shared.config_sections import Config
 from shared.domain.instrument import split_instrument
-from shared.engine import NOTHING, Result, Step
+from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.ledger import WITNESS_NS, Opened
 from shared.messages.arb import Opportunity
 from shared.messages.base import Message, TradingState
@@ -364,3 +370,10 @@ def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> Approve
         ts_expire_ns=held.ts_expire_ns,
         strategy=found.strategy_id,
     )
+
+
+ENGINE = EngineSpec(
+    new=lambda config, given: RiskEngine(config, given.opened),
+    checkpoints=NAMES,
+    ledger_id_of=ledger_id_of,
+)

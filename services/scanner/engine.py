@@ -32,7 +32,7 @@ from shared.domain.depth import (
 )
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.rounding import exact
-from shared.engine import NOTHING, Result, Step
+from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Message
 from shared.messages.market import DepthView, InstrumentInfo
@@ -337,3 +337,6 @@ def _near_miss(pair: _Pair, gate: Gate, miss: _Miss, now_ns: int) -> NearMiss:
         edge_bps_best=miss.edge_bps_best,
         context=dict(zip(CONTEXT[gate], map(str, miss.values), strict=True)),
     )
+
+
+ENGINE = EngineSpec(new=lambda config, given: ScannerEngine(config.scanner))

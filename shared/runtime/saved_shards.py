@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from shared.bus.port import Bus
 from shared.clock import Clock
-from shared.engine import Engine
+from shared.engine import ShardedEngine
 from shared.errors import BusUnavailable, CodecError
 from shared.observe import Observer
 from shared.streams import StreamSpec
@@ -18,32 +17,6 @@ log = logging.getLogger(__name__)
 
 SAVED_BYTES_PER_S_MAX = 500_000
 """Large states are saved less often than configured: every save goes through Redis and its AOF."""
-
-
-class ShardedEngine(Engine, Protocol):
-    """An engine whose state is divided into shards, and these into parts."""
-
-    def own(self, shard: int, checkpoint: bytes | None, now_ns: int) -> str | None:
-        """Start to keep a shard, from its checkpoint if there is one.
-
-        Returns:
-            The entry after which to read on, ``None`` if that is not known.
-
-        Raises:
-            CodecError: The checkpoint does not decode; the shard is kept, with nothing in it yet.
-        """
-
-    def drop_shard(self, shard: int) -> None:
-        """Forget a shard."""
-
-    def names(self, shard: int) -> list[tuple[str, str]]:
-        """Return the parts of a shard."""
-
-    def save_part(self, name: tuple[str, str]) -> bytes:
-        """Return the state of one part."""
-
-    def join_parts(self, entry_id: str, parts: Sequence[bytes]) -> bytes:
-        """Return the checkpoint of a shard, none of whose parts was saved before ``entry_id``."""
 
 
 class _Round:

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from decimal import Decimal
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -127,7 +128,7 @@ async def open_account(
             "paper",
             {("paper", "BTC/USDT"): RULES},
             SystemClock(),
-            latency_s=0.001,
+            wait=partial(asyncio.sleep, 0.001),
             quote_balance=D(1_000_000),
         )
         paper.on_view(

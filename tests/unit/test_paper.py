@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,7 +23,9 @@ ASKS = [(10_001.0, 0.1), (10_002.0, 0.2), (10_003.0, 5.0)]
 
 def make_paper(instrument: str = SPOT, balance: int = 1_000_000) -> PaperGateway:
     rules = {("alpha", instrument): make_rules("alpha", instrument)}
-    paper = PaperGateway("alpha", rules, ManualClock(), latency_s=0, quote_balance=D(balance))
+    paper = PaperGateway(
+        "alpha", rules, ManualClock(), wait=partial(asyncio.sleep, 0), quote_balance=D(balance)
+    )
     paper.on_view(make_view("alpha", instrument, asks=ASKS))
     return paper
 

@@ -11,7 +11,7 @@ import pytest
 from deploy.services import COMMAND, COMPOSE, SYSTEMD, generated
 from services.cli.stack import service_program
 from shared.bus.inputs import inputs_of
-from shared.services import ALL_SERVICES, SERVICES, Instances, ServiceSpec
+from shared.services import ALL_SERVICES, SERVICES, Instances, Network, ServiceSpec
 from shared.streams import BY_NAME, MD_BOOK, MD_DEPTH, Delivery
 from tests.support import ROOT
 
@@ -81,6 +81,16 @@ def test_the_supervisor_follows_the_row(spec: ServiceSpec) -> None:
 
 def test_only_who_reaches_the_venues_holds_their_secrets() -> None:
     assert all(spec.network == "venues" for spec in ALL_SERVICES if spec.holds_secrets)
+
+
+def test_the_document_shows_the_table() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for spec in ALL_SERVICES:
+        reads = ", ".join(read.stream for read in spec.reads)
+        reaches = "-" if spec.network is Network.NONE else spec.network
+        secrets = "yes" if spec.holds_secrets else "no"
+        cells = (spec.name, reads, spec.instances, spec.stop_rank, reaches, secrets)
+        assert f"| {' | '.join(map(str, cells))} |\n" in text
 
 
 @pytest.mark.parametrize("path", generated(), ids=lambda path: path.name)

@@ -1,5 +1,5 @@
 """The ingestor's decisions. Pure; the protocol is in ``shared/engine.py``."""
 
-from services.ingestor.engine.engine import IngestorEngine
+from services.ingestor.engine.engine import ENGINE, IngestorEngine
 
-__all__ = ["IngestorEngine"]
+__all__ = ["ENGINE", "IngestorEngine"]

@@ -15,11 +15,11 @@ from services.ingestor.engine.requests import (
     LogLevel,
     SnapshotAnswered,
 )
-from services.ingestor.engine.settings import VenueSettings
+from services.ingestor.engine.settings import VenueSettings, venue_settings
 from services.ingestor.engine.step_builder import StepBuilder
 from services.ingestor.engine.venue import Venue
 from shared.delays import Uniform
-from shared.engine import NOTHING, BusBack, BusLost, Result, Step, Stopping
+from shared.engine import NOTHING, BusBack, BusLost, EngineSpec, Result, Step, Stopping
 from shared.messages.base import Message
 from shared.messages.market import ResyncRequest
 
@@ -228,3 +228,11 @@ class IngestorEngine:
         self._open = {link[1].id: link for link in self._links if link[1].id}
         self._deadline_ns = UNKNOWN_NS
         return self._out.take()
+
+
+ENGINE = EngineSpec(
+    new=lambda config, given: IngestorEngine(
+        venue_settings(config.venues), source=given.source, uniform=given.uniform
+    ),
+    reports_bus_state=True,
+)
