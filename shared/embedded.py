@@ -100,7 +100,7 @@ class EmbeddedServer:
 
     def command(self) -> list[str]:
         """Return the server's command line, for who runs it under a supervisor of his own."""
-        return [
+        return [  # each option beside its value
             find_server(),
             "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700",
             "--dir", str(self.directory.absolute()), "--appendonly", "yes",

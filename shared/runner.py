@@ -13,15 +13,18 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from typing import NoReturn, Protocol
 
 import uvloop
 
+from shared.bus.opening import open_bus
+from shared.bus.port import Bus
 from shared.bus.redis_streams import RedisBus
 from shared.bus.tuning import TUNING
+from shared.clock import Clock, SystemClock
 from shared.config import instance_name, load_config
 from shared.config_sections import Config
 from shared.errors import BusUnavailable, ConfigError
@@ -59,6 +62,20 @@ class App(Protocol):
 
 
 OpenApp = Callable[[Config, Observer], AbstractAsyncContextManager[App]]
+
+
+def on_bus(service: str, build: Callable[[Config, Bus, Clock, Observer], App]) -> OpenApp:
+    """Return how a service is opened that needs nothing to be closed but its bus."""
+
+    @contextlib.asynccontextmanager
+    async def open_app(config: Config, observer: Observer) -> AsyncIterator[App]:
+        bus = await open_bus(config.bus, service=service, instance=observer.instance)
+        try:
+            yield build(config, bus, SystemClock(), observer)
+        finally:
+            await bus.close()
+
+    return open_app
 
 
 def run_service(service: str, open_app: OpenApp, *, drain_timeout_s: float) -> NoReturn:

@@ -40,10 +40,16 @@ def _row(spec: StreamSpec) -> str:
     key = f"{{<shard>}}:{spec.name}" if spec.sharded else spec.key()
     types = ", ".join(kind.__name__ for kind in spec.types)
     cells = [
-        spec.name, f"`{key}`", types, _who((spec.producer,)), _who(spec.consumers),
-        str(spec.delivery), str(spec.format), f"{spec.entries_max:,}",
+        spec.name,
+        f"`{key}`",
+        types,
+        _who((spec.producer,)),
+        _who(spec.consumers),
+        str(spec.delivery),
+        str(spec.format),
+        f"{spec.entries_max:,}",
         f"{spec.bytes_max // 1_000_000} MB",
-    ]  # fmt: skip
+    ]
     return f"| {' | '.join(cells)} |"
 
 

@@ -176,18 +176,26 @@ def _print_status(found: dict[str, Any]) -> None:
         gone = "silent" if redis["problem"] else "down"
         state = gone if not row["up"] else ("ready" if row["ready"] else "not ready")
         pid = f"{row['pid']} on {row['host']}" if several_hosts else str(row["pid"])
-        table.add_row(row["service"], row["instance"], pid, state,
-                      f"{row['uptime_s']:.0f}", row["reason"])  # fmt: skip
+        table.add_row(
+            row["service"], row["instance"], pid, state, f"{row['uptime_s']:.0f}", row["reason"]
+        )
     console.print(table)
     table = _table("stream", "entries", "of", "kB", "lag ms", folded="lag ms")
     for row in found["streams"]:
         lag = " ".join(f"{who}={ms}" for who, ms in row["lag_ms"].items())
-        table.add_row(row["key"], str(row["entries"]), str(row["entries_max"]),
-                      f"{row['bytes'] / 1e3:.0f}", lag)  # fmt: skip
+        table.add_row(
+            row["key"],
+            str(row["entries"]),
+            str(row["entries_max"]),
+            f"{row['bytes'] / 1e3:.0f}",
+            lag,
+        )
     console.print(table)
     for alert in found["alerts"]:
-        console.print(f"alert {alert['age_s']:.0f} s ago: {alert['service']} {alert['severity']} "
-                      f"{alert['code']}: {alert['text']}")  # fmt: skip
+        console.print(
+            f"alert {alert['age_s']:.0f} s ago: {alert['service']} {alert['severity']} "
+            f"{alert['code']}: {alert['text']}"
+        )
 
 
 def _print_book(book: dict[str, Any]) -> None:

@@ -190,8 +190,11 @@ def _print_report(report: dict[str, Any]) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column()
-    table.add_row("time", f"{report['seconds']} s, {report['venue_frames']:,} venue frames, "
-                  f"{report['book_events']:,} book events")  # fmt: skip
+    table.add_row(
+        "time",
+        f"{report['seconds']} s, {report['venue_frames']:,} venue frames, "
+        f"{report['book_events']:,} book events",
+    )
     table.add_row("books", ", ".join(f"{n} {name}" for name, n in report["books"].items()))
     gates = ", ".join(f"{gate} {n}" for gate, n in report["near_misses"].items()) or "none"
     table.add_row("opportunities", f"{report['opportunities']}; near misses by gate: {gates}")

@@ -20,9 +20,15 @@ from shared.streams import (
 from shared.watch.link import StreamItem, open_link
 
 DECISIONS = (
-    ARB_OPPORTUNITY, ARB_NEARMISS, EXEC_PLAN, EXEC_EVENT, RISK_EVENT, ALERT, SYS_HEALTH,
+    ARB_OPPORTUNITY,
+    ARB_NEARMISS,
+    EXEC_PLAN,
+    EXEC_EVENT,
+    RISK_EVENT,
+    ALERT,
+    SYS_HEALTH,
     MD_STATUS,
-)  # fmt: skip
+)
 BLOCK_MS = 500
 RETRY_S = 0.3
 PAUSE_S = 0.05

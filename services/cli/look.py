@@ -60,7 +60,9 @@ async def status(link: Link) -> dict[str, Any]:
         "well": not missing and not problem,
         "missing": missing,
         "redis": {
-            "url": link.where, "server": await link.server_version(), "problem": problem,
+            "url": link.where,
+            "server": await link.server_version(),
+            "problem": problem,
         },
         "trading": {
             "state": state.state if state and not silence else "unknown",
@@ -82,11 +84,16 @@ async def status(link: Link) -> dict[str, Any]:
         "services": services,
         "streams": await _streams(link, wrong),
         "alerts": [
-            {"age_s": _age_s(a.ts_ns, now_ns), "service": a.service, "severity": a.severity,
-             "code": a.code, "text": a.text}
+            {
+                "age_s": _age_s(a.ts_ns, now_ns),
+                "service": a.service,
+                "severity": a.severity,
+                "code": a.code,
+                "text": a.text,
+            }
             for a in list(collector.alerts)[-ALERTS_SHOWN:]
         ],
-    }  # fmt: skip
+    }
 
 
 def _silence_of_risk(collector: Collector, now_ns: int) -> str:
@@ -134,16 +141,22 @@ async def _streams(link: Link, wrong: Collection[str]) -> list[dict[str, Any]]:
                 continue
             entries, size = await link.length(key)
             last = await link.last_id(key)
-            rows.append({
-                "stream": spec.name, "key": key,
-                "entries": entries, "entries_max": spec.entries_max,
-                "bytes": size, "bytes_max": spec.bytes_max, "last_id": last,
-                "lag_ms": {
-                    consumer.removesuffix(f":{key}"): max(0, _id_ms(last) - _id_ms(position))
-                    for consumer, position in sorted(positions.items())
-                    if consumer.endswith(f":{key}")
-                },
-            })  # fmt: skip
+            rows.append(
+                {
+                    "stream": spec.name,
+                    "key": key,
+                    "entries": entries,
+                    "entries_max": spec.entries_max,
+                    "bytes": size,
+                    "bytes_max": spec.bytes_max,
+                    "last_id": last,
+                    "lag_ms": {
+                        consumer.removesuffix(f":{key}"): max(0, _id_ms(last) - _id_ms(position))
+                        for consumer, position in sorted(positions.items())
+                        if consumer.endswith(f":{key}")
+                    },
+                }
+            )
     return rows
 
 

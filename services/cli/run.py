@@ -150,9 +150,12 @@ async def _display(run: Run) -> None:
     """Draw until canceled: a screen on a terminal, a line now and then elsewhere."""
     if not run.quiet_terminal:
         with Live(
-            get_renderable=lambda: render(run.screen, console.size), console=console, screen=True,
-            auto_refresh=False, transient=True,
-        ) as live:  # fmt: skip
+            get_renderable=lambda: render(run.screen, console.size),
+            console=console,
+            screen=True,
+            auto_refresh=False,
+            transient=True,
+        ) as live:
             while True:
                 await _look_at_books(run)
                 _tick(run)

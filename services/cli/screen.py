@@ -163,8 +163,15 @@ def _panel(content: Table | Group | Text, title: str) -> Panel:
 
 
 def _books(screen: Screen) -> Panel:
-    table = _table(("venue", "left"), ("book", "left"), ("state", "left"), ("bid", "right"),
-                   ("ask", "right"), ("bps", "right"), ("age", "right"))  # fmt: skip
+    table = _table(
+        ("venue", "left"),
+        ("book", "left"),
+        ("state", "left"),
+        ("bid", "right"),
+        ("ask", "right"),
+        ("bps", "right"),
+        ("age", "right"),
+    )
     for (venue, instrument), view in sorted(screen.views.items())[:TOP_ROWS_MAX]:
         bid = view.bids[0][0] if view.bids else None
         ask = view.asks[0][0] if view.asks else None
@@ -204,15 +211,21 @@ def _money(screen: Screen) -> Panel:
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     _add_results(grid, c)
     orders = c.order_counts()
-    grid.add_row("plans", f"{len(c.plans)} approved, {sum(c.denied.values())} denied, "
-                 f"{len(c.in_flight())} open")  # fmt: skip
+    grid.add_row(
+        "plans",
+        f"{len(c.plans)} approved, {sum(c.denied.values())} denied, {len(c.in_flight())} open",
+    )
     outcomes = ", ".join(f"{n} {name.lower()}" for name, n in c.outcomes.most_common() if n)
     grid.add_row("", Text(outcomes or "-", "dim"))
-    grid.add_row("orders", f"{orders['submitted']} sent, {orders['filled']} filled, "
-                 f"{orders['unknown']} open")  # fmt: skip
+    grid.add_row(
+        "orders", f"{orders['submitted']} sent, {orders['filled']} filled, {orders['unknown']} open"
+    )
     for asset, (edge, buy, sell) in list(cross_edges(screen.views).items())[:4]:
-        grid.add_row(asset, Text(f"{edge:+6.1f} bps ", "green" if edge > 0 else "dim")
-                     + Text(f"{buy} > {sell}", "dim"))  # fmt: skip
+        grid.add_row(
+            asset,
+            Text(f"{edge:+6.1f} bps ", "green" if edge > 0 else "dim")
+            + Text(f"{buy} > {sell}", "dim"),
+        )
     gates = " ".join(f"{gate} {n}" for gate, n in c.near_misses.most_common(3))
     grid.add_row("misses", Text(gates or "-", "dim"))
     if denied := " ".join(f"{reason} {n}" for reason, n in c.denied.most_common(2)):
@@ -312,8 +325,14 @@ def _last(items: Sequence[T]) -> list[T]:
 
 
 def _services(screen: Screen) -> Panel:
-    table = _table(("process", "left"), ("pid", "right"), ("health", "left"), ("restarts", "right"),
-                   ("MB", "right"), ("cpu s", "right"))  # fmt: skip
+    table = _table(
+        ("process", "left"),
+        ("pid", "right"),
+        ("health", "left"),
+        ("restarts", "right"),
+        ("MB", "right"),
+        ("cpu s", "right"),
+    )
     beats = {beat.service: beat for beat in screen.collector.alive()}
     for name, used in screen.usage.items():
         beat = beats.get(name)
@@ -324,14 +343,20 @@ def _services(screen: Screen) -> Panel:
         else:
             health = Text("ready", "green") if beat.ready else Text(beat.reason or "…", "yellow")
         restarts = Text(str(used.restarts), "yellow" if used.restarts else "dim")
-        table.add_row(name, str(used.pid), health, restarts, f"{used.rss_mb:.0f}",
-                      f"{used.cpu_s:.1f}")  # fmt: skip
+        table.add_row(
+            name, str(used.pid), health, restarts, f"{used.rss_mb:.0f}", f"{used.cpu_s:.1f}"
+        )
     return _panel(table, "processes")
 
 
 def _latency(screen: Screen) -> Panel:
-    table = _table(("tick to, us", "left"), ("p50", "right"), ("p99", "right"),
-                   ("p99.9", "right"), ("n", "right"))  # fmt: skip
+    table = _table(
+        ("tick to, us", "left"),
+        ("p50", "right"),
+        ("p99", "right"),
+        ("p99.9", "right"),
+        ("n", "right"),
+    )
     record = latency_record(screen.collector)
     for name in MEASURES:
         row = record[name]

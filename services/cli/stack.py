@@ -133,7 +133,13 @@ class Stack:
             Program(
                 name=VENUES,
                 argv=(
-                    sys.executable, "-m", "services.venuesim", "--port", port, "--json", *arguments
+                    sys.executable,
+                    "-m",
+                    "services.venuesim",
+                    "--port",
+                    port,
+                    "--json",
+                    *arguments,
                 ),
                 env=self._environ,
                 stop_rank=STOP_RANK[VENUES],
@@ -141,7 +147,7 @@ class Stack:
                 log=self.log(VENUES),
                 out=ready,
             )
-        )  # fmt: skip
+        )
         waiting = asyncio.create_task(read_addresses(ready))
         gave_up = asyncio.create_task(self.supervisor.gave_up.wait())
         try:

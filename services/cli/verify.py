@@ -92,28 +92,34 @@ def render(report: VerifyReport) -> None:
             console.print(
                 f"warning: {at.path}:{at.line}: {book.instrument} left its snapshot's levels, "
                 f"for {book.outside} updates from here; its best price is not sure there",
-                markup=False, soft_wrap=True,
-            )  # fmt: skip
+                markup=False,
+                soft_wrap=True,
+            )
         sums = book.checksums
         if sums.unchecked and book.state is State.LIVE and not (sums.ok or sums.failed):
             console.print(
                 f"warning: {book.venue} {book.instrument}: {sums.unchecked} checksums cannot be "
                 "checked: there are none, or the numbers are not written as the venue sent them",
-                markup=False, soft_wrap=True,
-            )  # fmt: skip
+                markup=False,
+                soft_wrap=True,
+            )
         for gap in book.gaps:
             console.print(
                 f"gap: {gap.path}:{gap.line}: {book.instrument} expected {gap.expected}, "
-                f"got {gap.got}", markup=False, soft_wrap=True,
-            )  # fmt: skip
+                f"got {gap.got}",
+                markup=False,
+                soft_wrap=True,
+            )
         for at in book.checksums.failed_at:
             console.print(
                 f"checksum: {at.path}:{at.line}: {book.instrument} is not the venue's book",
-                markup=False, soft_wrap=True,
-            )  # fmt: skip
+                markup=False,
+                soft_wrap=True,
+            )
     for problem in report.parse_errors:
         console.print(
             f"unreadable: {problem.path}:{problem.line}: {problem.reason}",
-            markup=False, soft_wrap=True,
-        )  # fmt: skip
+            markup=False,
+            soft_wrap=True,
+        )
     console.print("nothing is wrong" if report.ok else "something is wrong, see above")

@@ -35,9 +35,7 @@ CLOCK_WAIT_S = 1.0
 REASON_LENGTH_MAX = 300
 """Characters of a venue's error that are kept; an HTML page is not a reason."""
 URGENT = frozenset({"submit", "query", "lookup", "executions", "cancel", "clock"})
-UNREADABLE = (
-    LookupError, TypeError, ValueError, ArithmeticError, AttributeError, AssertionError
-)  # fmt: skip
+UNREADABLE = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, AssertionError)
 """ccxt reads replies without checking them: an unreadable one shows like this."""
 
 

@@ -5,21 +5,17 @@ Every decision is in ``engine.py`` and ``tracked.py``; this module only wires th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from services.orderbook.engine import OrderbookEngine
 from shared import streams
 from shared.bus.inputs import inputs_of
-from shared.bus.opening import open_bus
 from shared.bus.port import Bus
-from shared.clock import Clock, SystemClock
+from shared.clock import Clock
 from shared.config_sections import Config
 from shared.lease import ShardOwner
 from shared.messages.market import DepthView
 from shared.observe import Observer
 from shared.process import own_id
-from shared.runner import run_service
+from shared.runner import on_bus, run_service
 from shared.runtime.hosting import Hosting
 from shared.runtime.saved_shards import SavedShards
 from shared.runtime.shell import Shell
@@ -57,15 +53,5 @@ def build(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
     return Shell(NAME, engine, bus, clock, observer, hosting)
 
 
-@asynccontextmanager
-async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
-    """Build the orderbook service, and close what it opened."""
-    bus = await open_bus(config.bus, service=NAME, instance=observer.instance)
-    try:
-        yield build(config, bus, SystemClock(), observer)
-    finally:
-        await bus.close()
-
-
 if __name__ == "__main__":
-    run_service(NAME, open_app, drain_timeout_s=SERVICE_OF[NAME].drain_timeout_s)
+    run_service(NAME, on_bus(NAME, build), drain_timeout_s=SERVICE_OF[NAME].drain_timeout_s)

@@ -28,10 +28,19 @@ NOT_LIVE_REFRESH_NS = 1_000_000_000
 
 _MS = 1_000_000
 _COUNTERS = (
-    "book_events", "gaps", "resyncs", "crossed", "silences", "views", "books_refused",
-    "refreshes", "dropped_old_epoch", "dropped_duplicate", "dropped_without_snapshot",
+    "book_events",
+    "gaps",
+    "resyncs",
+    "crossed",
+    "silences",
+    "views",
+    "books_refused",
+    "refreshes",
+    "dropped_old_epoch",
+    "dropped_duplicate",
+    "dropped_without_snapshot",
     "dropped_broken",
-)  # fmt: skip
+)
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,21 +5,17 @@ Every decision is in ``engine.py`` and what it uses; this module only wires it t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 from services.risk.engine import ENGINE, RiskEngine
 from services.risk.marks import LedgerMarks
 from shared.bus.inputs import inputs_of
-from shared.bus.opening import open_bus
 from shared.bus.port import Bus
-from shared.clock import Clock, SystemClock
+from shared.clock import Clock
 from shared.config_sections import Config
 from shared.lease import Lease
 from shared.messages.execution import ApprovedPlan
 from shared.observe import Observer
 from shared.process import own_id
-from shared.runner import run_service
+from shared.runner import on_bus, run_service
 from shared.runtime.hosting import Hosting
 from shared.runtime.shell import Shell
 from shared.services import SERVICE_OF
@@ -45,15 +41,10 @@ def build(config: Config, engine: RiskEngine, bus: Bus, clock: Clock, observer: 
     return Shell(NAME, engine, bus, clock, observer, hosting)
 
 
-@asynccontextmanager
-async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
-    """Build the risk service, and close what it opened."""
-    bus = await open_bus(config.bus, service=NAME, instance=observer.instance)
-    try:
-        yield build(config, RiskEngine(config), bus, SystemClock(), observer)
-    finally:
-        await bus.close()
+def build_new(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
+    """Put risk together around a new engine."""
+    return build(config, RiskEngine(config), bus, clock, observer)
 
 
 if __name__ == "__main__":
-    run_service(NAME, open_app, drain_timeout_s=SERVICE_OF[NAME].drain_timeout_s)
+    run_service(NAME, on_bus(NAME, build_new), drain_timeout_s=SERVICE_OF[NAME].drain_timeout_s)

@@ -50,9 +50,16 @@ from shared.messages.market import DepthView, InstrumentInfo
 REPORT_INTERVAL_NS = 1_000_000_000
 _MS = 1_000_000
 _COUNTERS = (
-    "plans_approved", "plans_denied", "fills", "plans_ended", "duplicates", "commands",
-    "fills_unowned", "orders_unowned", "ends_unowned",
-)  # fmt: skip
+    "plans_approved",
+    "plans_denied",
+    "fills",
+    "plans_ended",
+    "duplicates",
+    "commands",
+    "fills_unowned",
+    "orders_unowned",
+    "ends_unowned",
+)
 _QUIET = frozenset((DepthView, InstrumentInfo, Opportunity, OrderEvent))
 """Messages that bear on no trading state, or whose handler says it itself."""
 _ORDERING = frozenset((Fill, BalanceReport, PlanDone, ExecutorReady))

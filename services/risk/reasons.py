@@ -6,20 +6,24 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 
-class DenyReason(StrEnum):
-    """Why an opportunity did not become a plan."""
+class ExplainedCode(StrEnum):
+    """Codes that carry an explanation."""
 
     explanation: str
 
-    def __new__(cls, code: str, explanation: str) -> DenyReason:
+    def __new__(cls, code: str, explanation: str) -> Self:
         """Make a member that is its code and carries its explanation."""
         member = str.__new__(cls, code)
         member._value_ = code
         member.explanation = explanation
         return member
+
+
+class DenyReason(ExplainedCode):
+    """Why an opportunity did not become a plan."""
 
     MALFORMED = (
         "MALFORMED",
@@ -123,17 +127,8 @@ class DenyReason(StrEnum):
     )
 
 
-class HaltCause(StrEnum):
+class HaltCause(ExplainedCode):
     """Why the trading state is HALTED."""
-
-    explanation: str
-
-    def __new__(cls, code: str, explanation: str) -> HaltCause:
-        """Make a member that is its code and carries its explanation."""
-        member = str.__new__(cls, code)
-        member._value_ = code
-        member.explanation = explanation
-        return member
 
     STARTING = (
         "STARTING",

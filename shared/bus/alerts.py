@@ -36,9 +36,13 @@ class AlertOutlet:
     ) -> None:
         """Queue an alert of the bus itself."""
         alert = Alert(
-            ts_ns=self._clock.now_ns(), service=self._service, severity=severity, code=code,
-            text=text, subject=subject,
-        )  # fmt: skip
+            ts_ns=self._clock.now_ns(),
+            service=self._service,
+            severity=severity,
+            code=code,
+            text=text,
+            subject=subject,
+        )
         if self._passes(alert):
             self._waiting.append(alert)
 

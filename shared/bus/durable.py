@@ -2,6 +2,8 @@
 
 Order of delivery: first what is pending for this consumer, one entry at a time, so that an entry
 that kills the process is the only one whose delivery count rises; then new entries in batches.
+
+Commands are laid out as Redis documents them, each name beside its value, hence ``fmt: skip``.
 """
 
 from __future__ import annotations

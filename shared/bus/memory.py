@@ -307,9 +307,8 @@ class MemoryInbox:
         batch = Batch([])
         for key in self._durable:
             group = self._group_of(key)
-            entries = self._bus.reach().stream(key).after(
-                group.last_id, self._bus.tuning.read_entries_max
-            )  # fmt: skip
+            stream = self._bus.reach().stream(key)
+            entries = stream.after(group.last_id, self._bus.tuning.read_entries_max)
             for entry_id, payload in entries:
                 group.last_id = entry_id
                 group.pending[entry_id] = Pending(self._consumer, 1, now_ns)
@@ -339,7 +338,7 @@ class MemoryInbox:
                 "reason": reason,
                 "group": self._group,
             }
-        )  # fmt: skip
+        )
         del dead[:-DEAD_ENTRIES_MAX]
         self._bus.counters["dead_lettered"] += 1
         self._bus.report("DEAD_LETTER", f"{key} {format_id(entry_id)}: {reason}")

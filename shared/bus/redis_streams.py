@@ -150,10 +150,15 @@ class RedisBus:
         if durable:
             links = (self._link(), self._control)
             inbox.durable = DurableReader(
-                links, durable, consumer,
-                counters=self._counters, tuning=self._tuning, report=self._alerts.report,
-                now_ns=self._clock.now_ns, refused=self._refused,
-            )  # fmt: skip
+                links,
+                durable,
+                consumer,
+                counters=self._counters,
+                tuning=self._tuning,
+                report=self._alerts.report,
+                now_ns=self._clock.now_ns,
+                refused=self._refused,
+            )
         try:
             await inbox.start(exclusive=exclusive)
         except BusUnavailable:
@@ -163,9 +168,15 @@ class RedisBus:
 
     def _latest(self, inputs: Sequence[Input], *, wake: bool) -> LatestReader:
         return LatestReader(
-            self._link(), inputs, self._counters, self._tuning, self._alerts.report,
-            now_ns=self._clock.now_ns, wake=wake, refused=self._refused,
-        )  # fmt: skip
+            self._link(),
+            inputs,
+            self._counters,
+            self._tuning,
+            self._alerts.report,
+            now_ns=self._clock.now_ns,
+            wake=wake,
+            refused=self._refused,
+        )
 
     async def _send_waiting(self) -> None:
         """Say the alerts that wait where nothing else is said, until canceled."""

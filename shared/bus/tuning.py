@@ -54,9 +54,16 @@ class Tuning:
 TUNING = Tuning()
 
 COUNTERS = (
-    "published", "read", "skipped", "lost", "rejected", "redelivered", "claimed", "dead_lettered",
+    "published",
+    "read",
+    "skipped",
+    "lost",
+    "rejected",
+    "redelivered",
+    "claimed",
+    "dead_lettered",
     "reconnects",
-)  # fmt: skip
+)
 
 
 def checkpoint_key(name: str) -> str:

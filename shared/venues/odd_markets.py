@@ -15,9 +15,14 @@ from shared.venues.ccxt_classes import load_base_error
 def unreadable() -> tuple[type[Exception], ...]:
     """Return how ccxt fails at what it does not check."""
     return (
-        load_base_error(), LookupError, TypeError, ValueError, ArithmeticError, AttributeError,
+        load_base_error(),
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
         AssertionError,
-    )  # fmt: skip
+    )
 
 
 def read_or_leave_out(parse: Callable[..., Any]) -> Callable[..., Any]:

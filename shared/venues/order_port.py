@@ -90,3 +90,11 @@ class OrderQuirks(Protocol):
         self, client: Any, read: RateLimitedRead, instruments: Sequence[str]
     ) -> dict[str, Decimal]:
         """Return perpetual positions in signed base units."""
+
+
+async def no_positions(
+    client: Any, read: RateLimitedRead, instruments: Sequence[str]
+) -> dict[str, Decimal]:
+    """Return no positions: ``positions`` of a venue that has none."""
+    del client, read, instruments
+    return {}

@@ -107,11 +107,13 @@ def _comparable(fill: Fill | VenueFill) -> tuple[str, str, str, str, str]:
 def _compare_positions(
     comparison: VenueComparison, venue: str, books: Books, account: Account
 ) -> None:
-    ours = perpetuals({
-        key.partition("|")[2]: qty
-        for key, qty in books.quantities.items()
-        if key.startswith(f"{venue}|")
-    })  # fmt: skip
+    ours = perpetuals(
+        {
+            key.partition("|")[2]: qty
+            for key, qty in books.quantities.items()
+            if key.startswith(f"{venue}|")
+        }
+    )
     theirs = perpetuals(account.positions)
     for name in sorted(ours.keys() | theirs.keys()):
         here, there = ours.get(name, ZERO), theirs.get(name, ZERO)

@@ -24,19 +24,26 @@ def leave_out_unreadable(exchange: Any) -> None:
 def set_urls(exchange: Any, rest_url: str, ws_url: str = "") -> None:
     """Let a ccxt or ccxt.pro client use the venue's own names, and redirect it.
 
-    ccxt renames some assets; orders and rules must mean what the stream's symbol means. Empty URLs
-    leave the venue's own.
-
-    Every REST base keeps its path (``/api/v3``, ``/sapi/v1``). The WebSocket URL must contain
-    ``/stream``: ccxt.pro tells spot from futures by it.
+    Empty URLs leave the venue's own. The WebSocket URL must contain ``/stream``: ccxt.pro tells
+    spot from futures by it.
     """
-    exchange.commonCurrencies = {}
-    api = exchange.urls["api"]
-    if rest_url:
-        for name, url in api.items():
-            if isinstance(url, str):
-                api[name] = rest_url.rstrip("/") + urlsplit(url).path
+    api = set_rest_url(exchange, rest_url)
     if ws_url and "ws" in api:
         base = ws_url.rstrip("/")
         api["ws"]["spot"] = api["ws"]["margin"] = base + "/stream/ws"
         api["ws"]["ws-api"]["spot"] = base + "/ws-api/v3"
+
+
+def set_rest_url(exchange: Any, rest_url: str) -> dict[str, Any]:
+    """Redirect every REST base, each keeping its path (``/api/v3``); return all of ccxt's URLs.
+
+    Asset names become the venue's own: ccxt renames some, and orders and rules must mean what the
+    stream's symbol means.
+    """
+    exchange.commonCurrencies = {}
+    api: dict[str, Any] = exchange.urls["api"]
+    if rest_url:
+        for name, url in api.items():
+            if isinstance(url, str):
+                api[name] = rest_url.rstrip("/") + urlsplit(url).path
+    return api

@@ -45,12 +45,7 @@ class BinanceFeed:
         Raises:
             ConfigError: An instrument that is not spot.
         """
-        per_connection = STREAMS_PER_CONNECTION_MAX // len(STREAMS)
         symbols = venue_symbols(venue, instruments, to_symbol)
-        groups = [
-            dict(list(symbols.items())[start : start + per_connection])
-            for start in range(0, len(symbols), per_connection)
-        ]
         return [
             FeedConnection(
                 venue,
@@ -59,7 +54,7 @@ class BinanceFeed:
                 self.session(venue, group),
                 f"spot-{number}",
             )
-            for number, group in enumerate(groups)
+            for number, group in enumerate(groups_of(symbols, STREAMS))
         ]
 
     def session(self, venue: str, symbols: dict[str, str]) -> StreamSession:
@@ -89,6 +84,12 @@ def venue_symbols(venue: str, instruments: Sequence[str], to_symbol: Any) -> dic
         return {to_symbol(instrument): instrument for instrument in instruments}
     except ValueError as error:
         raise ConfigError(f"venue {venue}: {error}") from error
+
+
+def groups_of(symbols: dict[str, str], kinds: Sequence[str]) -> list[dict[str, str]]:
+    """Return the symbols in groups whose streams of these kinds fit into one connection."""
+    items, size = list(symbols.items()), STREAMS_PER_CONNECTION_MAX // len(kinds)
+    return [dict(items[start : start + size]) for start in range(0, len(items), size)]
 
 
 def streams_of(symbols: dict[str, str], kinds: Sequence[str]) -> dict[str, list[str]]:

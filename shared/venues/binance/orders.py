@@ -13,7 +13,7 @@ from typing import Any
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.venues.binance import order_errors
 from shared.venues.binance.order_errors import error_code
-from shared.venues.order_port import RateLimitedRead
+from shared.venues.order_port import RateLimitedRead, no_positions
 from shared.venues.refusals import MAY_EXIST, NOT_ACTED_SERVICE, ErrorMeaning
 
 WEIGHT_PER_S = 50.0
@@ -94,10 +94,18 @@ async def check_account(client: Any, read: RateLimitedRead) -> None:
     Raises:
         Rejected: It may not.
     """
-    account = await read("account", client.privateGetAccount())
+    check_may_trade(await read("account", client.privateGetAccount()))
+    await check_key(client, read, client.privatePostOrderTest)
+
+
+def check_may_trade(account: Mapping[str, Any]) -> None:
+    """Refuse an account that the venue does not let trade.
+
+    Raises:
+        Rejected: It may not.
+    """
     if account.get("canTrade") is False:
         raise Rejected("the account may not trade (canTrade is false)", cause=Cause.ACCOUNT)
-    await check_key(client, read, client.privatePostOrderTest)
 
 
 async def check_key(
@@ -241,12 +249,7 @@ async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decima
     return found
 
 
-async def positions(
-    client: Any, read: RateLimitedRead, instruments: Sequence[str]
-) -> dict[str, Decimal]:
-    """Spot has none."""
-    del client, read, instruments
-    return {}
+positions = no_positions
 
 
 def is_canceled(text: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from shared.domain.instrument import InstrumentKind
 from shared.venues.names import checked_name
 
-QUOTES = (
+QUOTES = (  # names to look through, many on a line
     "FDUSD", "USDT", "USDC", "TUSD", "BUSD", "USDP", "USDS", "USD1", "DOGE", "EURI", "AEUR", "IDRT",
     "BIDR", "BKRW", "BVND", "BTC", "ETH", "BNB", "XRP", "TRX", "SOL", "DOT", "EUR", "GBP", "TRY",
     "BRL", "AUD", "RUB", "UAH", "NGN", "ZAR", "PLN", "RON", "ARS", "JPY", "MXN", "CZK", "COP",
@@ -18,7 +18,7 @@ QUOTES = (
 )  # fmt: skip
 """Quote assets of Binance and Binance.US, longest first (exchangeInfo, 2021 to 2026)."""
 
-_BASES = frozenset({
+_BASES = frozenset({  # names to look through, many on a line
     "BNB", "SHIB", "CKB",
     "USDT", "DOT", "BAT", "GRT", "ANT", "APT", "ONT", "QNT", "LPT", "FTT", "FET", "IOST",
     "ADA", "LUNA", "GALA", "MANA", "IOTA", "ALPHA", "BETA",

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.messages.rules import InstrumentRules
-from shared.venues.binance.feed import market_rules, streams_of, venue_symbols
-from shared.venues.binance.session import STREAMS_PER_CONNECTION_MAX, Dialect, StreamSession
+from shared.venues.binance.feed import groups_of, market_rules, streams_of, venue_symbols
+from shared.venues.binance.session import Dialect, StreamSession
 from shared.venues.binanceusdm import parse
 from shared.venues.binanceusdm.sequence import SEQUENCE
 from shared.venues.binanceusdm.symbols import to_symbol
@@ -57,15 +57,12 @@ class BinanceUsdmFeed:
     def _sockets(
         self, venue: str, symbols: dict[str, str], route: str, kinds: Sequence[str]
     ) -> list[FeedConnection]:
-        per_connection = STREAMS_PER_CONNECTION_MAX // len(kinds)
-        items = list(symbols.items())
         sockets = []
-        for start in range(0, len(items), per_connection):
-            group = dict(items[start : start + per_connection])
+        for number, group in enumerate(groups_of(symbols, kinds)):
             session = StreamSession(
                 venue, DIALECT, streams_of(group, kinds), group, has_books=route == "public"
             )
-            name = f"{route}-{start // per_connection}"
+            name = f"{route}-{number}"
             sockets.append(
                 FeedConnection(venue, f"/{route}/stream", tuple(group.values()), session, name)
             )

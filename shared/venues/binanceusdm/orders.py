@@ -19,6 +19,7 @@ from shared.venues.binance.orders import (
     all_fills,
     cancel,
     check_key,
+    check_may_trade,
     fills_in,
     find,
     is_canceled,
@@ -106,8 +107,7 @@ async def check_account(client: Any, read: RateLimitedRead) -> None:
         Rejected: It may not.
     """
     account = await read("account", client.fapiPrivateGetAccountConfig())
-    if account.get("canTrade") is False:
-        raise Rejected("the account may not trade (canTrade is false)", cause=Cause.ACCOUNT)
+    check_may_trade(account)
     if account.get("dualSidePosition") is True:
         raise Rejected(
             "the account is in hedge mode (dualSidePosition); one-way mode is used here",

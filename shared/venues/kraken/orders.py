@@ -13,7 +13,7 @@ from typing import Any
 
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.venues.kraken.order_errors import is_unknown_order, meaning
-from shared.venues.order_port import RateLimitedRead
+from shared.venues.order_port import RateLimitedRead, no_positions
 
 WEIGHT_PER_S = 0.9
 """The private counter decays by 0.33 to 1 per second with the account's tier (venues.md section 5);
@@ -263,9 +263,4 @@ def _asset_names(client: Any) -> dict[str, str]:
     return names
 
 
-async def positions(
-    client: Any, read: RateLimitedRead, instruments: Sequence[str]
-) -> dict[str, Decimal]:
-    """Spot has none."""
-    del client, read, instruments
-    return {}
+positions = no_positions
