@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.bus.connection import RedisLink, ReplyError, Wire
-from shared.bus.latest import Now, Report, as_dict, payload_of
+from shared.bus.latest import ReaderContext, as_dict, payload_of
 from shared.bus.missing import Missing
 from shared.bus.port import Batch
-from shared.bus.tuning import DEAD_BYTES_MAX, DEAD_ENTRIES_MAX, POSITION_KEY, Tuning, dead_key
+from shared.bus.tuning import DEAD_BYTES_MAX, DEAD_ENTRIES_MAX, POSITION_KEY, dead_key
 from shared.bus.upkeep import DurableTrimmer
 from shared.bus.wire import newest_position, pack, previous_id
 from shared.codec import FIELD, decode
@@ -40,20 +40,15 @@ class DurableReader:
         links: tuple[RedisLink, RedisLink],
         specs: Iterable[StreamSpec],
         consumer: tuple[str, str],
-        *,
-        counters: dict[str, int],
-        tuning: Tuning,
-        report: Report,
-        now_ns: Now,
-        refused: dict[str, str],
+        context: ReaderContext,
     ) -> None:
-        self._refused = refused
+        counters, tuning, report = context.counters, context.tuning, context.report
+        self._refused, self._now_ns = context.refused, context.now_ns
         self._link, self._control = links
         self._specs = {spec.key(): spec for spec in specs}
         self._names = ", ".join(self._specs)
         self._group, self._consumer = consumer
         self._counters, self._tuning, self._report = counters, tuning, report
-        self._now_ns = now_ns
         self._left: deque[tuple[str, str, int]] = deque()  # bounded by what is pending
         self._trimmer = DurableTrimmer(self._control, self._group, report)
         self._missing = Missing(self._control, self._group, counters, report)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared.bus.connection import TEMPORARY, RedisLink, ReplyError, Wire
@@ -28,8 +29,18 @@ class Report(Protocol):
     ) -> None: ...
 
 
-Now = Callable[[], int]
-"""Returns UNIX ns."""
+@dataclass(frozen=True, slots=True)
+class ReaderContext:
+    """What all readers of one bus share.
+
+    ``now_ns`` returns UNIX ns. ``refused`` holds what Redis refuses them now, and why.
+    """
+
+    counters: dict[str, int]
+    tuning: Tuning
+    report: Report
+    now_ns: Callable[[], int]
+    refused: dict[str, str]
 
 
 class Cursor:
@@ -70,17 +81,13 @@ class LatestReader:
         self,
         link: RedisLink,
         inputs: Iterable[Input],
-        counters: dict[str, int],
-        tuning: Tuning,
-        report: Report,
+        context: ReaderContext,
         *,
-        now_ns: Now,
         wake: bool,
-        refused: dict[str, str],
     ) -> None:
-        self._refused = refused
-        self._link, self._counters, self._report = link, counters, report
-        self._now_ns = now_ns
+        tuning = context.tuning
+        self._refused, self._now_ns = context.refused, context.now_ns
+        self._link, self._counters, self._report = link, context.counters, context.report
         self._cursors = {
             key.encode(): Cursor(item.spec, key, item.start)
             for item in inputs

@@ -17,7 +17,7 @@ from shared.bus.alerts import AlertOutlet
 from shared.bus.connection import RedisLink, ReplyError, reply_error, wait_for
 from shared.bus.durable import DurableReader
 from shared.bus.insist import Insistence
-from shared.bus.latest import LatestReader
+from shared.bus.latest import LatestReader, ReaderContext
 from shared.bus.port import NO_CHECKPOINTS, Batch, Inbox, Input
 from shared.bus.tuning import (
     COUNTERS,
@@ -81,6 +81,13 @@ class RedisBus:
         self._turn = asyncio.Lock()  # tasks of one process take turns on the publishing connection
         self._counters = dict.fromkeys(COUNTERS, 0)
         self._refused: dict[str, str] = {}
+        self._readers = ReaderContext(
+            counters=self._counters,
+            tuning=self._tuning,
+            report=self._alerts.report,
+            now_ns=self._clock.now_ns,
+            refused=self._refused,
+        )
         self._insist = Insistence(self._out, self._send, self._clock, insists=tuning.insists)
         self._refused_throttle = Throttle(REFUSED_SAY_S)
         self._upkeep: asyncio.Task[None] | None = None
@@ -143,40 +150,19 @@ class RedisBus:
                 (sampled if item.interval_ms else wake).append(item)
         inbox = RedisInbox()
         if wake:
-            inbox.wake = self._latest(wake, wake=True)
+            inbox.wake = LatestReader(self._link(), wake, self._readers, wake=True)
         if sampled:
-            inbox.sampled = self._latest(sampled, wake=False)
+            inbox.sampled = LatestReader(self._link(), sampled, self._readers, wake=False)
             inbox.interval_s = min(item.interval_ms for item in sampled) / 1_000
         if durable:
             links = (self._link(), self._control)
-            inbox.durable = DurableReader(
-                links,
-                durable,
-                consumer,
-                counters=self._counters,
-                tuning=self._tuning,
-                report=self._alerts.report,
-                now_ns=self._clock.now_ns,
-                refused=self._refused,
-            )
+            inbox.durable = DurableReader(links, durable, consumer, self._readers)
         try:
             await inbox.start(exclusive=exclusive)
         except BusUnavailable:
             await inbox.close()
             raise
         return inbox
-
-    def _latest(self, inputs: Sequence[Input], *, wake: bool) -> LatestReader:
-        return LatestReader(
-            self._link(),
-            inputs,
-            self._counters,
-            self._tuning,
-            self._alerts.report,
-            now_ns=self._clock.now_ns,
-            wake=wake,
-            refused=self._refused,
-        )
 
     async def _send_waiting(self) -> None:
         """Say the alerts that wait where nothing else is said, until canceled."""
