@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -161,8 +162,10 @@ def _print_status(found: dict[str, Any]) -> None:
         profit = trading["unrealized"].get(quote, 0)
         console.print(
             f"realized {realized:+,.2f} {quote} after {trading['fees'][quote]:,.2f} fees, "
-            f"unrealized {'unknown' if profit is None else f'{profit:+,.2f}'}"
+            f"unrealized {_signed(profit)}"
         )
+    for line in strategy_lines(trading["pnl_by_strategy"]):
+        console.print(line, markup=False)
     for position in trading["positions"]:
         where = f"at {position['venue']}" if position["venue"] else "over all venues"
         console.print(f"position {position['qty']:+f} {position['instrument']} {where}")
@@ -196,6 +199,20 @@ def _print_status(found: dict[str, Any]) -> None:
             f"alert {alert['age_s']:.0f} s ago: {alert['service']} {alert['severity']} "
             f"{alert['code']}: {alert['text']}"
         )
+
+
+def strategy_lines(by_strategy: dict[str, Any]) -> list[str]:
+    """Return a line per strategy and quote asset: what it earned."""
+    return [
+        f"strategy {strategy}: realized {money['realized']:+,.2f} {quote} after "
+        f"{money['fees']:,.2f} fees, unrealized {_signed(money['unrealized'])}"
+        for strategy, earned in by_strategy.items()
+        for quote, money in earned.items()
+    ]
+
+
+def _signed(amount: Decimal | None) -> str:
+    return "unknown" if amount is None else f"{amount:+,.2f}"
 
 
 def _print_book(book: dict[str, Any]) -> None:

@@ -164,6 +164,13 @@ def _add_money(table: Table, report: dict[str, Any]) -> None:
             f"the venues' accounts: {_amount(equity.get(quote))}; "
             f"closing all now costs {_amount(report['closing_cost'][quote])}",
         )
+    for strategy, earned in report["pnl_by_strategy"].items():
+        for quote, money in earned.items():
+            table.add_row(
+                f"of it {strategy}",
+                f"{money['realized']:+,.2f} {quote} realized after {money['fees']:,.2f} fees, "
+                f"{_amount(money['unrealized'])} unrealized ({money['certainty']})",
+            )
     table.add_row("fills", f"{report['fills']} (SIMULATED)")
     for position in report["positions"]:
         close = position["close_price"]

@@ -11,6 +11,7 @@ from shared.clock import SystemClock
 from shared.domain.instrument import split_instrument
 from shared.errors import ConfigError
 from shared.messages.base import BookState
+from shared.messages.execution import RiskReport
 from shared.messages.market import DepthView
 from shared.process import host_of
 from shared.services import SERVICES
@@ -77,6 +78,7 @@ async def status(link: Link) -> dict[str, Any]:
             "realized": risk.realized if risk else {},
             "unrealized": risk.unrealized if risk else {},
             "fees": risk.fees if risk else {},
+            "pnl_by_strategy": pnl_by_strategy(risk) if risk else {},
             "positions": [msgspec.structs.asdict(p) for p in risk.positions] if risk else [],
             "inventory": risk.inventory if risk else {},
             "certainty": risk.certainty if risk else "unknown",
@@ -93,6 +95,22 @@ async def status(link: Link) -> dict[str, Any]:
             }
             for a in list(collector.alerts)[-ALERTS_SHOWN:]
         ],
+    }
+
+
+def pnl_by_strategy(risk: RiskReport) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return what each strategy earned per quote asset, in the form of a run's report."""
+    return {
+        strategy: {
+            quote: {
+                "realized": realized,
+                "unrealized": report.unrealized.get(quote, 0),
+                "fees": report.fees.get(quote, 0),
+                "certainty": report.certainty,
+            }
+            for quote, realized in report.realized.items()
+        }
+        for strategy, report in risk.by_strategy.items()
     }
 
 

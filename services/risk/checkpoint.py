@@ -157,6 +157,9 @@ class CheckpointWriter:
             state, self._number = _join(saved)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise CodecError(f"the checkpoint of risk does not decode: {error}") from error
+        ledger = state.ledger
+        if ledger.books.results and not ledger.strategies.accounts:  # saved by an older version
+            ledger.strategies.open_with(ledger.books)
         self._approved = {}
         self.touch_ledger()
         return state

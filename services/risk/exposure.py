@@ -24,6 +24,7 @@ from shared.domain.accounting import Books, execution_of, worst_certainty
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
 from shared.domain.ownership import OrdersOnRecord
+from shared.domain.strategy_books import StrategyBooks
 from shared.messages.arb import OpportunityLeg
 from shared.messages.base import Certainty, Side
 from shared.messages.execution import (
@@ -94,7 +95,8 @@ class Ledger(msgspec.Struct, kw_only=True):
 
     ``prices`` are those of the last fill by ``venue|instrument``. ``realized_at_midnight`` is what
     was realized per quote asset before ``day`` began. ``orders`` are those that fills
-    may belong to. ``plans_ended`` says whether each left nothing over.
+    may belong to. ``plans_ended`` says whether each left nothing over. ``strategies`` are the same
+    fills, booked to whose they are.
     """
 
     books: Books = msgspec.field(default_factory=Books)
@@ -109,6 +111,7 @@ class Ledger(msgspec.Struct, kw_only=True):
     plans_ended: dict[str, bool] = {}
     approved: dict[str, bool] = {}
     orders: OrdersOnRecord = msgspec.field(default_factory=OrdersOnRecord)
+    strategies: StrategyBooks = msgspec.field(default_factory=StrategyBooks)
 
     @property
     def positions(self) -> dict[str, Decimal]:
@@ -184,18 +187,23 @@ class Ledger(msgspec.Struct, kw_only=True):
         self.roll_day(fill.ts_ns)
         quote = split_instrument(fill.instrument).quote
         realized_before = self.books.result(quote).realized
+        done = execution_of(fill)
+        held = self.reservations.get(fill.plan_id)
+        # What the executor adopted without a record is that plan's if it was approved here.
+        strategy = (held.strategy if held is not None else "") or fill.strategy
         if seen is None:
             self.prices[f"{fill.venue}|{fill.instrument}"] = fill.price
-            self.books.trade(execution_of(fill))
+            self.books.trade(done)
+            self.strategies.trade(done, strategy)
             self.orders.book(fill)
         else:
-            self.books.fee_told(execution_of(fill))
+            self.books.fee_told(done)
+            self.strategies.fee_told(done, strategy)
         if fill.ts_ns // DAY_NS < self.day:  # late news of yesterday is not today's result
             earned = self.books.result(quote).realized - realized_before
             before = self.realized_at_midnight.get(quote, ZERO)
             self.realized_at_midnight[quote] = before + earned
         _remember(self.fills_seen, key, has_fee, FILLS_REMEMBERED_MAX)
-        held = self.reservations.get(fill.plan_id)
         if held is not None:
             held.ts_fill_ns[fill.venue] = max(held.ts_fill_ns.get(fill.venue, 0), fill.ts_ns)
         return True

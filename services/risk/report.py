@@ -6,10 +6,11 @@ from collections.abc import Iterable
 
 from services.risk.exposure import Ledger
 from services.risk.trading import TradingControl
-from shared.domain.accounting import Position, unrealized
+from shared.domain.accounting import Position, unrealized, worst_certainty
+from shared.domain.strategy_books import StrategyFigures
 from shared.domain.valuation import closing_prices
 from shared.messages.base import Certainty
-from shared.messages.execution import PositionReport, RiskReport
+from shared.messages.execution import PositionReport, RiskReport, StrategyReport
 from shared.messages.market import DepthView
 
 
@@ -22,7 +23,8 @@ def risk_report(
         certainty = Certainty.UNKNOWN
     elif certainty is Certainty.KNOWN and ledger.has_unknown_fees():
         certainty = Certainty.ESTIMATED
-    positions = ledger.books.positions(closing_prices(views))
+    price = closing_prices(views)
+    positions = ledger.books.positions(price)
     results = ledger.books.results
     return RiskReport(
         ts_ns=now_ns,
@@ -37,6 +39,21 @@ def risk_report(
         unrealized=unrealized(positions),
         positions=[_position_report(position) for position in positions],
         inventory=ledger.books.inventory_change(),
+        by_strategy={
+            name: _strategy_report(figures)
+            for name, figures in ledger.strategies.figures(ledger.books, price).items()
+        },
+    )
+
+
+def _strategy_report(figures: StrategyFigures) -> StrategyReport:
+    earned = figures.earned
+    return StrategyReport(
+        realized={quote: each.realized for quote, each in earned.items()},
+        fees={quote: each.fees for quote, each in earned.items()},
+        unrealized={quote: each.unrealized for quote, each in earned.items()},
+        certainty=worst_certainty(*(each.certainty for each in earned.values())),
+        positions=[_position_report(position) for position in figures.positions],
     )
 
 

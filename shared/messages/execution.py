@@ -247,13 +247,25 @@ class PositionReport(msgspec.Struct, frozen=True, kw_only=True):
     unrealized: Amount | None = None
 
 
+class StrategyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What one strategy earned, per quote asset, and holds open, as in ``RiskReport``."""
+
+    realized: dict[Asset, Amount]
+    fees: dict[Asset, Amount]
+    unrealized: dict[Asset, Amount | None]
+    certainty: Certainty
+    positions: list[PositionReport] = []
+
+
 class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     """Exposure and result as risk sees them, every second.
 
     ``exposure`` is net base quantity per asset from our fills since the ledger began; ``realized``
     (closed, after fees) and ``fees`` are per quote asset, ``unrealized`` too (``None``: a position
     has no price). ``inventory`` is how trading changed each balance, per venue and asset.
-    ``reserved`` is the notional of plans in flight.
+    ``reserved`` is the notional of plans in flight. ``by_strategy`` splits results and positions by
+    the strategy that traded; its figures add up to those above (``shared/domain/strategy_books.py``
+    says how, and what ``unknown``, ``operator``, ``other`` and ``netted`` stand for).
     """
 
     state: TradingState
@@ -267,3 +279,4 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     unrealized: dict[Asset, Amount | None] = {}
     positions: list[PositionReport] = []
     inventory: dict[Venue, dict[Asset, Amount]] = {}
+    by_strategy: dict[Strategy, StrategyReport] = {}

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from shared import histogram
 from shared.domain.accounting import Books, execution_of
 from shared.domain.ownership import OrdersOnRecord
+from shared.domain.strategy_books import StrategyBooks
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Message, TradingState
 from shared.messages.control import Alert, Heartbeat
@@ -85,6 +86,7 @@ class Collector:
         self.fills_unowned = 0
         self._on_record = OrdersOnRecord()
         self.books = Books()
+        self.strategies = StrategyBooks()
         self.outcomes: Counter[str] = Counter()
         self.state: TradingStateChanged | None = None
         self.risk: RiskReport | None = None
@@ -227,9 +229,16 @@ class Collector:
         if before is None:
             record.book(message)
             self.books.trade(execution_of(message))
+            self.strategies.trade(execution_of(message), self._strategy_of(message))
             self.recent_fills.append(message)
         elif before.fee is None and message.fee is not None:
             self.books.fee_told(execution_of(message))
+            self.strategies.fee_told(execution_of(message), self._strategy_of(message))
+
+    def _strategy_of(self, fill: Fill) -> str:
+        """Return whose fill it is, as risk books it: what was adopted may be of a plan we know."""
+        plan = self.plans.items.get(fill.plan_id)
+        return (plan.strategy if plan is not None else "") or fill.strategy
 
     def _on_done(self, message: PlanDone) -> None:
         """A plan may end again (a late fill re-opened it): its last end replaces the one before."""

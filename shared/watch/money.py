@@ -14,6 +14,7 @@ from typing import Any
 from shared.domain.accounting import ZERO, Books, holding_key, unrealized, worst_certainty
 from shared.domain.fees import BPS
 from shared.domain.instrument import is_spot, split_instrument
+from shared.domain.strategy_books import StrategyBooks
 from shared.domain.valuation import FindClose
 from shared.messages.base import Certainty
 
@@ -56,9 +57,12 @@ def balance_changes(before: Balances, after: Balances) -> dict[str, dict[str, De
     }
 
 
-def money_report(books: Books, closing: Closing) -> dict[str, Any]:
+def money_report(
+    books: Books, closing: Closing, strategies: StrategyBooks | None = None
+) -> dict[str, Any]:
     """Return result, positions, inventory, the venues' equity change and the cost of closing.
 
+    ``pnl_by_strategy`` splits ``pnl``; summed over the strategies it is the same to the last digit.
     ``opened`` of a position is the part that trades hold open; the rest was spent on fees charged
     in that asset, which is gone but for its price.
     """
@@ -80,6 +84,18 @@ def money_report(books: Books, closing: Closing) -> dict[str, Any]:
                 ),
             }
             for quote, result in sorted(books.results.items())
+        },
+        "pnl_by_strategy": {
+            name: {
+                quote: {
+                    "realized": each.realized,
+                    "unrealized": each.unrealized,
+                    "fees": each.fees,
+                    "certainty": each.certainty,
+                }
+                for quote, each in figures.earned.items()
+            }
+            for name, figures in (strategies or StrategyBooks()).figures(books, price).items()
         },
         "positions": [
             {

@@ -78,7 +78,7 @@ def build_report(
         "orders": collector.order_counts(),
         "fills": len(collector.fills),
         "fills_unowned": collector.fills_unowned,
-        **money_report(collector.books, ending.closing),
+        **money_report(collector.books, ending.closing, collector.strategies),
         "residual_exposure": {
             asset: number(qty) for asset, qty in sorted(collector.books.exposure.items())
         },

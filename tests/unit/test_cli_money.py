@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
+from services.cli.commands_look import strategy_lines
+from services.cli.look import pnl_by_strategy
 from shared.domain.accounting import Books, Execution
+from shared.domain.strategy_books import StrategyBooks
 from shared.domain.valuation import closes
-from shared.messages.base import BookState, Side
+from shared.messages.base import BookState, Certainty, Side, TradingState
+from shared.messages.execution import RiskReport, StrategyReport
 from shared.watch.money import Closing, VenuePosition, balance_changes, money_report
 from tests.decision_builders import PERP, SPOT, make_view
 
@@ -90,3 +94,38 @@ def test_a_quantity_larger_than_the_book_has_no_price() -> None:
     found = find("", SPOT, D(-3))
     assert found is not None
     assert (found.venue, found.price, found.mid) == ("alpha", 101, 100)
+
+
+def test_profit_by_strategy_is_part_of_a_report_and_of_the_status() -> None:
+    strategies, whole = StrategyBooks(), Books()
+    for strategy, side, price in (("a", "buy", 100), ("a", "sell", 103), ("", "buy", 99)):
+        done = Execution(
+            venue="alpha", instrument=SPOT, side=Side(side), qty=D(1), cost=D(price), fee=D(1),
+            fee_asset="USDT",
+        )  # fmt: skip
+        whole.trade(done)
+        strategies.trade(done, strategy)
+    report = money_report(whole, Closing(find=closes(VIEWS)), strategies)
+    assert report["pnl_by_strategy"] == {
+        "a": {"USDT": {"realized": 1, "unrealized": 0, "fees": 2, "certainty": "known"}},
+        "unknown": {"USDT": {"realized": -1, "unrealized": 0, "fees": 1, "certainty": "known"}},
+    }
+    part = StrategyReport(
+        realized={"USDT": D("1.5")}, fees={"USDT": D(2)}, unrealized={"USDT": None},
+        certainty=Certainty.UNKNOWN,
+    )  # fmt: skip
+    risk = RiskReport(
+        ts_ns=1, state=TradingState.ACTIVE, exposure={}, realized={}, fees={}, realized_today={},
+        reserved=D(0), plans_in_flight=0, certainty=Certainty.KNOWN, by_strategy={"a": part},
+    )  # fmt: skip
+    told = pnl_by_strategy(risk)
+    assert told == {
+        "a": {
+            "USDT": {
+                "realized": D("1.5"), "unrealized": None, "fees": D(2), "certainty": "unknown",
+            }
+        }
+    }  # fmt: skip
+    assert strategy_lines(told) == [
+        "strategy a: realized +1.50 USDT after 2.00 fees, unrealized unknown"
+    ]

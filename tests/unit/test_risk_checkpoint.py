@@ -15,6 +15,7 @@ from services.risk.exposure import BALANCE_LAG_NS, PLANS_REMEMBERED_MAX, Ledger
 from services.risk.trading import PLAN_OVERDUE_NS
 from shared.domain.accounting import Books
 from shared.domain.ownership import OrdersOnRecord
+from shared.domain.strategy_books import UNKNOWN, StrategyBooks
 from shared.errors import CodecError
 from shared.messages.base import Certainty, Side, TradingState
 from shared.messages.control import Alert, CommandKind, Severity
@@ -112,7 +113,13 @@ def same_but_accounts(restored: Ledger, known: Ledger) -> None:
     assert (holding.qty, holding.cost) == (D("0.05"), D(500))
     for older in known.reservations.values():
         older.strategy = ""  # nor did it know whose plan it was
-    without = {"books": Books(), "realized_at_midnight": {}, "orders": OrdersOnRecord()}
+    assert restored.strategies.accounts == {UNKNOWN: restored.books}
+    without = {
+        "books": Books(),
+        "realized_at_midnight": {},
+        "orders": OrdersOnRecord(),
+        "strategies": StrategyBooks(),
+    }
     assert replace(restored, **without) == replace(known, **without)
     (held,) = known.reservations
     assert (list(restored.orders.open), list(restored.orders.ended)) == (
