@@ -27,7 +27,7 @@ from shared.bus.tuning import TUNING
 from shared.clock import Clock, SystemClock
 from shared.config import instance_name, load_config
 from shared.config_sections import Config
-from shared.errors import BusUnavailable, ConfigError
+from shared.errors import BusUnavailable, CodecError, ConfigError
 from shared.health import HealthServer
 from shared.lease import LeaseLost
 from shared.ledger import LossDetector, lost_marks
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 1.0
 LAST_LOOK_S = 0.5
-_SAID_IN_ONE_LINE = (BusUnavailable, LeaseLost)
+_SAID_IN_ONE_LINE = (BusUnavailable, LeaseLost, CodecError)
 _BEAT_TUNING = replace(TUNING, backoff_cap_s=0.5, insists=False)
 """Comes back soon enough for its word on lost data (shared.ledger.WITNESS_NS); never waits."""
 EXIT_FAILED = 1

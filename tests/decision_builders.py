@@ -28,6 +28,7 @@ from shared.messages.execution import (
 )
 from shared.messages.market import DepthView, InstrumentInfo
 from shared.messages.rules import InstrumentRules, rules_from
+from shared.messages.terms import OrderTerms
 
 D = Decimal
 T0 = 1_700_000_000_000_000_000
@@ -36,6 +37,17 @@ SECOND = 1_000_000_000
 
 SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
 BOOKS = (("alpha", SPOT), ("beta", SPOT), ("gamma", PERP), ("gamma", SPOT))
+
+
+def make_terms(**changes: Any) -> OrderTerms:
+    values: dict[str, Any] = {
+        "venue": "alpha",
+        "instrument": SPOT,
+        "side": Side.BUY,
+        "qty": D(1),
+        "price_limit": D(10_000),
+    }
+    return OrderTerms(**{**values, **changes})
 
 
 def make_rules(venue: str = "alpha", instrument: str = SPOT, **changes: Any) -> InstrumentRules:

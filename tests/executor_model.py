@@ -33,6 +33,7 @@ from shared.messages.execution import (
     PlanLeg,
     TradingStateChanged,
 )
+from shared.messages.terms import OrderTerms
 from tests.decision_builders import make_info, make_view
 
 D = Decimal
@@ -65,14 +66,10 @@ class VenueOrder:
     def report(self) -> OrderReport:
         request = self.request
         filled = sum((fill.qty for fill in self.fills), D(0))
-        full = filled == request.qty
+        full = filled == request.terms.qty
         return OrderReport(
             client_order_id=request.client_order_id,
-            venue=request.venue,
-            instrument=request.instrument,
-            side=request.side,
-            qty=request.qty,
-            price_limit=request.price_limit,
+            terms=request.terms,
             status=OrderStatus.FILLED if full else OrderStatus.CANCELED,
             venue_order_id=self.venue_order_id,
             filled_qty=filled,
@@ -129,12 +126,9 @@ def make_plan(
 def reserved(plan: ApprovedPlan) -> Reservation:
     """What risk holds for a plan that it has approved."""
     legs = [
-        ReservedLeg(
-            venue=leg.venue, instrument=leg.instrument, side=leg.side, qty=leg.qty,
-            notional=D(1), asset="USDT", amount=D(1),
-        )
+        ReservedLeg(terms=OrderTerms.of(leg), notional=D(1), asset="USDT", amount=D(1))
         for leg in plan.legs
-    ]  # fmt: skip
+    ]
     return Reservation(
         plan_id=plan.plan_id, opportunity_id=plan.opportunity_id, quote=plan.quote, notional=D(1),
         loss_cap=plan.loss_cap, legs=legs, ts_expire_ns=plan.ts_expire_ns,
@@ -179,7 +173,7 @@ class World:
         """Decide, send what goes at once, commit, act; ``torn`` is where a crash interrupts it."""
         out = decide(self.now_ns)
         for leg in out.at_once:
-            assert not self.engine.state.down_at(leg.order.venue, leg.order.instrument)
+            assert not self.engine.state.down_at(*leg.order.terms.market)
         if torn == "before sending":
             self.crash()
             return
@@ -341,8 +335,9 @@ class World:
 
     def _submit(self, request: OrderRequest) -> None:
         self.sent[request.client_order_id] += 1
-        behavior = self.habits.get(request.venue) or (
-            CALM if self.calm else self.choose(f"{request.venue} does", BEHAVIORS)
+        venue = request.terms.venue
+        behavior = self.habits.get(venue) or (
+            CALM if self.calm else self.choose(f"{venue} does", BEHAVIORS)
         )
         order_id, sent_ns = request.client_order_id, self.now_ns
         if behavior in set(Cause):
@@ -384,32 +379,23 @@ class World:
         if behavior == "accepted_first":  # the answer tells no more than an id
             report = OrderReport(
                 client_order_id=report.client_order_id,
-                venue=report.venue,
-                instrument=report.instrument,
-                side=report.side,
-                qty=report.qty,
-                price_limit=report.price_limit,
+                terms=report.terms,
                 status=OrderStatus.ACCEPTED,
                 venue_order_id=report.venue_order_id,
             )
         self.inbox.append(act.Submitted(report, sent_ns))
         if behavior == "late_fill":
             delay_ns = self.choose("late fill after", (50, 900)) * MS
-            self.later.append(
-                (self.now_ns + delay_ns, lambda: self._fill(order, order.request.qty * D("0.3")))
-            )
+            qty = request.terms.qty * D("0.3")
+            self.later.append((self.now_ns + delay_ns, lambda: self._fill(order, qty)))
 
     def _execute(self, request: OrderRequest, share: Decimal) -> VenueOrder:
-        order = VenueOrder(request, f"{request.venue}-{len(self.orders[request.venue])}")
-        self.orders[request.venue][request.client_order_id] = order
-        market = ASK if request.side is Side.BUY else BID
-        reachable = (
-            market <= request.price_limit
-            if request.side is Side.BUY
-            else market >= request.price_limit
-        )
-        if reachable:
-            self._fill(order, request.qty * share)
+        terms, orders = request.terms, self.orders[request.terms.venue]
+        order = VenueOrder(request, f"{terms.venue}-{len(orders)}")
+        orders[request.client_order_id] = order
+        market = ASK if terms.side is Side.BUY else BID
+        if terms.side.signed(terms.price_limit - market) >= 0:
+            self._fill(order, terms.qty * share)
         return order
 
     def _fill(self, order: VenueOrder, qty: Decimal) -> None:
@@ -417,16 +403,16 @@ class World:
         if qty <= 0:
             return
         self.trades += 1
-        request = order.request
-        price = ASK if request.side is Side.BUY else BID
-        asset = FEE_ASSET[request.venue]
+        terms = order.request.terms
+        price = ASK if terms.side is Side.BUY else BID
+        asset = FEE_ASSET[terms.venue]
         fee = qty * FEE_RATE * (1 if asset == "BTC" else price)
         order.fills.append(
             FillReport(
                 trade_id=f"t{self.trades}",
                 venue_order_id=order.venue_order_id,
-                instrument=request.instrument,
-                side=request.side,
+                instrument=terms.instrument,
+                side=terms.side,
                 price=price,
                 qty=qty,
                 fee=fee,
@@ -442,7 +428,7 @@ class World:
         for orders in self.orders.values():
             for order in orders.values():
                 for fill in order.fills:
-                    total += fill.qty if order.request.side is Side.BUY else -fill.qty
+                    total += fill.side.signed(fill.qty)
                     total -= fill.fee if fill.fee_asset == "BTC" and fill.fee else D(0)
         return total
 

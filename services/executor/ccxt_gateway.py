@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from services.executor.ccxt_requests import Requests
 from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
 from shared.clock import Clock
@@ -17,6 +19,7 @@ from shared.config import Secret
 from shared.errors import Cause, OutcomeUnknown, VenueError
 from shared.messages.base import Side
 from shared.messages.execution import Balance, OrderStatus
+from shared.messages.terms import OrderTerms
 from shared.venues.ccxt_classes import load_exchange
 from shared.venues.order_port import OrderQuirks
 
@@ -58,14 +61,15 @@ class CcxtGateway:
 
     async def submit(self, order: OrderRequest) -> OrderReport:
         """Place the order, once."""
+        terms = order.terms
         made = await self._requests.ask(
             "submit",
             self._client.create_order(
-                order.instrument,
+                terms.instrument,
                 "limit",
-                order.side.value,
-                plain(order.qty),
-                plain(order.price_limit),
+                terms.side.value,
+                plain(terms.qty),
+                plain(terms.price_limit),
                 self._quirks.order_params(order.client_order_id),
             ),
         )
@@ -74,10 +78,12 @@ class CcxtGateway:
                 raise OutcomeUnknown(
                     f"{self.venue}: the answer to an order carries no order id", cause=Cause.SERVICE
                 )
-            trades = self._quirks.fills_in(self._client, made, order.instrument)
-            report = self._report(made, order.instrument, trades)
+            trades = self._quirks.fills_in(self._client, made, terms.instrument)
+            report = self._report(made, terms.instrument, trades)
             # Some answers say neither status nor side: what was asked for stands until a query.
-            return _completed(report, order)
+            return msgspec.structs.replace(
+                report, client_order_id=order.client_order_id, terms=terms
+            )
 
     async def query(self, key: OrderKey) -> OrderReport | None:
         """Return the order with its executions, ``None`` if the venue has none such."""
@@ -170,11 +176,13 @@ class CcxtGateway:
             status = OrderStatus.PARTIALLY_FILLED
         return OrderReport(
             client_order_id=str(order.get("clientOrderId") or ""),
-            venue=self.venue,
-            instrument=instrument,
-            side=Side(order.get("side") or Side.BUY),
-            qty=qty,
-            price_limit=_decimal(order.get("price")),
+            terms=OrderTerms(
+                venue=self.venue,
+                instrument=instrument,
+                side=Side(order.get("side") or Side.BUY),
+                qty=qty,
+                price_limit=_decimal(order.get("price")),
+            ),
             status=status,
             venue_order_id=order_id,
             filled_qty=filled,
@@ -199,16 +207,6 @@ def make_client(
     # Orders are on tick and lot by rules of our own; ccxt knows fewer, and dies of a tick of zero.
     client.price_to_precision = client.amount_to_precision = lambda symbol, value: value
     return client
-
-
-def _completed(report: OrderReport, order: OrderRequest) -> OrderReport:
-    changes = {
-        "client_order_id": order.client_order_id,
-        "side": order.side,
-        "qty": order.qty,
-        "price_limit": order.price_limit,
-    }
-    return OrderReport(**{**{f: getattr(report, f) for f in report.__struct_fields__}, **changes})
 
 
 def _fill(trade: Mapping[str, Any], instrument: str, order_id: str) -> FillReport:

@@ -9,21 +9,37 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any, Final
 
 import msgspec
 
-from services.executor.state import ExecutorState, OrderRecord, PlanRecord
+from services.executor.state import (
+    CHECKPOINT_VERSION,
+    ExecutorState,
+    OrderRecord,
+    PlanRecord,
+)
+from shared.errors import CodecError
 
 OPEN = "executor"
 FINISHED = "executor-finished"
 NAMES = (OPEN, FINISHED)
+_TERMS_OF_VERSION_1: Final = ("venue", "instrument", "side", "price_limit")
 
 
 class FinishedPlans(msgspec.Struct):
     """Finished plans that are still kept whole, with their orders."""
 
+    version: int = CHECKPOINT_VERSION
     plans: dict[str, PlanRecord] = {}
     orders: dict[str, OrderRecord] = {}
+
+
+class _Form(msgspec.Struct):
+    """Enough of any version to tell which it is, and whose."""
+
+    version: int = 1
+    ledger_id: str = ""
 
 
 class _BeforeBooks(msgspec.Struct):
@@ -32,6 +48,7 @@ class _BeforeBooks(msgspec.Struct):
     exposure: dict[str, Decimal] = {}
 
 
+_FORM = msgspec.json.Decoder(_Form)
 _BEFORE_BOOKS = msgspec.json.Decoder(_BeforeBooks)
 _ENCODER = msgspec.json.Encoder(decimal_format="string")
 _OPEN = msgspec.json.Decoder(ExecutorState)
@@ -49,7 +66,7 @@ def encode_finished(state: ExecutorState) -> bytes:
     """Return the finished plans."""
     plans = {plan_id: plan for plan_id, plan in state.plans.items() if not plan.is_open}
     orders = {order_id: state.orders[order_id] for p in plans.values() for order_id in p.orders}
-    return _ENCODER.encode(FinishedPlans(plans, orders))
+    return _ENCODER.encode(FinishedPlans(plans=plans, orders=orders))
 
 
 class CheckpointWriter:
@@ -71,11 +88,14 @@ def ledger_id_of(saved: Mapping[str, bytes]) -> str | None:
     """Return the ledger a checkpoint belongs to: ``None`` without one, empty where it says none.
 
     Raises:
-        msgspec.DecodeError: It is not a checkpoint.
+        CodecError: It is not a checkpoint.
     """
-    if OPEN in saved:
-        return _OPEN.decode(saved[OPEN]).ledger_id
-    return "" if saved else None
+    if OPEN not in saved:
+        return "" if saved else None
+    try:
+        return _FORM.decode(saved[OPEN]).ledger_id
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CodecError(f"the checkpoint of executor does not decode: {error}") from error
 
 
 def missing_part(saved: Mapping[str, bytes]) -> str:
@@ -88,19 +108,40 @@ def decode(saved: Mapping[str, bytes]) -> ExecutorState:
     """Join both parts; what was never saved is empty.
 
     Raises:
-        msgspec.DecodeError: One of them is not a checkpoint, or it is of a version that kept no
-            accounts and holds exposure: its cost is unknown.
+        CodecError: One of them is not a checkpoint, or is of a newer program, or of one that kept
+            no accounts and holds exposure: its cost is unknown.
     """
-    state = _OPEN.decode(saved[OPEN]) if OPEN in saved else ExecutorState()
-    if OPEN in saved and not state.books.quantities:
-        left = _BEFORE_BOOKS.decode(saved[OPEN]).exposure
-        if any(left.values()):
-            raise msgspec.DecodeError(
-                f"saved by a version that kept no cost of what it held, and it holds {left}: "
-                "flatten with that version first"
-            )
-    if FINISHED in saved:
-        finished = _FINISHED.decode(saved[FINISHED])
-        state.plans = finished.plans | state.plans
-        state.orders = finished.orders | state.orders
+    try:
+        state = _OPEN.decode(_of_today(saved[OPEN])) if OPEN in saved else ExecutorState()
+        if OPEN in saved and not state.books.quantities:
+            left = _BEFORE_BOOKS.decode(saved[OPEN]).exposure
+            if any(left.values()):
+                raise CodecError(
+                    f"the checkpoint of executor was saved by a version that kept no cost of what "
+                    f"it held, and it holds {left}: flatten with that version first"
+                )
+        if FINISHED in saved:
+            finished = _FINISHED.decode(_of_today(saved[FINISHED]))
+            state.plans = finished.plans | state.plans
+            state.orders = finished.orders | state.orders
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CodecError(f"the checkpoint of executor does not decode: {error}") from error
     return state
+
+
+def _of_today(saved: bytes) -> bytes:
+    """Return a part as this program would have saved it."""
+    version = _FORM.decode(saved).version
+    if version == CHECKPOINT_VERSION:
+        return saved
+    if version != 1:
+        raise CodecError(
+            f"the checkpoint of executor has version {version}, {CHECKPOINT_VERSION} is known"
+        )
+    part: dict[str, Any] = msgspec.json.decode(saved)
+    for order in part.get("orders", {}).values():
+        if not isinstance(order, dict) or not isinstance(order.get("life"), dict):
+            raise msgspec.ValidationError("one of its orders is malformed")
+        order["terms"] = {name: order.get(name) for name in _TERMS_OF_VERSION_1}
+        order["terms"]["qty"] = order["life"].get("qty")
+    return msgspec.json.encode({**part, "version": CHECKPOINT_VERSION})

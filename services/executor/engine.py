@@ -75,7 +75,7 @@ class ExecutorEngine:
         """Begin, from the last checkpoints if there are any, on the ledger as it was opened.
 
         Raises:
-            msgspec.DecodeError: The checkpoint is not one.
+            CodecError: The checkpoint is not one that this program can read.
         """
         out = Step()
         self._use(take_up(saved, self.opened, now_ns, out))

@@ -15,17 +15,14 @@ import msgspec
 
 from shared.messages.base import Side
 from shared.messages.execution import Balance, OrderPurpose, OrderStatus
+from shared.messages.terms import OrderTerms
 
 
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """An IOC limit order to place; base units and quote per base, already on lot and tick."""
+    """An order to place; its terms are already on lot and tick."""
 
     client_order_id: str
-    venue: str
-    instrument: str
-    side: Side
-    qty: Decimal
-    price_limit: Decimal
+    terms: OrderTerms
     purpose: OrderPurpose = OrderPurpose.LEG
 
 
@@ -59,20 +56,22 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     """An order as the venue shows it now.
 
     ``status`` is ACCEPTED, PARTIALLY_FILLED, FILLED, CANCELED or REJECTED; ``filled_qty`` is
-    cumulative; ``fills`` are those told along, possibly fewer than ``filled_qty`` explains.
+    cumulative; ``fills`` are those told along, possibly fewer than ``filled_qty`` explains. In
+    ``terms`` a quantity or limit of 0 was not told.
     """
 
     client_order_id: str
-    venue: str
-    instrument: str
-    side: Side
-    qty: Decimal
-    price_limit: Decimal
+    terms: OrderTerms
     status: OrderStatus
     venue_order_id: str = ""
     filled_qty: Decimal = Decimal(0)
     fills: tuple[FillReport, ...] = ()
     reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """How it is named in words."""
+        return f"{self.client_order_id} at {self.terms.venue}"
 
 
 class Gateway(Protocol):

@@ -79,12 +79,13 @@ class Intake:
 
     def _loss_cap_max(self, plan: ApprovedPlan) -> Decimal:
         """Return what risk gives such a plan: a share of its dearer leg at its worse price."""
-        prices = [
-            max(leg.price_limit, min(leg.price_expected, leg.price_limit * _WITH_BAND))
-            for leg in plan.legs
-        ]
-        notional = max(leg.qty * price for leg, price in zip(plan.legs, prices, strict=True))
-        return share_of(notional, self._loss_cap_bps)
+        dearest = ZERO
+        for leg in plan.legs:
+            price = leg.price_limit
+            if leg.price_expected > price:
+                price = min(leg.price_expected, price * _WITH_BAND)
+            dearest = max(dearest, leg.qty * price)
+        return share_of(dearest, self._loss_cap_bps)
 
     def _leg_objection(self, leg: PlanLeg, now_ns: int) -> str:
         key = (leg.venue, leg.instrument)

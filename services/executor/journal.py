@@ -13,7 +13,6 @@ from services.executor.rebalance import net_base
 from services.executor.state import ExecutorState, OrderRecord, PlanRecord
 from services.executor.unsettled import plans_waiting
 from shared.domain.accounting import Books, Execution, Holding, worst_certainty
-from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
 from shared.engine import Step
@@ -31,6 +30,7 @@ from shared.messages.execution import (
 
 def order_event(order: OrderRecord, plan: PlanRecord, now_ns: int) -> OrderEvent:
     """Return the order's present state as a message."""
+    terms = order.terms
     return OrderEvent(
         ts_ns=now_ns,
         plan_id=order.plan_id,
@@ -38,11 +38,11 @@ def order_event(order: OrderRecord, plan: PlanRecord, now_ns: int) -> OrderEvent
         leg_index=order.leg_index,
         attempt=order.attempt,
         purpose=order.purpose,
-        venue=order.venue,
-        instrument=order.instrument,
-        side=order.side,
-        qty=order.life.qty,
-        price_limit=order.price_limit,
+        venue=terms.venue,
+        instrument=terms.instrument,
+        side=terms.side,
+        qty=terms.qty,
+        price_limit=terms.price_limit,
         status=order.life.status,
         filled_qty=order.life.filled_qty,
         venue_order_id=order.venue_order_id,
@@ -50,6 +50,8 @@ def order_event(order: OrderRecord, plan: PlanRecord, now_ns: int) -> OrderEvent
         ts_sent_ns=order.ts_sent_ns,
         ts_recv_ns=plan.ts_recv_ns,
         strategy=plan.strategy,
+        order_type=terms.order_type,
+        time_in_force=terms.time_in_force,
     )
 
 
@@ -143,14 +145,14 @@ def plan_books(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Books:
         filled = order.life.filled_qty
         if not filled:
             continue
-        unexplained = filled - order.life.traded_qty
+        cost, fee = order.cost_and_fee
         done = Execution(
             venue=order.venue,
             instrument=order.instrument,
             side=order.side,
             qty=filled,
-            cost=order.cost + unexplained * order.price_limit,
-            fee=order.fee_quote + unexplained * order.price_limit * order.fee_bps / BPS,
+            cost=cost,
+            fee=fee,
         )
         books.trade(done)
         if order.fee_base:

@@ -18,7 +18,7 @@ def take_up(
     """Return the state to continue from; locked where some of it was lost.
 
     Raises:
-        msgspec.DecodeError: The checkpoint is not one.
+        CodecError: The checkpoint is not one that this program can read.
     """
     state = checkpoint.decode(saved)
     if opened is not None:

@@ -34,6 +34,7 @@ from shared.messages.base import BookState
 from shared.messages.execution import Balance, OrderStatus
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
+from shared.messages.terms import OrderTerms
 
 ORDERS_MAX: Final = 10_000
 """Answered orders kept for queries, the oldest making room."""
@@ -101,27 +102,23 @@ class PaperGateway:
         Raises:
             Rejected: A filter of the instrument, or the balance, forbids it.
         """
-        rules = self._check_filters(order)
-        view = self._views.get(order.instrument)
-        depth = self._depth[order.instrument] if view and view.state is BookState.LIVE else None
-        side, limit = order.side, order.price_limit
-        self._check_balance(order, rules, depth.reachable(side, limit, order.qty) if depth else [])
-        pieces = depth.take(side, limit, order.qty) if depth else []
-        fills = [self._book(order, rules, price, qty) for price, qty in pieces]
+        terms = order.terms
+        rules = self._check_filters(terms)
+        view = self._views.get(terms.instrument)
+        depth = self._depth[terms.instrument] if view and view.state is BookState.LIVE else None
+        side, limit, qty = terms.side, terms.price_limit, terms.qty
+        self._check_balance(terms, rules, depth.reachable(side, limit, qty) if depth else [])
+        pieces = depth.take(side, limit, qty) if depth else []
+        fills = [self._book(order, rules, price, part) for price, part in pieces]
         filled = sum((fill.qty for fill in fills), ZERO)
-        status = OrderStatus.FILLED if filled == order.qty else OrderStatus.CANCELED
         report = OrderReport(
             client_order_id=order.client_order_id,
-            venue=self.venue,
-            instrument=order.instrument,
-            side=order.side,
-            qty=order.qty,
-            price_limit=order.price_limit,
-            status=status,
+            terms=terms,
+            status=OrderStatus.FILLED if filled == qty else OrderStatus.CANCELED,
             venue_order_id=f"paper-{order.client_order_id}",
             filled_qty=filled,
             fills=tuple(fills),
-            reason="" if filled == order.qty else "the book held no more within the limit",
+            reason="" if filled == qty else "the book held no more within the limit",
         )
         self._orders[order.client_order_id] = report
         while len(self._orders) > ORDERS_MAX:
@@ -182,7 +179,7 @@ class PaperGateway:
             if rules is not None:
                 self._start[base] = qty_to_lot(qty, rules.lot_size)
 
-    def _check_filters(self, order: OrderRequest) -> InstrumentRules:
+    def _check_filters(self, order: OrderTerms) -> InstrumentRules:
         rules = self._rules.get((self.venue, order.instrument))
         if rules is None:
             raise Rejected(
@@ -205,7 +202,7 @@ class PaperGateway:
 
     def _check_balance(
         self,
-        order: OrderRequest,
+        order: OrderTerms,
         rules: InstrumentRules,
         pieces: Sequence[tuple[Decimal, Decimal]],
     ) -> None:
@@ -225,13 +222,14 @@ class PaperGateway:
     def _book(
         self, order: OrderRequest, rules: InstrumentRules, price: Decimal, qty: Decimal
     ) -> FillReport:
-        _, quote, settle = split_instrument(order.instrument)
+        terms = order.terms
+        _, quote, settle = split_instrument(terms.instrument)
         fee, fee_asset = fee_amount(price * qty, rules.taker_fee_bps), settle or quote
         self._books.trade(
             Execution(
                 venue=self.venue,
-                instrument=order.instrument,
-                side=order.side,
+                instrument=terms.instrument,
+                side=terms.side,
                 qty=qty,
                 cost=price * qty,
                 fee=fee,
@@ -242,8 +240,8 @@ class PaperGateway:
         return FillReport(
             trade_id=f"{order.client_order_id}-{self._trades}",
             venue_order_id=f"paper-{order.client_order_id}",
-            instrument=order.instrument,
-            side=order.side,
+            instrument=terms.instrument,
+            side=terms.side,
             price=price,
             qty=qty,
             fee=fee,

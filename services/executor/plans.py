@@ -39,6 +39,7 @@ from shared.messages.execution import (
     PlanLeg,
     PlanOutcome,
 )
+from shared.messages.terms import OrderTerms
 
 REBALANCE_PAUSE_NS: Final = 50_000_000
 """Least pause between two rebalancing orders, and before looking for a price again."""
@@ -107,8 +108,9 @@ class PlanRunner:
     ) -> OrderRecord:
         """Put an order that we find at a venue under our id into its plan, made if need be."""
         key, leg_index, attempt = parsed
-        base, quote, _ = split_instrument(report.instrument)
-        price = report.fills[0].price if report.fills else report.price_limit
+        terms = report.terms
+        base, quote, _ = split_instrument(terms.instrument)
+        price = report.fills[0].price if report.fills else terms.price_limit
         plan = self._state.plan_of_key(key)
         if plan is None:
             plan = PlanRecord(
@@ -125,17 +127,12 @@ class PlanRunner:
             )
             self._state.add_plan(plan)
         if plan.kind is PlanKind.ADOPTED:
-            plan.loss_cap = max(plan.loss_cap, report.qty * price * OWN_LOSS_BPS / BPS)
-            plan.legs.append(_leg_of(report, price))
-        purpose = OrderPurpose.HEDGE if attempt else OrderPurpose.LEG
+            plan.loss_cap = max(plan.loss_cap, terms.qty * price * OWN_LOSS_BPS / BPS)
+            plan.legs.append(PlanLeg.of(terms, price_expected=price, fee_bps=ZERO))
         trade = OrderIntent(
-            venue=report.venue,
-            instrument=report.instrument,
-            side=report.side,
-            qty=report.qty,
-            price_limit=report.price_limit,
-            fee_bps=self._fee_bps(report.venue, report.instrument),
-            purpose=purpose,
+            terms=terms,
+            fee_bps=self._fee_bps(terms.venue, terms.instrument),
+            purpose=OrderPurpose.HEDGE if attempt else OrderPurpose.LEG,
         )
         order = self._orders.record(plan, trade, (leg_index, attempt), now_ns, out)
         order.ts_ended_ns = order.next_query_ns = now_ns
@@ -246,24 +243,4 @@ def _pause_until_ns(orders: list[OrderRecord], hedge_deadline_ns: int) -> int:
 
 
 def _leg_intent(leg: PlanLeg) -> OrderIntent:
-    return OrderIntent(
-        venue=leg.venue,
-        instrument=leg.instrument,
-        side=leg.side,
-        qty=leg.qty,
-        price_limit=leg.price_limit,
-        fee_bps=leg.fee_bps,
-        purpose=OrderPurpose.LEG,
-    )
-
-
-def _leg_of(report: OrderReport, price: Decimal) -> PlanLeg:
-    return PlanLeg(
-        venue=report.venue,
-        instrument=report.instrument,
-        side=report.side,
-        qty=report.qty,
-        price_limit=report.price_limit,
-        price_expected=price,
-        fee_bps=ZERO,
-    )
+    return OrderIntent(terms=OrderTerms.of(leg), fee_bps=leg.fee_bps, purpose=OrderPurpose.LEG)

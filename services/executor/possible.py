@@ -55,11 +55,11 @@ def flaw(report: OrderReport) -> str:
     """Return what of an order cannot be; empty if nothing."""
     if (
         _is_amount(report.filled_qty)
-        and _is_amount(report.qty)
+        and _is_amount(report.terms.qty)
         and not any(map(_fill_flaw, report.fills))
     ):
         return ""  # as nearly always, and then no words are needed
-    numbers = {"filled": report.filled_qty, "quantity": report.qty}
+    numbers = {"filled": report.filled_qty, "quantity": report.terms.qty}
     texts = [f"{name} {number}" for name, number in numbers.items() if not _is_amount(number)]
     texts += [_fill_flaw(fill) for fill in report.fills]
     found = _joined(texts)

@@ -47,6 +47,7 @@ from shared.messages.base import Side
 from shared.messages.execution import OrderPurpose, OrderStatus
 from shared.messages.market import DepthView, Level
 from shared.messages.rules import InstrumentRules
+from shared.messages.terms import OrderTerms
 
 ATTEMPTS_MAX = 8
 """Orders that may be tried to even out one plan."""
@@ -76,13 +77,9 @@ class NoOrder(StrEnum):
 
 
 class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
-    """One order that would make the plan (more) even."""
+    """An order to be: a leg, or one that would make the plan (more) even."""
 
-    venue: str
-    instrument: str
-    side: Side
-    qty: Decimal
-    price_limit: Decimal
+    terms: OrderTerms
     fee_bps: Decimal
     purpose: OrderPurpose
 
@@ -175,11 +172,11 @@ def decide(
         if found is None:
             continue
         price, trade = found
-        rest = abs(net) - trade.qty
+        rest = abs(net) - trade.terms.qty
         is_down = bool(stands_down(rules.venue, rules.instrument))
         rank = Rank(
             weak_attempts=max(weak.get(rules.venue, 0), STANDS_DOWN_WEIGHT if is_down else 0),
-            is_too_little=trade.qty < share_min,
+            is_too_little=trade.terms.qty < share_min,
             leaves_dust=rest > 0 and is_dust(plan, rest, willing, markets, now_ns),
             price=-price if net > 0 else price,
         )
@@ -254,16 +251,7 @@ def _trade_at(
     limit = _limit(walked.price_worst, bound, rules.tick_size, side, plan.attempts)
     fee = rules.taker_fee_bps / BPS
     effective = walked.price_avg * (1 - fee if net > 0 else 1 + fee)
-    trade = OrderIntent(
-        venue=rules.venue,
-        instrument=rules.instrument,
-        side=side,
-        qty=qty,
-        price_limit=limit,
-        fee_bps=rules.taker_fee_bps,
-        purpose=_purpose(plan, rules, side),
-    )
-    return effective, trade
+    return effective, _intent(plan, rules, side, qty, limit)
 
 
 def _enlarging_order(
@@ -302,15 +290,8 @@ def _enlarging_order(
             continue
         room = walked.price_worst * SLIPPAGE_BPS * 2**plan.attempts / BPS
         limit = walked.price_worst + (room if side is Side.BUY else -room)
-        return OrderIntent(
-            venue=rules.venue,
-            instrument=rules.instrument,
-            side=side,
-            qty=least + abs(net),
-            price_limit=price_to_tick(limit, rules.tick_size, side, aggressive=True),
-            fee_bps=rules.taker_fee_bps,
-            purpose=_purpose(plan, rules, side),
-        )
+        limit = price_to_tick(limit, rules.tick_size, side, aggressive=True)
+        return _intent(plan, rules, side, least + abs(net), limit)
     return None
 
 
@@ -337,11 +318,21 @@ def _limit(worst: Decimal, bound: Decimal, tick: Decimal, side: Side, attempts: 
     return max(limit, worst) if side is Side.BUY else min(limit, worst)
 
 
+def _intent(
+    plan: PlanRecord, rules: InstrumentRules, side: Side, qty: Decimal, limit: Decimal
+) -> OrderIntent:
+    terms = OrderTerms(
+        venue=rules.venue, instrument=rules.instrument, side=side, qty=qty, price_limit=limit
+    )
+    return OrderIntent(
+        terms=terms, fee_bps=rules.taker_fee_bps, purpose=_purpose(plan, rules, side)
+    )
+
+
 def _purpose(plan: PlanRecord, rules: InstrumentRules, side: Side) -> OrderPurpose:
     if plan.kind is PlanKind.FLATTEN:
         return OrderPurpose.FLATTEN
     undoes = any(
-        (leg.venue, leg.instrument) == (rules.venue, rules.instrument) and leg.side is not side
-        for leg in plan.legs
+        leg.market == (rules.venue, rules.instrument) and leg.side is not side for leg in plan.legs
     )
     return OrderPurpose.UNWIND if undoes else OrderPurpose.HEDGE

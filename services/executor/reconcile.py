@@ -294,11 +294,11 @@ class Reconciler:
             return None
         if parsed[0] in self._state.done_ids and self._state.plan_of_key(parsed[0]) is None:
             self._counts["fills_of_forgotten_plans"] += 1
-            text = f"{report.client_order_id} at {report.venue}: its plan ended and is forgotten"
+            text = f"{report.name}: its plan ended and is forgotten"
             alert(out, Severity.WARNING, "FORGOTTEN_PLAN", text, now_ns)
             return None
         self._counts["orders_adopted"] += 1
-        text = f"{report.client_order_id} at {report.venue} was not on record, adopted"
+        text = f"{report.name} was not on record, adopted"
         alert(out, Severity.WARNING, "ORDER_ADOPTED", text, now_ns)
         return self._plans.adopt(report, parsed, now_ns, out)
 
@@ -310,8 +310,8 @@ def _is_of(report: OrderReport, plan_keys: list[str]) -> bool:
 
 def _key_of_report(report: OrderReport) -> OrderKey:
     return OrderKey(
-        venue=report.venue,
-        instrument=report.instrument,
+        venue=report.terms.venue,
+        instrument=report.terms.instrument,
         client_order_id=report.client_order_id,
         venue_order_id=report.venue_order_id,
     )

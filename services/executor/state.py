@@ -14,10 +14,12 @@ import msgspec
 
 from services.executor.ids import plan_key
 from shared.domain.accounting import Books
+from shared.domain.fees import BPS, cash_flow
 from shared.domain.order import ZERO, OrderLife
 from shared.errors import Cause
 from shared.messages.base import Certainty, Side
 from shared.messages.execution import OrderPurpose, OrderStatus, PlanLeg, PlanOutcome
+from shared.messages.terms import OrderTerms
 
 RECENT_PLANS_MAX = 64
 """Finished plans kept whole, so that a late fill finds its owner."""
@@ -25,6 +27,8 @@ RECENT_PLAN_AGE_NS = 60_000_000_000
 DONE_IDS_MAX = 256
 """Plan ids remembered after that, so that a plan delivered again is recognised."""
 COMMAND_IDS_MAX = 64
+CHECKPOINT_VERSION = 2
+"""2: an order holds its terms as one value; 1: it had them side by side, and said no version."""
 BEFORE_IDS_MAX = 1_024
 """Plans found at the venues that an earlier ledger began."""
 
@@ -101,10 +105,7 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     leg_index: int
     attempt: int
     purpose: OrderPurpose
-    venue: str
-    instrument: str
-    side: Side
-    price_limit: Decimal
+    terms: OrderTerms
     fee_bps: Decimal
     life: OrderLife
     ts_created_ns: int
@@ -127,18 +128,39 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     ts_query_ns: int = 0
 
     @property
+    def venue(self) -> str:
+        """Where it goes."""
+        return self.terms.venue
+
+    @property
+    def instrument(self) -> str:
+        """What it trades."""
+        return self.terms.instrument
+
+    @property
+    def side(self) -> Side:
+        """Whether it buys or sells."""
+        return self.terms.side
+
+    @property
     def signed_base(self) -> Decimal:
         """Base units this order brought in (negative: took out), after fees charged in base."""
-        filled = self.life.filled_qty
-        return (filled if self.side is Side.BUY else -filled) - self.fee_base
+        return self.terms.side.signed(self.life.filled_qty) - self.fee_base
+
+    @property
+    def cost_and_fee(self) -> tuple[Decimal, Decimal]:
+        """Quote units traded, and fees in quote; unexplained fills count at the limit price."""
+        unexplained = self.life.filled_qty - self.life.traded_qty
+        if not unexplained:
+            return self.cost, self.fee_quote
+        cost = unexplained * self.terms.price_limit
+        return self.cost + cost, self.fee_quote + cost * self.fee_bps / BPS
 
     @property
     def signed_cash(self) -> Decimal:
-        """Quote units it brought in, fees taken off; unexplained fills count at the limit price."""
-        unexplained = self.life.filled_qty - self.life.traded_qty
-        cost = self.cost + unexplained * self.price_limit
-        fee = self.fee_quote + unexplained * self.price_limit * self.fee_bps / 10_000
-        return (-cost if self.side is Side.BUY else cost) - fee
+        """Quote units it brought in, fees taken off."""
+        cost, fee = self.cost_and_fee
+        return cash_flow(self.terms.side, cost, fee)
 
     @property
     def story(self) -> str:
@@ -226,6 +248,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     checkpoint, follow them, so that a new plan need not wait for a walk over all old ones.
     """
 
+    version: int = CHECKPOINT_VERSION
     plans: dict[str, PlanRecord] = {}
     orders: dict[str, OrderRecord] = {}
     done_ids: list[str] = []

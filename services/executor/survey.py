@@ -17,7 +17,6 @@ from services.executor.gateway import OrderReport
 from services.executor.state import ExecutorState
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
-from shared.messages.base import Side
 
 SURVEY_NS: Final = 12 * 3_600 * 1_000_000_000
 """How far back executions are asked for where the record says nothing."""
@@ -58,12 +57,12 @@ class Survey:
         self._state.remember_before(key)
         if not self._state.is_surveying:
             return
-        base = split_instrument(report.instrument).base
-        sign = 1 if report.side is Side.BUY else -1
+        terms = report.terms
+        base = split_instrument(terms.instrument).base
         fees = [fill.fee or ZERO for fill in report.fills if fill.fee_asset == base]
         plan = self._found.setdefault(key, UnrecordedPlan(base=base))
-        plan.orders[report.client_order_id] = sign * report.filled_qty - sum(fees, ZERO)
-        plan.venues[report.venue] = None
+        plan.orders[report.client_order_id] = terms.side.signed(report.filled_qty) - sum(fees, ZERO)
+        plan.venues[terms.venue] = None
         self._is_told = False
 
     def take_positions(self, venue: str, positions: Mapping[str, Decimal]) -> None:

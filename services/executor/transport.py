@@ -96,7 +96,7 @@ class VenueRequests:
             self._tick_to_order.record(sent_ns - action.ts_recv_ns)
         try:
             async with asyncio.timeout(self._timeout_s):
-                report = await self.gateways[order.venue].submit(order)
+                report = await self.gateways[order.terms.venue].submit(order)
         except Rejected as error:
             return SubmitRefused(order.client_order_id, str(error), sent_ns, error.cause)
         except Unavailable as error:

@@ -33,10 +33,7 @@ def open_at_worst(plan: PlanRecord, orders: Sequence[OrderRecord]) -> str:
     least = most = net_base(plan, orders)
     told = []
     for order in (order for order in orders if not order.life.is_settled):
-        told.append(
-            f"{order.side} {order.life.qty} {order.instrument} at {order.venue} is "
-            f"{order.life.status}"
-        )
+        told.append(f"{order.terms.text} is {order.life.status}")
         left = ZERO if order.life.is_terminal else order.life.qty - order.life.filled_qty
         if order.side is Side.BUY:
             most += left

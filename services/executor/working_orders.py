@@ -113,12 +113,9 @@ class WorkingOrders:
             leg_index=slot[0],
             attempt=slot[1],
             purpose=trade.purpose,
-            venue=trade.venue,
-            instrument=trade.instrument,
-            side=trade.side,
-            price_limit=trade.price_limit,
+            terms=trade.terms,
             fee_bps=trade.fee_bps,
-            life=OrderLife(qty=trade.qty),
+            life=OrderLife(qty=trade.terms.qty),
             ts_created_ns=now_ns,
             next_query_ns=now_ns + ANSWER_EXPECTED_NS,
         )
@@ -135,13 +132,7 @@ class WorkingOrders:
         order = self.record(plan, trade, slot, now_ns, out)
         self._counts["orders_submitted"] += 1
         request = OrderRequest(
-            client_order_id=order.client_order_id,
-            venue=order.venue,
-            instrument=order.instrument,
-            side=order.side,
-            qty=order.life.qty,
-            price_limit=order.price_limit,
-            purpose=order.purpose,
+            client_order_id=order.client_order_id, terms=order.terms, purpose=order.purpose
         )
         return Submit(request, plan.ts_recv_ns)
 

@@ -18,13 +18,12 @@ from shared.exchange.orders import (
     Fill,
     Order,
     OrderRequest,
-    OrderType,
     Refusal,
     RefusedError,
     Status,
-    TimeInForce,
 )
 from shared.messages.execution import Balance, OrderStatus
+from shared.messages.terms import OrderTerms
 
 _MS = 1_000_000
 TIMEOUT_NS = 2_000 * _MS
@@ -114,38 +113,37 @@ class AccountPort:
         self._kernel.after(self._latency_ns(), arrive)
 
     def _submit(self, action: act.Submit, deliver: Callable[[Result], None]) -> None:
-        order, sent_ns = action.order, self._kernel.now_ns()
-        conditions = self.conditions[order.venue]
-        name = order.client_order_id
+        venue, name = action.order.terms.venue, action.order.client_order_id
+        conditions, sent_ns = self.conditions[venue], self._kernel.now_ns()
         if self._happens(conditions.not_sent):
-            self._note(f"{order.venue}: {name} was not sent")
+            self._note(f"{venue}: {name} was not sent")
             unsent = act.SubmitNotSent(name, "no connection")
             self._kernel.after(self._latency_ns(), lambda: deliver(unsent))
             return
         lost = act.SubmitLost(name, "no answer in time", sent_ns)
         if conditions.is_down or self._happens(conditions.lost_request):
-            self._note(f"{order.venue}: {name} was lost on its way")
+            self._note(f"{venue}: {name} was lost on its way")
             self._kernel.after(TIMEOUT_NS, lambda: deliver(lost))
             return
         is_late = self._happens(conditions.late_request)
         if is_late:
-            self._note(f"{order.venue}: {name} travels slowly")
+            self._note(f"{venue}: {name} travels slowly")
         answer_is_lost = is_late or self._happens(conditions.lost_answer)
 
         def arrive() -> None:
             if self._kernel.now_ns() - sent_ns > VALIDITY_MS * _MS:
-                self._note(f"{order.venue}: {name} came too late")
+                self._note(f"{venue}: {name} came too late")
                 answer: Result = act.SubmitRefused(name, "too late", sent_ns)
             elif conditions.closed is not None:
-                self._note(f"{order.venue}: {name} was refused: {conditions.closed}")
+                self._note(f"{venue}: {name} was refused: {conditions.closed}")
                 answer = act.SubmitRefused(name, "no orders now", sent_ns, conditions.closed)
             elif self._happens(conditions.refused):
-                self._note(f"{order.venue}: {name} was refused")
+                self._note(f"{venue}: {name} was refused")
                 answer = act.SubmitRefused(name, "refused by the venue", sent_ns)
             else:
                 answer = self._place(action, sent_ns)
             if answer_is_lost:
-                self._note(f"{order.venue}: the answer to {name} was lost")
+                self._note(f"{venue}: the answer to {name} was lost")
                 self._kernel.at(sent_ns + TIMEOUT_NS, lambda: deliver(lost))
             else:
                 self._kernel.after(self._latency_ns(), lambda: deliver(answer))
@@ -154,21 +152,21 @@ class AccountPort:
         self._kernel.after(self._latency_ns() + slow_ns, arrive)
 
     def _place(self, action: act.Submit, sent_ns: int) -> Result:
-        asked, now_ms = action.order, self._kernel.now_ns() // _MS
-        exchange, key = self._exchanges[asked.venue], (asked.venue, asked.client_order_id)
+        asked, terms, now_ms = action.order, action.order.terms, self._kernel.now_ns() // _MS
+        exchange, key = self._exchanges[terms.venue], (terms.venue, asked.client_order_id)
         self.sent[key] = self.sent.get(key, 0) + 1
         request = OrderRequest(
-            listing=exchange.by_instrument[asked.instrument],
-            side=asked.side,
-            type=OrderType.LIMIT,
-            qty=asked.qty,
-            price=asked.price_limit,
-            tif=TimeInForce.IOC,
+            listing=exchange.by_instrument[terms.instrument],
+            side=terms.side,
+            type=terms.order_type,
+            qty=terms.qty,
+            price=terms.price_limit,
+            tif=terms.time_in_force,
             client_id=asked.client_order_id,
         )
         share = Decimal(1)
-        if self._happens(self.conditions[asked.venue].partial):
-            self._note(f"{asked.venue}: {asked.client_order_id} fills in part")
+        if self._happens(self.conditions[terms.venue].partial):
+            self._note(f"{terms.venue}: {asked.client_order_id} fills in part")
             share = Decimal(self._random.randrange(0, 10)) / 10
         try:
             order = exchange.place(request, now_ms, share)
@@ -177,10 +175,10 @@ class AccountPort:
             cause = CAUSES.get(error.reason, Cause.ORDER)
             return act.SubmitRefused(asked.client_order_id, error.reason.value, sent_ns, cause)
         self._on_arrival(*key, self.sent[key], True)
-        if order.fills and self._happens(self.conditions[asked.venue].late_fills):
-            self._note(f"{asked.venue}: {asked.client_order_id} has fills that are reported late")
+        if order.fills and self._happens(self.conditions[terms.venue].late_fills):
+            self._note(f"{terms.venue}: {asked.client_order_id} has fills that are reported late")
             until_ns = self._kernel.now_ns() + self._random.randrange(50, TOLD_LATE_MS_MAX) * _MS
-            self._hidden[asked.venue, order.id] = until_ns, self._random.randrange(len(order.fills))
+            self._hidden[terms.venue, order.id] = until_ns, self._random.randrange(len(order.fills))
         return act.Submitted(self._told(order), sent_ns)
 
     def _told(self, order: Order) -> OrderReport:
@@ -263,11 +261,15 @@ def report_of(order: Order, fills: Sequence[Fill]) -> OrderReport:
     filled_lots = sum(fill.lots for fill in fills)
     return OrderReport(
         client_order_id=request.client_id,
-        venue=request.listing.venue,
-        instrument=request.listing.instrument,
-        side=request.side,
-        qty=request.qty,
-        price_limit=request.listing.price(order.ticks),
+        terms=OrderTerms(
+            venue=request.listing.venue,
+            instrument=request.listing.instrument,
+            side=request.side,
+            qty=request.qty,
+            price_limit=request.listing.price(order.ticks),
+            order_type=request.type,
+            time_in_force=request.tif,
+        ),
         status=STATUS[order.status] if is_whole else OrderStatus.CANCELED,
         venue_order_id=str(order.id),
         filled_qty=request.listing.qty(filled_lots),

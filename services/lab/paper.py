@@ -56,7 +56,7 @@ class PaperPort:
         if isinstance(action, act.Submit):
             order = action.order
             try:
-                report = self._gateways[order.venue].fill(order)
+                report = self._gateways[order.terms.venue].fill(order)
             except Rejected as error:
                 return act.SubmitRefused(order.client_order_id, str(error), sent_ns, error.cause)
             return act.Submitted(report, sent_ns)

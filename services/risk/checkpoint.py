@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
@@ -24,8 +25,10 @@ from shared.messages.base import Side
 DECIDED = "risk"
 LEDGER = "risk-ledger"
 NAMES = (DECIDED, LEDGER)
-VERSION = 4
-"""4: the ledger has orders; 3: it has accounts; 2: it is saved apart; 1: the state is one whole."""
+VERSION = 5
+"""5: a reserved leg holds its terms as one value; 4: the ledger has orders; 3: it has accounts;
+2: it is saved apart; 1: the state is one whole."""
+LEDGER_WITH_ORDERS, LEGS_WITH_TERMS = 4, 5
 
 
 class PartMissing(CodecError):  # noqa: N818 - named for what is wrong
@@ -185,14 +188,17 @@ def _join(saved: Mapping[str, bytes]) -> tuple[RiskState, int]:
     decided_bytes = saved[DECIDED]
     version = _FORM.decode(decided_bytes).version
     if version == 1:  # whole; a ledger beside it is what an older, newer program left
-        state, before = _WHOLE.decode(decided_bytes), _BEFORE.decode(decided_bytes).ledger
+        state = _WHOLE.decode(_with_terms(decided_bytes))
+        before = _BEFORE.decode(decided_bytes).ledger
         _take_over(before, state.ledger)
         _expect_orders(before, state.ledger)
         return state, 0
-    if version not in {2, 3, VERSION}:
+    if not 2 <= version <= VERSION:
         raise CodecError(f"the checkpoint of risk has version {version}, {VERSION} is known")
     if LEDGER not in saved:
         raise PartMissing(f"the checkpoint of risk has lost its part {LEDGER}")
+    if version < LEGS_WITH_TERMS:
+        decided_bytes = _with_terms(decided_bytes)
     decided, settled = _DECIDED.decode(decided_bytes), _NUMBERED.decode(saved[LEDGER])
     if settled.number != decided.ledger:
         raise CodecError(
@@ -200,7 +206,7 @@ def _join(saved: Mapping[str, bytes]) -> tuple[RiskState, int]:
         )
     ledger = settled.ledger
     ledger.reservations = decided.reservations
-    if version < VERSION:
+    if version < LEDGER_WITH_ORDERS:
         before = _BEFORE.decode(saved[LEDGER]).ledger
         if version == 2:
             _take_over(before, ledger)
@@ -208,6 +214,24 @@ def _join(saved: Mapping[str, bytes]) -> tuple[RiskState, int]:
     for opportunity_id in decided.approved:
         remember_plan(ledger.approved, opportunity_id)
     return RiskState(ledger=ledger, trading=decided.trading), settled.number
+
+
+def _with_terms(saved: bytes) -> bytes:
+    """Return a part of before version 5 with the terms of its reserved legs as one value.
+
+    Their limit was not kept; what a leg was worth at most bounds it.
+    """
+    part: dict[str, Any] = msgspec.json.decode(saved)
+    try:
+        holder = part["ledger"] if "reservations" not in part else part
+        for held in holder["reservations"].values():
+            for leg in held["legs"]:
+                terms = {name: leg.pop(name) for name in ("venue", "instrument", "side", "qty")}
+                limit = Decimal(leg["notional"]) / Decimal(terms["qty"])
+                leg["terms"] = {**terms, "price_limit": str(limit)}
+    except (LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise msgspec.ValidationError("its reservations are malformed") from error
+    return msgspec.json.encode(part)
 
 
 def _expect_orders(before: LedgerBefore, ledger: Ledger) -> None:

@@ -71,16 +71,18 @@ def market_of(key: str) -> VenueMarket:
 class LegCase:
     """A leg as offered, and what rules ask of it. Notionals and prices are in quote units.
 
-    ``price`` is the dearer of its limit and its expected price, ``reserved`` what it may use.
+    ``price`` is the dearer of its limit and its expected price, ``position`` what we hold there in
+    base units, ``reserved`` what the leg may use.
     """
 
-    __slots__ = ("market", "offered", "price", "reserved")
+    __slots__ = ("market", "offered", "position", "price", "reserved")
 
     def __init__(self, leg: OpportunityLeg, positions: Mapping[str, Decimal]) -> None:
         market = market_of(f"{leg.venue}|{leg.instrument}")
         price = max(leg.price_limit, leg.price_avg)
         self.offered, self.market, self.price = leg, market, price
-        self.reserved = reserve_leg(leg, leg.qty * price, positions.get(market.key, ZERO))
+        self.position = positions.get(market.key, ZERO)
+        self.reserved = reserve_leg(leg, leg.qty * price, self.position)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -89,8 +91,9 @@ class DecisionContext:
     ``venues_down`` what of them the executor sends nothing to, with its reason.
 
     What stands below ``rules`` is there after ``look_up_legs``: the two legs, the buy first, and
-    what they would reserve; the notional at stake if only the dearer one trades; the legs of the
-    plans in flight; the positions in this quote asset; and, as rules work them out, the dearest
+    what they would reserve; the notional at stake if only the dearer one trades; what hedging or
+    unwinding the plan may cost, in quote units; the legs of the plans in flight; the positions in
+    this quote asset; and, as rules work them out, the dearest
     prices and the worst notionals by key of their market.
     """
 
@@ -108,6 +111,7 @@ class DecisionContext:
     legs: list[LegCase] = field(init=False)
     reserved: list[ReservedLeg] = field(init=False)
     notional: Decimal = field(init=False)
+    loss_cap: Decimal = field(init=False)
     held: list[ReservedLeg] = field(init=False)
     positions: list[tuple[VenueMarket, Decimal]] = field(init=False)
     marks: dict[str, Decimal] = field(init=False)
@@ -117,10 +121,6 @@ class DecisionContext:
         """Net base units of our fills in the leg's instrument."""
         return self.ledger.positions.get(f"{leg.venue}|{leg.instrument}", ZERO)
 
-    def loss_cap(self) -> Decimal:
-        """Return what hedging or unwinding the plan may cost, in quote units."""
-        return share_of(self.notional, self.config.loss_cap_bps)
-
     def look_up_legs(self) -> None:
         """Work out what the rules on limits ask; the opportunity must be well formed."""
         ledger, quote = self.ledger, self.opportunity.quote
@@ -128,6 +128,7 @@ class DecisionContext:
         buy, sell = LegCase(bought, ledger.positions), LegCase(sold, ledger.positions)
         self.legs, self.reserved = [buy, sell], [buy.reserved, sell.reserved]
         self.notional = max(buy.reserved.notional, sell.reserved.notional)
+        self.loss_cap = share_of(self.notional, self.config.loss_cap_bps)
         self.held = [leg for plan in ledger.reservations.values() for leg in plan.legs]
         self.positions = []
         for key, position in ledger.positions.items():
@@ -175,8 +176,8 @@ def markets_of(context: DecisionContext, venue: str) -> list[VenueMarket]:
     """Return a venue's markets in this quote asset with a position, reservation or leg."""
     markets = {market.key: market for market, _ in context.positions if market.venue == venue}
     for held in context.held:
-        if held.venue == venue:
-            market = market_of(f"{venue}|{held.instrument}")
+        if held.terms.venue == venue:
+            market = market_of(f"{venue}|{held.terms.instrument}")
             if market.quote == context.opportunity.quote:
                 markets[market.key] = market
     for leg in context.legs:
@@ -200,13 +201,14 @@ def worst_notional(
     venue, instrument = market.book
     notional = buys = sells = ZERO
     for leg in (*context.held, *legs):
-        if leg.instrument != instrument or leg.venue != venue:
+        terms = leg.terms
+        if terms.instrument != instrument or terms.venue != venue:
             continue
         notional += leg.notional
-        if leg.side is Side.BUY:
-            buys += leg.qty
+        if terms.side is Side.BUY:
+            buys += terms.qty
         else:
-            sells += leg.qty
+            sells += terms.qty
     if market.is_spot:
         return notional
     position = context.ledger.positions.get(market.key, ZERO)

@@ -342,7 +342,7 @@ def reservation_of(context: DecisionContext) -> Reservation:
         opportunity_id=found.opportunity_id,
         quote=found.quote,
         notional=context.notional,
-        loss_cap=context.loss_cap(),
+        loss_cap=context.loss_cap,
         legs=context.reserved,
         ts_expire_ns=context.now_ns + context.config.plan_ttl_ms * _MS,
         strategy=found.strategy_id,
@@ -358,14 +358,8 @@ def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> Approve
         base=found.base,
         quote=found.quote,
         legs=[
-            PlanLeg(
-                venue=leg.venue,
-                instrument=leg.instrument,
-                side=leg.side,
-                qty=leg.qty,
-                price_limit=leg.price_limit,
-                price_expected=leg.price_avg,
-                fee_bps=leg.fee_bps,
+            PlanLeg.of(
+                leg, price_expected=leg.price_avg, fee_bps=leg.fee_bps, cash_flow=leg.cash_flow
             )
             for leg in found.legs
         ],

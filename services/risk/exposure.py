@@ -35,6 +35,7 @@ from shared.messages.execution import (
     PlanDone,
     PlanOutcome,
 )
+from shared.messages.terms import OrderTerms, is_same_side
 
 FILLS_REMEMBERED_MAX = 512
 """Fills known by their id. A repeat comes from the executor's recovery of unfinished plans, so it
@@ -52,10 +53,7 @@ _V = TypeVar("_V")
 class ReservedLeg(msgspec.Struct, frozen=True, kw_only=True):
     """What one leg may use: ``amount`` of ``asset`` to pay with, ``notional`` in quote units."""
 
-    venue: str
-    instrument: str
-    side: Side
-    qty: Decimal
+    terms: OrderTerms
     notional: Decimal
     asset: str
     amount: Decimal
@@ -141,11 +139,12 @@ class Ledger(msgspec.Struct, kw_only=True):
         if held is None:
             return None
         for leg in held.legs:
-            ts_fill_ns = held.ts_fill_ns.get(leg.venue)
-            known = self.balances.get(leg.venue)
+            venue = leg.terms.venue
+            ts_fill_ns = held.ts_fill_ns.get(venue)
+            known = self.balances.get(venue)
             if ts_fill_ns is None or (known is not None and _shows(known.ts_ns, ts_fill_ns)):
                 continue  # nothing spent, or the reported balance shows it already
-            of_venue = self.settling.setdefault(leg.venue, {})
+            of_venue = self.settling.setdefault(venue, {})
             spent = of_venue.setdefault(leg.asset, Settling(amount=ZERO, ts_ns=0))
             spent.amount += leg.amount
             spent.ts_ns = max(spent.ts_ns, ts_fill_ns)
@@ -224,7 +223,7 @@ class Ledger(msgspec.Struct, kw_only=True):
         held = self.reservations.get(done.plan_id)
         if held is None:
             return ""
-        base = split_instrument(held.legs[0].instrument).base
+        base = split_instrument(held.legs[0].terms.instrument).base
         agrees = (base, held.quote) == (done.base, done.quote)
         return "" if agrees else f"its plan trades {base}/{held.quote}"
 
@@ -271,7 +270,7 @@ class Ledger(msgspec.Struct, kw_only=True):
         total = ZERO
         for held in self.reservations.values():
             for leg in held.legs:
-                if leg.venue == venue and leg.asset == asset:
+                if leg.terms.venue == venue and leg.asset == asset:
                     total += leg.amount
         return total
 
@@ -298,17 +297,13 @@ def _differs(held: Reservation, event: OrderEvent, against: Decimal) -> str:
     if event.purpose is OrderPurpose.LEG:
         if event.leg_index >= len(legs):
             return f"its plan has {len(legs)} legs"
-        leg = legs[event.leg_index]
-        agrees = (leg.venue, leg.instrument, leg.side) == (
-            event.venue,
-            event.instrument,
-            event.side,
-        ) and leg.qty == event.qty
-        return "" if agrees else f"its leg is {leg.side} {leg.qty} {leg.instrument} at {leg.venue}"
-    base = split_instrument(legs[0].instrument).base
+        leg = legs[event.leg_index].terms
+        agrees = is_same_side(leg, event) and leg.qty == event.qty
+        return "" if agrees else f"its leg is {leg.text}"
+    base = split_instrument(legs[0].terms.instrument).base
     if split_instrument(event.instrument).base != base:
         return f"its plan trades {base}"
-    most = sum((leg.qty for leg in legs), against)
+    most = sum((leg.terms.qty for leg in legs), against)
     return "" if event.qty <= most else f"its plan evens out {most} at most"
 
 
@@ -342,15 +337,7 @@ def reserve_leg(leg: OpportunityLeg, notional: Decimal, position: Decimal) -> Re
         asset, amount = quote, notional * (ONE + leg.fee_bps / BPS)
     else:
         asset, amount = base, qty
-    return ReservedLeg(
-        venue=leg.venue,
-        instrument=leg.instrument,
-        side=side,
-        qty=qty,
-        notional=notional,
-        asset=asset,
-        amount=amount,
-    )
+    return ReservedLeg(terms=OrderTerms.of(leg), notional=notional, asset=asset, amount=amount)
 
 
 def plan_id_of(opportunity_id: str) -> str:

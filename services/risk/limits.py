@@ -250,7 +250,7 @@ def plans_in_flight(context: DecisionContext) -> Denial | None:
         return deny(DenyReason.PLANS_IN_FLIGHT, plans=len(held), max=limit)
     pair = [leg.market.book for leg in context.legs]
     for plan in held.values():
-        if [(leg.venue, leg.instrument) for leg in plan.legs] == pair:
+        if [leg.terms.market for leg in plan.legs] == pair:
             return deny(DenyReason.PAIR_IN_FLIGHT, plan_id=plan.plan_id)
     return None
 
@@ -260,7 +260,7 @@ def daily_loss(context: DecisionContext) -> Denial | None:
     ledger, quote = context.ledger, context.opportunity.quote
     realized, limit = ledger.realized_today(quote), context.config.daily_loss_max
     caps = sum([h.loss_cap for h in ledger.reservations.values() if h.quote == quote], ZERO)
-    worst = realized - caps - context.loss_cap()
+    worst = realized - caps - context.loss_cap
     if -worst > limit:
         return deny(DenyReason.DAILY_LOSS, realized_today=realized, at_worst=worst, max=limit)
     return None
@@ -270,7 +270,8 @@ def balances(context: DecisionContext) -> Denial | None:
     """Each leg can be paid for, after everything that is reserved."""
     needs: dict[tuple[str, str], Decimal] = {}
     for leg in context.reserved:
-        needs[leg.venue, leg.asset] = needs.get((leg.venue, leg.asset), ZERO) + leg.amount
+        key = (leg.terms.venue, leg.asset)
+        needs[key] = needs.get(key, ZERO) + leg.amount
     for (venue, asset), amount in needs.items():
         available = context.ledger.available(venue, asset)
         if available is None:
@@ -285,15 +286,17 @@ def balances(context: DecisionContext) -> Denial | None:
 def opens_no_position(context: DecisionContext) -> Denial | None:
     """No leg opens or extends a position in a derivative: there is no rule yet that closes it."""
     for leg in context.legs:
-        opened = opened_qty(context.position(leg.offered), leg.offered.side, leg.offered.qty)
-        if opened and not leg.market.is_spot:
+        if leg.market.is_spot:
+            continue
+        opened = opened_qty(leg.position, leg.offered.side, leg.offered.qty)
+        if opened:
             return deny(DenyReason.OPENS_POSITION, book=leg.market.text, qty=opened)
     return None
 
 
 def loss_cap(context: DecisionContext) -> Denial | None:
     """The loss cap pays for trading either leg back at its own venue, at the dearer known fee."""
-    cap = context.loss_cap()
+    cap = context.loss_cap
     for leg in context.legs:
         fee_bps = max(leg.offered.fee_bps, context.rules[leg.market.book].taker_fee_bps)
         fees = 2 * fee_amount(leg.offered.qty * leg.price, fee_bps)

@@ -24,7 +24,7 @@ from shared.domain.depth import (
     costs_of,
     walk_exact,
 )
-from shared.domain.fees import edge_bps, fee_amount, fee_fraction
+from shared.domain.fees import cash_flow, edge_bps, fee_amount, fee_fraction
 from shared.domain.instrument import split_instrument
 from shared.domain.rounding import is_enough, lot_common, price_to_tick, qty_to_lot, round_noise
 from shared.messages.arb import Opportunity, OpportunityLeg
@@ -153,6 +153,7 @@ def _leg(offer: Offer, side: Side, qty: Decimal) -> tuple[OpportunityLeg, Decima
     walked = walk_exact(offer.levels, qty, side)
     assert walked is not None, "the quantity was capped at the depth walked"
     notional = qty * walked.price_avg
+    fee = fee_amount(notional, rules.taker_fee_bps)
     leg = OpportunityLeg(
         venue=view.venue,
         instrument=view.instrument,
@@ -162,9 +163,10 @@ def _leg(offer: Offer, side: Side, qty: Decimal) -> tuple[OpportunityLeg, Decima
         price_limit=price_to_tick(walked.price_worst, rules.tick_size, side, aggressive=False),
         price_avg=walked.price_avg,
         fee_bps=rules.taker_fee_bps,
-        fee=fee_amount(notional, rules.taker_fee_bps),
+        fee=fee,
         levels_used=walked.levels_used,
         book_id=view.book_id,
         book_ts_recv_ns=view.ts_recv_ns,
+        cash_flow=cash_flow(side, notional, fee),
     )
     return leg, notional

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
+from shared.messages.base import Side
+
 BPS = Decimal(10_000)
 MONEY_STEP = Decimal("1e-8")
 """Fees are rounded up to this many quote units: never less than the venue will take."""
@@ -17,6 +19,11 @@ _WIDE = Context(prec=700)
 def fee_amount(notional: Decimal, fee_bps: Decimal) -> Decimal:
     """Return the fee on ``notional`` in quote units, rounded up to ``MONEY_STEP``."""
     return (notional * fee_bps / BPS).quantize(MONEY_STEP, ROUND_CEILING, _WIDE)
+
+
+def cash_flow(side: Side, notional: Decimal, fee: Decimal) -> Decimal:
+    """Return the quote units that trading ``notional`` brings in after its fee, all in quote."""
+    return -side.signed(notional) - fee
 
 
 def share_of(notional: Decimal, share_bps: Decimal) -> Decimal:

@@ -18,6 +18,7 @@ import msgspec
 
 from shared.messages.base import Side
 from shared.messages.execution import Fill, OrderEvent
+from shared.messages.terms import is_same_side
 
 PLANS_OPEN_MAX: Final = 128
 """Plans with orders that have not ended; the oldest beyond it is forgotten."""
@@ -69,11 +70,7 @@ class OrdersOnRecord(msgspec.Struct):
         if known is None:
             full = len(orders) >= ORDERS_PER_PLAN_MAX
             return f"its plan has {ORDERS_PER_PLAN_MAX} orders" if full else ""
-        if (known.venue, known.instrument, known.side) != (
-            event.venue,
-            event.instrument,
-            event.side,
-        ) or known.qty != event.qty:
+        if not is_same_side(known, event) or known.qty != event.qty:
             return f"it is on record as {_description(known)}"
         return ""
 
@@ -117,12 +114,7 @@ class OrdersOnRecord(msgspec.Struct):
         order = orders.get(fill.client_order_id)
         if order is None:
             return "" if EARLIER in orders else f"its plan {fill.plan_id} announced no such order"
-        agrees = (order.venue, order.instrument, order.side) == (
-            fill.venue,
-            fill.instrument,
-            fill.side,
-        )
-        return "" if agrees else f"its order is {_description(order)}"
+        return "" if is_same_side(order, fill) else f"its order is {_description(order)}"
 
     def overfills(self, fill: Fill) -> str:
         """Return why a fill is more than its order has left; empty if it is not."""

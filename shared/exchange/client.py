@@ -25,17 +25,10 @@ from shared.exchange.events import (
 )
 from shared.exchange.exchange import LEVERAGE, Exchange
 from shared.exchange.listing import Listing
-from shared.exchange.orders import (
-    Fill,
-    Order,
-    OrderRequest,
-    OrderType,
-    Print,
-    Refusal,
-    RefusedError,
-)
+from shared.exchange.orders import Fill, Order, OrderRequest, Print, Refusal, RefusedError
 from shared.messages.base import Side
 from shared.messages.market import Level
+from shared.messages.terms import OrderType
 
 
 class SimulatedExchange:

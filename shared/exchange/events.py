@@ -6,9 +6,10 @@ from decimal import Decimal
 
 import msgspec
 
-from shared.exchange.orders import OrderType, Refusal, Status, TimeInForce
+from shared.exchange.orders import Refusal, Status
 from shared.messages.base import Side
 from shared.messages.market import Level
+from shared.messages.terms import OrderType, TimeInForce
 
 NS_PER_MS = 1_000_000
 

@@ -18,16 +18,15 @@ from shared.exchange.orders import (
     Fill,
     Order,
     OrderRequest,
-    OrderType,
     Print,
     Refusal,
     RefusedError,
     Status,
-    TimeInForce,
 )
 from shared.exchange.reduce_only import ReduceOnly
 from shared.exchange.settlement import Settlement
 from shared.messages.base import Side
+from shared.messages.terms import OrderType, TimeInForce
 
 ORDERS_MAX = 20_000
 """Closed orders remembered per venue; the oldest are forgotten and counted."""

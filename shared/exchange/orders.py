@@ -8,21 +8,7 @@ from enum import Enum, StrEnum
 
 from shared.exchange.listing import Listing
 from shared.messages.base import Side
-
-
-class OrderType(StrEnum):
-    """How the price is meant."""
-
-    LIMIT = "LIMIT"
-    MARKET = "MARKET"
-
-
-class TimeInForce(StrEnum):
-    """How long an order lives."""
-
-    GTC = "GTC"
-    IOC = "IOC"
-    FOK = "FOK"
+from shared.messages.terms import OrderType, TimeInForce
 
 
 class Status(StrEnum):

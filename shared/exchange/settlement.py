@@ -8,8 +8,9 @@ from decimal import ROUND_DOWN, Decimal
 from shared.domain.instrument import InstrumentName, split_instrument
 from shared.exchange.accounts import AccountLedger
 from shared.exchange.listing import Listing
-from shared.exchange.orders import Fill, Order, OrderType, Refusal, RefusedError
+from shared.exchange.orders import Fill, Order, Refusal, RefusedError
 from shared.messages.base import Side
+from shared.messages.terms import OrderType
 
 BPS = Decimal(10_000)
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta
 
-from shared.messages.base import DecisionMessage, Side
+from shared.messages.base import DecisionMessage
 from shared.messages.bounds import (
     LEGS_MAX,
     Amount,
@@ -27,26 +26,25 @@ from shared.messages.bounds import (
     Strategy,
     Venue,
 )
+from shared.messages.terms import OrderTerms
 
 
-class OpportunityLeg(msgspec.Struct, frozen=True, kw_only=True):
-    """One side of an opportunity, already rounded to what the venue accepts.
+class OpportunityLeg(OrderTerms, frozen=True, kw_only=True):
+    """One order of an opportunity, already rounded to what the venue accepts.
 
     ``price_avg`` is expected from the walked depth, ``price_limit`` the worst price the walk used;
     ``fee`` is in quote units. ``book_id`` and ``book_ts_recv_ns`` say which book was walked.
+    ``cash_flow`` is what the leg brings in at ``price_avg``, its fee taken off, in quote units of
+    its instrument (negative: what it costs; ``None``: not stated).
     """
 
-    venue: Venue
-    instrument: Instrument
-    side: Side
-    qty: Qty
-    price_limit: Price
     price_avg: Price
     fee_bps: Bps
     fee: Amount
     levels_used: Count
     book_id: BookId
     book_ts_recv_ns: Moment
+    cash_flow: Amount | None = None
 
 
 class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity"):

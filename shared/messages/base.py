@@ -4,11 +4,13 @@ Two families, two wire forms. Market data is array-like msgpack (compact, fast);
 objects, so that plain ``redis-cli XREAD`` shows them readable.
 
 Evolution: tags are written out, so renaming a class never changes the wire. New fields go **last**
-and have a default; a field's type never changes. ``tests/contract/golden`` holds the bytes.
+and have a default; a field's type never changes. ``tests/contract/golden`` holds the bytes. JSON is
+read by name, so there a base class may gain fields as well.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
@@ -45,6 +47,10 @@ class Side(StrEnum):
     def opposite(self) -> Side:
         """The side that undoes this one."""
         return Side.SELL if self is Side.BUY else Side.BUY
+
+    def signed(self, amount: Decimal) -> Decimal:
+        """Return base units as the account sees them: a buy brings in, a sell takes out."""
+        return amount if self is Side.BUY else -amount
 
 
 class BookState(StrEnum):

@@ -171,6 +171,7 @@ def _made_of(kind: type[msgspec.Struct]) -> Callable[[Any, int], bool]:
     texts: list[tuple[str, _Names]] = []
     times: list[tuple[str, int]] = []
     bounded: list[tuple[str, Any, Any]] = []
+    optionals: list[tuple[str, Any, Any]] = []
     decimals: list[str] = []
     structs: list[tuple[str, Callable[[Any, int], bool]]] = []
     others: list[tuple[str, Check]] = []
@@ -184,6 +185,8 @@ def _made_of(kind: type[msgspec.Struct]) -> Callable[[Any, int], bool]:
             bounded.append((name, mark.low, mark.high))
             if isinstance(mark.low, Decimal) and mark.low <= 0:
                 decimals.append(name)
+        elif (optional := _decimal_or_none(note)) is not None:
+            optionals.append((name, optional.low, optional.high))
         elif (struct := _struct_of_list(note)) is not None:
             structs.append((name, is_right_of(struct)))
         elif (check := _check(note)) is not None:
@@ -202,6 +205,12 @@ def _made_of(kind: type[msgspec.Struct]) -> Callable[[Any, int], bool]:
                 return False
         for name in decimals:
             if getattr(value, name).adjusted() < EXPONENT_MIN:
+                return False
+        for name, low, high in optionals:
+            number = getattr(value, name)
+            if number is not None and not (
+                low <= number <= high and number.adjusted() >= EXPONENT_MIN
+            ):
                 return False
         for name, part_right in structs:
             for part in getattr(value, name):
@@ -226,6 +235,17 @@ def _mark(annotation: Any) -> Syntax | NumberRange | TimeLimit | None:
         ]
         return marks[0] if marks else None
     return _PLAIN.get(annotation)
+
+
+def _decimal_or_none(annotation: Any) -> NumberRange | None:
+    """Return what bounds a Decimal that may be ``None``."""
+    if typing.get_origin(annotation) not in {types.UnionType, typing.Union}:
+        return None
+    (arm,) = (arm for arm in typing.get_args(annotation) if arm is not type(None))
+    mark = _mark(arm)
+    if isinstance(mark, NumberRange) and isinstance(mark.low, Decimal):
+        return mark
+    return None
 
 
 def _struct_of_list(annotation: Any) -> type[msgspec.Struct] | None:

@@ -38,21 +38,22 @@ from shared.messages.bounds import (
     Venue,
     VenueTime,
 )
+from shared.messages.terms import OrderTerms, OrderType, TimeInForce
 
 OPERATOR_STRATEGY: Final = "operator"
 """Stands for a strategy where an operator had orders made (FLATTEN)."""
 
 
-class PlanLeg(msgspec.Struct, frozen=True, kw_only=True):
-    """One order to place: IOC limit at the worst acceptable price."""
+class PlanLeg(OrderTerms, frozen=True, kw_only=True):
+    """One order to place, ``price_limit`` being the worst acceptable price.
 
-    venue: Venue
-    instrument: Instrument
-    side: Side
-    qty: Qty
-    price_limit: Price
+    ``cash_flow`` is what it should bring in at ``price_expected``, its fee taken off, in quote
+    units of its instrument (negative: what it costs; ``None``: not stated).
+    """
+
     price_expected: Price
     fee_bps: Bps
+    cash_flow: Amount | None = None
 
 
 class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_plan"):
@@ -123,6 +124,8 @@ class OrderEvent(DecisionMessage, frozen=True, kw_only=True, tag="order_event"):
     ts_sent_ns: Moment = 0
     ts_recv_ns: Moment = 0
     strategy: Strategy = ""
+    order_type: OrderType = OrderType.LIMIT
+    time_in_force: TimeInForce = TimeInForce.IOC
 
 
 class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):

@@ -36,8 +36,17 @@ def tag_of(kind: type[Message]) -> str:
 def example(kind: type[Any]) -> Any:
     """Return an instance with a value in every field, the same in every run."""
     return kind(
-        **{name: _value(note, name, place) for place, (name, note) in enumerate(notes(kind), 1)}
+        **{name: _value(note, name, place) for place, (name, note) in enumerate(_oldest(kind), 1)}
     )
+
+
+def _oldest(kind: type[Any]) -> list[tuple[str, Any]]:
+    """A type's fields, those without a default first: they were there from the beginning.
+
+    A value must not change because a base class gained a field.
+    """
+    defaults = {field.name: field.required for field in msgspec.structs.fields(kind)}
+    return sorted(notes(kind), key=lambda field: not defaults[field[0]])
 
 
 def example_before_bounds(kind: type[Any]) -> Any:
@@ -46,7 +55,7 @@ def example_before_bounds(kind: type[Any]) -> Any:
     return kind(
         **{
             name: _value_before_bounds(hints[name], name, place)
-            for place, name in enumerate(kind.__struct_fields__, start=1)
+            for place, (name, _) in enumerate(_oldest(kind), start=1)
         }
     )
 

@@ -29,6 +29,7 @@ from shared.messages.base import BookState, Side
 from shared.messages.execution import OrderStatus
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
+from shared.messages.terms import OrderTerms
 from tests.support import ROOT, eventually
 
 D = Decimal
@@ -63,20 +64,20 @@ class Account:
     async def order(self, side: Side = Side.BUY, **changes: Any) -> OrderRequest:
         self.made += 1
         price = await self.best(side) + (100 if side is Side.BUY else -100)
+        order_id = changes.pop("client_order_id", f"abcontract{self.made:04d}000")
         values: dict[str, Any] = {
-            "client_order_id": f"abcontract{self.made:04d}000",
             "venue": self.gateway.venue,
             "instrument": self.instrument,
             "side": side,
             "qty": D("0.01"),
             "price_limit": price,
         }
-        return OrderRequest(**{**values, **changes})
+        return OrderRequest(client_order_id=order_id, terms=OrderTerms(**{**values, **changes}))
 
     def key(self, order: OrderRequest) -> OrderKey:
         return OrderKey(
-            venue=order.venue,
-            instrument=order.instrument,
+            venue=order.terms.venue,
+            instrument=order.terms.instrument,
             client_order_id=order.client_order_id,
         )
 
@@ -196,14 +197,12 @@ async def test_an_order_is_filled_and_found_with_its_fills_and_fees(name, simula
     async with open_account(name, simulated) as account:
         order = await account.order(client_order_id=f"abfill{name[:6]}000")
         answer = await account.gateway.submit(order)
-        assert (answer.client_order_id, answer.side, answer.qty) == (
-            order.client_order_id, order.side, order.qty
-        )  # fmt: skip
+        assert (answer.client_order_id, answer.terms) == (order.client_order_id, order.terms)
         assert answer.venue_order_id
         report = await settled(account, order)
         assert report.status is OrderStatus.FILLED
-        assert report.filled_qty == order.qty
-        assert all(fill.price <= order.price_limit for fill in report.fills)
+        assert report.filled_qty == order.terms.qty
+        assert all(fill.price <= order.terms.price_limit for fill in report.fills)
         assert all(fill.fee is not None and fill.fee_asset for fill in report.fills)
         assert {fill.venue_order_id for fill in report.fills} == {answer.venue_order_id}
         assert answer.fills in ((), report.fills), "the same executions, or none yet"
@@ -258,9 +257,9 @@ async def test_balances_move_with_a_trade(name, simulated) -> None:
         assert after["USDT"].free < before["USDT"].free
         if ":" in account.instrument:
             positions = await account.gateway.positions([account.instrument])
-            assert positions[account.instrument] >= order.qty
+            assert positions[account.instrument] >= order.terms.qty
         else:
-            assert after["BTC"].free == before["BTC"].free + order.qty
+            assert after["BTC"].free == before["BTC"].free + order.terms.qty
 
 
 @REAL
@@ -385,7 +384,7 @@ async def test_a_clock_that_is_off_at_the_start_does_not_matter(name, simulated,
             await account.gateway.start()
             order = await account.order()
             await account.gateway.submit(order)
-            assert (await settled(account, order)).filled_qty == order.qty
+            assert (await settled(account, order)).filled_qty == order.terms.qty
         finally:
             account.fault("clock_skew", ms=0)
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from shared.exchange.client import SimulatedExchange
 from shared.exchange.events import BookChange, Event, NewOrder, TrueBook
-from shared.exchange.orders import OrderType, TimeInForce
 from shared.exchange.world import SimulatedMarket
 from shared.messages.base import Side
+from shared.messages.terms import OrderType, TimeInForce
 from tests.exchange_builders import BALANCES, BASES, FEES_BPS, make_market
 
 MS = 1_000_000

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.exchange.exchange import Exchange
-from shared.exchange.orders import OrderRequest, OrderType, RefusedError, TimeInForce
+from shared.exchange.orders import OrderRequest, RefusedError
 from shared.messages.base import Side
+from shared.messages.terms import OrderType, TimeInForce
 from shared.venues.binance.simulated.listing import LISTINGS as SPOT
 from shared.venues.binanceusdm.simulated.listing import LISTINGS as PERPETUALS
 from shared.venues.kraken.simulated.listing import LISTINGS as KRAKEN

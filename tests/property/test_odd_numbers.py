@@ -58,8 +58,8 @@ def test_rebalancing_goes_on_elsewhere(rules: dict, view: dict, opening: str) ->
     step = decide(plan, [], known, T0)
     if abs(D(opening)) >= D("0.5"):
         assert isinstance(step, OrderIntent)
-        assert step.price_limit > 0
-        assert step.qty > 0
+        assert step.terms.price_limit > 0
+        assert step.terms.qty > 0
 
 
 @settings(max_examples=60, deadline=None)

@@ -16,7 +16,7 @@ from services.executor.ccxt_gateway import CcxtGateway, make_client, plain
 from services.executor.gateway import OrderRequest
 from shared.config import Secret
 from shared.errors import Cause, Rejected, Unavailable
-from shared.messages.base import Side
+from tests.decision_builders import make_terms
 
 SECOND = 1_000_000_000
 
@@ -123,10 +123,8 @@ async def test_an_order_in_doubt_is_looked_for_with_the_reserve(
 
 
 def order_of(qty: str = "1", price: str = "100") -> OrderRequest:
-    return OrderRequest(
-        client_order_id="ab1", venue="kraken", instrument="BTC/USDT", side=Side.BUY,
-        qty=Decimal(qty), price_limit=Decimal(price),
-    )  # fmt: skip
+    terms = make_terms(venue="kraken", qty=Decimal(qty), price_limit=Decimal(price))
+    return OrderRequest(client_order_id="ab1", terms=terms)
 
 
 async def test_a_client_rounds_nobody_elses_money(clock) -> None:

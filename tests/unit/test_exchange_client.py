@@ -16,8 +16,9 @@ from shared.exchange.client import SimulatedExchange
 from shared.exchange.events import BookChange, Event, NewOrder, OrderUpdate, PublicTrade
 from shared.exchange.generator import COARSE, Shape
 from shared.exchange.listing import listing_of
-from shared.exchange.orders import OrderType, Refusal, Status, TimeInForce
+from shared.exchange.orders import Refusal, Status
 from shared.messages.base import Side
+from shared.messages.terms import OrderType, TimeInForce
 from tests.exchange_builders import BASES, make_exchange, make_market, make_order, make_rules
 
 D = Decimal

@@ -12,6 +12,7 @@ from services.executor.gateway import FillReport, OrderReport
 from shared.messages.base import Side
 from shared.messages.control import Alert
 from shared.messages.execution import Balance, BalanceReport, Fill, OrderStatus, PlanDone
+from tests.decision_builders import make_terms
 from tests.executor_model import SPOT, World, make_plan
 from tests.unit.test_executor_engine import make_world
 
@@ -56,9 +57,10 @@ def test_one_such_fill_of_anybody_hides_no_other(odd: Decimal) -> None:
         trade_id="x", venue_order_id="y", instrument=SPOT, side=Side.BUY, price=odd, qty=odd
     )
     order = OrderReport(
-        client_order_id="z", venue="beta", instrument=SPOT, side=Side.BUY, qty=odd,
-        price_limit=D(1), status=OrderStatus.ACCEPTED,
-    )  # fmt: skip
+        client_order_id="z",
+        terms=make_terms(venue="beta", qty=odd, price_limit=D(1)),
+        status=OrderStatus.ACCEPTED,
+    )
     world.inbox += [
         act.FillsAnswered("beta", (foreign,)),
         act.OpenOrdersAnswered("beta", (order,)),

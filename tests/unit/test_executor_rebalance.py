@@ -46,18 +46,18 @@ def test_dust_is_outgrown_and_then_traded_back_to_nothing(dust: str) -> None:
     for attempt in range(2):
         trade = decide(plan(str(net), attempts=attempt), [], known, T0)
         assert isinstance(trade, OrderIntent)
-        assert trade.qty >= D("0.0001"), "an order the venue accepts"
-        net += trade.qty if trade.side is Side.BUY else -trade.qty
+        assert trade.terms.qty >= D("0.0001"), "an order the venue accepts"
+        net += trade.terms.signed_qty
     assert net == 0
 
 
 def test_the_better_price_does_not_count_where_it_would_leave_dust() -> None:
     trade = decide(plan("-0.00102"), [], markets(coarse_price=9_999.5), T0)
     assert isinstance(trade, OrderIntent)
-    assert (trade.venue, trade.qty) == (FINE, D("0.00102"))
+    assert (trade.terms.venue, trade.terms.qty) == (FINE, D("0.00102"))
     trade = decide(plan("-0.002"), [], markets(coarse_price=9_999.5), T0)
     assert isinstance(trade, OrderIntent)
-    assert trade.venue == COARSE, "no dust, so the price decides"
+    assert trade.terms.venue == COARSE, "no dust, so the price decides"
 
 
 @pytest.mark.parametrize(

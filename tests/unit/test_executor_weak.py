@@ -20,7 +20,7 @@ from shared.domain.order import OrderLife
 from shared.messages.base import Side
 from shared.messages.control import Alert
 from shared.messages.execution import OrderEvent, OrderPurpose, OrderStatus, PlanDone, PlanOutcome
-from tests.decision_builders import make_rules, make_view
+from tests.decision_builders import make_rules, make_terms, make_view
 from tests.executor_model import MS, T0, World, make_plan
 from tests.unit.test_executor_engine import make_world, run_plan
 
@@ -81,7 +81,7 @@ def test_a_better_price_for_next_to_nothing_comes_second() -> None:
         )  # fmt: skip
         trade = decide(plan, [], known, T0)
         assert isinstance(trade, OrderIntent)
-        return trade.venue
+        return trade.terms.venue
 
     assert venue_of(0, "0.1") == "gamma", "ten such orders would be needed, eight are allowed"
     assert venue_of(0, "0.04") == "beta", "four would do"
@@ -167,11 +167,11 @@ def test_what_only_the_refusing_venue_would_take_is_no_dust() -> None:
         plan_id="p", kind=PlanKind.ARBITRAGE, base="BTC", quote="USDT", legs=[],
         loss_cap=D(5), reference=D(10_000), ts_started_ns=T0, opening=D("0.01"),
     )  # fmt: skip
+    terms = make_terms(side=Side.SELL, qty=D("0.01"), price_limit=D(9_999))
     refused = [
         OrderRecord(
             client_order_id=f"p-0-{attempt}", plan_id="p", leg_index=0, attempt=attempt,
-            purpose=OrderPurpose.HEDGE, venue="alpha", instrument="BTC/USDT", side=Side.SELL,
-            price_limit=D(9_999), fee_bps=D(10), ts_created_ns=T0,
+            purpose=OrderPurpose.HEDGE, terms=terms, fee_bps=D(10), ts_created_ns=T0,
             life=OrderLife(qty=D("0.01"), status=OrderStatus.REJECTED),
         )
         for attempt in (1, 2)
@@ -180,5 +180,5 @@ def test_what_only_the_refusing_venue_would_take_is_no_dust() -> None:
     known.learn_view(make_view("beta", ts_ns=T0))
     trade = decide(plan, refused, known, T0)
     assert isinstance(trade, OrderIntent)
-    assert (trade.venue, trade.side) == ("beta", Side.SELL), "outgrown there"
-    assert trade.qty > D("0.05")
+    assert (trade.terms.venue, trade.terms.side) == ("beta", Side.SELL), "outgrown there"
+    assert trade.terms.qty > D("0.05")

@@ -15,7 +15,7 @@ from shared.clock import ManualClock
 from shared.errors import Rejected
 from shared.messages.base import BookState, Side
 from shared.messages.execution import OrderStatus
-from tests.decision_builders import PERP, SPOT, make_rules, make_view
+from tests.decision_builders import PERP, SPOT, make_rules, make_terms, make_view
 
 D = Decimal
 ASKS = [(10_001.0, 0.1), (10_002.0, 0.2), (10_003.0, 5.0)]
@@ -31,15 +31,8 @@ def make_paper(instrument: str = SPOT, balance: int = 1_000_000) -> PaperGateway
 
 
 def make_order(order_id: str = "o1", **changes: Any) -> OrderRequest:
-    values: dict[str, Any] = {
-        "client_order_id": order_id,
-        "venue": "alpha",
-        "instrument": SPOT,
-        "side": Side.BUY,
-        "qty": D("0.15"),
-        "price_limit": D("10002"),
-    }
-    return OrderRequest(**{**values, **changes})
+    terms = make_terms(**{"qty": D("0.15"), "price_limit": D("10002"), **changes})
+    return OrderRequest(client_order_id=order_id, terms=terms)
 
 
 def pieces(report: Any) -> list[tuple[Decimal, Decimal]]:

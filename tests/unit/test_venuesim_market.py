@@ -6,8 +6,9 @@ from decimal import Decimal
 
 from services.venuesim.app import Options, VenueSim
 from shared.exchange.exchange import Exchange
-from shared.exchange.orders import OrderRequest, OrderType, TimeInForce
+from shared.exchange.orders import OrderRequest
 from shared.messages.base import Side
+from shared.messages.terms import OrderType, TimeInForce
 from shared.venues.registry import ADAPTERS, load_simulated
 
 FEES_BPS = {name: float(load_simulated(name).LISTINGS[0].taker_bps) for name in ADAPTERS}

@@ -12,15 +12,9 @@ from typing import Any
 
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing, parse_decimal
-from shared.exchange.orders import (
-    Fill,
-    Order,
-    OrderRequest,
-    OrderType,
-    Refusal,
-    TimeInForce,
-)
+from shared.exchange.orders import Fill, Order, OrderRequest, Refusal
 from shared.messages.base import Side
+from shared.messages.terms import OrderType, TimeInForce
 from shared.venues.binance.simulated.signing import ApiError, mandatory
 
 SPOT_REFUSALS: dict[Refusal, tuple[int, str]] = {

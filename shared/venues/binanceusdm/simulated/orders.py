@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from shared.exchange.accounts import AccountLedger
-from shared.exchange.orders import Fill, Order, OrderType
+from shared.exchange.orders import Fill, Order
 from shared.messages.base import Side
+from shared.messages.terms import OrderType
 
 
 def _time_in_force(order: Order) -> str:

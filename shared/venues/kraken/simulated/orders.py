@@ -8,16 +8,9 @@ from typing import Any
 
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing, parse_decimal
-from shared.exchange.orders import (
-    Fill,
-    Order,
-    OrderRequest,
-    OrderType,
-    Refusal,
-    Status,
-    TimeInForce,
-)
+from shared.exchange.orders import Fill, Order, OrderRequest, Refusal, Status
 from shared.messages.base import Side
+from shared.messages.terms import OrderType, TimeInForce
 from shared.venues.kraken.simulated.signing import ApiError
 
 ALPHABET = "234567ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from shared.exchange.orders import Fill, Order, OrderType, Status
+from shared.exchange.orders import Fill, Order, Status
+from shared.messages.terms import OrderType
 from shared.simulated.hub import Client
 from shared.simulated.port import SocketRoute
 from shared.simulated.requests import shown

@@ -1,0 +1,97 @@
+"""The terms of an order: what it asks a venue for, the same from opportunity to request. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Protocol, Self
+
+import msgspec
+
+from shared.messages.base import Side
+from shared.messages.bounds import Instrument, Price, Qty, Venue
+
+
+class OrderType(StrEnum):
+    """How the price is meant."""
+
+    LIMIT = "LIMIT"
+    MARKET = "MARKET"
+
+
+class TimeInForce(StrEnum):
+    """How long an order lives."""
+
+    IOC = "IOC"  # what does not trade at once is canceled
+    FOK = "FOK"  # all of it trades at once, or nothing
+    GTC = "GTC"  # it rests until it is filled or canceled
+
+
+class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order asks for: base units, at no worse a price than ``price_limit``.
+
+    The legs of opportunities and plans are terms with more said about them; whatever else speaks of
+    an order holds its terms as one value.
+    """
+
+    venue: Venue
+    instrument: Instrument
+    side: Side
+    qty: Qty
+    price_limit: Price
+    order_type: OrderType = OrderType.LIMIT
+    time_in_force: TimeInForce = TimeInForce.IOC
+
+    @classmethod
+    def of(cls, terms: OrderTerms, **more: Any) -> Self:
+        """Return terms of this type that say the same, and ``more``."""
+        return cls(
+            venue=terms.venue,
+            instrument=terms.instrument,
+            side=terms.side,
+            qty=terms.qty,
+            price_limit=terms.price_limit,
+            order_type=terms.order_type,
+            time_in_force=terms.time_in_force,
+            **more,
+        )
+
+    @property
+    def market(self) -> tuple[str, str]:
+        """Venue and instrument."""
+        return self.venue, self.instrument
+
+    @property
+    def signed_qty(self) -> Decimal:
+        """Base units that all of it brings in; negative: takes out."""
+        return self.side.signed(self.qty)
+
+    @property
+    def notional(self) -> Decimal:
+        """Quote units that all of it is worth at its limit."""
+        return self.qty * self.price_limit
+
+    @property
+    def text(self) -> str:
+        """It in words."""
+        return f"{self.side} {self.qty} {self.instrument} at {self.venue}"
+
+
+class Traded(Protocol):
+    """Anything that is traded somewhere: terms, an order, a fill."""
+
+    @property
+    def venue(self) -> str: ...
+
+    @property
+    def instrument(self) -> str: ...
+
+    @property
+    def side(self) -> Side: ...
+
+
+def is_same_side(one: Traded, other: Traded) -> bool:
+    """Tell whether both are on the same side of the same book."""
+    return (
+        one.venue == other.venue and one.instrument == other.instrument and one.side is other.side
+    )
