@@ -15,15 +15,27 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from shared.config_parse import check_names, check_web_url, read_section, read_toml
-from shared.config_sections import SECTIONS, BusConfig, Config, VenueConfig
+from shared.config_parse import (
+    check_names,
+    check_web_url,
+    read_section,
+    read_strategies,
+    read_toml,
+)
+from shared.config_sections import (
+    SECTIONS,
+    BusConfig,
+    Config,
+    StrategyConfig,
+    VenueConfig,
+)
 from shared.errors import ConfigError
 from shared.messages.bounds import INSTRUMENT, VENUE
 
@@ -88,6 +100,7 @@ def parse_config(text: str, where: str) -> Config:
         name: read_section(part, VenueConfig, where, f"venues.{name}")
         for name, part in given.items()
     }
+    sections["strategies"] = read_strategies(raw.get("strategies", []), where)
     config = Config(**sections)
     _check_money(config, where)
     if not config.observe.http_host.strip():  # a server would take it for every address
@@ -142,7 +155,30 @@ def load_config(path: str | None = None, environ: Mapping[str, str] = os.environ
     if path == "":
         raise ConfigError("--config is empty; give a file, like arb.toml")
     where = path or environ.get("ARB_CONFIG") or DEFAULT_CONFIG
-    return apply_environment(parse_config(_read(where), where), environ)
+    config = parse_config(_read(where), where)
+    strategies = beside(config.strategies, Path(where))
+    config = msgspec.structs.replace(config, strategies=strategies)
+    return apply_environment(config, environ)
+
+
+def load_strategies_of(path: str) -> list[StrategyConfig]:
+    """Load only the strategies of a configuration, whatever else it says.
+
+    Raises:
+        ConfigError: Missing, unreadable or wrong.
+    """
+    raw = read_toml(_read(path), path)
+    return beside(read_strategies(raw.get("strategies", []), path), Path(path))
+
+
+def beside(strategies: Sequence[StrategyConfig], path: Path) -> list[StrategyConfig]:
+    """Return the strategies with files of their own looked for beside the configuration."""
+    return [
+        msgspec.structs.replace(each, class_=str(path.parent.absolute() / each.class_))
+        if each.class_.partition(":")[0].endswith(".py")
+        else each
+        for each in strategies
+    ]
 
 
 def load_bus_config(

@@ -12,7 +12,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from shared.config_sections import StrategyConfig
 from shared.errors import ConfigError
+from shared.messages.bounds import VENUE
+from shared.messages.execution import OPERATOR_STRATEGY
 
 S = TypeVar("S", bound=msgspec.Struct)
 WHOLE_NUMBER_MAX = 2**53
@@ -57,7 +60,7 @@ def read_section(raw: Any, kind: type[S], where: str, place: str) -> S:
     """
     if not isinstance(raw, Mapping):
         raise ConfigError(f"{where}: {place} must be a table, like [{place}]")
-    check_names(raw, kind.__struct_fields__, where, place)
+    check_names(raw, kind.__struct_encode_fields__, where, place)
     try:
         section = msgspec.convert(raw, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -68,6 +71,32 @@ def read_section(raw: Any, kind: type[S], where: str, place: str) -> S:
     for name in kind.__struct_fields__:
         _check_number(getattr(section, name), f"{where}: {place}.{name}")
     return section
+
+
+def read_strategies(raw: Any, where: str) -> list[StrategyConfig]:
+    """Return the strategies, each of its own name.
+
+    Raises:
+        ConfigError: With the place and what would be right.
+    """
+    if not isinstance(raw, list):
+        raise ConfigError(f"{where}: strategies must be tables, one a strategy: [[strategies]]")
+    found: dict[str, StrategyConfig] = {}
+    for number, part in enumerate(raw, start=1):
+        named = part.get("id") if isinstance(part, Mapping) else None
+        place = f"strategies.{named if isinstance(named, str) and named else number}"
+        entry = read_section(part, StrategyConfig, where, place)
+        if not VENUE.pattern.fullmatch(entry.id):
+            raise ConfigError(
+                f"{where}: strategies.{number}: id {entry.id!r}: 1 to 64 letters, digits, '_', '.' "
+                "or '-'"
+            )
+        if entry.id == OPERATOR_STRATEGY:
+            raise ConfigError(f"{where}: id {entry.id} stands for the operator; give another")
+        if entry.id in found:
+            raise ConfigError(f"{where}: two strategies have the id {entry.id}; give each its own")
+        found[entry.id] = entry
+    return list(found.values())
 
 
 def _check_number(value: Any, named: str) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -93,6 +93,17 @@ class ExecutorConfig(Section, frozen=True, kw_only=True):
     paper_balance: Decimal = Decimal(1_000_000)
 
 
+class StrategyConfig(Section, frozen=True, kw_only=True, rename={"class_": "class"}):
+    """One strategy: ``class`` is a built-in's name, or ``FILE.py`` or ``FILE.py:CLASS``.
+
+    A file is looked for beside the configuration. ``id`` is part of all that it finds.
+    """
+
+    id: str
+    class_: str
+    params: dict[str, Any] = {}
+
+
 class Config(Section, frozen=True, kw_only=True):
     """The whole of ``arb.toml``."""
 
@@ -103,6 +114,7 @@ class Config(Section, frozen=True, kw_only=True):
     scanner: ScannerConfig = ScannerConfig()
     risk: RiskConfig = RiskConfig()
     executor: ExecutorConfig = ExecutorConfig()
+    strategies: list[StrategyConfig] = []
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -113,4 +125,4 @@ SECTIONS: dict[str, type[Section]] = {
     "risk": RiskConfig,
     "executor": ExecutorConfig,
 }
-"""Every section but the venues', which have one each."""
+"""Every section but those of the venues and the strategies, which have one each."""

@@ -18,6 +18,7 @@ from shared.config_sections import Config
 from shared.delays import Uniform
 from shared.ledger import Opened
 from shared.messages.base import Message
+from shared.strategies.port import Instance
 
 
 class Action(msgspec.Struct, frozen=True):
@@ -142,11 +143,13 @@ class Given:
         source: Names the process: another may carry the same instance's name.
         uniform: Draws jitter.
         opened: The ledger as the process found it, for an engine that keeps one.
+        strategies: As configured and loaded, for an engine that hosts them.
     """
 
     source: str
     uniform: Uniform
     opened: Opened | None = None
+    strategies: Sequence[Instance] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +162,11 @@ class EngineSpec:
         ledger_id_of: Of an engine that keeps the ledger: which one its checkpoint belongs to,
             ``None`` without a checkpoint.
         reports_bus_state: It is told ``BusLost`` and ``BusBack``.
+        hosts_strategies: It is given the strategies.
     """
 
     new: Callable[[Config, Given], Engine]
     checkpoints: tuple[str, ...] = ()
     ledger_id_of: Callable[[Mapping[str, bytes]], str | None] | None = None
     reports_bus_state: bool = False
+    hosts_strategies: bool = False

@@ -29,6 +29,7 @@ class Observer:
         self.gauges: dict[str, float] = {}
         self.latencies: dict[str, Histogram] = {}
         self.inputs: dict[str, str] = {}
+        self.notes: dict[str, str] = {}
         self.ready = False
         self.reason = "starting"
         self.http_port = 0
@@ -86,4 +87,5 @@ class Observer:
             latency={name: dict(h.buckets) for name, h in self.latencies.items()},
             inputs=dict(self.inputs),
             process=str(own_id(self.instance)),
+            notes=dict(self.notes),
         )

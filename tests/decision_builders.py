@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from services.risk.engine import RiskEngine
-from services.scanner.cross_venue import opportunity_id
-from services.scanner.engine import ScannerEngine
+from services.scanner.engine import StrategyHost
 from shared.config_sections import Config, RiskConfig, ScannerConfig, VenueConfig
 from shared.messages.arb import Opportunity
 from shared.messages.base import BookState, Certainty, Side
@@ -29,6 +28,8 @@ from shared.messages.execution import (
 from shared.messages.market import DepthView, InstrumentInfo
 from shared.messages.rules import InstrumentRules, rules_from
 from shared.messages.terms import OrderTerms
+from shared.strategies.two_legs import opportunity_id
+from shared.strategy_files import load_strategies
 
 D = Decimal
 T0 = 1_700_000_000_000_000_000
@@ -100,9 +101,14 @@ def make_view(
     )
 
 
-def make_scanner(**changes: Any) -> ScannerEngine:
+def make_host(**sections: Any) -> StrategyHost:
+    """A host of the strategies that a configuration names."""
+    return StrategyHost(load_strategies(Config(**sections)))
+
+
+def make_scanner(**changes: Any) -> StrategyHost:
     """A scanner that knows the rules of ``BOOKS``."""
-    engine = ScannerEngine(ScannerConfig(**changes))
+    engine = make_host(scanner=ScannerConfig(**changes))
     for venue, instrument in BOOKS:
         engine.on_message(make_info(venue, instrument), T0)
     return engine
@@ -131,7 +137,7 @@ def make_opportunity(
             )
             for leg, (venue, name) in zip(found.legs, (buy, sell), strict=True)
         ]
-        identity = opportunity_id(legs[0].book_id, legs[1].book_id)
+        identity = opportunity_id("cross_venue", legs[0].book_id, legs[1].book_id)
         found = msgspec.structs.replace(found, legs=legs, opportunity_id=identity)
         return msgspec.structs.replace(found, **changes)
     engine = make_scanner(edge_bps_min=-1_000.0, notional_max=1e9)

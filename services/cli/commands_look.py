@@ -183,6 +183,9 @@ def _print_status(found: dict[str, Any]) -> None:
             row["service"], row["instance"], pid, state, f"{row['uptime_s']:.0f}", row["reason"]
         )
     console.print(table)
+    for row in found["services"]:
+        for what, note in row["notes"].items():
+            console.print(f"{row['service']}: {what}: {note}", markup=False, soft_wrap=True)
     table = _table("stream", "entries", "of", "kB", "lag ms", folded="lag ms")
     for row in found["streams"]:
         lag = " ".join(f"{who}={ms}" for who, ms in row["lag_ms"].items())

@@ -143,6 +143,7 @@ def _services(collector: Collector, now_ns: int) -> list[dict[str, Any]]:
             "age_s": _age_s(beat.ts_ns, now_ns),
             "uptime_s": _age_s(beat.ts_started_ns, beat.ts_ns),
             "http_port": beat.http_port,
+            "notes": beat.notes,
             "counters": beat.counters,
             "gauges": beat.gauges,
         }

@@ -23,6 +23,7 @@ from shared.config import (
 )
 from shared.config_sections import BusConfig, Config, VenueConfig
 from shared.errors import ConfigError
+from shared.strategy_files import check_strategies
 from shared.venues.registry import load_feed
 from shared.watch.link import Target
 
@@ -30,7 +31,11 @@ from shared.watch.link import Target
 def to_toml(config: Config) -> str:
     """Return the configuration as TOML that reads back as the same configuration."""
     lines: list[str] = []
-    _table(lines, (), msgspec.to_builtins(config, builtin_types=(Decimal,)))
+    values = msgspec.to_builtins(config, builtin_types=(Decimal,))
+    strategies = values.pop("strategies")
+    _table(lines, (), values)
+    for each in strategies:
+        lines += ["", "[[strategies]]", *(f"{name} = {_scalar(v)}" for name, v in each.items())]
     return "\n".join(lines).strip() + "\n"
 
 
@@ -49,6 +54,9 @@ def _scalar(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return f"[{', '.join(_scalar(item) for item in value)}]"
+    if isinstance(value, dict):
+        inner = ", ".join(f"{json.dumps(name)} = {_scalar(item)}" for name, item in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, Decimal):
         return json.dumps(format(value, "f"))
     return json.dumps(value)  # a JSON string or number is a TOML string or number
@@ -99,6 +107,7 @@ def check(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
     simulated_host(environ)
     position_interval_ms(environ)
     check_live(config, environ)
+    check_strategies(config, where)
     return config
 
 

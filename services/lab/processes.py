@@ -20,6 +20,7 @@ from shared.engine import BusBack, BusLost, Engine, EngineSpec, Given
 from shared.ledger import Opened, open_ledger
 from shared.messages.base import Message
 from shared.services import ALL_SERVICES, ServiceSpec
+from shared.strategy_files import load_strategies
 from shared.streams import BY_NAME, Delivery
 
 BUS_NEWS = BusLost("the bus in memory is away"), BusBack()
@@ -59,7 +60,9 @@ def _process(row: ServiceSpec, config: Config, kernel: Kernel, outside: Outside)
 
     def make(bus: MemoryBus) -> Engine:
         opened = _open_ledger(name, spec, config, kernel, bus)
-        return new(config, Given(source="lab", uniform=outside.uniform, opened=opened))
+        strategies = load_strategies(config) if spec.hosts_strategies else ()
+        given = Given(source="lab", uniform=outside.uniform, opened=opened, strategies=strategies)
+        return new(config, given)
 
     is_durable = any(BY_NAME[read.stream].delivery is Delivery.DURABLE for read in row.reads)
     return Process(

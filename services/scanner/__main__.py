@@ -1,37 +1,62 @@
 """Arbitrage scanner: depth views in, opportunities and near misses out.
 
-Every decision is in ``engine.py`` and ``cross_venue.py``; this module only wires them to the bus.
+The strategies decide (``shared/strategies``), ``engine.py`` hosts them; this module only wires them
+to the bus and the watchdog.
 """
 
 from __future__ import annotations
 
-from services.scanner.engine import ScannerEngine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from services.scanner.engine import StrategyHost
+from services.scanner.watchdog import Watchdog
 from shared.bus.inputs import inputs_of
 from shared.bus.port import Bus
-from shared.clock import Clock
+from shared.clock import Clock, SystemClock
 from shared.config_sections import Config
 from shared.lease import ShardOwner
 from shared.messages.arb import Opportunity
 from shared.observe import Observer
 from shared.process import own_id
-from shared.runner import on_bus, run_service
+from shared.runner import App, on_bus, run_service
 from shared.runtime.hosting import Hosting
 from shared.runtime.shell import Shell
 from shared.services import SERVICE_OF
+from shared.strategy_files import load_strategies
 
 NAME = "scanner"
 
 
-def build(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
+def build(
+    config: Config, bus: Bus, clock: Clock, observer: Observer, watchdog: Watchdog | None = None
+) -> Shell:
     """Put the scanner together."""
+    engine = StrategyHost(load_strategies(config), watchdog)
     hosting = Hosting(
         inputs=lambda owned: inputs_of(NAME, owned),
         shards=ShardOwner(bus, NAME, str(own_id(observer.instance)), config.bus.shards),
         measures={Opportunity: "tick_to_opportunity"},
+        notes=engine.notes,
     )
     # One engine for all shards: books of a shard given up grow old and price nothing.
-    return Shell(NAME, ScannerEngine(config.scanner), bus, clock, observer, hosting)
+    shell = Shell(NAME, engine, bus, clock, observer, hosting)
+    if watchdog is not None:
+        watchdog.start(shell.deliver)
+    return shell
+
+
+@asynccontextmanager
+async def open_app(config: Config, observer: Observer) -> AsyncIterator[App]:
+    """Open the scanner, with a watchdog over its strategies."""
+    watchdog = Watchdog(SystemClock())
+    try:
+        async with on_bus(NAME, partial(build, watchdog=watchdog))(config, observer) as app:
+            yield app
+    finally:
+        watchdog.stop()
 
 
 if __name__ == "__main__":
-    run_service(NAME, on_bus(NAME, build), drain_timeout_s=SERVICE_OF[NAME].drain_timeout_s)
+    run_service(NAME, open_app, drain_timeout_s=SERVICE_OF[NAME].drain_timeout_s)

@@ -19,6 +19,7 @@ from shared.messages.bounds import (
     Deadline,
     Id,
     Instrument,
+    MaybeId,
     Moment,
     Name,
     Price,
@@ -54,7 +55,7 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
     cost. ``opportunity_id`` is a function of detector, legs and book ids. ``ts_recv_ns`` is the
     newest tick that caused it; ``ts_depth_ns`` when that depth view was made. ``detector`` is the
     rule that found it, ``strategy_id`` the configured strategy that runs it: plan, orders and fills
-    carry that id on, and profit is booked under it.
+    carry that id on, and profit is booked under it. ``strategy_hash`` is of its file and params.
     """
 
     opportunity_id: Id
@@ -72,6 +73,7 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
     ts_depth_ns: Moment
     ts_expire_ns: Deadline
     strategy_id: Strategy = ""
+    strategy_hash: MaybeId = ""
 
 
 class NearMiss(DecisionMessage, frozen=True, kw_only=True, tag="near_miss"):
@@ -79,7 +81,7 @@ class NearMiss(DecisionMessage, frozen=True, kw_only=True, tag="near_miss"):
 
     ``gate`` is the code of the gate; ``edge_bps_best`` the best net edge seen in the window
     (``None`` where the gate stops before an edge is known); ``context`` says the numbers of the
-    last one.
+    last one. ``strategy_id`` is the configured strategy that compared them.
     """
 
     detector: Name
@@ -92,3 +94,4 @@ class NearMiss(DecisionMessage, frozen=True, kw_only=True, tag="near_miss"):
     ts_from_ns: Moment
     edge_bps_best: AnyFloat | None = None
     context: dict[str, str] = {}
+    strategy_id: Strategy = ""

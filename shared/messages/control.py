@@ -64,7 +64,7 @@ class Heartbeat(DecisionMessage, frozen=True, kw_only=True, tag="heartbeat"):
     example ``tick_to_depth``) to its histogram: bucket index -> count, see
     ``shared/histogram.py``. ``inputs`` maps a stream key to the id of the last entry handled.
     ``process`` tells processes of one name apart: with host, process id and when it was started
-    (``shared/process.py``).
+    (``shared/process.py``). ``notes`` is what an operator should know, by what it is about.
     """
 
     service: Name
@@ -79,3 +79,4 @@ class Heartbeat(DecisionMessage, frozen=True, kw_only=True, tag="heartbeat"):
     latency: dict[Key, dict[int, Count]]
     inputs: dict[Key, Name]
     process: Name = ""
+    notes: dict[Key, str] = {}

@@ -60,6 +60,7 @@ class Hosting:
             lose what they publish.
         watch: Sees every message before the engine does.
         obstacle: Why the service is not ready; empty when it is.
+        notes: What an operator should know all the same, by what it is about.
         open_work: What must end before the process may; named for the log.
         positions: How far the service is in what it reads from elsewhere than the bus.
         position_interval_s: Positions are written at most this often.
@@ -79,6 +80,7 @@ class Hosting:
     reports_bus_state: bool = False
     watch: Callable[[Message], None] | None = None
     obstacle: Callable[[], str] = lambda: ""
+    notes: Callable[[], Mapping[str, str]] = dict
     open_work: Callable[[], Sequence[str]] = lambda: ()
     positions: Callable[[], Mapping[str, str]] = dict
     position_interval_s: float = field(default_factory=lambda: position_interval_ms() / 1_000)

@@ -90,6 +90,7 @@ class Steps:
     def observe(self) -> None:
         """Bring the observer up to date with the engine."""
         self._observer.take_in(self._engine.counters(), self._engine.gauges())
+        self._observer.notes = dict(self._hosting.notes())
 
     def stop_timer(self) -> None:
         """Wake no more."""

@@ -184,9 +184,9 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(url: str, directory: Path, shards: int = 1) -> AsyncIterator[World]:
+async def world(url: str, directory: Path, shards: int = 1, more: str = "") -> AsyncIterator[World]:
     path = directory / "arb.toml"
-    path.write_text(CONFIG.format(url=url, shards=shards), encoding="utf-8")
+    path.write_text(CONFIG.format(url=url, shards=shards) + more, encoding="utf-8")
     where = BusConfig(url=url, shards=shards)
     buses = [await open_bus(where, service="executor", instance="t") for _ in range(3)]
     world = World(list(buses), path)

@@ -20,10 +20,10 @@ from services.lab.host import Host
 from services.lab.simulate import run_seed
 from services.orderbook.tracked import TrackedBook
 from services.risk.exposure import Ledger
-from services.scanner.engine import ScannerEngine
 from shared.domain.order import OrderNews
 from shared.messages.base import BookState
 from shared.messages.market import DepthView
+from shared.strategies.pairs import Pairs
 
 SEEDS_MAX = 40
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -113,18 +113,18 @@ def apply_a_delta_that_does_not_follow(patch: pytest.MonkeyPatch) -> None:
 
 def price_a_book_that_is_down(patch: pytest.MonkeyPatch) -> None:
     """The scanner keeps to the last good view of a book that is not LIVE, as if it were new."""
-    original = ScannerEngine._on_depth_view
+    original = Pairs.take_view
     last: dict[tuple[str, str], DepthView] = {}
 
-    def on_view(self: ScannerEngine, view: DepthView, now_ns: int) -> Any:
+    def take_view(self: Pairs, view: DepthView) -> Any:
         key = (view.venue, view.instrument)
         if view.state is BookState.LIVE:
             last[key] = view
         elif key in last:
             view = msgspec.structs.replace(last[key], ts_ns=view.ts_ns)
-        return original(self, view, now_ns)
+        return original(self, view)
 
-    patch.setattr(ScannerEngine, "_on_depth_view", on_view)
+    patch.setattr(Pairs, "take_view", take_view)
 
 
 def count_a_fill_twice(patch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,8 @@ import msgspec
 import pytest
 
 from services.orderbook.engine import OrderbookEngine
-from services.scanner.engine import ScannerEngine
 from shared.codec import decode, encode, salvage
-from shared.config_sections import OrderbookConfig, ScannerConfig
+from shared.config_sections import OrderbookConfig
 from shared.errors import CodecError
 from shared.messages import bounds
 from shared.messages.base import BookState, Message
@@ -29,6 +28,7 @@ from tests.decision_builders import (
     T0,
     feed_market,
     make_fill,
+    make_host,
     make_info,
     make_risk,
     make_view,
@@ -125,7 +125,7 @@ class Engines:
 
     def __init__(self) -> None:
         self.orderbook = OrderbookEngine(OrderbookConfig())
-        self.scanner = ScannerEngine(ScannerConfig())
+        self.scanner = make_host()
         self.risk = make_risk()
         self.collector = Collector()
         self.world = make_world()

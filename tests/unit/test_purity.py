@@ -70,7 +70,10 @@ PURE = sorted(
         *VENUES.glob("*/simulated"),
         *(ROOT / "services").glob("*/engine.py"),
         *(path for path in (ROOT / "services").glob("*/engine") if path.is_dir()),
-        *(ROOT / "shared" / name for name in ("domain", "messages", "exchange", "simulated")),
+        *(
+            ROOT / "shared" / name
+            for name in ("domain", "messages", "exchange", "simulated", "strategies")
+        ),
         *(
             ROOT / "shared" / f"{name}.py"
             for name in (

@@ -8,16 +8,12 @@ from typing import Any
 
 import pytest
 
-from services.scanner.engine import (
-    NEAR_MISS_INTERVAL_NS,
-    NEAR_MISS_QUIET_INTERVAL_NS,
-    ScannerEngine,
-)
-from services.scanner.gates import CONTEXT, QUIET, Gate
+from services.scanner.engine import StrategyHost
 from shared import codec
-from shared.config_sections import ScannerConfig
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Message
+from shared.strategies.gates import CONTEXT, QUIET, Gate
+from shared.strategies.near_misses import NEAR_MISS_INTERVAL_NS, NEAR_MISS_QUIET_INTERVAL_NS
 from shared.streams import ARB_NEARMISS, ARB_OPPORTUNITY
 from tests.decision_builders import (
     BOOKS,
@@ -25,6 +21,7 @@ from tests.decision_builders import (
     SECOND,
     SPOT,
     T0,
+    make_host,
     make_info,
     make_scanner,
     make_view,
@@ -34,7 +31,7 @@ ALPHA, BETA, GAMMA, GAMMA_SPOT = BOOKS
 
 
 def show(
-    engine: ScannerEngine, ask: float, bid: float, now_ns: int = T0, **view: Any
+    engine: StrategyHost, ask: float, bid: float, now_ns: int = T0, **view: Any
 ) -> list[Message]:
     """Offer at ``ask`` on alpha, then bid ``bid`` on beta; return what the two views open."""
     alpha = make_view(*ALPHA, asks=[(ask, 1.0)], bids=[(1.0, 1.0)], ts_ns=now_ns)
@@ -43,7 +40,7 @@ def show(
     return [*out, *engine.on_message(make_view(*BETA, **beta), now_ns).messages]
 
 
-def misses(engine: ScannerEngine, now_ns: int) -> list[NearMiss]:
+def misses(engine: StrategyHost, now_ns: int) -> list[NearMiss]:
     out = engine.on_timer(now_ns).messages
     deadline_ns = engine.next_deadline_ns()
     assert deadline_ns is None or deadline_ns > now_ns
@@ -51,7 +48,7 @@ def misses(engine: ScannerEngine, now_ns: int) -> list[NearMiss]:
     return list(out)  # type: ignore[arg-type]
 
 
-def one_miss(engine: ScannerEngine, gate: Gate, now_ns: int = T0, sell: str = "beta") -> NearMiss:
+def one_miss(engine: StrategyHost, gate: Gate, now_ns: int = T0, sell: str = "beta") -> NearMiss:
     """The near miss of alpha -> ``sell`` that ``gate`` stopped."""
     found = [
         m for m in misses(engine, now_ns + NEAR_MISS_QUIET_INTERVAL_NS)
@@ -148,7 +145,7 @@ def test_an_old_view_prices_nothing_and_a_refreshed_one_does() -> None:
 
 
 def test_unknown_rules_price_nothing() -> None:
-    engine = ScannerEngine(ScannerConfig())
+    engine = make_host()
     engine.on_message(make_info(*ALPHA), T0)
     assert not show(engine, 10_000.0, 10_050.0)
     assert one_miss(engine, Gate.NO_RULES).context == {"buy_known": "True", "sell_known": "False"}

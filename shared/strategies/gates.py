@@ -27,10 +27,10 @@ class Gate(StrEnum):
 
 OF_OBSTACLE: dict[Obstacle, Gate] = {obstacle: Gate(obstacle.value) for obstacle in Obstacle}
 
-QUIET = frozenset({Gate.QUOTE_MISMATCH, Gate.INVERSE, Gate.NOT_CROSSED})
+QUIET: frozenset[str] = frozenset({Gate.QUOTE_MISMATCH, Gate.INVERSE, Gate.NOT_CROSSED})
 """The normal case: counted at every comparison, published less often than the rest."""
 
-CONTEXT: dict[Gate, tuple[str, ...]] = {
+CONTEXT: dict[str, tuple[str, ...]] = {
     Gate.QUOTE_MISMATCH: ("buy_quote", "sell_quote"),
     Gate.INVERSE: (),
     Gate.NO_RULES: ("buy_known", "sell_known"),

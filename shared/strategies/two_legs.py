@@ -1,4 +1,4 @@
-"""The cross-venue detector: buy a base asset on one venue, sell it on another at once. Pure.
+"""Buying a base asset on one book and selling it on another at once: size and arithmetic. Pure.
 
 Everything up to the best prices is float and fast; what may become an order is walked again in
 Decimal, rounded to what both venues accept, and carries arithmetic that anybody can recompute:
@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.scanner.gates import Gate
 from shared.domain.depth import (
     Costs,
     CrossedDepth,
@@ -31,8 +30,9 @@ from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import Side
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
+from shared.strategies.gates import Gate
+from shared.strategies.near_misses import Stopped
 
-DETECTOR = "cross_venue"
 _ZERO = Decimal(0)
 
 
@@ -57,19 +57,12 @@ class PairRules(NamedTuple):
 
 
 class Sizing(NamedTuple):
-    """The configured bounds of what is published; ``notional_max`` in quote units."""
+    """Who publishes, and the configured bounds of it; ``notional_max`` in quote units."""
 
+    strategy_id: str
     edge_bps_min: Decimal
     notional_max: Decimal
     ttl_ns: int
-
-
-class Stopped(msgspec.Struct, frozen=True):
-    """The gate that stopped a comparison, the numbers behind it, and the best edge if known."""
-
-    gate: Gate
-    values: tuple[object, ...]
-    edge_bps: float | None = None
 
 
 def pair_rules(buy: InstrumentRules, sell: InstrumentRules, edge_bps_min: float) -> PairRules:
@@ -123,8 +116,8 @@ def build_opportunity(
     newest = sell.view if sell.view.ts_recv_ns > buy.view.ts_recv_ns else buy.view
     return Opportunity(
         ts_ns=now_ns,
-        opportunity_id=opportunity_id(buy_leg.book_id, sell_leg.book_id),
-        detector=DETECTOR,
+        opportunity_id=opportunity_id(sizing.strategy_id, buy_leg.book_id, sell_leg.book_id),
+        detector=sizing.strategy_id,
         base=pair.base,
         quote=pair.quote,
         legs=[buy_leg, sell_leg],
@@ -137,13 +130,13 @@ def build_opportunity(
         ts_recv_ns=newest.ts_recv_ns,
         ts_depth_ns=newest.ts_ns,
         ts_expire_ns=now_ns + sizing.ttl_ns,
-        strategy_id=DETECTOR,
+        strategy_id=sizing.strategy_id,
     )
 
 
-def opportunity_id(buy_book_id: str, sell_book_id: str) -> str:
+def opportunity_id(strategy_id: str, buy_book_id: str, sell_book_id: str) -> str:
     """Return the id of buying against one book state and selling against another: 16 hex digits."""
-    text = f"{DETECTOR}>{buy_book_id}>{sell_book_id}"
+    text = f"{strategy_id}>{buy_book_id}>{sell_book_id}"
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 

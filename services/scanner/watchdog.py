@@ -1,0 +1,85 @@
+"""Measures how long strategies take, in the process that runs them; the engine has no clock.
+
+A call that takes longer than the budget is a strike. So many strikes within a minute, and the
+engine is told: ``OverBudget`` is an input, so what it decides is still a function of its inputs. A
+call that does not return at all is interrupted by an error in it once it has used a second of the
+processor, however long that took: a machine that stands still is no fault of a strategy.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable
+from types import FrameType
+
+from services.scanner.engine import OverBudget
+from shared.clock import Clock
+from shared.engine import Result
+
+BUDGET_NS = 20_000_000
+"""What one call of a strategy may take; a usual one takes some microseconds."""
+STRIKES_MAX = 10
+STRIKES_WITHIN_NS = 60_000_000_000
+TICK_CPU_S = 0.25
+TICKS_MAX = 4
+"""Ticks of the process's own processor time that one call may see."""
+
+
+class DoesNotReturn(BaseException):
+    """Raised inside a strategy that would go on for ever; it is not to be caught there."""
+
+
+class Watchdog:
+    """Is told by the engine when a strategy works: see ``services.scanner.engine.Watch``."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._monotonic_ns = clock.monotonic_ns
+        self._deliver: Callable[[Result], None] = lambda result: None
+        self._working = ""
+        self._began_ns = 0
+        self._ticks = 0
+        self._strikes: dict[str, deque[int]] = {}
+
+    def start(self, deliver: Callable[[Result], None]) -> None:
+        """Begin to look; only in the main thread of a process, which gets the signal."""
+        self._deliver = deliver
+        signal.signal(signal.SIGVTALRM, self._on_tick)
+        signal.setitimer(signal.ITIMER_VIRTUAL, TICK_CPU_S, TICK_CPU_S)
+
+    def stop(self) -> None:
+        """Look no more; left on, the signal would end a process that is about to end by itself."""
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+    def begin(self, strategy_id: str) -> None:
+        """A call begins."""
+        self._working, self._ticks = strategy_id, 0
+        self._began_ns = self._monotonic_ns()
+
+    def end(self) -> None:
+        """It is over."""
+        strategy_id, self._working = self._working, ""
+        now_ns = self._monotonic_ns()
+        if now_ns - self._began_ns > BUDGET_NS:
+            self._strike(strategy_id, now_ns)
+
+    def _strike(self, strategy_id: str, now_ns: int) -> None:
+        strikes = self._strikes.setdefault(strategy_id, deque(maxlen=STRIKES_MAX))
+        strikes.append(now_ns)
+        if len(strikes) == STRIKES_MAX and now_ns - strikes[0] < STRIKES_WITHIN_NS:
+            strikes.clear()
+            took_ms = (now_ns - self._began_ns) / 1e6
+            reason = (
+                f"took more than {BUDGET_NS // 1_000_000} ms for a call {STRIKES_MAX} times within "
+                f"{STRIKES_WITHIN_NS // 1_000_000_000} s, {took_ms:.0f} ms the last time"
+            )
+            self._deliver(OverBudget(strategy_id, reason))
+
+    def _on_tick(self, number: int, frame: FrameType | None) -> None:
+        """Some time of the processor has passed; it may be within one and the same call."""
+        if not self._working:
+            return
+        self._ticks += 1
+        if self._ticks > TICKS_MAX:
+            self._ticks = 0
+            raise DoesNotReturn(f"a call did not return within {TICK_CPU_S * TICKS_MAX:g} s")

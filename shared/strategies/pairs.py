@@ -1,0 +1,246 @@
+"""Books of one base asset on different venues, in directed pairs, and the gates of a comparison.
+
+What a strategy that buys here and sells there is built from: it feeds views and rules in, gets the
+pairs that a view touches, and asks for the opportunity of each. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from shared.domain.depth import (
+    SIZE_MAX,
+    SIZE_MIN,
+    Uncrossed,
+    are_levels,
+    exact_levels,
+    take_crossed_depth,
+)
+from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.rounding import exact
+from shared.messages.arb import Opportunity
+from shared.messages.base import BookState
+from shared.messages.market import DepthView
+from shared.messages.rules import InstrumentRules
+from shared.strategies.gates import OF_OBSTACLE, Gate
+from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Route, Stopped
+from shared.strategies.two_legs import (
+    Offer,
+    PairRules,
+    Sizing,
+    build_opportunity,
+    pair_rules,
+    size_opportunity,
+)
+
+BOOKS_MAX = 4_096
+"""Books followed; more are refused and counted."""
+PAIRS_MAX = ROUTES_MAX
+"""Directed pairs compared; more are refused and counted."""
+
+_MS = 1_000_000
+
+
+class PairLimits(NamedTuple):
+    """What a pair must earn, how large, and how fresh its books must be.
+
+    Attributes:
+        edge_bps_min: Net of both taker fees, on the last unit taken.
+        notional_quote_max: Of one opportunity.
+        book_age_ms_max: Of either view.
+        cooldown_ms: From an opportunity of a pair to its next.
+        ttl_ms: From an opportunity to its expiry.
+    """
+
+    edge_bps_min: float
+    notional_quote_max: float
+    book_age_ms_max: int
+    cooldown_ms: int
+    ttl_ms: int
+
+
+class Book:
+    """The newest view of one book, its rules, and the pairs it takes part in."""
+
+    __slots__ = ("instrument", "is_live", "name", "pairs", "rules", "venue", "view")
+
+    def __init__(self, venue: str, instrument: str) -> None:
+        self.venue, self.instrument = venue, instrument
+        self.name = split_instrument(instrument)
+        self.view: DepthView | None = None
+        self.is_live = False  # LIVE, and both sides begin with what can be a price
+        self.rules: InstrumentRules | None = None
+        self.pairs: list[Pair] = []
+
+
+class Pair:
+    """A directed pair: buy on one book, sell on the other."""
+
+    __slots__ = ("blocked", "buy", "opens_position", "route", "rules", "sell", "ts_cool_ns")
+
+    def __init__(self, buy: Book, sell: Book, route: Route) -> None:
+        self.buy, self.sell, self.route = buy, sell, route
+        self.rules: PairRules | None = None
+        self.ts_cool_ns = 0  # offered before; not again until then
+        self.blocked: Stopped | None = None
+        # A derivative bought or sold stays open until something closes it, and nothing does yet.
+        kinds = (buy.name.kind, sell.name.kind)
+        self.opens_position = any(kind is not InstrumentKind.SPOT for kind in kinds)
+
+    def refresh(self, edge_bps_min: float) -> None:
+        """Work out again what does not change from view to view."""
+        buy, sell = self.buy, self.sell
+        self.rules, self.blocked = None, None
+        if buy.name.quote != sell.name.quote:
+            self.blocked = Stopped(Gate.QUOTE_MISMATCH, (buy.name.quote, sell.name.quote))
+        elif InstrumentKind.INVERSE in (buy.name.kind, sell.name.kind):
+            self.blocked = Stopped(Gate.INVERSE, ())
+        elif buy.rules is None or sell.rules is None:
+            known = (buy.rules is not None, sell.rules is not None)
+            self.blocked = Stopped(Gate.NO_RULES, known)
+        elif not (buy.rules.active and sell.rules.active):
+            self.blocked = Stopped(Gate.INACTIVE, (buy.rules.active, sell.rules.active))
+        else:
+            self.rules = pair_rules(buy.rules, sell.rules, edge_bps_min)
+
+
+class Pairs:
+    """All pairs of one strategy.
+
+    Args:
+        strategy_id: Of the strategy: part of what its opportunities are called.
+        limits: What is asked of every pair.
+        near_misses: The strategy's own; every pair is a route there.
+    """
+
+    def __init__(self, strategy_id: str, limits: PairLimits, near_misses: NearMisses) -> None:
+        self._edge_bps_min = limits.edge_bps_min
+        self._notional_max = limits.notional_quote_max
+        self._sizing = Sizing(
+            strategy_id,
+            exact(limits.edge_bps_min),
+            exact(limits.notional_quote_max),
+            limits.ttl_ms * _MS,
+        )
+        self._age_ns_max = limits.book_age_ms_max * _MS
+        self._cooldown_ns = limits.cooldown_ms * _MS
+        self._near_misses = near_misses
+        self._books: dict[tuple[str, str], Book] = {}
+        self._books_of_base: dict[str, list[Book]] = {}
+        self._pairs = self._comparisons = 0
+        self._refused = {"books_refused": 0, "pairs_refused": 0}
+
+    def counters(self) -> dict[str, int]:
+        """Return comparisons, and what was refused beyond bounds."""
+        return {"comparisons": self._comparisons, **self._refused}
+
+    def gauges(self) -> dict[str, float]:
+        """Return the books and directed pairs followed."""
+        return {"books": len(self._books), "pairs": self._pairs}
+
+    def take_rules(self, rules: InstrumentRules) -> None:
+        """Take the rules of an instrument in."""
+        book = self._book(rules.venue, rules.instrument)
+        if book is None or book.rules == rules:  # repeated every few seconds
+            return
+        book.rules = rules
+        for pair in book.pairs:
+            pair.refresh(self._edge_bps_min)
+
+    def take_view(self, view: DepthView) -> Sequence[Pair]:
+        """Take a view in, and return the pairs that it takes part in."""
+        book = self._books.get((view.venue, view.instrument))
+        if book is None:
+            book = self._book(view.venue, view.instrument)
+            if book is None:
+                return ()
+        book.view = view
+        bids, asks = view.bids, view.asks
+        book.is_live = (
+            view.state is BookState.LIVE
+            and bool(bids and asks)
+            and SIZE_MIN <= bids[0][0] <= SIZE_MAX
+            and SIZE_MIN <= asks[0][0] <= SIZE_MAX
+        )
+        self._comparisons += len(book.pairs)
+        return book.pairs
+
+    def compare(self, pair: Pair, now_ns: int) -> Opportunity | Stopped | None:
+        """Pass one pair through all gates; ``None`` where the other book is not there yet."""
+        buy, sell = pair.buy, pair.sell
+        asked, offered = buy.view, sell.view
+        if asked is None or offered is None:
+            return None
+        rules = pair.rules
+        if rules is None:
+            return pair.blocked
+        if not (buy.is_live and sell.is_live):
+            return Stopped(Gate.BOOK_NOT_LIVE, (_trust(buy), _trust(sell)))
+        oldest_ns = now_ns - self._age_ns_max
+        if asked.ts_ns < oldest_ns or offered.ts_ns < oldest_ns:
+            ages = ((now_ns - asked.ts_ns) // _MS, (now_ns - offered.ts_ns) // _MS)
+            return Stopped(Gate.BOOK_AGE, ages)
+        asks, bids = asked.asks, offered.bids
+        costs, bid, ask = rules.costs, bids[0][0], asks[0][0]
+        # Only where the best prices pay, which is rare: every level is looked at.
+        pays = bid > ask and bid * costs.sell_keep >= ask * costs.buy_need
+        if pays and not (are_levels(asks) and are_levels(bids)):
+            return Stopped(Gate.BOOK_NOT_LIVE, (_trust(buy), _trust(sell)))
+        found = take_crossed_depth(asks, bids, costs, notional_max=self._notional_max)
+        if isinstance(found, Uncrossed):  # nearly always
+            return Stopped(OF_OBSTACLE[found.obstacle], (bid, ask), found.edge_bps)
+        if pair.opens_position:
+            return Stopped(Gate.OPENS_POSITION, (bid, ask), found.edge_bps)
+        if now_ns < pair.ts_cool_ns:
+            return Stopped(Gate.COOLDOWN, ((pair.ts_cool_ns - now_ns) // _MS,), found.edge_bps)
+        assert buy.rules is not None
+        assert sell.rules is not None
+        buys = Offer(asked, buy.rules, exact_levels(asks, found.buy_levels))
+        sells = Offer(offered, sell.rules, exact_levels(bids, found.sell_levels))
+        qty = size_opportunity(buys, sells, rules.lot, found, self._sizing)
+        if isinstance(qty, Stopped):
+            return qty
+        offer = build_opportunity(buys, sells, rules, qty, self._sizing, now_ns=now_ns)
+        if isinstance(offer, Opportunity):
+            pair.ts_cool_ns = now_ns + self._cooldown_ns
+        return offer
+
+    def _book(self, venue: str, instrument: str) -> Book | None:
+        """Return the book, making it and its pairs at first sight; ``None`` beyond the bound."""
+        book = self._books.get((venue, instrument))
+        if book is not None:
+            return book
+        if len(self._books) >= BOOKS_MAX:
+            self._refused["books_refused"] += 1
+            return None
+        try:
+            book = Book(venue, instrument)
+        except ValueError:  # no instrument's name
+            self._refused["books_refused"] += 1
+            return None
+        others = self._books_of_base.setdefault(book.name.base, [])
+        for other in others:
+            if other.venue != venue:
+                self._add_pair(book, other)
+                self._add_pair(other, book)
+        others.append(book)
+        self._books[venue, instrument] = book
+        return book
+
+    def _add_pair(self, buy: Book, sell: Book) -> None:
+        if self._pairs >= PAIRS_MAX:
+            self._refused["pairs_refused"] += 1
+            return
+        places = ((book.venue, book.instrument) for book in (buy, sell))
+        pair = Pair(buy, sell, self._near_misses.route(*places))
+        pair.refresh(self._edge_bps_min)
+        self._pairs += 1
+        buy.pairs.append(pair)
+        sell.pairs.append(pair)
+
+
+def _trust(book: Book) -> str:
+    assert book.view is not None
+    is_empty = book.view.state is BookState.LIVE and not book.is_live
+    return "EMPTY" if is_empty else book.view.state.value

@@ -1,0 +1,133 @@
+"""What a strategy is: data in, opportunities out; no clock, no IO, no orders, no chance. Pure.
+
+A strategy is a class with parameters. It declares which books it wants, and is called with what
+happens to them and with the time; it returns what it found. It keeps its own state and nothing
+else: positions, orders and money belong to risk and the executor. The scanner hosts it
+(``services/scanner/engine.py``), stamps its name and hash on what it returns, and disables it when
+it raises, floods or returns what is not right; the others go on.
+
+Callbacks exist for the data that is on the bus for every venue: depth, rules and time. Trades,
+funding, bars and positions join them with their feeds.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from shared.messages.arb import Opportunity
+from shared.messages.market import DepthView
+from shared.messages.rules import InstrumentRules
+from shared.strategies.near_misses import NearMisses
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of a strategy's parameters.
+
+    Every number has both bounds and its unit in its name, like
+    ``edge_bps_min: Annotated[float, Meta(ge=0, le=1_000)] = 20.0``.
+    """
+
+
+P = TypeVar("P", bound=Params)
+
+
+class Depth(NamedTuple):
+    """An input: views of order books, and the rules of their instruments; empty is every one."""
+
+    venue: str = ""
+    instrument: str = ""
+
+    def covers(self, venue: str, instrument: str) -> bool:
+        """Tell whether a book belongs to this input."""
+        return self.venue in {"", venue} and self.instrument in {"", instrument}
+
+
+class Warmup(NamedTuple):
+    """How long a strategy is fed before what it returns counts, from its first view on."""
+
+    span_ms: int = 0
+
+
+class Strategy(Generic[P]):
+    """Base of all strategies: ``class Mine(Strategy[MineParams])``.
+
+    Attributes:
+        params: Checked parameters.
+        id: The name it has in the configuration.
+        near_misses: Counts what was looked at and why nothing came of it; see ``near_misses.py``.
+        gates: Codes of own reasons, and what the values of each are called.
+    """
+
+    Params: ClassVar[type[Params]] = Params
+    gates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Take the parameters' type from ``Strategy[...]``."""
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            for kind in typing.get_args(base):
+                if isinstance(kind, type) and issubclass(kind, Params):
+                    cls.Params = kind
+
+    def __init__(self, strategy_id: str, params: P) -> None:
+        self.id = strategy_id
+        self.params = params
+        self.near_misses = NearMisses(self.gates)
+        self.set_up()
+
+    def set_up(self) -> None:
+        """Prepare own state; ``params`` and ``id`` are there."""
+
+    def inputs(self) -> Sequence[Depth]:
+        """Return what it wants to see."""
+        return (Depth(),)
+
+    def warmup(self) -> Warmup:
+        """Return how much it must have seen before it may be believed."""
+        return Warmup()
+
+    def on_rules(self, rules: InstrumentRules, now_ns: int) -> Sequence[Opportunity]:
+        """Take the rules of an instrument in: tick, lot, least order, fees. They are repeated."""
+        return ()
+
+    def on_depth(self, view: DepthView, now_ns: int) -> Sequence[Opportunity]:
+        """Take the newest view of a book in. It carries its trust: only LIVE prices anything."""
+        return ()
+
+    def on_timer(self, now_ns: int) -> Sequence[Opportunity]:
+        """Do what is due; called once ``now_ns`` has reached ``next_deadline_ns()``."""
+        return ()
+
+    def next_deadline_ns(self) -> int | None:
+        """Return when ``on_timer`` is wanted (UNIX ns), ``None`` for not at all."""
+        return None
+
+    def counters(self) -> Mapping[str, int]:
+        """Return what it has counted since its start; values only rise."""
+        return {}
+
+    def gauges(self) -> Mapping[str, float]:
+        """Return present values."""
+        return {}
+
+
+class Instance(NamedTuple):
+    """A configured strategy, ready to run, or why it cannot.
+
+    Attributes:
+        id: Its name in the configuration.
+        detector: What it is: a built-in's name, or file and class.
+        strategy_hash: Of its file and parameters.
+        strategy: ``None`` if there is a problem.
+        problem: One line for the operator.
+    """
+
+    id: str
+    detector: str
+    strategy_hash: str = ""
+    strategy: Strategy[Any] | None = None
+    problem: str = ""

@@ -1,0 +1,255 @@
+"""Finds the strategies that are configured: built-in by name, a user's own by the path of a file.
+
+Reads files and runs a strategy's module once, so it is no part of any engine. Every mistake is one
+line that names the file and what would be right.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import sys
+from collections.abc import Iterator
+from functools import cache
+from hashlib import blake2b
+from importlib.abc import ExecutionLoader
+from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+from shared.config_parse import read_section
+from shared.config_sections import Config, ScannerConfig, StrategyConfig
+from shared.domain.instrument import split_instrument
+from shared.errors import ConfigError
+from shared.strategies import built_in
+from shared.strategies.params import check_declared
+from shared.strategies.port import Depth, Instance, Strategy
+from shared.strategies.source import BYTES_MAX, USER_MODULE, check_source
+
+DEFAULT = "cross_venue"
+"""Runs where no [[strategies]] are configured; its parameters are those of [scanner]."""
+
+
+def built_ins() -> list[str]:
+    """Return the names of the built-in strategies: their files."""
+    return sorted(found.name for found in pkgutil.iter_modules(built_in.__path__))
+
+
+def configured(config: Config) -> list[StrategyConfig]:
+    """Return the strategies that a configuration runs."""
+    return list(config.strategies) or [StrategyConfig(id=DEFAULT, class_=DEFAULT)]
+
+
+def load_strategies(config: Config, where: str = "configuration") -> list[Instance]:
+    """Return every configured strategy; one that cannot run is there with its problem."""
+    found = []
+    for each in configured(config):
+        try:
+            found.append(load(each, config.scanner, where))
+        except ConfigError as error:
+            found.append(Instance(id=each.id, detector=each.class_, problem=str(error)))
+    return found
+
+
+def check_strategies(config: Config, where: str) -> list[Instance]:
+    """Load every configured strategy, and see that what it wants to see is configured.
+
+    Raises:
+        ConfigError: The first that is wrong.
+    """
+    found = [load(each, config.scanner, where) for each in configured(config)]
+    for instance in found:
+        assert instance.strategy is not None
+        wanted = inputs_of(instance.strategy, f"{where}: strategies.{instance.id}")
+        for depth in wanted:
+            check_input(depth, config, f"{where}: strategies.{instance.id}")
+        bases = {split_instrument(depth.instrument).base for depth in wanted if depth.instrument}
+        if config.bus.shards > 1 and len(bases) > 1:
+            raise ConfigError(
+                f"{where}: strategies.{instance.id} wants {', '.join(sorted(bases))}, which "
+                "several scanners may share; give bus.shards = 1, or inputs of one base asset"
+            )
+    return found
+
+
+def inputs_of(strategy: Strategy[Any], where: str) -> list[Depth]:
+    """Return what a strategy wants to see.
+
+    Raises:
+        ConfigError: It does not say so.
+    """
+    try:
+        wanted = [Depth(*each) for each in strategy.inputs()]
+        for depth in wanted:
+            if depth.instrument:
+                split_instrument(depth.instrument)
+    except Exception as error:  # tidy-ok: another's code, told in one line
+        raise ConfigError(f"{where}: inputs(): {type(error).__name__}: {error}") from error
+    if not wanted:
+        raise ConfigError(f"{where}: inputs() is empty; return at least one Depth(...)")
+    return wanted
+
+
+def check_input(depth: Depth, config: Config, where: str) -> None:
+    """Refuse an input that nobody subscribes to.
+
+    Raises:
+        ConfigError: With what to add.
+    """
+    if depth.venue and depth.venue not in config.venues:
+        raise ConfigError(
+            f"{where}: wants {depth.venue}, which is not configured; there are: "
+            f"{', '.join(config.venues) or 'none'}"
+        )
+    venues = [depth.venue] if depth.venue else list(config.venues)
+    if depth.instrument and not any(
+        depth.instrument in config.venues[venue].instruments for venue in venues
+    ):
+        place = f"venues.{depth.venue}.instruments" if depth.venue else "the instruments of a venue"
+        raise ConfigError(f"{where}: wants {depth.instrument}; add it to {place}")
+
+
+def load(entry: StrategyConfig, scanner: ScannerConfig, where: str) -> Instance:
+    """Return one strategy.
+
+    Raises:
+        ConfigError: It cannot run.
+    """
+    place = f"strategies.{entry.id}"
+    kind, detector, source = find_class(entry.class_, f"{where}: {place}")
+    raw: Any = entry.params
+    if detector == DEFAULT and isinstance(raw, dict):
+        raw = {**_of_scanner(scanner), **raw}
+    params = read_section(raw, kind.Params, where, f"{place}.params")
+    try:
+        strategy = kind(entry.id, params)
+    except Exception as error:  # tidy-ok: another's code, told in one line
+        raise ConfigError(
+            f"{where}: {place}: {kind.__name__} cannot be made: {type(error).__name__}: {error}"
+        ) from error
+    digest = blake2b(source, digest_size=8)
+    digest.update(msgspec.json.encode(params))
+    return Instance(entry.id, detector, digest.hexdigest(), strategy)
+
+
+def _of_scanner(scanner: ScannerConfig) -> dict[str, Any]:
+    return {
+        "edge_bps_min": scanner.edge_bps_min,
+        "notional_quote_max": scanner.notional_max,
+        "book_age_ms_max": scanner.book_age_ms_max,
+        "cooldown_ms": scanner.cooldown_ms,
+        "opportunity_ttl_ms": scanner.opportunity_ttl_ms,
+    }
+
+
+def find_class(named: str, where: str) -> tuple[type[Strategy[Any]], str, bytes]:
+    """Return a strategy's class, what it is called, and its source.
+
+    Raises:
+        ConfigError: There is none of that name, or its file is not right.
+    """
+    path, _, name = named.partition(":")
+    if not path.endswith(".py"):
+        if named not in built_ins():
+            near = difflib.get_close_matches(named, built_ins(), n=1, cutoff=0.6)
+            hint = f"do you mean {near[0]}? " if near else ""
+            raise ConfigError(
+                f"{where}: no built-in strategy {named!r}; {hint}there are: "
+                f"{', '.join(built_ins())}; a file of your own is given like my_strategy.py"
+            )
+        module = importlib.import_module(f"{built_in.__name__}.{named}")
+        return _class_in(module, "", where), named, _source_of(module)
+    source = _read(path, where)
+    module = _run(path, source)
+    kind = _class_in(module, name, path)
+    return kind, f"{Path(path).name}:{kind.__name__}", source
+
+
+def _class_in(module: ModuleType, name: str, where: str) -> type[Strategy[Any]]:
+    there = {kind.__name__: kind for kind in _classes(module)}
+    if not there:
+        raise ConfigError(f"{where}: no strategy in it; write class Mine(Strategy[MineParams])")
+    if not name and len(there) > 1:
+        raise ConfigError(f"{where}: several strategies, {', '.join(there)}; give FILE.py:NAME")
+    if name and name not in there:
+        raise ConfigError(f"{where}: no strategy {name!r} in it; there are: {', '.join(there)}")
+    kind = there[name] if name else next(iter(there.values()))
+    check_declared(kind.Params, where)
+    return kind
+
+
+def _classes(module: ModuleType) -> Iterator[type[Strategy[Any]]]:
+    for value in vars(module).values():
+        if (
+            isinstance(value, type)
+            and issubclass(value, Strategy)
+            and value.__module__ == module.__name__
+        ):
+            yield value
+
+
+@cache
+def _source_of(module: ModuleType) -> bytes:
+    return Path(str(module.__file__)).read_bytes()
+
+
+def _read(path: str, where: str) -> bytes:
+    try:
+        source = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot read {path}: {error.strerror}") from error
+    if len(source) > BYTES_MAX:
+        raise ConfigError(f"{where}: {path} has more than {BYTES_MAX} bytes; is it a strategy?")
+    return source
+
+
+class _Text(ExecutionLoader):
+    """Runs a source that was read already, so that what is hashed is what runs."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self._path, self._text = path, text
+
+    def get_filename(self, fullname: str) -> str:
+        """Return where it was read."""
+        return self._path
+
+    def get_source(self, fullname: str) -> str:
+        """Return it."""
+        return self._text
+
+
+def _run(path: str, source: bytes) -> ModuleType:
+    try:
+        text = source.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save it as UTF-8") from error
+    check_source(text, path)
+    name = f"{USER_MODULE}{blake2b(path.encode() + source, digest_size=8).hexdigest()}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = spec_from_loader(name, _Text(path, text), origin=path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module  # where annotations are looked up
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # tidy-ok: another's code, told in one line
+        del sys.modules[name]
+        raise ConfigError(
+            f"{path}:{_line(error, path)}: {type(error).__name__}: {error}"
+        ) from error
+    return module
+
+
+def _line(error: BaseException, path: str) -> int:
+    line, traceback = 0, error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == path:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line
