@@ -81,6 +81,9 @@ def tail_command(
         str | None, typer.Option("--since", metavar="ID", help="After this entry; 0: the oldest.")
     ] = None,
     instrument: Instrument = None,
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", metavar="S", help="Only what is of this strategy.")
+    ] = None,
     count: Annotated[
         int | None, typer.Option("--count", min=1, help="Stop after this many messages.")
     ] = None,
@@ -97,7 +100,9 @@ def tail_command(
         async with open_link(target(redis)) as link:
             if instrument is not None:
                 look.check_instrument(await look.known_instruments(link), None, instrument)
-            async for item in tail.follow(link, spec, since=since, instrument=instrument):
+            async for item in tail.follow(
+                link, spec, since=since, instrument=instrument, strategy=strategy
+            ):
                 if as_json:
                     emit_json(tail.record_of(item))
                 else:

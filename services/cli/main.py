@@ -13,7 +13,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from services.cli import commands_look, commands_operate, commands_run
+from services.cli import commands_export, commands_look, commands_operate, commands_run
 from services.cli.verify import verify_command
 from shared.errors import ArbError, ConfigError
 
@@ -29,6 +29,7 @@ app = typer.Typer(
 commands_run.register(app)
 commands_look.register(app)
 commands_operate.register(app)
+commands_export.register(app)
 app.command("verify")(verify_command)
 
 

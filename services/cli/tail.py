@@ -35,7 +35,12 @@ def check_since(since: str | None) -> None:
 
 
 async def follow(
-    link: Link, spec: StreamSpec, *, since: str | None, instrument: str | None
+    link: Link,
+    spec: StreamSpec,
+    *,
+    since: str | None,
+    instrument: str | None,
+    strategy: str | None = None,
 ) -> AsyncIterator[StreamItem]:
     """Yield messages of a stream, endlessly: those after ``since``, or only what is new."""
     after = {}
@@ -43,7 +48,9 @@ async def follow(
         after[key] = (spec, since if since is not None else await link.last_id(key))
     while True:
         for item in await link.read(after, BLOCK_MS):
-            if instrument is None or instrument in instruments_of(item.message):
+            if instrument is not None and instrument not in instruments_of(item.message):
+                continue
+            if strategy is None or strategy == strategy_of(item.message):
                 yield item
 
 
@@ -57,6 +64,12 @@ def instruments_of(message: Any) -> set[str]:
     if rules is not None:
         found.add(rules.instrument)
     return {name for name in found if name}
+
+
+def strategy_of(message: Any) -> str | None:
+    """Return the strategy a message is about, ``None`` where it is about none."""
+    found: str | None = getattr(message, "strategy_id", getattr(message, "strategy", None))
+    return found
 
 
 def record_of(item: StreamItem) -> dict[str, Any]:

@@ -126,6 +126,21 @@ class Link:
                 items.extend(self._decode(spec, key, entry_id.decode(), fields))
         return items
 
+    async def whole(self, spec: StreamSpec) -> AsyncIterator[StreamItem]:
+        """Yield all messages that a stream holds now, oldest first."""
+        for key in await self.keys(spec):
+            after, last = {key: (spec, "0")}, await self.last_id(key)
+            while _order_of(after[key][1]) < _order_of(last):
+                for item in await self.read(after):
+                    yield item
+
+    async def trimmed(self, key: str) -> int:
+        """Return how many entries a key once had and has no more."""
+        if not await self._ask(self._redis.exists(key)):
+            return 0
+        info = await self._ask(self._redis.xinfo_stream(key))
+        return int(info.get("entries-added", info["length"])) - int(info["length"])
+
     async def recent(self, spec: StreamSpec, window_ms: int = BOOK_WINDOW_MS) -> list[StreamItem]:
         """Return the messages of the last ``window_ms`` before each key's newest entry."""
         items: list[StreamItem] = []
@@ -248,6 +263,12 @@ class Link:
         if meaning or isinstance(error, ResponseError):
             return BusUnavailable(f"{meaning or 'Redis refused'} ({self.where}): {error}")
         return BusUnavailable(f"lost Redis at {self.where}: {error}")
+
+
+def _order_of(entry_id: str) -> tuple[int, int]:
+    """Return what entry ids are ordered by."""
+    head, _, tail = entry_id.partition("-")
+    return int(head), int(tail or 0)
 
 
 _CODES: tuple[tuple[type[RedisError], str], ...] = (

@@ -1,0 +1,119 @@
+"""`arb export fills | lots`: what was traded, as CSV or JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import sys
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from services.cli import export
+from services.cli.commands_look import RedisUrl
+from services.cli.output import emit_json, note
+from services.cli.settings import target
+from shared.errors import ConfigError
+from shared.watch.link import open_link
+
+From = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="Like 2026-11-26 or ...T07:30:00Z.")
+]
+To = Annotated[str | None, typer.Option("--to", metavar="TIME", help="Up to here, not included.")]
+File = Annotated[
+    Path | None,
+    typer.Option(
+        "--file", metavar="FILE", help="JSON lines of messages instead of Redis; -: stdin."
+    ),
+]
+Csv = Annotated[bool, typer.Option("--csv", help="CSV with a header; so it is without --json too.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+
+export_app = typer.Typer(help="What was traded, as CSV or JSON lines.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    export_app.command("fills")(fills)
+    export_app.command("lots")(lots)
+    app.add_typer(export_app, name="export")
+
+
+def fills(  # noqa: PLR0917 - options of a command
+    begin: From = None,
+    end: To = None,
+    file: File = None,
+    redis: RedisUrl = None,
+    as_csv: Csv = False,
+    as_json: Json = False,
+) -> None:
+    """Every execution of ours, with its strategy, plan, price and fee."""
+    period = export.parse_period(begin, end)
+    _check_form(as_csv, as_json)
+    history = _read(file, redis)
+    rows = export.fill_rows(history.fills(), period)
+    _write(rows, export.FILL_COLUMNS, as_json)
+
+
+def lots(  # noqa: PLR0917 - options of a command
+    begin: From = None,
+    end: To = None,
+    file: File = None,
+    redis: RedisUrl = None,
+    as_csv: Csv = False,
+    as_json: Json = False,
+) -> None:
+    """First in, first out: lots closed in the period, and those open at its end."""
+    period = export.parse_period(begin, end)
+    _check_form(as_csv, as_json)
+    history = _read(file, redis)
+    if not history.is_whole and file is None:
+        note(
+            "arb: the stream's oldest entries are trimmed: what was bought before "
+            "is missing, and its sale counts as opening a short lot"
+        )
+    _write(export.lot_rows(history.fills(), period), export.LOT_COLUMNS, as_json)
+
+
+def _check_form(as_csv: bool, as_json: bool) -> None:
+    if as_csv and as_json:
+        raise ConfigError("--csv and --json are two forms of one output; give one of them")
+
+
+def _read(file: Path | None, redis: str | None) -> export.History:
+    if file is not None and redis is not None:
+        raise ConfigError("--file and --redis are two sources; give one of them")
+
+    async def ask() -> export.History:
+        async with open_link(target(redis)) as link:
+            history = await export.read_bus(link)
+            if link.undecodable:
+                note(f"arb: {link.undecodable} entries of the streams do not decode, left out")
+            return history
+
+    history = export.read_file(file) if file is not None else asyncio.run(ask())
+    if history.unowned:
+        note(f"arb: {history.unowned} fills that belong to no order of ours are left out")
+    return history
+
+
+def _write(rows: Iterable[dict[str, Any]], columns: Sequence[str], as_json: bool) -> None:
+    table = csv.DictWriter(sys.stdout, columns, lineterminator="\n", extrasaction="ignore")
+    if not as_json:
+        table.writeheader()
+    count = 0
+    for row in rows:
+        count += 1
+        if as_json:
+            emit_json(row)
+        else:
+            table.writerow({name: _cell(value) for name, value in row.items()})
+    sys.stdout.flush()
+    note(f"arb: {count} rows")
+
+
+def _cell(value: Any) -> Any:
+    return format(value, "f") if isinstance(value, Decimal) else value
