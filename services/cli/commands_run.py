@@ -69,7 +69,11 @@ def replay(
         Path | None, typer.Option("--decisions", metavar="FILE", help="Write every decision.")
     ] = None,
     processes: Annotated[
-        bool, typer.Option("--processes", help="Through five processes and a bus of their own.")
+        bool,
+        typer.Option(
+            "--processes",
+            help="Through five processes and a bus of their own, at the recorded pace.",
+        ),
     ] = False,
     speed: Annotated[
         str | None,

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from services.cli.lockstep import SLICE_MS, SLICE_MS_BEHIND, Lockstep
 from services.cli.output import console
+from services.cli.pace import Pace
 from services.cli.run import Run, watched, wind_down
 from services.cli.screen import Screen
 from services.cli.settings import config_for_venues
@@ -19,6 +19,7 @@ from shared.capture.damage import no_book_text, refuse_damage
 from shared.clock import SystemClock
 from shared.config_sections import ExecutorConfig
 from shared.errors import ConfigError
+from shared.messages.base import TradingState
 from shared.services import SERVICES
 from shared.venues.registry import ADAPTERS
 from shared.watch.collector import Collector
@@ -30,9 +31,10 @@ SERVICES_READY_WITHIN_S = 60.0
 PAPER_LATENCY_MS = 20
 POSITION_INTERVAL_MS = "1"
 LISTEN_POLL_S = 0.1
-FROZEN_FOR_S_MAX = 3.0
-"""At full speed the market stands still while a plan is executed, but not for longer than this."""
+ACTIVE_WITHIN_S = 10.0
+"""Trading that is not ACTIVE by then waits for something that the recording brings, or never."""
 SPEED_MAX = 10_000.0
+"""Beyond what processes can take: the fastest there is."""
 
 
 def parse_speed(text: str) -> float | None:
@@ -75,7 +77,7 @@ async def run_replay(paths: Sequence[Path], speed: float | None, as_json: bool) 
 
     Args:
         paths: Recordings.
-        speed: Times real time; ``None`` is as fast as the services digest it.
+        speed: Times real time; ``None`` is as fast as the ingestor takes it.
         as_json: Nothing but the progress lines is said.
 
     Raises:
@@ -120,7 +122,7 @@ async def run_replay(paths: Sequence[Path], speed: float | None, as_json: bool) 
 
 
 async def _play(run: Run, ending: Ending, speed: float | None) -> None:
-    """Advance the recording to its end, no faster than asked and than everybody can."""
+    """Play the recording to its end."""
     assert run.control is not None
     first_ns, last_ns = await _until_heard(run)
     if run.stop.is_set():
@@ -129,27 +131,22 @@ async def _play(run: Run, ending: Ending, speed: float | None) -> None:
     run.phase("replaying")
     title = run.screen.title
     began = SystemClock.monotonic_ns()
-    ahead_s = 0.0
     length_s = (last_ns - first_ns) / 1e9
     async with open_link(run.stack.url) as link:
-        lockstep = Lockstep(run.control, link)
+        pace = Pace(run.control, link)
+        await run.control.post("replay/play", {"speed": speed or SPEED_MAX})
         while not run.stop.is_set():
             run.check()
-            step = await lockstep.step(SLICE_MS_BEHIND if ahead_s < 0 else SLICE_MS)
+            step = await pace.step()
             if step.done:
                 break
             market_s = (step.ts_ns - first_ns) / 1e9
             run.screen.title = f"{title}, {market_s:.0f} of {length_s:.0f} s"
-            if speed is not None:
-                ahead_s = market_s / speed - seconds_since(began)
-                await asyncio.sleep(max(0.0, ahead_s))
-            elif run.collector.in_flight():
-                await run.wait_for(lambda: not run.collector.in_flight(), FROZEN_FOR_S_MAX)
     ending.seconds = seconds_since(began)
     ending.extra["replay"] = {
         "market_s": round((step.ts_ns - first_ns) / 1e9, 1),
-        "steps": lockstep.steps,
-        "late": lockstep.late,
+        "steps": pace.steps,
+        "late": pace.late,
         "complete": step.done,
     }
     if malformed := run.collector.counter("ingestor", "malformed"):
@@ -173,6 +170,7 @@ async def _until_heard(run: Run) -> tuple[int, int]:
     while True:
         state = await run.control.get("replay")
         if (_all_beat(run) and not state["unheard"]) or run.stop.is_set():
+            await run.wait_for(lambda: _is_active(run), ACTIVE_WITHIN_S)
             return state["ts_first_ns"], state["ts_last_ns"]
         run.check()
         if seconds_since(began) > SERVICES_READY_WITHIN_S:
@@ -192,6 +190,11 @@ def note_never_synced(collector: Collector, books: Iterable[Instrument], ending:
             ending.problems.append(
                 f"{book.venue} {book.instrument} was never LIVE: {why}; arb verify shows more"
             )
+
+
+def _is_active(run: Run) -> bool:
+    state = run.collector.state
+    return state is not None and state.state is TradingState.ACTIVE
 
 
 def _all_beat(run: Run) -> bool:

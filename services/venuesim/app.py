@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +30,8 @@ class Options:
     """How to run.
 
     ``port`` 0 takes a free one; ``rate`` is market time (or recorded time) per wall time;
-    ``capture`` are recordings to play instead of a generated market, in ``lockstep`` only as far as
-    the control port is told to.
+    ``capture`` are recordings to play instead of a generated market, in ``lockstep`` only when
+    and as far as the control port is told to.
     """
 
     seed: int = 0
@@ -77,7 +77,7 @@ class VenueSim:
             opened = self.venues[venue] = load_simulated(venue).open_recorded(self.context, samples)
             assert opened.recorded is not None
             markets[venue] = opened.recorded
-        return VenueReplay(paths, contents, markets)
+        return VenueReplay(paths, contents, markets, [venue.hub for venue in self.venues.values()])
 
     def _fair(self, venue: str, base: str) -> float:
         if self._market is not None:
@@ -107,11 +107,16 @@ class VenueSim:
     async def run(self) -> None:
         """Pace the market by the wall clock until canceled."""
         if self.replay is not None and not self._options.lockstep:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self.replay.run(self._options.rate))
-                group.create_task(self._tick(1.0))
+            await self._play(self.replay.run(self._options.rate))
+        elif self.replay is not None:
+            await self._play(self.replay.run_when_told())
         else:
-            await self._tick(1.0 if self.replay is not None else self._options.rate)
+            await self._tick(self._options.rate)
+
+    async def _play(self, replay: Coroutine[Any, Any, None]) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(replay)
+            group.create_task(self._tick(1.0))
 
     async def _tick(self, rate: float) -> None:
         loop = asyncio.get_running_loop()

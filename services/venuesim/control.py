@@ -17,6 +17,7 @@ from shared.simulated.context import Context
 from shared.simulated.faults import FaultError
 from shared.simulated.port import SimulatedVenue
 
+SPEED_MAX = 10_000.0
 RECENT_MAX = 10_000  # orders and fills in one answer
 
 
@@ -31,6 +32,12 @@ class Advance(msgspec.Struct, forbid_unknown_fields=True):
 
     frames_max: Annotated[int, Meta(ge=1, le=FRAMES_PER_ADVANCE_MAX)] = FRAMES_PER_ADVANCE_MAX
     span_ms: Annotated[float, Meta(gt=0)] | None = None
+
+
+class Play(msgspec.Struct, forbid_unknown_fields=True):
+    """How many times faster than recorded."""
+
+    speed: Annotated[float, Meta(gt=0, le=SPEED_MAX)]
 
 
 class Control:
@@ -53,9 +60,19 @@ class Control:
         app.router.add_delete("/control/fault", self._clear)
         app.router.add_get("/control/replay", self._replay_state)
         app.router.add_post("/control/replay/advance", self._advance)
+        app.router.add_post("/control/replay/play", self._play)
 
     async def _help(self, request: web.Request) -> web.Response:
-        paths = ["state", "accounts", "books", "credentials", "fault", "replay", "replay/advance"]
+        paths = [
+            "state",
+            "accounts",
+            "books",
+            "credentials",
+            "fault",
+            "replay",
+            "replay/advance",
+            "replay/play",
+        ]
         return json_response({"endpoints": [f"/control/{path}" for path in paths]})
 
     async def _state(self, request: web.Request) -> web.Response:
@@ -127,6 +144,17 @@ class Control:
         played = self._replay.advance(wanted.frames_max, span_ns)
         await asyncio.sleep(0)  # the frames are written before the answer is
         return json_response({"played": played, **self._replay_row(self._replay)})
+
+    async def _play(self, request: web.Request) -> web.Response:
+        if self._replay is None:
+            return json_response({"error": "not a replay; start with --capture PATH"}, 409)
+        try:
+            wanted = msgspec.json.decode(await request.read(), type=Play)
+        except msgspec.DecodeError as error:
+            right = f'{{"speed": above 0, at most {SPEED_MAX:g}}}'
+            return json_response({"error": f"{error}; give {right}"}, 400)
+        self._replay.play(wanted.speed)
+        return json_response(self._replay_row(self._replay))
 
     def _replay_row(self, replay: VenueReplay) -> dict[str, Any]:
         sent = {name: venue.hub.counters["frames_sent"] for name, venue in self._venues.items()}

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 
 from shared.capture import CaptureItem, Kind, read_capture
 from shared.errors import ConfigError
+from shared.simulated.hub import Hub
 from shared.simulated.recorded import RecordedMarket
 
 SAMPLES_MAX = 400  # frames per instrument read ahead to learn how numbers are written
 SLICE_NS = 5_000_000
 FRAMES_PER_ADVANCE_MAX = 2_000
 LISTEN_POLL_S = 0.02
+FRAMES_AT_ONCE, FRAMES_WAITING_MAX = 20, 100
+"""By the clock, so many are sent before the clients are looked at, and may wait for one of them."""
+TAKEN_POLL_S = 0.001
 
 
 @dataclass(slots=True)
@@ -50,16 +54,21 @@ class VenueReplay:
     """The recording and how far it has been played."""
 
     def __init__(
-        self, paths: Sequence[str], contents: Contents, markets: Mapping[str, RecordedMarket]
+        self,
+        paths: Sequence[str],
+        contents: Contents,
+        markets: Mapping[str, RecordedMarket],
+        hubs: Sequence[Hub],
     ) -> None:
         self._items: Iterator[CaptureItem] = read_capture(paths)
-        self._markets = markets
+        self._markets, self._hubs = markets, hubs
         self.contents = contents
         self.clock_ns = contents.first_ns
         self.frames_played = 0
         self.faulty_lines = 0
         self._next = next(self._items, None)
         self.started = asyncio.Event()
+        self._speed = 0.0
 
     @property
     def done(self) -> bool:
@@ -78,18 +87,14 @@ class VenueReplay:
         until_ns = None if span_ns is None else max(self.clock_ns, self._next.ts_recv_ns) + span_ns
         return self._play(frames_max, until_ns)
 
-    def advance_to(self, until_ns: int) -> int:
-        """Play everything recorded up to a moment."""
-        return self._play(None, until_ns)
-
     def unsubscribed(self) -> dict[str, list[str]]:
         """Return books that nobody has subscribed yet, per venue."""
         waiting = {venue: market.unsubscribed() for venue, market in self._markets.items()}
         return {venue: names for venue, names in waiting.items() if names}
 
-    def _play(self, frames_max: int | None, until_ns: int | None) -> int:
+    def _play(self, frames_max: int, until_ns: int | None) -> int:
         played = 0
-        while self._next is not None and (frames_max is None or played < frames_max):
+        while self._next is not None and played < frames_max:
             item = self._next
             if until_ns is not None and item.ts_recv_ns > until_ns:
                 break
@@ -114,11 +119,31 @@ class VenueReplay:
 
     async def run(self, speed: float) -> None:
         """Play at ``speed`` times the recorded pace once every book has a subscriber."""
-        loop = asyncio.get_running_loop()
         while self.unsubscribed() and not self.started.is_set():  # noqa: ASYNC110 (many hubs)
             await asyncio.sleep(LISTEN_POLL_S)
+        self.play(speed)
+        await self.run_when_told()
+
+    def play(self, speed: float) -> None:
+        """Begin to play at ``speed`` times the recorded pace; only the first call counts."""
+        self._speed = self._speed or speed
         self.started.set()
+
+    async def run_when_told(self) -> None:
+        """Wait for ``play``, and play to the end by the clock."""
+        loop = asyncio.get_running_loop()
+        while not self._speed:
+            self.started.clear()
+            await self.started.wait()
         began_s, began_ns = loop.time(), self.clock_ns
         while not self.done:
-            self.advance_to(began_ns + int((loop.time() - began_s) * speed * 1e9))
+            until_ns = began_ns + int((loop.time() - began_s) * self._speed * 1e9)
+            while self._play(FRAMES_AT_ONCE, until_ns) == FRAMES_AT_ONCE:
+                await self._until_taken()
             await asyncio.sleep(SLICE_NS / 1e9)
+
+    async def _until_taken(self) -> None:
+        """Wait until every client has taken most of what was sent: none is cut off as too slow."""
+        await asyncio.sleep(0)
+        while any(c.waiting > FRAMES_WAITING_MAX for hub in self._hubs for c in hub.clients):  # noqa: ASYNC110 (many clients)
+            await asyncio.sleep(TAKEN_POLL_S)

@@ -63,6 +63,11 @@ class Client:
         self._outbox_bytes += len(frame)
         self._wake()
 
+    @property
+    def waiting(self) -> int:
+        """Frames that wait to be written: what the reader has not taken, nor the link holds."""
+        return len(self._outbox)
+
     def next_frame(self) -> bytes | None:
         """Return the next frame to write, ``None`` if none waits."""
         if not self._outbox:

@@ -15,6 +15,7 @@ from services.venuesim.app import Options, serve
 from shared.errors import ConfigError
 from shared.exchange.matching import MatchingBook, Sequence
 from shared.messages.base import Side
+from shared.simulated.config import CLIENT_QUEUE_MAX
 from shared.venues.kraken.simulated.book import BookWindow
 from shared.venues.kraken.simulated.listing import LISTINGS as KRAKEN
 from tests.integration.venuesim_clients import client, simulation, within
@@ -143,6 +144,28 @@ async def test_paced_replay_starts_when_somebody_listens(capture):
         book = exchange.orderbooks["BTC/USDT"]
         assert [row[:2] for row in book["bids"]] == [[100.0, 1.0]]
         assert [row[:2] for row in book["asks"]] == [[101.0, 1.25], [101.25, 3.0]]
+
+
+async def test_full_speed_is_as_fast_as_the_client_reads(tmp_path):
+    count = CLIENT_QUEUE_MAX + 2_000
+    rows = [spot_event(number, number, [["100.00", "1.000"]], []) for number in range(5, 5 + count)]
+    write(tmp_path / "long.txt", rows)
+    options = Options(capture=(str(tmp_path / "long.txt"),), lockstep=True)
+    async with (
+        simulation(options) as (server, control),
+        aiohttp.ClientSession() as session,
+        session.ws_connect(server.description["ws"] + "/stream?streams=btcusdt@depth") as socket,
+    ):
+
+        async def is_subscribed() -> bool:
+            return not (await control.get("replay"))["unheard"]
+
+        await eventually(is_subscribed)
+        assert (await control.post("replay/play", {"speed": 0}, status=400))["error"]
+        await control.post("replay/play", {"speed": 10_000})
+        for row in rows:
+            assert json.loads(await within(socket.receive_str()))["data"]["u"] == row["data"]["u"]
+        assert (await control.get("state"))["venues"]["binance"]["slow_clients"] == 0
 
 
 async def test_recording_without_a_snapshot_says_so(tmp_path):
