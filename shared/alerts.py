@@ -1,7 +1,7 @@
-"""How often alerts may be said: the first ones at once, a storm of them as one with their number.
+"""How often alerts may go out: the first ones at once, a storm of them as one with their number.
 
 Alerts of one code, severity and subject count as the same. ``BURST_MAX`` of them pass within
-``WINDOW_NS``; the others are counted and told as one when the window is over, and once per window
+``WINDOW_NS``; the others are counted and sent as one when the window is over, and once per window
 for as long as it goes on. Pure: time is given, from a clock that does not run backwards.
 """
 
@@ -28,7 +28,7 @@ Kind = tuple[str, str, str]
 
 @dataclass(slots=True)
 class _Window:
-    """What was said of one kind in its present window, and what waits: how many, and the last."""
+    """One kind of alert in its present window: how many went out, how many wait, the last."""
 
     until_ns: int
     passed: int = 0
@@ -44,7 +44,7 @@ class AlertRate:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing was said lately."""
+        """Whether no alert went out lately."""
         return not self._windows
 
     def passes(self, alert: Alert, now_ns: int) -> bool:
@@ -67,7 +67,7 @@ class AlertRate:
             window = self._windows.pop(kind)
             if window.last is not None:
                 out.append(_sum_of(window.last, window.held_back))
-                # It may go on: the next is told when another window is over.
+                # It may go on: the next one is sent when another window is over.
                 self._windows[kind] = _Window(until_ns=now_ns + WINDOW_NS, passed=BURST_MAX)
         return out
 

@@ -53,11 +53,11 @@ def decode(spec: StreamSpec, payload: bytes, now_ns: int | None = None) -> list[
     Args:
         spec: The stream it was read from.
         payload: The entry's message field.
-        now_ns: UNIX ns, to tell times that lie in the future; without it they may.
+        now_ns: UNIX ns, to refuse times that lie in the future; without it they are allowed.
 
     Raises:
-        CodecError: The bytes are not a list of this stream's messages, too many, or a message
-            holds what it cannot.
+        CodecError: The bytes are not a list of this stream's messages, too many, or a message has a
+        field out of its bounds.
     """
     if len(payload) > spec.entry_bytes_max:
         raise CodecError(
@@ -70,7 +70,7 @@ def decode(spec: StreamSpec, payload: bytes, now_ns: int | None = None) -> list[
             f"an entry of {spec.name} is not a list of its messages: {error}"
         ) from error
     if flaw := first_flaw(messages, _latest_ns(spec, now_ns)):
-        raise CodecError(f"an entry of {spec.name} holds what it cannot: {flaw}")
+        raise CodecError(f"an entry of {spec.name} is out of bounds: {flaw}")
     return messages  # type: ignore[no-any-return]
 
 

@@ -8,7 +8,7 @@ Environment: ``ARB_CONFIG`` (path), ``ARB_REDIS_URL``, ``ARB_REDIS_TLS_CA_FILE``
 ``ARB_POSITION_INTERVAL_MS``, ``ARB_SIMULATED_HOST``;
 secrets ``ARB_<VENUE>_API_KEY``, ``ARB_<VENUE>_API_SECRET``, ``ARB_REDIS_USERNAME``,
 ``ARB_REDIS_PASSWORD``, each also as ``*_FILE``;
-``ARB_LIVE_TRADING`` is the second of the two times live trading must be asked for.
+``ARB_LIVE_TRADING`` is the second consent that live trading needs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ POSITION_INTERVAL_MS_MAX = 60_000
 
 
 class Secret:
-    """A string that does not show itself."""
+    """A string that is not shown when it is printed or logged."""
 
     __slots__ = ("_value",)
 
@@ -86,7 +86,7 @@ def parse_config(text: str, where: str) -> Config:
     """Parse and check TOML text; ``where`` names it in errors.
 
     Raises:
-        ConfigError: With the place and what would be right.
+        ConfigError: Something is wrong; the text names the place and what would be right.
     """
     raw = read_toml(text, where)
     check_names(raw, Config.__struct_fields__, where, "")
@@ -184,7 +184,7 @@ def beside(strategies: Sequence[StrategyConfig], path: Path) -> list[StrategyCon
 def load_bus_config(
     path: str | None = None, environ: Mapping[str, str] = os.environ, *, url: str = ""
 ) -> BusConfig:
-    """Load only where Redis is: the command line must reach it whatever else the file says.
+    """Load only where Redis is: the command line must reach it even if other sections are wrong.
 
     Args:
         path: As for :func:`load_config`; where it is not given, the file need not exist.

@@ -19,7 +19,7 @@ from shared.messages.execution import OPERATOR_STRATEGY
 
 S = TypeVar("S", bound=msgspec.Struct)
 WHOLE_NUMBER_MAX = 2**53
-"""Beyond it a whole number is no setting but a slip of the hand."""
+"""Beyond it a whole number is not a setting but a typing error."""
 _PLACE = re.compile(r" - at `\$(?P<path>.*)`$")
 
 
@@ -41,7 +41,7 @@ def check_names(given: Iterable[str], known: Iterable[str], where: str, place: s
     """Refuse a key that does not exist.
 
     Raises:
-        ConfigError: With the nearest that does.
+        ConfigError: It does not; the text names the nearest that does.
     """
     there = list(known)
     for name in given:
@@ -107,10 +107,10 @@ def _check_number(value: Any, named: str) -> None:
 
 
 def check_web_url(url: str, schemes: tuple[str, str], named: str) -> None:
-    """Refuse what is no address of a web server; empty is the venue's own.
+    """Check that a text is the address of a web server; empty is the venue's own.
 
     Raises:
-        ConfigError: With what would be right.
+        ConfigError: It is not; the text says what would be right.
     """
     if not url:
         return

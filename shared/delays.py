@@ -20,7 +20,7 @@ class GrowingDelay:
     """Delays that double from ``initial_s`` to ``cap_s``, each cut by up to half.
 
     The jitter keeps processes that failed together from coming back together. Attempts are not
-    limited here: whoever waits decides when to give up.
+    limited here: the caller decides when to give up.
     """
 
     def __init__(self, initial_s: float, cap_s: float, uniform: Uniform) -> None:

@@ -99,7 +99,7 @@ class EmbeddedServer:
         return self
 
     def command(self) -> list[str]:
-        """Return the server's command line, for who runs it under a supervisor of his own."""
+        """Return the server's command line, for callers that run it under their own supervisor."""
         return [  # each option beside its value
             find_server(),
             "--port", "0", "--unixsocket", str(self._socket), "--unixsocketperm", "700",

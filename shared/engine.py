@@ -64,7 +64,7 @@ class Step(msgspec.Struct):
 
 
 NOTHING = Step()
-"""The step of an input that changes nothing outside; nobody adds to it."""
+"""The step of an input that changes nothing outside; never added to."""
 
 
 class Engine(Protocol):

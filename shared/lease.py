@@ -2,7 +2,7 @@
 
 A lease is a key with a time to live that its owner renews. Its owner is a process, not a name that
 two could have (see shared/process.py). The lease of a killed owner ends within ``TTL_MS``, and at
-once where whoever waits can see that the process is gone. Shards are assigned by a pure
+once where the instance that waits can see that the process is gone. Shards are assigned by a pure
 function of the living members, and taken only when their lease is free, so two instances never own
 one shard at a time.
 """
@@ -35,7 +35,7 @@ class LeaseLost(ArbError):  # noqa: N818 - named like the other errors of the tr
 def assign(shards: int, members: Sequence[str]) -> dict[int, str]:
     """Return the owner of every shard: even, and the same in every process that sees the members.
 
-    Without members nobody owns anything.
+    Without members no shard has an owner.
     """
     ordered = sorted(set(members))
     if not ordered:

@@ -7,7 +7,7 @@ events. Its marks are a small record on the bus:
 * ``risk`` and ``executor``: the ledger of which that service has saved a checkpoint;
 * ``alive_ns``: risk's time, renewed every second, and ``command_ns``: the last operator command;
 * ``taken_up_ns``: the ``alive_ns`` that the present risk process found: however soon it renews it,
-  who saw a later one knows that this copy is older;
+  a process that saw a later one knows that this copy is older;
 * ``lost:risk`` and ``lost:executor``: what a process noticed to be lost, until that service has
   halted for it.
 
@@ -48,17 +48,17 @@ class Opened:
 
 
 def lost_mark(service: str) -> str:
-    """Return the mark that tells a service of lost data."""
+    """Return the mark that reports lost data to a service."""
     return f"lost:{service}"
 
 
 def lost_marks(loss: str) -> dict[str, str]:
-    """Return the marks that tell every service that keeps the ledger of lost data."""
+    """Return the marks that report lost data to every service that keeps the ledger."""
     return {lost_mark(RISK): loss, lost_mark(EXECUTOR): loss}
 
 
 def account_digest(key_id: str) -> str:
-    """Return what tells accounts apart without showing the key."""
+    """Return a text that differs between accounts, without showing the key."""
     return blake2b(key_id.encode(), digest_size=6).hexdigest()
 
 

@@ -58,7 +58,7 @@ class Observer:
             self.gauges[prefix + name] = value
 
     def set_ready(self, ready: bool, reason: str = "") -> None:
-        """Say whether this instance does its work, and if not, why."""
+        """Set whether this instance does its work, and if not, why."""
         self.ready, self.reason = ready, reason
 
     def advance(self) -> None:

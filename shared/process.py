@@ -11,7 +11,7 @@ _PROC = Path("/proc")
 
 
 class ProcessId(NamedTuple):
-    """One process, told from every other one before and after it.
+    """One process, distinguished from every other one before and after it.
 
     ``place`` is the kernel's boot and the namespace of process ids (a container has its own):
     ``pid`` means something only there. ``started`` is in the kernel's ticks since the boot.
@@ -47,7 +47,7 @@ def parse(text: str) -> ProcessId | None:
 
 
 def is_gone(text: str) -> bool:
-    """Tell whether a process surely exists no longer: it was here, and the kernel knows it no more.
+    """Tell whether a process surely no longer exists: it ran here, and the kernel does not know it.
 
     A stopped process is not gone, and of one elsewhere nothing is known.
     """

@@ -34,7 +34,7 @@ class TokenBucket:
         return 0.0
 
     def drain(self, now_ns: int) -> None:
-        """Empty the bucket: the other side says that we have used up more than we thought."""
+        """Empty the bucket: the venue reports that more was used up than counted here."""
         self._refill(now_ns)
         self._at_hand = min(0.0, self._at_hand)
 

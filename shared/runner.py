@@ -1,7 +1,7 @@
 """Runs one service as a process: event loop, signals, supervision, drain, health, heartbeat.
 
 Exit codes: 0 only when asked to stop (SIGTERM, SIGINT) and the drain succeeded; 1 when the service
-failed; 2 when the configuration is wrong. Whoever supervises the process restarts it on 1.
+failed; 2 when the configuration is wrong. A supervisor restarts it on 1.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ HEARTBEAT_S = 1.0
 LAST_LOOK_S = 0.5
 _SAID_IN_ONE_LINE = (BusUnavailable, LeaseLost, CodecError)
 _BEAT_TUNING = replace(TUNING, backoff_cap_s=0.5, insists=False)
-"""Comes back soon enough for its word on lost data (shared.ledger.WITNESS_NS); never waits."""
+"""Reconnects soon enough to report lost data (shared.ledger.WITNESS_NS); never waits."""
 EXIT_FAILED = 1
 EXIT_CONFIG = 2
 GC_THRESHOLDS = (20_000, 50, 100)
@@ -49,7 +49,7 @@ scans them again and again, which more than doubles the cost of decoding a large
 
 
 class App(Protocol):
-    """What a service's ``open_app`` yields."""
+    """What ``open_app`` of a service yields."""
 
     async def run(self) -> None:
         """Work until canceled; returning is a failure."""
@@ -186,8 +186,8 @@ async def _watch_readiness(app: App, observer: Observer, stop: asyncio.Event) ->
 async def _beat(config: Config, observer: Observer) -> None:
     """Publish a heartbeat every second and look whether Redis lost data, on an own connection.
 
-    Silent while Redis is away. Looks once more at the end: a service whose group is gone ends
-    within moments, and may be the only one that knows.
+    Nothing is sent while Redis is away. Looks once more at the end: a service whose group is gone
+    ends within moments, and may be the only one that has noticed.
     """
     bus = RedisBus(
         config.bus, service=observer.service, instance=observer.instance, tuning=_BEAT_TUNING
@@ -212,7 +212,7 @@ async def _beat(config: Config, observer: Observer) -> None:
 
 
 async def _look_for_loss(bus: RedisBus, loss_detector: LossDetector) -> None:
-    """Say on the ledger's marks what this process has seen and Redis holds no more."""
+    """Report in the ledger's marks what this process has seen and Redis no longer holds."""
     loss = loss_detector.look(await bus.marks())
     if loss:
         log.error("data_lost", extra={"reason": loss})

@@ -55,8 +55,8 @@ class StreamSpec:
         sharded: Partitioned by base asset; the key is ``{<shard>}:<name>``, else ``{arb}:<name>``.
         entries_max: Bound on entries. LATEST: trimmed to about this many. DURABLE: trimmed towards
             it but never past what the slowest group has not acknowledged.
-        bytes_max: What the stream may occupy. Who writes a LATEST stream, and who reads a DURABLE
-            one, trims it to that every few seconds, whoever wrote into it.
+        bytes_max: What the stream may occupy. The writer of a LATEST stream, or a reader of a
+        DURABLE one, trims it to that every few seconds, also where other programs wrote into it.
         conflate: Key of "newest per what" for late LATEST readers; ``None``: never conflated.
         backfill: Entries a LATEST reader looks back at on start, to know the present state at once.
         consumers: Services that read it (DURABLE: each is a consumer group), by their table.

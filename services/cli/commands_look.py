@@ -91,7 +91,7 @@ def tail_command(
         bool, typer.Option("--json", help="One JSON object per line and message.")
     ] = False,
 ) -> None:
-    """Decode and print what travels on a stream."""
+    """Decode and print the messages of a stream."""
     spec = find_stream(stream)
     tail.check_since(since)
 
@@ -155,7 +155,7 @@ def _print_status(found: dict[str, Any]) -> None:
     console.print(f"{verdict(found)}   {redis['server']} at {redis['url']}", soft_wrap=True)
     console.print(f"trading {trading['state']} ({trading['reason']}), mode {trading['mode']}")
     exposure = {asset: qty for asset, qty in trading["exposure"].items() if qty}
-    caveat = "" if trading["state"] != "unknown" else "as last said: "
+    caveat = "" if trading["state"] != "unknown" else "as last published: "
     console.print(
         f"{caveat}exposure {exposure or 'flat'}, plans in flight {trading['plans_in_flight']}"
     )
@@ -224,7 +224,7 @@ def _signed(amount: Decimal | None) -> str:
 
 
 def _print_book(book: dict[str, Any]) -> None:
-    state = book["state"] if not book["silent"] else f"SILENT, last said {book['state']}"
+    state = book["state"] if not book["silent"] else f"SILENT, last {book['state']}"
     console.print(
         f"{book['venue']} {book['instrument']} {state} {book['reason']} "
         f"spread {book['spread_bps']} bps, {book['age_ms']} ms old"

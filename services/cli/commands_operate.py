@@ -59,9 +59,9 @@ def _send(redis: str | None, kind: CommandKind, reason: str, as_json: bool) -> N
         left = {**(answer.exposure or {}), **answer.positions}
         exposure = f", still open {left}" if left else ""
         console.print(
-            f"{kind}: said, but not confirmed: trading is {answer.state} "
-            f"({answer.reason}){exposure}; the command is kept and obeyed when risk and executor "
-            "are back"
+            f"{kind}: sent, but not confirmed: trading is {answer.state} "
+            f"({answer.reason}){exposure}; the command is kept and carried out when risk and "
+            "executor are back"
         )
     raise typer.Exit(0 if answer.confirmed else EXIT_NOT_WELL)
 

@@ -39,7 +39,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _not_nan(seconds: float | None) -> float | None:
-    """Refuse what no range refuses."""
+    """Refuse NaN, which every range lets pass."""
     if seconds is not None and math.isnan(seconds):
         raise ConfigError(f"--seconds nan is not a number of seconds, 1 to {SECONDS_MAX}")
     return seconds

@@ -67,7 +67,7 @@ async def status(link: Link) -> dict[str, Any]:
         },
         "trading": {
             "state": state.state if state and not silence else "unknown",
-            "reason": silence or (state.reason if state else "risk has not spoken"),
+            "reason": silence or (state.reason if state else "no state from risk yet"),
             "age_s": _age_s(state.ts_ns if state else None, now_ns),
             "mode": executor.mode if executor else "unknown",
             "plans_in_flight": risk.plans_in_flight if risk else None,
@@ -127,7 +127,7 @@ def _silence_of_risk(collector: Collector, now_ns: int) -> str:
     silent_s = (now_ns - heard_ns) / 1e9
     if silent_s < SILENT_AFTER_S:
         return ""
-    return f"risk has been silent for {silent_s:.0f} s; it last said {collector.state.state}"
+    return f"risk has been silent for {silent_s:.0f} s; its last state was {collector.state.state}"
 
 
 def _services(collector: Collector, now_ns: int) -> list[dict[str, Any]]:
@@ -205,10 +205,10 @@ async def known_instruments(link: Link) -> set[tuple[str, str]]:
 def check_instrument(
     known: set[tuple[str, str]], venue: str | None, instrument: str | None
 ) -> None:
-    """Refuse a venue or instrument that nobody knows.
+    """Refuse a venue or instrument that the running system does not know.
 
     Raises:
-        ConfigError: With the ones there are.
+        ConfigError: It is unknown; the text lists the known ones.
     """
     if instrument is not None:
         try:
@@ -240,7 +240,7 @@ async def books(
     """Return the books as the scanner sees them.
 
     Raises:
-        ConfigError: Nobody knows that venue or instrument.
+        ConfigError: That venue or instrument is unknown.
     """
     views = newest_views(await link.recent(MD_DEPTH))
     if venue is not None or instrument is not None:

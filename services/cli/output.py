@@ -1,4 +1,4 @@
-"""How commands speak: results on stdout (one JSON object with ``--json``), the rest on stderr."""
+"""Output of commands: results on stdout (one JSON object with ``--json``), the rest on stderr."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def parse_speed(text: str) -> float | None:
     """Return how many times real time, ``None`` for as fast as the services can.
 
     Raises:
-        ConfigError: It is neither.
+        ConfigError: It is not a number above zero, nor ``max``.
     """
     if text == "max":
         return None
@@ -78,7 +78,7 @@ async def run_replay(paths: Sequence[Path], speed: float | None, as_json: bool) 
     Args:
         paths: Recordings.
         speed: Times real time; ``None`` is as fast as the ingestor takes it.
-        as_json: Nothing but the progress lines is said.
+        as_json: Print progress lines only, no live screen.
 
     Raises:
         ConfigError: A file is missing or not a recording.
@@ -158,12 +158,12 @@ async def _play(run: Run, ending: Ending, speed: float | None) -> None:
 
 
 async def _until_heard(run: Run) -> tuple[int, int]:
-    """Wait until every service beats and every recorded book has a subscriber: nothing is missed.
+    """Wait until every service sends heartbeats and every recorded book has a subscriber.
 
     Returns the first and last recorded time in UNIX ns.
 
     Raises:
-        StackError: It does not come to that.
+        StackError: They did not become ready.
     """
     assert run.control is not None
     began = SystemClock.monotonic_ns()
@@ -174,15 +174,15 @@ async def _until_heard(run: Run) -> tuple[int, int]:
             return state["ts_first_ns"], state["ts_last_ns"]
         run.check()
         if seconds_since(began) > SERVICES_READY_WITHIN_S:
-            missing = f"; nobody listens to {state['unheard']}" if state["unheard"] else ""
+            missing = f"; no subscriber for {state['unheard']}" if state["unheard"] else ""
             raise StackError(f"the services did not become ready: {run.waiting_for()}{missing}")
         await asyncio.sleep(LISTEN_POLL_S)
 
 
 def note_never_synced(collector: Collector, books: Iterable[Instrument], ending: Ending) -> None:
-    """Note every book that was LIVE at no time: nothing was tried of it.
+    """Report every book that never was LIVE: nothing was traded on it.
 
-    One that was LIVE and ended in another state is what the recording holds.
+    A book that was LIVE and ended in another state ended so in the recording.
     """
     for book in books:
         why = collector.never_synced(book.venue, book.instrument)
@@ -198,6 +198,6 @@ def _is_active(run: Run) -> bool:
 
 
 def _all_beat(run: Run) -> bool:
-    """True when every service has been heard, and risk has said a trading state."""
+    """True when every service has sent a heartbeat and risk has published a trading state."""
     beating = {beat.service for beat in run.collector.alive()}
     return beating.issuperset(SERVICES) and run.collector.state is not None

@@ -61,7 +61,7 @@ class Run:
 
     @property
     def collector(self) -> Collector:
-        """What the streams said so far."""
+        """What the streams have shown so far."""
         return self.screen.collector
 
     def phase(self, text: str) -> None:
@@ -96,7 +96,7 @@ class Run:
         if missing:
             return "waiting for " + ", ".join(missing)
         state = self.collector.state
-        return f"waiting for trading: {state.reason if state else 'risk has not spoken'}"
+        return f"waiting for trading: {state.reason if state else 'no state from risk yet'}"
 
     def last_log_lines(self) -> list[str]:
         """Return the last log line of every service that has not become ready."""
@@ -138,7 +138,7 @@ async def watched(run: Run) -> AsyncIterator[Run]:
 
 
 def _on_signal(run: Run) -> None:
-    """The first asks for an orderly end; the second kills, because the user means it."""
+    """Stop in order at the first signal; kill everything at the second."""
     if run.stop.is_set():
         run.stack.supervisor.kill()
         note("killed")
@@ -186,7 +186,7 @@ async def _look_at_books(run: Run) -> None:
 
 
 async def persist(action: Callable[[], Awaitable[Any]], within_s: float) -> Any:
-    """Do something on the bus, again while the bus is away; ``None`` when it stays away."""
+    """Retry a request to the bus while the bus is away; ``None`` when it stays away."""
     began = SystemClock.monotonic_ns()
     while True:
         try:
@@ -280,7 +280,7 @@ async def wind_down(run: Run, ending: Ending) -> None:
 
 
 def why_not_quiet(c: Collector) -> str:
-    """Return what the system still said it had to do."""
+    """Return what was still open when the wait for a quiet system ended."""
     if c.risk is None or c.executor is None:
         return "risk or executor never reported"
     return (

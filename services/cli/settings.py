@@ -85,7 +85,7 @@ def check(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
     """Load a configuration and check also what only shows at start-up.
 
     Raises:
-        ConfigError: With the place and what would be right.
+        ConfigError: Something is wrong; the text names the place and what would be right.
     """
     config = load_config(path, environ)
     where = path or environ.get("ARB_CONFIG") or DEFAULT_CONFIG

@@ -122,7 +122,7 @@ class Stack:
                 await asyncio.sleep(0.02)
 
     async def start_venues(self, arguments: Sequence[str]) -> Addresses:
-        """Start the simulated venues on a port that stays theirs and return where they are.
+        """Start the simulated venues on a port they keep over restarts; return their addresses.
 
         Raises:
             StackError: They did not become ready.
@@ -186,7 +186,7 @@ class Stack:
     def _failed(self, name: str, within_s: float) -> ArbError:
         if self.supervisor.gave_up.is_set():
             return ConfigError(self.supervisor.reason)
-        last = " | ".join(tail(self.log(name), 3)) or "it said nothing"
+        last = " | ".join(tail(self.log(name), 3)) or "its log is empty"
         return StackError(f"{name} did not start within {within_s:g} s: {last}")
 
 

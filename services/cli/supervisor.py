@@ -34,10 +34,11 @@ LOG_BYTES_MAX = 8_000_000
 """A log beyond this is moved to ``.1`` (one older generation is kept)."""
 KILL_WAIT_S = 5.0
 EXIT_USAGE = 2
-"""The exit code of a configuration mistake: at its start a program that says so is believed."""
+"""The exit code of a configuration mistake: a program that ends so at its start is not
+restarted."""
 PROVED_AFTER_S = 60.0
-"""A program that once lived this long had a right configuration: it is started again whatever it
-says later, because what refused it (a Redis that came back without its users) may pass."""
+"""A program that once lived this long had a right configuration: it is restarted whatever its exit
+code is later, because the cause (a Redis that came back without its users) may pass."""
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None

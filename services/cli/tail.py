@@ -1,4 +1,4 @@
-"""`arb tail`: decode anything that travels, from now or from an entry on."""
+"""`arb tail`: decode the messages of a stream, from now or from an entry on."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ PART_MAX = 2**64 - 1
 
 
 def check_since(since: str | None) -> None:
-    """Refuse a text that is no entry id.
+    """Check that a text is an entry id.
 
     Raises:
-        ConfigError: With what would be right.
+        ConfigError: It is not; the text says what would be right.
     """
     if since is None:
         return

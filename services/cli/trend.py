@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SAMPLES_MIN = 20
-"""Fewer say nothing about a trend."""
+"""Fewer samples show no trend."""
 
 
 class Trend:

@@ -10,8 +10,8 @@ from typing import Any
 class State(StrEnum):
     """A book at the end of the recording.
 
-    OUTSIDE: continuous, but the price is beyond the levels that the snapshot told, so what rests
-    there was never told and the best price is not known.
+    OUTSIDE: continuous, but the price is beyond the levels of the snapshot: what rests there is not
+    known, so the best price is not known either.
     """
 
     LIVE = "LIVE"

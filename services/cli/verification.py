@@ -6,11 +6,11 @@ in the recording joins. What a reader of the report may rely on:
 * Lines count from 1 within each file.
 * A gap is on the line of the delta that did not continue, also while the book is out of step. A
   delta lost *before* the book's first snapshot does no harm where the snapshot contains it, so it
-  is reported only if the book never came to live. So it is between two files: one that does not
-  continue the other is a recording of its own, if it brings its own snapshot.
+  is reported only if the book never came to live. The same holds between two files: a file that
+  does not continue the one before is a recording of its own, if it brings its own snapshot.
 * A snapshot that is too old for the deltas that wait for it (a delta between them is missing) is a
   gap on the snapshot's line, and the book is GAP; a book that never saw one is NOT_SYNCED.
-* A snapshot of a limited number of levels does not tell what rests beyond them. Where the price
+* A snapshot of a limited number of levels does not show what rests beyond them. Where the price
   goes there, ``outside`` counts and the report warns; a book that ends there is OUTSIDE.
 * A checksum that does not match makes a book GAP; it counts as failed, with its line in
   ``failed_at``, and is no gap entry.
@@ -211,7 +211,7 @@ class Verifier:
         elif item.kind is Kind.REST and item.instrument is not None:
             self._on_rest(item, item.venue, item.instrument)
         elif item.kind is Kind.REST and not item.url:
-            self._problem(item, "an order book that tells no instrument")
+            self._problem(item, "an order book that names no instrument")
 
     def finish(self) -> VerifyReport:
         """Return the verdict.
@@ -272,14 +272,14 @@ class Verifier:
         book.snapshots += role is FrameRole.SNAPSHOT
 
     def _on_nameless(self, item: CaptureItem, venue: str, role: FrameRole) -> None:
-        """A line about no book in particular must be readable; a book must tell whose it is."""
+        """Check a line that names no book: readable, and an order book must name its instrument."""
         session = self._others.get(venue)
         if session is None:
             session = self._others[venue] = self._capture.recordings(venue).session(venue, "")
         effects = session.on_frame(item.payload, item.ts_recv_ns)
         reasons = [effect.reason for effect in effects if isinstance(effect, Malformed)]
         if not reasons and role in (FrameRole.DELTA, FrameRole.SNAPSHOT):
-            reasons = ["an order book that tells no instrument"]
+            reasons = ["an order book that names no instrument"]
         for reason in reasons:
             self._problem(item, reason)
 
@@ -335,8 +335,8 @@ class Verifier:
     def _run(self, item: CaptureItem, venue: str, instrument: str) -> _Run:
         """Return the run of a line's connection.
 
-        Lines of no known connection are all of one: raw frames of several files, or the next file
-        of a capture set, which its recorder began without saying again what it is connected to.
+        Lines without a known connection count as one connection: raw frames of several files, or
+        the next file of a capture set, whose recorder did not repeat what it is connected to.
         """
         runs = self._runs.setdefault((venue, instrument), {})
         connection = (item.path, item.connection) if item.connection else ("", 0)
@@ -350,10 +350,10 @@ class Verifier:
         return run
 
     def _on_foreign(self, item: CaptureItem) -> None:
-        """Lines of venues nobody here speaks: one problem per file and URL."""
+        """Lines of venues that are not supported: one problem per file and URL."""
         if item.kind in (Kind.FRAME, Kind.REST):
             where = (
-                f"known for {item.url}" if item.url else "to be told by its frames; give --venue"
+                f"known for {item.url}" if item.url else "to be seen in its frames; give --venue"
             )
             reason = f"no venue {where}"
             key = (item.path, item.url)

@@ -23,7 +23,7 @@ PRICES = ("bid", "ask")
 _WHY = {
     State.NOT_SYNCED: "saw no snapshot that joins",
     State.GAP: "out of step",
-    State.OUTSIDE: "ends beyond the levels that its snapshot told",
+    State.OUTSIDE: "ends beyond the levels of its snapshot",
 }
 
 
@@ -32,7 +32,7 @@ def verify_command(
         list[Path], typer.Argument(help="Recordings, plain or .gz, of one or several captures.")
     ],
     venue: Annotated[
-        str | None, typer.Option("--venue", help="Whose they are, where they do not tell.")
+        str | None, typer.Option("--venue", help="Their venue, where they do not show it.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

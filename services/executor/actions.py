@@ -1,4 +1,4 @@
-"""What the engine wants done at the venues, and what it hears back. Pure data, not bus messages.
+"""What the engine asks of the venues, and the results. Pure data, not bus messages.
 
 Actions are carried out only after the messages and the checkpoint of the same step are confirmed by
 the bus: that is the write-ahead. The legs of an approved plan are on record before the executor
@@ -100,7 +100,7 @@ class SubmitLost(Result, frozen=True):
 
 
 class QueryAnswered(Result, frozen=True):
-    """The venue's word on one order; ``report`` is ``None`` when it has none such."""
+    """The venue's answer about one order; ``report`` is ``None`` when it has no such order."""
 
     key: OrderKey
     report: OrderReport | None

@@ -1,7 +1,7 @@
 """A venue account through ccxt (async): the same code for the real venue and for a simulated one.
 
 What is peculiar to a venue is in ``shared/venues/<venue>/orders.py``, how one request is made in
-``ccxt_requests``; secrets show themselves only to the client.
+``ccxt_requests``; secrets are revealed only to the client.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class CcxtGateway:
             )
 
     async def query(self, key: OrderKey) -> OrderReport | None:
-        """Return the order with its executions, ``None`` if the venue has none such."""
+        """Return the order with its executions, ``None`` if the venue has no such order."""
         with self._requests.readable():
             found = await self._find(key)
             if found is None:
@@ -113,7 +113,7 @@ class CcxtGateway:
             raise
 
     async def cancel(self, key: OrderKey) -> None:
-        """Cancel it; an order that works no longer is no error."""
+        """Cancel an order; one that no longer rests is no error."""
         try:
             await self._requests.ask(
                 "cancel",
@@ -226,7 +226,7 @@ def _fill(trade: Mapping[str, Any], instrument: str, order_id: str) -> FillRepor
 
 
 def plain(value: Decimal) -> str:
-    """Return a number without an exponent and without idle zeros."""
+    """Return a number without an exponent and without trailing zeros."""
     return format(value.normalize(), "f")
 
 

@@ -27,7 +27,7 @@ T = TypeVar("T")
 BaseError = load_base_error()
 
 ORDERED_WAIT_S = 0.5
-"""Where requests must not overtake each other, the next one waits so long for an answer."""
+"""Where requests must not overtake each other, the next one waits this long for an answer."""
 SUBMIT_WAIT_S = 1.5
 """An order that waits longer than this to be sent is not sent: its price is of another time."""
 CLOCK_WAIT_S = 1.0
@@ -36,7 +36,7 @@ REASON_LENGTH_MAX = 300
 """Characters of a venue's error that are kept; an HTML page is not a reason."""
 URGENT = frozenset({"submit", "query", "lookup", "executions", "cancel", "clock"})
 UNREADABLE = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, AssertionError)
-"""ccxt reads replies without checking them: an unreadable one shows like this."""
+"""ccxt does not check replies: an unreadable one raises one of these."""
 
 
 @dataclass(slots=True)
@@ -119,7 +119,7 @@ class Requests:
         """What cannot be made of an answer is unknown, never the end of the process.
 
         ccxt sets the rounding and the traps of the decimal context that it finds, so it is given
-        one of its own: everybody else's money is rounded as before.
+        one of its own: rounding everywhere else stays as it was.
         """
         try:
             with localcontext():

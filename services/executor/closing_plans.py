@@ -1,6 +1,6 @@
-"""Plans of our own making: they even out late fills, and flatten. Pure.
+"""Plans that the executor opens itself: to even out late fills, and to flatten. Pure.
 
-No opportunity gave them a loss cap; it is a part of what they trade.
+No opportunity gave them a loss cap, so it is a share of what they trade.
 """
 
 from __future__ import annotations

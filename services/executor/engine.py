@@ -45,7 +45,7 @@ from shared.messages.market import DepthView, InstrumentInfo
 from shared.messages.rules import InstrumentRules
 
 BEAT_NS: Final = 1_000_000_000
-"""ExecutorReady is said this often."""
+"""ExecutorReady is published this often."""
 
 
 class ExecutorEngine:
@@ -90,7 +90,7 @@ class ExecutorEngine:
         return self._close(out, now_ns)
 
     def note_loss(self, loss: str, now_ns: int) -> Step:
-        """Hear that Redis lost data: nothing new starts, and nothing found now is taken over."""
+        """Note that Redis lost data: nothing new starts, and nothing found now is taken over."""
         out = Step()
         on_data_lost(self._state, loss, self._recovered, now_ns, out)
         return self._close(out, now_ns)
@@ -114,7 +114,7 @@ class ExecutorEngine:
     def on_message(
         self, message: Message | Result, now_ns: int, *, redelivered: bool = False
     ) -> Step:
-        """Take in a bus message, or what a venue said."""
+        """Take in a bus message or the result of an action."""
         if isinstance(message, Stopping):  # what is open goes on
             self._draining = True
             return NOTHING
@@ -187,7 +187,7 @@ class ExecutorEngine:
 
     @property
     def rules(self) -> Mapping[tuple[str, str], InstrumentRules]:
-        """The venues' rules learned so far, by venue and instrument; grows as they are heard."""
+        """The venues' rules learned so far, by venue and instrument."""
         return self._markets.rules
 
     @property
@@ -248,7 +248,7 @@ class ExecutorEngine:
         return self.obstacle or why_none_starts(self._state, self._trading)
 
     def _advance(self, plan_id: str, now_ns: int, out: Step) -> None:
-        """Let a plan take its next step; not before the venues' truth is known."""
+        """Let a plan take its next step; not before the venues have shown what the account did."""
         plan = self._state.plans[plan_id]
         if self._informed and plan.is_open:
             self._plans.advance(plan, now_ns, out)
@@ -284,7 +284,7 @@ class ExecutorEngine:
         return executor_ready(self._state, self.obstacle, self._config.executor.mode, now_ns)
 
     def _close(self, out: Step, now_ns: int) -> Step:
-        """Finish a step: look after what plans that ended in it leave to do."""
+        """Finish a step: follow up the plans that ended in it."""
         for plan in self._plans.take_ended():
             venues = sorted({order.venue for order in self._state.orders_of(plan)})
             self._reconciler.after_plan(venues, plan.ts_started_ns, now_ns)

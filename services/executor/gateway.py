@@ -1,4 +1,4 @@
-"""The port to one venue account: what the executor asks, and the plain facts it hears back. Pure.
+"""The port to one venue account: what the executor asks, and the facts it gets back. Pure.
 
 Errors mean exactly one thing each (see shared/errors.py): ``Rejected`` is a definite no,
 ``Unavailable`` surely did not act, ``OutcomeUnknown`` may have acted. Whatever an implementation
@@ -36,7 +36,7 @@ class OrderKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FillReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One execution as the venue told it; ``fee`` is ``None`` where it did not say.
+    """One execution as the venue reports it; ``fee`` is ``None`` where it does not.
 
     ``venue_order_id`` names the order it belongs to.
     """
@@ -56,8 +56,8 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     """An order as the venue shows it now.
 
     ``status`` is ACCEPTED, PARTIALLY_FILLED, FILLED, CANCELED or REJECTED; ``filled_qty`` is
-    cumulative; ``fills`` are those told along, possibly fewer than ``filled_qty`` explains. In
-    ``terms`` a quantity or limit of 0 was not told.
+    cumulative; ``fills`` are those that came with it, possibly fewer than ``filled_qty`` explains.
+    In ``terms`` a quantity or limit of 0 was not told.
     """
 
     client_order_id: str
@@ -84,7 +84,7 @@ class Gateway(Protocol):
 
         Raises:
             Unavailable: Not now; may be tried again.
-            ConfigError: Never, as configured.
+            ConfigError: It cannot work as configured.
         """
 
     def unlisted(self, instruments: Sequence[str]) -> list[str]:
@@ -94,10 +94,10 @@ class Gateway(Protocol):
         """Place the order, once. Never tries again by itself."""
 
     async def query(self, key: OrderKey) -> OrderReport | None:
-        """Return the order with all its fills, or ``None`` when the venue says it has none such."""
+        """Return the order with all its fills, or ``None`` when the venue has no such order."""
 
     async def cancel(self, key: OrderKey) -> None:
-        """Cancel it; an order that works no longer is no error."""
+        """Cancel an order; one that no longer rests is no error."""
 
     async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
         """Return the account's working orders, anybody's."""
@@ -112,4 +112,4 @@ class Gateway(Protocol):
         """Return perpetual positions in signed base units; empty where the venue has none."""
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Close its connections."""

@@ -28,7 +28,7 @@ _MS = 1_000_000
 
 
 class Intake:
-    """Looks at plans before they are started: risk has approved them, a faulty risk too.
+    """Checks plans before they are started: risk approved them, but risk may be faulty.
 
     Args:
         markets: Rules and books.
@@ -46,7 +46,7 @@ class Intake:
         self._ttl_ns = int(limits.plan_ttl_ms * 1_000_000)
 
     def malformed(self, plan: ApprovedPlan) -> str:
-        """Return why no executor like this one can ever have started this plan; empty if it can."""
+        """Return why an executor configured like this cannot have started it; empty if it can."""
         bought = ZERO
         for leg in plan.legs:
             if leg.instrument not in self._venues.get(leg.venue, ()):

@@ -60,7 +60,7 @@ def record_fill(
 ) -> Fill:
     """Book one new execution on its order and in the accounts; return its message.
 
-    A fee that the venue did not tell, or in an asset without a price, leaves the order's result
+    A fee that the venue did not report, or in an asset without a price, leaves the order's result
     UNKNOWN.
     """
     base, quote, _ = split_instrument(order.instrument)
@@ -136,7 +136,7 @@ def plan_done(
 def plan_books(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Books:
     """Return the accounts of one plan alone, from what its orders add up to.
 
-    Fills that are told but not explained yet count at the order's limit price.
+    Quantity reported as filled, but not explained by fills yet, counts at the order's limit price.
     """
     books = Books()
     if plan.opening:
@@ -166,8 +166,8 @@ def plan_refused(
 ) -> PlanDone:
     """Return the end of a plan that was never started.
 
-    By this record at least. Its id is not remembered: orders found under it at the venues would be
-    taken for those of a finished plan, and left alone.
+    Its id is not remembered: an executor whose record was lost may have started it, and orders
+    found under it at the venues would be taken for those of a finished plan, and left alone.
     """
     return PlanDone(
         ts_ns=now_ns,
@@ -200,7 +200,7 @@ def executor_ready(state: ExecutorState, obstacle: str, mode: str, now_ns: int) 
 def alert(  # noqa: PLR0917 - what an alert is made of
     out: Step, severity: Severity, code: str, text: str, now_ns: int, subject: str = ""
 ) -> None:
-    """Say something a person should know."""
+    """Add an alert to the step."""
     out.messages.append(
         Alert(
             ts_ns=now_ns,

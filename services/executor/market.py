@@ -33,7 +33,7 @@ class Markets:
             self.rules[rules.venue, rules.instrument] = rules
 
     def learn_view(self, view: DepthView) -> None:
-        """Take the newest view of a book; one of something that is no instrument prices nothing."""
+        """Take the newest view of a book; a view whose name is no instrument is ignored."""
         key = view.venue, view.instrument
         if key in self._views or _is_instrument(view.instrument):
             self._views[key] = view

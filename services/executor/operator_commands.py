@@ -40,7 +40,7 @@ class OperatorCommands:
         self._waits_for_prices = False
 
     def on_command(self, command: Command, now_ns: int, out: Step) -> None:
-        """Obey, once per command id."""
+        """Carry out a command, once per command id."""
         state = self._state
         if command.command_id in state.command_ids:
             return

@@ -85,7 +85,7 @@ class PaperGateway:
         """Nothing to load."""
 
     def unlisted(self, instruments: Sequence[str]) -> list[str]:
-        """Nobody is there to ask; books and rules come for those that the venue lists."""
+        """Return none: there is no venue to ask, and rules come only for what the venue lists."""
         del instruments
         return []
 
@@ -163,7 +163,7 @@ class PaperGateway:
         }
 
     async def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""
 
     def _balance(self, asset: str) -> Decimal:
         change = self._books.inventory.get(f"{self.venue}|{asset}", ZERO)

@@ -1,4 +1,4 @@
-"""The life of a plan: both legs at once, then even it out, unwind it, or fail aloud. Pure.
+"""The life of a plan: all legs at once, then hedge or unwind, or fail with an alert. Pure.
 
 A plan is open until all its orders are over, every filled unit is explained by a fill, and what is
 left is nothing or too small to trade. While its orders are over but the fills do not match it is

@@ -1,4 +1,4 @@
-"""Numbers that no order, fill or balance can have, taken out of what a venue said. Pure.
+"""Takes numbers that no order, fill or balance can have out of a venue's answers. Pure.
 
 An answer that cannot be true is no answer: about an order it leaves the outcome unknown, which only
 a later answer ends; a fill or a balance is left out of its list, so that it cannot hide the others.
@@ -52,7 +52,7 @@ def only_possible(report: Report) -> tuple[Report, str]:
 
 
 def flaw(report: OrderReport) -> str:
-    """Return what of an order cannot be; empty if nothing."""
+    """Return which number of an order is impossible; empty if none is."""
     if (
         _is_amount(report.filled_qty)
         and _is_amount(report.terms.qty)

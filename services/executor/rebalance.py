@@ -7,7 +7,7 @@ among all LIVE spot books of that base and quote, and the derivatives that the p
 plan's cap. The cap is exact: the worst price allowed is the one at which everything the plan has
 paid and received, fees included, comes out at ``-loss_cap``.
 
-Dust, a rest too small for any venue, is not left lying where it can be helped: an order that
+Dust, a rest too small for any venue, is avoided where possible: an order that
 would leave dust ranks behind one that would not, and dust that is there is enlarged: an order of
 the least size plus the dust, whose rest of exactly the least size the next order trades back.
 
@@ -15,8 +15,8 @@ What a book shows need not be there. An order that filled less than half of what
 **weak attempt**; after two in a row at one venue, or one refusal, the other venues come first,
 whatever that venue shows, and where all of them are weak they take turns. Prices decide among
 orders large enough to be done within the attempts that are left. A venue that has refused two
-orders of the plan is asked no more while there is another place, even one without a price now: the
-plan waits for it, and only past its deadline asks the refusing venue once more.
+orders of the plan is asked no more while there is another candidate, even one without a price now:
+the plan waits for it, and only past its deadline asks the refusing venue once more.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def _willing(
     """Return the candidates at venues that have not refused too many of this plan's orders.
 
     Their price may be out of reach now, or their book not LIVE. Waiting for it uses up no attempt;
-    asking again somebody who refuses would use up all of them.
+    asking a venue that refuses again would use up all of them.
     """
     refused = Counter(
         order.venue

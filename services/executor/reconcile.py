@@ -74,7 +74,7 @@ class Reconciler:
         self._survey = Survey(state)
 
     def begin(self, now_ns: int) -> None:
-        """Ask every venue for its truth; nothing may be decided before it is here."""
+        """Ask every venue what the account did; nothing may be decided before it has answered."""
         since_ns = (self._state.ts_ns or now_ns) - LOOK_BACK_NS
         if self._state.stage is LedgerStage.NEW:
             since_ns = min(since_ns, now_ns - SURVEY_NS)
@@ -86,7 +86,7 @@ class Reconciler:
 
     @property
     def obstacle(self) -> str:
-        """Why the record does not yet equal the venues' truth; empty when it does.
+        """Why the record is not known to equal the venues' yet; empty when it does.
 
         Venues that stand down are not waited for, nor are orders there.
         """
@@ -101,7 +101,7 @@ class Reconciler:
 
     @property
     def has_fills_of_all(self) -> bool:
-        """Whether plans may go on: all executions are known, but at venues that stand down."""
+        """Whether plans may go on: all executions are known, except at venues that stand down."""
         return all(
             account.venue in self._state.down or (account.has_fills and not account.lookups)
             for account in self._accounts.values()

@@ -1,4 +1,4 @@
-"""Hands what a venue said to whoever it concerns. Pure."""
+"""Passes the results of actions to the parts of the engine that they concern. Pure."""
 
 from __future__ import annotations
 

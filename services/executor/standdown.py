@@ -6,7 +6,7 @@ may pass (clock, rate limit, service, answers that are lost) and what speaks of 
 ``REFUSALS_MAX`` in a row. Refusals in one instrument stop that instrument; in several, without a
 success between, the venue.
 
-Whoever **stands down** gets no new leg, and is the last resort for rebalancing. ``EndsBy`` says how
+What **stands down** gets no new leg, and is the last resort for rebalancing. ``EndsBy`` says how
 it comes back. After a probe one refusal is enough to stand it down again; after ``FALLS_MAX`` of
 these without a success the probes prove nothing, and it is left to an operator.
 """
@@ -39,7 +39,7 @@ _ENDS: Final = {
     EndsBy.READ: "it is read again until that succeeds",
     EndsBy.SETTLED: "its orders are asked for until they are known",
     EndsBy.LISTED: "remove it from the configuration, or restart once it is listed",
-    EndsBy.OPERATOR: "mend it and say `arb resume`",
+    EndsBy.OPERATOR: "correct it, then run `arb resume`",
 }
 _REFUSED = frozenset({OrderStatus.REJECTED, OrderStatus.NOT_SENT, OrderStatus.UNKNOWN})
 """An answer that is lost is no success either."""
@@ -76,7 +76,7 @@ class StandDown:
         return ""
 
     def judge(self, order: OrderRecord, now_ns: int, out: Step) -> None:
-        """Count what a venue has said to an order."""
+        """Count a venue's answer to an order."""
         venue, key = order.venue, market_key(order.venue, order.instrument)
         refusals, status = self._state.refusals, order.life.status
         if status is OrderStatus.SUBMITTED:
@@ -112,7 +112,7 @@ class StandDown:
         self._fall(down, out)
 
     def overdue(self, orders: Iterable[OrderRecord], now_ns: int, out: Step) -> None:
-        """Stop sending orders to who does not tell what became of one, until all are known."""
+        """Send no orders to a venue that does not report an outcome, until all are known."""
         for order in orders:
             if not order.is_overdue:
                 order.is_overdue = True
@@ -130,7 +130,7 @@ class StandDown:
                     Down(
                         venue=order.venue,
                         cause=Cause.SERVICE,
-                        reason="it does not tell what became of an order"
+                        reason="it does not report the outcome of an order"
                         + unsettled_at(self._state, order.venue),
                         ts_since_ns=now_ns,
                         ends_by=EndsBy.SETTLED,
@@ -180,14 +180,14 @@ class StandDown:
             self._fall(down, out)
 
     def resume(self, unread: Container[str], now_ns: int, out: Step) -> None:
-        """An operator says that all was mended; ``unread`` accounts must be read first."""
+        """Let all come back, as an operator wants; ``unread`` accounts must be read first."""
         for key, down in list(self._state.down.items()):
             if down.ends_by in {EndsBy.LISTED, EndsBy.SETTLED}:
                 continue  # not for a person to say
             if not down.instrument and down.venue in unread:
                 down.ends_by = EndsBy.READ
             else:
-                self._rise(key, "an operator said RESUME", now_ns, out)
+                self._rise(key, "resumed by an operator", now_ns, out)
         self._state.refusals.clear()
         self._state.falls.clear()
 
@@ -213,7 +213,7 @@ class StandDown:
         self._fall(down, out)
 
     def _fall(self, down: Down, out: Step) -> None:
-        """Stand down, said once; what only an operator ends takes the place of what may pass."""
+        """Stand down, alerted once; what only an operator ends replaces what may pass."""
         known = self._state.down.get(down.key)
         by_operator = down.ends_by is EndsBy.OPERATOR
         if known is not None and (known.ends_by is EndsBy.OPERATOR or not by_operator):

@@ -60,7 +60,7 @@ class EndsBy(StrEnum):
 
 
 class Down(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A venue, or one instrument there, that gets no new orders, and the venue's words for it.
+    """A venue, or one instrument there, that gets no new orders, and the venue's reason.
 
     ``ts_probe_ns`` is when the account is checked next (0: not at all), ``probes`` how often since.
     """
@@ -321,7 +321,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
         return list(self._open.values())
 
     def unfinished(self) -> list[str]:
-        """Say of every open plan what it waits for, in words for a log."""
+        """Return what each open plan waits for, as text for the log."""
         return [
             f"{plan.kind} plan {plan.plan_id}, {plan.attempts} rebalancing orders; "
             + ("; ".join(order.story for order in self.orders_of(plan)) or "no order")
@@ -331,7 +331,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     def forget_old_plans(self, now_ns: int, *, by_age: bool = True) -> int:
         """Drop finished plans beyond the bounds; return how many the count bound dropped early.
 
-        Without ``by_age`` only for their number: a venue that is away may tell of old fills yet.
+        Without ``by_age`` only for their number: a venue that is away may still report old fills.
         """
         done = [plan for plan in self.plans.values() if not plan.is_open]
         excess = max(0, len(done) - RECENT_PLANS_MAX)
@@ -353,7 +353,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
         return sum(order.life.status is OrderStatus.UNKNOWN for order in self.orders.values())
 
     def gauges(self) -> dict[str, float]:
-        """Return how much of everything there is."""
+        """Return how many plans and orders are kept."""
         return {
             "open_plans": float(len(self.open_plans())),
             "unknown_orders": float(self.unknown_orders),

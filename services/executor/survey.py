@@ -1,4 +1,4 @@
-"""What the venues show of ours that the record does not: told, never traded. Pure.
+"""Orders and positions of ours that the record lacks: reported to the operator, not traded. Pure.
 
 A ledger that begins, or whose data was lost, cannot tell a hedged plan from half of one: the venues
 are only asked for a limited time back, and for a limited number of orders. So what is found is

@@ -170,4 +170,4 @@ class VenueTransport:
             deliver(report)
 
     async def close(self) -> None:
-        """Nothing but tasks, which their owner ends."""
+        """Nothing to close: the tasks are ended by their owner."""

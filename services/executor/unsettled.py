@@ -1,4 +1,4 @@
-"""Orders whose outcome a venue does not tell, and what that leaves open at worst. Pure.
+"""Orders whose outcome a venue does not report, and what that leaves open at worst. Pure.
 
 Quantities are known before an order is sent, so what is unknown is bounded: each such order has
 filled nothing more, or all that is left of it.
@@ -21,7 +21,7 @@ OVERDUE_QUERIES_MIN: Final = 4
 
 
 def is_overdue(order: OrderRecord, queries_max: int, now_ns: int) -> bool:
-    """Tell whether a venue should long have told what became of an order."""
+    """Tell whether a venue should have reported the outcome of an order by now."""
     if order.life.is_settled:
         return False
     is_old = now_ns - order.ts_created_ns >= UNSETTLED_NS_MAX

@@ -52,7 +52,7 @@ class VenueAccount:
 
     @property
     def is_reconciled(self) -> bool:
-        """Whether the venue's truth has been taken over."""
+        """Whether everything that the venue shows has been taken over."""
         is_read = self.has_open_orders and self.has_fills and self.has_balances
         return self.is_checked and is_read and not self.lookups
 
@@ -71,7 +71,7 @@ class VenueAccount:
         self.failures.pop(what, None)
 
     def read(self, now_ns: int) -> None:
-        """Ask for what was never answered: a failed check does not keep us from looking."""
+        """Ask for what was never answered: a failed check does not prevent that."""
         for what, is_known in (
             ("open", self.has_open_orders),
             ("fills", self.has_fills),
@@ -134,7 +134,7 @@ class VenueAccount:
         return min((at for what, at in self.due.items() if what not in self.pending), default=None)
 
     def remember_foreign(self, venue_order_id: str) -> None:
-        """Note somebody else's order, so that it is not looked up again."""
+        """Remember an order that is not ours, so that it is not looked up again."""
         self.foreign[venue_order_id] = None
         while len(self.foreign) > LOOKUPS_MAX:
             del self.foreign[next(iter(self.foreign))]

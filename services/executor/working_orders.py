@@ -1,10 +1,10 @@
-"""The order account: puts orders on record, applies what is heard, asks when in doubt. Pure.
+"""Our orders: puts them on record, applies the venues' answers, asks when in doubt. Pure.
 
 An order's request is under way (``ts_ended_ns`` 0), answered, refused, not sent or lost. A lost one
-is UNKNOWN until the venue's own word: it is queried with growing pauses. "No such order" counts
-only when it was said ``NOT_FOUND_TIMES`` times, the last time to a question that was asked at least
-``NOT_FOUND_AFTER_END_NS`` after the request ended and ``NOT_FOUND_AFTER_SENT_NS`` after it was
-sent: venues list orders late, and a request may still be on its way. The latter exceeds the
+is UNKNOWN until the venue itself shows it: it is queried with growing pauses. "No such order"
+counts only when it was said ``NOT_FOUND_TIMES`` times, the last time to a question that was asked
+at least ``NOT_FOUND_AFTER_END_NS`` after the request ended and ``NOT_FOUND_AFTER_SENT_NS`` after it
+was sent: venues list orders late, and a request may still be on its way. The latter exceeds the
 validity window stamped on every order request, so that one still on its way by then will be refused
 by the venue. An answer says what was true when its question came, however late it arrives itself.
 """
@@ -50,7 +50,7 @@ asked just after a "no such order" begins to count, and questions are dear at so
 QUERY_PAUSE_NS_MAX: Final = 1_600_000_000
 QUERY_STEPS_MAX: Final = 3
 QUERY_PAUSE_LONG_NS: Final = 5_000_000_000
-"""Once the attempts are used up and a person was called, it is still asked, but seldom."""
+"""Once the attempts are used up and the operator was alerted, it is still queried, but seldom."""
 
 _NEWS: Final = {
     OrderStatus.ACCEPTED: OrderNews.ACCEPTED,
@@ -86,7 +86,7 @@ class WorkingOrders:
         self._overdue: list[OrderRecord] = []
 
     def take_answered(self) -> list[OrderRecord]:
-        """Return the orders of which a venue has told a new status, since this was last asked."""
+        """Return the orders with a new status from their venue, since this was last asked."""
         answered, self._answered = self._answered, []
         return answered
 
@@ -163,7 +163,7 @@ class WorkingOrders:
         return order
 
     def on_lost(self, reply: SubmitLost, now_ns: int, out: Step) -> OrderRecord | None:
-        """The answer was lost; from here on only the venue's own word counts."""
+        """The answer was lost; from here on only what the venue shows counts."""
         order = self._ended(reply.client_order_id, reply.ts_sent_ns, now_ns)
         if order is not None:
             self._counts["orders_unknown"] += 1

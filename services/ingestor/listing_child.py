@@ -16,7 +16,7 @@ ANSWER_BYTES_MAX = 16 * 1024 * 1024
 
 
 async def _reaped(child: asyncio.subprocess.Process) -> None:
-    """Wait for a killed child, also when canceled meanwhile: it leaves its pipes behind else."""
+    """Wait for a killed child, also when canceled meanwhile: otherwise its pipes stay open."""
     waiting = asyncio.ensure_future(child.wait())
     try:
         await asyncio.shield(waiting)

@@ -46,7 +46,7 @@ _COUNTERS = (
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What a restart of one shard needs: its books, and an ``md.book`` entry to read on after.
 
-    A book may have been saved later than ``entry_id``: what it knows already it drops by its
+    A book may have been saved later than ``entry_id``: deltas it already has are dropped by their
     sequence number.
     """
 
@@ -180,7 +180,7 @@ class OrderbookEngine:
             out.extend(self._outputs(book, now_ns))
             if book.refresh_due(now_ns):
                 out.append(
-                    _request(book, now_ns, "the price nears the end of what was told", refresh=True)
+                    _request(book, now_ns, "near the end of the snapshot's levels", refresh=True)
                 )
         return Step(messages=out)
 
@@ -234,7 +234,7 @@ class OrderbookEngine:
     def _outputs(self, book: TrackedBook, now_ns: int, cause_ns: int = 0) -> list[Message]:
         """Return a view if the last one shown is no longer true, and a resync request if due.
 
-        ``cause_ns`` is when the ingestor said what causes this, where that is not a tick.
+        ``cause_ns`` is when the ingestor published the cause of this, where that is not a tick.
         """
         out: list[Message] = []
         live = book.state is BookState.LIVE

@@ -75,13 +75,13 @@ class BookFacts:
         elif self._broken is not None:
             self.state, self.reason = self._broken, self._broken_reason
         elif self._behind:
-            self.state, self.reason = BookState.STALE, "reading messages of the past"
+            self.state, self.reason = BookState.STALE, "catching up: the messages read are old"
         elif self.book.is_outside():
             self.state, self.reason = BookState.SYNCING, OUTSIDE
         elif self._is_silent(now_ns):
             self.state, self.reason = BookState.STALE, "nothing heard"
         elif self._pauses.suspected:
-            self.state, self.reason = BookState.STALE, "quieter than it ever was"
+            self.state, self.reason = BookState.STALE, "quieter than usual"
         else:
             self.state, self.reason = BookState.LIVE, ""
 

@@ -12,7 +12,7 @@ from shared.messages.market import VenueStatus
 
 
 class FeedStatus:
-    """The last bad news, ``state`` is ``None`` where there is none."""
+    """The last state other than LIVE; ``state`` is ``None`` where the feed is well."""
 
     def __init__(self) -> None:
         self.state: BookState | None = None
@@ -22,7 +22,7 @@ class FeedStatus:
         self._source = ""
 
     def is_foreign(self, status: VenueStatus) -> bool:
-        """Tell whether another ingestor says so than the one that feeds the book."""
+        """Tell whether a status is of another ingestor than the one that feeds the book."""
         return bool(self._source and status.source and status.source != self._source)
 
     def follow(self, source: str) -> None:
@@ -32,7 +32,7 @@ class FeedStatus:
     def degrade(
         self, state: BookState, reason: str, ts_ns: int = 0, *, refused: bool = False
     ) -> None:
-        """Take bad news, said at ``ts_ns``."""
+        """Take a state other than LIVE, published at ``ts_ns``."""
         self.state, self.reason, self.ts_ns, self.refused = state, reason, ts_ns, refused
 
     def clear(self) -> None:

@@ -28,7 +28,7 @@ class ResyncTimer:
             self.want_anew(not_before_ns)
 
     def want_anew(self, not_before_ns: int) -> None:
-        """The same for a new reason: it sets the time anew."""
+        """Ask for a new reason: a time already set is set anew."""
         self._due_ns = max(not_before_ns, self._next_ns())
 
     def cancel(self) -> None:
@@ -40,7 +40,7 @@ class ResyncTimer:
         return self._due_ns is not None and now_ns >= self._due_ns
 
     def asked(self, now_ns: int) -> None:
-        """It was asked now; the next time is set."""
+        """A request was made now: set the time of the next one."""
         calm = now_ns - self._asked_ns > CALM_NS
         self._attempt = 0 if calm else self._attempt + 1
         self._asked_ns = now_ns

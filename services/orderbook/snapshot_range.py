@@ -1,4 +1,4 @@
-"""When the price nears the end of the levels that a snapshot told. Pure."""
+"""When the price nears the end of the levels that a snapshot had. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ REFRESH_SHARE = 0.5
 """A snapshot is renewed when the price has gone this share of the way to the end of its range."""
 REFRESH_PAUSE_NS = 3_000_000_000
 """Least time between two requests of that kind for one book."""
-OUTSIDE = "the price left the levels that the snapshot told"
+OUTSIDE = "the price left the levels of the snapshot"
 
 _INFINITY = float("inf")
 

@@ -3,19 +3,19 @@
 Theory of operation. Five independent facts decide the state, worst first:
 
 * ``wire``: what the ingestor says of the feed (``md.status``), where that is not LIVE. Statuses and
-  deltas travel on different streams, so a status counts only if it was said after the newest delta
-  applied; a word about an epoch that is over is ignored.
+  deltas travel on different streams, so a status counts only if it is newer than the newest delta
+  applied; a status of an epoch that is over is ignored.
 * ``broken``: continuity over the bus. Only ``seq_prev == seq`` of the same epoch continues a book;
   after a loss (GAP), a crossed book (CROSSED) or before any snapshot (SYNCING) nothing but a
   snapshot of a newer epoch heals. Until then a resync is asked for, again and again with backoff.
 * ``behind``: the newest message was old when it was read (a restart, a slow reader), so the book is
   whole but past: STALE until a message arrives in time, or the ingestor confirms the epoch when no
   message of the past was read for ``CATCH_UP_NS``.
-* range: a snapshot tells a limited number of levels. Where the best bid or ask is beyond them it is
+* range: a snapshot has a limited number of levels. Where the best bid or ask is beyond them it is
   not surely the best: SYNCING until a newer snapshot, or until the price is back. As the price
   nears the end, a refresh is asked for, which does not interrupt the book.
 * silence: STALE when neither a message nor a confirming status (LIVE of this epoch, each second)
-  was heard for ``stale_after_ns``. A quiet but confirmed book is LIVE - unless it is far quieter
+  was received for ``stale_after_ns``. A quiet but confirmed book is LIVE - unless it is far quieter
   than usual (``delta_pauses.py``): its stream may be dead on a live connection. Then it is STALE
   and a resync is asked for, whose snapshot proves or renews it.
 
@@ -34,7 +34,7 @@ SNAPSHOT_GRACE_NS = 1_000_000_000
 CATCH_UP_NS = 200_000_000
 """A reader that found nothing old for this long has read everything there was."""
 FORGET_NS = 60_000_000_000
-"""After this long without a word the epoch is forgotten, so that a clock set back cannot shut a
+"""After this long without a message the epoch is forgotten, so that a clock set back cannot shut a
 book out for ever."""
 
 
@@ -169,7 +169,7 @@ class TrackedBook(BookFacts):
             self._resync.want_anew(now_ns)
         if self.epoch and now_ns - self._heard_ns > FORGET_NS:
             self.epoch = self.seq = self._wanted_epoch = 0
-            self._broken, self._broken_reason = BookState.SYNCING, "nothing heard for a minute"
+            self._broken, self._broken_reason = BookState.SYNCING, "no message for a minute"
             self._feed_status.follow("")
         self._decide(now_ns)
 
@@ -195,7 +195,7 @@ class TrackedBook(BookFacts):
 
     @property
     def asked_epoch(self) -> int:
-        """The epoch that was lost: the newest one heard of."""
+        """The epoch that was lost: the newest one known."""
         return max(self.epoch, self._wanted_epoch)
 
     @property

@@ -1,4 +1,4 @@
-"""What risk says and does about messages that nobody here should have sent. Pure."""
+"""Alerts about messages that no service of this system should have sent. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.messages.execution import Fill, OrderEvent, PlanDone
 
 
 def in_order(message: Any, now_ns: int) -> Any:
-    """Return a message whose time does not outrank those to come.
+    """Return a message whose time cannot make later ones look old.
 
     One further in our future than clocks may differ counts as now; nothing durable is lost for it.
     """
@@ -23,7 +23,7 @@ def in_order(message: Any, now_ns: int) -> Any:
 
 
 def unowned_fill_text(fill: Fill, why: str) -> str:
-    """Return what is said of a fill that has no owner."""
+    """Return the text about a fill that belongs to no order of ours."""
     return (
         f"fill {fill.trade_id} of {fill.client_order_id}, {fill.side} {fill.qty} "
         f"{fill.instrument} at {fill.venue}, is not booked: {why}"
@@ -31,7 +31,7 @@ def unowned_fill_text(fill: Fill, why: str) -> str:
 
 
 def unowned_order_alert(event: OrderEvent, why: str, now_ns: int) -> Alert:
-    """Return what is said of an order that cannot be its plan's; fills of it have no owner."""
+    """Return the alert about an order that cannot be its plan's; fills of it belong to no order."""
     text = (
         f"order {event.client_order_id} of plan {event.plan_id}, {event.side} {event.qty} "
         f"{event.instrument} at {event.venue}, is not taken on record: {why}"
@@ -40,6 +40,6 @@ def unowned_order_alert(event: OrderEvent, why: str, now_ns: int) -> Alert:
 
 
 def unowned_end_alert(done: PlanDone, why: str, now_ns: int) -> Alert:
-    """Return what is said of an end that cannot be its plan's; the plan stays in flight."""
+    """Return the alert about an end that cannot be its plan's; the plan stays in flight."""
     text = f"{done.outcome} of plan {done.plan_id} in {done.base}/{done.quote} is not taken: {why}"
     return alert(now_ns, Severity.CRITICAL, "PLAN_END_UNOWNED", text)

@@ -1,9 +1,10 @@
 """Risk's state as saved: what a decision changes, and the ledger behind it, apart. Pure.
 
 An approval changes the plans in flight, which are few; positions, balances and the memory of fills
-are many bytes, and change only when the executor or an operator was heard. Both parts are saved in
-one transaction whenever the ledger has changed, so joined they are always one state that really
-was: the number of the ledger that the small part builds on says so again when they are read.
+are many bytes, and change only with a message of the executor or an operator. Both parts are saved
+in one transaction whenever the ledger has changed, so joined they are always one state that really
+was; the small part names the number of the ledger it builds on, which is checked when they are
+read.
 """
 
 from __future__ import annotations
@@ -110,15 +111,15 @@ class CheckpointWriter:
         self._approved: dict[str, bool] = {}
 
     def touch_decided(self) -> None:
-        """Say that reservations or the trading memory may differ from what was saved."""
+        """Mark reservations and the trading memory as changed since they were saved."""
         self._decided_touched = True
 
     def touch_ledger(self) -> None:
-        """Say that anything may differ from what was saved."""
+        """Mark everything as changed since it was saved."""
         self._decided_touched = self._ledger_touched = True
 
     def approve(self, opportunity_id: str) -> None:
-        """Say that this opportunity was approved, which is all that the ledger does not know."""
+        """Note that this opportunity was approved: the saved ledger lacks nothing else."""
         self._decided_touched = True
         remember_plan(self._approved, opportunity_id)
 
@@ -235,7 +236,7 @@ def _with_terms(saved: bytes) -> bytes:
 
 
 def _expect_orders(before: LedgerBefore, ledger: Ledger) -> None:
-    """Know the plans whose orders an older version heard of and did not remember."""
+    """Expect orders of the plans whose orders an older version did not remember."""
     for plan_id in (*before.plans_seen, *ledger.reservations):
         if plan_id not in ledger.plans_ended:
             ledger.orders.expect_earlier(plan_id, is_ended=False)

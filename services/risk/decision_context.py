@@ -158,7 +158,7 @@ def open_exposure(context: DecisionContext) -> Decimal:
 
 
 def _mark(context: DecisionContext, market: VenueMarket) -> Decimal:
-    """The dearest idea of a price we have: the last fill, the view's best ask, this plan's legs."""
+    """The dearest price known: of the last fill, the view's best ask, or this plan's legs."""
     mark = context.marks.get(market.key)
     if mark is None:
         mark = context.ledger.prices.get(market.key, ZERO)

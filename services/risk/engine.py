@@ -61,7 +61,7 @@ _COUNTERS = (
     "ends_unowned",
 )
 _QUIET = frozenset((DepthView, InstrumentInfo, Opportunity, OrderEvent))
-"""Messages that bear on no trading state, or whose handler says it itself."""
+"""Messages that do not bear on the trading state, or whose handler publishes it itself."""
 _ORDERING = frozenset((Fill, BalanceReport, PlanDone, ExecutorReady))
 """Messages whose times are compared with one another."""
 
@@ -158,11 +158,11 @@ class RiskEngine:
         }
 
     def checkpoints(self) -> dict[str, bytes]:
-        """Return what must be saved with what was said since the last call; maybe nothing."""
+        """Return what must be saved with the messages since the last call; maybe nothing."""
         return self._keeper.take(self._state)
 
     def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
-        """Take up the state of a checkpoint; market data and the executor are yet to be heard.
+        """Take up the state of a checkpoint; market data and the executor's state come later.
 
         Raises:
             CodecError: It is not a checkpoint of this service.
@@ -178,7 +178,7 @@ class RiskEngine:
         return Step(messages=[*out, *self._state_if_changed(self._switch.now(now_ns), now_ns)])
 
     def note_loss(self, loss: str) -> None:
-        """Hear that Redis lost data: nothing is approved from now on, and the next step says so."""
+        """Note that Redis lost data: nothing is approved from now on, and the next step halts."""
         self._losses.append(loss)
 
     @property
@@ -204,7 +204,7 @@ class RiskEngine:
         return TradingControl(self._config, state.trading, state.ledger, now_ns, until_ns)
 
     def _start(self, now_ns: int) -> list[Message]:
-        """Without a checkpoint, life begins with the first call; what was lost is said at once."""
+        """Begin at the first call where there was no checkpoint; report lost data at once."""
         if not self._has_started:
             self._has_started, self._switch = True, self._new_switch(now_ns)
             self._keeper.touch_decided()
@@ -217,7 +217,7 @@ class RiskEngine:
         return [message for loss in losses for message in self._switch.on_loss(loss, now_ns)]
 
     def _state_if_changed(self, standing: TradingStatus, now_ns: int) -> list[Message]:
-        """Say the trading state if it changed; what was said last is remembered."""
+        """Return the trading state if it changed since it was last published."""
         changed = self._switch.state_if_changed(standing, now_ns)
         if changed:
             self._keeper.touch_decided()
@@ -325,7 +325,7 @@ class RiskEngine:
 
 
 def denied(found: Opportunity, denial: Denial, now_ns: int) -> Denied:
-    """Return risk's no."""
+    """Return the message that denies an opportunity."""
     return Denied(
         ts_ns=now_ns,
         opportunity_id=found.opportunity_id,

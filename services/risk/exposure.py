@@ -5,7 +5,7 @@ The ledger is one msgspec structure, so that what is saved of it is its encoding
 fed by the executor's events, each of which may come twice:
 
 * a fill counts once per (venue, instrument, trade id); when it is repeated because the venue has
-  now told the fee, only the fee is added;
+  now reported the fee, only the fee is added;
 * a plan's end counts once per plan.
 
 A reservation is held from the approval until the plan's end. What a plan has spent stays out of
@@ -43,7 +43,8 @@ is never this late; the bound keeps the ledger, saved with every fill, at a few 
 PLANS_REMEMBERED_MAX = 128
 """Ended plans and approved opportunities known by their id."""
 BALANCE_LAG_NS = 1_000_000_000
-"""A balance shows a fill only if it came this much later: it was looked up before it was told."""
+"""A balance shows a fill only if it came this much later: it is read some time before it is
+published."""
 DAY_NS = 86_400 * 1_000_000_000
 ZERO, ONE = Decimal(0), Decimal(1)
 
@@ -291,7 +292,7 @@ def _differs(held: Reservation, event: OrderEvent, against: Decimal) -> str:
     """Return how an order differs from what was approved; rebalancing need only be in bounds.
 
     ``against`` is what the plan has filled on the other side. It can be more than its legs: orders
-    that were told to have ended without a fill were made up for, and filled after all.
+    reported to have ended without a fill were replaced, and filled after all.
     """
     legs = held.legs
     if event.purpose is OrderPurpose.LEG:

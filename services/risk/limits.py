@@ -1,9 +1,8 @@
 """The rules a plan must pass, one function each, in the order in which they are asked. Pure.
 
 Every rule is given the same ``DecisionContext`` and answers ``None`` or a ``Denial``; the first
-denial stands.
-Rules on the offer come first: they need nothing but what was said. What a plan would do is weighed
-only for an offer that passed them.
+denial stands. Rules on the offer come first: they need nothing but the offer. What a plan would do
+is computed only for an offer that passed them.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ def trading_state(context: DecisionContext) -> Denial | None:
 
 
 def executor_ready(context: DecisionContext) -> Denial | None:
-    """Somebody must be there to execute it."""
+    """An executor must be ready to execute it."""
     if context.executor_obstacle:
         return deny(DenyReason.EXECUTOR_NOT_READY, why=context.executor_obstacle)
     return None
@@ -100,8 +99,8 @@ def venues_up(context: DecisionContext) -> Denial | None:
 def not_approved_before(context: DecisionContext) -> Denial | None:
     """The executor would take the second plan for a repetition of the first.
 
-    Where the bus lost its last moment, and the approval with it, what the executor said of the plan
-    since then tells that there was one.
+    Where the bus lost its last moment, and the approval with it, messages of the executor about the
+    plan since then show that there was one.
     """
     found, ledger = context.opportunity.opportunity_id, context.ledger
     plan_id = plan_id_of(found)
@@ -118,7 +117,7 @@ def not_expired(context: DecisionContext) -> Denial | None:
 
 
 def opportunity_age(context: DecisionContext) -> Denial | None:
-    """Our own idea of how old is too old."""
+    """Our own limit on its age."""
     age_ms = (context.now_ns - context.opportunity.ts_ns) // MS
     if age_ms > context.config.opportunity_age_ms_max:
         return deny(
@@ -335,7 +334,7 @@ PLAN_RULES: tuple[Rule, ...] = (
 
 
 def judge(context: DecisionContext) -> Denial | None:
-    """Return the first rule's no, or ``None``: the plan may be made."""
+    """Return the denial of the first rule that denies, or ``None``: the plan may be made."""
     for rule in OFFER_RULES:
         denial = rule(context)
         if denial is not None:

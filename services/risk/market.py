@@ -1,4 +1,4 @@
-"""The newest view and the rules of every instrument, as risk heard them. Pure."""
+"""The newest view and the rules of every instrument, as risk received them. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BOOKS_MAX = 4_096
 
 
 class LatestBooks:
-    """What the bus said last of each book; it is repeated there, so a restart begins empty."""
+    """The newest view and rules of each book; the bus repeats them, so a restart begins empty."""
 
     def __init__(self) -> None:
         self.views: dict[BookKey, DepthView] = {}

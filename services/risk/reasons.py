@@ -38,7 +38,7 @@ class DenyReason(ExplainedCode):
     )
     EXECUTOR_NOT_READY = (
         "EXECUTOR_NOT_READY",
-        "The executor has not said within the last seconds that it is ready.",
+        "The executor has not reported within the last seconds that it is ready.",
     )
     VENUE_NOT_TRADED = (
         "VENUE_NOT_TRADED",
@@ -139,7 +139,7 @@ class HaltCause(ExplainedCode):
         "WAITING",
         "The executor, ready before, is silent or not ready. Ends by itself.",
     )
-    OPERATOR = ("OPERATOR", "An operator said HALT or FLATTEN. Ends by RESUME.")
+    OPERATOR = ("OPERATOR", "HALT or FLATTEN of an operator. Ends by RESUME.")
     NOT_STARTED = (
         "NOT_STARTED",
         "`risk.start_active` is false: each start needs a RESUME.",
@@ -152,7 +152,7 @@ class HaltCause(ExplainedCode):
     PLAN_FAILED = (
         "PLAN_FAILED",
         "A plan left exposure that could be neither hedged nor unwound. Ends by RESUME: the "
-        "operator says that it was dealt with.",
+        "operator confirms that it was dealt with.",
     )
     DATA_LOST = (
         "DATA_LOST",
@@ -174,7 +174,7 @@ class HaltCause(ExplainedCode):
 
 
 class Denial(NamedTuple):
-    """A rule's no, with the numbers behind it."""
+    """What a rule denies a plan for, with the numbers behind it."""
 
     reason: DenyReason
     context: dict[str, str]

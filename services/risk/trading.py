@@ -27,7 +27,7 @@ from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import ExecutorReady, PlanDone, PlanOutcome, TradingStateChanged
 
 EXECUTOR_SILENCE_NS = 3_000_000_000
-"""The executor says every second that it is ready; after this long it is taken to be gone."""
+"""The executor reports every second that it is ready; after this long it is taken to be gone."""
 PLAN_OVERDUE_NS = 60_000_000_000
 """A plan must have ended this long after it expired, or after our own start if that is later: time
 for the executor's restart, hedge and queries. Beyond it the system halts, unless the executor says
@@ -39,7 +39,7 @@ class TradingMemory(msgspec.Struct, kw_only=True):
 
     ``trips`` maps a ``HaltCause`` to its text, so it cannot grow beyond the causes there are.
     ``published`` is the state last published, ``ts_since_ns`` since when it holds (0: never).
-    ``ledger_id`` names the ledger on the bus, ``command_ns`` is when an operator last spoke.
+    ``ledger_id`` names the ledger on the bus, ``command_ns`` is the time of the last command.
     """
 
     level: TradingState = TradingState.ACTIVE
@@ -60,7 +60,7 @@ def apply_command(
 
     Args:
         memory: Changed in place.
-        command: What the operator said.
+        command: The operator's command.
         persisting: Trips whose cause is still there, with the numbers: RESUME cannot lift these.
     """
     who = f"{command.operator}: {command.reason}" if command.reason else command.operator
@@ -105,14 +105,14 @@ class TradingStatus(NamedTuple):
 
 
 class TradingControl:
-    """Owns the trading state: hears what bears on it and says what it is.
+    """Owns the trading state: takes what bears on it, and returns it.
 
     Args:
         config: The daily loss limit, ``start_active``, and which venues are traded.
         memory: Survives restarts; changed in place.
         ledger: Plans in flight, balances and results; overdue plans are marked and released here.
-        now_ns: When this process began to hear (UNIX ns).
-        witness_until_ns: Until then another process may still say that data was lost.
+        now_ns: When this process began to receive messages (UNIX ns).
+        witness_until_ns: Until then another process may still report that data was lost.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class TradingControl:
         self._was_open = False
         if not config.risk.start_active and memory.level is TradingState.ACTIVE:
             memory.level = TradingState.HALTED
-            memory.level_reason = f"{HaltCause.NOT_STARTED}: risk.start_active is false, say RESUME"
+            memory.level_reason = f"{HaltCause.NOT_STARTED}: risk.start_active is false: RESUME"
 
     @property
     def published(self) -> TradingState:
@@ -145,19 +145,19 @@ class TradingControl:
         executor_obstacle = self.executor_obstacle(now_ns)
         missing = executor_obstacle
         if now_ns < self._witness_until_ns:
-            missing = missing or "the ledger is new: waiting for anyone who knows of an older one"
+            missing = missing or "the ledger is new: waiting for a process that knows an older one"
         obstacle = self._obstacle(missing)
         return TradingStatus(*decide(self._memory, obstacle), executor_obstacle, obstacle)
 
     def on_loss(self, loss: str, now_ns: int) -> list[Message]:
-        """Trip on lost data; said once until an operator resumes."""
+        """Trip on lost data; alerted once until an operator resumes."""
         if HaltCause.DATA_LOST in self._memory.trips:
             return []
         text = f"{loss}; compare positions, balances and orders with the venues, then resume"
         return [self._trip(HaltCause.DATA_LOST, text, now_ns)]
 
     def on_executor_ready(self, ready: ExecutorReady) -> None:
-        """Hear the executor; an older message than the last one is late and says nothing."""
+        """Take the executor's state; a message older than the last one is ignored."""
         if self._executor is None or ready.ts_ns >= self._executor.ts_ns:
             self._executor = ready
             self._has_reconciled = self._has_reconciled or ready.ready
@@ -176,7 +176,7 @@ class TradingControl:
         return out
 
     def on_command(self, command: Command, now_ns: int) -> list[Message]:
-        """Obey; alert where RESUME was refused or has released a plan that never ended."""
+        """Carry out a command; alert where RESUME is refused or releases an overdue plan."""
         persisting = self._persisting(now_ns)
         self._memory.command_ns = max(self._memory.command_ns + 1, command.ts_ns)
         apply_command(self._memory, command, persisting)
@@ -191,7 +191,7 @@ class TradingControl:
         return out
 
     def find_overdue(self, now_ns: int) -> list[Message]:
-        """Trip on plans that should have ended long ago and nobody knows why they have not."""
+        """Trip on plans that should have ended long ago, and have no known reason to wait."""
         out: list[Message] = []
         waiting = self._waiting(now_ns)
         for held in self._ledger.reservations.values():
@@ -248,7 +248,7 @@ class TradingControl:
         """Return why the executor cannot take plans; empty if it can."""
         ready = self._executor
         if ready is None:
-            return "the executor was not heard yet"
+            return "the executor has not reported yet"
         if not ready.ready:
             return f"the executor is not ready: {ready.reason}"
         return "the executor is silent" if now_ns - ready.ts_ns > EXECUTOR_SILENCE_NS else ""
@@ -266,7 +266,7 @@ class TradingControl:
         return [venue for venue in self._venues if venue not in self._ledger.balances]
 
     def _waiting(self, now_ns: int) -> Mapping[str, str]:
-        """Plans of which the executor says now that they wait for a venue that stands down."""
+        """Plans that, the executor reports, wait for a venue that stands down."""
         known = self._executor is not None and not self.executor_obstacle(now_ns)
         return self._executor.plans_waiting if known and self._executor is not None else {}
 

@@ -1,4 +1,4 @@
-"""Alerts on their way out of a process: the one place that all of them pass, whoever says them."""
+"""Alerts on their way out of a process: all of them, whatever part of it raises them."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class Wire(asyncio.Protocol):
             self.wake()
 
     def _refuse(self, error: hiredis.ReplyError) -> hiredis.ReplyError | None:
-        """Keep the first error, but of replies that are optional."""
+        """Keep the first error, except of optional replies."""
         if self.sent - self.awaited - 1 in self.optional:
             self.passed_over = str(error)
             return None
@@ -101,12 +101,12 @@ class Wire(asyncio.Protocol):
         return error
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Remember why; whoever waits or comes next is told."""
+        """Remember why: callers that wait, and the next one, get it as their error."""
         self.lost = self.lost or str(exc or "the connection was closed")
         self.wake()
 
     def wake(self) -> None:
-        """Let whoever waits look again."""
+        """Wake the callers that wait, so that they look again."""
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
@@ -228,10 +228,10 @@ class RedisLink:
     async def send(self, data: bytes, replies: int, *, optional: bool = False) -> None:
         """Send packed commands that will be answered by ``replies`` replies; does not wait.
 
-        What is ``optional`` may be refused: then it is not done, and nobody is told.
+        What is ``optional`` may be refused: then it is not done, and no error is raised.
 
         Raises:
-            ReplyError: A command sent earlier, that nobody waited for, was refused.
+            ReplyError: A command sent earlier without waiting for its reply was refused.
             BusUnavailable: There is no connection.
         """
         if self._transport is None or self.wire.lost:
@@ -316,7 +316,7 @@ class RedisLink:
         return BusUnavailable(self._failure)
 
     async def drop(self) -> None:
-        """Disconnect without ceremony; the next use connects again."""
+        """Disconnect at once; the next use connects again."""
         connection, self._connection, self._transport = self._connection, None, None
         self.wire.lost = self.wire.lost or "the connection was closed"
         self.wire.wake()

@@ -180,7 +180,7 @@ class DurableReader:
         return batch if batch.messages or batch.rejected else None
 
     async def _redeliver(self, key: str, entry_id: str, deliveries: int) -> Batch | None:
-        """Deliver one pending entry again, or bury it if that was tried often enough."""
+        """Deliver one pending entry again, or dead-letter it if that was tried often enough."""
         if deliveries >= self._tuning.deliveries_max:
             found = await self._control.call("XRANGE", key, entry_id, entry_id)
             payload = payload_of(found[0][1]) if found else None

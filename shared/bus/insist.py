@@ -1,7 +1,7 @@
 """Asking again for what Redis refuses: nothing of it was done, so it is neither lost nor repeated.
 
-A key of the wrong type, memory or a disk that is full, rights that were taken away: whoever mends
-it must not have to start anything again.
+A key of the wrong type, memory or a disk that is full, rights that were taken away: once that is
+mended, publishing goes on without a restart.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SAY_EVERY_S = 3.0
 
 
 class Insistence:
-    """Transactions on a publishing connection, and questions on any, until they are let pass."""
+    """Transactions on a publishing connection and reads on any, repeated until accepted."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Insistence:
         return next(iter(self._problems.values()), "")
 
     async def transact(self, commands: list[bytes]) -> None:
-        """Make all of it true; while Redis refuses a part, wait and ask again for that part."""
+        """Carry out all of it; while Redis refuses a part, wait and ask again for that part."""
         try:
             while commands:
                 try:

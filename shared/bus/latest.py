@@ -22,7 +22,7 @@ _AUDIT_S = 0.1
 
 
 class Report(Protocol):
-    """Says something a person should know: a constant code and a text with the numbers."""
+    """Reports something to the operator: a constant code and a text with the numbers."""
 
     def __call__(
         self, code: str, text: str, severity: Severity = ..., subject: str = ...

@@ -283,7 +283,7 @@ class MemoryInbox:
         return group
 
     def _redeliver(self, now_ns: int) -> Batch:
-        """Deliver the next pending entry again, one at a time; bury it after too many tries."""
+        """Deliver the next pending entry again, alone; dead-letter it after too many tries."""
         batch = Batch([], redelivered=True)
         while self._left and not batch.last_ids:
             key, entry_id = self._left.popleft()

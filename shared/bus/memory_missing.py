@@ -23,7 +23,7 @@ class Reporter(Protocol):
 
 
 class Missing:
-    """Notices, counts and tells what one group has lost."""
+    """Notices, counts and reports what one group has lost."""
 
     def __init__(self, bus: Reporter, group: str) -> None:
         self._bus, self._group = bus, group
@@ -36,7 +36,7 @@ class Missing:
         self.look(key, stream.groups[self._group])
 
     def lose_pending(self, key: str, group: Group, entry_id: Id) -> None:
-        """Say that an entry was deleted which had been delivered and not acknowledged."""
+        """Report that an entry was deleted which had been delivered and not acknowledged."""
         del group.pending[entry_id]
         self.lose("PENDING_ENTRY_GONE", f"{key} {format_id(entry_id)}: deleted while pending")
 
@@ -52,7 +52,7 @@ class Missing:
             self._gone[key] = stream.removed_to
 
     def look(self, key: str, group: Group) -> None:
-        """Say what was deleted before this group read it, and move it back if beyond the end."""
+        """Report what was deleted before this group read it, and move it back if beyond the end."""
         stream = self._bus.reach().stream(key)
         if group.last_id > stream.last_id:
             text = f"{self._group} of {key} was at {format_id(group.last_id)}, beyond the end"
@@ -63,6 +63,6 @@ class Missing:
             self.lose("UNREAD_ENTRY_GONE", f"{key}: deleted unread")
 
     def lose(self, code: str, text: str) -> None:
-        """Count and tell it."""
+        """Count and report a loss."""
         self._bus.counters["lost"] += 1
         self._bus.report(code, text, Severity.CRITICAL)

@@ -15,7 +15,7 @@ _ANY = 2**62
 
 
 class Missing:
-    """Notices, counts and tells what one group has lost."""
+    """Notices, counts and reports what one group has lost."""
 
     def __init__(
         self, control: RedisLink, group: str, counters: dict[str, int], report: Report
@@ -42,7 +42,7 @@ class Missing:
             self._unread_gone[key] = (b"0-0", _ANY)
 
     async def look(self, key: str) -> None:
-        """Say what was deleted before this group read it, and move it back if it is beyond the end.
+        """Report what was deleted before this group read it; move it back if it is beyond the end.
 
         The stream is asked first: what is read meanwhile must not look unread.
         """
@@ -80,7 +80,7 @@ class Missing:
         self._report(code, text, Severity.CRITICAL, key)
 
     def lose_pending(self, key: str, ids: Sequence[bytes]) -> None:
-        """Say that entries were deleted which this group had been given and not acknowledged."""
+        """Report that entries were deleted which this group had been given and not acknowledged."""
         told = ", ".join(raw.decode() for raw in ids[:_IDS_TOLD_MAX])
         more = f" and {len(ids) - _IDS_TOLD_MAX} more" if len(ids) > _IDS_TOLD_MAX else ""
         text = f"{key} {told}{more}: deleted while pending for {self._group}, never acknowledged"

@@ -17,7 +17,7 @@ _SAY_EVERY_S = 3.0
 
 
 async def open_bus(config: BusConfig, *, service: str, instance: str) -> RedisBus:
-    """Connect to Redis; while it is not there, wait and say so every few seconds.
+    """Connect to Redis; while it is not there, wait and log that every few seconds.
 
     Raises:
         ConfigError: The URL is wrong or Redis refuses the login.

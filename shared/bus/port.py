@@ -140,7 +140,7 @@ class Bus(Protocol):
         """
 
     async def note_positions(self, fields: Mapping[str, str]) -> None:
-        """Say how far a consumer has come: fields of the hash ``{arb}:position``; does not wait.
+        """Publish how far a consumer is: fields of the hash ``{arb}:position``; does not wait.
 
         What was committed before is on the bus before the position is.
         """
@@ -182,7 +182,7 @@ class Bus(Protocol):
         """
 
     async def close(self) -> None:
-        """Flush what is in flight, say the alerts that wait, and disconnect."""
+        """Flush what is in flight, send the alerts that wait, and disconnect."""
 
 
 def shard_of(instrument: str, shards: int) -> int:

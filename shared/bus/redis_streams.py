@@ -165,7 +165,7 @@ class RedisBus:
         return inbox
 
     async def _send_waiting(self) -> None:
-        """Say the alerts that wait where nothing else is said, until canceled."""
+        """Send waiting alerts where no other message carries them, until canceled."""
         while True:
             await asyncio.sleep(ALERTS_S)
             if not (alerts := self._alerts.waited()):

@@ -8,7 +8,8 @@ POSITION_KEY = "{arb}:position"
 LEDGER_KEY = "{arb}:ledger"
 DEAD_ENTRIES_MAX = 1_000
 DEAD_BYTES_MAX = 16_384
-"""What is kept of a dead letter; the reason tells how long it was where that was the matter."""
+"""Bytes kept of a dead letter; where its length was the problem, the reason says how long it
+was."""
 ENTRY_MESSAGES_MAX = 512
 """Messages of one commit to one stream travel in one entry, up to this many."""
 

@@ -115,7 +115,7 @@ def payloads(
 ) -> list[bytes]:
     """Return messages of one stream as entries that are not too long.
 
-    One that is too long alone is left out where it is repeated anyway, and said to ``refuse``.
+    One that is too long alone is left out where it is repeated anyway, and reported to ``refuse``.
 
     Raises:
         CodecError: One of DURABLE delivery is.
@@ -192,7 +192,7 @@ class Adder:
 class Packer:
     """Packs messages into XADD commands; keeps one :class:`Adder` per stream key.
 
-    ``refuse`` hears of a message that is too long: a code and a text.
+    ``refuse`` is called for a message that is too long, with a code and a text.
     """
 
     def __init__(self, shards: int, refuse: Callable[[str, str], None]) -> None:

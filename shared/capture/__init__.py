@@ -1,6 +1,6 @@
 """Recorded exchange traffic, read as one stream in the order it was received.
 
-Formats, plain or gzip, told by their content:
+Formats, plain or gzip, recognised by their content:
 
 * **capture sets**: ``URL <-> T``, ``URL <- T: payload`` (sent), ``URL -> T: body`` (REST answer),
   ``T: payload`` (received); one file per connection.
@@ -10,10 +10,9 @@ Formats, plain or gzip, told by their content:
 * **frames alone**: one JSON object a line, or ``{"localTimestamp": T, "message": payload}``. Where
   no time was written, the venue's own counts.
 
-``T`` is UNIX time in s, ms, us or ns, told by its magnitude, or ISO 8601 (UTC where no zone says
-otherwise).
+``T`` is UNIX time in s, ms, us or ns, by its magnitude, or ISO 8601 (UTC where no zone is given).
 
-``read_capture(paths)`` (or ``Capture``) yields the items; ``survey(paths)`` tells venues and
+``read_capture(paths)`` (or ``Capture``) yields the items; ``survey(paths)`` returns venues and
 instruments beforehand.
 """
 

@@ -22,7 +22,7 @@ def refuse_damage(item: CaptureItem) -> None:
     """Refuse a line that cannot be played.
 
     Raises:
-        ConfigError: With file, line and reason.
+        ConfigError: It is damaged; the text has file, line and reason.
     """
     if reason := damage_of(item):
         raise ConfigError(
@@ -32,5 +32,5 @@ def refuse_damage(item: CaptureItem) -> None:
 
 
 def no_book_text(paths: list[str], known: list[str]) -> str:
-    """Return what is said of recordings that hold no book of a known venue."""
+    """Return the error text for recordings that hold no book of a known venue."""
     return f"{', '.join(paths)}: no book of a venue we know; there are: {', '.join(known)}"

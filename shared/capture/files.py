@@ -21,7 +21,7 @@ _OTHER_MAGIC = {
     b"\xfd7zXZ": "xz",
 }
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-"""Editors and shells of Windows put it before the text; it says nothing."""
+"""Editors and shells of Windows put it before the text; it has no meaning."""
 
 
 class DamagedError(Exception):

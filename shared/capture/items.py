@@ -1,4 +1,4 @@
-"""What one line of a capture says. Pure: bytes to typed items."""
+"""One line of a capture, read. Pure: bytes to typed items."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class CaptureItem(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         payload: The bytes as received, without time or URL.
         url: Of OPENED, SENT, REST and of a capture set's frames: the connection's.
         connection: Line that opened the connection, 0 where the format records none.
-        venue: Whose it is, ``None`` where nothing tells.
+        venue: Whose it is, ``None`` where nothing shows it.
         instrument: What it is about, ``None`` for nothing in particular.
         reason: What is wrong with a FAULT.
     """
@@ -129,7 +129,7 @@ def compact(payload: bytes) -> bytes:
     """Take out the white space that a recorder put between JSON tokens; venues send none.
 
     Texts and the spelling of numbers stay. What is not JSON (a line cut off) loses the spaces
-    behind colons and commas only, so that what is left of it still tells what it was.
+    behind colons and commas only, so that what is left of it still shows what it was.
     """
     if b": " not in payload[:_HEAD_BYTES] and b", " not in payload[:_HEAD_BYTES]:
         return payload
@@ -143,7 +143,7 @@ def decode_literal(payload: bytes) -> bytes:
     """Undo a Python bytes literal, a JSON string or a CSV field; others are returned as they are.
 
     Raises:
-        LineError: It starts like a literal and is none.
+        LineError: It starts like a literal, but is not one.
     """
     if payload.startswith(b'"'):
         return _unquoted(payload)

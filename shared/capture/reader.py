@@ -25,7 +25,7 @@ FAR = 1.0
 FAR_TIMES = 10.0
 """A book is not of a venue whose ids are this far, where another's are this many times nearer."""
 HINTS_MAX = 65
-"""Quotes per instrument that are remembered to tell whose a nameless REST book is."""
+"""Quotes per instrument that are remembered to find the instrument of a nameless REST book."""
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class Capture:
 
     Args:
         paths: Files of one or of several captures.
-        venue: Whose all of it is; ``None``: told by URLs, else by the marks of the frames.
+        venue: Whose all of it is; ``None``: found by URLs, else by the marks of the frames.
 
     Raises:
         ConfigError: No such file, not a capture, or a venue that is not known.
@@ -108,7 +108,7 @@ def read_capture(paths: Sequence[str | Path], venue: str | None = None) -> Itera
 
 
 def survey(paths: Sequence[str | Path], venue: str | None = None) -> CaptureSummary:
-    """Read a capture once and say what it holds.
+    """Read a capture once and return what it holds.
 
     Raises:
         ConfigError: As ``read_capture``.
@@ -135,7 +135,7 @@ def _choose(recordings: list[Recordings], venue: str) -> tuple[Recordings, str]:
 
 
 def _probe(path: str, known: _Knowledge) -> _File:
-    """Read ahead: is it a capture, whose, of what; return the file ready to be read."""
+    """Read ahead to see whether it is a capture, whose and of what; return the file to read."""
     if Path(path).is_dir():
         raise ConfigError(f"{path} is a directory; give the files in it")
     file = _File(path)
@@ -162,7 +162,7 @@ def _probe(path: str, known: _Knowledge) -> _File:
 def _remember(
     payload: bytes, reader: Recordings, owner: tuple[str, str], known: _Knowledge
 ) -> None:
-    """Keep what tells an instrument's REST book, also of one that comes late in the file."""
+    """Keep what identifies an instrument's REST book, also of one that comes late in the file."""
     hints = known.hints.get(owner)
     if hints is None:
         hints = known.hints[owner] = []
@@ -216,7 +216,7 @@ def _fault(file: _File, line: int, reason: str) -> CaptureItem:
 
 
 def _reconnected(parsed: Parsed, number: int, file: _File) -> CaptureItem:
-    """Tell of the connection that the next frame came on, where the recorder wrote only the end."""
+    """Yield the opening of the next frame's connection where only an end is recorded."""
     file.is_cut, file.connection = False, number
     return CaptureItem(
         kind=Kind.OPENED,
@@ -276,7 +276,7 @@ def _attribute(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> C
 
 
 def _look(payload: bytes, file: _File, known: _Knowledge) -> None:
-    """Tell the venue by a frame's marks; a frame without marks is like those before it."""
+    """Find the venue by a frame's marks; a frame without marks is of the venue before it."""
     readers = known.recordings
     if file.recordings is not None:
         readers = [file.recordings, *(one for one in readers if one is not file.recordings)]
@@ -290,10 +290,10 @@ def _look(payload: bytes, file: _File, known: _Knowledge) -> None:
 
 
 def _venue_of_book(venue: str, hint: Hint | None, file: _File, known: _Knowledge) -> str:
-    """Tell whose a REST book is: its marks are few, futures answered without ``E`` once.
+    """Return the venue of a REST book: its marks are few, futures once answered without ``E``.
 
-    It is the marked venue's if that has frames in this file. Where ids and prices say clearly that
-    it is another's of this file, it is that one's: a book without deltas is nobody's.
+    It is the marked venue's if that has frames in this file, unless ids and prices clearly show
+    that it is another one's of this file.
     """
     told = {owner for (owner, _), hints in known.hints.items() if hints}
     family = sorted(name for name in file.venues & told if name != venue)
@@ -333,7 +333,7 @@ def _take_url(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> No
 def _instrument_of_answer(
     parsed: Parsed, reader: Recordings, venue: str, known: _Knowledge
 ) -> str | None:
-    """Tell whose a REST book is: by its URL, its own words, or the nearest ids and prices."""
+    """Return the instrument of a REST book: by URL, its fields, or the nearest ids and prices."""
     if parsed.url:
         return reader.instrument_of_url(parsed.url)
     named = reader.instrument_of_frame(parsed.payload)
@@ -351,7 +351,7 @@ def _instrument_of_answer(
 def _distance(hint: Hint, hints: list[Hint]) -> float:
     """Return how unlike a book and an instrument are: relative, in update ids and in price.
 
-    Spot numbers each instrument apart, so ids tell; futures share one counter, so prices tell.
+    Spot numbers each instrument apart, so ids decide; futures share one counter, so prices decide.
     """
     if not hints:
         return float("inf")

@@ -51,8 +51,8 @@ def worst_certainty(*parts: Certainty) -> Certainty:
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """What was traded: base units, and what they cost together in quote units.
 
-    ``fee`` is ``None`` while the venue has not told it; ``fee_quote`` is its value in quote units,
-    ``None`` where it has no price (not needed for a fee in the quote or base asset).
+    ``fee`` is ``None`` while the venue has not reported it; ``fee_quote`` is its value in quote
+    units, ``None`` where it has no price (not needed for a fee in the quote or base asset).
     """
 
     venue: str
@@ -122,7 +122,7 @@ class TradingResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What was earned and paid in one quote asset.
 
     ``realized`` is after fees and with funding. ``fees_missing`` counts fees that the venue has not
-    told yet, ``fees_unpriced`` fees in an asset without a price, ``unaccounted`` executions of
+    reported yet, ``fees_unpriced`` fees in an asset without a price, ``unaccounted`` executions of
     instruments settled in their base asset; ``is_estimated`` says that a fee was valued at a price.
     """
 

@@ -1,10 +1,10 @@
 """The L2 order book: prices to quantities, best first. Pure.
 
-Most changes of a full-depth feed are far from the top where nobody looks, and a dict of thousands
-of levels is slow because it is cold. So each side has three tiers: *near*, a small dict beside a
-sorted list of its prices; *mid*, a plain dict of the next hundreds; and *far*, all the others. Only
-the near tier is kept in order; a tier that runs short takes the best of the one beyond, one that
-grows long gives its worst to it.
+Most changes of a full-depth feed are far from the top, where no view reaches, and a dict of
+thousands of levels is slow because it is cold. So each side has three tiers: *near*, a small dict
+beside a sorted list of its prices; *mid*, a plain dict of the next hundreds; and *far*, all the
+others. Only the near tier is kept in order; a tier that runs short takes the best of the one
+beyond, one that grows long gives its worst to it.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ class Book:
     true until the first view. ``depth_max`` truncates both sides after every change, ``None`` keeps
     everything.
 
-    ``bid_floor`` and ``ask_ceiling`` end the range that the snapshot told: beyond them only levels
+    ``bid_floor`` and ``ask_ceiling`` end the range of the snapshot: beyond them only levels
     that changed since are known, so a view stops there.
     """
 
@@ -271,14 +271,14 @@ class Book:
         return bool(bids and asks and bids[-1] >= asks[0])
 
     def is_outside(self) -> bool:
-        """Tell whether the best bid or ask is beyond what the snapshot told, so not surely best."""
+        """Tell whether the best bid or ask is beyond the snapshot's range, so not surely best."""
         bids, asks = self._bids.prices, self._asks.prices
         if bids and asks:
             return bids[-1] < self.bid_floor or asks[0] > self.ask_ceiling
         return (not bids and self.bid_floor > 0.0) or (not asks and self.ask_ceiling < _INFINITY)
 
     def room(self) -> tuple[float, float]:
-        """Return how far the best bid and ask are from the end of what the snapshot told."""
+        """Return how far the best bid and ask are from the end of the snapshot's range."""
         bids, asks = self._bids.prices, self._asks.prices
         return (
             (bids[-1] if bids else self.bid_floor) - self.bid_floor,

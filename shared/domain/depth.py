@@ -44,7 +44,7 @@ class Costs(NamedTuple):
 
 
 class Uncrossed(msgspec.Struct, frozen=True, gc=False):
-    """Why not, and the net edge at the best prices in basis points of the buy side."""
+    """Why two books do not pay, and their best net edge in basis points of the buy side."""
 
     obstacle: Obstacle
     edge_bps: float

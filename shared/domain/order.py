@@ -3,13 +3,14 @@
 Theory of operation. What we know about an order arrives late, twice, out of order or not at all,
 so every piece of news is an ``OrderNews`` applied to the present status through one table:
 
-* An order exists from the moment it is **on record** (SUBMITTED), which is before the venue hears
-  of it. From there everything is possible, including that the answer is lost (UNKNOWN).
-* UNKNOWN is left only through the venue's own word (a query): any status can come out of it.
+* An order exists from the moment it is **on record** (SUBMITTED), which is before it is sent. From
+  there everything is possible, including that the answer is lost (UNKNOWN).
+* UNKNOWN is left only by what the venue itself reports (a query): any status can follow.
 * CANCELED means "no longer working", not "no fill": a fill that was under way may still arrive, and
   it is owned like any other. CANCELED can even turn into FILLED.
 * FILLED stays FILLED: older news (accepted, partly filled, canceled) arriving afterwards is old.
-* REJECTED and NOT_SENT are the venue's, or the transport's, definite no. If such an order turns out
+* REJECTED and NOT_SENT are final: the venue refused it, or it never left. If such an order turns
+  out
   to exist or to have traded after all, that is a **contradiction**: the fact wins, and is reported.
 * News the table does not list changes nothing and is reported as unlisted.
 
@@ -33,7 +34,7 @@ ZERO: Final = Decimal(0)
 
 
 class OrderNews(StrEnum):
-    """What can be heard about an order."""
+    """What can be learned about an order."""
 
     ACCEPTED = "ACCEPTED"  # the venue has it
     PART_FILLED = "PART_FILLED"  # some of it traded, it still works
@@ -111,10 +112,10 @@ CONTRADICTIONS: Final = frozenset(
         (S.NOT_SENT, _N.REJECTED),
     }
 )
-"""Steps that say an earlier definite word was wrong; taken, and reported."""
+"""Steps that contradict an earlier final status; taken, and reported."""
 
 TERMINAL: Final = frozenset({S.FILLED, S.CANCELED, S.REJECTED, S.NOT_SENT})
-"""The order works no longer; late fills may still belong to it."""
+"""The order no longer rests; late fills may still belong to it."""
 
 
 class Anomaly(StrEnum):
@@ -155,12 +156,12 @@ class OrderLife(msgspec.Struct, omit_defaults=True):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether it works no longer."""
+        """Whether it no longer rests."""
         return self.status in TERMINAL
 
     @property
     def is_settled(self) -> bool:
-        """Whether it works no longer and every filled unit is explained by a fill."""
+        """Whether it no longer rests and every filled unit is explained by a fill."""
         return self.is_terminal and self.traded_qty >= self.reported_qty
 
     def apply(self, news: OrderNews) -> Anomaly | None:

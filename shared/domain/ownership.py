@@ -1,9 +1,9 @@
 """Which fills are ours: the orders announced before them, and how much of each was filled. Pure.
 
-Whoever books fills holds them against the orders on record: a fill belongs to an order of its plan
-that was announced (the executor says SUBMITTED before a venue hears of an order, and announces what
-it adopts before its fills), in that order's instrument, venue and side, and all fills of an order
-together are no more than was ordered.
+Fills are checked against the orders on record: a fill belongs to an order of its plan that was
+announced (the executor publishes SUBMITTED before it sends an order, and announces what it adopts
+before its fills), in that order's instrument, venue and side, and all fills of an order together
+are no more than was ordered.
 
 Orders are remembered with their plan: while it is open, and after its end for as long as the
 executor keeps finished plans, because a late fill belongs to its old order.
@@ -110,7 +110,7 @@ class OrdersOnRecord(msgspec.Struct):
         """Return why a fill belongs to no order on record, whatever its quantity; else empty."""
         orders = self._of(fill.plan_id)
         if orders is None:
-            return f"nobody knows its plan {fill.plan_id}"
+            return f"its plan {fill.plan_id} is unknown"
         order = orders.get(fill.client_order_id)
         if order is None:
             return "" if EARLIER in orders else f"its plan {fill.plan_id} announced no such order"

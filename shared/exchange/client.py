@@ -130,7 +130,7 @@ class SimulatedExchange:
         return {name: p.qty for name, p in self.engine.ledger.positions.items() if p.qty}
 
     def totals(self) -> dict[str, Decimal]:
-        """Return what exists of each asset: account, fees and everybody else. It never changes."""
+        """Return what exists of each asset: account, fees, other participants. It never changes."""
         ledger = self.engine.ledger
         return {asset: ledger.total(asset) for asset in tuple(ledger.balances)}
 

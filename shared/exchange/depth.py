@@ -1,7 +1,7 @@
 """Taking from books: the walk that every fill is, and books of which only the depth is known. Pure.
 
 A matching book knows each order in it. Of a real venue's book a client sees levels only; what it
-would take of them is then reckoned here, the same way, and remembered: our own impact.
+would take of them is then computed here, the same way, and remembered: our own impact.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def is_within_limit(price: Number, side: Side, limit: Number | None) -> bool:
 class ShownDepth:
     """The depth that a venue shows of one book, less what was taken of it here.
 
-    What was taken of a level stays gone until the venue changes that level: then somebody else has
-    quoted anew. A level left alone still shows our part, which another order cannot have again.
+    What was taken of a level stays gone until the venue changes that level: then others have quoted
+    anew. A level left alone still shows our part, which another order cannot have again.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What an exchange tells its client: copies that never change afterwards. Pure."""
+"""What an exchange reports to its client: copies that never change afterwards. Pure."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class TrueBook(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PublicTrade(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A trade anybody sees; ``side`` is the taker's."""
+    """A public trade; ``side`` is the taker's."""
 
     venue: str
     instrument: str
@@ -120,7 +120,7 @@ Event = BookChange | PublicTrade | OrderUpdate
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What the exchange says to a request: the order, or why not; and what it caused."""
+    """The exchange's answer to a request: the order, or why not; and the events it caused."""
 
     order: OrderState | None
     refusal: Refusal | None

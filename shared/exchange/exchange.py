@@ -1,7 +1,7 @@
 """One simulated venue: books, orders and one account behind the protocols. Pure.
 
-Time is handed in (``now_ms``). What happens is told to listeners at once and in order, so the
-protocol adapters can push it; they never change state from inside a listener.
+Time is handed in (``now_ms``). Listeners are called with what happens, at once and in order, so
+that protocol adapters can push it; they never change state from inside a listener.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ class Exchange:
             self._fill_maker(match, now_ms)
 
     def background_trade(self, listing: Listing, side: Side, lots: int, now_ms: int) -> None:
-        """Let somebody else take liquidity at the market."""
+        """Let another participant take liquidity at the market."""
         for match in self.books[listing.instrument].take(side, None, lots):
             self._print(listing, side, match, now_ms)
             self._fill_maker(match, now_ms)

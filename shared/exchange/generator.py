@@ -1,6 +1,6 @@
 """Seeded market: correlated fair prices, venues that drift apart, and the quotes around them. Pure.
 
-One call of ``step`` is one tick of market time; whoever calls paces it. The
+One call of ``step`` is one tick of market time; the caller paces it. The
 fair prices and dislocations depend on the seed and the tick alone; the quotes also on what clients
 took: a taken side keeps away from its old price and returns over about a second.
 """
@@ -52,7 +52,7 @@ class Shape:
         levels_max: The most per side.
         actions: Quotes set or withdrawn per side and tick, beside the best.
         thin_actions: The same while a side that was run over has fewer levels than at the start.
-        trade_probability: Of somebody else's trade, per book and tick.
+        trade_probability: Of a trade between others, per book and tick.
     """
 
     tick_ms: int = TICK_MS
@@ -139,7 +139,7 @@ class FairPrices:
         return self.price[base] * (1 + bps / 10_000)
 
     def absorb(self, venue: str, base: str, side: Side) -> None:
-        """A client traded against a dislocation: others notice, and it fades."""
+        """A client traded against a dislocation: it fades."""
         for dislocation in self.dislocations:
             leans_up = dislocation.bps > 0
             if dislocation.base == base and leans_up == (
@@ -180,7 +180,7 @@ class FairPrices:
 
 
 class Maker:
-    """Everybody else at one venue's book: quotes around the fair price, and small trades."""
+    """All other participants in one book: quotes around the fair price, and small trades."""
 
     def __init__(
         self, exchange: Exchange, listing: Listing, seed: int, shape: Shape | None = None

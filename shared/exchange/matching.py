@@ -50,7 +50,7 @@ class Level:
         self.queue: list[list[int]] = []  # [order id, lots], first in front
 
     def background(self) -> int:
-        """Return the lots that belong to nobody."""
+        """Return the lots that belong to no client."""
         queue = self.queue
         if len(queue) == 1:  # nearly every level
             return queue[0][1] if queue[0][0] == BACKGROUND else 0

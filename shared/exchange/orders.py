@@ -22,7 +22,7 @@ class Status(StrEnum):
 
 
 class Refusal(Enum):
-    """Why an order is not accepted; each venue has its own words for these."""
+    """Why an order is not accepted; each venue has its own code or text for it."""
 
     INSTRUMENT = "not listed"
     PRICE_FILTER = "price off the tick grid or not positive"

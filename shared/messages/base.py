@@ -1,4 +1,4 @@
-"""Bases of all bus messages and the words they share.
+"""Bases of all bus messages, and the enumerations they share.
 
 Two families, two wire forms. Market data is array-like msgpack (compact, fast); decisions are JSON
 objects, so that plain ``redis-cli XREAD`` shows them readable.
@@ -58,7 +58,7 @@ class BookState(StrEnum):
 
     SYNCING = "SYNCING"  # waiting for its snapshot or the first joined delta
     LIVE = "LIVE"
-    STALE = "STALE"  # continuous as far as known, but nothing heard for too long
+    STALE = "STALE"  # continuous as far as known, but no message for too long
     GAP = "GAP"  # a change was missed; waiting for a new snapshot
     CROSSED = "CROSSED"  # best bid >= best ask
     DOWN = "DOWN"  # the venue's connection is down

@@ -1,10 +1,11 @@
 """What a field of a message may hold: bounds and syntax, written beside its type. Pure.
 
-A field's annotation says it: ``qty: Qty``, ``venue: Venue``. Market data's floats and the lengths
-of lists are checked by msgspec while it decodes; everything else by ``checks.py`` afterwards, from
-the same annotations. A field with a plain type has that type's own bounds, so none is unbounded.
+They are part of a field's annotation: ``qty: Qty``, ``venue: Venue``. Market data's floats and the
+lengths of lists are checked by msgspec while it decodes; everything else by ``checks.py``
+afterwards, from the same annotations. A field with a plain type has that type's own bounds, so none
+is unbounded.
 
-The bounds are far from anything a venue says. They keep out what no arithmetic survives: what is
+The bounds are far from anything a venue sends. They keep out what no arithmetic survives: what is
 not finite, a price of zero, a quantity that has no place in Decimal's 28 digits.
 """
 
@@ -28,7 +29,7 @@ AHEAD_NS_MAX = 5_000_000_000
 It is repeated, so a refused one is no loss."""
 AHEAD_NS_MAX_DURABLE = 60_000_000_000
 """And one of DURABLE delivery, which comes once: no clock that was set back a little may lose it.
-Who orders by such a time takes it for now."""
+Code that orders by such a time takes it for now."""
 DEADLINE_NS_MAX = 3_600_000_000_000
 """How far in the future anything may expire."""
 FUNDING_NS_MAX = 60 * 86_400_000_000_000
@@ -47,7 +48,7 @@ _WORD = r"[^\s\x00-\x1f\x7f]{%d,%d}"
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
-    """A text's form; ``what`` and ``like`` say it to a person."""
+    """A text's form; ``what`` and ``like`` describe it in errors."""
 
     what: str
     pattern: re.Pattern[str]
@@ -103,7 +104,7 @@ PlanId = Annotated[str, PLAN_ID]
 OrderId = Annotated[str, ORDER_ID]
 Name = Annotated[str, NAME]
 Strategy = Annotated[str, STRATEGY]
-"""Empty: nobody said which."""
+"""Empty: not given."""
 Key = Annotated[str, KEY]
 
 # Money

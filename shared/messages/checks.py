@@ -159,7 +159,7 @@ def _view_flaw(view: DepthView) -> str:
 
 @cache
 def is_right_of(kind: type[msgspec.Struct]) -> Callable[[Any, int], bool]:
-    """Return what tells whether a value of this type is right, quickly and without words.
+    """Return a check of whether a value of this type is right: quick, without saying what is wrong.
 
     The same annotations as in ``check_of``, which says what is wrong. The two types that come a
     thousand times a second have theirs written out.

@@ -131,7 +131,7 @@ class OrderEvent(DecisionMessage, frozen=True, kw_only=True, tag="order_event"):
 class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     """One execution of one of our orders; unique by (venue, instrument, trade_id).
 
-    ``fee`` is ``None`` while the venue has not said it. ``fee_quote`` is the fee valued in the
+    ``fee`` is ``None`` while the venue has not reported it. ``fee_quote`` is the fee valued in the
     quote asset, ``None`` where no price for the fee asset is known. ``strategy`` is that of its
     plan: empty where a plan was found at a venue without a record of it, ``operator`` for FLATTEN.
     """
@@ -159,7 +159,7 @@ class Balance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BalanceReport(DecisionMessage, frozen=True, kw_only=True, tag="balance_report"):
-    """Balances as the venue told them; perpetual positions in signed base units by instrument."""
+    """Balances as the venue reports them; perpetual positions in signed base units."""
 
     venue: Venue
     balances: dict[Asset, Balance]
@@ -205,8 +205,8 @@ class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_re
 
     ``mode`` is paper, simulated or live. ``open_plans`` and ``unknown_orders`` count unfinished
     work. ``venues_down`` is what gets no new orders, by ``venue`` or, where only one instrument is
-    meant, ``venue|instrument``, and the venue's own words for it. ``plans_waiting`` is what may be
-    open at worst, by id of the plans that wait for such a venue to tell what became of an order.
+    meant, ``venue|instrument``, and the venue's reason. ``plans_waiting`` is what may be open at
+    worst, by id of the plans that wait for such a venue to report the outcome of an order.
     """
 
     ready: bool
@@ -219,7 +219,7 @@ class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_re
 
 
 class Denied(DecisionMessage, frozen=True, kw_only=True, tag="denied"):
-    """Risk's no; ``reason`` is a code of ``services/risk/reasons.py``, ``context`` its numbers."""
+    """Risk denied an opportunity: a code of docs/denials.md, and its numbers in ``context``."""
 
     opportunity_id: Id
     reason: Name
@@ -227,7 +227,7 @@ class Denied(DecisionMessage, frozen=True, kw_only=True, tag="denied"):
 
 
 class TradingStateChanged(DecisionMessage, frozen=True, kw_only=True, tag="trading_state"):
-    """The trading state, said on every change and repeated every second."""
+    """The trading state, published on every change and repeated every second."""
 
     state: TradingState
     reason: str

@@ -1,4 +1,4 @@
-"""Market data: what the venues say, and the books made from it.
+"""Market data: what the venues send, and the books made from it.
 
 ``ts_recv_ns`` is stamped once, by the ingestor, when the frame arrived, and copied unchanged by
 everything derived from it: it is the tick that caused a decision. ``ts_venue_ns`` is the venue's
@@ -48,8 +48,8 @@ class BookSnapshot(MarketMessage, frozen=True, kw_only=True, tag="book_snapshot"
     is the depth to which both sides are truncated after every change (some venues send no removals
     beyond it), ``None`` for unlimited.
 
-    ``bid_floor`` and ``ask_ceiling`` are the worst prices told, where the venue cut its answer
-    there: what rests beyond them is not known until it changes. ``None`` where it told everything.
+    ``bid_floor`` and ``ask_ceiling`` are the worst prices sent, where the venue cut its answer
+    there: what rests beyond them is not known until it changes. ``None`` where it sent everything.
     """
 
     venue: Venue
@@ -135,11 +135,11 @@ class DepthView(MarketMessage, frozen=True, kw_only=True, tag="depth"):
 
 
 class VenueStatus(DecisionMessage, frozen=True, kw_only=True, tag="venue_status"):
-    """State of one feed, said on every change and repeated every second.
+    """State of one feed, published on every change and repeated every second.
 
-    ``instrument`` is empty for the connection as a whole. ``source`` is the ingestor that says so:
-    several may feed one venue. ``refused`` tells that the venue does not serve the instrument, so
-    that nobody waits for it.
+    ``instrument`` is empty for the connection as a whole. ``source`` is the ingestor that published
+    it: several may feed one venue. ``refused`` means that the venue does not serve the instrument,
+    so nothing waits for it.
     """
 
     venue: Venue
@@ -160,7 +160,7 @@ class InstrumentInfo(DecisionMessage, frozen=True, kw_only=True, tag="instrument
 class ResyncRequest(DecisionMessage, frozen=True, kw_only=True, tag="resync"):
     """The orderbook service lost continuity of a book over the bus and needs a new snapshot.
 
-    With ``refresh`` nothing was lost: the price nears the end of what the snapshot told, so a newer
+    With ``refresh`` nothing was lost: the price nears the end of the snapshot's range, so a newer
     one is wanted while the book goes on.
     """
 

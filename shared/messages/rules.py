@@ -10,7 +10,7 @@ import msgspec
 STEP_MIN, STEP_MAX = Decimal("1e-18"), Decimal("1e18")
 """Least and largest tick, lot or contract: beyond, one of the numbers is wrong."""
 FEE_BPS_MIN, FEE_BPS_MAX = Decimal(-1_000), Decimal(1_000)
-"""A tenth of what is traded, as a rebate or a fee: beyond, a venue did not mean what it said."""
+"""A tenth of what is traded, as a rebate or a fee: beyond, the venue's number is wrong."""
 _BOUNDS: Mapping[str, tuple[Decimal, Decimal]] = {
     "tick_size": (STEP_MIN, STEP_MAX),
     "lot_size": (STEP_MIN, STEP_MAX),
@@ -75,12 +75,12 @@ def rules_from(
     active: bool = True,
     reason: str = "",
 ) -> InstrumentRules:
-    """Return the rules that a venue told; one number of no use makes the instrument not traded.
+    """Return the rules that a venue published; one unusable number makes the instrument not traded.
 
     Args:
         venue: Its configured name.
         instrument: Our name of the instrument.
-        numbers: Field name -> value; ``None`` where the venue told none.
+        numbers: Field name -> value; ``None`` where the venue published none.
         active: Whether the venue trades it.
         reason: Why not.
     """

@@ -1,4 +1,4 @@
-"""What a service's wiring tells the shell: inputs, who works, what is saved and measured."""
+"""What a service's wiring configures in the shell: inputs, lease, what is saved and measured."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NoTransport:
 
     def carry_out(self, action: Action, deliver: Deliver) -> None:
         """Refuse: there is nothing to carry it out with."""
-        raise AssertionError(f"nobody carries out {type(action).__name__}")
+        raise AssertionError(f"there is no transport for {type(action).__name__}")
 
     async def close(self) -> None:
         """Nothing was started."""
@@ -44,16 +44,14 @@ class Hosting:
     Attributes:
         inputs: The streams to read; the argument are the shards that this instance owns, empty
             where shards are not divided among instances.
-        exclusive: Whoever left entries pending is dead, because this instance holds the lease.
-        lease: Wait until this is held, and end when it is lost.
-        shards: Divides the shards of the service among its instances.
-        saved_shards: Saves the state of owned shards part by part between batches.
-        checkpoints: Names that ``engine.checkpoints()`` may save under.
-        prepare: Called once before the engine starts, with what was saved.
-        after_commit: Called with messages that are safe on the bus, before the actions that follow.
-        background: Work beside the engine, once it has started.
-        transport: Carries out actions.
-        measures: Type -> measure. Of a message that was published because of an input: the time
+        exclusive: Consumers that left entries pending are dead, because this instance holds the
+        lease. lease: Wait until this is held, and end when it is lost. shards: Divides the shards
+        of the service among its instances. saved_shards: Saves the state of owned shards part by
+        part between batches. checkpoints: Names that ``engine.checkpoints()`` may save under.
+        prepare: Called once before the engine starts, with what was saved. after_commit: Called
+        with messages that are safe on the bus, before the actions that follow. background: Work
+        beside the engine, once it has started. transport: Carries out actions. measures: Type ->
+        measure. Of a message that was published because of an input: the time
             since its ``ts_recv_ns``. Of a result that was taken in: the same, for the first of a
             batch.
         reports_bus_state: The engine is given ``BusLost`` and ``BusBack``; for services that may

@@ -12,7 +12,7 @@ from shared.runtime.publisher import Publisher
 
 
 class Positions:
-    """Notes positions after the outputs that they speak of."""
+    """Notes positions after the outputs that they stand for."""
 
     def __init__(
         self, service: str, hosting: Hosting, publisher: Publisher, observer: Observer

@@ -73,7 +73,7 @@ class Publisher:
         return True
 
     async def note_positions(self, fields: Mapping[str, str]) -> None:
-        """Say how far the service is.
+        """Publish how far the service is.
 
         Raises:
             BusUnavailable: As for ``commit``.
@@ -103,7 +103,7 @@ class Publisher:
             tasks.spawn(self._wait_until_back(deliver))
 
     async def _wait_until_back(self, deliver: Callable[[Result], None]) -> None:
-        """Try to publish the newest messages, which tell the present, until the bus has them."""
+        """Try to publish the newest messages, the present state, until the bus has them."""
         backoff = Backoff(BACK_INITIAL_S, BACK_CAP_S)
         while self._is_lost:
             await asyncio.sleep(backoff.next_s())

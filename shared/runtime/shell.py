@@ -1,7 +1,7 @@
 """The shell around an engine: who works, what is read, and how it begins and ends.
 
 Steps (see ``steps.py``) run in tasks that a stop does not cancel, so a step is never torn: draining
-tells the engine that the process is about to end, and waits until what is open has ended.
+gives the engine ``Stopping``, and waits until what is open has ended.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from shared.runtime.tasks import Tasks
 log = logging.getLogger(__name__)
 
 IDLE_S = 1.0
-"""A shell reads at least this often, so that its health can be told."""
+"""A shell reads at least this often, so that its health can be judged."""
 STAND_BY_S = 0.5
 DRAIN_POLL_S = 0.05
 

@@ -93,7 +93,7 @@ class Steps:
         self._observer.notes = dict(self._hosting.notes())
 
     def stop_timer(self) -> None:
-        """Wake no more."""
+        """Cancel the timer for good."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -154,7 +154,7 @@ class Steps:
         self._now_ns = max(self._now_ns, self._clock.now_ns())
 
     async def _finish(self, batch: Batch | None, out: Step) -> bool:
-        """Make a step safe on the bus, and act on it; tell whether anything was published.
+        """Make a step safe on the bus, and act on it; return whether anything was published.
 
         Raises:
             BusUnavailable: Not confirmed; nothing of this step was acted on but what went at once,

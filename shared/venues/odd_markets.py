@@ -1,7 +1,8 @@
 """Reading a venue's markets although ccxt cannot read some of them. No IO of its own.
 
-ccxt raises at the first market with a number that is none, and knows none of the venue's markets
-then. Each venue folder says in ``ccxt_urls`` where its client is to leave out just that one.
+ccxt raises at the first market with a field that is not a number, and then knows none of the
+venue's markets. Each venue folder says in ``ccxt_urls`` where its client is to leave out just that
+one.
 """
 
 from __future__ import annotations

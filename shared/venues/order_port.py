@@ -1,4 +1,4 @@
-"""What the ``orders`` module of a venue folder offers to the gateway."""
+"""What the gateway needs of the ``orders`` module of a venue folder."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ class FeedSession(Protocol):
     def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
         """A reader of this ``epoch`` wants a newer snapshot; the book itself is whole and goes on.
 
-        For venues whose snapshot tells a limited number of levels.
+        For venues whose snapshot has a limited number of levels.
         """
 
     def on_close(self, now_ns: int) -> Sequence[Effect]:
@@ -214,7 +214,7 @@ class Feed(Protocol):
         """
 
     def is_streamed_as(self, market: dict[str, Any]) -> str:
-        """Return the symbol under which the stream carries a ccxt market; empty if none is told.
+        """Return the symbol under which the stream carries a ccxt market; empty if there is none.
 
         It comes from the venue's own list, and must be what ``to_symbol`` says of the instrument:
         then rules, books and orders are of one market.
@@ -244,17 +244,17 @@ class Hint(NamedTuple):
 
 
 class Recordings(Protocol):
-    """A venue, as readers of recordings need it: it tells what a recorded line is about.
+    """A venue, as readers of recordings need it: finds what a recorded line is about.
 
     Each venue folder offers the class as ``RECORDINGS`` in ``recordings.py``. Nothing here raises
-    on bad bytes: what cannot be told is ``None``. An object learns the spellings of one reading, so
-    it is not shared.
+    on bad bytes: what cannot be found out is ``None``. An object learns the spellings of one
+    reading, so it is not shared.
     """
 
     venues: tuple[str, ...]
     """Names it gives to what it reads."""
     taker_fee_bps: Decimal
-    """What the venue charges accounts without volume; a recording does not tell."""
+    """What the venue charges accounts without volume; recordings do not have it."""
     notional_min: Decimal
     """The least value of an order that is usual there, in quote units."""
 

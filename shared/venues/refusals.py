@@ -1,11 +1,11 @@
 """What a venue's answer with an error means for the request: one rule for every venue. Pure.
 
-An error in a venue's own words is a definite no, unless the venue documents that the order may
-exist, or that the request was not acted on. Each venue folder lists only those exceptions, and
-which refusals speak of more than one order; whatever it does not list is a no to this one order.
+An error with a venue's own code or text is a definite no, unless the venue documents that the order
+may exist, or that the request was not acted on. Each venue folder lists only those exceptions, and
+which refusals concern more than one order; whatever it does not list refuses this one order.
 
-An answer in nobody's words goes by its HTTP status: 429, 418 and 403 are sent before a request is
-acted on, other 4xx refuse it, and with 5xx, 408 or 409 nobody knows.
+An answer without the venue's code or text is judged by its HTTP status: 429, 418 and 403 are sent
+before a request is acted on, other 4xx refuse it, and with 5xx, 408 or 409 the outcome is unknown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shared.errors import Cause, OutcomeUnknown, Rejected, Unavailable, VenueErr
 
 
 class ErrorMeaning(NamedTuple):
-    """What became of the request, and how much of the venue the answer speaks of."""
+    """The outcome of the request, and how much of the venue the answer concerns."""
 
     outcome: type[VenueError]
     cause: Cause
@@ -48,7 +48,7 @@ def meaning_of(
     """Return what an answer with an error means.
 
     Args:
-        codes: The venue's own error codes in the answer; none if it is not in the venue's words.
+        codes: The venue's own error codes in the answer, none where it has none.
         listed: What the venue documents about a code, ``None`` for a plain no.
         status: The HTTP status, 0 if unknown.
         kind: The ccxt class of the error.

@@ -1,4 +1,4 @@
-"""Adapter name -> what its folder offers. Folders are imported only when somebody names them."""
+"""Adapter name -> what its folder offers. Folders are imported only when they are named."""
 
 from __future__ import annotations
 

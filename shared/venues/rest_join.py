@@ -6,7 +6,7 @@ Theory of operation, for venues whose stream starts in the middle:
 2. The snapshot arrives: what it already contains is dropped, the first delta left must *join* it,
    the rest *follow* one another. A snapshot that ends before the buffer begins is too old: again.
 3. Live: each delta must follow the one before. A gap makes the book GAP and starts over at 1.
-4. Refresh: a snapshot tells a limited number of levels, so while the book is live a newer one may
+4. Refresh: a snapshot has a limited number of levels, so while the book is live a newer one may
    be asked for. Deltas are passed on and kept as well; the snapshot and those that follow it are
    the book of a new epoch. One that does not join is dropped: nothing was lost.
 
@@ -45,9 +45,9 @@ BACKOFF_MAX_NS = 30_000_000_000
 REFRESH_PAUSE_NS = 2_000_000_000
 """Least time between two refreshes of one book."""
 BREAKS_FREE = 3
-"""So many breaks of a book are healed at once; only one that goes on breaking is slowed."""
+"""This many breaks of a book are healed at once; only a book that goes on breaking is slowed."""
 BREAK_FORGOTTEN_NS = 5_000_000_000
-"""One break is forgotten after each such time, so this is how often a hopeless book is tried."""
+"""One break is forgotten after each such time, so a book that always breaks is tried this often."""
 
 
 class Verdict(Enum):
@@ -126,10 +126,10 @@ class SequenceRule(Protocol):
 
 
 def told_range(snapshot: Snapshot, sizes: Sequence[int]) -> tuple[float | None, float | None]:
-    """Return the lowest bid and the highest ask told, each ``None`` where that side is whole.
+    """Return the lowest bid and the highest ask sent, each ``None`` where that side is whole.
 
     A side with as many levels as were asked for was cut. ``sizes`` are what may have been asked
-    for, rising: one number, or where a recording does not tell, all that the venue offers.
+    for, rising: one number, or all that the venue offers where a recording does not show it.
     """
     most = max(len(snapshot.bids), len(snapshot.asks))
     limit = next((size for size in sizes if size >= most), most)
@@ -159,7 +159,7 @@ class BreakRate:
         self._level, self._at_ns = 0.0, 0
 
     def note(self, now_ns: int) -> None:
-        """It broke."""
+        """Count a break."""
         self._level, self._at_ns = self._left(now_ns) + 1.0, now_ns
 
     def excess(self, now_ns: int) -> int:

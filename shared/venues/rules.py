@@ -1,7 +1,7 @@
-"""Reading the numbers that venues tell about instruments; the stricter of what is told twice. Pure.
+"""Reads the numbers in venues' lists of instruments; the stricter of a rule given twice. Pure.
 
-Nothing here judges a number: what cannot be used comes out as it was told, so that
-``shared.domain.instrument.rules_from`` can say so.
+Nothing here judges a number: what cannot be used comes out as it was given, for
+``shared.messages.rules.rules_from`` to report.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ EXPONENT_MAX, DIGITS_MAX = 30, 28
 
 
 def number(value: object) -> Decimal | None:
-    """Return a number as told, ``None`` where none was, NaN for what is none or is out of reach."""
+    """Return a number as given, ``None`` for none, NaN for what is not one or too large."""
     if value is None or value == "":
         return None
     try:
@@ -42,7 +42,7 @@ def places(digits: object) -> Decimal | None:
 
 
 def fee_bps(fraction: object, default: str) -> Decimal | None:
-    """Return a fee told as a fraction of the notional in basis points."""
+    """Return a fee given as a fraction of the notional in basis points."""
     told = number(default if fraction is None else fraction)
     return told if told is None else told * 10_000
 

@@ -1,6 +1,6 @@
-"""Times of venues that leave their unit to the request: told by their magnitude. Pure.
+"""Times of venues that leave their unit to the request: recognised by magnitude. Pure.
 
-A venue may send milliseconds, or microseconds to who asks for them.
+A venue may send milliseconds, or microseconds to clients that ask for them.
 """
 
 from __future__ import annotations

@@ -36,14 +36,14 @@ IDS_MAX = 100_000
 RECENT_MAX = 50
 INCARNATIONS_MAX = 10_000
 SILENT_AFTER_NS = 10_000_000_000
-"""A process not heard for this long is gone."""
+"""A process without a heartbeat for this long is gone."""
 UNSETTLED = (
     OrderStatus.SUBMITTED,
     OrderStatus.ACCEPTED,
     OrderStatus.PARTIALLY_FILLED,
     OrderStatus.UNKNOWN,
 )
-"""Statuses that say nothing final about an order that is sent as immediate-or-cancel."""
+"""Statuses that are not final for an immediate-or-cancel order."""
 
 V = TypeVar("V")
 
@@ -73,7 +73,7 @@ class Remembered(Generic[V]):
 
 
 class Collector:
-    """Everything an outsider can know from the streams of decisions."""
+    """Everything that the streams of decisions show."""
 
     def __init__(self) -> None:
         self.opportunities = 0
@@ -135,7 +135,7 @@ class Collector:
         )
 
     def gauge(self, service: str, name: str) -> float:
-        """Return a gauge summed over the instances of a service that are still heard."""
+        """Return a gauge summed over the instances of a service that still send heartbeats."""
         return sum(beat.gauges.get(name, 0.0) for beat in self.alive() if beat.service == service)
 
     def latency(self, name: str) -> dict[int, int]:
@@ -159,7 +159,7 @@ class Collector:
         return [plan for plan in self.plans.items if plan not in self.plans_done]
 
     def is_quiet(self, since_ns: int) -> bool:
-        """True when risk and executor said after ``since_ns`` that nothing is in flight."""
+        """True when risk and executor reported after ``since_ns`` that nothing is in flight."""
         if not self.plans and not self.orders and not self.is_active():
             return True  # nothing was ever begun
         risk, executor = self.risk, self.executor
@@ -176,11 +176,11 @@ class Collector:
         )
 
     def is_active(self) -> bool:
-        """True when the last word of risk was ACTIVE."""
+        """True when the state last published by risk is ACTIVE."""
         return self.state is not None and self.state.state is TradingState.ACTIVE
 
     def alive(self) -> list[Heartbeat]:
-        """Return the newest heartbeat of every process heard lately, by service and instance."""
+        """Return the newest heartbeat of every process alive lately, by service and instance."""
         newest_ns = max((beat.ts_ns for beat in self.latest_beat.values()), default=0)
         return [
             beat
@@ -193,7 +193,7 @@ class Collector:
         book = (venue, instrument)
         if book in self.synced:
             return None
-        return self.unsynced_why.items.get(book) or "its feed said nothing about it"
+        return self.unsynced_why.items.get(book) or "its feed reported nothing about it"
 
     # -- folding --------------------------------------------------------------------------------
 
@@ -217,9 +217,9 @@ class Collector:
         self.orders.put(message.client_order_id, message.status)
 
     def _on_fill(self, message: Fill) -> None:
-        """Count a fill once; told again because its fee is known by now, the fee is added.
+        """Count a fill once; where it comes again because its fee is known now, add the fee.
 
-        What belongs to no order that was announced is no money of ours, as risk sees it too.
+        A fill that belongs to no announced order is not ours; risk decides the same.
         """
         key, record = (message.venue, message.instrument, message.trade_id), self._on_record
         if record.ownership_flaw(message) or (key not in self.fills and record.overfills(message)):

@@ -1,4 +1,4 @@
-"""The command line's own connection to Redis: it looks, and says commands; it owns nothing.
+"""The command line's own connection to Redis: it reads, and publishes commands; it owns nothing.
 
 Reads without consumer groups, so looking never takes an entry away from a service.
 """
@@ -203,7 +203,7 @@ class Link:
     async def why_no_writes(self, *, check_rights: bool = False) -> str:
         """Return why Redis refuses to be written to, empty where it does not.
 
-        With ``check_rights`` also that this user may not write, which one who only looks need not.
+        With ``check_rights`` also that this user may not write; one that only reads need not.
 
         Asked with an entry id that no stream can hold: Redis looks first whether it takes writes at
         all, so nothing is ever written.
@@ -294,14 +294,14 @@ def code_of(error: BaseException) -> str:
 
 @asynccontextmanager
 async def open_link(target: Target | str) -> AsyncIterator[Link]:
-    """Connect and prove that somebody answers who can be read from.
+    """Connect and check that a server answers and can be read from.
 
     Args:
         target: What the user asked for, or the URL of the run's own Redis.
 
     Raises:
         ConfigError: The address is wrong, or of a server that cannot hold the streams.
-        BusUnavailable: Nobody answers, or the credentials are refused.
+        BusUnavailable: No server answers, or it refuses the credentials.
     """
     if isinstance(target, str):
         target = Target(BusConfig(url=target), "the run's own Redis", "its log says why")
@@ -353,7 +353,7 @@ def find_stream(name: str) -> StreamSpec:
     """Return a stream by its name.
 
     Raises:
-        ConfigError: No such stream; the text lists those there are.
+        ConfigError: No such stream; the text lists the existing ones.
     """
     spec = BY_NAME.get(name)
     if spec is None:

@@ -65,7 +65,7 @@ async def command(
     try:
         await link.publish(sent, CTL_COMMAND)
     except BusUnavailable as error:
-        raise BusUnavailable(f"{kind} could not be said: {error}; {STOP_BY_HAND}") from error
+        raise BusUnavailable(f"{kind} could not be sent: {error}; {STOP_BY_HAND}") from error
     watch = _Watch(sent, CommandResult(command=kind, command_id=sent.command_id))
     if within_s is None:
         within_s = FLAT_WITHIN_S if kind is CommandKind.FLATTEN else CONFIRM_WITHIN_S

@@ -52,7 +52,7 @@ class VenueComparison:
     differences: list[str] = field(default_factory=list)
 
     def differ(self, text: str) -> None:
-        """Note one difference; the list is bounded, the verdict is not."""
+        """Note one difference; only so many are listed, but any makes the comparison fail."""
         self.ledger_equal = False
         if len(self.differences) < DIFFERENCES_SHOWN:
             self.differences.append(text)

@@ -53,7 +53,7 @@ async def test_status_names_why_redis_takes_nothing(
     assert done.returncode == 1
     assert cause in done.stdout.splitlines()[0]
     assert "trading unknown (risk has been silent" in done.stdout
-    assert "last said ACTIVE" in done.stdout
+    assert "its last state was ACTIVE" in done.stdout
     found = json.loads((await arb_meanwhile("status", "--json", "--redis", server.url)).stdout)
     assert cause in found["redis"]["problem"]
     assert (found["well"], found["trading"]["state"]) == (False, "unknown")

@@ -240,7 +240,7 @@ def test_live_view_has_ordered_levels_that_are_not_crossed(levels: Any) -> None:
 
 def test_reason_says_where_and_what() -> None:
     fill = make_fill("p", "alpha", "buy", "NaN")
-    with pytest.raises(CodecError, match=r"exec\.event holds .* Fill\.qty: NaN is not"):
+    with pytest.raises(CodecError, match=r"exec\.event is out of bounds: Fill\.qty: NaN is not"):
         decode(STREAM_OF[type(fill)], encode(STREAM_OF[type(fill)], [fill]), NOW_NS)
 
 

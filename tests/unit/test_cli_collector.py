@@ -223,7 +223,7 @@ def status(instrument: str, state: BookState, reason: str) -> VenueStatus:
 def test_a_book_that_was_live_once_is_synced_whatever_came_after() -> None:
     collector = Collector()
     collector.on_message(status("", BookState.LIVE, "connected"))
-    assert collector.never_synced("v", "BTC/USDT") == "its feed said nothing about it"
+    assert collector.never_synced("v", "BTC/USDT") == "its feed reported nothing about it"
     collector.on_message(status("BTC/USDT", BookState.SYNCING, "waiting for the snapshot"))
     collector.on_message(status("ETH/USDT", BookState.GAP, "expected 5, got 7"))
     assert collector.never_synced("v", "BTC/USDT") == "waiting for the snapshot"

@@ -371,7 +371,7 @@ def test_epoch_is_forgotten_after_a_long_silence():
     assert view.state is BookState.LIVE
 
 
-# --- the range that a snapshot told
+# --- the range of a snapshot
 
 
 def cut_snapshot(feed, *, bid_floor=95.0, ask_ceiling=105.0, bids=None, asks=None):

@@ -136,7 +136,7 @@ class FeedDriver:
             self._carry_out(self._session.on_refresh(instrument, epoch, now_ns), now_ns)
 
     def on_refused(self, instrument: str, reason: str, now_ns: int) -> None:
-        """The venue does not serve this instrument; say so once and go on with the others."""
+        """The venue does not serve this instrument: publish that once and go on with the others."""
         self.refusals.refuse(instrument, reason, now_ns)
         self._repeat_status(instrument, now_ns)
 
@@ -156,13 +156,13 @@ class FeedDriver:
         self._repeat_status(instrument, now_ns)
 
     def _repeat_status(self, instrument: str, now_ns: int) -> None:
-        """Say the book's state with the reason there is now."""
+        """Publish the book's state with its present reason."""
         if instrument in self._books:
             state, epoch, reason = self._books[instrument]
             self._note(instrument, state, epoch, reason, now_ns)
 
     def on_venue_state(self, reason: str, now_ns: int) -> None:
-        """The venue said what state it is in; empty where all is well again."""
+        """The venue reported its state; empty where all is well again."""
         self.venue_state = reason
         if reason == self._told_state:
             return

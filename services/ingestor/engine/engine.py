@@ -24,7 +24,7 @@ from shared.messages.base import Message
 from shared.messages.market import ResyncRequest
 
 STATUS_NS = 500_000_000
-"""Statuses are repeated this often: latecomers and restarted readers learn the truth from them."""
+"""Statuses are repeated this often, for readers that started later."""
 
 UNKNOWN_NS = 0
 """A deadline that must be worked out again."""
@@ -203,7 +203,7 @@ class IngestorEngine:
             self._out.log(LogLevel.ERROR, "bus_lost", reason=lost.reason)
 
     def _on_bus_back(self, now_ns: int) -> None:
-        """Say the present first; then every book starts a new epoch, over the same connection."""
+        """Publish the present state; then every book starts a new epoch on the same connection."""
         if not self._out.bus_lost:
             return
         self._out.bus_lost = False
@@ -213,7 +213,7 @@ class IngestorEngine:
             venue.lose_books(now_ns)
 
     def _on_stopping(self, now_ns: int) -> None:
-        """Say that every book is DOWN now, so that nobody trusts what no longer moves."""
+        """Publish that every book is DOWN, so that nothing trusts a book that no longer changes."""
         self._stopped = True
         for _, connection in self._links:
             connection.stop(now_ns)

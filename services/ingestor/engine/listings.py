@@ -139,6 +139,6 @@ class Listings:
         if answer.venue in self._failing:
             return
         self._failing[answer.venue] = None
-        since = "; the rules known stay" if answer.venue in self._rules else ": nothing is traded"
+        since = "; the known rules stay" if answer.venue in self._rules else ": nothing is traded"
         text = f"{answer.venue}: its list of instruments cannot be read{since}: {answer.error}"
         self._out.alert(Severity.WARNING, "LISTING_UNREAD", text, answer.venue, now_ns)

@@ -1,8 +1,8 @@
 """Proves that a book is of the instrument whose rules are known. Pure.
 
-The venue's list of instruments and its stream are two sources. Where they do not speak of the same
-thing (an instrument renamed, or a symbol used again), the book's prices are no multiples of the
-tick that the list tells. Some may be: orders placed before a venue made its tick coarser.
+The venue's list of instruments and its stream are two sources. Where they do not mean the same
+instrument (one was renamed, or a symbol used again), the book's prices are no multiples of the
+listed tick. Some may be: orders placed before a venue made its tick coarser.
 """
 
 from __future__ import annotations

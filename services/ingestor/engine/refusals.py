@@ -54,7 +54,7 @@ class Refusals:
         self._judge(instrument, now_ns)
 
     def on_snapshot(self, snapshot: BookSnapshot, now_ns: int) -> None:
-        """A whole book came: is it the one that its name says?"""
+        """A whole book came: withhold it if it is not the book of this instrument."""
         self._proof.on_snapshot(snapshot)
         self._judge(snapshot.instrument, now_ns)
 

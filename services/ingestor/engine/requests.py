@@ -63,7 +63,7 @@ class ReadListings(Action, frozen=True):
 
 
 class LogLevel(StrEnum):
-    """How much a note matters."""
+    """How much a log entry matters."""
 
     INFO = "info"
     WARNING = "warning"

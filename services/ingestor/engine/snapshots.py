@@ -1,6 +1,6 @@
 """REST order books of one venue, asked for within its rate budget. Pure.
 
-Requests wait for their turn in three ways: the time the session set (backoff), the venue's word
+Requests wait for their turn in three ways: the time the session set (backoff), the venue's answer
 (``Retry-After`` of a 429 or 418 stops every request), and a bucket that refills with the share of
 the venue's weight per minute that snapshots may use. At most ``CONCURRENT_MAX`` are in flight, so
 that a hundred books lost at once neither storm the venue nor starve the feed of CPU.
@@ -137,7 +137,7 @@ class SnapshotQueue:
         self.due_ns = NEVER_NS  # an answer or a request goes on from here
 
     def _next(self) -> SnapshotRequest | None:
-        """Return what is to be asked for next, and forget what nobody waits for any more."""
+        """Return what is to be asked for next; forget requests of connections that are gone."""
         waiting = self._waiting
         for key in [key for key, pending in waiting.items() if not pending.is_current]:
             del waiting[key]
@@ -172,7 +172,7 @@ class SnapshotQueue:
 
 
 def retry_after_s(status: int, header: str | None) -> float:
-    """Return the seconds to stay away: the venue's word, else ours. 0 where there is no need."""
+    """Return the seconds to stay away: what the venue asks for, else our default; 0 for none."""
     if header is not None:
         try:
             return min(max(0.0, float(header)), RETRY_AFTER_S_MAX)

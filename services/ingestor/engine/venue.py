@@ -1,4 +1,4 @@
-"""One venue: its connections, its snapshot requests, and what is said of it. Pure."""
+"""One venue: its connections, its snapshot requests and its statuses. Pure."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Venue:
     def on_listing(
         self, rules: Sequence[InstrumentRules], missing: Mapping[str, str], now_ns: int
     ) -> None:
-        """The venue's list of instruments was read: what it says of ours."""
+        """Take the venue's list: the rules of our instruments, and why some have none."""
         for each in rules:
             if (connection := self._connection_of(each.instrument)) is not None:
                 connection.driver.on_rules(each, now_ns)

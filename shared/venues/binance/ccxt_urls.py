@@ -24,8 +24,8 @@ def leave_out_unreadable(exchange: Any) -> None:
 def set_urls(exchange: Any, rest_url: str, ws_url: str = "") -> None:
     """Let a ccxt or ccxt.pro client use the venue's own names, and redirect it.
 
-    Empty URLs leave the venue's own. The WebSocket URL must contain ``/stream``: ccxt.pro tells
-    spot from futures by it.
+    Empty URLs leave the venue's own. The WebSocket URL must contain ``/stream``: ccxt.pro
+    distinguishes spot from futures by it.
     """
     api = set_rest_url(exchange, rest_url)
     if ws_url and "ws" in api:

@@ -1,7 +1,7 @@
-"""What tells a recorded Binance frame's kind, market and instrument. Pure.
+"""Finds a recorded Binance frame's kind, market and instrument. Pure.
 
 Everything is read from the decoded frame: the spelling of the JSON (white space, order of keys,
-escapes) says nothing. Only a frame that is cut off is searched as text, for what is left of it.
+escapes) does not matter. Only a frame that is cut off is searched as text, for what is left of it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Id = Annotated[int, Meta(ge=0, le=_ID_MAX)]
 
 
 class _Event(msgspec.Struct, frozen=True, gc=False):
-    """An event, a quote or a REST book: the fields that tell something."""
+    """An event, a quote or a REST book: the fields that identify it."""
 
     event: Any = field(name="e", default="")
     symbol: Any = field(name="s", default="")

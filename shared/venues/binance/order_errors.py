@@ -48,7 +48,7 @@ COMMON: Mapping[int, ErrorMeaning] = {
 """Codes that mean the same on every Binance market (binance-spot-api-docs errors.md)."""
 
 MATCHING_ENGINE = frozenset({-1010, -2010, -2011})
-"""Codes whose text alone tells which error of the matching engine they are."""
+"""Codes whose text alone shows which error of the matching engine they are."""
 _TEXTS: Mapping[str, ErrorMeaning] = {
     # An order of ours with this id is there: not a no, but a reason to look.
     "duplicate order": MAY_EXIST,

@@ -1,7 +1,7 @@
 """Order entry at Binance spot through a ccxt client: what is peculiar, and what its errors mean.
 
 Pure but for the calls on the client it is handed. ``newOrderRespType=FULL`` answers an IOC order
-with its fills and fees, so that one request is usually the whole story.
+with its fills and fees, so one request is usually enough.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ FILLS_TOGETHER = False
 VALIDITY_MS = 2_000
 """An order that arrives later than this after it was signed is refused (-1021)."""
 FILLS_PAGE = 1_000
-"""Executions that the venue tells at most in one answer."""
+"""Executions in one answer, at most."""
 FILLS_PAGES_MAX = 100
 LENT_PREFIX = "LD"
 FILLS_SPAN_MS = 24 * 3_600_000
-"""Start and end of one question may be so far apart."""
+"""How far start and end of one request may be apart."""
 
 
 def prepare(client: Any) -> None:
@@ -253,5 +253,5 @@ positions = no_positions
 
 
 def is_canceled(text: str) -> bool:
-    """Tell whether a failed cancel means that the order works no longer (-2011)."""
+    """Tell whether a failed cancel means that the order no longer rests (-2011)."""
     return error_code(text) in {-2011, -2013}

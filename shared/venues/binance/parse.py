@@ -95,7 +95,7 @@ class VenueFault(msgspec.Struct, frozen=True):
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """Any frame, as far as it must be read to tell what it is.
+    """Any frame, as far as it must be read to see what it is.
 
     Acknowledgement ``{"result":null,"id":1}``, error ``{"code":2,"msg":"..","id":1}`` or
     ``{"error":{"code":2,"msg":".."},"id":1}``, announcement ``{"e":"serverShutdown","E":..}``.
@@ -135,7 +135,7 @@ _ENVELOPE = msgspec.json.Decoder(Envelope)
 
 
 def decode(decoder: msgspec.json.Decoder[T], raw: bytes, what: str) -> T:
-    """Decode, turning every complaint about the bytes into one kind.
+    """Decode; every error about the bytes becomes a ``ParseError``.
 
     Raises:
         ParseError: Not JSON, not UTF-8, nested absurdly deep, or not the documented shape.
@@ -170,7 +170,7 @@ def parse_rest_book(body: bytes) -> RestBook:
 
 
 def parse_envelope(raw: bytes) -> Envelope:
-    """Parse only what tells a frame's kind."""
+    """Parse only what shows a frame's kind."""
     return decode(_ENVELOPE, raw, "frame")
 
 

@@ -1,7 +1,7 @@
-"""What recorded Binance lines are about, told from the decoded frame. Pure.
+"""What recorded Binance lines are about, found from the decoded frame. Pure.
 
-Spot and futures share most spellings. COIN-M is told by its symbols, the rest by what the venue
-documents of a depth event: futures number it with ``pu``, spot does not.
+Spot and futures share most spellings. COIN-M is recognised by its symbols, the rest by what the
+venue documents of a depth event: futures number it with ``pu``, spot does not.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class StreamRecordings:
         self._marks: Marks | None = None
 
     def venue_of_url(self, url: str) -> str | None:
-        """Tell by the host: ``fstream.binance.com``; Binance.US speaks Binance's protocol."""
+        """Find it by the host: ``fstream.binance.com``; Binance.US has Binance's protocol."""
         host = urlsplit(url).hostname or ""
         label, _, domain = host.partition(".")
         if domain not in _DOMAINS:
@@ -137,7 +137,7 @@ class StreamRecordings:
         return venue
 
     def venue_of_frame(self, raw: bytes) -> str | None:
-        """Tell by the symbol and the documented shape."""
+        """Find it by the symbol and the documented shape."""
         marks = self._read(raw)
         family = None if marks is None else family_of_frame(marks)
         return None if family is None else self._venue_of_family.get(family)
@@ -172,7 +172,7 @@ class StreamRecordings:
         return self._instrument(marks.symbol) if marks is not None and marks.symbol else None
 
     def role_of_frame(self, raw: bytes) -> FrameRole:
-        """Tell by the event's name, or the stream's kind."""
+        """Find it by the event's name, or the stream's kind."""
         marks = self._read(raw)
         if marks is None or marks.is_partial_book:
             return FrameRole.OTHER

@@ -221,7 +221,7 @@ class StreamSession:
             if now_ns - self._probed_ns >= ANSWER_TIMEOUT_NS:
                 self._probed_ns = now_ns
                 silence_s = (now_ns - self._heard_ns) // 1_000_000_000
-                return (Reconnect(f"nothing heard for {silence_s} s"),)
+                return (Reconnect(f"no message for {silence_s} s"),)
         elif now_ns - self._heard_ns >= QUIET_NS:
             self._probed_ns = now_ns
             return (self._subscriptions.request("LIST_SUBSCRIPTIONS"),)
@@ -287,12 +287,12 @@ class StreamSession:
         return (Emit(message),)
 
     def _on_unread(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
-        """A stream nobody asked for (klines in a recording): it must still be JSON."""
+        """A stream that was not asked for (klines in a recording): it must still be JSON."""
         parse.parse_envelope(raw)
         return ()
 
     def _on_wrapped(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
-        """A wrapped frame whose stream's name says no kind, like ``!serverShutdown``."""
+        """A wrapped frame whose stream's name has no kind, like ``!serverShutdown``."""
         data = bytes(parse.parse_envelope(raw).data)
         event = parse.parse_envelope(data).event if data else None
         is_shutdown = event == "serverShutdown"

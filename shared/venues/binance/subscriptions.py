@@ -33,7 +33,7 @@ class Subscriptions:
         self._again_ns = 0
 
     def request(self, method: str, params: list[str] | None = None) -> Send:
-        """Return a frame that asks for something."""
+        """Return a frame with this method and these streams."""
         self._frame_id += 1
         request: dict[str, object] = {"method": method}
         if params is not None:
@@ -53,7 +53,7 @@ class Subscriptions:
         return frames
 
     def close(self) -> None:
-        """The connection is gone: nothing is waited for."""
+        """The connection is gone: wait for no answer."""
         self._pending.clear()
         self._again.clear()
 

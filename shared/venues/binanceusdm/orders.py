@@ -1,6 +1,6 @@
 """Order entry at Binance USDT-M through a ccxt client: what is peculiar, what its errors mean.
 
-Pure but for the calls on the client it is handed. ``newOrderRespType=RESULT`` tells the final
+Pure but for the calls on the client it is handed. ``newOrderRespType=RESULT`` returns the final
 status and quantity of an IOC order at once; executions and fees follow from ``userTrades``.
 """
 
@@ -59,7 +59,7 @@ WEIGHTS = {
     "test": 1.0,
 }
 FILLS_SPAN_MS = 7 * 24 * 3_600_000
-"""Start and end of one question may be so far apart."""
+"""How far start and end of one request may be apart."""
 
 USDM: Mapping[int, ErrorMeaning] = {
     -1001: NOT_ACTED_SERVICE,  # documented as failed; on spot it is not
@@ -87,7 +87,7 @@ USDM: Mapping[int, ErrorMeaning] = {
     -4403: NO_ACCOUNT,
     -4531: NO_ACCOUNT,  # position mode of a portfolio margin account
 }
-"""Codes of USDT-M alone (its error code list, venues.md section 4)."""
+"""Codes of USDT-M alone (its list of error codes)."""
 
 
 def meaning(kind: str, text: str, status: int) -> ErrorMeaning:

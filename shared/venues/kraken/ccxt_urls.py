@@ -54,7 +54,7 @@ def set_urls(exchange: Any, rest_url: str, ws_url: str = "") -> None:
     what the stream's symbol means. What is left are other spellings of one name: the old ones (XBT)
     and those with a prefix (XXBT, ZUSD). Empty URLs leave the venue's own.
 
-    ccxt appends ``/0/public/...`` itself, and tells the protocol version by ``v2`` in the URL.
+    ccxt appends ``/0/public/...`` itself, and recognises the protocol version by ``v2`` in the URL.
     """
     exchange.commonCurrencies = {
         asset: name

@@ -16,7 +16,7 @@ from shared.venues.kraken.order_errors import is_unknown_order, meaning
 from shared.venues.order_port import RateLimitedRead, no_positions
 
 WEIGHT_PER_S = 0.9
-"""The private counter decays by 0.33 to 1 per second with the account's tier (venues.md section 5);
+"""The private counter decays by 0.33 to 1 per second with the account's tier;
 where it is slower, the venue refuses, and the bucket is emptied."""
 WEIGHT_BURST = 15.0
 WEIGHT_RESERVE = 9.0
@@ -37,7 +37,7 @@ WEIGHTS = {
 FILLS_PAGES_MAX = 100
 """Of 50 executions each."""
 LOOKUP_PAGES_MAX = 5
-"""Closed orders are asked for by the client's id: one page where the venue heeds it."""
+"""Closed orders are asked for by the client's id: one page where the venue filters by it."""
 TRADE_IDS_MAX = 20
 """Executions that may be asked for by id at a time."""
 REWARDS_SUFFIX = ".F"
@@ -63,7 +63,7 @@ def is_not_found(text: str) -> bool:
 
 
 def is_canceled(text: str) -> bool:
-    """Tell whether a failed cancel means that the order works no longer."""
+    """Tell whether a failed cancel means that the order no longer rests."""
     return is_unknown_order(text)
 
 
@@ -163,7 +163,7 @@ async def _pages(
     params: dict[str, Any],
     bound: tuple[str, int],
 ) -> dict[str, dict[str, Any]]:
-    """Read rows page by page, newest first; one that moves on meanwhile is just told twice.
+    """Read rows page by page, newest first; one that moves on meanwhile just comes twice.
 
     Args:
         read: Makes a request.

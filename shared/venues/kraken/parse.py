@@ -82,7 +82,7 @@ class SubscribeResult(msgspec.Struct, frozen=True):
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """Any frame, as far as it must be read to tell what it is.
+    """Any frame, as far as it must be read to see what it is.
 
     ``{"channel":"heartbeat"}``; ``{"method":"subscribe","req_id":1,"result":{"channel":"book",
     "symbol":"BTC/USD","depth":10,"snapshot":true},"success":true,"time_in":..,"time_out":..}``;
@@ -147,7 +147,7 @@ def parse_status(raw: bytes) -> StatusFrame:
 
 
 def parse_envelope(raw: bytes) -> Envelope:
-    """Parse only what tells a frame's kind."""
+    """Parse only what shows a frame's kind."""
     return _decode(_ENVELOPE, raw, "frame")
 
 

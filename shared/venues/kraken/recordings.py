@@ -1,4 +1,4 @@
-"""What recorded Kraken WebSocket v2 lines are about, told from the decoded frame. Pure."""
+"""What recorded Kraken WebSocket v2 lines are about, found from the decoded frame. Pure."""
 
 from __future__ import annotations
 

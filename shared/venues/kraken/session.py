@@ -97,7 +97,7 @@ class KrakenSession:
         return book.resubscribe(BookState.SYNCING, "a reader lost continuity", now_ns)
 
     def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Nothing: what falls out of the subscribed depth is told again when it comes back."""
+        """Nothing: what falls out of the subscribed depth is sent again when it comes back."""
         return ()
 
     def on_close(self, now_ns: int) -> Sequence[Effect]:
@@ -112,7 +112,7 @@ class KrakenSession:
         """Ping when quiet, leave when silent or a snapshot does not come, subscribe when due."""
         if self._pinged_ns is not None and now_ns - self._pinged_ns >= ANSWER_TIMEOUT_NS:
             self._pinged_ns = now_ns
-            return (Reconnect(f"nothing heard for {(now_ns - self._heard_ns) // 10**9} s"),)
+            return (Reconnect(f"no message for {(now_ns - self._heard_ns) // 10**9} s"),)
         effects: list[Effect] = []
         if self._pinged_ns is None and now_ns - self._heard_ns >= QUIET_NS:
             self._pinged_ns = now_ns
@@ -215,7 +215,7 @@ class KrakenSession:
         return "" if self._system == ONLINE else f"the venue's system is {self._system}"
 
     def _on_answer(self, frame: parse.Envelope, now_ns: int) -> Sequence[Effect]:
-        """Note a granted depth; what is refused for good is said, anything else is tried again."""
+        """Note a granted depth; report what is refused for good, try anything else again."""
         if frame.success is not False:
             granted = frame.result
             book = self._books.get(granted.symbol) if granted else None
