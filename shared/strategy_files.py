@@ -26,6 +26,7 @@ from shared.config_sections import Config, ScannerConfig, StrategyConfig
 from shared.domain.instrument import split_instrument
 from shared.errors import ConfigError
 from shared.strategies import built_in
+from shared.strategies.failure import describe
 from shared.strategies.params import check_declared
 from shared.strategies.port import Depth, Instance, Strategy
 from shared.strategies.source import BYTES_MAX, USER_MODULE, check_source
@@ -88,7 +89,7 @@ def inputs_of(strategy: Strategy[Any], where: str) -> list[Depth]:
             if depth.instrument:
                 split_instrument(depth.instrument)
     except Exception as error:  # tidy-ok: another's code, told in one line
-        raise ConfigError(f"{where}: inputs(): {type(error).__name__}: {error}") from error
+        raise ConfigError(f"{where}: inputs(): {describe(error)}") from error
     if not wanted:
         raise ConfigError(f"{where}: inputs() is empty; return at least one Depth(...)")
     return wanted
@@ -129,7 +130,7 @@ def load(entry: StrategyConfig, scanner: ScannerConfig, where: str) -> Instance:
         strategy = kind(entry.id, params)
     except Exception as error:  # tidy-ok: another's code, told in one line
         raise ConfigError(
-            f"{where}: {place}: {kind.__name__} cannot be made: {type(error).__name__}: {error}"
+            f"{where}: {place}: {kind.__name__} cannot be made: {describe(error)}"
         ) from error
     digest = blake2b(source, digest_size=8)
     digest.update(msgspec.json.encode(params))
@@ -161,7 +162,10 @@ def find_class(named: str, where: str) -> tuple[type[Strategy[Any]], str, bytes]
                 f"{where}: no built-in strategy {named!r}; {hint}there are: "
                 f"{', '.join(built_ins())}; a file of your own is given like my_strategy.py"
             )
-        module = importlib.import_module(f"{built_in.__name__}.{named}")
+        try:
+            module = importlib.import_module(f"{built_in.__name__}.{named}")
+        except Exception as error:  # tidy-ok: a strategy that cannot be loaded is told in one line
+            raise ConfigError(f"{where}: built-in strategy {named}: {describe(error)}") from error
         return _class_in(module, "", where), named, _source_of(module)
     source = _read(path, where)
     module = _run(path, source)
@@ -240,16 +244,5 @@ def _run(path: str, source: bytes) -> ModuleType:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # tidy-ok: another's code, told in one line
         del sys.modules[name]
-        raise ConfigError(
-            f"{path}:{_line(error, path)}: {type(error).__name__}: {error}"
-        ) from error
+        raise ConfigError(f"{path}: {describe(error)}") from error
     return module
-
-
-def _line(error: BaseException, path: str) -> int:
-    line, traceback = 0, error.__traceback__
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename == path:
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return line

@@ -21,8 +21,11 @@ from services.cli.demo import run_demo
 from services.cli.output import console, emit_json, note
 from services.cli.replay import parse_speed, run_replay
 from services.cli.up import run_up
+from shared.config import load_strategies_of
+from shared.config_sections import ScannerConfig
 from shared.errors import ConfigError
 from shared.services import SERVICES
+from shared.strategy_files import load
 
 RUNNABLE = (*SERVICES, "venuesim")
 SECONDS_MAX = 7 * 86_400
@@ -57,10 +60,17 @@ def demo(
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the simulated market.")] = 7,
+    strategies: Annotated[
+        str | None,
+        typer.Option("--strategies", metavar="FILE", help="Run the [[strategies]] of this TOML."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run everything on simulated venues; leaves nothing behind."""
-    _finish(asyncio.run(run_demo(seconds, seed, as_json)), as_json)
+    chosen = load_strategies_of(strategies) if strategies is not None else []
+    for entry in chosen:  # what is wrong is told before anything starts
+        load(entry, ScannerConfig(), str(strategies))
+    _finish(asyncio.run(run_demo(seconds, seed, as_json, chosen)), as_json)
 
 
 def replay(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from services.cli.output import console
@@ -12,7 +13,8 @@ from services.cli.settings import config_for_venues
 from services.cli.stack import open_stack, seconds_since
 from services.cli.venues import ControlClient
 from shared.clock import SystemClock
-from shared.config_sections import ExecutorConfig
+from shared.config_sections import ExecutorConfig, StrategyConfig
+from shared.strategy_files import check_strategies
 from shared.watch.collector import Collector
 from shared.watch.report import Ending, build_report
 from shared.watch.venue_comparison import read_accounts
@@ -20,7 +22,9 @@ from shared.watch.venue_comparison import read_accounts
 MARK = "SIMULATED"
 
 
-async def run_demo(seconds: float | None, seed: int, as_json: bool) -> dict[str, Any]:
+async def run_demo(
+    seconds: float | None, seed: int, as_json: bool, strategies: Sequence[StrategyConfig] = ()
+) -> dict[str, Any]:
     """Run until ``seconds`` of trading have passed (``None``: until stopped) and report.
 
     Raises:
@@ -44,7 +48,9 @@ async def run_demo(seconds: float | None, seed: int, as_json: bool) -> dict[str,
                 addresses.ws,
                 stack.url,
                 executor=ExecutorConfig(mode="simulated"),
+                strategies=list(strategies),
             )
+            check_strategies(config, "--strategies")
             run.phase("starting the services")
             await stack.start_services(config, addresses, {})
             await _trade(run, ending, seconds)

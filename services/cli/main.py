@@ -13,7 +13,13 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from services.cli import commands_export, commands_look, commands_operate, commands_run
+from services.cli import (
+    commands_export,
+    commands_look,
+    commands_operate,
+    commands_run,
+    commands_strategy,
+)
 from services.cli.verify import verify_command
 from shared.errors import ArbError, ConfigError
 
@@ -30,6 +36,7 @@ commands_run.register(app)
 commands_look.register(app)
 commands_operate.register(app)
 commands_export.register(app)
+commands_strategy.register(app)
 app.command("verify")(verify_command)
 
 

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from services.scanner.failure import describe
 from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.messages.arb import Opportunity
 from shared.messages.base import Message
@@ -26,6 +25,7 @@ from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.checks import first_flaw
 from shared.messages.control import Alert, Severity
 from shared.messages.market import DepthView, InstrumentInfo
+from shared.strategies.failure import describe
 from shared.strategies.port import Depth, Instance, Strategy
 
 OUTPUTS_PER_CALL_MAX = 256

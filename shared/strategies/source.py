@@ -23,6 +23,7 @@ FORBIDDEN_NAMES = frozenset({
     "__import__", "breakpoint", "compile", "eval", "exec", "exit", "globals", "input", "open",
     "print", "quit", "vars",
 })  # fmt: skip
+VARYING = frozenset({"hash", "id"})
 BYTES_MAX = 1_000_000
 USER_MODULE = "arb_strategy_"
 """What the name of a module begins with that was read from a user's file."""
@@ -44,6 +45,12 @@ def check_source(text: str, where: str) -> None:
         for module in _imported(node, where):
             if not _is_allowed(module):
                 raise ConfigError(f"{where}:{node.lineno}: {_refusal(module)}")  # type: ignore[attr-defined]
+        called = node.func if isinstance(node, ast.Call) else None
+        if isinstance(called, ast.Name) and called.id in VARYING:
+            raise ConfigError(
+                f"{where}:{called.lineno}: {called.id}() differs from process to process; "
+                "a strategy says the same wherever it runs"
+            )
         if isinstance(node, ast.Name) and node.id in FORBIDDEN_NAMES:
             raise ConfigError(
                 f"{where}:{node.lineno}: {node.id}() has no place in a strategy: it reads nothing "

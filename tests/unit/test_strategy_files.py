@@ -12,6 +12,7 @@ from services.cli.settings import check, to_toml
 from shared.config import load_config, parse_config
 from shared.config_sections import Config, ScannerConfig
 from shared.errors import ConfigError
+from shared.strategies import built_in
 from shared.strategies.source import ALLOWED
 from shared.strategy_files import built_ins, check_strategies, configured, load_strategies
 from tests.strategy_files import HEAD, TRADES, write_config, write_strategy
@@ -93,6 +94,10 @@ FILES = {
     "numpy": ("import numpy as np\n" + HEAD + TRADES, "import of numpy is forbidden"),
     "beside it": ("from . import other\n" + HEAD + TRADES, "mine.py:1: a strategy is one file"),
     "open": (HEAD + "    secret = open('/etc/passwd').read()\n", "mine.py:16: open() has no place"),
+    "where things lie in memory": (
+        HEAD + "    def on_depth(self, view, now_ns):\n        return [id(view)]\n",
+        "mine.py:17: id() differs from process to process",
+    ),
     "nothing": ("x = 1\n", "no strategy in it"),
     "two": (HEAD + TRADES + "class More(Strategy): ...\n", "several strategies, Mine, More"),
     "raises": (HEAD + TRADES + "1 / 0\n", ": ZeroDivisionError: division by zero"),
@@ -221,6 +226,18 @@ def test_every_built_in_can_run_as_it_is() -> None:
         assert not instance.problem
         assert instance.strategy is not None
         assert configured(parse_config(text, "here"))[0].id == name
+
+
+def test_a_built_in_that_cannot_be_loaded_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "odd_one.py").write_text("x = missing\n", encoding="utf-8")
+    monkeypatch.setattr(built_in, "__path__", [*built_in.__path__, str(tmp_path)])
+    text = '[[strategies]]\nid = "{0}"\nclass = "{0}"\n'
+    config = parse_config(text.format("odd_one") + text.format("cross_venue"), "here")
+    odd, good = load_strategies(config)
+    assert "odd_one: NameError: name 'missing' is not defined (odd_one.py:1)" in odd.problem
+    assert not good.problem
 
 
 def test_nothing_is_allowed_that_engines_may_not_import() -> None:

@@ -1,0 +1,183 @@
+"""`arb strategy list | check | new`: what there is, whether a file is right, and a first one."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from services.cli.commands_operate import ConfigPath
+from services.cli.output import console, emit_json
+from services.cli.settings import check as check_config
+from shared.config_sections import Config, ScannerConfig, StrategyConfig
+from shared.errors import ConfigError
+from shared.look_ahead import examine, market, run
+from shared.messages.arb import Opportunity
+from shared.strategies import template
+from shared.strategies.failure import describe
+from shared.strategies.params import shown
+from shared.strategies.port import Depth, Instance, Strategy
+from shared.strategy_files import built_ins, check_input, configured, inputs_of, load
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
+EVENTS = 2_000
+CUTS = 5
+SEED = 7
+VENUES = ("venue-1", "venue-2", "venue-3")
+INSTRUMENTS = ("BTC/USDT", "ETH/USDT")
+"""Of the made-up market, where a strategy wants every book."""
+
+strategy_app = typer.Typer(help="List, check or begin strategies (docs/strategies.md).")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.add_typer(strategy_app, name="strategy")
+
+
+@strategy_app.command("list")
+def list_strategies(config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Built-in strategies and their parameters; with --config, what that configuration runs."""
+    rows = []
+    if config is None:
+        entries = [StrategyConfig(id=name, class_=name) for name in built_ins()]
+        scanner, where = ScannerConfig(), "built-in"
+    else:
+        found = check_config(config)
+        entries, scanner, where = configured(found), found.scanner, config
+    for entry in entries:
+        instance = load(entry, scanner, where)
+        assert instance.strategy is not None
+        rows.append(
+            {
+                "id": instance.id,
+                "class": instance.detector,
+                "what": _first_line(instance.strategy),
+                "params": msgspec.to_builtins(instance.strategy.params),
+                "strategy_hash": instance.strategy_hash,
+            }
+        )
+        if not as_json:
+            console.print(f"{instance.id} ({instance.detector}): {rows[-1]['what']}", markup=False)
+            console.print(f"    {shown(instance.strategy.params)}", markup=False)
+    if as_json:
+        emit_json({"strategies": rows})
+
+
+@strategy_app.command("check")
+def check_strategy(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="FILE.py, FILE.py:CLASS or a name.")],
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """See whether a strategy can run, and whether it looks ahead; a mistake is one line, exit 2."""
+    context = check_config(config) if config is not None else None
+    scanner = context.scanner if context is not None else ScannerConfig()
+    instance = load(StrategyConfig(id="check", class_=file), scanner, file)
+    assert instance.strategy is not None
+    wanted = inputs_of(instance.strategy, file)
+    if context is not None:
+        for depth in wanted:
+            check_input(depth, context, file)
+    books = _books(wanted, context)
+    strategy = instance.strategy
+    found = _examine(instance, books, file)
+    if as_json:
+        emit_json(
+            {
+                "ok": True,
+                "class": instance.detector,
+                "params": msgspec.to_builtins(strategy.params),
+                "inputs": [list(depth) for depth in wanted],
+                "views": EVENTS,
+                "opportunities": found,
+                "look_ahead": "none found",
+            }
+        )
+        return
+    console.print(
+        f"right: {instance.detector}, {shown(strategy.params)}; found {found} opportunities in "
+        f"{EVENTS} views of a made-up market; no look-ahead at {CUTS} cuts",
+        markup=False,
+    )
+
+
+def _examine(instance: Instance, books: Sequence[tuple[str, str]], where: str) -> int:
+    """Run the look-ahead test and return how many opportunities there were.
+
+    Raises:
+        ConfigError: It looks ahead, or fails.
+    """
+    assert instance.strategy is not None
+    kind, params = type(instance.strategy), instance.strategy.params
+
+    def make() -> Strategy[Any]:
+        return kind(instance.id, params)
+
+    events, draw = market(books, EVENTS, SEED), Random(SEED)
+    cuts = sorted(draw.sample(range(len(books), len(events)), CUTS))
+    try:
+        finding = examine(make, events, cuts, SEED)
+        outputs = run(make, events)
+    except Exception as error:  # tidy-ok: a user's code, told in one line
+        raise ConfigError(f"{where}: fails on a made-up market: {describe(error)}") from error
+    if finding is not None:
+        raise ConfigError(f"{where}: {finding.text}")
+    decode = msgspec.msgpack.Decoder(list[Opportunity]).decode
+    try:
+        return sum(len(decode(each)) for each in outputs)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: returns what is no opportunity: {error}") from error
+
+
+def _books(wanted: Sequence[Depth], config: Config | None) -> list[tuple[str, str]]:
+    """Return the books that the made-up market has: what the strategy asks for."""
+    venues = tuple(config.venues) if config is not None and len(config.venues) > 1 else VENUES
+    books = [
+        (venue, instrument)
+        for depth in wanted
+        for venue in ((depth.venue,) if depth.venue else venues)
+        for instrument in ((depth.instrument,) if depth.instrument else INSTRUMENTS)
+    ]
+    return list(dict.fromkeys(books))
+
+
+@strategy_app.command("new")
+def new_strategy(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Like my_strategy.")],
+) -> None:
+    """Write NAME.py, a strategy that runs, and print the lines that configure it."""
+    stem = name.removesuffix(".py")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", stem):
+        raise ConfigError(f"{name!r}: a name has small letters, digits and '_', like my_strategy")
+    path = Path(f"{stem}.py")
+    source = source_of_template("".join(part.capitalize() for part in stem.split("_")))
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(source)
+    except FileExistsError as error:
+        raise ConfigError(f"{path} is there already; give another name") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from error
+    console.print(
+        f"wrote {path}; it runs with these lines in the arb.toml beside it:\n\n"
+        f'[[strategies]]\nid = "{stem}"\nclass = "{path}"\nparams = {{ edge_bps_min = 3.0 }}\n\n'
+        f"try it: arb strategy check {path}",
+        markup=False,
+    )
+
+
+def source_of_template(name: str) -> str:
+    """Return the template's source, with its class renamed."""
+    return inspect.getsource(template).replace("TightBooks", name)
+
+
+def _first_line(strategy: Strategy[Any]) -> str:
+    module = inspect.getmodule(type(strategy))
+    return (inspect.getdoc(module) or "").partition("\n")[0].removesuffix(" Pure.")

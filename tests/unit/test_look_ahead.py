@@ -1,0 +1,134 @@
+"""The look-ahead test passes every built-in and the template, and finds planted cheats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.cli.commands_strategy import check_strategy
+from shared.config_sections import ScannerConfig, StrategyConfig
+from shared.errors import ConfigError
+from shared.look_ahead import Event, copy, examine, garbage, market, run
+from shared.strategies import template
+from shared.strategies.port import Strategy
+from shared.strategy_files import built_ins, load
+from tests.strategy_files import TRADES, write_strategy
+
+BOOKS = [(venue, name) for venue in ("venue-1", "venue-2") for name in ("BTC/USDT", "ETH/USDT")]
+CUTS = (10, 60, 300, 700)
+
+
+def making(named: str) -> Any:
+    instance = load(StrategyConfig(id="check", class_=named), ScannerConfig(), "test")
+    assert instance.strategy is not None
+    kind, params = type(instance.strategy), instance.strategy.params
+
+    def make() -> Strategy[Any]:
+        return kind("check", params)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def events() -> list[Event]:
+    return market(BOOKS, 800, seed=3)
+
+
+@pytest.mark.parametrize("named", [*built_ins(), template.__file__])
+def test_every_strategy_of_ours_passes_and_finds_something(named: str, events: list[Event]) -> None:
+    make = making(named)
+    assert examine(make, events, CUTS, 1) is None
+    assert sum(len(each) > 1 for each in run(make, events)) > 5
+
+
+CHEATS = {
+    # Walks up its callers' frames to the list of events, and reads the next one.
+    "reads the caller's future": """
+    def on_depth(self, view, now_ns):
+        try:
+            raise ValueError
+        except ValueError as error:
+            frame = error.__traceback__.tb_frame.f_back
+            while frame is not None and "events" not in frame.f_locals:
+                frame = frame.f_back
+        events = frame.f_locals["events"]
+        later = [m for t, m in events if t > now_ns and isinstance(m, DepthView)]
+        return [later[0].seq] if later else []
+""",
+    # Remembers in the class what an earlier run has seen.
+    "remembers another run": """
+    seen = {}
+
+    def on_depth(self, view, now_ns):
+        before = self.seen.get((view.venue, now_ns + 20_000_000))
+        self.seen[view.venue, now_ns] = view.seq
+        return [before] if before is not None else []
+""",
+    # What it is given is read by others after it.
+    "changes what others read": """
+    def on_depth(self, view, now_ns):
+        view.bids.clear()
+        return [view.seq]
+""",
+}
+
+
+@pytest.mark.parametrize("body", CHEATS.values(), ids=CHEATS)
+def test_cheats_are_found(tmp_path: Path, body: str, events: list[Event]) -> None:
+    make = making(write_strategy(tmp_path, body))
+    assert examine(make, events, CUTS, 1) is not None
+
+
+def test_the_finding_says_where(tmp_path: Path, events: list[Event]) -> None:
+    make = making(write_strategy(tmp_path, CHEATS["reads the caller's future"]))
+    finding = examine(make, events, CUTS, 1)
+    assert finding is not None
+    assert finding.at == CUTS[0] - 1  # the last view before everything is garbage
+    assert "depends on what comes after event 9" in finding.text
+
+
+def test_garbage_shares_nothing_but_times(events: list[Event]) -> None:
+    changed = garbage(events, 1)
+    assert [event.now_ns for event in changed] == [event.now_ns for event in events]
+    assert all(a.message != b.message for a, b in zip(changed, events, strict=True))
+    assert copy(events) == events
+
+
+def test_timers_are_part_of_it(tmp_path: Path, events: list[Event]) -> None:
+    body = """
+    def set_up(self):
+        self.at_ns = None
+
+    def next_deadline_ns(self):
+        return self.at_ns
+
+    def on_depth(self, view, now_ns):
+        self.at_ns = now_ns + 7_000_000
+        return []
+
+    def on_timer(self, now_ns):
+        self.at_ns = None
+        return [now_ns]
+"""
+    make = making(write_strategy(tmp_path, body))
+    assert examine(make, events, CUTS, 1) is None
+    assert sum(len(each) > 1 for each in run(make, events)) == 799
+
+
+def test_check_says_what_is_wrong(tmp_path: Path) -> None:
+    path = write_strategy(tmp_path, CHEATS["remembers another run"])
+    with pytest.raises(ConfigError, match="two runs on the same market differ"):
+        check_strategy(path)
+    path = write_strategy(tmp_path, "    def on_depth(self, view, now_ns):\n        view.nothing\n")
+    with pytest.raises(ConfigError, match=r"fails on a made-up market: AttributeError.*mine.py:17"):
+        check_strategy(path)
+    path = write_strategy(tmp_path, "    def on_depth(self, view, now_ns):\n        return [1]\n")
+    with pytest.raises(ConfigError, match="returns what is no opportunity"):
+        check_strategy(path)
+
+
+def test_check_says_what_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check_strategy(write_strategy(tmp_path, TRADES), as_json=True)
+    assert '"look_ahead":"nonefound"' in capsys.readouterr().out.replace(" ", "")

@@ -1,0 +1,101 @@
+"""The tutorial's file and lines are what `arb strategy new` writes, and they trade."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+
+from services.cli.commands_strategy import list_strategies, new_strategy, source_of_template
+from services.scanner.engine import StrategyHost
+from shared.config import load_config
+from shared.errors import ConfigError
+from shared.messages.arb import NearMiss, Opportunity
+from shared.strategy_files import load_strategies
+from tests.decision_builders import SECOND, T0, make_info, make_view
+from tests.support import ROOT
+
+TEXT = (ROOT / "docs" / "strategies.md").read_text(encoding="utf-8")
+
+
+def block(language: str) -> str:
+    """The first block of code of a language."""
+    found = re.search(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_the_file_is_what_new_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert block("python") == source_of_template("TightBooks")
+    monkeypatch.chdir(tmp_path)
+    new_strategy("tight_books")
+    assert (tmp_path / "tight_books.py").read_text(encoding="utf-8") == block("python")
+
+
+def test_six_lines_configure_it() -> None:
+    assert len(block("toml").split("\n")) == 7
+    assert len([line for line in block("toml").splitlines() if line]) <= 6
+
+
+def test_it_trades(tmp_path: Path) -> None:
+    (tmp_path / "tight_books.py").write_text(block("python"), encoding="utf-8")
+    (tmp_path / "arb.toml").write_text(block("toml"), encoding="utf-8")
+    (instance,) = load_strategies(load_config(str(tmp_path / "arb.toml"), {}))
+    assert instance.problem == ""
+    host = StrategyHost([instance])
+
+    def see(ask: float, now_ns: int) -> list[object]:
+        for venue in ("alpha", "beta"):
+            host.on_message(make_info(venue), now_ns)
+        low = make_view("alpha", asks=[(10_000.0, 1.0)], bids=[(9_999.0, 1.0)], ts_ns=now_ns)
+        high = make_view("beta", asks=[(ask, 1.0)], bids=[(10_050.0, 1.0)], ts_ns=now_ns)
+        host.on_message(low, now_ns)
+        return list(host.on_message(high, now_ns).messages)
+
+    (found,) = see(10_051.0, T0)
+    assert isinstance(found, Opportunity)
+    assert (found.strategy_id, found.detector) == ("tight-1", "tight_books.py:TightBooks")
+    assert not see(10_150.0, T0 + 3 * SECOND)  # beta's own spread is 99 bps by now
+    misses = [m for m in host.on_timer(T0 + 5 * SECOND).messages if isinstance(m, NearMiss)]
+    assert [m.context for m in misses if m.gate == "SPREAD"] == 2 * [{"spread_bps": "99.5"}]
+
+
+@pytest.mark.parametrize("name", ["My", "a-b", "../x", "", "1st", "a" * 50])
+def test_names_that_are_none(name: str) -> None:
+    with pytest.raises(ConfigError, match="like my_strategy"):
+        new_strategy(name)
+
+
+def test_new_writes_over_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text("mine", encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"mine\.py is there already"):
+        new_strategy("mine.py")
+    assert (tmp_path / "mine.py").read_text(encoding="utf-8") == "mine"
+
+
+def test_list_shows_built_ins_and_what_is_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    list_strategies(as_json=True)
+    assert '"class":"cross_venue"' in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)
+    new_strategy("mine")
+    venue = '[venues.kraken]\ninstruments = ["BTC/USDT"]\n'
+    (tmp_path / "arb.toml").write_text(
+        f'{venue}[[strategies]]\nid = "one"\nclass = "mine.py"\n', encoding="utf-8"
+    )
+    list_strategies("arb.toml")
+    out = capsys.readouterr().out
+    assert "one (mine.py:Mine): Buys on one venue" in out
+    assert "cross_venue" not in out
+
+
+def test_commands_are_registered() -> None:
+    from services.cli.main import app
+
+    groups = {group.name for group in app.registered_groups}
+    assert "strategy" in groups
+    assert isinstance(app, typer.Typer)
