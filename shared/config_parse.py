@@ -15,7 +15,7 @@ import msgspec
 from shared.config_sections import StrategyConfig
 from shared.errors import ConfigError
 from shared.messages.bounds import VENUE
-from shared.messages.execution import OPERATOR_STRATEGY
+from shared.messages.execution import RESERVED_STRATEGIES
 
 S = TypeVar("S", bound=msgspec.Struct)
 WHOLE_NUMBER_MAX = 2**53
@@ -91,8 +91,11 @@ def read_strategies(raw: Any, where: str) -> list[StrategyConfig]:
                 f"{where}: strategies.{number}: id {entry.id!r}: 1 to 64 letters, digits, '_', '.' "
                 "or '-'"
             )
-        if entry.id == OPERATOR_STRATEGY:
-            raise ConfigError(f"{where}: id {entry.id} stands for the operator; give another")
+        if entry.id in RESERVED_STRATEGIES:
+            raise ConfigError(
+                f"{where}: strategies.{number}: id {entry.id!r} is a row of the profit by strategy "
+                f"that is none ({', '.join(sorted(RESERVED_STRATEGIES))}); give another"
+            )
         if entry.id in found:
             raise ConfigError(f"{where}: two strategies have the id {entry.id}; give each its own")
         found[entry.id] = entry

@@ -246,6 +246,14 @@ def _add_results(grid: Table, c: Collector) -> None:
             Text(f"{result.realized:+,.2f} {quote}", _signed_style(result.realized))
             + Text(f"   open {_amount(open_profit)}  fees {result.fees:,.2f}", "dim"),
         )
+    accounts = c.strategies.accounts
+    if len(accounts) > 1:  # else it says the same once more
+        parts = [
+            f"{name} {result.realized:+,.2f} {quote}"
+            for name, books in sorted(accounts.items())
+            for quote, result in sorted(books.results.items())
+        ]
+        grid.add_row("of it", Text(", ".join(parts), "dim"))
     opened = c.books.opened()
     positions = [
         f"{qty:+f} {instrument}{f'@{venue}' if venue else ''}"

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from services.executor import actions as act
 from services.executor.engine import ExecutorEngine
 from services.risk.engine import RiskEngine
-from shared.domain.accounting import Books
+from shared.domain.accounting import Books, unrealized
+from shared.domain.strategy_books import StrategyBooks
 from shared.engine import Action
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill as ExchangeFill
@@ -244,6 +245,8 @@ class Checkers:
             self.report("after_loss", "all data was lost, and nobody halted for it")
         self._check_books("executor", executor.state.books)
         self._check_books("risk", risk.ledger.books)
+        if wrong := strategies_differ(risk.ledger.books, risk.ledger.strategies):
+            self.report("strategies_add_up", wrong)
         unknown = [o for o in executor.state.orders.values() if not o.life.is_terminal]
         if unknown:
             names = ", ".join(sorted(order.client_order_id for order in unknown)[:3])
@@ -285,6 +288,29 @@ class Checkers:
             dust = most + sum((min(each, most) for each in told), ZERO)
             if abs(held) > dust and not failed:
                 self.report("flat", f"{held} {asset} is left and no plan failed")
+
+
+def strategies_differ(whole: Books, strategies: StrategyBooks) -> str:
+    """Return what the strategies' accounts add up to wrongly; empty if they are the whole."""
+    price = Decimal(1)
+    parts = strategies.figures(whole, lambda *_: price).values()
+    open_profit = unrealized(whole.positions(lambda *_: price))
+    for quote, result in whole.results.items():
+        earned = [part.earned[quote] for part in parts if quote in part.earned]
+        ours = (
+            sum((each.realized for each in earned), ZERO),
+            sum((each.unrealized or ZERO for each in earned), ZERO),
+            sum((each.fees for each in earned), ZERO),
+        )
+        theirs = (result.realized, open_profit.get(quote) or ZERO, result.fees)
+        if ours != theirs:
+            return f"realized, unrealized and fees in {quote} are {ours}, not {theirs}"
+    for key, holding in whole.holdings.items():
+        accounts = strategies.accounts.values()
+        held = [books.holdings[key].qty for books in accounts if key in books.holdings]
+        if sum(held, ZERO) != holding.qty:
+            return f"{sum(held, ZERO)} of {key} are held, not {holding.qty}"
+    return ""
 
 
 def _change(fill: ExchangeFill, asset: str) -> Decimal:

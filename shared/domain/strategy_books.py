@@ -35,7 +35,7 @@ from shared.domain.accounting import (
 from shared.domain.fees import MONEY_STEP
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.messages.base import Certainty, Side
-from shared.messages.execution import OPERATOR_STRATEGY
+from shared.messages.execution import OPERATOR_STRATEGY, RESERVED_STRATEGIES
 
 STRATEGIES_MAX: Final = 64
 """Strategies with accounts of their own; all further ones share those of ``OTHER``."""
@@ -45,8 +45,6 @@ OTHER: Final = "other"
 """The strategies beyond ``STRATEGIES_MAX``, together."""
 NETTED: Final = "netted"
 """Closed for the account as a whole, open for the strategies that hold against each other."""
-RESERVED: Final = frozenset((UNKNOWN, OPERATOR_STRATEGY, OTHER, NETTED))
-"""Names that no strategy may have."""
 _OF_NOBODY: Final = (UNKNOWN, OPERATOR_STRATEGY)
 
 
@@ -145,9 +143,9 @@ class StrategyBooks(msgspec.Struct):
         """Return under which name a strategy is booked."""
         if strategy == OPERATOR_STRATEGY or strategy in self.accounts:
             return strategy
-        if not strategy or strategy in RESERVED:
+        if not strategy or strategy in RESERVED_STRATEGIES:
             return UNKNOWN
-        named = sum(name not in RESERVED for name in self.accounts)
+        named = sum(name not in RESERVED_STRATEGIES for name in self.accounts)
         return strategy if named < STRATEGIES_MAX else OTHER
 
     def _account(self, name: str) -> Books:

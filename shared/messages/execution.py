@@ -42,6 +42,8 @@ from shared.messages.terms import OrderTerms, OrderType, TimeInForce
 
 OPERATOR_STRATEGY: Final = "operator"
 """Stands for a strategy where an operator had orders made (FLATTEN)."""
+RESERVED_STRATEGIES: Final = frozenset((OPERATOR_STRATEGY, "unknown", "other", "netted"))
+"""Rows of ``RiskReport.by_strategy`` that are no strategy; none may have such an id."""
 
 
 class PlanLeg(OrderTerms, frozen=True, kw_only=True):

@@ -20,7 +20,9 @@ from services.lab.host import Host
 from services.lab.simulate import run_seed
 from services.orderbook.tracked import TrackedBook
 from services.risk.exposure import Ledger
+from shared.domain.accounting import Execution
 from shared.domain.order import OrderNews
+from shared.domain.strategy_books import StrategyBooks
 from shared.messages.base import BookState
 from shared.messages.market import DepthView
 from shared.strategies.pairs import Pairs
@@ -184,6 +186,17 @@ def take_over_what_a_loss_left(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Survey, "covers", lambda self, key: False)
 
 
+def book_a_strategy_twice(patch: pytest.MonkeyPatch) -> None:
+    """A strategy's account takes every fill twice, the ledger once."""
+    original = StrategyBooks.trade
+
+    def trade(self: StrategyBooks, done: Execution, strategy: str) -> None:
+        original(self, done, strategy)
+        original(self, done, strategy)
+
+    patch.setattr(StrategyBooks, "trade", trade)
+
+
 MUTANTS: dict[Patch, set[str]] = {
     resend_on_timeout: {"no_is_no"},
     forget_late_fills: {"flat"},
@@ -195,6 +208,7 @@ MUTANTS: dict[Patch, set[str]] = {
     price_a_book_that_is_down: {"trusted_book"},
     count_a_fill_twice: {"ledger_is_truth"},
     lose_a_fee: {"ledger_is_truth"},
+    book_a_strategy_twice: {"strategies_add_up"},
     leave_it_uneven: {"flat"},
     forget_the_checkpoint: {"ledger_is_truth"},
     count_on_from_the_record: {"sent_once"},

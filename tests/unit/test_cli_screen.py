@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from decimal import Decimal as D
 
 import pytest
 from rich.console import Console, ConsoleDimensions
 
 from services.cli.screen import Screen, render
+from shared.messages.base import Side
 from shared.watch.collector import Collector
-from tests.decision_builders import T0, make_view
+from tests.decision_builders import T0, make_fill, make_view, order_of
 
 BOOKS = [
     (venue, f"{base}/USDT{settle}")
@@ -35,3 +37,20 @@ def test_no_book_is_cut(size: tuple[int, int]) -> None:
     assert len(rows) == len(BOOKS), captured.get()
     assert any("binanceusdm" in row and "BTC perp" in row and "LIVE" in row for row in rows)
     assert "money" in captured.get()
+
+
+@pytest.mark.parametrize("strategies", [["basis"], ["basis", ""]])
+def test_profit_is_split_where_there_are_several_strategies(strategies: list[str]) -> None:
+    collector = Collector()
+    for number, strategy in enumerate(strategies):
+        fill = make_fill(
+            "p", "alpha", Side.BUY, "0.1", trade_id=str(number), strategy=strategy, fee=D("1.25")
+        )
+        collector.on_message(order_of(fill))
+        collector.on_message(fill)
+    console = Console(file=io.StringIO(), width=200, height=60, force_terminal=False)
+    with console.capture() as captured:
+        size = ConsoleDimensions(200, 60)
+        console.print(render(Screen("demo", "", "", collector, now_ns=T0), size), height=60)
+    split = "basis -1.25 USDT, unknown -1.25 USDT" in captured.get()
+    assert split == (len(strategies) > 1)

@@ -15,7 +15,12 @@ from shared.domain.strategy_books import (
     StrategyBooks,
 )
 from shared.messages.base import Certainty, Side
-from shared.messages.execution import OPERATOR_STRATEGY, OrderPurpose, RiskReport
+from shared.messages.execution import (
+    OPERATOR_STRATEGY,
+    RESERVED_STRATEGIES,
+    OrderPurpose,
+    RiskReport,
+)
 from tests.decision_builders import (
     T0,
     announce,
@@ -120,6 +125,7 @@ def test_strategies_beyond_the_bound_share_a_bucket_that_shows() -> None:
 
 
 def test_a_strategy_by_a_name_of_ours_is_not_known() -> None:
+    assert {UNKNOWN, OTHER, NETTED, OPERATOR_STRATEGY} == RESERVED_STRATEGIES
     _, split = booked((NETTED, execution("buy", "1", "100")), (OTHER, execution("buy", "1", "100")))
     assert list(split.accounts) == [UNKNOWN]
 

@@ -173,7 +173,8 @@ TABLES = {
     "no class": ('id = "mine"', "missing required field `class`"),
     "no id": ('class = "mine.py"', "strategies.1: Object missing required field `id`"),
     "odd id": ('id = "a b"\nclass = "mine.py"', "id 'a b': 1 to 64 letters"),
-    "the operator's id": ('id = "operator"\nclass = "mine.py"', "stands for the operator"),
+    "the operator's id": ('id = "operator"\nclass = "mine.py"', "a row of the profit by strategy"),
+    "a report's word": ('id = "unknown"\nclass = "mine.py"', "netted, operator, other, unknown"),
     "no built-in": ('id = "x"\nclass = "cross_venues"', "do you mean cross_venue?"),
     "no such class": (
         'id = "x"\nclass = "mine.py:Other"',
