@@ -85,9 +85,12 @@ class EmbeddedServer:
             # Its own session: Ctrl-C in a terminal must reach the services first, not their bus.
             self._process = subprocess.Popen(
                 self.command(),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                cwd=self.directory, start_new_session=True,
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.directory,
+                start_new_session=True,
+            )
         clock = SystemClock()
         deadline_ns = clock.monotonic_ns() + int(timeout_s * 1e9)
         while not self._answers():

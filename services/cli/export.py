@@ -34,10 +34,16 @@ _SPECS: Final = {
 FILL_COLUMNS: Final = ("time", *Fill.__struct_fields__, "quote", "amount")
 _END: Final = ("", "_venue", "_trade", "_price", "_amount", "_fee", "_fee_asset")
 LOT_COLUMNS: Final = (
-    "strategy", "instrument", "quote", "side", "qty", "state",
+    "strategy",
+    "instrument",
+    "quote",
+    "side",
+    "qty",
+    "state",
     *(f"{end}{part}" for end in ("opened", "closed") for part in _END),
-    "profit", "held_s",
-)  # fmt: skip
+    "profit",
+    "held_s",
+)
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 

@@ -133,7 +133,8 @@ class TradingControl:
         self._was_open = False
         if not config.risk.start_active and memory.level is TradingState.ACTIVE:
             memory.level = TradingState.HALTED
-            memory.level_reason = f"{HaltCause.NOT_STARTED}: risk.start_active is false: RESUME"
+            why = "risk.start_active is false, an operator must resume"
+            memory.level_reason = f"{HaltCause.NOT_STARTED}: {why}"
 
     @property
     def published(self) -> TradingState:

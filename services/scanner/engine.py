@@ -67,9 +67,21 @@ class _Hosted:
     """A strategy that runs, or ran until it was disabled."""
 
     __slots__ = (
-        "deadline_ns", "detector", "hash", "id", "inputs", "near_misses", "on_depth", "on_rules",
-        "outputs", "strategy", "ts_ready_ns", "ts_window_ns", "wants_timer", "warmup_ns",
-    )  # fmt: skip
+        "deadline_ns",
+        "detector",
+        "hash",
+        "id",
+        "inputs",
+        "near_misses",
+        "on_depth",
+        "on_rules",
+        "outputs",
+        "strategy",
+        "ts_ready_ns",
+        "ts_window_ns",
+        "wants_timer",
+        "warmup_ns",
+    )
 
     def __init__(self, instance: Instance, strategy: Strategy[Any]) -> None:
         self.id, self.detector, self.hash = instance.id, instance.detector, instance.strategy_hash

@@ -12,7 +12,7 @@ from msgspec import Meta
 from shared.errors import ConfigError
 from shared.strategies.port import Params
 
-UNITS = frozenset({
+UNITS = frozenset({  # names to look through, many on a line
     "bars", "base", "bps", "count", "days", "fraction", "hours", "levels", "minutes", "ms", "ns",
     "quote", "ratio", "s", "us",
 })  # fmt: skip

@@ -11,7 +11,7 @@ import difflib
 
 from shared.errors import ConfigError
 
-ALLOWED = (
+ALLOWED = (  # names to look through, many on a line
     "__future__", "abc", "bisect", "cmath", "collections", "copy", "dataclasses", "decimal", "enum",
     "fractions", "functools", "heapq", "itertools", "math", "numbers", "operator", "re",
     "statistics", "string", "types", "typing",
@@ -19,7 +19,7 @@ ALLOWED = (
     "shared.domain", "shared.messages", "shared.strategies",
 )  # fmt: skip
 """Modules, with all that is inside them."""
-FORBIDDEN_NAMES = frozenset({
+FORBIDDEN_NAMES = frozenset({  # names to look through, many on a line
     "__import__", "breakpoint", "compile", "eval", "exec", "exit", "globals", "input", "open",
     "print", "quit", "vars",
 })  # fmt: skip

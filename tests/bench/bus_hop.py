@@ -53,23 +53,33 @@ def view(seq: int) -> DepthView:
     """A depth view of 20 levels a side that carries its time of departure."""
     now_ns = time.monotonic_ns()
     return DepthView(
-        venue="bench", instrument="BTC/USDT", state=BookState.LIVE, epoch=1, seq=seq,
+        venue="bench",
+        instrument="BTC/USDT",
+        state=BookState.LIVE,
+        epoch=1,
+        seq=seq,
         bids=[(60_000.0 - n, 1.5) for n in range(20)],
         asks=[(60_001.0 + n, 1.5) for n in range(20)],
-        ts_recv_ns=now_ns, ts_ns=now_ns,
-    )  # fmt: skip
+        ts_recv_ns=now_ns,
+        ts_ns=now_ns,
+    )
 
 
 def deltas(start: int) -> list[BookDelta]:
     """A batch of book deltas of four levels."""
     return [
         BookDelta(
-            venue="bench", instrument="BTC/USDT", epoch=1, seq_prev=seq - 1, seq=seq,
-            bids=[(60_000.0, 1.5), (59_999.5, 0.25)], asks=[(60_001.0, 1.5), (60_001.5, 0.0)],
+            venue="bench",
+            instrument="BTC/USDT",
+            epoch=1,
+            seq_prev=seq - 1,
+            seq=seq,
+            bids=[(60_000.0, 1.5), (59_999.5, 0.25)],
+            asks=[(60_001.0, 1.5), (60_001.5, 0.0)],
             ts_recv_ns=seq,
         )
         for seq in range(start, start + BATCH_MESSAGES)
-    ]  # fmt: skip
+    ]
 
 
 # ------------------------------------------------------------------ the floor
@@ -99,9 +109,15 @@ class Floor:
 
     def read(self, spec: StreamSpec, last: bytes) -> list[Any]:
         self.send(
-            b"XREAD", b"COUNT", str(READ_ENTRIES).encode(), b"BLOCK", b"5000",
-            b"STREAMS", spec.key().encode(), last,
-        )  # fmt: skip
+            b"XREAD",
+            b"COUNT",
+            str(READ_ENTRIES).encode(),
+            b"BLOCK",
+            b"5000",
+            b"STREAMS",
+            spec.key().encode(),
+            last,
+        )
         reply = self.receive()
         return reply[0][1] if reply else []
 

@@ -138,11 +138,21 @@ class CcxtPro:
 
     def _market(self, kind: str) -> dict[str, Any]:
         return {
-            "id": "BTCUSDT", "symbol": self.market.instrument, "base": "BTC", "quote": "USDT",
-            "baseId": "BTC", "quoteId": "USDT", "type": kind, "spot": kind == "spot",
-            "swap": kind == "swap", "linear": kind == "swap", "contract": kind == "swap",
-            "settle": "USDT" if kind == "swap" else None, "precision": {}, "limits": {},
-        }  # fmt: skip
+            "id": "BTCUSDT",
+            "symbol": self.market.instrument,
+            "base": "BTC",
+            "quote": "USDT",
+            "baseId": "BTC",
+            "quoteId": "USDT",
+            "type": kind,
+            "spot": kind == "spot",
+            "swap": kind == "swap",
+            "linear": kind == "swap",
+            "contract": kind == "swap",
+            "settle": "USDT" if kind == "swap" else None,
+            "precision": {},
+            "limits": {},
+        }
 
     def round(self) -> int:
         """Run all frames through a fresh order book; return the nanoseconds."""
@@ -182,8 +192,11 @@ class Cryptofeed:
         script = Path(__file__).with_name("cryptofeed_path.py")
         self.process = subprocess.Popen(
             [str(CRYPTOFEED), str(script), str(frames), kind],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
 
     def round(self) -> int:
         """Let the process run one round; return its nanoseconds."""
@@ -217,8 +230,12 @@ def measure(market: Market, rounds: int, folder: Path) -> dict[str, Any]:
             us = path.round() / 1_000 / len(market.frames)
             best[name] = min(us, best.get(name, us))
     final = paths["ours"].final()
-    levels = sum(len(data[side]) for frame in market.frames
-                 for data in (json.loads(frame)["data"],) for side in ("b", "a"))  # fmt: skip
+    levels = sum(
+        len(data[side])
+        for frame in market.frames
+        for data in (json.loads(frame)["data"],)
+        for side in ("b", "a")
+    )
     others = {name: path for name, path in paths.items() if name != "ours"}
     return {
         "messages": len(market.frames),

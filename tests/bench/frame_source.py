@@ -138,9 +138,14 @@ class Binance(Subscribers):
         first = self.update_id + 1
         self.update_id += 7
         data = {
-            "e": "depthUpdate", "E": int(time.time() * 1e3), "s": "BTCUSDT", "U": first,
-            "u": self.update_id, "b": bids, "a": asks,
-        }  # fmt: skip
+            "e": "depthUpdate",
+            "E": int(time.time() * 1e3),
+            "s": "BTCUSDT",
+            "U": first,
+            "u": self.update_id,
+            "b": bids,
+            "a": asks,
+        }
         return json.dumps({"stream": "btcusdt@depth@100ms", "data": data}, separators=(",", ":"))
 
 

@@ -18,13 +18,19 @@ from shared.streams import STREAM_OF
 KINDS: list[type[Message]] = list(STREAM_OF)
 
 _TEXTS = {
-    bounds.VENUE: "venue-1", bounds.MAYBE_VENUE: "venue-1",
-    bounds.INSTRUMENT: "BASÉ/QUOTE:QUOTE", bounds.ASSET: "BASÉ",
-    bounds.MAYBE_INSTRUMENT: "BASÉ/QUOTE", bounds.MAYBE_ASSET: "QUOTE",
-    bounds.PLAN_ID: "plan-1", bounds.ORDER_ID: "order-1", bounds.ID: "id-é",
-    bounds.MAYBE_ID: "maybe-id-é", bounds.BOOK_ID: "venue-1|BASÉ/QUOTE|1|2",
+    bounds.VENUE: "venue-1",
+    bounds.MAYBE_VENUE: "venue-1",
+    bounds.INSTRUMENT: "BASÉ/QUOTE:QUOTE",
+    bounds.ASSET: "BASÉ",
+    bounds.MAYBE_INSTRUMENT: "BASÉ/QUOTE",
+    bounds.MAYBE_ASSET: "QUOTE",
+    bounds.PLAN_ID: "plan-1",
+    bounds.ORDER_ID: "order-1",
+    bounds.ID: "id-é",
+    bounds.MAYBE_ID: "maybe-id-é",
+    bounds.BOOK_ID: "venue-1|BASÉ/QUOTE|1|2",
     bounds.STRATEGY: "strategy-1",
-}  # fmt: skip
+}
 TS_NS = 1_700_000_000_000_000_000
 
 

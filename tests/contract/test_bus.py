@@ -77,9 +77,16 @@ async def bus_harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
 
 def depth(seq: int, instrument: str = "BTC/USDT", venue: str = "binance") -> DepthView:
     return DepthView(
-        venue=venue, instrument=instrument, state=BookState.LIVE, epoch=1, seq=seq,
-        bids=[(100.0, 1.0)], asks=[(101.0, 2.0)], ts_recv_ns=seq, ts_ns=seq,
-    )  # fmt: skip
+        venue=venue,
+        instrument=instrument,
+        state=BookState.LIVE,
+        epoch=1,
+        seq=seq,
+        bids=[(100.0, 1.0)],
+        asks=[(101.0, 2.0)],
+        ts_recv_ns=seq,
+        ts_ns=seq,
+    )
 
 
 def resync(seq: int, instrument: str = "BTC/USDT") -> ResyncRequest:
@@ -122,8 +129,9 @@ async def test_latest_keeps_order(bus_harness: Harness) -> None:
     writer, reader = await bus_harness.bus("orderbook"), await bus_harness.bus("executor")
     inbox = await reader.open_inbox(
         [Input(streams.MD_BOOK), Input(streams.ARB_NEARMISS), Input(streams.ALERT)],
-        service="executor", instance="e1",
-    )  # fmt: skip
+        service="executor",
+        instance="e1",
+    )
     sent = [
         Alert(ts_ns=n, service="x", severity=Severity.INFO, code="C", text="", subject=str(n))
         for n in range(1_500)
@@ -304,8 +312,10 @@ async def test_a_consumer_that_crashed_gets_its_entries_again_one_at_a_time(
     inbox = await risk_inbox(bus)
     batches = [await next_batch(inbox) for _ in range(3)]
     assert [(ids(b.messages), b.redelivered) for b in batches] == [
-        (["c1"], True), (["c2"], True), (["c3"], False),
-    ]  # fmt: skip
+        (["c1"], True),
+        (["c2"], True),
+        (["c3"], False),
+    ]
     assert (await bus.stats())["redelivered"] == 2
     await inbox.close()
 

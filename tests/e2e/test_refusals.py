@@ -99,9 +99,13 @@ def test_a_venue_that_begins_to_refuse_stands_down_before_it_costs_much(folder: 
         critical = {a.code for a in bus.said(Alert) if a.severity is Severity.CRITICAL}
         assert critical == {"INSTRUMENT_STANDS_DOWN", "VENUE_STANDS_DOWN"}
         shown = subprocess.run(
-            [sys.executable, "-m", "services.cli.main", "status"], cwd=folder, env=CLEAN,
-            capture_output=True, text=True, timeout=60,
-        ).stdout  # fmt: skip
+            [sys.executable, "-m", "services.cli.main", "status"],
+            cwd=folder,
+            env=CLEAN,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        ).stdout
         assert f"no new orders to {VENUE}: " in shown
 
         # It cost no more than the plans may, and no more orders than it takes to know.

@@ -23,19 +23,27 @@ CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("ARB_")}
 @contextmanager
 def prepared(tmp_path: Path) -> Iterator[Path]:
     """A directory with an arb.toml of simulated venues that run, and of a bus that runs."""
-    with EmbeddedServer(tmp_path / "bus") as server, subprocess.Popen(
-        [sys.executable, "-m", "services.cli.main", "run", "venuesim", "--seed", "4", "--json"],
-        stdout=subprocess.PIPE, cwd=ROOT, env=CLEAN,
-    ) as venues:  # fmt: skip
+    with (
+        EmbeddedServer(tmp_path / "bus") as server,
+        subprocess.Popen(
+            [sys.executable, "-m", "services.cli.main", "run", "venuesim", "--seed", "4", "--json"],
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env=CLEAN,
+        ) as venues,
+    ):
         try:
             assert venues.stdout is not None
             ready: dict[str, Any] = json.loads(venues.stdout.readline())
             addresses = [(one["venue"], one["instrument"]) for one in ready["instruments"]]
             assert set(ready) >= set(Addresses.__struct_fields__)
             config = config_for_venues(
-                addresses, ready["http"], ready["ws"], server.url,
+                addresses,
+                ready["http"],
+                ready["ws"],
+                server.url,
                 executor=ExecutorConfig(mode="simulated"),
-            )  # fmt: skip
+            )
             (tmp_path / "arb.toml").write_text(to_toml(config))
             (tmp_path / "keys.json").write_text(json.dumps(ready["credentials"]))
             (tmp_path / "control").write_text(ready["control"])
@@ -46,9 +54,13 @@ def prepared(tmp_path: Path) -> Iterator[Path]:
 
 def arb(folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
     done = subprocess.run(
-        [sys.executable, "-m", "services.cli.main", *words, "--json"], cwd=folder, env=CLEAN,
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-m", "services.cli.main", *words, "--json"],
+        cwd=folder,
+        env=CLEAN,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -61,9 +73,12 @@ def trading(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         secrets[f"ARB_{venue.upper()}_API_KEY"] = keys["apiKey"]
         secrets[f"ARB_{venue.upper()}_API_SECRET"] = keys["secret"]
     up = subprocess.Popen(
-        [sys.executable, "-m", "services.cli.main", "up", "--json"], cwd=folder,
-        env={**CLEAN, **secrets}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, "-m", "services.cli.main", "up", "--json"],
+        cwd=folder,
+        env={**CLEAN, **secrets},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         eventually_sync(lambda: arb(folder, "status")[1]["well"], timeout_s=60, what="well")
         eventually_sync(

@@ -80,10 +80,14 @@ class MiniVenue:
                     side.pop(price, None)
         self.seq += 1
         data = {
-            "e": "depthUpdate", "E": 1_700_000_000_000, "s": "BTCUSDT",
-            "U": self.seq, "u": self.seq,
-            "b": [[str(p), str(q)] for p, q in bids], "a": [[str(p), str(q)] for p, q in asks],
-        }  # fmt: skip
+            "e": "depthUpdate",
+            "E": 1_700_000_000_000,
+            "s": "BTCUSDT",
+            "U": self.seq,
+            "u": self.seq,
+            "b": [[str(p), str(q)] for p, q in bids],
+            "a": [[str(p), str(q)] for p, q in asks],
+        }
         stream = {"stream": "btcusdt@depth@100ms", "data": data}
         return json.dumps(stream, separators=(",", ":"))
 

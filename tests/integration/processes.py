@@ -28,8 +28,10 @@ class ServiceProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", f"services.{self._name}"],
-                cwd=ROOT, env=self._env, stderr=log,
-            )  # fmt: skip
+                cwd=ROOT,
+                env=self._env,
+                stderr=log,
+            )
         return self
 
     def end(self, number: int) -> int:

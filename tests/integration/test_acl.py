@@ -77,10 +77,16 @@ def test_who_may_read_which_stream(server: GuardedServer, user: str) -> None:
 @pytest.mark.parametrize("user", [*USERS, HEALTH])
 def test_nobody_may_administer_or_destroy(server: GuardedServer, user: str | None) -> None:
     commands = [
-        ("FLUSHALL",), ("CONFIG", "GET", "*"), ("ACL", "LIST"), ("SHUTDOWN",), ("KEYS", "*"),
-        ("DEL", "{arb}:exec.plan"), ("SET", "{arb}:checkpoint:someone", "x"), ("MONITOR",),
+        ("FLUSHALL",),
+        ("CONFIG", "GET", "*"),
+        ("ACL", "LIST"),
+        ("SHUTDOWN",),
+        ("KEYS", "*"),
+        ("DEL", "{arb}:exec.plan"),
+        ("SET", "{arb}:checkpoint:someone", "x"),
+        ("MONITOR",),
         ("EVAL", "return redis.call('DEL', KEYS[1])", "1", "{arb}:exec.plan"),
-    ]  # fmt: skip
+    ]
     with client(server, user) as r:
         for command in commands:
             assert not allowed(r.execute_command, *command), f"{user}: {command[0]}"

@@ -56,9 +56,18 @@ class Watcher:
 
 async def arb_books(url: str) -> list[dict]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.cli.main", "books", "--levels", str(LEVELS), "--json",
-        "--redis", url, cwd=ROOT, stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        sys.executable,
+        "-m",
+        "services.cli.main",
+        "books",
+        "--levels",
+        str(LEVELS),
+        "--json",
+        "--redis",
+        url,
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
     out, _ = await process.communicate()
     assert process.returncode == 0
     return json.loads(out)["books"]

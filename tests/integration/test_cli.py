@@ -48,9 +48,13 @@ def environment(**changes: str) -> dict[str, str]:
 
 def arb(*words: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "services.cli.main", *words], cwd=cwd, capture_output=True,
-        text=True, timeout=60, env=environment(**environ),
-    )  # fmt: skip
+        [sys.executable, "-m", "services.cli.main", *words],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environment(**environ),
+    )
 
 
 async def arb_meanwhile(*words: str) -> subprocess.CompletedProcess[str]:
@@ -64,10 +68,19 @@ async def say(link: Link, *messages: Message) -> None:
 
 def beat(service: str, *, ready: bool = True, ts_ns: int | None = None) -> Heartbeat:
     return Heartbeat(
-        ts_ns=ts_ns or time.time_ns(), service=service, instance=f"{service}-1", pid=1,
-        ts_started_ns=1, ready=ready, reason="" if ready else "recovering", http_port=0,
-        counters={}, gauges={}, latency={"tick_to_depth": {900: 10}}, inputs={},
-    )  # fmt: skip
+        ts_ns=ts_ns or time.time_ns(),
+        service=service,
+        instance=f"{service}-1",
+        pid=1,
+        ts_started_ns=1,
+        ready=ready,
+        reason="" if ready else "recovering",
+        http_port=0,
+        counters={},
+        gauges={},
+        latency={"tick_to_depth": {900: 10}},
+        inputs={},
+    )
 
 
 MISTAKES = [
@@ -236,8 +249,10 @@ async def test_tail_decodes_every_stream_that_has_something(
 ) -> None:
     await say(link, make_view("alpha", seq=7), make_info("alpha"), beat("risk"))
     for stream, kind in (
-        ("md.depth", "depth"), ("md.instrument", "instrument"), ("sys.health", "heartbeat"),
-    ):  # fmt: skip
+        ("md.depth", "depth"),
+        ("md.instrument", "instrument"),
+        ("sys.health", "heartbeat"),
+    ):
         words = ("tail", stream, "--since", "0", "--count", "1", "--redis", server.url)
         row = json.loads((await arb_meanwhile(*words, "--json")).stdout)
         assert (row["stream"], row["message"]["type"]) == (stream, kind)
@@ -247,14 +262,30 @@ async def test_tail_decodes_every_stream_that_has_something(
 
 async def test_tail_filters_by_instrument(link: Link, server: EmbeddedServer) -> None:
     other = DepthView(
-        venue="alpha", instrument="ETH/USDT", state=BookState.LIVE, epoch=1, seq=9,
-        bids=[(1.0, 1.0)], asks=[(2.0, 1.0)], ts_recv_ns=1, ts_ns=1,
-    )  # fmt: skip
+        venue="alpha",
+        instrument="ETH/USDT",
+        state=BookState.LIVE,
+        epoch=1,
+        seq=9,
+        bids=[(1.0, 1.0)],
+        asks=[(2.0, 1.0)],
+        ts_recv_ns=1,
+        ts_ns=1,
+    )
     await say(link, make_view("alpha"), other)
     done = await arb_meanwhile(
-        "tail", "md.depth", "--since", "0", "--count", "1", "--instrument", "ETH/USDT", "--json",
-        "--redis", server.url,
-    )  # fmt: skip
+        "tail",
+        "md.depth",
+        "--since",
+        "0",
+        "--count",
+        "1",
+        "--instrument",
+        "ETH/USDT",
+        "--json",
+        "--redis",
+        server.url,
+    )
     assert json.loads(done.stdout)["message"]["seq"] == 9
 
 
@@ -283,14 +314,18 @@ async def obey(link: Link, state: TradingState, exposures: list[str]) -> None:
             link,
             TradingStateChanged(ts_ns=now_ns, state=state, reason="by test", ts_since_ns=now_ns),
             RiskReport(
-                ts_ns=now_ns, state=state, exposure={"BTC": Decimal(left)}, realized={}, fees={},
-                realized_today={}, reserved=Decimal(0), plans_in_flight=0,
+                ts_ns=now_ns,
+                state=state,
+                exposure={"BTC": Decimal(left)},
+                realized={},
+                fees={},
+                realized_today={},
+                reserved=Decimal(0),
+                plans_in_flight=0,
                 certainty=Certainty.KNOWN,
             ),
-            ExecutorReady(
-                ts_ns=now_ns, ready=True, mode="paper", open_plans=0, unknown_orders=0
-            ),
-        )  # fmt: skip
+            ExecutorReady(ts_ns=now_ns, ready=True, mode="paper", open_plans=0, unknown_orders=0),
+        )
         await asyncio.sleep(0.2)
 
 

@@ -122,10 +122,13 @@ async def test_what_it_writes_it_reads(server: EmbeddedServer, link: Link, tmp_p
     tail = ["tail", "exec.event", "--since", "0", "--count", "9", "--json", "--redis", server.url]
     tailed = await arb_meanwhile(*tail)
     decisions = [
-        {"stream": "exec.event", "id": "1-1", "messages": [json.loads(row) for row in
-         rows.stdout.splitlines()]},
+        {
+            "stream": "exec.event",
+            "id": "1-1",
+            "messages": [json.loads(row) for row in rows.stdout.splitlines()],
+        },
         {"stream": "risk.event", "id": "1-2", "messages": [{"type": "risk_report"}]},
-    ]  # fmt: skip
+    ]
     for text in (rows.stdout, "\n".join(map(json.dumps, decisions))):
         file = tmp_path / "fills.jsonl"
         file.write_text(text)
@@ -181,9 +184,17 @@ async def test_tail_shows_what_is_of_one_strategy(server: EmbeddedServer, link: 
     other = make_plan("plan00000003", now_ns=T0)
     await say(link, [*history(), msgspec.structs.replace(other, strategy="basis")])
     done = await arb_meanwhile(
-        "tail", "exec.plan", "--since", "0", "--count", "1", "--strategy", "basis", "--redis",
+        "tail",
+        "exec.plan",
+        "--since",
+        "0",
+        "--count",
+        "1",
+        "--strategy",
+        "basis",
+        "--redis",
         server.url,
-    )  # fmt: skip
+    )
     assert "plan_id=plan00000003" in done.stdout
     assert done.stdout.rstrip().endswith("strategy=basis")
 

@@ -133,14 +133,21 @@ def test_a_server_of_another_kind_is_one_line_everywhere(
         config.write_text(f'[bus]\nurl = "{server.url}"\n' + GOOD)
         environ = environment(ARB_CONFIG=str(config))
         for words in (
-            ["services.cli.main", "status"], ["services.cli.main", "halt"],
-            ["services.cli.main", "up"], ["services.scanner"], ["services.risk"],
+            ["services.cli.main", "status"],
+            ["services.cli.main", "halt"],
+            ["services.cli.main", "up"],
+            ["services.scanner"],
+            ["services.risk"],
             ["services.executor"],
-        ):  # fmt: skip
+        ):
             done = subprocess.run(
-                [sys.executable, "-m", *words], capture_output=True, text=True, timeout=60,
-                env=environ, cwd=ROOT,
-            )  # fmt: skip
+                [sys.executable, "-m", *words],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                env=environ,
+                cwd=ROOT,
+            )
             said = [line for line in done.stderr.splitlines() if not line.startswith("{")]
             assert (done.returncode, len(said)) == (2, 1), done.stderr
             assert f"{complaint} is not supported" in said[0]
@@ -153,8 +160,11 @@ def test_every_table_is_whole_at_80_columns(server: EmbeddedServer) -> None:
     for columns in ("80", "120"):
         done = subprocess.run(
             [sys.executable, "-m", "services.cli.main", "status", "--redis", server.url],
-            capture_output=True, text=True, timeout=60, env={**environment(), "COLUMNS": columns},
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env={**environment(), "COLUMNS": columns},
+        )
         assert "…" not in done.stdout
         for name in ("{arb}:arb.opportunity", "{arb}:md.instrument", "orderbook:orderbook-2="):
             assert name in done.stdout

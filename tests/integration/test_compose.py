@@ -67,8 +67,12 @@ class Stack:
     def compose(*arguments: str, check: bool = True) -> str:
         done = subprocess.run(
             ["docker", "compose", "--profile", "demo", *arguments],
-            cwd=ROOT, capture_output=True, text=True, timeout=UP_S, check=False,
-        )  # fmt: skip
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=UP_S,
+            check=False,
+        )
         assert not check or done.returncode == 0, f"{arguments}: {done.stderr[-500:]}"
         return done.stdout
 
@@ -83,9 +87,14 @@ class Stack:
         host, _, port = cls.compose("port", "redis", "6379").strip().rpartition(":")
         assert host == "127.0.0.1"
         return redis.Redis(
-            host=host, port=int(port), username=user, password=password,
-            protocol=2, socket_timeout=5, retry=None,
-        )  # fmt: skip
+            host=host,
+            port=int(port),
+            username=user,
+            password=password,
+            protocol=2,
+            socket_timeout=5,
+            retry=None,
+        )
 
     @classmethod
     def inspect(cls) -> list[dict[str, Any]]:
@@ -187,8 +196,9 @@ def test_the_whole_stack_comes_up_and_trades(stack: Stack) -> None:
 def test_the_operator_looks_in(stack: Stack) -> None:
     status = json.loads(stack.compose("run", "--rm", "-T", "arb", "status", "--json"))
     assert status["well"], status["missing"]
-    line = stack.compose("run", "--rm", "-T", "arb", "tail", "exec.plan", "--since", "0",
-                         "--count", "1", "--json")  # fmt: skip
+    line = stack.compose(
+        "run", "--rm", "-T", "arb", "tail", "exec.plan", "--since", "0", "--count", "1", "--json"
+    )
     assert json.loads(line)
 
 
@@ -222,8 +232,12 @@ def test_only_redis_can_write_where_its_socket_is(stack: Stack) -> None:
 def test_the_other_choice_is_refused_while_the_stack_runs(stack: Stack) -> None:
     done = subprocess.run(
         ["docker", "compose", "up", "prepare"],
-        cwd=ROOT, capture_output=True, text=True, timeout=UP_S, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=UP_S,
+        check=False,
+    )
     said = done.stdout + done.stderr
     assert "running on the demo configuration; repeat this with --profile demo" in said, said[-800:]
     config = stack.compose("exec", "-T", "executor", "cat", "/run/arb/config/arb.toml")
@@ -261,8 +275,10 @@ def test_a_killed_service_comes_back(stack: Stack, service: str) -> None:
     ts_back_ns = time.time_ns()
     eventually_sync(
         lambda: [p for p in stack.plans_done_since(ts_back_ns) if p.outcome in GOOD],
-        timeout_s=PLANS_S, every_s=0.5, what="plans executed after it",
-    )  # fmt: skip
+        timeout_s=PLANS_S,
+        every_s=0.5,
+        what="plans executed after it",
+    )
 
 
 def test_redis_killed_and_everything_heals(stack: Stack) -> None:
@@ -274,15 +290,19 @@ def test_redis_killed_and_everything_heals(stack: Stack) -> None:
     stack.compose("exec", "-T", "redis", "sh", "-c", KILL_REDIS, check=False)
     eventually_sync(
         lambda: stack.container("redis")["RestartCount"] and set(stack.ready()) == set(SERVICES),
-        timeout_s=HEAL_S, every_s=0.5, what="all ready again",
-    )  # fmt: skip
+        timeout_s=HEAL_S,
+        every_s=0.5,
+        what="all ready again",
+    )
     # Transactions come back from the append-only file too: Redis replays them as "default".
     assert all(stack.redis.xrange(EXEC_EVENT.key(), raw, raw) for raw in kept)
     assert "AOF-loading-client" not in stack.compose("logs", "redis")
     eventually_sync(
         lambda: {p.plan_id for p in stack.plans_done_since(0) if p.outcome in GOOD} - done,
-        timeout_s=PLANS_S, every_s=0.5, what="plans executed after it",
-    )  # fmt: skip
+        timeout_s=PLANS_S,
+        every_s=0.5,
+        what="plans executed after it",
+    )
 
 
 def test_orderbook_scales_by_shards(stack: Stack) -> None:
@@ -296,16 +316,19 @@ def test_orderbook_scales_by_shards(stack: Stack) -> None:
 
     eventually_sync(
         lambda: len(owners()) == 2 and all(owners().values()),
-        timeout_s=HEAL_S, every_s=0.5, what="two orderbooks with live books each",
-    )  # fmt: skip
+        timeout_s=HEAL_S,
+        every_s=0.5,
+        what="two orderbooks with live books each",
+    )
 
 
 def test_halted_it_is_flat_and_leaves_no_order(stack: Stack) -> None:
     stack.say(CommandKind.HALT)
     eventually_sync(
         lambda: (report := stack.report()) and report.state is TradingState.HALTED,
-        timeout_s=20, what="HALTED",
-    )  # fmt: skip
+        timeout_s=20,
+        what="HALTED",
+    )
     eventually_sync(stack.is_flat, timeout_s=HEAL_S, every_s=0.5)
     assert stack.open_orders() == 0
     assert not [p for p in stack.plans_done_since(0) if p.outcome is PlanOutcome.FAILED]
@@ -321,15 +344,22 @@ def test_stopped_every_service_drains_and_exits_in_order(stack: Stack) -> None:
 def test_without_the_demo_it_is_real_data_and_paper() -> None:
     """The other plain command; no venue can be reached, so only what it would start is seen."""
     environ = {
-        **os.environ, "COMPOSE_PROJECT_NAME": f"{PROJECT}-plain", "ARB_TOML": "",
+        **os.environ,
+        "COMPOSE_PROJECT_NAME": f"{PROJECT}-plain",
+        "ARB_TOML": "",
         "ARB_REDIS_PORT": "0",
-    }  # fmt: skip
+    }
 
     def compose(*arguments: str) -> str:
         done = subprocess.run(
             ["docker", "compose", *arguments],
-            cwd=ROOT, capture_output=True, text=True, timeout=UP_S, env=environ, check=False,
-        )  # fmt: skip
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=UP_S,
+            env=environ,
+            check=False,
+        )
         return done.stdout + done.stderr
 
     try:

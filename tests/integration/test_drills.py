@@ -218,9 +218,15 @@ async def test_an_older_or_empty_copy_halts_risk_and_waits_for_the_executor_to_h
 
 
 KEYS = [
-    lease_key("risk"), checkpoint_key("risk"), checkpoint_key("risk-ledger"), LEDGER_KEY,
-    POSITION_KEY, EXEC_EVENT.key(), EXEC_PLAN.key(), CTL_COMMAND.key(),
-]  # fmt: skip
+    lease_key("risk"),
+    checkpoint_key("risk"),
+    checkpoint_key("risk-ledger"),
+    LEDGER_KEY,
+    POSITION_KEY,
+    EXEC_EVENT.key(),
+    EXEC_PLAN.key(),
+    CTL_COMMAND.key(),
+]
 
 
 @pytest.mark.parametrize("key", KEYS)

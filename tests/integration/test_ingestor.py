@@ -165,8 +165,9 @@ async def test_unknown_instrument_is_said_and_the_others_go_on(tmp_path, monkeyp
         async with pipeline(tmp_path, config, monkeypatch) as run:
             inbox = await run.bus.open_inbox(
                 [Input(streams.ALERT, start="first"), Input(streams.MD_STATUS, start="first")],
-                service="t", instance="t",
-            )  # fmt: skip
+                service="t",
+                instance="t",
+            )
             await live(run, venue)
 
             async def said() -> bool:

@@ -72,8 +72,10 @@ class Scene:
 async def scene(tmp_path):
     sim = subprocess.Popen(
         [sys.executable, "-m", "services.venuesim", "--port", "0", "--seed", "5", "--json"],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         ready = json.loads(sim.stdout.readline())
         with EmbeddedServer(tmp_path / "valkey") as server:

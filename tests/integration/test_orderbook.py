@@ -55,12 +55,17 @@ class Feed:
         await self.bus.publish(
             [
                 BookSnapshot(
-                    venue="v", instrument=name, epoch=self.epoch, seq=self.seq[name],
-                    bids=[(99.0, self.qty[name])], asks=[(101.0, 1.0)], ts_recv_ns=now_ns,
+                    venue="v",
+                    instrument=name,
+                    epoch=self.epoch,
+                    seq=self.seq[name],
+                    bids=[(99.0, self.qty[name])],
+                    asks=[(101.0, 1.0)],
+                    ts_recv_ns=now_ns,
                 )
                 for name in NAMES
             ]
-        )  # fmt: skip
+        )
 
     async def deltas(self, names=NAMES, *, lost=False) -> None:
         out = []
@@ -69,11 +74,16 @@ class Feed:
             seq_prev, self.seq[name] = self.seq[name], self.seq[name] + 1
             out.append(
                 BookDelta(
-                    venue="v", instrument=name, epoch=self.epoch, seq_prev=seq_prev,
-                    seq=self.seq[name], bids=[(99.0, self.qty[name])], asks=[],
+                    venue="v",
+                    instrument=name,
+                    epoch=self.epoch,
+                    seq_prev=seq_prev,
+                    seq=self.seq[name],
+                    bids=[(99.0, self.qty[name])],
+                    asks=[],
                     ts_recv_ns=SystemClock.now_ns(),
                 )
-            )  # fmt: skip
+            )
         if not lost:
             await self.bus.publish(out)
 
@@ -81,12 +91,15 @@ class Feed:
         await self.bus.publish(
             [
                 VenueStatus(
-                    venue="v", instrument=name, state=BookState.LIVE, epoch=self.epoch,
+                    venue="v",
+                    instrument=name,
+                    state=BookState.LIVE,
+                    epoch=self.epoch,
                     ts_ns=SystemClock.now_ns(),
                 )
                 for name in NAMES
             ]
-        )  # fmt: skip
+        )
 
 
 class Watcher:

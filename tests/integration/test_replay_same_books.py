@@ -52,9 +52,12 @@ def rewritten(frames: list[str]) -> list[str]:
 SMALL = kraken_frames(
     [(f"0.00001{n}0", "1000.50000000") for n in (9, 8, 7)],
     [(f"0.00002{n}0", "2000.00000000") for n in (1, 2)],
-    [("asks", "0.0000210", "0.00000000"), ("bids", "0.0000200", "10.00000000"),
-     ("asks", "0.0000215", "0.10000000")],
-)  # fmt: skip
+    [
+        ("asks", "0.0000210", "0.00000000"),
+        ("bids", "0.0000200", "10.00000000"),
+        ("asks", "0.0000215", "0.10000000"),
+    ],
+)
 # Three levels in the snapshot, then twelve: a depth of ten would have lost what comes back.
 THIN = kraken_frames(
     [("99.0", "1.00000000"), ("98.0", "1.00000000")],
@@ -63,9 +66,8 @@ THIN = kraken_frames(
     + [("bids", f"{price}.0", "0.00000000") for price in (99, 98, 91, 90, 89, 88, 87, 86)],
 )
 WHOLE = kraken_frames(
-    [("15000100", "1.00000000")], [("15000200", "1.00000000")],
-    [("bids", "15000150", "0.50000000")],
-)  # fmt: skip
+    [("15000100", "1.00000000")], [("15000200", "1.00000000")], [("bids", "15000150", "0.50000000")]
+)
 
 
 def binance_frames() -> list[str]:

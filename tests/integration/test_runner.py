@@ -38,8 +38,10 @@ class Running:
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *flags, "-m", "tests.integration.runner_service", kind],
-                cwd=ROOT, env=env, stderr=log,
-            )  # fmt: skip
+                cwd=ROOT,
+                env=env,
+                stderr=log,
+            )
 
     def said(self) -> str:
         return self._log.read_text()

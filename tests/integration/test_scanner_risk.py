@@ -79,9 +79,14 @@ class World:
     async def spawn(self, service: str, name: str = "") -> None:
         environ = {**os.environ, "ARB_CONFIG": str(self._config), "ARB_INSTANCE": name or service}
         self.processes[name or service] = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", f"services.{service}", cwd=ROOT, env=environ,
-            stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            f"services.{service}",
+            cwd=ROOT,
+            env=environ,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
 
     async def is_ready(self, name: str) -> Heartbeat:
         """Wait until a process says that it is up."""
@@ -124,9 +129,12 @@ class World:
 
     async def listen(self) -> None:
         specs = (
-            streams.ARB_OPPORTUNITY, streams.ARB_NEARMISS, streams.RISK_EVENT, streams.SYS_HEALTH,
+            streams.ARB_OPPORTUNITY,
+            streams.ARB_NEARMISS,
+            streams.RISK_EVENT,
+            streams.SYS_HEALTH,
             streams.ALERT,
-        )  # fmt: skip
+        )
         inbox = await self._listening.open_inbox(
             [Input(spec) for spec in specs] + [Input(streams.EXEC_PLAN)],
             service="executor",
@@ -174,11 +182,17 @@ class World:
         price = {Side.BUY: D(10_000), Side.SELL: D(10_000) + D(gain)}
         fills = [
             make_fill(
-                plan.plan_id, leg.venue, leg.side, str(leg.qty), ts_ns=now_ns,
-                trade_id=f"{plan.plan_id}{leg.venue}", price=price[leg.side], fee=D(0),
+                plan.plan_id,
+                leg.venue,
+                leg.side,
+                str(leg.qty),
+                ts_ns=now_ns,
+                trade_id=f"{plan.plan_id}{leg.venue}",
+                price=price[leg.side],
+                fee=D(0),
             )
             for leg in plan.legs
-        ]  # fmt: skip
+        ]
         await self.say(*make_orders(plan), *fills, make_done(plan.plan_id, now_ns))
         return D(gain) * plan.legs[0].qty
 

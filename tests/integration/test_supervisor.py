@@ -93,11 +93,17 @@ async def test_it_measures_over_all_incarnations(
 
 async def test_stops_rank_by_rank(tmp_path: Path, make: Make) -> None:
     order = tmp_path / "order"
-    supervisor = make(*(
-        program(name, NOTES_ITS_END.format(order=str(order), name=name), tmp_path / name,
-                stop_rank=rank)
-        for name, rank in (("last", 2), ("first", 0), ("second", 1))
-    ))  # fmt: skip
+    supervisor = make(
+        *(
+            program(
+                name,
+                NOTES_ITS_END.format(order=str(order), name=name),
+                tmp_path / name,
+                stop_rank=rank,
+            )
+            for name, rank in (("last", 2), ("first", 0), ("second", 1))
+        )
+    )
     await supervisor.start()
     for name in ("last", "first", "second"):
         await eventually(lambda name=name: tail(tmp_path / name) == ["up"])

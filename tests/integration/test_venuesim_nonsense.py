@@ -68,9 +68,13 @@ async def test_nonsense_in_a_signed_request_is_a_client_error(sim, venue):
     prefix = "/api/v3/" if venue == "binance" else "/fapi/v1/"
     trades = "myTrades" if venue == "binance" else "userTrades"
     good = {
-        "symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC",
-        "quantity": "0.01", "price": "30000",
-    }  # fmt: skip
+        "symbol": "BTCUSDT",
+        "side": "BUY",
+        "type": "LIMIT",
+        "timeInForce": "GTC",
+        "quantity": "0.01",
+        "price": "30000",
+    }
     requests = [("POST", "order", {**good, name: bad}) for name in good for bad in NONSENSE]
     requests += [("POST", "order", {**good, "newClientOrderId": "x" * 40})]
     requests += [
@@ -89,9 +93,10 @@ async def test_nonsense_in_a_signed_request_is_a_client_error(sim, venue):
             signature = hmac.new(keys["secret"].encode(), query.encode(), hashlib.sha256)
             url = f"{server.description['http']}{prefix}{path}"
             async with session.request(
-                method, f"{url}?{query}&signature={signature.hexdigest()}",
+                method,
+                f"{url}?{query}&signature={signature.hexdigest()}",
                 headers={"X-MBX-APIKEY": keys["apiKey"]},
-            ) as response:  # fmt: skip
+            ) as response:
                 body = await response.json()
                 assert 400 <= response.status < 500, (parameters, body)
                 assert body["code"] < 0
@@ -102,8 +107,12 @@ async def test_nonsense_in_a_signed_request_is_a_client_error(sim, venue):
 async def test_nonsense_to_kraken_is_an_error_in_the_list(sim):
     server, control = sim
     good = {
-        "pair": "XBTUSDT", "type": "buy", "ordertype": "limit", "volume": "0.01", "price": "30000",
-    }  # fmt: skip
+        "pair": "XBTUSDT",
+        "type": "buy",
+        "ordertype": "limit",
+        "volume": "0.01",
+        "price": "30000",
+    }
     async with client(server, "kraken") as exchange:
         for name in good:
             for bad in NONSENSE:

@@ -34,11 +34,22 @@ ROWS = [
     spot_event(8, 9, [["100.10", "2.000"]], []),
     {"lastUpdateId": 8, "bids": [["100.00", "1.000"]], "asks": [["101.25", "3.000"]]},
     spot_event(10, 12, [["100.10", "0.000"]], [["101.00", "1.500"]]),
-    {"stream": "btcusdt@trade", "data": {
-        "e": "trade", "E": 1, "s": "BTCUSDT", "t": 1, "p": "101.00", "q": "0.5", "T": 1,
-        "m": False, "M": True}},
+    {
+        "stream": "btcusdt@trade",
+        "data": {
+            "e": "trade",
+            "E": 1,
+            "s": "BTCUSDT",
+            "t": 1,
+            "p": "101.00",
+            "q": "0.5",
+            "T": 1,
+            "m": False,
+            "M": True,
+        },
+    },
     spot_event(13, 13, [], [["101.00", "1.250"]]),
-]  # fmt: skip
+]
 
 
 def write(path: Path, rows: list) -> None:
@@ -131,8 +142,11 @@ async def test_paced_replay_starts_when_somebody_listens(capture):
     ):
         await exchange.load_markets()
         assert exchange.market("BTC/USDT")["precision"] == {
-            "amount": 0.01, "price": 0.01, "base": 1e-08, "quote": 1e-08,
-        }  # fmt: skip
+            "amount": 0.01,
+            "price": 0.01,
+            "base": 1e-08,
+            "quote": 1e-08,
+        }
         assert (await control.get("replay"))["frames_played"] == 0
         await within(exchange.watch_order_book("BTC/USDT"))
 

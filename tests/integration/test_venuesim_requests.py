@@ -17,35 +17,75 @@ STREAMS = ("/stream", "/ws", "/public/ws", "/private/ws")
 APIS = ("/ws-api/v3", "/ws-fapi/v1")
 KRAKEN = ("/v2", "/auth/v2")
 VALUES: list[Any] = [
-    None, True, 5, -1, 1.5, 10.0, 10**30, "", "x", "\u00b2", "\u00e9" * 200, [], [[]], [{}], {},
-    {"a": {"b": [1]}}, [5], ["x", "y", "z"],
-]  # fmt: skip
+    None,
+    True,
+    5,
+    -1,
+    1.5,
+    10.0,
+    10**30,
+    "",
+    "x",
+    "\u00b2",
+    "\u00e9" * 200,
+    [],
+    [[]],
+    [{}],
+    {},
+    {"a": {"b": [1]}},
+    [5],
+    ["x", "y", "z"],
+]
 TOKEN = "simulated-websocket-token"
 METHODS = {
     **dict.fromkeys(STREAMS, ("SUBSCRIBE", "UNSUBSCRIBE", "SET_PROPERTY", "GET_PROPERTY", "?")),
     **dict.fromkeys(APIS, ("depth", "order.place", "order.cancel", "userDataStream.stop", "?")),
     "/v2": ("subscribe", "unsubscribe", "?"),
     "/auth/v2": (
-        "subscribe", "add_order", "cancel_order", "cancel_all", "cancel_all_orders_after",
-        "batch_cancel", "batch_add", "?",
+        "subscribe",
+        "add_order",
+        "cancel_order",
+        "cancel_all",
+        "cancel_all_orders_after",
+        "batch_cancel",
+        "batch_add",
+        "?",
     ),
-}  # fmt: skip
+}
 FIELDS = {
     "/v2": ("channel", "symbol", "depth", "event_trigger", "snapshot"),
     "/auth/v2": (
-        "channel", "symbol", "side", "order_type", "order_qty", "limit_price", "cl_ord_id",
-        "order_userref", "time_in_force", "order_id", "timeout", "orders", "snap_orders", "token",
+        "channel",
+        "symbol",
+        "side",
+        "order_type",
+        "order_qty",
+        "limit_price",
+        "cl_ord_id",
+        "order_userref",
+        "time_in_force",
+        "order_id",
+        "timeout",
+        "orders",
+        "snap_orders",
+        "token",
     ),
     **dict.fromkeys(APIS, ("symbol", "limit", "apiKey", "signature", "timestamp", "recvWindow")),
-}  # fmt: skip
+}
 GOOD = {
     "/v2": {"channel": "book", "symbol": ["BTC/USDT"]},
     "/auth/v2": {
-        "channel": "executions", "token": TOKEN, "symbol": "BTC/USDT", "side": "buy",
-        "order_type": "limit", "order_qty": 0.001, "limit_price": 100, "order_id": ["x"],
+        "channel": "executions",
+        "token": TOKEN,
+        "symbol": "BTC/USDT",
+        "side": "buy",
+        "order_type": "limit",
+        "order_qty": 0.001,
+        "limit_price": 100,
+        "order_id": ["x"],
         "orders": ["x"],
     },
-}  # fmt: skip
+}
 
 
 def requests(path: str) -> list[dict[str, Any]]:

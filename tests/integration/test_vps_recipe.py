@@ -58,8 +58,12 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """This repository as one to be cloned, with what is not committed yet."""
     folder = tmp_path_factory.mktemp("sources")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True)
-    subprocess.run(["tar", "--null", "-T", "-", "-cf", folder / "all.tar"], cwd=ROOT, check=True,
-                   input=listed.stdout)  # fmt: skip
+    subprocess.run(
+        ["tar", "--null", "-T", "-", "-cf", folder / "all.tar"],
+        cwd=ROOT,
+        check=True,
+        input=listed.stdout,
+    )
     subprocess.run(["tar", "-xf", "all.tar"], cwd=folder, check=True)
     (folder / "all.tar").unlink()
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
@@ -128,10 +132,12 @@ def test_followed_word_for_word_it_starts(machine: Machine) -> None:
 
 def test_each_service_has_a_user_and_secrets_of_its_own(machine: Machine) -> None:
     users = {
-        machine.run(f"awk '/^Uid/{{print $2}}' "
-                    f"/proc/$(systemctl show -p MainPID --value arbstream@{service})/status")
+        machine.run(
+            f"awk '/^Uid/{{print $2}}' "
+            f"/proc/$(systemctl show -p MainPID --value arbstream@{service})/status"
+        )
         for service in SERVICES
-    }  # fmt: skip
+    }
     assert len(users) == len(SERVICES) and "0\n" not in users
     for path in (
         "/etc/arbstream/secrets/executor/redis_password",

@@ -27,19 +27,37 @@ echo 'APT::Get::Assume-Yes "true";' >/bare/etc/apt/apt.conf.d/90yes
 tar -C /bare --exclude=./proc/* --exclude=./sys/* --exclude=./dev/* -c .
 """
 SYSTEMD = [
-    "--cap-add", "SYS_ADMIN", "--security-opt", "seccomp=unconfined",
-    "--security-opt", "apparmor=unconfined", "--cgroupns", "host",
-    "--volume", "/sys/fs/cgroup:/sys/fs/cgroup", "--tmpfs", "/run", "--tmpfs", "/tmp:exec",
-    "--env", "container=docker", "--env", "DEBIAN_FRONTEND=noninteractive",
-    "--env", "COLUMNS=160", "--add-host", "redis.internal:127.0.0.1",
-]  # fmt: skip
+    "--cap-add",
+    "SYS_ADMIN",
+    "--security-opt",
+    "seccomp=unconfined",
+    "--security-opt",
+    "apparmor=unconfined",
+    "--cgroupns",
+    "host",
+    "--volume",
+    "/sys/fs/cgroup:/sys/fs/cgroup",
+    "--tmpfs",
+    "/run",
+    "--tmpfs",
+    "/tmp:exec",
+    "--env",
+    "container=docker",
+    "--env",
+    "DEBIAN_FRONTEND=noninteractive",
+    "--env",
+    "COLUMNS=160",
+    "--add-host",
+    "redis.internal:127.0.0.1",
+]
 # systemd hands out credentials by mounts that others must see: an engine keeps those to itself, and
 # systemd of Debian 13 wants to be told that an old kind of cgroups is meant.
 INIT = [
-    "sh", "-c",
+    "sh",
+    "-c",
     "mount --make-rshared / && exec /sbin/init systemd.unified_cgroup_hierarchy=0 "
     "SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1",
-]  # fmt: skip
+]
 
 
 def docker(*words: str, within_s: float = STEP_S, **options: object) -> str:
@@ -61,9 +79,24 @@ def base_image(release: str) -> str:
     """Return a bare image of a Debian release, made from Debian's archive where there is none."""
     name = f"{IMAGE}:{release}"
     if not has_image(name):
-        how = ["docker", "run", "--rm", "--interactive", "--cap-add", "SYS_ADMIN",
-               "--security-opt", "apparmor=unconfined", "--security-opt", "seccomp=unconfined",
-               "python:3.13-slim", "sh", "-c", BOOTSTRAP, "sh", RELEASES[release]]  # fmt: skip
+        how = [
+            "docker",
+            "run",
+            "--rm",
+            "--interactive",
+            "--cap-add",
+            "SYS_ADMIN",
+            "--security-opt",
+            "apparmor=unconfined",
+            "--security-opt",
+            "seccomp=unconfined",
+            "python:3.13-slim",
+            "sh",
+            "-c",
+            BOOTSTRAP,
+            "sh",
+            RELEASES[release],
+        ]
         with subprocess.Popen(how, stdout=subprocess.PIPE) as making:
             docker("import", "-", name, within_s=BASE_S, stdin=making.stdout)
         assert making.returncode == 0, f"no bare Debian {release} could be made"
@@ -85,9 +118,14 @@ class Machine:
     def __init__(self, release: str, sources: Path) -> None:
         self.release = release
         self.id = docker(
-            "run", "--detach", *SYSTEMD, "--volume", f"{sources}:/sources:ro",
-            base_image(release), *INIT,
-        ).strip()  # fmt: skip
+            "run",
+            "--detach",
+            *SYSTEMD,
+            "--volume",
+            f"{sources}:/sources:ro",
+            base_image(release),
+            *INIT,
+        ).strip()
         eventually_sync(self.is_up, timeout_s=60, every_s=0.5, what="systemd")
         if AUTHORITIES.exists():  # this machine's, should a proxy of its own stand between
             docker("cp", "--follow-link", str(AUTHORITIES), f"{self.id}:{AUTHORITIES}")
@@ -98,8 +136,10 @@ class Machine:
         """Tell whether systemd has started everything it will start."""
         done = subprocess.run(
             ["docker", "exec", self.id, "systemctl", "is-system-running"],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         return done.stdout.strip() in {"running", "degraded"}
 
     def run(self, script: str) -> str:
@@ -110,8 +150,11 @@ class Machine:
         """Run a script that may fail; return its exit code and what it printed."""
         done = subprocess.run(
             ["docker", "exec", self.id, "bash", "-c", script],
-            capture_output=True, text=True, timeout=STEP_S, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            timeout=STEP_S,
+            check=False,
+        )
         return done.returncode, done.stdout + done.stderr
 
     def remove(self) -> None:

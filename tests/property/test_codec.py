@@ -33,9 +33,11 @@ PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     type(None): st.none(),
 }
 TEXTS = {
-    bounds.INSTRUMENT: "BTC/USDT:USDT", bounds.MAYBE_INSTRUMENT: "", bounds.ASSET: "BTC",
+    bounds.INSTRUMENT: "BTC/USDT:USDT",
+    bounds.MAYBE_INSTRUMENT: "",
+    bounds.ASSET: "BTC",
     bounds.MAYBE_ASSET: "",
-}  # fmt: skip
+}
 
 
 def values(note: Any) -> st.SearchStrategy[Any]:

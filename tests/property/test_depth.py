@@ -31,9 +31,13 @@ def units(levels: Levels) -> list[F]:
     return [F(price) for price, qty in levels for _ in range(int(qty))]
 
 
-@given(asks=side_of_book(True), bids=side_of_book(False), fees=st.tuples(
-    st.sampled_from([0, 10, 40, 100]), st.sampled_from([0, 5, 26, 100])),
-    edge=st.sampled_from([0, 3, 50]), cap=st.integers(1, 20))  # fmt: skip
+@given(
+    asks=side_of_book(True),
+    bids=side_of_book(False),
+    fees=st.tuples(st.sampled_from([0, 10, 40, 100]), st.sampled_from([0, 5, 26, 100])),
+    edge=st.sampled_from([0, 3, 50]),
+    cap=st.integers(1, 20),
+)
 def test_walk_equals_brute_force(
     asks: Levels, bids: Levels, fees: tuple[int, int], edge: int, cap: int
 ) -> None:

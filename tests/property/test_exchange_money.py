@@ -56,14 +56,17 @@ def act(exchange: Exchange, step: tuple, number: int) -> None:
         kind = OrderType.LIMIT if what == "limit" else OrderType.MARKET
         exchange.place(
             OrderRequest(
-                listing, side, kind, listing.qty(lots),
+                listing,
+                side,
+                kind,
+                listing.qty(lots),
                 listing.price(ticks) if kind is OrderType.LIMIT else None,
                 tif if kind is OrderType.LIMIT else TimeInForce.IOC,
                 f"c{number}",
                 post_only=post_only and kind is OrderType.LIMIT and tif is TimeInForce.GTC,
             ),
             0,
-        )  # fmt: skip
+        )
 
 
 @pytest.mark.parametrize("kind", ["fees in BNB", "fees in quote", "perpetual"])

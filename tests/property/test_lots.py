@@ -47,10 +47,18 @@ def fill_of(number: int, parts: tuple[Any, ...]) -> Fill:
         "zero": {"fee": D(0)},
     }[fee]
     return Fill(
-        ts_ns=number * 1_000_000_000, plan_id="p", client_order_id="c", venue=venue,
-        instrument=instrument, side=side, trade_id=str(number), price=D(price).scaleb(-3),
-        qty=D(qty).scaleb(-4), strategy=strategy, **charged,
-    )  # fmt: skip
+        ts_ns=number * 1_000_000_000,
+        plan_id="p",
+        client_order_id="c",
+        venue=venue,
+        instrument=instrument,
+        side=side,
+        trade_id=str(number),
+        price=D(price).scaleb(-3),
+        qty=D(qty).scaleb(-4),
+        strategy=strategy,
+        **charged,
+    )
 
 
 def booked(given: list[Any]) -> tuple[list[Fill], Lots, Books, StrategyBooks]:

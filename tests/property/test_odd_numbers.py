@@ -22,9 +22,15 @@ numbers = st.one_of(
     st.sampled_from(ODD).map(D), st.decimals(places=None), st.decimals(D("1e-9"), D("1e6"))
 )
 NUMERIC = (
-    "tick_size", "lot_size", "qty_min", "notional_min", "taker_fee_bps", "maker_fee_bps",
-    "contract_size", "qty_max",
-)  # fmt: skip
+    "tick_size",
+    "lot_size",
+    "qty_min",
+    "notional_min",
+    "taker_fee_bps",
+    "maker_fee_bps",
+    "contract_size",
+    "qty_max",
+)
 odd_rules = st.fixed_dictionaries(
     {}, optional={**dict.fromkeys(NUMERIC, numbers), "active": st.booleans()}
 )
@@ -52,9 +58,16 @@ def test_rebalancing_goes_on_elsewhere(rules: dict, view: dict, opening: str) ->
     known.learn_rules(told_info("beta", **rules).rules)
     known.learn_view(make_view("beta", **view, ts_ns=T0))
     plan = PlanRecord(
-        plan_id="p", kind=PlanKind.ARBITRAGE, base="BTC", quote="USDT", legs=[], loss_cap=D(50),
-        reference=D(10_000), ts_started_ns=T0, opening=D(opening),
-    )  # fmt: skip
+        plan_id="p",
+        kind=PlanKind.ARBITRAGE,
+        base="BTC",
+        quote="USDT",
+        legs=[],
+        loss_cap=D(50),
+        reference=D(10_000),
+        ts_started_ns=T0,
+        opening=D(opening),
+    )
     step = decide(plan, [], known, T0)
     if abs(D(opening)) >= D("0.5"):
         assert isinstance(step, OrderIntent)
@@ -74,8 +87,9 @@ def test_a_plan_of_other_venues_ends_even(rules: dict, view: dict) -> None:
     world.prices_shown = False
     for venue in ("alpha", "gamma"):
         ts_ns = world.now_ns + 10**9
-        shown = make_view(venue, PLACES[venue], bids=[(9_999.0, 5.0)], asks=[(10_001.0, 5.0)],
-                          ts_ns=ts_ns)  # fmt: skip
+        shown = make_view(
+            venue, PLACES[venue], bids=[(9_999.0, 5.0)], asks=[(10_001.0, 5.0)], ts_ns=ts_ns
+        )
         world.engine.on_message(shown, world.now_ns)
     world.message(make_plan(now_ns=world.now_ns))
     world.engine.on_message(told_info("beta", **rules), world.now_ns)

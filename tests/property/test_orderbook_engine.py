@@ -36,9 +36,14 @@ class Venue:
         self.epoch = now_ns
         self.remember()
         return BookSnapshot(
-            venue="v", instrument="BTC/USDT", epoch=self.epoch, seq=self.seq,
-            bids=list(self.bids.items()), asks=list(self.asks.items()), ts_recv_ns=now_ns,
-        )  # fmt: skip
+            venue="v",
+            instrument="BTC/USDT",
+            epoch=self.epoch,
+            seq=self.seq,
+            bids=list(self.bids.items()),
+            asks=list(self.asks.items()),
+            ts_recv_ns=now_ns,
+        )
 
     def change(self, levels: list[tuple[int, int]], now_ns: int) -> BookDelta:
         bids, asks = [], []
@@ -53,9 +58,15 @@ class Venue:
         seq_prev, self.seq = self.seq, self.seq + 3
         self.remember()
         return BookDelta(
-            venue="v", instrument="BTC/USDT", epoch=self.epoch, seq_prev=seq_prev, seq=self.seq,
-            bids=bids, asks=asks, ts_recv_ns=now_ns,
-        )  # fmt: skip
+            venue="v",
+            instrument="BTC/USDT",
+            epoch=self.epoch,
+            seq_prev=seq_prev,
+            seq=self.seq,
+            bids=bids,
+            asks=asks,
+            ts_recv_ns=now_ns,
+        )
 
 
 offsets = st.integers(-6, 6).filter(bool)

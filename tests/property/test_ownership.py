@@ -162,6 +162,10 @@ def test_a_forged_end_does_not_hide_that_exposure_is_left(
 def fill_of(order: OrderEvent) -> Fill:
     """What fills all of an order."""
     return make_fill(
-        order.plan_id, order.venue, order.side, str(order.qty),
-        instrument=order.instrument, client_order_id=order.client_order_id,
-    )  # fmt: skip
+        order.plan_id,
+        order.venue,
+        order.side,
+        str(order.qty),
+        instrument=order.instrument,
+        client_order_id=order.client_order_id,
+    )

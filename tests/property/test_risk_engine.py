@@ -163,9 +163,14 @@ class RiskMachine(RuleBasedStateMachine):
         plan = self.open[data.draw(st.sampled_from(sorted(self.open)))]
         leg = data.draw(st.sampled_from(plan.legs))
         fill = make_fill(
-            plan.plan_id, leg.venue, leg.side, str(leg.qty), ts_ns=self.now_ns,
-            instrument=leg.instrument, trade_id=f"{plan.plan_id}{leg.side}",
-        )  # fmt: skip
+            plan.plan_id,
+            leg.venue,
+            leg.side,
+            str(leg.qty),
+            ts_ns=self.now_ns,
+            instrument=leg.instrument,
+            trade_id=f"{plan.plan_id}{leg.side}",
+        )
         if fill.trade_id not in {f.trade_id for f in self.fills}:
             self.exposure += leg.qty if leg.side is Side.BUY else -leg.qty
         self.fills.append(fill)
@@ -267,12 +272,15 @@ TestRiskMachine = RiskMachine.TestCase
 @given(
     steps=st.lists(
         st.tuples(
-            st.sampled_from(PAIRS), st.integers(1, 300), st.sampled_from("-fed"), st.booleans(),
+            st.sampled_from(PAIRS),
+            st.integers(1, 300),
+            st.sampled_from("-fed"),
+            st.booleans(),
             st.booleans(),
         ),
         max_size=25,
     )
-)  # fmt: skip
+)
 def test_same_inputs_same_bytes_with_or_without_a_restart(steps: list[Any]) -> None:
     """Decisions do not depend on the process's age, only on what it was told.
 
@@ -307,9 +315,13 @@ def test_same_inputs_same_bytes_with_or_without_a_restart(steps: list[Any]) -> N
                 announce(engine, out[0], now_ns)
                 for leg in out[0].legs:
                     fill = make_fill(
-                        out[0].plan_id, leg.venue, leg.side, str(leg.qty),
-                        instrument=leg.instrument, ts_ns=now_ns,
-                    )  # fmt: skip
+                        out[0].plan_id,
+                        leg.venue,
+                        leg.side,
+                        str(leg.qty),
+                        instrument=leg.instrument,
+                        ts_ns=now_ns,
+                    )
                     engine.on_message(fill, now_ns)
             if fate == "d":
                 saved |= engine.checkpoints()

@@ -18,8 +18,13 @@ from shared.messages.execution import OPERATOR_STRATEGY
 D = Decimal
 PERP = "BTC/USDT:USDT"
 NAMED = ("cross_venue", "basis-btc", "mom")
-PRICES = {"BTC/USDT": D("101.37"), "BTC/USD": D("99.113"), PERP: D("102.9"), "BNB/USDT": D("7.3"),
-          "BNB/USD": D("7.1")}  # fmt: skip
+PRICES = {
+    "BTC/USDT": D("101.37"),
+    "BTC/USD": D("99.113"),
+    PERP: D("102.9"),
+    "BNB/USDT": D("7.3"),
+    "BNB/USD": D("7.1"),
+}
 
 executions = st.builds(
     lambda venue, instrument, side, qty, price, fee: Execution(
@@ -35,15 +40,17 @@ executions = st.builds(
     side=st.sampled_from(list(Side)),
     qty=st.integers(1, 90_000),
     price=st.integers(95_000, 105_000),
-    fee=st.sampled_from([
-        {"fee": D("0.0137"), "fee_asset": ""},
-        {"fee": D("-0.002"), "fee_asset": ""},  # a rebate
-        {"fee": D("0.000113"), "fee_asset": "BTC"},
-        {"fee": D("0.0071"), "fee_asset": "BNB", "fee_quote": D("0.0519")},
-        {"fee": D("0.0071"), "fee_asset": "BNB"},
-        {"fee": D(0)},
-    ]),
-)  # fmt: skip
+    fee=st.sampled_from(
+        [
+            {"fee": D("0.0137"), "fee_asset": ""},
+            {"fee": D("-0.002"), "fee_asset": ""},  # a rebate
+            {"fee": D("0.000113"), "fee_asset": "BTC"},
+            {"fee": D("0.0071"), "fee_asset": "BNB", "fee_quote": D("0.0519")},
+            {"fee": D("0.0071"), "fee_asset": "BNB"},
+            {"fee": D(0)},
+        ]
+    ),
+)
 owners = st.sampled_from([*NAMED, *NAMED, "", OPERATOR_STRATEGY])
 steps = st.lists(
     st.one_of(
@@ -146,8 +153,11 @@ def test_only_named_strategies_hold_against_each_other(taken: list[Any]) -> None
 
 
 def test_without_a_price_a_part_is_unknown_and_the_netted_is_not() -> None:
-    trade = ("trade", Execution(venue="a", instrument=PERP, side=Side.BUY, qty=D(1), cost=D(100),
-                                fee=D(0)), "mom")  # fmt: skip
+    trade = (
+        "trade",
+        Execution(venue="a", instrument=PERP, side=Side.BUY, qty=D(1), cost=D(100), fee=D(0)),
+        "mom",
+    )
     against = ("trade", replace(trade[1], side=Side.SELL, cost=D(90)), "basis-btc")
     whole, split = booked([trade, against])
     figures = split.figures(whole, lambda *_: None)

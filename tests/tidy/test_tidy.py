@@ -172,8 +172,14 @@ def undocumented(path: Path) -> Iterator[str]:
 
 
 RULES = [
-    too_long, too_many_parameters, away_from_home, swallowed, venue_named, left_over, undocumented,
-]  # fmt: skip
+    too_long,
+    too_many_parameters,
+    away_from_home,
+    swallowed,
+    venue_named,
+    left_over,
+    undocumented,
+]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)

@@ -36,9 +36,7 @@ STORM = 10_000
 
 
 def alert(code: str = "A", subject: str = "", severity: Severity = Severity.WARNING) -> Alert:
-    return Alert(
-        ts_ns=1, service="risk", severity=severity, code=code, text="t", subject=subject
-    )  # fmt: skip
+    return Alert(ts_ns=1, service="risk", severity=severity, code=code, text="t", subject=subject)
 
 
 @given(

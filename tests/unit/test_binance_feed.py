@@ -680,9 +680,14 @@ def levels(best: float, step: float, count: int):
 
 @pytest.mark.parametrize(
     ("bids", "asks", "told"),
-    [(1000, 1000, (9.01, 20.99)), (999, 1000, (None, 20.99)), (1000, 3, (9.01, None)),
-     (500, 500, (None, None)), (0, 0, (None, None))],
-)  # fmt: skip
+    [
+        (1000, 1000, (9.01, 20.99)),
+        (999, 1000, (None, 20.99)),
+        (1000, 3, (9.01, None)),
+        (500, 500, (None, None)),
+        (0, 0, (None, None)),
+    ],
+)
 def test_side_with_as_many_levels_as_asked_for_was_cut(bids, asks, told):
     session = spot_session()
     session.on_open(1)

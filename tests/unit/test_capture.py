@@ -256,8 +256,11 @@ def test_line_ends_of_either_kind(tmp_path, end):
 
 
 def test_truncated_gzip_gives_the_whole_lines_and_a_fault(tmp_path):
-    whole = write(tmp_path, "a.gz", *(f"{ns(n)} {SPOT % (n, random.Random(n).randrange(10**9))}"
-                                      for n in range(3000)))  # fmt: skip
+    whole = write(
+        tmp_path,
+        "a.gz",
+        *(f"{ns(n)} {SPOT % (n, random.Random(n).randrange(10**9))}" for n in range(3000)),
+    )
     cut = tmp_path / "cut.gz"
     cut.write_bytes(whole.read_bytes()[:-2000])
     *items, fault = read_capture([cut])

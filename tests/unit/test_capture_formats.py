@@ -217,8 +217,11 @@ def test_a_snapshot_in_a_streams_wrapper_is_a_rest_book(tmp_path, stream):
     (at, book), *rows = spot_frames()
     row = (at, {"stream": stream, "generated": True, "data": book})
     assert verdict(record(tmp_path, plain([row, *rows])))[:4] == (
-        True, "binance", "BTC/USDT", State.LIVE,
-    )  # fmt: skip
+        True,
+        "binance",
+        "BTC/USDT",
+        State.LIVE,
+    )
 
 
 def test_partial_books_are_no_snapshots(tmp_path):
@@ -318,8 +321,13 @@ def test_linear_futures_with_new_fields_stay_linear(tmp_path, name):
     rows = linear_frames(ps="BTCUSDT", st=1)
     lines = [f"{ns(at)} {SPELLINGS[name](frame)}" for at, frame in rows]
     assert verdict(record(tmp_path, lines))[:6] == (
-        True, "binanceusdm", "BTC/USDT:USDT", State.LIVE, DELTAS, DELTAS,
-    )  # fmt: skip
+        True,
+        "binanceusdm",
+        "BTC/USDT:USDT",
+        State.LIVE,
+        DELTAS,
+        DELTAS,
+    )
 
 
 @pytest.mark.parametrize(

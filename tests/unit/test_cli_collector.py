@@ -33,41 +33,81 @@ D = Decimal
 
 def beat(service: str, started: int, ts: int = 1, instance: str = "1", **parts: dict) -> Heartbeat:
     return Heartbeat(
-        ts_ns=ts, service=service, instance=instance, pid=1, ts_started_ns=started, ready=True,
-        reason="", http_port=0, counters=parts.get("counters", {}), gauges=parts.get("gauges", {}),
-        latency=parts.get("latency", {}), inputs={},
-    )  # fmt: skip
+        ts_ns=ts,
+        service=service,
+        instance=instance,
+        pid=1,
+        ts_started_ns=started,
+        ready=True,
+        reason="",
+        http_port=0,
+        counters=parts.get("counters", {}),
+        gauges=parts.get("gauges", {}),
+        latency=parts.get("latency", {}),
+        inputs={},
+    )
 
 
 def fill(trade_id: str, side: Side, qty: str, **changes: object) -> Fill:
     one = Fill(
-        ts_ns=1, plan_id="p", client_order_id=f"c-{side}", venue="v", instrument="BTC/USDT",
-        side=side, trade_id=trade_id, price=D(100), qty=D(qty),
-    )  # fmt: skip
+        ts_ns=1,
+        plan_id="p",
+        client_order_id=f"c-{side}",
+        venue="v",
+        instrument="BTC/USDT",
+        side=side,
+        trade_id=trade_id,
+        price=D(100),
+        qty=D(qty),
+    )
     return msgspec.structs.replace(one, **changes)
 
 
 def order(client_order_id: str, status: OrderStatus) -> OrderEvent:
     return OrderEvent(
-        ts_ns=1, plan_id="p", client_order_id=client_order_id, leg_index=0, attempt=0,
-        purpose=OrderPurpose.LEG, venue="v", instrument="BTC/USDT", side=Side.BUY, qty=D(1),
-        price_limit=D(100), status=status,
-    )  # fmt: skip
+        ts_ns=1,
+        plan_id="p",
+        client_order_id=client_order_id,
+        leg_index=0,
+        attempt=0,
+        purpose=OrderPurpose.LEG,
+        venue="v",
+        instrument="BTC/USDT",
+        side=Side.BUY,
+        qty=D(1),
+        price_limit=D(100),
+        status=status,
+    )
 
 
 def plan(plan_id: str) -> ApprovedPlan:
     return ApprovedPlan(
-        ts_ns=1, plan_id=plan_id, opportunity_id="o", base="BTC", quote="USDT", legs=[],
-        net_expected=D(1), loss_cap=D(1), ts_recv_ns=1, ts_depth_ns=1, ts_opportunity_ns=1,
+        ts_ns=1,
+        plan_id=plan_id,
+        opportunity_id="o",
+        base="BTC",
+        quote="USDT",
+        legs=[],
+        net_expected=D(1),
+        loss_cap=D(1),
+        ts_recv_ns=1,
+        ts_depth_ns=1,
+        ts_opportunity_ns=1,
         ts_expire_ns=2,
-    )  # fmt: skip
+    )
 
 
 def done(plan_id: str, outcome: PlanOutcome, realized: str) -> PlanDone:
     return PlanDone(
-        ts_ns=1, plan_id=plan_id, outcome=outcome, base="BTC", quote="USDT", realized=D(realized),
-        fees=D("0.1"), certainty=Certainty.KNOWN,
-    )  # fmt: skip
+        ts_ns=1,
+        plan_id=plan_id,
+        outcome=outcome,
+        base="BTC",
+        quote="USDT",
+        realized=D(realized),
+        fees=D("0.1"),
+        certainty=Certainty.KNOWN,
+    )
 
 
 def folded(*messages: object) -> Collector:
@@ -152,8 +192,11 @@ def test_an_order_counts_by_its_last_status_and_the_unsettled_are_unknown() -> N
     )
     counts = collector.order_counts()
     assert (counts["submitted"], counts["filled"], counts["rejected"], counts["unknown"]) == (
-        4, 1, 1, 2,
-    )  # fmt: skip
+        4,
+        1,
+        1,
+        2,
+    )
 
 
 def test_a_plan_that_ends_again_counts_once() -> None:
@@ -169,9 +212,16 @@ def test_a_plan_that_ends_again_counts_once() -> None:
 
 def test_near_misses_and_denials_by_their_code() -> None:
     miss = NearMiss(
-        ts_ns=1, detector="d", buy_venue="a", buy_instrument="i", sell_venue="b",
-        sell_instrument="i", gate="FEES", count=7, ts_from_ns=0,
-    )  # fmt: skip
+        ts_ns=1,
+        detector="d",
+        buy_venue="a",
+        buy_instrument="i",
+        sell_venue="b",
+        sell_instrument="i",
+        gate="FEES",
+        count=7,
+        ts_from_ns=0,
+    )
     collector = folded(miss, miss, Denied(ts_ns=1, opportunity_id="o", reason="HALTED", context={}))
     report = build_report(collector, {}, Ending())
     assert report["near_misses"] == {"FEES": 14}
@@ -181,14 +231,24 @@ def test_near_misses_and_denials_by_their_code() -> None:
 def quiet_parts(ts: int, **executor: int) -> tuple[RiskReport, ExecutorReady]:
     return (
         RiskReport(
-            ts_ns=ts, state=TradingState.HALTED, exposure={}, realized={}, fees={},
-            realized_today={}, reserved=D(0), plans_in_flight=0, certainty=Certainty.KNOWN,
+            ts_ns=ts,
+            state=TradingState.HALTED,
+            exposure={},
+            realized={},
+            fees={},
+            realized_today={},
+            reserved=D(0),
+            plans_in_flight=0,
+            certainty=Certainty.KNOWN,
         ),
         ExecutorReady(
-            ts_ns=ts, ready=True, mode="paper", open_plans=executor.get("open_plans", 0),
+            ts_ns=ts,
+            ready=True,
+            mode="paper",
+            open_plans=executor.get("open_plans", 0),
             unknown_orders=executor.get("unknown_orders", 0),
         ),
-    )  # fmt: skip
+    )
 
 
 def test_quiet_when_nothing_was_ever_begun() -> None:
@@ -217,7 +277,7 @@ def test_what_is_remembered_is_bounded_but_counted() -> None:
 def status(instrument: str, state: BookState, reason: str) -> VenueStatus:
     return VenueStatus(
         ts_ns=1, venue="v", instrument=instrument, state=state, epoch=1, reason=reason
-    )  # fmt: skip
+    )
 
 
 def test_a_book_that_was_live_once_is_synced_whatever_came_after() -> None:

@@ -100,9 +100,14 @@ def test_profit_by_strategy_is_part_of_a_report_and_of_the_status() -> None:
     strategies, whole = StrategyBooks(), Books()
     for strategy, side, price in (("a", "buy", 100), ("a", "sell", 103), ("", "buy", 99)):
         done = Execution(
-            venue="alpha", instrument=SPOT, side=Side(side), qty=D(1), cost=D(price), fee=D(1),
+            venue="alpha",
+            instrument=SPOT,
+            side=Side(side),
+            qty=D(1),
+            cost=D(price),
+            fee=D(1),
             fee_asset="USDT",
-        )  # fmt: skip
+        )
         whole.trade(done)
         strategies.trade(done, strategy)
     report = money_report(whole, Closing(find=closes(VIEWS)), strategies)
@@ -111,21 +116,34 @@ def test_profit_by_strategy_is_part_of_a_report_and_of_the_status() -> None:
         "unknown": {"USDT": {"realized": -1, "unrealized": 0, "fees": 1, "certainty": "known"}},
     }
     part = StrategyReport(
-        realized={"USDT": D("1.5")}, fees={"USDT": D(2)}, unrealized={"USDT": None},
+        realized={"USDT": D("1.5")},
+        fees={"USDT": D(2)},
+        unrealized={"USDT": None},
         certainty=Certainty.UNKNOWN,
-    )  # fmt: skip
+    )
     risk = RiskReport(
-        ts_ns=1, state=TradingState.ACTIVE, exposure={}, realized={}, fees={}, realized_today={},
-        reserved=D(0), plans_in_flight=0, certainty=Certainty.KNOWN, by_strategy={"a": part},
-    )  # fmt: skip
+        ts_ns=1,
+        state=TradingState.ACTIVE,
+        exposure={},
+        realized={},
+        fees={},
+        realized_today={},
+        reserved=D(0),
+        plans_in_flight=0,
+        certainty=Certainty.KNOWN,
+        by_strategy={"a": part},
+    )
     told = pnl_by_strategy(risk)
     assert told == {
         "a": {
             "USDT": {
-                "realized": D("1.5"), "unrealized": None, "fees": D(2), "certainty": "unknown",
+                "realized": D("1.5"),
+                "unrealized": None,
+                "fees": D(2),
+                "certainty": "unknown",
             }
         }
-    }  # fmt: skip
+    }
     assert strategy_lines(told) == [
         "strategy a: realized +1.50 USDT after 2.00 fees, unrealized unknown"
     ]

@@ -84,9 +84,18 @@ def test_legs_that_version_1_had_sent_are_asked_for_and_evened_out() -> None:
 
 @pytest.mark.parametrize("name", [OPEN, FINISHED])
 @pytest.mark.parametrize(
-    "part", [b"", b"{", b"[]", b"\xff", b'{"orders":{"a":1}}', b'{"orders":{"a":{"life":{}}}}',
-             b'{"version":3}', b'{"version":"x"}'],
-)  # fmt: skip
+    "part",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"\xff",
+        b'{"orders":{"a":1}}',
+        b'{"orders":{"a":{"life":{}}}}',
+        b'{"version":3}',
+        b'{"version":"x"}',
+    ],
+)
 def test_what_cannot_be_read_is_refused_in_one_line(name: str, part: bytes) -> None:
     engine = ExecutorEngine(make_config())
     with pytest.raises(CodecError, match=r"^the checkpoint of executor [^\n]+$"):

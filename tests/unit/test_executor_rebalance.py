@@ -29,15 +29,29 @@ def markets(*, coarse_price: float = 10_001.0) -> Markets:
 
 def plan(opening: str, *, loss_cap: str = "20", attempts: int = 0) -> PlanRecord:
     legs = [
-        PlanLeg(venue=venue, instrument="BTC/USDT", side=side, qty=D(1), price_limit=D(10_000),
-                price_expected=D(10_000), fee_bps=D(10))
+        PlanLeg(
+            venue=venue,
+            instrument="BTC/USDT",
+            side=side,
+            qty=D(1),
+            price_limit=D(10_000),
+            price_expected=D(10_000),
+            fee_bps=D(10),
+        )
         for venue, side in ((FINE, Side.BUY), (COARSE, Side.SELL))
-    ]  # fmt: skip
+    ]
     return PlanRecord(
-        plan_id="p", kind=PlanKind.ARBITRAGE, base="BTC", quote="USDT", legs=legs,
-        loss_cap=D(loss_cap), reference=D(10_000), ts_started_ns=T0, opening=D(opening),
+        plan_id="p",
+        kind=PlanKind.ARBITRAGE,
+        base="BTC",
+        quote="USDT",
+        legs=legs,
+        loss_cap=D(loss_cap),
+        reference=D(10_000),
+        ts_started_ns=T0,
+        opening=D(opening),
         attempts=attempts,
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("dust", ["0.00000007", "-0.00002", "0.00047559"])

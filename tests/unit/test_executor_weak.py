@@ -75,10 +75,17 @@ def test_a_better_price_for_next_to_nothing_comes_second() -> None:
 
     def venue_of(attempts: int, opening: str) -> str:
         plan = PlanRecord(
-            plan_id="p", kind=PlanKind.ARBITRAGE, base="BTC", quote="USDT", legs=[],
-            loss_cap=D(50), reference=D(10_000), ts_started_ns=T0, opening=D(opening),
+            plan_id="p",
+            kind=PlanKind.ARBITRAGE,
+            base="BTC",
+            quote="USDT",
+            legs=[],
+            loss_cap=D(50),
+            reference=D(10_000),
+            ts_started_ns=T0,
+            opening=D(opening),
             attempts=attempts,
-        )  # fmt: skip
+        )
         trade = decide(plan, [], known, T0)
         assert isinstance(trade, OrderIntent)
         return trade.terms.venue
@@ -164,18 +171,31 @@ def test_what_only_the_refusing_venue_would_take_is_no_dust() -> None:
         known.learn_rules(make_rules(venue, notional_min=D(notional_min)))
     known.learn_view(make_view("alpha", ts_ns=T0))
     plan = PlanRecord(
-        plan_id="p", kind=PlanKind.ARBITRAGE, base="BTC", quote="USDT", legs=[],
-        loss_cap=D(5), reference=D(10_000), ts_started_ns=T0, opening=D("0.01"),
-    )  # fmt: skip
+        plan_id="p",
+        kind=PlanKind.ARBITRAGE,
+        base="BTC",
+        quote="USDT",
+        legs=[],
+        loss_cap=D(5),
+        reference=D(10_000),
+        ts_started_ns=T0,
+        opening=D("0.01"),
+    )
     terms = make_terms(side=Side.SELL, qty=D("0.01"), price_limit=D(9_999))
     refused = [
         OrderRecord(
-            client_order_id=f"p-0-{attempt}", plan_id="p", leg_index=0, attempt=attempt,
-            purpose=OrderPurpose.HEDGE, terms=terms, fee_bps=D(10), ts_created_ns=T0,
+            client_order_id=f"p-0-{attempt}",
+            plan_id="p",
+            leg_index=0,
+            attempt=attempt,
+            purpose=OrderPurpose.HEDGE,
+            terms=terms,
+            fee_bps=D(10),
+            ts_created_ns=T0,
             life=OrderLife(qty=D("0.01"), status=OrderStatus.REJECTED),
         )
         for attempt in (1, 2)
-    ]  # fmt: skip
+    ]
     assert decide(plan, refused, known, T0) is NoOrder.NO_PRICE, "100 USDT do not end in silence"
     known.learn_view(make_view("beta", ts_ns=T0))
     trade = decide(plan, refused, known, T0)

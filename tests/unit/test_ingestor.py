@@ -32,9 +32,18 @@ TRADE = Trade(
 
 @pytest.mark.parametrize(
     ("status", "header", "seconds"),
-    [(429, "7", 7.0), (429, None, 10.0), (418, None, 120.0), (403, None, 60.0), (502, None, 0.0),
-     (429, "soon", 10.0), (503, "3", 3.0), (429, "-5", 0.0), (599, None, 0.0)],
-)  # fmt: skip
+    [
+        (429, "7", 7.0),
+        (429, None, 10.0),
+        (418, None, 120.0),
+        (403, None, 60.0),
+        (502, None, 0.0),
+        (429, "soon", 10.0),
+        (503, "3", 3.0),
+        (429, "-5", 0.0),
+        (599, None, 0.0),
+    ],
+)
 def test_time_to_stay_away(status, header, seconds):
     assert retry_after_s(status, header) == seconds
 
@@ -75,10 +84,15 @@ def test_effects_go_where_they_belong(driver):
     session, sink = driver.connection.session, driver._out.messages
     sink.clear()
     session.effects = [
-        Emit(TRADE), Send("hello"), Gap("BTC/USDT", 1, 2), Malformed("bad"),
-        Checked("BTC/USDT", False), Checked("BTC/USDT", True), Checked("BTC/USDT", None),
+        Emit(TRADE),
+        Send("hello"),
+        Gap("BTC/USDT", 1, 2),
+        Malformed("bad"),
+        Checked("BTC/USDT", False),
+        Checked("BTC/USDT", True),
+        Checked("BTC/USDT", None),
         BookStatus("BTC/USDT", BookState.GAP, "because", 6),
-    ]  # fmt: skip
+    ]
     driver.on_frame(b"", 2 * S)
     assert sink[0] is TRADE
     assert (sink[1].state, sink[1].reason, sink[1].epoch) == (BookState.GAP, "because", 6)
@@ -152,10 +166,15 @@ def test_closed_connection_takes_every_book_down_with_the_reason(driver):
 
 def told_rules(instrument="BTC/USDT", tick="0.01", **changes):
     values = {
-        "venue": "v", "instrument": instrument, "tick_size": Decimal(tick),
-        "lot_size": Decimal("0.001"), "qty_min": Decimal(0), "notional_min": Decimal(0),
-        "taker_fee_bps": Decimal(10), "maker_fee_bps": Decimal(10),
-    }  # fmt: skip
+        "venue": "v",
+        "instrument": instrument,
+        "tick_size": Decimal(tick),
+        "lot_size": Decimal("0.001"),
+        "qty_min": Decimal(0),
+        "notional_min": Decimal(0),
+        "taker_fee_bps": Decimal(10),
+        "maker_fee_bps": Decimal(10),
+    }
     return InstrumentRules(**(values | changes))
 
 

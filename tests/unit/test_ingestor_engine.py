@@ -165,9 +165,13 @@ class World:
 
 def settings(name: str, feed, instruments: tuple[str, ...]) -> VenueSettings:
     return VenueSettings(
-        name=name, feed=feed, rest_url=f"http://{name}", ws_url=f"ws://{name}",
-        instruments=instruments, listing=ListingJob(name, name, "", list(instruments)),
-    )  # fmt: skip
+        name=name,
+        feed=feed,
+        rest_url=f"http://{name}",
+        ws_url=f"ws://{name}",
+        instruments=instruments,
+        listing=ListingJob(name, name, "", list(instruments)),
+    )
 
 
 @pytest.fixture
@@ -184,13 +188,16 @@ def fetch(instrument="BTC/USDT", *, weight=10, not_before_ns=0) -> port.FetchSna
 
 def test_everything_is_asked_for_at_the_start_and_said_to_be_down(world):
     assert [(a.connection, a.url, a.venue) for a in world.took(OpenConnection)] == [
-        (1, "ws://v/BTC/USDT", "v"), (2, "ws://v/ETH/USDT", "v"), (3, "ws://w/BTC/USDT", "w"),
-    ]  # fmt: skip
+        (1, "ws://v/BTC/USDT", "v"),
+        (2, "ws://v/ETH/USDT", "v"),
+        (3, "ws://w/BTC/USDT", "w"),
+    ]
     assert [[job.venue for job in a.jobs] for a in world.took(ReadListings)] == [["v", "w"]]
     statuses = world.said(VenueStatus)
     assert [(s.venue, s.state, s.source) for s in statuses] == [
-        ("v", BookState.DOWN, "i#1"), ("w", BookState.DOWN, "i#1")
-    ]  # fmt: skip
+        ("v", BookState.DOWN, "i#1"),
+        ("w", BookState.DOWN, "i#1"),
+    ]
     assert world.engine.unready() == "v is not connected"
     assert world.engine.checkpoints() == {}
 
@@ -493,8 +500,9 @@ def test_what_is_not_traded_is_said_once_for_each_reason(world):
 def test_configured_fee_overrides_what_the_venue_reports():
     engine = IngestorEngine(
         [replace(settings("v", Feed(), ("BTC/USDT",)), taker_fee_bps=Decimal("2.5"))],
-        source="i", uniform=lambda _, high: high,
-    )  # fmt: skip
+        source="i",
+        uniform=lambda _, high: high,
+    )
     engine.start({}, T0)
     step = engine.on_message(listed("v", "BTC/USDT"), T0)
     assert [m.rules.taker_fee_bps for m in step.messages] == [Decimal("2.5")]
@@ -536,8 +544,12 @@ def test_bus_that_is_back_hears_the_present_and_every_book_starts_anew(world):
     world.messages.clear()
     world.give(BusBack())
     assert [(s.venue, s.instrument) for s in world.said(VenueStatus)] == [
-        ("v", ""), ("v", "BTC/USDT"), ("v", "ETH/USDT"), ("w", ""), ("w", "BTC/USDT")
-    ]  # fmt: skip
+        ("v", ""),
+        ("v", "BTC/USDT"),
+        ("v", "ETH/USDT"),
+        ("w", ""),
+        ("w", "BTC/USDT"),
+    ]
     assert world.session().told("resync") == [("resync", "BTC/USDT", 5)]
     assert world.session("v", "ETH/USDT").told("resync") == [], "refused"
     assert world.session("w").told("resync") == [], "not connected"
@@ -587,13 +599,15 @@ VENUES = {
     "kraken": VenueConfig(instruments=["BTC/USD", "SOL/USD"]),
 }
 FRAMES = (
-    b"{", b"{}", b'{"result":null,"id":1}',
+    b"{",
+    b"{}",
+    b'{"result":null,"id":1}',
     b'{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":2,"u":2,'
     b'"b":[["99","1"]],"a":[]}}',
     b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}',
     b'{"channel":"heartbeat"}',
     b'{"channel":"status","type":"update","data":[{"system":"maintenance"}]}',
-)  # fmt: skip
+)
 BOOK = b'{"lastUpdateId":1,"bids":[["99","1"]],"asks":[["101","1"]]}'
 
 

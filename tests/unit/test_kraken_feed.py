@@ -134,8 +134,11 @@ def test_opening_subscribes_books_and_trades_and_resets():
     effects = session.on_open(3)
     book, trade = requests(effects)
     assert book["params"] == {
-        "channel": "book", "symbol": ["BTC/USD", "ETH/USD"], "depth": 100, "snapshot": True,
-    }  # fmt: skip
+        "channel": "book",
+        "symbol": ["BTC/USD", "ETH/USD"],
+        "depth": 100,
+        "snapshot": True,
+    }
     assert trade["params"]["channel"] == "trade" and trade["params"]["snapshot"] is False
     assert [s.state for s in of(effects, BookStatus)] == [BookState.SYNCING] * 2
 
@@ -430,10 +433,16 @@ def test_prices_no_market_has_are_parse_errors(number):
 
 def kraken_market(**changes):
     info = {
-        "tick_size": "0.1", "pair_decimals": 5, "lot_decimals": 8, "ordermin": "0.00005",
-        "costmin": "0.5", "fees": [[0, 0.40], [10000, 0.35]], "fees_maker": [[0, 0.25]],
-        "status": "online", **changes,
-    }  # fmt: skip
+        "tick_size": "0.1",
+        "pair_decimals": 5,
+        "lot_decimals": 8,
+        "ordermin": "0.00005",
+        "costmin": "0.5",
+        "fees": [[0, 0.40], [10000, 0.35]],
+        "fees_maker": [[0, 0.25]],
+        "status": "online",
+        **changes,
+    }
     return {"symbol": SYMBOL, "info": info, "taker": 0.0026, "maker": 0.0016}
 
 

@@ -21,12 +21,17 @@ LISTED = ListingAnswered(
     "a",
     [
         InstrumentRules(
-            venue="a", instrument="BTC/USDT", tick_size=Decimal("0.1"), lot_size=Decimal("0.1"),
-            qty_min=Decimal(0), notional_min=Decimal(0), taker_fee_bps=Decimal(1),
+            venue="a",
+            instrument="BTC/USDT",
+            tick_size=Decimal("0.1"),
+            lot_size=Decimal("0.1"),
+            qty_min=Decimal(0),
+            notional_min=Decimal(0),
+            taker_fee_bps=Decimal(1),
             maker_fee_bps=Decimal(1),
         )
     ],
-)  # fmt: skip
+)
 
 
 def child(*answers: ListingAnswered, then: str = "pass") -> tuple[str, ...]:

@@ -14,10 +14,19 @@ SECOND = 1_000_000_000
 
 def fill(number: int, side: str, qty: str, price: str, **changes: object) -> Fill:
     values: dict[str, object] = {
-        "ts_ns": number * SECOND, "plan_id": "p", "client_order_id": "c", "venue": "a",
-        "instrument": SPOT, "side": Side(side), "trade_id": f"t{number}", "price": D(price),
-        "qty": D(qty), "fee": D(0), "strategy": "cross_venue", **changes,
-    }  # fmt: skip
+        "ts_ns": number * SECOND,
+        "plan_id": "p",
+        "client_order_id": "c",
+        "venue": "a",
+        "instrument": SPOT,
+        "side": Side(side),
+        "trade_id": f"t{number}",
+        "price": D(price),
+        "qty": D(qty),
+        "fee": D(0),
+        "strategy": "cross_venue",
+        **changes,
+    }
     return Fill(**values)  # type: ignore[arg-type]
 
 

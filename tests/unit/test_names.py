@@ -58,12 +58,22 @@ def test_instrument_named_twice_is_refused(tmp_path):
 def pair(symbol: str, base: str, decimals: int, wsname: str) -> dict:
     return {
         symbol: {
-            "altname": symbol, "wsname": wsname, "aclass_base": "currency", "base": base,
-            "aclass_quote": "currency", "quote": "ZUSD", "pair_decimals": decimals,
-            "lot_decimals": 8, "fees": [[0, 0.4]], "fees_maker": [[0, 0.25]], "ordermin": "1",
-            "costmin": "0.5", "tick_size": f"{10**-decimals:.{decimals}f}", "status": "online",
+            "altname": symbol,
+            "wsname": wsname,
+            "aclass_base": "currency",
+            "base": base,
+            "aclass_quote": "currency",
+            "quote": "ZUSD",
+            "pair_decimals": decimals,
+            "lot_decimals": 8,
+            "fees": [[0, 0.4]],
+            "fees_maker": [[0, 0.25]],
+            "ordermin": "1",
+            "costmin": "0.5",
+            "tick_size": f"{10**-decimals:.{decimals}f}",
+            "status": "online",
         }
-    }  # fmt: skip
+    }
 
 
 PAIRS = {
@@ -79,11 +89,14 @@ PAIRS = {
 ALTNAMES = {"XXBT": "XBT", "XXDG": "XDG", "XREP": "REP", "ZUSD": "USD"}
 ASSETS = {
     asset: {
-        "aclass": "currency", "altname": ALTNAMES.get(asset, asset), "decimals": 10,
-        "display_decimals": 5, "status": "enabled",
+        "aclass": "currency",
+        "altname": ALTNAMES.get(asset, asset),
+        "decimals": 10,
+        "display_decimals": 5,
+        "status": "enabled",
     }
     for asset in ["ZUSD", *(listed["base"] for listed in PAIRS.values())]
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -106,9 +119,14 @@ async def kraken():
 async def test_rules_books_and_orders_are_of_one_pair_also_where_assets_were_renamed(kraken):
     """The stream's own name, the list's rules, and the id that orders go to."""
     expected = {
-        "LUNA/USD": "LUNAUSD", "LUNA2/USD": "LUNA2USD", "REP/USD": "XREPZUSD",
-        "REPV2/USD": "REPV2USD", "BTC/USD": "XXBTZUSD", "DOGE/USD": "XDGUSD", "UST/USD": "USTUSD",
-    }  # fmt: skip
+        "LUNA/USD": "LUNAUSD",
+        "LUNA2/USD": "LUNA2USD",
+        "REP/USD": "XREPZUSD",
+        "REPV2/USD": "REPV2USD",
+        "BTC/USD": "XXBTZUSD",
+        "DOGE/USD": "XDGUSD",
+        "UST/USD": "USTUSD",
+    }
     answer = await read_rules(ListingJob("kraken", "kraken", kraken, list(expected)))
     assert answer.missing == {}
     ticks = {rules.instrument: rules.tick_size for rules in answer.rules}

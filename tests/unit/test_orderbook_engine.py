@@ -42,31 +42,44 @@ class Feed:
         self.seq = 100
         return self.give(
             BookSnapshot(
-                venue="v", instrument=self.instrument, epoch=self.epoch, seq=self.seq,
-                bids=list(bids), asks=list(asks), ts_recv_ns=self.now_ns - age_ns,
+                venue="v",
+                instrument=self.instrument,
+                epoch=self.epoch,
+                seq=self.seq,
+                bids=list(bids),
+                asks=list(asks),
+                ts_recv_ns=self.now_ns - age_ns,
                 depth_max=depth_max,
             )
-        )  # fmt: skip
+        )
 
     def delta(self, bids=(), asks=(), *, seq_prev=None, epoch=None, age_ns=0):
         seq_prev = self.seq if seq_prev is None else seq_prev
         self.seq = seq_prev + 1
         return self.give(
             BookDelta(
-                venue="v", instrument=self.instrument, epoch=epoch or self.epoch,
-                seq_prev=seq_prev, seq=self.seq, bids=list(bids), asks=list(asks),
+                venue="v",
+                instrument=self.instrument,
+                epoch=epoch or self.epoch,
+                seq_prev=seq_prev,
+                seq=self.seq,
+                bids=list(bids),
+                asks=list(asks),
                 ts_recv_ns=self.now_ns - age_ns,
             )
-        )  # fmt: skip
+        )
 
     def status(self, state, *, epoch=None, instrument=None, reason="", age_ns=0):
         return self.give(
             VenueStatus(
-                venue="v", instrument=self.instrument if instrument is None else instrument,
-                state=state, epoch=self.epoch if epoch is None else epoch, reason=reason,
+                venue="v",
+                instrument=self.instrument if instrument is None else instrument,
+                state=state,
+                epoch=self.epoch if epoch is None else epoch,
+                reason=reason,
                 ts_ns=self.now_ns - age_ns,
             )
-        )  # fmt: skip
+        )
 
     def give(self, message):
         return list(self.engine.on_message(message, self.now_ns).messages)
@@ -379,11 +392,17 @@ def cut_snapshot(feed, *, bid_floor=95.0, ask_ceiling=105.0, bids=None, asks=Non
     feed.seq = 100
     return feed.give(
         BookSnapshot(
-            venue="v", instrument=feed.instrument, epoch=feed.epoch, seq=100,
-            bids=bids or [(99.0, 1.0), (95.0, 1.0)], asks=asks or [(101.0, 1.0), (105.0, 1.0)],
-            ts_recv_ns=feed.now_ns, bid_floor=bid_floor, ask_ceiling=ask_ceiling,
+            venue="v",
+            instrument=feed.instrument,
+            epoch=feed.epoch,
+            seq=100,
+            bids=bids or [(99.0, 1.0), (95.0, 1.0)],
+            asks=asks or [(101.0, 1.0), (105.0, 1.0)],
+            ts_recv_ns=feed.now_ns,
+            bid_floor=bid_floor,
+            ask_ceiling=ask_ceiling,
         )
-    )  # fmt: skip
+    )
 
 
 def test_view_ends_where_the_snapshot_did():
@@ -396,9 +415,13 @@ def test_view_ends_where_the_snapshot_did():
 
 @pytest.mark.parametrize(
     ("bids", "asks"),
-    [([], [(101.0, 0.0), (105.0, 0.0)]), ([], [(101.0, 0.0), (105.0, 0.0), (107.0, 1.0)]),
-     ([(99.0, 0.0), (95.0, 0.0), (94.0, 2.0)], []), ([(99.0, 0.0), (95.0, 0.0)], [])],
-)  # fmt: skip
+    [
+        ([], [(101.0, 0.0), (105.0, 0.0)]),
+        ([], [(101.0, 0.0), (105.0, 0.0), (107.0, 1.0)]),
+        ([(99.0, 0.0), (95.0, 0.0), (94.0, 2.0)], []),
+        ([(99.0, 0.0), (95.0, 0.0)], []),
+    ],
+)
 def test_price_beyond_what_was_told_is_not_live_until_a_newer_snapshot(bids, asks):
     feed = Feed()
     cut_snapshot(feed)
@@ -457,11 +480,16 @@ def test_range_survives_a_restart():
 def said(feed, state, *, source, epoch=None, instrument=None, refused=False):
     return feed.give(
         VenueStatus(
-            venue="v", instrument=feed.instrument if instrument is None else instrument,
-            state=state, epoch=feed.epoch if epoch is None else epoch, reason="so",
-            ts_ns=feed.now_ns, source=source, refused=refused,
+            venue="v",
+            instrument=feed.instrument if instrument is None else instrument,
+            state=state,
+            epoch=feed.epoch if epoch is None else epoch,
+            reason="so",
+            ts_ns=feed.now_ns,
+            source=source,
+            refused=refused,
         )
-    )  # fmt: skip
+    )
 
 
 def fed_by_the_newer_of_two():

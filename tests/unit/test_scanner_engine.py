@@ -51,9 +51,10 @@ def misses(engine: StrategyHost, now_ns: int) -> list[NearMiss]:
 def one_miss(engine: StrategyHost, gate: Gate, now_ns: int = T0, sell: str = "beta") -> NearMiss:
     """The near miss of alpha -> ``sell`` that ``gate`` stopped."""
     found = [
-        m for m in misses(engine, now_ns + NEAR_MISS_QUIET_INTERVAL_NS)
+        m
+        for m in misses(engine, now_ns + NEAR_MISS_QUIET_INTERVAL_NS)
         if (m.buy_venue, m.sell_venue, m.gate) == ("alpha", sell, gate)
-    ]  # fmt: skip
+    ]
     assert len(found) == 1, gate
     assert set(found[0].context) == set(CONTEXT[gate])
     return found[0]

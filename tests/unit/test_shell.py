@@ -37,9 +37,16 @@ def resync(number: int) -> ResyncRequest:
 
 def view(number: int, ts_recv_ns: int) -> DepthView:
     return DepthView(
-        venue="v", instrument=f"I{number}/X", state=BookState.LIVE, epoch=number, seq=number,
-        bids=[], asks=[], ts_recv_ns=ts_recv_ns, ts_ns=0,
-    )  # fmt: skip
+        venue="v",
+        instrument=f"I{number}/X",
+        state=BookState.LIVE,
+        epoch=number,
+        seq=number,
+        bids=[],
+        asks=[],
+        ts_recv_ns=ts_recv_ns,
+        ts_ns=0,
+    )
 
 
 def command(number: int) -> Command:

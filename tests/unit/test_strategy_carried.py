@@ -127,9 +127,13 @@ def test_what_is_adopted_has_none_until_its_plan_comes_again() -> None:
 def test_what_flatten_trades_is_the_operator_s() -> None:
     world = world_of()
     bought = Execution(
-        venue="binance", instrument="BTC/USDT", side=Side.BUY, qty=D("0.25"), cost=D(2_500),
+        venue="binance",
+        instrument="BTC/USDT",
+        side=Side.BUY,
+        qty=D("0.25"),
+        cost=D(2_500),
         fee=D(0),
-    )  # fmt: skip
+    )
     world.engine.state.books.trade(bought)
     kind = CommandKind.FLATTEN
     world.message(Command(ts_ns=world.now_ns, command_id="c", kind=kind, operator="ann"))

@@ -20,28 +20,46 @@ SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
 
 def fill(trade_id: str, side: Side, qty: str, price: str, **changes: Any) -> Fill:
     one = Fill(
-        ts_ns=1, plan_id="p", client_order_id=f"c{trade_id}", venue="v", instrument=SPOT, side=side,
-        trade_id=trade_id, price=D(price), qty=D(qty), fee=D("0.5"), fee_asset="BNB",
-    )  # fmt: skip
+        ts_ns=1,
+        plan_id="p",
+        client_order_id=f"c{trade_id}",
+        venue="v",
+        instrument=SPOT,
+        side=side,
+        trade_id=trade_id,
+        price=D(price),
+        qty=D(qty),
+        fee=D("0.5"),
+        fee_asset="BNB",
+    )
     return msgspec.structs.replace(one, **changes)
 
 
 def row(one: Fill) -> dict[str, str]:
     return {
-        "instrument": one.instrument, "client_order_id": one.client_order_id,
-        "side": one.side.value, "price": f"{one.price:f}00", "qty": str(one.qty),
-    }  # fmt: skip
+        "instrument": one.instrument,
+        "client_order_id": one.client_order_id,
+        "side": one.side.value,
+        "price": f"{one.price:f}00",
+        "qty": str(one.qty),
+    }
 
 
 def accounts(
     fills: list[Fill], balances: dict[str, str], positions: dict[str, str] | None = None
 ) -> dict[str, Account]:
-    return read_accounts({
-        "v": {
-            "balances": {asset: {"free": free, "used": "0"} for asset, free in balances.items()},
-            "positions": positions or {}, "open_orders": [], "fills": [row(one) for one in fills],
+    return read_accounts(
+        {
+            "v": {
+                "balances": {
+                    asset: {"free": free, "used": "0"} for asset, free in balances.items()
+                },
+                "positions": positions or {},
+                "open_orders": [],
+                "fills": [row(one) for one in fills],
+            }
         }
-    })  # fmt: skip
+    )
 
 
 def collected(fills: list[Fill]) -> Collector:

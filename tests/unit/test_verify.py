@@ -18,18 +18,27 @@ T0 = 1_723_161_253 * 10**9
 def delta(n: int, symbol: str = "BTCUSDT", price: float = 100.0) -> str:
     """Delta ``n``: ids 10n to 10n+9, one bid and one ask level."""
     data = {
-        "e": "depthUpdate", "E": 1, "s": symbol, "U": 10 * n, "u": 10 * n + 9,
-        "b": [[str(price - 1), f"{n}.5"]], "a": [[str(price + 1), f"{n}.25"]],
-    }  # fmt: skip
+        "e": "depthUpdate",
+        "E": 1,
+        "s": symbol,
+        "U": 10 * n,
+        "u": 10 * n + 9,
+        "b": [[str(price - 1), f"{n}.5"]],
+        "a": [[str(price + 1), f"{n}.25"]],
+    }
     return frame(f"{symbol.lower()}@depth@100ms", data)
 
 
 def quote(n: int, *, qty: str | None = None, symbol: str = "BTCUSDT", price: float = 100.0) -> str:
     """The best quote right after delta ``n``."""
     data = {
-        "u": 10 * n + 9, "s": symbol, "b": str(price - 1), "B": qty or f"{n}.5",
-        "a": str(price + 1), "A": f"{n}.25",
-    }  # fmt: skip
+        "u": 10 * n + 9,
+        "s": symbol,
+        "b": str(price - 1),
+        "B": qty or f"{n}.5",
+        "a": str(price + 1),
+        "A": f"{n}.25",
+    }
     return frame(f"{symbol.lower()}@bookTicker", data)
 
 
@@ -358,9 +367,21 @@ def test_the_command_prints_one_object_and_exits_by_the_verdict(tmp_path):
     assert result.exit_code == 0
     report = json.loads(result.stdout)
     fields = {
-        "venue", "instrument", "frames", "snapshots", "deltas", "applied", "dropped_stale", "gaps",
-        "checksums", "crossed", "state", "best_bid", "best_ask", "oracle",
-    }  # fmt: skip
+        "venue",
+        "instrument",
+        "frames",
+        "snapshots",
+        "deltas",
+        "applied",
+        "dropped_stale",
+        "gaps",
+        "checksums",
+        "crossed",
+        "state",
+        "best_bid",
+        "best_ask",
+        "oracle",
+    }
     assert fields <= set(report["books"][0]) and report["parse_errors"] == []
     assert CliRunner().invoke(app, ["verify", str(wrong), "--json"]).exit_code == 1
     shown = CliRunner().invoke(app, ["verify", str(wrong)])
@@ -377,9 +398,14 @@ def walk(count: int, limit: int = 100) -> list[str]:
     rows = [json.dumps(book, separators=(",", ":"))]
     for n in range(1, count + 1):
         data = {
-            "e": "depthUpdate", "E": 1, "s": "BTCUSDT", "U": 10 * n, "u": 10 * n + 9,
-            "b": [], "a": [[f"{100 + n / 100:.2f}", "0"], [f"{101.5 + n / 100:.2f}", "1"]],
-        }  # fmt: skip
+            "e": "depthUpdate",
+            "E": 1,
+            "s": "BTCUSDT",
+            "U": 10 * n,
+            "u": 10 * n + 9,
+            "b": [],
+            "a": [[f"{100 + n / 100:.2f}", "0"], [f"{101.5 + n / 100:.2f}", "1"]],
+        }
         rows.append(frame("btcusdt@depth@100ms", data))
     return rows
 

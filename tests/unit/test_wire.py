@@ -29,9 +29,15 @@ IDS = st.builds("{}-{}".format, st.integers(0, 2**63), st.integers(0, 2**64 - 1)
 
 def delta(instrument: str, seq: int) -> BookDelta:
     return BookDelta(
-        venue="v", instrument=instrument, epoch=1, seq_prev=seq - 1, seq=seq, bids=[], asks=[],
+        venue="v",
+        instrument=instrument,
+        epoch=1,
+        seq_prev=seq - 1,
+        seq=seq,
+        bids=[],
+        asks=[],
         ts_recv_ns=seq,
-    )  # fmt: skip
+    )
 
 
 def test_a_command_is_an_array_of_bulk_strings() -> None:
@@ -74,9 +80,10 @@ def test_grouping_keeps_every_message_in_the_order_of_its_stream(
     for spec, key, entry in entries:
         assert key == spec.key(shard_of(entry[0].instrument, 3))  # type: ignore[attr-defined]
         mine = [
-            m for m in messages
+            m
+            for m in messages
             if streams.STREAM_OF[type(m)] is spec and spec.key(shard_of(m.instrument, 3)) == key
-        ]  # fmt: skip
+        ]
         assert list(entry) == mine
 
 

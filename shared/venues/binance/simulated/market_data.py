@@ -77,12 +77,17 @@ class SpotMarketData:
         recent = list(self.exchange.prints[listing.instrument])[-page(parameters, 500, PAGE_MAX) :]
         return [
             {
-                "a": p.trade_id, "f": p.trade_id, "l": p.trade_id,
-                "p": listing.price_text(p.ticks), "q": listing.qty_text(p.lots),
-                "T": p.ts_ms, "m": p.side is Side.SELL, "M": True,
+                "a": p.trade_id,
+                "f": p.trade_id,
+                "l": p.trade_id,
+                "p": listing.price_text(p.ticks),
+                "q": listing.qty_text(p.lots),
+                "T": p.ts_ms,
+                "m": p.side is Side.SELL,
+                "M": True,
             }
             for p in recent
-        ]  # fmt: skip
+        ]
 
     def book_ticker(self, parameters: Mapping[str, str], now_ms: int) -> Any:
         """Answer ``ticker/bookTicker``."""
@@ -95,8 +100,11 @@ class SpotMarketData:
         bid, ask = (bids or [("0", "0")])[0], (asks or [("0", "0")])[0]
         return {
             "symbol": listing.symbol,
-            "bidPrice": bid[0], "bidQty": bid[1], "askPrice": ask[0], "askQty": ask[1],
-        } | ({"time": now_ms, "lastUpdateId": book.seq} if self.futures else {})  # fmt: skip
+            "bidPrice": bid[0],
+            "bidQty": bid[1],
+            "askPrice": ask[0],
+            "askQty": ask[1],
+        } | ({"time": now_ms, "lastUpdateId": book.seq} if self.futures else {})
 
     def ticker_price(self, parameters: Mapping[str, str], now_ms: int) -> Any:
         """Answer ``ticker/price``."""
@@ -126,17 +134,23 @@ class SpotMarketData:
             (listing.price(p.ticks) * listing.qty(p.lots) for p in prints), listing.tick * 0
         )
         return self._best(listing, now_ms) | {
-            "priceChange": "0.00000000", "priceChangePercent": "0.000",
-            "weightedAvgPrice": last, "prevClosePrice": last, "lastPrice": last,
+            "priceChange": "0.00000000",
+            "priceChangePercent": "0.000",
+            "weightedAvgPrice": last,
+            "prevClosePrice": last,
+            "lastPrice": last,
             "lastQty": listing.qty_text(prints[-1].lots if prints else 0),
             "openPrice": listing.price_text(ticks[0]) if ticks else last,
             "highPrice": listing.price_text(max(ticks)) if ticks else last,
             "lowPrice": listing.price_text(min(ticks)) if ticks else last,
-            "volume": listing.qty_text(lots), "quoteVolume": f"{quote:.8f}",
-            "openTime": now_ms - 86_400_000, "closeTime": now_ms,
+            "volume": listing.qty_text(lots),
+            "quoteVolume": f"{quote:.8f}",
+            "openTime": now_ms - 86_400_000,
+            "closeTime": now_ms,
             "firstId": prints[0].trade_id if prints else -1,
-            "lastId": prints[-1].trade_id if prints else -1, "count": len(prints),
-        }  # fmt: skip
+            "lastId": prints[-1].trade_id if prints else -1,
+            "count": len(prints),
+        }
 
 
 def page(parameters: Mapping[str, Any], default: int, top: int) -> int:
@@ -153,32 +167,60 @@ def spot_symbol(listing: Listing) -> dict[str, Any]:
     """Return a symbol's entry of ``exchangeInfo``."""
     price_top, qty_top = "1000000.00000000", "9000000.00000000"
     return {
-        "symbol": listing.symbol, "status": "TRADING", "baseAsset": listing.base,
-        "baseAssetPrecision": 8, "quoteAsset": listing.quote, "quotePrecision": 8,
-        "quoteAssetPrecision": 8, "baseCommissionPrecision": 8, "quoteCommissionPrecision": 8,
-        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"], "icebergAllowed": False,
-        "ocoAllowed": False, "otoAllowed": False, "quoteOrderQtyMarketAllowed": True,
-        "allowTrailingStop": False, "cancelReplaceAllowed": False, "amendAllowed": False,
-        "isSpotTradingAllowed": True, "isMarginTradingAllowed": False,
+        "symbol": listing.symbol,
+        "status": "TRADING",
+        "baseAsset": listing.base,
+        "baseAssetPrecision": 8,
+        "quoteAsset": listing.quote,
+        "quotePrecision": 8,
+        "quoteAssetPrecision": 8,
+        "baseCommissionPrecision": 8,
+        "quoteCommissionPrecision": 8,
+        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
+        "icebergAllowed": False,
+        "ocoAllowed": False,
+        "otoAllowed": False,
+        "quoteOrderQtyMarketAllowed": True,
+        "allowTrailingStop": False,
+        "cancelReplaceAllowed": False,
+        "amendAllowed": False,
+        "isSpotTradingAllowed": True,
+        "isMarginTradingAllowed": False,
         "filters": [
-            {"filterType": "PRICE_FILTER", "minPrice": listing.price_text(1),
-             "maxPrice": price_top, "tickSize": listing.price_text(1)},
-            {"filterType": "LOT_SIZE", "minQty": f"{listing.qty_min:.8f}", "maxQty": qty_top,
-             "stepSize": listing.qty_text(1)},
-            {"filterType": "MARKET_LOT_SIZE", "minQty": "0.00000000", "maxQty": "10000.00000000",
-             "stepSize": "0.00000000"},
-            {"filterType": "NOTIONAL", "minNotional": f"{listing.notional_min:.8f}",
-             "applyMinToMarket": True, "maxNotional": "9000000.00000000",
-             "applyMaxToMarket": False, "avgPriceMins": 5},
+            {
+                "filterType": "PRICE_FILTER",
+                "minPrice": listing.price_text(1),
+                "maxPrice": price_top,
+                "tickSize": listing.price_text(1),
+            },
+            {
+                "filterType": "LOT_SIZE",
+                "minQty": f"{listing.qty_min:.8f}",
+                "maxQty": qty_top,
+                "stepSize": listing.qty_text(1),
+            },
+            {
+                "filterType": "MARKET_LOT_SIZE",
+                "minQty": "0.00000000",
+                "maxQty": "10000.00000000",
+                "stepSize": "0.00000000",
+            },
+            {
+                "filterType": "NOTIONAL",
+                "minNotional": f"{listing.notional_min:.8f}",
+                "applyMinToMarket": True,
+                "maxNotional": "9000000.00000000",
+                "applyMaxToMarket": False,
+                "avgPriceMins": 5,
+            },
             {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 500},
         ],
-        "permissions": [], "permissionSets": [["SPOT"]],
+        "permissions": [],
+        "permissionSets": [["SPOT"]],
         "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
         "allowedSelfTradePreventionModes": ["EXPIRE_MAKER"],
-    }  # fmt: skip
+    }
 
 
 def _limit(kind: str, interval: str, number: int, limit: int) -> dict[str, Any]:
-    return {
-        "rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit,
-    }  # fmt: skip
+    return {"rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit}

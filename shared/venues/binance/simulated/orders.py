@@ -227,9 +227,18 @@ def spot_response(order: Order, kind: str) -> dict[str, Any]:
         return body
     known = spot_order(order)
     names = (
-        "price", "origQty", "executedQty", "origQuoteOrderQty", "cummulativeQuoteQty", "status",
-        "timeInForce", "type", "side", "workingTime", "selfTradePreventionMode",
-    )  # fmt: skip
+        "price",
+        "origQty",
+        "executedQty",
+        "origQuoteOrderQty",
+        "cummulativeQuoteQty",
+        "status",
+        "timeInForce",
+        "type",
+        "side",
+        "workingTime",
+        "selfTradePreventionMode",
+    )
     body |= {name: known[name] for name in names}
     if kind == "FULL":
         body["fills"] = [

@@ -259,18 +259,26 @@ class SpotRest:
         """Answer balances and account flags."""
         rates = _rates(self.exchange)
         return {
-            "makerCommission": 10, "takerCommission": 10, "buyerCommission": 0,
-            "sellerCommission": 0, "commissionRates": rates,
+            "makerCommission": 10,
+            "takerCommission": 10,
+            "buyerCommission": 0,
+            "sellerCommission": 0,
+            "commissionRates": rates,
             "canTrade": self.account_state != "restricted",
-            "canWithdraw": False, "canDeposit": False, "brokered": False,
-            "requireSelfTradePrevention": False, "preventSor": False, "updateTime": now_ms,
+            "canWithdraw": False,
+            "canDeposit": False,
+            "brokered": False,
+            "requireSelfTradePrevention": False,
+            "preventSor": False,
+            "updateTime": now_ms,
             "accountType": "SPOT",
             "balances": [
                 {"asset": asset, "free": f"{b.free:.8f}", "locked": f"{b.used:.8f}"}
                 for asset, b in self.exchange.ledger.balances.items()
             ],
-            "permissions": ["SPOT"], "uid": 1,
-        }  # fmt: skip
+            "permissions": ["SPOT"],
+            "uid": 1,
+        }
 
     def commission(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer a symbol's commission rates."""

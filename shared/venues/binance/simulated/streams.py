@@ -217,9 +217,16 @@ class MarketStreams:
         if not self.futures:
             return {"lastUpdateId": book.seq, "bids": bids, "asks": asks}
         return {
-            "e": "depthUpdate", "E": now_ms, "T": now_ms, "s": listing.symbol,
-            "U": book.seq, "u": book.seq, "pu": book.seq - 1, "b": bids, "a": asks,
-        }  # fmt: skip
+            "e": "depthUpdate",
+            "E": now_ms,
+            "T": now_ms,
+            "s": listing.symbol,
+            "U": book.seq,
+            "u": book.seq,
+            "pu": book.seq - 1,
+            "b": bids,
+            "a": asks,
+        }
 
     def _tickers(self, listing: Listing, now_ms: int) -> None:
         name = listing.symbol.lower()
@@ -288,7 +295,18 @@ def _ticker_extra(exchange: Exchange, listing: Listing, now_ms: int) -> dict[str
     bid, ask = (bids or [("0", "0")])[0], (asks or [("0", "0")])[0]
     count = len(exchange.prints[listing.instrument])
     return {
-        "p": "0", "P": "0", "w": bid[0], "x": bid[0], "Q": bid[1], "b": bid[0], "B": bid[1],
-        "a": ask[0], "A": ask[1], "O": now_ms - 86_400_000, "C": now_ms, "F": 0, "L": count,
+        "p": "0",
+        "P": "0",
+        "w": bid[0],
+        "x": bid[0],
+        "Q": bid[1],
+        "b": bid[0],
+        "B": bid[1],
+        "a": ask[0],
+        "A": ask[1],
+        "O": now_ms - 86_400_000,
+        "C": now_ms,
+        "F": 0,
+        "L": count,
         "n": count,
-    }  # fmt: skip
+    }

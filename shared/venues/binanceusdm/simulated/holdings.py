@@ -23,29 +23,49 @@ class Holdings:
         positions = [self._position(listing, now_ms) for listing, _ in self._held()]
         total = assets[0] if assets else {}
         names = (
-            "totalInitialMargin", "totalMaintMargin", "totalWalletBalance", "totalUnrealizedProfit",
-            "totalMarginBalance", "totalPositionInitialMargin", "totalOpenOrderInitialMargin",
-            "totalCrossWalletBalance", "totalCrossUnPnl",
-        )  # fmt: skip
+            "totalInitialMargin",
+            "totalMaintMargin",
+            "totalWalletBalance",
+            "totalUnrealizedProfit",
+            "totalMarginBalance",
+            "totalPositionInitialMargin",
+            "totalOpenOrderInitialMargin",
+            "totalCrossWalletBalance",
+            "totalCrossUnPnl",
+        )
         totals = {name: total.get(_small(name.removeprefix("total")), "0") for name in names}
         return {
-            "feeTier": 0, "canTrade": True, "canDeposit": True, "canWithdraw": False,
-            "updateTime": now_ms, "multiAssetsMargin": False, **totals,
+            "feeTier": 0,
+            "canTrade": True,
+            "canDeposit": True,
+            "canWithdraw": False,
+            "updateTime": now_ms,
+            "multiAssetsMargin": False,
+            **totals,
             "availableBalance": total.get("availableBalance", "0"),
-            "maxWithdrawAmount": "0", "assets": assets, "positions": positions,
-        }  # fmt: skip
+            "maxWithdrawAmount": "0",
+            "assets": assets,
+            "positions": positions,
+        }
 
     def balance(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer balances."""
         rows = []
         for asset in self.exchange.ledger.balances:
             row = self._asset(asset, now_ms)
-            rows.append({
-                "accountAlias": "SimAccount", "asset": asset, "balance": row["walletBalance"],
-                "crossWalletBalance": row["walletBalance"], "crossUnPnl": row["unrealizedProfit"],
-                "availableBalance": row["availableBalance"], "maxWithdrawAmount": "0",
-                "marginAvailable": True, "updateTime": now_ms,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "accountAlias": "SimAccount",
+                    "asset": asset,
+                    "balance": row["walletBalance"],
+                    "crossWalletBalance": row["walletBalance"],
+                    "crossUnPnl": row["unrealizedProfit"],
+                    "availableBalance": row["availableBalance"],
+                    "maxWithdrawAmount": "0",
+                    "marginAvailable": True,
+                    "updateTime": now_ms,
+                }
+            )
         return rows
 
     def position_risk(self, parameters: Mapping[str, Any], now_ms: int) -> Any:

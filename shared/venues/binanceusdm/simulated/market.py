@@ -40,8 +40,12 @@ class FuturesMarketData(SpotMarketData):
             "serverTime": now_ms,
             "futuresType": "U_MARGINED",
             "rateLimits": [
-                {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1,
-                 "limit": 2_400},
+                {
+                    "rateLimitType": "REQUEST_WEIGHT",
+                    "interval": "MINUTE",
+                    "intervalNum": 1,
+                    "limit": 2_400,
+                },
                 {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 300},
                 {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1_200},
             ],
@@ -54,7 +58,7 @@ class FuturesMarketData(SpotMarketData):
                 futures_symbol(self.shown.get(x.symbol, x))
                 for x in self.exchange.by_symbol.values()
             ],
-        }  # fmt: skip
+        }
 
     def depth(self, parameters: Mapping[str, str], now_ms: int) -> Any:
         """Answer ``depth``, which on futures carries times."""
@@ -119,25 +123,55 @@ def futures_symbol(listing: Listing) -> dict[str, Any]:
     """Return a symbol's entry of ``exchangeInfo``; ``pricePrecision`` is not the tick."""
     price_top = "4529764"
     return {
-        "symbol": listing.symbol, "pair": listing.symbol, "contractType": "PERPETUAL",
-        "deliveryDate": PERPETUAL_EXPIRY_MS, "onboardDate": 1_569_398_400_000, "status": "TRADING",
-        "maintMarginPercent": "2.5000", "requiredMarginPercent": "5.0000",
-        "baseAsset": listing.base, "quoteAsset": listing.quote, "marginAsset": listing.quote,
-        "pricePrecision": listing.price_decimals, "quantityPrecision": listing.qty_decimals,
-        "baseAssetPrecision": 8, "quotePrecision": 8, "underlyingType": "COIN",
-        "underlyingSubType": ["PoW"], "triggerProtect": "0.0500", "liquidationFee": "0.012500",
-        "marketTakeBound": "0.05", "maxMoveOrderLimit": 10_000,
+        "symbol": listing.symbol,
+        "pair": listing.symbol,
+        "contractType": "PERPETUAL",
+        "deliveryDate": PERPETUAL_EXPIRY_MS,
+        "onboardDate": 1_569_398_400_000,
+        "status": "TRADING",
+        "maintMarginPercent": "2.5000",
+        "requiredMarginPercent": "5.0000",
+        "baseAsset": listing.base,
+        "quoteAsset": listing.quote,
+        "marginAsset": listing.quote,
+        "pricePrecision": listing.price_decimals,
+        "quantityPrecision": listing.qty_decimals,
+        "baseAssetPrecision": 8,
+        "quotePrecision": 8,
+        "underlyingType": "COIN",
+        "underlyingSubType": ["PoW"],
+        "triggerProtect": "0.0500",
+        "liquidationFee": "0.012500",
+        "marketTakeBound": "0.05",
+        "maxMoveOrderLimit": 10_000,
         "filters": [
-            {"filterType": "PRICE_FILTER", "minPrice": listing.price_text(1),
-             "maxPrice": price_top, "tickSize": listing.price_text(1)},
-            {"filterType": "LOT_SIZE", "stepSize": listing.qty_text(1), "maxQty": "100000",
-             "minQty": f"{listing.qty_min:f}"},
-            {"filterType": "MARKET_LOT_SIZE", "stepSize": listing.qty_text(1), "maxQty": "10000",
-             "minQty": f"{listing.qty_min:f}"},
+            {
+                "filterType": "PRICE_FILTER",
+                "minPrice": listing.price_text(1),
+                "maxPrice": price_top,
+                "tickSize": listing.price_text(1),
+            },
+            {
+                "filterType": "LOT_SIZE",
+                "stepSize": listing.qty_text(1),
+                "maxQty": "100000",
+                "minQty": f"{listing.qty_min:f}",
+            },
+            {
+                "filterType": "MARKET_LOT_SIZE",
+                "stepSize": listing.qty_text(1),
+                "maxQty": "10000",
+                "minQty": f"{listing.qty_min:f}",
+            },
             {"filterType": "MAX_NUM_ORDERS", "limit": 500},
             {"filterType": "MIN_NOTIONAL", "notional": f"{listing.notional_min:f}"},
-            {"filterType": "PERCENT_PRICE", "multiplierUp": "1.0500",
-             "multiplierDown": "0.9500", "multiplierDecimal": "4"},
+            {
+                "filterType": "PERCENT_PRICE",
+                "multiplierUp": "1.0500",
+                "multiplierDown": "0.9500",
+                "multiplierDecimal": "4",
+            },
         ],
-        "orderTypes": ["LIMIT", "MARKET"], "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
-    }  # fmt: skip
+        "orderTypes": ["LIMIT", "MARKET"],
+        "timeInForce": ["GTC", "IOC", "FOK", "GTX"],
+    }

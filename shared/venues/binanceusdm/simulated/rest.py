@@ -165,10 +165,15 @@ class FuturesRest(SpotRest):
     def account_config(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer what the account may do, and its modes."""
         return {
-            "feeTier": 0, "canTrade": self.account_state != "restricted", "canDeposit": True,
-            "canWithdraw": False, "updateTime": 0, "tradeGroupId": -1,
-            **self.position_mode(parameters, now_ms), **_single_asset(parameters, now_ms),
-        }  # fmt: skip
+            "feeTier": 0,
+            "canTrade": self.account_state != "restricted",
+            "canDeposit": True,
+            "canWithdraw": False,
+            "updateTime": 0,
+            "tradeGroupId": -1,
+            **self.position_mode(parameters, now_ms),
+            **_single_asset(parameters, now_ms),
+        }
 
     def position_mode(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer whether the account is in hedge mode."""
@@ -179,9 +184,13 @@ class FuturesRest(SpotRest):
         wanted = parameters.get("symbol")
         leverage = int(self.exchange.ledger.leverage)
         bracket = {
-            "bracket": 1, "initialLeverage": leverage, "notionalCap": 1_000_000_000,
-            "notionalFloor": 0, "maintMarginRatio": 0.004, "cum": 0.0,
-        }  # fmt: skip
+            "bracket": 1,
+            "initialLeverage": leverage,
+            "notionalCap": 1_000_000_000,
+            "notionalFloor": 0,
+            "maintMarginRatio": 0.004,
+            "cum": 0.0,
+        }
         return [
             {"symbol": symbol, "brackets": [bracket]}
             for symbol in self.exchange.by_symbol

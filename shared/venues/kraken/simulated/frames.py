@@ -54,18 +54,35 @@ def instruments(exchange: Exchange) -> dict[str, Any]:
         "type": "snapshot",
         "data": {
             "assets": [
-                {"id": a, "status": "enabled", "precision": 10, "precision_display": 5,
-                 "borrowable": False, "collateral_value": 1.0, "margin_rate": 0.0}
+                {
+                    "id": a,
+                    "status": "enabled",
+                    "precision": 10,
+                    "precision_display": 5,
+                    "borrowable": False,
+                    "collateral_value": 1.0,
+                    "margin_rate": 0.0,
+                }
                 for a in assets
             ],
             "pairs": [
-                {"symbol": x.wire_symbol, "base": x.base, "quote": x.quote, "status": "online",
-                 "qty_precision": LOT_DECIMALS, "qty_increment": float(x.lot),
-                 "price_precision": x.price_scale, "price_increment": float(x.tick),
-                 "tick_size": float(x.tick), "cost_precision": 5, "marginable": False,
-                 "has_index": False, "cost_min": float(x.notional_min),
-                 "qty_min": float(x.qty_min)}
+                {
+                    "symbol": x.wire_symbol,
+                    "base": x.base,
+                    "quote": x.quote,
+                    "status": "online",
+                    "qty_precision": LOT_DECIMALS,
+                    "qty_increment": float(x.lot),
+                    "price_precision": x.price_scale,
+                    "price_increment": float(x.tick),
+                    "tick_size": float(x.tick),
+                    "cost_precision": 5,
+                    "marginable": False,
+                    "has_index": False,
+                    "cost_min": float(x.notional_min),
+                    "qty_min": float(x.qty_min),
+                }
                 for x in listings
             ],
         },
-    }  # fmt: skip
+    }

@@ -107,10 +107,16 @@ class PublicRest:
         volume = listing.qty_text(sum(p.lots for p in prints))
         low, high = listing.price_text(min(ticks)), listing.price_text(max(ticks))
         return {
-            "a": best(ask), "b": best(bid), "c": [last, listing.qty_text(lots)],
-            "v": [volume, volume], "p": [last, last], "t": [len(prints), len(prints)],
-            "l": [low, low], "h": [high, high], "o": listing.price_text(ticks[0]),
-        }  # fmt: skip
+            "a": best(ask),
+            "b": best(bid),
+            "c": [last, listing.qty_text(lots)],
+            "v": [volume, volume],
+            "p": [last, last],
+            "t": [len(prints), len(prints)],
+            "l": [low, low],
+            "h": [high, high],
+            "o": listing.price_text(ticks[0]),
+        }
 
     def _trades(
         self, listing: Listing, parameters: Mapping[str, Any], now_ms: int
@@ -120,12 +126,17 @@ class PublicRest:
         since_ms = since // 1_000_000 if since > 10**15 else since * 1_000
         rows = [
             [
-                listing.price_text(p.ticks), listing.qty_text(p.lots), p.ts_ms / 1_000,
-                "b" if p.side is Side.BUY else "s", "m", "", p.trade_id,
+                listing.price_text(p.ticks),
+                listing.qty_text(p.lots),
+                p.ts_ms / 1_000,
+                "b" if p.side is Side.BUY else "s",
+                "m",
+                "",
+                p.trade_id,
             ]
             for p in self.exchange.prints[listing.instrument]
             if p.ts_ms >= since_ms
-        ]  # fmt: skip
+        ]
         return {listing.symbol: rows, "last": str(now_ms * 1_000_000)}
 
 

@@ -235,8 +235,14 @@ class PrivateRest:
 
         def fee(bps: Decimal) -> dict[str, Any]:
             rate = f"{bps / 100:.4f}"
-            return {"fee": rate, "minfee": "0.1000", "maxfee": rate, "nextfee": "0.2000",
-                    "nextvolume": "50000.0000", "tiervolume": "0.0000"}  # fmt: skip
+            return {
+                "fee": rate,
+                "minfee": "0.1000",
+                "maxfee": rate,
+                "nextfee": "0.2000",
+                "nextvolume": "50000.0000",
+                "tiervolume": "0.0000",
+            }
 
         return {
             "currency": "ZUSD",

@@ -68,9 +68,11 @@ class PublicStreams:
         """Greet a connection as the venue does."""
         number = self.hub.counters["connections"]
         data = {
-            "version": "2.0.10", "system": "online", "api_version": "v2",
+            "version": "2.0.10",
+            "system": "online",
+            "api_version": "v2",
             "connection_id": 10_000_000_000_000_000_000 - number,
-        }  # fmt: skip
+        }
         self.send(client, {"channel": "status", "type": "update", "data": [data]})
 
     def _on_text(self, client: Client, text: str) -> None:
