@@ -9,14 +9,13 @@ steps under either host.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import msgspec
 
 from shared.config_sections import Config
 from shared.delays import Uniform
-from shared.ledger import Opened
 from shared.messages.base import Message
 from shared.strategies.port import Instance
 
@@ -142,13 +141,13 @@ class Given:
     Attributes:
         source: Names the process: another may carry the same instance's name.
         uniform: Draws jitter.
-        opened: The ledger as the process found it, for an engine that keeps one.
+        owner: Whose ledger it keeps: ``mode``, and accounts where they are known; empty for none.
         strategies: As configured and loaded, for an engine that hosts them.
     """
 
     source: str
     uniform: Uniform
-    opened: Opened | None = None
+    owner: Mapping[str, str] = field(default_factory=dict)
     strategies: Sequence[Instance] = ()
 
 
@@ -159,14 +158,13 @@ class EngineSpec:
     Attributes:
         new: Builds the engine of a process that starts.
         checkpoints: Names that its ``checkpoints()`` may save under.
-        ledger_id_of: Of an engine that keeps the ledger: which one its checkpoint belongs to,
-            ``None`` without a checkpoint.
+        keeps_ledger: It is given an ``owner``, and takes no message before it is open.
         reports_bus_state: It is told ``BusLost`` and ``BusBack``.
         hosts_strategies: It is given the strategies.
     """
 
     new: Callable[[Config, Given], Engine]
     checkpoints: tuple[str, ...] = ()
-    ledger_id_of: Callable[[Mapping[str, bytes]], str | None] | None = None
+    keeps_ledger: bool = False
     reports_bus_state: bool = False
     hosts_strategies: bool = False

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from shared.bus.port import Bus
+from shared.engine import Action, Result
 from shared.errors import ConfigError
 
 WITNESS_NS: Final = 3_000_000_000
@@ -62,43 +62,88 @@ def account_digest(key_id: str) -> str:
     return blake2b(key_id.encode(), digest_size=6).hexdigest()
 
 
-async def open_ledger(
-    bus: Bus,
-    service: str,
-    owner: Mapping[str, str],
-    *,
-    known_id: str | None,
-    instance: str,
-    now_ns: int,
-) -> Opened:
-    """Find the ledger on the bus, or begin one.
+class MarkAction(Action, frozen=True):
+    """A request to the bus about the marks; they are carried out in the order they were asked."""
+
+
+class ReadMarks(MarkAction, frozen=True):
+    """Read all marks; answered by ``MarksRead``."""
+
+
+class WriteMarks(MarkAction, frozen=True):
+    """Set marks; with ``only_new`` those that are not set yet."""
+
+    fields: Mapping[str, str]
+    only_new: bool = False
+
+
+class ClearMark(MarkAction, frozen=True):
+    """Remove one mark."""
+
+    name: str
+
+
+class MarksRead(Result, frozen=True):
+    """The marks as they are on the bus."""
+
+    marks: Mapping[str, str]
+
+
+class MarksFailed(Result, frozen=True):
+    """The bus was away: nothing was read, or it is unknown whether anything was written."""
+
+    action: MarkAction
+    reason: str
+
+
+class LedgerOpening:
+    """Finds the ledger on the bus at a service's start, or begins one. Pure.
+
+    Marks that are missing are set and then read again, because another service may begin the same
+    ledger at the same moment. What is found to be lost is marked before them: the marks that are
+    set now would hide it from the next start, if this one ends before it is on record.
 
     Args:
-        bus: Where it is.
         service: Who asks; it holds its service's lease.
         owner: ``mode``, and ``account:<venue>`` where the service knows it.
-        known_id: The ledger of the service's checkpoint: ``None`` without a checkpoint, empty in
-            one of an older version.
         instance: The instance of that service.
-        now_ns: UNIX time.
-
-    Raises:
-        ConfigError: The data belongs to another mode or account.
-        BusUnavailable: Redis was lost meanwhile.
     """
-    found = await bus.marks()
-    refuse_foreign(found, owner)
-    fresh_id = blake2b(f"{instance} {now_ns}".encode(), digest_size=8).hexdigest()
-    fresh = {"id": known_id or fresh_id, "ts_ns": str(now_ns), **owner}
-    await bus.mark(fresh, only_new=True)
-    marks = await bus.marks()
-    refuse_foreign(marks, owner)  # another service may have been faster
-    return Opened(
-        ledger_id=marks["id"],
-        began_ns=int(marks.get("ts_ns", "0")),
-        is_new=known_id is None,
-        loss=marks.get(lost_mark(service), "") or _loss(found, service, known_id),
-    )
+
+    def __init__(self, service: str, owner: Mapping[str, str], instance: str) -> None:
+        self.service, self.owner = service, owner
+        self._instance = instance
+        self._known_id: str | None = None
+        self._loss: str | None = None
+
+    def begin(self, known_id: str | None) -> list[MarkAction]:
+        """Begin with the ledger of the service's checkpoint.
+
+        ``None`` says that it has no checkpoint, an empty id that it has one of an older version.
+        """
+        self._known_id, self._loss = known_id, None
+        return [ReadMarks()]
+
+    def on_read(self, marks: Mapping[str, str], now_ns: int) -> Opened | list[MarkAction]:
+        """Take in the marks; return the ledger, or what must be asked before it is known.
+
+        Raises:
+            ConfigError: The data belongs to another mode or account.
+        """
+        refuse_foreign(marks, self.owner)
+        lost = lost_mark(self.service)
+        if self._loss is not None and "id" in marks:
+            return Opened(
+                ledger_id=marks["id"],
+                began_ns=_number(marks, "ts_ns"),
+                is_new=self._known_id is None,
+                loss=marks.get(lost, "") or self._loss,
+            )
+        if self._loss is None:
+            self._loss = _loss(marks, self.service, self._known_id)
+        fresh_id = blake2b(f"{self._instance} {now_ns}".encode(), digest_size=8).hexdigest()
+        fresh = {lost: self._loss} if self._loss else {}
+        fresh |= {"id": self._known_id or fresh_id, "ts_ns": str(now_ns), **self.owner}
+        return [WriteMarks(fresh, only_new=True), ReadMarks()]
 
 
 def refuse_foreign(marks: Mapping[str, str], owner: Mapping[str, str]) -> None:

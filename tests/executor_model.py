@@ -20,7 +20,7 @@ from services.risk.exposure import Ledger, Reservation, ReservedLeg
 from shared.config_sections import Config, ExecutorConfig, RiskConfig, VenueConfig
 from shared.engine import Step
 from shared.errors import Cause
-from shared.ledger import Opened
+from shared.ledger import MarkAction, Opened
 from shared.messages.base import BookState, Message, Side, TradingState
 from shared.messages.control import Alert
 from shared.messages.execution import (
@@ -156,6 +156,7 @@ class World:
         self.bids: dict[str, float] = {}  # where they are not BID
         self.books_down: set[str] = set()  # venues
         self.trades = 0
+        self.marks: list[MarkAction] = []
         self.opened: Opened | None = None
         self.approved: dict[str, ApprovedPlan] = {}
         self.engine = self._begin({})
@@ -172,7 +173,7 @@ class World:
     def step(self, decide: Callable[[int], Step], *, torn: str = "") -> None:
         """Decide, send what goes at once, commit, act; ``torn`` is where a crash interrupts it."""
         out = decide(self.now_ns)
-        for leg in out.at_once:
+        for leg in [action for action in out.at_once if isinstance(action, act.Submit)]:
             assert not self.engine.state.down_at(*leg.order.terms.market)
         if torn == "before sending":
             self.crash()
@@ -289,7 +290,7 @@ class World:
         engine.on_message(active, self.now_ns)
         if out.messages:
             self._commit(engine, out.messages)
-        for action in out.actions:
+        for action in [*out.at_once, *out.actions]:
             self._act(action)
         checks = (act.AccountChecked, act.FetchFailed)
         for checked in [r for r in self.inbox if isinstance(r, checks)]:
@@ -298,7 +299,9 @@ class World:
         return engine
 
     def _act(self, action: act.Action) -> None:
-        if isinstance(action, act.Submit):
+        if isinstance(action, MarkAction):
+            self.marks.append(action)
+        elif isinstance(action, act.Submit):
             self._submit(action.order)
         elif isinstance(action, act.Query):
             self._query(action)
@@ -450,7 +453,7 @@ class World:
     def check_quiet(self) -> None:
         """What must hold once everything has come to rest."""
         assert max(self.sent.values(), default=0) <= 1, "an id was submitted twice"
-        assert self.engine.is_idle, [p.plan_id for p in self.engine.state.open_plans()]
+        assert not self.engine.state.open_plans()
         self.check_owned()
         told = Counter((f.venue, f.trade_id) for f in self.said(Fill))
         true = Counter(

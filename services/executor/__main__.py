@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from services.executor.accounts import ledger_owner, open_gateways
-from services.executor.engine import ENGINE, ExecutorEngine
+from services.executor.engine import ENGINE, ExecutorEngine, on_ledger
 from services.executor.gateway import Gateway
-from services.executor.marks import LedgerMarks
 from services.executor.paper import PaperGateway
 from services.executor.transport import VenueRequests, VenueTransport
 from shared.bus.inputs import inputs_of
@@ -44,7 +43,7 @@ def build(
 ) -> Shell:
     """Put the executor together around its engine and the venues' gateways."""
     instance, tasks = observer.instance, Tasks()
-    marks = LedgerMarks(engine, bus, clock, owner=ledger_owner(config), instance=instance)
+    whole = on_ledger(engine, ledger_owner(config), instance)
     paper = [gateway for gateway in gateways.values() if isinstance(gateway, PaperGateway)]
     tick_to_order = observer.latency("tick_to_order")
     timeout_s = config.executor.request_timeout_ms / 1_000
@@ -62,9 +61,7 @@ def build(
         exclusive=True,
         lease=Lease(bus, NAME, str(own_id(instance))),
         checkpoints=ENGINE.checkpoints,
-        prepare=marks.open,
-        background=(lambda: marks.watch(shell.step),),
-        after_commit=marks.mark_data_lost,
+        has_begun=lambda: whole.has_begun,
         transport=VenueTransport(
             VenueRequests(gateways, clock, tick_to_order, timeout_s=timeout_s), tasks.spawn
         ),
@@ -72,8 +69,7 @@ def build(
         obstacle=lambda: engine.obstacle,
         open_work=open_plans,
     )
-    shell = Shell(NAME, engine, bus, clock, observer, hosting, tasks=tasks)
-    return shell
+    return Shell(NAME, whole, bus, clock, observer, hosting, tasks=tasks)
 
 
 @asynccontextmanager

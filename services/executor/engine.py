@@ -32,7 +32,8 @@ from services.executor.state import ExecutorState
 from services.executor.working_orders import WorkingOrders
 from shared.config_sections import Config
 from shared.engine import NOTHING, EngineSpec, Result, Step, Stopping
-from shared.ledger import Opened
+from shared.ledger import LedgerOpening, Opened
+from shared.ledger_engine import LedgerEngine
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, Severity
 from shared.messages.execution import (
@@ -89,6 +90,10 @@ class ExecutorEngine:
         self._due(now_ns, out)
         return self._close(out, now_ns)
 
+    def take_ledger(self, opened: Opened) -> None:
+        """Take the ledger as it was found; before ``start``."""
+        self.opened = opened
+
     def note_loss(self, loss: str, now_ns: int) -> Step:
         """Note that Redis lost data: nothing new starts, and nothing found now is taken over."""
         out = Step()
@@ -100,9 +105,9 @@ class ExecutorEngine:
         return self._keeper.take(self._state)
 
     @property
-    def is_idle(self) -> bool:
-        """Whether no plan is open."""
-        return not self._state.open_plans()
+    def is_saved(self) -> bool:
+        """Whether anything was saved: every step that changes what is kept says something."""
+        return self._state.ts_ns > 0
 
     @property
     def obstacle(self) -> str:
@@ -296,8 +301,14 @@ class ExecutorEngine:
         return out
 
 
+def on_ledger(engine: ExecutorEngine, owner: Mapping[str, str], instance: str) -> LedgerEngine:
+    """Let an engine keep the ledger."""
+    opening = LedgerOpening("executor", owner, instance)
+    return LedgerEngine(engine, opening, ledger_id_of=checkpoint.ledger_id_of)
+
+
 ENGINE = EngineSpec(
-    new=lambda config, given: ExecutorEngine(config, given.opened),
+    new=lambda config, given: on_ledger(ExecutorEngine(config), given.owner, given.source),
     checkpoints=checkpoint.NAMES,
-    ledger_id_of=checkpoint.ledger_id_of,
+    keeps_ledger=True,
 )

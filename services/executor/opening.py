@@ -8,7 +8,7 @@ from services.executor import checkpoint
 from services.executor.journal import alert
 from services.executor.state import ExecutorState, LedgerStage
 from shared.engine import Step
-from shared.ledger import DATA_LOST, Opened
+from shared.ledger import DATA_LOST, RISK, Opened, WriteMarks, lost_mark
 from shared.messages.control import Severity
 
 
@@ -44,6 +44,7 @@ def on_data_lost(state: ExecutorState, loss: str, recovered: bool, now_ns: int, 
 
 
 def lock(state: ExecutorState, loss: str, now_ns: int, out: Step) -> None:
-    """Start nothing until an operator resumes: data was lost."""
+    """Start nothing until an operator resumes, and let risk know: data was lost."""
     state.locked = f"{DATA_LOST}: {loss}"
+    out.at_once.append(WriteMarks({lost_mark(RISK): loss}, only_new=True))
     alert(out, Severity.CRITICAL, DATA_LOST, loss, now_ns)

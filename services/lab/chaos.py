@@ -7,9 +7,12 @@ from copy import deepcopy
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from services.executor.actions import Submit
 from services.lab.account import VenueConditions
 from services.lab.feed import FRAME_FAULTS
 from services.lab.host import Crashed
+from services.lab.lost_records import LostRecords
+from shared.engine import Action
 from shared.errors import Cause
 from shared.messages.control import CommandKind
 from shared.streams import CTL_COMMAND, EXEC_EVENT, EXEC_PLAN
@@ -23,6 +26,8 @@ EFFECTS_BETWEEN_CRASHES = 150.0
 KILL_NS = (400 * _MS, 3_000 * _MS)
 CONDITIONS_NS = (200 * _MS, 2_000 * _MS)
 WEATHER_LASTS_NS = (100 * _MS, 2_500 * _MS)
+SILENCE_LASTS_NS = (3_000 * _MS, 7_000 * _MS)
+"""Long enough for an order's answer to be lost, and that of the query for it as well."""
 BUS_NS = (1_000 * _MS, 8_000 * _MS)
 BUS_DOWN_NS = (20 * _MS, 900 * _MS)
 LAST_MOMENT_NS = (20 * _MS, 900 * _MS)
@@ -42,6 +47,8 @@ COMMANDS = (
 )
 REPEATED_MAX = 10
 """So many of the newest entries of a stream may be repeated."""
+SILENCE: dict[str, Any] = {"lost_answer": 1.0}
+"""A venue takes what comes and answers nothing."""
 BAD_WEATHERS: tuple[dict[str, Any], ...] = (
     {"lost_request": 0.4},
     {"lost_answer": 0.5},
@@ -51,6 +58,7 @@ BAD_WEATHERS: tuple[dict[str, Any], ...] = (
     {"partial": 0.7},
     {"late_fills": 0.6},
     {"is_down": True},
+    SILENCE,
     {"closed": Cause.SERVICE},
     {"closed": Cause.INSTRUMENT},
     {"closed": Cause.KEY},
@@ -65,6 +73,7 @@ class Chaos:
         self._world, self._random = world, random
         self.is_on = True
         self.faults = 0
+        self._records = LostRecords(world, self)
         self._effects = 0
         self._next_crash = self._draw_crash()
 
@@ -96,10 +105,17 @@ class Chaos:
         """
         if not self.is_on:
             return
+        if service == "executor":
+            self._records.copy()
         self._effects += 1
         if self._effects >= self._next_crash:
             self._effects, self._next_crash = 0, self._draw_crash()
             raise Crashed
+
+    def on_action(self, action: Action) -> None:
+        """Lose the record of an order that evens out a plan, now and then."""
+        if self.is_on and isinstance(action, Submit):
+            self._records.on_submit(action.order)
 
     def _draw_crash(self) -> int:
         return 1 + int(self._random.expovariate(1 / EFFECTS_BETWEEN_CRASHES))
@@ -122,16 +138,22 @@ class Chaos:
             host.crash()
 
     def _change_conditions(self) -> None:
-        draw, account = self._random, self._world.account
-        venue = draw.choice(list(account.conditions))
+        draw = self._random
+        venue = draw.choice(list(self._world.account.conditions))
         bad = draw.choice(BAD_WEATHERS)
+        lasts_ns = SILENCE_LASTS_NS if bad is SILENCE else WEATHER_LASTS_NS
+        self.set_conditions(venue, bad, draw.randrange(*lasts_ns))
+
+    def set_conditions(self, venue: str, bad: dict[str, Any], lasts_ns: int) -> None:
+        account = self._world.account
         self._fault(f"{venue} turns bad: {bad}")
-        account.conditions[venue] = VenueConditions(**bad)
+        conditions = account.conditions[venue] = VenueConditions(**bad)
 
         def clear() -> None:
-            account.conditions[venue] = VenueConditions()
+            if account.conditions[venue] is conditions:
+                account.conditions[venue] = VenueConditions()
 
-        self._world.kernel.after(draw.randrange(*WEATHER_LASTS_NS), clear)
+        self._world.kernel.after(lasts_ns, clear)
 
     def _trouble_bus(self) -> None:
         draw, world = self._random, self._world
@@ -162,19 +184,23 @@ class Chaos:
                 world.hosts[service].notify()
 
     def _lose_last_moment(self) -> None:
-        draw, world = self._random, self._world
+        world, losses = self._world, self._world.server.losses
         kept, kept_plans = deepcopy(world.server.snapshot()), len(world.checkers.plans)
-        losses = world.server.losses
+        self._records.is_wanted = True
 
         def lose() -> None:
-            if not self.is_on or world.server.losses != losses:
-                return
-            self._fault("the bus lost its last moment")
-            world.server.restore(kept)
-            world.checkers.on_bus_lost(kept_plans)
-            self._break_off()
+            if world.server.losses == losses:
+                self.lose_since(kept, kept_plans)
 
-        world.kernel.after(draw.randrange(*LAST_MOMENT_NS), lose)
+        world.kernel.after(self._random.randrange(*LAST_MOMENT_NS), lose)
+
+    def lose_since(self, kept: tuple[Any, ...], kept_plans: int) -> None:
+        """Take the bus back to a copy of its data that had so many plans."""
+        if self.is_on:
+            self._fault("the bus lost its last moment")
+            self._world.server.restore(kept)
+            self._world.checkers.on_bus_lost(kept_plans)
+            self._break_off()
 
     def _empty_bus(self) -> None:
         """All data is gone, as of a Redis without persistence that was started again."""

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from services.lab.kernel import Kernel
+from services.lab.marks import MarkPort
 from shared.bus.memory import MemoryBus, MemoryInbox
 from shared.bus.memory_store import MemoryServer, next_due_ns
 from shared.bus.port import Batch, Input
 from shared.engine import Action, Engine, Result, ShardedEngine, Step
-from shared.errors import BusUnavailable
+from shared.errors import BusUnavailable, ConfigError
+from shared.ledger import MarkAction
 from shared.messages.base import Message
 from shared.services import ServiceSpec
 from shared.streams import STREAM_OF
@@ -75,20 +77,22 @@ class Process:
 
     Attributes:
         row: Its row in the table of services.
-        make: Builds the engine of a new process on this bus.
+        make: Builds the engine of a new process.
         inputs: What it reads; may depend on the engine (where to read on after a restart).
         names: What its checkpoints are saved under.
         transport: Carries out its actions, if it has any.
+        has_begun: Whether its engine takes messages; nothing is read before.
         on_read: Called with every message that it reads, before its engine is.
         lives_without_bus: Whether it goes on when the bus refuses a commit.
         bus_news: Its engine's inputs for a lost bus and for its return, if it wants them.
     """
 
     row: ServiceSpec
-    make: Callable[[MemoryBus], Engine]
+    make: Callable[[], Engine]
     inputs: Callable[[Engine], Sequence[Input]]
     names: tuple[str, ...] = ()
     transport: Transport | None = None
+    has_begun: Callable[[Engine], bool] = lambda engine: True
     on_read: Callable[[Message], None] | None = None
     lives_without_bus: bool = False
     bus_news: tuple[Result, Result] | None = None
@@ -107,6 +111,10 @@ class Host:
         self.service = process.service
         self.engine: Engine | None = None
         self.starts = 0
+        self.refusal = ""
+        """Why the process ended for good: it would not work with what it found."""
+        self._marks = MarkPort(lab.kernel, lab.server, lab.hop_ns)
+        self._has_begun = False
         self._bus: MemoryBus | None = None
         self._inbox: MemoryInbox | None = None
         self._wake_ns: int | None = None
@@ -117,7 +125,7 @@ class Host:
 
     def start(self) -> None:
         """Begin a process: load, decide what follows from it, open the inputs."""
-        if self.engine is not None:
+        if self.engine is not None or self.refusal:
             return
         self.starts += 1
         self._bus = MemoryBus(self._lab.server, service=self.service)
@@ -127,13 +135,13 @@ class Host:
         """End the process where it stands; what it had not committed is gone."""
         self.engine = self._bus = self._inbox = None
         self._wake_ns = self._timer_ns = None
-        self._has_lost_bus = False
+        self._has_lost_bus = self._has_begun = False
         self._lab.on_crash(self)
 
     def _begin(self) -> None:
         assert self._bus is not None
         process = self.process
-        engine = process.make(self._bus)
+        engine = process.make()
         if isinstance(engine, ShardedEngine):
             engine.own(0, None, self._lab.kernel.now_ns())
         loaded = {name: at_once(self._bus.load_checkpoint(name)) for name in process.names}
@@ -207,11 +215,16 @@ class Host:
             work()
         except (Crashed, BusUnavailable):
             self.crash()
+        except ConfigError as error:
+            self.refusal = str(error)
+            self.crash()
 
     # One step
 
     def _read(self) -> None:
         """Take in all that is there, batch by batch."""
+        if not self._has_begun:
+            return
         assert self._inbox is not None
         try:
             batch = self._inbox.poll()
@@ -262,6 +275,10 @@ class Host:
             lab.crash_point(self.service)
             self._carry_out(action, is_at_once=False)
         self._set_timer()
+        if not self._has_begun and self.process.has_begun(self.engine):
+            self._has_begun = True
+            if self._inbox is not None:
+                self._wake(0)
 
     def _commit(
         self, batch: Batch | None, messages: Sequence[Message], saved: Mapping[str, bytes]
@@ -301,9 +318,12 @@ class Host:
         self._guard(lambda: self._finish(back, None))
 
     def _carry_out(self, action: Action, *, is_at_once: bool) -> None:
-        assert self.process.transport is not None, f"{self.service} has nobody to act for it"
         start = self.starts
         self._lab.on_action(action, is_at_once=is_at_once)
+        if isinstance(action, MarkAction):
+            self._marks.carry_out(action, lambda result: self.deliver(start, result))
+            return
+        assert self.process.transport is not None, f"{self.service} has nobody to act for it"
         self.process.transport.carry_out(action, lambda result: self.deliver(start, result))
 
 

@@ -10,14 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
-from services.lab.host import Process, Transport, at_once
-from services.lab.kernel import Kernel
+from services.lab.host import Process, Transport
 from shared.bus.inputs import inputs_of
-from shared.bus.memory import MemoryBus
 from shared.config_sections import Config
 from shared.delays import Uniform
 from shared.engine import BusBack, BusLost, Engine, EngineSpec, Given
-from shared.ledger import Opened, open_ledger
+from shared.ledger_engine import LedgerEngine
 from shared.messages.base import Message
 from shared.services import ALL_SERVICES, ServiceSpec
 from shared.strategy_files import load_strategies
@@ -49,19 +47,19 @@ def engine_spec_of(service: str) -> EngineSpec:
     return spec
 
 
-def processes_of(config: Config, kernel: Kernel, outside: Outside) -> list[Process]:
+def processes_of(config: Config, outside: Outside) -> list[Process]:
     """Return a process for every row of the table, in its order."""
-    return [_process(row, config, kernel, outside) for row in ALL_SERVICES]
+    return [_process(row, config, outside) for row in ALL_SERVICES]
 
 
-def _process(row: ServiceSpec, config: Config, kernel: Kernel, outside: Outside) -> Process:
+def _process(row: ServiceSpec, config: Config, outside: Outside) -> Process:
     spec, name = engine_spec_of(row.name), row.name
     new = outside.engines.get(name, spec.new)
 
-    def make(bus: MemoryBus) -> Engine:
-        opened = _open_ledger(name, spec, config, kernel, bus)
+    def make() -> Engine:
+        owner = {"mode": config.executor.mode} if spec.keeps_ledger else {}
         strategies = load_strategies(config) if spec.hosts_strategies else ()
-        given = Given(source="lab", uniform=outside.uniform, opened=opened, strategies=strategies)
+        given = Given(source="lab", uniform=outside.uniform, owner=owner, strategies=strategies)
         return new(config, given)
 
     is_durable = any(BY_NAME[read.stream].delivery is Delivery.DURABLE for read in row.reads)
@@ -70,6 +68,7 @@ def _process(row: ServiceSpec, config: Config, kernel: Kernel, outside: Outside)
         make=make,
         inputs=lambda engine: inputs_of(name, range(config.bus.shards)),
         names=spec.checkpoints,
+        has_begun=_has_begun,
         transport=outside.transports.get(name),
         on_read=outside.on_read.get(name),
         lives_without_bus=not (is_durable or spec.checkpoints),
@@ -77,21 +76,5 @@ def _process(row: ServiceSpec, config: Config, kernel: Kernel, outside: Outside)
     )
 
 
-def _open_ledger(
-    service: str, spec: EngineSpec, config: Config, kernel: Kernel, bus: MemoryBus
-) -> Opened | None:
-    """Open the ledger, if the service keeps it."""
-    if spec.ledger_id_of is None:
-        return None
-    loaded = {name: at_once(bus.load_checkpoint(name)) for name in spec.checkpoints}
-    saved = {name: state for name, state in loaded.items() if state is not None}
-    return at_once(
-        open_ledger(
-            bus,
-            service,
-            {"mode": config.executor.mode},
-            known_id=spec.ledger_id_of(saved),
-            instance=f"{service}-1",
-            now_ns=kernel.now_ns(),
-        )
-    )
+def _has_begun(engine: Engine) -> bool:
+    return not isinstance(engine, LedgerEngine) or engine.has_begun

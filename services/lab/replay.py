@@ -101,7 +101,7 @@ class Replay:
             engines={"ingestor": self._new_ingestor},
             on_read={"executor": paper.on_message},
         )
-        processes = processes_of(self.config, self.kernel, outside)
+        processes = processes_of(self.config, outside)
         self.hosts = {process.service: Host(process, self) for process in processes}
 
     def _new_ingestor(self, config: Config, given: Given) -> IngestorEngine:

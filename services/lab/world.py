@@ -28,6 +28,7 @@ from shared.engine import Action, Engine, Given
 from shared.errors import BusUnavailable
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
+from shared.ledger_engine import LedgerEngine
 from shared.messages.base import Message
 from shared.messages.control import Command, CommandKind
 from shared.streams import MD_BOOK
@@ -97,7 +98,7 @@ class World:
             transports={"ingestor": self.feed, "executor": self.account},
             engines={"ingestor": self._new_ingestor},
         )
-        processes = processes_of(self.config, self.kernel, outside)
+        processes = processes_of(self.config, outside)
         self.hosts = {process.service: Host(process, self) for process in processes}
 
     def note(self, text: str) -> None:
@@ -120,8 +121,11 @@ class World:
         self.chaos.crash_point(service)
 
     def engine(self, service: str) -> Engine | None:
-        """Return a service's living engine."""
-        return self.hosts[service].engine
+        """Return the engine of a service that has begun."""
+        engine = self.hosts[service].engine
+        if isinstance(engine, LedgerEngine):
+            return engine.inner if engine.has_begun else None
+        return engine
 
     def dust(self, asset: str) -> Decimal:
         """Return how much of an asset a plan may leave because no venue trades so little."""
@@ -141,13 +145,14 @@ class World:
                 self.hosts[name].notify()
 
     def on_action(self, action: Action, *, is_at_once: bool) -> None:
-        """Check the action."""
+        """Check the action, and let chaos follow it."""
         self.checkers.on_action(action, is_at_once=is_at_once)
+        self.chaos.on_action(action)
 
     def on_crash(self, host: Host) -> None:
         """Start it again a little later."""
         self.crashes += 1
-        self.note(f"{host.service} died")
+        self.note(host.refusal or f"{host.service} died")
         self.kernel.after(self.random.randrange(100, 900) * _MS, host.start)
 
     def start(self) -> None:
@@ -179,7 +184,7 @@ class World:
             isinstance(executor, ExecutorEngine)
             and isinstance(risk, RiskEngine)
             and executor.obstacle == executor.state.locked  # nothing else is in its way
-            and executor.is_idle
+            and not executor.state.open_plans()
             and not executor.gauges().get("unknown_orders", 0.0)
             and not risk.ledger.reservations
         )

@@ -5,8 +5,7 @@ Every decision is in ``engine.py`` and what it uses; this module only wires it t
 
 from __future__ import annotations
 
-from services.risk.engine import ENGINE, RiskEngine
-from services.risk.marks import LedgerMarks
+from services.risk.engine import ENGINE, RiskEngine, on_ledger
 from shared.bus.inputs import inputs_of
 from shared.bus.port import Bus
 from shared.clock import Clock
@@ -25,20 +24,16 @@ NAME = "risk"
 
 def build(config: Config, engine: RiskEngine, bus: Bus, clock: Clock, observer: Observer) -> Shell:
     """Put risk together around its engine."""
-    instance = observer.instance
-    lease = Lease(bus, NAME, str(own_id(instance)))
-    mode = config.executor.mode
-    marks = LedgerMarks(engine, bus, clock, lease, mode=mode, instance=instance)
+    whole = on_ledger(engine, {"mode": config.executor.mode}, observer.instance)
     hosting = Hosting(
         inputs=lambda _: inputs_of(NAME, range(config.bus.shards)),
         exclusive=True,
-        lease=lease,
+        lease=Lease(bus, NAME, str(own_id(observer.instance))),
         checkpoints=ENGINE.checkpoints,
-        prepare=marks.open,
-        background=(marks.keep,),
+        has_begun=lambda: whole.has_begun,
         measures={ApprovedPlan: "tick_to_plan"},
     )
-    return Shell(NAME, engine, bus, clock, observer, hosting)
+    return Shell(NAME, whole, bus, clock, observer, hosting)
 
 
 def build_new(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:

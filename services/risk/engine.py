@@ -31,7 +31,8 @@ from services.risk.trading import TradingControl, TradingStatus, alert
 from shared.config_sections import Config
 from shared.domain.instrument import split_instrument
 from shared.engine import NOTHING, EngineSpec, Result, Step
-from shared.ledger import WITNESS_NS, Opened
+from shared.ledger import WITNESS_NS, LedgerOpening, Opened
+from shared.ledger_engine import LedgerEngine
 from shared.messages.arb import Opportunity
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, Severity
@@ -177,14 +178,15 @@ class RiskEngine:
         out = self._take_losses(now_ns)
         return Step(messages=[*out, *self._state_if_changed(self._switch.now(now_ns), now_ns)])
 
-    def note_loss(self, loss: str) -> None:
-        """Note that Redis lost data: nothing is approved from now on, and the next step halts."""
+    def note_loss(self, loss: str, now_ns: int) -> Step:
+        """Note that Redis lost data: nothing is approved until an operator resumes."""
         self._losses.append(loss)
+        return self.on_timer(now_ns)
 
     @property
     def is_saved(self) -> bool:
         """Whether everything noted so far has been handed out to be saved."""
-        return not self._losses and self._has_started and self._keeper.is_saved
+        return self._has_started and self._keeper.is_saved
 
     @property
     def state(self) -> RiskState:
@@ -212,8 +214,7 @@ class RiskEngine:
 
     def _take_losses(self, now_ns: int) -> list[Message]:
         losses, self._losses = self._losses, []
-        if losses:
-            self._keeper.touch_decided()
+        self._keeper.touch_decided()
         return [message for loss in losses for message in self._switch.on_loss(loss, now_ns)]
 
     def _state_if_changed(self, standing: TradingStatus, now_ns: int) -> list[Message]:
@@ -373,8 +374,18 @@ def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> Approve
     )
 
 
+def on_ledger(engine: RiskEngine, owner: Mapping[str, str], instance: str) -> LedgerEngine:
+    """Let an engine keep the ledger and renew its marks."""
+    return LedgerEngine(
+        engine,
+        LedgerOpening("risk", owner, instance),
+        ledger_id_of=ledger_id_of,
+        command_ns=lambda: engine.state.trading.command_ns,
+    )
+
+
 ENGINE = EngineSpec(
-    new=lambda config, given: RiskEngine(config, given.opened),
+    new=lambda config, given: on_ledger(RiskEngine(config), given.owner, given.source),
     checkpoints=NAMES,
-    ledger_id_of=ledger_id_of,
+    keeps_ledger=True,
 )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from shared.bus.port import Input
 from shared.config import position_interval_ms
@@ -44,14 +44,14 @@ class Hosting:
     Attributes:
         inputs: The streams to read; the argument are the shards that this instance owns, empty
             where shards are not divided among instances.
-        exclusive: Consumers that left entries pending are dead, because this instance holds the
-        lease. lease: Wait until this is held, and end when it is lost. shards: Divides the shards
-        of the service among its instances. saved_shards: Saves the state of owned shards part by
-        part between batches. checkpoints: Names that ``engine.checkpoints()`` may save under.
-        prepare: Called once before the engine starts, with what was saved. after_commit: Called
-        with messages that are safe on the bus, before the actions that follow. background: Work
-        beside the engine, once it has started. transport: Carries out actions. measures: Type ->
-        measure. Of a message that was published because of an input: the time
+        exclusive: Consumers that left entries pending are dead: this instance holds the lease.
+        lease: Wait until this is held, and end when it is lost.
+        shards: Divides the shards of the service among its instances.
+        saved_shards: Saves the state of owned shards part by part between batches.
+        checkpoints: Names that ``engine.checkpoints()`` may save under.
+        has_begun: Whether the engine takes messages; nothing is read from the bus before.
+        transport: Carries out actions.
+        measures: Type -> measure. Of a message that was published because of an input: the time
             since its ``ts_recv_ns``. Of a result that was taken in: the same, for the first of a
             batch.
         reports_bus_state: The engine is given ``BusLost`` and ``BusBack``; for services that may
@@ -70,9 +70,7 @@ class Hosting:
     shards: ShardOwner | None = None
     saved_shards: SavedShards | None = None
     checkpoints: Sequence[str] = ()
-    prepare: Callable[[Mapping[str, bytes]], Awaitable[None]] | None = None
-    background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
-    after_commit: Callable[[Sequence[Message]], Awaitable[None]] | None = None
+    has_begun: Callable[[], bool] = lambda: True
     transport: Transport = field(default_factory=NoTransport)
     measures: Mapping[type[Message | Result], str] = field(default_factory=dict)
     reports_bus_state: bool = False

@@ -102,15 +102,12 @@ class Shell:
         if hosting.lease is not None:
             await self._wait_for_lease()
         saved = await self._load()
-        if hosting.prepare is not None:
-            await hosting.prepare(saved)
         # Opened only now: what happened before is in the checkpoint and in the pending entries.
         inbox = await self._open(()) if hosting.shards is None else None
         await self._steps.start(saved, is_durable=inbox is not None and inbox.is_durable)
-        self._has_started = True
         self._tasks.spawn(self._steps.take_turns())
-        for work in hosting.background:
-            self._tasks.spawn(work())
+        await self._steps.has_begun.wait()
+        self._has_started = True
         if inbox is not None:
             self._reading = self._tasks.spawn(self._read(inbox))
         else:

@@ -13,11 +13,13 @@ from collections.abc import Callable, Mapping
 
 from shared.bus.port import Batch, Bus
 from shared.clock import Clock
-from shared.engine import NOTHING, Engine, Result, Step
+from shared.engine import NOTHING, Action, Engine, Result, Step
 from shared.errors import ArbError
+from shared.ledger import MarkAction
 from shared.messages.base import Message
 from shared.observe import Observer
 from shared.runtime.hosting import Hosting
+from shared.runtime.marks import MarkRequests
 from shared.runtime.positions import Positions
 from shared.runtime.publisher import Publisher
 from shared.runtime.tasks import Tasks
@@ -54,9 +56,12 @@ class Steps:
         if hosting.reports_bus_state:
             self._publisher.report_bus_state(tasks, self.deliver)
         self._positions = Positions(service, hosting, self._publisher, observer)
+        self._marks = MarkRequests(bus, hosting.lease, tasks)
         self._measures = {kind: observer.latency(m) for kind, m in hosting.measures.items()}
         self.lock = asyncio.Lock()
         """Held during a step."""
+        self.has_begun = asyncio.Event()
+        """Set once the engine takes messages."""
         self._results: list[Result] = []
         self._woken = asyncio.Event()
         self._now_ns = 0
@@ -163,18 +168,24 @@ class Steps:
         """
         if out.at_once:
             for action in out.at_once:
-                self._hosting.transport.carry_out(action, self.deliver)
+                self._carry_out(action)
             await asyncio.sleep(0)  # now they go, before the commit is even prepared
         written = False
         if out.messages or (batch is not None and batch.pending):
             if self._hosting.lease is not None:
                 self._hosting.lease.check()
             written = await self._publisher.commit(batch, out)
-            if self._hosting.after_commit is not None:
-                await self._hosting.after_commit(out.messages)
         for action in out.actions:
-            self._hosting.transport.carry_out(action, self.deliver)
+            self._carry_out(action)
+        if self._hosting.has_begun():
+            self.has_begun.set()
         return written
+
+    def _carry_out(self, action: Action) -> None:
+        if isinstance(action, MarkAction):
+            self._marks.carry_out(action, self.deliver)
+        else:
+            self._hosting.transport.carry_out(action, self.deliver)
 
     def _measure(self, of: list[Message] | list[Result]) -> None:
         done_ns = self._clock.now_ns()

@@ -27,7 +27,7 @@ from shared.messages.base import BookState
 from shared.messages.market import DepthView
 from shared.strategies.pairs import Pairs
 
-SEEDS_MAX = 40
+SEEDS_MAX = 60
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 

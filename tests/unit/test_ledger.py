@@ -4,94 +4,154 @@ from __future__ import annotations
 
 import pytest
 
-from shared.bus.memory import MemoryBus
-from shared.bus.memory_store import MemoryServer
-from shared.clock import SystemClock
 from shared.errors import ConfigError
-from shared.ledger import LossDetector, Opened, account_digest, lost_mark, lost_marks, open_ledger
+from shared.ledger import (
+    ClearMark,
+    LedgerOpening,
+    LossDetector,
+    MarkAction,
+    Opened,
+    WriteMarks,
+    account_digest,
+    lost_mark,
+    lost_marks,
+)
 
 SECOND = 1_000_000_000
 PAPER = {"mode": "paper"}
 
 
-@pytest.fixture
-def bus() -> MemoryBus:
-    return MemoryBus(MemoryServer(SystemClock()), service="risk")
+Marks = dict[str, str]
 
 
-async def opened(
-    bus: MemoryBus,
+def carry_out(asked: list[MarkAction], marks: Marks) -> Marks | None:
+    """Do what is asked of the marks; return what was read, if anything was."""
+    read = None
+    for action in asked:
+        if isinstance(action, WriteMarks):
+            marks.update(
+                {k: v for k, v in action.fields.items() if not (action.only_new and k in marks)}
+            )
+        elif isinstance(action, ClearMark):
+            marks.pop(action.name, None)
+        else:
+            read = dict(marks)
+    return read
+
+
+def opened(
+    marks: Marks,
     service: str = "risk",
-    owner: dict[str, str] = PAPER,
+    owner: Marks = PAPER,
     known_id: str | None = None,
     now_ns: int = SECOND,
 ) -> Opened:
-    return await open_ledger(
-        bus, service, owner, known_id=known_id, instance=f"{service}-1", now_ns=now_ns
-    )
+    opening = LedgerOpening(service, owner, f"{service}-1")
+    found: Opened | list[MarkAction] = opening.begin(known_id)
+    while not isinstance(found, Opened):
+        read = carry_out(found, marks)
+        assert read is not None
+        found = opening.on_read(read, now_ns)
+    return found
 
 
-async def test_a_first_start_begins_a_ledger_that_the_others_join(bus: MemoryBus) -> None:
-    first = await opened(bus)
+def test_a_first_start_begins_a_ledger_that_the_others_join() -> None:
+    marks: Marks = {}
+    first = opened(marks)
     assert first.is_new
     assert not first.loss
-    second = await opened(bus, "executor", now_ns=2 * SECOND)
+    second = opened(marks, "executor", now_ns=2 * SECOND)
     assert (second.ledger_id, second.began_ns) == (first.ledger_id, SECOND)
     assert second.is_new
     assert not second.loss
 
 
-async def test_a_restart_finds_its_ledger_whole(bus: MemoryBus) -> None:
-    first = await opened(bus)
-    await bus.mark({"risk": first.ledger_id})
-    again = await opened(bus, known_id=first.ledger_id)
+def test_two_that_begin_at_the_same_moment_have_one_ledger() -> None:
+    marks: Marks = {}
+    openings = [LedgerOpening(name, PAPER, f"{name}-1") for name in ("risk", "executor")]
+    asked = [opening.on_read({}, SECOND) for opening in openings]
+    for actions in asked:
+        assert isinstance(actions, list)
+        carry_out(actions, marks)
+    found = [opening.on_read(marks, 2 * SECOND) for opening in openings]
+    assert [ledger.ledger_id for ledger in found if isinstance(ledger, Opened)] == [marks["id"]] * 2
+
+
+def test_marks_that_were_not_written_are_written_again() -> None:
+    opening = LedgerOpening("risk", PAPER, "risk-1")
+    opening.begin("known")
+    opening.on_read({}, SECOND)
+    again = opening.on_read({}, 2 * SECOND)
+    assert isinstance(again, list)
+    marks: Marks = {}
+    carry_out(again, marks)
+    found = opening.on_read(marks, 2 * SECOND)
+    assert isinstance(found, Opened)
+    assert (found.ledger_id, found.loss) == ("known", "the marks of the ledger are gone")
+
+
+def test_a_restart_finds_its_ledger_whole() -> None:
+    marks: Marks = {}
+    first = opened(marks)
+    marks["risk"] = first.ledger_id
+    again = opened(marks, known_id=first.ledger_id)
     assert not again.is_new
     assert not again.loss
 
 
-async def test_a_checkpoint_of_an_older_version_begins_a_ledger(bus: MemoryBus) -> None:
-    assert not (await opened(bus, known_id="")).loss
+def test_a_checkpoint_of_an_older_version_begins_a_ledger() -> None:
+    assert not opened({}, known_id="").loss
 
 
-async def test_a_checkpoint_that_was_there_and_is_gone_is_a_loss(bus: MemoryBus) -> None:
-    first = await opened(bus)
-    await bus.mark({"risk": first.ledger_id})
-    assert (await opened(bus)).loss == "the checkpoint of risk is gone"
-    assert not (await opened(bus, "executor")).loss, "it never had one"
+def test_a_checkpoint_that_was_there_and_is_gone_is_a_loss() -> None:
+    marks: Marks = {}
+    first = opened(marks)
+    marks["risk"] = first.ledger_id
+    assert opened(marks).loss == "the checkpoint of risk is gone"
+    assert not opened(marks, "executor").loss, "it never had one"
 
 
-async def test_a_checkpoint_without_its_marks_or_of_another_ledger_is_a_loss(
-    bus: MemoryBus,
+@pytest.mark.parametrize(
+    ("before", "loss"),
+    [({}, "the marks of the ledger are gone"), ({"id": "other"}, "of another ledger")],
+)
+def test_a_checkpoint_without_its_marks_or_of_another_ledger_is_a_loss(
+    before: Marks, loss: str
 ) -> None:
-    assert (await opened(bus, known_id="older")).loss == "the marks of the ledger are gone"
-    assert "of another ledger" in (await opened(bus, known_id="other")).loss
+    marks = dict(before)
+    assert loss in opened(marks, known_id="older").loss
+    assert loss in opened(marks, known_id="older").loss, "also if the process ended right then"
 
 
-async def test_what_a_witness_said_is_heard_at_the_start(bus: MemoryBus) -> None:
-    await bus.mark(lost_marks("Redis lost its data"))
-    assert (await opened(bus)).loss == "Redis lost its data"
-    await bus.unmark(lost_mark("risk"))
-    assert not (await opened(bus)).loss
-    assert (await opened(bus, "executor")).loss == "Redis lost its data", "each hears it itself"
+def test_what_a_witness_said_is_heard_at_the_start() -> None:
+    marks = lost_marks("Redis lost its data")
+    assert opened(marks).loss == "Redis lost its data"
+    del marks[lost_mark("risk")]
+    assert not opened(marks).loss
+    assert opened(marks, "executor").loss == "Redis lost its data", "each hears it itself"
 
 
-async def test_data_of_another_mode_is_refused_in_one_line(bus: MemoryBus) -> None:
-    await opened(bus)
+def test_data_of_another_mode_is_refused_in_one_line() -> None:
+    marks: Marks = {}
+    opened(marks)
+    before = dict(marks)
     with pytest.raises(ConfigError) as refused:
-        await opened(bus, "executor", {"mode": "simulated"})
+        opened(marks, "executor", {"mode": "simulated"})
     text = str(refused.value)
     assert '"simulated"' in text
     assert '"paper"' in text
     assert "bus.url" in text
     assert "\n" not in text
+    assert marks == before, "nothing was written into the data of another"
 
 
-async def test_data_of_another_account_is_refused_and_a_new_venue_is_not(bus: MemoryBus) -> None:
+def test_data_of_another_account_is_refused_and_a_new_venue_is_not() -> None:
+    marks: Marks = {}
     ours = {"mode": "live", "account:alpha": account_digest("key-of-alpha")}
-    await opened(bus, "executor", ours)
-    await opened(bus, "executor", {**ours, "account:beta": account_digest("key-of-beta")})
+    opened(marks, "executor", ours)
+    opened(marks, "executor", {**ours, "account:beta": account_digest("key-of-beta")})
     with pytest.raises(ConfigError, match="API key of alpha") as refused:
-        await opened(bus, "executor", {**ours, "account:alpha": account_digest("another")})
+        opened(marks, "executor", {**ours, "account:alpha": account_digest("another")})
     assert "key-of" not in str(refused.value)
     assert "HDEL '{arb}:ledger' account:alpha" in str(refused.value)
 

@@ -83,6 +83,7 @@ PURE = sorted(
                 "engine",
                 "errors",
                 "ledger",
+                "ledger_engine",
                 "streams",
             )
         ),

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from services.risk import marks as marks_module
 from services.risk.__main__ import build
 from services.risk.checkpoint import NAMES
 from services.risk.engine import RiskEngine
+from shared import ledger_engine
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.clock import SystemClock
@@ -63,17 +63,16 @@ def test_a_loss_halts_from_the_first_step_until_resume() -> None:
     assert restarted.state.trading.published is TradingState.ACTIVE
 
 
-def test_a_loss_noted_while_running_denies_what_comes_next() -> None:
+def test_a_loss_noted_while_running_halts_at_once() -> None:
     engine = RiskEngine(make_config(), opened())
     informed(engine, T0)
     assert engine.state.trading.published is TradingState.ACTIVE
     engine.checkpoints()
     assert engine.is_saved
-    engine.note_loss("Redis lost its data")
+    out = engine.note_loss("Redis lost its data", T0 + 1).messages
     assert not engine.is_saved
-    out = engine.on_message(make_balances("alpha", T0 + 1), T0 + 1).messages
     assert [m.state for m in out if isinstance(m, TradingStateChanged)] == [TradingState.HALTED]
-    engine.note_loss("Redis lost its data")
+    assert not [m for m in engine.note_loss("x", T0 + 1).messages if isinstance(m, Alert)]
     assert not [m for m in engine.on_timer(T0 + 2).messages if isinstance(m, Alert)], "said once"
 
 
@@ -116,7 +115,7 @@ class Stack:
 
 @pytest.fixture
 async def stack(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stack]:
-    monkeypatch.setattr(marks_module, "MARKS_S", 0.05)
+    monkeypatch.setattr(ledger_engine, "LOOK_NS", 50_000_000)
     stack = Stack()
     yield stack
     while stack.tasks:
