@@ -11,7 +11,7 @@ from shared.venues.port import Feed, Recordings
 if TYPE_CHECKING:  # who trades loads no simulated venue
     from shared.simulated.port import Simulated
 
-ADAPTERS = ("binance", "binanceusdm", "kraken")
+ADAPTERS = ("binance", "binanceusdm", "kraken", "gateio")
 
 
 class CcxtSetup(Protocol):

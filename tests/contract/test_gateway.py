@@ -30,10 +30,11 @@ from shared.messages.execution import OrderStatus
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
 from shared.messages.terms import OrderTerms
+from shared.venues.registry import ADAPTERS, load_simulated
 from tests.support import ROOT, eventually
 
 D = Decimal
-VENUES = {"binance": "BTC/USDT", "binanceusdm": "BTC/USDT:USDT", "kraken": "BTC/USDT"}
+VENUES = {name: load_simulated(name).LISTINGS[0].instrument for name in ADAPTERS}
 RULES = InstrumentRules(
     venue="paper",
     instrument="BTC/USDT",
@@ -314,7 +315,7 @@ async def many_fills(account: Account, count: int) -> tuple[set[str], int]:
 
 def module_of(name: str) -> Any:
     """Where the bounds of a venue are: USDT-M shares those of spot."""
-    return import_module(f"shared.venues.{'kraken' if name == 'kraken' else 'binance'}.orders")
+    return import_module(f"shared.venues.{'binance' if name == 'binanceusdm' else name}.orders")
 
 
 @REAL
@@ -420,6 +421,9 @@ async def test_an_account_that_cannot_trade_is_found_at_the_start(
         await account.gateway.submit(await account.order())
 
 
+ORDER_PATHS = ("/v3/order", "/v1/order", "/AddOrder", "/spot/orders")
+
+
 @asynccontextmanager
 async def answering_orders(simulated: Any, status: int, body: str) -> AsyncIterator[Any]:
     """The simulated venues behind a server that answers every new order itself."""
@@ -427,10 +431,10 @@ async def answering_orders(simulated: Any, status: int, body: str) -> AsyncItera
 
         async def serve(request: web.Request) -> web.Response:
             path = request.path
-            if request.method == "POST" and path.endswith(("/v3/order", "/v1/order", "/AddOrder")):
+            if request.method == "POST" and path.endswith(ORDER_PATHS):
                 return web.Response(status=status, text=body, content_type="application/json")
-            kept = {"X-MBX-APIKEY", "API-Key", "API-Sign", "Content-Type"}
-            headers = {k: v for k, v in request.headers.items() if k in kept}
+            dropped = {"Host", "Content-Length", "Accept-Encoding"}
+            headers = {k: v for k, v in request.headers.items() if k not in dropped}
             url = URL(simulated["http"] + request.raw_path, encoded=True)
             sent = await request.read()
             async with session.request(request.method, url, data=sent, headers=headers) as answer:
@@ -491,7 +495,27 @@ KRAKEN_SAYS: list[tuple[int, str, type[Exception], Cause]] = [
     (200, "[]", OutcomeUnknown, Cause.SERVICE),
     (200, "", OutcomeUnknown, Cause.SERVICE),
 ]
+GATE_SAYS: list[tuple[int, str, type[Exception], Cause]] = [
+    (400, '{"label":"SOMETHING_NEW","message":"of next year"}', Rejected, Cause.ORDER),
+    (400, '{"label":"BALANCE_NOT_ENOUGH","message":"Not enough balance"}', Rejected, Cause.FUNDS),
+    (400, '{"label":"POC_FILL_IMMEDIATELY","message":"It would take"}', Rejected, Cause.ORDER),
+    (401, '{"label":"INVALID_KEY","message":"Invalid key provided"}', Rejected, Cause.KEY),
+    (403, '{"label":"READ_ONLY","message":"The key may only read"}', Rejected, Cause.KEY),
+    (403, '{"label":"ACCOUNT_LOCKED","message":"Locked"}', Rejected, Cause.ACCOUNT),
+    (403, '{"label":"REQUEST_EXPIRED","message":"Gap in time"}', Unavailable, Cause.CLOCK),
+    (429, '{"label":"TOO_MANY_REQUESTS","message":"Slow down"}', Unavailable, Cause.RATE),
+    (500, '{"label":"SERVER_ERROR","message":"Internal"}', OutcomeUnknown, Cause.SERVICE),
+    (503, '{"label":"BALANCE_NOT_ENOUGH","message":"?"}', OutcomeUnknown, Cause.SERVICE),
+    (400, '{"label":"INVALID_PARAM_VALUE","message":"Duplicate"}', OutcomeUnknown, Cause.SERVICE),
+    (502, "<html>Bad gateway</html>", OutcomeUnknown, Cause.SERVICE),
+    (403, "<html>Request blocked</html>", Unavailable, Cause.RATE),
+    (200, "<html>Welcome</html>", OutcomeUnknown, Cause.SERVICE),
+    (200, "{}", OutcomeUnknown, Cause.SERVICE),
+    (200, "[]", OutcomeUnknown, Cause.SERVICE),
+    (200, "", OutcomeUnknown, Cause.SERVICE),
+]
 SAID = [("binance", *row) for row in BINANCE_SAYS]
+SAID += [("gateio", *row) for row in GATE_SAYS]
 SAID += [("binanceusdm", *row) for row in BINANCE_SAYS]
 SAID += [("kraken", *row) for row in KRAKEN_SAYS]
 

@@ -25,6 +25,7 @@ INSTRUMENTS = {
     "binance": ["BTC/USDT", "ETH/USDT"],
     "binanceusdm": ["BTC/USDT:USDT"],
     "kraken": ["BTC/USDT", "SOL/USDT"],
+    "gateio": ["BTC/USDT", "ETH/USDT"],
 }
 
 
@@ -121,15 +122,19 @@ FAULTS = [
     ("drop", "binance", "gaps"),
     ("drop", "binanceusdm", "gaps"),
     ("drop", "kraken", "checksums_failed"),
+    ("drop", "gateio", "gaps"),
     ("duplicate", "binance", "dropped"),
     ("duplicate", "binanceusdm", "dropped"),
     ("delay", "binance", "gaps"),
     ("reorder", "binance", "gaps"),
     ("reorder", "binanceusdm", "gaps"),
+    ("reorder", "gateio", "gaps"),
+    ("duplicate", "gateio", "dropped"),
     ("checksum", "kraken", "checksums_failed"),
     ("disconnect", "binance", "reconnects"),
     ("disconnect", "binanceusdm", "reconnects"),
     ("disconnect", "kraken", "reconnects"),
+    ("disconnect", "gateio", "reconnects"),
 ]
 
 
@@ -173,6 +178,7 @@ async def test_unknown_instruments_are_said_and_the_others_go_on(venuesim, tmp_p
         "binance": ["NOPE/USDT"],
         "binanceusdm": ["NOPE/USDT:USDT"],
         "kraken": ["NOPE/USDT"],
+        "gateio": ["NOPE/USDT"],
     }
     async with running(venuesim, tmp_path, monkeypatch, extra=extra) as (run, control):
         inbox = await run.bus.open_inbox(

@@ -69,6 +69,15 @@ def test_capture_sets_are_right_in_any_order(recorded, name, venue, deltas):
     assert verify_paths(paths[::-1]) == report
 
 
+def test_gate_books_join_their_snapshots(recorded):
+    report = verify_paths(capture_set(recorded, "GATEIO"))
+    assert report.ok and len(report.books) == 10
+    assert {(b.venue, b.snapshots, b.gaps_total) for b in report.books} == {("gateio", 1, 0)}
+    assert sum(book.deltas for book in report.books) == 172
+    # Two have no delta after their snapshot.
+    assert sum(book.applied > 0 for book in report.books) == 8
+
+
 def test_the_second_day_needs_the_first(recorded):
     first, second = (
         hft(recorded, "spot_btcusdt_20240808.gz"),

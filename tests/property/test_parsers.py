@@ -10,8 +10,9 @@ from shared.capture.items import LineError, parse_line
 from shared.errors import ParseError
 from shared.venues.binance import parse as binance_parse
 from shared.venues.binanceusdm import parse as futures_parse
+from shared.venues.gateio import parse as gate_parse
 from shared.venues.kraken import parse as kraken_parse
-from shared.venues.registry import ADAPTERS, load_feed, load_recordings
+from shared.venues.registry import ADAPTERS, load_feed, load_recordings, load_simulated
 
 SAMPLES = (
     b'{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1723161255208,"s":"BTCUSDT",'
@@ -22,13 +23,21 @@ SAMPLES = (
     b'{"e":"markPriceUpdate","E":1,"s":"BTCUSDT","p":"2.7","P":"2.1","i":"2.6","r":"0.1","T":2}',
     b'{"lastUpdateId":50,"bids":[["61837.63","3.78"]],"asks":[]}',
     b'{"code":2,"msg":"Invalid request","id":1}',
-    b'{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USD","bids":[{"price":1.5,"qty":2}],'
+    b'{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USDT","bids":[{"price":1.5,"qty":2}],'
     b'"asks":[],"checksum":974947235,"timestamp":"2023-10-06T17:35:55.440295Z"}]}',
-    b'{"channel":"trade","type":"update","data":[{"symbol":"BTC/USD","side":"sell","price":4136.4,'
+    b'{"channel":"trade","type":"update","data":[{"symbol":"BTC/USDT","side":"sell","price":4136.4,'
     b'"qty":0.2,"ord_type":"limit","trade_id":4,"timestamp":"2023-09-25T07:48:36.925533Z"}]}',
     b'{"channel":"status","type":"update","data":[{"system":"online"}]}',
-    b'{"method":"subscribe","req_id":1,"result":{"channel":"book","symbol":"BTC/USD","depth":10},'
+    b'{"method":"subscribe","req_id":1,"result":{"channel":"book","symbol":"BTC/USDT","depth":10},'
     b'"success":true}',
+    b'{"time":1,"channel":"spot.order_book_update","event":"update","result":{"t":1619093532989,'
+    b'"e":"depthUpdate","E":1,"s":"BTC_USDT","U":5,"u":9,"b":[["0.0447","0"]],"a":null}}',
+    b'{"time":1,"channel":"spot.trades","event":"update","result":{"id":31,"create_time":1,'
+    b'"create_time_ms":"1648725035923.0","side":"sell","currency_pair":"BTC_USDT","amount":"0.01",'
+    b'"price":"130.11"}}',
+    b'{"id":9,"current":2,"update":1,"asks":[["0.1","5"]],"bids":[["0.09","2"]]}',
+    b'{"time":1,"id":1,"channel":"spot.order_book_update","event":"subscribe","error":{"code":2,'
+    b'"message":"unknown currency pair"},"result":{"status":"fail"}}',
 )
 PARSERS = (
     binance_parse.parse_depth,
@@ -42,8 +51,12 @@ PARSERS = (
     kraken_parse.parse_trades,
     kraken_parse.parse_status,
     kraken_parse.parse_envelope,
+    gate_parse.parse_book,
+    gate_parse.parse_trades,
+    gate_parse.parse_rest_book,
+    gate_parse.parse_envelope,
 )
-INSTRUMENTS = {"binance": "BTC/USDT", "binanceusdm": "BTC/USDT:USDT", "kraken": "BTC/USD"}
+INSTRUMENTS = {name: load_simulated(name).LISTINGS[0].instrument for name in ADAPTERS}
 
 
 @st.composite

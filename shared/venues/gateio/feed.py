@@ -1,0 +1,84 @@
+"""Gate spot as the ingestor needs it: sockets, rules, fees. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from shared.errors import ConfigError
+from shared.messages.rules import InstrumentRules, rules_from
+from shared.venues.gateio.session import GateSession
+from shared.venues.gateio.symbols import to_symbol
+from shared.venues.port import FeedConnection, RestBudget
+from shared.venues.rules import fee_bps, largest, number, places
+
+INSTRUMENTS_PER_CONNECTION_MAX = 50
+FEE_DEFAULT = "0.002"
+
+
+class GateFeed:
+    """Books and trades over WebSocket v4."""
+
+    venue = "gateio"
+    ws_url = "wss://api.gateio.ws"
+    rest_url = "https://api.gateio.ws"
+    ccxt_id = "gate"
+    rest_budget = RestBudget(weight_per_minute=1_200)
+    """200 in 10 s for each public endpoint."""
+    lifetime_s = 24 * 3600.0
+
+    def connections(self, venue: str, instruments: Sequence[str]) -> Sequence[FeedConnection]:
+        """Return the sockets.
+
+        Raises:
+            ConfigError: An instrument that is not spot.
+        """
+        try:
+            symbols = [(to_symbol(instrument), instrument) for instrument in instruments]
+        except ValueError as error:
+            raise ConfigError(f"venue {venue}: {error}") from error
+        sockets = []
+        for start in range(0, len(symbols), INSTRUMENTS_PER_CONNECTION_MAX):
+            group = dict(symbols[start : start + INSTRUMENTS_PER_CONNECTION_MAX])
+            name = f"spot-{start // INSTRUMENTS_PER_CONNECTION_MAX}"
+            session = GateSession(venue, group)
+            sockets.append(FeedConnection(venue, "/ws/v4/", tuple(group.values()), session, name))
+        return sockets
+
+    def is_streamed_as(self, market: dict[str, Any]) -> str:
+        """Return the symbol under which the stream carries a ccxt market."""
+        return str(market["id"])
+
+    def to_symbol(self, instrument: str) -> str:
+        """Return the symbol that is subscribed for an instrument."""
+        return to_symbol(instrument)
+
+    def rules(self, venue: str, market: dict[str, Any]) -> InstrumentRules:
+        """Return the rules of a ccxt market's ``info`` (currency_pairs).
+
+        ``precision`` and ``amount_precision`` are decimals. The least quantity is the larger of a
+        lot and ``min_base_amount``, where that is told.
+        """
+        info = market["info"]
+        lot = places(info.get("amount_precision"))
+        numbers = {
+            "tick_size": places(info.get("precision")),
+            "lot_size": lot,
+            "qty_min": largest([lot, number(info.get("min_base_amount"))]),
+            "notional_min": number(info.get("min_quote_amount", 0)),
+            "taker_fee_bps": fee_bps(market.get("taker"), FEE_DEFAULT),
+            "maker_fee_bps": fee_bps(market.get("maker"), FEE_DEFAULT),
+            "contract_size": Decimal(1),
+        }
+        status = info.get("trade_status", "unknown")
+        return rules_from(
+            venue,
+            market["symbol"],
+            numbers,
+            active=status == "tradable",
+            reason=f"status {status}",
+        )
+
+
+FEED = GateFeed()

@@ -1,0 +1,35 @@
+"""What the simulated Gate spot lists. Data."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from shared.exchange.listing import Listing
+
+VENUE = "gateio"
+
+
+def pair(base: str, quote: str, price_scale: int, qty_scale: int, notional_min: str) -> Listing:
+    """Return a listing with Gate's ways of writing numbers."""
+    return Listing(
+        venue=VENUE,
+        instrument=f"{base}/{quote}",
+        symbol=f"{base}_{quote}",
+        base=base,
+        quote=quote,
+        price_scale=price_scale,
+        qty_scale=qty_scale,
+        price_decimals=price_scale,
+        qty_decimals=qty_scale,
+        qty_min=Decimal(1).scaleb(-qty_scale),
+        notional_min=Decimal(notional_min),
+        taker_bps=Decimal(20),
+        maker_bps=Decimal(20),
+    )
+
+
+LISTINGS = (
+    pair("BTC", "USDT", 1, 6, "3"),
+    pair("ETH", "USDT", 2, 4, "3"),
+    pair("SOL", "USDT", 2, 3, "3"),
+)
