@@ -1,0 +1,74 @@
+"""What a venue's folder holds, and that nothing but the registry has to know of it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from services.executor.accounts import load_quirks
+from shared.simulated.port import Simulated
+from shared.venues.order_port import OrderQuirks
+from shared.venues.port import Feed, Recordings
+from shared.venues.registry import (
+    ADAPTERS,
+    CcxtSetup,
+    load_ccxt_setup,
+    load_feed,
+    load_recordings,
+    load_simulated,
+)
+from tests.support import ROOT
+
+VENUES = ROOT / "shared" / "venues"
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+EVERY_VENUE_HAS = (
+    "symbols.py", "parse.py", "feed.py", "recordings.py", "ccxt_urls.py", "orders.py",
+    "simulated/venue.py",
+)  # fmt: skip
+
+
+def asked_by(protocol: type) -> set[str]:
+    """Return what a protocol names, attributes and methods."""
+    return {name for name in (*vars(protocol), *protocol.__annotations__) if name[0] != "_"}
+
+
+def test_every_folder_of_a_venue_has_its_row() -> None:
+    folders = {path.parents[1].name for path in VENUES.glob("*/simulated/venue.py")}
+    assert folders == set(ADAPTERS)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_a_folder_holds_what_the_guide_asks_for(adapter: str) -> None:
+    section = GUIDE.partition("## Add a venue")[2].partition("\n## ")[0]
+    for name in EVERY_VENUE_HAS:
+        assert (VENUES / adapter / name).exists(), f"{adapter} has no {name}"
+        assert f"`{name}`" in section, f"the guide does not name {name}"
+    assert set(re.findall(r"`(\w+\.py|simulated/\w+\.py)`", section)) >= set(EVERY_VENUE_HAS)
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize(
+    ("load", "protocol"),
+    [
+        (load_feed, Feed),
+        (load_recordings, Recordings),
+        (load_ccxt_setup, CcxtSetup),
+        (load_quirks, OrderQuirks),
+        (load_simulated, Simulated),
+    ],
+    ids=lambda value: value.__name__,
+)
+def test_a_folder_offers_what_is_asked_of_it(load, protocol, adapter: str) -> None:
+    offered = load(adapter)
+    missing = sorted(name for name in asked_by(protocol) if not hasattr(offered, name))
+    assert not missing, f"{adapter}: {protocol.__name__} has no {', '.join(missing)}"
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_a_venue_lists_what_its_feed_can_subscribe(adapter: str) -> None:
+    feed = load_feed(adapter)
+    assert feed.venue == adapter
+    for listing in load_simulated(adapter).LISTINGS:
+        assert listing.venue == adapter
+        assert feed.to_symbol(listing.instrument) in {listing.symbol, listing.instrument}
