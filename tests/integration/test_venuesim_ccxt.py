@@ -371,7 +371,7 @@ def test_synchronous_ccxt_in_another_process(simulator_process):
     for venue, symbol in SYMBOLS.items():
         setup = import_module(f"shared.venues.{venue}.ccxt_urls")
         options = {"options": dict(setup.OPTIONS), **described["credentials"][venue]}
-        exchange = getattr(ccxt, venue)(options)
+        exchange = getattr(ccxt, load_feed(venue).ccxt_id)(options)
         setup.set_urls(exchange, described["http"])
         price = far_below(exchange, symbol, exchange.fetch_order_book(symbol))
         order = exchange.create_order(symbol, "limit", "buy", 0.01, price)
