@@ -19,11 +19,14 @@ import psutil
 import pytest
 
 from shared.services import SERVICES
+from shared.venues.registry import ADAPTERS, load_simulated
 from tests.support import ROOT, eventually_sync
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
+BOOKS = sum(len(load_simulated(adapter).LISTINGS) for adapter in ADAPTERS)
+"""Everything that the simulated venues list."""
 KEYS = {
     "seconds", "venue_frames", "book_events", "books", "opportunities", "near_misses", "plans",
     "orders", "fills", "pnl", "residual_exposure", "latency_us", "services", "positions",
@@ -131,7 +134,7 @@ def test_the_demo_executes_arbitrage_and_leaves_nothing() -> None:
     check_within_bounds(report)
     assert report["plans"]["approved"] > 0
     assert report["fills"] > 0
-    assert report["books"]["live"] == 10
+    assert report["books"]["live"] == BOOKS
     assert report["latency_us"]["tick_to_order"]["n"] > 0
     assert set(report["services"]) >= set(SERVICES)
     assert all(used["restarts"] == 0 for used in report["services"].values())
@@ -149,7 +152,7 @@ def test_it_heals_when_services_and_the_bus_are_killed() -> None:
         report = arb.report()
     check_sound(report)
     assert report["plans"]["approved"] > 0
-    assert report["books"]["live"] == 10
+    assert report["books"]["live"] == BOOKS
     for name in killed:
         assert report["services"][name]["restarts"] >= 1
 

@@ -12,16 +12,9 @@ from typing import Any
 
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing, parse_decimal
-from shared.exchange.orders import (
-    Fill,
-    Order,
-    OrderRequest,
-    OrderType,
-    Refusal,
-    Status,
-    TimeInForce,
-)
+from shared.exchange.orders import Fill, Order, OrderRequest, Refusal, Status
 from shared.messages.base import Side
+from shared.messages.terms import OrderType, TimeInForce
 from shared.venues.gateio.simulated.errors import ApiError, invalid, missing, refused
 from shared.venues.gateio.simulated.market_data import listing_of
 
