@@ -107,7 +107,7 @@ class Stack:
                 ts_ns=now_ns,
             )
         )
-        if instrument == PLACES[venue]:
+        if instrument == PLACES.get(venue):
             tick, lot, notional, fee = map(D, GRID[venue])
             rules = InstrumentRules(
                 venue=venue,
