@@ -10,7 +10,9 @@ import msgspec
 from services.risk.engine import RiskEngine
 from services.scanner.engine import StrategyHost
 from shared.config_sections import Config, RiskConfig, ScannerConfig, VenueConfig
-from shared.messages.arb import Opportunity
+from shared.domain.fees import cash_flow, edge_bps, fee_amount
+from shared.domain.instrument import split_instrument
+from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import BookState, Certainty, Side
 from shared.messages.control import Command, CommandKind
 from shared.messages.execution import (
@@ -150,6 +152,39 @@ def make_opportunity(
     (found,) = engine.on_message(view, now_ns).messages
     assert isinstance(found, Opportunity)
     return msgspec.structs.replace(found, **changes)
+
+
+def make_leg(  # noqa: PLR0917 - as a venue's ticket reads
+    venue: str, side: Side, qty: str, price: str, instrument: str = SPOT, seq: int = 1,
+    **changes: Any,
+) -> OpportunityLeg:  # fmt: skip
+    """A leg at one price, with its arithmetic."""
+    worth = D(qty) * D(price)
+    fee = fee_amount(worth, D(10))
+    values: dict[str, Any] = {
+        "venue": venue, "instrument": instrument, "side": side, "qty": D(qty),
+        "price_limit": D(price), "price_avg": D(price), "fee_bps": D(10), "fee": fee,
+        "levels_used": 1, "book_id": f"{venue}|{instrument}|1|{seq}", "book_ts_recv_ns": T0,
+        "cash_flow": cash_flow(side, worth, fee),
+    }  # fmt: skip
+    return OpportunityLeg(**{**values, **changes})
+
+
+def make_offer(legs: list[OpportunityLeg], *, now_ns: int = T0, **changes: Any) -> Opportunity:
+    """An opportunity of any legs, with the arithmetic that follows from them."""
+    bought = [leg for leg in legs if leg.side is Side.BUY]
+    notional = sum((leg.qty * leg.price_avg for leg in bought), D(0))
+    fees = sum((leg.fee for leg in legs), D(0))
+    net = sum((leg.cash_flow or D(0) for leg in legs), D(0))
+    base, quote, _ = split_instrument(legs[0].instrument)
+    values: dict[str, Any] = {
+        "ts_ns": now_ns, "opportunity_id": ">".join(leg.book_id for leg in legs)[:128],
+        "detector": "test", "base": base, "quote": quote, "legs": legs,
+        "qty": sum((leg.qty for leg in bought), D(0)), "notional": notional, "gross": net + fees,
+        "fees": fees, "net": net, "edge_bps": edge_bps(net, notional or D(1)),
+        "ts_recv_ns": now_ns, "ts_depth_ns": now_ns, "ts_expire_ns": now_ns + SECOND,
+    }  # fmt: skip
+    return Opportunity(**{**values, **changes})
 
 
 def make_config(*, start_active: bool = True, **limits: Any) -> Config:

@@ -33,7 +33,6 @@ from shared.messages.execution import (
     PlanLeg,
     TradingStateChanged,
 )
-from shared.messages.terms import OrderTerms
 from tests.decision_builders import make_info, make_view
 
 D = Decimal
@@ -46,6 +45,13 @@ FEE_ASSET = {"alpha": "BTC", "beta": "USDT", "gamma": "USDT"}
 FEE_RATE = D("0.001")
 LOT = D("0.001")
 BID, ASK = D("9999"), D("10001")
+Legs = tuple[tuple[str, Side, str], ...]
+"""Venue, side and quantity of each."""
+THREE_LEGS: tuple[Legs, ...] = (
+    (("alpha", Side.BUY, "0.2"), ("beta", Side.SELL, "0.1"), ("gamma", Side.SELL, "0.1")),
+    (("beta", Side.BUY, "0.05"), ("gamma", Side.BUY, "0.15"), ("alpha", Side.SELL, "0.2")),
+    (("gamma", Side.BUY, "0.1"), ("alpha", Side.SELL, "0.06"), ("beta", Side.SELL, "0.04")),
+)
 CALM = "full"
 HABITS = ("weak", "none", "reject", "not_sent", *Cause)
 """What a venue may be bad at for good."""
@@ -94,8 +100,11 @@ def make_plan(
     qty: str = "0.1",
     now_ns: int = T0,
     loss_cap: str = "",
+    legs: Legs = (),
 ) -> ApprovedPlan:
-    def leg(venue: str, side: Side) -> PlanLeg:
+    """A plan of two legs, or of those given."""
+
+    def leg(venue: str, side: Side, qty: str) -> PlanLeg:
         price = D("10005") if side is Side.BUY else D("9995")
         return PlanLeg(
             venue=venue,
@@ -107,15 +116,17 @@ def make_plan(
             fee_bps=D(10),
         )
 
+    made = [leg(*each) for each in legs or ((buy, Side.BUY, qty), (sell, Side.SELL, qty))]
+    most = max(sum(leg.qty for leg in made if leg.side is side) for side in Side)
     return ApprovedPlan(
         ts_ns=now_ns,
         plan_id=plan_id,
         opportunity_id=f"opportunity-{plan_id}",
         base="BTC",
         quote="USDT",
-        legs=[leg(buy, Side.BUY), leg(sell, Side.SELL)],
+        legs=made,
         net_expected=D(1),
-        loss_cap=D(loss_cap) if loss_cap else D(qty) * 200,
+        loss_cap=D(loss_cap) if loss_cap else 200 * most,
         ts_recv_ns=now_ns - MS,
         ts_depth_ns=now_ns,
         ts_opportunity_ns=now_ns,
@@ -126,8 +137,7 @@ def make_plan(
 def reserved(plan: ApprovedPlan) -> Reservation:
     """What risk holds for a plan that it has approved."""
     legs = [
-        ReservedLeg(terms=OrderTerms.of(leg), notional=D(1), asset="USDT", amount=D(1))
-        for leg in plan.legs
+        ReservedLeg(terms=leg.terms, notional=D(1), asset="USDT", amount=D(1)) for leg in plan.legs
     ]
     return Reservation(
         plan_id=plan.plan_id, opportunity_id=plan.opportunity_id, quote=plan.quote, notional=D(1),

@@ -311,7 +311,7 @@ def _opportunities(screen: Screen) -> Panel:
         ("net", "right"),
     )
     for o in reversed(_last(screen.collector.recent_opportunities)):
-        way = " > ".join(leg.venue for leg in o.legs)
+        way = " > ".join("+".join(leg.venue for leg in o.legs if leg.side is side) for side in Side)
         edge = Text(f"{o.edge_bps:.1f}", "green")
         table.add_row(_when(o.ts_ns), o.base, way, edge, f"{o.net:.2f}")
     return _panel(table, f"opportunities ({screen.collector.opportunities})")

@@ -29,15 +29,20 @@ def plan_key(plan_id: str) -> str:
     return blake2b(plan_id.encode(), digest_size=6).hexdigest()
 
 
+@lru_cache(maxsize=1_024)
+def _slot(leg_index: int, attempt: int) -> str:
+    assert 0 <= leg_index < len(_DIGITS)
+    assert 0 <= attempt <= ATTEMPT_MAX
+    high, low = divmod(attempt, 36)
+    return f"{_DIGITS[leg_index]}{_DIGITS[high]}{_DIGITS[low]}"
+
+
 def client_order_id(plan_id: str, leg_index: int, attempt: int) -> str:
     """Return the id of one order: at most 18 characters, letters and digits.
 
     The same plan, leg and attempt always give the same id, so a second submit is recognisable.
     """
-    assert 0 <= leg_index < len(_DIGITS)
-    assert 0 <= attempt <= ATTEMPT_MAX
-    high, low = divmod(attempt, 36)
-    made = f"{PREFIX}{plan_key(plan_id)}{_DIGITS[leg_index]}{_DIGITS[high]}{_DIGITS[low]}"
+    made = f"{PREFIX}{plan_key(plan_id)}{_slot(leg_index, attempt)}"
     assert len(made) <= ID_LENGTH_MAX
     return made
 

@@ -47,15 +47,19 @@ class Intake:
 
     def malformed(self, plan: ApprovedPlan) -> str:
         """Return why an executor configured like this cannot have started it; empty if it can."""
-        bought = ZERO
+        net = ZERO
         for leg in plan.legs:
             if leg.instrument not in self._venues.get(leg.venue, ()):
                 return f"{leg.instrument} at {leg.venue} is not traded here"
             name = split_instrument(leg.instrument)
             if (name.base, name.quote) != (plan.base, plan.quote):
                 return f"{leg.instrument} is not {plan.base}/{plan.quote}"
-            bought += leg.qty if leg.side is Side.BUY else -leg.qty
-        return f"its legs leave {bought} {plan.base} open" if bought else ""
+            if not leg.is_limit_ioc:
+                return f"a leg is a {leg.kind} order, not a LIMIT IOC one"
+            net = net + leg.qty if leg.side is Side.BUY else net - leg.qty
+        if net and not self._is_within_a_lot(plan, net):
+            return f"its legs leave {net} {plan.base} open"
+        return ""
 
     def objection(self, plan: ApprovedPlan, now_ns: int) -> str:
         """Return why this plan must not be started now; empty if it may."""
@@ -78,14 +82,26 @@ class Intake:
         return msgspec.structs.replace(plan, loss_cap=most)
 
     def _loss_cap_max(self, plan: ApprovedPlan) -> Decimal:
-        """Return what risk gives such a plan: a share of its dearer leg at its worse price."""
-        dearest = ZERO
+        """Return what risk gives such a plan: a share of its dearer side at its worse prices."""
+        bought = sold = ZERO
         for leg in plan.legs:
             price = leg.price_limit
             if leg.price_expected > price:
                 price = min(leg.price_expected, price * _WITH_BAND)
-            dearest = max(dearest, leg.qty * price)
-        return share_of(dearest, self._loss_cap_bps)
+            if leg.side is Side.BUY:
+                bought += leg.qty * price
+            else:
+                sold += leg.qty * price
+        return share_of(max(bought, sold), self._loss_cap_bps)
+
+    def _is_within_a_lot(self, plan: ApprovedPlan, net: Decimal) -> bool:
+        """Tell whether a difference is less than one lot of the coarsest leg.
+
+        Where a venue's rules are not known yet, it may be: no new plan starts there anyway.
+        """
+        known = [self._markets.rules.get(leg.market) for leg in plan.legs]
+        lots = [rules.lot_size for rules in known if rules is not None]
+        return len(lots) < len(known) or abs(net) < max(lots)
 
     def _leg_objection(self, leg: PlanLeg, now_ns: int) -> str:
         key = (leg.venue, leg.instrument)

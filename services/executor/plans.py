@@ -39,7 +39,6 @@ from shared.messages.execution import (
     PlanLeg,
     PlanOutcome,
 )
-from shared.messages.terms import OrderTerms
 
 REBALANCE_PAUSE_NS: Final = 50_000_000
 """Least pause between two rebalancing orders, and before looking for a price again."""
@@ -89,7 +88,7 @@ class PlanRunner:
             return
         plan.kind, plan.reason, plan.strategy = PlanKind.ARBITRAGE, "", approved.strategy
         plan.legs, plan.loss_cap = approved.legs, approved.loss_cap
-        plan.reference, plan.ts_recv_ns = approved.legs[0].price_expected, approved.ts_recv_ns
+        plan.reference, plan.ts_recv_ns = _reference(approved), approved.ts_recv_ns
         self._record_unknown_legs(plan, approved, now_ns, out)
 
     def _record_unknown_legs(
@@ -179,7 +178,7 @@ class PlanRunner:
             quote=approved.quote,
             legs=legs,
             loss_cap=approved.loss_cap,
-            reference=approved.legs[0].price_expected,
+            reference=_reference(approved),
             ts_started_ns=now_ns,
             ts_recv_ns=approved.ts_recv_ns,
             strategy=approved.strategy,
@@ -242,5 +241,10 @@ def _pause_until_ns(orders: list[OrderRecord], hedge_deadline_ns: int) -> int:
     return over_ns + min(pause_ns, hedge_deadline_ns // ATTEMPTS_MAX)
 
 
+def _reference(approved: ApprovedPlan) -> Decimal:
+    """Return a price that makes sense: the dearest expected, so that no rest is valued too low."""
+    return max([leg.price_expected for leg in approved.legs])
+
+
 def _leg_intent(leg: PlanLeg) -> OrderIntent:
-    return OrderIntent(terms=OrderTerms.of(leg), fee_bps=leg.fee_bps, purpose=OrderPurpose.LEG)
+    return OrderIntent(terms=leg.terms, fee_bps=leg.fee_bps, purpose=OrderPurpose.LEG)

@@ -35,6 +35,8 @@ from shared.streams import MD_BOOK
 
 START_NS = 1_700_000_000_000_000_000
 LOOK_NS = 500_000_000
+SWEPT_NS = 2_500_000_000
+"""This long after a plan ended, the executor has read the venues' executions once more."""
 MOVE_NS = 150_000_000
 """The market moves this often."""
 _US = 1_000
@@ -178,7 +180,7 @@ class World:
             self.on_published("operator", [command])
 
     def is_quiet(self) -> bool:
-        """Whether all plans have ended and all orders are known."""
+        """Whether all plans have ended, late fills were looked for, and all orders are known."""
         executor, risk = self.engine("executor"), self.engine("risk")
         return (
             isinstance(executor, ExecutorEngine)
@@ -187,6 +189,10 @@ class World:
             and not executor.state.open_plans()
             and not executor.gauges().get("unknown_orders", 0.0)
             and not risk.ledger.reservations
+            and all(
+                self.kernel.now_ns() - plan.ts_done_ns > SWEPT_NS
+                for plan in executor.state.plans.values()
+            )
         )
 
     def why_not_quiet(self) -> str:

@@ -90,11 +90,12 @@ class DecisionContext:
     """An opportunity and everything it is judged by. ``venues`` are those that may be traded,
     ``venues_down`` what of them the executor sends nothing to, with its reason.
 
-    What stands below ``rules`` is there after ``look_up_legs``: the two legs, the buy first, and
-    what they would reserve; the notional at stake if only the dearer one trades; what hedging or
-    unwinding the plan may cost, in quote units; the legs of the plans in flight; the positions in
-    this quote asset; and, as rules work them out, the dearest
-    prices and the worst notionals by key of their market.
+    What stands below ``rules`` is there after ``look_up_legs``: the legs, and what they would
+    reserve; the notional at stake if only the dearer side trades; the base units that they
+    bring in together; what hedging or unwinding the
+    plan may cost, in quote units; the legs of the plans in flight; the positions in this quote
+    asset; and, as rules work them out, the dearest prices and the worst notionals by key of their
+    market.
     """
 
     opportunity: Opportunity
@@ -111,6 +112,7 @@ class DecisionContext:
     legs: list[LegCase] = field(init=False)
     reserved: list[ReservedLeg] = field(init=False)
     notional: Decimal = field(init=False)
+    net: Decimal = field(init=False)
     loss_cap: Decimal = field(init=False)
     held: list[ReservedLeg] = field(init=False)
     positions: list[tuple[VenueMarket, Decimal]] = field(init=False)
@@ -124,10 +126,19 @@ class DecisionContext:
     def look_up_legs(self) -> None:
         """Work out what the rules on limits ask; the opportunity must be well formed."""
         ledger, quote = self.ledger, self.opportunity.quote
-        bought, sold = self.opportunity.legs
-        buy, sell = LegCase(bought, ledger.positions), LegCase(sold, ledger.positions)
-        self.legs, self.reserved = [buy, sell], [buy.reserved, sell.reserved]
-        self.notional = max(buy.reserved.notional, sell.reserved.notional)
+        self.legs, self.reserved = [], []
+        bought = sold = net = ZERO
+        for offered in self.opportunity.legs:
+            leg = LegCase(offered, ledger.positions)
+            self.legs.append(leg)
+            self.reserved.append(leg.reserved)
+            if offered.side is Side.BUY:
+                bought += leg.reserved.notional
+                net += offered.qty
+            else:
+                sold += leg.reserved.notional
+                net -= offered.qty
+        self.notional, self.net = max(bought, sold), net
         self.loss_cap = share_of(self.notional, self.config.loss_cap_bps)
         self.held = [leg for plan in ledger.reservations.values() for leg in plan.legs]
         self.positions = []

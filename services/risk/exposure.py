@@ -15,13 +15,14 @@ reach afterwards ("settling") until the venue reports balances that are newer th
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TypeVar
 
 import msgspec
 
 from shared.domain.accounting import Books, execution_of, worst_certainty
-from shared.domain.fees import BPS
+from shared.domain.fees import ONE_BP
 from shared.domain.instrument import split_instrument
 from shared.domain.ownership import OrdersOnRecord
 from shared.domain.strategy_books import StrategyBooks
@@ -73,6 +74,11 @@ class Reservation(msgspec.Struct, kw_only=True):
     is_overdue: bool = False
     ts_fill_ns: dict[str, int] = {}
     strategy: str = ""
+
+    @property
+    def base(self) -> str:
+        """What all its legs trade."""
+        return split_instrument(self.legs[0].terms.instrument).base
 
 
 class VenueBalance(msgspec.Struct, kw_only=True):
@@ -224,9 +230,8 @@ class Ledger(msgspec.Struct, kw_only=True):
         held = self.reservations.get(done.plan_id)
         if held is None:
             return ""
-        base = split_instrument(held.legs[0].terms.instrument).base
-        agrees = (base, held.quote) == (done.base, done.quote)
-        return "" if agrees else f"its plan trades {base}/{held.quote}"
+        agrees = (held.base, held.quote) == (done.base, done.quote)
+        return "" if agrees else f"its plan trades {held.base}/{held.quote}"
 
     def apply_end(self, done: PlanDone) -> bool:
         """Release what a plan held; return False if this plan's end was counted before.
@@ -301,9 +306,8 @@ def _differs(held: Reservation, event: OrderEvent, against: Decimal) -> str:
         leg = legs[event.leg_index].terms
         agrees = is_same_side(leg, event) and leg.qty == event.qty
         return "" if agrees else f"its leg is {leg.text}"
-    base = split_instrument(legs[0].terms.instrument).base
-    if split_instrument(event.instrument).base != base:
-        return f"its plan trades {base}"
+    if split_instrument(event.instrument).base != held.base:
+        return f"its plan trades {held.base}"
     most = sum((leg.terms.qty for leg in legs), against)
     return "" if event.qty <= most else f"its plan evens out {most} at most"
 
@@ -333,14 +337,15 @@ def reserve_leg(leg: OpportunityLeg, notional: Decimal, position: Decimal) -> Re
     side, qty = leg.side, leg.qty
     if settle is not None and settle == quote:  # linear
         share = opened_qty(position, side, qty) / qty
-        asset, amount = settle, notional * (share + leg.fee_bps / BPS)
+        asset, amount = settle, notional * (share + leg.fee_bps * ONE_BP)
     elif side is Side.BUY:
-        asset, amount = quote, notional * (ONE + leg.fee_bps / BPS)
+        asset, amount = quote, notional * (ONE + leg.fee_bps * ONE_BP)
     else:
         asset, amount = base, qty
-    return ReservedLeg(terms=OrderTerms.of(leg), notional=notional, asset=asset, amount=amount)
+    return ReservedLeg(terms=leg.terms, notional=notional, asset=asset, amount=amount)
 
 
+@lru_cache(maxsize=64)  # asked for twice in a decision
 def plan_id_of(opportunity_id: str) -> str:
     """Return the plan's id: 12 hex digits leave client order ids room for leg and attempt."""
     return blake2b(opportunity_id.encode(), digest_size=6).hexdigest()

@@ -7,7 +7,7 @@ is computed only for an offer that passed them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
@@ -20,38 +20,59 @@ from services.risk.decision_context import (
 )
 from services.risk.exposure import ZERO, opened_qty, plan_id_of
 from services.risk.reasons import Denial, DenyReason, deny
-from shared.domain.fees import edge_bps, fee_amount
+from shared.domain.fees import BPS, edge_bps, fee_amount
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.rounding import exact, is_multiple
+from shared.messages.arb import OpportunityLeg
 from shared.messages.base import BookState, Side, TradingState
 
 MS = 1_000_000
 
 
 def well_formed(context: DecisionContext) -> Denial | None:
-    """One buy, one sell, same positive quantity, same assets, different books."""
+    """Buys, then sales, each in a book of its own; all of one base and one quote asset.
+
+    The executor evens out what is left of orders that have ended: none may rest.
+    """
     found, legs = context.opportunity, context.opportunity.legs
-    if len(legs) != 2 or legs[0].side is not Side.BUY or legs[1].side is not Side.SELL:
-        return deny(DenyReason.MALFORMED, sides=",".join(leg.side for leg in legs))
+    bought, sales, of_first = ZERO, 0, None
     for leg in legs:
         try:
-            base, quote, settle = split_instrument(leg.instrument)
+            base, quote, settle = name = split_instrument(leg.instrument)
         except ValueError as error:
             return deny(DenyReason.MALFORMED, instrument=error)
-        if base != found.base or quote != found.quote:
-            return deny(DenyReason.MALFORMED, instrument=leg.instrument, base=found.base)
+        if of_first is None:
+            of_first = name
+        elif base != of_first.base or quote != of_first.quote:
+            names = ",".join(leg.instrument for leg in legs)
+            return deny(DenyReason.SEVERAL_ASSETS, instruments=names)
         if settle is not None and settle != quote:
             kind = InstrumentKind.INVERSE
             return deny(DenyReason.MALFORMED, instrument=leg.instrument, kind=kind)
         for number in (leg.qty, leg.price_limit, leg.price_avg):
-            if leg.qty != found.qty or not number.is_finite() or number <= ZERO:
+            if not number.is_finite() or number <= ZERO:
                 return deny(DenyReason.MALFORMED, instrument=leg.instrument, qty=leg.qty)
         if not leg.fee_bps.is_finite() or leg.fee_bps < ZERO:
             return deny(DenyReason.MALFORMED, instrument=leg.instrument, fee_bps=leg.fee_bps)
-    buy, sell = legs
-    if buy.venue == sell.venue and buy.instrument == sell.instrument:
-        return deny(DenyReason.MALFORMED, instrument=buy.instrument, venue=buy.venue)
+        if not leg.is_limit_ioc:
+            return deny(DenyReason.ORDER_KIND, kind=leg.kind, instrument=leg.instrument)
+        if leg.side is Side.SELL:
+            sales += 1
+        elif sales:
+            return deny(DenyReason.MALFORMED, sides=_sides(legs))
+        else:
+            bought += leg.qty
+    if not 0 < sales < len(legs):
+        return deny(DenyReason.MALFORMED, sides=_sides(legs))
+    if base != found.base or quote != found.quote or bought != found.qty:
+        return deny(DenyReason.MALFORMED, base=base, quote=quote, bought=bought, qty=found.qty)
+    if len({(leg.venue, leg.instrument) for leg in legs}) < len(legs):
+        return deny(DenyReason.MALFORMED, legs=", ".join(leg.text for leg in legs))
     return None
+
+
+def _sides(legs: Sequence[OpportunityLeg]) -> str:
+    return ",".join(leg.side for leg in legs)
 
 
 def trading_state(context: DecisionContext) -> Denial | None:
@@ -78,7 +99,7 @@ def executor_ready(context: DecisionContext) -> Denial | None:
 
 
 def venues_traded(context: DecisionContext) -> Denial | None:
-    """Both venues are configured to be traded."""
+    """All venues are configured to be traded."""
     for leg in context.opportunity.legs:
         if leg.venue not in context.venues:
             return deny(DenyReason.VENUE_NOT_TRADED, venue=leg.venue)
@@ -86,7 +107,7 @@ def venues_traded(context: DecisionContext) -> Denial | None:
 
 
 def venues_up(context: DecisionContext) -> Denial | None:
-    """The executor sends orders to both."""
+    """The executor sends orders to all."""
     if not context.venues_down:
         return None
     for leg in context.opportunity.legs:
@@ -128,19 +149,28 @@ def opportunity_age(context: DecisionContext) -> Denial | None:
 
 def arithmetic(context: DecisionContext) -> Denial | None:
     """Recompute the result from the legs: the other half of the scanner's assertion."""
-    found, (buy, sell) = context.opportunity, context.opportunity.legs
-    notional, proceeds = buy.qty * buy.price_avg, sell.qty * sell.price_avg
-    buy_fee, sell_fee = fee_amount(notional, buy.fee_bps), fee_amount(proceeds, sell.fee_bps)
-    gross, fees = proceeds - notional, buy_fee + sell_fee
-    net = gross - fees
+    found = context.opportunity
+    notional = net = fees = ZERO
+    are_right = True
+    for leg in found.legs:
+        worth = leg.qty * leg.price_avg
+        fee = fee_amount(worth, leg.fee_bps)
+        if leg.side is Side.BUY:
+            notional += worth
+            flow = -worth - fee
+        else:
+            flow = worth - fee
+        net += flow
+        fees += fee
+        if leg.fee != fee or (leg.cash_flow != flow and leg.cash_flow is not None):
+            are_right = False
     if (
-        found.notional != notional
-        or found.gross != gross
+        not are_right
+        or found.notional != notional
+        or found.gross != net + fees
         or found.fees != fees
         or found.net != net
         or found.edge_bps != edge_bps(net, notional)
-        or buy.fee != buy_fee
-        or sell.fee != sell_fee
     ):
         return deny(DenyReason.ARITHMETIC, net=found.net, net_recomputed=net)
     return None
@@ -193,6 +223,17 @@ def venue_rules(context: DecisionContext) -> Denial | None:
     return None
 
 
+def hedged(context: DecisionContext) -> Denial | None:
+    """The legs bring in as much as they take out, but for less than one lot of the coarsest."""
+    if not context.net:
+        return None
+    lot = max(context.rules[leg.market.book].lot_size for leg in context.legs)
+    if abs(context.net) < lot:
+        return None
+    base = context.opportunity.base
+    return deny(DenyReason.UNHEDGED, open=context.net, base=base, lot=lot)
+
+
 def order_notional(context: DecisionContext) -> Denial | None:
     """No single order above the limit."""
     limit = context.config.order_notional_max
@@ -243,13 +284,13 @@ def total_notional(context: DecisionContext) -> Denial | None:
 
 
 def plans_in_flight(context: DecisionContext) -> Denial | None:
-    """A bounded number at a time, and one at a time per directed pair of books."""
+    """A bounded number at a time, and no two on the same sides of the same books."""
     held, limit = context.ledger.reservations, context.config.plans_in_flight_max
     if len(held) >= limit:
         return deny(DenyReason.PLANS_IN_FLIGHT, plans=len(held), max=limit)
-    pair = [leg.market.book for leg in context.legs]
+    wanted = {(leg.market.book, leg.offered.side) for leg in context.legs} if held else None
     for plan in held.values():
-        if [leg.terms.market for leg in plan.legs] == pair:
+        if {(leg.terms.market, leg.terms.side) for leg in plan.legs} == wanted:
             return deny(DenyReason.PAIR_IN_FLIGHT, plan_id=plan.plan_id)
     return None
 
@@ -294,15 +335,22 @@ def opens_no_position(context: DecisionContext) -> Denial | None:
 
 
 def loss_cap(context: DecisionContext) -> Denial | None:
-    """The loss cap pays for trading either leg back at its own venue, at the dearer known fee."""
-    cap = context.loss_cap
+    """The loss cap pays for trading one side back at its own venues, at the dearer known fees."""
+    of_buys = of_sales = ZERO
     for leg in context.legs:
-        fee_bps = max(leg.offered.fee_bps, context.rules[leg.market.book].taker_fee_bps)
-        fees = 2 * fee_amount(leg.offered.qty * leg.price, fee_bps)
-        if fees > cap:
-            book = leg.market.text
-            return deny(DenyReason.LOSS_CAP, book=book, fees=fees, fee_bps=fee_bps, cap=cap)
-    return None
+        offered = leg.offered
+        fee_bps = max(offered.fee_bps, context.rules[leg.market.book].taker_fee_bps)
+        fees = 2 * leg.reserved.notional * fee_bps
+        if offered.side is Side.BUY:
+            of_buys += fees
+        else:
+            of_sales += fees
+    cap = context.loss_cap
+    if max(of_buys, of_sales) <= cap * BPS:
+        return None
+    fees, side = (of_buys, Side.BUY) if of_buys > cap * BPS else (of_sales, Side.SELL)
+    books = [leg.market.text for leg in context.legs if leg.offered.side is side]
+    return deny(DenyReason.LOSS_CAP, book=", ".join(books), fees=fees / BPS, cap=cap)
 
 
 Rule = Callable[[DecisionContext], Denial | None]
@@ -321,6 +369,7 @@ OFFER_RULES: tuple[Rule, ...] = (
 PLAN_RULES: tuple[Rule, ...] = (
     books_trusted,
     venue_rules,
+    hedged,
     order_notional,
     instrument_notional,
     venue_notional,

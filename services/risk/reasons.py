@@ -27,8 +27,19 @@ class DenyReason(ExplainedCode):
 
     MALFORMED = (
         "MALFORMED",
-        "The opportunity is not one buy and one sell of the same quantity of one base asset "
-        "against one quote asset, or an instrument is settled in its base asset.",
+        "The legs are not purchases and then sales, each in a book of its own, of the "
+        "opportunity's base asset against its quote asset, or an instrument is settled in its base "
+        "asset.",
+    )
+    SEVERAL_ASSETS = (
+        "SEVERAL_ASSETS",
+        "The legs have more than one base or quote asset (a triangle, for instance): nothing here "
+        "could even out what such a plan leaves of each.",
+    )
+    ORDER_KIND = (
+        "ORDER_KIND",
+        "A leg is not a LIMIT order with time in force IOC: a plan evens out what is left of "
+        "orders that have ended, so none may rest, and each needs a limit.",
     )
     HALTED = ("HALTED", "The trading state is HALTED; `arb status` shows why.")
     REDUCING = (
@@ -51,7 +62,7 @@ class DenyReason(ExplainedCode):
     )
     DUPLICATE = (
         "DUPLICATE",
-        "The same opportunity (the same two book states) was approved already.",
+        "The same opportunity (the same states of the books) was approved already.",
     )
     EXPIRED = ("EXPIRED", "The opportunity's own time to live is over.")
     OPPORTUNITY_AGE = (
@@ -80,6 +91,11 @@ class DenyReason(ExplainedCode):
     )
     TICK = ("TICK", "A leg's limit price is not on the venue's price grid.")
     NOTIONAL_MIN = ("NOTIONAL_MIN", "A leg is worth less than the venue's least order.")
+    UNHEDGED = (
+        "UNHEDGED",
+        "The legs together buy more of the base asset than they sell, or less, by one lot of the "
+        "coarsest instrument or more.",
+    )
     ORDER_NOTIONAL = ("ORDER_NOTIONAL", "A leg is worth more than `risk.order_notional_max`.")
     INSTRUMENT_NOTIONAL = (
         "INSTRUMENT_NOTIONAL",
@@ -101,7 +117,7 @@ class DenyReason(ExplainedCode):
     )
     PAIR_IN_FLIGHT = (
         "PAIR_IN_FLIGHT",
-        "A plan that buys and sells on the same two books is being executed.",
+        "A plan that trades the same sides of the same books is being executed.",
     )
     DAILY_LOSS = (
         "DAILY_LOSS",
@@ -122,8 +138,9 @@ class DenyReason(ExplainedCode):
     )
     LOSS_CAP = (
         "LOSS_CAP",
-        "The plan's loss cap (`risk.loss_cap_bps`) does not pay the fees of trading one leg and "
-        "trading it back at its own venue, so one missed leg would fail the plan and halt trading.",
+        "The plan's loss cap (`risk.loss_cap_bps`) does not pay the fees of trading one side "
+        "and trading it back at its own venues, so one missed side would fail the plan and halt "
+        "trading.",
     )
 
 

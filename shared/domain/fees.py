@@ -7,6 +7,8 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from shared.messages.base import Side
 
 BPS = Decimal(10_000)
+ONE_BP = Decimal("0.0001")
+"""The same the other way round: multiplying is as exact and takes less time."""
 MONEY_STEP = Decimal("1e-8")
 """Fees are rounded up to this many quote units: never less than the venue will take."""
 EDGE_STEP = Decimal("0.0001")
@@ -18,7 +20,7 @@ _WIDE = Context(prec=700)
 
 def fee_amount(notional: Decimal, fee_bps: Decimal) -> Decimal:
     """Return the fee on ``notional`` in quote units, rounded up to ``MONEY_STEP``."""
-    return (notional * fee_bps / BPS).quantize(MONEY_STEP, ROUND_CEILING, _WIDE)
+    return (notional * fee_bps * ONE_BP).quantize(MONEY_STEP, ROUND_CEILING, _WIDE)
 
 
 def cash_flow(side: Side, notional: Decimal, fee: Decimal) -> Decimal:
@@ -28,7 +30,7 @@ def cash_flow(side: Side, notional: Decimal, fee: Decimal) -> Decimal:
 
 def share_of(notional: Decimal, share_bps: Decimal) -> Decimal:
     """Return ``share_bps`` of ``notional`` in quote units, rounded down to ``MONEY_STEP``."""
-    return (notional * share_bps / BPS).quantize(MONEY_STEP, ROUND_FLOOR, _WIDE)
+    return (notional * share_bps * ONE_BP).quantize(MONEY_STEP, ROUND_FLOOR, _WIDE)
 
 
 def edge_bps(net: Decimal, notional: Decimal) -> Decimal:

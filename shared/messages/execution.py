@@ -57,6 +57,29 @@ class PlanLeg(OrderTerms, frozen=True, kw_only=True):
     fee_bps: Bps
     cash_flow: Amount | None = None
 
+    @classmethod
+    def of(
+        cls,
+        terms: OrderTerms,
+        *,
+        price_expected: Decimal,
+        fee_bps: Decimal,
+        cash_flow: Decimal | None = None,
+    ) -> PlanLeg:
+        """Return a leg with these terms."""
+        return cls(
+            venue=terms.venue,
+            instrument=terms.instrument,
+            side=terms.side,
+            qty=terms.qty,
+            price_limit=terms.price_limit,
+            order_type=terms.order_type,
+            time_in_force=terms.time_in_force,
+            price_expected=price_expected,
+            fee_bps=fee_bps,
+            cash_flow=cash_flow,
+        )
+
 
 class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_plan"):
     """Risk's yes; the executor accepts nothing else.

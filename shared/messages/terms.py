@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Protocol
 
 import msgspec
 
@@ -42,18 +42,17 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     order_type: OrderType = OrderType.LIMIT
     time_in_force: TimeInForce = TimeInForce.IOC
 
-    @classmethod
-    def of(cls, terms: OrderTerms, **more: Any) -> Self:
-        """Return terms of this type that say the same, and ``more``."""
-        return cls(
-            venue=terms.venue,
-            instrument=terms.instrument,
-            side=terms.side,
-            qty=terms.qty,
-            price_limit=terms.price_limit,
-            order_type=terms.order_type,
-            time_in_force=terms.time_in_force,
-            **more,
+    @property
+    def terms(self) -> OrderTerms:
+        """The terms alone, without what a leg says beside them."""
+        return OrderTerms(
+            venue=self.venue,
+            instrument=self.instrument,
+            side=self.side,
+            qty=self.qty,
+            price_limit=self.price_limit,
+            order_type=self.order_type,
+            time_in_force=self.time_in_force,
         )
 
     @property
@@ -70,6 +69,16 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     def notional(self) -> Decimal:
         """Quote units that all of it is worth at its limit."""
         return self.qty * self.price_limit
+
+    @property
+    def kind(self) -> str:
+        """Order type and time in force in words."""
+        return f"{self.order_type} {self.time_in_force}"
+
+    @property
+    def is_limit_ioc(self) -> bool:
+        """Whether it trades within its limit at once, and nothing of it rests."""
+        return self.order_type is OrderType.LIMIT and self.time_in_force is TimeInForce.IOC
 
     @property
     def text(self) -> str:

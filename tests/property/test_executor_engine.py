@@ -18,7 +18,7 @@ from services.executor.state import PlanKind
 from shared.errors import Cause
 from shared.messages.control import Command, CommandKind
 from shared.messages.execution import ApprovedPlan, PlanDone, PlanOutcome
-from tests.executor_model import HABITS, PLACES, SECOND, T0, D, World, make_plan
+from tests.executor_model import HABITS, PLACES, SECOND, T0, THREE_LEGS, D, World, make_plan
 
 LOSS_SLACK = D("1")
 """Quote units: fees estimated before the venue told them."""
@@ -47,7 +47,8 @@ def run(seed: int, *, crashes: tuple[str, ...]) -> World:
         world.tick()
     misbehave(world, choose)
     buy, sell = choose("venues", VENUES)
-    plan = make_plan(buy=buy, sell=sell, now_ns=world.now_ns)
+    legs = choose("legs", ((), *THREE_LEGS))
+    plan = make_plan(buy=buy, sell=sell, legs=legs, now_ns=world.now_ns)
     start = torn()
     world.message(plan, torn=start)
     lost = "lose" in crashes and choose("the plan is lost with the bus", (False, True))

@@ -10,8 +10,9 @@ import pytest
 from shared.messages.base import Side
 from shared.messages.control import Alert
 from shared.messages.execution import ApprovedPlan, OrderEvent, PlanDone, PlanOutcome
-from tests.decision_builders import D
-from tests.executor_model import World, make_plan
+from shared.messages.terms import OrderType, TimeInForce
+from tests.decision_builders import D, make_info
+from tests.executor_model import THREE_LEGS, Legs, World, make_plan
 from tests.unit.test_executor_engine import make_world
 
 replace = msgspec.structs.replace
@@ -51,6 +52,21 @@ WRONG = {
 }
 
 
+THREE = THREE_LEGS[0]
+UNEVEN = ((*THREE[0][:2], "0.3"), *THREE[1:])
+WRONG |= {
+    "three legs that leave some open": lambda p: make_plan(now_ns=p.ts_ns, legs=UNEVEN),
+    "a leg without a limit": lambda p: leg_changed(p, 1, order_type=OrderType.MARKET),
+    "a leg that rests": lambda p: leg_changed(p, 1, time_in_force=TimeInForce.GTC),
+    "a leg that fills whole or not at all": lambda p: leg_changed(
+        p, 0, time_in_force=TimeInForce.FOK
+    ),
+    "a loss cap of every leg, not of the dearer side": lambda p: make_plan(
+        now_ns=p.ts_ns, legs=THREE, loss_cap="60"
+    ),
+}
+
+
 def outcome(world: World, plan: ApprovedPlan, *, redelivered: bool = False) -> PlanDone:
     world.message(plan, redelivered=redelivered)
     (done,) = world.said(PlanDone)
@@ -70,6 +86,30 @@ def test_right_plan_is_started() -> None:
     world = make_world()
     world.message(make_plan(now_ns=world.now_ns, loss_cap="20.01"))  # 200 bps of 1000.5
     assert len(world.said(OrderEvent)) == 2
+
+
+@pytest.mark.parametrize("legs", THREE_LEGS)
+def test_right_plan_of_three_legs_is_started_with_the_cap_of_its_dearer_side(legs: Legs) -> None:
+    world = make_world()
+    world.message(make_plan(now_ns=world.now_ns, legs=legs))
+    assert [(o.venue, o.side, str(o.qty)) for o in world.said(OrderEvent)] == list(legs)
+
+
+def test_a_rest_below_one_lot_of_the_coarsest_leg_is_no_objection() -> None:
+    world = make_world()
+    world.message(make_info("beta", lot_size=D("0.01")))
+    world.message(leg_changed(make_plan(now_ns=world.now_ns), 0, qty=D("0.109")))
+    assert len(world.said(OrderEvent)) == 2
+
+
+def test_redelivered_uneven_plan_is_looked_for_where_rules_are_not_known() -> None:
+    """Its orders may have been sent when they were known; nothing new is started."""
+    world = make_world()
+    world.engine._markets.rules.clear()
+    plan = leg_changed(make_plan(now_ns=world.now_ns), 0, qty=D("0.1001"))
+    world.message(plan, redelivered=True)
+    assert world.engine.state.open_plans()[0].checked_only
+    assert not world.sent
 
 
 def test_loss_cap_of_a_plan_that_may_have_been_started_is_cut_to_what_is_allowed() -> None:

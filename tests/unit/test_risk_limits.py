@@ -14,10 +14,11 @@ from services.risk.engine import RiskEngine
 from services.risk.exposure import BALANCE_LAG_NS, Ledger, reserve_leg
 from services.risk.limits import OFFER_RULES, PLAN_RULES, balances, executor_ready
 from services.risk.reasons import DenyReason, render_markdown
-from shared.messages.arb import Opportunity
+from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import BookState, Side, TradingState
 from shared.messages.control import CommandKind
-from shared.messages.execution import ApprovedPlan, Denied
+from shared.messages.execution import ApprovedPlan, Denied, OrderPurpose
+from shared.messages.terms import OrderType, TimeInForce
 from tests.decision_builders import (
     BOOKS,
     MS,
@@ -30,7 +31,10 @@ from tests.decision_builders import (
     make_done,
     make_fill,
     make_info,
+    make_leg,
+    make_offer,
     make_opportunity,
+    make_order,
     make_ready,
     make_result,
     make_risk,
@@ -86,6 +90,22 @@ def test_a_good_opportunity_becomes_a_plan() -> None:
     ]
 
 
+def bought(qty: str, venue: str = "alpha", **changes: Any) -> OpportunityLeg:
+    return make_leg(venue, Side.BUY, qty, "10000", **changes)
+
+
+def sold(venue: str, qty: str, **changes: Any) -> OpportunityLeg:
+    return make_leg(venue, Side.SELL, qty, "10050", **changes)
+
+
+TRIANGLE = make_offer(
+    [
+        make_leg("alpha", Side.BUY, "0.1", "10000"),
+        make_leg("alpha", Side.BUY, "1", "0.0999", "ETH/BTC"),
+        make_leg("alpha", Side.SELL, "1", "1005", "ETH/USDT"),
+    ]
+)
+"""Dollars to BTC to ETH to dollars."""
 GOOD = make_opportunity()
 BUY, SELL = GOOD.legs
 
@@ -102,6 +122,19 @@ CASES: dict[DenyReason, list[tuple[dict[str, Any], Change, Opportunity, int]]] =
         ({}, lambda e: None, with_leg(GOOD, 0, instrument="BTC"), 0),
         ({}, lambda e: None, with_leg(GOOD, 0, instrument="BTC/USDT:BTC"), 0),
         ({}, lambda e: None, with_leg(GOOD, 1, venue="alpha"), 0),
+    ],
+    DenyReason.SEVERAL_ASSETS: [
+        ({}, lambda e: None, TRIANGLE, 0),
+        ({}, lambda e: None, with_leg(GOOD, 1, instrument="BTC/USDC"), 0),
+        ({}, lambda e: None, with_leg(GOOD, 1, instrument="ETH/USDT"), 0),
+    ],
+    DenyReason.ORDER_KIND: [
+        ({}, lambda e, kind=kind: None, with_leg(GOOD, 1, **kind), 0)
+        for kind in (
+            {"order_type": OrderType.MARKET},
+            {"time_in_force": TimeInForce.GTC},
+            {"time_in_force": TimeInForce.FOK},
+        )
     ],
     DenyReason.HALTED: [
         ({}, lambda e: e.on_message(make_command(CommandKind.HALT), T0).messages, GOOD, 0),
@@ -138,7 +171,10 @@ CASES: dict[DenyReason, list[tuple[dict[str, Any], Change, Opportunity, int]]] =
         ({}, lambda e: None, msgspec.structs.replace(GOOD, **{name: D("1")}), 0)
         for name in ("notional", "gross", "fees", "net", "edge_bps")
     ]
-    + [({}, lambda e: None, with_leg(GOOD, 0, fee=D("0.5")), 0)],
+    + [
+        ({}, lambda e: None, with_leg(GOOD, 0, fee=D("0.5")), 0),
+        ({}, lambda e: None, with_leg(GOOD, 1, cash_flow=D("1005")), 0),
+    ],
     DenyReason.EDGE_MAX: [({"edge_bps_max": 29.9}, lambda e: None, GOOD, 0)],
     DenyReason.BOOK_NOT_LIVE: [
         ({}, lambda e, s=s: e.on_message(make_view(*BETA, state=s), T0).messages, GOOD, 0)
@@ -165,6 +201,15 @@ CASES: dict[DenyReason, list[tuple[dict[str, Any], Change, Opportunity, int]]] =
             GOOD,
             0,
         )
+    ],
+    DenyReason.UNHEDGED: [
+        ({}, lambda e: None, make_offer([bought("0.1"), sold("beta", "0.099")]), 0),
+        (
+            {"edge_bps_max": 20_000},
+            lambda e: None,
+            make_offer([bought("0.1"), sold("beta", "0.1"), sold("gamma", "0.1")]),
+            0,
+        ),
     ],
     DenyReason.ORDER_NOTIONAL: [({"order_notional_max": D("1004.99")}, lambda e: None, GOOD, 0)],
     DenyReason.INSTRUMENT_NOTIONAL: [
@@ -407,3 +452,74 @@ def test_page_of_codes_is_up_to_date() -> None:
     page = (ROOT / "docs" / "denials.md").read_text(encoding="utf-8")
     assert page == render_markdown(), "write render_markdown() to docs/denials.md"
     assert all(reason.explanation for reason in DenyReason)
+
+
+def test_three_legs_are_one_plan_and_state_what_each_brings_in() -> None:
+    """Buy two here, sell one there and one there."""
+    engine = make_risk()
+    sales = [sold("beta", "0.1"), sold("gamma", "0.1", price_limit=D(10_040))]
+    found = make_offer([bought("0.2"), *sales])
+    plan = approved(engine, found)
+    assert [leg.cash_flow for leg in plan.legs] == [D("-2002"), D("1003.995"), D("1003.995")]
+    assert sum(leg.cash_flow for leg in plan.legs) == plan.net_expected == found.net
+    held = engine.ledger.reservations[plan.plan_id]
+    assert [(leg.terms.venue, leg.asset, leg.amount) for leg in held.legs] == [
+        ("alpha", "USDT", D("2002")),
+        ("beta", "BTC", D("0.1")),
+        ("gamma", "BTC", D("0.1")),
+    ]
+    assert held.notional == D("2010"), "both sales together are the dearer side"
+    assert plan.loss_cap == D("2010") * 50 / 10_000
+
+
+def test_a_rest_below_one_lot_of_the_coarsest_leg_passes() -> None:
+    engine = make_risk()
+    engine.on_message(make_info(*BETA, lot_size=D("0.01")), T0)
+    found = make_offer([bought("0.109"), sold("beta", "0.1")])
+    assert approved(engine, found).legs[0].qty == D("0.109")
+    engine = make_risk()
+    engine.on_message(make_info(*BETA, lot_size=D("0.01")), T0)
+    assert denied(engine, make_offer([bought("0.11"), sold("beta", "0.1")])) is DenyReason.UNHEDGED
+
+
+def test_legs_of_one_account_are_paid_for_together() -> None:
+    engine = make_risk()
+    engine.on_message(make_balances("gamma", USDT=100_000, BTC="0.15"), T0)
+    engine.on_message(make_balances("alpha", USDT=1_500, BTC=1), T0)
+    legs = [bought("0.1"), bought("0.1", "beta"), sold("gamma", "0.2")]
+    assert denied(engine, make_offer(legs)) is DenyReason.BALANCE
+
+
+def test_the_loss_cap_pays_for_all_legs_of_the_dearer_side() -> None:
+    legs = [bought("0.2"), sold("beta", "0.1"), sold("gamma", "0.1")]
+    for taker_bps, reason in ((30, None), (80, DenyReason.LOSS_CAP)):
+        engine = make_risk()  # 50 bps of both sales: one may cost 2 * 80 bps of half, not both
+        for book in (BETA, GAMMA_SPOT) if taker_bps == 80 else (BETA,):
+            engine.on_message(make_info(*book, taker_fee_bps=D(taker_bps)), T0)
+        if reason is None:
+            approved(engine, make_offer(legs))
+        else:
+            assert denied(engine, make_offer(legs)) is reason
+
+
+def test_the_same_books_in_another_way_are_not_the_plan_in_flight() -> None:
+    engine = make_risk()
+    plan = approved(engine, make_offer([bought("0.2"), sold("beta", "0.1"), sold("gamma", "0.1")]))
+    again = [bought("0.2", seq=2), sold("gamma", "0.1", seq=2), sold("beta", "0.1", seq=2)]
+    assert denied(engine, make_offer(again)) is DenyReason.PAIR_IN_FLIGHT
+    other = [bought("0.1", seq=3), bought("0.1", "beta", seq=3), sold("gamma", "0.2", seq=3)]
+    assert approved(engine, make_offer(other)).plan_id != plan.plan_id
+
+
+def test_rebalancing_orders_of_a_plan_of_three_legs_are_its_own() -> None:
+    engine = make_risk()
+    plan = approved(engine, make_offer([bought("0.2"), sold("beta", "0.1"), sold("gamma", "0.1")]))
+    announce(engine, plan)
+    own = make_order(
+        plan.plan_id, client_order_id="even", leg_index=3, attempt=1, purpose=OrderPurpose.HEDGE,
+        venue="beta", side=Side.SELL, qty=D("0.1"),
+    )  # fmt: skip
+    assert not engine.ledger.refuses(own)
+    wrong = msgspec.structs.replace(own, leg_index=2, purpose=OrderPurpose.LEG)
+    assert engine.ledger.refuses(wrong) == "its leg is sell 0.1 BTC/USDT at gamma"
+    assert not engine.ledger.refuses_end(make_done(plan.plan_id))
