@@ -165,7 +165,7 @@ async def test_nothing_is_a_header(server: EmbeddedServer, link: Link) -> None:
         (["fills", "--file", "a", "--redis", "redis://127.0.0.1"], "--file and --redis"),
         (["lots", "--file", "bad.jsonl"], "bad.jsonl line 2 is not a JSON object"),
         (["lots", "--file", "odd.jsonl"], "odd.jsonl line 1 holds no message; it takes"),
-        (["lots", "--file", "nan.jsonl"], "nan.jsonl line 1: an entry of exec.event holds"),
+        (["lots", "--file", "nan.jsonl"], "Fill.qty: NaN is not a number"),
         (["trades"], "No such command 'trades'"),
     ],
 )
