@@ -36,7 +36,7 @@ class ReplayProgress:
 
 
 class Pace:
-    """Watches a recording being played; ``late`` counts the looks that found somebody behind."""
+    """Watches a recording being played; ``late`` counts the looks that found a service behind."""
 
     def __init__(self, control: ControlClient, link: Link) -> None:
         self._control, self._link = control, link

@@ -71,7 +71,7 @@ def _is_venue_secret(name: str) -> bool:
 
 
 def free_port() -> int:
-    """Return a port nobody listens on now, so that a restarted program can have the same again."""
+    """Return a port that is free now, so that a restarted program can have the same again."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

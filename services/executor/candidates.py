@@ -17,8 +17,8 @@ def candidate_instruments(
     """Return the rules of the instruments that may make the plan even.
 
     Spot may be traded anywhere. A derivative is traded only where this plan traded it itself: in
-    another one the order would open a position that nobody asked for and no rule would close. A
-    plan that traded derivatives only stays with them for the same reason.
+    another one the order would open a position that no strategy asked for and no rule would close.
+    A plan that traded derivatives only stays with them for the same reason.
     """
     own = {(order.venue, order.instrument) for order in orders}
     own |= {(leg.venue, leg.instrument) for leg in plan.legs}

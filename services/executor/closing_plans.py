@@ -19,7 +19,7 @@ from shared.domain.order import ZERO
 from shared.messages.execution import OPERATOR_STRATEGY
 
 OWN_LOSS_BPS: Final = Decimal(100)
-"""Loss cap, of notional, where nobody gave one: adopted orders, late fills, FLATTEN."""
+"""Loss cap, of notional, where none was given: adopted orders, late fills, FLATTEN."""
 OWN_LOSS_MIN: Final = Decimal(1)
 """Least such cap in quote units: what sweeping up a rest below the venues' least size may cost."""
 

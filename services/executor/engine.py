@@ -234,7 +234,7 @@ class ExecutorEngine:
         elif reason := self._refusal() or self._standing.objection(plan.legs):
             self._refuse(plan, PlanOutcome.REFUSED, reason, now_ns, out)
         elif reason := flaw or self._intake.objection(plan, now_ns):
-            # Risk would not have approved this: somebody is wrong, or the market moved.
+            # Risk would not have approved this: one of us is wrong, or the market moved.
             self._refuse(plan, PlanOutcome.REFUSED, reason, now_ns, out)
             text = f"plan {plan.plan_id} was not started: {reason}"
             alert(out, Severity.WARNING, "PLAN_REFUSED", text, now_ns)

@@ -100,7 +100,7 @@ class Gateway(Protocol):
         """Cancel an order; one that no longer rests is no error."""
 
     async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
-        """Return the account's working orders, anybody's."""
+        """Return the account's working orders, ours or not."""
 
     async def fills_since(self, instruments: Sequence[str], since_ns: int) -> list[FillReport]:
         """Return the account's executions in ``instruments`` since ``since_ns`` (UNIX)."""

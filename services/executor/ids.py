@@ -59,7 +59,7 @@ def attempt_after_loss(now_ns: int) -> int:
 
 
 def parse_client_order_id(text: str) -> tuple[str, int, int] | None:
-    """Return (plan key, leg index, attempt) of one of our ids, ``None`` for anybody else's."""
+    """Return (plan key, leg index, attempt) of one of our ids, ``None`` for any other id."""
     body = text[len(PREFIX) : -3]
     if not text.startswith(PREFIX) or not body or len(text) > ID_LENGTH_MAX or not text.isalnum():
         return None

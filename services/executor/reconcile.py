@@ -2,7 +2,7 @@
 
 At the start each venue is asked for its working orders, its executions since a little before our
 last record, and its balances. Executions belong to an order we know (booked once per trade id), to
-one of ours that the record lost (looked up, **adopted** into its plan), or to somebody else's (left
+one of ours that the record lost (looked up, **adopted** into its plan), or to none of ours (left
 alone). Only when every venue has answered and every doubtful order is settled does trading begin. A
 venue that cannot be read within ``READ_WAIT_NS`` stands down (standdown.py): the others need not
 wait for it any longer, plans with orders there stay open, and it is asked on.

@@ -49,7 +49,7 @@ CAUSES: Mapping[Refusal, Cause] = {
 
 @dataclass(slots=True)
 class VenueConditions:
-    """How bad the way to one venue is: chances of 0 to 1, for every request."""
+    """How unreliable the way to one venue is: chances of 0 to 1, for every request."""
 
     lost_request: float = 0.0
     lost_answer: float = 0.0

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 ZERO = Decimal(0)
 BUS_DELAY_NS_MAX = 200_000_000
-"""Everybody has heard a view after this long."""
+"""Every service has received a view after this long."""
 DUST_SLACK = Decimal("1.05")
 """Prices are a little other than at the start."""
 NAKED_NS_MAX = 30_000_000_000
@@ -79,7 +79,7 @@ class Checkers:
         self._has_lost_records = True
 
     def on_bus_emptied(self) -> None:
-        """Nothing is known any more of what was traded: nobody may act without an operator."""
+        """Nothing is known any more of what was traded: nothing may be sent without an operator."""
         self._is_emptied = any(exchange.fills for exchange in self._world.exchanges.values())
 
     def report(self, checker: str, text: str) -> None:
@@ -92,7 +92,7 @@ class Checkers:
     # At every step
 
     def on_published(self, messages: Sequence[Message]) -> None:
-        """Look at what was said."""
+        """Check messages that were published."""
         for message in messages:
             if isinstance(message, DepthView):
                 self._check_view(message)
@@ -113,7 +113,7 @@ class Checkers:
         self._check_reservations()
 
     def on_action(self, action: Action, *, is_at_once: bool) -> None:
-        """Look at a request before it leaves."""
+        """Check a request before it is sent."""
         if not isinstance(action, act.Submit):
             return
         order = action.order
@@ -126,7 +126,7 @@ class Checkers:
             self.report("order_on_record", f"{order.client_order_id} was not on record")
 
     def on_arrival(self, venue: str, client_order_id: str, times: int, is_taken: bool) -> None:
-        """Look at an order that arrived at a venue; one that is refused there leaves no trace."""
+        """Check an order that arrived at a venue; one that is refused there leaves no trace."""
         if is_taken:
             self._arrived[client_order_id] = venue
         if is_taken and client_order_id in self._not_sent:
@@ -137,14 +137,14 @@ class Checkers:
     def _left_no_trace(self, venue: str, client_order_id: str) -> bool:
         """Whether the bus lost its newest records, and the venue's fills show nothing of the order.
 
-        Then nobody can know that there was one; the second is the first that does anything.
+        Then no record can show that there was one; the second is the first with an effect.
         """
         orders = self._world.exchanges[venue].orders.values()
         same = [order for order in orders if order.request.client_id == client_order_id]
         return self._has_lost_records and not any(order.fills for order in same[:-1])
 
     def _check_priced(self, found: Opportunity) -> None:
-        """No book may price anything that was said, a while ago, not to be LIVE."""
+        """No book may price anything that was published as not LIVE more than a moment ago."""
         now_ns = self._world.kernel.now_ns()
         for leg in found.legs:
             since_ns = self._not_live_since_ns.get((leg.venue, leg.instrument))
@@ -224,7 +224,7 @@ class Checkers:
     # When it is quiet
 
     def check_quiet(self) -> None:
-        """Compare everything with the venues' truth."""
+        """Compare everything with what the venues hold."""
         world = self._world
         for venue, exchange in world.exchanges.items():
             for asset, start in world.start_balances[venue].items():
@@ -242,7 +242,7 @@ class Checkers:
         assert isinstance(executor, ExecutorEngine)
         assert isinstance(risk, RiskEngine)
         if self._is_emptied and not executor.state.locked.startswith(DATA_LOST):
-            self.report("after_loss", "all data was lost, and nobody halted for it")
+            self.report("after_loss", "all data was lost, and trading was not halted")
         self._check_books("executor", executor.state.books)
         self._check_books("risk", risk.ledger.books)
         if wrong := strategies_differ(risk.ledger.books, risk.ledger.strategies):
@@ -272,7 +272,7 @@ class Checkers:
         """Return fills of plans without a record where a ledger began anew.
 
         The first plan of a ledger was lost with the bus's last moment. The executor cannot know
-        whether it is hedged, so it halts (``DATA_LOST``), tells an operator and leaves it alone.
+        whether it is hedged, so it halts (``DATA_LOST``), alerts an operator and leaves it alone.
         """
         executor = self._world.engine("executor")
         assert isinstance(executor, ExecutorEngine)

@@ -79,7 +79,7 @@ class Feed:
         self._faults: dict[str, str] = {}
         """Venue -> what happens to its next frame."""
         self.refuses: dict[str, None] = {}
-        """Venues that let nobody connect and answer no book."""
+        """Venues that refuse connections and answer no book."""
         self.true_books: dict[tuple[str, str, int], tuple[list[Level], list[Level]]] = {}
         """What each exchange's book was at each id, best levels first."""
 
@@ -104,7 +104,7 @@ class Feed:
     # The ingestor's side
 
     def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
-        """Do what the ingestor asks for; notes for a log are nobody's here."""
+        """Do what the ingestor asks for; log entries are dropped."""
         if isinstance(action, OpenConnection):
             self._after(ANSWER_NS, lambda: self._open(action, deliver))
         elif isinstance(action, CloseConnection):

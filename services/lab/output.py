@@ -48,7 +48,7 @@ class DecisionsFile:
 
 
 def write_out(data: bytes) -> None:
-    """Write to standard output; nobody has to read it.
+    """Write to standard output; a closed pipe is no error.
 
     Raises:
         ArbError: It cannot be written, as to a file on a full disk.

@@ -20,7 +20,7 @@ from shared.venues.port import Effect, FeedConnection, Malformed, RestBudget
 from shared.venues.rest_join import JoinedBook, Verdict
 
 LEVELS_MAX = 1_000
-"""Of a snapshot; the lab's books have fewer, so that every snapshot tells everything."""
+"""Of a snapshot; the lab's books have fewer, so that every snapshot is complete."""
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ class Change(msgspec.Struct, frozen=True):
 
     @property
     def prev_id(self) -> int:
-        """The venue does not say it."""
+        """Not part of this protocol."""
         return -1
 
 

@@ -2,7 +2,7 @@
 
 Every book has a connection of its own, over which its frames come at the times at which they were
 recorded. A REST book that is asked for is the newest recorded one that was not given yet, or the
-next; what the recording lacks nobody makes up, so a book with a gap stays one until the recording
+next; what the recording lacks is not made up, so a book with a gap keeps it until the recording
 brings another snapshot. A connection lives as long as the recording: what the recorder's own
 connections did shows in the frames.
 """
@@ -192,7 +192,7 @@ class RecordedVenues:
         self._next()
 
     def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
-        """Open a connection, answer with a book or a list; whatever is sent is not answered."""
+        """Open a connection, answer with a book or a list; frames that are sent get no answer."""
         if isinstance(action, OpenConnection):
             instrument = action.url.removeprefix(f"{RecordedFeed.ws_url}/")
             self._connections[action.venue, instrument] = action.connection, deliver
@@ -228,7 +228,7 @@ class RecordedVenues:
             deliver(FrameReceived(connection, item.payload, self._kernel.now_ns()))
 
     def _answer(self, key: MarketKey) -> None:
-        """Give a recorded book to who waits for one; each is given once."""
+        """Answer a waiting request with a recorded book; each is given once."""
         if key in self._asked and key in self._answers:
             request, deliver = self._asked.pop(key)
             body = self._answers.pop(key)

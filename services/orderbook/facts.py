@@ -56,7 +56,7 @@ class BookFacts:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the venue does not serve the instrument: nobody waits for the book."""
+        """Whether the venue does not serve the instrument, so the book is not waited for."""
         return self._feed_status.refused
 
     # Trust

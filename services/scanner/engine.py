@@ -2,11 +2,11 @@
 
 It calls each strategy with what it asked for, stamps its name and hash on what comes back,
 publishes the near misses that it counts, and keeps one from harming the others: a strategy that
-raises, floods, returns what is not right or is said to take too long is disabled, with an alert
-that says why.
+raises, floods, returns wrong values or takes too long is disabled, with an alert that gives the
+reason.
 
 Time is not measured here, or a replay would depend on the machine that it runs on. The process
-around it measures (``watchdog.py``) and tells of a strategy that is too slow by ``OverBudget``, an
+around it measures (``watchdog.py``) and reports a strategy that is too slow as ``OverBudget``, an
 input like any other.
 """
 
@@ -54,7 +54,7 @@ class OverBudget(Result, frozen=True):
 
 
 class Watch(Protocol):
-    """Is told when a strategy works; nothing that it does changes a decision, but by an error."""
+    """Called when a strategy begins and ends a call; changes no decision except by raising."""
 
     def begin(self, strategy_id: str) -> None:
         """A call begins."""
@@ -123,7 +123,7 @@ class StrategyHost:
     """Hosts strategies. See the module's first lines.
 
     Args:
-        instances: As configured; of those with a problem only the problem is told.
+        instances: As configured; of those with a problem only the problem is reported.
         watch: Of the process around it.
     """
 
@@ -145,7 +145,7 @@ class StrategyHost:
         """Strategy -> why it does not run."""
 
     def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
-        """Tell what cannot run. Nothing was saved: views and rules are repeated on the bus."""
+        """Report what cannot run. Nothing was saved: views and rules are repeated on the bus."""
         for strategy_id, problem in self._problems.items():
             self._note_disabled(strategy_id, problem, now_ns)
         return self._step([])
@@ -260,7 +260,7 @@ class StrategyHost:
 
         Raises:
             TypeError: One is no opportunity.
-            ValueError: One holds what cannot be, or there are too many.
+            ValueError: One has an impossible value, or there are too many.
         """
         if type(found) not in {list, tuple}:
             raise TypeError(f"returned a {type(found).__name__}; return a list of Opportunity")
@@ -279,11 +279,11 @@ class StrategyHost:
         return out
 
     def _stamp(self, hosted: _Hosted, found: Any, now_ns: int) -> Opportunity:
-        """Return an output as a reader would have it, with the strategy's name on it.
+        """Return an output as it travels, with the strategy's name on it.
 
         Raises:
             TypeError: It is no opportunity.
-            ValueError: It holds what cannot be.
+            ValueError: It has an impossible value.
         """
         if type(found) is not Opportunity:
             raise TypeError(f"returned a {type(found).__name__} in its list, not an Opportunity")
@@ -347,7 +347,7 @@ class StrategyHost:
 
 
 def _told(call: Callable[[], Mapping[str, Any]]) -> dict[str, float]:
-    """Return what a strategy counts; of one that fails at it, nothing."""
+    """Return what a strategy counts; nothing if that fails."""
     try:
         return {
             name: value + 0

@@ -1,8 +1,8 @@
 """Measures how long strategies take, in the process that runs them; the engine has no clock.
 
-A call that takes longer than the budget is a strike. So many strikes within a minute, and the
-engine is told: ``OverBudget`` is an input, so what it decides is still a function of its inputs. A
-call that does not return at all is interrupted by an error in it once it has used a second of the
+A call that takes longer than the budget is a strike. After so many strikes within a minute the
+engine gets ``OverBudget``, an input, so what it decides is still a function of its inputs. A call
+that does not return at all is interrupted by an error in it once it has used a second of the
 processor, however long that took: a machine that stands still is no fault of a strategy.
 """
 
@@ -31,7 +31,7 @@ class DoesNotReturn(BaseException):
 
 
 class Watchdog:
-    """Is told by the engine when a strategy works: see ``services.scanner.engine.Watch``."""
+    """Called by the engine around each call of a strategy, see ``services.scanner.engine``."""
 
     def __init__(self, clock: Clock) -> None:
         self._monotonic_ns = clock.monotonic_ns

@@ -18,7 +18,7 @@ RATE_MAX = 1e6
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says a mistake in one line, as every command here does."""
+    """Reports a mistake in one line, as every command here does."""
 
     def error(self, message: str) -> NoReturn:
         """Exit with 2."""

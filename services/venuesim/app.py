@@ -30,8 +30,8 @@ class Options:
     """How to run.
 
     ``port`` 0 takes a free one; ``rate`` is market time (or recorded time) per wall time;
-    ``capture`` are recordings to play instead of a generated market, in ``lockstep`` only when
-    and as far as the control port is told to.
+    ``capture`` are recordings to play instead of a generated market, in ``lockstep`` only as far as
+    the control port was asked to.
     """
 
     seed: int = 0

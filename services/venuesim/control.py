@@ -173,7 +173,7 @@ class Control:
 
 
 def account(exchange: Exchange) -> dict[str, Any]:
-    """Return one venue's truth: balances, positions, orders, fills (Decimals as text)."""
+    """Return what one venue holds: balances, positions, orders, fills (Decimals as text)."""
     ledger = exchange.ledger
     return {
         "balances": {
@@ -190,7 +190,7 @@ def account(exchange: Exchange) -> dict[str, Any]:
 
 
 def order_row(order: Order) -> dict[str, Any]:
-    """Return an order in our own words."""
+    """Return an order with our own field names."""
     request, listing = order.request, order.request.listing
     return {
         "venue_order_id": str(order.id),
@@ -208,7 +208,7 @@ def order_row(order: Order) -> dict[str, Any]:
 
 
 def fill_row(fill: Fill) -> dict[str, Any]:
-    """Return a fill in our own words."""
+    """Return a fill with our own field names."""
     return {
         "trade_id": str(fill.trade_id),
         "venue_order_id": str(fill.order_id),

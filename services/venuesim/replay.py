@@ -1,4 +1,4 @@
-"""Plays recordings through the simulated venues: paced, or in lockstep with whoever asks."""
+"""Plays recordings through the simulated venues: paced, or in lockstep with a caller."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class VenueReplay:
         return self._play(frames_max, until_ns)
 
     def unsubscribed(self) -> dict[str, list[str]]:
-        """Return books that nobody has subscribed yet, per venue."""
+        """Return the books without a subscriber yet, per venue."""
         waiting = {venue: market.unsubscribed() for venue, market in self._markets.items()}
         return {venue: names for venue, names in waiting.items() if names}
 

@@ -158,7 +158,7 @@ class MemoryServer:
         return True
 
     def lease_holder(self, name: str) -> str:
-        """Return who holds a lease; empty if nobody does."""
+        """Return who holds a lease; empty if there is none."""
         holder, until_ms = self._leases.get(name, ("", 0))
         return holder if until_ms > self.now_ms() else ""
 

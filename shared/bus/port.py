@@ -162,7 +162,7 @@ class Bus(Protocol):
         """Take or renew a lease; true while ``owner`` holds it, for ``ttl_ms`` from now."""
 
     async def lease_holder(self, name: str) -> str:
-        """Return who holds a lease; empty if nobody does."""
+        """Return who holds a lease; empty if there is none."""
 
     async def release_lease(self, name: str, owner: str) -> None:
         """Give a lease up if ``owner`` holds it."""

@@ -59,7 +59,7 @@ class DirectVenue:
         self._routes = [(_pattern(route.path), route) for route in venue.routes()]
 
     def connect(self, path: str) -> Connection | None:
-        """Open a WebSocket; ``None`` where nobody serves the path."""
+        """Open a WebSocket; ``None`` where the path is not served."""
         bare, _, query = path.partition("?")
         for pattern, route in self._routes:
             if isinstance(route, SocketRoute) and pattern.fullmatch(bare):

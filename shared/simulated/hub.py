@@ -123,7 +123,7 @@ class Hub:
             self.counters["slow_clients"] += 1
 
     def listeners(self, topic: str) -> dict[Client, None]:
-        """Return who listens to a topic; empty for nobody."""
+        """Return the subscribers of a topic."""
         return self.topics.get(topic, {})
 
     def subscribe(self, client: Client, topic: str) -> bool:

@@ -1,4 +1,4 @@
-"""What ``simulated`` of a venue folder offers to whoever hosts it: the venue's other side. Pure.
+"""What ``simulated`` of a venue folder offers to its host: the venue's other side. Pure.
 
 A host opens the paths, tells what clients send and writes what waits for them, like
 ``services/venuesim``. Paths may hold ``{name}`` for one part and ``{name:.*}`` for the rest.

@@ -35,7 +35,7 @@ class RecordedMarket(Protocol):
         """The recording is over."""
 
     def unsubscribed(self) -> list[str]:
-        """Return the instruments whose book nobody has subscribed yet."""
+        """Return the instruments whose book has no subscriber yet."""
 
 
 def decimals(text: str) -> int:

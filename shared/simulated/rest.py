@@ -73,14 +73,14 @@ class Pending:
         self._listener(answer)
 
     def when_settled(self, listener: Callable[[Answer], None]) -> None:
-        """Let somebody be told, at once if the answer is there."""
+        """Call back when the answer is there; at once if it is."""
         self._listener = listener
         if self._answer is not None:
             listener(self._answer)
 
 
 class Rest(Protocol):
-    """What answers the requests of one part of a venue's REST, in the venue's own words."""
+    """Answers the requests of one part of a venue's REST, as the venue does."""
 
     def answer(self, request: Request) -> Answer | Pending:
         """Answer a request."""

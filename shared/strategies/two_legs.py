@@ -1,7 +1,7 @@
 """Buying a base asset on one book and selling it on another at once: size and arithmetic. Pure.
 
 Everything up to the best prices is float and fast; what may become an order is walked again in
-Decimal, rounded to what both venues accept, and carries arithmetic that anybody can recompute:
+Decimal, rounded to what both venues accept, and carries arithmetic that every reader can recompute:
 
     notional = qty * buy.price_avg                gross = qty * sell.price_avg - notional
     fee      = fee_amount(qty * price_avg, fee_bps), per leg, in quote units

@@ -9,7 +9,7 @@ from shared.exchange.listing import Listing
 VENUE = "binance"
 
 
-def spot(base: str, quote: str, price_scale: int, qty_scale: int, notional_min: str) -> Listing:
+def spot(base: str, quote: str, *, price_scale: int, qty_scale: int, notional_min: str) -> Listing:
     """Return a listing with Binance's ways of writing numbers."""
     return Listing(
         venue=VENUE,
@@ -29,8 +29,8 @@ def spot(base: str, quote: str, price_scale: int, qty_scale: int, notional_min: 
 
 
 LISTINGS = (
-    spot("BTC", "USDT", 2, 5, "5"),
-    spot("ETH", "USDT", 2, 4, "5"),
-    spot("SOL", "USDT", 2, 3, "5"),
-    spot("BNB", "USDT", 2, 3, "5"),
+    spot("BTC", "USDT", price_scale=2, qty_scale=5, notional_min="5"),
+    spot("ETH", "USDT", price_scale=2, qty_scale=4, notional_min="5"),
+    spot("SOL", "USDT", price_scale=2, qty_scale=3, notional_min="5"),
+    spot("BNB", "USDT", price_scale=2, qty_scale=3, notional_min="5"),
 )

@@ -1,4 +1,4 @@
-"""Binance's words for orders: request parameters in, order objects and refusals out. Pure.
+"""Orders in Binance's format: request parameters in, order objects and refusals out. Pure.
 
 Shared by spot and futures, REST and WebSocket API. Field lists follow the venue's documentation
 (binance-spot-api-docs rest-api.md; USDS-M trade endpoints).
@@ -170,7 +170,7 @@ def _from_quote(exchange: Exchange, listing: Listing, side: str, quote: Decimal)
 
 
 def refused(reason: Refusal, *, futures: bool) -> ApiError:
-    """Return a refusal in the venue's words."""
+    """Return a refusal as the venue's error."""
     code, text = (FUTURES_REFUSALS if futures else SPOT_REFUSALS)[reason]
     return ApiError(code, text)
 
@@ -285,7 +285,7 @@ def spot_report(order: Order, what: str, fill: Fill | None, now_ms: int) -> dict
     request, listing = order.request, order.request.listing
     canceled = what == "CANCELED"
     last = fill.price * fill.qty if fill else Decimal(0)
-    # The status at this moment: NEW comes before the first fill is known to anybody.
+    # The status at this moment: NEW comes before the first fill is published.
     status = "NEW" if what == "NEW" else order.status.value
     return {
         "e": "executionReport",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
+from shared.domain.instrument import split_instrument
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
 from shared.simulated.hub import Hub
@@ -76,7 +77,7 @@ class PlayedBook:
 
 
 class RecordedBinance:
-    """Sends frames to whoever subscribed their symbol and kind, whatever the speed asked for."""
+    """Sends frames to the subscribers of their symbol and kind, whatever the speed asked for."""
 
     def __init__(self, exchange: Exchange, hub: Hub) -> None:
         self._exchange, self._hub = exchange, hub
@@ -112,7 +113,7 @@ class RecordedBinance:
             self._rebuilder.unusable += 1
 
     def end(self) -> None:
-        """The recording is over: nobody waits for a snapshot any more."""
+        """The recording is over: no snapshot is waited for any more."""
         self._is_over = True
         for state in self._books.values():
             self._settle(state)
@@ -140,7 +141,7 @@ class RecordedBinance:
             pending.settle(whole)
 
     def unsubscribed(self) -> list[str]:
-        """Return instruments whose depth nobody subscribed."""
+        """Return the instruments whose depth has no subscriber."""
         self._refresh_index()
         return [
             instrument
@@ -181,7 +182,7 @@ class RecordedBinance:
         if event.u <= state.seq:
             return
         if not event.continues(state.seq):
-            # What the recording lost nobody knows: a book rebuilt across the gap would be false,
+            # What the recording lost is not known: a book rebuilt across the gap would be false,
             # and a client that asks for it waits for the next one recorded.
             state.seq = 0
             state.early.append(event)
@@ -237,6 +238,24 @@ def _rows(body: Any) -> list[Any]:
         if isinstance(value, list):
             rows += value
     return rows
+
+
+def recorded_listings(
+    samples: Mapping[str, Sequence[bytes]], make: Callable[..., Listing]
+) -> tuple[tuple[Listing, ...], dict[str, Listing]]:
+    """Return listings that hold all that was recorded, and by symbol those of the grid shown.
+
+    ``make`` is the venue's: it takes base and quote, and by name scales and least notional.
+    """
+    whole: list[Listing] = []
+    shown: dict[str, Listing] = {}
+    for instrument, payloads in samples.items():
+        name = split_instrument(instrument)
+        template = make(name.base, name.quote, price_scale=8, qty_scale=8, notional_min="5")
+        listing, grid = recorded_listing(template, payloads)
+        whole.append(listing)
+        shown[listing.symbol] = grid
+    return tuple(whole), shown
 
 
 def recorded_listing(template: Listing, samples: Sequence[bytes]) -> tuple[Listing, Listing]:

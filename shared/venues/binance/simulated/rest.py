@@ -37,7 +37,7 @@ class Route:
 
     endpoint: Endpoint
     weight: int
-    security: str = "NONE"
+    auth: str = "NONE"
     is_order: bool = False
 
 
@@ -78,26 +78,26 @@ class SpotRest:
     def _routes(self) -> dict[tuple[str, str], Route]:
         v3, public = "/api/v3/", self.public
         return {
-            ("GET", v3 + "ping"): Route(lambda p, now: {}, 1),
-            ("GET", v3 + "time"): Route(lambda p, now: {"serverTime": now}, 1),
-            ("GET", v3 + "exchangeInfo"): Route(public.exchange_info, 20),
-            ("GET", v3 + "depth"): Route(public.depth, 0),
-            ("GET", v3 + "trades"): Route(public.trades, 25),
-            ("GET", v3 + "aggTrades"): Route(public.aggregate_trades, 4),
-            ("GET", v3 + "ticker/bookTicker"): Route(public.book_ticker, 4),
-            ("GET", v3 + "ticker/price"): Route(public.ticker_price, 4),
-            ("GET", v3 + "ticker/24hr"): Route(public.ticker_day, 80),
-            ("POST", v3 + "order"): Route(self.new_order, 0, "SIGNED", is_order=True),
-            ("POST", v3 + "order/test"): Route(self.test_order, 1, "SIGNED"),
-            ("DELETE", v3 + "order"): Route(self.cancel_order, 0, "SIGNED"),
-            ("GET", v3 + "order"): Route(self.query_order, 4, "SIGNED"),
-            ("GET", v3 + "openOrders"): Route(self.open_orders, 6, "SIGNED"),
-            ("DELETE", v3 + "openOrders"): Route(self.cancel_all, 1, "SIGNED"),
-            ("GET", v3 + "allOrders"): Route(self.all_orders, 20, "SIGNED"),
-            ("GET", v3 + "myTrades"): Route(self.my_trades, 20, "SIGNED"),
-            ("GET", v3 + "account"): Route(self.account, 20, "SIGNED"),
-            ("GET", v3 + "account/commission"): Route(self.commission, 20, "SIGNED"),
-            ("GET", v3 + "rateLimit/order"): Route(lambda p, now: [], 40, "SIGNED"),
+            ("GET", v3 + "ping"): Route(lambda p, now: {}, weight=1),
+            ("GET", v3 + "time"): Route(lambda p, now: {"serverTime": now}, weight=1),
+            ("GET", v3 + "exchangeInfo"): Route(public.exchange_info, weight=20),
+            ("GET", v3 + "depth"): Route(public.depth, weight=0),
+            ("GET", v3 + "trades"): Route(public.trades, weight=25),
+            ("GET", v3 + "aggTrades"): Route(public.aggregate_trades, weight=4),
+            ("GET", v3 + "ticker/bookTicker"): Route(public.book_ticker, weight=4),
+            ("GET", v3 + "ticker/price"): Route(public.ticker_price, weight=4),
+            ("GET", v3 + "ticker/24hr"): Route(public.ticker_day, weight=80),
+            ("POST", v3 + "order"): Route(self.new_order, weight=0, auth="SIGNED", is_order=True),
+            ("POST", v3 + "order/test"): Route(self.test_order, weight=1, auth="SIGNED"),
+            ("DELETE", v3 + "order"): Route(self.cancel_order, weight=0, auth="SIGNED"),
+            ("GET", v3 + "order"): Route(self.query_order, weight=4, auth="SIGNED"),
+            ("GET", v3 + "openOrders"): Route(self.open_orders, weight=6, auth="SIGNED"),
+            ("DELETE", v3 + "openOrders"): Route(self.cancel_all, weight=1, auth="SIGNED"),
+            ("GET", v3 + "allOrders"): Route(self.all_orders, weight=20, auth="SIGNED"),
+            ("GET", v3 + "myTrades"): Route(self.my_trades, weight=20, auth="SIGNED"),
+            ("GET", v3 + "account"): Route(self.account, weight=20, auth="SIGNED"),
+            ("GET", v3 + "account/commission"): Route(self.commission, weight=20, auth="SIGNED"),
+            ("GET", v3 + "rateLimit/order"): Route(lambda p, now: [], weight=40, auth="SIGNED"),
         }
 
     def handle(self, sent: Request, now_ms: int) -> Any:
@@ -112,11 +112,11 @@ class SpotRest:
         parameters = parse_parameters(sent.query, sent.body)
         self.meter.spend(route.weight or self._weight(sent.path, parameters), now_ms)
         key = sent.header("X-MBX-APIKEY")
-        if route.security == "SIGNED":
+        if route.auth == "SIGNED":
             check_signed(sent.query, sent.body, key, self.credentials, now_ms)
-        elif route.security == "KEY":
+        elif route.auth == "KEY":
             check_key(key, self.credentials)
-        if route.security != "NONE":
+        if route.auth != "NONE":
             changes_orders = sent.method != "GET" and "rder" in sent.path
             self.check_state(parameters, changes_orders=changes_orders, places=route.is_order)
         if route.is_order:

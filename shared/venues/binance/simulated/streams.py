@@ -44,7 +44,7 @@ class DepthFeed:
             self._pending.setdefault(key, seq)
 
     def event(self, now_ms: int, *, futures: bool, wanted: bool) -> bytes | None:
-        """End the interval; return its event if anything changed and anybody wants it."""
+        """End the interval; return its event if anything changed and it has a subscriber."""
         if not self._pending:
             return None
         pending, self._pending = self._pending, {}
@@ -243,7 +243,7 @@ class MarketStreams:
         self.hub.publish(topic, frame, wrap(topic, frame), instrument)
 
     def publish(self, topic: str, event: dict[str, Any], instrument: str) -> None:
-        """Publish any other event of this market, if anybody listens."""
+        """Publish any other event of this market, if it has a subscriber."""
         if topic in self.hub.topics:
             self._publish(topic, encode(event), instrument)
 

@@ -16,7 +16,7 @@ DEAD = "!dead/"  # topics subscribed on the wrong entry point: acknowledged, the
 
 
 class SubscriptionRequests:
-    """Changes what a connection receives, in the venue's words.
+    """Changes what a connection receives, as the venue's requests say.
 
     Args:
         hub: Whose topics are subscribed.

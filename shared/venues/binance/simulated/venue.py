@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from shared.domain.instrument import split_instrument
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
 from shared.simulated import config
@@ -13,7 +12,7 @@ from shared.simulated.hub import Hub
 from shared.simulated.port import RestRoute, Route
 from shared.venues.binance.simulated.listing import LISTINGS, VENUE, spot
 from shared.venues.binance.simulated.other_markets import empty_markets
-from shared.venues.binance.simulated.recorded import RecordedBinance, recorded_listing
+from shared.venues.binance.simulated.recorded import RecordedBinance, recorded_listings
 from shared.venues.binance.simulated.rest import SpotRest
 from shared.venues.binance.simulated.signing import Credentials
 from shared.venues.binance.simulated.streams import MarketStreams
@@ -75,14 +74,7 @@ def open_venue(context: Context, listings: tuple[Listing, ...]) -> BinanceSpot:
 
 def open_recorded(context: Context, samples: Mapping[str, Sequence[bytes]]) -> BinanceSpot:
     """Return the venue for a recording: it lists what was recorded, on the grid seen there."""
-    whole: list[Listing] = []
-    shown: dict[str, Listing] = {}
-    for instrument, payloads in samples.items():
-        name = split_instrument(instrument)
-        template = spot(name.base, name.quote, 8, 8, "5")
-        listing, grid = recorded_listing(template, payloads)
-        whole.append(listing)
-        shown[listing.symbol] = grid
-    venue = BinanceSpot(context, tuple(whole), recorded=True)
+    whole, shown = recorded_listings(samples, spot)
+    venue = BinanceSpot(context, whole, recorded=True)
     venue.rest.public.shown.update(shown)
     return venue

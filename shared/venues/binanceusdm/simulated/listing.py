@@ -10,7 +10,7 @@ VENUE = "binanceusdm"
 
 
 def perpetual(
-    base: str, quote: str, price_scale: int, qty_scale: int, notional_min: str
+    base: str, quote: str, *, price_scale: int, qty_scale: int, notional_min: str
 ) -> Listing:
     """Return a listing with the futures market's ways of writing numbers."""
     return Listing(
@@ -32,7 +32,7 @@ def perpetual(
 
 
 LISTINGS = (
-    perpetual("BTC", "USDT", 1, 3, "50"),
-    perpetual("ETH", "USDT", 2, 3, "20"),
-    perpetual("SOL", "USDT", 2, 2, "5"),
+    perpetual("BTC", "USDT", price_scale=1, qty_scale=3, notional_min="50"),
+    perpetual("ETH", "USDT", price_scale=2, qty_scale=3, notional_min="20"),
+    perpetual("SOL", "USDT", price_scale=2, qty_scale=2, notional_min="5"),
 )

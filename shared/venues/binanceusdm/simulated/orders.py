@@ -1,4 +1,4 @@
-"""USDT-M's words for orders, fills and events. Pure."""
+"""Orders, fills and events in USDT-M's format. Pure."""
 
 from __future__ import annotations
 

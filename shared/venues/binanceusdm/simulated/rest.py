@@ -46,44 +46,48 @@ class FuturesRest(SpotRest):
     def _routes(self) -> dict[tuple[str, str], Route]:
         v1, v2, v3, market = "/fapi/v1/", "/fapi/v2/", "/fapi/v3/", self.market
         routes = {
-            ("GET", v1 + "ping"): Route(lambda p, now: {}, 1),
-            ("GET", v1 + "time"): Route(lambda p, now: {"serverTime": now}, 1),
-            ("GET", v1 + "exchangeInfo"): Route(market.exchange_info, 1),
-            ("GET", v1 + "depth"): Route(market.depth, 0),
-            ("GET", v1 + "trades"): Route(market.trades, 5),
-            ("GET", v1 + "aggTrades"): Route(market.aggregate_trades, 20),
-            ("GET", v1 + "ticker/bookTicker"): Route(market.book_ticker, 2),
-            ("GET", v1 + "ticker/price"): Route(market.ticker_price, 1),
-            ("GET", v2 + "ticker/price"): Route(market.ticker_price, 1),
-            ("GET", v1 + "ticker/24hr"): Route(market.ticker_day, 1),
-            ("GET", v1 + "premiumIndex"): Route(market.premium_index, 1),
-            ("GET", v1 + "fundingRate"): Route(market.funding_rate, 1),
-            ("GET", v1 + "fundingInfo"): Route(market.funding_info, 1),
-            ("POST", v1 + "order"): Route(self.new_order, 0, "SIGNED", is_order=True),
-            ("POST", v1 + "order/test"): Route(self.test_order, 1, "SIGNED"),
-            ("DELETE", v1 + "order"): Route(self.cancel_order, 1, "SIGNED"),
-            ("GET", v1 + "order"): Route(self.query_order, 1, "SIGNED"),
-            ("GET", v1 + "openOrder"): Route(self.query_open, 1, "SIGNED"),
-            ("GET", v1 + "openOrders"): Route(self.open_orders, 1, "SIGNED"),
-            ("DELETE", v1 + "allOpenOrders"): Route(self.cancel_all, 1, "SIGNED"),
-            ("GET", v1 + "allOrders"): Route(self.all_orders, 5, "SIGNED"),
-            ("GET", v1 + "userTrades"): Route(self.my_trades, 5, "SIGNED"),
-            ("GET", v1 + "leverageBracket"): Route(self.leverage_bracket, 1, "SIGNED"),
-            ("GET", v1 + "commissionRate"): Route(self.commission_rate, 20, "SIGNED"),
-            ("GET", v1 + "accountConfig"): Route(self.account_config, 5, "SIGNED"),
-            ("GET", v1 + "positionSide/dual"): Route(self.position_mode, 30, "SIGNED"),
-            ("GET", v1 + "multiAssetsMargin"): Route(_single_asset, 30, "SIGNED"),
-            ("POST", v1 + "leverage"): Route(self.set_leverage, 1, "SIGNED"),
-            ("POST", v1 + "countdownCancelAll"): Route(self.countdown, 10, "SIGNED"),
-            ("POST", v1 + "listenKey"): Route(self.listen_key, 1, "KEY"),
-            ("PUT", v1 + "listenKey"): Route(self.listen_key, 1, "KEY"),
-            ("DELETE", v1 + "listenKey"): Route(self.end_listen_key, 1, "KEY"),
+            ("GET", v1 + "ping"): Route(lambda p, now: {}, weight=1),
+            ("GET", v1 + "time"): Route(lambda p, now: {"serverTime": now}, weight=1),
+            ("GET", v1 + "exchangeInfo"): Route(market.exchange_info, weight=1),
+            ("GET", v1 + "depth"): Route(market.depth, weight=0),
+            ("GET", v1 + "trades"): Route(market.trades, weight=5),
+            ("GET", v1 + "aggTrades"): Route(market.aggregate_trades, weight=20),
+            ("GET", v1 + "ticker/bookTicker"): Route(market.book_ticker, weight=2),
+            ("GET", v1 + "ticker/price"): Route(market.ticker_price, weight=1),
+            ("GET", v2 + "ticker/price"): Route(market.ticker_price, weight=1),
+            ("GET", v1 + "ticker/24hr"): Route(market.ticker_day, weight=1),
+            ("GET", v1 + "premiumIndex"): Route(market.premium_index, weight=1),
+            ("GET", v1 + "fundingRate"): Route(market.funding_rate, weight=1),
+            ("GET", v1 + "fundingInfo"): Route(market.funding_info, weight=1),
+            ("POST", v1 + "order"): Route(self.new_order, weight=0, auth="SIGNED", is_order=True),
+            ("POST", v1 + "order/test"): Route(self.test_order, weight=1, auth="SIGNED"),
+            ("DELETE", v1 + "order"): Route(self.cancel_order, weight=1, auth="SIGNED"),
+            ("GET", v1 + "order"): Route(self.query_order, weight=1, auth="SIGNED"),
+            ("GET", v1 + "openOrder"): Route(self.query_open, weight=1, auth="SIGNED"),
+            ("GET", v1 + "openOrders"): Route(self.open_orders, weight=1, auth="SIGNED"),
+            ("DELETE", v1 + "allOpenOrders"): Route(self.cancel_all, weight=1, auth="SIGNED"),
+            ("GET", v1 + "allOrders"): Route(self.all_orders, weight=5, auth="SIGNED"),
+            ("GET", v1 + "userTrades"): Route(self.my_trades, weight=5, auth="SIGNED"),
+            ("GET", v1 + "leverageBracket"): Route(self.leverage_bracket, weight=1, auth="SIGNED"),
+            ("GET", v1 + "commissionRate"): Route(self.commission_rate, weight=20, auth="SIGNED"),
+            ("GET", v1 + "accountConfig"): Route(self.account_config, weight=5, auth="SIGNED"),
+            ("GET", v1 + "positionSide/dual"): Route(self.position_mode, weight=30, auth="SIGNED"),
+            ("GET", v1 + "multiAssetsMargin"): Route(_single_asset, weight=30, auth="SIGNED"),
+            ("POST", v1 + "leverage"): Route(self.set_leverage, weight=1, auth="SIGNED"),
+            ("POST", v1 + "countdownCancelAll"): Route(self.countdown, weight=10, auth="SIGNED"),
+            ("POST", v1 + "listenKey"): Route(self.listen_key, weight=1, auth="KEY"),
+            ("PUT", v1 + "listenKey"): Route(self.listen_key, weight=1, auth="KEY"),
+            ("DELETE", v1 + "listenKey"): Route(self.end_listen_key, weight=1, auth="KEY"),
         }
         for version in (v2, v3):
-            routes["GET", version + "account"] = Route(self.holdings.account, 5, "SIGNED")
-            routes["GET", version + "balance"] = Route(self.holdings.balance, 5, "SIGNED")
+            routes["GET", version + "account"] = Route(
+                self.holdings.account, weight=5, auth="SIGNED"
+            )
+            routes["GET", version + "balance"] = Route(
+                self.holdings.balance, weight=5, auth="SIGNED"
+            )
             routes["GET", version + "positionRisk"] = Route(
-                self.holdings.position_risk, 5, "SIGNED"
+                self.holdings.position_risk, weight=5, auth="SIGNED"
             )
         return routes
 

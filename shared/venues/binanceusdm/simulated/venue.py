@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.instrument import split_instrument
 from shared.exchange.exchange import Exchange
 from shared.exchange.generator import TICK_MS
 from shared.exchange.listing import Listing
@@ -17,7 +16,7 @@ from shared.simulated import config
 from shared.simulated.context import Context
 from shared.simulated.hub import Client, Hub
 from shared.simulated.port import RestRoute, Route, SocketRoute
-from shared.venues.binance.simulated.recorded import RecordedBinance, recorded_listing
+from shared.venues.binance.simulated.recorded import RecordedBinance, recorded_listings
 from shared.venues.binance.simulated.signing import Credentials
 from shared.venues.binance.simulated.streams import MarketStreams
 from shared.venues.binance.simulated.subscriptions import SubscriptionRequests
@@ -166,14 +165,7 @@ def open_venue(context: Context, listings: tuple[Listing, ...]) -> BinanceFuture
 
 def open_recorded(context: Context, samples: Mapping[str, Sequence[bytes]]) -> BinanceFutures:
     """Return the venue for a recording: it lists what was recorded, on the grid seen there."""
-    whole: list[Listing] = []
-    shown: dict[str, Listing] = {}
-    for instrument, payloads in samples.items():
-        name = split_instrument(instrument)
-        template = perpetual(name.base, name.quote, 8, 8, "5")
-        listing, grid = recorded_listing(template, payloads)
-        whole.append(listing)
-        shown[listing.symbol] = grid
-    venue = BinanceFutures(context, tuple(whole), recorded=True)
+    whole, shown = recorded_listings(samples, perpetual)
+    venue = BinanceFutures(context, whole, recorded=True)
     venue.rest.market.shown.update(shown)
     return venue

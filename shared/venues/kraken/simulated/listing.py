@@ -23,7 +23,7 @@ def altname(asset: str) -> str:
     return ALTNAMES.get(asset, asset)
 
 
-def pair(base: str, quote: str, price_scale: int, qty_min: str, cost_min: str) -> Listing:
+def pair(base: str, quote: str, *, price_scale: int, qty_min: str, cost_min: str) -> Listing:
     """Return a listing with Kraken's ways of writing numbers."""
     return Listing(
         venue=VENUE,
@@ -44,7 +44,7 @@ def pair(base: str, quote: str, price_scale: int, qty_min: str, cost_min: str) -
 
 
 LISTINGS = (
-    pair("BTC", "USDT", 1, "0.00005", "0.5"),
-    pair("ETH", "USDT", 2, "0.002", "0.5"),
-    pair("SOL", "USDT", 2, "0.02", "0.5"),
+    pair("BTC", "USDT", price_scale=1, qty_min="0.00005", cost_min="0.5"),
+    pair("ETH", "USDT", price_scale=2, qty_min="0.002", cost_min="0.5"),
+    pair("SOL", "USDT", price_scale=2, qty_min="0.02", cost_min="0.5"),
 )

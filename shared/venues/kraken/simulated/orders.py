@@ -1,4 +1,4 @@
-"""Kraken's words for orders and trades: ids, parameters in, REST objects out. Pure."""
+"""Orders and trades in Kraken's format: ids, parameters in, REST objects out. Pure."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class RecordedKraken:
         """Nobody waits for anything."""
 
     def unsubscribed(self) -> list[str]:
-        """Return instruments whose book nobody subscribed."""
+        """Return the instruments whose book has no subscriber."""
         topics = self._streams.hub.topics
         return [
             name

@@ -42,14 +42,14 @@ class PrivateRest:
         self.cancel_all_at_ms: int | None = None
         self._named = 0
         self.routes: dict[str, Route] = {
-            "AddOrder": Route(self.add_order, 0),
-            "CancelOrder": Route(self.cancel_order, 0),
-            "CancelAll": Route(self.cancel_all, 1),
-            "CancelAllOrdersAfter": Route(self.cancel_all_after, 0),
+            "AddOrder": Route(self.add_order, cost=0),
+            "CancelOrder": Route(self.cancel_order, cost=0),
+            "CancelAll": Route(self.cancel_all, cost=1),
+            "CancelAllOrdersAfter": Route(self.cancel_all_after, cost=0),
             "OpenOrders": Route(self.open_orders),
-            "ClosedOrders": Route(self.closed_orders, 2),
+            "ClosedOrders": Route(self.closed_orders, cost=2),
             "QueryOrders": Route(self.query_orders),
-            "TradesHistory": Route(self.trades_history, 2),
+            "TradesHistory": Route(self.trades_history, cost=2),
             "QueryTrades": Route(self.query_trades),
             "Balance": Route(self.balance),
             "BalanceEx": Route(self.balance_extended),

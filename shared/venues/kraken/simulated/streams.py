@@ -171,7 +171,7 @@ class PublicStreams:
             depth = params.get("depth", 10)
             window = self._window(symbol, depth)
             if depth == self.recorded_depth.get(symbol):
-                window.restart()  # nobody else keeps it up to date
+                window.restart()  # nothing else keeps it up to date
             book = self.exchange.books[symbol]
             if book.bids.keys or book.asks.keys:  # a recording's may be yet to come
                 self.hub.send(client, window.snapshot(self._crc_error(symbol)), symbol)

@@ -68,6 +68,6 @@ def open_recorded(context: Context, samples: Mapping[str, Sequence[bytes]]) -> K
     listings: list[Listing] = []
     for instrument, payloads in samples.items():
         name = split_instrument(instrument)
-        template = pair(name.base, name.quote, 8, "0.00000001", "0.5")
+        template = pair(name.base, name.quote, price_scale=8, qty_min="0.00000001", cost_min="0.5")
         listings.append(recorded_listing(template, payloads))
     return KrakenSpot(context, tuple(listings), recorded=True)
