@@ -22,13 +22,17 @@ from services.cli.output import console, emit_json, note
 from services.cli.replay import parse_speed, run_replay
 from services.cli.up import run_up
 from shared.config import load_strategies_of
-from shared.config_sections import ScannerConfig
+from shared.config_sections import ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.services import SERVICES
 from shared.strategy_files import load
 
 RUNNABLE = (*SERVICES, "venuesim")
 SECONDS_MAX = 7 * 86_400
+Strategies = Annotated[
+    str | None,
+    typer.Option("--strategies", metavar="FILE", help="Run the [[strategies]] of this TOML."),
+]
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
@@ -60,21 +64,24 @@ def demo(
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the simulated market.")] = 7,
-    strategies: Annotated[
-        str | None,
-        typer.Option("--strategies", metavar="FILE", help="Run the [[strategies]] of this TOML."),
-    ] = None,
+    strategies: Strategies = None,
     as_json: AsJson = False,
 ) -> None:
     """Run everything on simulated venues; leaves nothing behind."""
-    chosen = load_strategies_of(strategies) if strategies is not None else []
-    for entry in chosen:  # what is wrong is told before anything starts
-        load(entry, ScannerConfig(), str(strategies))
-    _finish(asyncio.run(run_demo(seconds, seed, as_json, chosen)), as_json)
+    _finish(asyncio.run(run_demo(seconds, seed, as_json, _chosen(strategies))), as_json)
+
+
+def _chosen(path: str | None) -> list[StrategyConfig]:
+    """Return the strategies of a file; what is wrong with them is told before anything starts."""
+    chosen = load_strategies_of(path) if path is not None else []
+    for entry in chosen:
+        load(entry, ScannerConfig(), str(path))
+    return chosen
 
 
 def replay(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...")],
+    *,
     decisions: Annotated[
         Path | None, typer.Option("--decisions", metavar="FILE", help="Write every decision.")
     ] = None,
@@ -89,24 +96,29 @@ def replay(
         str | None,
         typer.Option("--speed", metavar="N|max", help="Times real time; implies --processes."),
     ] = None,
+    strategies: Strategies = None,
     as_json: AsJson = False,
 ) -> None:
     """Play recorded traffic through all services: the same decisions every time."""
     if speed is None and not processes:
-        _finish(_replay_in_lab(paths, decisions), as_json)
+        _finish(_replay_in_lab(paths, decisions, strategies), as_json)
     if decisions is not None:
         raise ConfigError(
             "--decisions needs the replay in one thread: leave --processes and --speed"
         )
-    times = parse_speed(speed or "1")
-    _finish(asyncio.run(run_replay(paths, times, as_json)), as_json)
+    times, chosen = parse_speed(speed or "1"), _chosen(strategies)
+    _finish(asyncio.run(run_replay(paths, times, as_json, chosen)), as_json)
 
 
-def _replay_in_lab(paths: list[Path], decisions: Path | None) -> dict[str, Any]:
+def _replay_in_lab(
+    paths: list[Path], decisions: Path | None, strategies: str | None
+) -> dict[str, Any]:
     """Let the lab replay, as a program of its own, and return its report."""
     command = [sys.executable, "-m", "services.lab", "replay", *map(str, paths)]
     if decisions is not None:
         command += ["--decisions", str(decisions)]
+    if strategies is not None:
+        command += ["--strategies", strategies]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     if not done.stdout:
         raise typer.Exit(done.returncode or EXIT_NOT_WELL)

@@ -17,10 +17,11 @@ from services.cli.venues import ControlClient, Instrument
 from shared.capture import read_capture
 from shared.capture.damage import no_book_text, refuse_damage
 from shared.clock import SystemClock
-from shared.config_sections import ExecutorConfig
+from shared.config_sections import ExecutorConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.messages.base import TradingState
 from shared.services import SERVICES
+from shared.strategy_files import check_strategies
 from shared.venues.registry import ADAPTERS
 from shared.watch.collector import Collector
 from shared.watch.link import open_link
@@ -72,13 +73,19 @@ def check_paths(paths: Sequence[Path]) -> list[str]:
     return [str(path.absolute()) for path in paths]
 
 
-async def run_replay(paths: Sequence[Path], speed: float | None, as_json: bool) -> dict[str, Any]:
+async def run_replay(
+    paths: Sequence[Path],
+    speed: float | None,
+    as_json: bool,
+    strategies: Sequence[StrategyConfig] = (),
+) -> dict[str, Any]:
     """Replay recordings merged by receive time, to their end, and report.
 
     Args:
         paths: Recordings.
         speed: Times real time; ``None`` is as fast as the ingestor takes it.
         as_json: Print progress lines only, no live screen.
+        strategies: Run instead of the built-in one.
 
     Raises:
         ConfigError: A file is missing or not a recording.
@@ -106,7 +113,9 @@ async def run_replay(paths: Sequence[Path], speed: float | None, as_json: bool) 
                 addresses.ws,
                 stack.url,
                 executor=ExecutorConfig(mode="paper", paper_latency_ms=latency_ms),
+                strategies=list(strategies),
             )
+            check_strategies(config, "--strategies")
             run.phase("starting the services")
             await stack.start_services(
                 config, addresses, {"ARB_POSITION_INTERVAL_MS": POSITION_INTERVAL_MS}

@@ -21,6 +21,7 @@ from services.lab.output import DecisionsFile, write_out
 from services.lab.recorded import survey
 from services.lab.replay import Replay
 from services.lab.simulate import Outcome, run_seed, summary
+from shared.config import load_strategies_of
 from shared.errors import ArbError, ConfigError
 from shared.watch.report import build_report
 from shared.watch.usage import Usage
@@ -59,6 +60,7 @@ def replay(options: argparse.Namespace) -> int:
         ConfigError: A file is missing, damaged or not a recording.
     """
     began_s = time.monotonic()  # tidy-ok: the wall clock is what is measured here
+    strategies = load_strategies_of(options.strategies) if options.strategies else []
     contents = survey(options.paths)
     length_s = (contents.last_ns - contents.first_ns) / 1e9
     told_s = began_s
@@ -70,7 +72,7 @@ def replay(options: argparse.Namespace) -> int:
             _print_error(f"replaying: {market_s:.0f} of {length_s:.0f} s")
 
     with _decisions(options.decisions, options.paths) as decisions:
-        run = Replay(contents, decisions)
+        run = Replay(contents, decisions, strategies)
         ending = run.run(on_progress)
     ending.seconds = time.monotonic() - began_s  # tidy-ok: as above
     usage = Usage(pid=os.getpid(), cpu_s=time.process_time())  # tidy-ok: as above
@@ -192,6 +194,7 @@ def _parser() -> argparse.ArgumentParser:
     recording = commands.add_parser("replay", help="recordings through the whole system, as JSON")
     recording.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     recording.add_argument("--decisions", type=Path, metavar="FILE", help="every decision made")
+    recording.add_argument("--strategies", metavar="FILE", help="run the [[strategies]] of it")
     return parser
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from hashlib import sha256
 from random import Random
 
+import msgspec
+
 from services.ingestor.engine import IngestorEngine
 from services.lab.host import Host, readers_of
 from services.lab.kernel import Kernel
@@ -20,12 +22,13 @@ from services.lab.processes import Outside, processes_of
 from services.lab.recorded import Contents, RecordedVenues, venue_settings
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
-from shared.config_sections import Config, ExecutorConfig, VenueConfig
+from shared.config_sections import Config, ExecutorConfig, StrategyConfig, VenueConfig
 from shared.domain.valuation import closes
 from shared.engine import Action, Given
 from shared.messages.base import BookState, Message
 from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.market import DepthView
+from shared.strategy_files import check_strategies
 from shared.streams import ALL, Format
 from shared.watch.collector import Collector
 from shared.watch.report import Ending, value_as_reported
@@ -77,14 +80,24 @@ class Replay:
     Args:
         contents: The recording.
         decisions: Takes every entry of the decision streams, one JSON object a line.
+        strategies: Run instead of the built-in one.
+
+    Raises:
+        ConfigError: A strategy is not right, or wants what is not in the recording.
     """
 
-    def __init__(self, contents: Contents, decisions: DecisionsFile | None = None) -> None:
+    def __init__(
+        self,
+        contents: Contents,
+        decisions: DecisionsFile | None = None,
+        strategies: Sequence[StrategyConfig] = (),
+    ) -> None:
         self.contents = contents
         self.kernel = Kernel(contents.first_ns - HEAD_START_NS)
         self.server = DecisionServer(self.kernel, decisions)
         self.collector = Collector()
-        self.config = config_for(contents)
+        self.config = msgspec.structs.replace(config_for(contents), strategies=list(strategies))
+        check_strategies(self.config, "--strategies")
         self.venues = RecordedVenues(self.kernel, contents)
         self._views: dict[tuple[str, str], DepthView] = {}
         self._views_live: dict[tuple[str, str], DepthView] = {}

@@ -14,10 +14,12 @@ import pytest
 
 from services.lab.recorded import survey
 from services.lab.replay import Replay
+from shared.config import load_strategies_of
 from shared.errors import ConfigError
 from shared.watch.report import build_report
 from tests.e2e.test_demo import check_money
 from tests.e2e.test_replay_pays import kraken_recording, recording
+from tests.strategy_files import TRADES, write_strategy
 
 
 def replayed(*paths: Path) -> tuple[dict[str, Any], Replay]:
@@ -210,3 +212,28 @@ def test_a_real_recording_gives_the_same_bytes(recorded: Path, tmp_path: Path) -
     assert report["books"] == {"live": 2, "gaps": 0, "resyncs": 0}
     assert report["book_events"] > 9_000
     assert report["plans"]["approved"] == 0
+
+
+def test_a_strategy_of_ones_own_decides_the_same_every_time(tmp_path: Path) -> None:
+    write_strategy(tmp_path)
+    (tmp_path / "arb.toml").write_text('[[strategies]]\nid = "mine"\nclass = "mine.py"\n')
+    strategies = load_strategies_of(str(tmp_path / "arb.toml"))
+    cheap = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
+    dear = kraken_recording(tmp_path / "kraken.txt", 60_600.0)
+    reports = []
+    for _ in range(2):
+        run = Replay(survey([cheap, dear]), None, strategies)
+        reports.append(build_report(run.collector, {}, run.run()))
+    assert reports[0]["plans"]["approved"] > 0
+    assert set(reports[0]["pnl_by_strategy"]) == {"mine"}
+    assert reports[0]["replay"]["hash"] == reports[1]["replay"]["hash"]
+    check_money(reports[0])
+
+
+def test_a_strategy_that_wants_what_is_not_recorded(tmp_path: Path) -> None:
+    inputs = "\n    def inputs(self):\n        return [Depth('okx')]\n"
+    write_strategy(tmp_path, TRADES + inputs)
+    (tmp_path / "arb.toml").write_text('[[strategies]]\nid = "mine"\nclass = "mine.py"\n')
+    cheap = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
+    with pytest.raises(ConfigError, match="wants okx, which is not configured; there are: binance"):
+        Replay(survey([cheap]), None, load_strategies_of(str(tmp_path / "arb.toml")))
