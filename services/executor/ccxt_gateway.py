@@ -16,10 +16,10 @@ from services.executor.ccxt_requests import Requests
 from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
 from shared.clock import Clock
 from shared.config import Secret
-from shared.errors import Cause, OutcomeUnknown, VenueError
+from shared.errors import Cause, OutcomeUnknown, Unavailable, VenueError
 from shared.messages.base import Side
 from shared.messages.execution import Balance, OrderStatus
-from shared.messages.terms import OrderTerms
+from shared.messages.terms import OrderTerms, OrderType, TimeInForce
 from shared.venues.ccxt_classes import load_exchange
 from shared.venues.order_port import OrderQuirks
 
@@ -32,6 +32,11 @@ _STATUSES: Mapping[str, OrderStatus] = {
     "expired_in_match": OrderStatus.CANCELED,
     "rejected": OrderStatus.REJECTED,
 }
+
+
+# What an answer does not say is as we send it.
+_TYPES: Mapping[str, OrderType] = {kind.value.lower(): kind for kind in OrderType}
+_TIMES: Mapping[str, TimeInForce] = {time.value: time for time in TimeInForce}
 
 
 class CcxtGateway:
@@ -60,7 +65,7 @@ class CcxtGateway:
         return [name for name in instruments if name not in self._client.markets]
 
     async def submit(self, order: OrderRequest) -> OrderReport:
-        """Place the order, once."""
+        """Place the order, once; as it is, or not at all."""
         terms = order.terms
         made = await self._requests.ask(
             "submit",
@@ -70,7 +75,7 @@ class CcxtGateway:
                 terms.side.value,
                 plain(terms.qty),
                 plain(terms.price_limit),
-                self._quirks.order_params(order.client_order_id),
+                self._params(order),
             ),
         )
         with self._requests.readable():
@@ -84,6 +89,22 @@ class CcxtGateway:
             return msgspec.structs.replace(
                 report, client_order_id=order.client_order_id, terms=terms
             )
+
+    def _params(self, order: OrderRequest) -> dict[str, Any]:
+        """Return what ccxt needs beside the usual.
+
+        Raises:
+            Unavailable: The venue takes no such order from here, so it is not sent.
+        """
+        terms, known = order.terms, self._quirks.TIMES_IN_FORCE
+        if terms.order_type is not OrderType.LIMIT or terms.time_in_force not in known:
+            raise Unavailable(
+                f"{self.venue}: not sent, {terms.kind} orders cannot be sent there "
+                f"(LIMIT with {', '.join(sorted(known))} can)",
+                cause=Cause.ORDER,
+            )
+        params = self._quirks.order_params(order.client_order_id)
+        return {**params, "timeInForce": terms.time_in_force.value}
 
     async def query(self, key: OrderKey) -> OrderReport | None:
         """Return the order with its executions, ``None`` if the venue has no such order."""
@@ -182,6 +203,8 @@ class CcxtGateway:
                 side=Side(order.get("side") or Side.BUY),
                 qty=qty,
                 price_limit=_decimal(order.get("price")),
+                order_type=_TYPES.get(str(order.get("type")), OrderType.LIMIT),
+                time_in_force=_TIMES.get(str(order.get("timeInForce")), TimeInForce.IOC),
             ),
             status=status,
             venue_order_id=order_id,

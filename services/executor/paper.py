@@ -27,14 +27,14 @@ from shared.domain.fees import fee_amount
 from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.order import ZERO
 from shared.domain.rounding import exact, is_enough, is_multiple, qty_to_lot
-from shared.errors import Cause, Rejected
+from shared.errors import Cause, Rejected, Unavailable
 from shared.exchange.depth import ShownDepth
 from shared.exchange.settlement import needed
 from shared.messages.base import BookState
 from shared.messages.execution import Balance, OrderStatus
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
-from shared.messages.terms import OrderTerms
+from shared.messages.terms import OrderTerms, OrderType, TimeInForce
 
 ORDERS_MAX: Final = 10_000
 """Answered orders kept for queries, the oldest making room."""
@@ -97,17 +97,22 @@ class PaperGateway:
         return self.fill(order)
 
     def fill(self, order: OrderRequest) -> OrderReport:
-        """Fill an IOC limit order against the present view.
+        """Fill a limit order against the present view; what does not trade is canceled.
 
         Raises:
             Rejected: A filter of the instrument, or the balance, forbids it.
+            Unavailable: It would rest, or has no limit: nothing rests on paper.
         """
         terms = order.terms
+        self._check_kind(terms)
         rules = self._check_filters(terms)
         view = self._views.get(terms.instrument)
         depth = self._depth[terms.instrument] if view and view.state is BookState.LIVE else None
         side, limit, qty = terms.side, terms.price_limit, terms.qty
-        self._check_balance(terms, rules, depth.reachable(side, limit, qty) if depth else [])
+        reachable = depth.reachable(side, limit, qty) if depth else []
+        if terms.time_in_force is TimeInForce.FOK and _sum(reachable) < qty:
+            depth, reachable = None, []
+        self._check_balance(terms, rules, reachable)
         pieces = depth.take(side, limit, qty) if depth else []
         fills = [self._book(order, rules, price, part) for price, part in pieces]
         filled = sum((fill.qty for fill in fills), ZERO)
@@ -179,6 +184,14 @@ class PaperGateway:
             if rules is not None:
                 self._start[base] = qty_to_lot(qty, rules.lot_size)
 
+    def _check_kind(self, terms: OrderTerms) -> None:
+        if terms.order_type is not OrderType.LIMIT or terms.time_in_force is TimeInForce.GTC:
+            raise Unavailable(
+                f"{self.venue}: not sent, {terms.kind} orders cannot be filled on paper (LIMIT "
+                "with FOK, IOC can)",
+                cause=Cause.ORDER,
+            )
+
     def _check_filters(self, order: OrderTerms) -> InstrumentRules:
         rules = self._rules.get((self.venue, order.instrument))
         if rules is None:
@@ -210,7 +223,7 @@ class PaperGateway:
         asset, amount = needed(
             split_instrument(order.instrument),
             order.side,
-            qty=sum((qty for _, qty in pieces), ZERO),
+            qty=_sum(pieces),
             cost=cost,
             fee=fee_amount(cost, rules.taker_fee_bps),
         )
@@ -248,3 +261,7 @@ class PaperGateway:
             fee_asset=fee_asset,
             ts_venue_ns=self._clock.now_ns(),
         )
+
+
+def _sum(pieces: Sequence[tuple[Decimal, Decimal]]) -> Decimal:
+    return sum((qty for _, qty in pieces), ZERO)

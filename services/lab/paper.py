@@ -11,7 +11,7 @@ from services.lab.host import at_once
 from services.lab.kernel import Kernel
 from shared.domain.instrument import is_spot
 from shared.engine import Action, Result
-from shared.errors import Rejected
+from shared.errors import Rejected, Unavailable
 from shared.messages.base import Message
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
@@ -59,6 +59,8 @@ class PaperPort:
                 report = self._gateways[order.terms.venue].fill(order)
             except Rejected as error:
                 return act.SubmitRefused(order.client_order_id, str(error), sent_ns, error.cause)
+            except Unavailable as error:
+                return act.SubmitNotSent(order.client_order_id, str(error), error.cause)
             return act.Submitted(report, sent_ns)
         if isinstance(action, act.Query):
             gateway = self._gateways[action.key.venue]

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Protocol, TypeVar
 
+from shared.messages.terms import TimeInForce
 from shared.venues.refusals import ErrorMeaning
 
 T = TypeVar("T")
@@ -31,12 +32,13 @@ class OrderQuirks(Protocol):
     WEIGHTS: Mapping[str, float]
     IS_ORDERED: bool
     FILLS_TOGETHER: bool
+    TIMES_IN_FORCE: frozenset[TimeInForce]
 
     def prepare(self, client: Any) -> None:
         """Set up a new client."""
 
     def order_params(self, client_order_id: str) -> dict[str, Any]:
-        """Return extra parameters of ``create_order``."""
+        """Return extra parameters of ``create_order``, all but the time in force."""
 
     def meaning(self, kind: str, text: str, status: int) -> ErrorMeaning:
         """Return what an error means: ccxt class, the venue's answer, HTTP status."""

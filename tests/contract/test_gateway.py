@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from decimal import Decimal
 from functools import partial
 from importlib import import_module
@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from services.executor.accounts import open_gateways
+from services.executor.accounts import load_quirks, open_gateways
 from services.executor.gateway import Gateway, OrderKey, OrderRequest
 from services.executor.paper import PaperGateway
 from shared.clock import SystemClock
@@ -29,7 +29,7 @@ from shared.messages.base import BookState, Side
 from shared.messages.execution import OrderStatus
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
-from shared.messages.terms import OrderTerms
+from shared.messages.terms import OrderTerms, OrderType, TimeInForce
 from shared.venues.registry import ADAPTERS, load_simulated
 from tests.support import ROOT, eventually
 
@@ -167,6 +167,10 @@ async def open_account(
 
 
 ALL = pytest.mark.parametrize("name", ["paper", *VENUES])
+CAN_SEND = {
+    "paper": {TimeInForce.IOC, TimeInForce.FOK},
+    **{name: load_quirks(name).TIMES_IN_FORCE for name in VENUES},
+}
 REAL = pytest.mark.parametrize("name", list(VENUES))
 
 
@@ -226,6 +230,52 @@ async def test_an_order_out_of_reach_ends_without_a_fill(name, simulated) -> Non
         report = await settled(account, order)
         assert (report.status, report.filled_qty) == (OrderStatus.CANCELED, 0)
         await account.gateway.cancel(account.key(order))  # works no longer: no error
+
+
+@ALL
+@pytest.mark.parametrize("order_type", list(OrderType))
+@pytest.mark.parametrize("time_in_force", list(TimeInForce))
+async def test_an_order_is_sent_as_it_is_or_not_at_all(
+    name, order_type: OrderType, time_in_force: TimeInForce, simulated
+) -> None:
+    """Out of reach: IOC and FOK end without a fill, GTC rests until it is canceled."""
+    async with open_account(name, simulated) as account:
+        far = await account.best(Side.BUY) * D("0.9")
+        order = await account.order(
+            client_order_id=f"abkind{name[:3]}{order_type[0]}{time_in_force[0]}000",
+            price_limit=far.quantize(D(1)),
+            order_type=order_type,
+            time_in_force=time_in_force,
+        )
+        if order_type is OrderType.MARKET or time_in_force not in CAN_SEND[name]:
+            with pytest.raises(Unavailable, match=rf"not sent.*{order.terms.kind}"):
+                await account.gateway.submit(order)
+            assert await asked(account, order) is None, "it never was there"
+            return
+        try:
+            report = await account.gateway.submit(order)
+        except Rejected:  # a definite no to an order that cannot fill whole
+            assert time_in_force is TimeInForce.FOK
+            return
+        assert report.terms == order.terms
+        report = await asked(account, order)
+        if time_in_force is TimeInForce.GTC:
+            assert report.status is OrderStatus.ACCEPTED
+            await account.gateway.cancel(account.key(order))
+            report = await asked(account, order)
+        assert (report.status, report.filled_qty) == (OrderStatus.CANCELED, 0)
+
+
+@ALL
+async def test_an_order_that_must_fill_whole_takes_no_part_of_it(name, simulated) -> None:
+    if TimeInForce.FOK not in CAN_SEND[name]:
+        pytest.skip("cannot be sent there")
+    async with open_account(name, simulated) as account:
+        whole = {"time_in_force": TimeInForce.FOK, "qty": D(1_000)}
+        order = await account.order(client_order_id=f"abfok{name[:6]}000", **whole)
+        with suppress(Rejected):  # some venues refuse it, others let it expire
+            report = await account.gateway.submit(order)
+            assert (report.status, report.filled_qty) == (OrderStatus.CANCELED, 0)
 
 
 @ALL

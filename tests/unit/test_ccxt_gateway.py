@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal, getcontext, localcontext
+from itertools import product
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -16,6 +17,8 @@ from services.executor.ccxt_gateway import CcxtGateway, make_client, plain
 from services.executor.gateway import OrderRequest
 from shared.config import Secret
 from shared.errors import Cause, Rejected, Unavailable
+from shared.messages.terms import OrderType, TimeInForce
+from shared.venues.registry import ADAPTERS
 from tests.decision_builders import make_terms
 
 SECOND = 1_000_000_000
@@ -122,8 +125,39 @@ async def test_an_order_in_doubt_is_looked_for_with_the_reserve(
     assert clock.ns / SECOND == pytest.approx(weight / quirks.WEIGHT_PER_S, abs=0.01)
 
 
-def order_of(qty: str = "1", price: str = "100") -> OrderRequest:
-    terms = make_terms(venue="kraken", qty=Decimal(qty), price_limit=Decimal(price))
+class Sent(Exception):
+    """The arguments of ``create_order``."""
+
+
+class ClientThatSends(Client):
+    async def create_order(self, *arguments: Any) -> None:
+        raise Sent(*arguments)
+
+    def parse_order(self, *_: Any) -> dict[str, Any]:
+        raise AssertionError("never called")
+
+
+@pytest.mark.parametrize("adapter", list(ADAPTERS))
+async def test_the_request_says_what_the_order_says(clock, adapter: str) -> None:
+    gateway = CcxtGateway(adapter, ClientThatSends(), load_quirks(adapter), clock)
+    assert TimeInForce.IOC in load_quirks(adapter).TIMES_IN_FORCE
+    for order_type, time_in_force in product(OrderType, TimeInForce):
+        order = order_of(order_type=order_type, time_in_force=time_in_force)
+        can = time_in_force in load_quirks(adapter).TIMES_IN_FORCE
+        if order_type is OrderType.LIMIT and can:
+            with pytest.raises(Sent) as sent:
+                await gateway.submit(order)
+            instrument, kind, side, qty, price, params = sent.value.args
+            assert (instrument, kind, side, qty, price) == ("BTC/USDT", "limit", "buy", "1", "100")
+            assert params["timeInForce"] == time_in_force
+        else:
+            with pytest.raises(Unavailable, match=f"not sent, {order_type} {time_in_force} orders"):
+                await gateway.submit(order)
+
+
+def order_of(qty: str = "1", price: str = "100", **changes: Any) -> OrderRequest:
+    values = {"venue": "kraken", "qty": Decimal(qty), "price_limit": Decimal(price), **changes}
+    terms = make_terms(**values)
     return OrderRequest(client_order_id="ab1", terms=terms)
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from services.executor.gateway import OrderRequest
+from services.executor.gateway import OrderKey, OrderRequest
 from services.executor.paper import PaperGateway
 from shared.clock import ManualClock
-from shared.errors import Rejected
+from shared.errors import Rejected, Unavailable
 from shared.messages.base import BookState, Side
 from shared.messages.execution import OrderStatus
+from shared.messages.terms import OrderType, TimeInForce
 from tests.decision_builders import PERP, SPOT, make_rules, make_terms, make_view
 
 D = Decimal
@@ -53,6 +54,24 @@ def test_what_it_took_is_gone_until_the_venue_changes_the_level() -> None:
     changed = [(10_001.0, 0.08), *ASKS[1:]]
     paper.on_view(make_view("alpha", asks=changed, seq=3))
     assert pieces(paper.fill(make_order("o3"))) == [(D("10001.0"), D("0.08"))]
+
+
+def test_an_order_that_must_fill_whole_takes_all_or_nothing() -> None:
+    paper = make_paper()
+    part = paper.fill(make_order("o1", qty=D("0.5"), time_in_force=TimeInForce.FOK))
+    assert (part.status, part.filled_qty) == (OrderStatus.CANCELED, 0)
+    whole = paper.fill(make_order("o2", qty=D("0.3"), time_in_force=TimeInForce.FOK))
+    assert (whole.status, whole.filled_qty) == (OrderStatus.FILLED, D("0.3"))
+
+
+@pytest.mark.parametrize(
+    "change", [{"order_type": OrderType.MARKET}, {"time_in_force": TimeInForce.GTC}], ids=str
+)
+async def test_what_would_rest_or_has_no_limit_is_not_sent(change) -> None:
+    paper = make_paper()
+    with pytest.raises(Unavailable, match="cannot be filled on paper"):
+        paper.fill(make_order(**change))
+    assert await paper.query(OrderKey(venue="alpha", instrument=SPOT, client_order_id="o1")) is None
 
 
 def test_an_untrusted_book_fills_nothing() -> None:

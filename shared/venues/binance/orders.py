@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
+from shared.messages.terms import TimeInForce
 from shared.venues.binance import order_errors
 from shared.venues.binance.order_errors import error_code
 from shared.venues.order_port import RateLimitedRead, no_positions
@@ -38,6 +39,8 @@ IS_ORDERED = False
 """Requests may overtake each other."""
 FILLS_TOGETHER = False
 """Executions are asked for one instrument at a time."""
+TIMES_IN_FORCE = frozenset(TimeInForce)
+"""That the venue documents for LIMIT orders."""
 VALIDITY_MS = 2_000
 """An order that arrives later than this after it was signed is refused (-1021)."""
 FILLS_PAGE = 1_000
@@ -54,9 +57,8 @@ def prepare(client: Any) -> None:
 
 
 def order_params(client_order_id: str) -> dict[str, Any]:
-    """Return what ccxt's ``create_order`` needs beside the usual for an IOC limit order."""
+    """Return what ccxt's ``create_order`` needs beside the usual for a limit order."""
     return {
-        "timeInForce": "IOC",
         "newClientOrderId": client_order_id,
         "recvWindow": VALIDITY_MS,
     }

@@ -15,6 +15,7 @@ from shared.venues.binance import order_errors
 from shared.venues.binance.orders import (
     FILLS_TOGETHER,
     IS_ORDERED,
+    TIMES_IN_FORCE,
     VALIDITY_MS,
     all_fills,
     cancel,
@@ -158,6 +159,7 @@ async def positions(
 
 __all__ = [
     "FILLS_TOGETHER",
+    "TIMES_IN_FORCE",
     "IS_ORDERED",
     "VALIDITY_MS",
     "cancel",

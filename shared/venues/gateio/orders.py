@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
+from shared.messages.terms import TimeInForce
 from shared.venues.gateio.order_errors import label_of, meaning
 from shared.venues.order_port import RateLimitedRead
 
@@ -36,6 +37,8 @@ WEIGHTS = {
 }
 IS_ORDERED = False
 """Requests may overtake each other."""
+TIMES_IN_FORCE = frozenset({TimeInForce.GTC, TimeInForce.IOC})
+"""Of LIMIT orders. The venue takes FOK too, but ccxt does not read how such an order ended."""
 FILLS_TOGETHER = True
 """Executions of all instruments come in one reply."""
 TEXT_PREFIX = "t-"
@@ -60,8 +63,8 @@ def prepare(client: Any) -> None:
 
 
 def order_params(client_order_id: str) -> dict[str, Any]:
-    """Return what ccxt's ``create_order`` needs beside the usual for an IOC limit order."""
-    return {"timeInForce": "IOC", "text": TEXT_PREFIX + client_order_id}
+    """Return what ccxt's ``create_order`` needs beside the usual for a limit order."""
+    return {"text": TEXT_PREFIX + client_order_id}
 
 
 def is_not_found(text: str) -> bool:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
+from shared.messages.terms import TimeInForce
 from shared.venues.kraken.order_errors import is_unknown_order, meaning
 from shared.venues.order_port import RateLimitedRead, no_positions
 
@@ -47,9 +48,13 @@ FILLS_TOGETHER = True
 """Executions of all instruments come in one reply."""
 
 
+TIMES_IN_FORCE = frozenset({TimeInForce.GTC, TimeInForce.IOC})
+"""That the venue documents for LIMIT orders."""
+
+
 def order_params(client_order_id: str) -> dict[str, Any]:
-    """Return what ccxt's ``create_order`` needs beside the usual for an IOC limit order."""
-    return {"timeInForce": "IOC", "clientOrderId": client_order_id}
+    """Return what ccxt's ``create_order`` needs beside the usual for a limit order."""
+    return {"clientOrderId": client_order_id}
 
 
 def classify(kind: str, text: str, status: int = 0) -> type[VenueError]:
