@@ -155,18 +155,31 @@ def make_opportunity(
 
 
 def make_leg(  # noqa: PLR0917 - as a venue's ticket reads
-    venue: str, side: Side, qty: str, price: str, instrument: str = SPOT, seq: int = 1,
+    venue: str,
+    side: Side,
+    qty: str,
+    price: str,
+    instrument: str = SPOT,
+    seq: int = 1,
     **changes: Any,
-) -> OpportunityLeg:  # fmt: skip
+) -> OpportunityLeg:
     """A leg at one price, with its arithmetic."""
     worth = D(qty) * D(price)
     fee = fee_amount(worth, D(10))
     values: dict[str, Any] = {
-        "venue": venue, "instrument": instrument, "side": side, "qty": D(qty),
-        "price_limit": D(price), "price_avg": D(price), "fee_bps": D(10), "fee": fee,
-        "levels_used": 1, "book_id": f"{venue}|{instrument}|1|{seq}", "book_ts_recv_ns": T0,
+        "venue": venue,
+        "instrument": instrument,
+        "side": side,
+        "qty": D(qty),
+        "price_limit": D(price),
+        "price_avg": D(price),
+        "fee_bps": D(10),
+        "fee": fee,
+        "levels_used": 1,
+        "book_id": f"{venue}|{instrument}|1|{seq}",
+        "book_ts_recv_ns": T0,
         "cash_flow": cash_flow(side, worth, fee),
-    }  # fmt: skip
+    }
     return OpportunityLeg(**{**values, **changes})
 
 
@@ -178,12 +191,22 @@ def make_offer(legs: list[OpportunityLeg], *, now_ns: int = T0, **changes: Any) 
     net = sum((leg.cash_flow or D(0) for leg in legs), D(0))
     base, quote, _ = split_instrument(legs[0].instrument)
     values: dict[str, Any] = {
-        "ts_ns": now_ns, "opportunity_id": ">".join(leg.book_id for leg in legs)[:128],
-        "detector": "test", "base": base, "quote": quote, "legs": legs,
-        "qty": sum((leg.qty for leg in bought), D(0)), "notional": notional, "gross": net + fees,
-        "fees": fees, "net": net, "edge_bps": edge_bps(net, notional or D(1)),
-        "ts_recv_ns": now_ns, "ts_depth_ns": now_ns, "ts_expire_ns": now_ns + SECOND,
-    }  # fmt: skip
+        "ts_ns": now_ns,
+        "opportunity_id": ">".join(leg.book_id for leg in legs)[:128],
+        "detector": "test",
+        "base": base,
+        "quote": quote,
+        "legs": legs,
+        "qty": sum((leg.qty for leg in bought), D(0)),
+        "notional": notional,
+        "gross": net + fees,
+        "fees": fees,
+        "net": net,
+        "edge_bps": edge_bps(net, notional or D(1)),
+        "ts_recv_ns": now_ns,
+        "ts_depth_ns": now_ns,
+        "ts_expire_ns": now_ns + SECOND,
+    }
     return Opportunity(**{**values, **changes})
 
 
@@ -199,8 +222,12 @@ def make_config(*, start_active: bool = True, **limits: Any) -> Config:
 
 def make_ready(now_ns: int = T0, **changes: Any) -> ExecutorReady:
     values: dict[str, Any] = {
-        "ts_ns": now_ns, "ready": True, "mode": "simulated", "open_plans": 0, "unknown_orders": 0,
-    }  # fmt: skip
+        "ts_ns": now_ns,
+        "ready": True,
+        "mode": "simulated",
+        "open_plans": 0,
+        "unknown_orders": 0,
+    }
     return ExecutorReady(**{**values, **changes})
 
 
@@ -234,11 +261,15 @@ def make_orders(plan: ApprovedPlan) -> list[OrderEvent]:
     """What the executor says when it starts a plan, before anything else happens."""
     return [
         make_order(
-            plan.plan_id, leg_index=index, venue=leg.venue, instrument=leg.instrument,
-            side=leg.side, qty=leg.qty,
+            plan.plan_id,
+            leg_index=index,
+            venue=leg.venue,
+            instrument=leg.instrument,
+            side=leg.side,
+            qty=leg.qty,
         )
         for index, leg in enumerate(plan.legs)
-    ]  # fmt: skip
+    ]
 
 
 def announce(engine: RiskEngine, plan: ApprovedPlan, now_ns: int = T0) -> None:
@@ -255,20 +286,38 @@ def order_id(plan_id: str, venue: str, instrument: str, side: Side) -> str:
 def make_order(plan_id: str = "p", **changes: Any) -> OrderEvent:
     """The record of an order, which makes its plan known."""
     values: dict[str, Any] = {
-        "ts_ns": T0, "plan_id": plan_id, "leg_index": 0, "attempt": 0,
-        "purpose": OrderPurpose.LEG, "venue": "alpha", "instrument": SPOT, "side": Side.BUY,
-        "qty": D(1), "price_limit": D(10_000), "status": OrderStatus.SUBMITTED, **changes,
-    }  # fmt: skip
+        "ts_ns": T0,
+        "plan_id": plan_id,
+        "leg_index": 0,
+        "attempt": 0,
+        "purpose": OrderPurpose.LEG,
+        "venue": "alpha",
+        "instrument": SPOT,
+        "side": Side.BUY,
+        "qty": D(1),
+        "price_limit": D(10_000),
+        "status": OrderStatus.SUBMITTED,
+        **changes,
+    }
     own_id = order_id(plan_id, values["venue"], values["instrument"], values["side"])
     return OrderEvent(**{"client_order_id": own_id, **values})
 
 
 def make_fill(plan_id: str, venue: str, side: Side, qty: str = "0.1", **changes: Any) -> Fill:
     values: dict[str, Any] = {
-        "ts_ns": T0, "plan_id": plan_id, "venue": venue, "instrument": SPOT, "side": side,
-        "trade_id": f"{plan_id}{venue}{side}", "price": D(10_000), "qty": D(qty), "fee": D("1"),
-        "fee_asset": "USDT", "fee_quote": D("1"), **changes,
-    }  # fmt: skip
+        "ts_ns": T0,
+        "plan_id": plan_id,
+        "venue": venue,
+        "instrument": SPOT,
+        "side": side,
+        "trade_id": f"{plan_id}{venue}{side}",
+        "price": D(10_000),
+        "qty": D(qty),
+        "fee": D("1"),
+        "fee_asset": "USDT",
+        "fee_quote": D("1"),
+        **changes,
+    }
     own_id = order_id(plan_id, venue, values["instrument"], side)
     return Fill(**{"client_order_id": own_id, **values})
 
@@ -276,9 +325,13 @@ def make_fill(plan_id: str, venue: str, side: Side, qty: str = "0.1", **changes:
 def order_of(fill: Fill, qty: str = "1000") -> OrderEvent:
     """The record of an order that a fill belongs to."""
     return make_order(
-        fill.plan_id, client_order_id=fill.client_order_id, venue=fill.venue,
-        instrument=fill.instrument, side=fill.side, qty=D(qty),
-    )  # fmt: skip
+        fill.plan_id,
+        client_order_id=fill.client_order_id,
+        venue=fill.venue,
+        instrument=fill.instrument,
+        side=fill.side,
+        qty=D(qty),
+    )
 
 
 def make_result(plan_id: str, amount: str, ts_ns: int = T0) -> list[OrderEvent | Fill]:
@@ -294,9 +347,15 @@ def make_result(plan_id: str, amount: str, ts_ns: int = T0) -> list[OrderEvent |
 
 def make_done(plan_id: str, now_ns: int = T0, **changes: Any) -> PlanDone:
     values: dict[str, Any] = {
-        "ts_ns": now_ns, "plan_id": plan_id, "outcome": PlanOutcome.FILLED, "base": "BTC",
-        "quote": "USDT", "realized": D("1.5"), "fees": D("0.5"), "certainty": Certainty.KNOWN,
-    }  # fmt: skip
+        "ts_ns": now_ns,
+        "plan_id": plan_id,
+        "outcome": PlanOutcome.FILLED,
+        "base": "BTC",
+        "quote": "USDT",
+        "realized": D("1.5"),
+        "fees": D("0.5"),
+        "certainty": Certainty.KNOWN,
+    }
     return PlanDone(**{**values, **changes})
 
 

@@ -56,9 +56,20 @@ CALM = "full"
 HABITS = ("weak", "none", "reject", "not_sent", *Cause)
 """What a venue may be bad at for good."""
 BEHAVIORS = (
-    "full", "part", "none", "reject", "not_sent", "lost_full", "lost_part", "lost_never",
-    "lost_late", "late_fill", "accepted_first", "slow", "weak",
-)  # fmt: skip
+    "full",
+    "part",
+    "none",
+    "reject",
+    "not_sent",
+    "lost_full",
+    "lost_part",
+    "lost_never",
+    "lost_late",
+    "late_fill",
+    "accepted_first",
+    "slow",
+    "weak",
+)
 
 
 @dataclass
@@ -140,9 +151,14 @@ def reserved(plan: ApprovedPlan) -> Reservation:
         ReservedLeg(terms=leg.terms, notional=D(1), asset="USDT", amount=D(1)) for leg in plan.legs
     ]
     return Reservation(
-        plan_id=plan.plan_id, opportunity_id=plan.opportunity_id, quote=plan.quote, notional=D(1),
-        loss_cap=plan.loss_cap, legs=legs, ts_expire_ns=plan.ts_expire_ns,
-    )  # fmt: skip
+        plan_id=plan.plan_id,
+        opportunity_id=plan.opportunity_id,
+        quote=plan.quote,
+        notional=D(1),
+        loss_cap=plan.loss_cap,
+        legs=legs,
+        ts_expire_ns=plan.ts_expire_ns,
+    )
 
 
 class World:

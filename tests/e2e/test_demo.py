@@ -28,10 +28,24 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 BOOKS = sum(len(load_simulated(adapter).LISTINGS) for adapter in ADAPTERS)
 """Everything that the simulated venues list."""
 KEYS = {
-    "seconds", "venue_frames", "book_events", "books", "opportunities", "near_misses", "plans",
-    "orders", "fills", "pnl", "residual_exposure", "latency_us", "services", "positions",
-    "inventory_change", "venue_equity_change", "closing_cost",
-}  # fmt: skip
+    "seconds",
+    "venue_frames",
+    "book_events",
+    "books",
+    "opportunities",
+    "near_misses",
+    "plans",
+    "orders",
+    "fills",
+    "pnl",
+    "residual_exposure",
+    "latency_us",
+    "services",
+    "positions",
+    "inventory_change",
+    "venue_equity_change",
+    "closing_cost",
+}
 
 
 class Arb:
@@ -81,9 +95,13 @@ class Arb:
 def running(*words: str) -> Iterator[Arb]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("ARB_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "services.cli.main", *words], cwd=ROOT, env=clean, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
+        [sys.executable, "-m", "services.cli.main", *words],
+        cwd=ROOT,
+        env=clean,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     arb = Arb(process)
     try:
         yield arb

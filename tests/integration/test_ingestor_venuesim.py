@@ -34,8 +34,10 @@ def venuesim():
     """A simulator's ready line."""
     process = subprocess.Popen(
         [sys.executable, "-m", "services.venuesim", "--port", "0", "--seed", "7", "--json"],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
         yield json.loads(process.stdout.readline())
     finally:

@@ -235,8 +235,10 @@ def version_2(recorded: Path):
         _, *parts, _, symbol = json.loads(item.payload)
         merged = {key: value for part in parts for key, value in part.items()}
         is_whole = "as" in merged
-        sides = {"bids": merged.get("bs" if is_whole else "b", []),
-                 "asks": merged.get("as" if is_whole else "a", [])}  # fmt: skip
+        sides = {
+            "bids": merged.get("bs" if is_whole else "b", []),
+            "asks": merged.get("as" if is_whole else "a", []),
+        }
         levels = {
             side: ",".join(f'{{"price":{price},"qty":{qty}}}' for price, qty, *_ in entries)
             for side, entries in sides.items()

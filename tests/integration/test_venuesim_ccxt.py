@@ -391,8 +391,11 @@ def simulator_process():
 
     process = subprocess.Popen(
         [sys.executable, "-m", "services.venuesim", "--seed", "5", "--json"],
-        cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout and process.stderr
     try:
         yield json.loads(process.stdout.readline())

@@ -59,9 +59,12 @@ class ManyLegs(Strategy[LegsParams]):
         books = [
             key
             for key, other in self.views.items()
-            if key[1] == view.instrument and key in self.rules and other.state is BookState.LIVE
-            and other.bids and other.asks
-        ]  # fmt: skip
+            if key[1] == view.instrument
+            and key in self.rules
+            and other.state is BookState.LIVE
+            and other.bids
+            and other.asks
+        ]
         offers = [
             self.offer(buys, [book for book in chosen if book not in buys], now_ns)
             for chosen in combinations(books, self.params.legs)

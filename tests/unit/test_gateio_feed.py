@@ -127,9 +127,13 @@ def test_a_subscription_that_is_not_answered_ends_the_connection() -> None:
 
 def test_trades_come_one_or_many_at_a_time() -> None:
     row = {
-        "id": 31, "create_time_ms": "1648725035923.457", "side": "sell",
-        "currency_pair": "BTC_USDT", "amount": "0.0116", "price": "130.11",
-    }  # fmt: skip
+        "id": 31,
+        "create_time_ms": "1648725035923.457",
+        "side": "sell",
+        "currency_pair": "BTC_USDT",
+        "amount": "0.0116",
+        "price": "130.11",
+    }
     for result in (row, [row, {**row, "id": 32}]):
         effects = live().on_frame(frame("spot.trades", "update", result), NOW)
         trade = effects[0].message
@@ -147,9 +151,13 @@ def test_other_kinds_of_instruments_are_refused_at_the_start() -> None:
 
 def test_rules_are_those_of_the_pair() -> None:
     info = {
-        "id": "BTC_USDT", "precision": 1, "amount_precision": 6, "min_base_amount": "0.00001",
-        "min_quote_amount": "3", "trade_status": "tradable",
-    }  # fmt: skip
+        "id": "BTC_USDT",
+        "precision": 1,
+        "amount_precision": 6,
+        "min_base_amount": "0.00001",
+        "min_quote_amount": "3",
+        "trade_status": "tradable",
+    }
     market = {"symbol": "BTC/USDT", "id": "BTC_USDT", "info": info, "taker": 0.002, "maker": 0.002}
     rules = FEED.rules("gateio", market)
     assert (rules.tick_size, rules.lot_size) == (Decimal("0.1"), Decimal("0.000001"))

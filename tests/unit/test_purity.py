@@ -17,11 +17,32 @@ from shared.venues.registry import ADAPTERS
 from tests.support import ROOT
 
 FORBIDDEN = (
-    "asyncio", "redis", "hiredis", "ssl", "socket", "selectors", "ccxt", "logging", "uvloop",
-    "aiohttp", "websockets", "http", "requests", "subprocess", "threading", "concurrent",
-    "multiprocessing", "prometheus_client", "psutil", "random",
-    "shared.clock", "shared.config", "shared.logs", "shared.runner", "shared.runtime.shell",
-)  # fmt: skip
+    "asyncio",
+    "redis",
+    "hiredis",
+    "ssl",
+    "socket",
+    "selectors",
+    "ccxt",
+    "logging",
+    "uvloop",
+    "aiohttp",
+    "websockets",
+    "http",
+    "requests",
+    "subprocess",
+    "threading",
+    "concurrent",
+    "multiprocessing",
+    "prometheus_client",
+    "psutil",
+    "random",
+    "shared.clock",
+    "shared.config",
+    "shared.logs",
+    "shared.runner",
+    "shared.runtime.shell",
+)
 """Every interpreter has loaded ``os`` and ``time`` at its start, and msgspec loads ``uuid`` and
 ``datetime`` for their types: those may be loaded, but none of our modules may hold them."""
 HELD = ("os", "time", "uuid", "datetime", "random", "platform")
@@ -97,8 +118,11 @@ def found_in(modules: list[str], allowed: frozenset[str] | set[str] = frozenset(
     held = [name for name in HELD if name not in allowed]
     ran = subprocess.run(
         [sys.executable, "-c", SCRIPT, repr((forbidden, held, modules))],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return [line for line in ran.stdout.splitlines() if line]
 
 

@@ -332,10 +332,18 @@ def test_a_book_that_risk_has_not_seen_is_not_traded() -> None:
 
 def make_case(**changes: Any) -> DecisionContext:
     values: dict[str, Any] = {
-        "opportunity": GOOD, "now_ns": T0, "config": make_config().risk, "ledger": Ledger(),
-        "state": TradingState.ACTIVE, "state_reason": "", "executor_obstacle": "",
-        "venues": frozenset(), "venues_down": {}, "views": {}, "rules": {},
-    }  # fmt: skip
+        "opportunity": GOOD,
+        "now_ns": T0,
+        "config": make_config().risk,
+        "ledger": Ledger(),
+        "state": TradingState.ACTIVE,
+        "state_reason": "",
+        "executor_obstacle": "",
+        "venues": frozenset(),
+        "venues_down": {},
+        "views": {},
+        "rules": {},
+    }
     return DecisionContext(**{**values, **changes})
 
 
@@ -516,9 +524,15 @@ def test_rebalancing_orders_of_a_plan_of_three_legs_are_its_own() -> None:
     plan = approved(engine, make_offer([bought("0.2"), sold("beta", "0.1"), sold("gamma", "0.1")]))
     announce(engine, plan)
     own = make_order(
-        plan.plan_id, client_order_id="even", leg_index=3, attempt=1, purpose=OrderPurpose.HEDGE,
-        venue="beta", side=Side.SELL, qty=D("0.1"),
-    )  # fmt: skip
+        plan.plan_id,
+        client_order_id="even",
+        leg_index=3,
+        attempt=1,
+        purpose=OrderPurpose.HEDGE,
+        venue="beta",
+        side=Side.SELL,
+        qty=D("0.1"),
+    )
     assert not engine.ledger.refuses(own)
     wrong = msgspec.structs.replace(own, leg_index=2, purpose=OrderPurpose.LEG)
     assert engine.ledger.refuses(wrong) == "its leg is sell 0.1 BTC/USDT at gamma"

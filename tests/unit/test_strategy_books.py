@@ -37,9 +37,13 @@ SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
 def execution(side: str, qty: str, price: str, instrument: str = PERP, **fee: object) -> Execution:
     fee.setdefault("fee", D(0))
     return Execution(
-        venue="a", instrument=instrument, side=Side(side), qty=D(qty), cost=D(qty) * D(price),
+        venue="a",
+        instrument=instrument,
+        side=Side(side),
+        qty=D(qty),
+        cost=D(qty) * D(price),
         **fee,  # type: ignore[arg-type]
-    )  # fmt: skip
+    )
 
 
 def booked(*trades: tuple[str, Execution]) -> tuple[Books, StrategyBooks]:

@@ -23,9 +23,14 @@ from tests.support import ROOT
 VENUES = ROOT / "shared" / "venues"
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 EVERY_VENUE_HAS = (
-    "symbols.py", "parse.py", "feed.py", "recordings.py", "ccxt_urls.py", "orders.py",
+    "symbols.py",
+    "parse.py",
+    "feed.py",
+    "recordings.py",
+    "ccxt_urls.py",
+    "orders.py",
     "simulated/venue.py",
-)  # fmt: skip
+)
 
 
 def asked_by(protocol: type) -> set[str]:

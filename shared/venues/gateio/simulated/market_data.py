@@ -52,10 +52,16 @@ class PublicRest:
 
     def _currency(self, asset: str) -> dict[str, Any]:
         return {
-            "currency": asset, "name": asset, "delisted": False, "withdraw_disabled": True,
-            "withdraw_delayed": False, "deposit_disabled": True, "trade_disabled": False,
-            "chain": asset, "chains": [],
-        }  # fmt: skip
+            "currency": asset,
+            "name": asset,
+            "delisted": False,
+            "withdraw_disabled": True,
+            "withdraw_delayed": False,
+            "deposit_disabled": True,
+            "trade_disabled": False,
+            "chain": asset,
+            "chains": [],
+        }
 
     def _chosen(self, parameters: Mapping[str, str]) -> list[Listing]:
         symbol = parameters.get("currency_pair")
@@ -66,13 +72,22 @@ class PublicRest:
     def _pair(self, listing: Listing) -> dict[str, Any]:
         listing = self.shown.get(listing.symbol, listing)
         return {
-            "id": listing.symbol, "base": listing.base, "base_name": listing.base,
-            "quote": listing.quote, "quote_name": listing.quote,
-            "fee": f"{listing.taker_bps / 100:f}", "min_base_amount": f"{listing.qty_min:f}",
-            "min_quote_amount": f"{listing.notional_min:f}", "max_quote_amount": "5000000",
-            "amount_precision": listing.qty_scale, "precision": listing.price_scale,
-            "trade_status": "tradable", "sell_start": 0, "buy_start": 0, "type": "normal",
-        }  # fmt: skip
+            "id": listing.symbol,
+            "base": listing.base,
+            "base_name": listing.base,
+            "quote": listing.quote,
+            "quote_name": listing.quote,
+            "fee": f"{listing.taker_bps / 100:f}",
+            "min_base_amount": f"{listing.qty_min:f}",
+            "min_quote_amount": f"{listing.notional_min:f}",
+            "max_quote_amount": "5000000",
+            "amount_precision": listing.qty_scale,
+            "precision": listing.price_scale,
+            "trade_status": "tradable",
+            "sell_start": 0,
+            "buy_start": 0,
+            "type": "normal",
+        }
 
     def _book(self, parameters: Mapping[str, str], now_ms: int) -> dict[str, Any]:
         symbol = parameters.get("currency_pair") or ""
@@ -98,13 +113,17 @@ class PublicRest:
         recent = list(self.exchange.prints[listing.instrument])[-limit:]
         return [
             {
-                "id": str(p.trade_id), "create_time": str(p.ts_ms // 1_000),
-                "create_time_ms": f"{p.ts_ms}.000", "currency_pair": listing.symbol,
-                "side": p.side.value, "amount": listing.qty_text(p.lots),
-                "price": listing.price_text(p.ticks), "sequence_id": str(p.trade_id),
+                "id": str(p.trade_id),
+                "create_time": str(p.ts_ms // 1_000),
+                "create_time_ms": f"{p.ts_ms}.000",
+                "currency_pair": listing.symbol,
+                "side": p.side.value,
+                "amount": listing.qty_text(p.lots),
+                "price": listing.price_text(p.ticks),
+                "sequence_id": str(p.trade_id),
             }
             for p in reversed(recent)
-        ]  # fmt: skip
+        ]
 
     def ticker(self, listing: Listing) -> dict[str, Any]:
         """Return what the last day was like, over the prints remembered."""
@@ -117,13 +136,18 @@ class PublicRest:
             (listing.price(p.ticks) * listing.qty(p.lots) for p in prints), listing.tick * 0
         )
         return {
-            "currency_pair": listing.symbol, "last": listing.price_text(ticks[-1]),
-            "lowest_ask": ask[0][0] if ask else "", "lowest_size": ask[0][1] if ask else "",
-            "highest_bid": bid[0][0] if bid else "", "highest_size": bid[0][1] if bid else "",
-            "change_percentage": "0", "base_volume": listing.qty_text(volume),
-            "quote_volume": f"{quote:f}", "high_24h": listing.price_text(max(ticks)),
+            "currency_pair": listing.symbol,
+            "last": listing.price_text(ticks[-1]),
+            "lowest_ask": ask[0][0] if ask else "",
+            "lowest_size": ask[0][1] if ask else "",
+            "highest_bid": bid[0][0] if bid else "",
+            "highest_size": bid[0][1] if bid else "",
+            "change_percentage": "0",
+            "base_volume": listing.qty_text(volume),
+            "quote_volume": f"{quote:f}",
+            "high_24h": listing.price_text(max(ticks)),
             "low_24h": listing.price_text(min(ticks)),
-        }  # fmt: skip
+        }
 
 
 def listing_of(exchange: Exchange, symbol: str) -> Listing:

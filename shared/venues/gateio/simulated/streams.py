@@ -167,11 +167,14 @@ class MarketStreams:
         if topic not in self.hub.topics:
             return
         row = {
-            "id": trade.trade_id, "create_time": trade.ts_ms // 1_000,
-            "create_time_ms": f"{trade.ts_ms}.000", "side": trade.side.value,
-            "currency_pair": listing.symbol, "amount": listing.qty_text(trade.lots),
+            "id": trade.trade_id,
+            "create_time": trade.ts_ms // 1_000,
+            "create_time_ms": f"{trade.ts_ms}.000",
+            "side": trade.side.value,
+            "currency_pair": listing.symbol,
+            "amount": listing.qty_text(trade.lots),
             "price": listing.price_text(trade.ticks),
-        }  # fmt: skip
+        }
         self.hub.publish(topic, self._update(TRADES, row), None, listing.instrument)
 
     def _collect(self, listing: Listing) -> None:
@@ -192,9 +195,15 @@ class MarketStreams:
             changed = {(side, price): book.lots_at(side, price) for side, price in pending}
             bids, asks = side_rows(listing, changed)
             result = {
-                "t": now_ms, "e": "depthUpdate", "E": now_ms // 1_000, "s": listing.symbol,
-                "U": before + 1, "u": book.seq, "b": bids, "a": asks,
-            }  # fmt: skip
+                "t": now_ms,
+                "e": "depthUpdate",
+                "E": now_ms // 1_000,
+                "s": listing.symbol,
+                "U": before + 1,
+                "u": book.seq,
+                "b": bids,
+                "a": asks,
+            }
             self.hub.publish_delta(topic, self._update(BOOKS, result), None, name)
         for (symbol, depth), (window, at) in self._windows.items():
             if symbol == listing.symbol:
@@ -206,9 +215,14 @@ class MarketStreams:
         if topic not in self.hub.topics or not bid or not ask:
             return
         result = {
-            "t": self.hub.now_ms(), "u": book.seq, "s": listing.symbol,
-            "b": bid[0][0], "B": bid[0][1], "a": ask[0][0], "A": ask[0][1],
-        }  # fmt: skip
+            "t": self.hub.now_ms(),
+            "u": book.seq,
+            "s": listing.symbol,
+            "b": bid[0][0],
+            "B": bid[0][1],
+            "a": ask[0][0],
+            "A": ask[0][1],
+        }
         self.hub.publish(topic, self._update(QUOTES, result), None, listing.instrument)
 
     # -- windows of a book -----------------------------------------------------------------
@@ -224,9 +238,13 @@ class MarketStreams:
         window, at = self._windows[symbol, depth]
         bids, asks = side_rows(listing, window)
         result = {
-            "t": self.hub.now_ms(), "full": True, "s": f"ob.{symbol}.{depth}", "u": at,
-            "b": bids, "a": asks,
-        }  # fmt: skip
+            "t": self.hub.now_ms(),
+            "full": True,
+            "s": f"ob.{symbol}.{depth}",
+            "u": at,
+            "b": bids,
+            "a": asks,
+        }
         self.hub.send(client, self._update(WINDOWS, result), listing.instrument)
 
     def _window(self, listing: Listing, depth: int) -> Window:
@@ -246,9 +264,13 @@ class MarketStreams:
             return
         bids, asks = side_rows(listing, changed)
         result = {
-            "t": self.hub.now_ms(), "s": f"ob.{listing.symbol}.{depth}", "U": at + 1, "u": seq,
-            "b": bids, "a": asks,
-        }  # fmt: skip
+            "t": self.hub.now_ms(),
+            "s": f"ob.{listing.symbol}.{depth}",
+            "U": at + 1,
+            "u": seq,
+            "b": bids,
+            "a": asks,
+        }
         topic = f"{WINDOWS}/{listing.symbol}/{depth}"
         self.hub.publish_delta(topic, self._update(WINDOWS, result), None, listing.instrument)
 
