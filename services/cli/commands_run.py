@@ -133,12 +133,17 @@ def sim(
     jobs: Annotated[
         str | None, typer.Option("--jobs", metavar="N", help="Processes; else one a processor.")
     ] = None,
+    wire: Annotated[
+        str, typer.Option("--wire", metavar="VENUE", help="One venue speaks its real protocol.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Simulate the whole system, crashes and faults included; exit code 1 on a violation."""
     command = [sys.executable, "-m", "services.lab", "sim", f"--seeds={seeds}"]
     if jobs is not None:
         command.append(f"--jobs={jobs}")
+    if wire:
+        command.append(f"--wire={wire}")
     if as_json:
         command.append("--json")
     os.execve(sys.executable, command, dict(os.environ))

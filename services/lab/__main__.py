@@ -9,9 +9,10 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from services.lab.output import DecisionsFile, write_out
 from services.lab.recorded import survey
 from services.lab.replay import Replay
 from services.lab.simulate import Outcome, run_seed, summary
+from services.lab.wired import WiredWorld
 from shared.config import load_strategies_of
 from shared.errors import ArbError, ConfigError
 from shared.watch.report import build_report
@@ -107,12 +109,15 @@ def _decisions(path: Path | None, recordings: Sequence[Path]) -> Iterator[Decisi
 def simulate(options: argparse.Namespace) -> int:
     """Run seeds, print the story of what was violated and one closing line."""
     seeds, jobs = parse_seeds(options.seeds), parse_jobs(options.jobs)
+    run = partial(_run_one, options.wire)
+    if options.wire:
+        WiredWorld(seeds[0], options.wire)  # says now what is wrong with it
     began_s = time.monotonic()  # tidy-ok: the wall clock is what is measured here
-    outcomes = list(_run_all(seeds, min(jobs, len(seeds))))
+    outcomes = list(_run_all(run, seeds, min(jobs, len(seeds))))
     report = summary(outcomes, time.monotonic() - began_s)  # tidy-ok: as above
     bad = [outcome for outcome in outcomes if outcome.violations]
     for outcome in bad[:TOLD_MAX]:
-        _print_story(outcome)
+        _print_story(outcome, options.wire)
     shown = msgspec.json.encode(report) if options.json else closing_line(report, len(bad)).encode()
     write_out(shown + b"\n")
     return EXIT_VIOLATED if bad else 0
@@ -156,14 +161,18 @@ def closing_line(report: dict[str, Any], violating: int) -> str:
     )
 
 
-def _run_all(seeds: range, jobs: int) -> Iterator[Outcome]:
+def _run_one(wire: str, seed: int) -> Outcome:
+    return run_seed(seed, WiredWorld(seed, wire) if wire else None)
+
+
+def _run_all(run: Callable[[int], Outcome], seeds: range, jobs: int) -> Iterator[Outcome]:
     """Run every seed, in the order of the seeds, on several processors."""
     if jobs == 1:
-        yield from map(run_seed, seeds)
+        yield from map(run, seeds)
         return
     pool = ProcessPoolExecutor(jobs, initializer=_leave_ctrl_c_to_the_parent)
     try:
-        yield from pool.map(run_seed, seeds, chunksize=4)
+        yield from pool.map(run, seeds, chunksize=4)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -176,12 +185,13 @@ def _print_error(text: str) -> None:
     sys.stderr.write(text + "\n")
 
 
-def _print_story(outcome: Outcome) -> None:
+def _print_story(outcome: Outcome, wire: str) -> None:
     for line in outcome.story:
         _print_error(line)
     for violation in outcome.violations:
         _print_error(f"seed {outcome.seed}: {violation.checker}: {violation.text}")
-    _print_error(f"again: arb sim --seeds {outcome.seed}")
+    again = f"arb sim --seeds {outcome.seed}" + (f" --wire {wire}" if wire else "")
+    _print_error(f"again: {again}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -190,6 +200,12 @@ def _parser() -> argparse.ArgumentParser:
     sim = commands.add_parser("sim", help="the whole system through crashes and faults")
     sim.add_argument("--seeds", default="1..100", metavar="A..B", help="which worlds to run")
     sim.add_argument("--jobs", default=str(min(os.cpu_count() or 1, JOBS_MAX)), help="processes")
+    sim.add_argument(
+        "--wire",
+        default="",
+        metavar="VENUE",
+        help="one venue of the world speaks its real protocol",
+    )
     sim.add_argument("--json", action="store_true", help="one JSON object")
     recording = commands.add_parser("replay", help="recordings through the whole system, as JSON")
     recording.add_argument("paths", nargs="+", type=Path, metavar="PATH")

@@ -169,10 +169,14 @@ class Feed:
             line.free_ns = at_ns
 
         def arrive() -> None:
-            if self._lines.get(venue) is line:
+            if self.is_open(venue, line):
                 line.deliver(FrameReceived(line.connection, raw, self._kernel.now_ns()))
 
         self._kernel.at(at_ns, arrive)
+
+    def is_open(self, venue: str, line: Line) -> bool:
+        """Tell whether a line is still there."""
+        return self._lines.get(venue) is line
 
     def _remember(self, exchange: Exchange, listing: Listing) -> tuple[list[Level], list[Level]]:
         book = exchange.books[listing.instrument]

@@ -10,6 +10,7 @@ from typing import Any
 
 from services.executor.engine import ExecutorEngine
 from services.ingestor.engine import IngestorEngine
+from services.ingestor.engine.settings import VenueSettings
 from services.lab.account import AccountPort
 from services.lab.chaos import Chaos
 from services.lab.checkers import Checkers
@@ -81,7 +82,7 @@ class World:
         self.server = HashedServer(self.kernel)
         self.story: list[tuple[int, str]] = []
         self.crashes = 0
-        self.exchanges = exchanges_of(seed, LISTINGS)
+        self.exchanges = self._new_exchanges()
         self.market = MarketModel(self.exchanges, PRICES, Random(f"{seed}/market"))
         self.prices, self.start_balances = PRICES, start_balances(self.exchanges)
         self.checkers = Checkers(self)
@@ -94,7 +95,7 @@ class World:
             self.checkers.on_arrival,
         )
         self.config = config_for(self.exchanges)
-        self.feed = Feed(self.kernel, self.exchanges, Random(f"{seed}/feed"))
+        self.feed = self._new_feed(Random(f"{seed}/feed"))
         outside = Outside(
             uniform=Random(f"{seed}/jitter").uniform,
             transports={"ingestor": self.feed, "executor": self.account},
@@ -107,9 +108,18 @@ class World:
         """Add a line to the story of the seed."""
         self.story.append((self.kernel.now_ns(), text))
 
+    def _new_exchanges(self) -> dict[str, Exchange]:
+        return exchanges_of(self.seed, LISTINGS)
+
+    def _new_feed(self, random: Random) -> Feed:
+        return Feed(self.kernel, self.exchanges, random)
+
+    def _venue_settings(self) -> list[VenueSettings]:
+        return settings_of(self.exchanges)
+
     def _new_ingestor(self, config: Config, given: Given) -> IngestorEngine:
         """Return one that serves the lab's exchanges, which no registry knows."""
-        settings = settings_of(self.exchanges)
+        settings = self._venue_settings()
         return IngestorEngine(settings, source=given.source, uniform=given.uniform)
 
     def hop_ns(self) -> int:

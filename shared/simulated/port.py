@@ -58,6 +58,8 @@ class SimulatedVenue(Protocol):
     """One venue behind its protocols; ``simulated/venue.py`` has ``open_venue`` to make it."""
 
     venue: str
+    has_update_ids: bool
+    """Whether its books carry the exchange's own numbers (``MatchingBook.seq``)."""
     exchange: Exchange
     hub: Hub
     credentials: dict[str, str]

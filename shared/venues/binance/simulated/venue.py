@@ -30,6 +30,7 @@ class BinanceSpot:
         self, context: Context, listings: tuple[Listing, ...], *, recorded: bool = False
     ) -> None:
         self.venue = VENUE
+        self.has_update_ids = True
         self.exchange = Exchange(
             VENUE,
             listings,

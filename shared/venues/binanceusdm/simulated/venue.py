@@ -72,6 +72,7 @@ class BinanceFutures:
         self, context: Context, listings: tuple[Listing, ...], *, recorded: bool = False
     ) -> None:
         self.venue = VENUE
+        self.has_update_ids = True
         self._context = context
         self.exchange = Exchange(
             VENUE,

@@ -32,6 +32,7 @@ class GateSpot:
         self, context: Context, listings: tuple[Listing, ...], *, recorded: bool = False
     ) -> None:
         self.venue = VENUE
+        self.has_update_ids = True
         self.exchange = Exchange(
             VENUE,
             listings,

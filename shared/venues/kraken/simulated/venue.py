@@ -30,6 +30,7 @@ class KrakenSpot:
         self, context: Context, listings: tuple[Listing, ...], *, recorded: bool = False
     ) -> None:
         self.venue = VENUE
+        self.has_update_ids = False
         self.exchange = Exchange(
             VENUE,
             listings,
