@@ -26,7 +26,7 @@ from shared.messages.checks import first_flaw
 from shared.messages.control import Alert, Severity
 from shared.messages.market import DepthView, InstrumentInfo
 from shared.strategies.failure import describe
-from shared.strategies.port import Depth, Instance, Strategy
+from shared.strategies.port import BUILT_IN_MODULE, Depth, Instance, Strategy
 
 OUTPUTS_PER_CALL_MAX = 256
 """Opportunities that one call of a strategy may return."""
@@ -72,6 +72,7 @@ class _Hosted:
         "hash",
         "id",
         "inputs",
+        "is_built_in",
         "near_misses",
         "on_depth",
         "on_rules",
@@ -91,6 +92,7 @@ class _Hosted:
         self.warmup_ns = 0
         self.ts_ready_ns: int | None = None  # known from its first view on
         self.ts_window_ns = self.outputs = 0  # what it returned in the present second
+        self.is_built_in = type(strategy).__module__.startswith(BUILT_IN_MODULE)
         self.wants_timer = type(strategy).next_deadline_ns is not Strategy.next_deadline_ns
         self.deadline_ns: int | None = None
 
@@ -140,6 +142,8 @@ class StrategyHost:
         self._everyone: tuple[_Hosted, ...] | None = None  # where all want all
         self._views = 0
         self._counters = dict.fromkeys(("opportunities", "outputs_in_warmup"), 0)
+        self._own_names = {"depth_views", "near_misses", "strategies", "strategies_disabled"}
+        self._own_names |= set(self._counters)
         self._alerts: list[Message] = []
         self.disabled: dict[str, str] = {}
         """Strategy -> why it does not run."""
@@ -165,7 +169,8 @@ class StrategyHost:
             if readers is None:
                 readers = self._readers_of((message.venue, message.instrument), now_ns)
             for hosted in readers:
-                found = self._ask(hosted, hosted.on_depth, message, now_ns)
+                view = message if hosted.is_built_in else _own_copy(message)
+                found = self._ask(hosted, hosted.on_depth, view, now_ns)
                 if found:
                     out = [*(out or ()), *found]
         elif isinstance(message, InstrumentInfo):
@@ -204,7 +209,8 @@ class StrategyHost:
         gates: dict[str, int] = {}
         for hosted in self._all:
             for name, count in _told(hosted.strategy.counters).items():
-                totals[name] = totals.get(name, 0) + int(count)
+                if name not in self._own_names:
+                    totals[name] = totals.get(name, 0) + int(count)
             for gate, count in hosted.near_misses.totals.items():
                 gates[gate] = gates.get(gate, 0) + count
         named = {f"near_misses_{gate}": count for gate, count in gates.items() if count}
@@ -218,7 +224,8 @@ class StrategyHost:
         }
         for hosted in self._running:
             for name, value in _told(hosted.strategy.gauges).items():
-                totals[name] = totals.get(name, 0.0) + value
+                if name not in self._own_names:
+                    totals[name] = totals.get(name, 0.0) + value
         return totals
 
     def notes(self) -> Mapping[str, str]:
@@ -291,6 +298,7 @@ class StrategyHost:
         read: Opportunity = _DECODE(_ENCODE(found))
         stamped = msgspec.structs.replace(
             read,
+            ts_ns=now_ns,
             detector=hosted.detector,
             strategy_id=hosted.id,
             strategy_hash=hosted.hash,
@@ -344,6 +352,11 @@ class StrategyHost:
             out += self._alerts
             self._alerts = []
         return Step(messages=out) if out else NOTHING
+
+
+def _own_copy(view: DepthView) -> DepthView:
+    """Return a view whose levels a strategy of a user's own cannot change for others."""
+    return msgspec.structs.replace(view, bids=view.bids[:], asks=view.asks[:])
 
 
 def _told(call: Callable[[], Mapping[str, Any]]) -> dict[str, float]:

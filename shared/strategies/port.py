@@ -32,6 +32,9 @@ class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
 
+BUILT_IN_MODULE = "shared.strategies.built_in."
+"""What the module's name of a built-in strategy begins with."""
+
 P = TypeVar("P", bound=Params)
 
 

@@ -104,7 +104,7 @@ def test_a_strategy_that_misbehaves_is_disabled_and_the_other_trades_on(
     [
         ("qty=found.qty * -1", ".qty"),
         ("net=Decimal('NaN')", ".net"),
-        ("ts_ns=now_ns + 10**12", ".ts_ns"),
+        ("ts_recv_ns=now_ns + 10**12", ".ts_recv_ns"),
         ("legs=[]", "legs"),
         ("base='B T C'", ".base"),
         ("qty=object()", "object"),
@@ -121,6 +121,26 @@ def test_what_no_reader_would_take_does_not_go_out(tmp_path: Path, change: str, 
     out = feed(host)
     assert flaw in of(Alert, out)[0].text
     assert [each.detector for each in of(Opportunity, out)] == ["cross_venue"]
+
+
+def test_a_strategy_cannot_change_what_others_read(tmp_path: Path) -> None:
+    body = """
+    def on_depth(self, view, now_ns):
+        view.bids.clear()
+        view.asks[:] = [(1.0, 1.0)]
+"""
+    host = alone(tmp_path, body)
+    (found,) = of(Opportunity, feed(host))
+    assert (found.detector, found.legs[0].price_avg) == ("cross_venue", 10_000)
+
+
+def test_what_it_found_is_of_now(tmp_path: Path) -> None:
+    body = f"""{TRADES}
+        import msgspec
+        return [msgspec.structs.replace(found, ts_ns=now_ns - 10**12) for found in out]
+""".replace("return [each for each", "out = [each for each")
+    host = alone(tmp_path, body)
+    assert {found.ts_ns for found in of(Opportunity, feed(host))} == {T0}
 
 
 def test_the_same_failure_reads_the_same_in_every_process(tmp_path: Path) -> None:
@@ -242,7 +262,8 @@ def test_inputs_that_are_none_disable_at_the_start(tmp_path: Path, inputs: str) 
 def test_what_a_strategy_counts_is_held_to_bounds(tmp_path: Path) -> None:
     body = """
     def counters(self):
-        return {"good": 3, "bad name": 1, "x" * 65: 1, **{f"n{i}": i for i in range(100)}}
+        many = {f"n{i}": i for i in range(100)}
+        return {"good": 3, "opportunities": 10**6, "bad name": 1, "x" * 65: 1, **many}
 
     def gauges(self):
         return {"broken": 1 / 0}
@@ -250,6 +271,7 @@ def test_what_a_strategy_counts_is_held_to_bounds(tmp_path: Path) -> None:
     host = alone(tmp_path, body)
     counters = host.counters()
     assert counters["good"] == 3
+    assert counters["opportunities"] == 0
     assert "bad name" not in counters
     assert len(counters) < 60
     assert "broken" not in host.gauges()
