@@ -1,7 +1,7 @@
 """An engine around that of a service which keeps the ledger: it opens it and keeps its marks. Pure.
 
 The service's own engine begins when the ledger is known. Then the marks are looked at every second:
-what shows that data was lost is told to the service's engine, and the marks are renewed, or the
+what shows that data was lost is reported to the service's engine, and the marks are renewed, or the
 word of the loss taken away, by actions of the same step, so only when what follows from them is on
 the bus.
 """
@@ -70,7 +70,7 @@ class LedgerEngine:
         self._saved: Mapping[str, bytes] = {}
         self._ledger_id = ""
         self._heard = ""
-        """The loss that the service's engine was told and the marks still say."""
+        """The loss that was reported to the service's engine and still stands in the marks."""
         self._taken_up = ""
         self._is_asked = False
         self._look_ns = 0

@@ -96,7 +96,7 @@ def inputs_of(strategy: Strategy[Any], where: str) -> list[Depth]:
 
 
 def check_input(depth: Depth, config: Config, where: str) -> None:
-    """Refuse an input that nobody subscribes to.
+    """Refuse an input that no ingestor is configured for.
 
     Raises:
         ConfigError: With what to add.

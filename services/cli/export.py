@@ -73,7 +73,7 @@ class History:
                 pass
 
     def fills(self) -> list[Fill]:
-        """Return each fill once, with its fee if it was told later."""
+        """Return each fill once, with its fee if it was reported later."""
         return [
             msgspec.structs.replace(
                 fill, strategy=self._strategies.get(fill.plan_id) or fill.strategy

@@ -79,7 +79,7 @@ class BookFacts:
         elif self.book.is_outside():
             self.state, self.reason = BookState.SYNCING, OUTSIDE
         elif self._is_silent(now_ns):
-            self.state, self.reason = BookState.STALE, "nothing heard"
+            self.state, self.reason = BookState.STALE, "no message"
         elif self._pauses.suspected:
             self.state, self.reason = BookState.STALE, "quieter than usual"
         else:

@@ -37,7 +37,7 @@ OF_NOBODY: Final = (UNKNOWN, OPERATOR_STRATEGY)
 class Point(msgspec.Struct, frozen=True, kw_only=True):
     """One end of a lot: base units at a price, or units that a fee took at a price of zero.
 
-    ``fee`` is this lot's share of the execution's, ``None`` where the venue has not told it.
+    ``fee`` is this lot's share of the execution's, ``None`` where the venue has not reported it.
     """
 
     ts_ns: int

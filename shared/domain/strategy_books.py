@@ -1,11 +1,11 @@
 """What each strategy holds and earned, beside the accounts of all together. Pure, Decimal.
 
 Every strategy has accounts of its own, by the same rules as those of the whole (``accounting.py``):
-what one strategy bought is closed when that strategy sells. Fills of strategies that nobody named
-are booked under ``unknown``, those that an operator asked for (FLATTEN) under ``operator``. Neither
-keeps a position apart from the strategies': such a fill first closes what is open against it,
-whoever opened it, and the profit is the opener's; what a strategy trades closes what is held for
-nobody, likewise. A fee is always paid by whoever traded.
+what one strategy bought is closed when that strategy sells. Fills without a strategy's name are
+booked under ``unknown``, those that an operator asked for (FLATTEN) under ``operator``. Neither
+keeps a position apart from the strategies': such a fill first closes what is open against it, of
+any strategy, and the profit is that strategy's; what a strategy trades closes what is held under
+those two, likewise. A fee is booked under the name on its fill.
 
 Quantities, fees, funding and what realized and unrealized come to together are, summed over all,
 exactly those of the whole. Realized alone need not be: where two strategies hold the same
@@ -71,7 +71,7 @@ class StrategyBooks(msgspec.Struct):
     accounts: dict[str, Books] = {}
 
     def open_with(self, whole: Books) -> None:
-        """Begin with what was booked before strategies were told apart: nobody knows whose it is.
+        """Begin with what was booked before fills named a strategy: it is ``unknown``.
 
         ``whole`` is left as it is.
         """

@@ -58,7 +58,7 @@ class GateFeed:
         """Return the rules of a ccxt market's ``info`` (currency_pairs).
 
         ``precision`` and ``amount_precision`` are decimals. The least quantity is the larger of a
-        lot and ``min_base_amount``, where that is told.
+        lot and ``min_base_amount``, where the list has it.
         """
         info = market["info"]
         lot = places(info.get("amount_precision"))

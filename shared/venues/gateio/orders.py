@@ -193,9 +193,9 @@ async def _pages(
     """
     rows: Rows = []
     for page in range(1, pages_max + 1):
-        told = await read(what, ask({**params, "limit": FILLS_PAGE, "page": page}))
-        rows += told
-        if len(told) < FILLS_PAGE:
+        found = await read(what, ask({**params, "limit": FILLS_PAGE, "page": page}))
+        rows += found
+        if len(found) < FILLS_PAGE:
             return rows
     raise Unavailable(f"not all {what} are read after {pages_max} pages", cause=Cause.SERVICE)
 

@@ -1,4 +1,4 @@
-"""What recorded Gate spot lines are about, told from the decoded frame. Pure."""
+"""What recorded Gate spot lines are about, found from the decoded frame. Pure."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _first_row(result: bytes) -> _Result:
 
 
 def _time_ns(*times: object) -> int | None:
-    """Return the first time that is one: in ms, where only seconds are told in those."""
+    """Return the first usable time in UNIX ns; all are in ms but the last, which is in seconds."""
     for time in times[:-1]:
         try:
             if time is not None:

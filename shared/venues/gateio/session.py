@@ -30,7 +30,7 @@ REFUSED = 2
 
 
 def snapshot_path(symbol: str) -> str:
-    """Return where the book of a symbol is told whole."""
+    """Return the REST path of a symbol's whole book."""
     return f"/api/v4/spot/order_book?currency_pair={symbol}&limit={SNAPSHOT_LEVELS}&with_id=true"
 
 
@@ -142,7 +142,7 @@ class GateSession:
         if self._pinged_ns is not None:
             if now_ns - self._pinged_ns >= ANSWER_TIMEOUT_NS:
                 self._pinged_ns = now_ns
-                return (Reconnect(f"nothing heard for {(now_ns - self._heard_ns) // 10**9} s"),)
+                return (Reconnect(f"no message for {(now_ns - self._heard_ns) // 10**9} s"),)
         elif now_ns - self._heard_ns >= QUIET_NS:
             self._pinged_ns = now_ns
             return (Send(json.encode({"time": now_ns // 10**9, "channel": PING}).decode()),)

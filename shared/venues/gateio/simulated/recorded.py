@@ -83,13 +83,13 @@ class RecordedGate:
             self._apply(state, payload, now_ms)
 
     def end(self) -> None:
-        """The recording is over: nobody waits for a snapshot any more."""
+        """The recording is over: no snapshot is waited for any more."""
         self._is_over = True
         for state in self._books.values():
             self._settle(state)
 
     def unsubscribed(self) -> list[str]:
-        """Return instruments whose book nobody subscribed."""
+        """Return the instruments whose book has no subscriber."""
         topics = self._streams.hub.topics
         return [
             name for name, s in self._books.items() if f"{BOOKS}/{s.listing.symbol}" not in topics
@@ -125,7 +125,7 @@ class RecordedGate:
             return
         verdict = SEQUENCE.follow(state.seq, update)
         if verdict is Verdict.GAP:
-            # What the recording lost nobody knows: who asks waits for the next snapshot recorded.
+            # What the recording lost is not known: a request waits for the next snapshot recorded.
             state.seq = 0
             state.early.append(payload)
         elif verdict is Verdict.APPLY:
