@@ -16,14 +16,13 @@ from shared.errors import Cause
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import (
     Fill,
+    IncomingOrder,
     Order,
-    OrderRequest,
     Refusal,
     RefusedError,
     Status,
 )
 from shared.messages.execution import Balance, OrderStatus
-from shared.messages.terms import OrderTerms
 
 _MS = 1_000_000
 TIMEOUT_NS = 2_000 * _MS
@@ -155,13 +154,9 @@ class AccountPort:
         asked, terms, now_ms = action.order, action.order.terms, self._kernel.now_ns() // _MS
         exchange, key = self._exchanges[terms.venue], (terms.venue, asked.client_order_id)
         self.sent[key] = self.sent.get(key, 0) + 1
-        request = OrderRequest(
+        request = IncomingOrder(
             listing=exchange.by_instrument[terms.instrument],
-            side=terms.side,
-            type=terms.order_type,
-            qty=terms.qty,
-            price=terms.price_limit,
-            tif=terms.time_in_force,
+            terms=terms,
             client_id=asked.client_order_id,
         )
         share = Decimal(1)
@@ -261,15 +256,7 @@ def report_of(order: Order, fills: Sequence[Fill]) -> OrderReport:
     filled_lots = sum(fill.lots for fill in fills)
     return OrderReport(
         client_order_id=request.client_id,
-        terms=OrderTerms(
-            venue=request.listing.venue,
-            instrument=request.listing.instrument,
-            side=request.side,
-            qty=request.qty,
-            price_limit=request.listing.price(order.ticks),
-            order_type=request.type,
-            time_in_force=request.tif,
-        ),
+        terms=request.terms,
         status=STATUS[order.status] if is_whole else OrderStatus.CANCELED,
         venue_order_id=str(order.id),
         filled_qty=request.listing.qty(filled_lots),

@@ -25,7 +25,7 @@ from shared.exchange.events import (
 )
 from shared.exchange.exchange import LEVERAGE, Exchange
 from shared.exchange.listing import Listing
-from shared.exchange.orders import Fill, Order, OrderRequest, Print, Refusal, RefusedError
+from shared.exchange.orders import Fill, IncomingOrder, Order, Print, Refusal, RefusedError
 from shared.messages.base import Side
 from shared.messages.market import Level
 from shared.messages.terms import OrderType
@@ -80,13 +80,9 @@ class SimulatedExchange:
         listing = self.engine.by_instrument.get(order.instrument)
         if listing is None:
             return Answer(order=None, refusal=Refusal.INSTRUMENT, events=[])
-        request = OrderRequest(
+        request = IncomingOrder(
             listing=listing,
-            side=order.side,
-            type=order.type,
-            qty=order.qty,
-            price=order.price,
-            tif=order.tif,
+            terms=listing.terms(order.side, order.qty, order.price, order.type, order.tif),
             client_id=order.client_order_id,
             post_only=order.post_only,
             reduce_only=order.reduce_only,

@@ -16,8 +16,8 @@ from shared.exchange.matching import Match, MatchingBook
 from shared.exchange.matching import Sequence as UpdateIds
 from shared.exchange.orders import (
     Fill,
+    IncomingOrder,
     Order,
-    OrderRequest,
     Print,
     Refusal,
     RefusedError,
@@ -89,7 +89,7 @@ class Exchange:
 
     # -- orders --------------------------------------------------------------------------
 
-    def place(self, request: OrderRequest, now_ms: int, fill_share: Decimal = Decimal(1)) -> Order:
+    def place(self, request: IncomingOrder, now_ms: int, fill_share: Decimal = Decimal(1)) -> Order:
         """Accept and match an order; ``fill_share`` below 1 ends it early (an injected fault).
 
         Raises:
@@ -158,7 +158,7 @@ class Exchange:
 
     # -- inside --------------------------------------------------------------------------
 
-    def _accept(self, request: OrderRequest, now_ms: int) -> Order:
+    def _accept(self, request: IncomingOrder, now_ms: int) -> Order:
         listing = request.listing
         ticks = self._checked_price(request)
         lots = listing.lots(request.qty)
@@ -189,10 +189,10 @@ class Exchange:
         return order
 
     @staticmethod
-    def _checked_price(request: OrderRequest) -> int:
+    def _checked_price(request: IncomingOrder) -> int:
         if request.type is OrderType.MARKET:
             return 0
-        ticks = request.listing.ticks(request.price) if request.price is not None else None
+        ticks = request.listing.ticks(request.terms.price_limit)
         if ticks is None or ticks <= 0:
             raise RefusedError(Refusal.PRICE_FILTER)
         return ticks

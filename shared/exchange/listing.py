@@ -11,7 +11,9 @@ from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
 from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.messages.base import Side
 from shared.messages.rules import InstrumentRules
+from shared.messages.terms import OrderTerms, OrderType, TimeInForce
 
 DIGITS_MAX = 24  # of a number in a request; exact arithmetic has 28
 
@@ -54,6 +56,25 @@ class Listing:
     def lot(self) -> Decimal:
         """Smallest quantity step, base units."""
         return Decimal(self.lot_units).scaleb(-self.qty_scale)
+
+    def terms(
+        self,
+        side: Side,
+        qty: Decimal,
+        price: Decimal | None,
+        order_type: OrderType = OrderType.LIMIT,
+        time_in_force: TimeInForce = TimeInForce.IOC,
+    ) -> OrderTerms:
+        """Return what an order here asks for; without a price the limit is 0."""
+        return OrderTerms(
+            venue=self.venue,
+            instrument=self.instrument,
+            side=side,
+            qty=qty,
+            price_limit=Decimal(0) if price is None else price,
+            order_type=order_type,
+            time_in_force=time_in_force,
+        )
 
     def price(self, ticks: int) -> Decimal:
         """Return a price in quote units."""

@@ -8,7 +8,7 @@ from enum import Enum, StrEnum
 
 from shared.exchange.listing import Listing
 from shared.messages.base import Side
-from shared.messages.terms import OrderType, TimeInForce
+from shared.messages.terms import OrderTerms, OrderType, TimeInForce
 
 
 class Status(StrEnum):
@@ -49,19 +49,35 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class OrderRequest:
-    """An order as asked for; ``price`` is ``None`` for market orders."""
+class IncomingOrder:
+    """An order as asked for; the limit of a MARKET order says nothing."""
 
     listing: Listing
-    side: Side
-    type: OrderType
-    qty: Decimal
-    price: Decimal | None
-    tif: TimeInForce
+    terms: OrderTerms
     client_id: str
     post_only: bool = False
     reduce_only: bool = False
     tag: str = ""  # what a venue's protocol wants to remember of the order
+
+    @property
+    def side(self) -> Side:
+        """Whether it buys or sells."""
+        return self.terms.side
+
+    @property
+    def qty(self) -> Decimal:
+        """Base units."""
+        return self.terms.qty
+
+    @property
+    def type(self) -> OrderType:
+        """How the price is meant."""
+        return self.terms.order_type
+
+    @property
+    def tif(self) -> TimeInForce:
+        """How long it lives."""
+        return self.terms.time_in_force
 
 
 @dataclass(slots=True)
@@ -97,7 +113,7 @@ class Order:
     """An accepted order."""
 
     id: int
-    request: OrderRequest
+    request: IncomingOrder
     ticks: int  # zero for market orders
     lots: int
     ts_ms: int

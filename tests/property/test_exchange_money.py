@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.exchange.exchange import Exchange
-from shared.exchange.orders import OrderRequest, RefusedError
+from shared.exchange.orders import IncomingOrder, RefusedError
 from shared.messages.base import Side
 from shared.messages.terms import OrderType, TimeInForce
 from shared.venues.binance.simulated.listing import LISTINGS as SPOT
@@ -55,13 +55,15 @@ def act(exchange: Exchange, step: tuple, number: int) -> None:
     else:
         kind = OrderType.LIMIT if what == "limit" else OrderType.MARKET
         exchange.place(
-            OrderRequest(
+            IncomingOrder(
                 listing,
-                side,
-                kind,
-                listing.qty(lots),
-                listing.price(ticks) if kind is OrderType.LIMIT else None,
-                tif if kind is OrderType.LIMIT else TimeInForce.IOC,
+                listing.terms(
+                    side,
+                    listing.qty(lots),
+                    listing.price(ticks) if kind is OrderType.LIMIT else None,
+                    kind,
+                    tif if kind is OrderType.LIMIT else TimeInForce.IOC,
+                ),
                 f"c{number}",
                 post_only=post_only and kind is OrderType.LIMIT and tif is TimeInForce.GTC,
             ),
@@ -133,14 +135,8 @@ def test_perpetual_profit_is_booked_when_the_position_closes() -> None:
         ticks, lots = listing.ticks(Decimal(price)), listing.lots(Decimal(qty))
         assert ticks and lots
         exchange.background_quote(listing, side.opposite, ticks, lots, 0)
-        request = OrderRequest(
-            listing,
-            side,
-            OrderType.LIMIT,
-            Decimal(qty),
-            Decimal(price),
-            TimeInForce.IOC,
-            f"{ticks}",
+        request = IncomingOrder(
+            listing, listing.terms(side, Decimal(qty), Decimal(price)), f"{ticks}"
         )
         assert exchange.place(request, 0).filled_lots == lots
 

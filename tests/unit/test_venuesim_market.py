@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from services.venuesim.app import Options, VenueSim
 from shared.exchange.exchange import Exchange
-from shared.exchange.orders import OrderRequest
+from shared.exchange.orders import IncomingOrder
 from shared.messages.base import Side
-from shared.messages.terms import OrderType, TimeInForce
+from shared.messages.terms import OrderType
 from shared.venues.registry import ADAPTERS, load_simulated
 
 FEES_BPS = {name: float(load_simulated(name).LISTINGS[0].taker_bps) for name in ADAPTERS}
@@ -88,8 +88,8 @@ def buy(exchange: Exchange, share: float) -> tuple[int, int]:
     book = exchange.books["BTC/USDT"]
     before = book.asks.best()
     lots = int(sum(n for _, n in book.asks.depth(20)) * share)
-    request = OrderRequest(
-        listing, Side.BUY, OrderType.MARKET, listing.qty(lots), None, TimeInForce.IOC, "taker"
+    request = IncomingOrder(
+        listing, listing.terms(Side.BUY, listing.qty(lots), None, OrderType.MARKET), "taker"
     )
     exchange.place(request, 0)
     after = book.asks.best()

@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing, parse_decimal
-from shared.exchange.orders import Fill, Order, OrderRequest, Refusal
+from shared.exchange.orders import Fill, IncomingOrder, Order, Refusal
 from shared.messages.base import Side
 from shared.messages.terms import OrderType, TimeInForce
 from shared.venues.binance.simulated.signing import ApiError, mandatory
@@ -107,7 +107,7 @@ def number(parameters: Mapping[str, Any], name: str) -> Decimal:
 
 def parse_order(
     exchange: Exchange, parameters: Mapping[str, Any], default_id: str, *, futures: bool
-) -> OrderRequest:
+) -> IncomingOrder:
     """Return the order that a request asks for.
 
     Raises:
@@ -130,13 +130,10 @@ def parse_order(
         quantity = _from_quote(exchange, listing, side, number(parameters, "quoteOrderQty"))
     else:
         quantity = number(parameters, "quantity")
-    return OrderRequest(
+    order_type = OrderType.MARKET if kind == "MARKET" else OrderType.LIMIT
+    return IncomingOrder(
         listing=listing,
-        side=Side(side.lower()),
-        type=OrderType.MARKET if kind == "MARKET" else OrderType.LIMIT,
-        qty=quantity,
-        price=price,
-        tif=tif,
+        terms=listing.terms(Side(side.lower()), quantity, price, order_type, tif),
         client_id=client_id,
         post_only=post_only,
         reduce_only=str(parameters.get("reduceOnly", "")).lower() == "true",

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from shared.exchange.exchange import Exchange
-from shared.exchange.orders import Order, OrderRequest, Refusal, RefusedError
+from shared.exchange.orders import IncomingOrder, Order, Refusal, RefusedError
 from shared.simulated.faults import FaultTable
 from shared.simulated.rest import Request
 from shared.venues.binance.simulated import orders as formats
@@ -41,7 +41,7 @@ class Route:
     is_order: bool = False
 
 
-def place(exchange: Exchange, faults: FaultTable, request: OrderRequest, now_ms: int) -> Order:
+def place(exchange: Exchange, faults: FaultTable, request: IncomingOrder, now_ms: int) -> Order:
     """Place an order subject to the faults of orders.
 
     Raises:

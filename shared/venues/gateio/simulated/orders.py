@@ -12,7 +12,7 @@ from typing import Any
 
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing, parse_decimal
-from shared.exchange.orders import Fill, Order, OrderRequest, Refusal, Status
+from shared.exchange.orders import Fill, IncomingOrder, Order, Refusal, Status
 from shared.messages.base import Side
 from shared.messages.terms import OrderType, TimeInForce
 from shared.venues.gateio.simulated.errors import ApiError, invalid, missing, refused
@@ -26,7 +26,9 @@ UNNAMED = "~"
 """Begins our own name of such an order."""
 
 
-def parse_order(exchange: Exchange, parameters: Mapping[str, Any], default_id: str) -> OrderRequest:
+def parse_order(
+    exchange: Exchange, parameters: Mapping[str, Any], default_id: str
+) -> IncomingOrder:
     """Return the order that a request asks for.
 
     Raises:
@@ -49,13 +51,15 @@ def parse_order(exchange: Exchange, parameters: Mapping[str, Any], default_id: s
     qty = number(parameters, "amount")
     if kind == "market" and side == "buy":
         qty = _base_of(exchange, listing, qty)
-    return OrderRequest(
+    return IncomingOrder(
         listing=listing,
-        side=Side(side),
-        type=OrderType.MARKET if kind == "market" else OrderType.LIMIT,
-        qty=qty,
-        price=None if kind == "market" else number(parameters, "price"),
-        tif=TimeInForce.GTC if tif == "poc" else TimeInForce(tif.upper()),
+        terms=listing.terms(
+            Side(side),
+            qty,
+            None if kind == "market" else number(parameters, "price"),
+            OrderType.MARKET if kind == "market" else OrderType.LIMIT,
+            TimeInForce.GTC if tif == "poc" else TimeInForce(tif.upper()),
+        ),
         client_id=text.removeprefix(TEXT_PREFIX) or default_id,
         post_only=tif == "poc",
         tag=tif,

@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing, parse_decimal
-from shared.exchange.orders import Fill, Order, OrderRequest, Refusal, Status
+from shared.exchange.orders import Fill, IncomingOrder, Order, Refusal, Status
 from shared.messages.base import Side
 from shared.messages.terms import OrderType, TimeInForce
 from shared.venues.kraken.simulated.signing import ApiError
@@ -101,7 +101,9 @@ def not_negative(parameters: Mapping[str, Any], name: str) -> float:
     return float(value)
 
 
-def parse_order(exchange: Exchange, parameters: Mapping[str, Any], default_id: str) -> OrderRequest:
+def parse_order(
+    exchange: Exchange, parameters: Mapping[str, Any], default_id: str
+) -> IncomingOrder:
     """Return the order that ``AddOrder`` parameters ask for.
 
     Raises:
@@ -125,13 +127,15 @@ def parse_order(exchange: Exchange, parameters: Mapping[str, Any], default_id: s
         raise ApiError("EGeneral:Invalid arguments:timeinforce")
     flags = str(parameters.get("oflags") or "").split(",")
     market = kind == "market"
-    return OrderRequest(
+    return IncomingOrder(
         listing=listing,
-        side=Side(side),
-        type=OrderType.MARKET if market else OrderType.LIMIT,
-        qty=number(parameters, "volume"),
-        price=None if market else number(parameters, "price"),
-        tif=TimeInForce.IOC if market else TimeInForce(tif),
+        terms=listing.terms(
+            Side(side),
+            number(parameters, "volume"),
+            None if market else number(parameters, "price"),
+            OrderType.MARKET if market else OrderType.LIMIT,
+            TimeInForce.IOC if market else TimeInForce(tif),
+        ),
         client_id=client_id or default_id,
         post_only="post" in flags,
         tag=str(parameters.get("userref") or ""),

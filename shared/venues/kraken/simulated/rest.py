@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from shared.exchange.exchange import Exchange
-from shared.exchange.orders import Fill, Order, OrderRequest, Refusal, RefusedError
+from shared.exchange.orders import Fill, IncomingOrder, Order, Refusal, RefusedError
 from shared.simulated.faults import FaultTable
 from shared.venues.kraken.simulated import orders as formats
 from shared.venues.kraken.simulated.listing import asset_id
@@ -82,12 +82,12 @@ class PrivateRest:
 
     # -- orders ------------------------------------------------------------------------------
 
-    def parse(self, parameters: Mapping[str, Any]) -> OrderRequest:
+    def parse(self, parameters: Mapping[str, Any]) -> IncomingOrder:
         """Return the order asked for; an unnamed one gets a name of its own."""
         self._named += 1
         return formats.parse_order(self.exchange, parameters, f"~{self._named}")
 
-    def place(self, request: OrderRequest, now_ms: int) -> Order:
+    def place(self, request: IncomingOrder, now_ms: int) -> Order:
         """Place an order subject to the faults of orders.
 
         Raises:
