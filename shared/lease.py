@@ -12,35 +12,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 from shared.bus.port import Bus
 from shared.errors import ArbError, BusUnavailable
+from shared.lease_terms import RENEW_S, TAKEOVER_PAUSE_S, TTL_MS, assign
 from shared.process import describe, is_gone
 
 log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
-TTL_MS = 2_000
-RENEW_S = 0.5
 STANDBY = "standby"
 
 
 class LeaseLost(ArbError):  # noqa: N818 - named like the other errors of the tree
     """Another instance holds what this one held: this process must end."""
-
-
-def assign(shards: int, members: Sequence[str]) -> dict[int, str]:
-    """Return the owner of every shard: even, and the same in every process that sees the members.
-
-    Without members no shard has an owner.
-    """
-    ordered = sorted(set(members))
-    if not ordered:
-        return {}
-    return {shard: ordered[shard % len(ordered)] for shard in range(shards)}
 
 
 async def take(bus: Bus, name: str, owner: str) -> bool:
@@ -110,7 +98,10 @@ class Lease:
     async def _try(self) -> str:
         """Take the lease, or return why not."""
         self._valid_until_s = asyncio.get_running_loop().time() + TTL_MS / 1_000
+        before = await self._bus.lease_holder(self._name)
         if await take(self._bus, self._name, self._owner):
+            if before not in {"", self._owner}:
+                await asyncio.sleep(TAKEOVER_PAUSE_S)
             return ""
         holder = await self._bus.lease_holder(self._name)
         return f"{STANDBY}: {describe(holder)} is active" if holder else STANDBY

@@ -14,7 +14,7 @@ ID_LENGTH_MAX = 18
 """The shortest limit of a venue; with letters and digits only, legal on every one we know."""
 
 RESTART_SLOT_NS = 250_000_000
-"""No two starts of the executor fall into one slot."""
+"""No two starts of the executor fall into one slot (``TAKEOVER_PAUSE_S`` of its lease)."""
 _SLOT_ATTEMPTS = 8
 _SLOTS = 160
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 from services.executor.actions import Submit
 from services.lab.account import VenueConditions
 from services.lab.feed import FRAME_FAULTS
-from services.lab.host import Crashed
 from services.lab.lost_records import LostRecords
+from services.lab.process import Crashed
 from shared.engine import Action
 from shared.errors import Cause
 from shared.messages.control import CommandKind
 from shared.streams import CTL_COMMAND, EXEC_EVENT, EXEC_PLAN
 
 if TYPE_CHECKING:
+    from services.lab.life import Life
     from services.lab.world import World
 
 _MS = 1_000_000
@@ -37,6 +38,13 @@ EMPTIED_CHANCE = 0.08
 EMPTIED_NS = (3_000 * _MS, 8_500 * _MS)
 FEED_NS = (200 * _MS, 2_000 * _MS)
 FEED_DOWN_NS = (300 * _MS, 1_500 * _MS)
+PAUSED_WORLDS = 0.4
+"""In so many worlds processes are stopped for a while, as by SIGSTOP, at any time and between any
+two effects."""
+PAUSE_CHANCE = 1 / 300
+PAUSE_NS = (1_000 * _MS, 6_000 * _MS)
+PAUSE_LASTS_NS = (200 * _MS, 5_000 * _MS)
+"""Below and beyond the life of a lease."""
 OPERATOR_NS = (1_500 * _MS, 15_000 * _MS)
 RESUME_AFTER_NS = (200 * _MS, 1_500 * _MS)
 COMMANDS = (
@@ -76,6 +84,7 @@ class Chaos:
         self._records = LostRecords(world, self)
         self._effects = 0
         self._next_crash = self._draw_crash()
+        self._stops_between_effects = self._random.random() < PAUSED_WORLDS
 
     def start(self) -> None:
         """Begin."""
@@ -84,6 +93,8 @@ class Chaos:
         self._again(BUS_NS, self._trouble_bus)
         self._again(FEED_NS, self._trouble_feed)
         self._again(OPERATOR_NS, self._command)
+        if self._stops_between_effects:
+            self._again(PAUSE_NS, self._pause_any)
         draw = Random(f"{self._world.seed}/emptied")
         if draw.random() < EMPTIED_CHANCE:
             self._world.kernel.after(draw.randrange(*EMPTIED_NS), self._empty_bus)
@@ -117,6 +128,25 @@ class Chaos:
         if self.is_on and isinstance(action, Submit):
             self._records.on_submit(action.order)
 
+    def pauses(self, host: Life) -> bool:
+        """Tell whether the process is stopped here, and if so stop it."""
+        if not self.is_on or not self._stops_between_effects or host.is_paused:
+            return False
+        if self._random.random() >= PAUSE_CHANCE:
+            return False
+        self._pause(host)
+        return True
+
+    def _pause_any(self) -> None:
+        host = self._random.choice(list(self._world.hosts.values()))
+        if host.lives and not host.is_paused:
+            self._pause(host)
+
+    def _pause(self, host: Life) -> None:
+        for_ns = self._random.randrange(*PAUSE_LASTS_NS)
+        self._fault(f"{host.name} stands still for {for_ns / 1e9:.1f} s")
+        host.pause(for_ns)
+
     def _draw_crash(self) -> int:
         return 1 + int(self._random.expovariate(1 / EFFECTS_BETWEEN_CRASHES))
 
@@ -134,7 +164,7 @@ class Chaos:
 
     def _kill(self) -> None:
         host = self._random.choice(list(self._world.hosts.values()))
-        if host.engine is not None:
+        if host.lives:
             host.crash()
 
     def _change_conditions(self) -> None:
@@ -180,8 +210,7 @@ class Chaos:
             self._fault(f"entries of {spec.name} are repeated")
             for payload in self._random.sample(recent, min(3, len(recent))):
                 world.server.add(spec.key(), payload)
-            for service in spec.consumers:
-                world.hosts[service].notify()
+            world.notify(spec.consumers)
 
     def _lose_last_moment(self) -> None:
         world, losses = self._world, self._world.server.losses
@@ -214,10 +243,7 @@ class Chaos:
     def _break_off(self) -> None:
         """Every process notices that the bus is another one; the ingestor lives through it."""
         for host in self._world.hosts.values():
-            if host.process.bus_news is not None:
-                host.lose_bus()
-            elif host.engine is not None:
-                host.crash()
+            host.break_off()
 
     def _trouble_feed(self) -> None:
         world, draw = self._world, self._random

@@ -30,8 +30,10 @@ from shared.messages.execution import (
     TradingStateChanged,
 )
 from shared.messages.market import DepthView
+from shared.services import Instances
 
 if TYPE_CHECKING:
+    from services.lab.life import Life
     from services.lab.world import World
 
 ZERO = Decimal(0)
@@ -125,6 +127,13 @@ class Checkers:
         if not (is_leg and is_at_once) and order.client_order_id not in self._on_record:
             self.report("order_on_record", f"{order.client_order_id} was not on record")
 
+    def on_effect(self, host: Life) -> None:
+        """Look at who does something that others see: only the holder of the lease may."""
+        if host.process.row.instances is Instances.LEASED:
+            holder = self._world.server.lease_holder(host.service)
+            if holder not in {"", host.owner}:
+                self.report("one_active", f"{host.owner} acts, and {holder} holds the lease")
+
     def on_arrival(self, venue: str, client_order_id: str, times: int, is_taken: bool) -> None:
         """Check an order that arrived at a venue; one that is refused there leaves no trace."""
         if is_taken:
@@ -144,11 +153,10 @@ class Checkers:
         return self._has_lost_records and not any(order.fills for order in same[:-1])
 
     def _check_priced(self, found: Opportunity) -> None:
-        """No book may price anything that was published as not LIVE more than a moment ago."""
-        now_ns = self._world.kernel.now_ns()
+        """No book may price anything that was published as not LIVE a while before."""
         for leg in found.legs:
             since_ns = self._not_live_since_ns.get((leg.venue, leg.instrument))
-            if since_ns is not None and now_ns - since_ns > BUS_DELAY_NS_MAX:
+            if since_ns is not None and found.ts_ns - since_ns > BUS_DELAY_NS_MAX:
                 self.report("trusted_book", f"{leg.venue} {leg.instrument} was not LIVE")
 
     def _check_view(self, view: DepthView) -> None:

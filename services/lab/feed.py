@@ -73,7 +73,9 @@ class Feed:
 
     def __init__(self, kernel: Kernel, exchanges: Mapping[str, Exchange], random: Random) -> None:
         self._kernel, self._exchanges, self._random = kernel, exchanges, random
-        self._lines: dict[str, Line] = {}
+        self._lines: dict[tuple[int, str], Line] = {}
+        """Reader and venue -> its connection."""
+        self._readers = 0
         self._sent: dict[MarketKey, int] = {}
         """Market -> last id that was sent."""
         self._faults: dict[str, str] = {}
@@ -97,31 +99,39 @@ class Feed:
 
     def cut(self, venue: str) -> None:
         """End the venue's connection."""
-        line = self._lines.pop(venue, None)
-        if line is not None:
+        for key, line in self._lines_of(venue):
+            del self._lines[key]
             line.deliver(ConnectionClosed(line.connection, "the connection was cut"))
 
-    # The ingestor's side
+    def _lines_of(self, venue: str) -> list[tuple[tuple[int, str], Line]]:
+        return [(key, line) for key, line in self._lines.items() if key[1] == venue]
 
-    def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
-        """Do what the ingestor asks for; log entries are dropped."""
+    # The ingestors' side
+
+    def port(self) -> FeedPort:
+        """Return what one more ingestor reaches the venues by."""
+        self._readers += 1
+        return FeedPort(self, self._readers)
+
+    def carry_out(self, reader: int, action: Action, deliver: Callable[[Result], None]) -> None:
+        """Do what an ingestor asks for; log entries are dropped."""
         if isinstance(action, OpenConnection):
-            self._after(ANSWER_NS, lambda: self._open(action, deliver))
+            self._after(ANSWER_NS, lambda: self._open(reader, action, deliver))
         elif isinstance(action, CloseConnection):
-            for venue, line in list(self._lines.items()):
-                if line.connection == action.connection:
-                    del self._lines[venue]
+            for key, line in list(self._lines.items()):
+                if key[0] == reader and line.connection == action.connection:
+                    del self._lines[key]
         elif isinstance(action, FetchSnapshot):
             self._after(ANSWER_NS, lambda: self._answer(action, deliver))
         elif isinstance(action, ReadListings):
             for job in action.jobs:
                 self._after(ANSWER_NS, partial(deliver, self._listing(job)))
 
-    def _open(self, action: OpenConnection, deliver: Callable[[Result], None]) -> None:
+    def _open(self, reader: int, action: OpenConnection, deliver: Callable[[Result], None]) -> None:
         if action.venue in self.refuses:
             deliver(ConnectionClosed(action.connection, "connection refused"))
             return
-        self._lines[action.venue] = Line(action.connection, deliver)
+        self._lines[reader, action.venue] = Line(action.connection, deliver)
         deliver(ConnectionOpened(action.connection))
 
     def _answer(self, action: FetchSnapshot, deliver: Callable[[Result], None]) -> None:
@@ -150,18 +160,20 @@ class Feed:
             [(s, level_of(listing, price, book.lots_at(s, price))) for s, price in changed]
         )
         self._remember(exchange, listing)
-        line = self._lines.get(venue)
-        if line is None:
+        lines = self._lines_of(venue)
+        if not lines:
             return
         now_ms = self._kernel.now_ns() // _MS
         raw = frame_of(Change(listing.instrument, first, book.seq, now_ms, bids, asks))
         fault = self._faults.pop(venue, "")
-        if fault != "dropped":
-            self._send(venue, line, raw, is_late=fault == "late")
-        if fault == "repeated":
-            self._send(venue, line, raw, is_late=False)
+        for number, (place, line) in enumerate(lines):  # what goes wrong, goes wrong on one of them
+            hit = fault if number == 0 else ""
+            if hit != "dropped":
+                self._send(place, line, raw, is_late=hit == "late")
+            if hit == "repeated":
+                self._send(place, line, raw, is_late=False)
 
-    def _send(self, venue: str, line: Line, raw: bytes, *, is_late: bool) -> None:
+    def _send(self, key: tuple[int, str], line: Line, raw: bytes, *, is_late: bool) -> None:
         at_ns = max(line.free_ns, self._kernel.now_ns() + self._random.randrange(*WAY_NS))
         if is_late:
             at_ns += self._random.randrange(*LATE_NS)
@@ -169,14 +181,14 @@ class Feed:
             line.free_ns = at_ns
 
         def arrive() -> None:
-            if self.is_open(venue, line):
+            if self.is_open(key, line):
                 line.deliver(FrameReceived(line.connection, raw, self._kernel.now_ns()))
 
         self._kernel.at(at_ns, arrive)
 
-    def is_open(self, venue: str, line: Line) -> bool:
-        """Tell whether a line is still there."""
-        return self._lines.get(venue) is line
+    def is_open(self, key: tuple[int, str], line: Line) -> bool:
+        """Tell whether a reader's line to a venue is still there."""
+        return self._lines.get(key) is line
 
     def _remember(self, exchange: Exchange, listing: Listing) -> tuple[list[Level], list[Level]]:
         book = exchange.books[listing.instrument]
@@ -189,6 +201,17 @@ class Feed:
 
     def _after(self, between_ns: tuple[int, int], event: Callable[[], None]) -> None:
         self._kernel.after(self._random.randrange(*between_ns), event)
+
+
+class FeedPort:
+    """The venues as one ingestor reaches them, over connections of its own."""
+
+    def __init__(self, feed: Feed, reader: int) -> None:
+        self._feed, self._reader = feed, reader
+
+    def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
+        """Do what the ingestor asks for."""
+        self._feed.carry_out(self._reader, action, deliver)
 
 
 def settings_of(exchanges: Mapping[str, Exchange]) -> list[VenueSettings]:

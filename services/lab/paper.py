@@ -7,8 +7,8 @@ from decimal import Decimal
 
 from services.executor import actions as act
 from services.executor.paper import PaperGateway
-from services.lab.host import at_once
 from services.lab.kernel import Kernel
+from services.lab.process import at_once
 from shared.domain.instrument import is_spot
 from shared.engine import Action, Result
 from shared.errors import Rejected, Unavailable

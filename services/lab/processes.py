@@ -6,11 +6,11 @@ actions: then the world names who carries them out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 
-from services.lab.host import Process, Transport
+from services.lab.process import Process, Transport
 from shared.bus.inputs import inputs_of
 from shared.config_sections import Config
 from shared.delays import Uniform
@@ -29,7 +29,7 @@ class Outside:
     """What a world puts around its services.
 
     Attributes:
-        transports: Service -> carries out what its engine asks for.
+        transports: Instance -> carries out what its engine asks for.
         engines: Service -> builds its engine instead of the service's own ``ENGINE.new``.
         on_read: Service -> called with every message that it reads, before its engine is.
         uniform: Draws the engines' jitter.
@@ -47,29 +47,42 @@ def engine_spec_of(service: str) -> EngineSpec:
     return spec
 
 
-def processes_of(config: Config, outside: Outside) -> list[Process]:
-    """Return a process for every row of the table, in its order."""
-    return [_process(row, config, outside) for row in ALL_SERVICES]
+def processes_of(config: Config, outside: Outside, second: Sequence[str] = ()) -> list[Process]:
+    """Return a process for every row of the table, in its order.
+
+    Args:
+        config: Of all services.
+        outside: What is around them.
+        second: Services of which there are two; the second is named like ``risk-2``.
+    """
+    processes = []
+    for row in ALL_SERVICES:
+        processes.append(_process(row, row.name, config, outside))
+        if row.name in second:
+            processes.append(_process(row, f"{row.name}-2", config, outside))
+    return processes
 
 
-def _process(row: ServiceSpec, config: Config, outside: Outside) -> Process:
+def _process(row: ServiceSpec, instance: str, config: Config, outside: Outside) -> Process:
     spec, name = engine_spec_of(row.name), row.name
     new = outside.engines.get(name, spec.new)
 
     def make() -> Engine:
         owner = {"mode": config.executor.mode} if spec.keeps_ledger else {}
         strategies = load_strategies(config) if spec.hosts_strategies else ()
-        given = Given(source="lab", uniform=outside.uniform, owner=owner, strategies=strategies)
+        given = Given(source=instance, uniform=outside.uniform, owner=owner, strategies=strategies)
         return new(config, given)
 
     is_durable = any(BY_NAME[read.stream].delivery is Delivery.DURABLE for read in row.reads)
     return Process(
         row=row,
+        name=instance,
+        shards=config.bus.shards,
         make=make,
-        inputs=lambda engine: inputs_of(name, range(config.bus.shards)),
+        inputs=lambda shards, starts: inputs_of(name, shards, starts),
         names=spec.checkpoints,
         has_begun=_has_begun,
-        transport=outside.transports.get(name),
+        transport=outside.transports.get(instance),
         on_read=outside.on_read.get(name),
         lives_without_bus=not (is_durable or spec.checkpoints),
         bus_news=BUS_NEWS if spec.reports_bus_state else None,

@@ -14,10 +14,12 @@ from random import Random
 import msgspec
 
 from services.ingestor.engine import IngestorEngine
-from services.lab.host import Host, readers_of
+from services.lab.host import Host
 from services.lab.kernel import Kernel
+from services.lab.life import Life
 from services.lab.output import DecisionsFile
 from services.lab.paper import PaperPort
+from services.lab.process import readers_of
 from services.lab.processes import Outside, processes_of
 from services.lab.recorded import Contents, RecordedVenues, venue_settings
 from shared.bus.memory import MemoryBus
@@ -134,9 +136,20 @@ class Replay:
     def on_action(self, action: Action, *, is_at_once: bool) -> None:
         """Nobody looks."""
 
-    def on_crash(self, host: Host) -> None:
+    def on_crash(self, host: Life) -> None:
         """Nobody dies in a replay."""
         raise AssertionError(f"{host.service} ended in a replay")
+
+    def pauses(self, host: Life) -> bool:
+        """Nobody stands still in a replay."""
+        return False
+
+    def on_effect(self, host: Life) -> None:
+        """Nobody looks."""
+
+    def is_gone(self, owner: str) -> bool:
+        """Nobody dies in a replay."""
+        return False
 
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
         """Collect the messages and wake the services that read them."""

@@ -7,11 +7,13 @@ what is bought, or a token of its own while that lasts, as venues do; or an acco
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
 
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
+from shared.services import ALL_SERVICES
 
 PLENTY = {"USDT": Decimal(5_000_000), "BTC": Decimal(100), "SOL": Decimal(30_000)}
 SHORT = {"USDT": Decimal(6_000), "BTC": Decimal("0.1"), "SOL": Decimal(40)}
@@ -22,6 +24,10 @@ TOKENS = (Decimal(0), Decimal("0.3"), Decimal(1_000))
 FEES_CHANCE = 0.3
 SHORT_CHANCE = 0.15
 BASE, OWN_TOKEN = "base", "token"
+SECOND_CHANCE = 0.4
+"""That anything runs twice in a world."""
+SHARDS = 5
+"""With so many, two instances divide the books between them."""
 
 
 def exchanges_of(seed: int, listings: Sequence[Sequence[Listing]]) -> dict[str, Exchange]:
@@ -69,3 +75,28 @@ def _token_listing(venue: str) -> Listing:
         taker_bps=Decimal(10),
         maker_bps=Decimal(10),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Instances:
+    """Which services run twice, over how many shards, and what a standby sees.
+
+    Attributes:
+        second: Services of which there are two processes.
+        shards: Of the market data.
+        sees_the_dead: Whether both are on one machine, so that the lease of a process that has
+            ended is taken at once, and not when it runs out.
+    """
+
+    second: tuple[str, ...] = ()
+    shards: int = 1
+    sees_the_dead: bool = True
+
+
+def instances_of(seed: int) -> Instances:
+    """Return what runs twice in a world."""
+    draw = Random(f"{seed}/instances")
+    if draw.random() >= SECOND_CHANCE:
+        return Instances()
+    chosen = tuple(row.name for row in ALL_SERVICES if draw.random() < 0.5)
+    return Instances(chosen, draw.choice((1, SHARDS)), sees_the_dead=draw.random() < 0.5)

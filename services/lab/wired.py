@@ -48,6 +48,7 @@ class Wire:
     """A connection to the venue, and the line that it is for the ingestor."""
 
     connection: Connection
+    reader: int
     line: Line
     free_ns: int = 0
     """When what the ingestor sent last has arrived."""
@@ -66,7 +67,8 @@ class WiredFeed(Feed):
         super().__init__(kernel, exchanges, random)
         self._venue = venue
         self._direct = DirectVenue(venue, FaultTable({}))
-        self._wires: dict[int, Wire] = {}
+        self._wires: dict[tuple[int, int], Wire] = {}
+        """Reader and connection -> it."""
         self._ticks = 0
 
     def on_move(self) -> None:
@@ -86,38 +88,39 @@ class WiredFeed(Feed):
             super().cut(venue)
             return
         wires, self._wires = self._wires, {}
-        for number, wire in wires.items():
+        for (_, number), wire in wires.items():
             wire.connection.close()
             wire.line.deliver(ConnectionClosed(number, "the connection was cut"))
 
-    def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
-        """Do what the ingestor asks for."""
+    def carry_out(self, reader: int, action: Action, deliver: Callable[[Result], None]) -> None:
+        """Do what an ingestor asks for."""
         if isinstance(action, OpenConnection) and action.venue == self._venue.venue:
-            self._after(ANSWER_NS, partial(self._dial, action, deliver))
+            self._after(ANSWER_NS, partial(self._dial, reader, action, deliver))
         elif isinstance(action, FetchSnapshot) and action.venue == self._venue.venue:
             self._after(ANSWER_NS, partial(self._ask, action, deliver))
-        elif isinstance(action, SendFrames) and action.connection in self._wires:
-            self._send_up(self._wires[action.connection], action.frames)
-        elif isinstance(action, CloseConnection) and action.connection in self._wires:
-            self._wires.pop(action.connection).connection.close()
+        elif isinstance(action, SendFrames) and (reader, action.connection) in self._wires:
+            self._send_up(self._wires[reader, action.connection], action.frames)
+        elif isinstance(action, CloseConnection) and (reader, action.connection) in self._wires:
+            self._wires.pop((reader, action.connection)).connection.close()
         else:
-            super().carry_out(action, deliver)
+            super().carry_out(reader, action, deliver)
 
-    def is_open(self, venue: str, line: Line) -> bool:
-        """Tell whether a line is still there."""
-        return line.connection in self._wires or super().is_open(venue, line)
+    def is_open(self, key: tuple[int, str], line: Line) -> bool:
+        """Tell whether a reader's line to a venue is still there."""
+        return (key[0], line.connection) in self._wires or super().is_open(key, line)
 
     def _send_changes(self, venue: str, exchange: Exchange, listing: Listing) -> None:
         if venue != self._venue.venue:
             super()._send_changes(venue, exchange, listing)
 
-    def _dial(self, action: OpenConnection, deliver: Callable[[Result], None]) -> None:
+    def _dial(self, reader: int, action: OpenConnection, deliver: Callable[[Result], None]) -> None:
         path = action.url.removeprefix(WS_URL)
         opened = None if action.venue in self.refuses else self._direct.connect(path)
         if opened is None:
             deliver(ConnectionClosed(action.connection, "connection refused"))
             return
-        self._wires[action.connection] = Wire(opened, Line(action.connection, deliver))
+        line = Line(action.connection, deliver)
+        self._wires[reader, action.connection] = Wire(opened, reader, line)
         deliver(ConnectionOpened(action.connection))
 
     def _ask(self, action: FetchSnapshot, deliver: Callable[[Result], None]) -> None:
@@ -148,15 +151,16 @@ class WiredFeed(Feed):
 
     def _pass_on(self, wire: Wire) -> None:
         """Send what the venue wrote, unless something happens to a frame."""
-        venue = self._venue.venue
+        venue, number = self._venue.venue, wire.line.connection
+        key = wire.reader, venue
         for raw in wire.connection.frames():
             fault = self._faults.pop(venue, "")
             if fault != "dropped":
-                self._send(venue, wire.line, raw, is_late=fault == "late")
+                self._send(key, wire.line, raw, is_late=fault == "late")
             if fault == "repeated":
-                self._send(venue, wire.line, raw, is_late=False)
-        number = wire.line.connection
-        if not wire.connection.is_open and self._wires.pop(number, None) is not None:
+                self._send(key, wire.line, raw, is_late=False)
+        is_gone = not wire.connection.is_open
+        if is_gone and self._wires.pop((wire.reader, number), None) is not None:
             wire.line.deliver(ConnectionClosed(number, "the venue closed the connection"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from hashlib import sha256
 from random import Random
@@ -15,15 +15,24 @@ from services.lab.account import AccountPort
 from services.lab.chaos import Chaos
 from services.lab.checkers import Checkers
 from services.lab.feed import Feed, settings_of
-from services.lab.host import RETRY_NS, Host, readers_of
+from services.lab.host import RETRY_NS, Host
 from services.lab.kernel import Kernel
+from services.lab.life import Life
 from services.lab.market import MarketModel
+from services.lab.process import readers_of
 from services.lab.processes import Outside, processes_of
-from services.lab.variety import TOKEN, exchanges_of, start_balances
+from services.lab.variety import TOKEN, exchanges_of, instances_of, start_balances
 from services.risk.engine import RiskEngine
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
-from shared.config_sections import Config, ExecutorConfig, RiskConfig, ScannerConfig, VenueConfig
+from shared.config_sections import (
+    BusConfig,
+    Config,
+    ExecutorConfig,
+    RiskConfig,
+    ScannerConfig,
+    VenueConfig,
+)
 from shared.domain.rounding import exact
 from shared.engine import Action, Engine, Given
 from shared.errors import BusUnavailable
@@ -64,7 +73,7 @@ class HashedServer(MemoryServer):
 
     def add(self, key: str, payload: bytes) -> str:
         """Append an entry."""
-        if self.loses_next_book and key == MD_BOOK.key():
+        if self.loses_next_book and key.endswith(MD_BOOK.name):
             self.loses_next_book = False
             return "0-0"
         self.digest.update(key.encode())
@@ -94,15 +103,21 @@ class World:
             self.note,
             self.checkers.on_arrival,
         )
-        self.config = config_for(self.exchanges)
+        self.instances = instances_of(seed)
+        self.config = config_for(self.exchanges, self.instances.shards)
         self.feed = self._new_feed(Random(f"{seed}/feed"))
         outside = Outside(
             uniform=Random(f"{seed}/jitter").uniform,
-            transports={"ingestor": self.feed, "executor": self.account},
+            transports={
+                "ingestor": self.feed.port(),
+                "ingestor-2": self.feed.port(),
+                "executor": self.account,
+                "executor-2": self.account,
+            },
             engines={"ingestor": self._new_ingestor},
         )
-        processes = processes_of(self.config, outside)
-        self.hosts = {process.service: Host(process, self) for process in processes}
+        processes = processes_of(self.config, outside, self.instances.second)
+        self.hosts = {process.name: Host(process, self) for process in processes}
 
     def note(self, text: str) -> None:
         """Add a line to the story of the seed."""
@@ -133,11 +148,37 @@ class World:
         self.chaos.crash_point(service)
 
     def engine(self, service: str) -> Engine | None:
-        """Return the engine of a service that has begun."""
-        engine = self.hosts[service].engine
-        if isinstance(engine, LedgerEngine):
-            return engine.inner if engine.has_begun else None
-        return engine
+        """Return the engine of a service that does its work now; of a shared one, the first."""
+        for host in self.hosts.values():
+            if host.service == service and host.is_active:
+                engine = host.engine
+                if isinstance(engine, LedgerEngine):
+                    return engine.inner if engine.has_begun else None
+                return engine
+        return None
+
+    def notify(self, services: Iterable[str]) -> None:
+        """Wake every process of these services."""
+        for service in services:
+            for host in self.hosts.values():
+                if host.service == service:
+                    host.notify()
+
+    def pauses(self, host: Life) -> bool:
+        """Let chaos stop the process between two effects."""
+        return self.chaos.pauses(host)
+
+    def on_effect(self, host: Life) -> None:
+        """Check that nobody else does the same work."""
+        self.checkers.on_effect(host)
+
+    def is_gone(self, owner: str) -> bool:
+        """Tell whether a process has ended, in worlds where that can be seen."""
+        name, _, start = owner.partition("#")
+        host = self.hosts.get(name)
+        if host is None or not self.instances.sees_the_dead:
+            return False
+        return not host.lives or host.starts != int(start)
 
     def dust(self, asset: str) -> Decimal:
         """Return how much of an asset a plan may leave because no venue trades so little."""
@@ -152,19 +193,17 @@ class World:
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
         """Check the messages and wake the services that read them."""
         self.checkers.on_published(messages)
-        for name in readers_of(messages):
-            if name in self.hosts:
-                self.hosts[name].notify()
+        self.notify(readers_of(messages))
 
     def on_action(self, action: Action, *, is_at_once: bool) -> None:
         """Check the action, and let chaos follow it."""
         self.checkers.on_action(action, is_at_once=is_at_once)
         self.chaos.on_action(action)
 
-    def on_crash(self, host: Host) -> None:
+    def on_crash(self, host: Life) -> None:
         """Start it again a little later."""
         self.crashes += 1
-        self.note(host.refusal or f"{host.service} died")
+        self.note(host.refusal or f"{host.name} died")
         self.kernel.after(self.random.randrange(100, 900) * _MS, host.start)
 
     def start(self) -> None:
@@ -255,9 +294,10 @@ LISTINGS = (
 )
 
 
-def config_for(exchanges: dict[str, Exchange]) -> Config:
+def config_for(exchanges: dict[str, Exchange], shards: int = 1) -> Config:
     """Return the configuration of the services."""
     return Config(
+        bus=BusConfig(shards=shards),
         venues={
             name: VenueConfig(instruments=list(exchange.by_instrument))
             for name, exchange in exchanges.items()

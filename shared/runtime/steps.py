@@ -175,6 +175,8 @@ class Steps:
             if self._hosting.lease is not None:
                 self._hosting.lease.check()
             written = await self._publisher.commit(batch, out)
+        if out.actions and self._hosting.lease is not None:
+            self._hosting.lease.check()  # the commit took its time
         for action in out.actions:
             self._carry_out(action)
         if self._hosting.has_begun():

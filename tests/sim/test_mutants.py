@@ -27,7 +27,7 @@ from shared.messages.base import BookState
 from shared.messages.market import DepthView
 from shared.strategies.pairs import Pairs
 
-SEEDS_MAX = 60
+SEEDS_MAX = 100
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -197,6 +197,11 @@ def book_a_strategy_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(StrategyBooks, "trade", trade)
 
 
+def act_after_the_lease_ran_out(patch: pytest.MonkeyPatch) -> None:
+    """A process that stood still for too long goes on as if nothing had happened."""
+    patch.setattr(Host, "_check_lease", lambda self: None)
+
+
 MUTANTS: dict[Patch, set[str]] = {
     resend_on_timeout: {"no_is_no"},
     forget_late_fills: {"flat"},
@@ -213,9 +218,11 @@ MUTANTS: dict[Patch, set[str]] = {
     forget_the_checkpoint: {"ledger_is_truth"},
     count_on_from_the_record: {"sent_once"},
     take_over_what_a_loss_left: {"after_loss"},
+    act_after_the_lease_ran_out: {"one_active", "sent_once", "no_is_no"},
 }
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_mutant_is_caught(mutant: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant(monkeypatch)

@@ -15,7 +15,7 @@ from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.bus.port import Input
 from shared.clock import SystemClock
-from shared.engine import NOTHING, Result, Step, Stopping
+from shared.engine import NOTHING, Action, Result, Step, Stopping
 from shared.errors import BusUnavailable
 from shared.lease import Lease, LeaseLost
 from shared.messages.base import BookState, Message
@@ -61,12 +61,14 @@ class Echo:
         self.saved: list[str] = []
         self.timers = 0
         self.deadline_ns: int | None = None
+        self.asks = False
 
     def on_message(
         self, message: Message | Result, now_ns: int, *, redelivered: bool = False
     ) -> Step:
         if isinstance(message, ResyncRequest):
-            return Step(messages=[view(message.epoch, now_ns - 5_000_000)])
+            asked = [Action()] if self.asks else []
+            return Step(messages=[view(message.epoch, now_ns - 5_000_000)], actions=asked)
         if isinstance(message, Stopping):
             return NOTHING
         assert isinstance(message, Command)
@@ -252,6 +254,45 @@ async def test_nothing_is_committed_by_a_process_whose_lease_ran_out(server: Mem
         await asyncio.wait({rig.task}, timeout=5)
         assert isinstance(rig.task.exception(), LeaseLost)
         assert not rig.sent(streams.MD_DEPTH)
+
+
+class Sent:
+    """Notes what is carried out."""
+
+    def __init__(self) -> None:
+        self.actions: list[Action] = []
+
+    def carry_out(self, action: Action, deliver: Any) -> None:
+        self.actions.append(action)
+
+    async def close(self) -> None:
+        pass
+
+
+class RunsOut(RanOut):
+    """Runs out after it has been looked at so many times."""
+
+    looks_left = 3
+
+    def check(self) -> None:
+        self.looks_left -= 1
+        self.ran_out = self.looks_left < 0
+        super().check()
+
+
+@pytest.mark.parametrize("looks", [2, 50])
+async def test_nothing_is_sent_once_the_lease_ran_out_during_the_commit(
+    server: MemoryServer, looks: int
+) -> None:
+    lease, sent = RunsOut(MemoryBus(server, service="risk"), "risk", "r1"), Sent()
+    rig = Rig(server, streams.MD_RESYNC, lease=lease, transport=sent)
+    rig.engine.asks = True
+    async with rig.running():
+        lease.looks_left = looks  # of the step, and of its commit; then one is missing, or not
+        await publish(server, resync(1))
+        await eventually(lambda: bool(sent.actions) or rig.task.done())
+        assert rig.sent(streams.MD_DEPTH)
+        assert len(sent.actions) == (0 if looks == 2 else 1)
 
 
 async def test_a_standby_waits_for_the_lease_and_then_works(server: MemoryServer) -> None:

@@ -1,0 +1,131 @@
+"""The life of one process of the lab: it starts, waits for its lease, is stopped, goes on, dies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.lab.lease import RENEW_NS, TAKEOVER_PAUSE_NS, LabLease, Pause
+from services.lab.process import Crashed, Lab, Process
+from shared.bus.memory import MemoryBus
+from shared.engine import Engine
+from shared.errors import BusUnavailable, ConfigError
+from shared.services import Instances
+
+
+class Life:
+    """A process that is there or not; what it does is its host's."""
+
+    def __init__(self, process: Process, lab: Lab) -> None:
+        self.process, self._lab = process, lab
+        self.service, self.name = process.service, process.name
+        self.engine: Engine | None = None
+        self.starts = 0
+        self.refusal = ""
+        """Why the process ended for good: it would not work with what it found."""
+        self._bus: MemoryBus | None = None
+        self._lease: LabLease | None = None
+        self._pause = Pause()
+
+    # Life and death
+
+    @property
+    def owner(self) -> str:
+        """The name of this very process."""
+        return f"{self.name}#{self.starts}"
+
+    @property
+    def lives(self) -> bool:
+        """Whether there is a process, at work or standing by."""
+        return self._bus is not None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether it is stopped for a while."""
+        return self._pause.is_on
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it does its service's work now."""
+        holds = self._lease is None or self._lease.is_valid
+        return self.engine is not None and holds and not self._pause.is_on
+
+    def start(self) -> None:
+        """Begin a process; one of a service that is leased waits for its lease."""
+        if self.lives or self.refusal:
+            return
+        self.starts += 1
+        bus = self._bus = MemoryBus(
+            self._lab.server, service=self.service, shards=self.process.shards
+        )
+        if self.process.row.instances is Instances.LEASED:
+            self._lease = LabLease(self._lab, bus, self.service, self.owner)
+            self._stand_by(self._lease)
+        else:
+            self._guard(self._begin)
+
+    def crash(self) -> None:
+        """End the process where it stands; what it had not committed is gone."""
+        self.engine = self._bus = self._lease = None
+        self._pause.end()
+        self._lab.on_crash(self)
+
+    def pause(self, for_ns: int) -> None:
+        """Stop the process, as SIGSTOP does, for so long."""
+        start = self.starts
+        self._pause.begin()
+
+        def go_on() -> None:
+            if start == self.starts and self.lives:
+                for event in self._pause.end():
+                    event()
+
+        self._lab.kernel.after(for_ns, go_on)
+
+    def _stand_by(self, lease: LabLease) -> None:
+        if not lease.hold():
+            self._later(RENEW_NS, lambda: self._stand_by(lease))
+            return
+        self._later(RENEW_NS, lambda: self._renew(lease))
+        pause_ns = TAKEOVER_PAUSE_NS if lease.took_over else 0
+        self._later(pause_ns, lambda: self._guard(self._begin))
+
+    def _renew(self, lease: LabLease) -> None:
+        if lease.is_valid and lease.hold():
+            self._later(RENEW_NS, lambda: self._renew(lease))
+        else:
+            self.crash()
+
+    def _begin(self) -> None:
+        """Do what a process does first, once it may work."""
+        raise NotImplementedError
+
+    def _check_lease(self) -> None:
+        """End if another process may do this work by now."""
+        if self._lease is not None and not self._lease.is_valid:
+            raise Crashed
+
+    def _later(self, delay_ns: int, event: Callable[[], None]) -> None:
+        """Do something later, unless this process has ended by then."""
+        start = self.starts
+
+        def due() -> None:
+            if start != self.starts or self._bus is None:
+                return
+            if self._pause.is_on:
+                self._pause.wait(due)
+            else:
+                event()
+
+        self._lab.kernel.after(delay_ns, due)
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Work, and die of what a process dies of."""
+        if self._bus is None:
+            return
+        try:
+            work()
+        except (Crashed, BusUnavailable):
+            self.crash()
+        except ConfigError as error:
+            self.refusal = str(error)
+            self.crash()
