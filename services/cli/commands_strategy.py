@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any
@@ -17,7 +21,7 @@ from services.cli.output import console, emit_json
 from services.cli.settings import check as check_config
 from shared.config_sections import Config, ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
-from shared.look_ahead import examine, market, run
+from shared.look_ahead import Make, examine, market, run
 from shared.messages.arb import Opportunity
 from shared.strategies import template
 from shared.strategies.failure import describe
@@ -29,6 +33,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON obj
 EVENTS = 2_000
 CUTS = 5
 SEED = 7
+HASH_SEEDS = ("1", "2")
 VENUES = ("venue-1", "venue-2", "venue-3")
 INSTRUMENTS = ("BTC/USDT", "ETH/USDT")
 """Of the made-up market, where a strategy wants every book."""
@@ -75,6 +80,7 @@ def check_strategy(
     file: Annotated[str, typer.Argument(metavar="FILE", help="FILE.py, FILE.py:CLASS or a name.")],
     config: ConfigPath = None,
     as_json: AsJson = False,
+    digest: Annotated[bool, typer.Option("--digest", hidden=True)] = False,
 ) -> None:
     """See whether a strategy can run, and whether it looks ahead; a mistake is one line, exit 2."""
     context = check_config(config) if config is not None else None
@@ -87,7 +93,13 @@ def check_strategy(
             check_input(depth, context, file)
     books = _books(wanted, context)
     strategy = instance.strategy
+    if digest:
+        events = market(books, EVENTS, SEED)
+        said = run(_maker(instance), events)
+        print(blake2b(b"".join(said), digest_size=16).hexdigest())
+        return
     found = _examine(instance, books, file)
+    _compare_processes(file, config)
     if as_json:
         emit_json(
             {
@@ -108,18 +120,39 @@ def check_strategy(
     )
 
 
+def _maker(instance: Instance) -> Make:
+    assert instance.strategy is not None
+    kind, params = type(instance.strategy), instance.strategy.params
+    return lambda: kind(instance.id, params)
+
+
+def _compare_processes(file: str, config: str | None) -> None:
+    """Run it in two processes that order sets of texts differently.
+
+    Raises:
+        ConfigError: They say different things.
+    """
+    command = [sys.executable, "-m", "services.cli.main", "strategy", "check", file, "--digest"]
+    if config is not None:
+        command += ["--config", config]
+    said = set()
+    for seed in HASH_SEEDS:
+        environ = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        said.add((done.returncode, done.stdout))
+    if len(said) > 1:
+        raise ConfigError(
+            f"{file}: two processes on the same market differ: does it go through a set?"
+        )
+
+
 def _examine(instance: Instance, books: Sequence[tuple[str, str]], where: str) -> int:
     """Run the look-ahead test and return how many opportunities there were.
 
     Raises:
         ConfigError: It looks ahead, or fails.
     """
-    assert instance.strategy is not None
-    kind, params = type(instance.strategy), instance.strategy.params
-
-    def make() -> Strategy[Any]:
-        return kind(instance.id, params)
-
+    make = _maker(instance)
     events, draw = market(books, EVENTS, SEED), Random(SEED)
     cuts = sorted(draw.sample(range(len(books), len(events)), CUTS))
     try:

@@ -129,6 +129,18 @@ def test_check_says_what_is_wrong(tmp_path: Path) -> None:
         check_strategy(path)
 
 
+def test_check_finds_what_differs_between_processes(tmp_path: Path) -> None:
+    names = 'NAMES = {f"n{number}" for number in range(50)}\n'
+    body = TRADES.replace("isinstance(each, Opportunity)", "self.takes(each)")
+    takes = """
+    def takes(self, found):
+        return isinstance(found, Opportunity) and next(iter(NAMES)) > "n25"
+"""
+    path = write_strategy(tmp_path, body + takes + names)
+    with pytest.raises(ConfigError, match="two processes on the same market differ"):
+        check_strategy(path)
+
+
 def test_check_says_what_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check_strategy(write_strategy(tmp_path, TRADES), as_json=True)
     assert '"look_ahead":"nonefound"' in capsys.readouterr().out.replace(" ", "")
