@@ -38,7 +38,9 @@ def strategies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         world,
         "config_for",
-        lambda exchanges: msgspec.structs.replace(config_for(exchanges), strategies=chosen),
+        lambda exchanges, shards: msgspec.structs.replace(
+            config_for(exchanges, shards), strategies=chosen
+        ),
     )
 
 
