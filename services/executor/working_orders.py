@@ -291,7 +291,8 @@ class WorkingOrders:
         if not order.is_doubtful or not 0 < order.ts_ended_ns <= asked_ns:
             return
         order.not_found += 1
-        sent_ns = order.ts_sent_ns or order.ts_created_ns
+        # No answer before a restart: its commit may have taken long, it may have left just then.
+        sent_ns = order.ts_sent_ns or order.ts_ended_ns
         if (
             order.not_found >= NOT_FOUND_TIMES
             and asked_ns - order.ts_ended_ns >= NOT_FOUND_AFTER_END_NS

@@ -212,6 +212,29 @@ def test_a_late_no_such_order_is_of_the_time_when_it_was_asked() -> None:
     world.check_quiet()
 
 
+def test_an_order_may_have_left_just_before_a_crash_however_long_ago_it_was_decided() -> None:
+    """Its commit took three seconds; then it left, and the process died."""
+    world = make_world(beta="reject")
+    world.message(make_plan(now_ns=world.now_ns))
+    decided: list[act.Submit] = []
+    while not decided:
+        step = world.engine.on_message(world.inbox.pop(0), world.now_ns)
+        decided = [action for action in step.actions if isinstance(action, act.Submit)]
+        world._commit(world.engine, step.messages)
+    (order_id,) = [action.order.client_order_id for action in decided]
+    world.now_ns += 3 * SECOND
+    left_ns = world.now_ns
+    world.crash()
+    order = world.engine.state.orders[order_id]
+    while world.now_ns < left_ns + 2 * SECOND:  # the venue takes it until then
+        assert order.life.status is not OrderStatus.NOT_SENT
+        while world.inbox:
+            world.deliver()
+        world.tick()
+    world.settle(5)
+    assert order.life.status is OrderStatus.NOT_SENT
+
+
 @pytest.mark.parametrize(
     "behaviors, outcomes",
     [
