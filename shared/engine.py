@@ -41,6 +41,13 @@ class BusBack(Result, frozen=True):
     """The bus takes messages again."""
 
 
+class InputsOpened(Result, frozen=True):
+    """Shards are read from now on, maybe other ones than before.
+
+    What an engine knows of a shard that it gave up and got back was not kept current meanwhile.
+    """
+
+
 class Stopping(Result, frozen=True):
     """The process is about to end: nothing new is to be begun."""
 

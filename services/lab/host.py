@@ -17,7 +17,7 @@ from services.lab.saved_shards import SavedShards
 from shared.bus.memory import MemoryInbox
 from shared.bus.memory_store import next_due_ns
 from shared.bus.port import Batch
-from shared.engine import Action, Result, Step
+from shared.engine import NOTHING, Action, InputsOpened, Result, Step
 from shared.errors import BusUnavailable
 from shared.ledger import MarkAction
 from shared.messages.base import Message
@@ -79,6 +79,10 @@ class Host(Life):
             self._inbox = None
             if shards.owned:
                 self._open(shards.owned, shards.positions)
+                assert self.engine is not None
+                step = self.engine.on_message(InputsOpened(), self._lab.kernel.now_ns())
+                if step is not NOTHING:
+                    self._finish(step, None)
 
     def _open(self, owned: Sequence[int], positions: Mapping[str, Mapping[int, str]]) -> None:
         assert self._bus is not None

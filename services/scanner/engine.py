@@ -18,9 +18,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from shared.engine import NOTHING, EngineSpec, Result, Step
+from shared.engine import NOTHING, EngineSpec, InputsOpened, Result, Step
 from shared.messages.arb import Opportunity
-from shared.messages.base import Message
+from shared.messages.base import BookState, Message
 from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.checks import first_flaw
 from shared.messages.control import Alert, Severity
@@ -33,7 +33,7 @@ OUTPUTS_PER_CALL_MAX = 256
 OUTPUTS_PER_S_MAX = 1_000
 """And that it may return within a second; risk decides about a few thousand."""
 READERS_MAX = 4_096
-"""Books whose readers are remembered; those of more are looked up at every view."""
+"""Books whose readers and newest view are remembered."""
 TIMER_NS_MIN = 1_000_000
 """A strategy's timer is called at most once in this time."""
 COUNTERS_MAX = 32
@@ -141,6 +141,7 @@ class StrategyHost:
         self._readers: dict[tuple[str, str], tuple[_Hosted, ...]] = {}
         self._everyone: tuple[_Hosted, ...] | None = None  # where all want all
         self._views = 0
+        self._newest: dict[tuple[str, str], DepthView] = {}
         self._counters = dict.fromkeys(("opportunities", "outputs_in_warmup"), 0)
         self._own_names = {"depth_views", "near_misses", "strategies", "strategies_disabled"}
         self._own_names |= set(self._counters)
@@ -165,21 +166,41 @@ class StrategyHost:
         out: list[Message] | None = None
         if isinstance(message, DepthView):
             self._views += 1
-            readers = self._everyone
-            if readers is None:
-                readers = self._readers_of((message.venue, message.instrument), now_ns)
-            for hosted in readers:
-                view = message if hosted.is_built_in else _own_copy(message)
-                found = self._ask(hosted, hosted.on_depth, view, now_ns)
-                if found:
-                    out = [*(out or ()), *found]
+            out = self._on_view(message, now_ns)
         elif isinstance(message, InstrumentInfo):
             rules = message.rules
             for hosted in self._readers_of((rules.venue, rules.instrument), now_ns):
                 out = [*(out or ()), *self._ask(hosted, hosted.on_rules, rules, now_ns)]
         elif isinstance(message, OverBudget):
             self._disable(message.strategy_id, message.reason, now_ns)
+        elif isinstance(message, InputsOpened):
+            out = self._on_inputs_opened(now_ns)
         return self._step(out or []) if out or self._alerts else NOTHING
+
+    def _on_view(self, view: DepthView, now_ns: int) -> list[Message] | None:
+        book = view.venue, view.instrument
+        if book in self._newest or len(self._newest) < READERS_MAX:
+            self._newest[book] = view
+        readers = self._everyone
+        if readers is None:
+            readers = self._readers_of(book, now_ns)
+        out: list[Message] | None = None
+        for hosted in readers:
+            given = view if hosted.is_built_in else _own_copy(view)
+            found = self._ask(hosted, hosted.on_depth, given, now_ns)
+            if found:
+                out = [*(out or ()), *found]
+        return out
+
+    def _on_inputs_opened(self, now_ns: int) -> list[Message]:
+        """Let every book price nothing until its next view: those known may be of another time."""
+        newest, self._newest = self._newest, {}
+        out: list[Message] = []
+        for view in newest.values():
+            if view.state is BookState.LIVE:
+                old = msgspec.structs.replace(view, state=BookState.STALE, ts_ns=now_ns)
+                out += self._on_view(old, now_ns) or ()
+        return out
 
     def on_timer(self, now_ns: int) -> Step:
         """Call the strategies whose time has come, and return the near misses that are due."""

@@ -13,7 +13,7 @@ from functools import partial
 from shared.backoff import Backoff
 from shared.bus.port import Bus, Inbox
 from shared.clock import Clock
-from shared.engine import Engine, Stopping
+from shared.engine import Engine, InputsOpened, Stopping
 from shared.errors import BusUnavailable
 from shared.observe import Observer
 from shared.runtime.hosting import Hosting
@@ -165,6 +165,7 @@ class Shell:
                 log.warning("bus_lost", extra={"reason": str(error)})
                 await asyncio.sleep(backoff.next_s())
             else:
+                await self.step(partial(self._engine.on_message, InputsOpened()))
                 await self._read(inbox)
                 return
 

@@ -104,3 +104,8 @@ def test_two_ingestors_of_a_venue(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worlds, "instances_of", lambda seed: two)
     for seed in range(1, 6):
         assert run_seed(seed).violations == []
+
+
+def test_a_shard_that_came_back_is_priced_from_new_views_only() -> None:
+    """A scanner that got a shard back priced a book from what it had seen before, up to its age."""
+    assert run_seed(1227).violations == []

@@ -14,7 +14,7 @@ from services.scanner.engine import (
     OverBudget,
     StrategyHost,
 )
-from shared.engine import NOTHING
+from shared.engine import NOTHING, InputsOpened
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import Message
 from shared.messages.control import Alert, Severity
@@ -314,3 +314,15 @@ def test_values_that_a_gate_does_not_name_disable(tmp_path: Path) -> None:
 
 def test_make_opportunity_is_what_a_strategy_may_return() -> None:
     assert isinstance(make_opportunity(), Opportunity)
+
+
+def test_after_its_shards_changed_hands_no_old_view_prices_anything(tmp_path: Path) -> None:
+    host = alone(tmp_path, TRADES)
+    assert len(of(Opportunity, feed(host))) == 2
+    assert host.on_message(InputsOpened(), T0 + MS) is NOTHING
+
+    fresh = make_view("beta", bids=[(10_060.0, 1.0)], asks=[(1e6, 1.0)], ts_ns=T0 + 2 * MS)
+    assert not of(Opportunity, host.on_message(fresh, T0 + 2 * MS).messages)
+
+    ask = make_view("alpha", asks=[(10_000.0, 1.0)], bids=[(1.0, 1.0)], ts_ns=T0 + 3 * MS)
+    assert len(of(Opportunity, host.on_message(ask, T0 + 3 * MS).messages)) == 2
