@@ -20,7 +20,7 @@ import msgspec
 
 from services.lab.output import DecisionsFile, write_out
 from services.lab.recorded import survey
-from services.lab.replay import Replay
+from services.lab.replay import Replay, config_of
 from services.lab.simulate import Outcome, run_seed, summary
 from services.lab.wired import WiredWorld
 from shared.config import load_strategies_of
@@ -62,8 +62,9 @@ def replay(options: argparse.Namespace) -> int:
         ConfigError: A file is missing, damaged or not a recording.
     """
     began_s = time.monotonic()  # tidy-ok: the wall clock is what is measured here
-    strategies = load_strategies_of(options.strategies) if options.strategies else []
+    strategies = load_strategies_of(options.strategies) if options.strategies is not None else []
     contents = survey(options.paths)
+    config_of(contents, strategies)  # before the file of decisions is emptied for nothing
     length_s = (contents.last_ns - contents.first_ns) / 1e9
     told_s = began_s
 

@@ -76,6 +76,17 @@ class DecisionServer(MemoryServer):
         return entry_id
 
 
+def config_of(contents: Contents, strategies: Sequence[StrategyConfig]) -> Config:
+    """Return the configuration that plays a recording.
+
+    Raises:
+        ConfigError: A strategy is not right, or wants what is not in the recording.
+    """
+    config = msgspec.structs.replace(config_for(contents), strategies=list(strategies))
+    check_strategies(config, "--strategies")
+    return config
+
+
 class Replay:
     """One recording, played once. Implements what hosts need of the world around them.
 
@@ -98,8 +109,7 @@ class Replay:
         self.kernel = Kernel(contents.first_ns - HEAD_START_NS)
         self.server = DecisionServer(self.kernel, decisions)
         self.collector = Collector()
-        self.config = msgspec.structs.replace(config_for(contents), strategies=list(strategies))
-        check_strategies(self.config, "--strategies")
+        self.config = config_of(contents, strategies)
         self.venues = RecordedVenues(self.kernel, contents)
         self._views: dict[tuple[str, str], DepthView] = {}
         self._views_live: dict[tuple[str, str], DepthView] = {}

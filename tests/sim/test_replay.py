@@ -152,6 +152,18 @@ def test_decisions_that_cannot_be_written_are_one_line(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
+def test_a_strategy_that_is_wrong_leaves_earlier_decisions_alone(tmp_path: Path) -> None:
+    path = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
+    (tmp_path / "arb.toml").write_text('[[strategies]]\nid = "mine"\nclass = "none.py"\n')
+    out = tmp_path / "decisions"
+    out.write_text("earlier")
+    strategies = str(tmp_path / "arb.toml")
+    done = arb(str(path), "--decisions", str(out), "--strategies", strategies)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "cannot read" in done.stderr
+    assert out.read_text() == "earlier"
+
+
 @pytest.mark.parametrize("link", ["same", "symbolic", "hard"])
 def test_decisions_never_overwrite_a_recording(tmp_path: Path, link: str) -> None:
     path = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
