@@ -88,7 +88,7 @@ def inputs_of(strategy: Strategy[Any], where: str) -> list[Depth]:
         for depth in wanted:
             if depth.instrument:
                 split_instrument(depth.instrument)
-    except Exception as error:  # tidy-ok: another's code, told in one line
+    except (Exception, SystemExit) as error:  # tidy-ok: another's code, told in one line
         raise ConfigError(f"{where}: inputs(): {describe(error)}") from error
     if not wanted:
         raise ConfigError(f"{where}: inputs() is empty; return at least one Depth(...)")
@@ -128,7 +128,7 @@ def load(entry: StrategyConfig, scanner: ScannerConfig, where: str) -> Instance:
     params = read_section(raw, kind.Params, where, f"{place}.params")
     try:
         strategy = kind(entry.id, params)
-    except Exception as error:  # tidy-ok: another's code, told in one line
+    except (Exception, SystemExit) as error:  # tidy-ok: another's code, told in one line
         raise ConfigError(
             f"{where}: {place}: {kind.__name__} cannot be made: {describe(error)}"
         ) from error
@@ -206,6 +206,8 @@ def _read(path: str, where: str) -> bytes:
         source = Path(path).read_bytes()
     except OSError as error:
         raise ConfigError(f"{where}: cannot read {path}: {error.strerror}") from error
+    except ValueError as error:  # a zero byte in it
+        raise ConfigError(f"{where}: {path!r} is no path of a file; like my_strategy.py") from error
     if len(source) > BYTES_MAX:
         raise ConfigError(f"{where}: {path} has more than {BYTES_MAX} bytes; is it a strategy?")
     return source

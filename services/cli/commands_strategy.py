@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 import os
 import re
 import subprocess
@@ -23,6 +24,7 @@ from shared.config_sections import Config, ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.look_ahead import Make, examine, market, run
 from shared.messages.arb import Opportunity
+from shared.messages.execution import RESERVED_STRATEGIES
 from shared.strategies import template
 from shared.strategies.failure import describe
 from shared.strategies.params import shown
@@ -37,6 +39,8 @@ HASH_SEEDS = ("1", "2")
 VENUES = ("venue-1", "venue-2", "venue-3")
 INSTRUMENTS = ("BTC/USDT", "ETH/USDT")
 """Of the made-up market, where a strategy wants every book."""
+TEMPLATE_NAMES = frozenset(vars(template)) - {"TightBooks"}
+"""What the template imports and defines: a class of such a name would hide it."""
 
 strategy_app = typer.Typer(help="List, check or begin strategies (docs/strategies.md).")
 
@@ -83,6 +87,8 @@ def check_strategy(
     digest: Annotated[bool, typer.Option("--digest", hidden=True)] = False,
 ) -> None:
     """See whether a strategy can run, and whether it looks ahead; a mistake is one line, exit 2."""
+    if not file:
+        raise ConfigError("FILE is empty; give a file, like my_strategy.py, or a built-in's name")
     context = check_config(config) if config is not None else None
     scanner = context.scanner if context is not None else ScannerConfig()
     instance = load(StrategyConfig(id="check", class_=file), scanner, file)
@@ -158,7 +164,7 @@ def _examine(instance: Instance, books: Sequence[tuple[str, str]], where: str) -
     try:
         finding = examine(make, events, cuts, SEED)
         outputs = run(make, events)
-    except Exception as error:  # tidy-ok: a user's code, told in one line
+    except (Exception, SystemExit) as error:  # tidy-ok: a user's code, told in one line
         raise ConfigError(f"{where}: fails on a made-up market: {describe(error)}") from error
     if finding is not None:
         raise ConfigError(f"{where}: {finding.text}")
@@ -188,9 +194,16 @@ def new_strategy(
     """Write NAME.py, a strategy that runs, and print the lines that configure it."""
     stem = name.removesuffix(".py")
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", stem):
-        raise ConfigError(f"{name!r}: a name has small letters, digits and '_', like my_strategy")
+        raise ConfigError(
+            f"{name!r}: a name has at most 41 small letters, digits and '_', like my_strategy"
+        )
+    class_name = "".join(part.capitalize() for part in stem.split("_"))
+    taken = keyword.iskeyword(class_name) or class_name in TEMPLATE_NAMES
+    if taken or stem in RESERVED_STRATEGIES:
+        use = f"class {class_name}, a name the file needs" if taken else "an id that is reserved"
+        raise ConfigError(f"{name!r}: would be {use}; give another, like my_{stem}")
     path = Path(f"{stem}.py")
-    source = source_of_template("".join(part.capitalize() for part in stem.split("_")))
+    source = source_of_template(class_name)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(source)

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from shared.errors import ConfigError
+from shared.strategies.failure import describe
 from shared.strategies.port import Params
 
 UNITS = frozenset({  # names to look through, many on a line
@@ -19,12 +20,16 @@ UNITS = frozenset({  # names to look through, many on a line
 
 
 def check_declared(kind: type[Params], where: str) -> None:
-    """Refuse parameters that do not say their unit and their bounds.
+    """Refuse parameters that do not say their unit and their bounds, or whose defaults leave them.
 
     Raises:
         ConfigError: With the parameter and what would be right.
     """
-    hints = typing.get_type_hints(kind, include_extras=True)
+    try:
+        hints = typing.get_type_hints(kind, include_extras=True)
+    except Exception as error:  # tidy-ok: annotations are a user's code, told in one line
+        said = describe(error.with_traceback(None))  # its place would be here, not in the file
+        raise ConfigError(f"{where}: types of {kind.__name__}: {said}") from error
     for name in kind.__struct_fields__:
         number, notes = _number_of(hints[name])
         if number is None:
@@ -42,6 +47,14 @@ def check_declared(kind: type[Params], where: str) -> None:
                 f"{where}: parameter {name} has no {'upper' if low else 'lower'} bound; write "
                 f"{name}: Annotated[{number.__name__}, Meta(ge=..., le=...)]"
             )
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.default, int | float | Decimal | str):
+            try:
+                msgspec.convert(field.default, hints[field.name])
+            except msgspec.ValidationError as error:
+                raise ConfigError(
+                    f"{where}: parameter {field.name} = {field.default!r}: {error}"
+                ) from error
 
 
 def _number_of(annotation: Any) -> tuple[type | None, tuple[Any, ...]]:

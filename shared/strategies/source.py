@@ -38,7 +38,7 @@ def check_source(text: str, where: str) -> None:
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
-        raise ConfigError(f"{where}:{error.lineno}: not valid Python: {error.msg}") from error
+        raise ConfigError(f"{where}:{error.lineno or 1}: not valid Python: {error.msg}") from error
     except (RecursionError, MemoryError, ValueError) as error:
         raise ConfigError(f"{where}: not valid Python: {error}") from error
     for node in ast.walk(tree):

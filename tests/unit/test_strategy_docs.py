@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 import typer
 
-from services.cli.commands_strategy import list_strategies, new_strategy, source_of_template
+from services.cli.commands_strategy import (
+    check_strategy,
+    list_strategies,
+    new_strategy,
+    source_of_template,
+)
 from services.scanner.engine import StrategyHost
 from shared.config import load_config
 from shared.errors import ConfigError
@@ -66,6 +71,24 @@ def test_it_trades(tmp_path: Path) -> None:
 def test_names_that_are_none(name: str) -> None:
     with pytest.raises(ConfigError, match="like my_strategy"):
         new_strategy(name)
+
+
+@pytest.mark.parametrize("name", ["none", "pairs", "opportunity", "strategy", "other"])
+def test_names_that_the_file_or_a_report_needs(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=f"like my_{name}"):
+        new_strategy(name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_strategy_that_ends_the_process_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "ends.py"
+    ends = "raise SystemExit(0)\n        for pair in self.pairs.take_view"
+    path.write_text(block("python").replace("for pair in self.pairs.take_view", ends), "utf-8")
+    with pytest.raises(ConfigError, match="fails on a made-up market: SystemExit"):
+        check_strategy(str(path))
 
 
 def test_new_writes_over_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,18 @@ FILES = {
     "two": (HEAD + TRADES + "class More(Strategy): ...\n", "several strategies, Mine, More"),
     "raises": (HEAD + TRADES + "1 / 0\n", ": ZeroDivisionError: division by zero"),
     "ends": (HEAD + TRADES + "raise SystemExit(0)\n", ": SystemExit: 0"),
+    "ends when made": (
+        HEAD + TRADES + "\n    def set_up(self):\n        raise SystemExit(0)\n",
+        "Mine cannot be made: SystemExit: 0",
+    ),
+    "type that is none": (
+        HEAD.replace("Annotated[float, Meta(ge=0, le=1_000)]", "'Missing'") + TRADES,
+        "mine.py: types of MineParams: NameError: name 'Missing' is not defined",
+    ),
+    "default out of bounds": (
+        HEAD.replace("le=1_000)] = 2.0", "le=1_000)] = -5.0") + TRADES,
+        "parameter edge_bps_min = -5.0: Expected `float` >= 0.0",
+    ),
     "no unit": (
         HEAD.replace("edge_bps_min", "edge") + TRADES,
         "parameter edge does not say its unit",
@@ -130,6 +142,10 @@ FILES = {
         HEAD + TRADES + "\n    def inputs(self):\n        return [Depth('kraken', 'BTCUSDT')]\n",
         "strategies.mine: inputs(): ValueError: instrument 'BTCUSDT' is not BASE/QUOTE",
     ),
+    "ends when asked": (
+        HEAD + TRADES + "\n    def inputs(self):\n        raise SystemExit(0)\n",
+        "inputs(): SystemExit: 0",
+    ),
     "wants nothing": (
         HEAD + TRADES + "\n    def inputs(self):\n        return []\n",
         "inputs() is empty",
@@ -154,7 +170,9 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_bytes(b"x = '\xff'\n")
     assert "byte 5 is not UTF-8" in problem(path)
     (tmp_path / "mine.py").write_bytes(b"x\x00")
-    assert "mine.py" in problem(path)
+    assert "mine.py:1: not valid Python" in problem(path)
+    odd = write_config(tmp_path, 'id = "odd"\nclass = "a\\u0000b.py"')
+    assert "is no path of a file" in problem(odd)
 
 
 TABLES = {
