@@ -167,8 +167,13 @@ def load_strategies_of(path: str) -> list[StrategyConfig]:
     Raises:
         ConfigError: Missing, unreadable or wrong.
     """
+    if not path:
+        raise ConfigError("--strategies is empty; give a file, like arb.toml")
     raw = read_toml(_read(path), path)
-    return beside(read_strategies(raw.get("strategies", []), path), Path(path))
+    found = read_strategies(raw.get("strategies", []), path)
+    if not found:  # asked for by name: the built-in one would run unnoticed instead
+        raise ConfigError(f"{path}: no [[strategies]] in it; add one, with an id and a class")
+    return beside(found, Path(path))
 
 
 def beside(strategies: Sequence[StrategyConfig], path: Path) -> list[StrategyConfig]:

@@ -15,7 +15,7 @@ from services.cli.commands_strategy import (
     source_of_template,
 )
 from services.scanner.engine import StrategyHost
-from shared.config import load_config
+from shared.config import load_config, load_strategies_of
 from shared.errors import ConfigError
 from shared.messages.arb import NearMiss, Opportunity
 from shared.strategy_files import load_strategies
@@ -89,6 +89,15 @@ def test_a_strategy_that_ends_the_process_is_told(tmp_path: Path) -> None:
     path.write_text(block("python").replace("for pair in self.pairs.take_view", ends), "utf-8")
     with pytest.raises(ConfigError, match="fails on a made-up market: SystemExit"):
         check_strategy(str(path))
+
+
+def test_a_file_asked_for_its_strategies_has_some(tmp_path: Path) -> None:
+    path = tmp_path / "arb.toml"
+    path.write_text('[[strategy]]\nid = "one"\nclass = "mine.py"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"no \[\[strategies\]\] in it"):
+        load_strategies_of(str(path))
+    with pytest.raises(ConfigError, match="--strategies is empty"):
+        load_strategies_of("")
 
 
 def test_new_writes_over_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
