@@ -47,7 +47,6 @@ class Intake:
 
     def malformed(self, plan: ApprovedPlan) -> str:
         """Return why an executor configured like this cannot have started it; empty if it can."""
-        net = ZERO
         for leg in plan.legs:
             if leg.instrument not in self._venues.get(leg.venue, ()):
                 return f"{leg.instrument} at {leg.venue} is not traded here"
@@ -56,13 +55,14 @@ class Intake:
                 return f"{leg.instrument} is not {plan.base}/{plan.quote}"
             if not leg.is_limit_ioc:
                 return f"a leg is a {leg.kind} order, not a LIMIT IOC one"
-            net = net + leg.qty if leg.side is Side.BUY else net - leg.qty
-        if net and not self._is_within_a_lot(plan, net):
-            return f"its legs leave {net} {plan.base} open"
         return ""
 
     def objection(self, plan: ApprovedPlan, now_ns: int) -> str:
         """Return why this plan must not be started now; empty if it may."""
+        net = sum([leg.signed_qty for leg in plan.legs], ZERO)
+        # Lots change: by those of another time it may have been started.
+        if net and not self._is_within_a_lot(plan, net):
+            return f"its legs leave {net} {plan.base} open"
         lives_ns = max(plan.ts_expire_ns - plan.ts_ns, plan.ts_expire_ns - now_ns - AHEAD_NS_MAX)
         if lives_ns > self._ttl_ns:
             allowed = f"risk.plan_ttl_ms allows {self._ttl_ns // _MS} ms"
@@ -97,7 +97,7 @@ class Intake:
     def _is_within_a_lot(self, plan: ApprovedPlan, net: Decimal) -> bool:
         """Tell whether a difference is less than one lot of the coarsest leg.
 
-        Where a venue's rules are not known yet, it may be: no new plan starts there anyway.
+        Where a venue's rules are not known yet, it may be: nothing starts there anyway.
         """
         known = [self._markets.rules.get(leg.market) for leg in plan.legs]
         lots = [rules.lot_size for rules in known if rules is not None]

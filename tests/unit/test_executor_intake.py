@@ -112,6 +112,15 @@ def test_redelivered_uneven_plan_is_looked_for_where_rules_are_not_known() -> No
     assert not world.sent
 
 
+def test_redelivered_uneven_plan_is_looked_for_where_lots_have_become_finer() -> None:
+    world = make_world()
+    world.message(make_info("beta", lot_size=D("0.001")))
+    plan = leg_changed(make_plan(now_ns=world.now_ns), 0, qty=D("0.105"))
+    world.message(plan, redelivered=True)
+    assert world.engine.state.open_plans()[0].checked_only
+    assert not world.sent
+
+
 def test_loss_cap_of_a_plan_that_may_have_been_started_is_cut_to_what_is_allowed() -> None:
     """It cannot be refused any more, but nor may it lose without bounds."""
     world = make_world()
