@@ -279,8 +279,8 @@ class StrategyHost:
     def _ask_misses(self, hosted: _Hosted, now_ns: int) -> Sequence[Message]:
         try:
             return hosted.near_misses.due(hosted.detector, hosted.id, now_ns)
-        except ValueError as error:
-            self._disable(hosted.id, f"near misses: {error}", now_ns)
+        except Exception as error:  # noqa: BLE001  # tidy-ok: it shows a strategy's own values
+            self._disable(hosted.id, f"near misses: {describe(error)}", now_ns)
             return ()
 
     def _accept(self, hosted: _Hosted, found: Sequence[Any], now_ns: int) -> Sequence[Message]:

@@ -17,7 +17,9 @@ def describe(error: BaseException) -> str:
     """Return what was raised and where; addresses in memory, which vary, are left out."""
     try:
         said = str(error)
-    except Exception:  # noqa: BLE001  # tidy-ok: an error of a strategy's own may not even print
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  # tidy-ok: an error of a strategy's own may not even print
         said = "it cannot be shown"
     text = " ".join(_ADDRESS.sub("0x...", said).split())[:REASON_LENGTH_MAX]
     place = _place(error.__traceback__)

@@ -78,6 +78,10 @@ BROKEN = {
         "class Odd(Exception):\n            def __str__(self): return 1 / 0\n        raise Odd",
         "Odd: it cannot be shown",
     ),
+    "has an error that ends a process when shown": (
+        "class Odd(Exception):\n            def __str__(self): raise SystemExit\n        raise Odd",
+        "Odd: it cannot be shown",
+    ),
 }
 
 
@@ -97,6 +101,28 @@ def test_a_strategy_that_misbehaves_is_disabled_and_the_other_trades_on(
     assert not of(Alert, again)  # told once
     assert {each.detector for each in of(Opportunity, again)} == {"cross_venue"}
     assert host.gauges()["strategies_disabled"] == 1
+
+
+@pytest.mark.parametrize("values", ["None", "(type('Odd', (), {'__str__': lambda s: 1 / 0})(),)"])
+def test_near_misses_that_cannot_be_shown_disable_their_strategy_alone(
+    tmp_path: Path, values: str
+) -> None:
+    body = f"""
+    gates = {{"OWN": ("why",)}}
+
+    def on_depth(self, view, now_ns):
+        route = self.near_misses.route(("a", "A/B"), ("b", "A/B"))
+        self.near_misses.count(route, Stopped("OWN", {values}), now_ns)
+"""
+    host = alone(tmp_path, body)
+    feed(host)
+    due = [*host.on_timer(T0 + 2 * SECOND).messages, *host.on_timer(T0 + 9 * SECOND).messages]
+    (alert,) = of(Alert, due)
+    assert alert.subject == "mine"
+    assert "near misses" in alert.text
+    assert {each.detector for each in of(Opportunity, feed(host, T0 + 10 * SECOND))} == {
+        "cross_venue"
+    }
 
 
 @pytest.mark.parametrize(
