@@ -15,9 +15,11 @@ from services.executor import ccxt_requests
 from services.executor.accounts import load_quirks
 from services.executor.ccxt_gateway import CcxtGateway, make_client, plain
 from services.executor.gateway import OrderRequest
+from services.executor.working_orders import NOT_FOUND_AFTER_SENT_NS
 from shared.config import Secret
 from shared.errors import Cause, Rejected, Unavailable
 from shared.messages.terms import OrderType, TimeInForce
+from shared.venues.gateio import orders
 from shared.venues.registry import ADAPTERS
 from tests.decision_builders import make_terms
 
@@ -42,6 +44,9 @@ class Client:
 
     def nonce(self) -> int:
         return 1
+
+    def sign(self, *_: Any) -> dict[str, Any]:
+        raise AssertionError("never called")
 
     def milliseconds(self) -> int:
         return 1
@@ -191,6 +196,20 @@ def test_a_client_sends_numbers_as_they_are(venue: str) -> None:
     client = make_client(venue, {}, Secret("k"), Secret("s"), 1_000)
     assert client.price_to_precision("NOT/LISTED", "0.00012300") == "0.00012300"
     assert client.amount_to_precision("NOT/LISTED", "1234567.5") == "1234567.5"
+
+
+def test_an_order_at_gate_expires_before_no_such_order_counts() -> None:
+    """The venue itself takes what was signed up to a minute ago."""
+    client = make_client("gate", {"timeDifference": 500}, Secret("k"), Secret("s"), 1_000)
+    client.milliseconds = lambda: 1_700_000_000_500
+    orders.prepare(client)
+    spot = ["private", "spot"]
+    headers = client.sign("orders", spot, "POST", {"text": "t-ab1"})["headers"]
+    assert headers["X-Gate-Exptime"] == str(1_700_000_000_000 + orders.VALIDITY_MS)
+    assert orders.VALIDITY_MS * 1_000_000 < NOT_FOUND_AFTER_SENT_NS
+    for method, path in (("GET", "orders"), ("DELETE", "orders/{order_id}")):
+        asked = client.sign(path, spot, method, {"order_id": "1"})
+        assert "X-Gate-Exptime" not in asked["headers"]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,10 @@ IS_ORDERED = False
 """Requests may overtake each other."""
 TIMES_IN_FORCE = frozenset({TimeInForce.GTC, TimeInForce.IOC})
 """Of LIMIT orders. The venue takes FOK too, but ccxt does not read how such an order ended."""
+VALIDITY_MS = 2_000
+"""An order that arrives later than this after it was signed is refused."""
+EXPIRES = "X-Gate-Exptime"
+"""The header that says so, in ms of the venue's time; it is not signed."""
 FILLS_TOGETHER = True
 """Executions of all instruments come in one reply."""
 TEXT_PREFIX = "t-"
@@ -51,15 +55,24 @@ Rows = list[dict[str, Any]]
 
 
 def prepare(client: Any) -> None:
-    """Let orders carry the id that we gave them, without the prefix that the venue wants."""
-    read = client.parse_order
+    """Let orders expire, and carry the id that we gave them without the venue's prefix.
+
+    Without its own limit the venue would still take an order a minute after it was signed.
+    """
+    read, sign = client.parse_order, client.sign
+
+    def sign_until(path: str, api: Any, method: str = "GET", *given: Any) -> dict[str, Any]:
+        signed: dict[str, Any] = sign(path, api, method, *given)
+        if (method, path) == ("POST", "orders"):
+            signed["headers"][EXPIRES] = str(int(client.nonce()) + VALIDITY_MS)
+        return signed
 
     def parse_order(order: Any, market: Any = None) -> dict[str, Any]:
         parsed: dict[str, Any] = read(order, market)
         parsed["clientOrderId"] = str(parsed.get("clientOrderId") or "").removeprefix(TEXT_PREFIX)
         return parsed
 
-    client.parse_order = parse_order
+    client.parse_order, client.sign = parse_order, sign_until
 
 
 def order_params(client_order_id: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ VALID_S = 60
 """How far the time of a signed request may be from the venue's own."""
 PAGE_DEFAULT, PAGE_MAX, PAGES_MAX = 100, 1_000, 100
 PRIVATE = ("orders", "open_orders", "my_trades", "accounts")
-TIME_CHARS_MAX = 12
+TIME_CHARS_MAX, MS_CHARS_MAX = 12, 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,11 @@ class GateRest:
         raise ApiError("NOT_FOUND", f"No such path: {name}", 404)
 
     def _place(self, request: Request, now_ms: int) -> Order:
+        until = request.header("X-Gate-Exptime")
+        if until and not (len(until) <= MS_CHARS_MAX and until.isascii() and until.isdigit()):
+            raise invalid("X-Gate-Exptime")
+        if until and now_ms > int(until):
+            raise ApiError("REQUEST_EXPIRED", "The request came after its own time", 403)
         try:
             parameters = msgspec.json.decode(request.body, type=dict[str, Any])
         except msgspec.DecodeError as error:
