@@ -71,17 +71,17 @@ def market_of(key: str) -> VenueMarket:
 class LegCase:
     """A leg as offered, and what rules ask of it. Notionals and prices are in quote units.
 
-    ``price`` is the dearer of its limit and its expected price, ``position`` what we hold there in
-    base units, ``reserved`` what the leg may use.
+    ``price`` is the dearer of its limit and its expected price, ``position`` what is left there to
+    be reduced in base units (``Ledger.position_left``), ``reserved`` what the leg may use.
     """
 
     __slots__ = ("market", "offered", "position", "price", "reserved")
 
-    def __init__(self, leg: OpportunityLeg, positions: Mapping[str, Decimal]) -> None:
+    def __init__(self, leg: OpportunityLeg, ledger: Ledger) -> None:
         market = market_of(f"{leg.venue}|{leg.instrument}")
         price = max(leg.price_limit, leg.price_avg)
         self.offered, self.market, self.price = leg, market, price
-        self.position = positions.get(market.key, ZERO)
+        self.position = ZERO if market.is_spot else ledger.position_left(leg)
         self.reserved = reserve_leg(leg, leg.qty * price, self.position)
 
 
@@ -120,8 +120,8 @@ class DecisionContext:
     worst: dict[str, Decimal] = field(init=False)
 
     def position(self, leg: OpportunityLeg) -> Decimal:
-        """Net base units of our fills in the leg's instrument."""
-        return self.ledger.positions.get(f"{leg.venue}|{leg.instrument}", ZERO)
+        """Net base units in the leg's instrument, once plans in flight on its side have filled."""
+        return self.ledger.position_left(leg)
 
     def look_up_legs(self) -> None:
         """Work out what the rules on limits ask; the opportunity must be well formed."""
@@ -129,7 +129,7 @@ class DecisionContext:
         self.legs, self.reserved = [], []
         bought = sold = net = ZERO
         for offered in self.opportunity.legs:
-            leg = LegCase(offered, ledger.positions)
+            leg = LegCase(offered, ledger)
             self.legs.append(leg)
             self.reserved.append(leg.reserved)
             if offered.side is Side.BUY:

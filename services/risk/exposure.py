@@ -271,6 +271,19 @@ class Ledger(msgspec.Struct, kw_only=True):
         spent = self.settling.get(venue, {}).get(asset)
         return free - self.reserved_amount(venue, asset) - (ZERO if spent is None else spent.amount)
 
+    def position_left(self, terms: OrderTerms) -> Decimal:
+        """Return the net base units held in an instrument, once plans in flight have filled there.
+
+        Only those on the same side: two must not reduce one position, and so open another. What
+        they have filled is counted twice until they end: for a moment less may be reduced.
+        """
+        left = self.positions.get(f"{terms.venue}|{terms.instrument}", ZERO)
+        for held in self.reservations.values():
+            for leg in held.legs:
+                if is_same_side(leg.terms, terms):
+                    left += leg.terms.signed_qty
+        return left
+
     def reserved_amount(self, venue: str, asset: str) -> Decimal:
         """Return how much of an asset the plans in flight may spend on a venue."""
         total = ZERO

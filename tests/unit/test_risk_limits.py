@@ -480,6 +480,16 @@ def test_three_legs_are_one_plan_and_state_what_each_brings_in() -> None:
     assert plan.loss_cap == D("2010") * 50 / 10_000
 
 
+def test_two_plans_do_not_reduce_the_same_position() -> None:
+    engine = make_risk()
+    engine.on_message(make_fill("p", "gamma", Side.BUY, "0.15", instrument=GAMMA[1]), T0)
+    first = approved(engine, make_opportunity(sell=GAMMA))
+    second = make_opportunity(buy=BETA, sell=GAMMA, seq=2)
+    assert denied(engine, second) is DenyReason.OPENS_POSITION
+    engine.on_message(make_done(first.plan_id), T0)  # nothing was filled
+    approved(engine, make_opportunity(buy=BETA, sell=GAMMA, seq=3))
+
+
 def test_a_rest_below_one_lot_of_the_coarsest_leg_passes() -> None:
     engine = make_risk()
     engine.on_message(make_info(*BETA, lot_size=D("0.01")), T0)
