@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from decimal import DefaultContext, setcontext
 from pathlib import Path
@@ -14,6 +15,19 @@ from tests.support import data_dir, why_no_containers, why_no_recordings
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 
 NEEDS = {"recorded": why_no_recordings, "containers": why_no_containers}
+
+WITHOUT_RESEARCH = importlib.util.find_spec("numba") is None
+"""The extra is a part of the extra ``test``; an environment that was made before may lack it."""
+if WITHOUT_RESEARCH and os.environ.get("CI", "").lower() == "true":
+    raise pytest.UsageError("CI=true and the extra research is not installed: pip -e '.[test]'")
+collect_ignore_glob = ["*/test_research_*.py"] if WITHOUT_RESEARCH else []
+
+
+def pytest_report_header() -> list[str]:
+    """Say what is left out."""
+    if not WITHOUT_RESEARCH:
+        return []
+    return ["test_research_* are left out: pip install -c constraints.txt -e '.[test]'"]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -15,7 +15,7 @@ from shared.services import ALL_SERVICES, SERVICES, Instances, Network, ServiceS
 from shared.streams import BY_NAME, MD_BOOK, MD_DEPTH, Delivery
 from tests.support import ROOT
 
-BESIDE = {"cli", "lab", "venuesim"}
+BESIDE = {"cli", "lab", "research", "venuesim"}
 """Folders of what is no service of the running system."""
 
 
