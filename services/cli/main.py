@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from services.cli import (
+    commands_data,
     commands_export,
     commands_look,
     commands_operate,
@@ -37,6 +38,7 @@ commands_look.register(app)
 commands_operate.register(app)
 commands_export.register(app)
 commands_strategy.register(app)
+commands_data.register(app)
 app.command("verify")(verify_command)
 
 

@@ -50,6 +50,7 @@ class CaptureItem(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         venue: Whose it is, ``None`` where nothing shows it.
         instrument: What it is about, ``None`` for nothing in particular.
         reason: What is wrong with a FAULT.
+        recorded: The payload as it was written down, where that has a wrapper around it.
     """
 
     kind: Kind
@@ -62,6 +63,7 @@ class CaptureItem(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     venue: str | None = None
     instrument: str | None = None
     reason: str = ""
+    recorded: bytes = b""
 
 
 class Parsed(msgspec.Struct, frozen=True, gc=False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from math import log
@@ -62,6 +62,7 @@ class _Knowledge:
     """What is known of the whole capture."""
 
     recordings: list[Recordings]
+    read: Callable[[Path], Iterator[bytes]] = read_lines
     chosen: tuple[Recordings, str] | None = None
     hints: dict[tuple[str, str], list[Hint]] = field(default_factory=dict)
 
@@ -80,13 +81,20 @@ class Capture:
     Args:
         paths: Files of one or of several captures.
         venue: Whose all of it is; ``None``: found by URLs, else by the marks of the frames.
+        read: Yields the lines of a path, for recordings that are not kept as files of lines.
 
     Raises:
         ConfigError: No such file, not a capture, or a venue that is not known.
     """
 
-    def __init__(self, paths: Sequence[str | Path], venue: str | None = None) -> None:
-        self._known = known = _Knowledge([load_recordings(adapter) for adapter in ADAPTERS])
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        venue: str | None = None,
+        read: Callable[[Path], Iterator[bytes]] = read_lines,
+    ) -> None:
+        readers = [load_recordings(adapter) for adapter in ADAPTERS]
+        self._known = known = _Knowledge(readers, read)
         if venue is not None:
             known.chosen = _choose(known.recordings, venue)
         by_file = {Path(path).resolve(): str(path) for path in reversed(paths)}
@@ -96,6 +104,11 @@ class Capture:
         """Yield the lines of all files in the order they were received."""
         streams = [_keyed(replace(file), self._known) for file in self._files]
         return (item for _, item in heapq.merge(*streams, key=lambda keyed: keyed[0]))
+
+    @property
+    def paths(self) -> list[str]:
+        """The files, in the order in which lines of one moment follow each other."""
+        return [file.path for file in self._files]
 
     def recordings(self, venue: str) -> Recordings:
         """Return what reads the frames of an item's venue, with the spellings learned so far."""
@@ -187,7 +200,7 @@ def _keyed(file: _File, known: _Knowledge) -> Iterator[tuple[int, CaptureItem]]:
 def _items(file: _File, known: _Knowledge) -> Iterator[CaptureItem]:
     number = 0
     try:
-        for number, line in enumerate(read_lines(Path(file.path)), 1):
+        for number, line in enumerate(known.read(Path(file.path)), 1):
             try:
                 parsed = parse_line(line)
             except LineError as error:
@@ -272,6 +285,7 @@ def _attribute(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> C
         connection=file.connection,
         venue=venue,
         instrument=instrument,
+        recorded=parsed.payload,
     )
 
 

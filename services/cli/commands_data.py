@@ -1,0 +1,197 @@
+"""`arb data ls | verify | sql | export | import | derive`: the store of market data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from services.cli import data_look
+from services.cli.commands_look import EXIT_NOT_WELL, AsJson
+from services.cli.data_export import FORMATS, export_recordings, export_rows
+from services.cli.data_import import import_recordings
+from services.cli.data_verify import StoreReport, verify_store
+from services.cli.output import console, emit_json, note
+from shared.errors import ConfigError
+from shared.store.manifest import TABLES
+
+ROWS_SHOWN = 1_000
+PIPE_WIDTH = 160
+Dir = Annotated[Path, typer.Option("--dir", metavar="DIR", help="The store.")]
+STORE = Path("data")
+
+data_app = typer.Typer(help="Recorded market data: what is there, whether it is whole, and more.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    data_app.command("ls")(ls)
+    data_app.command("verify")(verify)
+    data_app.command("sql")(sql)
+    data_app.command("export")(export)
+    data_app.command("import")(import_)
+    app.add_typer(data_app, name="data")
+
+
+def ls(directory: Dir = STORE, as_json: AsJson = False) -> None:
+    """What is in the store: rows and spans per table, venue and instrument, and what is missing."""
+    found = data_look.listing(directory)
+    if as_json:
+        emit_json(found)
+        return
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for heading in ("table", "venue", "instrument", "from (UTC)", "to (UTC)"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("rows", "files", "MB", "missing"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in found["tables"]:
+        span = (data_look.when(row["ts_first_ns"]), data_look.when(row["ts_last_ns"]))
+        size = f"{row['bytes'] / 1e6:.2f}"
+        numbers = (f"{row['rows']:,}", f"{row['files']}", size, f"{row['missing'] or '-'}")
+        table.add_row(row["table"], row["venue"], row["instrument"], *span, *numbers)
+    _wide().print(table)
+    for each in found["missing"]:
+        count = "an unknown number of" if each["rows"] is None else each["rows"]
+        _say(
+            f"missing: {count} rows of {each['recording']} between "
+            f"{data_look.when(each['ts_from_ns'])} and {data_look.when(each['ts_to_ns'])}: "
+            f"{each['reason']}"
+        )
+    for row in found["tables"]:
+        for text in row["notes"]:
+            _say(f"note: {row['table']} {row['venue']} {row['instrument']}: {text}")
+    for each in found["unfinished"]:
+        _say(f"unfinished: {each['file']}, {each['bytes']:,} bytes; its recorder finishes it")
+
+
+def verify(directory: Dir = STORE, as_json: AsJson = False) -> None:
+    """Check files against manifests, rows for holes, and books by the venues' own rules."""
+    report = verify_store(directory)
+    if as_json:
+        emit_json(report.as_json())
+    else:
+        _render(report)
+    if not report.ok:
+        raise typer.Exit(EXIT_NOT_WELL)
+
+
+def _render(report: StoreReport) -> None:
+    for fault in report.faults:
+        row = f"row {fault.row}: " if fault.row else ""
+        _say(f"{fault.file}: {row}{fault.reason}")
+    for text in report.told:
+        _say(f"told: {text}")
+    for book in report.books:
+        _say(
+            f"{book.venue} {book.instrument}: {book.state}, {book.applied} of {book.deltas} "
+            f"updates applied, {book.gaps_total} gaps"
+        )
+    verdict = "nothing is wrong" if report.ok else "something is wrong, see above"
+    _say(f"{report.files} files, {report.rows:,} rows: {verdict}")
+
+
+def sql(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="Like 'select count(*) from raw'.")],
+    directory: Dir = STORE,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per row.")] = False,
+) -> None:
+    """Ask the store in SQL (DuckDB); the views are raw, depth, trade, funding and bar."""
+    if as_csv and as_json:
+        raise ConfigError("--csv and --json are two forms of one output; give one of them")
+    names, rows = data_look.query(directory, query)
+    if as_csv:
+        data_look.write_csv(names, rows)
+    elif as_json:
+        for row in rows:
+            emit_json(dict(zip(names, map(data_look.plain, row), strict=True)))
+    else:
+        table = Table(*names, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for row in rows[:ROWS_SHOWN]:
+            table.add_row(*("" if v is None else str(data_look.plain(v)) for v in row))
+        _wide().print(table, markup=False)
+        if len(rows) > ROWS_SHOWN:
+            note(f"arb: {ROWS_SHOWN} of {len(rows)} rows; --csv or --json gives all")
+
+
+def export(
+    *,
+    form: Annotated[
+        str, typer.Option("--format", metavar="FORM", help="recording, csv or jsonl.")
+    ] = FORMATS[0],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="PATH", help="Where to; else standard output.")
+    ] = None,
+    table: Annotated[str, typer.Option("--table", metavar="TABLE", help="Of csv, jsonl.")] = "raw",
+    recording: Annotated[str | None, typer.Option("--recording", metavar="NAME")] = None,
+    venue: Annotated[str | None, typer.Option("--venue")] = None,
+    instrument: Annotated[str | None, typer.Option("--instrument")] = None,
+    directory: Dir = STORE,
+    as_json: AsJson = False,
+) -> None:
+    """Write raw frames as recordings for arb replay, or any table as CSV or JSON lines."""
+    if form not in FORMATS:
+        raise ConfigError(f"--format {form}: one of {', '.join(FORMATS)}")
+    if table not in TABLES:
+        raise ConfigError(f"--table {table}: one of {', '.join(TABLES)}")
+    where = {"venue": venue, "instrument": instrument}
+    chosen = {name: value for name, value in where.items() if value is not None}
+    if form == "recording":
+        if out is None:
+            raise ConfigError("--format recording needs --out DIR, a directory that is not there")
+        if chosen or table != "raw":
+            raise ConfigError("--format recording takes --recording; not --table or its parts")
+        _finish(export_recordings(directory, out, recording), as_json)
+        return
+    if recording is not None:
+        raise ConfigError(f"--format {form} takes --table, --venue, --instrument; not --recording")
+    if out is None:
+        export_rows(directory, table, form, sys.stdout, chosen)
+        return
+    fresh = out.with_name(f".{out.name}.new")
+    try:
+        with fresh.open("w", encoding="utf-8", newline="") as file:
+            done = export_rows(directory, table, form, file, chosen)
+        fresh.replace(out)
+    finally:
+        fresh.unlink(missing_ok=True)
+    _finish(done, as_json)
+
+
+def import_(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...")],
+    venue: Annotated[
+        str | None, typer.Option("--venue", help="Whose they are, where they do not show it.")
+    ] = None,
+    directory: Dir = STORE,
+    as_json: AsJson = False,
+) -> None:
+    """Take recordings into the store: all lines of all files, or nothing."""
+    _finish(import_recordings(paths, directory, venue), as_json)
+
+
+def _finish(done: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        emit_json(done)
+    else:
+        _say(", ".join(f"{name} {_short(value)}" for name, value in done.items()))
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{name} {each:,}" for name, each in value.items()) + ")"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _wide() -> Console:
+    # Where nobody looks at a screen there is no width to keep to.
+    return console if console.is_terminal else Console(width=PIPE_WIDTH, highlight=False)
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)

@@ -1,0 +1,259 @@
+"""Parquet files of the store: zstd, written whole or not at all, the same bytes for the same rows.
+
+The library is of the extra ``[research]``: see ``extra.py``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from shared.store.extra import need
+from shared.store.manifest import (
+    Manifest,
+    Source,
+    Span,
+    StoreFault,
+    code_version,
+    sha256_of,
+    sync_directory,
+    write_manifest,
+)
+from shared.store.rows import Missing, RawRow
+
+ROWS_PER_GROUP = 65_536
+LEVEL = 9
+"""Of zstd."""
+
+TEXT, WHOLE, NUMBER, YES_NO = "text", "whole", "number", "yes_no"
+COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
+    "raw": (
+        ("ts_recv_ns", WHOLE),
+        ("recording", TEXT),
+        ("seq", WHOLE),
+        ("connection", TEXT),
+        ("kind", TEXT),
+        ("url", TEXT),
+        ("frame", "bytes"),
+    ),
+    # One row a level; the rows of one message share its numbers.
+    "depth": (
+        ("ts_recv_ns", WHOLE),
+        ("ts_venue_ns", WHOLE),
+        ("epoch", WHOLE),
+        ("seq_prev", WHOLE),
+        ("seq", WHOLE),
+        ("is_snapshot", YES_NO),
+        ("is_bid", YES_NO),
+        ("price", NUMBER),
+        ("qty", NUMBER),
+    ),
+    "trade": (
+        ("ts_recv_ns", WHOLE),
+        ("ts_venue_ns", WHOLE),
+        ("trade_id", TEXT),
+        ("is_buy", YES_NO),
+        ("price", NUMBER),
+        ("qty", NUMBER),
+    ),
+    "funding": (
+        ("ts_recv_ns", WHOLE),
+        ("ts_venue_ns", WHOLE),
+        ("ts_funding_ns", WHOLE),
+        ("rate", NUMBER),
+        ("mark_price", NUMBER),
+        ("index_price", NUMBER),
+    ),
+    "bar": (
+        ("ts_open_ns", WHOLE),
+        ("step_ns", WHOLE),
+        ("open", NUMBER),
+        ("high", NUMBER),
+        ("low", NUMBER),
+        ("close", NUMBER),
+        ("volume", NUMBER),
+        ("buy_volume", NUMBER),
+        ("trades", WHOLE),
+        ("is_empty", YES_NO),
+    ),
+}
+TIME_OF = {name: columns[0][0] for name, columns in COLUMNS.items()}
+"""The column by which a table is in order."""
+
+
+class Made(msgspec.Struct, kw_only=True):
+    """What goes into a manifest beside what the rows themselves show."""
+
+    spans: list[Span] = []
+    missing: list[Missing] = []
+    sources: list[Source] = []
+    torn_bytes: int = 0
+    step_ns: int = 0
+    notes: list[str] = []
+
+
+def schema_of(table: str) -> Any:
+    """Return the schema of a table."""
+    pa = need("pyarrow")
+    kinds = {
+        TEXT: pa.dictionary(pa.int32(), pa.string()) if table == "raw" else pa.string(),
+        WHOLE: pa.int64(),
+        NUMBER: pa.float64(),
+        YES_NO: pa.bool_(),
+        "bytes": pa.binary(),
+    }
+    return pa.schema([(name, kinds[kind]) for name, kind in COLUMNS[table]])
+
+
+def write_table(file: Path, table: str, rows: Sequence[Any], made: Made) -> Manifest:
+    """Write rows and their manifest, each whole or not at all, the manifest last.
+
+    Args:
+        file: Where to.
+        table: Its name; a row has a value for each of its columns, in their order.
+        rows: In order of time.
+        made: What else the manifest says.
+    """
+    pa, pq = need("pyarrow"), need("pyarrow.parquet")
+    schema = schema_of(table)
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    arrays = [
+        pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)
+    ]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f".{file.name}.new")
+    pq.write_table(
+        pa.Table.from_arrays(arrays, schema=schema),
+        str(fresh),
+        compression="zstd",
+        compression_level=LEVEL,
+        row_group_size=ROWS_PER_GROUP,
+        store_schema=True,
+    )
+    with fresh.open("rb") as written:
+        os.fsync(written.fileno())
+    times = columns[0]
+    manifest = Manifest(
+        file=file.name,
+        sha256=sha256_of(fresh),
+        bytes=fresh.stat().st_size,
+        rows=len(rows),
+        ts_first_ns=min(times, default=0),
+        ts_last_ns=max(times, default=0),
+        columns=list(COLUMNS[table]),
+        code=code_version(),
+        time_falls=sum(b < a for a, b in pairwise(times)),
+        **msgspec.structs.asdict(made),
+    )
+    fresh.replace(file)
+    sync_directory(file.parent)
+    write_manifest(file, manifest)
+    return manifest
+
+
+def write_raw(file: Path, rows: Sequence[RawRow], made: Made) -> Manifest:
+    """Write rows of raw frames."""
+    made.spans = spans_of(rows)
+    return write_table(file, "raw", [msgspec.structs.astuple(row) for row in rows], made)
+
+
+def spans_of(rows: Iterable[RawRow]) -> list[Span]:
+    """Return which part of which recording rows are."""
+    seqs: dict[str, list[int]] = {}
+    for row in rows:
+        seqs.setdefault(row.recording, []).append(row.seq)
+    return [
+        Span(recording=name, rows=len(each), seq_first=min(each), seq_last=max(each))
+        for name, each in sorted(seqs.items())
+    ]
+
+
+def open_table(file: Path, table: str) -> Any:
+    """Return an open Parquet file that has the columns of a table.
+
+    Raises:
+        StoreFault: It is not Parquet, or of other columns.
+    """
+    pa, pq = need("pyarrow"), need("pyarrow.parquet")
+    try:
+        opened = pq.ParquetFile(str(file))
+    except (pa.ArrowException, OSError) as error:
+        raise StoreFault(f"{file}: cannot be read as Parquet: {_first_line(error)}") from error
+    found = [field.name for field in opened.schema_arrow]
+    wanted = [name for name, _ in COLUMNS[table]]
+    if found != wanted:
+        raise StoreFault(f"{file}: has the columns {found}; a table of {table} has {wanted}")
+    return opened
+
+
+def read_rows(file: Path, table: str) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    """Yield every row with its number, from 1.
+
+    Raises:
+        StoreFault: The file is damaged; the text says from which row on.
+    """
+    pa = need("pyarrow")
+    opened = open_table(file, table)
+    number = 0
+    for group in range(opened.num_row_groups):
+        try:
+            columns = [column.to_pylist() for column in opened.read_row_group(group).columns]
+        except (pa.ArrowException, OSError) as error:
+            raise StoreFault(
+                f"{file}: row {number + 1}: cannot be read: {_first_line(error)}"
+            ) from error
+        for number, values in enumerate(zip(*columns, strict=True), number + 1):  # noqa: B020
+            yield number, values
+
+
+def read_raw(file: Path, recording: str = "", connection: str = "") -> Iterator[tuple[int, RawRow]]:
+    """Yield the rows of raw frames with their numbers, from 1; of one recording or connection.
+
+    Raises:
+        StoreFault: The file is damaged; the text says from which row on.
+    """
+    pa, pc = need("pyarrow"), need("pyarrow.compute")
+    opened = open_table(file, "raw")
+    above = 0
+    for group in range(opened.num_row_groups):
+        try:
+            table = opened.read_row_group(group)
+            numbers = range(above + 1, above + table.num_rows + 1)
+            above += table.num_rows
+            for name, wanted in (("recording", recording), ("connection", connection)):
+                if wanted:
+                    chosen = pc.indices_nonzero(pc.equal(table[name], wanted))
+                    table = table.take(chosen)
+                    numbers = [numbers[index] for index in chosen.to_pylist()]  # type: ignore[assignment]
+            columns = [column.to_pylist() for column in table.columns]
+        except (pa.ArrowException, OSError) as error:
+            raise StoreFault(
+                f"{file}: row {above + 1}: cannot be read: {_first_line(error)}"
+            ) from error
+        for number, values in zip(numbers, zip(*columns, strict=True), strict=True):
+            yield number, RawRow(*values)
+
+
+def connections_of(file: Path, recording: str) -> set[str]:
+    """Return the connections of a recording that a file has rows of.
+
+    Raises:
+        StoreFault: The file is damaged.
+    """
+    pa, pc = need("pyarrow"), need("pyarrow.compute")
+    opened = open_table(file, "raw")
+    try:
+        table = opened.read(columns=["recording", "connection"])
+        found = table.filter(pc.equal(table["recording"], recording))["connection"].unique()
+    except (pa.ArrowException, OSError) as error:
+        raise StoreFault(f"{file}: cannot be read: {_first_line(error)}") from error
+    return set(found.to_pylist())
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200]

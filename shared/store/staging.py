@@ -1,0 +1,91 @@
+"""Files that come into a store together: all of them, or none.
+
+They are written below ``.staging-NAME`` first. Once all are there a mark says so, and they are
+moved to where they belong; who finds the mark after a crash moves the rest.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from shared.errors import ConfigError
+from shared.store.manifest import sync_directory, write_whole
+
+PREFIX = ".staging-"
+READY = "ready"
+
+
+@contextmanager
+def staged(root: Path, name: str) -> Iterator[Path]:
+    """Yield a directory to write into; after the body all that is in it appears in ``root``.
+
+    Raises:
+        ConfigError: A file that is to appear is there already; nothing has changed.
+    """
+    with locked(root, "writes"):
+        recover(root)
+        yield from _staged(root, name)
+
+
+@contextmanager
+def locked(root: Path, what: str) -> Iterator[None]:
+    """Keep every other process of this machine from the same.
+
+    Raises:
+        ConfigError: Another one is at it.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / f".{what}.lock").open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{root}: another process {what} there; wait until it has ended, "
+                "or give another directory"
+            ) from None
+        yield
+
+
+def _staged(root: Path, name: str) -> Iterator[Path]:
+    stage = root / f"{PREFIX}{name}"
+    shutil.rmtree(stage, ignore_errors=True)
+    stage.mkdir(parents=True)
+    try:
+        yield stage
+        for file in _files(stage):
+            if (root / file.relative_to(stage)).exists():
+                raise ConfigError(f"{root / file.relative_to(stage)} is there already")
+        write_whole(stage / READY, b"")
+        _move(root, stage)
+    finally:
+        if not (stage / READY).exists():
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+def recover(root: Path) -> None:
+    """Finish what was ready when a process ended, and remove what was not."""
+    for stage in sorted(root.glob(f"{PREFIX}*")):
+        if (stage / READY).exists():
+            _move(root, stage)
+        else:
+            shutil.rmtree(stage)
+
+
+def _files(stage: Path) -> list[Path]:
+    found = [path for path in sorted(stage.rglob("*")) if path.is_file() and path.name != READY]
+    # A manifest says that its file is whole, so it comes after it.
+    return sorted(found, key=lambda path: (path.suffix == ".json", str(path)))
+
+
+def _move(root: Path, stage: Path) -> None:
+    for file in _files(stage):
+        place = root / file.relative_to(stage)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(place)
+        sync_directory(place.parent)
+    (stage / READY).unlink()
+    shutil.rmtree(stage)
