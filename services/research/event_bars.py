@@ -1,0 +1,184 @@
+"""The same backtest one bar at a time, as bars would arrive live: the kernel must agree with it.
+
+Plain Python, with no arrays: the rule sees a close after it happened and nothing later. It also
+tells each round trip, which the kernel only counts.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from services.research.kernel import Costs
+from services.research.rules import Momentum, RuleParams, SmaCross, scale_of, threshold_of
+
+
+class Bar(NamedTuple):
+    """A closed bar, as far as these rules look at it; ``time_s`` is when it began (UNIX)."""
+
+    time_s: int
+    open: float
+    close: float
+
+
+class RoundTrip(msgspec.Struct, frozen=True):
+    """A position from its entry to its exit, in units of the capital."""
+
+    side: int
+    entry_s: int
+    entry_price: float
+    exit_s: int
+    exit_price: float
+    gross: float
+    fees: float
+
+    @property
+    def net(self) -> float:
+        """Return what is left after fees."""
+        return self.gross - self.fees
+
+
+class _Averages:
+    """Sums over the last closes in whole units: exact, however long they run."""
+
+    def __init__(self, params: RuleParams) -> None:
+        self.fast, self.slow = params.fast_bars, params.slow_bars
+        self._recent: deque[int] = deque(maxlen=self.slow)
+        self._sum_fast = self._sum_slow = 0
+
+    def take(self, units: int) -> tuple[int, float] | None:
+        """Return by how much the fast average leads, as a number and as a share; None before."""
+        recent = self._recent
+        if len(recent) >= self.fast:
+            self._sum_fast -= recent[-self.fast]
+        if len(recent) == self.slow:
+            self._sum_slow -= recent[0]
+        recent.append(units)
+        self._sum_fast += units
+        self._sum_slow += units
+        if len(recent) < self.slow:
+            return None
+        high, low = self._sum_fast * self.slow, self._sum_slow * self.fast
+        return high - low, float(high) / float(low) - 1.0
+
+
+class _SmaCross:
+    def __init__(self, params: SmaCross) -> None:
+        self._averages = _Averages(params)
+        self._before: int | None = None
+
+    def on_close(self, units: int, side: int) -> int:
+        """Return the side wanted from the next open on."""
+        found = self._averages.take(units)
+        if found is None:
+            return side
+        lead, before, self._before = found[0], self._before, found[0]
+        if side == 0:
+            return 1 if before is not None and lead > 0 >= before else 0
+        return 0 if lead < 0 else side
+
+
+class _Momentum:
+    def __init__(self, params: Momentum) -> None:
+        self._averages = _Averages(params)
+        self._edge = threshold_of(params)
+
+    def on_close(self, units: int, side: int) -> int:
+        """Return the side wanted from the next open on."""
+        found = self._averages.take(units)
+        if found is None:
+            return side
+        if found[1] > self._edge and side <= 0:
+            return 1
+        if found[1] < -self._edge and side >= 0:
+            return -1
+        return side
+
+
+class BarBacktest:
+    """Takes bars in order; ``finish`` closes what is open and settles the last bar.
+
+    Attributes:
+        equity: At each close.
+        trades: Round trips, closed ones.
+    """
+
+    def __init__(self, params: RuleParams, costs: Costs) -> None:
+        self._rule = _SmaCross(params) if isinstance(params, SmaCross) else _Momentum(params)
+        self._costs = costs
+        self._scale = 0.0
+        self._cash, self._held, self._side, self._wanted = 1.0, 0.0, 0, 0
+        self._entry: tuple[int, float, float, float] = (0, 0.0, 0.0, 0.0)
+        self._last: Bar | None = None
+        self.equity: list[float] = []
+        self.trades: list[RoundTrip] = []
+        self.fees = 0.0
+        self.turnover = 0.0
+        self.sides = 0
+        self.bars_in_market = 0
+
+    def on_bar(self, bar: Bar) -> None:
+        """Fill at the open what the close before decided; then mark and decide at this close."""
+        if self._scale == 0.0:
+            self._scale = scale_of(bar.close)
+        if self._wanted != self._side:
+            if self._side:
+                self._close(bar.time_s, bar.open)
+            if self._wanted and self._cash > 0:
+                self._enter(bar.time_s, bar.open)
+        elif self._costs.rebalanced and self._side < 0:
+            whole = max(self._cash + self._held * bar.open, 0.0)
+            self._held, self._cash = -whole / bar.open, 2 * whole
+        if self._side:
+            self.bars_in_market += 1
+            if self._cash + self._held * bar.close <= 0:
+                self._close(bar.time_s, bar.close)
+        value = self._cash + self._held * bar.close
+        self.equity.append(value)
+        self._last = bar
+        units = round(bar.close * self._scale)
+        wanted = self._rule.on_close(units, self._side)
+        self._wanted = wanted if value > 0 else 0
+
+    def finish(self) -> None:
+        """Close what is open at the last close, at cost."""
+        if self._last is not None and self._side:
+            self._close(self._last.time_s, self._last.close)
+            self.equity[-1] = self._cash
+
+    def _enter(self, time_s: int, price: float) -> None:
+        cost = self._cash * self._costs.fee
+        stake = self._cash - cost
+        self._entry = (time_s, price, self._cash, cost)
+        self._held = self._wanted * stake / price
+        self._cash = 0.0 if self._wanted > 0 else 2 * stake
+        self._side = self._wanted
+        self.fees += cost
+        self.turnover += 1.0
+        self.sides += 1
+
+    def _close(self, time_s: int, price: float) -> None:
+        entry_s, entry_price, before, paid = self._entry
+        equity = max(self._cash + self._held * price, 0.0)
+        traded = equity if self._costs.rebalanced else abs(self._held) * price
+        cost = self._costs.fee * traded
+        self.turnover += traded / equity if equity > 0 else 0.0
+        self._cash, self._held = max(equity - cost, 0.0), 0.0
+        fees = paid + cost
+        gross = self._cash - before + fees
+        self.trades.append(RoundTrip(self._side, entry_s, entry_price, time_s, price, gross, fees))
+        self.fees += cost
+        self.sides += 1
+        self._side = 0
+
+
+def run_bars(bars: Iterable[Bar], params: RuleParams, costs: Costs) -> BarBacktest:
+    """Run a rule over all bars."""
+    run = BarBacktest(params, costs)
+    for bar in bars:
+        run.on_bar(bar)
+    run.finish()
+    return run

@@ -1,0 +1,56 @@
+"""The compiled backtest and the one that takes a bar at a time are one backtest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.research.event_bars import Bar, run_bars
+from services.research.kernel import Bars, Costs, run_all
+from services.research.rules import Momentum, SmaCross
+
+rules = st.tuples(st.integers(1, 12), st.integers(1, 20)).flatmap(
+    lambda n: st.one_of(
+        st.just(SmaCross(n[0], n[0] + n[1])),
+        st.floats(0, 200).map(lambda bps: Momentum(n[0], n[0] + n[1], bps)),
+    )
+)
+# Few different steps, flat ones among them: equal averages, thresholds met exactly, ruin.
+steps = st.lists(
+    st.tuples(st.sampled_from([-0.6, -0.02, -0.001, 0.0, 0.0, 0.001, 0.02, 1.5]),
+              st.sampled_from([-0.003, 0.0, 0.0, 0.004])),
+    min_size=2, max_size=120,
+)  # fmt: skip
+
+
+@given(
+    params=rules,
+    steps=steps,
+    first=st.floats(1e-6, 1e6),
+    fee=st.sampled_from([0.0, 0.0005, 0.001, 0.02]),
+    rebalanced=st.booleans(),
+)
+@settings(max_examples=300, deadline=None)
+def test_both_engines_agree(params, steps, first, fee, rebalanced) -> None:
+    closes = [first]
+    opens = [first]
+    for change, gap in steps:
+        opens.append(max(closes[-1] * (1 + gap), 1e-9))
+        closes.append(min(max(closes[-1] * (1 + change), first / 100), first * 100))
+    instants = np.arange(len(closes) + 1, dtype=np.int64)
+    costs = Costs(fee, rebalanced)
+    kernel = run_all(Bars(np.array(opens), np.array(closes), instants), [params], costs)
+    events = run_bars(
+        (Bar(n, o, c) for n, (o, c) in enumerate(zip(opens, closes, strict=True))), params, costs
+    )
+    assert events.equity == pytest.approx(kernel.equity[0][1:].tolist(), rel=1e-9, abs=1e-9)
+    assert events.sides == kernel.figure("sides")[0]
+    assert len(events.trades) == kernel.figure("round_trips")[0]
+    assert events.bars_in_market == kernel.figure("bars_in_market")[0]
+    assert events.fees == pytest.approx(kernel.figure("fees")[0], rel=1e-9, abs=1e-9)
+    assert events.turnover == pytest.approx(kernel.figure("turnover")[0], rel=1e-9, abs=1e-9)
+    assert sum(trade.net for trade in events.trades) == pytest.approx(
+        events.equity[-1] - 1, rel=1e-9, abs=1e-9
+    )
