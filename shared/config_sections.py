@@ -44,6 +44,7 @@ class VenueConfig(Section, frozen=True, kw_only=True):
     ws_url: str = ""
     taker_fee_bps: Decimal | None = None
     trade: bool = True
+    feeds: tuple[Literal["depth", "trades", "funding"], ...] = ("depth",)
 
 
 class OrderbookConfig(Section, frozen=True, kw_only=True):

@@ -38,6 +38,12 @@ def _by_book(message: Any) -> str:
     return f"{message.venue}|{message.instrument}"
 
 
+def _by_funding(message: Any) -> str:
+    """A settlement is a fact of its own, which no later one replaces."""
+    settled_ns = message.ts_funding_ns if type(message) is market.FundingSettled else ""
+    return f"{message.venue}|{message.instrument}|{type(message).__name__}{settled_ns}"
+
+
 def _by_rules(message: Any) -> str:
     return f"{message.rules.venue}|{message.rules.instrument}"
 
@@ -100,7 +106,7 @@ MD_BOOK = StreamSpec(
 )
 MD_TRADE = StreamSpec(
     name="md.trade",
-    types=(market.Trade,),
+    types=(market.Trade, market.TradesMissed),
     producer="ingestor",
     delivery=Delivery.LATEST,
     format=Format.MSGPACK,
@@ -110,15 +116,15 @@ MD_TRADE = StreamSpec(
 )
 MD_FUNDING = StreamSpec(
     name="md.funding",
-    types=(market.Funding,),
+    types=(market.Funding, market.FundingSettled, market.Mark),
     producer="ingestor",
     delivery=Delivery.LATEST,
     format=Format.MSGPACK,
     sharded=True,
     entries_max=2_000,
     bytes_max=4 * _MB,
-    conflate=_by_book,
-    backfill=50,
+    conflate=_by_funding,
+    backfill=500,
 )
 MD_STATUS = StreamSpec(
     name="md.status",

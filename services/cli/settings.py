@@ -23,6 +23,7 @@ from shared.config import (
 )
 from shared.config_sections import BusConfig, Config, VenueConfig
 from shared.errors import ConfigError
+from shared.feeds import extras_of
 from shared.strategy_files import check_strategies
 from shared.venues.registry import load_feed
 from shared.watch.link import Target
@@ -95,7 +96,9 @@ def check(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
         )
     for name, venue in config.venues.items():
         try:
-            load_feed(venue.adapter or name).connections(name, venue.instruments)
+            feed = load_feed(venue.adapter or name)
+            feed.connections(name, venue.instruments)
+            extras_of(name, venue, feed.extras)
         except ConfigError as error:
             raise ConfigError(f"{where}: venues.{name}: {error}") from error
     Endpoint(config.bus, f"{where}: bus.url (or ARB_REDIS_URL)")

@@ -16,7 +16,7 @@ from shared.exchange.listing import Listing
 from shared.messages.base import Side
 from shared.messages.market import Level
 from shared.messages.rules import InstrumentRules
-from shared.venues.port import Effect, FeedConnection, Malformed, RestBudget
+from shared.venues.port import Effect, FeedConnection, FeedKind, Malformed, RestBudget
 from shared.venues.rest_join import JoinedBook, Verdict
 
 LEVELS_MAX = 1_000
@@ -151,6 +151,7 @@ class LabFeed:
     ws_url, rest_url, ccxt_id = "ws://lab", "http://lab", ""
     rest_budget = RestBudget(weight_per_minute=6_000, snapshot_share=0.5)
     lifetime_s = 86_400.0
+    extras: Sequence[FeedKind] = ()
 
     def __init__(self, venue: str) -> None:
         self.venue = venue
@@ -159,6 +160,12 @@ class LabFeed:
         """Return one connection for all of them."""
         session = LabSession(venue, instruments)
         return [FeedConnection(venue, f"/{venue}", tuple(instruments), session, venue)]
+
+    def extra_connections(
+        self, venue: str, kind: FeedKind, instruments: Sequence[str]
+    ) -> Sequence[FeedConnection]:
+        """Return none: the lab's venues have books alone."""
+        return ()
 
     def to_symbol(self, instrument: str) -> str:
         """Return the instrument itself."""

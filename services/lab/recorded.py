@@ -33,7 +33,7 @@ from shared.engine import Action, Result
 from shared.errors import ConfigError
 from shared.messages.rules import InstrumentRules
 from shared.venues.grid import Grid
-from shared.venues.port import Effect, FeedConnection, FeedSession, Recordings, RestBudget
+from shared.venues.port import Effect, FeedConnection, FeedKind, FeedSession, Recordings, RestBudget
 
 LIFETIME_S = 1e9
 """A recorded connection is never renewed."""
@@ -121,6 +121,7 @@ class RecordedFeed:
     ws_url, rest_url, ccxt_id = "ws://recording", "http://recording", ""
     rest_budget = RestBudget(weight_per_minute=WEIGHT_PER_MINUTE, snapshot_share=1.0)
     lifetime_s = LIFETIME_S
+    extras: Sequence[FeedKind] = ()
 
     def __init__(self, venue: str, recordings: Recordings) -> None:
         self.venue, self._recordings = venue, recordings
@@ -137,6 +138,12 @@ class RecordedFeed:
             )
             for instrument in instruments
         ]
+
+    def extra_connections(
+        self, venue: str, kind: FeedKind, instruments: Sequence[str]
+    ) -> Sequence[FeedConnection]:
+        """Return none: whatever else was recorded comes with the book."""
+        return ()
 
     def to_symbol(self, instrument: str) -> str:
         """Return the instrument itself."""

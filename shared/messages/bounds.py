@@ -34,6 +34,8 @@ DEADLINE_NS_MAX = 3_600_000_000_000
 """How far in the future anything may expire."""
 FUNDING_NS_MAX = 60 * 86_400_000_000_000
 """How far in the future a funding may settle."""
+INTERVAL_NS_MAX = 366 * 86_400_000_000_000
+"""Longest time between two fundings; a history may have holes."""
 
 PRICE_MIN, PRICE_MAX = Decimal("1e-15"), Decimal("1e12")
 QTY_MIN, QTY_MAX = Decimal("1e-15"), Decimal("1e15")
@@ -123,6 +125,8 @@ FloatQtyOrZero = Annotated[float, Meta(ge=0.0, le=1e18)]
 FloatRate = Annotated[float, Meta(ge=-1e6, le=1e6)]
 AnyFloat = Annotated[float, Meta(ge=-1e60, le=1e60)]
 Number = Annotated[int, Meta(ge=0, le=INT_MAX)]
+Trades = Annotated[int, Meta(ge=1, le=INT_MAX)]
+Interval = Annotated[int, NumberRange(1, INTERVAL_NS_MAX)]
 Reason = Annotated[str, Meta(max_length=TEXT_LENGTH_MAX)]
 
 # Whole numbers and times

@@ -22,11 +22,13 @@ from shared.messages.bounds import (
     FundingTime,
     Id,
     Instrument,
+    Interval,
     MaybeInstrument,
     Moment,
     Name,
     Number,
     Reason,
+    Trades,
     Venue,
     VenueTime,
 )
@@ -84,7 +86,11 @@ class BookDelta(MarketMessage, frozen=True, kw_only=True, tag="book_delta"):
 
 
 class Trade(MarketMessage, frozen=True, kw_only=True, tag="trade"):
-    """One public print; ``side`` is the taker's."""
+    """One public trade; ``side`` is the taker's.
+
+    ``trades`` is how many of the venue's trades it stands for: some streams sum up those that one
+    order made at one price.
+    """
 
     venue: Venue
     instrument: Instrument
@@ -94,10 +100,41 @@ class Trade(MarketMessage, frozen=True, kw_only=True, tag="trade"):
     qty: FloatQty
     ts_recv_ns: Moment
     ts_venue_ns: VenueTime | None = None
+    trades: Trades = 1
+
+
+class TradesMissed(MarketMessage, frozen=True, kw_only=True, tag="trades_missed"):
+    """Trades of an instrument that were not published: what sums them up is incomplete.
+
+    ``ongoing`` says that none come from now on, until a message says otherwise. ``count`` is how
+    many are missing, ``None`` where that is unknown.
+    """
+
+    venue: Venue
+    instrument: Instrument
+    ongoing: bool
+    ts_recv_ns: Moment
+    count: Number | None = None
+    reason: Reason = ""
+
+
+class Mark(MarketMessage, frozen=True, kw_only=True, tag="mark"):
+    """Mark price of a derivative and the index that it follows, ``None`` where that is unknown."""
+
+    venue: Venue
+    instrument: Instrument
+    mark_price: FloatPrice
+    index_price: FloatPrice | None
+    ts_recv_ns: Moment
+    ts_venue_ns: VenueTime | None = None
 
 
 class Funding(MarketMessage, frozen=True, kw_only=True, tag="funding"):
-    """Mark price and the funding rate that will settle at ``ts_funding_ns`` (may still move)."""
+    """Mark price and the funding rate that will settle at ``ts_funding_ns`` (may still move).
+
+    The rate is of one interval of ``interval_ns`` and the venue keeps it within ``rate_floor`` and
+    ``rate_cap``; each is ``None`` while it is unknown. All three may change while one holds.
+    """
 
     venue: Venue
     instrument: Instrument
@@ -107,6 +144,25 @@ class Funding(MarketMessage, frozen=True, kw_only=True, tag="funding"):
     ts_funding_ns: FundingTime
     ts_recv_ns: Moment
     ts_venue_ns: VenueTime | None = None
+    interval_ns: Interval | None = None
+    rate_cap: FloatRate | None = None
+    rate_floor: FloatRate | None = None
+
+
+class FundingSettled(MarketMessage, frozen=True, kw_only=True, tag="funding_settled"):
+    """A funding that has settled, as the venue's own history tells it.
+
+    ``ts_funding_ns`` is the venue's time, which jitters by some ms: round it before comparing.
+    ``interval_ns`` is what had passed since the settlement before.
+    """
+
+    venue: Venue
+    instrument: Instrument
+    rate: FloatRate
+    ts_funding_ns: VenueTime
+    ts_recv_ns: Moment
+    mark_price: FloatPrice | None = None
+    interval_ns: Interval | None = None
 
 
 class DepthView(MarketMessage, frozen=True, kw_only=True, tag="depth"):

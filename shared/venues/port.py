@@ -19,6 +19,14 @@ from shared.messages.base import BookState, Message
 from shared.messages.rules import InstrumentRules
 
 
+class FeedKind(StrEnum):
+    """What a connection carries; also the names in ``venues.*.feeds`` of the configuration."""
+
+    DEPTH = "depth"
+    TRADES = "trades"
+    FUNDING = "funding"  # with marks and indices
+
+
 class Emit(msgspec.Struct, frozen=True, gc=False):
     """Publish this market-data message."""
 
@@ -63,6 +71,13 @@ class BookStatus(msgspec.Struct, frozen=True, gc=False):
     refused: bool = False
 
 
+class FeedRefused(msgspec.Struct, frozen=True, gc=False):
+    """The venue does not serve an instrument on a connection beside its book, which goes on."""
+
+    instrument: str
+    reason: str
+
+
 class VenueState(msgspec.Struct, frozen=True, gc=False):
     """What the venue says of itself; ``reason`` is empty where all is well again."""
 
@@ -97,6 +112,8 @@ DROPPED_OVERFLOW = "overflow"
 DROPPED_UNSYNCED = "unsynced"
 """A delta of a book that waits for the snapshot on its own connection (no buffer there)."""
 DROPPED_SNAPSHOT_OLD = "snapshot_old"
+DROPPED_TRADE = "trade"
+"""A trade that came already."""
 
 
 class Checked(msgspec.Struct, frozen=True, gc=False):
@@ -127,6 +144,7 @@ Effect = (
     | FetchSnapshot
     | Reconnect
     | BookStatus
+    | FeedRefused
     | VenueState
     | Gap
     | Dropped
@@ -182,6 +200,7 @@ class FeedConnection:
     instruments: tuple[str, ...]
     session: FeedSession
     name: str = ""
+    kind: FeedKind = FeedKind.DEPTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,9 +221,16 @@ class Feed(Protocol):
     rest_budget: RestBudget
     lifetime_s: float
     """How long the venue lets one connection live, often 24 h; reconnect before that."""
+    extras: Sequence[FeedKind]
+    """What it offers beside books."""
 
     def connections(self, venue: str, instruments: Sequence[str]) -> Sequence[FeedConnection]:
-        """Return the sockets to open for these instruments; ``venue`` is the configured name."""
+        """Return the sockets of these instruments' books; ``venue`` is the configured name."""
+
+    def extra_connections(
+        self, venue: str, kind: FeedKind, instruments: Sequence[str]
+    ) -> Sequence[FeedConnection]:
+        """Return the sockets of one of ``extras``: never a book's, which must not suffer by it."""
 
     def to_symbol(self, instrument: str) -> str:
         """Return the symbol that is subscribed for an instrument.

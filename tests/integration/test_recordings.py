@@ -13,8 +13,9 @@ from services.cli.verdict import State
 from services.cli.verification import verify_paths
 from shared.capture import Kind, read_capture
 from shared.domain.book import Book
-from shared.messages.base import BookState
-from shared.messages.market import BookDelta, BookSnapshot, Funding
+from shared.messages.base import BookState, Side
+from shared.messages.market import BookDelta, BookSnapshot, Funding, Mark, Trade, TradesMissed
+from shared.venues.binance.feed import FEED as SPOT
 from shared.venues.binanceusdm.feed import FEED as FUTURES
 from shared.venues.kraken.session import KrakenSession
 from shared.venues.port import BookStatus, Checked, Emit
@@ -113,17 +114,55 @@ def test_the_spot_rule_does_not_hold_on_futures(recorded):
 
 
 def test_funding_is_read_once_a_second(recorded):
-    session = FUTURES.connections("binanceusdm", ["BTC/USDT:USDT"])[1].session
-    found = [
-        effect.message
-        for item in read_capture([hft(recorded, "usdm_btcusdt_20230404.dat.gz")])
-        if item.kind is Kind.FRAME
-        for effect in session.on_frame(item.payload, item.ts_recv_ns)
-        if isinstance(effect, Emit) and isinstance(effect.message, Funding)
-    ]
-    assert len(found) == 99
+    found = said(hft(recorded, "usdm_btcusdt_20230404.dat.gz"), FUTURES, "BTC/USDT:USDT", Funding)
+    marks = said(hft(recorded, "usdm_btcusdt_20230404.dat.gz"), FUTURES, "BTC/USDT:USDT", Mark)
+    assert len(found) == len(marks) == 99
+    assert [m.mark_price for m in marks] == [f.mark_price for f in found]
+    assert found[-1].rate == 2.754e-5  # one second before it settled, at 2.760e-5
     assert {f.ts_funding_ns for f in found} == {1680652800 * 10**9}
     assert all(abs(f.rate) < 0.001 for f in found)
+
+
+def said(path: Path, feed, instrument: str, kind: type) -> list:
+    """What a recording says of one instrument, by the feed's own session."""
+    (connection,) = feed.connections(feed.venue, [instrument])
+    return [
+        effect.message
+        for item in read_capture([path])
+        if item.kind is Kind.FRAME
+        for effect in connection.session.on_frame(item.payload, item.ts_recv_ns)
+        if isinstance(effect, Emit) and isinstance(effect.message, kind)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "feed", "instrument", "count"),
+    [
+        ("spot_btcusdt_20240808.gz", SPOT, "BTC/USDT", 9_757),
+        ("usdm_btcusdt_20240808.gz", FUTURES, "BTC/USDT:USDT", 21_313),
+        ("usdm_btcusdt_20230404.dat.gz", FUTURES, "BTC/USDT:USDT", 2_197),
+    ],
+)
+def test_every_trade_is_read_and_none_is_missing(recorded, name, feed, instrument, count):
+    path = hft(recorded, name)
+    trades = said(path, feed, instrument, Trade)
+    assert len(trades) == len({t.trade_id for t in trades}) == count
+    assert {t.trades for t in trades} == {1}
+    assert said(path, feed, instrument, TradesMissed) == []
+
+
+def test_trades_belong_to_a_minute_by_the_venues_time(recorded):
+    trades = said(hft(recorded, "spot_btcusdt_20240808.gz"), SPOT, "BTC/USDT", Trade)
+    start_ns, end_ns = (1723161300 * 10**9, 1723161360 * 10**9)
+    by_venue = [t for t in trades if start_ns <= t.ts_venue_ns < end_ns]
+    prices = [t.price for t in by_venue]
+    assert (prices[0], max(prices), min(prices), prices[-1]) == (
+        61828.0, 61860.8, 61780.0, 61782.25,
+    )  # fmt: skip
+    assert len(by_venue) == 1_255
+    assert round(sum(t.qty for t in by_venue), 5) == 15.07702
+    assert round(sum(t.qty for t in by_venue if t.side is Side.BUY), 5) == 6.63029
+    assert sum(start_ns <= t.ts_recv_ns < end_ns for t in trades) == 1_271
 
 
 def test_receive_time_before_exchange_time_is_neither_clamped_nor_refused(recorded):

@@ -42,6 +42,7 @@ SAMPLES = (
 PARSERS = (
     binance_parse.parse_depth,
     binance_parse.parse_trade,
+    binance_parse.parse_aggregate,
     binance_parse.parse_ticker,
     binance_parse.parse_rest_book,
     binance_parse.parse_envelope,
@@ -107,7 +108,11 @@ def test_parsers_raise_parse_errors_only(raw, parse):
 @settings(max_examples=150, deadline=None)
 def test_sessions_never_raise(adapter, frames, bodies):
     instrument = INSTRUMENTS[adapter]
-    for connection in load_feed(adapter).connections(adapter, [instrument]):
+    feed = load_feed(adapter)
+    connections = list(feed.connections(adapter, [instrument]))
+    for kind in feed.extras:
+        connections += feed.extra_connections(adapter, kind, [instrument])
+    for connection in connections:
         session = connection.session
         session.on_open(1)
         for now_ns, raw in enumerate(frames, 2):

@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import ConfigError, ParseError
 from shared.messages.base import BookState, Side
-from shared.messages.market import BookDelta, BookSnapshot, Funding, Trade
+from shared.messages.market import BookDelta, BookSnapshot, Funding, Mark, Trade, TradesMissed
 from shared.venues.binance import parse
 from shared.venues.binance.feed import FEED as SPOT
 from shared.venues.binance.sequence import SEQUENCE as SPOT_RULE
@@ -24,10 +24,13 @@ from shared.venues.port import (
     DROPPED_OVERFLOW,
     DROPPED_SNAPSHOT_OLD,
     DROPPED_STALE,
+    DROPPED_TRADE,
     BestQuote,
     BookStatus,
     Dropped,
     Emit,
+    FeedKind,
+    FeedRefused,
     FetchSnapshot,
     Gap,
     Malformed,
@@ -195,22 +198,26 @@ def test_numbers_no_market_has_are_parse_errors(level):
 def test_opening_subscribes_within_the_rate_and_resets_books():
     instruments = [f"A{n}/USDT" for n in range(150)]
     connections = SPOT.connections("spot", instruments)
-    assert [len(c.instruments) for c in connections] == [100, 50]
+    assert [len(c.instruments) for c in connections] == [150]
     effects = connections[0].session.on_open(5)
     frames = [json.loads(effect.frame) for effect in of(effects, Send)]
     assert len(frames) <= 5
     streams = [name for frame in frames for name in frame["params"]]
-    assert len(streams) == len(set(streams)) == 200
-    assert "a7usdt@depth@100ms" in streams and "a7usdt@trade" in streams
+    assert len(streams) == len(set(streams)) == 150
+    assert set(streams) == {f"a{n}usdt@depth@100ms" for n in range(150)}
     assert {s.state for s in of(effects, BookStatus)} == {BookState.SYNCING}
 
 
 def test_futures_use_the_routed_sockets():
-    public, market = FUTURES.connections("binanceusdm", ["BTC/USDT:USDT"])
-    assert (public.path, market.path) == ("/public/stream", "/market/stream")
-    (frame,) = of(market.session.on_open(1), Send)
-    assert json.loads(frame.frame)["params"] == ["btcusdt@markPrice@1s"]
-    assert market.session.on_close(2) == []  # it has no books to lose
+    names = ["BTC/USDT:USDT"]
+    (public,) = FUTURES.connections("binanceusdm", names)
+    assert public.path == "/public/stream"
+    for kind, stream in (("trades", "aggTrade"), ("funding", "markPrice@1s")):
+        (market,) = FUTURES.extra_connections("binanceusdm", FeedKind(kind), names)
+        assert (market.path, market.kind, market.name) == ("/market/stream", kind, f"{kind}-0")
+        (frame,) = of(market.session.on_open(1), Send)
+        assert json.loads(frame.frame)["params"] == [f"btcusdt@{stream}"]
+        assert market.session.on_close(2) == []  # it has no books to lose
 
 
 def test_the_acknowledgement_asks_for_the_snapshot():
@@ -244,7 +251,7 @@ def test_instrument_that_spoils_a_frame_is_found_and_the_others_are_subscribed()
         effects = session.on_frame(json.dumps({**answer, "id": request["id"]}).encode(), now)
         refused += [s.instrument for s in of(effects, BookStatus) if s.refused]
         subscribed = not is_bad and len(of(effects, FetchSnapshot))
-        assert subscribed == (0 if is_bad else len(request["params"]) // 2)
+        assert subscribed == (0 if is_bad else len(request["params"]))
         assert not of(effects, Reconnect)
         now += AGAIN_PAUSE_NS
         sent += of(session.on_timer(now), Send)
@@ -493,12 +500,12 @@ def test_spent_trade_ids_are_no_trades():
         b'{"stream":"btcusdt@trade","data":{"e":"trade","E":2,"T":1,"s":"BTCUSDT","t":5,"p":"0","q":"0",'
         b'"X":"NA","m":true}}'
     )
-    assert session.on_frame(frame, 9) == ()
+    assert list(session.on_frame(frame, 9)) == []
 
 
 def test_mark_prices_become_funding():
-    session = FUTURES.connections("binanceusdm", ["BTC/USDT:USDT"])[1].session
-    (effect,) = session.on_frame(
+    (market,) = FUTURES.extra_connections("binanceusdm", FeedKind.FUNDING, ["BTC/USDT:USDT"])
+    mark, effect = market.session.on_frame(
         b'{"stream":"btcusdt@markPrice@1s","data":{"e":"markPriceUpdate","E":1680652701000,"s":"BTCUSDT",'
         b'"p":"28147.2","P":"1","i":"28159.7","r":"0.00002754","T":1680652800000}}',
         9,
@@ -507,6 +514,81 @@ def test_mark_prices_become_funding():
     assert isinstance(funding, Funding)
     assert funding.ts_funding_ns == 1680652800000 * 1_000_000
     assert (funding.rate, funding.mark_price) == (0.00002754, 28147.2)
+    assert funding.interval_ns is funding.rate_cap is funding.rate_floor is None  # not zero
+    assert isinstance(mark.message, Mark)
+    assert (mark.message.mark_price, mark.message.index_price) == (28147.2, 28159.7)
+
+
+def test_a_future_that_does_not_fund_still_has_a_mark():
+    (market,) = FUTURES.extra_connections("binanceusdm", FeedKind.FUNDING, ["BTC/USDT:USDT"])
+    (effect,) = market.session.on_frame(
+        b'{"stream":"btcusdt@markPrice@1s","data":{"e":"markPriceUpdate","E":1,"s":"BTCUSDT",'
+        b'"p":"28147.2","P":"1","i":"0","r":"","T":0}}',
+        9,
+    )
+    assert isinstance(effect.message, Mark) and effect.message.index_price is None
+
+
+def trade_frame(number: int, kind: str = "MARKET") -> bytes:
+    data = {"e": "trade", "E": 2, "T": 1, "s": "BTCUSDT", "t": number, "p": "10", "q": "2"}
+    data |= {"X": kind, "m": False}
+    return json.dumps({"stream": "btcusdt@trade", "data": data}, separators=(",", ":")).encode()
+
+
+@pytest.mark.parametrize("kind", ["INSURANCE_FUND", "ADL", "NA"])
+def test_what_was_not_traded_in_the_book_is_no_trade_and_no_hole(kind):
+    session = live_spot()
+    assert messages(session.on_frame(trade_frame(5), 9), Trade)
+    assert session.on_frame(trade_frame(6, kind), 10) == []
+    (trade,) = messages(session.on_frame(trade_frame(7), 11), Trade)
+    assert trade.trade_id == "7"
+
+
+def test_holes_in_trade_ids_are_said_and_repetitions_dropped():
+    session = live_spot()
+    session.on_frame(trade_frame(5), 9)
+    missed, trade = session.on_frame(trade_frame(9), 10)
+    assert missed.message == TradesMissed(
+        venue="binance",
+        instrument="BTC/USDT",
+        ongoing=False,
+        ts_recv_ns=10,
+        count=3,
+        reason="trade ids 6 to 8 did not come",
+    )
+    assert trade.message.trade_id == "9"
+    assert session.on_frame(trade_frame(9), 11) == (Dropped("BTC/USDT", DROPPED_TRADE),)
+    session.on_open(12)  # what was traded meanwhile is told by the subscription
+    assert len(session.on_frame(trade_frame(20), 13)) == 1
+
+
+def test_a_venue_that_numbers_its_trades_anew_is_followed():
+    session = live_spot()
+    session.on_frame(trade_frame(5_000_000), 9)
+    assert messages(session.on_frame(trade_frame(1), 10), Trade)
+
+
+def test_aggregate_trades_say_how_many_they_are():
+    (link,) = FUTURES.extra_connections("binanceusdm", FeedKind.TRADES, ["BTC/USDT:USDT"])
+    link.session.on_open(1)
+    (missed,) = link.session.on_frame(b'{"result":null,"id":1}', 2)
+    assert (missed.message.ongoing, missed.message.count) == (False, None)
+    (effect,) = link.session.on_frame(
+        b'{"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","E":2,"s":"BTCUSDT","a":7,"p":"10",'
+        b'"q":"2","nq":"2","f":41,"l":43,"T":1,"m":true}}',
+        9,
+    )
+    trade = effect.message
+    assert (trade.trade_id, trade.trades, trade.side, trade.qty) == ("7", 3, Side.SELL, 2.0)
+
+
+@pytest.mark.parametrize("feed", [SPOT, FUTURES])
+def test_refused_trades_leave_the_book_alone(feed):
+    name = "BTC/USDT" if feed is SPOT else "BTC/USDT:USDT"
+    (link,) = feed.extra_connections("v", FeedKind.TRADES, [name])
+    link.session.on_open(1)
+    (refused,) = link.session.on_frame(b'{"code":2,"msg":"Invalid request","id":1}', 2)
+    assert isinstance(refused, FeedRefused) and refused.instrument == name
 
 
 def test_quotes_are_an_oracle_wrapped_or_raw():
@@ -735,7 +817,7 @@ def test_refresh_is_asked_for_once_in_a_while_and_only_of_the_present_live_book(
 
 
 def test_refresh_that_failed_or_took_too_long_leaves_the_book_live():
-    session = SPOT.session("binance", {"BTCUSDT": "BTC/USDT"})
+    session = spot_session()
     session.on_open(1)
     session.on_snapshot("BTC/USDT", rest(0), 2)
     session.on_refresh("BTC/USDT", 1, 10 * SECOND)

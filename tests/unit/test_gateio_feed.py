@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import ConfigError, Rejected, Unavailable
 from shared.messages.base import BookState, Side
-from shared.messages.market import BookDelta, BookSnapshot, Trade
+from shared.messages.market import BookDelta, BookSnapshot, Trade, TradesMissed
 from shared.venues.gateio import orders
 from shared.venues.gateio.feed import FEED
 from shared.venues.gateio.recordings import GateRecordings
@@ -19,6 +19,8 @@ from shared.venues.port import (
     BookStatus,
     Dropped,
     Emit,
+    FeedKind,
+    FeedRefused,
     FetchSnapshot,
     FrameRole,
     Gap,
@@ -123,6 +125,20 @@ def test_a_subscription_that_is_not_answered_ends_the_connection() -> None:
     assert opened().on_timer(NOW + 4 * SECOND) == ()
     [left] = opened().on_timer(NOW + 10 * SECOND)
     assert isinstance(left, Reconnect) and "BTC_USDT" in left.reason
+
+
+def test_trades_have_a_connection_of_their_own() -> None:
+    (link,) = FEED.extra_connections("gateio", FeedKind.TRADES, ["BTC/USDT"])
+    (request,) = (json.loads(e.frame) for e in link.session.on_open(NOW) if isinstance(e, Send))
+    assert (request["channel"], request["payload"]) == ("spot.trades", ["BTC_USDT"])
+    ok = frame("spot.trades", "subscribe", {"status": "success"}, id=1)
+    [missed] = link.session.on_frame(ok, NOW)
+    assert isinstance(missed.message, TradesMissed) and not missed.message.ongoing
+    link.session.on_open(NOW)
+    error = {"code": 2, "message": "unknown currency pair: BTC_USDT"}
+    no = frame("spot.trades", "subscribe", {"status": "fail"}, id=2, error=error)
+    [refused] = link.session.on_frame(no, NOW)
+    assert isinstance(refused, FeedRefused) and refused.instrument == "BTC/USDT"
 
 
 def test_trades_come_one_or_many_at_a_time() -> None:

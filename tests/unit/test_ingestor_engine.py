@@ -28,11 +28,18 @@ from services.ingestor.engine.requests import (
 )
 from services.ingestor.engine.settings import VenueSettings, venue_settings
 from services.ingestor.engine.snapshots import CONCURRENT_MAX
+from services.ingestor.engine.trade_limit import TRADES_PER_S_MAX
 from shared.config_sections import VenueConfig
 from shared.engine import BusBack, BusLost, Stopping
 from shared.messages.base import BookState
 from shared.messages.control import Alert, Severity
-from shared.messages.market import InstrumentInfo, ResyncRequest, Trade, VenueStatus
+from shared.messages.market import (
+    InstrumentInfo,
+    ResyncRequest,
+    Trade,
+    TradesMissed,
+    VenueStatus,
+)
 from shared.venues import port
 from tests.decision_builders import make_rules, told_info
 
@@ -97,21 +104,31 @@ class Feed:
     rest_budget: port.RestBudget = BUDGET
     lifetime_s: float = 3_600.0
     sessions: dict[str, Session] = field(default_factory=dict)
+    extras: tuple[port.FeedKind, ...] = tuple(port.FeedKind)[1:]
 
     def connections(self, venue, instruments):
         for instrument in instruments:
             self.sessions[instrument] = session = Session()
             yield port.FeedConnection(venue, f"/{instrument}", (instrument,), session, instrument)
 
+    def extra_connections(self, venue, kind, instruments):
+        self.sessions[kind] = session = Session()
+        yield port.FeedConnection(venue, f"/{kind}", tuple(instruments), session, kind, kind)
+
 
 class World:
     """An engine, the feeds behind it, and all it said; time moves when told to."""
 
-    def __init__(self, **venues: tuple[str, ...]) -> None:
+    def __init__(self, extras: tuple[port.FeedKind, ...] = (), **venues: tuple[str, ...]) -> None:
         self.now_ns = T0
         self.feeds = {name: Feed() for name in venues}
         self.engine = IngestorEngine(
-            [settings(name, self.feeds[name], which) for name, which in venues.items()],
+            [
+                replace(
+                    settings(name, self.feeds[name], which), extras=dict.fromkeys(extras, which)
+                )
+                for name, which in venues.items()
+            ],
             source="i#1",
             uniform=lambda _, high: high,
         )
@@ -669,3 +686,77 @@ def test_whatever_comes_is_survived_within_bounds_and_deadlines_lie_ahead(seed):
 def test_same_inputs_at_the_same_times_give_the_same_bytes():
     assert random_life(3)[1] == random_life(3)[1]
     assert random_life(3)[1] != random_life(4)[1]
+
+
+# --- trades and funding beside books
+
+
+TRADES = port.FeedKind.TRADES
+
+
+@pytest.fixture
+def beside() -> World:
+    """A venue whose trades come on a connection of their own; the book is LIVE."""
+    world = World((TRADES,), v=("BTC/USDT",))
+    books, _ = world.open()
+    world.frame(books, LIVE)
+    world.messages.clear()
+    return world
+
+
+def test_lost_trades_are_said_and_cost_no_book(beside):
+    assert beside.engine.unready() == ""
+    beside.give(ConnectionClosed(2, "lost"))
+    (missed,) = beside.said(TradesMissed)
+    assert (missed.venue, missed.instrument, missed.ongoing) == ("v", "BTC/USDT", True)
+    beside.run(1)
+    statuses = [m for m in beside.messages if type(m) is VenueStatus]
+    assert {(s.instrument, s.state) for s in statuses} == {
+        ("", BookState.LIVE),
+        ("BTC/USDT", BookState.LIVE),
+    }
+    assert beside.engine.unready() == ""
+    assert any(type(m) is TradesMissed and m.ongoing for m in beside.messages), "for late readers"
+
+
+def test_bus_that_is_back_hears_that_trades_are_missing(beside):
+    beside.give(BusLost("away"))
+    beside.messages.clear()
+    beside.give(BusBack())
+    (missed,) = beside.said(TradesMissed)
+    assert not missed.ongoing
+
+
+def test_flood_of_trades_is_bounded_counted_and_said(beside):
+    flood = [port.Emit(TRADE)] * (TRADES_PER_S_MAX + 7)
+    beside.frame(2, *flood, instrument=TRADES)
+    kinds = [type(message) for message in beside.messages]
+    assert (kinds.count(Trade), kinds.count(TradesMissed)) == (TRADES_PER_S_MAX, 1)
+    assert beside.engine.counters()["trades_dropped"] == 7
+    beside.messages.clear()
+    beside.run(1)
+    beside.frame(2, port.Emit(TRADE), instrument=TRADES)
+    assert [type(m) for m in beside.messages if type(m) is not VenueStatus][-1] is Trade
+
+
+def test_refused_trades_are_said_until_they_come(beside):
+    beside.frame(2, port.FeedRefused("BTC/USDT", "no such stream"), instrument=TRADES)
+    assert beside.engine.counters()["extras_refused"] == 1
+    beside.run(1)
+    (first, *_) = beside.said(TradesMissed)
+    assert first.ongoing and "refused" in first.reason
+    assert beside.engine.unready() == ""
+
+
+def test_trades_of_a_market_that_is_not_listed_are_held_back(beside):
+    beside.give(ListingAnswered("v", missing={"BTC/USDT": "not listed"}))
+    beside.messages.clear()
+    beside.frame(2, port.Emit(TRADE), instrument=TRADES)
+    assert beside.messages == []
+
+
+def test_venue_state_of_a_connection_beside_books_closes_nothing(beside):
+    beside.frame(2, port.VenueState("the venue announced a restart"), instrument=TRADES)
+    assert beside.said(Alert) == []
+    beside.run(1)
+    assert {m.state for m in beside.messages if type(m) is VenueStatus} == {BookState.LIVE}

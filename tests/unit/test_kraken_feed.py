@@ -23,6 +23,8 @@ from shared.venues.port import (
     Checked,
     Dropped,
     Emit,
+    FeedKind,
+    FeedRefused,
     Malformed,
     Reconnect,
     Send,
@@ -129,18 +131,47 @@ def test_asks_come_before_bids():
 # --- subscribing
 
 
-def test_opening_subscribes_books_and_trades_and_resets():
+def test_opening_subscribes_books_and_resets():
     session = KrakenSession("kraken", {"BTC/USD": "BTC/USD", "ETH/USD": "ETH/USD"}, 100)
     effects = session.on_open(3)
-    book, trade = requests(effects)
+    (book,) = requests(effects)
     assert book["params"] == {
         "channel": "book",
         "symbol": ["BTC/USD", "ETH/USD"],
         "depth": 100,
         "snapshot": True,
     }
-    assert trade["params"]["channel"] == "trade" and trade["params"]["snapshot"] is False
     assert [s.state for s in of(effects, BookStatus)] == [BookState.SYNCING] * 2
+
+
+def trades_session():
+    (link,) = FEED.extra_connections("kraken", FeedKind.TRADES, ["BTC/USD"])
+    assert (link.path, link.kind) == ("/v2", FeedKind.TRADES)
+    return link.session
+
+
+def test_trades_are_subscribed_on_a_connection_of_their_own():
+    session = trades_session()
+    (trade,) = requests(session.on_open(1))
+    assert trade["params"] == {"channel": "trade", "symbol": ["BTC/USD"], "snapshot": False}
+    (missed,) = session.on_frame(
+        b'{"method":"subscribe","req_id":1,"result":{"channel":"trade","symbol":"BTC/USD",'
+        b'"snapshot":false},"success":true}',
+        2,
+    )
+    assert (missed.message.instrument, missed.message.ongoing) == ("BTC/USD", False)
+    assert session.on_close(3) == []  # it has no book to lose
+
+
+def test_refused_trades_are_said():
+    session = trades_session()
+    session.on_open(1)
+    (refused,) = session.on_frame(
+        b'{"error":"Currency pair not supported BTC/USD","method":"subscribe","req_id":1,'
+        b'"success":false,"symbol":"BTC/USD"}',
+        2,
+    )
+    assert isinstance(refused, FeedRefused) and refused.instrument == "BTC/USD"
 
 
 def test_feed_opens_few_connections():

@@ -42,7 +42,11 @@ class World:
         self.states: dict[str, BookState] = {}
         self.trades = 0
         self.seen: list[Effect] = []
-        for connection in feed.connections(adapter, list(exchange.by_instrument)):
+        names = list(exchange.by_instrument)
+        connections = list(feed.connections(adapter, names))
+        for kind in feed.extras:
+            connections += feed.extra_connections(adapter, kind, names)
+        for connection in connections:
             opened = self.host.connect(connection.path)
             assert opened is not None, f"nobody serves {connection.path}"
             self.links.append((connection.session, opened))

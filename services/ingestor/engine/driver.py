@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from services.ingestor.engine.extra import ExtraFeed
 from services.ingestor.engine.refusals import Refusals
 from services.ingestor.engine.requests import LogLevel
 from services.ingestor.engine.step_builder import StepBuilder
 from shared.messages.base import BookState
 from shared.messages.control import Severity
-from shared.messages.market import BookSnapshot, VenueStatus
+from shared.messages.market import BookSnapshot, Trade, VenueStatus
 from shared.messages.rules import InstrumentRules
 from shared.venues.port import (
     BookStatus,
@@ -23,6 +24,8 @@ from shared.venues.port import (
     Effect,
     Emit,
     FeedConnection,
+    FeedKind,
+    FeedRefused,
     FetchSnapshot,
     Gap,
     Malformed,
@@ -48,6 +51,7 @@ class FeedDriver:
         out: Takes what is decided.
         request_snapshot: Hands a snapshot request to the venue's queue: driver, request, now.
         source: Names this ingestor in statuses.
+        refusals: Shared by all connections of the venue.
     """
 
     def __init__(
@@ -56,21 +60,24 @@ class FeedDriver:
         out: StepBuilder,
         request_snapshot: Callable[[FeedDriver, FetchSnapshot, int], None],
         source: str = "",
+        refusals: Refusals | None = None,
     ) -> None:
         self.connection = connection
         self.venue = connection.venue
+        self.carries_books = connection.kind is FeedKind.DEPTH
         self.is_open = False
         self.reconnect_reason: str | None = None
         """Why the connection must be renewed now."""
         self.sends: list[str] = []
         """What must be sent now, in order."""
-        self.refusals = Refusals(connection.venue, out)
+        self.refusals = refusals or Refusals(connection.venue, out)
         self.venue_state = ""
         """Why the venue itself takes no orders now."""
         self._told_state = ""
         self._session = connection.session
         self._out, self._source = out, source
         self._request_snapshot = request_snapshot
+        self.extra = ExtraFeed(connection, out)
         self._resyncs: dict[str, list[int]] = {}
         self._books: dict[str, tuple[BookState, int, str]] = {}
         """Instrument -> state, epoch, reason, as the session said last of the books it carries."""
@@ -80,6 +87,7 @@ class FeedDriver:
     def on_open(self, now_ns: int) -> None:
         """The connection is up."""
         self.is_open = True
+        self.extra.on_open()
         self.reconnect_reason = None
         self.sends = []
         self._carry_out(self._session.on_open(now_ns), now_ns)
@@ -101,6 +109,7 @@ class FeedDriver:
         if self.is_open:
             self.is_open = False
             self._carry_out(self._session.on_close(now_ns), now_ns)
+            self.extra.miss_trades(reason, now_ns, ongoing=True)
         for instrument, (_, epoch, _) in list(self._books.items()):
             self._note(instrument, BookState.DOWN, epoch, reason, now_ns)
 
@@ -163,6 +172,8 @@ class FeedDriver:
 
     def on_venue_state(self, reason: str, now_ns: int) -> None:
         """The venue reported its state; empty where all is well again."""
+        if not self.carries_books:
+            return  # a connection of books says the same, and only those are orders priced by
         self.venue_state = reason
         if reason == self._told_state:
             return
@@ -174,6 +185,7 @@ class FeedDriver:
 
     def lose_books(self, now_ns: int) -> None:
         """What was published may be lost: every book starts a new epoch."""
+        self.extra.miss_trades("the bus was lost", now_ns, ongoing=not self.is_open)
         for instrument, (_, epoch, _) in list(self._books.items()):
             if self.is_open and not self.refusals.why(instrument):
                 self._carry_out(self._session.on_resync(instrument, epoch, now_ns), now_ns)
@@ -207,7 +219,10 @@ class FeedDriver:
                     out.count("snapshots")
                     self.refusals.on_snapshot(message, now_ns)
                 if not self.refusals.withheld or not self.refusals.holds_back(message):
-                    out.messages.append(message)
+                    if type(message) is Trade:
+                        self.extra.publish(message, now_ns)
+                    else:
+                        out.messages.append(message)
             elif type(effect) is BookStatus:
                 if effect.refused:
                     self.on_refused(effect.instrument, effect.reason, now_ns)
@@ -245,6 +260,8 @@ class FeedDriver:
         elif type(effect) is Malformed:
             self._out.count("malformed")
             self._out.log(LogLevel.WARNING, "malformed", venue=self.venue, reason=effect.reason)
+        elif type(effect) is FeedRefused:
+            self.extra.on_refused(effect)
 
     def _send(self, frame: str) -> None:
         if len(self.sends) >= SENDS_MAX:

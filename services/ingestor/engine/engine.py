@@ -222,6 +222,7 @@ class IngestorEngine:
     def _publish_statuses(self, now_ns: int) -> None:
         for venue in self._venues.values():
             self._out.messages += venue.statuses(now_ns)
+            self._out.messages += venue.silent_trades(now_ns)
 
     def _finish(self) -> Step:
         """Return the step of an input that may have changed connections and deadlines."""

@@ -1,7 +1,8 @@
-"""Instruments that a connection does not serve, and why: named once, the others go on.
+"""Instruments that a venue does not serve, and why: named once, the others go on.
 
 *Refused* is what the venue did not give; it is forgotten when the book comes after all. *Withheld*
-is a book that comes but must not be used, because it is not what its name says. Pure.
+is a book that comes but must not be used, because it is not what its name says; then its trades and
+funding, which come on other connections, are not either. Pure.
 """
 
 from __future__ import annotations
@@ -11,12 +12,22 @@ from services.ingestor.engine.requests import LogLevel
 from services.ingestor.engine.step_builder import StepBuilder
 from shared.messages.base import Message
 from shared.messages.control import Severity
-from shared.messages.market import BookDelta, BookSnapshot
+from shared.messages.market import (
+    BookDelta,
+    BookSnapshot,
+    Funding,
+    FundingSettled,
+    Mark,
+    Trade,
+    TradesMissed,
+)
 from shared.messages.rules import InstrumentRules
+
+HELD_BACK = (BookSnapshot, BookDelta, Trade, TradesMissed, Funding, FundingSettled, Mark)
 
 
 class Refusals:
-    """The refused and withheld instruments of one connection."""
+    """The refused and withheld instruments of one venue."""
 
     def __init__(self, venue: str, out: StepBuilder) -> None:
         self._venue, self._out = venue, out
@@ -30,9 +41,7 @@ class Refusals:
 
     def holds_back(self, message: Message) -> bool:
         """Tell whether a message must not be published."""
-        return (
-            isinstance(message, (BookSnapshot, BookDelta)) and message.instrument in self.withheld
-        )
+        return isinstance(message, HELD_BACK) and message.instrument in self.withheld
 
     def refuse(self, instrument: str, reason: str, now_ns: int) -> None:
         """The venue does not serve it."""

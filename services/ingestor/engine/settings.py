@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from urllib.parse import urlsplit
 
 from services.ingestor.engine.requests import ListingJob
 from shared.config_sections import VenueConfig
 from shared.errors import ConfigError
-from shared.venues.port import Feed
+from shared.feeds import WantedFeed, extras_of
+from shared.venues.port import Feed, FeedKind
 from shared.venues.registry import load_feed
 
 
 @dataclass(frozen=True, slots=True)
 class VenueSettings:
-    """One venue; ``name`` is the configured one. URLs have no slash at their end."""
+    """One venue; ``name`` is the configured one. URLs have no slash at their end.
+
+    ``extras`` are the instruments of each feed beside books.
+    """
 
     name: str
     feed: Feed
@@ -25,18 +29,22 @@ class VenueSettings:
     instruments: tuple[str, ...]
     listing: ListingJob
     taker_fee_bps: Decimal | None = None
+    extras: Mapping[FeedKind, tuple[str, ...]] = field(default_factory=dict)
 
 
-def venue_settings(venues: Mapping[str, VenueConfig]) -> list[VenueSettings]:
-    """Return the settings of the configured venues.
+def venue_settings(
+    venues: Mapping[str, VenueConfig], wanted: Iterable[WantedFeed] = ()
+) -> list[VenueSettings]:
+    """Return the settings of the configured venues; ``wanted`` is what strategies ask for.
 
     Raises:
-        ConfigError: A venue that is unknown, or a URL that cannot be one.
+        ConfigError: A venue or feed that is unknown, or a URL that cannot be one.
     """
-    return [_settings_of(name, config) for name, config in venues.items()]
+    wanted = tuple(wanted)
+    return [_settings_of(name, config, wanted) for name, config in venues.items()]
 
 
-def _settings_of(name: str, config: VenueConfig) -> VenueSettings:
+def _settings_of(name: str, config: VenueConfig, wanted: tuple[WantedFeed, ...]) -> VenueSettings:
     adapter = config.adapter or name
     feed = load_feed(adapter)
     return VenueSettings(
@@ -47,6 +55,7 @@ def _settings_of(name: str, config: VenueConfig) -> VenueSettings:
         instruments=tuple(config.instruments),
         listing=ListingJob(adapter, name, config.rest_url, list(config.instruments)),
         taker_fee_bps=config.taker_fee_bps,
+        extras=extras_of(name, config, feed.extras, wanted),
     )
 
 

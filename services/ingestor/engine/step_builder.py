@@ -27,6 +27,8 @@ COUNTERS = (
     "outbox_dropped",
     "bus_losses",
     "answers_late",
+    "trades_dropped",
+    "extras_refused",
 )
 """Shown from the start, so that zero differs from not counted."""
 

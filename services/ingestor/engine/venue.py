@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from services.ingestor.engine.connection import Connection
 from services.ingestor.engine.driver import FeedDriver
+from services.ingestor.engine.refusals import Refusals
 from services.ingestor.engine.requests import LogLevel
 from services.ingestor.engine.settings import VenueSettings
 from services.ingestor.engine.snapshots import SnapshotQueue
 from services.ingestor.engine.step_builder import StepBuilder
 from shared.delays import Uniform
 from shared.messages.base import BookState
-from shared.messages.market import ResyncRequest, VenueStatus
+from shared.messages.market import ResyncRequest, TradesMissed, VenueStatus
 from shared.messages.rules import InstrumentRules
 from shared.venues import port
 
@@ -43,12 +44,16 @@ class Venue:
         self._out, self._source = out, source
         self.snapshots = SnapshotQueue(settings.rest_url, feed.rest_budget, out, ids)
         self.connections: list[Connection] = []
-        for described in feed.connections(settings.name, settings.instruments):
-            driver = FeedDriver(described, out, self._request_snapshot, source)
+        refusals = Refusals(settings.name, out)
+        described = list(feed.connections(settings.name, settings.instruments))
+        for kind, instruments in settings.extras.items():
+            described += feed.extra_connections(settings.name, kind, instruments)
+        for each in described:
+            driver = FeedDriver(each, out, self._request_snapshot, source, refusals)
             self.connections.append(
                 Connection(
                     driver,
-                    settings.ws_url + described.path,
+                    settings.ws_url + each.path,
                     lifetime_s=feed.lifetime_s,
                     out=out,
                     uniform=uniform,
@@ -58,7 +63,7 @@ class Venue:
 
     def statuses(self, now_ns: int) -> list[VenueStatus]:
         """Return the venue's status (empty instrument) and those of its books."""
-        drivers = [connection.driver for connection in self.connections]
+        drivers = [c.driver for c in self.connections if c.driver.carries_books]
         down = sum(not driver.is_open for driver in drivers)
         state, reason = BookState.LIVE, ""
         if down:
@@ -77,9 +82,19 @@ class Venue:
         )
         return [whole, *(s for driver in drivers for s in driver.statuses(now_ns))]
 
+    def silent_trades(self, now_ns: int) -> list[TradesMissed]:
+        """Return of which instruments no trades come though they should."""
+        drivers = (connection.driver for connection in self.connections)
+        return [
+            missed
+            for driver in drivers
+            for missed in driver.extra.silent_trades(now_ns, is_open=driver.is_open)
+        ]
+
     def unready(self) -> str:
         """Return what is not right yet; empty if everything is."""
-        return next((why for c in self.connections if (why := c.driver.unready())), "")
+        books = (c.driver for c in self.connections if c.driver.carries_books)
+        return next((why for driver in books if (why := driver.unready())), "")
 
     def on_resync(self, request: ResyncRequest, now_ns: int) -> None:
         """A reader lost a book, or wants a newer snapshot of it."""

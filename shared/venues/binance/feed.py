@@ -12,10 +12,10 @@ from shared.venues.binance import parse
 from shared.venues.binance.sequence import SEQUENCE
 from shared.venues.binance.session import STREAMS_PER_CONNECTION_MAX, Dialect, StreamSession
 from shared.venues.binance.symbols import to_symbol
-from shared.venues.port import FeedConnection, RestBudget
+from shared.venues.port import FeedConnection, FeedKind, RestBudget
 from shared.venues.rules import common_step, fee_bps, largest, number, places, smallest
 
-STREAMS = ("depth@100ms", "trade")
+STREAMS, TRADE_STREAMS = ("depth@100ms",), ("trade",)
 """100 ms is the fastest depth there is on spot."""
 SNAPSHOT_LEVELS = 1_000
 
@@ -38,6 +38,7 @@ class BinanceFeed:
     ccxt_id = "binance"
     rest_budget = RestBudget(weight_per_minute=6_000)
     lifetime_s = 24 * 3600.0
+    extras = (FeedKind.TRADES,)
 
     def connections(self, venue: str, instruments: Sequence[str]) -> Sequence[FeedConnection]:
         """Return as few sockets as hold all streams.
@@ -45,21 +46,35 @@ class BinanceFeed:
         Raises:
             ConfigError: An instrument that is not spot.
         """
-        symbols = venue_symbols(venue, instruments, to_symbol)
-        return [
-            FeedConnection(
-                venue,
-                "/stream",
-                tuple(group.values()),
-                self.session(venue, group),
-                f"spot-{number}",
-            )
-            for number, group in enumerate(groups_of(symbols, STREAMS))
-        ]
+        return self._sockets(venue, instruments, FeedKind.DEPTH, STREAMS, "spot")
 
-    def session(self, venue: str, symbols: dict[str, str]) -> StreamSession:
-        """Return the session of one socket; ``symbols`` maps the venue's spelling to ours."""
-        return StreamSession(venue, DIALECT, streams_of(symbols, STREAMS), symbols)
+    def extra_connections(
+        self, venue: str, kind: FeedKind, instruments: Sequence[str]
+    ) -> Sequence[FeedConnection]:
+        """Return the sockets of trades.
+
+        Raises:
+            ConfigError: An instrument that is not spot.
+        """
+        return self._sockets(venue, instruments, kind, TRADE_STREAMS, kind.value)
+
+    def _sockets(
+        self,
+        venue: str,
+        instruments: Sequence[str],
+        kind: FeedKind,
+        streams: Sequence[str],
+        name: str,
+    ) -> list[FeedConnection]:
+        symbols = venue_symbols(venue, instruments, to_symbol)
+        sockets = []
+        for index, group in enumerate(groups_of(symbols, streams)):
+            session = StreamSession(venue, DIALECT, streams_of(group, streams), group, kind=kind)
+            names = tuple(group.values())
+            sockets.append(
+                FeedConnection(venue, "/stream", names, session, f"{name}-{index}", kind)
+            )
+        return sockets
 
     def is_streamed_as(self, market: dict[str, Any]) -> str:
         """Return the symbol under which the stream carries a ccxt market."""

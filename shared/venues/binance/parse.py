@@ -25,6 +25,9 @@ Levels = list[tuple[Price, Qty]]
 
 T = TypeVar("T")
 
+MARKET = "MARKET"
+"""What futures call a trade between two orders of the book."""
+
 _ABSENT = msgspec.Raw(b"")
 """Raw cannot be optional; an absent field is empty."""
 
@@ -49,13 +52,33 @@ class TradePrint(msgspec.Struct, frozen=True, gc=False):
     """A public trade; ``m``: the buyer was the maker, so the taker sold.
 
     ``{"e":"trade","E":1723161255343,"s":"BTCUSDT","t":3735683259,"p":"61837.63000000",
-    "q":"0.02000000","T":1723161255342,"m":true,"M":true}``
+    "q":"0.02000000","T":1723161255342,"m":true,"M":true}``; futures say ``"X":"MARKET"``, or what
+    else it was (``INSURANCE_FUND``, ``ADL``, ``NA``), and write such prints also with zeros.
     """
 
     symbol: str = field(name="s")
     trade_id: Id = field(name="t")
     price: Qty = field(name="p")
     qty: Qty = field(name="q")
+    ts_venue: VenueTime = field(name="T")
+    is_buyer_maker: bool = field(name="m")
+    kind: str = field(name="X", default=MARKET)
+
+
+class AggregateTrade(msgspec.Struct, frozen=True, gc=False):
+    """What one order traded at one price; ``f`` and ``l`` are its first and last trade id.
+
+    ``{"e":"aggTrade","E":1723161255343,"s":"BTCUSDT","a":2312345678,"p":"61800.30","q":"0.020",
+    "f":5266605240,"l":5266605247,"T":1723161255342,"m":true}``; futures leave out what the
+    insurance fund and ADL traded.
+    """
+
+    symbol: str = field(name="s")
+    trade_id: Id = field(name="a")
+    price: Qty = field(name="p")
+    qty: Qty = field(name="q")
+    first_id: Id = field(name="f")
+    last_id: Id = field(name="l")
     ts_venue: VenueTime = field(name="T")
     is_buyer_maker: bool = field(name="m")
 
@@ -123,12 +146,17 @@ class _TradeFrame(_Wrapped, frozen=True, gc=False):
     data: TradePrint
 
 
+class _AggregateFrame(_Wrapped, frozen=True, gc=False):
+    data: AggregateTrade
+
+
 class _TickerFrame(_Wrapped, frozen=True, gc=False):
     data: Ticker
 
 
 _DEPTH = msgspec.json.Decoder(_DepthFrame, strict=False)
 _TRADE = msgspec.json.Decoder(_TradeFrame, strict=False)
+_AGGREGATE = msgspec.json.Decoder(_AggregateFrame, strict=False)
 _TICKER = msgspec.json.Decoder(_TickerFrame, strict=False)
 _REST_BOOK = msgspec.json.Decoder(RestBook, strict=False)
 _ENVELOPE = msgspec.json.Decoder(Envelope)
@@ -157,6 +185,11 @@ def parse_depth(raw: bytes) -> DepthUpdate:
 def parse_trade(raw: bytes) -> TradePrint:
     """Parse a wrapped trade; a spent trade id comes with price and quantity 0 (futures)."""
     return decode(_TRADE, raw, "trade").data
+
+
+def parse_aggregate(raw: bytes) -> AggregateTrade:
+    """Parse a wrapped aggregate trade."""
+    return decode(_AGGREGATE, raw, "aggTrade").data
 
 
 def parse_ticker(raw: bytes) -> Ticker:

@@ -13,20 +13,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from shared.errors import ParseError
-from shared.messages.base import Side
-from shared.messages.market import Funding, Trade
 from shared.venues.binance import parse
+from shared.venues.binance.funding import FundingFeed, ParseMark
 from shared.venues.binance.subscriptions import Subscriptions
+from shared.venues.binance.trades import Trades
 from shared.venues.port import (
     BestQuote,
     Effect,
-    Emit,
+    FeedKind,
+    FeedRefused,
     Malformed,
     Reconnect,
     VenueState,
 )
 from shared.venues.rest_join import EARLY_DELTAS_MAX, JoinedBook, SequenceRule, Update
-from shared.venues.times import unix_ns
 
 STREAMS_PER_CONNECTION_MAX = 200
 QUIET_NS = 5_000_000_000
@@ -50,41 +50,13 @@ class DepthEvent(Update, Protocol):
         """The venue's spelling."""
 
 
-class MarkEvent(Protocol):
-    """A mark-price event."""
-
-    @property
-    def symbol(self) -> str:
-        """The venue's spelling."""
-
-    @property
-    def mark_price(self) -> float:
-        """Mark price, quote units."""
-
-    @property
-    def index_price(self) -> float | None:
-        """Index price, quote units."""
-
-    @property
-    def rate(self) -> float | str:
-        """Funding rate per interval; empty text where the instrument does not fund."""
-
-    @property
-    def ts_funding(self) -> int:
-        """When it settles, in the venue's unit."""
-
-    @property
-    def ts_venue(self) -> int:
-        """The venue's event time, in its unit."""
-
-
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """What differs between the venues that speak this protocol."""
 
     sequence: SequenceRule
     parse_depth: Callable[[bytes], DepthEvent]
-    parse_mark: Callable[[bytes], MarkEvent] | None
+    parse_mark: ParseMark | None
     snapshot_path: Callable[[str], str]
     snapshot_weight: int
     snapshot_levels: int
@@ -101,7 +73,7 @@ class StreamSession:
         dialect: Spot or futures.
         streams: Instrument -> stream names to subscribe, in order.
         symbols: Venue spelling -> instrument, for every instrument that may appear.
-        has_books: Whether this connection carries depth (futures carry funding on another one).
+        kind: What this connection is for. Whatever else comes, in a recording, is read too.
         early_max: Deltas of a book that wait for its snapshot.
         snapshot_sizes: Levels that may have been asked for, where it was not this session.
     """
@@ -113,7 +85,7 @@ class StreamSession:
         streams: Mapping[str, Sequence[str]],
         symbols: Mapping[str, str],
         *,
-        has_books: bool = True,
+        kind: FeedKind = FeedKind.DEPTH,
         early_max: int = EARLY_DELTAS_MAX,
         snapshot_sizes: Sequence[int] = (),
     ) -> None:
@@ -122,7 +94,7 @@ class StreamSession:
         self._parse_depth = dialect.parse_depth
         self._instruments = dict(symbols)
         self._books: dict[str, JoinedBook] = {}
-        if has_books:
+        if kind is FeedKind.DEPTH:
             self._books = {
                 symbol: JoinedBook(
                     venue,
@@ -135,20 +107,25 @@ class StreamSession:
                 )
                 for symbol, instrument in symbols.items()
             }
+        self._kind = kind
+        self._trades = Trades(venue, symbols)
         self._book_of = {book.instrument: book for book in self._books.values()}
         self._routes: dict[bytes, Handler] = {}
         self._kinds: dict[str, Handler] = {
             "depth": self._on_depth,
-            "trade": self._on_trade,
+            "trade": self._trades.on_trade,
+            "aggTrade": self._trades.on_aggregate,
             "bookTicker": self._on_ticker,
-            "markPrice": self._on_mark,
         }
         self._events: dict[str, Handler] = {
             "depthUpdate": self._on_depth,
-            "trade": self._on_trade,
+            "trade": self._trades.on_trade,
+            "aggTrade": self._trades.on_aggregate,
             "bookTicker": self._on_ticker,
-            "markPriceUpdate": self._on_mark,
         }
+        if dialect.parse_mark is not None:
+            funding = FundingFeed(venue, symbols, dialect.parse_mark)
+            self._kinds["markPrice"] = self._events["markPriceUpdate"] = funding.on_mark
         self._subscriptions = Subscriptions(streams)
         self._heard_ns = 0
         self._probed_ns: int | None = None
@@ -156,6 +133,7 @@ class StreamSession:
     def on_open(self, now_ns: int) -> Sequence[Effect]:
         """Subscribe; every book starts over."""
         self._heard_ns, self._probed_ns = now_ns, None
+        self._trades.open()
         effects: list[Effect] = []
         for book in self._books.values():
             effects.extend(book.open(now_ns))
@@ -241,24 +219,6 @@ class StreamSession:
         book = self._books.get(update.symbol)
         return () if book is None else book.on_update(update, now_ns)
 
-    def _on_trade(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
-        trade = parse.parse_trade(raw)
-        instrument = self._instruments.get(trade.symbol)
-        # Futures spend trade ids on prints of price and quantity zero: nothing was traded.
-        if instrument is None or not (trade.price and trade.qty):
-            return ()
-        message = Trade(
-            venue=self._venue,
-            instrument=instrument,
-            trade_id=str(trade.trade_id),
-            side=Side.SELL if trade.is_buyer_maker else Side.BUY,
-            price=trade.price,
-            qty=trade.qty,
-            ts_recv_ns=now_ns,
-            ts_venue_ns=unix_ns(trade.ts_venue),
-        )
-        return (Emit(message),)
-
     def _on_ticker(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
         ticker = parse.parse_ticker(raw)
         instrument = self._instruments.get(ticker.symbol)
@@ -266,25 +226,6 @@ class StreamSession:
             return ()
         bid, ask = (ticker.bid, ticker.bid_qty), (ticker.ask, ticker.ask_qty)
         return (BestQuote(instrument, ticker.update_id, bid, ask),)
-
-    def _on_mark(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
-        if self._dialect.parse_mark is None:
-            return ()
-        mark = self._dialect.parse_mark(raw)
-        instrument = self._instruments.get(mark.symbol)
-        if instrument is None or isinstance(mark.rate, str):
-            return ()
-        message = Funding(
-            venue=self._venue,
-            instrument=instrument,
-            mark_price=mark.mark_price,
-            index_price=mark.index_price,
-            rate=mark.rate,
-            ts_funding_ns=unix_ns(mark.ts_funding),
-            ts_recv_ns=now_ns,
-            ts_venue_ns=unix_ns(mark.ts_venue),
-        )
-        return (Emit(message),)
 
     def _on_unread(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
         """A stream that was not asked for (klines in a recording): it must still be JSON."""
@@ -319,6 +260,8 @@ class StreamSession:
         if code is None:
             if asked is None:
                 return ()
+            if self._kind is FeedKind.TRADES:
+                return self._trades.subscribed(asked, now_ns)
             books = [self._book_of[name] for name in asked if name in self._book_of]
             return [effect for book in books for effect in book.subscribed(now_ns)]
         if asked is None:
@@ -329,9 +272,6 @@ class StreamSession:
         if len(asked) > 1:  # one of them is at fault, and the others must not go without
             self._subscriptions.split(asked)
             return ()
-        return [
-            effect
-            for name in asked
-            if name in self._book_of
-            for effect in self._book_of[name].close(reason, refused=True)
-        ]
+        if self._kind is not FeedKind.DEPTH:
+            return [FeedRefused(name, reason) for name in asked]
+        return [e for name in asked for e in self._book_of[name].close(reason, refused=True)]

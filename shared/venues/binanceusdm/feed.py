@@ -1,7 +1,7 @@
 """Binance USDT-M futures as the ingestor needs it: routed sockets, streams, rules. Pure.
 
-Since 2026-04 depth and trades are served on ``/public`` and mark prices on ``/market``. A stream on
-the wrong one is acknowledged and then never arrives.
+Since 2026-04 depth is served on ``/public``, aggregate trades and mark prices on ``/market``. A
+stream on the wrong one is acknowledged and then never arrives.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from shared.venues.binance.session import Dialect, StreamSession
 from shared.venues.binanceusdm import parse
 from shared.venues.binanceusdm.sequence import SEQUENCE
 from shared.venues.binanceusdm.symbols import to_symbol
-from shared.venues.port import FeedConnection, RestBudget
+from shared.venues.port import FeedConnection, FeedKind, RestBudget
 
-PUBLIC_STREAMS = ("depth@0ms", "trade")
+PUBLIC_STREAMS = ("depth@0ms",)
 """0 ms: each change as it happens, 20 to 100 a second on the busiest instrument."""
-MARKET_STREAMS = ("markPrice@1s",)
+MARKET_STREAMS = {FeedKind.TRADES: ("aggTrade",), FeedKind.FUNDING: ("markPrice@1s",)}
 SNAPSHOT_LEVELS = 1_000
 
 DIALECT = Dialect(
@@ -33,7 +33,7 @@ DIALECT = Dialect(
 
 
 class BinanceUsdmFeed:
-    """Perpetual market data: books and trades on one socket, funding on another."""
+    """Perpetual market data: books, trades and funding on a socket each."""
 
     venue = "binanceusdm"
     ws_url = "wss://fstream.binance.com"
@@ -41,31 +41,41 @@ class BinanceUsdmFeed:
     ccxt_id = "binanceusdm"
     rest_budget = RestBudget(weight_per_minute=2_400)
     lifetime_s = 24 * 3600.0
+    extras = (FeedKind.TRADES, FeedKind.FUNDING)
 
     def connections(self, venue: str, instruments: Sequence[str]) -> Sequence[FeedConnection]:
-        """Return the ``/public`` and the ``/market`` sockets.
+        """Return the ``/public`` sockets.
 
         Raises:
             ConfigError: A spot instrument.
         """
-        symbols = venue_symbols(venue, instruments, to_symbol)
-        return [
-            *self._sockets(venue, symbols, "public", PUBLIC_STREAMS),
-            *self._sockets(venue, symbols, "market", MARKET_STREAMS),
-        ]
+        return self._sockets(venue, instruments, FeedKind.DEPTH, "public", PUBLIC_STREAMS)
+
+    def extra_connections(
+        self, venue: str, kind: FeedKind, instruments: Sequence[str]
+    ) -> Sequence[FeedConnection]:
+        """Return the ``/market`` sockets of trades, or of funding.
+
+        Raises:
+            ConfigError: A spot instrument.
+        """
+        return self._sockets(venue, instruments, kind, "market", MARKET_STREAMS[kind])
 
     def _sockets(
-        self, venue: str, symbols: dict[str, str], route: str, kinds: Sequence[str]
+        self,
+        venue: str,
+        instruments: Sequence[str],
+        kind: FeedKind,
+        route: str,
+        streams: Sequence[str],
     ) -> list[FeedConnection]:
+        symbols = venue_symbols(venue, instruments, to_symbol)
         sockets = []
-        for number, group in enumerate(groups_of(symbols, kinds)):
-            session = StreamSession(
-                venue, DIALECT, streams_of(group, kinds), group, has_books=route == "public"
-            )
-            name = f"{route}-{number}"
-            sockets.append(
-                FeedConnection(venue, f"/{route}/stream", tuple(group.values()), session, name)
-            )
+        for index, group in enumerate(groups_of(symbols, streams)):
+            session = StreamSession(venue, DIALECT, streams_of(group, streams), group, kind=kind)
+            name = f"{route}-{index}" if kind is FeedKind.DEPTH else f"{kind.value}-{index}"
+            names = tuple(group.values())
+            sockets.append(FeedConnection(venue, f"/{route}/stream", names, session, name, kind))
         return sockets
 
     def is_streamed_as(self, market: dict[str, Any]) -> str:

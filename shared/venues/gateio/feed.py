@@ -10,7 +10,7 @@ from shared.errors import ConfigError
 from shared.messages.rules import InstrumentRules, rules_from
 from shared.venues.gateio.session import GateSession
 from shared.venues.gateio.symbols import to_symbol
-from shared.venues.port import FeedConnection, RestBudget
+from shared.venues.port import FeedConnection, FeedKind, RestBudget
 from shared.venues.rules import fee_bps, largest, number, places
 
 INSTRUMENTS_PER_CONNECTION_MAX = 50
@@ -27,13 +27,29 @@ class GateFeed:
     rest_budget = RestBudget(weight_per_minute=1_200)
     """200 in 10 s for each public endpoint."""
     lifetime_s = 24 * 3600.0
+    extras = (FeedKind.TRADES,)
 
     def connections(self, venue: str, instruments: Sequence[str]) -> Sequence[FeedConnection]:
-        """Return the sockets.
+        """Return the sockets of books.
 
         Raises:
             ConfigError: An instrument that is not spot.
         """
+        return self._sockets(venue, instruments, FeedKind.DEPTH)
+
+    def extra_connections(
+        self, venue: str, kind: FeedKind, instruments: Sequence[str]
+    ) -> Sequence[FeedConnection]:
+        """Return the sockets of trades.
+
+        Raises:
+            ConfigError: An instrument that is not spot.
+        """
+        return self._sockets(venue, instruments, kind)
+
+    def _sockets(
+        self, venue: str, instruments: Sequence[str], kind: FeedKind
+    ) -> list[FeedConnection]:
         try:
             symbols = [(to_symbol(instrument), instrument) for instrument in instruments]
         except ValueError as error:
@@ -41,9 +57,11 @@ class GateFeed:
         sockets = []
         for start in range(0, len(symbols), INSTRUMENTS_PER_CONNECTION_MAX):
             group = dict(symbols[start : start + INSTRUMENTS_PER_CONNECTION_MAX])
-            name = f"spot-{start // INSTRUMENTS_PER_CONNECTION_MAX}"
-            session = GateSession(venue, group)
-            sockets.append(FeedConnection(venue, "/ws/v4/", tuple(group.values()), session, name))
+            prefix = "spot" if kind is FeedKind.DEPTH else kind.value
+            name = f"{prefix}-{start // INSTRUMENTS_PER_CONNECTION_MAX}"
+            session = GateSession(venue, group, kind=kind)
+            names = tuple(group.values())
+            sockets.append(FeedConnection(venue, "/ws/v4/", names, session, name, kind))
         return sockets
 
     def is_streamed_as(self, market: dict[str, Any]) -> str:

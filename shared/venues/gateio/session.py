@@ -12,10 +12,18 @@ from msgspec import json
 
 from shared.errors import ParseError
 from shared.messages.base import Side
-from shared.messages.market import Trade
+from shared.messages.market import Trade, TradesMissed
 from shared.venues.gateio import parse
 from shared.venues.gateio.sequence import SEQUENCE
-from shared.venues.port import Effect, Emit, Malformed, Reconnect, Send
+from shared.venues.port import (
+    Effect,
+    Emit,
+    FeedKind,
+    FeedRefused,
+    Malformed,
+    Reconnect,
+    Send,
+)
 from shared.venues.rest_join import EARLY_DELTAS_MAX, JoinedBook
 
 BOOKS, TRADES, PING = "spot.order_book_update", "spot.trades", "spot.ping"
@@ -42,6 +50,7 @@ class GateSession:
         symbols: Venue spelling -> instrument.
         early_max: Deltas of a book that wait for its snapshot.
         snapshot_sizes: Levels that may have been asked for, where it was not this session.
+        kind: What this connection is for, books or trades.
     """
 
     def __init__(
@@ -51,36 +60,41 @@ class GateSession:
         *,
         early_max: int = EARLY_DELTAS_MAX,
         snapshot_sizes: Sequence[int] = (SNAPSHOT_LEVELS,),
+        kind: FeedKind = FeedKind.DEPTH,
     ) -> None:
-        self._venue = venue
-        self._books = {
-            symbol: JoinedBook(
-                venue,
-                instrument,
-                SEQUENCE,
-                snapshot_path(symbol),
-                SNAPSHOT_WEIGHT,
-                sizes=snapshot_sizes,
-                early_max=early_max,
-            )
-            for symbol, instrument in symbols.items()
-        }
+        self._venue, self._kind, self._instruments = venue, kind, dict(symbols)
+        self._books: dict[str, JoinedBook] = {}
+        if kind is FeedKind.DEPTH:
+            self._books = {
+                symbol: JoinedBook(
+                    venue,
+                    instrument,
+                    SEQUENCE,
+                    snapshot_path(symbol),
+                    SNAPSHOT_WEIGHT,
+                    sizes=snapshot_sizes,
+                    early_max=early_max,
+                )
+                for symbol, instrument in symbols.items()
+            }
         self._book_of = {book.instrument: book for book in self._books.values()}
         self._request_id = 0
-        self._asked: dict[int, tuple[str, int]] = {}  # request -> symbol of a book, deadline
+        self._asked: dict[int, tuple[str, int]] = {}  # request -> symbol, deadline
         self._heard_ns = 0
         self._pinged_ns: int | None = None
 
     def on_open(self, now_ns: int) -> Sequence[Effect]:
-        """Subscribe to all books and trades; every book starts over."""
+        """Subscribe to all books, which start over, or to all trades."""
         self._heard_ns, self._pinged_ns = now_ns, None
         self._asked.clear()
         effects: list[Effect] = []
-        for symbol, book in self._books.items():
-            effects += book.open(now_ns)
-            effects.append(self._request(now_ns, BOOKS, [symbol, SPEED]))
+        for symbol in self._instruments:
+            if (book := self._books.get(symbol)) is not None:
+                effects += book.open(now_ns)
+                effects.append(self._request(now_ns, BOOKS, [symbol, SPEED]))
+            else:
+                effects.append(self._request(now_ns, TRADES, [symbol]))
             self._asked[self._request_id] = (symbol, now_ns + ACK_TIMEOUT_NS)
-        effects += [self._request(now_ns, TRADES, [symbol]) for symbol in self._books]
         return effects
 
     def on_frame(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
@@ -166,14 +180,14 @@ class GateSession:
     def _on_trades(self, trades: list[parse.TradePrint], now_ns: int) -> Sequence[Effect]:
         effects = []
         for trade in trades:
-            book = self._books.get(trade.symbol)
-            if book is None:
+            instrument = self._instruments.get(trade.symbol)
+            if instrument is None:
                 continue
             if trade.side not in ("buy", "sell"):
                 raise ParseError(f"trades: side {trade.side!r}")
             message = Trade(
                 venue=self._venue,
-                instrument=book.instrument,
+                instrument=instrument,
                 trade_id=str(trade.trade_id),
                 side=Side(trade.side),
                 price=trade.price,
@@ -188,11 +202,24 @@ class GateSession:
         """Note what is subscribed; what is refused for good is said, anything else tried again."""
         asked = self._asked.pop(frame.id, None) if isinstance(frame.id, int) else None
         if frame.error is None:
-            return () if asked is None else self._books[asked[0]].subscribed(now_ns)
+            return () if asked is None else self._on_subscribed(asked[0], now_ns)
         reason = f"subscription refused: {frame.error.code} {frame.error.message}"
         if asked is None:
-            # Its trades were refused: the book says the same by its own answer.
-            return () if frame.channel == TRADES else (Malformed(reason),)
+            return (Malformed(reason),)
         if frame.error.code != REFUSED:
             return (Reconnect(reason),)
+        if self._kind is FeedKind.TRADES:
+            return (FeedRefused(self._instruments[asked[0]], reason),)
         return self._books[asked[0]].close(reason, refused=True)
+
+    def _on_subscribed(self, symbol: str, now_ns: int) -> Sequence[Effect]:
+        if self._kind is not FeedKind.TRADES:
+            return self._books[symbol].subscribed(now_ns)
+        missed = TradesMissed(  # what was traded before is not known
+            venue=self._venue,
+            instrument=self._instruments[symbol],
+            ongoing=False,
+            ts_recv_ns=now_ns,
+            reason="subscribed",
+        )
+        return (Emit(missed),)

@@ -10,7 +10,7 @@ from shared.errors import ConfigError
 from shared.messages.rules import InstrumentRules, rules_from
 from shared.venues.kraken.session import KrakenSession
 from shared.venues.kraken.symbols import to_instrument, to_symbol
-from shared.venues.port import FeedConnection, RestBudget
+from shared.venues.port import FeedConnection, FeedKind, RestBudget
 from shared.venues.rules import NO_NUMBER, common_step, fee_bps, number, places
 
 DEPTH = 100
@@ -28,13 +28,29 @@ class KrakenFeed:
     ccxt_id = "kraken"
     rest_budget = RestBudget(weight_per_minute=60)
     lifetime_s = 24 * 3600.0
+    extras = (FeedKind.TRADES,)
 
     def connections(self, venue: str, instruments: Sequence[str]) -> Sequence[FeedConnection]:
-        """Return the sockets.
+        """Return the sockets of books.
 
         Raises:
             ConfigError: An instrument that is not spot.
         """
+        return self._sockets(venue, instruments, FeedKind.DEPTH)
+
+    def extra_connections(
+        self, venue: str, kind: FeedKind, instruments: Sequence[str]
+    ) -> Sequence[FeedConnection]:
+        """Return the sockets of trades.
+
+        Raises:
+            ConfigError: An instrument that is not spot.
+        """
+        return self._sockets(venue, instruments, kind)
+
+    def _sockets(
+        self, venue: str, instruments: Sequence[str], kind: FeedKind
+    ) -> list[FeedConnection]:
         try:
             symbols = [(to_symbol(instrument), instrument) for instrument in instruments]
         except ValueError as error:
@@ -42,9 +58,10 @@ class KrakenFeed:
         sockets = []
         for start in range(0, len(symbols), INSTRUMENTS_PER_CONNECTION_MAX):
             group = dict(symbols[start : start + INSTRUMENTS_PER_CONNECTION_MAX])
-            session = KrakenSession(venue, group, DEPTH)
-            name = f"v2-{start // INSTRUMENTS_PER_CONNECTION_MAX}"
-            sockets.append(FeedConnection(venue, "/v2", tuple(group.values()), session, name))
+            session = KrakenSession(venue, group, DEPTH, kind=kind)
+            prefix = "v2" if kind is FeedKind.DEPTH else kind.value
+            name = f"{prefix}-{start // INSTRUMENTS_PER_CONNECTION_MAX}"
+            sockets.append(FeedConnection(venue, "/v2", tuple(group.values()), session, name, kind))
         return sockets
 
     def is_streamed_as(self, market: dict[str, Any]) -> str:

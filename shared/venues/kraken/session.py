@@ -12,11 +12,20 @@ from msgspec import json
 
 from shared.errors import ParseError
 from shared.messages.base import BookState, Side
-from shared.messages.market import Trade
+from shared.messages.market import Trade, TradesMissed
 from shared.venues.kraken import parse
 from shared.venues.kraken.recorded import RecordedBook
 from shared.venues.kraken.synced import SyncedBook
-from shared.venues.port import Effect, Emit, Malformed, Reconnect, Send, VenueState
+from shared.venues.port import (
+    Effect,
+    Emit,
+    FeedKind,
+    FeedRefused,
+    Malformed,
+    Reconnect,
+    Send,
+    VenueState,
+)
 
 QUIET_NS = 3_000_000_000
 ANSWER_TIMEOUT_NS = 5_000_000_000
@@ -37,20 +46,30 @@ class KrakenSession:
         depth: Levels to subscribe. What the venue grants counts, so that a recording of another
             depth is read right.
         is_recorded: Frames come from a recording: nothing that is asked for is waited for.
+        kind: What this connection is for, books or trades.
     """
 
     def __init__(
-        self, venue: str, symbols: Mapping[str, str], depth: int, *, is_recorded: bool = False
+        self,
+        venue: str,
+        symbols: Mapping[str, str],
+        depth: int,
+        *,
+        is_recorded: bool = False,
+        kind: FeedKind = FeedKind.DEPTH,
     ) -> None:
         self._venue = venue
         self._depth = depth
-        kind = RecordedBook if is_recorded else SyncedBook
-        self._books: dict[str, SyncedBook] = {
-            symbol: kind(
-                venue, instrument, symbol, depth, self._book_request, is_recorded=is_recorded
-            )
-            for symbol, instrument in symbols.items()
-        }
+        self._kind, self._instruments = kind, dict(symbols)
+        self._books: dict[str, SyncedBook] = {}
+        if kind is FeedKind.DEPTH:
+            book = RecordedBook if is_recorded else SyncedBook
+            self._books = {
+                symbol: book(
+                    venue, instrument, symbol, depth, self._book_request, is_recorded=is_recorded
+                )
+                for symbol, instrument in symbols.items()
+            }
         self._book_of = {book.instrument: book for book in self._books.values()}
         self._request_id = 0
         self._heard_ns = 0
@@ -58,14 +77,14 @@ class KrakenSession:
         self._system = ONLINE
 
     def on_open(self, now_ns: int) -> Sequence[Effect]:
-        """Subscribe to all books and trades; every book starts over."""
+        """Subscribe to all books, which start over, or to all trades."""
         self._heard_ns, self._pinged_ns, self._system = now_ns, None, ONLINE
+        symbols = list(self._instruments)
+        if self._kind is FeedKind.TRADES:
+            trades = {"channel": "trade", "symbol": symbols, "snapshot": False}
+            return [self._request("subscribe", trades)]
         effects: list[Effect] = [book.open(now_ns) for book in self._books.values()]
-        symbols = list(self._books)
-        effects.append(self._book_request("subscribe", symbols))
-        trades = {"channel": "trade", "symbol": symbols, "snapshot": False}
-        effects.append(self._request("subscribe", trades))
-        return effects
+        return [*effects, self._book_request("subscribe", symbols)]
 
     def on_frame(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
         """Read one frame."""
@@ -172,14 +191,14 @@ class KrakenSession:
             return ()  # the last trades from before we came
         effects = []
         for data in frame.data:
-            book = self._books.get(data.symbol)
-            if book is None:
+            instrument = self._instruments.get(data.symbol)
+            if instrument is None:
                 continue
             if data.side not in ("buy", "sell"):
                 raise ParseError(f"trade: side {data.side!r}")
             message = Trade(
                 venue=self._venue,
-                instrument=book.instrument,
+                instrument=instrument,
                 trade_id=str(data.trade_id),
                 side=Side(data.side),
                 price=data.price,
@@ -216,6 +235,8 @@ class KrakenSession:
 
     def _on_answer(self, frame: parse.Envelope, now_ns: int) -> Sequence[Effect]:
         """Note a granted depth; report what is refused for good, try anything else again."""
+        if self._kind is FeedKind.TRADES:
+            return self._on_trades_answer(frame, now_ns)
         if frame.success is not False:
             granted = frame.result
             book = self._books.get(granted.symbol) if granted else None
@@ -226,10 +247,25 @@ class KrakenSession:
         book = self._books.get(frame.symbol or "")
         if book is None:
             return (Malformed(reason),)
-        if book.state is BookState.LIVE:
-            return ()  # its trades were refused: the book is fine
         if self._offline_reason:  # it subscribes again when the venue is back
             return (book.close(f"{self._offline_reason}; {reason}"),)
         if any(mark in (frame.error or "").lower() for mark in _NOT_LISTED):
             return (book.close(reason, refused=True),)
         return (book.try_again(reason, now_ns),)
+
+    def _on_trades_answer(self, frame: parse.Envelope, now_ns: int) -> Sequence[Effect]:
+        symbol = frame.symbol or (frame.result.symbol if frame.result else "")
+        instrument = self._instruments.get(symbol)
+        if instrument is None:
+            return (Malformed(f"trades: {frame.error}"),) if frame.success is False else ()
+        if frame.success is False:
+            return (FeedRefused(instrument, f"subscription refused: {frame.error}"),)
+        # What was traded before is not known.
+        missed = TradesMissed(
+            venue=self._venue,
+            instrument=instrument,
+            ongoing=False,
+            ts_recv_ns=now_ns,
+            reason="subscribed",
+        )
+        return (Emit(missed),)
