@@ -15,7 +15,10 @@ from shared.capture import Kind, read_capture
 from shared.domain.book import Book
 from shared.messages.base import BookState, Side
 from shared.messages.market import BookDelta, BookSnapshot, Funding, Mark, Trade, TradesMissed
+from shared.strategies.features.bars import BarBuilder
 from shared.venues.binance.feed import FEED as SPOT
+from shared.venues.binance.session import StreamSession
+from shared.venues.binanceusdm.feed import DIALECT as FUTURES_DIALECT
 from shared.venues.binanceusdm.feed import FEED as FUTURES
 from shared.venues.kraken.session import KrakenSession
 from shared.venues.port import BookStatus, Checked, Emit
@@ -126,11 +129,15 @@ def test_funding_is_read_once_a_second(recorded):
 def said(path: Path, feed, instrument: str, kind: type) -> list:
     """What a recording says of one instrument, by the feed's own session."""
     (connection,) = feed.connections(feed.venue, [instrument])
+    return said_in(connection.session, path, kind)
+
+
+def said_in(session, path: Path, kind: type) -> list:
     return [
         effect.message
         for item in read_capture([path])
         if item.kind is Kind.FRAME
-        for effect in connection.session.on_frame(item.payload, item.ts_recv_ns)
+        for effect in session.on_frame(item.payload, item.ts_recv_ns)
         if isinstance(effect, Emit) and isinstance(effect.message, kind)
     ]
 
@@ -163,6 +170,35 @@ def test_trades_belong_to_a_minute_by_the_venues_time(recorded):
     assert round(sum(t.qty for t in by_venue), 5) == 15.07702
     assert round(sum(t.qty for t in by_venue if t.side is Side.BUY), 5) == 6.63029
     assert sum(start_ns <= t.ts_recv_ns < end_ns for t in trades) == 1_271
+
+
+def test_bars_of_a_recording(recorded):
+    bars = bars_of(said(hft(recorded, "spot_btcusdt_20240808.gz"), SPOT, "BTC/USDT", Trade))
+    (bar,) = (bar for bar in bars if bar.start_ns == 1723161300 * 10**9)
+    assert (bar.open, bar.high, bar.low, bar.close) == (61828.0, 61860.8, 61780.0, 61782.25)
+    assert (round(bar.volume, 5), round(bar.buy_volume, 5)) == (15.07702, 6.63029)
+    assert (bar.trades, bar.complete) == (1_255, True)
+    assert [bar.complete for bar in bars] == [False] + [True] * 6, "the first one began before"
+
+
+def test_bars_of_inverse_contracts(recorded):
+    """83,241 contracts of 100 USD: base units by each trade's own price."""
+    path = hft(recorded, "cm_btcusd_perp_20240808.gz")
+    session = StreamSession("binancecoinm", FUTURES_DIALECT, {}, {"BTCUSD_PERP": "BTC/USD:BTC"})
+    bars = bars_of(said_in(session, path, Trade), inverse_contract=100.0)
+    base, quote = sum(b.volume for b in bars), sum(b.quote_volume for b in bars)
+    assert quote == 8_324_100.0
+    assert (round(base, 6), round(quote / base, 4)) == (134.944026, 61_685.5762)
+
+
+def bars_of(trades: list[Trade], **more) -> list:
+    """The minutes of a recording, with every trade in time."""
+    builder, bars = BarBuilder(60 * 10**9, 2 * 10**9, **more), []
+    for trade in trades:
+        bars += builder.on_trade(trade, trade.ts_recv_ns)
+    assert builder.late == builder.repeated == builder.ahead == 0
+    last = builder.on_timer(trades[-1].ts_venue_ns + 62 * 10**9)
+    return bars + [bar for bar in last if not bar.is_empty]
 
 
 def test_receive_time_before_exchange_time_is_neither_clamped_nor_refused(recorded):
