@@ -159,7 +159,7 @@ class FundingSettled(MarketMessage, frozen=True, kw_only=True, tag="funding_sett
     venue: Venue
     instrument: Instrument
     rate: FloatRate
-    ts_funding_ns: VenueTime
+    ts_funding_ns: FundingTime
     ts_recv_ns: Moment
     mark_price: FloatPrice | None = None
     interval_ns: Interval | None = None
