@@ -1,0 +1,86 @@
+"""Which of two prices moves first: cross-correlation of returns on a grid of receive times. Pure.
+
+    llr = sum of rho(lag)^2 over lags > 0  /  the same over lags < 0
+
+A lag above zero pairs a return of the first with a later one of the second: the first leads. Clocks
+and routes differ per feed, and the lead may be our own network's: it is a reason to take quotes
+back, no strategy, until it has been the same for days. The place of the grid moves the result too
+(by 20 ms in a recording of six minutes): take several starts before you believe a lag.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+
+class LeadLag(NamedTuple):
+    """``lag_ns`` with the largest correlation ``rho``; above 0 the first leads, by ``llr``."""
+
+    lag_ns: int
+    rho: float
+    llr: float
+
+
+def sample(
+    rows: Iterable[tuple[int, float]], from_ns: int, to_ns: int, step_ns: int
+) -> list[float | None]:
+    """Return the last value at or before each instant; ``None`` before the first.
+
+    Args:
+        rows: Receive time and value, in order.
+        from_ns: First instant.
+        to_ns: Last instant, if the grid meets it.
+        step_ns: Of the grid.
+    """
+    instant, last = from_ns, None
+    found: list[float | None] = []
+    for ts_ns, value in rows:
+        while instant < ts_ns and instant <= to_ns:
+            found.append(last)
+            instant += step_ns
+        last = value
+    while instant <= to_ns:
+        found.append(last)
+        instant += step_ns
+    return found
+
+
+def log_returns(values: Sequence[float]) -> list[float]:
+    """Return the logarithms of each value over the one before."""
+    return [math.log(after / before) for before, after in itertools.pairwise(values)]
+
+
+def correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Return Pearson's correlation of two series of one length; 0 where one never moves."""
+    mean_a, mean_b = math.fsum(first) / len(first), math.fsum(second) / len(second)
+    over = math.fsum((a - mean_a) * (b - mean_b) for a, b in zip(first, second, strict=True))
+    of_a = math.fsum((a - mean_a) ** 2 for a in first)
+    of_b = math.fsum((b - mean_b) ** 2 for b in second)
+    return over / math.sqrt(of_a * of_b) if of_a > 0 and of_b > 0 else 0.0
+
+
+def lead_lag(
+    first: Sequence[float], second: Sequence[float], *, lags: int, step_ns: int
+) -> LeadLag | None:
+    """Return how far one series of returns leads another, over ``-lags`` to ``lags`` steps.
+
+    ``None`` where there are too few returns, or none of them moves.
+    """
+    count = len(first)
+    if count != len(second) or count <= lags + 1:
+        return None
+    found = {
+        lag: correlation(first[: count - lag], second[lag:])
+        if lag >= 0
+        else correlation(first[-lag:], second[: count + lag])
+        for lag in range(-lags, lags + 1)
+    }
+    ahead = math.fsum(rho * rho for lag, rho in found.items() if lag > 0)
+    behind = math.fsum(rho * rho for lag, rho in found.items() if lag < 0)
+    best = max(found, key=lambda lag: (found[lag], -abs(lag)))
+    if not any(found.values()):
+        return None
+    return LeadLag(best * step_ns, found[best], ahead / behind if behind else math.inf)

@@ -1,0 +1,146 @@
+"""What must hold of orders in a row whatever books, lots and fees are."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain.depth import ExactLevel
+from shared.domain.path import PathLeg, best_outcome, greedy, marginal, simulate
+from shared.messages.base import Side
+
+D = Decimal
+ONE_BP = D("0.0001")
+
+
+@st.composite
+def legs(draw: Any) -> PathLeg:
+    """A market of an asset worth about as much as the other, so that cycles pay now and then."""
+    side = draw(st.sampled_from(list(Side)))
+    price = D(draw(st.integers(9_700, 10_300))) / 10_000
+    levels: list[ExactLevel] = []
+    for _ in range(draw(st.integers(1, 4))):
+        levels.append((price, D(draw(st.integers(1, 400))) / 10))
+        step = D(draw(st.integers(1, 60))) / 10_000
+        price += step if side is Side.BUY else -step
+    return PathLeg(
+        side,
+        levels,
+        D(draw(st.sampled_from(["0.01", "0.1", "0.3", "1", "2.5"]))),
+        D(draw(st.integers(0, 20))),
+        is_fee_in_base=draw(st.booleans()),
+        qty_min=D(draw(st.sampled_from(["0", "0", "1"]))),
+        notional_min=D(draw(st.sampled_from(["0", "0", "2"]))),
+    )
+
+
+paths = st.lists(legs(), min_size=2, max_size=4)
+starts = st.integers(1, 3_000).map(lambda n: D(n) / 10)
+
+
+@given(paths, starts)
+def test_every_order_is_of_whole_lots_and_paid_by_what_came_in(
+    path: list[PathLeg], start: Decimal
+) -> None:
+    found = simulate(path, start)
+    if found is None:
+        return
+    came_in = start
+    for leg, traded in zip(path, found.legs, strict=True):
+        assert traded.qty > 0
+        assert traded.qty % leg.lot_size == 0
+        assert traded.qty >= leg.qty_min
+        assert traded.spent + traded.dust == came_in
+        assert traded.dust >= 0
+        came_in = traded.got
+    assert found.got == came_in
+    assert found.spent == found.legs[0].spent
+
+
+@given(paths, starts)
+def test_lots_and_rounding_never_help(path: list[PathLeg], start: Decimal) -> None:
+    """What comes out is at most what the best prices would give without lots."""
+    found = simulate(path, start)
+    if found is None:
+        return
+    best = found.spent
+    for leg in path:
+        best *= marginal(leg, leg.levels[0][0])
+    assert found.got <= best * (1 + D("1e-11"))
+
+
+@given(paths, st.integers(-100, 50))
+def test_greedy_stops_where_the_next_unit_misses_the_edge(
+    path: list[PathLeg], edge_bps: int
+) -> None:
+    need = 1 + D(edge_bps) * ONE_BP
+    start = greedy(path, need, D(10_000))
+    assert 0 <= start <= 10_000
+    tiny = D("1e-9")
+    if start > tiny:
+        assert unit_at(path, start - tiny) >= need
+    after = unit_at(path, start + tiny)
+    assert after is None or after < need
+
+
+def unit_at(path: list[PathLeg], start: Decimal) -> Decimal | None:
+    """What the unit after ``start`` units becomes; ``None`` beyond a book."""
+    amount, product = start, D(1)
+    for leg in path:
+        left, got, rate = amount, D(0), None
+        for price, qty in leg.levels:
+            rate = marginal(leg, price)
+            out = qty if leg.side is Side.BUY else qty * price
+            if leg.is_fee_in_base is (leg.side is Side.BUY):
+                out *= 1 - leg.fee_bps * ONE_BP
+            room = out / rate
+            if left < room:
+                got += left * rate
+                left = D(0)
+                break
+            got += out
+            left -= room
+        else:
+            return None
+        amount = got
+        assert rate is not None
+        product *= rate
+    return product
+
+
+@given(paths, starts)
+def test_the_best_outcome_is_not_worse_than_the_greedy_one(
+    path: list[PathLeg], start_max: Decimal
+) -> None:
+    start = greedy(path, D(1), start_max)
+    simple = simulate(path, start) if start > 0 else None
+    best = best_outcome(path, D(1), start_max, lots_tried=10**6)
+    if best is not None:
+        assert best.spent <= start_max
+        came_in = best.legs[0].spent
+        for leg, traded in zip(path, best.legs, strict=True):
+            assert traded.qty % leg.lot_size == 0
+            assert traded.spent + traded.dust == came_in
+            assert traded.dust >= 0
+            came_in = traded.got
+    if simple is not None:
+        assert best is not None
+        assert best.net >= simple.net - D("1e-6")
+
+
+@settings(max_examples=40)
+@given(st.lists(legs(), min_size=2, max_size=3), st.integers(1, 60).map(D))
+def test_trying_the_lots_of_one_leg_is_trying_everything(
+    path: list[PathLeg], start_max: Decimal
+) -> None:
+    """No start on a fine grid up to the greedy size earns more."""
+    best = best_outcome(path, D(1), start_max, lots_tried=10**6)
+    most = greedy(path, D(1), start_max)
+    for number in range(1, 60):
+        found = simulate(path, most * number / 60)
+        if found is not None:
+            assert best is not None
+            assert best.net >= found.net - D("1e-6")
