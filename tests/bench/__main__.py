@@ -1,6 +1,6 @@
 """``make bench``: every benchmark in one run on this machine; a table, and one JSON object.
 
-    python -m tests.bench [--json] [NAME...]        names: decode, bus_hop, tick_to_order
+    python -m tests.bench [--json] [NAME...]        names: decode, bus_hop, cycles, ...
 
 Each benchmark is a process of its own and compares with an alternative measured beside it, so the
 ratios travel from machine to machine and the absolute figures do not. cryptofeed lives in an
@@ -23,7 +23,7 @@ from rich.table import Table
 
 from tests.support import ROOT
 
-BENCHMARKS = ("decode", "bus_hop", "tick_to_order")
+BENCHMARKS = ("decode", "bus_hop", "cycles", "tick_to_order")
 TIMEOUT_S = 600
 BENCH_VENV = ROOT / ".bench-venv"
 
@@ -33,6 +33,7 @@ GOALS: dict[str, tuple[str, float, str]] = {
     "decode.ratio_cryptofeed": ("x", 4.0, "at least"),
     "bus_hop.hop_ratio": ("x", 1.5, "at most"),
     "bus_hop.throughput_ratio": ("x", 0.6, "at least"),
+    "cycles.ratio": ("x", 100.0, "at least"),
     "tick_to_order.latency_us.tick_to_order.p50": ("us", 1_000.0, "at most"),
 }
 
