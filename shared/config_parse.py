@@ -98,6 +98,12 @@ def read_strategies(raw: Any, where: str) -> list[StrategyConfig]:
             )
         if entry.id in found:
             raise ConfigError(f"{where}: two strategies have the id {entry.id}; give each its own")
+        budget = entry.directional_notional_max
+        if not (budget.is_finite() and budget >= 0):
+            raise ConfigError(
+                f"{where}: strategies.{entry.id}.directional_notional_max = {budget}; give 0 or "
+                "more, in quote units"
+            )
         found[entry.id] = entry
     return list(found.values())
 

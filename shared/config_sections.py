@@ -98,11 +98,16 @@ class StrategyConfig(Section, frozen=True, kw_only=True, rename={"class_": "clas
     """One strategy: ``class`` is a built-in's name, or ``FILE.py`` or ``FILE.py:CLASS``.
 
     A file is looked for beside the configuration. ``id`` is part of all that it finds.
+    ``directional_notional_max`` (quote units) is what it may hold by single legs, unhedged.
+    ``on_disable`` says what becomes of its rounds when it is disabled: they are closed, or kept for
+    the operator.
     """
 
     id: str
     class_: str
     params: dict[str, Any] = {}
+    directional_notional_max: Decimal = Decimal(0)
+    on_disable: Literal["close", "keep"] = "close"
 
 
 class Config(Section, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from shared.messages import arb, control, execution, market
+from shared.messages import arb, control, execution, market, rounds
 from shared.messages.base import Message
 from shared.services import readers_of
 
@@ -42,6 +42,10 @@ def _by_funding(message: Any) -> str:
     """A settlement is a fact of its own, which no later one replaces."""
     settled_ns = message.ts_funding_ns if type(message) is market.FundingSettled else ""
     return f"{message.venue}|{message.instrument}|{type(message).__name__}{settled_ns}"
+
+
+def _by_round(message: Any) -> str:
+    return message.key if isinstance(message, rounds.StrategyPosition) else ""
 
 
 def _by_rules(message: Any) -> str:
@@ -222,6 +226,17 @@ RISK_EVENT = StreamSpec(
     bytes_max=16 * _MB,
     backfill=50,
 )
+RISK_POSITION = StreamSpec(
+    name="risk.position",
+    types=(rounds.StrategyPosition, rounds.RoundsTold),
+    producer="risk",
+    delivery=Delivery.LATEST,
+    format=Format.JSON,
+    entries_max=2_000,
+    bytes_max=16 * _MB,
+    conflate=_by_round,
+    backfill=10,
+)
 CTL_COMMAND = StreamSpec(
     name="ctl.command",
     types=(control.Command,),
@@ -264,6 +279,7 @@ ALL: tuple[StreamSpec, ...] = (
     EXEC_PLAN,
     EXEC_EVENT,
     RISK_EVENT,
+    RISK_POSITION,
     CTL_COMMAND,
     ALERT,
     SYS_HEALTH,

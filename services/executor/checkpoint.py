@@ -24,6 +24,7 @@ from shared.errors import CodecError
 OPEN = "executor"
 FINISHED = "executor-finished"
 NAMES = (OPEN, FINISHED)
+ORDERS_WITH_TERMS: Final = 2
 _TERMS_OF_VERSION_1: Final = ("venue", "instrument", "side", "price_limit")
 
 
@@ -134,12 +135,12 @@ def _of_today(saved: bytes) -> bytes:
     version = _FORM.decode(saved).version
     if version == CHECKPOINT_VERSION:
         return saved
-    if version != 1:
+    if not 1 <= version < CHECKPOINT_VERSION:
         raise CodecError(
             f"the checkpoint of executor has version {version}, {CHECKPOINT_VERSION} is known"
         )
     part: dict[str, Any] = msgspec.json.decode(saved)
-    for order in part.get("orders", {}).values():
+    for order in part.get("orders", {}).values() if version < ORDERS_WITH_TERMS else ():
         if not isinstance(order, dict) or not isinstance(order.get("life"), dict):
             raise msgspec.ValidationError("one of its orders is malformed")
         order["terms"] = {name: order.get(name) for name in _TERMS_OF_VERSION_1}

@@ -43,11 +43,12 @@ class ClosingPlans:
         opening_cash = -signed_qty(order.side, notional)
         reason = f"late fill of {order.client_order_id}"
         plan_id = plan_key(f"late {order.venue} {fill.trade_id} {order.client_order_id}")
-        strategy = self._state.plans[order.plan_id].strategy
+        owner = self._state.plans[order.plan_id]
         adopted = self._state.plans.get(plan_id)
         if adopted is not None and adopted.is_open:
             adopted.opening, adopted.opening_cash = opening, opening_cash
-            adopted.reference, adopted.reason, adopted.strategy = fill.price, reason, strategy
+            adopted.reference, adopted.reason = fill.price, reason
+            adopted.strategy, adopted.round_id = owner.strategy, owner.round_id
             return plan_id
         if self._state.is_known(plan_id):  # its orders were evened out without the fill
             plan_id = plan_key(f"{plan_id} {now_ns}")
@@ -65,7 +66,8 @@ class ClosingPlans:
             attempt_next=attempt_after_loss(now_ns),
             reason=reason,
             holding=holding_key(order.venue, order.instrument),
-            strategy=strategy,
+            strategy=owner.strategy,
+            round_id=owner.round_id,
         )
         self._state.add_plan(plan)
         return plan.plan_id

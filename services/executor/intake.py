@@ -12,10 +12,12 @@ from services.executor.state import ExecutorState
 from shared.config_sections import RiskConfig
 from shared.domain.fees import share_of
 from shared.domain.instrument import split_instrument
+from shared.domain.plan_cost import ExpectedLeg, expected_cost
 from shared.domain.rounding import exact, is_multiple, price_to_tick
 from shared.messages.base import Side, TradingState
 from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.execution import ApprovedPlan, PlanLeg
+from shared.messages.rounds import Intent
 
 PRICE_BAND = Decimal("0.05")
 """How far beyond the LIVE book's best price a leg's limit may lie, and how far from its limit what
@@ -55,14 +57,12 @@ class Intake:
                 return f"{leg.instrument} is not {plan.base}/{plan.quote}"
             if not leg.is_limit_ioc:
                 return f"a leg is a {leg.kind} order, not a LIMIT IOC one"
-        return ""
+        return self._round_flaw(plan)
 
     def objection(self, plan: ApprovedPlan, now_ns: int) -> str:
         """Return why this plan must not be started now; empty if it may."""
-        net = sum([leg.signed_qty for leg in plan.legs], ZERO)
-        # Lots change: by those of another time it may have been started.
-        if net and not self._is_within_a_lot(plan, net):
-            return f"its legs leave {net} {plan.base} open"
+        if flaw := self._net_flaw(plan):
+            return flaw
         lives_ns = max(plan.ts_expire_ns - plan.ts_ns, plan.ts_expire_ns - now_ns - AHEAD_NS_MAX)
         if lives_ns > self._ttl_ns:
             allowed = f"risk.plan_ttl_ms allows {self._ttl_ns // _MS} ms"
@@ -70,9 +70,30 @@ class Intake:
         if plan.loss_cap > (most := self._loss_cap_max(plan)):
             return f"its loss cap is {plan.loss_cap}, risk.loss_cap_bps allows {most}"
         for leg in plan.legs:
-            if why := self._leg_objection(leg, now_ns):
+            if why := self._leg_objection(leg, plan.intent, now_ns):
                 return why
         return ""
+
+    def _round_flaw(self, plan: ApprovedPlan) -> str:
+        """Return what of a plan's round cannot be; empty if it can."""
+        if plan.intent is Intent.INSTANT:
+            is_plain = not plan.round_id and not plan.opening and len(plan.legs) > 1
+            return "" if is_plain else "it has one leg, or a round, and no intent to open or close"
+        if not plan.round_id:
+            return f"it is to {plan.intent} a round and names none"
+        if plan.opening and (plan.intent is Intent.OPEN or plan.is_directional):
+            return f"it is to even out {plan.opening} {plan.base}, which only closing by pairs does"
+        return ""
+
+    def _net_flaw(self, plan: ApprovedPlan) -> str:
+        """Return what its legs leave unhedged; empty if that may be."""
+        if plan.is_directional:
+            return ""
+        net = sum([leg.signed_qty for leg in plan.legs], plan.opening)
+        # Lots change: by those of another time it may have been started.
+        if not net or self._is_within_a_lot(plan, net) or abs(net) < abs(plan.opening):
+            return ""
+        return f"its legs leave {net} {plan.base} open"
 
     def bounded(self, plan: ApprovedPlan) -> ApprovedPlan:
         """Return a plan that may have been started, its loss cap no more than is allowed now."""
@@ -92,7 +113,11 @@ class Intake:
                 bought += leg.qty * price
             else:
                 sold += leg.qty * price
-        return share_of(max(bought, sold), self._loss_cap_bps)
+        share = share_of(max(bought, sold), self._loss_cap_bps)
+        if plan.intent is Intent.INSTANT:
+            return share
+        legs = (ExpectedLeg(x.side, x.qty, x.price_expected, x.fee_bps) for x in plan.legs)
+        return share + expected_cost(legs, plan.opening)
 
     def _is_within_a_lot(self, plan: ApprovedPlan, net: Decimal) -> bool:
         """Tell whether a difference is less than one lot of the coarsest leg.
@@ -103,7 +128,7 @@ class Intake:
         lots = [rules.lot_size for rules in known if rules is not None]
         return len(lots) < len(known) or abs(net) < max(lots)
 
-    def _leg_objection(self, leg: PlanLeg, now_ns: int) -> str:
+    def _leg_objection(self, leg: PlanLeg, intent: Intent, now_ns: int) -> str:
         key = (leg.venue, leg.instrument)
         rules = self._markets.rules.get(key)
         if rules is None:
@@ -113,7 +138,8 @@ class Intake:
         if leg.qty <= 0 or not is_multiple(leg.qty, rules.lot_size):
             return f"{leg.qty} is not a multiple of {leg.venue}'s lot {rules.lot_size}"
         notional = leg.qty * leg.price_limit
-        if notional > self._notional_beyond:
+        # What was opened may have become worth more: closing it must be possible all the same.
+        if notional > self._notional_beyond and intent is not Intent.CLOSE:
             return f"a leg is worth {notional:f}, {self._order_notional_max} are allowed"
         if abs(leg.price_expected - leg.price_limit) > leg.price_limit * PRICE_BAND:
             return f"it expects {leg.price_expected}, too far from its limit {leg.price_limit}"

@@ -102,6 +102,7 @@ def record_fill(
         fee_quote=fee_quote,
         ts_venue_ns=fill.ts_venue_ns,
         strategy=state.plans[order.plan_id].strategy,
+        round_id=state.plans[order.plan_id].round_id,
     )
 
 
@@ -115,7 +116,7 @@ def plan_done(
     orders = state.orders_of(plan)
     net = net_base(plan, orders)
     result = plan_books(plan, orders).result(plan.quote)
-    left = {plan.base: net} if net else {}
+    left = {plan.base: net} if net and not plan.is_directional else {}
     failed = outcome is PlanOutcome.FAILED
     return PlanDone(
         ts_ns=now_ns,

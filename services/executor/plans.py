@@ -89,6 +89,7 @@ class PlanRunner:
         plan.kind, plan.reason, plan.strategy = PlanKind.ARBITRAGE, "", approved.strategy
         plan.legs, plan.loss_cap = approved.legs, approved.loss_cap
         plan.reference, plan.ts_recv_ns = _reference(approved), approved.ts_recv_ns
+        _take_round(plan, approved)
         self._record_unknown_legs(plan, approved, now_ns, out)
 
     def _record_unknown_legs(
@@ -144,9 +145,12 @@ class PlanRunner:
             return
         since_ns = plan.uneven_since_ns or now_ns
         late = now_ns - since_ns > self._hedge_deadline_ns
-        step = decide(
-            plan, orders, self._markets, now_ns, stands_down=self._state.down_at, is_late=late
-        )
+        if plan.is_directional:
+            step: OrderIntent | NoOrder = NoOrder.EVEN
+        else:
+            step = decide(
+                plan, orders, self._markets, now_ns, stands_down=self._state.down_at, is_late=late
+            )
         if step in {NoOrder.EVEN, NoOrder.DUST}:
             if all(order.life.is_settled for order in orders):
                 self._finish(plan, orders, now_ns, out)
@@ -183,13 +187,14 @@ class PlanRunner:
             ts_recv_ns=approved.ts_recv_ns,
             strategy=approved.strategy,
         )
+        _take_round(plan, approved)
         self._state.add_plan(plan)
         return plan
 
     def _finish(self, plan: PlanRecord, orders: list[OrderRecord], now_ns: int, out: Step) -> None:
         traded = [order for order in orders if order.life.filled_qty > 0]
         purposes = {order.purpose for order in traded}
-        if not traded and not plan.opening:
+        if not traded and (plan.kind is PlanKind.ARBITRAGE or not plan.opening):
             outcome = PlanOutcome.EXPIRED if plan.checked_only else PlanOutcome.UNFILLED
         elif OrderPurpose.UNWIND in purposes or plan.kind is PlanKind.FLATTEN:
             outcome = PlanOutcome.UNWOUND
@@ -239,6 +244,13 @@ def _pause_until_ns(orders: list[OrderRecord], hedge_deadline_ns: int) -> int:
     pause_ns: int = REBALANCE_PAUSE_NS << weak
     over_ns = attempts[-1].ts_ended_ns or attempts[-1].ts_created_ns
     return over_ns + min(pause_ns, hedge_deadline_ns // ATTEMPTS_MAX)
+
+
+def _take_round(plan: PlanRecord, approved: ApprovedPlan) -> None:
+    """Note the round of a plan, and what that leaves unhedged before it, for it to even out."""
+    plan.round_id, plan.is_directional = approved.round_id, approved.is_directional
+    if approved.opening:
+        plan.opening, plan.opening_cash = approved.opening, -approved.opening * plan.reference
 
 
 def _reference(approved: ApprovedPlan) -> Decimal:

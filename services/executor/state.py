@@ -27,8 +27,9 @@ RECENT_PLAN_AGE_NS = 60_000_000_000
 DONE_IDS_MAX = 256
 """Plan ids remembered after that, so that a plan delivered again is recognised."""
 COMMAND_IDS_MAX = 64
-CHECKPOINT_VERSION = 2
-"""2: an order holds its terms as one value; 1: it had them side by side, and said no version."""
+CHECKPOINT_VERSION = 3
+"""3: a plan may belong to a round; 2: an order holds its terms as one value; 1: it had them side by
+side, and said no version."""
 BEFORE_IDS_MAX = 1_024
 """Plans found at the venues that an earlier ledger began."""
 
@@ -187,6 +188,8 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     counts rebalancing orders and ``attempt_next`` numbers them (they differ after a restart, so
     that no client order id can come twice).
     ``strategy`` proposed it (empty: not known); all its orders and fills carry it.
+    ``round_id`` is the strategy's round that it belongs to; a plan that ``is_directional`` changes
+    a position by one leg and evens nothing out.
     ``checked_only`` plans were delivered again: they are looked for at the venues, never started.
     """
 
@@ -212,6 +215,8 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     reason: str = ""
     holding: str = ""
     strategy: str = ""
+    round_id: str = ""
+    is_directional: bool = False
 
     @property
     def is_open(self) -> bool:

@@ -26,9 +26,9 @@ from shared.messages.base import Side
 DECIDED = "risk"
 LEDGER = "risk-ledger"
 NAMES = (DECIDED, LEDGER)
-VERSION = 5
-"""5: a reserved leg holds its terms as one value; 4: the ledger has orders; 3: it has accounts;
-2: it is saved apart; 1: the state is one whole."""
+VERSION = 6
+"""6: the ledger has rounds; 5: a reserved leg holds its terms as one value; 4: the ledger has
+orders; 3: it has accounts; 2: it is saved apart; 1: the state is one whole."""
 LEDGER_WITH_ORDERS, LEGS_WITH_TERMS = 4, 5
 
 

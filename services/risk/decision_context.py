@@ -18,14 +18,17 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from services.risk.exposure import ZERO, Ledger, ReservedLeg, reserve_leg
+from services.risk.rounds import Round
 from shared.config_sections import RiskConfig
 from shared.domain.depth import is_size
 from shared.domain.fees import share_of
 from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.plan_cost import ExpectedLeg, expected_cost
 from shared.domain.rounding import exact
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import Side, TradingState
 from shared.messages.market import DepthView
+from shared.messages.rounds import Intent
 from shared.messages.rules import InstrumentRules
 
 BookKey = tuple[str, str]
@@ -88,12 +91,13 @@ class LegCase:
 @dataclass(slots=True, kw_only=True)
 class DecisionContext:
     """An opportunity and everything it is judged by. ``venues`` are those that may be traded,
-    ``venues_down`` what of them the executor sends nothing to, with its reason.
+    ``venues_down`` what of them the executor sends nothing to, with its reason. ``directional_max``
+    is what its strategy may hold by single legs, in quote units.
 
     What stands below ``rules`` is there after ``look_up_legs``: the legs, and what they would
     reserve; the notional at stake if only the dearer side trades; the base units that they
-    bring in together; what hedging or unwinding the
-    plan may cost, in quote units; the legs of the plans in flight; the positions in this quote
+    bring in together, and those that the round leaves unhedged before; what hedging or unwinding
+    the plan may cost, in quote units; the legs of the plans in flight; the positions in this quote
     asset; and, as rules work them out, the dearest prices and the worst notionals by key of their
     market.
     """
@@ -109,15 +113,34 @@ class DecisionContext:
     venues_down: Mapping[str, str]
     views: Mapping[BookKey, DepthView]
     rules: Mapping[BookKey, InstrumentRules]
+    directional_max: Decimal = ZERO
     legs: list[LegCase] = field(init=False)
     reserved: list[ReservedLeg] = field(init=False)
     notional: Decimal = field(init=False)
     net: Decimal = field(init=False)
+    opening: Decimal = field(init=False)
+    cost: Decimal = field(init=False)
     loss_cap: Decimal = field(init=False)
     held: list[ReservedLeg] = field(init=False)
     positions: list[tuple[VenueMarket, Decimal]] = field(init=False)
     marks: dict[str, Decimal] = field(init=False)
     worst: dict[str, Decimal] = field(init=False)
+
+    @property
+    def round(self) -> Round | None:
+        """The round that it opens or closes, where risk knows it."""
+        found = self.opportunity
+        return self.ledger.rounds.get(found.strategy_id, found.round_id)
+
+    @property
+    def is_directional(self) -> bool:
+        """Whether it changes a position by one leg, which nothing hedges."""
+        found = self.opportunity
+        return found.intent is not Intent.INSTANT and len(found.legs) == 1
+
+    def free_position(self, leg: OpportunityLeg) -> Decimal:
+        """Net base units in the leg's instrument that no round holds."""
+        return self.position(leg) - self.ledger.rounds.held_on(f"{leg.venue}|{leg.instrument}")
 
     def position(self, leg: OpportunityLeg) -> Decimal:
         """Net base units in the leg's instrument, once plans in flight on its side have filled."""
@@ -139,7 +162,8 @@ class DecisionContext:
                 sold += leg.reserved.notional
                 net -= offered.qty
         self.notional, self.net = max(bought, sold), net
-        self.loss_cap = share_of(self.notional, self.config.loss_cap_bps)
+        self._look_up_round()
+        self.loss_cap = share_of(self.notional, self.config.loss_cap_bps) + self.cost
         self.held = [leg for plan in ledger.reservations.values() for leg in plan.legs]
         self.positions = []
         for key, position in ledger.positions.items():
@@ -147,6 +171,16 @@ class DecisionContext:
             if market.quote == quote:
                 self.positions.append((market, position))
         self.marks, self.worst = {}, {}
+
+    def _look_up_round(self) -> None:
+        self.opening = self.cost = ZERO
+        found = self.opportunity
+        if found.intent is Intent.INSTANT:
+            return
+        if found.intent is Intent.CLOSE and not self.is_directional and self.round is not None:
+            self.opening = self.round.net
+        legs = (ExpectedLeg(leg.side, leg.qty, leg.price_avg, leg.fee_bps) for leg in found.legs)
+        self.cost = expected_cost(legs, self.opening)
 
 
 def open_exposure(context: DecisionContext) -> Decimal:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from services.risk.approval import approved_plan, denied, reservation_of, round_of
 from services.risk.border import in_order, unowned_end_alert, unowned_fill_text, unowned_order_alert
 from services.risk.checkpoint import (
     NAMES,
@@ -22,11 +23,12 @@ from services.risk.checkpoint import (
     ledger_id_of,
 )
 from services.risk.decision_context import DecisionContext
-from services.risk.exposure import Ledger, Reservation, plan_id_of
-from services.risk.limits import judge
+from services.risk.exposure import ZERO, Ledger
+from services.risk.judgement import judge
 from services.risk.market import LatestBooks
 from services.risk.reasons import Denial
 from services.risk.report import risk_report
+from services.risk.round_reports import RoundReports, end_round
 from services.risk.trading import TradingControl, TradingStatus, alert
 from shared.config_sections import Config
 from shared.domain.instrument import split_instrument
@@ -35,7 +37,7 @@ from shared.ledger import WITNESS_NS, LedgerOpening, Opened
 from shared.ledger_engine import LedgerEngine
 from shared.messages.arb import Opportunity
 from shared.messages.base import Message, TradingState
-from shared.messages.control import Command, Severity
+from shared.messages.control import Command, CommandKind, Severity
 from shared.messages.execution import (
     ApprovedPlan,
     BalanceReport,
@@ -44,12 +46,10 @@ from shared.messages.execution import (
     Fill,
     OrderEvent,
     PlanDone,
-    PlanLeg,
 )
 from shared.messages.market import DepthView, InstrumentInfo
 
 REPORT_INTERVAL_NS = 1_000_000_000
-_MS = 1_000_000
 _COUNTERS = (
     "plans_approved",
     "plans_denied",
@@ -84,7 +84,10 @@ class RiskEngine:
         self._state, self._keeper = RiskState(), CheckpointWriter()
         self._has_started = False
         self.take_ledger(opened)
-        self._market = LatestBooks()
+        self._market, self._reports = LatestBooks(), RoundReports()
+        self._directional_max = {
+            each.id: each.directional_notional_max for each in config.strategies
+        }
         self._ts_report_ns = 0
         self._counters = dict.fromkeys(_COUNTERS, 0)
         self._denied: dict[str, int] = {}
@@ -121,6 +124,7 @@ class RiskEngine:
         out = handler(message, now_ns)
         if lost:
             out = [*lost, *out]
+        out += self._reports.changed(self._state.ledger, now_ns)
         if lost or type(message) not in _QUIET:
             out += self._state_if_changed(self._switch.now(now_ns), now_ns)
         return Step(messages=out) if out else NOTHING
@@ -138,6 +142,7 @@ class RiskEngine:
         out.append(
             risk_report(self._state.ledger, self._switch, self._market.views.values(), now_ns)
         )
+        out += self._reports.all(self._state.ledger, now_ns)
         return Step(messages=out)
 
     def next_deadline_ns(self) -> int | None:
@@ -250,6 +255,7 @@ class RiskEngine:
             venues_down=self._switch.venues_down,
             views=self._market.views,
             rules=self._market.rules,
+            directional_max=self._directional_max.get(found.strategy_id, ZERO),
         )
         self._roll_day(now_ns)
         denial = judge(context)
@@ -266,6 +272,9 @@ class RiskEngine:
         found, now_ns = context.opportunity, context.now_ns
         reservation = reservation_of(context)
         self._state.ledger.reserve(reservation)
+        if found.round_id:
+            self._state.ledger.rounds.begin(round_of(context), reservation.plan_id)
+            self._keeper.touch_ledger()
         self._keeper.approve(found.opportunity_id)
         self._counters["plans_approved"] += 1
         return approved_plan(found, reservation, now_ns)
@@ -304,7 +313,8 @@ class RiskEngine:
         return []
 
     def _on_plan_done(self, done: PlanDone, now_ns: int) -> list[Message]:
-        held = self._state.ledger.plan_of_ours(done.plan_id)
+        ledger = self._state.ledger
+        held, reserved = ledger.plan_of_ours(done.plan_id), ledger.reservations.get(done.plan_id)
         if why := self._state.ledger.refuses_end(done):
             self._counters["ends_unowned"] += 1
             return [unowned_end_alert(done, why, now_ns)]
@@ -313,6 +323,7 @@ class RiskEngine:
             return []
         self._counters["plans_ended"] += 1
         self._keeper.touch_ledger()
+        end_round(ledger, done, reserved, self._market.is_dust(ledger.prices))
         out = self._switch.on_plan_done(done, now_ns, held)
         if not held and done.realized:
             text = f"plan {done.plan_id} ended {done.outcome} with {done.realized} {done.quote}"
@@ -322,56 +333,9 @@ class RiskEngine:
     def _on_command(self, command: Command, now_ns: int) -> list[Message]:
         self._counters["commands"] += 1
         self._keeper.touch_ledger()  # RESUME may release what a plan held
+        if command.kind is CommandKind.RESUME:
+            self._state.ledger.rounds.release_halted()
         return self._switch.on_command(command, now_ns)
-
-
-def denied(found: Opportunity, denial: Denial, now_ns: int) -> Denied:
-    """Return the message that denies an opportunity."""
-    return Denied(
-        ts_ns=now_ns,
-        opportunity_id=found.opportunity_id,
-        reason=denial.reason.value,
-        context=denial.context,
-    )
-
-
-def reservation_of(context: DecisionContext) -> Reservation:
-    """Return what an approved opportunity may use."""
-    found = context.opportunity
-    return Reservation(
-        plan_id=plan_id_of(found.opportunity_id),
-        opportunity_id=found.opportunity_id,
-        quote=found.quote,
-        notional=context.notional,
-        loss_cap=context.loss_cap,
-        legs=context.reserved,
-        ts_expire_ns=context.now_ns + context.config.plan_ttl_ms * _MS,
-        strategy=found.strategy_id,
-    )
-
-
-def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> ApprovedPlan:
-    """Return the plan that an opportunity became; ``held`` is reserved for it."""
-    return ApprovedPlan(
-        ts_ns=now_ns,
-        plan_id=held.plan_id,
-        opportunity_id=found.opportunity_id,
-        base=found.base,
-        quote=found.quote,
-        legs=[
-            PlanLeg.of(
-                leg, price_expected=leg.price_avg, fee_bps=leg.fee_bps, cash_flow=leg.cash_flow
-            )
-            for leg in found.legs
-        ],
-        net_expected=found.net,
-        loss_cap=held.loss_cap,
-        ts_recv_ns=found.ts_recv_ns,
-        ts_depth_ns=found.ts_depth_ns,
-        ts_opportunity_ns=found.ts_ns,
-        ts_expire_ns=held.ts_expire_ns,
-        strategy=found.strategy_id,
-    )
 
 
 def on_ledger(engine: RiskEngine, owner: Mapping[str, str], instance: str) -> LedgerEngine:

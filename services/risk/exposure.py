@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import msgspec
 
+from services.risk.rounds import Rounds
 from shared.domain.accounting import Books, execution_of, worst_certainty
 from shared.domain.fees import ONE_BP
 from shared.domain.instrument import split_instrument
@@ -36,6 +37,7 @@ from shared.messages.execution import (
     PlanDone,
     PlanOutcome,
 )
+from shared.messages.rounds import Intent, RoundState, round_key
 from shared.messages.terms import OrderTerms, is_same_side
 
 FILLS_REMEMBERED_MAX = 512
@@ -62,7 +64,10 @@ class ReservedLeg(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reservation(msgspec.Struct, kw_only=True):
-    """A plan in flight. ``ts_fill_ns`` is the newest fill per venue."""
+    """A plan in flight. ``ts_fill_ns`` is the newest fill per venue.
+
+    ``opening`` is what the round of the plan leaves unhedged before it, in signed base units.
+    """
 
     plan_id: str
     opportunity_id: str
@@ -74,6 +79,14 @@ class Reservation(msgspec.Struct, kw_only=True):
     is_overdue: bool = False
     ts_fill_ns: dict[str, int] = {}
     strategy: str = ""
+    intent: Intent = Intent.INSTANT
+    round_id: str = ""
+    opening: Decimal = ZERO
+
+    @property
+    def round_key(self) -> str:
+        """The name of the round that it belongs to; empty for none."""
+        return round_key(self.strategy, self.round_id) if self.round_id else ""
 
     @property
     def base(self) -> str:
@@ -101,7 +114,7 @@ class Ledger(msgspec.Struct, kw_only=True):
     ``prices`` are those of the last fill by ``venue|instrument``. ``realized_at_midnight`` is what
     was realized per quote asset before ``day`` began. ``orders`` are those that fills
     may belong to. ``plans_ended`` says whether each left nothing over. ``strategies`` are the same
-    fills, booked to whose they are.
+    fills, booked to whose they are, ``rounds`` those of rounds, booked to each.
     """
 
     books: Books = msgspec.field(default_factory=Books)
@@ -117,6 +130,17 @@ class Ledger(msgspec.Struct, kw_only=True):
     approved: dict[str, bool] = {}
     orders: OrdersOnRecord = msgspec.field(default_factory=OrdersOnRecord)
     strategies: StrategyBooks = msgspec.field(default_factory=StrategyBooks)
+    rounds: Rounds = msgspec.field(default_factory=Rounds)
+
+    @property
+    def rounds_in_flight(self) -> dict[str, Intent]:
+        """What the plans in flight do to their rounds, by ``strategy|round``."""
+        return {h.round_key: h.intent for h in self.reservations.values() if h.round_id}
+
+    def round_state(self, strategy: str, round_id: str) -> RoundState | None:
+        """Return the state of a round, ``None`` where it is not known."""
+        found = self.rounds.get(strategy, round_id)
+        return None if found is None else found.state(self.rounds_in_flight.get(found.key))
 
     @property
     def positions(self) -> dict[str, Decimal]:
@@ -205,6 +229,7 @@ class Ledger(msgspec.Struct, kw_only=True):
         else:
             self.books.fee_told(done)
             self.strategies.fee_told(done, strategy)
+        self.rounds.book(fill, is_new=seen is None, in_flight=held is not None)
         if fill.ts_ns // DAY_NS < self.day:  # late news of yesterday is not today's result
             earned = self.books.result(quote).realized - realized_before
             before = self.realized_at_midnight.get(quote, ZERO)
@@ -321,7 +346,7 @@ def _differs(held: Reservation, event: OrderEvent, against: Decimal) -> str:
         return "" if agrees else f"its leg is {leg.text}"
     if split_instrument(event.instrument).base != held.base:
         return f"its plan trades {held.base}"
-    most = sum((leg.terms.qty for leg in legs), against)
+    most = sum((leg.terms.qty for leg in legs), against + abs(held.opening))
     return "" if event.qty <= most else f"its plan evens out {most} at most"
 
 

@@ -7,7 +7,7 @@ is computed only for an offer that passed them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 
@@ -25,6 +25,7 @@ from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.rounding import exact, is_multiple
 from shared.messages.arb import OpportunityLeg
 from shared.messages.base import BookState, Side, TradingState
+from shared.messages.rounds import Intent
 
 MS = 1_000_000
 
@@ -32,10 +33,11 @@ MS = 1_000_000
 def well_formed(context: DecisionContext) -> Denial | None:
     """Buys, then sales, each in a book of its own; all of one base and one quote asset.
 
-    The executor evens out what is left of orders that have ended: none may rest.
+    Only what closes a round, or opens it by one leg, may have one side alone. The executor evens
+    out what is left of orders that have ended: none may rest.
     """
     found, legs = context.opportunity, context.opportunity.legs
-    bought, sales, of_first = ZERO, 0, None
+    bought, sold, sales, of_first = ZERO, ZERO, 0, None
     for leg in legs:
         try:
             base, quote, settle = name = split_instrument(leg.instrument)
@@ -57,14 +59,15 @@ def well_formed(context: DecisionContext) -> Denial | None:
         if not leg.is_limit_ioc:
             return deny(DenyReason.ORDER_KIND, kind=leg.kind, instrument=leg.instrument)
         if leg.side is Side.SELL:
-            sales += 1
+            sales, sold = sales + 1, sold + leg.qty
         elif sales:
             return deny(DenyReason.MALFORMED, sides=_sides(legs))
         else:
             bought += leg.qty
-    if not 0 < sales < len(legs):
+    has_one_side = found.intent is Intent.CLOSE or (found.intent is Intent.OPEN and len(legs) == 1)
+    if not 0 < sales < len(legs) and not has_one_side:
         return deny(DenyReason.MALFORMED, sides=_sides(legs))
-    if base != found.base or quote != found.quote or bought != found.qty:
+    if base != found.base or quote != found.quote or (bought or sold) != found.qty:
         return deny(DenyReason.MALFORMED, base=base, quote=quote, bought=bought, qty=found.qty)
     if len({(leg.venue, leg.instrument) for leg in legs}) < len(legs):
         return deny(DenyReason.MALFORMED, legs=", ".join(leg.text for leg in legs))
@@ -76,17 +79,20 @@ def _sides(legs: Sequence[OpportunityLeg]) -> str:
 
 
 def trading_state(context: DecisionContext) -> Denial | None:
-    """HALTED opens nothing; REDUCING only what shrinks perpetual positions and opens none."""
+    """HALTED starts nothing; REDUCING only what closes rounds, or shrinks other perpetuals."""
     if context.state is TradingState.ACTIVE:
         return None
     if context.state is TradingState.HALTED:
         return deny(DenyReason.HALTED, why=context.state_reason)
+    if context.opportunity.intent is Intent.CLOSE:
+        return None
     opened = [
-        opened_qty(context.position(leg), leg.side, leg.qty)
+        opened_qty(context.free_position(leg), leg.side, leg.qty)
         for leg in context.opportunity.legs
         if split_instrument(leg.instrument).kind is InstrumentKind.LINEAR
     ]
-    if not opened or any(opened):
+    is_opening = context.opportunity.intent is Intent.OPEN
+    if is_opening or not opened or any(opened):
         return deny(DenyReason.REDUCING, opens=sum(opened, ZERO))
     return None
 
@@ -150,7 +156,7 @@ def opportunity_age(context: DecisionContext) -> Denial | None:
 def arithmetic(context: DecisionContext) -> Denial | None:
     """Recompute the result from the legs: the other half of the scanner's assertion."""
     found = context.opportunity
-    notional = net = fees = ZERO
+    notional = sold = net = fees = ZERO
     are_right = True
     for leg in found.legs:
         worth = leg.qty * leg.price_avg
@@ -159,11 +165,13 @@ def arithmetic(context: DecisionContext) -> Denial | None:
             notional += worth
             flow = -worth - fee
         else:
+            sold += worth
             flow = worth - fee
         net += flow
         fees += fee
         if leg.fee != fee or (leg.cash_flow != flow and leg.cash_flow is not None):
             are_right = False
+    notional = notional or sold  # only what closes a round, or opens it by one leg, buys nothing
     if (
         not are_right
         or found.notional != notional
@@ -324,11 +332,12 @@ def balances(context: DecisionContext) -> Denial | None:
 
 
 def opens_no_position(context: DecisionContext) -> Denial | None:
-    """No leg opens or extends a position in a derivative: there is no rule yet that closes it."""
+    """No leg opens or extends a position in a derivative, nor takes one from a round."""
     for leg in context.legs:
         if leg.market.is_spot:
             continue
-        opened = opened_qty(leg.position, leg.offered.side, leg.offered.qty)
+        free = context.free_position(leg.offered)
+        opened = opened_qty(free, leg.offered.side, leg.offered.qty)
         if opened:
             return deny(DenyReason.OPENS_POSITION, book=leg.market.text, qty=opened)
     return None
@@ -345,52 +354,9 @@ def loss_cap(context: DecisionContext) -> Denial | None:
             of_buys += fees
         else:
             of_sales += fees
-    cap = context.loss_cap
+    cap = context.loss_cap - context.cost
     if max(of_buys, of_sales) <= cap * BPS:
         return None
     fees, side = (of_buys, Side.BUY) if of_buys > cap * BPS else (of_sales, Side.SELL)
     books = [leg.market.text for leg in context.legs if leg.offered.side is side]
     return deny(DenyReason.LOSS_CAP, book=", ".join(books), fees=fees / BPS, cap=cap)
-
-
-Rule = Callable[[DecisionContext], Denial | None]
-OFFER_RULES: tuple[Rule, ...] = (
-    well_formed,
-    trading_state,
-    executor_ready,
-    venues_traded,
-    venues_up,
-    not_approved_before,
-    not_expired,
-    opportunity_age,
-    arithmetic,
-    edge_max,
-)
-PLAN_RULES: tuple[Rule, ...] = (
-    books_trusted,
-    venue_rules,
-    hedged,
-    order_notional,
-    instrument_notional,
-    venue_notional,
-    total_notional,
-    plans_in_flight,
-    daily_loss,
-    balances,
-    opens_no_position,
-    loss_cap,
-)
-
-
-def judge(context: DecisionContext) -> Denial | None:
-    """Return the denial of the first rule that denies, or ``None``: the plan may be made."""
-    for rule in OFFER_RULES:
-        denial = rule(context)
-        if denial is not None:
-            return denial
-    context.look_up_legs()
-    for rule in PLAN_RULES:
-        denial = rule(context)
-        if denial is not None:
-            return denial
-    return None

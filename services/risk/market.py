@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import TypeVar
 
 from services.risk.decision_context import BookKey
+from services.risk.rounds import IsDust
+from shared.domain.rounding import is_enough, qty_accepted
 from shared.messages.market import DepthView, InstrumentInfo
 from shared.messages.rules import InstrumentRules
 
@@ -31,6 +35,22 @@ class LatestBooks:
         rules = info.rules
         key = (rules.venue, rules.instrument)
         _follow(self.rules, key, rules, self.counters, "rules_refused")
+
+    def is_dust(self, prices: Mapping[str, Decimal]) -> IsDust:
+        """Return what tells whether a quantity is too small to trade; unknown rules: it is not.
+
+        Args:
+            prices: Of the last fills, by ``venue|instrument``.
+        """
+
+        def is_dust(venue: str, instrument: str, qty: Decimal) -> bool:
+            rules, price = self.rules.get((venue, instrument)), prices.get(f"{venue}|{instrument}")
+            if rules is None or price is None:
+                return False
+            accepted = qty_accepted(rules, qty)
+            return accepted <= 0 or not is_enough(rules, accepted, price)
+
+        return is_dust
 
 
 def _follow(

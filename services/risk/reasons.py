@@ -29,7 +29,8 @@ class DenyReason(ExplainedCode):
         "MALFORMED",
         "The legs are not purchases and then sales, each in a book of its own, of the "
         "opportunity's base asset against its quote asset, or an instrument is settled in its base "
-        "asset.",
+        "asset. Only a plan that closes a round, or opens one by a single leg, may have one side "
+        "alone; it names its round and strategy, and no other plan names a round.",
     )
     SEVERAL_ASSETS = (
         "SEVERAL_ASSETS",
@@ -44,8 +45,8 @@ class DenyReason(ExplainedCode):
     HALTED = ("HALTED", "The trading state is HALTED; `arb status` shows why.")
     REDUCING = (
         "REDUCING",
-        "The trading state is REDUCING and the plan would not reduce a perpetual position, or "
-        "would open one.",
+        "The trading state is REDUCING and the plan neither closes a round nor reduces a perpetual "
+        "position that no round holds, or would open one.",
     )
     EXECUTOR_NOT_READY = (
         "EXECUTOR_NOT_READY",
@@ -134,13 +135,38 @@ class DenyReason(ExplainedCode):
     )
     OPENS_POSITION = (
         "OPENS_POSITION",
-        "A leg would open a position in a derivative; no strategy has a rule yet that closes it.",
+        "A leg of a plan for instant profit would open a position in a derivative, or take it from "
+        "a round; only a round's plan may (intent OPEN).",
     )
     LOSS_CAP = (
         "LOSS_CAP",
         "The plan's loss cap (`risk.loss_cap_bps`) does not pay the fees of trading one side "
         "and trading it back at its own venues, so one missed side would fail the plan and halt "
         "trading.",
+    )
+    ROUND_UNKNOWN = (
+        "ROUND_UNKNOWN",
+        "The plan would close a round that is not known, or not this strategy's.",
+    )
+    ROUND_STATE = (
+        "ROUND_STATE",
+        "The round is not in a state for this: another plan of it is in flight, it is closed or "
+        "halted, or it trades other assets or is of the other kind (hedged, directional).",
+    )
+    ROUNDS_OPEN = ("ROUNDS_OPEN", "As many rounds are open as there may be.")
+    DIRECTIONAL_BUDGET = (
+        "DIRECTIONAL_BUDGET",
+        "A single leg is directional: with what the strategy holds so already it would exceed its "
+        "`directional_notional_max` (0 unless configured).",
+    )
+    OPENING_COST = (
+        "OPENING_COST",
+        "Opening the round would cost more cash, fees included, than its loss cap "
+        "(`risk.loss_cap_bps`) allows.",
+    )
+    REDUCE_ONLY = (
+        "REDUCE_ONLY",
+        "A plan that closes a round would trade more than the round holds, or on the other side.",
     )
 
 

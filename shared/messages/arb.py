@@ -27,6 +27,7 @@ from shared.messages.bounds import (
     Strategy,
     Venue,
 )
+from shared.messages.rounds import Intent
 from shared.messages.terms import OrderTerms
 
 
@@ -56,6 +57,10 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
     newest tick that caused it; ``ts_depth_ns`` when that depth view was made. ``detector`` is the
     rule that found it, ``strategy_id`` the configured strategy that runs it: plan, orders and fills
     carry that id on, and profit is booked under it. ``strategy_hash`` is of its file and params.
+
+    ``intent`` says whether it opens or closes the round ``round_id`` of the strategy; then ``net``
+    is cash rather than profit. Where no leg buys, ``qty`` and ``notional`` are of the sales.
+    ``horizon_ns`` is how long the strategy means to hold what it opens.
     """
 
     opportunity_id: Id
@@ -74,6 +79,9 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
     ts_expire_ns: Deadline
     strategy_id: Strategy = ""
     strategy_hash: MaybeId = ""
+    intent: Intent = Intent.INSTANT
+    round_id: MaybeId = ""
+    horizon_ns: Count = 0
 
 
 class NearMiss(DecisionMessage, frozen=True, kw_only=True, tag="near_miss"):

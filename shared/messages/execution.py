@@ -38,6 +38,7 @@ from shared.messages.bounds import (
     Venue,
     VenueTime,
 )
+from shared.messages.rounds import Intent
 from shared.messages.terms import OrderTerms, OrderType, TimeInForce
 
 OPERATOR_STRATEGY: Final = "operator"
@@ -87,6 +88,9 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     ``plan_id`` is a function of the opportunity. After ``ts_expire_ns`` it must not be started.
     ``loss_cap`` (quote units, positive) bounds what hedging or unwinding may cost.
     ``strategy`` is the id of the strategy that proposed it; all its orders and fills carry it.
+    A plan with an ``intent`` to OPEN or CLOSE belongs to the round ``round_id`` of that strategy,
+    and so do its fills. ``opening`` is the signed base units that the round leaves unhedged before
+    it: what the plan evens out together with its own fills. A plan of one leg evens nothing out.
     """
 
     plan_id: PlanId
@@ -101,6 +105,14 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     ts_opportunity_ns: Moment
     ts_expire_ns: Deadline
     strategy: Strategy = ""
+    intent: Intent = Intent.INSTANT
+    round_id: MaybeId = ""
+    opening: Amount = Decimal(0)
+
+    @property
+    def is_directional(self) -> bool:
+        """Whether it changes a position by one leg, and has nothing to even out."""
+        return self.intent is not Intent.INSTANT and len(self.legs) == 1
 
 
 class OrderPurpose(StrEnum):
@@ -159,6 +171,7 @@ class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     ``fee`` is ``None`` while the venue has not reported it. ``fee_quote`` is the fee valued in the
     quote asset, ``None`` where no price for the fee asset is known. ``strategy`` is that of its
     plan: empty where a plan was found at a venue without a record of it, ``operator`` for FLATTEN.
+    ``round_id`` is the strategy's round that its plan belongs to, if any.
     """
 
     plan_id: PlanId
@@ -174,6 +187,7 @@ class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     fee_quote: Amount | None = None
     ts_venue_ns: VenueTime = 0
     strategy: Strategy = ""
+    round_id: MaybeId = ""
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):

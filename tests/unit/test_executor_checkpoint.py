@@ -92,7 +92,7 @@ def test_legs_that_version_1_had_sent_are_asked_for_and_evened_out() -> None:
         b"\xff",
         b'{"orders":{"a":1}}',
         b'{"orders":{"a":{"life":{}}}}',
-        b'{"version":3}',
+        b'{"version":4}',
         b'{"version":"x"}',
     ],
 )

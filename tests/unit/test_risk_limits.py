@@ -12,7 +12,8 @@ import pytest
 from services.risk.decision_context import DecisionContext
 from services.risk.engine import RiskEngine
 from services.risk.exposure import BALANCE_LAG_NS, Ledger, reserve_leg
-from services.risk.limits import OFFER_RULES, PLAN_RULES, balances, executor_ready
+from services.risk.judgement import OFFER_RULES, RULES
+from services.risk.limits import balances, executor_ready
 from services.risk.reasons import DenyReason, render_markdown
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import BookState, Side, TradingState
@@ -262,7 +263,20 @@ CASES: dict[DenyReason, list[tuple[dict[str, Any], Change, Opportunity, int]]] =
         ({}, lambda e: e.on_message(make_balances("alpha", BTC=9), T0).messages, GOOD, 0),
     ],
 }
-ELSEWHERE = {DenyReason.EXECUTOR_NOT_READY, DenyReason.BOOK_UNKNOWN, DenyReason.BALANCE_UNKNOWN}
+OF_ROUNDS = {
+    DenyReason.ROUND_UNKNOWN,
+    DenyReason.ROUND_STATE,
+    DenyReason.ROUNDS_OPEN,
+    DenyReason.DIRECTIONAL_BUDGET,
+    DenyReason.OPENING_COST,
+    DenyReason.REDUCE_ONLY,
+}
+"""In test_risk_rounds.py."""
+ELSEWHERE = OF_ROUNDS | {
+    DenyReason.EXECUTOR_NOT_READY,
+    DenyReason.BOOK_UNKNOWN,
+    DenyReason.BALANCE_UNKNOWN,
+}
 
 
 def plan_id(found: Opportunity) -> str:
@@ -299,7 +313,8 @@ def test_rule_stops(
 
 def test_every_reason_has_a_case() -> None:
     assert set(CASES) | ELSEWHERE == set(DenyReason)
-    assert len({*OFFER_RULES, *PLAN_RULES}) == len(OFFER_RULES + PLAN_RULES) <= len(DenyReason)
+    for rules in RULES.values():
+        assert len({*OFFER_RULES, *rules}) == len(OFFER_RULES + rules)
 
 
 @pytest.mark.parametrize(

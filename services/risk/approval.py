@@ -1,0 +1,81 @@
+"""What comes of a decision: the reservation and the plan, or the denial. Pure."""
+
+from __future__ import annotations
+
+from services.risk.decision_context import DecisionContext
+from services.risk.exposure import Reservation, plan_id_of
+from services.risk.reasons import Denial
+from services.risk.rounds import Round
+from shared.messages.arb import Opportunity
+from shared.messages.execution import ApprovedPlan, Denied, PlanLeg
+
+_MS = 1_000_000
+
+
+def denied(found: Opportunity, denial: Denial, now_ns: int) -> Denied:
+    """Return the message that denies an opportunity."""
+    return Denied(
+        ts_ns=now_ns,
+        opportunity_id=found.opportunity_id,
+        reason=denial.reason.value,
+        context=denial.context,
+    )
+
+
+def reservation_of(context: DecisionContext) -> Reservation:
+    """Return what an approved opportunity may use."""
+    found = context.opportunity
+    return Reservation(
+        plan_id=plan_id_of(found.opportunity_id),
+        opportunity_id=found.opportunity_id,
+        quote=found.quote,
+        notional=context.notional,
+        loss_cap=context.loss_cap,
+        legs=context.reserved,
+        ts_expire_ns=context.now_ns + context.config.plan_ttl_ms * _MS,
+        strategy=found.strategy_id,
+        intent=found.intent,
+        round_id=found.round_id,
+        opening=context.opening,
+    )
+
+
+def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> ApprovedPlan:
+    """Return the plan that an opportunity became; ``held`` is reserved for it."""
+    return ApprovedPlan(
+        ts_ns=now_ns,
+        plan_id=held.plan_id,
+        opportunity_id=found.opportunity_id,
+        base=found.base,
+        quote=found.quote,
+        legs=[
+            PlanLeg.of(
+                leg, price_expected=leg.price_avg, fee_bps=leg.fee_bps, cash_flow=leg.cash_flow
+            )
+            for leg in found.legs
+        ],
+        net_expected=found.net,
+        loss_cap=held.loss_cap,
+        ts_recv_ns=found.ts_recv_ns,
+        ts_depth_ns=found.ts_depth_ns,
+        ts_opportunity_ns=found.ts_ns,
+        ts_expire_ns=held.ts_expire_ns,
+        strategy=found.strategy_id,
+        intent=held.intent,
+        round_id=held.round_id,
+        opening=held.opening,
+    )
+
+
+def round_of(context: DecisionContext) -> Round:
+    """Return the round that a plan begins."""
+    found = context.opportunity
+    return Round(
+        strategy=found.strategy_id,
+        round_id=found.round_id,
+        base=found.base,
+        quote=found.quote,
+        is_directional=context.is_directional,
+        ts_opened_ns=context.now_ns,
+        horizon_ns=found.horizon_ns,
+    )

@@ -1,0 +1,83 @@
+"""Which rules a plan must pass, by what it is for, in the order in which they are asked. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.risk import limits, round_limits
+from services.risk.decision_context import DecisionContext
+from services.risk.reasons import Denial
+from shared.messages.rounds import Intent
+
+Rule = Callable[[DecisionContext], Denial | None]
+OFFER_RULES: tuple[Rule, ...] = (
+    limits.well_formed,
+    round_limits.round_named,
+    limits.trading_state,
+    limits.executor_ready,
+    limits.venues_traded,
+    limits.venues_up,
+    limits.not_approved_before,
+    limits.not_expired,
+    limits.opportunity_age,
+    limits.arithmetic,
+)
+"""They need nothing but the offer. What a plan would do is worked out after them."""
+INSTANT_RULES: tuple[Rule, ...] = (
+    limits.edge_max,
+    limits.books_trusted,
+    limits.venue_rules,
+    limits.hedged,
+    limits.order_notional,
+    limits.instrument_notional,
+    limits.venue_notional,
+    limits.total_notional,
+    limits.plans_in_flight,
+    limits.daily_loss,
+    limits.balances,
+    limits.opens_no_position,
+    limits.loss_cap,
+)
+OPEN_RULES: tuple[Rule, ...] = (
+    round_limits.edge_max_of_pairs,
+    limits.books_trusted,
+    limits.venue_rules,
+    round_limits.round_may_open,
+    round_limits.hedged_or_directional,
+    limits.order_notional,
+    limits.instrument_notional,
+    limits.venue_notional,
+    limits.total_notional,
+    round_limits.directional_budget,
+    limits.plans_in_flight,
+    limits.daily_loss,
+    limits.balances,
+    limits.loss_cap,
+    round_limits.opening_cost,
+)
+CLOSE_RULES: tuple[Rule, ...] = (
+    limits.books_trusted,
+    limits.venue_rules,
+    round_limits.round_may_close,
+    round_limits.only_reduces,
+)
+"""No limit on what is opened, no balance and no edge keeps a position from being closed."""
+RULES: dict[Intent, tuple[Rule, ...]] = {
+    Intent.INSTANT: INSTANT_RULES,
+    Intent.OPEN: OPEN_RULES,
+    Intent.CLOSE: CLOSE_RULES,
+}
+
+
+def judge(context: DecisionContext) -> Denial | None:
+    """Return the denial of the first rule that denies, or ``None``: the plan may be made."""
+    for rule in OFFER_RULES:
+        denial = rule(context)
+        if denial is not None:
+            return denial
+    context.look_up_legs()
+    for rule in RULES[context.opportunity.intent]:
+        denial = rule(context)
+        if denial is not None:
+            return denial
+    return None

@@ -1,0 +1,148 @@
+"""The rules for what opens and closes rounds, one function each, as in ``limits.py``. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from services.risk import limits
+from services.risk.decision_context import DecisionContext
+from services.risk.exposure import ZERO
+from services.risk.reasons import Denial, DenyReason, deny
+from services.risk.rounds import ROUNDS_OPEN_MAX, has_room
+from shared.domain.accounting import holding_key
+from shared.domain.fees import share_of
+from shared.messages.rounds import Intent, RoundState
+
+
+def round_named(context: DecisionContext) -> Denial | None:
+    """What opens or closes a round names it and its strategy; nothing else does."""
+    found = context.opportunity
+    is_named = bool(found.round_id and found.strategy_id)
+    if is_named if found.intent is not Intent.INSTANT else not found.round_id:
+        return None
+    return deny(
+        DenyReason.MALFORMED,
+        intent=found.intent,
+        round=found.round_id,
+        strategy=found.strategy_id,
+    )
+
+
+def edge_max_of_pairs(context: DecisionContext) -> Denial | None:
+    """Too good to be true, where a purchase and a sale say what it brings in."""
+    return None if context.is_directional else limits.edge_max(context)
+
+
+def round_may_open(context: DecisionContext) -> Denial | None:
+    """The round is new or open, of the same assets, and there is room for it."""
+    found, ledger = context.opportunity, context.ledger
+    state = ledger.round_state(found.strategy_id, found.round_id)
+    known = context.round
+    is_new = known is None or not known.was_traded
+    if (
+        known is not None
+        and state is not RoundState.OPEN
+        and not (is_new and state is RoundState.CLOSED)
+    ):
+        return deny(DenyReason.ROUND_STATE, round=found.round_id, state=state)
+    markets = [leg.market.key for leg in context.legs]
+    if known is not None and not is_new:
+        kind = "directional" if known.is_directional else "hedged"
+        if (known.base, known.quote) != (found.base, found.quote):
+            assets = f"{known.base}/{known.quote}"
+            return deny(DenyReason.ROUND_STATE, round=found.round_id, trades=assets)
+        if known.is_directional != context.is_directional or not has_room(known, markets):
+            return deny(DenyReason.ROUND_STATE, round=found.round_id, kind=kind)
+        return None
+    in_flight = ledger.rounds_in_flight
+    count = sum(
+        each.state(in_flight.get(key)) is not RoundState.CLOSED
+        for key, each in ledger.rounds.rounds.items()
+    )
+    if count >= ROUNDS_OPEN_MAX:
+        return deny(DenyReason.ROUNDS_OPEN, rounds=count, max=ROUNDS_OPEN_MAX)
+    return None
+
+
+def hedged_or_directional(context: DecisionContext) -> Denial | None:
+    """Several legs bring in as much as they take out; one alone is a matter of its budget."""
+    return None if context.is_directional else limits.hedged(context)
+
+
+def directional_budget(context: DecisionContext) -> Denial | None:
+    """What the strategy holds by single legs, in flight and with this plan, is within its own."""
+    if not context.is_directional:
+        return None
+    ledger, found = context.ledger, context.opportunity
+    held = ZERO
+    for each in ledger.rounds.rounds.values():
+        if each.is_directional and each.strategy == found.strategy_id:
+            for market, qty in each.books.quantities.items():
+                held += abs(qty) * _price(context, market)
+    for plan in ledger.reservations.values():
+        is_one = plan.intent is Intent.OPEN and len(plan.legs) == 1
+        if is_one and plan.strategy == found.strategy_id:
+            held += plan.notional
+    after = held + context.notional
+    if after <= context.directional_max:
+        return None
+    return deny(
+        DenyReason.DIRECTIONAL_BUDGET,
+        strategy=found.strategy_id,
+        notional=after,
+        held=held,
+        max=context.directional_max,
+    )
+
+
+def opening_cost(context: DecisionContext) -> Denial | None:
+    """Opening a hedged round costs no more than the share that hedging it may cost."""
+    cap = share_of(context.notional, context.config.loss_cap_bps)
+    if context.cost <= cap:
+        return None
+    return deny(DenyReason.OPENING_COST, cost=context.cost, max=cap)
+
+
+def round_may_close(context: DecisionContext) -> Denial | None:
+    """The round is known, and no plan of it is in flight."""
+    found = context.opportunity
+    state = context.ledger.round_state(found.strategy_id, found.round_id)
+    if state is None:
+        return deny(DenyReason.ROUND_UNKNOWN, round=found.round_id, strategy=found.strategy_id)
+    if state not in {RoundState.OPEN, RoundState.HALTED}:
+        return deny(DenyReason.ROUND_STATE, round=found.round_id, state=state)
+    return None
+
+
+def only_reduces(context: DecisionContext) -> Denial | None:
+    """Every leg reduces what the round holds, by no more than that, and leaves it no less hedged.
+
+    Spot counts over all venues together: what was bought here may be sold there.
+    """
+    known = context.round
+    assert known is not None, "round_may_close comes first"
+    held = known.held
+    for leg in context.legs:
+        key = holding_key(*leg.market.book)
+        left = held.get(key, ZERO) + leg.offered.signed_qty
+        is_less = held.get(key, ZERO) * leg.offered.signed_qty < 0 <= left * held.get(key, ZERO)
+        if not is_less:
+            return deny(
+                DenyReason.REDUCE_ONLY,
+                round=context.opportunity.round_id,
+                book=leg.market.text,
+                holds=held.get(key, ZERO),
+                leg=leg.offered.signed_qty,
+            )
+        held[key] = left
+    lot = max(context.rules[leg.market.book].lot_size for leg in context.legs)
+    before, after = abs(known.net), abs(known.net + context.net)
+    if after >= lot and after > before:
+        return deny(DenyReason.UNHEDGED, open=known.net + context.net, before=known.net, lot=lot)
+    return None
+
+
+def _price(context: DecisionContext, market: str) -> Decimal:
+    """Return the dearest price known of a market: of its last fill, or of this plan."""
+    of_plan = [leg.price for leg in context.legs if leg.market.key == market]
+    return max([context.ledger.prices.get(market, ZERO), *of_plan])

@@ -1,0 +1,339 @@
+"""What each round of a strategy holds, from the fills of its plans. Pure, saved with the ledger.
+
+A round is opened by a plan with the intent OPEN and named by its strategy. Every fill is booked to
+the round of its plan; those of plans that the executor made itself (late fills, adopted orders)
+carry the round on. What an operator sold or bought (FLATTEN) closes what rounds hold against it,
+oldest first. Spot counts over all venues together, as everywhere (``domain/accounting.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from decimal import ROUND_HALF_EVEN, Decimal
+from functools import cached_property
+from typing import Final
+
+import msgspec
+
+from shared.domain.accounting import (
+    Books,
+    Execution,
+    execution_of,
+    holding_key,
+    holding_place,
+    worst_certainty,
+)
+from shared.domain.fees import MONEY_STEP
+from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
+from shared.messages.base import Certainty, Side
+from shared.messages.execution import OPERATOR_STRATEGY, Fill
+from shared.messages.rounds import (
+    MARKETS_OF_ROUND_MAX,
+    Intent,
+    RoundLeg,
+    RoundState,
+    StrategyPosition,
+    round_key,
+)
+
+ROUNDS_OPEN_MAX: Final = 64
+"""Rounds that are not closed; a further one is not opened."""
+ROUNDS_CLOSED_MAX: Final = 32
+"""Closed rounds kept, the newest: a late fill still finds its own."""
+PLANS_OF_ROUND_MAX: Final = 64
+"""Plans of a round known by their ids, the newest; fills of older ones name the round."""
+ZERO: Final = Decimal(0)
+
+IsDust = Callable[[str, str, Decimal], bool]
+"""Venue, instrument and base units -> too small to be traded there."""
+
+
+class Round(msgspec.Struct, kw_only=True):
+    """One round. ``fees`` are by ``venue|instrument`` and asset.
+
+    ``plans`` are the ids of its plans, ``in_flight`` what the one that has not ended is for, if
+    any. ``is_dust`` says that what is left was too small to trade when a plan closed it.
+    """
+
+    strategy: str
+    round_id: str
+    base: str
+    quote: str
+    is_directional: bool
+    ts_opened_ns: int
+    horizon_ns: int = 0
+    books: Books = msgspec.field(default_factory=Books)
+    fees: dict[str, dict[str, Decimal]] = {}
+    plans: list[str] = []
+    is_dust: bool = False
+    halted: str = ""
+    funding_told: bool = False
+
+    @property
+    def key(self) -> str:
+        """Its name among the rounds of all strategies."""
+        return round_key(self.strategy, self.round_id)
+
+    @property
+    def held(self) -> dict[str, Decimal]:
+        """Signed base units by key of the holding; what is not zero."""
+        return self.books.opened()
+
+    @property
+    def net(self) -> Decimal:
+        """Base units that its legs together leave unhedged."""
+        return sum(self.held.values(), ZERO)
+
+    @property
+    def was_traded(self) -> bool:
+        """Whether anything was ever filled."""
+        return bool(self.books.quantities)
+
+    def state(self, in_flight: Intent | None) -> RoundState:
+        """Return how far it has come; ``in_flight`` is what a plan of it is under way for."""
+        if in_flight is not None:
+            return RoundState.OPENING if in_flight is Intent.OPEN else RoundState.CLOSING
+        if self.is_dust or not self.held:
+            return RoundState.CLOSED
+        return RoundState.HALTED if self.halted else RoundState.OPEN
+
+    def add_plan(self, plan_id: str) -> None:
+        """Remember a plan of it, the oldest making room."""
+        if plan_id not in self.plans:
+            self.plans.append(plan_id)
+            del self.plans[:-PLANS_OF_ROUND_MAX]
+
+    def trade(self, done: Execution) -> None:
+        """Book an execution and its fee."""
+        self.is_dust = False
+        self.books.trade(done)
+        self._note_fee(done)
+
+    def fee_told(self, done: Execution) -> None:
+        """Book the fee of an execution that came without one; others it never had are left out."""
+        if self.books.result(split_instrument(done.instrument).quote).fees_missing > 0:
+            self.books.fee_told(done)
+            self._note_fee(done)
+
+    def position(self, in_flight: Intent | None, now_ns: int) -> StrategyPosition:
+        """Return it as a message."""
+        books = self.books
+        return StrategyPosition(
+            ts_ns=now_ns,
+            strategy_id=self.strategy,
+            round_id=self.round_id,
+            state=self.state(in_flight),
+            base=self.base,
+            quote=self.quote,
+            legs=[self._leg(key, qty) for key, qty in books.quantities.items()],
+            unhedged=self.net,
+            realized={quote: result.realized for quote, result in books.results.items()},
+            certainty=worst_certainty(*(result.certainty for result in books.results.values())),
+            funding={q: r.funding for q, r in books.results.items() if r.funding},
+            funding_certainty=self._funding_certainty(),
+            is_directional=self.is_directional,
+            ts_opened_ns=self.ts_opened_ns,
+            horizon_ns=self.horizon_ns,
+            reason=self.halted,
+        )
+
+    def _leg(self, key: str, qty: Decimal) -> RoundLeg:
+        venue, _, instrument = key.partition("|")
+        holding = self.books.holdings.get(holding_key(venue, instrument))
+        entry = holding.entry if holding is not None and qty else None
+        fees = self.fees.get(key, {})
+        return RoundLeg(
+            venue=venue,
+            instrument=instrument,
+            qty=qty,
+            entry=None if entry is None else abs(entry),
+            fees=dict(fees),
+        )
+
+    def _funding_certainty(self) -> Certainty:
+        has_paid = self.funding_told or all(
+            is_spot(holding_place(key)[1]) for key in self.books.quantities
+        )
+        return Certainty.KNOWN if has_paid else Certainty.UNKNOWN
+
+    def _note_fee(self, done: Execution) -> None:
+        if done.fee:
+            name = split_instrument(done.instrument)
+            asset = done.fee_asset or name.settle or name.quote
+            of_market = self.fees.setdefault(f"{done.venue}|{done.instrument}", {})
+            of_market[asset] = of_market.get(asset, ZERO) + done.fee
+
+
+class Rounds(msgspec.Struct, dict=True):
+    """All rounds by ``strategy|round``, oldest first; closed ones up to a bound."""
+
+    rounds: dict[str, Round] = {}
+
+    @cached_property
+    def touched(self) -> dict[str, bool]:
+        """Rounds to be told about, and whether a fill reopened them; not saved."""
+        return {}
+
+    def get(self, strategy: str, round_id: str) -> Round | None:
+        """Return a round that is known."""
+        return self.rounds.get(round_key(strategy, round_id))
+
+    def begin(self, new: Round, plan_id: str) -> Round:
+        """Return the round that a plan belongs to, begun with ``new`` where there is none yet."""
+        found = self.rounds.get(new.key)
+        if found is None or not found.was_traded:
+            found = self.rounds[new.key] = new
+        found.add_plan(plan_id)
+        self.touch(found.key)
+        return found
+
+    def add_plan(self, key: str, plan_id: str) -> None:
+        """Note a further plan of a round."""
+        if (found := self.rounds.get(key)) is not None:
+            found.add_plan(plan_id)
+            self.touch(key)
+
+    def of_plan(self, plan_id: str) -> Round | None:
+        """Return the round that a plan belongs to."""
+        return next((each for each in self.rounds.values() if plan_id in each.plans), None)
+
+    def book(self, fill: Fill, *, is_new: bool, in_flight: bool) -> None:
+        """Book a fill, or the fee of one that is not new, to the round of its plan.
+
+        ``in_flight`` tells that its plan has not ended.
+        """
+        done = execution_of(fill)
+        found = self.of_plan(fill.plan_id) or self._named(fill)
+        if found is None:
+            if is_new and fill.strategy in {"", OPERATOR_STRATEGY}:
+                self._close_against(done)
+            return
+        was_closed = not in_flight and found.state(None) is RoundState.CLOSED
+        if is_new:
+            found.trade(done)
+        else:
+            found.fee_told(done)
+        self.touch(found.key, is_reopened=was_closed and found.state(None) is not RoundState.CLOSED)
+
+    def on_plan_end(self, plan_id: str, failure: str, *, is_closing: bool, is_dust: IsDust) -> None:
+        """Take the end of a plan in; ``failure`` says why it left something over."""
+        found = self.of_plan(plan_id)
+        if found is None:
+            return
+        if failure:
+            found.halted = failure
+        elif is_closing:
+            found.is_dust = all(
+                self._is_dust_of(found, key, qty, is_dust) for key, qty in found.held.items()
+            )
+        self.touch(found.key)
+
+    def release_halted(self) -> None:
+        """An operator has dealt with what failed."""
+        for found in self.rounds.values():
+            if found.halted:
+                found.halted = ""
+                self.touch(found.key)
+
+    def forget(self, is_closed: Callable[[Round], bool]) -> None:
+        """Drop the oldest closed rounds beyond the bound."""
+        closed = [key for key, each in self.rounds.items() if is_closed(each)]
+        for key in closed[: max(0, len(closed) - ROUNDS_CLOSED_MAX)]:
+            del self.rounds[key]
+
+    def touch(self, key: str, *, is_reopened: bool = False) -> None:
+        """Note that a round has changed."""
+        self.touched[key] = self.touched.get(key, False) or is_reopened
+
+    def take_touched(self) -> dict[str, bool]:
+        """Return the rounds that have changed since this was last asked."""
+        touched = dict(self.touched)
+        self.touched.clear()
+        return touched
+
+    def held_on(self, market: str) -> Decimal:
+        """Return the net base units that all rounds hold on ``venue|instrument``."""
+        return sum((each.books.quantities.get(market, ZERO) for each in self.rounds.values()), ZERO)
+
+    def _named(self, fill: Fill) -> Round | None:
+        """Return the round that a fill names, made anew where it is no longer known."""
+        if not (fill.round_id and fill.strategy):
+            return None
+        key = round_key(fill.strategy, fill.round_id)
+        found = self.rounds.get(key)
+        if found is None:
+            base, quote, _ = split_instrument(fill.instrument)
+            found = self.rounds[key] = Round(
+                strategy=fill.strategy,
+                round_id=fill.round_id,
+                base=base,
+                quote=quote,
+                is_directional=False,
+                ts_opened_ns=fill.ts_ns,
+            )
+        found.add_plan(fill.plan_id)
+        return found
+
+    def _close_against(self, done: Execution) -> None:
+        """Book what an operator traded to the rounds that hold against it."""
+        if split_instrument(done.instrument).kind is InstrumentKind.INVERSE:
+            return
+        left, market = done.qty, f"{done.venue}|{done.instrument}"
+        # First those that hold it at that very venue.
+        for found in sorted(self.rounds.values(), key=lambda r: market not in r.books.quantities):
+            qty = min(left, _closable(found, done))
+            if qty <= ZERO:
+                continue
+            found.trade(_part(done, qty))
+            self.touch(found.key)
+            left -= qty
+
+    @staticmethod
+    def _is_dust_of(found: Round, key: str, qty: Decimal, is_dust: IsDust) -> bool:
+        """Tell whether what is left of a holding can be traded on none of its markets."""
+        places = [market for market in found.books.quantities if _key_of(market) == key]
+        return all(is_dust(*_place(market), abs(qty)) for market in places)
+
+
+def positions(
+    rounds: Rounds, keys: Iterator[str] | dict[str, bool], in_flight: dict[str, Intent], now_ns: int
+) -> list[StrategyPosition]:
+    """Return the messages about some rounds."""
+    known = rounds.rounds
+    return [known[key].position(in_flight.get(key), now_ns) for key in keys if key in known]
+
+
+def has_room(found: Round, markets: list[str]) -> bool:
+    """Tell whether a round may trade on these markets too."""
+    return len({*found.books.quantities, *markets}) <= MARKETS_OF_ROUND_MAX
+
+
+def _closable(found: Round, done: Execution) -> Decimal:
+    held = found.held.get(holding_key(done.venue, done.instrument), ZERO)
+    return max(ZERO, -held if done.side is Side.BUY else held)
+
+
+def _part(done: Execution, qty: Decimal) -> Execution:
+    """Return ``qty`` of an execution with its share of cost and fee."""
+    if qty == done.qty:
+        return done
+
+    def share(amount: Decimal) -> Decimal:
+        return (amount * qty / done.qty).quantize(MONEY_STEP, ROUND_HALF_EVEN)
+
+    return msgspec.structs.replace(
+        done,
+        qty=qty,
+        cost=share(done.cost),
+        fee=None if done.fee is None else share(done.fee),
+        fee_quote=None if done.fee_quote is None else share(done.fee_quote),
+    )
+
+
+def _place(market: str) -> tuple[str, str]:
+    venue, _, instrument = market.partition("|")
+    return venue, instrument
+
+
+def _key_of(market: str) -> str:
+    return holding_key(*_place(market))

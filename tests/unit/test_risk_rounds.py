@@ -1,0 +1,468 @@
+"""Rounds: what opens and closes them, what risk says they hold, and that nothing loses them."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.risk.engine import RiskEngine
+from services.risk.reasons import DenyReason
+from services.risk.rounds import ROUNDS_CLOSED_MAX, ROUNDS_OPEN_MAX
+from shared.config_sections import Config, StrategyConfig
+from shared.messages.arb import Opportunity
+from shared.messages.base import BookState, Certainty, Message, Side
+from shared.messages.control import Alert, CommandKind
+from shared.messages.execution import (
+    OPERATOR_STRATEGY,
+    ApprovedPlan,
+    Denied,
+    Fill,
+    OrderPurpose,
+    PlanOutcome,
+)
+from shared.messages.rounds import Intent, RoundState, RoundsTold, StrategyPosition
+from tests.decision_builders import (
+    PERP,
+    SECOND,
+    SPOT,
+    T0,
+    announce,
+    make_balances,
+    make_command,
+    make_config,
+    make_done,
+    make_fill,
+    make_leg,
+    make_offer,
+    make_risk,
+    make_view,
+    order_of,
+)
+
+BASIS = "basis"
+MARKETS = {"alpha": SPOT, "gamma": PERP}
+_numbers = iter(range(1, 1_000_000))
+
+
+def config(**limits: Any) -> Config:
+    entry = StrategyConfig(id=BASIS, class_="cross_venue", directional_notional_max=D(2_000))
+    other = StrategyConfig(id="other", class_="cross_venue")
+    return msgspec.structs.replace(make_config(**limits), strategies=[entry, other])
+
+
+def offer(*legs: tuple[str, Side, str, str], **changes: Any) -> Opportunity:
+    """An opportunity of (venue, side, quantity, price); gamma is the perpetual."""
+    seq = next(_numbers)
+    made = [
+        make_leg(venue, side, qty, price, MARKETS[venue], seq) for venue, side, qty, price in legs
+    ]
+    made.sort(key=lambda leg: leg.side is Side.SELL)
+    found = make_offer(made, **{"strategy_id": BASIS, "round_id": "r1", **changes})
+    if all(leg.side is Side.SELL for leg in made):
+        qty = sum((leg.qty for leg in made), D(0))
+        worth = sum((leg.qty * leg.price_avg for leg in made), D(0))
+        edge = (found.net / worth * 10_000).quantize(D("0.0001"))
+        found = msgspec.structs.replace(found, qty=qty, notional=worth, edge_bps=edge)
+    return found
+
+
+def opening(
+    qty: str = "0.1", spot: str = "10001", perp: str = "10020", **changes: Any
+) -> Opportunity:
+    legs = ("alpha", Side.BUY, qty, spot), ("gamma", Side.SELL, qty, perp)
+    return offer(*legs, **{"intent": Intent.OPEN, **changes})
+
+
+def closing(
+    qty: str = "0.1", spot: str = "9999", perp: str = "10001", **changes: Any
+) -> Opportunity:
+    legs = ("gamma", Side.BUY, qty, perp), ("alpha", Side.SELL, qty, spot)
+    return offer(*legs, **{"intent": Intent.CLOSE, **changes})
+
+
+def single(side: Side, qty: str, intent: Intent, **changes: Any) -> Opportunity:
+    price = "10001" if side is Side.BUY else "9999"
+    return offer(("gamma", side, qty, price), **{"intent": intent, **changes})
+
+
+def decide(engine: RiskEngine, found: Opportunity, now_ns: int = T0) -> ApprovedPlan | Denied:
+    out = engine.on_message(msgspec.structs.replace(found, ts_ns=now_ns), now_ns).messages
+    return next(m for m in out if isinstance(m, ApprovedPlan | Denied))
+
+
+def approve(engine: RiskEngine, found: Opportunity, now_ns: int = T0) -> ApprovedPlan:
+    answer = decide(engine, found, now_ns)
+    assert isinstance(answer, ApprovedPlan), answer
+    return answer
+
+
+def denial(engine: RiskEngine, found: Opportunity, now_ns: int = T0) -> DenyReason:
+    answer = decide(engine, found, now_ns)
+    assert isinstance(answer, Denied), answer
+    return DenyReason(answer.reason)
+
+
+def fills_of(plan: ApprovedPlan, share: str = "1", **changes: Any) -> list[Fill]:
+    return [
+        make_fill(
+            plan.plan_id,
+            leg.venue,
+            leg.side,
+            str(leg.qty * D(share)),
+            instrument=leg.instrument,
+            price=leg.price_expected,
+            strategy=plan.strategy,
+            round_id=plan.round_id,
+            **changes,
+        )
+        for leg in plan.legs
+    ]
+
+
+def execute(engine: RiskEngine, plan: ApprovedPlan, now_ns: int = T0, **done: Any) -> list[Message]:
+    announce(engine, plan, now_ns)
+    out: list[Message] = []
+    for fill in fills_of(plan):
+        out += engine.on_message(fill, now_ns).messages
+    return [*out, *engine.on_message(make_done(plan.plan_id, now_ns, **done), now_ns).messages]
+
+
+def told(engine: RiskEngine, now_ns: int = T0, round_id: str = "r1") -> StrategyPosition:
+    out = engine.on_timer(now_ns).messages
+    (found,) = [m for m in out if isinstance(m, StrategyPosition) and m.round_id == round_id]
+    return found
+
+
+def opened(**limits: Any) -> RiskEngine:
+    """Risk with an open round r1: 0.1 of spot against the perpetual."""
+    engine = make_risk(config(**limits))
+    execute(engine, approve(engine, opening()))
+    return engine
+
+
+def codes(messages: list[Message]) -> list[str]:
+    return [m.code for m in messages if isinstance(m, Alert)]
+
+
+def test_a_round_opens_and_closes_and_says_what_it_earned() -> None:
+    engine = make_risk(config())
+    plan = approve(engine, opening(horizon_ns=SECOND))
+    assert (plan.intent, plan.round_id, plan.opening) == (Intent.OPEN, "r1", D(0))
+    assert told(engine).state is RoundState.OPENING
+    execute(engine, plan)
+    now = told(engine)
+    assert (now.state, now.horizon_ns, now.unhedged) == (RoundState.OPEN, SECOND, D(0))
+    spot, perp = now.legs
+    assert (spot.venue, spot.qty, spot.entry, spot.fees) == (
+        "alpha",
+        D("0.1"),
+        D(10001),
+        {"USDT": D(1)},
+    )
+    assert (perp.venue, perp.qty, perp.entry, perp.fees) == (
+        "gamma",
+        D("-0.1"),
+        D(10020),
+        {"USDT": D(1)},
+    )
+    assert now.realized == {"USDT": D(-2)}
+    assert now.funding_certainty is Certainty.UNKNOWN  # a perpetual was held, nobody has told
+    plan = approve(engine, closing())
+    assert told(engine).state is RoundState.CLOSING
+    execute(engine, plan)
+    now = told(engine)
+    assert now.state is RoundState.CLOSED
+    assert [leg.qty for leg in now.legs] == [D(0), D(0)]
+    # (9999 - 10001) * 0.1 + (10020 - 10001) * 0.1 - 4 of fees
+    assert now.realized == {"USDT": D("-2.3")}
+    assert engine.ledger.exposure["BTC"] == 0
+
+
+def test_every_change_is_told_at_once_and_the_list_names_what_is_open() -> None:
+    engine = make_risk(config())
+    out = engine.on_message(opening(), T0).messages
+    assert [m.state for m in out if isinstance(m, StrategyPosition)] == [RoundState.OPENING]
+    (plan,) = [m for m in out if isinstance(m, ApprovedPlan)]
+    out = execute(engine, plan)
+    states = [m.state for m in out if isinstance(m, StrategyPosition)]
+    assert states == [RoundState.OPENING, RoundState.OPENING, RoundState.OPEN]
+    (rounds,) = [m for m in engine.on_timer(T0).messages if isinstance(m, RoundsTold)]
+    assert rounds.rounds == ["basis|r1"]
+    execute(engine, approve(engine, closing()))
+    (rounds,) = [m for m in engine.on_timer(T0).messages if isinstance(m, RoundsTold)]
+    assert rounds.rounds == []
+
+
+def test_what_comes_twice_changes_nothing() -> None:
+    engine = make_risk(config())
+    plan = approve(engine, opening())
+    announce(engine, plan)
+    for _ in range(2):
+        for fill in fills_of(plan):
+            engine.on_message(fill, T0, redelivered=True)
+    for _ in range(2):
+        engine.on_message(make_done(plan.plan_id), T0, redelivered=True)
+    assert [leg.qty for leg in told(engine).legs] == [D("0.1"), D("-0.1")]
+    assert told(engine).realized == {"USDT": D(-2)}
+
+
+@pytest.mark.parametrize("cut", range(5))
+def test_a_restart_at_any_step_keeps_the_round(cut: int) -> None:
+    """Risk dies after some of its inputs; the rest, and the last before, comes to the next one."""
+    engine = make_risk(config())
+    plan = approve(engine, opening())
+    inputs: list[Any] = [
+        *[order_of(fill) for fill in fills_of(plan)],
+        *fills_of(plan),
+        make_done(plan.plan_id),
+    ]
+    for order, leg in zip(inputs, plan.legs, strict=False):
+        inputs[inputs.index(order)] = msgspec.structs.replace(
+            order, qty=leg.qty, leg_index=plan.legs.index(leg)
+        )
+    for message in inputs[:cut]:
+        engine.on_message(message, T0)
+    saved = dict(engine.checkpoints())
+    again = RiskEngine(config())
+    again.start(saved, T0)
+    for message in inputs[max(0, cut - 1) :]:
+        again.on_message(message, T0, redelivered=True)
+    now = told(again)
+    assert now.state is RoundState.OPEN
+    assert [leg.qty for leg in now.legs] == [D("0.1"), D("-0.1")]
+    assert now.realized == {"USDT": D(-2)}
+
+
+def test_a_late_fill_reopens_a_closed_round_and_alerts() -> None:
+    engine = opened()
+    plan = approve(engine, closing())
+    announce(engine, plan)
+    own: dict[str, Any] = {"strategy": BASIS, "round_id": "r1"}
+    perp, spot = fills_of(plan)
+    hedge = make_fill(plan.plan_id, "beta", Side.SELL, "0.02", **own)
+    order = msgspec.structs.replace(order_of(hedge, "0.02"), purpose=OrderPurpose.HEDGE, attempt=1)
+    engine.on_message(order, T0)
+    for fill in (perp, msgspec.structs.replace(spot, qty=D("0.08")), hedge):
+        engine.on_message(fill, T0)
+    engine.on_message(make_done(plan.plan_id, outcome=PlanOutcome.HEDGED), T0)
+    assert told(engine).state is RoundState.CLOSED
+    late = msgspec.structs.replace(spot, qty=D("0.02"), trade_id="late")
+    out = engine.on_message(late, T0).messages
+    assert codes(out) == ["ROUND_REOPENED"]
+    now = told(engine)
+    assert (now.state, now.unhedged) == (RoundState.OPEN, D("-0.02"))
+    # The executor evens it out by a plan of its own, which carries the round on.
+    back = make_fill("p", "alpha", Side.BUY, "0.02", trade_id="back", **own)
+    assert codes(engine.on_message(back, T0).messages) == []
+    engine.on_message(make_done("p"), T0)
+    assert told(engine).state is RoundState.CLOSED
+
+
+def test_a_round_whose_plan_opened_nothing_is_closed_and_may_be_tried_again() -> None:
+    engine = make_risk(config())
+    plan = approve(engine, opening())
+    announce(engine, plan)
+    engine.on_message(make_done(plan.plan_id, outcome=PlanOutcome.UNFILLED, realized=D(0)), T0)
+    assert told(engine).state is RoundState.CLOSED
+    execute(engine, approve(engine, opening()))
+    assert told(engine).state is RoundState.OPEN
+
+
+def test_an_uneven_end_is_told_as_it_is_and_halts_the_round() -> None:
+    engine = make_risk(config())
+    plan = approve(engine, opening())
+    announce(engine, plan)
+    engine.on_message(fills_of(plan)[0], T0)
+    failed = make_done(plan.plan_id, outcome=PlanOutcome.FAILED, residual={"BTC": D("0.1")})
+    engine.on_message(failed, T0)
+    now = told(engine)
+    assert (now.state, now.unhedged) == (RoundState.HALTED, D("0.1"))
+    assert "left over: 0.1 BTC" in now.reason
+    engine.on_message(make_command(CommandKind.RESUME), T0)
+    assert told(engine).state is RoundState.OPEN
+    # It can be closed by its one leg: nothing but the rest is traded.
+    plan = approve(engine, offer(("alpha", Side.SELL, "0.1", "9999"), intent=Intent.CLOSE))
+    assert plan.is_directional
+    execute(engine, plan)
+    assert told(engine).state is RoundState.CLOSED
+
+
+def test_an_operators_flatten_closes_rounds_as_well() -> None:
+    engine = opened()
+    spot = make_fill("p", "beta", Side.SELL, "0.1", strategy=OPERATOR_STRATEGY)
+    perp = make_fill("p", "gamma", Side.BUY, "0.1", strategy=OPERATOR_STRATEGY, instrument=PERP)
+    engine.on_message(spot, T0)
+    assert told(engine).unhedged == D("-0.1")
+    engine.on_message(perp, T0)
+    assert told(engine).state is RoundState.CLOSED
+    assert told(engine).realized == {"USDT": D("-2.1") + D("2") - D(2)}
+
+
+def test_what_is_left_is_dust_only_where_nobody_takes_it() -> None:
+    engine = opened()
+    plan = approve(engine, closing("0.099"))
+    execute(engine, plan)
+    assert told(engine).state is RoundState.OPEN  # 0.001 can be traded: worth 10, on the grid
+    plan = approve(engine, closing("0.001"))
+    announce(engine, plan)
+    for fill in fills_of(plan, "0.5"):
+        engine.on_message(fill, T0)
+    engine.on_message(make_done(plan.plan_id), T0)
+    now = told(engine)
+    assert now.state is RoundState.CLOSED
+    assert [leg.qty for leg in now.legs] == [D("0.0005"), D("-0.0005")]
+
+
+def test_a_close_passes_where_an_opening_would_not() -> None:
+    """No limit on what is opened, no balance, no edge and no REDUCE keeps a position open."""
+    engine = opened()
+    for venue in ("alpha", "gamma"):
+        engine.on_message(make_balances(venue, T0 + SECOND, USDT=0, BTC=0), T0)
+    engine.on_message(make_command(CommandKind.REDUCE), T0)
+    assert denial(engine, opening(round_id="r2")) is DenyReason.REDUCING
+    plan = approve(engine, closing(spot="9800", perp="10200"))  # far below any edge
+    assert plan.loss_cap > D("0.1") * (10200 - 9800)
+
+
+def test_a_close_is_allowed_what_its_round_has_become_worth() -> None:
+    engine = opened(order_notional_max=D("1005"))
+    assert denial(engine, opening("0.2", round_id="r2")) is DenyReason.ORDER_NOTIONAL
+    approve(engine, closing(spot="19999", perp="20001"))
+
+
+def test_nothing_is_closed_while_halted() -> None:
+    engine = opened()
+    engine.on_message(make_command(CommandKind.HALT), T0)
+    assert denial(engine, closing()) is DenyReason.HALTED
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (closing("0.101"), DenyReason.REDUCE_ONLY),
+        (opening(intent=Intent.CLOSE), DenyReason.REDUCE_ONLY),
+        (closing(round_id="r9"), DenyReason.ROUND_UNKNOWN),
+        (closing(strategy_id="other"), DenyReason.ROUND_UNKNOWN),
+        (single(Side.BUY, "0.05", Intent.CLOSE), DenyReason.UNHEDGED),
+        (single(Side.SELL, "0.05", Intent.OPEN), DenyReason.ROUND_STATE),
+        (closing(round_id=""), DenyReason.MALFORMED),
+        (opening(intent=Intent.INSTANT), DenyReason.MALFORMED),
+        (opening(intent=Intent.INSTANT, round_id=""), DenyReason.OPENS_POSITION),
+        (opening(round_id="r2", spot="10001", perp="9900"), DenyReason.OPENING_COST),
+        (single(Side.BUY, "0.1", Intent.INSTANT, round_id=""), DenyReason.MALFORMED),
+    ],
+)
+def test_what_is_denied_of_an_open_round(found: Opportunity, reason: DenyReason) -> None:
+    assert denial(opened(), found) is reason
+
+
+def test_an_instant_plan_takes_no_position_from_a_round() -> None:
+    """The account is short by the round; buying that back would leave the round unhedged."""
+    engine = opened()
+    legs = ("gamma", Side.BUY, "0.1", "10001"), ("alpha", Side.SELL, "0.1", "10040")
+    found = offer(*legs, round_id="", strategy_id="other")
+    assert denial(engine, found) is DenyReason.OPENS_POSITION
+    engine.on_message(make_command(CommandKind.REDUCE), T0)
+    assert denial(engine, found) is DenyReason.REDUCING
+
+
+def test_one_plan_of_a_round_at_a_time() -> None:
+    engine = opened()
+    approve(engine, closing("0.05"))
+    assert denial(engine, closing("0.05")) is DenyReason.ROUND_STATE
+    assert denial(engine, opening()) is DenyReason.ROUND_STATE
+
+
+def test_a_closed_round_is_not_opened_again() -> None:
+    engine = opened()
+    execute(engine, approve(engine, closing()))
+    assert denial(engine, opening()) is DenyReason.ROUND_STATE
+
+
+def test_books_that_are_not_live_close_nothing() -> None:
+    engine = opened()
+    engine.on_message(make_view("gamma", PERP, state=BookState.STALE), T0)
+    assert denial(engine, closing()) is DenyReason.BOOK_NOT_LIVE
+
+
+def test_a_single_leg_needs_a_budget_of_its_own() -> None:
+    engine = make_risk(config())
+    assert (
+        denial(engine, single(Side.BUY, "0.1", Intent.OPEN, strategy_id="other"))
+        is DenyReason.DIRECTIONAL_BUDGET
+    )
+    plan = approve(engine, single(Side.BUY, "0.1", Intent.OPEN))
+    assert plan.is_directional
+    # In flight it counts, and so does what it holds afterwards.
+    assert (
+        denial(engine, single(Side.BUY, "0.101", Intent.OPEN, round_id="r2"))
+        is DenyReason.DIRECTIONAL_BUDGET
+    )
+    execute(engine, plan)
+    now = told(engine)
+    assert (now.state, now.is_directional, now.unhedged) == (RoundState.OPEN, True, D("0.1"))
+    assert (
+        denial(engine, single(Side.SELL, "0.101", Intent.OPEN, round_id="r2"))
+        is DenyReason.DIRECTIONAL_BUDGET
+    )
+    plan = approve(engine, single(Side.SELL, "0.06", Intent.CLOSE))
+    execute(engine, plan)
+    assert told(engine).unhedged == D("0.04")
+    execute(engine, approve(engine, single(Side.SELL, "0.04", Intent.CLOSE)))
+    assert told(engine).state is RoundState.CLOSED
+
+
+def test_a_closing_by_pairs_evens_out_what_the_round_leaves_unhedged() -> None:
+    """The base fee of spot was taken in coin: 0.0999 is held against 0.1."""
+    engine = make_risk(config())
+    plan = approve(engine, opening())
+    announce(engine, plan)
+    spot, perp = fills_of(plan)
+    engine.on_message(msgspec.structs.replace(spot, fee=D("0.001"), fee_asset="BTC"), T0)
+    engine.on_message(perp, T0)
+    engine.on_message(make_done(plan.plan_id), T0)
+    assert told(engine).unhedged == D("-0.001")
+    legs = ("gamma", Side.BUY, "0.1", "10001"), ("alpha", Side.SELL, "0.099", "9999")
+    plan = approve(engine, offer(*legs, intent=Intent.CLOSE))
+    assert plan.opening == D("-0.001")
+    execute(engine, plan)
+    assert told(engine).state is RoundState.CLOSED
+
+
+def test_rounds_are_bounded_open_and_closed() -> None:
+    engine = make_risk(config(plans_in_flight_max=10_000))
+    for number in range(ROUNDS_OPEN_MAX):
+        now_ns = T0 + number * SECOND // 100
+        execute(engine, approve(engine, opening("0.001", round_id=f"r{number}"), now_ns), now_ns)
+    assert len(engine.ledger.rounds.rounds) == ROUNDS_OPEN_MAX
+    assert denial(engine, opening("0.001", round_id="more")) is DenyReason.ROUNDS_OPEN
+    for number in range(ROUNDS_OPEN_MAX):
+        now_ns = T0 + number * SECOND // 100
+        execute(engine, approve(engine, closing("0.001", round_id=f"r{number}"), now_ns), now_ns)
+    assert len(engine.ledger.rounds.rounds) == ROUNDS_CLOSED_MAX
+
+
+def test_a_fill_of_a_forgotten_round_is_told_as_open() -> None:
+    """Its round is no longer known here: it was closed long ago."""
+    engine = make_risk(config())
+    late = make_fill("p", "alpha", Side.BUY, "0.1", strategy=BASIS, round_id="old")
+    out = engine.on_message(late, T0).messages
+    assert codes(out) == ["ROUND_REOPENED"]
+    assert told(engine, round_id="old").unhedged == D("0.1")
+
+
+def test_a_fee_told_later_is_the_rounds() -> None:
+    engine = make_risk(config())
+    plan = approve(engine, opening())
+    announce(engine, plan)
+    for fill in fills_of(plan):
+        engine.on_message(msgspec.structs.replace(fill, fee=None, fee_quote=None), T0)
+    assert told(engine).certainty is Certainty.UNKNOWN
+    for fill in fills_of(plan):
+        engine.on_message(fill, T0)
+    now = told(engine)
+    assert (now.certainty, now.realized) == (Certainty.KNOWN, {"USDT": D(-2)})
+    assert now.legs[0].fees == {"USDT": D(1)}
