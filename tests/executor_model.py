@@ -16,7 +16,8 @@ from services.executor import actions as act
 from services.executor.engine import ExecutorEngine
 from services.executor.gateway import FillReport, OrderReport, OrderRequest
 from services.executor.state import LedgerStage
-from services.risk.exposure import Ledger, Reservation, ReservedLeg
+from services.risk.exposure import Ledger
+from services.risk.reservations import Reservation, ReservedLeg
 from shared.config_sections import Config, ExecutorConfig, RiskConfig, VenueConfig
 from shared.engine import Step
 from shared.errors import Cause

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from services.risk.decision_context import DecisionContext
-from services.risk.exposure import Reservation, plan_id_of
 from services.risk.reasons import Denial
+from services.risk.reservations import Reservation, plan_id_of
 from services.risk.rounds import Round
 from shared.messages.arb import Opportunity
 from shared.messages.execution import ApprovedPlan, Denied, PlanLeg

@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from services.risk.exposure import Ledger, Reservation, remember_plan
+from services.risk.exposure import Ledger, remember_plan
+from services.risk.reservations import Reservation
 from services.risk.trading import TradingMemory
 from shared.domain.accounting import Execution, TradingResult
 from shared.domain.instrument import split_instrument

@@ -17,7 +17,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
-from services.risk.exposure import ZERO, Ledger, ReservedLeg, reserve_leg
+from services.risk.exposure import ZERO, Ledger
+from services.risk.reservations import ReservedLeg, reserve_leg
 from services.risk.rounds import Round
 from shared.config_sections import RiskConfig
 from shared.domain.depth import is_size

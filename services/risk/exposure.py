@@ -15,20 +15,18 @@ reach afterwards ("settling") until the venue reports balances that are newer th
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import lru_cache
 from hashlib import blake2b
 from typing import TypeVar
 
 import msgspec
 
+from services.risk.reservations import Reservation
 from services.risk.rounds import Rounds
 from shared.domain.accounting import Books, execution_of, worst_certainty
-from shared.domain.fees import ONE_BP
 from shared.domain.instrument import split_instrument
 from shared.domain.ownership import OrdersOnRecord
 from shared.domain.strategy_books import StrategyBooks
-from shared.messages.arb import OpportunityLeg
-from shared.messages.base import Certainty, Side
+from shared.messages.base import Certainty
 from shared.messages.execution import (
     BalanceReport,
     Fill,
@@ -37,7 +35,7 @@ from shared.messages.execution import (
     PlanDone,
     PlanOutcome,
 )
-from shared.messages.rounds import Intent, RoundState, round_key
+from shared.messages.rounds import Intent, RoundState
 from shared.messages.terms import OrderTerms, is_same_side
 
 FILLS_REMEMBERED_MAX = 512
@@ -52,46 +50,6 @@ DAY_NS = 86_400 * 1_000_000_000
 ZERO, ONE = Decimal(0), Decimal(1)
 
 _V = TypeVar("_V")
-
-
-class ReservedLeg(msgspec.Struct, frozen=True, kw_only=True):
-    """What one leg may use: ``amount`` of ``asset`` to pay with, ``notional`` in quote units."""
-
-    terms: OrderTerms
-    notional: Decimal
-    asset: str
-    amount: Decimal
-
-
-class Reservation(msgspec.Struct, kw_only=True):
-    """A plan in flight. ``ts_fill_ns`` is the newest fill per venue.
-
-    ``opening`` is what the round of the plan leaves unhedged before it, in signed base units.
-    """
-
-    plan_id: str
-    opportunity_id: str
-    quote: str
-    notional: Decimal
-    loss_cap: Decimal
-    legs: list[ReservedLeg]
-    ts_expire_ns: int
-    is_overdue: bool = False
-    ts_fill_ns: dict[str, int] = {}
-    strategy: str = ""
-    intent: Intent = Intent.INSTANT
-    round_id: str = ""
-    opening: Decimal = ZERO
-
-    @property
-    def round_key(self) -> str:
-        """The name of the round that it belongs to; empty for none."""
-        return round_key(self.strategy, self.round_id) if self.round_id else ""
-
-    @property
-    def base(self) -> str:
-        """What all its legs trade."""
-        return split_instrument(self.legs[0].terms.instrument).base
 
 
 class VenueBalance(msgspec.Struct, kw_only=True):
@@ -352,41 +310,6 @@ def _differs(held: Reservation, event: OrderEvent, against: Decimal) -> str:
 
 def _shows(ts_balance_ns: int, ts_fill_ns: int) -> bool:
     return ts_balance_ns - ts_fill_ns >= BALANCE_LAG_NS
-
-
-def opened_qty(position: Decimal, side: Side, qty: Decimal) -> Decimal:
-    """Return how much of an order opens or extends a position (the rest reduces it)."""
-    reducible = max(ZERO, -position if side is Side.BUY else position)
-    return max(ZERO, qty - reducible)
-
-
-def reserve_leg(leg: OpportunityLeg, notional: Decimal, position: Decimal) -> ReservedLeg:
-    """Return what a leg may spend at worst, in the asset it spends.
-
-    Spot spends the quote asset with its fee, or the base asset. A perpetual spends margin: the full
-    notional of what it opens (no leverage is assumed) and the fee, in the settlement asset.
-
-    Args:
-        leg: As offered; well formed.
-        notional: What it is worth at most, in quote units.
-        position: Net base units held in its instrument.
-    """
-    base, quote, settle = split_instrument(leg.instrument)
-    side, qty = leg.side, leg.qty
-    if settle is not None and settle == quote:  # linear
-        share = opened_qty(position, side, qty) / qty
-        asset, amount = settle, notional * (share + leg.fee_bps * ONE_BP)
-    elif side is Side.BUY:
-        asset, amount = quote, notional * (ONE + leg.fee_bps * ONE_BP)
-    else:
-        asset, amount = base, qty
-    return ReservedLeg(terms=leg.terms, notional=notional, asset=asset, amount=amount)
-
-
-@lru_cache(maxsize=64)  # asked for twice in a decision
-def plan_id_of(opportunity_id: str) -> str:
-    """Return the plan's id: 12 hex digits leave client order ids room for leg and attempt."""
-    return blake2b(opportunity_id.encode(), digest_size=6).hexdigest()
 
 
 def remember_plan(memory: dict[str, bool], key: str) -> None:

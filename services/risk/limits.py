@@ -18,8 +18,9 @@ from services.risk.decision_context import (
     worst_notional,
     worst_with_plan,
 )
-from services.risk.exposure import ZERO, opened_qty, plan_id_of
+from services.risk.exposure import ZERO
 from services.risk.reasons import Denial, DenyReason, deny
+from services.risk.reservations import opened_qty, plan_id_of
 from shared.domain.fees import BPS, edge_bps, fee_amount
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.rounding import exact, is_multiple

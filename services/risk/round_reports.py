@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.risk.exposure import Ledger, Reservation
+from services.risk.exposure import Ledger
+from services.risk.reservations import Reservation
 from services.risk.rounds import IsDust, positions
 from services.risk.trading import alert
 from shared.messages.base import Message

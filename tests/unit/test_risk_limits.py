@@ -11,10 +11,11 @@ import pytest
 
 from services.risk.decision_context import DecisionContext
 from services.risk.engine import RiskEngine
-from services.risk.exposure import BALANCE_LAG_NS, Ledger, reserve_leg
+from services.risk.exposure import BALANCE_LAG_NS, Ledger
 from services.risk.judgement import OFFER_RULES, RULES
 from services.risk.limits import balances, executor_ready
 from services.risk.reasons import DenyReason, render_markdown
+from services.risk.reservations import reserve_leg
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import BookState, Side, TradingState
 from shared.messages.control import CommandKind
