@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.risk.approval import approved_plan, denied, reservation_of, round_of
 from services.risk.border import in_order, unowned_end_alert, unowned_fill_text, unowned_order_alert
 from services.risk.checkpoint import (
     NAMES,
@@ -22,11 +21,9 @@ from services.risk.checkpoint import (
     RiskState,
     ledger_id_of,
 )
-from services.risk.decision_context import DecisionContext
-from services.risk.exposure import ZERO, Ledger
-from services.risk.judgement import judge
+from services.risk.decider import Decider
+from services.risk.exposure import Ledger
 from services.risk.market import LatestBooks
-from services.risk.reasons import Denial
 from services.risk.report import risk_report
 from services.risk.round_reports import RoundReports, end_round
 from services.risk.trading import TradingControl, TradingStatus, alert
@@ -41,7 +38,6 @@ from shared.messages.control import Command, CommandKind, Severity
 from shared.messages.execution import (
     ApprovedPlan,
     BalanceReport,
-    Denied,
     ExecutorReady,
     Fill,
     OrderEvent,
@@ -51,8 +47,6 @@ from shared.messages.market import DepthView, InstrumentInfo
 
 REPORT_INTERVAL_NS = 1_000_000_000
 _COUNTERS = (
-    "plans_approved",
-    "plans_denied",
     "fills",
     "plans_ended",
     "duplicates",
@@ -85,12 +79,9 @@ class RiskEngine:
         self._has_started = False
         self.take_ledger(opened)
         self._market, self._reports = LatestBooks(), RoundReports()
-        self._directional_max = {
-            each.id: each.directional_notional_max for each in config.strategies
-        }
         self._ts_report_ns = 0
         self._counters = dict.fromkeys(_COUNTERS, 0)
-        self._denied: dict[str, int] = {}
+        self._decider = Decider(config, self._venues, self._market)
         self._handlers: dict[type[Message | Result], Callable[[Any, int], list[Message]]] = {
             DepthView: self._on_depth_view,
             InstrumentInfo: self._on_instrument,
@@ -151,8 +142,7 @@ class RiskEngine:
 
     def counters(self) -> Mapping[str, int]:
         """Return totals; ``plans_denied_<REASON>`` splits ``plans_denied``."""
-        split = {f"plans_denied_{reason}": count for reason, count in self._denied.items()}
-        return {**self._counters, **self._market.counters, **split}
+        return {**self._counters, **self._market.counters, **self._decider.counters()}
 
     def gauges(self) -> Mapping[str, float]:
         """Return plans in flight and reserved notional (quote units)."""
@@ -243,41 +233,13 @@ class RiskEngine:
 
     def _on_opportunity(self, found: Opportunity, now_ns: int) -> list[Message]:
         standing = self._switch.now(now_ns)
-        context = DecisionContext(
-            opportunity=found,
-            now_ns=now_ns,
-            config=self._config.risk,
-            ledger=self._state.ledger,
-            state=standing.state,
-            state_reason=standing.reason,
-            executor_obstacle=standing.executor_obstacle,
-            venues=self._venues,
-            venues_down=self._switch.venues_down,
-            views=self._market.views,
-            rules=self._market.rules,
-            directional_max=self._directional_max.get(found.strategy_id, ZERO),
-        )
         self._roll_day(now_ns)
-        denial = judge(context)
-        decided = self._denied_message(found, denial, now_ns) if denial else self._approve(context)
+        decided = self._decider.decide(found, self._state.ledger, self._switch, standing, now_ns)
+        if isinstance(decided, ApprovedPlan):
+            if decided.round_id:
+                self._keeper.touch_ledger()
+            self._keeper.approve(found.opportunity_id)
         return [decided, *self._state_if_changed(standing, now_ns)]
-
-    def _denied_message(self, found: Opportunity, denial: Denial, now_ns: int) -> Denied:
-        self._counters["plans_denied"] += 1
-        reason = denial.reason.value
-        self._denied[reason] = self._denied.get(reason, 0) + 1
-        return denied(found, denial, now_ns)
-
-    def _approve(self, context: DecisionContext) -> ApprovedPlan:
-        found, now_ns = context.opportunity, context.now_ns
-        reservation = reservation_of(context)
-        self._state.ledger.reserve(reservation)
-        if found.round_id:
-            self._state.ledger.rounds.begin(round_of(context), reservation.plan_id)
-            self._keeper.touch_ledger()
-        self._keeper.approve(found.opportunity_id)
-        self._counters["plans_approved"] += 1
-        return approved_plan(found, reservation, now_ns)
 
     def _on_order_event(self, event: OrderEvent, now_ns: int) -> list[Message]:
         """Put an order on record: what is filled of it is ours."""

@@ -1,0 +1,73 @@
+"""From an opportunity to its plan or denial, as the ledger and the books are now. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from services.risk.approval import approved_plan, denied, reservation_of, round_of
+from services.risk.decision_context import DecisionContext
+from services.risk.exposure import ZERO, Ledger
+from services.risk.judgement import judge
+from services.risk.market import LatestBooks
+from services.risk.trading import TradingControl, TradingStatus
+from shared.config_sections import Config
+from shared.messages.arb import Opportunity
+from shared.messages.execution import ApprovedPlan, Denied
+
+
+class Decider:
+    """Judges opportunities, reserves what an approved one may use, and counts.
+
+    Args:
+        config: Limits, and what each strategy may hold by single legs.
+        venues: Those that may be traded.
+        market: Views and rules.
+    """
+
+    def __init__(self, config: Config, venues: frozenset[str], market: LatestBooks) -> None:
+        self._limits, self._venues, self._market = config.risk, venues, market
+        self._directional_max = {
+            each.id: each.directional_notional_max for each in config.strategies
+        }
+        self._approved = 0
+        self._denied: dict[str, int] = {}
+
+    def counters(self) -> Mapping[str, int]:
+        """Return plans approved and denied; ``plans_denied_<REASON>`` splits the latter."""
+        split = {f"plans_denied_{reason}": count for reason, count in self._denied.items()}
+        denied_all = sum(self._denied.values())
+        return {"plans_approved": self._approved, "plans_denied": denied_all, **split}
+
+    def decide(
+        self,
+        found: Opportunity,
+        ledger: Ledger,
+        switch: TradingControl,
+        standing: TradingStatus,
+        now_ns: int,
+    ) -> ApprovedPlan | Denied:
+        """Return what comes of an opportunity; what a plan may use is reserved in the ledger."""
+        context = DecisionContext(
+            opportunity=found,
+            now_ns=now_ns,
+            config=self._limits,
+            ledger=ledger,
+            state=standing.state,
+            state_reason=standing.reason,
+            executor_obstacle=standing.executor_obstacle,
+            venues=self._venues,
+            venues_down=switch.venues_down,
+            views=self._market.views,
+            rules=self._market.rules,
+            directional_max=self._directional_max.get(found.strategy_id, ZERO),
+        )
+        denial = judge(context)
+        if denial is not None:
+            self._denied[denial.reason] = self._denied.get(denial.reason, 0) + 1
+            return denied(found, denial, now_ns)
+        reservation = reservation_of(context)
+        ledger.reserve(reservation)
+        if found.round_id:
+            ledger.rounds.begin(round_of(context), reservation.plan_id)
+        self._approved += 1
+        return approved_plan(found, reservation, now_ns)
