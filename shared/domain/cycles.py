@@ -59,7 +59,11 @@ class Cycles(NamedTuple):
 
 
 def enumerate_cycles(
-    markets: Iterable[Market], *, legs_max: int = 3, cycles_max: int = CYCLES_MAX
+    markets: Iterable[Market],
+    *,
+    legs_max: int = 3,
+    cycles_max: int = CYCLES_MAX,
+    through: str | None = None,
 ) -> Cycles:
     """Return the cycles of three to ``legs_max`` trades through as many different assets.
 
@@ -70,6 +74,7 @@ def enumerate_cycles(
         markets: At one venue or several; then a cycle needs an inventory at each.
         legs_max: Longest cycle.
         cycles_max: Cycles kept.
+        through: An asset in which all of them begin; ``None`` for every cycle.
     """
     listed = tuple(market for market in markets if _is_spot(market.instrument))
     ways: dict[str, list[tuple[str, CycleLeg]]] = {}
@@ -80,7 +85,7 @@ def enumerate_cycles(
     found: list[Cycle] = []
     dropped = 0
     for legs in range(3, legs_max + 1):
-        for cycle in _of_length(ways, legs):
+        for cycle in _of_length(ways, legs, through):
             if len(found) < cycles_max:
                 found.append(cycle)
             else:
@@ -92,7 +97,9 @@ def enumerate_cycles(
     return Cycles(listed, tuple(found), tuple(map(tuple, of_market)), dropped)
 
 
-def _of_length(ways: dict[str, list[tuple[str, CycleLeg]]], length: int) -> Iterator[Cycle]:
+def _of_length(
+    ways: dict[str, list[tuple[str, CycleLeg]]], length: int, through: str | None
+) -> Iterator[Cycle]:
     """Yield each cycle once: begun at its first asset by name, towards the lesser neighbour."""
     reach: dict[str, dict[str, list[CycleLeg]]] = {}
     for asset, steps in ways.items():
@@ -106,11 +113,11 @@ def _of_length(ways: dict[str, list[tuple[str, CycleLeg]]], length: int) -> Iter
                     yield Cycle(assets, (*legs, leg))
             return
         for other, steps in reach[assets[-1]].items():
-            if other > assets[0] and other not in assets:
+            if other not in assets and (through is not None or other > assets[0]):
                 for leg in steps:
                     yield from walk((*assets, other), (*legs, leg))
 
-    for asset in sorted(reach):
+    for asset in sorted(reach) if through is None else [through] if through in reach else []:
         yield from walk((asset,), ())
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.domain.cycles import Cycle, CycleBoard, Market, enumerate_cycles
@@ -23,26 +23,41 @@ listings = st.lists(
 )
 
 
-def brute_force(markets: list[Market], length: int) -> set[frozenset[int]]:
-    """The sets of markets that can be ordered into a cycle through as many assets."""
+def brute_force(markets: list[Market]) -> set[frozenset[int]]:
+    """The threes of markets that trade three pairs of three assets."""
     pairs = [frozenset(split_instrument(market.instrument)[:2]) for market in markets]
-    found = set()
-    for order in permutations(range(len(markets)), length):
-        for assets in permutations(ASSETS, length):
-            steps = zip(assets, (*assets[1:], assets[0]), strict=True)
-            if all(pairs[m] == frozenset(step) for m, step in zip(order, steps, strict=True)):
-                found.add(frozenset(order))
-    return found
+    return {
+        frozenset(three)
+        for three in combinations(range(len(markets)), 3)
+        if len({pairs[at] for at in three}) == 3
+        and len(frozenset().union(*(pairs[at] for at in three))) == 3
+    }
 
 
-@given(listings.filter(lambda markets: len(markets) <= 7))
+@settings(deadline=None)
+@given(listings)
 def test_triangles_are_those_of_brute_force(markets: list[Market]) -> None:
     found = enumerate_cycles(markets)
     sets = [frozenset(leg.market for leg in cycle.legs) for cycle in found.cycles]
     assert len(sets) == len(set(sets))
-    assert set(sets) == brute_force(markets, 3)
+    assert set(sets) == brute_force(markets)
 
 
+@settings(deadline=None)
+@given(listings, st.integers(3, 5), st.sampled_from(ASSETS))
+def test_cycles_through_an_asset_are_those_that_hold_it(
+    markets: list[Market], legs_max: int, asset: str
+) -> None:
+    every = enumerate_cycles(markets, legs_max=legs_max).cycles
+    through = enumerate_cycles(markets, legs_max=legs_max, through=asset).cycles
+    assert all(cycle.assets[0] == asset for cycle in through)
+    assert len(set(through)) == len(through)
+    assert sorted(sorted(leg.market for leg in cycle.legs) for cycle in through) == sorted(
+        sorted(leg.market for leg in cycle.legs) for cycle in every if asset in cycle.assets
+    )
+
+
+@settings(deadline=None)
 @given(listings, st.integers(3, 5))
 def test_cycles_close_and_are_indexed(markets: list[Market], legs_max: int) -> None:
     found = enumerate_cycles(markets, legs_max=legs_max)
@@ -67,6 +82,7 @@ def check_closes(markets: tuple[Market, ...], cycle: Cycle) -> None:
         assert held == cycle.assets[(at + 1) % len(cycle.assets)]
 
 
+@settings(deadline=None)
 @given(listings, st.data())
 def test_products_are_of_the_newest_prices(markets: list[Market], data: st.DataObject) -> None:
     found = enumerate_cycles(markets, legs_max=4)

@@ -41,6 +41,7 @@ paths = st.lists(legs(), min_size=2, max_size=4)
 starts = st.integers(1, 3_000).map(lambda n: D(n) / 10)
 
 
+@settings(deadline=None)
 @given(paths, starts)
 def test_every_order_is_of_whole_lots_and_paid_by_what_came_in(
     path: list[PathLeg], start: Decimal
@@ -60,6 +61,7 @@ def test_every_order_is_of_whole_lots_and_paid_by_what_came_in(
     assert found.spent == found.legs[0].spent
 
 
+@settings(deadline=None)
 @given(paths, starts)
 def test_lots_and_rounding_never_help(path: list[PathLeg], start: Decimal) -> None:
     """What comes out is at most what the best prices would give without lots."""
@@ -72,6 +74,7 @@ def test_lots_and_rounding_never_help(path: list[PathLeg], start: Decimal) -> No
     assert found.got <= best * (1 + D("1e-11"))
 
 
+@settings(deadline=None)
 @given(paths, st.integers(-100, 50))
 def test_greedy_stops_where_the_next_unit_misses_the_edge(
     path: list[PathLeg], edge_bps: int
@@ -111,6 +114,7 @@ def unit_at(path: list[PathLeg], start: Decimal) -> Decimal | None:
     return product
 
 
+@settings(deadline=None)
 @given(paths, starts)
 def test_the_best_outcome_is_not_worse_than_the_greedy_one(
     path: list[PathLeg], start_max: Decimal
@@ -131,7 +135,7 @@ def test_the_best_outcome_is_not_worse_than_the_greedy_one(
         assert best.net >= simple.net - D("1e-6")
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(legs(), min_size=2, max_size=3), st.integers(1, 60).map(D))
 def test_trying_the_lots_of_one_leg_is_trying_everything(
     path: list[PathLeg], start_max: Decimal

@@ -18,6 +18,8 @@ from tests.strategy_files import TRADES, write_strategy
 
 BOOKS = [(venue, name) for venue in ("venue-1", "venue-2") for name in ("BTC/USDT", "ETH/USDT")]
 CUTS = (10, 60, 300, 700)
+WATCHES_ONLY = ("conversion", "triangular")
+"""Propose nothing; what they count is in their own tests."""
 
 
 def making(named: str) -> Any:
@@ -40,7 +42,8 @@ def events() -> list[Event]:
 def test_every_strategy_of_ours_passes_and_finds_something(named: str, events: list[Event]) -> None:
     make = making(named)
     assert examine(make, events, CUTS, 1) is None
-    assert sum(len(each) > 1 for each in run(make, events)) > 5
+    if named not in WATCHES_ONLY:
+        assert sum(len(each) > 1 for each in run(make, events)) > 5
 
 
 CHEATS = {

@@ -1,0 +1,207 @@
+"""Watches cycles of markets on each venue, and says what they would pay. Proposes nothing. Pure.
+
+Risk denies plans of several base assets (SEVERAL_ASSETS), so a cycle that pays is counted and shown
+with its sizes instead of proposed: see docs/strategies/triangular.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
+
+from msgspec import Meta
+
+from shared.domain.cycles import Cycle, CycleBoard, Cycles, Market, Paying, enumerate_cycles
+from shared.domain.fees import ONE_BP
+from shared.domain.path import Outcome, best_outcome
+from shared.domain.rounding import exact
+from shared.messages.arb import Opportunity
+from shared.messages.base import Side
+from shared.messages.market import DepthView
+from shared.messages.rules import InstrumentRules
+from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Stopped
+from shared.strategies.path_books import PathBook, PathBooks, oldest_age_ms
+from shared.strategies.port import Params, Strategy
+
+SETTLE_NS = 1_000_000_000
+"""Cycles are enumerated once no new market has come for so long."""
+
+
+class TriangularParams(Params, frozen=True, kw_only=True):
+    """What is watched, and what counts."""
+
+    start_asset: str = "USDT"
+    legs_count_max: Annotated[int, Meta(ge=3, le=5)] = 3
+    edge_bps_min: Annotated[float, Meta(ge=-1_000, le=1_000)] = 2.0
+    watch_bps_min: Annotated[float, Meta(ge=-10_000, le=1_000)] = -30.0
+    notional_quote_max: Annotated[float, Meta(gt=0, le=1e15)] = 10_000.0
+    book_age_ms_max: Annotated[int, Meta(ge=1, le=10**12)] = 2_000
+    is_buy_fee_in_base: bool = True
+
+
+class _Way:
+    """One cycle one way round, begun at the start asset, and where its near misses are counted."""
+
+    __slots__ = ("assets", "books", "route", "sides")
+
+    def __init__(self, cycle: Cycle, books: Sequence[PathBook], near_misses: NearMisses) -> None:
+        self.books = [books[leg.market] for leg in cycle.legs]
+        self.sides = [leg.side for leg in cycle.legs]
+        self.assets = "-".join((*cycle.assets, cycle.assets[0]))
+        self.route = near_misses.route(self.books[0].place, self.books[-1].place)
+
+
+class _Venue:
+    """The cycles of one venue."""
+
+    __slots__ = ("board", "books", "cycles", "numbers", "ways")
+
+    def __init__(self, books: Sequence[PathBook], found: Cycles) -> None:
+        self.books, self.cycles, self.board = books, found.cycles, CycleBoard(found)
+        self.numbers = {book.number: number for number, book in enumerate(books)}
+        self.ways: dict[tuple[int, bool], _Way] = {}
+
+
+class Triangular(Strategy[TriangularParams]):
+    """See the module's first lines."""
+
+    gates: ClassVar = {
+        "CYCLE_LOSES": ("assets",),
+        "CYCLE_EDGE_MIN": ("assets",),
+        "CYCLE_AGE": ("assets", "age_ms"),
+        "CYCLE_LOTS": ("assets",),
+        "SEVERAL_ASSETS": ("assets", "spent", "net", "orders"),
+    }
+
+    def set_up(self) -> None:
+        """Begin without markets."""
+        given = self.params
+        self._books = PathBooks()
+        self._venues: dict[str, _Venue] = {}
+        self._due_ns: int | None = None
+        self._dropped = self._evaluated = self._ways = self._refused = 0
+        self._watch = 1.0 + given.watch_bps_min / 1e4
+        self._least = 1.0 + given.edge_bps_min / 1e4
+        self._edge_bps_min = exact(given.edge_bps_min)
+        self._need = 1 + self._edge_bps_min * ONE_BP
+        self._amount_max = exact(given.notional_quote_max)
+
+    def on_rules(self, rules: InstrumentRules, now_ns: int) -> Sequence[Opportunity]:
+        """Note a market; its cycles are looked for once the list has settled."""
+        book = self._books.take_rules(rules)
+        if book is None:
+            return ()
+        venue = self._venues.get(book.venue)
+        if venue is None or book.number not in venue.numbers:
+            self._due_ns = now_ns + SETTLE_NS
+        return ()
+
+    def next_deadline_ns(self) -> int | None:
+        """Return when cycles are to be enumerated."""
+        return self._due_ns
+
+    def on_timer(self, now_ns: int) -> Sequence[Opportunity]:
+        """Enumerate the cycles of all venues."""
+        if self._due_ns is None or now_ns < self._due_ns:
+            return ()
+        self._due_ns = None
+        by_venue: dict[str, list[PathBook]] = {}
+        for book in self._books.all():
+            if book.rules is not None:
+                by_venue.setdefault(book.venue, []).append(book)
+        for name, books in by_venue.items():
+            before = self._venues.get(name)
+            if before is not None:
+                if len(before.books) == len(books):
+                    continue
+                self._evaluated += before.board.evaluations
+            found = enumerate_cycles(
+                [Market(*book.place) for book in books],
+                legs_max=self.params.legs_count_max,
+                through=self.params.start_asset,
+            )
+            self._dropped += found.dropped
+            venue = self._venues[name] = _Venue(books, found)
+            for book in books:
+                self._price(venue, book)
+        return ()
+
+    def on_depth(self, view: DepthView, now_ns: int) -> Sequence[Opportunity]:
+        """Look at the cycles that a view's market is in."""
+        book = self._books.take_view(view)
+        if book is None:
+            return ()
+        venue = self._venues.get(view.venue)
+        if venue is None or book.number not in venue.numbers:
+            return ()
+        for found in self._price(venue, book):
+            way = self._way(venue, found)
+            if way is not None:
+                self.near_misses.count(way.route, self._look(way, found.product, now_ns), now_ns)
+        return ()
+
+    def counters(self) -> Mapping[str, int]:
+        """Return products worked out, and what was refused beyond bounds."""
+        now = sum(venue.board.evaluations for venue in self._venues.values())
+        return {
+            "evaluations": self._evaluated + now,
+            "books_refused": self._books.refused,
+            "cycles_dropped": self._dropped,
+            "ways_refused": self._refused,
+        }
+
+    def gauges(self) -> Mapping[str, float]:
+        """Return what is watched."""
+        return {
+            "books": len(self._books),
+            "cycles": sum(len(venue.cycles) for venue in self._venues.values()),
+        }
+
+    def _price(self, venue: _Venue, book: PathBook) -> Sequence[Paying]:
+        """Note a market's best prices, and return the ways that are worth a look."""
+        number = venue.numbers[book.number]
+        if not book.is_live:
+            venue.board.forget(number)
+            return ()
+        bid, ask = book.best(Side.SELL), book.best(Side.BUY)
+        return venue.board.update(number, bid, ask, book.fee, least=self._watch)
+
+    def _way(self, venue: _Venue, found: Paying) -> _Way | None:
+        """Return the way, making it and its route at first sight; ``None`` beyond the bound."""
+        key = found.cycle, found.is_backwards
+        way = venue.ways.get(key)
+        if way is None:
+            if self._ways >= ROUTES_MAX:
+                self._refused += 1
+                return None
+            cycle = venue.cycles[found.cycle]
+            if found.is_backwards:
+                cycle = cycle.backwards()
+            way = venue.ways[key] = _Way(cycle, venue.books, self.near_misses)
+            self._ways += 1
+        return way
+
+    def _look(self, way: _Way, product: float, now_ns: int) -> Stopped:
+        """Return what stops a way whose best prices give ``product``."""
+        edge_bps = (product - 1.0) * 1e4
+        if product < self._least:
+            gate = "CYCLE_LOSES" if product < 1.0 else "CYCLE_EDGE_MIN"
+            return Stopped(gate, (way.assets,), edge_bps)
+        age_ms = oldest_age_ms(way.books, now_ns)
+        if age_ms > self.params.book_age_ms_max:
+            return Stopped("CYCLE_AGE", (way.assets, age_ms), edge_bps)
+        found = self._sized(way)
+        if found is None or found.edge_bps < self._edge_bps_min:
+            return Stopped("CYCLE_LOTS", (way.assets,), edge_bps)
+        orders = ",".join(str(leg.qty) for leg in found.legs)
+        values = (way.assets, found.spent, found.net, orders)
+        return Stopped("SEVERAL_ASSETS", values, float(found.edge_bps))
+
+    def _sized(self, way: _Way) -> Outcome | None:
+        legs = []
+        for book, side in zip(way.books, way.sides, strict=True):
+            leg = book.leg(side, is_buy_fee_in_base=self.params.is_buy_fee_in_base)
+            if leg is None:
+                return None
+            legs.append(leg)
+        return best_outcome(legs, self._need, self._amount_max)

@@ -1,0 +1,152 @@
+"""The strategy that watches triangles: what it counts, with which numbers, and what it leaves."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from shared.config_sections import StrategyConfig
+from shared.look_ahead import examine, market
+from shared.messages.arb import NearMiss
+from shared.messages.base import BookState
+from shared.strategies.built_in.triangular import SETTLE_NS, Triangular, TriangularParams
+from tests.decision_builders import MS, T0, make_host, make_info, make_rules, make_view
+
+D = Decimal
+VENUE = "alpha"
+FINE = {"lot_size": D("0.0001"), "qty_min": D(0), "notional_min": D(0), "taker_fee_bps": D(10)}
+# Buy BTC at 50,000, ETH at 0.05 BTC, sell it at 2,520: 80 bps, less 30 of fees.
+PRICES = {
+    "BTC/USDT": (49_990.0, 50_000.0),
+    "ETH/BTC": (0.0499, 0.05),
+    "ETH/USDT": (2_520.0, 2_521.0),
+}
+
+
+class Watched:
+    """The strategy, fed by hand."""
+
+    def __init__(self, *names: str, **params: Any) -> None:
+        self.strategy = Triangular("tri", TriangularParams(**params))
+        self.now_ns = T0
+        for name in names or PRICES:
+            self.strategy.on_rules(make_rules(VENUE, name, **FINE), T0)
+        due_ns = self.strategy.next_deadline_ns()
+        assert due_ns == T0 + SETTLE_NS
+        self.now_ns = due_ns
+        assert self.strategy.on_timer(due_ns) == ()
+        assert self.strategy.next_deadline_ns() is None
+
+    def view(self, name: str, bid: float, ask: float, **more: Any) -> None:
+        self.now_ns += MS
+        view = make_view(
+            VENUE, name, bids=[(bid, 3.0)], asks=[(ask, 3.0)], ts_ns=self.now_ns, **more
+        )
+        assert self.strategy.on_depth(view, self.now_ns) == ()
+
+    def prices(self, **changes: tuple[float, float]) -> None:
+        for name, (bid, ask) in {**PRICES, **changes}.items():
+            self.view(name, bid, ask)
+
+    def misses(self) -> dict[str, NearMiss]:
+        due = self.strategy.near_misses.due("triangular", "tri", self.now_ns + 10**10)
+        return {miss.gate: miss for miss in due}
+
+
+def test_a_triangle_that_pays_is_shown_with_its_orders() -> None:
+    watched = Watched(edge_bps_min=10)
+    watched.prices()
+    miss = watched.misses()["SEVERAL_ASSETS"]
+    assert miss.context["assets"] == "USDT-BTC-ETH-USDT"
+    assert (miss.buy_instrument, miss.sell_instrument) == ("BTC/USDT", "ETH/USDT")
+    spent, net = D(miss.context["spent"]), D(miss.context["net"])
+    # 3 ETH are there at 2,520; 0.1502 BTC less its fee buys 3.0009 ETH, of which 2.9979 are left.
+    assert 7_000 < spent < 7_530
+    assert net > spent * D("0.0045")
+    assert miss.edge_bps_best == pytest.approx(float(net / spent * 10_000), abs=1e-3)
+
+
+def test_what_does_not_pay_is_counted_by_how_far_it_is() -> None:
+    watched = Watched(edge_bps_min=60)
+    watched.prices()
+    assert set(watched.misses()) == {"CYCLE_EDGE_MIN"}
+    watched = Watched()
+    watched.prices(**{"ETH/USDT": (2_505.0, 2_506.0)})
+    miss = watched.misses()["CYCLE_LOSES"]
+    assert miss.edge_bps_best == pytest.approx((2_505 / 2_500 * 0.999 / 1.001**2 - 1) * 1e4)
+    watched = Watched(watch_bps_min=-5)
+    watched.prices(**{"ETH/USDT": (2_505.0, 2_506.0)})
+    assert not watched.misses(), "10 bps below the line that is watched"
+
+
+def test_lots_may_leave_nothing() -> None:
+    watched = Watched(notional_quote_max=3.0)
+    watched.prices()
+    assert set(watched.misses()) == {"CYCLE_LOTS"}
+
+
+def test_an_old_book_prices_nothing() -> None:
+    watched = Watched(book_age_ms_max=100)
+    watched.view("BTC/USDT", *PRICES["BTC/USDT"])
+    watched.now_ns += 200 * MS
+    watched.view("ETH/BTC", *PRICES["ETH/BTC"])
+    watched.view("ETH/USDT", *PRICES["ETH/USDT"])
+    miss = watched.misses()["CYCLE_AGE"]
+    assert miss.context["age_ms"] == "202"
+
+
+def test_a_book_that_is_not_live_prices_nothing_until_it_is() -> None:
+    watched = Watched()
+    watched.view("BTC/USDT", *PRICES["BTC/USDT"])
+    watched.view("ETH/BTC", *PRICES["ETH/BTC"], state=BookState.STALE)
+    watched.view("ETH/USDT", *PRICES["ETH/USDT"])
+    assert not watched.misses()
+    watched.view("ETH/BTC", *PRICES["ETH/BTC"])
+    assert set(watched.misses()) == {"SEVERAL_ASSETS"}
+
+
+def test_a_market_that_comes_later_joins() -> None:
+    watched = Watched("BTC/USDT", "ETH/BTC")
+    watched.prices()
+    assert watched.strategy.gauges()["cycles"] == 0
+    watched.strategy.on_rules(make_rules(VENUE, "ETH/USDT", **FINE), watched.now_ns)
+    watched.now_ns += SETTLE_NS
+    watched.strategy.on_timer(watched.now_ns)
+    assert watched.strategy.gauges()["cycles"] == 1
+    watched.view("ETH/USDT", *PRICES["ETH/USDT"])
+    assert set(watched.misses()) == {"SEVERAL_ASSETS"}, "the prices of before are known"
+
+
+def test_the_scanner_hosts_it_and_sends_what_it_counts() -> None:
+    host = make_host(strategies=[StrategyConfig(id="tri", class_="triangular")])
+    for name in PRICES:
+        host.on_message(make_info(VENUE, name, **FINE), T0)
+    now_ns = T0 + 2 * SETTLE_NS
+    host.on_timer(now_ns)
+    for name, (bid, ask) in PRICES.items():
+        view = make_view(VENUE, name, bids=[(bid, 3.0)], asks=[(ask, 3.0)], ts_ns=now_ns)
+        host.on_message(view, now_ns)
+    sent = host.on_timer(now_ns + 10 * SETTLE_NS).messages
+    misses = {each.gate: each for each in sent if isinstance(each, NearMiss)}
+    assert misses["SEVERAL_ASSETS"].context["assets"] == "USDT-BTC-ETH-USDT"
+    assert misses["SEVERAL_ASSETS"].strategy_id == "tri"
+    assert not host.notes(), "it was not disabled"
+
+
+def test_a_derivative_and_another_venue_are_no_part_of_it() -> None:
+    watched = Watched("BTC/USDT", "ETH/BTC", "ETH/USDT:USDT")
+    watched.strategy.on_rules(make_rules("beta", "ETH/USDT", **FINE), watched.now_ns)
+    watched.strategy.on_timer(watched.now_ns + SETTLE_NS)
+    assert watched.strategy.gauges()["cycles"] == 0
+
+
+def test_it_looks_at_nothing_that_comes_later() -> None:
+    books = [(VENUE, name) for name in PRICES]
+    events = market(books, 600, seed=5)
+
+    def make() -> Triangular:
+        return Triangular("tri", TriangularParams())
+
+    assert examine(make, events, (10, 100, 400), 1) is None
