@@ -136,6 +136,13 @@ class LabSession:
         """A reader wants a newer snapshot."""
         return self._books[instrument].refresh(epoch, now_ns)
 
+    def on_facts(self, topic: str, body: bytes, now_ns: int) -> Sequence[Effect]:
+        """Nothing: none are asked for."""
+        return ()
+
+    def on_facts_failed(self, topic: str, retry_after_s: float, now_ns: int) -> None:
+        """Nothing: none are asked for."""
+
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """Every book is DOWN."""
         return [e for book in self._books.values() for e in book.close("disconnected")]

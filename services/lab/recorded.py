@@ -108,6 +108,8 @@ class RecordedSession:
         self.on_snapshot_failed = session.on_snapshot_failed
         self.on_resync = session.on_resync
         self.on_refresh = session.on_refresh
+        self.on_facts = session.on_facts
+        self.on_facts_failed = session.on_facts_failed
         self.on_close = session.on_close
 
     def on_timer(self, now_ns: int) -> Sequence[Effect]:

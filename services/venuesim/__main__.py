@@ -15,6 +15,8 @@ from services.venuesim.app import Options, serve
 from shared.errors import ConfigError
 
 RATE_MAX = 1e6
+FUNDING_INTERVAL_S_MAX = 86_400
+PREMIUM_BPS_MAX = 500.0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -34,12 +36,24 @@ def parse_arguments(arguments: list[str]) -> Options:
     parser.add_argument(
         "--rate", type=float, default=1.0, help="market (or recorded) time per wall time"
     )
+    parser.add_argument(
+        "--funding-interval-s", type=int, default=8 * 3_600, help="between settlements"
+    )
+    parser.add_argument(
+        "--premium-bps", type=float, default=0.0, help="how far perpetuals jump away from spot"
+    )
     parser.add_argument("--capture", nargs="+", default=[], help="recordings to play instead")
     parser.add_argument("--lockstep", action="store_true", help="play only as far as told to")
     parser.add_argument("--json", action="store_true", help="the ready line is JSON in any case")
     given = parser.parse_args(arguments)
     if not 0 < given.rate <= RATE_MAX:
         parser.error(f"--rate {given.rate}: a number above 0, at most {RATE_MAX:g}")
+    if not 1 <= given.funding_interval_s <= FUNDING_INTERVAL_S_MAX:
+        parser.error(
+            f"--funding-interval-s {given.funding_interval_s}: 1 to {FUNDING_INTERVAL_S_MAX}"
+        )
+    if not 0 <= given.premium_bps <= PREMIUM_BPS_MAX:
+        parser.error(f"--premium-bps {given.premium_bps}: 0 to {PREMIUM_BPS_MAX:g}")
     if not given.host.strip():  # a server would take it for every address
         parser.error("--host is empty; give an address, like 127.0.0.1")
     if not 0 <= given.port <= 65_535:
@@ -53,6 +67,8 @@ def parse_arguments(arguments: list[str]) -> Options:
         rate=given.rate,
         capture=tuple(given.capture),
         lockstep=given.lockstep,
+        funding_interval_s=given.funding_interval_s,
+        premium_bps=given.premium_bps,
     )
 
 

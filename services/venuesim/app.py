@@ -17,7 +17,7 @@ from services.venuesim.http import add_venue
 from services.venuesim.replay import VenueReplay, survey
 from shared.clock import SystemClock
 from shared.errors import ConfigError
-from shared.exchange.generator import TICK_MS, MarketGenerator
+from shared.exchange.generator import TICK_MS, MarketGenerator, Shape
 from shared.simulated.context import Context
 from shared.simulated.faults import FaultTable
 from shared.simulated.port import SimulatedVenue
@@ -31,7 +31,8 @@ class Options:
 
     ``port`` 0 takes a free one; ``rate`` is market time (or recorded time) per wall time;
     ``capture`` are recordings to play instead of a generated market, in ``lockstep`` only as far as
-    the control port was asked to.
+    the control port was asked to. Perpetuals settle every ``funding_interval_s`` and jump up to
+    ``premium_bps`` away from spot, to converge.
     """
 
     seed: int = 0
@@ -40,6 +41,8 @@ class Options:
     rate: float = 1.0
     capture: tuple[str, ...] = ()
     lockstep: bool = False
+    funding_interval_s: int = 8 * 3_600
+    premium_bps: float = 0.0
 
 
 class VenueSim:
@@ -48,7 +51,15 @@ class VenueSim:
     def __init__(self, options: Options) -> None:
         self._options = options
         faults = FaultTable({})
-        self.context = Context(options.seed, faults, SystemClock.now_ns, self._fair, _later)
+        self.context = Context(
+            options.seed,
+            faults,
+            SystemClock.now_ns,
+            self._fair,
+            _later,
+            None if options.capture else self._index,
+            options.funding_interval_s * 1_000,
+        )
         self.venues: dict[str, SimulatedVenue] = {}
         self._market: MarketGenerator | None = None
         self.replay: VenueReplay | None = None
@@ -58,7 +69,9 @@ class VenueSim:
             for adapter in ADAPTERS:
                 self.venues[adapter] = load_simulated(adapter).open_venue(self.context, ())
             self._market = MarketGenerator(
-                [venue.exchange for venue in self.venues.values()], options.seed
+                [venue.exchange for venue in self.venues.values()],
+                options.seed,
+                Shape(premium_bps=options.premium_bps),
             )
         faults.instruments.update(
             {name: tuple(venue.exchange.by_instrument) for name, venue in self.venues.items()}
@@ -87,6 +100,10 @@ class VenueSim:
             if listing.base == base and best is not None:
                 return float(listing.price(best))
         return 0.0
+
+    def _index(self, base: str) -> float:
+        assert self._market is not None, "a recording has no index of its own"
+        return self._market.index(base)
 
     def application(self) -> web.Application:
         """Return the web application with every venue's paths."""

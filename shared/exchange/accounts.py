@@ -101,6 +101,10 @@ class AccountLedger:
         self._move(quote, pnl)
         return pnl
 
+    def settle_funding(self, asset: str, amount: Decimal) -> None:
+        """Take in what a funding pays, or pay it (negative); the other side is the house."""
+        self._move(asset, amount)
+
     def charge(self, asset: str, amount: Decimal) -> None:
         """Pay a fee from free."""
         self.balance(asset).free -= amount

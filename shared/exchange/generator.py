@@ -14,6 +14,7 @@ from random import Random
 
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
+from shared.exchange.premiums import Premiums
 from shared.messages.base import Side
 
 TICK_MS = 50
@@ -53,6 +54,7 @@ class Shape:
         actions: Quotes set or withdrawn per side and tick, beside the best.
         thin_actions: The same while a side that was run over has fewer levels than at the start.
         trade_probability: Of a trade between others, per book and tick.
+        premium_bps: How far at most a perpetual jumps away from spot; then it converges.
     """
 
     tick_ms: int = TICK_MS
@@ -61,6 +63,7 @@ class Shape:
     actions: int = 3
     thin_actions: int = 12
     trade_probability: float = 0.08
+    premium_bps: float = 0.0
 
     @property
     def scale(self) -> float:
@@ -108,6 +111,12 @@ class FairPrices:
         self.price = {base: REFERENCE_PRICES.get(base, REFERENCE_PRICE_OTHER) for base in bases}
         self._basis = {(v, listing.base): 0.0 for v, listing in self._markets}
         self._shared = [b for b in bases if sum(b == m.base for _, m in self._markets) > 1]
+        self._premiums = Premiums(
+            [(venue, listing.base) for venue, listing in self._markets if listing.perpetual],
+            seed,
+            tick_ms=shape.tick_ms,
+            size_bps=shape.premium_bps,
+        )
         self.dislocations: list[Dislocation] = []
         self.tick = 0
         self._next_paying = shape.ticks(FIRST_PAYING_S)
@@ -129,10 +138,13 @@ class FairPrices:
             if dislocation.taken:
                 dislocation.bps *= self._fade
         self._dislocate()
+        self._premiums.step(self.tick)
 
     def fair(self, venue: str, base: str) -> float:
         """Return the venue's mid price in quote units."""
         bps = self._basis[venue, base]
+        if self._premiums.bps:
+            bps += self._premiums.bps.get((venue, base), 0.0)
         for dislocation in self.dislocations:
             if dislocation.venue == venue and dislocation.base == base:
                 bps += dislocation.bps
@@ -294,6 +306,10 @@ class MarketGenerator:
     def fair(self, venue: str, base: str) -> float:
         """Return a venue's present fair price."""
         return self.prices.fair(venue, base)
+
+    def index(self, base: str) -> float:
+        """Return what an asset is worth beside any venue."""
+        return self.prices.price[base]
 
     def _took(self, listing: Listing, side: Side, last_ticks: int) -> None:
         self._makers[listing.venue, listing.instrument][2].took(side, last_ticks)

@@ -18,6 +18,9 @@ class Context:
         now_ns: The host's UNIX time.
         fair: A venue's fair price of a base asset.
         later: Lets the host call something after so many seconds.
+        index: The price of a base asset that all venues are about; without it ``fair`` of the
+            venue.
+        funding_interval_ms: Between two settlements of a perpetual.
     """
 
     seed: int
@@ -25,6 +28,8 @@ class Context:
     now_ns: Callable[[], int]
     fair: Callable[[str, str], float]
     later: Callable[[float, Callable[[], None]], None]
+    index: Callable[[str], float] | None = None
+    funding_interval_ms: int = 8 * 3_600_000
 
     def venue_ns(self, venue: str) -> int:
         """Return the venue's own UNIX time in ns, wrong if a fault made it so."""

@@ -51,6 +51,23 @@ class FetchSnapshot(msgspec.Struct, frozen=True, gc=False):
     not_before_ns: int = 0
 
 
+class FetchFacts(msgspec.Struct, frozen=True, gc=False):
+    """GET ``path`` from the venue's REST, then call ``on_facts`` with the body.
+
+    What is asked for beside books, after them; ``topic`` names it and comes back.
+    """
+
+    topic: str
+    path: str
+    weight: int
+    not_before_ns: int = 0
+
+    @property
+    def instrument(self) -> str:
+        """What tells it from other requests of the connection."""
+        return self.topic
+
+
 class Reconnect(msgspec.Struct, frozen=True, gc=False):
     """Close the connection and open a new one."""
 
@@ -142,6 +159,7 @@ Effect = (
     Emit
     | Send
     | FetchSnapshot
+    | FetchFacts
     | Reconnect
     | BookStatus
     | FeedRefused
@@ -183,6 +201,12 @@ class FeedSession(Protocol):
 
         For venues whose snapshot has a limited number of levels.
         """
+
+    def on_facts(self, topic: str, body: bytes, now_ns: int) -> Sequence[Effect]:
+        """What ``FetchFacts`` asked for has arrived (HTTP 200)."""
+
+    def on_facts_failed(self, topic: str, retry_after_s: float, now_ns: int) -> None:
+        """It could not be had; ask again later."""
 
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """The connection is gone: every book is DOWN."""

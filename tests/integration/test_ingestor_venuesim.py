@@ -16,7 +16,15 @@ from shared import streams
 from shared.bus.port import Input
 from shared.config_sections import OrderbookConfig, VenueConfig
 from shared.messages.base import BookState
-from shared.messages.market import InstrumentInfo
+from shared.messages.market import (
+    Funding,
+    FundingSettled,
+    InstrumentInfo,
+    Mark,
+    Trade,
+    TradesMissed,
+)
+from shared.venues.registry import load_feed
 from tests.integration.pipeline import NO_METADATA, pipeline
 from tests.support import ROOT, eventually
 
@@ -32,8 +40,14 @@ INSTRUMENTS = {
 @pytest.fixture
 def venuesim():
     """A simulator's ready line."""
+    with simulator() as ready:
+        yield ready
+
+
+@contextlib.contextmanager
+def simulator(*more: str):
     process = subprocess.Popen(
-        [sys.executable, "-m", "services.venuesim", "--port", "0", "--seed", "7", "--json"],
+        [sys.executable, "-m", "services.venuesim", "--port", "0", "--seed", "7", "--json", *more],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -92,13 +106,21 @@ def levels(side) -> list[tuple[float, float]]:
 
 @contextlib.asynccontextmanager
 async def running(
-    ready, tmp_path, monkeypatch, *, child=NO_METADATA, orderbook=OrderbookConfig(), extra=None
+    ready,
+    tmp_path,
+    monkeypatch,
+    *,
+    child=NO_METADATA,
+    orderbook=OrderbookConfig(),
+    extra=None,
+    feeds=False,
 ):
     venues = {
         name: VenueConfig(
             instruments=[*names, *(extra or {}).get(name, [])],
             rest_url=ready["http"],
             ws_url=ready["ws"],
+            feeds=("depth", *load_feed(name).extras) if feeds else ("depth",),
         )
         for name, names in INSTRUMENTS.items()
     }
@@ -223,3 +245,30 @@ async def test_rules_of_all_instruments_are_read_and_published(venuesim, tmp_pat
             rules = info.rules
             assert rules.tick_size > 0 and rules.lot_size > 0 and rules.taker_fee_bps > 0
         await inbox.close()
+
+
+async def test_trades_and_funding_come_beside_books(tmp_path, monkeypatch):
+    with simulator("--funding-interval-s", "3", "--premium-bps", "100") as ready:
+        async with running(ready, tmp_path, monkeypatch, feeds=True) as (run, control):
+            inputs = [Input(spec, start="first") for spec in (streams.MD_TRADE, streams.MD_FUNDING)]
+            inbox = await run.bus.open_inbox(inputs, service="scanner", instance="t")
+            found: dict[type, list] = {}
+
+            async def all_came() -> bool:
+                for message in (await inbox.read(0.1)).messages:
+                    found.setdefault(type(message), []).append(message)
+                return (
+                    {m.venue for m in found.get(Trade, ())} == set(INSTRUMENTS)
+                    and any(m.interval_ns for m in found.get(Funding, ()))
+                    and {Mark, FundingSettled, TradesMissed} <= set(found)
+                )
+
+            await eventually(all_came, timeout_s=30)
+            told = [m for m in found[Funding] if m.interval_ns][-1]
+            assert (told.interval_ns, told.rate_cap, told.rate_floor) == (3 * 10**9, 0.02, -0.02)
+            assert told.index_price is not None
+            assert all(m.ts_funding_ns % (3 * 10**9) == 0 for m in found[FundingSettled])
+            assert {m.venue for m in found[TradesMissed]} == set(INSTRUMENTS), "when subscribed"
+            await eventually(control.books_are_right, timeout_s=20)
+            assert run.counters["malformed"] == run.counters["extras_refused"] == 0
+            await inbox.close()

@@ -407,3 +407,44 @@ def simulator_process():
         process.wait()
         process.stdout.close()
         process.stderr.close()
+
+
+async def test_funding_of_perpetuals_settles_in_the_account():
+    symbol = SYMBOLS["binanceusdm"]
+    options = Options(seed=5, funding_interval_s=2, premium_bps=200.0)
+    async with simulation(options) as (server, _), client(server, "binanceusdm") as exchange:
+        await exchange.load_markets()
+        running = await exchange.fetch_funding_rate(symbol)
+        assert running["markPrice"] > 0 and running["indexPrice"] > 0
+        assert running["fundingTimestamp"] % 2_000 == 0
+        start = await exchange.fetch_funding_rate_history(symbol, limit=2)
+        assert len(start) == 2
+        assert start[1]["timestamp"] - start[0]["timestamp"] == 2_000
+        await exchange.create_order(symbol, "market", "buy", 5)
+        venue = server.sim.venues["binanceusdm"]
+        await eventually(lambda: len(venue.funding.payments) >= 2, timeout_s=20)
+        paid = await exchange.fetch_funding_history(symbol)
+        assert len(paid) >= 2
+        told = await exchange.fetch_funding_rate_history(symbol, limit=1_000)
+        settled_at = {row["timestamp"]: row for row in told}
+        for payment in paid:
+            settled = settled_at[payment["timestamp"]]
+            due = -5 * float(settled["info"]["markPrice"]) * settled["fundingRate"]
+            assert payment["amount"] == pytest.approx(due, abs=1e-8)
+            assert payment["code"] == "USDT"
+        assert (await within(exchange.watch_mark_price(symbol)))["markPrice"] > 0
+        assert venue.exchange.ledger.total("USDT") == 5_000_000, "what it paid, the house has"
+
+
+async def test_usual_funding_is_every_eight_hours(sim):
+    server, _ = sim
+    symbol = SYMBOLS["binanceusdm"]
+    async with client(server, "binanceusdm") as exchange:
+        await exchange.load_markets()
+        running = await exchange.fetch_funding_rate(symbol)
+        assert running["fundingTimestamp"] % (8 * 3_600_000) == 0
+        intervals = await exchange.fetch_funding_intervals([symbol])
+        assert intervals[symbol]["interval"] == "8h"
+        (last,) = await exchange.fetch_funding_rate_history(symbol, limit=1)
+        assert last["fundingRate"] == 0.0001
+        assert await exchange.fetch_funding_history(symbol) == []

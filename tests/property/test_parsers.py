@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from shared.capture.items import LineError, parse_line
 from shared.errors import ParseError
 from shared.venues.binance import parse as binance_parse
+from shared.venues.binance.funding import HISTORY, TERMS
 from shared.venues.binanceusdm import parse as futures_parse
 from shared.venues.gateio import parse as gate_parse
 from shared.venues.kraken import parse as kraken_parse
@@ -21,6 +22,10 @@ SAMPLES = (
     b'"T":1,"m":true,"M":true}}',
     b'{"u":50,"s":"BTCUSDT","b":"61837.63","B":"3.7","a":"61837.64","A":"1.5"}',
     b'{"e":"markPriceUpdate","E":1,"s":"BTCUSDT","p":"2.7","P":"2.1","i":"2.6","r":"0.1","T":2}',
+    b'{"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","E":1,"s":"BTCUSDT","a":3,"p":"6.6",'
+    b'"q":"0.02","f":1,"l":2,"T":1,"m":true}}',
+    b'[{"symbol":"BTCUSDT","adjustedFundingRateCap":"0.02","fundingIntervalHours":4}]',
+    b'[{"symbol":"BTCUSDT","fundingTime":1680652800007,"fundingRate":"1e-4","markPrice":""}]',
     b'{"lastUpdateId":50,"bids":[["61837.63","3.78"]],"asks":[]}',
     b'{"code":2,"msg":"Invalid request","id":1}',
     b'{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USDT","bids":[{"price":1.5,"qty":2}],'
@@ -48,6 +53,8 @@ PARSERS = (
     binance_parse.parse_envelope,
     futures_parse.parse_depth,
     futures_parse.parse_mark,
+    futures_parse.parse_terms,
+    futures_parse.parse_history,
     kraken_parse.parse_book,
     kraken_parse.parse_trades,
     kraken_parse.parse_status,
@@ -119,6 +126,8 @@ def test_sessions_never_raise(adapter, frames, bodies):
             session.on_frame(raw, now_ns)
         for now_ns, body in enumerate(bodies, 10):
             session.on_snapshot(instrument, body, now_ns)
+            for topic in (TERMS, HISTORY + instrument):
+                session.on_facts(topic, body, now_ns)
         session.on_timer(10**12)
         session.on_close(10**12)
 

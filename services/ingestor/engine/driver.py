@@ -26,6 +26,7 @@ from shared.venues.port import (
     FeedConnection,
     FeedKind,
     FeedRefused,
+    FetchFacts,
     FetchSnapshot,
     Gap,
     Malformed,
@@ -58,7 +59,7 @@ class FeedDriver:
         self,
         connection: FeedConnection,
         out: StepBuilder,
-        request_snapshot: Callable[[FeedDriver, FetchSnapshot, int], None],
+        request_snapshot: Callable[[FeedDriver, FetchSnapshot | FetchFacts, int], None],
         source: str = "",
         refusals: Refusals | None = None,
     ) -> None:
@@ -122,6 +123,13 @@ class FeedDriver:
         self._out.count("snapshots_failed")
         effects = self._session.on_snapshot_failed(instrument, retry_after_s, now_ns)
         self._carry_out(effects, now_ns)
+
+    def on_facts(self, topic: str, body: bytes | None, retry_after_s: float, now_ns: int) -> None:
+        """What was asked for beside books arrived, or could not be had (``None``)."""
+        if body is None:
+            self._session.on_facts_failed(topic, retry_after_s, now_ns)
+        else:
+            self._carry_out(self._session.on_facts(topic, body, now_ns), now_ns)
 
     def on_resync(self, instrument: str, epoch: int, now_ns: int) -> None:
         """A reader lost the book of this epoch."""
@@ -190,8 +198,6 @@ class FeedDriver:
             if self.is_open and not self.refusals.why(instrument):
                 self._carry_out(self._session.on_resync(instrument, epoch, now_ns), now_ns)
 
-    # What is known
-
     def statuses(self, now_ns: int) -> list[VenueStatus]:
         """Return the status of each book as it is now."""
         return [
@@ -234,6 +240,8 @@ class FeedDriver:
             elif type(effect) is FetchSnapshot:
                 out.count("snapshots_requested")
                 self._request_snapshot(self, effect, now_ns)
+            elif type(effect) is FetchFacts:
+                self._request_snapshot(self, effect, now_ns)
             elif type(effect) is Reconnect:
                 self.reconnect_reason = effect.reason
             else:
@@ -243,10 +251,8 @@ class FeedDriver:
         if type(effect) is Dropped:
             self._out.count("dropped")
         elif type(effect) is Checked:
-            if effect.ok is False:
-                self._out.count("checksums_failed")
-            elif effect.ok:
-                self._out.count("checksums_ok")
+            if effect.ok is not None:
+                self._out.count("checksums_ok" if effect.ok else "checksums_failed")
         elif type(effect) is Gap:
             self._out.count("gaps")
             self._out.log(

@@ -1,9 +1,10 @@
-"""REST order books of one venue, asked for within its rate budget. Pure.
+"""REST order books, and other facts, of one venue, asked for within its rate budget. Pure.
 
-Requests wait for their turn in three ways: the time the session set (backoff), the venue's answer
-(``Retry-After`` of a 429 or 418 stops every request), and a bucket that refills with the share of
-the venue's weight per minute that snapshots may use. At most ``CONCURRENT_MAX`` are in flight, so
-that a hundred books lost at once neither storm the venue nor starve the feed of CPU.
+Books come first. Requests wait for their turn in three ways: the time the session set (backoff),
+the venue's answer (``Retry-After`` of a 429 or 418 stops every request), and a bucket that refills
+with the share of the venue's weight per minute that snapshots may use. At most ``CONCURRENT_MAX``
+are in flight, so that a hundred books lost at once neither storm the venue nor starve the feed of
+CPU.
 """
 
 from __future__ import annotations
@@ -41,13 +42,18 @@ class SnapshotRequest:
 
     connection: Connection
     opened: int
-    fetch: port.FetchSnapshot
+    fetch: port.FetchSnapshot | port.FetchFacts
     number: int
 
     @property
     def is_current(self) -> bool:
         """Tell whether the connection is still the one that asked."""
         return self.connection.id == self.opened and self.connection.driver.is_open
+
+    @property
+    def rank(self) -> tuple[bool, int, int]:
+        """Its place in the queue."""
+        return type(self.fetch) is port.FetchFacts, self.fetch.not_before_ns, self.number
 
 
 Key = tuple[Connection, str]
@@ -70,7 +76,7 @@ class SnapshotQueue:
         per_s = budget.weight_per_minute * budget.snapshot_share / 60
         self._bucket = TokenBucket(per_s, per_s * BURST_S, 0.0, 0)
         self._waiting: dict[Key, SnapshotRequest] = {}
-        """One per book: bounded by the instruments configured."""
+        """One per book or fact: bounded by the instruments configured."""
         self._in_flight: dict[int, SnapshotRequest] = {}
         self._newest: dict[Key, int] = {}
         """Book -> its newest request; answers to older ones are not delivered."""
@@ -78,7 +84,9 @@ class SnapshotQueue:
         self.due_ns = NEVER_NS
         """When ``advance`` must be called."""
 
-    def request(self, connection: Connection, fetch: port.FetchSnapshot, now_ns: int) -> None:
+    def request(
+        self, connection: Connection, fetch: port.FetchSnapshot | port.FetchFacts, now_ns: int
+    ) -> None:
         """Ask in its turn; a newer request for the same book replaces the one before."""
         if not connection.driver.is_open:
             return
@@ -143,13 +151,16 @@ class SnapshotQueue:
             del waiting[key]
         if not waiting:
             return None
-        return min(waiting.values(), key=lambda w: (w.fetch.not_before_ns, w.number))
+        return min(waiting.values(), key=lambda w: w.rank)
 
     def _deliver(
         self, pending: SnapshotRequest, answer: SnapshotAnswered, pause_s: float, now_ns: int
     ) -> None:
         driver, instrument = pending.connection.driver, pending.fetch.instrument
-        if answer.status == OK:
+        if type(pending.fetch) is port.FetchFacts:
+            body = answer.body if answer.status == OK else None
+            driver.on_facts(pending.fetch.topic, body, pause_s, now_ns)
+        elif answer.status == OK:
             driver.on_snapshot(instrument, answer.body, now_ns)
         elif answer.status in DEFINITE:
             text = answer.body[:ERROR_BYTES_MAX].decode("utf-8", "replace")

@@ -135,6 +135,8 @@ class Venue:
         carrying = (c for c in self.connections if instrument in c.driver.connection.instruments)
         return next(carrying, None)
 
-    def _request_snapshot(self, driver: FeedDriver, fetch: port.FetchSnapshot, now_ns: int) -> None:
+    def _request_snapshot(
+        self, driver: FeedDriver, fetch: port.FetchSnapshot | port.FetchFacts, now_ns: int
+    ) -> None:
         connection = next(c for c in self.connections if c.driver is driver)
         self.snapshots.request(connection, fetch, now_ns)

@@ -22,7 +22,7 @@ SNAPSHOT_LEVELS = 1_000
 DIALECT = Dialect(
     sequence=SEQUENCE,
     parse_depth=parse.parse_depth,
-    parse_mark=None,
+    funding=None,
     snapshot_path=lambda symbol: f"/api/v3/depth?symbol={symbol}&limit={SNAPSHOT_LEVELS}",
     snapshot_weight=50,
     snapshot_levels=SNAPSHOT_LEVELS,

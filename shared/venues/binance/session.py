@@ -14,7 +14,7 @@ from typing import Protocol
 
 from shared.errors import ParseError
 from shared.venues.binance import parse
-from shared.venues.binance.funding import FundingFeed, ParseMark
+from shared.venues.binance.funding import FundingDialect, FundingFeed
 from shared.venues.binance.subscriptions import Subscriptions
 from shared.venues.binance.trades import Trades
 from shared.venues.port import (
@@ -56,7 +56,7 @@ class Dialect:
 
     sequence: SequenceRule
     parse_depth: Callable[[bytes], DepthEvent]
-    parse_mark: ParseMark | None
+    funding: FundingDialect | None
     snapshot_path: Callable[[str], str]
     snapshot_weight: int
     snapshot_levels: int
@@ -123,9 +123,10 @@ class StreamSession:
             "aggTrade": self._trades.on_aggregate,
             "bookTicker": self._on_ticker,
         }
-        if dialect.parse_mark is not None:
-            funding = FundingFeed(venue, symbols, dialect.parse_mark)
-            self._kinds["markPrice"] = self._events["markPriceUpdate"] = funding.on_mark
+        self._funding: FundingFeed | None = None
+        if dialect.funding is not None:
+            self._funding = FundingFeed(venue, symbols, dialect.funding)
+            self._kinds["markPrice"] = self._events["markPriceUpdate"] = self._funding.on_mark
         self._subscriptions = Subscriptions(streams)
         self._heard_ns = 0
         self._probed_ns: int | None = None
@@ -134,6 +135,8 @@ class StreamSession:
         """Subscribe; every book starts over."""
         self._heard_ns, self._probed_ns = now_ns, None
         self._trades.open()
+        if self._funding is not None:
+            self._funding.open()
         effects: list[Effect] = []
         for book in self._books.values():
             effects.extend(book.open(now_ns))
@@ -203,7 +206,18 @@ class StreamSession:
         elif now_ns - self._heard_ns >= QUIET_NS:
             self._probed_ns = now_ns
             return (self._subscriptions.request("LIST_SUBSCRIPTIONS"),)
+        if self._funding is not None and self._kind is FeedKind.FUNDING:
+            return self._funding.on_timer(now_ns)
         return ()
+
+    def on_facts(self, topic: str, body: bytes, now_ns: int) -> Sequence[Effect]:
+        """An answer about funding."""
+        return () if self._funding is None else self._funding.on_facts(topic, body, now_ns)
+
+    def on_facts_failed(self, topic: str, retry_after_s: float, now_ns: int) -> None:
+        """Ask again later."""
+        if self._funding is not None:
+            self._funding.on_facts_failed(topic, retry_after_s, now_ns)
 
     def _route(self, start: bytes) -> Handler:
         """Return what reads a stream: ``btcusdt@depth@100ms`` is of kind ``depth``."""

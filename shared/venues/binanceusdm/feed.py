@@ -11,6 +11,7 @@ from typing import Any
 
 from shared.messages.rules import InstrumentRules
 from shared.venues.binance.feed import groups_of, market_rules, streams_of, venue_symbols
+from shared.venues.binance.funding import FundingDialect
 from shared.venues.binance.session import Dialect, StreamSession
 from shared.venues.binanceusdm import parse
 from shared.venues.binanceusdm.sequence import SEQUENCE
@@ -21,11 +22,19 @@ PUBLIC_STREAMS = ("depth@0ms",)
 """0 ms: each change as it happens, 20 to 100 a second on the busiest instrument."""
 MARKET_STREAMS = {FeedKind.TRADES: ("aggTrade",), FeedKind.FUNDING: ("markPrice@1s",)}
 SNAPSHOT_LEVELS = 1_000
+HISTORY_ROWS = 30
+"""Settlements asked for: ten days of the usual interval."""
 
 DIALECT = Dialect(
     sequence=SEQUENCE,
     parse_depth=parse.parse_depth,
-    parse_mark=parse.parse_mark,
+    funding=FundingDialect(
+        parse_mark=parse.parse_mark,
+        parse_terms=parse.parse_terms,
+        parse_history=parse.parse_history,
+        terms_path="/fapi/v1/fundingInfo",
+        history_path=lambda symbol: f"/fapi/v1/fundingRate?symbol={symbol}&limit={HISTORY_ROWS}",
+    ),
     snapshot_path=lambda symbol: f"/fapi/v1/depth?symbol={symbol}&limit={SNAPSHOT_LEVELS}",
     snapshot_weight=20,
     snapshot_levels=SNAPSHOT_LEVELS,

@@ -14,6 +14,7 @@ from shared.errors import ParseError
 from shared.venues.binance.parse import Id, Levels, Price, Qty, VenueTime, decode
 
 Rate = Annotated[float, Meta(ge=-10, le=10)]
+Hours = Annotated[float, Meta(gt=0, le=366 * 24)]
 
 
 class DepthUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -48,6 +49,32 @@ class MarkPrice(msgspec.Struct, frozen=True, gc=False):
     index_price: Qty | None = field(name="i", default=None)
 
 
+class FundingTerms(msgspec.Struct, frozen=True, gc=False):
+    """What ``fundingInfo`` tells of a symbol; those with the usual terms are left out there.
+
+    ``{"symbol":"BLZUSDT","adjustedFundingRateCap":"0.02500000",
+    "adjustedFundingRateFloor":"-0.02500000","fundingIntervalHours":4,"disclaimer":false}``
+    """
+
+    symbol: str
+    interval_hours: Hours = field(name="fundingIntervalHours")
+    rate_cap: Rate | None = field(name="adjustedFundingRateCap", default=None)
+    rate_floor: Rate | None = field(name="adjustedFundingRateFloor", default=None)
+
+
+class SettledFunding(msgspec.Struct, frozen=True, gc=False):
+    """A row of ``fundingRate``; old ones have no mark price.
+
+    ``{"symbol":"BTCUSDT","fundingTime":1680652800007,"fundingRate":"0.00002760",
+    "markPrice":"28140.10000000"}``
+    """
+
+    symbol: str
+    rate: Rate = field(name="fundingRate")
+    ts_funding: VenueTime = field(name="fundingTime")
+    mark_price: Qty | Literal[""] | None = field(name="markPrice", default=None)
+
+
 class _DepthFrame(msgspec.Struct, frozen=True, gc=False):
     data: DepthUpdate
 
@@ -58,6 +85,8 @@ class _MarkFrame(msgspec.Struct, frozen=True, gc=False):
 
 _DEPTH = msgspec.json.Decoder(_DepthFrame, strict=False)
 _MARK = msgspec.json.Decoder(_MarkFrame, strict=False)
+_TERMS = msgspec.json.Decoder(list[FundingTerms], strict=False)
+_HISTORY = msgspec.json.Decoder(list[SettledFunding], strict=False)
 
 
 def parse_depth(raw: bytes) -> DepthUpdate:
@@ -79,3 +108,21 @@ def parse_mark(raw: bytes) -> MarkPrice:
         ParseError: Not the documented shape.
     """
     return decode(_MARK, raw, "markPriceUpdate").data
+
+
+def parse_terms(body: bytes) -> list[FundingTerms]:
+    """Parse the answer of ``fundingInfo``.
+
+    Raises:
+        ParseError: Not the documented shape.
+    """
+    return decode(_TERMS, body, "fundingInfo")
+
+
+def parse_history(body: bytes) -> list[SettledFunding]:
+    """Parse the answer of ``fundingRate``.
+
+    Raises:
+        ParseError: Not the documented shape.
+    """
+    return decode(_HISTORY, body, "fundingRate")

@@ -140,6 +140,13 @@ class GateSession:
         book = self._book_of.get(instrument)
         return () if book is None else book.refresh(epoch, now_ns)
 
+    def on_facts(self, topic: str, body: bytes, now_ns: int) -> Sequence[Effect]:
+        """Nothing: none are asked for."""
+        return ()
+
+    def on_facts_failed(self, topic: str, retry_after_s: float, now_ns: int) -> None:
+        """Nothing: none are asked for."""
+
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """Every book is DOWN."""
         self._asked.clear()

@@ -119,6 +119,13 @@ class KrakenSession:
         """Nothing: what falls out of the subscribed depth is sent again when it comes back."""
         return ()
 
+    def on_facts(self, topic: str, body: bytes, now_ns: int) -> Sequence[Effect]:
+        """Nothing: none are asked for."""
+        return ()
+
+    def on_facts_failed(self, topic: str, retry_after_s: float, now_ns: int) -> None:
+        """Nothing: none are asked for."""
+
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """Every book is DOWN."""
         return [book.close("connection closed") for book in self._books.values()]

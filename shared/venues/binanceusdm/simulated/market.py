@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from decimal import Decimal
+from collections.abc import Mapping
 from typing import Any
 
 from shared.exchange.exchange import Exchange
+from shared.exchange.funding import Funding
 from shared.exchange.listing import Listing
 from shared.venues.binance.simulated import orders as common
 from shared.venues.binance.simulated.market_data import SpotMarketData, page
 from shared.venues.binance.simulated.streams import book_rows
 
 DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1000)
-FUNDING_RATE = Decimal("0.00010000")
-FUNDING_INTERVAL_MS = 8 * 3_600_000
 PERPETUAL_EXPIRY_MS = 4_133_404_800_000
-
-
-def next_funding_ms(now_ms: int) -> int:
-    """Return the next settlement."""
-    return (now_ms // FUNDING_INTERVAL_MS + 1) * FUNDING_INTERVAL_MS
 
 
 class FuturesMarketData(SpotMarketData):
@@ -28,9 +21,9 @@ class FuturesMarketData(SpotMarketData):
 
     futures = True
 
-    def __init__(self, exchange: Exchange, mark: Callable[[Listing], Decimal]) -> None:
+    def __init__(self, exchange: Exchange, funding: Funding) -> None:
         super().__init__(exchange)
-        self.mark = mark
+        self.funding = funding
 
     def exchange_info(self, parameters: Mapping[str, str], now_ms: int) -> Any:
         """Answer ``exchangeInfo``."""
@@ -71,15 +64,16 @@ class FuturesMarketData(SpotMarketData):
 
     def premium_index(self, parameters: Mapping[str, str], now_ms: int) -> Any:
         """Answer mark prices and funding."""
+        funding = self.funding
         rows = [
             {
                 "symbol": listing.symbol,
-                "markPrice": f"{self.mark(listing):.8f}",
-                "indexPrice": f"{self.mark(listing):.8f}",
-                "estimatedSettlePrice": f"{self.mark(listing):.8f}",
-                "lastFundingRate": str(FUNDING_RATE),
-                "interestRate": "0.00010000",
-                "nextFundingTime": next_funding_ms(now_ms),
+                "markPrice": f"{funding.mark(listing):.8f}",
+                "indexPrice": f"{funding.index(listing):.8f}",
+                "estimatedSettlePrice": f"{funding.index(listing):.8f}",
+                "lastFundingRate": f"{funding.rate(listing):.8f}",
+                "interestRate": f"{funding.terms.interest:.8f}",
+                "nextFundingTime": funding.next_ms(now_ms),
                 "time": now_ms,
             }
             for listing in self._chosen(parameters)
@@ -87,35 +81,70 @@ class FuturesMarketData(SpotMarketData):
         return rows[0] if "symbol" in parameters else rows
 
     def funding_rate(self, parameters: Mapping[str, str], now_ms: int) -> Any:
-        """Answer the last three settlements of each symbol."""
-        last = next_funding_ms(now_ms) - FUNDING_INTERVAL_MS
+        """Answer the newest settlements, oldest first; between two times if they are given."""
+        start_ms, end_ms = span(parameters, now_ms)
+        rows: list[dict[str, Any]] = [
+            {
+                "symbol": listing.symbol,
+                "fundingTime": settled.ts_ms,
+                "fundingRate": f"{settled.rate:.8f}",
+                "markPrice": f"{settled.mark:.8f}",
+            }
+            for listing in self._chosen(parameters)
+            for settled in self.funding.history(listing, now_ms)
+            if start_ms <= settled.ts_ms <= end_ms
+        ]
+        rows.sort(key=lambda row: int(row["fundingTime"]))
+        return paged(rows, parameters, start_ms)
+
+    def funding_info(self, parameters: Mapping[str, str], now_ms: int) -> Any:
+        """Answer interval, cap and floor; a compressed interval is a part of an hour."""
+        terms = self.funding.terms
+        hours = terms.interval_hours
         return [
             {
                 "symbol": listing.symbol,
-                "fundingTime": last - back * FUNDING_INTERVAL_MS,
-                "fundingRate": str(FUNDING_RATE),
-                "markPrice": f"{self.mark(listing):.8f}",
+                "adjustedFundingRateCap": f"{terms.rate_cap:.8f}",
+                "adjustedFundingRateFloor": f"{terms.rate_floor:.8f}",
+                "fundingIntervalHours": int(hours) if hours == int(hours) else float(hours),
+                "disclaimer": False,
             }
-            for listing in self._chosen(parameters)
-            for back in (2, 1, 0)
+            for listing in self.exchange.by_symbol.values()
         ]
 
-    def funding_info(self, parameters: Mapping[str, str], now_ms: int) -> Any:
-        """Answer symbols whose terms differ from the usual 8 h: none."""
-        return []
+
+def span(parameters: Mapping[str, Any], now_ms: int) -> tuple[int, int]:
+    """Return ``startTime`` and ``endTime``; without them everything up to now.
+
+    Raises:
+        ApiError: Not numbers.
+    """
+    start_ms = common.whole_number(parameters, "startTime")
+    end_ms = common.whole_number(parameters, "endTime")
+    return start_ms or 0, now_ms if end_ms is None else end_ms
 
 
-def mark_price_event(listing: Listing, mark: Decimal, now_ms: int) -> dict[str, Any]:
+def paged(rows: list[dict[str, Any]], parameters: Mapping[str, Any], start_ms: int) -> Any:
+    """Return a page of rows in order of time: the first from a start, else the newest.
+
+    Raises:
+        ApiError: The limit is no number.
+    """
+    limit = page(parameters, 100, 1_000)
+    return rows[:limit] if start_ms else rows[-limit:]
+
+
+def mark_price_event(funding: Funding, listing: Listing, now_ms: int) -> dict[str, Any]:
     """Return a ``markPriceUpdate``."""
     return {
         "e": "markPriceUpdate",
         "E": now_ms,
         "s": listing.symbol,
-        "p": f"{mark:.8f}",
-        "i": f"{mark:.8f}",
-        "P": f"{mark:.8f}",
-        "r": str(FUNDING_RATE),
-        "T": next_funding_ms(now_ms),
+        "p": f"{funding.mark(listing):.8f}",
+        "i": f"{funding.index(listing):.8f}",
+        "P": f"{funding.index(listing):.8f}",
+        "r": f"{funding.rate(listing):.8f}",
+        "T": funding.next_ms(now_ms),
     }
 
 

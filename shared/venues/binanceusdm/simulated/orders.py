@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared.exchange.accounts import AccountLedger
+from shared.exchange.funding import Payment
 from shared.exchange.orders import Fill, Order
 from shared.messages.base import Side
 from shared.messages.terms import OrderType
@@ -150,4 +151,31 @@ def account_update(order: Order, ledger: AccountLedger, now_ms: int) -> dict[str
                 }
             ],
         },
+    }
+
+
+def funding_fee(payment: Payment) -> dict[str, Any]:
+    """Return a payment as ``GET /fapi/v1/income`` does."""
+    return {
+        "symbol": payment.listing.symbol,
+        "incomeType": "FUNDING_FEE",
+        "income": f"{payment.amount:.8f}",
+        "asset": payment.asset,
+        "info": "FUNDING_FEE",
+        "time": payment.ts_ms,
+        "tranId": payment.id,
+        "tradeId": "",
+    }
+
+
+def funding_update(payment: Payment, ledger: AccountLedger, now_ms: int) -> dict[str, Any]:
+    """Return an ``ACCOUNT_UPDATE`` of a funding: of a cross position it tells the balance only."""
+    balance = ledger.balance(payment.asset)
+    wallet = f"{balance.free + balance.used:.8f}"
+    change = {"a": payment.asset, "wb": wallet, "cw": wallet, "bc": f"{payment.amount:.8f}"}
+    return {
+        "e": "ACCOUNT_UPDATE",
+        "E": now_ms,
+        "T": payment.ts_ms,
+        "a": {"m": "FUNDING_FEE", "B": [change], "P": []},
     }

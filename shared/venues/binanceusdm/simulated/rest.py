@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from decimal import Decimal
+from collections.abc import Mapping
 from typing import Any
 
 from shared.exchange.exchange import Exchange
-from shared.exchange.listing import Listing
+from shared.exchange.funding import Funding
 from shared.simulated.faults import FaultTable
 from shared.venues.binance.simulated import orders as common
 from shared.venues.binance.simulated.rest import Route, SpotRest, selected_fills
 from shared.venues.binance.simulated.signing import ApiError, Credentials, RateMeter
 from shared.venues.binanceusdm.simulated import orders as formats
 from shared.venues.binanceusdm.simulated.holdings import Holdings
-from shared.venues.binanceusdm.simulated.market import FuturesMarketData
+from shared.venues.binanceusdm.simulated.market import FuturesMarketData, paged, span
 
 LISTEN_KEY = "simulated-listen-key"
 LISTEN_KEY_LIFE_MS = 60 * 60_000
 COUNTDOWNS_MAX = 100
+FUNDING_FEE = "FUNDING_FEE"
 
 
 class FuturesRest(SpotRest):
@@ -33,13 +33,13 @@ class FuturesRest(SpotRest):
         exchange: Exchange,
         faults: FaultTable,
         credentials: Credentials,
-        mark: Callable[[Listing], Decimal],
+        funding: Funding,
     ) -> None:
-        self.mark = mark
+        self.funding = funding
         self.listen_key_until_ms = 0
         self.countdowns: dict[str, int] = {}  # symbol -> when its orders are canceled
-        self.market = FuturesMarketData(exchange, mark)
-        self.holdings = Holdings(exchange, mark)
+        self.market = FuturesMarketData(exchange, funding)
+        self.holdings = Holdings(exchange, funding.mark)
         super().__init__(exchange, faults, credentials)
         self.meter = RateMeter(2_400, 300)
 
@@ -68,6 +68,7 @@ class FuturesRest(SpotRest):
             ("DELETE", v1 + "allOpenOrders"): Route(self.cancel_all, weight=1, auth="SIGNED"),
             ("GET", v1 + "allOrders"): Route(self.all_orders, weight=5, auth="SIGNED"),
             ("GET", v1 + "userTrades"): Route(self.my_trades, weight=5, auth="SIGNED"),
+            ("GET", v1 + "income"): Route(self.income, weight=30, auth="SIGNED"),
             ("GET", v1 + "leverageBracket"): Route(self.leverage_bracket, weight=1, auth="SIGNED"),
             ("GET", v1 + "commissionRate"): Route(self.commission_rate, weight=20, auth="SIGNED"),
             ("GET", v1 + "accountConfig"): Route(self.account_config, weight=5, auth="SIGNED"),
@@ -133,6 +134,19 @@ class FuturesRest(SpotRest):
     def my_trades(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Answer own fills of a symbol."""
         return [formats.futures_trade(fill) for fill in selected_fills(self.exchange, parameters)]
+
+    def income(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
+        """Answer what fundings paid and took; other kinds of income are not told here."""
+        if parameters.get("incomeType", FUNDING_FEE) != FUNDING_FEE:
+            return []
+        symbol = parameters.get("symbol")
+        start_ms, end_ms = span(parameters, now_ms)
+        rows = [
+            formats.funding_fee(payment)
+            for payment in self.funding.payments
+            if symbol in {None, "", payment.listing.symbol} and start_ms <= payment.ts_ms <= end_ms
+        ]
+        return paged(rows, parameters, start_ms)
 
     def countdown(self, parameters: Mapping[str, Any], now_ms: int) -> Any:
         """Set or stop the dead-man switch of a symbol."""

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from shared.exchange.exchange import Exchange
+from shared.exchange.funding import Funding, FundingTerms, Payment
 from shared.exchange.generator import TICK_MS
 from shared.exchange.listing import Listing
 from shared.exchange.orders import Fill, Order
@@ -90,7 +91,15 @@ class BinanceFutures:
         self.hub.ping_every_s = PING_EVERY_S
         credentials = Credentials(f"{VENUE}-simulated-key", f"{VENUE}-simulated-secret")
         self.credentials = {"apiKey": credentials.key, "secret": credentials.secret}
-        self.rest = FuturesRest(self.exchange, context.faults, credentials, self._mark)
+        self.funding = Funding(
+            self.exchange.ledger,
+            listings,
+            mark=self._mark,
+            index=self._index,
+            terms=FundingTerms(context.funding_interval_ms),
+        )
+        self.funding.listeners.append(self._on_payment)
+        self.rest = FuturesRest(self.exchange, context.faults, credentials, self.funding)
         self.recorded = RecordedBinance(self.exchange, self.hub) if recorded else None
         self._rest_server = RestServer(self.rest, context, self.recorded)
         self._streams = MarketStreams(
@@ -125,16 +134,28 @@ class BinanceFutures:
         self.rest.fire_countdowns(now_ms)
         if self.recorded is not None:
             return
+        self.funding.on_time(now_ms)
         for listing in self.exchange.by_instrument.values():
             name = listing.symbol.lower()
             for speed_s, topic in ((1, f"{name}@markPrice@1s"), (3, f"{name}@markPrice")):
                 if topic in self.hub.topics and tick % (speed_s * 1_000 // TICK_MS) == 0:
-                    event = mark_price_event(listing, self._mark(listing), now_ms)
+                    event = mark_price_event(self.funding, listing, now_ms)
                     self._streams.publish(topic, event, listing.instrument)
 
     def _mark(self, listing: Listing) -> Decimal:
         fair = self._context.fair(VENUE, listing.base)
         return Decimal(repr(fair)).quantize(Decimal("1e-8"))
+
+    def _index(self, listing: Listing) -> Decimal:
+        index = self._context.index
+        if index is None:
+            return self._mark(listing)
+        return Decimal(repr(index(listing.base))).quantize(Decimal("1e-8"))
+
+    def _on_payment(self, payment: Payment) -> None:
+        if USER_TOPIC in self.hub.topics:
+            ledger, now_ms = self.exchange.ledger, self.hub.now_ms()
+            self._send_event(formats.funding_update(payment, ledger, now_ms))
 
     def _open_user(self, client: Client) -> None:
         client.combined = client.path.endswith("/stream")
