@@ -126,13 +126,14 @@ class ExecutorEngine:
         if isinstance(message, Result):
             assert isinstance(message, Report), "no other service's results come here"
             return self._on_report(message, now_ns)
+        if isinstance(message, DepthView):  # most messages; nothing follows from one
+            self._markets.learn_view(message)
+            return NOTHING
         out = Step()
         # A plan that starts touches no finished one: its write-ahead stays small.
         self._keeper.touched |= redelivered or isinstance(message, Command)
         if isinstance(message, ApprovedPlan):
             self._on_plan(message, redelivered, now_ns, out)
-        elif isinstance(message, DepthView):
-            self._markets.learn_view(message)
         elif isinstance(message, InstrumentInfo):
             self._markets.learn_rules(message.rules)
         elif isinstance(message, TradingStateChanged):

@@ -164,14 +164,14 @@ class Reconciler:
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next fetch is due."""
-        times = [account.next_deadline_ns() for account in self._accounts.values()]
-        times += [
-            account.read_until_ns
-            for account in self._accounts.values()
-            if not account.was_read and account.venue not in self._state.down
-        ]
-        times.append(self._standing.next_deadline_ns())
-        return min((at for at in times if at is not None), default=None)
+        due_ns = self._standing.next_deadline_ns()
+        for account in self._accounts.values():  # asked after every step, so written out
+            at_ns = account.next_deadline_ns()
+            if at_ns is not None and (due_ns is None or at_ns < due_ns):
+                due_ns = at_ns
+            if not account.was_read and account.venue not in self._state.down:
+                due_ns = min(due_ns or account.read_until_ns, account.read_until_ns)
+        return due_ns
 
     def on_failed(self, reply: FetchFailed, now_ns: int, out: Step) -> None:
         """A check or a fetch failed: again in a while, unless only a person can help."""

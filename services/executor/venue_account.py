@@ -131,6 +131,8 @@ class VenueAccount:
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next fetch is due."""
+        if not self.due:  # nearly always
+            return None
         return min((at for what, at in self.due.items() if what not in self.pending), default=None)
 
     def remember_foreign(self, venue_order_id: str) -> None:

@@ -228,12 +228,12 @@ class WorkingOrders:
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next query is due."""
-        due = [
-            order.next_query_ns
-            for order in self._state.orders.values()
-            if order.next_query_ns and not order.query_pending
-        ]
-        return min(due, default=None)
+        due_ns: int | None = None
+        for order in self._state.orders.values():  # asked after every step, so written out
+            at_ns = order.next_query_ns
+            if at_ns and not order.query_pending and (due_ns is None or at_ns < due_ns):
+                due_ns = at_ns
+        return due_ns
 
     def query_all_unsettled(self, now_ns: int) -> None:
         """After a restart: no request is under way any more, every unsettled order is asked for."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -214,7 +213,7 @@ class Chaos:
 
     def _lose_last_moment(self) -> None:
         world, losses = self._world, self._world.server.losses
-        kept, kept_plans = deepcopy(world.server.snapshot()), len(world.checkers.plans)
+        kept, kept_plans = world.server.snapshot(), len(world.checkers.plans)
         self._records.is_wanted = True
 
         def lose() -> None:

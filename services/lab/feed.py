@@ -32,14 +32,12 @@ from services.lab.protocol import (
     LabFeed,
     SnapshotBody,
     body_of,
+    changed_levels,
     frame_of,
-    level_of,
-    sides_of,
 )
 from shared.engine import Action, Result
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
-from shared.messages.base import Side
 from shared.messages.market import Level
 from shared.messages.rules import InstrumentRules
 
@@ -156,9 +154,7 @@ class Feed:
         if not changed:
             return
         first, self._sent[key] = self._sent.get(key, book.seq - 1) + 1, book.seq
-        bids, asks = sides_of(
-            [(s, level_of(listing, price, book.lots_at(s, price))) for s, price in changed]
-        )
+        bids, asks = changed_levels(book, listing, changed)
         self._remember(exchange, listing)
         lines = self._lines_of(venue)
         if not lines:
@@ -192,9 +188,10 @@ class Feed:
 
     def _remember(self, exchange: Exchange, listing: Listing) -> tuple[list[Level], list[Level]]:
         book = exchange.books[listing.instrument]
+        price_unit, qty_unit = 10**listing.price_scale, 10**listing.qty_scale
         bids, asks = (
-            [level_of(listing, ticks, lots) for ticks, lots in book.side(side).depth(100)]
-            for side in (Side.BUY, Side.SELL)
+            [(ticks / price_unit, lots / qty_unit) for ticks, lots in side.depth(100)]
+            for side in (book.bids, book.asks)
         )
         self.true_books[exchange.venue, listing.instrument, book.seq] = bids, asks
         return bids, asks

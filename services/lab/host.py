@@ -8,6 +8,7 @@ process may die; what had its effect stays, and the next start is the recovery.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from services.lab.lease import RENEW_NS, LabShards
 from services.lab.life import Life
@@ -108,16 +109,20 @@ class Host(Life):
         if self._pause.is_on:
             self._pause.wait(lambda: self.deliver(start, result))
         else:
-            self._guard(lambda: self._take([result], None, redelivered=False))
+            self._guard(partial(self._take, [result], None, redelivered=False))
 
     def _wake(self, delay_ns: int) -> None:
         at_ns = self._lab.kernel.now_ns() + delay_ns
         if self._wake_ns is None or at_ns < self._wake_ns:
             self._wake_ns = at_ns
-            self._later(delay_ns, lambda: self._on_wake(at_ns))
+            self._lab.kernel.at(at_ns, partial(self._on_wake, at_ns, self.starts))
 
-    def _on_wake(self, at_ns: int) -> None:
-        if self._wake_ns == at_ns:
+    def _on_wake(self, at_ns: int, start: int) -> None:
+        if start != self.starts or self._bus is None:
+            return
+        if self._pause.is_on:
+            self._pause.wait(partial(self._on_wake, at_ns, start))
+        elif self._wake_ns == at_ns:
             self._wake_ns = None
             if self._inbox is not None and self._has_begun:
                 self._guard(self._read)
@@ -139,7 +144,8 @@ class Host(Life):
             return
         self._timer_ns = deadline_ns
         delay_ns = deadline_ns - self._lab.kernel.now_ns()
-        self._later(max(0, delay_ns), lambda: self._guard(lambda: self._on_timer(deadline_ns)))
+        due = partial(self._guard, partial(self._on_timer, deadline_ns))
+        self._later(max(0, delay_ns), due)
 
     # One step
 
@@ -173,17 +179,20 @@ class Host(Life):
         assert self.engine is not None
         self._check_lease()
         now_ns = self._lab.kernel.now_ns()
-        whole = Step()
+        whole = NOTHING
         for message in inputs:
             step = self.engine.on_message(message, now_ns, redelivered=redelivered)
-            whole.messages += step.messages
-            whole.actions += step.actions
-            whole.at_once += step.at_once
+            if step is not NOTHING:  # a step is its engine's until the next call, so it is copied
+                whole = _joined(whole, step)
         self._finish(whole, batch)
 
     def _finish(self, step: Step, batch: Batch | None) -> None:
         """Give a step its effects, one after another."""
-        self._give_effects(self._effects(step, batch))
+        has_effect = step.messages or step.actions or step.at_once
+        if has_effect or (batch is not None and batch.pending):
+            self._give_effects(self._effects(step, batch))
+        else:
+            self._end_step()
 
     def _give_effects(self, effects: Iterator[None]) -> None:
         """Go from effect to effect; the process may die before any of them, or be stopped."""
@@ -209,6 +218,11 @@ class Host(Life):
         for action in step.actions:
             yield
             self._carry_out(action, is_at_once=False)
+        self._end_step()
+
+    def _end_step(self) -> None:
+        """Ask when the engine wants to be called, and whether it takes messages by now."""
+        assert self.engine is not None
         self._set_timer()
         if not self._has_begun and self.process.has_begun(self.engine):
             self._has_begun = True
@@ -258,3 +272,12 @@ class Host(Life):
             return
         assert self.process.transport is not None, f"{self.service} has nobody to act for it"
         self.process.transport.carry_out(action, lambda result: self.deliver(start, result))
+
+
+def _joined(first: Step, second: Step) -> Step:
+    """Return what both steps decided, the first one first."""
+    return Step(
+        first.messages + second.messages,
+        first.actions + second.actions,
+        first.at_once + second.at_once,
+    )

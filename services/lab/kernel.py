@@ -30,7 +30,8 @@ class Kernel:
     def at(self, when_ns: int, event: Callable[[], None]) -> None:
         """Run ``event`` at a time; one that has passed means now."""
         self._asked += 1
-        heapq.heappush(self._heap, (max(when_ns, self._now_ns), self._asked, event))
+        when_ns = max(when_ns, self._now_ns)
+        heapq.heappush(self._heap, (when_ns, self._asked, event))
 
     def after(self, delay_ns: int, event: Callable[[], None]) -> None:
         """Run ``event`` that much later."""
@@ -38,9 +39,9 @@ class Kernel:
 
     def run_until(self, until_ns: int) -> None:
         """Run everything up to and including a time, which it is then."""
-        heap = self._heap
+        heap, pop = self._heap, heapq.heappop
         while heap and heap[0][0] <= until_ns:
-            self._now_ns, _, event = heapq.heappop(heap)
+            self._now_ns, _, event = pop(heap)
             self.steps += 1
             event()
         self._now_ns = max(self._now_ns, until_ns)

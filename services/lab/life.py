@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from services.lab.lease import RENEW_NS, TAKEOVER_PAUSE_NS, LabLease, Pause
 from services.lab.process import Crashed, Lab, Process
@@ -106,17 +107,15 @@ class Life:
 
     def _later(self, delay_ns: int, event: Callable[[], None]) -> None:
         """Do something later, unless this process has ended by then."""
-        start = self.starts
+        self._lab.kernel.after(delay_ns, partial(self._due, self.starts, event))
 
-        def due() -> None:
-            if start != self.starts or self._bus is None:
-                return
-            if self._pause.is_on:
-                self._pause.wait(due)
-            else:
-                event()
-
-        self._lab.kernel.after(delay_ns, due)
+    def _due(self, start: int, event: Callable[[], None]) -> None:
+        if start != self.starts or self._bus is None:
+            return
+        if self._pause.is_on:
+            self._pause.wait(partial(self._due, start, event))
+        else:
+            event()
 
     def _guard(self, work: Callable[[], None]) -> None:
         """Work, and die of what a process dies of."""

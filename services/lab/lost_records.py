@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 from services.executor.engine import ExecutorEngine
@@ -29,8 +28,10 @@ class LostRecords:
 
     def copy(self) -> None:
         """Keep a copy of the bus between two effects of the executor, while a plan is uneven."""
+        if not self.is_wanted:
+            return
         executor = self._world.engine("executor")
-        if not self.is_wanted or not isinstance(executor, ExecutorEngine):
+        if not isinstance(executor, ExecutorEngine):
             return
         if not any(plan.uneven_since_ns for plan in executor.state.open_plans()):
             self._copies.clear()
@@ -38,7 +39,7 @@ class LostRecords:
         server = self._world.server
         events = len(server.stream(EXEC_EVENT.key()).ids)
         if not self._copies or self._copies[-1][0] != events:
-            kept = deepcopy(server.snapshot())
+            kept = server.snapshot()
             self._copies.append((events, kept, len(self._world.checkers.plans)))
             del self._copies[:-2]
 

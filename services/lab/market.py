@@ -77,7 +77,8 @@ class MarketModel:
 
     def _quote(self, book: _Book, fair: float) -> None:
         draw, unit, lot = self._random, book.tick, book.lot
-        half = max(unit, fair * draw.uniform(0.5, 4.0) / 10_000)
+        gauss, uniform, exp = draw.gauss, draw.uniform, math.exp
+        half = max(unit, fair * uniform(0.5, 4.0) / 10_000)
         wanted: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
         for side, levels in wanted.items():
             sign = -1 if side is Side.BUY else 1
@@ -85,8 +86,9 @@ class MarketModel:
                 continue
             price = fair + sign * half
             for _ in range(LEVELS):
-                notional = math.exp(draw.gauss(7.0, 1.0))
-                levels[round(price / unit)] = max(1, round(notional / fair / lot))
-                price += sign * max(unit, fair * draw.uniform(0.2, 3.0) / 10_000)
+                lots = round(exp(gauss(7.0, 1.0)) / fair / lot)
+                levels[round(price / unit)] = lots if lots > 1 else 1
+                step = fair * uniform(0.2, 3.0) / 10_000
+                price += sign * (step if step > unit else unit)
         assert not book.exchange.open_orders, "orders of the lab are immediate or cancel"
         book.exchange.books[book.listing.instrument].replace_background(wanted)

@@ -107,13 +107,12 @@ class Process:
         return self.row.name
 
 
-def readers_of(messages: Sequence[Message]) -> list[str]:
+def readers_of(messages: Sequence[Message]) -> Sequence[str]:
     """Return the services that read these messages, in the order of the map."""
-    return list(
-        dict.fromkeys(
-            service for message in messages for service in STREAM_OF[type(message)].consumers
-        )
-    )
+    if len(messages) == 1:
+        return STREAM_OF[type(messages[0])].consumers
+    kinds = dict.fromkeys(type(message) for message in messages)
+    return tuple(dict.fromkeys(service for kind in kinds for service in STREAM_OF[kind].consumers))
 
 
 def at_once(work: Coroutine[Any, Any, T]) -> T:

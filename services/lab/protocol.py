@@ -7,12 +7,13 @@ gaps and refreshes are those of ``shared/venues/rest_join.py``, as for real venu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from shared.exchange.listing import Listing
+from shared.exchange.matching import MatchingBook
 from shared.messages.base import Side
 from shared.messages.market import Level
 from shared.messages.rules import InstrumentRules
@@ -52,9 +53,9 @@ class SnapshotBody(msgspec.Struct, frozen=True):
         return None
 
 
-_ENCODER = msgspec.json.Encoder()
-_CHANGE = msgspec.json.Decoder(Change)
-_SNAPSHOT = msgspec.json.Decoder(SnapshotBody)
+_ENCODER = msgspec.msgpack.Encoder()
+_CHANGE = msgspec.msgpack.Decoder(Change)
+_SNAPSHOT = msgspec.msgpack.Decoder(SnapshotBody)
 
 
 def frame_of(change: Change) -> bytes:
@@ -187,13 +188,16 @@ class LabFeed:
         raise NotImplementedError
 
 
-def level_of(listing: Listing, ticks: int, lots: int) -> Level:
-    """Return a level: each quotient of integers is the float nearest to the number's text."""
-    return ticks / 10**listing.price_scale, lots / 10**listing.qty_scale
-
-
-def sides_of(levels: Sequence[tuple[Side, Level]]) -> tuple[list[Level], list[Level]]:
-    """Return bids and asks."""
-    bids = [level for side, level in levels if side is Side.BUY]
-    asks = [level for side, level in levels if side is Side.SELL]
+def changed_levels(
+    book: MatchingBook, listing: Listing, changed: Iterable[tuple[Side, int]]
+) -> tuple[list[Level], list[Level]]:
+    """Return these levels as bids and asks; each number is the float nearest to its text."""
+    price_unit, qty_unit = 10**listing.price_scale, 10**listing.qty_scale
+    bids: list[Level] = []
+    asks: list[Level] = []
+    resting = {Side.BUY: (bids, book.bids.levels), Side.SELL: (asks, book.asks.levels)}
+    for side, ticks in changed:
+        found, levels = resting[side]
+        level = levels.get(ticks)
+        found.append((ticks / price_unit, (level.lots if level else 0) / qty_unit))
     return bids, asks

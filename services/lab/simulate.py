@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from services.lab.checkers import Violation
+from services.lab.quiet import QuietChecks
 from services.lab.world import START_NS, World
 from shared.messages.control import CommandKind
 
@@ -50,7 +51,7 @@ def run_seed(seed: int, world: World | None = None) -> Outcome:
             break
     else:
         world.checkers.report("quiet", world.why_not_quiet())
-    world.checkers.check_quiet()
+    QuietChecks(world, world.checkers).check()
     return Outcome(
         seed,
         world.server.digest.hexdigest(),

@@ -24,7 +24,7 @@ from services.lab.processes import Outside, processes_of
 from services.lab.variety import TOKEN, exchanges_of, instances_of, start_balances
 from services.risk.engine import RiskEngine
 from shared.bus.memory import MemoryBus
-from shared.bus.memory_store import MemoryServer
+from shared.bus.memory_store import ZERO, Id, MemoryServer
 from shared.config_sections import (
     BusConfig,
     Config,
@@ -41,7 +41,8 @@ from shared.exchange.listing import Listing
 from shared.ledger_engine import LedgerEngine
 from shared.messages.base import Message
 from shared.messages.control import Command, CommandKind
-from shared.streams import MD_BOOK
+from shared.services import ALL_SERVICES
+from shared.streams import MD_BOOK, StreamSpec
 
 START_NS = 1_700_000_000_000_000_000
 LOOK_NS = 500_000_000
@@ -49,6 +50,8 @@ SWEPT_NS = 2_500_000_000
 """This long after a plan ended, the executor has read the venues' executions once more."""
 MOVE_NS = 150_000_000
 """The market moves this often."""
+DECODED_MAX = 10_000
+"""Entries that are kept decoded; a world has some thousands."""
 _US = 1_000
 _MS = 1_000_000
 
@@ -59,26 +62,43 @@ class HashedServer(MemoryServer):
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
         self.digest = sha256()
+        self.shares_messages = True
+        """Whether an entry is decoded once for all its readers."""
+        self._decoded: dict[tuple[str, bytes], list[Any]] = {}
         self.loses_next_book = False
         """Whether the next entry of books is lost: it is never seen by anybody."""
 
+    def decode(self, spec: StreamSpec, payload: bytes, now_ns: int) -> list[Any]:
+        """Return the messages of an entry: the same ones to every reader, as none changes them.
+
+        What was right once stays so: the only bound that moves is the present time.
+        """
+        if not self.shares_messages:
+            return super().decode(spec, payload, now_ns)
+        known = self._decoded.get((spec.name, payload))
+        if known is None:
+            if len(self._decoded) >= DECODED_MAX:
+                self._decoded.clear()
+            known = self._decoded[spec.name, payload] = super().decode(spec, payload, now_ns)
+        return known
+
     def snapshot(self) -> tuple[Any, ...]:
-        """Return all data, to be copied."""
-        return self.streams, self.values, self.marks
+        """Return a copy of all data."""
+        streams = {key: stream.copy() for key, stream in self.streams.items()}
+        return streams, dict(self.values), dict(self.marks)
 
     def restore(self, saved: tuple[Any, ...]) -> None:
         """Go back to data of before, as a replica does that lacks the last moment."""
         self.streams, self.values, self.marks = saved
         self.losses += 1
 
-    def add(self, key: str, payload: bytes) -> str:
+    def append(self, key: str, payload: bytes) -> Id:
         """Append an entry."""
         if self.loses_next_book and key.endswith(MD_BOOK.name):
             self.loses_next_book = False
-            return "0-0"
-        self.digest.update(key.encode())
-        self.digest.update(payload)
-        return super().add(key, payload)
+            return ZERO
+        self.digest.update(key.encode() + payload)
+        return super().append(key, payload)
 
 
 class World:
@@ -94,6 +114,8 @@ class World:
         self.exchanges = self._new_exchanges()
         self.market = MarketModel(self.exchanges, PRICES, Random(f"{seed}/market"))
         self.prices, self.start_balances = PRICES, start_balances(self.exchanges)
+        self.instances = instances_of(seed)
+        self.config = config_for(self.exchanges, self.instances.shards)
         self.checkers = Checkers(self)
         self.chaos = Chaos(self, Random(f"{seed}/chaos"))
         self.account = AccountPort(
@@ -103,8 +125,6 @@ class World:
             self.note,
             self.checkers.on_arrival,
         )
-        self.instances = instances_of(seed)
-        self.config = config_for(self.exchanges, self.instances.shards)
         self.feed = self._new_feed(Random(f"{seed}/feed"))
         outside = Outside(
             uniform=Random(f"{seed}/jitter").uniform,
@@ -118,6 +138,10 @@ class World:
         )
         processes = processes_of(self.config, outside, self.instances.second)
         self.hosts = {process.name: Host(process, self) for process in processes}
+        self._hosts_of = {
+            row.name: [host for host in self.hosts.values() if host.service == row.name]
+            for row in ALL_SERVICES
+        }
 
     def note(self, text: str) -> None:
         """Add a line to the story of the seed."""
@@ -149,8 +173,8 @@ class World:
 
     def engine(self, service: str) -> Engine | None:
         """Return the engine of a service that does its work now; of a shared one, the first."""
-        for host in self.hosts.values():
-            if host.service == service and host.is_active:
+        for host in self._hosts_of[service]:
+            if host.is_active:
                 engine = host.engine
                 if isinstance(engine, LedgerEngine):
                     return engine.inner if engine.has_begun else None
@@ -160,9 +184,8 @@ class World:
     def notify(self, services: Iterable[str]) -> None:
         """Wake every process of these services."""
         for service in services:
-            for host in self.hosts.values():
-                if host.service == service:
-                    host.notify()
+            for host in self._hosts_of[service]:
+                host.notify()
 
     def pauses(self, host: Life) -> bool:
         """Let chaos stop the process between two effects."""

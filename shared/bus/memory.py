@@ -16,7 +16,7 @@ from shared.bus.memory_store import ZERO, Cursor, Group, Id, MemoryServer, Pendi
 from shared.bus.port import NO_CHECKPOINTS, Batch, Input
 from shared.bus.tuning import COUNTERS, DEAD_BYTES_MAX, DEAD_ENTRIES_MAX, TUNING, Tuning
 from shared.bus.wire import group_by_stream, id_key, newest_per_key, payloads, produced
-from shared.codec import decode, salvage
+from shared.codec import salvage
 from shared.errors import BusUnavailable, CodecError
 from shared.messages.base import Message
 from shared.streams import Delivery, StreamSpec
@@ -94,7 +94,7 @@ class MemoryBus:
     def _add(self, server: MemoryServer, messages: Sequence[Message]) -> None:
         for spec, key, entry in group_by_stream(messages, self._shards) if messages else ():
             for payload in payloads(spec, entry, self.report):
-                server.add(key, payload)
+                server.append(key, payload)
             server.stream(key).trim(spec)
         self.counters["published"] += len(messages)
 
@@ -249,18 +249,17 @@ class MemoryInbox:
         Raises:
             BusUnavailable: The server is down, or lost a consumer group.
         """
-        self._bus.reach()
+        server = self._bus.reach()
         if self._first.last_ids:
             batch, self._first = self._first, Batch([])
             return batch
-        now_ns = self._bus.reach().clock.now_ns()
+        now_ns = server.clock.now_ns()
         if now_ns >= self._upkeep_ns:
             self._upkeep_ns = now_ns + int(self._bus.tuning.maintenance_s * 1e9)
             self._maintain(now_ns)
-        for source in (self._redeliver, self._read_durable, self._read_latest):
-            if (batch := source(now_ns)).last_ids:
-                return batch
-        return Batch([])
+        if self._left and (batch := self._redeliver(now_ns)).last_ids:
+            return batch
+        return self._read_durable(server, now_ns) or self._read_latest(server, now_ns)
 
     def _maintain(self, now_ns: int) -> None:
         """Claim what other consumers left for too long, and trim."""
@@ -277,7 +276,8 @@ class MemoryInbox:
             stream.trim(spec)
 
     def _group_of(self, key: str) -> Group:
-        group = self._bus.reach().stream(key).groups.get(self._group)
+        stream = self._bus.reach().streams.get(key)
+        group = None if stream is None else stream.groups.get(self._group)
         if group is None:
             raise BusUnavailable("a consumer group is gone: the server lost its data")
         return group
@@ -303,12 +303,17 @@ class MemoryInbox:
             self._take(batch, key, entry_id, payload)
         return batch
 
-    def _read_durable(self, now_ns: int) -> Batch:
-        batch = Batch([])
+    def _read_durable(self, server: MemoryServer, now_ns: int) -> Batch | None:
+        batch: Batch | None = None
         for key in self._durable:
             group = self._group_of(key)
-            stream = self._bus.reach().stream(key)
+            stream = server.streams[key]
+            if group.last_id >= stream.last_id:  # nearly always
+                continue
             entries = stream.after(group.last_id, self._bus.tuning.read_entries_max)
+            if not entries:  # they were deleted
+                continue
+            batch = Batch([]) if batch is None else batch
             for entry_id, payload in entries:
                 group.last_id = entry_id
                 group.pending[entry_id] = Pending(self._consumer, 1, now_ns)
@@ -317,7 +322,7 @@ class MemoryInbox:
 
     def _take(self, batch: Batch, key: str, entry_id: Id, payload: bytes) -> None:
         try:
-            messages = decode(self._durable[key], payload, self._bus.now_ns())
+            messages = self._bus.reach().decode(self._durable[key], payload, self._bus.now_ns())
         except CodecError as error:
             batch.rejected += 1
             self._bus.counters["rejected"] += 1
@@ -343,16 +348,18 @@ class MemoryInbox:
         self._bus.counters["dead_lettered"] += 1
         self._bus.report("DEAD_LETTER", f"{key} {format_id(entry_id)}: {reason}")
 
-    def _read_latest(self, now_ns: int) -> Batch:
+    def _read_latest(self, server: MemoryServer, now_ns: int) -> Batch:
         batch = Batch([])
+        streams, losses = server.streams, server.losses
         for cursor in self.cursors:
             if now_ns < cursor.due_ns:
                 continue
             cursor.due_ns = now_ns + cursor.interval_ns
-            stream = self._bus.reach().stream(cursor.key)
-            if cursor.losses != self._bus.reach().losses:
-                cursor.last_id, cursor.ordinal = ZERO, 0
-                cursor.losses = self._bus.reach().losses
+            if cursor.losses != losses:
+                cursor.last_id, cursor.ordinal, cursor.losses = ZERO, 0, losses
+            stream = streams.get(cursor.key)
+            if stream is None or cursor.last_id >= stream.last_id:  # nearly always
+                continue
             entries = stream.after(cursor.last_id, self._bus.tuning.read_entries_max)
             if not entries:
                 continue
@@ -375,10 +382,10 @@ class MemoryInbox:
         self, batch: Batch, cursor: Cursor, entries: list[tuple[Id, bytes]]
     ) -> list[Message]:
         messages: list[Message] = []
-        now_ns = self._bus.now_ns()
+        server, now_ns = self._bus.reach(), self._bus.now_ns()
         for entry_id, payload in entries:
             try:
-                messages += decode(cursor.spec, payload, now_ns)
+                messages += server.decode(cursor.spec, payload, now_ns)
             except CodecError as error:
                 messages += salvage(cursor.spec, payload, now_ns)
                 batch.rejected += 1

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from shared.bus.port import Input
 from shared.clock import Clock
+from shared.codec import decode
 from shared.streams import Delivery, StreamSpec
 
 Id = tuple[int, int]
@@ -42,6 +44,10 @@ class Group:
     def needs_from(self) -> Id:
         """Return the lowest id this group still needs."""
         return min(self.pending, default=self.last_id)
+
+    def copy(self) -> Group:
+        """Return the group as it is now."""
+        return Group(self.last_id, {key: replace(one) for key, one in self.pending.items()})
 
 
 class Stream:
@@ -84,6 +90,8 @@ class Stream:
     def trim(self, spec: StreamSpec) -> None:
         """Hold the stream to its bounds; a DURABLE one never past what a group still needs."""
         excess = max(0, len(self.ids) - spec.entries_max)
+        if not excess and self.bytes <= spec.bytes_max:
+            return
         left = sum(map(len, self.payloads[excess:])) if self.bytes > spec.bytes_max else 0
         while left > spec.bytes_max:
             left -= len(self.payloads[excess])
@@ -100,6 +108,15 @@ class Stream:
             self.removed_to = max(self.removed_to, self.ids[excess - 1])
         del self.ids[:excess]
         del self.payloads[:excess]
+
+    def copy(self) -> Stream:
+        """Return the stream as it is now."""
+        twin = Stream()
+        twin.ids, twin.payloads = self.ids[:], self.payloads[:]
+        twin.last_id, twin.removed_to = self.last_id, self.removed_to
+        twin.added, twin.bytes = self.added, self.bytes
+        twin.groups = {name: group.copy() for name, group in self.groups.items()}
+        return twin
 
     def delete(self, entry_id: Id) -> None:
         """Remove one entry, as any client of the server could."""
@@ -133,7 +150,19 @@ class MemoryServer:
 
     def add(self, key: str, payload: bytes) -> str:
         """Append raw bytes to a stream, as any client of the server could; return the id."""
-        return format_id(self.stream(key).append(payload, self.now_ms()))
+        return format_id(self.append(key, payload))
+
+    def append(self, key: str, payload: bytes) -> Id:
+        """Append an entry; return its id, not written out."""
+        return self.stream(key).append(payload, self.clock.now_ns() // 1_000_000)
+
+    def decode(self, spec: StreamSpec, payload: bytes, now_ns: int) -> list[Any]:
+        """Return the messages of an entry for one reader.
+
+        Raises:
+            CodecError: As ``shared.codec.decode``.
+        """
+        return decode(spec, payload, now_ns)
 
     def lose_everything(self) -> None:
         """Forget all data, as a server without persistence does when it restarts."""
@@ -194,5 +223,10 @@ class Cursor:
 
 def next_due_ns(cursors: Iterable[Cursor], server: MemoryServer) -> int | None:
     """Return when a cursor may go on that has something to read (UNIX ns), ``None`` if none has."""
-    waiting = (c.due_ns for c in cursors if server.stream(c.key).last_id > c.last_id)
-    return min(waiting, default=None)
+    streams = server.streams
+    due_ns: int | None = None
+    for cursor in cursors:  # asked after every reading, so written out
+        stream = streams.get(cursor.key)
+        if stream is not None and stream.last_id > cursor.last_id:
+            due_ns = cursor.due_ns if due_ns is None else min(due_ns, cursor.due_ns)
+    return due_ns

@@ -45,9 +45,11 @@ class Level:
 
     __slots__ = ("lots", "queue")
 
-    def __init__(self) -> None:
-        self.lots = 0
+    def __init__(self, background: int = 0) -> None:
+        self.lots = background
         self.queue: list[list[int]] = []  # [order id, lots], first in front
+        if background:
+            self.queue.append([BACKGROUND, background])
 
     def background(self) -> int:
         """Return the lots that belong to no client."""
@@ -222,15 +224,18 @@ class MatchingBook:
             old = book.levels
             touched = [price for price in old if price not in levels]
             for price, lots in levels.items():
-                if price not in old or old[price].lots != lots:
+                level = old.get(price)
+                if level is None or level.lots != lots:
                     touched.append(price)
             if not touched:
                 continue
-            book.levels = {price: _background_level(lots) for price, lots in levels.items()}
+            book.levels = {price: Level(lots) for price, lots in levels.items()}
             book.keys = sorted([price * book.sign for price in levels])
+            changed, seq = self.changed, self.sequence.value
             for price in touched:
-                self.seq = self.sequence.advance()
-                self.changed.setdefault((side, price), self.seq)
+                seq += 1
+                changed.setdefault((side, price), seq)
+            self.seq = self.sequence.value = seq
 
     def _take_crossed(self, side: Side, price: int, lots: int) -> list[Match]:
         """Match what crosses, if anything does: most quotes do not."""
@@ -246,10 +251,3 @@ class MatchingBook:
             book.close_level(price)
         self.seq = self.sequence.advance()
         self.changed.setdefault((side, price), self.seq)
-
-
-def _background_level(lots: int) -> Level:
-    level = Level()
-    level.lots = lots
-    level.queue.append([BACKGROUND, lots])
-    return level

@@ -44,6 +44,13 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_hash_seed() -> None:
     assert len(digests) == 1
 
 
+def test_no_reader_changes_the_messages_that_it_shares_with_others() -> None:
+    for seed in range(1, 6):
+        world = World(seed)
+        world.server.shares_messages = False
+        assert run_seed(seed, world).digest == run_seed(seed).digest
+
+
 def test_another_seed_is_another_world() -> None:
     assert run_seed(1).digest != run_seed(2).digest
 

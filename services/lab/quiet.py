@@ -1,0 +1,133 @@
+"""What must hold of a world when it is quiet again: all accounts are compared with the venues'."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from services.executor.engine import ExecutorEngine
+from services.lab.checkers import ZERO, Checkers
+from services.risk.engine import RiskEngine
+from shared.domain.accounting import Books, unrealized
+from shared.domain.strategy_books import StrategyBooks
+from shared.exchange.exchange import Exchange
+from shared.exchange.orders import Fill as ExchangeFill
+from shared.ledger import DATA_LOST
+from shared.messages.base import Side
+from shared.messages.execution import PlanOutcome
+
+if TYPE_CHECKING:
+    from services.lab.world import World
+
+
+class QuietChecks:
+    """Compares everything with what the venues hold."""
+
+    def __init__(self, world: World, checkers: Checkers) -> None:
+        self._world, self._checkers = world, checkers
+
+    def check(self) -> None:
+        """Compare everything with what the venues hold."""
+        world = self._world
+        for venue, exchange in world.exchanges.items():
+            for asset, start in world.start_balances[venue].items():
+                if exchange.ledger.total(asset) != start:
+                    self._checkers.report(
+                        "conservation", f"{venue} {asset}: {exchange.ledger.total(asset)}"
+                    )
+            if exchange.open_orders:
+                self._checkers.report("open_orders", f"{venue} has {len(exchange.open_orders)}")
+            told = {trade for at, trade in self._checkers.fills if at == venue}
+            alone = {str(fill.trade_id) for fill in self._left_alone(exchange)}
+            truth = {str(fill.trade_id) for fill in exchange.fills} - (alone - told)
+            if told != truth:
+                text = f"{venue}: {len(truth - told)} were not told, {len(told - truth)} never were"
+                self._checkers.report("every_fill", text)
+        executor, risk = world.engine("executor"), world.engine("risk")
+        assert isinstance(executor, ExecutorEngine)
+        assert isinstance(risk, RiskEngine)
+        if self._checkers.is_emptied and not executor.state.locked.startswith(DATA_LOST):
+            self._checkers.report("after_loss", "all data was lost, and trading was not halted")
+        self._check_books("executor", executor.state.books)
+        self._check_books("risk", risk.ledger.books)
+        if wrong := strategies_differ(risk.ledger.books, risk.ledger.strategies):
+            self._checkers.report("strategies_add_up", wrong)
+        unknown = [o for o in executor.state.orders.values() if not o.life.is_terminal]
+        if unknown:
+            names = ", ".join(sorted(order.client_order_id for order in unknown)[:3])
+            self._checkers.report("no_unknown", f"{len(unknown)} orders are not over: {names}")
+        if risk.ledger.reservations:
+            self._checkers.report(
+                "reservations", f"held when quiet: {sorted(risk.ledger.reservations)}"
+            )
+        self._check_flat(executor.state.books)
+
+    def _check_books(self, service: str, books: Books) -> None:
+        world = self._world
+        for venue, exchange in world.exchanges.items():
+            left_alone = self._left_alone(exchange)
+            for asset, start in world.start_balances[venue].items():
+                balance = exchange.ledger.balance(asset)
+                truth = balance.free + balance.used - start
+                truth -= sum((_change(fill, asset) for fill in left_alone), ZERO)
+                ours = books.inventory.get(f"{venue}|{asset}", ZERO)
+                if ours != truth:
+                    text = f"{service} has {ours} {asset} at {venue}, the venue {truth}"
+                    self._checkers.report("ledger_is_truth", text)
+
+    def _left_alone(self, exchange: Exchange) -> list[ExchangeFill]:
+        """Return fills of plans without a record where a ledger began anew.
+
+        The first plan of a ledger was lost with the bus's last moment. The executor cannot know
+        whether it is hedged, so it halts (``DATA_LOST``), alerts an operator and leaves it alone.
+        """
+        executor = self._world.engine("executor")
+        assert isinstance(executor, ExecutorEngine)
+        before = set(executor.state.before)
+        return [fill for fill in exchange.fills if fill.client_id[2:14] in before]
+
+    def _check_flat(self, books: Books) -> None:
+        failed = [
+            d.plan_id for d in self._checkers.done.values() if d.outcome is PlanOutcome.FAILED
+        ]
+        for asset in self._world.prices:
+            held = books.exposure.get(asset, ZERO)
+            most = self._world.dust(asset)
+            told = (abs(done.dust.get(asset, ZERO)) for done in self._checkers.done.values())
+            dust = most + sum((min(each, most) for each in told), ZERO)
+            if abs(held) > dust and not failed:
+                self._checkers.report("flat", f"{held} {asset} is left and no plan failed")
+
+
+def strategies_differ(whole: Books, strategies: StrategyBooks) -> str:
+    """Return what the strategies' accounts add up to wrongly; empty if they are the whole."""
+    price = Decimal(1)
+    parts = strategies.figures(whole, lambda *_: price).values()
+    open_profit = unrealized(whole.positions(lambda *_: price))
+    for quote, result in whole.results.items():
+        earned = [part.earned[quote] for part in parts if quote in part.earned]
+        ours = (
+            sum((each.realized for each in earned), ZERO),
+            sum((each.unrealized or ZERO for each in earned), ZERO),
+            sum((each.fees for each in earned), ZERO),
+        )
+        theirs = (result.realized, open_profit.get(quote) or ZERO, result.fees)
+        if ours != theirs:
+            return f"realized, unrealized and fees in {quote} are {ours}, not {theirs}"
+    for key, holding in whole.holdings.items():
+        accounts = strategies.accounts.values()
+        held = [books.holdings[key].qty for books in accounts if key in books.holdings]
+        if sum(held, ZERO) != holding.qty:
+            return f"{sum(held, ZERO)} of {key} are held, not {holding.qty}"
+    return ""
+
+
+def _change(fill: ExchangeFill, asset: str) -> Decimal:
+    """Return how a fill changed the balance of an asset."""
+    sign = 1 if fill.side is Side.BUY else -1
+    change = ZERO
+    if asset == fill.listing.base:
+        change += sign * fill.qty
+    if asset == fill.listing.quote:
+        change -= sign * fill.qty * fill.price
+    return change - fill.fee if asset == fill.fee_asset else change
