@@ -1,6 +1,6 @@
 # arbstream. `make` alone lists the targets. Each is also a plain command in README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench sim up down logs venues lint types clean imports
+.PHONY: help demo test check bench research sim up down logs venues lint types clean imports
 
 # pyenv and the like leave names on PATH that do not run: take the first that really is new enough.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
@@ -47,6 +47,9 @@ check: lint types imports test #-- what CI runs, without containers
 
 bench: $(READY) #-- measure decode, bus and the whole path against the alternatives: table and JSON
 	@$(BIN)/python -m tests.bench
+
+research: $(READY) #-- a parameter search on made-up candles, with a report to open (OUT=DIR)
+	@$(BIN)/python -m services.research example --out $(or $(OUT),.arb/research)
 
 sim: $(READY) #-- the whole system simulated, crashes and faults included (SEED=7 or SEEDS=1..100)
 	@$(BIN)/arb sim --seeds $(or $(SEEDS),$(SEED))

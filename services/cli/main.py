@@ -18,6 +18,7 @@ from services.cli import (
     commands_export,
     commands_look,
     commands_operate,
+    commands_research,
     commands_run,
     commands_strategy,
 )
@@ -38,6 +39,7 @@ commands_look.register(app)
 commands_operate.register(app)
 commands_export.register(app)
 commands_strategy.register(app)
+commands_research.register(app)
 commands_data.register(app)
 app.command("verify")(verify_command)
 

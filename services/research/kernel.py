@@ -51,11 +51,13 @@ class Runs(NamedTuple):
     Attributes:
         equity: At the instants asked for.
         side: What is held then: 1, 0 or -1.
+        trips: Round trips closed by then.
         figures: Named by ``FIGURES``.
     """
 
     equity: Floats
     side: Floats
+    trips: Floats
     figures: Floats
 
     def figure(self, name: str) -> Floats:
@@ -91,6 +93,7 @@ class _Bars(NamedTuple):
 class _Out(NamedTuple):
     equity: Floats
     side: Floats
+    trips: Floats
     figures: Floats
 
 
@@ -155,7 +158,7 @@ def _run(setting: _Setting, bars: _Bars, out: _Out) -> None:
     value, peak, deepest, total, squares = 1.0, 1.0, 0.0, 0.0, 0.0
     at = 0
     while at < len(bars.instants) and bars.instants[at] == 0:
-        out.equity[at], out.side[at] = 1.0, 0.0
+        out.equity[at], out.side[at], out.trips[at] = 1.0, 0.0, 0.0
         at += 1
     for i in range(count):
         price = bars.opens[i]
@@ -187,7 +190,7 @@ def _run(setting: _Setting, bars: _Bars, out: _Out) -> None:
         peak = max(peak, value)
         deepest = max(deepest, 1 - value / peak)
         while at < len(bars.instants) and bars.instants[at] == i + 1:
-            out.equity[at], out.side[at] = value, side
+            out.equity[at], out.side[at], out.trips[at] = value, side, round_trips
             at += 1
         sum_fast += bars.units[i] - (bars.units[i - fast] if i >= fast else 0)
         sum_slow += bars.units[i] - (bars.units[i - slow] if i >= slow else 0)
@@ -234,7 +237,8 @@ def run_grid(
 
 def _run_set(bars: Bars, units: Ints, params: RuleParams, costs: Costs) -> Runs:
     points = len(bars.instants)
-    runs = Runs(np.empty((1, points)), np.empty((1, points)), np.empty((1, len(FIGURES))))
+    sizes = (points, points, points, len(FIGURES))
+    runs = Runs(*(np.empty((1, size)) for size in sizes))
     setting = _Setting(
         rule=RULES[name_of(params)].code,
         fast=params.fast_bars,
@@ -246,7 +250,7 @@ def _run_set(bars: Bars, units: Ints, params: RuleParams, costs: Costs) -> Runs:
     _run(
         setting,
         _Bars(bars.opens, bars.closes, units, bars.instants),
-        _Out(runs.equity[0], runs.side[0], runs.figures[0]),
+        _Out(runs.equity[0], runs.side[0], runs.trips[0], runs.figures[0]),
     )
     return runs
 

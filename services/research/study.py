@@ -1,0 +1,397 @@
+"""One parameter set, or a grid of them, run on candles and made into the facts of a report.
+
+The report of a backtest shows one set; that of a search shows the whole grid, walk-forward and the
+gate. Both say what bars cannot show. Pure but for the ledger of trials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from services.research.arrays import Floats
+from services.research.bootstrap import best_of_many
+from services.research.candle_files import Loaded
+from services.research.candles import DAY_S, Candles, length_s
+from services.research.event_bars import Bar, BarBacktest, run_bars
+from services.research.gate import judge, passes
+from services.research.identity import code_hash, identify, versions
+from services.research.kernel import Bars, Runs, run_grid, stack
+from services.research.metrics import (
+    Grid,
+    drawdown,
+    headline_sharpe,
+    make_grid,
+    returns_of,
+    rolling_sharpe,
+)
+from services.research.overfitting import overfitting
+from services.research.rules import RuleParams
+from services.research.settings import ResearchConfig, axes_of
+from services.research.sharpe import (
+    annualised,
+    best,
+    deflated_sharpe,
+    expected_best,
+    probabilistic_sharpe,
+    shape_of,
+    sharpes,
+)
+from services.research.trials import Trial, TrialsLedger, Tried, tried
+from services.research.walk_forward import WalkForward, split, walk_forward
+from shared.errors import ArbError, ConfigError
+
+AGREE = 1e-9
+ROLLING_DAYS = 90
+NOT_MODELLED = (
+    "the order book: every fill is whole, at the open of a bar, whatever its size; no spread, no "
+    "slippage and no impact of one's own beyond the fee",
+    "latency: the open that fills is the first trade after the close that decided",
+    "the path within a bar: drawdown and loss are those at closes",
+    "funding, borrowing, margin and liquidation before equity is gone",
+    "tick, lot and least order of a venue",
+    "missing bars: what was decided before a hole is filled at the first open after it",
+)
+
+
+class Prepared(NamedTuple):
+    """Candles with the grid that statistics are taken on.
+
+    Attributes:
+        scored: Number of the first instant that is scored: every set is warm by then.
+    """
+
+    candles: Candles
+    bars: Bars
+    grid: Grid
+    scored: int
+
+
+def prepare(candles: Candles, config: ResearchConfig, sets: Sequence[RuleParams]) -> Prepared:
+    """Lay the grid over the candles.
+
+    Raises:
+        ConfigError: The period does not fit the bars, or the data end before the warm-up does.
+    """
+    period_s = length_s(config.statistics.period, "statistics.period")
+    period_s = max(period_s, candles.bar_s)
+    if period_s % candles.bar_s:
+        raise ConfigError(
+            f"statistics.period = {config.statistics.period!r} is no multiple of the bars' "
+            f"{candles.bar_s} s"
+        )
+    grid = make_grid(int(candles.times_s[0]), candles.closes_s, period_s)
+    warm = max(each.slow_bars for each in sets)
+    scored = int(np.searchsorted(grid.bars, warm))
+    if scored > len(grid.times_s) - 3:
+        raise ConfigError(
+            f"{len(candles.closes)} bars are too few: {warm} warm up the slowest average, and at "
+            "least two periods must be left to score"
+        )
+    return Prepared(candles, Bars(candles.opens, candles.closes, grid.bars), grid, scored)
+
+
+def holding_returns(prepared: Prepared) -> Floats:
+    """Return what holding made per scored period, free of cost."""
+    at = np.maximum(prepared.grid.bars - 1, 0)
+    return returns_of(prepared.candles.closes[at])[prepared.scored :]
+
+
+def run_both(prepared: Prepared, params: RuleParams, config: ResearchConfig) -> BarBacktest:
+    """Run the engine that sees one bar at a time, and hold the kernel to it.
+
+    Raises:
+        ArbError: They differ: a bug, and no report is written.
+    """
+    candles, costs = prepared.candles, config.trading_costs()
+    columns = (candles.times_s.tolist(), candles.opens.tolist(), candles.closes.tolist())
+    events = run_bars((Bar(*row) for row in zip(*columns, strict=True)), params, costs)
+    kernel = stack([runs for _, runs in run_grid(prepared.bars, [params], costs)])
+    final = float(kernel.figure("final")[0])
+    if not abs(events.equity[-1] - final) <= AGREE * max(1.0, final) or events.sides != int(
+        kernel.figure("sides")[0]
+    ):
+        raise ArbError(
+            f"the two engines differ on {params}: {events.equity[-1]!r} and {final!r}; this is a "
+            "bug, please report it"
+        )
+    return events
+
+
+def trial_of(
+    prepared: Prepared, params: RuleParams, config: ResearchConfig, data: str, ratio: float
+) -> Trial:
+    """Return the line of the ledger of one set; its id is what was tried, not how it went."""
+    values = {name: float(value) for name, value in msgspec.structs.asdict(params).items()}
+    what = {
+        "data": data,
+        "read": config.data,
+        "rule": config.rule.name,
+        "params": values,
+        "costs": config.costs,
+    }
+    return Trial(
+        id=identify(what),
+        data=data,
+        rule=config.rule.name,
+        params=values,
+        fee_bps=config.costs.fee_bps,
+        period_s=float(prepared.grid.period_s),
+        periods=len(prepared.grid.times_s) - 1 - prepared.scored,
+        sharpe=ratio,
+    )
+
+
+def head(
+    kind: str, loaded: Loaded, config: ResearchConfig, count: Tried, params: Any
+) -> dict[str, Any]:
+    """Return what identifies a run, with its id."""
+    parts = {
+        "kind": kind,
+        "data": loaded.manifest,
+        "config": msgspec.to_builtins(config),
+        "params": params,
+        "seed": config.statistics.seed,
+        "code": code_hash(),
+        "versions": versions(),
+        "trials": identify({"ids": count.digest_input.decode()}),
+    }
+    return {"run_id": identify(parts), **parts, "not_modelled": list(NOT_MODELLED)}
+
+
+def performance(prepared: Prepared, equity: Floats, events: BarBacktest | None) -> dict[str, Any]:
+    """Return the metrics of equity on the grid; those of trades only where there are any."""
+    grid = prepared.grid
+    fall = drawdown(equity)
+    ratio = headline_sharpe(grid.times_s, equity, grid.period_s)
+    years = (grid.times_s[-1] - grid.times_s[0]) / (365 * DAY_S)
+    final = float(equity[-1])
+    found: dict[str, Any] = {
+        "final": final,
+        "total_return": final - 1,
+        "annual_return": final ** (1 / years) - 1 if final > 0 else -1.0,
+        "sharpe": ratio._asdict(),
+        "drawdown": fall.share,
+        "drawdown_from_s": int(grid.times_s[fall.peak]),
+        "drawdown_to_s": int(grid.times_s[fall.trough]),
+    }
+    if events is not None:
+        wins = [trade for trade in events.trades if trade.net > 0]
+        gross = final - 1 + events.fees
+        found |= {
+            "sides": events.sides,
+            "round_trips": len(events.trades),
+            "winners": len(wins),
+            "turnover": events.turnover,
+            "bars_in_market": events.bars_in_market / len(prepared.candles.closes),
+            "drawdown_at_closes": drawdown(np.array([1.0, *events.equity])).share,
+            "fees": events.fees,
+            "fee_share_of_gross": events.fees / gross if gross > 0 else None,
+            "waterfall": {"gross": gross, "fees": -events.fees, "net": final - 1},
+        }
+    return found
+
+
+def curves(prepared: Prepared, equity: Floats, holding: Floats) -> dict[str, Any]:
+    """Return the lines of the charts, one value per instant of the grid."""
+    period_s = prepared.grid.period_s
+    window = max(2, ROLLING_DAYS * DAY_S // period_s)
+    return {
+        "times_s": prepared.grid.times_s.tolist(),
+        "equity": equity.tolist(),
+        "holding": holding.tolist(),
+        "drawdown": (equity / np.maximum.accumulate(equity) - 1).tolist(),
+        "rolling_sharpe": rolling_sharpe(returns_of(equity), window, period_s).tolist(),
+        "rolling_periods": window,
+    }
+
+
+def backtest(
+    loaded: Loaded, config: ResearchConfig, params: RuleParams, ledger: Path
+) -> dict[str, Any]:
+    """Run one parameter set and return the facts of its report.
+
+    Raises:
+        ConfigError: The data or the ledger are not right.
+    """
+    prepared = prepare(loaded.candles, config, [params])
+    events = run_both(prepared, params, config)
+    equity = np.array([1.0, *events.equity])[prepared.grid.bars]
+    scored = returns_of(equity)[prepared.scored :]
+    shape = shape_of(scored)
+    trial = trial_of(prepared, params, config, loaded.manifest["sha256"], shape.sharpe)
+    count = tried(TrialsLedger(ledger).add([trial]), prepared.grid.period_s)
+    price = prepared.candles.closes[np.maximum(prepared.grid.bars - 1, 0)]
+    held = np.where(prepared.grid.bars > 0, price, prepared.candles.opens[0])
+    return head("backtest", loaded, config, count, msgspec.to_builtins(params)) | {
+        "performance": performance(prepared, equity, events),
+        "curves": curves(prepared, equity, held / prepared.candles.opens[0]),
+        "trades": msgspec.to_builtins(events.trades),
+        "statistics": {
+            "trials": count.trials,
+            "trials_variance": count.variance,
+            "shape": shape._asdict(),
+            "probabilistic_sharpe": probabilistic_sharpe(shape, 0.0),
+            "expected_best_of_trials": expected_best(count.variance, count.trials),
+            "deflated_sharpe": deflated_sharpe(shape, count.variance, count.trials),
+        },
+    }
+
+
+def optimize(
+    loaded: Loaded,
+    config: ResearchConfig,
+    sets: Sequence[RuleParams],
+    ledger: Path,
+    *,
+    jobs: int,
+    on_progress: Callable[[int, int], None],
+) -> dict[str, Any]:
+    """Run a grid of parameter sets and return the facts of its report.
+
+    Raises:
+        ConfigError: The data or the ledger are not right, or there is too little to judge.
+    """
+    prepared = prepare(loaded.candles, config, sets)
+    begins = prepared.grid.times_s[prepared.scored : -1]
+    folds = split(begins, prepared.grid.period_s, config.walk_forward.windows())
+    rows: list[Runs] = []
+    for number, runs in run_grid(prepared.bars, sets, config.trading_costs(), jobs=jobs):
+        rows.append(runs)
+        on_progress(number + 1, len(sets))
+    runs = stack(rows)
+    returns = np.column_stack([returns_of(each)[prepared.scored :] for each in runs.equity])
+    ratios = sharpes(returns)
+    top = best(returns)
+    if top is None:
+        raise ConfigError(f"none of {len(sets)} sets trades on these data; try other values")
+    data = loaded.manifest["sha256"]
+    trials = [
+        trial_of(prepared, each, config, data, float(ratio))
+        for each, ratio in zip(sets, ratios, strict=True)
+    ]
+    ran = walk_forward(
+        returns,
+        runs.side.T[prepared.scored :],
+        holding_returns(prepared),
+        folds,
+        fee=config.trading_costs().fee,
+        period_s=prepared.grid.period_s,
+    )
+    judged = _judge(config, returns, top, ran, _trips(runs, ran, prepared.scored))
+    count = tried(TrialsLedger(ledger).add(trials), prepared.grid.period_s)
+    judged |= _deflated(returns[:, top], count)
+    checks = judge(judged, config.gate)
+    events = run_both(prepared, sets[top], config)
+    equity = runs.equity[top]
+    held = np.concatenate(([1.0], np.cumprod(1 + holding_returns(prepared))))
+    held = np.concatenate((np.ones(prepared.scored), held))
+    lines = curves(prepared, equity, held)
+    picked = np.full(len(equity), np.nan)
+    picked[prepared.scored + ran.periods[0]] = 1.0
+    picked[prepared.scored + ran.periods + 1] = np.cumprod(1 + ran.returns)
+    lines["walk_forward"] = [None if np.isnan(value) else float(value) for value in picked]
+    return head("optimize", loaded, config, count, [msgspec.to_builtins(s) for s in sets]) | {
+        "performance": performance(prepared, equity, events),
+        "best": msgspec.to_builtins(sets[top]),
+        "curves": lines,
+        "trades": msgspec.to_builtins(events.trades),
+        "sets": _sets(sets, runs, ratios, prepared.grid.period_s),
+        "axes": axes_of(sets),
+        "walk_forward": _folds(ran, sets, begins),
+        "statistics": judged | {"trials": count.trials, "trials_variance": count.variance},
+        "gate": [check._asdict() | {"passed": check.passed} for check in checks],
+        "passed": passes(checks),
+    }
+
+
+def _trips(runs: Runs, ran: WalkForward, scored: int) -> int:
+    """Count the round trips that the picks closed within their tests."""
+    return sum(
+        int(
+            runs.trips[fold.pick, scored + fold.end + 1]
+            - runs.trips[fold.pick, scored + fold.begin]
+        )
+        for fold in ran.folds
+        if fold.pick is not None
+    )
+
+
+def _judge(
+    config: ResearchConfig, returns: Floats, top: int, ran: WalkForward, trips: int
+) -> dict[str, float | None]:
+    """Return the statistics that need no ledger."""
+    chance = best_of_many(
+        returns, seed=config.statistics.seed, samples=config.statistics.bootstrap_samples
+    )
+    split_up = overfitting(returns, config.statistics.blocks)
+    return {
+        "overfitting_probability": split_up.probability,
+        "overfitting_rank_mean": split_up.rank_mean,
+        "overfitting_splits": float(split_up.splits),
+        "reality_check_p": chance.reality_check,
+        "spa_lower_p": chance.spa_lower,
+        "spa_p": chance.spa,
+        "spa_upper_p": chance.spa_upper,
+        "oos_rank": ran.rank_mean,
+        "oos_to_is": ran.oos_to_is,
+        "oos_over_holding_sharpe": ran.oos_sharpe - ran.holding_sharpe,
+        "round_trips": float(trips),
+        "probabilistic_sharpe": probabilistic_sharpe(shape_of(returns[:, top]), 0.0),
+    }
+
+
+def _deflated(returns: Floats, count: Tried) -> dict[str, float | None]:
+    shape = shape_of(returns)
+    return {
+        "best_sharpe_per_period": shape.sharpe,
+        "expected_best_of_trials": expected_best(count.variance, count.trials),
+        "deflated_sharpe": deflated_sharpe(shape, count.variance, count.trials),
+    }
+
+
+def _sets(
+    sets: Sequence[RuleParams], runs: Runs, ratios: Floats, period_s: int
+) -> list[dict[str, Any]]:
+    return [
+        msgspec.to_builtins(each)
+        | {
+            "sharpe": annualised(float(ratio), period_s),
+            "total_return": float(runs.figure("final")[at]) - 1,
+            "drawdown": float(runs.figure("drawdown")[at]),
+            "round_trips": int(runs.figure("round_trips")[at]),
+        }
+        for at, (each, ratio) in enumerate(zip(sets, ratios, strict=True))
+    ]
+
+
+def _folds(ran: WalkForward, sets: Sequence[RuleParams], begins: Any) -> dict[str, Any]:
+    rows = [
+        {
+            "begin_s": int(begins[fold.begin]),
+            "end_s": int(begins[fold.end]),
+            "pick": None if fold.pick is None else msgspec.to_builtins(sets[fold.pick]),
+            "is_sharpe": fold.is_sharpe,
+            "oos_sharpe": fold.oos_sharpe,
+            "oos_return": fold.oos_return,
+            "spread": fold.spread,
+            "rank": fold.rank,
+        }
+        for fold in ran.folds
+    ]
+    return {
+        "folds": rows,
+        "picks": len({fold.pick for fold in ran.folds}),
+        "switches": ran.switches,
+        "switch_cost": ran.switch_cost,
+        "rank_mean": ran.rank_mean,
+        "total_return": float(np.prod(1 + ran.returns) - 1),
+        "sharpe": ran.oos_sharpe,
+        "holding_return": float(np.prod(1 + ran.holding) - 1),
+        "holding_sharpe": ran.holding_sharpe,
+        "oos_to_is": ran.oos_to_is,
+    }

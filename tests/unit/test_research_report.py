@@ -1,0 +1,258 @@
+"""Commands and reports of research: what is said, what stays the same, what is refused whole."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from services.research.__main__ import main
+from services.research.candle_files import DataConfig, load_candles
+from services.research.example import BARS, CONFIG, candles_csv
+from services.research.gate import GateConfig
+from services.research.identity import rounded
+from services.research.settings import grid_of, params_of, parse_settings
+from services.research.svg import Axis, Line, axis_for, line_chart, plain, round_values
+from shared.errors import ConfigError
+from tests.support import ROOT
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("example")
+    assert main(["example", "--out", str(folder)]) == 0
+    return folder
+
+
+def run(example: Path, what: str, out: Path, *more: str) -> int:
+    config, data = str(example / "research.toml"), str(example / "candles.csv")
+    return main([what, config, "--data", data, "--out", str(out), *more])
+
+
+def facts(folder: Path) -> dict:
+    return json.loads((folder / "report.json").read_bytes())
+
+
+def test_the_example_is_whole_and_judged(example) -> None:
+    found = facts(example)
+    assert found["data"]["bars"] == BARS
+    assert found["statistics"]["trials"] == len(found["sets"]) == 29
+    assert len(found["gate"]) == len(GateConfig.__struct_fields__)
+    assert found["passed"] == all(check["passed"] for check in found["gate"])
+    assert found["performance"]["waterfall"]["net"] == found["performance"]["total_return"]
+    steps = found["performance"]["waterfall"]
+    assert steps["gross"] + steps["fees"] == pytest.approx(steps["net"])
+    assert sum(t["gross"] - t["fees"] for t in found["trades"]) == pytest.approx(steps["net"])
+
+
+def test_the_same_run_has_the_same_id_and_the_same_bytes(example, tmp_path) -> None:
+    for name, jobs in (("one", "1"), ("two", "3")):
+        assert run(example, "optimize", tmp_path / name, "--jobs", jobs) == 0
+    for file in ("report.json", "report.html"):
+        first = (example / file).read_bytes()
+        assert first == (tmp_path / "one" / file).read_bytes()
+        assert first == (tmp_path / "two" / file).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "file"),
+    [
+        (lambda text: text.replace("fee_bps = 10 ", "fee_bps = 11 "), "research.toml"),
+        (lambda text: text.replace("seed = 7", "seed = 8"), "research.toml"),
+        (lambda text: text.replace("test_days = 30", "test_days = 31"), "research.toml"),
+        (lambda text: text + "\n", "candles.csv"),
+    ],
+)
+def test_another_input_is_another_run(example, tmp_path, change, file) -> None:
+    for name in ("research.toml", "candles.csv"):
+        text = (example / name).read_text(encoding="utf-8")
+        changed = change(text) if name == file else text
+        assert (changed != text) == (name == file)
+        (tmp_path / name).write_text(changed, encoding="utf-8")
+    assert run(tmp_path, "optimize", tmp_path / "out") == 0
+    assert facts(tmp_path / "out")["run_id"] != facts(example)["run_id"]
+
+
+def test_what_was_tried_before_makes_the_best_less_sure(example, tmp_path) -> None:
+    for name in ("research.toml", "candles.csv", "trials.jsonl"):
+        (tmp_path / name).write_bytes((example / name).read_bytes())
+    text = (tmp_path / "research.toml").read_text(encoding="utf-8")
+    more = text.replace("[5, 10, 20, 30, 45]", "[4, 7, 13, 17, 26, 37]")
+    (tmp_path / "research.toml").write_text(more, encoding="utf-8")
+    assert run(tmp_path, "optimize", tmp_path / "more") == 0
+    (tmp_path / "research.toml").write_text(text, encoding="utf-8")
+    assert run(tmp_path, "optimize", tmp_path / "again") == 0
+    before, after = facts(example), facts(tmp_path / "again")
+    assert after["statistics"]["trials"] == 29 + 36
+    assert after["statistics"]["expected_best_of_trials"] > 0
+    assert after["performance"] == before["performance"]
+    assert after["run_id"] != before["run_id"]
+
+
+def test_a_backtest_is_a_trial_too_and_the_same_one_once(example, tmp_path) -> None:
+    for name in ("research.toml", "candles.csv", "trials.jsonl"):
+        (tmp_path / name).write_bytes((example / name).read_bytes())
+    assert run(tmp_path, "backtest", tmp_path / "out") == 0
+    found = facts(tmp_path / "out")
+    assert found["statistics"]["trials"] == 29  # fast 20, slow 100 is in the grid
+    assert found["performance"]["round_trips"] == len(found["trades"]) > 20
+    text = (tmp_path / "research.toml").read_text(encoding="utf-8").replace("20, slow", "21, slow")
+    (tmp_path / "research.toml").write_text(text, encoding="utf-8")
+    assert run(tmp_path, "backtest", tmp_path / "out") == 0
+    assert facts(tmp_path / "out")["statistics"]["trials"] == 30
+
+
+def test_the_page_needs_no_network_and_runs_nothing(example, tmp_path) -> None:
+    assert run(example, "backtest", tmp_path) == 0
+    for folder in (example, tmp_path):
+        page = (folder / "report.html").read_text(encoding="utf-8")
+        assert not re.search(
+            r"<script|<link|<img|@import|url\(|https?://|javascript:|\son\w+=", page
+        )
+        assert page.count("<svg") == page.count("</svg>") >= 4
+        assert "What was not modelled" in page
+        assert "From bars: less exact" in page
+        assert "NaN" not in page
+        assert "None" not in page
+
+
+def test_names_from_files_cannot_become_markup(example, tmp_path) -> None:
+    odd = tmp_path / "<b>&candles.csv"
+    odd.write_bytes((example / "candles.csv").read_bytes())
+    config = str(example / "research.toml")
+    out = tmp_path / "out"
+    assert main(["backtest", config, "--data", str(odd), "--out", str(out)]) == 0
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "<b>&candles" not in page
+    assert "&lt;b&gt;&amp;candles.csv" in page
+
+
+def test_json_is_one_object_on_stdout(example, tmp_path, capfdbinary) -> None:
+    assert run(example, "optimize", tmp_path, "--json") == 0
+    said = json.loads(capfdbinary.readouterr().out)
+    assert said["run_id"] == facts(tmp_path)["run_id"]
+    assert said["passed"] is False
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("candles.csv", lambda t: t.replace("2023-01-02 08", "2023-01-02 09", 1), "no bar of 4h"),
+        ("candles.csv", lambda t: t[:37], "no rows below the head"),
+        ("research.toml", lambda t: t.replace("fee_bps", "fees"), "unknown key costs.fees"),
+        ("research.toml", lambda t: t.replace('"sma_cross"', '"sma"'), "no rule 'sma'"),
+        ("research.toml", lambda t: t.replace("[rule]", "[rules]"), "unknown key rules; do you"),
+        ("research.toml", lambda t: t.replace("= 10 ", "= -1 "), "costs.fee_bps"),
+        ("research.toml", lambda t: t.replace("train_days = 180", "train_days = 9000"), "no windo"),
+        ("research.toml", lambda t: t.replace("40, 60,", "0, 60,"), ">= 1"),
+        ("research.toml", lambda t: t + "\nperiod = '5h'", "no multiple of the bars"),
+        ("trials.jsonl", lambda t: t + "{}\n", "trials.jsonl:30: not a trial"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(example, tmp_path, capfd, case) -> None:
+    file, change, said = case
+    for name in ("research.toml", "candles.csv", "trials.jsonl"):
+        text = (example / name).read_text(encoding="utf-8")
+        (tmp_path / name).write_text(change(text) if name == file else text, encoding="utf-8")
+    ledger = (tmp_path / "trials.jsonl").read_bytes()
+    assert run(tmp_path, "optimize", tmp_path / "out") == 2
+    lines = [line for line in capfd.readouterr().err.splitlines() if "left out" not in line]
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert not (tmp_path / "out" / "report.json").exists()
+    assert (tmp_path / "trials.jsonl").read_bytes() == ledger
+
+
+def test_an_out_that_cannot_be_is_told_before_anything_runs(example, tmp_path, capfd) -> None:
+    (tmp_path / "file").touch()
+    assert run(example, "backtest", tmp_path / "file") == 2
+    assert "--out" in capfd.readouterr().err
+
+
+def test_the_examples_candles_are_what_the_reader_wants(tmp_path) -> None:
+    path = tmp_path / "candles.csv"
+    path.write_text(candles_csv(), encoding="utf-8")
+    assert load_candles(path, DataConfig()).candles.holes == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("grid = {}", "no rule.grid; give the values to try"),
+        ("grid = { fast_bars = [5, 5] }", "each once"),
+        ("grid = { fast_bars = [5] }", "has 1 sets that make sense"),
+        ("grid = { fast = [1, 2], slow = [3] }", "unknown field"),
+        ("grid = { fast_bars = [2.5, 3] }", "Expected `int`"),
+    ],
+)
+def test_a_grid_that_makes_no_sense(more, why) -> None:
+    config = parse_settings(f'[rule]\nname = "sma_cross"\n{more}\n', "x.toml")
+    with pytest.raises(ConfigError, match=why):
+        grid_of(config, "x.toml")
+
+
+def test_a_grid_leaves_out_what_is_fast_over_slow_and_counts_it() -> None:
+    config = parse_settings(CONFIG, "x.toml")
+    sets, left_out = grid_of(config, "x.toml")
+    assert (len(sets), left_out) == (29, 1)
+    assert msgspec.to_builtins(params_of(config, "x")) == {"fast_bars": 20, "slow_bars": 100}
+
+
+@pytest.mark.parametrize("what", ["backtest", "optimize"])
+def test_without_the_extra_one_line_says_what_installs_it(what) -> None:
+    script = (
+        "import sys; sys.modules['numba'] = None\n"
+        "from services.cli.main import main\n"
+        f"sys.argv = ['arb', '{what}', 'a.toml', '--data', 'b.csv', '--out', 'c']\nmain()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.count("\n") == 1
+    assert "pip install -c constraints.txt -e '.[research]'" in ran.stderr
+
+
+def test_the_command_line_loads_nothing_of_research() -> None:
+    script = (
+        "import sys, services.cli.main, services.lab.__main__\n"
+        "parts = 'numpy', 'numba', 'pyarrow', 'services.research'\n"
+        "print(*(name for name in parts if name in sys.modules))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.split() == []
+
+
+def test_the_command_runs_the_program(example, tmp_path) -> None:
+    arguments = ["backtest", str(example / "research.toml"), "--data", str(example / "candles.csv")]
+    ran = subprocess.run(
+        [sys.executable, "-m", "services.cli.main", *arguments, "--out", str(tmp_path)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert f"report: {tmp_path / 'report.html'}" in ran.stdout
+
+
+def test_numbers_of_a_report_do_not_hang_on_the_eleventh_digit() -> None:
+    assert rounded({"a": [0.1 + 0.2, 1 / 3], "b": (2, "x", None)}) == {
+        "a": [0.3, 0.3333333333],
+        "b": [2, "x", None],
+    }
+
+
+def test_axes_hold_all_values_and_have_round_ticks() -> None:
+    assert round_values(0.0, 1.0) == [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]
+    flat = axis_for([Line("", "", [2.0, 2.0, None])], plain)
+    assert flat.low < 2.0 < flat.high
+    assert axis_for([Line("", "", [])], plain).low < axis_for([], plain).high
+    wide = Axis(0.01, 1_000.0, plain, log=True)
+    assert len(wide.ticks()) <= 7
+    chart = line_chart([0, 60, 120], [Line("x", "one", [1.0, None, 2.0])], flat)
+    assert "polyline" not in chart  # a single point is no line
