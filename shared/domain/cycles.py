@@ -8,13 +8,14 @@ decides: what pays here is walked along its books (``path.py``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.messages.base import Side
 
 CYCLES_MAX: Final = 65_536
-"""Cycles kept; more are counted as dropped, those of fewer legs first kept."""
+"""Cycles kept, those of fewer legs first: of four, a large venue has 75,000 through one asset."""
 
 
 class Market(NamedTuple):
@@ -50,12 +51,15 @@ class Cycle(NamedTuple):
 
 
 class Cycles(NamedTuple):
-    """All cycles among some markets, one way round each, and those of each market by its number."""
+    """Cycles among some markets, one way round each, and those of each market by its number.
+
+    ``is_whole``: there are no others; else looking for them ended at the bound.
+    """
 
     markets: tuple[Market, ...]
     cycles: tuple[Cycle, ...]
     of_market: tuple[tuple[int, ...], ...]
-    dropped: int
+    is_whole: bool
 
 
 def enumerate_cycles(
@@ -82,19 +86,14 @@ def enumerate_cycles(
         base, quote, _ = split_instrument(market.instrument)
         ways.setdefault(base, []).append((quote, CycleLeg(number, Side.SELL)))
         ways.setdefault(quote, []).append((base, CycleLeg(number, Side.BUY)))
-    found: list[Cycle] = []
-    dropped = 0
-    for legs in range(3, legs_max + 1):
-        for cycle in _of_length(ways, legs, through):
-            if len(found) < cycles_max:
-                found.append(cycle)
-            else:
-                dropped += 1
+    every = chain.from_iterable(_of_length(ways, legs, through) for legs in range(3, legs_max + 1))
+    found = list(islice(every, cycles_max))
+    is_whole = next(every, None) is None
     of_market: list[list[int]] = [[] for _ in listed]
     for number, cycle in enumerate(found):
         for leg in cycle.legs:
             of_market[leg.market].append(number)
-    return Cycles(listed, tuple(found), tuple(map(tuple, of_market)), dropped)
+    return Cycles(listed, tuple(found), tuple(map(tuple, of_market)), is_whole)
 
 
 def _of_length(

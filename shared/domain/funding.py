@@ -209,8 +209,11 @@ class Below:
     def take(self, predicted: Predicted) -> None:
         """Note the newest prediction."""
         instant = to_second(predicted.ts_funding_ns)
-        if self._ts_funding_ns is not None and instant > self._ts_funding_ns:
-            self._before = self.count
+        if self._ts_funding_ns is not None:
+            if instant < self._ts_funding_ns:
+                return  # of a settlement that is over
+            if instant > self._ts_funding_ns:
+                self._before = self.count
         self._ts_funding_ns = instant
         self._now = per_hour(predicted.rate, predicted.interval_ns) < self._bound
 

@@ -23,7 +23,7 @@ FAILS = """
 
 @pytest.fixture
 def strategies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every world run these three."""
+    """Let every world run these five, of which two only watch."""
     wide = {"spread_bps_max": 500.0}
     source = source_of_template("Mine")
     (tmp_path / "mine.py").write_text(source, encoding="utf-8")
@@ -33,6 +33,8 @@ def strategies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         StrategyConfig(id="mine", class_=str(tmp_path / "mine.py"), params=wide),
         StrategyConfig(id="fails", class_=str(tmp_path / "fails.py"), params=wide),
         StrategyConfig(id="cross_venue", class_="cross_venue"),
+        StrategyConfig(id="triangular", class_="triangular", params={"watch_bps_min": -10_000}),
+        StrategyConfig(id="conversion", class_="conversion", params={"watch_bps_min": -10_000}),
     ]
     config_for = world.config_for
     monkeypatch.setattr(

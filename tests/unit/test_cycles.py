@@ -66,7 +66,8 @@ def test_longer_cycles_and_the_bound() -> None:
     whole = markets("A/B", "A/C", "A/D", "B/C", "B/D", "C/D")
     found = enumerate_cycles(whole, legs_max=4, cycles_max=5)
     assert [len(cycle.legs) for cycle in found.cycles] == [3, 3, 3, 3, 4]
-    assert found.dropped == 2
+    assert not found.is_whole
+    assert enumerate_cycles(whole, legs_max=4, cycles_max=7).is_whole
 
 
 def test_an_update_evaluates_the_cycles_of_its_market_only() -> None:

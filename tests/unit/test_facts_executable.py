@@ -188,7 +188,7 @@ def test_triangles_of_a_whole_venue(recorded: Path) -> None:
     per_market = list(map(len, found.of_market))
     assert len(found.markets) == 1_262
     assert len(found.cycles) == 1_982
-    assert found.dropped == 0
+    assert found.is_whole
     assert f"{fmean(per_market):.1f}" == "4.7"
     assert median(per_market) == 3
     assert max(per_market) == 256

@@ -138,6 +138,8 @@ def test_settlements_in_a_row_below_a_rate_count_once_each() -> None:
     assert below.count == 0, "the last word before the settlement counts"
     below.take(predicted("0", at=24))
     assert below.count == 3
+    below.take(predicted("0.0004", at=16))
+    assert below.count == 3, "a word about a settlement that is over changes nothing"
     below.take(predicted("0.0004", at=32))
     below.take(predicted("0", at=40))
     assert below.count == 1

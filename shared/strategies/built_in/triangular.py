@@ -25,6 +25,8 @@ from shared.strategies.port import Params, Strategy
 
 SETTLE_NS = 1_000_000_000
 """Cycles are enumerated once no new market has come for so long."""
+CYCLES_MAX = 8_192
+"""Of one venue: as many as can be listed without holding the scanner up."""
 
 
 class TriangularParams(Params, frozen=True, kw_only=True):
@@ -54,10 +56,11 @@ class _Way:
 class _Venue:
     """The cycles of one venue."""
 
-    __slots__ = ("board", "books", "cycles", "numbers", "ways")
+    __slots__ = ("board", "books", "cycles", "is_whole", "numbers", "ways")
 
     def __init__(self, books: Sequence[PathBook], found: Cycles) -> None:
         self.books, self.cycles, self.board = books, found.cycles, CycleBoard(found)
+        self.is_whole = found.is_whole
         self.numbers = {book.number: number for number, book in enumerate(books)}
         self.ways: dict[tuple[int, bool], _Way] = {}
 
@@ -79,7 +82,7 @@ class Triangular(Strategy[TriangularParams]):
         self._books = PathBooks()
         self._venues: dict[str, _Venue] = {}
         self._due_ns: int | None = None
-        self._dropped = self._evaluated = self._ways = self._refused = 0
+        self._evaluated = self._ways = self._refused = 0
         self._watch = 1.0 + given.watch_bps_min / 1e4
         self._least = 1.0 + given.edge_bps_min / 1e4
         self._edge_bps_min = exact(given.edge_bps_min)
@@ -118,9 +121,9 @@ class Triangular(Strategy[TriangularParams]):
             found = enumerate_cycles(
                 [Market(*book.place) for book in books],
                 legs_max=self.params.legs_count_max,
+                cycles_max=CYCLES_MAX,
                 through=self.params.start_asset,
             )
-            self._dropped += found.dropped
             venue = self._venues[name] = _Venue(books, found)
             for book in books:
                 self._price(venue, book)
@@ -146,7 +149,6 @@ class Triangular(Strategy[TriangularParams]):
         return {
             "evaluations": self._evaluated + now,
             "books_refused": self._books.refused,
-            "cycles_dropped": self._dropped,
             "ways_refused": self._refused,
         }
 
@@ -155,6 +157,7 @@ class Triangular(Strategy[TriangularParams]):
         return {
             "books": len(self._books),
             "cycles": sum(len(venue.cycles) for venue in self._venues.values()),
+            "venues_cut": sum(not venue.is_whole for venue in self._venues.values()),
         }
 
     def _price(self, venue: _Venue, book: PathBook) -> Sequence[Paying]:
