@@ -19,11 +19,11 @@ from shared.bus.tuning import (
     lease_key,
     members_key,
 )
-from shared.services import SERVICES
+from shared.services import SERVICE_NAMES
 from shared.streams import ALL, ANYONE, Delivery, StreamSpec
 
 OPERATOR = "operator"
-USERS = (*SERVICES, OPERATOR)
+USERS = (*SERVICE_NAMES, OPERATOR)
 HEALTH = "health"
 """May ask whether Redis is up, without a password, and nothing else."""
 FILE = Path(__file__).parent / "redis" / "users.acl"

@@ -20,6 +20,10 @@ SYSTEMD = ROOT / "deploy" / "systemd"
 TARGET = SYSTEMD / "arbstream.target"
 SIMULATION = "venuesim:8090"
 COMMAND = "python -m deploy.services"
+FILES = "/var/lib/arbstream"
+"""Where a container finds the files that its service keeps."""
+PROFILES = {"recorder": "record"}
+"""The profile of compose that brings an optional service along."""
 
 
 def compose_service(spec: ServiceSpec) -> list[str]:
@@ -28,13 +32,18 @@ def compose_service(spec: ServiceSpec) -> list[str]:
     network = "networks: [outside]" if spec.network is Network.VENUES else "network_mode: none"
     environment = "credentials" if spec.holds_secrets else "environment"
     mounts = "config:/run/arb/config:ro, redis-socket:/run/redis:ro"
+    own = f"ARB_REDIS_USERNAME: {spec.name}"
+    if spec.keeps_files:
+        mounts = f"{mounts}, files-{spec.name}:{FILES}"
+        own = f"{own}, ARB_{spec.name.upper()}_DIR: {FILES}"
     return [
         f"  {spec.name}:",
         "    <<: *service",
+        *([f"    profiles: [{PROFILES[spec.name]}]"] if spec.is_optional else []),
         f"    command: [services.{spec.name}]",
         *(["    depends_on:", "      <<: *needs", *needs] if needs else []),
         f"    {network}",
-        f"    environment: {{<<: *{environment}, ARB_REDIS_USERNAME: {spec.name}}}",
+        f"    environment: {{<<: *{environment}, {own}}}",
         f"    volumes: [{mounts}, secret-{spec.name}:/run/arb/secret:ro]",
         "",
     ]
@@ -88,7 +97,9 @@ def compose(text: str) -> str:
     text = with_region(text, "venues", [f"      ARB_VENUES: {' '.join(ADAPTERS)}"])
     text = with_region(text, "secrets of each", mounts)
     text = with_region(text, "services", services[:-1])
-    return with_region(text, "volumes of secrets", [f"  secret-{u}: {{}}" for u in acl.USERS])
+    volumes = [f"  secret-{user}: {{}}" for user in acl.USERS]
+    volumes += [f"  files-{spec.name}: {{}}" for spec in ALL_SERVICES if spec.keeps_files]
+    return with_region(text, "volumes of secrets", volumes)
 
 
 def dockerfile(text: str) -> str:
@@ -113,6 +124,16 @@ def drop_in(spec: ServiceSpec) -> str:
     )
 
 
+def files_drop_in(spec: ServiceSpec) -> str:
+    """Return what systemd adds to the unit of a service that keeps files."""
+    return (
+        f"# From shared/services.py by {COMMAND}\n"
+        "# A place of its own that it may write to: /var/lib/arbstream-NAME.\n"
+        f"[Service]\nStateDirectory=arbstream-{spec.name}\n"
+        f"Environment=ARB_{spec.name.upper()}_DIR=/var/lib/arbstream-{spec.name}\n"
+    )
+
+
 def generated() -> dict[Path, str]:
     """Return every file that follows the table, as it is to be."""
     edits = {COMPOSE: compose, DOCKERFILE: dockerfile, TARGET: target, DEMO: demo}
@@ -120,6 +141,9 @@ def generated() -> dict[Path, str]:
     for spec in ALL_SERVICES:
         if spec.needs:
             files[SYSTEMD / f"arbstream@{spec.name}.service.d" / "order.conf"] = drop_in(spec)
+        if spec.keeps_files:
+            folder = SYSTEMD / f"arbstream@{spec.name}.service.d"
+            files[folder / "files.conf"] = files_drop_in(spec)
     files[acl.FILE] = acl.render()
     return files
 

@@ -5,7 +5,7 @@ types and impossible values are refused with the place and what would be right.
 
 Environment: ``ARB_CONFIG`` (path), ``ARB_REDIS_URL``, ``ARB_REDIS_TLS_CA_FILE``, ``ARB_INSTANCE``,
 ``ARB_HTTP_HOST``, ``ARB_HTTP_PORT``, ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``,
-``ARB_POSITION_INTERVAL_MS``, ``ARB_SIMULATED_HOST``;
+``ARB_POSITION_INTERVAL_MS``, ``ARB_SIMULATED_HOST``, ``ARB_RECORD``, ``ARB_RECORDER_DIR``;
 secrets ``ARB_<VENUE>_API_KEY``, ``ARB_<VENUE>_API_SECRET``, ``ARB_REDIS_USERNAME``,
 ``ARB_REDIS_PASSWORD``, each also as ``*_FILE``;
 ``ARB_LIVE_TRADING`` is the second consent that live trading needs.
@@ -105,6 +105,8 @@ def parse_config(text: str, where: str) -> Config:
     _check_money(config, where)
     if not config.observe.http_host.strip():  # a server would take it for every address
         raise ConfigError(f'{where}: observe.http_host is empty; give an address, like "127.0.0.1"')
+    if not config.recorder.dir.strip():
+        raise ConfigError(f'{where}: recorder.dir is empty; give a directory, like "data"')
     for name, venue in config.venues.items():
         if not VENUE.pattern.fullmatch(name):
             raise ConfigError(
@@ -246,6 +248,15 @@ def apply_environment(config: Config, environ: Mapping[str, str] = os.environ) -
         observe["log_level"] = level
     if observe:
         changes["observe"] = msgspec.structs.replace(config.observe, **observe)
+    recorder: dict[str, Any] = {}
+    if wanted := environ.get("ARB_RECORD"):
+        if wanted not in {"yes", "no"}:
+            raise ConfigError(f"ARB_RECORD={wanted}: yes or no")
+        recorder["enabled"] = wanted == "yes"
+    if directory := environ.get("ARB_RECORDER_DIR"):
+        recorder["dir"] = directory
+    if recorder:
+        changes["recorder"] = msgspec.structs.replace(config.recorder, **recorder)
     return msgspec.structs.replace(config, **changes)
 
 

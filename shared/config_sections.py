@@ -94,6 +94,15 @@ class ExecutorConfig(Section, frozen=True, kw_only=True):
     paper_balance: Decimal = Decimal(1_000_000)
 
 
+class RecorderConfig(Section, frozen=True, kw_only=True):
+    """Market data on disk: ``enabled`` lets ingestors hand over raw frames and a recorder run."""
+
+    enabled: bool = False
+    dir: str = "data"
+    segment_bytes_max: PositiveInt = 64_000_000
+    sync_interval_ms: Annotated[int, Meta(ge=10, le=900)] = 500
+
+
 class StrategyConfig(Section, frozen=True, kw_only=True, rename={"class_": "class"}):
     """One strategy: ``class`` is a built-in's name, or ``FILE.py`` or ``FILE.py:CLASS``.
 
@@ -121,6 +130,7 @@ class Config(Section, frozen=True, kw_only=True):
     risk: RiskConfig = RiskConfig()
     executor: ExecutorConfig = ExecutorConfig()
     strategies: list[StrategyConfig] = []
+    recorder: RecorderConfig = RecorderConfig()
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -130,5 +140,6 @@ SECTIONS: dict[str, type[Section]] = {
     "scanner": ScannerConfig,
     "risk": RiskConfig,
     "executor": ExecutorConfig,
+    "recorder": RecorderConfig,
 }
 """Every section but those of the venues and the strategies, which have one each."""

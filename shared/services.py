@@ -55,6 +55,8 @@ class ServiceSpec:
         network: What it reaches beside Redis.
         holds_secrets: Whether it is given the venues' credentials.
         needs: Services that containers and systemd start before it and stop after it.
+        is_optional: The system is whole without it; it runs where it is asked for.
+        keeps_files: It is given a place in the file system that it may write to.
     """
 
     name: str
@@ -65,6 +67,8 @@ class ServiceSpec:
     network: Network = Network.NONE
     holds_secrets: bool = False
     needs: tuple[str, ...] = ()
+    is_optional: bool = False
+    keeps_files: bool = False
 
 
 # The supervisor starts them in this order. Stop ranks: what makes new work goes first, then what
@@ -120,9 +124,24 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
         # What it still evens out when it is stopped needs live books.
         needs=("ingestor", "orderbook", "risk"),
     ),
+    ServiceSpec(
+        name="recorder",
+        # From the oldest entry kept: what it stored before it was killed it knows by its number.
+        reads=(StreamInput(stream="md.raw", from_first=True),),
+        instances=Instances.LEASED,
+        # After the ingestor, whose last frames it still writes.
+        stop_rank=4,
+        # The segments of an hour become Parquet; what is not done then is at the next start.
+        drain_timeout_s=20.0,
+        is_optional=True,
+        keeps_files=True,
+    ),
 )
 
-SERVICES: tuple[str, ...] = tuple(spec.name for spec in ALL_SERVICES)
+CORE_SERVICES: tuple[ServiceSpec, ...] = tuple(s for s in ALL_SERVICES if not s.is_optional)
+"""What a system must have to be whole."""
+SERVICES: tuple[str, ...] = tuple(spec.name for spec in CORE_SERVICES)
+SERVICE_NAMES: tuple[str, ...] = tuple(spec.name for spec in ALL_SERVICES)
 SERVICE_OF: dict[str, ServiceSpec] = {spec.name: spec for spec in ALL_SERVICES}
 
 

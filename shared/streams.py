@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from shared.messages import arb, control, execution, market, rounds
+from shared.messages import arb, control, execution, market, raw, rounds
 from shared.messages.base import Message
 from shared.services import readers_of
 
@@ -174,6 +174,15 @@ MD_DEPTH = StreamSpec(
     conflate=_by_book,
     backfill=50,
 )
+MD_RAW = StreamSpec(
+    name="md.raw",
+    types=(raw.RawFrames,),
+    producer="ingestor",
+    delivery=Delivery.LATEST,
+    format=Format.MSGPACK,
+    entries_max=20_000,
+    bytes_max=64 * _MB,
+)
 ARB_OPPORTUNITY = StreamSpec(
     name="arb.opportunity",
     types=(arb.Opportunity,),
@@ -274,6 +283,7 @@ ALL: tuple[StreamSpec, ...] = (
     MD_INSTRUMENT,
     MD_RESYNC,
     MD_DEPTH,
+    MD_RAW,
     ARB_OPPORTUNITY,
     ARB_NEARMISS,
     EXEC_PLAN,

@@ -1,7 +1,8 @@
-"""`arb data ls | verify | sql | export | import | derive`: the store of market data."""
+"""`arb record`, and `arb data ls | verify | sql | export | import`: the store of market data."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,10 +14,12 @@ from rich.table import Table
 
 from services.cli import data_look
 from services.cli.commands_look import EXIT_NOT_WELL, AsJson
+from services.cli.commands_operate import ConfigPath
 from services.cli.data_export import FORMATS, export_recordings, export_rows
 from services.cli.data_import import import_recordings
 from services.cli.data_verify import StoreReport, verify_store
 from services.cli.output import console, emit_json, note
+from services.cli.record import parse_seconds, run_record
 from shared.errors import ConfigError
 from shared.store.manifest import TABLES
 
@@ -35,7 +38,33 @@ def register(app: typer.Typer) -> None:
     data_app.command("sql")(sql)
     data_app.command("export")(export)
     data_app.command("import")(import_)
+    app.command("record")(record)
     app.add_typer(data_app, name="data")
+
+
+def record(
+    *,
+    duration: Annotated[str, typer.Option("--for", metavar="TIME", help="Like 60s, 10m, 2h.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The store.")] = STORE,
+    config: ConfigPath = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Simulated venues instead.")] = False,
+    seed: Annotated[int, typer.Option("--seed", help="Of the simulated market.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Record the configured venues, without trading, into a store that arb data reads."""
+    if demo and config is not None:
+        raise ConfigError("--demo and --config are two sets of venues; give one of them")
+    seconds = parse_seconds(duration)
+    done = asyncio.run(run_record(seconds, out.absolute(), config, seed if demo else None))
+    empty: dict[str, Any] = {"tables": [], "missing": [], "unfinished": []}
+    report = {**(data_look.listing(out) if out.is_dir() else empty), **done}
+    if as_json:
+        emit_json(report)
+    else:
+        _show(report)
+    for problem in report["problems"]:
+        note(f"arb: {problem}")
+    raise typer.Exit(EXIT_NOT_WELL if report["problems"] else 0)
 
 
 def ls(directory: Dir = STORE, as_json: AsJson = False) -> None:
@@ -43,7 +72,11 @@ def ls(directory: Dir = STORE, as_json: AsJson = False) -> None:
     found = data_look.listing(directory)
     if as_json:
         emit_json(found)
-        return
+    else:
+        _show(found)
+
+
+def _show(found: dict[str, Any]) -> None:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("table", "venue", "instrument", "from (UTC)", "to (UTC)"):
         table.add_column(heading, no_wrap=True)

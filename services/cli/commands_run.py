@@ -24,10 +24,10 @@ from services.cli.up import run_up
 from shared.config import load_strategies_of
 from shared.config_sections import ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
-from shared.services import SERVICES
+from shared.services import SERVICE_NAMES
 from shared.strategy_files import load
 
-RUNNABLE = (*SERVICES, "venuesim")
+RUNNABLE = (*SERVICE_NAMES, "venuesim")
 SECONDS_MAX = 7 * 86_400
 Strategies = Annotated[
     str | None,

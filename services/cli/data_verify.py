@@ -193,19 +193,16 @@ def _holes(recording: StoredRecording, report: StoreReport) -> Iterator[Fault]:
     place = None
     for at, row in recording.rows():
         hole = row.seq - last - 1
-        if hole > 0 and last:
-            if hole > counted:
-                where = place or at
-                yield Fault(
-                    str(where.file),
-                    where.row,
-                    f"{hole} rows of {recording.name} are missing after it: seq {row.seq} "
-                    f"follows {last}",
-                )
-                return
+        if hole and hole <= counted:
             counted -= hole
-        if hole > 0 and not last and recording.name.startswith(IMPORTED):
-            yield Fault(str(at.file), at.row, f"{recording.name} begins with seq {row.seq}, not 1")
+        elif hole and (last or recording.name.startswith(IMPORTED)):
+            where = place or at
+            after = f"follows {last}" if last else "is the first"
+            yield Fault(
+                str(where.file),
+                where.row,
+                f"{hole} rows of {recording.name} are missing after it: seq {row.seq} {after}",
+            )
             return
         last, place = row.seq, at
 
@@ -222,39 +219,50 @@ def _told(recording: StoredRecording) -> list[Missing]:
 def _breaks(recording: StoredRecording, report: StoreReport) -> Iterator[Fault]:
     """Yield where the venues' own rules find a recording's books broken."""
     lines = Lines({recording.name: recording})
+    is_imported = recording.name.startswith(IMPORTED)
+    # An import says by its lines whose it is, a recorder by where it put them.
+    parts = {None: lines.paths} if is_imported else lines.by_venue()
+    known_ns = min((each.ts_from_ns for each in _told(recording)), default=None)
+    for venue, paths in parts.items():
+        verdict = _verdict(lines, paths, venue, report)
+        if verdict is None:
+            continue
+        report.books += verdict.books
+        for path, line, reason in _entries(verdict):
+            place = lines.place_of(path, line)
+            if place is None:
+                yield Fault(path, line, reason)
+            elif known_ns is None or _time_of(place.file, place.row) < known_ns:
+                yield Fault(str(place.file), place.row, reason)
+            else:
+                where = f"{place.file}: row {place.row}"
+                report.told.append(f"{where}: {reason}, after rows were missing")
+        file = str(recording.files[0][0])
+        for book in verdict.books:
+            text = f"{recording.name}: {book.venue} {book.instrument}: "
+            if book.state is State.NOT_SYNCED and not book.gaps_total:
+                text += "saw no snapshot that joins"
+                if is_imported:
+                    yield Fault(file, 0, text)
+                else:
+                    report.told.append(text)
+            elif book.crossed or book.oracle.equal != book.oracle.checked:
+                text += f"crossed {book.crossed} times, equal to the venue's own quotes in "
+                yield Fault(file, 0, text + f"{book.oracle.equal} of {book.oracle.checked}")
+
+
+def _verdict(
+    lines: Lines, paths: list[str], venue: str | None, report: StoreReport
+) -> VerifyReport | None:
     try:
-        capture = Capture(lines.paths, read=lines.read)
+        capture = Capture(paths, venue, lines.read)
         verifier = Verifier(capture)
         for item in capture:
             verifier.take(item)
-        verdict = verifier.finish()
+        return verifier.finish()
     except ConfigError as error:
-        report.told.append(f"{recording.name}: {error}")
-        return
-    report.books += verdict.books
-    known_ns = min((each.ts_from_ns for each in _told(recording)), default=None)
-    for path, line, reason in _entries(verdict):
-        place = lines.place_of(path, line)
-        if place is None:
-            yield Fault(path, line, reason)
-        elif known_ns is None or _time_of(place.file, place.row) < known_ns:
-            yield Fault(str(place.file), place.row, reason)
-        else:
-            report.told.append(f"{place.file}: row {place.row}: {reason}, after rows were missing")
-    for book in verdict.books:
-        if book.state is State.NOT_SYNCED and not book.gaps_total:
-            text = f"{recording.name}: {book.venue} {book.instrument}: saw no snapshot that joins"
-            if recording.name.startswith(IMPORTED):
-                yield Fault(str(recording.files[0][0]), 0, text)
-            else:
-                report.told.append(text)
-        elif book.crossed or book.oracle.equal != book.oracle.checked:
-            yield Fault(
-                str(recording.files[0][0]),
-                0,
-                f"{book.venue} {book.instrument}: crossed {book.crossed} times, equal to the "
-                f"venue's own quotes in {book.oracle.equal} of {book.oracle.checked}",
-            )
+        report.told.append(str(error))
+        return None
 
 
 def _entries(verdict: VerifyReport) -> Iterator[tuple[str, int, str]]:

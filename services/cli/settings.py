@@ -24,6 +24,7 @@ from shared.config import (
 from shared.config_sections import BusConfig, Config, VenueConfig
 from shared.errors import ConfigError
 from shared.feeds import extras_of
+from shared.store.extra import must_have
 from shared.strategy_files import check_strategies
 from shared.venues.registry import load_feed
 from shared.watch.link import Target
@@ -111,6 +112,8 @@ def check(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
     position_interval_ms(environ)
     check_live(config, environ)
     check_strategies(config, where)
+    if config.recorder.enabled:
+        must_have("pyarrow")
     return config
 
 

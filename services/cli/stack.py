@@ -164,17 +164,21 @@ class Stack:
             gave_up.cancel()
 
     async def start_services(
-        self, config: Config, addresses: Addresses, extra: Mapping[str, str]
+        self,
+        config: Config,
+        addresses: Addresses | None,
+        extra: Mapping[str, str],
+        names: Sequence[str] = SERVICES,
     ) -> None:
-        """Write the configuration and start the five services on it."""
+        """Write the configuration and start services on it, all five if none is named."""
         path = self.directory / "arb.toml"
         path.write_text(to_toml(config), encoding="utf-8")
         environ = {**self._environ, "ARB_CONFIG": str(path), "ARB_REDIS_URL": self.url, **extra}
         secrets = {}
-        for venue, credentials in addresses.credentials.items():
+        for venue, credentials in addresses.credentials.items() if addresses else ():
             secrets[f"ARB_{venue.upper()}_API_KEY"] = credentials.api_key
             secrets[f"ARB_{venue.upper()}_API_SECRET"] = credentials.secret
-        for name in SERVICES:
+        for name in names:
             await self.supervisor.add(
                 service_program(name, environ, log=self.log(name), secrets=secrets)
             )

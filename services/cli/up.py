@@ -33,7 +33,8 @@ async def run_up(config_path: str | None, as_json: bool) -> int:
     environ = dict(os.environ)
     if config_path is not None:
         environ["ARB_CONFIG"] = config_path
-    programs = [service_program(name, environ, log=None) for name in SERVICES]
+    names = (*SERVICES, "recorder") if config.recorder.enabled else SERVICES
+    programs = [service_program(name, environ, log=None) for name in names]
     supervisor = Supervisor(programs, lambda line: note(f"arb up: {line}"))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -41,7 +42,7 @@ async def run_up(config_path: str | None, as_json: bool) -> int:
         loop.add_signal_handler(number, stop.set)
     try:
         await supervisor.start()
-        note(f"arb up: {', '.join(SERVICES)} on {where}; Ctrl-C stops them")
+        note(f"arb up: {', '.join(names)} on {where}; Ctrl-C stops them")
         waits = [asyncio.create_task(stop.wait()), asyncio.create_task(supervisor.gave_up.wait())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:

@@ -27,7 +27,14 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
     bus = await open_bus(config.bus, service=NAME, instance=observer.instance)
     try:
         interval_s = position_interval_ms() / 1_000
-        yield build(engine, bus, clock, observer, position_interval_s=interval_s)
+        yield build(
+            engine,
+            bus,
+            clock,
+            observer,
+            position_interval_s=interval_s,
+            recorded=config.recorder.enabled,
+        )
     finally:
         await bus.close()
 

@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 
 from services.ingestor.engine import ENGINE, IngestorEngine
+from services.ingestor.engine.recording import RecordedEngine
 from services.ingestor.engine.requests import FrameReceived
 from services.ingestor.engine.settings import venue_settings
 from services.ingestor.transport import VenueTransport
@@ -13,6 +14,7 @@ from shared.bus.inputs import inputs_of
 from shared.bus.port import Bus
 from shared.clock import Clock
 from shared.config_sections import VenueConfig
+from shared.engine import Engine
 from shared.observe import Observer
 from shared.runtime.hosting import Hosting
 from shared.runtime.shell import Shell
@@ -45,9 +47,13 @@ def build(
     observer: Observer,
     *,
     position_interval_s: float,
+    recorded: bool = False,
 ) -> Shell:
-    """Return the shell that hosts the engine."""
+    """Return the shell that hosts the engine; a ``recorded`` one's traffic is handed over."""
     tasks = Tasks()
+    hosted: Engine = engine
+    if recorded:
+        hosted = RecordedEngine(engine, f"{observer.instance}#{clock.now_ns():x}")
 
     def positions() -> dict[str, str]:
         return {f"frames:{venue}": str(n) for venue, n in engine.frames().items() if n}
@@ -61,4 +67,4 @@ def build(
         positions=positions,
         position_interval_s=position_interval_s,
     )
-    return Shell(NAME, engine, bus, clock, observer, hosting, tasks=tasks)
+    return Shell(NAME, hosted, bus, clock, observer, hosting, tasks=tasks)

@@ -17,7 +17,7 @@ from shared.delays import Uniform
 from shared.engine import BusBack, BusLost, Engine, EngineSpec, Given
 from shared.ledger_engine import LedgerEngine
 from shared.messages.base import Message
-from shared.services import ALL_SERVICES, ServiceSpec
+from shared.services import CORE_SERVICES, ServiceSpec
 from shared.strategy_files import load_strategies
 from shared.streams import BY_NAME, Delivery
 
@@ -56,7 +56,7 @@ def processes_of(config: Config, outside: Outside, second: Sequence[str] = ()) -
         second: Services of which there are two; the second is named like ``risk-2``.
     """
     processes = []
-    for row in ALL_SERVICES:
+    for row in CORE_SERVICES:
         processes.append(_process(row, row.name, config, outside))
         if row.name in second:
             processes.append(_process(row, f"{row.name}-2", config, outside))

@@ -13,7 +13,7 @@ from random import Random
 
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
-from shared.services import ALL_SERVICES
+from shared.services import CORE_SERVICES
 
 PLENTY = {"USDT": Decimal(5_000_000), "BTC": Decimal(100), "SOL": Decimal(30_000)}
 SHORT = {"USDT": Decimal(6_000), "BTC": Decimal("0.1"), "SOL": Decimal(40)}
@@ -98,5 +98,5 @@ def instances_of(seed: int) -> Instances:
     draw = Random(f"{seed}/instances")
     if draw.random() >= SECOND_CHANCE:
         return Instances()
-    chosen = tuple(row.name for row in ALL_SERVICES if draw.random() < 0.5)
+    chosen = tuple(row.name for row in CORE_SERVICES if draw.random() < 0.5)
     return Instances(chosen, draw.choice((1, SHARDS)), sees_the_dead=draw.random() < 0.5)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from shared.errors import ConfigError
-from shared.store.manifest import Manifest, Span, files_in, read_manifest
+from shared.store.manifest import Manifest, Span, files_in, part_of, read_manifest
 from shared.store.parquet import connections_of, read_raw
 from shared.store.rows import RawRow, line_of
 
@@ -48,10 +48,11 @@ class StoredRecording:
 
     def connections(self) -> list[str]:
         """Return its connections, in the order in which lines of one moment follow each other."""
-        found: set[str] = set()
-        for file, _ in self.files:
-            found |= connections_of(file, self.name)
-        return sorted(found)
+        return sorted({name for file, _ in self.files for name in self.found_in(file)})
+
+    def found_in(self, file: Path) -> set[str]:
+        """Return its connections that a file has rows of."""
+        return connections_of(file, self.name)
 
     def _rows_of(self, file: Path, connection: str) -> Iterator[tuple[Place, RawRow]]:
         for number, row in read_raw(file, self.name, connection):
@@ -107,6 +108,16 @@ class Lines:
     def paths(self) -> list[str]:
         """Names of the files."""
         return list(self._by_path)
+
+    def by_venue(self) -> dict[str | None, list[str]]:
+        """Return the names by the venue that their rows are stored under."""
+        found: dict[str | None, list[str]] = {}
+        for path, (recording, connection) in self._by_path.items():
+            files = (file for file, _ in recording.files)
+            venues = {part_of(f, "venue") for f in files if connection in recording.found_in(f)}
+            for venue in sorted(venues):
+                found.setdefault(venue, []).append(path)
+        return found
 
     def read(self, path: Path) -> Iterator[bytes]:
         """Yield the lines of one."""

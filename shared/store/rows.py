@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from shared.capture.items import Kind
+from shared.messages.raw import RawKind
 
 SECOND_NS = 1_000_000_000
 HOUR_NS = 3_600 * SECOND_NS
+SEGMENT_SUFFIX = ".segment"
 UNKNOWN_VENUE = "unknown"
 """Where rows lie of which nothing shows whose they are."""
 
@@ -58,15 +59,15 @@ def line_of(row: RawRow) -> bytes:
     was lost; with one, a line of a capture set.
     """
     if not row.url:
-        if row.kind == Kind.OPENED:
+        if row.kind == RawKind.OPENED:
             return b""
         return _iso(row.ts_recv_ns) + b" " + _literal(row.frame)
     time = _seconds(row.ts_recv_ns)
-    if row.kind == Kind.OPENED:
+    if row.kind == RawKind.OPENED:
         return f"{row.url} <-> {time}".encode()
-    if row.kind == Kind.FRAME:
+    if row.kind == RawKind.FRAME:
         return f"{time}: ".encode() + _literal(row.frame)
-    arrow = "<-" if row.kind == Kind.SENT else "->"
+    arrow = "<-" if row.kind == RawKind.SENT else "->"
     return f"{row.url} {arrow} {time}: ".encode() + _literal(row.frame)
 
 

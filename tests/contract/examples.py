@@ -117,6 +117,7 @@ def _plain(annotation: Any, name: str, place: int) -> Any:
         int: TS_NS + place,
         float: 60_000.1 + place,
         bool: True,
+        bytes: b"bytes \x00\xff",
         Decimal: Decimal("1.2300"),
     }
     return plain[annotation]

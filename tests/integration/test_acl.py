@@ -17,7 +17,7 @@ from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.errors import ConfigError
 from shared.messages.control import Alert, Severity
-from shared.services import SERVICES
+from shared.services import SERVICE_NAMES
 from shared.streams import ALL, ANYONE, Delivery
 
 
@@ -120,7 +120,7 @@ async def test_transactions_outlive_the_server(
             assert r.xlen("{arb}:alert") == 1
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", SERVICE_NAMES)
 async def test_a_service_can_do_all_its_work(
     server: GuardedServer, service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

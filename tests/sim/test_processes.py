@@ -15,7 +15,7 @@ from shared import services
 from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.messages.base import Message
 from shared.messages.market import InstrumentInfo
-from shared.services import ALL_SERVICES, SERVICES, Instances, ServiceSpec, StreamInput
+from shared.services import CORE_SERVICES, SERVICES, Instances, ServiceSpec, StreamInput
 
 
 class Listener:
@@ -64,7 +64,7 @@ def test_a_new_row_is_a_process_of_the_lab(monkeypatch: pytest.MonkeyPatch) -> N
     module.ENGINE = EngineSpec(new=lambda config, given: Listener())  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, folder.__name__, folder)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(processes, "ALL_SERVICES", (*ALL_SERVICES, row))
+    monkeypatch.setattr(processes, "CORE_SERVICES", (*CORE_SERVICES, row))
     monkeypatch.setitem(services.SERVICE_OF, row.name, row)
     world = World(1)
     world.start()

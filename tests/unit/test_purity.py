@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.services import SERVICES
+from shared.services import SERVICE_NAMES
 from shared.venues.registry import ADAPTERS
 from tests.support import ROOT
 
@@ -147,4 +147,4 @@ def test_the_other_side_of_every_venue_is_looked_at() -> None:
 
 def test_every_engine_is_looked_at() -> None:
     services = {path.relative_to(ROOT).parts[1] for path in PURE if "services" in path.parts}
-    assert services >= set(SERVICES)
+    assert services >= set(SERVICE_NAMES)

@@ -11,7 +11,7 @@ import pytest
 from deploy.services import COMMAND, COMPOSE, SYSTEMD, generated
 from services.cli.stack import service_program
 from shared.bus.inputs import inputs_of
-from shared.services import ALL_SERVICES, SERVICES, Instances, Network, ServiceSpec
+from shared.services import ALL_SERVICES, SERVICE_NAMES, Instances, Network, ServiceSpec
 from shared.streams import BY_NAME, MD_BOOK, MD_DEPTH, Delivery
 from tests.support import ROOT
 
@@ -28,8 +28,8 @@ def wired(service: str) -> set[str]:
 
 def test_every_folder_has_a_row_and_every_row_a_folder() -> None:
     folders = {path.parent.name for path in (ROOT / "services").glob("*/__main__.py")}
-    assert folders - BESIDE == set(SERVICES) - BESIDE == set(SERVICES)
-    assert len(set(SERVICES)) == len(SERVICES)
+    assert folders - BESIDE == set(SERVICE_NAMES) - BESIDE == set(SERVICE_NAMES)
+    assert len(set(SERVICE_NAMES)) == len(SERVICE_NAMES)
 
 
 @pytest.mark.parametrize("spec", ALL_SERVICES, ids=lambda spec: spec.name)
@@ -40,7 +40,7 @@ def test_a_row_makes_sense(spec: ServiceSpec) -> None:
         if read.interval_ms or read.from_first:
             assert BY_NAME[read.stream].delivery is Delivery.LATEST
         assert spec.name in BY_NAME[read.stream].consumers
-    assert set(spec.needs) <= set(SERVICES) - {spec.name}
+    assert set(spec.needs) <= set(SERVICE_NAMES) - {spec.name}
 
 
 @pytest.mark.parametrize("spec", ALL_SERVICES, ids=lambda spec: spec.name)

@@ -8,9 +8,9 @@ import pytest
 
 from shared import streams
 from shared.bus.port import shard_of
-from shared.messages import arb, control, execution, market, rounds
+from shared.messages import arb, control, execution, market, raw, rounds
 from shared.messages.base import DecisionMessage, MarketMessage, Message
-from shared.services import SERVICES
+from shared.services import SERVICE_NAMES
 from shared.streams import ALL, ANYONE, BY_NAME, STREAM_OF, Delivery, Format
 from shared.streams_doc import render
 from tests.contract.examples import example, tag_of
@@ -21,7 +21,7 @@ def message_types() -> list[type[Message]]:
     bases = {Message, MarketMessage, DecisionMessage}
     return [
         kind
-        for module in (market, arb, execution, rounds, control)
+        for module in (market, raw, arb, execution, rounds, control)
         for _, kind in inspect.getmembers(module, inspect.isclass)
         if issubclass(kind, Message) and kind not in bases
     ]
@@ -40,10 +40,10 @@ def test_every_stream_is_listed_under_its_own_name() -> None:
 
 @pytest.mark.parametrize("spec", ALL, ids=lambda spec: spec.name)
 def test_producers_and_consumers_exist(spec: streams.StreamSpec) -> None:
-    known = {*SERVICES, ANYONE, "operator"}
+    known = {*SERVICE_NAMES, ANYONE, "operator"}
     assert spec.producer in known
-    assert set(spec.consumers) <= set(SERVICES)
-    for service in {spec.producer, *spec.consumers} & set(SERVICES):
+    assert set(spec.consumers) <= set(SERVICE_NAMES)
+    for service in {spec.producer, *spec.consumers} & set(SERVICE_NAMES):
         assert (ROOT / "services" / service).is_dir()
 
 

@@ -1,0 +1,52 @@
+"""Recorder: raw frames in, files out. Everything else goes on without it.
+
+What is written where is decided in ``engine.py``; this module only wires it to the bus and the
+store.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.recorder.engine import RecorderEngine
+from services.recorder.store import StoreTransport
+from shared.bus.inputs import inputs_of
+from shared.bus.port import Bus
+from shared.clock import Clock
+from shared.config_sections import Config
+from shared.lease import Lease
+from shared.observe import Observer
+from shared.process import own_id
+from shared.runner import on_bus, run_service
+from shared.runtime.hosting import Hosting
+from shared.runtime.shell import Shell
+from shared.runtime.tasks import Tasks
+from shared.services import SERVICE_OF
+from shared.store.extra import must_have
+
+NAME = "recorder"
+
+
+def build(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
+    """Put the recorder together.
+
+    Raises:
+        ConfigError: What writes Parquet is not installed.
+    """
+    must_have("pyarrow")
+    engine = RecorderEngine(config.recorder)
+    tasks = Tasks()
+    hosting = Hosting(
+        inputs=lambda _: inputs_of(NAME),
+        exclusive=True,
+        lease=Lease(bus, NAME, str(own_id(observer.instance))),
+        has_begun=lambda: engine.has_begun,
+        transport=StoreTransport(Path(config.recorder.dir), tasks.spawn),
+        obstacle=engine.unready,
+        open_work=engine.open_work,
+    )
+    return Shell(NAME, engine, bus, clock, observer, hosting, tasks=tasks)
+
+
+if __name__ == "__main__":
+    run_service(NAME, on_bus(NAME, build), drain_timeout_s=SERVICE_OF[NAME].drain_timeout_s)
