@@ -17,7 +17,7 @@ import msgspec
 from shared.errors import CodecError
 from shared.messages.base import Message
 from shared.messages.bounds import AHEAD_NS_MAX, AHEAD_NS_MAX_DURABLE, INT_MAX
-from shared.messages.checks import first_flaw
+from shared.messages.quick_checks import first_flaw
 from shared.streams import ALL, Delivery, Format, StreamSpec
 
 FIELD = b"m"

@@ -94,6 +94,8 @@ class LedgerEngine:
         Raises:
             ConfigError: The data on the bus belongs to another mode or account.
         """
+        if self.has_begun and not isinstance(message, (MarksRead, MarksFailed)):
+            return self.inner.on_message(message, now_ns, redelivered=redelivered)
         if isinstance(message, MarksRead):
             self._is_asked = False
             if self.has_begun:
@@ -102,10 +104,8 @@ class LedgerEngine:
         if isinstance(message, MarksFailed):
             self._on_failed(message.action)
             return NOTHING
-        if not self.has_begun:
-            assert isinstance(message, Result), "no message comes before the ledger is known"
-            return NOTHING
-        return self.inner.on_message(message, now_ns, redelivered=redelivered)
+        assert isinstance(message, Result), "no message comes before the ledger is known"
+        return NOTHING
 
     def on_timer(self, now_ns: int) -> Step:
         """Look at the marks, and let the service's engine do what is due."""

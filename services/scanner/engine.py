@@ -22,9 +22,9 @@ from shared.engine import NOTHING, EngineSpec, InputsOpened, Result, Step
 from shared.messages.arb import Opportunity
 from shared.messages.base import BookState, Message
 from shared.messages.bounds import AHEAD_NS_MAX
-from shared.messages.checks import first_flaw
 from shared.messages.control import Alert, Severity
 from shared.messages.market import DepthView, InstrumentInfo
+from shared.messages.quick_checks import first_flaw
 from shared.strategies.failure import describe
 from shared.strategies.port import BUILT_IN_MODULE, Depth, Instance, Strategy
 
@@ -315,8 +315,9 @@ class StrategyHost:
         """
         if type(found) is not Opportunity:
             raise TypeError(f"returned a {type(found).__name__} in its list, not an Opportunity")
-        # Nothing but what the wire can carry gets out of here.
-        read: Opportunity = _DECODE(_ENCODE(found))
+        # Nothing but what the wire can carry gets out of here. Of the built-in strategies' values
+        # the types are known, so they need not be written and read to find out.
+        read: Opportunity = found if hosted.is_built_in else _DECODE(_ENCODE(found))
         stamped = msgspec.structs.replace(
             read,
             ts_ns=now_ns,

@@ -48,7 +48,7 @@ class AlertOutlet:
 
     def outgoing(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Return the messages without alerts that must wait, with those that have waited."""
-        has_alert = any(type(message) is Alert for message in messages)
+        has_alert = Alert in map(type, messages)
         if not has_alert and not self._waiting and self._rate.is_idle:
             return messages
         if has_alert:

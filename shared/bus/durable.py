@@ -106,6 +106,18 @@ class DurableReader:
         """The connection that owes an answer, if any does."""
         return self._link.wire if self._is_asked else None
 
+    def is_waiting(self, now_s: float) -> bool:
+        """Tell whether ``poll`` would find nothing new: the answer is still to come, and may be."""
+        wire, upkeep = self._link.wire, self._upkeep
+        return (
+            self._is_asked
+            and wire.awaited > 0
+            and not wire.lost
+            and not self._left
+            and now_s < self._sent_s + self._answer_s
+            and (upkeep is None or not upkeep.done())
+        )
+
     def due_s(self) -> float:
         """Return the loop time at which ``poll`` must be called even if nothing arrives."""
         return self._sent_s + self._answer_s if self._is_asked else self._pause_until_s

@@ -159,6 +159,16 @@ class LatestReader:
         """The connection that owes an answer, if any does."""
         return self._link.wire if self._is_asked else None
 
+    def is_waiting(self, now_s: float) -> bool:
+        """Tell whether ``poll`` would find nothing new: the answer is still to come, and may be."""
+        wire = self._link.wire
+        return (
+            self._is_asked
+            and wire.awaited > 0
+            and not wire.lost
+            and now_s < self._sent_s + self._answer_s
+        )
+
     def due_s(self) -> float:
         """Return the loop time at which ``poll`` must be called even if nothing arrives."""
         if not self._link.is_connected:

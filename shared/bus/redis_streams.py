@@ -344,7 +344,10 @@ class RedisInbox:
         deadline_s = math.inf if timeout_s is None else loop.time() + timeout_s
         readers = self._readers
         while True:
+            now_s = loop.time()
             for index, reader in enumerate(readers):
+                if reader.is_waiting(now_s):
+                    continue
                 if (batch := await reader.poll()) is not None:
                     if len(readers) > 1:
                         readers.append(readers.pop(index))  # take turns

@@ -45,16 +45,20 @@ EXPONENT_MIN = -60
 """Least power of ten of a Decimal, so that writing one out stays short."""
 
 _PART = r"[^\s/:|\x00-\x1f\x7f]{1,32}"
-_WORD = r"[^\s\x00-\x1f\x7f]{%d,%d}"
 
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
-    """A text's form; ``what`` and ``like`` describe it in errors."""
+    """A text's form; ``what`` and ``like`` describe it in errors.
+
+    ``word`` is given for ids, of which hardly one comes twice: a text of that many characters, from
+    and to, is right if all of them are visible ASCII. It may be right without.
+    """
 
     what: str
     pattern: re.Pattern[str]
     like: str
+    word: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +80,22 @@ def _syntax(what: str, pattern: str, like: str) -> Syntax:
     return Syntax(what, re.compile(pattern), like)
 
 
+def _word(what: str, least: int, most: int, like: str) -> Syntax:
+    pattern = rf"[^\s\x00-\x1f\x7f]{{{least},{most}}}"
+    return Syntax(what, re.compile(pattern), like, (least, most))
+
+
 VENUE = _syntax("a venue", r"[A-Za-z0-9_.-]{1,64}", "venue-1")
 MAYBE_VENUE = _syntax("a venue or empty", r"[A-Za-z0-9_.-]{0,64}", "venue-1")
 INSTRUMENT = _syntax("an instrument", f"{_PART}/{_PART}(:{_PART})?", "BTC/USDT")
 MAYBE_INSTRUMENT = _syntax("an instrument or empty", f"({INSTRUMENT.pattern.pattern})?", "BTC/USDT")
 ASSET = _syntax("an asset", _PART, "BTC")
 MAYBE_ASSET = _syntax("an asset or empty", f"({_PART})?", "BTC")
-ID = _syntax("an id", _WORD % (1, 128), "5f1d7a84db00")
-MAYBE_ID = _syntax("an id or empty", _WORD % (0, 128), "5f1d7a84db00")
-PLAN_ID = _syntax("a plan's id", r"[!-~]{1,64}", "5f1d7a84db00")
+ID = _word("an id", 1, 128, "5f1d7a84db00")
+MAYBE_ID = _word("an id or empty", 0, 128, "5f1d7a84db00")
+PLAN_ID = Syntax("a plan's id", re.compile(r"[!-~]{1,64}"), "5f1d7a84db00", (1, 64))
 ORDER_ID = _syntax("a client order id", r"[A-Za-z0-9_-]{1,36}", "ab5f1d7a84db00000")
-BOOK_ID = _syntax("a book's id", _WORD % (1, 256), "venue-1|BTC/USDT|1|2")
+BOOK_ID = _word("a book's id", 1, 256, "venue-1|BTC/USDT|1|2")
 NAME = _syntax("a name", r"[^\x00-\x1f\x7f]{0,200}", "risk")
 STRATEGY = _syntax("a strategy's id or empty", r"[A-Za-z0-9_.-]{0,64}", "cross_venue")
 KEY = _syntax("a key", r"[^\x00-\x1f\x7f]{1,200}", "tick_to_depth")

@@ -10,7 +10,7 @@ import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import Enum
 from functools import cache
 from typing import Annotated, Any
@@ -21,11 +21,9 @@ from shared.messages.base import BookState
 from shared.messages.bounds import (
     AMOUNT_MAX,
     EXPONENT_MIN,
-    INSTRUMENT,
     INT_MAX,
     ITEMS_MAX,
     TEXT,
-    VENUE,
     Instrument,
     Moment,
     NumberRange,
@@ -33,7 +31,7 @@ from shared.messages.bounds import (
     TimeLimit,
     Venue,
 )
-from shared.messages.market import BookDelta, DepthView
+from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
 
 Check = Callable[[Any, int], str]
@@ -53,7 +51,7 @@ _OTHERS: dict[Any, dict[str, Any]] = {InstrumentRules: {"venue": Venue, "instrum
 """Of structs of the domain that travel, what they do not check themselves."""
 
 
-class _Names:
+class Names:
     """Texts that were found right before: most of those to come are the same."""
 
     def __init__(self, syntax: Syntax) -> None:
@@ -65,25 +63,27 @@ class _Names:
             return ""
         if not self._syntax.pattern.fullmatch(value):
             return f": {_shown(value)} is not {self._syntax.what}, like {self._syntax.like}"
-        if len(value) <= _NAME_LENGTH_MAX and len(self.known) < _NAMES_MAX:
+        is_short = len(value) <= _NAME_LENGTH_MAX
+        if is_short and self._syntax.word is None and len(self.known) < _NAMES_MAX:
             self.known.add(value)
         return ""
 
 
 @cache
-def _names(syntax: Syntax) -> _Names:
-    return _Names(syntax)
+def names_of(syntax: Syntax) -> Names:
+    return Names(syntax)
 
 
 _LIVE = BookState.LIVE
-_VENUES, _INSTRUMENTS = _names(VENUE), _names(INSTRUMENT)
 
 
 @cache
 def check_of(kind: type[msgspec.Struct]) -> Check:
     """Return the check of a type of message, or of a struct inside one, field by field."""
-    fields = [(name, check) for name, note in notes(kind) if (check := _check(note)) is not None]
-    whole = _view_flaw if kind is DepthView else None
+    fields = [
+        (name, check) for name, note in notes(kind) if (check := field_check(note)) is not None
+    ]
+    whole = view_flaw if kind is DepthView else None
 
     def flaw(value: Any, latest_ns: int) -> str:
         for name, check in fields:
@@ -104,46 +104,7 @@ def notes(kind: type[msgspec.Struct]) -> list[tuple[str, Any]]:
     ]
 
 
-def first_flaw(messages: Sequence[msgspec.Struct], latest_ns: int) -> str:
-    """Return what is wrong with the first message that is wrong; empty if none is."""
-    for message in messages:
-        kind = type(message)
-        try:
-            if is_right_of(kind)(message, latest_ns):
-                continue
-        except InvalidOperation:  # NaN was compared
-            pass
-        if found := check_of(kind)(message, latest_ns):
-            return f"{kind.__name__}{found}"
-    return ""
-
-
-def _is_right_delta(delta: Any, latest_ns: int) -> bool:
-    """Tell whether a delta is right; its levels and numbers msgspec has checked."""
-    if (
-        delta.ts_recv_ns <= latest_ns
-        and delta.epoch <= latest_ns
-        and delta.instrument in _INSTRUMENTS.known
-        and delta.venue in _VENUES.known
-    ):
-        return True
-    return not check_of(BookDelta)(delta, latest_ns)
-
-
-def _is_right_view(view: Any, latest_ns: int) -> bool:
-    """Tell whether a view is right."""
-    if (
-        view.ts_ns <= latest_ns
-        and view.ts_recv_ns <= latest_ns
-        and view.epoch <= latest_ns
-        and view.instrument in _INSTRUMENTS.known
-        and view.venue in _VENUES.known
-    ):
-        return not _view_flaw(view)
-    return not check_of(DepthView)(view, latest_ns)
-
-
-def _view_flaw(view: DepthView) -> str:
+def view_flaw(view: DepthView) -> str:
     """Check the order of the levels where they price anything."""
     if view.state is not _LIVE:
         return ""
@@ -157,77 +118,7 @@ def _view_flaw(view: DepthView) -> str:
     return ""
 
 
-@cache
-def is_right_of(kind: type[msgspec.Struct]) -> Callable[[Any, int], bool]:
-    """Return a check of whether a value of this type is right: quick, without saying what is wrong.
-
-    The same annotations as in ``check_of``, which says what is wrong. The two types that come a
-    thousand times a second have theirs written out.
-    """
-    return _WRITTEN_OUT.get(kind) or _made_of(kind)
-
-
-def _made_of(kind: type[msgspec.Struct]) -> Callable[[Any, int], bool]:
-    texts: list[tuple[str, _Names]] = []
-    times: list[tuple[str, int]] = []
-    bounded: list[tuple[str, Any, Any]] = []
-    optionals: list[tuple[str, Any, Any]] = []
-    decimals: list[str] = []
-    structs: list[tuple[str, Callable[[Any, int], bool]]] = []
-    others: list[tuple[str, Check]] = []
-    for name, note in notes(kind):
-        mark = _mark(note)
-        if isinstance(mark, Syntax):
-            texts.append((name, _names(mark)))
-        elif isinstance(mark, TimeLimit):
-            times.append((name, mark.ahead_ns))
-        elif isinstance(mark, NumberRange):
-            bounded.append((name, mark.low, mark.high))
-            if isinstance(mark.low, Decimal) and mark.low <= 0:
-                decimals.append(name)
-        elif (optional := _decimal_or_none(note)) is not None:
-            optionals.append((name, optional.low, optional.high))
-        elif (struct := _struct_of_list(note)) is not None:
-            structs.append((name, is_right_of(struct)))
-        elif (check := _check(note)) is not None:
-            others.append((name, check))
-
-    def is_right(value: Any, latest_ns: int) -> bool:
-        for name, names in texts:
-            text = getattr(value, name)
-            if text not in names.known and names(text, 0):
-                return False
-        for name, ahead_ns in times:
-            if getattr(value, name) > latest_ns + ahead_ns:
-                return False
-        for name, low, high in bounded:
-            if not low <= getattr(value, name) <= high:  # NaN raises
-                return False
-        for name in decimals:
-            if getattr(value, name).adjusted() < EXPONENT_MIN:
-                return False
-        for name, low, high in optionals:
-            number = getattr(value, name)
-            if number is not None and not (
-                low <= number <= high and number.adjusted() >= EXPONENT_MIN
-            ):
-                return False
-        for name, part_right in structs:
-            for part in getattr(value, name):
-                if not part_right(part, latest_ns):
-                    return False
-        return not others or all(not check(getattr(value, n), latest_ns) for n, check in others)
-
-    return is_right
-
-
-_WRITTEN_OUT: dict[type[msgspec.Struct], Callable[[Any, int], bool]] = {
-    BookDelta: _is_right_delta,
-    DepthView: _is_right_view,
-}
-
-
-def _mark(annotation: Any) -> Syntax | NumberRange | TimeLimit | None:
+def mark_of(annotation: Any) -> Syntax | NumberRange | TimeLimit | None:
     """Return what bounds a single value of this annotation, beyond what msgspec did."""
     if typing.get_origin(annotation) is Annotated:
         marks = [
@@ -237,18 +128,18 @@ def _mark(annotation: Any) -> Syntax | NumberRange | TimeLimit | None:
     return _PLAIN.get(annotation)
 
 
-def _decimal_or_none(annotation: Any) -> NumberRange | None:
+def decimal_or_none(annotation: Any) -> NumberRange | None:
     """Return what bounds a Decimal that may be ``None``."""
     if typing.get_origin(annotation) not in {types.UnionType, typing.Union}:
         return None
     (arm,) = (arm for arm in typing.get_args(annotation) if arm is not type(None))
-    mark = _mark(arm)
+    mark = mark_of(arm)
     if isinstance(mark, NumberRange) and isinstance(mark.low, Decimal):
         return mark
     return None
 
 
-def _struct_of_list(annotation: Any) -> type[msgspec.Struct] | None:
+def struct_of_list(annotation: Any) -> type[msgspec.Struct] | None:
     """Return the struct that a list bounded by msgspec is of."""
     if typing.get_origin(annotation) is not Annotated:
         return None
@@ -257,21 +148,21 @@ def _struct_of_list(annotation: Any) -> type[msgspec.Struct] | None:
     return items[0] if is_struct else None
 
 
-def _check(annotation: Any) -> Check | None:
+def field_check(annotation: Any) -> Check | None:
     """Return the check of one annotation, ``None`` where msgspec has done all there is to do."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         return _annotated(arguments[0], arguments[1:])
     if origin in {types.UnionType, typing.Union}:
         (arm,) = (arm for arm in arguments if arm is not type(None))
-        return _optional(_check(arm))
+        return _optional(field_check(arm))
     if origin is list:
         return _items(_items_check(annotation))
     if origin is tuple:
-        assert all(_check(part) is None for part in arguments), "levels: msgspec checks them"
+        assert all(field_check(part) is None for part in arguments), "levels: msgspec checks them"
         return None
     if origin is dict:
-        return _map(_check(arguments[0]), _check(arguments[1]))
+        return _map(field_check(arguments[0]), field_check(arguments[1]))
     if isinstance(annotation, type) and issubclass(annotation, msgspec.Struct):
         return check_of(annotation)
     if annotation is bool or (isinstance(annotation, type) and issubclass(annotation, Enum)):
@@ -285,19 +176,19 @@ def _annotated(kind: Any, notes: tuple[Any, ...]) -> Check | None:
             return _bounded(note)
     assert any(isinstance(note, msgspec.Meta) for note in notes)
     is_map = typing.get_origin(kind) is dict
-    return _check(kind) if is_map or _items_check(kind) is not None else None
+    return field_check(kind) if is_map or _items_check(kind) is not None else None
 
 
 def _items_check(annotation: Any) -> Check | None:
     """Return the check of a list's items."""
     if typing.get_origin(annotation) is not list:
         return None
-    return _check(typing.get_args(annotation)[0])
+    return field_check(typing.get_args(annotation)[0])
 
 
 def _bounded(note: Syntax | NumberRange | TimeLimit) -> Check:
     if isinstance(note, Syntax):
-        return _names(note)
+        return names_of(note)
     if isinstance(note, TimeLimit):
         return _until(note.ahead_ns)
     return _in_range(note) if isinstance(note.low, Decimal) else _whole(note)
