@@ -9,11 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
-
-import hiredis
 
 from shared.backoff import Backoff
 from shared.bus.address import NO_CLUSTER, Endpoint, check_server_kind
@@ -24,12 +21,10 @@ from shared.bus.redis_parts import (
     RedisError,
     ResponseError,
 )
+from shared.bus.replies import Waiting, Wire
 from shared.bus.tuning import Tuning
 from shared.bus.wire import Arg, pack
 from shared.errors import BusUnavailable, ConfigError
-
-OPTIONAL_MAX = 256
-"""Optional replies still to come; they are sent a few times a second."""
 
 
 class ReplyError(BusUnavailable):
@@ -55,85 +50,6 @@ class ReplyError(BusUnavailable):
             self.args = (f"{self} (key {name})",)
 
 
-class Wire(asyncio.Protocol):
-    """The receiving half of an established connection.
-
-    Takes replies as they arrive, whether or not anybody waits: counts them off, keeps the last and
-    the first error. So publishing needs no reading task, and an awaited reply costs one wake-up.
-    """
-
-    def __init__(self) -> None:
-        self.awaited = 0
-        self.last: Any = None
-        self.refused: hiredis.ReplyError | None = None
-        self.refused_left = 0
-        self.sent = 0
-        self.optional: deque[int] = deque(maxlen=OPTIONAL_MAX)
-        """Which replies, counted from the first one, may be errors without harm."""
-        self.passed_over = ""
-        """The last error among those."""
-        self.lost = ""
-        self.waiter: asyncio.Future[None] | None = None
-        self._reader = hiredis.Reader()
-
-    def data_received(self, data: bytes) -> None:
-        """Count off the replies in ``data``."""
-        reader = self._reader
-        try:
-            reader.feed(data)
-            while (reply := reader.gets()) is not False:
-                self.awaited -= 1
-                if isinstance(reply, hiredis.ReplyError):
-                    reply = self._refuse(reply)
-                self.last = reply
-        except hiredis.ProtocolError as error:
-            self.lost = f"not the Redis protocol: {error}"
-        if self.awaited <= 0 or self.lost:
-            self.wake()
-
-    def _refuse(self, error: hiredis.ReplyError) -> hiredis.ReplyError | None:
-        """Keep the first error, except of optional replies."""
-        if self.sent - self.awaited - 1 in self.optional:
-            self.passed_over = str(error)
-            return None
-        if self.refused is None:
-            self.refused, self.refused_left = error, self.awaited
-        return error
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Remember why: callers that wait, and the next one, get it as their error."""
-        self.lost = self.lost or str(exc or "the connection was closed")
-        self.wake()
-
-    def wake(self) -> None:
-        """Wake the callers that wait, so that they look again."""
-        if self.waiter is not None and not self.waiter.done():
-            self.waiter.set_result(None)
-
-
-async def wait_for(wires: Sequence[Wire], until_s: float) -> None:
-    """Wait until one of the connections has all its replies or is lost, or until a loop time."""
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    for wire in wires:
-        assert wire.waiter is None or wire.waiter.done(), "two wait on one connection"
-        wire.waiter = waiter
-        if wire.lost or wire.awaited <= 0:
-            wire.wake()
-    timer = loop.call_at(until_s, _expire, waiter) if until_s < math.inf else None
-    try:
-        await waiter
-    finally:
-        waiter.cancel()  # done, whoever looks at it later
-        if timer is not None:
-            timer.cancel()
-
-
-def _expire(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
 class RedisLink:
     """A connection that is made when needed; every failure is a :class:`BusUnavailable`.
 
@@ -151,6 +67,7 @@ class RedisLink:
         self._failure = "not connected"
         self._fd = -1
         self._lock = asyncio.Lock()
+        self._waiting = Waiting()
         self.wire = Wire()
         self.connects = 0
 
@@ -281,7 +198,7 @@ class RedisLink:
         """
         until_s = _now_s() + self._tuning.answer_s
         while self.wire.awaited > 0 and not self.wire.lost:
-            await wait_for((self.wire,), until_s)
+            await self._waiting.on((self.wire,), until_s)
             if self.wire.awaited > 0 and _now_s() >= until_s:
                 raise await self.lose(f"no answer within {self._tuning.answer_s:g} s")
         return await self.take()
@@ -320,6 +237,7 @@ class RedisLink:
         connection, self._connection, self._transport = self._connection, None, None
         self.wire.lost = self.wire.lost or "the connection was closed"
         self.wire.wake()
+        self._waiting.stop()
         if connection is not None:
             await connection.disconnect(nowait=True)
 

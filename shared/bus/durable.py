@@ -13,10 +13,11 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
-from shared.bus.connection import RedisLink, ReplyError, Wire
+from shared.bus.connection import RedisLink, ReplyError
 from shared.bus.latest import ReaderContext, as_dict, payload_of
 from shared.bus.missing import Missing
 from shared.bus.port import Batch
+from shared.bus.replies import Wire
 from shared.bus.tuning import DEAD_BYTES_MAX, DEAD_ENTRIES_MAX, POSITION_KEY, dead_key
 from shared.bus.upkeep import DurableTrimmer
 from shared.bus.wire import newest_position, pack, previous_id

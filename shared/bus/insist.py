@@ -25,6 +25,7 @@ _T = TypeVar("_T")
 REFUSED_RETRY_S = 0.5
 """Pause before asking again for what Redis has refused."""
 _SAY_EVERY_S = 3.0
+_MULTI, _EXEC = pack("MULTI"), pack("EXEC")
 
 
 class Insistence:
@@ -67,7 +68,7 @@ class Insistence:
 
     async def _attempt(self, commands: list[bytes]) -> list[bytes]:
         """Send commands as one transaction and return those that were refused in it."""
-        packed = [pack("MULTI"), *commands, pack("EXEC")] if len(commands) > 1 else commands
+        packed = [_MULTI, *commands, _EXEC] if len(commands) > 1 else commands
         try:
             await self._send(packed)
         except ReplyError as error:  # of what was sent before without a promise

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shared.bus.connection import TEMPORARY, RedisLink, ReplyError, Wire
+from shared.bus.connection import TEMPORARY, RedisLink, ReplyError
 from shared.bus.port import Batch, Input
+from shared.bus.replies import Wire
 from shared.bus.tuning import Tuning
 from shared.bus.wire import id_key, newest_per_key, pack
 from shared.codec import FIELD, decode, salvage

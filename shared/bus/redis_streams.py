@@ -14,11 +14,12 @@ from typing import Any
 
 from shared.bus.address import Endpoint
 from shared.bus.alerts import AlertOutlet
-from shared.bus.connection import RedisLink, ReplyError, reply_error, wait_for
+from shared.bus.connection import RedisLink, ReplyError, reply_error
 from shared.bus.durable import DurableReader
 from shared.bus.insist import Insistence
 from shared.bus.latest import LatestReader, ReaderContext
 from shared.bus.port import NO_CHECKPOINTS, Batch, Inbox, Input
+from shared.bus.replies import Waiting
 from shared.bus.tuning import (
     COUNTERS,
     LEDGER_KEY,
@@ -319,6 +320,7 @@ class RedisInbox:
         self._sample_due_s = 0.0
         self._first: deque[Batch] = deque(maxlen=2)
         self._readers: list[LatestReader | DurableReader] = []
+        self._waiting = Waiting()
 
     async def start(self, *, exclusive: bool) -> None:
         """Find all positions, before anything that is published after this call."""
@@ -354,13 +356,16 @@ class RedisInbox:
                     return batch
             if self.sampled is not None and (batch := await self._sample(self.sampled)) is not None:
                 return batch
-            due_s = min((reader.due_s() for reader in readers), default=math.inf)
-            if self.sampled is not None:
-                due_s = min(due_s, self._sample_due_s)
             if loop.time() >= deadline_s:
                 return Batch([])
-            wires = [wire for reader in readers if (wire := reader.waiting_on) is not None]
-            await wait_for(wires, min(due_s, deadline_s))
+            until_s, wires = deadline_s, []
+            if self.sampled is not None:
+                until_s = min(until_s, self._sample_due_s)
+            for reader in readers:
+                until_s = min(until_s, reader.due_s())
+                if (wire := reader.waiting_on) is not None:
+                    wires.append(wire)
+            await self._waiting.on(wires, until_s)
 
     async def _sample(self, sampled: LatestReader) -> Batch | None:
         """Take what has come since the last sample, if another is due."""
@@ -370,12 +375,13 @@ class RedisInbox:
         self._sample_due_s = loop.time() + self.interval_s
         batch = await sampled.poll()
         while batch is None and (wire := sampled.waiting_on) is not None:
-            await wait_for((wire,), sampled.due_s())
+            await self._waiting.on((wire,), sampled.due_s())
             batch = await sampled.poll()
         return batch if batch is not None and batch.last_ids else None
 
     async def close(self) -> None:
         """See :class:`shared.bus.port.Inbox`."""
+        self._waiting.stop()
         for reader in (self.wake, self.sampled, self.durable):
             if reader is not None:
                 await reader.close()
