@@ -34,6 +34,7 @@ class Observer:
         self.reason = "starting"
         self.http_port = 0
         self.ts_started_ns = self._clock.now_ns()
+        self._process = str(own_id(instance))  # two files are read for it
         self._advanced_ns: int | None = None
 
     def count(self, name: str, n: int = 1) -> None:
@@ -86,6 +87,6 @@ class Observer:
             gauges=dict(self.gauges),
             latency={name: dict(h.buckets) for name, h in self.latencies.items()},
             inputs=dict(self.inputs),
-            process=str(own_id(self.instance)),
+            process=self._process,
             notes=dict(self.notes),
         )
