@@ -8,11 +8,16 @@ from decimal import DefaultContext, setcontext
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support import data_dir, why_no_containers, why_no_recordings
 
 # There may be no registry to fetch testcontainers' reaper from; fixtures clean up by themselves.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+
+# How long an example takes is the machine's affair.
+settings.register_profile("arbstream", deadline=None)
+settings.load_profile("arbstream")
 
 NEEDS = {"recorded": why_no_recordings, "containers": why_no_containers}
 
