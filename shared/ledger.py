@@ -13,7 +13,8 @@ events. Its marks are a small record on the bus:
 
 Every process watches the marks with a :class:`LossDetector`. So as long as one process has lived
 through it, a Redis that was emptied, or replaced by an older copy, is not taken for the first start
-ever; risk waits ``WITNESS_NS`` after a ledger began for a process that noticed a loss.
+ever; risk waits ``WITNESS_NS`` for a process that noticed a loss, after a ledger began and where
+its time was not renewed for more than ``LAST_SECONDS_NS``.
 """
 
 from __future__ import annotations
@@ -39,12 +40,27 @@ _MODE, _ACCOUNT = "mode", "account:"
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The ledger as a service found it at its start; ``loss`` is empty where nothing is missing."""
+    """The ledger as a service found it at its start, ``is_new`` if it has saved nothing in it yet.
+
+    ``loss`` is empty where nothing is missing. ``unkept_ns`` is how long ago its time was renewed;
+    beyond ``LAST_SECONDS_NS`` this may be an older copy.
+    """
 
     ledger_id: str
     began_ns: int
     is_new: bool
     loss: str
+    unkept_ns: int = 0
+
+    @property
+    def may_be_older(self) -> bool:
+        """Whether nobody renewed it for longer than a restart takes."""
+        return self.unkept_ns > LAST_SECONDS_NS
+
+    def report_until_ns(self, now_ns: int) -> int:
+        """Return until when a process may still report a loss; in the past where none may."""
+        until_ns = self.began_ns + WITNESS_NS  # also of a process that starts again in this time
+        return now_ns + WITNESS_NS if self.may_be_older else until_ns
 
 
 def lost_mark(service: str) -> str:
@@ -114,6 +130,7 @@ class LedgerOpening:
         self._instance = instance
         self._known_id: str | None = None
         self._loss: str | None = None
+        self._unkept_ns = 0
 
     def begin(self, known_id: str | None) -> list[MarkAction]:
         """Begin with the ledger of the service's checkpoint.
@@ -137,9 +154,12 @@ class LedgerOpening:
                 began_ns=_number(marks, "ts_ns"),
                 is_new=self._known_id is None,
                 loss=marks.get(lost, "") or self._loss,
+                unkept_ns=self._unkept_ns,
             )
         if self._loss is None:
             self._loss = _loss(marks, self.service, self._known_id)
+            alive_ns = _number(marks, "alive_ns")
+            self._unkept_ns = now_ns - alive_ns if alive_ns else 0
         fresh_id = blake2b(f"{self._instance} {now_ns}".encode(), digest_size=8).hexdigest()
         fresh = {lost: self._loss} if self._loss else {}
         fresh |= {"id": self._known_id or fresh_id, "ts_ns": str(now_ns), **self.owner}

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from shared.engine import NOTHING, Engine, Result, Step
 from shared.ledger import (
+    WITNESS_NS,
     ClearMark,
     LedgerOpening,
     LossDetector,
@@ -72,6 +73,7 @@ class LedgerEngine:
         self._heard = ""
         """The loss that was reported to the service's engine and still stands in the marks."""
         self._taken_up = ""
+        self._not_renewed_until_ns = 0
         self._is_asked = False
         self._look_ns = 0
         self._again: list[MarkAction] = []
@@ -143,6 +145,7 @@ class LedgerEngine:
             self._is_asked = True
             return Step(at_once=[*found])
         self._ledger_id, self._heard = found.ledger_id, found.loss
+        self._not_renewed_until_ns = now_ns + WITNESS_NS if found.may_be_older else 0
         self.inner.take_ledger(found)
         self.has_begun, self._look_ns = True, now_ns  # its own marks are due now
         saved, self._saved = self._saved, {}
@@ -173,7 +176,9 @@ class LedgerEngine:
         fields = {"id": ledger_id, "mode": self._opening.owner["mode"], service: ledger_id}
         if not self._taken_up:
             self._taken_up = fields["taken_up_ns"] = marks.get("alive_ns", "0")
-        fields |= {"alive_ns": str(now_ns), "command_ns": str(self._command_ns())}
+        fields["command_ns"] = str(self._command_ns())
+        if now_ns >= self._not_renewed_until_ns:  # who starts before that must wait as well
+            fields["alive_ns"] = str(now_ns)
         return fields
 
     def _on_failed(self, action: MarkAction) -> None:

@@ -14,12 +14,12 @@ from typing import Final
 from services.executor.closing_plans import ClosingPlans
 from services.executor.reconcile import Reconciler
 from services.executor.standdown import StandDown
-from services.executor.state import COMMAND_IDS_MAX, ExecutorState, FlattenProgress, PlanRecord
+from services.executor.state import ExecutorState, FlattenProgress, PlanRecord
 from shared.domain.accounting import holding_place
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
 from shared.engine import Step
-from shared.messages.control import Command, CommandKind
+from shared.messages.control import COMMAND_IDS_MAX, Command, CommandKind
 
 FLATTEN_PAUSE_NS: Final = 200_000_000
 FLATTEN_TRIES_MAX: Final = 4

@@ -26,7 +26,6 @@ RECENT_PLANS_MAX = 64
 RECENT_PLAN_AGE_NS = 60_000_000_000
 DONE_IDS_MAX = 256
 """Plan ids remembered after that, so that a plan delivered again is recognised."""
-COMMAND_IDS_MAX = 64
 CHECKPOINT_VERSION = 3
 """3: a plan may belong to a round; 2: an order holds its terms as one value; 1: it had them side by
 side, and said no version."""

@@ -30,7 +30,7 @@ from services.risk.trading import TradingControl, TradingStatus, alert
 from shared.config_sections import Config
 from shared.domain.instrument import split_instrument
 from shared.engine import NOTHING, EngineSpec, Result, Step
-from shared.ledger import WITNESS_NS, LedgerOpening, Opened
+from shared.ledger import LedgerOpening, Opened
 from shared.ledger_engine import LedgerEngine
 from shared.messages.arb import Opportunity
 from shared.messages.base import Message, TradingState
@@ -197,7 +197,7 @@ class RiskEngine:
         state, opened, until_ns = self._state, self._opened, 0
         if opened is not None:
             state.trading.ledger_id = opened.ledger_id
-            until_ns = opened.began_ns + WITNESS_NS if opened.is_new else 0
+            until_ns = opened.report_until_ns(now_ns)
         return TradingControl(self._config, state.trading, state.ledger, now_ns, until_ns)
 
     def _start(self, now_ns: int) -> list[Message]:

@@ -23,7 +23,7 @@ from services.risk.exposure import Ledger
 from services.risk.reasons import HaltCause
 from shared.config_sections import Config
 from shared.messages.base import Message, TradingState
-from shared.messages.control import Alert, Command, CommandKind, Severity
+from shared.messages.control import COMMAND_IDS_MAX, Alert, Command, CommandKind, Severity
 from shared.messages.execution import ExecutorReady, PlanDone, PlanOutcome, TradingStateChanged
 
 EXECUTOR_SILENCE_NS = 3_000_000_000
@@ -40,6 +40,7 @@ class TradingMemory(msgspec.Struct, kw_only=True):
     ``trips`` maps a ``HaltCause`` to its text, so it cannot grow beyond the causes there are.
     ``published`` is the state last published, ``ts_since_ns`` since when it holds (0: never).
     ``ledger_id`` names the ledger on the bus, ``command_ns`` is the time of the last command.
+    ``command_ids`` are the newest commands, each of which counts once.
     """
 
     level: TradingState = TradingState.ACTIVE
@@ -51,6 +52,7 @@ class TradingMemory(msgspec.Struct, kw_only=True):
     ts_since_ns: int = 0
     ledger_id: str = ""
     command_ns: int = 0
+    command_ids: list[str] = []
 
 
 def apply_command(
@@ -146,7 +148,7 @@ class TradingControl:
         executor_obstacle = self.executor_obstacle(now_ns)
         missing = executor_obstacle
         if now_ns < self._witness_until_ns:
-            missing = missing or "the ledger is new: waiting for a process that knows an older one"
+            missing = missing or "the ledger is new or an old copy: waiting for who knows"
         obstacle = self._obstacle(missing)
         return TradingStatus(*decide(self._memory, obstacle), executor_obstacle, obstacle)
 
@@ -177,7 +179,15 @@ class TradingControl:
         return out
 
     def on_command(self, command: Command, now_ns: int) -> list[Message]:
-        """Carry out a command; alert where RESUME is refused or releases an overdue plan."""
+        """Carry out a command, once per id: a RESUME told again must not lift a later HALT.
+
+        Alerts where RESUME is refused or releases an overdue plan.
+        """
+        ids = self._memory.command_ids
+        if command.command_id in ids:
+            return []
+        ids.append(command.command_id)
+        del ids[:-COMMAND_IDS_MAX]
         persisting = self._persisting(now_ns)
         self._memory.command_ns = max(self._memory.command_ns + 1, command.ts_ns)
         apply_command(self._memory, command, persisting)

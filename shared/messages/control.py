@@ -14,6 +14,9 @@ from shared.messages.bounds import (
     Name,
 )
 
+COMMAND_IDS_MAX = 64
+"""So many of the newest commands are remembered: one that is told again counts once."""
+
 
 class CommandKind(StrEnum):
     """What an operator can ask for; each is an idempotent level, pressing twice is harmless."""

@@ -123,6 +123,12 @@ def test_a_checkpoint_without_its_marks_or_of_another_ledger_is_a_loss(
     assert loss in opened(marks, known_id="older").loss, "also if the process ended right then"
 
 
+def test_how_long_nobody_has_renewed_the_ledger_is_told() -> None:
+    marks = {"id": "one", "mode": "paper", "alive_ns": str(5 * SECOND)}
+    assert opened(marks, known_id="one", now_ns=9 * SECOND).unkept_ns == 4 * SECOND
+    assert opened({}, now_ns=9 * SECOND).unkept_ns == 0
+
+
 def test_what_a_witness_said_is_heard_at_the_start() -> None:
     marks = lost_marks("Redis lost its data")
     assert opened(marks).loss == "Redis lost its data"

@@ -9,6 +9,8 @@ import pytest
 from shared.engine import NOTHING, Result, Step, Stopping
 from shared.errors import ConfigError
 from shared.ledger import (
+    LAST_SECONDS_NS,
+    WITNESS_NS,
     LedgerOpening,
     MarkAction,
     MarksFailed,
@@ -236,6 +238,19 @@ def test_a_bus_that_is_away_is_asked_again_a_second_later() -> None:
     rig.is_away = False
     rig.look()
     assert int(rig.marks["alive_ns"]) == int(alive) + 3 * LOOK_NS
+
+
+def test_a_time_that_nobody_renewed_is_left_for_who_starts_next() -> None:
+    rig = Rig()
+    rig.run()
+    alive = rig.marks["alive_ns"]
+    rig.now_ns += 2 * LAST_SECONDS_NS
+    for _ in range(2):
+        rig.run()
+        assert rig.marks["alive_ns"] == alive, "it may be an older copy, also at the next start"
+    rig.now_ns += WITNESS_NS
+    rig.look()
+    assert rig.marks["alive_ns"] == str(rig.now_ns)
 
 
 def test_a_word_that_could_not_be_written_is_written_later() -> None:

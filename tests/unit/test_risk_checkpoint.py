@@ -97,7 +97,7 @@ def story() -> RiskEngine:
 def story_of_version_1() -> RiskState:
     """Without what version 1 did not remember."""
     state = story().state
-    state.trading.command_ns = 0
+    state.trading.command_ns, state.trading.command_ids = 0, []
     return state
 
 

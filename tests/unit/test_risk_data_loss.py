@@ -45,7 +45,8 @@ def informed(engine: RiskEngine, now_ns: int) -> list[Message]:
 
 
 def opened(loss: str = "", *, is_new: bool = False) -> Opened:
-    return Opened(ledger_id="one", began_ns=T0, is_new=is_new, loss=loss)
+    began_ns = T0 if is_new else T0 - 10 * SECOND
+    return Opened(ledger_id="one", began_ns=began_ns, is_new=is_new, loss=loss)
 
 
 def test_a_loss_halts_from_the_first_step_until_resume() -> None:
@@ -82,6 +83,30 @@ def test_a_new_ledger_waits_for_witnesses_and_then_trades_by_itself() -> None:
     assert engine.state.trading.published is TradingState.HALTED
     assert engine.state.trading.published_reason.startswith("STARTING: the ledger is new")
     informed(engine, T0 + WITNESS_NS)
+    assert engine.state.trading.published is TradingState.ACTIVE
+
+
+def test_a_restart_does_not_cut_the_wait_for_witnesses_short() -> None:
+    first = RiskEngine(make_config(), opened(is_new=True))
+    informed(first, T0 + 1)
+    again = RiskEngine(make_config(), Opened("one", began_ns=T0, is_new=False, loss=""))
+    again.start(first.checkpoints(), T0 + SECOND)
+    informed(again, T0 + SECOND)
+    assert again.state.trading.published is TradingState.HALTED
+    informed(again, T0 + WITNESS_NS)
+    assert again.state.trading.published is TradingState.ACTIVE
+
+
+@pytest.mark.parametrize(("unkept_ns", "waits"), [(2 * SECOND, False), (3 * SECOND, True)])
+def test_a_ledger_nobody_has_renewed_may_be_an_older_copy(unkept_ns: int, waits: bool) -> None:
+    before = RiskEngine(make_config(), opened())
+    informed(before, T0)
+    found = Opened(ledger_id="one", began_ns=T0, is_new=False, loss="", unkept_ns=unkept_ns)
+    engine = RiskEngine(make_config(), found)
+    engine.start(before.checkpoints(), T0 + 10 * SECOND)
+    informed(engine, T0 + 10 * SECOND)
+    assert (engine.state.trading.published is TradingState.HALTED) is waits
+    informed(engine, T0 + 10 * SECOND + WITNESS_NS)
     assert engine.state.trading.published is TradingState.ACTIVE
 
 

@@ -128,10 +128,26 @@ def test_operator_halts_and_resumes() -> None:
     )
     (said,) = states(engine.on_message(make_command(CommandKind.RESUME), T0).messages)
     assert said.state is TradingState.ACTIVE
-    (said,) = states(engine.on_message(make_command(CommandKind.REDUCE), T0).messages)
+    (said,) = states(engine.on_message(make_command(CommandKind.REDUCE, T0 + 1), T0 + 1).messages)
     assert said.state is TradingState.REDUCING
     (said,) = states(engine.on_message(make_command(CommandKind.FLATTEN), T0).messages)
     assert said.state is TradingState.HALTED
+
+
+def test_a_command_that_is_told_again_lifts_no_later_halt() -> None:
+    engine = make_risk()
+    told = make_command(CommandKind.RESUME)
+    engine.on_message(told, T0)
+    engine.on_message(make_command(CommandKind.HALT, T0 + 1), T0 + 1)
+    assert not states(engine.on_message(told, T0 + 2).messages)
+    engine = revive(engine, T0 + SECOND)
+    ready(engine, T0 + SECOND)
+    assert not states(engine.on_message(told, T0 + SECOND).messages)
+    assert state_of(engine, T0 + SECOND).state is TradingState.HALTED
+    (said,) = states(
+        engine.on_message(make_command(CommandKind.RESUME, T0 + SECOND), T0 + SECOND).messages
+    )
+    assert said.state is TradingState.ACTIVE
 
 
 def test_halt_survives_a_restart() -> None:
@@ -223,7 +239,7 @@ def test_daily_loss_halts_until_the_next_day() -> None:
     tomorrow = (T0 // DAY + 1) * DAY
     ready(engine, tomorrow)
     assert state_of(engine, tomorrow).state is TradingState.HALTED, "a new day alone is no excuse"
-    engine.on_message(make_command(CommandKind.RESUME), tomorrow)
+    engine.on_message(make_command(CommandKind.RESUME, tomorrow), tomorrow)
     assert state_of(engine, tomorrow).state is TradingState.ACTIVE
     assert report_of(engine, tomorrow).realized == {"USDT": D("-100.01")}
     assert report_of(engine, tomorrow).realized_today == {"USDT": 0}
@@ -256,7 +272,8 @@ def test_plan_that_never_ends_halts_and_stays_reserved() -> None:
     assert alerts(out) == [f"{Severity.WARNING}:RESUME_REFUSED"]
     assert plan.plan_id in engine.ledger.reservations
     engine.on_message(make_ready(late + 2 * SECOND), late + 2 * SECOND)
-    out = engine.on_message(make_command(CommandKind.RESUME), late + 2 * SECOND).messages
+    again = make_command(CommandKind.RESUME, late + 2 * SECOND)
+    out = engine.on_message(again, late + 2 * SECOND).messages
     assert alerts(out) == [f"{Severity.WARNING}:PLAN_RELEASED"]
     assert states(out)[0].state is TradingState.ACTIVE
     assert not engine.ledger.reservations
