@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from services.executor.actions import Submit
 from services.lab.account import VenueConditions
 from services.lab.feed import FRAME_FAULTS
+from services.lab.losses import HaltedLoss
 from services.lab.lost_records import LostRecords
 from services.lab.process import Crashed
 from shared.engine import Action
@@ -35,6 +36,7 @@ LAST_MOMENT_NS = (20 * _MS, 900 * _MS)
 EMPTIED_CHANCE = 0.08
 """That the bus loses everything, once in a world."""
 EMPTIED_NS = (3_000 * _MS, 8_500 * _MS)
+LAST_LOOK_CHANCE = 0.5
 FEED_NS = (200 * _MS, 2_000 * _MS)
 FEED_DOWN_NS = (300 * _MS, 1_500 * _MS)
 PAUSED_WORLDS = 0.4
@@ -81,6 +83,7 @@ class Chaos:
         self.is_on = True
         self.faults = 0
         self._records = LostRecords(world, self)
+        self._halted_loss = HaltedLoss(world, self, Random(f"{world.seed}/halted"))
         self._effects = 0
         self._next_crash = self._draw_crash()
         self._stops_between_effects = self._random.random() < PAUSED_WORLDS
@@ -97,6 +100,8 @@ class Chaos:
         draw = Random(f"{self._world.seed}/emptied")
         if draw.random() < EMPTIED_CHANCE:
             self._world.kernel.after(draw.randrange(*EMPTIED_NS), self._empty_bus)
+        else:
+            self._halted_loss.start()
 
     def stop(self) -> None:
         """End all of it; what is broken heals."""
@@ -131,6 +136,8 @@ class Chaos:
         """Tell whether the process is stopped here, and if so stop it."""
         if not self.is_on or not self._stops_between_effects or host.is_paused:
             return False
+        if self._is_witness(host):
+            return False
         if self._random.random() >= PAUSE_CHANCE:
             return False
         self._pause(host)
@@ -138,12 +145,12 @@ class Chaos:
 
     def _pause_any(self) -> None:
         host = self._random.choice(list(self._world.hosts.values()))
-        if host.lives and not host.is_paused:
+        if host.lives and not host.is_paused and not self._is_witness(host):
             self._pause(host)
 
     def _pause(self, host: Life) -> None:
         for_ns = self._random.randrange(*PAUSE_LASTS_NS)
-        self._fault(f"{host.name} stands still for {for_ns / 1e9:.1f} s")
+        self.fault(f"{host.name} stands still for {for_ns / 1e9:.1f} s")
         host.pause(for_ns)
 
     def _draw_crash(self) -> int:
@@ -157,14 +164,19 @@ class Chaos:
 
         self._world.kernel.after(self._random.randrange(*between_ns), due)
 
-    def _fault(self, text: str) -> None:
+    def fault(self, text: str) -> None:
+        """Note that something goes wrong."""
         self.faults += 1
         self._world.note(text)
 
     def _kill(self) -> None:
         host = self._random.choice(list(self._world.hosts.values()))
-        if host.lives:
+        if host.lives and not self._is_witness(host):
             host.crash()
+
+    def _is_witness(self, host: Life) -> bool:
+        """Whether it lives through a loss that is to come, and must be left to tell of it."""
+        return host.process.bus_news is not None and self._halted_loss.is_under_way
 
     def _change_conditions(self) -> None:
         draw = self._random
@@ -175,7 +187,7 @@ class Chaos:
 
     def set_conditions(self, venue: str, bad: dict[str, Any], lasts_ns: int) -> None:
         account = self._world.account
-        self._fault(f"{venue} turns bad: {bad}")
+        self.fault(f"{venue} turns bad: {bad}")
         conditions = account.conditions[venue] = VenueConditions(**bad)
 
         def clear() -> None:
@@ -190,7 +202,7 @@ class Chaos:
         if kind == 0:
             self._repeat_entry()
         elif kind == 1:
-            self._fault("the bus is away")
+            self.fault("the bus is away")
             world.server.is_up = False
 
             def back() -> None:
@@ -206,7 +218,7 @@ class Chaos:
         spec = self._random.choice((EXEC_EVENT, EXEC_EVENT, EXEC_PLAN, CTL_COMMAND))
         recent = world.server.stream(spec.key()).payloads[-REPEATED_MAX:]
         if recent:
-            self._fault(f"entries of {spec.name} are repeated")
+            self.fault(f"entries of {spec.name} are repeated")
             for payload in self._random.sample(recent, min(3, len(recent))):
                 world.server.add(spec.key(), payload)
             world.notify(spec.consumers)
@@ -225,23 +237,31 @@ class Chaos:
     def lose_since(self, kept: tuple[Any, ...], kept_plans: int) -> None:
         """Take the bus back to a copy of its data that had so many plans."""
         if self.is_on:
-            self._fault("the bus lost its last moment")
+            self.fault("the bus lost its last moment")
             self._world.server.restore(kept)
             self._world.checkers.on_bus_lost(kept_plans)
-            self._break_off()
+            self._world.checkers.ledger.on_lost_moment()
+            self.break_off()
 
     def _empty_bus(self) -> None:
         """All data is gone, as of a Redis without persistence that was started again."""
         if self.is_on:
-            self._fault("the bus lost everything")
+            self.fault("the bus lost everything")
             self._world.server.lose_everything()
             self._world.checkers.on_bus_lost(0)
+            self._world.checkers.ledger.on_lost_moment()
             self._world.checkers.on_bus_emptied()
-            self._break_off()
+            self.break_off()
 
-    def _break_off(self) -> None:
-        """Every process notices that the bus is another one; the ingestor lives through it."""
+    def break_off(self) -> None:
+        """Every process notices that the bus is another one; the ingestor lives through it.
+
+        The others end, and look at the ledger's marks once more unless they are killed.
+        """
+        looks = self._random.random() < LAST_LOOK_CHANCE
         for host in self._world.hosts.values():
+            if looks and host.process.bus_news is None:
+                self._world.witnesses.look(host)
             host.break_off()
 
     def _trouble_feed(self) -> None:
@@ -249,17 +269,17 @@ class Chaos:
         venue = draw.choice(list(world.exchanges))
         kind = draw.randrange(4)
         if kind == 0:
-            self._fault("an entry of books is lost on the bus")
+            self.fault("an entry of books is lost on the bus")
             world.server.loses_next_book = True
         elif kind == 1:
             fault = draw.choice(FRAME_FAULTS)
-            self._fault(f"{venue}: a frame is {fault}")
+            self.fault(f"{venue}: a frame is {fault}")
             world.feed.hit(venue, fault)
         elif kind == 2:
-            self._fault(f"{venue}: the connection is cut")
+            self.fault(f"{venue}: the connection is cut")
             world.feed.cut(venue)
         else:
-            self._fault(f"{venue}: the connection is cut, and nobody may connect")
+            self.fault(f"{venue}: the connection is cut, and nobody may connect")
             world.feed.refuses[venue] = None
             world.feed.cut(venue)
             delay_ns = draw.randrange(*FEED_DOWN_NS)
@@ -267,8 +287,14 @@ class Chaos:
 
     def _command(self) -> None:
         """Let an operator interfere, and think better of it."""
+        if self._halted_loss.is_under_way:
+            return
         kind = self._random.choice(COMMANDS)
-        self._fault(f"an operator says {kind}")
+        self.fault(f"an operator says {kind}")
         self._world.send_command(kind)
         delay_ns = self._random.randrange(*RESUME_AFTER_NS)
-        self._world.kernel.after(delay_ns, lambda: self._world.send_command(CommandKind.RESUME))
+        self._world.kernel.after(delay_ns, self._resume)
+
+    def _resume(self) -> None:
+        if not self._halted_loss.is_under_way:
+            self._world.send_command(CommandKind.RESUME)

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from services.executor import actions as act
+from services.lab.ledger_checker import LedgerChecker
 from services.risk.engine import RiskEngine
 from shared.engine import Action
 from shared.messages.arb import Opportunity
@@ -69,6 +70,7 @@ class Checkers:
         self._uneven_since_ns: dict[str, int] = {}
         self._not_live_since_ns: dict[tuple[str, str], int] = {}
         self.is_emptied = False
+        self.ledger = LedgerChecker(world)
         self._checks: dict[type[Message], Callable[[Any], None]] = {
             DepthView: self._check_view,
             Opportunity: self._check_priced,
@@ -107,10 +109,12 @@ class Checkers:
             check = self._checks.get(type(message))
             if check is not None:
                 check(message)
+        self.ledger.on_published(messages)
         self._check_reservations()
 
     def on_action(self, action: Action, *, is_at_once: bool) -> None:
         """Check a request before it is sent."""
+        self.ledger.on_action(action)
         if not isinstance(action, act.Submit):
             return
         order = action.order

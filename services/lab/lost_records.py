@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 ARRIVED_NS = 60_000_000
 """Most orders have arrived at their venue by then."""
+OLD_NS_MAX = 900_000_000
+"""What asynchronous replication may lose."""
 
 
 class LostRecords:
@@ -23,8 +25,8 @@ class LostRecords:
     def __init__(self, world: World, chaos: Chaos) -> None:
         self._world, self._chaos = world, chaos
         self.is_wanted = True
-        self._copies: list[tuple[int, tuple[Any, ...], int]] = []
-        """The last two states of the bus: events ever written, data, plans."""
+        self._copies: list[tuple[int, int, tuple[Any, ...], int]] = []
+        """The last two states of the bus: events on it, time, data, plans."""
 
     def copy(self) -> None:
         """Keep a copy of the bus between two effects of the executor, while a plan is uneven."""
@@ -39,15 +41,17 @@ class LostRecords:
         server = self._world.server
         events = len(server.stream(EXEC_EVENT.key()).ids)
         if not self._copies or self._copies[-1][0] != events:
-            kept = server.snapshot()
-            self._copies.append((events, kept, len(self._world.checkers.plans)))
+            kept, plans = server.snapshot(), len(self._world.checkers.plans)
+            self._copies.append((events, self._world.kernel.now_ns(), kept, plans))
             del self._copies[:-2]
 
     def on_submit(self, order: OrderRequest) -> None:
         """Lose what was written last, the order's record, while the venue is slow to tell fills."""
         if order.purpose is OrderPurpose.LEG or len(self._copies) < 2:
             return
-        _, kept, plans = self._copies[0]
+        _, at_ns, kept, plans = self._copies[0]
+        if self._world.kernel.now_ns() - at_ns > OLD_NS_MAX:
+            return  # that would be more than the last moment
         self.is_wanted = False
         self._copies.clear()
         losses = self._world.server.losses

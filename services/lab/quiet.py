@@ -28,7 +28,10 @@ class QuietChecks:
 
     def check(self) -> None:
         """Compare everything with what the venues hold."""
-        world = self._world
+        world, ledger = self._world, self._checkers.ledger
+        ledger.check_quiet()
+        if ledger.is_foreign:
+            return
         for venue, exchange in world.exchanges.items():
             for asset, start in world.start_balances[venue].items():
                 if exchange.ledger.total(asset) != start:
@@ -80,11 +83,19 @@ class QuietChecks:
 
         The first plan of a ledger was lost with the bus's last moment. The executor cannot know
         whether it is hedged, so it halts (``DATA_LOST``), alerts an operator and leaves it alone.
+        The same holds for an order of a plan that an older copy knows, if it lacks the order.
         """
         executor = self._world.engine("executor")
         assert isinstance(executor, ExecutorEngine)
-        before = set(executor.state.before)
-        return [fill for fill in exchange.fills if fill.client_id[2:14] in before]
+        state, before = executor.state, set(executor.state.before)
+        began_ms = state.began_ns // 1_000_000 if self._checkers.ledger.was_lost else 0
+
+        def is_left(fill: ExchangeFill) -> bool:
+            plan = fill.client_id[2:14]
+            lacks_order = plan in state.plans and fill.client_id not in state.orders
+            return plan in before or (fill.ts_ms < began_ms and lacks_order)
+
+        return [fill for fill in exchange.fills if is_left(fill)]
 
     def _check_flat(self, books: Books) -> None:
         failed = [

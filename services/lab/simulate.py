@@ -47,6 +47,8 @@ def run_seed(seed: int, world: World | None = None) -> Outcome:
     halted_ns = kernel.now_ns()
     while kernel.now_ns() - halted_ns < QUIET_NS_MAX:
         kernel.run_until(kernel.now_ns() + 500_000_000)
+        if world.checkers.ledger.is_refused:
+            break  # nobody works here any more
         if world.is_quiet() and kernel.now_ns() - halted_ns > 3_000_000_000:
             break
     else:

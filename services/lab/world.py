@@ -18,6 +18,7 @@ from services.lab.feed import Feed, settings_of
 from services.lab.host import RETRY_NS, Host
 from services.lab.kernel import Kernel
 from services.lab.life import Life
+from services.lab.losses import Witnesses
 from services.lab.market import MarketModel
 from services.lab.process import readers_of
 from services.lab.processes import Outside, processes_of
@@ -137,6 +138,7 @@ class World:
             engines={"ingestor": self._new_ingestor},
         )
         processes = processes_of(self.config, outside, self.instances.second)
+        self.witnesses = Witnesses(self)
         self.hosts = {process.name: Host(process, self) for process in processes}
         self._hosts_of = {
             row.name: [host for host in self.hosts.values() if host.service == row.name]
@@ -236,6 +238,7 @@ class World:
             host.start()
         self._move()
         self._look()
+        self.witnesses.start()
         self.chaos.start()
 
     def send_command(self, kind: CommandKind) -> None:

@@ -144,7 +144,7 @@ def run(patch: pytest.MonkeyPatch, seed: int, legs: int) -> tuple[Outcome, World
 def test_worlds_of_many_legs_violate_nothing(monkeypatch: pytest.MonkeyPatch, legs: int) -> None:
     crashes = fills = 0
     outcomes: Counter[str] = Counter()
-    for seed in range(1, 13):
+    for seed in range(1, 25):
         with monkeypatch.context() as patch:
             outcome, world = run(patch, seed, legs)
         assert not outcome.violations, outcome.violations

@@ -16,13 +16,16 @@ from services.executor import actions as act
 from services.executor import engine, journal, plans, working_orders
 from services.executor.survey import Survey
 from services.executor.working_orders import WorkingOrders
+from services.lab import chaos, losses, variety
 from services.lab.host import Host
 from services.lab.simulate import run_seed
 from services.orderbook.tracked import TrackedBook
 from services.risk.exposure import Ledger
+from shared import ledger
 from shared.domain.accounting import Execution
 from shared.domain.order import OrderNews
 from shared.domain.strategy_books import StrategyBooks
+from shared.ledger import LossDetector, Opened
 from shared.messages.base import BookState
 from shared.messages.market import DepthView
 from shared.strategies.pairs import Pairs
@@ -198,8 +201,33 @@ def book_a_strategy_twice(patch: pytest.MonkeyPatch) -> None:
 
 
 def act_after_the_lease_ran_out(patch: pytest.MonkeyPatch) -> None:
-    """A process that stood still for too long goes on as if nothing had happened."""
+    """A process that stood still for too long goes on as if nothing had happened.
+
+    It shows only where there is a second one: every world has it, and stops processes.
+    """
+    patch.setattr(variety, "SECOND_CHANCE", 1.0)
+    patch.setattr(chaos, "PAUSED_WORLDS", 1.0)
     patch.setattr(Host, "_check_lease", lambda self: None)
+
+
+def forget_what_the_marks_said(patch: pytest.MonkeyPatch) -> None:
+    """No process remembers what it has seen of the ledger's marks."""
+    patch.setattr(LossDetector, "look", lambda self, marks: "")
+
+
+def trade_on_the_ledger_of_another_mode(patch: pytest.MonkeyPatch) -> None:
+    """Whose data is on the bus is not looked at."""
+    patch.setattr(ledger, "refuse_foreign", lambda marks, owner: None)
+
+
+def trust_an_older_copy(patch: pytest.MonkeyPatch) -> None:
+    """Risk goes on at once, however long nobody has renewed the ledger.
+
+    It shows only if risk and executor are back before a survivor has spoken: every world tries it.
+    """
+    patch.setattr(losses, "HALTED_CHANCE", 1.0)
+    patch.setattr(losses, "KINDS", (losses.OLDER,))
+    patch.setattr(Opened, "report_until_ns", lambda self, now_ns: 0)
 
 
 MUTANTS: dict[Patch, set[str]] = {
@@ -219,6 +247,9 @@ MUTANTS: dict[Patch, set[str]] = {
     count_on_from_the_record: {"sent_once"},
     take_over_what_a_loss_left: {"after_loss"},
     act_after_the_lease_ran_out: {"one_active", "sent_once", "no_is_no"},
+    forget_what_the_marks_said: {"halt_kept", "loss_heard"},
+    trade_on_the_ledger_of_another_mode: {"foreign_ledger"},
+    trust_an_older_copy: {"halt_kept"},
 }
 
 

@@ -1,0 +1,123 @@
+"""What must hold about the ledger: a HALT survives, lost data halts, another's data is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from services.executor.actions import Submit
+from services.executor.engine import ExecutorEngine
+from services.lab.losses import FOREIGN
+from services.risk.engine import RiskEngine
+from services.risk.reasons import HaltCause
+from shared.engine import Action
+from shared.ledger import DATA_LOST
+from shared.messages.base import Message, TradingState
+from shared.messages.control import Command, CommandKind
+from shared.messages.execution import TradingStateChanged
+
+if TYPE_CHECKING:
+    from services.lab.world import World
+
+KEEPERS = ("risk", "executor")
+"""The services that keep the ledger."""
+
+
+class LedgerChecker:
+    """Watches what risk and the executor make of the marks."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._is_halted = False
+        """An operator has halted, risk has said so, and nobody has resumed."""
+        self._commanded_ns = 0
+        """When the HALT was said that was the last command; 0 if another was."""
+        self._is_lost = False
+        """Data was lost, and nobody has resumed."""
+        self.was_lost = False
+        """Data was lost at some time: more than the last moment."""
+        self._is_known = False
+        """A process that had seen what was lost has looked again."""
+        self._began_anew = False
+        """Trading went on although there had been a HALT."""
+        self.is_foreign = False
+        """The bus has the data of another mode."""
+
+    def on_published(self, messages: Sequence[Message]) -> None:
+        """Look at commands, and at what risk makes of them."""
+        for message in messages:
+            if isinstance(message, Command):
+                halts = message.kind in {CommandKind.HALT, CommandKind.FLATTEN}
+                self._commanded_ns = message.ts_ns if halts else 0
+                if message.kind is CommandKind.RESUME:
+                    self._is_halted = self._is_lost = self._began_anew = False
+            elif isinstance(message, TradingStateChanged):
+                self._on_state(message)
+        states = [each for each in messages if isinstance(each, TradingStateChanged)]
+        if states:
+            self._confirm(states[-1])
+
+    def _on_state(self, said: TradingStateChanged) -> None:
+        if said.state is TradingState.HALTED or not self._is_halted:
+            return
+        if self._is_lost:
+            self._began_anew = True
+        if self._is_known or not self._is_lost:
+            self._report_halt()
+
+    def _confirm(self, said: TradingStateChanged) -> None:
+        """Take in what risk says at last: it may only now have read the commands before."""
+        risk = self._world.engine("risk")
+        if isinstance(risk, RiskEngine) and said.reason.startswith(HaltCause.OPERATOR):
+            has_heard = risk.state.trading.command_ns >= self._commanded_ns > 0
+            self._is_halted = self._is_halted or has_heard
+
+    def _report_halt(self) -> None:
+        self._world.checkers.report("halt_kept", "trading went on without a RESUME")
+
+    def on_look(self) -> None:
+        """A process looks that had seen what was lost, if it still is lost."""
+        self._is_known = self._is_lost
+        if self._is_known and self._began_anew:
+            self._report_halt()
+
+    def on_lost_moment(self) -> None:
+        """The bus lost its last moment, and maybe the HALT with it: nobody may have seen it."""
+        self._is_halted = self._is_lost = self._began_anew = False
+        self._commanded_ns = 0
+
+    def on_loss(self, kind: str) -> None:
+        """The bus lost what every process has seen; what it has now may be another's."""
+        self.is_foreign = kind == FOREIGN
+        self.was_lost = True
+        self._is_lost, self._is_known = not self.is_foreign, False
+
+    def on_action(self, action: Action) -> None:
+        """Let nobody trade on another's data."""
+        if self.is_foreign and isinstance(action, Submit):
+            self._world.checkers.report("foreign_ledger", "an order left on the data of another")
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the data is another's and everybody who keeps the ledger has said so."""
+        return self.is_foreign and not self._not_refusing()
+
+    def _not_refusing(self) -> list[str]:
+        hosts = self._world.hosts.values()
+        return [host.name for host in hosts if host.service in KEEPERS and not host.refusal]
+
+    def check_quiet(self) -> None:
+        """Compare with what must have come of it."""
+        world, report = self._world, self._world.checkers.report
+        if self.is_foreign:
+            for name in self._not_refusing():
+                report("foreign_ledger", f"{name} does not refuse the data of another mode")
+            return
+        executor, risk = world.engine("executor"), world.engine("risk")
+        assert isinstance(executor, ExecutorEngine)
+        assert isinstance(risk, RiskEngine)
+        is_known = self._is_lost and self._is_known
+        if is_known and DATA_LOST not in risk.state.trading.trips:
+            report("loss_heard", "risk has not halted for lost data")
+        if is_known and not executor.state.locked.startswith(DATA_LOST):
+            report("loss_heard", "the executor has not halted for lost data")
