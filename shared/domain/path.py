@@ -21,8 +21,10 @@ from shared.domain.fees import MONEY_STEP, ONE_BP, edge_bps
 from shared.domain.rounding import qty_to_lot
 from shared.messages.base import Side
 
-LOTS_TRIED: Final = 16
-"""Numbers of lots of the coarsest leg that are tried, from the greedy size down."""
+LOTS_TRIED: Final = 32
+"""Numbers of lots of the coarsest leg that are tried, from a few above the greedy size down."""
+LOTS_ABOVE: Final = 4
+"""More lots than the greedy size may leave less dust, and earn the edge on all of it."""
 NOISE: Final = Decimal("1e-20")
 """What is left of a level by dividing, as a share of it."""
 ROUNDINGS_MAX: Final = 4
@@ -203,7 +205,8 @@ def best_outcome(
         return None
     number, lots = _coarsest(legs, start)
     best, most = None, _ZERO
-    for count in range(lots, max(0, lots - lots_tried), -1):
+    first = lots + LOTS_ABOVE
+    for count in range(first, max(0, first - lots_tried), -1):
         found = _of_lots(legs, number, count * legs[number].lot_size, start_max)
         if found is None:
             continue

@@ -14,7 +14,7 @@ from shared.domain.cycles import (
     Paying,
     enumerate_cycles,
 )
-from shared.domain.path import PathLeg, best_outcome, simulate
+from shared.domain.path import PathLeg, best_outcome, greedy, simulate
 from shared.messages.base import Side
 
 D = Decimal
@@ -135,3 +135,22 @@ def test_sequential_legs_run_short_where_lots_do_not_fit() -> None:
     assert best.legs[2].qty == D("0.07")
     assert best.legs[2].dust == 0
     assert best.net == D("0.07") * D("2503.125") - 175
+
+
+def test_more_lots_than_the_greedy_size_may_fit_better() -> None:
+    """Sold in lots of 0.3, bought in lots of 2.5: five of them lose by their dust, seven earn."""
+    legs = [
+        PathLeg(
+            Side.SELL,
+            [(D("0.9876"), D("14.8")), (D("0.9842"), D("5.2"))],
+            D("0.3"),
+            D(4),
+            is_fee_in_base=True,
+        ),
+        PathLeg(Side.BUY, [(D("0.9787"), D("11.2")), (D("0.9839"), D("25.3"))], D("2.5"), D(2)),
+    ]
+    assert D("14.8") < greedy(legs, D(1), D(31)) < 15
+    best = best_outcome(legs, D(1), D(31))
+    assert best is not None
+    assert [leg.qty for leg in best.legs] == [D("17.4"), D("17.5")]
+    assert best.net == D("0.09304")
