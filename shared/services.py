@@ -89,7 +89,11 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
     ),
     ServiceSpec(
         name="scanner",
-        reads=(StreamInput(stream="md.instrument"), StreamInput(stream="md.depth")),
+        reads=(
+            StreamInput(stream="md.instrument"),
+            StreamInput(stream="md.depth"),
+            StreamInput(stream="risk.position"),
+        ),
         instances=Instances.SHARDED,
         stop_rank=0,
     ),

@@ -52,7 +52,14 @@ def load_strategies(config: Config, where: str = "configuration") -> list[Instan
         try:
             found.append(load(each, config.scanner, where))
         except ConfigError as error:
-            found.append(Instance(id=each.id, detector=each.class_, problem=str(error)))
+            found.append(
+                Instance(
+                    id=each.id,
+                    detector=each.class_,
+                    problem=str(error),
+                    on_disable=each.on_disable,
+                )
+            )
     return found
 
 
@@ -134,7 +141,7 @@ def load(entry: StrategyConfig, scanner: ScannerConfig, where: str) -> Instance:
         ) from error
     digest = blake2b(source, digest_size=8)
     digest.update(msgspec.json.encode(params))
-    return Instance(entry.id, detector, digest.hexdigest(), strategy)
+    return Instance(entry.id, detector, digest.hexdigest(), strategy, on_disable=entry.on_disable)
 
 
 def _of_scanner(scanner: ScannerConfig) -> dict[str, Any]:

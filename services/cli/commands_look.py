@@ -149,6 +149,21 @@ def verdict(found: dict[str, Any]) -> str:
     return "well" if found["well"] else "NOT WELL: " + "; ".join(causes)
 
 
+def round_line(held: dict[str, Any]) -> str:
+    """Return an open round in one line."""
+    legs = ", ".join(
+        f"{leg['qty']:+f} {leg['instrument']} at {leg['venue']}" for leg in held["legs"]
+    )
+    earned = ", ".join(f"{amount:+,.2f} {quote}" for quote, amount in held["realized"].items())
+    age = "" if held["age_s"] is None else f" for {held['age_s']:.0f} s"
+    why = f", {held['reason']}" if held["reason"] else ""
+    return (
+        f"round {held['round']} of {held['strategy']} {held['state']}{age}: "
+        f"{legs or 'nothing yet'}; realized {earned or '0'}, "
+        f"funding {held['funding_certainty']}{why}"
+    )
+
+
 def _print_status(found: dict[str, Any]) -> None:
     trading = found["trading"]
     redis = found["redis"]
@@ -174,6 +189,8 @@ def _print_status(found: dict[str, Any]) -> None:
     for position in trading["positions"]:
         where = f"at {position['venue']}" if position["venue"] else "over all venues"
         console.print(f"position {position['qty']:+f} {position['instrument']} {where}")
+    for held in trading["rounds"]:
+        console.print(round_line(held), markup=False, soft_wrap=True)
     for venue, amounts in trading["inventory"].items():
         moved = ", ".join(f"{amount.normalize():+f} {asset}" for asset, amount in amounts.items())
         console.print(f"moved at {venue}: {moved}")

@@ -14,6 +14,7 @@ from shared.streams import (
     EXEC_PLAN,
     MD_STATUS,
     RISK_EVENT,
+    RISK_POSITION,
     SYS_HEALTH,
     StreamSpec,
 )
@@ -25,6 +26,7 @@ DECISIONS = (
     EXEC_PLAN,
     EXEC_EVENT,
     RISK_EVENT,
+    RISK_POSITION,
     ALERT,
     SYS_HEALTH,
     MD_STATUS,

@@ -13,6 +13,7 @@ from shared.errors import ConfigError
 from shared.messages.base import BookState
 from shared.messages.execution import RiskReport
 from shared.messages.market import DepthView
+from shared.messages.rounds import StrategyPosition
 from shared.process import host_of
 from shared.services import SERVICES
 from shared.streams import (
@@ -23,6 +24,7 @@ from shared.streams import (
     MD_INSTRUMENT,
     MD_STATUS,
     RISK_EVENT,
+    RISK_POSITION,
     SYS_HEALTH,
     StreamSpec,
 )
@@ -48,7 +50,7 @@ async def survey(link: Link, specs: Iterable[StreamSpec] = (SYS_HEALTH,)) -> Col
 async def status(link: Link) -> dict[str, Any]:
     """Return how the whole system is: services, trading state, exposure, streams and lag."""
     wrong = await link.wrong_types()
-    told = (SYS_HEALTH, RISK_EVENT, EXEC_EVENT, ALERT)
+    told = (SYS_HEALTH, RISK_EVENT, RISK_POSITION, EXEC_EVENT, ALERT)
     collector = await survey(link, [spec for spec in told if spec.key() not in wrong])
     now_ns = SystemClock.now_ns()
     services = _services(collector, now_ns)
@@ -81,6 +83,7 @@ async def status(link: Link) -> dict[str, Any]:
             "pnl_by_strategy": pnl_by_strategy(risk) if risk else {},
             "positions": [msgspec.structs.asdict(p) for p in risk.positions] if risk else [],
             "inventory": risk.inventory if risk else {},
+            "rounds": [round_row(each, now_ns) for each in collector.rounds.values()],
             "certainty": risk.certainty if risk else "unknown",
         },
         "services": services,
@@ -95,6 +98,27 @@ async def status(link: Link) -> dict[str, Any]:
             }
             for a in list(collector.alerts)[-ALERTS_SHOWN:]
         ],
+    }
+
+
+def round_row(held: StrategyPosition, now_ns: int) -> dict[str, Any]:
+    """Return an open round as it is shown."""
+    return {
+        "strategy": held.strategy_id,
+        "round": held.round_id,
+        "state": held.state,
+        "age_s": _age_s(held.ts_opened_ns, now_ns),
+        "legs": [
+            {"venue": leg.venue, "instrument": leg.instrument, "qty": leg.qty, "entry": leg.entry}
+            for leg in held.legs
+            if leg.qty
+        ],
+        "unhedged": held.unhedged,
+        "realized": held.realized,
+        "certainty": held.certainty,
+        "funding": held.funding,
+        "funding_certainty": held.funding_certainty,
+        "reason": held.reason,
     }
 
 

@@ -42,6 +42,7 @@ TRADING_STYLE = {
 T = TypeVar("T")
 QUOTE_USUAL = "USDT"
 HEADER_ROWS, FOOTER_ROWS, FRAME_ROWS = 1, 1, 3
+ROUNDS_SHOWN = 4
 TOP_ROWS_MAX = 20
 WIDE_COLUMNS = 100
 """With fewer the panels stand below each other: a price that is cut says nothing."""
@@ -261,6 +262,10 @@ def _add_results(grid: Table, c: Collector) -> None:
     ]
     shown = Text(", ".join(positions) or "none", "yellow" if positions else "green")
     grid.add_row("positions", shown)
+    for held in list(c.rounds.values())[:ROUNDS_SHOWN]:
+        legs = " ".join(f"{leg.qty:+f} {leg.instrument}@{leg.venue}" for leg in held.legs)
+        shown = Text(f"{held.state} {legs}", "dim", overflow="ellipsis", no_wrap=True)
+        grid.add_row(Text(f"round {held.strategy_id}", overflow="ellipsis"), shown)
     for venue, amounts in (risk.inventory if risk else {}).items():
         moved = " ".join(f"{asset} {_short(amount)}" for asset, amount in amounts.items())
         grid.add_row(Text(f"moved {venue}", overflow="ellipsis"), Text(moved, "dim"))

@@ -13,37 +13,25 @@ input like any other.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from typing import Any, Protocol
 
 import msgspec
 
+from services.scanner.hosted import Hosted, numbers_of, own_copy
+from services.scanner.rounds import RoundKeeper
 from shared.engine import NOTHING, EngineSpec, InputsOpened, Result, Step
-from shared.messages.arb import Opportunity
 from shared.messages.base import BookState, Message
-from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.control import Alert, Severity
 from shared.messages.market import DepthView, InstrumentInfo
-from shared.messages.quick_checks import first_flaw
+from shared.messages.rounds import Intent, RoundsTold, StrategyPosition
 from shared.strategies.failure import describe
-from shared.strategies.port import BUILT_IN_MODULE, Depth, Instance, Strategy
+from shared.strategies.port import Depth, Instance
 
-OUTPUTS_PER_CALL_MAX = 256
-"""Opportunities that one call of a strategy may return."""
-OUTPUTS_PER_S_MAX = 1_000
-"""And that it may return within a second; risk decides about a few thousand."""
 READERS_MAX = 4_096
 """Books whose readers and newest view are remembered."""
-TIMER_NS_MIN = 1_000_000
-"""A strategy's timer is called at most once in this time."""
-COUNTERS_MAX = 32
-"""Counters and gauges of one strategy."""
-NAME_LENGTH_MAX, NUMBER_MAX = 64, 2**53
-"""Of these."""
 
-_MS, _S = 1_000_000, 1_000_000_000
-_ENCODE = msgspec.msgpack.Encoder().encode
-_DECODE = msgspec.msgpack.Decoder(Opportunity).decode
+_S = 1_000_000_000
+_COUNTERS = ("opportunities", "outputs_in_warmup", "opens_too_early", "rounds_closing")
 
 
 class OverBudget(Result, frozen=True):
@@ -63,64 +51,6 @@ class Watch(Protocol):
         """It is over."""
 
 
-class _Hosted:
-    """A strategy that runs, or ran until it was disabled."""
-
-    __slots__ = (
-        "deadline_ns",
-        "detector",
-        "hash",
-        "id",
-        "inputs",
-        "is_built_in",
-        "near_misses",
-        "on_depth",
-        "on_rules",
-        "outputs",
-        "strategy",
-        "ts_ready_ns",
-        "ts_window_ns",
-        "wants_timer",
-        "warmup_ns",
-    )
-
-    def __init__(self, instance: Instance, strategy: Strategy[Any]) -> None:
-        self.id, self.detector, self.hash = instance.id, instance.detector, instance.strategy_hash
-        self.strategy, self.near_misses = strategy, strategy.near_misses
-        self.on_depth, self.on_rules = strategy.on_depth, strategy.on_rules
-        self.inputs: Sequence[Depth] = ()
-        self.warmup_ns = 0
-        self.ts_ready_ns: int | None = None  # known from its first view on
-        self.ts_window_ns = self.outputs = 0  # what it returned in the present second
-        self.is_built_in = type(strategy).__module__.startswith(BUILT_IN_MODULE)
-        self.wants_timer = type(strategy).next_deadline_ns is not Strategy.next_deadline_ns
-        self.deadline_ns: int | None = None
-
-    def declare(self) -> str:
-        """Take in what it wants, and return what is wrong with that; empty if nothing is."""
-        try:
-            self.inputs = tuple(Depth(*each) for each in self.strategy.inputs())
-            self.warmup_ns = int(self.strategy.warmup().span_ms) * _MS
-        except Exception as error:  # noqa: BLE001  # tidy-ok: another's code, told in an alert
-            return describe(error)
-        return ""
-
-    def on_timer(self, nothing: None, now_ns: int) -> Sequence[Any]:
-        """Call its timer, as the other callbacks are called."""
-        return self.strategy.on_timer(now_ns)
-
-    def note_deadline(self, now_ns: int) -> None:
-        """Ask when it wants to be called.
-
-        Raises:
-            TypeError: That is no time.
-        """
-        wanted = self.strategy.next_deadline_ns()
-        if wanted is not None and type(wanted) is not int:
-            raise TypeError(f"next_deadline_ns() is {wanted!r}; return UNIX ns or None")
-        self.deadline_ns = None if wanted is None else max(wanted, now_ns + TIMER_NS_MIN)
-
-
 class StrategyHost:
     """Hosts strategies. See the module's first lines.
 
@@ -131,21 +61,22 @@ class StrategyHost:
 
     def __init__(self, instances: Sequence[Instance], watch: Watch | None = None) -> None:
         self._watch = watch
-        self._all = [_Hosted(each, each.strategy) for each in instances if each.strategy]
+        self._all = [Hosted(each, each.strategy) for each in instances if each.strategy]
         self._running = list(self._all)
         self._problems = {each.id: each.problem for each in instances if each.problem}
         for hosted in self._all:
             if problem := hosted.declare():
                 self._problems[hosted.id] = problem
                 self._running.remove(hosted)
-        self._readers: dict[tuple[str, str], tuple[_Hosted, ...]] = {}
-        self._everyone: tuple[_Hosted, ...] | None = None  # where all want all
+        self._readers: dict[tuple[str, str], tuple[Hosted, ...]] = {}
+        self._everyone: tuple[Hosted, ...] | None = None  # where all want all
         self._views = 0
         self._newest: dict[tuple[str, str], DepthView] = {}
-        self._counters = dict.fromkeys(("opportunities", "outputs_in_warmup"), 0)
+        self._counters = dict.fromkeys(_COUNTERS, 0)
         self._own_names = {"depth_views", "near_misses", "strategies", "strategies_disabled"}
         self._own_names |= set(self._counters)
         self._alerts: list[Message] = []
+        self._rounds = RoundKeeper({each.id: each.on_disable for each in instances})
         self.disabled: dict[str, str] = {}
         """Strategy -> why it does not run."""
 
@@ -169,8 +100,13 @@ class StrategyHost:
             out = self._on_view(message, now_ns)
         elif isinstance(message, InstrumentInfo):
             rules = message.rules
+            self._rounds.take_rules(rules)
             for hosted in self._readers_of((rules.venue, rules.instrument), now_ns):
                 out = [*(out or ()), *self._ask(hosted, hosted.on_rules, rules, now_ns)]
+        elif isinstance(message, StrategyPosition):
+            out = self._on_position(message, now_ns)
+        elif isinstance(message, RoundsTold):
+            self._rounds.take_list(message)
         elif isinstance(message, OverBudget):
             self._disable(message.strategy_id, message.reason, now_ns)
         elif isinstance(message, InputsOpened):
@@ -186,10 +122,18 @@ class StrategyHost:
             readers = self._readers_of(book, now_ns)
         out: list[Message] | None = None
         for hosted in readers:
-            given = view if hosted.is_built_in else _own_copy(view)
+            given = view if hosted.is_built_in else own_copy(view)
             found = self._ask(hosted, hosted.on_depth, given, now_ns)
             if found:
                 out = [*(out or ()), *found]
+        return out
+
+    def _on_position(self, position: StrategyPosition, now_ns: int) -> list[Message]:
+        self._alerts += self._rounds.take(position, now_ns)
+        out: list[Message] = []
+        for hosted in self._running[:]:
+            if hosted.id == position.strategy_id:
+                out += self._ask(hosted, hosted.on_position, position, now_ns)
         return out
 
     def _on_inputs_opened(self, now_ns: int) -> list[Message]:
@@ -209,11 +153,15 @@ class StrategyHost:
             if hosted.deadline_ns is not None and now_ns >= hosted.deadline_ns:
                 out += self._ask(hosted, hosted.on_timer, None, now_ns)
             out += self._ask_misses(hosted, now_ns)
+        if self.disabled:
+            closing = self._rounds.closing(self.disabled, self._newest, now_ns)
+            self._counters["rounds_closing"] += len(closing)
+            out += closing
         return self._step(out)
 
     def next_deadline_ns(self) -> int | None:
         """Return when ``on_timer`` has something to look at, or ``None``."""
-        due_ns: int | None = None
+        due_ns = self._rounds.next_ns(self.disabled) if self.disabled else None
         for hosted in self._running:  # asked after every batch, so written out
             each_ns = hosted.near_misses.next_ns
             if each_ns is not None and (due_ns is None or each_ns < due_ns):
@@ -229,7 +177,7 @@ class StrategyHost:
         totals = {"depth_views": self._views, **self._counters}
         gates: dict[str, int] = {}
         for hosted in self._all:
-            for name, count in _told(hosted.strategy.counters).items():
+            for name, count in numbers_of(hosted.strategy.counters).items():
                 if name not in self._own_names:
                     totals[name] = totals.get(name, 0) + int(count)
             for gate, count in hosted.near_misses.totals.items():
@@ -244,19 +192,20 @@ class StrategyHost:
             "strategies_disabled": len(self.disabled),
         }
         for hosted in self._running:
-            for name, value in _told(hosted.strategy.gauges).items():
+            for name, value in numbers_of(hosted.strategy.gauges).items():
                 if name not in self._own_names:
                     totals[name] = totals.get(name, 0.0) + value
         return totals
 
     def notes(self) -> Mapping[str, str]:
         """Return why strategies are disabled."""
-        return {f"strategy {name}": f"disabled: {why}" for name, why in self.disabled.items()}
+        notes = {f"strategy {name}": f"disabled: {why}" for name, why in self.disabled.items()}
+        return {**notes, **self._rounds.notes(self.disabled)}
 
     # Calls of strategies
 
     def _ask(
-        self, hosted: _Hosted, call: Callable[[Any, int], Sequence[Any]], given: Any, now_ns: int
+        self, hosted: Hosted, call: Callable[[Any, int], Sequence[Any]], given: Any, now_ns: int
     ) -> Sequence[Message]:
         """Call a strategy; return what may be published of what it returns."""
         watch = self._watch
@@ -276,62 +225,34 @@ class StrategyHost:
             if watch is not None:
                 watch.end()
 
-    def _ask_misses(self, hosted: _Hosted, now_ns: int) -> Sequence[Message]:
+    def _ask_misses(self, hosted: Hosted, now_ns: int) -> Sequence[Message]:
         try:
             return hosted.near_misses.due(hosted.detector, hosted.id, now_ns)
         except Exception as error:  # noqa: BLE001  # tidy-ok: it shows a strategy's own values
             self._disable(hosted.id, f"near misses: {describe(error)}", now_ns)
             return ()
 
-    def _accept(self, hosted: _Hosted, found: Sequence[Any], now_ns: int) -> Sequence[Message]:
-        """Return the outputs of a call, stamped.
+    def _accept(self, hosted: Hosted, found: Sequence[Any], now_ns: int) -> Sequence[Message]:
+        """Return what of a call's outputs may be published.
 
         Raises:
             TypeError: One is no opportunity.
             ValueError: One has an impossible value, or there are too many.
         """
-        if type(found) not in {list, tuple}:
-            raise TypeError(f"returned a {type(found).__name__}; return a list of Opportunity")
-        if len(found) > OUTPUTS_PER_CALL_MAX:
-            raise ValueError(f"{len(found)} outputs at once; {OUTPUTS_PER_CALL_MAX} are allowed")
-        if now_ns - hosted.ts_window_ns >= _S:
-            hosted.ts_window_ns, hosted.outputs = now_ns, 0
-        hosted.outputs += len(found)
-        if hosted.outputs > OUTPUTS_PER_S_MAX:
-            raise ValueError(f"more than {OUTPUTS_PER_S_MAX} outputs within a second")
-        out = [self._stamp(hosted, each, now_ns) for each in found]
+        out = hosted.stamped(found, now_ns)
         if hosted.warmup_ns and (hosted.ts_ready_ns is None or now_ns < hosted.ts_ready_ns):
             self._counters["outputs_in_warmup"] += len(out)
             return ()
+        if not self._rounds.are_known and any(each.intent is Intent.OPEN for each in out):
+            before = len(out)
+            out = [each for each in out if each.intent is not Intent.OPEN]
+            self._counters["opens_too_early"] += before - len(out)
         self._counters["opportunities"] += len(out)
         return out
 
-    def _stamp(self, hosted: _Hosted, found: Any, now_ns: int) -> Opportunity:
-        """Return an output as it travels, with the strategy's name on it.
-
-        Raises:
-            TypeError: It is no opportunity.
-            ValueError: It has an impossible value.
-        """
-        if type(found) is not Opportunity:
-            raise TypeError(f"returned a {type(found).__name__} in its list, not an Opportunity")
-        # Nothing but what the wire can carry gets out of here. Of the built-in strategies' values
-        # the types are known, so they need not be written and read to find out.
-        read: Opportunity = found if hosted.is_built_in else _DECODE(_ENCODE(found))
-        stamped = msgspec.structs.replace(
-            read,
-            ts_ns=now_ns,
-            detector=hosted.detector,
-            strategy_id=hosted.id,
-            strategy_hash=hosted.hash,
-        )
-        if flaw := first_flaw([stamped], now_ns + AHEAD_NS_MAX):
-            raise ValueError(flaw)
-        return stamped
-
     # Who reads what, and who does not any more
 
-    def _readers_of(self, book: tuple[str, str], now_ns: int) -> tuple[_Hosted, ...]:
+    def _readers_of(self, book: tuple[str, str], now_ns: int) -> tuple[Hosted, ...]:
         readers = self._readers.get(book)
         if readers is None:
             readers = tuple(
@@ -364,7 +285,10 @@ class StrategyHost:
                 service="scanner",
                 severity=Severity.CRITICAL,
                 code="STRATEGY_DISABLED",
-                text=f"strategy {strategy_id} is disabled until the scanner starts again: {reason}",
+                text=(
+                    f"strategy {strategy_id} is disabled until the scanner starts again: {reason}"
+                    f"{self._rounds.fate(strategy_id)}"
+                ),
                 subject=strategy_id,
             )
         )
@@ -374,23 +298,6 @@ class StrategyHost:
             out += self._alerts
             self._alerts = []
         return Step(messages=out) if out else NOTHING
-
-
-def _own_copy(view: DepthView) -> DepthView:
-    """Return a view whose levels a strategy of a user's own cannot change for others."""
-    return msgspec.structs.replace(view, bids=view.bids[:], asks=view.asks[:])
-
-
-def _told(call: Callable[[], Mapping[str, Any]]) -> dict[str, float]:
-    """Return what a strategy counts; nothing if that fails."""
-    try:
-        return {
-            name: value + 0
-            for name, value in islice(call().items(), COUNTERS_MAX)
-            if name.isidentifier() and len(name) <= NAME_LENGTH_MAX and abs(value) < NUMBER_MAX
-        }
-    except Exception:  # noqa: BLE001  # tidy-ok: another's code; its callbacks tell what is wrong
-        return {}
 
 
 ENGINE = EngineSpec(new=lambda config, given: StrategyHost(given.strategies), hosts_strategies=True)

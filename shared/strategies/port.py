@@ -6,8 +6,8 @@ else: positions, orders and money belong to risk and the executor. The scanner h
 (``services/scanner/engine.py``), stamps its name and hash on what it returns, and disables it when
 it raises, floods or returns what is not right; the others go on.
 
-Callbacks exist for the data that is on the bus for every venue: depth, rules and time. Trades,
-funding, bars and positions join them with their feeds.
+Callbacks exist for the data that is on the bus for every venue: depth, rules and time, and for the
+positions that risk keeps of what a strategy opened. Trades, funding and bars join them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 
 from shared.messages.arb import Opportunity
 from shared.messages.market import DepthView
+from shared.messages.rounds import StrategyPosition
 from shared.messages.rules import InstrumentRules
 from shared.strategies.near_misses import NearMisses
 
@@ -101,6 +102,14 @@ class Strategy(Generic[P]):
         """Take the newest view of a book in. It carries its trust: only LIVE prices anything."""
         return ()
 
+    def on_position(self, position: StrategyPosition, now_ns: int) -> Sequence[Opportunity]:
+        """Take what risk says about one of its rounds: on every change, and each second.
+
+        This is the only truth about what it holds, also after a restart. Until the rounds that are
+        open have been told, nothing that opens one gets out.
+        """
+        return ()
+
     def on_timer(self, now_ns: int) -> Sequence[Opportunity]:
         """Do what is due; called once ``now_ns`` has reached ``next_deadline_ns()``."""
         return ()
@@ -127,6 +136,7 @@ class Instance(NamedTuple):
         strategy_hash: Of its file and parameters.
         strategy: ``None`` if there is a problem.
         problem: One line for the operator.
+        on_disable: What becomes of its rounds when it is disabled: ``close`` or ``keep``.
     """
 
     id: str
@@ -134,3 +144,4 @@ class Instance(NamedTuple):
     strategy_hash: str = ""
     strategy: Strategy[Any] | None = None
     problem: str = ""
+    on_disable: str = "close"

@@ -105,8 +105,10 @@ def build_opportunity(
 
     ``Stopped`` where that rounding leaves less than the least edge.
     """
-    buy_leg, notional = _leg(buy, Side.BUY, qty)
-    sell_leg, proceeds = _leg(sell, Side.SELL, qty)
+    bought, sold = make_leg(buy, Side.BUY, qty), make_leg(sell, Side.SELL, qty)
+    assert bought is not None, "the quantity was capped at the depth walked"
+    assert sold is not None, "as above"
+    (buy_leg, notional), (sell_leg, proceeds) = bought, sold
     gross = proceeds - notional
     fees = buy_leg.fee + sell_leg.fee
     net = gross - fees
@@ -140,11 +142,12 @@ def opportunity_id(strategy_id: str, buy_book_id: str, sell_book_id: str) -> str
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def _leg(offer: Offer, side: Side, qty: Decimal) -> tuple[OpportunityLeg, Decimal]:
-    """Return the leg, and what it trades in quote units."""
+def make_leg(offer: Offer, side: Side, qty: Decimal) -> tuple[OpportunityLeg, Decimal] | None:
+    """Return the leg, and what it trades in quote units; ``None`` if its levels lack that much."""
     view, rules = offer.view, offer.rules
     walked = walk_exact(offer.levels, qty, side)
-    assert walked is not None, "the quantity was capped at the depth walked"
+    if walked is None:
+        return None
     notional = qty * walked.price_avg
     fee = fee_amount(notional, rules.taker_fee_bps)
     leg = OpportunityLeg(

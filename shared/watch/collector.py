@@ -30,6 +30,7 @@ from shared.messages.execution import (
     TradingStateChanged,
 )
 from shared.messages.market import VenueStatus
+from shared.messages.rounds import ROUNDS_MAX, RoundState, RoundsTold, StrategyPosition
 
 IDS_MAX = 100_000
 """Plans, orders and fills remembered one by one; older ones stay in the totals only."""
@@ -90,6 +91,7 @@ class Collector:
         self.outcomes: Counter[str] = Counter()
         self.state: TradingStateChanged | None = None
         self.risk: RiskReport | None = None
+        self.rounds: dict[str, StrategyPosition] = {}
         self.executor: ExecutorReady | None = None
         self.balances: dict[str, BalanceReport] = {}
         self.balances_first: dict[str, dict[str, Decimal]] = {}
@@ -111,6 +113,8 @@ class Collector:
             PlanDone: self._on_done,
             TradingStateChanged: self._on_state,
             RiskReport: self._on_risk,
+            StrategyPosition: self._on_round,
+            RoundsTold: self._on_rounds,
             ExecutorReady: self._on_executor,
             BalanceReport: self._on_balances,
             Heartbeat: self._on_beat,
@@ -251,6 +255,17 @@ class Collector:
 
     def _on_state(self, message: TradingStateChanged) -> None:
         self.state = message
+
+    def _on_round(self, message: StrategyPosition) -> None:
+        """Keep the rounds that are not closed."""
+        if message.state is RoundState.CLOSED:
+            self.rounds.pop(message.key, None)
+        elif message.key in self.rounds or len(self.rounds) < ROUNDS_MAX:
+            self.rounds[message.key] = message
+
+    def _on_rounds(self, message: RoundsTold) -> None:
+        still = dict.fromkeys(message.rounds)
+        self.rounds = {key: each for key, each in self.rounds.items() if key in still}
 
     def _on_risk(self, message: RiskReport) -> None:
         self.risk = message

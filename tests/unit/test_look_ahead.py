@@ -16,7 +16,10 @@ from shared.strategies.port import Strategy
 from shared.strategy_files import built_ins, load
 from tests.strategy_files import TRADES, write_strategy
 
-BOOKS = [(venue, name) for venue in ("venue-1", "venue-2") for name in ("BTC/USDT", "ETH/USDT")]
+BOOKS = [
+    *[(venue, name) for venue in ("venue-1", "venue-2") for name in ("BTC/USDT", "ETH/USDT")],
+    ("venue-3", "BTC/USDT:USDT"),
+]
 CUTS = (10, 60, 300, 700)
 WATCHES_ONLY = ("conversion", "triangular")
 """Propose nothing; what they count is in their own tests."""

@@ -7,13 +7,8 @@ from typing import Any
 
 import pytest
 
-from services.scanner.engine import (
-    OUTPUTS_PER_CALL_MAX,
-    OUTPUTS_PER_S_MAX,
-    TIMER_NS_MIN,
-    OverBudget,
-    StrategyHost,
-)
+from services.scanner.engine import OverBudget, StrategyHost
+from services.scanner.hosted import OUTPUTS_PER_CALL_MAX, OUTPUTS_PER_S_MAX, TIMER_NS_MIN
 from shared.engine import NOTHING, InputsOpened
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import Message

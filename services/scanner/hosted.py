@@ -1,0 +1,147 @@
+"""One strategy that is hosted, and what its host remembers of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from shared.messages.arb import Opportunity
+from shared.messages.bounds import AHEAD_NS_MAX
+from shared.messages.market import DepthView
+from shared.messages.quick_checks import first_flaw
+from shared.messages.rounds import StrategyPosition
+from shared.strategies.failure import describe
+from shared.strategies.port import BUILT_IN_MODULE, Depth, Instance, Strategy
+
+OUTPUTS_PER_CALL_MAX = 256
+"""Opportunities that one call of a strategy may return."""
+OUTPUTS_PER_S_MAX = 1_000
+"""And that it may return within a second; risk decides about a few thousand."""
+TIMER_NS_MIN = 1_000_000
+"""A strategy's timer is called at most once in this time."""
+COUNTERS_MAX = 32
+"""Counters and gauges of one strategy."""
+NAME_LENGTH_MAX, NUMBER_MAX = 64, 2**53
+"""Of these."""
+_MS, _S = 1_000_000, 1_000_000_000
+_ENCODE = msgspec.msgpack.Encoder().encode
+_DECODE = msgspec.msgpack.Decoder(Opportunity).decode
+
+
+class Hosted:
+    """A strategy that runs, or ran until it was disabled."""
+
+    __slots__ = (
+        "deadline_ns",
+        "detector",
+        "hash",
+        "id",
+        "inputs",
+        "is_built_in",
+        "near_misses",
+        "on_depth",
+        "on_disable",
+        "on_rules",
+        "outputs",
+        "strategy",
+        "ts_ready_ns",
+        "ts_window_ns",
+        "wants_timer",
+        "warmup_ns",
+    )
+
+    def __init__(self, instance: Instance, strategy: Strategy[Any]) -> None:
+        self.id, self.detector, self.hash = instance.id, instance.detector, instance.strategy_hash
+        self.on_disable = instance.on_disable
+        self.strategy, self.near_misses = strategy, strategy.near_misses
+        self.on_depth, self.on_rules = strategy.on_depth, strategy.on_rules
+        self.inputs: Sequence[Depth] = ()
+        self.warmup_ns = 0
+        self.ts_ready_ns: int | None = None  # known from its first view on
+        self.ts_window_ns = self.outputs = 0  # what it returned in the present second
+        self.is_built_in = type(strategy).__module__.startswith(BUILT_IN_MODULE)
+        self.wants_timer = type(strategy).next_deadline_ns is not Strategy.next_deadline_ns
+        self.deadline_ns: int | None = None
+
+    def declare(self) -> str:
+        """Take in what it wants, and return what is wrong with that; empty if nothing is."""
+        try:
+            self.inputs = tuple(Depth(*each) for each in self.strategy.inputs())
+            self.warmup_ns = int(self.strategy.warmup().span_ms) * _MS
+        except Exception as error:  # noqa: BLE001  # tidy-ok: another's code, told in an alert
+            return describe(error)
+        return ""
+
+    def on_position(self, position: StrategyPosition, now_ns: int) -> Sequence[Any]:
+        """Tell it about a round of its own."""
+        return self.strategy.on_position(position, now_ns)
+
+    def on_timer(self, nothing: None, now_ns: int) -> Sequence[Any]:
+        """Call its timer, as the other callbacks are called."""
+        return self.strategy.on_timer(now_ns)
+
+    def note_deadline(self, now_ns: int) -> None:
+        """Ask when it wants to be called.
+
+        Raises:
+            TypeError: That is no time.
+        """
+        wanted = self.strategy.next_deadline_ns()
+        if wanted is not None and type(wanted) is not int:
+            raise TypeError(f"next_deadline_ns() is {wanted!r}; return UNIX ns or None")
+        self.deadline_ns = None if wanted is None else max(wanted, now_ns + TIMER_NS_MIN)
+
+    def stamped(self, found: Sequence[Any], now_ns: int) -> list[Opportunity]:
+        """Return the outputs of a call as they travel, with its name on them.
+
+        Raises:
+            TypeError: One is no opportunity.
+            ValueError: One has an impossible value, or there are too many.
+        """
+        if type(found) not in {list, tuple}:
+            raise TypeError(f"returned a {type(found).__name__}; return a list of Opportunity")
+        if len(found) > OUTPUTS_PER_CALL_MAX:
+            raise ValueError(f"{len(found)} outputs at once; {OUTPUTS_PER_CALL_MAX} are allowed")
+        if now_ns - self.ts_window_ns >= _S:
+            self.ts_window_ns, self.outputs = now_ns, 0
+        self.outputs += len(found)
+        if self.outputs > OUTPUTS_PER_S_MAX:
+            raise ValueError(f"more than {OUTPUTS_PER_S_MAX} outputs within a second")
+        return [self._stamp(each, now_ns) for each in found]
+
+    def _stamp(self, found: Any, now_ns: int) -> Opportunity:
+        if type(found) is not Opportunity:
+            raise TypeError(f"returned a {type(found).__name__} in its list, not an Opportunity")
+        # Nothing but what the wire can carry gets out of here. Of the built-in strategies' values
+        # the types are known, so they need not be written and read to find out.
+        read: Opportunity = found if self.is_built_in else _DECODE(_ENCODE(found))
+        stamped = msgspec.structs.replace(
+            read,
+            ts_ns=now_ns,
+            detector=self.detector,
+            strategy_id=self.id,
+            strategy_hash=self.hash,
+        )
+        if flaw := first_flaw([stamped], now_ns + AHEAD_NS_MAX):
+            raise ValueError(flaw)
+        return stamped
+
+
+def own_copy(view: DepthView) -> DepthView:
+    """Return a view whose levels a strategy of a user's own cannot change for others."""
+    return msgspec.structs.replace(view, bids=view.bids[:], asks=view.asks[:])
+
+
+def numbers_of(call: Callable[[], Mapping[str, Any]]) -> dict[str, float]:
+    """Return what a strategy counts; nothing if that fails."""
+    try:
+        return {
+            name: value + 0
+            for name, value in islice(call().items(), COUNTERS_MAX)
+            if name.isidentifier() and len(name) <= NAME_LENGTH_MAX and abs(value) < NUMBER_MAX
+        }
+    except Exception:  # noqa: BLE001  # tidy-ok: another's code; its callbacks tell what is wrong
+        return {}

@@ -1,0 +1,341 @@
+"""Spot against the perpetual, from views through scanner and risk and back by positions."""
+
+from __future__ import annotations
+
+from collections import deque
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+
+from services.risk.engine import RiskEngine
+from services.scanner.engine import OverBudget, StrategyHost
+from shared.config_sections import Config, StrategyConfig
+from shared.messages.arb import NearMiss, Opportunity
+from shared.messages.base import BookState, Message, Side
+from shared.messages.control import Alert
+from shared.messages.execution import ApprovedPlan, Denied, PlanOutcome
+from shared.messages.rounds import Intent, RoundState, RoundsTold, StrategyPosition
+from shared.strategies.round_plans import KnownBook, close_round
+from shared.strategy_files import load_strategies
+from tests.decision_builders import (
+    MS,
+    PERP,
+    SECOND,
+    SPOT,
+    T0,
+    announce,
+    make_balances,
+    make_config,
+    make_done,
+    make_fill,
+    make_info,
+    make_ready,
+    make_risk,
+    make_rules,
+    make_view,
+)
+
+PARAMS: dict[str, Any] = {
+    "spot_venue": "alpha",
+    "perp_venue": "gamma",
+    "perp_instrument": PERP,
+    "open_bps": 60.0,
+    "close_bps": 10.0,
+    "notional_quote_max": 2_000.0,
+    "perp_fee_bps": 10.0,
+    "held_hours_max": 1.0,
+    "cooldown_ms": 1_000,
+}
+
+
+class Desk:
+    """Scanner and risk, joined by what they say to each other; every plan fills as expected."""
+
+    def __init__(self, **entry: Any) -> None:
+        params = {**PARAMS, **entry.pop("params", {})}
+        strategy = StrategyConfig(id="basis", class_="spot_perp_basis", params=params, **entry)
+        plain = make_config()
+        self.config = Config(venues=plain.venues, risk=plain.risk, strategies=[strategy])
+        self.risk: RiskEngine = make_risk(self.config)
+        self.now_ns, self.seq = T0, 1
+        self.said: list[Message] = []
+        self._queue: deque[Message] = deque()
+        self._is_busy = False
+        self.share = D(1)
+        self.start_scanner()
+
+    def start_scanner(self) -> None:
+        self.host = StrategyHost(load_strategies(self.config))
+        self.take(self.host.start({}, self.now_ns).messages)
+        for place in (("alpha", SPOT), ("gamma", PERP)):
+            self.host.on_message(make_info(*place), self.now_ns)
+
+    def restart_risk(self) -> None:
+        saved = dict(self.risk.checkpoints())
+        self.risk = RiskEngine(self.config)
+        self.risk.start(saved, self.now_ns)
+        for place in (("alpha", SPOT), ("gamma", PERP)):
+            self.risk.on_message(make_info(*place), self.now_ns)
+
+    def beat(self) -> None:
+        """A second of the services' reports."""
+        self.risk.on_message(make_ready(self.now_ns), self.now_ns)
+        self.take(self.risk.on_timer(self.now_ns).messages)
+
+    def show(
+        self, spot: float, perp: float, *, later_ms: int = 10, perp_first: bool = False
+    ) -> None:
+        """New views, one after the other: half the spread of 2 around both prices."""
+        self.now_ns += later_ms * MS
+        self.seq += 1
+        self.risk.on_message(make_ready(self.now_ns), self.now_ns)
+        both = (("alpha", SPOT, spot), ("gamma", PERP, perp))
+        for venue, instrument, price in both[:: -1 if perp_first else 1]:
+            view = make_view(
+                venue,
+                instrument,
+                bids=[(price - 1, 1.0)],
+                asks=[(price + 1, 1.0)],
+                seq=self.seq,
+                ts_ns=self.now_ns,
+            )
+            self.risk.on_message(view, self.now_ns)
+            self.take(self.host.on_message(view, self.now_ns).messages)
+        due_ns = self.host.next_deadline_ns()
+        if due_ns is not None and due_ns <= self.now_ns:
+            self.take(self.host.on_timer(self.now_ns).messages)
+
+    def take(self, messages: list[Message]) -> None:
+        """Deliver messages, and what comes of them, in order."""
+        self._queue.extend(messages)
+        if self._is_busy:
+            return
+        self._is_busy = True
+        while self._queue:
+            self._deliver(self._queue.popleft())
+        self._is_busy = False
+
+    def _deliver(self, message: Message) -> None:
+        self.said.append(message)
+        if isinstance(message, Opportunity):
+            self.take(self.risk.on_message(message, self.now_ns).messages)
+        elif isinstance(message, ApprovedPlan):
+            self._execute(message)
+        elif isinstance(message, StrategyPosition | RoundsTold):
+            self.take(self.host.on_message(message, self.now_ns).messages)
+
+    def _execute(self, plan: ApprovedPlan) -> None:
+        announce(self.risk, plan, self.now_ns)
+        out: list[Message] = []
+        for leg in plan.legs if self.share else ():
+            fill = make_fill(
+                plan.plan_id,
+                leg.venue,
+                leg.side,
+                str(leg.qty * self.share),
+                instrument=leg.instrument,
+                price=leg.price_expected,
+                ts_ns=self.now_ns,
+                strategy=plan.strategy,
+                round_id=plan.round_id,
+            )
+            out += self.risk.on_message(fill, self.now_ns).messages
+        outcome = PlanOutcome.FILLED if self.share else PlanOutcome.UNFILLED
+        done = make_done(plan.plan_id, self.now_ns, outcome=outcome)
+        self.take([*out, *self.risk.on_message(done, self.now_ns).messages])
+
+    def every(self, kind: type[Any]) -> list[Any]:
+        return [m for m in self.said if isinstance(m, kind)]
+
+    @property
+    def intents(self) -> list[Intent]:
+        return [m.intent for m in self.every(Opportunity)]
+
+    @property
+    def last(self) -> StrategyPosition:
+        return self.every(StrategyPosition)[-1]
+
+
+def ready(**entry: Any) -> Desk:
+    desk = Desk(**entry)
+    desk.beat()
+    return desk
+
+
+def test_it_opens_at_the_one_basis_and_closes_at_the_other() -> None:
+    desk = ready()
+    desk.show(10_000, 10_050)  # 50 bps, less the spread
+    assert desk.intents == []
+    desk.show(10_000, 10_070)
+    assert desk.intents == [Intent.OPEN]
+    (found,) = desk.every(Opportunity)
+    assert [(leg.venue, leg.side, leg.qty) for leg in found.legs] == [
+        ("alpha", Side.BUY, D("0.198")),
+        ("gamma", Side.SELL, D("0.198")),
+    ]
+    assert desk.last.state is RoundState.OPEN
+    desk.show(10_000, 10_030)  # between the two
+    assert desk.intents == [Intent.OPEN]
+    desk.show(10_040, 10_045)
+    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
+    assert desk.last.state is RoundState.CLOSED
+    # The spot price moved first: 0.198 * ((10039 - 10001) + (10069 - 10031)) - 4 fees of 1
+    assert desk.last.realized == {"USDT": D("0.198") * 76 - 4}
+    assert not desk.every(Denied)
+
+
+def test_one_round_at_a_time_and_a_pause_after_it() -> None:
+    desk = ready()
+    for _ in range(5):
+        desk.show(10_000, 10_070)
+    assert desk.intents == [Intent.OPEN]
+    desk.show(10_000, 10_005)
+    desk.show(10_000, 10_070)
+    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
+    desk.show(10_000, 10_070, later_ms=1_100)
+    assert desk.intents == [Intent.OPEN, Intent.CLOSE, Intent.OPEN]
+
+
+def test_nothing_opens_before_the_open_rounds_are_known() -> None:
+    desk = Desk()
+    desk.show(10_000, 10_070)
+    assert desk.intents == []
+    assert desk.host.counters()["opens_too_early"] == 1
+
+
+def test_a_scanner_that_starts_again_closes_what_an_earlier_one_opened() -> None:
+    desk = ready()
+    desk.show(10_000, 10_070)
+    desk.restart_risk()
+    desk.start_scanner()
+    desk.risk.on_message(make_ready(desk.now_ns), desk.now_ns)
+    for venue in ("alpha", "beta", "gamma"):
+        desk.risk.on_message(make_balances(venue, desk.now_ns), desk.now_ns)
+    desk.beat()
+    desk.show(10_000, 10_070)
+    assert desk.intents == [Intent.OPEN]
+    desk.show(10_000, 10_005)
+    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
+    assert desk.last.state is RoundState.CLOSED
+
+
+def test_a_round_ends_by_time_without_any_basis() -> None:
+    desk = ready()
+    desk.show(10_000, 10_070)
+    desk.now_ns += 3_600 * SECOND
+    desk.show(10_000, 10_070)
+    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
+    assert desk.last.state is RoundState.CLOSED
+
+
+def test_a_round_ends_when_its_short_nears_liquidation() -> None:
+    desk = ready(params={"margin_fraction": 0.5, "distance_bps_min": 1_000.0})
+    desk.show(10_000, 10_070)
+    desk.show(13_000, 13_080, perp_first=True)  # liquidation is at about 15,000, 15 % away
+    assert desk.intents == [Intent.OPEN]
+    desk.show(14_000, 14_080, perp_first=True)
+    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
+
+
+def test_a_close_that_fills_in_part_is_finished_by_further_ones() -> None:
+    desk = ready()
+    desk.show(10_000, 10_070)
+    desk.share = D("0.5")
+    desk.show(10_000, 10_005)
+    assert desk.last.state is RoundState.OPEN
+    desk.share = D(1)
+    desk.show(10_000, 10_005, later_ms=600)
+    assert desk.last.state is RoundState.CLOSED
+    assert desk.risk.ledger.exposure["BTC"] == 0
+
+
+def test_an_opening_that_does_not_fill_is_tried_again() -> None:
+    desk = ready()
+    desk.share = D(0)
+    desk.show(10_000, 10_070)
+    assert desk.last.state is RoundState.CLOSED
+    desk.share = D(1)
+    desk.show(10_000, 10_070, later_ms=3_100)
+    assert desk.intents == [Intent.OPEN, Intent.OPEN]
+    assert desk.last.state is RoundState.OPEN
+
+
+@pytest.mark.parametrize("rule", ["close", "keep"])
+def test_rounds_of_a_disabled_strategy_follow_its_rule(rule: str) -> None:
+    desk = ready(on_disable=rule)
+    desk.show(10_000, 10_070)
+    desk.take(desk.host.on_message(OverBudget("basis", "too slow"), desk.now_ns).messages)
+    (alert,) = desk.every(Alert)
+    assert alert.code == "STRATEGY_DISABLED"
+    round_id = desk.last.round_id
+    fate = "are closed" if rule == "close" else "are kept for the operator"
+    assert alert.text.endswith(f"too slow; its rounds {round_id} {fate}")
+    assert f"round basis|{round_id}" in desk.host.notes()
+    desk.beat()
+    desk.show(10_000, 10_070)
+    closes = rule == "close"
+    assert desk.intents == [Intent.OPEN, Intent.CLOSE] if closes else [Intent.OPEN]
+    assert desk.last.state is (RoundState.CLOSED if closes else RoundState.OPEN)
+    if closes:
+        assert desk.every(Opportunity)[-1].detector == "on_disable"
+        assert desk.host.notes() == {"strategy basis": "disabled: too slow"}
+
+
+def test_a_round_without_a_strategy_is_told_once() -> None:
+    desk = ready()
+    desk.show(10_000, 10_070)
+    desk.config = Config(venues=desk.config.venues, risk=desk.config.risk)
+    desk.start_scanner()
+    desk.beat()
+    desk.beat()
+    (alert,) = desk.every(Alert)
+    assert alert.code == "ROUND_WITHOUT_STRATEGY"
+
+
+def test_thresholds_closer_than_the_costs_are_refused() -> None:
+    strategy = StrategyConfig(
+        id="basis", class_="spot_perp_basis", params={"open_bps": 30.0, "close_bps": 0.0}
+    )
+    (found,) = load_strategies(Config(strategies=[strategy]))
+    assert "a round costs 34" in found.problem
+    assert "open at 34" in found.problem
+
+
+def test_fees_above_what_was_expected_open_nothing() -> None:
+    desk = ready()
+    desk.host.on_message(make_info("gamma", PERP, taker_fee_bps=D(30)), desk.now_ns)
+    desk.show(10_000, 10_070)
+    assert desk.intents == []
+    desk.take(desk.host.on_timer(desk.now_ns + 2 * SECOND).messages)
+    assert "COSTS" in {miss.gate for miss in desk.every(NearMiss)}
+
+
+def test_a_book_that_is_not_live_opens_and_closes_nothing() -> None:
+    desk = ready()
+    view = make_view("gamma", PERP, bids=[(10_100, 1.0)], state=BookState.STALE)
+    desk.host.on_message(view, desk.now_ns)
+    spot = make_view("alpha", SPOT)
+    assert not [
+        m for m in desk.host.on_message(spot, desk.now_ns).messages if isinstance(m, Opportunity)
+    ]
+
+
+def books(**quantities: float) -> dict[tuple[str, str], KnownBook]:
+    found: dict[tuple[str, str], KnownBook] = {}
+    for place, qty in (("alpha", SPOT), ("gamma", PERP)):
+        book = found[place, qty] = KnownBook()
+        size = quantities.get(place, 1.0)
+        book.view = make_view(place, qty, bids=[(9_999.0, size)], asks=[(10_001.0, size)])
+        book.rules = make_rules(place, qty)
+    return found
+
+
+def test_a_thin_book_closes_all_legs_by_the_same_share() -> None:
+    desk = ready()
+    desk.show(10_000, 10_070)
+    found = close_round(desk.last, books(gamma=0.05), T0, age_ms_max=1_000)
+    assert found is not None
+    assert [leg.qty for leg in found.legs] == [D("0.05"), D("0.05")]
+    assert close_round(desk.last, books(gamma=0.0001), T0, age_ms_max=1_000) is None
+    assert close_round(desk.last, books(), T0 + 2 * SECOND, age_ms_max=1_000) is None
