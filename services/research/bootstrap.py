@@ -16,7 +16,8 @@ from services.research.arrays import Floats, Ints
 from services.research.sharpe import FLAT
 from shared.errors import ConfigError
 
-SAMPLES_AT_ONCE = 256
+CELLS_AT_ONCE = 2**20
+"""Samples times periods that are in memory at a time."""
 
 
 class BestOfMany(NamedTuple):
@@ -73,8 +74,9 @@ def best_of_many(
     best, best_scaled = mean.max(), (mean / scale).max()
     draw = np.random.Generator(np.random.PCG64(seed))
     beaten = np.zeros(4)
-    for done in range(0, samples, SAMPLES_AT_ONCE):
-        count = min(SAMPLES_AT_ONCE, samples - done)
+    at_once = max(1, CELLS_AT_ONCE // periods)
+    for done in range(0, samples, at_once):
+        count = min(at_once, samples - done)
         resampled = _resampled_means(advantages, count, block, draw)
         beaten[0] += ((resampled - mean).max(axis=1) >= best).sum()
         for at, centre in enumerate(centres, 1):

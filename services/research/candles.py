@@ -112,7 +112,7 @@ def make_candles(
     there = ~np.isnan(table.prices).all(axis=0)
     kept = Table(table.where, table.row[there], table.times_s[there], table.prices[:, there])
     if len(kept.row) < BARS_MIN:
-        raise ConfigError(f"{table.where}: {len(kept.row)} bars; at least {BARS_MIN} are needed")
+        raise ConfigError(f"{table.where}: {_counted(len(kept.row))}; at least {BARS_MIN}")
     _check_order(kept)
     _check_prices(kept)
     bar_s = length_s(bar, "data.bar") if bar else _commonest_step(kept.times_s)
@@ -211,7 +211,12 @@ def _tell_holes(table: Table, missing: Ints, bar_s: int) -> None:
     raise _refuse(
         table,
         at + 1,
-        f"{int(missing[at])} bars of {length_text(bar_s)} are missing before it, {shown(begin)} to "
+        f"{_counted(int(missing[at]), bar_s)} missing before it, {shown(begin)} to "
         f"{shown(end)}{more if len(gaps) > 1 else ''}; fill them in, or trade on with what there "
         "is: holes = 'keep'",
     )
+
+
+def _counted(count: int, bar_s: int | None = None) -> str:
+    length = "" if bar_s is None else f" of {length_text(bar_s)}"
+    return f"{count} bar{'' if count == 1 else 's'}{length}"

@@ -120,6 +120,11 @@ class BarBacktest:
         self.sides = 0
         self.bars_in_market = 0
 
+    @property
+    def side(self) -> int:
+        """Return what is held: 1 long, -1 short, 0 nothing."""
+        return self._side
+
     def on_bar(self, bar: Bar) -> None:
         """Fill at the open what the close before decided; then mark and decide at this close."""
         if self._scale == 0.0:

@@ -8,7 +8,7 @@ nothing, half of the picks end below the median: the probability is 0.5.
 from __future__ import annotations
 
 import itertools
-import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,8 @@ from services.research.sharpe import FLAT
 from shared.errors import ConfigError
 
 BLOCKS = 16
-SPLITS_AT_ONCE = 2_048
+CELLS_AT_ONCE = 2**21
+"""Splits times trials that are in memory at a time."""
 
 
 class Overfitting(NamedTuple):
@@ -61,7 +62,7 @@ def overfitting(returns: Floats, blocks: int = BLOCKS) -> Overfitting:
     logits: list[Floats] = []
     ranks: list[Floats] = []
     losing = 0
-    for inside in _halves(blocks):
+    for inside in _halves(blocks, max(1, CELLS_AT_ONCE // trials)):
         chosen = _sharpes(inside, sums, squares, length, used.mean(axis=0)).argmax(axis=1)
         outside = _sharpes(~inside, sums, squares, length, used.mean(axis=0))
         rank = _relative_rank(outside, chosen)
@@ -78,18 +79,13 @@ def overfitting(returns: Floats, blocks: int = BLOCKS) -> Overfitting:
     )
 
 
-def _halves(blocks: int) -> list[Bools]:
-    """Return every half of the blocks as rows of masks, some thousand rows at a time."""
-    count = math.comb(blocks, blocks // 2)
+def _halves(blocks: int, at_once: int) -> Iterator[Bools]:
+    """Yield every half of the blocks as rows of masks, so many rows at a time."""
     chosen = itertools.combinations(range(blocks), blocks // 2)
-    parts = []
-    for start in range(0, count, SPLITS_AT_ONCE):
-        rows = np.array(list(itertools.islice(chosen, SPLITS_AT_ONCE)))
+    while rows := list(itertools.islice(chosen, at_once)):
         mask = np.zeros((len(rows), blocks), dtype=np.bool_)
-        np.put_along_axis(mask, rows, True, axis=1)
-        parts.append(mask)
-        assert start + len(rows) <= count
-    return parts
+        np.put_along_axis(mask, np.array(rows), True, axis=1)
+        yield mask
 
 
 def _sharpes(mask: Bools, sums: Floats, squares: Floats, length: int, base: Floats) -> Floats:

@@ -129,7 +129,11 @@ def _tiles(facts: Facts, searched: bool) -> str:
             ("best in sample", _signed(found["total_return"]), _params(facts["best"])),
         ]
     else:
-        tiles.append(("net", _signed(found["total_return"]), f"{found['final']:.4f} of 1"))
+        held = facts["curves"]["holding"][-1]
+        tiles += [
+            ("net", _signed(found["total_return"]), _params(facts["params"])),
+            ("holding", _signed(held - 1), "from the first open"),
+        ]
     monthly = "unknown" if ratio["monthly"] is None else f"{ratio['monthly']:.2f}"
     tiles += [
         (
@@ -153,6 +157,20 @@ def _tiles(facts: Facts, searched: bool) -> str:
             f"turnover {found['turnover']:,.0f}x",
         ),
     ]
+    if searched:
+        trials = facts["statistics"]["trials"]
+        tiles.append(("trials", f"{trials:,}", f"{len(facts['sets']):,} of them here"))
+    else:
+        share = found["fee_share_of_gross"]
+        known = "of no gross gain" if share is None else f"{share * 100:.0f}% of gross"
+        tiles += [
+            ("fees", f"{found['fees'] * 100:,.1f}%", known),
+            (
+                "deflated Sharpe",
+                f"{facts['statistics']['deflated_sharpe']:.3f}",
+                f"{facts['statistics']['trials']:,} trials on the ledger",
+            ),
+        ]
     cells = "".join(
         f"<div><small>{escape(name)}</small><b>{escape(value)}</b><small>{escape(more)}</small></div>"
         for name, value, more in tiles
@@ -204,7 +222,7 @@ def _waterfall(facts: Facts) -> str:
     return _card(
         "Gross, fees, net",
         svg.waterfall([("gross", steps["gross"]), ("fees", steps["fees"]), ("net", steps["net"])]),
-        "Shares of the capital; gross is what the same fills gave before fees were paid.",
+        "Shares of the capital; gross is net with the fees added that were paid on the way.",
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,20 +16,19 @@ import numpy as np
 from services.research.arrays import Floats
 from services.research.bootstrap import best_of_many
 from services.research.candle_files import Loaded
-from services.research.candles import DAY_S, Candles, length_s
-from services.research.event_bars import Bar, BarBacktest, run_bars
+from services.research.candles import DAY_S
+from services.research.event_bars import BarBacktest
 from services.research.gate import judge, passes
 from services.research.identity import code_hash, identify, versions
-from services.research.kernel import Bars, Runs, run_grid, stack
+from services.research.kernel import Runs, run_grid, stack
 from services.research.metrics import (
-    Grid,
     drawdown,
     headline_sharpe,
-    make_grid,
     returns_of,
     rolling_sharpe,
 )
 from services.research.overfitting import overfitting
+from services.research.prepared import Prepared, holding_returns, prepare, run_both
 from services.research.rules import RuleParams
 from services.research.settings import ResearchConfig, axes_of
 from services.research.sharpe import (
@@ -43,10 +42,11 @@ from services.research.sharpe import (
 )
 from services.research.trials import Trial, TrialsLedger, Tried, tried
 from services.research.walk_forward import WalkForward, split, walk_forward
-from shared.errors import ArbError, ConfigError
+from shared.errors import ConfigError
 
-AGREE = 1e-9
 ROLLING_DAYS = 90
+CELLS_MAX = 10_000_000
+"""Sets times instants of the grid that are in memory."""
 NOT_MODELLED = (
     "the order book: every fill is whole, at the open of a bar, whatever its size; no spread, no "
     "slippage and no impact of one's own beyond the fee",
@@ -56,70 +56,6 @@ NOT_MODELLED = (
     "tick, lot and least order of a venue",
     "missing bars: what was decided before a hole is filled at the first open after it",
 )
-
-
-class Prepared(NamedTuple):
-    """Candles with the grid that statistics are taken on.
-
-    Attributes:
-        scored: Number of the first instant that is scored: every set is warm by then.
-    """
-
-    candles: Candles
-    bars: Bars
-    grid: Grid
-    scored: int
-
-
-def prepare(candles: Candles, config: ResearchConfig, sets: Sequence[RuleParams]) -> Prepared:
-    """Lay the grid over the candles.
-
-    Raises:
-        ConfigError: The period does not fit the bars, or the data end before the warm-up does.
-    """
-    period_s = length_s(config.statistics.period, "statistics.period")
-    period_s = max(period_s, candles.bar_s)
-    if period_s % candles.bar_s:
-        raise ConfigError(
-            f"statistics.period = {config.statistics.period!r} is no multiple of the bars' "
-            f"{candles.bar_s} s"
-        )
-    grid = make_grid(int(candles.times_s[0]), candles.closes_s, period_s)
-    warm = max(each.slow_bars for each in sets)
-    scored = int(np.searchsorted(grid.bars, warm))
-    if scored > len(grid.times_s) - 3:
-        raise ConfigError(
-            f"{len(candles.closes)} bars are too few: {warm} warm up the slowest average, and at "
-            "least two periods must be left to score"
-        )
-    return Prepared(candles, Bars(candles.opens, candles.closes, grid.bars), grid, scored)
-
-
-def holding_returns(prepared: Prepared) -> Floats:
-    """Return what holding made per scored period, free of cost."""
-    at = np.maximum(prepared.grid.bars - 1, 0)
-    return returns_of(prepared.candles.closes[at])[prepared.scored :]
-
-
-def run_both(prepared: Prepared, params: RuleParams, config: ResearchConfig) -> BarBacktest:
-    """Run the engine that sees one bar at a time, and hold the kernel to it.
-
-    Raises:
-        ArbError: They differ: a bug, and no report is written.
-    """
-    candles, costs = prepared.candles, config.trading_costs()
-    columns = (candles.times_s.tolist(), candles.opens.tolist(), candles.closes.tolist())
-    events = run_bars((Bar(*row) for row in zip(*columns, strict=True)), params, costs)
-    kernel = stack([runs for _, runs in run_grid(prepared.bars, [params], costs)])
-    final = float(kernel.figure("final")[0])
-    if not abs(events.equity[-1] - final) <= AGREE * max(1.0, final) or events.sides != int(
-        kernel.figure("sides")[0]
-    ):
-        raise ArbError(
-            f"the two engines differ on {params}: {events.equity[-1]!r} and {final!r}; this is a "
-            "bug, please report it"
-        )
-    return events
 
 
 def trial_of(
@@ -257,6 +193,11 @@ def optimize(
         ConfigError: The data or the ledger are not right, or there is too little to judge.
     """
     prepared = prepare(loaded.candles, config, sets)
+    if len(sets) * len(prepared.grid.times_s) > CELLS_MAX:
+        raise ConfigError(
+            f"{len(sets)} sets at {len(prepared.grid.times_s)} instants are over {CELLS_MAX}; try "
+            "fewer, or take returns less often: statistics.period"
+        )
     begins = prepared.grid.times_s[prepared.scored : -1]
     folds = split(begins, prepared.grid.period_s, config.walk_forward.windows())
     rows: list[Runs] = []

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.research.event_bars import Bar, run_bars
+from services.research.event_bars import Bar, BarBacktest, run_bars
 from services.research.kernel import Bars, Costs, run_all
 from services.research.rules import Momentum, SmaCross
+from shared.messages.base import Side
+from shared.strategies.features.momentum import Momentum as LiveMomentum
 
 rules = st.tuples(st.integers(1, 12), st.integers(1, 20)).flatmap(
     lambda n: st.one_of(
@@ -54,3 +56,20 @@ def test_both_engines_agree(params, steps, first, fee, rebalanced) -> None:
     assert sum(trade.net for trade in events.trades) == pytest.approx(
         events.equity[-1] - 1, rel=1e-9, abs=1e-9
     )
+
+
+@given(seed=st.integers(0, 10_000), fast=st.integers(1, 9), more=st.integers(1, 20))
+@settings(max_examples=60, deadline=None)
+def test_the_live_rule_wants_what_the_backtest_does(seed, fast, more) -> None:
+    """Momentum as strategies have it, asked at every close with the position held then."""
+    draw = np.random.Generator(np.random.PCG64(seed))
+    closes = np.round(100 * np.exp(draw.normal(0, 0.004, 300).cumsum()), 2).tolist()
+    run = BarBacktest(Momentum(fast, fast + more, 10.0), Costs(0.001))
+    live = LiveMomentum(fast, fast + more, 10.0)
+    wanted = 0
+    for number, close in enumerate(closes):
+        run.on_bar(Bar(number, closes[number - 1], close))
+        assert run.side == wanted
+        live.take(close)
+        turn = live.wanted(float(run.side))
+        wanted = run.side if turn is None else 1 if turn is Side.BUY else -1

@@ -74,7 +74,7 @@ def broken(change) -> list[str]:
 @pytest.mark.parametrize(
     ("lines", "text"),
     [
-        (broken(lambda r: r.pop(3)), ":5: 1 bars of 1m are missing before it, 2024-01-01 00:03 to"),
+        (broken(lambda r: r.pop(3)), ":5: 1 bar of 1m missing before it, 2024-01-01 00:03 to"),
         (
             broken(lambda r: r.insert(2, r[1])),
             ":4: 2024-01-01 00:01 is there twice, first in row 3",
@@ -94,7 +94,7 @@ def broken(change) -> list[str]:
         (broken(lambda r: r.__setitem__(0, "12,1,1,1,1,1")), ":2: 12 is no time between 2009 and"),
         (broken(lambda r: r.__setitem__(0, r[0].replace("+00:00", ""))), ":2: 2024-01-01 00:00:00"),
         ([], ": no rows below the head"),
-        (rows(1), ": 1 bars; at least 2"),
+        (rows(1), ": 1 bar; at least 2"),
     ],
 )
 def test_a_bad_row_is_named_with_what_would_be_right(tmp_path, lines, text) -> None:
@@ -138,7 +138,7 @@ def test_days_that_do_not_begin_at_midnight_are_in_a_zone(tmp_path, hour, zone) 
 def test_holes_are_kept_where_that_is_said_and_counted(tmp_path) -> None:
     lines = rows(10)
     del lines[7], lines[3:5]
-    assert ":5: 2 bars of 1m are missing" in told(write(tmp_path, lines))
+    assert ":5: 2 bars of 1m missing" in told(write(tmp_path, lines))
     assert "and 1 more in 1 other holes" in told(write(tmp_path, lines))
     kept = load_candles(write(tmp_path, lines), DataConfig(holes="keep"))
     assert (kept.candles.holes, kept.manifest["holes"], len(kept.candles.closes)) == (3, 3, 7)
@@ -173,7 +173,7 @@ def test_rows_of_a_panel_without_this_market_are_holes(tmp_path) -> None:
         for name in ("open", "high", "low", "close")
     }
     path = table(tmp_path, panel(**empty))
-    assert "panel.parquet:3: 1 bars of 1h are missing" in told(
+    assert "panel.parquet:3: 1 bar of 1h missing" in told(
         path, DataConfig(suffix="_spot", zone="UTC")
     )
     partly = table(tmp_path, panel(close_spot=arrow.array([2.0, None, 2.0, 2.0])))

@@ -6,12 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from services.research.candle_files import DataConfig, load_candles
 from services.research.candles import Candles
 from services.research.event_bars import Bar, run_bars
 from services.research.kernel import FIGURES, Bars, Costs, run_all
-from services.research.metrics import drawdown, returns_of
+from services.research.metrics import (
+    drawdown,
+    headline_sharpe,
+    make_grid,
+    on_grid,
+    returns_of,
+)
 from services.research.overfitting import overfitting
 from services.research.rules import Momentum, RuleParams, SmaCross
 from services.research.sharpe import (
@@ -181,3 +188,34 @@ def test_a_momentum_that_forgets_its_position_orders_on_every_bar(recorded: Path
     bars = (Bar(*row) for row in zip(*columns, strict=True))
     sides = [trade.side for trade in run_bars(bars, Momentum(5, 20, 10.0), Costs()).trades]
     assert (sides.count(1), sides.count(-1)) == (317, 316)
+
+
+def test_funding_alone_has_a_sharpe_ratio_that_months_do_not_confirm(recorded: Path) -> None:
+    table = parquet.read_table(recorded / "perpfunding_PietroC21/funding_rates/BTCUSDT.parquet")
+    rates = table["funding_rate"].to_numpy()
+    stamps = table["datetime"].to_numpy().astype("datetime64[s]").astype(np.int64)
+    times = (stamps + 1_800) // 3_600 * 3_600
+    assert f"{annualised(sharpe(rates), 8 * 3_600):.2f}" == "17.56"
+    grid = make_grid(int(times[0]) - 8 * 3_600, times, 8 * 3_600)
+    found = headline_sharpe(grid.times_s, on_grid(np.cumprod(1 + rates), grid), grid.period_s)
+    assert found.monthly is not None
+    assert f"{found.monthly:.2f}" == "2.72"
+    assert found.headline == found.monthly < found.daily / 4
+
+
+@pytest.mark.parametrize(
+    ("file", "suffix", "zone", "bars"),
+    [
+        ("perpfunding_PietroC21/okx_BTC_2018-01-11_2026-03-05.parquet", "_spot_okx", "UTC", 71_412),
+        ("perpfunding_PietroC21/ohlcv_perp_8h/BTCUSDT.parquet", "", "", 6_742),
+        ("iaqf_cl8550/binance_BTCUSDC_1m_20230301_20230321.csv.gz", "", "", 30_240),
+        ("iaqf_dhruv1432/kraken_usdcusd.parquet", "", "", 0),
+    ],
+)
+def test_both_engines_agree_on_other_markets(recorded: Path, file, suffix, zone, bars) -> None:
+    config = DataConfig(zone=zone, suffix=suffix, holes="keep")
+    candles = load_candles(recorded / file, config).candles
+    assert not bars or len(candles.closes) == bars
+    for params in (SmaCross(7, 41), Momentum(5, 20, 4.0)):
+        found, _ = whole_run(candles, params, Costs(0.0007))
+        assert found["sides"] == 2 * found["round_trips"] > 0

@@ -107,6 +107,17 @@ def test_a_backtest_is_a_trial_too_and_the_same_one_once(example, tmp_path) -> N
     assert facts(tmp_path / "out")["statistics"]["trials"] == 30
 
 
+def test_averages_as_long_as_a_test_trade_in_it(example, tmp_path) -> None:
+    """Windows are warm: 30 days of data are no reason for an average over 30 days to stay out."""
+    (tmp_path / "candles.csv").write_bytes((example / "candles.csv").read_bytes())
+    text = (example / "research.toml").read_text(encoding="utf-8")
+    slow = text.replace("40, 60, 100, 150, 200, 300", "180, 190").replace("30, 45", "30")
+    (tmp_path / "research.toml").write_text(slow, encoding="utf-8")
+    assert run(tmp_path, "optimize", tmp_path / "out") == 0
+    walk = facts(tmp_path / "out")["walk_forward"]["folds"]
+    assert sum(fold["oos_return"] != 0 for fold in walk) > len(walk) / 2
+
+
 def test_the_page_needs_no_network_and_runs_nothing(example, tmp_path) -> None:
     assert run(example, "backtest", tmp_path) == 0
     for folder in (example, tmp_path):
@@ -139,6 +150,12 @@ def test_json_is_one_object_on_stdout(example, tmp_path, capfdbinary) -> None:
     assert said["passed"] is False
 
 
+def many_sets(text: str) -> str:
+    fast, slow = ", ".join(map(str, range(1, 41))), ", ".join(map(str, range(100, 140)))
+    wide = text.replace("5, 10, 20, 30, 45", fast).replace("40, 60, 100, 150, 200, 300", slow)
+    return wide + '\nperiod = "4h"'
+
+
 @pytest.mark.parametrize(
     "case",
     [
@@ -151,6 +168,7 @@ def test_json_is_one_object_on_stdout(example, tmp_path, capfdbinary) -> None:
         ("research.toml", lambda t: t.replace("train_days = 180", "train_days = 9000"), "no windo"),
         ("research.toml", lambda t: t.replace("40, 60,", "0, 60,"), ">= 1"),
         ("research.toml", lambda t: t + "\nperiod = '5h'", "no multiple of the bars"),
+        ("research.toml", many_sets, "sets at 6571 instants are over 10000000; try fewer"),
         ("trials.jsonl", lambda t: t + "{}\n", "trials.jsonl:30: not a trial"),
     ],
 )
