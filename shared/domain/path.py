@@ -106,6 +106,7 @@ def greedy(legs: Sequence[PathLeg], need: Decimal, start_max: Decimal) -> Decima
         need: What a unit must become: 1 plus the least edge as a fraction.
         start_max: Cap.
     """
+    legs = [_within(leg) for leg in legs]
     places = [0] * len(legs)
     if not all(leg.levels for leg in legs):
         return _ZERO
@@ -200,6 +201,7 @@ def best_outcome(
 
     ``None`` where nothing is left after lots; whether its edge is enough is for the caller to see.
     """
+    legs = [_within(leg) for leg in legs]
     start = greedy(legs, need, start_max)
     if start <= 0:
         return None
@@ -214,6 +216,19 @@ def best_outcome(
         if best is None or beyond > most:
             best, most = found, beyond
     return best
+
+
+def _within(leg: PathLeg) -> PathLeg:
+    """Return a leg whose levels hold no more than its largest order."""
+    if leg.qty_max is None:
+        return leg
+    levels, left = [], leg.qty_max
+    for price, there in leg.levels:
+        if left <= 0:
+            break
+        levels.append((price, min(there, left)))
+        left -= there
+    return leg._replace(levels=levels)
 
 
 def _coarsest(legs: Sequence[PathLeg], start: Decimal) -> tuple[int, int]:

@@ -183,7 +183,7 @@ def price_at(levels: list[ExactLevel], unit: Decimal) -> Decimal:
     raise AssertionError("beyond the book")
 
 
-@given(st.tuples(books, books), st.tuples(books, books), contracts, linear)
+@given(st.tuples(books, books), st.tuples(books, books), contracts, kinds)
 def test_opening_and_closing_at_once_never_pays(
     spot_sides: tuple[list[ExactLevel], list[ExactLevel]],
     perp_sides: tuple[list[ExactLevel], list[ExactLevel]],

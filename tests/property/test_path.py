@@ -5,10 +5,11 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.depth import ExactLevel
+from shared.domain.depth import ExactLevel, Uncrossed, costs_of, take_crossed_depth
 from shared.domain.path import PathLeg, best_outcome, greedy, marginal, simulate
 from shared.messages.base import Side
 
@@ -87,6 +88,49 @@ def test_greedy_stops_where_the_next_unit_misses_the_edge(
         assert unit_at(path, start - tiny) >= need
     after = unit_at(path, start + tiny)
     assert after is None or after < need
+
+
+sides_of_books = st.lists(
+    st.tuples(st.integers(9_900, 10_100), st.integers(1, 500)),
+    min_size=1,
+    max_size=5,
+    unique_by=lambda level: level[0],
+)
+
+
+@settings(deadline=None)
+@given(sides_of_books, sides_of_books, st.integers(1, 20), st.integers(1, 3_000))
+def test_two_orders_are_what_the_walk_of_two_books_finds(
+    asks: list[tuple[int, int]], bids: list[tuple[int, int]], fee_bps: int, most: int
+) -> None:
+    """Against an older walk, in floats, that knows no paths (``domain/depth.py``)."""
+    asks, bids = sorted(asks), sorted(bids, reverse=True)
+    fee = fee_bps / 1e4
+    found = take_crossed_depth(
+        [(price / 1e4, qty / 10) for price, qty in asks],
+        [(price / 1e4, qty / 10) for price, qty in bids],
+        costs_of(fee, fee, 0.0),
+        notional_max=1e9,
+        qty_max=most / 10,
+    )
+    buy, sell = (
+        PathLeg(
+            side,
+            [(D(price) / 10_000, D(qty) / 10) for price, qty in levels],
+            D("0.0000001"),
+            D(fee_bps),
+            qty_max=D(most) / 10,
+        )
+        for side, levels in ((Side.BUY, asks), (Side.SELL, bids))
+    )
+    best = best_outcome([buy, sell], D(1), D(10**9))
+    if isinstance(found, Uncrossed):
+        assert best is None
+        return
+    assert best is not None
+    assert best.legs[0].qty == best.legs[1].qty
+    assert float(best.legs[0].qty) == pytest.approx(found.qty, abs=1e-5)
+    assert float(best.net) == pytest.approx(found.net, abs=1e-4)
 
 
 def unit_at(path: list[PathLeg], start: Decimal) -> Decimal | None:

@@ -272,3 +272,14 @@ def test_rule_can_fail_and_be_excused(rule, tmp_path, monkeypatch) -> None:
     good = tmp_path / "good.py"
     good.write_text("# tidy-ok: a reason\n" + SAMPLES[rule.__name__])
     assert not list(rule(good))
+
+
+def test_tables_of_documents_are_tables() -> None:
+    """An editor that wraps lines makes a paragraph of bars out of one."""
+    found = [
+        f"{relative(path)}:{number}"
+        for path in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
+        for number, text in enumerate(lines_of(path), 1)
+        if "|---|" in text and not re.fullmatch(r"\|[-:| ]+\|", text)
+    ]
+    assert not found, f"no table, but its bars in a paragraph: {found}"
