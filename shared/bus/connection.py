@@ -10,7 +10,7 @@ import asyncio
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from shared.backoff import Backoff
 from shared.bus.address import NO_CLUSTER, Endpoint, check_server_kind
@@ -25,6 +25,9 @@ from shared.bus.replies import Waiting, Wire
 from shared.bus.tuning import Tuning
 from shared.bus.wire import Arg, pack
 from shared.errors import BusUnavailable, ConfigError
+
+UNREAD_S = 0.01
+"""How long replies may lie unread; so much later a failure of what was sent is noticed."""
 
 
 class ReplyError(BusUnavailable):
@@ -61,13 +64,14 @@ class RedisLink:
     def __init__(self, endpoint: Endpoint, tuning: Tuning) -> None:
         self._endpoint, self._tuning = endpoint, tuning
         self._connection: AbstractConnection | None = None
-        self._transport: asyncio.WriteTransport | None = None
+        self._transport: asyncio.Transport | None = None
         self._backoff = Backoff(tuning.backoff_s, tuning.backoff_cap_s)
         self._not_before_s = -math.inf
         self._failure = "not connected"
         self._fd = -1
         self._lock = asyncio.Lock()
         self._waiting = Waiting()
+        self._unread: asyncio.TimerHandle | None = None
         self.wire = Wire()
         self.connects = 0
 
@@ -118,10 +122,11 @@ class RedisLink:
         self._connection = connection
         self.wire = Wire()
         # From here on the stream reader of redis-py would only stand between socket and parser.
-        self._transport = connection._writer.transport  # type: ignore[union-attr]
-        self._transport.set_protocol(self.wire)
-        encrypted = self._transport.get_extra_info("sslcontext") is not None
-        self._fd = -1 if encrypted else self._transport.get_extra_info("socket").fileno()
+        transport = cast("asyncio.Transport", connection._writer.transport)  # type: ignore[union-attr]
+        self._transport = transport
+        transport.set_protocol(self.wire)
+        encrypted = transport.get_extra_info("sslcontext") is not None
+        self._fd = -1 if encrypted else transport.get_extra_info("socket").fileno()
         self._backoff.reset()
         self.connects += 1
 
@@ -175,6 +180,25 @@ class RedisLink:
             error.left = self.wire.refused_left
             raise error
 
+    def leave_unread(self) -> None:
+        """Take the replies to come only in a moment, or when somebody waits for them.
+
+        Who publishes without waiting would be woken for each of them, just when the processors are
+        wanted for those who read what was published.
+        """
+        transport = self._transport
+        if self._unread is None and transport is not None and not transport.is_closing():
+            transport.pause_reading()
+            self._unread = asyncio.get_running_loop().call_later(UNREAD_S, self._read_on)
+
+    def _read_on(self) -> None:
+        if self._unread is None:
+            return
+        self._unread.cancel()
+        self._unread = None
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     async def take(self) -> Any:
         """Return the last reply; all must be in (``awaited`` is 0).
 
@@ -196,6 +220,7 @@ class RedisLink:
             ReplyError: The first reply that was an error; all others were read too.
             BusUnavailable: Lost, or no answer in time.
         """
+        self._read_on()
         until_s = _now_s() + self._tuning.answer_s
         while self.wire.awaited > 0 and not self.wire.lost:
             await self._waiting.on((self.wire,), until_s)
@@ -234,6 +259,7 @@ class RedisLink:
 
     async def drop(self) -> None:
         """Disconnect at once; the next use connects again."""
+        self._read_on()
         connection, self._connection, self._transport = self._connection, None, None
         self.wire.lost = self.wire.lost or "the connection was closed"
         self.wire.wake()

@@ -11,7 +11,7 @@ Semantics (see docs/adr/0004):
   the process must end rather than run ahead of the bus.
 * **commit** makes a batch's effects real: outputs, checkpoints and acknowledgement become visible
   together or not at all where the batch is durable or a checkpoint is given; otherwise the outputs
-  are sent without waiting, several in flight, and a failure surfaces at the next call.
+  are sent without waiting, several in flight, and a failure surfaces at a call soon after.
 * Messages of one commit that go to the same stream travel in one entry, in order.
 """
 

@@ -31,7 +31,7 @@ from shared.bus.tuning import (
     members_key,
 )
 from shared.bus.upkeep import keep_bytes
-from shared.bus.wire import Packer, pack
+from shared.bus.wire import Packer, makes_promises, pack
 from shared.clock import Clock, SystemClock
 from shared.config_sections import BusConfig
 from shared.errors import BusUnavailable
@@ -76,6 +76,7 @@ class RedisBus:
         self._service, self._instance = service, instance
         self._tuning, self._clock = tuning, clock or SystemClock()
         self._shards = config.shards
+        self._makes_promises = makes_promises(service)
         self._alerts = AlertOutlet(service, self._clock)
         self._packer = Packer(config.shards, self._alerts.report)
         self._out, self._control = self._link(), self._link()
@@ -204,6 +205,8 @@ class RedisBus:
                 await self._insist.transact(commands)
             else:
                 await self._send(commands)
+                if not self._makes_promises:
+                    self._out.leave_unread()
         self._counters["published"] += len(messages)
 
     async def _send(self, commands: list[bytes], *, optional: bool = False) -> None:

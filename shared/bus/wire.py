@@ -144,6 +144,11 @@ def produced(service: str, shards: int) -> Iterator[tuple[StreamSpec, str]]:
                 yield spec, spec.key(shard)
 
 
+def makes_promises(service: str) -> bool:
+    """Tell whether a service writes what must not be lost."""
+    return any(spec.producer == service and spec.delivery is Delivery.DURABLE for spec in ALL)
+
+
 class Adder:
     """Packs XADD commands for one stream key.
 

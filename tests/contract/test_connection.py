@@ -88,7 +88,7 @@ async def test_full_memory_is_an_error_with_its_reason_and_passes(server: Embedd
     await bus.close()
 
 
-async def test_an_unconfirmed_failure_surfaces_at_the_next_call(server: EmbeddedServer) -> None:
+async def test_an_unconfirmed_failure_surfaces_at_a_call_soon_after(server: EmbeddedServer) -> None:
     bus = await open_bus(BusConfig(url=server.url), service="risk", instance="r1")
     await admin(server, "SET", "{arb}:ctl.command", "not a stream")
     await bus.commit(None, [command(1)])
@@ -116,6 +116,38 @@ async def test_what_is_in_flight_is_bounded(server: EmbeddedServer) -> None:
         assert bus.in_flight <= TUNING.in_flight_max
     await bus.publish([command(5_000)])
     assert bus.in_flight == 0
+    await bus.close()
+
+
+@pytest.mark.parametrize("service", ["orderbook", "risk"])
+async def test_replies_that_nobody_waits_for_are_taken_soon(
+    server: EmbeddedServer, service: str
+) -> None:
+    bus = await open_bus(BusConfig(url=server.url), service=service, instance="i1")
+    for number in range(3):
+        await bus.commit(None, [command(number)])
+    await eventually(lambda: bus.in_flight == 0)
+    await bus.commit(None, [command(3)])
+    await bus.publish([command(4)])  # waits for its own reply, and so for those before it
+    assert bus.in_flight == 0
+    await bus.close()
+
+
+async def test_a_connection_closed_while_replies_lie_unread_is_made_again(
+    server: EmbeddedServer,
+) -> None:
+    bus = await open_bus(BusConfig(url=server.url), service="orderbook", instance="i1")
+    await bus.commit(None, [command(1)])
+    await admin(server, "CLIENT", "KILL", "TYPE", "normal")
+
+    async def is_back() -> bool:
+        try:
+            await bus.publish([command(2)])
+        except BusUnavailable:
+            return False
+        return (await bus.stats())["reconnects"] >= 1
+
+    await eventually(is_back)
     await bus.close()
 
 
