@@ -98,12 +98,7 @@ def read_strategies(raw: Any, where: str) -> list[StrategyConfig]:
             )
         if entry.id in found:
             raise ConfigError(f"{where}: two strategies have the id {entry.id}; give each its own")
-        budget = entry.directional_notional_max
-        if not (budget.is_finite() and budget >= 0):
-            raise ConfigError(
-                f"{where}: strategies.{entry.id}.directional_notional_max = {budget}; give 0 or "
-                "more, in quote units"
-            )
+        _check_budget(entry, f"{where}: strategies.{entry.id}")
         found[entry.id] = entry
     return list(found.values())
 
@@ -136,3 +131,16 @@ def check_web_url(url: str, schemes: tuple[str, str], named: str) -> None:
             f"{named}: not an address without login and query; like {secure}://host or "
             f"{plain}://host:8090"
         )
+
+
+def _check_budget(entry: StrategyConfig, place: str) -> None:
+    """Refuse limits on what a strategy holds unhedged that are no such limits."""
+    for name, unit in (
+        ("directional_notional_max", "quote units"),
+        ("directional_equity", "quote units"),
+        ("directional_risk_bps", "basis points"),
+        ("directional_slippage_bps", "basis points"),
+    ):
+        value = getattr(entry, name)
+        if not (value.is_finite() and value >= 0):
+            raise ConfigError(f"{place}.{name} = {value}; give 0 or more, in {unit}")

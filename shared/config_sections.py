@@ -107,7 +107,9 @@ class StrategyConfig(Section, frozen=True, kw_only=True, rename={"class_": "clas
     """One strategy: ``class`` is a built-in's name, or ``FILE.py`` or ``FILE.py:CLASS``.
 
     A file is looked for beside the configuration. ``id`` is part of all that it finds.
-    ``directional_notional_max`` (quote units) is what it may hold by single legs, unhedged.
+    ``directional_notional_max`` (quote units) is what it may hold by single legs, unhedged. All its
+    signals together may lose ``directional_risk_bps`` of ``directional_equity`` (quote units) at
+    their stops, ``directional_slippage_bps`` beyond those included.
     ``on_disable`` says what becomes of its rounds when it is disabled: they are closed, or kept for
     the operator.
     """
@@ -116,6 +118,9 @@ class StrategyConfig(Section, frozen=True, kw_only=True, rename={"class_": "clas
     class_: str
     params: dict[str, Any] = {}
     directional_notional_max: Decimal = Decimal(0)
+    directional_equity: Decimal = Decimal(0)
+    directional_risk_bps: Decimal = Decimal(50)
+    directional_slippage_bps: Decimal = Decimal(5)
     on_disable: Literal["close", "keep"] = "close"
 
 

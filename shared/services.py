@@ -106,6 +106,7 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
             # Books are only checked here: the newest of each is enough, however busy the stream is.
             StreamInput(stream="md.depth", interval_ms=50),
             StreamInput(stream="arb.opportunity"),
+            StreamInput(stream="arb.signal"),
         ),
         instances=Instances.LEASED,
         stop_rank=1,

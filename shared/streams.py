@@ -48,6 +48,10 @@ def _by_round(message: Any) -> str:
     return message.key if isinstance(message, rounds.StrategyPosition) else ""
 
 
+def _by_signal(message: Any) -> str:
+    return f"{message.strategy_id}|{message.round_id}"
+
+
 def _by_rules(message: Any) -> str:
     return f"{message.rules.venue}|{message.rules.instrument}"
 
@@ -192,6 +196,16 @@ ARB_OPPORTUNITY = StreamSpec(
     entries_max=10_000,
     bytes_max=16 * _MB,
 )
+ARB_SIGNAL = StreamSpec(
+    name="arb.signal",
+    types=(arb.Signal,),
+    producer="scanner",
+    delivery=Delivery.LATEST,
+    format=Format.JSON,
+    entries_max=10_000,
+    bytes_max=16 * _MB,
+    conflate=_by_signal,
+)
 ARB_NEARMISS = StreamSpec(
     name="arb.nearmiss",
     types=(arb.NearMiss,),
@@ -285,6 +299,7 @@ ALL: tuple[StreamSpec, ...] = (
     MD_DEPTH,
     MD_RAW,
     ARB_OPPORTUNITY,
+    ARB_SIGNAL,
     ARB_NEARMISS,
     EXEC_PLAN,
     EXEC_EVENT,

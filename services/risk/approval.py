@@ -12,11 +12,11 @@ from shared.messages.execution import ApprovedPlan, Denied, PlanLeg
 _MS = 1_000_000
 
 
-def denied(found: Opportunity, denial: Denial, now_ns: int) -> Denied:
-    """Return the message that denies an opportunity."""
+def denied(found_id: str, denial: Denial, now_ns: int) -> Denied:
+    """Return the message that denies an opportunity or signal."""
     return Denied(
         ts_ns=now_ns,
-        opportunity_id=found.opportunity_id,
+        opportunity_id=found_id,
         reason=denial.reason.value,
         context=denial.context,
     )

@@ -6,13 +6,18 @@ from collections.abc import Mapping
 
 from services.risk.approval import approved_plan, denied, reservation_of, round_of
 from services.risk.decision_context import DecisionContext
-from services.risk.exposure import ZERO, Ledger
+from services.risk.exposure import Ledger
 from services.risk.judgement import judge
 from services.risk.market import LatestBooks
+from services.risk.reasons import Denial
+from services.risk.signals import look_up, offer_of
 from services.risk.trading import TradingControl, TradingStatus
-from shared.config_sections import Config
-from shared.messages.arb import Opportunity
+from shared.config_sections import Config, StrategyConfig
+from shared.messages.arb import Opportunity, Signal
 from shared.messages.execution import ApprovedPlan, Denied
+from shared.messages.rounds import Intent
+
+_NO_BUDGET = StrategyConfig(id="none", class_="none")
 
 
 class Decider:
@@ -26,9 +31,7 @@ class Decider:
 
     def __init__(self, config: Config, venues: frozenset[str], market: LatestBooks) -> None:
         self._limits, self._venues, self._market = config.risk, venues, market
-        self._directional_max = {
-            each.id: each.directional_notional_max for each in config.strategies
-        }
+        self._strategies = {each.id: each for each in config.strategies}
         self._approved = 0
         self._denied: dict[str, int] = {}
 
@@ -59,15 +62,44 @@ class Decider:
             venues_down=switch.venues_down,
             views=self._market.views,
             rules=self._market.rules,
-            directional_max=self._directional_max.get(found.strategy_id, ZERO),
+            directional_max=self._entry(found.strategy_id).directional_notional_max,
         )
         denial = judge(context)
         if denial is not None:
-            self._denied[denial.reason] = self._denied.get(denial.reason, 0) + 1
-            return denied(found, denial, now_ns)
+            return self._deny(found.opportunity_id, denial, now_ns)
         reservation = reservation_of(context)
         ledger.reserve(reservation)
         if found.round_id:
             ledger.rounds.begin(round_of(context), reservation.plan_id)
         self._approved += 1
         return approved_plan(found, reservation, now_ns)
+
+    def decide_signal(
+        self,
+        signal: Signal,
+        ledger: Ledger,
+        switch: TradingControl,
+        standing: TradingStatus,
+        now_ns: int,
+    ) -> ApprovedPlan | Denied:
+        """Return what comes of a signal: it is sized here, and judged as any single leg."""
+        case = look_up(signal, self._entry(signal.strategy_id), self._market)
+        if isinstance(case, Denial):
+            return self._deny(signal.signal_id, case, now_ns)
+        found = offer_of(case, ledger, self._limits.order_notional_max, now_ns)
+        if isinstance(found, Denial):
+            return self._deny(signal.signal_id, found, now_ns)
+        decided = self.decide(found, ledger, switch, standing, now_ns)
+        known = ledger.rounds.get(signal.strategy_id, signal.round_id)
+        if isinstance(decided, ApprovedPlan) and found.intent is Intent.OPEN and known is not None:
+            known.risk_quote = case.risk_of(found)
+        return decided
+
+    def _entry(self, strategy_id: str) -> StrategyConfig:
+        """Return a strategy's configuration; one that is not configured may hold nothing."""
+        found = self._strategies.get(strategy_id)
+        return _NO_BUDGET if found is None else found
+
+    def _deny(self, found_id: str, denial: Denial, now_ns: int) -> Denied:
+        self._denied[denial.reason] = self._denied.get(denial.reason, 0) + 1
+        return denied(found_id, denial, now_ns)

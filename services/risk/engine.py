@@ -32,7 +32,7 @@ from shared.domain.instrument import split_instrument
 from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.ledger import LedgerOpening, Opened
 from shared.ledger_engine import LedgerEngine
-from shared.messages.arb import Opportunity
+from shared.messages.arb import Opportunity, Signal
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, CommandKind, Severity
 from shared.messages.execution import (
@@ -55,7 +55,7 @@ _COUNTERS = (
     "orders_unowned",
     "ends_unowned",
 )
-_QUIET = frozenset((DepthView, InstrumentInfo, Opportunity, OrderEvent))
+_QUIET = frozenset((DepthView, InstrumentInfo, Opportunity, OrderEvent, Signal))
 """Messages that do not bear on the trading state, or whose handler publishes it itself."""
 _ORDERING = frozenset((Fill, BalanceReport, PlanDone, ExecutorReady))
 """Messages whose times are compared with one another."""
@@ -86,6 +86,7 @@ class RiskEngine:
             DepthView: self._on_depth_view,
             InstrumentInfo: self._on_instrument,
             Opportunity: self._on_opportunity,
+            Signal: self._on_opportunity,
             OrderEvent: self._on_order_event,
             Fill: self._on_fill,
             BalanceReport: self._on_balance_report,
@@ -231,14 +232,18 @@ class RiskEngine:
         self._market.on_rules(info)
         return []
 
-    def _on_opportunity(self, found: Opportunity, now_ns: int) -> list[Message]:
+    def _on_opportunity(self, found: Opportunity | Signal, now_ns: int) -> list[Message]:
         standing = self._switch.now(now_ns)
         self._roll_day(now_ns)
-        decided = self._decider.decide(found, self._state.ledger, self._switch, standing, now_ns)
+        given = self._state.ledger, self._switch, standing, now_ns
+        if isinstance(found, Signal):
+            decided = self._decider.decide_signal(found, *given)
+        else:
+            decided = self._decider.decide(found, *given)
         if isinstance(decided, ApprovedPlan):
             if decided.round_id:
                 self._keeper.touch_ledger()
-            self._keeper.approve(found.opportunity_id)
+            self._keeper.approve(decided.opportunity_id)
         return [decided, *self._state_if_changed(standing, now_ns)]
 
     def _on_order_event(self, event: OrderEvent, now_ns: int) -> list[Message]:

@@ -159,6 +159,12 @@ class DenyReason(ExplainedCode):
         "A single leg is directional: with what the strategy holds so already it would exceed its "
         "`directional_notional_max` (0 unless configured).",
     )
+    DIRECTIONAL_SIZE = (
+        "DIRECTIONAL_SIZE",
+        "No quantity that the venue takes loses so little at the signal's stop as the strategy "
+        "may (`directional_equity`, `directional_risk_bps`, less what its open rounds may lose), "
+        "within its budget and the depth near the best price; or the signal has no stop.",
+    )
     OPENING_COST = (
         "OPENING_COST",
         "Opening the round would cost more cash, fees included, than its loss cap "

@@ -51,8 +51,8 @@ IsDust = Callable[[str, str, Decimal], bool]
 class Round(msgspec.Struct, kw_only=True):
     """One round. ``fees`` are by ``venue|instrument`` and asset.
 
-    ``plans`` are the ids of its plans, ``in_flight`` what the one that has not ended is for, if
-    any. ``is_dust`` says that what is left was too small to trade when a plan closed it.
+    ``plans`` are the ids of its plans. ``risk_quote`` is what it may lose at the stop of its
+    signal. ``is_dust`` says that what is left was too small to trade when a plan closed it.
     """
 
     strategy: str
@@ -68,6 +68,7 @@ class Round(msgspec.Struct, kw_only=True):
     is_dust: bool = False
     halted: str = ""
     funding_told: bool = False
+    risk_quote: Decimal = ZERO
 
     @property
     def key(self) -> str:

@@ -17,13 +17,13 @@ from typing import Any, Protocol
 
 import msgspec
 
-from services.scanner.hosted import Hosted, numbers_of, own_copy
+from services.scanner.hosted import Hosted, numbers_of, opens_round, own_copy
 from services.scanner.rounds import RoundKeeper
 from shared.engine import NOTHING, EngineSpec, InputsOpened, Result, Step
 from shared.messages.base import BookState, Message
 from shared.messages.control import Alert, Severity
 from shared.messages.market import DepthView, InstrumentInfo
-from shared.messages.rounds import Intent, RoundsTold, StrategyPosition
+from shared.messages.rounds import RoundsTold, StrategyPosition
 from shared.strategies.failure import describe
 from shared.strategies.port import Depth, Instance
 
@@ -243,9 +243,9 @@ class StrategyHost:
         if hosted.warmup_ns and (hosted.ts_ready_ns is None or now_ns < hosted.ts_ready_ns):
             self._counters["outputs_in_warmup"] += len(out)
             return ()
-        if not self._rounds.are_known and any(each.intent is Intent.OPEN for each in out):
+        if not self._rounds.are_known and any(opens_round(each) for each in out):
             before = len(out)
-            out = [each for each in out if each.intent is not Intent.OPEN]
+            out = [each for each in out if not opens_round(each)]
             self._counters["opens_too_early"] += before - len(out)
         self._counters["opportunities"] += len(out)
         return out

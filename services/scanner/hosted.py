@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from shared.messages.arb import Opportunity
+from shared.messages.arb import Opportunity, Signal, Target
 from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.market import DepthView
 from shared.messages.quick_checks import first_flaw
-from shared.messages.rounds import StrategyPosition
+from shared.messages.rounds import Intent, StrategyPosition
 from shared.strategies.failure import describe
 from shared.strategies.port import BUILT_IN_MODULE, Depth, Instance, Strategy
 
@@ -28,7 +28,9 @@ NAME_LENGTH_MAX, NUMBER_MAX = 64, 2**53
 """Of these."""
 _MS, _S = 1_000_000, 1_000_000_000
 _ENCODE = msgspec.msgpack.Encoder().encode
-_DECODE = msgspec.msgpack.Decoder(Opportunity).decode
+_DECODE: dict[type, Callable[[bytes], Any]] = {
+    kind: msgspec.msgpack.Decoder(kind).decode for kind in (Opportunity, Signal)
+}
 
 
 class Hosted:
@@ -94,11 +96,11 @@ class Hosted:
             raise TypeError(f"next_deadline_ns() is {wanted!r}; return UNIX ns or None")
         self.deadline_ns = None if wanted is None else max(wanted, now_ns + TIMER_NS_MIN)
 
-    def stamped(self, found: Sequence[Any], now_ns: int) -> list[Opportunity]:
+    def stamped(self, found: Sequence[Any], now_ns: int) -> list[Opportunity | Signal]:
         """Return the outputs of a call as they travel, with its name on them.
 
         Raises:
-            TypeError: One is no opportunity.
+            TypeError: One is no opportunity and no signal.
             ValueError: One has an impossible value, or there are too many.
         """
         if type(found) not in {list, tuple}:
@@ -112,12 +114,14 @@ class Hosted:
             raise ValueError(f"more than {OUTPUTS_PER_S_MAX} outputs within a second")
         return [self._stamp(each, now_ns) for each in found]
 
-    def _stamp(self, found: Any, now_ns: int) -> Opportunity:
-        if type(found) is not Opportunity:
+    def _stamp(self, found: Any, now_ns: int) -> Opportunity | Signal:
+        if type(found) not in _DECODE:
             raise TypeError(f"returned a {type(found).__name__} in its list, not an Opportunity")
         # Nothing but what the wire can carry gets out of here. Of the built-in strategies' values
         # the types are known, so they need not be written and read to find out.
-        read: Opportunity = found if self.is_built_in else _DECODE(_ENCODE(found))
+        read: Opportunity | Signal = found
+        if not self.is_built_in:
+            read = _DECODE[type(found)](_ENCODE(found))
         stamped = msgspec.structs.replace(
             read,
             ts_ns=now_ns,
@@ -145,3 +149,10 @@ def numbers_of(call: Callable[[], Mapping[str, Any]]) -> dict[str, float]:
         }
     except Exception:  # noqa: BLE001  # tidy-ok: another's code; its callbacks tell what is wrong
         return {}
+
+
+def opens_round(found: Opportunity | Signal) -> bool:
+    """Tell whether an output would open a position; a signal may, unless it is FLAT."""
+    if isinstance(found, Signal):
+        return found.target is not Target.FLAT
+    return found.intent is Intent.OPEN

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
@@ -82,6 +84,40 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
     intent: Intent = Intent.INSTANT
     round_id: MaybeId = ""
     horizon_ns: Count = 0
+
+
+class Target(StrEnum):
+    """Which way a signal points."""
+
+    LONG = "LONG"
+    SHORT = "SHORT"
+    FLAT = "FLAT"
+
+
+class Signal(DecisionMessage, frozen=True, kw_only=True, tag="signal"):
+    """A direction in one instrument; risk says how much, and whether at all.
+
+    It belongs to the round ``round_id`` of its strategy: what that holds the other way, or at all
+    where the target is FLAT, is closed; where it holds nothing, a position is opened that loses at
+    its stop, ``stop_bps`` from the entry, no more than ``strength`` (0 to 1; more counts as 1) of
+    what the strategy may lose.
+    ``horizon_ns`` is how long it is meant to be held. The rest is as in ``Opportunity``.
+    """
+
+    signal_id: Id
+    detector: Name
+    round_id: Id
+    venue: Venue
+    instrument: Instrument
+    target: Target
+    ts_recv_ns: Moment
+    ts_depth_ns: Moment
+    ts_expire_ns: Deadline
+    strength: AmountOrZero = Decimal(1)
+    stop_bps: Bps = Decimal(0)
+    horizon_ns: Count = 0
+    strategy_id: Strategy = ""
+    strategy_hash: MaybeId = ""
 
 
 class NearMiss(DecisionMessage, frozen=True, kw_only=True, tag="near_miss"):

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from shared.messages.arb import Opportunity
+from shared.messages.arb import Opportunity, Signal
 from shared.messages.market import DepthView
 from shared.messages.rounds import StrategyPosition
 from shared.messages.rules import InstrumentRules
@@ -37,6 +37,8 @@ BUILT_IN_MODULE = "shared.strategies.built_in."
 """What the module's name of a built-in strategy begins with."""
 
 P = TypeVar("P", bound=Params)
+Output = Opportunity | Signal
+"""What a strategy may return."""
 
 
 class Depth(NamedTuple):
@@ -94,15 +96,15 @@ class Strategy(Generic[P]):
         """Return how much it must have seen before it may be believed."""
         return Warmup()
 
-    def on_rules(self, rules: InstrumentRules, now_ns: int) -> Sequence[Opportunity]:
+    def on_rules(self, rules: InstrumentRules, now_ns: int) -> Sequence[Output]:
         """Take the rules of an instrument in: tick, lot, least order, fees. They are repeated."""
         return ()
 
-    def on_depth(self, view: DepthView, now_ns: int) -> Sequence[Opportunity]:
+    def on_depth(self, view: DepthView, now_ns: int) -> Sequence[Output]:
         """Take the newest view of a book in. It carries its trust: only LIVE prices anything."""
         return ()
 
-    def on_position(self, position: StrategyPosition, now_ns: int) -> Sequence[Opportunity]:
+    def on_position(self, position: StrategyPosition, now_ns: int) -> Sequence[Output]:
         """Take what risk says about one of its rounds: on every change, and each second.
 
         This is the only truth about what it holds, also after a restart. Until the rounds that are
@@ -110,7 +112,7 @@ class Strategy(Generic[P]):
         """
         return ()
 
-    def on_timer(self, now_ns: int) -> Sequence[Opportunity]:
+    def on_timer(self, now_ns: int) -> Sequence[Output]:
         """Do what is due; called once ``now_ns`` has reached ``next_deadline_ns()``."""
         return ()
 

@@ -269,10 +269,11 @@ OF_ROUNDS = {
     DenyReason.ROUND_STATE,
     DenyReason.ROUNDS_OPEN,
     DenyReason.DIRECTIONAL_BUDGET,
+    DenyReason.DIRECTIONAL_SIZE,
     DenyReason.OPENING_COST,
     DenyReason.REDUCE_ONLY,
 }
-"""In test_risk_rounds.py."""
+"""In test_risk_rounds.py and test_risk_signals.py."""
 ELSEWHERE = OF_ROUNDS | {
     DenyReason.EXECUTOR_NOT_READY,
     DenyReason.BOOK_UNKNOWN,

@@ -56,7 +56,7 @@ def test_inputs_follow_the_row() -> None:
     read = {(i.spec.name, i.shards, i.interval_ms, i.start) for i in inputs_of("risk", range(2))}
     assert ("md.depth", (0, 1), 50, "new") in read
     assert ("exec.event", (0,), 0, "new") in read
-    assert len(read) == 5
+    assert len(read) == 6
 
 
 def test_a_saved_position_is_read_on_from() -> None:
