@@ -22,6 +22,7 @@ from shared.exchange.orders import (
     Refusal,
     RefusedError,
     Status,
+    TradeIds,
 )
 from shared.exchange.reduce_only import ReduceOnly
 from shared.exchange.settlement import Settlement
@@ -56,6 +57,7 @@ class Exchange:
         leverage: Decimal = LEVERAGE,
         shared_update_ids: bool = False,
         refuses_fok: bool = False,
+        numbers_trades_apart: bool = False,
     ) -> None:
         self.venue = venue
         self.refuses_fok = refuses_fok  # else it is accepted and expires at once
@@ -81,7 +83,8 @@ class Exchange:
         self._closed: deque[int] = deque()
         self._by_client_id: dict[str, int] = {}
         self._next_order_id = 4_000_000_000 + seed % 1_000_000
-        self._next_trade_id = 70_000_000 + seed % 1_000_000
+        first = 70_000_000 + seed % 1_000_000
+        self._trade_ids = TradeIds(self.by_instrument, first, apart=numbers_trades_apart)
         self.order_listeners: list[OrderListener] = []
         self.print_listeners: list[Callable[[Print], None]] = []
         self.book_listeners: list[Callable[[Listing], None]] = []
@@ -212,7 +215,8 @@ class Exchange:
 
     def _fill(self, order: Order, ticks: int, lots: int, *, maker: bool, now_ms: int) -> None:
         fill = self._settlement.fill(order, ticks, lots, maker=maker)
-        fill.trade_id, fill.ts_ms = self._next_trade_id, now_ms
+        fill.trade_id = self._trade_ids.newest(order.request.listing.instrument)
+        fill.ts_ms = now_ms
         order.updated_ms = now_ms
         order.status = Status.PARTIALLY_FILLED if order.remaining_lots else Status.FILLED
         if len(self.fills) == FILLS_MAX:
@@ -242,8 +246,8 @@ class Exchange:
         return self.by_instrument[instrument].price(bid + ask) / 2
 
     def _print(self, listing: Listing, side: Side, match: Match, now_ms: int) -> None:
-        self._next_trade_id += 1
-        trade = Print(self._next_trade_id, listing, side, match.price, match.lots, now_ms)
+        trade_id = self._trade_ids.next(listing.instrument)
+        trade = Print(trade_id, listing, side, match.price, match.lots, now_ms)
         self.prints[listing.instrument].append(trade)
         for listener in self.print_listeners:
             listener(trade)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, StrEnum
@@ -157,3 +158,31 @@ class Print:
     ticks: int
     lots: int
     ts_ms: int
+
+
+TRADES_APART = 1_000_000_000
+"""Between the first trades of two instruments that are numbered apart."""
+
+
+class TradeIds:
+    """Numbers trades: all of a venue in one sequence, or those of each instrument in its own."""
+
+    def __init__(self, instruments: Iterable[str], first: int, *, apart: bool) -> None:
+        self._newest = {
+            instrument: first + place * TRADES_APART if apart else first
+            for place, instrument in enumerate(instruments)
+        }
+        self._shared = None if apart else first
+
+    def next(self, instrument: str) -> int:
+        """Return the number of another trade."""
+        if self._shared is None:
+            self._newest[instrument] += 1
+        else:
+            self._shared += 1
+            self._newest[instrument] = self._shared
+        return self._newest[instrument]
+
+    def newest(self, instrument: str) -> int:
+        """Return the number of its last trade."""
+        return self._newest[instrument]

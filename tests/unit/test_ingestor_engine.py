@@ -89,6 +89,13 @@ class Session:
         self._note(now_ns, "timer")
         return ()
 
+    def on_facts(self, topic, body, now_ns):
+        self._note(now_ns, "facts", topic, body)
+        return ()
+
+    def on_facts_failed(self, topic, retry_after_s, now_ns):
+        self._note(now_ns, "facts_failed", topic)
+
     def on_close(self, now_ns):
         self._note(now_ns, "close")
         return ()
@@ -760,3 +767,61 @@ def test_venue_state_of_a_connection_beside_books_closes_nothing(beside):
     assert beside.said(Alert) == []
     beside.run(1)
     assert {m.state for m in beside.messages if type(m) is VenueStatus} == {BookState.LIVE}
+
+
+# --- facts beside books
+
+
+FUNDING = port.FeedKind.FUNDING
+
+
+def ask_facts(world: World, *topics: str) -> None:
+    facts = [port.FetchFacts(topic, f"/{topic}", 1) for topic in topics]
+    world.frame(2, *facts, instrument=FUNDING)
+
+
+@pytest.fixture
+def funded() -> World:
+    """A venue whose funding comes on a connection of its own."""
+    world = World((FUNDING,), v=("BTC/USDT",))
+    world.open()
+    return world
+
+
+def test_facts_are_fetched_and_handed_to_who_asked(funded):
+    ask_facts(funded, "terms")
+    (asked,) = funded.took(FetchSnapshot)
+    assert (asked.url, asked.connection) == ("http://v/terms", 2)
+    funded.give(SnapshotAnswered(asked.request, 200, b"[]"))
+    assert funded.session(instrument=FUNDING).told("facts") == [("facts", "terms", b"[]")]
+    assert funded.engine.counters()["snapshots_requested"] == 0
+
+
+@pytest.mark.parametrize("status", [400, 404, 429, 503, 0])
+def test_facts_that_cannot_be_had_cost_no_instrument(funded, status):
+    ask_facts(funded, "terms")
+    (asked,) = funded.took(FetchSnapshot)
+    funded.messages.clear()
+    funded.give(SnapshotAnswered(asked.request, status, b"no"))
+    assert funded.session(instrument=FUNDING).told("facts_failed") == [("facts_failed", "terms")]
+    assert funded.session(instrument=FUNDING).told("facts") == []
+    assert funded.said(Alert) == []
+
+
+def test_books_go_before_facts(funded):
+    ask_facts(funded, *(f"history-{n}" for n in range(CONCURRENT_MAX + 3)))
+    first = funded.took(FetchSnapshot)
+    assert len(first) == CONCURRENT_MAX
+    funded.frame(1, fetch(weight=1))
+    assert not funded.took(FetchSnapshot), "only so many at once"
+    funded.give(SnapshotAnswered(first[0].request, 200, b"[]"))
+    (asked,) = funded.took(FetchSnapshot)
+    assert asked.instrument == "BTC/USDT"
+
+
+def test_facts_asked_for_on_a_connection_that_is_gone_are_forgotten(funded):
+    ask_facts(funded, "terms")
+    (asked,) = funded.took(FetchSnapshot)
+    funded.give(ConnectionClosed(2, "lost"))
+    funded.give(SnapshotAnswered(asked.request, 200, b"[]"))
+    assert funded.session(instrument=FUNDING).told("facts") == []

@@ -7,7 +7,7 @@ import pytest
 from shared.domain.book import Book
 from shared.exchange.generator import TICK_MS, MarketGenerator
 from shared.messages.base import BookState
-from shared.messages.market import BookDelta, BookSnapshot, Trade
+from shared.messages.market import BookDelta, BookSnapshot, Trade, TradesMissed
 from shared.simulated.context import Context
 from shared.simulated.direct import DirectVenue
 from shared.simulated.faults import FaultTable
@@ -41,6 +41,7 @@ class World:
         self.books = {name: Book(KEPT) for name in exchange.by_instrument}
         self.states: dict[str, BookState] = {}
         self.trades = 0
+        self.missed: list[TradesMissed] = []
         self.seen: list[Effect] = []
         names = list(exchange.by_instrument)
         connections = list(feed.connections(adapter, names))
@@ -103,6 +104,8 @@ class World:
         elif isinstance(message, BookDelta):
             self.books[message.instrument].apply(message.bids, message.asks)
         self.trades += isinstance(message, Trade)
+        if isinstance(message, TradesMissed):
+            self.missed.append(message)
 
     def wrong_books(self, levels: int = 10) -> list[str]:
         wrong = []
@@ -125,6 +128,8 @@ def test_feed_has_the_books_and_trades_of_its_other_side(adapter: str) -> None:
     assert set(world.states) == set(world.books)
     assert not [effect for effect in world.seen if isinstance(effect, Gap)]
     assert world.trades > 0
+    # Once when the trades of an instrument are subscribed, and never again.
+    assert sorted(missed.instrument for missed in world.missed) == sorted(world.books)
     settled(world)
 
 

@@ -37,6 +37,7 @@ class BinanceSpot:
             fee_asset="BNB",
             start=config.start_balances(listings),
             seed=context.seed,
+            numbers_trades_apart=True,
         )
         self.hub = Hub(VENUE, context)
         self.hub.ping_every_s = PING_EVERY_S

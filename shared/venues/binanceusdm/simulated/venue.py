@@ -85,6 +85,7 @@ class BinanceFutures:
             },
             seed=context.seed,
             shared_update_ids=True,
+            numbers_trades_apart=True,
             refuses_fok=True,
         )
         self.hub = Hub(VENUE, context)
