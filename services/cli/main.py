@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 from services.cli import (
     commands_data,
     commands_export,
+    commands_funding,
     commands_look,
     commands_operate,
     commands_research,
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 commands_run.register(app)
 commands_look.register(app)
+commands_funding.register(app)
 commands_operate.register(app)
 commands_export.register(app)
 commands_strategy.register(app)

@@ -18,7 +18,7 @@ from shared.embedded import EmbeddedServer
 from shared.messages.base import BookState, Certainty, Message, TradingState
 from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
-from shared.messages.market import DepthView
+from shared.messages.market import DepthView, Funding
 from shared.services import SERVICES
 from shared.streams import ALL, CTL_COMMAND, STREAM_OF
 from shared.watch.link import Link, open_link
@@ -231,6 +231,28 @@ async def test_books_show_the_newest_view(link: Link, server: EmbeddedServer) ->
     assert (newest["venue"], newest["seq"], newest["state"]) == ("alpha", 2, BookState.LIVE)
     only = await arb_meanwhile("books", "--venue", "beta", "--json", "--redis", server.url)
     assert [b["venue"] for b in json.loads(only.stdout)["books"]] == ["beta"]
+
+
+async def test_funding_shows_what_perpetuals_pay(link: Link, server: EmbeddedServer) -> None:
+    nothing = await arb_meanwhile("funding", "--redis", server.url)
+    assert nothing.returncode == 0 and "no funding yet" in nothing.stdout
+    now_ns = time.time_ns()
+    told = Funding(
+        venue="alpha",
+        instrument="BTC/USDT:USDT",
+        mark_price=100.0,
+        index_price=99.0,
+        rate=0.0001,
+        ts_funding_ns=now_ns + 10**12,
+        ts_recv_ns=now_ns,
+        interval_ns=8 * 3_600 * 10**9,
+    )
+    await say(link, told)
+    shown = await arb_meanwhile("funding", "--redis", server.url)
+    assert "1.0000" in shown.stdout and "BTC/USDT:USDT" in shown.stdout
+    done = await arb_meanwhile("funding", "--json", "--redis", server.url)
+    (row,) = json.loads(done.stdout)["funding"]
+    assert (row["rate"], row["interval_h"], row["apr_net"]) == ("0.0001", 8.0, None)
 
 
 @pytest.mark.parametrize("words", [("books",), ("tail", "md.depth")])
