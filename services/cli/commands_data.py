@@ -17,10 +17,14 @@ from services.cli.commands_look import EXIT_NOT_WELL, AsJson
 from services.cli.commands_operate import ConfigPath
 from services.cli.data_export import FORMATS, export_recordings, export_rows
 from services.cli.data_import import import_recordings
+from services.cli.data_rows import Wanted
+from services.cli.data_shapes import is_table
+from services.cli.data_tables import import_tables
 from services.cli.data_verify import StoreReport, verify_store
 from services.cli.output import console, emit_json, note
 from services.cli.record import parse_seconds, run_record
 from shared.errors import ConfigError
+from shared.messages.bounds import INSTRUMENT, VENUE
 from shared.store.manifest import TABLES
 
 ROWS_SHOWN = 1_000
@@ -198,14 +202,44 @@ def export(
 
 def import_(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...")],
+    *,
     venue: Annotated[
         str | None, typer.Option("--venue", help="Whose they are, where they do not show it.")
     ] = None,
+    instrument: Annotated[
+        str | None, typer.Option("--instrument", help="Of tables, like BTC/USDT.")
+    ] = None,
+    table: Annotated[
+        str, typer.Option("--table", help="bar, trade or funding, where columns could be several.")
+    ] = "",
+    zone: Annotated[
+        str, typer.Option("--zone", help="Of times that say none: UTC, or like +03:00.")
+    ] = "",
+    suffix: Annotated[
+        str, typer.Option("--suffix", help="Of the columns to take, in a panel of several markets.")
+    ] = "",
     directory: Dir = STORE,
     as_json: AsJson = False,
 ) -> None:
-    """Take recordings into the store: all lines of all files, or nothing."""
-    _finish(import_recordings(paths, directory, venue), as_json)
+    """Take recordings, or tables (CSV, zip, Parquet), into the store: all of it, or nothing."""
+    tables = [path for path in paths if is_table(path)]
+    if not tables:
+        if table or instrument or zone or suffix:
+            raise ConfigError("--table, --instrument, --zone and --suffix are of tables")
+        _finish(import_recordings(paths, directory, venue), as_json)
+        return
+    if len(tables) < len(paths):
+        raise ConfigError("recordings and tables are imported apart; give one kind of files")
+    if venue is None or instrument is None:
+        raise ConfigError(f"{tables[0]} is a table: give --venue and --instrument")
+    for name, value, syntax in (("venue", venue, VENUE), ("instrument", instrument, INSTRUMENT)):
+        if not syntax.pattern.fullmatch(value):
+            raise ConfigError(f"--{name} {value}: {syntax.what} is right, like {syntax.like}")
+    done = import_tables(tables, directory, Wanted(venue, instrument, table, zone, suffix))
+    if not as_json:
+        for text in done.pop("notes"):
+            note(f"arb: {text}")
+    _finish(done, as_json)
 
 
 def _finish(done: dict[str, Any], as_json: bool) -> None:

@@ -73,7 +73,10 @@ class _Writer:
         folder = folder_of(self._stage, "raw", venue=venue, date=date, hour=hour)
         rows = self._rows.pop(key)
         write_raw(
-            folder / f"{self._recording}-{part:04d}.parquet", rows, Made(sources=self._sources)
+            folder / f"{self._recording}-{part:04d}.parquet",
+            rows,
+            Made(sources=self._sources),
+            is_staged=True,
         )
         self.files += 1
 

@@ -107,10 +107,13 @@ def write_whole(path: Path, data: bytes) -> None:
     sync_directory(path.parent)
 
 
-def write_manifest(file: Path, manifest: Manifest) -> None:
-    """Write the manifest of a Parquet file."""
-    text = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-    write_whole(manifest_path(file), text + b"\n")
+def write_manifest(file: Path, manifest: Manifest, *, is_staged: bool = False) -> None:
+    """Write the manifest of a Parquet file; a staged one is made durable with all the others."""
+    text = msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+    if is_staged:
+        manifest_path(file).write_bytes(text)
+    else:
+        write_whole(manifest_path(file), text)
 
 
 def read_manifest(file: Path) -> Manifest:

@@ -60,6 +60,7 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("is_buy", YES_NO),
         ("price", NUMBER),
         ("qty", NUMBER),
+        ("trades", WHOLE),
     ),
     "funding": (
         ("ts_recv_ns", WHOLE),
@@ -68,6 +69,10 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("rate", NUMBER),
         ("mark_price", NUMBER),
         ("index_price", NUMBER),
+        ("interval_ns", WHOLE),
+        ("rate_cap", NUMBER),
+        ("rate_floor", NUMBER),
+        ("is_settled", YES_NO),
     ),
     "bar": (
         ("ts_open_ns", WHOLE),
@@ -78,8 +83,10 @@ COLUMNS: dict[str, tuple[tuple[str, str], ...]] = {
         ("close", NUMBER),
         ("volume", NUMBER),
         ("buy_volume", NUMBER),
+        ("quote_volume", NUMBER),
         ("trades", WHOLE),
         ("is_empty", YES_NO),
+        ("is_complete", YES_NO),
     ),
 }
 TIME_OF = {name: columns[0][0] for name, columns in COLUMNS.items()}
@@ -110,7 +117,9 @@ def schema_of(table: str) -> Any:
     return pa.schema([(name, kinds[kind]) for name, kind in COLUMNS[table]])
 
 
-def write_table(file: Path, table: str, rows: Sequence[Any], made: Made) -> Manifest:
+def write_table(
+    file: Path, table: str, rows: Sequence[Any], made: Made, *, is_staged: bool = False
+) -> Manifest:
     """Write rows and their manifest, each whole or not at all, the manifest last.
 
     Args:
@@ -118,6 +127,7 @@ def write_table(file: Path, table: str, rows: Sequence[Any], made: Made) -> Mani
         table: Its name; a row has a value for each of its columns, in their order.
         rows: In order of time.
         made: What else the manifest says.
+        is_staged: Whoever moves it to its place makes it durable, with all the others.
     """
     pa, pq = need("pyarrow"), need("pyarrow.parquet")
     schema = schema_of(table)
@@ -135,8 +145,9 @@ def write_table(file: Path, table: str, rows: Sequence[Any], made: Made) -> Mani
         row_group_size=ROWS_PER_GROUP,
         store_schema=True,
     )
-    with fresh.open("rb") as written:
-        os.fsync(written.fileno())
+    if not is_staged:
+        with fresh.open("rb") as written:
+            os.fsync(written.fileno())
     times = columns[0]
     manifest = Manifest(
         file=file.name,
@@ -151,15 +162,20 @@ def write_table(file: Path, table: str, rows: Sequence[Any], made: Made) -> Mani
         **msgspec.structs.asdict(made),
     )
     fresh.replace(file)
-    sync_directory(file.parent)
-    write_manifest(file, manifest)
+    if not is_staged:
+        sync_directory(file.parent)
+    write_manifest(file, manifest, is_staged=is_staged)
     return manifest
 
 
-def write_raw(file: Path, rows: Sequence[RawRow], made: Made) -> Manifest:
+def write_raw(
+    file: Path, rows: Sequence[RawRow], made: Made, *, is_staged: bool = False
+) -> Manifest:
     """Write rows of raw frames."""
     made.spans = spans_of(rows)
-    return write_table(file, "raw", [msgspec.structs.astuple(row) for row in rows], made)
+    return write_table(
+        file, "raw", [msgspec.structs.astuple(row) for row in rows], made, is_staged=is_staged
+    )
 
 
 def spans_of(rows: Iterable[RawRow]) -> list[Span]:

@@ -7,13 +7,14 @@ moved to where they belong; who finds the mark after a crash moves the rest.
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from shared.errors import ConfigError
-from shared.store.manifest import sync_directory, write_whole
+from shared.store.manifest import write_whole
 
 PREFIX = ".staging-"
 READY = "ready"
@@ -59,6 +60,7 @@ def _staged(root: Path, name: str) -> Iterator[Path]:
         for file in _files(stage):
             if (root / file.relative_to(stage)).exists():
                 raise ConfigError(f"{root / file.relative_to(stage)} is there already")
+        os.sync()  # once, for all of them
         write_whole(stage / READY, b"")
         _move(root, stage)
     finally:
@@ -86,6 +88,6 @@ def _move(root: Path, stage: Path) -> None:
         place = root / file.relative_to(stage)
         place.parent.mkdir(parents=True, exist_ok=True)
         file.replace(place)
-        sync_directory(place.parent)
+    os.sync()
     (stage / READY).unlink()
     shutil.rmtree(stage)
