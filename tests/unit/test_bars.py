@@ -6,7 +6,14 @@ import pytest
 
 from shared.messages.base import Side
 from shared.messages.market import Trade, TradesMissed
-from shared.strategies.features.bars import OPEN_MAX, RENUMBERED, SILENCE_MAX, BarBuilder
+from shared.strategies.features.bars import (
+    OPEN_MAX,
+    RENUMBERED,
+    SILENCE_MAX,
+    Bar,
+    BarBuilder,
+    merged,
+)
 
 S = 1_000_000_000
 T0 = 1_700_000_000 * S - 1_700_000_000 * S % (60 * S)
@@ -194,3 +201,52 @@ def test_inverse_contracts_are_base_units_by_each_trades_price() -> None:
 def test_impossible_bars_are_refused(interval_ns: int, lateness_ns: int) -> None:
     with pytest.raises(ValueError, match="more than 0"):
         BarBuilder(interval_ns, lateness_ns)
+
+
+def bar_at(minute: int, price: float, *, trades: int = 1, complete: bool = True) -> Bar:
+    return Bar(
+        start_ns=T0 + minute * 60 * S,
+        interval_ns=60 * S,
+        open=price,
+        high=price + 1,
+        low=price - 1,
+        close=price + 0.5,
+        volume=1.0 * trades,
+        buy_volume=0.5 * trades,
+        quote_volume=price * trades,
+        trades=trades,
+        complete=complete,
+    )
+
+
+def test_longer_bars_are_made_of_shorter_ones() -> None:
+    start = -(T0 // (60 * S)) % 2  # the first even minute
+    bars = [bar_at(start + at, price) for at, price in ((0, 10.0), (1, 30.0), (2, 5.0), (3, 7.0))]
+    first, second = merged(bars, 120 * S)
+    assert (first.open, first.high, first.low, first.close) == (10.0, 31.0, 9.0, 30.5)
+    assert (first.volume, first.buy_volume, first.quote_volume, first.trades) == (2, 1, 40, 2)
+    assert (second.start_ns, second.interval_ns) == (bars[2].start_ns, 120 * S)
+    assert first.complete and second.complete
+
+
+def test_what_lacks_a_part_is_incomplete_and_empty_parts_add_no_price() -> None:
+    start = -(T0 // (60 * S)) % 2
+    empty, only = bar_at(start, 99.0, trades=0), bar_at(start + 1, 10.0)
+    (bar,) = merged([empty, only], 120 * S)
+    assert (bar.high, bar.low, bar.trades, bar.complete) == (11.0, 9.0, 1, True)
+    assert not merged([only], 120 * S)[0].complete
+    assert not merged([empty, bar_at(start + 1, 10.0, complete=False)], 120 * S)[0].complete
+    assert merged([], 120 * S) == []
+
+
+@pytest.mark.parametrize("minutes", [(1, 0), (0, 0)])
+def test_bars_out_of_order_make_no_bar(minutes: tuple[int, int]) -> None:
+    start = -(T0 // (60 * S)) % 2
+    with pytest.raises(ValueError, match="after"):
+        merged([bar_at(start + minute, 1.0) for minute in minutes], 120 * S)
+
+
+@pytest.mark.parametrize("interval_ns", [90 * S, 30 * S])
+def test_bars_that_do_not_fit_are_refused(interval_ns: int) -> None:
+    with pytest.raises(ValueError, match="do not make"):
+        merged([bar_at(0, 1.0)], interval_ns)

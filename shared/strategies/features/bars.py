@@ -9,6 +9,7 @@ gives a bar of volume 0 at the last price.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -228,3 +229,42 @@ class BarBuilder:
 
     def _floor(self, ts_ns: int) -> int:
         return ts_ns // self._interval_ns * self._interval_ns
+
+
+def merged(bars: Sequence[Bar], interval_ns: int) -> list[Bar]:
+    """Return longer bars made of shorter ones, which come in the order of time.
+
+    A bar of which a part is missing or incomplete is incomplete. Empty parts add no price.
+    """
+    found: list[Bar] = []
+    parts: list[Bar] = []
+    for bar in bars:
+        if interval_ns % bar.interval_ns or interval_ns < bar.interval_ns:
+            raise ValueError(f"{bar.interval_ns} ns bars do not make bars of {interval_ns} ns")
+        if parts and parts[0].start_ns // interval_ns != bar.start_ns // interval_ns:
+            found.append(_joined(parts, interval_ns))
+            parts = []
+        if parts and bar.start_ns <= parts[-1].start_ns:
+            raise ValueError(f"a bar of {bar.start_ns} after one of {parts[-1].start_ns}")
+        parts.append(bar)
+    if parts:
+        found.append(_joined(parts, interval_ns))
+    return found
+
+
+def _joined(parts: Sequence[Bar], interval_ns: int) -> Bar:
+    traded = [part for part in parts if not part.is_empty] or parts[:1]
+    is_whole = len(parts) * parts[0].interval_ns == interval_ns
+    return Bar(
+        start_ns=parts[0].start_ns // interval_ns * interval_ns,
+        interval_ns=interval_ns,
+        open=traded[0].open,
+        high=max(part.high for part in traded),
+        low=min(part.low for part in traded),
+        close=traded[-1].close,
+        volume=math.fsum(part.volume for part in parts),
+        buy_volume=math.fsum(part.buy_volume for part in parts),
+        quote_volume=math.fsum(part.quote_volume for part in parts),
+        trades=sum(part.trades for part in parts),
+        complete=is_whole and all(part.complete for part in parts),
+    )
