@@ -4,7 +4,8 @@
 
 Each benchmark is a process of its own and compares with an alternative measured beside it, so the
 ratios travel from machine to machine and the absolute figures do not. cryptofeed lives in an
-environment of its own (``.bench-venv``), made here when possible; without it its ratio is missing.
+environment of its own (``.bench-venv``), vectorbt and backtrader in another (``.bench-venv-bars``),
+made here when possible; without them their ratios are missing.
 """
 
 from __future__ import annotations
@@ -23,9 +24,13 @@ from rich.table import Table
 
 from tests.support import ROOT
 
-BENCHMARKS = ("decode", "bus_hop", "cycles", "tick_to_order")
+BENCHMARKS = ("decode", "bus_hop", "cycles", "bars", "tick_to_order")
 TIMEOUT_S = 600
-BENCH_VENV = ROOT / ".bench-venv"
+ENVIRONMENTS = {
+    "decode": (ROOT / ".bench-venv", ("cryptofeed",)),
+    "bars": (ROOT / ".bench-venv-bars", ("vectorbt==1.2.0", "backtrader")),
+}
+"""Benchmark -> the environment of what it compares with, and the packages there."""
 
 # Figure -> (unit, what it must reach). Everything else a benchmark reports is shown without a goal.
 GOALS: dict[str, tuple[str, float, str]] = {
@@ -34,18 +39,22 @@ GOALS: dict[str, tuple[str, float, str]] = {
     "bus_hop.hop_ratio": ("x", 1.5, "at most"),
     "bus_hop.throughput_ratio": ("x", 0.6, "at least"),
     "cycles.ratio": ("x", 100.0, "at least"),
+    "bars.kernel.ratio_bare": ("x", 1.5, "at most"),
+    "bars.kernel.ratio_vectorbt": ("x", 20.0, "at least"),
+    "bars.events.ratio_backtrader": ("x", 8.0, "at least"),
     "tick_to_order.latency_us.tick_to_order.p50": ("us", 1_000.0, "at most"),
 }
 
 
-def make_bench_venv() -> str:
-    """Install cryptofeed beside, not into, the project; return why not, or nothing."""
-    python = BENCH_VENV / "bin" / "python"
-    if python.exists() and _run([str(python), "-c", "import cryptofeed"]).returncode == 0:
+def make_environment(venv: Path, packages: tuple[str, ...]) -> str:
+    """Install what is compared with beside, not into, the project; return why not, or nothing."""
+    python = venv / "bin" / "python"
+    names = ", ".join(package.partition("==")[0] for package in packages)
+    if python.exists() and _run([str(python), "-c", f"import {names}"]).returncode == 0:
         return ""
     for command in (
-        [sys.executable, "-m", "venv", str(BENCH_VENV)],
-        [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", "cryptofeed"],
+        [sys.executable, "-m", "venv", str(venv)],
+        [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages],
     ):
         done = _run(command)
         if done.returncode:
@@ -130,9 +139,10 @@ def main() -> int:
     names = given.names or list(BENCHMARKS)
     say = Console(stderr=True)
     results: dict[str, Any] = {}
-    if "decode" in names and (why_not := make_bench_venv()):
-        say.print(f"cryptofeed cannot be installed here, its ratio is left out: {why_not}")
     for name in names:
+        venv, packages = ENVIRONMENTS.get(name, (ROOT, ()))
+        if packages and (why_not := make_environment(venv, packages)):
+            say.print(f"{', '.join(packages)}: cannot be installed, no ratio to them: {why_not}")
         say.print(f"measuring {name} ...")
         results[name] = measure(name)
     if not given.json:
