@@ -26,6 +26,7 @@ from tests.contract.examples import KINDS, example, tag_of
 D = Decimal
 PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=20),
+    bytes: st.binary(max_size=40),
     int: st.integers(-(2**63), 2**63 - 1),
     float: st.floats(-1e60, 1e60),
     bool: st.booleans(),
