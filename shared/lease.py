@@ -98,10 +98,9 @@ class Lease:
     async def _try(self) -> str:
         """Take the lease, or return why not."""
         self._valid_until_s = asyncio.get_running_loop().time() + TTL_MS / 1_000
-        before = await self._bus.lease_holder(self._name)
         if await take(self._bus, self._name, self._owner):
-            if before not in {"", self._owner}:
-                await asyncio.sleep(TAKEOVER_PAUSE_S)
+            # Nobody may hold it because it was given up, or ran out, just now.
+            await asyncio.sleep(TAKEOVER_PAUSE_S)
             return ""
         holder = await self._bus.lease_holder(self._name)
         return f"{STANDBY}: {describe(holder)} is active" if holder else STANDBY

@@ -8,7 +8,7 @@ from typing import Final
 TTL_MS: Final = 2_000
 RENEW_S: Final = 0.5
 TAKEOVER_PAUSE_S: Final = 0.3
-"""From taking the lease of a process that is gone to the work: two starts of the executor must not
+"""From taking the lease to the work: two starts of the executor must not
 fall into one slot of its order ids (``services/executor/ids.py``)."""
 
 

@@ -32,8 +32,6 @@ class LabLease:
     def __init__(self, lab: Witness, bus: MemoryBus, name: str, owner: str) -> None:
         self._lab, self._bus, self.name, self.owner = lab, bus, name, owner
         self._valid_until_ns = 0
-        self.took_over = False
-        """Whether another process held it, when it was asked for last."""
 
     @property
     def is_valid(self) -> bool:
@@ -47,7 +45,6 @@ class LabLease:
         """
         asked_ns = self._lab.kernel.now_ns()
         try:
-            self.took_over = self._bus.reach().lease_holder(self.name) not in {"", self.owner}
             held = take(self._lab, self._bus, self.name, self.owner)
         except BusUnavailable:
             return self.is_valid

@@ -87,8 +87,7 @@ class Life:
             self._later(RENEW_NS, lambda: self._stand_by(lease))
             return
         self._later(RENEW_NS, lambda: self._renew(lease))
-        pause_ns = TAKEOVER_PAUSE_NS if lease.took_over else 0
-        self._later(pause_ns, lambda: self._guard(self._begin))
+        self._later(TAKEOVER_PAUSE_NS, lambda: self._guard(self._begin))
 
     def _renew(self, lease: LabLease) -> None:
         if lease.is_valid and lease.hold():

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.executor.ids import RESTART_SLOT_NS
 from shared import lease as lease_module
 from shared import process as process_module
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.clock import SystemClock
 from shared.lease import Lease, LeaseLost, ShardOwner, assign
+from shared.lease_terms import TAKEOVER_PAUSE_S
 from shared.process import is_gone, own_id, parse
 from tests.support import eventually
 
@@ -25,6 +27,7 @@ from tests.support import eventually
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_module, "TTL_MS", 200)
     monkeypatch.setattr(lease_module, "RENEW_S", 0.02)
+    monkeypatch.setattr(lease_module, "TAKEOVER_PAUSE_S", 0.01)
 
 
 @pytest.fixture
@@ -62,8 +65,21 @@ async def test_a_standby_waits_until_the_active_one_is_gone(server: MemoryServer
 async def test_a_released_lease_is_free_at_once(server: MemoryServer) -> None:
     await Lease(bus(server), "risk", "r1").acquire()
     await Lease(bus(server), "risk", "r1").release()
-    async with asyncio.timeout(0.1):
-        await Lease(bus(server), "risk", "r2").acquire()
+    assert server.hold_lease("risk", "r2", 60_000)
+
+
+async def test_nobody_works_right_after_another_whatever_became_of_its_lease(
+    server: MemoryServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two starts of the executor in one slot of its ids would give two orders one id."""
+    monkeypatch.setattr(lease_module, "TAKEOVER_PAUSE_S", TAKEOVER_PAUSE_S)
+    loop = asyncio.get_running_loop()
+    first = Lease(bus(server), "executor", "e1")
+    await first.acquire()
+    await first.release()
+    released_s = loop.time()
+    await Lease(bus(server), "executor", "e2").acquire()
+    assert loop.time() - released_s > RESTART_SLOT_NS / 1e9
 
 
 async def test_a_stolen_lease_ends_its_owner(server: MemoryServer) -> None:
