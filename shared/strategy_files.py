@@ -95,7 +95,9 @@ def inputs_of(strategy: Strategy[Any], where: str) -> list[Depth]:
         for depth in wanted:
             if depth.instrument:
                 split_instrument(depth.instrument)
-    except (Exception, SystemExit) as error:  # tidy-ok: another's code, told in one line
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # tidy-ok: another's code, told in one line
         raise ConfigError(f"{where}: inputs(): {describe(error)}") from error
     if not wanted:
         raise ConfigError(f"{where}: inputs() is empty; return at least one Depth(...)")
@@ -135,7 +137,9 @@ def load(entry: StrategyConfig, scanner: ScannerConfig, where: str) -> Instance:
     params = read_section(raw, kind.Params, where, f"{place}.params")
     try:
         strategy = kind(entry.id, params)
-    except (Exception, SystemExit) as error:  # tidy-ok: another's code, told in one line
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # tidy-ok: another's code, told in one line
         raise ConfigError(
             f"{where}: {place}: {kind.__name__} cannot be made: {describe(error)}"
         ) from error
@@ -251,7 +255,9 @@ def _run(path: str, source: bytes) -> ModuleType:
     sys.modules[name] = module  # where annotations are looked up
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # tidy-ok: another's code, told in one line
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # tidy-ok: another's code, told in one line
         del sys.modules[name]
         raise ConfigError(f"{path}: {describe(error)}") from error
     return module

@@ -33,6 +33,8 @@ def build(
     config: Config, bus: Bus, clock: Clock, observer: Observer, watchdog: Watchdog | None = None
 ) -> Shell:
     """Put the scanner together."""
+    if watchdog is not None:
+        watchdog.start()  # strategies are asked what they want when the engine is made
     engine = StrategyHost(load_strategies(config), watchdog)
     hosting = Hosting(
         inputs=lambda owned: inputs_of(NAME, owned),
@@ -43,7 +45,7 @@ def build(
     # One engine for all shards: books of a shard given up grow old and price nothing.
     shell = Shell(NAME, engine, bus, clock, observer, hosting)
     if watchdog is not None:
-        watchdog.start(shell.deliver)
+        watchdog.deliver_to(shell.deliver)
     return shell
 
 

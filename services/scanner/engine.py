@@ -13,12 +13,13 @@ input like any other.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
-from services.scanner.hosted import Hosted, numbers_of, opens_round, own_copy
+from services.scanner.hosted import Hosted, opens_round, own_copy
 from services.scanner.rounds import RoundKeeper
+from services.scanner.watched import Failed, Watch, asked
 from shared.engine import NOTHING, EngineSpec, InputsOpened, Result, Step
 from shared.messages.base import BookState, Message
 from shared.messages.control import Alert, Severity
@@ -35,20 +36,10 @@ _COUNTERS = ("opportunities", "outputs_in_warmup", "opens_too_early", "rounds_cl
 
 
 class OverBudget(Result, frozen=True):
-    """A strategy took too long, again and again; measured by the process."""
+    """A strategy took too long, again and again, or would have ended the process around it."""
 
     strategy_id: str
     reason: str
-
-
-class Watch(Protocol):
-    """Called when a strategy begins and ends a call; changes no decision except by raising."""
-
-    def begin(self, strategy_id: str) -> None:
-        """A call begins."""
-
-    def end(self) -> None:
-        """It is over."""
 
 
 class StrategyHost:
@@ -65,7 +56,7 @@ class StrategyHost:
         self._running = list(self._all)
         self._problems = {each.id: each.problem for each in instances if each.problem}
         for hosted in self._all:
-            if problem := hosted.declare():
+            if problem := hosted.declare(watch):
                 self._problems[hosted.id] = problem
                 self._running.remove(hosted)
         self._readers: dict[tuple[str, str], tuple[Hosted, ...]] = {}
@@ -177,7 +168,7 @@ class StrategyHost:
         totals = {"depth_views": self._views, **self._counters}
         gates: dict[str, int] = {}
         for hosted in self._all:
-            for name, count in numbers_of(hosted.strategy.counters).items():
+            for name, count in hosted.told("counters", self._watch).items():
                 if name not in self._own_names:
                     totals[name] = totals.get(name, 0) + int(count)
             for gate, count in hosted.near_misses.totals.items():
@@ -192,7 +183,7 @@ class StrategyHost:
             "strategies_disabled": len(self.disabled),
         }
         for hosted in self._running:
-            for name, value in numbers_of(hosted.strategy.gauges).items():
+            for name, value in hosted.told("gauges", self._watch).items():
                 if name not in self._own_names:
                     totals[name] = totals.get(name, 0.0) + value
         return totals
@@ -227,9 +218,10 @@ class StrategyHost:
 
     def _ask_misses(self, hosted: Hosted, now_ns: int) -> Sequence[Message]:
         try:
-            return hosted.near_misses.due(hosted.detector, hosted.id, now_ns)
-        except Exception as error:  # noqa: BLE001  # tidy-ok: it shows a strategy's own values
-            self._disable(hosted.id, f"near misses: {describe(error)}", now_ns)
+            with asked(hosted.id, self._watch):
+                return hosted.near_misses.due(hosted.detector, hosted.id, now_ns)
+        except Failed as error:  # it shows a strategy's own values
+            self._disable(hosted.id, f"near misses: {error}", now_ns)
             return ()
 
     def _accept(self, hosted: Hosted, found: Sequence[Any], now_ns: int) -> Sequence[Message]:

@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
+from services.scanner.watched import Failed, Watch, asked
 from shared.messages.arb import Opportunity, Signal, Target
 from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.market import DepthView
 from shared.messages.quick_checks import first_flaw
 from shared.messages.rounds import Intent, StrategyPosition
-from shared.strategies.failure import describe
 from shared.strategies.port import BUILT_IN_MODULE, Depth, Instance, Strategy
 
 OUTPUTS_PER_CALL_MAX = 256
@@ -68,14 +68,29 @@ class Hosted:
         self.wants_timer = type(strategy).next_deadline_ns is not Strategy.next_deadline_ns
         self.deadline_ns: int | None = None
 
-    def declare(self) -> str:
+    def declare(self, watch: Watch | None) -> str:
         """Take in what it wants, and return what is wrong with that; empty if nothing is."""
         try:
-            self.inputs = tuple(Depth(*each) for each in self.strategy.inputs())
-            self.warmup_ns = int(self.strategy.warmup().span_ms) * _MS
-        except Exception as error:  # noqa: BLE001  # tidy-ok: another's code, told in an alert
-            return describe(error)
+            with asked(self.id, watch):
+                self.inputs = tuple(Depth(*each) for each in self.strategy.inputs())
+                self.warmup_ns = int(self.strategy.warmup().span_ms) * _MS
+        except Failed as error:
+            return str(error)
         return ""
+
+    def told(self, name: str, watch: Watch | None) -> dict[str, float]:
+        """Return its ``counters`` or ``gauges``; nothing if that fails.
+
+        The process asks for them, not an input of the engine. So what would have ended the process
+        comes back as one.
+        """
+        try:
+            with asked(self.id, watch):
+                return numbers_of(getattr(self.strategy, name)())
+        except Failed as error:
+            if error.would_end and watch is not None:
+                watch.report(self.id, f"{name}(): {error}")
+            return {}
 
     def on_position(self, position: StrategyPosition, now_ns: int) -> Sequence[Any]:
         """Tell it about a round of its own."""
@@ -139,16 +154,13 @@ def own_copy(view: DepthView) -> DepthView:
     return msgspec.structs.replace(view, bids=view.bids[:], asks=view.asks[:])
 
 
-def numbers_of(call: Callable[[], Mapping[str, Any]]) -> dict[str, float]:
-    """Return what a strategy counts; nothing if that fails."""
-    try:
-        return {
-            name: value + 0
-            for name, value in islice(call().items(), COUNTERS_MAX)
-            if name.isidentifier() and len(name) <= NAME_LENGTH_MAX and abs(value) < NUMBER_MAX
-        }
-    except Exception:  # noqa: BLE001  # tidy-ok: another's code; its callbacks tell what is wrong
-        return {}
+def numbers_of(told: Mapping[str, Any]) -> dict[str, float]:
+    """Return what may be shown of what a strategy counts."""
+    return {
+        name: value + 0
+        for name, value in islice(told.items(), COUNTERS_MAX)
+        if name.isidentifier() and len(name) <= NAME_LENGTH_MAX and abs(value) < NUMBER_MAX
+    }
 
 
 def opens_round(found: Opportunity | Signal) -> bool:

@@ -41,11 +41,14 @@ class Watchdog:
         self._ticks = 0
         self._strikes: dict[str, deque[int]] = {}
 
-    def start(self, deliver: Callable[[Result], None]) -> None:
+    def start(self) -> None:
         """Begin to look; only in the main thread of a process, which gets the signal."""
-        self._deliver = deliver
         signal.signal(signal.SIGVTALRM, self._on_tick)
         signal.setitimer(signal.ITIMER_VIRTUAL, TICK_CPU_S, TICK_CPU_S)
+
+    def deliver_to(self, deliver: Callable[[Result], None]) -> None:
+        """Say who is told, once the engine can be."""
+        self._deliver = deliver
 
     def stop(self) -> None:
         """Look no more; left on, the signal would end a process that is about to end by itself."""
@@ -63,6 +66,10 @@ class Watchdog:
         if now_ns - self._began_ns > BUDGET_NS:
             self._strike(strategy_id, now_ns)
 
+    def report(self, strategy_id: str, reason: str) -> None:
+        """Let the engine disable a strategy."""
+        self._deliver(OverBudget(strategy_id, reason))
+
     def _strike(self, strategy_id: str, now_ns: int) -> None:
         strikes = self._strikes.setdefault(strategy_id, deque(maxlen=STRIKES_MAX))
         strikes.append(now_ns)
@@ -73,7 +80,7 @@ class Watchdog:
                 f"took more than {BUDGET_NS // 1_000_000} ms for a call {STRIKES_MAX} times within "
                 f"{STRIKES_WITHIN_NS // 1_000_000_000} s, {took_ms:.0f} ms the last time"
             )
-            self._deliver(OverBudget(strategy_id, reason))
+            self.report(strategy_id, reason)
 
     def _on_tick(self, number: int, frame: FrameType | None) -> None:
         """Some time of the processor has passed; it may be within one and the same call."""

@@ -9,12 +9,14 @@ import pytest
 
 from services.scanner.engine import OverBudget, StrategyHost
 from services.scanner.hosted import OUTPUTS_PER_CALL_MAX, OUTPUTS_PER_S_MAX, TIMER_NS_MIN
+from shared.config import load_config
 from shared.engine import NOTHING, InputsOpened
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import Message
 from shared.messages.control import Alert, Severity
+from shared.strategy_files import load_strategies
 from tests.decision_builders import MS, SECOND, T0, make_info, make_opportunity, make_view
-from tests.strategy_files import TRADES, host_of, write_strategy
+from tests.strategy_files import TRADES, host_of, write_config, write_strategy
 
 CROSS = 'id = "cross"\nclass = "cross_venue"\nparams = { cooldown_ms = 0 }'
 MINE = 'id = "mine"\nclass = "mine.py"'
@@ -296,6 +298,96 @@ def test_what_a_strategy_counts_is_held_to_bounds(tmp_path: Path) -> None:
     assert "bad name" not in counters
     assert len(counters) < 60
     assert "broken" not in host.gauges()
+
+
+ENDS = "raise SystemExit('by its own hand')"
+
+
+class Told:
+    """What watches: which strategies were asked, and what is reported of them."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.reported: list[tuple[str, str]] = []
+        self.is_asking = False
+
+    def begin(self, strategy_id: str) -> None:
+        self.asked.append(strategy_id)
+        self.is_asking = True
+
+    def end(self) -> None:
+        self.is_asking = False
+
+    def report(self, strategy_id: str, reason: str) -> None:
+        self.reported.append((strategy_id, reason))
+
+
+def watched(tmp_path: Path, body: str) -> tuple[StrategyHost, Told]:
+    write_strategy(tmp_path, body)
+    told = Told()
+    config = load_config(write_config(tmp_path, MINE, CROSS), {})
+    return StrategyHost(load_strategies(config), told), told
+
+
+@pytest.mark.parametrize("name", ["counters", "gauges"])
+def test_a_strategy_that_ends_the_process_when_it_is_asked_what_it_counts(
+    tmp_path: Path, name: str
+) -> None:
+    host, told = watched(tmp_path, f"    def {name}(self):\n        {ENDS}\n")
+    assert host.counters()["depth_views"] == 0
+    assert host.gauges()["strategies"] == 2
+    (said,) = told.reported
+    assert said[0] == "mine"
+    assert said[1].startswith(f"{name}(): SystemExit: by its own hand (mine.py:")
+    assert "cross" in told.asked
+    assert not told.is_asking
+    (alert,) = of(Alert, host.on_message(OverBudget(*said), T0).messages)
+    assert (alert.subject, alert.code) == ("mine", "STRATEGY_DISABLED")
+    assert of(Opportunity, feed(host)), "the other goes on"
+
+
+@pytest.mark.parametrize("name", ["inputs", "warmup"])
+def test_a_strategy_that_ends_the_process_when_it_is_asked_what_it_wants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write_strategy(tmp_path, TRADES)
+    strategies = load_strategies(load_config(write_config(tmp_path, MINE, CROSS), {}))
+    mine = next(each.strategy for each in strategies if each.id == "mine")
+
+    def ends() -> None:
+        raise SystemExit("by its own hand")
+
+    monkeypatch.setattr(mine, name, ends, raising=False)
+    told = Told()
+    host = StrategyHost(strategies, told)
+    (alert,) = of(Alert, host.start({}, T0).messages)
+    assert alert.subject == "mine"
+    assert "SystemExit: by its own hand" in alert.text
+    assert told.asked == ["mine", "cross"]
+    assert not told.is_asking
+    assert of(Opportunity, feed(host))
+
+
+def test_a_value_of_a_near_miss_that_ends_the_process_when_shown(tmp_path: Path) -> None:
+    body = f"""
+    gates = {{"TOO_WIDE": ("spread_bps",)}}
+
+    def set_up(self):
+        self.route = self.near_misses.route(("alpha", "BTC/USDT"), ("beta", "BTC/USDT"))
+
+    def on_depth(self, view, now_ns):
+        class Odd:
+            def __str__(self):
+                {ENDS}
+        self.near_misses.count(self.route, Stopped("TOO_WIDE", (Odd(),), -3.0), now_ns)
+        return []
+"""
+    host, told = watched(tmp_path, body)
+    assert of(Opportunity, feed(host))
+    (alert,) = of(Alert, host.on_timer(T0 + SECOND).messages)
+    assert alert.subject == "mine"
+    assert "near misses: SystemExit: by its own hand" in alert.text
+    assert not told.is_asking
 
 
 def test_own_gates_are_published_with_the_names_of_their_values(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def told() -> list[Result]:
 def watchdog(clock: ManualClock, told: list[Result]) -> Iterator[Watchdog]:
     before = signal.getsignal(signal.SIGVTALRM)
     watchdog = Watchdog(clock)
-    watchdog.start(told.append)
+    watchdog.deliver_to(told.append)
+    watchdog.start()
     yield watchdog
     watchdog.stop()
     signal.signal(signal.SIGVTALRM, before)
@@ -101,7 +102,7 @@ def test_a_strategy_without_end_is_disabled(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGVTALRM)
     watchdog = Watchdog(SystemClock())
     host = StrategyHost(load_strategies(config), watchdog)
-    watchdog.start(lambda result: None)
+    watchdog.start()
     try:
         out = host.on_message(make_view(), T0).messages
     finally:
