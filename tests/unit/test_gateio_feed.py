@@ -225,13 +225,28 @@ async def read(what: str, request: Any) -> Any:
 
 
 async def test_an_order_that_ended_a_while_ago_is_found_among_the_others(monkeypatch) -> None:
-    monkeypatch.setattr(orders, "FILLS_PAGE", 3)
+    monkeypatch.setattr(orders, "PAGE", 3)
+    monkeypatch.setattr(orders, "LOOKUP_PAGES_MAX", 5)
     ended = [f"t-other{n}" for n in range(4)] + ["t-abours"]
     found = await orders.find(Client(ended), read, "BTC/USDT", "abours", "")
     assert found == {"text": "t-abours"}
     assert await orders.find(Client(ended[:2]), read, "BTC/USDT", "abours", "") is None
     with pytest.raises(Unavailable):  # none of five pages, and there are more
         await orders.find(Client(["t-other"] * 99), read, "BTC/USDT", "abours", "")
+
+
+async def test_a_venue_that_gives_no_more_than_it_does_unasked_hides_no_order() -> None:
+    class Capped(Client):
+        async def privateSpotGetOrders(self, params: dict[str, Any]) -> list[dict[str, str]]:
+            return await super().privateSpotGetOrders(
+                {**params, "limit": min(params["limit"], 100)}
+            )
+
+    ended = [f"t-other{n}" for n in range(130)] + ["t-abours"]
+    found = await orders.find(Capped(ended), read, "BTC/USDT", "abours", "")
+    assert found == {"text": "t-abours"}
+    asked = Capped(ended[:1] * 250 + ["t-abours"])
+    assert await orders.find(asked, read, "BTC/USDT", "abours", "") == {"text": "t-abours"}
 
 
 def test_a_fee_paid_in_another_asset_is_the_fee() -> None:

@@ -7,7 +7,7 @@ the pair are read. An order's answer tells how much of it was filled, but not it
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -46,9 +46,10 @@ EXPIRES = "X-Gate-Exptime"
 FILLS_TOGETHER = True
 """Executions of all instruments come in one reply."""
 TEXT_PREFIX = "t-"
-FILLS_PAGE = 1_000
-"""Executions, or finished orders, that the venue tells at most in one answer."""
-LOOKUP_PAGES_MAX = 5
+PAGE = 100
+"""Rows asked for at once: what the venue gives where nothing is said, so a shorter answer is the
+last one. It documents no largest number for finished orders: of more it might give a part."""
+LOOKUP_PAGES_MAX = 50
 FILLS_PAGES_MAX = 100
 
 Rows = list[dict[str, Any]]
@@ -145,9 +146,13 @@ async def _finished(
     """Look for an order among those that ended, of which the venue tells the newest first."""
     market = client.market(instrument)
     params = {"currency_pair": market["id"], "status": "finished"}
-    rows = await _pages(read, "lookup", client.privateSpotGetOrders, params, LOOKUP_PAGES_MAX)
-    row = next((row for row in rows if row.get("text") == text), None)
-    return None if row is None else client.parse_order(row, market)
+    ask = client.privateSpotGetOrders
+    async for rows in _pages(read, "lookup", ask, params, LOOKUP_PAGES_MAX):
+        for row in rows:
+            if row.get("text") == text:
+                found: dict[str, Any] = client.parse_order(row, market)
+                return found
+    return None
 
 
 def fills_in(client: Any, order: dict[str, Any], instrument: str) -> Rows:
@@ -176,8 +181,8 @@ async def fills_since(
 async def _executions(
     client: Any, read: RateLimitedRead, what: str, params: dict[str, Any]
 ) -> Rows:
-    rows = await _pages(read, what, client.privateSpotGetMyTrades, params, FILLS_PAGES_MAX)
-    unique = {row["id"]: row for row in rows}  # a page moves on while more is traded
+    pages = _pages(read, what, client.privateSpotGetMyTrades, params, FILLS_PAGES_MAX)
+    unique = {row["id"]: row async for page in pages for row in page}  # pages move on meanwhile
     return [with_fee(client.parse_trade(row)) for row in unique.values()]
 
 
@@ -198,18 +203,17 @@ async def _pages(
     ask: Callable[[Any], Awaitable[Rows]],
     params: dict[str, Any],
     pages_max: int,
-) -> Rows:
-    """Read all pages.
+) -> AsyncIterator[Rows]:
+    """Read page after page.
 
     Raises:
         Unavailable: There are more.
     """
-    rows: Rows = []
     for page in range(1, pages_max + 1):
-        found = await read(what, ask({**params, "limit": FILLS_PAGE, "page": page}))
-        rows += found
-        if len(found) < FILLS_PAGE:
-            return rows
+        found = await read(what, ask({**params, "limit": PAGE, "page": page}))
+        yield found
+        if len(found) < PAGE:
+            return
     raise Unavailable(f"not all {what} are read after {pages_max} pages", cause=Cause.SERVICE)
 
 
