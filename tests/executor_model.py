@@ -352,7 +352,10 @@ class World:
             self.inbox.append(act.BalancesAnswered(action.venue, balances, {}))
 
     def _query(self, action: act.Query) -> None:
-        key, orders = action.key, self.orders[action.key.venue]
+        key, orders = action.key, self.orders.get(action.key.venue)
+        if orders is None:
+            self.inbox.append(act.QueryFailed(key, "not traded any more", Cause.SERVICE))
+            return
         if key.venue in self.closed:
             self.inbox.append(act.QueryFailed(key, "closed", self.closed[key.venue]))
             return

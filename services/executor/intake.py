@@ -13,7 +13,7 @@ from shared.config_sections import RiskConfig
 from shared.domain.fees import share_of
 from shared.domain.instrument import split_instrument
 from shared.domain.plan_cost import ExpectedLeg, expected_cost
-from shared.domain.rounding import exact, is_multiple, price_to_tick
+from shared.domain.rounding import exact, is_multiple, is_rest_of_lots, price_to_tick
 from shared.messages.base import Side, TradingState
 from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.execution import ApprovedPlan, PlanLeg
@@ -48,10 +48,8 @@ class Intake:
         self._ttl_ns = int(limits.plan_ttl_ms * 1_000_000)
 
     def malformed(self, plan: ApprovedPlan) -> str:
-        """Return why an executor configured like this cannot have started it; empty if it can."""
+        """Return why no executor can have started it; empty if one can, configured otherwise."""
         for leg in plan.legs:
-            if leg.instrument not in self._venues.get(leg.venue, ()):
-                return f"{leg.instrument} at {leg.venue} is not traded here"
             name = split_instrument(leg.instrument)
             if (name.base, name.quote) != (plan.base, plan.quote):
                 return f"{leg.instrument} is not {plan.base}/{plan.quote}"
@@ -61,6 +59,9 @@ class Intake:
 
     def objection(self, plan: ApprovedPlan, now_ns: int) -> str:
         """Return why this plan must not be started now; empty if it may."""
+        for leg in plan.legs:
+            if leg.instrument not in self._venues.get(leg.venue, ()):
+                return f"{leg.instrument} at {leg.venue} is not traded here"
         if flaw := self._net_flaw(plan):
             return flaw
         lives_ns = max(plan.ts_expire_ns - plan.ts_ns, plan.ts_expire_ns - now_ns - AHEAD_NS_MAX)
@@ -91,7 +92,7 @@ class Intake:
             return ""
         net = sum([leg.signed_qty for leg in plan.legs], plan.opening)
         # Lots change: by those of another time it may have been started.
-        if not net or self._is_within_a_lot(plan, net) or abs(net) < abs(plan.opening):
+        if not net or self._is_rest_of_lots(plan, net) or abs(net) < abs(plan.opening):
             return ""
         return f"its legs leave {net} {plan.base} open"
 
@@ -119,14 +120,15 @@ class Intake:
         legs = (ExpectedLeg(x.side, x.qty, x.price_expected, x.fee_bps) for x in plan.legs)
         return share + expected_cost(legs, plan.opening)
 
-    def _is_within_a_lot(self, plan: ApprovedPlan, net: Decimal) -> bool:
-        """Tell whether a difference is less than one lot of the coarsest leg.
+    def _is_rest_of_lots(self, plan: ApprovedPlan, net: Decimal) -> bool:
+        """Tell whether legs may leave so much open, by the coarsest lot of theirs.
 
         Where a venue's rules are not known yet, it may be: nothing starts there anyway.
         """
         known = [self._markets.rules.get(leg.market) for leg in plan.legs]
         lots = [rules.lot_size for rules in known if rules is not None]
-        return len(lots) < len(known) or abs(net) < max(lots)
+        is_instant = plan.intent is Intent.INSTANT
+        return len(lots) < len(known) or is_rest_of_lots(net, max(lots), is_instant=is_instant)
 
     def _leg_objection(self, leg: PlanLeg, intent: Intent, now_ns: int) -> str:
         key = (leg.venue, leg.instrument)

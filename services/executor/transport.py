@@ -35,7 +35,7 @@ from services.executor.gateway import Gateway
 from shared.clock import Clock
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.engine import Action, Result
-from shared.errors import OutcomeUnknown, Rejected, Unavailable, VenueError
+from shared.errors import Cause, OutcomeUnknown, Rejected, Unavailable, VenueError
 from shared.histogram import Histogram
 from shared.messages.execution import OrderPurpose
 
@@ -89,6 +89,18 @@ class VenueRequests:
         except TimeoutError:
             return FetchFailed(action, "no answer in time")
 
+    def _gateway(self, venue: str) -> Gateway:
+        """Return the way to a venue.
+
+        Raises:
+            Unavailable: There is none any more, for an order of before.
+        """
+        gateway = self.gateways.get(venue)
+        if gateway is None:
+            text = f"{venue} is not traded here any more; trade it until its orders are known"
+            raise Unavailable(text, cause=Cause.SERVICE)
+        return gateway
+
     async def _submit(self, action: Submit) -> Report:
         order = action.order
         sent_ns = self._clock.now_ns()
@@ -96,7 +108,7 @@ class VenueRequests:
             self._tick_to_order.record(sent_ns - action.ts_recv_ns)
         try:
             async with asyncio.timeout(self._timeout_s):
-                report = await self.gateways[order.terms.venue].submit(order)
+                report = await self._gateway(order.terms.venue).submit(order)
         except Rejected as error:
             return SubmitRefused(order.client_order_id, str(error), sent_ns, error.cause)
         except Unavailable as error:
@@ -110,7 +122,7 @@ class VenueRequests:
     async def _query(self, action: Query) -> Report:
         try:
             async with asyncio.timeout(self._timeout_s):
-                report = await self.gateways[action.key.venue].query(action.key)
+                report = await self._gateway(action.key.venue).query(action.key)
         except VenueError as error:
             return QueryFailed(action.key, str(error), error.cause)
         except TimeoutError:
@@ -120,12 +132,12 @@ class VenueRequests:
     async def _cancel(self, action: Cancel) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self.gateways[action.key.venue].cancel(action.key)
+                await self._gateway(action.key.venue).cancel(action.key)
         except (VenueError, TimeoutError):
             return  # the query that follows tells whether it still works
 
     async def _fetch(self, action: Fetch) -> Report:
-        gateway = self.gateways[action.venue]
+        gateway = self._gateway(action.venue)
         if isinstance(action, CheckAccount):
             await gateway.start()
             return AccountChecked(action.venue, tuple(gateway.unlisted(action.instruments)))

@@ -23,7 +23,7 @@ from services.risk.reasons import Denial, DenyReason, deny
 from services.risk.reservations import opened_qty, plan_id_of
 from shared.domain.fees import BPS, edge_bps, fee_amount
 from shared.domain.instrument import InstrumentKind, split_instrument
-from shared.domain.rounding import exact, is_multiple
+from shared.domain.rounding import exact, is_multiple, is_rest_of_lots
 from shared.messages.arb import OpportunityLeg
 from shared.messages.base import BookState, Side, TradingState
 from shared.messages.rounds import Intent
@@ -233,11 +233,11 @@ def venue_rules(context: DecisionContext) -> Denial | None:
 
 
 def hedged(context: DecisionContext) -> Denial | None:
-    """The legs bring in as much as they take out, but for less than one lot of the coarsest."""
+    """The legs take out as much as they bring in, or up to a lot of the coarsest leg less."""
     if not context.net:
         return None
     lot = max(context.rules[leg.market.book].lot_size for leg in context.legs)
-    if abs(context.net) < lot:
+    if is_rest_of_lots(context.net, lot, is_instant=context.opportunity.intent is Intent.INSTANT):
         return None
     base = context.opportunity.base
     return deny(DenyReason.UNHEDGED, open=context.net, base=base, lot=lot)
@@ -293,13 +293,18 @@ def total_notional(context: DecisionContext) -> Denial | None:
 
 
 def plans_in_flight(context: DecisionContext) -> Denial | None:
-    """A bounded number at a time, and no two on the same sides of the same books."""
+    """A bounded number at a time, and no two on the same sides of the same books.
+
+    A plan that does all that another does and more takes the same prices.
+    """
     held, limit = context.ledger.reservations, context.config.plans_in_flight_max
     if len(held) >= limit:
         return deny(DenyReason.PLANS_IN_FLIGHT, plans=len(held), max=limit)
-    wanted = {(leg.market.book, leg.offered.side) for leg in context.legs} if held else None
+    wanted = {(leg.market.book, leg.offered.side) for leg in context.legs} if held else set()
     for plan in held.values():
-        if {(leg.terms.market, leg.terms.side) for leg in plan.legs} == wanted:
+        taken = {(leg.terms.market, leg.terms.side) for leg in plan.legs}
+        is_part = (taken <= wanted or wanted <= taken) and min(len(taken), len(wanted)) > 1
+        if is_part or taken == wanted:
             return deny(DenyReason.PAIR_IN_FLIGHT, plan_id=plan.plan_id)
     return None
 

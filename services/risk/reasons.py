@@ -94,8 +94,9 @@ class DenyReason(ExplainedCode):
     NOTIONAL_MIN = ("NOTIONAL_MIN", "A leg is worth less than the venue's least order.")
     UNHEDGED = (
         "UNHEDGED",
-        "The legs together buy more of the base asset than they sell, or less, by one lot of the "
-        "coarsest instrument or more.",
+        "The legs together buy more of the base asset than they sell, by one lot of the coarsest "
+        "instrument or more; or they sell more than they buy (to open or close a round: by such a "
+        "lot or more).",
     )
     ORDER_NOTIONAL = ("ORDER_NOTIONAL", "A leg is worth more than `risk.order_notional_max`.")
     INSTRUMENT_NOTIONAL = (
@@ -118,7 +119,8 @@ class DenyReason(ExplainedCode):
     )
     PAIR_IN_FLIGHT = (
         "PAIR_IN_FLIGHT",
-        "A plan that trades the same sides of the same books is being executed.",
+        "A plan that trades the same sides of the same books, or of two or more of them, is being "
+        "executed.",
     )
     DAILY_LOSS = (
         "DAILY_LOSS",

@@ -82,6 +82,15 @@ def lot_common(lot_a: Decimal, lot_b: Decimal) -> Decimal:
     return Decimal(lcm(units_a, units_b)).scaleb(exponent).normalize()
 
 
+def is_rest_of_lots(net: Decimal, lot: Decimal, *, is_instant: bool) -> bool:
+    """Tell whether legs may leave ``net`` base units open: less than ``lot``, the coarsest one's.
+
+    Legs of one instant sell nothing that they do not buy: its price would count as profit, and what
+    buying it back costs would not.
+    """
+    return abs(net) < lot and (net >= 0 or not is_instant)
+
+
 def price_average(cost: Decimal, qty: Decimal, side: Side) -> Decimal:
     """Return cost / qty to ``PRICE_AVG_DIGITS`` digits, against us: a buy up, a sell down."""
     context = _UP_TO_AVG if side is Side.BUY else _DOWN_TO_AVG

@@ -7,6 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.executor.actions import Cancel, Query, QueryFailed
+from services.executor.transport import VenueRequests
+from services.executor.working_orders import key_of
+from shared.clock import SystemClock
+from shared.histogram import Histogram
 from shared.messages.base import Side
 from shared.messages.control import Alert
 from shared.messages.execution import ApprovedPlan, OrderEvent, PlanDone, PlanOutcome
@@ -100,6 +105,37 @@ def test_a_rest_below_one_lot_of_the_coarsest_leg_is_no_objection() -> None:
     world.message(make_info("beta", lot_size=D("0.01")))
     world.message(leg_changed(make_plan(now_ns=world.now_ns), 0, qty=D("0.109")))
     assert len(world.said(OrderEvent)) == 2
+
+
+def test_selling_more_than_is_bought_is_refused_whatever_the_lots_are() -> None:
+    world = make_world()
+    world.message(make_info("beta", lot_size=D("0.01")))
+    plan = leg_changed(make_plan(now_ns=world.now_ns), 1, qty=D("0.109"))
+    assert outcome(world, plan).outcome is PlanOutcome.REFUSED
+
+
+@pytest.mark.parametrize("change", [{"venue": "gone"}, {"instrument": "BTC/USDT:USDT"}])
+def test_redelivered_plan_of_what_is_not_traded_any_more_is_looked_for(change) -> None:
+    """Its orders may have been sent while it was; that nobody can be asked is no answer."""
+    world = make_world()
+    plan = leg_changed(make_plan(now_ns=world.now_ns), 0, **change)
+    world.message(plan, redelivered=True)
+    (opened,) = world.engine.state.open_plans()
+    assert opened.checked_only and not world.said(PlanDone) and not world.sent
+    world = make_world()
+    assert outcome(world, plan).outcome is PlanOutcome.REFUSED, "a new one is not started"
+
+
+async def test_a_venue_without_a_gateway_is_asked_in_vain_and_sent_nothing() -> None:
+    world = make_world()
+    plan = leg_changed(make_plan(now_ns=world.now_ns), 0, venue="gone")
+    world.message(plan, redelivered=True)
+    (order,) = [o for o in world.engine.state.orders.values() if o.venue == "gone"]
+    requests = VenueRequests({}, SystemClock(), Histogram(), timeout_s=1)
+    report = await requests.carry_out(Query(key_of(order)))
+    assert isinstance(report, QueryFailed)
+    assert report.reason == "gone is not traded here any more; trade it until its orders are known"
+    assert await requests.carry_out(Cancel(key_of(order))) is None
 
 
 def test_redelivered_uneven_plan_is_looked_for_where_rules_are_not_known() -> None:

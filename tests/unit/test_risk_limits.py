@@ -517,6 +517,15 @@ def test_a_rest_below_one_lot_of_the_coarsest_leg_passes() -> None:
     assert denied(engine, make_offer([bought("0.11"), sold("beta", "0.1")])) is DenyReason.UNHEDGED
 
 
+def test_what_is_sold_beyond_what_is_bought_is_no_profit() -> None:
+    """The 0.002 sold beyond it bring in 20, and are yet to be bought back."""
+    engine = make_risk()
+    engine.on_message(make_info("alpha", "BTC/USDT", lot_size=D("0.01")), T0)
+    found = make_offer([bought("0.1"), sold("beta", "0.102")])
+    assert found.net > 20
+    assert denied(engine, found) is DenyReason.UNHEDGED
+
+
 def test_legs_of_one_account_are_paid_for_together() -> None:
     engine = make_risk()
     engine.on_message(make_balances("gamma", USDT=100_000, BTC="0.15"), T0)
@@ -537,11 +546,23 @@ def test_the_loss_cap_pays_for_all_legs_of_the_dearer_side() -> None:
             assert denied(engine, make_offer(legs)) is reason
 
 
+def test_a_plan_that_does_more_than_the_one_in_flight_takes_its_prices_too() -> None:
+    engine = make_risk()
+    plan = approved(engine, make_offer([bought("0.1"), sold("gamma", "0.1")]))
+    more = [bought("0.2", seq=2), sold("beta", "0.1", seq=2), sold("gamma", "0.1", seq=2)]
+    assert denied(engine, make_offer(more)) is DenyReason.PAIR_IN_FLIGHT
+    engine.on_message(make_done(plan.plan_id), T0)
+    more = [bought("0.2", seq=3), sold("beta", "0.1", seq=3), sold("gamma", "0.1", seq=3)]
+    approved(engine, make_offer(more))
+
+
 def test_the_same_books_in_another_way_are_not_the_plan_in_flight() -> None:
     engine = make_risk()
     plan = approved(engine, make_offer([bought("0.2"), sold("beta", "0.1"), sold("gamma", "0.1")]))
     again = [bought("0.2", seq=2), sold("gamma", "0.1", seq=2), sold("beta", "0.1", seq=2)]
     assert denied(engine, make_offer(again)) is DenyReason.PAIR_IN_FLIGHT
+    part = [bought("0.2", seq=2), sold("gamma", "0.2", seq=2)]
+    assert denied(engine, make_offer(part)) is DenyReason.PAIR_IN_FLIGHT
     other = [bought("0.1", seq=3), bought("0.1", "beta", seq=3), sold("gamma", "0.2", seq=3)]
     assert approved(engine, make_offer(other)).plan_id != plan.plan_id
 
