@@ -1,4 +1,4 @@
-"""`arb record`, and `arb data ls | verify | sql | export | import`: the store of market data."""
+"""`arb record`, `arb data ls | verify | sql | export | import | derive`: market data on disk."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rich.table import Table
 from services.cli import data_look
 from services.cli.commands_look import EXIT_NOT_WELL, AsJson
 from services.cli.commands_operate import ConfigPath
+from services.cli.data_derive import derive
 from services.cli.data_export import FORMATS, export_recordings, export_rows
 from services.cli.data_import import import_recordings
 from services.cli.data_rows import Wanted
@@ -42,6 +43,7 @@ def register(app: typer.Typer) -> None:
     data_app.command("sql")(sql)
     data_app.command("export")(export)
     data_app.command("import")(import_)
+    data_app.command("derive")(derive_)
     app.command("record")(record)
     app.add_typer(data_app, name="data")
 
@@ -240,6 +242,12 @@ def import_(
         for text in done.pop("notes"):
             note(f"arb: {text}")
     _finish(done, as_json)
+
+
+def derive_(directory: Dir = STORE, as_json: AsJson = False) -> None:
+    """Make depth, trades, funding and bars of the raw frames, instead of those made before."""
+    done = derive(directory)
+    _finish({"recordings": done["recordings"], "rows": done["rows"]}, as_json)
 
 
 def _finish(done: dict[str, Any], as_json: bool) -> None:

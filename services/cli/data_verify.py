@@ -160,7 +160,7 @@ class _Order:
         if before is None:
             return ""
         if values[0] < before[0]:
-            if self._table != "raw":
+            if self._table not in {"raw", "depth"}:
                 return f"{TIME_OF[self._table]} {values[0]} after {before[0]}"
             self.falls += 1
             self.fall_row = self.fall_row or self._row

@@ -9,27 +9,34 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from shared.errors import ConfigError
-from shared.store.manifest import write_whole
+from shared.store.manifest import manifest_path, write_whole
 
 PREFIX = ".staging-"
 READY = "ready"
+REMOVE = "remove"
+"""The files that are replaced, one a line."""
 
 
 @contextmanager
-def staged(root: Path, name: str) -> Iterator[Path]:
+def staged(root: Path, name: str, instead_of: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield a directory to write into; after the body all that is in it appears in ``root``.
+
+    Args:
+        root: Of the store.
+        name: Of the directory.
+        instead_of: Parquet files that go at that moment, with their manifests.
 
     Raises:
         ConfigError: A file that is to appear is there already; nothing has changed.
     """
     with locked(root, "writes"):
         recover(root)
-        yield from _staged(root, name)
+        yield from _staged(root, name, instead_of)
 
 
 @contextmanager
@@ -51,14 +58,17 @@ def locked(root: Path, what: str) -> Iterator[None]:
         yield
 
 
-def _staged(root: Path, name: str) -> Iterator[Path]:
+def _staged(root: Path, name: str, instead_of: Sequence[Path]) -> Iterator[Path]:
     stage = root / f"{PREFIX}{name}"
     shutil.rmtree(stage, ignore_errors=True)
     stage.mkdir(parents=True)
     try:
         yield stage
+        both = (each for path in instead_of for each in (path, manifest_path(path)))
+        old = [path.relative_to(root) for path in both]
+        (stage / REMOVE).write_text("".join(f"{path}\n" for path in old), encoding="utf-8")
         for file in _files(stage):
-            if (root / file.relative_to(stage)).exists():
+            if (root / file.relative_to(stage)).exists() and file.relative_to(stage) not in old:
                 raise ConfigError(f"{root / file.relative_to(stage)} is there already")
         os.sync()  # once, for all of them
         write_whole(stage / READY, b"")
@@ -78,12 +88,16 @@ def recover(root: Path) -> None:
 
 
 def _files(stage: Path) -> list[Path]:
-    found = [path for path in sorted(stage.rglob("*")) if path.is_file() and path.name != READY]
+    own = {stage / READY, stage / REMOVE}
+    found = [path for path in sorted(stage.rglob("*")) if path.is_file() and path not in own]
     # A manifest says that its file is whole, so it comes after it.
     return sorted(found, key=lambda path: (path.suffix == ".json", str(path)))
 
 
 def _move(root: Path, stage: Path) -> None:
+    for line in (stage / REMOVE).read_text(encoding="utf-8").splitlines():
+        (root / line).unlink(missing_ok=True)
+    (stage / REMOVE).write_text("", encoding="utf-8")  # what is moved there now is not to go
     for file in _files(stage):
         place = root / file.relative_to(stage)
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -184,6 +184,7 @@ def test_an_import_that_was_killed_is_finished_or_forgotten(tmp_path):
         folder.mkdir(parents=True)
         (folder / "a.parquet").write_bytes(b"")
         if is_ready:
+            (root / f"{staging.PREFIX}{name}" / staging.REMOVE).touch()
             (root / f"{staging.PREFIX}{name}" / staging.READY).touch()
     staging.recover(root)
     assert [path.parent.name for path in root.rglob("*.parquet")] == ["venue=whole"]
