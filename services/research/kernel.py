@@ -67,8 +67,11 @@ class Runs(NamedTuple):
 
 
 def compiled(function: F) -> F:
-    """Compile, keep the result on disk, and run without the interpreter's lock."""
-    out: Any = numba.njit(cache=True, nogil=True)(function)
+    """Compile, keep the result on disk if possible, and run without the interpreter's lock."""
+    try:
+        out: Any = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:  # neither the sources' folder nor a home is there to be written to
+        out = numba.njit(nogil=True)(function)
     return cast("F", out)
 
 
@@ -231,8 +234,11 @@ def run_grid(
     def run_one(number: int) -> tuple[int, Runs]:
         return number, _run_set(bars, units, sets[number], costs)
 
-    with ThreadPoolExecutor(max(1, jobs)) as pool:
+    pool = ThreadPoolExecutor(max(1, jobs))
+    try:
         yield from pool.map(run_one, range(len(sets)))
+    finally:  # whoever is interrupted does not wait for the sets that have not begun
+        pool.shutdown(cancel_futures=True)
 
 
 def _run_set(bars: Bars, units: Ints, params: RuleParams, costs: Costs) -> Runs:

@@ -192,6 +192,7 @@ def optimize(
     Raises:
         ConfigError: The data or the ledger are not right, or there is too little to judge.
     """
+    TrialsLedger(ledger).read()  # what is wrong with it is told before the work and not after
     prepared = prepare(loaded.candles, config, sets)
     if len(sets) * len(prepared.grid.times_s) > CELLS_MAX:
         raise ConfigError(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 
 from services.research.event_bars import Bar, BarBacktest, run_bars
-from services.research.kernel import FIGURES, Bars, Costs, Runs, run_all
+from services.research.kernel import FIGURES, Bars, Costs, Runs, run_all, run_grid
 from services.research.rules import Momentum, RuleParams, SmaCross, make_params
 from shared.errors import ConfigError
 
@@ -119,6 +121,18 @@ def test_sets_in_parallel_are_the_sets_one_by_one() -> None:
     alone = [run_all(bars, [one], Costs(0.001)) for one in sets]
     assert together.equity.tolist() == [runs.equity[0].tolist() for runs in alone]
     assert together.figures.tolist() == [runs.figures[0].tolist() for runs in alone]
+
+
+def test_who_is_interrupted_does_not_wait_for_sets_that_have_not_begun() -> None:
+    draw = np.random.Generator(np.random.PCG64(3))
+    closes = 100 * np.exp(draw.normal(0, 0.01, 20_000).cumsum())
+    bars = Bars(closes, closes, np.array([0, 20_000]))
+    before = {thread.name.rpartition("_")[0] for thread in threading.enumerate()}
+    found = run_grid(bars, [SmaCross(3, 13 + n) for n in range(5_000)], Costs(0.001), jobs=2)
+    assert next(found)[0] == 0
+    (pool,) = {thread.name.rpartition("_")[0] for thread in threading.enumerate()} - before
+    found.close()
+    assert pool not in {thread.name.rpartition("_")[0] for thread in threading.enumerate()}
 
 
 def test_trades_tell_prices_fees_and_what_is_left() -> None:
