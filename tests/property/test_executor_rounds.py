@@ -1,0 +1,124 @@
+"""Plans of rounds among misbehaving venues and crashes: all their fills are the round's."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.risk.exposure import Ledger
+from services.risk.rounds import Round
+from shared.messages.base import Side
+from shared.messages.execution import ApprovedPlan, Fill, OrderEvent, PlanDone, PlanOutcome
+from shared.messages.rounds import Intent, RoundState
+from tests.executor_model import LOT, D, World, make_plan, reserved
+from tests.property.test_executor_engine import CRASHES, NEXT, close, misbehave
+
+SINGLE = (("beta", Side.BUY, "0.1"),)
+PAIR = (("gamma", Side.SELL, "0.1"), ("beta", Side.BUY, "0.1"))
+CLOSING = (("gamma", Side.BUY, "0.1"), ("beta", Side.SELL, "0.09"))
+"""Of a round that is short by 0.01 before."""
+RUN = settings(max_examples=60, deadline=None)
+seeds = st.integers(0, 1_000_000)
+
+
+def of_round(plan: ApprovedPlan, **changes: Any) -> ApprovedPlan:
+    values: dict[str, Any] = {"intent": Intent.OPEN, "round_id": "r1", "strategy": "basis"}
+    return msgspec.structs.replace(plan, **{**values, **changes})
+
+
+def run(seed: int, kind: str, *, crashes: tuple[str, ...]) -> World:
+    """One plan of a round until all is quiet."""
+    random = Random(seed)
+
+    def choose(_: str, options: tuple[Any, ...]) -> Any:
+        return random.choice(options)
+
+    def torn() -> str:
+        return choose("torn", ("", "", "", *crashes))
+
+    world = World(choose)
+    while world.engine.obstacle:
+        while world.inbox:
+            world.deliver()
+        world.tick()
+    misbehave(world, choose)
+    legs = {"single": SINGLE, "pair": PAIR, "closing": CLOSING}[kind]
+    plan = of_round(make_plan(legs=legs, now_ns=world.now_ns))
+    if kind == "closing":
+        plan = msgspec.structs.replace(plan, intent=Intent.CLOSE, opening=D("-0.01"))
+    start = torn()
+    world.message(plan, torn=start)
+    if start:
+        world.message(plan, redelivered=True)
+    for _ in range(choose("steps", (0, 3, 8, 20))):
+        what = choose("next", NEXT)
+        if what in {"deliver", "again"} and world.inbox:
+            index = choose("which", tuple(range(min(4, len(world.inbox)))))
+            world.deliver(index, keep=what == "again", torn=torn())
+        elif what == "crash" and crashes:
+            world.crash()
+        elif what == "close":
+            close(world, choose)
+        else:
+            world.tick(torn=torn())
+    world.closed.clear()
+    world.settle(seconds=40)
+    return world
+
+
+def booked(world: World, *, repeats: int) -> Round:
+    """The round as risk keeps it, whatever comes how often."""
+    ledger = Ledger()
+    for plan in world.approved.values():
+        ledger.reserve(
+            msgspec.structs.replace(
+                reserved(plan), round_id="r1", strategy="basis", opening=plan.opening
+            )
+        )
+        begun = Round(
+            strategy="basis",
+            round_id="r1",
+            base="BTC",
+            quote="USDT",
+            is_directional=plan.is_directional,
+            ts_opened_ns=plan.ts_ns,
+        )
+        ledger.rounds.begin(begun, plan.plan_id)
+    for message in world.messages:
+        for _ in range(repeats):
+            if isinstance(message, OrderEvent):
+                ledger.orders.announce(message)
+            elif isinstance(message, Fill):
+                ledger.apply_fill(message)
+            elif isinstance(message, PlanDone):
+                ledger.apply_end(message)
+    assert not ledger.reservations
+    (only,) = ledger.rounds.rounds.values()
+    return only
+
+
+@RUN
+@given(seeds, st.sampled_from(["single", "pair", "closing"]), st.sampled_from([(), CRASHES]))
+def test_a_round_holds_what_the_venues_filled(
+    seed: int, kind: str, crashes: tuple[str, ...]
+) -> None:
+    world = run(seed, kind, crashes=crashes)
+    world.check_owned()
+    assert max(world.sent.values(), default=0) <= 1, "an id was submitted twice"
+    assert not world.engine.state.open_plans()
+    held = booked(world, repeats=2)
+    assert held.net == world.true_exposure()
+    failed = [d for d in world.said(PlanDone) if d.outcome is PlanOutcome.FAILED]
+    opening = D("-0.01") if kind == "closing" else D(0)
+    if not failed and kind != "single":
+        plans = max(1, len(world.said(PlanDone)))
+        traded = any(order.fills for orders in world.orders.values() for order in orders.values())
+        assert not traded or abs(opening + held.net) < LOT * plans
+    if kind == "single" and not failed:
+        assert -LOT < held.net <= D("0.1")
+    is_open = held.state(None) is RoundState.OPEN
+    assert is_open == bool(held.net) or any(held.held.values())
