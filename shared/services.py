@@ -93,6 +93,9 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
             StreamInput(stream="md.instrument"),
             StreamInput(stream="md.depth"),
             StreamInput(stream="risk.position"),
+            # Read where a strategy asks for it.
+            StreamInput(stream="md.trade"),
+            StreamInput(stream="md.funding"),
         ),
         instances=Instances.SHARDED,
         stop_rank=0,

@@ -28,7 +28,7 @@ from shared.errors import ConfigError
 from shared.strategies import built_in
 from shared.strategies.failure import describe
 from shared.strategies.params import check_declared
-from shared.strategies.port import Depth, Instance, Strategy
+from shared.strategies.port import FundingOf, Input, Instance, Strategy, Trades, as_input
 from shared.strategies.source import BYTES_MAX, USER_MODULE, check_source
 
 DEFAULT = "cross_venue"
@@ -84,14 +84,14 @@ def check_strategies(config: Config, where: str) -> list[Instance]:
     return found
 
 
-def inputs_of(strategy: Strategy[Any], where: str) -> list[Depth]:
+def inputs_of(strategy: Strategy[Any], where: str) -> list[Input]:
     """Return what a strategy wants to see.
 
     Raises:
         ConfigError: It does not say so.
     """
     try:
-        wanted = [Depth(*each) for each in strategy.inputs()]
+        wanted = [as_input(each) for each in strategy.inputs()]
         for depth in wanted:
             if depth.instrument:
                 split_instrument(depth.instrument)
@@ -104,7 +104,7 @@ def inputs_of(strategy: Strategy[Any], where: str) -> list[Depth]:
     return wanted
 
 
-def check_input(depth: Depth, config: Config, where: str) -> None:
+def check_input(depth: Input, config: Config, where: str) -> None:
     """Refuse an input that no ingestor is configured for.
 
     Raises:
@@ -121,6 +121,12 @@ def check_input(depth: Depth, config: Config, where: str) -> None:
     ):
         place = f"venues.{depth.venue}.instruments" if depth.venue else "the instruments of a venue"
         raise ConfigError(f"{where}: wants {depth.instrument}; add it to {place}")
+    feed = {Trades: "trades", FundingOf: "funding"}.get(type(depth))
+    without = [name for name in venues if feed and feed not in config.venues[name].feeds]
+    if feed and (depth.venue or len(without) == len(venues)) and without:
+        raise ConfigError(
+            f"{where}: wants {feed} of {without[0]}; add {feed!r} to venues.{without[0]}.feeds"
+        )
 
 
 def load(entry: StrategyConfig, scanner: ScannerConfig, where: str) -> Instance:

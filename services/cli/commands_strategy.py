@@ -28,7 +28,7 @@ from shared.messages.execution import RESERVED_STRATEGIES
 from shared.strategies import template
 from shared.strategies.failure import describe
 from shared.strategies.params import shown
-from shared.strategies.port import Depth, Instance, Strategy
+from shared.strategies.port import Input, Instance, Strategy
 from shared.strategy_files import built_ins, check_input, configured, inputs_of, load
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
@@ -175,7 +175,7 @@ def _examine(instance: Instance, books: Sequence[tuple[str, str]], where: str) -
         raise ConfigError(f"{where}: returns what is no opportunity: {error}") from error
 
 
-def _books(wanted: Sequence[Depth], config: Config | None) -> list[tuple[str, str]]:
+def _books(wanted: Sequence[Input], config: Config | None) -> list[tuple[str, str]]:
     """Return the books that the made-up market has: what the strategy asks for."""
     venues = tuple(config.venues) if config is not None and len(config.venues) > 1 else VENUES
     books = [

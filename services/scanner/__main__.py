@@ -37,7 +37,9 @@ def build(
         watchdog.start()  # strategies are asked what they want when the engine is made
     engine = StrategyHost(load_strategies(config), watchdog)
     hosting = Hosting(
-        inputs=lambda owned: inputs_of(NAME, owned),
+        inputs=lambda owned: [
+            each for each in inputs_of(NAME, owned) if each.spec.name not in engine.unread
+        ],
         shards=ShardOwner(bus, NAME, str(own_id(observer.instance)), config.bus.shards),
         measures={Opportunity: "tick_to_opportunity"},
         notes=engine.notes,

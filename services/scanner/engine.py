@@ -17,13 +17,19 @@ from typing import Any
 
 import msgspec
 
-from services.scanner.hosted import Hosted, opens_round, own_copy
+from services.scanner.figures import (
+    disabled_alert,
+    missed_of,
+    sum_counters,
+    sum_gauges,
+    unread_streams,
+)
+from services.scanner.hosted import EXTRAS, Extra, Hosted, opens_round, own_copy
 from services.scanner.rounds import RoundKeeper
 from services.scanner.watched import Failed, Watch, asked
 from shared.engine import NOTHING, EngineSpec, InputsOpened, Result, Step
 from shared.messages.base import BookState, Message
-from shared.messages.control import Alert, Severity
-from shared.messages.market import DepthView, InstrumentInfo
+from shared.messages.market import DepthView, InstrumentInfo, Trade
 from shared.messages.rounds import RoundsTold, StrategyPosition
 from shared.strategies.failure import describe
 from shared.strategies.port import Depth, Instance
@@ -66,6 +72,7 @@ class StrategyHost:
         self._counters = dict.fromkeys(_COUNTERS, 0)
         self._own_names = {"depth_views", "near_misses", "strategies", "strategies_disabled"}
         self._own_names |= set(self._counters)
+        self._traded: dict[tuple[str, str], bool] = {}
         self._alerts: list[Message] = []
         self._rounds = RoundKeeper({each.id: each.on_disable for each in instances})
         self.disabled: dict[str, str] = {}
@@ -94,6 +101,8 @@ class StrategyHost:
             self._rounds.take_rules(rules)
             for hosted in self._readers_of((rules.venue, rules.instrument), now_ns):
                 out = [*(out or ()), *self._ask(hosted, hosted.on_rules, rules, now_ns)]
+        elif type(message) in EXTRAS:
+            out = self._on_extra(message, now_ns)  # type: ignore[arg-type]
         elif isinstance(message, StrategyPosition):
             out = self._on_position(message, now_ns)
         elif isinstance(message, RoundsTold):
@@ -119,6 +128,17 @@ class StrategyHost:
                 out = [*(out or ()), *found]
         return out
 
+    def _on_extra(self, message: Extra, now_ns: int) -> list[Message]:
+        out: list[Message] = []
+        for hosted in self._running[:]:
+            if hosted.wants(message):
+                if hosted.ts_ready_ns is None:
+                    hosted.ts_ready_ns = now_ns + hosted.warmup_ns
+                out += self._ask(hosted, hosted.on_extra, message, now_ns)
+        if isinstance(message, Trade) and len(self._traded) < READERS_MAX:
+            self._traded[message.venue, message.instrument] = True
+        return out
+
     def _on_position(self, position: StrategyPosition, now_ns: int) -> list[Message]:
         self._alerts += self._rounds.take(position, now_ns)
         out: list[Message] = []
@@ -135,7 +155,14 @@ class StrategyHost:
             if view.state is BookState.LIVE:
                 old = msgspec.structs.replace(view, state=BookState.STALE, ts_ns=now_ns)
                 out += self._on_view(old, now_ns) or ()
+        for missed in missed_of(self._traded, now_ns):
+            out += self._on_extra(missed, now_ns)
         return out
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """Streams of which no strategy wants anything."""
+        return unread_streams(self._running)
 
     def on_timer(self, now_ns: int) -> Step:
         """Call the strategies whose time has come, and return the near misses that are due."""
@@ -166,15 +193,7 @@ class StrategyHost:
     def counters(self) -> Mapping[str, int]:
         """Return totals; ``near_misses_<GATE>`` counts comparisons, not messages."""
         totals = {"depth_views": self._views, **self._counters}
-        gates: dict[str, int] = {}
-        for hosted in self._all:
-            for name, count in hosted.told("counters", self._watch).items():
-                if name not in self._own_names:
-                    totals[name] = totals.get(name, 0) + int(count)
-            for gate, count in hosted.near_misses.totals.items():
-                gates[gate] = gates.get(gate, 0) + count
-        named = {f"near_misses_{gate}": count for gate, count in gates.items() if count}
-        return {**totals, "near_misses": sum(gates.values()), **named}
+        return {**totals, **sum_counters(self._all, self._own_names, self._watch)}
 
     def gauges(self) -> Mapping[str, float]:
         """Return what the strategies follow, and how many of them run."""
@@ -182,11 +201,7 @@ class StrategyHost:
             "strategies": len(self._running),
             "strategies_disabled": len(self.disabled),
         }
-        for hosted in self._running:
-            for name, value in hosted.told("gauges", self._watch).items():
-                if name not in self._own_names:
-                    totals[name] = totals.get(name, 0.0) + value
-        return totals
+        return {**totals, **sum_gauges(self._running, self._own_names, self._watch)}
 
     def notes(self) -> Mapping[str, str]:
         """Return why strategies are disabled."""
@@ -272,17 +287,7 @@ class StrategyHost:
     def _note_disabled(self, strategy_id: str, reason: str, now_ns: int) -> None:
         self.disabled[strategy_id] = reason
         self._alerts.append(
-            Alert(
-                ts_ns=now_ns,
-                service="scanner",
-                severity=Severity.CRITICAL,
-                code="STRATEGY_DISABLED",
-                text=(
-                    f"strategy {strategy_id} is disabled until the scanner starts again: {reason}"
-                    f"{self._rounds.fate(strategy_id)}"
-                ),
-                subject=strategy_id,
-            )
+            disabled_alert(strategy_id, f"{reason}{self._rounds.fate(strategy_id)}", now_ns)
         )
 
     def _step(self, out: list[Message]) -> Step:

@@ -11,10 +11,25 @@ import msgspec
 from services.scanner.watched import Failed, Watch, asked
 from shared.messages.arb import Opportunity, Signal, Target
 from shared.messages.bounds import AHEAD_NS_MAX
-from shared.messages.market import DepthView
+from shared.messages.market import (
+    DepthView,
+    Funding,
+    FundingSettled,
+    Mark,
+    Trade,
+    TradesMissed,
+)
 from shared.messages.quick_checks import first_flaw
 from shared.messages.rounds import Intent, StrategyPosition
-from shared.strategies.port import BUILT_IN_MODULE, Depth, Instance, Strategy
+from shared.strategies.port import (
+    BUILT_IN_MODULE,
+    Depth,
+    FundingOf,
+    Instance,
+    Strategy,
+    Trades,
+    as_input,
+)
 
 OUTPUTS_PER_CALL_MAX = 256
 """Opportunities that one call of a strategy may return."""
@@ -33,12 +48,18 @@ _DECODE: dict[type, Callable[[bytes], Any]] = {
 }
 
 
+Extra = Trade | TradesMissed | Mark | Funding | FundingSettled
+"""What comes beside books, for who asks for it."""
+EXTRAS = frozenset((Trade, TradesMissed, Mark, Funding, FundingSettled))
+
+
 class Hosted:
     """A strategy that runs, or ran until it was disabled."""
 
     __slots__ = (
         "deadline_ns",
         "detector",
+        "funding",
         "hash",
         "id",
         "inputs",
@@ -49,6 +70,7 @@ class Hosted:
         "on_rules",
         "outputs",
         "strategy",
+        "trades",
         "ts_ready_ns",
         "ts_window_ns",
         "wants_timer",
@@ -61,6 +83,8 @@ class Hosted:
         self.strategy, self.near_misses = strategy, strategy.near_misses
         self.on_depth, self.on_rules = strategy.on_depth, strategy.on_rules
         self.inputs: Sequence[Depth] = ()
+        self.trades: Sequence[Trades] = ()
+        self.funding: Sequence[FundingOf] = ()
         self.warmup_ns = 0
         self.ts_ready_ns: int | None = None  # known from its first view on
         self.ts_window_ns = self.outputs = 0  # what it returned in the present second
@@ -72,7 +96,10 @@ class Hosted:
         """Take in what it wants, and return what is wrong with that; empty if nothing is."""
         try:
             with asked(self.id, watch):
-                self.inputs = tuple(Depth(*each) for each in self.strategy.inputs())
+                wanted = [as_input(each) for each in self.strategy.inputs()]
+                self.inputs = tuple(each for each in wanted if isinstance(each, Depth))
+                self.trades = tuple(each for each in wanted if isinstance(each, Trades))
+                self.funding = tuple(each for each in wanted if isinstance(each, FundingOf))
                 self.warmup_ns = int(self.strategy.warmup().span_ms) * _MS
         except Failed as error:
             return str(error)
@@ -91,6 +118,22 @@ class Hosted:
             if error.would_end and watch is not None:
                 watch.report(self.id, f"{name}(): {error}")
             return {}
+
+    def wants(self, message: Extra) -> bool:
+        """Tell whether it asked for such a message beside books."""
+        wanted = self.trades if type(message) in {Trade, TradesMissed} else self.funding
+        return any(each.covers(message.venue, message.instrument) for each in wanted)
+
+    def on_extra(self, message: Extra, now_ns: int) -> Sequence[Any]:
+        """Call what takes such a message."""
+        strategy = self.strategy
+        if isinstance(message, Trade):
+            return strategy.on_trade(message, now_ns)
+        if isinstance(message, TradesMissed):
+            return strategy.on_gap(message, now_ns)
+        if isinstance(message, Mark):
+            return strategy.on_mark(message, now_ns)
+        return strategy.on_funding(message, now_ns)
 
     def on_position(self, position: StrategyPosition, now_ns: int) -> Sequence[Any]:
         """Tell it about a round of its own."""

@@ -7,7 +7,8 @@ else: positions, orders and money belong to risk and the executor. The scanner h
 it raises, floods or returns what is not right; the others go on.
 
 Callbacks exist for the data that is on the bus for every venue: depth, rules and time, and for the
-positions that risk keeps of what a strategy opened. Trades, funding and bars join them.
+positions that risk keeps of what a strategy opened; and for trades, marks and funding of the venues
+whose feeds include them. Bars are made of trades (``features/bars.py``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 import msgspec
 
 from shared.messages.arb import Opportunity, Signal
-from shared.messages.market import DepthView
+from shared.messages.market import DepthView, Funding, FundingSettled, Mark, Trade, TradesMissed
 from shared.messages.rounds import StrategyPosition
 from shared.messages.rules import InstrumentRules
 from shared.strategies.near_misses import NearMisses
@@ -50,6 +51,40 @@ class Depth(NamedTuple):
     def covers(self, venue: str, instrument: str) -> bool:
         """Tell whether a book belongs to this input."""
         return self.venue in {"", venue} and self.instrument in {"", instrument}
+
+
+class Trades(NamedTuple):
+    """An input: trades, and where some are missing; its venues have ``trades`` in their feeds."""
+
+    venue: str = ""
+    instrument: str = ""
+
+    def covers(self, venue: str, instrument: str) -> bool:
+        """Tell whether an instrument's trades belong to this input."""
+        return self.venue in {"", venue} and self.instrument in {"", instrument}
+
+
+class FundingOf(NamedTuple):
+    """An input: marks and funding of perpetuals; its venues have ``funding`` in their feeds."""
+
+    venue: str = ""
+    instrument: str = ""
+
+    def covers(self, venue: str, instrument: str) -> bool:
+        """Tell whether a perpetual's funding belongs to this input."""
+        return self.venue in {"", venue} and self.instrument in {"", instrument}
+
+
+Input = Depth | Trades | FundingOf
+
+
+def as_input(given: Any) -> Input:
+    """Return what a strategy has declared; a plain pair is a book.
+
+    Raises:
+        TypeError: It is no input.
+    """
+    return given if isinstance(given, Trades | FundingOf) else Depth(*given)
 
 
 class Warmup(NamedTuple):
@@ -88,7 +123,7 @@ class Strategy(Generic[P]):
     def set_up(self) -> None:
         """Prepare own state; ``params`` and ``id`` are there."""
 
-    def inputs(self) -> Sequence[Depth]:
+    def inputs(self) -> Sequence[Input]:
         """Return what it wants to see."""
         return (Depth(),)
 
@@ -102,6 +137,22 @@ class Strategy(Generic[P]):
 
     def on_depth(self, view: DepthView, now_ns: int) -> Sequence[Output]:
         """Take the newest view of a book in. It carries its trust: only LIVE prices anything."""
+        return ()
+
+    def on_trade(self, trade: Trade, now_ns: int) -> Sequence[Output]:
+        """Take a public trade in; wanted by ``Trades``."""
+        return ()
+
+    def on_gap(self, missed: TradesMissed, now_ns: int) -> Sequence[Output]:
+        """Trades of an instrument are missing: what was summed up of them is incomplete."""
+        return ()
+
+    def on_mark(self, mark: Mark, now_ns: int) -> Sequence[Output]:
+        """Take a perpetual's mark and index in; wanted by ``FundingOf``."""
+        return ()
+
+    def on_funding(self, funding: Funding | FundingSettled, now_ns: int) -> Sequence[Output]:
+        """Take a rate that will settle, or one that has, in; wanted by ``FundingOf``."""
         return ()
 
     def on_position(self, position: StrategyPosition, now_ns: int) -> Sequence[Output]:
