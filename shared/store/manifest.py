@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from shared.errors import ArbError, ConfigError
-from shared.store.rows import Missing
+from shared.store.rows import SEGMENT_SUFFIX, Missing
 
 SUFFIX = ".manifest.json"
 TABLES = ("raw", "depth", "trade", "funding", "bar")
@@ -136,13 +136,17 @@ def read_manifest(file: Path) -> Manifest:
 def files_in(root: Path, tables: Sequence[str] = TABLES) -> Iterator[Path]:
     """Yield the Parquet files of a store, by table and name.
 
+    One whose segment is still there is not finished: its recorder is at it, or makes it again.
+
     Raises:
         ConfigError: There is no such directory.
     """
     if not root.is_dir():
         raise ConfigError(f"{root} is no store: there is no such directory; give --dir DIR")
     for table in tables:
-        yield from sorted((root / table).glob("**/*.parquet"))
+        for file in sorted((root / table).glob("**/*.parquet")):
+            if not file.with_suffix(SEGMENT_SUFFIX).exists():
+                yield file
 
 
 def part_of(file: Path, name: str) -> str:

@@ -20,7 +20,7 @@ from shared.capture.items import parse_line
 from shared.errors import ConfigError
 from shared.store import staging
 from shared.store.manifest import files_in, manifest_path, read_manifest
-from shared.store.rows import RawRow, line_of
+from shared.store.rows import SEGMENT_SUFFIX, RawRow, line_of
 from tests.unit.test_verify import delta, good, record, snapshot
 
 parquet = pytest.importorskip("shared.store.parquet")
@@ -163,6 +163,14 @@ def test_a_file_without_a_manifest_and_one_without_its_file_are_named(tmp_path):
     file.unlink()
     (fault,) = verify_store(tmp_path / "store").faults
     assert fault.file == str(file) and "the file is not" in fault.reason
+
+
+def test_a_file_whose_segment_is_still_there_is_not_finished(tmp_path):
+    file = raw_file(imported(tmp_path))
+    manifest_path(file).unlink()
+    file.with_suffix(SEGMENT_SUFFIX).touch()
+    assert not list(files_in(tmp_path / "store"))
+    assert verify_store(tmp_path / "store").ok
 
 
 def test_the_same_recording_twice_and_a_damaged_one_change_nothing(tmp_path):
