@@ -95,6 +95,15 @@ class Ledger(msgspec.Struct, kw_only=True):
         """What the plans in flight do to their rounds, by ``strategy|round``."""
         return {h.round_key: h.intent for h in self.reservations.values() if h.round_id}
 
+    @property
+    def has_open_rounds(self) -> bool:
+        """Whether any round is not closed."""
+        in_flight = self.rounds_in_flight
+        return any(
+            each.state(in_flight.get(key)) is not RoundState.CLOSED
+            for key, each in self.rounds.rounds.items()
+        )
+
     def round_state(self, strategy: str, round_id: str) -> RoundState | None:
         """Return the state of a round, ``None`` where it is not known."""
         found = self.rounds.get(strategy, round_id)

@@ -198,7 +198,8 @@ class HaltCause(ExplainedCode):
     DAILY_LOSS = (
         "DAILY_LOSS",
         "Today's realized loss, fees included, exceeds `risk.daily_loss_max`. RESUME is refused "
-        "until the next UTC day or a higher limit.",
+        "until the next UTC day or a higher limit. While rounds are open the state is REDUCING "
+        "instead, so that they can be closed.",
     )
     PLAN_FAILED = (
         "PLAN_FAILED",

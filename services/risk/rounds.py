@@ -206,7 +206,7 @@ class Rounds(msgspec.Struct, dict=True):
         done = execution_of(fill)
         found = self.of_plan(fill.plan_id) or self._named(fill)
         if found is None:
-            if is_new and fill.strategy in {"", OPERATOR_STRATEGY}:
+            if is_new and fill.strategy == OPERATOR_STRATEGY:
                 self._close_against(done)
             return
         was_closed = not in_flight and found.state(None) is RoundState.CLOSED

@@ -82,11 +82,20 @@ def apply_command(
         )
 
 
-def decide(memory: TradingMemory, obstacle: str) -> tuple[TradingState, str]:
-    """Return the state and its reason; ``obstacle`` is empty where nothing is missing."""
+def decide(
+    memory: TradingMemory, obstacle: str, *, has_rounds: bool = False
+) -> tuple[TradingState, str]:
+    """Return the state and its reason; ``obstacle`` is empty where nothing is missing.
+
+    The daily loss alone leaves what is held known, so open rounds may be closed in spite of it: a
+    stop must work on the worst of days.
+    """
     if memory.trips:
         tripped = [f"{cause}: {text}" for cause, text in memory.trips.items()]
-        return TradingState.HALTED, "; ".join([*tripped, *filter(None, [memory.refused])])
+        reason = "; ".join([*tripped, *filter(None, [memory.refused])])
+        is_held_back = memory.level is TradingState.HALTED or bool(obstacle)
+        may_close = has_rounds and not is_held_back and [*memory.trips] == [HaltCause.DAILY_LOSS]
+        return TradingState.REDUCING if may_close else TradingState.HALTED, reason
     if memory.level is TradingState.HALTED:
         return TradingState.HALTED, memory.level_reason
     if obstacle:
@@ -150,7 +159,9 @@ class TradingControl:
         if now_ns < self._witness_until_ns:
             missing = missing or "the ledger is new or an old copy: waiting for who knows"
         obstacle = self._obstacle(missing)
-        return TradingStatus(*decide(self._memory, obstacle), executor_obstacle, obstacle)
+        has_rounds = self._ledger.has_open_rounds if self._memory.trips else False
+        decided = decide(self._memory, obstacle, has_rounds=has_rounds)
+        return TradingStatus(*decided, executor_obstacle, obstacle)
 
     def on_loss(self, loss: str, now_ns: int) -> list[Message]:
         """Trip on lost data; alerted once until an operator resumes."""

@@ -13,7 +13,7 @@ from services.risk.reasons import DenyReason
 from services.risk.rounds import ROUNDS_CLOSED_MAX, ROUNDS_OPEN_MAX
 from shared.config_sections import Config, StrategyConfig
 from shared.messages.arb import Opportunity
-from shared.messages.base import BookState, Certainty, Message, Side
+from shared.messages.base import BookState, Certainty, Message, Side, TradingState
 from shared.messages.control import Alert, CommandKind
 from shared.messages.execution import (
     OPERATOR_STRATEGY,
@@ -22,6 +22,7 @@ from shared.messages.execution import (
     Fill,
     OrderPurpose,
     PlanOutcome,
+    TradingStateChanged,
 )
 from shared.messages.rounds import Intent, RoundState, RoundsTold, StrategyPosition
 from tests.decision_builders import (
@@ -37,6 +38,7 @@ from tests.decision_builders import (
     make_fill,
     make_leg,
     make_offer,
+    make_result,
     make_risk,
     make_view,
     order_of,
@@ -301,6 +303,14 @@ def test_an_operators_flatten_closes_rounds_as_well() -> None:
     assert told(engine).realized == {"USDT": D("-2.1") + D("2") - D(2)}
 
 
+def test_what_nobody_knows_the_owner_of_is_no_rounds() -> None:
+    """A pair adopted after a loss of records is even in itself: its sale closes no round."""
+    engine = opened()
+    for message in make_result("p", "5"):
+        engine.on_message(message, T0)
+    assert [leg.qty for leg in told(engine).legs] == [D("0.1"), D("-0.1")]
+
+
 def test_what_is_left_is_dust_only_where_nobody_takes_it() -> None:
     engine = opened()
     plan = approve(engine, closing("0.099"))
@@ -335,6 +345,26 @@ def test_a_close_is_allowed_what_its_round_has_become_worth() -> None:
 
 def test_nothing_is_closed_while_halted() -> None:
     engine = opened()
+    engine.on_message(make_command(CommandKind.HALT), T0)
+    assert denial(engine, closing()) is DenyReason.HALTED
+
+
+def test_the_daily_loss_still_lets_rounds_be_closed() -> None:
+    engine = opened(daily_loss_max=D(50))
+    for message in make_result("p", "-60"):
+        engine.on_message(message, T0)
+    engine.on_message(make_done("p", realized=D(-60)), T0)
+    states = [m for m in engine.on_timer(T0).messages if isinstance(m, TradingStateChanged)]
+    assert [m.state for m in states] == [TradingState.REDUCING]
+    assert states[0].reason.startswith("DAILY_LOSS: ")
+    assert denial(engine, opening(round_id="r2")) is DenyReason.REDUCING
+    execute(engine, approve(engine, closing()))
+    states = [m for m in engine.on_timer(T0).messages if isinstance(m, TradingStateChanged)]
+    assert [m.state for m in states] == [TradingState.HALTED]
+    engine = opened(daily_loss_max=D(50))
+    for message in make_result("p", "-60"):
+        engine.on_message(message, T0)
+    engine.on_message(make_done("p", realized=D(-60)), T0)
     engine.on_message(make_command(CommandKind.HALT), T0)
     assert denial(engine, closing()) is DenyReason.HALTED
 
