@@ -7,7 +7,7 @@ message on the wrong stream does not decode. What decodes is then held to its bo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -39,12 +39,15 @@ _PARTS: dict[Format, Any] = {
     Format.JSON: msgspec.json.Decoder(list[msgspec.Raw]),
 }
 _DECODERS: dict[str, Any] = {spec.name: _decoder(spec) for spec in ALL}
+_ENCODE: dict[str, Callable[[Any], bytes]] = {
+    spec.name: (_MSGPACK if spec.format is Format.MSGPACK else _JSON).encode for spec in ALL
+}
 _LATEST = Delivery.LATEST
 
 
 def encode(spec: StreamSpec, messages: Sequence[Message]) -> bytes:
     """Return the bytes of one entry holding ``messages`` in order."""
-    return (_MSGPACK if spec.format is Format.MSGPACK else _JSON).encode(messages)
+    return _ENCODE[spec.name](messages)
 
 
 def decode(spec: StreamSpec, payload: bytes, now_ns: int | None = None) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -13,11 +14,16 @@ from shared.config_sections import RiskConfig
 from shared.domain.fees import share_of
 from shared.domain.instrument import split_instrument
 from shared.domain.plan_cost import ExpectedLeg, expected_cost
-from shared.domain.rounding import exact, is_multiple, is_rest_of_lots, price_to_tick
+from shared.domain.rounding import is_multiple, is_rest_of_lots, price_to_tick
 from shared.messages.base import Side, TradingState
 from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.execution import ApprovedPlan, PlanLeg
 from shared.messages.rounds import Intent
+
+_BUY: Final = Side.BUY
+_INSTANT: Final = Intent.INSTANT
+_CLOSE: Final = Intent.CLOSE
+_OPEN: Final = Intent.OPEN
 
 PRICE_BAND = Decimal("0.05")
 """How far beyond the LIVE book's best price a leg's limit may lie, and how far from its limit what
@@ -77,12 +83,12 @@ class Intake:
 
     def _round_flaw(self, plan: ApprovedPlan) -> str:
         """Return what of a plan's round cannot be; empty if it can."""
-        if plan.intent is Intent.INSTANT:
+        if plan.intent is _INSTANT:
             is_plain = not plan.round_id and not plan.opening and len(plan.legs) > 1
             return "" if is_plain else "it has one leg, or a round, and no intent to open or close"
         if not plan.round_id:
             return f"it is to {plan.intent} a round and names none"
-        if plan.opening and (plan.intent is Intent.OPEN or plan.is_directional):
+        if plan.opening and (plan.intent is _OPEN or plan.is_directional):
             return f"it is to even out {plan.opening} {plan.base}, which only closing by pairs does"
         return ""
 
@@ -110,12 +116,12 @@ class Intake:
             price = leg.price_limit
             if leg.price_expected > price:
                 price = min(leg.price_expected, price * _WITH_BAND)
-            if leg.side is Side.BUY:
+            if leg.side is _BUY:
                 bought += leg.qty * price
             else:
                 sold += leg.qty * price
         share = share_of(max(bought, sold), self._loss_cap_bps)
-        if plan.intent is Intent.INSTANT:
+        if plan.intent is _INSTANT:
             return share
         legs = (ExpectedLeg(x.side, x.qty, x.price_expected, x.fee_bps) for x in plan.legs)
         return share + expected_cost(legs, plan.opening)
@@ -141,16 +147,14 @@ class Intake:
             return f"{leg.qty} is not a multiple of {leg.venue}'s lot {rules.lot_size}"
         notional = leg.qty * leg.price_limit
         # What was opened may have become worth more: closing it must be possible all the same.
-        if notional > self._notional_beyond and intent is not Intent.CLOSE:
+        if notional > self._notional_beyond and intent is not _CLOSE:
             return f"a leg is worth {notional:f}, {self._order_notional_max} are allowed"
         if abs(leg.price_expected - leg.price_limit) > leg.price_limit * PRICE_BAND:
             return f"it expects {leg.price_expected}, too far from its limit {leg.price_limit}"
-        view = self._markets.live_view(key, now_ns)
-        levels = view and (view.asks if leg.side is Side.BUY else view.bids)
-        if not levels:
+        best = self._markets.best_price(key, leg.side, now_ns)
+        if best is None:
             return f"the book of {leg.instrument} at {leg.venue} is not LIVE here"
-        best = exact(levels[0][0])
-        beyond = leg.price_limit - best if leg.side is Side.BUY else best - leg.price_limit
+        beyond = leg.price_limit - best if leg.side is _BUY else best - leg.price_limit
         if beyond > best * PRICE_BAND:
             return f"its limit {leg.price_limit} is too far from {leg.venue}'s best price {best}"
         return ""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Final
 
-from shared.domain.depth import are_levels
+from shared.domain.depth import are_levels, is_size
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.rounding import exact
-from shared.messages.base import BookState, Certainty
+from shared.messages.base import BookState, Certainty, Side
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
+
+_LIVE: Final = BookState.LIVE
+_BUY: Final = Side.BUY
 
 VIEW_AGE_NS_MAX = 2_000_000_000
 """A view older than this prices nothing; LIVE books are refreshed several times a second."""
@@ -40,12 +44,23 @@ class Markets:
 
     def live_view(self, key: MarketKey, now_ns: int) -> DepthView | None:
         """Return the view if it may price something now."""
+        view = self._newest_if_live(key, now_ns)
+        if view is None or not (are_levels(view.bids) and are_levels(view.asks)):
+            return None
+        return view
+
+    def _newest_if_live(self, key: MarketKey, now_ns: int) -> DepthView | None:
+        """Return the view if it is LIVE and fresh; its levels are as the bus lets them through."""
         view = self._views.get(key)
-        if view is None or view.state is not BookState.LIVE:
+        if view is None or view.state is not _LIVE:
             return None
-        if now_ns - view.ts_ns > VIEW_AGE_NS_MAX:
-            return None
-        return view if are_levels(view.bids) and are_levels(view.asks) else None
+        return view if now_ns - view.ts_ns <= VIEW_AGE_NS_MAX else None
+
+    def best_price(self, key: MarketKey, taken_by: Side, now_ns: int) -> Decimal | None:
+        """Return the best price that an order of this side finds in a LIVE book."""
+        view = self._newest_if_live(key, now_ns)
+        levels = view and (view.asks if taken_by is _BUY else view.bids)
+        return exact(levels[0][0]) if levels and is_size(levels[0][0]) else None
 
     def mid(self, key: MarketKey, now_ns: int) -> Decimal | None:
         """Return the middle of a LIVE book."""

@@ -40,6 +40,10 @@ from shared.messages.execution import (
     PlanOutcome,
 )
 
+_LEG: Final = OrderPurpose.LEG
+_ARBITRAGE: Final = PlanKind.ARBITRAGE
+_USED: Final = LedgerStage.USED
+
 REBALANCE_PAUSE_NS: Final = 50_000_000
 """Least pause between two rebalancing orders, and before looking for a price again."""
 
@@ -70,7 +74,7 @@ class PlanRunner:
     def start(self, approved: ApprovedPlan, legs: list[PlanLeg], now_ns: int, out: Step) -> None:
         """Put all legs on record, as they fit the venues, and ask for them to be sent at once."""
         plan = self._open(approved, legs, now_ns)
-        self._state.stage = LedgerStage.USED
+        self._state.stage = _USED
         for index, leg in enumerate(legs):
             leg_order = self._orders.submit(plan, _leg_intent(leg), (index, 0), now_ns, out)
             out.at_once.append(leg_order)  # the pending plan is its record
@@ -86,7 +90,7 @@ class PlanRunner:
         plan = self._state.plans.get(approved.plan_id)
         if plan is None or not plan.is_open or plan.kind is not PlanKind.ADOPTED:
             return
-        plan.kind, plan.reason, plan.strategy = PlanKind.ARBITRAGE, "", approved.strategy
+        plan.kind, plan.reason, plan.strategy = _ARBITRAGE, "", approved.strategy
         plan.legs, plan.loss_cap = approved.legs, approved.loss_cap
         plan.reference, plan.ts_recv_ns = _reference(approved), approved.ts_recv_ns
         _take_round(plan, approved)
@@ -132,7 +136,7 @@ class PlanRunner:
         trade = OrderIntent(
             terms=terms,
             fee_bps=self._fee_bps(terms.venue, terms.instrument),
-            purpose=OrderPurpose.HEDGE if attempt else OrderPurpose.LEG,
+            purpose=OrderPurpose.HEDGE if attempt else _LEG,
         )
         order = self._orders.record(plan, trade, (leg_index, attempt), now_ns, out)
         order.ts_ended_ns = order.next_query_ns = now_ns
@@ -177,7 +181,7 @@ class PlanRunner:
     def _open(self, approved: ApprovedPlan, legs: list[PlanLeg], now_ns: int) -> PlanRecord:
         plan = PlanRecord(
             plan_id=approved.plan_id,
-            kind=PlanKind.ARBITRAGE,
+            kind=_ARBITRAGE,
             base=approved.base,
             quote=approved.quote,
             legs=legs,
@@ -194,7 +198,7 @@ class PlanRunner:
     def _finish(self, plan: PlanRecord, orders: list[OrderRecord], now_ns: int, out: Step) -> None:
         traded = [order for order in orders if order.life.filled_qty > 0]
         purposes = {order.purpose for order in traded}
-        if not traded and (plan.kind is PlanKind.ARBITRAGE or not plan.opening):
+        if not traded and (plan.kind is _ARBITRAGE or not plan.opening):
             outcome = PlanOutcome.EXPIRED if plan.checked_only else PlanOutcome.UNFILLED
         elif OrderPurpose.UNWIND in purposes or plan.kind is PlanKind.FLATTEN:
             outcome = PlanOutcome.UNWOUND
@@ -233,7 +237,7 @@ def _pause_until_ns(orders: list[OrderRecord], hedge_deadline_ns: int) -> int:
     The pause doubles with every weak attempt in a row, wherever it was, as far as all attempts find
     room before the deadline.
     """
-    attempts = [order for order in orders if order.purpose is not OrderPurpose.LEG]
+    attempts = [order for order in orders if order.purpose is not _LEG]
     if not attempts:
         return 0
     weak = 0
@@ -259,4 +263,4 @@ def _reference(approved: ApprovedPlan) -> Decimal:
 
 
 def _leg_intent(leg: PlanLeg) -> OrderIntent:
-    return OrderIntent(terms=leg.terms, fee_bps=leg.fee_bps, purpose=OrderPurpose.LEG)
+    return OrderIntent(terms=leg.terms, fee_bps=leg.fee_bps, purpose=_LEG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,8 @@ from shared.messages.market import (
     ResyncRequest,
     VenueStatus,
 )
+
+_LIVE: Final = BookState.LIVE
 
 BOOKS_MAX = 4_096
 """Books followed; messages of more are refused and counted."""
@@ -153,7 +156,7 @@ class OrderbookEngine:
                 if book is None:
                     return NOTHING
             book.on_delta(message, now_ns)
-            if book.shown_live and not book.book.touched and book.state is BookState.LIVE:
+            if book.shown_live and not book.book.touched and book.state is _LIVE:
                 return NOTHING
             return Step(messages=self._outputs(book, now_ns))
         if type(message) is BookSnapshot:
@@ -172,7 +175,7 @@ class OrderbookEngine:
         out: list[Message] = []
         for book in self._books.values():
             book.on_timer(now_ns)
-            live = book.state is BookState.LIVE
+            live = book.state is _LIVE
             refresh_ns = self._refresh_ns if live else NOT_LIVE_REFRESH_NS
             # Half a tick of slack: a view is repeated at the tick nearest to its time.
             if now_ns - book.shown_ns >= refresh_ns - self._tick_ns // 2:
@@ -194,7 +197,7 @@ class OrderbookEngine:
 
     def gauges(self) -> Mapping[str, float]:
         """Return how many books there are, trusted, and of instruments that no venue serves."""
-        live = sum(1 for book in self._books.values() if book.state is BookState.LIVE)
+        live = sum(1 for book in self._books.values() if book.state is _LIVE)
         refused = sum(1 for book in self._books.values() if book.is_refused)
         return {
             "books": float(len(self._books) - refused),
@@ -237,7 +240,7 @@ class OrderbookEngine:
         ``cause_ns`` is when the ingestor published the cause of this, where that is not a tick.
         """
         out: list[Message] = []
-        live = book.state is BookState.LIVE
+        live = book.state is _LIVE
         if book.shown_state != (book.state, book.reason) or (live and book.book.touched):
             self._counters["views"] += 1
             out.append(self._view(book, now_ns, cause_ns))
@@ -249,7 +252,7 @@ class OrderbookEngine:
         """Return the view of this moment; only a LIVE one carries levels."""
         bids: list[Level] = []
         asks: list[Level] = []
-        if book.state is BookState.LIVE:
+        if book.state is _LIVE:
             bids, asks = book.book.view(self._config.depth_levels)
         book.note_shown(now_ns)
         return DepthView(

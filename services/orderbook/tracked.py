@@ -25,9 +25,16 @@ process's clock: machines must agree to well within ``stale_after_ns``.
 
 from __future__ import annotations
 
+from typing import Final
+
 from services.orderbook.facts import BEHIND_NS_MAX, BookFacts
 from shared.messages.base import BookState
 from shared.messages.market import BookDelta, BookSnapshot, VenueStatus
+
+_LIVE: Final = BookState.LIVE
+_CROSSED: Final = BookState.CROSSED
+_DOWN: Final = BookState.DOWN
+_SYNCING: Final = BookState.SYNCING
 
 SNAPSHOT_GRACE_NS = 1_000_000_000
 """How long a snapshot announced by a status may take over its own stream before it is missed."""
@@ -59,9 +66,9 @@ class TrackedBook(BookFacts):
         self.ts_venue_ns = delta.ts_venue_ns
         self.counters["book_events"] += 1
         if book.is_crossed():
-            self._break(BookState.CROSSED, self._crossed_text(), now_ns)
+            self._break(_CROSSED, self._crossed_text(), now_ns)
         elif (
-            self.state is not BookState.LIVE
+            self.state is not _LIVE
             or now_ns - ts_recv_ns > BEHIND_NS_MAX
             or (book.touched and book.is_outside())
         ):
@@ -109,7 +116,7 @@ class TrackedBook(BookFacts):
             self._resync.cancel()
         self.counters["book_events"] += 1
         if self.book.is_crossed():
-            self._break(BookState.CROSSED, self._crossed_text(), now_ns)
+            self._break(_CROSSED, self._crossed_text(), now_ns)
         else:
             self._decide(now_ns)
 
@@ -120,11 +127,11 @@ class TrackedBook(BookFacts):
         if old or self._feed_status.is_foreign(status):
             self._on_other_feed(status, now_ns)
             return
-        if status.state is BookState.LIVE:
+        if status.state is _LIVE:
             if not whole_venue:
                 self._on_confirmation(status, now_ns)
         elif status.epoch > self.epoch or status.ts_ns > self.ts_recv_ns:
-            if whole_venue and status.state is not BookState.DOWN:
+            if whole_venue and status.state is not _DOWN:
                 return  # some of its connections; the books speak for themselves
             self._want(status.epoch)
             self._feed_status.degrade(
@@ -136,9 +143,9 @@ class TrackedBook(BookFacts):
 
     def _on_other_feed(self, status: VenueStatus, now_ns: int) -> None:
         """Ask another ingestor that has the book LIVE to start over, if our own has failed us."""
-        if not status.instrument or status.state is not BookState.LIVE:
+        if not status.instrument or status.state is not _LIVE:
             return
-        failed = self._feed_status.state is BookState.DOWN or self._is_silent(now_ns)
+        failed = self._feed_status.state is _DOWN or self._is_silent(now_ns)
         if failed and now_ns - status.ts_ns <= BEHIND_NS_MAX:
             self._other_feed = True
             self._resync.want(now_ns)
@@ -147,7 +154,7 @@ class TrackedBook(BookFacts):
         """The book is LIVE at the wire in ``status.epoch``."""
         if status.epoch > self.epoch:
             self._want(status.epoch)
-            self._feed_status.degrade(BookState.SYNCING, "waiting for the snapshot")
+            self._feed_status.degrade(_SYNCING, "waiting for the snapshot")
             self._resync.want(now_ns + SNAPSHOT_GRACE_NS)
             return
         self._feed_status.clear()
@@ -169,7 +176,7 @@ class TrackedBook(BookFacts):
             self._resync.want_anew(now_ns)
         if self.epoch and now_ns - self._heard_ns > FORGET_NS:
             self.epoch = self.seq = self._wanted_epoch = 0
-            self._broken, self._broken_reason = BookState.SYNCING, "no message for a minute"
+            self._broken, self._broken_reason = _SYNCING, "no message for a minute"
             self._feed_status.follow("")
         self._decide(now_ns)
 
@@ -217,7 +224,7 @@ class TrackedBook(BookFacts):
         self._break(BookState.GAP, reason, now_ns)
 
     def _break(self, state: BookState, reason: str, now_ns: int) -> None:
-        if state is BookState.CROSSED:
+        if state is _CROSSED:
             self.counters["crossed"] += 1
         self._broken, self._broken_reason = state, reason
         self._resync.want_anew(now_ns)

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from services.risk.exposure import ZERO, Ledger
 from services.risk.reservations import ReservedLeg, reserve_leg
@@ -31,6 +31,10 @@ from shared.messages.base import Side, TradingState
 from shared.messages.market import DepthView
 from shared.messages.rounds import Intent
 from shared.messages.rules import InstrumentRules
+
+_BUY: Final = Side.BUY
+_INSTANT: Final = Intent.INSTANT
+_CLOSE: Final = Intent.CLOSE
 
 BookKey = tuple[str, str]
 
@@ -137,7 +141,7 @@ class DecisionContext:
     def is_directional(self) -> bool:
         """Whether it changes a position by one leg, which nothing hedges."""
         found = self.opportunity
-        return found.intent is not Intent.INSTANT and len(found.legs) == 1
+        return found.intent is not _INSTANT and len(found.legs) == 1
 
     def free_position(self, leg: OpportunityLeg) -> Decimal:
         """Net base units in the leg's instrument that no round holds."""
@@ -156,7 +160,7 @@ class DecisionContext:
             leg = LegCase(offered, ledger)
             self.legs.append(leg)
             self.reserved.append(leg.reserved)
-            if offered.side is Side.BUY:
+            if offered.side is _BUY:
                 bought += leg.reserved.notional
                 net += offered.qty
             else:
@@ -176,9 +180,9 @@ class DecisionContext:
     def _look_up_round(self) -> None:
         self.opening = self.cost = ZERO
         found = self.opportunity
-        if found.intent is Intent.INSTANT:
+        if found.intent is _INSTANT:
             return
-        if found.intent is Intent.CLOSE and not self.is_directional and self.round is not None:
+        if found.intent is _CLOSE and not self.is_directional and self.round is not None:
             self.opening = self.round.net
         legs = (ExpectedLeg(leg.side, leg.qty, leg.price_avg, leg.fee_bps) for leg in found.legs)
         self.cost = expected_cost(legs, self.opening)
@@ -251,7 +255,7 @@ def worst_notional(
         if terms.instrument != instrument or terms.venue != venue:
             continue
         notional += leg.notional
-        if terms.side is Side.BUY:
+        if terms.side is _BUY:
             buys += terms.qty
         else:
             sells += terms.qty

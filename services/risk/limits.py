@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
+from typing import Final
 
 from services.risk.decision_context import (
     DecisionContext,
@@ -27,6 +28,14 @@ from shared.domain.rounding import exact, is_multiple, is_rest_of_lots
 from shared.messages.arb import OpportunityLeg
 from shared.messages.base import BookState, Side, TradingState
 from shared.messages.rounds import Intent
+
+_BUY: Final = Side.BUY
+_SELL: Final = Side.SELL
+_LIVE: Final = BookState.LIVE
+_OPEN: Final = Intent.OPEN
+_CLOSE: Final = Intent.CLOSE
+_ACTIVE: Final = TradingState.ACTIVE
+_HALTED: Final = TradingState.HALTED
 
 MS = 1_000_000
 
@@ -59,13 +68,13 @@ def well_formed(context: DecisionContext) -> Denial | None:
             return deny(DenyReason.MALFORMED, instrument=leg.instrument, fee_bps=leg.fee_bps)
         if not leg.is_limit_ioc:
             return deny(DenyReason.ORDER_KIND, kind=leg.kind, instrument=leg.instrument)
-        if leg.side is Side.SELL:
+        if leg.side is _SELL:
             sales, sold = sales + 1, sold + leg.qty
         elif sales:
             return deny(DenyReason.MALFORMED, sides=_sides(legs))
         else:
             bought += leg.qty
-    has_one_side = found.intent is Intent.CLOSE or (found.intent is Intent.OPEN and len(legs) == 1)
+    has_one_side = found.intent is _CLOSE or (found.intent is _OPEN and len(legs) == 1)
     if not 0 < sales < len(legs) and not has_one_side:
         return deny(DenyReason.MALFORMED, sides=_sides(legs))
     if base != found.base or quote != found.quote or (bought or sold) != found.qty:
@@ -81,18 +90,18 @@ def _sides(legs: Sequence[OpportunityLeg]) -> str:
 
 def trading_state(context: DecisionContext) -> Denial | None:
     """HALTED starts nothing; REDUCING only what closes rounds, or shrinks other perpetuals."""
-    if context.state is TradingState.ACTIVE:
+    if context.state is _ACTIVE:
         return None
-    if context.state is TradingState.HALTED:
+    if context.state is _HALTED:
         return deny(DenyReason.HALTED, why=context.state_reason)
-    if context.opportunity.intent is Intent.CLOSE:
+    if context.opportunity.intent is _CLOSE:
         return None
     opened = [
         opened_qty(context.free_position(leg), leg.side, leg.qty)
         for leg in context.opportunity.legs
         if split_instrument(leg.instrument).kind is InstrumentKind.LINEAR
     ]
-    is_opening = context.opportunity.intent is Intent.OPEN
+    is_opening = context.opportunity.intent is _OPEN
     if is_opening or not opened or any(opened):
         return deny(DenyReason.REDUCING, opens=sum(opened, ZERO))
     return None
@@ -162,7 +171,7 @@ def arithmetic(context: DecisionContext) -> Denial | None:
     for leg in found.legs:
         worth = leg.qty * leg.price_avg
         fee = fee_amount(worth, leg.fee_bps)
-        if leg.side is Side.BUY:
+        if leg.side is _BUY:
             notional += worth
             flow = -worth - fee
         else:
@@ -204,7 +213,7 @@ def books_trusted(context: DecisionContext) -> Denial | None:
         view = context.views.get(leg.market.book)
         if view is None:
             return deny(DenyReason.BOOK_UNKNOWN, book=leg.market.text)
-        if view.state is not BookState.LIVE:
+        if view.state is not _LIVE:
             return deny(DenyReason.BOOK_NOT_LIVE, book=leg.market.text, state=view.state)
         age_ms = (context.now_ns - view.ts_ns) // MS
         limit = context.config.book_age_ms_max
@@ -356,13 +365,13 @@ def loss_cap(context: DecisionContext) -> Denial | None:
         offered = leg.offered
         fee_bps = max(offered.fee_bps, context.rules[leg.market.book].taker_fee_bps)
         fees = 2 * leg.reserved.notional * fee_bps
-        if offered.side is Side.BUY:
+        if offered.side is _BUY:
             of_buys += fees
         else:
             of_sales += fees
     cap = context.loss_cap - context.cost
     if max(of_buys, of_sales) <= cap * BPS:
         return None
-    fees, side = (of_buys, Side.BUY) if of_buys > cap * BPS else (of_sales, Side.SELL)
+    fees, side = (of_buys, _BUY) if of_buys > cap * BPS else (of_sales, _SELL)
     books = [leg.market.text for leg in context.legs if leg.offered.side is side]
     return deny(DenyReason.LOSS_CAP, book=", ".join(books), fees=fees / BPS, cap=cap)

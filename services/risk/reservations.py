@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Final
 
 import msgspec
 
@@ -14,6 +15,8 @@ from shared.messages.arb import OpportunityLeg
 from shared.messages.base import Side
 from shared.messages.rounds import Intent, round_key
 from shared.messages.terms import OrderTerms
+
+_BUY: Final = Side.BUY
 
 ZERO, ONE = Decimal(0), Decimal(1)
 
@@ -60,7 +63,7 @@ class Reservation(msgspec.Struct, kw_only=True):
 
 def opened_qty(position: Decimal, side: Side, qty: Decimal) -> Decimal:
     """Return how much of an order opens or extends a position (the rest reduces it)."""
-    reducible = max(ZERO, -position if side is Side.BUY else position)
+    reducible = max(ZERO, -position if side is _BUY else position)
     return max(ZERO, qty - reducible)
 
 
@@ -80,7 +83,7 @@ def reserve_leg(leg: OpportunityLeg, notional: Decimal, position: Decimal) -> Re
     if settle is not None and settle == quote:  # linear
         share = opened_qty(position, side, qty) / qty
         asset, amount = settle, notional * (share + leg.fee_bps * ONE_BP)
-    elif side is Side.BUY:
+    elif side is _BUY:
         asset, amount = quote, notional * (ONE + leg.fee_bps * ONE_BP)
     else:
         asset, amount = base, qty

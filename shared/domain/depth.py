@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,11 @@ class Obstacle(StrEnum):
     NOT_CROSSED = "NOT_CROSSED"  # the best bid is not above the best ask
     FEES = "FEES"  # crossed, but the taker fees cost more
     EDGE_MIN = "EDGE_MIN"  # a profit, but less than asked for
+
+
+_NOT_CROSSED: Final = Obstacle.NOT_CROSSED
+_FEES: Final = Obstacle.FEES
+_EDGE_MIN: Final = Obstacle.EDGE_MIN
 
 
 class Costs(NamedTuple):
@@ -125,8 +130,8 @@ def take_crossed_depth(
     if bid * sell_keep < ask * buy_need or bid <= ask:
         edge = (bid * sell_keep - ask * buy_cost) / ask * _BPS
         if bid <= ask:
-            return Uncrossed(Obstacle.NOT_CROSSED, edge)
-        return Uncrossed(Obstacle.FEES if edge < 0 else Obstacle.EDGE_MIN, edge)
+            return Uncrossed(_NOT_CROSSED, edge)
+        return Uncrossed(_FEES if edge < 0 else _EDGE_MIN, edge)
     room = min(qty_max, notional_max / bid)
     assert room > 0
     qty = cost = proceeds = 0.0

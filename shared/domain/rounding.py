@@ -12,9 +12,12 @@ from decimal import (
     InvalidOperation,
 )
 from math import lcm
+from typing import Final
 
 from shared.messages.base import Side
 from shared.messages.rules import InstrumentRules
+
+_BUY: Final = Side.BUY
 
 PRICE_AVG_DIGITS = 12
 """Significant digits of an average price: times a quantity of up to 16 digits is exact in Decimal's
@@ -51,7 +54,7 @@ def price_to_tick(price: Decimal, tick_size: Decimal, side: Side, *, aggressive:
             better price (a buy down, a sell up).
     """
     assert tick_size > 0
-    up = (side is Side.BUY) is aggressive
+    up = (side is _BUY) is aggressive
     ticks = (price / tick_size).to_integral_value(ROUND_CEILING if up else ROUND_FLOOR)
     return ticks * tick_size
 
@@ -93,7 +96,7 @@ def is_rest_of_lots(net: Decimal, lot: Decimal, *, is_instant: bool) -> bool:
 
 def price_average(cost: Decimal, qty: Decimal, side: Side) -> Decimal:
     """Return cost / qty to ``PRICE_AVG_DIGITS`` digits, against us: a buy up, a sell down."""
-    context = _UP_TO_AVG if side is Side.BUY else _DOWN_TO_AVG
+    context = _UP_TO_AVG if side is _BUY else _DOWN_TO_AVG
     return context.divide(cost, qty)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -46,11 +47,17 @@ class Side(StrEnum):
     @property
     def opposite(self) -> Side:
         """The side that undoes this one."""
-        return Side.SELL if self is Side.BUY else Side.BUY
+        return _SELL if self is _BUY else _BUY
 
     def signed(self, amount: Decimal) -> Decimal:
         """Return base units as the account sees them: a buy brings in, a sell takes out."""
-        return amount if self is Side.BUY else -amount
+        return amount if self is _BUY else -amount
+
+
+# Getting a member from its class takes 0.2 us in Python 3.11, as long as several sums in Decimal:
+# where decisions are made, modules have names of their own for those that are compared with.
+_BUY: Final = Side.BUY
+_SELL: Final = Side.SELL
 
 
 class BookState(StrEnum):

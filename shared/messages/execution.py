@@ -41,6 +41,8 @@ from shared.messages.bounds import (
 from shared.messages.rounds import Intent
 from shared.messages.terms import OrderTerms, OrderType, TimeInForce
 
+_INSTANT: Final = Intent.INSTANT
+
 OPERATOR_STRATEGY: Final = "operator"
 """Stands for a strategy where an operator had orders made (FLATTEN)."""
 RESERVED_STRATEGIES: Final = frozenset((OPERATOR_STRATEGY, "unknown", "other", "netted"))
@@ -112,7 +114,7 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     @property
     def is_directional(self) -> bool:
         """Whether it changes a position by one leg, and has nothing to even out."""
-        return self.intent is not Intent.INSTANT and len(self.legs) == 1
+        return self.intent is not _INSTANT and len(self.legs) == 1
 
 
 class OrderPurpose(StrEnum):

@@ -7,7 +7,7 @@ pairs that a view touches, and asks for the opportunity of each. Pure.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from shared.domain.depth import (
     SIZE_MAX,
@@ -33,6 +33,8 @@ from shared.strategies.two_legs import (
     pair_rules,
     size_opportunity,
 )
+
+_LIVE: Final = BookState.LIVE
 
 BOOKS_MAX = 4_096
 """Books followed; more are refused and counted."""
@@ -158,7 +160,7 @@ class Pairs:
         book.view = view
         bids, asks = view.bids, view.asks
         book.is_live = (
-            view.state is BookState.LIVE
+            view.state is _LIVE
             and bool(bids and asks)
             and SIZE_MIN <= bids[0][0] <= SIZE_MAX
             and SIZE_MIN <= asks[0][0] <= SIZE_MAX
@@ -242,5 +244,5 @@ class Pairs:
 
 def _trust(book: Book) -> str:
     assert book.view is not None
-    is_empty = book.view.state is BookState.LIVE and not book.is_live
+    is_empty = book.view.state is _LIVE and not book.is_live
     return "EMPTY" if is_empty else book.view.state.value

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -32,6 +32,9 @@ from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
 from shared.strategies.gates import Gate
 from shared.strategies.near_misses import Stopped
+
+_BUY: Final = Side.BUY
+_SELL: Final = Side.SELL
 
 _ZERO = Decimal(0)
 
@@ -105,7 +108,7 @@ def build_opportunity(
 
     ``Stopped`` where that rounding leaves less than the least edge.
     """
-    bought, sold = make_leg(buy, Side.BUY, qty), make_leg(sell, Side.SELL, qty)
+    bought, sold = make_leg(buy, _BUY, qty), make_leg(sell, _SELL, qty)
     assert bought is not None, "the quantity was capped at the depth walked"
     assert sold is not None, "as above"
     (buy_leg, notional), (sell_leg, proceeds) = bought, sold
