@@ -58,6 +58,9 @@ class VenueConditions:
     partial: float = 0.0
     late_fills: float = 0.0
     is_down: bool = False
+    old_positions: bool = False
+    """Whether it goes on telling the positions that it told first."""
+    positions: Mapping[str, Decimal] | None = None
     closed: Cause | None = None
     """Why every order is refused."""
 
@@ -211,9 +214,13 @@ class AccountPort:
         assert isinstance(action, act.FetchBalances), "there are no other actions"
         ledger = exchange.ledger
         balances = {a: Balance(free=b.free, used=b.used) for a, b in ledger.balances.items()}
+        told = {name: held.qty for name, held in ledger.positions.items()}
+        conditions = self.conditions[action.venue]
+        if conditions.old_positions:
+            told = conditions.positions = dict(conditions.positions or told)
         positions = {
-            name: held.qty
-            for name, held in ledger.positions.items()
+            name: qty
+            for name, qty in told.items()
             if name in action.instruments and not is_spot(name)
         }
         return act.BalancesAnswered(action.venue, balances, positions)

@@ -11,6 +11,7 @@ from services.lab.account import VenueConditions
 from services.lab.feed import FRAME_FAULTS
 from services.lab.losses import HaltedLoss
 from services.lab.lost_records import LostRecords
+from services.lab.positions import Positions
 from services.lab.process import Crashed
 from shared.engine import Action
 from shared.errors import Cause
@@ -84,19 +85,21 @@ class Chaos:
         self.faults = 0
         self._records = LostRecords(world, self)
         self._halted_loss = HaltedLoss(world, self, Random(f"{world.seed}/halted"))
+        self._positions = Positions(world, self)
         self._effects = 0
         self._next_crash = self._draw_crash()
         self._stops_between_effects = self._random.random() < PAUSED_WORLDS
 
     def start(self) -> None:
         """Begin."""
-        self._again(KILL_NS, self._kill)
-        self._again(CONDITIONS_NS, self._change_conditions)
-        self._again(BUS_NS, self._trouble_bus)
-        self._again(FEED_NS, self._trouble_feed)
-        self._again(OPERATOR_NS, self._command)
+        self.again(KILL_NS, self._kill)
+        self.again(CONDITIONS_NS, self._change_conditions)
+        self.again(BUS_NS, self._trouble_bus)
+        self.again(FEED_NS, self._trouble_feed)
+        self.again(OPERATOR_NS, self._command)
+        self._positions.start()
         if self._stops_between_effects:
-            self._again(PAUSE_NS, self._pause_any)
+            self.again(PAUSE_NS, self._pause_any)
         draw = Random(f"{self._world.seed}/emptied")
         if draw.random() < EMPTIED_CHANCE:
             self._world.kernel.after(draw.randrange(*EMPTIED_NS), self._empty_bus)
@@ -107,7 +110,8 @@ class Chaos:
         """End all of it; what is broken heals."""
         self.is_on = False
         for venue in self._world.account.conditions:
-            self._world.account.conditions[venue] = VenueConditions()
+            if venue != self._positions.refuses:  # it heals by itself, a little later
+                self._world.account.conditions[venue] = VenueConditions()
         self._world.server.is_up = True
         self._world.server.loses_next_book = False
         self._world.feed.refuses.clear()
@@ -156,11 +160,13 @@ class Chaos:
     def _draw_crash(self) -> int:
         return 1 + int(self._random.expovariate(1 / EFFECTS_BETWEEN_CRASHES))
 
-    def _again(self, between_ns: tuple[int, int], event: Callable[[], None]) -> None:
+    def again(self, between_ns: tuple[int, int], event: Callable[[], None]) -> None:
+        """Let something happen again and again, while trouble is on."""
+
         def due() -> None:
             if self.is_on:
                 event()
-                self._again(between_ns, event)
+                self.again(between_ns, event)
 
         self._world.kernel.after(self._random.randrange(*between_ns), due)
 
@@ -180,12 +186,14 @@ class Chaos:
 
     def _change_conditions(self) -> None:
         draw = self._random
-        venue = draw.choice(list(self._world.account.conditions))
+        conditions = self._world.account.conditions
+        venue = draw.choice([venue for venue in conditions if venue != self._positions.refuses])
         bad = draw.choice(BAD_WEATHERS)
         lasts_ns = SILENCE_LASTS_NS if bad is SILENCE else WEATHER_LASTS_NS
         self.set_conditions(venue, bad, draw.randrange(*lasts_ns))
 
     def set_conditions(self, venue: str, bad: dict[str, Any], lasts_ns: int) -> None:
+        """Make the way to a venue unreliable for a while."""
         account = self._world.account
         self.fault(f"{venue} turns bad: {bad}")
         conditions = account.conditions[venue] = VenueConditions(**bad)
@@ -210,7 +218,7 @@ class Chaos:
 
             world.kernel.after(draw.randrange(*BUS_DOWN_NS), back)
         else:
-            self._lose_last_moment()
+            self.lose_last_moment()
 
     def _repeat_entry(self) -> None:
         """Entries are on the bus twice, as where a writer tried again: readers must not mind."""
@@ -223,7 +231,8 @@ class Chaos:
                 world.server.add(spec.key(), payload)
             world.notify(spec.consumers)
 
-    def _lose_last_moment(self) -> None:
+    def lose_last_moment(self) -> None:
+        """Take the bus back, a little later, to what it is now."""
         world, losses = self._world, self._world.server.losses
         kept, kept_plans = world.server.snapshot(), len(world.checkers.plans)
         self._records.is_wanted = True
@@ -238,6 +247,7 @@ class Chaos:
         """Take the bus back to a copy of its data that had so many plans."""
         if self.is_on:
             self.fault("the bus lost its last moment")
+            self._positions.on_loss()
             self._world.server.restore(kept)
             self._world.checkers.on_bus_lost(kept_plans)
             self._world.checkers.ledger.on_lost_moment()

@@ -8,11 +8,17 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from services.executor import actions as act
+from services.executor.gateway import OrderRequest
 from services.lab.ledger_checker import LedgerChecker
+from services.lab.positions import has_derivatives, key_of
 from services.risk.engine import RiskEngine
+from shared.domain.instrument import is_spot
 from shared.engine import Action
+from shared.exchange.exchange import Exchange
+from shared.exchange.orders import Fill as ExchangeFill
+from shared.exchange.orders import Order
 from shared.messages.arb import Opportunity
-from shared.messages.base import BookState, Message, Side, TradingState
+from shared.messages.base import BookState, Message, TradingState
 from shared.messages.control import Command, CommandKind
 from shared.messages.execution import (
     ApprovedPlan,
@@ -25,6 +31,7 @@ from shared.messages.execution import (
     TradingStateChanged,
 )
 from shared.messages.market import DepthView
+from shared.messages.rounds import Intent
 from shared.services import Instances
 
 if TYPE_CHECKING:
@@ -62,7 +69,8 @@ class Checkers:
         """Plans that are approved and have not ended."""
         self._reserved_max = world.config.risk.total_notional_max
         self.fills: dict[tuple[str, str], Fill] = {}
-        self._on_record: dict[str, OrderEvent] = {}
+        self.orders: dict[str, OrderEvent] = {}
+        """What was told last of every order."""
         self._arrived: dict[str, str] = {}
         self._not_sent: set[str] = set()
         self._has_lost_records = False
@@ -71,6 +79,11 @@ class Checkers:
         self._not_live_since_ns: dict[tuple[str, str], int] = {}
         self.is_emptied = False
         self.ledger = LedgerChecker(world)
+        self._ours: dict[tuple[str, str], Decimal] = {}
+        """Venue and derivative -> the position that our own orders made there."""
+        for exchange in world.exchanges.values():
+            if has_derivatives(exchange):
+                self.watch_positions(exchange)
         self._checks: dict[type[Message], Callable[[Any], None]] = {
             DepthView: self._check_view,
             Opportunity: self._check_priced,
@@ -123,8 +136,35 @@ class Checkers:
         is_leg = order.purpose is OrderPurpose.LEG
         if is_leg and not any(order.client_order_id[2:].startswith(plan) for plan in self.plans):
             self.report("plan_on_record", f"leg {order.client_order_id} has no plan")
-        if not (is_leg and is_at_once) and order.client_order_id not in self._on_record:
+        if is_leg and not is_spot(order.terms.instrument):
+            self._check_leg(order)
+        if not (is_leg and is_at_once) and order.client_order_id not in self.orders:
             self.report("order_on_record", f"{order.client_order_id} was not on record")
+
+    def _check_leg(self, order: OrderRequest) -> None:
+        """No plan that ends at once trades a derivative: nothing would close its position."""
+        plan = self.plans.get(order.client_order_id[2:-3])
+        if plan is not None and plan.intent is Intent.INSTANT:
+            self.report("opens_position", f"{order.client_order_id} opens a position")
+
+    def watch_positions(self, exchange: Exchange) -> None:
+        """See that what closes a position of ours does so, at every execution."""
+
+        def on_order(order: Order, what: str, fill: ExchangeFill | None) -> None:
+            if fill is None or not key_of(fill):
+                return
+            key = (exchange.venue, fill.listing.instrument)
+            before = self._ours.get(key, ZERO)
+            after = self._ours[key] = before + fill.side.signed(fill.qty)
+            record = self.orders.get(fill.client_id)
+            if record is None or record.purpose is not OrderPurpose.FLATTEN:
+                return
+            # An order of the least size may turn dust around, to trade it back as a whole.
+            dust = 4 * self._world.dust(fill.listing.base)
+            if abs(after) > max(abs(before), dust):
+                self.report("closes", f"FLATTEN made {before} of {key[1]} to {after}")
+
+        exchange.order_listeners.append(on_order)
 
     def on_effect(self, host: Life) -> None:
         """Look at who does something that others see: only the holder of the lease may."""
@@ -183,7 +223,7 @@ class Checkers:
             self.is_emptied = False
 
     def _check_order(self, event: OrderEvent) -> None:
-        self._on_record[event.client_order_id] = event
+        self.orders[event.client_order_id] = event
         if event.status is OrderStatus.NOT_SENT:
             self._not_sent.add(event.client_order_id)
             if event.client_order_id in self._arrived:
@@ -228,9 +268,8 @@ class Checkers:
         net: dict[str, Decimal] = {}
         for exchange in self._world.exchanges.values():
             for fill in exchange.fills:
-                plan = fill.client_id[2:14]
-                qty = fill.qty if fill.side is Side.BUY else -fill.qty
-                net[plan] = net.get(plan, ZERO) + qty
+                if plan := key_of(fill):
+                    net[plan] = net.get(plan, ZERO) + fill.side.signed(fill.qty)
         uneven = {plan for plan, qty in net.items() if qty and plan not in self.done}
         self._uneven_since_ns = {
             plan: self._uneven_since_ns.get(plan, now_ns) for plan in sorted(uneven)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from services.executor.engine import ExecutorEngine
 from services.lab.checkers import ZERO, Checkers
+from services.lab.positions import at_cost, key_of, position_of
 from services.risk.engine import RiskEngine
-from shared.domain.accounting import Books, unrealized
+from shared.domain.accounting import Books, holding_place, unrealized
+from shared.domain.instrument import split_instrument
 from shared.domain.strategy_books import StrategyBooks
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill as ExchangeFill
@@ -42,7 +44,8 @@ class QuietChecks:
                 self._checkers.report("open_orders", f"{venue} has {len(exchange.open_orders)}")
             told = {trade for at, trade in self._checkers.fills if at == venue}
             alone = {str(fill.trade_id) for fill in self._left_alone(exchange)}
-            truth = {str(fill.trade_id) for fill in exchange.fills} - (alone - told)
+            ours = {str(fill.trade_id) for fill in exchange.fills if key_of(fill)}
+            truth = ours - (alone - told)
             if told != truth:
                 text = f"{venue}: {len(truth - told)} were not told, {len(told - truth)} never were"
                 self._checkers.report("every_fill", text)
@@ -68,15 +71,22 @@ class QuietChecks:
     def _check_books(self, service: str, books: Books) -> None:
         world = self._world
         for venue, exchange in world.exchanges.items():
-            left_alone = self._left_alone(exchange)
+            not_ours = [fill for fill in exchange.fills if not key_of(fill)]
+            not_ours += self._left_alone(exchange)
             for asset, start in world.start_balances[venue].items():
-                balance = exchange.ledger.balance(asset)
-                truth = balance.free + balance.used - start
-                truth -= sum((_change(fill, asset) for fill in left_alone), ZERO)
+                truth = at_cost(exchange, asset) - start
+                truth -= sum((_change(fill, asset) for fill in not_ours), ZERO)
                 ours = books.inventory.get(f"{venue}|{asset}", ZERO)
+                ours -= _cost_of_positions(books, venue, asset)
                 if ours != truth:
                     text = f"{service} has {ours} {asset} at {venue}, the venue {truth}"
                     self._checkers.report("ledger_is_truth", text)
+            for instrument, held in exchange.ledger.positions.items():
+                truth = held.qty - position_of(not_ours, instrument)
+                ours = books.quantities.get(f"{venue}|{instrument}", ZERO)
+                if ours != truth:
+                    text = f"{service} holds {ours} {instrument} at {venue}, the venue {truth}"
+                    self._checkers.report("positions", text)
 
     def _left_alone(self, exchange: Exchange) -> list[ExchangeFill]:
         """Return fills of plans without a record where a ledger began anew.
@@ -98,16 +108,24 @@ class QuietChecks:
         return [fill for fill in exchange.fills if is_left(fill)]
 
     def _check_flat(self, books: Books) -> None:
-        failed = [
-            d.plan_id for d in self._checkers.done.values() if d.outcome is PlanOutcome.FAILED
-        ]
+        done = self._checkers.done.values()
+        if any(each.outcome is PlanOutcome.FAILED for each in done):
+            return
         for asset in self._world.prices:
             held = books.exposure.get(asset, ZERO)
-            most = self._world.dust(asset)
-            told = (abs(done.dust.get(asset, ZERO)) for done in self._checkers.done.values())
-            dust = most + sum((min(each, most) for each in told), ZERO)
-            if abs(held) > dust and not failed:
+            if abs(held) > self._dust(asset):
                 self._checkers.report("flat", f"{held} {asset} is left and no plan failed")
+        for key, held in books.opened().items():
+            venue, instrument = holding_place(key)
+            if venue and abs(held) > self._dust(split_instrument(instrument).base):
+                text = f"{held} {instrument} is open at {venue} and no plan failed"
+                self._checkers.report("flat", text)
+
+    def _dust(self, asset: str) -> Decimal:
+        """Return what plans may have left of an asset because no venue trades so little."""
+        most = self._world.dust(asset)
+        told = (abs(done.dust.get(asset, ZERO)) for done in self._checkers.done.values())
+        return most + sum((min(each, most) for each in told), ZERO)
 
 
 def strategies_differ(whole: Books, strategies: StrategyBooks) -> str:
@@ -133,11 +151,22 @@ def strategies_differ(whole: Books, strategies: StrategyBooks) -> str:
     return ""
 
 
+def _cost_of_positions(books: Books, venue: str, asset: str) -> Decimal:
+    """Return what the open positions cost that are settled in an asset at a venue."""
+    held = ((*holding_place(key), holding) for key, holding in books.holdings.items())
+    costs = (
+        holding.cost
+        for at, instrument, holding in held
+        if at == venue and split_instrument(instrument).settle == asset
+    )
+    return sum(costs, ZERO)
+
+
 def _change(fill: ExchangeFill, asset: str) -> Decimal:
     """Return how a fill changed the balance of an asset."""
     sign = 1 if fill.side is Side.BUY else -1
     change = ZERO
-    if asset == fill.listing.base:
+    if asset == fill.listing.base and not fill.listing.perpetual:
         change += sign * fill.qty
     if asset == fill.listing.quote:
         change -= sign * fill.qty * fill.price

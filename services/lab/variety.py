@@ -24,6 +24,9 @@ TOKENS = (Decimal(0), Decimal("0.3"), Decimal(1_000))
 FEES_CHANCE = 0.3
 SHORT_CHANCE = 0.15
 BASE, OWN_TOKEN = "base", "token"
+PERPETUAL_CHANCE = 0.35
+"""That a world has a venue of perpetuals."""
+LEVERAGES = (Decimal(3), Decimal(20))
 SECOND_CHANCE = 0.4
 """That anything runs twice in a world."""
 SHARDS = 5
@@ -49,6 +52,17 @@ def exchanges_of(seed: int, listings: Sequence[Sequence[Listing]]) -> dict[str, 
         fee_asset = TOKEN if fees else ""
         exchanges[venue] = Exchange(venue, listed, fee_asset=fee_asset, start=start, seed=seed)
     return exchanges
+
+
+def perpetual_of(seed: int, listings: Sequence[Listing]) -> dict[str, Exchange]:
+    """Return the venue of perpetuals of a world by name, if it has one."""
+    draw = Random(f"{seed}/perpetual")
+    if draw.random() >= PERPETUAL_CHANCE:
+        return {}
+    venue, start = listings[0].venue, {"USDT": PLENTY["USDT"]}
+    leverage = draw.choice(LEVERAGES)
+    made = Exchange(venue, listings, fee_asset="", start=start, seed=seed, leverage=leverage)
+    return {venue: made}
 
 
 def start_balances(exchanges: Mapping[str, Exchange]) -> dict[str, dict[str, Decimal]]:

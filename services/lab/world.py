@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from hashlib import sha256
 from random import Random
@@ -22,7 +23,13 @@ from services.lab.losses import Witnesses
 from services.lab.market import MarketModel
 from services.lab.process import readers_of
 from services.lab.processes import Outside, processes_of
-from services.lab.variety import TOKEN, exchanges_of, instances_of, start_balances
+from services.lab.variety import (
+    TOKEN,
+    exchanges_of,
+    instances_of,
+    perpetual_of,
+    start_balances,
+)
 from services.risk.engine import RiskEngine
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import ZERO, Id, MemoryServer
@@ -42,7 +49,6 @@ from shared.exchange.listing import Listing
 from shared.ledger_engine import LedgerEngine
 from shared.messages.base import Message
 from shared.messages.control import Command, CommandKind
-from shared.services import ALL_SERVICES
 from shared.streams import MD_BOOK, StreamSpec
 
 START_NS = 1_700_000_000_000_000_000
@@ -140,17 +146,16 @@ class World:
         processes = processes_of(self.config, outside, self.instances.second)
         self.witnesses = Witnesses(self)
         self.hosts = {process.name: Host(process, self) for process in processes}
-        self._hosts_of = {
-            row.name: [host for host in self.hosts.values() if host.service == row.name]
-            for row in ALL_SERVICES
-        }
+        self._hosts_of: dict[str, list[Host]] = {}
+        for host in self.hosts.values():
+            self._hosts_of.setdefault(host.service, []).append(host)
 
     def note(self, text: str) -> None:
         """Add a line to the story of the seed."""
         self.story.append((self.kernel.now_ns(), text))
 
     def _new_exchanges(self) -> dict[str, Exchange]:
-        return exchanges_of(self.seed, LISTINGS)
+        return exchanges_of(self.seed, LISTINGS) | perpetual_of(self.seed, PERPETUALS)
 
     def _new_feed(self, random: Random) -> Feed:
         return Feed(self.kernel, self.exchanges, random)
@@ -175,7 +180,7 @@ class World:
 
     def engine(self, service: str) -> Engine | None:
         """Return the engine of a service that does its work now; of a shared one, the first."""
-        for host in self._hosts_of[service]:
+        for host in self._hosts_of.get(service, ()):
             if host.is_active:
                 engine = host.engine
                 if isinstance(engine, LedgerEngine):
@@ -186,7 +191,7 @@ class World:
     def notify(self, services: Iterable[str]) -> None:
         """Wake every process of these services."""
         for service in services:
-            for host in self._hosts_of[service]:
+            for host in self._hosts_of.get(service, ()):
                 host.notify()
 
     def pauses(self, host: Life) -> bool:
@@ -313,11 +318,20 @@ def listing(venue: str, base: str, price_scale: int, qty_scale: int, taker_bps: 
     )
 
 
+def perpetual(venue: str, base: str, price_scale: int, qty_scale: int, taker_bps: str) -> Listing:
+    """Return a linear perpetual of the lab: fees and profit in the quote asset."""
+    spot = listing(venue, base, price_scale, qty_scale, taker_bps)
+    return replace(spot, instrument=f"{base}/USDT:USDT", perpetual=True)
+
+
 LISTINGS = (
     (listing("alpha", "BTC", 2, 5, "10"), listing("alpha", "SOL", 2, 3, "10")),
     (listing("beta", "BTC", 1, 4, "8"), listing("beta", "SOL", 3, 2, "8")),
     (listing("gamma", "BTC", 2, 6, "4"), listing("gamma", "SOL", 2, 1, "4")),
 )
+
+
+PERPETUALS = (perpetual("delta", "BTC", 1, 3, "5"), perpetual("delta", "SOL", 2, 1, "5"))
 
 
 def config_for(exchanges: dict[str, Exchange], shards: int = 1) -> Config:

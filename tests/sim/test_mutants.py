@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from services.executor import actions as act
-from services.executor import engine, journal, plans, working_orders
+from services.executor import engine, journal, plans, rebalance, working_orders
+from services.executor.closing_plans import ClosingPlans
 from services.executor.survey import Survey
 from services.executor.working_orders import WorkingOrders
 from services.lab import chaos, losses, variety
@@ -22,7 +23,8 @@ from services.lab.simulate import run_seed
 from services.orderbook.tracked import TrackedBook
 from services.risk.exposure import Ledger
 from shared import ledger
-from shared.domain.accounting import Execution
+from shared.domain.accounting import Books, Execution, holding_place
+from shared.domain.instrument import is_spot
 from shared.domain.order import OrderNews
 from shared.domain.strategy_books import StrategyBooks
 from shared.ledger import LossDetector, Opened
@@ -230,6 +232,43 @@ def trust_an_older_copy(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Opened, "report_until_ns", lambda self, now_ns: 0)
 
 
+def flatten_a_short_by_selling(patch: pytest.MonkeyPatch) -> None:
+    """FLATTEN takes every position in a derivative for a long one. Only perpetuals can tell."""
+    original = ClosingPlans.flatten
+
+    def flatten(self: ClosingPlans, command_id: str, key: str, qty: Decimal, now_ns: int) -> Any:
+        venue, _ = holding_place(key)
+        return original(self, command_id, key, abs(qty) if venue else qty, now_ns)
+
+    patch.setattr(ClosingPlans, "flatten", flatten)
+
+
+def lose_the_profit_of_a_position(patch: pytest.MonkeyPatch) -> None:
+    """What closing a position earned is not added to the balance. Only perpetuals can tell."""
+    original = Books.trade
+
+    def trade(self: Books, done: Execution) -> None:
+        key, fee = f"{done.venue}|USDT", done.fee or Decimal(0)
+        before = self.inventory.get(key, Decimal(0))
+        original(self, done)
+        if not is_spot(done.instrument):
+            self.inventory[key] = before - fee
+
+    patch.setattr(Books, "trade", trade)
+
+
+def close_a_position_on_spot(patch: pytest.MonkeyPatch) -> None:
+    """What an order opened in a derivative is evened out with the asset. Only perpetuals can tell.
+
+    The net base is zero then, and both sides stay open.
+    """
+
+    def candidates(plan: Any, orders: Any, markets: Any) -> Any:
+        return [r for r in markets.tradable(plan.base, plan.quote) if is_spot(r.instrument)]
+
+    patch.setattr(rebalance, "candidate_instruments", candidates)
+
+
 MUTANTS: dict[Patch, set[str]] = {
     resend_on_timeout: {"no_is_no"},
     forget_late_fills: {"flat"},
@@ -246,6 +285,9 @@ MUTANTS: dict[Patch, set[str]] = {
     forget_the_checkpoint: {"ledger_is_truth"},
     count_on_from_the_record: {"sent_once"},
     take_over_what_a_loss_left: {"after_loss"},
+    flatten_a_short_by_selling: {"closes"},
+    lose_the_profit_of_a_position: {"ledger_is_truth"},
+    close_a_position_on_spot: {"flat"},
     act_after_the_lease_ran_out: {"one_active", "sent_once", "no_is_no"},
     forget_what_the_marks_said: {"halt_kept", "loss_heard"},
     trade_on_the_ledger_of_another_mode: {"foreign_ledger"},

@@ -1,0 +1,156 @@
+"""What only derivatives do wrong: positions that nobody here decided, and news of them that is old.
+
+No plan opens a position in a derivative yet. The lab makes them as they come about in earnest: an
+order of ours is found at the venue after the bus lost its record (the executor adopts it and closes
+what it opened), the venue refuses while that is tried (the plan fails, and an operator's FLATTEN
+closes it later), or somebody else trades in the account: the venue itself, when it liquidates or
+deleverages, or a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from random import Random
+from typing import TYPE_CHECKING
+
+from services.executor.ids import client_order_id, parse_client_order_id, plan_key
+from shared.domain.instrument import is_spot
+from shared.exchange.exchange import Exchange
+from shared.exchange.listing import Listing
+from shared.exchange.orders import Fill, IncomingOrder, RefusedError
+from shared.messages.base import Side
+from shared.messages.control import CommandKind
+
+if TYPE_CHECKING:
+    from services.lab.chaos import Chaos
+    from services.lab.world import World
+
+_MS = 1_000_000
+FOREIGN_NS = (500 * _MS, 5_000 * _MS)
+NOTIONAL = (200.0, 2_500.0)
+FIRST_LOSS_NS = (1_200 * _MS, 2_500 * _MS)
+"""Early enough for all that may follow from it."""
+CLOSED_CHANCE = 0.7
+"""That the venue refuses while a lost order is evened out."""
+CLOSED_NS = (7_500 * _MS, 9_500 * _MS)
+"""Beyond the deadline of a plan, restart included."""
+RESUME_AFTER_NS = (300 * _MS, 1_500 * _MS)
+OLD_NS = (300 * _MS, 3_000 * _MS)
+OWN_CHANCE = 0.5
+"""That a foreign order closes what is held, as a liquidation does, and is no trade of its own."""
+ZERO = Decimal(0)
+
+
+class Positions:
+    """Draws and does it, in worlds that have a venue of perpetuals."""
+
+    def __init__(self, world: World, chaos: Chaos) -> None:
+        self._world, self._chaos = world, chaos
+        self._random = Random(f"{world.seed}/positions")
+        self._exchange = next((e for e in world.exchanges.values() if has_derivatives(e)), None)
+        self._lost = 0
+        self.refuses = ""
+        """The venue at which what was lost cannot be closed now."""
+
+    def start(self) -> None:
+        """Begin."""
+        if self._exchange is not None:
+            self._chaos.again(FOREIGN_NS, self._interfere)
+            first_ns = self._random.randrange(*FIRST_LOSS_NS)
+            self._world.kernel.after(first_ns, self._chaos.lose_last_moment)
+
+    def on_loss(self) -> None:
+        """With the bus's last moment the record of an order of ours is lost."""
+        exchange = self._exchange
+        if exchange is None:
+            return
+        self._lost += 1
+        key = plan_key(f"{self._world.seed} lost {self._lost}")
+        side = self._random.choice((Side.BUY, Side.SELL))
+        self._order(exchange, self._listing(exchange), side, client_order_id(key, 0, 0))
+        if self._random.random() < CLOSED_CHANCE:
+            lasts_ns = self._random.randrange(*CLOSED_NS)
+            self._chaos.set_conditions(exchange.venue, {"refused": 1.0}, lasts_ns)
+            self.refuses = exchange.venue
+            self._world.kernel.after(lasts_ns, self._flatten)
+
+    def _flatten(self) -> None:
+        self.refuses = ""
+        self._world.note("an operator says FLATTEN")
+        self._world.send_command(CommandKind.FLATTEN)
+        self._world.kernel.after(self._random.randrange(*RESUME_AFTER_NS), self._resume)
+
+    def _resume(self) -> None:
+        if self._chaos.is_on:  # a world that ends stays halted
+            self._world.send_command(CommandKind.RESUME)
+
+    def _interfere(self) -> None:
+        """Somebody else trades, or what the venue tells of positions is old for a while."""
+        exchange = self._exchange
+        assert exchange is not None
+        if self._random.random() < 0.3:
+            self._chaos.set_conditions(
+                exchange.venue, {"old_positions": True}, self._random.randrange(*OLD_NS)
+            )
+            return
+        listing = self._listing(exchange)
+        held = exchange.ledger.positions.get(listing.instrument)
+        side, qty = self._random.choice((Side.BUY, Side.SELL)), ZERO
+        if held is not None and held.qty and self._random.random() < OWN_CHANCE:
+            side, qty = Side.SELL if held.qty > 0 else Side.BUY, abs(held.qty)
+        self._order(exchange, listing, side, "", qty)
+
+    def _listing(self, exchange: Exchange) -> Listing:
+        return self._random.choice(list(exchange.by_instrument.values()))
+
+    def _order(
+        self, exchange: Exchange, listing: Listing, side: Side, name: str, qty: Decimal = ZERO
+    ) -> None:
+        """Trade at the venue, beside the executor."""
+        resting = exchange.books[listing.instrument].side(side.opposite).depth(1)
+        if not resting:
+            return
+        price = listing.price(resting[0][0])
+        if not qty:
+            lots = int(self._random.uniform(*NOTIONAL) / float(price) / float(listing.lot))
+            qty = listing.qty(max(1, lots))
+        request = IncomingOrder(
+            listing=listing, terms=listing.terms(side, qty, price), client_id=name
+        )
+        try:
+            order = exchange.place(request, self._world.kernel.now_ns() // _MS)
+        except RefusedError:
+            return  # too little for the venue
+        self._chaos.fault(
+            f"{exchange.venue}: {name or 'somebody else'} trades {side} {order.filled_lots} lots "
+            f"of {listing.instrument}, and nobody here knows"
+        )
+
+
+def has_derivatives(exchange: Exchange) -> bool:
+    """Tell whether an exchange lists anything but spot."""
+    return any(not is_spot(name) for name in exchange.by_instrument)
+
+
+def key_of(fill: Fill) -> str:
+    """Return the plan's key in a fill's order id; empty if the order is not ours."""
+    parsed = parse_client_order_id(fill.client_id)
+    return parsed[0] if parsed else ""
+
+
+def position_of(fills: Iterable[Fill], instrument: str) -> Decimal:
+    """Return the position that these fills make, signed base units."""
+    mine = (fill for fill in fills if fill.listing.instrument == instrument)
+    return sum((fill.side.signed(fill.qty) for fill in mine), ZERO)
+
+
+def at_cost(exchange: Exchange, asset: str) -> Decimal:
+    """Return an asset's balance less what its open positions cost.
+
+    A fill changes that by what it paid or received and its fee, whoever traded in the account
+    before it; the balance alone by the profit on the average entry of all of them.
+    """
+    balance = exchange.ledger.balance(asset)
+    held = (p.cost for p in exchange.ledger.positions.values() if p.asset == asset)
+    return balance.free + balance.used - sum(held, ZERO)
