@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 _MS = 1_000_000
 FOREIGN_NS = (500 * _MS, 5_000 * _MS)
 NOTIONAL = (200.0, 2_500.0)
-FIRST_LOSS_NS = (1_200 * _MS, 2_500 * _MS)
+FIRST_LOSS_CHANCE = 0.5
+FIRST_LOSS_NS = (1_800 * _MS, 3_000 * _MS)
 """Early enough for all that may follow from it."""
 CLOSED_CHANCE = 0.7
 """That the venue refuses while a lost order is evened out."""
@@ -57,8 +58,9 @@ class Positions:
         """Begin."""
         if self._exchange is not None:
             self._chaos.again(FOREIGN_NS, self._interfere)
-            first_ns = self._random.randrange(*FIRST_LOSS_NS)
-            self._world.kernel.after(first_ns, self._chaos.lose_last_moment)
+            if self._random.random() < FIRST_LOSS_CHANCE:
+                first_ns = self._random.randrange(*FIRST_LOSS_NS)
+                self._world.kernel.after(first_ns, self._chaos.lose_last_moment)
 
     def on_loss(self) -> None:
         """With the bus's last moment the record of an order of ours is lost."""
