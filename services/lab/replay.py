@@ -23,7 +23,7 @@ from services.lab.process import readers_of
 from services.lab.processes import Outside, processes_of
 from services.lab.recorded import Contents, RecordedVenues, venue_settings
 from shared.bus.memory import MemoryBus
-from shared.bus.memory_store import MemoryServer
+from shared.bus.memory_store import Id, MemoryServer, format_id
 from shared.config_sections import Config, ExecutorConfig, StrategyConfig, VenueConfig
 from shared.domain.valuation import closes
 from shared.engine import Action, Given
@@ -59,14 +59,14 @@ class DecisionServer(MemoryServer):
         self.decided = 0
         self._decisions = decisions
 
-    def add(self, key: str, payload: bytes) -> str:
+    def append(self, key: str, payload: bytes) -> Id:
         """Append an entry."""
-        entry_id = super().add(key, payload)
+        entry_id = super().append(key, payload)
         name = DECISIONS.get(key)
         if name is not None:
             line = b'{"stream":"%b","id":"%b","messages":%b}\n' % (
                 name.encode(),
-                entry_id.encode(),
+                format_id(entry_id).encode(),
                 payload,
             )
             self.decided += 1
