@@ -198,7 +198,7 @@ def open_exposure(context: DecisionContext) -> Decimal:
     price: dict[str, Decimal] = {}
     for market, position in context.positions:
         base = market.base
-        price[base] = max(price.get(base, ZERO), _mark(context, market))
+        price[base] = max(price.get(base, ZERO), mark_of(context, market))
         if market.is_linear:
             gross[base] = gross.get(base, ZERO) + abs(position)
     for base, mark in price.items():
@@ -207,7 +207,7 @@ def open_exposure(context: DecisionContext) -> Decimal:
     return total
 
 
-def _mark(context: DecisionContext, market: VenueMarket) -> Decimal:
+def mark_of(context: DecisionContext, market: VenueMarket) -> Decimal:
     """The dearest price known: of the last fill, the view's best ask, or this plan's legs."""
     mark = context.marks.get(market.key)
     if mark is None:
@@ -263,4 +263,4 @@ def worst_notional(
         return notional
     position = context.ledger.positions.get(market.key, ZERO)
     worst = max(abs(position), abs(position + buys), abs(position - sells))
-    return worst * _mark(context, market)
+    return worst * mark_of(context, market)

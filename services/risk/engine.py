@@ -281,7 +281,7 @@ class RiskEngine:
 
     def _on_plan_done(self, done: PlanDone, now_ns: int) -> list[Message]:
         ledger = self._state.ledger
-        held, reserved = ledger.plan_of_ours(done.plan_id), ledger.reservations.get(done.plan_id)
+        held = ledger.plan_of_ours(done.plan_id)
         if why := self._state.ledger.refuses_end(done):
             self._counters["ends_unowned"] += 1
             return [unowned_end_alert(done, why, now_ns)]
@@ -290,7 +290,7 @@ class RiskEngine:
             return []
         self._counters["plans_ended"] += 1
         self._keeper.touch_ledger()
-        end_round(ledger, done, reserved, self._market.is_dust(ledger.prices))
+        end_round(ledger, done, self._market.is_dust(ledger.prices))
         out = self._switch.on_plan_done(done, now_ns, held)
         if not held and done.realized:
             text = f"plan {done.plan_id} ended {done.outcome} with {done.realized} {done.quote}"
@@ -300,7 +300,8 @@ class RiskEngine:
     def _on_command(self, command: Command, now_ns: int) -> list[Message]:
         self._counters["commands"] += 1
         self._keeper.touch_ledger()  # RESUME may release what a plan held
-        if command.kind is CommandKind.RESUME:
+        is_new = command.command_id not in self._state.trading.command_ids
+        if command.kind is CommandKind.RESUME and is_new:
             self._state.ledger.rounds.release_halted()
         return self._switch.on_command(command, now_ns)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 from services.risk import limits
-from services.risk.decision_context import DecisionContext
+from services.risk.decision_context import DecisionContext, mark_of, market_of
 from services.risk.exposure import ZERO
 from services.risk.reasons import Denial, DenyReason, deny
 from services.risk.rounds import ROUNDS_OPEN_MAX, has_room
@@ -78,7 +76,7 @@ def directional_budget(context: DecisionContext) -> Denial | None:
     for each in ledger.rounds.rounds.values():
         if each.is_directional and each.strategy == found.strategy_id:
             for market, qty in each.books.quantities.items():
-                held += abs(qty) * _price(context, market)
+                held += abs(qty) * mark_of(context, market_of(market))
     for plan in ledger.reservations.values():
         is_one = plan.intent is Intent.OPEN and len(plan.legs) == 1
         if is_one and plan.strategy == found.strategy_id:
@@ -140,9 +138,3 @@ def only_reduces(context: DecisionContext) -> Denial | None:
     if after >= lot and after > before:
         return deny(DenyReason.UNHEDGED, open=known.net + context.net, before=known.net, lot=lot)
     return None
-
-
-def _price(context: DecisionContext, market: str) -> Decimal:
-    """Return the dearest price known of a market: of its last fill, or of this plan."""
-    of_plan = [leg.price for leg in context.legs if leg.market.key == market]
-    return max([context.ledger.prices.get(market, ZERO), *of_plan])

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from services.risk.exposure import Ledger
-from services.risk.reservations import Reservation
 from services.risk.rounds import IsDust, positions
 from services.risk.trading import alert
 from shared.messages.base import Message
 from shared.messages.control import Severity
-from shared.messages.execution import PlanDone, PlanOutcome
-from shared.messages.rounds import Intent, RoundState, RoundsTold
+from shared.messages.execution import OPERATOR_STRATEGY, PlanDone, PlanOutcome
+from shared.messages.rounds import RoundState, RoundsTold
 
 
 class RoundReports:
@@ -39,15 +38,16 @@ class RoundReports:
         return [*told, RoundsTold(ts_ns=now_ns, rounds=still)]
 
 
-def end_round(ledger: Ledger, done: PlanDone, held: Reservation | None, is_dust: IsDust) -> None:
-    """Take the end of a plan into its round; ``held`` is what was reserved for it."""
+def end_round(ledger: Ledger, done: PlanDone, is_dust: IsDust) -> None:
+    """Take the end of a plan into its round; the end of FLATTEN into all that it closed."""
     left = {asset: qty for asset, qty in done.residual.items() if qty}
     failure = ""
     if done.outcome is PlanOutcome.FAILED or left:
         text = ", ".join(f"{qty} {asset}" for asset, qty in left.items()) or "unknown"
         failure = f"plan {done.plan_id} ended {done.outcome}, left over: {text}"
-    is_closing = held is None or held.intent is Intent.CLOSE
-    ledger.rounds.on_plan_end(done.plan_id, failure, is_closing=is_closing, is_dust=is_dust)
+    ledger.rounds.on_plan_end(done.plan_id, failure, is_dust)
+    if done.strategy == OPERATOR_STRATEGY and not failure:
+        ledger.rounds.on_operator_end(ledger.rounds_in_flight, is_dust)
 
 
 def _is_closed(ledger: Ledger, key: str) -> bool:

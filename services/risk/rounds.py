@@ -8,7 +8,7 @@ oldest first. Spot counts over all venues together, as everywhere (``domain/acco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cached_property
 from typing import Final
@@ -52,7 +52,7 @@ class Round(msgspec.Struct, kw_only=True):
     """One round. ``fees`` are by ``venue|instrument`` and asset.
 
     ``plans`` are the ids of its plans. ``risk_quote`` is what it may lose at the stop of its
-    signal. ``is_dust`` says that what is left was too small to trade when a plan closed it.
+    signal. ``is_dust`` says that what is left was too small to trade when a plan ended.
     """
 
     strategy: str
@@ -216,18 +216,27 @@ class Rounds(msgspec.Struct, dict=True):
             found.fee_told(done)
         self.touch(found.key, is_reopened=was_closed and found.state(None) is not RoundState.CLOSED)
 
-    def on_plan_end(self, plan_id: str, failure: str, *, is_closing: bool, is_dust: IsDust) -> None:
-        """Take the end of a plan in; ``failure`` says why it left something over."""
+    def on_plan_end(self, plan_id: str, failure: str, is_dust: IsDust) -> None:
+        """Take the end of a plan in; ``failure`` says why it left something over.
+
+        Its intent says nothing of what is left: an opening that was unwound leaves dust as well.
+        """
         found = self.of_plan(plan_id)
         if found is None:
             return
         if failure:
             found.halted = failure
-        elif is_closing:
-            found.is_dust = all(
-                self._is_dust_of(found, key, qty, is_dust) for key, qty in found.held.items()
-            )
+        else:
+            self._note_dust(found, is_dust)
         self.touch(found.key)
+
+    def on_operator_end(self, in_flight: Mapping[str, Intent], is_dust: IsDust) -> None:
+        """Take the end of a plan in that belongs to no round: of FLATTEN, which closes any."""
+        for found in self.rounds.values():
+            if found.held and not found.is_dust and found.key not in in_flight:
+                self._note_dust(found, is_dust)
+                if found.is_dust:
+                    self.touch(found.key)
 
     def release_halted(self) -> None:
         """An operator has dealt with what failed."""
@@ -288,6 +297,11 @@ class Rounds(msgspec.Struct, dict=True):
             found.trade(_part(done, qty))
             self.touch(found.key)
             left -= qty
+
+    def _note_dust(self, found: Round, is_dust: IsDust) -> None:
+        found.is_dust = all(
+            self._is_dust_of(found, key, qty, is_dust) for key, qty in found.held.items()
+        )
 
     @staticmethod
     def _is_dust_of(found: Round, key: str, qty: Decimal, is_dust: IsDust) -> bool:

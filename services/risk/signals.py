@@ -54,7 +54,11 @@ def look_up(signal: Signal, entry: StrategyConfig, market: LatestBooks) -> Signa
     book = f"{signal.venue} {signal.instrument}"
     view = market.views.get((signal.venue, signal.instrument))
     rules = market.rules.get((signal.venue, signal.instrument))
-    if split_instrument(signal.instrument).kind is InstrumentKind.INVERSE:
+    try:
+        kind = split_instrument(signal.instrument).kind
+    except ValueError as error:
+        return deny(DenyReason.MALFORMED, instrument=error)
+    if kind is InstrumentKind.INVERSE:
         return deny(DenyReason.MALFORMED, instrument=signal.instrument, target=signal.target)
     if view is None:
         return deny(DenyReason.BOOK_UNKNOWN, book=book)

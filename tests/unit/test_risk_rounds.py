@@ -496,3 +496,66 @@ def test_a_fee_told_later_is_the_rounds() -> None:
     now = told(engine)
     assert (now.certainty, now.realized) == (Certainty.KNOWN, {"USDT": D(-2)})
     assert now.legs[0].fees == {"USDT": D(1)}
+
+
+def unwound(engine: RiskEngine) -> None:
+    """The perpetual refuses: the spot that was bought is sold again, but for its fee in coins."""
+    plan = approve(engine, opening())
+    announce(engine, plan)
+    of_round: dict[str, Any] = {"strategy": BASIS, "round_id": "r1"}
+    in_coins: dict[str, Any] = {"fee": D("0.00005"), "fee_asset": "BTC", "fee_quote": D("0.5")}
+    bought = make_fill(plan.plan_id, "alpha", Side.BUY, "0.1", **of_round, **in_coins)
+    engine.on_message(bought, T0)
+    sold = make_fill(plan.plan_id, "alpha", Side.SELL, "0.0995", **of_round)
+    order = msgspec.structs.replace(order_of(sold, "0.0995"), purpose=OrderPurpose.UNWIND)
+    engine.on_message(order, T0)
+    engine.on_message(sold, T0)
+    done = make_done(plan.plan_id, outcome=PlanOutcome.UNWOUND, dust={"BTC": D("0.00045")})
+    engine.on_message(done, T0)
+
+
+def test_dust_of_an_unwound_opening_leaves_no_round_open() -> None:
+    engine = make_risk(config())
+    unwound(engine)
+    now = told(engine)
+    assert [leg.qty for leg in now.legs] == [D("0.00045")]
+    assert now.state is RoundState.CLOSED
+    assert [m.rounds for m in engine.on_timer(T0).messages if isinstance(m, RoundsTold)] == [[]]
+
+
+def test_dust_that_flatten_leaves_keeps_no_round_open() -> None:
+    engine = opened()
+    own: dict[str, Any] = {"strategy": OPERATOR_STRATEGY}
+    engine.on_message(make_fill("p", "alpha", Side.SELL, "0.0995", **own), T0)
+    engine.on_message(make_fill("p", "gamma", Side.BUY, "0.1", instrument=PERP, **own), T0)
+    assert told(engine).state is RoundState.OPEN
+    done = make_done("p", outcome=PlanOutcome.UNWOUND, dust={"BTC": D("0.0005")}, **own)
+    out = engine.on_message(done, T0).messages
+    (now,) = [m for m in out if isinstance(m, StrategyPosition)]
+    assert (now.state, now.unhedged) == (RoundState.CLOSED, D("0.0005"))
+
+
+def test_a_resume_told_again_does_not_release_a_later_failure() -> None:
+    engine = make_risk(config())
+    resume = make_command(CommandKind.RESUME)
+    engine.on_message(resume, T0)
+    plan = approve(engine, opening())
+    announce(engine, plan)
+    engine.on_message(fills_of(plan)[0], T0)
+    failed = make_done(plan.plan_id, outcome=PlanOutcome.FAILED, residual={"BTC": D("0.1")})
+    engine.on_message(failed, T0)
+    engine.on_message(resume, T0)
+    assert told(engine).state is RoundState.HALTED
+
+
+def test_the_budget_counts_what_is_held_at_what_it_costs_now() -> None:
+    """A short whose price has doubled since is twice the bet."""
+    engine = make_risk(config(instrument_notional_max=D(10**6)))
+    execute(engine, approve(engine, single(Side.SELL, "0.1", Intent.OPEN)))
+    view = make_view("gamma", PERP, bids=[(19_999.0, 5.0)], asks=[(20_000.0, 5.0)], seq=99)
+    engine.on_message(view, T0)
+    found = single(Side.SELL, "0.01", Intent.OPEN, round_id="r2")
+    answer = decide(engine, found)
+    assert isinstance(answer, Denied)
+    assert answer.reason == DenyReason.DIRECTIONAL_BUDGET
+    assert D(answer.context["held"]) == 2_000

@@ -232,3 +232,9 @@ def test_a_wrong_budget_is_one_line(tmp_path: Any, line: str) -> None:
     with pytest.raises(ConfigError, match=line.split(" ", maxsplit=1)[0]) as caught:
         load_config(path, {})
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["BTC", "BTC/", "/USDT", "BTC/USDT:"])
+def test_a_name_that_is_no_instrument_is_denied_like_an_opportunitys(name: str) -> None:
+    given = msgspec.structs.replace(signal(Target.LONG), instrument=name)
+    assert denial(risk(), given)[0] is DenyReason.MALFORMED
