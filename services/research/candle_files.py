@@ -101,8 +101,10 @@ def _columns(names: Sequence[str], where: str, config: DataConfig) -> tuple[str,
     """Return the name of the time column and those of the prices.
 
     Raises:
-        ConfigError: One is not there; the text names those that are.
+        ConfigError: One is not there, or there twice; the text names those that are.
     """
+    if not any(names):
+        raise ConfigError(f"{where}: empty; the first row names the columns, the rows are below it")
     times = [config.time] if config.time else [n for n in TIME_NAMES if n in names]
     if not times or times[0] not in names:
         wanted = config.time or f"one of {', '.join(TIME_NAMES)}"
@@ -110,6 +112,9 @@ def _columns(names: Sequence[str], where: str, config: DataConfig) -> tuple[str,
     prices = [f"{name}{config.suffix}" for name in PRICE_NAMES]
     missing = [name for name in prices if name not in names]
     if not missing:
+        for name in (times[0], *prices):
+            if names.count(name) > 1:
+                raise ConfigError(f"{where}: two columns are named {name}; keep one, or rename it")
         return times[0], prices
     suffixes = [n.removeprefix("close") for n in names if n.startswith("close") and n != times[0]]
     offered = [s for s in suffixes if s and all(f"{n}{s}" in names for n in PRICE_NAMES)]

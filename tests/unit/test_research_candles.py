@@ -198,7 +198,7 @@ def test_columns_of_the_wrong_kind_are_told(tmp_path, columns, text) -> None:
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"", "no column of times"),
+        (b"", "empty; the first row names the columns"),
         (b"PAR1 but not really", "damaged Parquet"),
         (b"\x1f\x8b\x08 broken", "damaged gzip"),
         (b"\xff\xfe\x00", "neither Parquet nor CSV"),
@@ -237,3 +237,29 @@ def test_lengths_and_zones_read_as_they_are_written() -> None:
         assert length_text(length_s(text, "x")) == text
     assert offset_s("UTC-3:30", "x") == -12_600
     assert np.array_equal([offset_s("UTC", "x"), offset_s("UTC+5", "x")], [0, 18_000])
+
+
+@pytest.mark.parametrize("name", ["open_time", "open", "close"])
+def test_a_column_that_is_there_twice_is_told(tmp_path, name) -> None:
+    path = write(tmp_path, [f"{row},7" for row in rows()], head=f"{HEAD},{name}")
+    assert told(path) == f"candles.csv: two columns are named {name}; keep one, or rename it"
+
+
+def test_a_column_that_is_not_read_may_be_there_twice(tmp_path) -> None:
+    path = write(tmp_path, [f"{row},7" for row in rows()], head=f"{HEAD},volume")
+    assert len(load_candles(path, DataConfig()).candles.closes) == 6
+
+
+def test_a_column_of_parquet_that_is_there_twice_is_told(tmp_path) -> None:
+    names = ["open_time", "open", "high", "low", "close", "close"]
+    cells = [arrow.array([1_704_067_200, 1_704_067_260]), *[arrow.array([100.0, 101.0])] * 5]
+    path = tmp_path / "candles.parquet"
+    parquet.write_table(arrow.Table.from_arrays(cells, names=names), path)
+    assert told(path) == "candles.parquet: two columns are named close; keep one, or rename it"
+
+
+@pytest.mark.parametrize("content", [b"", gzip.compress(b""), b"\n"])
+def test_an_empty_file_is_said_to_be_empty(tmp_path, content) -> None:
+    path = tmp_path / "candles.csv"
+    path.write_bytes(content)
+    assert told(path).startswith("candles.csv: empty;")
