@@ -213,7 +213,7 @@ class PlanRunner:
         text = (
             f"plan {plan.plan_id} leaves {net} {plan.base} unhedged after {plan.attempts} attempts"
         )
-        self._state.locked = text
+        self._state.locked = self._state.locked or text  # a loss of data stays told
         alert(out, Severity.CRITICAL, "PLAN_FAILED", text, now_ns, plan.plan_id)
         self._end(plan, PlanOutcome.FAILED, text, now_ns, out)
 

@@ -204,3 +204,14 @@ def test_fills_of_plans_known_before_an_outage_are_no_surprise_after_it() -> Non
     codes = [alert.code for alert in world.said(Alert)]
     assert "FORGOTTEN_PLAN" not in codes
     assert world.engine.counters()["orders_adopted"] == 0
+
+
+def test_a_plan_that_fails_later_does_not_hide_the_loss() -> None:
+    world = make_world(beta="reject")
+    world.message(make_plan(now_ns=world.now_ns))
+    world.step(lambda now: world.engine.note_loss("Redis holds a copy that is older", now))
+    world.prices_shown = False
+    world.now_ns += 3 * SECOND
+    world.settle(20)
+    assert world.said(PlanDone)[-1].outcome == "FAILED"
+    assert world.said(ExecutorReady)[-1].reason == "DATA_LOST: Redis holds a copy that is older"
