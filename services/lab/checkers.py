@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from services.executor import actions as act
 from services.executor.gateway import OrderRequest
-from services.lab.ledger_checker import LedgerChecker
-from services.lab.positions import has_derivatives, key_of
+from services.lab.ledger_checker import LedgerChecker, left_alone
+from services.lab.positions import has_derivatives, key_of, position_of
 from services.risk.engine import RiskEngine
 from shared.domain.instrument import is_spot
 from shared.engine import Action
@@ -159,6 +159,9 @@ class Checkers:
             record = self.orders.get(fill.client_id)
             if record is None or record.purpose is not OrderPurpose.FLATTEN:
                 return
+            # What an emptied ledger began with is not the executor's to close.
+            alone = position_of(left_alone(self._world, exchange), key[1])
+            before, after = before - alone, after - alone
             # An order of the least size may turn dust around, to trade it back as a whole.
             dust = 4 * self._world.dust(fill.listing.base)
             if abs(after) > max(abs(before), dust):

@@ -11,6 +11,8 @@ from services.lab.losses import FOREIGN
 from services.risk.engine import RiskEngine
 from services.risk.reasons import HaltCause
 from shared.engine import Action
+from shared.exchange.exchange import Exchange
+from shared.exchange.orders import Fill as ExchangeFill
 from shared.ledger import DATA_LOST
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, CommandKind
@@ -121,3 +123,24 @@ class LedgerChecker:
             report("loss_heard", "risk has not halted for lost data")
         if is_known and not executor.state.locked.startswith(DATA_LOST):
             report("loss_heard", "the executor has not halted for lost data")
+
+
+def left_alone(world: World, exchange: Exchange) -> list[ExchangeFill]:
+    """Return fills of plans without a record where a ledger began anew.
+
+    The first plan of a ledger was lost with the bus's last moment. The executor cannot know whether
+    it is hedged, so it halts (``DATA_LOST``), alerts an operator and leaves it alone. The same
+    holds for an order of a plan that an older copy knows, if it lacks the order.
+    """
+    executor = world.engine("executor")
+    if not isinstance(executor, ExecutorEngine):
+        return []
+    state, before = executor.state, set(executor.state.before)
+    began_ms = state.began_ns // 1_000_000 if world.checkers.ledger.was_lost else 0
+
+    def is_left(fill: ExchangeFill) -> bool:
+        plan = fill.client_id[2:14]
+        lacks_order = plan in state.plans and fill.client_id not in state.orders
+        return plan in before or (fill.ts_ms < began_ms and lacks_order)
+
+    return [fill for fill in exchange.fills if is_left(fill)]

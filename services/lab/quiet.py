@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from services.executor.engine import ExecutorEngine
 from services.lab.checkers import ZERO, Checkers
+from services.lab.ledger_checker import left_alone
 from services.lab.positions import at_cost, key_of, position_of
 from services.risk.engine import RiskEngine
 from shared.domain.accounting import Books, holding_place, unrealized
 from shared.domain.instrument import split_instrument
 from shared.domain.strategy_books import StrategyBooks
-from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill as ExchangeFill
 from shared.ledger import DATA_LOST
 from shared.messages.base import Side
@@ -43,7 +43,7 @@ class QuietChecks:
             if exchange.open_orders:
                 self._checkers.report("open_orders", f"{venue} has {len(exchange.open_orders)}")
             told = {trade for at, trade in self._checkers.fills if at == venue}
-            alone = {str(fill.trade_id) for fill in self._left_alone(exchange)}
+            alone = {str(fill.trade_id) for fill in left_alone(world, exchange)}
             ours = {str(fill.trade_id) for fill in exchange.fills if key_of(fill)}
             truth = ours - (alone - told)
             if told != truth:
@@ -72,7 +72,7 @@ class QuietChecks:
         world = self._world
         for venue, exchange in world.exchanges.items():
             not_ours = [fill for fill in exchange.fills if not key_of(fill)]
-            not_ours += self._left_alone(exchange)
+            not_ours += left_alone(world, exchange)
             for asset, start in world.start_balances[venue].items():
                 truth = at_cost(exchange, asset) - start
                 truth -= sum((_change(fill, asset) for fill in not_ours), ZERO)
@@ -87,25 +87,6 @@ class QuietChecks:
                 if ours != truth:
                     text = f"{service} holds {ours} {instrument} at {venue}, the venue {truth}"
                     self._checkers.report("positions", text)
-
-    def _left_alone(self, exchange: Exchange) -> list[ExchangeFill]:
-        """Return fills of plans without a record where a ledger began anew.
-
-        The first plan of a ledger was lost with the bus's last moment. The executor cannot know
-        whether it is hedged, so it halts (``DATA_LOST``), alerts an operator and leaves it alone.
-        The same holds for an order of a plan that an older copy knows, if it lacks the order.
-        """
-        executor = self._world.engine("executor")
-        assert isinstance(executor, ExecutorEngine)
-        state, before = executor.state, set(executor.state.before)
-        began_ms = state.began_ns // 1_000_000 if self._checkers.ledger.was_lost else 0
-
-        def is_left(fill: ExchangeFill) -> bool:
-            plan = fill.client_id[2:14]
-            lacks_order = plan in state.plans and fill.client_id not in state.orders
-            return plan in before or (fill.ts_ms < began_ms and lacks_order)
-
-        return [fill for fill in exchange.fills if is_left(fill)]
 
     def _check_flat(self, books: Books) -> None:
         done = self._checkers.done.values()
