@@ -149,10 +149,16 @@ class Reconciler:
         for venue in self._standing.probes_due(now_ns):
             self._accounts[venue].check(now_ns)
         state = self._state
-        began_ns = 0 if state.stage is LedgerStage.NEW else state.began_ns
-        floor_ns = max(state.forgotten_ns, began_ns)
+        # Plans that went on when data was lost have orders from before this ledger began.
+        held_ns = [plan.ts_started_ns - LOOK_BACK_NS for plan in state.plans.values()]
+        floor_ns = max(state.forgotten_ns, min([self._began_ns, *held_ns]))
         for account in self._accounts.values():
             out.actions.extend(account.ask_due(floor_ns, now_ns))
+
+    @property
+    def _began_ns(self) -> int:
+        """From when on orders that are not on record are looked up; a survey looks at all."""
+        return 0 if self._state.stage is LedgerStage.NEW else self._state.began_ns
 
     def settle_survey(self, now_ns: int, out: Step) -> None:
         """Halt for what the venues show and this ledger cannot account for."""
@@ -249,12 +255,12 @@ class Reconciler:
     def _newest(
         self, account: VenueAccount, fills: tuple[FillReport, ...], known: Mapping[str, OrderRecord]
     ) -> list[FillReport]:
-        """Return the fills to look at: not those of forgotten plans, nor too many at a survey."""
-        forgotten_ns = self._state.forgotten_ns
+        """Return the fills to look at: our orders', and new ones; of a survey not too many."""
+        old_ns = max(self._state.forgotten_ns, self._began_ns - 1)
         kept = [
             fill
             for fill in fills
-            if fill.venue_order_id in known or not 0 < fill.ts_venue_ns <= forgotten_ns
+            if fill.venue_order_id in known or not 0 < fill.ts_venue_ns <= old_ns
         ]
         if not self._state.is_surveying:
             return kept

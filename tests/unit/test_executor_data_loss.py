@@ -215,3 +215,18 @@ def test_a_plan_that_fails_later_does_not_hide_the_loss() -> None:
     world.settle(20)
     assert world.said(PlanDone)[-1].outcome == "FAILED"
     assert world.said(ExecutorReady)[-1].reason == "DATA_LOST: Redis holds a copy that is older"
+
+
+def test_a_fill_of_a_known_order_is_found_that_was_told_late_over_a_loss() -> None:
+    world = make_world(beta="part")
+    run_plan(world)
+    filled_ns = world.now_ns
+    world.advance(SECOND)
+    world.crash()
+    world.step(lambda now: world.engine.note_loss("Redis holds a copy that is older", now))
+    world.settle(1)
+    order = next(order for order in world.orders["beta"].values() if len(order.fills) == 1)
+    world._fill(order, D("0.001"))
+    order.fills[-1] = structs.replace(order.fills[-1], ts_venue_ns=filled_ns)
+    world.settle(10)
+    assert order.fills[-1].trade_id in {fill.trade_id for fill in world.said(Fill)}
