@@ -225,7 +225,7 @@ async def read(what: str, request: Any) -> Any:
 
 
 async def test_an_order_that_ended_a_while_ago_is_found_among_the_others(monkeypatch) -> None:
-    monkeypatch.setattr(orders, "PAGE", 3)
+    monkeypatch.setattr(orders, "FILLS_PAGE", 3)
     monkeypatch.setattr(orders, "LOOKUP_PAGES_MAX", 5)
     ended = [f"t-other{n}" for n in range(4)] + ["t-abours"]
     found = await orders.find(Client(ended), read, "BTC/USDT", "abours", "")

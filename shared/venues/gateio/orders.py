@@ -46,7 +46,7 @@ EXPIRES = "X-Gate-Exptime"
 FILLS_TOGETHER = True
 """Executions of all instruments come in one reply."""
 TEXT_PREFIX = "t-"
-PAGE = 100
+FILLS_PAGE = 100
 """Rows asked for at once: what the venue gives where nothing is said, so a shorter answer is the
 last one. It documents no largest number for finished orders: of more it might give a part."""
 LOOKUP_PAGES_MAX = 50
@@ -210,9 +210,9 @@ async def _pages(
         Unavailable: There are more.
     """
     for page in range(1, pages_max + 1):
-        found = await read(what, ask({**params, "limit": PAGE, "page": page}))
+        found = await read(what, ask({**params, "limit": FILLS_PAGE, "page": page}))
         yield found
-        if len(found) < PAGE:
+        if len(found) < FILLS_PAGE:
             return
     raise Unavailable(f"not all {what} are read after {pages_max} pages", cause=Cause.SERVICE)
 
