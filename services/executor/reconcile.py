@@ -149,16 +149,9 @@ class Reconciler:
         for venue in self._standing.probes_due(now_ns):
             self._accounts[venue].check(now_ns)
         state = self._state
-        # Plans that went on when data was lost have orders from before this ledger began.
-        held_ns = [plan.ts_started_ns - LOOK_BACK_NS for plan in state.plans.values()]
-        floor_ns = max(state.forgotten_ns, min([self._began_ns, *held_ns]))
+        floor_ns = _floor_ns(state)
         for account in self._accounts.values():
             out.actions.extend(account.ask_due(floor_ns, now_ns))
-
-    @property
-    def _began_ns(self) -> int:
-        """From when on orders that are not on record are looked up; a survey looks at all."""
-        return 0 if self._state.stage is LedgerStage.NEW else self._state.began_ns
 
     def settle_survey(self, now_ns: int, out: Step) -> None:
         """Halt for what the venues show and this ledger cannot account for."""
@@ -256,7 +249,7 @@ class Reconciler:
         self, account: VenueAccount, fills: tuple[FillReport, ...], known: Mapping[str, OrderRecord]
     ) -> list[FillReport]:
         """Return the fills to look at: our orders', and new ones; of a survey not too many."""
-        old_ns = max(self._state.forgotten_ns, self._began_ns - 1)
+        old_ns = max(self._state.forgotten_ns, _began_ns(self._state) - 1)
         kept = [
             fill
             for fill in fills
@@ -326,6 +319,18 @@ def _key_of_report(report: OrderReport) -> OrderKey:
 def _left_at_ns(state: ExecutorState, venue: str, now_ns: int) -> int:
     """Return from when on a venue's executions may be new: it may have been away for long."""
     return state.read_ns.get(venue, state.began_ns or now_ns) - LOOK_BACK_NS
+
+
+def _began_ns(state: ExecutorState) -> int:
+    """Return from when on orders that are not on record are looked up; a survey looks at all."""
+    return 0 if state.stage is LedgerStage.NEW else state.began_ns
+
+
+def _floor_ns(state: ExecutorState) -> int:
+    """Return from when on executions are asked for at the earliest."""
+    # Plans that went on when data was lost have orders from before this ledger began.
+    held_ns = [plan.ts_started_ns - LOOK_BACK_NS for plan in state.plans.values()]
+    return max(state.forgotten_ns, min([_began_ns(state), *held_ns]))
 
 
 def _orders_known_to(state: ExecutorState, venue: str) -> dict[str, OrderRecord]:
