@@ -132,6 +132,10 @@ def _csv(path: Path, text: Any) -> Iterator[Line]:
             is_heading = not cells[0][:1].isdigit() and cells[0][:1] != "-"
             if is_heading:
                 heading = tuple(cells)
+                if twice := next((c for c in cells if c and cells.count(c) > 1), ""):
+                    raise ConfigError(
+                        f"{path}:1: two columns are named {twice}; keep one, or rename it"
+                    )
                 continue
             if archive is None:
                 raise ConfigError(

@@ -251,3 +251,9 @@ def test_what_is_no_table_is_one_line(tmp_path, name, content, says):
 def test_a_zone_that_is_none_is_refused(tmp_path):
     path = csv(tmp_path, [HEADING, bar(0), bar(1)])
     assert "--zone Mars" in refused(tmp_path, path, more=["--zone", "Mars"])
+
+
+def test_two_columns_of_one_name_are_told(tmp_path):
+    file = csv(tmp_path, [HEADING + ",close", bar(0) + ",100"], "bars.csv")
+    says = "bars.csv:1: two columns are named close; keep one, or rename it"
+    assert refused(tmp_path, file).endswith(says)
