@@ -12,7 +12,7 @@ from services.lab.quiet import QuietChecks
 from services.lab.world import START_NS, World
 from shared.messages.control import CommandKind
 
-TROUBLE_NS = 9_000_000_000
+TROUBLE_NS = 12_000_000_000
 """Virtual time in which things go wrong."""
 CALM_NS = 2_000_000_000
 QUIET_NS_MAX = 120_000_000_000
