@@ -43,6 +43,7 @@ OPEN_RULES: tuple[Rule, ...] = (
     limits.books_trusted,
     limits.venue_rules,
     round_limits.round_may_open,
+    round_limits.no_late_fill,
     round_limits.hedged_or_directional,
     limits.order_notional,
     limits.instrument_notional,
@@ -59,6 +60,7 @@ CLOSE_RULES: tuple[Rule, ...] = (
     limits.books_trusted,
     limits.venue_rules,
     round_limits.round_may_close,
+    round_limits.no_late_fill,
     round_limits.only_reduces,
 )
 """No limit on what is opened, no balance and no edge keeps a position from being closed."""

@@ -153,7 +153,8 @@ class DenyReason(ExplainedCode):
     ROUND_STATE = (
         "ROUND_STATE",
         "The round is not in a state for this: another plan of it is in flight, it is closed or "
-        "halted, or it trades other assets or is of the other kind (hedged, directional).",
+        "halted, a fill came late less than 10 s ago, or it trades other assets or is of the other "
+        "kind (hedged, directional).",
     )
     ROUNDS_OPEN = ("ROUNDS_OPEN", "As many rounds are open as there may be.")
     DIRECTIONAL_BUDGET = (

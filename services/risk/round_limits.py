@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from services.risk import limits
 from services.risk.decision_context import DecisionContext, mark_of, market_of
 from services.risk.exposure import ZERO
@@ -10,6 +12,9 @@ from services.risk.rounds import ROUNDS_OPEN_MAX, has_room
 from shared.domain.accounting import holding_key
 from shared.domain.fees import share_of
 from shared.messages.rounds import Intent, RoundState
+
+LATE_FILL_PAUSE_NS: Final = 10_000_000_000
+"""The executor trades a late fill back by a plan of its own, within half of this as shipped."""
 
 
 def round_named(context: DecisionContext) -> Denial | None:
@@ -110,6 +115,15 @@ def round_may_close(context: DecisionContext) -> Denial | None:
     if state not in {RoundState.OPEN, RoundState.HALTED}:
         return deny(DenyReason.ROUND_STATE, round=found.round_id, state=state)
     return None
+
+
+def no_late_fill(context: DecisionContext) -> Denial | None:
+    """No fill came late just now: what the executor trades back must not be closed twice."""
+    known = context.round
+    if known is None or context.now_ns - known.ts_late_ns >= LATE_FILL_PAUSE_NS:
+        return None
+    age_ms = (context.now_ns - known.ts_late_ns) // 1_000_000
+    return deny(DenyReason.ROUND_STATE, round=known.round_id, late_fill_age_ms=age_ms)
 
 
 def only_reduces(context: DecisionContext) -> Denial | None:

@@ -53,6 +53,7 @@ class Round(msgspec.Struct, kw_only=True):
 
     ``plans`` are the ids of its plans. ``risk_quote`` is what it may lose at the stop of its
     signal. ``is_dust`` says that what is left was too small to trade when a plan ended.
+    ``ts_late_ns`` is when a fill came last of a plan that is not in flight.
     """
 
     strategy: str
@@ -69,6 +70,7 @@ class Round(msgspec.Struct, kw_only=True):
     halted: str = ""
     funding_told: bool = False
     risk_quote: Decimal = ZERO
+    ts_late_ns: int = 0
 
     @property
     def key(self) -> str:
@@ -212,6 +214,8 @@ class Rounds(msgspec.Struct, dict=True):
         was_closed = not in_flight and found.state(None) is RoundState.CLOSED
         if is_new:
             found.trade(done)
+            if not in_flight:
+                found.ts_late_ns = max(found.ts_late_ns, fill.ts_ns)
         else:
             found.fee_told(done)
         self.touch(found.key, is_reopened=was_closed and found.state(None) is not RoundState.CLOSED)

@@ -10,6 +10,7 @@ import pytest
 
 from services.risk.engine import RiskEngine
 from services.risk.reasons import DenyReason
+from services.risk.round_limits import LATE_FILL_PAUSE_NS
 from services.risk.rounds import ROUNDS_CLOSED_MAX, ROUNDS_OPEN_MAX
 from shared.config_sections import Config, StrategyConfig
 from shared.messages.arb import Opportunity
@@ -261,6 +262,33 @@ def test_a_late_fill_reopens_a_closed_round_and_alerts() -> None:
     assert codes(engine.on_message(back, T0).messages) == []
     engine.on_message(make_done("p"), T0)
     assert told(engine).state is RoundState.CLOSED
+
+
+def test_what_a_late_fill_left_is_closed_by_the_executor_alone() -> None:
+    """A close that seemed to fill nothing was filled: a second one would close it twice."""
+    engine = opened()
+    plan = approve(engine, closing())
+    announce(engine, plan)
+    engine.on_message(make_done(plan.plan_id, outcome=PlanOutcome.UNFILLED), T0)
+    perp, _ = fills_of(plan)
+    engine.on_message(perp, T0)
+    assert told(engine).unhedged == D("0.1")
+    rest = offer(("alpha", Side.SELL, "0.1", "9999"), intent=Intent.CLOSE)
+    assert denial(engine, rest) is DenyReason.ROUND_STATE
+    back = make_fill("p", "gamma", Side.SELL, "0.1", strategy=BASIS, round_id="r1")
+    engine.on_message(back, T0)
+    assert told(engine).unhedged == D(0)
+    engine.on_message(make_done("p"), T0)
+    assert denial(engine, closing()) is DenyReason.ROUND_STATE
+
+
+def test_a_late_fill_of_long_ago_keeps_no_round_from_being_closed() -> None:
+    engine = opened()
+    own: dict[str, Any] = {"strategy": BASIS, "round_id": "r1"}
+    then = T0 - LATE_FILL_PAUSE_NS
+    engine.on_message(make_fill("p", "gamma", Side.BUY, "0.1", ts_ns=then, **own), T0)
+    engine.on_message(make_fill("p", "gamma", Side.SELL, "0.1", ts_ns=then, **own), T0)
+    approve(engine, closing())
 
 
 def test_a_round_whose_plan_opened_nothing_is_closed_and_may_be_tried_again() -> None:
