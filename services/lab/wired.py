@@ -32,6 +32,7 @@ from shared.errors import ConfigError
 from shared.exchange.exchange import Exchange
 from shared.exchange.generator import TICK_MS
 from shared.exchange.listing import Listing
+from shared.exchange.orders import Fill, Order
 from shared.simulated.context import Context
 from shared.simulated.direct import Connection, DirectVenue
 from shared.simulated.faults import FaultTable
@@ -70,6 +71,15 @@ class WiredFeed(Feed):
         self._wires: dict[tuple[int, int], Wire] = {}
         """Reader and connection -> it."""
         self._ticks = 0
+        venue.exchange.order_listeners.append(self._on_order)
+
+    def _on_order(self, order: Order, what: str, fill: Fill | None) -> None:
+        """An order changes the book between two moves, and the venue may publish that at once."""
+
+        def remember() -> None:
+            self._remember(self._venue.exchange, order.request.listing)
+
+        self._kernel.at(self._kernel.now_ns(), remember)  # once the whole order is in the book
 
     def on_move(self) -> None:
         """The market moved: the venue publishes what is due, the others what changed."""
