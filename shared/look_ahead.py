@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from shared.look_ahead_inputs import MadeUp, hand_over, junk_of, with_inputs
 from shared.messages.base import BookState
 from shared.messages.market import DepthView, Level
 from shared.messages.rules import InstrumentRules
-from shared.strategies.port import Strategy
+from shared.strategies.port import Depth, Input, Strategy
 
 LEVELS = 5
 STEP_NS = 20_000_000
@@ -35,7 +36,7 @@ class Event(NamedTuple):
     """Something that happens to a strategy."""
 
     now_ns: int
-    message: DepthView | InstrumentRules
+    message: DepthView | InstrumentRules | MadeUp
 
 
 class Finding(NamedTuple):
@@ -60,8 +61,10 @@ def run(make: Make, events: Sequence[Event]) -> list[bytes]:
             found += strategy.on_timer(max(deadline_ns, now_ns - STEP_NS))
         if isinstance(message, DepthView):
             found += strategy.on_depth(message, now_ns)
-        else:
+        elif isinstance(message, InstrumentRules):
             found += strategy.on_rules(message, now_ns)
+        else:
+            found += hand_over(strategy, message, now_ns)
         said.append(_ENCODE(found))
     return said
 
@@ -99,8 +102,18 @@ def copy(events: Sequence[Event]) -> list[Event]:
     ]
 
 
-def market(books: Sequence[tuple[str, str]], length: int, seed: int) -> list[Event]:
-    """Return a made-up market: rules of every book, then views in turn, LIVE nearly always."""
+def market(
+    books: Sequence[tuple[str, str]], length: int, seed: int, inputs: Sequence[Input] = ()
+) -> list[Event]:
+    """Return a made-up market: rules of every book, then views in turn, LIVE nearly always.
+
+    With ``inputs`` of other kinds there are also trades, marks, funding and bars.
+    """
+    others = [each for each in inputs if not isinstance(each, Depth)]
+    return [Event(*each) for each in with_inputs(_views(books, length, seed), others, seed)]
+
+
+def _views(books: Sequence[tuple[str, str]], length: int, seed: int) -> list[Event]:
     draw = Random(seed)
     events = [Event(START_NS, _rules(venue, instrument)) for venue, instrument in books]
     fair: dict[str, float] = {}
@@ -124,7 +137,12 @@ def garbage(events: Sequence[Event], seed: int) -> list[Event]:
     views = [(m.venue, m.instrument) for _, m in events if isinstance(m, DepthView)]
     if not views:
         return []
-    return [Event(now_ns, _junk(draw.choice(views), now_ns, draw)) for now_ns, _ in events]
+    return [
+        Event(now_ns, junk_of(m, draw))
+        if not isinstance(m, DepthView | InstrumentRules)
+        else Event(now_ns, _junk(draw.choice(views), now_ns, draw))
+        for now_ns, m in events
+    ]
 
 
 def _junk(book: tuple[str, str], now_ns: int, draw: Random) -> DepthView:

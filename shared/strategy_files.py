@@ -28,11 +28,14 @@ from shared.errors import ConfigError
 from shared.strategies import built_in
 from shared.strategies.failure import describe
 from shared.strategies.params import check_declared
-from shared.strategies.port import FundingOf, Input, Instance, Strategy, Trades, as_input
+from shared.strategies.port import Bars, FundingOf, Input, Instance, Strategy, Trades, as_input
 from shared.strategies.source import BYTES_MAX, USER_MODULE, check_source
 
 DEFAULT = "cross_venue"
 """Runs where no [[strategies]] are configured; its parameters are those of [scanner]."""
+
+
+_FEEDS: dict[type, str] = {Trades: "trades", Bars: "trades", FundingOf: "funding"}
 
 
 def built_ins() -> list[str]:
@@ -121,7 +124,7 @@ def check_input(depth: Input, config: Config, where: str) -> None:
     ):
         place = f"venues.{depth.venue}.instruments" if depth.venue else "the instruments of a venue"
         raise ConfigError(f"{where}: wants {depth.instrument}; add it to {place}")
-    feed = {Trades: "trades", FundingOf: "funding"}.get(type(depth))
+    feed = _FEEDS.get(type(depth))
     without = [name for name in venues if feed and feed not in config.venues[name].feeds]
     if feed and (depth.venue or len(without) == len(venues)) and without:
         raise ConfigError(

@@ -23,7 +23,7 @@ from services.cli.settings import check as check_config
 from shared.config_sections import Config, ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.look_ahead import Make, examine, market, run
-from shared.messages.arb import Opportunity
+from shared.messages.arb import Opportunity, Signal
 from shared.messages.execution import RESERVED_STRATEGIES
 from shared.strategies import template
 from shared.strategies.failure import describe
@@ -100,11 +100,11 @@ def check_strategy(
     books = _books(wanted, context)
     strategy = instance.strategy
     if digest:
-        events = market(books, EVENTS, SEED)
+        events = market(books, EVENTS, SEED, wanted)
         said = run(_maker(instance), events)
         print(blake2b(b"".join(said), digest_size=16).hexdigest())
         return
-    found = _examine(instance, books, file)
+    found = _examine(instance, books, wanted, file)
     _compare_processes(file, config)
     if as_json:
         emit_json(
@@ -152,14 +152,16 @@ def _compare_processes(file: str, config: str | None) -> None:
         )
 
 
-def _examine(instance: Instance, books: Sequence[tuple[str, str]], where: str) -> int:
+def _examine(
+    instance: Instance, books: Sequence[tuple[str, str]], wanted: Sequence[Input], where: str
+) -> int:
     """Run the look-ahead test and return how many opportunities there were.
 
     Raises:
         ConfigError: It looks ahead, or fails.
     """
     make = _maker(instance)
-    events, draw = market(books, EVENTS, SEED), Random(SEED)
+    events, draw = market(books, EVENTS, SEED, wanted), Random(SEED)
     cuts = sorted(draw.sample(range(len(books), len(events)), CUTS))
     try:
         finding = examine(make, events, cuts, SEED)
@@ -168,7 +170,7 @@ def _examine(instance: Instance, books: Sequence[tuple[str, str]], where: str) -
         raise ConfigError(f"{where}: fails on a made-up market: {describe(error)}") from error
     if finding is not None:
         raise ConfigError(f"{where}: {finding.text}")
-    decode = msgspec.msgpack.Decoder(list[Opportunity]).decode
+    decode = msgspec.msgpack.Decoder(list[Opportunity | Signal]).decode
     try:
         return sum(len(decode(each)) for each in outputs)
     except msgspec.ValidationError as error:

@@ -42,7 +42,7 @@ def sum_gauges(
 def unread_streams(hosted: Sequence[Hosted]) -> frozenset[str]:
     """Return the streams of which no strategy wants anything."""
     wanted = {
-        MD_TRADE.name: any(each.trades for each in hosted),
+        MD_TRADE.name: any(each.trades or each.bars for each in hosted),
         MD_FUNDING.name: any(each.funding for each in hosted),
     }
     return frozenset(name for name, is_wanted in wanted.items() if not is_wanted)

@@ -21,8 +21,10 @@ from shared.messages.market import (
 )
 from shared.messages.quick_checks import first_flaw
 from shared.messages.rounds import Intent, StrategyPosition
+from shared.strategies.features.bars import Bar
 from shared.strategies.port import (
     BUILT_IN_MODULE,
+    Bars,
     Depth,
     FundingOf,
     Instance,
@@ -57,6 +59,7 @@ class Hosted:
     """A strategy that runs, or ran until it was disabled."""
 
     __slots__ = (
+        "bars",
         "deadline_ns",
         "detector",
         "funding",
@@ -85,6 +88,7 @@ class Hosted:
         self.inputs: Sequence[Depth] = ()
         self.trades: Sequence[Trades] = ()
         self.funding: Sequence[FundingOf] = ()
+        self.bars: Sequence[Bars] = ()
         self.warmup_ns = 0
         self.ts_ready_ns: int | None = None  # known from its first view on
         self.ts_window_ns = self.outputs = 0  # what it returned in the present second
@@ -100,10 +104,20 @@ class Hosted:
                 self.inputs = tuple(each for each in wanted if isinstance(each, Depth))
                 self.trades = tuple(each for each in wanted if isinstance(each, Trades))
                 self.funding = tuple(each for each in wanted if isinstance(each, FundingOf))
+                self.bars = tuple(each for each in wanted if isinstance(each, Bars))
                 self.warmup_ns = int(self.strategy.warmup().span_ms) * _MS
         except Failed as error:
             return str(error)
         return ""
+
+    def begin_warmup(self, now_ns: int) -> None:
+        """Let its warm-up begin, with the first that comes for it."""
+        if self.ts_ready_ns is None:
+            self.ts_ready_ns = now_ns + self.warmup_ns
+
+    def is_warming_up(self, now_ns: int) -> bool:
+        """Tell whether what it returns does not count yet."""
+        return bool(self.warmup_ns) and (self.ts_ready_ns is None or now_ns < self.ts_ready_ns)
 
     def told(self, name: str, watch: Watch | None) -> dict[str, float]:
         """Return its ``counters`` or ``gauges``; nothing if that fails.
@@ -134,6 +148,10 @@ class Hosted:
         if isinstance(message, Mark):
             return strategy.on_mark(message, now_ns)
         return strategy.on_funding(message, now_ns)
+
+    def on_bar(self, bar: Bar, now_ns: int) -> Sequence[Any]:
+        """Hand over a bar that is closed."""
+        return self.strategy.on_bar(bar, now_ns)
 
     def on_position(self, position: StrategyPosition, now_ns: int) -> Sequence[Any]:
         """Tell it about a round of its own."""

@@ -8,7 +8,8 @@ it raises, floods or returns what is not right; the others go on.
 
 Callbacks exist for the data that is on the bus for every venue: depth, rules and time, and for the
 positions that risk keeps of what a strategy opened; and for trades, marks and funding of the venues
-whose feeds include them. Bars are made of trades (``features/bars.py``).
+whose feeds include them; and for bars of a length that it chooses, which the host makes of trades
+(``features/bars.py``).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from shared.messages.arb import Opportunity, Signal
 from shared.messages.market import DepthView, Funding, FundingSettled, Mark, Trade, TradesMissed
 from shared.messages.rounds import StrategyPosition
 from shared.messages.rules import InstrumentRules
+from shared.strategies.features.bars import Bar
 from shared.strategies.near_misses import NearMisses
 
 
@@ -75,7 +77,27 @@ class FundingOf(NamedTuple):
         return self.venue in {"", venue} and self.instrument in {"", instrument}
 
 
-Input = Depth | Trades | FundingOf
+class Bars(NamedTuple):
+    """An input: closed bars, made of trades by the venue's time; an empty bar has volume 0.
+
+    A bar is closed ``lateness_ms`` after its end on our clock; trades that come later change none.
+    One of which trades are missing says so (``Bar.complete``).
+    """
+
+    venue: str = ""
+    instrument: str = ""
+    interval_s: int = 60
+    lateness_ms: int = 2_000
+
+    def covers(self, venue: str, instrument: str) -> bool:
+        """Tell whether an instrument's bars belong to this input."""
+        return self.venue in {"", venue} and self.instrument in {"", instrument}
+
+
+INTERVAL_S_MAX, LATENESS_MS_MAX = 86_400, 60_000
+"""Longest bar, and how long at most its trades are waited for."""
+
+Input = Depth | Trades | FundingOf | Bars
 
 
 def as_input(given: Any) -> Input:
@@ -83,8 +105,23 @@ def as_input(given: Any) -> Input:
 
     Raises:
         TypeError: It is no input.
+        ValueError: Bars of no length that can be made.
     """
-    return given if isinstance(given, Trades | FundingOf) else Depth(*given)
+    found = given if isinstance(given, Trades | FundingOf | Bars) else Depth(*given)
+    if not (isinstance(found.venue, str) and isinstance(found.instrument, str)):
+        raise TypeError(f"{found!r}: venue and instrument are texts")
+    if isinstance(found, Bars):
+        _check_bars(found)
+    return found
+
+
+def _check_bars(bars: Bars) -> None:
+    for name, value, low, high in (
+        ("interval_s", bars.interval_s, 1, INTERVAL_S_MAX),
+        ("lateness_ms", bars.lateness_ms, 0, LATENESS_MS_MAX),
+    ):
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError(f"Bars of {name} = {value!r}; give an int from {low} to {high}")
 
 
 class Warmup(NamedTuple):
@@ -141,6 +178,10 @@ class Strategy(Generic[P]):
 
     def on_trade(self, trade: Trade, now_ns: int) -> Sequence[Output]:
         """Take a public trade in; wanted by ``Trades``."""
+        return ()
+
+    def on_bar(self, bar: Bar, now_ns: int) -> Sequence[Output]:
+        """Take a closed bar in; wanted by ``Bars``."""
         return ()
 
     def on_gap(self, missed: TradesMissed, now_ns: int) -> Sequence[Output]:

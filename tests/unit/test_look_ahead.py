@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,8 @@ from shared.config_sections import ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.look_ahead import Event, copy, examine, garbage, market, run
 from shared.strategies import template
-from shared.strategies.port import Strategy
+from shared.strategies.features.bars import Bar
+from shared.strategies.port import Bars, FundingOf, Strategy, Trades
 from shared.strategy_files import built_ins, load
 from tests.strategy_files import TRADES, write_strategy
 
@@ -121,6 +124,67 @@ def test_timers_are_part_of_it(tmp_path: Path, events: list[Event]) -> None:
     make = making(write_strategy(tmp_path, body))
     assert examine(make, events, CUTS, 1) is None
     assert sum(len(each) > 1 for each in run(make, events)) == 799
+
+
+INPUTS = [
+    Trades("venue-1"),
+    FundingOf("venue-3"),
+    Bars("venue-1", "BTC/USDT", 60),
+    Bars("venue-1", "BTC/USDT", 300, 500),
+]
+TELLS = """
+    def on_trade(self, trade, now_ns):
+        return [trade.price]
+
+    def on_mark(self, mark, now_ns):
+        return [mark.mark_price]
+
+    def on_funding(self, funding, now_ns):
+        return [funding.rate]
+
+    def on_bar(self, bar, now_ns):
+        assert now_ns >= bar.start_ns + bar.interval_ns + 500 * 10**6
+        return [bar.start_ns, bar.close]
+"""
+
+
+def test_other_inputs_than_books_are_part_of_it(tmp_path: Path) -> None:
+    events = market(BOOKS, 400, seed=3, inputs=INPUTS)
+    assert [event.now_ns for event in events] == sorted(event.now_ns for event in events)
+    kinds = Counter(type(event.message).__name__ for event in events)
+    assert kinds["DepthView"] == 400
+    assert min(kinds[name] for name in ("Trade", "Mark", "Funding", "FundingSettled", "Bar")) > 0
+    for length_s in (60, 300):
+        starts = [
+            event.message.start_ns
+            for event in events
+            if isinstance(event.message, Bar) and event.message.interval_ns == length_s * 10**9
+        ]
+        steps = {b - a for a, b in itertools.pairwise(starts)}
+        assert len(starts) > 15
+        assert steps == {length_s * 10**9}, "bars of one length follow each other without holes"
+    make = making(write_strategy(tmp_path, TELLS))
+    assert examine(make, events, CUTS[:3], 1) is None
+
+
+def test_a_cheat_with_bars_is_found(tmp_path: Path) -> None:
+    body = """
+    seen = {}
+
+    def on_bar(self, bar, now_ns):
+        before = self.seen.get(bar.start_ns + bar.interval_ns)
+        self.seen[bar.start_ns] = bar.close
+        return [before] if before is not None else []
+"""
+    make = making(write_strategy(tmp_path, body))
+    assert examine(make, market(BOOKS, 400, 3, INPUTS), CUTS[:3], 1) is not None
+
+
+def test_garbage_of_other_inputs_shares_nothing_but_times() -> None:
+    events = market(BOOKS, 400, 3, INPUTS)[len(BOOKS) :]
+    changed = garbage(events, 1)
+    assert [event.now_ns for event in changed] == [event.now_ns for event in events]
+    assert all(a.message != b.message for a, b in zip(changed, events, strict=True))
 
 
 def test_check_says_what_is_wrong(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.strategy_files import HEAD, host_of, write_config, write_strategy
 
 IMPORTS = HEAD.replace(
     "import Depth, Params, Strategy, Warmup",
-    "import Depth, FundingOf, Params, Strategy, Trades, Warmup",
+    "import Bars, Depth, FundingOf, Params, Strategy, Trades, Warmup",
 )
 COUNTS = """
     def set_up(self):
@@ -47,6 +47,7 @@ COUNTS = """
         return self.seen
 """
 MINE = 'id = "mine"\nclass = "mine.py"'
+S = 1_000_000_000
 BOTH = 'Trades("binance", "BTC/USDT"), FundingOf("binance")'
 AT: dict[str, Any] = {"venue": "binance", "instrument": "BTC/USDT", "ts_recv_ns": T0}
 
@@ -95,6 +96,112 @@ def test_what_nobody_wants_is_not_read(tmp_path: Path) -> None:
     assert seen(host) == {"trades": 1, "gaps": 1, "marks": 0, "fundings": 0}
 
 
+BARS = """
+    def set_up(self):
+        self.bars = []
+
+    def inputs(self):
+        return [Depth("binance", "BTC/USDT"), {wanted}]
+
+    def on_bar(self, bar, now_ns):
+        self.bars.append((bar, now_ns))
+        return []
+"""
+
+
+def bars_host(tmp_path: Path, wanted: str) -> tuple[Any, list[Any]]:
+    """A host of one strategy, and the bars that it was given, each with the time."""
+    write_strategy(tmp_path, BARS.replace("{wanted}", wanted), head=IMPORTS)
+    host = host_of(tmp_path, MINE)[0]
+    return host, host._roster.all[0].strategy.bars
+
+
+def trade(number: int, at_ns: int, price: float, **place: str) -> Trade:
+    times = {"ts_venue_ns": at_ns, "ts_recv_ns": at_ns}
+    told = {**AT, **place, **times, "trade_id": str(number)}
+    return Trade(**told, side=Side.BUY, price=price, qty=1.0)
+
+
+MINUTE = T0 // (60 * S) * 60 * S
+
+
+def test_a_bar_is_closed_by_time_once_late_trades_had_theirs(tmp_path: Path) -> None:
+    host, bars = bars_host(tmp_path, 'Bars("binance", "BTC/USDT", 60, 500)')
+    assert host.unread == {"md.funding"}
+    for number, (second, price) in enumerate([(1, 100.0), (30, 104.0), (59, 101.0)], start=1):
+        host.on_message(trade(number, MINUTE + second * S, price), MINUTE + second * S)
+    end_ns = MINUTE + 60 * S
+    assert host.next_deadline_ns() == end_ns + S // 2
+    host.on_message(trade(5, end_ns + S // 10, 99.0), end_ns + S // 10)
+    host.on_message(trade(6, end_ns - 1, 107.0), end_ns + S // 5)  # late, and still in time
+    assert not bars
+    host.on_timer(end_ns + S // 2)
+    ((bar, now_ns),) = bars
+    assert now_ns == end_ns + S // 2
+    assert (bar.venue, bar.instrument) == ("binance", "BTC/USDT")
+    assert (bar.start_ns, bar.interval_ns) == (MINUTE, 60 * S)
+    assert (bar.open, bar.high, bar.low, bar.close, bar.trades) == (100.0, 107.0, 100.0, 107.0, 4)
+    host.on_message(trade(7, end_ns - 1, 500.0), end_ns + S)
+    assert host.counters()["bar_trades_late"] == 1
+    host.on_timer(end_ns + 61 * S)
+    assert [bar.close for bar, _ in bars] == [107.0, 99.0]
+
+
+def test_bars_are_of_what_was_asked_for(tmp_path: Path) -> None:
+    host, bars = bars_host(tmp_path, 'Bars("binance", "", 1, 0), Bars("binance", "ETH/USDT", 2, 0)')
+    for number, place in enumerate([{}, {"instrument": "ETH/USDT"}, {"venue": "kraken"}], start=1):
+        host.on_message(trade(number, MINUTE, 1.0, **place), MINUTE)
+    host.on_timer(MINUTE + 2 * S)
+    got = [(bar.venue, bar.instrument, bar.interval_ns // S, bar.trades) for bar, _ in bars]
+    assert got == [
+        ("binance", "BTC/USDT", 1, 1),
+        ("binance", "BTC/USDT", 1, 0),
+        ("binance", "ETH/USDT", 1, 1),
+        ("binance", "ETH/USDT", 1, 0),
+        ("binance", "ETH/USDT", 2, 1),
+    ]
+
+
+@pytest.mark.parametrize("how", ["missed", "opened"])
+def test_a_bar_that_lacks_trades_says_so(tmp_path: Path, how: str) -> None:
+    host, bars = bars_host(tmp_path, 'Bars("binance", "BTC/USDT", 1, 0)')
+    for number in range(1, 4):
+        host.on_message(trade(number, MINUTE + number * S, 1.0), MINUTE + number * S)
+    missed = TradesMissed(**AT, ongoing=False) if how == "missed" else InputsOpened()
+    host.on_message(missed, MINUTE + 3 * S + 1)
+    for number in range(4, 7):
+        host.on_message(trade(number, MINUTE + number * S, 1.0), MINUTE + number * S)
+    host.on_timer(MINUTE + 7 * S)
+    assert [bar.complete for bar, _ in bars] == [False, True, False, False, True, True]
+
+
+def test_without_bars_wanted_no_trade_is_kept(tmp_path: Path) -> None:
+    write_strategy(tmp_path, COUNTS.replace("{wanted}", BOTH), head=IMPORTS)
+    host = host_of(tmp_path, MINE)[0]
+    host.on_message(messages()[0], T0)
+    assert "bar_trades_late" not in host.counters()
+    assert host.next_deadline_ns() is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ('Bars("binance", "BTC/USDT", 0)', "interval_s = 0; give an int from 1 to 86400"),
+        ('Bars("binance", "BTC/USDT", 1.5)', "interval_s = 1.5; give an int"),
+        ('Bars("binance", "BTC/USDT", True)', "interval_s = True; give an int"),
+        ('Bars("binance", "BTC/USDT", 60, -1)', "lateness_ms = -1; give an int from 0 to 60000"),
+        ("Bars(1)", "venue and instrument are texts"),
+    ],
+)
+def test_bars_that_cannot_be_made_are_one_line(tmp_path: Path, wanted: str, said: str) -> None:
+    write_strategy(tmp_path, BARS.replace("{wanted}", wanted), head=IMPORTS)
+    path = write_config(tmp_path, MINE)
+    with pytest.raises(ConfigError) as caught:
+        check_strategies(load_config(path, {}), path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_callback_that_fails_ends_its_strategy(tmp_path: Path) -> None:
     body = COUNTS.replace("{wanted}", BOTH).replace('self.seen["marks"] += 1', "raise ValueError")
     write_strategy(tmp_path, body, head=IMPORTS)
@@ -105,7 +212,12 @@ def test_a_callback_that_fails_ends_its_strategy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "feed"), [('Trades("binance")', "trades"), ("FundingOf()", "funding")]
+    ("wanted", "feed"),
+    [
+        ('Trades("binance")', "trades"),
+        ('Bars("binance")', "trades"),
+        ("FundingOf()", "funding"),
+    ],
 )
 def test_a_feed_that_is_not_configured_is_one_line(tmp_path: Path, wanted: str, feed: str) -> None:
     write_strategy(tmp_path, COUNTS.replace("{wanted}", wanted), head=IMPORTS)

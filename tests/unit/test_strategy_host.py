@@ -209,7 +209,7 @@ def test_inputs_say_what_a_strategy_gets(tmp_path: Path) -> None:
     host, _ = host_of(tmp_path, MINE)
     assert len(of(Opportunity, feed(host))) == 1
     seen = []
-    host._all[0].on_depth = lambda view, now_ns: seen.append(view.instrument)
+    host._roster.all[0].on_depth = lambda view, now_ns: seen.append(view.instrument)
     host.on_message(make_view("alpha", "ETH/USDT"), T0)
     host.on_message(make_view("beta", "ETH/USDT"), T0)
     assert len(seen) == 1

@@ -28,7 +28,8 @@ RENUMBERED: Final = 1_000_000
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
     """One interval; volumes in base units, ``quote_volume`` in quote units.
 
-    ``complete`` is false if trades are known or suspected to be missing.
+    ``complete`` is false if trades are known or suspected to be missing. ``venue`` and
+    ``instrument`` are empty where its maker was not told them.
     """
 
     start_ns: int
@@ -42,6 +43,8 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     quote_volume: float = 0.0
     trades: int = 0
     complete: bool = True
+    venue: str = ""
+    instrument: str = ""
 
     @property
     def is_empty(self) -> bool:
@@ -88,15 +91,24 @@ class BarBuilder:
         lateness_ns: How long after its end a bar is still open.
         inverse_contract: Value of a contract in quote units, where quantities are contracts of
             that many: then a trade is of ``contracts x value / price`` base units.
+        venue: Whose trades they are; only told with every bar.
+        instrument: The same.
     """
 
     def __init__(
-        self, interval_ns: int, lateness_ns: int, *, inverse_contract: float | None = None
+        self,
+        interval_ns: int,
+        lateness_ns: int,
+        *,
+        inverse_contract: float | None = None,
+        venue: str = "",
+        instrument: str = "",
     ) -> None:
         if interval_ns <= 0 or lateness_ns < 0:
             raise ValueError(f"bars of {interval_ns} ns, {lateness_ns} ns late; give more than 0")
         self._interval_ns, self._lateness_ns = interval_ns, lateness_ns
         self._contract = inverse_contract
+        self._venue, self._instrument = venue, instrument
         self._open: dict[int, _OpenBar] = {}
         self._start_ns: int | None = None  # of the oldest interval that is not closed
         self._close: float | None = None
@@ -188,6 +200,8 @@ class BarBuilder:
                 low=price,
                 close=price,
                 complete=complete,
+                venue=self._venue,
+                instrument=self._instrument,
             )
         self._close = found.last[1]
         return Bar(
@@ -202,6 +216,8 @@ class BarBuilder:
             quote_volume=math.fsum(found.quotes),
             trades=found.count,
             complete=complete,
+            venue=self._venue,
+            instrument=self._instrument,
         )
 
     def _begin_anew(self) -> None:
@@ -267,4 +283,6 @@ def _joined(parts: Sequence[Bar], interval_ns: int) -> Bar:
         quote_volume=math.fsum(part.quote_volume for part in parts),
         trades=sum(part.trades for part in parts),
         complete=is_whole and all(part.complete for part in parts),
+        venue=parts[0].venue,
+        instrument=parts[0].instrument,
     )

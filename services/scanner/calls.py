@@ -1,0 +1,77 @@
+"""Calls of strategies: watched, and what comes back is published only if it may be. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from services.scanner.hosted import Hosted, opens_round
+from services.scanner.roster import Roster
+from services.scanner.rounds import RoundKeeper
+from services.scanner.watched import Failed, Watch, asked
+from shared.messages.base import Message
+from shared.strategies.failure import describe
+
+COUNTERS = ("opportunities", "outputs_in_warmup", "opens_too_early")
+
+
+class Calls:
+    """Calls strategies of a roster; one that fails is disabled there.
+
+    Args:
+        roster: The strategies.
+        rounds: Knows whether risk has told which rounds are open.
+        watch: Of the process around it.
+    """
+
+    def __init__(self, roster: Roster, rounds: RoundKeeper, watch: Watch | None) -> None:
+        self._roster, self._rounds, self._watch = roster, rounds, watch
+        self.counters = dict.fromkeys(COUNTERS, 0)
+
+    def ask(
+        self, hosted: Hosted, call: Callable[[Any, int], Sequence[Any]], given: Any, now_ns: int
+    ) -> Sequence[Message]:
+        """Call a strategy; return what may be published of what it returns."""
+        watch = self._watch
+        if watch is not None:
+            watch.begin(hosted.id)
+        try:
+            found = call(given, now_ns)
+            if hosted.wants_timer:
+                hosted.note_deadline(now_ns)
+            return self._accept(hosted, found, now_ns) if found else ()
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  # tidy-ok: another's code, told in an alert
+            self._roster.disable(hosted.id, describe(error), now_ns)
+            return ()
+        finally:
+            if watch is not None:
+                watch.end()
+
+    def ask_misses(self, hosted: Hosted, now_ns: int) -> Sequence[Message]:
+        """Return the near misses of a strategy that are due."""
+        try:
+            with asked(hosted.id, self._watch):
+                return hosted.near_misses.due(hosted.detector, hosted.id, now_ns)
+        except Failed as error:  # it shows a strategy's own values
+            self._roster.disable(hosted.id, f"near misses: {error}", now_ns)
+            return ()
+
+    def _accept(self, hosted: Hosted, found: Sequence[Any], now_ns: int) -> Sequence[Message]:
+        """Return what of a call's outputs may be published.
+
+        Raises:
+            TypeError: One is no opportunity.
+            ValueError: One has an impossible value, or there are too many.
+        """
+        out = hosted.stamped(found, now_ns)
+        if hosted.is_warming_up(now_ns):
+            self.counters["outputs_in_warmup"] += len(out)
+            return ()
+        if not self._rounds.are_known and any(opens_round(each) for each in out):
+            before = len(out)
+            out = [each for each in out if not opens_round(each)]
+            self.counters["opens_too_early"] += before - len(out)
+        self.counters["opportunities"] += len(out)
+        return out
