@@ -157,10 +157,13 @@ def round_line(held: dict[str, Any]) -> str:
     earned = ", ".join(f"{amount:+,.2f} {quote}" for quote, amount in held["realized"].items())
     age = "" if held["age_s"] is None else f" for {held['age_s']:.0f} s"
     why = f", {held['reason']}" if held["reason"] else ""
+    stop = "" if held["stop"] is None else f", stop {held['stop']:f}"
+    if held["ending"]:
+        stop += f", being closed by its {held['ending'].lower()}"
     return (
         f"round {held['round']} of {held['strategy']} {held['state']}{age}: "
         f"{legs or 'nothing yet'}; realized {earned or '0'}, "
-        f"funding {held['funding_certainty']}{why}"
+        f"funding {held['funding_certainty']}{stop}{why}"
     )
 
 

@@ -119,6 +119,8 @@ def round_row(held: StrategyPosition, now_ns: int) -> dict[str, Any]:
         "funding": held.funding,
         "funding_certainty": held.funding_certainty,
         "reason": held.reason,
+        "stop": held.stop,
+        "ending": held.ending,
     }
 
 

@@ -264,7 +264,8 @@ def _add_results(grid: Table, c: Collector) -> None:
     grid.add_row("positions", shown)
     for held in list(c.rounds.values())[:ROUNDS_SHOWN]:
         legs = " ".join(f"{leg.qty:+f} {leg.instrument}@{leg.venue}" for leg in held.legs)
-        shown = Text(f"{held.state} {legs}", "dim", overflow="ellipsis", no_wrap=True)
+        stop = "" if held.stop is None else f" stop {held.stop:f}"
+        shown = Text(f"{held.state} {legs}{stop}", "dim", overflow="ellipsis", no_wrap=True)
         grid.add_row(Text(f"round {held.strategy_id}", overflow="ellipsis"), shown)
     for venue, amounts in (risk.inventory if risk else {}).items():
         moved = " ".join(f"{asset} {_short(amount)}" for asset, amount in amounts.items())

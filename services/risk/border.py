@@ -43,3 +43,9 @@ def unowned_end_alert(done: PlanDone, why: str, now_ns: int) -> Alert:
     """Return the alert about an end that cannot be its plan's; the plan stays in flight."""
     text = f"{done.outcome} of plan {done.plan_id} in {done.base}/{done.quote} is not taken: {why}"
     return alert(now_ns, Severity.CRITICAL, "PLAN_END_UNOWNED", text)
+
+
+def unreserved_end_alert(done: PlanDone, now_ns: int) -> Alert:
+    """Return the alert about the end of a plan that nothing was reserved for."""
+    text = f"plan {done.plan_id} ended {done.outcome} with {done.realized} {done.quote}"
+    return alert(now_ns, Severity.WARNING, "PLAN_NOT_RESERVED", text)

@@ -27,9 +27,10 @@ from shared.messages.base import Side
 DECIDED = "risk"
 LEDGER = "risk-ledger"
 NAMES = (DECIDED, LEDGER)
-VERSION = 6
-"""6: the ledger has rounds; 5: a reserved leg holds its terms as one value; 4: the ledger has
-orders; 3: it has accounts; 2: it is saved apart; 1: the state is one whole."""
+VERSION = 7
+"""7: rounds keep the stop of their signal; 6: the ledger has rounds; 5: a reserved leg holds its
+terms as one value; 4: the ledger has orders; 3: it has accounts; 2: it is saved apart; 1: the state
+is one whole."""
 LEDGER_WITH_ORDERS, LEGS_WITH_TERMS = 4, 5
 
 

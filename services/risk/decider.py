@@ -11,6 +11,7 @@ from services.risk.judgement import judge
 from services.risk.market import LatestBooks
 from services.risk.reasons import Denial
 from services.risk.signals import look_up, offer_of
+from services.risk.stops import keep_stop
 from services.risk.trading import TradingControl, TradingStatus
 from shared.config_sections import Config, StrategyConfig
 from shared.messages.arb import Opportunity, Signal
@@ -93,6 +94,7 @@ class Decider:
         known = ledger.rounds.get(signal.strategy_id, signal.round_id)
         if isinstance(decided, ApprovedPlan) and found.intent is Intent.OPEN and known is not None:
             known.risk_quote = case.risk_of(found)
+            keep_stop(known, signal.stop_bps, case.rules)
         return decided
 
     def _entry(self, strategy_id: str) -> StrategyConfig:

@@ -13,7 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.risk.border import in_order, unowned_end_alert, unowned_fill_text, unowned_order_alert
+from services.risk.border import (
+    in_order,
+    unowned_end_alert,
+    unowned_fill_text,
+    unowned_order_alert,
+    unreserved_end_alert,
+)
 from services.risk.checkpoint import (
     NAMES,
     CheckpointWriter,
@@ -22,11 +28,13 @@ from services.risk.checkpoint import (
     ledger_id_of,
 )
 from services.risk.decider import Decider
+from services.risk.decision_context import BookKey
 from services.risk.exposure import Ledger
 from services.risk.market import LatestBooks
 from services.risk.report import risk_report
 from services.risk.round_reports import RoundReports, end_round
-from services.risk.trading import TradingControl, TradingStatus, alert
+from services.risk.stops import StopKeeper
+from services.risk.trading import TradingControl, TradingStatus
 from shared.config_sections import Config
 from shared.domain.instrument import split_instrument
 from shared.engine import NOTHING, EngineSpec, Result, Step
@@ -34,7 +42,7 @@ from shared.ledger import LedgerOpening, Opened
 from shared.ledger_engine import LedgerEngine
 from shared.messages.arb import Opportunity, Signal
 from shared.messages.base import Message, TradingState
-from shared.messages.control import Command, CommandKind, Severity
+from shared.messages.control import Command, CommandKind
 from shared.messages.execution import (
     ApprovedPlan,
     BalanceReport,
@@ -76,9 +84,11 @@ class RiskEngine:
         names = [split_instrument(i) for venue in traded.values() for i in venue.instruments]
         self._assets = frozenset(a for n in names for a in (n.base, n.quote, n.settle) if a)
         self._state, self._keeper = RiskState(), CheckpointWriter()
+        self._market = LatestBooks()
+        self._stops = StopKeeper(self._market, config.risk.book_age_ms_max)
+        self._reports = RoundReports(self._stops)
         self._has_started = False
         self.take_ledger(opened)
-        self._market, self._reports = LatestBooks(), RoundReports()
         self._ts_report_ns = 0
         self._counters = dict.fromkeys(_COUNTERS, 0)
         self._decider = Decider(config, self._venues, self._market)
@@ -99,7 +109,7 @@ class RiskEngine:
         """Take the ledger as this process found it; before ``start``."""
         self._opened = opened
         self._losses = [opened.loss] if opened is not None and opened.loss else []
-        self._switch = self._new_switch(0)
+        self._switch = _switch_of(self._config, self._state, opened, 0)
 
     def on_message(
         self, message: Message | Result, now_ns: int, *, redelivered: bool = False
@@ -129,6 +139,7 @@ class RiskEngine:
         out = lost + self._switch.find_overdue(now_ns)
         if out:
             self._keeper.touch_decided()
+        out += self._close_at_stops(now_ns, None)
         changed = self._state_if_changed(self._switch.now(now_ns), now_ns)
         out += changed or [self._switch.state_message(now_ns)]
         out.append(
@@ -143,7 +154,8 @@ class RiskEngine:
 
     def counters(self) -> Mapping[str, int]:
         """Return totals; ``plans_denied_<REASON>`` splits ``plans_denied``."""
-        return {**self._counters, **self._market.counters, **self._decider.counters()}
+        counted = {**self._market.counters, **self._decider.counters(), **self._stops.counters}
+        return {**self._counters, **counted}
 
     def gauges(self) -> Mapping[str, float]:
         """Return plans in flight and reserved notional (quote units)."""
@@ -152,6 +164,7 @@ class RiskEngine:
             "plans_in_flight": len(ledger.reservations),
             "reserved_notional": float(ledger.reserved_notional()),
             "active": float(self._switch.published is TradingState.ACTIVE),
+            "stops_watched": len(self._stops.rounds),
         }
 
     def checkpoints(self) -> dict[str, bytes]:
@@ -170,7 +183,9 @@ class RiskEngine:
             self._state = self._keeper.join(saved)
         except PartMissing as error:
             self._losses.append(str(error))
-        self._has_started, self._switch = True, self._new_switch(now_ns)
+        self._has_started = True
+        self._switch = _switch_of(self._config, self._state, self._opened, now_ns)
+        self._stops.follow(self._state.ledger)
         out = self._take_losses(now_ns)
         return Step(messages=[*out, *self._state_if_changed(self._switch.now(now_ns), now_ns)])
 
@@ -194,17 +209,11 @@ class RiskEngine:
         """What risk knows about money; read only."""
         return self._state.ledger
 
-    def _new_switch(self, now_ns: int) -> TradingControl:
-        state, opened, until_ns = self._state, self._opened, 0
-        if opened is not None:
-            state.trading.ledger_id = opened.ledger_id
-            until_ns = opened.report_until_ns(now_ns)
-        return TradingControl(self._config, state.trading, state.ledger, now_ns, until_ns)
-
     def _start(self, now_ns: int) -> list[Message]:
         """Begin at the first call where there was no checkpoint; report lost data at once."""
         if not self._has_started:
-            self._has_started, self._switch = True, self._new_switch(now_ns)
+            self._has_started = True
+            self._switch = _switch_of(self._config, self._state, self._opened, now_ns)
             self._keeper.touch_decided()
         return self._take_losses(now_ns) if self._losses else []
 
@@ -226,7 +235,18 @@ class RiskEngine:
 
     def _on_depth_view(self, view: DepthView, now_ns: int) -> list[Message]:
         self._market.on_view(view)
-        return []
+        book = view.venue, view.instrument
+        return self._close_at_stops(now_ns, book) if book in self._stops.places else []
+
+    def _close_at_stops(self, now_ns: int, place: BookKey | None) -> list[Message]:
+        """Close the rounds whose stop is reached in a book; in any book if ``None``."""
+        out: list[Message] = []
+        for offer in self._stops.due(self._state.ledger, now_ns, place):
+            decided = self._on_opportunity(offer, now_ns)
+            out += [*decided, *self._stops.answered(offer, decided[0], now_ns)]
+        if self._state.ledger.rounds.touched:
+            self._keeper.touch_ledger()
+        return out + self._stops.take_alerts()
 
     def _on_instrument(self, info: InstrumentInfo, now_ns: int) -> list[Message]:
         self._market.on_rules(info)
@@ -292,10 +312,7 @@ class RiskEngine:
         self._keeper.touch_ledger()
         end_round(ledger, done, self._market.is_dust(ledger.prices))
         out = self._switch.on_plan_done(done, now_ns, held)
-        if not held and done.realized:
-            text = f"plan {done.plan_id} ended {done.outcome} with {done.realized} {done.quote}"
-            out.append(alert(now_ns, Severity.WARNING, "PLAN_NOT_RESERVED", text))
-        return out
+        return out if held or not done.realized else [*out, unreserved_end_alert(done, now_ns)]
 
     def _on_command(self, command: Command, now_ns: int) -> list[Message]:
         self._counters["commands"] += 1
@@ -304,6 +321,16 @@ class RiskEngine:
         if command.kind is CommandKind.RESUME and is_new:
             self._state.ledger.rounds.release_halted()
         return self._switch.on_command(command, now_ns)
+
+
+def _switch_of(
+    config: Config, state: RiskState, opened: Opened | None, now_ns: int
+) -> TradingControl:
+    until_ns = 0
+    if opened is not None:
+        state.trading.ledger_id = opened.ledger_id
+        until_ns = opened.report_until_ns(now_ns)
+    return TradingControl(config, state.trading, state.ledger, now_ns, until_ns)
 
 
 def on_ledger(engine: RiskEngine, owner: Mapping[str, str], instance: str) -> LedgerEngine:

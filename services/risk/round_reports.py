@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.risk.exposure import Ledger
 from services.risk.rounds import IsDust, positions
+from services.risk.stops import StopKeeper
 from services.risk.trading import alert
 from shared.messages.base import Message
 from shared.messages.control import Severity
@@ -12,13 +13,21 @@ from shared.messages.rounds import RoundState, RoundsTold
 
 
 class RoundReports:
-    """Publishes positions of rounds; each change at once, all of them with every report."""
+    """Publishes positions of rounds; each change at once, all of them with every report.
+
+    Args:
+        stops: Follows the same changes.
+    """
+
+    def __init__(self, stops: StopKeeper) -> None:
+        self._stops = stops
 
     def changed(self, ledger: Ledger, now_ns: int) -> list[Message]:
         """Return what the last input changed."""
         if not ledger.rounds.touched:  # nearly always
             return []
         touched = ledger.rounds.take_touched()
+        self._stops.follow(ledger)
         in_flight = ledger.rounds_in_flight
         out: list[Message] = [*positions(ledger.rounds, touched, in_flight, now_ns)]
         for key, is_reopened in touched.items():

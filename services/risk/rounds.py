@@ -25,6 +25,7 @@ from shared.domain.accounting import (
 )
 from shared.domain.fees import MONEY_STEP
 from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
+from shared.domain.stops import stop_price
 from shared.messages.base import Certainty, Side
 from shared.messages.execution import OPERATOR_STRATEGY, Fill
 from shared.messages.rounds import (
@@ -54,6 +55,8 @@ class Round(msgspec.Struct, kw_only=True):
     ``plans`` are the ids of its plans. ``risk_quote`` is what it may lose at the stop of its
     signal. ``is_dust`` says that what is left was too small to trade when a plan ended.
     ``ts_late_ns`` is when a fill came last of a plan that is not in flight.
+    ``stop_bps`` is how far from its entry it stops, on ``stop_tick`` (0: no stop is kept for it);
+    ``ending`` is why it is being closed by that.
     """
 
     strategy: str
@@ -71,6 +74,9 @@ class Round(msgspec.Struct, kw_only=True):
     funding_told: bool = False
     risk_quote: Decimal = ZERO
     ts_late_ns: int = 0
+    stop_bps: Decimal = ZERO
+    stop_tick: Decimal = ZERO
+    ending: str = ""
 
     @property
     def key(self) -> str:
@@ -91,6 +97,24 @@ class Round(msgspec.Struct, kw_only=True):
     def was_traded(self) -> bool:
         """Whether anything was ever filled."""
         return bool(self.books.quantities)
+
+    @property
+    def stop_side(self) -> Side | None:
+        """The side that opened what it holds; ``None`` where it holds nothing."""
+        return None if not self.net else Side.BUY if self.net > 0 else Side.SELL
+
+    @property
+    def stop(self) -> Decimal | None:
+        """The price at which it is closed; ``None`` without a stop, or where there is none."""
+        side = self.stop_side
+        if side is None or self.stop_bps <= 0:
+            return None
+        holding = self.books.holdings.get(next(iter(self.held)))
+        entry = None if holding is None else holding.entry
+        if not entry:
+            return None
+        price = stop_price(side, abs(entry), self.stop_bps, self.stop_tick)
+        return price if price > 0 else None
 
     def state(self, in_flight: Intent | None) -> RoundState:
         """Return how far it has come; ``in_flight`` is what a plan of it is under way for."""
@@ -138,6 +162,8 @@ class Round(msgspec.Struct, kw_only=True):
             ts_opened_ns=self.ts_opened_ns,
             horizon_ns=self.horizon_ns,
             reason=self.halted,
+            stop=self.stop,
+            ending=self.ending,
         )
 
     def _leg(self, key: str, qty: Decimal) -> RoundLeg:

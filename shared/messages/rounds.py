@@ -69,7 +69,9 @@ class StrategyPosition(DecisionMessage, frozen=True, kw_only=True, tag="strategy
     with funding, per quote asset; ``certainty`` says how well it is known. ``funding`` is what was
     received (negative: paid), per asset: ``funding_certainty`` is UNKNOWN where a derivative was
     held and nobody has reported its funding. ``reason`` says why a round is HALTED. ``horizon_ns``
-    is how long the strategy meant to hold it (0: not stated).
+    is how long the strategy meant to hold it (0: not stated). ``stop`` is the price at which risk
+    closes what a signal opened (``None``: it has no stop), ``ending`` why risk is closing it: STOP
+    or TIME.
     """
 
     strategy_id: Strategy
@@ -87,6 +89,8 @@ class StrategyPosition(DecisionMessage, frozen=True, kw_only=True, tag="strategy
     ts_opened_ns: Moment = 0
     horizon_ns: Count = 0
     reason: str = ""
+    stop: AmountOrZero | None = None
+    ending: str = ""
 
     @property
     def key(self) -> str:

@@ -43,6 +43,14 @@ def test_a_round_is_shown_until_it_is_closed() -> None:
     assert not collector.rounds
 
 
+def test_the_stop_of_a_round_is_shown_and_that_it_is_reached() -> None:
+    held = msgspec.structs.replace(HELD, legs=HELD.legs[:1], stop=D("9800.0"))
+    line = round_line(round_row(held, T0))
+    assert line.endswith("funding unknown, stop 9800.0")
+    line = round_line(round_row(msgspec.structs.replace(held, ending="STOP"), T0))
+    assert line.endswith("stop 9800.0, being closed by its stop")
+
+
 def test_a_round_whose_end_was_missed_is_dropped_by_the_list() -> None:
     collector = Collector()
     collector.on_message(HELD)

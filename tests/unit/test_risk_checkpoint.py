@@ -170,7 +170,7 @@ def test_a_program_of_version_1_refuses_version_2() -> None:
 
 def test_a_wrong_checkpoint_is_refused() -> None:
     good = make_risk().checkpoints()
-    for state in (b"", b"{", b"[]", b"\xff", b'{"ledger": 3}', b'{"version": 7}'):
+    for state in (b"", b"{", b"[]", b"\xff", b'{"ledger": 3}', b'{"version": 8}'):
         for others in ({}, {LEDGER: good[LEDGER]}):
             with pytest.raises(CodecError, match="checkpoint of risk"):
                 RiskEngine(make_config()).start({**others, DECIDED: state}, T0)
