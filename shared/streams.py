@@ -206,6 +206,15 @@ ARB_SIGNAL = StreamSpec(
     bytes_max=16 * _MB,
     conflate=_by_signal,
 )
+ARB_INDICATION = StreamSpec(
+    name="arb.indication",
+    types=(arb.Indication,),
+    producer="scanner",
+    delivery=Delivery.LATEST,
+    format=Format.JSON,
+    entries_max=2_000,
+    bytes_max=4 * _MB,
+)
 ARB_NEARMISS = StreamSpec(
     name="arb.nearmiss",
     types=(arb.NearMiss,),
@@ -300,6 +309,7 @@ ALL: tuple[StreamSpec, ...] = (
     MD_RAW,
     ARB_OPPORTUNITY,
     ARB_SIGNAL,
+    ARB_INDICATION,
     ARB_NEARMISS,
     EXEC_PLAN,
     EXEC_EVENT,

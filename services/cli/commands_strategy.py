@@ -23,7 +23,7 @@ from services.cli.settings import check as check_config
 from shared.config_sections import Config, ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.look_ahead import Make, examine, market, run
-from shared.messages.arb import Opportunity, Signal
+from shared.messages.arb import Indication, Opportunity, Signal
 from shared.messages.execution import RESERVED_STRATEGIES
 from shared.strategies import template
 from shared.strategies.failure import describe
@@ -170,7 +170,7 @@ def _examine(
         raise ConfigError(f"{where}: fails on a made-up market: {describe(error)}") from error
     if finding is not None:
         raise ConfigError(f"{where}: {finding.text}")
-    decode = msgspec.msgpack.Decoder(list[Opportunity | Signal]).decode
+    decode = msgspec.msgpack.Decoder(list[Opportunity | Signal | Indication]).decode
     try:
         return sum(len(decode(each)) for each in outputs)
     except msgspec.ValidationError as error:

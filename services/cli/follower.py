@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from shared.errors import BusUnavailable
 from shared.streams import (
     ALERT,
+    ARB_INDICATION,
     ARB_NEARMISS,
     ARB_OPPORTUNITY,
     EXEC_EVENT,
@@ -22,6 +23,7 @@ from shared.watch.link import StreamItem, open_link
 
 DECISIONS = (
     ARB_OPPORTUNITY,
+    ARB_INDICATION,
     ARB_NEARMISS,
     EXEC_PLAN,
     EXEC_EVENT,

@@ -267,6 +267,10 @@ def _add_results(grid: Table, c: Collector) -> None:
         stop = "" if held.stop is None else f" stop {held.stop:f}"
         shown = Text(f"{held.state} {legs}{stop}", "dim", overflow="ellipsis", no_wrap=True)
         grid.add_row(Text(f"round {held.strategy_id}", overflow="ellipsis"), shown)
+    for name, newest in list(c.newest_indication.items())[:ROUNDS_SHOWN]:
+        told = " ".join(f"{key} {value}" for key, value in newest.values.items())
+        shown = Text(told, "dim", overflow="ellipsis", no_wrap=True)
+        grid.add_row(Text(name, overflow="ellipsis", no_wrap=True), shown)
     for venue, amounts in (risk.inventory if risk else {}).items():
         moved = " ".join(f"{asset} {_short(amount)}" for asset, amount in amounts.items())
         grid.add_row(Text(f"moved {venue}", overflow="ellipsis"), Text(moved, "dim"))

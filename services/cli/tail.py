@@ -57,7 +57,8 @@ async def follow(
 def instruments_of(message: Any) -> set[str]:
     """Return the instruments a message is about, empty where it is about none."""
     found = {
-        getattr(message, name, None) for name in ("instrument", "buy_instrument", "sell_instrument")
+        getattr(message, name, None)
+        for name in ("instrument", "other_instrument", "buy_instrument", "sell_instrument")
     }
     found.update(leg.instrument for leg in getattr(message, "legs", ()))
     rules = getattr(message, "rules", None)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from services.scanner.watched import Failed, Watch, asked
-from shared.messages.arb import Opportunity, Signal, Target
+from shared.messages.arb import Indication, Opportunity, Signal, Target
 from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.market import (
     DepthView,
@@ -28,6 +28,7 @@ from shared.strategies.port import (
     Depth,
     FundingOf,
     Instance,
+    Output,
     Strategy,
     Trades,
     as_input,
@@ -46,7 +47,7 @@ NAME_LENGTH_MAX, NUMBER_MAX = 64, 2**53
 _MS, _S = 1_000_000, 1_000_000_000
 _ENCODE = msgspec.msgpack.Encoder().encode
 _DECODE: dict[type, Callable[[bytes], Any]] = {
-    kind: msgspec.msgpack.Decoder(kind).decode for kind in (Opportunity, Signal)
+    kind: msgspec.msgpack.Decoder(kind).decode for kind in (Opportunity, Signal, Indication)
 }
 
 
@@ -172,7 +173,7 @@ class Hosted:
             raise TypeError(f"next_deadline_ns() is {wanted!r}; return UNIX ns or None")
         self.deadline_ns = None if wanted is None else max(wanted, now_ns + TIMER_NS_MIN)
 
-    def stamped(self, found: Sequence[Any], now_ns: int) -> list[Opportunity | Signal]:
+    def stamped(self, found: Sequence[Any], now_ns: int) -> list[Output]:
         """Return the outputs of a call as they travel, with its name on them.
 
         Raises:
@@ -190,12 +191,12 @@ class Hosted:
             raise ValueError(f"more than {OUTPUTS_PER_S_MAX} outputs within a second")
         return [self._stamp(each, now_ns) for each in found]
 
-    def _stamp(self, found: Any, now_ns: int) -> Opportunity | Signal:
+    def _stamp(self, found: Any, now_ns: int) -> Output:
         if type(found) not in _DECODE:
             raise TypeError(f"returned a {type(found).__name__} in its list, not an Opportunity")
         # Nothing but what the wire can carry gets out of here. Of the built-in strategies' values
         # the types are known, so they need not be written and read to find out.
-        read: Opportunity | Signal = found
+        read: Output = found
         if not self.is_built_in:
             read = _DECODE[type(found)](_ENCODE(found))
         stamped = msgspec.structs.replace(
@@ -224,8 +225,10 @@ def numbers_of(told: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def opens_round(found: Opportunity | Signal) -> bool:
+def opens_round(found: Output) -> bool:
     """Tell whether an output would open a position; a signal may, unless it is FLAT."""
+    if isinstance(found, Indication):
+        return False
     if isinstance(found, Signal):
         return found.target is not Target.FLAT
     return found.intent is Intent.OPEN

@@ -22,6 +22,8 @@ from shared.messages.bounds import (
     Id,
     Instrument,
     MaybeId,
+    MaybeInstrument,
+    MaybeVenue,
     Moment,
     Name,
     Price,
@@ -116,6 +118,25 @@ class Signal(DecisionMessage, frozen=True, kw_only=True, tag="signal"):
     strength: AmountOrZero = Decimal(1)
     stop_bps: Bps = Decimal(0)
     horizon_ns: Count = 0
+    strategy_id: Strategy = ""
+    strategy_hash: MaybeId = ""
+
+
+class Indication(DecisionMessage, frozen=True, kw_only=True, tag="indication"):
+    """What a strategy measured, or would quote: it is shown, and nothing trades on it.
+
+    ``kind`` says what the values mean, like ``LEAD_LAG`` or ``QUOTES``; ``values`` are its numbers,
+    each with its unit in its name. It is about one market, and ``other`` where there are two.
+    """
+
+    detector: Name
+    kind: Name
+    venue: Venue
+    instrument: Instrument
+    ts_recv_ns: Moment
+    values: dict[str, str] = {}
+    other_venue: MaybeVenue = ""
+    other_instrument: MaybeInstrument = ""
     strategy_id: Strategy = ""
     strategy_hash: MaybeId = ""
 

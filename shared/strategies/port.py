@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from shared.messages.arb import Opportunity, Signal
+from shared.messages.arb import Indication, Opportunity, Signal
 from shared.messages.market import DepthView, Funding, FundingSettled, Mark, Trade, TradesMissed
 from shared.messages.rounds import StrategyPosition
 from shared.messages.rules import InstrumentRules
@@ -40,8 +40,8 @@ BUILT_IN_MODULE = "shared.strategies.built_in."
 """What the module's name of a built-in strategy begins with."""
 
 P = TypeVar("P", bound=Params)
-Output = Opportunity | Signal
-"""What a strategy may return."""
+Output = Opportunity | Signal | Indication
+"""What a strategy may return; an indication is only shown."""
 
 
 class Depth(NamedTuple):

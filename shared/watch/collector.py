@@ -14,7 +14,7 @@ from shared import histogram
 from shared.domain.accounting import Books, execution_of
 from shared.domain.ownership import OrdersOnRecord
 from shared.domain.strategy_books import StrategyBooks
-from shared.messages.arb import NearMiss, Opportunity
+from shared.messages.arb import Indication, NearMiss, Opportunity
 from shared.messages.base import BookState, Message, TradingState
 from shared.messages.control import Alert, Heartbeat
 from shared.messages.execution import (
@@ -35,6 +35,8 @@ from shared.messages.rounds import ROUNDS_MAX, RoundState, RoundsTold, StrategyP
 IDS_MAX = 100_000
 """Plans, orders and fills remembered one by one; older ones stay in the totals only."""
 RECENT_MAX = 50
+INDICATIONS_MAX = 64
+"""Strategies and kinds of which the newest indication is kept."""
 INCARNATIONS_MAX = 10_000
 SILENT_AFTER_NS = 10_000_000_000
 """A process without a heartbeat for this long is gone."""
@@ -92,6 +94,8 @@ class Collector:
         self.state: TradingStateChanged | None = None
         self.risk: RiskReport | None = None
         self.rounds: dict[str, StrategyPosition] = {}
+        self.indications: Counter[str] = Counter()
+        self.newest_indication: dict[str, Indication] = {}
         self.executor: ExecutorReady | None = None
         self.balances: dict[str, BalanceReport] = {}
         self.balances_first: dict[str, dict[str, Decimal]] = {}
@@ -106,6 +110,7 @@ class Collector:
         self._fold = {
             Opportunity: self._on_opportunity,
             NearMiss: self._on_near_miss,
+            Indication: self._on_indication,
             ApprovedPlan: self._on_plan,
             Denied: self._on_denied,
             OrderEvent: self._on_order,
@@ -207,6 +212,12 @@ class Collector:
 
     def _on_near_miss(self, message: NearMiss) -> None:
         self.near_misses[message.gate] += message.count
+
+    def _on_indication(self, message: Indication) -> None:
+        name = f"{message.strategy_id} {message.kind}"
+        if name in self.indications or len(self.indications) < INDICATIONS_MAX:
+            self.indications[name] += 1
+            self.newest_indication[name] = message
 
     def _on_plan(self, message: ApprovedPlan) -> None:
         self.plans.put(message.plan_id, message)

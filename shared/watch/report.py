@@ -69,6 +69,7 @@ def build_report(
         },
         "opportunities": collector.opportunities,
         "near_misses": dict(sorted(collector.near_misses.items())),
+        "indications": dict(sorted(collector.indications.items())),
         "plans": {
             "approved": len(collector.plans),
             "denied": dict(sorted(collector.denied.items())),

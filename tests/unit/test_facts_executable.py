@@ -18,7 +18,14 @@ from shared.domain.depth import Obstacle, Uncrossed, costs_of, take_crossed_dept
 from shared.domain.path import PathLeg, best_outcome, marginal
 from shared.domain.rounding import exact
 from shared.messages.base import BookState, Side
-from shared.strategies.features.lead_lag import LeadLag, lead_lag, log_returns, sample
+from shared.strategies.features.lead_lag import (
+    LeadLag,
+    lead_lag,
+    lead_lag_of_moves,
+    log_returns,
+    moves,
+    sample,
+)
 from tests.tables import csv_rows, parquet_columns
 
 pytestmark = pytest.mark.recorded
@@ -165,6 +172,19 @@ def test_who_leads(ticks: dict[str, list[Tick]]) -> None:
     of_spot = measured(ticks, ("spot", "coinm"), first)
     assert (of_spot.lag_ns, f"{of_spot.rho:.4f}") == (30_000_000, "0.3470")
     assert of_usdm.llr > 1 < of_spot.llr
+
+
+def test_the_strategy_measures_the_same_on_moves(ticks: dict[str, list[Tick]]) -> None:
+    """What it computes on a grid, on the same grid as above."""
+    first = max(rows[0][0] for rows in ticks.values())
+    to_ns = min(rows[-1][0] for rows in ticks.values())
+    for name, lag_ms, rho in (("usdm", 40, "0.1852"), ("spot", 30, "0.3470")):
+        mids = ([(t, (b + a) / 2) for t, b, a in ticks[each]] for each in (name, "coinm"))
+        sides = [moves(rows, first, to_ns, STEP_NS) for rows in mids]
+        assert None not in sides
+        found = lead_lag_of_moves(*sides, lags=20, step_ns=STEP_NS)  # type: ignore[arg-type]
+        assert found is not None
+        assert (found.lag_ns, f"{found.rho:.4f}") == (lag_ms * 1_000_000, rho)
 
 
 def test_the_lag_depends_on_where_the_grid_begins(ticks: dict[str, list[Tick]]) -> None:

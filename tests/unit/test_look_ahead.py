@@ -24,8 +24,8 @@ BOOKS = [
     ("venue-3", "BTC/USDT:USDT"),
 ]
 CUTS = (10, 60, 300, 700)
-WATCHES_ONLY = ("conversion", "triangular")
-"""Propose nothing; what they count is in their own tests."""
+WATCHES_ONLY = ("conversion", "lead_lag", "triangular")
+"""Propose nothing here; what they count, show and do is in their own tests."""
 
 
 def making(named: str) -> Any:

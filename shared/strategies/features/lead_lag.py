@@ -78,9 +78,73 @@ def lead_lag(
         else correlation(first[-lag:], second[: count + lag])
         for lag in range(-lags, lags + 1)
     }
+    return _of_correlations(found, step_ns)
+
+
+class Moves(NamedTuple):
+    """Returns on a grid: ``at`` has those that are not zero by their number, of ``length`` in all.
+
+    A book moves at few instants of a fine grid, so this is what is worth keeping of them.
+    """
+
+    length: int
+    at: dict[int, float]
+
+
+def moves(
+    rows: Iterable[tuple[int, float]], from_ns: int, to_ns: int, step_ns: int
+) -> Moves | None:
+    """Return ``log_returns(sample(...))`` as moves; ``None`` where there is no value at first."""
+    instants = (to_ns - from_ns) // step_ns + 1
+    values: dict[int, float] = {}
+    for ts_ns, value in rows:
+        number = max(0, -((from_ns - ts_ns) // step_ns))  # of the first instant at or after it
+        if number >= instants:
+            break
+        values[number] = value
+    if 0 not in values:
+        return None
+    before, at = values[0], dict[int, float]()
+    for number, value in values.items():
+        if value != before:
+            at[number - 1] = math.log(value / before)
+            before = value
+    return Moves(instants - 1, at)
+
+
+def lead_lag_of_moves(first: Moves, second: Moves, *, lags: int, step_ns: int) -> LeadLag | None:
+    """Return the same as ``lead_lag``, in the time that the moves take and not all the returns."""
+    count = first.length
+    if count != second.length or count <= lags + 1:
+        return None
+    crossed = dict.fromkeys(range(-lags, lags + 1), 0.0)
+    for number, value in first.at.items():
+        for lag in crossed:
+            other = second.at.get(number + lag)
+            if other is not None:
+                crossed[lag] += value * other
+    found: dict[int, float] = {}
+    for lag, over in crossed.items():
+        kept = count - abs(lag)
+        early, late = (0, kept), (count - kept, count)
+        sum_a, squares_a = _sums(first, *(early if lag >= 0 else late))
+        sum_b, squares_b = _sums(second, *(late if lag >= 0 else early))
+        of_a, of_b = squares_a - sum_a * sum_a / kept, squares_b - sum_b * sum_b / kept
+        is_moving = of_a > 0 and of_b > 0
+        found[lag] = (over - sum_a * sum_b / kept) / math.sqrt(of_a * of_b) if is_moving else 0.0
+    return _of_correlations(found, step_ns)
+
+
+def _sums(series: Moves, from_number: int, to_number: int) -> tuple[float, float]:
+    """Return the sums of the returns in a range of numbers, and of their squares."""
+    inside = [x for number, x in series.at.items() if from_number <= number < to_number]
+    return math.fsum(inside), math.fsum(x * x for x in inside)
+
+
+def _of_correlations(found: dict[int, float], step_ns: int) -> LeadLag | None:
+    if not any(found.values()):
+        return None
     ahead = math.fsum(rho * rho for lag, rho in found.items() if lag > 0)
     behind = math.fsum(rho * rho for lag, rho in found.items() if lag < 0)
     best = max(found, key=lambda lag: (found[lag], -abs(lag)))
-    if not any(found.values()):
-        return None
     return LeadLag(best * step_ns, found[best], ahead / behind if behind else math.inf)
