@@ -52,8 +52,17 @@ def check_names(given: Iterable[str], known: Iterable[str], where: str, place: s
             raise ConfigError(f"{where}: unknown key {full}; {hint}")
 
 
-def read_section(raw: Any, kind: type[S], where: str, place: str) -> S:
+def read_section(
+    raw: Any, kind: type[S], where: str, place: str, *, texts_are_numbers: bool = True
+) -> S:
     """Return one section of the type asked for.
+
+    Args:
+        raw: The table as it was read.
+        kind: What it is to become.
+        where: The file, for messages.
+        place: The section, for messages.
+        texts_are_numbers: Whether "3" in quotation marks is taken for 3.
 
     Raises:
         ConfigError: An unknown key, a wrong type or an impossible value.
@@ -62,7 +71,7 @@ def read_section(raw: Any, kind: type[S], where: str, place: str) -> S:
         raise ConfigError(f"{where}: {place} must be a table, like [{place}]")
     check_names(raw, kind.__struct_encode_fields__, where, place)
     try:
-        section = msgspec.convert(raw, kind, strict=False)
+        section = msgspec.convert(raw, kind, strict=not texts_are_numbers)
     except msgspec.ValidationError as error:
         text = str(error)
         found = _PLACE.search(text)

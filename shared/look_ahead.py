@@ -18,7 +18,7 @@ from shared.look_ahead_inputs import MadeUp, hand_over, junk_of, with_inputs
 from shared.messages.base import BookState
 from shared.messages.market import DepthView, Level
 from shared.messages.rules import InstrumentRules
-from shared.strategies.port import Depth, Input, Strategy
+from shared.strategies.port import Depth, Input, Strategy, check_deadline
 
 LEVELS = 5
 STEP_NS = 20_000_000
@@ -56,17 +56,30 @@ def run(make: Make, events: Sequence[Event]) -> list[bytes]:
         found: list[Any] = []
         for _ in range(STEP_NS // TIMER_NS_MIN):
             deadline_ns = strategy.next_deadline_ns()
+            check_deadline(deadline_ns)
             if deadline_ns is None or deadline_ns > now_ns:
                 break
-            found += strategy.on_timer(max(deadline_ns, now_ns - STEP_NS))
+            found += _listed(strategy.on_timer(max(deadline_ns, now_ns - STEP_NS)), "on_timer")
         if isinstance(message, DepthView):
-            found += strategy.on_depth(message, now_ns)
+            found += _listed(strategy.on_depth(message, now_ns), "on_depth")
         elif isinstance(message, InstrumentRules):
-            found += strategy.on_rules(message, now_ns)
+            found += _listed(strategy.on_rules(message, now_ns), "on_rules")
         else:
-            found += hand_over(strategy, message, now_ns)
+            found += _listed(hand_over(strategy, message, now_ns), f"at a {type(message).__name__}")
         said.append(_ENCODE(found))
     return said
+
+
+def _listed(found: Any, where: str) -> Sequence[Any]:
+    """Refuse what a strategy's host would refuse.
+
+    Raises:
+        TypeError: It is no list.
+    """
+    if type(found) not in {list, tuple}:
+        raise TypeError(f"{where} returned a {type(found).__name__}; return a list")
+    listed: Sequence[Any] = found
+    return listed
 
 
 def examine(make: Make, events: Sequence[Event], cuts: Sequence[int], seed: int) -> Finding | None:

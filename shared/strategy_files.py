@@ -23,19 +23,18 @@ import msgspec
 
 from shared.config_parse import read_section
 from shared.config_sections import Config, ScannerConfig, StrategyConfig
-from shared.domain.instrument import split_instrument
 from shared.errors import ConfigError
 from shared.strategies import built_in
 from shared.strategies.failure import describe
-from shared.strategies.params import check_declared
-from shared.strategies.port import Bars, FundingOf, Input, Instance, Strategy, Trades, as_input
+from shared.strategies.params import check_declared, flaw_of_made
+from shared.strategies.port import Instance, Strategy
 from shared.strategies.source import BYTES_MAX, USER_MODULE, check_source
+from shared.strategy_guard import returns_within
 
 DEFAULT = "cross_venue"
 """Runs where no [[strategies]] are configured; its parameters are those of [scanner]."""
-
-
-_FEEDS: dict[type, str] = {Trades: "trades", Bars: "trades", FundingOf: "funding"}
+LOAD_CPU_S = 1.0
+"""Of the processor, for what a file does when it is read, and for making its strategy."""
 
 
 def built_ins() -> list[str]:
@@ -66,72 +65,6 @@ def load_strategies(config: Config, where: str = "configuration") -> list[Instan
     return found
 
 
-def check_strategies(config: Config, where: str) -> list[Instance]:
-    """Load every configured strategy, and see that what it wants to see is configured.
-
-    Raises:
-        ConfigError: The first that is wrong.
-    """
-    found = [load(each, config.scanner, where) for each in configured(config)]
-    for instance in found:
-        assert instance.strategy is not None
-        wanted = inputs_of(instance.strategy, f"{where}: strategies.{instance.id}")
-        for depth in wanted:
-            check_input(depth, config, f"{where}: strategies.{instance.id}")
-        bases = {split_instrument(depth.instrument).base for depth in wanted if depth.instrument}
-        if config.bus.shards > 1 and len(bases) > 1:
-            raise ConfigError(
-                f"{where}: strategies.{instance.id} wants {', '.join(sorted(bases))}, which "
-                "several scanners may share; give bus.shards = 1, or inputs of one base asset"
-            )
-    return found
-
-
-def inputs_of(strategy: Strategy[Any], where: str) -> list[Input]:
-    """Return what a strategy wants to see.
-
-    Raises:
-        ConfigError: It does not say so.
-    """
-    try:
-        wanted = [as_input(each) for each in strategy.inputs()]
-        for depth in wanted:
-            if depth.instrument:
-                split_instrument(depth.instrument)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # tidy-ok: another's code, told in one line
-        raise ConfigError(f"{where}: inputs(): {describe(error)}") from error
-    if not wanted:
-        raise ConfigError(f"{where}: inputs() is empty; return at least one Depth(...)")
-    return wanted
-
-
-def check_input(depth: Input, config: Config, where: str) -> None:
-    """Refuse an input that no ingestor is configured for.
-
-    Raises:
-        ConfigError: With what to add.
-    """
-    if depth.venue and depth.venue not in config.venues:
-        raise ConfigError(
-            f"{where}: wants {depth.venue}, which is not configured; there are: "
-            f"{', '.join(config.venues) or 'none'}"
-        )
-    venues = [depth.venue] if depth.venue else list(config.venues)
-    if depth.instrument and not any(
-        depth.instrument in config.venues[venue].instruments for venue in venues
-    ):
-        place = f"venues.{depth.venue}.instruments" if depth.venue else "the instruments of a venue"
-        raise ConfigError(f"{where}: wants {depth.instrument}; add it to {place}")
-    feed = _FEEDS.get(type(depth))
-    without = [name for name in venues if feed and feed not in config.venues[name].feeds]
-    if feed and (depth.venue or len(without) == len(venues)) and without:
-        raise ConfigError(
-            f"{where}: wants {feed} of {without[0]}; add {feed!r} to venues.{without[0]}.feeds"
-        )
-
-
 def load(entry: StrategyConfig, scanner: ScannerConfig, where: str) -> Instance:
     """Return one strategy.
 
@@ -143,15 +76,19 @@ def load(entry: StrategyConfig, scanner: ScannerConfig, where: str) -> Instance:
     raw: Any = entry.params
     if detector == DEFAULT and isinstance(raw, dict):
         raw = {**_of_scanner(scanner), **raw}
-    params = read_section(raw, kind.Params, where, f"{place}.params")
+    params = read_section(raw, kind.Params, where, f"{place}.params", texts_are_numbers=False)
     try:
-        strategy = kind(entry.id, params)
+        with returns_within(LOAD_CPU_S):
+            strategy = kind(entry.id, params)
+            flaw = flaw_of_made(strategy)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # tidy-ok: another's code, told in one line
         raise ConfigError(
             f"{where}: {place}: {kind.__name__} cannot be made: {describe(error)}"
         ) from error
+    if flaw:
+        raise ConfigError(f"{where}: {place}: {kind.__name__} cannot be made: {flaw}")
     digest = blake2b(source, digest_size=8)
     digest.update(msgspec.json.encode(params))
     return Instance(entry.id, detector, digest.hexdigest(), strategy, on_disable=entry.on_disable)
@@ -263,7 +200,8 @@ def _run(path: str, source: bytes) -> ModuleType:
     module = module_from_spec(spec)
     sys.modules[name] = module  # where annotations are looked up
     try:
-        spec.loader.exec_module(module)
+        with returns_within(LOAD_CPU_S):
+            spec.loader.exec_module(module)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # tidy-ok: another's code, told in one line

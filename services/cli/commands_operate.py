@@ -11,6 +11,7 @@ from services.cli import settings
 from services.cli.commands_look import EXIT_NOT_WELL, AsJson, RedisUrl
 from services.cli.output import console, emit_json
 from shared.messages.control import CommandKind
+from shared.strategy_inputs import feeds_beside_books
 from shared.watch.link import open_link
 from shared.watch.operate import CommandResult, command
 
@@ -71,13 +72,19 @@ def config_check(config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Read the configuration and say whether it is right; a mistake is one line and exit 2."""
     found = settings.check(config)
     count = sum(len(venue.instruments) for venue in found.venues.values())
+    feeds = feeds_beside_books(found)
     if as_json:
-        emit_json({"ok": True, "venues": sorted(found.venues), "instruments": count})
-    else:
-        console.print(
-            f"right: {count} instruments on {', '.join(sorted(found.venues))}, "
-            f"executor mode {found.executor.mode}, {found.bus.shards} shard(s)"
+        emit_json(
+            {"ok": True, "venues": sorted(found.venues), "instruments": count, "feeds": feeds}
         )
+        return
+    console.print(
+        f"right: {count} instruments on {', '.join(sorted(found.venues))}, "
+        f"executor mode {found.executor.mode}, {found.bus.shards} shard(s)"
+    )
+    for venue, kinds in feeds.items():
+        for kind, instruments in kinds.items():
+            console.print(f"beside books: {kind} of {venue}: {', '.join(instruments)}")
 
 
 @config_app.command("show")

@@ -29,12 +29,16 @@ from shared.strategies import template
 from shared.strategies.failure import describe
 from shared.strategies.params import shown
 from shared.strategies.port import Input, Instance, Strategy
-from shared.strategy_files import built_ins, check_input, configured, inputs_of, load
+from shared.strategy_files import built_ins, configured, load
+from shared.strategy_guard import returns_within
+from shared.strategy_inputs import check_answers, check_inputs, inputs_of
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print exactly one JSON object.")]
 EVENTS = 2_000
 CUTS = 5
 SEED = 7
+RUN_CPU_S = 5.0
+"""Of the processor, for one run through the made-up market; a usual one takes 0.1 s."""
 HASH_SEEDS = ("1", "2")
 VENUES = ("venue-1", "venue-2", "venue-3")
 INSTRUMENTS = ("BTC/USDT", "ETH/USDT")
@@ -93,10 +97,10 @@ def check_strategy(
     scanner = context.scanner if context is not None else ScannerConfig()
     instance = load(StrategyConfig(id="check", class_=file), scanner, file)
     assert instance.strategy is not None
+    check_answers(instance.strategy, file)
     wanted = inputs_of(instance.strategy, file)
     if context is not None:
-        for depth in wanted:
-            check_input(depth, context, file)
+        check_inputs(wanted, context.venues, file)
     books = _books(wanted, context)
     strategy = instance.strategy
     if digest:
@@ -160,13 +164,21 @@ def _examine(
     Raises:
         ConfigError: It looks ahead, or fails.
     """
-    make = _maker(instance)
+    made = _maker(instance)
     events, draw = market(books, EVENTS, SEED, wanted), Random(SEED)
     cuts = sorted(draw.sample(range(len(books), len(events)), CUTS))
     try:
-        finding = examine(make, events, cuts, SEED)
-        outputs = run(make, events)
-    except (Exception, SystemExit) as error:  # tidy-ok: a user's code, told in one line
+        with returns_within(RUN_CPU_S) as begin:
+
+            def make() -> Strategy[Any]:
+                begin()  # the time is that of one run
+                return made()
+
+            finding = examine(make, events, cuts, SEED)
+            outputs = run(make, events)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # tidy-ok: a user's code, told in one line
         raise ConfigError(f"{where}: fails on a made-up market: {describe(error)}") from error
     if finding is not None:
         raise ConfigError(f"{where}: {finding.text}")

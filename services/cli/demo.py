@@ -14,7 +14,7 @@ from services.cli.stack import open_stack, seconds_since
 from services.cli.venues import ControlClient
 from shared.clock import SystemClock
 from shared.config_sections import ExecutorConfig, StrategyConfig
-from shared.strategy_files import check_strategies
+from shared.strategy_inputs import check_strategies
 from shared.watch.collector import Collector
 from shared.watch.report import Ending, build_report
 from shared.watch.venue_comparison import read_accounts

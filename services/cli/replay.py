@@ -21,7 +21,7 @@ from shared.config_sections import ExecutorConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.messages.base import TradingState
 from shared.services import SERVICES
-from shared.strategy_files import check_strategies
+from shared.strategy_inputs import check_strategies
 from shared.venues.registry import ADAPTERS
 from shared.watch.collector import Collector
 from shared.watch.link import open_link

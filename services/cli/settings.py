@@ -25,7 +25,7 @@ from shared.config_sections import BusConfig, Config, VenueConfig
 from shared.errors import ConfigError
 from shared.feeds import extras_of
 from shared.store.extra import must_have
-from shared.strategy_files import check_strategies
+from shared.strategy_inputs import check_strategies
 from shared.venues.registry import load_feed
 from shared.watch.link import Target
 

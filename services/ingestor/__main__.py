@@ -5,6 +5,7 @@ What frames mean is decided in ``shared/venues``; this module only wires sockets
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,13 +18,23 @@ from shared.observe import Observer
 from shared.runner import run_service
 from shared.runtime.shell import Shell
 from shared.services import SERVICE_OF
+from shared.strategy_inputs import feeds_of_strategies
+
+log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
 async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
     """Build the ingestor, and close what it opened."""
     clock = SystemClock()
-    engine = new_engine(ingestor_venues(config), clock, observer)
+    wanted = feeds_of_strategies(config)
+    notes = {
+        f"strategy {name}": f"what it wants beside books is not subscribed: {why}"
+        for name, why in wanted.unasked.items()
+    }
+    for name, why in notes.items():
+        log.warning("strategy_not_asked", extra={"about": name, "reason": why})
+    engine = new_engine(ingestor_venues(config), clock, observer, wanted.feeds)
     bus = await open_bus(config.bus, service=NAME, instance=observer.instance)
     try:
         interval_s = position_interval_ms() / 1_000
@@ -34,6 +45,7 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
             observer,
             position_interval_s=interval_s,
             recorded=config.recorder.enabled,
+            notes=notes,
         )
     finally:
         await bus.close()

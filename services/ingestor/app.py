@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from services.ingestor.engine import ENGINE, IngestorEngine
 from services.ingestor.engine.recording import RecordedEngine
@@ -15,6 +15,7 @@ from shared.bus.port import Bus
 from shared.clock import Clock
 from shared.config_sections import VenueConfig
 from shared.engine import Engine
+from shared.feeds import WantedFeed
 from shared.observe import Observer
 from shared.runtime.hosting import Hosting
 from shared.runtime.shell import Shell
@@ -24,16 +25,19 @@ NAME = "ingestor"
 
 
 def new_engine(
-    venues: Mapping[str, VenueConfig], clock: Clock, observer: Observer
+    venues: Mapping[str, VenueConfig],
+    clock: Clock,
+    observer: Observer,
+    wanted: Iterable[WantedFeed] = (),
 ) -> IngestorEngine:
-    """Return an engine for the venues by configured name.
+    """Return an engine for the venues by configured name; ``wanted`` is what strategies ask for.
 
     Raises:
         ConfigError: A venue that is unknown, or a URL that cannot be one.
     """
     started_ns = clock.now_ns()
     return IngestorEngine(
-        venue_settings(venues),
+        venue_settings(venues, wanted),
         # Another process may carry the same instance's name.
         source=f"{observer.instance}#{started_ns:x}",
         uniform=random.Random(started_ns).uniform,
@@ -48,8 +52,12 @@ def build(
     *,
     position_interval_s: float,
     recorded: bool = False,
+    notes: Mapping[str, str] | None = None,
 ) -> Shell:
-    """Return the shell that hosts the engine; a ``recorded`` one's traffic is handed over."""
+    """Return the shell that hosts the engine; a ``recorded`` one's traffic is handed over.
+
+    ``notes`` are what an operator should know of this process.
+    """
     tasks = Tasks()
     hosted: Engine = engine
     if recorded:
@@ -64,6 +72,7 @@ def build(
         measures={FrameReceived: "tick_to_book"},
         reports_bus_state=ENGINE.reports_bus_state,
         obstacle=engine.unready,
+        notes=lambda: notes or {},
         positions=positions,
         position_interval_s=position_interval_s,
     )

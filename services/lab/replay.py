@@ -30,7 +30,7 @@ from shared.engine import Action, Given
 from shared.messages.base import BookState, Message
 from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.market import DepthView
-from shared.strategy_files import check_strategies
+from shared.strategy_inputs import check_strategies
 from shared.streams import ALL, Format
 from shared.watch.collector import Collector
 from shared.watch.report import Ending, value_as_reported

@@ -32,6 +32,7 @@ from shared.strategies.port import (
     Strategy,
     Trades,
     as_input,
+    check_deadline,
 )
 
 OUTPUTS_PER_CALL_MAX = 256
@@ -169,8 +170,7 @@ class Hosted:
             TypeError: That is no time.
         """
         wanted = self.strategy.next_deadline_ns()
-        if wanted is not None and type(wanted) is not int:
-            raise TypeError(f"next_deadline_ns() is {wanted!r}; return UNIX ns or None")
+        check_deadline(wanted)
         self.deadline_ns = None if wanted is None else max(wanted, now_ns + TIMER_NS_MIN)
 
     def stamped(self, found: Sequence[Any], now_ns: int) -> list[Output]:

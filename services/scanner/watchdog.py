@@ -16,6 +16,7 @@ from types import FrameType
 from services.scanner.engine import OverBudget
 from shared.clock import Clock
 from shared.engine import Result
+from shared.strategy_guard import DoesNotReturn
 
 BUDGET_NS = 20_000_000
 """What one call of a strategy may take; a usual one takes some microseconds."""
@@ -24,10 +25,6 @@ STRIKES_WITHIN_NS = 60_000_000_000
 TICK_CPU_S = 0.25
 TICKS_MAX = 4
 """Ticks of the process's own processor time that one call may see."""
-
-
-class DoesNotReturn(BaseException):
-    """Raised inside a strategy that would go on for ever; it is not to be caught there."""
 
 
 class Watchdog:

@@ -107,7 +107,14 @@ def as_input(given: Any) -> Input:
         TypeError: It is no input.
         ValueError: Bars of no length that can be made.
     """
-    found = given if isinstance(given, Trades | FundingOf | Bars) else Depth(*given)
+    if isinstance(given, tuple) and type(given) is tuple and len(given) <= len(Depth._fields):
+        given = Depth(*given)
+    if not isinstance(given, Input):
+        raise TypeError(
+            f"{given!r:.80} is no input; return Depth(venue, instrument), Trades(...), "
+            "FundingOf(...) or Bars(...)"
+        )
+    found: Input = given
     if not (isinstance(found.venue, str) and isinstance(found.instrument, str)):
         raise TypeError(f"{found!r}: venue and instrument are texts")
     if isinstance(found, Bars):
@@ -122,6 +129,16 @@ def _check_bars(bars: Bars) -> None:
     ):
         if type(value) is not int or not low <= value <= high:
             raise ValueError(f"Bars of {name} = {value!r}; give an int from {low} to {high}")
+
+
+def check_deadline(wanted: Any) -> None:
+    """Refuse what is no answer to when a strategy's timer is wanted.
+
+    Raises:
+        TypeError: It is no time.
+    """
+    if wanted is not None and type(wanted) is not int:
+        raise TypeError(f"next_deadline_ns() is {wanted!r}; return UNIX ns or None")
 
 
 class Warmup(NamedTuple):
@@ -150,6 +167,11 @@ class Strategy(Generic[P]):
             for kind in typing.get_args(base):
                 if isinstance(kind, type) and issubclass(kind, Params):
                     cls.Params = kind
+                elif isinstance(kind, type):
+                    raise TypeError(
+                        f"{kind.__name__} of {cls.__name__} are no parameters; write "
+                        f"class {kind.__name__}(Params, frozen=True)"
+                    )
 
     def __init__(self, strategy_id: str, params: P) -> None:
         self.id = strategy_id

@@ -51,6 +51,10 @@ def check_source(text: str, where: str) -> None:
                 f"{where}:{called.lineno}: {called.id}() differs from process to process; "
                 "a strategy says the same wherever it runs"
             )
+        if isinstance(node, ast.Name) and node.id == "KeyboardInterrupt":
+            raise ConfigError(
+                f"{where}:{node.lineno}: KeyboardInterrupt is the operator's; raise ValueError"
+            )
         if isinstance(node, ast.Name) and node.id in FORBIDDEN_NAMES:
             raise ConfigError(
                 f"{where}:{node.lineno}: {node.id}() has no place in a strategy: it reads nothing "

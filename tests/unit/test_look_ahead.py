@@ -197,6 +197,15 @@ def test_check_says_what_is_wrong(tmp_path: Path) -> None:
     path = write_strategy(tmp_path, "    def on_depth(self, view, now_ns):\n        return [1]\n")
     with pytest.raises(ConfigError, match="returns what is no opportunity"):
         check_strategy(path)
+    path = write_strategy(tmp_path, "    def on_depth(self, view, now_ns):\n        yield 1\n")
+    with pytest.raises(ConfigError, match="on_depth returned a generator; return a list"):
+        check_strategy(path)
+    path = write_strategy(tmp_path, "    def on_rules(self, rules, now_ns):\n        pass\n")
+    with pytest.raises(ConfigError, match="on_rules returned a NoneType; return a list"):
+        check_strategy(path)
+    body = "    def on_depth(self, view, now_ns):\n        while True: pass\n"
+    with pytest.raises(ConfigError, match=r"DoesNotReturn: .* more than 5 s .*mine.py:17"):
+        check_strategy(write_strategy(tmp_path, body))
 
 
 def test_check_finds_what_differs_between_processes(tmp_path: Path) -> None:

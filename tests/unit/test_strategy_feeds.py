@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 
+from services.ingestor.engine.settings import venue_settings
 from shared.config import load_config
 from shared.engine import InputsOpened
 from shared.errors import ConfigError
+from shared.feeds import WantedFeed
 from shared.messages.base import Side
 from shared.messages.market import Funding, FundingSettled, Mark, Trade, TradesMissed
-from shared.strategy_files import check_strategies
+from shared.strategy_inputs import check_strategies, feeds_of_strategies
+from shared.venues.port import FeedKind
 from tests.decision_builders import T0
 from tests.strategy_files import HEAD, host_of, write_config, write_strategy
 
@@ -211,21 +214,83 @@ def test_a_callback_that_fails_ends_its_strategy(tmp_path: Path) -> None:
     assert "mine" in host.disabled
 
 
-@pytest.mark.parametrize(
-    ("wanted", "feed"),
-    [
-        ('Trades("binance")', "trades"),
-        ('Bars("binance")', "trades"),
-        ("FundingOf()", "funding"),
+WANTED = {
+    'Trades("binance")': [WantedFeed(FeedKind.TRADES, "binance")],
+    'Bars("kraken", "ETH/USDT", 5)': [WantedFeed(FeedKind.TRADES, "kraken", "ETH/USDT")],
+    'Trades(), Bars("kraken"), Trades()': [
+        WantedFeed(FeedKind.TRADES),
+        WantedFeed(FeedKind.TRADES, "kraken"),
     ],
-)
-def test_a_feed_that_is_not_configured_is_one_line(tmp_path: Path, wanted: str, feed: str) -> None:
+    'FundingOf("usdm", "BTC/USDT:USDT")': [
+        WantedFeed(FeedKind.FUNDING, "usdm", "BTC/USDT:USDT"),
+    ],
+    'Depth("kraken")': [],
+}
+PERPETUAL = """
+[venues.usdm]
+adapter = "binanceusdm"
+instruments = ["BTC/USDT:USDT"]
+"""
+
+
+@pytest.mark.parametrize(("wanted", "feeds"), WANTED.items(), ids=WANTED)
+def test_what_a_strategy_wants_is_subscribed(
+    tmp_path: Path, wanted: str, feeds: list[WantedFeed]
+) -> None:
     write_strategy(tmp_path, COUNTS.replace("{wanted}", wanted), head=IMPORTS)
-    path = write_config(tmp_path, MINE)
-    with pytest.raises(ConfigError, match=rf"add '{feed}' to venues\.\w+\.feeds") as caught:
+    path = write_config(tmp_path, MINE, more=PERPETUAL)
+    config = load_config(path, {})
+    check_strategies(config, path)
+    found = feeds_of_strategies(config)
+    assert found == (feeds, {})
+    subscribed = {each.name: each.extras for each in venue_settings(config.venues, found.feeds)}
+    for venue, extras in subscribed.items():
+        for kind in FeedKind:
+            names = [
+                name
+                for name in config.venues[venue].instruments
+                if any(
+                    each.kind is kind
+                    and each.venue in {"", venue}
+                    and each.instrument in {"", name}
+                    for each in feeds
+                )
+            ]
+            assert list(extras.get(kind, ())) == names
+
+
+def test_a_strategy_that_cannot_be_asked_keeps_no_other_from_its_feeds(tmp_path: Path) -> None:
+    write_strategy(tmp_path, COUNTS.replace("{wanted}", BOTH), head=IMPORTS)
+    write_strategy(tmp_path, "    def inputs(self):\n        1 / 0\n", "odd.py")
+    tables = ('id = "gone"\nclass = "gone.py"', 'id = "odd"\nclass = "odd.py"', MINE)
+    found = feeds_of_strategies(load_config(write_config(tmp_path, *tables), {}))
+    assert {each.kind for each in found.feeds} == {FeedKind.TRADES, FeedKind.FUNDING}
+    assert "cannot read" in found.unasked["gone"]
+    assert "inputs(): ZeroDivisionError" in found.unasked["odd"]
+    assert len(found.unasked) == 2
+
+
+UNFED = {
+    'FundingOf("binance")': "wants funding of binance, which is not in the feeds of binance; usdm",
+    'FundingOf("usdm", "BTC/USDT")': "wants BTC/USDT; add it to venues.usdm.instruments",
+    'FundingOf("", "BTC/USDT")': "which is not in the feeds of binance, kraken; usdm has it",
+    'Trades("okx")': "wants okx, which is not configured; there are: usdm, binance, kraken",
+    'Bars("kraken", "XRP/USDT")': "wants XRP/USDT; add it to venues.kraken.instruments",
+    'Bars("usdm", "ETH/USD:ETH")': "of inverse contracts are in contracts, of which no bars",
+}
+
+
+@pytest.mark.parametrize(("wanted", "said"), UNFED.items(), ids=UNFED)
+def test_an_input_for_which_nothing_would_come_is_one_line(
+    tmp_path: Path, wanted: str, said: str
+) -> None:
+    write_strategy(tmp_path, COUNTS.replace("{wanted}", wanted), head=IMPORTS)
+    more = PERPETUAL
+    if "inverse" in said:
+        more = more.replace('["BTC', '["ETH/USD:ETH", "BTC')
+    path = write_config(tmp_path, MINE, more=more)
+    with pytest.raises(ConfigError) as caught:
         check_strategies(load_config(path, {}), path)
+    assert said in str(caught.value)
+    assert "strategies.mine: " in str(caught.value)
     assert "\n" not in str(caught.value)
-    text = Path(path).read_text(encoding="utf-8")
-    text = text.replace("[venues.binance]\n", f'[venues.binance]\nfeeds = ["depth", "{feed}"]\n')
-    Path(path).write_text(text, encoding="utf-8")
-    check_strategies(load_config(path, {}), path)

@@ -14,7 +14,8 @@ from shared.config_sections import Config, ScannerConfig
 from shared.errors import ConfigError
 from shared.strategies import built_in
 from shared.strategies.source import ALLOWED
-from shared.strategy_files import built_ins, check_strategies, configured, load_strategies
+from shared.strategy_files import built_ins, configured, load_strategies
+from shared.strategy_inputs import check_strategies
 from tests.strategy_files import HEAD, TRADES, write_config, write_strategy
 from tests.support import ROOT
 
@@ -102,6 +103,75 @@ FILES = {
     "two": (HEAD + TRADES + "class More(Strategy): ...\n", "several strategies, Mine, More"),
     "raises": (HEAD + TRADES + "1 / 0\n", ": ZeroDivisionError: division by zero"),
     "ends": (HEAD + TRADES + "raise SystemExit(0)\n", ": SystemExit: 0"),
+    "does not return": (
+        HEAD + TRADES + "while True: pass\n",
+        "DoesNotReturn: does not return: more than 1 s of the processor (mine.py:28)",
+    ),
+    "does not return when made": (
+        HEAD + TRADES + "\n    def set_up(self):\n        while True: pass\n",
+        "Mine cannot be made: DoesNotReturn: does not return: more than 1 s",
+    ),
+    "catches that it does not return": (
+        HEAD
+        + "    def set_up(self):\n        while True:\n            try:\n"
+        + "                while True: pass\n            except BaseException: pass\n",
+        "Mine cannot be made: DoesNotReturn",
+    ),
+    "has an __init__": (
+        HEAD + "    def __init__(self, strategy_id, params): pass\n",
+        "Mine cannot be made: it has no id; write set_up(self) instead of __init__",
+    ),
+    "gates that are none": (
+        HEAD + TRADES + "    gates = {'OWN': 3}\n",
+        "gates['OWN'] = 3; give the names of its values, a tuple",
+    ),
+    "stops the operator": (
+        HEAD + "    def set_up(self):\n        raise KeyboardInterrupt\n",
+        "mine.py:17: KeyboardInterrupt is the operator's",
+    ),
+    "parameters that are none": (
+        HEAD.replace("MineParams(Params)", "MineParams") + TRADES,
+        "MineParams of Mine are no parameters; write class MineParams(Params, frozen=True)",
+    ),
+    "a number in a list": (
+        HEAD.replace("Annotated[float, Meta(ge=0, le=1_000)] = 2.0", "list[float]") + TRADES,
+        "parameter edge_bps_min has no lower bound",
+    ),
+    "a number or nothing": (
+        HEAD.replace("Annotated[float, Meta(ge=0, le=1_000)]", "float | None") + TRADES,
+        "parameter edge_bps_min has no lower bound",
+    ),
+    "a Decimal": (
+        HEAD.replace("Annotated[float, Meta(ge=0, le=1_000)]", "Decimal").replace(
+            "from msgspec", "from decimal import Decimal\nfrom msgspec"
+        )
+        + TRADES,
+        "parameter edge_bps_min is a Decimal, which can have no bounds; take float",
+    ),
+    "warm-up that is none": (
+        HEAD + TRADES + "\n    def warmup(self):\n        return 3\n",
+        "strategies.mine: warmup() is 3; return Warmup(span_ms=...)",
+    ),
+    "counts nothing": (
+        HEAD + TRADES + "\n    def counters(self):\n        return 3\n",
+        "strategies.mine: counters() is no dict",
+    ),
+    "wants no time": (
+        HEAD + TRADES + "\n    def next_deadline_ns(self):\n        return 'soon'\n",
+        "strategies.mine: next_deadline_ns() is 'soon'; return UNIX ns or None",
+    ),
+    "does not say what it wants": (
+        HEAD + TRADES + "\n    def inputs(self):\n        while True: pass\n",
+        "strategies.mine: inputs(): DoesNotReturn",
+    ),
+    "wants without end": (
+        HEAD + TRADES + "\n    def inputs(self):\n        while True: yield Depth()\n",
+        "strategies.mine: inputs(): TypeError: returned a generator; return a list of inputs",
+    ),
+    "wants a number": (
+        HEAD + TRADES + "\n    def inputs(self):\n        return [3]\n",
+        "strategies.mine: inputs(): TypeError: 3 is no input; return Depth(venue, instrument)",
+    ),
     "ends when made": (
         HEAD + TRADES + "\n    def set_up(self):\n        raise SystemExit(0)\n",
         "Mine cannot be made: SystemExit: 0",
@@ -158,7 +228,9 @@ def test_a_file_that_is_wrong(tmp_path: Path, source: str, said: str) -> None:
     write_strategy(tmp_path, source, head="")
     path = write_config(tmp_path, MINE)
     assert said in problem(path)
-    if "wants" not in said and "inputs()" not in said:  # the service goes on with the others
+    if (
+        not said.startswith("strategies.") and "inputs()" not in said
+    ):  # the service goes on with the others
         (instance,) = load_strategies(load_config(path, {}))
         assert said in instance.problem
         assert instance.strategy is None
@@ -182,6 +254,13 @@ TABLES = {
         "strategies.mine.params.edge_bps_min: Expected `float` <= 1000.0",
     ),
     "not a number": (f"{MINE}params = {{ edge_bps_min = nan }}", "strategies.mine.params"),
+    "a number in quotation marks": (
+        f'{MINE}params = {{ edge_bps_min = "3" }}',
+        "strategies.mine.params.edge_bps_min: Expected `float`, got `str`",
+    ),
+    "negative": (f"{MINE}params = {{ edge_bps_min = -1 }}", "Expected `float` >= 0.0"),
+    "infinite": (f"{MINE}params = {{ edge_bps_min = inf }}", "Expected `float` <= 1000.0"),
+    "yes or no": (f"{MINE}params = {{ edge_bps_min = true }}", "Expected `float`, got `bool`"),
     "wrong type": (f"{MINE}params = {{ edge_bps_min = [1] }}", "Expected `float`, got `array`"),
     "params no table": (f"{MINE}params = 3", "strategies.mine.params: Expected `object`"),
     "unknown key": (

@@ -14,13 +14,13 @@ from services.scanner.watchdog import (
     STRIKES_MAX,
     STRIKES_WITHIN_NS,
     TICKS_MAX,
-    DoesNotReturn,
     Watchdog,
 )
 from shared.clock import ManualClock, SystemClock
 from shared.config import load_config
 from shared.engine import Result
 from shared.strategy_files import load_strategies
+from shared.strategy_guard import DoesNotReturn
 from tests.decision_builders import T0, make_view
 from tests.strategy_files import write_config, write_strategy
 
