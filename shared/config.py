@@ -18,7 +18,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -39,6 +39,7 @@ from shared.config_sections import (
 from shared.errors import ConfigError
 from shared.messages.bounds import INSTRUMENT, VENUE
 
+S = TypeVar("S", bound=msgspec.Struct)
 LIVE_TRADING_PHRASE = "yes-trade-real-money"
 DEFAULT_CONFIG = "arb.toml"
 POSITION_INTERVAL_MS_MAX = 60_000
@@ -88,7 +89,10 @@ def parse_config(text: str, where: str) -> Config:
     Raises:
         ConfigError: Something is wrong; the text names the place and what would be right.
     """
-    raw = read_toml(text, where)
+    return _config_of(read_toml(text, where), where)
+
+
+def _config_of(raw: Mapping[str, Any], where: str) -> Config:
     check_names(raw, Config.__struct_fields__, where, "")
     given = raw.get("venues", {})
     if not isinstance(given, Mapping):
@@ -161,6 +165,21 @@ def load_config(path: str | None = None, environ: Mapping[str, str] = os.environ
     strategies = beside(config.strategies, Path(where))
     config = msgspec.structs.replace(config, strategies=strategies)
     return apply_environment(config, environ)
+
+
+def load_with_section(path: str, name: str, kind: type[S]) -> tuple[Config, S]:
+    """Load a configuration that has one more section, which no service reads.
+
+    Places and secrets of the environment are not applied: nothing is connected to.
+
+    Raises:
+        ConfigError: Missing, unreadable or wrong.
+    """
+    raw = read_toml(_read(path), path)
+    section = read_section(raw.pop(name, {}), kind, path, name)
+    config = _config_of(raw, path)
+    strategies = beside(config.strategies, Path(path))
+    return msgspec.structs.replace(config, strategies=strategies), section
 
 
 def load_strategies_of(path: str) -> list[StrategyConfig]:

@@ -21,15 +21,12 @@ from decimal import Decimal
 from typing import Final
 
 from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
+from services.executor.paper_account import PaperAccount
 from shared.clock import Clock
-from shared.domain.accounting import Books, Execution
-from shared.domain.fees import fee_amount
-from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.order import ZERO
-from shared.domain.rounding import exact, is_enough, is_multiple, qty_to_lot
+from shared.domain.rounding import is_enough, is_multiple
 from shared.errors import Cause, Rejected, Unavailable
 from shared.exchange.depth import ShownDepth
-from shared.exchange.settlement import needed
 from shared.messages.base import BookState
 from shared.messages.execution import Balance, OrderStatus
 from shared.messages.market import DepthView
@@ -50,6 +47,7 @@ class PaperGateway:
         clock: For the time of fills.
         wait: Awaited between submission and the look at the book: the latency of the venue.
         quote_balance: What every quote asset starts with.
+        account: Its money, where it is kept otherwise than that.
     """
 
     def __init__(
@@ -59,17 +57,16 @@ class PaperGateway:
         clock: Clock,
         *,
         wait: Callable[[], Awaitable[object]],
-        quote_balance: Decimal,
+        quote_balance: Decimal = ZERO,
+        account: PaperAccount | None = None,
     ) -> None:
         self.venue = venue
         self._rules = rules
         self._clock = clock
         self._wait = wait
-        self._quote_balance = quote_balance
+        self.account = account or PaperAccount(venue, rules, quote_balance)
         self._views: dict[str, DepthView] = {}
         self._depth: dict[str, ShownDepth] = {}
-        self._start: dict[str, Decimal] = {}
-        self._books = Books()
         self._orders: OrderedDict[str, OrderReport] = OrderedDict()
         self._trades = 0
 
@@ -79,7 +76,7 @@ class PaperGateway:
             return
         self._views[view.instrument] = view
         self._depth.setdefault(view.instrument, ShownDepth()).show(view.bids, view.asks)
-        self._open_accounts(view)
+        self.account.open(view)
 
     async def start(self) -> None:
         """Nothing to load."""
@@ -112,7 +109,7 @@ class PaperGateway:
         reachable = depth.reachable(side, limit, qty) if depth else []
         if terms.time_in_force is TimeInForce.FOK and _sum(reachable) < qty:
             depth, reachable = None, []
-        self._check_balance(terms, rules, reachable)
+        self.account.check(terms, rules, reachable)
         pieces = depth.take(side, limit, qty) if depth else []
         fills = [self._book(order, rules, price, part) for price, part in pieces]
         filled = sum((fill.qty for fill in fills), ZERO)
@@ -125,10 +122,14 @@ class PaperGateway:
             fills=tuple(fills),
             reason="" if filled == qty else "the book held no more within the limit",
         )
-        self._orders[order.client_order_id] = report
+        self.remember(report)
+        return report
+
+    def remember(self, report: OrderReport) -> None:
+        """Keep an order for queries."""
+        self._orders[report.client_order_id or report.venue_order_id] = report
         while len(self._orders) > ORDERS_MAX:
             self._orders.popitem(last=False)
-        return report
 
     async def query(self, key: OrderKey) -> OrderReport | None:
         """Return an order placed since the start."""
@@ -154,35 +155,14 @@ class PaperGateway:
 
     async def balances(self) -> Mapping[str, Balance]:
         """Return all accounts opened so far."""
-        return {
-            asset: Balance(free=self._balance(asset), used=ZERO) for asset in sorted(self._start)
-        }
+        return self.account.balances()
 
     async def positions(self, instruments: Sequence[str]) -> Mapping[str, Decimal]:
         """Return perpetual positions in signed base units."""
-        held = self._books.quantities
-        return {
-            name: held.get(f"{self.venue}|{name}", ZERO)
-            for name in instruments
-            if not is_spot(name)
-        }
+        return self.account.positions(instruments)
 
     async def close(self) -> None:
         """Nothing to close."""
-
-    def _balance(self, asset: str) -> Decimal:
-        change = self._books.inventory.get(f"{self.venue}|{asset}", ZERO)
-        return self._start.get(asset, ZERO) + change
-
-    def _open_accounts(self, view: DepthView) -> None:
-        """Give the account what it starts with, once a price is there."""
-        base, quote, settle = split_instrument(view.instrument)
-        self._start.setdefault(settle or quote, self._quote_balance)
-        if settle is None and base not in self._start and view.bids:
-            rules = self._rules.get((self.venue, view.instrument))
-            qty = self._quote_balance / exact(view.bids[0][0])
-            if rules is not None:
-                self._start[base] = qty_to_lot(qty, rules.lot_size)
 
     def _check_kind(self, terms: OrderTerms) -> None:
         if terms.order_type is not OrderType.LIMIT or terms.time_in_force is TimeInForce.GTC:
@@ -213,42 +193,11 @@ class PaperGateway:
             raise Rejected(f"{order.qty} at {order.price_limit} is too small", "NOTIONAL")
         return rules
 
-    def _check_balance(
-        self,
-        order: OrderTerms,
-        rules: InstrumentRules,
-        pieces: Sequence[tuple[Decimal, Decimal]],
-    ) -> None:
-        cost = sum((price * qty for price, qty in pieces), ZERO)
-        asset, amount = needed(
-            split_instrument(order.instrument),
-            order.side,
-            qty=_sum(pieces),
-            cost=cost,
-            fee=fee_amount(cost, rules.taker_fee_bps),
-        )
-        if self._balance(asset) < amount:
-            raise Rejected(
-                f"{amount} {asset} needed at {self.venue}", "INSUFFICIENT_BALANCE", Cause.FUNDS
-            )
-
     def _book(
         self, order: OrderRequest, rules: InstrumentRules, price: Decimal, qty: Decimal
     ) -> FillReport:
         terms = order.terms
-        _, quote, settle = split_instrument(terms.instrument)
-        fee, fee_asset = fee_amount(price * qty, rules.taker_fee_bps), settle or quote
-        self._books.trade(
-            Execution(
-                venue=self.venue,
-                instrument=terms.instrument,
-                side=terms.side,
-                qty=qty,
-                cost=price * qty,
-                fee=fee,
-                fee_asset=fee_asset,
-            )
-        )
+        fee, fee_asset = self.account.book(terms, rules, price, qty)
         self._trades += 1
         return FillReport(
             trade_id=f"{order.client_order_id}-{self._trades}",

@@ -1,4 +1,4 @@
-"""``python -m services.lab sim | replay``: what ``arb sim`` and ``arb replay`` run."""
+"""``python -m services.lab sim | replay | backtest``: what these commands of ``arb`` run."""
 
 from __future__ import annotations
 
@@ -19,12 +19,15 @@ from typing import Any
 
 import msgspec
 
+from services.lab.backtest import Backtest, configured
+from services.lab.backtest_facts import data_of, facts_of
+from services.lab.backtest_terms import BacktestConfig, check_terms
 from services.lab.output import DecisionsFile, write_out
 from services.lab.recorded import survey
 from services.lab.replay import Replay, config_of
 from services.lab.simulate import Outcome, run_seed, summary
 from services.lab.wired import WiredWorld
-from shared.config import load_strategies_of
+from shared.config import load_strategies_of, load_with_section
 from shared.errors import ArbError, ConfigError
 from shared.watch.report import build_report
 from shared.watch.usage import Usage
@@ -35,6 +38,8 @@ JOBS_MAX = 256
 _SEEDS = re.compile(r"(\d{1,10})(?:\.\.(\d{1,10}))?", re.ASCII)
 PROGRESS_S = 5.0
 _NUMBERS = msgspec.json.Encoder(decimal_format="number")
+FALLS_NS_MAX = 1_000_000_000
+"""A clock may be set back a little; more is a file that is not in order."""
 TOLD_MAX = 5
 """Violating seeds whose story is printed."""
 
@@ -43,7 +48,7 @@ def main(arguments: list[str]) -> int:
     """Run what is asked for and return the exit code."""
     options = _parser().parse_args(arguments)
     logging.disable(logging.CRITICAL)  # what would be logged is on the bus in memory
-    what = {"sim": simulate, "replay": replay}[options.what]
+    what = {"sim": simulate, "replay": replay, "backtest": backtest}[options.what]
     try:
         return what(options)
     except ConfigError as error:
@@ -67,22 +72,54 @@ def replay(options: argparse.Namespace) -> int:
     contents = survey(options.paths)
     config_of(contents, strategies)  # before the file of decisions is emptied for nothing
     length_s = (contents.last_ns - contents.first_ns) / 1e9
-    told_s = began_s
-
-    def on_progress(market_s: float) -> None:
-        nonlocal told_s
-        if time.monotonic() - told_s > PROGRESS_S:  # tidy-ok: as above
-            told_s = time.monotonic()  # tidy-ok: as above
-            _print_error(f"replaying: {market_s:.0f} of {length_s:.0f} s")
-
+    progress = Progress("replaying", length_s)
     with _decisions(options.decisions, options.paths) as decisions:
         run = Replay(contents, decisions, strategies)
-        ending = run.run(on_progress)
+        ending = run.run(progress.tell)
     ending.seconds = time.monotonic() - began_s  # tidy-ok: as above
     usage = Usage(pid=os.getpid(), cpu_s=time.process_time())  # tidy-ok: as above
     report = build_report(run.collector, {"lab": usage}, ending)
     write_out(_NUMBERS.encode(report) + b"\n")
     return EXIT_VIOLATED if ending.problems else 0
+
+
+def backtest(options: argparse.Namespace) -> int:
+    """Trade recordings, and write the facts of the report.
+
+    Raises:
+        ConfigError: The configuration or a file is not right.
+    """
+    config, terms = load_with_section(str(options.config), "backtest", BacktestConfig)
+    contents = survey(options.paths, falls_ns_max=FALLS_NS_MAX)
+    config = configured(config, contents, str(options.config))
+    check_terms(terms, list(config.venues), str(options.config))
+    length_s = (contents.last_ns - contents.first_ns) / 1e9
+    progress = Progress("backtest", length_s)
+    with _decisions(options.decisions, options.paths) as decisions:
+        run = Backtest(contents, config, terms, decisions)
+        ending = run.run(progress.tell)
+    if terms.holes == "refuse":
+        run.refuse_holes()
+    facts = facts_of(run, ending, terms, data_of(options.paths), "recording")
+    options.facts.write_bytes(_NUMBERS.encode(facts) + b"\n")
+    for problem in ending.problems:
+        _print_error(f"arb: {problem}")
+    return EXIT_VIOLATED if ending.problems else 0
+
+
+class Progress:
+    """Tells on standard error how far a run is, every few seconds."""
+
+    def __init__(self, doing: str, length_s: float) -> None:
+        self._doing, self._length_s = doing, length_s
+        self._told_s = time.monotonic()  # tidy-ok: the wall clock is what is measured here
+
+    def tell(self, market_s: float) -> None:
+        """Take the market seconds played so far in."""
+        now_s = time.monotonic()  # tidy-ok: as above
+        if now_s - self._told_s > PROGRESS_S:
+            self._told_s = now_s
+            _print_error(f"{self._doing}: {market_s:.0f} of {self._length_s:.0f} s")
 
 
 @contextmanager
@@ -219,6 +256,11 @@ def _parser() -> argparse.ArgumentParser:
     recording.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     recording.add_argument("--decisions", type=Path, metavar="FILE", help="every decision made")
     recording.add_argument("--strategies", metavar="FILE", help="run the [[strategies]] of it")
+    trading = commands.add_parser("backtest", help="recordings traded under chosen terms")
+    trading.add_argument("config", type=Path)
+    trading.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    trading.add_argument("--facts", type=Path, required=True, help="where the facts go")
+    trading.add_argument("--decisions", type=Path, metavar="FILE", help="every decision made")
     return parser
 
 

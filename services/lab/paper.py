@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 
 from services.executor import actions as act
 from services.executor.paper import PaperGateway
@@ -14,61 +13,61 @@ from shared.engine import Action, Result
 from shared.errors import Rejected, Unavailable
 from shared.messages.base import Message
 from shared.messages.market import DepthView
-from shared.messages.rules import InstrumentRules
 
 
 class PaperPort:
-    """All venues' paper accounts."""
+    """All venues' accounts on paper, as the executor reaches them.
+
+    Args:
+        kernel: Time.
+        gateways: By venue.
+        latency_ns: What an order needs to its venue; the answer is there at once.
+    """
 
     def __init__(
-        self,
-        kernel: Kernel,
-        venues: list[str],
-        rules: Mapping[tuple[str, str], InstrumentRules],
-        *,
-        latency_ns: int,
-        quote_balance: Decimal,
+        self, kernel: Kernel, gateways: Mapping[str, PaperGateway], *, latency_ns: int
     ) -> None:
         self._kernel, self._latency_ns = kernel, latency_ns
-        self._gateways = {
-            venue: PaperGateway(venue, rules, kernel, wait=_not_here, quote_balance=quote_balance)
-            for venue in venues
-        }
+        self.gateways = gateways
+
+    def on_view(self, view: DepthView) -> None:
+        """Take the newest view of a book: orders that arrive from now on fill against it."""
+        gateway = self.gateways.get(view.venue)
+        if gateway is not None:
+            gateway.on_view(view)
 
     def on_message(self, message: Message) -> None:
-        """Take a message that the executor reads; orders fill against its depth views."""
-        if isinstance(message, DepthView):
-            for gateway in self._gateways.values():
-                gateway.on_view(message)
+        """Take in what else is published; paper accounts need none of it."""
 
     def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
         """Answer after the latency; an order fills against the view of that moment."""
         sent_ns = self._kernel.now_ns()
 
         def arrive() -> None:
-            answer = self._answer(action, sent_ns)
+            answer = self.answer(action, sent_ns)
             if answer is not None:
                 deliver(answer)
 
         self._kernel.after(self._latency_ns, arrive)
 
-    def _answer(self, action: Action, sent_ns: int) -> Result | None:
+    def answer(self, action: Action, sent_ns: int) -> Result | None:
+        """Return what a venue answers to a request that arrives now; ``None`` to a cancel."""
         if isinstance(action, act.Submit):
             order = action.order
             try:
-                report = self._gateways[order.terms.venue].fill(order)
+                report = self.gateways[order.terms.venue].fill(order)
             except Rejected as error:
                 return act.SubmitRefused(order.client_order_id, str(error), sent_ns, error.cause)
             except Unavailable as error:
                 return act.SubmitNotSent(order.client_order_id, str(error), error.cause)
             return act.Submitted(report, sent_ns)
         if isinstance(action, act.Query):
-            gateway = self._gateways[action.key.venue]
+            gateway = self.gateways[action.key.venue]
             return act.QueryAnswered(action.key, at_once(gateway.query(action.key)))
         if isinstance(action, act.Cancel):
             return None
         assert isinstance(action, act.Fetch), "there are no other actions"
-        gateway = self._gateways[action.venue]
+        gateway = self.gateways[action.venue]
         if isinstance(action, act.CheckAccount):
             return act.AccountChecked(action.venue, ())
         if isinstance(action, act.FetchOpenOrders):
@@ -81,5 +80,6 @@ class PaperPort:
         return act.BalancesAnswered(action.venue, at_once(gateway.balances()), positions)
 
 
-async def _not_here() -> None:
+async def not_here() -> None:
+    """Stand for the wait of a gateway whose orders travel in virtual time."""
     raise AssertionError("orders of the lab travel in virtual time, see carry_out")

@@ -56,12 +56,16 @@ class Contents:
     frames: int = 0
 
 
-def survey(paths: Sequence[Path]) -> Contents:
+def survey(paths: Sequence[Path], *, falls_ns_max: int | None = None) -> Contents:
     """Read a recording once: its books, the grid that shows in them, its span.
 
+    Args:
+        paths: Its files.
+        falls_ns_max: How much earlier than the line before it a line may have been received.
+
     Raises:
-        ConfigError: No such file, not a recording, a damaged line, a long pause, or no book of a
-            known venue.
+        ConfigError: No such file, not a recording, a damaged line, a long pause, lines out of
+            order, or no book of a known venue.
     """
     for path in paths:
         if not path.exists():
@@ -69,8 +73,17 @@ def survey(paths: Sequence[Path]) -> Contents:
     capture = Capture(paths)
     contents = Contents(capture)
     grids: dict[MarketKey, Grid] = {}
+    newest_ns: dict[str, int] = {}
     for item in capture:
         refuse_damage(item)
+        if falls_ns_max is not None:
+            before_ns = newest_ns.get(item.path, 0)
+            if before_ns - item.ts_recv_ns > falls_ns_max:
+                raise ConfigError(
+                    f"{item.path}:{item.line}: received {(before_ns - item.ts_recv_ns) / 1e9:.1f} "
+                    "s before a line above it; sort the file by the time of receipt"
+                )
+            newest_ns[item.path] = max(before_ns, item.ts_recv_ns)
         if item.kind not in {Kind.FRAME, Kind.REST}:
             continue
         if contents.last_ns and item.ts_recv_ns - contents.last_ns > PAUSE_NS_MAX:

@@ -7,23 +7,27 @@ ready, and after the last one HALT is commanded and what is in flight ends.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from hashlib import sha256
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
+from typing import Final
 
 import msgspec
 
+from services.executor.paper import PaperGateway
+from services.executor.paper_account import PaperAccount
 from services.ingestor.engine import IngestorEngine
+from services.lab.chain import Node
+from services.lab.decisions import Decisions, DecisionServer
 from services.lab.host import Host
 from services.lab.kernel import Kernel
 from services.lab.life import Life
 from services.lab.output import DecisionsFile
-from services.lab.paper import PaperPort
-from services.lab.process import readers_of
+from services.lab.paper import PaperPort, not_here
+from services.lab.process import Process, readers_of
 from services.lab.processes import Outside, processes_of
 from services.lab.recorded import Contents, RecordedVenues, venue_settings
 from shared.bus.memory import MemoryBus
-from shared.bus.memory_store import Id, MemoryServer, format_id
 from shared.config_sections import Config, ExecutorConfig, StrategyConfig, VenueConfig
 from shared.domain.valuation import closes
 from shared.engine import Action, Given
@@ -31,7 +35,6 @@ from shared.messages.base import BookState, Message
 from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.market import DepthView
 from shared.strategy_inputs import check_strategies
-from shared.streams import ALL, Format
 from shared.watch.collector import Collector
 from shared.watch.report import Ending, value_as_reported
 
@@ -44,36 +47,8 @@ LOOK_NS = 100 * _MS
 PROGRESS_NS = 1_000 * _MS
 FLATTEN_AFTER_NS = 12_000 * _MS
 QUIET_NS_MAX = 57_000 * _MS
-DECISIONS = {
-    spec.key(): spec.name for spec in ALL if spec.format is Format.JSON and not spec.sharded
-}
-"""Key -> name of the streams whose entries are JSON: everything that is decided."""
-
-
-class DecisionServer(MemoryServer):
-    """The bus's server; what is decided goes into one hash, and into a file if one is given."""
-
-    def __init__(self, kernel: Kernel, decisions: DecisionsFile | None) -> None:
-        super().__init__(kernel)
-        self.digest = sha256()
-        self.decided = 0
-        self._decisions = decisions
-
-    def append(self, key: str, payload: bytes) -> Id:
-        """Append an entry."""
-        entry_id = super().append(key, payload)
-        name = DECISIONS.get(key)
-        if name is not None:
-            line = b'{"stream":"%b","id":"%b","messages":%b}\n' % (
-                name.encode(),
-                format_id(entry_id).encode(),
-                payload,
-            )
-            self.decided += 1
-            self.digest.update(line)
-            if self._decisions is not None:
-                self._decisions.write(line)
-        return entry_id
+FEEDS: Final = ("depth", "trades", "funding")
+"""Whatever was recorded comes with a book, so a strategy may want all of it."""
 
 
 def config_of(contents: Contents, strategies: Sequence[StrategyConfig]) -> Config:
@@ -87,6 +62,39 @@ def config_of(contents: Contents, strategies: Sequence[StrategyConfig]) -> Confi
     return config
 
 
+@dataclass(frozen=True, kw_only=True)
+class Terms:
+    """What a run is played under.
+
+    Attributes:
+        config: Of the services.
+        hop_ns: What a hop over the bus takes.
+        accounts: Makes the venues' accounts.
+    """
+
+    config: Config
+    hop_ns: int = HOP_NS
+    accounts: Callable[[Kernel, Contents, Config], PaperPort]
+
+
+def paper_accounts(kernel: Kernel, contents: Contents, config: Config) -> PaperPort:
+    """Return paper accounts, as the executor has them."""
+    return PaperPort(
+        kernel,
+        {
+            venue: PaperGateway(
+                venue,
+                contents.rules,
+                kernel,
+                wait=not_here,
+                account=PaperAccount(venue, contents.rules, config.executor.paper_balance),
+            )
+            for venue in sorted(config.venues)
+        },
+        latency_ns=PAPER_LATENCY_NS,
+    )
+
+
 class Replay:
     """One recording, played once. Implements what hosts need of the world around them.
 
@@ -94,6 +102,7 @@ class Replay:
         contents: The recording.
         decisions: Takes every entry of the decision streams, one JSON object a line.
         strategies: Run instead of the built-in one.
+        terms: Other ones than paper accounts and the usual hops.
 
     Raises:
         ConfigError: A strategy is not right, or wants what is not in the recording.
@@ -104,30 +113,30 @@ class Replay:
         contents: Contents,
         decisions: DecisionsFile | None = None,
         strategies: Sequence[StrategyConfig] = (),
+        *,
+        terms: Terms | None = None,
     ) -> None:
         self.contents = contents
+        self.terms = terms or Terms(config=config_of(contents, strategies), accounts=paper_accounts)
+        self.config = self.terms.config
         self.kernel = Kernel(contents.first_ns - HEAD_START_NS)
-        self.server = DecisionServer(self.kernel, decisions)
+        self.decisions = Decisions(decisions)
+        self.server = DecisionServer(self.kernel, self.decisions)
         self.collector = Collector()
-        self.config = config_of(contents, strategies)
         self.venues = RecordedVenues(self.kernel, contents)
         self._views: dict[tuple[str, str], DepthView] = {}
         self._views_live: dict[tuple[str, str], DepthView] = {}
-        paper = PaperPort(
-            self.kernel,
-            sorted(self.config.venues),
-            contents.rules,
-            latency_ns=PAPER_LATENCY_NS,
-            quote_balance=self.config.executor.paper_balance,
-        )
+        self.accounts = self.terms.accounts(self.kernel, contents, self.config)
         outside = Outside(
             uniform=Random(0).uniform,
-            transports={"ingestor": self.venues, "executor": paper},
+            transports={"ingestor": self.venues, "executor": self.accounts},
             engines={"ingestor": self._new_ingestor},
-            on_read={"executor": paper.on_message},
         )
-        processes = processes_of(self.config, outside)
-        self.hosts = {process.service: Host(process, self) for process in processes}
+        self.hosts = self._new_hosts(processes_of(self.config, outside))
+
+    def _new_hosts(self, processes: Sequence[Process]) -> Mapping[str, Host | Node]:
+        """Return what hosts the engines, by service."""
+        return {process.service: Host(process, self) for process in processes}
 
     def _new_ingestor(self, config: Config, given: Given) -> IngestorEngine:
         """Return one whose venues are those of the recording."""
@@ -138,7 +147,7 @@ class Replay:
 
     def hop_ns(self) -> int:
         """Every hop takes the same time."""
-        return HOP_NS
+        return self.terms.hop_ns
 
     def crash_point(self, service: str) -> None:
         """Nobody dies in a replay."""
@@ -164,9 +173,11 @@ class Replay:
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
         """Collect the messages and wake the services that read them."""
         for message in messages:
-            self.collector.on_message(message)
-            if isinstance(message, DepthView):
+            if type(message) is DepthView:
                 self._see(message)
+            else:
+                self.collector.on_message(message)
+                self.accounts.on_message(message)
         for name in readers_of(messages):
             if name in self.hosts:
                 self.hosts[name].notify()
@@ -182,6 +193,7 @@ class Replay:
         self.venues.play()
         while not self.venues.is_over or kernel.now_ns() < self.contents.last_ns:
             kernel.run_until(kernel.now_ns() + PROGRESS_NS)
+            self._on_second()
             on_progress((kernel.now_ns() - first_ns) / 1e9)
         kernel.run_until(kernel.now_ns() + LOOK_NS)
         ended.books_live = sum(v.state is BookState.LIVE for v in self._views.values())
@@ -193,10 +205,13 @@ class Replay:
             "market_s": round((self.contents.last_ns - first_ns) / 1e9, 1),
             "steps": kernel.steps,
             "complete": self.venues.is_over,
-            "decisions": self.server.decided,
-            "hash": self.server.digest.hexdigest(),
+            "decisions": self.decisions.count,
+            "hash": self.decisions.digest.hexdigest(),
         }
         return ended
+
+    def _on_second(self) -> None:
+        """Look at what there is once a second of the market; a replay has no need to."""
 
     def _note_problems(self, ended: Ending) -> None:
         """Note what a user must look at: then the run has not ended well."""
@@ -237,12 +252,16 @@ class Replay:
         command = Command(
             ts_ns=now_ns, command_id=f"replay-{kind}", kind=kind, operator="arb", reason=reason
         )
-        MemoryBus(self.server, service="operator").apply(None, [command])
+        self._append([command])
         self.on_published("operator", [command])
         return now_ns
 
+    def _append(self, messages: Sequence[Message]) -> None:
+        MemoryBus(self.server, service="operator").apply(None, messages)
+
     def _see(self, view: DepthView) -> None:
         key = view.venue, view.instrument
+        self.accounts.on_view(view)
         self._views[key] = view
         if view.state is BookState.LIVE:
             self._views_live[key] = view
@@ -282,6 +301,8 @@ def config_for(contents: Contents) -> Config:
     for venue, instrument in sorted(contents.rules):
         by_venue.setdefault(venue, []).append(instrument)
     return Config(
-        venues={venue: VenueConfig(instruments=names) for venue, names in by_venue.items()},
+        venues={
+            venue: VenueConfig(instruments=names, feeds=FEEDS) for venue, names in by_venue.items()
+        },
         executor=ExecutorConfig(mode="paper", paper_latency_ms=PAPER_LATENCY_NS // _MS),
     )

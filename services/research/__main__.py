@@ -1,4 +1,4 @@
-"""``python -m services.research backtest | optimize | example``: what ``arb`` runs for research."""
+"""``python -m services.research backtest | optimize | example | trading``: run by ``arb``."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from services.research.candle_files import load_candles
 from services.research.example import CONFIG, candles_csv
 from services.research.identity import rounded
+from services.research.out_folder import check_out, write_out
 from services.research.report_html import render
 from services.research.settings import grid_of, load_settings, params_of
 from services.research.study import backtest, optimize
+from services.research.trading import report_of
+from services.research.trading_html import render as render_trading
 from shared.errors import ArbError, ConfigError
 
 EXIT_NOT_WELL, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -32,6 +35,8 @@ def main(arguments: list[str]) -> int:
     try:
         if options.what == "example":
             return _example(options)
+        if options.what == "trading":
+            return _trading(options)
         facts = _backtest(options) if options.what == "backtest" else _optimize(options)
         _write(options.out, facts)
         _tell(options, facts)
@@ -50,7 +55,7 @@ def _backtest(options: argparse.Namespace) -> dict[str, Any]:
     config = load_settings(options.config)
     params = params_of(config, options.config.name)
     loaded = load_candles(options.data, config.data)
-    _check_out(options.out)
+    check_out(options.out)
     ledger = options.config.parent / config.statistics.trials
     return dict(backtest(loaded, config, params, ledger))
 
@@ -59,7 +64,7 @@ def _optimize(options: argparse.Namespace) -> dict[str, Any]:
     config = load_settings(options.config)
     sets, left_out = grid_of(config, options.config.name)
     loaded = load_candles(options.data, config.data)
-    _check_out(options.out)
+    check_out(options.out)
     if left_out:
         _say(f"arb: {left_out} sets of the grid left out: fast_bars not below slow_bars")
     ledger = options.config.parent / config.statistics.trials
@@ -82,49 +87,35 @@ def _optimize(options: argparse.Namespace) -> dict[str, Any]:
         )
 
 
+def _trading(options: argparse.Namespace) -> int:
+    """Write the report of facts that the lab has found; those are no file of a user's."""
+    report = report_of(msgspec.json.decode(options.facts.read_bytes()))
+    check_out(options.out)
+    _write(options.out, report)
+    _tell_trading(options, report)
+    return 0
+
+
 def _example(options: argparse.Namespace) -> int:
     """Write candles and a configuration, and search over them as a user would."""
-    _check_out(options.out)
+    check_out(options.out)
     config, data = options.out / "research.toml", options.out / "candles.csv"
-    _replace(config, CONFIG.encode())
-    _replace(data, candles_csv().encode())
+    write_out(options.out, {config.name: CONFIG.encode(), data.name: candles_csv().encode()})
     given = ["optimize", str(config), "--data", str(data), "--out", str(options.out)]
     return main([*given, *(["--json"] if options.json else [])])
 
 
-def _check_out(out: Path) -> None:
-    """Make the folder of the report.
-
-    Raises:
-        ConfigError: It cannot be written to.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe = out / f".probe-{os.getpid()}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise ConfigError(f"--out {out}: cannot be written: {error.strerror}") from error
-
-
 def _write(out: Path, facts: Mapping[str, Any]) -> None:
-    """Write both files, each whole or not at all; the page is made of what the other one says.
-
-    Raises:
-        ConfigError: They cannot be written.
-    """
+    """Write both files; the page is made of what the other one says."""
     told = rounded(facts)
-    try:
-        _replace(out / "report.json", msgspec.json.encode(told) + b"\n")
-        _replace(out / "report.html", render(told).encode())
-    except OSError as error:
-        raise ConfigError(f"--out {out}: cannot be written: {error.strerror}") from error
-
-
-def _replace(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_bytes(content)
-    beside.replace(path)
+    page = render_trading if told["kind"] == "trading" else render
+    write_out(
+        out,
+        {
+            "report.json": msgspec.json.encode(told) + b"\n",
+            "report.html": page(told).encode(),
+        },
+    )
 
 
 def _tell(options: argparse.Namespace, facts: Mapping[str, Any]) -> None:
@@ -167,6 +158,42 @@ def _tell(options: argparse.Namespace, facts: Mapping[str, Any]) -> None:
     sys.stdout.flush()
 
 
+def _tell_trading(options: argparse.Namespace, report: Mapping[str, Any]) -> None:
+    page, quote, result = options.out / "report.html", report["headline"], report["result"]
+    found = report["performance"].get(quote, {})
+    summary = {
+        "run_id": report["run_id"],
+        "report": str(page),
+        "source": report["source"],
+        "quote": quote,
+        "net": found.get("net"),
+        "fees": found.get("fees"),
+        "funding": found.get("funding"),
+        "drawdown": found.get("drawdown"),
+        "opportunities": result["opportunities"],
+        "plans": result["plans"]["approved"],
+        "fills": report["fill_count"],
+        "decisions": result["replay"]["decisions"],
+        "hash": result["replay"]["hash"],
+        "problems": result["problems"],
+    }
+    if options.json:
+        sys.stdout.buffer.write(msgspec.json.encode(rounded(summary)) + b"\n")
+        sys.stdout.flush()
+        return
+    net = "unknown" if summary["net"] is None else f"{summary['net']:+,.2f} {quote}"
+    lines = [
+        f"net {net} after {found.get('fees', 0.0):,.2f} of fees, "
+        f"{found.get('funding', 0.0):+,.2f} of funding",
+        f"{summary['opportunities']:,} opportunities, {summary['plans']:,} plans, "
+        f"{summary['fills']:,} fills",
+        f"from {report['from']}; the report says what was not modelled",
+        f"report: {page}",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+
+
 def _say(text: str) -> None:
     sys.stderr.write(" ".join(text.split()) + "\n")
 
@@ -180,11 +207,13 @@ def _jobs(text: str) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="arb", description="Research on bars.")
     commands = parser.add_subparsers(dest="what", required=True)
-    for name in ("backtest", "optimize", "example"):
+    for name in ("backtest", "optimize", "example", "trading"):
         command = commands.add_parser(name)
-        if name != "example":
+        if name not in {"example", "trading"}:
             command.add_argument("config", type=Path)
             command.add_argument("--data", type=Path, required=True)
+        if name == "trading":
+            command.add_argument("--facts", type=Path, required=True)
         command.add_argument("--out", type=Path, required=True)
         command.add_argument("--json", action="store_true")
         if name == "optimize":

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
 from services.research import svg
-from services.research.report_style import STYLE
+from services.research.html_parts import card, page, table
 from services.research.svg import Line
 
 TRADES_SHOWN = 100
@@ -33,13 +33,7 @@ def render(facts: Facts) -> str:
         _trades(facts),
         _identity(facts),
     ]
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{title} {facts['run_id'][:8]}</title><style>{STYLE}</style></head>\n<body><main>\n"
-        + "\n".join(section for section in sections if section)
-        + "\n</main></body></html>\n"
-    )
+    return page(f"{title} {facts['run_id'][:8]}", sections)
 
 
 def _day(time_s: float) -> str:
@@ -62,24 +56,6 @@ def _params(values: Mapping[str, float] | None) -> str:
     if values is None:
         return "none: stay out"
     return ", ".join(f"{name.removesuffix('_bars')} {value:g}" for name, value in values.items())
-
-
-def _card(title: str, body: str, note: str = "") -> str:
-    small = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f"<section><h2>{escape(title)}</h2>{small}{body}</section>"
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], styles: Sequence[str] = ()) -> str:
-    cells = "".join(f"<th>{escape(name)}</th>" for name in header)
-    lines = []
-    for n, row in enumerate(rows):
-        style = f' class="{styles[n]}"' if n < len(styles) and styles[n] else ""
-        columns = "".join(f"<td>{escape(cell)}</td>" for cell in row)
-        lines.append(f"<tr{style}>{columns}</tr>")
-    return (
-        f'<div class="scroll"><table><thead><tr>{cells}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
 
 
 def _head(facts: Facts, title: str) -> str:
@@ -113,8 +89,8 @@ def _verdict(facts: Facts) -> str:
         for check in facts["gate"]
     ]
     marks = ["pass" if check["passed"] else "fail" for check in facts["gate"]]
-    table = _table(("check", "value", "bar", "", "what it is"), rows, marks)
-    return f'<section class="verdict {style}"><h2>{said}</h2>{table}</section>'
+    checks = table(("check", "value", "bar", "", "what it is"), rows, marks)
+    return f'<section class="verdict {style}"><h2>{said}</h2>{checks}</section>'
 
 
 def _tiles(facts: Facts, searched: bool) -> str:
@@ -189,7 +165,7 @@ def _equity(facts: Facts, searched: bool) -> str:
     note = "Multiple of the capital, logarithmic."
     if searched:
         note += " Only the out-of-sample line was picked before it happened."
-    return _card("Equity", svg.line_chart(lines["times_s"], drawn, axis, height=300), note)
+    return card("Equity", svg.line_chart(lines["times_s"], drawn, axis, height=300), note)
 
 
 def _drawdown(facts: Facts) -> str:
@@ -198,7 +174,7 @@ def _drawdown(facts: Facts) -> str:
     axis = svg.axis_for(drawn, svg.percent)
     chart = svg.line_chart(lines["times_s"], drawn, axis, height=170, area="down-area")
     subject = " of the best in sample" if facts["kind"] == "optimize" else ""
-    return _card(
+    return card(
         f"Drawdown{subject}", chart, "From the highest equity so far, the capital included."
     )
 
@@ -210,7 +186,7 @@ def _rolling(facts: Facts) -> str:
         return ""
     drawn = [Line(f"Sharpe of the last {window} periods", "one", values)]
     axis = svg.axis_for(drawn, svg.plain)
-    return _card(
+    return card(
         "Rolling Sharpe",
         svg.line_chart(lines["times_s"][window:], drawn, axis, height=170),
         f"A year, from {window} periods of {facts['config']['statistics']['period']} at a time.",
@@ -219,7 +195,7 @@ def _rolling(facts: Facts) -> str:
 
 def _waterfall(facts: Facts) -> str:
     steps = facts["performance"]["waterfall"]
-    return _card(
+    return card(
         "Gross, fees, net",
         svg.waterfall([("gross", steps["gross"]), ("fees", steps["fees"]), ("net", steps["net"])]),
         "Shares of the capital; gross is net with the fees added that were paid on the way.",
@@ -234,7 +210,7 @@ def _heat(facts: Facts) -> str:
         bars = [Line("Sharpe", "", [at.get(value) for value in values])]
         names = [f"{value:g}" for value in values]
         chart = svg.bar_chart(names, bars, svg.axis_for([*bars, Line("", "", [0])], svg.plain))
-        return _card(f"Sharpe by {name}", chart, "In sample, a year.")
+        return card(f"Sharpe by {name}", chart, "In sample, a year.")
     (across, xs), (down, ys) = axes[1], axes[0]
     others = {name: facts["best"][name] for name, _ in axes[2:]}
     cells = {
@@ -245,7 +221,7 @@ def _heat(facts: Facts) -> str:
     rows = [[cells.get((y, x)) for x in xs] for y in ys]
     where = f" at {_params(others)}" if others else ""
     note = f"In sample, a year{where}. An island among red is a coincidence; a plain is a rule."
-    return _card("Sharpe by parameters", svg.heat_map((across, xs), (down, ys), rows), note)
+    return card("Sharpe by parameters", svg.heat_map((across, xs), (down, ys), rows), note)
 
 
 def _folds(facts: Facts) -> str:
@@ -275,7 +251,7 @@ def _folds(facts: Facts) -> str:
         f"and switches cost {walk['switch_cost'] * 100:.2f}%. Spread: the pick's Sharpe less the "
         "median. Rank: 100% is the best of all sets in its test."
     )
-    return _card("Walk-forward", chart + _table(header, rows), note)
+    return card("Walk-forward", chart + table(header, rows), note)
 
 
 _NAMES = {
@@ -296,9 +272,9 @@ def _statistics(facts: Facts) -> str:
         for name, value in found.items()
         if isinstance(value, (int, float)) and (name not in gated or name == "deflated_sharpe")
     ]
-    return _card(
+    return card(
         "Statistics",
-        _table(("", "value"), rows),
+        table(("", "value"), rows),
         "Every set that was ever tried is on the ledger and counts.",
     )
 
@@ -329,7 +305,7 @@ def _trades(facts: Facts) -> str:
     note = "Shares of the capital."
     if len(trades) > len(shown):
         note += f" The last {len(shown)} of {len(trades):,}; all of them are in report.json."
-    return _card(f"Trades{subject}", _table(header, rows), note)
+    return card(f"Trades{subject}", table(header, rows), note)
 
 
 def _identity(facts: Facts) -> str:
@@ -342,4 +318,4 @@ def _identity(facts: Facts) -> str:
         ("versions", versions),
     ]
     note = "The same data, configuration, code, seed, versions and trials give the same bytes."
-    return _card("Identity", _table(("", ""), rows), note)
+    return card("Identity", table(("", ""), rows), note)

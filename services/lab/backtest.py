@@ -1,0 +1,171 @@
+"""A backtest on a recording: the engines that trade, on one heap, against recorded books. Pure.
+
+What a replay does, with nodes for hosts, and with accounts that have latency, tiers of fees,
+funding and margin. Under the terms of a replay it decides what the replay decides, to the byte.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+
+from services.lab.backtest_port import BacktestPort, accounts_under
+from services.lab.backtest_terms import BacktestConfig
+from services.lab.chain import Chain, Node
+from services.lab.equity import Curve, capital_of, profits_of
+from services.lab.output import DecisionsFile
+from services.lab.process import Process
+from services.lab.recorded import Contents
+from services.lab.replay import FEEDS, Replay, Terms, config_for
+from shared.config_sections import Config, VenueConfig
+from shared.errors import ConfigError
+from shared.messages.base import BookState, Message
+from shared.messages.execution import Fill, PlanDone
+from shared.messages.market import DepthView, VenueStatus
+from shared.messages.rules import InstrumentRules
+from shared.strategy_inputs import check_strategies
+from shared.watch.report import Ending
+
+TRADES_MAX = 10_000
+"""Fills and ends of plans that a report lists; older ones are in its sums only."""
+
+
+class Backtest(Replay):
+    """One recording, traded once.
+
+    Args:
+        contents: The recording.
+        config: Of the services; its venues are those of the recording.
+        terms: Latency and accounts.
+        decisions: Takes every entry of the decision streams, one JSON object a line.
+    """
+
+    accounts: BacktestPort
+
+    def __init__(
+        self,
+        contents: Contents,
+        config: Config,
+        terms: BacktestConfig,
+        decisions: DecisionsFile | None = None,
+    ) -> None:
+        played = Terms(config=config, hop_ns=terms.hop_ns, accounts=accounts_under(terms))
+        super().__init__(contents, decisions, terms=played)
+        self.fills: deque[Fill] = deque(maxlen=TRADES_MAX)
+        self.done: deque[PlanDone] = deque(maxlen=TRADES_MAX)
+        self.fill_count = 0
+        self.curve = Curve()
+        self.holes: list[VenueStatus] = []
+        """The first time that each book was told to have one."""
+
+    def _new_hosts(self, processes: Sequence[Process]) -> Mapping[str, Node]:
+        self._chain = Chain(self.kernel, self.terms.hop_ns, self.decisions)
+        return {each.service: Node(each, self._chain, self.on_published) for each in processes}
+
+    def _append(self, messages: Sequence[Message]) -> None:
+        self._chain.append(messages)
+
+    def on_published(self, service: str, messages: Sequence[Message]) -> None:
+        """Keep what the report lists, and hand the messages on."""
+        if type(messages[0]) is not DepthView:
+            for message in messages:
+                if type(message) is Fill:
+                    self.fills.append(message)
+                    self.fill_count += 1
+                elif type(message) is PlanDone:
+                    self.done.append(message)
+                elif type(message) is VenueStatus and message.state is BookState.GAP:
+                    self._note_hole(message)
+        super().on_published(service, messages)
+
+    def _note_hole(self, status: VenueStatus) -> None:
+        book = status.venue, status.instrument
+        if book in self.contents.rules and book not in {
+            (each.venue, each.instrument) for each in self.holes
+        }:
+            self.holes.append(status)
+
+    def refuse_holes(self) -> None:
+        """Refuse a run on books that were not whole.
+
+        Raises:
+            ConfigError: With the first of them.
+        """
+        keep = 'backtest.holes = "keep" trades on with what there is'
+        for status in self.holes:
+            at = when(status.ts_ns)
+            raise ConfigError(
+                f"{status.venue} {status.instrument} has a hole at {at}: {status.reason}; {keep}"
+            )
+        for venue, instrument in sorted(self.contents.rules):
+            why = self.collector.never_synced(venue, instrument)
+            if why is not None:
+                raise ConfigError(f"{venue} {instrument} was never LIVE: {why}; {keep}")
+
+    def _on_second(self) -> None:
+        self._sample()
+
+    def _sample(self) -> None:
+        profits = profits_of(self.accounts.accounts.values(), self._views_live)
+        self.curve.add(self.kernel.now_ns(), profits)
+
+    def _wind_down(self, ended: Ending) -> None:
+        super()._wind_down(ended)
+        for account in self.accounts.accounts.values():
+            account.end()
+        self._sample()
+
+    def capital(self) -> dict[str, Decimal]:
+        """Return what the accounts began with, by the quote asset that it is valued in."""
+        return capital_of(self.accounts.accounts.values(), self._views_live)
+
+
+def configured(config: Config, contents: Contents, where: str) -> Config:
+    """Return a configuration whose venues are those of the data, and leave other books out.
+
+    Raises:
+        ConfigError: It names a venue or instrument that is not in the data, the data have a venue
+            that it does not name, or a strategy is not right.
+    """
+    recorded = config_for(contents).venues
+    for venue in recorded if config.venues else ():
+        if venue not in config.venues:
+            raise ConfigError(
+                f"{where}: the data have {venue}, which no [venues.{venue}] names; add it, or "
+                "leave all [venues.*] out to take what was recorded"
+            )
+    venues: dict[str, VenueConfig] = {}
+    for venue, wanted in (config.venues or recorded).items():
+        there = recorded[venue].instruments if venue in recorded else []
+        missing = [name for name in wanted.instruments if name not in there]
+        if missing:
+            raise ConfigError(
+                f"{where}: venues.{venue}.instruments: {missing[0]} is not in the data; there are: "
+                f"{', '.join(there) or f'none of {venue}'}"
+            )
+        venues[venue] = msgspec.structs.replace(wanted, feeds=FEEDS)
+    contents.rules = {
+        (venue, name): _with_fee(rules, venues[venue])
+        for (venue, name), rules in contents.rules.items()
+        if venue in venues and name in venues[venue].instruments
+    }
+    executor = msgspec.structs.replace(config.executor, mode="paper")
+    bus = msgspec.structs.replace(config.bus, shards=1)
+    found = msgspec.structs.replace(config, venues=venues, executor=executor, bus=bus)
+    check_strategies(found, where)
+    return found
+
+
+def when(ts_ns: int) -> str:
+    """Return a time as it is told: UTC, to the millisecond."""
+    at = datetime.fromtimestamp(ts_ns // 1_000_000 / 1e3, UTC)
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1_000:03} UTC"
+
+
+def _with_fee(rules: InstrumentRules, venue: VenueConfig) -> InstrumentRules:
+    fee = venue.taker_fee_bps
+    return rules if fee is None else msgspec.structs.replace(rules, taker_fee_bps=fee)

@@ -1,0 +1,264 @@
+"""An account in a backtest: fees by tier, funding at its instants, margin and liquidation. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+
+from services.executor.paper_account import PaperAccount, Pieces
+from services.lab.backtest_terms import VenueTerms
+from shared.domain.accounting import Execution, holding_key
+from shared.domain.contracts import Contract
+from shared.domain.fees import BPS, fee_amount
+from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.margin import Isolated, distance_bps
+from shared.domain.order import ZERO
+from shared.domain.rounding import exact
+from shared.errors import Cause, Rejected
+from shared.messages.base import Side
+from shared.messages.execution import Balance
+from shared.messages.market import Funding, FundingSettled
+from shared.messages.rules import InstrumentRules
+from shared.messages.terms import OrderTerms
+
+SECOND_NS = 1_000_000_000
+DAY_NS = 86_400 * SECOND_NS
+TIER_DAYS = 30
+SETTLEMENTS_MAX = 1_000
+"""Settlements remembered, whose rate may still be corrected."""
+
+
+class Liquidation(NamedTuple):
+    """A position that its venue closed: signed base units, and the mark it was closed at."""
+
+    ts_ns: int
+    venue: str
+    instrument: str
+    qty: Decimal
+    price: Decimal
+
+
+class Payment(msgspec.Struct, kw_only=True):
+    """A settlement of funding: what was held at its instant, and what it paid."""
+
+    ts_ns: int
+    venue: str
+    instrument: str
+    qty: Decimal
+    rate: Decimal = ZERO
+    mark: Decimal = ZERO
+    amount: Decimal = ZERO
+    is_settled: bool = False
+    """Whether the venue has told the rate; until then it is the last one predicted."""
+
+
+class BacktestAccount(PaperAccount):
+    """One venue's account.
+
+    Args:
+        venue: Whose.
+        rules: Instrument -> rules.
+        quote_balance: What every quote asset starts with, unless the terms give balances.
+        terms: Of the venue.
+        now_ns: Virtual time.
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        rules: Mapping[tuple[str, str], InstrumentRules],
+        quote_balance: Decimal,
+        *,
+        terms: VenueTerms,
+        now_ns: Callable[[], int],
+    ) -> None:
+        super().__init__(venue, rules, quote_balance)
+        self._terms, self._now_ns = terms, now_ns
+        self.start.update(terms.balances)
+        self._leverage = Decimal(str(terms.leverage))
+        self._maintenance = Decimal(str(terms.maintenance_bps)) / BPS
+        self._volume: dict[int, Decimal] = {}
+        """Day -> notional traded, of the last 30 days."""
+        self._predicted: dict[str, Funding] = {}
+        self._at_instant: dict[tuple[str, int], Payment] = {}
+        self.marked: dict[str, float] = {}
+        self.payments: list[Payment] = []
+        self.liquidations: list[Liquidation] = []
+        self.funding_unknown = 0
+        """Settlements of instruments whose payment cannot be worked out, with a position held."""
+
+    def open(self, view: object) -> None:
+        """Give the account what it starts with; balances that are configured are all of it."""
+        if not self._terms.balances:
+            super().open(view)  # type: ignore[arg-type]
+
+    # Fees
+
+    def fee_bps(self, rules: InstrumentRules) -> Decimal:
+        """Return the fee of the tier that the volume of 30 days has reached."""
+        fee = rules.taker_fee_bps
+        if self._terms.fee_tiers:
+            since = self._now_ns() // DAY_NS - TIER_DAYS
+            volume = sum((n for day, n in self._volume.items() if day > since), ZERO)
+            for least, bps in self._terms.fee_tiers:
+                if volume >= least:
+                    fee = bps
+        return fee
+
+    def book(
+        self, terms: OrderTerms, rules: InstrumentRules, price: Decimal, qty: Decimal
+    ) -> tuple[Decimal, str]:
+        """Book a fill, which counts for the tiers from then on."""
+        charged = super().book(terms, rules, price, qty)
+        today = self._now_ns() // DAY_NS
+        if today not in self._volume:
+            self._volume = {d: n for d, n in self._volume.items() if d > today - TIER_DAYS}
+        self._volume[today] = self._volume.get(today, ZERO) + price * qty
+        return charged
+
+    # Margin
+
+    def balances(self) -> Mapping[str, Balance]:
+        """Return all balances; what margin ties up is used."""
+        if not self._leverage:
+            return super().balances()
+        return {
+            asset: Balance(free=self.free(asset), used=self.balance(asset) - self.free(asset))
+            for asset in sorted(self.start)
+        }
+
+    def free(self, asset: str) -> Decimal:
+        """Return what of it is not margin."""
+        if not self._leverage:
+            return self.balance(asset)
+        return self.balance(asset) - sum(
+            (
+                abs(qty) * entry / self._leverage
+                for name, qty, entry in self._held()
+                if split_instrument(name).settle == asset
+            ),
+            ZERO,
+        )
+
+    def check(self, order: OrderTerms, rules: InstrumentRules, pieces: Pieces) -> None:
+        """See that an order can be paid for, and has its margin.
+
+        Raises:
+            Rejected: It cannot, or has not.
+        """
+        super().check(order, rules, pieces)
+        settle = split_instrument(order.instrument).settle
+        if settle is None or not self._leverage or not pieces:
+            return
+        qty = sum((part for _, part in pieces), ZERO)
+        cost = sum((price * part for price, part in pieces), ZERO)
+        held = self.position(order.instrument)
+        opening = max(ZERO, abs(held + order.side.signed(qty)) - abs(held))
+        amount = opening * cost / qty / self._leverage + fee_amount(cost, self.fee_bps(rules))
+        if opening and self.free(settle) < amount:
+            raise Rejected(
+                f"{amount} {settle} of margin needed at {self.venue}", "MARGIN", Cause.FUNDS
+            )
+
+    def on_mark(self, instrument: str, price: float) -> Liquidation | None:
+        """Take a mark in; return what it liquidates."""
+        self.marked[instrument] = price
+        if not self._leverage:
+            return None
+        for name, qty, entry in self._held():
+            if name == instrument:
+                position = Isolated(
+                    Contract(InstrumentKind.LINEAR),
+                    qty,
+                    entry,
+                    abs(qty) * entry / self._leverage,
+                    self._maintenance,
+                )
+                distance = distance_bps(position, exact(price))
+                if distance is not None and distance <= 0:
+                    return self._liquidate(instrument, qty, exact(price))
+        return None
+
+    def _liquidate(self, instrument: str, qty: Decimal, price: Decimal) -> Liquidation:
+        name = split_instrument(instrument)
+        cost = abs(qty) * price
+        self.books.trade(
+            Execution(
+                venue=self.venue,
+                instrument=instrument,
+                side=Side.SELL if qty > 0 else Side.BUY,
+                qty=abs(qty),
+                cost=cost,
+                fee=fee_amount(cost, Decimal(str(self._terms.liquidation_fee_bps))),
+                fee_asset=name.quote,
+            )
+        )
+        done = Liquidation(self._now_ns(), self.venue, instrument, qty, price)
+        self.liquidations.append(done)
+        return done
+
+    def _held(self) -> list[tuple[str, Decimal, Decimal]]:
+        """Return every linear position: instrument, signed base units, average entry price."""
+        found = []
+        for venue, instrument in self._rules:
+            if venue != self.venue or split_instrument(instrument).kind is not _LINEAR:
+                continue
+            holding = self.books.holdings.get(holding_key(venue, instrument))
+            if holding is not None and holding.entry is not None:
+                found.append((instrument, holding.qty, holding.entry))
+        return found
+
+    # Funding
+
+    def on_funding(self, funding: Funding) -> int | None:
+        """Take a prediction in; return the instant of a settlement not heard of before."""
+        before = self._predicted.get(funding.instrument)
+        self._predicted[funding.instrument] = funding
+        if before is None or funding.ts_funding_ns != before.ts_funding_ns:
+            if before is not None and funding.ts_funding_ns > before.ts_funding_ns:
+                self._settle(before, is_settled=False)
+            return funding.ts_funding_ns
+        return None
+
+    def on_instant(self, instrument: str, ts_ns: int) -> None:
+        """Note what is held at the instant of a settlement."""
+        held = Payment(
+            ts_ns=ts_ns, venue=self.venue, instrument=instrument, qty=self.position(instrument)
+        )
+        self._at_instant[instrument, round(ts_ns / SECOND_NS)] = held
+        while len(self._at_instant) > SETTLEMENTS_MAX:
+            del self._at_instant[next(iter(self._at_instant))]
+
+    def on_settled(self, settled: FundingSettled) -> None:
+        """Take in the rate that a venue's history tells."""
+        self._settle(settled, is_settled=True)
+
+    def end(self) -> None:
+        """Settle what was due and whose rate nobody told: at the last one predicted."""
+        for funding in self._predicted.values():
+            self._settle(funding, is_settled=False)
+
+    def _settle(self, told: Funding | FundingSettled, *, is_settled: bool) -> None:
+        paid = self._at_instant.get((told.instrument, round(told.ts_funding_ns / SECOND_NS)))
+        if paid is None or not paid.qty or paid.is_settled or (paid.amount and not is_settled):
+            return
+        if split_instrument(told.instrument).kind is not _LINEAR:
+            self.funding_unknown += 1
+            return
+        if told.mark_price:
+            paid.mark = exact(told.mark_price)
+        if not paid.mark:
+            self.funding_unknown += 1
+            return
+        paid.rate, paid.is_settled = exact(told.rate), is_settled
+        amount = -paid.qty * paid.mark * paid.rate
+        if not paid.amount:
+            self.payments.append(paid)
+        self.books.fund(self.venue, told.instrument, amount - paid.amount)
+        paid.amount = amount
+
+
+_LINEAR = InstrumentKind.LINEAR

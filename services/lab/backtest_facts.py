@@ -1,0 +1,138 @@
+"""What a backtest found, for its report: all of it follows from what went in, nothing of the clock.
+
+The report itself, with its run id, is made by ``services/research``.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from decimal import Decimal
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from services.lab.backtest import Backtest
+from services.lab.backtest_account import BacktestAccount
+from services.lab.backtest_terms import BacktestConfig
+from shared.domain.instrument import is_spot
+from shared.domain.order import ZERO
+from shared.store.manifest import sha256_of
+from shared.strategy_files import load_strategies
+from shared.watch.report import Ending, build_report
+
+ROOT = Path(__file__).parents[2]
+CODE = ("shared", "services")
+CLOCK = ("seconds", "services", "latency_us", "streams", "open_orders", "ledger_equal")
+"""Parts of the report of a live run that a backtest has not, or that differ from run to run."""
+LISTED_MAX = 1_000
+"""Trades that the report lists."""
+
+NOT_MODELLED = {
+    "recording": (
+        "what our orders change in the market beyond the levels that they take: others do not "
+        "react, and the books that strategies see still show what we took (an order for it finds "
+        "nothing there until the venue shows a change)",
+        "orders that rest: an order takes what is there when it arrives, or ends",
+        "rejects, outages and rate limits of venues that the recording does not show",
+        "depth beyond the levels of a view (orderbook.depth_levels): an order fills within them",
+        "transfers between venues: what is bought at one stays there",
+        "latency that grows when the market is busy: it is drawn as configured",
+    ),
+}
+NO_MARGIN = "margin and liquidation at {}: give backtest.venues.{}.leverage"
+NO_MARKS = "liquidation of {} {}: the data have no marks of it"
+ONE_FEE = "tiers of fees at {}: give backtest.venues.{}.fee_tiers"
+
+
+def data_of(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Return what identifies the files that were read, whatever their order."""
+    found = [
+        {"file": path.name, "sha256": sha256_of(path), "bytes": path.stat().st_size}
+        for path in {path.resolve() for path in paths}
+    ]
+    return sorted(found, key=lambda each: (each["file"], each["sha256"]))
+
+
+def code_hash() -> str:
+    """Return a hash of the sources that a backtest runs."""
+    digest = blake2b(digest_size=16)
+    for part in CODE:
+        for path in sorted((ROOT / part).rglob("*.py")):
+            name = path.relative_to(ROOT).as_posix()
+            digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def facts_of(
+    run: Backtest, ended: Ending, terms: BacktestConfig, data: list[dict[str, Any]], source: str
+) -> dict[str, Any]:
+    """Return the facts of a run."""
+    report = build_report(run.collector, {}, ended)
+    accounts = list(run.accounts.accounts.values())
+    return {
+        "kind": "trading",
+        "source": source,
+        "identity": identity_of(run, terms, data),
+        "span": {"first_ns": run.contents.first_ns, "last_ns": run.contents.last_ns},
+        "result": {name: part for name, part in report.items() if name not in CLOCK},
+        "capital": run.capital(),
+        "curve": {"times_ns": run.curve.times_ns, "profits": run.curve.profits},
+        "accounts": accounts_of(accounts),
+        "payments": [p for account in accounts for p in account.payments][-LISTED_MAX:],
+        "liquidations": [x._asdict() for account in accounts for x in account.liquidations],
+        "fills": list(run.fills)[-LISTED_MAX:],
+        "fill_count": run.fill_count,
+        "plans": list(run.done)[-LISTED_MAX:],
+        "not_modelled": not_modelled(run, terms, source),
+    }
+
+
+def identity_of(run: Backtest, terms: BacktestConfig, data: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what a run follows from; places of this machine are no part of it."""
+    config = msgspec.to_builtins(run.config)
+    for name in ("bus", "observe", "recorder"):
+        del config[name]
+    for each in config["strategies"]:
+        each["class"] = Path(each["class"]).name
+    return {
+        "data": data,
+        "config": config,
+        "terms": msgspec.to_builtins(terms),
+        "strategies": {each.id: each.strategy_hash for each in load_strategies(run.config)},
+        "seed": terms.seed,
+        "code": code_hash(),
+        "versions": {
+            "python": platform.python_version(),  # tidy-ok: part of the identity of a run
+            "msgspec": msgspec.__version__,
+        },
+    }
+
+
+def accounts_of(accounts: Sequence[BacktestAccount]) -> dict[str, Any]:
+    """Return what all accounts together earned and paid, by quote asset."""
+    found: dict[str, dict[str, Decimal]] = {}
+    for account in accounts:
+        for quote, result in sorted(account.books.results.items()):
+            sums = found.setdefault(quote, dict.fromkeys(("realized", "fees", "funding"), ZERO))
+            for name in sums:
+                sums[name] += getattr(result, name)
+    return found
+
+
+def not_modelled(run: Backtest, terms: BacktestConfig, source: str) -> list[str]:
+    """Return what the run leaves out."""
+    found = list(NOT_MODELLED[source])
+    for venue, account in run.accounts.accounts.items():
+        perpetuals = [name for at, name in run.contents.rules if at == venue and not is_spot(name)]
+        if perpetuals and not terms.of(venue).leverage:
+            found.append(NO_MARGIN.format(venue, venue))
+        elif perpetuals:
+            found += [NO_MARKS.format(venue, n) for n in perpetuals if n not in account.marked]
+        if not terms.of(venue).fee_tiers:
+            found.append(ONE_FEE.format(venue, venue))
+        if account.funding_unknown:
+            found.append(f"{account.funding_unknown} fundings at {venue}: no mark, or coin-settled")
+    return found

@@ -1,0 +1,112 @@
+"""The executor's way to the accounts of a backtest: as late as the terms say. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+
+from services.executor import actions as act
+from services.executor.paper import PaperGateway
+from services.lab.backtest_account import BacktestAccount
+from services.lab.backtest_terms import BacktestConfig
+from services.lab.kernel import Kernel
+from services.lab.paper import PaperPort, not_here
+from services.lab.recorded import Contents
+from shared.config_sections import Config
+from shared.engine import Action, Result
+from shared.messages.base import Message
+from shared.messages.market import Funding, FundingSettled, Mark
+
+
+class BacktestPort(PaperPort):
+    """All venues' accounts.
+
+    A request reaches the book that is received ``feed_ms`` after its arrival: what is received is
+    that old. The answer leaves at once.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        gateways: Mapping[str, PaperGateway],
+        accounts: Mapping[str, BacktestAccount],
+        terms: BacktestConfig,
+    ) -> None:
+        super().__init__(kernel, gateways, latency_ns=0)
+        self.accounts, self._terms = accounts, terms
+        self._draw = Random(f"{terms.seed}/latency")
+
+    def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
+        """Send a request, and its answer back."""
+        kernel, terms = self._kernel, self._terms
+        venue, sent_ns = venue_of(action), kernel.now_ns()
+        jitter_ns = terms.ns(venue, "jitter_ms")
+        there_ns = terms.ns(venue, "order_ms") + self._jitter(jitter_ns)
+        back_ns = terms.ns(venue, "answer_ms") + self._jitter(jitter_ns)
+        feed_ns = terms.ns(venue, "feed_ms")
+
+        def arrive() -> None:
+            answer = self.answer(action, sent_ns)
+            if answer is None:
+                return
+            if back_ns > feed_ns:
+                kernel.after(back_ns - feed_ns, lambda: deliver(answer))
+            else:
+                deliver(answer)
+
+        kernel.after(there_ns + feed_ns, arrive)
+
+    def _jitter(self, jitter_ns: int) -> int:
+        return self._draw.randrange(jitter_ns + 1) if jitter_ns else 0
+
+    def on_message(self, message: Message) -> None:
+        """Take marks and funding in."""
+        kind = type(message)
+        if kind is Mark or kind is Funding:
+            assert isinstance(message, Mark | Funding)
+            account = self.accounts.get(message.venue)
+            if account is None:
+                return
+            account.on_mark(message.instrument, message.mark_price)
+            if isinstance(message, Funding):
+                self._expect(account, message)
+        elif isinstance(message, FundingSettled) and message.venue in self.accounts:
+            self.accounts[message.venue].on_settled(message)
+
+    def _expect(self, account: BacktestAccount, funding: Funding) -> None:
+        instant_ns, name = account.on_funding(funding), funding.instrument
+        if instant_ns is not None and instant_ns >= self._kernel.now_ns():
+            self._kernel.at(instant_ns, lambda: account.on_instant(name, instant_ns))
+
+
+def venue_of(action: Action) -> str:
+    """Return the venue that an action of the executor goes to."""
+    if isinstance(action, act.Submit):
+        return action.order.terms.venue
+    if isinstance(action, act.Query | act.Cancel):
+        return action.key.venue
+    assert isinstance(action, act.Fetch), "there are no other actions"
+    return action.venue
+
+
+def accounts_under(terms: BacktestConfig) -> Callable[[Kernel, Contents, Config], BacktestPort]:
+    """Return what makes the accounts of these terms."""
+
+    def make(kernel: Kernel, contents: Contents, config: Config) -> BacktestPort:
+        accounts = {
+            venue: BacktestAccount(
+                venue,
+                contents.rules,
+                config.executor.paper_balance,
+                terms=terms.of(venue),
+                now_ns=kernel.now_ns,
+            )
+            for venue in sorted(config.venues)
+        }
+        gateways = {
+            venue: PaperGateway(venue, contents.rules, kernel, wait=not_here, account=account)
+            for venue, account in accounts.items()
+        }
+        return BacktestPort(kernel, gateways, accounts, terms)
+
+    return make
