@@ -5,6 +5,8 @@ No opportunity gave them a loss cap, so it is a share of what they trade.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -22,6 +24,9 @@ OWN_LOSS_BPS: Final = Decimal(100)
 """Loss cap, of notional, where none was given: adopted orders, late fills, FLATTEN."""
 OWN_LOSS_MIN: Final = Decimal(1)
 """Least such cap in quote units: what sweeping up a rest below the venues' least size may cost."""
+
+
+ONE: Final = Decimal(1)
 
 
 class ClosingPlans:
@@ -42,12 +47,18 @@ class ClosingPlans:
         opening = signed_qty(order.side, fill.qty) - fee_base
         opening_cash = -signed_qty(order.side, notional)
         reason = f"late fill of {order.client_order_id}"
+        values = self._state.plans[order.plan_id].values
+        openings = _openings(order, fill, values)
         plan_id = plan_key(f"late {order.venue} {fill.trade_id} {order.client_order_id}")
         owner = self._state.plans[order.plan_id]
         adopted = self._state.plans.get(plan_id)
         if adopted is not None and adopted.is_open:
             adopted.opening, adopted.opening_cash = opening, opening_cash
             adopted.reference, adopted.reason = fill.price, reason
+            if openings:
+                adopted.opening = adopted.opening_cash = ZERO
+                adopted.quote = self._state.plans[order.plan_id].quote
+                adopted.values, adopted.openings = dict(values), openings
             adopted.strategy, adopted.round_id = owner.strategy, owner.round_id
             return plan_id
         if self._state.is_known(plan_id):  # its orders were evened out without the fill
@@ -69,6 +80,12 @@ class ClosingPlans:
             strategy=owner.strategy,
             round_id=owner.round_id,
         )
+        if openings:
+            price = values.get(quote, Decimal(1))
+            plan.opening = plan.opening_cash = ZERO
+            plan.base, plan.quote = owner.base, owner.quote
+            plan.values, plan.openings, plan.holding = dict(values), openings, ""
+            plan.loss_cap = max(notional * price * OWN_LOSS_BPS / BPS, OWN_LOSS_MIN)
         self._state.add_plan(plan)
         return plan.plan_id
 
@@ -104,3 +121,45 @@ class ClosingPlans:
         )
         self._state.add_plan(plan)
         return plan
+
+
+def _openings(
+    order: OrderRecord, fill: FillReport, values: Mapping[str, Decimal]
+) -> dict[str, Decimal]:
+    """Return what a late fill of a plan of several assets brought in of each; empty for others."""
+    if not values:
+        return {}
+    base, quote, _ = split_instrument(order.instrument)
+    changes = {
+        base: signed_qty(order.side, fill.qty),
+        quote: -signed_qty(order.side, fill.price * fill.qty),
+    }
+    if fill.fee is not None and fill.fee_asset in changes:
+        changes[fill.fee_asset] -= fill.fee
+    return {asset: amount for asset, amount in changes.items() if asset in values}
+
+
+def widen_adopted(plan: PlanRecord, markets: Markets, now_ns: int) -> None:
+    """Make a plan found at the venues one of several assets, if its orders are of several.
+
+    Nobody says where it began: the asset that is least often a base asset is taken for it, and what
+    the others are worth is what the books say now. Without a price nothing is evened out, and the
+    plan fails.
+    """
+    names = [split_instrument(leg.instrument) for leg in plan.legs]
+    if len({name[:2] for name in names}) < 2:
+        return
+    bases = Counter(name.base for name in names)
+    assets = dict.fromkeys(asset for name in names for asset in name[:2])
+    quote = min(assets, key=lambda asset: (bases[asset], asset))
+    plan.quote = quote
+    plan.base = next(asset for asset in assets if asset != quote)
+    plan.values = {
+        asset: markets.price_either_way(asset, quote, now_ns) or ZERO
+        for asset in assets
+        if asset != quote
+    }
+    worth = ZERO
+    for leg, name in zip(plan.legs, names, strict=True):
+        worth += leg.qty * leg.price_expected * plan.values.get(name.quote, ONE)
+    plan.loss_cap = worth * OWN_LOSS_BPS / BPS

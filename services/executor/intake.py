@@ -9,6 +9,13 @@ from typing import Final
 import msgspec
 
 from services.executor.market import Markets
+from services.executor.path_intake import (
+    path_flaw,
+    path_net_flaw,
+    path_stake,
+    value_flaw,
+    values_of,
+)
 from services.executor.state import ExecutorState
 from shared.config_sections import RiskConfig
 from shared.domain.fees import share_of
@@ -31,7 +38,7 @@ it expects: more is no arbitrage."""
 OPEN_PLANS_MAX = 32
 """Plans open at a time; more are refused."""
 _WITH_BAND = 1 + PRICE_BAND
-ZERO = Decimal(0)
+ZERO, ONE = Decimal(0), Decimal(1)
 _MS = 1_000_000
 
 
@@ -57,11 +64,11 @@ class Intake:
         """Return why no executor can have started it; empty if one can, configured otherwise."""
         for leg in plan.legs:
             name = split_instrument(leg.instrument)
-            if (name.base, name.quote) != (plan.base, plan.quote):
+            if (name.base, name.quote) != (plan.base, plan.quote) and not plan.values:
                 return f"{leg.instrument} is not {plan.base}/{plan.quote}"
             if not leg.is_limit_ioc:
                 return f"a leg is a {leg.kind} order, not a LIMIT IOC one"
-        return self._round_flaw(plan)
+        return path_flaw(plan) if plan.values else self._round_flaw(plan)
 
     def objection(self, plan: ApprovedPlan, now_ns: int) -> str:
         """Return why this plan must not be started now; empty if it may."""
@@ -77,9 +84,9 @@ class Intake:
         if plan.loss_cap > (most := self._loss_cap_max(plan)):
             return f"its loss cap is {plan.loss_cap}, risk.loss_cap_bps allows {most}"
         for leg in plan.legs:
-            if why := self._leg_objection(leg, plan.intent, now_ns):
+            if why := self._leg_objection(leg, plan, now_ns):
                 return why
-        return ""
+        return value_flaw(plan, self._markets, now_ns) if plan.values else ""
 
     def _round_flaw(self, plan: ApprovedPlan) -> str:
         """Return what of a plan's round cannot be; empty if it can."""
@@ -96,6 +103,8 @@ class Intake:
         """Return what its legs leave unhedged; empty if that may be."""
         if plan.is_directional:
             return ""
+        if plan.values:
+            return path_net_flaw(plan, self._markets)
         net = sum([leg.signed_qty for leg in plan.legs], plan.opening)
         # Lots change: by those of another time it may have been started.
         if not net or self._is_rest_of_lots(plan, net) or abs(net) < abs(plan.opening):
@@ -111,6 +120,8 @@ class Intake:
 
     def _loss_cap_max(self, plan: ApprovedPlan) -> Decimal:
         """Return what risk gives such a plan: a share of its dearer side at its worse prices."""
+        if plan.values:
+            return share_of(path_stake(plan).notional, self._loss_cap_bps)
         bought = sold = ZERO
         for leg in plan.legs:
             price = leg.price_limit
@@ -136,7 +147,7 @@ class Intake:
         is_instant = plan.intent is Intent.INSTANT
         return len(lots) < len(known) or is_rest_of_lots(net, max(lots), is_instant=is_instant)
 
-    def _leg_objection(self, leg: PlanLeg, intent: Intent, now_ns: int) -> str:
+    def _leg_objection(self, leg: PlanLeg, plan: ApprovedPlan, now_ns: int) -> str:
         key = (leg.venue, leg.instrument)
         rules = self._markets.rules.get(key)
         if rules is None:
@@ -146,8 +157,10 @@ class Intake:
         if leg.qty <= 0 or not is_multiple(leg.qty, rules.lot_size):
             return f"{leg.qty} is not a multiple of {leg.venue}'s lot {rules.lot_size}"
         notional = leg.qty * leg.price_limit
+        if plan.values:
+            notional *= values_of(plan).get(split_instrument(leg.instrument).quote, ONE)
         # What was opened may have become worth more: closing it must be possible all the same.
-        if notional > self._notional_beyond and intent is not _CLOSE:
+        if notional > self._notional_beyond and plan.intent is not _CLOSE:
             return f"a leg is worth {notional:f}, {self._order_notional_max} are allowed"
         if abs(leg.price_expected - leg.price_limit) > leg.price_limit * PRICE_BAND:
             return f"it expects {leg.price_expected}, too far from its limit {leg.price_limit}"

@@ -9,10 +9,12 @@ import msgspec
 
 from services.executor.gateway import FillReport
 from services.executor.market import Markets
-from services.executor.rebalance import net_base
+from services.executor.nets import left_by_asset
 from services.executor.state import ExecutorState, OrderRecord, PlanRecord
 from services.executor.unsettled import plans_waiting
-from shared.domain.accounting import Books, Execution, Holding, worst_certainty
+from shared.domain.accounting import Books, worst_certainty
+from shared.domain.executions import Execution, plain_trades
+from shared.domain.holding import Holding
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
 from shared.engine import Step
@@ -74,7 +76,11 @@ def record_fill(
     elif fill.fee is not None:
         fee_quote, certainty = markets.value(fill.fee, fill.fee_asset, quote, now_ns)
         order.fee_quote += fee_quote or ZERO
+        if fill.fee_asset not in ("", quote):
+            order.fee_other += fee_quote or ZERO
     order.certainty = worst_certainty(order.certainty, certainty)
+    plan = state.plans[order.plan_id]
+    report_asset, report_price = plan.reports(order.instrument)
     state.books.trade(
         Execution(
             venue=order.venue,
@@ -85,6 +91,8 @@ def record_fill(
             fee=fill.fee,
             fee_asset=fill.fee_asset,
             fee_quote=fee_quote,
+            report_asset=report_asset,
+            report_price=report_price,
         )
     )
     return Fill(
@@ -101,8 +109,10 @@ def record_fill(
         fee_asset=fill.fee_asset,
         fee_quote=fee_quote,
         ts_venue_ns=fill.ts_venue_ns,
-        strategy=state.plans[order.plan_id].strategy,
-        round_id=state.plans[order.plan_id].round_id,
+        strategy=plan.strategy,
+        round_id=plan.round_id,
+        report_asset=report_asset,
+        report_price=report_price,
     )
 
 
@@ -114,9 +124,8 @@ def plan_done(
     What it leaves open, a rest or a position in a derivative, has realized nothing: see ``books``.
     """
     orders = state.orders_of(plan)
-    net = net_base(plan, orders)
     result = plan_books(plan, orders).result(plan.quote)
-    left = {plan.base: net} if net and not plan.is_directional else {}
+    left = {} if plan.is_directional else left_by_asset(plan, orders)
     failed = outcome is PlanOutcome.FAILED
     return PlanDone(
         ts_ns=now_ns,
@@ -142,11 +151,15 @@ def plan_books(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Books:
     books = Books()
     if plan.opening:
         books.holdings[plan.opening_key] = Holding(qty=plan.opening, cost=-plan.opening_cash)
+    for asset, qty in plan.openings.items():
+        if worth := plan.values.get(asset, ZERO):
+            books.holdings[f"{asset}/{plan.quote}"] = Holding(qty=qty, cost=qty * worth)
     for order in orders:
         filled = order.life.filled_qty
         if not filled:
             continue
         cost, fee = order.cost_and_fee
+        report_asset, report_price = plan.reports(order.instrument)
         done = Execution(
             venue=order.venue,
             instrument=order.instrument,
@@ -154,11 +167,16 @@ def plan_books(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Books:
             qty=filled,
             cost=cost,
             fee=fee,
+            report_asset=report_asset,
+            report_price=report_price,
         )
         books.trade(done)
         if order.fee_base:
             base = split_instrument(order.instrument).base
-            books.charge(msgspec.structs.replace(done, fee=order.fee_base, fee_asset=base))
+            for part in plain_trades(
+                msgspec.structs.replace(done, fee=order.fee_base, fee_asset=base)
+            ):
+                books.charge(part)
     return books
 
 

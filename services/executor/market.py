@@ -87,6 +87,13 @@ class Markets:
                     return mid
         return None
 
+    def price_either_way(self, asset: str, quote: str, now_ns: int) -> Decimal | None:
+        """Return a price of ``asset`` in ``quote``, also from a book that trades them turned."""
+        price = self.price(asset, quote, now_ns)
+        if price is None and (turned := self.price(quote, asset, now_ns)):
+            return 1 / turned
+        return price
+
     def value(
         self, amount: Decimal, asset: str, quote: str, now_ns: int
     ) -> tuple[Decimal | None, Certainty]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from shared.domain.accounting import Books, Execution
+from shared.domain.accounting import Books
+from shared.domain.executions import Execution
 from shared.domain.fees import fee_amount
 from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.order import ZERO

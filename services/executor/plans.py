@@ -12,20 +12,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from services.executor.closing_plans import OWN_LOSS_BPS
+from services.executor.closing_plans import OWN_LOSS_BPS, widen_adopted
+from services.executor.even_orders import ATTEMPTS_MAX, NoOrder, OrderIntent, attempts_max
 from services.executor.gateway import OrderReport
 from services.executor.ids import attempt_after_loss, client_order_id
 from services.executor.journal import alert, plan_done
 from services.executor.market import Markets
-from services.executor.rebalance import (
-    ATTEMPTS_MAX,
-    NoOrder,
-    OrderIntent,
-    decide,
-    is_weak,
-    net_base,
-)
+from services.executor.several import left_in_words, next_order
 from services.executor.state import ExecutorState, LedgerStage, OrderRecord, PlanKind, PlanRecord
+from services.executor.weakness import is_weak
 from services.executor.working_orders import WorkingOrders
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
@@ -93,6 +88,7 @@ class PlanRunner:
         plan.kind, plan.reason, plan.strategy = _ARBITRAGE, "", approved.strategy
         plan.legs, plan.loss_cap = approved.legs, approved.loss_cap
         plan.reference, plan.ts_recv_ns = _reference(approved), approved.ts_recv_ns
+        plan.base, plan.quote, plan.values = approved.base, approved.quote, _values(approved)
         _take_round(plan, approved)
         self._record_unknown_legs(plan, approved, now_ns, out)
 
@@ -133,6 +129,7 @@ class PlanRunner:
         if plan.kind is PlanKind.ADOPTED:
             plan.loss_cap = max(plan.loss_cap, terms.qty * price * OWN_LOSS_BPS / BPS)
             plan.legs.append(PlanLeg.of(terms, price_expected=price, fee_bps=ZERO))
+            widen_adopted(plan, self._markets, now_ns)
         trade = OrderIntent(
             terms=terms,
             fee_bps=self._fee_bps(terms.venue, terms.instrument),
@@ -152,7 +149,7 @@ class PlanRunner:
         if plan.is_directional:
             step: OrderIntent | NoOrder = NoOrder.EVEN
         else:
-            step = decide(
+            step = next_order(
                 plan, orders, self._markets, now_ns, stands_down=self._state.down_at, is_late=late
             )
         if step in {NoOrder.EVEN, NoOrder.DUST}:
@@ -163,7 +160,7 @@ class PlanRunner:
         pause_until_ns = _pause_until_ns(orders, self._hedge_deadline_ns)
         if isinstance(step, OrderIntent) and now_ns < pause_until_ns:
             plan.wait_until_ns = pause_until_ns
-        elif isinstance(step, OrderIntent) and plan.attempts < ATTEMPTS_MAX:
+        elif isinstance(step, OrderIntent) and plan.attempts < attempts_max(plan):
             plan.attempts += 1
             plan.wait_until_ns = 0
             while client_order_id(plan.plan_id, len(plan.legs), plan.attempt_next) in plan.orders:
@@ -172,7 +169,7 @@ class PlanRunner:
             plan.attempt_next += 1
             self._counts["rebalance_orders"] += 1
             out.actions.append(self._orders.submit(plan, step, slot, now_ns, out))
-        elif late or plan.attempts >= ATTEMPTS_MAX:
+        elif late or plan.attempts >= attempts_max(plan):
             if all(order.life.is_settled for order in orders):
                 self._fail(plan, now_ns, out)
         else:
@@ -190,6 +187,7 @@ class PlanRunner:
             ts_started_ns=now_ns,
             ts_recv_ns=approved.ts_recv_ns,
             strategy=approved.strategy,
+            values=_values(approved),
         )
         _take_round(plan, approved)
         self._state.add_plan(plan)
@@ -198,7 +196,8 @@ class PlanRunner:
     def _finish(self, plan: PlanRecord, orders: list[OrderRecord], now_ns: int, out: Step) -> None:
         traded = [order for order in orders if order.life.filled_qty > 0]
         purposes = {order.purpose for order in traded}
-        if not traded and (plan.kind is _ARBITRAGE or not plan.opening):
+        began = plan.opening or plan.openings
+        if not traded and (plan.kind is _ARBITRAGE or not began):
             outcome = PlanOutcome.EXPIRED if plan.checked_only else PlanOutcome.UNFILLED
         elif OrderPurpose.UNWIND in purposes or plan.kind is PlanKind.FLATTEN:
             outcome = PlanOutcome.UNWOUND
@@ -209,10 +208,8 @@ class PlanRunner:
         self._end(plan, outcome, plan.reason, now_ns, out)
 
     def _fail(self, plan: PlanRecord, now_ns: int, out: Step) -> None:
-        net = net_base(plan, self._state.orders_of(plan))
-        text = (
-            f"plan {plan.plan_id} leaves {net} {plan.base} unhedged after {plan.attempts} attempts"
-        )
+        left = left_in_words(plan, self._state.orders_of(plan))
+        text = f"plan {plan.plan_id} leaves {left} unhedged after {plan.attempts} attempts"
         self._state.locked = self._state.locked or text  # a loss of data stays told
         alert(out, Severity.CRITICAL, "PLAN_FAILED", text, now_ns, plan.plan_id)
         self._end(plan, PlanOutcome.FAILED, text, now_ns, out)
@@ -255,6 +252,10 @@ def _take_round(plan: PlanRecord, approved: ApprovedPlan) -> None:
     plan.round_id, plan.is_directional = approved.round_id, approved.is_directional
     if approved.opening:
         plan.opening, plan.opening_cash = approved.opening, -approved.opening * plan.reference
+
+
+def _values(approved: ApprovedPlan) -> dict[str, Decimal]:
+    return {each.asset: each.price for each in approved.values}
 
 
 def _reference(approved: ApprovedPlan) -> Decimal:

@@ -15,6 +15,7 @@ import msgspec
 from services.executor.ids import plan_key
 from shared.domain.accounting import Books
 from shared.domain.fees import BPS, cash_flow
+from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO, OrderLife
 from shared.errors import Cause
 from shared.messages.base import Certainty, Side
@@ -95,7 +96,8 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     ``cost`` is quote units traded (price times quantity of the fills), ``fee_quote`` fees charged
     in something else than the base asset, valued in quote, ``fee_base`` fees charged in base units,
-    ``fee_base_quote`` their value. ``ts_ended_ns`` is when the request came back or was given up,
+    ``fee_base_quote`` their value; ``fee_other`` is what of ``fee_quote`` was charged in a third
+    asset. ``ts_ended_ns`` is when the request came back or was given up,
     0 while it is under way, ``ts_query_ns`` when it was last asked for. Times are UNIX ns.
     ``cause`` is that of a refusal. ``is_overdue`` tells that its outcome should long be known.
     """
@@ -126,6 +128,7 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     cancel_asked: bool = False
     is_overdue: bool = False
     ts_query_ns: int = 0
+    fee_other: Decimal = ZERO
 
     @property
     def venue(self) -> str:
@@ -163,6 +166,12 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         return cash_flow(self.terms.side, cost, fee)
 
     @property
+    def flows(self) -> tuple[tuple[str, Decimal], tuple[str, Decimal]]:
+        """What it changed of its base asset and of its quote asset, fees included."""
+        base, quote, _ = split_instrument(self.instrument)
+        return (base, self.signed_base), (quote, self.signed_cash + self.fee_other)
+
+    @property
     def story(self) -> str:
         """What is known of it, in words."""
         return (
@@ -190,6 +199,8 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``round_id`` is the strategy's round that it belongs to; a plan that ``is_directional`` changes
     a position by one leg and evens nothing out.
     ``checked_only`` plans were delivered again: they are looked for at the venues, never started.
+    A plan of several assets has ``values``: what each of them but ``quote`` counts in it (zero: not
+    known), and ``openings`` in place of ``opening``: what it began with of each.
     """
 
     plan_id: str
@@ -216,11 +227,23 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     strategy: str = ""
     round_id: str = ""
     is_directional: bool = False
+    values: dict[str, Decimal] = {}
+    openings: dict[str, Decimal] = {}
 
     @property
     def is_open(self) -> bool:
         """Whether work is left to do."""
         return self.outcome is None
+
+    def reports(self, instrument: str) -> tuple[str, Decimal]:
+        """Return what fills of an instrument are stated in, and what its quote asset counts there.
+
+        Empty where that is the quote asset itself; so it is where nobody knows what that is worth.
+        """
+        base, quote, _ = split_instrument(instrument)
+        price = self.values.get(quote, ZERO)
+        is_known = price > 0 and (base == self.quote or base in self.values)
+        return (self.quote, price) if is_known else ("", ZERO)
 
     @property
     def opening_key(self) -> str:

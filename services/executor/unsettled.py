@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from services.executor.rebalance import net_base
+from services.executor.nets import net_base
+from services.executor.several import open_at_worst_by_asset
 from services.executor.state import ExecutorState, OrderRecord, PlanRecord
 from shared.domain.order import ZERO
 from shared.messages.base import Side
@@ -30,8 +31,13 @@ def is_overdue(order: OrderRecord, queries_max: int, now_ns: int) -> bool:
 
 def open_at_worst(plan: PlanRecord, orders: Sequence[OrderRecord]) -> str:
     """Return in words which orders of a plan are not settled and what may be naked at most."""
-    least = most = net_base(plan, orders)
     told = []
+    if plan.values:
+        words = [o.terms.text + f" is {o.life.status}" for o in orders if not o.life.is_settled]
+        open_, worth = open_at_worst_by_asset(plan, orders)
+        amounts = ", ".join(f"{qty.normalize():f} {asset}" for asset, qty in open_.items() if qty)
+        return f"{', '.join(words)}; up to {amounts} not hedged, {worth:,.2f} {plan.quote}"
+    least = most = net_base(plan, orders)
     for order in (order for order in orders if not order.life.is_settled):
         told.append(f"{order.terms.text} is {order.life.status}")
         left = ZERO if order.life.is_terminal else order.life.qty - order.life.filled_qty

@@ -24,11 +24,11 @@ from services.executor.actions import (
     SubmitRefused,
     Submitted,
 )
+from services.executor.even_orders import OrderIntent
 from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
 from services.executor.ids import client_order_id
 from services.executor.journal import alert, order_event, record_fill
 from services.executor.market import Markets
-from services.executor.rebalance import OrderIntent
 from services.executor.state import ExecutorState, OrderRecord, PlanRecord
 from services.executor.unsettled import is_overdue
 from shared.domain.order import Anomaly, OrderLife, OrderNews

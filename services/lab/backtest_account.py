@@ -10,8 +10,9 @@ import msgspec
 
 from services.executor.paper_account import PaperAccount, Pieces
 from services.lab.backtest_terms import VenueTerms
-from shared.domain.accounting import Execution, holding_key
+from shared.domain.accounting import holding_key
 from shared.domain.contracts import Contract
+from shared.domain.executions import Execution
 from shared.domain.fees import BPS, fee_amount
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.margin import Isolated, distance_bps

@@ -37,6 +37,8 @@ def reservation_of(context: DecisionContext) -> Reservation:
         intent=found.intent,
         round_id=found.round_id,
         opening=context.opening,
+        base=found.base,
+        values=context.values,
     )
 
 
@@ -50,7 +52,11 @@ def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> Approve
         quote=found.quote,
         legs=[
             PlanLeg.of(
-                leg, price_expected=leg.price_avg, fee_bps=leg.fee_bps, cash_flow=leg.cash_flow
+                leg,
+                price_expected=leg.price_avg,
+                fee_bps=leg.fee_bps,
+                cash_flow=leg.cash_flow,
+                fee_asset=leg.fee_asset,
             )
             for leg in found.legs
         ],
@@ -64,6 +70,7 @@ def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> Approve
         intent=held.intent,
         round_id=held.round_id,
         opening=held.opening,
+        values=found.values,
     )
 
 

@@ -18,7 +18,8 @@ import msgspec
 from services.risk.exposure import Ledger, remember_plan
 from services.risk.reservations import Reservation
 from services.risk.trading import TradingMemory
-from shared.domain.accounting import Execution, TradingResult
+from shared.domain.accounting import TradingResult
+from shared.domain.executions import Execution
 from shared.domain.instrument import split_instrument
 from shared.domain.ownership import PLANS_ENDED_MAX
 from shared.errors import CodecError

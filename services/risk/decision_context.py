@@ -21,6 +21,7 @@ from services.risk.exposure import ZERO, Ledger
 from services.risk.reservations import ReservedLeg, reserve_leg
 from services.risk.rounds import Round
 from shared.config_sections import RiskConfig
+from shared.domain.asset_paths import ONE, Stake, flow_of, stake_of
 from shared.domain.depth import is_size
 from shared.domain.fees import share_of
 from shared.domain.instrument import InstrumentKind, split_instrument
@@ -102,7 +103,8 @@ class DecisionContext:
     What stands below ``rules`` is there after ``look_up_legs``: the legs, and what they would
     reserve; the notional at stake if only the dearer side trades; the base units that they
     bring in together, and those that the round leaves unhedged before; what hedging or unwinding
-    the plan may cost, in quote units; the legs of the plans in flight; the positions in this quote
+    the plan may cost, in quote units; what the assets of a plan of several are worth in its quote
+    asset, and what is at stake in it; the legs of the plans in flight; the positions in this quote
     asset; and, as rules work them out, the dearest prices and the worst notionals by key of their
     market.
     """
@@ -130,6 +132,8 @@ class DecisionContext:
     positions: list[tuple[VenueMarket, Decimal]] = field(init=False)
     marks: dict[str, Decimal] = field(init=False)
     worst: dict[str, Decimal] = field(init=False)
+    values: dict[str, Decimal] = field(init=False)
+    stake: Stake | None = None
 
     @property
     def round(self) -> Round | None:
@@ -143,6 +147,14 @@ class DecisionContext:
         found = self.opportunity
         return found.intent is not _INSTANT and len(found.legs) == 1
 
+    def value_of(self, asset: str) -> Decimal:
+        """What a unit of an asset counts in the opportunity's quote asset."""
+        return ONE if asset == self.opportunity.quote else self.values[asset]
+
+    def counts(self, quote: str) -> bool:
+        """Tell whether amounts in a quote asset can be compared with those of the opportunity."""
+        return quote == self.opportunity.quote or quote in self.values
+
     def free_position(self, leg: OpportunityLeg) -> Decimal:
         """Net base units in the leg's instrument that no round holds."""
         return self.position(leg) - self.ledger.rounds.held_on(f"{leg.venue}|{leg.instrument}")
@@ -155,6 +167,7 @@ class DecisionContext:
         """Work out what the rules on limits ask; the opportunity must be well formed."""
         ledger, quote = self.ledger, self.opportunity.quote
         self.legs, self.reserved = [], []
+        self.values = {each.asset: each.price for each in self.opportunity.values}
         bought = sold = net = ZERO
         for offered in self.opportunity.legs:
             leg = LegCase(offered, ledger)
@@ -168,12 +181,15 @@ class DecisionContext:
                 net -= offered.qty
         self.notional, self.net = max(bought, sold), net
         self._look_up_round()
+        if self.values:
+            self.stake = path_stake(self.opportunity, self.values)
+            self.notional = self.stake.notional
         self.loss_cap = share_of(self.notional, self.config.loss_cap_bps) + self.cost
         self.held = [leg for plan in ledger.reservations.values() for leg in plan.legs]
         self.positions = []
         for key, position in ledger.positions.items():
             market = market_of(key)
-            if market.quote == quote:
+            if market.quote == quote or market.quote in self.values:
                 self.positions.append((market, position))
         self.marks, self.worst = {}, {}
 
@@ -197,6 +213,8 @@ def open_exposure(context: DecisionContext) -> Decimal:
     gross: dict[str, Decimal] = {}
     price: dict[str, Decimal] = {}
     for market, position in context.positions:
+        if market.quote != context.opportunity.quote:
+            continue
         base = market.base
         price[base] = max(price.get(base, ZERO), mark_of(context, market))
         if market.is_linear:
@@ -228,7 +246,7 @@ def markets_of(context: DecisionContext, venue: str) -> list[VenueMarket]:
     for held in context.held:
         if held.terms.venue == venue:
             market = market_of(f"{venue}|{held.terms.instrument}")
-            if market.quote == context.opportunity.quote:
+            if context.counts(market.quote):
                 markets[market.key] = market
     for leg in context.legs:
         if leg.market.venue == venue:
@@ -259,8 +277,25 @@ def worst_notional(
             buys += terms.qty
         else:
             sells += terms.qty
+    value = context.value_of(market.quote)
     if market.is_spot:
-        return notional
+        return notional * value
     position = context.ledger.positions.get(market.key, ZERO)
     worst = max(abs(position), abs(position + buys), abs(position - sells))
-    return worst * mark_of(context, market)
+    return worst * mark_of(context, market) * value
+
+
+def path_stake(found: Opportunity, values: Mapping[str, Decimal]) -> Stake:
+    """Return what is at stake in an opportunity of several assets."""
+    flows = [
+        flow_of(
+            leg.instrument,
+            leg.side,
+            leg.qty,
+            max(leg.price_limit, leg.price_avg),
+            leg.fee_bps,
+            leg.fee_asset,
+        )
+        for leg in found.legs
+    ]
+    return stake_of(flows, values, found.quote, [leg.fee_bps for leg in found.legs])

@@ -20,9 +20,11 @@ from typing import TypeVar
 
 import msgspec
 
+from services.risk.path_orders import path_order_flaw
 from services.risk.reservations import Reservation
 from services.risk.rounds import Rounds
-from shared.domain.accounting import Books, execution_of, worst_certainty
+from shared.domain.accounting import Books, worst_certainty
+from shared.domain.executions import execution_of, plain_trades
 from shared.domain.instrument import split_instrument
 from shared.domain.ownership import OrdersOnRecord
 from shared.domain.strategy_books import StrategyBooks
@@ -161,8 +163,12 @@ class Ledger(msgspec.Struct, kw_only=True):
         held = self.reservations.get(event.plan_id)
         why = ""
         if held is not None:
-            against = self.orders.filled(event.plan_id, event.side.opposite)
-            why = _differs(held, event, against)
+            if held.values and event.purpose is not OrderPurpose.LEG:
+                filled = self.orders.filled_in(event.plan_id, event.venue, event.instrument)
+                why = path_order_flaw(held, event, filled)
+            else:
+                against = self.orders.filled(event.plan_id, event.side.opposite)
+                why = _differs(held, event, against)
         return why or self.orders.refuses(event)
 
     def ownership_flaw(self, fill: Fill) -> str:
@@ -182,14 +188,17 @@ class Ledger(msgspec.Struct, kw_only=True):
         if seen is not None and (seen or not has_fee):
             return False
         self.roll_day(fill.ts_ns)
-        quote = split_instrument(fill.instrument).quote
-        realized_before = self.books.result(quote).realized
         done = execution_of(fill)
+        quote = done.cash
+        realized_before = self.books.result(quote).realized
         held = self.reservations.get(fill.plan_id)
         # What the executor adopted without a record is that plan's if it was approved here.
         strategy = (held.strategy if held is not None else "") or fill.strategy
         if seen is None:
             self.prices[f"{fill.venue}|{fill.instrument}"] = fill.price
+            for part in plain_trades(done) if done.report_asset else ():
+                if part.cost > 0:  # also where it is held, though nothing was traded there
+                    self.prices[f"{part.venue}|{part.instrument}"] = part.cost / part.qty
             self.books.trade(done)
             self.strategies.trade(done, strategy)
             self.orders.book(fill)

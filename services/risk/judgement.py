@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from services.risk import limits, round_limits
+from services.risk import limits, path_limits, round_limits
 from services.risk.decision_context import DecisionContext
 from services.risk.reasons import Denial
 from shared.messages.rounds import Intent
@@ -38,6 +38,22 @@ INSTANT_RULES: tuple[Rule, ...] = (
     limits.opens_no_position,
     limits.loss_cap,
 )
+PATH_RULES: tuple[Rule, ...] = (
+    limits.edge_max,
+    limits.books_trusted,
+    limits.venue_rules,
+    path_limits.values_trusted,
+    path_limits.evened,
+    limits.order_notional,
+    limits.instrument_notional,
+    limits.venue_notional,
+    limits.total_notional,
+    limits.plans_in_flight,
+    limits.daily_loss,
+    limits.balances,
+    path_limits.loss_cap,
+)
+"""For instant profit through several assets."""
 OPEN_RULES: tuple[Rule, ...] = (
     round_limits.edge_max_of_pairs,
     limits.books_trusted,
@@ -78,7 +94,7 @@ def judge(context: DecisionContext) -> Denial | None:
         if denial is not None:
             return denial
     context.look_up_legs()
-    for rule in RULES[context.opportunity.intent]:
+    for rule in PATH_RULES if context.values else RULES[context.opportunity.intent]:
         denial = rule(context)
         if denial is not None:
             return denial

@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
+from services.risk import path_limits
 from services.risk.decision_context import (
     DecisionContext,
     markets_of,
@@ -46,6 +47,8 @@ def well_formed(context: DecisionContext) -> Denial | None:
     Only what closes a round, or opens it by one leg, may have one side alone. The executor evens
     out what is left of orders that have ended: none may rest.
     """
+    if context.opportunity.values:
+        return path_limits.well_formed(context)
     found, legs = context.opportunity, context.opportunity.legs
     bought, sold, sales, of_first = ZERO, ZERO, 0, None
     for leg in legs:
@@ -165,6 +168,8 @@ def opportunity_age(context: DecisionContext) -> Denial | None:
 
 def arithmetic(context: DecisionContext) -> Denial | None:
     """Recompute the result from the legs: the other half of the scanner's assertion."""
+    if context.opportunity.values:
+        return path_limits.arithmetic(context)
     found = context.opportunity
     notional = sold = net = fees = ZERO
     are_right = True
@@ -256,8 +261,11 @@ def order_notional(context: DecisionContext) -> Denial | None:
     """No single order above the limit."""
     limit = context.config.order_notional_max
     for leg in context.reserved:
-        if leg.notional > limit:
-            return deny(DenyReason.ORDER_NOTIONAL, notional=leg.notional, max=limit)
+        notional = leg.notional
+        if context.values:
+            notional *= context.value_of(split_instrument(leg.terms.instrument).quote)
+        if notional > limit:
+            return deny(DenyReason.ORDER_NOTIONAL, notional=notional, max=limit)
     return None
 
 

@@ -34,8 +34,9 @@ class DenyReason(ExplainedCode):
     )
     SEVERAL_ASSETS = (
         "SEVERAL_ASSETS",
-        "The legs have more than one base or quote asset (a triangle, for instance): nothing here "
-        "could even out what such a plan leaves of each.",
+        "The legs have more than one base or quote asset and do not lead, each beginning with the "
+        "asset that the one before ends with, from the quote asset through others back to it; or "
+        "they are not spot, open or close a round, or do not say what these assets are worth.",
     )
     ORDER_KIND = (
         "ORDER_KIND",
@@ -92,11 +93,18 @@ class DenyReason(ExplainedCode):
     )
     TICK = ("TICK", "A leg's limit price is not on the venue's price grid.")
     NOTIONAL_MIN = ("NOTIONAL_MIN", "A leg is worth less than the venue's least order.")
+    ASSET_VALUE = (
+        "ASSET_VALUE",
+        "What an asset of a plan of several is worth in its quote asset is not said, is of a book "
+        "that is not traded, not LIVE or older than `risk.book_age_ms_max`, or is more than 1 % "
+        "away from the middle of that book as risk sees it.",
+    )
     UNHEDGED = (
         "UNHEDGED",
         "The legs together buy more of the base asset than they sell, by one lot of the coarsest "
         "instrument or more; or they sell more than they buy (to open or close a round: by such a "
-        "lot or more).",
+        "lot or more). Of several assets: a leg uses more of one than the leg before brings in, or "
+        "more is left of it than lots explain.",
     )
     ORDER_NOTIONAL = ("ORDER_NOTIONAL", "A leg is worth more than `risk.order_notional_max`.")
     INSTRUMENT_NOTIONAL = (
@@ -144,7 +152,7 @@ class DenyReason(ExplainedCode):
         "LOSS_CAP",
         "The plan's loss cap (`risk.loss_cap_bps`) does not pay the fees of trading one side "
         "and trading it back at its own venues, so one missed side would fail the plan and halt "
-        "trading.",
+        "trading. Of several assets: what trading away all that some of the legs leave costs.",
     )
     ROUND_UNKNOWN = (
         "ROUND_UNKNOWN",

@@ -34,6 +34,8 @@ class Reservation(msgspec.Struct, kw_only=True):
     """A plan in flight. ``ts_fill_ns`` is the newest fill per venue.
 
     ``opening`` is what the round of the plan leaves unhedged before it, in signed base units.
+    ``base`` is what all its legs trade or, where they are of several assets, the first on their
+    way; ``values`` is what each of these is worth in ``quote``.
     """
 
     plan_id: str
@@ -49,16 +51,17 @@ class Reservation(msgspec.Struct, kw_only=True):
     intent: Intent = Intent.INSTANT
     round_id: str = ""
     opening: Decimal = ZERO
+    base: str = ""
+    values: dict[str, Decimal] = {}
+
+    def __post_init__(self) -> None:
+        if not self.base:  # saved before a plan said it
+            self.base = split_instrument(self.legs[0].terms.instrument).base
 
     @property
     def round_key(self) -> str:
         """The name of the round that it belongs to; empty for none."""
         return round_key(self.strategy, self.round_id) if self.round_id else ""
-
-    @property
-    def base(self) -> str:
-        """What all its legs trade."""
-        return split_instrument(self.legs[0].terms.instrument).base
 
 
 def opened_qty(position: Decimal, side: Side, qty: Decimal) -> Decimal:

@@ -15,14 +15,8 @@ from typing import Final
 
 import msgspec
 
-from shared.domain.accounting import (
-    Books,
-    Execution,
-    execution_of,
-    holding_key,
-    holding_place,
-    worst_certainty,
-)
+from shared.domain.accounting import Books, holding_key, holding_place, worst_certainty
+from shared.domain.executions import Execution, execution_of
 from shared.domain.fees import MONEY_STEP
 from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
 from shared.domain.stops import stop_price

@@ -17,22 +17,27 @@ This is the only module that adds money. The method is **average cost**, and rea
 Whatever the rounding of a released share, ``realized + unrealized`` is exactly the cash that came
 in plus the holdings at their closing prices: what one share gains the remaining cost loses.
 
-Amounts in different assets are never added: every result belongs to one quote asset.
+Amounts in different assets are never added: every result belongs to one quote asset. Where a plan
+trades several assets, its result is stated in the one it began with: an exchange of two others is
+two trades against that asset, one sold and one bought for the same amount, at the price that the
+plan says (``plain_trades``). Which price that is moves profit between the two, and cancels out in
+their sum.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 
+from shared.domain.executions import Execution, plain_trades
 from shared.domain.fees import MONEY_STEP
+from shared.domain.holding import Holding
 from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
 from shared.messages.base import Certainty, Side
-from shared.messages.execution import Fill
 
 ZERO = Decimal(0)
 _DOUBT = (Certainty.KNOWN, Certainty.ESTIMATED, Certainty.UNKNOWN)
@@ -46,76 +51,6 @@ def signed_qty(side: Side, qty: Decimal) -> Decimal:
 def worst_certainty(*parts: Certainty) -> Certainty:
     """Return the least certain of several figures, which is how certain their sum is."""
     return max(parts, key=_DOUBT.index, default=Certainty.KNOWN)
-
-
-class Execution(msgspec.Struct, frozen=True, kw_only=True):
-    """What was traded: base units, and what they cost together in quote units.
-
-    ``fee`` is ``None`` while the venue has not reported it; ``fee_quote`` is its value in quote
-    units, ``None`` where it has no price (not needed for a fee in the quote or base asset).
-    """
-
-    venue: str
-    instrument: str
-    side: Side
-    qty: Decimal
-    cost: Decimal
-    fee: Decimal | None = None
-    fee_asset: str = ""
-    fee_quote: Decimal | None = None
-
-
-def execution_of(fill: Fill) -> Execution:
-    """Return a fill as the accounts take it."""
-    return Execution(
-        venue=fill.venue,
-        instrument=fill.instrument,
-        side=fill.side,
-        qty=fill.qty,
-        cost=fill.price * fill.qty,
-        fee=fill.fee,
-        fee_asset=fill.fee_asset,
-        fee_quote=fill.fee_quote,
-    )
-
-
-class Holding(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """An open quantity (signed base units), its cost, and what was realized here (quote units)."""
-
-    qty: Decimal = ZERO
-    cost: Decimal = ZERO
-    realized: Decimal = ZERO
-
-    @property
-    def entry(self) -> Decimal | None:
-        """Average entry price, ``None`` while nothing is held."""
-        return self.cost / self.qty if self.qty else None
-
-    def trade(self, qty: Decimal, cost: Decimal) -> Decimal:
-        """Add signed base units that cost ``cost`` (received: negative); return the profit."""
-        if not self.qty or (self.qty > 0) == (qty > 0):
-            self.qty += qty
-            self.cost += cost
-            return ZERO
-        held = self.qty
-        if abs(qty) >= abs(held):  # closes all of it; the rest turns it around
-            share = _share(cost, held, qty)
-            realized = -self.cost - share
-            self.qty, self.cost = held + qty, cost - share
-        else:
-            released = _share(self.cost, qty, held)
-            realized = -cost - released
-            self.qty, self.cost = held + qty, self.cost - released
-        self.realized += realized
-        return realized
-
-
-def _share(cost: Decimal, part: Decimal, whole: Decimal) -> Decimal:
-    """Return the cost of ``part`` of ``whole``, rounded to ``MONEY_STEP`` unless it is all."""
-    part, whole = abs(part), abs(whole)
-    if part == whole:
-        return cost
-    return (cost * part / whole).quantize(MONEY_STEP, ROUND_HALF_EVEN)
 
 
 class TradingResult(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -186,6 +121,13 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         An instrument settled in its base asset changes quantity and exposure only: its profit has
         another formula, so the result in its quote asset becomes unknown.
         """
+        if done.report_asset:
+            for part in plain_trades(done):
+                self._trade(part)
+        else:
+            self._trade(done)
+
+    def _trade(self, done: Execution) -> None:
         market = _market_of(done.venue, done.instrument)
         qty, cost = done.qty, done.cost
         if done.side is not Side.BUY:
@@ -211,11 +153,11 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
     def fee_told(self, done: Execution) -> None:
         """Book the fee of an execution that was booked before without one."""
         assert done.fee is not None
-        name = split_instrument(done.instrument)
-        if name.kind is InstrumentKind.INVERSE:
+        if split_instrument(done.instrument).kind is InstrumentKind.INVERSE:
             return
-        self.result(name.quote).fees_missing -= 1
-        self.charge(done)
+        self.result(done.cash).fees_missing -= 1
+        for part in plain_trades(done):
+            self.charge(part)
 
     def charge(self, done: Execution) -> None:
         """Take a fee out of the asset it is charged in; it is realized in the quote asset."""

@@ -186,6 +186,17 @@ def exact_levels(levels: Sequence[Level], count: int) -> list[ExactLevel]:
     return [(exact(price), exact(qty)) for price, qty in levels[:count]]
 
 
+def base_worth(levels: Iterable[ExactLevel], amount: Decimal) -> Decimal | None:
+    """Return the base units that trade for ``amount`` quote units; ``None`` if fewer are there."""
+    qty, left = Decimal(0), amount
+    for price, there in levels:
+        if left <= price * there:
+            return qty + left / price
+        qty += there
+        left -= price * there
+    return None
+
+
 def walk_exact(levels: Iterable[ExactLevel], qty: Decimal, side: Side) -> Walked | None:
     """Return what taking ``qty`` costs, in Decimal, or ``None`` if these levels do not hold it.
 

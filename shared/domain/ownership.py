@@ -94,6 +94,17 @@ class OrdersOnRecord(msgspec.Struct):
         orders = self._of(plan_id) or {}
         return sum((order.filled for order in orders.values() if order.side is side), Decimal(0))
 
+    def filled_in(self, plan_id: str, venue: str, instrument: str) -> Decimal:
+        """Return what was booked of a plan's orders in one instrument, either side, base units."""
+        return sum(
+            (
+                order.filled
+                for order in (self._of(plan_id) or {}).values()
+                if (order.venue, order.instrument) == (venue, instrument)
+            ),
+            Decimal(0),
+        )
+
     def knows(self, plan_id: str) -> bool:
         """Tell whether orders of this plan are on record."""
         return plan_id in self.open or plan_id in self.ended

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from decimal import ROUND_CEILING, Context, Decimal
 from typing import Final, NamedTuple
 
-from shared.domain.depth import ExactLevel, walk_exact
+from shared.domain.depth import ExactLevel, base_worth, walk_exact
 from shared.domain.fees import MONEY_STEP, ONE_BP, edge_bps
 from shared.domain.rounding import qty_to_lot
 from shared.messages.base import Side
@@ -280,7 +280,7 @@ def _reach(leg: PathLeg, wanted: Decimal) -> Traded | None:
     if leg.side is Side.BUY:
         qty = wanted / (_ONE - fee) if leg.is_fee_in_base else wanted
     else:
-        found = _qty_for(leg, wanted if leg.is_fee_in_base else wanted / (_ONE - fee))
+        found = base_worth(leg.levels, wanted if leg.is_fee_in_base else wanted / (_ONE - fee))
         if found is None:
             return None
         qty = found
@@ -292,17 +292,6 @@ def _reach(leg: PathLeg, wanted: Decimal) -> Traded | None:
         missing = wanted - traded.got
         more = missing if leg.side is Side.BUY else missing / traded.price_worst
         qty += _up_to_lot(more, leg.lot_size)
-    return None
-
-
-def _qty_for(leg: PathLeg, notional: Decimal) -> Decimal | None:
-    """Return the base units that sell for ``notional``."""
-    qty, left = _ZERO, notional
-    for price, there in leg.levels:
-        if left <= price * there:
-            return qty + left / price
-        qty += there
-        left -= price * there
     return None
 
 

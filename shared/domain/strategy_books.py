@@ -26,12 +26,12 @@ from shared.domain.accounting import (
     ZERO,
     Books,
     ClosingPrice,
-    Execution,
     Position,
     holding_key,
     holding_place,
     unrealized,
 )
+from shared.domain.executions import Execution, plain_trades
 from shared.domain.fees import MONEY_STEP
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.messages.base import Certainty, Side
@@ -86,6 +86,10 @@ class StrategyBooks(msgspec.Struct):
         if split_instrument(done.instrument).kind is InstrumentKind.INVERSE:
             own.trade(done)
             return
+        for part in plain_trades(done):
+            self._trade(part, name, own)
+
+    def _trade(self, done: Execution, name: str, own: Books) -> None:
         rest = done
         for owner, qty in self._closed_for_others(done, name):
             part, rest = _split(rest, qty)
@@ -102,7 +106,7 @@ class StrategyBooks(msgspec.Struct):
 
         Under whom is asked anew: who has none to come did not trade it.
         """
-        quote = split_instrument(done.instrument).quote
+        quote = done.cash
         names = [self._name(strategy), *sorted(self.accounts)]
         due = [name for name in names if self._has_fees_to_come(name, quote)]
         self._account(due[0] if due else names[0]).fee_told(done)

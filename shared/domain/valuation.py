@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from shared.domain.accounting import ClosingPrice
-from shared.domain.depth import walk_quantity
+from shared.domain.depth import base_worth, exact_levels, walk_quantity
+from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.rounding import exact
 from shared.messages.base import BookState, Side
 from shared.messages.market import DepthView
@@ -30,7 +31,9 @@ def closes(views: Iterable[DepthView]) -> FindClose:
 
     A long is closed at the bids, a short at the asks, walked for its whole quantity: never at the
     middle, never at the last price. Where the venue is empty (spot, held over all venues) the best
-    book of that instrument counts. ``None`` where no book holds the quantity.
+    book of that instrument counts. What no book trades so is closed on those that trade it the
+    other way round (dollars held against tethers, in USDT/USD). ``None`` where no book holds the
+    quantity.
     """
     books: dict[str, list[DepthView]] = {}
     for view in views:
@@ -40,6 +43,10 @@ def closes(views: Iterable[DepthView]) -> FindClose:
     def find(venue: str, instrument: str, qty: Decimal) -> Close | None:
         here = [view for view in books.get(instrument, ()) if venue in ("", view.venue)]
         found = [close for view in here if (close := _close(view, qty)) is not None]
+        if instrument not in books and is_spot(instrument):
+            base, quote, _ = split_instrument(instrument)
+            turned = books.get(f"{quote}/{base}", ())
+            found = [close for view in turned if (close := _close_turned(view, qty)) is not None]
         best = max if qty > 0 else min
         return best(found, key=lambda close: close.price, default=None)
 
@@ -62,5 +69,16 @@ def _close(view: DepthView, qty: Decimal) -> Close | None:
     walked = walk_quantity(view.bids if side is Side.SELL else view.asks, abs(qty), side)
     if walked is None:
         return None
-    mid = (exact(view.bids[0][0]) + exact(view.asks[0][0])) / 2
-    return Close(view.venue, walked.price_avg, mid)
+    return Close(view.venue, walked.price_avg, _mid(view))
+
+
+def _close_turned(view: DepthView, qty: Decimal) -> Close | None:
+    """Close a holding of a book's quote asset, counted in its base asset."""
+    side = Side.BUY if qty > 0 else Side.SELL
+    levels = view.asks if side is Side.BUY else view.bids
+    base = base_worth(exact_levels(levels, len(levels)), abs(qty))
+    return None if base is None else Close(view.venue, base / abs(qty), 1 / _mid(view))
+
+
+def _mid(view: DepthView) -> Decimal:
+    return (exact(view.bids[0][0]) + exact(view.asks[0][0])) / 2

@@ -21,6 +21,7 @@ from shared.messages.bounds import (
     Deadline,
     Id,
     Instrument,
+    MaybeAsset,
     MaybeId,
     MaybeInstrument,
     MaybeVenue,
@@ -32,7 +33,7 @@ from shared.messages.bounds import (
     Venue,
 )
 from shared.messages.rounds import Intent
-from shared.messages.terms import OrderTerms
+from shared.messages.terms import AssetPrice, OrderTerms
 
 
 class OpportunityLeg(OrderTerms, frozen=True, kw_only=True):
@@ -41,7 +42,9 @@ class OpportunityLeg(OrderTerms, frozen=True, kw_only=True):
     ``price_avg`` is expected from the walked depth, ``price_limit`` the worst price the walk used;
     ``fee`` is in quote units. ``book_id`` and ``book_ts_recv_ns`` say which book was walked.
     ``cash_flow`` is what the leg brings in at ``price_avg``, its fee taken off, in quote units of
-    its instrument (negative: what it costs; ``None``: not stated).
+    its instrument (negative: what it costs; ``None``: not stated). A fee that is charged in another
+    asset, ``fee_asset`` (empty: in the quote asset), is in ``fee`` with its worth, and not taken
+    off the cash flow.
     """
 
     price_avg: Price
@@ -51,6 +54,7 @@ class OpportunityLeg(OrderTerms, frozen=True, kw_only=True):
     book_id: BookId
     book_ts_recv_ns: Moment
     cash_flow: Amount | None = None
+    fee_asset: MaybeAsset = ""
 
 
 class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity"):
@@ -65,6 +69,12 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
     ``intent`` says whether it opens or closes the round ``round_id`` of the strategy; then ``net``
     is cash rather than profit. Where no leg buys, ``qty`` and ``notional`` are of the sales.
     ``horizon_ns`` is how long the strategy means to hold what it opens.
+
+    Legs of several assets lead, one after the other, from ``quote`` through other assets back to
+    it, and ``values`` says what each of these is worth in ``quote``. Then ``notional`` is what the
+    legs spend of ``quote``, ``net`` what they bring in of it beyond that, ``fees`` those of all
+    legs at these values; ``base`` is the first asset on the way, ``qty`` what the first leg brings
+    in of it. What is left of an asset on the way counts as nothing.
     """
 
     opportunity_id: Id
@@ -86,6 +96,7 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
     intent: Intent = Intent.INSTANT
     round_id: MaybeId = ""
     horizon_ns: Count = 0
+    values: Annotated[list[AssetPrice], Meta(max_length=LEGS_MAX)] = []
 
 
 class Target(StrEnum):

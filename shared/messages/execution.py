@@ -39,7 +39,7 @@ from shared.messages.bounds import (
     VenueTime,
 )
 from shared.messages.rounds import Intent
-from shared.messages.terms import OrderTerms, OrderType, TimeInForce
+from shared.messages.terms import AssetPrice, OrderTerms, OrderType, TimeInForce
 
 _INSTANT: Final = Intent.INSTANT
 
@@ -53,12 +53,14 @@ class PlanLeg(OrderTerms, frozen=True, kw_only=True):
     """One order to place, ``price_limit`` being the worst acceptable price.
 
     ``cash_flow`` is what it should bring in at ``price_expected``, its fee taken off, in quote
-    units of its instrument (negative: what it costs; ``None``: not stated).
+    units of its instrument (negative: what it costs; ``None``: not stated). ``fee_asset`` is what
+    the fee is charged in (empty: the quote asset).
     """
 
     price_expected: Price
     fee_bps: Bps
     cash_flow: Amount | None = None
+    fee_asset: MaybeAsset = ""
 
     @classmethod
     def of(
@@ -68,6 +70,7 @@ class PlanLeg(OrderTerms, frozen=True, kw_only=True):
         price_expected: Decimal,
         fee_bps: Decimal,
         cash_flow: Decimal | None = None,
+        fee_asset: str = "",
     ) -> PlanLeg:
         """Return a leg with these terms."""
         return cls(
@@ -81,6 +84,7 @@ class PlanLeg(OrderTerms, frozen=True, kw_only=True):
             price_expected=price_expected,
             fee_bps=fee_bps,
             cash_flow=cash_flow,
+            fee_asset=fee_asset,
         )
 
 
@@ -93,6 +97,9 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     A plan with an ``intent`` to OPEN or CLOSE belongs to the round ``round_id`` of that strategy,
     and so do its fills. ``opening`` is the signed base units that the round leaves unhedged before
     it: what the plan evens out together with its own fills. A plan of one leg evens nothing out.
+    ``values`` are given where the legs are of several assets, which lead from ``quote`` through
+    others back to it: what each of these was worth when the plan was made. The loss cap and the
+    result are in ``quote``, at these values.
     """
 
     plan_id: PlanId
@@ -110,6 +117,7 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     intent: Intent = Intent.INSTANT
     round_id: MaybeId = ""
     opening: Amount = Decimal(0)
+    values: Annotated[list[AssetPrice], Meta(max_length=LEGS_MAX)] = []
 
     @property
     def is_directional(self) -> bool:
@@ -173,7 +181,9 @@ class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     ``fee`` is ``None`` while the venue has not reported it. ``fee_quote`` is the fee valued in the
     quote asset, ``None`` where no price for the fee asset is known. ``strategy`` is that of its
     plan: empty where a plan was found at a venue without a record of it, ``operator`` for FLATTEN.
-    ``round_id`` is the strategy's round that its plan belongs to, if any.
+    ``round_id`` is the strategy's round that its plan belongs to, if any. Where its plan is of
+    several assets its result is stated in ``report_asset`` (empty: in the quote asset), in which a
+    unit of the quote asset counts ``report_price``: what the plan says it is worth.
     """
 
     plan_id: PlanId
@@ -190,6 +200,8 @@ class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     ts_venue_ns: VenueTime = 0
     strategy: Strategy = ""
     round_id: MaybeId = ""
+    report_asset: MaybeAsset = ""
+    report_price: PriceOrZero = Decimal(0)
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from shared.messages.base import Side
-from shared.messages.bounds import Instrument, Price, Qty, Venue
+from shared.messages.bounds import Asset, Instrument, Moment, Price, Qty, Venue
 
 
 class OrderType(StrEnum):
@@ -90,6 +90,19 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     def text(self) -> str:
         """It in words."""
         return f"{self.side} {self.qty} {self.instrument} at {self.venue}"
+
+
+class AssetPrice(msgspec.Struct, frozen=True, kw_only=True):
+    """What a unit of an asset is worth in the quote asset of an opportunity or a plan.
+
+    The middle of the book of ``instrument`` at ``venue``, whose view was made at ``ts_ns``.
+    """
+
+    asset: Asset
+    price: Price
+    venue: Venue
+    instrument: Instrument
+    ts_ns: Moment
 
 
 class Traded(Protocol):

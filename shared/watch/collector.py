@@ -11,7 +11,8 @@ from decimal import Decimal
 from typing import Any, Generic, TypeVar
 
 from shared import histogram
-from shared.domain.accounting import Books, execution_of
+from shared.domain.accounting import Books
+from shared.domain.executions import execution_of
 from shared.domain.ownership import OrdersOnRecord
 from shared.domain.strategy_books import StrategyBooks
 from shared.messages.arb import Indication, NearMiss, Opportunity

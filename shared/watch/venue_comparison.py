@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from shared.domain.accounting import ZERO, Books, execution_of
+from shared.domain.accounting import ZERO, Books
+from shared.domain.executions import execution_of
 from shared.messages.base import Side
 from shared.messages.execution import Balance, Fill
 from shared.watch.collector import Collector

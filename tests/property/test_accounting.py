@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from shared.domain.accounting import Books, Execution, unrealized
+from shared.domain.accounting import Books, unrealized
+from shared.domain.executions import Execution
 from shared.exchange.orders import Fill, RefusedError
 from shared.messages.base import Side
 from tests.property.test_exchange_money import act, exchange_of, steps

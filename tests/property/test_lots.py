@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.accounting import Books, execution_of, holding_key
+from shared.domain.accounting import Books, holding_key
+from shared.domain.executions import execution_of
 from shared.domain.lots import FEE, Lot, Lots
 from shared.domain.strategy_books import StrategyBooks
 from shared.messages.base import Side

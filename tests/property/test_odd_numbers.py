@@ -7,8 +7,9 @@ from decimal import Decimal
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from services.executor.even_orders import OrderIntent
 from services.executor.market import Markets
-from services.executor.rebalance import OrderIntent, decide
+from services.executor.rebalance import decide
 from services.executor.state import PlanKind, PlanRecord
 from shared.messages.arb import Opportunity
 from shared.messages.execution import PlanDone, PlanOutcome

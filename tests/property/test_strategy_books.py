@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from shared.domain.accounting import Books, Execution, unrealized
+from shared.domain.accounting import Books, unrealized
+from shared.domain.executions import Execution
 from shared.domain.strategy_books import NETTED, StrategyBooks, StrategyFigures
 from shared.messages.base import Certainty, Side
 from shared.messages.execution import OPERATOR_STRATEGY

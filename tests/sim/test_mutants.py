@@ -23,7 +23,8 @@ from services.lab.simulate import run_seed
 from services.orderbook.tracked import TrackedBook
 from services.risk.exposure import Ledger
 from shared import ledger
-from shared.domain.accounting import Books, Execution, holding_place
+from shared.domain.accounting import Books, holding_place
+from shared.domain.executions import Execution
 from shared.domain.instrument import is_spot
 from shared.domain.order import OrderNews
 from shared.domain.strategy_books import StrategyBooks

@@ -6,7 +6,8 @@ from decimal import Decimal as D
 
 import pytest
 
-from shared.domain.accounting import Books, Execution, unrealized
+from shared.domain.accounting import Books, unrealized
+from shared.domain.executions import Execution
 from shared.messages.base import Certainty, Side
 
 SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"

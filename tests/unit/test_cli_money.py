@@ -6,7 +6,8 @@ from decimal import Decimal as D
 
 from services.cli.commands_look import strategy_lines
 from services.cli.look import pnl_by_strategy
-from shared.domain.accounting import Books, Execution
+from shared.domain.accounting import Books
+from shared.domain.executions import Execution
 from shared.domain.strategy_books import StrategyBooks
 from shared.domain.valuation import closes
 from shared.messages.base import BookState, Certainty, Side, TradingState

@@ -1,4 +1,4 @@
-"""The strategy that watches conversion: what it counts, and the days on which a peg breaks."""
+"""The strategy that trades through a conversion: what it finds, and days on which a peg breaks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from typing import Any
 import pytest
 
 from shared.look_ahead import examine, market
-from shared.messages.arb import NearMiss
-from shared.messages.base import BookState
+from shared.messages.arb import NearMiss, Opportunity
+from shared.messages.base import BookState, Side
 from shared.strategies.built_in.conversion import Conversion, ConversionParams
 from tests.decision_builders import MS, T0, make_rules, make_view
 
 D = Decimal
-FINE = {"lot_size": D("0.0001"), "qty_min": D(0), "notional_min": D(0), "taker_fee_bps": D(10)}
+FINE = {
+    "tick_size": D("0.0001"),
+    "lot_size": D("0.0001"),
+    "qty_min": D(0),
+    "notional_min": D(0),
+    "taker_fee_bps": D(10),
+}
 BUY, SELL, FX = ("alpha", "BTC/USD"), ("beta", "BTC/USDC"), ("alpha", "USDC/USD")
 PRICES = {BUY: (49_990.0, 50_000.0), SELL: (50_400.0, 50_410.0), FX: (0.999, 1.0)}
 DEPTH = {BUY: 2.0, SELL: 2.0, FX: 60_000.0}
@@ -26,6 +32,7 @@ class Watched:
     def __init__(self, *places: tuple[str, str], **params: Any) -> None:
         self.strategy = Conversion("conv", ConversionParams(**params))
         self.now_ns = T0
+        self.found: list[Opportunity] = []
         for place in places or PRICES:
             self.strategy.on_rules(make_rules(*place, **FINE), T0)
 
@@ -33,7 +40,7 @@ class Watched:
         self.now_ns += MS
         size = DEPTH.get(place, 2.0)
         view = make_view(*place, bids=[(bid, size)], asks=[(ask, size)], ts_ns=self.now_ns, **more)
-        assert self.strategy.on_depth(view, self.now_ns) == ()
+        self.found += self.strategy.on_depth(view, self.now_ns)
 
     def prices(self, changes: dict[tuple[str, str], tuple[float, float]] | None = None) -> None:
         for place, (bid, ask) in {**PRICES, **(changes or {})}.items():
@@ -44,19 +51,18 @@ class Watched:
         return {miss.gate: miss for miss in due}
 
 
-def test_what_pays_is_shown_with_its_orders() -> None:
+def test_what_pays_is_offered_with_its_orders() -> None:
     watched = Watched(edge_bps_min=10, notional_quote_max=1e6)
     watched.prices()
-    miss = watched.misses()["SEVERAL_ASSETS"]
-    assert (miss.buy_venue, miss.buy_instrument) == BUY
-    assert (miss.sell_venue, miss.sell_instrument) == SELL
-    assert miss.context["fx"] == "USDC/USD"
-    bought, sold, changed = map(D, miss.context["orders"].split(","))
+    (found,) = watched.found
+    assert [leg.market for leg in found.legs] == [BUY, SELL, FX]
+    assert [each.asset for each in found.values] == ["BTC", "USDC"]
+    bought, sold, changed = (leg.qty for leg in found.legs)
     # The conversion's 60,000 USDC bound it: 1.19... BTC at 50,400 less the fee.
     assert D("1.19") < sold < D("1.1918")
     assert sold <= bought * D("0.999") < sold + D("0.0002")
     assert changed <= 60_000
-    assert miss.edge_bps_best == pytest.approx(39.5, abs=1.0)
+    assert float(found.edge_bps) == pytest.approx(39.5, abs=1.0)
 
 
 def test_at_one_to_one_it_would_have_paid() -> None:
@@ -124,7 +130,12 @@ def test_a_rate_the_other_way_round() -> None:
     watched.view(other, 1.0, 1.001)
     watched.view(BUY, *PRICES[BUY])
     watched.view(SELL, *PRICES[SELL])
-    assert watched.misses()["SEVERAL_ASSETS"].context["fx"] == "USD/USDC"
+    (found,) = watched.found
+    assert (found.legs[2].instrument, found.legs[2].side) == ("USD/USDC", Side.BUY)
+    assert [(each.asset, float(each.price)) for each in found.values] == [
+        ("BTC", 49_995.0),
+        ("USDC", pytest.approx(1 / 1.0005)),
+    ]
 
 
 def test_routes_are_the_same_in_whatever_order_books_appear() -> None:

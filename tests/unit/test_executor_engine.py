@@ -14,7 +14,7 @@ from services.executor.ids import (
     client_order_id,
     parse_client_order_id,
 )
-from shared.domain.accounting import Execution
+from shared.domain.executions import Execution
 from shared.engine import Stopping
 from shared.messages.base import Certainty, Side, TradingState
 from shared.messages.control import Alert, Command, CommandKind

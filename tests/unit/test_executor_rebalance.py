@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import pytest
 
+from services.executor.even_orders import ATTEMPTS_MAX, NoOrder, OrderIntent
 from services.executor.market import Markets
-from services.executor.rebalance import ATTEMPTS_MAX, NoOrder, OrderIntent, decide
+from services.executor.rebalance import decide
 from services.executor.state import PlanKind, PlanRecord
 from shared.messages.base import Side
 from shared.messages.execution import PlanLeg

@@ -7,15 +7,11 @@ from itertools import groupby, pairwise
 
 import pytest
 
+from services.executor.even_orders import ATTEMPTS_MAX, NoOrder, OrderIntent
 from services.executor.market import Markets
-from services.executor.rebalance import (
-    ATTEMPTS_MAX,
-    WEAK_ATTEMPTS_MAX,
-    NoOrder,
-    OrderIntent,
-    decide,
-)
+from services.executor.rebalance import decide
 from services.executor.state import OrderRecord, PlanKind, PlanRecord
+from services.executor.weakness import WEAK_ATTEMPTS_MAX
 from shared.domain.order import OrderLife
 from shared.messages.base import Side
 from shared.messages.control import Alert

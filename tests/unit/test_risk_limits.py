@@ -278,6 +278,7 @@ ELSEWHERE = OF_ROUNDS | {
     DenyReason.EXECUTOR_NOT_READY,
     DenyReason.BOOK_UNKNOWN,
     DenyReason.BALANCE_UNKNOWN,
+    DenyReason.ASSET_VALUE,  # in test_path_plans.py
 }
 
 

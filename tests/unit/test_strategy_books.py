@@ -5,7 +5,8 @@ from __future__ import annotations
 from decimal import Decimal as D
 
 from services.risk.exposure import Ledger
-from shared.domain.accounting import Books, Execution
+from shared.domain.accounting import Books
+from shared.domain.executions import Execution
 from shared.domain.strategy_books import (
     NETTED,
     OTHER,

@@ -11,7 +11,7 @@ import pytest
 from services.executor import checkpoint
 from services.executor.state import PlanKind
 from shared.codec import decode, encode
-from shared.domain.accounting import Execution
+from shared.domain.executions import Execution
 from shared.errors import CodecError
 from shared.messages.base import Side
 from shared.messages.control import Command, CommandKind

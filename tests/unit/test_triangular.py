@@ -1,4 +1,4 @@
-"""The strategy that watches triangles: what it counts, with which numbers, and what it leaves."""
+"""The strategy that trades triangles: what it finds, what it counts, and what it leaves."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ import pytest
 
 from shared.config_sections import StrategyConfig
 from shared.look_ahead import examine, market
-from shared.messages.arb import NearMiss
-from shared.messages.base import BookState
+from shared.messages.arb import NearMiss, Opportunity
+from shared.messages.base import BookState, Side
 from shared.strategies.built_in.triangular import SETTLE_NS, Triangular, TriangularParams
 from tests.decision_builders import MS, T0, make_host, make_info, make_rules, make_view
 
 D = Decimal
 VENUE = "alpha"
-FINE = {"lot_size": D("0.0001"), "qty_min": D(0), "notional_min": D(0), "taker_fee_bps": D(10)}
+FINE = {
+    "tick_size": D("0.0001"),
+    "lot_size": D("0.0001"),
+    "qty_min": D(0),
+    "notional_min": D(0),
+    "taker_fee_bps": D(10),
+}
 # Buy BTC at 50,000, ETH at 0.05 BTC, sell it at 2,520: 80 bps, less 30 of fees.
 PRICES = {
     "BTC/USDT": (49_990.0, 50_000.0),
@@ -31,6 +37,7 @@ class Watched:
     def __init__(self, *names: str, **params: Any) -> None:
         self.strategy = Triangular("tri", TriangularParams(**params))
         self.now_ns = T0
+        self.found: list[Any] = []
         for name in names or PRICES:
             self.strategy.on_rules(make_rules(VENUE, name, **FINE), T0)
         due_ns = self.strategy.next_deadline_ns()
@@ -44,7 +51,7 @@ class Watched:
         view = make_view(
             VENUE, name, bids=[(bid, 3.0)], asks=[(ask, 3.0)], ts_ns=self.now_ns, **more
         )
-        assert self.strategy.on_depth(view, self.now_ns) == ()
+        self.found += self.strategy.on_depth(view, self.now_ns)
 
     def prices(self, **changes: tuple[float, float]) -> None:
         for name, (bid, ask) in {**PRICES, **changes}.items():
@@ -55,17 +62,30 @@ class Watched:
         return {miss.gate: miss for miss in due}
 
 
-def test_a_triangle_that_pays_is_shown_with_its_orders() -> None:
+def test_a_triangle_that_pays_is_offered_with_its_orders() -> None:
     watched = Watched(edge_bps_min=10)
     watched.prices()
-    miss = watched.misses()["SEVERAL_ASSETS"]
-    assert miss.context["assets"] == "USDT-BTC-ETH-USDT"
-    assert (miss.buy_instrument, miss.sell_instrument) == ("BTC/USDT", "ETH/USDT")
-    spent, net = D(miss.context["spent"]), D(miss.context["net"])
+    (found,) = watched.found
+    assert [(leg.instrument, leg.side) for leg in found.legs] == [
+        ("BTC/USDT", Side.BUY),
+        ("ETH/BTC", Side.BUY),
+        ("ETH/USDT", Side.SELL),
+    ]
+    assert (found.base, found.quote) == ("BTC", "USDT")
+    assert {each.asset: each.price for each in found.values} == {
+        "BTC": D("49995"),
+        "ETH": D("2520.5"),
+    }
+    spent, net = found.notional, found.net
     # 3 ETH are there at 2,520; 0.1502 BTC less its fee buys 3.0009 ETH, of which 2.9979 are left.
     assert 7_000 < spent < 7_530
     assert net > spent * D("0.0045")
-    assert miss.edge_bps_best == pytest.approx(float(net / spent * 10_000), abs=1e-3)
+    assert float(found.edge_bps) == pytest.approx(float(net / spent * 10_000), abs=1e-3)
+    watched.prices()
+    assert set(watched.misses()) == {"COOLDOWN"}
+    watched.now_ns += 1_000 * MS
+    watched.prices()
+    assert len(watched.found) == 2
 
 
 def test_what_does_not_pay_is_counted_by_how_far_it_is() -> None:
@@ -104,7 +124,7 @@ def test_a_book_that_is_not_live_prices_nothing_until_it_is() -> None:
     watched.view("ETH/USDT", *PRICES["ETH/USDT"])
     assert not watched.misses()
     watched.view("ETH/BTC", *PRICES["ETH/BTC"])
-    assert set(watched.misses()) == {"SEVERAL_ASSETS"}
+    assert len(watched.found) == 1
 
 
 def test_a_market_that_comes_later_joins() -> None:
@@ -116,22 +136,21 @@ def test_a_market_that_comes_later_joins() -> None:
     watched.strategy.on_timer(watched.now_ns)
     assert watched.strategy.gauges()["cycles"] == 1
     watched.view("ETH/USDT", *PRICES["ETH/USDT"])
-    assert set(watched.misses()) == {"SEVERAL_ASSETS"}, "the prices of before are known"
+    assert len(watched.found) == 1, "the prices of before are known"
 
 
-def test_the_scanner_hosts_it_and_sends_what_it_counts() -> None:
+def test_the_scanner_hosts_it_and_sends_what_it_finds() -> None:
     host = make_host(strategies=[StrategyConfig(id="tri", class_="triangular")])
     for name in PRICES:
         host.on_message(make_info(VENUE, name, **FINE), T0)
     now_ns = T0 + 2 * SETTLE_NS
     host.on_timer(now_ns)
+    sent: list[Any] = []
     for name, (bid, ask) in PRICES.items():
         view = make_view(VENUE, name, bids=[(bid, 3.0)], asks=[(ask, 3.0)], ts_ns=now_ns)
-        host.on_message(view, now_ns)
-    sent = host.on_timer(now_ns + 10 * SETTLE_NS).messages
-    misses = {each.gate: each for each in sent if isinstance(each, NearMiss)}
-    assert misses["SEVERAL_ASSETS"].context["assets"] == "USDT-BTC-ETH-USDT"
-    assert misses["SEVERAL_ASSETS"].strategy_id == "tri"
+        sent += host.on_message(view, now_ns).messages
+    (found,) = [each for each in sent if isinstance(each, Opportunity)]
+    assert found.strategy_id == "tri"
     assert not host.notes(), "it was not disabled"
 
 
@@ -150,3 +169,21 @@ def test_it_looks_at_nothing_that_comes_later() -> None:
         return Triangular("tri", TriangularParams())
 
     assert examine(make, events, (10, 100, 400), 1) is None
+
+
+def test_what_has_no_way_back_is_not_offered() -> None:
+    """Of a cycle of four the asset in the middle has no market against the start."""
+    fine = {"BTC/USDT": (99.0, 100.0), "SOL/BTC": (0.099, 0.1), "SOL/ETH": (1.1, 1.2)}
+    watched = Watched(*fine, "ETH/USDT", legs_count_max=4, notional_quote_max=200)
+    for name, (bid, ask) in fine.items():
+        watched.view(name, bid, ask)
+    watched.view("ETH/USDT", 12.0, 12.1)
+    assert set(watched.misses()) == {"CYCLE_NO_WAY_BACK"}
+
+
+def test_a_price_that_is_nothing_on_the_venues_grid_stops_this_cycle_alone() -> None:
+    watched = Watched()
+    coarse = make_rules(VENUE, "ETH/BTC", **{**FINE, "tick_size": D("0.1")})
+    watched.strategy.on_rules(coarse, watched.now_ns)
+    watched.prices()
+    assert set(watched.misses()) == {"CYCLE_OFF_GRID"}

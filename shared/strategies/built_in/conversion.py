@@ -1,7 +1,6 @@
-"""Watches buying in one quote asset and selling in another, converted at a real price. Pure.
+"""Trades buying in one quote asset and selling in another, converted at a real price. Pure.
 
-Risk denies plans of several quote assets (SEVERAL_ASSETS), so what pays is counted and shown with
-its sizes instead of proposed: see docs/strategies/conversion.md.
+All three legs go out at once, from inventory; see docs/strategies/conversion.md.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from shared.messages.rules import InstrumentRules
 from shared.strategies.gates import Gate
 from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Stopped
 from shared.strategies.path_books import PathBook, PathBooks, oldest_age_ms
+from shared.strategies.path_plans import PathFlaw, Publisher, plan_path
 from shared.strategies.port import Params, Strategy
 
 _MS = 1_000_000
@@ -49,12 +49,14 @@ class ConversionParams(Params, frozen=True, kw_only=True):
     fx_reference_ratio: Annotated[float, Meta(gt=0, le=1e9)] = 1.0
     fx_deviation_bps_max: Annotated[float, Meta(gt=0, le=10_000)] = 50.0
     is_buy_fee_in_base: bool = True
+    cooldown_ms: Annotated[int, Meta(ge=0, le=10**9)] = 1_000
+    ttl_ms: Annotated[int, Meta(ge=1, le=10**6)] = 500
 
 
 class _Route:
-    """Buy here, sell there, convert on a third book."""
+    """Buy here, sell there, convert on a third book; not offered again before ``ts_cool_ns``."""
 
-    __slots__ = ("buy", "fx", "fx_side", "route", "sell")
+    __slots__ = ("buy", "fx", "fx_side", "route", "sell", "ts_cool_ns")
 
     def __init__(
         self, buy: PathBook, sell: PathBook, fx: PathBook, near_misses: NearMisses
@@ -63,6 +65,7 @@ class _Route:
         # What was sold for is the base asset of the conversion, or its quote asset.
         self.fx_side = Side.SELL if fx.name.base == sell.name.quote else Side.BUY
         self.route = near_misses.route(buy.place, sell.place)
+        self.ts_cool_ns = 0
 
 
 class Conversion(Strategy[ConversionParams]):
@@ -72,7 +75,7 @@ class Conversion(Strategy[ConversionParams]):
         **{obstacle.value: ("fx",) for obstacle in FxObstacle},
         "CONVERSION_LOSES": ("fx",),
         "CONVERSION_EDGE_MIN": ("fx",),
-        "SEVERAL_ASSETS": ("fx", "spent", "net", "orders"),
+        **{f"CONVERSION_{flaw}": ("fx",) for flaw in PathFlaw},
     }
 
     def set_up(self) -> None:
@@ -97,6 +100,7 @@ class Conversion(Strategy[ConversionParams]):
             exact(given.fx_deviation_bps_max),
         )
         self._reference = exact(given.fx_reference_ratio)
+        self._publisher = Publisher(self.id, given.ttl_ms * _MS)
 
     def on_rules(self, rules: InstrumentRules, now_ns: int) -> Sequence[Opportunity]:
         """Note what an instrument's orders must look like, and what they cost."""
@@ -113,11 +117,14 @@ class Conversion(Strategy[ConversionParams]):
             routes = self._add(book)
         if not book.is_live:
             return ()
+        out: list[Opportunity] = []
         for route in routes:
-            stopped = self._compare(route, now_ns)
-            if stopped is not None:
-                self.near_misses.count(route.route, stopped, now_ns)
-        return ()
+            found = self._compare(route, now_ns)
+            if isinstance(found, Opportunity):
+                out.append(found)
+            elif found is not None:
+                self.near_misses.count(route.route, found, now_ns)
+        return out
 
     def counters(self) -> Mapping[str, int]:
         """Return comparisons, and what was refused beyond bounds."""
@@ -165,7 +172,7 @@ class Conversion(Strategy[ConversionParams]):
                     if sell.name.quote == got and not buy.venue == sell.venue == new.venue:
                         yield buy, sell, new
 
-    def _compare(self, route: _Route, now_ns: int) -> Stopped | None:
+    def _compare(self, route: _Route, now_ns: int) -> Opportunity | Stopped | None:
         """Pass a route through all gates; ``None`` where nothing is worth a word."""
         buy, sell, fx = route.buy, route.sell, route.fx
         if not (buy.is_live and sell.is_live and fx.is_live):
@@ -184,6 +191,8 @@ class Conversion(Strategy[ConversionParams]):
         age_ms = oldest_age_ms((buy, sell), now_ns)
         if age_ms > self.params.book_age_ms_max:
             return Stopped(Gate.BOOK_AGE, (_age_ms(buy, now_ns), _age_ms(sell, now_ns)), edge_bps)
+        if now_ns < route.ts_cool_ns:
+            return Stopped(Gate.COOLDOWN, ((route.ts_cool_ns - now_ns) // _MS,), edge_bps)
         found = self._priced(route, now_ns)
         if isinstance(found, FxObstacle):
             return Stopped(found.value, (fx.instrument,), edge_bps)
@@ -191,9 +200,19 @@ class Conversion(Strategy[ConversionParams]):
             return Stopped(Gate.LOT, (buy.instrument, sell.instrument), edge_bps)
         if isinstance(found, Obstacle):
             return Stopped("CONVERSION_EDGE_MIN", (fx.instrument,), edge_bps)
-        orders = ",".join(str(leg.qty) for leg in found.legs)
-        values = (fx.instrument, found.spent, found.net, orders)
-        return Stopped("SEVERAL_ASSETS", values, float(found.edge_bps))
+        plan = plan_path(
+            [(buy, Side.BUY), (sell, Side.SELL), (fx, route.fx_side)],
+            found,
+            (buy, fx),
+            buy.name.quote,
+            self._publisher,
+            is_buy_fee_in_base=self.params.is_buy_fee_in_base,
+            now_ns=now_ns,
+        )
+        if isinstance(plan, PathFlaw):
+            return Stopped(f"CONVERSION_{plan}", (fx.instrument,), edge_bps)
+        route.ts_cool_ns = now_ns + self.params.cooldown_ms * _MS
+        return plan
 
     def _priced(self, route: _Route, now_ns: int) -> Outcome | Obstacle | FxObstacle | None:
         """Return what the three books together give, or why they must not be used."""

@@ -1,12 +1,11 @@
-"""Watches cycles of markets on each venue, and says what they would pay. Proposes nothing. Pure.
+"""Trades cycles of markets on each venue that bring in more than they take. Pure.
 
-Risk denies plans of several base assets (SEVERAL_ASSETS), so a cycle that pays is counted and shown
-with its sizes instead of proposed: see docs/strategies/triangular.md.
+All legs go out at once, from inventory; see docs/strategies/triangular.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -19,14 +18,17 @@ from shared.messages.arb import Opportunity
 from shared.messages.base import Side
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
+from shared.strategies.gates import Gate
 from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Stopped
 from shared.strategies.path_books import PathBook, PathBooks, oldest_age_ms
+from shared.strategies.path_plans import PathFlaw, Publisher, plan_path
 from shared.strategies.port import Params, Strategy
 
 SETTLE_NS = 1_000_000_000
 """Cycles are enumerated once no new market has come for so long."""
 CYCLES_MAX = 8_192
 """Of one venue: as many as can be listed without holding the scanner up."""
+_MS = 1_000_000
 
 
 class TriangularParams(Params, frozen=True, kw_only=True):
@@ -39,18 +41,24 @@ class TriangularParams(Params, frozen=True, kw_only=True):
     notional_quote_max: Annotated[float, Meta(gt=0, le=1e15)] = 10_000.0
     book_age_ms_max: Annotated[int, Meta(ge=1, le=10**12)] = 2_000
     is_buy_fee_in_base: bool = True
+    cooldown_ms: Annotated[int, Meta(ge=0, le=10**9)] = 1_000
+    ttl_ms: Annotated[int, Meta(ge=1, le=10**6)] = 500
 
 
 class _Way:
-    """One cycle one way round, begun at the start asset, and where its near misses are counted."""
+    """One cycle one way round, begun at the start asset, and where its near misses are counted.
 
-    __slots__ = ("assets", "books", "route", "sides")
+    It is not offered again before ``ts_cool_ns``.
+    """
+
+    __slots__ = ("assets", "books", "route", "sides", "ts_cool_ns")
 
     def __init__(self, cycle: Cycle, books: Sequence[PathBook], near_misses: NearMisses) -> None:
         self.books = [books[leg.market] for leg in cycle.legs]
         self.sides = [leg.side for leg in cycle.legs]
         self.assets = "-".join((*cycle.assets, cycle.assets[0]))
         self.route = near_misses.route(self.books[0].place, self.books[-1].place)
+        self.ts_cool_ns = 0
 
 
 class _Venue:
@@ -73,7 +81,7 @@ class Triangular(Strategy[TriangularParams]):
         "CYCLE_EDGE_MIN": ("assets",),
         "CYCLE_AGE": ("assets", "age_ms"),
         "CYCLE_LOTS": ("assets",),
-        "SEVERAL_ASSETS": ("assets", "spent", "net", "orders"),
+        **{f"CYCLE_{flaw}": ("assets",) for flaw in PathFlaw},
     }
 
     def set_up(self) -> None:
@@ -88,6 +96,7 @@ class Triangular(Strategy[TriangularParams]):
         self._edge_bps_min = exact(given.edge_bps_min)
         self._need = 1 + self._edge_bps_min * ONE_BP
         self._amount_max = exact(given.notional_quote_max)
+        self._publisher = Publisher(self.id, given.ttl_ms * _MS)
 
     def on_rules(self, rules: InstrumentRules, now_ns: int) -> Sequence[Opportunity]:
         """Note a market; its cycles are looked for once the list has settled."""
@@ -137,11 +146,17 @@ class Triangular(Strategy[TriangularParams]):
         venue = self._venues.get(view.venue)
         if venue is None or book.number not in venue.numbers:
             return ()
-        for found in self._price(venue, book):
-            way = self._way(venue, found)
-            if way is not None:
-                self.near_misses.count(way.route, self._look(way, found.product, now_ns), now_ns)
-        return ()
+        out: list[Opportunity] = []
+        for paying in self._price(venue, book):
+            way = self._way(venue, paying)
+            if way is None:
+                continue
+            found = self._look(venue, way, paying.product, now_ns)
+            if isinstance(found, Opportunity):
+                out.append(found)
+            else:
+                self.near_misses.count(way.route, found, now_ns)
+        return out
 
     def counters(self) -> Mapping[str, int]:
         """Return products worked out, and what was refused beyond bounds."""
@@ -184,8 +199,8 @@ class Triangular(Strategy[TriangularParams]):
             self._ways += 1
         return way
 
-    def _look(self, way: _Way, product: float, now_ns: int) -> Stopped:
-        """Return what stops a way whose best prices give ``product``."""
+    def _look(self, venue: _Venue, way: _Way, product: float, now_ns: int) -> Opportunity | Stopped:
+        """Return what a way whose best prices give ``product`` comes to, or what stops it."""
         edge_bps = (product - 1.0) * 1e4
         if product < self._least:
             gate = "CYCLE_LOSES" if product < 1.0 else "CYCLE_EDGE_MIN"
@@ -193,12 +208,24 @@ class Triangular(Strategy[TriangularParams]):
         age_ms = oldest_age_ms(way.books, now_ns)
         if age_ms > self.params.book_age_ms_max:
             return Stopped("CYCLE_AGE", (way.assets, age_ms), edge_bps)
+        if now_ns < way.ts_cool_ns:
+            return Stopped(Gate.COOLDOWN, ((way.ts_cool_ns - now_ns) // _MS,), edge_bps)
         found = self._sized(way)
         if found is None or found.edge_bps < self._edge_bps_min:
             return Stopped("CYCLE_LOTS", (way.assets,), edge_bps)
-        orders = ",".join(str(leg.qty) for leg in found.legs)
-        values = (way.assets, found.spent, found.net, orders)
-        return Stopped("SEVERAL_ASSETS", values, float(found.edge_bps))
+        plan = plan_path(
+            list(zip(way.books, way.sides, strict=True)),
+            found,
+            _ways_back(way, venue.books),
+            self.params.start_asset,
+            self._publisher,
+            is_buy_fee_in_base=self.params.is_buy_fee_in_base,
+            now_ns=now_ns,
+        )
+        if isinstance(plan, PathFlaw):
+            return Stopped(f"CYCLE_{plan}", (way.assets,), edge_bps)
+        way.ts_cool_ns = now_ns + self.params.cooldown_ms * _MS
+        return plan
 
     def _sized(self, way: _Way) -> Outcome | None:
         legs = []
@@ -208,3 +235,10 @@ class Triangular(Strategy[TriangularParams]):
                 return None
             legs.append(leg)
         return best_outcome(legs, self._need, self._amount_max)
+
+
+def _ways_back(way: _Way, books: Sequence[PathBook]) -> Iterator[PathBook]:
+    """Yield books that may price what is on the way: its own first, then the venue's others."""
+    yield from way.books
+    if len(way.books) > 3:
+        yield from books

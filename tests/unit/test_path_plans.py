@@ -1,0 +1,368 @@
+"""Plans of several assets, from the strategy through risk to the executor: each check says no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from services.risk.engine import RiskEngine
+from services.risk.judgement import OFFER_RULES, PATH_RULES
+from services.risk.reasons import DenyReason
+from shared.config_sections import RiskConfig
+from shared.domain.accounting import Books
+from shared.domain.asset_paths import assets_on_the_way, flow_of, left_over, stake_of
+from shared.domain.executions import Execution, plain_trades
+from shared.domain.valuation import closes
+from shared.messages.arb import Opportunity
+from shared.messages.base import BookState, Side
+from shared.messages.execution import ApprovedPlan, Denied, PlanDone, PlanOutcome
+from shared.strategies.built_in.triangular import Triangular, TriangularParams
+from tests.decision_builders import MS, T0, make_balances, make_ready, make_view
+from tests.path_model import (
+    CONVERSION,
+    PRICES,
+    PathWorld,
+    make_path_plan,
+    path_config,
+    path_infos,
+)
+
+D = Decimal
+BUY, SELL = Side.BUY, Side.SELL
+GOOD_PRICES = PRICES | {("alpha", "ETH/USDT"): ("509", "509.2")}
+
+
+def path_risk(**limits: Any) -> RiskEngine:
+    """A risk engine that trades, before the books of ``GOOD_PRICES``."""
+    config = msgspec.structs.replace(path_config(), risk=RiskConfig(**limits))
+    engine = RiskEngine(config)
+    for info in path_infos():
+        engine.on_message(info, T0)
+    show(engine, T0)
+    engine.on_message(make_ready(T0), T0)
+    for venue in ("alpha", "beta"):
+        owned = {"USDT": 100_000, "BTC": 10, "ETH": 200, "USD": 100_000}
+        engine.on_message(make_balances(venue, T0, **owned), T0)
+    return engine
+
+
+def show(engine: RiskEngine, now_ns: int, **changes: Any) -> None:
+    for (venue, instrument), (bid, ask) in GOOD_PRICES.items():
+        levels = {"bids": [(float(bid), 50.0)], "asks": [(float(ask), 50.0)]}
+        engine.on_message(make_view(venue, instrument, **levels, ts_ns=now_ns), now_ns)
+    for place, state in changes.items():
+        market = ("alpha", place.replace("_", "/"))
+        engine.on_message(make_view(*market, state=state, ts_ns=now_ns), now_ns)
+
+
+def found_triangle(**params: Any) -> Opportunity:
+    """What the strategy finds in these books: BTC, ETH and back, 160 bps."""
+    given = {"is_buy_fee_in_base": False, "notional_quote_max": 1_000.0, **params}
+    strategy = Triangular("tri", TriangularParams(**given))
+    for info in path_infos():
+        strategy.on_rules(info.rules, T0)
+    strategy.on_timer(T0 + 2_000 * MS)
+    found: list[Opportunity] = []
+    for (venue, instrument), (bid, ask) in GOOD_PRICES.items():
+        levels = {"bids": [(float(bid), 50.0)], "asks": [(float(ask), 50.0)]}
+        found += strategy.on_depth(make_view(venue, instrument, **levels, ts_ns=T0), T0)
+    (only,) = found
+    return only
+
+
+GOOD = found_triangle()
+
+
+def decision(engine: RiskEngine, found: Opportunity, now_ns: int = T0) -> ApprovedPlan | Denied:
+    out = engine.on_message(found, now_ns).messages
+    (decided,) = [m for m in out if isinstance(m, ApprovedPlan | Denied)]
+    return decided
+
+
+def with_leg(index: int, **changes: Any) -> Opportunity:
+    legs = list(GOOD.legs)
+    legs[index] = msgspec.structs.replace(legs[index], **changes)
+    return msgspec.structs.replace(GOOD, legs=legs)
+
+
+def with_value(index: int, **changes: Any) -> Opportunity:
+    values = list(GOOD.values)
+    values[index] = msgspec.structs.replace(values[index], **changes)
+    return msgspec.structs.replace(GOOD, values=values)
+
+
+@pytest.mark.parametrize("in_base", [False, True])
+def test_risk_approves_what_the_strategy_finds(in_base: bool) -> None:
+    found = found_triangle(is_buy_fee_in_base=in_base)
+    plan = decision(path_risk(), found)
+    assert isinstance(plan, ApprovedPlan), plan
+    assert [leg.instrument for leg in plan.legs] == ["BTC/USDT", "ETH/BTC", "ETH/USDT"]
+    assert (plan.base, plan.quote, plan.values) == ("BTC", "USDT", found.values)
+    # What is at stake: BTC bought and ETH sold, or both the other way round by the leg between.
+    worth = found.legs[0].qty * D(10_001) + found.legs[2].qty * D(509)
+    assert plan.loss_cap == pytest.approx(worth / 100, rel=D("0.01"))
+
+
+# reason -> (limits, the opportunity, what happened to books before, ms later)
+CASES: list[tuple[DenyReason, dict[str, Any], Opportunity, dict[str, Any], int]] = [
+    (DenyReason.SEVERAL_ASSETS, {}, msgspec.structs.replace(GOOD, values=[]), {}, 0),
+    (DenyReason.SEVERAL_ASSETS, {}, with_leg(1, side=SELL), {}, 0),
+    (DenyReason.SEVERAL_ASSETS, {}, msgspec.structs.replace(GOOD, quote="BTC"), {}, 0),
+    (DenyReason.SEVERAL_ASSETS, {}, msgspec.structs.replace(GOOD, legs=GOOD.legs[:2]), {}, 0),
+    (DenyReason.SEVERAL_ASSETS, {}, with_leg(2, instrument="ETH/USDT:USDT"), {}, 0),
+    (DenyReason.MALFORMED, {}, msgspec.structs.replace(GOOD, base="ETH"), {}, 0),
+    (DenyReason.MALFORMED, {}, msgspec.structs.replace(GOOD, qty=D("0.2")), {}, 0),
+    (DenyReason.MALFORMED, {}, with_leg(1, fee_bps=D(-1)), {}, 0),
+    (DenyReason.ARITHMETIC, {}, msgspec.structs.replace(GOOD, net=GOOD.net + 1), {}, 0),
+    (DenyReason.ARITHMETIC, {}, msgspec.structs.replace(GOOD, fees=D(0)), {}, 0),
+    (DenyReason.ASSET_VALUE, {}, msgspec.structs.replace(GOOD, values=GOOD.values[:1]), {}, 0),
+    (DenyReason.ASSET_VALUE, {}, with_value(1, instrument="ETH/BTC"), {}, 0),
+    (DenyReason.ASSET_VALUE, {}, with_value(1, venue="gamma"), {}, 0),
+    (DenyReason.ASSET_VALUE, {"book_age_ms_max": 100}, with_value(0, ts_ns=T0 - 101 * MS), {}, 0),
+    (DenyReason.BOOK_NOT_LIVE, {}, GOOD, {"ETH_BTC": BookState.GAP}, 0),
+    (DenyReason.ORDER_NOTIONAL, {"order_notional_max": D(900)}, GOOD, {}, 0),
+    (DenyReason.INSTRUMENT_NOTIONAL, {"instrument_notional_max": D(900)}, GOOD, {}, 0),
+    (DenyReason.VENUE_NOTIONAL, {"venue_notional_max": D(2_500)}, GOOD, {}, 0),
+    (DenyReason.TOTAL_NOTIONAL, {"total_notional_max": D(1_900)}, GOOD, {}, 0),
+    (DenyReason.DAILY_LOSS, {"daily_loss_max": D(10)}, GOOD, {}, 0),
+    (DenyReason.LOSS_CAP, {"loss_cap_bps": D(19)}, GOOD, {}, 0),
+    (DenyReason.EDGE_MAX, {"edge_bps_max": 50.0}, GOOD, {}, 0),
+]
+
+
+@pytest.mark.parametrize(("reason", "limits", "found", "books", "later_ms"), CASES)
+def test_rule_stops(
+    reason: DenyReason,
+    limits: dict[str, Any],
+    found: Opportunity,
+    books: dict[str, Any],
+    later_ms: int,
+) -> None:
+    engine = path_risk(**limits)
+    show(engine, T0, **books)
+    answer = decision(engine, found, T0 + later_ms * MS)
+    assert isinstance(answer, Denied), answer
+    assert answer.reason == reason, answer.context
+    assert not engine.ledger.reservations
+
+
+def test_a_value_that_risks_own_book_does_not_show_is_not_believed() -> None:
+    """Also where the arithmetic agrees with it."""
+    said = with_value(1, price=GOOD.values[1].price * D("1.02"))
+    fees = said.legs[0].fee + said.legs[1].fee * said.values[0].price + said.legs[2].fee
+    assert fees.quantize(D("1e-8")) == GOOD.fees
+    answer = decision(path_risk(), said)
+    assert isinstance(answer, Denied)
+    assert answer.reason == DenyReason.ASSET_VALUE
+
+
+@pytest.mark.parametrize(("asset", "left"), [("BTC", "0.05"), ("ETH", "1")])
+def test_every_asset_that_a_leg_spends_must_be_there(asset: str, left: str) -> None:
+    engine = path_risk()
+    owned = {"USDT": 100_000, "BTC": 10, "ETH": 200, asset: left}
+    engine.on_message(make_balances("alpha", T0, **owned), T0)
+    answer = decision(engine, GOOD)
+    assert isinstance(answer, Denied)
+    assert (answer.reason, answer.context["asset"]) == (DenyReason.BALANCE, asset)
+
+
+def test_more_of_an_asset_than_came_in_is_not_sold() -> None:
+    leg = GOOD.legs[2]
+    qty = leg.qty + D("0.001")
+    flow = flow_of(leg.instrument, leg.side, qty, leg.price_avg, leg.fee_bps, "")
+    found = with_leg(2, qty=qty, fee=flow.fee, cash_flow=flow.brought)
+    net = flow.brought - GOOD.notional
+    fees = GOOD.fees - leg.fee + flow.fee
+    edge = (net / GOOD.notional * 10_000).quantize(GOOD.edge_bps, "ROUND_FLOOR")
+    found = msgspec.structs.replace(found, net=net, fees=fees, gross=net + fees, edge_bps=edge)
+    answer = decision(path_risk(), found)
+    assert isinstance(answer, Denied)
+    assert answer.reason == DenyReason.UNHEDGED, answer.context
+
+
+def test_no_rule_is_asked_twice() -> None:
+    assert len({*OFFER_RULES, *PATH_RULES}) == len(OFFER_RULES + PATH_RULES)
+
+
+# The way, and what is at stake.
+
+
+def test_a_way_leads_back_to_where_it_began() -> None:
+    way = (("BTC/USDT", BUY), ("ETH/BTC", BUY), ("ETH/USDT", SELL))
+    assert assets_on_the_way(way, "USDT") == ("BTC", "ETH")
+    assert assets_on_the_way(way, "BTC") == ()
+    assert assets_on_the_way(way[:2], "USDT") == ()
+    assert assets_on_the_way((("BTC/USDT", BUY), ("BTC/USDT", SELL)), "USDT") == ("BTC",)
+    assert assets_on_the_way((*way, *way), "USDT") == (), "through it twice"
+    perp = (("BTC/USDT:USDT", BUY), ("ETH/BTC", BUY), ("ETH/USDT", SELL))
+    assert assets_on_the_way(perp, "USDT") == ()
+
+
+def test_what_is_at_stake_in_a_triangle() -> None:
+    flows = [
+        flow_of("BTC/USDT", BUY, D(1), D(100), D(10), ""),
+        flow_of("ETH/BTC", BUY, D(10), D("0.1"), D(10), ""),
+        flow_of("ETH/USDT", SELL, D(10), D(10), D(10), ""),
+    ]
+    stake = stake_of(flows, {"BTC": D(100), "ETH": D(10)}, "USDT", [D(10)] * 3)
+    # The first and the last traded, the one between did not: long 100, short 100.
+    assert stake.notional == pytest.approx(D(200), rel=D("0.002"))
+    assert stake.fees == pytest.approx(D("0.4"), rel=D("0.002"))
+    assert left_over(flows)["USDT"] == D(-100) - D("0.1") + D(100) - D("0.1")
+
+
+# Accounts: the result is in the asset that the plan began with.
+
+
+def traded(instrument: str, side: Side, qty: str, cost: str, **more: Any) -> Execution:
+    values: dict[str, Any] = {"venue": "a", "fee": D(0), "report_asset": "USDT"} | more
+    return Execution(instrument=instrument, side=side, qty=D(qty), cost=D(cost), **values)
+
+
+@pytest.mark.parametrize("price", ["100", "90", "123.456"])
+def test_a_cycle_realizes_in_what_it_began_with_whatever_the_price_between(price: str) -> None:
+    books = Books()
+    books.trade(traded("BTC/USDT", BUY, "1", "100", report_asset=""))
+    books.trade(traded("ETH/BTC", BUY, "10", "1", report_price=D(price)))
+    books.trade(traded("ETH/USDT", SELL, "10", "101", report_asset=""))
+    assert books.result("USDT").realized == 1
+    assert set(books.results) == {"USDT"}
+    assert {asset: qty for asset, qty in books.exposure.items() if qty} == {}
+    assert books.inventory_change() == {"a": {"USDT": D(1)}}
+    assert not books.opened()
+
+
+def test_half_a_cycle_leaves_both_assets_open() -> None:
+    books = Books()
+    books.trade(traded("ETH/BTC", BUY, "10", "1", report_price=D(100)))
+    assert books.exposure == {"ETH": D(10), "BTC": D(-1)}
+    assert books.opened() == {"BTC/USDT": D(-1), "ETH/USDT": D(10)}
+    assert books.holdings["ETH/USDT"].cost == 100
+    assert books.inventory_change() == {"a": {"BTC": D(-1), "ETH": D(10)}}
+    assert books.result("USDT").realized == 0
+
+
+def test_a_fee_is_taken_from_the_asset_it_was_charged_in() -> None:
+    for asset, left in (("BTC", {"BTC": "-1.001", "ETH": "10"}), ("ETH", {"BTC": "-1"})):
+        books = Books()
+        fee = D("0.001") if asset == "BTC" else D("0.01")
+        done = traded("ETH/BTC", BUY, "10", "1", report_price=D(100), fee=fee, fee_asset=asset)
+        books.trade(done)
+        assert books.result("USDT").fees == D("0.1")
+        wanted = {"BTC": "-1", "ETH": "9.99"} | left
+        assert books.exposure == {name: D(qty) for name, qty in wanted.items()}
+
+
+def test_a_fee_told_later_counts_as_if_it_had_been_told_at_once() -> None:
+    told = traded("ETH/BTC", BUY, "10", "1", report_price=D(100), fee=D("0.001"), fee_asset="BTC")
+    at_once, later = Books(), Books()
+    at_once.trade(told)
+    later.trade(msgspec.structs.replace(told, fee=None))
+    assert later.result("USDT").fees_missing == 1
+    later.fee_told(told)
+    assert later.result("USDT") == at_once.result("USDT")
+    assert later.inventory_change() == at_once.inventory_change()
+
+
+def test_dollars_against_tethers_are_valued_in_the_book_that_is_turned() -> None:
+    (part,) = plain_trades(traded("USDT/USD", BUY, "100", "101", report_price=D("0.99")))
+    assert (part.instrument, part.side, part.qty, part.cost) == ("USD/USDT", SELL, D(101), D(100))
+    view = make_view("a", "USDT/USD", bids=[(0.98, 500.0)], asks=[(1.0, 50.0), (1.02, 500.0)])
+    close = closes([view])("", "USD/USDT", D(101))
+    assert close is not None
+    assert close.price * 101 == 100, "50 at 1.0 and 50 at 1.02 dollars"
+    assert closes([view])("", "USD/USDT", D(10_000)) is None
+    short = closes([view])("", "USD/USDT", D(-98))
+    assert short is not None
+    assert short.price * 98 == 100
+
+
+# The executor.
+
+
+def ready(world: PathWorld) -> PathWorld:
+    while world.engine.obstacle:
+        while world.inbox:
+            world.deliver()
+        world.tick()
+    return world
+
+
+def run(
+    plan: ApprovedPlan, *fates: str, before: Callable[[PathWorld], object] | None = None
+) -> Any:
+    turn = iter(fates)
+    world = ready(PathWorld(lambda what, _: next(turn, "full")))
+    if before:
+        before(world)
+    world.message(plan)
+    world.settle(seconds=20)
+    return world
+
+
+def test_an_asset_without_a_price_fails_the_plan_and_the_other_is_still_evened_out() -> None:
+    """Leg two of three alone: ETH came in for BTC, and the book of ETH goes down."""
+    world = ready(PathWorld(lambda what, _, turn=iter(("none", "full", "none")): next(turn)))
+    world.message(make_path_plan())
+    world.down.add(("alpha", "ETH/USDT"))
+    world.show_prices()
+    world.settle(seconds=20)
+    (done,) = world.said(PlanDone)
+    assert done.outcome is PlanOutcome.FAILED
+    assert done.residual["ETH"] == D("1.994")
+    assert abs(done.residual.get("BTC", D(0))) < D("0.0005"), "dust"
+    assert "ETH" in world.engine.state.locked
+    assert abs(world.true_changes()["BTC"]) < D("0.0005")
+
+
+def test_what_flatten_finds_of_a_failed_plan_is_one_holding_per_asset() -> None:
+    world = ready(PathWorld(lambda what, _, turn=iter(("none", "full", "none")): next(turn)))
+    world.message(make_path_plan())
+    world.down |= {("alpha", "ETH/USDT"), ("alpha", "BTC/USDT"), ("beta", "BTC/USDT")}
+    world.show_prices()
+    world.settle(seconds=20)
+    opened = world.engine.state.books.opened()
+    assert {key: round(qty, 3) for key, qty in opened.items()} == {
+        "BTC/USDT": D("-0.100"),
+        "ETH/USDT": D("1.994"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"values": []}, "is not BTC/USDT"),
+        ({"base": "ETH"}, "do not lead"),
+        ({"quote": "BTC"}, "do not lead"),
+        ({"loss_cap": D(1_000)}, "loss cap"),
+        ({"opening": D(1)}, "which no round is"),
+    ],
+)
+def test_the_executor_starts_no_plan_that_cannot_be(change: dict[str, Any], text: str) -> None:
+    world = run(msgspec.structs.replace(make_path_plan(), **change))
+    (done,) = world.said(PlanDone)
+    assert done.outcome is PlanOutcome.REFUSED
+    assert text in done.reason
+    assert not any(world.orders.values())
+
+
+def test_the_executor_believes_no_value_that_its_books_do_not_show() -> None:
+    plan = make_path_plan()
+    values = [msgspec.structs.replace(each, price=each.price * 2) for each in plan.values]
+    world = run(msgspec.structs.replace(plan, values=values, loss_cap=D(1)))
+    (done,) = world.said(PlanDone)
+    assert done.outcome is PlanOutcome.REFUSED
+    assert "is worth" in done.reason
+
+
+def test_a_stable_coin_left_over_is_traded_back_in_its_turned_book() -> None:
+    """The conversion's last leg fills nothing: a thousand dollars buy tethers all the same."""
+    world = run(make_path_plan(legs=CONVERSION), "full", "full", "none")
+    (done,) = world.said(PlanDone)
+    assert done.outcome is PlanOutcome.HEDGED
+    assert abs(world.true_changes()["USD"]) < 6
+    assert set(done.dust) <= {"USD", "BTC"}
