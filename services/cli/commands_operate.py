@@ -13,7 +13,7 @@ from services.cli.output import console, emit_json
 from shared.messages.control import CommandKind
 from shared.strategy_inputs import feeds_beside_books
 from shared.watch.link import open_link
-from shared.watch.operate import CommandResult, command
+from shared.watch.operate import STOP_BY_HAND, CommandResult, command
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the command.")]
 ConfigPath = Annotated[
@@ -61,10 +61,19 @@ def _send(redis: str | None, kind: CommandKind, reason: str, as_json: bool) -> N
         exposure = f", still open {left}" if left else ""
         console.print(
             f"{kind}: sent, but not confirmed: trading is {answer.state} "
-            f"({answer.reason}){exposure}; the command is kept and carried out when risk and "
-            "executor are back"
+            f"({answer.reason}){exposure}; {_outlook(answer, kind)}"
         )
     raise typer.Exit(0 if answer.confirmed else EXIT_NOT_WELL)
+
+
+def _outlook(answer: CommandResult, kind: CommandKind) -> str:
+    """Say what becomes of a command that nobody confirmed."""
+    told_again = answer.sent > 1 and kind is CommandKind.FLATTEN
+    if told_again or not answer.is_kept:
+        instead = ", HALT was sent in its place" if told_again else ""
+        return f"Redis lost the command{instead}: look at arb status, then say it again"
+    kept = "the command is kept and carried out when risk and executor are back"
+    return kept if kind is CommandKind.RESUME else f"{kept}; {STOP_BY_HAND}"
 
 
 @config_app.command("check")

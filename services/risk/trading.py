@@ -33,6 +33,9 @@ PLAN_OVERDUE_NS = 60_000_000_000
 for the executor's restart, hedge and queries. Beyond it the system halts, unless the executor says
 that the plan waits for a venue which stands down: then only that venue is not traded."""
 
+COMMANDS_NAMED = 8
+"""So many of the newest commands are named with the trading state."""
+
 
 class TradingMemory(msgspec.Struct, kw_only=True):
     """What of the trading state survives a restart.
@@ -255,6 +258,7 @@ class TradingControl:
             state=memory.published,
             reason=memory.published_reason,
             ts_since_ns=memory.ts_since_ns,
+            commands=memory.command_ids[-COMMANDS_NAMED:],
         )
 
     def is_informed(self) -> bool:

@@ -280,11 +280,16 @@ class Denied(DecisionMessage, frozen=True, kw_only=True, tag="denied"):
 
 
 class TradingStateChanged(DecisionMessage, frozen=True, kw_only=True, tag="trading_state"):
-    """The trading state, published on every change and repeated every second."""
+    """The trading state, published on every change and repeated every second.
+
+    ``commands`` are the ids of the newest operator commands that it follows: who sent one knows by
+    it that risk has taken it.
+    """
 
     state: TradingState
     reason: str
     ts_since_ns: Moment
+    commands: list[Id] = []
 
 
 class PositionReport(msgspec.Struct, frozen=True, kw_only=True):

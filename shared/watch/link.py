@@ -157,6 +157,10 @@ class Link:
         entry_id = await self._ask(self._redis.xadd(spec.key(), entry))
         return str(entry_id.decode())
 
+    async def holds(self, spec: StreamSpec, entry_id: str) -> bool:
+        """Tell whether a stream has an entry; an older copy after a fail-over has it not."""
+        return bool(await self._ask(self._redis.xrange(spec.key(), min=entry_id, max=entry_id)))
+
     async def positions(self) -> dict[str, str]:
         """Return how far every consumer has come: ``service:instance:stream key`` -> entry id."""
         found: Any = await self._ask(self._redis.hgetall(POSITIONS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import socket
 from dataclasses import dataclass, field
@@ -26,7 +27,11 @@ STOP_BY_HAND = (
 
 @dataclass(slots=True)
 class CommandResult:
-    """What became of a command."""
+    """What became of a command.
+
+    ``is_kept`` tells whether Redis still held it when we looked last; ``sent`` how often it was
+    sent, more than once where Redis' data fell back behind it.
+    """
 
     command: str
     command_id: str
@@ -35,6 +40,8 @@ class CommandResult:
     reason: str = "nobody answered"
     exposure: dict[str, Decimal] | None = None
     positions: dict[str, Decimal] = field(default_factory=dict)
+    is_kept: bool = True
+    sent: int = 1
 
 
 def new_command(kind: CommandKind, reason: str, operator: str = "") -> Command:
@@ -54,16 +61,17 @@ async def command(
 ) -> CommandResult:
     """Publish the command (it is durable: a service that is down obeys when it is back) and wait.
 
-    ``confirmed`` is true when the system reported after the command that it is in the state asked
-    for; for FLATTEN also that nothing is in flight, no exposure is left and no derivative is held
-    (a net exposure of zero may well be two open positions).
+    ``confirmed`` is true when risk names the command as taken and is in the state asked for; for
+    FLATTEN also when nothing is in flight, no exposure is left and no derivative is held (a net
+    exposure of zero may well be two open positions). Redis may fall back behind the command while
+    it waits for risk, by a fail-over to an older copy: then it is said again.
     """
     sent = new_command(kind, reason)
     after: dict[str, tuple[StreamSpec, str]] = {
         spec.key(): (spec, await link.last_id(spec.key())) for spec in (RISK_EVENT, EXEC_EVENT)
     }
     try:
-        await link.publish(sent, CTL_COMMAND)
+        entry_id = await link.publish(sent, CTL_COMMAND)
     except BusUnavailable as error:
         raise BusUnavailable(f"{kind} could not be sent: {error}; {STOP_BY_HAND}") from error
     watch = _Watch(sent, CommandResult(command=kind, command_id=sent.command_id))
@@ -71,12 +79,33 @@ async def command(
         within_s = FLAT_WITHIN_S if kind is CommandKind.FLATTEN else CONFIRM_WITHIN_S
     give_up_ns = SystemClock.monotonic_ns() + int(within_s * 1e9)
     while not watch.done() and SystemClock.monotonic_ns() < give_up_ns:
-        for heard in await link.read(after, BLOCK_MS):
-            watch.on_message(heard.message)
+        try:
+            for heard in await link.read(after, BLOCK_MS):
+                watch.on_message(heard.message)
+            if not watch.done():
+                entry_id = await _keep(link, watch, entry_id)
+        except BusUnavailable as error:  # a fail-over: the next try may find the new primary
+            watch.answer.reason = str(error)
+            await asyncio.sleep(BLOCK_MS / 1_000)
     return watch.answer
 
 
-_WANTED = {
+async def _keep(link: Link, watch: _Watch, entry_id: str) -> str:
+    """Look whether Redis still holds the command; say again what is gone, and return its entry."""
+    answer = watch.answer
+    if await link.holds(CTL_COMMAND, entry_id):
+        answer.is_kept = True
+        return entry_id
+    answer.is_kept = False
+    again = watch.to_repeat()
+    if again is None:
+        return entry_id
+    entry_id = await link.publish(again, CTL_COMMAND)
+    answer.is_kept, answer.sent = True, answer.sent + 1
+    return entry_id
+
+
+WANTED = {
     CommandKind.HALT: TradingState.HALTED,
     CommandKind.FLATTEN: TradingState.HALTED,
     CommandKind.REDUCE: TradingState.REDUCING,
@@ -90,12 +119,27 @@ class _Watch:
     def __init__(self, sent: Command, answer: CommandResult) -> None:
         self._sent, self.answer = sent, answer
         self._idle = self._flat = sent.kind is not CommandKind.FLATTEN
+        self._is_taken = False
+
+    def to_repeat(self) -> Command | None:
+        """Return what is said again after Redis lost the command.
+
+        RESUME and FLATTEN were decided by looking at a ledger that is gone, so an operator must
+        look again. A FLATTEN becomes a HALT, which is right whatever the ledger says.
+        """
+        if self._sent.kind is CommandKind.RESUME:
+            return None
+        if self._sent.kind is CommandKind.FLATTEN:
+            return new_command(CommandKind.HALT, f"{self._sent.command_id} was lost")
+        return self._sent
 
     def on_message(self, message: object) -> None:
         flatten = self._sent.kind is CommandKind.FLATTEN
         match message:
-            case TradingStateChanged(ts_ns=ts_ns) if ts_ns > self._sent.ts_ns:
-                self.answer.state, self.answer.reason = message.state, message.reason
+            case TradingStateChanged(ts_ns=ts_ns, commands=commands):
+                self._is_taken = self._sent.command_id in commands
+                if self._is_taken or ts_ns > self._sent.ts_ns:
+                    self.answer.state, self.answer.reason = message.state, message.reason
             case RiskReport(ts_ns=ts_ns) if ts_ns > self._sent.ts_ns:
                 self.answer.exposure = {a: q for a, q in message.exposure.items() if q}
                 self.answer.positions = {
@@ -109,7 +153,11 @@ class _Watch:
                 )
 
     def done(self) -> bool:
-        reached = self.answer.state == _WANTED[self._sent.kind]
+        """Tell whether risk took this very command and shows its effect.
+
+        HALTED alone is no answer: risk may wait for the executor, and trade once it is there.
+        """
+        reached = self._is_taken and self.answer.state == WANTED[self._sent.kind]
         self.answer.confirmed = reached and self._idle and self._flat
         return self.answer.confirmed
 

@@ -9,21 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from shared.embedded import EmbeddedServer
-from shared.messages.base import BookState, Certainty, Message, TradingState
-from shared.messages.control import Command, CommandKind, Heartbeat
-from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
+from shared.messages.base import BookState, Message
+from shared.messages.control import Heartbeat
 from shared.messages.market import DepthView, Funding
 from shared.services import SERVICES
-from shared.streams import ALL, CTL_COMMAND, STREAM_OF
+from shared.streams import ALL, STREAM_OF
 from shared.watch.link import Link, open_link
 from tests.decision_builders import make_info, make_view
-from tests.support import ROOT, eventually
+from tests.support import ROOT
 
 GOOD = '[venues.kraken]\ninstruments = ["BTC/USDT"]\n'
 
@@ -316,70 +314,6 @@ async def test_latency_merges_the_processes(link: Link, server: EmbeddedServer) 
     found = json.loads((await arb_meanwhile("latency", "--json", "--redis", server.url)).stdout)
     assert found["latency_us"]["tick_to_depth"]["n"] == 20
     assert found["latency_us"]["tick_to_order"]["p50"] is None
-
-
-async def test_a_halt_is_kept_when_nobody_is_there(link: Link, server: EmbeddedServer) -> None:
-    done = await arb_meanwhile("halt", "--reason", "test", "--json", "--redis", server.url)
-    answer = json.loads(done.stdout)
-    assert (done.returncode, answer["confirmed"]) == (1, False)
-    (kept,) = await link.newest(CTL_COMMAND, count=5)
-    assert isinstance(kept.message, Command)
-    assert (kept.message.kind, kept.message.reason) == (CommandKind.HALT, "test")
-
-
-async def obey(link: Link, state: TradingState, exposures: list[str]) -> None:
-    """What risk and executor say after a command, one exposure after the other."""
-    await eventually(lambda: link.newest(CTL_COMMAND, count=1), timeout_s=30)
-    for left in exposures:
-        now_ns = time.time_ns()
-        await say(
-            link,
-            TradingStateChanged(ts_ns=now_ns, state=state, reason="by test", ts_since_ns=now_ns),
-            RiskReport(
-                ts_ns=now_ns,
-                state=state,
-                exposure={"BTC": Decimal(left)},
-                realized={},
-                fees={},
-                realized_today={},
-                reserved=Decimal(0),
-                plans_in_flight=0,
-                certainty=Certainty.KNOWN,
-            ),
-            ExecutorReady(ts_ns=now_ns, ready=True, mode="paper", open_plans=0, unknown_orders=0),
-        )
-        await asyncio.sleep(0.2)
-
-
-@pytest.mark.parametrize(
-    ("word", "state"), [("halt", TradingState.HALTED), ("resume", TradingState.ACTIVE)]
-)
-async def test_a_command_is_confirmed_by_its_effect(
-    link: Link, server: EmbeddedServer, word: str, state: TradingState
-) -> None:
-    asked = asyncio.create_task(arb_meanwhile(word, "--json", "--redis", server.url))
-    await obey(link, state, ["0"])
-    done = await asked
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["state"] == state
-
-
-async def test_a_refused_resume_says_why(link: Link, server: EmbeddedServer) -> None:
-    asked = asyncio.create_task(arb_meanwhile("resume", "--redis", server.url))
-    await obey(link, TradingState.HALTED, ["0"])
-    done = await asked
-    assert done.returncode == 1
-    assert "HALTED (by test)" in done.stdout
-
-
-async def test_flatten_waits_until_nothing_is_left(link: Link, server: EmbeddedServer) -> None:
-    asked = asyncio.create_task(arb_meanwhile("flatten", "--json", "--redis", server.url))
-    await obey(link, TradingState.HALTED, ["1.5", "0.5"])
-    assert not asked.done(), "confirmed although exposure is left"
-    await obey(link, TradingState.HALTED, ["0"])
-    answer = json.loads((await asked).stdout)
-    assert answer["confirmed"]
-    assert answer["exposure"] == {}
 
 
 def test_config_show_hides_what_is_secret(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal as D
 
+import msgspec
 import pytest
 
 from services.risk.engine import RiskEngine
@@ -132,6 +133,16 @@ def test_operator_halts_and_resumes() -> None:
     assert said.state is TradingState.REDUCING
     (said,) = states(engine.on_message(make_command(CommandKind.FLATTEN), T0).messages)
     assert said.state is TradingState.HALTED
+
+
+def test_the_trading_state_names_the_newest_commands_that_it_follows() -> None:
+    """Who said one knows by it that risk has taken it; HALTED alone may have another reason."""
+    engine = make_risk()
+    assert state_of(engine, T0).commands == []
+    for number in range(10):
+        command = make_command(CommandKind.HALT, T0 + number)
+        engine.on_message(msgspec.structs.replace(command, command_id=f"halt-{number}"), T0)
+    assert state_of(engine, T0 + SECOND).commands == [f"halt-{number}" for number in range(2, 10)]
 
 
 def test_a_command_that_is_told_again_lifts_no_later_halt() -> None:

@@ -1,0 +1,148 @@
+"""`arb halt`, `resume` and `flatten` against a real server: what counts as confirmed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
+
+import pytest
+
+from shared.embedded import EmbeddedServer
+from shared.messages.base import Certainty, TradingState
+from shared.messages.control import Command, CommandKind
+from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
+from shared.streams import CTL_COMMAND
+from shared.watch.link import Link, open_link
+from shared.watch.operate import command
+from tests.integration.test_cli import arb_meanwhile, say
+from tests.support import eventually
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(tmp_path_factory.mktemp("bus")) as running:
+        yield running
+
+
+@pytest.fixture
+async def link(server: EmbeddedServer) -> AsyncIterator[Link]:
+    async with open_link(server.url) as opened:
+        await opened._redis.flushall()
+        yield opened
+
+
+async def test_a_halt_is_kept_when_nobody_is_there(link: Link, server: EmbeddedServer) -> None:
+    done = await arb_meanwhile("halt", "--reason", "test", "--json", "--redis", server.url)
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["confirmed"]) == (1, False)
+    (kept,) = await link.newest(CTL_COMMAND, count=5)
+    assert isinstance(kept.message, Command)
+    assert (kept.message.kind, kept.message.reason) == (CommandKind.HALT, "test")
+
+
+def trading(state: TradingState, *commands: str) -> TradingStateChanged:
+    """What risk says of the trading state, and of the commands it took."""
+    now_ns = time.time_ns()
+    return TradingStateChanged(
+        ts_ns=now_ns, state=state, reason="by test", ts_since_ns=now_ns, commands=[*commands]
+    )
+
+
+async def obey(link: Link, state: TradingState, exposures: list[str]) -> None:
+    """What risk and executor say after a command, one exposure after the other."""
+    (said,) = await eventually(lambda: link.newest(CTL_COMMAND, count=1), timeout_s=30)
+    assert isinstance(said.message, Command)
+    for left in exposures:
+        now_ns = time.time_ns()
+        await say(
+            link,
+            trading(state, said.message.command_id),
+            RiskReport(
+                ts_ns=now_ns,
+                state=state,
+                exposure={"BTC": Decimal(left)},
+                realized={},
+                fees={},
+                realized_today={},
+                reserved=Decimal(0),
+                plans_in_flight=0,
+                certainty=Certainty.KNOWN,
+            ),
+            ExecutorReady(ts_ns=now_ns, ready=True, mode="paper", open_plans=0, unknown_orders=0),
+        )
+        await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize(
+    ("word", "state"), [("halt", TradingState.HALTED), ("resume", TradingState.ACTIVE)]
+)
+async def test_a_command_is_confirmed_by_its_effect(
+    link: Link, server: EmbeddedServer, word: str, state: TradingState
+) -> None:
+    asked = asyncio.create_task(arb_meanwhile(word, "--json", "--redis", server.url))
+    await obey(link, state, ["0"])
+    done = await asked
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["state"] == state
+
+
+@pytest.mark.parametrize("taken", [(), ("halt-1",)])
+async def test_halted_for_another_reason_confirms_no_halt(
+    link: Link, server: EmbeddedServer, taken: tuple[str, ...]
+) -> None:
+    """It waits for the executor, or obeys an older command: it may yet trade on."""
+    asked = asyncio.create_task(arb_meanwhile("halt", "--json", "--redis", server.url))
+    await eventually(lambda: link.newest(CTL_COMMAND, count=1), timeout_s=30)
+    await say(link, trading(TradingState.HALTED, *taken))
+    done = await asked
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["confirmed"], answer["state"]) == (1, False, "HALTED")
+
+
+async def test_a_halt_that_redis_lost_is_said_again(link: Link) -> None:
+    """A fail-over to an older copy took it before risk had read it."""
+    asked = asyncio.create_task(command(link, CommandKind.HALT, "lost", within_s=30))
+    (first,) = await eventually(lambda: link.newest(CTL_COMMAND, count=1))
+    assert isinstance(first.message, Command)
+    await link._redis.xdel(first.key, first.entry_id)
+    (again,) = await eventually(lambda: link.newest(CTL_COMMAND, count=1))
+    assert again.message == first.message
+    await say(link, trading(TradingState.HALTED, first.message.command_id))
+    answer = await asked
+    assert (answer.confirmed, answer.sent) == (True, 2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "instead"), [(CommandKind.FLATTEN, [CommandKind.HALT]), (CommandKind.RESUME, [])]
+)
+async def test_what_was_decided_on_a_lost_ledger_is_not_said_again(
+    link: Link, kind: CommandKind, instead: list[CommandKind]
+) -> None:
+    asked = asyncio.create_task(command(link, kind, "lost", within_s=3))
+    (first,) = await eventually(lambda: link.newest(CTL_COMMAND, count=1))
+    await link._redis.xdel(first.key, first.entry_id)
+    answer = await asked
+    kept = [each.message for each in await link.newest(CTL_COMMAND, count=5)]
+    assert [each.kind for each in kept if isinstance(each, Command)] == instead
+    assert (answer.confirmed, answer.is_kept) == (False, bool(instead))
+
+
+async def test_a_refused_resume_says_why(link: Link, server: EmbeddedServer) -> None:
+    asked = asyncio.create_task(arb_meanwhile("resume", "--redis", server.url))
+    await obey(link, TradingState.HALTED, ["0"])
+    done = await asked
+    assert done.returncode == 1
+    assert "HALTED (by test)" in done.stdout
+
+
+async def test_flatten_waits_until_nothing_is_left(link: Link, server: EmbeddedServer) -> None:
+    asked = asyncio.create_task(arb_meanwhile("flatten", "--json", "--redis", server.url))
+    await obey(link, TradingState.HALTED, ["1.5", "0.5"])
+    assert not asked.done(), "confirmed although exposure is left"
+    await obey(link, TradingState.HALTED, ["0"])
+    answer = json.loads((await asked).stdout)
+    assert answer["confirmed"]
+    assert answer["exposure"] == {}
