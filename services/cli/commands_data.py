@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,6 +29,7 @@ from services.cli.record import parse_seconds, run_record
 from shared.errors import ConfigError
 from shared.messages.bounds import INSTRUMENT, VENUE
 from shared.store.manifest import TABLES
+from shared.wording import counted
 
 ROWS_SHOWN = 1_000
 PIPE_WIDTH = 160
@@ -62,15 +65,15 @@ def record(
         raise ConfigError("--demo and --config are two sets of venues; give one of them")
     seconds = parse_seconds(duration)
     done = asyncio.run(run_record(seconds, out.absolute(), config, seed if demo else None))
-    empty: dict[str, Any] = {"tables": [], "missing": [], "unfinished": []}
+    empty: dict[str, Any] = {"tables": [], "missing": [], "unfinished": [], "damaged": []}
     report = {**(data_look.listing(out) if out.is_dir() else empty), **done}
     if as_json:
         emit_json(report)
     else:
         _show(report)
-    for problem in report["problems"]:
+    for problem in [*report["problems"], *(each["reason"] for each in report["damaged"])]:
         note(f"arb: {problem}")
-    raise typer.Exit(EXIT_NOT_WELL if report["problems"] else 0)
+    raise typer.Exit(EXIT_NOT_WELL if report["problems"] or report["damaged"] else 0)
 
 
 def ls(directory: Dir = STORE, as_json: AsJson = False) -> None:
@@ -80,6 +83,10 @@ def ls(directory: Dir = STORE, as_json: AsJson = False) -> None:
         emit_json(found)
     else:
         _show(found)
+    if found["damaged"]:
+        for each in found["damaged"]:
+            note(f"arb: {each['reason']}")
+        raise typer.Exit(EXIT_NOT_WELL)
 
 
 def _show(found: dict[str, Any]) -> None:
@@ -95,9 +102,10 @@ def _show(found: dict[str, Any]) -> None:
         table.add_row(row["table"], row["venue"], row["instrument"], *span, *numbers)
     _wide().print(table)
     for each in found["missing"]:
-        count = "an unknown number of" if each["rows"] is None else each["rows"]
+        rows = each["rows"]
+        count = "an unknown number of rows" if rows is None else counted(rows, "row")
         _say(
-            f"missing: {count} rows of {each['recording']} between "
+            f"missing: {count} of {each['recording']} between "
             f"{data_look.when(each['ts_from_ns'])} and {data_look.when(each['ts_to_ns'])}: "
             f"{each['reason']}"
         )
@@ -105,7 +113,10 @@ def _show(found: dict[str, Any]) -> None:
         for text in row["notes"]:
             _say(f"note: {row['table']} {row['venue']} {row['instrument']}: {text}")
     for each in found["unfinished"]:
-        _say(f"unfinished: {each['file']}, {each['bytes']:,} bytes; its recorder finishes it")
+        _say(
+            f"unfinished: {each['file']}, {counted(each['bytes'], 'byte')}; "
+            "its recorder finishes it"
+        )
 
 
 def verify(directory: Dir = STORE, as_json: AsJson = False) -> None:
@@ -127,11 +138,11 @@ def _render(report: StoreReport) -> None:
         _say(f"told: {text}")
     for book in report.books:
         _say(
-            f"{book.venue} {book.instrument}: {book.state}, {book.applied} of {book.deltas} "
-            f"updates applied, {book.gaps_total} gaps"
+            f"{book.venue} {book.instrument}: {book.state}, {book.applied} of "
+            f"{counted(book.deltas, 'update')} applied, {counted(book.gaps_total, 'gap')}"
         )
     verdict = "nothing is wrong" if report.ok else "something is wrong, see above"
-    _say(f"{report.files} files, {report.rows:,} rows: {verdict}")
+    _say(f"{counted(report.files, 'file')}, {counted(report.rows, 'row')}: {verdict}")
 
 
 def sql(
@@ -197,8 +208,13 @@ def export(
         with fresh.open("w", encoding="utf-8", newline="") as file:
             done = export_rows(directory, table, form, file, chosen)
         fresh.replace(out)
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise ConfigError(f"--out {out}: cannot be written: {error.strerror}") from error
     finally:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
     _finish(done, as_json)
 
 

@@ -18,6 +18,7 @@ from services.cli.output import emit_json, note
 from services.cli.settings import target
 from shared.errors import ConfigError
 from shared.watch.link import open_link
+from shared.wording import counted
 
 From = Annotated[
     str | None, typer.Option("--from", metavar="TIME", help="Like 2026-11-26 or ...T07:30:00Z.")
@@ -112,7 +113,7 @@ def _write(rows: Iterable[dict[str, Any]], columns: Sequence[str], as_json: bool
         else:
             table.writerow({name: _cell(value) for name, value in row.items()})
     sys.stdout.flush()
-    note(f"arb: {count} rows")
+    note(f"arb: {counted(count, 'row')}")
 
 
 def _cell(value: Any) -> Any:

@@ -14,6 +14,7 @@ from shared.messages.control import CommandKind
 from shared.strategy_inputs import feeds_beside_books
 from shared.watch.link import open_link
 from shared.watch.operate import STOP_BY_HAND, CommandResult, command
+from shared.wording import counted
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the command.")]
 ConfigPath = Annotated[
@@ -88,8 +89,8 @@ def config_check(config: ConfigPath = None, as_json: AsJson = False) -> None:
         )
         return
     console.print(
-        f"right: {count} instruments on {', '.join(sorted(found.venues))}, "
-        f"executor mode {found.executor.mode}, {found.bus.shards} shard(s)"
+        f"right: {counted(count, 'instrument')} on {', '.join(sorted(found.venues))}, "
+        f"executor mode {found.executor.mode}, {counted(found.bus.shards, 'shard')}"
     )
     for venue, kinds in feeds.items():
         for kind, instruments in kinds.items():

@@ -12,7 +12,7 @@ import msgspec
 
 from shared.errors import ConfigError
 from shared.store.extra import need
-from shared.store.manifest import TABLES, files_in, part_of, read_manifest
+from shared.store.manifest import TABLES, StoreFault, files_in, part_of, read_manifest
 from shared.store.parquet import schema_of
 from shared.store.segments import segments_in
 
@@ -22,15 +22,20 @@ SECOND_NS = 1_000_000_000
 def listing(root: Path) -> dict[str, Any]:
     """Return what is in a store: spans and rows per table, venue and instrument, and what is not.
 
+    A file of which the manifest cannot be read is in ``damaged``, with the reason.
+
     Raises:
         ConfigError: There is none.
-        StoreFault: A file without its manifest.
     """
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
-    missing = []
+    missing, damaged = [], []
     for table in TABLES:
         for file in files_in(root, (table,)):
-            manifest = read_manifest(file)
+            try:
+                manifest = read_manifest(file)
+            except StoreFault as error:
+                damaged.append({"file": str(file), "reason": str(error)})
+                continue
             key = (table, part_of(file, "venue"), part_of(file, "instrument"))
             row = found.setdefault(
                 key,
@@ -56,7 +61,12 @@ def listing(root: Path) -> dict[str, Any]:
                 {"file": str(file), **msgspec.structs.asdict(each)} for each in manifest.missing
             ]
     unfinished = [{"file": str(path), "bytes": path.stat().st_size} for path in segments_in(root)]
-    return {"tables": list(found.values()), "missing": missing, "unfinished": unfinished}
+    return {
+        "tables": list(found.values()),
+        "missing": missing,
+        "unfinished": unfinished,
+        "damaged": damaged,
+    }
 
 
 def when(ts_ns: int) -> str:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from shared.errors import ConfigError
 from shared.store.extra import need
+from shared.wording import counted
 
 KLINES = (
     *("open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume"),
@@ -145,7 +146,8 @@ def _csv(path: Path, text: Any) -> Iterator[Line]:
             heading = archive.columns[: len(cells)]
         if len(cells) != len(heading):
             raise ConfigError(
-                f"{path}:{rows.line_num}: {len(cells)} columns, the heading has {len(heading)}"
+                f"{path}:{rows.line_num}: {counted(len(cells), 'column')}, "
+                f"the heading has {len(heading)}"
             )
         yield Line(f"{path}:{rows.line_num}", dict(zip(heading, cells, strict=True)))
 

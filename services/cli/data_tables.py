@@ -24,6 +24,7 @@ from shared.venues.registry import ADAPTERS, load_feed
 
 TABLES = ("bar", "trade", "funding")
 ID_LENGTH = 12
+DAY_NS = 86_400 * 10**9
 COLUMNS_SHOWN = 6
 
 
@@ -64,15 +65,17 @@ def import_tables(paths: Sequence[Path], root: Path, wanted: Wanted) -> dict[str
 
 
 def _write(stage: Path, root: Path, made: _Import) -> int:
-    """Write a file a day; return how many."""
+    """Write a file a day, of bars of a day or longer a file a year; return how many."""
     by_date: dict[str, list[tuple[Any, ...]]] = {}
     for each in made.found:
         row = (each.row[0], made.step_ns, *each.row[2:]) if made.table == "bar" else each.row
-        by_date.setdefault(partition_of(row[0])[0], []).append(row)
+        date = partition_of(row[0])[0]
+        first = f"{date[:4]}-01-01" if made.step_ns >= DAY_NS else date
+        by_date.setdefault(first, []).append(row)
     wanted, notes = made.wanted, made.notes
     for date, rows in by_date.items():
         parts = {"venue": wanted.venue, "instrument": wanted.instrument, "date": date}
-        for file in sorted(folder_of(root, made.table, **parts).glob("*.parquet")):
+        for file in _of_that_time(root, made, parts):
             if _overlaps(file, rows, made):
                 raise ConfigError(f"{file} has rows of that time already; nothing was imported")
         folder = folder_of(stage, made.table, **parts)
@@ -86,6 +89,15 @@ def _write(stage: Path, root: Path, made: _Import) -> int:
         )
         notes = []  # they are of the whole import: with its first file
     return len(by_date)
+
+
+def _of_that_time(root: Path, made: _Import, parts: dict[str, str]) -> list[Path]:
+    """Return the files that may have rows of the same time: earlier ones have a day each."""
+    folder = folder_of(root, made.table, **parts)
+    if made.step_ns < DAY_NS:
+        return sorted(folder.glob("*.parquet"))
+    year = folder.name.removesuffix("-01-01")
+    return sorted(folder.parent.glob(f"{year}-*/*.parquet"))
 
 
 def _overlaps(file: Path, rows: Sequence[tuple[Any, ...]], made: _Import) -> bool:

@@ -28,6 +28,7 @@ from shared.store.manifest import (
 from shared.store.parquet import COLUMNS, TIME_OF, read_rows
 from shared.store.reading import Lines, StoredRecording, recordings_in
 from shared.store.rows import Missing
+from shared.wording import counted
 
 FAULTS_MAX = 100
 IMPORTED = "import-"
@@ -121,7 +122,9 @@ def _wrong_row(file: Path, table: str, manifest: Manifest, report: StoreReport) 
         last_ns = max(last_ns, values[0])
     report.rows += number
     if number != manifest.rows:
-        return Fault(name, number, f"it ends here, after {number} rows of {manifest.rows}")
+        return Fault(
+            name, number, f"it ends here, after {counted(number, 'row')} of {manifest.rows}"
+        )
     if (first_ns, last_ns) != (manifest.ts_first_ns, manifest.ts_last_ns):
         return Fault(
             name,
@@ -184,27 +187,32 @@ def _holes(recording: StoredRecording, report: StoreReport) -> Iterator[Fault]:
     """Yield where the numbers of a recording have a hole that no manifest tells."""
     told = _told(recording)
     report.told += [
-        f"{recording.name}: {'an unknown number of' if each.rows is None else each.rows} rows "
+        f"{recording.name}: {_rows(each)} "
         f"missing from {each.ts_from_ns} to {each.ts_to_ns}: {each.reason}"
         for each in told
     ]
-    counted = sum(each.rows or 0 for each in told)
+    told_rows = sum(each.rows or 0 for each in told)
     last = 0
     place = None
     for at, row in recording.rows():
         hole = row.seq - last - 1
-        if hole and hole <= counted:
-            counted -= hole
+        if hole and hole <= told_rows:
+            told_rows -= hole
         elif hole and (last or recording.name.startswith(IMPORTED)):
             where = place or at
             after = f"follows {last}" if last else "is the first"
             yield Fault(
                 str(where.file),
                 where.row,
-                f"{hole} rows of {recording.name} are missing after it: seq {row.seq} {after}",
+                f"{counted(hole, 'row')} of {recording.name} missing after it: "
+                f"seq {row.seq} {after}",
             )
             return
         last, place = row.seq, at
+
+
+def _rows(lost: Missing) -> str:
+    return "an unknown number of rows" if lost.rows is None else counted(lost.rows, "row")
 
 
 def _told(recording: StoredRecording) -> list[Missing]:

@@ -34,6 +34,7 @@ from shared.watch.money import balance_changes
 from shared.watch.operate import new_command
 from shared.watch.report import Ending, value_as_reported
 from shared.watch.venue_comparison import Account, compare, open_positions, read_accounts, totals
+from shared.wording import counted
 
 SCREEN_INTERVAL_S = 0.25
 PROGRESS_INTERVAL_S = 5.0
@@ -284,9 +285,10 @@ def why_not_quiet(c: Collector) -> str:
     if c.risk is None or c.executor is None:
         return "risk or executor never reported"
     return (
-        f"not quiet after the halt: {c.risk.state}; risk has {c.risk.plans_in_flight} plans in "
-        f"flight, the executor {c.executor.open_plans} and {c.executor.unknown_orders} unknown "
-        f"orders, {len(c.in_flight())} plans have no end"
+        f"not quiet after the halt: {c.risk.state}; risk has "
+        f"{counted(c.risk.plans_in_flight, 'plan')} in flight, the executor "
+        f"{c.executor.open_plans} and {counted(c.executor.unknown_orders, 'unknown order')}, "
+        f"without an end: {counted(len(c.in_flight()), 'plan')}"
     )
 
 
@@ -315,7 +317,9 @@ async def compare_with_venues(run: Run, ending: Ending) -> None:
     ending.ledger_equal = comparison.ledger_equal
     ending.extra["ledger_differences"] = comparison.differences
     if comparison.open_orders:
-        ending.problems.append(f"{comparison.open_orders} orders are still open at the venues")
+        ending.problems.append(
+            f"still open at the venues: {counted(comparison.open_orders, 'order')}"
+        )
     if not comparison.ledger_equal:
         ending.problems.append(
             "our fills differ from the venues': " + "; ".join(comparison.differences)

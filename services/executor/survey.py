@@ -17,6 +17,7 @@ from services.executor.gateway import OrderReport
 from services.executor.state import ExecutorState
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
+from shared.wording import counted
 
 SURVEY_NS: Final = 12 * 3_600 * 1_000_000_000
 """How far back executions are asked for where the record says nothing."""
@@ -97,10 +98,11 @@ class Survey:
         count = sum(len(plan.orders) for plan in self._found.values())
         uneven = {key: plan for key, plan in self._found.items() if plan.net}
         told = [
-            f"{key} net {plan.net:+f} {plan.base} ({len(plan.orders)} orders, "
+            f"{key} net {plan.net:+f} {plan.base} ({counted(len(plan.orders), 'order')}, "
             f"{', '.join(plan.venues)})"
             for key, plan in [*uneven.items()][:PLANS_TOLD_MAX]
         ]
         more = len(uneven) - len(told)
-        text = f"{count} orders of {len(self._found)} plans, {len(uneven)} of them uneven"
+        plans = counted(len(self._found), "plan")
+        text = f"{counted(count, 'order')} of {plans}, {len(uneven)} of them uneven"
         return ", ".join([text, *told, *([f"{more} more"] if more else [])])

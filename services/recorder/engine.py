@@ -30,6 +30,7 @@ from shared.messages.base import Message
 from shared.messages.control import Alert, Severity
 from shared.messages.raw import RawFrames
 from shared.store.rows import Missing, RawRow
+from shared.wording import counted
 
 PENDING_BYTES_MAX = 64_000_000
 """Rows that wait to be written."""
@@ -279,9 +280,10 @@ class RecorderEngine:
         step = self._go_on(now_ns)
         if not found.segments:
             return step
+        segments = counted(len(found.segments), "segment")
         text = (
-            f"the recorder before was killed: {found.rows} rows of {len(found.segments)} segments "
-            f"are kept, {found.torn_bytes} bytes of a row that was being written are not"
+            f"the recorder before was killed: {counted(found.rows, 'row')} of {segments} kept, "
+            f"{counted(found.torn_bytes, 'byte')} of a row that was being written not"
         )
         return _told(step, text, Severity.INFO, now_ns)
 

@@ -25,6 +25,7 @@ from pyarrow import parquet
 from services.research.arrays import Floats, Ints
 from services.research.candles import Candles, Table, length_text, make_candles, offset_s
 from shared.errors import ConfigError
+from shared.wording import counted
 
 TIME_NAMES = ("open_time", "timestamp", "datetime", "time", "date", "start")
 PRICE_NAMES = ("open", "high", "low", "close")
@@ -150,7 +151,8 @@ def _read_csv(content: bytes, where: str, config: DataConfig) -> Table:
                 continue
             place = f"{where}:{lines.line_num}"
             if len(cells) != len(header):
-                raise ConfigError(f"{place}: {len(cells)} values; the head has {len(header)}")
+                values = counted(len(cells), "value")
+                raise ConfigError(f"{place}: {values}; the head has {len(header)}")
             times.append(_time_s(cells[at_time], config, place))
             prices.append(tuple(_price(cells[at], place) for at in at_prices))
             rows.append(lines.line_num)

@@ -38,6 +38,7 @@ class Check(NamedTuple):
     value: float | None
     bar: float
     at_least: bool
+    label: str = ""
 
     @property
     def passed(self) -> bool:
@@ -48,30 +49,49 @@ class Check(NamedTuple):
 
 
 _CHECKS = (
-    ("deflated_sharpe", "deflated_sharpe_min", "probability that the Sharpe ratio is real"),
+    (
+        "deflated_sharpe",
+        "deflated_sharpe_min",
+        "deflated Sharpe",
+        "probability that the Sharpe ratio is real",
+    ),
     (
         "overfitting_probability",
         "overfitting_probability_max",
+        "probability of overfitting",
         "how often the best in a sample is below the median outside of it",
     ),
-    ("reality_check_p", "reality_check_p_max", "chance of so good a best, if none is any good"),
-    ("spa_p", "spa_p_max", "the same without the hopeless ones"),
-    ("oos_rank", "oos_rank_min", "where picks rank out of sample, 1 is best"),
-    ("oos_to_is", "oos_to_is_min", "Sharpe out of sample over Sharpe in sample"),
+    (
+        "reality_check_p",
+        "reality_check_p_max",
+        "reality check, p",
+        "chance of so good a best, if none is any good",
+    ),
+    ("spa_p", "spa_p_max", "superior ability, p", "the same without the hopeless ones"),
+    ("oos_rank", "oos_rank_min", "rank out of sample", "where picks rank, 1 is best"),
+    (
+        "oos_to_is",
+        "oos_to_is_min",
+        "Sharpe kept out of sample",
+        "Sharpe out of sample over Sharpe in sample",
+    ),
     (
         "oos_over_holding_sharpe",
         "oos_over_holding_sharpe_min",
+        "better than holding",
         "Sharpe out of sample less that of holding",
     ),
-    ("round_trips", "round_trips_min", "round trips out of sample"),
+    ("round_trips", "round_trips_min", "round trips", "round trips out of sample"),
 )
 
 
 def judge(values: Mapping[str, float | None], config: GateConfig) -> tuple[Check, ...]:
     """Hold every statistic against its bar; the result passes if all of them do."""
     return tuple(
-        Check(name, what, values.get(name), float(getattr(config, bar)), bar.endswith("_min"))
-        for name, bar, what in _CHECKS
+        Check(
+            name, what, values.get(name), float(getattr(config, bar)), bar.endswith("_min"), label
+        )
+        for name, bar, label, what in _CHECKS
     )
 
 

@@ -15,6 +15,7 @@ from services.research.metrics import Grid, make_grid, returns_of
 from services.research.rules import RuleParams
 from services.research.settings import ResearchConfig
 from shared.errors import ArbError, ConfigError
+from shared.wording import counted
 
 AGREE = 1e-9
 
@@ -50,8 +51,8 @@ def prepare(candles: Candles, config: ResearchConfig, sets: Sequence[RuleParams]
     scored = int(np.searchsorted(grid.bars, warm))
     if scored > len(grid.times_s) - 3:
         raise ConfigError(
-            f"{len(candles.closes)} bars are too few: {warm} warm up the slowest average, and at "
-            "least two periods must be left to score"
+            f"{counted(len(candles.closes), 'bar')} given, too few: {warm} warm up the slowest "
+            "average, and at least two periods must be left to score"
         )
     return Prepared(candles, Bars(candles.opens, candles.closes, grid.bars), grid, scored)
 

@@ -10,6 +10,7 @@ from typing import Any
 from services.research import svg
 from services.research.html_parts import card, page, table
 from services.research.svg import Line
+from shared.wording import counted
 
 TRADES_SHOWN = 100
 Facts = Mapping[str, Any]
@@ -74,13 +75,13 @@ def _verdict(facts: Facts) -> str:
     failed = [check for check in facts["gate"] if not check["passed"]]
     style = "bad" if failed else "good"
     said = (
-        f"May well be luck: {len(failed)} of {len(facts['gate'])} checks fail"
+        f"May well be luck: not passed are {len(failed)} of {counted(len(facts['gate']), 'check')}"
         if failed
         else "Passes every check"
     )
     rows = [
         (
-            check["name"].replace("_", " "),
+            check["label"],
             _number(check["value"]),
             f"{'at least' if check['at_least'] else 'at most'} {check['bar']:g}",
             "passes" if check["passed"] else "fails",
@@ -247,7 +248,8 @@ def _folds(facts: Facts) -> str:
     ]
     header = ("test", "pick", "Sharpe in", "Sharpe out", "return out", "spread in", "rank out")
     note = (
-        f"{len(folds)} folds, {walk['picks']} different picks, {walk['switches']} switches; entry "
+        f"{counted(len(folds), 'fold')}, {counted(walk['picks'], 'different pick')}, "
+        f"{counted(walk['switches'], 'switch', 'switches')}; entry "
         f"and switches cost {walk['switch_cost'] * 100:.2f}%. Spread: the pick's Sharpe less the "
         "median. Rank: 100% is the best of all sets in its test."
     )

@@ -62,23 +62,23 @@ def threshold_of(params: RuleParams) -> float:
     return params.threshold_bps / 1e4 if isinstance(params, Momentum) else 0.0
 
 
-def make_params(name: str, values: Mapping[str, Any], where: str) -> RuleParams:
-    """Return checked parameters.
+def make_params(name: str, values: Mapping[str, Any], where: str, key: str) -> RuleParams:
+    """Return checked parameters; ``where`` and ``key`` say in errors where they were given.
 
     Raises:
         ConfigError: There is no such rule or parameter, or a value is impossible.
     """
     if name not in RULES:
-        raise ConfigError(f"{where}: no rule {name!r}; there are: {', '.join(RULES)}")
+        raise ConfigError(f"{where}: rule.name = {name!r}: one of {', '.join(RULES)}")
     kind = RULES[name].params
     try:
         found = msgspec.convert(dict(values), kind)
     except msgspec.ValidationError as error:
         known = ", ".join(kind.__struct_fields__)
-        raise ConfigError(f"{where}: {name}: {error}; its parameters are {known}") from error
+        raise ConfigError(f"{where}: {key}: {error}; {name} has {known}") from error
     if found.fast_bars >= found.slow_bars:
         raise ConfigError(
-            f"{where}: {name}: fast_bars = {found.fast_bars} must be below "
+            f"{where}: {key}: fast_bars = {found.fast_bars} must be below "
             f"slow_bars = {found.slow_bars}"
         )
     return found

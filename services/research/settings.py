@@ -18,6 +18,7 @@ from services.research.rules import RULES, RuleParams, make_params
 from services.research.walk_forward import Windows
 from shared.config_parse import check_names, read_section, read_toml
 from shared.errors import ConfigError
+from shared.wording import counted
 
 SETS_MAX = 20_000
 VALUES_MAX = 1_000
@@ -136,7 +137,7 @@ def params_of(config: ResearchConfig, where: str) -> RuleParams:
     Raises:
         ConfigError: They are not right.
     """
-    return make_params(config.rule.name, _whole(config.rule.params), f"{where}: rule.params")
+    return make_params(config.rule.name, _whole(config.rule.params), where, "rule.params")
 
 
 def grid_of(config: ResearchConfig, where: str) -> tuple[list[RuleParams], int]:
@@ -157,7 +158,7 @@ def grid_of(config: ResearchConfig, where: str) -> tuple[list[RuleParams], int]:
     for values in axes.values():
         count *= len(values)
     if count > SETS_MAX:
-        raise ConfigError(f"{where}: rule.grid has {count} sets, at most {SETS_MAX}")
+        raise ConfigError(f"{where}: rule.grid has {counted(count, 'set')}, at most {SETS_MAX}")
     sets: list[RuleParams] = []
     for chosen in itertools.product(*axes.values()):
         values_of = config.rule.params | dict(zip(axes, chosen, strict=True))
@@ -165,9 +166,12 @@ def grid_of(config: ResearchConfig, where: str) -> tuple[list[RuleParams], int]:
             1 <= values_of["slow_bars"] <= values_of["fast_bars"]
         ):
             continue
-        sets.append(make_params(config.rule.name, _whole(values_of), f"{where}: rule.grid"))
+        sets.append(make_params(config.rule.name, _whole(values_of), where, "rule.grid"))
     if len(sets) < 2:
-        raise ConfigError(f"{where}: rule.grid has {len(sets)} sets that make sense; at least 2")
+        raise ConfigError(
+            f"{where}: rule.grid has {counted(len(sets), 'set')} with fast_bars below slow_bars; "
+            "at least 2"
+        )
     return sets, count - len(sets)
 
 

@@ -43,6 +43,7 @@ from services.research.sharpe import (
 from services.research.trials import Trial, TrialsLedger, Tried, tried
 from services.research.walk_forward import WalkForward, split, walk_forward
 from shared.errors import ConfigError
+from shared.wording import counted
 
 ROLLING_DAYS = 90
 CELLS_MAX = 10_000_000
@@ -196,8 +197,8 @@ def optimize(
     prepared = prepare(loaded.candles, config, sets)
     if len(sets) * len(prepared.grid.times_s) > CELLS_MAX:
         raise ConfigError(
-            f"{len(sets)} sets at {len(prepared.grid.times_s)} instants are over {CELLS_MAX}; try "
-            "fewer, or take returns less often: statistics.period"
+            f"{counted(len(sets), 'set')} at {len(prepared.grid.times_s)} instants are over "
+            f"{CELLS_MAX}; try fewer, or take returns less often: statistics.period"
         )
     begins = prepared.grid.times_s[prepared.scored : -1]
     folds = split(begins, prepared.grid.period_s, config.walk_forward.windows())
@@ -210,7 +211,8 @@ def optimize(
     ratios = sharpes(returns)
     top = best(returns)
     if top is None:
-        raise ConfigError(f"none of {len(sets)} sets trades on these data; try other values")
+        given = counted(len(sets), "set")
+        raise ConfigError(f"none of {given} trades on these data; try other values")
     data = loaded.manifest["sha256"]
     trials = [
         trial_of(prepared, each, config, data, float(ratio))

@@ -86,7 +86,7 @@ class RiskEngine:
         self._state, self._keeper = RiskState(), CheckpointWriter()
         self._market = LatestBooks()
         self._stops = StopKeeper(self._market, config.risk.book_age_ms_max)
-        self._reports = RoundReports(self._stops)
+        self._reports = RoundReports(self._stops, self._venues)
         self._has_started = False
         self.take_ledger(opened)
         self._ts_report_ns = 0
@@ -264,7 +264,9 @@ class RiskEngine:
             if decided.round_id:
                 self._keeper.touch_ledger()
             self._keeper.approve(decided.opportunity_id)
-        return [decided, *self._state_if_changed(standing, now_ns)]
+            return [decided, *self._state_if_changed(standing, now_ns)]
+        told = self._reports.denied(decided, found, now_ns)
+        return [decided, *told, *self._state_if_changed(standing, now_ns)]
 
     def _on_order_event(self, event: OrderEvent, now_ns: int) -> list[Message]:
         """Put an order on record: what is filled of it is ours."""

@@ -39,6 +39,7 @@ from shared.messages.execution import (
 )
 from shared.messages.rounds import Intent, RoundState
 from shared.messages.terms import OrderTerms, is_same_side
+from shared.wording import counted
 
 FILLS_REMEMBERED_MAX = 512
 """Fills known by their id. A repeat comes from the executor's recovery of unfinished plans, so it
@@ -316,7 +317,7 @@ def _differs(held: Reservation, event: OrderEvent, against: Decimal) -> str:
     legs = held.legs
     if event.purpose is OrderPurpose.LEG:
         if event.leg_index >= len(legs):
-            return f"its plan has {len(legs)} legs"
+            return f"its plan has {counted(len(legs), 'leg')}"
         leg = legs[event.leg_index].terms
         agrees = is_same_side(leg, event) and leg.qty == event.qty
         return "" if agrees else f"its leg is {leg.text}"

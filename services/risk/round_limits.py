@@ -107,13 +107,17 @@ def opening_cost(context: DecisionContext) -> Denial | None:
 
 
 def round_may_close(context: DecisionContext) -> Denial | None:
-    """The round is known, and no plan of it is in flight."""
+    """The round is known, no plan of it is in flight, and it can tell of the markets."""
     found = context.opportunity
     state = context.ledger.round_state(found.strategy_id, found.round_id)
     if state is None:
         return deny(DenyReason.ROUND_UNKNOWN, round=found.round_id, strategy=found.strategy_id)
     if state not in {RoundState.OPEN, RoundState.HALTED}:
         return deny(DenyReason.ROUND_STATE, round=found.round_id, state=state)
+    known, markets = context.round, [leg.market.key for leg in context.legs]
+    if known is not None and not has_room(known, markets):
+        count = len(known.books.quantities)
+        return deny(DenyReason.ROUND_STATE, round=found.round_id, markets=count)
     return None
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from services.risk.exposure import Ledger
-from services.risk.rounds import IsDust, positions
+from services.risk.reasons import DenyReason
+from services.risk.rounds import IsDust, Rounds, positions
 from services.risk.stops import StopKeeper
 from services.risk.trading import alert
+from shared.domain.accounting import holding_key
+from shared.messages.arb import Opportunity, Signal
 from shared.messages.base import Message
 from shared.messages.control import Severity
-from shared.messages.execution import OPERATOR_STRATEGY, PlanDone, PlanOutcome
-from shared.messages.rounds import RoundState, RoundsTold
+from shared.messages.execution import OPERATOR_STRATEGY, Denied, PlanDone, PlanOutcome
+from shared.messages.rounds import Intent, RoundState, RoundsTold, round_key
 
 
 class RoundReports:
@@ -17,10 +22,12 @@ class RoundReports:
 
     Args:
         stops: Follows the same changes.
+        venues: Those that are traded; a round that holds something at another is alerted once.
     """
 
-    def __init__(self, stops: StopKeeper) -> None:
-        self._stops = stops
+    def __init__(self, stops: StopKeeper, venues: Container[str]) -> None:
+        self._stops, self._venues = stops, venues
+        self._stranded: set[tuple[str, str]] = set()
 
     def changed(self, ledger: Ledger, now_ns: int) -> list[Message]:
         """Return what the last input changed."""
@@ -44,7 +51,57 @@ class RoundReports:
         rounds, in_flight = ledger.rounds, ledger.rounds_in_flight
         told = positions(rounds, iter(rounds.rounds), in_flight, now_ns)
         still = [each.key for each in told if each.state is not RoundState.CLOSED]
-        return [*told, RoundsTold(ts_ns=now_ns, rounds=still)]
+        return [
+            *told,
+            RoundsTold(ts_ns=now_ns, rounds=still),
+            *self._stranded_alerts(rounds, now_ns),
+        ]
+
+    def denied(self, denied: Denied, found: Opportunity | Signal, now_ns: int) -> list[Message]:
+        """Return the alert that a round cannot be closed as its strategy wants to."""
+        is_close = isinstance(found, Opportunity) and found.intent is Intent.CLOSE
+        if not is_close or denied.reason != DenyReason.VENUE_NOT_TRADED:
+            return []
+        key = round_key(found.strategy_id, found.round_id)
+        text = f"round {key} cannot be closed: {denied.context['venue']} {_NOT_TRADED}"
+        return [alert(now_ns, Severity.CRITICAL, "CLOSE_VENUE_NOT_TRADED", text, key)]
+
+    def _stranded_alerts(self, rounds: Rounds, now_ns: int) -> list[Message]:
+        """Tell of what is held at venues that were taken from the configuration."""
+        now = {
+            (key, market): qty
+            for key, each in rounds.rounds.items()
+            if not each.is_dust and (held := each.held)
+            for market, qty in each.books.quantities.items()
+            if qty and holding_key(*_place(market)) in held and not self._trades(market)
+        }
+        news = now.keys() - self._stranded
+        self._stranded = {*now}
+        return [
+            alert(
+                now_ns,
+                Severity.CRITICAL,
+                "ROUND_VENUE_NOT_TRADED",
+                f"round {key} holds {now[key, market]:+f} of {_place(market)[1]} at "
+                f"{_place(market)[0]}, which {_NOT_TRADED}",
+                key,
+            )
+            for key, market in sorted(news)
+        ]
+
+    def _trades(self, market: str) -> bool:
+        return _place(market)[0] in self._venues
+
+
+_NOT_TRADED = (
+    "is not configured or not traded: configure it again until nothing is held there, or close it "
+    "by hand"
+)
+
+
+def _place(market: str) -> tuple[str, str]:
+    venue, _, instrument = market.partition("|")
+    return venue, instrument
 
 
 def end_round(ledger: Ledger, done: PlanDone, is_dust: IsDust) -> None:

@@ -129,8 +129,10 @@ def read_manifest(file: Path) -> Manifest:
         raise StoreFault(
             f"{file}: there is no manifest beside it; it was not finished, or is not of a store"
         ) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StoreFault(f"{path}: is no manifest: {error}") from error
+    except OSError as error:
+        raise StoreFault(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def files_in(root: Path, tables: Sequence[str] = TABLES) -> Iterator[Path]:

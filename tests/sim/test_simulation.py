@@ -12,7 +12,7 @@ from typing import IO
 import psutil
 import pytest
 
-from services.lab.__main__ import parse_seeds
+from services.lab.command import parse_seeds
 from services.lab.simulate import run_seed, summary
 from services.lab.world import World
 from shared.errors import ConfigError

@@ -10,10 +10,12 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from services.cli import data_look
+from services.cli.app import app
+from services.cli.data_derive import derive
 from services.cli.data_export import export_recordings
 from services.cli.data_import import import_recordings
 from services.cli.data_verify import verify_store
-from services.cli.main import app
 from services.cli.verification import verify_paths
 from shared.capture import Kind, read_capture
 from shared.capture.items import parse_line
@@ -163,6 +165,32 @@ def test_a_file_without_a_manifest_and_one_without_its_file_are_named(tmp_path):
     file.unlink()
     (fault,) = verify_store(tmp_path / "store").faults
     assert fault.file == str(file) and "the file is not" in fault.reason
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b"{"),
+        lambda path: path.write_bytes(b'{"file": "\xff"}'),
+        lambda path: path.write_bytes(b"{}"),
+        lambda path: (path.unlink(), path.mkdir()),
+    ],
+    ids=["gone", "torn", "no text", "empty", "a folder"],
+)
+def test_one_damaged_manifest_hides_no_other_file(tmp_path, damage):
+    store = imported(tmp_path)
+    derive(store)
+    whole = data_look.listing(store)
+    damage(manifest_path(raw_file(store)))
+    shown = CliRunner().invoke(app, ["data", "ls", "--dir", str(store), "--json"])
+    found = json.loads(shown.stdout)
+    assert shown.exit_code == 1
+    others = [row for row in whole["tables"] if row["table"] != "raw"]
+    assert others and [row for row in found["tables"] if row["table"] != "raw"] == others
+    (named,) = found["damaged"]
+    assert named["file"] == str(raw_file(store))
+    assert str(raw_file(store).parent) in shown.stderr
 
 
 def test_a_file_whose_segment_is_still_there_is_not_finished(tmp_path):

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from typer.testing import CliRunner
 
+from services.cli.app import app
 from services.cli.data_verify import verify_store
-from services.cli.main import app
 from shared.errors import ConfigError
 from shared.store.manifest import files_in, part_of, read_manifest
 
@@ -200,6 +200,39 @@ def test_holes_stay_holes_and_are_told(tmp_path):
     assert done["notes"] == [f"{path}:5: missing before it: 2 bars after 2023-03-01 00:02:00"]
     (file,) = files_in(tmp_path / "store", ("bar",))
     assert read_manifest(file).notes == done["notes"]
+
+
+DAY = 86_400
+
+
+def daily(days: range) -> list[str]:
+    return [f"{(M0 + DAY * n) * 1000},100,101,99,100,2.5" for n in days]
+
+
+def test_bars_of_a_day_have_a_file_a_year_and_not_one_each(tmp_path):
+    """M0 is the first of March 2023: 400 days lie in two years."""
+    assert taken(tmp_path, csv(tmp_path, [HEADING, *daily(range(400))]))["files"] == 2
+    found = list(files_in(tmp_path / "store", ("bar",)))
+    assert [part_of(file, "date") for file in found] == ["2023-01-01", "2024-01-01"]
+    assert len(rows(tmp_path)) == 400
+    assert verify_store(tmp_path / "store").ok
+
+
+@pytest.mark.parametrize("days", [range(1), range(399, 400), range(350, 500)])
+def test_a_year_of_bars_is_not_taken_again_in_part(tmp_path, days):
+    taken(tmp_path, csv(tmp_path, [HEADING, *daily(range(400))]))
+    again = take(tmp_path, csv(tmp_path, [HEADING, *daily(days), *daily(range(600, 602))]))
+    assert "has rows of that time already" in str(again.exception)
+    assert len(rows(tmp_path)) == 400
+
+
+def test_bars_of_a_day_that_were_stored_a_day_each_are_not_taken_again(tmp_path):
+    """As imports before this one stored them."""
+    taken(tmp_path, csv(tmp_path, [HEADING, *daily(range(3))]))
+    (file,) = files_in(tmp_path / "store", ("bar",))
+    file.parent.rename(file.parent.with_name("date=2023-03-01"))
+    again = take(tmp_path, csv(tmp_path, [HEADING, *daily(range(1, 9))]))
+    assert "has rows of that time already" in str(again.exception)
 
 
 def test_rows_that_are_there_already_are_not_taken_again(tmp_path):

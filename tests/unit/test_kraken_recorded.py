@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from services.cli.main import app
+from services.cli.app import app
 from services.cli.verdict import State
 from services.cli.verification import verify_paths
 from shared.errors import ParseError

@@ -195,7 +195,7 @@ def test_segments_of_a_recorder_that_was_killed_are_finished_and_told():
     desk = Desk(segments=["a", "b"])
     assert desk.actions == [Finish("a")]
     (alert,) = desk.alerts
-    assert "3 rows of 2 segments are kept, 5 bytes" in alert.text
+    assert "3 rows of 2 segments kept, 5 bytes" in alert.text
     assert desk.tell(Finished("a", 3)) == [Finish("b")]
 
 

@@ -167,7 +167,7 @@ def test_what_comes_later_changes_nothing_before() -> None:
 @pytest.mark.parametrize(
     ("name", "values", "why"),
     [
-        ("sma", {}, "no rule 'sma'; there are: sma_cross, momentum"),
+        ("sma", {}, "rule.name = 'sma': one of sma_cross, momentum"),
         ("sma_cross", {"fast": 3}, "unknown field `fast`.*fast_bars, slow_bars"),
         ("sma_cross", {"fast_bars": 0}, ">= 1"),
         ("sma_cross", {"fast_bars": 30, "slow_bars": 30}, "must be below slow_bars"),
@@ -177,7 +177,7 @@ def test_what_comes_later_changes_nothing_before() -> None:
 )
 def test_a_rule_that_makes_no_sense_is_one_line(name, values, why) -> None:
     with pytest.raises(ConfigError, match=why):
-        make_params(name, values, "here")
+        make_params(name, values, "here", "rule.params")
 
 
 def test_averages_that_cannot_be_exact_are_refused() -> None:

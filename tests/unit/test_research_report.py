@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from services.research.__main__ import main
 from services.research.candle_files import DataConfig, load_candles
+from services.research.command import main
 from services.research.example import BARS, CONFIG, candles_csv
 from services.research.gate import GateConfig
 from services.research.identity import rounded
@@ -132,6 +132,14 @@ def test_the_page_needs_no_network_and_runs_nothing(example, tmp_path) -> None:
         assert "None" not in page
 
 
+def test_checks_are_shown_by_words_and_not_by_their_keys(example) -> None:
+    page = (example / "report.html").read_text(encoding="utf-8")
+    for check in facts(example)["gate"]:
+        assert f"<td>{check['label']}</td>" in page
+        assert "_" not in check["label"]
+        assert check["name"] == "round_trips" or check["name"].replace("_", " ") not in page
+
+
 def test_names_from_files_cannot_become_markup(example, tmp_path) -> None:
     odd = tmp_path / "<b>&candles.csv"
     odd.write_bytes((example / "candles.csv").read_bytes())
@@ -162,7 +170,11 @@ def many_sets(text: str) -> str:
         ("candles.csv", lambda t: t.replace("2023-01-02 08", "2023-01-02 09", 1), "no bar of 4h"),
         ("candles.csv", lambda t: t[:37], "no rows below the head"),
         ("research.toml", lambda t: t.replace("fee_bps", "fees"), "unknown key costs.fees"),
-        ("research.toml", lambda t: t.replace('"sma_cross"', '"sma"'), "no rule 'sma'"),
+        (
+            "research.toml",
+            lambda t: t.replace('"sma_cross"', '"sma"'),
+            "rule.name = 'sma': one of",
+        ),
         ("research.toml", lambda t: t.replace("[rule]", "[rules]"), "unknown key rules; do you"),
         ("research.toml", lambda t: t.replace("= 10 ", "= -1 "), "costs.fee_bps"),
         ("research.toml", lambda t: t.replace("train_days = 180", "train_days = 9000"), "no windo"),
@@ -188,8 +200,11 @@ def test_a_mistake_is_one_line_and_leaves_nothing(example, tmp_path, capfd, case
 
 def test_an_out_that_cannot_be_is_told_before_anything_runs(example, tmp_path, capfd) -> None:
     (tmp_path / "file").touch()
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert run(example, "backtest", out) == 2
+        assert f"arb: --out {out}: " in capfd.readouterr().err
     assert run(example, "backtest", tmp_path / "file") == 2
-    assert "--out" in capfd.readouterr().err
+    assert "is a file; give a folder" in capfd.readouterr().err
 
 
 def test_the_examples_candles_are_what_the_reader_wants(tmp_path) -> None:
@@ -203,7 +218,7 @@ def test_the_examples_candles_are_what_the_reader_wants(tmp_path) -> None:
     [
         ("grid = {}", "no rule.grid; give the values to try"),
         ("grid = { fast_bars = [5, 5] }", "each once"),
-        ("grid = { fast_bars = [5] }", "has 1 sets that make sense"),
+        ("grid = { fast_bars = [5] }", "has 1 set with fast_bars below"),
         ("grid = { fast = [1, 2], slow = [3] }", "unknown field"),
         ("grid = { fast_bars = [2.5, 3] }", "Expected `int`"),
     ],
@@ -238,7 +253,7 @@ def test_without_the_extra_one_line_says_what_installs_it(what) -> None:
 
 def test_the_command_line_loads_nothing_of_research() -> None:
     script = (
-        "import sys, services.cli.main, services.lab.__main__\n"
+        "import sys, services.cli.app, services.lab.command\n"
         "parts = 'numpy', 'numba', 'pyarrow', 'services.research'\n"
         "print(*(name for name in parts if name in sys.modules))"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal as D
 from typing import Any
 
@@ -25,13 +26,20 @@ from shared.messages.execution import (
     PlanOutcome,
     TradingStateChanged,
 )
-from shared.messages.rounds import Intent, RoundState, RoundsTold, StrategyPosition
+from shared.messages.rounds import (
+    MARKETS_OF_ROUND_MAX,
+    Intent,
+    RoundState,
+    RoundsTold,
+    StrategyPosition,
+)
 from tests.decision_builders import (
     PERP,
     SECOND,
     SPOT,
     T0,
     announce,
+    feed_market,
     make_balances,
     make_command,
     make_config,
@@ -39,6 +47,7 @@ from tests.decision_builders import (
     make_fill,
     make_leg,
     make_offer,
+    make_ready,
     make_result,
     make_risk,
     make_view,
@@ -46,7 +55,7 @@ from tests.decision_builders import (
 )
 
 BASIS = "basis"
-MARKETS = {"alpha": SPOT, "gamma": PERP}
+MARKETS = {"alpha": SPOT, "beta": SPOT, "gamma": PERP}
 _numbers = iter(range(1, 1_000_000))
 
 
@@ -146,8 +155,12 @@ def opened(**limits: Any) -> RiskEngine:
     return engine
 
 
-def codes(messages: list[Message]) -> list[str]:
-    return [m.code for m in messages if isinstance(m, Alert)]
+def alerts(messages: Sequence[Message]) -> list[Alert]:
+    return [m for m in messages if isinstance(m, Alert)]
+
+
+def codes(messages: Sequence[Message]) -> list[str]:
+    return [each.code for each in alerts(messages)]
 
 
 def test_a_round_opens_and_closes_and_says_what_it_earned() -> None:
@@ -369,6 +382,64 @@ def test_a_close_is_allowed_what_its_round_has_become_worth() -> None:
     engine = opened(order_notional_max=D("1005"))
     assert denial(engine, opening("0.2", round_id="r2")) is DenyReason.ORDER_NOTIONAL
     approve(engine, closing(spot="19999", perp="20001"))
+
+
+def without(engine: RiskEngine, venue: str) -> RiskEngine:
+    """The engine after a restart with one venue less in the configuration."""
+    less = config()
+    less = msgspec.structs.replace(
+        less, venues={name: each for name, each in less.venues.items() if name != venue}
+    )
+    other = RiskEngine(less)
+    other.start(engine.checkpoints(), T0)
+    feed_market(other, T0)
+    other.on_message(make_ready(T0), T0)
+    return other
+
+
+def test_what_a_round_holds_at_a_venue_that_was_removed_is_alerted_once() -> None:
+    engine = opened()
+    assert "ROUND_VENUE_NOT_TRADED" not in codes(engine.on_timer(T0).messages)
+    engine = without(engine, "gamma")
+    (told,) = [
+        each
+        for each in alerts(engine.on_timer(T0 + SECOND).messages)
+        if each.code == "ROUND_VENUE_NOT_TRADED"
+    ]
+    assert (told.severity, told.subject) == ("critical", "basis|r1")
+    assert f"round basis|r1 holds -0.1 of {PERP} at gamma" in told.text
+    assert "configure it again" in told.text
+    assert "ROUND_VENUE_NOT_TRADED" not in codes(engine.on_timer(T0 + 2 * SECOND).messages)
+
+
+def test_a_close_at_a_venue_that_was_removed_is_alerted() -> None:
+    engine = without(opened(), "gamma")
+    denied, *told = [
+        each
+        for each in engine.on_message(closing(), T0).messages
+        if isinstance(each, Denied | Alert)
+    ]
+    assert isinstance(denied, Denied) and denied.reason == DenyReason.VENUE_NOT_TRADED
+    assert [(each.code, each.subject) for each in told if isinstance(each, Alert)] == [
+        ("CLOSE_VENUE_NOT_TRADED", "basis|r1")
+    ]
+    opening_denied = engine.on_message(opening(round_id="r2"), T0).messages
+    assert not alerts(opening_denied), "nothing of it is open"
+
+
+def test_a_close_brings_a_round_to_no_more_markets_than_can_be_told() -> None:
+    engine = opened()
+    quantities = engine.ledger.rounds.rounds["basis|r1"].books.quantities
+    for number in range(MARKETS_OF_ROUND_MAX - len(quantities)):
+        quantities[f"old{number}|{SPOT}"] = D(0)
+    assert len(quantities) == MARKETS_OF_ROUND_MAX
+    elsewhere = offer(
+        ("gamma", Side.BUY, "0.1", "10001"),
+        ("beta", Side.SELL, "0.1", "9999"),
+        intent=Intent.CLOSE,
+    )
+    assert denial(engine, elsewhere) is DenyReason.ROUND_STATE
+    approve(engine, closing())
 
 
 def test_nothing_is_closed_while_halted() -> None:

@@ -126,7 +126,7 @@ def test_list_shows_built_ins_and_what_is_configured(
 
 
 def test_commands_are_registered() -> None:
-    from services.cli.main import app
+    from services.cli.app import app
 
     groups = {group.name for group in app.registered_groups}
     assert "strategy" in groups

@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from services.cli.main import app
+from services.cli.app import app
 from services.cli.verdict import State
 from services.cli.verification import verify_paths
 from shared.errors import ConfigError

@@ -1,0 +1,264 @@
+"""`sim | replay | backtest`: what these commands of ``arb`` run."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import logging
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from services.lab.backtest import Backtest, configured
+from services.lab.backtest_facts import data_of, facts_of
+from services.lab.backtest_terms import BacktestConfig, check_terms
+from services.lab.output import DecisionsFile, write_out
+from services.lab.recorded import survey
+from services.lab.replay import Replay, config_of
+from services.lab.simulate import Outcome, run_seed, summary
+from services.lab.wired import WiredWorld
+from shared.config import load_strategies_of, load_with_section
+from shared.errors import ArbError, ConfigError
+from shared.watch.report import build_report
+from shared.watch.usage import Usage
+
+EXIT_VIOLATED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+SEED_MAX = 2**31
+JOBS_MAX = 256
+_SEEDS = re.compile(r"(\d{1,10})(?:\.\.(\d{1,10}))?", re.ASCII)
+PROGRESS_S = 5.0
+_NUMBERS = msgspec.json.Encoder(decimal_format="number")
+FALLS_NS_MAX = 1_000_000_000
+"""A clock may be set back a little; more is a file that is not in order."""
+TOLD_MAX = 5
+"""Violating seeds whose story is printed."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run what is asked for and return the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.disable(logging.CRITICAL)  # what would be logged is on the bus in memory
+    what = {"sim": simulate, "replay": replay, "backtest": backtest}[options.what]
+    try:
+        return what(options)
+    except ConfigError as error:
+        _print_error(f"arb: {error}")
+        return EXIT_USAGE
+    except ArbError as error:
+        _print_error(f"arb: {error}")
+        return EXIT_VIOLATED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def replay(options: argparse.Namespace) -> int:
+    """Play recordings and print the report as JSON.
+
+    Raises:
+        ConfigError: A file is missing, damaged or not a recording.
+    """
+    began_s = time.monotonic()  # tidy-ok: the wall clock is what is measured here
+    strategies = load_strategies_of(options.strategies) if options.strategies is not None else []
+    contents = survey(options.paths)
+    config_of(contents, strategies)  # before the file of decisions is emptied for nothing
+    length_s = (contents.last_ns - contents.first_ns) / 1e9
+    progress = Progress("replaying", length_s)
+    with _decisions(options.decisions, options.paths) as decisions:
+        run = Replay(contents, decisions, strategies)
+        ending = run.run(progress.tell)
+    ending.seconds = time.monotonic() - began_s  # tidy-ok: as above
+    usage = Usage(pid=os.getpid(), cpu_s=time.process_time())  # tidy-ok: as above
+    report = build_report(run.collector, {"lab": usage}, ending)
+    write_out(_NUMBERS.encode(report) + b"\n")
+    return EXIT_VIOLATED if ending.problems else 0
+
+
+def backtest(options: argparse.Namespace) -> int:
+    """Trade recordings, and write the facts of the report.
+
+    Raises:
+        ConfigError: The configuration or a file is not right.
+    """
+    config, terms = load_with_section(str(options.config), "backtest", BacktestConfig)
+    contents = survey(options.paths, falls_ns_max=FALLS_NS_MAX)
+    config = configured(config, contents, str(options.config))
+    check_terms(terms, list(config.venues), str(options.config))
+    length_s = (contents.last_ns - contents.first_ns) / 1e9
+    progress = Progress("backtest", length_s)
+    with _decisions(options.decisions, options.paths) as decisions:
+        run = Backtest(contents, config, terms, decisions)
+        ending = run.run(progress.tell)
+    if terms.holes == "refuse":
+        run.refuse_holes()
+    facts = facts_of(run, ending, terms, data_of(options.paths), "recording")
+    options.facts.write_bytes(_NUMBERS.encode(facts) + b"\n")
+    for problem in ending.problems:
+        _print_error(f"arb: {problem}")
+    return EXIT_VIOLATED if ending.problems else 0
+
+
+class Progress:
+    """Tells on standard error how far a run is, every few seconds."""
+
+    def __init__(self, doing: str, length_s: float) -> None:
+        self._doing, self._length_s = doing, length_s
+        self._told_s = time.monotonic()  # tidy-ok: the wall clock is what is measured here
+
+    def tell(self, market_s: float) -> None:
+        """Take the market seconds played so far in."""
+        now_s = time.monotonic()  # tidy-ok: as above
+        if now_s - self._told_s > PROGRESS_S:
+            self._told_s = now_s
+            _print_error(f"{self._doing}: {market_s:.0f} of {self._length_s:.0f} s")
+
+
+@contextmanager
+def _decisions(path: Path | None, recordings: Sequence[Path]) -> Iterator[DecisionsFile | None]:
+    """Open the file of decisions.
+
+    Raises:
+        ConfigError: It cannot be written, or is one of the recordings.
+    """
+    if path is None:
+        yield None
+        return
+    for recording in recordings:
+        if path.exists() and path.samefile(recording):  # opening it would empty the recording
+            raise ConfigError(
+                f"--decisions {path}: is the recording {recording}; give another file"
+            )
+    try:
+        raw = path.open("wb")
+    except OSError as error:
+        raise ConfigError(f"--decisions {path}: cannot be written: {error.strerror}") from error
+    with closing(DecisionsFile(path, raw)) as file:
+        yield file
+
+
+def simulate(options: argparse.Namespace) -> int:
+    """Run seeds, print the story of what was violated and one closing line."""
+    seeds, jobs = parse_seeds(options.seeds), parse_jobs(options.jobs)
+    run = partial(_run_one, options.wire)
+    if options.wire:
+        WiredWorld(seeds[0], options.wire)  # says now what is wrong with it
+    began_s = time.monotonic()  # tidy-ok: the wall clock is what is measured here
+    outcomes = list(_run_all(run, seeds, min(jobs, len(seeds))))
+    report = summary(outcomes, time.monotonic() - began_s)  # tidy-ok: as above
+    bad = [outcome for outcome in outcomes if outcome.violations]
+    for outcome in bad[:TOLD_MAX]:
+        _print_story(outcome, options.wire)
+    shown = msgspec.json.encode(report) if options.json else closing_line(report, len(bad)).encode()
+    write_out(shown + b"\n")
+    return EXIT_VIOLATED if bad else 0
+
+
+def parse_seeds(text: str) -> range:
+    """Return the seeds of ``A..B`` (both included) or of one number.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    found = _SEEDS.fullmatch(text)
+    if found is None:
+        raise ConfigError(f"--seeds {text!r}: give A..B, like 1..100, or one seed")
+    low, high = int(found[1]), int(found[2] or found[1])
+    if not low <= high <= SEED_MAX:
+        raise ConfigError(f"--seeds {text!r}: give 0 <= A <= B <= {SEED_MAX}")
+    return range(low, high + 1)
+
+
+def parse_jobs(text: str) -> int:
+    """Return the number of processes.
+
+    Raises:
+        ConfigError: It is not 1 to ``JOBS_MAX``.
+    """
+    jobs = int(text) if re.fullmatch(r"\d{1,4}", text, re.ASCII) else 0
+    if not 1 <= jobs <= JOBS_MAX:
+        raise ConfigError(f"--jobs {text!r}: give a number of processes, 1 to {JOBS_MAX}")
+    return jobs
+
+
+def closing_line(report: dict[str, Any], violating: int) -> str:
+    """Return what is printed last."""
+    verdict = f"{violating} seeds VIOLATED something" if violating else "nothing violated"
+    return (
+        f"{report['seeds']} seeds, {report['steps']} steps, {report['crashes']} crashes, "
+        f"{report['faults']} faults, {report['plans']} plans, {report['fills']} fills: {verdict}; "
+        f"{report['virtual_s']} s of virtual time in {report['wall_s']} s; "
+        f"hash {report['hash'][:16]}"
+    )
+
+
+def _run_one(wire: str, seed: int) -> Outcome:
+    """Run a seed without collecting garbage meanwhile: a world is small, and ends as a whole."""
+    gc.collect()
+    gc.disable()
+    try:
+        return run_seed(seed, WiredWorld(seed, wire) if wire else None)
+    finally:
+        gc.enable()
+
+
+def _run_all(run: Callable[[int], Outcome], seeds: range, jobs: int) -> Iterator[Outcome]:
+    """Run every seed, in the order of the seeds, on several processors."""
+    if jobs == 1:
+        yield from map(run, seeds)
+        return
+    pool = ProcessPoolExecutor(jobs, initializer=_leave_ctrl_c_to_the_parent)
+    try:
+        yield from pool.map(run, seeds, chunksize=4)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _leave_ctrl_c_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _print_error(text: str) -> None:
+    sys.stderr.write(text + "\n")
+
+
+def _print_story(outcome: Outcome, wire: str) -> None:
+    for line in outcome.story:
+        _print_error(line)
+    for violation in outcome.violations:
+        _print_error(f"seed {outcome.seed}: {violation.checker}: {violation.text}")
+    again = f"arb sim --seeds {outcome.seed}" + (f" --wire {wire}" if wire else "")
+    _print_error(f"again: {again}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="arb", description=__doc__)
+    commands = parser.add_subparsers(dest="what", required=True)
+    sim = commands.add_parser("sim", help="the whole system through crashes and faults")
+    sim.add_argument("--seeds", default="1..100", metavar="A..B", help="which worlds to run")
+    sim.add_argument("--jobs", default=str(min(os.cpu_count() or 1, JOBS_MAX)), help="processes")
+    sim.add_argument(
+        "--wire",
+        default="",
+        metavar="VENUE",
+        help="one venue of the world speaks its real protocol",
+    )
+    sim.add_argument("--json", action="store_true", help="one JSON object")
+    recording = commands.add_parser("replay", help="recordings through the whole system, as JSON")
+    recording.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    recording.add_argument("--decisions", type=Path, metavar="FILE", help="every decision made")
+    recording.add_argument("--strategies", metavar="FILE", help="run the [[strategies]] of it")
+    trading = commands.add_parser("backtest", help="recordings traded under chosen terms")
+    trading.add_argument("config", type=Path)
+    trading.add_argument("paths", nargs="+", type=Path, metavar="PATH")
+    trading.add_argument("--facts", type=Path, required=True, help="where the facts go")
+    trading.add_argument("--decisions", type=Path, metavar="FILE", help="every decision made")
+    return parser
