@@ -31,7 +31,7 @@ demo: $(READY) #-- simulated exchanges and five services, live on this terminal 
 	@$(BIN)/arb demo --seed $(SEED) $(SECONDS_ARG)
 
 test: $(READY) #-- every test that needs no containers
-	@$(BIN)/python -m pytest -m "not containers"
+	@$(BIN)/python -m pytest -n 2 -m "not containers"
 
 lint: $(LINT_READY) #-- ruff: rules and formatting
 	@$(BIN)/ruff check .

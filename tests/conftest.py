@@ -28,6 +28,41 @@ if WITHOUT_RESEARCH and os.environ.get("CI", "").lower() == "true":
 collect_ignore_glob = ["*/test_research_*.py"] if WITHOUT_RESEARCH else []
 
 
+GROUPS = {"e2e": "stack", "containers": "containers"}
+"""With several workers (pytest -n) the tests with these markers are run by one of them, one after
+another: stacks of processes side by side would slow each other beyond what their tests wait for."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep groups of tests together with several workers, and show at once what failed."""
+    config.addinivalue_line("markers", "xdist_group(name): run by one worker, with those of it")
+    if config.getoption("dist", "no") == "load":
+        config.option.dist = "loadgroup"
+        config.pluginmanager.register(_ShowsFailures(config))
+
+
+class _ShowsFailures:
+    """Names a failed test when it fails; several workers print dots until the end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and reporter is not None and self._config.get_verbosity() <= 0:
+            reporter.ensure_newline()
+            reporter.write_line(f"FAILED {report.nodeid} ({report.when})", red=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests into the groups of their markers, before workers are told of groups."""
+    for item in items:
+        for marker, group in GROUPS.items():
+            if item.get_closest_marker(marker) is not None:
+                item.add_marker(pytest.mark.xdist_group(group))
+
+
 def pytest_report_header() -> list[str]:
     """Say what is left out."""
     if not WITHOUT_RESEARCH:
