@@ -354,7 +354,9 @@ def _services(screen: Screen) -> Panel:
     beats = {beat.service: beat for beat in screen.collector.alive()}
     for name, used in screen.usage.items():
         beat = beats.get(name)
-        if not used.up:
+        if used.stopping:
+            health = Text("stopping" if used.up else "stopped", "dim")
+        elif not used.up:
             health = Text("down, restarting", "bold red")
         elif beat is None:
             health = Text("up", "green" if name not in SERVICES else "yellow")

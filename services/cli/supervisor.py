@@ -138,6 +138,7 @@ class Supervisor:
         if names is None:
             self._stopping = True
         for kept in chosen:
+            kept.usage.stopping = True
             if kept.task is not None:
                 kept.task.cancel()
         await asyncio.gather(
@@ -154,6 +155,7 @@ class Supervisor:
         """Kill everything at once, without waiting: the last resort."""
         self._stopping = True
         for kept in self._kept.values():
+            kept.usage.stopping = True
             if kept.task is not None:
                 kept.task.cancel()
             if kept.process is not None and kept.process.returncode is None:
@@ -190,6 +192,7 @@ class Supervisor:
             kept.usage.up, kept.usage.exit_code = False, code
             kept.lived_s_max = max(kept.lived_s_max, lived_s)
             if code == EXIT_USAGE and kept.lived_s_max < PROVED_AFTER_S:
+                kept.usage.stopping = True
                 self.reason = f"{name} refused its configuration{_why(kept.program)}"
                 self.gave_up.set()
                 return

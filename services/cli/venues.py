@@ -6,7 +6,6 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from shared.errors import Unavailable
@@ -60,7 +59,10 @@ class ControlClient:
     """A client of the control port."""
 
     def __init__(self, url: str) -> None:
+        import aiohttp  # here, because few commands need what takes a third of a start
+
         self._url = url
+        self._failure = aiohttp.ClientError
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
         )
@@ -84,7 +86,7 @@ class ControlClient:
                 if answer.status >= 400:
                     raise Unavailable(f"simulated venues: {path}: {answer.status} {text[:200]}")
                 return msgspec.json.decode(text)
-        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
+        except (self._failure, TimeoutError, msgspec.DecodeError) as error:
             raise Unavailable(f"simulated venues: {path}: {error or 'no answer'}") from error
 
     async def close(self) -> None:

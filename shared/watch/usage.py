@@ -18,3 +18,4 @@ class Usage:
     up: bool = False
     exit_code: int | None = None
     killed: bool = False  # did not stop within its grace
+    stopping: bool = False  # asked to stop, or not started again: where it is down it stays down

@@ -110,6 +110,7 @@ async def test_stops_rank_by_rank(tmp_path: Path, make: Make) -> None:
     await supervisor.stop()
     assert order.read_text() == "first second last "
     assert all(not used.up and not used.killed for used in supervisor.usage().values())
+    assert all(used.stopping for used in supervisor.usage().values())
 
 
 async def test_one_that_does_not_stop_is_killed_after_its_grace(tmp_path: Path, make: Make) -> None:

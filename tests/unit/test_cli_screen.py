@@ -11,6 +11,7 @@ from rich.console import Console, ConsoleDimensions
 from services.cli.screen import Screen, render
 from shared.messages.base import Side
 from shared.watch.collector import Collector
+from shared.watch.usage import Usage
 from tests.decision_builders import T0, make_fill, make_view, order_of
 
 BOOKS = [
@@ -54,3 +55,22 @@ def test_profit_is_split_where_there_are_several_strategies(strategies: list[str
         console.print(render(Screen("demo", "", "", collector, now_ns=T0), size), height=60)
     split = "basis -1.25 USDT, unknown -1.25 USDT" in captured.get()
     assert split == (len(strategies) > 1)
+
+
+@pytest.mark.parametrize(
+    ("used", "said"),
+    [
+        (Usage(up=True), "up"),
+        (Usage(up=False), "down, restarting"),
+        (Usage(up=True, stopping=True), "stopping"),
+        (Usage(up=False, stopping=True), "stopped"),
+    ],
+)
+def test_what_is_being_stopped_is_not_said_to_restart(used: Usage, said: str) -> None:
+    screen = Screen("demo", "", "", Collector(), usage={"scanner": used}, now_ns=T0)
+    console = Console(file=io.StringIO(), width=200, height=60, force_terminal=False)
+    with console.capture() as captured:
+        console.print(render(screen, ConsoleDimensions(200, 60)), height=60)
+    (row,) = [line for line in captured.get().splitlines() if "scanner" in line]
+    assert said in row
+    assert ("restarting" in row) == (said == "down, restarting")
