@@ -21,7 +21,7 @@ from shared.config import load_bus_config
 from shared.config_sections import RiskConfig
 from shared.messages.base import Message
 from shared.messages.control import Alert, Severity
-from shared.messages.execution import ApprovedPlan, OrderEvent, OrderStatus, PlanDone
+from shared.messages.execution import ApprovedPlan, ExecutorReady, OrderEvent, OrderStatus, PlanDone
 from tests.e2e.up import CLEAN, arb, prepared, trading
 from tests.support import eventually_sync
 
@@ -52,6 +52,15 @@ class Bus:
             if isinstance(message, kind)
         ]
 
+    def venues_down(self) -> dict[str, str]:
+        """As the executor reports it; `arb status` shows the same, and takes a second to start."""
+        spec = streams.STREAM_OF[ExecutorReady]
+        for _, entry in self._redis.xrevrange(spec.key(), count=200):
+            for message in reversed(decode(spec, entry[FIELD])):
+                if isinstance(message, ExecutorReady):
+                    return message.venues_down
+        return {}
+
     def refused(self) -> list[OrderEvent]:
         return [e for e in self.said(OrderEvent) if e.status is OrderStatus.REJECTED]
 
@@ -79,23 +88,29 @@ def fault(folder: Path, method: str = "POST", **body: Any) -> None:
 def test_a_venue_that_begins_to_refuse_stands_down_before_it_costs_much(folder: Path) -> None:
     with trading(folder):
         bus = Bus(folder)
-        eventually_sync(lambda: bus.even_since(0, INSTRUMENT), timeout_s=60, what="trades")
+        eventually_sync(
+            lambda: bus.even_since(0, INSTRUMENT), timeout_s=60, every_s=0.5, what="trades"
+        )
 
         # One instrument is refused: it stands down, the venue's others are traded.
         fault(folder, kind="reject", venue=VENUE, instrument=INSTRUMENT, count=100_000)
         place = f"{VENUE}|{INSTRUMENT}"
-        eventually_sync(lambda: place in venues_down(folder), timeout_s=60, what=place)
+        eventually_sync(lambda: place in bus.venues_down(), timeout_s=60, what=place)
         since_ns = time.time_ns()
         eventually_sync(
-            lambda: bus.even_since(since_ns, *OTHERS), timeout_s=60, what="trades in others"
+            lambda: bus.even_since(since_ns, *OTHERS),
+            timeout_s=60,
+            every_s=0.5,
+            what="trades in others",
         )
-        assert VENUE not in venues_down(folder)
+        assert VENUE not in bus.venues_down()
 
         # Everything is: the venue stands down, nothing else.
         fault(folder, kind="reject", venue=VENUE, count=100_000)
-        eventually_sync(lambda: VENUE in venues_down(folder), timeout_s=60, what=VENUE)
-        found = arb(folder, "status")[1]
-        assert found["trading"]["state"] == "ACTIVE"
+        eventually_sync(lambda: VENUE in bus.venues_down(), timeout_s=60, what=VENUE)
+        found = arb(folder, "status")[1]["trading"]
+        assert found["state"] == "ACTIVE"
+        assert VENUE in found["venues_down"]
         critical = {a.code for a in bus.said(Alert) if a.severity is Severity.CRITICAL}
         assert critical == {"INSTRUMENT_STANDS_DOWN", "VENUE_STANDS_DOWN"}
         shown = subprocess.run(
@@ -124,14 +139,12 @@ def test_a_venue_that_begins_to_refuse_stands_down_before_it_costs_much(folder: 
         assert arb(folder, "resume")[1]["state"] == "ACTIVE"
         since_ns = time.time_ns()
         eventually_sync(
-            lambda: bus.even_since(since_ns, INSTRUMENT), timeout_s=60, what="trades again"
+            lambda: bus.even_since(since_ns, INSTRUMENT),
+            timeout_s=60,
+            every_s=0.5,
+            what="trades again",
         )
-        assert not venues_down(folder)
-
-
-def venues_down(folder: Path) -> dict[str, str]:
-    found: dict[str, str] = arb(folder, "status")[1]["trading"]["venues_down"]
-    return found
+        assert not arb(folder, "status")[1]["trading"]["venues_down"]
 
 
 def plans_at_once() -> int:

@@ -65,6 +65,11 @@ def arb(folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+def is_trading(folder: Path) -> bool:
+    found = arb(folder, "status")[1]
+    return bool(found["well"]) and found["trading"]["state"] == "ACTIVE"
+
+
 @contextmanager
 def trading(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`arb up`, well and ACTIVE."""
@@ -80,10 +85,7 @@ def trading(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        eventually_sync(lambda: arb(folder, "status")[1]["well"], timeout_s=60, what="well")
-        eventually_sync(
-            lambda: arb(folder, "status")[1]["trading"]["state"] == "ACTIVE", timeout_s=30
-        )
+        eventually_sync(lambda: is_trading(folder), timeout_s=90, every_s=1, what="trading")
         yield up
     finally:
         if up.poll() is None:
