@@ -280,11 +280,9 @@ class RecorderEngine:
         step = self._go_on(now_ns)
         if not found.segments:
             return step
-        segments = counted(len(found.segments), "segment")
-        text = (
-            f"the recorder before was killed: {counted(found.rows, 'row')} of {segments} kept, "
-            f"{counted(found.torn_bytes, 'byte')} of a row that was being written not"
-        )
+        kept = f"{counted(found.rows, 'row')} of {counted(len(found.segments), 'segment')} kept"
+        lost = f"{counted(found.torn_bytes, 'byte')} of a row that was being written not"
+        text = f"the recorder before was killed: {kept}, {lost}"
         return _told(step, text, Severity.INFO, now_ns)
 
     def _on_not_recovered(self, reason: str, now_ns: int) -> Step:
