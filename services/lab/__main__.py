@@ -1,4 +1,4 @@
-"""``python -m services.lab sim | replay | backtest``. Ctrl-C while it imports is no error either."""
+"""``python -m services.lab WHAT ...``. Ctrl-C while it imports is no error either."""
 
 from __future__ import annotations
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from services.lab.__main__ import main as lab
 from services.lab.backtest import Backtest, configured
 from services.lab.backtest_terms import BacktestConfig
+from services.lab.command import main as lab
 from services.lab.output import DecisionsFile
 from services.lab.recorded import survey
 from services.lab.replay import Replay, Terms, config_of, paper_accounts
-from services.research.__main__ import main as research
+from services.research.command import main as research
 from shared.config_sections import Config
 from tests.e2e.test_replay_pays import kraken_recording, recording
 from tests.support import ROOT

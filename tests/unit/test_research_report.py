@@ -204,7 +204,7 @@ def test_an_out_that_cannot_be_is_told_before_anything_runs(example, tmp_path, c
         assert run(example, "backtest", out) == 2
         assert f"arb: --out {out}: " in capfd.readouterr().err
     assert run(example, "backtest", tmp_path / "file") == 2
-    assert "is a file; give a folder" in capfd.readouterr().err
+    assert "Not a directory" in capfd.readouterr().err
 
 
 def test_the_examples_candles_are_what_the_reader_wants(tmp_path) -> None:
