@@ -38,11 +38,17 @@ _PARTS: dict[Format, Any] = {
     Format.MSGPACK: msgspec.msgpack.Decoder(list[msgspec.Raw]),
     Format.JSON: msgspec.json.Decoder(list[msgspec.Raw]),
 }
-_DECODERS: dict[str, Any] = {spec.name: _decoder(spec) for spec in ALL}
+_READERS: dict[str, tuple[Callable[[bytes], list[Any]], int]] = {
+    spec.name: (
+        _decoder(spec).decode,
+        AHEAD_NS_MAX if spec.delivery is Delivery.LATEST else AHEAD_NS_MAX_DURABLE,
+    )
+    for spec in ALL
+}
+"""Per stream: its decoder, and how far a fact may lie in the future."""
 _ENCODE: dict[str, Callable[[Any], bytes]] = {
     spec.name: (_MSGPACK if spec.format is Format.MSGPACK else _JSON).encode for spec in ALL
 }
-_LATEST = Delivery.LATEST
 
 
 def encode(spec: StreamSpec, messages: Sequence[Message]) -> bytes:
@@ -66,15 +72,16 @@ def decode(spec: StreamSpec, payload: bytes, now_ns: int | None = None) -> list[
         raise CodecError(
             f"an entry of {spec.name} has {len(payload)} bytes, {spec.entry_bytes_max} are the most"
         )
+    decoder, ahead_ns = _READERS[spec.name]
     try:
-        messages = _DECODERS[spec.name].decode(payload)
+        messages = decoder(payload)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CodecError(
             f"an entry of {spec.name} is not a list of its messages: {error}"
         ) from error
-    if flaw := first_flaw(messages, _latest_ns(spec, now_ns)):
+    if flaw := first_flaw(messages, INT_MAX if now_ns is None else now_ns + ahead_ns):
         raise CodecError(f"an entry of {spec.name} is out of bounds: {flaw}")
-    return messages  # type: ignore[no-any-return]
+    return messages
 
 
 def salvage(spec: StreamSpec, payload: bytes, now_ns: int | None = None) -> list[Any]:
@@ -97,10 +104,3 @@ def salvage(spec: StreamSpec, payload: bytes, now_ns: int | None = None) -> list
         except CodecError:
             continue  # the reader counts and reports the entry
     return good
-
-
-def _latest_ns(spec: StreamSpec, now_ns: int | None) -> int:
-    """Return the newest time that a fact of this stream may carry."""
-    if now_ns is None:
-        return INT_MAX
-    return now_ns + (AHEAD_NS_MAX if spec.delivery is _LATEST else AHEAD_NS_MAX_DURABLE)

@@ -27,6 +27,7 @@ from shared.ledger import (
 )
 from shared.messages.base import Message
 
+_OF_MARKS: Final = frozenset((MarksRead, MarksFailed))
 LOOK_NS: Final = 1_000_000_000
 """The marks are looked at this often."""
 
@@ -96,7 +97,7 @@ class LedgerEngine:
         Raises:
             ConfigError: The data on the bus belongs to another mode or account.
         """
-        if self.has_begun and not isinstance(message, (MarksRead, MarksFailed)):
+        if self.has_begun and type(message) not in _OF_MARKS:
             return self.inner.on_message(message, now_ns, redelivered=redelivered)
         if isinstance(message, MarksRead):
             self._is_asked = False

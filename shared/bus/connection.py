@@ -158,12 +158,23 @@ class RedisLink:
         """
         if self._transport is None or self.wire.lost:
             await self.connect()
-        assert self._transport is not None
-        self._check_refused()
         if optional:
+            self._check_refused()
             self.wire.optional.extend(range(self.wire.sent, self.wire.sent + replies))
-        self.wire.sent += replies
-        self.wire.awaited += replies
+        self.send_now(data, replies)
+
+    def send_now(self, data: bytes, replies: int) -> None:
+        """Send on a connection that stands: ``is_connected``; see :meth:`send`.
+
+        Raises:
+            ReplyError: A command sent earlier without waiting for its reply was refused.
+        """
+        wire = self.wire
+        if wire.refused is not None:
+            self._check_refused()
+        assert self._transport is not None
+        wire.sent += replies
+        wire.awaited += replies
         if self._fd >= 0 and self._transport.get_write_buffer_size() == 0:
             # At once: the transport would write only when this task has nothing more to do.
             try:
@@ -208,9 +219,19 @@ class RedisLink:
         """
         if self.wire.lost or self._transport is None:
             raise await self.lose(self.wire.lost)
-        assert self.wire.awaited == 0, "a reply is taken before it is there"
-        self._check_refused()
-        last, self.wire.last = self.wire.last, None
+        return self.take_now()
+
+    def take_now(self) -> Any:
+        """Return the last reply of a connection that stands: ``is_connected``; see :meth:`take`.
+
+        Raises:
+            ReplyError: The first reply that was an error.
+        """
+        wire = self.wire
+        assert wire.awaited == 0, "a reply is taken before it is there"
+        if wire.refused is not None:
+            self._check_refused()
+        last, wire.last = wire.last, None
         return last
 
     async def settle(self) -> Any:

@@ -142,13 +142,15 @@ class DurableReader:
                 return None
             self._is_asked = False
             try:
-                reply = await self._link.take()
+                link = self._link
+                reply = link.take_now() if link.is_connected else await link.take()
             except ReplyError as error:
                 if not error.may_pass:
                     raise
                 self._pause(error)
                 return None
-            self._refused.pop(self._names, None)
+            if self._refused:
+                self._refused.pop(self._names, None)
             if reply and (batch := await self._take(reply)) is not None:
                 return batch
         if asyncio.get_running_loop().time() < self._pause_until_s:

@@ -185,13 +185,14 @@ class LatestReader:
             if not self._link.is_connected and not await self._come_back():
                 return None
             if self._is_asked:
-                if self._link.awaited:
+                if self._link.wire.awaited:
                     if asyncio.get_running_loop().time() >= self._sent_s + self._answer_s:
                         await self._link.drop()
                     return None
                 self._is_asked = False
-                reply = await self._link.take()
-                self._refused.pop(self._names, None)
+                reply = self._link.take_now()
+                if self._refused:
+                    self._refused.pop(self._names, None)
                 if reply:
                     return self._take(reply)
                 if not self._block:

@@ -38,6 +38,7 @@ from shared.errors import BusUnavailable
 from shared.logs import Throttle
 from shared.messages.base import Message
 from shared.streams import Delivery
+from shared.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ class RedisBus:
         self._alerts = AlertOutlet(service, self._clock)
         self._packer = Packer(config.shards, self._alerts.report)
         self._out, self._control = self._link(), self._link()
-        self._turn = asyncio.Lock()  # tasks of one process take turns on the publishing connection
+        self._turn = Turns()  # tasks of one process take turns on the publishing connection
         self._counters = dict.fromkeys(COUNTERS, 0)
         self._refused: dict[str, str] = {}
         self._readers = ReaderContext(
@@ -200,13 +201,17 @@ class RedisBus:
             commands.append(pack("SET", checkpoint_key(name), state))
         for key, ids in pending.items():
             commands.append(pack("XACK", key, self._service, *ids))
-        async with self._turn:
+        if not self._turn.try_take():
+            await self._turn.take()
+        try:
             if pending or checkpoints:
                 await self._insist.transact(commands)
             else:
                 await self._send(commands)
                 if not self._makes_promises:
                     self._out.leave_unread()
+        finally:
+            self._turn.give()
         self._counters["published"] += len(messages)
 
     async def _send(self, commands: list[bytes], *, optional: bool = False) -> None:
@@ -217,7 +222,10 @@ class RedisBus:
             if self._out.awaited >= self._tuning.in_flight_max:
                 await self._out.settle()
             data = commands[0] if len(commands) == 1 else b"".join(commands)
-            await self._out.send(data, len(commands), optional=optional)
+            if self._out.is_connected and not optional:  # nearly always: nothing to wait for
+                self._out.send_now(data, len(commands))
+            else:
+                await self._out.send(data, len(commands), optional=optional)
         except ReplyError:
             await self._out.drop()
             raise

@@ -219,7 +219,7 @@ class Shell:
     async def _close(self) -> None:
         try:
             if not self._tasks.has_failed:
-                await self._steps.lock.acquire()  # no step is under way, and none begins any more
+                await self._steps.turns.take()  # no step is under way, and none begins any more
         finally:
             await self._let_go()
 

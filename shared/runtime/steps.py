@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from shared.bus.port import Batch, Bus
 from shared.clock import Clock
@@ -23,6 +23,7 @@ from shared.runtime.marks import MarkRequests
 from shared.runtime.positions import Positions
 from shared.runtime.publisher import Publisher
 from shared.runtime.tasks import Tasks
+from shared.turns import Turns
 
 OBSERVE_S = 0.5
 TIMER_S_MIN = 0.001
@@ -58,12 +59,14 @@ class Steps:
         self._positions = Positions(service, hosting, self._publisher, observer)
         self._marks = MarkRequests(bus, hosting.lease, tasks)
         self._measures = {kind: observer.latency(m) for kind, m in hosting.measures.items()}
-        self.lock = asyncio.Lock()
-        """Held during a step."""
+        self.turns = Turns()
+        """Taken during a step."""
+        self._is_begun = False
         self.has_begun = asyncio.Event()
         """Set once the engine takes messages."""
         self._results: list[Result] = []
-        self._woken = asyncio.Event()
+        self._is_woken = False
+        self._sleep: asyncio.Future[None] | None = None
         self._now_ns = 0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s = math.inf
@@ -74,14 +77,13 @@ class Steps:
         """Begin, from what was saved."""
         self._publisher.is_durable |= is_durable
         await self.step(lambda now_ns: self._engine.start(saved, now_ns))
-        self._woken.set()
 
     async def step(self, decide: Callable[[int], Step]) -> None:
         """Let the engine decide on something that is neither a batch nor a result."""
-        async with self.lock:
+        async with self.turns:
             self._begin_step()
             await self._finish(None, decide(self._now_ns))
-        self._woken.set()
+        self._wake()
 
     def deliver(self, result: Result) -> None:
         """Take what came of an action; it is decided on in the next turn of the event loop."""
@@ -90,7 +92,7 @@ class Steps:
             self._tasks.fail(TooSlow(text))
             return
         self._results.append(result)
-        self._woken.set()
+        self._wake()
 
     def observe(self) -> None:
         """Bring the observer up to date with the engine."""
@@ -105,8 +107,12 @@ class Steps:
     async def take(self, batch: Batch) -> None:
         """Take in a batch, and note how far it went."""
         if batch.messages or batch.pending:
-            async with self.lock:
+            if not self.turns.try_take():
+                await self.turns.take()
+            try:
                 await self._take_batch(batch)
+            finally:
+                self.turns.give()
         if batch.last_ids:
             self._positions.read.update(batch.last_ids)
             if self._positions.due_s == math.inf:  # else the timer comes for them
@@ -115,14 +121,16 @@ class Steps:
 
     async def _take_batch(self, batch: Batch) -> None:
         self._begin_step()
-        out, now_ns, watch = Step(), self._now_ns, self._hosting.watch
+        steps: list[Step] = []
+        now_ns, watch = self._now_ns, self._hosting.watch
         on_message, redelivered = self._engine.on_message, batch.redelivered
         for message in batch.messages:
             if watch is not None:
                 watch(message)
             step = on_message(message, now_ns, redelivered=redelivered)
             if step is not NOTHING:
-                _add(out, step)
+                steps.append(step)
+        out = _together(steps)
         if await self._finish(batch, out) and self._measures:
             self._measure(out.messages)
 
@@ -130,10 +138,16 @@ class Steps:
         """Take in results and time, as they come."""
         loop = asyncio.get_running_loop()
         while True:
-            await self._woken.wait()
-            self._woken.clear()
-            async with self.lock:
+            if not self._is_woken:
+                self._sleep = loop.create_future()
+                await self._sleep
+            self._is_woken = False
+            if not self.turns.try_take():
+                await self.turns.take()
+            try:
                 await self._take_turn()
+            finally:
+                self.turns.give()
             await self._positions.note()
             if loop.time() >= self._observe_due_s:
                 self._observe_due_s = loop.time() + OBSERVE_S
@@ -144,12 +158,16 @@ class Steps:
     async def _take_turn(self) -> None:
         self._begin_step()
         results, self._results = self._results, []
-        out, now_ns = Step(), self._now_ns
+        steps: list[Step] = []
+        now_ns, on_message = self._now_ns, self._engine.on_message
         for result in results:
-            _add(out, self._engine.on_message(result, now_ns))
+            step = on_message(result, now_ns)
+            if step is not NOTHING:
+                steps.append(step)
         deadline_ns = self._engine.next_deadline_ns()
         if deadline_ns is not None and now_ns >= deadline_ns:
-            _add(out, self._engine.on_timer(now_ns))
+            steps.append(self._engine.on_timer(now_ns))
+        out = _together(steps)
         if await self._finish(None, out) and self._measures:
             self._measure(results[:1])
 
@@ -179,7 +197,8 @@ class Steps:
             self._hosting.lease.check()  # the commit took its time
         for action in out.actions:
             self._carry_out(action)
-        if self._hosting.has_begun():
+        if not self._is_begun and self._hosting.has_begun():
+            self._is_begun = True
             self.has_begun.set()
         return written
 
@@ -216,15 +235,26 @@ class Steps:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._woken.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        """Have results and time looked at, in the next turn of the event loop."""
+        self._is_woken = True
+        if self._sleep is not None and not self._sleep.done():
+            self._sleep.set_result(None)
 
 
-def _add(out: Step, step: Step) -> None:
-    out.messages += step.messages
-    if step.actions:
-        out.actions += step.actions
-    if step.at_once:
-        out.at_once += step.at_once
+def _together(steps: Sequence[Step]) -> Step:
+    """Return what some steps ask for, in their order; nearly always there is one."""
+    if len(steps) == 1:
+        return steps[0]
+    if not steps:
+        return NOTHING
+    return Step(
+        [message for step in steps for message in step.messages],
+        [action for step in steps for action in step.actions],
+        [action for step in steps for action in step.at_once],
+    )
 
 
 def _now_s() -> float:

@@ -211,7 +211,7 @@ async def test_a_change_of_shards_does_not_cut_a_commit_in_half(world: World) ->
         await eventually(lambda: shell._owned == (0, 1))
         world.gate.clear()
         await publish(world, resync(1))
-        await eventually(lambda: shell._steps.lock.locked())
+        await eventually(lambda: shell._steps.turns.is_taken)
         world.server.join_members("risk", "b", 60_000)
         await eventually(lambda: shell._stops_reading)
         assert shell._owned == (0, 1)
