@@ -120,21 +120,23 @@ class ExecutorEngine:
         self, message: Message | Result, now_ns: int, *, redelivered: bool = False
     ) -> Step:
         """Take in a bus message or the result of an action."""
+        if type(message) is DepthView:  # most messages; nothing follows from one
+            self._markets.learn_view(message)
+            return NOTHING
+        out = Step()
+        if type(message) is ApprovedPlan:
+            # A plan that starts touches no finished one: its write-ahead stays small.
+            self._keeper.touched |= redelivered
+            self._on_plan(message, redelivered, now_ns, out)
+            return self._close(out, now_ns)
         if isinstance(message, Stopping):  # what is open goes on
             self._draining = True
             return NOTHING
         if isinstance(message, Result):
             assert isinstance(message, Report), "no other service's results come here"
             return self._on_report(message, now_ns)
-        if isinstance(message, DepthView):  # most messages; nothing follows from one
-            self._markets.learn_view(message)
-            return NOTHING
-        out = Step()
-        # A plan that starts touches no finished one: its write-ahead stays small.
         self._keeper.touched |= redelivered or isinstance(message, Command)
-        if isinstance(message, ApprovedPlan):
-            self._on_plan(message, redelivered, now_ns, out)
-        elif isinstance(message, InstrumentInfo):
+        if isinstance(message, InstrumentInfo):
             self._markets.learn_rules(message.rules)
         elif isinstance(message, TradingStateChanged):
             self._trading = message.state
@@ -251,7 +253,9 @@ class ExecutorEngine:
 
     def _refusal(self) -> str:
         """Return why nothing new may start."""
-        return self.obstacle or why_none_starts(self._state, self._trading)
+        if self._draining or not self._recovered or self._state.locked:
+            return self.obstacle
+        return why_none_starts(self._state, self._trading)
 
     def _advance(self, plan_id: str, now_ns: int, out: Step) -> None:
         """Let a plan take its next step; not before the venues have shown what the account did."""

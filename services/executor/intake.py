@@ -26,11 +26,14 @@ from shared.messages.base import Side, TradingState
 from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.execution import ApprovedPlan, PlanLeg
 from shared.messages.rounds import Intent
+from shared.messages.terms import OrderType, TimeInForce
 
 _BUY: Final = Side.BUY
 _INSTANT: Final = Intent.INSTANT
 _CLOSE: Final = Intent.CLOSE
 _OPEN: Final = Intent.OPEN
+_LIMIT: Final = OrderType.LIMIT
+_IOC: Final = TimeInForce.IOC
 
 PRICE_BAND = Decimal("0.05")
 """How far beyond the LIVE book's best price a leg's limit may lie, and how far from its limit what
@@ -64,11 +67,14 @@ class Intake:
         """Return why no executor can have started it; empty if one can, configured otherwise."""
         for leg in plan.legs:
             name = split_instrument(leg.instrument)
-            if (name.base, name.quote) != (plan.base, plan.quote) and not plan.values:
+            if (name.base != plan.base or name.quote != plan.quote) and not plan.values:
                 return f"{leg.instrument} is not {plan.base}/{plan.quote}"
-            if not leg.is_limit_ioc:
+            if leg.order_type is not _LIMIT or leg.time_in_force is not _IOC:
                 return f"a leg is a {leg.kind} order, not a LIMIT IOC one"
-        return path_flaw(plan) if plan.values else self._round_flaw(plan)
+        if plan.values:
+            return path_flaw(plan)
+        is_plain = not (plan.round_id or plan.opening) and len(plan.legs) > 1
+        return "" if is_plain and plan.intent is _INSTANT else _round_flaw(plan)
 
     def objection(self, plan: ApprovedPlan, now_ns: int) -> str:
         """Return why this plan must not be started now; empty if it may."""
@@ -88,24 +94,15 @@ class Intake:
                 return why
         return value_flaw(plan, self._markets, now_ns) if plan.values else ""
 
-    def _round_flaw(self, plan: ApprovedPlan) -> str:
-        """Return what of a plan's round cannot be; empty if it can."""
-        if plan.intent is _INSTANT:
-            is_plain = not plan.round_id and not plan.opening and len(plan.legs) > 1
-            return "" if is_plain else "it has one leg, or a round, and no intent to open or close"
-        if not plan.round_id:
-            return f"it is to {plan.intent} a round and names none"
-        if plan.opening and (plan.intent is _OPEN or plan.is_directional):
-            return f"it is to even out {plan.opening} {plan.base}, which only closing by pairs does"
-        return ""
-
     def _net_flaw(self, plan: ApprovedPlan) -> str:
         """Return what its legs leave unhedged; empty if that may be."""
-        if plan.is_directional:
+        if plan.intent is not _INSTANT and plan.is_directional:
             return ""
         if plan.values:
             return path_net_flaw(plan, self._markets)
-        net = sum([leg.signed_qty for leg in plan.legs], plan.opening)
+        net = plan.opening
+        for leg in plan.legs:
+            net = net + leg.qty if leg.side is _BUY else net - leg.qty
         # Lots change: by those of another time it may have been started.
         if not net or self._is_rest_of_lots(plan, net) or abs(net) < abs(plan.opening):
             return ""
@@ -171,6 +168,17 @@ class Intake:
         if beyond > best * PRICE_BAND:
             return f"its limit {leg.price_limit} is too far from {leg.venue}'s best price {best}"
         return ""
+
+
+def _round_flaw(plan: ApprovedPlan) -> str:
+    """Return what of a plan that is not plain cannot be; empty if all can."""
+    if plan.intent is _INSTANT:
+        return "it has one leg, or a round, and no intent to open or close"
+    if not plan.round_id:
+        return f"it is to {plan.intent} a round and names none"
+    if plan.opening and (plan.intent is _OPEN or plan.is_directional):
+        return f"it is to even out {plan.opening} {plan.base}, which only closing by pairs does"
+    return ""
 
 
 def on_grid(plan: ApprovedPlan, markets: Markets) -> list[PlanLeg]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
-from shared.domain.depth import are_levels, is_size
+from shared.domain.depth import SIZE_MAX, SIZE_MIN, are_levels
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.rounding import exact
 from shared.messages.base import BookState, Certainty, Side
@@ -44,23 +44,19 @@ class Markets:
 
     def live_view(self, key: MarketKey, now_ns: int) -> DepthView | None:
         """Return the view if it may price something now."""
-        view = self._newest_if_live(key, now_ns)
-        if view is None or not (are_levels(view.bids) and are_levels(view.asks)):
-            return None
-        return view
-
-    def _newest_if_live(self, key: MarketKey, now_ns: int) -> DepthView | None:
-        """Return the view if it is LIVE and fresh; its levels are as the bus lets them through."""
         view = self._views.get(key)
-        if view is None or view.state is not _LIVE:
+        if view is None or view.state is not _LIVE or now_ns - view.ts_ns > VIEW_AGE_NS_MAX:
             return None
-        return view if now_ns - view.ts_ns <= VIEW_AGE_NS_MAX else None
+        return view if are_levels(view.bids) and are_levels(view.asks) else None
 
     def best_price(self, key: MarketKey, taken_by: Side, now_ns: int) -> Decimal | None:
         """Return the best price that an order of this side finds in a LIVE book."""
-        view = self._newest_if_live(key, now_ns)
-        levels = view and (view.asks if taken_by is _BUY else view.bids)
-        return exact(levels[0][0]) if levels and is_size(levels[0][0]) else None
+        view = self._views.get(key)
+        if view is None or view.state is not _LIVE or now_ns - view.ts_ns > VIEW_AGE_NS_MAX:
+            return None
+        levels = view.asks if taken_by is _BUY else view.bids
+        price = levels[0][0] if levels else 0.0
+        return exact(price) if SIZE_MIN <= price <= SIZE_MAX else None
 
     def mid(self, key: MarketKey, now_ns: int) -> Decimal | None:
         """Return the middle of a LIVE book."""

@@ -34,10 +34,12 @@ from shared.messages.execution import (
     PlanLeg,
     PlanOutcome,
 )
+from shared.messages.rounds import Intent
 
 _LEG: Final = OrderPurpose.LEG
 _ARBITRAGE: Final = PlanKind.ARBITRAGE
 _USED: Final = LedgerStage.USED
+_INSTANT: Final = Intent.INSTANT
 
 REBALANCE_PAUSE_NS: Final = 50_000_000
 """Least pause between two rebalancing orders, and before looking for a price again."""
@@ -189,7 +191,8 @@ class PlanRunner:
             strategy=approved.strategy,
             values=_values(approved),
         )
-        _take_round(plan, approved)
+        if approved.intent is not _INSTANT:
+            _take_round(plan, approved)
         self._state.add_plan(plan)
         return plan
 
@@ -260,7 +263,10 @@ def _values(approved: ApprovedPlan) -> dict[str, Decimal]:
 
 def _reference(approved: ApprovedPlan) -> Decimal:
     """Return a price that makes sense: the dearest expected, so that no rest is valued too low."""
-    return max([leg.price_expected for leg in approved.legs])
+    dearest = ZERO
+    for leg in approved.legs:
+        dearest = max(dearest, leg.price_expected)
+    return dearest
 
 
 def _leg_intent(leg: PlanLeg) -> OrderIntent:

@@ -69,6 +69,8 @@ class StandDown:
 
     def objection(self, legs: Iterable[PlanLeg]) -> str:
         """Return why a plan with these legs must not start; empty if it may."""
+        if not self._state.down:
+            return ""
         for leg in legs:
             down = self._state.down_at(leg.venue, leg.instrument)
             if down is not None:

@@ -44,22 +44,23 @@ def reservation_of(context: DecisionContext) -> Reservation:
 
 def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> ApprovedPlan:
     """Return the plan that an opportunity became; ``held`` is reserved for it."""
+    legs = []
+    for leg in found.legs:
+        planned = PlanLeg.of(
+            leg,
+            price_expected=leg.price_avg,
+            fee_bps=leg.fee_bps,
+            cash_flow=leg.cash_flow,
+            fee_asset=leg.fee_asset,
+        )
+        legs.append(planned)
     return ApprovedPlan(
         ts_ns=now_ns,
         plan_id=held.plan_id,
         opportunity_id=found.opportunity_id,
         base=found.base,
         quote=found.quote,
-        legs=[
-            PlanLeg.of(
-                leg,
-                price_expected=leg.price_avg,
-                fee_bps=leg.fee_bps,
-                cash_flow=leg.cash_flow,
-                fee_asset=leg.fee_asset,
-            )
-            for leg in found.legs
-        ],
+        legs=legs,
         net_expected=found.net,
         loss_cap=held.loss_cap,
         ts_recv_ns=found.ts_recv_ns,

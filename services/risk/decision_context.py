@@ -185,7 +185,9 @@ class DecisionContext:
             self.stake = path_stake(self.opportunity, self.values)
             self.notional = self.stake.notional
         self.loss_cap = share_of(self.notional, self.config.loss_cap_bps) + self.cost
-        self.held = [leg for plan in ledger.reservations.values() for leg in plan.legs]
+        self.held = []
+        for plan in ledger.reservations.values():
+            self.held += plan.legs
         self.positions = []
         for key, position in ledger.positions.items():
             market = market_of(key)
@@ -242,7 +244,10 @@ def mark_of(context: DecisionContext, market: VenueMarket) -> Decimal:
 
 def markets_of(context: DecisionContext, venue: str) -> list[VenueMarket]:
     """Return a venue's markets in this quote asset with a position, reservation or leg."""
-    markets = {market.key: market for market, _ in context.positions if market.venue == venue}
+    markets: dict[str, VenueMarket] = {}
+    for market, _ in context.positions:
+        if market.venue == venue:
+            markets[market.key] = market
     for held in context.held:
         if held.terms.venue == venue:
             market = market_of(f"{venue}|{held.terms.instrument}")

@@ -29,7 +29,7 @@ from services.risk.checkpoint import (
 )
 from services.risk.decider import Decider
 from services.risk.decision_context import BookKey
-from services.risk.exposure import Ledger
+from services.risk.exposure import DAY_NS, Ledger
 from services.risk.market import LatestBooks
 from services.risk.report import risk_report
 from services.risk.round_reports import RoundReports, end_round
@@ -122,11 +122,12 @@ class RiskEngine:
             return NOTHING
         if type(message) in _ORDERING:
             message = in_order(message, now_ns)
-        lost = self._start(now_ns)
+        lost = self._start(now_ns) if self._losses or not self._has_started else []
         out = handler(message, now_ns)
         if lost:
             out = [*lost, *out]
-        out += self._reports.changed(self._state.ledger, now_ns)
+        if self._state.ledger.rounds.touched:
+            out += self._reports.changed(self._state.ledger, now_ns)
         if lost or type(message) not in _QUIET:
             out += self._state_if_changed(self._switch.now(now_ns), now_ns)
         return Step(messages=out) if out else NOTHING
@@ -253,9 +254,10 @@ class RiskEngine:
         return []
 
     def _on_opportunity(self, found: Opportunity | Signal, now_ns: int) -> list[Message]:
-        standing = self._switch.now(now_ns)
-        self._roll_day(now_ns)
-        given = self._state.ledger, self._switch, standing, now_ns
+        standing, ledger = self._switch.now(now_ns), self._state.ledger
+        if now_ns // DAY_NS > ledger.day:
+            self._roll_day(now_ns)
+        given = ledger, self._switch, standing, now_ns
         if isinstance(found, Signal):
             decided = self._decider.decide_signal(found, *given)
         else:

@@ -333,7 +333,9 @@ def _shows(ts_balance_ns: int, ts_fill_ns: int) -> bool:
 
 def remember_plan(memory: dict[str, bool], key: str) -> None:
     """Remember the id of a plan or of its opportunity; the oldest beyond the bound is forgotten."""
-    _remember(memory, key, True, PLANS_REMEMBERED_MAX)
+    memory[key] = True
+    if len(memory) > PLANS_REMEMBERED_MAX:
+        _remember(memory, key, True, PLANS_REMEMBERED_MAX)
 
 
 def _fill_key(fill: Fill) -> str:

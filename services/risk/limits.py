@@ -29,6 +29,7 @@ from shared.domain.rounding import exact, is_multiple, is_rest_of_lots
 from shared.messages.arb import OpportunityLeg
 from shared.messages.base import BookState, Side, TradingState
 from shared.messages.rounds import Intent
+from shared.messages.terms import OrderType, TimeInForce
 
 _BUY: Final = Side.BUY
 _SELL: Final = Side.SELL
@@ -37,6 +38,8 @@ _OPEN: Final = Intent.OPEN
 _CLOSE: Final = Intent.CLOSE
 _ACTIVE: Final = TradingState.ACTIVE
 _HALTED: Final = TradingState.HALTED
+_LIMIT: Final = OrderType.LIMIT
+_IOC: Final = TimeInForce.IOC
 
 MS = 1_000_000
 
@@ -51,6 +54,7 @@ def well_formed(context: DecisionContext) -> Denial | None:
         return path_limits.well_formed(context)
     found, legs = context.opportunity, context.opportunity.legs
     bought, sold, sales, of_first = ZERO, ZERO, 0, None
+    books = set()
     for leg in legs:
         try:
             base, quote, settle = name = split_instrument(leg.instrument)
@@ -69,8 +73,9 @@ def well_formed(context: DecisionContext) -> Denial | None:
                 return deny(DenyReason.MALFORMED, instrument=leg.instrument, qty=leg.qty)
         if not leg.fee_bps.is_finite() or leg.fee_bps < ZERO:
             return deny(DenyReason.MALFORMED, instrument=leg.instrument, fee_bps=leg.fee_bps)
-        if not leg.is_limit_ioc:
+        if leg.order_type is not _LIMIT or leg.time_in_force is not _IOC:
             return deny(DenyReason.ORDER_KIND, kind=leg.kind, instrument=leg.instrument)
+        books.add((leg.venue, leg.instrument))
         if leg.side is _SELL:
             sales, sold = sales + 1, sold + leg.qty
         elif sales:
@@ -82,7 +87,7 @@ def well_formed(context: DecisionContext) -> Denial | None:
         return deny(DenyReason.MALFORMED, sides=_sides(legs))
     if base != found.base or quote != found.quote or (bought or sold) != found.qty:
         return deny(DenyReason.MALFORMED, base=base, quote=quote, bought=bought, qty=found.qty)
-    if len({(leg.venue, leg.instrument) for leg in legs}) < len(legs):
+    if len(books) < len(legs):
         return deny(DenyReason.MALFORMED, legs=", ".join(leg.text for leg in legs))
     return None
 
@@ -283,9 +288,13 @@ def instrument_notional(context: DecisionContext) -> Denial | None:
 def venue_notional(context: DecisionContext) -> Denial | None:
     """The same, summed over a venue's instruments of this quote asset."""
     limit = context.config.venue_notional_max
-    for venue in dict.fromkeys([leg.market.venue for leg in context.legs]):
-        markets = markets_of(context, venue)
-        after = sum([worst_with_plan(context, market) for market in markets], ZERO)
+    venues: dict[str, None] = {}
+    for leg in context.legs:
+        venues[leg.market.venue] = None
+    for venue in venues:
+        markets, after = markets_of(context, venue), ZERO
+        for market in markets:
+            after += worst_with_plan(context, market)
         if after <= limit:
             continue
         if after > sum([worst_notional(context, market) for market in markets], ZERO):
@@ -330,7 +339,10 @@ def daily_loss(context: DecisionContext) -> Denial | None:
     """Today's result must bear the worst of what is in flight and of this plan."""
     ledger, quote = context.ledger, context.opportunity.quote
     realized, limit = ledger.realized_today(quote), context.config.daily_loss_max
-    caps = sum([h.loss_cap for h in ledger.reservations.values() if h.quote == quote], ZERO)
+    caps = ZERO
+    for held in ledger.reservations.values():
+        if held.quote == quote:
+            caps += held.loss_cap
     worst = realized - caps - context.loss_cap
     if -worst > limit:
         return deny(DenyReason.DAILY_LOSS, realized_today=realized, at_worst=worst, max=limit)

@@ -31,8 +31,6 @@ class RoundReports:
 
     def changed(self, ledger: Ledger, now_ns: int) -> list[Message]:
         """Return what the last input changed."""
-        if not ledger.rounds.touched:  # nearly always
-            return []
         touched = ledger.rounds.take_touched()
         self._stops.follow(ledger)
         in_flight = ledger.rounds_in_flight

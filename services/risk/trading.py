@@ -140,6 +140,7 @@ class TradingControl:
         self._witness_until_ns = witness_until_ns
         self._daily_loss_max = config.risk.daily_loss_max
         self._venues = sorted(name for name, venue in config.venues.items() if venue.trade)
+        self._venue_set = frozenset(self._venues)
         self._memory, self._ledger = memory, ledger
         self._ts_started_ns = now_ns
         self._executor: ExecutorReady | None = None
@@ -281,9 +282,9 @@ class TradingControl:
 
     def _obstacle(self, missing: str) -> str:
         # Plans with a venue that stands down are denied; the others need not wait for its balances.
-        unknown = [venue for venue in self._venues_unknown() if venue not in self.venues_down]
-        if not missing and unknown:
-            missing = f"balances unknown: {', '.join(unknown)}"
+        if not missing and not self._ledger.balances.keys() >= self._venue_set:
+            unknown = [venue for venue in self._venues_unknown() if venue not in self.venues_down]
+            missing = f"balances unknown: {', '.join(unknown)}" if unknown else ""
         if not missing:
             return ""
         return f"{HaltCause.WAITING if self._was_open else HaltCause.STARTING}: {missing}"

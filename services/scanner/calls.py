@@ -66,7 +66,7 @@ class Calls:
             ValueError: One has an impossible value, or there are too many.
         """
         out = hosted.stamped(found, now_ns)
-        if hosted.is_warming_up(now_ns):
+        if hosted.warmup_ns and hosted.is_warming_up(now_ns):
             self.counters["outputs_in_warmup"] += len(out)
             return ()
         if not self._rounds.are_known and any(opens_round(each) for each in out):

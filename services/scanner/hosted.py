@@ -189,24 +189,23 @@ class Hosted:
         self.outputs += len(found)
         if self.outputs > OUTPUTS_PER_S_MAX:
             raise ValueError(f"more than {OUTPUTS_PER_S_MAX} outputs within a second")
-        return [self._stamp(each, now_ns) for each in found]
-
-    def _stamp(self, found: Any, now_ns: int) -> Output:
-        if type(found) not in _DECODE:
-            raise TypeError(f"returned a {type(found).__name__} in its list, not an Opportunity")
-        # Nothing but what the wire can carry gets out of here. Of the built-in strategies' values
-        # the types are known, so they need not be written and read to find out.
-        read: Output = found
-        if not self.is_built_in:
-            read = _DECODE[type(found)](_ENCODE(found))
-        stamped = msgspec.structs.replace(
-            read,
-            ts_ns=now_ns,
-            detector=self.detector,
-            strategy_id=self.id,
-            strategy_hash=self.hash,
-        )
-        if flaw := first_flaw([stamped], now_ns + AHEAD_NS_MAX):
+        stamped: list[Output] = []
+        for each in found:
+            if type(each) not in _DECODE:
+                kind = type(each).__name__
+                raise TypeError(f"returned a {kind} in its list, not an Opportunity")
+            # Nothing but what the wire can carry gets out of here. Of the built-in strategies'
+            # values the types are known, so they need not be written and read to find out.
+            stamped.append(
+                msgspec.structs.replace(
+                    each if self.is_built_in else _DECODE[type(each)](_ENCODE(each)),
+                    ts_ns=now_ns,
+                    detector=self.detector,
+                    strategy_id=self.id,
+                    strategy_hash=self.hash,
+                )
+            )
+        if flaw := first_flaw(stamped, now_ns + AHEAD_NS_MAX):
             raise ValueError(flaw)
         return stamped
 

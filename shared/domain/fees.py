@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from typing import Final
 
 from shared.messages.base import Side
+
+_BUY: Final = Side.BUY
 
 BPS = Decimal(10_000)
 ONE_BP = Decimal("0.0001")
@@ -25,7 +28,7 @@ def fee_amount(notional: Decimal, fee_bps: Decimal) -> Decimal:
 
 def cash_flow(side: Side, notional: Decimal, fee: Decimal) -> Decimal:
     """Return the quote units that trading ``notional`` brings in after its fee, all in quote."""
-    return -side.signed(notional) - fee
+    return -notional - fee if side is _BUY else notional - fee
 
 
 def share_of(notional: Decimal, share_bps: Decimal) -> Decimal:
