@@ -51,6 +51,11 @@ _ENCODE: dict[str, Callable[[Any], bytes]] = {
 }
 
 
+def encoder(spec: StreamSpec) -> Callable[[Sequence[Message]], bytes]:
+    """Return what encodes the messages of one entry."""
+    return _ENCODE[spec.name]
+
+
 def encode(spec: StreamSpec, messages: Sequence[Message]) -> bytes:
     """Return the bytes of one entry holding ``messages`` in order."""
     return _ENCODE[spec.name](messages)

@@ -136,7 +136,7 @@ class DurableReader:
             if batch is not None:
                 return batch
         if self._is_asked:
-            if self._link.awaited and self._link.is_connected:
+            if self._link.wire.awaited and self._link.is_connected:
                 if asyncio.get_running_loop().time() >= self.due_s():
                     raise BusUnavailable("Redis does not answer a blocking read")
                 return None
@@ -181,7 +181,7 @@ class DurableReader:
             key = raw_key.decode()
             for raw_id, fields in entries:
                 entry_id = raw_id.decode()
-                payload = payload_of(fields)
+                payload = fields[1] if fields and fields[0] == FIELD else payload_of(fields)
                 try:
                     batch.messages += decode(self._specs[key], payload or b"", now_ns)
                 except CodecError as error:

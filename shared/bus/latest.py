@@ -258,7 +258,8 @@ class LatestReader:
         messages: list[Any] = []
         now_ns = self._now_ns()
         for raw_id, fields in entries:
-            payload = payload_of(fields) or b""
+            # Nearly always the message is the only field.
+            payload = (fields[1] if fields and fields[0] == FIELD else payload_of(fields)) or b""
             try:
                 messages += decode(cursor.spec, payload, now_ns)
             except CodecError as error:
@@ -274,7 +275,9 @@ class LatestReader:
                 cursor.ordinal += len(entries)
             if len(entries) >= self._count:
                 cursor.behind = self._is_behind = True
-        messages, skipped = newest_per_key(messages, cursor.spec.conflate)
+        skipped = 0
+        if len(messages) > 1:
+            messages, skipped = newest_per_key(messages, cursor.spec.conflate)
         batch.messages += messages
         batch.last_ids[cursor.key] = cursor.last_id
         if not backfill:

@@ -219,7 +219,7 @@ class RedisBus:
         if not commands:
             return
         try:
-            if self._out.awaited >= self._tuning.in_flight_max:
+            if self._out.wire.awaited >= self._tuning.in_flight_max:
                 await self._out.settle()
             data = commands[0] if len(commands) == 1 else b"".join(commands)
             if self._out.is_connected and not optional:  # nearly always: nothing to wait for

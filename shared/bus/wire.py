@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.bus.port import shard_of
 from shared.bus.tuning import ENTRY_MESSAGES_MAX
-from shared.codec import FIELD, encode
+from shared.codec import FIELD, encode, encoder
 from shared.errors import CodecError
 from shared.messages.base import Message
 from shared.streams import ALL, ANYONE, STREAM_OF, Delivery, StreamSpec
@@ -158,6 +158,7 @@ class Adder:
 
     def __init__(self, spec: StreamSpec, key: str) -> None:
         self._spec, self._key = spec, key
+        self.encode, self.bytes_max = encoder(spec), spec.entry_bytes_max
         self._bytes_average = 0.0
         self._added = 0
         self.entries_max = spec.entries_max
@@ -203,11 +204,16 @@ class Packer:
     def __init__(self, shards: int, refuse: Callable[[str, str], None]) -> None:
         self._shards, self._refuse = shards, refuse
         self._adders: dict[str, Adder] = {}  # bounded by the map of streams times shards
+        self._adder_of: dict[type[Message], Adder] = {}  # where a type has one key
 
     def adds(self, messages: Sequence[Message]) -> list[bytes]:
         """Return the commands that publish ``messages``."""
         if not messages:
             return []
+        if len(messages) == 1:  # nearly always, on the way from a tick to its order
+            adder = self._adder_of.get(type(messages[0]))
+            if adder is not None and len(payload := adder.encode(messages)) <= adder.bytes_max:
+                return [adder.add(payload)]
         return [
             self._adder(spec, key).add(payload)
             for spec, key, entry in group_by_stream(messages, self._shards)
@@ -218,4 +224,6 @@ class Packer:
         adder = self._adders.get(key)
         if adder is None:
             adder = self._adders[key] = Adder(spec, key)
+            if not spec.sharded or self._shards == 1:
+                self._adder_of |= dict.fromkeys(spec.types, adder)
         return adder
