@@ -71,16 +71,27 @@ def encode_finished(state: ExecutorState) -> bytes:
 
 
 class CheckpointWriter:
-    """Knows which part of a state must be saved next; ``touched``: finished plans may differ."""
+    """Knows which part of a state must be saved next; ``touched``: finished plans may differ.
+
+    They are by far the larger part, and most answers of a venue are about open plans: it is saved
+    only where it is not what was saved last.
+    """
 
     def __init__(self) -> None:
         self.touched = True
+        self._finished = b""
+
+    def save_all(self) -> None:
+        """Save everything with the next step, whatever was saved before."""
+        self.touched, self._finished = True, b""
 
     def take(self, state: ExecutorState) -> dict[str, bytes]:
         """Return what must be saved now, by name: open work always, the rest if touched."""
         saved = {OPEN: encode_open(state)}
         if self.touched:
-            saved[FINISHED] = encode_finished(state)
+            finished = encode_finished(state)
+            if finished != self._finished:
+                saved[FINISHED] = self._finished = finished
             self.touched = False
         return saved
 

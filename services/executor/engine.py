@@ -97,6 +97,7 @@ class ExecutorEngine:
     def note_loss(self, loss: str, now_ns: int) -> Step:
         """Note that Redis lost data: nothing new starts, and nothing found now is taken over."""
         out = Step()
+        self._keeper.save_all()
         on_data_lost(self._state, loss, self._recovered, now_ns, out)
         return self._close(out, now_ns)
 
