@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -19,12 +19,18 @@ class OrderType(StrEnum):
     MARKET = "MARKET"
 
 
+_LIMIT: Final = OrderType.LIMIT
+
+
 class TimeInForce(StrEnum):
     """How long an order lives."""
 
     IOC = "IOC"  # what does not trade at once is canceled
     FOK = "FOK"  # all of it trades at once, or nothing
     GTC = "GTC"  # it rests until it is filled or canceled
+
+
+_IOC: Final = TimeInForce.IOC
 
 
 class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +80,11 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     def kind(self) -> str:
         """Order type and time in force in words."""
         return f"{self.order_type} {self.time_in_force}"
+
+    @property
+    def is_limit_ioc(self) -> bool:
+        """Whether it trades within its limit at once, and nothing of it rests."""
+        return self.order_type is _LIMIT and self.time_in_force is _IOC
 
     @property
     def text(self) -> str:
