@@ -64,8 +64,7 @@ class ExecutorEngine:
         self._counts: Counter[str] = Counter(
             orders_submitted=0, orders_filled=0, orders_rejected=0, orders_unknown=0, fills=0
         )
-        self._trading = TradingState.HALTED
-        self._draining = False
+        self._trading, self._draining = TradingState.HALTED, False
         self._informed = False  # every venue's executions are taken over: open plans may go on
         self._recovered = False  # and everything else is settled: new plans may start
         self._next_beat_ns = 0
@@ -124,20 +123,14 @@ class ExecutorEngine:
         if type(message) is DepthView:  # most messages; nothing follows from one
             self._markets.learn_view(message)
             return NOTHING
+        if type(message) is not ApprovedPlan and isinstance(message, Result):
+            return self._on_result(message, now_ns)
         out = Step()
-        if type(message) is ApprovedPlan:
-            # A plan that starts touches no finished one: its write-ahead stays small.
-            self._keeper.touched |= redelivered
+        # A plan that starts touches no finished one: its write-ahead stays small.
+        self._keeper.touched |= redelivered or type(message) is Command
+        if isinstance(message, ApprovedPlan):
             self._on_plan(message, redelivered, now_ns, out)
-            return self._close(out, now_ns)
-        if isinstance(message, Stopping):  # what is open goes on
-            self._draining = True
-            return NOTHING
-        if isinstance(message, Result):
-            assert isinstance(message, Report), "no other service's results come here"
-            return self._on_report(message, now_ns)
-        self._keeper.touched |= redelivered or isinstance(message, Command)
-        if isinstance(message, InstrumentInfo):
+        elif isinstance(message, InstrumentInfo):
             self._markets.learn_rules(message.rules)
         elif isinstance(message, TradingStateChanged):
             self._trading = message.state
@@ -146,7 +139,11 @@ class ExecutorEngine:
             self._due(now_ns, out)
         return self._close(out, now_ns)
 
-    def _on_report(self, report: Report, now_ns: int) -> Step:
+    def _on_result(self, report: Result, now_ns: int) -> Step:
+        if isinstance(report, Stopping):  # what is open goes on
+            self._draining = True
+            return NOTHING
+        assert isinstance(report, Report), "no other service's results come here"
         out = Step()
         self._keeper.touched = True
         touched = take_report(report, self._orders, self._reconciler, now_ns, out)
@@ -254,9 +251,7 @@ class ExecutorEngine:
 
     def _refusal(self) -> str:
         """Return why nothing new may start."""
-        if self._draining or not self._recovered or self._state.locked:
-            return self.obstacle
-        return why_none_starts(self._state, self._trading)
+        return self.obstacle or why_none_starts(self._state, self._trading)
 
     def _advance(self, plan_id: str, now_ns: int, out: Step) -> None:
         """Let a plan take its next step; not before the venues have shown what the account did."""

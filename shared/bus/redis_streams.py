@@ -171,19 +171,22 @@ class RedisBus:
         """Send waiting alerts where no other message carries them, until canceled."""
         while True:
             await asyncio.sleep(ALERTS_S)
-            if not (alerts := self._alerts.waited()):
-                continue
-            try:
-                await self._control.call_all(*self._packer.adds(alerts))
-            except BusUnavailable:
-                self._alerts.wait_again(alerts)
+            if alerts := self._alerts.waited():
+                try:
+                    await self._control.call_all(*self._packer.adds(alerts))
+                except BusUnavailable:
+                    self._alerts.wait_again(alerts)
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """See :class:`shared.bus.port.Bus`."""
         messages = self._alerts.outgoing(messages)
         async with self._turn:
             await self._send(self._packer.adds(messages))
-            await self._settle()
+            try:
+                await self._out.settle()
+            except ReplyError:
+                await self._out.drop()
+                raise
         self._counters["published"] += len(messages)
 
     async def commit(
@@ -230,13 +233,6 @@ class RedisBus:
             await self._out.drop()
             raise
 
-    async def _settle(self) -> Any:
-        try:
-            return await self._out.settle()
-        except ReplyError:
-            await self._out.drop()
-            raise
-
     async def load_checkpoint(self, name: str) -> bytes | None:
         """See :class:`shared.bus.port.Bus`."""
         key = checkpoint_key(name)
@@ -278,13 +274,11 @@ class RedisBus:
 
     async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
         """See :class:`shared.bus.port.Bus`."""
-        held = await self._control.call("EVAL", _HOLD, 1, lease_key(name), owner, ttl_ms)
-        return bool(held)
+        return bool(await self._control.call("EVAL", _HOLD, 1, lease_key(name), owner, ttl_ms))
 
     async def lease_holder(self, name: str) -> str:
         """See :class:`shared.bus.port.Bus`."""
-        holder: bytes | None = await self._control.call("GET", lease_key(name))
-        return (holder or b"").decode(errors="replace")
+        return str(await self._control.call("GET", lease_key(name)) or b"", errors="replace")
 
     async def release_lease(self, name: str, owner: str) -> None:
         """See :class:`shared.bus.port.Bus`."""
