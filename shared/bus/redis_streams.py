@@ -10,7 +10,6 @@ import logging
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from shared.bus.address import Endpoint
 from shared.bus.alerts import AlertOutlet
