@@ -27,8 +27,8 @@ $(LINT_READY): $(READY)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[lint]'
 	@touch $@
 
-demo: $(READY) #-- simulated exchanges and five services, live on this terminal (DEMO_SECONDS=60 SEED=7)
-	@$(BIN)/arb demo --seed $(SEED) $(SECONDS_ARG)
+demo: $(READY) #-- simulated exchanges and five services, live on this terminal (DEMO_SECONDS=60 SEED=7 STRATEGIES=all)
+	@$(BIN)/arb demo --seed $(SEED) $(SECONDS_ARG) $(if $(STRATEGIES),--strategies "$(STRATEGIES)")
 
 test: $(READY) #-- every test that needs no containers
 	@$(BIN)/python -m pytest -n 2 -m "not containers"

@@ -18,6 +18,7 @@ from rich.table import Table
 from services.cli.commands_look import EXIT_NOT_WELL, AsJson
 from services.cli.commands_operate import ConfigPath
 from services.cli.demo import run_demo
+from services.cli.demo_strategies import ALL, Shown, every_built_in
 from services.cli.output import console, emit_json, note
 from services.cli.replay import parse_speed, run_replay
 from services.cli.up import run_up
@@ -32,6 +33,14 @@ SECONDS_MAX = 7 * 86_400
 Strategies = Annotated[
     str | None,
     typer.Option("--strategies", metavar="FILE", help="Run the [[strategies]] of this TOML."),
+]
+DemoStrategies = Annotated[
+    str | None,
+    typer.Option(
+        "--strategies",
+        metavar="FILE|all",
+        help="Run the [[strategies]] of this TOML, or every built-in one.",
+    ),
 ]
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -64,11 +73,12 @@ def demo(
         ),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the simulated market.")] = 7,
-    strategies: Strategies = None,
+    strategies: DemoStrategies = None,
     as_json: AsJson = False,
 ) -> None:
     """Run everything on simulated venues; leaves nothing behind."""
-    _finish(asyncio.run(run_demo(seconds, seed, as_json, _chosen(strategies))), as_json)
+    shown = every_built_in() if strategies == ALL else Shown(_chosen(strategies))
+    _finish(asyncio.run(run_demo(seconds, seed, as_json, shown)), as_json)
 
 
 def _chosen(path: str | None) -> list[StrategyConfig]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+
+from services.cli.demo_strategies import Shown, strategy_lines
 from services.cli.output import console
 from services.cli.run import ACTIVE_WITHIN_S, Run, watched, wind_down
 from services.cli.screen import Screen
@@ -13,7 +15,7 @@ from services.cli.settings import config_for_venues
 from services.cli.stack import open_stack, seconds_since
 from services.cli.venues import ControlClient
 from shared.clock import SystemClock
-from shared.config_sections import ExecutorConfig, StrategyConfig
+from shared.config_sections import ExecutorConfig
 from shared.strategy_inputs import check_strategies
 from shared.watch.collector import Collector
 from shared.watch.report import Ending, build_report
@@ -23,7 +25,7 @@ MARK = "SIMULATED"
 
 
 async def run_demo(
-    seconds: float | None, seed: int, as_json: bool, strategies: Sequence[StrategyConfig] = ()
+    seconds: float | None, seed: int, as_json: bool, shown: Shown = Shown()
 ) -> dict[str, Any]:
     """Run until ``seconds`` of trading have passed (``None``: until stopped) and report.
 
@@ -39,7 +41,7 @@ async def run_demo(
         async with watched(run):
             run.phase("starting the bus and the venues")
             await stack.start_bus()
-            addresses = await stack.start_venues(("--seed", str(seed)))
+            addresses = await stack.start_venues(("--seed", str(seed), *shown.venue_arguments))
             run.control = ControlClient(addresses.control)
             run.accounts_before = read_accounts(await run.control.get("accounts"))
             config = config_for_venues(
@@ -48,8 +50,11 @@ async def run_demo(
                 addresses.ws,
                 stack.url,
                 executor=ExecutorConfig(mode="simulated"),
-                strategies=list(strategies),
+                strategies=list(shown.strategies),
             )
+            if shown.one_shard:  # a strategy of several base assets is read by one scanner
+                bus = msgspec.structs.replace(config.bus, shards=1)
+                config = msgspec.structs.replace(config, bus=bus)
             check_strategies(config, "--strategies")
             run.phase("starting the services")
             await stack.start_services(config, addresses, {})
@@ -59,7 +64,10 @@ async def run_demo(
         stack.keep = bool(ending.problems)
         usage = stack.supervisor.usage()
     ending.extra["events"] = events[-50:]
-    return build_report(screen.collector, usage, ending)
+    report = build_report(screen.collector, usage, ending)
+    if shown.said:
+        report["strategies"] = strategy_lines(shown, report)
+    return report
 
 
 async def _trade(run: Run, ending: Ending, seconds: float | None) -> None:

@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from rich.live import Live
@@ -26,9 +25,11 @@ from shared.errors import BusUnavailable, Unavailable
 from shared.messages.base import BookState
 from shared.messages.control import CommandKind
 from shared.messages.market import DepthView
+from shared.messages.rules import InstrumentRules
 from shared.services import SERVICES
 from shared.streams import ALL, CTL_COMMAND, MD_DEPTH, MD_INSTRUMENT
 from shared.watch.collector import Collector
+from shared.watch.dust import dust_test
 from shared.watch.link import open_link
 from shared.watch.money import balance_changes
 from shared.watch.operate import new_command
@@ -223,6 +224,17 @@ async def live_views(run: Run) -> list[DepthView]:
     return found
 
 
+async def rules_told(run: Run) -> list[InstrumentRules]:
+    """Return the venues' rules of every instrument, as they were told last."""
+
+    async def look() -> list[InstrumentRules]:
+        async with open_link(run.stack.url) as link:
+            infos = await link.newest(MD_INSTRUMENT, count=ENTRIES_BACK)
+            return [item.message.rules for item in infos]  # type: ignore[attr-defined]
+
+    return await persist(look, 10.0) or []
+
+
 async def value_what_is_open(run: Run, ending: Ending) -> None:
     """Take the closing prices of this moment, and what the venues' accounts became.
 
@@ -231,15 +243,11 @@ async def value_what_is_open(run: Run, ending: Ending) -> None:
     """
     await live_views(run)
 
-    async def look() -> dict[tuple[str, str], Decimal]:
-        async with open_link(run.stack.url) as link:
-            infos = await link.newest(MD_INSTRUMENT, count=ENTRIES_BACK)
-            rules = [item.message.rules for item in infos]  # type: ignore[attr-defined]
-            return {(rule.venue, rule.instrument): rule.taker_fee_bps for rule in rules}
-
     closing = ending.closing
     closing.find = closes(run.views_live.values())
-    closing.fee_bps = await persist(look, 10.0) or {}
+    closing.fee_bps = {
+        (rule.venue, rule.instrument): rule.taker_fee_bps for rule in await rules_told(run)
+    }
     if run.accounts_before:
         return  # the simulated venues are asked themselves
     value_as_reported(run.collector, closing)
@@ -253,9 +261,11 @@ async def wind_down(run: Run, ending: Ending) -> None:
     run.stop.clear()  # from here a signal means: do not wait
     run.phase("halting: finishing what is in flight")
     ending.books_live = len(await live_views(run))
+    find = closes(run.views_live.values())
+    run.collector.is_dust = dust_test(await rules_told(run), find)
     said_ns = await say(run, CommandKind.HALT, "end of the run")
     quiet = await run.wait_for(lambda: run.collector.is_quiet(said_ns), FLATTEN_AFTER_S)
-    if not quiet and run.collector.books.opened():
+    if not quiet and run.collector.left_open():
         run.phase("flattening what is left")
         ending.flattened = True
         said_ns = await say(run, CommandKind.FLATTEN, "positions left at the end of the run")
@@ -270,7 +280,7 @@ async def wind_down(run: Run, ending: Ending) -> None:
     await asyncio.sleep(2 * POLL_S)  # the follower's last read
     await value_what_is_open(run, ending)
     await compare_with_venues(run, ending)
-    exposure = {a: q for a, q in run.collector.books.exposure.items() if q}
+    exposure = run.collector.left_open()
     if exposure:
         ending.problems.append(
             "exposure is left: " + ", ".join(f"{a} {q:+f}" for a, q in sorted(exposure.items()))

@@ -17,6 +17,7 @@ from shared.errors import ConfigError
 RATE_MAX = 1e6
 FUNDING_INTERVAL_S_MAX = 86_400
 PREMIUM_BPS_MAX = 500.0
+DEPEG_BPS_MAX = 5_000.0
 
 
 class _Parser(argparse.ArgumentParser):
@@ -42,6 +43,15 @@ def parse_arguments(arguments: list[str]) -> Options:
     parser.add_argument(
         "--premium-bps", type=float, default=0.0, help="how far perpetuals jump away from spot"
     )
+    parser.add_argument(
+        "--more-markets", action="store_true", help="list markets between assets too (ETH/BTC, ...)"
+    )
+    parser.add_argument(
+        "--depeg-bps",
+        type=float,
+        default=0.0,
+        help="how far the stable coin falls now and then, of the markets between assets",
+    )
     parser.add_argument("--capture", nargs="+", default=[], help="recordings to play instead")
     parser.add_argument("--lockstep", action="store_true", help="play only as far as told to")
     parser.add_argument("--json", action="store_true", help="the ready line is JSON in any case")
@@ -54,6 +64,10 @@ def parse_arguments(arguments: list[str]) -> Options:
         )
     if not 0 <= given.premium_bps <= PREMIUM_BPS_MAX:
         parser.error(f"--premium-bps {given.premium_bps}: 0 to {PREMIUM_BPS_MAX:g}")
+    if not 0 <= given.depeg_bps <= DEPEG_BPS_MAX:
+        parser.error(f"--depeg-bps {given.depeg_bps}: 0 to {DEPEG_BPS_MAX:g}")
+    if given.capture and given.more_markets:
+        parser.error("--more-markets is for a generated market: a recording lists what it has")
     if not given.host.strip():  # a server would take it for every address
         parser.error("--host is empty; give an address, like 127.0.0.1")
     if not 0 <= given.port <= 65_535:
@@ -69,6 +83,8 @@ def parse_arguments(arguments: list[str]) -> Options:
         lockstep=given.lockstep,
         funding_interval_s=given.funding_interval_s,
         premium_bps=given.premium_bps,
+        more_markets=given.more_markets,
+        depeg_bps=given.depeg_bps,
     )
 
 

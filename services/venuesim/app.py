@@ -32,7 +32,8 @@ class Options:
     ``port`` 0 takes a free one; ``rate`` is market time (or recorded time) per wall time;
     ``capture`` are recordings to play instead of a generated market, in ``lockstep`` only as far as
     the control port was asked to. Perpetuals settle every ``funding_interval_s`` and jump up to
-    ``premium_bps`` away from spot, to converge.
+    ``premium_bps`` away from spot, to converge. ``more_markets`` lists markets between assets too,
+    whose stable coin falls by ``depeg_bps`` now and then.
     """
 
     seed: int = 0
@@ -43,6 +44,8 @@ class Options:
     lockstep: bool = False
     funding_interval_s: int = 8 * 3_600
     premium_bps: float = 0.0
+    more_markets: bool = False
+    depeg_bps: float = 0.0
 
 
 class VenueSim:
@@ -67,11 +70,13 @@ class VenueSim:
             self.replay = self._open_recording(options.capture)
         else:
             for adapter in ADAPTERS:
-                self.venues[adapter] = load_simulated(adapter).open_venue(self.context, ())
+                venue = load_simulated(adapter)
+                more = venue.more_listings() if options.more_markets else ()
+                self.venues[adapter] = venue.open_venue(self.context, (*venue.LISTINGS, *more))
             self._market = MarketGenerator(
                 [venue.exchange for venue in self.venues.values()],
                 options.seed,
-                Shape(premium_bps=options.premium_bps),
+                Shape(premium_bps=options.premium_bps, depeg_bps=options.depeg_bps),
             )
         faults.instruments.update(
             {name: tuple(venue.exchange.by_instrument) for name, venue in self.venues.items()}

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from shared.exchange.crosses import Crosses, is_cross
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
 from shared.exchange.premiums import Premiums
@@ -55,6 +56,7 @@ class Shape:
         thin_actions: The same while a side that was run over has fewer levels than at the start.
         trade_probability: Of a trade between others, per book and tick.
         premium_bps: How far at most a perpetual jumps away from spot; then it converges.
+        depeg_bps: How far a stable coin falls when its peg breaks; 0: it never does.
     """
 
     tick_ms: int = TICK_MS
@@ -64,6 +66,7 @@ class Shape:
     thin_actions: int = 12
     trade_probability: float = 0.08
     premium_bps: float = 0.0
+    depeg_bps: float = 0.0
 
     @property
     def scale(self) -> float:
@@ -106,6 +109,7 @@ class FairPrices:
             (exchange.venue, listing)
             for exchange in exchanges
             for listing in exchange.by_instrument.values()
+            if not is_cross(listing)
         ]
         bases = sorted({listing.base for _, listing in self._markets})
         self.price = {base: REFERENCE_PRICES.get(base, REFERENCE_PRICE_OTHER) for base in bases}
@@ -207,6 +211,7 @@ class Maker:
         self._anchor = 0.0  # the fair price that is quoted around
         self._step, self._lot = float(listing.tick), float(listing.lot)  # in quote and base units
         self._unit = self._step / listing.tick_units
+        self._quote_worth = REFERENCE_PRICES.get(listing.quote, 1.0)
         # Where fees are higher, spreads are wider.
         self._half_spread_bps = 0.02 + 0.015 * float(listing.taker_bps)
 
@@ -280,7 +285,8 @@ class Maker:
     def _size(self, fair: float, distance_bps: float) -> int:
         """Return a level's size in lots: a few thousand quote units at the top, more behind."""
         notional = math.exp(self._random.gauss(8.3, 0.8)) * (1 + min(distance_bps, 20.0) / 8)
-        return max(1, round(notional / fair / self._lot)) * self._listing.lot_units
+        lots = notional / (fair * self._quote_worth) / self._lot
+        return max(1, round(lots)) * self._listing.lot_units
 
 
 class MarketGenerator:
@@ -290,6 +296,19 @@ class MarketGenerator:
         self, exchanges: Sequence[Exchange], seed: int, shape: Shape | None = None
     ) -> None:
         self.prices = FairPrices(exchanges, seed, shape)
+        shape = shape or Shape()
+        self.crosses = Crosses(
+            [
+                (exchange.venue, listing)
+                for exchange in exchanges
+                for listing in exchange.by_instrument.values()
+                if is_cross(listing)
+            ],
+            self.prices.fair,
+            seed,
+            tick_ms=shape.tick_ms,
+            depeg_bps=shape.depeg_bps,
+        )
         self._makers: dict[tuple[str, str], tuple[Exchange, Listing, Maker]] = {}
         for exchange in exchanges:
             for listing in exchange.by_instrument.values():
@@ -300,8 +319,13 @@ class MarketGenerator:
     def step(self, now_ms: int) -> None:
         """Move every book by one tick."""
         self.prices.step()
+        self.crosses.step(self.prices.tick)
         for exchange, listing, maker in self._makers.values():
-            maker.step(self.prices.fair(exchange.venue, listing.base), now_ms)
+            if is_cross(listing):
+                fair = self.crosses.fair(exchange.venue, listing)
+            else:
+                fair = self.prices.fair(exchange.venue, listing.base)
+            maker.step(fair, now_ms)
 
     def fair(self, venue: str, base: str) -> float:
         """Return a venue's present fair price."""
@@ -313,7 +337,10 @@ class MarketGenerator:
 
     def _took(self, listing: Listing, side: Side, last_ticks: int) -> None:
         self._makers[listing.venue, listing.instrument][2].took(side, last_ticks)
-        self.prices.absorb(listing.venue, listing.base, side)
+        if is_cross(listing):
+            self.crosses.absorb(listing.venue, listing.instrument)
+        else:
+            self.prices.absorb(listing.venue, listing.base, side)
 
 
 def _until(keys: list[int], best: int) -> list[int]:

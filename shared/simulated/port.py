@@ -80,9 +80,11 @@ class Simulated(Protocol):
     """``shared/venues/<adapter>/simulated/venue.py``.
 
     ``open_venue`` lists what it is given, or ``LISTINGS``; ``open_recorded`` lists what a recording
-    holds, told by samples of each instrument's frames.
+    holds, told by samples of each instrument's frames. ``more_listings`` are markets between
+    assets, which are listed beside the others only where that is asked for.
     """
 
     LISTINGS: tuple[Listing, ...]
+    more_listings: Callable[[], tuple[Listing, ...]]
     open_venue: OpenVenue
     open_recorded: OpenRecorded

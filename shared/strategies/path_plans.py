@@ -36,10 +36,11 @@ class PathFlaw(StrEnum):
 
 
 class Publisher(NamedTuple):
-    """Who publishes, and for how long it stands."""
+    """Who publishes, for how long it stands, and the room of a limit as a fraction of the price."""
 
     strategy_id: str
     ttl_ns: int
+    slack: Decimal
 
 
 def plan_path(
@@ -68,7 +69,7 @@ def plan_path(
     if values is None:
         return PathFlaw.NO_WAY_BACK
     made = [
-        _leg(book, side, traded, in_base=is_buy_fee_in_base and side is Side.BUY)
+        _leg(book, side, traded, publisher.slack, in_base=is_buy_fee_in_base and side is Side.BUY)
         for (book, side), traded in zip(steps, found.legs, strict=True)
     ]
     if any(leg is None for leg in made):
@@ -136,14 +137,17 @@ def _values(
     return [found[asset] for asset in assets] if len(found) == len(assets) > 0 else None
 
 
-def _leg(book: PathBook, side: Side, done: Traded, *, in_base: bool) -> OpportunityLeg | None:
+def _leg(
+    book: PathBook, side: Side, done: Traded, slack: Decimal, *, in_base: bool
+) -> OpportunityLeg | None:
     view, rules = book.view, book.rules
     assert view is not None
     assert rules is not None
     fee_asset = book.name.base if in_base else ""
     flow = flow_of(book.instrument, side, done.qty, done.price_avg, rules.taker_fee_bps, fee_asset)
     # A venue's own prices are on its grid already; if one is not, never pay more than walked.
-    limit = price_to_tick(done.price_worst, rules.tick_size, side, aggressive=False)
+    worst = done.price_worst * (1 + side.signed(slack))
+    limit = price_to_tick(worst, rules.tick_size, side, aggressive=False)
     if limit <= 0:
         return None
     return OpportunityLeg(

@@ -32,6 +32,7 @@ from shared.messages.execution import (
 )
 from shared.messages.market import VenueStatus
 from shared.messages.rounds import ROUNDS_MAX, RoundState, RoundsTold, StrategyPosition
+from shared.watch.dust import IsDust, more_than_dust
 
 IDS_MAX = 100_000
 """Plans, orders and fills remembered one by one; older ones stay in the totals only."""
@@ -90,6 +91,7 @@ class Collector:
         self.fills_unowned = 0
         self._on_record = OrdersOnRecord()
         self.books = Books()
+        self.is_dust: IsDust = lambda key, qty: False
         self.strategies = StrategyBooks()
         self.outcomes: Counter[str] = Counter()
         self.state: TradingStateChanged | None = None
@@ -182,8 +184,12 @@ class Collector:
             and executor.open_plans == 0
             and executor.unknown_orders == 0
             and not self.in_flight()
-            and not self.books.opened()
+            and not self.left_open()
         )
+
+    def left_open(self) -> dict[str, Decimal]:
+        """Return net base units by asset of what trades hold open and ``is_dust`` calls none."""
+        return more_than_dust(self.books.opened(), self.is_dust)
 
     def is_active(self) -> bool:
         """True when the state last published by risk is ACTIVE."""

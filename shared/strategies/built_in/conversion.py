@@ -19,24 +19,44 @@ from shared.domain.conversion import (
     price_conversion,
 )
 from shared.domain.depth import Obstacle, exact_levels
+from shared.domain.fees import ONE_BP
 from shared.domain.path import Outcome
 from shared.domain.rounding import exact
 from shared.messages.arb import Opportunity
 from shared.messages.base import Side
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
+from shared.strategies.demo import Demo
 from shared.strategies.gates import Gate
 from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Stopped
 from shared.strategies.path_books import PathBook, PathBooks, oldest_age_ms
 from shared.strategies.path_plans import PathFlaw, Publisher, plan_path
 from shared.strategies.port import Params, Strategy
 
+LOTS_TRIED = 8
+"""Of the coarsest order: lots of three books that convert are mostly fine, and each costs time."""
+PRICED_PER_CALL_MAX = 2
+"""Routes priced at every level for one view, the best first: the next view is for the others."""
+DEMO = Demo(
+    params={
+        "quote_asset": "USDT",
+        "is_buy_fee_in_base": False,
+        "notional_quote_max": 5_000.0,
+        "slack_bps": 2.0,
+    },
+    more_markets=True,
+    depeg_bps=150.0,
+)
 _MS = 1_000_000
 
 
 class ConversionParams(Params, frozen=True, kw_only=True):
-    """What is asked of a trade, and of the book that converts."""
+    """What is asked of a trade, and of the book that converts.
 
+    ``quote_asset`` is what every trade begins and ends with; empty: any.
+    """
+
+    quote_asset: str = ""
     edge_bps_min: Annotated[float, Meta(ge=-1_000, le=1_000)] = 2.0
     rebalance_bps: Annotated[float, Meta(ge=0, le=1_000)] = 0.0
     watch_bps_min: Annotated[float, Meta(ge=-10_000, le=1_000)] = -30.0
@@ -51,6 +71,7 @@ class ConversionParams(Params, frozen=True, kw_only=True):
     is_buy_fee_in_base: bool = True
     cooldown_ms: Annotated[int, Meta(ge=0, le=10**9)] = 1_000
     ttl_ms: Annotated[int, Meta(ge=1, le=10**6)] = 500
+    slack_bps: Annotated[float, Meta(ge=0, le=100)] = 0.0
 
 
 class _Route:
@@ -90,7 +111,10 @@ class Conversion(Strategy[ConversionParams]):
         self._watch = 1.0 + given.watch_bps_min / 1e4
         self._least = 1.0 + (given.edge_bps_min + given.rebalance_bps) / 1e4
         self._limits = ConversionLimits(
-            exact(given.edge_bps_min), exact(given.rebalance_bps), exact(given.notional_quote_max)
+            exact(given.edge_bps_min),
+            exact(given.rebalance_bps),
+            exact(given.notional_quote_max),
+            LOTS_TRIED,
         )
         self._fx_limits = FxLimits(
             given.fx_age_ms_max,
@@ -100,7 +124,7 @@ class Conversion(Strategy[ConversionParams]):
             exact(given.fx_deviation_bps_max),
         )
         self._reference = exact(given.fx_reference_ratio)
-        self._publisher = Publisher(self.id, given.ttl_ms * _MS)
+        self._publisher = Publisher(self.id, given.ttl_ms * _MS, exact(given.slack_bps) * ONE_BP)
 
     def on_rules(self, rules: InstrumentRules, now_ns: int) -> Sequence[Opportunity]:
         """Note what an instrument's orders must look like, and what they cost."""
@@ -118,12 +142,19 @@ class Conversion(Strategy[ConversionParams]):
         if not book.is_live:
             return ()
         out: list[Opportunity] = []
-        for route in routes:
+        paying: list[tuple[float, int, _Route]] = []
+        for number, route in enumerate(routes):
             found = self._compare(route, now_ns)
-            if isinstance(found, Opportunity):
-                out.append(found)
-            elif found is not None:
+            if isinstance(found, Stopped):
                 self.near_misses.count(route.route, found, now_ns)
+            elif found is not None:
+                paying.append((-found, number, route))
+        for edge_bps, _, route in sorted(paying)[:PRICED_PER_CALL_MAX]:
+            offer = self._offer(route, -edge_bps, now_ns)
+            if isinstance(offer, Opportunity):
+                out.append(offer)
+            else:
+                self.near_misses.count(route.route, offer, now_ns)
         return out
 
     def counters(self) -> Mapping[str, int]:
@@ -145,6 +176,8 @@ class Conversion(Strategy[ConversionParams]):
         self._by_quote.setdefault(new.name.quote, []).append(new)
         self._by_pair.setdefault(frozenset(new.name[:2]), []).append(new)
         for buy, sell, fx in self._ways(new):
+            if self.params.quote_asset not in ("", buy.name.quote):
+                continue
             if self._count >= ROUTES_MAX:
                 self._refused += 1
                 continue
@@ -172,8 +205,8 @@ class Conversion(Strategy[ConversionParams]):
                     if sell.name.quote == got and not buy.venue == sell.venue == new.venue:
                         yield buy, sell, new
 
-    def _compare(self, route: _Route, now_ns: int) -> Opportunity | Stopped | None:
-        """Pass a route through all gates; ``None`` where nothing is worth a word."""
+    def _compare(self, route: _Route, now_ns: int) -> float | Stopped | None:
+        """Return the edge of the best prices, or what stops it; ``None``: not worth a word."""
         buy, sell, fx = route.buy, route.sell, route.fx
         if not (buy.is_live and sell.is_live and fx.is_live):
             return None
@@ -193,6 +226,11 @@ class Conversion(Strategy[ConversionParams]):
             return Stopped(Gate.BOOK_AGE, (_age_ms(buy, now_ns), _age_ms(sell, now_ns)), edge_bps)
         if now_ns < route.ts_cool_ns:
             return Stopped(Gate.COOLDOWN, ((route.ts_cool_ns - now_ns) // _MS,), edge_bps)
+        return edge_bps
+
+    def _offer(self, route: _Route, edge_bps: float, now_ns: int) -> Opportunity | Stopped:
+        """Walk the three books; return what may be traded of them, or what stops it."""
+        buy, sell, fx = route.buy, route.sell, route.fx
         found = self._priced(route, now_ns)
         if isinstance(found, FxObstacle):
             return Stopped(found.value, (fx.instrument,), edge_bps)

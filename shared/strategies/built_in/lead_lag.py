@@ -21,12 +21,14 @@ from msgspec import Meta
 from shared.domain.instrument import split_instrument
 from shared.messages.arb import Indication
 from shared.messages.market import DepthView
+from shared.strategies.demo import Demo
 from shared.strategies.features.books import mid
 from shared.strategies.features.lead_lag import LeadLag, Moves, lead_lag_of_moves, moves
 from shared.strategies.near_misses import Route, Stopped
 from shared.strategies.port import Depth, Params, Strategy
 from shared.strategies.round_plans import Place
 
+DEMO = Demo(only_watches="it measures which book moves first")
 ROWS_MAX = 2_048
 """Middles kept of a book; with more the window is as long as they reach back."""
 LATENESS_NS = 200_000_000

@@ -22,6 +22,7 @@ from shared.messages.arb import Signal, Target
 from shared.messages.base import Side
 from shared.messages.market import DepthView
 from shared.messages.rounds import RoundState, StrategyPosition
+from shared.strategies.demo import Demo
 from shared.strategies.features.bars import Bar
 from shared.strategies.features.momentum import Momentum
 from shared.strategies.near_misses import Route, Stopped
@@ -29,6 +30,9 @@ from shared.strategies.port import Bars, Depth, Input, Params, Strategy
 from shared.strategies.round_plans import KnownBook, Place
 from shared.strategies.signals import Conviction, make_signal
 
+_RULE = {"interval_s": 1, "lateness_ms": 500, "fast_bars": 3, "slow_bars": 8, "threshold_bps": 0.5}
+_BUDGET = {"directional_notional_max": Decimal(2_000), "directional_equity": Decimal(20_000)}
+DEMO = Demo(params={"instrument": "BTC/USDT", **_RULE}, settings=_BUDGET)
 PENDING_NS = 3_000_000_000
 """After a signal without a word of risk about its round, the next one may be made."""
 MARKETS_MAX = 256

@@ -38,6 +38,7 @@ from shared.messages.base import Side
 from shared.messages.market import DepthView
 from shared.messages.rounds import Intent, RoundLeg, RoundState, StrategyPosition
 from shared.messages.rules import InstrumentRules
+from shared.strategies.demo import Demo
 from shared.strategies.near_misses import NearMisses, Route, Stopped
 from shared.strategies.port import Depth, Params, Strategy
 from shared.strategies.round_plans import (
@@ -57,6 +58,9 @@ PENDING_NS = 3_000_000_000
 _ZERO, _ONE_BP = Decimal(0), Decimal("0.0001")
 _MS, _HOUR_MS = 1_000_000, 3_600_000
 _LINEAR = Contract(InstrumentKind.LINEAR)
+
+
+DEMO = Demo(params={"open_bps": 40.0, "close_bps": 4.0}, premium_bps=90.0)
 
 
 class SpotPerpBasisParams(Params, frozen=True, kw_only=True):

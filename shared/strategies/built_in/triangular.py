@@ -18,12 +18,17 @@ from shared.messages.arb import Opportunity
 from shared.messages.base import Side
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
+from shared.strategies.demo import Demo
 from shared.strategies.gates import Gate
 from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Stopped
 from shared.strategies.path_books import PathBook, PathBooks, oldest_age_ms
 from shared.strategies.path_plans import PathFlaw, Publisher, plan_path
 from shared.strategies.port import Params, Strategy
 
+DEMO = Demo(
+    params={"is_buy_fee_in_base": False, "notional_quote_max": 5_000.0, "slack_bps": 2.0},
+    more_markets=True,
+)
 SETTLE_NS = 1_000_000_000
 """Cycles are enumerated once no new market has come for so long."""
 CYCLES_MAX = 8_192
@@ -43,6 +48,7 @@ class TriangularParams(Params, frozen=True, kw_only=True):
     is_buy_fee_in_base: bool = True
     cooldown_ms: Annotated[int, Meta(ge=0, le=10**9)] = 1_000
     ttl_ms: Annotated[int, Meta(ge=1, le=10**6)] = 500
+    slack_bps: Annotated[float, Meta(ge=0, le=100)] = 0.0
 
 
 class _Way:
@@ -96,7 +102,7 @@ class Triangular(Strategy[TriangularParams]):
         self._edge_bps_min = exact(given.edge_bps_min)
         self._need = 1 + self._edge_bps_min * ONE_BP
         self._amount_max = exact(given.notional_quote_max)
-        self._publisher = Publisher(self.id, given.ttl_ms * _MS)
+        self._publisher = Publisher(self.id, given.ttl_ms * _MS, exact(given.slack_bps) * ONE_BP)
 
     def on_rules(self, rules: InstrumentRules, now_ns: int) -> Sequence[Opportunity]:
         """Note a market; its cycles are looked for once the list has settled."""

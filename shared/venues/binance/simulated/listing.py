@@ -34,3 +34,8 @@ LISTINGS = (
     spot("SOL", "USDT", price_scale=2, qty_scale=3, notional_min="5"),
     spot("BNB", "USDT", price_scale=2, qty_scale=3, notional_min="5"),
 )
+MORE_LISTINGS = (
+    spot("ETH", "BTC", price_scale=5, qty_scale=4, notional_min="0.0001"),
+    spot("BNB", "BTC", price_scale=6, qty_scale=3, notional_min="0.0001"),
+)
+"""Beside these where markets between assets are asked for."""

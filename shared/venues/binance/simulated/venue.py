@@ -10,7 +10,12 @@ from shared.simulated import config
 from shared.simulated.context import Context
 from shared.simulated.hub import Hub
 from shared.simulated.port import RestRoute, Route
-from shared.venues.binance.simulated.listing import LISTINGS, VENUE, spot
+from shared.venues.binance.simulated.listing import (
+    LISTINGS,
+    MORE_LISTINGS,
+    VENUE,
+    spot,
+)
 from shared.venues.binance.simulated.other_markets import empty_markets
 from shared.venues.binance.simulated.recorded import RecordedBinance, recorded_listings
 from shared.venues.binance.simulated.rest import SpotRest
@@ -80,3 +85,8 @@ def open_recorded(context: Context, samples: Mapping[str, Sequence[bytes]]) -> B
     venue = BinanceSpot(context, whole, recorded=True)
     venue.rest.public.shown.update(shown)
     return venue
+
+
+def more_listings() -> tuple[Listing, ...]:
+    """Return the markets between assets that it lists where they are asked for."""
+    return MORE_LISTINGS

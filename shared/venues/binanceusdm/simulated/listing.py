@@ -36,3 +36,4 @@ LISTINGS = (
     perpetual("ETH", "USDT", price_scale=2, qty_scale=3, notional_min="20"),
     perpetual("SOL", "USDT", price_scale=2, qty_scale=2, notional_min="5"),
 )
+MORE_LISTINGS: tuple[Listing, ...] = ()

@@ -24,7 +24,12 @@ from shared.venues.binance.simulated.subscriptions import SubscriptionRequests
 from shared.venues.binance.simulated.web import RestServer
 from shared.venues.binance.simulated.wsapi import WebSocketApi
 from shared.venues.binanceusdm.simulated import orders as formats
-from shared.venues.binanceusdm.simulated.listing import LISTINGS, VENUE, perpetual
+from shared.venues.binanceusdm.simulated.listing import (
+    LISTINGS,
+    MORE_LISTINGS,
+    VENUE,
+    perpetual,
+)
 from shared.venues.binanceusdm.simulated.market import mark_price_event
 from shared.venues.binanceusdm.simulated.rest import LISTEN_KEY, FuturesRest
 
@@ -192,3 +197,8 @@ def open_recorded(context: Context, samples: Mapping[str, Sequence[bytes]]) -> B
     venue = BinanceFutures(context, whole, recorded=True)
     venue.rest.market.shown.update(shown)
     return venue
+
+
+def more_listings() -> tuple[Listing, ...]:
+    """Return the markets between assets that it lists where they are asked for."""
+    return MORE_LISTINGS

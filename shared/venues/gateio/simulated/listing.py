@@ -33,3 +33,9 @@ LISTINGS = (
     pair("ETH", "USDT", 2, 4, "3"),
     pair("SOL", "USDT", 2, 3, "3"),
 )
+MORE_LISTINGS = (
+    pair("ETH", "BTC", 5, 4, "0.0001"),
+    pair("BTC", "USDC", 1, 6, "3"),
+    pair("USDC", "USDT", 4, 2, "3"),
+)
+"""Beside these where markets between assets are asked for."""

@@ -11,7 +11,12 @@ from shared.simulated import config
 from shared.simulated.context import Context
 from shared.simulated.hub import Hub
 from shared.simulated.port import FixedRoute, RestRoute, Route
-from shared.venues.gateio.simulated.listing import LISTINGS, VENUE, pair
+from shared.venues.gateio.simulated.listing import (
+    LISTINGS,
+    MORE_LISTINGS,
+    VENUE,
+    pair,
+)
 from shared.venues.gateio.simulated.market_data import PublicRest
 from shared.venues.gateio.simulated.recorded import RecordedGate, recorded_listing
 from shared.venues.gateio.simulated.rest import Credentials, GateRest
@@ -78,3 +83,8 @@ def open_recorded(context: Context, samples: Mapping[str, Sequence[bytes]]) -> G
     venue = GateSpot(context, tuple(whole), recorded=True)
     venue.public.shown.update(shown)
     return venue
+
+
+def more_listings() -> tuple[Listing, ...]:
+    """Return the markets between assets that it lists where they are asked for."""
+    return MORE_LISTINGS

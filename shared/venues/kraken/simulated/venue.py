@@ -13,7 +13,12 @@ from shared.simulated import config
 from shared.simulated.context import Context
 from shared.simulated.hub import Hub
 from shared.simulated.port import Route
-from shared.venues.kraken.simulated.listing import LISTINGS, VENUE, pair
+from shared.venues.kraken.simulated.listing import (
+    LISTINGS,
+    MORE_LISTINGS,
+    VENUE,
+    pair,
+)
 from shared.venues.kraken.simulated.market_data import PublicRest
 from shared.venues.kraken.simulated.recorded import RecordedKraken, recorded_listing
 from shared.venues.kraken.simulated.rest import PrivateRest
@@ -72,3 +77,8 @@ def open_recorded(context: Context, samples: Mapping[str, Sequence[bytes]]) -> K
         template = pair(name.base, name.quote, price_scale=8, qty_min="0.00000001", cost_min="0.5")
         listings.append(recorded_listing(template, payloads))
     return KrakenSpot(context, tuple(listings), recorded=True)
+
+
+def more_listings() -> tuple[Listing, ...]:
+    """Return the markets between assets that it lists where they are asked for."""
+    return MORE_LISTINGS

@@ -1,0 +1,79 @@
+"""What ``arb demo --strategies all`` runs: every built-in strategy, on a market for all of them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from shared.config_sections import ScannerConfig, StrategyConfig
+from shared.strategies import built_in
+from shared.strategies.demo import Demo
+from shared.strategy_files import built_ins, load
+
+ALL: Final = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Strategies, the simulated market that they are shown on, and what is said of each."""
+
+    strategies: Sequence[StrategyConfig] = ()
+    venue_arguments: tuple[str, ...] = ()
+    said: Mapping[str, str] = field(default_factory=dict)
+    one_shard: bool = False
+
+
+def every_built_in() -> Shown:
+    """Return all built-in strategies with their own demo parameters.
+
+    Raises:
+        ConfigError: One does not load with them.
+    """
+    entries: list[StrategyConfig] = []
+    demos: list[Demo] = []
+    said: dict[str, str] = {}
+    for name in built_ins():
+        module = importlib.import_module(f"{built_in.__name__}.{name}")
+        demo = getattr(module, "DEMO", Demo())
+        entry = StrategyConfig(id=name, class_=name, params=dict(demo.params), **demo.settings)
+        load(entry, ScannerConfig(), f"demo of {name}")
+        entries.append(entry)
+        demos.append(demo)
+        said[name] = demo.only_watches
+    return Shown(entries, _venue_arguments(demos), said, one_shard=True)
+
+
+def _venue_arguments(demos: Sequence[Demo]) -> tuple[str, ...]:
+    """Return the options of the simulated venues that are enough for all."""
+    words: list[str] = []
+    if any(demo.more_markets for demo in demos):
+        words.append("--more-markets")
+    for option, asked in (
+        ("--depeg-bps", [demo.depeg_bps for demo in demos]),
+        ("--premium-bps", [demo.premium_bps for demo in demos]),
+    ):
+        if any(asked):
+            words += [option, str(max(asked))]
+    intervals = [demo.funding_interval_s for demo in demos if demo.funding_interval_s]
+    if intervals:
+        words += ["--funding-interval-s", str(min(intervals))]
+    return tuple(words)
+
+
+def strategy_lines(shown: Shown, report: Mapping[str, Any]) -> dict[str, str]:
+    """Return in words what each strategy did: traded, found nothing, only watches, was disabled."""
+    lines = {}
+    for entry in shown.strategies:
+        earned = report["pnl_by_strategy"].get(entry.id)
+        disabled = [text for text in report["alerts"] if f"strategy {entry.id} is disabled" in text]
+        if disabled:
+            lines[entry.id] = disabled[0]
+        elif earned is not None:
+            lines[entry.id] = "traded"
+        elif shown.said.get(entry.id):
+            lines[entry.id] = f"only watches: {shown.said[entry.id]}"
+        else:
+            lines[entry.id] = "found nothing to trade"
+    return lines
