@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from shared.bus.port import Bus
@@ -152,10 +152,22 @@ class Lease:
 
 
 class ShardOwner:
-    """One member of a group of instances that share the shards of a service."""
+    """One member of a group of instances that share the shards of a service.
 
-    def __init__(self, bus: Bus, service: str, member: str, shards: int) -> None:
-        self._bus, self._service, self._member, self._shards = bus, service, member, shards
+    Args:
+        bus: Where the leases are.
+        service: Whose shards.
+        member: This process.
+        shards: How many there are.
+        others: What is shared beside shards, numbered after them: each has a lease of its own.
+    """
+
+    def __init__(
+        self, bus: Bus, service: str, member: str, shards: int, others: Sequence[str] = ()
+    ) -> None:
+        self._bus, self._service, self._member = bus, service, member
+        self._leases = [f"{service}:shard:{shard}" for shard in range(shards)]
+        self._leases += [f"{service}:{other}" for other in others]
         self._owned: tuple[int, ...] = ()
         self._renewed_s = 0.0
         self.problem = ""
@@ -193,10 +205,10 @@ class ShardOwner:
         for gone in [member for member in members if is_gone(member)]:
             await self._bus.leave_members(self._service, gone)
             members.remove(gone)
-        owners = assign(self._shards, members)
+        owners = assign(len(self._leases), members)
         owned: list[int] = []
         for shard, owner in owners.items():
-            name = f"{self._service}:shard:{shard}"
+            name = self._leases[shard]
             if owner == self._member:
                 if await take(self._bus, name, self._member):
                     owned.append(shard)
@@ -209,7 +221,7 @@ class ShardOwner:
         try:
             await self._bus.leave_members(self._service, self._member)
             for shard in self._owned:
-                await self._bus.release_lease(f"{self._service}:shard:{shard}", self._member)
+                await self._bus.release_lease(self._leases[shard], self._member)
         except BusUnavailable as error:
             log.warning("shards_not_released", extra={"reason": str(error)})
         self._owned = ()

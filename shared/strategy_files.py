@@ -21,6 +21,7 @@ from typing import Any
 
 import msgspec
 
+from shared import domain, messages, strategies
 from shared.config_parse import read_section
 from shared.config_sections import Config, ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
@@ -91,7 +92,14 @@ def load(entry: StrategyConfig, scanner: ScannerConfig, where: str) -> Instance:
         raise ConfigError(f"{where}: {place}: {kind.__name__} cannot be made: {flaw}")
     digest = blake2b(source, digest_size=8)
     digest.update(msgspec.json.encode(params))
-    return Instance(entry.id, detector, digest.hexdigest(), strategy, on_disable=entry.on_disable)
+    return Instance(
+        entry.id,
+        detector,
+        digest.hexdigest(),
+        strategy,
+        on_disable=entry.on_disable,
+        code_hash=code_hash(),
+    )
 
 
 def _of_scanner(scanner: ScannerConfig) -> dict[str, Any]:
@@ -151,6 +159,16 @@ def _classes(module: ModuleType) -> Iterator[type[Strategy[Any]]]:
             and value.__module__ == module.__name__
         ):
             yield value
+
+
+@cache
+def code_hash() -> str:
+    """Return a hash of the sources that strategies are built from."""
+    digest = blake2b(digest_size=8)
+    for package in (strategies, domain, messages):
+        for path in sorted(Path(package.__path__[0]).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 @cache

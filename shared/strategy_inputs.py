@@ -37,12 +37,6 @@ def check_strategies(config: Config, where: str) -> list[Instance]:
         check_answers(instance.strategy, place)
         wanted = inputs_of(instance.strategy, place)
         check_inputs(wanted, config.venues, place)
-        bases = {split_instrument(each.instrument).base for each in wanted if each.instrument}
-        if config.bus.shards > 1 and len(bases) > 1:
-            raise ConfigError(
-                f"{place} wants {', '.join(sorted(bases))}, which several scanners may share; "
-                "give bus.shards = 1, or inputs of one base asset"
-            )
     return found
 
 

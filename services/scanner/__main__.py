@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from services.scanner.engine import StrategyHost
+from services.scanner.saved_strategies import SavedStrategies, Units
 from services.scanner.watchdog import Watchdog
 from shared.bus.inputs import inputs_of
 from shared.bus.port import Bus
@@ -35,14 +36,20 @@ def build(
     """Put the scanner together."""
     if watchdog is not None:
         watchdog.start()  # strategies are asked what they want when the engine is made
-    engine = StrategyHost(load_strategies(config), watchdog)
+    instances = load_strategies(config)
+    engine, units = StrategyHost(instances, watchdog), Units(instances, config.bus.shards)
+    saved = SavedStrategies(engine, units, bus, clock, observer)
+
     hosting = Hosting(
         inputs=lambda owned: [
-            each for each in inputs_of(NAME, owned) if each.spec.name not in engine.unread
+            each
+            for each in inputs_of(NAME, saved.shards_of(owned), saved.starts_of(owned))
+            if each.spec.name not in engine.unread
         ],
-        shards=ShardOwner(bus, NAME, str(own_id(observer.instance)), config.bus.shards),
+        shards=ShardOwner(bus, NAME, str(own_id(observer.instance)), units.shards, units.leases),
+        saved_shards=saved,
         measures={Opportunity: "tick_to_opportunity"},
-        notes=engine.notes,
+        notes=lambda: {**engine.notes(), **saved.notes},
     )
     # One engine for all shards: books of a shard given up grow old and price nothing.
     shell = Shell(NAME, engine, bus, clock, observer, hosting)

@@ -49,6 +49,11 @@ class Calls:
             if watch is not None:
                 watch.end()
 
+    def keep_back(self, found: Sequence[Message]) -> None:
+        """Count what a strategy returned while it caught up; nobody gets it."""
+        self.counters["outputs_in_warmup"] += len(found)
+        self.counters["opportunities"] -= len(found)
+
     def ask_misses(self, hosted: Hosted, now_ns: int) -> Sequence[Message]:
         """Return the near misses of a strategy that are due."""
         try:

@@ -16,18 +16,20 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from services.scanner.bars import BarMaker, ClosedBar
 from services.scanner.calls import Calls
-from services.scanner.figures import missed_of, sum_counters, sum_gauges, unread_streams
-from services.scanner.hosted import EXTRAS, Extra, own_copy
-from services.scanner.roster import READERS_MAX, Roster
+from services.scanner.extras import CATCH_UP_NS, Extras
+from services.scanner.figures import bar_counters, sum_counters, sum_gauges, unread_streams
+from services.scanner.hosted import EXTRAS, own_copy
+from services.scanner.roster import READERS_MAX, Roster, Share
 from services.scanner.rounds import RoundKeeper
+from services.scanner.saving import restore, save
 from services.scanner.watched import Watch
 from shared.engine import NOTHING, EngineSpec, InputsOpened, Result, Step
 from shared.messages.base import BookState, Message
-from shared.messages.market import DepthView, InstrumentInfo, Trade, TradesMissed
+from shared.messages.market import DepthView, InstrumentInfo
 from shared.messages.rounds import RoundsTold, StrategyPosition
 from shared.strategies.port import Instance
+from shared.strategies.saved_state import StateError
 
 
 class OverBudget(Result, frozen=True):
@@ -50,12 +52,15 @@ class StrategyHost:
         self._rounds = RoundKeeper({each.id: each.on_disable for each in instances})
         self._roster = Roster(instances, self._rounds, watch)
         self._calls = Calls(self._roster, self._rounds, watch)
-        self._bars = BarMaker(self._roster.running)
+        self._extras = Extras(self._roster, self._calls)
         self._views = self._rounds_closing = 0
         self._newest: dict[tuple[str, str], DepthView] = {}
         self._own_names = {"depth_views", "near_misses", "strategies", "strategies_disabled"}
-        self._own_names |= {"rounds_closing", *self._calls.counters, *self._bars.counters()}
-        self._traded: dict[tuple[str, str], bool] = {}
+        self._own_names |= {
+            "rounds_closing",
+            *self._calls.counters,
+            *bar_counters(self._roster.all),
+        }
 
     @property
     def disabled(self) -> Mapping[str, str]:
@@ -85,7 +90,7 @@ class StrategyHost:
             for hosted in self._roster.readers_of((rules.venue, rules.instrument), now_ns):
                 out = [*(out or ()), *self._calls.ask(hosted, hosted.on_rules, rules, now_ns)]
         elif type(message) in EXTRAS:
-            out = self._on_extra(message, now_ns)  # type: ignore[arg-type]
+            out = self._extras.on_message(message, self._newest, now_ns)  # type: ignore[arg-type]
         elif isinstance(message, StrategyPosition):
             out = self._on_position(message, now_ns)
         elif isinstance(message, RoundsTold):
@@ -103,37 +108,12 @@ class StrategyHost:
         readers = self._roster.readers_of(book, now_ns)
         out: list[Message] | None = None
         for hosted in readers:
+            if hosted.catch_up is not None:
+                continue  # it gets the newest view when it has caught up
             given = view if hosted.is_built_in else own_copy(view)
             found = self._calls.ask(hosted, hosted.on_depth, given, now_ns)
             if found:
                 out = [*(out or ()), *found]
-        return out
-
-    def _on_extra(self, message: Extra, now_ns: int) -> list[Message]:
-        out: list[Message] = []
-        if isinstance(message, Trade):
-            out += self._on_bars(self._bars.on_trade(message, now_ns), now_ns)
-            if len(self._traded) < READERS_MAX:
-                self._traded[message.venue, message.instrument] = True
-        elif isinstance(message, TradesMissed):
-            out += self._on_bars(self._bars.on_missed(message, now_ns), now_ns)
-        return [*out, *self._give_extra(message, now_ns)]
-
-    def _give_extra(self, message: Extra, now_ns: int) -> list[Message]:
-        out: list[Message] = []
-        for hosted in self._roster.running[:]:
-            if hosted.wants(message):
-                hosted.begin_warmup(now_ns)
-                out += self._calls.ask(hosted, hosted.on_extra, message, now_ns)
-        return out
-
-    def _on_bars(self, closed: Sequence[ClosedBar], now_ns: int) -> list[Message]:
-        out: list[Message] = []
-        for each in closed:
-            for hosted in self._roster.running[:]:
-                if each.is_wanted(hosted.bars):
-                    hosted.begin_warmup(now_ns)
-                    out += self._calls.ask(hosted, hosted.on_bar, each.bar, now_ns)
         return out
 
     def _on_position(self, position: StrategyPosition, now_ns: int) -> list[Message]:
@@ -152,9 +132,7 @@ class StrategyHost:
             if view.state is BookState.LIVE:
                 old = msgspec.structs.replace(view, state=BookState.STALE, ts_ns=now_ns)
                 out += self._on_view(old, now_ns) or ()
-        out += self._on_bars(self._bars.on_gap(now_ns), now_ns)
-        for missed in missed_of(self._traded, now_ns):
-            out += self._give_extra(missed, now_ns)
+        self._extras.on_opened(now_ns)
         return out
 
     @property
@@ -164,28 +142,38 @@ class StrategyHost:
 
     def on_timer(self, now_ns: int) -> Step:
         """Call the strategies whose time has come, and return the near misses that are due."""
-        out = self._on_bars(self._bars.on_timer(now_ns), now_ns)
+        out: list[Message] = []
         for hosted in self._roster.running[:]:
+            out += self._extras.on_timer(hosted, self._newest, now_ns)
+            if hosted.id in self.disabled or hosted.catch_up is not None:
+                continue
             if hosted.deadline_ns is not None and now_ns >= hosted.deadline_ns:
                 out += self._calls.ask(hosted, hosted.on_timer, None, now_ns)
             out += self._calls.ask_misses(hosted, now_ns)
         if self.disabled:
-            closing = self._rounds.closing(self.disabled, self._newest, now_ns)
+            here = self._roster.disabled_here()
+            closing = self._rounds.closing(here, self._newest, now_ns)
             self._rounds_closing += len(closing)
             out += closing
         return self._step(out)
 
     def next_deadline_ns(self) -> int | None:
         """Return when ``on_timer`` has something to look at, or ``None``."""
-        due_ns = self._bars.next_ns
-        if self.disabled:
-            rounds_ns = self._rounds.next_ns(self.disabled)
-            if rounds_ns is not None and (due_ns is None or rounds_ns < due_ns):
-                due_ns = rounds_ns
+        due_ns = self._rounds.next_ns(self._roster.disabled_here()) if self.disabled else None
+        each_ns: int | None
         for hosted in self._roster.running:  # asked after every batch, so written out
+            if hosted.catch_up is not None:
+                each_ns = hosted.catch_up.opened_ns + CATCH_UP_NS
+                if due_ns is None or each_ns < due_ns:
+                    due_ns = each_ns
+                continue
             each_ns = hosted.near_misses.next_ns
             if each_ns is not None and (due_ns is None or each_ns < due_ns):
                 due_ns = each_ns
+            if hosted.bars:
+                each_ns = hosted.bar_maker.next_ns
+                if each_ns is not None and (due_ns is None or each_ns < due_ns):
+                    due_ns = each_ns
             if hosted.wants_timer:
                 each_ns = hosted.deadline_ns
                 if each_ns is not None and (due_ns is None or each_ns < due_ns):
@@ -198,7 +186,7 @@ class StrategyHost:
             "depth_views": self._views,
             "rounds_closing": self._rounds_closing,
             **self._calls.counters,
-            **self._bars.counters(),
+            **bar_counters(self._roster.all),
         }
         return {**totals, **sum_counters(self._roster.all, self._own_names, self._watch)}
 
@@ -214,6 +202,42 @@ class StrategyHost:
         """Return why strategies are disabled."""
         notes = {f"strategy {name}": f"disabled: {why}" for name, why in self.disabled.items()}
         return {**notes, **self._rounds.notes(self.disabled)}
+
+    # What is kept of a strategy over a restart
+
+    def take_share(self, share: Share, now_ns: int) -> list[str]:
+        """Run what other scanners do not; return the strategies that begin here now."""
+        return self._roster.take_share(share, now_ns)
+
+    def runs(self, strategy_id: str) -> bool:
+        """Tell whether a strategy runs here."""
+        return any(hosted.id == strategy_id for hosted in self._roster.running)
+
+    def reads_all_shards(self) -> bool:
+        """Tell whether a strategy runs here that looks across base assets."""
+        return self._roster.reads_all_shards()
+
+    def save(self, strategy_id: str, now_ns: int) -> bytes:
+        """Return the state of a strategy that runs.
+
+        Raises:
+            StateError: It cannot be kept, or it does not run.
+        """
+        for hosted in self._roster.running:
+            if hosted.id == strategy_id:
+                return save(hosted, self._newest, now_ns, self._watch)
+        raise StateError("it does not run")
+
+    def restore(self, strategy_id: str, saved: bytes, now_ns: int) -> None:
+        """Give a strategy its state back, before it has seen anything.
+
+        Raises:
+            StateError: It was not taken, and why: the strategy begins anew.
+        """
+        for hosted in self._roster.running:
+            if hosted.id == strategy_id:
+                for place, view in restore(hosted, saved, now_ns, self._watch).items():
+                    self._newest.setdefault(place, view)
 
     def _step(self, out: list[Message]) -> Step:
         if self._roster.alerts:

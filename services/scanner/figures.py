@@ -39,6 +39,17 @@ def sum_gauges(
     return totals
 
 
+def bar_counters(hosted: Sequence[Hosted]) -> dict[str, int]:
+    """Return what was counted while bars were made; empty where nobody asks for bars."""
+    makers = [each.bar_maker for each in hosted if each.bars]
+    if not makers:
+        return {}
+    return {
+        "bar_trades_late": sum(each.late for each in makers),
+        "bars_refused": sum(each.refused for each in makers),
+    }
+
+
 def unread_streams(hosted: Sequence[Hosted]) -> frozenset[str]:
     """Return the streams of which no strategy wants anything."""
     wanted = {

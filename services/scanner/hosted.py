@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from services.scanner.bars import BarMaker
+from services.scanner.catch_up import CatchUp
 from services.scanner.watched import Failed, Watch, asked
 from shared.messages.arb import Indication, Opportunity, Signal, Target
 from shared.messages.bounds import AHEAD_NS_MAX
@@ -43,6 +45,8 @@ TIMER_NS_MIN = 1_000_000
 """A strategy's timer is called at most once in this time."""
 COUNTERS_MAX = 32
 """Counters and gauges of one strategy."""
+TRADED_MAX = 4_096
+"""Instruments whose trades one strategy takes in."""
 NAME_LENGTH_MAX, NUMBER_MAX = 64, 2**53
 """Of these."""
 _MS, _S = 1_000_000, 1_000_000_000
@@ -61,7 +65,11 @@ class Hosted:
     """A strategy that runs, or ran until it was disabled."""
 
     __slots__ = (
+        "bar_maker",
         "bars",
+        "by_base",
+        "catch_up",
+        "code_hash",
         "deadline_ns",
         "detector",
         "funding",
@@ -75,6 +83,7 @@ class Hosted:
         "on_rules",
         "outputs",
         "strategy",
+        "traded",
         "trades",
         "ts_ready_ns",
         "ts_window_ns",
@@ -84,19 +93,38 @@ class Hosted:
 
     def __init__(self, instance: Instance, strategy: Strategy[Any]) -> None:
         self.id, self.detector, self.hash = instance.id, instance.detector, instance.strategy_hash
+        self.code_hash = instance.code_hash
         self.on_disable = instance.on_disable
-        self.strategy, self.near_misses = strategy, strategy.near_misses
-        self.on_depth, self.on_rules = strategy.on_depth, strategy.on_rules
         self.inputs: Sequence[Depth] = ()
         self.trades: Sequence[Trades] = ()
         self.funding: Sequence[FundingOf] = ()
         self.bars: Sequence[Bars] = ()
         self.warmup_ns = 0
-        self.ts_ready_ns: int | None = None  # known from its first view on
-        self.ts_window_ns = self.outputs = 0  # what it returned in the present second
+        self.forget()
+        self.adopt(strategy)
+        self.by_base = type(strategy).by_base
         self.is_built_in = type(strategy).__module__.startswith(BUILT_IN_MODULE)
         self.wants_timer = type(strategy).next_deadline_ns is not Strategy.next_deadline_ns
+
+    def forget(self) -> None:
+        """Let the host know nothing of what it has seen and said."""
+        self.ts_ready_ns: int | None = None  # known from its first view on
+        self.ts_window_ns = self.outputs = 0  # what it returned in the present second
         self.deadline_ns: int | None = None
+        self.traded: dict[tuple[str, str], int] = {}
+        """Instrument -> when its newest trade was received."""
+        self.bar_maker = BarMaker(self.bars)
+        self.catch_up: CatchUp | None = None  # while what was traded before is read
+
+    def adopt(self, strategy: Strategy[Any]) -> None:
+        """Call this object from now on."""
+        self.strategy, self.near_misses = strategy, strategy.near_misses
+        self.on_depth, self.on_rules = strategy.on_depth, strategy.on_rules
+
+    def begin_anew(self) -> None:
+        """Put a new strategy in the place of this one, which has seen nothing."""
+        self.forget()
+        self.adopt(type(self.strategy)(self.id, self.strategy.params))
 
     def declare(self, watch: Watch | None) -> str:
         """Take in what it wants, and return what is wrong with that; empty if nothing is."""
@@ -108,6 +136,7 @@ class Hosted:
                 self.funding = tuple(each for each in wanted if isinstance(each, FundingOf))
                 self.bars = tuple(each for each in wanted if isinstance(each, Bars))
                 self.warmup_ns = int(self.strategy.warmup().span_ms) * _MS
+                self.bar_maker = BarMaker(self.bars)
         except Failed as error:
             return str(error)
         return ""
@@ -139,6 +168,19 @@ class Hosted:
         """Tell whether it asked for such a message beside books."""
         wanted = self.trades if type(message) in {Trade, TradesMissed} else self.funding
         return any(each.covers(message.venue, message.instrument) for each in wanted)
+
+    def bars_of(self, message: Trade | TradesMissed, now_ns: int) -> list[Bar]:
+        """Take in what bars are made of; return those that are over."""
+        if isinstance(message, Trade):
+            return self.bar_maker.on_trade(message, now_ns)
+        return self.bar_maker.on_missed(message, now_ns)
+
+    def note(self, message: Extra) -> None:
+        """Remember how far its trades went."""
+        if isinstance(message, Trade | TradesMissed):
+            place = message.venue, message.instrument
+            if place in self.traded or len(self.traded) < TRADED_MAX:
+                self.traded[place] = max(message.ts_recv_ns, self.traded.get(place, 0))
 
     def on_extra(self, message: Extra, now_ns: int) -> Sequence[Any]:
         """Call what takes such a message."""

@@ -11,7 +11,6 @@ from shared.config import position_interval_ms
 from shared.engine import Action, Result
 from shared.lease import Lease, ShardOwner
 from shared.messages.base import Message
-from shared.runtime.saved_shards import SavedShards
 
 Deliver = Callable[[Result], None]
 
@@ -24,6 +23,22 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """End all that was started."""
+
+
+class Saving(Protocol):
+    """Restores and saves what an instance owns, between two batches."""
+
+    async def own(self, owned: Sequence[int]) -> None:
+        """Give up what is not in ``owned`` and restore what is new in it."""
+
+    def note_read(self, last_ids: Mapping[str, str]) -> None:
+        """Note how far a batch went that has been decided and sent."""
+
+    async def advance(self) -> None:
+        """Save what is due; called between two batches."""
+
+    async def save_all(self) -> None:
+        """Save all of it now."""
 
 
 class NoTransport:
@@ -47,7 +62,7 @@ class Hosting:
         exclusive: Consumers that left entries pending are dead: this instance holds the lease.
         lease: Wait until this is held, and end when it is lost.
         shards: Divides the shards of the service among its instances.
-        saved_shards: Saves the state of owned shards part by part between batches.
+        saved_shards: Saves the state of what is owned, part by part between batches.
         checkpoints: Names that ``engine.checkpoints()`` may save under.
         has_begun: Whether the engine takes messages; nothing is read from the bus before.
         transport: Carries out actions.
@@ -68,7 +83,7 @@ class Hosting:
     exclusive: bool = False
     lease: Lease | None = None
     shards: ShardOwner | None = None
-    saved_shards: SavedShards | None = None
+    saved_shards: Saving | None = None
     checkpoints: Sequence[str] = ()
     has_begun: Callable[[], bool] = lambda: True
     transport: Transport = field(default_factory=NoTransport)

@@ -155,8 +155,12 @@ class Strategy(Generic[P]):
         id: The name it has in the configuration.
         near_misses: Counts what was looked at and why nothing came of it; see ``near_misses.py``.
         gates: Codes of own reasons, and what the values of each are called.
+        by_base: It looks at each base asset apart from all others, and remembers nothing that must
+            outlive the scanner. Then several scanners may run it, each for its own shards; of any
+            other, one scanner at a time runs it, and reads every shard.
     """
 
+    by_base: ClassVar[bool] = False
     Params: ClassVar[type[Params]] = Params
     gates: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
@@ -234,6 +238,21 @@ class Strategy(Generic[P]):
         """Return when ``on_timer`` is wanted (UNIX ns), ``None`` for not at all."""
         return None
 
+    def save(self) -> Any:
+        """Return what it must still know after a restart: all that it has, unless it says other.
+
+        Plain values, messages, and objects of the classes in its own file and in what strategies
+        are built from; at most 4 MB (``saved_state.py``).
+        """
+        return {name: value for name, value in vars(self).items() if name not in {"id", "params"}}
+
+    def restore(self, state: Any, now_ns: int) -> None:
+        """Take back what ``save`` returned in a process before, of the same file and parameters.
+
+        Called on a new object, before anything else.
+        """
+        vars(self).update(state)
+
     def counters(self) -> Mapping[str, int]:
         """Return what it has counted since its start; values only rise."""
         return {}
@@ -253,6 +272,7 @@ class Instance(NamedTuple):
         strategy: ``None`` if there is a problem.
         problem: One line for the operator.
         on_disable: What becomes of its rounds when it is disabled: ``close`` or ``keep``.
+        code_hash: Of what strategies are built from; a state of other code is not taken back.
     """
 
     id: str
@@ -261,3 +281,4 @@ class Instance(NamedTuple):
     strategy: Strategy[Any] | None = None
     problem: str = ""
     on_disable: str = "close"
+    code_hash: str = ""

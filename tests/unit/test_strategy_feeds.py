@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 
 from services.ingestor.engine.settings import venue_settings
+from services.scanner.extras import CATCH_UP_NS
 from shared.config import load_config
 from shared.engine import InputsOpened
 from shared.errors import ConfigError
 from shared.feeds import WantedFeed
 from shared.messages.base import Side
 from shared.messages.market import Funding, FundingSettled, Mark, Trade, TradesMissed
+from shared.strategies.saved_state import encode_state
 from shared.strategy_inputs import check_strategies, feeds_of_strategies
 from shared.venues.port import FeedKind
-from tests.decision_builders import T0
+from tests.decision_builders import T0, make_view
 from tests.strategy_files import HEAD, host_of, write_config, write_strategy
 
 IMPORTS = HEAD.replace(
@@ -86,8 +88,78 @@ def test_inputs_that_are_opened_anew_are_a_gap(tmp_path: Path) -> None:
     write_strategy(tmp_path, COUNTS.replace("{wanted}", BOTH), head=IMPORTS)
     host = host_of(tmp_path, MINE)[0]
     host.on_message(messages()[0], T0)
-    host.on_message(InputsOpened(), T0)
-    assert seen(host)["gaps"] == 1
+    host.on_message(InputsOpened(), T0 + 1)
+    assert host.next_deadline_ns() == T0 + 1 + CATCH_UP_NS
+    host.on_timer(T0 + 1 + CATCH_UP_NS)
+    assert seen(host)["gaps"] == 1, "no trade told that nothing is missing"
+
+
+def test_what_was_traded_before_comes_first_and_books_wait_for_it(tmp_path: Path) -> None:
+    body = (
+        COUNTS.replace("{wanted}", BOTH)
+        .replace('self.seen["trades"] += 1', "self.times.append(now_ns)")
+        .replace("def set_up(self):", "def set_up(self):\n        self.times = []")
+    )
+    body += "    def on_depth(self, view, now_ns):\n        self.times.append(now_ns)\n"
+    write_strategy(tmp_path, body, head=IMPORTS)
+    host = host_of(tmp_path, MINE)[0]
+    host.on_message(InputsOpened(), T0 + 10 * S)
+    host.on_message(make_view("binance", "BTC/USDT"), T0 + 10 * S)
+    for number in range(1, 4):
+        host.on_message(trade(number, T0 + number * S, 1.0), T0 + 10 * S)
+    host.on_message(trade(4, T0 + 11 * S, 1.0), T0 + 11 * S)
+    times = host._roster.all[0].strategy.times
+    assert times == [T0 + at * S for at in (1, 2, 3, 11, 11)]
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_warmed_state_is_that_of_one_that_never_stopped(tmp_path: Path, saved: bool) -> None:
+    write_strategy(
+        tmp_path, BARS.replace("{wanted}", 'Trades(), Bars("", "", 1, 500)'), head=IMPORTS
+    )
+    trades = [
+        trade(n, T0 + n * S // 7, 1.0 + n % 5, instrument=f"{'XY'[n % 2]}/Z") for n in range(200)
+    ]
+    whole = host_of(tmp_path, MINE)[0]
+    for each in trades:
+        run_timers(whole, each.ts_recv_ns)
+        whole.on_message(each, each.ts_recv_ns)
+    warmed = host_of(tmp_path, MINE)[0]
+    if saved:
+        first = host_of(tmp_path, MINE)[0]
+        for each in trades[:120]:
+            run_timers(first, each.ts_recv_ns)
+            first.on_message(each, each.ts_recv_ns)
+        warmed.restore("mine", first.save("mine", T0), T0)
+    opened_ns = trades[-1].ts_recv_ns
+    warmed.on_message(InputsOpened(), opened_ns)
+    for each in trades[40 if saved else 0 :]:  # what the stream still has
+        warmed.on_message(each, opened_ns)
+    states = [encode_state(each._roster.all[0].strategy.save()) for each in (whole, warmed)]
+    assert states[0] == states[1], "what it was given, and when, byte for byte"
+    for each in (whole, warmed):
+        each.on_timer(opened_ns + 5 * S)
+        assert len(each._roster.all[0].strategy.bars) > 50
+    states = [encode_state(each._roster.all[0].strategy.save()) for each in (whole, warmed)]
+    assert states[0] == states[1]
+
+
+def test_a_state_older_than_what_the_stream_keeps_has_a_gap(tmp_path: Path) -> None:
+    host, bars = bars_host(tmp_path, 'Bars("", "", 1, 0)')
+    for number in range(1, 5):
+        host.on_message(trade(number, MINUTE + number * S, 1.0), MINUTE + number * S)
+    host.on_message(InputsOpened(), MINUTE + 9 * S)
+    for number in range(7, 11):
+        now_ns = max(MINUTE + number * S, MINUTE + 9 * S)
+        host.on_message(trade(number, MINUTE + number * S, 1.0), now_ns)
+    host.on_timer(MINUTE + 12 * S)
+    assert not all(bar.complete for bar, _ in bars[4:8])
+    assert bars[-1][0].complete
+
+
+def run_timers(host: Any, until_ns: int) -> None:
+    while (due_ns := host.next_deadline_ns()) is not None and due_ns <= until_ns:
+        host.on_timer(due_ns)
 
 
 def test_what_nobody_wants_is_not_read(tmp_path: Path) -> None:

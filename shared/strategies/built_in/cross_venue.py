@@ -7,7 +7,7 @@ venues. The size is what pays to the last unit: see ``shared/strategies/two_legs
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
@@ -31,6 +31,8 @@ class CrossVenueParams(Params, frozen=True, kw_only=True):
 
 class CrossVenue(Strategy[CrossVenueParams]):
     """See the module's first lines."""
+
+    by_base: ClassVar = True
 
     def set_up(self) -> None:
         """Begin without books."""
