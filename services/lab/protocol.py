@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
+from services.lab.unlisted import UnlistedFeed
 from shared.exchange.listing import Listing
 from shared.exchange.matching import MatchingBook
 from shared.messages.base import Side
 from shared.messages.market import Level
-from shared.messages.rules import InstrumentRules
 from shared.venues.port import Effect, FeedConnection, FeedKind, Malformed, RestBudget
 from shared.venues.rest_join import JoinedBook, Verdict
 
@@ -153,7 +153,7 @@ class LabSession:
         return ()
 
 
-class LabFeed:
+class LabFeed(UnlistedFeed):
     """A venue of the lab, as the ingestor needs it."""
 
     ws_url, rest_url, ccxt_id = "ws://lab", "http://lab", ""
@@ -168,24 +168,6 @@ class LabFeed:
         """Return one connection for all of them."""
         session = LabSession(venue, instruments)
         return [FeedConnection(venue, f"/{venue}", tuple(instruments), session, venue)]
-
-    def extra_connections(
-        self, venue: str, kind: FeedKind, instruments: Sequence[str]
-    ) -> Sequence[FeedConnection]:
-        """Return none: the lab's venues have books alone."""
-        return ()
-
-    def to_symbol(self, instrument: str) -> str:
-        """Return the instrument itself."""
-        return instrument
-
-    def is_streamed_as(self, market: dict[str, Any]) -> str:
-        """Return the instrument itself."""
-        return str(market["symbol"])
-
-    def rules(self, venue: str, market: dict[str, Any]) -> InstrumentRules:
-        """Rules come from the lab's exchanges, see ``feed.py``."""
-        raise NotImplementedError
 
 
 def changed_levels(

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 from services.ingestor.engine.requests import (
     ConnectionOpened,
@@ -27,6 +26,7 @@ from services.ingestor.engine.requests import (
 )
 from services.ingestor.engine.settings import VenueSettings
 from services.lab.kernel import Kernel
+from services.lab.unlisted import UnlistedFeed
 from shared.capture import Capture, CaptureItem, Kind, known_venues
 from shared.capture.damage import no_book_text, refuse_damage
 from shared.engine import Action, Result
@@ -130,7 +130,7 @@ class RecordedSession:
         return ()
 
 
-class RecordedFeed:
+class RecordedFeed(UnlistedFeed):
     """A venue's feed, one connection a book."""
 
     ws_url, rest_url, ccxt_id = "ws://recording", "http://recording", ""
@@ -153,24 +153,6 @@ class RecordedFeed:
             )
             for instrument in instruments
         ]
-
-    def extra_connections(
-        self, venue: str, kind: FeedKind, instruments: Sequence[str]
-    ) -> Sequence[FeedConnection]:
-        """Return none: whatever else was recorded comes with the book."""
-        return ()
-
-    def to_symbol(self, instrument: str) -> str:
-        """Return the instrument itself."""
-        return instrument
-
-    def is_streamed_as(self, market: dict[str, Any]) -> str:
-        """Return the instrument itself."""
-        return str(market["symbol"])
-
-    def rules(self, venue: str, market: dict[str, Any]) -> InstrumentRules:
-        """Rules are read from the recording, see ``survey``."""
-        raise NotImplementedError
 
 
 def venue_settings(contents: Contents) -> list[VenueSettings]:

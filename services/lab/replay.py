@@ -22,6 +22,7 @@ from services.lab.decisions import Decisions, DecisionServer
 from services.lab.host import Host
 from services.lab.kernel import Kernel
 from services.lab.life import Life
+from services.lab.operator import say_command
 from services.lab.output import DecisionsFile
 from services.lab.paper import PaperPort, not_here
 from services.lab.process import Process, readers_of
@@ -252,8 +253,7 @@ class Replay:
         command = Command(
             ts_ns=now_ns, command_id=f"replay-{kind}", kind=kind, operator="arb", reason=reason
         )
-        self._append([command])
-        self.on_published("operator", [command])
+        say_command(self, command)
         return now_ns
 
     def _append(self, messages: Sequence[Message]) -> None:

@@ -21,6 +21,7 @@ from services.lab.kernel import Kernel
 from services.lab.life import Life
 from services.lab.losses import Witnesses
 from services.lab.market import MarketModel
+from services.lab.operator import say_command
 from services.lab.process import readers_of
 from services.lab.processes import Outside, processes_of
 from services.lab.variety import (
@@ -31,7 +32,6 @@ from services.lab.variety import (
     start_balances,
 )
 from services.risk.engine import RiskEngine
-from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import ZERO, Id, MemoryServer
 from shared.config_sections import (
     BusConfig,
@@ -253,11 +253,9 @@ class World:
             ts_ns=now_ns, command_id=f"lab-{kind}-{now_ns}", kind=kind, operator="lab", reason=""
         )
         try:
-            MemoryBus(self.server, service="operator").apply(None, [command])
+            say_command(self, command)
         except BusUnavailable:
             self.kernel.after(RETRY_NS, lambda: self.send_command(kind))
-        else:
-            self.on_published("operator", [command])
 
     def is_quiet(self) -> bool:
         """Whether all plans have ended, late fills were looked for, and all orders are known."""

@@ -7,6 +7,7 @@ a client that comes later, or must resynchronise, gets a snapshot that fits the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from shared.exchange.exchange import Exchange
@@ -64,6 +65,35 @@ def plain(text: str) -> str:
 def decimals_needed(texts: Iterable[str]) -> int:
     """Return the decimals that all these numbers need, trailing zeros aside."""
     return max((decimals(text.rstrip("0")) for text in map(plain, texts) if "." in text), default=0)
+
+
+def listing_as_recorded(
+    template: Listing,
+    prices: Sequence[str],
+    quantities: Sequence[str],
+    *,
+    decimals_unknown: tuple[int, int],
+) -> tuple[Listing, Listing]:
+    """Return a listing that holds these numbers, and one with the grid that shows in them.
+
+    ``decimals_unknown`` are those of a price and a quantity where there is none.
+    """
+    price_decimals = max(map(decimals, prices), default=decimals_unknown[0])
+    qty_decimals = max(map(decimals, quantities), default=decimals_unknown[1])
+    whole = replace(
+        template,
+        price_scale=price_decimals,
+        qty_scale=qty_decimals,
+        price_decimals=price_decimals,
+        qty_decimals=qty_decimals,
+    )
+    shown = replace(
+        whole,
+        price_scale=min(decimals_needed(prices), price_decimals),
+        qty_scale=min(decimals_needed(quantities), qty_decimals),
+    )
+    shown = replace(shown, qty_min=shown.lot)
+    return replace(whole, qty_min=shown.lot), shown
 
 
 def units(text: str, scale: int) -> int:

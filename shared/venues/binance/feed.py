@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from shared.errors import ConfigError
 from shared.messages.rules import InstrumentRules, rules_from
 from shared.venues.binance import parse
 from shared.venues.binance.sequence import SEQUENCE
@@ -14,6 +13,7 @@ from shared.venues.binance.session import STREAMS_PER_CONNECTION_MAX, Dialect, S
 from shared.venues.binance.symbols import to_symbol
 from shared.venues.port import FeedConnection, FeedKind, RestBudget
 from shared.venues.rules import common_step, fee_bps, largest, number, places, smallest
+from shared.venues.sockets import groups_of, sockets_of, venue_symbols
 
 STREAMS, TRADE_STREAMS = ("depth@100ms",), ("trade",)
 """100 ms is the fastest depth there is on spot."""
@@ -67,14 +67,7 @@ class BinanceFeed:
         name: str,
     ) -> list[FeedConnection]:
         symbols = venue_symbols(venue, instruments, to_symbol)
-        sockets = []
-        for index, group in enumerate(groups_of(symbols, streams)):
-            session = StreamSession(venue, DIALECT, streams_of(group, streams), group, kind=kind)
-            names = tuple(group.values())
-            sockets.append(
-                FeedConnection(venue, "/stream", names, session, f"{name}-{index}", kind)
-            )
-        return sockets
+        return stream_sockets(venue, symbols, DIALECT, kind, streams, name=name)
 
     def is_streamed_as(self, market: dict[str, Any]) -> str:
         """Return the symbol under which the stream carries a ccxt market."""
@@ -89,22 +82,23 @@ class BinanceFeed:
         return market_rules(venue, market)
 
 
-def venue_symbols(venue: str, instruments: Sequence[str], to_symbol: Any) -> dict[str, str]:
-    """Return the venue's spelling -> instrument, in order and without repeats.
+def stream_sockets(
+    venue: str,
+    symbols: Mapping[str, str],
+    dialect: Dialect,
+    kind: FeedKind,
+    streams: Sequence[str],
+    *,
+    name: str,
+    path: str = "/stream",
+) -> list[FeedConnection]:
+    """Return sockets of combined streams; every symbol has each of ``streams``."""
 
-    Raises:
-        ConfigError: An instrument the venue cannot have.
-    """
-    try:
-        return {to_symbol(instrument): instrument for instrument in instruments}
-    except ValueError as error:
-        raise ConfigError(f"venue {venue}: {error}") from error
+    def session_of(group: dict[str, str]) -> StreamSession:
+        return StreamSession(venue, dialect, streams_of(group, streams), group, kind=kind)
 
-
-def groups_of(symbols: dict[str, str], kinds: Sequence[str]) -> list[dict[str, str]]:
-    """Return the symbols in groups whose streams of these kinds fit into one connection."""
-    items, size = list(symbols.items()), STREAMS_PER_CONNECTION_MAX // len(kinds)
-    return [dict(items[start : start + size]) for start in range(0, len(items), size)]
+    groups = groups_of(symbols, STREAMS_PER_CONNECTION_MAX // len(streams))
+    return sockets_of(venue, groups, session_of, path=path, name=name, kind=kind)
 
 
 def streams_of(symbols: dict[str, str], kinds: Sequence[str]) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from shared.venues.binance.marks import Marks, read_marks
 from shared.venues.binance.session import Dialect, StreamSession
 from shared.venues.binance.symbols import is_inverse, to_instrument
 from shared.venues.port import FrameRole, Hint
+from shared.venues.read_once import ReadOnce
 from shared.venues.times import unix_ns
 
 SPOT, LINEAR, INVERSE = "spot", "linear", "inverse"
@@ -123,8 +124,7 @@ class StreamRecordings:
         self._instruments: dict[str, str] = {}
         self._symbols: dict[str, str] = {}
         self._is_us = False
-        self._raw: bytes | None = None
-        self._marks: Marks | None = None
+        self._read = ReadOnce(read_marks)
 
     def venue_of_url(self, url: str) -> str | None:
         """Find it by the host: ``fstream.binance.com``; Binance.US has Binance's protocol."""
@@ -228,12 +228,6 @@ class StreamRecordings:
 
     def _guess(self, symbol: str) -> str | None:
         return to_instrument(symbol, is_us=True) if self._is_us else self._name_of(symbol)
-
-    def _read(self, raw: bytes) -> Marks | None:
-        """Read a frame once for all the questions about it."""
-        if raw is not self._raw:
-            self._raw, self._marks = raw, read_marks(raw)
-        return self._marks
 
     def _name(self, symbol: str, instrument: str) -> str:
         self._instruments[symbol] = instrument

@@ -27,6 +27,7 @@ from shared.venues.port import (
     VenueState,
 )
 from shared.venues.rest_join import EARLY_DELTAS_MAX, JoinedBook, SequenceRule, Update
+from shared.venues.rest_session import RestBooks
 
 STREAMS_PER_CONNECTION_MAX = 200
 QUIET_NS = 5_000_000_000
@@ -65,7 +66,7 @@ class Dialect:
 Handler = Callable[[bytes, int], Sequence[Effect]]
 
 
-class StreamSession:
+class StreamSession(RestBooks):
     """Subscriptions of one connection.
 
     Args:
@@ -93,9 +94,9 @@ class StreamSession:
         self._dialect = dialect
         self._parse_depth = dialect.parse_depth
         self._instruments = dict(symbols)
-        self._books: dict[str, JoinedBook] = {}
+        books: dict[str, JoinedBook] = {}
         if kind is FeedKind.DEPTH:
-            self._books = {
+            books = {
                 symbol: JoinedBook(
                     venue,
                     instrument,
@@ -107,9 +108,9 @@ class StreamSession:
                 )
                 for symbol, instrument in symbols.items()
             }
+        super().__init__(books, parse.parse_rest_book)
         self._kind = kind
         self._trades = Trades(venue, symbols)
-        self._book_of = {book.instrument: book for book in self._books.values()}
         self._routes: dict[bytes, Handler] = {}
         self._kinds: dict[str, Handler] = {
             "depth": self._on_depth,
@@ -157,40 +158,10 @@ class StreamSession:
         except ParseError as error:
             return (Malformed(str(error)),)
 
-    def on_snapshot(self, instrument: str, body: bytes, now_ns: int) -> Sequence[Effect]:
-        """Join a REST book."""
-        book = self._book_of.get(instrument)
-        if book is None:
-            return ()
-        try:
-            snapshot = parse.parse_rest_book(body)
-        except ParseError as error:
-            return (Malformed(str(error)), *book.on_snapshot_failed(0.0, now_ns))
-        return book.on_snapshot(snapshot, now_ns)
-
-    def on_snapshot_failed(
-        self, instrument: str, retry_after_s: float, now_ns: int
-    ) -> Sequence[Effect]:
-        """Ask again, not before ``retry_after_s``."""
-        book = self._book_of.get(instrument)
-        return () if book is None else book.on_snapshot_failed(retry_after_s, now_ns)
-
-    def on_resync(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Synchronise a book again unless ``epoch`` is already over."""
-        book = self._book_of.get(instrument)
-        return () if book is None else book.resync(epoch, now_ns)
-
-    def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Ask for a newer snapshot of a book that goes on."""
-        book = self._book_of.get(instrument)
-        return () if book is None else book.refresh(epoch, now_ns)
-
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """Every book is DOWN."""
         self._subscriptions.close()
-        return [
-            effect for book in self._books.values() for effect in book.close("connection closed")
-        ]
+        return self._close_books()
 
     def on_timer(self, now_ns: int) -> Sequence[Effect]:
         """Give up on a missing acknowledgement or on silence; ask a quiet connection."""

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from shared.messages.rules import InstrumentRules
-from shared.venues.binance.feed import groups_of, market_rules, streams_of, venue_symbols
+from shared.venues.binance.feed import market_rules, stream_sockets
 from shared.venues.binance.funding import FundingDialect
-from shared.venues.binance.session import Dialect, StreamSession
+from shared.venues.binance.session import Dialect
 from shared.venues.binanceusdm import parse
 from shared.venues.binanceusdm.sequence import SEQUENCE
 from shared.venues.binanceusdm.symbols import to_symbol
 from shared.venues.port import FeedConnection, FeedKind, RestBudget
+from shared.venues.sockets import venue_symbols
 
 PUBLIC_STREAMS = ("depth@0ms",)
 """0 ms: each change as it happens, 20 to 100 a second on the busiest instrument."""
@@ -79,13 +80,10 @@ class BinanceUsdmFeed:
         streams: Sequence[str],
     ) -> list[FeedConnection]:
         symbols = venue_symbols(venue, instruments, to_symbol)
-        sockets = []
-        for index, group in enumerate(groups_of(symbols, streams)):
-            session = StreamSession(venue, DIALECT, streams_of(group, streams), group, kind=kind)
-            name = f"{route}-{index}" if kind is FeedKind.DEPTH else f"{kind.value}-{index}"
-            names = tuple(group.values())
-            sockets.append(FeedConnection(venue, f"/{route}/stream", names, session, name, kind))
-        return sockets
+        name = route if kind is FeedKind.DEPTH else kind.value
+        return stream_sockets(
+            venue, symbols, DIALECT, kind, streams, name=name, path=f"/{route}/stream"
+        )
 
     def is_streamed_as(self, market: dict[str, Any]) -> str:
         """Return the symbol under which the stream carries a ccxt market."""

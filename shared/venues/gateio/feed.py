@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from shared.errors import ConfigError
 from shared.messages.rules import InstrumentRules, rules_from
 from shared.venues.gateio.session import GateSession
 from shared.venues.gateio.symbols import to_symbol
-from shared.venues.port import FeedConnection, FeedKind, RestBudget
+from shared.venues.port import FeedKind, RestBudget
 from shared.venues.rules import fee_bps, largest, number, places
+from shared.venues.sockets import SpotSockets
 
-INSTRUMENTS_PER_CONNECTION_MAX = 50
 FEE_DEFAULT = "0.002"
 
 
-class GateFeed:
+class GateFeed(SpotSockets):
     """Books and trades over WebSocket v4."""
 
     venue = "gateio"
@@ -28,41 +26,12 @@ class GateFeed:
     """200 in 10 s for each public endpoint."""
     lifetime_s = 24 * 3600.0
     extras = (FeedKind.TRADES,)
+    path, books_name = "/ws/v4/", "spot"
+    instruments_per_connection_max = 50
 
-    def connections(self, venue: str, instruments: Sequence[str]) -> Sequence[FeedConnection]:
-        """Return the sockets of books.
-
-        Raises:
-            ConfigError: An instrument that is not spot.
-        """
-        return self._sockets(venue, instruments, FeedKind.DEPTH)
-
-    def extra_connections(
-        self, venue: str, kind: FeedKind, instruments: Sequence[str]
-    ) -> Sequence[FeedConnection]:
-        """Return the sockets of trades.
-
-        Raises:
-            ConfigError: An instrument that is not spot.
-        """
-        return self._sockets(venue, instruments, kind)
-
-    def _sockets(
-        self, venue: str, instruments: Sequence[str], kind: FeedKind
-    ) -> list[FeedConnection]:
-        try:
-            symbols = [(to_symbol(instrument), instrument) for instrument in instruments]
-        except ValueError as error:
-            raise ConfigError(f"venue {venue}: {error}") from error
-        sockets = []
-        for start in range(0, len(symbols), INSTRUMENTS_PER_CONNECTION_MAX):
-            group = dict(symbols[start : start + INSTRUMENTS_PER_CONNECTION_MAX])
-            prefix = "spot" if kind is FeedKind.DEPTH else kind.value
-            name = f"{prefix}-{start // INSTRUMENTS_PER_CONNECTION_MAX}"
-            session = GateSession(venue, group, kind=kind)
-            names = tuple(group.values())
-            sockets.append(FeedConnection(venue, "/ws/v4/", names, session, name, kind))
-        return sockets
+    def session(self, venue: str, group: dict[str, str], kind: FeedKind) -> GateSession:
+        """Return the session of one socket."""
+        return GateSession(venue, group, kind=kind)
 
     def is_streamed_as(self, market: dict[str, Any]) -> str:
         """Return the symbol under which the stream carries a ccxt market."""

@@ -5,12 +5,12 @@ Numbers arrive as strings and are decoded straight to floats in C, where their b
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, field
 
-from shared.errors import ParseError
+from shared.venues.decoding import decoded
 from shared.venues.times import NANOS_MAX
 
 Price = Annotated[float, Meta(gt=0, le=1e15)]
@@ -19,7 +19,6 @@ Id = Annotated[int, Meta(ge=0, le=2**62)]
 VenueTime = Annotated[int, Meta(ge=0, le=NANOS_MAX)]
 VenueMillis = Annotated[float, Meta(ge=0, le=4e12)]
 Levels = list[tuple[Price, Qty]]
-T = TypeVar("T")
 
 
 class BookUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -111,29 +110,22 @@ _REST_BOOK = msgspec.json.Decoder(RestBook, strict=False)
 _ENVELOPE = msgspec.json.Decoder(Envelope)
 
 
-def _decode(decoder: msgspec.json.Decoder[T], raw: bytes, what: str) -> T:
-    try:
-        return decoder.decode(raw)
-    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
-        raise ParseError(f"{what}: {error}") from error
-
-
 def parse_book(raw: bytes) -> BookUpdate:
     """Parse an update of ``spot.order_book_update``."""
-    return _decode(_BOOK, raw, "order_book_update").result
+    return decoded(_BOOK, raw, "order_book_update").result
 
 
 def parse_trades(raw: bytes) -> list[TradePrint]:
     """Parse an update of ``spot.trades``: one trade, or a list of them."""
-    found = _decode(_TRADE, raw, "trades").result
+    found = decoded(_TRADE, raw, "trades").result
     return found if isinstance(found, list) else [found]
 
 
 def parse_rest_book(body: bytes) -> RestBook:
     """Parse a REST order book."""
-    return _decode(_REST_BOOK, body, "order book")
+    return decoded(_REST_BOOK, body, "order book")
 
 
 def parse_envelope(raw: bytes) -> Envelope:
     """Parse only what tells a frame's kind."""
-    return _decode(_ENVELOPE, raw, "frame")
+    return decoded(_ENVELOPE, raw, "frame")

@@ -12,6 +12,7 @@ import msgspec
 from shared.venues.gateio.session import BOOKS, TRADES, GateSession
 from shared.venues.gateio.symbols import to_instrument
 from shared.venues.port import FrameRole, Hint
+from shared.venues.read_once import ReadOnce
 from shared.venues.times import unix_ns
 
 VENUE = "gateio"
@@ -136,8 +137,7 @@ class GateRecordings:
     notional_min = Decimal(1)
 
     def __init__(self) -> None:
-        self._raw: bytes | None = None
-        self._marks: Marks | None = None
+        self._read = ReadOnce(read_marks)
 
     def venue_of_url(self, url: str) -> str | None:
         """Tell by host and path: the same host has futures under other paths."""
@@ -201,12 +201,6 @@ class GateRecordings:
     def levels_of_frame(self, raw: bytes) -> list[tuple[str, str]]:
         """Read the levels of an update or a book."""
         return levels_of(raw)
-
-    def _read(self, raw: bytes) -> Marks | None:
-        """Read a frame once for all the questions about it."""
-        if raw is not self._raw:
-            self._raw, self._marks = raw, read_marks(raw)
-        return self._marks
 
 
 def levels_of(raw: bytes) -> list[tuple[str, str]]:

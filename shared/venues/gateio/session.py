@@ -25,6 +25,7 @@ from shared.venues.port import (
     Send,
 )
 from shared.venues.rest_join import EARLY_DELTAS_MAX, JoinedBook
+from shared.venues.rest_session import RestBooks
 
 BOOKS, TRADES, PING = "spot.order_book_update", "spot.trades", "spot.ping"
 SPEED = "100ms"
@@ -42,7 +43,7 @@ def snapshot_path(symbol: str) -> str:
     return f"/api/v4/spot/order_book?currency_pair={symbol}&limit={SNAPSHOT_LEVELS}&with_id=true"
 
 
-class GateSession:
+class GateSession(RestBooks):
     """Subscriptions of one connection.
 
     Args:
@@ -63,9 +64,9 @@ class GateSession:
         kind: FeedKind = FeedKind.DEPTH,
     ) -> None:
         self._venue, self._kind, self._instruments = venue, kind, dict(symbols)
-        self._books: dict[str, JoinedBook] = {}
+        books: dict[str, JoinedBook] = {}
         if kind is FeedKind.DEPTH:
-            self._books = {
+            books = {
                 symbol: JoinedBook(
                     venue,
                     instrument,
@@ -77,7 +78,7 @@ class GateSession:
                 )
                 for symbol, instrument in symbols.items()
             }
-        self._book_of = {book.instrument: book for book in self._books.values()}
+        super().__init__(books, parse.parse_rest_book)
         self._request_id = 0
         self._asked: dict[int, tuple[str, int]] = {}  # request -> symbol, deadline
         self._heard_ns = 0
@@ -112,34 +113,6 @@ class GateSession:
             return (Malformed(str(error)),)
         return ()
 
-    def on_snapshot(self, instrument: str, body: bytes, now_ns: int) -> Sequence[Effect]:
-        """Join a REST book."""
-        book = self._book_of.get(instrument)
-        if book is None:
-            return ()
-        try:
-            snapshot = parse.parse_rest_book(body)
-        except ParseError as error:
-            return (Malformed(str(error)), *book.on_snapshot_failed(0.0, now_ns))
-        return book.on_snapshot(snapshot, now_ns)
-
-    def on_snapshot_failed(
-        self, instrument: str, retry_after_s: float, now_ns: int
-    ) -> Sequence[Effect]:
-        """Ask again, not before ``retry_after_s``."""
-        book = self._book_of.get(instrument)
-        return () if book is None else book.on_snapshot_failed(retry_after_s, now_ns)
-
-    def on_resync(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Synchronise a book again unless ``epoch`` is already over."""
-        book = self._book_of.get(instrument)
-        return () if book is None else book.resync(epoch, now_ns)
-
-    def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
-        """Ask for a newer snapshot of a book that goes on."""
-        book = self._book_of.get(instrument)
-        return () if book is None else book.refresh(epoch, now_ns)
-
     def on_facts(self, topic: str, body: bytes, now_ns: int) -> Sequence[Effect]:
         """Nothing: none are asked for."""
         return ()
@@ -150,9 +123,7 @@ class GateSession:
     def on_close(self, now_ns: int) -> Sequence[Effect]:
         """Every book is DOWN."""
         self._asked.clear()
-        return [
-            effect for book in self._books.values() for effect in book.close("connection closed")
-        ]
+        return self._close_books()
 
     def on_timer(self, now_ns: int) -> Sequence[Effect]:
         """Give up on a missing acknowledgement or on silence; ping a quiet connection."""

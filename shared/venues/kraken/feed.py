@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from shared.errors import ConfigError
 from shared.messages.rules import InstrumentRules, rules_from
 from shared.venues.kraken.session import KrakenSession
 from shared.venues.kraken.symbols import to_instrument, to_symbol
-from shared.venues.port import FeedConnection, FeedKind, RestBudget
+from shared.venues.port import FeedKind, RestBudget
 from shared.venues.rules import NO_NUMBER, common_step, fee_bps, number, places
+from shared.venues.sockets import SpotSockets
 
 DEPTH = 100
 """Subscribed levels; the venue offers 10, 25, 100, 500, 1000."""
-INSTRUMENTS_PER_CONNECTION_MAX = 50
 FEE_DEFAULT = "0.004"
 
 
-class KrakenFeed:
+class KrakenFeed(SpotSockets):
     """Books and trades over WebSocket v2."""
 
     venue = "kraken"
@@ -29,40 +27,12 @@ class KrakenFeed:
     rest_budget = RestBudget(weight_per_minute=60)
     lifetime_s = 24 * 3600.0
     extras = (FeedKind.TRADES,)
+    path, books_name = "/v2", "v2"
+    instruments_per_connection_max = 50
 
-    def connections(self, venue: str, instruments: Sequence[str]) -> Sequence[FeedConnection]:
-        """Return the sockets of books.
-
-        Raises:
-            ConfigError: An instrument that is not spot.
-        """
-        return self._sockets(venue, instruments, FeedKind.DEPTH)
-
-    def extra_connections(
-        self, venue: str, kind: FeedKind, instruments: Sequence[str]
-    ) -> Sequence[FeedConnection]:
-        """Return the sockets of trades.
-
-        Raises:
-            ConfigError: An instrument that is not spot.
-        """
-        return self._sockets(venue, instruments, kind)
-
-    def _sockets(
-        self, venue: str, instruments: Sequence[str], kind: FeedKind
-    ) -> list[FeedConnection]:
-        try:
-            symbols = [(to_symbol(instrument), instrument) for instrument in instruments]
-        except ValueError as error:
-            raise ConfigError(f"venue {venue}: {error}") from error
-        sockets = []
-        for start in range(0, len(symbols), INSTRUMENTS_PER_CONNECTION_MAX):
-            group = dict(symbols[start : start + INSTRUMENTS_PER_CONNECTION_MAX])
-            session = KrakenSession(venue, group, DEPTH, kind=kind)
-            prefix = "v2" if kind is FeedKind.DEPTH else kind.value
-            name = f"{prefix}-{start // INSTRUMENTS_PER_CONNECTION_MAX}"
-            sockets.append(FeedConnection(venue, "/v2", tuple(group.values()), session, name, kind))
-        return sockets
+    def session(self, venue: str, group: dict[str, str], kind: FeedKind) -> KrakenSession:
+        """Return the session of one socket."""
+        return KrakenSession(venue, group, DEPTH, kind=kind)
 
     def is_streamed_as(self, market: dict[str, Any]) -> str:
         """Return the symbol under which the stream carries a ccxt market: its ``wsname``, in v2."""

@@ -6,12 +6,13 @@ Prices and quantities are bare JSON numbers whose text the checksum needs, so th
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from shared.errors import ParseError
+from shared.venues.decoding import decoded
 from shared.venues.kraken.checksum import digits, padded
 
 PRICE_MAX = 1e15
@@ -20,7 +21,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Price = Annotated[float, Meta(gt=0, le=PRICE_MAX)]
 Qty = Annotated[float, Meta(ge=0, le=QTY_MAX)]
-T = TypeVar("T")
 
 TextLevel = tuple[float, float, bytes]
 """Price, quantity, and the digits of both for the checksum."""
@@ -124,31 +124,24 @@ _STATUS = msgspec.json.Decoder(StatusFrame)
 _ENVELOPE = msgspec.json.Decoder(Envelope)
 
 
-def _decode(decoder: msgspec.json.Decoder[T], raw: bytes, what: str) -> T:
-    try:
-        return decoder.decode(raw)
-    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors
-        raise ParseError(f"{what}: {error}") from error
-
-
 def parse_book(raw: bytes) -> BookFrame:
     """Parse a frame of the book channel."""
-    return _decode(_BOOK, raw, "book")
+    return decoded(_BOOK, raw, "book")
 
 
 def parse_trades(raw: bytes) -> TradeFrame:
     """Parse a frame of the trade channel."""
-    return _decode(_TRADE, raw, "trade")
+    return decoded(_TRADE, raw, "trade")
 
 
 def parse_status(raw: bytes) -> StatusFrame:
     """Parse a frame of the status channel."""
-    return _decode(_STATUS, raw, "status")
+    return decoded(_STATUS, raw, "status")
 
 
 def parse_envelope(raw: bytes) -> Envelope:
     """Parse only what shows a frame's kind."""
-    return _decode(_ENVELOPE, raw, "frame")
+    return decoded(_ENVELOPE, raw, "frame")
 
 
 def parse_levels(levels: list[RawLevel], precision: Precision | None = None) -> list[TextLevel]:

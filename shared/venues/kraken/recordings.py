@@ -15,6 +15,7 @@ from shared.venues.kraken.parse import parse_book, unix_ns
 from shared.venues.kraken.session import KrakenSession
 from shared.venues.kraken.symbols import to_instrument
 from shared.venues.port import FrameRole, Hint
+from shared.venues.read_once import ReadOnce
 
 DEPTH_UNKNOWN = 1
 """The depth is then what the acknowledgement says, or what the checksums prove."""
@@ -136,8 +137,7 @@ class KrakenRecordings:
 
     def __init__(self) -> None:
         self._symbols: dict[str, str] = {}
-        self._raw: bytes | None = None
-        self._marks: Marks | None = None
+        self._read = ReadOnce(read_marks)
 
     def venue_of_url(self, url: str) -> str | None:
         """Tell by host and path: the same host speaks version 1 without ``/v2``."""
@@ -199,12 +199,6 @@ class KrakenRecordings:
     def levels_of_frame(self, raw: bytes) -> list[tuple[str, str]]:
         """Read the levels of a depth event or a book."""
         return levels_of(raw)
-
-    def _read(self, raw: bytes) -> Marks | None:
-        """Read a frame once for all the questions about it."""
-        if raw is not self._raw:
-            self._raw, self._marks = raw, read_marks(raw)
-        return self._marks
 
 
 RECORDINGS = KrakenRecordings

@@ -13,7 +13,7 @@ from shared.domain.instrument import split_instrument
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
 from shared.simulated.hub import Hub
-from shared.simulated.recorded import BookRebuilder, decimals, decimals_needed, plain
+from shared.simulated.recorded import BookRebuilder, listing_as_recorded, plain
 from shared.simulated.rest import Answer, Pending, json_answer
 from shared.venues.binance.simulated.streams import wrap
 from shared.venues.binance.simulated.subscriptions import DEAD
@@ -261,19 +261,4 @@ def recorded_listings(
 def recorded_listing(template: Listing, samples: Sequence[bytes]) -> tuple[Listing, Listing]:
     """Return a listing that holds everything recorded, and one with the grid that shows in it."""
     prices, quantities = number_texts(samples)
-    price_decimals = max((decimals(text) for text in prices), default=8)
-    qty_decimals = max((decimals(text) for text in quantities), default=8)
-    whole = replace(
-        template,
-        price_scale=price_decimals,
-        qty_scale=qty_decimals,
-        price_decimals=price_decimals,
-        qty_decimals=qty_decimals,
-    )
-    shown = replace(
-        whole,
-        price_scale=min(decimals_needed(prices), price_decimals),
-        qty_scale=min(decimals_needed(quantities), qty_decimals),
-    )
-    shown = replace(shown, qty_min=shown.lot)
-    return replace(whole, qty_min=shown.lot), shown
+    return listing_as_recorded(template, prices, quantities, decimals_unknown=(8, 8))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from shared.errors import ParseError
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
-from shared.simulated.recorded import BookRebuilder, decimals, decimals_needed, plain
+from shared.simulated.recorded import BookRebuilder, listing_as_recorded, plain
 from shared.simulated.rest import Answer, Pending, json_answer
 from shared.venues.gateio import parse
 from shared.venues.gateio.recordings import levels_of, read_marks
@@ -158,19 +158,5 @@ def recorded_listing(template: Listing, samples: Sequence[bytes]) -> tuple[Listi
                 continue
             prices.append(pair[0])
             quantities.append(pair[1])
-    price_decimals = max(map(decimals, prices), default=template.price_scale)
-    qty_decimals = max(map(decimals, quantities), default=template.qty_scale)
-    whole = replace(
-        template,
-        price_scale=price_decimals,
-        qty_scale=qty_decimals,
-        price_decimals=price_decimals,
-        qty_decimals=qty_decimals,
-    )
-    shown = replace(
-        whole,
-        price_scale=min(decimals_needed(prices), price_decimals),
-        qty_scale=min(decimals_needed(quantities), qty_decimals),
-    )
-    shown = replace(shown, qty_min=shown.lot)
-    return replace(whole, qty_min=shown.lot), shown
+    unknown = template.price_scale, template.qty_scale
+    return listing_as_recorded(template, prices, quantities, decimals_unknown=unknown)

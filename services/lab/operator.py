@@ -1,0 +1,32 @@
+"""What an operator says to a world in the lab. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from shared.bus.memory import MemoryBus
+from shared.bus.memory_store import MemoryServer
+from shared.messages.base import Message
+from shared.messages.control import Command
+
+
+class Operated(Protocol):
+    """A world with a bus."""
+
+    @property
+    def server(self) -> MemoryServer:
+        """The bus's server."""
+
+    def on_published(self, source: str, messages: Sequence[Message]) -> None:
+        """Take note of what was published."""
+
+
+def say_command(world: Operated, command: Command) -> None:
+    """Publish a command.
+
+    Raises:
+        BusUnavailable: The bus does not take it.
+    """
+    MemoryBus(world.server, service="operator").apply(None, [command])
+    world.on_published("operator", [command])
