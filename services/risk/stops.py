@@ -12,6 +12,7 @@ so is alerted. Risk sees the newest view of a book every 50 ms: a price in betwe
 from __future__ import annotations
 
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Final
 
 import msgspec
@@ -33,6 +34,8 @@ from shared.strategies.round_plans import KnownBook, close_round, taken_side
 
 RETRY_NS: Final = 1_000_000_000
 """Between two attempts to close a round of which the last was denied."""
+ATTEMPT_NS: Final = 200_000_000
+"""And between two of which the last was approved: it may have filled nothing, or been refused."""
 UNWATCHED_NS: Final = 10_000_000_000
 """A stop whose book prices nothing for so long is alerted."""
 HELD_MS_MAX: Final = 2**53
@@ -102,7 +105,7 @@ class StopKeeper:
         if isinstance(answer, ApprovedPlan):
             self.counters["stop_plans"] += 1
             self._denied.pop(key, None)
-            self._next_ns.pop(key, None)
+            self._next_ns[key] = now_ns + ATTEMPT_NS
         elif isinstance(answer, Denied):
             self._next_ns[key] = now_ns + RETRY_NS
             if self._denied.get(key) != answer.reason:
@@ -161,7 +164,12 @@ class StopKeeper:
         plan = close_round(
             held.position(None, now_ns), self._books(held), now_ns, age_ms_max=self._age_ms_max
         )
-        return None if plan is None else msgspec.structs.replace(plan, detector="stop")
+        if plan is None:
+            return None
+        # A plan that filled nothing is made again, also where the book has not moved since.
+        text = f"{plan.opportunity_id}|{now_ns}"
+        attempt = blake2b(text.encode(), digest_size=8).hexdigest()
+        return msgspec.structs.replace(plan, detector="stop", opportunity_id=attempt)
 
     def _books(self, held: Round) -> dict[BookKey, KnownBook]:
         found: dict[BookKey, KnownBook] = {}

@@ -27,7 +27,7 @@ from tests.decision_builders import (
 )
 from tests.unit.test_risk_signals import approve, config, execute, risk, signal
 
-STEP_NS = 100_000_000
+STEP_NS = 200_000_000
 STEPS = st.tuples(
     st.integers(56_000, 64_000),  # the bid
     st.sampled_from([BookState.LIVE, BookState.LIVE, BookState.LIVE, BookState.STALE]),

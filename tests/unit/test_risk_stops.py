@@ -197,6 +197,16 @@ def test_reducing_lets_a_stop_work() -> None:
     assert len(plans(show(engine, [(58_000.0, 10.0)]))) == 1
 
 
+def test_a_close_that_filled_nothing_is_made_again_in_the_same_book() -> None:
+    engine = held(Target.LONG)
+    (plan,) = plans(show(engine, [(58_000.0, 10.0)]))
+    announce(engine, plan)
+    engine.on_message(make_done(plan.plan_id), T0)
+    again = plans(engine.on_timer(T0 + SECOND).messages)
+    assert [each.legs for each in again] == [plan.legs]
+    assert again[0].plan_id != plan.plan_id
+
+
 def test_one_plan_is_in_flight_at_a_time() -> None:
     engine = held(Target.LONG)
     assert len(plans(show(engine, [(58_000.0, 10.0)]))) == 1
