@@ -181,6 +181,7 @@ class PathWorld(World):
     ) -> None:
         self.fees_in = fees_in
         self.down: set[Market] = set()
+        self.lost = False  # the bus has lost plans: what they were of is a guess
         self._path_config = path_config(**config)
         super().__init__(choose, **config)
 
@@ -311,6 +312,9 @@ class PathWorld(World):
         books, changes = self.engine.state.books, self.true_changes()
         assert msgspec.msgpack.encode(ledger.books) == msgspec.msgpack.encode(books)
         self.check_inventory(books, changes)
+        if not self.lost:
+            for asset in ("BTC", "ETH", "USD"):
+                assert books.exposure.get(asset, D(0)) == changes.get(asset, D(0)), asset
         failed = [d for d in self.said(PlanDone) if d.outcome == "FAILED"]
         if failed:
             assert self.engine.state.locked

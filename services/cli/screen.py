@@ -323,7 +323,8 @@ def _opportunities(screen: Screen) -> Panel:
     for o in reversed(_last(screen.collector.recent_opportunities)):
         way = " > ".join("+".join(leg.venue for leg in o.legs if leg.side is side) for side in Side)
         edge = Text(f"{o.edge_bps:.1f}", "green")
-        table.add_row(_when(o.ts_ns), o.base, way, edge, f"{o.net:.2f}")
+        assets = "-".join(each.asset for each in o.values) or o.base
+        table.add_row(_when(o.ts_ns), assets, way, edge, f"{o.net:.2f}")
     return _panel(table, f"opportunities ({screen.collector.opportunities})")
 
 

@@ -100,10 +100,12 @@ class ClosingPlans:
         price = (
             self._markets.mid((venue, instrument), now_ns)
             if venue
-            else self._markets.price(base, quote, now_ns)
+            else self._markets.price_either_way(base, quote, now_ns)
         )
         if price is None:
             return None
+        # Dollars held against tethers are traded in USDT/USD, as the rest of a plan of several is.
+        is_turned = not venue and not any(self._markets.tradable(base, quote))
         plan = PlanRecord(
             plan_id=plan_key(f"flatten {command_id} {key} {now_ns}"),
             kind=PlanKind.FLATTEN,
@@ -119,6 +121,9 @@ class ClosingPlans:
             holding=key,
             strategy=OPERATOR_STRATEGY,
         )
+        if is_turned:
+            plan.opening = plan.opening_cash = ZERO
+            plan.values, plan.openings, plan.holding = {base: price}, {base: qty}, ""
         self._state.add_plan(plan)
         return plan
 
@@ -142,16 +147,21 @@ def _openings(
 def widen_adopted(plan: PlanRecord, markets: Markets, now_ns: int) -> None:
     """Make a plan found at the venues one of several assets, if its orders are of several.
 
-    Nobody says where it began: the asset that is least often a base asset is taken for it, and what
-    the others are worth is what the books say now. Without a price nothing is evened out, and the
-    plan fails.
+    Nobody says where it began: the asset that is least often a base asset, and in which the others
+    are priced, is taken for it, and what they are worth is what the books say now. Without a price
+    nothing is evened out, and the plan fails.
     """
     names = [split_instrument(leg.instrument) for leg in plan.legs]
     if len({name[:2] for name in names}) < 2:
         return
     bases = Counter(name.base for name in names)
     assets = dict.fromkeys(asset for name in names for asset in name[:2])
-    quote = min(assets, key=lambda asset: (bases[asset], asset))
+
+    def rank(asset: str) -> tuple[int, int, str]:
+        unpriced = sum(markets.price(other, asset, now_ns) is None for other in assets)
+        return bases[asset], unpriced, asset
+
+    quote = min(assets, key=rank)
     plan.quote = quote
     plan.base = next(asset for asset in assets if asset != quote)
     plan.values = {

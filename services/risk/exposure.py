@@ -233,6 +233,8 @@ class Ledger(msgspec.Struct, kw_only=True):
         if held is None:
             return ""
         agrees = (held.base, held.quote) == (done.base, done.quote)
+        if held.values:  # of orders found without their plan nobody says where it began
+            agrees = {done.base, done.quote} <= {held.quote, *held.values}
         return "" if agrees else f"its plan trades {held.base}/{held.quote}"
 
     def apply_end(self, done: PlanDone) -> bool:

@@ -15,9 +15,10 @@ ZERO = Decimal(0)
 def path_order_flaw(held: Reservation, event: OrderEvent, filled: Decimal) -> str:
     """Return why a rebalancing order cannot be one of a plan's; empty if it can.
 
-    It trades an asset of the plan against the plan's quote asset, and no more of it than the legs
-    may move in and out. What the plan has filled there already may have been replaced by mistake
-    (reported to have ended without a fill), and comes on top.
+    It trades an asset of the plan against its quote asset, or against another of it where an
+    executor that has lost the plan found its orders; and no more of it than the legs may move in
+    and out. What the plan has filled there already may have been replaced by mistake (reported to
+    have ended without a fill), and comes on top.
 
     Args:
         held: The plan.
@@ -27,7 +28,7 @@ def path_order_flaw(held: Reservation, event: OrderEvent, filled: Decimal) -> st
     base, quote, _ = split_instrument(event.instrument)
     is_turned = base == held.quote
     asset = quote if is_turned else base
-    if not is_spot(event.instrument) or held.quote not in (base, quote) or asset not in held.values:
+    if not is_spot(event.instrument) or not {base, quote} <= {held.quote, *held.values}:
         return f"its plan trades {', '.join(held.values)} against {held.quote}"
     most = ZERO
     for leg in held.legs:

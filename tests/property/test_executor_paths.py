@@ -20,8 +20,10 @@ CRASHES = ("before sending", "between legs", "before commit", "before acting")
 RUN = settings(max_examples=150, deadline=None)
 
 
-def run(seed: int, *, crashes: tuple[str, ...] = (), plans: int = 1) -> PathWorld:
-    """Plans among misbehaving venues until all is quiet."""
+def run(
+    seed: int, *, crashes: tuple[str, ...] = (), plans: int = 1, loses: bool = False
+) -> PathWorld:
+    """Plans among misbehaving venues until all is quiet; ``loses``: with what was said last."""
     random = Random(seed)
 
     def choose(_: str, options: tuple[Any, ...]) -> Any:
@@ -56,7 +58,9 @@ def run(seed: int, *, crashes: tuple[str, ...] = (), plans: int = 1) -> PathWorl
                 index = choose("which", tuple(range(min(4, len(world.inbox)))))
                 world.deliver(index, keep=what == "again", torn=torn())
             elif what == "crash" and crashes:
-                world.crash()
+                back = choose("lost", (0, 1, 3)) if loses else 0
+                world.lost |= back > 0
+                world.crash(rollback=back)
             else:
                 world.tick(torn=torn())
     world.down.clear()
@@ -74,6 +78,12 @@ def test_any_fills_leave_every_asset_even_or_say_so(seed: int) -> None:
 @given(st.integers(0, 10**9))
 def test_crashes_change_nothing_about_that(seed: int) -> None:
     run(seed, crashes=CRASHES).check_quiet()
+
+
+@RUN
+@given(st.integers(0, 10**9))
+def test_orders_found_without_their_plan_are_evened_out_or_it_is_said(seed: int) -> None:
+    run(seed, crashes=CRASHES, loses=True).check_quiet()
 
 
 @settings(max_examples=40, deadline=None)

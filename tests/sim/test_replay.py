@@ -15,6 +15,7 @@ import pytest
 from services.lab.recorded import survey
 from services.lab.replay import Replay
 from shared.config import load_strategies_of
+from shared.config_sections import StrategyConfig
 from shared.errors import ConfigError
 from shared.watch.report import build_report
 from tests.e2e.test_demo import check_money
@@ -109,6 +110,21 @@ def test_recordings_of_different_days_are_refused(tmp_path: Path) -> None:
     later.write_text("".join(f"{int(at) + day_ns} {body}\n" for at, _, body in rows))
     with pytest.raises(ConfigError, match=r"later\.txt:1: nothing was recorded for 23 hours"):
         survey([path, later])
+
+
+@pytest.mark.recorded
+@pytest.mark.slow
+def test_where_nothing_pays_no_strategy_of_several_assets_trades(recorded: Path) -> None:
+    """Spot and perpetual of 2024-08-08: the basis is far below what two orders cost."""
+    names = ("spot_btcusdt_20240808.gz", "usdm_btcusdt_20240808.gz")
+    chosen = [StrategyConfig(id=each, class_=each) for each in ("triangular", "conversion")]
+    run = Replay(survey([recorded / "hftbacktest" / name for name in names]), strategies=chosen)
+    report = build_report(run.collector, {}, run.run())
+    assert report["books"]["live"] == 2
+    assert report["book_events"] > 9_000
+    assert report["opportunities"] == 0
+    assert report["orders"]["submitted"] == 0
+    assert not [text for text in report["alerts"] if "STRATEGY_DISABLED" in text]
 
 
 def arb(*arguments: str, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:

@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.executor.closing_plans import widen_adopted
+from services.executor.state import PlanKind, PlanRecord
 from services.risk.engine import RiskEngine
 from services.risk.judgement import OFFER_RULES, PATH_RULES
 from services.risk.reasons import DenyReason
@@ -19,7 +21,8 @@ from shared.domain.executions import Execution, plain_trades
 from shared.domain.valuation import closes
 from shared.messages.arb import Opportunity
 from shared.messages.base import BookState, Side
-from shared.messages.execution import ApprovedPlan, Denied, PlanDone, PlanOutcome
+from shared.messages.control import Command, CommandKind
+from shared.messages.execution import ApprovedPlan, Denied, Fill, PlanDone, PlanOutcome
 from shared.strategies.built_in.triangular import Triangular, TriangularParams
 from tests.decision_builders import MS, T0, make_balances, make_ready, make_view
 from tests.path_model import (
@@ -366,3 +369,41 @@ def test_a_stable_coin_left_over_is_traded_back_in_its_turned_book() -> None:
     assert done.outcome is PlanOutcome.HEDGED
     assert abs(world.true_changes()["USD"]) < 6
     assert set(done.dust) <= {"USD", "BTC"}
+
+
+@pytest.mark.parametrize("side", Side)
+def test_flatten_closes_what_is_traded_the_other_way_round(side: Side) -> None:
+    """Dollars that a failed conversion left are held against tethers; the book is USDT/USD."""
+    world = ready(PathWorld(lambda what, _: "full"))
+    world.engine.state.books.trade(
+        traded("USDT/USD", side, "1000", "1000", venue="beta", report_price=D(1))
+    )
+    command = Command(ts_ns=world.now_ns, command_id="f1", kind=CommandKind.FLATTEN, operator="ann")
+    world.message(command)
+    world.settle(seconds=10)
+    assert world.engine.state.flatten == ""
+    done, *_ = world.said(PlanDone)  # a further plan finds what is left to be dust
+    assert done.outcome is PlanOutcome.UNWOUND
+    left = world.engine.state.books.opened()
+    assert set(left) == {"USD/USDT"}
+    assert abs(left["USD/USDT"]) < 5, "dust"
+    assert all(fill.report_asset == "USDT" for fill in world.said(Fill))
+
+
+def test_orders_of_a_lost_plan_are_taken_for_one_that_began_in_money() -> None:
+    world = ready(PathWorld(lambda what, _: "full"))
+    plan = PlanRecord(
+        plan_id="p",
+        kind=PlanKind.ADOPTED,
+        base="ETH",
+        quote="BTC",
+        legs=[*make_path_plan().legs[1:]],
+        loss_cap=D(0),
+        reference=D(1),
+        ts_started_ns=T0,
+    )
+    widen_adopted(plan, world.engine._markets, world.now_ns)
+    assert (plan.base, plan.quote) == ("ETH", "USDT")
+    assert plan.values == {"ETH": D("501"), "BTC": D("10000")}
+    # A hundredth of both legs' worth, at their prices.
+    assert plan.loss_cap == pytest.approx(D("1.994") * (D("0.0501") * 10_000 + D("500.9")) / 100)
