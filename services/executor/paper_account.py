@@ -41,9 +41,12 @@ class PaperAccount:
         self.start: dict[str, Decimal] = {}
         self.books = Books()
         self._rules, self._quote_balance = rules, quote_balance
+        self._opened: set[str] = set()
 
     def open(self, view: DepthView) -> None:
         """Give the account what it starts with, once a price is there."""
+        if view.instrument in self._opened:  # nearly always
+            return
         base, quote, settle = split_instrument(view.instrument)
         self.start.setdefault(settle or quote, self._quote_balance)
         if settle is None and base not in self.start and view.bids:
@@ -51,6 +54,8 @@ class PaperAccount:
             qty = self._quote_balance / exact(view.bids[0][0])
             if rules is not None:
                 self.start[base] = qty_to_lot(qty, rules.lot_size)
+        if settle is not None or base in self.start:
+            self._opened.add(view.instrument)
 
     def balances(self) -> Mapping[str, Balance]:
         """Return all balances opened so far."""

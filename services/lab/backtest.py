@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 
 import msgspec
@@ -17,11 +16,14 @@ from services.lab.backtest_port import BacktestPort, accounts_under
 from services.lab.backtest_terms import BacktestConfig
 from services.lab.chain import Chain, Node
 from services.lab.equity import Curve, capital_of, profits_of
-from services.lab.output import DecisionsFile
+from services.lab.output import DecisionsFile, when
 from services.lab.process import Process
-from services.lab.recorded import Contents
+from services.lab.recorded import Contents, RecordedVenues
 from services.lab.replay import FEEDS, Replay, Terms, config_for
+from services.lab.table_feed import TableEngine, TableVenues
+from services.lab.tables import Tables
 from shared.config_sections import Config, VenueConfig
+from shared.engine import Engine, Given
 from shared.errors import ConfigError
 from shared.messages.base import BookState, Message
 from shared.messages.execution import Fill, PlanDone
@@ -48,7 +50,7 @@ class Backtest(Replay):
 
     def __init__(
         self,
-        contents: Contents,
+        contents: Contents | Tables,
         config: Config,
         terms: BacktestConfig,
         decisions: DecisionsFile | None = None,
@@ -62,9 +64,23 @@ class Backtest(Replay):
         self.holes: list[VenueStatus] = []
         """The first time that each book was told to have one."""
 
-    def _new_hosts(self, processes: Sequence[Process]) -> Mapping[str, Node]:
+    def _new_venues(self) -> RecordedVenues | TableVenues:
         self._chain = Chain(self.kernel, self.terms.hop_ns, self.decisions)
+        if isinstance(self.contents, Tables):
+            self._chain.is_busy = lambda: bool(self.collector.in_flight())
+            return TableVenues(self.kernel, self.contents, self._chain.sleep)
+        return super()._new_venues()
+
+    def _new_ingestor(self, config: Config, given: Given) -> Engine:
+        if isinstance(self.contents, Tables):
+            return TableEngine(self.contents, given.source)
+        return super()._new_ingestor(config, given)
+
+    def _new_hosts(self, processes: Sequence[Process]) -> Mapping[str, Node]:
         return {each.service: Node(each, self._chain, self.on_published) for each in processes}
+
+    def _notify(self, messages: Sequence[Message]) -> None:
+        self._chain.notify(messages)
 
     def _append(self, messages: Sequence[Message]) -> None:
         self._chain.append(messages)
@@ -106,7 +122,7 @@ class Backtest(Replay):
             if why is not None:
                 raise ConfigError(f"{venue} {instrument} was never LIVE: {why}; {keep}")
 
-    def _on_second(self) -> None:
+    def _on_look(self) -> None:
         self._sample()
 
     def _sample(self) -> None:
@@ -124,7 +140,7 @@ class Backtest(Replay):
         return capital_of(self.accounts.accounts.values(), self._views_live)
 
 
-def configured(config: Config, contents: Contents, where: str) -> Config:
+def configured(config: Config, contents: Contents | Tables, where: str) -> Config:
     """Return a configuration whose venues are those of the data, and leave other books out.
 
     Raises:
@@ -158,12 +174,6 @@ def configured(config: Config, contents: Contents, where: str) -> Config:
     found = msgspec.structs.replace(config, venues=venues, executor=executor, bus=bus)
     check_strategies(found, where)
     return found
-
-
-def when(ts_ns: int) -> str:
-    """Return a time as it is told: UTC, to the millisecond."""
-    at = datetime.fromtimestamp(ts_ns // 1_000_000 / 1e3, UTC)
-    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1_000:03} UTC"
 
 
 def _with_fee(rules: InstrumentRules, venue: VenueConfig) -> InstrumentRules:

@@ -17,6 +17,7 @@ import msgspec
 from services.lab.backtest import Backtest
 from services.lab.backtest_account import BacktestAccount
 from services.lab.backtest_terms import BacktestConfig
+from services.lab.tables import Tables
 from shared.domain.instrument import is_spot
 from shared.domain.order import ZERO
 from shared.store.manifest import sha256_of
@@ -30,16 +31,29 @@ CLOCK = ("seconds", "services", "latency_us", "streams", "open_orders", "ledger_
 LISTED_MAX = 1_000
 """Trades that the report lists."""
 
+EVERYWHERE = (
+    "what our orders change in the market beyond the levels that they take: others do not "
+    "react, and the books that strategies see still show what we took (an order for it finds "
+    "nothing there until the venue shows a change)",
+    "orders that rest: an order takes what is there when it arrives, or ends",
+    "rejects, outages and rate limits of venues that the recording does not show",
+    "depth beyond the levels of a view (orderbook.depth_levels): an order fills within them",
+    "transfers between venues: what is bought at one stays there",
+    "latency that grows when the market is busy: it is drawn as configured",
+)
 NOT_MODELLED = {
-    "recording": (
-        "what our orders change in the market beyond the levels that they take: others do not "
-        "react, and the books that strategies see still show what we took (an order for it finds "
-        "nothing there until the venue shows a change)",
-        "orders that rest: an order takes what is there when it arrives, or ends",
-        "rejects, outages and rate limits of venues that the recording does not show",
-        "depth beyond the levels of a view (orderbook.depth_levels): an order fills within them",
-        "transfers between venues: what is bought at one stays there",
-        "latency that grows when the market is busy: it is drawn as configured",
+    "recording": (),
+    "depth": (
+        "less exact than raw recordings: tick, lot and least order are what shows in the levels, "
+        "and connections that broke show as pauses only",
+    ),
+    "bars": (
+        "much less exact than order books: of a bar the open is told at its begin, low and high "
+        "(the nearer one first) and close at its end, each with a quarter of its volume",
+        "the spread, which is backtest.spread_bps, and the depth, which is without bounds: every "
+        "fill is whole, whatever its size, and has no impact",
+        "ages of books: one is good until the next price of its bar",
+        "timers of services between two prices of a bar while nothing is in flight",
     ),
 }
 NO_MARGIN = "margin and liquidation at {}: give backtest.venues.{}.leverage"
@@ -67,9 +81,10 @@ def code_hash() -> str:
 
 
 def facts_of(
-    run: Backtest, ended: Ending, terms: BacktestConfig, data: list[dict[str, Any]], source: str
+    run: Backtest, ended: Ending, terms: BacktestConfig, data: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Return the facts of a run."""
+    source = run.contents.source if isinstance(run.contents, Tables) else "recording"
     report = build_report(run.collector, {}, ended)
     accounts = list(run.accounts.accounts.values())
     return {
@@ -124,7 +139,7 @@ def accounts_of(accounts: Sequence[BacktestAccount]) -> dict[str, Any]:
 
 def not_modelled(run: Backtest, terms: BacktestConfig, source: str) -> list[str]:
     """Return what the run leaves out."""
-    found = list(NOT_MODELLED[source])
+    found = [*NOT_MODELLED[source], *EVERYWHERE]
     for venue, account in run.accounts.accounts.items():
         perpetuals = [name for at, name in run.contents.rules if at == venue and not is_spot(name)]
         if perpetuals and not terms.of(venue).leverage:

@@ -12,6 +12,7 @@ from services.lab.backtest_terms import BacktestConfig
 from services.lab.kernel import Kernel
 from services.lab.paper import PaperPort, not_here
 from services.lab.recorded import Contents
+from services.lab.tables import Tables
 from shared.config_sections import Config
 from shared.engine import Action, Result
 from shared.messages.base import Message
@@ -89,10 +90,12 @@ def venue_of(action: Action) -> str:
     return action.venue
 
 
-def accounts_under(terms: BacktestConfig) -> Callable[[Kernel, Contents, Config], BacktestPort]:
+def accounts_under(
+    terms: BacktestConfig,
+) -> Callable[[Kernel, Contents | Tables, Config], BacktestPort]:
     """Return what makes the accounts of these terms."""
 
-    def make(kernel: Kernel, contents: Contents, config: Config) -> BacktestPort:
+    def make(kernel: Kernel, contents: Contents | Tables, config: Config) -> BacktestPort:
         accounts = {
             venue: BacktestAccount(
                 venue,

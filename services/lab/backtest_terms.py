@@ -42,8 +42,9 @@ class BacktestConfig(Section, frozen=True, kw_only=True):
 
     ``bus_us`` is a hop between two services, ``order_ms`` the way of a request to a venue,
     ``answer_ms`` the way back, ``feed_ms`` how old market data is when it is received,
-    ``jitter_ms`` what is drawn evenly and added to each way, by ``seed``. With ``holes``
-    kept a run goes on where updates of a book are missing; nothing is priced from it meanwhile.
+    ``jitter_ms`` what is drawn evenly and added to each way, by ``seed``. ``data`` is the table of
+    a store that is played, else the most exact one; ``spread_bps`` that of books made of bars.
+    With ``holes`` kept a run goes on where data are missing; nothing is priced meanwhile.
     """
 
     bus_us: Annotated[int, Meta(ge=0, le=1_000_000)] = 200
@@ -52,6 +53,8 @@ class BacktestConfig(Section, frozen=True, kw_only=True):
     feed_ms: Milliseconds = 0.0
     jitter_ms: Milliseconds = 0.0
     seed: Annotated[int, Meta(ge=0, le=2**31)] = 7
+    data: Literal["", "raw", "depth", "bar"] = ""
+    spread_bps: Annotated[float, Meta(gt=0, le=1_000)] = 2.0
     holes: Literal["refuse", "keep"] = "refuse"
     venues: Mapping[str, VenueTerms] = msgspec.field(default_factory=dict)
 

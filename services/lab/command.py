@@ -20,7 +20,8 @@ from typing import Any
 import msgspec
 
 from services.lab.backtest import Backtest, configured
-from services.lab.backtest_facts import data_of, facts_of
+from services.lab.backtest_data import fitted, load_data
+from services.lab.backtest_facts import facts_of
 from services.lab.backtest_terms import BacktestConfig, check_terms
 from services.lab.output import DecisionsFile, write_out
 from services.lab.recorded import survey
@@ -38,8 +39,6 @@ JOBS_MAX = 256
 _SEEDS = re.compile(r"(\d{1,10})(?:\.\.(\d{1,10}))?", re.ASCII)
 PROGRESS_S = 5.0
 _NUMBERS = msgspec.json.Encoder(decimal_format="number")
-FALLS_NS_MAX = 1_000_000_000
-"""A clock may be set back a little; more is a file that is not in order."""
 TOLD_MAX = 5
 """Violating seeds whose story is printed."""
 
@@ -90,8 +89,8 @@ def backtest(options: argparse.Namespace) -> int:
         ConfigError: The configuration or a file is not right.
     """
     config, terms = load_with_section(str(options.config), "backtest", BacktestConfig)
-    contents = survey(options.paths, falls_ns_max=FALLS_NS_MAX)
-    config = configured(config, contents, str(options.config))
+    contents, data = load_data(options.paths, config, terms)
+    config = configured(fitted(config, contents), contents, str(options.config))
     check_terms(terms, list(config.venues), str(options.config))
     length_s = (contents.last_ns - contents.first_ns) / 1e9
     progress = Progress("backtest", length_s)
@@ -100,7 +99,7 @@ def backtest(options: argparse.Namespace) -> int:
         ending = run.run(progress.tell)
     if terms.holes == "refuse":
         run.refuse_holes()
-    facts = facts_of(run, ending, terms, data_of(options.paths), "recording")
+    facts = facts_of(run, ending, terms, data)
     options.facts.write_bytes(_NUMBERS.encode(facts) + b"\n")
     for problem in ending.problems:
         _print_error(f"arb: {problem}")

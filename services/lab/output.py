@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -45,6 +46,12 @@ class DecisionsFile:
 
     def _failed(self, error: OSError) -> ArbError:
         return ArbError(f"--decisions {self._path}: cannot be written: {error.strerror}")
+
+
+def when(ts_ns: int) -> str:
+    """Return a time as it is told: UTC, to the millisecond."""
+    at = datetime.fromtimestamp(ts_ns // 1_000_000 / 1e3, UTC)
+    return f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1_000:03} UTC"
 
 
 def write_out(data: bytes) -> None:

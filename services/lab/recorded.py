@@ -70,7 +70,17 @@ def survey(paths: Sequence[Path], *, falls_ns_max: int | None = None) -> Content
     for path in paths:
         if not path.exists():
             raise ConfigError(f"{path}: no such file; give recordings as for arb verify")
-    capture = Capture(paths)
+    return survey_capture(Capture(paths), [str(path) for path in paths], falls_ns_max=falls_ns_max)
+
+
+def survey_capture(
+    capture: Capture, names: Sequence[str], *, falls_ns_max: int | None = None
+) -> Contents:
+    """Do the same for a capture that is open; ``names`` is what it is called where it has no book.
+
+    Raises:
+        ConfigError: As for ``survey``.
+    """
     contents = Contents(capture)
     grids: dict[MarketKey, Grid] = {}
     newest_ns: dict[str, int] = {}
@@ -99,7 +109,7 @@ def survey(paths: Sequence[Path], *, falls_ns_max: int | None = None) -> Content
             grid = grids.setdefault((item.venue, item.instrument), Grid())
             grid.add(capture.recordings(item.venue).levels_of_frame(item.payload))
     if not grids:
-        raise ConfigError(no_book_text([str(path) for path in paths], known_venues()))
+        raise ConfigError(no_book_text(list(names), known_venues()))
     for (venue, instrument), grid in grids.items():
         reader = capture.recordings(venue)
         contents.rules[venue, instrument] = grid.rules(

@@ -28,10 +28,12 @@ from services.lab.paper import PaperPort, not_here
 from services.lab.process import Process, readers_of
 from services.lab.processes import Outside, processes_of
 from services.lab.recorded import Contents, RecordedVenues, venue_settings
+from services.lab.table_feed import TableVenues
+from services.lab.tables import Tables
 from shared.bus.memory import MemoryBus
 from shared.config_sections import Config, ExecutorConfig, StrategyConfig, VenueConfig
 from shared.domain.valuation import closes
-from shared.engine import Action, Given
+from shared.engine import Action, Engine, Given
 from shared.messages.base import BookState, Message
 from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.market import DepthView
@@ -44,6 +46,7 @@ HEAD_START_NS = 10_000 * _MS
 HOP_NS = 200_000
 """What a hop over the bus takes, about as measured between two processes of one machine."""
 PAPER_LATENCY_NS = 20 * _MS
+LOOKS_MAX = 4_000
 LOOK_NS = 100 * _MS
 PROGRESS_NS = 1_000 * _MS
 FLATTEN_AFTER_NS = 12_000 * _MS
@@ -52,7 +55,7 @@ FEEDS: Final = ("depth", "trades", "funding")
 """Whatever was recorded comes with a book, so a strategy may want all of it."""
 
 
-def config_of(contents: Contents, strategies: Sequence[StrategyConfig]) -> Config:
+def config_of(contents: Contents | Tables, strategies: Sequence[StrategyConfig]) -> Config:
     """Return the configuration that plays a recording.
 
     Raises:
@@ -75,10 +78,10 @@ class Terms:
 
     config: Config
     hop_ns: int = HOP_NS
-    accounts: Callable[[Kernel, Contents, Config], PaperPort]
+    accounts: Callable[[Kernel, Contents | Tables, Config], PaperPort]
 
 
-def paper_accounts(kernel: Kernel, contents: Contents, config: Config) -> PaperPort:
+def paper_accounts(kernel: Kernel, contents: Contents | Tables, config: Config) -> PaperPort:
     """Return paper accounts, as the executor has them."""
     return PaperPort(
         kernel,
@@ -111,7 +114,7 @@ class Replay:
 
     def __init__(
         self,
-        contents: Contents,
+        contents: Contents | Tables,
         decisions: DecisionsFile | None = None,
         strategies: Sequence[StrategyConfig] = (),
         *,
@@ -124,7 +127,7 @@ class Replay:
         self.decisions = Decisions(decisions)
         self.server = DecisionServer(self.kernel, self.decisions)
         self.collector = Collector()
-        self.venues = RecordedVenues(self.kernel, contents)
+        self.venues = self._new_venues()
         self._views: dict[tuple[str, str], DepthView] = {}
         self._views_live: dict[tuple[str, str], DepthView] = {}
         self.accounts = self.terms.accounts(self.kernel, contents, self.config)
@@ -133,14 +136,21 @@ class Replay:
             transports={"ingestor": self.venues, "executor": self.accounts},
             engines={"ingestor": self._new_ingestor},
         )
+        self._hosts: Mapping[str, Host] = {}
         self.hosts = self._new_hosts(processes_of(self.config, outside))
+
+    def _new_venues(self) -> RecordedVenues | TableVenues:
+        assert isinstance(self.contents, Contents)
+        return RecordedVenues(self.kernel, self.contents)
 
     def _new_hosts(self, processes: Sequence[Process]) -> Mapping[str, Host | Node]:
         """Return what hosts the engines, by service."""
-        return {process.service: Host(process, self) for process in processes}
+        self._hosts = {process.service: Host(process, self) for process in processes}
+        return self._hosts
 
-    def _new_ingestor(self, config: Config, given: Given) -> IngestorEngine:
+    def _new_ingestor(self, config: Config, given: Given) -> Engine:
         """Return one whose venues are those of the recording."""
+        assert isinstance(self.contents, Contents)
         settings = venue_settings(self.contents)
         return IngestorEngine(settings, source=given.source, uniform=given.uniform)
 
@@ -179,9 +189,13 @@ class Replay:
             else:
                 self.collector.on_message(message)
                 self.accounts.on_message(message)
+        self._notify(messages)
+
+    def _notify(self, messages: Sequence[Message]) -> None:
+        """Wake who reads them."""
         for name in readers_of(messages):
-            if name in self.hosts:
-                self.hosts[name].notify()
+            if name in self._hosts:
+                self._hosts[name].notify()
 
     # The run
 
@@ -190,11 +204,12 @@ class Replay:
         ended, kernel, first_ns = Ending(), self.kernel, self.contents.first_ns
         for host in self.hosts.values():
             host.start()
+        look_ns = max(PROGRESS_NS, (self.contents.last_ns - first_ns) // LOOKS_MAX)
         kernel.run_until(first_ns - 1)
         self.venues.play()
         while not self.venues.is_over or kernel.now_ns() < self.contents.last_ns:
-            kernel.run_until(kernel.now_ns() + PROGRESS_NS)
-            self._on_second()
+            kernel.run_until(kernel.now_ns() + look_ns)
+            self._on_look()
             on_progress((kernel.now_ns() - first_ns) / 1e9)
         kernel.run_until(kernel.now_ns() + LOOK_NS)
         ended.books_live = sum(v.state is BookState.LIVE for v in self._views.values())
@@ -211,8 +226,8 @@ class Replay:
         }
         return ended
 
-    def _on_second(self) -> None:
-        """Look at what there is once a second of the market; a replay has no need to."""
+    def _on_look(self) -> None:
+        """Look at what there is now and then; a replay has no need to."""
 
     def _note_problems(self, ended: Ending) -> None:
         """Note what a user must look at: then the run has not ended well."""
@@ -295,7 +310,7 @@ class Replay:
         value_as_reported(collector, closing)
 
 
-def config_for(contents: Contents) -> Config:
+def config_for(contents: Contents | Tables) -> Config:
     """Return the configuration of a replay: the recorded books, paper execution."""
     by_venue: dict[str, list[str]] = {}
     for venue, instrument in sorted(contents.rules):

@@ -1,0 +1,133 @@
+"""A store's tables as what a backtest plays: books, their grid, their span, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from services.lab.output import when
+from services.lab.recorded import HOUR_NS, PAUSE_NS_MAX, MarketKey
+from services.lab.table_rows import Market, Timed, markets_in, messages_of, rows_of
+from shared.errors import ConfigError
+from shared.messages.rules import InstrumentRules
+from shared.venues.grid import Grid
+from shared.venues.registry import ADAPTERS, load_recordings
+
+BAR_DECIMALS = 2
+"""More than the prices of bars show: half a spread from them is on this grid."""
+NOTIONAL_MIN = Decimal(5)
+KINDS = ("depth", "bar")
+"""What a book may be made of, the more exact first."""
+
+
+@dataclass(slots=True)
+class Tables:
+    """What is played, as ``recorded.Contents`` for recordings.
+
+    ``source`` is ``depth`` or ``bars``; ``step_ns`` the length of a bar, 0 of depth.
+    """
+
+    source: str
+    markets: list[Market]
+    spread_bps: float = 0.0
+    rules: dict[MarketKey, InstrumentRules] = field(default_factory=dict)
+    first_ns: int = 0
+    last_ns: int = 0
+    step_ns: int = 0
+    holes: list[str] = field(default_factory=list)
+
+    def messages(self) -> Iterator[Timed]:
+        """Yield the messages of the books that are played."""
+        chosen = [each for each in self.markets if (each.venue, each.instrument) in self.rules]
+        ticks = {key: -int(rules.tick_size.log10()) for key, rules in self.rules.items()}
+        return messages_of(chosen, self.spread_bps, ticks)
+
+
+def tables_of(
+    root: Path, fees_bps: Mapping[str, Decimal], spread_bps: float, kind: str = ""
+) -> Tables:
+    """Read a store's tables once: the books, their grid and span.
+
+    Args:
+        root: Of the store.
+        fees_bps: Taker fees by venue, of the configuration.
+        spread_bps: Of the books that are made of bars.
+        kind: ``depth`` or ``bar``; empty takes depth where there is any.
+
+    Raises:
+        ConfigError: There are no such tables, or no fee of a venue is known.
+    """
+    found = {name: markets_in(root, name) for name in KINDS}
+    chosen = kind or next((name for name in KINDS if found[name]), "")
+    if not chosen or not found[chosen]:
+        wanted = f"table {kind}" if kind else "table of depth or bars"
+        raise ConfigError(f"{root}: no {wanted} in it; see arb data ls, arb data derive and import")
+    books = found[chosen]
+    there = {(each.venue, each.instrument) for each in books}
+    extra = [*(() if chosen == "bar" else markets_in(root, "trade")), *markets_in(root, "funding")]
+    markets = [*books, *(each for each in extra if (each.venue, each.instrument) in there)]
+    source = "bars" if chosen == "bar" else "depth"
+    tables = Tables(source, markets, spread_bps if source == "bars" else 0.0)
+    for each in books:
+        _survey(each, tables, fees_bps)
+    return tables
+
+
+def _survey(market: Market, tables: Tables, fees_bps: Mapping[str, Decimal]) -> None:
+    """Take one book's grid, span and holes in."""
+    grid, is_bar = Grid(), market.table == "bar"
+    venue, instrument = market.venue, market.instrument
+    before_ns = 0
+    for row in rows_of(market):
+        at_ns = row[0]
+        if before_ns and is_bar and at_ns != before_ns + row[1]:
+            missing = (at_ns - before_ns) // row[1] - 1
+            tables.holes.append(f"{venue} {instrument} lacks {missing} bars before {when(at_ns)}")
+        elif before_ns and not is_bar and at_ns - before_ns > PAUSE_NS_MAX:
+            hours = (at_ns - before_ns) // HOUR_NS
+            tables.holes.append(f"{venue} {instrument} lacks {hours} hours before {when(at_ns)}")
+        before_ns = at_ns
+        if is_bar:
+            tables.step_ns = max(tables.step_ns, row[1])
+            grid.add((f"{price!r}", "0") for price in row[2:6])
+        elif row[6] is not None:
+            grid.add(((f"{row[7]!r}", f"{row[8]!r}"),))
+        tables.first_ns = min(tables.first_ns or at_ns, at_ns)
+    end_ns = before_ns + (tables.step_ns if is_bar else 0)
+    tables.last_ns = max(tables.last_ns, end_ns)
+    for file, manifest in market.files:
+        tables.holes += [f"{file.name}: {each.reason}" for each in manifest.missing]
+    fee, least = _terms_of(venue, fees_bps)
+    rules = grid.rules(venue, instrument, taker_fee_bps=fee, notional_min=least)
+    if is_bar:
+        lot = Decimal("1e-5")
+        tick = rules.tick_size.scaleb(-BAR_DECIMALS)
+        rules = InstrumentRules(
+            venue=venue, instrument=instrument, tick_size=tick, lot_size=lot, qty_min=lot,
+            notional_min=least, taker_fee_bps=fee, maker_fee_bps=fee,
+        )  # fmt: skip
+    tables.rules[venue, instrument] = rules
+
+
+def _terms_of(venue: str, fees_bps: Mapping[str, Decimal]) -> tuple[Decimal, Decimal]:
+    """Return the taker fee at a venue and the least value of an order there."""
+    for adapter in ADAPTERS:
+        reader = load_recordings(adapter)
+        if venue in reader.venues:
+            return fees_bps.get(venue, reader.taker_fee_bps), reader.notional_min
+    if venue not in fees_bps:
+        raise ConfigError(
+            f"the fees of {venue} are not known here; give venues.{venue}.taker_fee_bps"
+        )
+    return fees_bps[venue], NOTIONAL_MIN
+
+
+def sources_of(tables: Tables) -> Sequence[dict[str, object]]:
+    """Return what identifies the files that are played."""
+    return [
+        {"file": path.name, "sha256": manifest.sha256, "bytes": manifest.bytes}
+        for market in tables.markets
+        for path, manifest in market.files
+    ]

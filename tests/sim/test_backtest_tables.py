@@ -1,0 +1,118 @@
+"""Backtests on a store: raw frames decide as the files they came from, depth and bars nearly so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.cli.data_derive import derive
+from services.cli.data_import import import_recordings
+from services.lab.command import main as lab
+from services.lab.recorded import survey
+from shared.store.parquet import Made, write_table
+from tests.sim.test_backtest import files
+
+BEGIN_NS = 1_672_531_200_000_000_000
+MINUTE_NS = 60_000_000_000
+FAST = "[scanner]\ncooldown_ms = 300\n"
+
+
+def traded(data: list[Path], folder: Path, text: str) -> dict[str, Any]:
+    ini, out = folder / "bt.toml", folder / "facts.json"
+    ini.write_text(text)
+    assert lab(["backtest", f"--facts={out}", str(ini), *map(str, data)]) == 0
+    found: dict[str, Any] = json.loads(out.read_text())
+    return found
+
+
+def refused(data: Path, folder: Path, text: str, capsys: pytest.CaptureFixture[str]) -> str:
+    ini, out = folder / "bt.toml", folder / "facts.json"
+    ini.write_text(text)
+    assert lab(["backtest", f"--facts={out}", str(ini), str(data)]) == 2
+    assert not out.exists()
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    return told
+
+
+def test_a_store_is_played_as_its_recordings_and_its_depth_nearly_so(tmp_path: Path) -> None:
+    paths, store = files(tmp_path), tmp_path / "store"
+    import_recordings(paths, store, None)
+    derive(store)
+    whole = traded(paths, tmp_path, FAST)
+    raw = traded([store], tmp_path, FAST)
+    assert raw["result"]["replay"]["hash"] == whole["result"]["replay"]["hash"]
+    assert raw["fill_count"] == whole["fill_count"] > 20
+    depth = traded([store], tmp_path, FAST + '[backtest]\ndata = "depth"\n')
+    assert depth["source"] == "depth"
+    assert depth["fill_count"] == pytest.approx(whole["fill_count"], rel=0.1)
+    assert any("less exact than raw recordings" in each for each in depth["not_modelled"])
+
+
+def bars(folder: Path, venues: list[str], *, without: int = -1, minutes: int = 90) -> Path:
+    """Two venues' minutes, 100 bps apart from the 30th to the 32nd."""
+    store = folder / "store"
+    for number, venue in enumerate(venues):
+        rows = []
+        for n in range(minutes):
+            first, last = 20_000.0 + n % 7, 20_000.0 + (n + 1) % 7
+            apart = 1.01 if number and 30 <= n < 33 else 1.0
+            first, last = round(first * apart, 2), round(last * apart, 2)
+            high, low = max(first, last) + 1, min(first, last) - 1
+            row = (BEGIN_NS + n * MINUTE_NS, MINUTE_NS, first, high, low, last, 5.0)
+            if n != without:
+                rows.append((*row, None, None, 4, False, True))
+        file = store / "bar" / f"venue={venue}" / "instrument=BTC%2FUSDT" / "date=2023-01-01"
+        file.mkdir(parents=True)
+        write_table(file / "x.parquet", "bar", rows, Made(step_ns=MINUTE_NS))
+    return store
+
+
+@pytest.fixture
+def venues(tmp_path: Path) -> list[str]:
+    return sorted(venue for venue, _ in survey(files(tmp_path)).rules)
+
+
+def test_bars_are_traded_at_their_prices_and_say_that_they_are_bars(
+    tmp_path: Path, venues: list[str]
+) -> None:
+    found = traded([bars(tmp_path, venues)], tmp_path, "[backtest]\nspread_bps = 4\n")
+    assert found["source"] == "bars"
+    assert found["result"]["plans"]["outcomes"]["FILLED"] >= 3
+    assert set(found["result"]["plans"]["outcomes"]) == {"FILLED"}
+    minutes = {(fill["ts_ns"] - BEGIN_NS) // MINUTE_NS for fill in found["fills"]}
+    assert minutes <= {30, 31, 32}
+    first = found["fills"][0]
+    assert first["price"] == pytest.approx((20_000 + 30 % 7) * 1.0002, abs=2)
+    assert any("much less exact" in each for each in found["not_modelled"])
+    again = traded([tmp_path / "store"], tmp_path, "[backtest]\nspread_bps = 4\n")
+    assert again == found
+
+
+def test_a_missing_bar_is_refused_or_kept(
+    tmp_path: Path, venues: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = bars(tmp_path, venues, without=20)
+    told = refused(store, tmp_path, "", capsys)
+    assert "lacks 1 bars before 2023-01-01 00:21:00.000 UTC" in told
+    found = traded([store], tmp_path, '[backtest]\nholes = "keep"\n')
+    assert found["fill_count"] > 0
+
+
+def test_what_a_store_has_not_is_one_line(
+    tmp_path: Path, venues: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = bars(tmp_path, [*venues, "elsewhere"])
+    assert "the fees of elsewhere are not known here" in refused(store, tmp_path, "", capsys)
+    told = refused(store, tmp_path, '[backtest]\ndata = "depth"\n', capsys)
+    assert "no table depth in it" in told
+    told = refused(store, tmp_path, '[backtest]\ndata = "raw"\n', capsys)
+    assert "no raw frames" in told
+    (tmp_path / "none").mkdir()
+    assert "no table of depth or bars" in refused(tmp_path / "none", tmp_path, "", capsys)
+    damaged = next(store.rglob("*.parquet"))
+    damaged.write_bytes(damaged.read_bytes()[:-30])
+    assert "cannot be read as Parquet" in refused(store, tmp_path, "", capsys)
