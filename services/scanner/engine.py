@@ -105,7 +105,9 @@ class StrategyHost:
         book = view.venue, view.instrument
         if book in self._newest or len(self._newest) < READERS_MAX:
             self._newest[book] = view
-        readers = self._roster.readers_of(book, now_ns)
+        readers = self._roster.everyone
+        if readers is None:
+            readers = self._roster.readers_of(book, now_ns)
         out: list[Message] | None = None
         for hosted in readers:
             if hosted.catch_up is not None:
@@ -159,9 +161,10 @@ class StrategyHost:
 
     def next_deadline_ns(self) -> int | None:
         """Return when ``on_timer`` has something to look at, or ``None``."""
-        due_ns = self._rounds.next_ns(self._roster.disabled_here()) if self.disabled else None
+        roster = self._roster
+        due_ns = self._rounds.next_ns(roster.disabled_here()) if roster.disabled else None
         each_ns: int | None
-        for hosted in self._roster.running:  # asked after every batch, so written out
+        for hosted in roster.running:  # asked after every batch, so written out
             if hosted.catch_up is not None:
                 each_ns = hosted.catch_up.opened_ns + CATCH_UP_NS
                 if due_ns is None or each_ns < due_ns:

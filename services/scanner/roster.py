@@ -67,7 +67,8 @@ class Roster:
         """What this scanner runs of what is configured, ``None`` for all of it."""
         self.running: list[Hosted] = []
         self._readers: dict[tuple[str, str], tuple[Hosted, ...]] = {}
-        self._everyone: tuple[Hosted, ...] | None = None  # where all want all
+        self.everyone: tuple[Hosted, ...] | None = None
+        """The readers of any book, where all want all."""
         self._settle()
 
     def report_problems(self, now_ns: int) -> None:
@@ -108,8 +109,8 @@ class Roster:
 
     def readers_of(self, book: tuple[str, str], now_ns: int) -> tuple[Hosted, ...]:
         """Return who wants the views and rules of a book."""
-        if self._everyone is not None:
-            return self._everyone
+        if self.everyone is not None:
+            return self.everyone
         readers = self._readers.get(book)
         if readers is None:
             is_own = self.share is None or self.share.covers(book[1])
@@ -125,7 +126,7 @@ class Roster:
                 self._readers[book] = readers
             all_want_all = all(Depth() in hosted.inputs for hosted in self.running)
             if all_want_all and (self.share is None or self.share.is_whole):
-                self._everyone = readers
+                self.everyone = readers
         return readers
 
     def disable(self, strategy_id: str, reason: str, now_ns: int) -> None:
@@ -149,7 +150,7 @@ class Roster:
             and self.is_mine(hosted.id)
         ]
         self._readers.clear()
-        self._everyone = None
+        self.everyone = None
 
     def _note_disabled(self, strategy_id: str, reason: str, now_ns: int) -> None:
         self.disabled[strategy_id] = reason

@@ -23,9 +23,9 @@ from shared.streams import MD_TRADE
 
 log = logging.getLogger(__name__)
 
-INTERVAL_S = 2.0
+INTERVAL_S = 5.0
 """Every strategy is saved this often, where that takes little."""
-PAUSE_SHARE = 0.01
+PAUSE_SHARE = 0.001
 """Of the time, for taking states: meanwhile nothing is decided."""
 RETRY_S = 30.0
 """After a state that cannot be saved."""
@@ -55,8 +55,8 @@ class Units:
         )
 
     def is_saved(self, strategy_id: str) -> bool:
-        """Tell whether a strategy's state is kept: not where several scanners run it."""
-        return self.shards == 1 or strategy_id not in self._by_base
+        """Tell whether a strategy's state is kept: not of one that several scanners may run."""
+        return strategy_id not in self._by_base
 
 
 class SavedStrategies:

@@ -88,6 +88,10 @@ class World:
             stderr=asyncio.subprocess.DEVNULL,
         )
 
+    async def lease_holder(self, name: str) -> str:
+        """Return who holds a lease."""
+        return await self._saying.lease_holder(name)
+
     async def is_ready(self, name: str) -> Heartbeat:
         """Wait until a process says that it is up."""
         beats = await eventually(

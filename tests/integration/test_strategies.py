@@ -1,14 +1,18 @@
-"""Strategies in the scanner's own process: one does not return, one is slow, one works."""
+"""Strategies in the scanner's own process: faults, several scanners, and what they remember."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from shared.clock import SystemClock
 from shared.messages.arb import Opportunity
+from shared.messages.base import Side
 from shared.messages.control import Alert
+from shared.messages.market import Trade
+from tests.decision_builders import SECOND
 from tests.integration.test_cli import arb_meanwhile
 from tests.integration.test_scanner_risk import url, world  # noqa: F401 - a fixture
-from tests.strategy_files import TRADES, write_strategy
+from tests.strategy_files import HEAD, TRADES, write_strategy
 from tests.support import eventually
 
 STRATEGIES = """
@@ -78,3 +82,106 @@ async def test_the_others_go_on_and_status_says_why(url: str, tmp_path: Path) ->
             assert f"scanner: strategy {name}: disabled: " in shown.stdout
             assert why in shown.stdout
         assert await w.stop("scanner") == 0
+
+
+SHARED = """
+[[strategies]]
+id = "cross"
+class = "cross_venue"
+params = { cooldown_ms = 50 }
+
+[[strategies]]
+id = "mine"
+class = "mine.py"
+
+[[strategies]]
+id = "once"
+class = "once.py"
+"""
+ONCE = TRADES.replace("self.pairs = ", "self.left = 1; self.pairs = ").replace(
+    "return [each for each in found if isinstance(each, Opportunity)]",
+    "found = [each for each in found if isinstance(each, Opportunity)][: self.left]\n"
+    "        self.left -= len(found)\n        return found",
+)
+"""Trades once and never again, as long as it remembers that."""
+
+
+async def test_two_scanners_share_strategies_and_their_memory(url: str, tmp_path: Path) -> None:  # noqa: F811
+    for name, body in {"mine": TRADES, "once": ONCE}.items():
+        write_strategy(tmp_path, body, f"{name}.py")
+    async with world(url, tmp_path, more=SHARED) as w:
+        w.bid = 10_080.0
+        for name in ("scanner-a", "scanner-b"):
+            await w.spawn("scanner", name)
+        for name in ("scanner-a", "scanner-b"):
+            await w.is_ready(name)
+
+        def found(strategy: str) -> list[str]:
+            return [m.opportunity_id for m in w.all(Opportunity) if m.strategy_id == strategy]
+
+        async def holder(strategy: str) -> str:
+            owner = await w.lease_holder(f"scanner:strategy:{strategy}")
+            return next(
+                (name for name, each in w.processes.items() if owner and f"{each.pid}" in owner), ""
+            )
+
+        await eventually(lambda: len(found("mine")) > 20 and found("cross"), timeout_s=20)
+        await eventually(lambda: len(found("once")) == 1, timeout_s=20)
+        by_name = {name: await holder(name) for name in ("mine", "once")}
+        assert set(by_name.values()) == {"scanner-a", "scanner-b"}, "one each"
+        assert len(set(found("mine"))) == len(found("mine")), "and none ran twice"
+        w.seen.clear()
+        assert await w.stop(by_name["once"]) == 0
+        (left,) = w.processes
+        await eventually(lambda: len(found("mine")) > 50, timeout_s=20)
+        assert await holder("once") == left
+        assert not found("once"), "it knows that it has traded"
+
+
+WARM = """
+[[strategies]]
+id = "warm"
+class = "warm.py"
+"""
+BARS_WANTED = 20
+WARM_BODY = TRADES.replace("self.pairs = ", "self.bars = 0; self.pairs = ").replace(
+    "[each for each in found if isinstance(each, Opportunity)]",
+    f"[e for e in found if isinstance(e, Opportunity) and self.bars >= {BARS_WANTED}]",
+)
+WARM_BODY += """
+    def inputs(self):
+        return [Depth(), Bars("alpha", "BTC/USDT", 1, 100)]
+
+    def on_bar(self, bar, now_ns):
+        self.bars += bar.complete
+        return []
+"""
+
+
+async def test_what_the_stream_keeps_of_trades_warms_a_strategy_up(
+    url: str,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    head = HEAD.replace("import Depth,", "import Bars, Depth,")
+    write_strategy(tmp_path, WARM_BODY, "warm.py", head=head)
+    async with world(url, tmp_path, more=WARM) as w:
+        w.bid = 10_080.0
+        now_ns = SystemClock.now_ns()
+        trades = [
+            Trade(
+                venue="alpha",
+                instrument="BTC/USDT",
+                trade_id=str(number),
+                side=Side.BUY,
+                price=10_000.0,
+                qty=0.1,
+                ts_recv_ns=now_ns + (number - 80) * SECOND // 2,
+                ts_venue_ns=now_ns + (number - 80) * SECOND // 2,
+            )
+            for number in range(60)
+        ]
+        for begin in range(0, len(trades), 7):
+            await w.say(*trades[begin : begin + 7])
+        await w.spawn("scanner")
+        # Nothing is traded any more: all its bars are of what was traded before.
+        await eventually(lambda: w.all(Opportunity), timeout_s=20, what="a strategy that is warm")
