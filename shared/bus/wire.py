@@ -195,6 +195,12 @@ class Adder:
             self._prefix = self._make_prefix()
 
 
+def _is_one_entry(messages: Sequence[Message]) -> bool:
+    """Tell whether messages of a stream with one key travel in one entry."""
+    count = len(messages)
+    return count == 1 or (count <= ENTRY_MESSAGES_MAX and len(set(map(type, messages))) == 1)
+
+
 class Packer:
     """Packs messages into XADD commands; keeps one :class:`Adder` per stream key.
 
@@ -210,9 +216,10 @@ class Packer:
         """Return the commands that publish ``messages``."""
         if not messages:
             return []
-        if len(messages) == 1:  # nearly always, on the way from a tick to its order
-            adder = self._adder_of.get(type(messages[0]))
-            if adder is not None and len(payload := adder.encode(messages)) <= adder.bytes_max:
+        adder = self._adder_of.get(type(messages[0]))
+        if adder is not None and _is_one_entry(messages):  # nearly always, on the way of a tick
+            payload = adder.encode(messages)
+            if len(payload) <= adder.bytes_max:
                 return [adder.add(payload)]
         return [
             self._adder(spec, key).add(payload)

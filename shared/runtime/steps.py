@@ -250,11 +250,14 @@ def _together(steps: Sequence[Step]) -> Step:
         return steps[0]
     if not steps:
         return NOTHING
-    return Step(
-        [message for step in steps for message in step.messages],
-        [action for step in steps for action in step.actions],
-        [action for step in steps for action in step.at_once],
-    )
+    together = Step()
+    for step in steps:
+        together.messages += step.messages
+        if step.actions:
+            together.actions += step.actions
+        if step.at_once:
+            together.at_once += step.at_once
+    return together
 
 
 def _now_s() -> float:

@@ -108,3 +108,23 @@ def test_a_program_of_version_1_refuses_what_is_saved_today() -> None:
     written = msgspec.json.decode(checkpoint.encode_open(checkpoint.decode(OF_VERSION_1)))
     before, today = saved["orders"]["abplan00000002000"], written["orders"]["abplan00000002000"]
     assert set(before) - set(today) == {"venue", "instrument", "side", "price_limit"}
+
+
+def test_finished_plans_are_saved_only_where_they_changed() -> None:
+    state, writer = checkpoint.decode(OF_VERSION_1), checkpoint.CheckpointWriter()
+    assert set(writer.take(state)) == {OPEN, FINISHED}
+    writer.touched = True
+    assert set(writer.take(state)) == {OPEN}
+    writer.touched = True
+    state.orders["abplan00000001000"].queries += 1
+    assert checkpoint.decode(writer.take(state)) == state
+    writer.save_all()
+    assert set(writer.take(state)) == {OPEN, FINISHED}
+
+
+def test_everything_is_saved_again_once_the_bus_has_lost_data() -> None:
+    engine = ExecutorEngine(make_config())
+    engine.start({}, 1)
+    assert set(engine.checkpoints()) == {OPEN, FINISHED}
+    engine.note_loss("the marks of the ledger are gone", 2)
+    assert set(engine.checkpoints()) == {OPEN, FINISHED}

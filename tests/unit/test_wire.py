@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -127,3 +128,24 @@ def test_backoff_doubles_to_its_cap_and_jitters() -> None:
     assert high.next_s() == 0.1
     low = Backoff(0.1, 1.0, uniform=lambda bottom, _: bottom)
     assert [round(low.next_s(), 3) for _ in range(3)] == [0.05, 0.1, 0.2]
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+def test_messages_are_packed_alike_whether_or_not_their_stream_is_known_already(
+    shards: int,
+) -> None:
+    several = [delta(f"A{seq % 3}/USDT", seq) for seq in range(1, 9)]
+    many = [delta("BTC/USDT", seq) for seq in range(1, 2 * ENTRY_MESSAGES_MAX)]
+    mixed = [*several, example(DepthView), *several]
+    for messages in (several[:1], several, many, mixed):
+        packer = Packer(shards, print)
+        assert packer.adds(messages) == packer.adds(messages)
+
+
+def test_a_message_that_is_too_long_is_refused_every_time() -> None:
+    refused: list[str] = []
+    packer = Packer(1, lambda code, _: refused.append(code))
+    assert len(packer.adds([delta("BTC/USDT", 1)])) == 1
+    long = [msgspec.structs.replace(delta("BTC/USDT", 2), bids=[(1.0, 1.0)] * 2_000_000)]
+    assert packer.adds(long) == packer.adds(long) == []
+    assert refused == ["MESSAGE_TOO_LONG"] * 2
