@@ -122,6 +122,8 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
             StreamInput(stream="risk.event"),
             StreamInput(stream="md.instrument"),
             StreamInput(stream="md.depth", interval_ms=20),
+            # When funding settles next; on paper also at what rate.
+            StreamInput(stream="md.funding", interval_ms=200),
         ),
         instances=Instances.LEASED,
         stop_rank=2,

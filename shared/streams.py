@@ -238,6 +238,8 @@ EXEC_EVENT = StreamSpec(
     types=(
         execution.OrderEvent,
         execution.Fill,
+        execution.FundingPaid,
+        execution.FundingKnown,
         execution.BalanceReport,
         execution.PlanDone,
         execution.ExecutorReady,

@@ -14,7 +14,7 @@ from typing import Any
 
 from services.executor import actions as act
 from services.executor.engine import ExecutorEngine
-from services.executor.gateway import FillReport, OrderReport, OrderRequest
+from services.executor.gateway import FillReport, OrderReport, OrderRequest, PaymentReport
 from services.executor.state import LedgerStage
 from services.risk.exposure import Ledger
 from services.risk.reservations import Reservation, ReservedLeg
@@ -179,6 +179,8 @@ class World:
         self.habits: dict[str, str] = {}  # what a venue does with every order, calm or not
         self.closed: dict[str, Cause] = {}  # venues whose accounts cannot be read, and why
         self.unlisted: dict[str, tuple[str, ...]] = {}
+        self.payments: list[PaymentReport] = []  # gamma's income history
+        self.funding_closed = False  # it cannot be read
         self.prices_shown = True
         self.bids: dict[str, float] = {}  # where they are not BID
         self.books_down: set[str] = set()  # venues
@@ -332,6 +334,8 @@ class World:
             self._submit(action.order)
         elif isinstance(action, act.Query):
             self._query(action)
+        elif isinstance(action, act.FetchFunding) and self.funding_closed:
+            self.inbox.append(act.FetchFailed(action, "no income for you", Cause.SERVICE))
         elif isinstance(action, act.Fetch) and action.venue in self.closed:
             self.inbox.append(act.FetchFailed(action, "closed", self.closed[action.venue]))
         elif isinstance(action, act.CheckAccount):
@@ -347,6 +351,9 @@ class World:
                 if fill.ts_venue_ns >= action.since_ns
             ]
             self.inbox.append(act.FillsAnswered(action.venue, tuple(fills)))
+        elif isinstance(action, act.FetchFunding):
+            paid = [each for each in self.payments if each.ts_venue_ns >= action.since_ns]
+            self.inbox.append(act.FundingAnswered(action.venue, tuple(paid), action.until_ns))
         elif isinstance(action, act.FetchBalances):
             balances = {"USDT": Balance(free=D(1), used=D(0))}
             self.inbox.append(act.BalancesAnswered(action.venue, balances, {}))

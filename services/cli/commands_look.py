@@ -12,6 +12,7 @@ from rich.table import Table
 from services.cli import look, tail
 from services.cli.output import console, emit_json
 from services.cli.settings import target
+from shared.messages.base import Certainty
 from shared.watch.link import find_stream, open_link
 
 RedisUrl = Annotated[
@@ -155,6 +156,8 @@ def round_line(held: dict[str, Any]) -> str:
         f"{leg['qty']:+f} {leg['instrument']} at {leg['venue']}" for leg in held["legs"]
     )
     earned = ", ".join(f"{amount:+,.2f} {quote}" for quote, amount in held["realized"].items())
+    paid = ", ".join(f"{amount:+,.2f} {asset}" for asset, amount in held["funding"].items()) or "0"
+    funding = paid if held["funding_certainty"] is not Certainty.UNKNOWN else "unknown"
     age = "" if held["age_s"] is None else f" for {held['age_s']:.0f} s"
     why = f", {held['reason']}" if held["reason"] else ""
     stop = "" if held["stop"] is None else f", stop {held['stop']:f}"
@@ -163,7 +166,7 @@ def round_line(held: dict[str, Any]) -> str:
     return (
         f"round {held['round']} of {held['strategy']} {held['state']}{age}: "
         f"{legs or 'nothing yet'}; realized {earned or '0'}, "
-        f"funding {held['funding_certainty']}{stop}{why}"
+        f"funding {funding}{stop}{why}"
     )
 
 
@@ -185,8 +188,10 @@ def _print_status(found: dict[str, Any]) -> None:
         profit = trading["unrealized"].get(quote, 0)
         console.print(
             f"realized {realized:+,.2f} {quote} after {trading['fees'][quote]:,.2f} fees, "
-            f"unrealized {_signed(profit)}"
+            f"funding {_signed(funding_of(trading, quote))} of it, unrealized {_signed(profit)}"
         )
+    for venue, why in trading["funding_unknown"].items():
+        console.print(f"funding at {venue} is not known: {why}", markup=False)
     for line in strategy_lines(trading["pnl_by_strategy"]):
         console.print(line, markup=False)
     for position in trading["positions"]:
@@ -237,6 +242,12 @@ def strategy_lines(by_strategy: dict[str, Any]) -> list[str]:
         for strategy, earned in by_strategy.items()
         for quote, money in earned.items()
     ]
+
+
+def funding_of(trading: dict[str, Any], quote: str) -> Decimal | None:
+    """Return what funding paid in a quote asset; ``None`` where some of it may be missing."""
+    funding: Decimal = trading["funding"].get(quote, Decimal(0))
+    return None if trading["funding_unknown"] else funding
 
 
 def _signed(amount: Decimal | None) -> str:

@@ -201,6 +201,7 @@ def _add_money(table: Table, report: dict[str, Any]) -> None:
         table.add_row(
             f"result, {quote}",
             f"{money['realized']:+,.2f} realized after {money['fees']:,.2f} fees, "
+            f"funding {_amount(money['funding'])} of it, "
             f"{_amount(money['unrealized'])} unrealized ({money['certainty']}); "
             f"the venues' accounts: {_amount(equity.get(quote))}; "
             f"closing all now costs {_amount(report['closing_cost'][quote])}",
@@ -210,8 +211,11 @@ def _add_money(table: Table, report: dict[str, Any]) -> None:
             table.add_row(
                 f"of it {strategy}",
                 f"{money['realized']:+,.2f} {quote} realized after {money['fees']:,.2f} fees, "
+                f"funding {_amount(money['funding'])} of it, "
                 f"{_amount(money['unrealized'])} unrealized ({money['certainty']})",
             )
+    for venue, why in report["funding_unknown"].items():
+        table.add_row(f"funding, {venue}", f"not known: {why}")
     table.add_row("fills", f"{report['fills']} (SIMULATED)")
     for position in report["positions"]:
         close = position["close_price"]

@@ -11,7 +11,7 @@ from services.cli.demo_strategies import Shown, strategy_lines
 from services.cli.output import console
 from services.cli.run import ACTIVE_WITHIN_S, Run, watched, wind_down
 from services.cli.screen import Screen
-from services.cli.settings import config_for_venues
+from services.cli.settings import config_for_venues, with_funding
 from services.cli.stack import open_stack, seconds_since
 from services.cli.venues import ControlClient
 from shared.clock import SystemClock
@@ -55,6 +55,8 @@ async def run_demo(
             if shown.one_shard:  # a strategy of several base assets is read by one scanner
                 bus = msgspec.structs.replace(config.bus, shards=1)
                 config = msgspec.structs.replace(config, bus=bus)
+            if shown.strategies:
+                config = with_funding(config)
             check_strategies(config, "--strategies")
             run.phase("starting the services")
             await stack.start_services(config, addresses, {})

@@ -13,6 +13,8 @@ from shared.strategies.demo import Demo
 from shared.strategy_files import built_ins, load
 
 ALL: Final = "all"
+RATE_INTERVAL_S: Final = 8 * 3_600
+"""What rates are for, however often they settle: eight hours pass in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ def _venue_arguments(demos: Sequence[Demo]) -> tuple[str, ...]:
     intervals = [demo.funding_interval_s for demo in demos if demo.funding_interval_s]
     if intervals:
         words += ["--funding-interval-s", str(min(intervals))]
+        words += ["--funding-rate-interval-s", str(RATE_INTERVAL_S)]
     return tuple(words)
 
 

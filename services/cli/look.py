@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -80,6 +81,8 @@ async def status(link: Link) -> dict[str, Any]:
             "realized": risk.realized if risk else {},
             "unrealized": risk.unrealized if risk else {},
             "fees": risk.fees if risk else {},
+            "funding": risk.funding if risk else {},
+            "funding_unknown": risk.funding_unknown if risk else {},
             "pnl_by_strategy": pnl_by_strategy(risk) if risk else {},
             "positions": [msgspec.structs.asdict(p) for p in risk.positions] if risk else [],
             "inventory": risk.inventory if risk else {},
@@ -132,12 +135,20 @@ def pnl_by_strategy(risk: RiskReport) -> dict[str, dict[str, dict[str, Any]]]:
                 "realized": realized,
                 "unrealized": report.unrealized.get(quote, 0),
                 "fees": report.fees.get(quote, 0),
+                "funding": report.funding.get(quote, 0),
                 "certainty": report.certainty,
             }
             for quote, realized in report.realized.items()
         }
         for strategy, report in risk.by_strategy.items()
     }
+
+
+def funding_words(c: Collector, amount: Decimal) -> str:
+    """Return what funding paid in words; nothing where no derivative was held."""
+    if c.funding.unknown():
+        return "  funding unknown"
+    return f"  funding {amount:+,.2f}" if c.funding.payments else ""
 
 
 def _silence_of_risk(collector: Collector, now_ns: int) -> str:

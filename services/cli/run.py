@@ -294,6 +294,9 @@ def why_not_quiet(c: Collector) -> str:
     """Return what was still open when the wait for a quiet system ended."""
     if c.risk is None or c.executor is None:
         return "risk or executor never reported"
+    if missing := c.funding.unknown():
+        why = "; ".join(f"{venue}: {reason}" for venue, reason in missing.items())
+        return f"what funding paid is not known: {why}"
     return (
         f"not quiet after the halt: {c.risk.state}; risk has "
         f"{counted(c.risk.plans_in_flight, 'plan')} in flight, the executor "

@@ -15,7 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.look import spread_bps
+from services.cli.look import funding_words, spread_bps
 from shared.domain.accounting import holding_place
 from shared.domain.instrument import split_instrument
 from shared.messages.base import BookState, Side, TradingState
@@ -245,7 +245,8 @@ def _add_results(grid: Table, c: Collector) -> None:
         grid.add_row(
             "realized",
             Text(f"{result.realized:+,.2f} {quote}", _signed_style(result.realized))
-            + Text(f"   open {_amount(open_profit)}  fees {result.fees:,.2f}", "dim"),
+            + Text(f"   open {_amount(open_profit)}  fees {result.fees:,.2f}", "dim")
+            + Text(funding_words(c, result.funding), "dim"),
         )
     accounts = c.strategies.accounts
     if len(accounts) > 1:  # else it says the same once more

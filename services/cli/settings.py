@@ -22,6 +22,7 @@ from shared.config import (
     simulated_host,
 )
 from shared.config_sections import BusConfig, Config, VenueConfig
+from shared.domain.instrument import is_spot
 from shared.errors import ConfigError
 from shared.feeds import extras_of
 from shared.store.extra import must_have
@@ -81,6 +82,21 @@ def config_for_venues(
         },
         **sections,
     )
+
+
+def with_funding(config: Config) -> Config:
+    """Return a configuration that subscribes to funding wherever derivatives are traded."""
+    replace = msgspec.structs.replace
+    venues = {
+        name: replace(venue, feeds=("depth", "funding")) if has_derivatives(venue) else venue
+        for name, venue in config.venues.items()
+    }
+    return replace(config, venues=venues)
+
+
+def has_derivatives(venue: VenueConfig) -> bool:
+    """Tell whether anything but spot is configured there."""
+    return not all(is_spot(instrument) for instrument in venue.instruments)
 
 
 def check(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:

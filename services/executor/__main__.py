@@ -20,7 +20,6 @@ from shared.clock import Clock, SystemClock
 from shared.config_sections import Config
 from shared.lease import Lease
 from shared.messages.base import Message
-from shared.messages.market import DepthView
 from shared.observe import Observer
 from shared.process import own_id
 from shared.runner import run_service
@@ -48,10 +47,9 @@ def build(
     tick_to_order = observer.latency("tick_to_order")
     timeout_s = config.executor.request_timeout_ms / 1_000
 
-    def show_views(message: Message) -> None:
-        if isinstance(message, DepthView):
-            for gateway in paper:
-                gateway.on_view(message)
+    def show_market(message: Message) -> None:
+        for gateway in paper:
+            gateway.on_message(message)
 
     def open_plans() -> list[str]:
         return engine.state.unfinished()  # the state is another one after the start
@@ -65,7 +63,7 @@ def build(
         transport=VenueTransport(
             VenueRequests(gateways, clock, tick_to_order, timeout_s=timeout_s), tasks.spawn
         ),
-        watch=show_views if paper else None,
+        watch=show_market if paper else None,
         obstacle=lambda: engine.obstacle,
         open_work=open_plans,
     )

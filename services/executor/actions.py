@@ -10,7 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
+from services.executor.gateway import (
+    FillReport,
+    OrderKey,
+    OrderReport,
+    OrderRequest,
+    PaymentReport,
+)
 from shared.engine import Action, Result
 from shared.errors import Cause
 from shared.messages.execution import Balance
@@ -64,7 +70,16 @@ class FetchBalances(Action, frozen=True):
     instruments: tuple[str, ...]
 
 
-Fetch = CheckAccount | FetchOpenOrders | FetchFills | FetchBalances
+class FetchFunding(Action, frozen=True):
+    """Ask for what funding of these derivatives paid and cost from ``since_ns`` to now."""
+
+    venue: str
+    instruments: tuple[str, ...]
+    since_ns: int
+    until_ns: int
+
+
+Fetch = CheckAccount | FetchOpenOrders | FetchFills | FetchBalances | FetchFunding
 
 
 class Submitted(Result, frozen=True):
@@ -143,6 +158,14 @@ class BalancesAnswered(Result, frozen=True):
     positions: Mapping[str, Decimal]
 
 
+class FundingAnswered(Result, frozen=True):
+    """What funding paid and cost; ``until_ns`` is when it was asked for."""
+
+    venue: str
+    payments: tuple[PaymentReport, ...]
+    until_ns: int
+
+
 class FetchFailed(Result, frozen=True):
     """A check or a fetch failed and may be tried again."""
 
@@ -162,5 +185,6 @@ Report = (
     | OpenOrdersAnswered
     | FillsAnswered
     | BalancesAnswered
+    | FundingAnswered
     | FetchFailed
 )

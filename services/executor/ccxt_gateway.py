@@ -13,7 +13,13 @@ from typing import Any
 import msgspec
 
 from services.executor.ccxt_requests import Requests
-from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
+from services.executor.gateway import (
+    FillReport,
+    OrderKey,
+    OrderReport,
+    OrderRequest,
+    PaymentReport,
+)
 from shared.clock import Clock
 from shared.config import Secret
 from shared.errors import Cause, OutcomeUnknown, Unavailable, VenueError
@@ -178,6 +184,25 @@ class CcxtGateway:
         """Return perpetual positions in signed base units."""
         with self._requests.readable():
             return await self._quirks.positions(self._client, self._requests.ask, instruments)
+
+    async def funding_since(self, instruments: Sequence[str], since_ns: int) -> list[PaymentReport]:
+        """Return what funding of these derivatives paid and cost since ``since_ns``."""
+        since_ms = max(0, since_ns // 1_000_000)
+        with self._requests.readable():
+            rows = await self._quirks.funding_since(
+                self._client, self._requests.ask, instruments, since_ms
+            )
+        self._requests.note_known("funding")
+        return [
+            PaymentReport(
+                payment_id=row.payment_id,
+                instrument=row.instrument,
+                amount=row.amount,
+                asset=row.asset,
+                ts_venue_ns=row.ts_ms * 1_000_000,
+            )
+            for row in rows
+        ]
 
     async def close(self) -> None:
         """Close the client's connections."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from services.executor.funding_record import FundingRecord
 from services.executor.state import (
     CHECKPOINT_VERSION,
     ExecutorState,
@@ -29,11 +30,12 @@ _TERMS_OF_VERSION_1: Final = ("venue", "instrument", "side", "price_limit")
 
 
 class FinishedPlans(msgspec.Struct):
-    """Finished plans that are still kept whole, with their orders."""
+    """Finished plans that are still kept whole, with their orders; and what is known of funding."""
 
     version: int = CHECKPOINT_VERSION
     plans: dict[str, PlanRecord] = {}
     orders: dict[str, OrderRecord] = {}
+    funding: dict[str, FundingRecord] = {}
 
 
 class _Form(msgspec.Struct):
@@ -60,14 +62,15 @@ def encode_open(state: ExecutorState) -> bytes:
     """Return everything but the finished plans."""
     plans = {plan.plan_id: plan for plan in state.open_plans()}
     orders = {order_id: state.orders[order_id] for p in plans.values() for order_id in p.orders}
-    return _ENCODER.encode(msgspec.structs.replace(state, plans=plans, orders=orders))
+    kept = msgspec.structs.replace(state, plans=plans, orders=orders, funding={})
+    return _ENCODER.encode(kept)
 
 
 def encode_finished(state: ExecutorState) -> bytes:
     """Return the finished plans."""
     plans = {plan_id: plan for plan_id, plan in state.plans.items() if not plan.is_open}
     orders = {order_id: state.orders[order_id] for p in plans.values() for order_id in p.orders}
-    return _ENCODER.encode(FinishedPlans(plans=plans, orders=orders))
+    return _ENCODER.encode(FinishedPlans(plans=plans, orders=orders, funding=state.funding))
 
 
 class CheckpointWriter:
@@ -136,6 +139,7 @@ def decode(saved: Mapping[str, bytes]) -> ExecutorState:
             finished = _FINISHED.decode(_of_today(saved[FINISHED]))
             state.plans = finished.plans | state.plans
             state.orders = finished.orders | state.orders
+            state.funding = finished.funding
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CodecError(f"the checkpoint of executor does not decode: {error}") from error
     return state

@@ -42,7 +42,7 @@ from shared.messages.execution import (
     PlanOutcome,
     TradingStateChanged,
 )
-from shared.messages.market import DepthView, InstrumentInfo
+from shared.messages.market import DepthView, Funding, InstrumentInfo
 from shared.messages.rules import InstrumentRules
 
 BEAT_NS: Final = 1_000_000_000
@@ -85,7 +85,7 @@ class ExecutorEngine:
             plan.attempt_next = attempt_after_loss(now_ns)
         self._orders.query_all_unsettled(now_ns)
         self._standing.keep_only(self._venues)
-        self._reconciler.begin(now_ns)
+        self._reconciler.begin(now_ns, out)
         self._due(now_ns, out)
         return self._close(out, now_ns)
 
@@ -132,6 +132,8 @@ class ExecutorEngine:
             self._on_plan(message, redelivered, now_ns, out)
         elif isinstance(message, InstrumentInfo):
             self._markets.learn_rules(message.rules)
+        elif isinstance(message, Funding):
+            self._reconciler.funding.on_rate(message, now_ns, out)
         elif isinstance(message, TradingStateChanged):
             self._trading = message.state
         elif isinstance(message, Command):
@@ -177,8 +179,7 @@ class ExecutorEngine:
             self._next_beat_ns,
             self._orders.next_deadline_ns(),
             self._reconciler.next_deadline_ns(),
-            # Until recovery ends nothing is flattened, so there is nothing to be called for.
-            self._operator.next_deadline_ns() if self._recovered else None,
+            self._operator.next_deadline_ns() if self._recovered else None,  # no FLATTEN before
             *(plan.wait_until_ns for plan in self._state.open_plans()),
         ]
         return min(at for at in times if at)
@@ -281,8 +282,7 @@ class ExecutorEngine:
         if self._next_beat_ns <= now_ns:
             self._next_beat_ns = now_ns + BEAT_NS
             if self._recovered:  # any may be asked for before
-                by_age = self._reconciler.has_read_all
-                early = self._state.forget_old_plans(now_ns, by_age=by_age)
+                early = self._state.forget_old_plans(now_ns, by_age=self._reconciler.has_read_all)
                 self._counts["plans_dropped_early"] += early
             out.messages.append(self._ready(now_ns))
 

@@ -74,6 +74,16 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.client_order_id} at {self.terms.venue}"
 
 
+class PaymentReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the venue booked on the account when funding settled; received: positive."""
+
+    payment_id: str
+    instrument: str
+    amount: Decimal
+    asset: str
+    ts_venue_ns: int
+
+
 class Gateway(Protocol):
     """One venue account; calls raise ``Rejected``, ``Unavailable`` or ``OutcomeUnknown``."""
 
@@ -110,6 +120,9 @@ class Gateway(Protocol):
 
     async def positions(self, instruments: Sequence[str]) -> Mapping[str, Decimal]:
         """Return perpetual positions in signed base units; empty where the venue has none."""
+
+    async def funding_since(self, instruments: Sequence[str], since_ns: int) -> list[PaymentReport]:
+        """Return what funding of these derivatives paid and cost since ``since_ns`` (UNIX)."""
 
     async def close(self) -> None:
         """Close its connections."""

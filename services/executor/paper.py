@@ -20,16 +20,22 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
+from services.executor.gateway import (
+    FillReport,
+    OrderKey,
+    OrderReport,
+    OrderRequest,
+    PaymentReport,
+)
 from services.executor.paper_account import PaperAccount
 from shared.clock import Clock
 from shared.domain.order import ZERO
 from shared.domain.rounding import is_enough, is_multiple
 from shared.errors import Cause, Rejected, Unavailable
 from shared.exchange.depth import ShownDepth
-from shared.messages.base import BookState
+from shared.messages.base import BookState, Message
 from shared.messages.execution import Balance, OrderStatus
-from shared.messages.market import DepthView
+from shared.messages.market import DepthView, Funding, FundingSettled
 from shared.messages.rules import InstrumentRules
 from shared.messages.terms import OrderTerms, OrderType, TimeInForce
 
@@ -69,6 +75,15 @@ class PaperGateway:
         self._depth: dict[str, ShownDepth] = {}
         self._orders: OrderedDict[str, OrderReport] = OrderedDict()
         self._trades = 0
+
+    def on_message(self, message: Message) -> None:
+        """Take what the executor reads: books to fill against, rates that settle."""
+        if isinstance(message, DepthView):
+            self.on_view(message)
+        elif isinstance(message, Funding):
+            self.account.funding.on_rate(message)
+        elif isinstance(message, FundingSettled):
+            self.account.funding.on_settled(message)
 
     def on_view(self, view: DepthView) -> None:
         """Take the newest view of one of this venue's books."""
@@ -161,6 +176,10 @@ class PaperGateway:
         """Return perpetual positions in signed base units."""
         return self.account.positions(instruments)
 
+    async def funding_since(self, instruments: Sequence[str], since_ns: int) -> list[PaymentReport]:
+        """Return what funding paid since the start."""
+        return self.account.payments_since(instruments, since_ns)
+
     async def close(self) -> None:
         """Nothing to close."""
 
@@ -197,7 +216,8 @@ class PaperGateway:
         self, order: OrderRequest, rules: InstrumentRules, price: Decimal, qty: Decimal
     ) -> FillReport:
         terms = order.terms
-        fee, fee_asset = self.account.book(terms, rules, price, qty)
+        now_ns = self._clock.now_ns()
+        fee, fee_asset = self.account.book(terms, rules, price, qty, now_ns)
         self._trades += 1
         return FillReport(
             trade_id=f"{order.client_order_id}-{self._trades}",
@@ -208,7 +228,7 @@ class PaperGateway:
             qty=qty,
             fee=fee,
             fee_asset=fee_asset,
-            ts_venue_ns=self._clock.now_ns(),
+            ts_venue_ns=now_ns,
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
+from services.executor.gateway import PaymentReport
+from services.executor.paper_funding import PaperFunding
 from shared.domain.accounting import Books
 from shared.domain.executions import Execution
 from shared.domain.fees import fee_amount
@@ -40,6 +42,7 @@ class PaperAccount:
         self.venue = venue
         self.start: dict[str, Decimal] = {}
         self.books = Books()
+        self.funding = PaperFunding(venue, self.books)
         self._rules, self._quote_balance = rules, quote_balance
         self._opened: set[str] = set()
 
@@ -101,10 +104,18 @@ class PaperAccount:
                 f"{amount} {asset} needed at {self.venue}", "INSUFFICIENT_BALANCE", Cause.FUNDS
             )
 
+    def payments_since(self, instruments: Sequence[str], since_ns: int) -> list[PaymentReport]:
+        """Return what funding paid since.
+
+        Raises:
+            Unavailable: A position is held, and no rates come from its venue.
+        """
+        return self.funding.since(instruments, since_ns)
+
     def book(
-        self, terms: OrderTerms, rules: InstrumentRules, price: Decimal, qty: Decimal
+        self, terms: OrderTerms, rules: InstrumentRules, price: Decimal, qty: Decimal, ts_ns: int
     ) -> tuple[Decimal, str]:
-        """Book a fill; return its fee and the asset that it is charged in."""
+        """Book a fill at a time; return its fee and the asset that it is charged in."""
         _, quote, settle = split_instrument(terms.instrument)
         fee, fee_asset = fee_amount(price * qty, self.fee_bps(rules)), settle or quote
         self.books.trade(
@@ -116,6 +127,7 @@ class PaperAccount:
                 cost=price * qty,
                 fee=fee,
                 fee_asset=fee_asset,
+                ts_ns=ts_ns,
             )
         )
         return fee, fee_asset

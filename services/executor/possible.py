@@ -13,6 +13,7 @@ import msgspec
 from services.executor.actions import (
     BalancesAnswered,
     FillsAnswered,
+    FundingAnswered,
     OpenOrdersAnswered,
     QueryAnswered,
     QueryFailed,
@@ -46,6 +47,15 @@ def only_possible(report: Report) -> tuple[Report, str]:
             fills = tuple(fill for fill in report.fills if not _fill_flaw(fill))
             texts = [_fill_flaw(fill) for fill in report.fills]
             return msgspec.structs.replace(report, fills=fills), _joined(texts)
+        case FundingAnswered():
+            wrong = [
+                paid
+                for paid in report.payments
+                if not _is_number(paid.amount) or not paid.payment_id or not paid.asset
+            ]
+            texts = [f"funding {paid.payment_id}: {paid.amount}" for paid in wrong]
+            kept = tuple(paid for paid in report.payments if paid not in wrong)
+            return msgspec.structs.replace(report, payments=kept), _joined(texts)
         case BalancesAnswered():
             return _possible_balances(report)
     return report, ""

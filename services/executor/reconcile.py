@@ -28,6 +28,7 @@ from services.executor.actions import (
     QueryAnswered,
     QueryFailed,
 )
+from services.executor.funding import FundingPayments
 from services.executor.gateway import FillReport, OrderKey, OrderReport
 from services.executor.ids import parse_client_order_id
 from services.executor.journal import alert
@@ -69,17 +70,19 @@ class Reconciler:
         self._standing = standing
         self._counts = counts
         self._accounts = {venue: VenueAccount(venue, venues[venue]) for venue in sorted(venues)}
+        self.funding = FundingPayments(state, self._accounts)
         self._cancel_ours = False
         self._doubtful: list[str] = []
         self._survey = Survey(state)
 
-    def begin(self, now_ns: int) -> None:
+    def begin(self, now_ns: int, out: Step) -> None:
         """Ask every venue what the account did; nothing may be decided before it has answered."""
         since_ns = (self._state.ts_ns or now_ns) - LOOK_BACK_NS
         if self._state.stage is LedgerStage.NEW:
             since_ns = min(since_ns, now_ns - SURVEY_NS)
         for account in self._accounts.values():
             account.begin(min(since_ns, _left_at_ns(self._state, account.venue, now_ns)), now_ns)
+        self.funding.begin(now_ns, out)
         self._doubtful = [
             order.client_order_id for order in self._state.orders.values() if order.is_doubtful
         ]
@@ -148,8 +151,8 @@ class Reconciler:
         """Ask what is due."""
         for venue in self._standing.probes_due(now_ns):
             self._accounts[venue].check(now_ns)
-        state = self._state
-        floor_ns = _floor_ns(state)
+        self.funding.on_time(now_ns, out)
+        floor_ns = _floor_ns(self._state)
         for account in self._accounts.values():
             out.actions.extend(account.ask_due(floor_ns, now_ns))
 
@@ -157,13 +160,12 @@ class Reconciler:
         """Halt for what the venues show and this ledger cannot account for."""
         if self._state.stage is LedgerStage.NEW:
             self._state.stage = LedgerStage.SURVEYED
-        found = self._survey.take_news()
-        if found:
+        if found := self._survey.take_news():
             lock(self._state, found, now_ns, out)
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next fetch is due."""
-        due_ns = self._standing.next_deadline_ns()
+        due_ns = self.funding.next_deadline_ns(self._standing.next_deadline_ns())
         for account in self._accounts.values():  # asked after every step, so written out
             at_ns = account.next_deadline_ns()
             if at_ns is not None and (due_ns is None or at_ns < due_ns):

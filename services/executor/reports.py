@@ -6,7 +6,9 @@ from services.executor.actions import (
     AccountChecked,
     BalancesAnswered,
     FetchFailed,
+    FetchFunding,
     FillsAnswered,
+    FundingAnswered,
     OpenOrdersAnswered,
     QueryAnswered,
     QueryFailed,
@@ -54,6 +56,10 @@ def take_report(
             reconciler.on_checked(report, now_ns, out)
         case BalancesAnswered():
             reconciler.on_balances(report, now_ns, out)
+        case FundingAnswered():
+            reconciler.funding.on_payments(report, now_ns, out)
+        case FetchFailed() if isinstance(report.action, FetchFunding):
+            reconciler.funding.on_failed(report, now_ns, out)
         case FetchFailed():
             reconciler.on_failed(report, now_ns, out)
     return [order.plan_id] if order else []

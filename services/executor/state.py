@@ -12,6 +12,7 @@ from functools import cached_property
 
 import msgspec
 
+from services.executor.funding_record import FundingRecord
 from services.executor.ids import plan_key
 from shared.domain.accounting import Books
 from shared.domain.fees import BPS, cash_flow
@@ -269,7 +270,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     the bus, which began at ``began_ns``; ``stage`` says how far it has come, and ``before`` has the
     keys of plans found at the venues that it did not begin. ``down`` is what gets no new orders,
     ``refusals`` how many there were in a row, both by ``venue`` or ``venue|instrument``; ``falls``
-    counts probes that proved nothing, by venue.
+    counts probes that proved nothing, by venue; ``funding`` is known of each venue's payments.
 
     Plans come and end by ``add_plan`` and ``end_plan`` only: two indexes, not part of the
     checkpoint, follow them, so that a new plan need not wait for a walk over all old ones.
@@ -295,6 +296,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     down: dict[str, Down] = {}
     refusals: dict[str, int] = {}
     falls: dict[str, int] = {}
+    funding: dict[str, FundingRecord] = {}
 
     @property
     def is_surveying(self) -> bool:

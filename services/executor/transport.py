@@ -18,8 +18,10 @@ from services.executor.actions import (
     Fetch,
     FetchFailed,
     FetchFills,
+    FetchFunding,
     FetchOpenOrders,
     FillsAnswered,
+    FundingAnswered,
     OpenOrdersAnswered,
     Query,
     QueryAnswered,
@@ -46,6 +48,7 @@ CHECK_TIMEOUT_S = 30.0
 TIMEOUTS_S: Mapping[type[Action], float] = {
     CheckAccount: CHECK_TIMEOUT_S,
     FetchFills: READ_TIMEOUT_S,
+    FetchFunding: READ_TIMEOUT_S,
 }
 """Where it is not ``executor.request_timeout_ms``."""
 
@@ -147,6 +150,9 @@ class VenueRequests:
         if isinstance(action, FetchFills):
             fills = await gateway.fills_since(action.instruments, action.since_ns)
             return FillsAnswered(action.venue, tuple(fills))
+        if isinstance(action, FetchFunding):
+            payments = await gateway.funding_since(action.instruments, action.since_ns)
+            return FundingAnswered(action.venue, tuple(payments), action.until_ns)
         balances = await gateway.balances()
         perpetual = [
             name

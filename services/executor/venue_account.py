@@ -9,10 +9,12 @@ from services.executor.actions import (
     FetchBalances,
     FetchFailed,
     FetchFills,
+    FetchFunding,
     FetchOpenOrders,
     Query,
 )
 from services.executor.gateway import OrderKey
+from shared.domain.instrument import is_spot
 from shared.engine import Action
 from shared.errors import Cause
 
@@ -34,6 +36,9 @@ class VenueAccount:
         self.venue = venue
         self.instruments = instruments
         self.listed = instruments
+        self.derivatives = tuple(name for name in instruments if not is_spot(name))
+        self.has_funding = False
+        self.funding_since_ns = 0
         self.is_checked = False
         self.was_read = False
         self.has_open_orders = False
@@ -76,6 +81,7 @@ class VenueAccount:
             ("open", self.has_open_orders),
             ("fills", self.has_fills),
             ("balances", self.has_balances),
+            ("funding", self.has_funding or not self.derivatives),
         ):
             if not is_known and what not in self.pending:
                 self.due.setdefault(what, now_ns)
@@ -103,6 +109,10 @@ class VenueAccount:
                 if now_ns < self.sweep_until_ns:  # too early for the newest plan's late fills
                     self.due[what] = self.sweep_until_ns
                 asked.append(FetchFills(self.venue, self.listed, since))
+            elif what == "funding":
+                asked.append(
+                    FetchFunding(self.venue, self.derivatives, self.funding_since_ns, now_ns)
+                )
             else:
                 asked.append(FetchBalances(self.venue, self.listed))
         return asked
@@ -157,4 +167,5 @@ _WHAT: Final = {
     FetchOpenOrders: "open",
     FetchFills: "fills",
     FetchBalances: "balances",
+    FetchFunding: "funding",
 }

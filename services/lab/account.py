@@ -211,6 +211,8 @@ class AccountPort:
                 and fill in self._fills_told(exchange.orders[fill.order_id])
             )
             return act.FillsAnswered(action.venue, tuple(fills))
+        if isinstance(action, act.FetchFunding):
+            return act.FundingAnswered(action.venue, (), action.until_ns)
         assert isinstance(action, act.FetchBalances), "there are no other actions"
         ledger = exchange.ledger
         balances = {a: Balance(free=b.free, used=b.used) for a, b in ledger.balances.items()}
@@ -277,7 +279,12 @@ def _failed(action: Action, reason: str) -> Result | None:
     if isinstance(action, act.Query):
         return act.QueryFailed(action.key, reason)
     if isinstance(
-        action, act.CheckAccount | act.FetchOpenOrders | act.FetchFills | act.FetchBalances
+        action,
+        act.CheckAccount
+        | act.FetchOpenOrders
+        | act.FetchFills
+        | act.FetchBalances
+        | act.FetchFunding,
     ):
         return act.FetchFailed(action, reason)
     return None

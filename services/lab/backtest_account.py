@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
 import msgspec
 
+from services.executor.gateway import PaymentReport
 from services.executor.paper_account import PaperAccount, Pieces
+from services.executor.paper_funding import check_rates, payment_report
 from services.lab.backtest_terms import VenueTerms
 from shared.domain.accounting import holding_key
 from shared.domain.contracts import Contract
@@ -110,10 +112,10 @@ class BacktestAccount(PaperAccount):
         return fee
 
     def book(
-        self, terms: OrderTerms, rules: InstrumentRules, price: Decimal, qty: Decimal
+        self, terms: OrderTerms, rules: InstrumentRules, price: Decimal, qty: Decimal, ts_ns: int
     ) -> tuple[Decimal, str]:
         """Book a fill, which counts for the tiers from then on."""
-        charged = super().book(terms, rules, price, qty)
+        charged = super().book(terms, rules, price, qty, ts_ns)
         today = self._now_ns() // DAY_NS
         if today not in self._volume:
             self._volume = {d: n for d, n in self._volume.items() if d > today - TIER_DAYS}
@@ -236,6 +238,15 @@ class BacktestAccount(PaperAccount):
     def on_settled(self, settled: FundingSettled) -> None:
         """Take in the rate that a venue's history tells."""
         self._settle(settled, is_settled=True)
+
+    def payments_since(self, instruments: Sequence[str], since_ns: int) -> list[PaymentReport]:
+        """Return what was paid at rates that the venue has told."""
+        check_rates(self.venue, instruments, self.books, self._predicted)
+        return [
+            payment_report(paid.instrument, paid.amount, paid.ts_ns)
+            for paid in self.payments
+            if paid.is_settled and paid.instrument in instruments and paid.ts_ns >= since_ns
+        ]
 
     def end(self) -> None:
         """Settle what was due and whose rate nobody told: at the last one predicted."""

@@ -37,7 +37,9 @@ class PaperPort:
             gateway.on_view(view)
 
     def on_message(self, message: Message) -> None:
-        """Take in what else is published; paper accounts need none of it."""
+        """Take in what else is published: funding that settles pays paper accounts."""
+        for gateway in self.gateways.values():
+            gateway.on_message(message)
 
     def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
         """Answer after the latency; an order fills against the view of that moment."""
@@ -75,6 +77,13 @@ class PaperPort:
         if isinstance(action, act.FetchFills):
             fills = at_once(gateway.fills_since(action.instruments, action.since_ns))
             return act.FillsAnswered(action.venue, tuple(fills))
+        if isinstance(action, act.FetchFunding):
+            asked = gateway.funding_since(action.instruments, action.since_ns)
+            try:
+                payments = tuple(at_once(asked))
+            except Unavailable as error:
+                return act.FetchFailed(action, str(error), error.cause)
+            return act.FundingAnswered(action.venue, payments, action.until_ns)
         perpetual = [name for name in action.instruments if not is_spot(name)]
         positions = at_once(gateway.positions(perpetual))
         return act.BalancesAnswered(action.venue, at_once(gateway.balances()), positions)

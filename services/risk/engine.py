@@ -48,6 +48,8 @@ from shared.messages.execution import (
     BalanceReport,
     ExecutorReady,
     Fill,
+    FundingKnown,
+    FundingPaid,
     OrderEvent,
     PlanDone,
 )
@@ -65,6 +67,7 @@ _COUNTERS = (
 )
 _QUIET = frozenset((DepthView, InstrumentInfo, Opportunity, OrderEvent, Signal))
 """Messages that do not bear on the trading state, or whose handler publishes it itself."""
+_OfAccount = BalanceReport | FundingPaid | FundingKnown
 _ORDERING = frozenset((Fill, BalanceReport, PlanDone, ExecutorReady))
 """Messages whose times are compared with one another."""
 
@@ -83,13 +86,11 @@ class RiskEngine:
         self._venues = frozenset(traded)
         names = [split_instrument(i) for venue in traded.values() for i in venue.instruments]
         self._assets = frozenset(a for n in names for a in (n.base, n.quote, n.settle) if a)
-        self._state, self._keeper = RiskState(), CheckpointWriter()
-        self._market = LatestBooks()
+        self._state, self._keeper, self._market = RiskState(), CheckpointWriter(), LatestBooks()
         self._stops = StopKeeper(self._market, config.risk.book_age_ms_max)
         self._reports = RoundReports(self._stops, self._venues)
-        self._has_started = False
+        self._has_started, self._ts_report_ns = False, 0
         self.take_ledger(opened)
-        self._ts_report_ns = 0
         self._counters = dict.fromkeys(_COUNTERS, 0)
         self._decider = Decider(config, self._venues, self._market)
         self._handlers: dict[type[Message | Result], Callable[[Any, int], list[Message]]] = {
@@ -99,7 +100,7 @@ class RiskEngine:
             Signal: self._on_opportunity,
             OrderEvent: self._on_order_event,
             Fill: self._on_fill,
-            BalanceReport: self._on_balance_report,
+            **dict.fromkeys((BalanceReport, FundingPaid, FundingKnown), self._on_account),
             PlanDone: self._on_plan_done,
             ExecutorReady: self._on_executor_ready,
             Command: self._on_command,
@@ -143,10 +144,9 @@ class RiskEngine:
         out += self._close_at_stops(now_ns, None)
         changed = self._state_if_changed(self._switch.now(now_ns), now_ns)
         out += changed or [self._switch.state_message(now_ns)]
-        out.append(
-            risk_report(self._state.ledger, self._switch, self._market.views.values(), now_ns)
-        )
-        out += self._reports.all(self._state.ledger, now_ns)
+        ledger, views = self._state.ledger, self._market.views.values()
+        out.append(risk_report(ledger, self._switch, views, now_ns))
+        out += self._reports.all(ledger, now_ns)
         return Step(messages=out)
 
     def next_deadline_ns(self) -> int | None:
@@ -293,9 +293,12 @@ class RiskEngine:
             self._counters["duplicates"] += 1
         return []
 
-    def _on_balance_report(self, report: BalanceReport, now_ns: int) -> list[Message]:
-        if report.venue in self._venues:
-            self._state.ledger.apply_balances(report, self._assets)
+    def _on_account(self, told: _OfAccount, now_ns: int) -> list[Message]:
+        if told.venue in self._venues:
+            if isinstance(told, BalanceReport):
+                self._state.ledger.apply_balances(told, self._assets)
+            else:
+                self._state.ledger.apply_funding(told)
             self._keeper.touch_ledger()
         return []
 

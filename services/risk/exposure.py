@@ -20,6 +20,7 @@ from typing import TypeVar
 
 import msgspec
 
+from services.risk.funding_known import KnownFunding
 from services.risk.path_orders import path_order_flaw
 from services.risk.reservations import Reservation
 from services.risk.rounds import Rounds
@@ -27,11 +28,13 @@ from shared.domain.accounting import Books, worst_certainty
 from shared.domain.executions import execution_of, plain_trades
 from shared.domain.instrument import split_instrument
 from shared.domain.ownership import OrdersOnRecord
-from shared.domain.strategy_books import StrategyBooks
+from shared.domain.strategy_books import Payment, StrategyBooks, payment_of, shares_of
 from shared.messages.base import Certainty
 from shared.messages.execution import (
     BalanceReport,
     Fill,
+    FundingKnown,
+    FundingPaid,
     OrderEvent,
     OrderPurpose,
     PlanDone,
@@ -44,6 +47,8 @@ from shared.wording import counted
 FILLS_REMEMBERED_MAX = 512
 """Fills known by their id. A repeat comes from the executor's recovery of unfinished plans, so it
 is never this late; the bound keeps the ledger, saved with every fill, at a few KB."""
+PAYMENTS_REMEMBERED_MAX = 128
+"""Funding payments known by their id."""
 PLANS_REMEMBERED_MAX = 128
 """Ended plans and approved opportunities known by their id."""
 BALANCE_LAG_NS = 1_000_000_000
@@ -76,6 +81,8 @@ class Ledger(msgspec.Struct, kw_only=True):
     was realized per quote asset before ``day`` began. ``orders`` are those that fills
     may belong to. ``plans_ended`` says whether each left nothing over. ``strategies`` are the same
     fills, booked to whose they are, ``rounds`` those of rounds, booked to each.
+    ``payments_seen`` are funding payments that were booked, ``funding`` says by venue how far they
+    are known.
     """
 
     books: Books = msgspec.field(default_factory=Books)
@@ -92,6 +99,8 @@ class Ledger(msgspec.Struct, kw_only=True):
     orders: OrdersOnRecord = msgspec.field(default_factory=OrdersOnRecord)
     strategies: StrategyBooks = msgspec.field(default_factory=StrategyBooks)
     rounds: Rounds = msgspec.field(default_factory=Rounds)
+    payments_seen: dict[str, bool] = {}
+    funding: dict[str, KnownFunding] = {}
 
     @property
     def rounds_in_flight(self) -> dict[str, Intent]:
@@ -216,6 +225,22 @@ class Ledger(msgspec.Struct, kw_only=True):
             held.ts_fill_ns[fill.venue] = max(held.ts_fill_ns.get(fill.venue, 0), fill.ts_ns)
         return True
 
+    def apply_funding(self, paid: FundingPaid | FundingKnown) -> bool:
+        """Book what a venue paid, or note how far that is known; return False if it was booked."""
+        if isinstance(paid, FundingKnown):
+            self.funding[paid.venue] = KnownFunding(paid.ts_known_ns, paid.reason)
+            return True
+        key = _digest(paid.venue, paid.instrument, paid.payment_id)
+        if key in self.payments_seen:
+            return False
+        self.roll_day(paid.ts_ns)
+        _remember(self.payments_seen, key, True, PAYMENTS_REMEMBERED_MAX)
+        payment = payment_of(paid)
+        self.books.fund(paid.venue, paid.instrument, paid.amount, paid.asset)
+        self.strategies.fund(payment, self.books)
+        _fund_rounds(self, payment)
+        return True
+
     def apply_balances(self, report: BalanceReport, assets: frozenset[str]) -> None:
         """Take the venue's word for its balances; only ``assets`` that are traded are kept."""
         known = self.balances.get(report.venue)
@@ -310,6 +335,17 @@ class Ledger(msgspec.Struct, kw_only=True):
         return not all(self.fills_seen.values())
 
 
+def _fund_rounds(ledger: Ledger, paid: Payment) -> None:
+    """Book to each round its share of a payment: what it held of the whole at the instant."""
+    place = paid.venue, paid.instrument, paid.ts_ns
+    rounds = ledger.rounds.rounds
+    held = {key: each.books.held_at(*place) for key, each in rounds.items()}
+    shares = shares_of(paid.amount, held, ledger.books.held_at(*place), "")
+    for key in [key for key in shares if key]:
+        rounds[key].books.fund(paid.venue, paid.instrument, shares[key], paid.asset)
+        ledger.rounds.touch(key)
+
+
 def _differs(held: Reservation, event: OrderEvent, against: Decimal) -> str:
     """Return how an order differs from what was approved; rebalancing need only be in bounds.
 
@@ -341,8 +377,11 @@ def remember_plan(memory: dict[str, bool], key: str) -> None:
 
 
 def _fill_key(fill: Fill) -> str:
-    text = f"{fill.venue}|{fill.instrument}|{fill.trade_id}"
-    return blake2b(text.encode(), digest_size=8).hexdigest()
+    return _digest(fill.venue, fill.instrument, fill.trade_id)
+
+
+def _digest(*parts: str) -> str:
+    return blake2b("|".join(parts).encode(), digest_size=8).hexdigest()
 
 
 def _remember(memory: dict[str, _V], key: str, value: _V, bound: int) -> None:

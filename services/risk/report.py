@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from services.risk.exposure import Ledger
 from services.risk.trading import TradingControl
-from shared.domain.accounting import Position, unrealized, worst_certainty
+from shared.domain.accounting import Position, funding_unknown, unrealized, worst_certainty
 from shared.domain.strategy_books import StrategyFigures
 from shared.domain.valuation import closing_prices
 from shared.messages.base import Certainty
@@ -23,6 +23,9 @@ def risk_report(
         certainty = Certainty.UNKNOWN
     elif certainty is Certainty.KNOWN and ledger.has_unknown_fees():
         certainty = Certainty.ESTIMATED
+    unknown = funding_unknown(ledger.books, {v: k.reason for v, k in ledger.funding.items()})
+    if unknown:
+        certainty = Certainty.UNKNOWN
     price = closing_prices(views)
     positions = ledger.books.positions(price)
     results = ledger.books.results
@@ -43,6 +46,8 @@ def risk_report(
             name: _strategy_report(figures)
             for name, figures in ledger.strategies.figures(ledger.books, price).items()
         },
+        funding={quote: result.funding for quote, result in results.items() if result.funding},
+        funding_unknown=unknown,
     )
 
 
@@ -54,6 +59,7 @@ def _strategy_report(figures: StrategyFigures) -> StrategyReport:
         unrealized={quote: each.unrealized for quote, each in earned.items()},
         certainty=worst_certainty(*(each.certainty for each in earned.values())),
         positions=[_position_report(position) for position in figures.positions],
+        funding={quote: each.funding for quote, each in earned.items() if each.funding},
     )
 
 

@@ -34,7 +34,7 @@ class RoundReports:
         touched = ledger.rounds.take_touched()
         self._stops.follow(ledger)
         in_flight = ledger.rounds_in_flight
-        out: list[Message] = [*positions(ledger.rounds, touched, in_flight, now_ns)]
+        out: list[Message] = [*positions(ledger.rounds, touched, in_flight, ledger.funding, now_ns)]
         for key, is_reopened in touched.items():
             if is_reopened and key in ledger.rounds.rounds:
                 held = ledger.rounds.rounds[key].held
@@ -47,7 +47,7 @@ class RoundReports:
     def all(self, ledger: Ledger, now_ns: int) -> list[Message]:
         """Return every round, and the list of those that are not closed."""
         rounds, in_flight = ledger.rounds, ledger.rounds_in_flight
-        told = positions(rounds, iter(rounds.rounds), in_flight, now_ns)
+        told = positions(rounds, rounds.rounds, in_flight, ledger.funding, now_ns)
         still = [each.key for each in told if each.state is not RoundState.CLOSED]
         return [
             *told,

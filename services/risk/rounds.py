@@ -8,19 +8,20 @@ oldest first. Spot counts over all venues together, as everywhere (``domain/acco
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cached_property
 from typing import Final
 
 import msgspec
 
-from shared.domain.accounting import Books, holding_key, holding_place, worst_certainty
+from services.risk.funding_known import NOTHING_KNOWN, FundingKnownOf, funding_certainty
+from shared.domain.accounting import Books, holding_key, worst_certainty
 from shared.domain.executions import Execution, execution_of
 from shared.domain.fees import MONEY_STEP
-from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
+from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.stops import stop_price
-from shared.messages.base import Certainty, Side
+from shared.messages.base import Side
 from shared.messages.execution import OPERATOR_STRATEGY, Fill
 from shared.messages.rounds import (
     MARKETS_OF_ROUND_MAX,
@@ -48,7 +49,8 @@ class Round(msgspec.Struct, kw_only=True):
 
     ``plans`` are the ids of its plans. ``risk_quote`` is what it may lose at the stop of its
     signal. ``is_dust`` says that what is left was too small to trade when a plan ended.
-    ``ts_late_ns`` is when a fill came last of a plan that is not in flight.
+    ``ts_late_ns`` is when a fill came last of a plan that is not in flight, ``ts_traded_ns`` the
+    venue's time of the newest fill.
     ``stop_bps`` is how far from its entry it stops, on ``stop_tick`` (0: no stop is kept for it);
     ``ending`` is why it is being closed by that.
     """
@@ -65,12 +67,12 @@ class Round(msgspec.Struct, kw_only=True):
     plans: list[str] = []
     is_dust: bool = False
     halted: str = ""
-    funding_told: bool = False
     risk_quote: Decimal = ZERO
     ts_late_ns: int = 0
     stop_bps: Decimal = ZERO
     stop_tick: Decimal = ZERO
     ending: str = ""
+    ts_traded_ns: int = 0
 
     @property
     def key(self) -> str:
@@ -127,6 +129,7 @@ class Round(msgspec.Struct, kw_only=True):
     def trade(self, done: Execution) -> None:
         """Book an execution and its fee."""
         self.is_dust = False
+        self.ts_traded_ns = max(self.ts_traded_ns, done.ts_ns)
         self.books.trade(done)
         self._note_fee(done)
 
@@ -136,8 +139,10 @@ class Round(msgspec.Struct, kw_only=True):
             self.books.fee_told(done)
             self._note_fee(done)
 
-    def position(self, in_flight: Intent | None, now_ns: int) -> StrategyPosition:
-        """Return it as a message."""
+    def position(
+        self, in_flight: Intent | None, now_ns: int, funding: FundingKnownOf = NOTHING_KNOWN
+    ) -> StrategyPosition:
+        """Return it as a message; ``funding`` says by venue how far payments are known."""
         books = self.books
         return StrategyPosition(
             ts_ns=now_ns,
@@ -151,7 +156,7 @@ class Round(msgspec.Struct, kw_only=True):
             realized={quote: result.realized for quote, result in books.results.items()},
             certainty=worst_certainty(*(result.certainty for result in books.results.values())),
             funding={q: r.funding for q, r in books.results.items() if r.funding},
-            funding_certainty=self._funding_certainty(),
+            funding_certainty=funding_certainty(books, self.ts_traded_ns, funding),
             is_directional=self.is_directional,
             ts_opened_ns=self.ts_opened_ns,
             horizon_ns=self.horizon_ns,
@@ -172,12 +177,6 @@ class Round(msgspec.Struct, kw_only=True):
             entry=None if entry is None else abs(entry),
             fees=dict(fees),
         )
-
-    def _funding_certainty(self) -> Certainty:
-        has_paid = self.funding_told or all(
-            is_spot(holding_place(key)[1]) for key in self.books.quantities
-        )
-        return Certainty.KNOWN if has_paid else Certainty.UNKNOWN
 
     def _note_fee(self, done: Execution) -> None:
         if done.fee:
@@ -335,11 +334,17 @@ class Rounds(msgspec.Struct, dict=True):
 
 
 def positions(
-    rounds: Rounds, keys: Iterator[str] | dict[str, bool], in_flight: dict[str, Intent], now_ns: int
+    rounds: Rounds,
+    keys: Iterable[str],
+    in_flight: Mapping[str, Intent],
+    funding: FundingKnownOf,
+    now_ns: int,
 ) -> list[StrategyPosition]:
     """Return the messages about some rounds."""
     known = rounds.rounds
-    return [known[key].position(in_flight.get(key), now_ns) for key in keys if key in known]
+    return [
+        known[key].position(in_flight.get(key), now_ns, funding) for key in keys if key in known
+    ]
 
 
 def has_room(found: Round, markets: list[str]) -> bool:

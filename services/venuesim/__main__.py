@@ -41,6 +41,9 @@ def parse_arguments(arguments: list[str]) -> Options:
         "--funding-interval-s", type=int, default=8 * 3_600, help="between settlements"
     )
     parser.add_argument(
+        "--funding-rate-interval-s", type=int, help="what rates are for; default: the interval"
+    )
+    parser.add_argument(
         "--premium-bps", type=float, default=0.0, help="how far perpetuals jump away from spot"
     )
     parser.add_argument(
@@ -62,6 +65,9 @@ def parse_arguments(arguments: list[str]) -> Options:
         parser.error(
             f"--funding-interval-s {given.funding_interval_s}: 1 to {FUNDING_INTERVAL_S_MAX}"
         )
+    rate_interval_s = given.funding_rate_interval_s
+    if rate_interval_s is not None and not 1 <= rate_interval_s <= FUNDING_INTERVAL_S_MAX:
+        parser.error(f"--funding-rate-interval-s {rate_interval_s}: 1 to {FUNDING_INTERVAL_S_MAX}")
     if not 0 <= given.premium_bps <= PREMIUM_BPS_MAX:
         parser.error(f"--premium-bps {given.premium_bps}: 0 to {PREMIUM_BPS_MAX:g}")
     if not 0 <= given.depeg_bps <= DEPEG_BPS_MAX:
@@ -85,6 +91,7 @@ def parse_arguments(arguments: list[str]) -> Options:
         premium_bps=given.premium_bps,
         more_markets=given.more_markets,
         depeg_bps=given.depeg_bps,
+        funding_rate_interval_s=rate_interval_s,
     )
 
 

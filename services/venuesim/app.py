@@ -32,8 +32,9 @@ class Options:
     ``port`` 0 takes a free one; ``rate`` is market time (or recorded time) per wall time;
     ``capture`` are recordings to play instead of a generated market, in ``lockstep`` only as far as
     the control port was asked to. Perpetuals settle every ``funding_interval_s`` and jump up to
-    ``premium_bps`` away from spot, to converge. ``more_markets`` lists markets between assets too,
-    whose stable coin falls by ``depeg_bps`` now and then.
+    ``premium_bps`` away from spot, to converge. Rates are for ``funding_rate_interval_s``, without
+    it for the interval itself: with it, eight hours pass in seconds. ``more_markets`` lists markets
+    between assets too, whose stable coin falls by ``depeg_bps`` now and then.
     """
 
     seed: int = 0
@@ -46,6 +47,7 @@ class Options:
     premium_bps: float = 0.0
     more_markets: bool = False
     depeg_bps: float = 0.0
+    funding_rate_interval_s: int | None = None
 
 
 class VenueSim:
@@ -62,6 +64,7 @@ class VenueSim:
             _later,
             None if options.capture else self._index,
             options.funding_interval_s * 1_000,
+            options.funding_rate_interval_s and options.funding_rate_interval_s * 1_000,
         )
         self.venues: dict[str, SimulatedVenue] = {}
         self._market: MarketGenerator | None = None

@@ -181,6 +181,7 @@ def account(exchange: Exchange) -> dict[str, Any]:
             for asset, b in ledger.balances.items()
         },
         "positions": {name: f"{p.qty:f}" for name, p in ledger.positions.items()},
+        "funding": {asset: f"{amount:f}" for asset, amount in ledger.funding.items()},
         "position_costs": {name: f"{p.cost:f}" for name, p in ledger.positions.items()},
         "fees": {asset: f"{amount:f}" for asset, amount in ledger.fees.items()},
         "open_orders": [order_row(order) for order in exchange.open_orders.values()],

@@ -26,7 +26,7 @@ their sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
@@ -40,6 +40,8 @@ from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
 from shared.messages.base import Certainty, Side
 
 ZERO = Decimal(0)
+CHANGES_MAX = 32
+"""Executions of a derivative remembered with their time, per market."""
 _DOUBT = (Certainty.KNOWN, Certainty.ESTIMATED, Certainty.UNKNOWN)
 
 
@@ -58,7 +60,8 @@ class TradingResult(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     ``realized`` is after fees and with funding. ``fees_missing`` counts fees that the venue has not
     reported yet, ``fees_unpriced`` fees in an asset without a price, ``unaccounted`` executions of
-    instruments settled in their base asset; ``is_estimated`` says that a fee was valued at a price.
+    instruments settled in their base asset, and funding paid in any other than the quote asset;
+    ``is_estimated`` says that a fee was valued at a price.
     """
 
     realized: Decimal = ZERO
@@ -106,6 +109,8 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         inventory: ``venue|asset`` -> change of that balance by trading, fees and funding.
         transfers: ``venue|asset`` -> change of that balance by deposits and withdrawals.
         results: Quote asset -> what was earned in it.
+        changes: ``venue|instrument`` of a derivative -> time and signed base units of its newest
+            executions: who held what when funding settled, which is told later.
     """
 
     holdings: dict[str, Holding] = {}
@@ -114,6 +119,7 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
     inventory: dict[str, Decimal] = {}
     transfers: dict[str, Decimal] = {}
     results: dict[str, TradingResult] = {}
+    changes: dict[str, list[tuple[int, Decimal]]] = {}
 
     def trade(self, done: Execution) -> None:
         """Book an execution and its fee.
@@ -134,6 +140,10 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
             qty, cost = -qty, -cost
         _add(self.quantities, market.key, qty)
         _add(self.exposure, market.base, qty)
+        if market.kind is not InstrumentKind.SPOT and done.ts_ns:
+            changes = self.changes.setdefault(market.key, [])
+            changes.append((done.ts_ns, qty))
+            del changes[:-CHANGES_MAX]
         result = self.result(market.quote)
         if market.kind is InstrumentKind.INVERSE:
             result.unaccounted += 1
@@ -190,20 +200,31 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         result.realized += self._holding(f"{asset}/{quote}").trade(-fee, -value) - value
         result.fees += value
 
-    def fund(self, venue: str, instrument: str, amount: Decimal) -> None:
-        """Book a funding payment of a derivative (received: positive), in its settlement asset.
+    def fund(self, venue: str, instrument: str, amount: Decimal, asset: str = "") -> None:
+        """Book a funding payment of a derivative (received: positive).
 
-        Raises:
-            ValueError: The instrument is not settled in its quote asset.
+        ``asset`` is what it was paid in, without one that of its settlement. In any other than the
+        quote asset it changes a balance, and the result in the quote asset becomes unknown.
         """
         _, quote, settle = split_instrument(instrument)
-        if settle != quote:
-            raise ValueError(f"funding of {instrument}: it is not settled in its quote asset")
-        self._holding(holding_key(venue, instrument)).realized += amount
+        asset = asset or settle or quote
         result = self.result(quote)
+        _add(self.inventory, f"{venue}|{asset}", amount)
+        if asset != quote:
+            result.unaccounted += 1
+            return
+        self._holding(holding_key(venue, instrument)).realized += amount
         result.realized += amount
         result.funding += amount
-        _add(self.inventory, f"{venue}|{quote}", amount)
+
+    def held_at(self, venue: str, instrument: str, ts_ns: int) -> Decimal:
+        """Return the signed base units of a derivative that were held at an instant of the venue.
+
+        What was traded longer ago than the changes kept counts as held all the time.
+        """
+        key = f"{venue}|{instrument}"
+        later = (qty for at_ns, qty in self.changes.get(key, ()) if at_ns > ts_ns)
+        return self.quantities.get(key, ZERO) - sum(later, ZERO)
 
     def transfer(self, venue: str, asset: str, amount: Decimal) -> None:
         """Book a deposit (positive) or withdrawal: it moves a balance and earns nothing."""
@@ -296,6 +317,16 @@ def holding_place(key: str) -> tuple[str, str]:
     """Return venue (empty for spot) and instrument of a holding's key."""
     venue, bar, instrument = key.rpartition("|")
     return (venue, instrument) if bar else ("", key)
+
+
+def funding_unknown(books: Books, told: Mapping[str, str]) -> dict[str, str]:
+    """Return by venue why more may have been paid for derivatives held there than was told.
+
+    ``told`` says so of the venues that were ever read, with an empty reason where all is known.
+    """
+    held = sorted({holding_place(key)[0] for key in books.holdings} - {""})
+    why = {venue: told.get(venue, "its payments were never read") for venue in held}
+    return {venue: reason for venue, reason in why.items() if reason}
 
 
 def _valued(key: str, holding: Holding, price: ClosingPrice) -> Position:

@@ -20,7 +20,8 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     ``fee`` is ``None`` while the venue has not reported it; ``fee_quote`` is its value in quote
     units, ``None`` where it has no price (not needed for a fee in the quote or base asset).
     ``report_asset`` is what the result is stated in (empty: the quote asset), ``report_price`` what
-    a unit of the quote asset counts in it.
+    a unit of the quote asset counts in it. ``ts_ns`` is the venue's time of it, 0 where that does
+    not matter.
     """
 
     venue: str
@@ -33,6 +34,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     fee_quote: Decimal | None = None
     report_asset: str = ""
     report_price: Decimal = ZERO
+    ts_ns: int = 0
 
     @property
     def cash(self) -> str:
@@ -85,4 +87,5 @@ def execution_of(fill: Fill) -> Execution:
         fee_quote=fill.fee_quote,
         report_asset=fill.report_asset,
         report_price=fill.report_price,
+        ts_ns=fill.ts_venue_ns or fill.ts_ns,
     )

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -35,7 +35,7 @@ from shared.domain.executions import Execution, plain_trades
 from shared.domain.fees import MONEY_STEP
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.messages.base import Certainty, Side
-from shared.messages.execution import OPERATOR_STRATEGY, RESERVED_STRATEGIES
+from shared.messages.execution import OPERATOR_STRATEGY, RESERVED_STRATEGIES, FundingPaid
 
 STRATEGIES_MAX: Final = 64
 """Strategies with accounts of their own; all further ones share those of ``OTHER``."""
@@ -56,6 +56,21 @@ class Earned(msgspec.Struct, frozen=True, kw_only=True):
     fees: Decimal
     funding: Decimal
     certainty: Certainty
+
+
+class Payment(NamedTuple):
+    """What a venue booked on our account when funding settled (received: positive)."""
+
+    venue: str
+    instrument: str
+    amount: Decimal
+    asset: str
+    ts_ns: int
+
+
+def payment_of(paid: FundingPaid) -> Payment:
+    """Return a payment as the accounts take it."""
+    return Payment(paid.venue, paid.instrument, paid.amount, paid.asset, paid.ts_funding_ns)
 
 
 class StrategyFigures(msgspec.Struct, frozen=True):
@@ -111,13 +126,20 @@ class StrategyBooks(msgspec.Struct):
         due = [name for name in names if self._has_fees_to_come(name, quote)]
         self._account(due[0] if due else names[0]).fee_told(done)
 
-    def fund(self, venue: str, instrument: str, amount: Decimal, strategy: str) -> None:
-        """Book a funding payment of a strategy's position (received: positive).
+    def fund(self, paid: Payment, whole: Books) -> None:
+        """Book a funding payment to those who held the position when it settled.
 
-        Raises:
-            ValueError: The instrument is not settled in its quote asset.
+        Each has the share that is its own quantity of the ``whole``, so who holds against the
+        others has one of the opposite sign. What nobody held is ``unknown``.
         """
-        self._account(self._name(strategy)).fund(venue, instrument, amount)
+        venue, instrument = paid.venue, paid.instrument
+        held = {
+            name: books.held_at(venue, instrument, paid.ts_ns)
+            for name, books in sorted(self.accounts.items())
+        }
+        net = whole.held_at(venue, instrument, paid.ts_ns)
+        for name, amount in shares_of(paid.amount, held, net, UNKNOWN).items():
+            self._account(name).fund(venue, instrument, amount, paid.asset)
 
     def figures(self, whole: Books, price: ClosingPrice) -> dict[str, StrategyFigures]:
         """Return what each strategy earned and holds, and what is netted between them.
@@ -193,6 +215,28 @@ class StrategyBooks(msgspec.Struct):
             net = whole.holdings.get(key)
             prices[key] = price(*holding_place(key), net.qty if net and net.qty else qty)
         return prices
+
+
+def shares_of(
+    amount: Decimal, held: Mapping[str, Decimal], net: Decimal, nobody: str
+) -> dict[str, Decimal]:
+    """Divide an amount by who held which part of ``net``; what is left over is ``nobody``'s."""
+    shares = {}
+    if net:
+        shares = {
+            name: amount if qty == net else (amount * qty / net).quantize(MONEY_STEP)
+            for name, qty in held.items()
+            if qty
+        }
+    if not shares:
+        return {nobody: amount}
+    left = amount - sum(shares.values(), ZERO)
+    if left:
+        largest = max(shares, key=lambda name: abs(shares[name]))
+        is_rounding = abs(left) <= MONEY_STEP * len(shares)
+        owner = largest if is_rounding else nobody
+        shares[owner] = shares.get(owner, ZERO) + left
+    return shares
 
 
 def _split(done: Execution, qty: Decimal) -> tuple[Execution, Execution]:

@@ -47,6 +47,8 @@ class AccountLedger:
         self.leverage = leverage
         self.house: dict[str, Decimal] = {}
         self.fees: dict[str, Decimal] = {}
+        self.funding: dict[str, Decimal] = {}
+        """What fundings paid (negative: cost) in all."""
 
     def balance(self, asset: str) -> Balance:
         """Return an asset's balance, made empty if never held."""
@@ -104,6 +106,7 @@ class AccountLedger:
     def settle_funding(self, asset: str, amount: Decimal) -> None:
         """Take in what a funding pays, or pay it (negative); the other side is the house."""
         self._move(asset, amount)
+        self.funding[asset] = self.funding.get(asset, ZERO) + amount
 
     def charge(self, asset: str, amount: Decimal) -> None:
         """Pay a fee from free."""

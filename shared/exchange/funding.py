@@ -28,11 +28,15 @@ HISTORY_START = 3
 
 @dataclass(frozen=True, slots=True)
 class FundingTerms:
-    """How often a perpetual settles and within what its rate is kept."""
+    """How often a perpetual settles and within what its rate is kept.
+
+    Where time is compressed, rates are those of ``rate_interval_ms``, and only settle more often.
+    """
 
     interval_ms: int = 8 * HOUR_MS
     rate_cap: Decimal = Decimal("0.02")
     rate_floor: Decimal = Decimal("-0.02")
+    rate_interval_ms: int | None = None
 
     @property
     def interval_hours(self) -> Decimal:
@@ -40,14 +44,19 @@ class FundingTerms:
         return Decimal(self.interval_ms) / HOUR_MS
 
     @property
+    def rate_hours(self) -> Decimal:
+        """The hours that a rate is for."""
+        return Decimal(self.rate_interval_ms or self.interval_ms) / HOUR_MS
+
+    @property
     def interest(self) -> Decimal:
         """The rate without a premium."""
-        return (INTEREST * self.interval_hours / INTEREST_HOURS).quantize(RATE_UNIT)
+        return (INTEREST * self.rate_hours / INTEREST_HOURS).quantize(RATE_UNIT)
 
     def rate_of(self, premium: Decimal) -> Decimal:
         """Return the rate of an average premium."""
-        damper = DAMPER * self.interval_hours / INTEREST_HOURS
-        share = premium * self.interval_hours / INTEREST_HOURS
+        damper = DAMPER * self.rate_hours / INTEREST_HOURS
+        share = premium * self.rate_hours / INTEREST_HOURS
         rate = share + max(-damper, min(damper, self.interest - share))
         return max(self.rate_floor, min(self.rate_cap, rate)).quantize(RATE_UNIT)
 

@@ -19,6 +19,7 @@ from shared.messages.bounds import (
     Bps,
     Count,
     Deadline,
+    FundingTime,
     Id,
     Instrument,
     Key,
@@ -204,6 +205,33 @@ class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     report_price: PriceOrZero = Decimal(0)
 
 
+class FundingPaid(DecisionMessage, frozen=True, kw_only=True, tag="funding_paid"):
+    """What a venue booked on our account when funding settled; received: positive.
+
+    Unique by (venue, instrument, payment_id), from the venue's own income history.
+    ``ts_funding_ns`` is the venue's time of the booking: who held the position then is paid.
+    """
+
+    venue: Venue
+    instrument: Instrument
+    payment_id: Id
+    amount: Amount
+    asset: Asset
+    ts_funding_ns: FundingTime
+
+
+class FundingKnown(DecisionMessage, frozen=True, kw_only=True, tag="funding_known"):
+    """How far a venue's funding payments are known: those settled up to ``ts_known_ns``.
+
+    ``reason`` says why what was held since then may have been paid, or have cost, an amount that
+    nobody has told; empty where nothing is missing.
+    """
+
+    venue: Venue
+    ts_known_ns: Moment
+    reason: str = ""
+
+
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
     """One asset on one venue."""
 
@@ -316,6 +344,7 @@ class StrategyReport(msgspec.Struct, frozen=True, kw_only=True):
     unrealized: dict[Asset, Amount | None]
     certainty: Certainty
     positions: list[PositionReport] = []
+    funding: dict[Asset, Amount] = {}
 
 
 class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
@@ -327,6 +356,8 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     ``reserved`` is the notional of plans in flight. ``by_strategy`` splits results and positions by
     the strategy that traded; its figures add up to those above (``shared/domain/strategy_books.py``
     says how, and what ``unknown``, ``operator``, ``other`` and ``netted`` stand for).
+    ``funding`` (received: positive) is in ``realized``; ``funding_unknown`` says by venue why more
+    may have been paid than was told.
     """
 
     state: TradingState
@@ -341,3 +372,5 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     positions: list[PositionReport] = []
     inventory: dict[Venue, dict[Asset, Amount]] = {}
     by_strategy: dict[Strategy, StrategyReport] = {}
+    funding: dict[Asset, Amount] = {}
+    funding_unknown: dict[Venue, str] = {}

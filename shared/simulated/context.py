@@ -21,6 +21,7 @@ class Context:
         index: The price of a base asset that all venues are about; without it ``fair`` of the
             venue.
         funding_interval_ms: Between two settlements of a perpetual.
+        funding_rate_interval_ms: What its rates are for; without it the same.
     """
 
     seed: int
@@ -30,6 +31,7 @@ class Context:
     later: Callable[[float, Callable[[], None]], None]
     index: Callable[[str], float] | None = None
     funding_interval_ms: int = 8 * 3_600_000
+    funding_rate_interval_ms: int | None = None
 
     def venue_ns(self, venue: str) -> int:
         """Return the venue's own UNIX time in ns, wrong if a fault made it so."""

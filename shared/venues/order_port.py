@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
+from shared.errors import Cause, Unavailable
 from shared.messages.terms import TimeInForce
 from shared.venues.refusals import ErrorMeaning
 
 T = TypeVar("T")
+
+
+class FundingRow(NamedTuple):
+    """One row of a venue's income history."""
+
+    payment_id: str
+    instrument: str
+    amount: Decimal
+    asset: str
+    ts_ms: int
 
 
 class RateLimitedRead(Protocol):
@@ -92,6 +103,26 @@ class OrderQuirks(Protocol):
         self, client: Any, read: RateLimitedRead, instruments: Sequence[str]
     ) -> dict[str, Decimal]:
         """Return perpetual positions in signed base units."""
+
+    async def funding_since(
+        self, client: Any, read: RateLimitedRead, instruments: Sequence[str], since_ms: int
+    ) -> list[FundingRow]:
+        """Return what funding of these derivatives paid (negative: cost) since ``since_ms``."""
+
+
+async def no_funding(
+    client: Any, read: RateLimitedRead, instruments: Sequence[str], since_ms: int
+) -> list[FundingRow]:
+    """Return nothing: ``funding_since`` of a venue that has no derivatives.
+
+    Raises:
+        Unavailable: It has, and how to ask is not known here.
+    """
+    del client, read, since_ms
+    if instruments:
+        names = ", ".join(instruments)
+        raise Unavailable(f"what funding of {names} paid cannot be asked", cause=Cause.SERVICE)
+    return []
 
 
 async def no_positions(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from decimal import Decimal
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from shared import histogram
 from shared.domain.accounting import Books
@@ -24,6 +24,8 @@ from shared.messages.execution import (
     Denied,
     ExecutorReady,
     Fill,
+    FundingKnown,
+    FundingPaid,
     OrderEvent,
     OrderStatus,
     PlanDone,
@@ -33,9 +35,9 @@ from shared.messages.execution import (
 from shared.messages.market import VenueStatus
 from shared.messages.rounds import ROUNDS_MAX, RoundState, RoundsTold, StrategyPosition
 from shared.watch.dust import IsDust, more_than_dust
+from shared.watch.funding_seen import FundingSeen
+from shared.watch.remembered import Remembered
 
-IDS_MAX = 100_000
-"""Plans, orders and fills remembered one by one; older ones stay in the totals only."""
 RECENT_MAX = 50
 INDICATIONS_MAX = 64
 """Strategies and kinds of which the newest indication is kept."""
@@ -49,32 +51,6 @@ UNSETTLED = (
     OrderStatus.UNKNOWN,
 )
 """Statuses that are not final for an immediate-or-cancel order."""
-
-V = TypeVar("V")
-
-
-class Remembered(Generic[V]):
-    """A dictionary that forgets its oldest entries beyond a bound, and counts them."""
-
-    def __init__(self, bound: int = IDS_MAX) -> None:
-        self._bound = bound
-        self.items: dict[Any, V] = {}
-        self.forgotten = 0
-
-    def put(self, key: Any, value: V) -> V | None:
-        """Store and return what was there before."""
-        before = self.items.get(key)
-        self.items[key] = value
-        if len(self.items) > self._bound:
-            del self.items[next(iter(self.items))]
-            self.forgotten += 1
-        return before
-
-    def __contains__(self, key: object) -> bool:
-        return key in self.items
-
-    def __len__(self) -> int:
-        return len(self.items) + self.forgotten
 
 
 class Collector:
@@ -93,6 +69,7 @@ class Collector:
         self.books = Books()
         self.is_dust: IsDust = lambda key, qty: False
         self.strategies = StrategyBooks()
+        self.funding = FundingSeen(self.books, self.strategies)
         self.outcomes: Counter[str] = Counter()
         self.state: TradingStateChanged | None = None
         self.risk: RiskReport | None = None
@@ -118,6 +95,8 @@ class Collector:
             Denied: self._on_denied,
             OrderEvent: self._on_order,
             Fill: self._on_fill,
+            FundingPaid: self.funding.on_paid,
+            FundingKnown: self.funding.on_known,
             PlanDone: self._on_done,
             TradingStateChanged: self._on_state,
             RiskReport: self._on_risk,
@@ -185,6 +164,7 @@ class Collector:
             and executor.unknown_orders == 0
             and not self.in_flight()
             and not self.left_open()
+            and not self.funding.unknown()
         )
 
     def left_open(self) -> dict[str, Decimal]:

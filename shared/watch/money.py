@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from shared.domain.accounting import ZERO, Books, holding_key, unrealized, worst_certainty
@@ -58,14 +59,19 @@ def balance_changes(before: Balances, after: Balances) -> dict[str, dict[str, De
 
 
 def money_report(
-    books: Books, closing: Closing, strategies: StrategyBooks | None = None
+    books: Books,
+    closing: Closing,
+    strategies: StrategyBooks | None = None,
+    funding_unknown: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return result, positions, inventory, the venues' equity change and the cost of closing.
 
     ``pnl_by_strategy`` splits ``pnl``; summed over the strategies it is the same to the last digit.
     ``opened`` of a position is the part that trades hold open; the rest was spent on fees charged
-    in that asset, which is gone but for its price.
+    in that asset, which is gone but for its price. ``funding`` is in ``realized``; it is ``None``
+    where payments of a venue, which ``funding_unknown`` names with the reason, may be missing.
     """
+    doubt = Certainty.UNKNOWN if funding_unknown else Certainty.KNOWN
 
     def price(venue: str, instrument: str, qty: Decimal) -> Decimal | None:
         found = closing.find(venue, instrument, qty)
@@ -79,8 +85,11 @@ def money_report(
                 "realized": result.realized,
                 "unrealized": (profit := open_profit.get(quote, ZERO)),
                 "fees": result.fees,
+                "funding": None if funding_unknown else result.funding,
                 "certainty": worst_certainty(
-                    result.certainty, Certainty.UNKNOWN if profit is None else Certainty.KNOWN
+                    result.certainty,
+                    doubt,
+                    Certainty.UNKNOWN if profit is None else Certainty.KNOWN,
                 ),
             }
             for quote, result in sorted(books.results.items())
@@ -91,12 +100,14 @@ def money_report(
                     "realized": each.realized,
                     "unrealized": each.unrealized,
                     "fees": each.fees,
-                    "certainty": each.certainty,
+                    "funding": None if funding_unknown else each.funding,
+                    "certainty": worst_certainty(each.certainty, doubt),
                 }
                 for quote, each in figures.earned.items()
             }
             for name, figures in (strategies or StrategyBooks()).figures(books, price).items()
         },
+        "funding_unknown": dict(funding_unknown),
         "positions": [
             {
                 "venue": position.venue,

@@ -79,7 +79,9 @@ def build_report(
         "orders": collector.order_counts(),
         "fills": len(collector.fills),
         "fills_unowned": collector.fills_unowned,
-        **money_report(collector.books, ending.closing, collector.strategies),
+        **money_report(
+            collector.books, ending.closing, collector.strategies, collector.funding.unknown()
+        ),
         "residual_exposure": {
             asset: number(qty) for asset, qty in sorted(collector.books.exposure.items())
         },

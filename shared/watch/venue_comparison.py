@@ -35,13 +35,16 @@ class VenueFill(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """One venue's account; ``position_costs`` are what its positions cost in quote units."""
+    """One venue's account; ``position_costs`` are what its positions cost in quote units,
+    ``funding`` what fundings paid in all, by asset.
+    """
 
     balances: dict[str, Balance]
     positions: dict[str, Decimal]
     open_orders: list[Any]
     fills: list[VenueFill]
     position_costs: dict[str, Decimal] = {}
+    funding: dict[str, Decimal] = {}
 
 
 @dataclass(slots=True)
@@ -78,6 +81,10 @@ def compare(
         books = Books()
         for fill in _in_their_order(ours[venue], account.fills):
             books.trade(execution_of(fill))
+        for paid in collector.funding.payments.items.values():
+            if paid.venue == venue:
+                books.fund(venue, paid.instrument, paid.amount, paid.asset)
+        _compare_funding(comparison, venue, collector, before.get(venue), account)
         _compare_positions(comparison, venue, books, account)
         _compare_balances(comparison, venue, books, before.get(venue), account)
     return comparison
@@ -91,6 +98,25 @@ def _compare_fills(
         comparison.differ(f"{venue} has {count} fill(s) that we do not know: {' '.join(fill)}")
     for fill, count in sorted((mine - theirs).items()):
         comparison.differ(f"{venue} does not know {count} fill(s) of ours: {' '.join(fill)}")
+
+
+def _compare_funding(
+    comparison: VenueComparison,
+    venue: str,
+    collector: Collector,
+    before: Account | None,
+    after: Account,
+) -> None:
+    ours: dict[str, Decimal] = {}
+    for paid in collector.funding.payments.items.values():
+        if paid.venue == venue:
+            ours[paid.asset] = ours.get(paid.asset, ZERO) + paid.amount
+    earlier = {} if before is None else before.funding
+    for asset in sorted(ours.keys() | after.funding.keys()):
+        here = ours.get(asset, ZERO)
+        there = after.funding.get(asset, ZERO) - earlier.get(asset, ZERO)
+        if here != there:
+            comparison.differ(f"{venue} paid {there} {asset} of funding, and {here} is booked here")
 
 
 def _in_their_order(ours: list[Fill], theirs: list[VenueFill]) -> list[Fill]:

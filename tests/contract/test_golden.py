@@ -61,6 +61,8 @@ def of_then(old: Any, new: Any, written: Any) -> Any:
     """A value as it is today, but for the fields of structs that were not written then."""
     if isinstance(old, msgspec.Struct):
         return msgspec.structs.replace(old, **{part: getattr(new, part) for part in written})
+    if isinstance(old, dict) and set(old) == set(new) == set(written):
+        return {key: of_then(old[key], new[key], written[key]) for key in written}
     if isinstance(old, list):
         return [of_then(*parts) for parts in zip(old, new, written, strict=True)]
     return new

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal as D
 
 import pytest
+from msgspec.structs import replace
 
 from shared.domain.accounting import Books, unrealized
 from shared.domain.executions import Execution
@@ -159,8 +160,26 @@ def test_an_instrument_settled_in_its_base_asset_makes_the_result_unknown() -> N
     books = booked(execution("buy", "1", "100", "BTC/USD:BTC", fee=None))
     assert books.results["USD"].certainty is Certainty.UNKNOWN
     assert books.exposure == {"BTC": 1}
-    with pytest.raises(ValueError, match="not settled in its quote asset"):
-        books.fund("a", "BTC/USD:BTC", D(1))
+    books.fund("a", "BTC/USD:BTC", D(1))
+    assert books.inventory["a|BTC"] == 1, "the balance is the coin's"
+    assert (books.results["USD"].funding, books.results["USD"].realized) == (0, 0)
+
+
+def test_funding_in_a_third_asset_makes_the_result_unknown() -> None:
+    books = booked(execution("sell", "1", "100", PERP, "f"))
+    assert books.results["USDT"].certainty is Certainty.KNOWN
+    books.fund("f", PERP, D("-0.01"), "BNB")
+    assert books.inventory_change() == {"f": {"BNB": D("-0.01")}}
+    assert books.results["USDT"].certainty is Certainty.UNKNOWN
+
+
+def test_who_held_a_derivative_at_an_instant_is_known_later() -> None:
+    books = Books()
+    for ts_ns, side, qty in ((10, "sell", "3"), (20, "buy", "1"), (30, "buy", "2")):
+        books.trade(replace(execution(side, qty, "100", PERP, "f"), ts_ns=ts_ns))
+    held = [books.held_at("f", PERP, ts_ns) for ts_ns in (9, 10, 19, 20, 29, 30, 99)]
+    assert held == [0, -3, -3, -2, -2, 0, 0]
+    assert books.held_at("elsewhere", PERP, 10) == 0
 
 
 def test_shares_of_a_cost_that_does_not_divide_lose_nothing() -> None:

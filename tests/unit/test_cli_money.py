@@ -113,8 +113,12 @@ def test_profit_by_strategy_is_part_of_a_report_and_of_the_status() -> None:
         strategies.trade(done, strategy)
     report = money_report(whole, Closing(find=closes(VIEWS)), strategies)
     assert report["pnl_by_strategy"] == {
-        "a": {"USDT": {"realized": 1, "unrealized": 0, "fees": 2, "certainty": "known"}},
-        "unknown": {"USDT": {"realized": -1, "unrealized": 0, "fees": 1, "certainty": "known"}},
+        "a": {
+            "USDT": {"realized": 1, "unrealized": 0, "fees": 2, "funding": 0, "certainty": "known"}
+        },
+        "unknown": {
+            "USDT": {"realized": -1, "unrealized": 0, "fees": 1, "funding": 0, "certainty": "known"}
+        },
     }
     part = StrategyReport(
         realized={"USDT": D("1.5")},
@@ -141,6 +145,7 @@ def test_profit_by_strategy_is_part_of_a_report_and_of_the_status() -> None:
                 "realized": D("1.5"),
                 "unrealized": None,
                 "fees": D(2),
+                "funding": 0,
                 "certainty": "unknown",
             }
         }

@@ -15,8 +15,9 @@ from shared.clock import ManualClock
 from shared.errors import Rejected, Unavailable
 from shared.messages.base import BookState, Side
 from shared.messages.execution import OrderStatus
+from shared.messages.market import Funding, FundingSettled
 from shared.messages.terms import OrderType, TimeInForce
-from tests.decision_builders import PERP, SPOT, make_rules, make_terms, make_view
+from tests.decision_builders import PERP, SECOND, SPOT, make_rules, make_terms, make_view
 
 D = Decimal
 ASKS = [(10_001.0, 0.1), (10_002.0, 0.2), (10_003.0, 5.0)]
@@ -128,3 +129,55 @@ def test_the_same_inputs_give_the_same_fills() -> None:
         paper = make_paper()
         runs.append([paper.fill(make_order(f"o{n}", qty=D("0.01") * (n + 1))) for n in range(5)])
     assert runs[0] == runs[1]
+
+
+def rate(ts_funding_ns: int, mark: float = 10_000.0) -> Funding:
+    return Funding(
+        venue="alpha",
+        instrument=PERP,
+        mark_price=mark,
+        index_price=None,
+        rate=0.0001,
+        ts_funding_ns=ts_funding_ns,
+        ts_recv_ns=0,
+    )
+
+
+def settled(ts_ns: int, mark: float | None = 10_000.0, rate: float = 0.0003) -> FundingSettled:
+    return FundingSettled(
+        venue="alpha",
+        instrument=PERP,
+        rate=rate,
+        ts_funding_ns=ts_ns,
+        ts_recv_ns=ts_ns,
+        mark_price=mark,
+    )
+
+
+async def test_funding_pays_the_position_of_the_instant_once() -> None:
+    paper = make_paper(PERP)
+    start_ns = paper._clock.now_ns()
+    first_ns, second_ns = (start_ns // SECOND + 10) * SECOND, (start_ns // SECOND + 20) * SECOND
+    paper.on_message(settled(first_ns - 3_600 * SECOND))  # from before the account was opened
+    paper.fill(make_order("o1", instrument=PERP, qty=D("0.1")))
+    paper._clock.advance(15 * SECOND)
+    paper.fill(make_order("o2", instrument=PERP, qty=D("0.2")))  # after it settled
+    paper.on_message(rate(second_ns))
+    for _ in range(2):  # the history is repeated
+        paper.on_message(settled(first_ns + 7_000_000))
+    (paid,) = await paper.funding_since([PERP], 0)
+    assert (paid.amount, paid.asset, paid.ts_venue_ns) == (D("-0.3"), "USDT", first_ns)
+    paper.on_message(rate(second_ns + 10 * SECOND))
+    paper.on_message(settled(second_ns, mark=None, rate=-0.0001))  # the mark seen last counts
+    assert [each.amount for each in await paper.funding_since([PERP], 0)] == [D("-0.3"), D("0.3")]
+    balances = await paper.balances()
+    fees = D("3000.5") * paper._rules["alpha", PERP].taker_fee_bps / 10_000
+    assert balances["USDT"].free == 1_000_000 - fees
+
+
+async def test_without_rates_what_funding_cost_is_unknown() -> None:
+    paper = make_paper(PERP)
+    assert await paper.funding_since([PERP], 0) == []
+    paper.fill(make_order("o1", instrument=PERP, qty=D("0.1")))
+    with pytest.raises(Unavailable, match="no funding rates of BTC/USDT:USDT are received"):
+        await paper.funding_since([PERP], 0)

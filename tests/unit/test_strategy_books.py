@@ -13,7 +13,9 @@ from shared.domain.strategy_books import (
     STRATEGIES_MAX,
     UNKNOWN,
     Earned,
+    Payment,
     StrategyBooks,
+    shares_of,
 )
 from shared.messages.base import Certainty, Side
 from shared.messages.execution import (
@@ -173,3 +175,41 @@ def test_a_ledger_goes_on_with_its_strategies_after_a_restart() -> None:
     again = make_risk()
     again.start(engine.checkpoints(), T0)
     assert again.ledger.strategies == engine.ledger.strategies != Ledger().strategies
+
+
+def test_a_funding_payment_is_shared_by_who_held_what_at_its_instant() -> None:
+    whole, split = Books(), StrategyBooks()
+    for ts_ns, owner, side, qty in (
+        (10, "carry", Side.SELL, "3"),
+        (20, "basis", Side.BUY, "1"),
+        (40, "carry", Side.BUY, "3"),  # after it has settled
+    ):
+        done = Execution(
+            venue="a",
+            instrument="BTC/USDT:USDT",
+            side=side,
+            qty=D(qty),
+            cost=D(100) * D(qty),
+            fee=D(0),
+            ts_ns=ts_ns,
+        )
+        whole.trade(done)
+        split.trade(done, owner)
+    paid = Payment("a", "BTC/USDT:USDT", D("2"), "USDT", 30)
+    whole.fund("a", paid.instrument, paid.amount)
+    split.fund(paid, whole)
+    shares = {name: books.results["USDT"].funding for name, books in split.accounts.items()}
+    assert shares == {"carry": D(3), "basis": D(-1)}, "the short receives, the long pays"
+
+
+def test_a_payment_for_what_nobody_held_is_of_no_strategy() -> None:
+    whole, split = Books(), StrategyBooks()
+    split.fund(Payment("a", "BTC/USDT:USDT", D("-0.5"), "USDT", 30), whole)
+    assert split.accounts["unknown"].results["USDT"].funding == D("-0.5")
+
+
+def test_shares_of_a_payment_that_does_not_divide_lose_nothing() -> None:
+    held = {"a": D(1), "b": D(1), "c": D(1)}
+    shares = shares_of(D("0.00000001"), held, D(3), "unknown")
+    assert sum(shares.values()) == D("0.00000001")
+    assert "unknown" not in shares

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from shared.errors import Cause, Rejected, VenueError
+from shared.errors import Cause, Rejected, Unavailable, VenueError
 from shared.venues.binance import order_errors
 from shared.venues.binance.orders import (
     FILLS_TOGETHER,
@@ -30,7 +30,7 @@ from shared.venues.binance.orders import (
     order_params,
     prepare,
 )
-from shared.venues.order_port import RateLimitedRead
+from shared.venues.order_port import FundingRow, RateLimitedRead
 from shared.venues.refusals import (
     MAY_EXIST,
     NO_ACCOUNT,
@@ -54,11 +54,15 @@ WEIGHTS = {
     "fills": 5.0,
     "balances": 5.0,
     "positions": 5.0,
+    "funding": 30.0,
     "markets": 1.0,
     "clock": 1.0,
     "account": 5.0,
     "test": 1.0,
 }
+INCOME_PAGE = 1_000
+"""Rows of the income history in one answer, at most."""
+INCOME_PAGES_MAX = 100
 FILLS_SPAN_MS = 7 * 24 * 3_600_000
 """How far start and end of one request may be apart."""
 
@@ -155,6 +159,41 @@ async def positions(
         if instrument is not None:
             found[instrument] = found.get(instrument, Decimal(0)) + Decimal(row["positionAmt"])
     return found
+
+
+async def funding_since(
+    client: Any, read: RateLimitedRead, instruments: Sequence[str], since_ms: int
+) -> list[FundingRow]:
+    """Return what the income history says of funding since ``since_ms``.
+
+    Pages begin at the time of the last row read: further rows may have that time.
+
+    Raises:
+        Unavailable: There are more than ``INCOME_PAGES_MAX`` pages, or one of a single time.
+    """
+    names = {client.market(instrument)["id"]: instrument for instrument in instruments}
+    found: dict[tuple[str, str], FundingRow] = {}
+    since_ms = max(1, since_ms)  # without a start only the newest are told
+    for _ in range(INCOME_PAGES_MAX):
+        request = {"incomeType": "FUNDING_FEE", "startTime": since_ms, "limit": INCOME_PAGE}
+        page = await read("funding", client.fapiPrivateGetIncome(request))
+        for row in page:
+            instrument = names.get(row["symbol"])
+            if instrument is not None:
+                found[row["symbol"], str(row["tranId"])] = FundingRow(
+                    str(row["tranId"]),
+                    instrument,
+                    Decimal(row["income"]),
+                    row["asset"],
+                    int(row["time"]),
+                )
+        if len(page) < INCOME_PAGE:
+            return list(found.values())
+        newest_ms = max(int(row["time"]) for row in page)
+        if newest_ms <= since_ms:
+            break
+        since_ms = newest_ms
+    raise Unavailable("not the whole income history can be read", cause=Cause.SERVICE)
 
 
 __all__ = [

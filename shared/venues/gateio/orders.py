@@ -14,7 +14,7 @@ from typing import Any
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.messages.terms import TimeInForce
 from shared.venues.gateio.order_errors import label_of, meaning
-from shared.venues.order_port import RateLimitedRead
+from shared.venues.order_port import RateLimitedRead, no_funding, no_positions
 
 __all__ = ["meaning"]
 
@@ -234,9 +234,5 @@ async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decima
     }
 
 
-async def positions(
-    client: Any, read: RateLimitedRead, instruments: Sequence[str]
-) -> dict[str, Decimal]:
-    """Spot has none."""
-    del client, read, instruments
-    return {}
+positions = no_positions
+funding_since = no_funding

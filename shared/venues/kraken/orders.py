@@ -14,7 +14,7 @@ from typing import Any
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.messages.terms import TimeInForce
 from shared.venues.kraken.order_errors import is_unknown_order, meaning
-from shared.venues.order_port import RateLimitedRead, no_positions
+from shared.venues.order_port import RateLimitedRead, no_funding, no_positions
 
 WEIGHT_PER_S = 0.9
 """The private counter decays by 0.33 to 1 per second with the account's tier;
@@ -269,3 +269,4 @@ def _asset_names(client: Any) -> dict[str, str]:
 
 
 positions = no_positions
+funding_since = no_funding

@@ -102,7 +102,9 @@ class BinanceFutures:
             listings,
             mark=self._mark,
             index=self._index,
-            terms=FundingTerms(context.funding_interval_ms),
+            terms=FundingTerms(
+                context.funding_interval_ms, rate_interval_ms=context.funding_rate_interval_ms
+            ),
         )
         self.funding.listeners.append(self._on_payment)
         self.rest = FuturesRest(self.exchange, context.faults, credentials, self.funding)

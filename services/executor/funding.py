@@ -1,0 +1,213 @@
+"""What funding paid and cost: asked of the venues after each settlement, booked once. Pure.
+
+A venue's own income history is the only word on it. It is read at the start and after every
+instant at which a derivative of the venue settles: the instants that the venue announces, and every
+full hour, at which all of them settle where nothing is announced. Until the payment of a position
+that was held then is told, what funding came to is unknown, and risk and the screens say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from services.executor.actions import FetchFailed, FundingAnswered
+from services.executor.funding_record import FundingRecord
+from services.executor.gateway import PaymentReport
+from services.executor.journal import alert
+from services.executor.state import ExecutorState
+from services.executor.venue_account import VenueAccount
+from shared.domain.funding import HOUR_NS, SECOND_NS, to_second
+from shared.engine import Step
+from shared.messages.control import Severity
+from shared.messages.execution import FundingKnown, FundingPaid
+from shared.messages.market import Funding
+
+ASK_AFTER_NS: Final = SECOND_NS
+"""After a settlement; a venue may book it some time later."""
+AGAIN_NS: Final = 2 * SECOND_NS
+"""Pause until a payment that is not told yet is asked for again; doubles each time."""
+AGAIN_NS_MAX: Final = 60 * SECOND_NS
+AWAITED_NS_MAX: Final = 600 * SECOND_NS
+"""A history that does not tell a payment for so long is taken to be whole: nothing was paid."""
+LOOK_BACK_NS: Final = HOUR_NS
+"""Payments are read again from this long before the last settlement known: some come late."""
+SEEN_MAX: Final = 256
+"""Payments remembered per venue."""
+
+
+class FundingPayments:
+    """Learns what the venues booked, and says how far that is known.
+
+    Args:
+        state: The ledger, and which payments are in it.
+        accounts: By venue; they carry the requests.
+    """
+
+    def __init__(self, state: ExecutorState, accounts: Mapping[str, VenueAccount]) -> None:
+        self._state = state
+        self._accounts = {venue: each for venue, each in accounts.items() if each.derivatives}
+        self._next_ns: dict[tuple[str, str], int] = {}
+        self._settled_ns: dict[tuple[str, str], int] = {}
+        self._awaited: dict[str, dict[tuple[str, int], int]] = {v: {} for v in self._accounts}
+        """Venue -> instrument and instant of settlement -> since when its payment is awaited."""
+        self._asked: dict[str, int] = {}
+        self._reasons: dict[str, str] = {}
+        self._settles_ns = 0
+        """The next settlement of any; 0: there is none."""
+
+    def begin(self, now_ns: int, out: Step) -> None:
+        """Begin at a start: what was paid meanwhile is not known."""
+        for venue, account in self._accounts.items():
+            if not self._state.began_ns and venue not in self._state.funding:
+                # Saved by a version that knew no payments, nor when its ledger began.
+                saved_ns = self._state.ts_ns or now_ns
+                record = FundingRecord(known_ns=saved_ns, forgotten_ns=saved_ns)
+                self._state.funding[venue] = record
+            account.funding_since_ns = self._since_ns(venue)
+            if self._was_traded(venue):
+                self._tell(venue, "its payments were not read since the start", now_ns, out)
+            for instrument in account.derivatives:
+                self._next_ns[venue, instrument] = next_hour(now_ns)
+        self._note_next()
+
+    def on_rate(self, rate: Funding, now_ns: int, out: Step) -> None:
+        """Learn when a derivative settles next; a later time says that it has settled."""
+        key, instant_ns = (rate.venue, rate.instrument), to_second(rate.ts_funding_ns)
+        before_ns = self._next_ns.get(key)
+        if before_ns is None or instant_ns <= self._settled_ns.get(key, 0):
+            return
+        last_ns = instant_ns - (rate.interval_ns or 0)
+        if key not in self._settled_ns and 0 < now_ns - last_ns < AWAITED_NS_MAX:
+            self._settle(*key, last_ns, now_ns, out)  # just before this process began
+        elif instant_ns > before_ns and before_ns - now_ns < ASK_AFTER_NS:
+            self._settle(*key, before_ns, now_ns, out)
+        if instant_ns != before_ns:
+            self._next_ns[key] = instant_ns
+            self._note_next()
+
+    def on_time(self, now_ns: int, out: Step) -> None:
+        """Note what has settled by now."""
+        if not self._settles_ns or now_ns < self._settles_ns:
+            return
+        for (venue, instrument), instant_ns in self._next_ns.items():
+            if instant_ns <= now_ns:
+                self._settle(venue, instrument, instant_ns, now_ns, out)
+                self._next_ns[venue, instrument] = next_hour(now_ns)
+        self._note_next()
+
+    def on_payments(self, reply: FundingAnswered, now_ns: int, out: Step) -> None:
+        """Book what is new; ask again where the payment of a position held is not told yet."""
+        venue, account = reply.venue, self._accounts[reply.venue]
+        account.answered("funding")
+        account.has_funding = True
+        record = self._state.funding.setdefault(venue, FundingRecord())
+        for paid in sorted(reply.payments, key=lambda paid: paid.ts_venue_ns):
+            if paid.instrument in account.derivatives:
+                self._book(venue, record, paid, now_ns, out)
+        awaited = self._awaited[venue]
+        for (instrument, instant_ns), since_ns in list(awaited.items()):
+            told = any(
+                paid.instrument == instrument and to_second(paid.ts_venue_ns) >= instant_ns
+                for paid in reply.payments
+            )
+            if not told and now_ns - since_ns > AWAITED_NS_MAX:
+                text = f"{venue} shows no payment of {instrument} for the funding of {instant_ns}"
+                alert(out, Severity.WARNING, "FUNDING_NOT_PAID", text, now_ns)
+            if told or now_ns - since_ns > AWAITED_NS_MAX:
+                del awaited[instrument, instant_ns]
+        if awaited:
+            self._ask_again(account, now_ns)
+        else:
+            self._asked.pop(venue, None)
+            record.known_ns = reply.until_ns
+            self._tell(venue, "", now_ns, out)
+        self._prune(venue, record)
+
+    def on_failed(self, reply: FetchFailed, now_ns: int, out: Step) -> None:
+        """It could not be asked, and is asked again: unknown is not zero. Trading goes on."""
+        venue = reply.action.venue
+        account = self._accounts[venue]
+        account.failed(reply, now_ns)
+        failures = min(account.failures["funding"], 10)
+        account.due["funding"] = now_ns + min(AGAIN_NS << failures, AGAIN_NS_MAX)
+        if self._awaited[venue] or (not account.has_funding and self._was_traded(venue)):
+            self._tell(venue, f"its payments cannot be read: {reply.reason}", now_ns, out)
+
+    def next_deadline_ns(self, before_ns: int | None) -> int | None:
+        """Return when ``on_time`` must be called, or ``before_ns`` where that is earlier."""
+        if not self._settles_ns:
+            return before_ns
+        return self._settles_ns if before_ns is None else min(before_ns, self._settles_ns)
+
+    def _settle(self, venue: str, instrument: str, instant_ns: int, now_ns: int, out: Step) -> None:
+        self._settled_ns[venue, instrument] = instant_ns
+        due = self._accounts[venue].due
+        due["funding"] = min(due.get("funding", now_ns + ASK_AFTER_NS), now_ns + ASK_AFTER_NS)
+        if self._state.books.held_at(venue, instrument, instant_ns):
+            self._awaited[venue][instrument, instant_ns] = now_ns
+            self._asked.pop(venue, None)
+            text = f"what {instrument} paid when it settled at {instant_ns} is not told yet"
+            self._tell(venue, text, now_ns, out)
+
+    def _book(
+        self, venue: str, record: FundingRecord, paid: PaymentReport, now_ns: int, out: Step
+    ) -> None:
+        key = f"{paid.instrument}|{paid.payment_id}"
+        is_old = paid.ts_venue_ns <= max(record.forgotten_ns, self._state.began_ns)
+        if is_old or key in record.seen:
+            return
+        record.seen[key] = paid.ts_venue_ns
+        self._state.books.fund(venue, paid.instrument, paid.amount, paid.asset)
+        out.messages.append(
+            FundingPaid(
+                ts_ns=now_ns,
+                venue=venue,
+                instrument=paid.instrument,
+                payment_id=paid.payment_id,
+                amount=paid.amount,
+                asset=paid.asset,
+                ts_funding_ns=paid.ts_venue_ns,
+            )
+        )
+
+    def _ask_again(self, account: VenueAccount, now_ns: int) -> None:
+        asked = self._asked.get(account.venue, 0)
+        self._asked[account.venue] = asked + 1
+        account.due["funding"] = now_ns + min(AGAIN_NS << min(asked, 10), AGAIN_NS_MAX)
+
+    def _prune(self, venue: str, record: FundingRecord) -> None:
+        """Forget payments that are not asked for again, and the oldest beyond the bound."""
+        since_ns = self._since_ns(venue)
+        by_age = sorted(record.seen.items(), key=lambda item: item[1])
+        for key, ts_ns in by_age:
+            if ts_ns < since_ns or len(record.seen) > SEEN_MAX:
+                del record.seen[key]
+                record.forgotten_ns = max(record.forgotten_ns, ts_ns)
+        self._accounts[venue].funding_since_ns = since_ns
+
+    def _since_ns(self, venue: str) -> int:
+        record = self._state.funding.get(venue, FundingRecord())
+        return max(self._state.began_ns, record.known_ns - LOOK_BACK_NS, 0)
+
+    def _was_traded(self, venue: str) -> bool:
+        quantities = self._state.books.quantities
+        return any(f"{venue}|{name}" in quantities for name in self._accounts[venue].derivatives)
+
+    def _tell(self, venue: str, reason: str, now_ns: int, out: Step) -> None:
+        """Say how far it is known; the same lack is told once."""
+        if reason and self._reasons.get(venue) == reason:
+            return
+        self._reasons[venue] = reason
+        record = self._state.funding.get(venue, FundingRecord())
+        out.messages.append(
+            FundingKnown(ts_ns=now_ns, venue=venue, ts_known_ns=record.known_ns, reason=reason)
+        )
+
+    def _note_next(self) -> None:
+        self._settles_ns = min(self._next_ns.values(), default=0)
+
+
+def next_hour(now_ns: int) -> int:
+    """Return the next full hour (UTC)."""
+    return (now_ns // HOUR_NS + 1) * HOUR_NS

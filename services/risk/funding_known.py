@@ -1,0 +1,42 @@
+"""How far it is known what funding paid: per venue, and for what a round held. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from shared.domain.accounting import Books
+from shared.domain.instrument import is_spot
+from shared.messages.base import Certainty
+
+
+class KnownFunding(msgspec.Struct, frozen=True):
+    """All that settled at a venue up to ``ts_known_ns`` was told; ``reason``: why not the rest."""
+
+    ts_known_ns: int
+    reason: str = ""
+
+
+FundingKnownOf = Mapping[str, KnownFunding]
+"""By venue; of a venue that is missing nothing was ever told."""
+NOTHING_KNOWN: Final[FundingKnownOf] = MappingProxyType({})
+
+
+def funding_certainty(books: Books, ts_traded_ns: int, known: FundingKnownOf) -> Certainty:
+    """Tell whether all that funding paid for a round was told.
+
+    ``ts_traded_ns`` is the time of its newest fill: where it holds nothing any more, what settles
+    later is not its own.
+    """
+    for market, qty in books.quantities.items():
+        venue, _, instrument = market.partition("|")
+        if is_spot(instrument):
+            continue
+        told = known.get(venue)
+        is_over = told is not None and not qty and told.ts_known_ns >= ts_traded_ns
+        if told is None or (told.reason and not is_over):
+            return Certainty.UNKNOWN
+    return Certainty.KNOWN

@@ -1,0 +1,231 @@
+"""Funding payments: read after each settlement, booked once, late or not, and unknown till told."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+from typing import Any
+
+from services.executor import checkpoint
+from services.executor.funding import AWAITED_NS_MAX, SEEN_MAX
+from services.executor.gateway import PaymentReport
+from shared.messages.base import Side
+from shared.messages.control import Alert
+from shared.messages.execution import FundingKnown, FundingPaid
+from shared.messages.market import Funding
+from shared.messages.rounds import Intent
+from tests.executor_model import MS, PERP, SECOND, T0, World
+from tests.unit.test_executor_engine import make_world
+from tests.unit.test_executor_rounds import of_round
+
+INTERVAL_NS = 60 * SECOND
+FIRST_NS = T0 + INTERVAL_NS
+PAIR = (("beta", Side.BUY, "0.1"), ("gamma", Side.SELL, "0.1"))
+
+
+def rate(ts_funding_ns: int, ts_recv_ns: int = T0, **changes: Any) -> Funding:
+    return Funding(
+        venue="gamma",
+        instrument=PERP,
+        mark_price=10_000.0,
+        index_price=10_000.0,
+        rate=0.0001,
+        ts_funding_ns=ts_funding_ns,
+        ts_recv_ns=ts_recv_ns,
+        interval_ns=INTERVAL_NS,
+        **changes,
+    )
+
+
+def payment(ts_ns: int, amount: str = "0.1", payment_id: str = "", asset: str = "USDT") -> Any:
+    return PaymentReport(
+        payment_id=payment_id or f"tran-{ts_ns}",
+        instrument=PERP,
+        amount=D(amount),
+        asset=asset,
+        ts_venue_ns=ts_ns,
+    )
+
+
+def holding(**changes: Any) -> World:
+    """A world that is short 0.1 of gamma's perpetual against spot, before a settlement."""
+    world = make_world(**changes)
+    world.settle(3)
+    world.message(rate(FIRST_NS))
+    world.message(of_round(world, PAIR, Intent.OPEN))
+    world.settle(5)
+    assert world.engine.state.books.quantities[f"gamma|{PERP}"] == D("-0.1")
+    return world
+
+
+def until(world: World, ts_ns: int) -> None:
+    world.settle(max(0, ts_ns - world.now_ns) // SECOND)
+
+
+def last_known(world: World) -> FundingKnown:
+    found: FundingKnown = world.said(FundingKnown)[-1]
+    return found
+
+
+def booked(world: World) -> D:
+    return world.engine.state.books.result("USDT").funding
+
+
+def test_a_payment_is_booked_after_its_settlement_and_never_again() -> None:
+    world = holding()
+    world.payments.append(payment(FIRST_NS + 3 * MS))
+    until(world, FIRST_NS + 8 * SECOND)
+    (paid,) = world.said(FundingPaid)
+    assert (paid.venue, paid.instrument, paid.amount, paid.asset) == (
+        "gamma",
+        PERP,
+        D("0.1"),
+        "USDT",
+    )
+    assert paid.ts_funding_ns == FIRST_NS + 3 * MS
+    assert booked(world) == D("0.1")
+    assert last_known(world).reason == ""
+    world.message(rate(FIRST_NS + INTERVAL_NS, FIRST_NS + 9 * SECOND))
+    until(world, FIRST_NS + INTERVAL_NS + 8 * SECOND)
+    assert len(world.said(FundingPaid)) == 1
+
+
+def test_it_is_unknown_from_the_settlement_until_the_payment_is_told() -> None:
+    world = holding()
+    until(world, FIRST_NS + 4 * SECOND)
+    assert "not told yet" in last_known(world).reason
+    assert booked(world) == 0
+    world.payments.append(payment(FIRST_NS, "-0.2"))
+    until(world, FIRST_NS + 30 * SECOND)
+    assert (last_known(world).reason, booked(world)) == ("", D("-0.2"))
+
+
+def test_an_account_that_cannot_be_asked_leaves_it_unknown_not_zero() -> None:
+    world = holding()
+    world.funding_closed = True
+    until(world, FIRST_NS + 30 * SECOND)
+    assert "cannot be read: no income for you" in last_known(world).reason
+    assert not world.engine.obstacle, "trading does not wait for it"
+    world.payments.append(payment(FIRST_NS))
+    world.funding_closed = False
+    until(world, FIRST_NS + 100 * SECOND)
+    assert (last_known(world).reason, booked(world)) == ("", D("0.1"))
+
+
+def test_nothing_is_lost_or_told_twice_over_restarts() -> None:
+    world = holding()
+    world.payments.append(payment(FIRST_NS))
+    until(world, FIRST_NS + 8 * SECOND)
+    world.message(rate(FIRST_NS + INTERVAL_NS, FIRST_NS + 9 * SECOND))
+    world.crash()
+    world.settle(3)
+    assert len(world.said(FundingPaid)) == 1
+    world.now_ns = FIRST_NS + INTERVAL_NS  # it was down when the next one settled
+    world.payments.append(payment(FIRST_NS + INTERVAL_NS))
+    world.crash()
+    assert "not read since the start" in last_known(world).reason
+    world.settle(3)
+    assert len(world.said(FundingPaid)) == 2
+    assert (last_known(world).reason, booked(world)) == ("", D("0.2"))
+
+
+def test_what_the_bus_lost_is_read_again() -> None:
+    world = holding()
+    world.payments.append(payment(FIRST_NS))
+    while not world.said(FundingPaid):
+        world.deliver() if world.inbox else world.tick()
+    world.crash(rollback=1)
+    assert world.said(FundingPaid) == []
+    world.settle(3)
+    assert len(world.said(FundingPaid)) == 1
+    assert booked(world) == D("0.1")
+
+
+def test_a_start_just_after_a_settlement_waits_for_its_payment() -> None:
+    world = holding()
+    world.now_ns = FIRST_NS + 2 * SECOND
+    world.crash()
+    world.settle(2)
+    world.message(rate(FIRST_NS + INTERVAL_NS, world.now_ns))
+    assert "not told yet" in last_known(world).reason
+    world.payments.append(payment(FIRST_NS))
+    world.settle(20)
+    assert (last_known(world).reason, booked(world)) == ("", D("0.1"))
+
+
+def test_a_payment_that_comes_an_interval_late_is_booked() -> None:
+    world = holding()
+    world.payments.append(payment(FIRST_NS))
+    until(world, FIRST_NS + 10 * SECOND)
+    world.payments.append(payment(FIRST_NS + SECOND, "0.03", "late"))
+    world.message(rate(FIRST_NS + INTERVAL_NS, world.now_ns))
+    world.payments.append(payment(FIRST_NS + INTERVAL_NS))
+    until(world, FIRST_NS + INTERVAL_NS + 8 * SECOND)
+    assert booked(world) == D("0.23")
+
+
+def test_a_history_without_the_payment_is_believed_in_the_end() -> None:
+    world = holding()
+    until(world, FIRST_NS + AWAITED_NS_MAX + 90 * SECOND)
+    assert (last_known(world).reason, booked(world)) == ("", 0)
+    (told,) = [a for a in world.said(Alert) if a.code == "FUNDING_NOT_PAID"]
+    assert PERP in told.text
+
+
+def test_nothing_is_awaited_for_what_was_not_held_at_the_instant() -> None:
+    world = make_world()
+    world.settle(3)
+    world.message(rate(FIRST_NS))
+    until(world, FIRST_NS + SECOND)
+    world.message(of_round(world, PAIR, Intent.OPEN))
+    until(world, FIRST_NS + 10 * SECOND)
+    assert {known.reason for known in world.said(FundingKnown)} == {""}
+
+
+def test_without_announced_times_it_is_read_after_every_full_hour() -> None:
+    world = make_world()
+    world.settle(3)
+    world.message(of_round(world, PAIR, Intent.OPEN))
+    world.settle(5)
+    hour_ns = 3_600 * SECOND
+    instant_ns = (world.now_ns // hour_ns + 1) * hour_ns
+    world.payments.append(payment(instant_ns))
+    world.now_ns = instant_ns - 2 * SECOND
+    world.settle(8)
+    assert booked(world) == D("0.1")
+
+
+def test_an_earlier_settlement_moves_the_reading_forward() -> None:
+    """The venue went from eight hours to one: its own times say so."""
+    world = holding()
+    world.message(rate(T0 + 20 * SECOND, world.now_ns))
+    world.payments.append(payment(T0 + 20 * SECOND))
+    until(world, T0 + 26 * SECOND)
+    assert booked(world) == D("0.1")
+
+
+def test_what_is_no_number_is_left_out_and_told() -> None:
+    world = holding()
+    world.payments += [payment(FIRST_NS, "NaN", "odd"), payment(FIRST_NS, "0.1", "right")]
+    until(world, FIRST_NS + 8 * SECOND)
+    assert [paid.payment_id for paid in world.said(FundingPaid)] == ["right"]
+    assert any(a.code == "IMPOSSIBLE_REPORT" for a in world.said(Alert))
+
+
+def test_payments_from_before_the_ledger_are_not_its_own() -> None:
+    world = make_world()
+    world.payments.append(payment(T0 - 60 * SECOND))
+    world.settle(5)
+    assert world.said(FundingPaid) == []
+
+
+def test_what_is_remembered_is_bounded_and_saved_apart_from_open_work() -> None:
+    world = holding()
+    world.payments += [payment(FIRST_NS, "0.001", f"p{i}") for i in range(SEEN_MAX + 50)]
+    until(world, FIRST_NS + 8 * SECOND)
+    assert len(world.said(FundingPaid)) == SEEN_MAX + 50
+    (record,) = world.engine.state.funding.values()
+    assert len(record.seen) <= SEEN_MAX
+    assert b"p50" not in checkpoint.encode_open(world.engine.state)
+    world.message(rate(FIRST_NS + INTERVAL_NS, world.now_ns))
+    until(world, FIRST_NS + INTERVAL_NS + 8 * SECOND)
+    assert len(world.said(FundingPaid)) == SEEN_MAX + 50, "those forgotten are not booked again"
