@@ -187,6 +187,11 @@ class AccountPort:
         until_ns, count = self._hidden.get((order.request.listing.venue, order.id), (0, 0))
         return order.fills[:count] if self._kernel.now_ns() < until_ns else order.fills
 
+    def _is_told(self, exchange: Exchange, fill: Fill) -> bool:
+        if (exchange.venue, fill.order_id) not in self._hidden:  # nearly always
+            return True
+        return fill in self._fills_told(exchange.orders[fill.order_id])
+
     def _answer(self, action: Action, exchange: Exchange) -> Result | None:
         if isinstance(action, act.Query):
             order = find(exchange, action.key)
@@ -207,8 +212,7 @@ class AccountPort:
             fills = (
                 fill_of(fill)
                 for fill in exchange.fills
-                if fill.ts_ms >= since_ms
-                and fill in self._fills_told(exchange.orders[fill.order_id])
+                if fill.ts_ms >= since_ms and self._is_told(exchange, fill)
             )
             return act.FillsAnswered(action.venue, tuple(fills))
         if isinstance(action, act.FetchFunding):

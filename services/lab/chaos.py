@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +24,25 @@ if TYPE_CHECKING:
     from services.lab.world import World
 
 _MS = 1_000_000
-EFFECTS_BETWEEN_CRASHES = 150.0
+EFFECTS_BETWEEN_CRASHES = 200.0
 """Mean number of effects between two crashes at a point between effects."""
-KILL_NS = (400 * _MS, 3_000 * _MS)
+EFFECT_WEIGHTS = {"ingestor": 0.2, "orderbook": 0.5}
+"""What publishes most has the least to lose: the books; others count 1."""
+BUSY_LOOK_NS = 50 * _MS
+IDLE_LOOKS_MAX = 40
+"""What is to hit a plan under way waits for one, but not for longer than so many looks."""
+KILL_NS = (500 * _MS, 5_000 * _MS)
 CONDITIONS_NS = (200 * _MS, 2_000 * _MS)
 WEATHER_LASTS_NS = (100 * _MS, 2_500 * _MS)
 SILENCE_LASTS_NS = (3_000 * _MS, 7_000 * _MS)
 """Long enough for an order's answer to be lost, and that of the query for it as well."""
-BUS_NS = (1_000 * _MS, 8_000 * _MS)
+BUS_NS = (1_500 * _MS, 9_000 * _MS)
 BUS_DOWN_NS = (20 * _MS, 900 * _MS)
 LAST_MOMENT_NS = (20 * _MS, 900 * _MS)
 """How much of the bus's newest data is lost: what asynchronous replication may lose."""
 EMPTIED_CHANCE = 0.08
 """That the bus loses everything, once in a world."""
-EMPTIED_NS = (3_000 * _MS, 8_500 * _MS)
+EMPTIED_NS = (2_000 * _MS, 6_500 * _MS)
 LAST_LOOK_CHANCE = 0.5
 FEED_NS = (200 * _MS, 2_000 * _MS)
 FEED_DOWN_NS = (300 * _MS, 1_500 * _MS)
@@ -45,9 +51,11 @@ PAUSED_WORLDS = 0.4
 two effects."""
 PAUSE_CHANCE = 1 / 300
 PAUSE_NS = (1_000 * _MS, 6_000 * _MS)
-PAUSE_LASTS_NS = (200 * _MS, 5_000 * _MS)
+PAUSE_LASTS_NS = (200 * _MS, 1_500 * _MS)
+LONG_PAUSE_LASTS_NS = (1_500 * _MS, 5_000 * _MS)
+LONG_PAUSE_CHANCE = 0.3
 """Below and beyond the life of a lease."""
-OPERATOR_NS = (1_500 * _MS, 15_000 * _MS)
+OPERATOR_NS = (1_500 * _MS, 12_000 * _MS)
 RESUME_AFTER_NS = (200 * _MS, 1_500 * _MS)
 COMMANDS = (
     CommandKind.HALT,
@@ -81,25 +89,26 @@ class Chaos:
 
     def __init__(self, world: World, random: Random) -> None:
         self._world, self._random = world, random
-        self.is_on = True
+        self.is_on = False
         self.faults = 0
         self._records = LostRecords(world, self)
         self._halted_loss = HaltedLoss(world, self, Random(f"{world.seed}/halted"))
         self._positions = Positions(world, self)
-        self._effects = 0
+        self._effects = 0.0
         self._next_crash = self._draw_crash()
         self._stops_between_effects = self._random.random() < PAUSED_WORLDS
 
     def start(self) -> None:
         """Begin."""
-        self.again(KILL_NS, self._kill)
+        self.is_on = True
+        self.again(KILL_NS, lambda: self._once_busy(self._kill))
         self.again(CONDITIONS_NS, self._change_conditions)
-        self.again(BUS_NS, self._trouble_bus)
+        self.again(BUS_NS, lambda: self._once_busy(self._trouble_bus))
         self.again(FEED_NS, self._trouble_feed)
         self.again(OPERATOR_NS, self._command)
         self._positions.start()
         if self._stops_between_effects:
-            self.again(PAUSE_NS, self._pause_any)
+            self.again(PAUSE_NS, lambda: self._once_busy(self._pause_any))
         draw = Random(f"{self._world.seed}/emptied")
         if draw.random() < EMPTIED_CHANCE:
             self._world.kernel.after(draw.randrange(*EMPTIED_NS), self._empty_bus)
@@ -126,9 +135,9 @@ class Chaos:
             return
         if service == "executor":
             self._records.copy()
-        self._effects += 1
+        self._effects += EFFECT_WEIGHTS.get(service, 1.0)
         if self._effects >= self._next_crash:
-            self._effects, self._next_crash = 0, self._draw_crash()
+            self._effects, self._next_crash = 0.0, self._draw_crash()
             raise Crashed
 
     def on_action(self, action: Action) -> None:
@@ -153,7 +162,8 @@ class Chaos:
             self._pause(host)
 
     def _pause(self, host: Life) -> None:
-        for_ns = self._random.randrange(*PAUSE_LASTS_NS)
+        is_long = self._random.random() < LONG_PAUSE_CHANCE
+        for_ns = self._random.randrange(*(LONG_PAUSE_LASTS_NS if is_long else PAUSE_LASTS_NS))
         self.fault(f"{host.name} stands still for {for_ns / 1e9:.1f} s")
         host.pause(for_ns)
 
@@ -169,6 +179,16 @@ class Chaos:
                 self.again(between_ns, event)
 
         self._world.kernel.after(self._random.randrange(*between_ns), due)
+
+    def _once_busy(self, event: Callable[[], None], looks_left: int = IDLE_LOOKS_MAX) -> None:
+        """Let it happen while a plan is under way, or in the end without one."""
+        if not self.is_on:
+            return
+        if self._world.checkers.has_plans_in_flight or looks_left == 0:
+            event()
+        else:
+            later = partial(self._once_busy, event, looks_left - 1)
+            self._world.kernel.after(BUSY_LOOK_NS, later)
 
     def fault(self, text: str) -> None:
         """Note that something goes wrong."""

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from services.executor import actions as act
 from services.executor.gateway import OrderRequest
 from services.lab.ledger_checker import LedgerChecker, left_alone
 from services.lab.positions import has_derivatives, key_of, position_of
+from services.lab.rounds_checker import READ_NS_MAX, RoundsChecker, went_on_lately
 from services.risk.engine import RiskEngine
 from shared.domain.instrument import is_spot
 from shared.engine import Action
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill as ExchangeFill
 from shared.exchange.orders import Order
-from shared.messages.arb import Opportunity
+from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Message, TradingState
 from shared.messages.control import Command, CommandKind
 from shared.messages.execution import (
@@ -30,8 +32,14 @@ from shared.messages.execution import (
     PlanOutcome,
     TradingStateChanged,
 )
-from shared.messages.market import DepthView
-from shared.messages.rounds import Intent
+from shared.messages.market import (
+    BookDelta,
+    BookSnapshot,
+    DepthView,
+    InstrumentInfo,
+    VenueStatus,
+)
+from shared.messages.rounds import Intent, StrategyPosition
 from shared.services import Instances
 
 if TYPE_CHECKING:
@@ -39,10 +47,10 @@ if TYPE_CHECKING:
     from services.lab.world import World
 
 ZERO = Decimal(0)
-BUS_DELAY_NS_MAX = 200_000_000
-"""Every service has received a view after this long."""
 DUST_SLACK = Decimal("1.05")
 """Prices are a little other than at the start."""
+MARKET_DATA = {BookDelta, BookSnapshot, DepthView, InstrumentInfo, NearMiss, VenueStatus}
+"""What is published most, and changes nothing that is reserved or halted."""
 NAKED_NS_MAX = 30_000_000_000
 """A plan may be uneven for this long, restarts and lost answers included, before trading halts."""
 
@@ -65,6 +73,8 @@ class Checkers:
         self.violations: list[Violation] = []
         self.plans: dict[str, ApprovedPlan] = {}
         self.done: dict[str, PlanDone] = {}
+        self.plans_approved = 0
+        """All of them, also those that the bus has lost since."""
         self._in_flight: dict[str, None] = {}
         """Plans that are approved and have not ended."""
         self._reserved_max = world.config.risk.total_notional_max
@@ -76,9 +86,12 @@ class Checkers:
         self._has_lost_records = False
         self._state = TradingState.HALTED
         self._uneven_since_ns: dict[str, int] = {}
+        self._net: dict[str, Decimal] = {}
+        """Plan -> signed base units of its fills at the venues, of so many of them:"""
+        self._fills_seen: dict[str, int] = {}
         self._not_live_since_ns: dict[tuple[str, str], int] = {}
         self.is_emptied = False
-        self.ledger = LedgerChecker(world)
+        self.ledger, self.rounds = LedgerChecker(world), RoundsChecker(world)
         self._ours: dict[tuple[str, str], Decimal] = {}
         """Venue and derivative -> the position that our own orders made there."""
         for exchange in world.exchanges.values():
@@ -92,8 +105,14 @@ class Checkers:
             ApprovedPlan: self._note_plan,
             PlanDone: self._check_end,
             TradingStateChanged: self._note_state,
+            StrategyPosition: self.rounds.on_position,
             Command: self._note_command,
         }
+
+    @property
+    def has_plans_in_flight(self) -> bool:
+        """Whether any plan is approved and has not ended."""
+        return bool(self._in_flight)
 
     def on_bus_lost(self, plans_kept: int) -> None:
         """The bus lost its last moment: only so many plans are approved there, the first ones."""
@@ -101,6 +120,7 @@ class Checkers:
             del self.plans[plan_id]
             self._in_flight.pop(plan_id, None)
         self._not_live_since_ns.clear()
+        self.rounds.on_bus_lost()
         self._has_lost_records = True
 
     def on_bus_emptied(self) -> None:
@@ -118,12 +138,16 @@ class Checkers:
 
     def on_published(self, messages: Sequence[Message]) -> None:
         """Check messages that were published."""
+        decides = False
         for message in messages:
-            check = self._checks.get(type(message))
+            kind = type(message)
+            check = self._checks.get(kind)
             if check is not None:
                 check(message)
-        self.ledger.on_published(messages)
-        self._check_reservations()
+            decides = decides or kind not in MARKET_DATA
+        if decides:
+            self.ledger.on_published(messages)
+            self._check_reservations()
 
     def on_action(self, action: Action, *, is_at_once: bool) -> None:
         """Check a request before it is sent."""
@@ -195,10 +219,15 @@ class Checkers:
         return self._has_lost_records and not any(order.fills for order in same[:-1])
 
     def _check_priced(self, found: Opportunity) -> None:
-        """No book may price anything that was published as not LIVE a while before."""
+        """No book may price anything that was published as not LIVE a while before.
+
+        A scanner that stood still until now has yet to read what came meanwhile.
+        """
+        if went_on_lately(self._world, "scanner"):
+            return
         for leg in found.legs:
             since_ns = self._not_live_since_ns.get((leg.venue, leg.instrument))
-            if since_ns is not None and found.ts_ns - since_ns > BUS_DELAY_NS_MAX:
+            if since_ns is not None and found.ts_ns - since_ns > READ_NS_MAX:
                 self.report("trusted_book", f"{leg.venue} {leg.instrument} was not LIVE")
 
     def _check_view(self, view: DepthView) -> None:
@@ -214,9 +243,11 @@ class Checkers:
             self.report("true_book", f"{view.venue} {view.instrument} {view.seq} is wrong")
 
     def _note_plan(self, plan: ApprovedPlan) -> None:
+        self.plans_approved += plan.plan_id not in self.plans
         self.plans[plan.plan_id] = plan
         if plan.plan_id not in self.done:
             self._in_flight[plan.plan_id] = None
+            self.rounds.on_plan(plan)
 
     def _note_state(self, changed: TradingStateChanged) -> None:
         self._state = changed.state
@@ -245,6 +276,7 @@ class Checkers:
     def _check_end(self, done: PlanDone) -> None:
         self.done[done.plan_id] = done
         self._in_flight.pop(done.plan_id, None)
+        self.rounds.on_end(done.plan_id)
         for asset, qty in done.dust.items():
             if abs(qty) > DUST_SLACK * self._world.dust(asset):
                 self.report("flat", f"plan {done.plan_id} calls {qty} {asset} dust")
@@ -268,9 +300,11 @@ class Checkers:
     def check_uneven(self) -> None:
         """Look at how even the plans are at the venues, halted or not."""
         now_ns = self._world.kernel.now_ns()
-        net: dict[str, Decimal] = {}
-        for exchange in self._world.exchanges.values():
-            for fill in exchange.fills:
+        net = self._net
+        for venue, exchange in self._world.exchanges.items():
+            fills, seen = exchange.fills, self._fills_seen.get(venue, 0)
+            self._fills_seen[venue] = len(fills)
+            for fill in islice(fills, seen, None):
                 if plan := key_of(fill):
                     net[plan] = net.get(plan, ZERO) + fill.side.signed(fill.qty)
         uneven = {plan for plan, qty in net.items() if qty and plan not in self.done}

@@ -140,7 +140,8 @@ def left_alone(world: World, exchange: Exchange) -> list[ExchangeFill]:
 
     def is_left(fill: ExchangeFill) -> bool:
         plan = fill.client_id[2:14]
-        lacks_order = plan in state.plans and fill.client_id not in state.orders
-        return plan in before or (fill.ts_ms < began_ms and lacks_order)
+        if fill.client_id in state.orders:
+            return False  # a late fill that was found again led to the plan that it is of
+        return plan in before or (fill.ts_ms < began_ms and plan in state.plans)
 
     return [fill for fill in exchange.fills if is_left(fill)]

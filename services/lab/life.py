@@ -21,6 +21,8 @@ class Life:
         self.service, self.name = process.service, process.name
         self.engine: Engine | None = None
         self.starts = 0
+        self.went_on_ns = 0
+        """When it went on that had stood still."""
         self.refusal = ""
         """Why the process ended for good: it would not work with what it found."""
         self._bus: MemoryBus | None = None
@@ -77,6 +79,7 @@ class Life:
 
         def go_on() -> None:
             if start == self.starts and self.lives:
+                self.went_on_ns = self._lab.kernel.now_ns()
                 for event in self._pause.end():
                     event()
 

@@ -23,7 +23,7 @@ LOOK_NS = 1_000 * _MS
 """Every process looks once in this time."""
 HALTED_CHANCE = 0.2
 """That an operator halts and then, once in a world, the bus is another one."""
-HALT_NS = (2_500 * _MS, 4_500 * _MS)
+HALT_NS = (1_000 * _MS, 3_500 * _MS)
 SEEN_NS = (3_100 * _MS, 3_500 * _MS)
 """After this long every process has seen the command's time, unless risk or it stood still."""
 OLDER_NS = 300 * _MS

@@ -20,9 +20,9 @@ MOVE_BPS = 1.5
 """Standard deviation of one move of the fair price."""
 APART_BPS = (10.0, 60.0)
 """Beyond both taker fees, when a venue's price leaves the others."""
-APART_CHANCE = 0.12
+APART_CHANCE = 0.5
 """That a venue's price leaves the others at one move."""
-APART_MOVES = (2, 12)
+APART_MOVES = (1, 8)
 EMPTY_CHANCE = 0.01
 """That a side of a book has no level at all after a move."""
 
@@ -58,13 +58,18 @@ class MarketModel:
             for listing in exchange.by_instrument.values()
         ]
 
-    def move(self) -> None:
-        """Move every fair price, and quote every book anew around its own."""
+    def move(self, *, is_calm: bool = False) -> None:
+        """Move every fair price, and quote every book anew around its own.
+
+        While it is calm no venue's price leaves the others.
+        """
         draw = self._random
         for base in self._fair:
             self._fair[base] *= math.exp(draw.gauss(0.0, MOVE_BPS) / 10_000)
         for book in self._books:
-            if book.moves_left:
+            if is_calm:
+                book.moves_left, book.apart_bps = 0, 0.0
+            elif book.moves_left:
                 book.moves_left -= 1
             elif draw.random() < APART_CHANCE:
                 book.moves_left = draw.randrange(*APART_MOVES)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from decimal import Decimal
+from functools import lru_cache
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -137,7 +138,12 @@ def has_derivatives(exchange: Exchange) -> bool:
 
 def key_of(fill: Fill) -> str:
     """Return the plan's key in a fill's order id; empty if the order is not ours."""
-    parsed = parse_client_order_id(fill.client_id)
+    return _plan_key_in(fill.client_id)
+
+
+@lru_cache(maxsize=4_096)
+def _plan_key_in(client_id: str) -> str:
+    parsed = parse_client_order_id(client_id)
     return parsed[0] if parsed else ""
 
 

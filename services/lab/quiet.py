@@ -10,6 +10,7 @@ from services.lab.checkers import ZERO, Checkers
 from services.lab.ledger_checker import left_alone
 from services.lab.positions import at_cost, key_of, position_of
 from services.risk.engine import RiskEngine
+from services.risk.rounds import Rounds
 from shared.domain.accounting import Books, holding_place, unrealized
 from shared.domain.instrument import split_instrument
 from shared.domain.strategy_books import StrategyBooks
@@ -66,7 +67,8 @@ class QuietChecks:
             self._checkers.report(
                 "reservations", f"held when quiet: {sorted(risk.ledger.reservations)}"
             )
-        self._check_flat(executor.state.books)
+        self._checkers.rounds.check_quiet()
+        self._check_flat(executor.state.books, risk.ledger.rounds)
 
     def _check_books(self, service: str, books: Books) -> None:
         world = self._world
@@ -88,18 +90,25 @@ class QuietChecks:
                     text = f"{service} holds {ours} {instrument} at {venue}, the venue {truth}"
                     self._checkers.report("positions", text)
 
-    def _check_flat(self, books: Books) -> None:
+    def _check_flat(self, books: Books, rounds: Rounds) -> None:
+        """See that nothing is open but what rounds hold."""
+        of_rounds: dict[str, Decimal] = {}
+        for each in rounds.rounds.values():
+            for key, qty in each.held.items():
+                of_rounds[key] = of_rounds.get(key, ZERO) + qty
         done = self._checkers.done.values()
         if any(each.outcome is PlanOutcome.FAILED for each in done):
             return
         for asset in self._world.prices:
             held = books.exposure.get(asset, ZERO)
+            held -= sum((r.net for r in rounds.rounds.values() if r.base == asset), ZERO)
             if abs(held) > self._dust(asset):
                 self._checkers.report("flat", f"{held} {asset} is left and no plan failed")
         for key, held in books.opened().items():
             venue, instrument = holding_place(key)
-            if venue and abs(held) > self._dust(split_instrument(instrument).base):
-                text = f"{held} {instrument} is open at {venue} and no plan failed"
+            left = held - of_rounds.get(key, ZERO)
+            if venue and abs(left) > self._dust(split_instrument(instrument).base):
+                text = f"{left} {instrument} is open at {venue} and no plan failed"
                 self._checkers.report("flat", text)
 
     def _dust(self, asset: str) -> Decimal:

@@ -9,12 +9,14 @@ from typing import Any
 
 from services.lab.checkers import Violation
 from services.lab.quiet import QuietChecks
-from services.lab.world import START_NS, World
+from services.lab.world import LOOK_NS, START_NS, World
 from shared.messages.control import CommandKind
 
-TROUBLE_NS = 12_000_000_000
+START_NS_MAX = 8_000_000_000
+"""Trading has begun by then where nothing went wrong."""
+TROUBLE_NS = 9_000_000_000
 """Virtual time in which things go wrong."""
-CALM_NS = 2_000_000_000
+CALM_NS = 1_500_000_000
 QUIET_NS_MAX = 120_000_000_000
 STORY_LINES = 30
 
@@ -40,7 +42,11 @@ def run_seed(seed: int, world: World | None = None) -> Outcome:
     world = world or World(seed)
     kernel = world.kernel
     world.start()
-    kernel.run_until(START_NS + TROUBLE_NS)
+    if not world.pace.starts_cold:
+        while not world.can_trade() and kernel.now_ns() < START_NS + START_NS_MAX:
+            kernel.run_until(kernel.now_ns() + LOOK_NS)
+    world.chaos.start()
+    kernel.run_until(kernel.now_ns() + TROUBLE_NS)
     world.chaos.stop()
     kernel.run_until(kernel.now_ns() + CALM_NS)
     world.send_command(CommandKind.HALT)
@@ -60,7 +66,7 @@ def run_seed(seed: int, world: World | None = None) -> Outcome:
         kernel.steps,
         world.crashes,
         world.chaos.faults,
-        len(world.checkers.plans),
+        world.checkers.plans_approved,
         sum(len(exchange.fills) for exchange in world.exchanges.values()),
         kernel.now_ns() - START_NS,
         world.checkers.violations,

@@ -29,8 +29,22 @@ PERPETUAL_CHANCE = 0.35
 LEVERAGES = (Decimal(3), Decimal(20))
 SECOND_CHANCE = 0.4
 """That anything runs twice in a world."""
+UNSEEN_CHANCE = 0.3
+"""That they are on different machines there, so that every lease has to run out."""
 SHARDS = 5
 """With so many, two instances divide the books between them."""
+ONE_BASE_CHANCE = 0.6
+"""That all books of a world are of one base asset: more plans meet for the same market data."""
+COLD_CHANCE = 0.25
+"""That things go wrong in a world from its first moment, before anything can be traded."""
+RESTLESS_CHANCE = 0.2
+"""That the market moves at its full rate also while nobody can trade."""
+
+
+def bases_of(seed: int, bases: Sequence[str]) -> Sequence[str]:
+    """Return the base assets that are traded in a world."""
+    draw = Random(f"{seed}/bases")
+    return [draw.choice(bases)] if draw.random() < ONE_BASE_CHANCE else bases
 
 
 def exchanges_of(seed: int, listings: Sequence[Sequence[Listing]]) -> dict[str, Exchange]:
@@ -113,4 +127,23 @@ def instances_of(seed: int) -> Instances:
     if draw.random() >= SECOND_CHANCE:
         return Instances()
     chosen = tuple(row.name for row in CORE_SERVICES if draw.random() < 0.5)
-    return Instances(chosen, draw.choice((1, SHARDS)), sees_the_dead=draw.random() < 0.5)
+    return Instances(chosen, draw.choice((1, SHARDS)), sees_the_dead=draw.random() >= UNSEEN_CHANCE)
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """When trouble begins in a world, and how fast its market moves.
+
+    Attributes:
+        starts_cold: Whether things go wrong before trading has begun for the first time.
+        is_restless: Whether the market moves at its full rate also while nobody can trade.
+    """
+
+    starts_cold: bool
+    is_restless: bool
+
+
+def pace_of(seed: int) -> Pace:
+    """Return the pace of a world."""
+    draw = Random(f"{seed}/pace")
+    return Pace(draw.random() < COLD_CHANCE, draw.random() < RESTLESS_CHANCE)

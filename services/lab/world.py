@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from hashlib import sha256
 from random import Random
 from typing import Any
+
+import msgspec
 
 from services.executor.engine import ExecutorEngine
 from services.ingestor.engine import IngestorEngine
@@ -24,10 +27,13 @@ from services.lab.market import MarketModel
 from services.lab.operator import say_command
 from services.lab.process import readers_of
 from services.lab.processes import Outside, processes_of
+from services.lab.strategies import strategies_of
 from services.lab.variety import (
     TOKEN,
+    bases_of,
     exchanges_of,
     instances_of,
+    pace_of,
     perpetual_of,
     start_balances,
 )
@@ -47,20 +53,26 @@ from shared.errors import BusUnavailable
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
 from shared.ledger_engine import LedgerEngine
-from shared.messages.base import Message
+from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, CommandKind
 from shared.streams import MD_BOOK, StreamSpec
 
+_US = 1_000
+_MS = 1_000_000
 START_NS = 1_700_000_000_000_000_000
 LOOK_NS = 500_000_000
 SWEPT_NS = 2_500_000_000
 """This long after a plan ended, the executor has read the venues' executions once more."""
 MOVE_NS = 150_000_000
-"""The market moves this often."""
+"""The market moves this often while somebody can trade."""
+IDLE_MOVE_NS = 4 * MOVE_NS
+"""It moves this often while nobody can: less than the age at which a book is too old."""
+RESTART_NS = (30 * _MS, 200 * _MS)
+SLOW_RESTART_NS = (200 * _MS, 900 * _MS)
+SLOW_RESTART_CHANCE = 0.2
+"""How long a process is away that has died."""
 DECODED_MAX = 10_000
 """Entries that are kept decoded; a world has some thousands."""
-_US = 1_000
-_MS = 1_000_000
 
 
 class HashedServer(MemoryServer):
@@ -121,8 +133,13 @@ class World:
         self.exchanges = self._new_exchanges()
         self.market = MarketModel(self.exchanges, PRICES, Random(f"{seed}/market"))
         self.prices, self.start_balances = PRICES, start_balances(self.exchanges)
-        self.instances = instances_of(seed)
-        self.config = config_for(self.exchanges, self.instances.shards)
+        self.instances, self.pace = instances_of(seed), pace_of(seed)
+        self._next_move = 0
+        """The number of the next move of the market; one that was brought forward has another."""
+        self._is_idle = False
+        config = config_for(self.exchanges, self.instances.shards)
+        chosen = config.strategies or strategies_of(seed, config)
+        self.config = msgspec.structs.replace(config, strategies=chosen)
         self.checkers = Checkers(self)
         self.chaos = Chaos(self, Random(f"{seed}/chaos"))
         self.account = AccountPort(
@@ -155,7 +172,10 @@ class World:
         self.story.append((self.kernel.now_ns(), text))
 
     def _new_exchanges(self) -> dict[str, Exchange]:
-        return exchanges_of(self.seed, LISTINGS) | perpetual_of(self.seed, PERPETUALS)
+        bases = bases_of(self.seed, BASES)
+        spot = [[each for each in of_venue if each.base in bases] for of_venue in LISTINGS]
+        perpetuals = [each for each in PERPETUALS if each.base in bases]
+        return exchanges_of(self.seed, spot) | perpetual_of(self.seed, perpetuals)
 
     def _new_feed(self, random: Random) -> Feed:
         return Feed(self.kernel, self.exchanges, random)
@@ -223,6 +243,8 @@ class World:
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
         """Check the messages and wake the services that read them."""
         self.checkers.on_published(messages)
+        if self._is_idle and self.can_trade():
+            self._plan_move(0)
         self.notify(readers_of(messages))
 
     def on_action(self, action: Action, *, is_at_once: bool) -> None:
@@ -234,17 +256,24 @@ class World:
         """Start it again a little later."""
         self.crashes += 1
         self.note(host.refusal or f"{host.name} died")
-        self.kernel.after(self.random.randrange(100, 900) * _MS, host.start)
+        between_ns = SLOW_RESTART_NS if self.random.random() < SLOW_RESTART_CHANCE else RESTART_NS
+        self.kernel.after(self.random.randrange(*between_ns), host.start)
 
     def start(self) -> None:
         """Let everything begin."""
         self.market.move()
         for host in self.hosts.values():
             host.start()
-        self._move()
+        self._move(self._next_move)
         self._look()
         self.witnesses.start()
-        self.chaos.start()
+
+    def can_trade(self) -> bool:
+        """Tell whether risk lets anybody trade, or a plan is under way."""
+        risk = self.engine("risk")
+        if isinstance(risk, RiskEngine) and risk.state.trading.published is not TradingState.HALTED:
+            return True
+        return self.checkers.has_plans_in_flight
 
     def send_command(self, kind: CommandKind) -> None:
         """Publish an operator's command, again until the bus takes it."""
@@ -288,12 +317,22 @@ class World:
         self.checkers.check_uneven()
         self.kernel.after(LOOK_NS, self._look)
 
-    def _move(self) -> None:
-        self.market.move()
+    def _move(self, number: int) -> None:
+        if number != self._next_move:
+            return  # it was brought forward
+        self.market.move(is_calm=self._is_idle)
         self.feed.on_move()
-        self.kernel.after(MOVE_NS, self._move)
+        self._is_idle = not (self.pace.is_restless or self.can_trade())
+        self._plan_move(IDLE_MOVE_NS if self._is_idle else MOVE_NS)
+
+    def _plan_move(self, delay_ns: int) -> None:
+        """Let the market move so much later, and not when it was to move next before."""
+        self._is_idle = self._is_idle and delay_ns > 0
+        self._next_move += 1
+        self.kernel.after(delay_ns, partial(self._move, self._next_move))
 
 
+BASES = ("BTC", "SOL")
 PRICES = {"BTC": 60_000.0, "SOL": 150.0, TOKEN: 20.0}
 
 
@@ -340,7 +379,7 @@ def config_for(exchanges: dict[str, Exchange], shards: int = 1) -> Config:
             name: VenueConfig(instruments=list(exchange.by_instrument))
             for name, exchange in exchanges.items()
         },
-        scanner=ScannerConfig(notional_max=3_000.0, cooldown_ms=300),
-        risk=RiskConfig(),
+        scanner=ScannerConfig(notional_max=3_000.0, cooldown_ms=50),
+        risk=RiskConfig(plans_in_flight_max=8),
         executor=ExecutorConfig(mode="simulated"),
     )

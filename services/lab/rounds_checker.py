@@ -1,0 +1,177 @@
+"""What must hold about rounds: risk shows what the fills of their plans made, and closes reduce."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from services.lab.ledger_checker import left_alone
+from services.lab.positions import key_of
+from services.risk.engine import RiskEngine
+from shared.domain.accounting import holding_key
+from shared.exchange.orders import Fill as ExchangeFill
+from shared.messages.execution import OPERATOR_STRATEGY, ApprovedPlan, Fill, PlanOutcome
+from shared.messages.rounds import Intent, StrategyPosition, round_key
+
+if TYPE_CHECKING:
+    from services.lab.world import World
+
+ZERO = Decimal(0)
+READ_NS_MAX = 200_000_000
+"""Every service has read what was published after this long, unless it stood still or was away."""
+Held = dict[str, Decimal]
+"""Signed base units by key of the holding: spot is one over all venues."""
+Closed = dict[tuple[str, bool], Decimal]
+"""Signed base units by holding and whether they were bought."""
+
+
+def went_on_lately(world: World, service: str) -> bool:
+    """Tell whether a process stood still until now, and may have to read what came meanwhile."""
+    now_ns = world.kernel.now_ns()
+    hosts = (host for host in world.hosts.values() if host.service == service)
+    return any(now_ns - host.went_on_ns <= READ_NS_MAX for host in hosts)
+
+
+class RoundsChecker:
+    """Watches rounds from outside: by the plans approved, the fills told and the venues' own."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._told: dict[str, StrategyPosition] = {}
+        self._in_flight: dict[str, str] = {}
+        """Round -> its plan that has not ended."""
+        self.opened = 0
+        """Rounds that had a fill at the venues."""
+
+    # At every step
+
+    def on_bus_lost(self) -> None:
+        """Plans, fills and what was told of rounds may be gone; what is known is told again."""
+        self._told.clear()
+        plans = self._world.checkers.plans
+        self._in_flight = {key: plan for key, plan in self._in_flight.items() if plan in plans}
+
+    def on_position(self, told: StrategyPosition) -> None:
+        """Note what risk says of a round."""
+        self._told[round_key(told.strategy_id, told.round_id)] = told
+
+    def on_end(self, plan_id: str) -> None:
+        """A plan has ended."""
+        self._in_flight = {key: plan for key, plan in self._in_flight.items() if plan != plan_id}
+
+    def on_plan(self, plan: ApprovedPlan) -> None:
+        """See that a round has one plan at a time, and that one to close it only reduces it."""
+        if not plan.round_id:
+            return
+        key, report = round_key(plan.strategy, plan.round_id), self._world.checkers.report
+        other = self._in_flight.get(key, plan.plan_id)
+        if other != plan.plan_id:
+            report("round_plans", f"{key} has plan {plan.plan_id} while {other} is in flight")
+        self._in_flight[key] = plan.plan_id
+        if plan.intent is not Intent.CLOSE or not self._is_read():
+            return
+        held = self._made()[0].get(key, {})
+        for holding, change in _change_of(plan).items():
+            before = held.get(holding, ZERO)
+            if before * change > 0 or abs(change) > abs(before):
+                report("round_closes", f"{plan.plan_id} changes {before} {holding} by {change}")
+
+    def _is_read(self) -> bool:
+        """Whether risk knows of all fills, and no operator has closed any of it."""
+        world = self._world
+        now_ns, told = world.kernel.now_ns(), world.checkers.fills
+        if went_on_lately(world, "risk"):
+            return False
+        for venue, exchange in world.exchanges.items():
+            for fill in exchange.fills:
+                known = told.get((venue, str(fill.trade_id)))
+                if key_of(fill) and (known is None or now_ns - known.ts_ns <= READ_NS_MAX):
+                    return False
+        return all(fill.strategy != OPERATOR_STRATEGY for fill in told.values())
+
+    # When quiet
+
+    def check_quiet(self) -> None:
+        """Compare what risk holds in rounds with the venues' fills of their plans."""
+        risk = self._world.engine("risk")
+        assert isinstance(risk, RiskEngine)
+        made, operator = self._made()
+        self.opened = len(made)
+        shown = {key: each.held for key, each in risk.ledger.rounds.rounds.items()}
+        closed: Closed = {}
+        for key in sorted(made.keys() | shown.keys()):
+            self._compare(key, made.get(key, {}), shown.get(key, {}), closed)
+        for (holding, is_purchase), qty in closed.items():
+            traded = operator.get((holding, is_purchase), ZERO)
+            if abs(qty) > abs(traded):
+                text = f"{qty} {holding} is gone from rounds, an operator traded {traded}"
+                self._world.checkers.report("rounds", text)
+        self._check_even(risk)
+
+    def _compare(self, key: str, made: Held, shown: Held, closed: Closed) -> None:
+        """Compare a round; what is less than its plans made must have been closed otherwise."""
+        for holding in sorted(made.keys() | shown.keys()):
+            truth, ours = made.get(holding, ZERO), shown.get(holding, ZERO)
+            if ours == truth:
+                continue
+            if ours * truth < 0 or abs(ours) > abs(truth):
+                text = f"{key}: risk shows {ours} {holding}, its plans made {truth}"
+                self._world.checkers.report("rounds", text)
+            side = (holding, ours > truth)
+            closed[side] = closed.get(side, ZERO) + ours - truth
+
+    def _check_even(self, risk: RiskEngine) -> None:
+        """No round is uneven by more than dust, and risk has told what each holds."""
+        checkers = self._world.checkers
+        has_failed = any(done.outcome is PlanOutcome.FAILED for done in checkers.done.values())
+        for key, each in risk.ledger.rounds.rounds.items():
+            is_even = each.is_directional or abs(each.net) <= 2 * self._world.dust(each.base)
+            if not (is_even or has_failed):
+                checkers.report("flat", f"round {key} is uneven by {each.net} and no plan failed")
+            if not each.held:
+                continue
+            told = self._told.get(key)
+            legs = {} if told is None else {(x.venue, x.instrument): x.qty for x in told.legs}
+            if legs != {tuple(k.split("|", 1)): q for k, q in each.books.quantities.items()}:
+                checkers.report("rounds", f"{key}: last told {legs}, risk holds {each.held}")
+
+    def _made(self) -> tuple[dict[str, Held], Closed]:
+        """Return what the venues' fills made of every round, and what an operator traded."""
+        world = self._world
+        rounds: dict[str, Held] = {}
+        operator: Closed = {}
+        for venue, exchange in world.exchanges.items():
+            alone = {fill.trade_id for fill in left_alone(world, exchange)}
+            for fill in exchange.fills:
+                told = world.checkers.fills.get((venue, str(fill.trade_id)))
+                if not key_of(fill) or fill.trade_id in alone:
+                    continue
+                holding, qty = holding_key(venue, fill.listing.instrument), _received(fill)
+                if key := self._round_of(key_of(fill), told):
+                    held = rounds.setdefault(key, {})
+                    held[holding] = held.get(holding, ZERO) + qty
+                elif told is not None and told.strategy == OPERATOR_STRATEGY:
+                    side = (holding, qty > 0)
+                    operator[side] = operator.get(side, ZERO) + qty
+        return rounds, operator
+
+    def _round_of(self, plan_id: str, told: Fill | None) -> str:
+        """Return the round of a plan: the approved one's, else what its fill names."""
+        plan = self._world.checkers.plans.get(plan_id)
+        named = plan if plan is not None else told
+        return round_key(named.strategy, named.round_id) if named and named.round_id else ""
+
+
+def _change_of(plan: ApprovedPlan) -> Held:
+    change: Held = {}
+    for leg in plan.legs:
+        key = holding_key(leg.venue, leg.instrument)
+        change[key] = change.get(key, ZERO) + leg.side.signed(leg.qty)
+    return change
+
+
+def _received(fill: ExchangeFill) -> Decimal:
+    """Return the signed base units of a fill, less a fee that was taken of them."""
+    received = fill.side.signed(fill.qty)
+    in_base = fill.fee_asset == fill.listing.base and not fill.listing.perpetual
+    return received - fill.fee if in_base else received
