@@ -8,11 +8,12 @@ have, which depends on a queue that is not seen here, so it is counted apart and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
-from shared.domain.depth import ExactLevel
+from shared.domain.depth import ExactLevel, are_levels, exact_levels
 from shared.domain.fees import ONE_BP
 from shared.domain.quotes import (
     Band,
@@ -25,8 +26,8 @@ from shared.domain.quotes import (
 )
 from shared.domain.rounding import exact, is_enough, qty_accepted
 from shared.messages.base import BookState, Side
-from shared.messages.market import Trade
-from shared.strategies.round_plans import KnownBook, taken_side
+from shared.messages.market import Level, Trade
+from shared.strategies.round_plans import KnownBook
 
 _ZERO = Decimal(0)
 
@@ -164,7 +165,8 @@ class Desk:
         self.unhedged_qty += side.signed(qty)
         self.unhedged_cost += side.signed(worth) + worth * fee
         hedge_side = Side.SELL if self.unhedged_qty > 0 else Side.BUY
-        levels = self._taken(hedge_side) if self._is_live(self.taker, now_ns) else []
+        is_live = self._is_live(self.taker, now_ns)
+        levels = self._taken(hedge_side, abs(self.unhedged_qty)) if is_live else []
         hedge = hedge_of(
             self.unhedged_qty,
             levels[0][0] if levels else _ZERO,
@@ -219,7 +221,7 @@ class Desk:
         if hedge is None:
             return NoQuote.DEPTH
         costs = QuoteCosts(maker.rules.maker_fee_bps, taker.rules.taker_fee_bps, limits.edge_bps)
-        opposite = taken_side(maker.view, side)[0][0] if maker.view is not None else None
+        opposite = exact(_levels(maker, side)[0][0])
         skewed = hedge * (1 - side.signed(self.skew_bps(side)) * ONE_BP)
         tick = maker.rules.tick_size
         price = quote_price(side, skewed, costs, tick, opposite_best=opposite)
@@ -232,7 +234,25 @@ class Desk:
     def _is_live(self, book: KnownBook, now_ns: int) -> bool:
         return book.is_live(now_ns, self._limits.book_age_ms_max)
 
-    def _taken(self, side: Side) -> list[ExactLevel]:
-        """Return the levels of the taker's book that a hedge of this side takes."""
-        assert self.taker.view is not None
-        return taken_side(self.taker.view, side)
+    def _taken(self, side: Side, qty: Decimal = _ZERO) -> list[ExactLevel]:
+        """Return the levels of the taker's book that a hedge of this side takes.
+
+        As many as show that it is deep enough, or hold ``qty``; none where one is no level.
+        """
+        levels = _levels(self.taker, side)
+        limits, needed, used = self._limits, 0.0, 0
+        if levels and levels[0][0] > 0:
+            needed = float(limits.depth_ratio * limits.notional_quote) / levels[0][0] * 1.01
+            needed = max(needed, float(qty) * 1.01)
+        for _, size in levels:
+            used += 1
+            needed -= size
+            if needed < 0:
+                break
+        return exact_levels(levels, used) if are_levels(levels[:used]) else []
+
+
+def _levels(book: KnownBook, side: Side) -> Sequence[Level]:
+    """Return the levels that an order of a side takes."""
+    assert book.view is not None
+    return book.view.asks if side is Side.BUY else book.view.bids

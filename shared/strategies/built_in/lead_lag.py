@@ -28,8 +28,11 @@ from shared.strategies.near_misses import Route, Stopped
 from shared.strategies.port import Depth, Params, Strategy
 from shared.strategies.round_plans import Place
 
-DEMO = Demo(only_watches="it measures which book moves first")
-ROWS_MAX = 2_048
+DEMO = Demo(
+    params={"first_instrument": "BTC/USDT:USDT", "second_instrument": "BTC/USDT"},
+    only_watches="it measures which book moves first",
+)
+ROWS_MAX = 1_024
 """Middles kept of a book; with more the window is as long as they reach back."""
 LATENESS_NS = 200_000_000
 """How long a view may be under way: the window ends so long ago."""

@@ -23,6 +23,7 @@ from shared.messages.arb import Indication
 from shared.messages.base import BookState, Side
 from shared.messages.market import DepthView, Trade, TradesMissed
 from shared.messages.rules import InstrumentRules
+from shared.strategies.demo import Demo
 from shared.strategies.near_misses import Route, Stopped
 from shared.strategies.port import Depth, Input, Params, Strategy, Trades
 from shared.strategies.quoting import Desk, Hedged, NoQuote, Quote, QuoteLimits
@@ -30,6 +31,11 @@ from shared.strategies.round_plans import KnownBook, Place
 
 BOOKS_MAX, DESKS_MAX = 64, 32
 """Books, and pairs of maker and taker followed; more are refused and counted."""
+REFRESHED_MAX = 4
+"""Pairs that one call prices: each takes a part of a millisecond."""
+_BTC = {"maker_instrument": "BTC/USDT", "taker_instrument": "BTC/USDT"}
+_BAND = {"edge_bps": 1.0, "worse_bps": 0.5, "better_bps": 0.5, "notional_quote": 500.0}
+DEMO = Demo(params={**_BTC, **_BAND}, only_watches="orders that rest are not part of plans yet")
 _MS = 1_000_000
 
 
@@ -116,27 +122,32 @@ class MarketMaking(Strategy[MarketMakingParams]):
         if (book := self._book(place)) is None:
             return ()
         book.view = view
-        due_ns = now_ns - self.params.refresh_ms * _MS if view.state is BookState.LIVE else now_ns
-        out: list[Indication] = []
-        for pair in self._pairs_of[place]:
-            if pair.ts_refresh_ns <= due_ns:
-                out += self._refresh(pair, now_ns)
+        pairs: Sequence[_Pair] = self._pairs_of[place]
+        if view.state is BookState.LIVE:
+            pairs = self._due(pairs, now_ns)
         if self._next_ns is None and self._pairs:
-            self._next_ns = now_ns + self.params.refresh_ms * _MS
-        return out
+            self._next_ns = now_ns + self._pause_ns
+        return [said for pair in pairs for said in self._refresh(pair, now_ns)]
 
     def on_timer(self, now_ns: int) -> Sequence[Indication]:
-        """Look at all quotes: books also grow old without views."""
-        refresh_ns = self.params.refresh_ms * _MS
-        self._next_ns = now_ns + refresh_ns
-        out: list[Indication] = []
-        for pair in self._pairs:
-            if pair.ts_refresh_ns <= now_ns - refresh_ns:
-                out += self._refresh(pair, now_ns)
-        return out
+        """Look at the quotes that were not looked at for longest: books grow old without views."""
+        self._next_ns = now_ns + self._pause_ns
+        due = self._due(self._pairs, now_ns)
+        return [said for pair in due for said in self._refresh(pair, now_ns)]
+
+    def _due(self, pairs: Sequence[_Pair], now_ns: int) -> Sequence[_Pair]:
+        """Return the pairs whose time has come, few enough for one call."""
+        due_ns = now_ns - self.params.refresh_ms * _MS
+        due = [pair for pair in pairs if pair.ts_refresh_ns <= due_ns]
+        due.sort(key=lambda pair: pair.ts_refresh_ns)
+        return due[:REFRESHED_MAX]
+
+    @property
+    def _pause_ns(self) -> int:
+        return self.params.refresh_ms * _MS * REFRESHED_MAX // max(REFRESHED_MAX, len(self._pairs))
 
     def next_deadline_ns(self) -> int | None:
-        """Once in ``refresh_ms``."""
+        """Often enough to look at every pair once in ``refresh_ms``."""
         return self._next_ns
 
     def on_trade(self, trade: Trade, now_ns: int) -> Sequence[Indication]:

@@ -32,7 +32,8 @@ from shared.strategies.signals import Conviction, make_signal
 
 _RULE = {"interval_s": 1, "lateness_ms": 500, "fast_bars": 3, "slow_bars": 8, "threshold_bps": 0.5}
 _BUDGET = {"directional_notional_max": Decimal(2_000), "directional_equity": Decimal(20_000)}
-DEMO = Demo(params={"instrument": "BTC/USDT", **_RULE}, settings=_BUDGET)
+_EXITS = {"stop_bps": 6.0, "held_minutes_max": 0.2}
+DEMO = Demo(params={"instrument": "BTC/USDT:USDT", **_RULE, **_EXITS}, settings=_BUDGET)
 PENDING_NS = 3_000_000_000
 """After a signal without a word of risk about its round, the next one may be made."""
 MARKETS_MAX = 256

@@ -117,28 +117,48 @@ def lead_lag_of_moves(first: Moves, second: Moves, *, lags: int, step_ns: int) -
     count = first.length
     if count != second.length or count <= lags + 1:
         return None
-    crossed = dict.fromkeys(range(-lags, lags + 1), 0.0)
-    for number, value in first.at.items():
-        for lag in crossed:
-            other = second.at.get(number + lag)
-            if other is not None:
-                crossed[lag] += value * other
+    crossed = _crossed(first, second, lags)
+    of_first, of_second = _Sums(first, lags), _Sums(second, lags)
     found: dict[int, float] = {}
     for lag, over in crossed.items():
         kept = count - abs(lag)
-        early, late = (0, kept), (count - kept, count)
-        sum_a, squares_a = _sums(first, *(early if lag >= 0 else late))
-        sum_b, squares_b = _sums(second, *(late if lag >= 0 else early))
+        sum_a, squares_a = of_first.without(-1 if lag >= 0 else 0, abs(lag))
+        sum_b, squares_b = of_second.without(0 if lag >= 0 else -1, abs(lag))
         of_a, of_b = squares_a - sum_a * sum_a / kept, squares_b - sum_b * sum_b / kept
         is_moving = of_a > 0 and of_b > 0
         found[lag] = (over - sum_a * sum_b / kept) / math.sqrt(of_a * of_b) if is_moving else 0.0
     return _of_correlations(found, step_ns)
 
 
-def _sums(series: Moves, from_number: int, to_number: int) -> tuple[float, float]:
-    """Return the sums of the returns in a range of numbers, and of their squares."""
-    inside = [x for number, x in series.at.items() if from_number <= number < to_number]
-    return math.fsum(inside), math.fsum(x * x for x in inside)
+def _crossed(first: Moves, second: Moves, lags: int) -> dict[int, float]:
+    """Return the sum of products at every lag; only moves that are near each other meet."""
+    crossed = dict.fromkeys(range(-lags, lags + 1), 0.0)
+    others, begin = list(second.at.items()), 0
+    for number, value in first.at.items():
+        while begin < len(others) and others[begin][0] < number - lags:
+            begin += 1
+        at = begin
+        while at < len(others) and others[at][0] <= number + lags:
+            crossed[others[at][0] - number] += value * others[at][1]
+            at += 1
+    return crossed
+
+
+class _Sums:
+    """Sums of returns and of their squares, without some at either end."""
+
+    def __init__(self, series: Moves, lags: int) -> None:
+        values = series.at.values()
+        total = math.fsum(values), math.fsum(x * x for x in values)
+        self._left: dict[int, list[tuple[float, float]]] = {0: [total], -1: [total]}
+        for end, left in self._left.items():
+            for number in range(lags):
+                x = series.at.get(number if end == 0 else series.length - 1 - number, 0.0)
+                left.append((left[-1][0] - x, left[-1][1] - x * x))
+
+    def without(self, end: int, count: int) -> tuple[float, float]:
+        """Return both without ``count`` returns at the beginning (0) or the end (-1)."""
+        return self._left[end][count]
 
 
 def _of_correlations(found: dict[int, float], step_ns: int) -> LeadLag | None:
