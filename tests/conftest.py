@@ -6,6 +6,7 @@ import importlib.util
 import os
 from decimal import DefaultContext, setcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -28,21 +29,36 @@ if WITHOUT_RESEARCH and os.environ.get("CI", "").lower() == "true":
 collect_ignore_glob = ["*/test_research_*.py"] if WITHOUT_RESEARCH else []
 
 
-GROUPS = {"e2e": "stack", "containers": "containers"}
-"""With several workers (pytest -n) the tests with these markers are run by one of them, one after
-another: stacks of processes side by side would slow each other beyond what their tests wait for."""
+GROUPS = {
+    "tests/e2e/": "stacks",
+    "tests/integration/test_compose.py": "containers",
+    "tests/integration/test_vps_recipe.py": "containers",
+}
+"""With several workers (pytest -n) one of them runs the tests of a group, one after another: stacks
+of processes side by side would slow each other beyond what their tests wait for. By path, because
+pytest-xdist 3.8's own groups (--dist loadgroup) do nothing under pytest 9."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker the next test, or the whole of a group; groups come first."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class GroupsFirst(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((name for path, name in GROUPS.items() if nodeid.startswith(path)), nodeid)
+
+    return GroupsFirst(config, log) if config.getoption("dist") == "load" else None
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep groups of tests together with several workers, and show at once what failed."""
-    config.addinivalue_line("markers", "xdist_group(name): run by one worker, with those of it")
-    if config.getoption("dist", "no") == "load":
-        config.option.dist = "loadgroup"
+    """Show at once what failed: several workers print dots until the end."""
+    if config.getoption("dist", "no") != "no":
         config.pluginmanager.register(_ShowsFailures(config))
 
 
 class _ShowsFailures:
-    """Names a failed test when it fails; several workers print dots until the end."""
+    """Names a failed test when it fails."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -52,15 +68,6 @@ class _ShowsFailures:
         if report.failed and reporter is not None and self._config.get_verbosity() <= 0:
             reporter.ensure_newline()
             reporter.write_line(f"FAILED {report.nodeid} ({report.when})", red=True)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests into the groups of their markers, before workers are told of groups."""
-    for item in items:
-        for marker, group in GROUPS.items():
-            if item.get_closest_marker(marker) is not None:
-                item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_report_header() -> list[str]:

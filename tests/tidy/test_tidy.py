@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from shared.venues.registry import ADAPTERS
+from tests.conftest import GROUPS
 from tests.support import ROOT
 
 FUNCTION_LINES_MAX = 70
@@ -283,3 +284,7 @@ def test_tables_of_documents_are_tables() -> None:
         if "|---|" in text and not re.fullmatch(r"\|[-:| ]+\|", text)
     ]
     assert not found, f"no table, but its bars in a paragraph: {found}"
+
+
+def test_what_one_worker_runs_alone_is_there() -> None:
+    assert [path for path in GROUPS if not (ROOT / path).exists()] == []
