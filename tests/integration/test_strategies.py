@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+
+import pytest
 
 from shared.clock import SystemClock
 from shared.messages.arb import Opportunity
@@ -106,10 +109,15 @@ ONCE = TRADES.replace("self.pairs = ", "self.left = 1; self.pairs = ").replace(
 """Trades once and never again, as long as it remembers that."""
 
 
-async def test_two_scanners_share_strategies_and_their_memory(url: str, tmp_path: Path) -> None:  # noqa: F811
+@pytest.mark.parametrize("shards", [1, 2])
+async def test_two_scanners_share_strategies_and_their_memory(
+    url: str,  # noqa: F811
+    tmp_path: Path,
+    shards: int,
+) -> None:
     for name, body in {"mine": TRADES, "once": ONCE}.items():
         write_strategy(tmp_path, body, f"{name}.py")
-    async with world(url, tmp_path, more=SHARED) as w:
+    async with world(url, tmp_path, shards, more=SHARED) as w:
         w.bid = 10_080.0
         for name in ("scanner-a", "scanner-b"):
             await w.spawn("scanner", name)
@@ -129,12 +137,17 @@ async def test_two_scanners_share_strategies_and_their_memory(url: str, tmp_path
         await eventually(lambda: len(found("once")) == 1, timeout_s=20)
         by_name = {name: await holder(name) for name in ("mine", "once")}
         assert set(by_name.values()) == {"scanner-a", "scanner-b"}, "one each"
+        w.seen.clear()  # who has just taken over reads the newest views once more
+        await eventually(lambda: len(found("mine")) > 50, timeout_s=20)
         assert len(set(found("mine"))) == len(found("mine")), "and none ran twice"
         w.seen.clear()
         assert await w.stop(by_name["once"]) == 0
         (left,) = w.processes
+        async with asyncio.timeout(20):
+            while await holder("once") != left:
+                await asyncio.sleep(0.05)
+        w.seen.clear()
         await eventually(lambda: len(found("mine")) > 50, timeout_s=20)
-        assert await holder("once") == left
         assert not found("once"), "it knows that it has traded"
 
 
