@@ -160,7 +160,7 @@ def lose_a_fee(patch: pytest.MonkeyPatch) -> None:
 
 def leave_it_uneven(patch: pytest.MonkeyPatch) -> None:
     """A plan ends when its legs have ended, even or not."""
-    patch.setattr(plans, "decide", lambda *args, **names: plans.NoOrder.EVEN)
+    patch.setattr(plans, "next_order", lambda *args, **names: plans.NoOrder.EVEN)
 
 
 def forget_the_checkpoint(patch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ def test_a_hedged_plan_is_told_and_left_alone_after_a_loss() -> None:
     assert world.true_exposure() == before
     (alert,) = alerts(world)
     assert alert.severity is Severity.CRITICAL
-    assert "2 orders of 1 plans" in alert.text
+    assert "2 orders of 1 plan," in alert.text
     assert "plan00000001" in alert.text, "alpha takes its fee in BTC, so it is not quite even"
     assert world.said(ExecutorReady)[-1].reason.startswith("DATA_LOST: ")
     assert not world.said(Fill)
@@ -47,7 +47,7 @@ def test_one_leg_that_is_visible_only_is_left_alone_too() -> None:
     world.settle(40)
     assert dict(world.sent) == sent
     (alert,) = alerts(world)
-    assert "1 of them uneven, plan00000001 net +0.099900 BTC (1 orders, alpha)" in alert.text
+    assert "1 of them uneven, plan00000001 net +0.099900 BTC (1 order, alpha)" in alert.text
 
 
 def test_after_a_resume_new_plans_run_and_the_old_ones_stay_left_alone() -> None:
