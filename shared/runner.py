@@ -28,6 +28,7 @@ from shared.clock import Clock, SystemClock
 from shared.config import instance_name, load_config
 from shared.config_sections import Config
 from shared.errors import BusUnavailable, CodecError, ConfigError
+from shared.freed_memory import give_back
 from shared.health import HealthServer
 from shared.lease import LeaseLost
 from shared.ledger import LossDetector, lost_marks
@@ -97,8 +98,12 @@ def run_service(service: str, open_app: OpenApp, *, drain_timeout_s: float) -> N
 
 
 def calm_garbage_collector() -> None:
-    """Collect cycles rarely, and never look again at what exists now (modules and their like)."""
+    """Collect cycles rarely, and never look again at what exists now (modules and their like).
+
+    What was only needed to import them goes back to the system.
+    """
     gc.collect()
+    give_back()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
 

@@ -18,6 +18,7 @@ from shared.bus.opening import open_bus
 from shared.bus.port import Bus
 from shared.clock import Clock, SystemClock
 from shared.config_sections import Config
+from shared.freed_memory import give_back
 from shared.lease import Lease
 from shared.messages.base import Message
 from shared.observe import Observer
@@ -76,6 +77,7 @@ async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
     clock = SystemClock()
     engine = ExecutorEngine(config)
     gateways = open_gateways(config, engine.rules, clock)
+    give_back()  # what loading the venues' clients took
     bus = await open_bus(config.bus, service=NAME, instance=observer.instance)
     try:
         yield build(config, engine, gateways, bus, clock, observer=observer)

@@ -38,6 +38,7 @@ from shared.clock import Clock
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.engine import Action, Result
 from shared.errors import Cause, OutcomeUnknown, Rejected, Unavailable, VenueError
+from shared.freed_memory import give_back
 from shared.histogram import Histogram
 from shared.messages.execution import OrderPurpose
 
@@ -143,6 +144,7 @@ class VenueRequests:
         gateway = self._gateway(action.venue)
         if isinstance(action, CheckAccount):
             await gateway.start()
+            give_back()  # what reading all markets took
             return AccountChecked(action.venue, tuple(gateway.unlisted(action.instruments)))
         if isinstance(action, FetchOpenOrders):
             reports = await gateway.open_orders(action.instruments)
