@@ -18,7 +18,7 @@ from rich.table import Table
 from services.cli.commands_look import EXIT_NOT_WELL, AsJson
 from services.cli.commands_operate import ConfigPath
 from services.cli.demo import run_demo
-from services.cli.demo_strategies import ALL, Shown, every_built_in
+from services.cli.demo_strategies import ALL, chosen, every_built_in
 from services.cli.output import console, emit_json, note
 from services.cli.replay import parse_speed, run_replay
 from services.cli.up import run_up
@@ -77,7 +77,7 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Run everything on simulated venues; leaves nothing behind."""
-    shown = every_built_in() if strategies == ALL else Shown(_chosen(strategies))
+    shown = every_built_in() if strategies == ALL else chosen(_chosen(strategies))
     _finish(asyncio.run(run_demo(seconds, seed, as_json, shown)), as_json)
 
 

@@ -37,14 +37,25 @@ def every_built_in() -> Shown:
     demos: list[Demo] = []
     said: dict[str, str] = {}
     for name in built_ins():
-        module = importlib.import_module(f"{built_in.__name__}.{name}")
-        demo = getattr(module, "DEMO", Demo())
+        demo = _demo_of(name)
         entry = StrategyConfig(id=name, class_=name, params=dict(demo.params), **demo.settings)
         load(entry, ScannerConfig(), f"demo of {name}")
         entries.append(entry)
         demos.append(demo)
         said[name] = demo.only_watches
     return Shown(entries, _venue_arguments(demos), said, one_shard=True)
+
+
+def chosen(entries: Sequence[StrategyConfig]) -> Shown:
+    """Return the strategies of a file, on the market that the built-in ones of them need."""
+    demos = [_demo_of(entry.class_) for entry in entries if entry.class_ in built_ins()]
+    return Shown(entries, _venue_arguments(demos))
+
+
+def _demo_of(name: str) -> Demo:
+    module = importlib.import_module(f"{built_in.__name__}.{name}")
+    found: Demo = getattr(module, "DEMO", Demo())
+    return found
 
 
 def _venue_arguments(demos: Sequence[Demo]) -> tuple[str, ...]:

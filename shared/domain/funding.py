@@ -200,6 +200,7 @@ class Below:
         self._before = 0  # settlements that are over
         self._now = False
         self._ts_funding_ns: int | None = None
+        self._ts_ns = 0
 
     @property
     def count(self) -> int:
@@ -210,11 +211,11 @@ class Below:
         """Note the newest prediction."""
         instant = to_second(predicted.ts_funding_ns)
         if self._ts_funding_ns is not None:
-            if instant < self._ts_funding_ns:
-                return  # of a settlement that is over
+            if instant < self._ts_funding_ns and predicted.ts_ns <= self._ts_ns:
+                return  # of a settlement that is over; else the interval became shorter
             if instant > self._ts_funding_ns:
                 self._before = self.count
-        self._ts_funding_ns = instant
+        self._ts_funding_ns, self._ts_ns = instant, predicted.ts_ns
         self._now = per_hour(predicted.rate, predicted.interval_ns) < self._bound
 
 

@@ -11,7 +11,7 @@ from shared.domain.accounting import holding_key
 from shared.domain.depth import ExactLevel, are_levels, exact_levels
 from shared.domain.fees import edge_bps
 from shared.domain.instrument import split_instrument
-from shared.domain.rounding import is_enough, qty_accepted, qty_to_lot
+from shared.domain.rounding import exact, is_enough, qty_accepted, qty_to_lot
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import BookState, Side
 from shared.messages.market import DepthView
@@ -167,6 +167,18 @@ def close_round(
     ]
     terms = RoundTerms(held.strategy_id, held.round_id, Intent.CLOSE, ttl_ms)
     return plan_round(terms, orders, now_ns) if orders else None
+
+
+def is_uneven(held: StrategyPosition, books: Mapping[Place, KnownBook]) -> bool:
+    """Tell whether more of a round is unhedged than some market of it would take."""
+    for leg in held.legs:
+        book = books.get((leg.venue, leg.instrument))
+        if book is None or book.rules is None or book.view is None or not book.view.bids:
+            continue
+        qty = qty_accepted(book.rules, abs(held.unhedged))
+        if qty > 0 and is_enough(book.rules, qty, exact(book.view.bids[0][0])):
+            return True
+    return False
 
 
 def taken_side(view: DepthView, side: Side) -> list[ExactLevel]:

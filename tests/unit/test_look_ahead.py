@@ -24,7 +24,9 @@ BOOKS = [
     ("venue-3", "BTC/USDT:USDT"),
 ]
 CUTS = (10, 60, 300, 700)
-WATCHES_ONLY = ("conversion", "lead_lag", "market_making", "momentum", "triangular")
+WATCHES_ONLY = (
+    *("conversion", "funding_carry", "lead_lag", "market_making", "momentum", "triangular"),
+)
 """Propose nothing here; what they count, show and do is in their own tests."""
 
 

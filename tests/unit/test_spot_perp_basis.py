@@ -52,9 +52,11 @@ PARAMS: dict[str, Any] = {
 class Desk:
     """Scanner and risk, joined by what they say to each other; every plan fills as expected."""
 
+    strategy_class, defaults = "spot_perp_basis", PARAMS
+
     def __init__(self, **entry: Any) -> None:
-        params = {**PARAMS, **entry.pop("params", {})}
-        strategy = StrategyConfig(id="basis", class_="spot_perp_basis", params=params, **entry)
+        params = {**self.defaults, **entry.pop("params", {})}
+        strategy = StrategyConfig(id="basis", class_=self.strategy_class, params=params, **entry)
         plain = make_config()
         self.config = Config(venues=plain.venues, risk=plain.risk, strategies=[strategy])
         self.risk: RiskEngine = make_risk(self.config)

@@ -32,7 +32,7 @@ from shared.domain.basis import (
 from shared.domain.contracts import Contract
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.margin import Isolated, distance_bps
-from shared.domain.rounding import exact, is_enough, lot_common, qty_accepted, qty_to_lot
+from shared.domain.rounding import exact, is_enough, lot_common, qty_to_lot
 from shared.messages.arb import Opportunity
 from shared.messages.base import Side
 from shared.messages.market import DepthView
@@ -47,6 +47,7 @@ from shared.strategies.round_plans import (
     RoundTerms,
     Wanted,
     close_round,
+    is_uneven,
     plan_round,
     taken_side,
 )
@@ -284,7 +285,7 @@ class SpotPerpBasis(Strategy[SpotPerpBasisParams]):
         """Close a round whose basis, time or margin says so; nothing while a plan is in flight."""
         if held.state not in {RoundState.OPEN, RoundState.HALTED}:
             return Stopped("HELD", (held.round_id,))
-        if not (self._is_uneven(held) or self._is_due(held, now_ns)):
+        if not (is_uneven(held, self._markets.books) or self._is_due(held, now_ns)):
             return Stopped("HELD", (held.round_id,))
         if now_ns < self._tried_ns.get(held.round_id, 0):
             return Stopped("HELD", (held.round_id,))
@@ -294,17 +295,6 @@ class SpotPerpBasis(Strategy[SpotPerpBasisParams]):
             self._tried_ns[held.round_id] = now_ns + ttl_ms * _MS
             self._counts["closes"] += 1
         return found
-
-    def _is_uneven(self, held: StrategyPosition) -> bool:
-        """Tell whether more is unhedged than some market of it would take."""
-        for leg in held.legs:
-            book = self._markets.books.get(_place(leg))
-            if book is None or book.rules is None or book.view is None or not book.view.bids:
-                continue
-            qty = qty_accepted(book.rules, abs(held.unhedged))
-            if qty > 0 and is_enough(book.rules, qty, exact(book.view.bids[0][0])):
-                return True
-        return False
 
     def _is_due(self, held: StrategyPosition, now_ns: int) -> bool:
         decision = decide_held(
