@@ -132,3 +132,8 @@ class PathBooks:
 def oldest_age_ms(books: Iterable[PathBook], now_ns: int) -> int:
     """Return the age of the oldest view among books that are live."""
     return max((now_ns - book.view.ts_ns) // _MS for book in books if book.view is not None)
+
+
+def newest_age_ms(books: Iterable[PathBook], now_ns: int) -> int:
+    """Return the age of the newest view among books that are live."""
+    return min((now_ns - book.view.ts_ns) // _MS for book in books if book.view is not None)

@@ -128,7 +128,7 @@ def test_a_book_that_is_not_live_prices_nothing_until_it_is() -> None:
 
 
 def test_a_market_that_comes_later_joins() -> None:
-    watched = Watched("BTC/USDT", "ETH/BTC")
+    watched = Watched("BTC/USDT", "ETH/BTC", apart_ms_max=5_000)
     watched.prices()
     assert watched.strategy.gauges()["cycles"] == 0
     watched.strategy.on_rules(make_rules(VENUE, "ETH/USDT", **FINE), watched.now_ns)
@@ -187,3 +187,15 @@ def test_a_price_that_is_nothing_on_the_venues_grid_stops_this_cycle_alone() -> 
     watched.strategy.on_rules(coarse, watched.now_ns)
     watched.prices()
     assert set(watched.misses()) == {"CYCLE_OFF_GRID"}
+
+
+def test_views_that_are_far_apart_are_not_compared() -> None:
+    watched = Watched(apart_ms_max=50)
+    watched.view("ETH/BTC", *PRICES["ETH/BTC"])
+    watched.now_ns += 60 * MS
+    watched.view("BTC/USDT", *PRICES["BTC/USDT"])
+    watched.view("ETH/USDT", *PRICES["ETH/USDT"])
+    assert watched.misses()["CYCLE_APART"].context["apart_ms"] == "62"
+    assert not watched.found
+    watched.view("ETH/BTC", *PRICES["ETH/BTC"])
+    assert len(watched.found) == 1

@@ -29,6 +29,10 @@ from shared.strategies.port import Depth, Input, Params, Strategy, Trades
 from shared.strategies.quoting import Desk, Hedged, NoQuote, Quote, QuoteLimits
 from shared.strategies.round_plans import KnownBook, Place
 
+DEMO = Demo(
+    params={"maker_instrument": "BTC/USDT", "taker_instrument": "BTC/USDT"},
+    only_watches="nothing that it would quote is sent",
+)
 BOOKS_MAX, DESKS_MAX = 64, 32
 """Books, and pairs of maker and taker followed; more are refused and counted."""
 REFRESHED_MAX = 4

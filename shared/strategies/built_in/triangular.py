@@ -21,12 +21,17 @@ from shared.messages.rules import InstrumentRules
 from shared.strategies.demo import Demo
 from shared.strategies.gates import Gate
 from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Stopped
-from shared.strategies.path_books import PathBook, PathBooks, oldest_age_ms
+from shared.strategies.path_books import PathBook, PathBooks, newest_age_ms, oldest_age_ms
 from shared.strategies.path_plans import PathFlaw, Publisher, plan_path
 from shared.strategies.port import Params, Strategy
 
 DEMO = Demo(
-    params={"is_buy_fee_in_base": False, "notional_quote_max": 5_000.0, "slack_bps": 2.0},
+    params={
+        "is_buy_fee_in_base": False,
+        "notional_quote_max": 5_000.0,
+        "slack_bps": 2.0,
+        "apart_ms_max": 45,
+    },
     more_markets=True,
 )
 SETTLE_NS = 1_000_000_000
@@ -48,6 +53,7 @@ class TriangularParams(Params, frozen=True, kw_only=True):
     is_buy_fee_in_base: bool = True
     cooldown_ms: Annotated[int, Meta(ge=0, le=10**9)] = 1_000
     ttl_ms: Annotated[int, Meta(ge=1, le=10**6)] = 500
+    apart_ms_max: Annotated[int, Meta(ge=0, le=10**9)] = 250
     slack_bps: Annotated[float, Meta(ge=0, le=100)] = 0.0
 
 
@@ -86,6 +92,7 @@ class Triangular(Strategy[TriangularParams]):
         "CYCLE_LOSES": ("assets",),
         "CYCLE_EDGE_MIN": ("assets",),
         "CYCLE_AGE": ("assets", "age_ms"),
+        "CYCLE_APART": ("assets", "apart_ms"),
         "CYCLE_LOTS": ("assets",),
         **{f"CYCLE_{flaw}": ("assets",) for flaw in PathFlaw},
     }
@@ -214,6 +221,9 @@ class Triangular(Strategy[TriangularParams]):
         age_ms = oldest_age_ms(way.books, now_ns)
         if age_ms > self.params.book_age_ms_max:
             return Stopped("CYCLE_AGE", (way.assets, age_ms), edge_bps)
+        apart_ms = age_ms - newest_age_ms(way.books, now_ns)
+        if apart_ms > self.params.apart_ms_max:
+            return Stopped("CYCLE_APART", (way.assets, apart_ms), edge_bps)
         if now_ns < way.ts_cool_ns:
             return Stopped(Gate.COOLDOWN, ((way.ts_cool_ns - now_ns) // _MS,), edge_bps)
         found = self._sized(way)
