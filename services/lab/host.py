@@ -143,9 +143,8 @@ class Host(Life):
         if deadline_ns is None or (self._timer_ns is not None and self._timer_ns <= deadline_ns):
             return
         self._timer_ns = deadline_ns
-        delay_ns = deadline_ns - self._lab.kernel.now_ns()
         due = partial(self._guard, partial(self._on_timer, deadline_ns))
-        self._later(max(0, delay_ns), due)
+        self._later(max(0, deadline_ns - self._lab.kernel.now_ns()), due)
 
     # One step
 
@@ -160,9 +159,7 @@ class Host(Life):
                 return
             raise
         if not batch.last_ids:
-            due_ns = next_due_ns(self._inbox.cursors, self._lab.server)
-            if due_ns is not None:
-                self._wake(max(0, due_ns - self._lab.kernel.now_ns()))
+            self._wake_when_due()
             return
         if self.process.on_read is not None:
             for message in batch.messages:
@@ -171,7 +168,17 @@ class Host(Life):
             self._take(batch.messages, batch, redelivered=batch.redelivered)
         if self._shards is not None:
             self._shards.note_read(batch.last_ids)
-        self._wake(0)
+        if self.process.reads_durable:
+            self._wake(0)  # one batch has either durable entries or newest ones
+        else:
+            self._wake_when_due()
+
+    def _wake_when_due(self) -> None:
+        """Read again when a stream with something unread is due; what is written later wakes it."""
+        cursors = () if self._inbox is None else self._inbox.cursors
+        due_ns = next_due_ns(cursors, self._lab.server)
+        if due_ns is not None:
+            self._wake(max(0, due_ns - self._lab.kernel.now_ns()))
 
     def _take(
         self, inputs: Sequence[Message | Result], batch: Batch | None, *, redelivered: bool

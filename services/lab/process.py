@@ -12,7 +12,7 @@ from shared.bus.port import Input
 from shared.engine import Action, Engine, Result
 from shared.messages.base import Message
 from shared.services import ServiceSpec
-from shared.streams import STREAM_OF
+from shared.streams import BY_NAME, STREAM_OF, Delivery
 
 if TYPE_CHECKING:
     from services.lab.life import Life
@@ -105,6 +105,12 @@ class Process:
     def service(self) -> str:
         """Its name in the table of services."""
         return self.row.name
+
+    @property
+    def reads_durable(self) -> bool:
+        """Whether any stream that it reads gives every entry to one reader."""
+        streams = [BY_NAME[read.stream] for read in self.row.reads]
+        return any(each.delivery is Delivery.DURABLE for each in streams)
 
 
 def readers_of(messages: Sequence[Message]) -> Sequence[str]:

@@ -6,13 +6,14 @@ its thresholds must be for the lab's market stands here, where its defaults woul
 
 from __future__ import annotations
 
+from functools import cache
 from random import Random
 from typing import Any
 
-from shared.config_sections import Config, StrategyConfig
+from shared.config_sections import Config, ScannerConfig, StrategyConfig
 from shared.domain.instrument import is_spot
 from shared.errors import ConfigError
-from shared.strategies.port import Depth
+from shared.strategies.port import Depth, Input
 from shared.strategy_files import DEFAULT, built_ins, load
 from shared.strategy_inputs import inputs_of
 
@@ -40,16 +41,23 @@ def strategies_of(seed: int, config: Config) -> list[StrategyConfig]:
 
 def _fits(chosen: StrategyConfig, config: Config) -> bool:
     """Tell whether the world's venues have all that a strategy wants to see: they have books."""
-    try:
-        strategy = load(chosen, config.scanner, "lab").strategy
-        assert strategy is not None
-        wanted = inputs_of(strategy, "lab")
-    except ConfigError:  # it has no defaults for what it needs
-        return False
     books = [(venue, name) for venue, of in config.venues.items() for name in of.instruments]
-    return all(
+    wanted = _wanted(chosen.class_)
+    return wanted is not None and all(
         isinstance(each, Depth) and any(each.covers(*book) for book in books) for each in wanted
     )
+
+
+@cache
+def _wanted(name: str) -> list[Input] | None:
+    """Return what a strategy wants to see in every world; ``None`` if it needs to be told more."""
+    chosen = StrategyConfig(id=name, class_=name, params=_params(name, Random(0)))
+    try:
+        strategy = load(chosen, ScannerConfig(), "lab").strategy
+        assert strategy is not None
+        return inputs_of(strategy, "lab")
+    except ConfigError:
+        return None
 
 
 def _params(name: str, draw: Random) -> dict[str, Any]:
