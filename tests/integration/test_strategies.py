@@ -72,7 +72,7 @@ async def test_the_others_go_on_and_status_says_why(url: str, tmp_path: Path) ->
 
         await eventually(lambda: len(disabled()) == 3, timeout_s=60, what="three disabled")
         assert "DoesNotReturn: a call did not return within 1 s" in disabled()["endless"]
-        assert "took more than 20 ms for a call 10 times" in disabled()["slow"]
+        assert "10 calls within 60 s used more than 20 ms" in disabled()["slow"]
         assert "missing.py: No such file or directory" in disabled()["missing"]
         w.seen.clear()
         w.bid = 10_080.0

@@ -14,6 +14,7 @@ from services.scanner.watchdog import (
     STRIKES_MAX,
     STRIKES_WITHIN_NS,
     TICKS_MAX,
+    WAIT_NS,
     Watchdog,
 )
 from shared.clock import ManualClock, SystemClock
@@ -38,7 +39,7 @@ def told() -> list[Result]:
 @pytest.fixture
 def watchdog(clock: ManualClock, told: list[Result]) -> Iterator[Watchdog]:
     before = signal.getsignal(signal.SIGVTALRM)
-    watchdog = Watchdog(clock)
+    watchdog = Watchdog(clock, clock.monotonic_ns)
     watchdog.deliver_to(told.append)
     watchdog.start()
     yield watchdog
@@ -60,12 +61,13 @@ def test_slow_again_and_again_is_told_once(
         call(watchdog, clock, BUDGET_NS)
         call(watchdog, clock, BUDGET_NS + 1, "other")
     assert not told
+    call(watchdog, clock, BUDGET_NS + 1)  # the first of all only made it be measured
     call(watchdog, clock, 31_000_000)
     (over,) = told
     assert isinstance(over, OverBudget)
     assert over.strategy_id == "mine"
     assert over.reason == (
-        "took more than 20 ms for a call 10 times within 60 s, 31 ms the last time"
+        "10 calls within 60 s used more than 20 ms of the processor each, 31 ms the last time"
     )
     call(watchdog, clock, BUDGET_NS + 1)
     assert len(told) == 1
@@ -78,6 +80,25 @@ def test_slow_now_and_then_is_not(
         call(watchdog, clock, BUDGET_NS + 1)
         clock.advance(STRIKES_WITHIN_NS // (STRIKES_MAX - 1))
     assert not told
+
+
+def test_time_that_other_processes_took_is_not(clock: ManualClock, told: list[Result]) -> None:
+    watchdog = Watchdog(clock, lambda: 7)
+    watchdog.deliver_to(told.append)
+    for _ in range(5 * STRIKES_MAX):
+        call(watchdog, clock, WAIT_NS)
+    assert not told
+
+
+def test_waiting_again_and_again_is_told(clock: ManualClock, told: list[Result]) -> None:
+    """A strategy that sleeps uses no processor and holds everybody up."""
+    watchdog = Watchdog(clock, lambda: 7)
+    watchdog.deliver_to(told.append)
+    for _ in range(STRIKES_MAX):
+        call(watchdog, clock, WAIT_NS + 1)
+    (over,) = told
+    assert isinstance(over, OverBudget)
+    assert over.reason == "10 calls within 60 s took more than 500 ms each, 500 ms the last time"
 
 
 def test_many_calls_are_not_taken_for_one(watchdog: Watchdog, clock: ManualClock) -> None:
