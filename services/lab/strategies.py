@@ -13,7 +13,7 @@ from typing import Any
 from shared.config_sections import Config, ScannerConfig, StrategyConfig
 from shared.domain.instrument import is_spot
 from shared.errors import ConfigError
-from shared.strategies.port import Depth, Input
+from shared.strategies.port import Depth, FundingOf, Input
 from shared.strategy_files import DEFAULT, built_ins, load
 from shared.strategy_inputs import inputs_of
 
@@ -30,6 +30,8 @@ def strategies_of(seed: int, config: Config) -> list[StrategyConfig]:
     has_derivatives = not all(map(is_spot, names))
     chosen = [StrategyConfig(id=DEFAULT, class_=DEFAULT)]
     for name in built_ins():
+        if any(isinstance(each, FundingOf) for each in _wanted(name) or ()):
+            continue  # the lab's venues tell no rates
         params = _params(name, draw)
         chance = ROUNDS_CHANCE if params and has_derivatives else CHANCE
         wanted = name != DEFAULT and draw.random() < chance
