@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from shared.look_ahead_inputs import MadeUp, hand_over, junk_of, with_inputs
+from shared.look_ahead_inputs import MadeUp, RoundsOf, hand_over, junk_of, with_inputs
 from shared.messages.base import BookState
 from shared.messages.market import DepthView, Level
+from shared.messages.rounds import StrategyPosition
 from shared.messages.rules import InstrumentRules
 from shared.strategies.port import Depth, Input, Strategy, check_deadline
 
@@ -50,10 +51,16 @@ Make = Callable[[], Strategy[Any]]
 
 
 def run(make: Make, events: Sequence[Event]) -> list[bytes]:
-    """Return what a new strategy returns at each event, as bytes; timers before it count to it."""
-    strategy, said = make(), []
+    """Return what a new strategy returns at each event, as bytes; timers before it count to it.
+
+    Rounds that it proposes are told as filled before the next event.
+    """
+    strategy, said, rounds = make(), [], RoundsOf()
+    told: list[StrategyPosition] = []
     for now_ns, message in events:
         found: list[Any] = []
+        for position in told:
+            found += _listed(strategy.on_position(position, now_ns), "on_position")
         for _ in range(STEP_NS // TIMER_NS_MIN):
             deadline_ns = strategy.next_deadline_ns()
             check_deadline(deadline_ns)
@@ -66,6 +73,7 @@ def run(make: Make, events: Sequence[Event]) -> list[bytes]:
             found += _listed(strategy.on_rules(message, now_ns), "on_rules")
         else:
             found += _listed(hand_over(strategy, message, now_ns), f"at a {type(message).__name__}")
+        told = rounds.after(found, now_ns)
         said.append(_ENCODE(found))
     return said
 

@@ -9,8 +9,11 @@ from typing import Any
 import msgspec
 
 from shared.domain.instrument import InstrumentKind, split_instrument
-from shared.messages.base import Side
+from shared.domain.order import ZERO
+from shared.messages.arb import Opportunity
+from shared.messages.base import Certainty, Side
 from shared.messages.market import DepthView, Funding, FundingSettled, Mark, Trade
+from shared.messages.rounds import Intent, RoundLeg, RoundState, StrategyPosition
 from shared.messages.rules import InstrumentRules
 from shared.strategies.features.bars import Bar
 from shared.strategies.port import Bars, FundingOf, Input, Strategy, Trades
@@ -117,6 +120,50 @@ def _beside(
 
 def _middle(view: DepthView) -> float:
     return (view.bids[0][0] + view.asks[0][0]) / 2
+
+
+class RoundsOf:
+    """What risk would tell a strategy of the rounds that it proposes, were all of them filled.
+
+    It follows from what the strategy has said, so it is no knowledge of what comes.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, StrategyPosition] = {}
+
+    def after(self, said: Sequence[Any], now_ns: int) -> list[StrategyPosition]:
+        """Return the positions that follow from what was said."""
+        told = []
+        for each in said:
+            if not isinstance(each, Opportunity) or each.intent is Intent.INSTANT:
+                continue
+            legs = dict.fromkeys(((leg.venue, leg.instrument) for leg in each.legs), ZERO)
+            before = self._open.get(each.round_id)
+            for held in before.legs if before is not None else ():
+                legs[held.venue, held.instrument] = held.qty
+            for leg in each.legs:
+                legs[leg.venue, leg.instrument] += leg.side.signed(leg.qty)
+            state = RoundState.OPEN if any(legs.values()) else RoundState.CLOSED
+            position = StrategyPosition(
+                ts_ns=now_ns,
+                strategy_id=each.strategy_id or "check",
+                round_id=each.round_id,
+                state=state,
+                base=each.base,
+                quote=each.quote,
+                legs=[
+                    RoundLeg(venue=v, instrument=i, qty=q, entry=each.legs[0].price_avg)
+                    for (v, i), q in legs.items()
+                ],
+                unhedged=sum(legs.values(), ZERO),
+                realized={},
+                certainty=Certainty.KNOWN,
+                ts_opened_ns=before.ts_opened_ns if before is not None else now_ns,
+                horizon_ns=each.horizon_ns,
+            )
+            self._open[each.round_id] = position
+            told.append(position)
+        return told
 
 
 class _BarsOfViews:

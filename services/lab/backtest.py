@@ -30,6 +30,7 @@ from shared.messages.execution import Fill, PlanDone
 from shared.messages.market import DepthView, VenueStatus
 from shared.messages.rules import InstrumentRules
 from shared.strategy_inputs import check_strategies
+from shared.venues.registry import ADAPTERS
 from shared.watch.report import Ending
 
 TRADES_MAX = 10_000
@@ -163,7 +164,9 @@ def configured(config: Config, contents: Contents | Tables, where: str) -> Confi
                 f"{where}: venues.{venue}.instruments: {missing[0]} is not in the data; there are: "
                 f"{', '.join(there) or f'none of {venue}'}"
             )
-        venues[venue] = msgspec.structs.replace(wanted, feeds=FEEDS)
+        # a table may be of a venue that nobody here can connect to, and nobody does
+        adapter = wanted.adapter or (venue if venue in ADAPTERS else ADAPTERS[0])
+        venues[venue] = msgspec.structs.replace(wanted, feeds=FEEDS, adapter=adapter)
     contents.rules = {
         (venue, name): _with_fee(rules, venues[venue])
         for (venue, name), rules in contents.rules.items()

@@ -39,6 +39,7 @@ JOBS_MAX = 256
 _SEEDS = re.compile(r"(\d{1,10})(?:\.\.(\d{1,10}))?", re.ASCII)
 PROGRESS_S = 5.0
 _NUMBERS = msgspec.json.Encoder(decimal_format="number")
+GC_THRESHOLDS = 50_000, 20, 100
 TOLD_MAX = 5
 """Violating seeds whose story is printed."""
 
@@ -94,6 +95,8 @@ def backtest(options: argparse.Namespace) -> int:
     check_terms(terms, list(config.venues), str(options.config))
     length_s = (contents.last_ns - contents.first_ns) / 1e9
     progress = Progress("backtest", length_s)
+    gc.freeze()  # what is there by now stays to the end, and little of what comes is in cycles
+    gc.set_threshold(*GC_THRESHOLDS)
     with _decisions(options.decisions, options.paths) as decisions:
         run = Backtest(contents, config, terms, decisions)
         ending = run.run(progress.tell)

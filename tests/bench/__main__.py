@@ -24,7 +24,7 @@ from rich.table import Table
 
 from tests.support import ROOT
 
-BENCHMARKS = ("decode", "bus_hop", "cycles", "bars", "tick_to_order")
+BENCHMARKS = ("decode", "bus_hop", "cycles", "bars", "backtest", "tick_to_order")
 TIMEOUT_S = 600
 ENVIRONMENTS = {
     "decode": (ROOT / ".bench-venv", ("cryptofeed",)),
@@ -42,6 +42,9 @@ GOALS: dict[str, tuple[str, float, str]] = {
     "bars.kernel.ratio_bare": ("x", 1.5, "at most"),
     "bars.kernel.ratio_vectorbt": ("x", 20.0, "at least"),
     "bars.events.ratio_backtrader": ("x", 8.0, "at least"),
+    "backtest.deltas_per_s": ("/s", 30_000.0, "at least"),
+    "backtest.times_real": ("x", 500.0, "at least"),
+    "backtest.ratio_two_engines": ("x", 0.6, "at least"),
     "tick_to_order.latency_us.tick_to_order.p50": ("us", 1_000.0, "at most"),
 }
 

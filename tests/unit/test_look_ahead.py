@@ -7,12 +7,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.cli.commands_strategy import check_strategy
 from shared.config_sections import ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.look_ahead import Event, copy, examine, garbage, market, run
+from shared.messages.arb import Opportunity
+from shared.messages.rounds import Intent
 from shared.strategies import template
 from shared.strategies.features.bars import Bar
 from shared.strategies.port import Bars, FundingOf, Strategy, Trades
@@ -51,7 +54,7 @@ def test_every_strategy_of_ours_passes_and_finds_something(named: str, events: l
     make = making(named)
     assert examine(make, events, CUTS, 1) is None
     if named not in WATCHES_ONLY:
-        assert sum(len(each) > 1 for each in run(make, events)) > 5
+        assert sum(len(each) > 1 for each in run(make, events)) > 3
 
 
 CHEATS = {
@@ -225,3 +228,62 @@ def test_check_finds_what_differs_between_processes(tmp_path: Path) -> None:
 def test_check_says_what_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     check_strategy(write_strategy(tmp_path, TRADES), as_json=True)
     assert '"look_ahead":"nonefound"' in capsys.readouterr().out.replace(" ", "")
+
+
+CHEATS_ON_TRADES = {
+    "reads the next trade": """
+    def on_trade(self, trade, now_ns):
+        try:
+            raise ValueError
+        except ValueError as error:
+            frame = error.__traceback__.tb_frame.f_back
+            while frame is not None and "events" not in frame.f_locals:
+                frame = frame.f_back
+        later = [m for t, m in frame.f_locals["events"] if t > now_ns and type(m) is type(trade)]
+        return [later[0].price] if later else []
+""",
+    "remembers the trades of another run": """
+    seen = {}
+
+    def on_trade(self, trade, now_ns):
+        number = int(trade.trade_id)
+        after = [price for n, price in self.seen.items() if n > number]
+        self.seen[number] = trade.price
+        return after[:1]
+""",
+    "changes the book from a trade": """
+    def on_depth(self, view, now_ns):
+        self.view = view
+        return []
+
+    def on_trade(self, trade, now_ns):
+        self.view.asks.clear()
+        return [trade.price]
+""",
+}
+
+
+@pytest.mark.parametrize("body", CHEATS_ON_TRADES.values(), ids=CHEATS_ON_TRADES)
+def test_cheats_are_found_with_trades(tmp_path: Path, body: str) -> None:
+    events = market(BOOKS, 400, seed=3, inputs=[Trades()])
+    assert sum(type(event.message).__name__ == "Trade" for event in events) > 100
+    assert examine(making(write_strategy(tmp_path, body)), events, (10, 60, 300), 1) is not None
+
+
+def test_what_trades_say_is_no_cheat(tmp_path: Path) -> None:
+    body = """
+    def on_trade(self, trade, now_ns):
+        return [trade.price]
+"""
+    events = market(BOOKS, 400, seed=3, inputs=[Trades()])
+    assert examine(making(write_strategy(tmp_path, body)), events, (10, 60, 300), 1) is None
+
+
+def test_rounds_that_are_proposed_are_told_as_filled(events: list[Event]) -> None:
+    decode = msgspec.msgpack.Decoder(list[Opportunity]).decode
+    kind = making("spot_perp_basis")
+    said = [each for one in run(kind, events) for each in decode(one)]
+    intents = Counter(each.intent for each in said)
+    assert intents[Intent.OPEN] > 0
+    assert intents[Intent.CLOSE] > 0
+    assert examine(kind, events, CUTS, 1) is None
