@@ -22,7 +22,6 @@ from services.lab.decisions import Decisions, DecisionServer
 from services.lab.host import Host
 from services.lab.kernel import Kernel
 from services.lab.life import Life
-from services.lab.operator import say_command
 from services.lab.output import DecisionsFile
 from services.lab.paper import PaperPort, not_here
 from services.lab.process import Process, readers_of
@@ -268,7 +267,8 @@ class Replay:
         command = Command(
             ts_ns=now_ns, command_id=f"replay-{kind}", kind=kind, operator="arb", reason=reason
         )
-        say_command(self, command)
+        self._append([command])
+        self.on_published("operator", [command])
         return now_ns
 
     def _append(self, messages: Sequence[Message]) -> None:
