@@ -303,7 +303,11 @@ class Node:
             self._finish(self.engine.on_message(messages[0], now_ns))
         elif messages:
             self._take(messages, now_ns)
-        if self.unread or is_durable:
+        if not self._durable:
+            due_ns = [cursor.due_ns for cursor in self._latest if cursor.entries]
+            if due_ns:
+                self._wake(max(now_ns, min(due_ns)))
+        elif self.unread or is_durable:
             self.wake_at(now_ns)
         else:
             self._read_ns = now_ns
