@@ -40,10 +40,29 @@ BUILT_IN_MODULE = "shared.strategies.built_in."
 """What the module's name of a built-in strategy begins with."""
 
 P = TypeVar("P", bound=Params)
+_Tuple = TypeVar("_Tuple", bound=tuple[Any, ...])
 Output = Opportunity | Signal | Indication
 """What a strategy may return; an indication is only shown."""
 
 
+def _of_its_kind(kind: type[_Tuple]) -> type[_Tuple]:
+    """Make inputs of two kinds unequal, which as tuples of the same names would be equal."""
+
+    def equal(this: tuple[Any, ...], other: object) -> bool:
+        return isinstance(other, kind) and tuple.__eq__(this, other)
+
+    def unequal(this: tuple[Any, ...], other: object) -> bool:
+        return not equal(this, other)
+
+    def hashed(this: tuple[Any, ...]) -> int:
+        return hash((kind.__name__, *this))
+
+    for name, method in {"__eq__": equal, "__ne__": unequal, "__hash__": hashed}.items():
+        setattr(kind, name, method)
+    return kind
+
+
+@_of_its_kind
 class Depth(NamedTuple):
     """An input: views of order books, and the rules of their instruments; empty is every one."""
 
@@ -55,6 +74,7 @@ class Depth(NamedTuple):
         return self.venue in {"", venue} and self.instrument in {"", instrument}
 
 
+@_of_its_kind
 class Trades(NamedTuple):
     """An input: trades, and where some are missing; its venues have ``trades`` in their feeds."""
 
@@ -66,6 +86,7 @@ class Trades(NamedTuple):
         return self.venue in {"", venue} and self.instrument in {"", instrument}
 
 
+@_of_its_kind
 class FundingOf(NamedTuple):
     """An input: marks and funding of perpetuals; its venues have ``funding`` in their feeds."""
 
@@ -77,6 +98,7 @@ class FundingOf(NamedTuple):
         return self.venue in {"", venue} and self.instrument in {"", instrument}
 
 
+@_of_its_kind
 class Bars(NamedTuple):
     """An input: closed bars, made of trades by the venue's time; an empty bar has volume 0.
 

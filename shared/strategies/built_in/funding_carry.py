@@ -114,9 +114,8 @@ class FundingCarry(Strategy[FundingCarryParams]):
         short = given.short_venue, given.short_instrument
         long = given.long_venue, given.long_instrument
         perps = [short] if long[1] and is_spot(long[1]) else [short, long]
-        # Not one set of both: inputs of two kinds with the same names are equal tuples.
-        books = dict.fromkeys(Depth(*each) for each in (short, long))
-        return (*books, *dict.fromkeys(FundingOf(*each) for each in perps))
+        books = [Depth(*each) for each in (short, long)]
+        return tuple(dict.fromkeys([*books, *(FundingOf(*each) for each in perps)]))
 
     def on_rules(self, rules: InstrumentRules, now_ns: int) -> Sequence[Opportunity]:
         """Note what an instrument's orders must look like, and what they cost."""
