@@ -141,6 +141,13 @@ def _check_money(config: Config, where: str) -> None:
             value = getattr(part, name)
             if isinstance(value, Decimal) and not (value.is_finite() and value > 0):
                 raise ConfigError(f"{where}: {section}.{name} = {value}; give a number above 0")
+    amounts = {f"executor.paper_balances.{a}": x for a, x in config.executor.paper_balances.items()}
+    for quote, own in config.risk.per_quote.items():
+        for name in own.__struct_fields__:
+            amounts[f"risk.per_quote.{quote}.{name}"] = getattr(own, name)
+    for place, amount in amounts.items():
+        if not (amount.is_finite() and amount > 0):
+            raise ConfigError(f"{where}: {place} = {amount}; give a number above 0")
     for name, venue in config.venues.items():
         fee = venue.taker_fee_bps
         if fee is not None and not (fee.is_finite() and fee >= 0):

@@ -66,8 +66,26 @@ class ScannerConfig(Section, frozen=True, kw_only=True):
     opportunity_ttl_ms: PositiveInt = 500
 
 
+DOLLARS = ("USDT", "USDC", "USD", "FDUSD", "TUSD", "DAI", "PYUSD")
+"""Dollars, and coins that stand for one."""
+
+
+class QuoteLimits(Section, frozen=True, kw_only=True):
+    """The limits on what is traded against one quote asset, in units of it."""
+
+    order_notional_max: Decimal
+    instrument_notional_max: Decimal
+    venue_notional_max: Decimal
+    total_notional_max: Decimal
+    daily_loss_max: Decimal
+
+
 class RiskConfig(Section, frozen=True, kw_only=True):
-    """Limits. Notionals, losses and caps are in quote units."""
+    """Limits. Notionals, losses and caps are in quote units, each asset of ``quote_assets`` apart.
+
+    What is traded against any other asset needs limits of its own in ``per_quote``: ten thousand
+    dollars are no limit on an order in bitcoins.
+    """
 
     order_notional_max: Decimal = Decimal(10_000)
     instrument_notional_max: Decimal = Decimal(100_000)
@@ -81,10 +99,23 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     edge_bps_max: Positive = 500.0
     plans_in_flight_max: PositiveInt = 4
     start_active: bool = True
+    quote_assets: tuple[str, ...] = DOLLARS
+    per_quote: dict[str, QuoteLimits] = {}
+
+    def limits_in(self, quote: str) -> RiskConfig | None:
+        """Return the limits on what is traded against an asset; ``None`` where there are none."""
+        own = self.per_quote.get(quote)
+        if own is not None:
+            return msgspec.structs.replace(self, **msgspec.structs.asdict(own))
+        return self if quote in self.quote_assets else None
 
 
 class ExecutorConfig(Section, frozen=True, kw_only=True):
-    """How plans are executed. ``mode``: paper (never sends), simulated (loopback venues), live."""
+    """How plans are executed. ``mode``: paper (never sends), simulated (loopback venues), live.
+
+    A paper account begins with ``paper_balance`` of each of ``risk.quote_assets`` and that worth of
+    what is traded there; ``paper_balances`` says what it has of an asset instead.
+    """
 
     mode: Literal["paper", "simulated", "live"] = "paper"
     hedge_deadline_ms: PositiveInt = 5_000
@@ -92,6 +123,7 @@ class ExecutorConfig(Section, frozen=True, kw_only=True):
     query_attempts_max: PositiveInt = 20
     paper_latency_ms: Annotated[int, Meta(ge=0)] = 20
     paper_balance: Decimal = Decimal(1_000_000)
+    paper_balances: dict[str, Decimal] = {}
 
 
 class RecorderConfig(Section, frozen=True, kw_only=True):

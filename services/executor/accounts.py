@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from services.executor.gateway import Gateway
 from services.executor.paper import PaperGateway
+from services.executor.paper_account import paper_account
 from shared.clock import Clock
 from shared.config import check_live, read_secret, simulated_host
 from shared.config_sections import Config, VenueConfig
@@ -80,7 +81,7 @@ def _paper(name: str, config: Config, rules: Rules, clock: Clock) -> PaperGatewa
         rules,
         clock,
         wait=partial(asyncio.sleep, config.executor.paper_latency_ms / 1_000),
-        quote_balance=config.executor.paper_balance,
+        account=paper_account(name, rules, config),
     )
 
 

@@ -6,7 +6,7 @@ No opportunity gave them a loss cap, so it is a share of what they trade.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -14,6 +14,7 @@ from services.executor.gateway import FillReport
 from services.executor.ids import attempt_after_loss, plan_key
 from services.executor.market import Markets
 from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
+from shared.config_sections import DOLLARS
 from shared.domain.accounting import holding_key, holding_place, signed_qty
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
@@ -23,17 +24,20 @@ from shared.messages.execution import OPERATOR_STRATEGY
 OWN_LOSS_BPS: Final = Decimal(100)
 """Loss cap, of notional, where none was given: adopted orders, late fills, FLATTEN."""
 OWN_LOSS_MIN: Final = Decimal(1)
-"""Least such cap in quote units: what sweeping up a rest below the venues' least size may cost."""
-
-
+"""Least such cap in dollars: what sweeping up a rest below the venues' least size may cost."""
 ONE: Final = Decimal(1)
 
 
 class ClosingPlans:
-    """Opens plans in ``state``; what they do next is up to the PlanRunner, as with any other."""
+    """Opens plans in ``state``; what they do next is up to the PlanRunner, as with any other.
 
-    def __init__(self, state: ExecutorState, markets: Markets) -> None:
-        self._state, self._markets = state, markets
+    ``dollars`` are the assets that ``OWN_LOSS_MIN`` is counted in.
+    """
+
+    def __init__(
+        self, state: ExecutorState, markets: Markets, dollars: Sequence[str] = DOLLARS
+    ) -> None:
+        self._state, self._markets, self._dollars = state, markets, dollars
 
     def open_for_late_fill(self, order: OrderRecord, fill: FillReport, now_ns: int) -> str:
         """Open a plan that will even out a late fill of a finished one; return its id.
@@ -69,7 +73,7 @@ class ClosingPlans:
             base=base,
             quote=quote,
             legs=[],
-            loss_cap=max(notional * OWN_LOSS_BPS / BPS, OWN_LOSS_MIN),
+            loss_cap=self._loss_cap(notional, quote, now_ns),
             reference=fill.price,
             ts_started_ns=now_ns,
             opening=opening,
@@ -85,7 +89,7 @@ class ClosingPlans:
             plan.opening = plan.opening_cash = ZERO
             plan.base, plan.quote = owner.base, owner.quote
             plan.values, plan.openings, plan.holding = dict(values), openings, ""
-            plan.loss_cap = max(notional * price * OWN_LOSS_BPS / BPS, OWN_LOSS_MIN)
+            plan.loss_cap = self._loss_cap(notional * price, plan.quote, now_ns)
         self._state.add_plan(plan)
         return plan.plan_id
 
@@ -112,7 +116,7 @@ class ClosingPlans:
             base=base,
             quote=quote,
             legs=[],
-            loss_cap=max(abs(qty) * price * OWN_LOSS_BPS / BPS, OWN_LOSS_MIN),
+            loss_cap=self._loss_cap(abs(qty) * price, quote, now_ns),
             reference=price,
             ts_started_ns=now_ns,
             opening=qty,
@@ -126,6 +130,16 @@ class ClosingPlans:
             plan.values, plan.openings, plan.holding = {base: price}, {base: qty}, ""
         self._state.add_plan(plan)
         return plan
+
+    def _loss_cap(self, notional: Decimal, quote: str, now_ns: int) -> Decimal:
+        """Return what evening out so much may lose, in the quote asset.
+
+        Where no book says what a dollar is in it there is no least cap: one bitcoin is none.
+        """
+        prices = (self._markets.price_either_way(quote, each, now_ns) for each in self._dollars)
+        price = ONE if quote in self._dollars else next(filter(None, prices), None)
+        least = OWN_LOSS_MIN / price if price else ZERO
+        return max(notional * OWN_LOSS_BPS / BPS, least)
 
 
 def _openings(

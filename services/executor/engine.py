@@ -213,7 +213,7 @@ class ExecutorEngine:
         self._plans = PlanRunner(
             state, self._markets, self._orders, self._counts, hedge_deadline_ns
         )
-        self._own = ClosingPlans(state, self._markets)
+        self._own = ClosingPlans(state, self._markets, self._config.risk.quote_assets)
         self._standing = StandDown(state, self._counts)
         accounts = (self._orders, self._plans, self._standing)
         self._reconciler = Reconciler(state, *accounts, venues=self._venues, counts=self._counts)

@@ -58,8 +58,7 @@ class Intake:
         self, markets: Markets, venues: Mapping[str, Sequence[str]], limits: RiskConfig
     ) -> None:
         self._markets, self._venues = markets, venues
-        self._order_notional_max = limits.order_notional_max
-        self._notional_beyond = limits.order_notional_max * _WITH_BAND
+        self._limits = limits
         self._loss_cap_bps = limits.loss_cap_bps
         self._ttl_ns = int(limits.plan_ttl_ms * 1_000_000)
 
@@ -83,6 +82,9 @@ class Intake:
                 return f"{leg.instrument} at {leg.venue} is not traded here"
         if flaw := self._net_flaw(plan):
             return flaw
+        limits = self._limits.limits_in(plan.quote)
+        if limits is None and plan.intent is not _CLOSE:
+            return f"risk.per_quote has no limits in {plan.quote}"
         lives_ns = max(plan.ts_expire_ns - plan.ts_ns, plan.ts_expire_ns - now_ns - AHEAD_NS_MAX)
         if lives_ns > self._ttl_ns:
             allowed = f"risk.plan_ttl_ms allows {self._ttl_ns // _MS} ms"
@@ -90,6 +92,8 @@ class Intake:
         if plan.loss_cap > (most := self._loss_cap_max(plan)):
             return f"its loss cap is {plan.loss_cap}, risk.loss_cap_bps allows {most}"
         for leg in plan.legs:
+            if limits is not None and (why := _size_objection(leg, plan, limits)):
+                return why
             if why := self._leg_objection(leg, plan, now_ns):
                 return why
         return value_flaw(plan, self._markets, now_ns) if plan.values else ""
@@ -153,12 +157,6 @@ class Intake:
             return f"{leg.instrument} at {leg.venue} is not traded: {rules.reason}"
         if leg.qty <= 0 or not is_multiple(leg.qty, rules.lot_size):
             return f"{leg.qty} is not a multiple of {leg.venue}'s lot {rules.lot_size}"
-        notional = leg.qty * leg.price_limit
-        if plan.values:
-            notional *= values_of(plan).get(split_instrument(leg.instrument).quote, ONE)
-        # What was opened may have become worth more: closing it must be possible all the same.
-        if notional > self._notional_beyond and plan.intent is not _CLOSE:
-            return f"a leg is worth {notional:f}, {self._order_notional_max} are allowed"
         if abs(leg.price_expected - leg.price_limit) > leg.price_limit * PRICE_BAND:
             return f"it expects {leg.price_expected}, too far from its limit {leg.price_limit}"
         best = self._markets.best_price(key, leg.side, now_ns)
@@ -168,6 +166,18 @@ class Intake:
         if beyond > best * PRICE_BAND:
             return f"its limit {leg.price_limit} is too far from {leg.venue}'s best price {best}"
         return ""
+
+
+def _size_objection(leg: PlanLeg, plan: ApprovedPlan, limits: RiskConfig) -> str:
+    """Return why a leg is too large; empty if it is not."""
+    notional = leg.qty * leg.price_limit
+    if plan.values:
+        notional *= values_of(plan).get(split_instrument(leg.instrument).quote, ONE)
+    most = limits.order_notional_max
+    # What was opened may have become worth more: closing it must be possible all the same.
+    if notional > most * _WITH_BAND and plan.intent is not _CLOSE:
+        return f"a leg is worth {notional:f}, {most} are allowed"
+    return ""
 
 
 def _round_flaw(plan: ApprovedPlan) -> str:

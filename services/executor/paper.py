@@ -1,9 +1,9 @@
 """A paper account: fills orders against live depth views; nothing is sent anywhere.
 
 An IOC order walks the newest view after a fixed latency. What it takes is gone for later orders
-until the venue's level changes: our own impact. Balances start at ``paper_balance`` of every quote
-asset and the same worth, at the first bid seen, of every base asset of a spot instrument; a
-perpetual needs its settlement asset for fees only.
+until the venue's level changes: our own impact. Balances start at ``paper_balance`` of every dollar
+that is a quote asset and the same worth, at the first bid seen, of everything else that is traded;
+a perpetual needs its settlement asset for fees only.
 
 Fills, and what a trade needs of an account, are those of ``shared/exchange``. Its matching and its
 ledger are not used: the queue of a real book is not known, nothing rests on paper, and the account
@@ -52,7 +52,7 @@ class PaperGateway:
             rejected.
         clock: For the time of fills.
         wait: Awaited between submission and the look at the book: the latency of the venue.
-        quote_balance: What every quote asset starts with.
+        quote_balance: What every dollar that is a quote asset starts with.
         account: Its money, where it is kept otherwise than that.
     """
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 
 from services.executor.gateway import PaymentReport
 from services.executor.paper_funding import PaperFunding
+from shared.config_sections import DOLLARS, Config
 from shared.domain.accounting import Books
 from shared.domain.executions import Execution
 from shared.domain.fees import fee_amount
@@ -30,7 +32,10 @@ class PaperAccount:
     Args:
         venue: Whose.
         rules: Instrument -> rules, shared with whoever learns them.
-        quote_balance: What every quote asset starts with.
+        quote_balance: What each of ``quote_assets`` starts with, and what every other asset that is
+            traded is worth at the start.
+        quote_assets: Those that the balance is stated in.
+        balances: What there is of an asset instead.
     """
 
     def __init__(
@@ -38,26 +43,34 @@ class PaperAccount:
         venue: str,
         rules: Mapping[tuple[str, str], InstrumentRules],
         quote_balance: Decimal,
+        quote_assets: Container[str] = DOLLARS,
+        balances: Mapping[str, Decimal] = MappingProxyType({}),
     ) -> None:
         self.venue = venue
-        self.start: dict[str, Decimal] = {}
+        self.start: dict[str, Decimal] = {**balances}
         self.books = Books()
         self.funding = PaperFunding(venue, self.books)
         self._rules, self._quote_balance = rules, quote_balance
+        self._quote_assets = quote_assets
         self._opened: set[str] = set()
 
     def open(self, view: DepthView) -> None:
-        """Give the account what it starts with, once a price is there."""
+        """Give the account what it starts with, once a price is there.
+
+        Bitcoins that others are traded against are worth as much as anything else here.
+        """
         if view.instrument in self._opened:  # nearly always
             return
         base, quote, settle = split_instrument(view.instrument)
-        self.start.setdefault(settle or quote, self._quote_balance)
-        if settle is None and base not in self.start and view.bids:
+        money = settle or quote
+        if money in self._quote_assets:
+            self.start.setdefault(money, self._quote_balance)
+        if settle is None and base not in self.start and money in self.start and view.bids:
             rules = self._rules.get((self.venue, view.instrument))
-            qty = self._quote_balance / exact(view.bids[0][0])
+            qty = self.start[money] / exact(view.bids[0][0])
             if rules is not None:
                 self.start[base] = qty_to_lot(qty, rules.lot_size)
-        if settle is not None or base in self.start:
+        if money in self.start and (settle is not None or base in self.start):
             self._opened.add(view.instrument)
 
     def balances(self) -> Mapping[str, Balance]:
@@ -131,3 +144,16 @@ class PaperAccount:
             )
         )
         return fee, fee_asset
+
+
+def paper_account(
+    venue: str, rules: Mapping[tuple[str, str], InstrumentRules], config: Config
+) -> PaperAccount:
+    """Return a venue's account as it is configured."""
+    return PaperAccount(
+        venue,
+        rules,
+        config.executor.paper_balance,
+        quote_assets=config.risk.quote_assets,
+        balances=config.executor.paper_balances,
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from services.executor.gateway import PaymentReport
 from services.executor.paper_account import PaperAccount, Pieces
 from services.executor.paper_funding import check_rates, payment_report
 from services.lab.backtest_terms import VenueTerms
+from shared.config_sections import DOLLARS
 from shared.domain.accounting import holding_key
 from shared.domain.contracts import Contract
 from shared.domain.executions import Execution
@@ -64,9 +65,10 @@ class BacktestAccount(PaperAccount):
     Args:
         venue: Whose.
         rules: Instrument -> rules.
-        quote_balance: What every quote asset starts with, unless the terms give balances.
+        quote_balance: What each of ``quote_assets`` starts with, unless the terms give balances.
         terms: Of the venue.
         now_ns: Virtual time.
+        quote_assets: Those that the balance is stated in.
     """
 
     def __init__(
@@ -77,8 +79,9 @@ class BacktestAccount(PaperAccount):
         *,
         terms: VenueTerms,
         now_ns: Callable[[], int],
+        quote_assets: Container[str] = DOLLARS,
     ) -> None:
-        super().__init__(venue, rules, quote_balance)
+        super().__init__(venue, rules, quote_balance, quote_assets)
         self._terms, self._now_ns = terms, now_ns
         self.start.update(terms.balances)
         self._leverage = Decimal(str(terms.leverage))

@@ -101,6 +101,7 @@ def accounts_under(
                 venue,
                 contents.rules,
                 config.executor.paper_balance,
+                quote_assets=config.risk.quote_assets,
                 terms=terms.of(venue),
                 now_ns=kernel.now_ns,
             )

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from services.executor.paper import PaperGateway
-from services.executor.paper_account import PaperAccount
+from services.executor.paper_account import paper_account
 from services.ingestor.engine import IngestorEngine
 from services.lab.chain import Node
 from services.lab.decisions import Decisions, DecisionServer
@@ -90,7 +90,7 @@ def paper_accounts(kernel: Kernel, contents: Contents | Tables, config: Config) 
                 contents.rules,
                 kernel,
                 wait=not_here,
-                account=PaperAccount(venue, contents.rules, config.executor.paper_balance),
+                account=paper_account(venue, contents.rules, config),
             )
             for venue in sorted(config.venues)
         },

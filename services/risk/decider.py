@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from services.risk.approval import approved_plan, denied, reservation_of, round_of
 from services.risk.decision_context import DecisionContext
-from services.risk.exposure import Ledger
+from services.risk.exposure import ZERO, Ledger
 from services.risk.judgement import judge
 from services.risk.market import LatestBooks
+from services.risk.quote_limits import LimitsByQuote
 from services.risk.reasons import Denial
 from services.risk.signals import look_up, offer_of
 from services.risk.stops import keep_stop
 from services.risk.trading import TradingControl, TradingStatus
 from shared.config_sections import Config, StrategyConfig
+from shared.domain.instrument import split_instrument
 from shared.messages.arb import Opportunity, Signal
 from shared.messages.execution import ApprovedPlan, Denied
 from shared.messages.rounds import Intent
@@ -33,6 +36,7 @@ class Decider:
     def __init__(self, config: Config, venues: frozenset[str], market: LatestBooks) -> None:
         self._limits, self._venues, self._market = config.risk, venues, market
         self._strategies = {each.id: each for each in config.strategies}
+        self._by_quote = LimitsByQuote(config.risk)
         self._approved = 0
         self._denied: dict[str, int] = {}
 
@@ -51,10 +55,12 @@ class Decider:
         now_ns: int,
     ) -> ApprovedPlan | Denied:
         """Return what comes of an opportunity; what a plan may use is reserved in the ledger."""
+        limits = self._by_quote.of(found.quote)
         context = DecisionContext(
             opportunity=found,
             now_ns=now_ns,
-            config=self._limits,
+            config=limits or self._limits,
+            has_limits=limits is not None,
             ledger=ledger,
             state=standing.state,
             state_reason=standing.reason,
@@ -63,7 +69,7 @@ class Decider:
             venues_down=switch.venues_down,
             views=self._market.views,
             rules=self._market.rules,
-            directional_max=self._entry(found.strategy_id).directional_notional_max,
+            directional_max=self._directional_max(found),
         )
         denial = judge(context)
         if denial is not None:
@@ -87,7 +93,9 @@ class Decider:
         case = look_up(signal, self._entry(signal.strategy_id), self._market)
         if isinstance(case, Denial):
             return self._deny(signal.signal_id, case, now_ns)
-        found = offer_of(case, ledger, self._limits.order_notional_max, now_ns)
+        quote = split_instrument(signal.instrument).quote
+        limits = self._by_quote.of(quote) or self._limits  # without any, an opening is denied
+        found = offer_of(case, ledger, limits.order_notional_max, now_ns)
         if isinstance(found, Denial):
             return self._deny(signal.signal_id, found, now_ns)
         decided = self.decide(found, ledger, switch, standing, now_ns)
@@ -96,6 +104,12 @@ class Decider:
             known.risk_quote = case.risk_of(found)
             keep_stop(known, signal.stop_bps, case.rules)
         return decided
+
+    def _directional_max(self, found: Opportunity) -> Decimal:
+        """Return what a strategy may hold by single legs: in units of ``quote_assets`` only."""
+        if self._by_quote.has_own(found.quote):
+            return ZERO
+        return self._entry(found.strategy_id).directional_notional_max
 
     def _entry(self, strategy_id: str) -> StrategyConfig:
         """Return a strategy's configuration; one that is not configured may hold nothing."""

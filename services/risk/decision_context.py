@@ -98,7 +98,8 @@ class LegCase:
 class DecisionContext:
     """An opportunity and everything it is judged by. ``venues`` are those that may be traded,
     ``venues_down`` what of them the executor sends nothing to, with its reason. ``directional_max``
-    is what its strategy may hold by single legs, in quote units.
+    is what its strategy may hold by single legs, in quote units. ``config`` are the limits in its
+    quote asset, where ``has_limits``.
 
     What stands below ``rules`` is there after ``look_up_legs``: the legs, and what they would
     reserve; the notional at stake if only the dearer side trades; the base units that they
@@ -121,6 +122,7 @@ class DecisionContext:
     views: Mapping[BookKey, DepthView]
     rules: Mapping[BookKey, InstrumentRules]
     directional_max: Decimal = ZERO
+    has_limits: bool = True
     legs: list[LegCase] = field(init=False)
     reserved: list[ReservedLeg] = field(init=False)
     notional: Decimal = field(init=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from services.risk import limits, path_limits, round_limits
+from services.risk import limits, path_limits, quote_limits, round_limits
 from services.risk.decision_context import DecisionContext
 from services.risk.reasons import Denial
 from shared.messages.rounds import Intent
@@ -13,6 +13,7 @@ Rule = Callable[[DecisionContext], Denial | None]
 OFFER_RULES: tuple[Rule, ...] = (
     limits.well_formed,
     round_limits.round_named,
+    quote_limits.limits_known,
     limits.trading_state,
     limits.executor_ready,
     limits.venues_traded,

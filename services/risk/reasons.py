@@ -43,6 +43,11 @@ class DenyReason(ExplainedCode):
         "A leg is not a LIMIT order with time in force IOC: a plan evens out what is left of "
         "orders that have ended, so none may rest, and each needs a limit.",
     )
+    QUOTE_LIMITS = (
+        "QUOTE_LIMITS",
+        "Risk has no limits in units of the plan's quote asset: it is none of `risk.quote_assets`, "
+        "and there is no `[risk.per_quote.ASSET]` of it. What closes a round is let through.",
+    )
     HALTED = ("HALTED", "The trading state is HALTED; `arb status` shows why.")
     REDUCING = (
         "REDUCING",

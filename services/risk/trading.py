@@ -138,7 +138,7 @@ class TradingControl:
         witness_until_ns: int = 0,
     ) -> None:
         self._witness_until_ns = witness_until_ns
-        self._daily_loss_max = config.risk.daily_loss_max
+        self._limits = config.risk
         self._venues = sorted(name for name, venue in config.venues.items() if venue.trade)
         self._venue_set = frozenset(self._venues)
         self._memory, self._ledger = memory, ledger
@@ -330,12 +330,13 @@ class TradingControl:
         return out
 
     def _loss_beyond_limit(self) -> str:
-        limit = self._daily_loss_max
-        return ", ".join(
-            f"{-realized} {quote} lost today, {limit} allowed"
-            for quote in self._ledger.books.results
-            if -(realized := self._ledger.realized_today(quote)) > limit
-        )
+        lost: list[str] = []
+        for quote in self._ledger.books.results:
+            limits, loss = self._limits.limits_in(quote), -self._ledger.realized_today(quote)
+            # Without limits in an asset nothing is opened against it, whatever was lost.
+            if limits is not None and loss > limits.daily_loss_max:
+                lost.append(f"{loss} {quote} lost today, {limits.daily_loss_max} allowed")
+        return ", ".join(lost)
 
     def on_unowned(self, text: str, now_ns: int, subject: str = "") -> Alert:
         """Trip on a fill that is not ours as far as we know: what we hold is unknown now."""

@@ -279,6 +279,7 @@ ELSEWHERE = OF_ROUNDS | {
     DenyReason.BOOK_UNKNOWN,
     DenyReason.BALANCE_UNKNOWN,
     DenyReason.ASSET_VALUE,  # in test_path_plans.py
+    DenyReason.QUOTE_LIMITS,  # in test_quote_limits.py
 }
 
 

@@ -1,0 +1,38 @@
+"""Which limits hold for what is traded against a quote asset. Pure.
+
+Amounts in different assets are never compared: limits are in units of a quote asset, those of
+``[risk]`` in dollars and the coins that stand for them, any other's in ``[risk.per_quote.ASSET]``.
+"""
+
+from __future__ import annotations
+
+from services.risk.decision_context import DecisionContext
+from services.risk.reasons import Denial, DenyReason, deny
+from shared.config_sections import RiskConfig
+from shared.messages.rounds import Intent
+
+
+class LimitsByQuote:
+    """The limits by quote asset, each worked out once."""
+
+    def __init__(self, config: RiskConfig) -> None:
+        self._config = config
+        self._own = {quote: config.limits_in(quote) for quote in config.per_quote}
+
+    def of(self, quote: str) -> RiskConfig | None:
+        """Return the limits in an asset; ``None`` where there are none."""
+        if quote in self._own:
+            return self._own[quote]
+        return self._config.limits_in(quote)
+
+    def has_own(self, quote: str) -> bool:
+        """Tell whether an asset has limits of its own; a strategy's budget is in no such asset."""
+        return quote in self._own
+
+
+def limits_known(context: DecisionContext) -> Denial | None:
+    """There are limits in units of the quote asset; nothing keeps a round from being closed."""
+    found = context.opportunity
+    if context.has_limits or found.intent is Intent.CLOSE:
+        return None
+    return deny(DenyReason.QUOTE_LIMITS, quote=found.quote)
