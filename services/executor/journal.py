@@ -140,6 +140,7 @@ def plan_done(
         reason=reason,
         dust={} if failed else left,
         strategy=plan.strategy,
+        round_id=plan.round_id,
     )
 
 
@@ -199,6 +200,7 @@ def plan_refused(
         certainty=Certainty.KNOWN,
         reason=reason,
         strategy=approved.strategy,
+        round_id=approved.round_id,
     )
 
 

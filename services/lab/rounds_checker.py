@@ -156,9 +156,10 @@ class RoundsChecker:
         return rounds, operator
 
     def _round_of(self, plan_id: str, told: Fill | None) -> str:
-        """Return the round of a plan: the approved one's, else what its fill names."""
-        plan = self._world.checkers.plans.get(plan_id)
-        named = plan if plan is not None else told
+        """Return the round of a plan: the approved one's, else what its end or its fill names."""
+        checkers = self._world.checkers
+        done = checkers.done.get(plan_id)
+        named = checkers.plans.get(plan_id) or (done if done and done.round_id else told)
         return round_key(named.strategy, named.round_id) if named and named.round_id else ""
 
 

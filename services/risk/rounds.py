@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from services.risk.adopted_fills import AdoptedFills
 from services.risk.funding_known import NOTHING_KNOWN, FundingKnownOf, funding_certainty
 from shared.domain.accounting import Books, holding_key, worst_certainty
 from shared.domain.executions import Execution, execution_of
@@ -187,9 +188,13 @@ class Round(msgspec.Struct, kw_only=True):
 
 
 class Rounds(msgspec.Struct, dict=True):
-    """All rounds by ``strategy|round``, oldest first; closed ones up to a bound."""
+    """All rounds by ``strategy|round``, oldest first; closed ones up to a bound.
+
+    ``adopted`` are fills that may turn out to be those of a round.
+    """
 
     rounds: dict[str, Round] = {}
+    adopted: AdoptedFills = msgspec.field(default_factory=AdoptedFills)
 
     @cached_property
     def touched(self) -> dict[str, bool]:
@@ -229,7 +234,10 @@ class Rounds(msgspec.Struct, dict=True):
         if found is None:
             if is_new and fill.strategy == OPERATOR_STRATEGY:
                 self._close_against(done)
+            elif not (fill.strategy or in_flight):
+                self.adopted.keep(fill)
             return
+        self.claim(fill.plan_id, found.strategy, found.round_id)
         was_closed = not in_flight and found.state(None) is RoundState.CLOSED
         if is_new:
             found.trade(done)
@@ -238,6 +246,13 @@ class Rounds(msgspec.Struct, dict=True):
         else:
             found.fee_told(done)
         self.touch(found.key, is_reopened=was_closed and found.state(None) is not RoundState.CLOSED)
+
+    def claim(self, plan_id: str, strategy: str, round_id: str) -> None:
+        """Book what was told of a plan before its round was known; without a round, forget it."""
+        for fill in self.adopted.take(plan_id):
+            if strategy and round_id:
+                named = msgspec.structs.replace(fill, strategy=strategy, round_id=round_id)
+                self.book(named, is_new=True, in_flight=False)
 
     def on_plan_end(self, plan_id: str, failure: str, is_dust: IsDust) -> None:
         """Take the end of a plan in; ``failure`` says why it left something over.

@@ -266,6 +266,8 @@ class PlanDone(DecisionMessage, frozen=True, kw_only=True, tag="plan_done"):
     ``realized`` is what its fills have closed, less fees; a rest or a position in a derivative that
     it leaves open has realized nothing. ``dust`` is the base quantity
     per asset left over that is too small for any of the venues to trade: on record, not a failure.
+    ``round_id`` is the strategy's round that it belongs to: of a plan that was found at a venue
+    without a record of it, its earlier fills may not have said so.
     """
 
     plan_id: PlanId
@@ -279,6 +281,7 @@ class PlanDone(DecisionMessage, frozen=True, kw_only=True, tag="plan_done"):
     reason: str = ""
     dust: dict[Asset, Amount] = {}
     strategy: Strategy = ""
+    round_id: MaybeId = ""
 
 
 class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_ready"):

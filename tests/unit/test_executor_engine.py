@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.executor import actions as act
@@ -29,6 +30,7 @@ from shared.messages.execution import (
     PlanOutcome,
     TradingStateChanged,
 )
+from shared.messages.rounds import Intent
 from tests.executor_model import MS, SECOND, T0, World, make_plan
 
 D = Decimal
@@ -164,7 +166,9 @@ def test_a_plan_looked_for_uses_no_order_id_of_the_process_that_died() -> None:
 def test_a_rescue_lost_with_the_bus_is_not_done_again(arrived: bool) -> None:
     """Whether its order is found at a venue before the late fill, or never came anywhere."""
     world = make_world(beta="late_fill")
-    world.message(make_plan(now_ns=world.now_ns, buy="beta", sell="gamma"))
+    plan = make_plan(now_ns=world.now_ns, buy="beta", sell="gamma")
+    of_round: dict[str, Any] = {"strategy": "basis", "intent": Intent.CLOSE, "round_id": "r1"}
+    world.message(msgspec.structs.replace(plan, **of_round))
     while not any("plan" not in order_id for order_id in world.sent):
         if world.inbox:
             world.deliver()
@@ -184,6 +188,8 @@ def test_a_rescue_lost_with_the_bus_is_not_done_again(arrived: bool) -> None:
     world.settle(10)
     assert len(world.sent) == count + (not arrived)
     world.check_quiet()
+    rescue = world.said(PlanDone)[-1]
+    assert (rescue.outcome, rescue.round_id) == (PlanOutcome.HEDGED, "r1")
 
 
 def test_a_late_no_such_order_is_of_the_time_when_it_was_asked() -> None:

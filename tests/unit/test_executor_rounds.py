@@ -89,6 +89,9 @@ def test_a_late_fill_carries_its_round_on() -> None:
     fills = world.said(Fill)
     assert len({f.plan_id for f in fills}) == 2, "the late fill has a plan of its own"
     assert {(f.strategy, f.round_id) for f in fills} == {("basis", "r1")}
+    assert {(d.plan_id, d.round_id) for d in world.said(PlanDone)} == {
+        (f.plan_id, "r1") for f in fills
+    }
     assert abs(world.true_exposure()) < LOT  # alpha charges its fee in the base asset
 
 
