@@ -93,6 +93,7 @@ def record_fill(
             fee_quote=fee_quote,
             report_asset=report_asset,
             report_price=report_price,
+            ts_ns=fill.ts_venue_ns or now_ns,
         )
     )
     return Fill(

@@ -146,6 +146,8 @@ class PlanRunner:
         orders = self._state.orders_of(plan)
         if not plan.is_open or not all(order.life.is_terminal for order in orders):
             return
+        if plan.kind is PlanKind.ADOPTED and plan.legs and not all(plan.values.values()):
+            widen_adopted(plan, self._markets, now_ns)  # it was found before its books were seen
         since_ns = plan.uneven_since_ns or now_ns
         late = now_ns - since_ns > self._hedge_deadline_ns
         if plan.is_directional:

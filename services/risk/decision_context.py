@@ -105,9 +105,9 @@ class DecisionContext:
     reserve; the notional at stake if only the dearer side trades; the base units that they
     bring in together, and those that the round leaves unhedged before; what hedging or unwinding
     the plan may cost, in quote units; what the assets of a plan of several are worth in its quote
-    asset, and what is at stake in it; the legs of the plans in flight; the positions in this quote
-    asset; and, as rules work them out, the dearest prices and the worst notionals by key of their
-    market.
+    asset, these and those of the plans in flight that are in it too, and what is at stake; the legs
+    of the plans in flight; the positions in these quote assets; and, as rules work them out, the
+    dearest prices and the worst notionals by key of their market.
     """
 
     opportunity: Opportunity
@@ -135,6 +135,7 @@ class DecisionContext:
     marks: dict[str, Decimal] = field(init=False)
     worst: dict[str, Decimal] = field(init=False)
     values: dict[str, Decimal] = field(init=False)
+    worths: dict[str, Decimal] = field(init=False)
     stake: Stake | None = None
 
     @property
@@ -151,11 +152,11 @@ class DecisionContext:
 
     def value_of(self, asset: str) -> Decimal:
         """What a unit of an asset counts in the opportunity's quote asset."""
-        return ONE if asset == self.opportunity.quote else self.values[asset]
+        return ONE if asset == self.opportunity.quote else self.worths[asset]
 
     def counts(self, quote: str) -> bool:
         """Tell whether amounts in a quote asset can be compared with those of the opportunity."""
-        return quote == self.opportunity.quote or quote in self.values
+        return quote == self.opportunity.quote or quote in self.worths
 
     def free_position(self, leg: OpportunityLeg) -> Decimal:
         """Net base units in the leg's instrument that no round holds."""
@@ -187,13 +188,16 @@ class DecisionContext:
             self.stake = path_stake(self.opportunity, self.values)
             self.notional = self.stake.notional
         self.loss_cap = share_of(self.notional, self.config.loss_cap_bps) + self.cost
-        self.held = []
+        self.held, self.worths = [], {}
         for plan in ledger.reservations.values():
             self.held += plan.legs
+            if plan.values and plan.quote == quote:
+                self.worths |= plan.values
+        self.worths |= self.values
         self.positions = []
         for key, position in ledger.positions.items():
             market = market_of(key)
-            if market.quote == quote or market.quote in self.values:
+            if self.counts(market.quote):
                 self.positions.append((market, position))
         self.marks, self.worst = {}, {}
 

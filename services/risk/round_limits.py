@@ -49,6 +49,8 @@ def round_may_open(context: DecisionContext) -> Denial | None:
     ):
         return deny(DenyReason.ROUND_STATE, round=found.round_id, state=state)
     markets = [leg.market.key for leg in context.legs]
+    if known is not None and not is_new and known.ending:  # what is added would be closed at once
+        return deny(DenyReason.ROUND_STATE, round=found.round_id, ending=known.ending)
     if known is not None and not is_new:
         kind = "directional" if known.is_directional else "hedged"
         if (known.base, known.quote) != (found.base, found.quote):

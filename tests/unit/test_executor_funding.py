@@ -181,6 +181,24 @@ def test_nothing_is_awaited_for_what_was_not_held_at_the_instant() -> None:
     assert {known.reason for known in world.said(FundingKnown)} == {""}
 
 
+def test_a_payment_is_awaited_for_what_was_held_at_the_instant_and_closed_since() -> None:
+    """It was down when funding settled, and hears of it after it has closed the position."""
+    world = holding()
+    world.crash()
+    world.now_ns = FIRST_NS + SECOND
+    world.settle(2)
+    back = (("gamma", Side.BUY, "0.1"), ("beta", Side.SELL, "0.1"))
+    world.message(of_round(world, back, Intent.CLOSE, plan_id="plan00000002"))
+    world.settle(3)
+    assert not world.engine.state.books.quantities[f"gamma|{PERP}"]
+    world.message(rate(FIRST_NS + INTERVAL_NS, world.now_ns))
+    world.settle(5)
+    assert "not told yet" in last_known(world).reason
+    world.payments.append(payment(FIRST_NS, "-0.2"))
+    world.settle(30)
+    assert (last_known(world).reason, booked(world)) == ("", D("-0.2"))
+
+
 def test_without_announced_times_it_is_read_after_every_full_hour() -> None:
     world = make_world()
     world.settle(3)

@@ -18,13 +18,23 @@ from shared.config_sections import RiskConfig
 from shared.domain.accounting import Books
 from shared.domain.asset_paths import assets_on_the_way, flow_of, left_over, stake_of
 from shared.domain.executions import Execution, plain_trades
+from shared.domain.order import ZERO
 from shared.domain.valuation import closes
+from shared.engine import Step
 from shared.messages.arb import Opportunity
 from shared.messages.base import BookState, Side
 from shared.messages.control import Command, CommandKind
 from shared.messages.execution import ApprovedPlan, Denied, Fill, PlanDone, PlanOutcome
 from shared.strategies.built_in.triangular import Triangular, TriangularParams
-from tests.decision_builders import MS, T0, make_balances, make_ready, make_view
+from tests.decision_builders import (
+    MS,
+    T0,
+    make_balances,
+    make_leg,
+    make_offer,
+    make_ready,
+    make_view,
+)
 from tests.path_model import (
     CONVERSION,
     PRICES,
@@ -407,3 +417,38 @@ def test_orders_of_a_lost_plan_are_taken_for_one_that_began_in_money() -> None:
     assert plan.values == {"ETH": D("501"), "BTC": D("10000")}
     # A hundredth of both legs' worth, at their prices.
     assert plan.loss_cap == pytest.approx(D("1.994") * (D("0.0501") * 10_000 + D("500.9")) / 100)
+
+
+def test_a_lost_plan_found_before_its_books_were_seen_is_valued_once_they_are() -> None:
+    world = ready(PathWorld(lambda what, _: "full"))
+    engine, later_ns = world.engine, world.now_ns + 10_000 * MS
+    plan = PlanRecord(
+        plan_id="p",
+        kind=PlanKind.ADOPTED,
+        base="ETH",
+        quote="BTC",
+        legs=[*make_path_plan().legs[1:]],
+        loss_cap=D(0),
+        reference=D(1),
+        ts_started_ns=T0,
+    )
+    widen_adopted(plan, engine._markets, later_ns)  # all books are too old
+    assert ZERO in plan.values.values()
+    engine.state.add_plan(plan)
+    world.advance(10_000 * MS)
+    engine._plans.advance(plan, world.now_ns, Step())
+    assert (plan.quote, plan.values) == ("USDT", {"ETH": D("501"), "BTC": D("10000")})
+
+
+def test_the_legs_of_a_path_in_flight_count_at_their_venue_for_every_other_plan() -> None:
+    """One of the three is quoted in bitcoins: it takes room of the venue's limit all the same."""
+    engine = path_risk(plans_in_flight_max=9, venue_notional_max=D(3_900))
+    assert isinstance(decision(engine, GOOD), ApprovedPlan)  # three legs of 1,000 at alpha
+    legs = [
+        make_leg("alpha", BUY, "0.1", "10001", "BTC/USDT"),
+        make_leg("beta", SELL, "0.1", "10030", "BTC/USDT"),
+    ]
+    answer = decision(engine, make_offer(legs))
+    assert isinstance(answer, Denied)
+    assert answer.reason == DenyReason.VENUE_NOTIONAL.value
+    assert D(answer.context["notional"]) == pytest.approx(D(4_000), rel=D("0.02"))

@@ -14,7 +14,7 @@ from services.risk.stops import RETRY_NS, UNWATCHED_NS
 from shared.messages.arb import Target
 from shared.messages.base import BookState, Message, Side
 from shared.messages.control import Alert, CommandKind
-from shared.messages.execution import ApprovedPlan, Denied
+from shared.messages.execution import ApprovedPlan, Denied, PlanOutcome
 from shared.messages.rounds import Intent, RoundState, StrategyPosition
 from tests.decision_builders import (
     MS,
@@ -27,6 +27,8 @@ from tests.decision_builders import (
     make_done,
     make_fill,
     make_info,
+    make_leg,
+    make_offer,
     make_ready,
     make_view,
 )
@@ -220,3 +222,15 @@ def test_what_opens_without_a_signal_has_no_stop() -> None:
     engine.ledger.rounds.touch("mom|r1")
     assert show(engine, [(1_000.0, 10.0)])[0].stop is None  # type: ignore[attr-defined]
     assert plans(show(engine, [(1_000.0, 10.0)])) == []
+
+
+def test_nothing_is_added_to_a_round_whose_stop_was_reached() -> None:
+    """The stop stays reached: what is added would be closed at once, with both fees lost."""
+    engine = held(Target.LONG)
+    (plan,) = plans(show(engine, [(58_000.0, 10.0)]))
+    engine.on_message(make_done(plan.plan_id, outcome=PlanOutcome.UNFILLED), T0)
+    leg = make_leg("gamma", Side.BUY, "0.01", "58000.1", PERP)
+    found = make_offer([leg], intent=Intent.OPEN, round_id="r1", strategy_id="mom")
+    answer = engine.on_message(found, T0).messages[0]
+    assert isinstance(answer, Denied)
+    assert (answer.reason, answer.context["ending"]) == (DenyReason.ROUND_STATE.value, "STOP")
