@@ -29,6 +29,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -41,7 +42,8 @@ from shared.messages.base import Certainty, Side
 
 ZERO = Decimal(0)
 CHANGES_MAX = 32
-"""Executions of a derivative remembered with their time, per market."""
+"""Executions of a derivative, or seconds full of them, remembered with their time, per market."""
+_SECOND_NS = 1_000_000_000
 _DOUBT = (Certainty.KNOWN, Certainty.ESTIMATED, Certainty.UNKNOWN)
 
 
@@ -141,9 +143,7 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         _add(self.quantities, market.key, qty)
         _add(self.exposure, market.base, qty)
         if market.kind is not InstrumentKind.SPOT and done.ts_ns:
-            changes = self.changes.setdefault(market.key, [])
-            changes.append((done.ts_ns, qty))
-            del changes[:-CHANGES_MAX]
+            self._note_change(market.key, done.ts_ns, qty)
         result = self.result(market.quote)
         if market.kind is InstrumentKind.INVERSE:
             result.unaccounted += 1
@@ -159,6 +159,21 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
             result.fees_missing += 1
         else:
             self.charge(done)
+
+    def _note_change(self, market: str, ts_ns: int, qty: Decimal) -> None:
+        """Remember what was traded when; beyond the bound those of one second become one.
+
+        Funding settles on full seconds, and an order may be many executions within one.
+        """
+        changes = self.changes.setdefault(market, [])
+        changes.append((ts_ns, qty))
+        if len(changes) <= CHANGES_MAX:
+            return
+        for number, (one, other) in enumerate(pairwise(changes)):
+            if -(-one[0] // _SECOND_NS) == -(-other[0] // _SECOND_NS):
+                changes[number : number + 2] = [(max(one[0], other[0]), one[1] + other[1])]
+                return
+        del changes[0]
 
     def fee_told(self, done: Execution) -> None:
         """Book the fee of an execution that was booked before without one."""

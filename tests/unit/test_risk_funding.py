@@ -5,10 +5,14 @@ from __future__ import annotations
 from decimal import Decimal as D
 
 from services.risk.engine import RiskEngine
-from shared.messages.base import Certainty
+from shared.domain.accounting import Books
+from shared.domain.executions import Execution
+from shared.domain.strategy_books import Payment, StrategyBooks
+from shared.messages.base import Certainty, Side
 from shared.messages.execution import FundingKnown, FundingPaid, RiskReport
 from shared.messages.rounds import RoundState, StrategyPosition
 from tests.decision_builders import (
+    MS,
     PERP,
     SECOND,
     T0,
@@ -91,3 +95,30 @@ def test_a_late_payment_reaches_the_round_that_held_the_position() -> None:
     engine.on_message(known(T0 + 60 * SECOND, "the next one is not told"), T0 + 90 * SECOND)
     position, _ = told(engine, T0 + 90 * SECOND)
     assert position.funding_certainty is Certainty.KNOWN, "it held nothing any more"
+
+
+def test_who_came_after_the_settlement_is_paid_nothing_however_many_its_fills() -> None:
+    """An order that walks through forty levels is forty executions within a second."""
+    whole, strategies = Books(), StrategyBooks()
+
+    def trade(strategy: str, qty: D, ts_ns: int) -> None:
+        done = Execution(
+            venue="gamma",
+            instrument=PERP,
+            side=Side.SELL,
+            qty=qty,
+            cost=qty * 10_000,
+            fee=D(0),
+            ts_ns=ts_ns,
+        )
+        whole.trade(done)
+        strategies.trade(done, strategy)
+
+    trade("early", D(1), T0)
+    settled_ns = T0 + 5 * SECOND
+    for number in range(40):
+        trade("late", D("0.025"), settled_ns + SECOND + number * MS)
+    assert whole.held_at("gamma", PERP, settled_ns) == -1
+    strategies.fund(Payment("gamma", PERP, D("0.4"), "USDT", settled_ns + 3 * MS), whole)
+    assert strategies.accounts["early"].result("USDT").funding == D("0.4")
+    assert strategies.accounts["late"].result("USDT").funding == 0
