@@ -44,6 +44,9 @@ from shared.messages.execution import OrderPurpose
 
 READ_TIMEOUT_S = 300.0
 """Many pages of executions wait for the venue's rate limit; each request has its own timeout."""
+QUERY_TIMEOUT_S = 20.0
+"""The same goes for an order and its executions: given up while it waits, it would have used up
+the venue's limit for nothing, and the next one as well."""
 CHECK_TIMEOUT_S = 30.0
 """Reading all markets of a venue is many megabytes."""
 TIMEOUTS_S: Mapping[type[Action], float] = {
@@ -125,7 +128,7 @@ class VenueRequests:
 
     async def _query(self, action: Query) -> Report:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(max(self._timeout_s, QUERY_TIMEOUT_S)):
                 report = await self._gateway(action.key.venue).query(action.key)
         except VenueError as error:
             return QueryFailed(action.key, str(error), error.cause)

@@ -15,6 +15,7 @@ from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.messages.terms import TimeInForce
 from shared.venues.kraken.order_errors import is_unknown_order, meaning
 from shared.venues.order_port import RateLimitedRead, no_funding, no_positions
+from shared.venues.together import AskedTogether
 
 WEIGHT_PER_S = 0.9
 """The private counter decays by 0.33 to 1 per second with the account's tier;
@@ -39,6 +40,8 @@ FILLS_PAGES_MAX = 100
 """Of 50 executions each."""
 LOOKUP_PAGES_MAX = 5
 """Closed orders are asked for by the client's id: one page where the venue filters by it."""
+ORDER_IDS_MAX = 50
+"""Orders that may be asked for by txid at a time; the call counter counts one call."""
 TRADE_IDS_MAX = 20
 """Executions that may be asked for by id at a time."""
 REWARDS_SUFFIX = ".F"
@@ -73,7 +76,11 @@ def is_canceled(text: str) -> bool:
 
 
 def prepare(client: Any) -> None:
-    """Make nonces rise whatever the clock does: the venue refuses one that does not."""
+    """Make nonces rise whatever the clock does: the venue refuses one that does not.
+
+    Orders and executions that wait for the call counter are asked for together: one by one, two
+    calls for every order, no more than one order in two seconds would become known.
+    """
     milliseconds = client.nonce
     last = 0
 
@@ -82,7 +89,19 @@ def prepare(client: Any) -> None:
         last = max(last + 1, int(milliseconds()))
         return last
 
+    async def orders(ids: Sequence[str]) -> dict[str, Any]:
+        params = {"txid": ",".join(ids), "trades": "true"}
+        found: dict[str, Any] = (await client.privatePostQueryOrders(params))["result"]
+        return found
+
+    async def trades(ids: Sequence[str]) -> dict[str, Any]:
+        params = {"txid": ",".join(ids)}
+        found: dict[str, Any] = (await client.privatePostQueryTrades(params))["result"]
+        return found
+
     client.nonce = rising
+    client.orders_by_id = AskedTogether("query", orders, ORDER_IDS_MAX)
+    client.trades_by_id = AskedTogether("executions", trades, TRADE_IDS_MAX)
 
 
 async def measure_clock(client: Any) -> int:
@@ -139,8 +158,7 @@ async def find(
         return order
 
     if venue_order_id:
-        params = {"txid": venue_order_id, "trades": "true"}
-        found = (await read("query", client.privatePostQueryOrders(params)))["result"]
+        found = await client.orders_by_id.answer_for(read, [venue_order_id])
         return parsed(venue_order_id, found[venue_order_id]) if venue_order_id in found else None
     params = {"cl_ord_id": client_order_id, "trades": "true"}
     closed = await _pages(
@@ -207,9 +225,9 @@ async def fills_of(
     ids = order["info"].get("trades") or []
     trades: list[dict[str, Any]] = []
     for start in range(0, len(ids), TRADE_IDS_MAX):
-        params = {"txid": ",".join(ids[start : start + TRADE_IDS_MAX])}
-        rows = (await read("executions", client.privatePostQueryTrades(params)))["result"]
-        trades += _parsed_trades(client, rows)
+        asked = ids[start : start + TRADE_IDS_MAX]
+        rows = await client.trades_by_id.answer_for(read, asked)
+        trades += _parsed_trades(client, {name: rows[name] for name in asked if name in rows})
     return trades
 
 

@@ -16,6 +16,8 @@ from shared.venues.kraken.simulated.signing import ApiError, RequestChecks
 from shared.venues.kraken.simulated.timestamps import rfc3339
 
 PAGE = 50
+ORDERS_AT_ONCE = 50
+TRADES_AT_ONCE = 20
 CHANGES = ("AddOrder", "CancelOrder", "CancelAll", "CancelAllOrdersAfter")
 TIMEOUT_CHARS_MAX = 6  # of the dead-man switch, seconds
 TOKEN = "simulated-websocket-token"
@@ -184,7 +186,7 @@ class PrivateRest:
     def query_orders(self, parameters: dict[str, Any], now_ms: int) -> Any:
         """Answer orders by txid."""
         txids = [t for t in str(parameters.get("txid") or "").split(",") if t]
-        if not txids and not parameters.get("cl_ord_id"):
+        if len(txids) > ORDERS_AT_ONCE or not (txids or parameters.get("cl_ord_id")):
             raise ApiError("EGeneral:Invalid arguments:txid")
         orders = [self.exchange.find(formats.number_of(txid)) for txid in txids]
         if not txids:
@@ -204,7 +206,10 @@ class PrivateRest:
 
     def query_trades(self, parameters: dict[str, Any], now_ms: int) -> Any:
         """Answer own fills by id."""
-        wanted = {formats.number_of(t): t for t in str(parameters.get("txid") or "").split(",")}
+        txids = str(parameters.get("txid") or "").split(",")
+        if len(txids) > TRADES_AT_ONCE:
+            raise ApiError("EGeneral:Invalid arguments:txid")
+        wanted = {formats.number_of(txid): txid for txid in txids}
         found = {wanted[f.trade_id]: f for f in self.exchange.fills if f.trade_id in wanted}
         return {txid: self._trade(fill) for txid, fill in found.items()}
 
