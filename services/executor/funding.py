@@ -153,7 +153,7 @@ class FundingPayments:
     def _book(
         self, venue: str, record: FundingRecord, paid: PaymentReport, now_ns: int, out: Step
     ) -> None:
-        key = f"{paid.instrument}|{paid.payment_id}"
+        key = payment_key(paid)
         is_old = paid.ts_venue_ns <= max(record.forgotten_ns, self._state.began_ns)
         if is_old or key in record.seen:
             return
@@ -206,6 +206,11 @@ class FundingPayments:
 
     def _note_next(self) -> None:
         self._settles_ns = min(self._next_ns.values(), default=0)
+
+
+def payment_key(paid: PaymentReport) -> str:
+    """Return the name of a payment among those of its venue."""
+    return f"{paid.instrument}|{paid.payment_id}"
 
 
 def next_hour(now_ns: int) -> int:

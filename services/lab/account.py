@@ -8,7 +8,7 @@ from decimal import Decimal
 from random import Random
 
 from services.executor import actions as act
-from services.executor.gateway import FillReport, OrderKey, OrderReport
+from services.executor.gateway import FillReport, OrderKey, OrderReport, PaymentReport
 from services.lab.kernel import Kernel
 from shared.domain.instrument import is_spot
 from shared.engine import Action, Result
@@ -75,6 +75,7 @@ class AccountPort:
         note: Takes a line about every fault, for the story of the seed.
         on_arrival: Called for every order that arrives: venue, client order id, how often it
             has arrived there, whether it was accepted.
+        paid: Returns what a venue tells of its funding payments.
     """
 
     def __init__(
@@ -84,9 +85,11 @@ class AccountPort:
         random: Random,
         note: Callable[[str], None],
         on_arrival: Callable[[str, str, int, bool], None],
+        *,
+        paid: Callable[[act.FetchFunding], tuple[PaymentReport, ...]],
     ) -> None:
         self._kernel, self._exchanges, self._random, self._note = kernel, exchanges, random, note
-        self._on_arrival = on_arrival
+        self._on_arrival, self._paid = on_arrival, paid
         self._hidden: dict[tuple[str, int], tuple[int, int]] = {}
         """Venue and order id -> until when the venue reports only so many of its fills."""
         self.conditions = {venue: VenueConditions() for venue in exchanges}
@@ -216,7 +219,7 @@ class AccountPort:
             )
             return act.FillsAnswered(action.venue, tuple(fills))
         if isinstance(action, act.FetchFunding):
-            return act.FundingAnswered(action.venue, (), action.until_ns)
+            return act.FundingAnswered(action.venue, self._paid(action), action.until_ns)
         assert isinstance(action, act.FetchBalances), "there are no other actions"
         ledger = exchange.ledger
         balances = {a: Balance(free=b.free, used=b.used) for a, b in ledger.balances.items()}

@@ -121,6 +121,8 @@ class Chaos:
         for venue in self._world.account.conditions:
             if venue != self._positions.refuses:  # it heals by itself, a little later
                 self._world.account.conditions[venue] = VenueConditions()
+        for funding in self._world.funding.values():
+            funding.end()
         self._world.server.is_up = True
         self._world.server.loses_next_book = False
         self._world.feed.refuses.clear()

@@ -36,6 +36,7 @@ from shared.messages.market import (
     BookDelta,
     BookSnapshot,
     DepthView,
+    Funding,
     InstrumentInfo,
     VenueStatus,
 )
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 ZERO = Decimal(0)
 DUST_SLACK = Decimal("1.05")
 """Prices are a little other than at the start."""
-MARKET_DATA = {BookDelta, BookSnapshot, DepthView, InstrumentInfo, NearMiss, VenueStatus}
+MARKET_DATA = {BookDelta, BookSnapshot, DepthView, Funding, InstrumentInfo, NearMiss, VenueStatus}
 """What is published most, and changes nothing that is reserved or halted."""
 NAKED_NS_MAX = 30_000_000_000
 """A plan may be uneven for this long, restarts and lost answers included, before trading halts."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from services.executor.actions import Submit
 from services.executor.engine import ExecutorEngine
+from services.executor.funding import payment_key
+from services.executor.funding_record import FundingRecord
 from services.lab.losses import FOREIGN
 from services.risk.engine import RiskEngine
 from services.risk.reasons import HaltCause
@@ -123,6 +126,48 @@ class LedgerChecker:
             report("loss_heard", "risk has not halted for lost data")
         if is_known and not executor.state.locked.startswith(DATA_LOST):
             report("loss_heard", "the executor has not halted for lost data")
+
+
+def funding_left_alone(world: World, venue: str, asset: str) -> Decimal:
+    """Return what funding paid of an asset before the ledger began, or began anew.
+
+    Of what settled then the executor books nothing; what it had booked before stays. Where it has
+    forgotten which those were, nobody can tell, and what it has booked is taken to be right.
+    """
+    executor, funding = world.engine("executor"), world.funding.get(venue)
+    if funding is None or not isinstance(executor, ExecutorEngine):
+        return Decimal(0)
+    began_ns = executor.state.began_ns
+    record = executor.state.funding.get(venue, FundingRecord())
+    if record.forgotten_ns:
+        paid_in_all = world.exchanges[venue].ledger.funding.get(asset, Decimal(0))
+        return paid_in_all - executor.state.books.result(asset).funding
+    return sum(
+        (
+            paid.amount
+            for paid in funding.paid()
+            if paid.asset == asset
+            and paid.ts_venue_ns <= began_ns
+            and payment_key(paid) not in record.seen
+        ),
+        Decimal(0),
+    )
+
+
+def funding_is_booked(world: World) -> bool:
+    """Tell whether the executor and risk have booked all that the venues paid."""
+    executor, risk = world.engine("executor"), world.engine("risk")
+    if not isinstance(executor, ExecutorEngine) or not isinstance(risk, RiskEngine):
+        return False
+    for venue, funding in world.funding.items():
+        payments = funding.paid()
+        for asset in {paid.asset for paid in payments}:
+            truth = sum((paid.amount for paid in payments if paid.asset == asset), Decimal(0))
+            truth -= funding_left_alone(world, venue, asset)
+            for books in (executor.state.books, risk.ledger.books):
+                if books.result(asset).funding != truth:
+                    return False
+    return True
 
 
 def left_alone(world: World, exchange: Exchange) -> list[ExchangeFill]:

@@ -28,5 +28,14 @@ def say_command(world: Operated, command: Command) -> None:
     Raises:
         BusUnavailable: The bus does not take it.
     """
-    MemoryBus(world.server, service="operator").apply(None, [command])
-    world.on_published("operator", [command])
+    say(world, "operator", [command])
+
+
+def say(world: Operated, source: str, messages: Sequence[Message]) -> None:
+    """Publish messages from outside the five processes.
+
+    Raises:
+        BusUnavailable: The bus does not take them.
+    """
+    MemoryBus(world.server, service=source).apply(None, messages)
+    world.on_published(source, messages)

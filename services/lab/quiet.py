@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from services.executor.engine import ExecutorEngine
 from services.lab.checkers import ZERO, Checkers
-from services.lab.ledger_checker import left_alone
+from services.lab.ledger_checker import funding_left_alone, left_alone
 from services.lab.positions import at_cost, key_of, position_of
 from services.risk.engine import RiskEngine
 from services.risk.rounds import Rounds
@@ -76,7 +76,7 @@ class QuietChecks:
             not_ours = [fill for fill in exchange.fills if not key_of(fill)]
             not_ours += left_alone(world, exchange)
             for asset, start in world.start_balances[venue].items():
-                truth = at_cost(exchange, asset) - start
+                truth = at_cost(exchange, asset) - start - funding_left_alone(world, venue, asset)
                 truth -= sum((_change(fill, asset) for fill in not_ours), ZERO)
                 ours = books.inventory.get(f"{venue}|{asset}", ZERO)
                 ours -= _cost_of_positions(books, venue, asset)

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any
 
 from services.lab.checkers import Violation
+from services.lab.ledger_checker import funding_is_booked
 from services.lab.quiet import QuietChecks
 from services.lab.world import LOOK_NS, START_NS, World
 from shared.messages.control import CommandKind
@@ -18,6 +19,8 @@ TROUBLE_NS = 9_000_000_000
 """Virtual time in which things go wrong."""
 CALM_NS = 1_500_000_000
 QUIET_NS_MAX = 120_000_000_000
+SETTLED_NS, FUNDING_NS_MAX = 3_000_000_000, 12_000_000_000
+"""A world goes on for so long after its HALT at least, and until funding is booked at most."""
 STORY_LINES = 30
 
 
@@ -55,7 +58,10 @@ def run_seed(seed: int, world: World | None = None) -> Outcome:
         kernel.run_until(kernel.now_ns() + 500_000_000)
         if world.checkers.ledger.is_refused:
             break  # nobody works here any more
-        if world.is_quiet() and kernel.now_ns() - halted_ns > 3_000_000_000:
+        waited_ns = kernel.now_ns() - halted_ns
+        if world.is_quiet() and waited_ns > (
+            SETTLED_NS if funding_is_booked(world) else FUNDING_NS_MAX
+        ):
             break
     else:
         world.checkers.report("quiet", world.why_not_quiet())

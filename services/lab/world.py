@@ -19,12 +19,14 @@ from services.lab.account import AccountPort
 from services.lab.chaos import Chaos
 from services.lab.checkers import Checkers
 from services.lab.feed import Feed, settings_of
+from services.lab.funding import PerpetualFunding
 from services.lab.host import RETRY_NS, Host
 from services.lab.kernel import Kernel
 from services.lab.life import Life
 from services.lab.losses import Witnesses
 from services.lab.market import MarketModel
 from services.lab.operator import say_command
+from services.lab.positions import has_derivatives
 from services.lab.process import readers_of
 from services.lab.processes import Outside, processes_of
 from services.lab.strategies import strategies_of
@@ -141,6 +143,11 @@ class World:
         chosen = config.strategies or strategies_of(seed, config)
         self.config = msgspec.structs.replace(config, strategies=chosen)
         self.checkers = Checkers(self)
+        self.funding = {
+            venue: PerpetualFunding(self, exchange)
+            for venue, exchange in self.exchanges.items()
+            if has_derivatives(exchange)
+        }
         self.chaos = Chaos(self, Random(f"{seed}/chaos"))
         self.account = AccountPort(
             self.kernel,
@@ -148,6 +155,7 @@ class World:
             Random(f"{seed}/account"),
             self.note,
             self.checkers.on_arrival,
+            paid=lambda asked: self.funding[asked.venue].answer(asked),
         )
         self.feed = self._new_feed(Random(f"{seed}/feed"))
         outside = Outside(
@@ -266,6 +274,8 @@ class World:
             host.start()
         self._move(self._next_move)
         self._look()
+        for funding in self.funding.values():
+            funding.start()
         self.witnesses.start()
 
     def can_trade(self) -> bool:

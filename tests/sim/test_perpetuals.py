@@ -90,7 +90,12 @@ def test_a_venue_may_tell_positions_of_a_while_ago() -> None:
     kernel, exchange = Kernel(START_NS), venue_of_perpetuals()
     told: list[Result] = []
     account = AccountPort(
-        kernel, {VENUE: exchange}, Random(1), lambda text: None, lambda *args: None
+        kernel,
+        {VENUE: exchange},
+        Random(1),
+        lambda text: None,
+        lambda *args: None,
+        paid=lambda asked: (),
     )
 
     def ask() -> dict[str, Decimal]:
