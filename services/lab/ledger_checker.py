@@ -139,7 +139,7 @@ def funding_left_alone(world: World, venue: str, asset: str) -> Decimal:
         return Decimal(0)
     began_ns = executor.state.began_ns
     record = executor.state.funding.get(venue, FundingRecord())
-    if record.forgotten_ns:
+    if 0 < record.forgotten_ns <= began_ns:
         paid_in_all = world.exchanges[venue].ledger.funding.get(asset, Decimal(0))
         return paid_in_all - executor.state.books.result(asset).funding
     return sum(
