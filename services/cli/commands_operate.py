@@ -82,16 +82,24 @@ def config_check(config: ConfigPath = None, as_json: AsJson = False) -> None:
     """Read the configuration and say whether it is right; a mistake is one line and exit 2."""
     found = settings.check(config)
     count = sum(len(venue.instruments) for venue in found.venues.values())
-    feeds = feeds_beside_books(found)
+    feeds, unlimited = feeds_beside_books(found), settings.without_limits(found)
     if as_json:
         emit_json(
-            {"ok": True, "venues": sorted(found.venues), "instruments": count, "feeds": feeds}
+            {
+                "ok": True,
+                "venues": sorted(found.venues),
+                "instruments": count,
+                "feeds": feeds,
+                "without_limits": unlimited,
+            }
         )
         return
     console.print(
         f"right: {counted(count, 'instrument')} on {', '.join(sorted(found.venues))}, "
         f"executor mode {found.executor.mode}, {counted(found.bus.shards, 'shard')}"
     )
+    for quote in unlimited:
+        console.print(f"no limits in {quote}: plans in it are denied, see risk.per_quote")
     for venue, kinds in feeds.items():
         for kind, instruments in kinds.items():
             console.print(f"beside books: {kind} of {venue}: {', '.join(instruments)}")

@@ -22,7 +22,7 @@ from shared.config import (
     simulated_host,
 )
 from shared.config_sections import BusConfig, Config, VenueConfig
-from shared.domain.instrument import is_spot
+from shared.domain.instrument import is_spot, split_instrument
 from shared.errors import ConfigError
 from shared.feeds import extras_of
 from shared.store.extra import must_have
@@ -131,6 +131,13 @@ def check(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
     if config.recorder.enabled:
         must_have("pyarrow")
     return config
+
+
+def without_limits(config: Config) -> list[str]:
+    """Return the quote assets that are traded and that risk has no limits in."""
+    traded = [name for venue in config.venues.values() if venue.trade for name in venue.instruments]
+    quotes = sorted({split_instrument(name).quote for name in traded})
+    return [quote for quote in quotes if config.risk.limits_in(quote) is None]
 
 
 def masked(config: Config) -> Config:

@@ -11,7 +11,7 @@ from services.executor.paper_funding import PaperFunding
 from shared.config_sections import DOLLARS, Config
 from shared.domain.accounting import Books
 from shared.domain.executions import Execution
-from shared.domain.fees import fee_amount
+from shared.domain.fees import MONEY_STEP, fee_amount
 from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.order import ZERO
 from shared.domain.rounding import exact, qty_to_lot
@@ -65,13 +65,19 @@ class PaperAccount:
         money = settle or quote
         if money in self._quote_assets:
             self.start.setdefault(money, self._quote_balance)
-        if settle is None and base not in self.start and money in self.start and view.bids:
-            rules = self._rules.get((self.venue, view.instrument))
-            qty = self.start[money] / exact(view.bids[0][0])
-            if rules is not None:
-                self.start[base] = qty_to_lot(qty, rules.lot_size)
+        if settle is None and view.bids:
+            self._open_by_price(view, base, quote)
         if money in self.start and (settle is not None or base in self.start):
             self._opened.add(view.instrument)
+
+    def _open_by_price(self, view: DepthView, base: str, quote: str) -> None:
+        """Open one of two assets with the worth of the other."""
+        price, start = exact(view.bids[0][0]), self.start
+        rules = self._rules.get((self.venue, view.instrument))
+        if base not in start and quote in start and rules is not None:
+            start[base] = qty_to_lot(start[quote] / price, rules.lot_size)
+        elif quote not in start and base in start:
+            start[quote] = (start[base] * price).quantize(MONEY_STEP)
 
     def balances(self) -> Mapping[str, Balance]:
         """Return all balances opened so far."""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from services.cli.settings import to_toml
+from services.cli.settings import to_toml, without_limits
 from services.executor.closing_plans import ClosingPlans
 from services.executor.intake import Intake
 from services.executor.market import Markets
@@ -164,6 +164,18 @@ def test_a_paper_account_has_a_worth_of_bitcoins_not_a_million_of_them() -> None
     }
 
 
+def test_a_paper_account_has_the_worth_of_what_is_traded_for_its_quote_asset() -> None:
+    names = ("BTC/USDT", "BTC/EUR")
+    rules = {("alpha", name): make_rules("alpha", name, **FINE) for name in names}
+    account = PaperAccount("alpha", rules, D(1_000_000))
+    euros = make_view("alpha", "BTC/EUR", bids=[(9_000.0, 1.0)], asks=[(9_001.0, 1.0)])
+    account.open(euros)
+    assert account.balances() == {}
+    account.open(make_view("alpha", "BTC/USDT", bids=[(1e4, 1.0)], asks=[(10_001.0, 1.0)]))
+    account.open(euros)
+    assert account.balance("EUR") == 900_000
+
+
 def test_a_paper_account_has_what_is_configured_of_an_asset() -> None:
     config = cross_config()
     config = msgspec.structs.replace(config, executor=ExecutorConfig(paper_balances={"BTC": D(3)}))
@@ -183,6 +195,11 @@ def test_closing_a_rest_may_not_lose_a_whole_bitcoin(btc_usdt: float | None, cap
     plan = ClosingPlans(ExecutorState(), markets).flatten("c", CROSS, D("0.2"), T0)
     assert plan is not None
     assert plan.loss_cap == D(cap)  # 1 % of 0.01 BTC, or one dollar
+
+
+def test_the_check_of_a_configuration_names_what_has_no_limits() -> None:
+    assert without_limits(cross_config()) == ["BTC"]
+    assert without_limits(cross_config(per_quote={"BTC": LIMITS})) == []
 
 
 def test_limits_by_quote_are_read_shown_and_checked() -> None:
