@@ -46,6 +46,8 @@ FLATTEN_AFTER_S = 12.0
 """Exposure that is still there this long after the halt is traded away by a FLATTEN."""
 LAST_BEAT_S = 1.3
 """Heartbeats come every second: after this long the last one has told everything."""
+FUNDING_TOLD_NS = 2_000_000_000
+"""What funding paid is asked for a second after it settled."""
 
 
 @dataclass(slots=True)
@@ -276,10 +278,11 @@ async def wind_down(run: Run, ending: Ending) -> None:
     run.phase("stopping")
     ending.streams = await stream_sizes(run)
     await asyncio.sleep(LAST_BEAT_S)
+    ended_ns = SystemClock.now_ns() - FUNDING_TOLD_NS
     await run.stack.supervisor.stop(("scanner", "risk", "executor"))
     await asyncio.sleep(2 * POLL_S)  # the follower's last read
     await value_what_is_open(run, ending)
-    await compare_with_venues(run, ending)
+    await compare_with_venues(run, ending, ended_ns)
     exposure = run.collector.left_open()
     if exposure:
         ending.problems.append(
@@ -305,8 +308,10 @@ def why_not_quiet(c: Collector) -> str:
     )
 
 
-async def compare_with_venues(run: Run, ending: Ending) -> None:
+async def compare_with_venues(run: Run, ending: Ending, ended_ns: int) -> None:
     """Ask the simulated venues for open orders and compare their fills with ours.
+
+    What funding paid from ``ended_ns`` on may not have been asked for any more.
 
     Without their accounts from before (paper execution never sends) there is nothing to compare.
     """
@@ -323,7 +328,7 @@ async def compare_with_venues(run: Run, ending: Ending) -> None:
     except Unavailable as error:
         ending.problems.append(str(error))
         return
-    comparison = compare(run.collector, run.accounts_before, accounts)
+    comparison = compare(run.collector, run.accounts_before, accounts, ended_ns=ended_ns)
     ending.closing.changes = balance_changes(totals(run.accounts_before), totals(accounts))
     ending.closing.positions = open_positions(accounts)
     ending.open_orders = comparison.open_orders

@@ -182,6 +182,10 @@ def account(exchange: Exchange) -> dict[str, Any]:
         },
         "positions": {name: f"{p.qty:f}" for name, p in ledger.positions.items()},
         "funding": {asset: f"{amount:f}" for asset, amount in ledger.funding.items()},
+        "fundings": [
+            {"ts_ms": ts_ms, "asset": asset, "amount": f"{amount:f}"}
+            for ts_ms, asset, amount in ledger.fundings
+        ],
         "position_costs": {name: f"{p.cost:f}" for name, p in ledger.positions.items()},
         "fees": {asset: f"{amount:f}" for asset, amount in ledger.fees.items()},
         "open_orders": [order_row(order) for order in exchange.open_orders.values()],

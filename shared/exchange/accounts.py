@@ -6,6 +6,7 @@ Every movement has two ends: what the account gains the house loses, and fees ar
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,6 +14,7 @@ from decimal import Decimal
 from shared.messages.base import Side
 
 ZERO = Decimal(0)
+FUNDINGS_MAX = 1_000
 UNIT = Decimal("1e-8")  # the finest unit accounts are kept in, so that sums stay exact
 
 
@@ -49,6 +51,8 @@ class AccountLedger:
         self.fees: dict[str, Decimal] = {}
         self.funding: dict[str, Decimal] = {}
         """What fundings paid (negative: cost) in all."""
+        self.fundings: deque[tuple[int, str, Decimal]] = deque(maxlen=FUNDINGS_MAX)
+        """The newest: when it settled (ms), asset, amount."""
 
     def balance(self, asset: str) -> Balance:
         """Return an asset's balance, made empty if never held."""
@@ -103,9 +107,10 @@ class AccountLedger:
         self._move(quote, pnl)
         return pnl
 
-    def settle_funding(self, asset: str, amount: Decimal) -> None:
+    def settle_funding(self, asset: str, amount: Decimal, ts_ms: int) -> None:
         """Take in what a funding pays, or pay it (negative); the other side is the house."""
         self._move(asset, amount)
+        self.fundings.append((ts_ms, asset, amount))
         self.funding[asset] = self.funding.get(asset, ZERO) + amount
 
     def charge(self, asset: str, amount: Decimal) -> None:

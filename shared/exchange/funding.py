@@ -183,7 +183,7 @@ class Funding:
             if position is None or not position.qty:
                 continue
             amount = (-position.qty * settled.mark * settled.rate).quantize(UNIT)
-            self._ledger.settle_funding(listing.quote, amount)
+            self._ledger.settle_funding(listing.quote, amount, ts_ms)
             payment = Payment(self._next_id, listing, amount, listing.quote, ts_ms)
             self._next_id += 1
             self.payments.append(payment)

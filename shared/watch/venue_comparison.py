@@ -34,9 +34,17 @@ class VenueFill(msgspec.Struct, frozen=True):
     qty: Decimal
 
 
+class VenueFunding(msgspec.Struct, frozen=True):
+    """One payment of funding as the venue booked it."""
+
+    ts_ms: int
+    asset: str
+    amount: Decimal
+
+
 class Account(msgspec.Struct, frozen=True):
     """One venue's account; ``position_costs`` are what its positions cost in quote units,
-    ``funding`` what fundings paid in all, by asset.
+    ``funding`` what fundings paid in all, by asset, ``fundings`` the newest of them.
     """
 
     balances: dict[str, Balance]
@@ -45,6 +53,7 @@ class Account(msgspec.Struct, frozen=True):
     fills: list[VenueFill]
     position_costs: dict[str, Decimal] = {}
     funding: dict[str, Decimal] = {}
+    fundings: list[VenueFunding] = []
 
 
 @dataclass(slots=True)
@@ -68,10 +77,20 @@ def read_accounts(raw: Any) -> dict[str, Account]:
 
 
 def compare(
-    collector: Collector, before: Mapping[str, Account], after: Mapping[str, Account]
+    collector: Collector,
+    before: Mapping[str, Account],
+    after: Mapping[str, Account],
+    *,
+    ended_ns: int | None = None,
 ) -> VenueComparison:
-    """Return whether fills, positions and balances agree with the fills that we know of."""
+    """Return whether fills, positions and balances agree with the fills that we know of.
+
+    From ``ended_ns`` on nobody asked what funding paid: what settled since, and is not booked here,
+    is left out.
+    """
     comparison = VenueComparison()
+    if ended_ns is not None:
+        after = {v: _until(ended_ns, v, collector, account) for v, account in after.items()}
     ours: dict[str, list[Fill]] = {venue: [] for venue in after}
     for fill in collector.fills.items.values():
         ours.setdefault(fill.venue, []).append(fill)
@@ -117,6 +136,23 @@ def _compare_funding(
         there = after.funding.get(asset, ZERO) - earlier.get(asset, ZERO)
         if here != there:
             comparison.differ(f"{venue} paid {there} {asset} of funding, and {here} is booked here")
+
+
+def _until(ended_ns: int, venue: str, collector: Collector, account: Account) -> Account:
+    """Return the account without what settled from a time on and is not booked here."""
+    booked = {
+        (paid.ts_funding_ns // 1_000_000, paid.asset, paid.amount)
+        for paid in collector.funding.payments.items.values()
+        if paid.venue == venue
+    }
+    balances, funding = dict(account.balances), dict(account.funding)
+    for paid in account.fundings:
+        asset, amount = paid.asset, paid.amount
+        if paid.ts_ms * 1_000_000 < ended_ns or (paid.ts_ms, asset, amount) in booked:
+            continue
+        funding[asset] -= amount
+        balances[asset] = Balance(free=balances[asset].free - amount, used=balances[asset].used)
+    return msgspec.structs.replace(account, balances=balances, funding=funding)
 
 
 def _in_their_order(ours: list[Fill], theirs: list[VenueFill]) -> list[Fill]:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from shared.messages.base import Side
-from shared.messages.execution import Fill
+from shared.messages.execution import Fill, FundingPaid
 from shared.watch.collector import Collector
 from shared.watch.venue_comparison import Account, compare, read_accounts
 from tests.decision_builders import order_of
@@ -113,3 +113,53 @@ def test_open_orders_are_counted() -> None:
         {"v": {"balances": {}, "positions": {}, "open_orders": [{}, {}], "fills": []}}
     )
     assert compare(Collector(), {}, after).open_orders == 2
+
+
+SECOND_NS = 1_000_000_000
+
+
+def funded(booked_s: list[int], ended_s: int) -> list[str]:
+    """What is found where 3 were paid at 10, 20 and 30 s, and we booked these, up to then."""
+    collector = collected([])
+    for ts_s in booked_s:
+        collector.on_message(
+            FundingPaid(
+                ts_ns=ts_s * SECOND_NS,
+                venue="v",
+                instrument=PERP,
+                payment_id=f"f{ts_s}",
+                amount=D(3),
+                asset="USDT",
+                ts_funding_ns=ts_s * SECOND_NS,
+            )
+        )
+    after = read_accounts(
+        {
+            "v": {
+                "balances": {"USDT": {"free": "1009", "used": "0"}},
+                "positions": {},
+                "open_orders": [],
+                "fills": [],
+                "funding": {"USDT": "9"},
+                "fundings": [
+                    {"ts_ms": ts_s * 1_000, "asset": "USDT", "amount": "3"} for ts_s in (10, 20, 30)
+                ],
+            }
+        }
+    )
+    before = accounts([], {"USDT": "1000"})
+    return compare(collector, before, after, ended_ns=ended_s * SECOND_NS).differences
+
+
+def test_funding_paid_after_our_end_is_no_difference() -> None:
+    assert funded([10, 20], ended_s=25) == []
+
+
+def test_funding_that_was_booked_at_our_end_is_no_difference_either() -> None:
+    assert funded([10, 20, 30], ended_s=25) == []
+
+
+def test_funding_that_we_missed_while_we_ran_is_a_difference() -> None:
+    missed = "v paid 6 USDT of funding, and 3 is booked here"
+    assert missed in funded([10], ended_s=25)
+    assert "v paid 9 USDT of funding, and 6 is booked here" in funded([10, 20], ended_s=35)
