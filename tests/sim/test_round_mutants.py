@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
 
 from services.executor.closing_plans import ClosingPlans
-from services.lab import chaos
+from services.lab import account, chaos
+from services.lab.account import VenueConditions
 from services.lab.simulate import run_seed
 from services.lab.variety import perpetual_of
 from services.lab.world import PERPETUALS
@@ -19,12 +21,14 @@ from shared.messages.base import Side
 from shared.strategies import round_plans
 
 SEEDS_MAX = 100
+LATE_FILLS = 0.5
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 
 def _tell_fills_late(patch: pytest.MonkeyPatch) -> None:
-    """Let venues tell fills late, and do nothing else wrong: rounds are few in a world."""
-    patch.setattr(chaos, "BAD_WEATHERS", ({"late_fills": 0.8},))
+    """Let venues tell fills late until trouble ends: rounds are few in a world."""
+    patch.setattr(account, "VenueConditions", partial(VenueConditions, late_fills=LATE_FILLS))
+    patch.setattr(chaos, "BAD_WEATHERS", ({"late_fills": LATE_FILLS, "partial": 0.3},))
 
 
 def close_adds(patch: pytest.MonkeyPatch) -> None:
@@ -68,7 +72,6 @@ def book_to_the_first_round(patch: pytest.MonkeyPatch) -> None:
 
 def forget_a_late_fill_of_a_round(patch: pytest.MonkeyPatch) -> None:
     """A fill that comes after its plan has ended is booked to no round."""
-    _tell_fills_late(patch)
     original = Rounds.book
 
     def book(self: Rounds, fill: Any, *, is_new: bool, in_flight: bool) -> None:
@@ -80,7 +83,6 @@ def forget_a_late_fill_of_a_round(patch: pytest.MonkeyPatch) -> None:
 
 def hedge_for_nobody(patch: pytest.MonkeyPatch) -> None:
     """The plan that trades a late fill back does not say whose round it belongs to."""
-    _tell_fills_late(patch)
     original = ClosingPlans.open_for_late_fill
 
     def open_for_late_fill(self: ClosingPlans, order: Any, fill: Any, now_ns: int) -> str:
@@ -100,14 +102,30 @@ MUTANTS: dict[Patch, set[str]] = {
 }
 
 
+LATE = (forget_a_late_fill_of_a_round, hedge_for_nobody)
+"""What only shows where a fill is told after its plan has ended."""
+
+
+def _worlds() -> Iterator[int]:
+    """Yield the seeds in which something is held."""
+    return (seed for seed in range(1, SEEDS_MAX + 1) if perpetual_of(seed, PERPETUALS))
+
+
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_mutant_is_caught(mutant: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
+    if mutant in LATE:
+        _tell_fills_late(monkeypatch)
     mutant(monkeypatch)
-    for seed in range(1, SEEDS_MAX + 1):
-        if not perpetual_of(seed, PERPETUALS):
-            continue  # nothing is held there
+    for seed in _worlds():
         caught = {violation.checker for violation in run_seed(seed).violations}
         if caught & MUTANTS[mutant]:
             return
     pytest.fail(f"{SEEDS_MAX} seeds let it pass")
+
+
+@pytest.mark.timeout(400)
+def test_late_fills_alone_violate_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    _tell_fills_late(monkeypatch)
+    for seed in list(_worlds())[:12]:
+        assert not run_seed(seed).violations, seed

@@ -11,7 +11,11 @@ import pytest
 
 from tests.support import ROOT
 
-PRESS_CTRL_C = "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+PRESS_CTRL_C = (
+    "import os, signal\n"
+    "signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it\n"
+    "os.kill(os.getpid(), signal.SIGINT)\n"
+)
 
 
 @pytest.mark.parametrize(
