@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.executor import actions as act
 from services.executor.gateway import OrderRequest
-from services.lab.ledger_checker import LedgerChecker, left_alone
+from services.lab.ledger_checker import LedgerChecker, unreckoned
 from services.lab.positions import has_derivatives, key_of, position_of
 from services.lab.rounds_checker import READ_NS_MAX, RoundsChecker, went_on_lately
 from services.risk.engine import RiskEngine
@@ -73,6 +73,7 @@ class Checkers:
         self._world = world
         self.violations: list[Violation] = []
         self.plans: dict[str, ApprovedPlan] = {}
+        self.plans_lost: dict[str, ApprovedPlan] = {}  # the bus has lost them since
         self.done: dict[str, PlanDone] = {}
         self.plans_approved = 0
         """All of them, also those that the bus has lost since."""
@@ -118,7 +119,7 @@ class Checkers:
     def on_bus_lost(self, plans_kept: int) -> None:
         """The bus lost its last moment: only so many plans are approved there, the first ones."""
         for plan_id in list(self.plans)[plans_kept:]:
-            del self.plans[plan_id]
+            self.plans_lost[plan_id] = self.plans.pop(plan_id)
             self._in_flight.pop(plan_id, None)
         self._not_live_since_ns.clear()
         self.rounds.on_bus_lost()
@@ -184,9 +185,8 @@ class Checkers:
             record = self.orders.get(fill.client_id)
             if record is None or record.purpose is not OrderPurpose.FLATTEN:
                 return
-            # What an emptied ledger began with is not the executor's to close.
-            alone = position_of(left_alone(self._world, exchange), key[1])
-            before, after = before - alone, after - alone
+            aside = position_of(unreckoned(self._world, exchange, fill.client_id), key[1])
+            before, after = before - aside, after - aside
             # An order of the least size may turn dust around, to trade it back as a whole.
             dust = 4 * self._world.dust(fill.listing.base)
             if abs(after) > max(abs(before), dust):

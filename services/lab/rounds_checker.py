@@ -77,7 +77,7 @@ class RoundsChecker:
                 report("round_closes", f"{plan.plan_id} changes {before} {holding} by {change}")
 
     def _is_read(self) -> bool:
-        """Whether risk knows of all fills, and no operator has closed any of it."""
+        """Whether risk knows of all fills, and all that closed any of it has a round."""
         world = self._world
         now_ns, told = world.kernel.now_ns(), world.checkers.fills
         if went_on_lately(world, "risk"):
@@ -87,7 +87,7 @@ class RoundsChecker:
                 known = told.get((venue, str(fill.trade_id)))
                 if key_of(fill) and (known is None or now_ns - known.ts_ns <= READ_NS_MAX):
                     return False
-        return all(fill.strategy != OPERATOR_STRATEGY for fill in told.values())
+        return not any(map(self._may_close_any, told.values()))
 
     # When quiet
 
@@ -104,7 +104,7 @@ class RoundsChecker:
         for (holding, is_purchase), qty in closed.items():
             traded = operator.get((holding, is_purchase), ZERO)
             if abs(qty) > abs(traded):
-                text = f"{qty} {holding} is gone from rounds, an operator traded {traded}"
+                text = f"{qty} {holding} is gone from rounds, no more than {traded} may be"
                 self._world.checkers.report("rounds", text)
         self._check_even(risk)
 
@@ -136,7 +136,7 @@ class RoundsChecker:
                 checkers.report("rounds", f"{key}: last told {legs}, risk holds {each.held}")
 
     def _made(self) -> tuple[dict[str, Held], Closed]:
-        """Return what the venues' fills made of every round, and what an operator traded."""
+        """Return what the venues' fills made of every round, and what may have closed any."""
         world = self._world
         rounds: dict[str, Held] = {}
         operator: Closed = {}
@@ -150,10 +150,17 @@ class RoundsChecker:
                 if key := self._round_of(key_of(fill), told):
                     held = rounds.setdefault(key, {})
                     held[holding] = held.get(holding, ZERO) + qty
-                elif told is not None and told.strategy == OPERATOR_STRATEGY:
+                elif told is not None and self._may_close_any(told):
                     side = (holding, qty > 0)
                     operator[side] = operator.get(side, ZERO) + qty
         return rounds, operator
+
+    def _may_close_any(self, told: Fill) -> bool:
+        """An operator's may, and those of a plan to close a round that the bus has lost."""
+        if told.strategy:
+            return told.strategy == OPERATOR_STRATEGY
+        plan = self._world.checkers.plans_lost.get(told.plan_id)
+        return plan is not None and plan.intent is Intent.CLOSE
 
     def _round_of(self, plan_id: str, told: Fill | None) -> str:
         """Return the round of a plan: the approved one's, else what its end or its fill names."""

@@ -317,8 +317,8 @@ class RiskEngine:
             return []
         self._counters["plans_ended"] += 1
         self._keeper.touch_ledger()
-        end_round(ledger, done, self._market.is_dust(ledger.prices))
-        out = self._switch.on_plan_done(done, now_ns, held)
+        unowned = end_round(ledger, done, self._market.is_dust(ledger.prices))
+        out = self._switch.on_plan_done(done, now_ns, held, unowned)
         return out if held or not done.realized else [*out, unreserved_end_alert(done, now_ns)]
 
     def _on_command(self, command: Command, now_ns: int) -> list[Message]:

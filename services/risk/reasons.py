@@ -231,6 +231,11 @@ class HaltCause(ExplainedCode):
         "than it has left. It is not booked, so exposure may be wrong. Ends by RESUME: the "
         "operator has compared with the venues.",
     )
+    POSITION_UNOWNED = (
+        "POSITION_UNOWNED",
+        "A plan that was adopted after a loss of records left a position in a derivative that no "
+        "round holds: no strategy will close it, FLATTEN does. Ends by RESUME.",
+    )
     PLAN_OVERDUE = (
         "PLAN_OVERDUE",
         "A plan never ended, and does not wait for a venue that stands down (`PLAN_WAITS`, which "

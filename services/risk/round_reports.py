@@ -102,17 +102,24 @@ def _place(market: str) -> tuple[str, str]:
     return venue, instrument
 
 
-def end_round(ledger: Ledger, done: PlanDone, is_dust: IsDust) -> None:
-    """Take the end of a plan into its round; the end of FLATTEN into all that it closed."""
+def end_round(ledger: Ledger, done: PlanDone, is_dust: IsDust) -> str:
+    """Take the end of a plan into its round; the end of FLATTEN into all that it closed.
+
+    Returns in words what it left that no round holds; empty if there is nothing.
+    """
     left = {asset: qty for asset, qty in done.residual.items() if qty}
     failure = ""
     if done.outcome is PlanOutcome.FAILED or left:
         text = ", ".join(f"{qty} {asset}" for asset, qty in left.items()) or "unknown"
         failure = f"plan {done.plan_id} ended {done.outcome}, left over: {text}"
-    ledger.rounds.claim(done.plan_id, done.strategy, done.round_id)
+    unowned = ledger.rounds.claim(done.plan_id, done.strategy, done.round_id)
     ledger.rounds.on_plan_end(done.plan_id, failure, is_dust)
     if done.strategy == OPERATOR_STRATEGY and not failure:
         ledger.rounds.on_operator_end(ledger.rounds_in_flight, is_dust)
+    held = ", ".join(f"{qty} {' at '.join(key.split('|')[::-1])}" for key, qty in unowned.items())
+    return (
+        f"plan {done.plan_id}, {done.reason}, leaves {held}, which no round holds" if held else ""
+    )
 
 
 def _is_closed(ledger: Ledger, key: str) -> bool:

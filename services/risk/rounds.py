@@ -9,7 +9,7 @@ oldest first. Spot counts over all venues together, as everywhere (``domain/acco
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from functools import cached_property
 from typing import Final
 
@@ -17,10 +17,10 @@ import msgspec
 
 from services.risk.adopted_fills import AdoptedFills
 from services.risk.funding_known import NOTHING_KNOWN, FundingKnownOf, funding_certainty
+from services.risk.round_closes import close_against, close_by_adopted
 from shared.domain.accounting import Books, holding_key, worst_certainty
 from shared.domain.executions import Execution, execution_of
-from shared.domain.fees import MONEY_STEP
-from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.instrument import split_instrument
 from shared.domain.stops import stop_price
 from shared.messages.base import Side
 from shared.messages.execution import OPERATOR_STRATEGY, Fill
@@ -233,7 +233,7 @@ class Rounds(msgspec.Struct, dict=True):
         found = self.of_plan(fill.plan_id) or self._named(fill)
         if found is None:
             if is_new and fill.strategy == OPERATOR_STRATEGY:
-                self._close_against(done)
+                self._touch_all(close_against(self.rounds.values(), done))
             elif not (fill.strategy or in_flight):
                 self.adopted.keep(fill)
             return
@@ -247,12 +247,22 @@ class Rounds(msgspec.Struct, dict=True):
             found.fee_told(done)
         self.touch(found.key, is_reopened=was_closed and found.state(None) is not RoundState.CLOSED)
 
-    def claim(self, plan_id: str, strategy: str, round_id: str) -> None:
-        """Book what was told of a plan before its round was known; without a round, forget it."""
-        for fill in self.adopted.take(plan_id):
-            if strategy and round_id:
-                named = msgspec.structs.replace(fill, strategy=strategy, round_id=round_id)
-                self.book(named, is_new=True, in_flight=False)
+    def claim(self, plan_id: str, strategy: str, round_id: str) -> dict[str, Decimal]:
+        """Book what was told of a plan before its round was known.
+
+        Without a round it may be one that closed one before its record was lost; returns base units
+        by key of the holding where it left a position in a derivative that no round holds.
+        """
+        fills = self.adopted.take(plan_id)
+        if not (strategy and round_id):
+            closed, left = close_by_adopted(self.rounds.values(), fills)
+            if closed is not None:
+                self.add_plan(closed.key, plan_id)
+            return left
+        for fill in fills:
+            named = msgspec.structs.replace(fill, strategy=strategy, round_id=round_id)
+            self.book(named, is_new=True, in_flight=False)
+        return {}
 
     def on_plan_end(self, plan_id: str, failure: str, is_dust: IsDust) -> None:
         """Take the end of a plan in; ``failure`` says why it left something over.
@@ -293,6 +303,10 @@ class Rounds(msgspec.Struct, dict=True):
         """Note that a round has changed."""
         self.touched[key] = self.touched.get(key, False) or is_reopened
 
+    def _touch_all(self, changed: Iterable[Round]) -> None:
+        for each in changed:
+            self.touch(each.key)
+
     def take_touched(self) -> dict[str, bool]:
         """Return the rounds that have changed since this was last asked."""
         touched = dict(self.touched)
@@ -321,20 +335,6 @@ class Rounds(msgspec.Struct, dict=True):
             )
         found.add_plan(fill.plan_id)
         return found
-
-    def _close_against(self, done: Execution) -> None:
-        """Book what an operator traded to the rounds that hold against it."""
-        if split_instrument(done.instrument).kind is InstrumentKind.INVERSE:
-            return
-        left, market = done.qty, f"{done.venue}|{done.instrument}"
-        # First those that hold it at that very venue.
-        for found in sorted(self.rounds.values(), key=lambda r: market not in r.books.quantities):
-            qty = min(left, _closable(found, done))
-            if qty <= ZERO:
-                continue
-            found.trade(_part(done, qty))
-            self.touch(found.key)
-            left -= qty
 
     def _note_dust(self, found: Round, is_dust: IsDust) -> None:
         found.is_dust = all(
@@ -365,28 +365,6 @@ def positions(
 def has_room(found: Round, markets: list[str]) -> bool:
     """Tell whether a round may trade on these markets too."""
     return len({*found.books.quantities, *markets}) <= MARKETS_OF_ROUND_MAX
-
-
-def _closable(found: Round, done: Execution) -> Decimal:
-    held = found.held.get(holding_key(done.venue, done.instrument), ZERO)
-    return max(ZERO, -held if done.side is Side.BUY else held)
-
-
-def _part(done: Execution, qty: Decimal) -> Execution:
-    """Return ``qty`` of an execution with its share of cost and fee."""
-    if qty == done.qty:
-        return done
-
-    def share(amount: Decimal) -> Decimal:
-        return (amount * qty / done.qty).quantize(MONEY_STEP, ROUND_HALF_EVEN)
-
-    return msgspec.structs.replace(
-        done,
-        qty=qty,
-        cost=share(done.cost),
-        fee=None if done.fee is None else share(done.fee),
-        fee_quote=None if done.fee_quote is None else share(done.fee_quote),
-    )
 
 
 def _place(market: str) -> tuple[str, str]:

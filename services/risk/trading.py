@@ -180,14 +180,21 @@ class TradingControl:
             self._executor = ready
             self._has_reconciled = self._has_reconciled or ready.ready
 
-    def on_plan_done(self, done: PlanDone, now_ns: int, subject: str = "") -> list[Message]:
-        """Trip on what a plan left over, and on the day's loss; ``subject`` is a plan of ours."""
+    def on_plan_done(
+        self, done: PlanDone, now_ns: int, subject: str = "", unowned: str = ""
+    ) -> list[Message]:
+        """Trip on what a plan left over, and on the day's loss.
+
+        ``subject`` is a plan of ours, ``unowned`` a position that no strategy will close.
+        """
         out: list[Message] = []
         residual = {asset: qty for asset, qty in done.residual.items() if qty}
         if done.outcome is PlanOutcome.FAILED or residual:
             left = ", ".join(f"{qty} {asset}" for asset, qty in residual.items()) or "unknown"
             text = f"plan {done.plan_id} ended {done.outcome}, left over: {left}; {done.reason}"
             out.append(self._trip(HaltCause.PLAN_FAILED, text, now_ns, subject))
+        if unowned:
+            out.append(self._trip(HaltCause.POSITION_UNOWNED, unowned, now_ns, subject))
         loss = self._loss_beyond_limit()
         if loss:
             out.append(self._trip(HaltCause.DAILY_LOSS, loss, now_ns))

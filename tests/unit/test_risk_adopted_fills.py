@@ -9,11 +9,26 @@ import msgspec
 import pytest
 
 from services.risk.adopted_fills import ADOPTED_FILLS_MAX
-from shared.messages.base import Side
+from services.risk.engine import RiskEngine
+from services.risk.reasons import DenyReason
+from shared.messages.base import Message, Side
+from shared.messages.control import Alert
 from shared.messages.execution import PlanOutcome
 from shared.messages.rounds import RoundState
-from tests.decision_builders import T0, make_done, make_fill, make_risk, order_of
-from tests.unit.test_risk_rounds import BASIS, approve, closing, config, execute, opened, told
+from tests.decision_builders import PERP, T0, make_done, make_fill, make_risk, order_of
+from tests.unit.test_risk_rounds import (
+    BASIS,
+    MARKETS,
+    approve,
+    closing,
+    codes,
+    config,
+    denial,
+    execute,
+    opened,
+    opening,
+    told,
+)
 
 
 @pytest.mark.parametrize("tells", ["end", "fill"])
@@ -58,3 +73,61 @@ def test_adopted_fills_whose_plan_ends_without_a_round_are_forgotten() -> None:
     for number in range(ADOPTED_FILLS_MAX + 1):
         engine.on_message(make_fill("q", "alpha", Side.BUY, "0.001", trade_id=f"{number}"), T0)
     assert len(engine.ledger.rounds.adopted.fills) == ADOPTED_FILLS_MAX
+
+
+def lost_close(engine: RiskEngine, *sides: tuple[str, Side, str], **done: Any) -> list[Message]:
+    """Fills of a plan whose approval was lost with its orders, and its end; gamma: perpetual."""
+    out: list[Message] = []
+    for venue, side, qty in sides:
+        instrument = MARKETS[venue]
+        fill = make_fill("lost", venue, side, qty, instrument=instrument)
+        engine.on_message(order_of(fill), T0)
+        out += engine.on_message(fill, T0).messages
+    return [*out, *engine.on_message(make_done("lost", **done), T0).messages]
+
+
+CLOSE = (("gamma", Side.BUY, "0.1"), ("beta", Side.SELL, "0.1"))
+
+
+def test_a_close_whose_approval_was_lost_is_not_done_again() -> None:
+    engine = opened()
+    out = lost_close(engine, *CLOSE)
+    assert "POSITION_UNOWNED" not in codes(out)
+    assert (told(engine).state, told(engine).unhedged) == (RoundState.CLOSED, D(0))
+    assert denial(engine, closing()) is DenyReason.ROUND_STATE
+    # A late fill of it is the round's as well.
+    late = make_fill("lost", "beta", Side.SELL, "0.02", trade_id="late")
+    assert "ROUND_REOPENED" in codes(engine.on_message(late, T0).messages)
+
+
+def test_of_several_rounds_the_one_is_closed_that_is_left_with_least() -> None:
+    engine = opened()
+    execute(engine, approve(engine, opening("0.05", round_id="r2")))
+    lost_close(engine, ("gamma", Side.BUY, "0.05"), ("alpha", Side.SELL, "0.05"))
+    assert told(engine, round_id="r1").state is RoundState.OPEN
+    assert told(engine, round_id="r2").state is RoundState.CLOSED
+
+
+def test_a_lost_close_of_a_part_leaves_the_rest() -> None:
+    engine = opened()
+    lost_close(engine, ("gamma", Side.BUY, "0.04"), ("alpha", Side.SELL, "0.04"))
+    assert [leg.qty for leg in told(engine).legs] == [D("0.06"), D("-0.06")]
+
+
+@pytest.mark.parametrize(
+    "legs",
+    [
+        (("gamma", Side.SELL, "0.1"), ("alpha", Side.BUY, "0.1")),  # an opening
+        (("gamma", Side.BUY, "0.2"), ("alpha", Side.SELL, "0.2")),  # more than any round holds
+    ],
+)
+def test_a_lost_plan_that_closed_no_round_halts(legs: tuple[tuple[str, Side, str], ...]) -> None:
+    """No strategy knows of its position: nothing but an operator would ever close it."""
+    engine = opened()
+    out = lost_close(engine, *legs, reason="adopted")
+    (alert,) = [m for m in out if isinstance(m, Alert) and m.code == "POSITION_UNOWNED"]
+    assert f"{PERP} at gamma" in alert.text
+    assert "which no round holds" in alert.text
+    assert denial(engine, closing()) is DenyReason.HALTED
+    assert told(engine).state is RoundState.OPEN
+    assert [leg.qty for leg in told(engine).legs] == [D("0.1"), D("-0.1")]

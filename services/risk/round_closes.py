@@ -1,0 +1,101 @@
+"""What closes rounds without being a plan of theirs: an operator's trades, adopted plans. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from shared.domain.accounting import Books, holding_key, holding_place
+from shared.domain.executions import Execution, execution_of
+from shared.domain.fees import MONEY_STEP
+from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.messages.base import Side
+from shared.messages.execution import Fill
+
+if TYPE_CHECKING:
+    from services.risk.rounds import Round
+
+ZERO: Final = Decimal(0)
+BEYOND_MAX: Final = Decimal("0.01")
+"""Share of a holding by which a close may exceed it: fees in the base asset, rests of lots."""
+
+
+def close_against(rounds: Iterable[Round], done: Execution) -> list[Round]:
+    """Book what an operator traded to the rounds that hold against it; return those."""
+    closed: list[Round] = []
+    if split_instrument(done.instrument).kind is InstrumentKind.INVERSE:
+        return closed
+    left, market = done.qty, f"{done.venue}|{done.instrument}"
+    # First those that hold it at that very venue.
+    for found in sorted(rounds, key=lambda r: market not in r.books.quantities):
+        qty = min(left, _closable(found, done))
+        if qty <= ZERO:
+            continue
+        found.trade(_part(done, qty))
+        closed.append(found)
+        left -= qty
+    return closed
+
+
+def close_by_adopted(
+    rounds: Iterable[Round], fills: list[Fill]
+) -> tuple[Round | None, dict[str, Decimal]]:
+    """Book an adopted plan to the round that it closed, if its record was lost; return that.
+
+    The approval to close a round may be lost with its orders: then the round looks open, though the
+    venues have closed it. A plan that left positions in derivatives is taken for such a close where
+    a round holds against all that it left; if none does, returns what it left. Spot is not looked
+    at alone: there a plan is even in itself.
+    """
+    books = Books()
+    for fill in fills:
+        books.trade(execution_of(fill))
+    left = books.opened()
+    if not any(map(_is_derivative, left)):
+        return None, {}
+    near = {each.key: rest for each in rounds if (rest := _rest(each, left)) is not None}
+    if not near:
+        return None, left
+    found = min((each for each in rounds if each.key in near), key=lambda each: near[each.key])
+    for fill in fills:
+        found.trade(execution_of(fill))
+    return found, {}
+
+
+def _is_derivative(key: str) -> bool:
+    return bool(holding_place(key)[0])
+
+
+def _rest(found: Round, left: dict[str, Decimal]) -> Decimal | None:
+    """Return the base units that a round would still hold; ``None`` if that would not close it."""
+    held = found.held
+    for key, qty in left.items():
+        before = held.get(key, ZERO)
+        if before * qty >= 0 or abs(qty) > abs(before) * (1 + BEYOND_MAX):
+            return None
+    return sum((abs(qty + left.get(key, ZERO)) for key, qty in held.items()), ZERO)
+
+
+def _closable(found: Round, done: Execution) -> Decimal:
+    held = found.held.get(holding_key(done.venue, done.instrument), ZERO)
+    return max(ZERO, -held if done.side is Side.BUY else held)
+
+
+def _part(done: Execution, qty: Decimal) -> Execution:
+    """Return ``qty`` of an execution with its share of cost and fee."""
+    if qty == done.qty:
+        return done
+
+    def share(amount: Decimal) -> Decimal:
+        return (amount * qty / done.qty).quantize(MONEY_STEP, ROUND_HALF_EVEN)
+
+    return msgspec.structs.replace(
+        done,
+        qty=qty,
+        cost=share(done.cost),
+        fee=None if done.fee is None else share(done.fee),
+        fee_quote=None if done.fee_quote is None else share(done.fee_quote),
+    )
