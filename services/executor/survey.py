@@ -27,16 +27,23 @@ PLANS_TOLD_MAX: Final = 10
 
 
 class UnrecordedPlan(msgspec.Struct):
-    """Orders of one plan of which there is no record; ``net`` is in base units, less base fees."""
+    """Orders of one plan of which there is no record, and what each brought in by asset.
 
-    orders: dict[str, Decimal] = {}
+    ``bases`` are their base assets: what they were traded for counts only where it is one of these.
+    """
+
+    orders: dict[str, dict[str, Decimal]] = {}
     venues: dict[str, None] = {}
-    base: str = ""
+    bases: dict[str, None] = {}
 
     @property
-    def net(self) -> Decimal:
-        """What all of them together brought in."""
-        return sum(self.orders.values(), ZERO)
+    def nets(self) -> dict[str, Decimal]:
+        """What all of them together brought in of each asset; what is not zero."""
+        nets = {
+            asset: sum((flows.get(asset, ZERO) for flows in self.orders.values()), ZERO)
+            for asset in self.bases
+        }
+        return {asset: net for asset, net in nets.items() if net}
 
 
 class Survey:
@@ -59,11 +66,16 @@ class Survey:
         if not self._state.is_surveying:
             return
         terms = report.terms
-        base = split_instrument(terms.instrument).base
-        fees = [fill.fee or ZERO for fill in report.fills if fill.fee_asset == base]
-        plan = self._found.setdefault(key, UnrecordedPlan(base=base))
-        plan.orders[report.client_order_id] = terms.side.signed(report.filled_qty) - sum(fees, ZERO)
-        plan.venues[terms.venue] = None
+        base, quote, _ = split_instrument(terms.instrument)
+        plan = self._found.setdefault(key, UnrecordedPlan())
+        flows = {base: terms.side.signed(report.filled_qty)}
+        paid = sum((fill.price * fill.qty for fill in report.fills), ZERO)
+        flows[quote] = -terms.side.signed(paid)
+        for fill in report.fills:
+            if fill.fee and fill.fee_asset in flows:
+                flows[fill.fee_asset] -= fill.fee
+        plan.orders[report.client_order_id] = flows
+        plan.venues[terms.venue] = plan.bases[base] = None
         self._is_told = False
 
     def take_positions(self, venue: str, positions: Mapping[str, Decimal]) -> None:
@@ -96,9 +108,9 @@ class Survey:
 
     def _plans(self) -> str:
         count = sum(len(plan.orders) for plan in self._found.values())
-        uneven = {key: plan for key, plan in self._found.items() if plan.net}
+        uneven = {key: plan for key, plan in self._found.items() if plan.nets}
         told = [
-            f"{key} net {plan.net:+f} {plan.base} ({counted(len(plan.orders), 'order')}, "
+            f"{key} net {_in_words(plan.nets)} ({counted(len(plan.orders), 'order')}, "
             f"{', '.join(plan.venues)})"
             for key, plan in [*uneven.items()][:PLANS_TOLD_MAX]
         ]
@@ -106,3 +118,7 @@ class Survey:
         plans = counted(len(self._found), "plan")
         text = f"{counted(count, 'order')} of {plans}, {len(uneven)} of them uneven"
         return ", ".join([text, *told, *([f"{more} more"] if more else [])])
+
+
+def _in_words(nets: Mapping[str, Decimal]) -> str:
+    return ", ".join(f"{net:+f} {asset}" for asset, net in nets.items())

@@ -26,6 +26,7 @@ def risk_report(
     unknown = funding_unknown(ledger.books, {v: k.reason for v, k in ledger.funding.items()})
     if unknown:
         certainty = Certainty.UNKNOWN
+    quotes = sorted({held.quote for held in ledger.reservations.values()})
     price = closing_prices(views)
     positions = ledger.books.positions(price)
     results = ledger.books.results
@@ -48,6 +49,7 @@ def risk_report(
         },
         funding={quote: result.funding for quote, result in results.items() if result.funding},
         funding_unknown=unknown,
+        reserved_by_quote={quote: ledger.reserved_notional(quote) for quote in quotes},
     )
 
 

@@ -356,9 +356,11 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     ``exposure`` is net base quantity per asset from our fills since the ledger began; ``realized``
     (closed, after fees) and ``fees`` are per quote asset, ``unrealized`` too (``None``: a position
     has no price). ``inventory`` is how trading changed each balance, per venue and asset.
-    ``reserved`` is the notional of plans in flight. ``by_strategy`` splits results and positions by
-    the strategy that traded; its figures add up to those above (``shared/domain/strategy_books.py``
-    says how, and what ``unknown``, ``operator``, ``other`` and ``netted`` stand for).
+    ``reserved_by_quote`` is the notional of plans in flight, ``reserved`` the mere sum of these
+    numbers: it means something where there is one quote asset. ``by_strategy`` splits results and
+    positions by the strategy that traded; its figures add up to those above
+    (``shared/domain/strategy_books.py`` says how, and what ``unknown``, ``operator``, ``other`` and
+    ``netted`` stand for).
     ``funding`` (received: positive) is in ``realized``; ``funding_unknown`` says by venue why more
     may have been paid than was told.
     """
@@ -377,3 +379,4 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     by_strategy: dict[Strategy, StrategyReport] = {}
     funding: dict[Asset, Amount] = {}
     funding_unknown: dict[Venue, str] = {}
+    reserved_by_quote: dict[Asset, Amount] = {}

@@ -10,7 +10,9 @@ import msgspec
 import pytest
 
 from services.executor.closing_plans import widen_adopted
-from services.executor.state import PlanKind, PlanRecord
+from services.executor.gateway import FillReport, OrderReport
+from services.executor.state import ExecutorState, LedgerStage, PlanKind, PlanRecord
+from services.executor.survey import Survey
 from services.risk.engine import RiskEngine
 from services.risk.judgement import OFFER_RULES, PATH_RULES
 from services.risk.reasons import DenyReason
@@ -24,7 +26,15 @@ from shared.engine import Step
 from shared.messages.arb import Opportunity
 from shared.messages.base import BookState, Side
 from shared.messages.control import Command, CommandKind
-from shared.messages.execution import ApprovedPlan, Denied, Fill, PlanDone, PlanOutcome
+from shared.messages.execution import (
+    ApprovedPlan,
+    Denied,
+    Fill,
+    OrderStatus,
+    PlanDone,
+    PlanOutcome,
+)
+from shared.messages.terms import OrderTerms
 from shared.strategies.built_in.triangular import Triangular, TriangularParams
 from tests.decision_builders import (
     MS,
@@ -452,3 +462,35 @@ def test_the_legs_of_a_path_in_flight_count_at_their_venue_for_every_other_plan(
     assert isinstance(answer, Denied)
     assert answer.reason == DenyReason.VENUE_NOTIONAL.value
     assert D(answer.context["notional"]) == pytest.approx(D(4_000), rel=D("0.02"))
+
+
+def test_what_a_lost_path_left_is_told_by_asset_and_never_added_up() -> None:
+    """Two of three legs filled: BTC came in and went out for ETH, which nobody sold."""
+    survey = Survey(ExecutorState(stage=LedgerStage.NEW))
+    for number, (instrument, qty, price) in enumerate(
+        [("BTC/USDT", "0.1", "10001"), ("ETH/BTC", "1.994", "0.0501")]
+    ):
+        terms = OrderTerms(
+            venue="alpha", instrument=instrument, side=BUY, qty=D(qty), price_limit=D(price)
+        )
+        fill = FillReport(
+            trade_id=f"t{number}",
+            venue_order_id="",
+            instrument=instrument,
+            side=BUY,
+            price=D(price),
+            qty=D(qty),
+            fee=D(0),
+            fee_asset="USDT",
+            ts_venue_ns=T0,
+        )
+        found = OrderReport(
+            client_order_id=f"o{number}",
+            terms=terms,
+            status=OrderStatus.FILLED,
+            filled_qty=D(qty),
+            fills=(fill,),
+        )
+        survey.add("plan00000001", found)
+    news = survey.take_news()
+    assert "plan00000001 net +0.0001006 BTC, +1.994 ETH (2 orders, alpha)" in news

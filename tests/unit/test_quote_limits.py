@@ -29,7 +29,7 @@ from shared.config_sections import (
 from shared.errors import ConfigError
 from shared.messages.arb import Opportunity
 from shared.messages.base import Side, TradingState
-from shared.messages.execution import ApprovedPlan, Denied, TradingStateChanged
+from shared.messages.execution import ApprovedPlan, Denied, RiskReport, TradingStateChanged
 from shared.messages.rounds import Intent
 from tests.decision_builders import (
     T0,
@@ -195,6 +195,13 @@ def test_closing_a_rest_may_not_lose_a_whole_bitcoin(btc_usdt: float | None, cap
     plan = ClosingPlans(ExecutorState(), markets).flatten("c", CROSS, D("0.2"), T0)
     assert plan is not None
     assert plan.loss_cap == D(cap)  # 1 % of 0.01 BTC, or one dollar
+
+
+def test_what_is_reserved_is_told_by_quote_asset() -> None:
+    engine = cross_risk(per_quote={"BTC": LIMITS})
+    assert isinstance(decision(engine, cross_offer("2")), ApprovedPlan)
+    (report,) = [m for m in engine.on_timer(T0).messages if isinstance(m, RiskReport)]
+    assert report.reserved_by_quote == {"BTC": D("0.1006")}
 
 
 def test_the_check_of_a_configuration_names_what_has_no_limits() -> None:
