@@ -7,7 +7,6 @@ from typing import Any
 
 from services.scanner.hosted import Hosted, opens_round
 from services.scanner.roster import Roster
-from services.scanner.rounds import RoundKeeper
 from services.scanner.watched import Failed, Watch, asked
 from shared.messages.base import Message
 from shared.strategies.failure import describe
@@ -20,12 +19,11 @@ class Calls:
 
     Args:
         roster: The strategies.
-        rounds: Knows whether risk has told which rounds are open.
         watch: Of the process around it.
     """
 
-    def __init__(self, roster: Roster, rounds: RoundKeeper, watch: Watch | None) -> None:
-        self._roster, self._rounds, self._watch = roster, rounds, watch
+    def __init__(self, roster: Roster, watch: Watch | None) -> None:
+        self._roster, self._watch = roster, watch
         self.counters = dict.fromkeys(COUNTERS, 0)
 
     def ask(
@@ -74,7 +72,7 @@ class Calls:
         if hosted.warmup_ns and hosted.is_warming_up(now_ns):
             self.counters["outputs_in_warmup"] += len(out)
             return ()
-        if not self._rounds.are_known and any(opens_round(each) for each in out):
+        if not hosted.knows_rounds and any(opens_round(each) for each in out):
             before = len(out)
             out = [each for each in out if not opens_round(each)]
             self.counters["opens_too_early"] += before - len(out)

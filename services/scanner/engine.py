@@ -51,7 +51,7 @@ class StrategyHost:
         self._watch = watch
         self._rounds = RoundKeeper({each.id: each.on_disable for each in instances})
         self._roster = Roster(instances, self._rounds, watch)
-        self._calls = Calls(self._roster, self._rounds, watch)
+        self._calls = Calls(self._roster, watch)
         self._extras = Extras(self._roster, self._calls)
         self._views = self._rounds_closing = 0
         self._newest: dict[tuple[str, str], DepthView] = {}
@@ -95,6 +95,8 @@ class StrategyHost:
             out = self._on_position(message, now_ns)
         elif isinstance(message, RoundsTold):
             self._rounds.take_list(message)
+            for hosted in self._roster.running:
+                hosted.knows_rounds = True
         elif isinstance(message, OverBudget):
             self._roster.disable(message.strategy_id, message.reason, now_ns)
         elif isinstance(message, InputsOpened):

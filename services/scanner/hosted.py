@@ -77,6 +77,7 @@ class Hosted:
         "id",
         "inputs",
         "is_built_in",
+        "knows_rounds",
         "near_misses",
         "on_depth",
         "on_disable",
@@ -115,6 +116,8 @@ class Hosted:
         """Instrument -> when its newest trade was received."""
         self.bar_maker = BarMaker(self.bars)
         self.catch_up: CatchUp | None = None  # while what was traded before is read
+        self.knows_rounds = False
+        """Whether risk has listed all open rounds since it began here: only then it may open."""
 
     def adopt(self, strategy: Strategy[Any]) -> None:
         """Call this object from now on."""

@@ -37,8 +37,6 @@ class RoundKeeper:
         self._rules: dict[tuple[str, str], InstrumentRules] = {}
         self._tried_ns: dict[str, int] = {}
         self._orphans: dict[str, bool] = {}
-        self.are_known = False
-        """Whether risk has listed all open rounds since the start."""
 
     def take_rules(self, rules: InstrumentRules) -> None:
         """Note an instrument's rules."""
@@ -48,7 +46,6 @@ class RoundKeeper:
 
     def take_list(self, told: RoundsTold) -> None:
         """Forget what is not listed: it is closed, and its last word was missed."""
-        self.are_known = True
         open_now = dict.fromkeys(told.rounds)
         self._rounds = {key: each for key, each in self._rounds.items() if key in open_now}
 

@@ -10,6 +10,7 @@ import pytest
 
 from services.risk.engine import RiskEngine
 from services.scanner.engine import OverBudget, StrategyHost
+from services.scanner.roster import Share
 from shared.config_sections import Config, StrategyConfig
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Message, Side
@@ -204,6 +205,26 @@ def test_nothing_opens_before_the_open_rounds_are_known() -> None:
     desk.show(10_000, 10_070)
     assert desk.intents == []
     assert desk.host.counters()["opens_too_early"] == 1
+
+
+def test_a_scanner_that_takes_the_strategy_over_opens_no_second_round() -> None:
+    """It has heard of the rounds all the time, but the strategy that begins here has not."""
+    desk, own = ready(), Share(frozenset(["basis"]), frozenset([0]), 1)
+    desk.host.take_share(own, desk.now_ns)
+    desk.show(10_000, 10_070)
+    assert desk.intents == [Intent.OPEN]
+    desk.host.take_share(Share(frozenset(), frozenset(), 1), desk.now_ns)
+    desk.host.take_share(own, desk.now_ns)
+    for place in (("alpha", SPOT), ("gamma", PERP)):
+        desk.host.on_message(make_info(*place), desk.now_ns)
+    desk.show(10_000, 10_070, later_ms=100)
+    assert desk.intents == [Intent.OPEN]
+    assert desk.host.counters()["opens_too_early"] == 1
+    desk.beat()
+    desk.show(10_000, 10_070, later_ms=2_000)
+    assert desk.intents == [Intent.OPEN]
+    desk.show(10_040, 10_045)
+    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
 
 
 def test_a_scanner_that_starts_again_closes_what_an_earlier_one_opened() -> None:
