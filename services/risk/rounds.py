@@ -247,15 +247,17 @@ class Rounds(msgspec.Struct, dict=True):
             found.fee_told(done)
         self.touch(found.key, is_reopened=was_closed and found.state(None) is not RoundState.CLOSED)
 
-    def claim(self, plan_id: str, strategy: str, round_id: str) -> dict[str, Decimal]:
+    def claim(
+        self, plan_id: str, strategy: str, round_id: str, *, is_even: bool = True
+    ) -> dict[str, Decimal]:
         """Book what was told of a plan before its round was known.
 
-        Without a round it may be one that closed one before its record was lost; returns base units
-        by key of the holding where it left a position in a derivative that no round holds.
+        One without a round may, if it is even, have closed a round before its record was lost.
+        Returns base units by key of the holding where it left a position that no round holds.
         """
         fills = self.adopted.take(plan_id)
         if not (strategy and round_id):
-            closed, left = close_by_adopted(self.rounds.values(), fills)
+            closed, left = close_by_adopted(self.rounds.values(), fills if is_even else [])
             if closed is not None:
                 self.add_plan(closed.key, plan_id)
             return left

@@ -131,3 +131,14 @@ def test_a_lost_plan_that_closed_no_round_halts(legs: tuple[tuple[str, Side, str
     assert denial(engine, closing()) is DenyReason.HALTED
     assert told(engine).state is RoundState.OPEN
     assert [leg.qty for leg in told(engine).legs] == [D("0.1"), D("-0.1")]
+
+
+def test_an_adopted_plan_that_failed_closes_no_round() -> None:
+    """It is half of something: a round that it were booked to would be uneven."""
+    engine = opened()
+    left = {"outcome": PlanOutcome.FAILED, "residual": {"BTC": D("0.03")}}
+    out = lost_close(engine, ("gamma", Side.BUY, "0.03"), **left)
+    assert "PLAN_FAILED" in codes(out)
+    assert "POSITION_UNOWNED" not in codes(out)
+    assert [leg.qty for leg in told(engine).legs] == [D("0.1"), D("-0.1")]
+    assert told(engine).state is RoundState.OPEN
