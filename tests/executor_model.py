@@ -80,6 +80,7 @@ class VenueOrder:
     request: OrderRequest
     venue_order_id: str
     fills: list[FillReport] = field(default_factory=list)
+    forced: str = ""
 
     def report(self) -> OrderReport:
         request = self.request
@@ -92,6 +93,7 @@ class VenueOrder:
             venue_order_id=self.venue_order_id,
             filled_qty=filled,
             fills=tuple(self.fills),
+            forced=self.forced,
         )
 
 
@@ -179,6 +181,7 @@ class World:
         self.habits: dict[str, str] = {}  # what a venue does with every order, calm or not
         self.closed: dict[str, Cause] = {}  # venues whose accounts cannot be read, and why
         self.unlisted: dict[str, tuple[str, ...]] = {}
+        self.positions: dict[str, dict[str, Decimal]] = {}  # as venues tell them
         self.payments: list[PaymentReport] = []  # gamma's income history
         self.funding_closed = False  # it cannot be read
         self.prices_shown = True
@@ -356,7 +359,8 @@ class World:
             self.inbox.append(act.FundingAnswered(action.venue, tuple(paid), action.until_ns))
         elif isinstance(action, act.FetchBalances):
             balances = {"USDT": Balance(free=D(1), used=D(0))}
-            self.inbox.append(act.BalancesAnswered(action.venue, balances, {}))
+            told = dict(self.positions.get(action.venue, {}))
+            self.inbox.append(act.BalancesAnswered(action.venue, balances, told))
 
     def _query(self, action: act.Query) -> None:
         key, orders = action.key, self.orders.get(action.key.venue)

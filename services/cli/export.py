@@ -84,7 +84,9 @@ class History:
     def _on_fill(self, fill: Fill) -> None:
         key, orders = (fill.venue, fill.instrument, fill.trade_id), self._orders
         is_new = key not in self._fills
+        # What a venue made itself is of no order; risk books it only where it closes something.
         is_judged = self.is_whole or orders.knows(fill.plan_id)  # else its orders are trimmed away
+        is_judged = is_judged and not fill.reduced_by
         if is_judged and (orders.ownership_flaw(fill) or (is_new and orders.overfills(fill))):
             self.unowned += 1
             return

@@ -235,6 +235,7 @@ class CcxtGateway:
             venue_order_id=order_id,
             filled_qty=filled,
             fills=tuple(_fill(trade, instrument, order_id) for trade in trades),
+            forced=self._quirks.forced_by(str(order.get("clientOrderId") or "")),
         )
 
 

@@ -57,7 +57,8 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
 
     ``status`` is ACCEPTED, PARTIALLY_FILLED, FILLED, CANCELED or REJECTED; ``filled_qty`` is
     cumulative; ``fills`` are those that came with it, possibly fewer than ``filled_qty`` explains.
-    In ``terms`` a quantity or limit of 0 was not told.
+    In ``terms`` a quantity or limit of 0 was not told. ``forced`` is why the venue made the order
+    itself (a liquidation, ...); empty where somebody ordered it.
     """
 
     client_order_id: str
@@ -67,6 +68,7 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
     filled_qty: Decimal = Decimal(0)
     fills: tuple[FillReport, ...] = ()
     reason: str = ""
+    forced: str = ""
 
     @property
     def name(self) -> str:

@@ -34,6 +34,7 @@ from services.executor.ids import parse_client_order_id
 from services.executor.journal import alert
 from services.executor.opening import lock
 from services.executor.plans import PlanRunner
+from services.executor.reductions import Reductions
 from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState, LedgerStage, OrderRecord
 from services.executor.survey import SURVEY_NS, SURVEY_ORDERS_MAX, Survey
@@ -73,7 +74,7 @@ class Reconciler:
         self.funding = FundingPayments(state, self._accounts)
         self._cancel_ours = False
         self._doubtful: list[str] = []
-        self._survey = Survey(state)
+        self._survey, self._reductions = Survey(state), Reductions(state)
 
     def begin(self, now_ns: int, out: Step) -> None:
         """Ask every venue what the account did; nothing may be decided before it has answered."""
@@ -200,6 +201,7 @@ class Reconciler:
         if self._state.stage is LedgerStage.NEW:
             self._survey.take_positions(reply.venue, reply.positions)
         account.due.setdefault("balances", now_ns + BALANCES_EVERY_NS)
+        self._reductions.on_positions(account, reply.positions, now_ns)
         out.messages.append(
             BalanceReport(
                 ts_ns=now_ns,
@@ -241,8 +243,7 @@ class Reconciler:
         for fill in self._newest(account, reply.fills, known):
             order = known.get(fill.venue_order_id)
             if order is None:
-                question = account.look_up(fill.venue_order_id, fill.instrument)
-                out.actions.extend([question] if question else [])
+                self._reductions.look_up(account, fill, now_ns, out)
             elif self._orders.apply_fill(order, fill, now_ns, out):
                 touched.append(order.plan_id)
         return touched
@@ -278,7 +279,7 @@ class Reconciler:
             return []
         order = self._owned(reply.report, now_ns, out) if reply.report else None
         if order is None or reply.report is None:
-            account.remember_foreign(reply.key.venue_order_id)
+            self._reductions.not_ours(account, reply, now_ns, out)
             return []
         order.venue_order_id = reply.key.venue_order_id
         self._orders.apply(order, reply.report, now_ns, out)

@@ -270,7 +270,8 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     the bus, which began at ``began_ns``; ``stage`` says how far it has come, and ``before`` has the
     keys of plans found at the venues that it did not begin. ``down`` is what gets no new orders,
     ``refusals`` how many there were in a row, both by ``venue`` or ``venue|instrument``; ``falls``
-    counts probes that proved nothing, by venue; ``funding`` is known of each venue's payments.
+    counts probes that proved nothing, by venue; ``funding`` is known of each venue's payments;
+    ``reductions`` are fills of venues' own orders.
 
     Plans come and end by ``add_plan`` and ``end_plan`` only: two indexes, not part of the
     checkpoint, follow them, so that a new plan need not wait for a walk over all old ones.
@@ -297,6 +298,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     refusals: dict[str, int] = {}
     falls: dict[str, int] = {}
     funding: dict[str, FundingRecord] = {}
+    reductions: dict[str, int] = {}
 
     @property
     def is_surveying(self) -> bool:
@@ -305,9 +307,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
 
     def remember_before(self, key: str) -> None:
         """Note a plan of an earlier ledger, the oldest making room."""
-        if key not in self.before:
-            self.before.append(key)
-            del self.before[:-BEFORE_IDS_MAX]
+        self.before = [*self.before, *({key} - {*self.before})][-BEFORE_IDS_MAX:]
 
     @cached_property
     def _open(self) -> dict[str, PlanRecord]:

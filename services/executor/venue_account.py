@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final
 
 from services.executor.actions import (
@@ -13,7 +14,7 @@ from services.executor.actions import (
     FetchOpenOrders,
     Query,
 )
-from services.executor.gateway import OrderKey
+from services.executor.gateway import OrderKey, OrderReport
 from shared.domain.instrument import is_spot
 from shared.engine import Action
 from shared.errors import Cause
@@ -50,6 +51,9 @@ class VenueAccount:
         self.ts_begun_ns = 0
         self.lookups: dict[str, None] = {}
         self.foreign: dict[str, None] = {}
+        self.forced: dict[str, OrderReport] = {}
+        self.odd: dict[str, Decimal] = {}
+        self.positions_ns = 0
         self.due: dict[str, int] = {}
         self.since_ns = 0
         self.sweep_until_ns = 0
@@ -150,6 +154,12 @@ class VenueAccount:
         self.foreign[venue_order_id] = None
         while len(self.foreign) > LOOKUPS_MAX:
             del self.foreign[next(iter(self.foreign))]
+
+    def remember_forced(self, venue_order_id: str, report: OrderReport) -> None:
+        """Remember an order of the venue's own, of which more fills may come."""
+        self.forced[venue_order_id] = report
+        while len(self.forced) > LOOKUPS_MAX:
+            del self.forced[next(iter(self.forced))]
 
     def look_up(self, venue_order_id: str, instrument: str) -> Action | None:
         """Return the question for an order we do not know, unless it was asked already."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from services.risk.trading import alert
+from shared.domain.ownership import reduced_text
+from shared.messages.base import Message
 from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.control import Alert, Severity
 from shared.messages.execution import Fill, OrderEvent, PlanDone
@@ -20,6 +23,18 @@ def in_order(message: Any, now_ns: int) -> Any:
     if message.ts_ns <= now_ns + AHEAD_NS_MAX:
         return message
     return msgspec.structs.replace(message, ts_ns=now_ns)
+
+
+def reduced_alerts(fill: Fill, rounds: Iterable[str], now_ns: int) -> list[Message]:
+    """Return the alerts about the rounds that a venue has reduced: their legs are uneven now."""
+    texts = {
+        key: f"round {key} is HALTED and uneven: {reduced_text(fill)}; it opens nothing, and its "
+        "strategy may only close what is left"
+        for key in (rounds if fill.reduced_by else ())
+    }
+    return [
+        alert(now_ns, Severity.CRITICAL, "ROUND_REDUCED", text, key) for key, text in texts.items()
+    ]
 
 
 def unowned_fill_text(fill: Fill, why: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from services.risk.border import (
     in_order,
+    reduced_alerts,
     unowned_end_alert,
     unowned_fill_text,
     unowned_order_alert,
@@ -286,12 +287,12 @@ class RiskEngine:
             self._keeper.touch_decided()
             subject = ledger.plan_of_ours(fill.plan_id)
             return [self._switch.on_unowned(unowned_fill_text(fill, why), now_ns, subject)]
-        if ledger.apply_fill(fill):
-            self._counters["fills"] += 1
-            self._keeper.touch_ledger()
-        else:
+        if not ledger.apply_fill(fill):
             self._counters["duplicates"] += 1
-        return []
+            return []
+        self._counters["fills"] += 1
+        self._keeper.touch_ledger()
+        return reduced_alerts(fill, ledger.rounds.touched, now_ns)
 
     def _on_account(self, told: _OfAccount, now_ns: int) -> list[Message]:
         if told.venue in self._venues:

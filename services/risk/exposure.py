@@ -27,7 +27,7 @@ from services.risk.rounds import Rounds
 from shared.domain.accounting import Books, worst_certainty
 from shared.domain.executions import execution_of, plain_trades
 from shared.domain.instrument import split_instrument
-from shared.domain.ownership import OrdersOnRecord
+from shared.domain.ownership import OrdersOnRecord, reduction_flaw
 from shared.domain.strategy_books import Payment, StrategyBooks, payment_of, shares_of
 from shared.messages.base import Certainty
 from shared.messages.execution import (
@@ -183,7 +183,7 @@ class Ledger(msgspec.Struct, kw_only=True):
 
     def ownership_flaw(self, fill: Fill) -> str:
         """Return why a fill cannot be ours, empty if it can, or if it repeats what is booked."""
-        why = self.orders.ownership_flaw(fill)
+        why = _owner_flaw(self, fill)
         if not why:
             why = self.orders.overfills(fill)
             return "" if not why or _fill_key(fill) in self.fills_seen else why
@@ -333,6 +333,12 @@ class Ledger(msgspec.Struct, kw_only=True):
     def has_unknown_fees(self) -> bool:
         """Tell whether the venue still owes us the fee of a remembered fill."""
         return not all(self.fills_seen.values())
+
+
+def _owner_flaw(ledger: Ledger, fill: Fill) -> str:
+    if fill.reduced_by:
+        return reduction_flaw(fill, ledger.positions)
+    return ledger.orders.ownership_flaw(fill)
 
 
 def _fund_rounds(ledger: Ledger, paid: Payment) -> None:

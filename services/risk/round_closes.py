@@ -23,8 +23,11 @@ BEYOND_MAX: Final = Decimal("0.01")
 """Share of a holding by which a close may exceed it: fees in the base asset, rests of lots."""
 
 
-def close_against(rounds: Iterable[Round], done: Execution) -> list[Round]:
-    """Book what an operator traded to the rounds that hold against it; return those."""
+def close_against(rounds: Iterable[Round], done: Execution, halted: str = "") -> list[Round]:
+    """Book what an operator or a venue traded to the rounds that hold against it; return those.
+
+    ``halted`` is why they are HALTED then: a venue closes one leg of them.
+    """
     closed: list[Round] = []
     if split_instrument(done.instrument).kind is InstrumentKind.INVERSE:
         return closed
@@ -35,6 +38,7 @@ def close_against(rounds: Iterable[Round], done: Execution) -> list[Round]:
         if qty <= ZERO:
             continue
         found.trade(_part(done, qty))
+        found.halted = halted or found.halted
         closed.append(found)
         left -= qty
     return closed

@@ -21,6 +21,7 @@ from services.risk.round_closes import close_against, close_by_adopted
 from shared.domain.accounting import Books, holding_key, worst_certainty
 from shared.domain.executions import Execution, execution_of
 from shared.domain.instrument import split_instrument
+from shared.domain.ownership import reduced_text
 from shared.domain.stops import stop_price
 from shared.messages.base import Side
 from shared.messages.execution import OPERATOR_STRATEGY, Fill
@@ -232,9 +233,9 @@ class Rounds(msgspec.Struct, dict=True):
         done = execution_of(fill)
         found = self.of_plan(fill.plan_id) or self._named(fill)
         if found is None:
-            if is_new and fill.strategy == OPERATOR_STRATEGY:
-                self._touch_all(close_against(self.rounds.values(), done))
-            elif not (fill.strategy or in_flight):
+            if is_new and (fill.reduced_by or fill.strategy == OPERATOR_STRATEGY):
+                self._touch_all(close_against(self.rounds.values(), done, reduced_text(fill)))
+            elif not (fill.reduced_by or fill.strategy or in_flight):
                 self.adopted.keep(fill)
             return
         self.claim(fill.plan_id, found.strategy, found.round_id)

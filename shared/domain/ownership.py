@@ -11,6 +11,7 @@ executor keeps finished plans, because a late fill belongs to its old order.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
@@ -168,6 +169,22 @@ class OrdersOnRecord(msgspec.Struct):
     def _order(self, fill: Fill) -> OwnOrder | None:
         orders = self._of(fill.plan_id)
         return None if orders is None else orders.get(fill.client_order_id)
+
+
+def reduced_text(fill: Fill) -> str:
+    """Return what a venue closed by itself, in words; empty for a fill that was ordered."""
+    if not fill.reduced_by:
+        return ""
+    what = f"{fill.qty} {fill.instrument} at {fill.price}"
+    return f"{fill.venue} closed {what} by itself ({fill.reduced_by})"
+
+
+def reduction_flaw(fill: Fill, held: Mapping[str, Decimal]) -> str:
+    """Return why a venue's own fill does more than close what is held by ``venue|instrument``."""
+    qty = held.get(f"{fill.venue}|{fill.instrument}", Decimal(0))
+    if fill.side.signed(fill.qty) * qty < 0 and fill.qty <= abs(qty):
+        return ""
+    return f"the venue is said to have closed it ({fill.reduced_by}), and {qty} is held"
 
 
 def _description(order: OwnOrder) -> str:

@@ -185,6 +185,8 @@ class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     ``round_id`` is the strategy's round that its plan belongs to, if any. Where its plan is of
     several assets its result is stated in ``report_asset`` (empty: in the quote asset), in which a
     unit of the quote asset counts ``report_price``: what the plan says it is worth.
+    ``reduced_by`` says that no order of ours made it, but the venue (a liquidation, ...): its plan
+    is none, and it only closes what we hold.
     """
 
     plan_id: PlanId
@@ -203,6 +205,7 @@ class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     round_id: MaybeId = ""
     report_asset: MaybeAsset = ""
     report_price: PriceOrZero = Decimal(0)
+    reduced_by: Name = ""
 
 
 class FundingPaid(DecisionMessage, frozen=True, kw_only=True, tag="funding_paid"):

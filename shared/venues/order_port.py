@@ -66,6 +66,9 @@ class OrderQuirks(Protocol):
     async def check_account(self, client: Any, read: RateLimitedRead) -> None:
         """Raise ``Rejected`` if the account, its mode or its key cannot trade."""
 
+    def forced_by(self, client_order_id: str) -> str:
+        """Return why the venue made an order itself, such as a liquidation; empty if it did not."""
+
     async def find(
         self,
         client: Any,
@@ -108,6 +111,12 @@ class OrderQuirks(Protocol):
         self, client: Any, read: RateLimitedRead, instruments: Sequence[str], since_ms: int
     ) -> list[FundingRow]:
         """Return what funding of these derivatives paid (negative: cost) since ``since_ms``."""
+
+
+def never_forced(client_order_id: str) -> str:
+    """Return nothing: ``forced_by`` of a venue that makes no orders itself, or not known to."""
+    del client_order_id
+    return ""
 
 
 async def no_funding(

@@ -13,7 +13,7 @@ from typing import Any
 from shared import histogram
 from shared.domain.accounting import Books
 from shared.domain.executions import execution_of
-from shared.domain.ownership import OrdersOnRecord
+from shared.domain.ownership import OrdersOnRecord, reduction_flaw
 from shared.domain.strategy_books import StrategyBooks
 from shared.messages.arb import Indication, NearMiss, Opportunity
 from shared.messages.base import BookState, Message, TradingState
@@ -224,7 +224,12 @@ class Collector:
         A fill that belongs to no announced order is not ours; risk decides the same.
         """
         key, record = (message.venue, message.instrument, message.trade_id), self._on_record
-        if record.ownership_flaw(message) or (key not in self.fills and record.overfills(message)):
+        flaw = record.ownership_flaw(message) or (
+            key not in self.fills and record.overfills(message)
+        )
+        if message.reduced_by:
+            flaw = key not in self.fills and reduction_flaw(message, self.books.quantities)
+        if flaw:
             self.fills_unowned += 1
             return
         before = self.fills.put(key, message)

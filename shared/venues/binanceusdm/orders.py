@@ -60,6 +60,12 @@ WEIGHTS = {
     "account": 5.0,
     "test": 1.0,
 }
+FORCED_ORDERS: Mapping[str, str] = {
+    "autoclose-": "liquidation",
+    "adl_autoclose": "auto-deleveraging",
+    "settlement_autoclose-": "settlement for delisting or delivery",
+}
+"""What the client order id of an order of the venue's own begins with (user data stream)."""
 INCOME_PAGE = 1_000
 """Rows of the income history in one answer, at most."""
 INCOME_PAGES_MAX = 100
@@ -103,6 +109,12 @@ def meaning(kind: str, text: str, status: int) -> ErrorMeaning:
 def classify(kind: str, text: str, status: int = 0) -> type[VenueError]:
     """Return what became of a request that was answered with an error."""
     return meaning(kind, text, status).outcome
+
+
+def forced_by(client_order_id: str) -> str:
+    """Return why the venue made an order itself; empty if it did not."""
+    found = (why for word, why in FORCED_ORDERS.items() if client_order_id.startswith(word))
+    return next(found, "")
 
 
 async def check_account(client: Any, read: RateLimitedRead) -> None:

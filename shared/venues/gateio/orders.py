@@ -14,7 +14,7 @@ from typing import Any
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.messages.terms import TimeInForce
 from shared.venues.gateio.order_errors import label_of, meaning
-from shared.venues.order_port import RateLimitedRead, no_funding, no_positions
+from shared.venues.order_port import RateLimitedRead, never_forced, no_funding, no_positions
 
 __all__ = ["meaning"]
 
@@ -236,3 +236,4 @@ async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decima
 
 positions = no_positions
 funding_since = no_funding
+forced_by = never_forced

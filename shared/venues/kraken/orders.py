@@ -14,7 +14,7 @@ from typing import Any
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.messages.terms import TimeInForce
 from shared.venues.kraken.order_errors import is_unknown_order, meaning
-from shared.venues.order_port import RateLimitedRead, no_funding, no_positions
+from shared.venues.order_port import RateLimitedRead, never_forced, no_funding, no_positions
 from shared.venues.together import AskedTogether
 
 WEIGHT_PER_S = 0.9
@@ -288,3 +288,4 @@ def _asset_names(client: Any) -> dict[str, str]:
 
 positions = no_positions
 funding_since = no_funding
+forced_by = never_forced

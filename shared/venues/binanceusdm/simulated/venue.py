@@ -12,7 +12,9 @@ from shared.exchange.exchange import Exchange
 from shared.exchange.funding import Funding, FundingTerms, Payment
 from shared.exchange.generator import TICK_MS
 from shared.exchange.listing import Listing
-from shared.exchange.orders import Fill, Order
+from shared.exchange.orders import Fill, IncomingOrder, Order
+from shared.messages.base import Side
+from shared.messages.terms import OrderType
 from shared.simulated import config
 from shared.simulated.context import Context
 from shared.simulated.hub import Client, Hub
@@ -133,6 +135,21 @@ class BinanceFutures:
             *self._streams.routes("/public/ws", "/public/stream", "/market/ws", "/market/stream"),
             *(SocketRoute(path, self._user_streams.on_text, self._open_user) for path in user),
         ]
+
+    def close_position(self, instrument: str, qty: Decimal, now_ms: int, client_id: str) -> Order:
+        """Close part of the account's position by the venue's own doing, at the market.
+
+        ``client_id`` says why, as documented: ``adl_autoclose``, ``autoclose-`` and a number.
+
+        Raises:
+            RefusedError: There is no such position, or nobody to trade with.
+        """
+        listing = self.exchange.by_instrument[instrument]
+        held = self.exchange.ledger.positions.get(instrument)
+        side = Side.SELL if held is not None and held.qty > 0 else Side.BUY
+        terms = listing.terms(side, qty, Decimal(0), OrderType.MARKET)
+        request = IncomingOrder(listing=listing, terms=terms, client_id=client_id, reduce_only=True)
+        return self.exchange.place(request, now_ms)
 
     def on_tick(self, tick: int, now_ms: int) -> None:
         """Publish what is due."""

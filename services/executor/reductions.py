@@ -1,0 +1,121 @@
+"""Fills that nobody here ordered: the venue liquidated a position of ours, or deleveraged it. Pure.
+
+The venue's own order says so (``OrderReport.forced``). What it closed of our position is booked and
+reported as a fill of the account, once per trade id; a person is told at once. What it closed of a
+position that others opened in the account is told, and is not ours to book.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+from services.executor.actions import QueryAnswered
+from services.executor.gateway import FillReport, OrderReport
+from services.executor.journal import alert
+from services.executor.state import ExecutorState
+from services.executor.venue_account import VenueAccount
+from shared.domain.executions import execution_of
+from shared.domain.fees import MONEY_STEP
+from shared.domain.instrument import split_instrument
+from shared.domain.order import ZERO
+from shared.engine import Step
+from shared.messages.control import Severity
+from shared.messages.execution import Fill
+
+SEEN_MAX: Final = 256
+"""Such fills remembered, the newest."""
+_NOT_OF_AN_ID: Final = re.compile(r"[^A-Za-z0-9_-]")
+ID_LENGTH_MAX: Final = 36
+LOOK_BACK_NS: Final = 30_000_000_000
+"""Beyond the last positions told: covers venue clocks."""
+
+
+class Reductions:
+    """Books them."""
+
+    def __init__(self, state: ExecutorState) -> None:
+        self._state = state
+
+    def on_positions(
+        self, account: VenueAccount, positions: Mapping[str, Decimal], now_ns: int
+    ) -> None:
+        """Look for new fills where a position came to differ from ours by another amount.
+
+        No plan's end makes us look for what the venue closed by itself; what others hold in the
+        account does not change by itself.
+        """
+        before_ns, account.positions_ns = account.positions_ns or now_ns, now_ns
+        held, has_changed = self._state.books.quantities, False
+        for name, qty in positions.items():
+            differs = qty - held.get(f"{account.venue}|{name}", ZERO)
+            has_changed |= differs != account.odd.get(name, ZERO)
+            account.odd[name] = differs
+        if has_changed:
+            account.sweep_later(before_ns - LOOK_BACK_NS, now_ns)
+
+    def look_up(self, account: VenueAccount, fill: FillReport, now_ns: int, out: Step) -> None:
+        """Take a fill of an order that is not on record: ask whose it is, if that is not known."""
+        forced = account.forced.get(fill.venue_order_id)
+        if forced is not None:
+            self.book(forced, fill, now_ns, out)
+            return
+        question = account.look_up(fill.venue_order_id, fill.instrument)
+        out.actions.extend([question] if question else [])
+
+    def not_ours(self, account: VenueAccount, reply: QueryAnswered, now_ns: int, out: Step) -> None:
+        """Take the answer about an order that is not ours: the venue's own, or left alone."""
+        order_id, report = reply.key.venue_order_id, reply.report
+        if report is None or not report.forced:
+            account.remember_foreign(order_id)
+            return
+        account.remember_forced(order_id, report)
+        for fill in report.fills:
+            self.book(report, fill, now_ns, out)
+
+    def book(self, order: OrderReport, fill: FillReport, now_ns: int, out: Step) -> None:
+        """Book what a fill of the venue's own order closed of our position, and tell it."""
+        venue, name = order.terms.venue, fill.instrument
+        key, seen = f"{venue}|{name}|{fill.trade_id}", self._state.reductions
+        if key in seen:
+            return
+        seen[key] = fill.ts_venue_ns
+        for oldest in list(seen)[: max(0, len(seen) - SEEN_MAX)]:
+            del seen[oldest]
+        held = self._state.books.quantities.get(f"{venue}|{name}", ZERO)
+        qty = min(fill.qty, abs(held)) if fill.side.signed(fill.qty) * held < 0 else ZERO
+        text = f"{venue} closed a position by itself ({order.forced}): {fill.side} {fill.qty} "
+        text += f"{name} at {fill.price}"
+        if qty != fill.qty:
+            text += f", {qty} of it ours, of {held} held"
+        alert(out, Severity.CRITICAL, "POSITION_REDUCED", text, now_ns, f"{venue} {name}")
+        if not qty:
+            return
+        told = self._message(order, fill, qty, now_ns)
+        self._state.books.trade(execution_of(told))
+        out.messages.append(told)
+
+    @staticmethod
+    def _message(order: OrderReport, fill: FillReport, qty: Decimal, now_ns: int) -> Fill:
+        fee, quote = fill.fee, split_instrument(fill.instrument).quote
+        if fee is not None and qty != fill.qty:
+            fee = (fee * qty / fill.qty).quantize(MONEY_STEP)
+        name = _NOT_OF_AN_ID.sub("_", order.client_order_id or fill.venue_order_id)
+        return Fill(
+            ts_ns=now_ns,
+            plan_id=f"venue-{_NOT_OF_AN_ID.sub('_', fill.venue_order_id)}"[:ID_LENGTH_MAX],
+            client_order_id=name[:ID_LENGTH_MAX],
+            venue=order.terms.venue,
+            instrument=fill.instrument,
+            side=fill.side,
+            trade_id=fill.trade_id,
+            price=fill.price,
+            qty=qty,
+            fee=fee,
+            fee_asset=fill.fee_asset,
+            fee_quote=fee if fill.fee_asset in {"", quote} else None,
+            ts_venue_ns=fill.ts_venue_ns,
+            reduced_by=order.forced,
+        )

@@ -1,0 +1,129 @@
+"""Positions that the venue closed by itself: found, booked once as a fill nobody ordered, told."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+
+from services.executor.gateway import FillReport, OrderRequest
+from shared.messages.base import Side
+from shared.messages.control import Alert, Severity
+from shared.messages.execution import Fill
+from shared.messages.terms import OrderTerms
+from tests.executor_model import PERP, SECOND, VenueOrder, World
+from tests.unit.test_executor_funding import holding
+
+ADL = "auto-deleveraging"
+
+
+def fill(world: World, trade_id: str, qty: str, side: Side = Side.BUY) -> FillReport:
+    return FillReport(
+        trade_id=trade_id,
+        venue_order_id="gamma-own",
+        instrument=PERP,
+        side=side,
+        price=D(10_050),
+        qty=D(qty),
+        fee=D("0.5"),
+        fee_asset="USDT",
+        ts_venue_ns=world.now_ns,
+    )
+
+
+def close_by_itself(world: World, *fills: FillReport, forced: str = ADL) -> VenueOrder:
+    terms = OrderTerms(
+        venue="gamma", instrument=PERP, side=fills[0].side, qty=D("0.1"), price_limit=D(0)
+    )
+    request = OrderRequest(client_order_id="adl_autoclose", terms=terms)
+    order = VenueOrder(request, "gamma-own", list(fills), forced)
+    world.orders["gamma"]["adl_autoclose"] = order
+    return order
+
+
+def reduced(world: World) -> list[Fill]:
+    return [each for each in world.said(Fill) if each.reduced_by]
+
+
+def alerts(world: World) -> list[Alert]:
+    return [each for each in world.said(Alert) if each.code == "POSITION_REDUCED"]
+
+
+def held(world: World) -> D:
+    return world.engine.state.books.quantities[f"gamma|{PERP}"]
+
+
+def test_a_position_that_the_venue_closes_is_found_booked_once_and_told() -> None:
+    world = holding()
+    world.positions["gamma"] = {PERP: D("-0.1")}
+    world.settle(60)  # no plan has ended for long
+    order = close_by_itself(world, fill(world, "own1", "0.06"))
+    world.positions["gamma"] = {PERP: D("-0.04")}
+    world.settle(10)
+    (told,) = reduced(world)
+    assert (told.venue, told.instrument, told.side, told.qty) == (
+        "gamma",
+        PERP,
+        Side.BUY,
+        D("0.06"),
+    )
+    assert (told.price, told.fee, told.fee_quote) == (D(10_050), D("0.5"), D("0.5"))
+    assert (told.reduced_by, told.strategy, told.round_id) == (ADL, "", "")
+    assert held(world) == D("-0.04")
+    (alert,) = alerts(world)
+    assert alert.severity is Severity.CRITICAL
+    for word in ("gamma", PERP, "0.06", "10050", ADL):
+        assert word in alert.text
+    order.fills.append(fill(world, "own2", "0.04"))  # the rest, of the same order
+    world.positions["gamma"] = {PERP: D(0)}
+    world.settle(10)
+    assert held(world) == 0
+    assert [each.trade_id for each in reduced(world)] == ["own1", "own2"]
+    world.crash()
+    world.settle(30)
+    assert held(world) == 0
+    assert len(reduced(world)) == len(alerts(world)) == 2
+    assert sum(world.sent.values()) == 2, "nothing is sent for it"
+
+
+def test_it_is_found_after_a_start_and_after_the_venue_was_away() -> None:
+    world = holding()
+    world.positions["gamma"] = {PERP: D("-0.1")}
+    world.settle(10)
+    close_by_itself(world, fill(world, "own1", "0.1"))
+    world.positions["gamma"] = {PERP: D(0)}
+    world.crash()
+    world.settle(10)
+    assert held(world) == 0
+    assert len(reduced(world)) == 1
+
+
+def test_what_others_held_in_the_account_is_told_and_not_booked() -> None:
+    world = holding()
+    world.positions["gamma"] = {PERP: D("-0.5")}
+    world.settle(10)
+    close_by_itself(world, fill(world, "own1", "0.4"))
+    world.positions["gamma"] = {PERP: D("-0.1")}
+    world.settle(10)
+    (told,) = reduced(world)
+    assert (told.qty, told.fee) == (D("0.1"), D("0.125")), "only what was ours, with its share"
+    assert held(world) == 0
+    assert "0.100 of it ours" in alerts(world)[0].text
+
+
+def test_an_order_of_somebody_else_is_left_alone_as_before() -> None:
+    world = holding()
+    world.positions["gamma"] = {PERP: D("-0.1")}
+    world.settle(10)
+    close_by_itself(world, fill(world, "own1", "0.1"), forced="")
+    world.positions["gamma"] = {PERP: D(0)}
+    world.settle(10)
+    assert (reduced(world), alerts(world), held(world)) == ([], [], D("-0.1"))
+
+
+def test_a_position_of_others_that_does_not_change_is_not_looked_for_again() -> None:
+    world = holding()
+    world.positions["gamma"] = {PERP: D("-0.5")}
+    world.settle(20)
+    account = world.engine._reconciler._accounts["gamma"]  # type: ignore[attr-defined]
+    until_ns = account.sweep_until_ns
+    world.settle(60)
+    assert account.sweep_until_ns == until_ns < world.now_ns - 30 * SECOND

@@ -1,0 +1,105 @@
+"""What a venue closed by itself: the round it reduces is HALTED, uneven, and may only be closed."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+
+import msgspec
+
+from services.risk.engine import RiskEngine
+from shared.messages.base import Message, Side
+from shared.messages.control import Alert, CommandKind, Severity
+from shared.messages.execution import Fill, TradingStateChanged
+from shared.messages.rounds import Intent, RoundState, StrategyPosition
+from tests.decision_builders import (
+    PERP,
+    SECOND,
+    T0,
+    feed_market,
+    make_command,
+    make_fill,
+    make_risk,
+)
+from tests.unit.test_risk_rounds import approve, config, decide, execute, offer, opening
+
+ADL = "auto-deleveraging"
+
+
+def reduction(qty: str, trade_id: str = "own1", side: Side = Side.BUY) -> Fill:
+    made = make_fill("venue-77", "gamma", side, qty, instrument=PERP, price=D(10_050))
+    return msgspec.structs.replace(
+        made, trade_id=trade_id, client_order_id="adl_autoclose", reduced_by=ADL, ts_venue_ns=T0
+    )
+
+
+def held_round() -> RiskEngine:
+    engine = make_risk(config())
+    execute(engine, approve(engine, opening()))
+    return engine
+
+
+def take(engine: RiskEngine, fill: Fill) -> list[Message]:
+    return engine.on_message(fill, T0).messages
+
+
+def position(engine: RiskEngine) -> StrategyPosition:
+    out = engine.on_timer(T0 + SECOND).messages
+    (found,) = [m for m in out if isinstance(m, StrategyPosition)]
+    return found
+
+
+def test_the_round_that_is_reduced_is_halted_uneven_and_told() -> None:
+    engine = held_round()
+    before = position(engine)
+    assert before.state is RoundState.OPEN
+    out = take(engine, reduction("0.06"))
+    (alert,) = [m for m in out if isinstance(m, Alert)]
+    assert (alert.code, alert.severity) == ("ROUND_REDUCED", Severity.CRITICAL)
+    for word in ("basis|r1", "gamma", PERP, "0.06", "10050", ADL):
+        assert word in alert.text
+    now = position(engine)
+    assert now.state is RoundState.HALTED
+    assert ADL in now.reason
+    assert now.unhedged == before.unhedged + D("0.06")
+    assert engine.ledger.positions[f"gamma|{PERP}"] == D("-0.04")
+    assert not any(isinstance(m, TradingStateChanged) for m in out), "the others go on"
+
+
+def test_it_counts_once_and_survives_a_restart() -> None:
+    engine = held_round()
+    take(engine, reduction("0.06"))
+    assert not take(engine, reduction("0.06"))
+    restored = RiskEngine(config())
+    restored.start(engine.checkpoints(), T0)
+    assert not any(isinstance(m, Alert) for m in take(restored, reduction("0.06")))
+    assert restored.ledger.positions[f"gamma|{PERP}"] == D("-0.04")
+    assert position(restored).state is RoundState.HALTED
+
+
+def test_what_is_left_may_be_closed_by_its_strategy() -> None:
+    engine = held_round()
+    take(engine, reduction("0.1"))
+    feed_market(engine)
+    rest = engine.ledger.rounds.get("basis", "r1")
+    assert rest is not None
+    qty = str(rest.net.quantize(D("0.001")))
+    more = offer(
+        ("alpha", Side.BUY, qty, "10001"), ("gamma", Side.SELL, qty, "10020"), intent=Intent.OPEN
+    )
+    assert not hasattr(decide(engine, more), "legs"), "nothing is added to it"
+    assert approve(engine, offer(("alpha", Side.SELL, "0.09", "9999"), intent=Intent.CLOSE))
+
+
+def test_an_operators_resume_releases_the_round() -> None:
+    engine = held_round()
+    take(engine, reduction("0.06"))
+    engine.on_message(make_command(CommandKind.RESUME), T0)
+    assert position(engine).state is RoundState.OPEN
+
+
+def test_one_that_does_more_than_close_what_is_held_halts_everything() -> None:
+    for fill in (reduction("0.2"), reduction("0.05", side=Side.SELL)):
+        engine = held_round()
+        out = take(engine, fill)
+        assert [m.code for m in out if isinstance(m, Alert)] == ["FILL_UNOWNED"]
+        assert engine.ledger.positions[f"gamma|{PERP}"] == D("-0.1")
