@@ -321,7 +321,9 @@ def total_notional(context: DecisionContext) -> Denial | None:
 def plans_in_flight(context: DecisionContext) -> Denial | None:
     """A bounded number at a time, and no two on the same sides of the same books.
 
-    A plan that does all that another does and more takes the same prices.
+    A plan that does all that another does and more takes the same prices. A plan of several assets
+    shares no side of a book at all: whichever comes second finds the prices taken, and to trade
+    back every other leg costs more than such a plan brings in.
     """
     held, limit = context.ledger.reservations, context.config.plans_in_flight_max
     if len(held) >= limit:
@@ -330,7 +332,8 @@ def plans_in_flight(context: DecisionContext) -> Denial | None:
     for plan in held.values():
         taken = {(leg.terms.market, leg.terms.side) for leg in plan.legs}
         is_part = (taken <= wanted or wanted <= taken) and min(len(taken), len(wanted)) > 1
-        if is_part or taken == wanted:
+        is_of_several = bool(context.values or plan.values)
+        if is_part or taken == wanted or (is_of_several and taken & wanted):
             return deny(DenyReason.PAIR_IN_FLIGHT, plan_id=plan.plan_id)
     return None
 

@@ -133,7 +133,7 @@ class DenyReason(ExplainedCode):
     PAIR_IN_FLIGHT = (
         "PAIR_IN_FLIGHT",
         "A plan that trades the same sides of the same books, or of two or more of them, is being "
-        "executed.",
+        "executed; or of one of them, where one of both is of several assets.",
     )
     DAILY_LOSS = (
         "DAILY_LOSS",

@@ -494,3 +494,31 @@ def test_what_a_lost_path_left_is_told_by_asset_and_never_added_up() -> None:
         survey.add("plan00000001", found)
     news = survey.take_news()
     assert "plan00000001 net +0.0001006 BTC, +1.994 ETH (2 orders, alpha)" in news
+
+
+def two_legs(side_at_alpha: Side) -> Opportunity:
+    """Trades bitcoins between alpha, where the triangle buys them, and beta."""
+    there = SELL if side_at_alpha is BUY else BUY
+    prices = {BUY: "10000", SELL: "10050"}
+    legs = [
+        make_leg("alpha", side_at_alpha, "0.01", prices[side_at_alpha]),
+        make_leg("beta", there, "0.01", prices[there]),
+    ]
+    return make_offer(legs)
+
+
+def reason_of(answer: ApprovedPlan | Denied) -> str:
+    return answer.reason if isinstance(answer, Denied) else ""
+
+
+def test_a_plan_of_several_assets_shares_no_side_of_a_book_with_another() -> None:
+    engine, shared = path_risk(), two_legs(BUY)
+    first = decision(engine, GOOD)
+    assert isinstance(first, ApprovedPlan)
+    assert reason_of(decision(engine, shared)) == DenyReason.PAIR_IN_FLIGHT
+    # The other side of the book has prices of its own.
+    assert reason_of(decision(engine, two_legs(SELL))) != DenyReason.PAIR_IN_FLIGHT
+
+    engine = path_risk()
+    assert isinstance(decision(engine, shared), ApprovedPlan)
+    assert reason_of(decision(engine, GOOD)) == DenyReason.PAIR_IN_FLIGHT
