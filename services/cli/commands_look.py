@@ -175,7 +175,7 @@ def _print_status(found: dict[str, Any]) -> None:
     redis = found["redis"]
     console.print(f"{verdict(found)}   {redis['server']} at {redis['url']}", soft_wrap=True)
     console.print(f"trading {trading['state']} ({trading['reason']}), mode {trading['mode']}")
-    exposure = {asset: qty for asset, qty in trading["exposure"].items() if qty}
+    exposure = ", ".join(f"{qty:+} {asset}" for asset, qty in trading["exposure"].items() if qty)
     caveat = "" if trading["state"] != "unknown" else "as last published: "
     console.print(
         f"{caveat}exposure {exposure or 'flat'}, plans in flight {trading['plans_in_flight']}"

@@ -230,7 +230,8 @@ def _add_money(table: Table, report: dict[str, Any]) -> None:
         moved = ", ".join(f"{amount.normalize():+f} {asset}" for asset, amount in amounts.items())
         table.add_row(f"moved, {venue}", moved)
     left = {a: Decimal(str(q)) for a, q in report["residual_exposure"].items() if q}
-    table.add_row("exposure", str(left) if left else "flat")
+    words = ", ".join(f"{amount.normalize():+f} {asset}" for asset, amount in left.items())
+    table.add_row("exposure", words or "flat")
 
 
 def _amount(amount: Decimal | None) -> str:

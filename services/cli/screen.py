@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from math import floor, log10
 from typing import TypeVar
 
 from rich import box
@@ -200,9 +201,12 @@ def _short_name(instrument: str) -> str:
 
 
 def _price(price: float | None) -> str:
+    """Return a price with five digits that count; more where it has them before the point."""
     if price is None:
         return "-"
-    return f"{price:,.1f}" if price >= 10_000 else f"{price:,.2f}"
+    if price >= 10_000:
+        return f"{price:,.1f}"
+    return f"{price:,.{max(2, 4 - floor(log10(price)))}f}" if price > 0 else f"{price:,.2f}"
 
 
 def _money(screen: Screen) -> Panel:
