@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from decimal import Decimal
+from math import floor, log10
 from typing import Any
 
 import msgspec
@@ -320,6 +321,15 @@ def spread_bps(best_bid: float | None, best_ask: float | None) -> float | None:
     if best_bid is None or best_ask is None:
         return None
     return round((best_ask - best_bid) / ((best_ask + best_bid) / 2) * 1e4, 3)
+
+
+def price_words(price: float | None) -> str:
+    """Return a price with five digits that count; more where it has them before the point."""
+    if price is None:
+        return "-"
+    if price >= 10_000:
+        return f"{price:,.1f}"
+    return f"{price:,.{max(2, 4 - floor(log10(price)))}f}" if price > 0 else f"{price:,.2f}"
 
 
 async def latency(link: Link) -> dict[str, Any]:

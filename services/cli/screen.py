@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from math import floor, log10
 from typing import TypeVar
 
 from rich import box
@@ -16,7 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.look import funding_words, spread_bps
+from services.cli.look import funding_words, price_words, spread_bps
 from shared.domain.accounting import holding_place
 from shared.domain.instrument import split_instrument
 from shared.messages.base import BookState, Side, TradingState
@@ -183,8 +182,8 @@ def _books(screen: Screen) -> Panel:
             venue,
             _short_name(instrument),
             Text(view.state, STATE_STYLE[view.state]),
-            Text(_price(bid), "green"),
-            Text(_price(ask), "red"),
+            Text(price_words(bid), "green"),
+            Text(price_words(ask), "red"),
             "-" if spread is None else f"{spread:.1f}",
             f"{age_ms:.0f}ms",
         )
@@ -198,15 +197,6 @@ def _short_name(instrument: str) -> str:
     name = split_instrument(instrument)
     quote = "" if name.quote == QUOTE_USUAL else f"/{name.quote}"
     return f"{name.base}{quote}{' perp' if name.settle else ''}"
-
-
-def _price(price: float | None) -> str:
-    """Return a price with five digits that count; more where it has them before the point."""
-    if price is None:
-        return "-"
-    if price >= 10_000:
-        return f"{price:,.1f}"
-    return f"{price:,.{max(2, 4 - floor(log10(price)))}f}" if price > 0 else f"{price:,.2f}"
 
 
 def _money(screen: Screen) -> Panel:
@@ -340,7 +330,7 @@ def _fills(screen: Screen) -> Panel:
     for f in reversed(_last(screen.collector.recent_fills)):
         side = Text(f"{f.side} {split_instrument(f.instrument).base}")
         side.stylize("green" if f.side is Side.BUY else "red")
-        table.add_row(_when(f.ts_ns), f.venue, side, f"{f.qty:.5g}", _price(float(f.price)))
+        table.add_row(_when(f.ts_ns), f.venue, side, f"{f.qty:.5g}", price_words(float(f.price)))
     return _panel(table, f"fills ({len(screen.collector.fills)})")
 
 

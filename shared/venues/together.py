@@ -6,12 +6,14 @@ a request ends when it is answered, or when nobody waits for it any more.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from shared.errors import Rejected, Scope
 from shared.venues.order_port import RateLimitedRead
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -46,6 +48,8 @@ class AskedTogether(Generic[T]):
         Raises:
             VenueError: As for a request with these ids alone.
         """
+        import asyncio  # here: engines import venue folders, and load no event loop
+
         assert 0 < len(ids) <= self._ids_max
         batch = self._joined(read, ids)
         batch.waiting += 1
@@ -64,6 +68,8 @@ class AskedTogether(Generic[T]):
                 batch.answer.cancel()  # without effect on one that has ended
 
     def _joined(self, read: RateLimitedRead, ids: Sequence[str]) -> _Batch[T]:
+        import asyncio
+
         batch = self._open
         if batch is None or len({*batch.ids, *ids}) > self._ids_max:
             batch = self._open = _Batch()
