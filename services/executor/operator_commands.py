@@ -48,7 +48,8 @@ class OperatorCommands:
         del state.command_ids[:-COMMAND_IDS_MAX]
         if command.kind in {CommandKind.HALT, CommandKind.FLATTEN}:
             state.halted = True
-        elif command.kind is CommandKind.RESUME:
+        elif command.kind is CommandKind.RESUME and command.ts_ns >= state.lost_ns:
+            # An earlier one knew nothing of the loss: an older copy of the bus tells it once more.
             state.halted, state.locked = False, ""
             self._standing.resume(self._reconciler.check_again(now_ns), now_ns, out)
             if self._waits_for_prices:

@@ -262,19 +262,18 @@ class FlattenProgress(msgspec.Struct, frozen=True):
 class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     """The checkpoint.
 
-    ``books`` are the accounts over all fills since the ledger began. ``locked`` says why nothing
-    new may start until an operator resumes. ``flatten`` is the command being carried out,
-    ``closings`` what it tried so far, by key of the holding. ``forgotten_ns`` is the end of the
-    newest plan that is no longer kept whole: fills before it cannot be told from known ones.
-    ``read_ns`` says when each venue's executions were last read. ``ledger_id`` names the ledger on
-    the bus, which began at ``began_ns``; ``stage`` says how far it has come, and ``before`` has the
-    keys of plans found at the venues that it did not begin. ``down`` is what gets no new orders,
-    ``refusals`` how many there were in a row, both by ``venue`` or ``venue|instrument``; ``falls``
+    ``books`` are the accounts over all fills since the ledger began. ``locked`` is why nothing new
+    may start until RESUME. ``flatten`` is the command being carried out, ``closings`` what it
+    tried, by holding. ``forgotten_ns`` is the end of the newest plan that is no longer kept whole:
+    fills before it may be known. ``read_ns`` says when each venue's executions were last read.
+    ``ledger_id`` names the ledger, which began at ``began_ns``; ``stage`` says how far it has come,
+    and ``before`` has keys of plans found at venues that it did not begin. ``down`` is what gets no
+    new orders, ``refusals`` how many in a row, both by ``venue`` or ``venue|instrument``; ``falls``
     counts probes that proved nothing, by venue; ``funding`` is known of each venue's payments;
-    ``reductions`` are fills of venues' own orders.
+    ``reductions`` are venues' own fills; ``lost_ns`` is when data was lost last.
 
-    Plans come and end by ``add_plan`` and ``end_plan`` only: two indexes, not part of the
-    checkpoint, follow them, so that a new plan need not wait for a walk over all old ones.
+    Plans come and end by ``add_plan`` and ``end_plan`` only: two indexes, not saved, follow them,
+    so that a new plan need not wait for a walk over all old ones.
     """
 
     version: int = CHECKPOINT_VERSION
@@ -299,6 +298,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     falls: dict[str, int] = {}
     funding: dict[str, FundingRecord] = {}
     reductions: dict[str, int] = {}
+    lost_ns: int = 0
 
     @property
     def is_surveying(self) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from services.lab.ledger_checker import left_alone
 from services.lab.positions import key_of
 from services.risk.engine import RiskEngine
+from services.risk.round_closes import BEYOND_MAX
 from shared.domain.accounting import holding_key
 from shared.exchange.orders import Fill as ExchangeFill
 from shared.messages.execution import OPERATOR_STRATEGY, ApprovedPlan, Fill, PlanOutcome
@@ -109,12 +110,18 @@ class RoundsChecker:
         self._check_even(risk)
 
     def _compare(self, key: str, made: Held, shown: Held, closed: Closed) -> None:
-        """Compare a round; what is less than its plans made must have been closed otherwise."""
+        """Compare a round; what is less than its plans made must have been closed otherwise.
+
+        A plan to close it that the bus has lost was adopted, and may have closed a little more:
+        lots, and fees in the base asset.
+        """
+        share = BEYOND_MAX if self._has_lost_a_close() else ZERO
         for holding in sorted(made.keys() | shown.keys()):
             truth, ours = made.get(holding, ZERO), shown.get(holding, ZERO)
             if ours == truth:
                 continue
-            if ours * truth < 0 or abs(ours) > abs(truth):
+            beyond = -ours if truth > 0 else ours
+            if beyond > abs(truth) * share or abs(ours) > abs(truth):
                 text = f"{key}: risk shows {ours} {holding}, its plans made {truth}"
                 self._world.checkers.report("rounds", text)
             side = (holding, ours > truth)
@@ -161,6 +168,10 @@ class RoundsChecker:
             return told.strategy == OPERATOR_STRATEGY
         plan = self._world.checkers.plans_lost.get(told.plan_id)
         return plan is not None and plan.intent is Intent.CLOSE
+
+    def _has_lost_a_close(self) -> bool:
+        lost = self._world.checkers.plans_lost.values()
+        return any(plan.intent is Intent.CLOSE for plan in lost)
 
     def _round_of(self, plan_id: str, told: Fill | None) -> str:
         """Return the round of a plan: the approved one's, else what its end or its fill names."""

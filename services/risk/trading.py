@@ -43,7 +43,8 @@ class TradingMemory(msgspec.Struct, kw_only=True):
     ``trips`` maps a ``HaltCause`` to its text, so it cannot grow beyond the causes there are.
     ``published`` is the state last published, ``ts_since_ns`` since when it holds (0: never).
     ``ledger_id`` names the ledger on the bus, ``command_ns`` is the time of the last command.
-    ``command_ids`` are the newest commands, each of which counts once.
+    ``command_ids`` are the newest commands, each of which counts once. ``lost_ns`` is when a loss
+    of data was noticed last.
     """
 
     level: TradingState = TradingState.ACTIVE
@@ -56,6 +57,7 @@ class TradingMemory(msgspec.Struct, kw_only=True):
     ledger_id: str = ""
     command_ns: int = 0
     command_ids: list[str] = []
+    lost_ns: int = 0
 
 
 def apply_command(
@@ -171,6 +173,7 @@ class TradingControl:
         """Trip on lost data; alerted once until an operator resumes."""
         if HaltCause.DATA_LOST in self._memory.trips:
             return []
+        self._memory.lost_ns = now_ns
         text = f"{loss}; compare positions, balances and orders with the venues, then resume"
         return [self._trip(HaltCause.DATA_LOST, text, now_ns)]
 
@@ -211,6 +214,8 @@ class TradingControl:
         ids.append(command.command_id)
         del ids[:-COMMAND_IDS_MAX]
         persisting = self._persisting(now_ns)
+        if command.ts_ns < self._memory.lost_ns:  # an older copy of the bus tells it once more
+            persisting[HaltCause.DATA_LOST] = "it was said before the loss was noticed"
         self._memory.command_ns = max(self._memory.command_ns + 1, command.ts_ns)
         apply_command(self._memory, command, persisting)
         if command.kind is not CommandKind.RESUME:

@@ -11,7 +11,7 @@ from services.executor import checkpoint
 from services.executor.gateway import OrderKey
 from services.executor.state import LedgerStage
 from services.executor.survey import SURVEY_ORDERS_MAX
-from shared.messages.control import Alert, CommandKind, Severity
+from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import ExecutorReady, Fill, OrderEvent, PlanDone
 from tests.executor_model import SECOND, D, VenueOrder, World, make_plan
 from tests.unit.test_executor_engine import command, make_world, run_plan
@@ -132,6 +132,19 @@ def test_a_loss_told_while_running_halts_until_a_resume() -> None:
     world.message(make_plan(now_ns=world.now_ns, plan_id="plan00000003"))
     world.settle(5)
     assert world.said(PlanDone)[-1].outcome == "FILLED"
+
+
+def test_a_resume_said_before_a_loss_does_not_lift_it() -> None:
+    """An older copy of the bus may tell the command again after the loss."""
+    world = make_world()
+    run_plan(world)
+    said_ns = world.now_ns - 1
+    world.step(lambda now: world.engine.note_loss("Redis holds a copy that is older", now))
+    early = Command(ts_ns=said_ns, command_id="c0", kind=CommandKind.RESUME, operator="test")
+    world.message(early)
+    assert world.engine.obstacle.startswith("DATA_LOST: ")
+    command(world, CommandKind.RESUME)
+    assert not world.engine.obstacle
 
 
 def test_a_first_start_on_empty_accounts_is_no_loss() -> None:

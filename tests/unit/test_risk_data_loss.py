@@ -64,6 +64,17 @@ def test_a_loss_halts_from_the_first_step_until_resume() -> None:
     assert restarted.state.trading.published is TradingState.ACTIVE
 
 
+def test_a_resume_said_before_a_loss_does_not_lift_it() -> None:
+    """An older copy of the bus may tell the command again after the loss."""
+    engine = RiskEngine(make_config(), opened("Redis lost its data"))
+    informed(engine, T0)
+    engine.on_message(make_command(CommandKind.RESUME, T0 - SECOND), T0 + SECOND)
+    assert engine.state.trading.published is TradingState.HALTED
+    assert "said before the loss was noticed" in engine.state.trading.published_reason
+    engine.on_message(make_command(CommandKind.RESUME, T0 + SECOND), T0 + SECOND)
+    assert engine.state.trading.published is TradingState.ACTIVE
+
+
 def test_a_loss_noted_while_running_halts_at_once() -> None:
     engine = RiskEngine(make_config(), opened())
     informed(engine, T0)
