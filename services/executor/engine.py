@@ -42,7 +42,7 @@ from shared.messages.execution import (
     PlanOutcome,
     TradingStateChanged,
 )
-from shared.messages.market import DepthView, Funding, InstrumentInfo
+from shared.messages.market import DepthView, Funding, FundingSettled, InstrumentInfo
 from shared.messages.rules import InstrumentRules
 
 BEAT_NS: Final = 1_000_000_000
@@ -132,8 +132,8 @@ class ExecutorEngine:
             self._on_plan(message, redelivered, now_ns, out)
         elif isinstance(message, InstrumentInfo):
             self._markets.learn_rules(message.rules)
-        elif isinstance(message, Funding):
-            self._reconciler.funding.on_rate(message, now_ns, out)
+        elif isinstance(message, Funding | FundingSettled):
+            self._reconciler.funding.on_market(message, now_ns, out)
         elif isinstance(message, TradingStateChanged):
             self._trading = message.state
         elif isinstance(message, Command):

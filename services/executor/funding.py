@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from services.executor.actions import FetchFailed, FundingAnswered
-from services.executor.funding_record import FundingRecord
+from services.executor.funding_record import Awaited, FundingRecord, Settles
 from services.executor.gateway import PaymentReport
 from services.executor.journal import alert
 from services.executor.state import ExecutorState
@@ -21,15 +21,16 @@ from shared.domain.funding import HOUR_NS, SECOND_NS, to_second
 from shared.engine import Step
 from shared.messages.control import Severity
 from shared.messages.execution import FundingKnown, FundingPaid
-from shared.messages.market import Funding
+from shared.messages.market import Funding, FundingSettled
 
 ASK_AFTER_NS: Final = SECOND_NS
 """After a settlement; a venue may book it some time later."""
 AGAIN_NS: Final = 2 * SECOND_NS
 """Pause until a payment that is not told yet is asked for again; doubles each time."""
 AGAIN_NS_MAX: Final = 60 * SECOND_NS
-AWAITED_NS_MAX: Final = 600 * SECOND_NS
-"""A history that does not tell a payment for so long is taken to be whole: nothing was paid."""
+UNTOLD_NS_MAX: Final = 600 * SECOND_NS
+"""A payment that is not told for so long is alerted. It stays unknown, and is asked for, until the
+history tells it, or a later one of the same instrument, or the rate was zero."""
 LOOK_BACK_NS: Final = HOUR_NS
 """Payments are read again from this long before the last settlement known: some come late."""
 SEEN_MAX: Final = 256
@@ -49,8 +50,6 @@ class FundingPayments:
         self._accounts = {venue: each for venue, each in accounts.items() if each.derivatives}
         self._next_ns: dict[tuple[str, str], int] = {}
         self._settled_ns: dict[tuple[str, str], int] = {}
-        self._awaited: dict[str, dict[tuple[str, int], int]] = {v: {} for v in self._accounts}
-        """Venue -> instrument and instant of settlement -> since when its payment is awaited."""
         self._asked: dict[str, int] = {}
         self._reasons: dict[str, str] = {}
         self._settles_ns = 0
@@ -69,16 +68,27 @@ class FundingPayments:
                 self._tell(venue, "its payments were not read since the start", now_ns, out)
             for instrument in account.derivatives:
                 self._next_ns[venue, instrument] = next_hour(now_ns)
+                self._settled_meanwhile(venue, instrument, now_ns, out)
         self._note_next()
 
-    def on_rate(self, rate: Funding, now_ns: int, out: Step) -> None:
+    def on_market(self, told: Funding | FundingSettled, now_ns: int, out: Step) -> None:
+        """Take in what the venue says of its rates."""
+        if isinstance(told, Funding):
+            self._on_rate(told, now_ns, out)
+        else:
+            self._on_settled(told, now_ns)
+
+    def _on_rate(self, rate: Funding, now_ns: int, out: Step) -> None:
         """Learn when a derivative settles next; a later time says that it has settled."""
         key, instant_ns = (rate.venue, rate.instrument), to_second(rate.ts_funding_ns)
         before_ns = self._next_ns.get(key)
         if before_ns is None or instant_ns <= self._settled_ns.get(key, 0):
             return
+        if rate.interval_ns:
+            settles = Settles(instant_ns, rate.interval_ns)
+            self._record(rate.venue).settles[rate.instrument] = settles
         last_ns = instant_ns - (rate.interval_ns or 0)
-        if key not in self._settled_ns and 0 < now_ns - last_ns < AWAITED_NS_MAX:
+        if key not in self._settled_ns and 0 < now_ns - last_ns < UNTOLD_NS_MAX:
             self._settle(*key, last_ns, now_ns, out)  # just before this process began
         elif instant_ns > before_ns and before_ns - now_ns < ASK_AFTER_NS:
             self._settle(*key, before_ns, now_ns, out)
@@ -96,27 +106,40 @@ class FundingPayments:
                 self._next_ns[venue, instrument] = next_hour(now_ns)
         self._note_next()
 
+    def _on_settled(self, settled: FundingSettled, now_ns: int) -> None:
+        """Await nothing of a settlement that pays nothing."""
+        instrument, record = settled.instrument, self._state.funding.get(settled.venue)
+        awaited = None if record is None else record.awaited.get(instrument)
+        is_it = awaited is not None and awaited.instant_ns == to_second(settled.ts_funding_ns)
+        if record is not None and is_it and not settled.rate:
+            del record.awaited[instrument]
+            self._accounts[settled.venue].due["funding"] = now_ns
+
     def on_payments(self, reply: FundingAnswered, now_ns: int, out: Step) -> None:
         """Book what is new; ask again where the payment of a position held is not told yet."""
         venue, account = reply.venue, self._accounts[reply.venue]
         account.answered("funding")
         account.has_funding = True
-        record = self._state.funding.setdefault(venue, FundingRecord())
+        record = self._record(venue)
         for paid in sorted(reply.payments, key=lambda paid: paid.ts_venue_ns):
             if paid.instrument in account.derivatives:
                 self._book(venue, record, paid, now_ns, out)
-        awaited = self._awaited[venue]
-        for (instrument, instant_ns), since_ns in list(awaited.items()):
-            told = any(
-                paid.instrument == instrument and to_second(paid.ts_venue_ns) >= instant_ns
+        for instrument, awaited in list(record.awaited.items()):
+            if any(
+                paid.instrument == instrument
+                and record.settled_before(instrument, paid.ts_venue_ns) >= awaited.instant_ns
                 for paid in reply.payments
-            )
-            if not told and now_ns - since_ns > AWAITED_NS_MAX:
-                text = f"{venue} shows no payment of {instrument} for the funding of {instant_ns}"
-                alert(out, Severity.WARNING, "FUNDING_NOT_PAID", text, now_ns)
-            if told or now_ns - since_ns > AWAITED_NS_MAX:
-                del awaited[instrument, instant_ns]
-        if awaited:
+            ):
+                del record.awaited[instrument]
+            elif not awaited.is_told and now_ns - awaited.since_ns > UNTOLD_NS_MAX:
+                awaited.is_told = True
+                text = (
+                    f"{venue} has told no payment of {instrument} for the funding of "
+                    f"{awaited.instant_ns} in {UNTOLD_NS_MAX // SECOND_NS} s; what it paid is "
+                    "unknown until it is told"
+                )
+                alert(out, Severity.WARNING, "FUNDING_NOT_TOLD", text, now_ns)
+        if record.awaited:
             self._ask_again(account, now_ns)
         else:
             self._asked.pop(venue, None)
@@ -131,7 +154,7 @@ class FundingPayments:
         account.failed(reply, now_ns)
         failures = min(account.failures["funding"], 10)
         account.due["funding"] = now_ns + min(AGAIN_NS << failures, AGAIN_NS_MAX)
-        if self._awaited[venue] or (not account.has_funding and self._was_traded(venue)):
+        if self._record(venue).awaited or (not account.has_funding and self._was_traded(venue)):
             self._tell(venue, f"its payments cannot be read: {reply.reason}", now_ns, out)
 
     def next_deadline_ns(self, before_ns: int | None) -> int | None:
@@ -145,10 +168,29 @@ class FundingPayments:
         due = self._accounts[venue].due
         due["funding"] = min(due.get("funding", now_ns + ASK_AFTER_NS), now_ns + ASK_AFTER_NS)
         if self._state.books.held_at(venue, instrument, instant_ns):
-            self._awaited[venue][instrument, instant_ns] = now_ns
-            self._asked.pop(venue, None)
+            self._await(venue, instrument, instant_ns, now_ns)
             text = f"what {instrument} paid when it settled at {instant_ns} is not told yet"
             self._tell(venue, text, now_ns, out)
+
+    def _await(self, venue: str, instrument: str, instant_ns: int, now_ns: int) -> None:
+        """Await a payment; who is told it is told what settled before as well."""
+        awaited = self._record(venue).awaited
+        before = awaited.get(instrument)
+        if before is None or instant_ns > before.instant_ns:
+            since_ns = now_ns if before is None else before.since_ns
+            is_told = before is not None and before.is_told
+            awaited[instrument] = Awaited(instant_ns=instant_ns, since_ns=since_ns, is_told=is_told)
+        self._asked.pop(venue, None)
+
+    def _settled_meanwhile(self, venue: str, instrument: str, now_ns: int, out: Step) -> None:
+        """Await the payment of what was held at the last settlement while nobody was here."""
+        record = self._record(venue)
+        for instant_ns in record.settlements(
+            instrument, max(record.known_ns, self._state.began_ns), now_ns
+        ):
+            if self._state.books.held_at(venue, instrument, instant_ns):
+                self._settle(venue, instrument, instant_ns, now_ns, out)
+                return
 
     def _book(
         self, venue: str, record: FundingRecord, paid: PaymentReport, now_ns: int, out: Step
@@ -168,6 +210,7 @@ class FundingPayments:
                 amount=paid.amount,
                 asset=paid.asset,
                 ts_funding_ns=paid.ts_venue_ns,
+                ts_settled_ns=record.settled_before(paid.instrument, paid.ts_venue_ns),
             )
         )
 
@@ -185,6 +228,9 @@ class FundingPayments:
                 del record.seen[key]
                 record.forgotten_ns = max(record.forgotten_ns, ts_ns)
         self._accounts[venue].funding_since_ns = since_ns
+
+    def _record(self, venue: str) -> FundingRecord:
+        return self._state.funding.setdefault(venue, FundingRecord())
 
     def _since_ns(self, venue: str) -> int:
         record = self._state.funding.get(venue, FundingRecord())

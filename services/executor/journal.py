@@ -10,7 +10,7 @@ import msgspec
 from services.executor.gateway import FillReport
 from services.executor.market import Markets
 from services.executor.nets import left_by_asset
-from services.executor.state import ExecutorState, OrderRecord, PlanRecord
+from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
 from services.executor.unsettled import plans_waiting
 from shared.domain.accounting import Books, worst_certainty
 from shared.domain.executions import Execution, plain_trades
@@ -142,6 +142,7 @@ def plan_done(
         dust={} if failed else left,
         strategy=plan.strategy,
         round_id=plan.round_id,
+        is_approved=plan.kind is PlanKind.ARBITRAGE,
     )
 
 

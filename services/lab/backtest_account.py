@@ -86,8 +86,9 @@ class BacktestAccount(PaperAccount):
         self.start.update(terms.balances)
         self._leverage = Decimal(str(terms.leverage))
         self._maintenance = Decimal(str(terms.maintenance_bps)) / BPS
-        self._volume: dict[int, Decimal] = {}
-        """Day -> notional traded, of the last 30 days."""
+        self._tier_assets = quote_assets
+        self._volume: dict[int, dict[str, Decimal]] = {}
+        """Day -> quote asset -> notional traded, of the last 30 days."""
         self._predicted: dict[str, Funding] = {}
         self._at_instant: dict[tuple[str, int], Payment] = {}
         self.marked: dict[str, float] = {}
@@ -104,13 +105,21 @@ class BacktestAccount(PaperAccount):
     # Fees
 
     def fee_bps(self, rules: InstrumentRules) -> Decimal:
-        """Return the fee of the tier that the volume of 30 days has reached."""
+        """Return the fee of the tier that the volume of 30 days has reached.
+
+        Tiers are in dollars. What was traded against each of ``quote_assets`` counts apart, the
+        largest of them; against any other it does not count: the fee is never too low for that.
+        """
         fee = rules.taker_fee_bps
         if self._terms.fee_tiers:
             since = self._now_ns() // DAY_NS - TIER_DAYS
-            volume = sum((n for day, n in self._volume.items() if day > since), ZERO)
+            volumes: dict[str, Decimal] = {}
+            for day, by_quote in self._volume.items():
+                for quote, notional in by_quote.items() if day > since else ():
+                    volumes[quote] = volumes.get(quote, ZERO) + notional
+            reached = max(volumes.values(), default=ZERO)
             for least, bps in self._terms.fee_tiers:
-                if volume >= least:
+                if reached >= least:
                     fee = bps
         return fee
 
@@ -122,7 +131,10 @@ class BacktestAccount(PaperAccount):
         today = self._now_ns() // DAY_NS
         if today not in self._volume:
             self._volume = {d: n for d, n in self._volume.items() if d > today - TIER_DAYS}
-        self._volume[today] = self._volume.get(today, ZERO) + price * qty
+        quote = split_instrument(terms.instrument).quote
+        if quote in self._tier_assets:
+            traded = self._volume.setdefault(today, {})
+            traded[quote] = traded.get(quote, ZERO) + price * qty
         return charged
 
     # Margin

@@ -21,9 +21,10 @@ TIERS_MAX = 50
 class VenueTerms(Section, frozen=True, kw_only=True):
     """``[backtest.venues.NAME]``: what differs at one venue.
 
-    ``fee_tiers`` are pairs of the volume of 30 days from which a fee counts (quote units) and the
-    taker fee in bps. Without ``leverage`` margin and liquidation are not modelled. ``balances`` is
-    all that the account starts with; without it, it starts like a paper account.
+    ``fee_tiers`` are pairs of the volume of 30 days from which a fee counts (units of one of
+    ``risk.quote_assets``; other assets do not count) and the taker fee in bps. Without ``leverage``
+    margin and liquidation are not modelled. ``balances`` is all that the account starts with;
+    without it, it starts like a paper account.
     """
 
     order_ms: MaybeMilliseconds = None

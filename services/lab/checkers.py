@@ -79,7 +79,6 @@ class Checkers:
         """All of them, also those that the bus has lost since."""
         self._in_flight: dict[str, None] = {}
         """Plans that are approved and have not ended."""
-        self._reserved_max = world.config.risk.total_notional_max
         self.fills: dict[tuple[str, str], Fill] = {}
         self.orders: dict[str, OrderEvent] = {}
         """What was told last of every order."""
@@ -291,11 +290,12 @@ class Checkers:
     def _check_reservations(self) -> None:
         risk = self._world.engine("risk")
         if isinstance(risk, RiskEngine):
-            held, reservations = risk.ledger.reserved_notional(), risk.ledger.reservations
-            if held < 0 or held > self._reserved_max:
-                self.report("reservations", f"{held} is reserved")
+            for quote, held in risk.ledger.reserved_by_quote().items():
+                limits = self._world.config.risk.limits_in(quote)
+                if held < 0 or (limits is not None and held > limits.total_notional_max):
+                    self.report("reservations", f"{held} {quote} is reserved")
             for plan_id in self._in_flight:
-                if plan_id not in reservations:
+                if plan_id not in risk.ledger.reservations:
                     self.report("reservations", f"nothing is held for plan {plan_id}")
 
     def check_uneven(self) -> None:

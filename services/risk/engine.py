@@ -15,11 +15,12 @@ from typing import Any
 
 from services.risk.border import (
     in_order,
+    late_funding_alerts,
     reduced_alerts,
     unowned_end_alert,
     unowned_fill_text,
     unowned_order_alert,
-    unreserved_end_alert,
+    unreserved_end_alerts,
 )
 from services.risk.checkpoint import (
     NAMES,
@@ -32,7 +33,7 @@ from services.risk.decider import Decider
 from services.risk.decision_context import BookKey
 from services.risk.exposure import DAY_NS, Ledger
 from services.risk.market import LatestBooks
-from services.risk.report import risk_report
+from services.risk.report import ledger_gauges, risk_report
 from services.risk.round_reports import RoundReports, end_round
 from services.risk.stops import StopKeeper
 from services.risk.trading import TradingControl, TradingStatus
@@ -86,6 +87,7 @@ class RiskEngine:
         traded = {name: venue for name, venue in config.venues.items() if venue.trade}
         self._venues = frozenset(traded)
         names = [split_instrument(i) for venue in traded.values() for i in venue.instruments]
+        self._quotes = sorted({name.quote for name in names})
         self._assets = frozenset(a for n in names for a in (n.base, n.quote, n.settle) if a)
         self._state, self._keeper, self._market = RiskState(), CheckpointWriter(), LatestBooks()
         self._stops = StopKeeper(self._market, config.risk.book_age_ms_max)
@@ -160,14 +162,10 @@ class RiskEngine:
         return {**self._counters, **counted}
 
     def gauges(self) -> Mapping[str, float]:
-        """Return plans in flight and reserved notional (quote units)."""
-        ledger = self._state.ledger
-        return {
-            "plans_in_flight": len(ledger.reservations),
-            "reserved_notional": float(ledger.reserved_notional()),
-            "active": float(self._switch.published is TradingState.ACTIVE),
-            "stops_watched": len(self._stops.rounds),
-        }
+        """Return plans in flight, and the notional that they reserve by quote asset."""
+        is_active = self._switch.published is TradingState.ACTIVE
+        gauged = ledger_gauges(self._state.ledger, self._quotes)
+        return {**gauged, "active": float(is_active), "stops_watched": len(self._stops.rounds)}
 
     def checkpoints(self) -> dict[str, bytes]:
         """Return what must be saved with the messages since the last call; maybe nothing."""
@@ -296,11 +294,11 @@ class RiskEngine:
 
     def _on_account(self, told: _OfAccount, now_ns: int) -> list[Message]:
         if told.venue in self._venues:
+            self._keeper.touch_ledger()
             if isinstance(told, BalanceReport):
                 self._state.ledger.apply_balances(told, self._assets)
-            else:
-                self._state.ledger.apply_funding(told)
-            self._keeper.touch_ledger()
+            elif self._state.ledger.apply_funding(told):
+                return late_funding_alerts(told, self._state.ledger, now_ns)
         return []
 
     def _on_executor_ready(self, ready: ExecutorReady, now_ns: int) -> list[Message]:
@@ -320,7 +318,7 @@ class RiskEngine:
         self._keeper.touch_ledger()
         unowned = end_round(ledger, done, self._market.is_dust(ledger.prices))
         out = self._switch.on_plan_done(done, now_ns, held, unowned)
-        return out if held or not done.realized else [*out, unreserved_end_alert(done, now_ns)]
+        return [*out, *unreserved_end_alerts(done, held, now_ns)]
 
     def _on_command(self, command: Command, now_ns: int) -> list[Message]:
         self._counters["commands"] += 1

@@ -22,7 +22,8 @@ import msgspec
 
 from services.risk.funding_known import KnownFunding
 from services.risk.path_orders import path_order_flaw
-from services.risk.reservations import Reservation
+from services.risk.plan_orders import order_flaw
+from services.risk.reservations import InFlight, Reservation
 from services.risk.rounds import Rounds
 from shared.domain.accounting import Books, worst_certainty
 from shared.domain.executions import execution_of, plain_trades
@@ -42,7 +43,6 @@ from shared.messages.execution import (
 )
 from shared.messages.rounds import Intent, RoundState
 from shared.messages.terms import OrderTerms, is_same_side
-from shared.wording import counted
 
 FILLS_REMEMBERED_MAX = 512
 """Fills known by their id. A repeat comes from the executor's recovery of unfinished plans, so it
@@ -74,7 +74,7 @@ class Settling(msgspec.Struct, kw_only=True):
     ts_ns: int
 
 
-class Ledger(msgspec.Struct, kw_only=True):
+class Ledger(InFlight, kw_only=True):
     """Everything risk knows about money; ``books`` are the accounts of our fills.
 
     ``prices`` are those of the last fill by ``venue|instrument``. ``realized_at_midnight`` is what
@@ -86,21 +86,20 @@ class Ledger(msgspec.Struct, kw_only=True):
     """
 
     books: Books = msgspec.field(default_factory=Books)
-    prices: dict[str, Decimal] = {}
-    balances: dict[str, VenueBalance] = {}
-    settling: dict[str, dict[str, Settling]] = {}
-    reservations: dict[str, Reservation] = {}
+    prices: dict[str, Decimal] = msgspec.field(default_factory=dict)
+    balances: dict[str, VenueBalance] = msgspec.field(default_factory=dict)
+    settling: dict[str, dict[str, Settling]] = msgspec.field(default_factory=dict)
     day: int = 0
-    realized_at_midnight: dict[str, Decimal] = {}
+    realized_at_midnight: dict[str, Decimal] = msgspec.field(default_factory=dict)
     certainty: Certainty = Certainty.KNOWN
-    fills_seen: dict[str, bool] = {}
-    plans_ended: dict[str, bool] = {}
-    approved: dict[str, bool] = {}
+    fills_seen: dict[str, bool] = msgspec.field(default_factory=dict)
+    plans_ended: dict[str, bool] = msgspec.field(default_factory=dict)
+    approved: dict[str, bool] = msgspec.field(default_factory=dict)
     orders: OrdersOnRecord = msgspec.field(default_factory=OrdersOnRecord)
     strategies: StrategyBooks = msgspec.field(default_factory=StrategyBooks)
     rounds: Rounds = msgspec.field(default_factory=Rounds)
-    payments_seen: dict[str, bool] = {}
-    funding: dict[str, KnownFunding] = {}
+    payments_seen: dict[str, bool] = msgspec.field(default_factory=dict)
+    funding: dict[str, KnownFunding] = msgspec.field(default_factory=dict)
 
     @property
     def rounds_in_flight(self) -> dict[str, Intent]:
@@ -160,10 +159,6 @@ class Ledger(msgspec.Struct, kw_only=True):
             spent.ts_ns = max(spent.ts_ns, ts_fill_ns)
         return held
 
-    def plan_of_ours(self, plan_id: str) -> str:
-        """Return the id of a plan in flight that was approved here, of any other nothing."""
-        return plan_id if plan_id in self.reservations else ""
-
     def refuses(self, event: OrderEvent) -> str:
         """Return why an order cannot be its plan's, as it was approved or is on record; else empty.
 
@@ -178,7 +173,7 @@ class Ledger(msgspec.Struct, kw_only=True):
                 why = path_order_flaw(held, event, filled)
             else:
                 against = self.orders.filled(event.plan_id, event.side.opposite)
-                why = _differs(held, event, against)
+                why = order_flaw(held, event, against)
         return why or self.orders.refuses(event)
 
     def ownership_flaw(self, fill: Fill) -> str:
@@ -216,10 +211,8 @@ class Ledger(msgspec.Struct, kw_only=True):
             self.books.fee_told(done)
             self.strategies.fee_told(done, strategy)
         self.rounds.book(fill, is_new=seen is None, in_flight=held is not None)
-        if fill.ts_ns // DAY_NS < self.day:  # late news of yesterday is not today's result
-            earned = self.books.result(quote).realized - realized_before
-            before = self.realized_at_midnight.get(quote, ZERO)
-            self.realized_at_midnight[quote] = before + earned
+        if self.is_of_earlier_day(fill.ts_ns):
+            self._count_before_today(quote, realized_before)
         _remember(self.fills_seen, key, has_fee, FILLS_REMEMBERED_MAX)
         if held is not None:
             held.ts_fill_ns[fill.venue] = max(held.ts_fill_ns.get(fill.venue, 0), fill.ts_ns)
@@ -236,10 +229,24 @@ class Ledger(msgspec.Struct, kw_only=True):
         self.roll_day(paid.ts_ns)
         _remember(self.payments_seen, key, True, PAYMENTS_REMEMBERED_MAX)
         payment = payment_of(paid)
+        quote = split_instrument(paid.instrument).quote
+        realized_before = self.books.result(quote).realized
         self.books.fund(paid.venue, paid.instrument, paid.amount, paid.asset)
+        if self.is_of_earlier_day(payment.ts_ns):
+            self._count_before_today(quote, realized_before)
         self.strategies.fund(payment, self.books)
         _fund_rounds(self, payment)
         return True
+
+    def is_of_earlier_day(self, ts_ns: int) -> bool:
+        """Tell whether a time lies before the UTC day whose result is counted."""
+        return ts_ns // DAY_NS < self.day
+
+    def _count_before_today(self, quote: str, realized_before: Decimal) -> None:
+        """Leave what was realized since ``realized_before`` out of today's result."""
+        earned = self.books.result(quote).realized - realized_before
+        before = self.realized_at_midnight.get(quote, ZERO)
+        self.realized_at_midnight[quote] = before + earned
 
     def apply_balances(self, report: BalanceReport, assets: frozenset[str]) -> None:
         """Take the venue's word for its balances; only ``assets`` that are traded are kept."""
@@ -251,16 +258,6 @@ class Ledger(msgspec.Struct, kw_only=True):
         of_venue = self.settling.get(report.venue, {})
         for asset in [a for a, spent in of_venue.items() if _shows(report.ts_ns, spent.ts_ns)]:
             del of_venue[asset]
-
-    def refuses_end(self, done: PlanDone) -> str:
-        """Return why an end cannot be that of the plan in flight it names; empty if it can."""
-        held = self.reservations.get(done.plan_id)
-        if held is None:
-            return ""
-        agrees = (held.base, held.quote) == (done.base, done.quote)
-        if held.values:  # of orders found without their plan nobody says where it began
-            agrees = {done.base, done.quote} <= {held.quote, *held.values}
-        return "" if agrees else f"its plan trades {held.base}/{held.quote}"
 
     def apply_end(self, done: PlanDone) -> bool:
         """Release what a plan held; return False if this plan's end was counted before.
@@ -313,23 +310,6 @@ class Ledger(msgspec.Struct, kw_only=True):
                     left += leg.terms.signed_qty
         return left
 
-    def reserved_amount(self, venue: str, asset: str) -> Decimal:
-        """Return how much of an asset the plans in flight may spend on a venue."""
-        total = ZERO
-        for held in self.reservations.values():
-            for leg in held.legs:
-                if leg.terms.venue == venue and leg.asset == asset:
-                    total += leg.amount
-        return total
-
-    def reserved_notional(self, quote: str | None = None) -> Decimal:
-        """Return the notional of the plans in flight: of one quote asset, or of all."""
-        total = ZERO
-        for held in self.reservations.values():
-            if quote is None or held.quote == quote:
-                total += held.notional
-        return total
-
     def has_unknown_fees(self) -> bool:
         """Tell whether the venue still owes us the fee of a remembered fill."""
         return not all(self.fills_seen.values())
@@ -350,25 +330,6 @@ def _fund_rounds(ledger: Ledger, paid: Payment) -> None:
     for key in [key for key in shares if key]:
         rounds[key].books.fund(paid.venue, paid.instrument, shares[key], paid.asset)
         ledger.rounds.touch(key)
-
-
-def _differs(held: Reservation, event: OrderEvent, against: Decimal) -> str:
-    """Return how an order differs from what was approved; rebalancing need only be in bounds.
-
-    ``against`` is what the plan has filled on the other side. It can be more than its legs: orders
-    reported to have ended without a fill were replaced, and filled after all.
-    """
-    legs = held.legs
-    if event.purpose is OrderPurpose.LEG:
-        if event.leg_index >= len(legs):
-            return f"its plan has {counted(len(legs), 'leg')}"
-        leg = legs[event.leg_index].terms
-        agrees = is_same_side(leg, event) and leg.qty == event.qty
-        return "" if agrees else f"its leg is {leg.text}"
-    if split_instrument(event.instrument).base != held.base:
-        return f"its plan trades {held.base}"
-    most = sum((leg.terms.qty for leg in legs), against + abs(held.opening))
-    return "" if event.qty <= most else f"its plan evens out {most} at most"
 
 
 def _shows(ts_balance_ns: int, ts_fill_ns: int) -> bool:

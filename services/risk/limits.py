@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from services.risk import path_limits
+from services.risk.arithmetic import follows_from_legs
 from services.risk.decision_context import (
     DecisionContext,
     markets_of,
@@ -23,7 +24,7 @@ from services.risk.decision_context import (
 from services.risk.exposure import ZERO
 from services.risk.reasons import Denial, DenyReason, deny
 from services.risk.reservations import opened_qty, plan_id_of
-from shared.domain.fees import BPS, edge_bps, fee_amount
+from shared.domain.fees import BPS, fee_amount
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.rounding import exact, is_multiple, is_rest_of_lots
 from shared.messages.arb import OpportunityLeg
@@ -192,16 +193,7 @@ def arithmetic(context: DecisionContext) -> Denial | None:
         if leg.fee != fee or (leg.cash_flow != flow and leg.cash_flow is not None):
             are_right = False
     notional = notional or sold  # only what closes a round, or opens it by one leg, buys nothing
-    if (
-        not are_right
-        or found.notional != notional
-        or found.gross != net + fees
-        or found.fees != fees
-        or found.net != net
-        or found.edge_bps != edge_bps(net, notional)
-    ):
-        return deny(DenyReason.ARITHMETIC, net=found.net, net_recomputed=net)
-    return None
+    return follows_from_legs(found, are_right, net, fees, notional)
 
 
 def edge_max(context: DecisionContext) -> Denial | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+from services.risk.arithmetic import follows_from_legs
 from services.risk.decision_context import DecisionContext
 from services.risk.reasons import Denial, DenyReason, deny
 from shared.domain.asset_paths import (
@@ -19,7 +20,7 @@ from shared.domain.asset_paths import (
     lots_of_assets,
 )
 from shared.domain.depth import is_size
-from shared.domain.fees import MONEY_STEP, edge_bps
+from shared.domain.fees import MONEY_STEP
 from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.rounding import exact
 from shared.messages.arb import OpportunityLeg
@@ -85,17 +86,7 @@ def arithmetic(context: DecisionContext) -> Denial | None:
             are_right = False
     fees = fees.quantize(MONEY_STEP)
     net = left_over(flows)[found.quote]
-    notional = flows[0].spent
-    if (
-        not are_right
-        or found.notional != notional
-        or found.gross != net + fees
-        or found.fees != fees
-        or found.net != net
-        or found.edge_bps != edge_bps(net, notional)
-    ):
-        return deny(DenyReason.ARITHMETIC, net=found.net, net_recomputed=net)
-    return None
+    return follows_from_legs(found, are_right, net, fees, flows[0].spent)
 
 
 def values_trusted(context: DecisionContext) -> Denial | None:

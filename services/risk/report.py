@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from services.risk.exposure import Ledger
+from services.risk.exposure import ZERO, Ledger
 from services.risk.trading import TradingControl
 from shared.domain.accounting import Position, funding_unknown, unrealized, worst_certainty
 from shared.domain.strategy_books import StrategyFigures
@@ -26,7 +26,7 @@ def risk_report(
     unknown = funding_unknown(ledger.books, {v: k.reason for v, k in ledger.funding.items()})
     if unknown:
         certainty = Certainty.UNKNOWN
-    quotes = sorted({held.quote for held in ledger.reservations.values()})
+    reserved = ledger.reserved_by_quote()
     price = closing_prices(views)
     positions = ledger.books.positions(price)
     results = ledger.books.results
@@ -37,7 +37,7 @@ def risk_report(
         realized={quote: result.realized for quote, result in results.items()},
         fees={quote: result.fees for quote, result in results.items()},
         realized_today={quote: ledger.realized_today(quote) for quote in results},
-        reserved=ledger.reserved_notional(),
+        reserved=max(reserved.values(), default=ZERO),
         plans_in_flight=len(ledger.reservations),
         certainty=certainty,
         unrealized=unrealized(positions),
@@ -49,7 +49,7 @@ def risk_report(
         },
         funding={quote: result.funding for quote, result in results.items() if result.funding},
         funding_unknown=unknown,
-        reserved_by_quote={quote: ledger.reserved_notional(quote) for quote in quotes},
+        reserved_by_quote=reserved,
     )
 
 
@@ -74,3 +74,12 @@ def _position_report(position: Position) -> PositionReport:
         close_price=position.close_price,
         unrealized=position.unrealized,
     )
+
+
+def ledger_gauges(ledger: Ledger, quotes: Iterable[str]) -> dict[str, float]:
+    """Return plans in flight, and the notional that they reserve of each quote asset."""
+    reserved = {quote: float(ledger.reserved_notional(quote)) for quote in quotes}
+    return {
+        "plans_in_flight": len(ledger.reservations),
+        **{f"reserved_notional_{quote}": held for quote, held in reserved.items()},
+    }

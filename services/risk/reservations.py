@@ -13,6 +13,7 @@ from shared.domain.fees import ONE_BP
 from shared.domain.instrument import split_instrument
 from shared.messages.arb import OpportunityLeg
 from shared.messages.base import Side
+from shared.messages.execution import PlanDone
 from shared.messages.rounds import Intent, round_key
 from shared.messages.terms import OrderTerms
 
@@ -97,3 +98,45 @@ def reserve_leg(leg: OpportunityLeg, notional: Decimal, position: Decimal) -> Re
 def plan_id_of(opportunity_id: str) -> str:
     """Return the plan's id: 12 hex digits leave client order ids room for leg and attempt."""
     return blake2b(opportunity_id.encode(), digest_size=6).hexdigest()
+
+
+class InFlight(msgspec.Struct, kw_only=True):
+    """The plans in flight, and what they hold back; a part of the ledger."""
+
+    reservations: dict[str, Reservation] = {}
+
+    def reserved_amount(self, venue: str, asset: str) -> Decimal:
+        """Return how much of an asset the plans in flight may spend on a venue."""
+        total = ZERO
+        for held in self.reservations.values():
+            for leg in held.legs:
+                if leg.terms.venue == venue and leg.asset == asset:
+                    total += leg.amount
+        return total
+
+    def reserved_notional(self, quote: str) -> Decimal:
+        """Return the notional of the plans in flight in a quote asset."""
+        total = ZERO
+        for held in self.reservations.values():
+            if held.quote == quote:
+                total += held.notional
+        return total
+
+    def reserved_by_quote(self) -> dict[str, Decimal]:
+        """Return the notional of the plans in flight by quote asset; those with none are absent."""
+        quotes = sorted({held.quote for held in self.reservations.values()})
+        return {quote: self.reserved_notional(quote) for quote in quotes}
+
+    def plan_of_ours(self, plan_id: str) -> str:
+        """Return the id of a plan in flight that was approved here, of any other nothing."""
+        return plan_id if plan_id in self.reservations else ""
+
+    def refuses_end(self, done: PlanDone) -> str:
+        """Return why an end cannot be that of the plan in flight it names; empty if it can."""
+        held = self.reservations.get(done.plan_id)
+        if held is None:
+            return ""
+        agrees = (held.base, held.quote) == (done.base, done.quote)
+        if held.values:  # of orders found without their plan nobody says where it began
+            agrees = {done.base, done.quote} <= {held.quote, *held.values}
+        return "" if agrees else f"its plan trades {held.base}/{held.quote}"

@@ -75,18 +75,22 @@ def hedged_or_directional(context: DecisionContext) -> Denial | None:
 
 
 def directional_budget(context: DecisionContext) -> Denial | None:
-    """What the strategy holds by single legs, in flight and with this plan, is within its own."""
+    """What the strategy holds by single legs, in flight and with this plan, is within its own.
+
+    Each quote asset counts apart, as all limits do.
+    """
     if not context.is_directional:
         return None
     ledger, found = context.ledger, context.opportunity
     held = ZERO
     for each in ledger.rounds.rounds.values():
-        if each.is_directional and each.strategy == found.strategy_id:
+        is_own = each.is_directional and each.strategy == found.strategy_id
+        if is_own and each.quote == found.quote:
             for market, qty in each.books.quantities.items():
                 held += abs(qty) * mark_of(context, market_of(market))
     for plan in ledger.reservations.values():
         is_one = plan.intent is Intent.OPEN and len(plan.legs) == 1
-        if is_one and plan.strategy == found.strategy_id:
+        if is_one and plan.strategy == found.strategy_id and plan.quote == found.quote:
             held += plan.notional
     after = held + context.notional
     if after <= context.directional_max:

@@ -106,14 +106,15 @@ def held_by(signal: Signal, ledger: Ledger) -> Decimal:
     return ZERO if known is None else known.held.get(key, ZERO)
 
 
-def open_risk(strategy: str, ledger: Ledger) -> Decimal:
-    """Return what the open rounds of a strategy may lose at their stops, in quote units."""
+def open_risk(strategy: str, quote: str, ledger: Ledger) -> Decimal:
+    """Return what the open rounds of a strategy in a quote asset may lose at their stops."""
     in_flight = ledger.rounds_in_flight
     return sum(
         (
             each.risk_quote
             for key, each in ledger.rounds.rounds.items()
-            if each.strategy == strategy and each.state(in_flight.get(key)) is not RoundState.CLOSED
+            if (each.strategy, each.quote) == (strategy, quote)
+            and each.state(in_flight.get(key)) is not RoundState.CLOSED
         ),
         ZERO,
     )
@@ -131,8 +132,9 @@ def _sized(
     best, worst = levels[0][0], max(levels[0][0], levels[-1][0])
     share = min(signal.strength, Decimal(1)) * entry.directional_risk_bps / BPS
     of_equity = entry.directional_equity * share
+    quote = split_instrument(signal.instrument).quote
     sized = size_by_risk(
-        max(ZERO, of_equity - open_risk(signal.strategy_id, ledger)),
+        max(ZERO, of_equity - open_risk(signal.strategy_id, quote, ledger)),
         best,
         case.per_unit,
         lot_size=rules.lot_size,

@@ -70,7 +70,7 @@ class Payment(NamedTuple):
 
 def payment_of(paid: FundingPaid) -> Payment:
     """Return a payment as the accounts take it."""
-    return Payment(paid.venue, paid.instrument, paid.amount, paid.asset, paid.ts_funding_ns)
+    return Payment(paid.venue, paid.instrument, paid.amount, paid.asset, paid.ts_paid_for_ns)
 
 
 class StrategyFigures(msgspec.Struct, frozen=True):

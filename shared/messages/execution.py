@@ -212,7 +212,8 @@ class FundingPaid(DecisionMessage, frozen=True, kw_only=True, tag="funding_paid"
     """What a venue booked on our account when funding settled; received: positive.
 
     Unique by (venue, instrument, payment_id), from the venue's own income history.
-    ``ts_funding_ns`` is the venue's time of the booking: who held the position then is paid.
+    ``ts_funding_ns`` is the venue's time of the booking, ``ts_settled_ns`` that of the settlement
+    it is for (0: not told, the same): who held the position then is paid, and its day's result.
     """
 
     venue: Venue
@@ -221,6 +222,12 @@ class FundingPaid(DecisionMessage, frozen=True, kw_only=True, tag="funding_paid"
     amount: Amount
     asset: Asset
     ts_funding_ns: FundingTime
+    ts_settled_ns: FundingTime = 0
+
+    @property
+    def ts_paid_for_ns(self) -> int:
+        """The instant whose position is paid."""
+        return self.ts_settled_ns or self.ts_funding_ns
 
 
 class FundingKnown(DecisionMessage, frozen=True, kw_only=True, tag="funding_known"):
@@ -270,7 +277,8 @@ class PlanDone(DecisionMessage, frozen=True, kw_only=True, tag="plan_done"):
     it leaves open has realized nothing. ``dust`` is the base quantity
     per asset left over that is too small for any of the venues to trade: on record, not a failure.
     ``round_id`` is the strategy's round that it belongs to: of a plan that was found at a venue
-    without a record of it, its earlier fills may not have said so.
+    without a record of it, its earlier fills may not have said so. ``is_approved`` says that risk
+    approved it; what else there is the executor began itself: FLATTEN, late fills, orders found.
     """
 
     plan_id: PlanId
@@ -285,6 +293,7 @@ class PlanDone(DecisionMessage, frozen=True, kw_only=True, tag="plan_done"):
     dust: dict[Asset, Amount] = {}
     strategy: Strategy = ""
     round_id: MaybeId = ""
+    is_approved: bool = True
 
 
 class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_ready"):
@@ -359,8 +368,8 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     ``exposure`` is net base quantity per asset from our fills since the ledger began; ``realized``
     (closed, after fees) and ``fees`` are per quote asset, ``unrealized`` too (``None``: a position
     has no price). ``inventory`` is how trading changed each balance, per venue and asset.
-    ``reserved_by_quote`` is the notional of plans in flight, ``reserved`` the mere sum of these
-    numbers: it means something where there is one quote asset. ``by_strategy`` splits results and
+    ``reserved_by_quote`` is the notional of plans in flight, ``reserved`` the largest of these
+    numbers: amounts in different assets are not added. ``by_strategy`` splits results and
     positions by the strategy that traded; its figures add up to those above
     (``shared/domain/strategy_books.py`` says how, and what ``unknown``, ``operator``, ``other`` and
     ``netted`` stand for).

@@ -153,3 +153,20 @@ def test_tiers_count_the_volume_of_thirty_days() -> None:
     assert venue.account.fee_bps(rules) == 2
     venue.kernel.run_until(START_NS + 30 * DAY_NS)
     assert venue.account.fee_bps(rules) == 10
+
+
+def test_tiers_add_no_volume_over_quote_assets() -> None:
+    """Eight thousand tethers and as many dollars are not sixteen thousand of either."""
+    venue = Venue(fee_tiers=((D(0), D(10)), (D(9_000), D(2))))
+    rules = make_rules("alpha", SPOT)
+
+    def trade(instrument: str, worth: str) -> None:
+        terms = make_terms(instrument=instrument, qty=D(worth), price_limit=D(1))
+        venue.account.book(terms, make_rules("alpha", instrument), D(1), D(worth), START_NS)
+
+    trade("BTC/USDT", "8000")
+    trade("BTC/USDC", "8000")
+    trade("BTC/JPY", "9000000")
+    assert venue.account.fee_bps(rules) == 10
+    trade("BTC/USDC", "1000")
+    assert venue.account.fee_bps(rules) == 2

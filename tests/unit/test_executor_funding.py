@@ -5,13 +5,16 @@ from __future__ import annotations
 from decimal import Decimal as D
 from typing import Any
 
+import pytest
+
 from services.executor import checkpoint
-from services.executor.funding import AWAITED_NS_MAX, SEEN_MAX
+from services.executor.funding import SEEN_MAX, UNTOLD_NS_MAX
 from services.executor.gateway import PaymentReport
+from shared.domain.funding import HOUR_NS
 from shared.messages.base import Side
 from shared.messages.control import Alert
 from shared.messages.execution import FundingKnown, FundingPaid
-from shared.messages.market import Funding
+from shared.messages.market import Funding, FundingSettled
 from shared.messages.rounds import Intent
 from tests.executor_model import MS, PERP, SECOND, T0, World
 from tests.unit.test_executor_engine import make_world
@@ -122,7 +125,7 @@ def test_nothing_is_lost_or_told_twice_over_restarts() -> None:
     world.now_ns = FIRST_NS + INTERVAL_NS  # it was down when the next one settled
     world.payments.append(payment(FIRST_NS + INTERVAL_NS))
     world.crash()
-    assert "not read since the start" in last_known(world).reason
+    assert "not told yet" in last_known(world).reason
     world.settle(3)
     assert len(world.said(FundingPaid)) == 2
     assert (last_known(world).reason, booked(world)) == ("", D("0.2"))
@@ -163,12 +166,78 @@ def test_a_payment_that_comes_an_interval_late_is_booked() -> None:
     assert booked(world) == D("0.23")
 
 
-def test_a_history_without_the_payment_is_believed_in_the_end() -> None:
+def test_a_payment_that_is_never_told_stays_unknown_and_is_alerted_once() -> None:
     world = holding()
-    until(world, FIRST_NS + AWAITED_NS_MAX + 90 * SECOND)
-    assert (last_known(world).reason, booked(world)) == ("", 0)
-    (told,) = [a for a in world.said(Alert) if a.code == "FUNDING_NOT_PAID"]
+    until(world, FIRST_NS + UNTOLD_NS_MAX + 200 * SECOND)
+    assert "not told yet" in last_known(world).reason
+    (told,) = [a for a in world.said(Alert) if a.code == "FUNDING_NOT_TOLD"]
     assert PERP in told.text
+    world.crash()  # a restart makes nothing known
+    world.settle(90)
+    assert last_known(world).reason, "unknown is not zero"
+    assert len([a for a in world.said(Alert) if a.code == "FUNDING_NOT_TOLD"]) == 1
+    world.payments += [payment(FIRST_NS + n * INTERVAL_NS, "-0.01") for n in range(20)]
+    world.settle(90)
+    assert (last_known(world).reason, booked(world)) == ("", D("-0.2"))
+
+
+def test_a_later_payment_says_that_the_history_is_whole_before_it() -> None:
+    world = holding()
+    until(world, FIRST_NS + 30 * SECOND)
+    world.message(rate(FIRST_NS + INTERVAL_NS, world.now_ns))
+    world.payments.append(payment(FIRST_NS + INTERVAL_NS))
+    until(world, FIRST_NS + INTERVAL_NS + 90 * SECOND)
+    assert (last_known(world).reason, booked(world)) == ("", D("0.1"))
+
+
+@pytest.mark.parametrize(("settled_rate", "is_known"), [(0.0, True), (0.0001, False)])
+def test_a_rate_of_zero_pays_nothing(settled_rate: float, is_known: bool) -> None:
+    world = holding()
+    until(world, FIRST_NS + 4 * SECOND)
+    world.message(
+        FundingSettled(
+            venue="gamma",
+            instrument=PERP,
+            rate=settled_rate,
+            ts_funding_ns=FIRST_NS + MS,
+            ts_recv_ns=world.now_ns,
+        )
+    )
+    world.settle(40)
+    assert (not last_known(world).reason) is is_known
+
+
+def test_what_settled_while_nobody_was_here_is_awaited_after_the_start() -> None:
+    world = holding()
+    until(world, FIRST_NS - 20 * SECOND)
+    world.now_ns = FIRST_NS + 20 * 60 * SECOND + SECOND  # down over twenty settlements
+    world.crash()
+    world.settle(10)
+    assert "not told yet" in last_known(world).reason
+    world.payments += [payment(FIRST_NS + n * INTERVAL_NS, "0.01") for n in range(21)]
+    world.settle(90)
+    assert (last_known(world).reason, booked(world)) == ("", D("0.21"))
+
+
+def test_a_payment_belongs_to_the_settlement_before_the_venue_booked_it() -> None:
+    world = holding()
+    world.payments.append(payment(FIRST_NS + 7 * SECOND))
+    until(world, FIRST_NS + 12 * SECOND)
+    (paid,) = world.said(FundingPaid)
+    assert (paid.ts_funding_ns, paid.ts_settled_ns) == (FIRST_NS + 7 * SECOND, FIRST_NS)
+
+
+def test_without_announced_times_a_payment_belongs_to_the_full_hour() -> None:
+    world = make_world()
+    world.settle(3)
+    world.message(of_round(world, PAIR, Intent.OPEN))
+    world.settle(5)
+    hour_ns = (world.now_ns // HOUR_NS + 1) * HOUR_NS
+    world.payments.append(payment(hour_ns + 9 * SECOND))
+    world.now_ns = hour_ns - 2 * SECOND
+    world.settle(40)
+    (paid,) = world.said(FundingPaid)
+    assert paid.ts_settled_ns == hour_ns
 
 
 def test_nothing_is_awaited_for_what_was_not_held_at_the_instant() -> None:

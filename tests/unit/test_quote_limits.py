@@ -17,6 +17,7 @@ from services.executor.paper_account import PaperAccount, paper_account
 from services.executor.state import ExecutorState
 from services.risk.engine import RiskEngine
 from services.risk.reasons import DenyReason
+from services.risk.rounds import Round
 from shared.config import parse_config
 from shared.config_sections import (
     Config,
@@ -26,6 +27,8 @@ from shared.config_sections import (
     StrategyConfig,
     VenueConfig,
 )
+from shared.domain.accounting import Books
+from shared.domain.executions import Execution
 from shared.errors import ConfigError
 from shared.messages.arb import Opportunity
 from shared.messages.base import Side, TradingState
@@ -220,3 +223,56 @@ def test_limits_by_quote_are_read_shown_and_checked() -> None:
         parse_config("[risk.per_quote.BTC]\norder_notional_max = 1\n", "arb.toml")
     with pytest.raises(ConfigError, match=r"executor\.paper_balances\.BTC = 0; give a number"):
         parse_config("[executor]\npaper_balances = { BTC = 0 }\n", "arb.toml")
+
+
+def test_what_is_reserved_in_several_assets_is_never_added() -> None:
+    engine = cross_risk(per_quote={"BTC": LIMITS})
+    crossed = decision(engine, cross_offer("2"))
+    assert isinstance(crossed, ApprovedPlan)
+    for name in ("alpha", "beta"):
+        engine.on_message(make_info(name, "BTC/USDT"), T0)
+        engine.on_message(make_view(name, "BTC/USDT"), T0)
+        engine.on_message(make_balances(name, T0 + 1, BTC=1e6, ETH=1e6, USDT=1e6), T0)
+    legs = [
+        make_leg("alpha", Side.BUY, "0.1", "10000", "BTC/USDT"),
+        make_leg("beta", Side.SELL, "0.1", "10050", "BTC/USDT"),
+    ]
+    assert isinstance(decision(engine, make_offer(legs)), ApprovedPlan)
+    gauges = engine.gauges()
+    assert gauges["reserved_notional_BTC"] == pytest.approx(0.1006)
+    assert gauges["reserved_notional_USDT"] == pytest.approx(1_005)
+    assert "reserved_notional" not in gauges
+    (report,) = [m for m in engine.on_timer(T0).messages if isinstance(m, RiskReport)]
+    assert report.reserved_by_quote == {"BTC": D("0.1006"), "USDT": D("1005.0")}
+    assert report.reserved == D("1005.0")
+    engine.on_message(make_done(crossed.plan_id, base="ETH", quote="BTC"), T0)
+    assert engine.gauges()["reserved_notional_BTC"] == 0
+
+
+def test_a_directional_budget_counts_each_quote_asset_apart() -> None:
+    """A round left over in bitcoins from other limits is no amount of dollars."""
+    entry = StrategyConfig(id="one", class_="cross_venue", directional_notional_max=D(1_500))
+    engine = cross_risk([entry], per_quote={"BTC": LIMITS}, quote_assets=("USDT", "USDC"))
+    engine.on_message(make_info("alpha", "BTC/USDT"), T0)
+    engine.on_message(make_view("alpha", "BTC/USDT"), T0)
+    engine.on_message(make_balances("alpha", T0 + 1, USDT=1e6), T0)
+    books = Books()
+    books.trade(
+        Execution(venue="alpha", instrument=CROSS, side=Side.BUY, qty=D(40_000), cost=D(2_000))
+    )
+    left = Round(
+        strategy="one",
+        round_id="old",
+        base="ETH",
+        quote="BTC",
+        is_directional=True,
+        ts_opened_ns=T0,
+        books=books,
+    )
+    engine.ledger.rounds.begin(left, "plan-old")
+    legs = [make_leg("alpha", Side.BUY, "0.1", "10001", "BTC/USDT")]
+    found = make_offer(legs, intent=Intent.OPEN, round_id="r", strategy_id="one")
+    assert isinstance(decision(engine, found), ApprovedPlan)
+    found = make_offer(legs, intent=Intent.OPEN, round_id="r2", strategy_id="one")
+    again = decision(engine, msgspec.structs.replace(found, opportunity_id="other"))
+    assert isinstance(again, Denied)

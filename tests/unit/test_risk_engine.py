@@ -429,6 +429,8 @@ def test_end_of_a_plan_counts_once() -> None:
     assert (report.reserved, report.plans_in_flight) == (0, 0)
     out = engine.on_message(make_done("stranger", realized=D(3)), T0).messages
     assert alerts(out) == [f"{Severity.WARNING}:PLAN_NOT_RESERVED"]
+    own = make_done("flatten", outcome=PlanOutcome.UNWOUND, realized=D(3), is_approved=False)
+    assert not alerts(engine.on_message(own, T0).messages), "risk approves no plan of these"
 
 
 def test_approved_plan_is_still_reserved_after_a_kill() -> None:

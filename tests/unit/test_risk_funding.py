@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
+import msgspec
+
 from services.risk.engine import RiskEngine
+from services.risk.exposure import DAY_NS
 from shared.domain.accounting import Books
 from shared.domain.executions import Execution
-from shared.domain.strategy_books import Payment, StrategyBooks
+from shared.domain.strategy_books import UNKNOWN, Payment, StrategyBooks
 from shared.messages.base import Certainty, Side
+from shared.messages.control import Alert
 from shared.messages.execution import FundingKnown, FundingPaid, RiskReport
 from shared.messages.rounds import RoundState, StrategyPosition
 from tests.decision_builders import (
@@ -122,3 +126,44 @@ def test_who_came_after_the_settlement_is_paid_nothing_however_many_its_fills() 
     strategies.fund(Payment("gamma", PERP, D("0.4"), "USDT", settled_ns + 3 * MS), whole)
     assert strategies.accounts["early"].result("USDT").funding == D("0.4")
     assert strategies.accounts["late"].result("USDT").funding == 0
+
+
+def test_a_payment_booked_after_the_round_was_closed_is_still_the_rounds() -> None:
+    """The venue books some seconds after the settlement; by then nobody holds anything."""
+    engine = make_risk(config())
+    plan = approve(engine, opening())
+    execute(engine, plan)
+    closes = approve(engine, closing())
+    announce(engine, closes)
+    settled_ns = T0 + 8 * SECOND
+    for fill in fills_of(closes, ts_venue_ns=settled_ns + SECOND):
+        engine.on_message(fill, T0)
+    engine.on_message(make_done(closes.plan_id), T0)
+    late = paid("0.2", settled_ns + 5 * SECOND)
+    engine.on_message(msgspec.structs.replace(late, ts_settled_ns=settled_ns), T0 + 14 * SECOND)
+    position, report = told(engine, T0 + 14 * SECOND)
+    assert position.funding == {"USDT": D("0.2")}
+    assert report.by_strategy[BASIS].funding == {"USDT": D("0.2")}
+    assert UNKNOWN not in report.by_strategy
+
+
+def test_a_payment_counts_to_the_day_on_which_it_settled() -> None:
+    engine = make_risk(config())
+    plan = approve(engine, opening())
+    execute(engine, plan)
+    midnight_ns = (T0 // DAY_NS + 1) * DAY_NS
+    before = told(engine, midnight_ns - 2 * SECOND)[1].realized["USDT"]
+    told(engine, midnight_ns + SECOND)
+    late = paid("-7", midnight_ns + 5 * SECOND, now_ns=midnight_ns + 9 * SECOND)
+    late = msgspec.structs.replace(late, ts_settled_ns=midnight_ns - 10 * SECOND)
+    said = engine.on_message(late, midnight_ns + 9 * SECOND).messages
+    (alert,) = [m for m in said if isinstance(m, Alert)]
+    assert alert.code == "FUNDING_OF_EARLIER_DAY"
+    assert "2023-11-14" in alert.text
+    _, report = told(engine, midnight_ns + 10 * SECOND)
+    assert (report.realized["USDT"], report.realized_today["USDT"]) == (before - 7, 0)
+    engine.on_message(
+        paid("-2", midnight_ns + 15 * SECOND, "f2", midnight_ns + 20 * SECOND),
+        midnight_ns + 20 * SECOND,
+    )
+    assert told(engine, midnight_ns + 21 * SECOND)[1].realized_today["USDT"] == -2

@@ -1,0 +1,30 @@
+"""Whether an order can be that of its plan, as it was approved. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from services.risk.reservations import Reservation
+from shared.domain.instrument import split_instrument
+from shared.messages.execution import OrderEvent, OrderPurpose
+from shared.messages.terms import is_same_side
+from shared.wording import counted
+
+
+def order_flaw(held: Reservation, event: OrderEvent, against: Decimal) -> str:
+    """Return how an order differs from what was approved; rebalancing need only be in bounds.
+
+    ``against`` is what the plan has filled on the other side. It can be more than its legs: orders
+    reported to have ended without a fill were replaced, and filled after all.
+    """
+    legs = held.legs
+    if event.purpose is OrderPurpose.LEG:
+        if event.leg_index >= len(legs):
+            return f"its plan has {counted(len(legs), 'leg')}"
+        leg = legs[event.leg_index].terms
+        agrees = is_same_side(leg, event) and leg.qty == event.qty
+        return "" if agrees else f"its leg is {leg.text}"
+    if split_instrument(event.instrument).base != held.base:
+        return f"its plan trades {held.base}"
+    most = sum((leg.terms.qty for leg in legs), against + abs(held.opening))
+    return "" if event.qty <= most else f"its plan evens out {most} at most"
