@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from services.executor import actions as act
@@ -13,13 +12,15 @@ from services.executor.gateway import OrderRequest
 from services.lab.ledger_checker import LedgerChecker, unreckoned
 from services.lab.positions import has_derivatives, key_of, position_of
 from services.lab.rounds_checker import READ_NS_MAX, RoundsChecker, went_on_lately
+from services.lab.tally import Tally
+from services.lab.uneven import UnevenChecker
 from services.risk.engine import RiskEngine
-from shared.domain.instrument import is_spot
+from shared.domain.instrument import is_spot, split_instrument
 from shared.engine import Action
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill as ExchangeFill
 from shared.exchange.orders import Order
-from shared.messages.arb import NearMiss, Opportunity
+from shared.messages.arb import Indication, NearMiss, Opportunity
 from shared.messages.base import BookState, Message, TradingState
 from shared.messages.control import Command, CommandKind
 from shared.messages.execution import (
@@ -52,8 +53,6 @@ DUST_SLACK = Decimal("1.05")
 """Prices are a little other than at the start."""
 MARKET_DATA = {BookDelta, BookSnapshot, DepthView, Funding, InstrumentInfo, NearMiss, VenueStatus}
 """What is published most, and changes nothing that is reserved or halted."""
-NAKED_NS_MAX = 30_000_000_000
-"""A plan may be uneven for this long, restarts and lost answers included, before trading halts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,19 +84,17 @@ class Checkers:
         self._arrived: dict[str, str] = {}
         self._not_sent: set[str] = set()
         self._has_lost_records = False
-        self._state = TradingState.HALTED
-        self._uneven_since_ns: dict[str, int] = {}
-        self._net: dict[str, Decimal] = {}
-        """Plan -> signed base units of its fills at the venues, of so many of them:"""
-        self._fills_seen: dict[str, int] = {}
+        self.state = TradingState.HALTED
         self._not_live_since_ns: dict[tuple[str, str], int] = {}
         self.is_emptied = False
         self.ledger, self.rounds = LedgerChecker(world), RoundsChecker(world)
+        self.uneven = UnevenChecker(world)
         self._ours: dict[tuple[str, str], Decimal] = {}
         """Venue and derivative -> the position that our own orders made there."""
         for exchange in world.exchanges.values():
             if has_derivatives(exchange):
                 self.watch_positions(exchange)
+        self.tally = Tally(world.kind)
         self._checks: dict[type[Message], Callable[[Any], None]] = {
             DepthView: self._check_view,
             Opportunity: self._check_priced,
@@ -106,7 +103,8 @@ class Checkers:
             ApprovedPlan: self._note_plan,
             PlanDone: self._check_end,
             TradingStateChanged: self._note_state,
-            StrategyPosition: self.rounds.on_position,
+            StrategyPosition: self._note_position,
+            Indication: self.tally.on_indication,
             Command: self._note_command,
         }
 
@@ -242,15 +240,21 @@ class Checkers:
         elif (list(view.bids), list(view.asks)) != (truth[0][:20], truth[1][:20]):
             self.report("true_book", f"{view.venue} {view.instrument} {view.seq} is wrong")
 
+    def _note_position(self, told: StrategyPosition) -> None:
+        self.tally.on_position(told)
+        self.rounds.on_position(told)
+
     def _note_plan(self, plan: ApprovedPlan) -> None:
-        self.plans_approved += plan.plan_id not in self.plans
+        if plan.plan_id not in self.plans:
+            self.plans_approved += 1
+            self.tally.on_plan(plan)
         self.plans[plan.plan_id] = plan
         if plan.plan_id not in self.done:
             self._in_flight[plan.plan_id] = None
             self.rounds.on_plan(plan)
 
     def _note_state(self, changed: TradingStateChanged) -> None:
-        self._state = changed.state
+        self.state = changed.state
 
     def _note_command(self, command: Command) -> None:
         if command.kind is CommandKind.RESUME:
@@ -282,7 +286,7 @@ class Checkers:
                 self.report("flat", f"plan {done.plan_id} calls {qty} {asset} dust")
         plan = self.plans.get(done.plan_id)
         if plan is not None and done.outcome is not PlanOutcome.FAILED:
-            slack = Decimal("0.001") * sum((leg.qty * leg.price_limit for leg in plan.legs), ZERO)
+            slack = Decimal("0.001") * _traded(plan)
             if done.realized < -plan.loss_cap - slack:
                 text = f"plan {done.plan_id} lost {done.realized}, its cap is {plan.loss_cap}"
                 self.report("loss_cap", text)
@@ -298,22 +302,12 @@ class Checkers:
                 if plan_id not in risk.ledger.reservations:
                     self.report("reservations", f"nothing is held for plan {plan_id}")
 
-    def check_uneven(self) -> None:
-        """Look at how even the plans are at the venues, halted or not."""
-        now_ns = self._world.kernel.now_ns()
-        net = self._net
-        for venue, exchange in self._world.exchanges.items():
-            fills, seen = exchange.fills, self._fills_seen.get(venue, 0)
-            self._fills_seen[venue] = len(fills)
-            for fill in islice(fills, seen, None):
-                if plan := key_of(fill):
-                    net[plan] = net.get(plan, ZERO) + fill.side.signed(fill.qty)
-        uneven = {plan for plan, qty in net.items() if qty and plan not in self.done}
-        self._uneven_since_ns = {
-            plan: self._uneven_since_ns.get(plan, now_ns) for plan in sorted(uneven)
-        }
-        if self._state is TradingState.HALTED:
-            return
-        for plan, since_ns in self._uneven_since_ns.items():
-            if now_ns - since_ns > NAKED_NS_MAX:
-                self.report("naked_leg", f"plan {plan} is uneven for too long")
+
+def _traded(plan: ApprovedPlan) -> Decimal:
+    """Return what a plan trades in all, in its quote asset."""
+    worth = {each.asset: each.price for each in plan.values}
+    total = ZERO
+    for leg in plan.legs:
+        quote = split_instrument(leg.instrument).quote
+        total += leg.qty * leg.price_limit * worth.get(quote, Decimal(1))
+    return total

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from services.executor.actions import FetchFunding
 from services.executor.gateway import PaymentReport
+from services.lab.kinds import Kind
 from services.lab.operator import say
 from shared.domain.funding import HOUR_NS, SECOND_NS
 from shared.domain.rounding import exact
@@ -20,6 +21,7 @@ from shared.exchange.exchange import Exchange
 from shared.exchange.funding import HOUR_MS, Funding, FundingTerms, Payment
 from shared.exchange.listing import Listing
 from shared.messages import market
+from shared.messages.base import MarketMessage
 
 if TYPE_CHECKING:
     from services.lab.world import World
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 _MS = 1_000_000
 INTERVALS_MS = (1_000, 2_000, 3_000)
 RATE_INTERVAL_MS = 8 * HOUR_MS
+CARRY_PREMIUM = 0.005
+"""What makes holding a perpetual pay: so far above its index it is, until that turns."""
+FLIP_CHANCE = 0.2
+"""That it does at a settlement, or turns back."""
+SETTLED_TOLD = 2
+"""So many of the newest settlements are told again and again."""
 PREMIUM = 0.003
 """How far a perpetual may be from its index, as a share."""
 TOLD_LATE_CHANCE = 0.3
@@ -48,6 +56,9 @@ class PerpetualFunding:
         self._marks: dict[str, Decimal] = {}
         self._told_ms: dict[int, int] = {}
         self._is_ending = self._is_over = False
+        self._tells_settled = world.kind is Kind.CARRY
+        self._level = CARRY_PREMIUM if self._tells_settled else 0.0
+        """How far the perpetual is above its index on average, as a share."""
         interval_ms = self._random.choice(INTERVALS_MS)
         self._settled = Funding(
             exchange.ledger,
@@ -87,6 +98,8 @@ class PerpetualFunding:
         is_instant = self._settled.next_ms(now_ms - 1) == now_ms
         if not self._is_over:
             self._settled.on_time(now_ms)
+            if self._tells_settled and is_instant and self._random.random() < FLIP_CHANCE:
+                self._level = -self._level
             self._is_over = self._is_ending and is_instant
         self._announce(now_ms)
         self._world.kernel.after(SECOND_NS, self._on_second)
@@ -97,7 +110,7 @@ class PerpetualFunding:
         if self._is_over:
             next_ns = (now_ns // HOUR_NS + 1) * HOUR_NS
             interval_ns = HOUR_NS
-        rates = [
+        rates: list[MarketMessage] = [
             market.Funding(
                 venue=self._exchange.venue,
                 instrument=listing.instrument,
@@ -110,10 +123,27 @@ class PerpetualFunding:
             )
             for listing in self._exchange.by_instrument.values()
         ]
+        if self._tells_settled:
+            rates += self._told_settled(now_ms)
         try:
             say(self._world, "ingestor", rates)
         except BusUnavailable:
             return
+
+    def _told_settled(self, now_ms: int) -> list[MarketMessage]:
+        return [
+            market.FundingSettled(
+                venue=self._exchange.venue,
+                instrument=listing.instrument,
+                rate=float(settled.rate),
+                ts_funding_ns=settled.ts_ms * _MS,
+                ts_recv_ns=now_ms * _MS,
+                mark_price=float(settled.mark),
+                interval_ns=self._settled.terms.interval_ms * _MS,
+            )
+            for listing in self._exchange.by_instrument.values()
+            for settled in list(self._settled.history(listing, now_ms))[-SETTLED_TOLD:]
+        ]
 
     def _mark(self, listing: Listing) -> Decimal:
         """Return the middle of its book; while a side is empty, the last one."""
@@ -124,7 +154,8 @@ class PerpetualFunding:
         return self._marks.get(listing.instrument) or exact(self._world.prices[listing.base])
 
     def _index(self, listing: Listing) -> Decimal:
-        premium = round(self._random.uniform(-PREMIUM, PREMIUM), 6)
+        spread = self._random.uniform(-PREMIUM, PREMIUM)
+        premium = round(self._level + spread, 6)
         return self._mark(listing) * (1 - exact(premium))
 
     def _on_payment(self, payment: Payment) -> None:

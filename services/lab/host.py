@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
-from services.lab.lease import RENEW_NS, LabShards
+from services.lab.lease import RENEW_NS
 from services.lab.life import Life
 from services.lab.marks import MarkPort
 from services.lab.process import Lab, Process, at_once
-from services.lab.saved_shards import SavedShards
+from services.lab.shared_strategies import Shards, shards_of
 from shared.bus.memory import MemoryInbox
 from shared.bus.memory_store import next_due_ns
 from shared.bus.port import Batch
@@ -22,7 +22,6 @@ from shared.engine import NOTHING, Action, InputsOpened, Result, Step
 from shared.errors import BusUnavailable
 from shared.ledger import MarkAction
 from shared.messages.base import Message
-from shared.services import Instances
 
 RETRY_NS = 50_000_000
 """Pause of a service that lives through the loss of the bus."""
@@ -36,7 +35,7 @@ class Host(Life):
         self._marks = MarkPort(lab.kernel, lab.server, lab.hop_ns)
         self._has_begun = False
         self._inbox: MemoryInbox | None = None
-        self._shards: SavedShards | None = None
+        self._shards: Shards | None = None
         self._wake_ns: int | None = None
         self._timer_ns: int | None = None
         self._has_lost_bus = False
@@ -65,16 +64,14 @@ class Host(Life):
         loaded = {name: at_once(self._bus.load_checkpoint(name)) for name in process.names}
         saved = {name: state for name, state in loaded.items() if state is not None}
         self.engine = engine
-        if process.row.instances is Instances.SHARDED:
-            shards = LabShards(self._lab, self._bus, self.service, self.owner, process.shards)
-            self._shards = SavedShards(process.row, engine, self._bus, shards)
+        self._shards = shards_of(process, engine, self._lab, self._bus, self.owner)
         self._finish(engine.start(saved, now_ns), None)
         if self._shards is None:
             self._open(range(process.shards), {})
         else:
             self._follow_shards(self._shards)
 
-    def _follow_shards(self, shards: SavedShards) -> None:
+    def _follow_shards(self, shards: Shards) -> None:
         self._later(RENEW_NS, lambda: self._guard(lambda: self._follow_shards(shards)))
         if shards.refresh(self._lab.kernel.now_ns()):
             self._inbox = None

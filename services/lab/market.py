@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 
+from services.lab.kinds import CROSSED, DEPEG_CHANCE, Kind
+from services.lab.listings import STABLE
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
 from shared.messages.base import Side
@@ -25,6 +27,11 @@ APART_CHANCE = 0.5
 APART_MOVES = (1, 8)
 EMPTY_CHANCE = 0.01
 """That a side of a book has no level at all after a move."""
+STABLE_SHARE = 0.02
+"""Of a move, for what is stable."""
+DEPEG_BPS = (60.0, 200.0)
+DEPEG_MOVES, DEPEG_LASTS = (20, 50), (6, 25)
+"""A peg breaks after so many moves, for so many."""
 
 
 @dataclass(slots=True)
@@ -34,6 +41,8 @@ class _Book:
     tick: float
     lot: float
     taker_bps: float
+    legs: int
+    """Of the plans that trade it against others: their fees are what it must be apart by."""
     apart_bps: float = 0.0
     moves_left: int = 0
 
@@ -42,10 +51,21 @@ class MarketModel:
     """Moves all books of all exchanges."""
 
     def __init__(
-        self, exchanges: Mapping[str, Exchange], prices: Mapping[str, float], random: Random
+        self,
+        exchanges: Mapping[str, Exchange],
+        prices: Mapping[str, float],
+        random: Random,
+        kind: Kind = Kind.PAIRS,
     ) -> None:
         self._random = random
         self._fair = dict(prices)
+        self._moves = 0
+        self._depeg_bps, self._depeg = 0.0, range(0)
+        draw = self._random
+        if kind is Kind.CONVERSION and draw.random() < DEPEG_CHANCE:
+            begins = draw.randrange(*DEPEG_MOVES)
+            self._depeg = range(begins, begins + draw.randrange(*DEPEG_LASTS))
+            self._depeg_bps = draw.uniform(*DEPEG_BPS)
         self._books = [
             _Book(
                 exchange,
@@ -53,6 +73,7 @@ class MarketModel:
                 float(listing.tick),
                 float(listing.lot),
                 float(listing.taker_bps),
+                legs=3 if kind in CROSSED else 2,
             )
             for exchange in exchanges.values()
             for listing in exchange.by_instrument.values()
@@ -64,23 +85,36 @@ class MarketModel:
         While it is calm no venue's price leaves the others.
         """
         draw = self._random
+        self._moves += 1
         for base in self._fair:
-            self._fair[base] *= math.exp(draw.gauss(0.0, MOVE_BPS) / 10_000)
+            move_bps = draw.gauss(0.0, MOVE_BPS)
+            self._fair[base] *= math.exp(
+                (move_bps * STABLE_SHARE if base in STABLE else move_bps) / 10_000
+            )
         for book in self._books:
-            if is_calm:
+            if is_calm or book.listing.base in STABLE:
                 book.moves_left, book.apart_bps = 0, 0.0
             elif book.moves_left:
                 book.moves_left -= 1
             elif draw.random() < APART_CHANCE:
                 book.moves_left = draw.randrange(*APART_MOVES)
-                size = 2 * book.taker_bps + draw.uniform(*APART_BPS)
+                size = book.legs * book.taker_bps + draw.uniform(*APART_BPS)
                 book.apart_bps = size * draw.choice((-1, 1))
             else:
                 book.apart_bps = 0.0
-            fair = self._fair[book.listing.base] * (1 + book.apart_bps / 10_000)
-            self._quote(book, fair)
+            money = self._worth(book.listing.quote)
+            fair = self._worth(book.listing.base) / money * (1 + book.apart_bps / 10_000)
+            self._quote(book, fair, money)
 
-    def _quote(self, book: _Book, fair: float) -> None:
+    def _worth(self, asset: str) -> float:
+        """Return what an asset is worth in ``MONEY``, which itself is not among them."""
+        worth = self._fair.get(asset, 1.0)
+        if asset in STABLE and self._moves in self._depeg:
+            worth *= 1 - self._depeg_bps / 10_000
+        return worth
+
+    def _quote(self, book: _Book, fair: float, money: float) -> None:
+        """Quote a book around its fair price; a unit of its quote asset is worth ``money``."""
         draw, unit, lot = self._random, book.tick, book.lot
         gauss, uniform, exp = draw.gauss, draw.uniform, math.exp
         half = max(unit, fair * uniform(0.5, 4.0) / 10_000)
@@ -91,7 +125,7 @@ class MarketModel:
                 continue
             price = fair + sign * half
             for _ in range(LEVELS):
-                lots = round(exp(gauss(7.0, 1.0)) / fair / lot)
+                lots = round(exp(gauss(7.0, 1.0)) / money / fair / lot)
                 levels[round(price / unit)] = lots if lots > 1 else 1
                 step = fair * uniform(0.2, 3.0) / 10_000
                 price += sign * (step if step > unit else unit)

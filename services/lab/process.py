@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from services.lab.kernel import Kernel
+from services.scanner.units import Units
 from shared.bus.memory_store import MemoryServer
 from shared.bus.port import Input
 from shared.engine import Action, Engine, Result
@@ -81,6 +82,7 @@ class Process:
         shards: How many there are.
         make: Builds the engine of a new process.
         inputs: What it reads: of which shards, and where to read on in a stream.
+        units: What it shares with others of its service beside shards, if it runs strategies.
         names: What its checkpoints are saved under.
         transport: Carries out its actions, if it has any.
         has_begun: Whether its engine takes messages; nothing is read before.
@@ -94,6 +96,7 @@ class Process:
     shards: int
     make: Callable[[], Engine]
     inputs: Callable[[Sequence[int], Mapping[str, Mapping[int, str]]], Sequence[Input]]
+    units: Units | None = None
     names: tuple[str, ...] = ()
     transport: Transport | None = None
     has_begun: Callable[[Engine], bool] = lambda engine: True

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from services.lab.process import Process, Transport
+from services.scanner.units import Units
 from shared.bus.inputs import inputs_of
 from shared.config_sections import Config
 from shared.delays import Uniform
@@ -73,6 +74,7 @@ def _process(row: ServiceSpec, instance: str, config: Config, outside: Outside) 
         given = Given(source=instance, uniform=outside.uniform, owner=owner, strategies=strategies)
         return new(config, given)
 
+    units = Units(load_strategies(config), config.bus.shards) if spec.hosts_strategies else None
     is_durable = any(BY_NAME[read.stream].delivery is Delivery.DURABLE for read in row.reads)
     return Process(
         row=row,
@@ -80,6 +82,7 @@ def _process(row: ServiceSpec, instance: str, config: Config, outside: Outside) 
         shards=config.bus.shards,
         make=make,
         inputs=lambda shards, starts: inputs_of(name, shards, starts),
+        units=units,
         names=spec.checkpoints,
         has_begun=_has_begun,
         transport=outside.transports.get(instance),

@@ -10,6 +10,7 @@ from typing import Any
 from services.lab.checkers import Violation
 from services.lab.ledger_checker import funding_is_booked
 from services.lab.quiet import QuietChecks
+from services.lab.tally import Tally, added_up
 from services.lab.world import LOOK_NS, START_NS, World
 from shared.messages.control import CommandKind
 
@@ -38,6 +39,7 @@ class Outcome:
     virtual_ns: int = 0
     violations: list[Violation] = field(default_factory=list)
     story: list[str] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
 
 
 def run_seed(seed: int, world: World | None = None) -> Outcome:
@@ -77,6 +79,7 @@ def run_seed(seed: int, world: World | None = None) -> Outcome:
         kernel.now_ns() - START_NS,
         world.checkers.violations,
         story_of(world) if world.checkers.violations else [],
+        world.checkers.tally,
     )
 
 
@@ -113,4 +116,5 @@ def summary(outcomes: Iterable[Outcome], wall_s: float) -> dict[str, Any]:
         "hash": digest.hexdigest(),
         "virtual_s": round(sum(o.virtual_ns for o in outcomes) / 1e9, 1),
         "wall_s": round(wall_s, 1),
+        **added_up(o.tally for o in outcomes),
     }

@@ -6,54 +6,91 @@ its thresholds must be for the lab's market stands here, where its defaults woul
 
 from __future__ import annotations
 
+from decimal import Decimal
 from functools import cache
 from random import Random
 from typing import Any
 
+from services.lab.kinds import HELD, Kind
 from shared.config_sections import Config, ScannerConfig, StrategyConfig
 from shared.domain.instrument import is_spot
 from shared.errors import ConfigError
-from shared.strategies.port import Depth, FundingOf, Input
+from shared.strategies.port import Bars, Depth, FundingOf, Input, Trades
 from shared.strategy_files import DEFAULT, built_ins, load
 from shared.strategy_inputs import inputs_of
 
 CHANCE, ROUNDS_CHANCE = 0.15, 0.85
 """That a strategy runs in a world, and that one does that opens rounds there."""
+MADE_FOR = {
+    Kind.TRIANGLE: "triangular",
+    Kind.CONVERSION: "conversion",
+    Kind.TREND: "momentum",
+    Kind.CARRY: "funding_carry",
+}
+"""Who runs in every world of a kind."""
+OTHERS_CHANCE = 0.4
+"""That another strategy runs in a world that is made for one."""
+PLAIN = frozenset(("triangular", "conversion"))
+"""Who finds nothing in worlds of pairs, and seldom runs there."""
+PLAIN_CHANCE = 0.03
 HELD_HOURS = (0.0003, 0.0006, 0.002)
 """How long a round is held at most: from one to seven seconds, so that it ends in its world."""
+BUDGET: dict[str, Any] = {
+    "directional_notional_max": Decimal(3_000),
+    "directional_equity": Decimal(50_000),
+}
 
 
-def strategies_of(seed: int, config: Config) -> list[StrategyConfig]:
-    """Return the strategies of a world: the default one, and a choice of the others."""
+def strategies_of(seed: int, config: Config, kind: Kind = Kind.PAIRS) -> list[StrategyConfig]:
+    """Return the strategies of a world: who it is made for, and a choice of the others."""
     draw = Random(f"{seed}/strategies")
     names = [name for venue in config.venues.values() for name in venue.instruments]
     has_derivatives = not all(map(is_spot, names))
-    chosen = [StrategyConfig(id=DEFAULT, class_=DEFAULT)]
+    first = MADE_FOR.get(kind, DEFAULT)
+    chosen = [_entry(first, draw)]
     for name in built_ins():
-        if any(isinstance(each, FundingOf) for each in _wanted(name) or ()):
-            continue  # the lab's venues tell no rates
-        params = _params(name, draw)
-        chance = ROUNDS_CHANCE if params and has_derivatives else CHANCE
-        wanted = name != DEFAULT and draw.random() < chance
-        each = StrategyConfig(id=name, class_=name, params=params)
-        if wanted and _fits(each, config):
+        each = _entry(name, draw)
+        wanted = name != first and draw.random() < _chance(name, kind, has_derivatives)
+        if wanted and _fits(each, config, kind):
             chosen.append(each)
     return chosen
 
 
-def _fits(chosen: StrategyConfig, config: Config) -> bool:
-    """Tell whether the world's venues have all that a strategy wants to see: they have books."""
+def _chance(name: str, kind: Kind, has_derivatives: bool) -> float:
+    if kind is not Kind.PAIRS:
+        return OTHERS_CHANCE
+    if name in PLAIN:
+        return PLAIN_CHANCE
+    return ROUNDS_CHANCE if name == "spot_perp_basis" and has_derivatives else CHANCE
+
+
+def _entry(name: str, draw: Random) -> StrategyConfig:
+    budget = BUDGET if name == "momentum" else {}
+    return StrategyConfig(id=name, class_=name, params=_params(name, draw), **budget)
+
+
+def _fits(chosen: StrategyConfig, config: Config, kind: Kind) -> bool:
+    """Tell whether the world's venues have all that a strategy wants to see."""
     books = [(venue, name) for venue, of in config.venues.items() for name in of.instruments]
     wanted = _wanted(chosen.class_)
     return wanted is not None and all(
-        isinstance(each, Depth) and any(each.covers(*book) for book in books) for each in wanted
+        _is_told(each, kind) and any(each.covers(*book) for book in books) for each in wanted
     )
+
+
+def _is_told(wanted: Input, kind: Kind) -> bool:
+    """Tell whether the venues of a world tell of this kind of input at all."""
+    if isinstance(wanted, Bars | Trades):
+        return kind is Kind.TREND
+    if isinstance(wanted, FundingOf):
+        return kind in HELD
+    return isinstance(wanted, Depth)
 
 
 @cache
 def _wanted(name: str) -> list[Input] | None:
     """Return what a strategy wants to see in every world; ``None`` if it needs to be told more."""
-    chosen = StrategyConfig(id=name, class_=name, params=_params(name, Random(0)))
+    chosen = _entry(name, Random(0))
     try:
         strategy = load(chosen, ScannerConfig(), "lab").strategy
         assert strategy is not None
@@ -65,8 +102,15 @@ def _wanted(name: str) -> list[Input] | None:
 def _params(name: str, draw: Random) -> dict[str, Any]:
     """Return what a strategy is given in the lab, for the lab's fees and its market."""
     held_hours = draw.choice(HELD_HOURS)
-    if name == "spot_perp_basis":
-        return {
+    is_buy_fee_in_base = draw.random() < 0.5
+    path = {
+        "is_buy_fee_in_base": is_buy_fee_in_base,
+        "notional_quote_max": 2_500.0,
+        "cooldown_ms": 100,
+        "slack_bps": 2.0,
+    }
+    given: dict[str, dict[str, Any]] = {
+        "spot_perp_basis": {
             "open_bps": 32.0,
             "close_bps": 2.0,
             "spot_fee_bps": 4.0,
@@ -74,5 +118,38 @@ def _params(name: str, draw: Random) -> dict[str, Any]:
             "notional_quote_max": 2_000.0,
             "held_hours_max": held_hours,
             "cooldown_ms": 200,
-        }
-    return {}
+        },
+        "triangular": path,
+        "conversion": path | {"fx_depth_base_min": 300.0},
+        "momentum": {
+            "interval_s": 1,
+            "lateness_ms": draw.choice((100, 300)),
+            "fast_bars": 1,
+            "slow_bars": 2,
+            "threshold_bps": 1.0,
+            "stop_bps": draw.choice((4.0, 12.0, 60.0)),
+            "held_minutes_max": held_hours * 60,
+        },
+        "funding_carry": {
+            "settled_count": 1,
+            "enter_bps_per_hour": 1_500.0,
+            "exit_bps_per_hour": 500.0,
+            "exit_count": 1,
+            "hold_hours_max": max(held_hours, 0.001),
+            "basis_credit_bps_max": 60.0,
+            "guard_ms": 100,
+            "notional_quote_max": 2_000.0,
+            "cooldown_ms": 300,
+        },
+        "lead_lag": {
+            "step_ms": 50,
+            "lags_count": 5,
+            "window_ms": 1_500,
+            "interval_ms": 1_000,
+            "grids_count": 1,
+            "moves_count_min": 4,
+            "stable_count": 2,
+        },
+        "market_making": {"edge_bps": 1.0, "worse_bps": 0.5, "better_bps": 0.5},
+    }
+    return given.get(name, {})

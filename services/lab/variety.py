@@ -16,6 +16,8 @@ from shared.exchange.listing import Listing
 from shared.services import CORE_SERVICES
 
 PLENTY = {"USDT": Decimal(5_000_000), "BTC": Decimal(100), "SOL": Decimal(30_000)}
+PLENTY_OF_QUOTE = Decimal(5_000_000)
+"""What an account has of every other asset that is traded against."""
 SHORT = {"USDT": Decimal(6_000), "BTC": Decimal("0.1"), "SOL": Decimal(40)}
 """Enough for a plan or two of those that are made."""
 TOKEN = "TOK"
@@ -55,6 +57,7 @@ def exchanges_of(seed: int, listings: Sequence[Sequence[Listing]]) -> dict[str, 
         venue = of_venue[0].venue
         fees = draw.choice((BASE, OWN_TOKEN)) if draw.random() < FEES_CHANCE else ""
         start = dict(PLENTY)
+        start |= {x.quote: PLENTY_OF_QUOTE for x in of_venue if x.quote not in PLENTY}
         if draw.random() < SHORT_CHANCE:
             asset = draw.choice(sorted(SHORT))
             start[asset] = SHORT[asset]
@@ -68,10 +71,12 @@ def exchanges_of(seed: int, listings: Sequence[Sequence[Listing]]) -> dict[str, 
     return exchanges
 
 
-def perpetual_of(seed: int, listings: Sequence[Listing]) -> dict[str, Exchange]:
+def perpetual_of(
+    seed: int, listings: Sequence[Listing], *, always: bool = False
+) -> dict[str, Exchange]:
     """Return the venue of perpetuals of a world by name, if it has one."""
     draw = Random(f"{seed}/perpetual")
-    if draw.random() >= PERPETUAL_CHANCE:
+    if draw.random() >= PERPETUAL_CHANCE and not always:
         return {}
     venue, start = listings[0].venue, {"USDT": PLENTY["USDT"]}
     leverage = draw.choice(LEVERAGES)

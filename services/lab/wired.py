@@ -26,7 +26,9 @@ from services.ingestor.engine.requests import (
 from services.ingestor.engine.settings import VenueSettings
 from services.lab.feed import ANSWER_NS, WAY_NS, Feed, Line
 from services.lab.kernel import Kernel
-from services.lab.world import MOVE_NS, PRICES, World
+from services.lab.kinds import Kind
+from services.lab.listings import PRICES
+from services.lab.world import MOVE_NS, World
 from shared.engine import Action, Result
 from shared.errors import ConfigError
 from shared.exchange.exchange import Exchange
@@ -188,6 +190,9 @@ class WiredWorld(World):
     def __init__(self, seed: int, adapter: str) -> None:
         self.adapter = adapter
         super().__init__(seed)
+
+    def _kind(self) -> Kind:
+        return Kind.PAIRS
 
     def _new_exchanges(self) -> dict[str, Exchange]:
         """Return the lab's venues, the last of them replaced by the real one."""

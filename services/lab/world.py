@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from hashlib import sha256
@@ -22,29 +21,25 @@ from services.lab.feed import Feed, settings_of
 from services.lab.funding import PerpetualFunding
 from services.lab.host import RETRY_NS, Host
 from services.lab.kernel import Kernel
+from services.lab.kinds import Kind, exchanges_of_kind, kind_of, prices_of
 from services.lab.life import Life
+from services.lab.listings import MONEY, STABLE
 from services.lab.losses import Witnesses
 from services.lab.market import MarketModel
 from services.lab.operator import say_command
 from services.lab.positions import has_derivatives
+from services.lab.prints import PublicTrades
 from services.lab.process import readers_of
 from services.lab.processes import Outside, processes_of
 from services.lab.strategies import strategies_of
-from services.lab.variety import (
-    TOKEN,
-    bases_of,
-    exchanges_of,
-    instances_of,
-    pace_of,
-    perpetual_of,
-    start_balances,
-)
+from services.lab.variety import instances_of, pace_of, start_balances
 from services.risk.engine import RiskEngine
 from shared.bus.memory_store import ZERO, Id, MemoryServer
 from shared.config_sections import (
     BusConfig,
     Config,
     ExecutorConfig,
+    QuoteLimits,
     RiskConfig,
     ScannerConfig,
     VenueConfig,
@@ -53,7 +48,6 @@ from shared.domain.rounding import exact
 from shared.engine import Action, Engine, Given
 from shared.errors import BusUnavailable
 from shared.exchange.exchange import Exchange
-from shared.exchange.listing import Listing
 from shared.ledger_engine import LedgerEngine
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, CommandKind
@@ -132,15 +126,17 @@ class World:
         self.server = HashedServer(self.kernel)
         self.story: list[tuple[int, str]] = []
         self.crashes = 0
+        self.kind = self._kind()
         self.exchanges = self._new_exchanges()
-        self.market = MarketModel(self.exchanges, PRICES, Random(f"{seed}/market"))
-        self.prices, self.start_balances = PRICES, start_balances(self.exchanges)
+        self.prices = prices_of(self.exchanges)
+        self.market = MarketModel(self.exchanges, self.prices, Random(f"{seed}/market"), self.kind)
+        self.start_balances = start_balances(self.exchanges)
         self.instances, self.pace = instances_of(seed), pace_of(seed)
         self._next_move = 0
         """The number of the next move of the market; one that was brought forward has another."""
         self._is_idle = False
         config = config_for(self.exchanges, self.instances.shards)
-        chosen = config.strategies or strategies_of(seed, config)
+        chosen = config.strategies or strategies_of(seed, config, self.kind)
         self.config = msgspec.structs.replace(config, strategies=chosen)
         self.checkers = Checkers(self)
         self.funding = {
@@ -158,6 +154,7 @@ class World:
             paid=lambda asked: self.funding[asked.venue].answer(asked),
         )
         self.feed = self._new_feed(Random(f"{seed}/feed"))
+        self.trades = PublicTrades(self) if self.kind is Kind.TREND else None
         outside = Outside(
             uniform=Random(f"{seed}/jitter").uniform,
             transports={
@@ -179,11 +176,11 @@ class World:
         """Add a line to the story of the seed."""
         self.story.append((self.kernel.now_ns(), text))
 
+    def _kind(self) -> Kind:
+        return kind_of(self.seed)
+
     def _new_exchanges(self) -> dict[str, Exchange]:
-        bases = bases_of(self.seed, BASES)
-        spot = [[each for each in of_venue if each.base in bases] for of_venue in LISTINGS]
-        perpetuals = [each for each in PERPETUALS if each.base in bases]
-        return exchanges_of(self.seed, spot) | perpetual_of(self.seed, perpetuals)
+        return exchanges_of_kind(self.seed, self.kind)
 
     def _new_feed(self, random: Random) -> Feed:
         return Feed(self.kernel, self.exchanges, random)
@@ -240,13 +237,23 @@ class World:
 
     def dust(self, asset: str) -> Decimal:
         """Return how much of an asset a plan may leave because no venue trades so little."""
-        least = (
-            max(listing.qty_min, listing.notional_min / exact(self.prices[asset]))
-            for exchange in self.exchanges.values()
-            for listing in exchange.by_instrument.values()
-            if listing.base == asset
-        )
+        listed = [x for e in self.exchanges.values() for x in e.by_instrument.values()]
+        least = [
+            max(x.qty_min, x.notional_min / self.price(asset, x.quote))
+            for x in listed
+            if x.base == asset
+        ]
+        if not least:  # it is only what others are traded for
+            least = [
+                max(x.qty_min * self.price(x.base, asset), x.notional_min)
+                for x in listed
+                if x.quote == asset and x.base in STABLE
+            ]
         return max(least, default=Decimal(0))
+
+    def price(self, asset: str, quote: str = MONEY) -> Decimal:
+        """Return what an asset was worth at first, in units of another."""
+        return exact(self.prices.get(asset, 1.0)) / exact(self.prices.get(quote, 1.0))
 
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
         """Check the messages and wake the services that read them."""
@@ -324,12 +331,14 @@ class World:
         )
 
     def _look(self) -> None:
-        self.checkers.check_uneven()
+        self.checkers.uneven.look()
         self.kernel.after(LOOK_NS, self._look)
 
     def _move(self, number: int) -> None:
         if number != self._next_move:
             return  # it was brought forward
+        if self.trades is not None:
+            self.trades.on_move()
         self.market.move(is_calm=self._is_idle)
         self.feed.on_move()
         self._is_idle = not (self.pace.is_restless or self.can_trade())
@@ -342,43 +351,13 @@ class World:
         self.kernel.after(delay_ns, partial(self._move, self._next_move))
 
 
-BASES = ("BTC", "SOL")
-PRICES = {"BTC": 60_000.0, "SOL": 150.0, TOKEN: 20.0}
-
-
-def listing(venue: str, base: str, price_scale: int, qty_scale: int, taker_bps: str) -> Listing:
-    """Return an instrument of the lab."""
-    return Listing(
-        venue=venue,
-        instrument=f"{base}/USDT",
-        symbol=f"{base}USDT",
-        base=base,
-        quote="USDT",
-        price_scale=price_scale,
-        qty_scale=qty_scale,
-        price_decimals=8,
-        qty_decimals=8,
-        qty_min=Decimal(1).scaleb(-qty_scale),
-        notional_min=Decimal(5),
-        taker_bps=Decimal(taker_bps),
-        maker_bps=Decimal(taker_bps),
-    )
-
-
-def perpetual(venue: str, base: str, price_scale: int, qty_scale: int, taker_bps: str) -> Listing:
-    """Return a linear perpetual of the lab: fees and profit in the quote asset."""
-    spot = listing(venue, base, price_scale, qty_scale, taker_bps)
-    return replace(spot, instrument=f"{base}/USDT:USDT", perpetual=True)
-
-
-LISTINGS = (
-    (listing("alpha", "BTC", 2, 5, "10"), listing("alpha", "SOL", 2, 3, "10")),
-    (listing("beta", "BTC", 1, 4, "8"), listing("beta", "SOL", 3, 2, "8")),
-    (listing("gamma", "BTC", 2, 6, "4"), listing("gamma", "SOL", 2, 1, "4")),
+LIMITS_IN_BTC = QuoteLimits(
+    order_notional_max=Decimal("0.15"),
+    instrument_notional_max=Decimal(2),
+    venue_notional_max=Decimal(4),
+    total_notional_max=Decimal(8),
+    daily_loss_max=Decimal("0.02"),
 )
-
-
-PERPETUALS = (perpetual("delta", "BTC", 1, 3, "5"), perpetual("delta", "SOL", 2, 1, "5"))
 
 
 def config_for(exchanges: dict[str, Exchange], shards: int = 1) -> Config:
@@ -390,6 +369,6 @@ def config_for(exchanges: dict[str, Exchange], shards: int = 1) -> Config:
             for name, exchange in exchanges.items()
         },
         scanner=ScannerConfig(notional_max=3_000.0, cooldown_ms=50),
-        risk=RiskConfig(plans_in_flight_max=8),
+        risk=RiskConfig(plans_in_flight_max=8, per_quote={"BTC": LIMITS_IN_BTC}),
         executor=ExecutorConfig(mode="simulated"),
     )

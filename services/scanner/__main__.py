@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from services.scanner.engine import StrategyHost
-from services.scanner.saved_strategies import SavedStrategies, Units
+from services.scanner.saved_strategies import SavedStrategies
+from services.scanner.units import Units
 from services.scanner.watchdog import Watchdog
 from shared.bus.inputs import inputs_of
 from shared.bus.port import Bus

@@ -11,13 +11,12 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from services.scanner.engine import StrategyHost
-from services.scanner.roster import Share
+from services.scanner.units import Units
 from shared.bus.port import Bus
 from shared.clock import Clock
 from shared.errors import BusUnavailable
 from shared.observe import Observer
 from shared.runtime.saved_shards import SAVED_BYTES_PER_S_MAX
-from shared.strategies.port import Instance
 from shared.strategies.saved_state import StateError
 from shared.streams import MD_TRADE
 
@@ -29,34 +28,6 @@ PAUSE_SHARE = 0.001
 """Of the time, for taking states: meanwhile nothing is decided."""
 RETRY_S = 30.0
 """After a state that cannot be saved."""
-
-
-class Units:
-    """What scanners share: shards, and after them the strategies that only one may run.
-
-    Args:
-        instances: As configured.
-        shards: How many there are.
-    """
-
-    def __init__(self, instances: Sequence[Instance], shards: int) -> None:
-        self.shards = shards
-        by_base = [each.id for each in instances if each.strategy and each.strategy.by_base]
-        self._by_base = frozenset(by_base)
-        self._whole = sorted(each.id for each in instances if each.id not in self._by_base)
-        self.leases = [f"strategy:{each}" for each in self._whole]
-
-    def share_of(self, owned: Sequence[int]) -> Share:
-        """Return what a scanner runs that owns these."""
-        shards = frozenset(each for each in owned if each < self.shards)
-        whole = [self._whole[each - self.shards] for each in owned if each >= self.shards]
-        return Share(
-            frozenset(whole) | (self._by_base if shards else frozenset()), shards, self.shards
-        )
-
-    def is_saved(self, strategy_id: str) -> bool:
-        """Tell whether a strategy's state is kept: not of one that several scanners may run."""
-        return strategy_id not in self._by_base
 
 
 class SavedStrategies:

@@ -11,9 +11,11 @@ from itertools import combinations
 
 import pytest
 
-from services.lab import world as lab
+from services.lab import kinds as lab
+from services.lab.kinds import Kind
+from services.lab.listings import listing
 from services.lab.simulate import Outcome, run_seed
-from services.lab.world import World, listing
+from services.lab.world import World
 from services.scanner import engine as scanner
 from services.scanner.engine import StrategyHost
 from shared.domain.fees import cash_flow, edge_bps, fee_amount
@@ -134,6 +136,7 @@ def run(patch: pytest.MonkeyPatch, seed: int, legs: int) -> tuple[Outcome, World
         return StrategyHost([Instance("many", "test", strategy=strategy)])
 
     patch.setattr(scanner, "ENGINE", EngineSpec(new=new))
+    patch.setattr(lab, "CHANCES", {Kind.PAIRS: 1.0})
     if legs > 3:
         patch.setattr(lab, "LISTINGS", (*lab.LISTINGS, DELTA))
     world = World(seed)

@@ -9,10 +9,12 @@ from random import Random
 from services.executor import actions as act
 from services.lab.account import AccountPort, VenueConditions
 from services.lab.kernel import Kernel
+from services.lab.kinds import Kind, kind_of
+from services.lab.listings import PERPETUALS
 from services.lab.positions import at_cost, has_derivatives, key_of, position_of
 from services.lab.simulate import run_seed
 from services.lab.variety import perpetual_of
-from services.lab.world import PERPETUALS, START_NS, World
+from services.lab.world import START_NS, World
 from services.scanner.engine import StrategyHost
 from shared.engine import Result
 from shared.exchange.exchange import Exchange
@@ -21,7 +23,9 @@ from shared.messages.base import Side
 from shared.messages.execution import OrderPurpose
 
 VENUE, BTC = "delta", "BTC/USDT:USDT"
-SEEDS = [seed for seed in range(1, 40) if perpetual_of(seed, PERPETUALS)]
+SEEDS = [
+    seed for seed in range(1, 40) if kind_of(seed) is Kind.PAIRS and perpetual_of(seed, PERPETUALS)
+]
 
 
 def venue_of_perpetuals() -> Exchange:

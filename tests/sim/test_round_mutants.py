@@ -11,9 +11,9 @@ import pytest
 from services.executor.closing_plans import ClosingPlans
 from services.lab import account, chaos
 from services.lab.account import VenueConditions
+from services.lab.kinds import exchanges_of_kind, kind_of
+from services.lab.positions import has_derivatives
 from services.lab.simulate import run_seed
-from services.lab.variety import perpetual_of
-from services.lab.world import PERPETUALS
 from services.risk import round_limits
 from services.risk.engine import RiskEngine
 from services.risk.rounds import Round, Rounds
@@ -108,7 +108,9 @@ LATE = (forget_a_late_fill_of_a_round, hedge_for_nobody)
 
 def _worlds() -> Iterator[int]:
     """Yield the seeds in which something is held."""
-    return (seed for seed in range(1, SEEDS_MAX + 1) if perpetual_of(seed, PERPETUALS))
+    for seed in range(1, SEEDS_MAX + 1):
+        if any(map(has_derivatives, exchanges_of_kind(seed, kind_of(seed)).values())):
+            yield seed
 
 
 @pytest.mark.timeout(400)

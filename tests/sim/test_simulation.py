@@ -115,7 +115,8 @@ def test_the_json_is_as_documented_and_jobs_change_nothing() -> None:
         json.loads(arb("--seeds=7..9", f"--jobs={n}", "--json").communicate()[0]) for n in "13"
     ]
     assert " ".join(reports[0]) == (
-        "seeds steps crashes faults plans fills violations hash virtual_s wall_s"
+        "seeds steps crashes faults plans fills violations hash virtual_s wall_s worlds "
+        "plans_by_strategy rounds_opened rounds_closed rounds_ended_by_risk indications"
     )
     assert reports[0]["hash"] == reports[1]["hash"]
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import count
 
 import pytest
 
 from services.lab import strategies
+from services.lab.kinds import HELD, Kind, kind_of
 from services.lab.life import Life
-from services.lab.simulate import run_seed
+from services.lab.simulate import run_seed, summary
 from services.lab.strategies import strategies_of
 from services.lab.world import World
 from shared.messages.base import Message
 from shared.messages.execution import ApprovedPlan
 from shared.messages.rounds import Intent
+from shared.strategy_files import built_ins
 
 SEEDS = range(1, 13)
 PLANS_PER_SEED_MIN, HITS_PER_SEED_MIN = 10, 5
@@ -54,14 +57,33 @@ def test_worlds_trade_enough_to_be_hit_in_the_middle_of_it() -> None:
     assert intents[Intent.CLOSE] > 0
 
 
-def test_built_in_strategies_take_part_where_their_inputs_are(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(strategies, "CHANCE", 1.0)
-    monkeypatch.setattr(strategies, "ROUNDS_CHANCE", 1.0)
-    world = World(1)
-    chosen = [each.id for each in strategies_of(1, world.config)]
-    assert chosen[0] == "cross_venue"
-    assert {"spot_perp_basis", "triangular", "conversion"} <= set(chosen)
-    assert "momentum" not in chosen, "it wants bars of trades, and the lab's venues have books only"
-    assert len(chosen) == len(set(chosen))
+TRADED_WITHIN = 60
+"""Within so many seeds every built-in strategy has traded, or found something to say."""
+
+
+@pytest.mark.timeout(400)
+def test_every_built_in_strategy_really_trades_or_indicates() -> None:
+    outcomes = [run_seed(seed) for seed in range(1, TRADED_WITHIN + 1)]
+    report = summary(outcomes, 0.0)
+    assert report["violations"] == []
+    did = report["plans_by_strategy"].keys() | report["indications"].keys()
+    assert did >= set(built_ins())
+    for name in ("momentum", "funding_carry", "spot_perp_basis"):
+        assert report["rounds_opened"].get(name, 0) > 0, name
+        assert report["rounds_closed"].get(name, 0) > 0, name
+    assert report["rounds_ended_by_risk"].keys() == {"STOP", "TIME"}
+    assert set(report["worlds"]) == {kind.value for kind in Kind}
+
+
+def test_strategies_take_part_where_their_inputs_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    for chance in ("CHANCE", "ROUNDS_CHANCE", "PLAIN_CHANCE", "OTHERS_CHANCE"):
+        monkeypatch.setattr(strategies, chance, 1.0)
+    for kind, first in {Kind.PAIRS: "cross_venue", **strategies.MADE_FOR}.items():
+        seed = next(seed for seed in count(1) if kind_of(seed) is kind)
+        chosen = [each.id for each in strategies_of(seed, World(seed).config, kind)]
+        assert chosen[0] == first
+        assert ("momentum" in chosen) == (kind is Kind.TREND), "it wants bars of trades"
+        assert ("market_making" in chosen) == (kind is Kind.TREND), "it wants trades"
+        assert ("funding_carry" in chosen) == (kind in HELD), "it wants rates"
+        assert {"cross_venue", "triangular", "conversion", "lead_lag"} <= set(chosen)
+        assert len(chosen) == len(set(chosen))

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scanner.engine import StrategyHost
-from services.scanner.saved_strategies import SavedStrategies, Units
+from services.scanner.saved_strategies import SavedStrategies
+from services.scanner.units import Units
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.bus.port import shard_of

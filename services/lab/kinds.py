@@ -1,0 +1,78 @@
+"""What kind of market a world has, and so which strategies can trade in it. Pure.
+
+Most worlds have pairs: the same assets on three venues. The others are built for one strategy, with
+no more books than those: triangles, two quote assets and their conversion, public trades of which
+bars are made, perpetuals whose funding pays.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from random import Random
+
+from services.lab.listings import (
+    BASES,
+    LISTINGS,
+    MONEY,
+    PERPETUALS,
+    PRICES,
+    STABLE,
+    TRIANGLES,
+    conversions,
+)
+from services.lab.variety import bases_of, exchanges_of, perpetual_of
+from shared.exchange.exchange import Exchange
+
+
+class Kind(StrEnum):
+    """What a world's market is made of."""
+
+    PAIRS = "pairs"
+    TRIANGLE = "triangle"
+    CONVERSION = "conversion"
+    TREND = "trend"
+    CARRY = "carry"
+
+
+CHANCES = {
+    Kind.PAIRS: 0.56,
+    Kind.TRIANGLE: 0.1,
+    Kind.CONVERSION: 0.1,
+    Kind.TREND: 0.12,
+    Kind.CARRY: 0.12,
+}
+HELD = frozenset((Kind.TREND, Kind.CARRY))
+"""Worlds of one base asset, with spot on two venues and always a perpetual."""
+CROSSED = frozenset((Kind.TRIANGLE, Kind.CONVERSION))
+"""Worlds with markets between assets, and none of perpetuals."""
+DEPEG_CHANCE = 0.3
+
+
+def kind_of(seed: int) -> Kind:
+    """Return the kind of a world."""
+    draw = Random(f"{seed}/kind")
+    return draw.choices(list(CHANCES), list(CHANCES.values()))[0]
+
+
+def exchanges_of_kind(seed: int, kind: Kind) -> dict[str, Exchange]:
+    """Return the venues of a world, by name."""
+    draw = Random(f"{seed}/market kind")
+    if kind is Kind.TRIANGLE:
+        return exchanges_of(seed, TRIANGLES)
+    if kind is Kind.CONVERSION:
+        return exchanges_of(seed, conversions(draw.choice(STABLE)))
+    if kind in HELD:
+        base = draw.choice(BASES)
+        spot = [[each for each in of_venue if each.base == base] for of_venue in LISTINGS]
+        perpetuals = [each for each in PERPETUALS if each.base == base]
+        return exchanges_of(seed, spot[::2]) | perpetual_of(seed, perpetuals, always=True)
+    bases = bases_of(seed, BASES)
+    spot = [[each for each in of_venue if each.base in bases] for of_venue in LISTINGS]
+    perpetuals = [each for each in PERPETUALS if each.base in bases]
+    return exchanges_of(seed, spot) | perpetual_of(seed, perpetuals)
+
+
+def prices_of(exchanges: dict[str, Exchange]) -> dict[str, float]:
+    """Return what the assets of these venues are worth at first, in ``MONEY``."""
+    quotes = {each.quote for x in exchanges.values() for each in x.by_instrument.values()}
+    return PRICES | {asset: 1.0 for asset in STABLE if asset in quotes and asset != MONEY}
