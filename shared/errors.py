@@ -49,6 +49,7 @@ class Cause(StrEnum):
 
     ORDER = "order"  # its price, size or notional; also whatever a venue does not tell apart
     FUNDS = "funds"  # balance or margin
+    NOTHING_TO_REDUCE = "nothing to reduce"  # the position that the order may only reduce is gone
     INSTRUMENT = "instrument"  # not trading, unknown, or restricted for this account
     KEY = "key"  # unknown, revoked or expired; its permissions, its address, its signature
     ACCOUNT = "account"  # position mode, trading disabled or restricted, locked
@@ -59,7 +60,7 @@ class Cause(StrEnum):
     @property
     def scope(self) -> Scope:
         """Return what else the same answer would be given to."""
-        if self in {Cause.ORDER, Cause.FUNDS}:
+        if self in {Cause.ORDER, Cause.FUNDS, Cause.NOTHING_TO_REDUCE}:
             return Scope.ORDER
         return Scope.INSTRUMENT if self is Cause.INSTRUMENT else Scope.VENUE
 

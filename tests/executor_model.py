@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from services.executor import actions as act
 from services.executor.engine import ExecutorEngine
 from services.executor.gateway import FillReport, OrderReport, OrderRequest, PaymentReport
@@ -81,11 +83,13 @@ class VenueOrder:
     venue_order_id: str
     fills: list[FillReport] = field(default_factory=list)
     forced: str = ""
+    cut: Decimal | None = None
+    """What the venue left of a reduce-only order."""
 
     def report(self) -> OrderReport:
         request = self.request
         filled = sum((fill.qty for fill in self.fills), D(0))
-        full = filled == request.terms.qty
+        full = filled == (request.terms.qty if self.cut is None else self.cut)
         return OrderReport(
             client_order_id=request.client_order_id,
             terms=request.terms,
@@ -188,6 +192,10 @@ class World:
         self.bids: dict[str, float] = {}  # where they are not BID
         self.books_down: set[str] = set()  # venues
         self.trades = 0
+        self.others: dict[str, Decimal] = {}  # what others in the account changed of a position
+        self.cuts_reduce_only = False  # to the position; else what exceeds it is refused
+        self.hides_fills: dict[str, int] = {}  # venues whose answers tell fills only so much later
+        self.positions_seen: dict[str, set[Decimal]] = {venue: set() for venue in PLACES}
         self.marks: list[MarkAction] = []
         self.opened: Opened | None = None
         self.approved: dict[str, ApprovedPlan] = {}
@@ -347,11 +355,12 @@ class World:
         elif isinstance(action, act.FetchOpenOrders):
             self.inbox.append(act.OpenOrdersAnswered(action.venue, ()))
         elif isinstance(action, act.FetchFills):
+            told_ns = self.now_ns - self.hides_fills.get(action.venue, 0)
             fills = [
                 fill
                 for order in self.orders[action.venue].values()
                 for fill in order.fills
-                if fill.ts_venue_ns >= action.since_ns
+                if action.since_ns <= fill.ts_venue_ns <= told_ns
             ]
             self.inbox.append(act.FillsAnswered(action.venue, tuple(fills)))
         elif isinstance(action, act.FetchFunding):
@@ -384,7 +393,9 @@ class World:
             CALM if self.calm else self.choose(f"{venue} does", BEHAVIORS)
         )
         order_id, sent_ns = request.client_order_id, self.now_ns
-        if behavior in set(Cause):
+        if self._refuses_to_reduce(request):
+            self._refuse(request, Cause.NOTHING_TO_REDUCE)
+        elif behavior in set(Cause):
             self._refuse(request, Cause(behavior))
         elif behavior == "reject":
             self.inbox.append(act.SubmitRefused(order_id, "no", sent_ns))
@@ -414,6 +425,21 @@ class World:
         else:
             self.inbox.append(act.SubmitRefused(order_id, text, self.now_ns, cause))
 
+    def true_position(self, venue: str) -> Decimal:
+        """What the account holds at a venue of a perpetual, base units."""
+        fills = [fill for order in self.orders[venue].values() for fill in order.fills]
+        own = sum((fill.side.signed(fill.qty) for fill in fills), D(0))
+        return own + self.others.get(venue, D(0))
+
+    def _reducible(self, request: OrderRequest) -> Decimal:
+        return -request.terms.side.signed(self.true_position(request.terms.venue))
+
+    def _refuses_to_reduce(self, request: OrderRequest) -> bool:
+        if not request.reduce_only:
+            return False
+        left = self._reducible(request)
+        return left <= 0 or (left < request.terms.qty and not self.cuts_reduce_only)
+
     def _answer(self, request: OrderRequest, behavior: str, sent_ns: int) -> None:
         share = {"part": D("0.4"), "weak": D("0.05"), "none": D(0), "late_fill": D("0.3")}.get(
             behavior, D(1)
@@ -427,6 +453,10 @@ class World:
                 status=OrderStatus.ACCEPTED,
                 venue_order_id=report.venue_order_id,
             )
+        if request.terms.venue in self.hides_fills:
+            report = msgspec.structs.replace(
+                report, status=OrderStatus.CANCELED, filled_qty=D(0), fills=()
+            )
         self.inbox.append(act.Submitted(report, sent_ns))
         if behavior == "late_fill":
             delay_ns = self.choose("late fill after", (50, 900)) * MS
@@ -437,17 +467,21 @@ class World:
         terms, orders = request.terms, self.orders[request.terms.venue]
         order = VenueOrder(request, f"{terms.venue}-{len(orders)}")
         orders[request.client_order_id] = order
+        if request.reduce_only:
+            order.cut = min(terms.qty, self._reducible(request))
         market = ASK if terms.side is Side.BUY else BID
         if terms.side.signed(terms.price_limit - market) >= 0:
             self._fill(order, terms.qty * share)
         return order
 
     def _fill(self, order: VenueOrder, qty: Decimal) -> None:
+        terms = order.request.terms
+        if order.request.reduce_only:
+            qty = min(qty, max(D(0), self._reducible(order.request)))
         qty = qty // LOT * LOT
         if qty <= 0:
             return
         self.trades += 1
-        terms = order.request.terms
         price = ASK if terms.side is Side.BUY else BID
         asset = FEE_ASSET[terms.venue]
         fee = qty * FEE_RATE * (1 if asset == "BTC" else price)
@@ -464,6 +498,7 @@ class World:
                 ts_venue_ns=self.now_ns,
             )
         )
+        self.positions_seen[terms.venue].add(self.true_position(terms.venue))
 
     # The truth, and what must hold.
 

@@ -110,7 +110,8 @@ class CcxtGateway:
                 cause=Cause.ORDER,
             )
         params = self._quirks.order_params(order.client_order_id)
-        return {**params, "timeInForce": terms.time_in_force.value}
+        only = self._quirks.REDUCE_ONLY if order.reduce_only else {}
+        return {**params, **only, "timeInForce": terms.time_in_force.value}
 
     async def query(self, key: OrderKey) -> OrderReport | None:
         """Return the order with its executions, ``None`` if the venue has no such order."""

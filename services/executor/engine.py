@@ -257,7 +257,7 @@ class ExecutorEngine:
     def _advance(self, plan_id: str, now_ns: int, out: Step) -> None:
         """Let a plan take its next step; not before the venues have shown what the account did."""
         plan = self._state.plans[plan_id]
-        if self._informed and plan.is_open:
+        if self._informed and not self._reconciler.rereading.holds_up(plan, now_ns):
             self._plans.advance(plan, now_ns, out)
 
     def _settle_recovery(self, now_ns: int, out: Step) -> None:

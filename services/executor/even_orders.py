@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from services.executor.market import Markets
+from services.executor.reduce_only import closes_position
 from services.executor.state import OrderRecord, PlanKind, PlanRecord
 from services.executor.weakness import weak_venues
 from shared.domain.depth import base_worth, exact_levels, qty_of, walk_quantity
@@ -63,6 +64,7 @@ class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
     terms: OrderTerms
     fee_bps: Decimal
     purpose: OrderPurpose
+    reduce_only: bool = False
 
 
 class Uneven(NamedTuple):
@@ -116,9 +118,16 @@ def is_dust(
             qty /= price
         else:
             price = price or uneven.reference
-        if is_enough(rules, qty_accepted(rules, qty), price):
+        if _is_enough(rules, uneven.plan, qty_accepted(rules, qty), price):
             return False
     return known
+
+
+def _is_enough(rules: InstrumentRules, plan: PlanRecord, qty: Decimal, price: Decimal) -> bool:
+    """Tell whether a venue takes so little; an order that may only reduce has no least notional."""
+    if closes_position(plan, rules.instrument):
+        return qty >= rules.qty_min
+    return is_enough(rules, qty, price)
 
 
 def is_turned(rules: InstrumentRules, plan: PlanRecord) -> bool:
@@ -141,7 +150,7 @@ def trade_at(
     levels = _levels_within(view.bids if net > 0 else view.asks, bound, side)
     qty = qty_accepted(rules, min(abs(net), qty_of(levels, len(levels))))
     walked = walk_quantity(levels, qty, side) if qty > 0 else None
-    if walked is None or not is_enough(rules, qty, walked.price_worst):
+    if walked is None or not _is_enough(rules, plan, qty, walked.price_worst):
         return None
     limit = _limit(walked.price_worst, bound, rules.tick_size, side, uneven.attempts)
     fee = rules.taker_fee_bps / BPS
@@ -194,7 +203,7 @@ def enlarging_order(
     if uneven.attempts > ATTEMPTS_MAX - ENLARGE_ATTEMPTS:
         return None
     for rules in candidates:
-        if is_turned(rules, plan):
+        if is_turned(rules, plan) or closes_position(plan, rules.instrument):
             continue
         view = markets.live_view((rules.venue, rules.instrument), now_ns)
         price = markets.mid((rules.venue, rules.instrument), now_ns)

@@ -19,11 +19,16 @@ from shared.messages.terms import OrderTerms
 
 
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """An order to place; its terms are already on lot and tick."""
+    """An order to place; its terms are already on lot and tick.
+
+    One that is ``reduce_only`` must not open or turn a position: a venue that cannot hold to that
+    has none.
+    """
 
     client_order_id: str
     terms: OrderTerms
     purpose: OrderPurpose = OrderPurpose.LEG
+    reduce_only: bool = False
 
 
 class OrderKey(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,6 +54,7 @@ def order_event(order: OrderRecord, plan: PlanRecord, now_ns: int) -> OrderEvent
         strategy=plan.strategy,
         order_type=terms.order_type,
         time_in_force=terms.time_in_force,
+        reduce_only=order.reduce_only,
     )
 
 

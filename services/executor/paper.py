@@ -20,6 +20,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from services.executor.gateway import (
     FillReport,
     OrderKey,
@@ -115,9 +117,9 @@ class PaperGateway:
             Rejected: A filter of the instrument, or the balance, forbids it.
             Unavailable: It would rest, or has no limit: nothing rests on paper.
         """
-        terms = order.terms
-        self._check_kind(terms)
-        rules = self._check_filters(terms)
+        self._check_kind(order.terms)
+        rules = self._check_filters(order)
+        terms = self._reduced(order)
         view = self._views.get(terms.instrument)
         depth = self._depth[terms.instrument] if view and view.state is BookState.LIVE else None
         side, limit, qty = terms.side, terms.price_limit, terms.qty
@@ -130,7 +132,7 @@ class PaperGateway:
         filled = sum((fill.qty for fill in fills), ZERO)
         report = OrderReport(
             client_order_id=order.client_order_id,
-            terms=terms,
+            terms=order.terms,
             status=OrderStatus.FILLED if filled == qty else OrderStatus.CANCELED,
             venue_order_id=f"paper-{order.client_order_id}",
             filled_qty=filled,
@@ -191,7 +193,26 @@ class PaperGateway:
                 cause=Cause.ORDER,
             )
 
-    def _check_filters(self, order: OrderTerms) -> InstrumentRules:
+    def _reduced(self, order: OrderRequest) -> OrderTerms:
+        """Return what an order asks for, cut to the position that it may only reduce.
+
+        Raises:
+            Rejected: There is none.
+        """
+        terms = order.terms
+        if not order.reduce_only:
+            return terms
+        left = -terms.side.signed(self.account.position(terms.instrument))
+        if left <= 0:
+            raise Rejected(
+                f"{self.venue}: no position in {terms.instrument} that the order would reduce",
+                "REDUCE_ONLY",
+                Cause.NOTHING_TO_REDUCE,
+            )
+        return msgspec.structs.replace(terms, qty=min(terms.qty, left))
+
+    def _check_filters(self, request: OrderRequest) -> InstrumentRules:
+        order = request.terms
         rules = self._rules.get((self.venue, order.instrument))
         if rules is None:
             raise Rejected(
@@ -208,7 +229,8 @@ class PaperGateway:
             raise Rejected(f"{order.qty} is not a multiple of {rules.lot_size}", "LOT_SIZE")
         if not is_multiple(order.price_limit, rules.tick_size):
             raise Rejected(f"{order.price_limit} is not on tick {rules.tick_size}", "TICK_SIZE")
-        if not is_enough(rules, order.qty, order.price_limit):
+        is_small = not is_enough(rules, order.qty, order.price_limit)
+        if is_small and not (request.reduce_only and order.qty >= rules.qty_min):
             raise Rejected(f"{order.qty} at {order.price_limit} is too small", "NOTIONAL")
         return rules
 

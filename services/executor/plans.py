@@ -12,12 +12,15 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from services.executor.closing_plans import OWN_LOSS_BPS, widen_adopted
 from services.executor.even_orders import ATTEMPTS_MAX, NoOrder, OrderIntent, attempts_max
 from services.executor.gateway import OrderReport
 from services.executor.ids import attempt_after_loss, client_order_id
 from services.executor.journal import alert, plan_done
 from services.executor.market import Markets
+from services.executor.reduce_only import must_only_reduce
 from services.executor.several import left_in_words, next_order
 from services.executor.state import ExecutorState, LedgerStage, OrderRecord, PlanKind, PlanRecord
 from services.executor.weakness import is_weak
@@ -40,6 +43,7 @@ _LEG: Final = OrderPurpose.LEG
 _ARBITRAGE: Final = PlanKind.ARBITRAGE
 _USED: Final = LedgerStage.USED
 _INSTANT: Final = Intent.INSTANT
+_CLOSE: Final = Intent.CLOSE
 
 REBALANCE_PAUSE_NS: Final = 50_000_000
 """Least pause between two rebalancing orders, and before looking for a price again."""
@@ -73,7 +77,8 @@ class PlanRunner:
         plan = self._open(approved, legs, now_ns)
         self._state.stage = _USED
         for index, leg in enumerate(legs):
-            leg_order = self._orders.submit(plan, _leg_intent(leg), (index, 0), now_ns, out)
+            intent = self._reducing(plan, _leg_intent(leg))
+            leg_order = self._orders.submit(plan, intent, (index, 0), now_ns, out)
             out.at_once.append(leg_order)  # the pending plan is its record
 
     def check_only(self, approved: ApprovedPlan, now_ns: int, out: Step) -> None:
@@ -172,12 +177,19 @@ class PlanRunner:
             slot = (len(plan.legs), plan.attempt_next)
             plan.attempt_next += 1
             self._counts["rebalance_orders"] += 1
+            step = self._reducing(plan, step)
             out.actions.append(self._orders.submit(plan, step, slot, now_ns, out))
         elif late or plan.attempts >= attempts_max(plan):
             if all(order.life.is_settled for order in orders):
                 self._fail(plan, now_ns, out)
         else:
             plan.wait_until_ns = now_ns + REBALANCE_PAUSE_NS
+
+    def _reducing(self, plan: PlanRecord, intent: OrderIntent) -> OrderIntent:
+        """Return an order, reduce-only if it is to close a position."""
+        if not must_only_reduce(self._state, plan, intent.terms):
+            return intent
+        return msgspec.structs.replace(intent, reduce_only=True)
 
     def _open(self, approved: ApprovedPlan, legs: list[PlanLeg], now_ns: int) -> PlanRecord:
         plan = PlanRecord(
@@ -255,6 +267,7 @@ def _pause_until_ns(orders: list[OrderRecord], hedge_deadline_ns: int) -> int:
 def _take_round(plan: PlanRecord, approved: ApprovedPlan) -> None:
     """Note the round of a plan, and what that leaves unhedged before it, for it to even out."""
     plan.round_id, plan.is_directional = approved.round_id, approved.is_directional
+    plan.is_closing = approved.intent is _CLOSE
     if approved.opening:
         plan.opening, plan.opening_cash = approved.opening, -approved.opening * plan.reference
 

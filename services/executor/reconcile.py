@@ -35,6 +35,7 @@ from services.executor.journal import alert
 from services.executor.opening import lock
 from services.executor.plans import PlanRunner
 from services.executor.reductions import Reductions
+from services.executor.rereading import Rereading
 from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState, LedgerStage, OrderRecord
 from services.executor.survey import SURVEY_NS, SURVEY_ORDERS_MAX, Survey
@@ -65,13 +66,11 @@ class Reconciler:
         venues: Mapping[str, tuple[str, ...]],
         counts: dict[str, int],
     ) -> None:
-        self._state = state
-        self._orders = orders
-        self._plans = plans
-        self._standing = standing
-        self._counts = counts
+        self._state, self._counts = state, counts
+        self._orders, self._plans, self._standing = orders, plans, standing
         self._accounts = {venue: VenueAccount(venue, venues[venue]) for venue in sorted(venues)}
         self.funding = FundingPayments(state, self._accounts)
+        self.rereading = Rereading(state, self._accounts)
         self._cancel_ours = False
         self._doubtful: list[str] = []
         self._survey, self._reductions = Survey(state), Reductions(state)
@@ -237,7 +236,7 @@ class Reconciler:
             # A request from before the start may still be on its way: look once more later.
             account.due["fills"] = now_ns + START_SWEEP_AFTER_NS
         account.has_fills = True
-        self._state.read_ns[account.venue] = now_ns
+        self._state.read_ns[account.venue] = account.fills_read_ns = now_ns
         known = _orders_known_to(self._state, reply.venue)
         touched = []
         for fill in self._newest(account, reply.fills, known):

@@ -12,9 +12,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from services.executor.actions import QueryAnswered
 from services.executor.gateway import FillReport, OrderReport
 from services.executor.journal import alert
+from services.executor.reduce_only import take_over
 from services.executor.state import ExecutorState
 from services.executor.venue_account import VenueAccount
 from shared.domain.executions import execution_of
@@ -94,6 +97,7 @@ class Reductions:
         if not qty:
             return
         told = self._message(order, fill, qty, now_ns)
+        take_over(self._state, f"{venue}|{name}", msgspec.structs.replace(fill, qty=qty))
         self._state.books.trade(execution_of(told))
         out.messages.append(told)
 

@@ -40,6 +40,7 @@ def take_report(
             order = orders.on_submitted(report, now_ns, out)
         case SubmitRefused():
             order = orders.on_refused(report, now_ns, out)
+            reconciler.rereading.on_refused(order, now_ns)
         case SubmitNotSent():
             order = orders.on_not_sent(report, now_ns, out)
         case SubmitLost():

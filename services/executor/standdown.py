@@ -17,6 +17,7 @@ from collections.abc import Container, Iterable, Mapping, MutableMapping
 from typing import Final
 
 from services.executor.journal import alert
+from services.executor.reduce_only import had_nothing_to_reduce
 from services.executor.state import Down, EndsBy, ExecutorState, OrderRecord, market_key
 from services.executor.unsettled import open_at_worst, unsettled_at
 from shared.engine import Step
@@ -83,6 +84,8 @@ class StandDown:
         refusals, status = self._state.refusals, order.life.status
         if status is OrderStatus.SUBMITTED:
             return
+        if had_nothing_to_reduce(order):
+            return  # it tells of the position, neither for nor against the venue
         if status is OrderStatus.NOT_SENT and order.not_found:
             return  # counted when the answer was lost; or a crash came before it was sent
         if status not in _REFUSED:

@@ -96,10 +96,9 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One order and what is known about it.
 
     ``cost`` is quote units traded (price times quantity of the fills), ``fee_quote`` fees charged
-    in something else than the base asset, valued in quote, ``fee_base`` fees charged in base units,
-    ``fee_base_quote`` their value; ``fee_other`` is what of ``fee_quote`` was charged in a third
-    asset. ``ts_ended_ns`` is when the request came back or was given up,
-    0 while it is under way, ``ts_query_ns`` when it was last asked for. Times are UNIX ns.
+    in something else than the base asset, valued in quote (``fee_other`` of it in a third asset),
+    ``fee_base`` fees charged in base units, ``fee_base_quote`` their value. ``ts_ended_ns`` is when
+    the request ended (0: it is under way), ``ts_query_ns`` when it was last asked for, UNIX ns.
     ``cause`` is that of a refusal. ``is_overdue`` tells that its outcome should long be known.
     """
 
@@ -130,6 +129,7 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     is_overdue: bool = False
     ts_query_ns: int = 0
     fee_other: Decimal = ZERO
+    reduce_only: bool = False
 
     @property
     def venue(self) -> str:
@@ -194,14 +194,13 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     plan), ``opening_cash`` what was received for it less what was paid, and ``holding`` the key of
     the holding that it belongs to (empty: spot); ``reference`` is a price that made sense then.
     ``uneven_since_ns`` is when all orders were over and the fills did not match; ``attempts``
-    counts rebalancing orders and ``attempt_next`` numbers them (they differ after a restart, so
-    that no client order id can come twice).
-    ``strategy`` proposed it (empty: not known); all its orders and fills carry it.
-    ``round_id`` is the strategy's round that it belongs to; a plan that ``is_directional`` changes
-    a position by one leg and evens nothing out.
-    ``checked_only`` plans were delivered again: they are looked for at the venues, never started.
-    A plan of several assets has ``values``: what each of them but ``quote`` counts in it (zero: not
-    known), and ``openings`` in place of ``opening``: what it began with of each.
+    counts rebalancing orders, ``attempt_next`` numbers them: after a restart no number comes twice.
+    ``strategy`` proposed it (empty: not known); all its orders and fills carry it. ``round_id`` is
+    the strategy's round that it belongs to, which it closes if ``is_closing``; a plan that
+    ``is_directional`` changes a position by one leg and evens nothing out. ``checked_only`` plans
+    were delivered again: they are looked for, never started. A plan of several assets has
+    ``values``: what each but ``quote`` counts in it (zero: not known), and ``openings`` in place of
+    ``opening``: what it began with of each.
     """
 
     plan_id: str
@@ -230,6 +229,7 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     is_directional: bool = False
     values: dict[str, Decimal] = {}
     openings: dict[str, Decimal] = {}
+    is_closing: bool = False
 
     @property
     def is_open(self) -> bool:

@@ -57,6 +57,8 @@ class VenueAccount:
         self.due: dict[str, int] = {}
         self.since_ns = 0
         self.sweep_until_ns = 0
+        self.read_again_ns = 0
+        self.fills_read_ns = 0
         self.pending: set[str] = set()
 
     @property
@@ -97,6 +99,16 @@ class VenueAccount:
         self.since_ns = min(self.since_ns, since_ns)
         self.sweep_until_ns = now_ns + SWEEP_AFTER_NS
         self.due.setdefault("fills", self.sweep_until_ns)
+
+    def read_again(self, since_ns: int, now_ns: int) -> None:
+        """Read positions and executions now, and executions once more a little later."""
+        self.sweep_later(since_ns, now_ns)
+        self.due["balances"] = self.due["fills"] = self.read_again_ns = now_ns
+
+    def is_reading_again(self, until_ns: int, now_ns: int) -> bool:
+        """Tell whether that is still under way, and worth waiting for."""
+        is_read = self.fills_read_ns > self.read_again_ns and not self.lookups
+        return now_ns < until_ns and not is_read
 
     def ask_due(self, floor_ns: int, now_ns: int) -> list[Action]:
         """Return the fetches that are due, executions from ``floor_ns`` on at the earliest."""

@@ -118,6 +118,7 @@ class WorkingOrders:
             life=OrderLife(qty=trade.terms.qty),
             ts_created_ns=now_ns,
             next_query_ns=now_ns + ANSWER_EXPECTED_NS,
+            reduce_only=trade.reduce_only,
         )
         self._state.orders[order_id] = order
         plan.orders.append(order_id)
@@ -132,7 +133,10 @@ class WorkingOrders:
         order = self.record(plan, trade, slot, now_ns, out)
         self._counts["orders_submitted"] += 1
         request = OrderRequest(
-            client_order_id=order.client_order_id, terms=order.terms, purpose=order.purpose
+            client_order_id=order.client_order_id,
+            terms=order.terms,
+            purpose=order.purpose,
+            reduce_only=order.reduce_only,
         )
         return Submit(request, plan.ts_recv_ns)
 
@@ -194,7 +198,7 @@ class WorkingOrders:
         order.venue_order_id = report.venue_order_id or order.venue_order_id
         anomalies = [order.life.report_filled(report.filled_qty)]
         anomalies += [self._fill(order, fill, now_ns, out) for fill in report.fills]
-        anomalies.append(order.life.apply(_NEWS[report.status]))
+        anomalies.append(order.life.apply(_news(order, report)))
         order.reason = report.reason or order.reason
         if before[0] is not OrderStatus.FILLED and order.life.status is OrderStatus.FILLED:
             self._counts["orders_filled"] += 1
@@ -310,6 +314,18 @@ class WorkingOrders:
                 f"{order.life.filled_qty} of {order.life.qty}"
             )
             alert(out, _SEVERITY[anomaly], anomaly.value, text, now_ns, order.client_order_id)
+
+
+def _news(order: OrderRecord, report: OrderReport) -> OrderNews:
+    """Return what a report says of an order.
+
+    A venue that has cut a reduce-only order to what is left of the position calls it filled when
+    all of that is: of what was ordered the rest works no longer.
+    """
+    is_cut = order.reduce_only and report.filled_qty < order.life.qty
+    if is_cut and report.status is OrderStatus.FILLED:
+        return OrderNews.CANCELED
+    return _NEWS[report.status]
 
 
 def key_of(order: OrderRecord) -> OrderKey:

@@ -43,6 +43,7 @@ STATUS: Mapping[Status, OrderStatus] = {
 CAUSES: Mapping[Refusal, Cause] = {
     Refusal.BALANCE: Cause.FUNDS,
     Refusal.MARGIN: Cause.FUNDS,
+    Refusal.REDUCE_ONLY: Cause.NOTHING_TO_REDUCE,
 }
 
 
@@ -164,6 +165,7 @@ class AccountPort:
             listing=exchange.by_instrument[terms.instrument],
             terms=terms,
             client_id=asked.client_order_id,
+            reduce_only=asked.reduce_only,
         )
         share = Decimal(1)
         if self._happens(self.conditions[terms.venue].partial):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from services.executor import actions as act
 from services.executor.gateway import OrderRequest
-from services.lab.ledger_checker import LedgerChecker, unreckoned
-from services.lab.positions import has_derivatives, key_of, position_of
+from services.lab.ledger_checker import LedgerChecker
+from services.lab.positions import has_derivatives, key_of
 from services.lab.rounds_checker import READ_NS_MAX, RoundsChecker, went_on_lately
 from services.lab.tally import Tally
 from services.lab.uneven import UnevenChecker
@@ -89,8 +89,6 @@ class Checkers:
         self.is_emptied = False
         self.ledger, self.rounds = LedgerChecker(world), RoundsChecker(world)
         self.uneven = UnevenChecker(world)
-        self._ours: dict[tuple[str, str], Decimal] = {}
-        """Venue and derivative -> the position that our own orders made there."""
         for exchange in world.exchanges.values():
             if has_derivatives(exchange):
                 self.watch_positions(exchange)
@@ -171,23 +169,19 @@ class Checkers:
             self.report("opens_position", f"{order.client_order_id} opens a position")
 
     def watch_positions(self, exchange: Exchange) -> None:
-        """See that what closes a position of ours does so, at every execution."""
+        """See that what is to close a position does only that, at every execution."""
 
         def on_order(order: Order, what: str, fill: ExchangeFill | None) -> None:
             if fill is None or not key_of(fill):
                 return
-            key = (exchange.venue, fill.listing.instrument)
-            before = self._ours.get(key, ZERO)
-            after = self._ours[key] = before + fill.side.signed(fill.qty)
             record = self.orders.get(fill.client_id)
             if record is None or record.purpose is not OrderPurpose.FLATTEN:
                 return
-            aside = position_of(unreckoned(self._world, exchange, fill.client_id), key[1])
-            before, after = before - aside, after - aside
-            # An order of the least size may turn dust around, to trade it back as a whole.
-            dust = 4 * self._world.dust(fill.listing.base)
-            if abs(after) > max(abs(before), dust):
-                self.report("closes", f"FLATTEN made {before} of {key[1]} to {after}")
+            name = fill.listing.instrument
+            after = exchange.ledger.positions[name].qty
+            before = after - fill.side.signed(fill.qty)
+            if before * after < 0 or abs(after) > abs(before):
+                self.report("closes", f"FLATTEN made {before} of {name} to {after}")
 
         exchange.order_listeners.append(on_order)
 

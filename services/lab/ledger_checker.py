@@ -11,7 +11,6 @@ from services.executor.engine import ExecutorEngine
 from services.executor.funding import payment_key
 from services.executor.funding_record import FundingRecord
 from services.lab.losses import FOREIGN
-from services.lab.positions import key_of
 from services.risk.engine import RiskEngine
 from services.risk.reasons import HaltCause
 from shared.engine import Action
@@ -191,19 +190,3 @@ def left_alone(world: World, exchange: Exchange) -> list[ExchangeFill]:
         return plan in before or (fill.ts_ms < began_ms and plan in state.plans)
 
     return [fill for fill in exchange.fills if is_left(fill)]
-
-
-def unreckoned(world: World, exchange: Exchange, but_of: str) -> list[ExchangeFill]:
-    """Return fills that the executor need not reckon with when it sends this order.
-
-    What an emptied ledger began with is not its to close, and a venue that reports fills late has
-    not told them yet.
-    """
-    alone = {fill.trade_id for fill in left_alone(world, exchange)}
-    told = world.checkers.fills
-
-    def is_untold(fill: ExchangeFill) -> bool:
-        is_other = bool(key_of(fill)) and fill.client_id != but_of
-        return is_other and (exchange.venue, str(fill.trade_id)) not in told
-
-    return [fill for fill in exchange.fills if fill.trade_id in alone or is_untold(fill)]

@@ -71,6 +71,10 @@ def exchanges_of(seed: int, listings: Sequence[Sequence[Listing]]) -> dict[str, 
     return exchanges
 
 
+CUTS_CHANCE = 0.5
+"""That the venue cuts a reduce-only order to the position; else it refuses one that exceeds it."""
+
+
 def perpetual_of(
     seed: int, listings: Sequence[Listing], *, always: bool = False
 ) -> dict[str, Exchange]:
@@ -80,7 +84,15 @@ def perpetual_of(
         return {}
     venue, start = listings[0].venue, {"USDT": PLENTY["USDT"]}
     leverage = draw.choice(LEVERAGES)
-    made = Exchange(venue, listings, fee_asset="", start=start, seed=seed, leverage=leverage)
+    made = Exchange(
+        venue,
+        listings,
+        fee_asset="",
+        start=start,
+        seed=seed,
+        leverage=leverage,
+        cuts_reduce_only=Random(f"{seed}/reduce-only").random() < CUTS_CHANCE,
+    )
     return {venue: made}
 
 

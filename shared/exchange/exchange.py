@@ -58,9 +58,13 @@ class Exchange:
         shared_update_ids: bool = False,
         refuses_fok: bool = False,
         numbers_trades_apart: bool = False,
+        cuts_reduce_only: bool = False,
     ) -> None:
         self.venue = venue
         self.refuses_fok = refuses_fok  # else it is accepted and expires at once
+        self.cuts_reduce_only = (
+            cuts_reduce_only  # to the position; else one that exceeds it is refused
+        )
         self.by_instrument = {listing.instrument: listing for listing in listings}
         self.by_symbol = {listing.symbol: listing for listing in listings}
         common = UpdateIds(1_000_000 + seed % 1_000)
@@ -186,6 +190,8 @@ class Exchange:
             raise RefusedError(Refusal.NOTIONAL)
         if self.refuses_fok and request.tif is TimeInForce.FOK and _sum(reachable) < lots:
             raise RefusedError(Refusal.FOK_UNFILLED)
+        if self.cuts_reduce_only and request.reduce_only and listing.perpetual:
+            lots = min(lots, listing.lots(self._reduce_only.left(listing, request.side)) or lots)
         self._next_order_id += 1
         order = Order(self._next_order_id, request, ticks, lots, now_ms, now_ms)
         self._settlement.lock(order, reachable, self._reduce_only.closing(listing))

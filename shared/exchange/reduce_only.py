@@ -30,6 +30,12 @@ class ReduceOnly:
         """Return what the open ones of an instrument have yet to close, base units."""
         return sum((abs(_signed(order)) for order in self._of(listing)), Decimal(0))
 
+    def left(self, listing: Listing, side: Side) -> Decimal:
+        """Return what another one of a side may close."""
+        position = self._ledger.positions.get(listing.instrument)
+        held = -side.signed(position.qty) if position else Decimal(0)
+        return max(Decimal(0), held - self.closing(listing))
+
     def void(self, listing: Listing) -> list[Order]:
         """Return the newest orders that are more than what is left of the position."""
         if not self._orders:

@@ -57,11 +57,12 @@ class Settlement:
             position = self.ledger.positions.get(listing.instrument)
             if request.reduce_only:
                 held = position.qty if position else Decimal(0)
-                signed = request.qty if request.side is Side.BUY else -request.qty
-                if held * signed >= 0 or abs(signed) + reducing > abs(held):
+                qty = listing.qty(order.lots)
+                if held * request.side.signed(qty) >= 0 or qty + reducing > abs(held):
                     raise RefusedError(Refusal.REDUCE_ONLY)
-            price = cost / listing.qty(order.lots)
-            amount = self.ledger.margin_needed(listing.instrument, request.side, request.qty, price)
+            qty = listing.qty(order.lots)
+            price = cost / qty
+            amount = self.ledger.margin_needed(listing.instrument, request.side, qty, price)
             asset, refusal = listing.quote, Refusal.MARGIN
         else:
             fee = Decimal(0) if self.fee_asset else cost * listing.taker_bps / BPS

@@ -152,7 +152,7 @@ class OrderEvent(DecisionMessage, frozen=True, kw_only=True, tag="order_event"):
     """An order's new state. SUBMITTED is on the stream before the venue hears of the order.
 
     ``filled_qty`` is cumulative base units; ``ts_sent_ns`` is when the request left (after the
-    write-ahead was confirmed). ``strategy`` is that of its plan.
+    write-ahead was confirmed). ``strategy`` is that of its plan. ``reduce_only``: it opens nothing.
     """
 
     plan_id: PlanId
@@ -174,6 +174,7 @@ class OrderEvent(DecisionMessage, frozen=True, kw_only=True, tag="order_event"):
     strategy: Strategy = ""
     order_type: OrderType = OrderType.LIMIT
     time_in_force: TimeInForce = TimeInForce.IOC
+    reduce_only: bool = False
 
 
 class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
@@ -185,8 +186,7 @@ class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     ``round_id`` is the strategy's round that its plan belongs to, if any. Where its plan is of
     several assets its result is stated in ``report_asset`` (empty: in the quote asset), in which a
     unit of the quote asset counts ``report_price``: what the plan says it is worth.
-    ``reduced_by`` says that no order of ours made it, but the venue (a liquidation, ...): its plan
-    is none, and it only closes what we hold.
+    ``reduced_by``: the venue made it (a liquidation, ...), which only closes what we hold; no plan.
     """
 
     plan_id: PlanId

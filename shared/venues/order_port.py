@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from shared.errors import Cause, Unavailable
 from shared.messages.terms import TimeInForce
 from shared.venues.refusals import ErrorMeaning
 
 T = TypeVar("T")
+
+NO_REDUCE_ONLY: Final[Mapping[str, Any]] = MappingProxyType({})
+"""``REDUCE_ONLY`` of a venue that has no positions."""
 
 
 class FundingRow(NamedTuple):
@@ -44,6 +48,8 @@ class OrderQuirks(Protocol):
     IS_ORDERED: bool
     FILLS_TOGETHER: bool
     TIMES_IN_FORCE: frozenset[TimeInForce]
+    REDUCE_ONLY: Mapping[str, Any]
+    """Parameters by which an order may only reduce a position; empty where there are none."""
 
     def prepare(self, client: Any) -> None:
         """Set up a new client."""

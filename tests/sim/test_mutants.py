@@ -242,6 +242,12 @@ def flatten_a_short_by_selling(patch: pytest.MonkeyPatch) -> None:
         return original(self, command_id, key, abs(qty) if venue else qty, now_ns)
 
     patch.setattr(ClosingPlans, "flatten", flatten)
+    send_what_closes_as_any_order(patch)
+
+
+def send_what_closes_as_any_order(patch: pytest.MonkeyPatch) -> None:
+    """What is to close a position may also open one. Only perpetuals can tell."""
+    patch.setattr(plans, "must_only_reduce", lambda state, plan, terms: False)
 
 
 def lose_the_profit_of_a_position(patch: pytest.MonkeyPatch) -> None:
@@ -287,6 +293,7 @@ MUTANTS: dict[Patch, set[str]] = {
     count_on_from_the_record: {"sent_once"},
     take_over_what_a_loss_left: {"after_loss"},
     flatten_a_short_by_selling: {"closes"},
+    send_what_closes_as_any_order: {"closes"},
     lose_the_profit_of_a_position: {"ledger_is_truth"},
     close_a_position_on_spot: {"flat"},
     act_after_the_lease_ran_out: {"one_active", "sent_once", "no_is_no"},

@@ -14,7 +14,13 @@ from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.messages.terms import TimeInForce
 from shared.venues.binance import order_errors
 from shared.venues.binance.order_errors import error_code
-from shared.venues.order_port import RateLimitedRead, never_forced, no_funding, no_positions
+from shared.venues.order_port import (
+    NO_REDUCE_ONLY,
+    RateLimitedRead,
+    never_forced,
+    no_funding,
+    no_positions,
+)
 from shared.venues.refusals import MAY_EXIST, NOT_ACTED_SERVICE, ErrorMeaning
 
 WEIGHT_PER_S = 50.0
@@ -253,6 +259,7 @@ async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decima
 
 positions = no_positions
 funding_since = no_funding
+REDUCE_ONLY = NO_REDUCE_ONLY
 forced_by = never_forced
 
 

@@ -37,6 +37,7 @@ from shared.venues.refusals import (
     NO_FUNDS,
     NO_INSTRUMENT,
     NOT_ACTED_SERVICE,
+    NOTHING_TO_REDUCE,
     ErrorMeaning,
 )
 
@@ -60,6 +61,8 @@ WEIGHTS = {
     "account": 5.0,
     "test": 1.0,
 }
+REDUCE_ONLY: Mapping[str, Any] = {"reduceOnly": "true"}
+"""In one-way mode, the only one used here; such an order need not reach the least notional."""
 FORCED_ORDERS: Mapping[str, str] = {
     "autoclose-": "liquidation",
     "adl_autoclose": "auto-deleveraging",
@@ -77,6 +80,7 @@ USDM: Mapping[int, ErrorMeaning] = {
     -1109: NO_ACCOUNT,
     -2018: NO_FUNDS,
     -2019: NO_FUNDS,
+    -2022: NOTHING_TO_REDUCE,
     -2023: NO_ACCOUNT,  # in liquidation
     -4050: NO_FUNDS,
     -4051: NO_FUNDS,
@@ -89,6 +93,7 @@ USDM: Mapping[int, ErrorMeaning] = {
     -4088: NO_ACCOUNT,  # may not place orders now
     -4109: NO_ACCOUNT,  # inactive
     -4116: MAY_EXIST,  # an order of ours with this id is there
+    -4118: NOTHING_TO_REDUCE,  # "check your existing position and open orders"
     -4140: NO_INSTRUMENT,
     -4141: NO_INSTRUMENT,
     -4192: NO_ACCOUNT,  # cooling-off period

@@ -14,7 +14,13 @@ from typing import Any
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.messages.terms import TimeInForce
 from shared.venues.gateio.order_errors import label_of, meaning
-from shared.venues.order_port import RateLimitedRead, never_forced, no_funding, no_positions
+from shared.venues.order_port import (
+    NO_REDUCE_ONLY,
+    RateLimitedRead,
+    never_forced,
+    no_funding,
+    no_positions,
+)
 
 __all__ = ["meaning"]
 
@@ -236,4 +242,5 @@ async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decima
 
 positions = no_positions
 funding_since = no_funding
+REDUCE_ONLY = NO_REDUCE_ONLY
 forced_by = never_forced

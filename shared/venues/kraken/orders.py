@@ -14,7 +14,13 @@ from typing import Any
 from shared.errors import Cause, Rejected, Scope, Unavailable, VenueError
 from shared.messages.terms import TimeInForce
 from shared.venues.kraken.order_errors import is_unknown_order, meaning
-from shared.venues.order_port import RateLimitedRead, never_forced, no_funding, no_positions
+from shared.venues.order_port import (
+    NO_REDUCE_ONLY,
+    RateLimitedRead,
+    never_forced,
+    no_funding,
+    no_positions,
+)
 from shared.venues.together import AskedTogether
 
 WEIGHT_PER_S = 0.9
@@ -288,4 +294,5 @@ def _asset_names(client: Any) -> dict[str, str]:
 
 positions = no_positions
 funding_since = no_funding
+REDUCE_ONLY = NO_REDUCE_ONLY
 forced_by = never_forced

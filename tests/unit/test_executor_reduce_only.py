@@ -1,0 +1,138 @@
+"""Orders that close positions are reduce-only: nothing is closed twice, and a refusal is told."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+
+import msgspec
+
+from services.executor.state import Down
+from shared.errors import Cause
+from shared.messages.base import Side
+from shared.messages.control import Alert, Command, CommandKind
+from shared.messages.execution import OrderEvent, OrderPurpose, OrderStatus, PlanDone, PlanOutcome
+from shared.messages.rounds import Intent
+from tests.executor_model import MS, PERP, World
+from tests.unit.test_executor_funding import holding
+from tests.unit.test_executor_reductions import close_by_itself, fill, held, reduced
+from tests.unit.test_executor_rounds import of_round
+
+CLOSE = (("beta", Side.SELL, "0.1"), ("gamma", Side.BUY, "0.1"))
+
+
+def flatten(world: World) -> None:
+    command = Command(
+        ts_ns=world.now_ns, command_id="f1", kind=CommandKind.FLATTEN, operator="test"
+    )
+    world.message(command)
+
+
+def submitted(world: World, purpose: OrderPurpose = OrderPurpose.FLATTEN) -> list[OrderEvent]:
+    return [
+        event
+        for event in world.said(OrderEvent)
+        if event.purpose is purpose and event.status is OrderStatus.SUBMITTED
+    ]
+
+
+def downs(world: World) -> dict[str, Down]:
+    return world.engine.state.down
+
+
+def test_flatten_is_reduce_only_in_derivatives_and_not_in_spot() -> None:
+    world = holding()
+    flatten(world)
+    world.settle(5)
+    sent = {event.instrument: event.reduce_only for event in submitted(world)}
+    assert sent == {PERP: True, "BTC/USDT": False}
+    assert held(world) == world.true_position("gamma") == 0
+
+
+def test_a_fill_that_is_told_late_is_not_closed_once_more() -> None:
+    """The answer says canceled, nothing filled; it was all filled, as executions show later."""
+    world = holding()
+    world.hides_fills["gamma"] = 900 * MS
+    flatten(world)
+    world.settle(8)
+    assert world.true_position("gamma") == held(world) == 0
+    assert world.positions_seen["gamma"] <= {D("-0.1"), D(0)}, "it was never turned"
+    assert not downs(world)
+    assert not world.engine.state.locked
+    world.hides_fills.clear()
+    world.check_owned()
+
+
+def test_what_the_venue_closed_meanwhile_counts_for_flatten() -> None:
+    world = holding()
+    close_by_itself(world, fill(world, "own1", "0.06"))
+    flatten(world)
+    world.settle(8)
+    assert [each.trade_id for each in reduced(world)] == ["own1"]
+    assert world.true_position("gamma") == held(world) == 0
+    ends = [done for done in world.said(PlanDone) if done.plan_id != "plan00000001"]
+    assert {done.outcome for done in ends} == {PlanOutcome.UNWOUND}
+    assert not downs(world)
+
+
+def test_what_the_venue_closed_meanwhile_counts_for_the_closing_of_a_round() -> None:
+    world = holding()
+    close_by_itself(world, fill(world, "own1", "0.1"))
+    world.message(of_round(world, CLOSE, Intent.CLOSE, plan_id="plan00000002"))
+    world.settle(8)
+    (leg,) = [e for e in world.said(OrderEvent) if e.status is OrderStatus.REJECTED]
+    assert (leg.venue, leg.reduce_only) == ("gamma", True)
+    assert world.true_position("gamma") == held(world) == 0, "no position the other way"
+    assert world.true_exposure() == 0
+    assert not downs(world)
+    assert not world.engine.state.locked
+
+
+def test_a_position_that_is_gone_without_a_fill_fails_the_flatten_and_no_instrument() -> None:
+    world = holding()
+    world.others["gamma"] = D("0.1")  # somebody closed it in an order of their own
+    flatten(world)
+    world.settle(20)
+    assert world.true_position("gamma") == 0, "nothing was opened instead"
+    assert [d.outcome for d in world.said(PlanDone)].count(PlanOutcome.FAILED) == 1
+    assert world.engine.state.locked
+    assert any(a.code == "PLAN_FAILED" for a in world.said(Alert))
+    assert not downs(world), "what is refused is these orders, not the instrument"
+
+
+def test_an_order_that_the_venue_cut_to_the_position_is_over() -> None:
+    world = holding()
+    world.cuts_reduce_only = True
+    close_by_itself(world, fill(world, "own1", "0.06"))
+    flatten(world)
+    world.settle(8)
+    assert world.true_position("gamma") == held(world) == 0
+    told = {(e.status, e.filled_qty) for e in world.said(OrderEvent) if e.reduce_only}
+    assert (OrderStatus.CANCELED, D("0.04")) in told
+    assert not any(status is OrderStatus.FILLED for status, _ in told)
+
+
+def test_a_closing_leg_is_plain_where_the_account_as_a_whole_holds_less() -> None:
+    """Another strategy's round offsets it at the venue: it is closed by opening there."""
+    world = holding()
+    other = of_round(
+        world,
+        (("beta", Side.SELL, "0.1"), ("gamma", Side.BUY, "0.1")),
+        Intent.OPEN,
+        plan_id="plan00000003",
+    )
+    world.message(msgspec.structs.replace(other, strategy="other", round_id="r2"))
+    world.settle(3)
+    assert held(world) == 0
+    world.message(of_round(world, CLOSE, Intent.CLOSE, plan_id="plan00000002"))
+    world.settle(3)
+    (leg,) = [
+        e
+        for e in submitted(world, OrderPurpose.LEG)
+        if e.plan_id == "plan00000002" and e.venue == "gamma"
+    ]
+    assert not leg.reduce_only
+    assert held(world) == D("0.1")
+
+
+def test_the_refusal_has_its_own_cause() -> None:
+    assert Cause.NOTHING_TO_REDUCE.scope.value == "order"
