@@ -170,14 +170,16 @@ class ShardOwner:
         self._leases += [f"{service}:{other}" for other in others]
         self._owned: tuple[int, ...] = ()
         self._renewed_s = 0.0
+        self._valid_until_s: dict[int, float] = {}
+        """Of the leases held, also of what is no longer owned and not let go yet."""
         self.problem = ""
         """Why ownership cannot be settled, for a person to read."""
 
     async def owned(self) -> AsyncIterator[tuple[int, ...]]:
         """Yield the shards this instance owns, at the start and at every change, until canceled.
 
-        A shard that is no longer in the tuple must be let go before the next one is asked for: its
-        lease was given up already. Loses everything when Redis cannot be reached for ``TTL_MS``.
+        A shard that is no longer in the tuple is kept from the others until :meth:`let_go`, but no
+        longer than its lease lasts. Loses everything when Redis cannot be reached for ``TTL_MS``.
         """
         loop = asyncio.get_running_loop()
         self._renewed_s = loop.time()
@@ -201,6 +203,7 @@ class ShardOwner:
             await asyncio.sleep(RENEW_S)
 
     async def _refresh(self) -> tuple[int, ...]:
+        asked_s = asyncio.get_running_loop().time()
         members = await self._bus.join_members(self._service, self._member, TTL_MS)
         for gone in [member for member in members if is_gone(member)]:
             await self._bus.leave_members(self._service, gone)
@@ -208,20 +211,37 @@ class ShardOwner:
         owners = assign(len(self._leases), members)
         owned: list[int] = []
         for shard, owner in owners.items():
-            name = self._leases[shard]
-            if owner == self._member:
-                if await take(self._bus, name, self._member):
-                    owned.append(shard)
-            elif shard in self._owned:
-                await self._bus.release_lease(name, self._member)
+            if owner == self._member and await take(self._bus, self._leases[shard], self._member):
+                owned.append(shard)
+                self._valid_until_s[shard] = asked_s + TTL_MS / 1_000
         return tuple(owned)
+
+    def holds(self, shard: int) -> bool:
+        """Tell whether the lease is still ours for certain: nobody else has gone on with it."""
+        valid_until_s = self._valid_until_s.get(shard, -math.inf)
+        return asyncio.get_running_loop().time() < valid_until_s
+
+    async def let_go(self, owned: Sequence[int]) -> None:
+        """Give up what is not in ``owned``: all that was to be done with it is done."""
+        given_up = set(self._valid_until_s) - {*owned, *self._owned}
+        for shard in sorted(given_up):
+            del self._valid_until_s[shard]
+        await self._release(sorted(given_up))
 
     async def leave(self) -> None:
         """Give all shards up, so that the others take them over at once."""
+        held = sorted({*self._owned, *self._valid_until_s})
+        self._owned, self._valid_until_s = (), {}
         try:
             await self._bus.leave_members(self._service, self._member)
-            for shard in self._owned:
-                await self._bus.release_lease(self._leases[shard], self._member)
         except BusUnavailable as error:
             log.warning("shards_not_released", extra={"reason": str(error)})
-        self._owned = ()
+            return
+        await self._release(held)
+
+    async def _release(self, shards: Sequence[int]) -> None:
+        try:
+            for shard in shards:
+                await self._bus.release_lease(self._leases[shard], self._member)
+        except BusUnavailable as error:  # they end by themselves
+            log.warning("shards_not_released", extra={"reason": str(error)})

@@ -39,7 +39,8 @@ def build(
         watchdog.start()  # strategies are asked what they want when the engine is made
     instances = load_strategies(config)
     engine, units = StrategyHost(instances, watchdog), Units(instances, config.bus.shards)
-    saved = SavedStrategies(engine, units, bus, clock, observer)
+    shards = ShardOwner(bus, NAME, str(own_id(observer.instance)), units.shards, units.leases)
+    saved = SavedStrategies(engine, units, bus, clock, observer, shards.holds)
 
     hosting = Hosting(
         inputs=lambda owned: [
@@ -47,7 +48,7 @@ def build(
             for each in inputs_of(NAME, saved.shards_of(owned), saved.starts_of(owned))
             if each.spec.name not in engine.unread
         ],
-        shards=ShardOwner(bus, NAME, str(own_id(observer.instance)), units.shards, units.leases),
+        shards=shards,
         saved_shards=saved,
         measures={Opportunity: "tick_to_opportunity"},
         notes=lambda: {**engine.notes(), **saved.notes},

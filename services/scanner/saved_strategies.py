@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from services.scanner.engine import StrategyHost
 from services.scanner.units import Units
@@ -39,11 +39,20 @@ class SavedStrategies:
         bus: Where states are kept.
         clock: Time for the engine.
         observer: Counts what could not be saved.
+        holds: Tells whether a unit is still ours for certain: the state of one that another scanner
+            may have gone on with must not be written over.
     """
 
-    def __init__(
-        self, engine: StrategyHost, units: Units, bus: Bus, clock: Clock, observer: Observer
+    def __init__(  # noqa: PLR0917 - it stands between engine, bus and lease
+        self,
+        engine: StrategyHost,
+        units: Units,
+        bus: Bus,
+        clock: Clock,
+        observer: Observer,
+        holds: Callable[[int], bool] = lambda number: True,
     ) -> None:
+        self._holds = holds
         self._engine, self._units, self._bus = engine, units, bus
         self._clock, self._observer = clock, observer
         self._mine: list[str] = []
@@ -62,7 +71,7 @@ class SavedStrategies:
         share = self._units.share_of(owned)
         for strategy_id in self._mine:
             if strategy_id not in share.strategies:
-                await self._save(strategy_id)
+                await self._save(strategy_id, is_last=True)
         kept = [
             each
             for each in share.strategies
@@ -130,9 +139,15 @@ class SavedStrategies:
         else:
             self.notes.pop(about, None)
 
-    async def _save(self, strategy_id: str) -> int:
+    async def _save(self, strategy_id: str, *, is_last: bool = False) -> int:
+        """Save a state; return its bytes.
+
+        Raises:
+            BusUnavailable: It was the last one to save, and the lease may still be held.
+        """
         about = f"strategy {strategy_id}: state"
-        if not self._engine.runs(strategy_id):
+        number = self._units.number_of(strategy_id)
+        if not self._engine.runs(strategy_id) or not self._holds(number):
             return 0
         try:
             state = self._engine.save(strategy_id, self._clock.now_ns())
@@ -149,7 +164,10 @@ class SavedStrategies:
         try:
             await self._bus.save_checkpoint(_name(strategy_id), state)
         except BusUnavailable:
-            self._observer.count("checkpoints_failed")  # the next one is newer
+            self._observer.count("checkpoints_failed")
+            if is_last and self._holds(number):
+                raise
+            # Otherwise the next one is newer.
         return len(state)
 
 

@@ -31,6 +31,10 @@ class Units:
             frozenset(whole) | (self._by_base if shards else frozenset()), shards, self.shards
         )
 
+    def number_of(self, strategy_id: str) -> int:
+        """Return how the lease of a strategy is numbered that only one scanner may run."""
+        return self.shards + self._whole.index(strategy_id)
+
     def is_saved(self, strategy_id: str) -> bool:
         """Tell whether a strategy's state is kept: not of one that several scanners may run."""
         return strategy_id not in self._by_base

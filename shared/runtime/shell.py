@@ -157,6 +157,8 @@ class Shell:
             try:
                 if self._hosting.saved_shards is not None:
                     await self._hosting.saved_shards.own(owned)
+                if self._hosting.shards is not None:
+                    await self._hosting.shards.let_go(owned)
                 if not owned:
                     await self._stand_by()
                     return

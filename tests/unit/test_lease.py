@@ -125,6 +125,7 @@ class Member:
     async def _follow(self) -> None:
         async for owned in self.owner.owned():
             self.owned = owned
+            await self.owner.let_go(owned)
 
 
 @pytest.fixture

@@ -24,6 +24,9 @@ from shared.clock import ManualClock, SystemClock
 from shared.config import load_config
 from shared.config_sections import Config
 from shared.engine import InputsOpened
+from shared.errors import BusUnavailable
+from shared.lease import ShardOwner
+from shared.lease_terms import RENEW_S
 from shared.messages.base import BookState, Side
 from shared.observe import Observer
 from shared.strategies.near_misses import NearMisses, Stopped
@@ -37,6 +40,7 @@ from shared.strategies.saved_state import (
 from shared.strategy_files import load_strategies
 from tests.decision_builders import T0, make_info, make_view
 from tests.strategy_files import write_config, write_strategy
+from tests.support import eventually
 
 COUNTS = """
     def set_up(self):
@@ -146,6 +150,94 @@ def test_a_state_goes_to_the_scanner_that_goes_on(tmp_path: Path, server: Memory
     states = [state for _, _, state in second.strategy("two").seen]
     assert states == ["LIVE", "LIVE", "STALE", "STALE"], "books of before price nothing"
     assert not second.saved.notes
+
+
+class SlowBus(MemoryBus):
+    """A bus that saves only once it may, or is away."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        super().__init__(server, service="scanner")
+        self.may_save = asyncio.Event()
+        self.refusals = 0
+
+    async def save_checkpoint(self, name: str, state: bytes) -> None:
+        if self.refusals:
+            self.refusals -= 1
+            raise BusUnavailable("away for a moment")
+        await self.may_save.wait()
+        await super().save_checkpoint(name, state)
+
+
+class Member:
+    """A scanner with its leases, as its shell keeps them."""
+
+    def __init__(self, server: MemoryServer, config: Config, name: str) -> None:
+        self.scanner, self.bus = Scanner(server, config), SlowBus(server)
+        self.owner = ShardOwner(self.bus, "scanner", name, 1, self.scanner.units.leases)
+        self.saved = SavedStrategies(
+            self.scanner.engine,
+            self.scanner.units,
+            self.bus,
+            ManualClock(),
+            Observer("scanner", name),
+            self.owner.holds,
+        )
+        self.task = asyncio.create_task(self._follow())
+
+    async def _follow(self) -> None:
+        async for owned in self.owner.owned():
+            while True:
+                try:
+                    await self.saved.own(owned)
+                    break
+                except BusUnavailable:
+                    await asyncio.sleep(0.01)
+            await self.owner.let_go(owned)
+
+
+@pytest.mark.parametrize("refusals", [0, 3])
+async def test_a_strategy_is_handed_over_with_its_last_state(
+    tmp_path: Path, server: MemoryServer, refusals: int
+) -> None:
+    config = config_of(tmp_path, *TABLES)
+    first = Member(server, config, "a")
+    await eventually(lambda: first.saved._mine == ["one", "two"])
+    first.scanner.feed("BTC/USDT", "ETH/USDT")  # after this nothing was saved
+    first.bus.refusals = refusals
+    second = Member(server, config, "b")
+    await eventually(lambda: first.owner._owned != (0, 1, 2))  # it gives a strategy up
+    given_up = {"one", "two"} - {first.scanner.units._whole[n - 1] for n in first.owner._owned if n}
+    assert len(given_up) == 1
+    (name,) = given_up
+    await asyncio.sleep(2 * RENEW_S)  # the other has asked for it meanwhile
+    assert name not in second.scanner.running, "its state is not saved yet"
+    first.bus.may_save.set()
+    await eventually(lambda: name in second.scanner.running)
+    assert len(second.scanner.strategy(name).seen) == 2
+    for member in (first, second):
+        member.task.cancel()
+
+
+async def test_who_may_have_lost_a_strategy_writes_no_state_over_the_others(
+    tmp_path: Path, server: MemoryServer
+) -> None:
+    config = config_of(tmp_path, *TABLES)
+    is_held = True
+    scanner = Scanner(server, config)
+    bus = MemoryBus(server, service="scanner")
+    observer = Observer("scanner", "a")
+    saved = SavedStrategies(
+        scanner.engine, scanner.units, bus, ManualClock(), observer, lambda number: is_held
+    )
+    await saved.own((0, 1, 2))
+    scanner.feed("BTC/USDT")
+    await saved.save_all()
+    newer = await bus.load_checkpoint("scanner-one")
+    is_held = False
+    scanner.feed("ETH/USDT")
+    await saved.save_all()
+    await saved.own(())
+    assert await bus.load_checkpoint("scanner-one") == newer
 
 
 def test_a_state_survives_its_process(tmp_path: Path, server: MemoryServer) -> None:
