@@ -18,13 +18,21 @@ import msgspec
 
 from services.scanner.calls import Calls
 from services.scanner.extras import CATCH_UP_NS, Extras
-from services.scanner.figures import bar_counters, sum_counters, sum_gauges, unread_streams
+from services.scanner.figures import (
+    bar_counters,
+    sum_counters,
+    sum_gauges,
+    unread_streams,
+    with_held_back,
+)
 from services.scanner.hosted import EXTRAS, own_copy
 from services.scanner.roster import READERS_MAX, Roster, Share
 from services.scanner.rounds import RoundKeeper
 from services.scanner.saving import restore, save
+from services.scanner.taken_sides import TakenSides
 from services.scanner.watched import Watch
 from shared.engine import NOTHING, EngineSpec, InputsOpened, Result, Step
+from shared.messages.arb import Opportunity
 from shared.messages.base import BookState, Message
 from shared.messages.market import DepthView, InstrumentInfo
 from shared.messages.rounds import RoundsTold, StrategyPosition
@@ -53,6 +61,7 @@ class StrategyHost:
         self._roster = Roster(instances, self._rounds, watch)
         self._calls = Calls(self._roster, watch)
         self._extras = Extras(self._roster, self._calls)
+        self._sides = TakenSides()
         self._views = self._rounds_closing = 0
         self._newest: dict[tuple[str, str], DepthView] = {}
         self._own_names = {"depth_views", "near_misses", "strategies", "strategies_disabled"}
@@ -70,7 +79,7 @@ class StrategyHost:
     def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
         """Report what cannot run. Nothing was saved: views and rules are repeated on the bus."""
         self._roster.report_problems(now_ns)
-        return self._step([])
+        return self._step([], now_ns)
 
     def checkpoints(self) -> Mapping[str, bytes]:
         """Nothing is saved."""
@@ -83,6 +92,7 @@ class StrategyHost:
         out: list[Message] | None = None
         if isinstance(message, DepthView):
             self._views += 1
+            self._sides.see(message)
             out = self._on_view(message, now_ns)
         elif isinstance(message, InstrumentInfo):
             rules = message.rules
@@ -101,7 +111,7 @@ class StrategyHost:
             self._roster.disable(message.strategy_id, message.reason, now_ns)
         elif isinstance(message, InputsOpened):
             out = self._on_inputs_opened(now_ns)
-        return self._step(out or []) if out or self._roster.alerts else NOTHING
+        return self._step(out or [], now_ns) if out or self._roster.alerts else NOTHING
 
     def _on_view(self, view: DepthView, now_ns: int) -> list[Message] | None:
         book = view.venue, view.instrument
@@ -159,13 +169,16 @@ class StrategyHost:
             closing = self._rounds.closing(here, self._newest, now_ns)
             self._rounds_closing += len(closing)
             out += closing
-        return self._step(out)
+        out += self._sides.due(now_ns)
+        return self._step(out, now_ns)
 
     def next_deadline_ns(self) -> int | None:
         """Return when ``on_timer`` has something to look at, or ``None``."""
         roster = self._roster
         due_ns = self._rounds.next_ns(roster.disabled_here()) if roster.disabled else None
-        each_ns: int | None
+        each_ns = self._sides.next_ns
+        if each_ns is not None and (due_ns is None or each_ns < due_ns):
+            due_ns = each_ns
         for hosted in roster.running:  # asked after every batch, so written out
             if hosted.catch_up is not None:
                 each_ns = hosted.catch_up.opened_ns + CATCH_UP_NS
@@ -193,7 +206,9 @@ class StrategyHost:
             **self._calls.counters,
             **bar_counters(self._roster.all),
         }
-        return {**totals, **sum_counters(self._roster.all, self._own_names, self._watch)}
+        totals["opportunities"] -= self._sides.held_back
+        told = sum_counters(self._roster.all, self._own_names, self._watch)
+        return {**totals, **with_held_back(told, self._sides.held_back)}
 
     def gauges(self) -> Mapping[str, float]:
         """Return what the strategies follow, and how many of them run."""
@@ -244,7 +259,9 @@ class StrategyHost:
                 for place, view in restore(hosted, saved, now_ns, self._watch).items():
                     self._newest.setdefault(place, view)
 
-    def _step(self, out: list[Message]) -> Step:
+    def _step(self, out: list[Message], now_ns: int) -> Step:
+        if any(isinstance(each, Opportunity) for each in out):
+            out = self._sides.sift(out, self._newest, now_ns)
         if self._roster.alerts:
             out += self._roster.alerts
             self._roster.alerts = []

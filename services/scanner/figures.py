@@ -8,6 +8,7 @@ from services.scanner.hosted import Hosted
 from services.scanner.watched import Watch
 from shared.messages.control import Alert, Severity
 from shared.messages.market import TradesMissed
+from shared.strategies.gates import Gate
 from shared.streams import MD_FUNDING, MD_TRADE
 
 
@@ -25,6 +26,16 @@ def sum_counters(
             gates[gate] = gates.get(gate, 0) + count
     named = {f"near_misses_{gate}": count for gate, count in gates.items() if count}
     return {**totals, "near_misses": sum(gates.values()), **named}
+
+
+def with_held_back(counters: dict[str, int], held_back: int) -> dict[str, int]:
+    """Return the counters with what was held back because its prices were taken already."""
+    if not held_back:
+        return counters
+    name = f"near_misses_{Gate.PRICES_TAKEN}"
+    counters[name] = counters.get(name, 0) + held_back
+    counters["near_misses"] += held_back
+    return counters
 
 
 def sum_gauges(

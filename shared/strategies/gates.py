@@ -21,6 +21,7 @@ class Gate(StrEnum):
     EDGE_MIN = Obstacle.EDGE_MIN.value
     OPENS_POSITION = "OPENS_POSITION"  # it pays, but would leave a derivative open
     COOLDOWN = "COOLDOWN"  # this pair was offered a moment ago
+    PRICES_TAKEN = "PRICES_TAKEN"  # an opportunity of a moment ago takes a side of a book
     LOT = "LOT"  # less than one lot that both venues accept
     NOTIONAL_MIN = "NOTIONAL_MIN"  # less than a venue's least order
 
@@ -42,6 +43,7 @@ CONTEXT: dict[str, tuple[str, ...]] = {
     Gate.EDGE_MIN: ("bid", "ask"),
     Gate.OPENS_POSITION: ("bid", "ask"),
     Gate.COOLDOWN: ("remaining_ms",),
+    Gate.PRICES_TAKEN: ("venue", "instrument", "side", "taken_by", "remaining_ms"),
     Gate.LOT: ("qty", "lot"),
     Gate.NOTIONAL_MIN: ("qty", "price"),
 }

@@ -253,6 +253,10 @@ def test_cooldown_is_per_directed_pair() -> None:
     assert (
         len(engine.on_message(gamma, T0 + 999 * MS).messages) == 1
     )  # alpha -> gamma was not offered yet
+    # That took alpha's prices for a while.
+    assert not show(engine, 10_000.0, 10_050.0, T0 + 1_000 * MS)
+    engine = make_scanner(cooldown_ms=1_000)
+    assert show(engine, 10_000.0, 10_050.0)
     assert show(engine, 10_000.0, 10_050.0, T0 + 1_000 * MS)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from services.scanner.engine import OverBudget, StrategyHost
 from services.scanner.hosted import OUTPUTS_PER_CALL_MAX, OUTPUTS_PER_S_MAX, TIMER_NS_MIN
+from services.scanner.taken_sides import TAKEN_NS
 from shared.config import load_config
 from shared.engine import NOTHING, InputsOpened
 from shared.messages.arb import NearMiss, Opportunity
@@ -45,14 +46,18 @@ def alone(tmp_path: Path, body: str) -> StrategyHost:
 
 def test_two_strategies_find_each_their_own(tmp_path: Path) -> None:
     host = alone(tmp_path, TRADES)
-    mine, cross = of(Opportunity, feed(host))
+    (mine,) = of(Opportunity, feed(host))
+    # It takes both sides; the other is offered the same prices once they were not taken.
+    cross, again = of(Opportunity, feed(host, T0 + TAKEN_NS))
+    assert again.strategy_id == "cross"
     assert (mine.detector, cross.detector) == ("mine.py:Mine", "cross_venue")
     assert (mine.strategy_id, cross.strategy_id) == ("mine", "cross")
     assert len({mine.strategy_hash, cross.strategy_hash, ""}) == 3
     assert mine.opportunity_id != cross.opportunity_id
-    assert mine.legs == cross.legs
-    assert host.counters()["opportunities"] == 2
-    assert host.counters()["comparisons"] == 4  # of cross_venue; the other counts nothing
+    assert [leg.price_limit for leg in mine.legs] == [leg.price_limit for leg in cross.legs]
+    assert host.counters()["opportunities"] == 3
+    assert host.counters()["near_misses_PRICES_TAKEN"] == 2
+    assert host.counters()["comparisons"] == 8  # of cross_venue; the other counts nothing
     assert host.gauges()["strategies"] == 2
 
 
@@ -431,11 +436,11 @@ def test_make_opportunity_is_what_a_strategy_may_return() -> None:
 
 def test_after_its_shards_changed_hands_no_old_view_prices_anything(tmp_path: Path) -> None:
     host = alone(tmp_path, TRADES)
-    assert len(of(Opportunity, feed(host))) == 2
+    assert len(of(Opportunity, feed(host))) == 1
     assert host.on_message(InputsOpened(), T0 + MS) is NOTHING
 
     fresh = make_view("beta", bids=[(10_060.0, 1.0)], asks=[(1e6, 1.0)], ts_ns=T0 + 2 * MS)
     assert not of(Opportunity, host.on_message(fresh, T0 + 2 * MS).messages)
 
     ask = make_view("alpha", asks=[(10_000.0, 1.0)], bids=[(1.0, 1.0)], ts_ns=T0 + 3 * MS)
-    assert len(of(Opportunity, host.on_message(ask, T0 + 3 * MS).messages)) == 2
+    assert len(of(Opportunity, host.on_message(ask, T0 + 3 * MS).messages)) == 1
