@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from services.cli.demo_strategies import Shown, strategy_lines
+from services.cli.demo_strategies import RISK, Shown, strategy_lines
 from services.cli.output import console
 from services.cli.run import ACTIVE_WITHIN_S, Run, watched, wind_down
 from services.cli.screen import Screen
@@ -50,6 +50,7 @@ async def run_demo(
                 addresses.ws,
                 stack.url,
                 executor=ExecutorConfig(mode="simulated"),
+                risk=RISK,
                 strategies=list(shown.strategies),
             )
             if shown.one_shard:  # a strategy of several base assets is read by one scanner

@@ -5,14 +5,27 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
-from shared.config_sections import ScannerConfig, StrategyConfig
+from shared.config_sections import QuoteLimits, RiskConfig, ScannerConfig, StrategyConfig
 from shared.strategies import built_in
 from shared.strategies.demo import Demo
 from shared.strategy_files import built_ins, load
 
 ALL: Final = "all"
+RISK: Final = RiskConfig(
+    per_quote={
+        "BTC": QuoteLimits(
+            order_notional_max=Decimal("0.2"),
+            instrument_notional_max=Decimal(2),
+            venue_notional_max=Decimal(4),
+            total_notional_max=Decimal(8),
+            daily_loss_max=Decimal("0.02"),
+        )
+    }
+)
+"""The usual limits, and about the same worth of the markets against a coin (simulated: 64,000)."""
 RATE_INTERVAL_S: Final = 8 * 3_600
 """What rates are for, however often they settle: eight hours pass in seconds."""
 

@@ -6,7 +6,8 @@ pairs that a view touches, and asks for the opportunity of each. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from shared.domain.depth import (
@@ -53,6 +54,8 @@ class PairLimits(NamedTuple):
         book_age_ms_max: Of either view.
         cooldown_ms: From an opportunity of a pair to its next.
         ttl_ms: From an opportunity to its expiry.
+        notional_quote_max_of: The same as ``notional_quote_max``, by quote asset, where that would
+            be another worth: 10,000 USDT are not 10,000 BTC.
     """
 
     edge_bps_min: float
@@ -60,6 +63,7 @@ class PairLimits(NamedTuple):
     book_age_ms_max: int
     cooldown_ms: int
     ttl_ms: int
+    notional_quote_max_of: Mapping[str, float] = MappingProxyType({})
 
 
 class Book:
@@ -79,10 +83,20 @@ class Book:
 class Pair:
     """A directed pair: buy on one book, sell on the other."""
 
-    __slots__ = ("blocked", "buy", "opens_position", "route", "rules", "sell", "ts_cool_ns")
+    __slots__ = (
+        "blocked",
+        "buy",
+        "notional_max",
+        "opens_position",
+        "route",
+        "rules",
+        "sell",
+        "ts_cool_ns",
+    )
 
-    def __init__(self, buy: Book, sell: Book, route: Route) -> None:
+    def __init__(self, buy: Book, sell: Book, route: Route, notional_max: float) -> None:
         self.buy, self.sell, self.route = buy, sell, route
+        self.notional_max = notional_max  # in its quote asset
         self.rules: PairRules | None = None
         self.ts_cool_ns = 0  # offered before; not again until then
         self.blocked: Stopped | None = None
@@ -118,13 +132,16 @@ class Pairs:
 
     def __init__(self, strategy_id: str, limits: PairLimits, near_misses: NearMisses) -> None:
         self._edge_bps_min = limits.edge_bps_min
-        self._notional_max = limits.notional_quote_max
         self._sizing = Sizing(
             strategy_id,
             exact(limits.edge_bps_min),
             exact(limits.notional_quote_max),
             limits.ttl_ms * _MS,
         )
+        self._sizing_of = {
+            quote: self._sizing._replace(notional_max=exact(most))
+            for quote, most in limits.notional_quote_max_of.items()
+        }
         self._age_ns_max = limits.book_age_ms_max * _MS
         self._cooldown_ns = limits.cooldown_ms * _MS
         self._near_misses = near_misses
@@ -189,7 +206,7 @@ class Pairs:
         pays = bid > ask and bid * costs.sell_keep >= ask * costs.buy_need
         if pays and not (are_levels(asks) and are_levels(bids)):
             return Stopped(Gate.BOOK_NOT_LIVE, (_trust(buy), _trust(sell)))
-        found = take_crossed_depth(asks, bids, costs, notional_max=self._notional_max)
+        found = take_crossed_depth(asks, bids, costs, notional_max=pair.notional_max)
         if isinstance(found, Uncrossed):  # nearly always
             return Stopped(OF_OBSTACLE[found.obstacle], (bid, ask), found.edge_bps)
         if pair.opens_position:
@@ -200,10 +217,11 @@ class Pairs:
         assert sell.rules is not None
         buys = Offer(asked, buy.rules, exact_levels(asks, found.buy_levels))
         sells = Offer(offered, sell.rules, exact_levels(bids, found.sell_levels))
-        qty = size_opportunity(buys, sells, rules.lot, found, self._sizing)
+        sizing = self._sizing_of.get(rules.quote, self._sizing)
+        qty = size_opportunity(buys, sells, rules.lot, found, sizing)
         if isinstance(qty, Stopped):
             return qty
-        offer = build_opportunity(buys, sells, rules, qty, self._sizing, now_ns=now_ns)
+        offer = build_opportunity(buys, sells, rules, qty, sizing, now_ns=now_ns)
         if isinstance(offer, Opportunity):
             pair.ts_cool_ns = now_ns + self._cooldown_ns
         return offer
@@ -235,7 +253,8 @@ class Pairs:
             self._refused["pairs_refused"] += 1
             return
         places = ((book.venue, book.instrument) for book in (buy, sell))
-        pair = Pair(buy, sell, self._near_misses.route(*places))
+        sizing = self._sizing_of.get(buy.name.quote, self._sizing)
+        pair = Pair(buy, sell, self._near_misses.route(*places), float(sizing.notional_max))
         pair.refresh(self._edge_bps_min)
         self._pairs += 1
         buy.pairs.append(pair)

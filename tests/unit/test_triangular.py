@@ -101,6 +101,39 @@ def test_what_does_not_pay_is_counted_by_how_far_it_is() -> None:
     assert not watched.misses(), "10 bps below the line that is watched"
 
 
+def test_a_plan_must_pay_for_those_that_miss() -> None:
+    # 49.8 bps after fees. A miss: four fees of 10 bps, the spreads of 20 and 4, and a drift of 5.
+    watched = Watched(edge_bps_min=2, miss_fraction=0.5)
+    watched.prices()
+    assert not watched.found
+    miss = watched.misses()["CYCLE_MISSES"]
+    cost = 40 + (0.05 / 0.0499 - 1) * 1e4 + (2_521 / 2_520 - 1) * 1e4 + 5
+    assert float(miss.context["needs_bps"]) == pytest.approx((2 + 0.5 * cost) / 0.5, abs=1e-3)
+    watched = Watched(edge_bps_min=2)
+    watched.prices()
+    assert watched.found, "a quarter of them misses: 25.7 bps are needed"
+    watched = Watched(edge_bps_min=49, miss_fraction=0)
+    watched.prices()
+    assert watched.found, "misses are left out"
+
+
+def test_the_last_unit_pays_for_misses_too() -> None:
+    def qty(**params: Any) -> D:
+        watched = Watched(edge_bps_min=2, **params)
+        for name, (bid, ask) in PRICES.items():
+            watched.now_ns += MS
+            # A second level of ETH/USDT that leaves 20 bps after fees.
+            bids = [(bid, 1.0), (bid * 0.9971, 1.0)] if name == "ETH/USDT" else [(bid, 3.0)]
+            view = make_view(VENUE, name, bids=bids, asks=[(ask, 3.0)], ts_ns=watched.now_ns)
+            watched.found += watched.strategy.on_depth(view, watched.now_ns)
+        (found,) = watched.found
+        sold: D = found.legs[-1].qty
+        return sold
+
+    assert qty(miss_fraction=0) > D("1.9")
+    assert qty() <= D(1)
+
+
 def test_lots_may_leave_nothing() -> None:
     watched = Watched(notional_quote_max=3.0)
     watched.prices()

@@ -28,6 +28,7 @@ from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
 from shared.strategies.demo import Demo
 from shared.strategies.gates import Gate
+from shared.strategies.misses import Misses
 from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Stopped
 from shared.strategies.path_books import PathBook, PathBooks, oldest_age_ms
 from shared.strategies.path_plans import PathFlaw, Publisher, plan_path
@@ -72,6 +73,8 @@ class ConversionParams(Params, frozen=True, kw_only=True):
     cooldown_ms: Annotated[int, Meta(ge=0, le=10**9)] = 1_000
     ttl_ms: Annotated[int, Meta(ge=1, le=10**6)] = 500
     slack_bps: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    miss_fraction: Annotated[float, Meta(ge=0, le=0.9)] = 0.25
+    miss_drift_bps: Annotated[float, Meta(ge=0, le=1_000)] = 5.0
 
 
 class _Route:
@@ -96,6 +99,7 @@ class Conversion(Strategy[ConversionParams]):
         **{obstacle.value: ("fx",) for obstacle in FxObstacle},
         "CONVERSION_LOSES": ("fx",),
         "CONVERSION_EDGE_MIN": ("fx",),
+        "CONVERSION_MISSES": ("fx", "needs_bps"),
         **{f"CONVERSION_{flaw}": ("fx",) for flaw in PathFlaw},
     }
 
@@ -110,12 +114,8 @@ class Conversion(Strategy[ConversionParams]):
         self._count = self._refused = self._comparisons = 0
         self._watch = 1.0 + given.watch_bps_min / 1e4
         self._least = 1.0 + (given.edge_bps_min + given.rebalance_bps) / 1e4
-        self._limits = ConversionLimits(
-            exact(given.edge_bps_min),
-            exact(given.rebalance_bps),
-            exact(given.notional_quote_max),
-            LOTS_TRIED,
-        )
+        self._misses = Misses(given.miss_fraction, given.miss_drift_bps)
+        self._notional_max = exact(given.notional_quote_max)
         self._fx_limits = FxLimits(
             given.fx_age_ms_max,
             given.fx_older_ms_max,
@@ -231,7 +231,13 @@ class Conversion(Strategy[ConversionParams]):
     def _offer(self, route: _Route, edge_bps: float, now_ns: int) -> Opportunity | Stopped:
         """Walk the three books; return what may be traded of them, or what stops it."""
         buy, sell, fx = route.buy, route.sell, route.fx
-        found = self._priced(route, now_ns)
+        given = self.params
+        needs_bps = self._misses.needs_bps((buy, sell, fx), given.edge_bps_min)
+        rebalance_bps = exact(given.rebalance_bps)
+        if edge_bps < needs_bps + rebalance_bps:
+            return Stopped("CONVERSION_MISSES", (fx.instrument, needs_bps), edge_bps)
+        limits = ConversionLimits(needs_bps, rebalance_bps, self._notional_max, LOTS_TRIED)
+        found = self._priced(route, limits, now_ns)
         if isinstance(found, FxObstacle):
             return Stopped(found.value, (fx.instrument,), edge_bps)
         if found is None:
@@ -252,7 +258,9 @@ class Conversion(Strategy[ConversionParams]):
         route.ts_cool_ns = now_ns + self.params.cooldown_ms * _MS
         return plan
 
-    def _priced(self, route: _Route, now_ns: int) -> Outcome | Obstacle | FxObstacle | None:
+    def _priced(
+        self, route: _Route, limits: ConversionLimits, now_ns: int
+    ) -> Outcome | Obstacle | FxObstacle | None:
         """Return what the three books together give, or why they must not be used."""
         buy, sell, fx = route.buy, route.sell, route.fx
         asked, offered, rate = buy.view, sell.view, fx.view
@@ -275,7 +283,7 @@ class Conversion(Strategy[ConversionParams]):
             ts_legs_ns=min(asked.ts_ns, offered.ts_ns),
             now_ns=now_ns,
         )
-        return obstacle or price_conversion(first, second, third, self._limits)
+        return obstacle or price_conversion(first, second, third, limits)
 
 
 def _age_ms(book: PathBook, now_ns: int) -> int:

@@ -9,24 +9,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from shared.messages.arb import Opportunity
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
+from shared.strategies.demo import Demo
 from shared.strategies.near_misses import Stopped
 from shared.strategies.pairs import PairLimits, Pairs
 from shared.strategies.port import Params, Strategy
 
+DEMO = Demo(params={"notional_quote_max_of": {"BTC": 0.15}})
+
 
 class CrossVenueParams(Params, frozen=True, kw_only=True):
-    """As in the section ``[scanner]``, which holds for what is not given here."""
+    """As in the section ``[scanner]``, which holds for what is not given here.
+
+    ``notional_quote_max_of`` is ``notional_quote_max`` for single quote assets, in units of each.
+    """
 
     edge_bps_min: Annotated[float, Meta(ge=-1e6, le=1e6)] = 2.0
     notional_quote_max: Annotated[float, Meta(gt=0, le=1e15)] = 10_000.0
     book_age_ms_max: Annotated[int, Meta(ge=1, le=10**12)] = 2_000
     cooldown_ms: Annotated[int, Meta(ge=0, le=10**12)] = 1_000
     opportunity_ttl_ms: Annotated[int, Meta(ge=1, le=10**12)] = 500
+    notional_quote_max_of: dict[str, Annotated[float, Meta(gt=0, le=1e15)]] = field(
+        default_factory=dict
+    )
 
 
 class CrossVenue(Strategy[CrossVenueParams]):
@@ -43,6 +52,7 @@ class CrossVenue(Strategy[CrossVenueParams]):
             given.book_age_ms_max,
             given.cooldown_ms,
             given.opportunity_ttl_ms,
+            given.notional_quote_max_of,
         )
         self._pairs = Pairs(self.id, limits, self.near_misses)
 

@@ -6,6 +6,7 @@ All legs go out at once, from inventory; see docs/strategies/triangular.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -20,6 +21,7 @@ from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
 from shared.strategies.demo import Demo
 from shared.strategies.gates import Gate
+from shared.strategies.misses import Misses
 from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Stopped
 from shared.strategies.path_books import PathBook, PathBooks, newest_age_ms, oldest_age_ms
 from shared.strategies.path_plans import PathFlaw, Publisher, plan_path
@@ -55,6 +57,8 @@ class TriangularParams(Params, frozen=True, kw_only=True):
     ttl_ms: Annotated[int, Meta(ge=1, le=10**6)] = 500
     apart_ms_max: Annotated[int, Meta(ge=0, le=10**9)] = 250
     slack_bps: Annotated[float, Meta(ge=0, le=100)] = 0.0
+    miss_fraction: Annotated[float, Meta(ge=0, le=0.9)] = 0.25
+    miss_drift_bps: Annotated[float, Meta(ge=0, le=1_000)] = 5.0
 
 
 class _Way:
@@ -91,6 +95,7 @@ class Triangular(Strategy[TriangularParams]):
     gates: ClassVar = {
         "CYCLE_LOSES": ("assets",),
         "CYCLE_EDGE_MIN": ("assets",),
+        "CYCLE_MISSES": ("assets", "needs_bps"),
         "CYCLE_AGE": ("assets", "age_ms"),
         "CYCLE_APART": ("assets", "apart_ms"),
         "CYCLE_LOTS": ("assets",),
@@ -106,8 +111,7 @@ class Triangular(Strategy[TriangularParams]):
         self._evaluated = self._ways = self._refused = 0
         self._watch = 1.0 + given.watch_bps_min / 1e4
         self._least = 1.0 + given.edge_bps_min / 1e4
-        self._edge_bps_min = exact(given.edge_bps_min)
-        self._need = 1 + self._edge_bps_min * ONE_BP
+        self._misses = Misses(given.miss_fraction, given.miss_drift_bps)
         self._amount_max = exact(given.notional_quote_max)
         self._publisher = Publisher(self.id, given.ttl_ms * _MS, exact(given.slack_bps) * ONE_BP)
 
@@ -218,6 +222,9 @@ class Triangular(Strategy[TriangularParams]):
         if product < self._least:
             gate = "CYCLE_LOSES" if product < 1.0 else "CYCLE_EDGE_MIN"
             return Stopped(gate, (way.assets,), edge_bps)
+        needs_bps = self._misses.needs_bps(way.books, self.params.edge_bps_min)
+        if edge_bps < needs_bps:
+            return Stopped("CYCLE_MISSES", (way.assets, needs_bps), edge_bps)
         age_ms = oldest_age_ms(way.books, now_ns)
         if age_ms > self.params.book_age_ms_max:
             return Stopped("CYCLE_AGE", (way.assets, age_ms), edge_bps)
@@ -226,8 +233,8 @@ class Triangular(Strategy[TriangularParams]):
             return Stopped("CYCLE_APART", (way.assets, apart_ms), edge_bps)
         if now_ns < way.ts_cool_ns:
             return Stopped(Gate.COOLDOWN, ((way.ts_cool_ns - now_ns) // _MS,), edge_bps)
-        found = self._sized(way)
-        if found is None or found.edge_bps < self._edge_bps_min:
+        found = self._sized(way, 1 + needs_bps * ONE_BP)
+        if found is None or found.edge_bps < needs_bps:
             return Stopped("CYCLE_LOTS", (way.assets,), edge_bps)
         plan = plan_path(
             list(zip(way.books, way.sides, strict=True)),
@@ -243,14 +250,14 @@ class Triangular(Strategy[TriangularParams]):
         way.ts_cool_ns = now_ns + self.params.cooldown_ms * _MS
         return plan
 
-    def _sized(self, way: _Way) -> Outcome | None:
+    def _sized(self, way: _Way, need: Decimal) -> Outcome | None:
         legs = []
         for book, side in zip(way.books, way.sides, strict=True):
             leg = book.leg(side, is_buy_fee_in_base=self.params.is_buy_fee_in_base)
             if leg is None:
                 return None
             legs.append(leg)
-        return best_outcome(legs, self._need, self._amount_max)
+        return best_outcome(legs, need, self._amount_max)
 
 
 def _ways_back(way: _Way, books: Sequence[PathBook]) -> Iterator[PathBook]:
