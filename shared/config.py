@@ -38,6 +38,7 @@ from shared.config_sections import (
 )
 from shared.errors import ConfigError
 from shared.messages.bounds import INSTRUMENT, VENUE
+from shared.services import SERVICE_NAMES
 
 S = TypeVar("S", bound=msgspec.Struct)
 LIVE_TRADING_PHRASE = "yes-trade-real-money"
@@ -111,6 +112,11 @@ def _config_of(raw: Mapping[str, Any], where: str) -> Config:
         raise ConfigError(f'{where}: observe.http_host is empty; give an address, like "127.0.0.1"')
     if not config.recorder.dir.strip():
         raise ConfigError(f'{where}: recorder.dir is empty; give a directory, like "data"')
+    if unknown := sorted(config.process.processors.keys() - set(SERVICE_NAMES)):
+        raise ConfigError(
+            f"{where}: process.processors names {unknown[0]}; services are "
+            f"{', '.join(SERVICE_NAMES)}"
+        )
     for name, venue in config.venues.items():
         if not VENUE.pattern.fullmatch(name):
             raise ConfigError(

@@ -135,6 +135,17 @@ class RecorderConfig(Section, frozen=True, kw_only=True):
     sync_interval_ms: Annotated[int, Meta(ge=10, le=900)] = 500
 
 
+class ProcessConfig(Section, frozen=True, kw_only=True):
+    """How services use the machine.
+
+    ``processors`` says on which a service may run, by its name; one that is not named may use all.
+    Every ``warming_ms`` risk and executor decide on what came last and drop the result; 0: never.
+    """
+
+    processors: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]] = {}
+    warming_ms: Annotated[int, Meta(ge=0, le=1_000)] = 0
+
+
 class StrategyConfig(Section, frozen=True, kw_only=True, rename={"class_": "class"}):
     """One strategy: ``class`` is a built-in's name, or ``FILE.py`` or ``FILE.py:CLASS``.
 
@@ -168,6 +179,7 @@ class Config(Section, frozen=True, kw_only=True):
     executor: ExecutorConfig = ExecutorConfig()
     strategies: list[StrategyConfig] = []
     recorder: RecorderConfig = RecorderConfig()
+    process: ProcessConfig = ProcessConfig()
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -178,5 +190,6 @@ SECTIONS: dict[str, type[Section]] = {
     "risk": RiskConfig,
     "executor": ExecutorConfig,
     "recorder": RecorderConfig,
+    "process": ProcessConfig,
 }
 """Every section but those of the venues and the strategies, which have one each."""

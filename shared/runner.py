@@ -34,6 +34,7 @@ from shared.lease import LeaseLost
 from shared.ledger import LossDetector, lost_marks
 from shared.logs import set_up_logs
 from shared.observe import Observer
+from shared.processors import keep_to
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,8 @@ def run_service(service: str, open_app: OpenApp, *, drain_timeout_s: float) -> N
         config = load_config()
         instance = instance_name(service)
         set_up_logs(service, instance, config.observe.log_level)
+        if (processors := config.process.processors.get(service)) is not None:
+            keep_to(processors, f"process.processors.{service}")
         observer = Observer(service, instance)
         calm_garbage_collector()
         code = uvloop.run(_supervise(config, observer, open_app, drain_timeout_s))

@@ -13,6 +13,7 @@ from services.executor.engine import ENGINE, ExecutorEngine, on_ledger
 from services.executor.gateway import Gateway
 from services.executor.paper import PaperGateway
 from services.executor.transport import VenueRequests, VenueTransport
+from services.executor.warming import PlanWarming
 from shared.bus.inputs import inputs_of
 from shared.bus.opening import open_bus
 from shared.bus.port import Bus
@@ -65,6 +66,8 @@ def build(
             VenueRequests(gateways, clock, tick_to_order, timeout_s=timeout_s), tasks.spawn
         ),
         watch=show_market if paper else None,
+        warm=PlanWarming(engine, config),
+        warming_ms=config.process.warming_ms,
         obstacle=lambda: engine.obstacle,
         open_work=open_plans,
     )

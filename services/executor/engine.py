@@ -59,8 +59,8 @@ class ExecutorEngine:
             for name, venue in sorted(config.venues.items())
             if venue.trade
         }
-        self._markets = Markets(tuple(self._venues))
-        self._intake = Intake(self._markets, self._venues, config.risk)
+        self.markets = Markets(tuple(self._venues))
+        self._intake = Intake(self.markets, self._venues, config.risk)
         self._counts: Counter[str] = Counter(
             orders_submitted=0, orders_filled=0, orders_rejected=0, orders_unknown=0, fills=0
         )
@@ -68,6 +68,7 @@ class ExecutorEngine:
         self._informed = False  # every venue's executions are taken over: open plans may go on
         self._recovered = False  # and everything else is settled: new plans may start
         self._next_beat_ns = 0
+        self.last_plan: ApprovedPlan | None = None
         self._keeper = checkpoint.CheckpointWriter()
         self._use(ExecutorState())
 
@@ -121,7 +122,7 @@ class ExecutorEngine:
     ) -> Step:
         """Take in a bus message or the result of an action."""
         if type(message) is DepthView:  # most messages; nothing follows from one
-            self._markets.learn_view(message)
+            self.markets.learn_view(message)
             return NOTHING
         if type(message) is not ApprovedPlan and isinstance(message, Result):
             return self._on_result(message, now_ns)
@@ -131,7 +132,7 @@ class ExecutorEngine:
         if isinstance(message, ApprovedPlan):
             self._on_plan(message, redelivered, now_ns, out)
         elif isinstance(message, InstrumentInfo):
-            self._markets.learn_rules(message.rules)
+            self.markets.learn_rules(message.rules)
         elif isinstance(message, Funding | FundingSettled):
             self._reconciler.funding.on_market(message, now_ns, out)
         elif isinstance(message, TradingStateChanged):
@@ -195,7 +196,7 @@ class ExecutorEngine:
     @property
     def rules(self) -> Mapping[tuple[str, str], InstrumentRules]:
         """The venues' rules learned so far, by venue and instrument."""
-        return self._markets.rules
+        return self.markets.rules
 
     @property
     def state(self) -> ExecutorState:
@@ -206,14 +207,10 @@ class ExecutorEngine:
         """Build the accounts around a state."""
         settings = self._config.executor
         self._state = state
-        self._orders = WorkingOrders(
-            state, self._markets, self._counts, settings.query_attempts_max
-        )
+        self._orders = WorkingOrders(state, self.markets, self._counts, settings.query_attempts_max)
         hedge_deadline_ns = int(settings.hedge_deadline_ms * 1_000_000)
-        self._plans = PlanRunner(
-            state, self._markets, self._orders, self._counts, hedge_deadline_ns
-        )
-        self._own = ClosingPlans(state, self._markets, self._config.risk.quote_assets)
+        self._plans = PlanRunner(state, self.markets, self._orders, self._counts, hedge_deadline_ns)
+        self._own = ClosingPlans(state, self.markets, self._config.risk.quote_assets)
         self._standing = StandDown(state, self._counts)
         accounts = (self._orders, self._plans, self._standing)
         self._reconciler = Reconciler(state, *accounts, venues=self._venues, counts=self._counts)
@@ -242,7 +239,8 @@ class ExecutorEngine:
             alert(out, Severity.WARNING, "PLAN_REFUSED", text, now_ns)
         else:
             self._counts["plans_started"] += 1
-            self._plans.start(plan, on_grid(plan, self._markets), now_ns, out)
+            self.last_plan = plan
+            self._plans.start(plan, on_grid(plan, self.markets), now_ns, out)
 
     def _refuse(
         self, plan: ApprovedPlan, outcome: PlanOutcome, reason: str, now_ns: int, out: Step

@@ -6,6 +6,7 @@ Every decision is in ``engine.py`` and what it uses; this module only wires it t
 from __future__ import annotations
 
 from services.risk.engine import ENGINE, RiskEngine, on_ledger
+from services.risk.warming import DecisionWarming
 from shared.bus.inputs import inputs_of
 from shared.bus.port import Bus
 from shared.clock import Clock
@@ -32,6 +33,8 @@ def build(config: Config, engine: RiskEngine, bus: Bus, clock: Clock, observer: 
         checkpoints=ENGINE.checkpoints,
         has_begun=lambda: whole.has_begun,
         measures={ApprovedPlan: "tick_to_plan"},
+        warm=DecisionWarming(engine.decider),
+        warming_ms=config.process.warming_ms,
     )
     return Shell(NAME, whole, bus, clock, observer, hosting)
 

@@ -37,6 +37,7 @@ class Decider:
         self._limits, self._venues, self._market = config.risk, venues, market
         self._strategies = {each.id: each for each in config.strategies}
         self._by_quote = LimitsByQuote(config.risk)
+        self._last: tuple[Opportunity, Ledger, TradingControl] | None = None
         self._approved = 0
         self._denied: dict[str, int] = {}
 
@@ -55,8 +56,44 @@ class Decider:
         now_ns: int,
     ) -> ApprovedPlan | Denied:
         """Return what comes of an opportunity; what a plan may use is reserved in the ledger."""
+        context = self._context(found, ledger, switch, standing, now_ns)
+        if not found.round_id:
+            self._last = found, ledger, switch
+        denial = judge(context)
+        if denial is not None:
+            return self._deny(found.opportunity_id, denial, now_ns)
+        reservation = reservation_of(context)
+        ledger.reserve(reservation)
+        if found.round_id:
+            ledger.rounds.begin(round_of(context), reservation.plan_id)
+        self._approved += 1
+        return approved_plan(found, reservation, now_ns)
+
+    def last(self) -> Opportunity | None:
+        """Return the last opportunity that belongs to no round."""
+        return self._last[0] if self._last is not None else None
+
+    def decide_idly(self, found: Opportunity, now_ns: int) -> ApprovedPlan | Denied | None:
+        """Return what would come of an opportunity like the last one; nothing is reserved."""
+        if self._last is None:
+            return None
+        _, ledger, switch = self._last
+        context = self._context(found, ledger, switch, switch.now(now_ns), now_ns)
+        denial = judge(context)
+        if denial is not None:
+            return denied(found.opportunity_id, denial, now_ns)
+        return approved_plan(found, reservation_of(context), now_ns)
+
+    def _context(
+        self,
+        found: Opportunity,
+        ledger: Ledger,
+        switch: TradingControl,
+        standing: TradingStatus,
+        now_ns: int,
+    ) -> DecisionContext:
         limits = self._by_quote.of(found.quote)
-        context = DecisionContext(
+        return DecisionContext(
             opportunity=found,
             now_ns=now_ns,
             config=limits or self._limits,
@@ -71,15 +108,6 @@ class Decider:
             rules=self._market.rules,
             directional_max=self._directional_max(found),
         )
-        denial = judge(context)
-        if denial is not None:
-            return self._deny(found.opportunity_id, denial, now_ns)
-        reservation = reservation_of(context)
-        ledger.reserve(reservation)
-        if found.round_id:
-            ledger.rounds.begin(round_of(context), reservation.plan_id)
-        self._approved += 1
-        return approved_plan(found, reservation, now_ns)
 
     def decide_signal(
         self,

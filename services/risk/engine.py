@@ -95,7 +95,7 @@ class RiskEngine:
         self._has_started, self._ts_report_ns = False, 0
         self.take_ledger(opened)
         self._counters = dict.fromkeys(_COUNTERS, 0)
-        self._decider = Decider(config, self._venues, self._market)
+        self.decider = Decider(config, self._venues, self._market)
         self._handlers: dict[type[Message | Result], Callable[[Any, int], list[Message]]] = {
             DepthView: self._on_depth_view,
             InstrumentInfo: self._on_instrument,
@@ -158,7 +158,7 @@ class RiskEngine:
 
     def counters(self) -> Mapping[str, int]:
         """Return totals; ``plans_denied_<REASON>`` splits ``plans_denied``."""
-        counted = {**self._market.counters, **self._decider.counters(), **self._stops.counters}
+        counted = {**self._market.counters, **self.decider.counters(), **self._stops.counters}
         return {**self._counters, **counted}
 
     def gauges(self) -> Mapping[str, float]:
@@ -258,9 +258,9 @@ class RiskEngine:
             self._roll_day(now_ns)
         given = ledger, self._switch, standing, now_ns
         if isinstance(found, Signal):
-            decided = self._decider.decide_signal(found, *given)
+            decided = self.decider.decide_signal(found, *given)
         else:
-            decided = self._decider.decide(found, *given)
+            decided = self.decider.decide(found, *given)
         if isinstance(decided, ApprovedPlan):
             if decided.round_id:
                 self._keeper.touch_ledger()

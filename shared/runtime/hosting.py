@@ -72,6 +72,8 @@ class Hosting:
         reports_bus_state: The engine is given ``BusLost`` and ``BusBack``; for services that may
             lose what they publish.
         watch: Sees every message before the engine does.
+        warm: Takes the way of a decision and keeps nothing of it; see ``warming.py``.
+        warming_ms: How often; 0: never.
         obstacle: Why the service is not ready; empty when it is.
         notes: What an operator should know all the same, by what it is about.
         open_work: What must end before the process may; named for the log.
@@ -90,6 +92,8 @@ class Hosting:
     measures: Mapping[type[Message | Result], str] = field(default_factory=dict)
     reports_bus_state: bool = False
     watch: Callable[[Message], None] | None = None
+    warm: Callable[[int], None] | None = None
+    warming_ms: int = 0
     obstacle: Callable[[], str] = lambda: ""
     notes: Callable[[], Mapping[str, str]] = dict
     open_work: Callable[[], Sequence[str]] = lambda: ()

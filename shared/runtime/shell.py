@@ -19,6 +19,7 @@ from shared.observe import Observer
 from shared.runtime.hosting import Hosting
 from shared.runtime.steps import Steps
 from shared.runtime.tasks import Tasks
+from shared.runtime.warming import CacheWarming
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +44,14 @@ class Shell:
         tasks: Tasks | None = None,
     ) -> None:
         self._service, self._engine, self._bus, self._observer = service, engine, bus, observer
-        self._hosting = hosting
+        self._hosting, self._clock = hosting, clock
         self._tasks = tasks or Tasks()
         self._steps = Steps(service, engine, bus, clock, observer, hosting, tasks=self._tasks)
         self.step, self.deliver = self._steps.step, self._steps.deliver
         self._holds_lease = hosting.lease is None
         self._owned: tuple[int, ...] | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._warming: CacheWarming | None = None
         self._is_waiting = False
         self._stops_reading = False
         self._has_started = self._is_ending = False
@@ -108,6 +110,10 @@ class Shell:
         self._tasks.spawn(self._steps.take_turns())
         await self._steps.has_begun.wait()
         self._has_started = True
+        if hosting.warm is not None and hosting.warming_ms:
+            turns, pause_s = self._steps.turns, hosting.warming_ms / 1_000
+            self._warming = CacheWarming(hosting.warm, pause_s, self._clock, lambda: turns.is_taken)
+            self._warming.start()
         if inbox is not None:
             self._reading = self._tasks.spawn(self._read(inbox))
         else:
@@ -227,6 +233,8 @@ class Shell:
 
     async def _let_go(self) -> None:
         self._steps.stop_timer()
+        if self._warming is not None:
+            self._warming.stop()
         await self._hosting.transport.close()
         await self._tasks.cancel()
         if self._has_started:

@@ -5,7 +5,10 @@ ingestor over a WebSocket; orderbook, scanner, risk and executor (paper) run as 
 an embedded Valkey on a unix socket. Each measure starts when the causing frame was received; the
 last one ends when the order is handed to the gateway.
 
-    python -m tests.bench.tick_to_order [--rate 1000] [--seconds 20] [--json]
+Where the machine has two processors or more, services are spread over two of them and keep their
+caches warm as deploy/README.md advises for it; ``--plain`` leaves that to the kernel.
+
+    python -m tests.bench.tick_to_order [--rate 1000] [--seconds 20] [--plain] [--json]
 """
 
 from __future__ import annotations
@@ -58,6 +61,23 @@ mode = "paper"
 paper_latency_ms = 1
 paper_balance = 100000000
 """
+
+PROCESS = """
+[process]
+warming_ms = 1
+[process.processors]
+ingestor = [{one}]
+orderbook = [{one}]
+scanner = [{one}]
+risk = [{two}]
+executor = [{two}]
+"""
+
+
+def _process_section() -> str:
+    if not hasattr(os, "sched_getaffinity") or len(usable := sorted(os.sched_getaffinity(0))) < 2:
+        return ""
+    return PROCESS.format(one=usable[1], two=usable[0])
 
 
 def _heartbeats(client: Any) -> dict[str, Heartbeat]:
@@ -120,7 +140,7 @@ def _waterfall(client: Any) -> dict[str, float]:
     return {name: round(median(values) / 1e3, 1) for name, values in steps.items()}
 
 
-def measure(rate: float = 1000.0, seconds: float = 20.0) -> dict[str, Any]:
+def measure(rate: float = 1000.0, seconds: float = 20.0, *, plain: bool = False) -> dict[str, Any]:
     """Run the stack at ``rate`` frames per second; latencies in microseconds, CPU in cores."""
     with tempfile.TemporaryDirectory(prefix="arb-bench-") as folder:
         server = EmbeddedServer(folder).start()
@@ -135,7 +155,8 @@ def measure(rate: float = 1000.0, seconds: float = 20.0) -> dict[str, Any]:
             assert source.stdout is not None
             port = json.loads(source.stdout.readline())["port"]
             config = Path(folder) / "arb.toml"
-            config.write_text(CONFIG.format(url=server.url, port=port))
+            section = "" if plain else _process_section()
+            config.write_text(CONFIG.format(url=server.url, port=port) + section)
             environ = dict(os.environ, ARB_CONFIG=str(config), ARB_LOG_LEVEL="WARNING")
             named: dict[str, psutil.Process] = {"source": psutil.Process(source.pid)}
             with (Path(folder) / "services.log").open("wb") as log:
@@ -186,9 +207,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=1000.0)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--plain", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    result = measure(options.rate, options.seconds)
+    result = measure(options.rate, options.seconds, plain=options.plain)
     print(json.dumps(result, indent=None if options.json else 2))
 
 
