@@ -52,6 +52,7 @@ class Lease:
         """While it is not ours: why, for a person to read."""
         self._valid_until_s = -math.inf
         self._problem = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def acquire(self, on_wait: Callable[[str], None] = lambda _: None) -> None:
         """Wait until the lease is ours; meanwhile this instance is the standby.
@@ -88,7 +89,9 @@ class Lease:
         Raises:
             LeaseLost: It was not renewed in time.
         """
-        late_s = asyncio.get_running_loop().time() - self._valid_until_s
+        loop = self._loop or asyncio.get_running_loop()
+        self._loop = loop  # to ask for it is a call of the system, and every step checks
+        late_s = loop.time() - self._valid_until_s
         if late_s >= 0:
             stopped = "this process was stopped, or had no processor, for too long"
             raise LeaseLost(

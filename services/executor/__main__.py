@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from services.executor.accounts import ledger_owner, open_gateways
 from services.executor.engine import ENGINE, ExecutorEngine, on_ledger
 from services.executor.gateway import Gateway
-from services.executor.paper import PaperGateway
+from services.executor.paper import WATCHED, PaperGateway
 from services.executor.transport import VenueRequests, VenueTransport
 from services.executor.warming import PlanWarming
 from shared.bus.inputs import inputs_of
@@ -50,6 +50,8 @@ def build(
     timeout_s = config.executor.request_timeout_ms / 1_000
 
     def show_market(message: Message) -> None:
+        if type(message) not in WATCHED:
+            return
         for gateway in paper:
             gateway.on_message(message)
 

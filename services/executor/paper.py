@@ -41,6 +41,8 @@ from shared.messages.market import DepthView, Funding, FundingSettled
 from shared.messages.rules import InstrumentRules
 from shared.messages.terms import OrderTerms, OrderType, TimeInForce
 
+WATCHED: Final = frozenset((DepthView, Funding, FundingSettled))
+"""What of the bus an account takes."""
 ORDERS_MAX: Final = 10_000
 """Answered orders kept for queries, the oldest making room."""
 
@@ -79,7 +81,7 @@ class PaperGateway:
         self._trades = 0
 
     def on_message(self, message: Message) -> None:
-        """Take what the executor reads: books to fill against, rates that settle."""
+        """Take what the executor reads and ``WATCHED`` has: books, rates that settle."""
         if isinstance(message, DepthView):
             self.on_view(message)
         elif isinstance(message, Funding):

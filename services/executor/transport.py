@@ -111,8 +111,6 @@ class VenueRequests:
     async def _submit(self, action: Submit) -> Report:
         order = action.order
         sent_ns = self._clock.now_ns()
-        if action.ts_recv_ns and order.purpose is OrderPurpose.LEG:
-            self._tick_to_order.record(sent_ns - action.ts_recv_ns)
         try:
             async with asyncio.timeout(self._timeout_s):
                 report = await self._gateway(order.terms.venue).submit(order)
@@ -124,6 +122,9 @@ class VenueRequests:
             return SubmitLost(order.client_order_id, str(error), sent_ns)
         except TimeoutError:
             return SubmitLost(order.client_order_id, "no answer in time", sent_ns)
+        finally:  # only now: the other leg waits until this one is on its way
+            if action.ts_recv_ns and order.purpose is OrderPurpose.LEG:
+                self._tick_to_order.record(sent_ns - action.ts_recv_ns)
         return Submitted(report, sent_ns)
 
     async def _query(self, action: Query) -> Report:

@@ -18,6 +18,7 @@ from shared.messages.control import Severity
 from shared.streams import StreamSpec
 
 _COUNT_MIN = 8
+_EMPTY = "$0\r\n\r\n"
 _AUDIT_S = 0.1
 """Least time between two audits: a reader that is behind has better things to do."""
 
@@ -98,7 +99,11 @@ class LatestReader:
         self._count_max = tuning.read_entries_max if wake else tuning.sample_entries_max
         self._count = self._count_max
         self._messages_max = tuning.read_messages_max
-        self._block = ("BLOCK", tuning.block_ms) if wake else ()
+        self._block: tuple[str, int] | tuple[()] = ("BLOCK", tuning.block_ms) if wake else ()
+        self._asks_for: tuple[int, tuple[str, int] | tuple[()]] = (0, ())
+        self._head = b""
+        """The command that asks for that, up to the ids: they alone are new each time."""
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._sent_s = 0.0
         self._is_asked = False
         self._is_behind = False
@@ -186,7 +191,7 @@ class LatestReader:
                 return None
             if self._is_asked:
                 if self._link.wire.awaited:
-                    if asyncio.get_running_loop().time() >= self._sent_s + self._answer_s:
+                    if (self._loop or self._find_loop()).time() >= self._sent_s + self._answer_s:
                         await self._link.drop()
                     return None
                 self._is_asked = False
@@ -198,7 +203,7 @@ class LatestReader:
                 if not self._block:
                     return Batch([])
                 await self._check_positions()  # silence: or did the stream begin anew below us?
-            now_s = asyncio.get_running_loop().time()
+            now_s = (self._loop or self._find_loop()).time()
             if now_s >= self._audit_due_s and self._is_behind:
                 self._audit_due_s = now_s + _AUDIT_S
                 await self._audit()
@@ -216,10 +221,19 @@ class LatestReader:
         return None
 
     def _command(self) -> bytes:
-        ids = [cursor.last_id for cursor in self._cursors.values()]
         # While an audit is due the server must not hold the request for long.
         block = ("BLOCK", int(_AUDIT_S * 1_000)) if self._block and self._is_behind else self._block
-        return pack("XREAD", "COUNT", self._count, *block, "STREAMS", *self._cursors, *ids)
+        if (asks_for := (self._count, block)) != self._asks_for:
+            none = [""] * len(self._cursors)
+            packed = pack("XREAD", "COUNT", self._count, *block, "STREAMS", *self._cursors, *none)
+            self._asks_for, self._head = asks_for, packed[: -len(_EMPTY * len(none))]
+        ids = [cursor.last_id for cursor in self._cursors.values()]
+        return self._head + "".join([f"${len(at)}\r\n{at}\r\n" for at in ids]).encode()
+
+    def _find_loop(self) -> asyncio.AbstractEventLoop:
+        """Keep the event loop: to ask for it is a call of the system."""
+        self._loop = asyncio.get_running_loop()
+        return self._loop
 
     async def _come_back(self) -> bool:
         """Connect again and check the positions; false if it is too early or fails."""

@@ -325,6 +325,7 @@ class RedisInbox:
         self._first: deque[Batch] = deque(maxlen=2)
         self._readers: list[LatestReader | DurableReader] = []
         self._waiting = Waiting()
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self, *, exclusive: bool) -> None:
         """Find all positions, before anything that is published after this call."""
@@ -346,7 +347,8 @@ class RedisInbox:
         """See :class:`shared.bus.port.Inbox`."""
         if self._first:
             return self._first.popleft()
-        loop = asyncio.get_running_loop()
+        loop = self._loop or asyncio.get_running_loop()
+        self._loop = loop
         deadline_s = math.inf if timeout_s is None else loop.time() + timeout_s
         readers = self._readers
         while True:

@@ -44,13 +44,14 @@ class Wire(asyncio.Protocol):
             reader.feed(data)
             while (reply := reader.gets()) is not False:
                 self.awaited -= 1
-                if isinstance(reply, hiredis.ReplyError):
+                if type(reply) is hiredis.ReplyError:
                     reply = self._refuse(reply)
                 self.last = reply
         except hiredis.ProtocolError as error:
             self.lost = f"not the Redis protocol: {error}"
-        if self.awaited <= 0 or self.lost:
-            self.wake()
+        waiter = self.waiter
+        if (self.awaited <= 0 or self.lost) and waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _refuse(self, error: hiredis.ReplyError) -> hiredis.ReplyError | None:
         """Keep the first error, except of optional replies."""
@@ -83,10 +84,12 @@ class Waiting:
         self._waiter: asyncio.Future[None] | None = None
         self._until_s = self._timer_s = math.inf
         self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def on(self, wires: Sequence[Wire], until_s: float) -> None:
         """Wait until one of the connections has all replies or is lost, or until a loop time."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop or asyncio.get_running_loop()
+        self._loop = loop  # to ask for it is a call of the system
         waiter: asyncio.Future[None] = loop.create_future()
         for wire in wires:
             assert wire.waiter is None or wire.waiter.done(), "two wait on one connection"
