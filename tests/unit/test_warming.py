@@ -41,7 +41,7 @@ def test_warming_goes_all_the_way_to_a_plan_and_reserves_nothing() -> None:
     assert engine.counters()["plans_denied"] == 1
     again = make_opportunity(opportunity_id="another", now_ns=T0 + MS)
     assert isinstance(engine.decider.decide_idly(again, T0 + MS), ApprovedPlan)
-    assert engine.ledger.reserved_notional() == 0
+    assert not engine.ledger.reservations
     assert engine.counters()["plans_approved"] == 0
 
 
