@@ -18,7 +18,6 @@ from typing import Final
 from services.executor import checkpoint
 from services.executor.actions import Report
 from services.executor.closing_plans import ClosingPlans
-from services.executor.ids import attempt_after_loss
 from services.executor.intake import Intake, on_grid, why_none_starts
 from services.executor.journal import alert, executor_ready, plan_refused
 from services.executor.market import Markets
@@ -80,10 +79,7 @@ class ExecutorEngine:
         """
         out = Step()
         self._use(take_up(saved, self.opened, now_ns, out))
-        for plan in self._state.open_plans():
-            plan.uneven_since_ns = plan.wait_until_ns = 0
-            # Orders of the last moment may be missing from the record: never use their ids again.
-            plan.attempt_next = attempt_after_loss(now_ns)
+        self._plans.take_up(now_ns)
         self._orders.query_all_unsettled(now_ns)
         self._standing.keep_only(self._venues)
         self._reconciler.begin(now_ns, out)
@@ -290,8 +286,8 @@ class ExecutorEngine:
     def _close(self, out: Step, now_ns: int) -> Step:
         """Finish a step: follow up the plans that ended in it."""
         for plan in self._plans.take_ended():
-            venues = sorted({order.venue for order in self._state.orders_of(plan)})
-            self._reconciler.after_plan(venues, plan.ts_started_ns, now_ns)
+            self._standing.plan_ended(plan, now_ns, out)
+            self._reconciler.after_plan(plan, now_ns)
             self._reconciler.ask_due(now_ns, out)
         if self._standing.take_change():  # risk must not wait for the next beat
             out.messages.append(self._ready(now_ns))

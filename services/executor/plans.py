@@ -45,6 +45,9 @@ _USED: Final = LedgerStage.USED
 _INSTANT: Final = Intent.INSTANT
 _CLOSE: Final = Intent.CLOSE
 
+BOOKS_WAIT_NS: Final = 15_000_000_000
+"""So long after a start no plan is given up only because no book has come yet: where the bus was
+away, the books come back after the executor has."""
 REBALANCE_PAUSE_NS: Final = 50_000_000
 """Least pause between two rebalancing orders, and before looking for a price again."""
 
@@ -66,6 +69,15 @@ class PlanRunner:
         self._counts = counts
         self._hedge_deadline_ns = hedge_deadline_ns
         self._ended: list[PlanRecord] = []
+        self._books_until_ns = 0
+
+    def take_up(self, now_ns: int) -> None:
+        """Go on with the open plans after a start."""
+        self._books_until_ns = now_ns + BOOKS_WAIT_NS
+        for plan in self._state.open_plans():
+            plan.uneven_since_ns = plan.wait_until_ns = 0
+            # Orders of the last moment may be missing from the record: never use their ids again.
+            plan.attempt_next = attempt_after_loss(now_ns)
 
     def take_ended(self) -> list[PlanRecord]:
         """Return the plans that ended since this was last asked."""
@@ -154,7 +166,7 @@ class PlanRunner:
         if plan.kind is PlanKind.ADOPTED and plan.legs and not all(plan.values.values()):
             widen_adopted(plan, self._markets, now_ns)  # it was found before its books were seen
         since_ns = plan.uneven_since_ns or now_ns
-        late = now_ns - since_ns > self._hedge_deadline_ns
+        late = now_ns - since_ns > self._hedge_deadline_ns and not self._lacks_books(plan, now_ns)
         if plan.is_directional:
             step: OrderIntent | NoOrder = NoOrder.EVEN
         else:
@@ -190,6 +202,13 @@ class PlanRunner:
         if not must_only_reduce(self._state, plan, intent.terms):
             return intent
         return msgspec.structs.replace(intent, reduce_only=True)
+
+    def _lacks_books(self, plan: PlanRecord, now_ns: int) -> bool:
+        """Tell whether, just after a start, no book is here that could price the plan."""
+        if now_ns > self._books_until_ns or plan.values:
+            return False
+        places = self._markets.tradable(plan.base, plan.quote)
+        return not any(self._markets.live_view((p.venue, p.instrument), now_ns) for p in places)
 
     def _open(self, approved: ApprovedPlan, legs: list[PlanLeg], now_ns: int) -> PlanRecord:
         plan = PlanRecord(

@@ -37,7 +37,7 @@ from services.executor.plans import PlanRunner
 from services.executor.reductions import Reductions
 from services.executor.rereading import Rereading
 from services.executor.standdown import StandDown
-from services.executor.state import ExecutorState, LedgerStage, OrderRecord
+from services.executor.state import ExecutorState, LedgerStage, OrderRecord, PlanRecord
 from services.executor.survey import SURVEY_NS, SURVEY_ORDERS_MAX, Survey
 from services.executor.unsettled import unsettled_at
 from services.executor.venue_account import RETRY_NS, VenueAccount
@@ -140,12 +140,13 @@ class Reconciler:
         for account in self._accounts.values():
             account.due["open"] = now_ns
 
-    def after_plan(self, venues: list[str], since_ns: int, now_ns: int) -> None:
+    def after_plan(self, plan: PlanRecord, now_ns: int) -> None:
         """A plan ended: report balances now, and look for late executions a little later."""
+        venues = {order.venue: None for order in self._state.orders_of(plan)}
         for account in self._accounts.values():
             if account.venue in venues:
                 account.due["balances"] = now_ns
-                account.sweep_later(since_ns - LOOK_BACK_NS, now_ns)
+                account.sweep_later(plan.ts_started_ns - LOOK_BACK_NS, now_ns)
 
     def ask_due(self, now_ns: int, out: Step) -> None:
         """Ask what is due."""

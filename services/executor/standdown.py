@@ -6,6 +6,11 @@ may pass (clock, rate limit, service, answers that are lost) and what speaks of 
 ``REFUSALS_MAX`` in a row. Refusals in one instrument stop that instrument; in several, without a
 success between, the venue.
 
+A venue that fails one order in two is stopped by no count in a row, and yet each failure leaves a
+leg that is traded back at a loss. So what plans lose that a venue failed is added up, as a share of
+what each may lose at most; ``COSTS_MAX_SHARE`` of that within ten minutes stands the venue down
+too. It is probed like the others, and any further cost within that time stands it down again.
+
 What **stands down** gets no new leg, and is the last resort for rebalancing. ``EndsBy`` says how
 it comes back. After a probe one refusal is enough to stand it down again; after ``FALLS_MAX`` of
 these without a success the probes prove nothing, and it is left to an operator.
@@ -14,16 +19,19 @@ these without a success the probes prove nothing, and it is left to an operator.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, MutableMapping
+from decimal import Decimal
 from typing import Final
 
-from services.executor.journal import alert
+from services.executor.down import COST_WINDOW_NS, Down, EndsBy, FailureCosts, market_key
+from services.executor.journal import alert, plan_books
 from services.executor.reduce_only import had_nothing_to_reduce
-from services.executor.state import Down, EndsBy, ExecutorState, OrderRecord, market_key
+from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
 from services.executor.unsettled import open_at_worst, unsettled_at
+from shared.domain.order import ZERO
 from shared.engine import Step
 from shared.errors import Cause, Scope
 from shared.messages.control import Severity
-from shared.messages.execution import OrderStatus, PlanLeg
+from shared.messages.execution import OrderStatus, PlanLeg, PlanOutcome
 
 REFUSALS_MAX: Final = 3
 """Refusals in a row, of an instrument or a venue, before it stands down."""
@@ -32,6 +40,8 @@ PROBE_PAUSE_NS: Final = 10_000_000_000
 PROBE_PAUSE_NS_MAX: Final = 300_000_000_000
 FALLS_MAX: Final = 3
 """Times that the next order may be refused though the probe had succeeded."""
+COSTS_MAX_SHARE: Final = Decimal(1)
+"""What a venue's failures may cost together: as much as one plan may lose."""
 PASSING: Final = frozenset({Cause.CLOCK, Cause.RATE, Cause.SERVICE})
 """Causes that can pass by themselves."""
 
@@ -62,7 +72,7 @@ class StandDown:
     def keep_only(self, venues: Mapping[str, Container[str]]) -> None:
         """Forget what is not configured any more."""
         state = self._state
-        for kept in (state.down, state.refusals, state.falls):
+        for kept in (state.down, state.refusals, state.falls, state.failure_costs):
             for key in list(kept):
                 venue, _, instrument = key.partition("|")
                 if venue not in venues or (instrument and instrument not in venues[venue]):
@@ -107,6 +117,30 @@ class StandDown:
             self._fall(down, out)
         elif scope is Scope.INSTRUMENT or refusals[key] >= REFUSALS_MAX:
             down.instrument = order.instrument
+            self._fall(down, out)
+
+    def plan_ended(self, plan: PlanRecord, now_ns: int, out: Step) -> None:
+        """Charge what a plan lost to the venues that failed it; of one left open that is all."""
+        orders = self._state.orders_of(plan)
+        failed = {order.venue: order for order in orders if order.cause.scope is Scope.VENUE}
+        if not failed or plan.kind is not PlanKind.ARBITRAGE or plan.loss_cap <= 0:
+            return
+        lost = -plan_books(plan, orders).result(plan.quote).realized
+        share = max(ZERO, lost / plan.loss_cap)
+        if plan.outcome is PlanOutcome.FAILED:
+            share = max(share, COSTS_MAX_SHARE)
+        for venue, order in failed.items() if share else ():
+            costs = self._state.failure_costs.setdefault(venue, FailureCosts())
+            if (total := costs.add(share, now_ns)) < COSTS_MAX_SHARE or venue in self._state.down:
+                continue
+            reason = (
+                f"plans that it failed lost {total:.2f} of what one may lose, in "
+                f"{COST_WINDOW_NS // 60_000_000_000} minutes; the last time: {order.reason}"
+            )
+            costs.falls += 1
+            down = Down(venue=venue, cause=order.cause, reason=reason, ts_since_ns=now_ns)
+            if costs.falls <= FALLS_MAX:
+                _probe_later(down, costs.falls - 1)
             self._fall(down, out)
 
     def unreadable(self, venue: str, cause: Cause, reason: str, now_ns: int, out: Step) -> None:
@@ -195,6 +229,7 @@ class StandDown:
                 self._rise(key, "resumed by an operator", now_ns, out)
         self._state.refusals.clear()
         self._state.falls.clear()
+        self._state.failure_costs.clear()
 
     def probes_due(self, now_ns: int) -> list[str]:
         """Return the venues to be checked now, once each; the next time is later."""
@@ -213,8 +248,7 @@ class StandDown:
         falls = self._state.falls
         falls[down.venue] = falls.get(down.venue, 0) + 1
         if falls[down.venue] <= FALLS_MAX:
-            down.ends_by, down.probes = EndsBy.PROBE, falls[down.venue] - 1
-            down.ts_probe_ns = down.ts_since_ns + _pause_ns(down.probes)
+            _probe_later(down, falls[down.venue] - 1)
         self._fall(down, out)
 
     def _fall(self, down: Down, out: Step) -> None:
@@ -239,6 +273,12 @@ class StandDown:
             self._state.refusals.pop(name, None)
         text = f"{down.name} is traded: {why}"
         alert(out, Severity.INFO, "STANDS_DOWN_NO_MORE", text, now_ns, key)
+
+
+def _probe_later(down: Down, probes: int) -> None:
+    """Let a venue come back by a probe; after ``probes`` in vain the pause is longer."""
+    down.ends_by, down.probes = EndsBy.PROBE, probes
+    down.ts_probe_ns = down.ts_since_ns + _pause_ns(probes)
 
 
 def _pause_ns(probes: int) -> int:

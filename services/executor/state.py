@@ -12,6 +12,7 @@ from functools import cached_property
 
 import msgspec
 
+from services.executor.down import Down, FailureCosts, market_key
 from services.executor.funding_record import FundingRecord
 from services.executor.ids import plan_key
 from shared.domain.accounting import Books
@@ -49,47 +50,6 @@ class LedgerStage(StrEnum):
     NEW = "new"  # the venues have not yet been asked for what is there already
     SURVEYED = "surveyed"  # they have, and no plan was started since
     USED = "used"
-
-
-class EndsBy(StrEnum):
-    """How what stands down comes back."""
-
-    PROBE = "probe"  # the account is checked after a pause
-    READ = "read"  # its account, unread since the start, is read
-    SETTLED = "settled"  # the venue tells what became of every order there
-    LISTED = "listed"  # at a start, the venue lists the instrument again
-    OPERATOR = "operator"  # an operator says RESUME
-
-
-class Down(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A venue, or one instrument there, that gets no new orders, and the venue's reason.
-
-    ``ts_probe_ns`` is when the account is checked next (0: not at all), ``probes`` how often since.
-    """
-
-    venue: str
-    cause: Cause
-    reason: str
-    ts_since_ns: int
-    instrument: str = ""
-    ends_by: EndsBy = EndsBy.OPERATOR
-    probes: int = 0
-    ts_probe_ns: int = 0
-
-    @property
-    def key(self) -> str:
-        """How it is named on record and on the bus."""
-        return market_key(self.venue, self.instrument)
-
-    @property
-    def name(self) -> str:
-        """How it is named in words."""
-        return f"{self.venue} {self.instrument}".rstrip()
-
-
-def market_key(venue: str, instrument: str) -> str:
-    """Return ``venue|instrument``, or the venue alone where no instrument is meant."""
-    return f"{venue}|{instrument}" if instrument else venue
 
 
 class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -270,7 +230,8 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     and ``before`` has keys of plans found at venues that it did not begin. ``down`` is what gets no
     new orders, ``refusals`` how many in a row, both by ``venue`` or ``venue|instrument``; ``falls``
     counts probes that proved nothing, by venue; ``funding`` is known of each venue's payments;
-    ``reductions`` are venues' own fills; ``lost_ns`` is when data was lost last.
+    ``reductions`` are venues' own fills; ``lost_ns`` is when data was lost last;
+    ``failure_costs`` are by venue.
 
     Plans come and end by ``add_plan`` and ``end_plan`` only: two indexes, not saved, follow them,
     so that a new plan need not wait for a walk over all old ones.
@@ -299,6 +260,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     funding: dict[str, FundingRecord] = {}
     reductions: dict[str, int] = {}
     lost_ns: int = 0
+    failure_costs: dict[str, FailureCosts] = {}
 
     @property
     def is_surveying(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 
@@ -13,6 +14,8 @@ from services.ingestor.engine.requests import ListingAnswered, ListingJob
 CHILD = (sys.executable, "-m", "services.ingestor.markets")
 CHILD_TIMEOUT_S = 60.0
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
+LAST_WORDS_S = 2.0
+"""For what a reader wrote before it ended: a child of its own may keep the pipe open."""
 
 
 async def _reaped(child: asyncio.subprocess.Process) -> None:
@@ -23,6 +26,38 @@ async def _reaped(child: asyncio.subprocess.Process) -> None:
     except asyncio.CancelledError:
         await waiting
         raise
+
+
+async def _has_ended(child: asyncio.subprocess.Process) -> bool:
+    """Wait a moment for the end of a child that says no more."""
+    try:
+        async with asyncio.timeout(LAST_WORDS_S):
+            await child.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _last_words(errors: asyncio.Future[bytes]) -> str:
+    """Return the last line that a child which has ended wrote to its standard error."""
+    await asyncio.wait([errors], timeout=LAST_WORDS_S)
+    if not errors.done():
+        errors.cancel()
+        return ""
+    lines = errors.result().decode("utf-8", "replace").strip().splitlines()
+    return f": {lines[-1].strip()}" if lines else ", without a word"
+
+
+def how_it_ended(returncode: int | None) -> str:
+    """Return in words how a process ended; a negative code is the signal that killed it."""
+    if returncode is None:
+        return "not ended"
+    if returncode >= 0:
+        return f"exit code {returncode}"
+    try:
+        return f"killed by {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"killed by signal {-returncode}"
 
 
 async def read_in_child(jobs: Sequence[ListingJob]) -> AsyncIterator[ListingAnswered]:
@@ -39,7 +74,7 @@ async def read_in_child(jobs: Sequence[ListingJob]) -> AsyncIterator[ListingAnsw
     )
     assert child.stdin and child.stdout and child.stderr
     errors = asyncio.ensure_future(child.stderr.read())
-    error = ""
+    cause = ""
     try:
         # Not communicate(): that would close the child's input, which tells it that we died.
         child.stdin.write(msgspec.json.encode(jobs) + b"\n")
@@ -47,14 +82,17 @@ async def read_in_child(jobs: Sequence[ListingJob]) -> AsyncIterator[ListingAnsw
         while left:
             async with asyncio.timeout_at(deadline_s):
                 line = await child.stdout.readline()
+            if not line:
+                break  # it ended, or has closed its output
             answer = msgspec.json.decode(line, type=ListingAnswered)
             if left.pop(answer.venue, None) is not None:
                 yield answer
+        if left and await _has_ended(child):
+            cause = f"the reader failed, {how_it_ended(child.returncode)}"
     except TimeoutError:
-        error = f"no answer within {CHILD_TIMEOUT_S:.0f} s"
-    except (msgspec.DecodeError, ValueError):  # it ended, or said something else
-        last = (await errors).decode("utf-8", "replace").strip().splitlines()[-1:]
-        error = f"the reader failed: {' '.join(last)}"
+        cause = f"no answer within {CHILD_TIMEOUT_S:.0f} s"
+    except (msgspec.DecodeError, ValueError):  # or a line without end
+        cause = "the reader failed: it said something that is no answer"
     finally:
         if child.returncode is None:
             try:
@@ -62,6 +100,10 @@ async def read_in_child(jobs: Sequence[ListingJob]) -> AsyncIterator[ListingAnsw
             except ProcessLookupError:
                 pass
         await _reaped(child)
-        errors.cancel()
+        if not left:
+            errors.cancel()
+    if left:
+        cause = cause or "the reader failed: it closed its output and did not end"
+        error = f"{cause}{await _last_words(errors)}"
     for venue in left:
         yield ListingAnswered(venue, error=error)

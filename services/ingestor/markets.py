@@ -12,6 +12,7 @@ import asyncio
 import os
 import sys
 import threading
+import traceback
 from decimal import localcontext
 
 import msgspec
@@ -61,14 +62,30 @@ async def read_rules(job: ListingJob) -> ListingAnswered:
 
 
 async def answer_all(jobs: list[ListingJob]) -> None:
-    """Read several venues at a time; each is answered in a line as soon as it is read."""
-    for answer in asyncio.as_completed([read_rules(job) for job in jobs]):
-        sys.stdout.buffer.write(msgspec.json.encode(await answer) + b"\n")
-        sys.stdout.buffer.flush()
+    """Read several venues at a time; each is answered in a line as soon as it is read.
+
+    Whatever goes wrong at one venue is that venue's answer: the others are read all the same.
+    """
+    reading = {asyncio.ensure_future(read_rules(job)): job for job in jobs}
+    left = set(reading)
+    while left:
+        done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            failed = task.exception()
+            if failed is not None:
+                traceback.print_exception(failed)
+                text = f"{type(failed).__name__}: {failed}"[:500]
+                answer = ListingAnswered(reading[task].venue, error=text)
+            else:
+                answer = task.result()
+            sys.stdout.buffer.write(msgspec.json.encode(answer) + b"\n")
+            sys.stdout.buffer.flush()
 
 
 def _die_with_parent() -> None:
     sys.stdin.buffer.read()
+    sys.stderr.write("the input was closed: whoever asked has died\n")
+    sys.stderr.flush()
     os._exit(1)
 
 
@@ -76,9 +93,16 @@ def main() -> None:
     """Read the jobs, answer them, end."""
     jobs = msgspec.json.decode(sys.stdin.buffer.readline(), type=list[ListingJob])
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    asyncio.run(answer_all(jobs))
-    # The thread above still waits in a read; nothing else is left to do.
-    os._exit(0)
+    code = 1
+    try:
+        asyncio.run(answer_all(jobs))
+        code = 0
+    finally:
+        if code:
+            traceback.print_exc()
+        sys.stderr.flush()
+        # Not the usual end: it would abort, as the thread above still reads the input.
+        os._exit(code)
 
 
 if __name__ == "__main__":

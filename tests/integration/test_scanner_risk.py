@@ -64,6 +64,10 @@ opportunity_age_ms_max = 500
 """
 
 
+OPPORTUNITY_AGE_NS_MAX = 500_000_000
+"""As in the configuration above."""
+
+
 class World:
     """The rest of the system: it feeds the two services and reads what they say."""
 
@@ -158,6 +162,24 @@ class World:
     def all(self, kind: type[M]) -> list[M]:
         return [m for m in self.seen if isinstance(m, kind)]
 
+    def last(self, kind: type[M]) -> M:
+        """Return the newest message of a kind; before there is one, ``eventually`` waits on."""
+        found = self.all(kind)
+        assert found, f"no {kind.__name__} yet"
+        return found[-1]
+
+    async def all_judged(self) -> None:
+        """Wait until no opportunity can be approved any more: each is too old, or was answered.
+
+        What was found before prices fell travels on another stream than the end of a plan.
+        """
+
+        def is_over() -> bool:
+            newest_ns = max((found.ts_ns for found in self.all(Opportunity)), default=0)
+            return self.last(RiskReport).ts_ns - newest_ns > OPPORTUNITY_AGE_NS_MAX
+
+        await eventually(is_over, timeout_s=20, what="the last opportunity to be over")
+
     def state(self) -> TradingStateChanged | None:
         said = self.all(TradingStateChanged)
         return said[-1] if said else None
@@ -240,21 +262,23 @@ async def test_opportunity_becomes_one_plan_and_its_end_counts(url: str, tmp_pat
         w.bid = 10_080.0
         await eventually(lambda: [m for m in w.all(Denied) if m.reason == "PAIR_IN_FLIGHT"])
         w.bid = 9_999.0
+        await w.all_judged()
         result = await w.end(plan, "25")
 
         def counted() -> bool:
-            reports = w.all(RiskReport)
-            return bool(reports) and reports[-1].realized == {"USDT": result}
+            return w.last(RiskReport).realized == {"USDT": result}
 
         await eventually(counted)
-        assert w.all(RiskReport)[-1].exposure == {"BTC": D(0)}
+        assert w.last(RiskReport).exposure == {"BTC": D(0)}
         ids = [p.plan_id for p in w.all(ApprovedPlan)]
         assert len(set(ids)) == len(ids)
         await eventually(lambda: [m for m in w.all(NearMiss) if m.gate == "COOLDOWN"])
         await w.is_ready("scanner")
 
         def measured() -> bool:
-            beat = [m for m in w.all(Heartbeat) if m.instance == "risk"][-1]
+            beats = [m for m in w.all(Heartbeat) if m.instance == "risk"]
+            assert beats
+            beat = beats[-1]
             return (
                 beat.counters["plans_approved"] == 1 == sum(beat.latency["tick_to_plan"].values())
             )
@@ -278,8 +302,8 @@ async def test_killed_risk_remembers_its_plan_and_the_operator(url: str, tmp_pat
         said = await w.becomes(TradingState.HALTED)
         await eventually(lambda: (s := w.state()) is not None and s.reason.startswith("OPERATOR"))
         assert said
-        await eventually(lambda: w.all(RiskReport)[-1].realized == {"USDT": result})
-        assert w.all(RiskReport)[-1].plans_in_flight == 0
+        await eventually(lambda: w.last(RiskReport).realized == {"USDT": result})
+        assert w.last(RiskReport).plans_in_flight == 0
         await w.stop("risk", signal.SIGKILL)
         await w.spawn("risk")
         w.seen.clear()
@@ -299,7 +323,7 @@ async def test_second_risk_stands_by_and_takes_over(url: str, tmp_path: Path) ->
         await w.stop("risk-a", signal.SIGKILL)
         w.seen.clear()
         await w.becomes(TradingState.ACTIVE)
-        assert w.all(RiskReport)[-1].plans_in_flight == 1
+        await eventually(lambda: w.last(RiskReport).plans_in_flight == 1)
         await w.end(first, "0")
         second = await w.next_plan()
         assert second.plan_id != first.plan_id
@@ -333,6 +357,7 @@ async def test_a_storm_of_forged_ends_is_told_in_a_few_alerts(url: str, tmp_path
 
         def counted() -> bool:
             beats = [m for m in w.all(Heartbeat) if m.instance == "risk"]
+            assert beats
             return beats[-1].counters.get("fills_unowned") == 1
 
         await eventually(counted, timeout_s=20, what="all of it handled")

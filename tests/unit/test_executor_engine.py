@@ -512,3 +512,45 @@ def test_resume_waits_for_a_flatten_to_be_over() -> None:
     world.settle(5)
     assert world.engine.state.books.opened().get("BTC/USDT", D(0)) < D("0.001")
     assert not world.engine.state.flatten
+
+
+def test_a_plan_is_not_given_up_before_books_come_back_after_a_start() -> None:
+    """The bus was away: the executor is back before the order books are."""
+    world = make_world()
+    world.habits["beta"] = "reject"
+    plan = make_plan(now_ns=world.now_ns)
+    world.message(plan, torn="before commit")
+    world.prices_shown = False
+    world.message(plan, redelivered=True)
+    world.settle(8)  # longer than the deadline to hedge
+    assert not world.said(PlanDone)
+    world.prices_shown = True
+    world.settle(5)
+    (done,) = world.said(PlanDone)
+    assert done.outcome is PlanOutcome.UNWOUND
+    assert not world.engine.obstacle
+
+
+def test_a_plan_for_which_no_book_comes_back_fails_in_the_end() -> None:
+    world = make_world()
+    world.habits["beta"] = "reject"
+    plan = make_plan(now_ns=world.now_ns)
+    world.message(plan, torn="before commit")
+    world.prices_shown = False
+    world.message(plan, redelivered=True)
+    world.settle(40)
+    (done,) = world.said(PlanDone)
+    assert done.outcome is PlanOutcome.FAILED
+
+
+def test_a_plan_whose_orders_were_never_sent_ends_as_expired_without_exposure() -> None:
+    """The bus was away before the legs went: the venues know of no order, so nothing is open."""
+    world = make_world()
+    plan = make_plan(now_ns=world.now_ns)
+    world.message(plan, torn="before sending")
+    world.prices_shown = False
+    world.message(plan, redelivered=True)
+    world.settle(40)
+    (done,) = world.said(PlanDone)
+    assert (done.outcome, done.residual, done.realized) == (PlanOutcome.EXPIRED, {}, 0)
+    assert not world.engine.obstacle

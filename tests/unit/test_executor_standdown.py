@@ -6,7 +6,8 @@ from decimal import Decimal
 
 import pytest
 
-from services.executor.standdown import FALLS_MAX, PROBE_PAUSE_NS, REFUSALS_MAX
+from services.executor.down import COST_WINDOW_NS
+from services.executor.standdown import COSTS_MAX_SHARE, FALLS_MAX, PROBE_PAUSE_NS, REFUSALS_MAX
 from services.executor.venue_account import READ_WAIT_NS
 from shared.errors import Cause
 from shared.messages.control import Alert, CommandKind
@@ -339,4 +340,67 @@ def test_an_instrument_that_is_not_listed_is_left_out() -> None:
     world.unlisted.clear()
     world.crash()
     world.settle(3)
+    assert not down(world)
+
+
+def one_in_two(world: World, cause: Cause, pairs: int) -> list[PlanDone]:
+    """Offer plans of which beta fails every other one; return how they ended."""
+    ends = []
+    for _ in range(pairs):
+        world.habits["beta"] = cause.value
+        ends += trade(world, 1)
+        world.habits.clear()
+        ends += trade(world, 1)
+    return ends
+
+
+@pytest.mark.parametrize("cause", PASSING)
+def test_failures_that_cost_stand_a_venue_down_though_none_follows_another(cause: Cause) -> None:
+    """It answered 429 to one order in two: each time a leg was traded back at a loss."""
+    world = make_world()
+    ends = one_in_two(world, cause, 15)
+    told = alerts(world, "VENUE_STANDS_DOWN")[0]
+    assert "it is checked again after a pause" in told.text
+    unwound = [end for end in ends if end.outcome is PlanOutcome.UNWOUND]
+    lost = [-end.realized for end in unwound if end.ts_ns <= told.ts_ns]
+    cap = make_plan().loss_cap * COSTS_MAX_SHARE
+    assert cap <= sum(lost) < cap + max(lost)
+    refused = [end for end in ends if end.outcome is PlanOutcome.REFUSED]
+    assert refused and "of what one may lose" in refused[0].reason
+
+
+def test_a_venue_whose_failures_cost_again_after_its_probes_is_left_to_an_operator() -> None:
+    world = make_world()
+    while not down(world):
+        one_in_two(world, Cause.RATE, 1)
+    for number in range(FALLS_MAX):
+        world.settle((PROBE_PAUSE_NS << number + 1) // SECOND)
+        assert not down(world), "the probe found it well"
+        (end,) = trade(world, 1)
+        assert end.outcome is PlanOutcome.FILLED
+        world.habits["beta"] = Cause.RATE.value
+        trade(world, 1)
+        world.habits.clear()
+        assert "beta" in down(world), "one more cost is enough"
+    world.settle(400)
+    assert "beta" in down(world)
+    world.crash()
+    world.settle(5)
+    assert "beta" in down(world)
+    command(world, CommandKind.RESUME)
+    (end,) = trade(world, 1)
+    assert (end.outcome, down(world)) == (PlanOutcome.FILLED, {})
+
+
+def test_what_failures_cost_long_ago_is_forgotten() -> None:
+    world = make_world()
+    for _ in range(4):
+        one_in_two(world, Cause.RATE, 4)
+        world.settle(COST_WINDOW_NS // SECOND)
+    assert not down(world)
+
+
+def test_an_order_that_is_refused_for_its_own_sake_is_no_cost_of_the_venue() -> None:
+    world = make_world()
+    one_in_two(world, Cause.FUNDS, 15)
     assert not down(world)

@@ -9,7 +9,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from services.ingestor import listing_child
+from services.ingestor import listing_child, markets
 from services.ingestor.engine.requests import ListingAnswered, ListingJob
 from shared.messages.rules import InstrumentRules
 
@@ -71,3 +71,45 @@ async def test_a_reader_that_breaks_is_a_failure_of_what_it_did_not_answer(monke
     first, second = [answer async for answer in listing_child.read_in_child(JOBS)]
     assert first == LISTED
     assert second.venue == "b" and second.error.startswith("the reader failed")
+
+
+@pytest.mark.parametrize(
+    ("then", "error"),
+    [
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            "the reader failed, killed by SIGKILL, without a word",
+        ),
+        ("import os; os._exit(3)", "the reader failed, exit code 3, without a word"),
+        ("sys.exit('no ccxt here')", "the reader failed, exit code 1: no ccxt here"),
+        ("import os; os._exit(0)", "the reader failed, exit code 0, without a word"),
+        (
+            "sys.stderr.write('odd'); sys.stderr.flush(); print('no', flush=True); time.sleep(100)",
+            "the reader failed: it said something that is no answer: odd",
+        ),
+        (
+            "import os; os.close(1); time.sleep(100)",
+            "the reader failed: it closed its output and did not end, without a word",
+        ),
+    ],
+)
+async def test_how_a_reader_ended_is_told(monkeypatch, then, error):
+    """An end without a word (killed for its memory, say) was told as one without a cause."""
+    monkeypatch.setattr(listing_child, "CHILD", child(LISTED, then=then))
+    monkeypatch.setattr(listing_child, "LAST_WORDS_S", 1.0)
+    first, second = [answer async for answer in listing_child.read_in_child(JOBS)]
+    assert (first, second.error) == (LISTED, error)
+
+
+async def test_what_breaks_at_one_venue_is_the_answer_of_that_venue_alone(monkeypatch, capfdbinary):
+    async def read(job: ListingJob) -> ListingAnswered:
+        if job.venue == "b":
+            raise KeyError("id")  # nobody expected this of the venue's list
+        await asyncio.sleep(0.01)
+        return LISTED
+
+    monkeypatch.setattr(markets, "read_rules", read)
+    await markets.answer_all(JOBS)
+    said = capfdbinary.readouterr().out.splitlines()
+    answers = [msgspec.json.decode(line, type=ListingAnswered) for line in said]
+    assert answers == [ListingAnswered("b", error="KeyError: 'id'"), LISTED]
