@@ -33,6 +33,7 @@ from shared.config_sections import (
     SECTIONS,
     BusConfig,
     Config,
+    Section,
     StrategyConfig,
     VenueConfig,
 )
@@ -139,18 +140,20 @@ def _config_of(raw: Mapping[str, Any], where: str) -> Config:
     return config
 
 
+MAY_BE_ZERO = frozenset(("rolling_loss_max", "drawdown_max"))
+"""Limits that are none at 0."""
+
+
 def _check_money(config: Config, where: str) -> None:
     """Every Decimal of a section is a limit, so it must be positive."""
-    for section in ("risk", "executor"):
-        part = getattr(config, section)
+    amounts = {f"executor.paper_balances.{a}": x for a, x in config.executor.paper_balances.items()}
+    parts: dict[str, Section] = {"risk": config.risk, "executor": config.executor}
+    parts |= {f"risk.per_quote.{quote}": own for quote, own in config.risk.per_quote.items()}
+    for place, part in parts.items():
         for name in part.__struct_fields__:
             value = getattr(part, name)
-            if isinstance(value, Decimal) and not (value.is_finite() and value > 0):
-                raise ConfigError(f"{where}: {section}.{name} = {value}; give a number above 0")
-    amounts = {f"executor.paper_balances.{a}": x for a, x in config.executor.paper_balances.items()}
-    for quote, own in config.risk.per_quote.items():
-        for name in own.__struct_fields__:
-            amounts[f"risk.per_quote.{quote}.{name}"] = getattr(own, name)
+            if isinstance(value, Decimal) and not (name in MAY_BE_ZERO and value == 0):
+                amounts[f"{place}.{name}"] = value
     for place, amount in amounts.items():
         if not (amount.is_finite() and amount > 0):
             raise ConfigError(f"{where}: {place} = {amount}; give a number above 0")

@@ -78,13 +78,17 @@ class QuoteLimits(Section, frozen=True, kw_only=True):
     venue_notional_max: Decimal
     total_notional_max: Decimal
     daily_loss_max: Decimal
+    rolling_loss_max: Decimal = Decimal(0)
+    drawdown_max: Decimal = Decimal(0)
 
 
 class RiskConfig(Section, frozen=True, kw_only=True):
     """Limits. Notionals, losses and caps are in quote units, each asset of ``quote_assets`` apart.
 
     What is traded against any other asset needs limits of its own in ``per_quote``: ten thousand
-    dollars are no limit on an order in bitcoins.
+    dollars are no limit on an order in bitcoins. ``rolling_loss_max`` is of 24 hours,
+    ``drawdown_max`` from the peak; a strategy that lost ``losses_in_row_max`` times in a row opens
+    nothing for ``loss_pause_minutes``. 0: there is no such limit.
     """
 
     order_notional_max: Decimal = Decimal(10_000)
@@ -101,6 +105,10 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     start_active: bool = True
     quote_assets: tuple[str, ...] = DOLLARS
     per_quote: dict[str, QuoteLimits] = {}
+    rolling_loss_max: Decimal = Decimal(0)
+    drawdown_max: Decimal = Decimal(0)
+    losses_in_row_max: Annotated[int, Meta(ge=0)] = 0
+    loss_pause_minutes: PositiveInt = 30
 
     def limits_in(self, quote: str) -> RiskConfig | None:
         """Return the limits on what is traded against an asset; ``None`` where there are none."""

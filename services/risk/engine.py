@@ -32,6 +32,7 @@ from services.risk.checkpoint import (
 from services.risk.decider import Decider
 from services.risk.decision_context import BookKey
 from services.risk.exposure import DAY_NS, Ledger
+from services.risk.losses import LossWatch
 from services.risk.market import LatestBooks
 from services.risk.report import ledger_gauges, risk_report
 from services.risk.round_reports import RoundReports, end_round
@@ -44,7 +45,7 @@ from shared.ledger import LedgerOpening, Opened
 from shared.ledger_engine import LedgerEngine
 from shared.messages.arb import Opportunity, Signal
 from shared.messages.base import Message, TradingState
-from shared.messages.control import Command, CommandKind
+from shared.messages.control import Command
 from shared.messages.execution import (
     ApprovedPlan,
     BalanceReport,
@@ -90,6 +91,7 @@ class RiskEngine:
         self._quotes = sorted({name.quote for name in names})
         self._assets = frozenset(a for n in names for a in (n.base, n.quote, n.settle) if a)
         self._state, self._keeper, self._market = RiskState(), CheckpointWriter(), LatestBooks()
+        self._loss_watch = LossWatch(config.risk, self._market, self._keeper.touch_ledger)
         self._stops = StopKeeper(self._market, config.risk.book_age_ms_max)
         self._reports = RoundReports(self._stops, self._venues)
         self._has_started, self._ts_report_ns = False, 0
@@ -141,7 +143,8 @@ class RiskEngine:
         lost = self._start(now_ns)
         self._ts_report_ns = now_ns + REPORT_INTERVAL_NS
         self._roll_day(now_ns)
-        out = lost + self._switch.find_overdue(now_ns)
+        self._loss_watch.look(self._state.ledger, now_ns)
+        out = lost + self._switch.find_overdue(now_ns) + self._switch.find_losses(now_ns)
         if out:
             self._keeper.touch_decided()
         out += self._close_at_stops(now_ns, None)
@@ -317,15 +320,14 @@ class RiskEngine:
         self._counters["plans_ended"] += 1
         self._keeper.touch_ledger()
         unowned = end_round(ledger, done, self._market.is_dust(ledger.prices))
+        self._loss_watch.look(ledger, now_ns)
         out = self._switch.on_plan_done(done, now_ns, held, unowned)
+        out += self._loss_watch.count(ledger, done, now_ns)
         return [*out, *unreserved_end_alerts(done, held, now_ns)]
 
     def _on_command(self, command: Command, now_ns: int) -> list[Message]:
         self._counters["commands"] += 1
         self._keeper.touch_ledger()  # RESUME may release what a plan held
-        is_new = command.command_id not in self._state.trading.command_ids
-        if command.kind is CommandKind.RESUME and is_new:
-            self._state.ledger.rounds.release_halted()
         return self._switch.on_command(command, now_ns)
 
 

@@ -15,16 +15,19 @@ reach afterwards ("settling") until the venue reports balances that are newer th
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import cached_property
 from hashlib import blake2b
 from typing import TypeVar
 
 import msgspec
 
+from services.risk.equity import Equity, Valued
 from services.risk.funding_known import KnownFunding
 from services.risk.path_orders import path_order_flaw
 from services.risk.plan_orders import order_flaw
 from services.risk.reservations import InFlight, Reservation
 from services.risk.rounds import Rounds
+from services.risk.streaks import Streaks
 from shared.domain.accounting import Books, worst_certainty
 from shared.domain.executions import execution_of, plain_trades
 from shared.domain.instrument import split_instrument
@@ -74,7 +77,7 @@ class Settling(msgspec.Struct, kw_only=True):
     ts_ns: int
 
 
-class Ledger(InFlight, kw_only=True):
+class Ledger(InFlight, kw_only=True, dict=True):
     """Everything risk knows about money; ``books`` are the accounts of our fills.
 
     ``prices`` are those of the last fill by ``venue|instrument``. ``realized_at_midnight`` is what
@@ -82,7 +85,8 @@ class Ledger(InFlight, kw_only=True):
     may belong to. ``plans_ended`` says whether each left nothing over. ``strategies`` are the same
     fills, booked to whose they are, ``rounds`` those of rounds, booked to each.
     ``payments_seen`` are funding payments that were booked, ``funding`` says by venue how far they
-    are known.
+    are known. ``equity`` is by quote asset what it all came to when that was last worked out,
+    ``streaks`` are the losses in a row of strategies.
     """
 
     books: Books = msgspec.field(default_factory=Books)
@@ -100,6 +104,13 @@ class Ledger(InFlight, kw_only=True):
     rounds: Rounds = msgspec.field(default_factory=Rounds)
     payments_seen: dict[str, bool] = msgspec.field(default_factory=dict)
     funding: dict[str, KnownFunding] = msgspec.field(default_factory=dict)
+    equity: dict[str, Equity] = msgspec.field(default_factory=dict)
+    streaks: Streaks = msgspec.field(default_factory=Streaks)
+
+    @cached_property
+    def valued(self) -> dict[str, Valued]:
+        """The open result by quote asset as it was last worked out; not saved."""
+        return {}
 
     @property
     def rounds_in_flight(self) -> dict[str, Intent]:
@@ -195,6 +206,8 @@ class Ledger(InFlight, kw_only=True):
         self.roll_day(fill.ts_ns)
         done = execution_of(fill)
         quote = done.cash
+        if quote not in self.books.results:
+            self.equity.setdefault(quote, Equity())
         realized_before = self.books.result(quote).realized
         held = self.reservations.get(fill.plan_id)
         # What the executor adopted without a record is that plan's if it was approved here.
@@ -247,6 +260,8 @@ class Ledger(InFlight, kw_only=True):
         earned = self.books.result(quote).realized - realized_before
         before = self.realized_at_midnight.get(quote, ZERO)
         self.realized_at_midnight[quote] = before + earned
+        if quote in self.equity:
+            self.equity[quote].day += earned
 
     def apply_balances(self, report: BalanceReport, assets: frozenset[str]) -> None:
         """Take the venue's word for its balances; only ``assets`` that are traded are kept."""
@@ -282,6 +297,8 @@ class Ledger(InFlight, kw_only=True):
         self.realized_at_midnight = {
             quote: result.realized for quote, result in self.books.results.items()
         }
+        for each in self.equity.values():
+            each.day = each.now
         return True
 
     def available(self, venue: str, asset: str) -> Decimal | None:

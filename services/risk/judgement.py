@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from services.risk import limits, path_limits, quote_limits, round_limits
+from services.risk import limits, loss_limits, path_limits, quote_limits, round_limits
 from services.risk.decision_context import DecisionContext
 from services.risk.reasons import Denial
 from shared.messages.rounds import Intent
@@ -34,7 +34,11 @@ INSTANT_RULES: tuple[Rule, ...] = (
     limits.venue_notional,
     limits.total_notional,
     limits.plans_in_flight,
-    limits.daily_loss,
+    loss_limits.equity_known,
+    loss_limits.daily_loss,
+    loss_limits.rolling_loss,
+    loss_limits.drawdown,
+    loss_limits.losing_streak,
     limits.balances,
     limits.opens_no_position,
     limits.loss_cap,
@@ -50,7 +54,11 @@ PATH_RULES: tuple[Rule, ...] = (
     limits.venue_notional,
     limits.total_notional,
     limits.plans_in_flight,
-    limits.daily_loss,
+    loss_limits.equity_known,
+    loss_limits.daily_loss,
+    loss_limits.rolling_loss,
+    loss_limits.drawdown,
+    loss_limits.losing_streak,
     limits.balances,
     path_limits.loss_cap,
 )
@@ -68,7 +76,11 @@ OPEN_RULES: tuple[Rule, ...] = (
     limits.total_notional,
     round_limits.directional_budget,
     limits.plans_in_flight,
-    limits.daily_loss,
+    loss_limits.equity_known,
+    loss_limits.daily_loss,
+    loss_limits.rolling_loss,
+    loss_limits.drawdown,
+    loss_limits.losing_streak,
     limits.balances,
     limits.loss_cap,
     round_limits.opening_cost,

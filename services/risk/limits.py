@@ -330,20 +330,6 @@ def plans_in_flight(context: DecisionContext) -> Denial | None:
     return None
 
 
-def daily_loss(context: DecisionContext) -> Denial | None:
-    """Today's result must bear the worst of what is in flight and of this plan."""
-    ledger, quote = context.ledger, context.opportunity.quote
-    realized, limit = ledger.realized_today(quote), context.config.daily_loss_max
-    caps = ZERO
-    for held in ledger.reservations.values():
-        if held.quote == quote:
-            caps += held.loss_cap
-    worst = realized - caps - context.loss_cap
-    if -worst > limit:
-        return deny(DenyReason.DAILY_LOSS, realized_today=realized, at_worst=worst, max=limit)
-    return None
-
-
 def balances(context: DecisionContext) -> Denial | None:
     """Each leg can be paid for, after everything that is reserved."""
     needs: dict[tuple[str, str], Decimal] = {}

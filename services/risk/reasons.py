@@ -135,10 +135,30 @@ class DenyReason(ExplainedCode):
         "A plan that trades the same sides of the same books, or of two or more of them, is being "
         "executed; or of one of them, where one of both is of several assets.",
     )
+    EQUITY_UNKNOWN = (
+        "EQUITY_UNKNOWN",
+        "What a position in the plan's quote asset is worth has not been known for a minute: no "
+        "LIVE book of its assets prices it, so no limit on losses can be kept. Rounds are closed "
+        "all the same.",
+    )
     DAILY_LOSS = (
         "DAILY_LOSS",
-        "Today's loss, and what the plans in flight and this one may lose at worst, would exceed "
-        "`risk.daily_loss_max`.",
+        "Today's loss, open positions at executable prices included, and what the plans in flight "
+        "and this one may lose at worst, would exceed `risk.daily_loss_max`.",
+    )
+    ROLLING_LOSS = (
+        "ROLLING_LOSS",
+        "The same of the last 24 hours would exceed `risk.rolling_loss_max`.",
+    )
+    DRAWDOWN = (
+        "DRAWDOWN",
+        "Equity, less what the plans in flight and this one may lose at worst, would be further "
+        "below its peak than `risk.drawdown_max`.",
+    )
+    LOSING_STREAK = (
+        "LOSING_STREAK",
+        "The strategy lost `risk.losses_in_row_max` times in a row and opens nothing until "
+        "`risk.loss_pause_minutes` have passed, or an operator's RESUME.",
     )
     BALANCE_UNKNOWN = (
         "BALANCE_UNKNOWN",
@@ -211,9 +231,18 @@ class HaltCause(ExplainedCode):
     )
     DAILY_LOSS = (
         "DAILY_LOSS",
-        "Today's realized loss, fees included, exceeds `risk.daily_loss_max`. RESUME is refused "
-        "until the next UTC day or a higher limit. While rounds are open the state is REDUCING "
-        "instead, so that they can be closed.",
+        "Today's loss, fees, funding and open positions at executable prices included, exceeds "
+        "`risk.daily_loss_max`. RESUME is refused until the next UTC day, a higher limit or better "
+        "prices. While rounds are open the state is REDUCING instead, so that they can be closed.",
+    )
+    ROLLING_LOSS = (
+        "ROLLING_LOSS",
+        "The loss of the last 24 hours exceeds `risk.rolling_loss_max`; else as DAILY_LOSS.",
+    )
+    DRAWDOWN = (
+        "DRAWDOWN",
+        "Equity is further below its peak than `risk.drawdown_max`. Ends by RESUME, from which the "
+        "peak is counted anew. While rounds are open the state is REDUCING instead.",
     )
     PLAN_FAILED = (
         "PLAN_FAILED",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable
 
 from services.risk.exposure import ZERO, Ledger
@@ -50,6 +51,10 @@ def risk_report(
         funding={quote: result.funding for quote, result in results.items() if result.funding},
         funding_unknown=unknown,
         reserved_by_quote=reserved,
+        today={quote: each.today for quote, each in ledger.equity.items()},
+        drawdown={quote: each.drawdown for quote, each in ledger.equity.items()},
+        marks_estimated=dict(ChainMap(*(each.reasons for each in ledger.valued.values()))),
+        paused=ledger.streaks.paused(now_ns),
     )
 
 

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import msgspec
 
 from services.risk.exposure import Ledger
+from services.risk.loss_trips import LOSSES, LossTrips, losses_beyond
 from services.risk.reasons import HaltCause
 from shared.config_sections import Config
 from shared.messages.base import Message, TradingState
@@ -92,14 +93,14 @@ def decide(
 ) -> tuple[TradingState, str]:
     """Return the state and its reason; ``obstacle`` is empty where nothing is missing.
 
-    The daily loss alone leaves what is held known, so open rounds may be closed in spite of it: a
+    A loss alone leaves what is held known, so open rounds may be closed in spite of it: a
     stop must work on the worst of days.
     """
     if memory.trips:
         tripped = [f"{cause}: {text}" for cause, text in memory.trips.items()]
         reason = "; ".join([*tripped, *filter(None, [memory.refused])])
         is_held_back = memory.level is TradingState.HALTED or bool(obstacle)
-        may_close = has_rounds and not is_held_back and [*memory.trips] == [HaltCause.DAILY_LOSS]
+        may_close = has_rounds and not is_held_back and memory.trips.keys() <= LOSSES
         return TradingState.REDUCING if may_close else TradingState.HALTED, reason
     if memory.level is TradingState.HALTED:
         return TradingState.HALTED, memory.level_reason
@@ -144,6 +145,7 @@ class TradingControl:
         self._venues = sorted(name for name, venue in config.venues.items() if venue.trade)
         self._venue_set = frozenset(self._venues)
         self._memory, self._ledger = memory, ledger
+        self._losses = LossTrips(config.risk)
         self._ts_started_ns = now_ns
         self._executor: ExecutorReady | None = None
         self._has_reconciled = False
@@ -198,10 +200,13 @@ class TradingControl:
             out.append(self._trip(HaltCause.PLAN_FAILED, text, now_ns, subject))
         if unowned:
             out.append(self._trip(HaltCause.POSITION_UNOWNED, unowned, now_ns, subject))
-        loss = self._loss_beyond_limit()
-        if loss:
-            out.append(self._trip(HaltCause.DAILY_LOSS, loss, now_ns))
-        return out
+        return out + self.find_losses(now_ns)
+
+    def find_losses(self, now_ns: int) -> list[Message]:
+        """Trip on losses beyond a limit; each is alerted once until an operator resumes."""
+        due = self._losses.due(self._ledger, now_ns)
+        trips = self._memory.trips
+        return [self._trip(c, text, now_ns) for c, text in due.items() if c not in trips]
 
     def on_command(self, command: Command, now_ns: int) -> list[Message]:
         """Carry out a command, once per id: a RESUME told again must not lift a later HALT.
@@ -217,9 +222,15 @@ class TradingControl:
         if command.ts_ns < self._memory.lost_ns:  # an older copy of the bus tells it once more
             persisting[HaltCause.DATA_LOST] = "it was said before the loss was noticed"
         self._memory.command_ns = max(self._memory.command_ns + 1, command.ts_ns)
+        is_drawdown = HaltCause.DRAWDOWN in self._memory.trips
         apply_command(self._memory, command, persisting)
         if command.kind is not CommandKind.RESUME:
             return []
+        self._ledger.rounds.release_halted()
+        self._ledger.streaks.resume()
+        if is_drawdown and HaltCause.DRAWDOWN not in self._memory.trips:
+            for each in self._ledger.equity.values():
+                each.peak = each.now
         out: list[Message] = []
         if self._memory.refused:
             text = self._memory.refused
@@ -320,9 +331,9 @@ class TradingControl:
     def _persisting(self, now_ns: int) -> dict[HaltCause, str]:
         """Causes of trips that RESUME cannot lift yet."""
         persisting: dict[HaltCause, str] = {}
-        loss = self._loss_beyond_limit()
-        if loss:
-            persisting[HaltCause.DAILY_LOSS] = loss
+        for cause, beyond in losses_beyond(self._ledger, self._limits).items():
+            if cause is not HaltCause.DRAWDOWN:
+                persisting[cause] = beyond.text
         overdue, obstacle = self._overdue(now_ns), self.executor_obstacle(now_ns)
         if overdue and obstacle:
             persisting[HaltCause.PLAN_OVERDUE] = f"{', '.join(overdue)} open, {obstacle}"
@@ -340,15 +351,6 @@ class TradingControl:
             text = f"plan {plan_id} never ended, the executor has no open plan: released by RESUME"
             out.append(alert(now_ns, Severity.WARNING, "PLAN_RELEASED", text))
         return out
-
-    def _loss_beyond_limit(self) -> str:
-        lost: list[str] = []
-        for quote in self._ledger.books.results:
-            limits, loss = self._limits.limits_in(quote), -self._ledger.realized_today(quote)
-            # Without limits in an asset nothing is opened against it, whatever was lost.
-            if limits is not None and loss > limits.daily_loss_max:
-                lost.append(f"{loss} {quote} lost today, {limits.daily_loss_max} allowed")
-        return ", ".join(lost)
 
     def on_unowned(self, text: str, now_ns: int, subject: str = "") -> Alert:
         """Trip on a fill that is not ours as far as we know: what we hold is unknown now."""

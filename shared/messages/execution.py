@@ -374,7 +374,9 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     (``shared/domain/strategy_books.py`` says how, and what ``unknown``, ``operator``, ``other`` and
     ``netted`` stand for).
     ``funding`` (received: positive) is in ``realized``; ``funding_unknown`` says by venue why more
-    may have been paid than was told.
+    may have been paid. ``today`` is the day's result with open positions at executable prices,
+    ``drawdown`` what is lost since the peak, ``marks_estimated`` what counts where no book prices a
+    position; ``paused`` are strategies that lost too often in a row, and until when.
     """
 
     state: TradingState
@@ -392,3 +394,7 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     funding: dict[Asset, Amount] = {}
     funding_unknown: dict[Venue, str] = {}
     reserved_by_quote: dict[Asset, Amount] = {}
+    today: dict[Asset, Amount] = {}
+    drawdown: dict[Asset, Amount] = {}
+    marks_estimated: dict[str, str] = {}
+    paused: dict[Strategy, Moment] = {}

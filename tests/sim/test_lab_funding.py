@@ -95,7 +95,7 @@ def drop_what_is_told_late(patch: pytest.MonkeyPatch) -> None:
 
     def settle(self: FundingPayments, venue: str, *rest: Any) -> None:
         real(self, venue, *rest)
-        self._awaited[venue].clear()
+        self._state.funding[venue].awaited.clear()
 
     patch.setattr(FundingPayments, "_settle", settle)
     patch.setattr("services.executor.funding.LOOK_BACK_NS", 0)

@@ -235,6 +235,11 @@ CASES: dict[DenyReason, list[tuple[dict[str, Any], Change, Opportunity, int]]] =
         ),
         ({"daily_loss_max": D("9")}, lambda e: approved(e, to_gamma()), GOOD, 0),
     ],
+    DenyReason.ROLLING_LOSS: [({"rolling_loss_max": D("5.02")}, lambda e: None, GOOD, 0)],
+    DenyReason.DRAWDOWN: [
+        ({"drawdown_max": D("5.02")}, lambda e: None, GOOD, 0),
+        ({"drawdown_max": D("9")}, lambda e: lose(e, "4"), GOOD, 0),
+    ],
     DenyReason.LOSS_CAP: [
         ({"loss_cap_bps": D("19.8")}, lambda e: None, GOOD, 0),  # fees are 10 bps, twice
         ({}, lambda e: e.on_message(make_info(*BETA, taker_fee_bps=D(26)), T0).messages, GOOD, 0),
@@ -280,6 +285,8 @@ ELSEWHERE = OF_ROUNDS | {
     DenyReason.BALANCE_UNKNOWN,
     DenyReason.ASSET_VALUE,  # in test_path_plans.py
     DenyReason.QUOTE_LIMITS,  # in test_quote_limits.py
+    DenyReason.EQUITY_UNKNOWN,  # in test_risk_losses.py
+    DenyReason.LOSING_STREAK,
 }
 
 
@@ -329,6 +336,8 @@ def test_every_reason_has_a_case() -> None:
         {"venue_notional_max": D("1005")},
         {"total_notional_max": D("1005")},
         {"daily_loss_max": D("5.025")},
+        {"rolling_loss_max": D("5.025")},
+        {"drawdown_max": D("5.025")},
         {"edge_bps_max": 29.95},
         {"plans_in_flight_max": 1},
     ],
