@@ -142,11 +142,10 @@ class Reconciler:
 
     def after_plan(self, plan: PlanRecord, now_ns: int) -> None:
         """A plan ended: report balances now, and look for late executions a little later."""
-        venues = {order.venue: None for order in self._state.orders_of(plan)}
-        for account in self._accounts.values():
-            if account.venue in venues:
-                account.due["balances"] = now_ns
-                account.sweep_later(plan.ts_started_ns - LOOK_BACK_NS, now_ns)
+        venues = [order.venue for order in self._state.orders_of(plan)]
+        for account in [each for each in self._accounts.values() if each.venue in venues]:
+            account.due["balances"] = now_ns
+            account.sweep_later(plan.ts_started_ns - LOOK_BACK_NS, now_ns)
 
     def ask_due(self, now_ns: int, out: Step) -> None:
         """Ask what is due."""
