@@ -12,6 +12,7 @@ from services.executor.gateway import OrderRequest
 from services.lab.ledger_checker import LedgerChecker
 from services.lab.positions import has_derivatives, key_of
 from services.lab.rounds_checker import READ_NS_MAX, RoundsChecker, went_on_lately
+from services.lab.stops_checker import StopsChecker
 from services.lab.tally import Tally
 from services.lab.uneven import UnevenChecker
 from services.risk.engine import RiskEngine
@@ -20,9 +21,9 @@ from shared.engine import Action
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill as ExchangeFill
 from shared.exchange.orders import Order
-from shared.messages.arb import Indication, NearMiss, Opportunity
+from shared.messages.arb import Indication, NearMiss, Opportunity, Signal
 from shared.messages.base import BookState, Message, TradingState
-from shared.messages.control import Command, CommandKind
+from shared.messages.control import Alert, Command, CommandKind
 from shared.messages.execution import (
     ApprovedPlan,
     Fill,
@@ -88,7 +89,7 @@ class Checkers:
         self._not_live_since_ns: dict[tuple[str, str], int] = {}
         self.is_emptied = False
         self.ledger, self.rounds = LedgerChecker(world), RoundsChecker(world)
-        self.uneven = UnevenChecker(world)
+        self.uneven, self.stops = UnevenChecker(world), StopsChecker(world)
         for exchange in world.exchanges.values():
             if has_derivatives(exchange):
                 self.watch_positions(exchange)
@@ -103,6 +104,8 @@ class Checkers:
             TradingStateChanged: self._note_state,
             StrategyPosition: self._note_position,
             Indication: self.tally.on_indication,
+            Signal: self.stops.on_signal,
+            Alert: self.stops.on_alert,
             Command: self._note_command,
         }
 
@@ -118,6 +121,7 @@ class Checkers:
             self._in_flight.pop(plan_id, None)
         self._not_live_since_ns.clear()
         self.rounds.on_bus_lost()
+        self.stops.on_bus_lost()
         self._has_lost_records = True
 
     def on_bus_emptied(self) -> None:
@@ -223,6 +227,7 @@ class Checkers:
                 self.report("trusted_book", f"{leg.venue} {leg.instrument} was not LIVE")
 
     def _check_view(self, view: DepthView) -> None:
+        self.stops.on_view(view)
         key = (view.venue, view.instrument)
         if view.state is not BookState.LIVE:
             self._not_live_since_ns.setdefault(key, self._world.kernel.now_ns())
@@ -237,6 +242,7 @@ class Checkers:
     def _note_position(self, told: StrategyPosition) -> None:
         self.tally.on_position(told)
         self.rounds.on_position(told)
+        self.stops.on_position(told)
 
     def _note_plan(self, plan: ApprovedPlan) -> None:
         if plan.plan_id not in self.plans:
@@ -246,6 +252,7 @@ class Checkers:
         if plan.plan_id not in self.done:
             self._in_flight[plan.plan_id] = None
             self.rounds.on_plan(plan)
+            self.stops.on_plan(plan)
 
     def _note_state(self, changed: TradingStateChanged) -> None:
         self.state = changed.state

@@ -16,6 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from services.executor.ids import client_order_id, parse_client_order_id, plan_key
+from services.lab.kinds import HELD
 from shared.domain.instrument import is_spot
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 _MS = 1_000_000
 FOREIGN_NS = (500 * _MS, 5_000 * _MS)
 NOTIONAL = (200.0, 2_500.0)
-FIRST_LOSS_CHANCE = 0.5
+FIRST_LOSS_CHANCE, SELDOM_LOSS_CHANCE = 0.5, 0.15
+"""Seldom where rounds are to be held: an order that nobody can close halts trading."""
 FIRST_LOSS_NS = (1_800 * _MS, 3_000 * _MS)
 """Early enough for all that may follow from it."""
 CLOSED_CHANCE = 0.7
@@ -59,7 +61,8 @@ class Positions:
         """Begin."""
         if self._exchange is not None:
             self._chaos.again(FOREIGN_NS, self._interfere)
-            if self._random.random() < FIRST_LOSS_CHANCE:
+            is_held = self._world.kind in HELD
+            if self._random.random() < (SELDOM_LOSS_CHANCE if is_held else FIRST_LOSS_CHANCE):
                 first_ns = self._random.randrange(*FIRST_LOSS_NS)
                 self._world.kernel.after(first_ns, self._chaos.lose_last_moment)
 

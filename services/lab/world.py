@@ -332,6 +332,7 @@ class World:
 
     def _look(self) -> None:
         self.checkers.uneven.look()
+        self.checkers.stops.look()
         self.kernel.after(LOOK_NS, self._look)
 
     def _move(self, number: int) -> None:

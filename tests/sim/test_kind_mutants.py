@@ -1,0 +1,81 @@
+"""Deliberately broken systems that only worlds made for a strategy show, each caught in a few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import count, islice
+from typing import Any
+
+import pytest
+
+from services.executor import plans
+from services.executor.even_orders import NoOrder
+from services.lab.kinds import Kind, kind_of
+from services.lab.simulate import run_seed
+from services.risk.engine import RiskEngine
+from services.risk.exposure import Ledger
+from services.risk.stops import StopKeeper
+from shared.domain import accounting
+
+WORLDS_MAX = 30
+"""So many worlds of its kind a mutant may pass."""
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def never_reach_a_stop(patch: pytest.MonkeyPatch) -> None:
+    """Risk keeps stops and compares them with nothing."""
+    patch.setattr(StopKeeper, "_judge", lambda *args: None)
+
+
+def forget_stops_at_restart(patch: pytest.MonkeyPatch) -> None:
+    """Risk takes its ledger up again without the stops in it."""
+    original = RiskEngine.start
+
+    def start(self: RiskEngine, saved: Mapping[str, bytes], now_ns: int) -> Any:
+        step = original(self, saved, now_ns)
+        for each in self.state.ledger.rounds.rounds.values():
+            each.stop_bps *= 0
+        return step
+
+    patch.setattr(RiskEngine, "start", start)
+
+
+def close_a_round_while_it_closes(patch: pytest.MonkeyPatch) -> None:
+    """Risk does not see that a round has a plan in flight."""
+    patch.setattr(Ledger, "rounds_in_flight", property(lambda self: {}))
+
+
+def leave_what_is_on_the_way(patch: pytest.MonkeyPatch) -> None:
+    """The executor takes a plan of several assets for even, whatever its fills left."""
+    original = plans.next_order
+
+    def next_order(plan: Any, *args: Any, **named: Any) -> Any:
+        return NoOrder.EVEN if plan.values else original(plan, *args, **named)
+
+    patch.setattr(plans, "next_order", next_order)
+
+
+def book_an_exchange_as_money(patch: pytest.MonkeyPatch) -> None:
+    """What one asset was exchanged for is booked as profit in the other, and not as held."""
+    patch.setattr(accounting, "plain_trades", lambda done: (done,))
+
+
+MUTANTS: dict[Patch, tuple[Kind, str]] = {
+    never_reach_a_stop: (Kind.TREND, "stop_sent"),
+    forget_stops_at_restart: (Kind.TREND, "stop_kept"),
+    close_a_round_while_it_closes: (Kind.TREND, "round_plans"),
+    leave_what_is_on_the_way: (Kind.TRIANGLE, "flat"),
+    book_an_exchange_as_money: (Kind.CONVERSION, "flat"),
+}
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_mutant_is_caught(mutant: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
+    mutant(monkeypatch)
+    kind, checker = MUTANTS[mutant]
+    worlds = (seed for seed in count(1) if kind_of(seed) is kind)
+    for seed in islice(worlds, WORLDS_MAX):
+        if checker in {violation.checker for violation in run_seed(seed).violations}:
+            return
+    pytest.fail(f"{WORLDS_MAX} worlds let it pass")
