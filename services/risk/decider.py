@@ -66,6 +66,8 @@ class Decider:
         ledger.reserve(reservation)
         if found.round_id:
             ledger.rounds.begin(round_of(context), reservation.plan_id)
+        if found.intent is Intent.OPEN and context.is_directional and context.round is not None:
+            keep_stop(context.round, found.stop_bps, context.rules[context.legs[0].market.book])
         self._approved += 1
         return approved_plan(found, reservation, now_ns)
 
@@ -130,7 +132,6 @@ class Decider:
         known = ledger.rounds.get(signal.strategy_id, signal.round_id)
         if isinstance(decided, ApprovedPlan) and found.intent is Intent.OPEN and known is not None:
             known.risk_quote = case.risk_of(found)
-            keep_stop(known, signal.stop_bps, case.rules)
         return decided
 
     def _directional_max(self, found: Opportunity) -> Decimal:

@@ -70,6 +70,7 @@ OPEN_RULES: tuple[Rule, ...] = (
     round_limits.round_may_open,
     round_limits.no_late_fill,
     round_limits.hedged_or_directional,
+    round_limits.directional_stop,
     limits.order_notional,
     limits.instrument_notional,
     limits.venue_notional,

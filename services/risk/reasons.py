@@ -199,7 +199,12 @@ class DenyReason(ExplainedCode):
         "DIRECTIONAL_SIZE",
         "No quantity that the venue takes loses so little at the signal's stop as the strategy "
         "may (`directional_equity`, `directional_risk_bps`, less what its open rounds may lose), "
-        "within its budget and the depth near the best price; or the signal has no stop.",
+        "within its budget and the depth near the best price.",
+    )
+    DIRECTIONAL_STOP = (
+        "DIRECTIONAL_STOP",
+        "A single leg, or a signal, would open a position without a stop (`stop_bps`), or with one "
+        "as far away as its price: nothing would end what it may lose.",
     )
     OPENING_COST = (
         "OPENING_COST",

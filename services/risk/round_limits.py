@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Final
 
 from services.risk import limits
@@ -10,7 +11,7 @@ from services.risk.exposure import ZERO
 from services.risk.reasons import Denial, DenyReason, deny
 from services.risk.rounds import ROUNDS_OPEN_MAX, has_room
 from shared.domain.accounting import holding_key
-from shared.domain.fees import share_of
+from shared.domain.fees import BPS, share_of
 from shared.messages.rounds import Intent, RoundState
 
 LATE_FILL_PAUSE_NS: Final = 10_000_000_000
@@ -72,6 +73,22 @@ def round_may_open(context: DecisionContext) -> Denial | None:
 def hedged_or_directional(context: DecisionContext) -> Denial | None:
     """Several legs bring in as much as they take out; one alone is a matter of its budget."""
     return None if context.is_directional else limits.hedged(context)
+
+
+def is_stop(stop_bps: Decimal) -> bool:
+    """Tell whether a distance from the entry is a stop, which a price can reach."""
+    return 0 < stop_bps < BPS
+
+
+def directional_stop(context: DecisionContext) -> Denial | None:
+    """What one leg opens is closed by risk at its stop, whatever becomes of its strategy."""
+    if not context.is_directional or is_stop(context.opportunity.stop_bps):
+        return None
+    return deny(
+        DenyReason.DIRECTIONAL_STOP,
+        strategy=context.opportunity.strategy_id,
+        stop_bps=context.opportunity.stop_bps,
+    )
 
 
 def directional_budget(context: DecisionContext) -> Denial | None:

@@ -15,6 +15,7 @@ import msgspec
 from services.risk.exposure import ZERO, Ledger
 from services.risk.market import LatestBooks
 from services.risk.reasons import Denial, DenyReason, deny
+from services.risk.round_limits import is_stop
 from shared.config_sections import StrategyConfig
 from shared.domain.accounting import holding_key
 from shared.domain.depth import ExactLevel
@@ -124,8 +125,8 @@ def _sized(
     case: SignalCase, ledger: Ledger, order_notional_max: Decimal, side: Side
 ) -> Decimal | Denial:
     signal, entry, rules = case.signal, case.entry, case.rules
-    if signal.stop_bps <= 0:
-        return deny(DenyReason.DIRECTIONAL_SIZE, stop_bps=signal.stop_bps)
+    if not is_stop(signal.stop_bps):
+        return deny(DenyReason.DIRECTIONAL_STOP, stop_bps=signal.stop_bps)
     levels = _within(taken_side(case.view, side), entry.directional_slippage_bps)
     if not levels:
         return deny(DenyReason.BOOK_NOT_LIVE, book=f"{signal.venue} {signal.instrument}")
@@ -170,4 +171,5 @@ def _offer(signal: Signal, intent: Intent, order: Wanted, now_ns: int) -> Opport
         ts_expire_ns=signal.ts_expire_ns,
         strategy_hash=signal.strategy_hash,
         horizon_ns=signal.horizon_ns,
+        stop_bps=signal.stop_bps,
     )

@@ -68,7 +68,8 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
 
     ``intent`` says whether it opens or closes the round ``round_id`` of the strategy; then ``net``
     is cash rather than profit. Where no leg buys, ``qty`` and ``notional`` are of the sales.
-    ``horizon_ns`` is how long the strategy means to hold what it opens.
+    ``horizon_ns`` is how long the strategy means to hold what it opens; ``stop_bps`` how far from
+    its entry a single leg is closed again: without it risk lets none open a position.
 
     Legs of several assets lead, one after the other, from ``quote`` through other assets back to
     it, and ``values`` says what each of these is worth in ``quote``. Then ``notional`` is what the
@@ -97,6 +98,7 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
     round_id: MaybeId = ""
     horizon_ns: Count = 0
     values: Annotated[list[AssetPrice], Meta(max_length=LEGS_MAX)] = []
+    stop_bps: Bps = Decimal(0)
 
 
 class Target(StrEnum):

@@ -44,6 +44,7 @@ class RoundTerms(NamedTuple):
         intent: OPEN or CLOSE.
         ttl_ms: From the opportunity to its expiry.
         horizon_ms: How long it is meant to be held; 0 is not stated.
+        stop_bps: How far from its entry a single leg that opens is closed again.
     """
 
     strategy_id: str
@@ -51,6 +52,7 @@ class RoundTerms(NamedTuple):
     intent: Intent
     ttl_ms: int = 500
     horizon_ms: int = 0
+    stop_bps: Decimal = _ZERO
 
 
 class _Share(NamedTuple):
@@ -72,6 +74,12 @@ class KnownBook:
     def __init__(self) -> None:
         self.view: DepthView | None = None
         self.rules: InstrumentRules | None = None
+
+    def known(self) -> tuple[DepthView, InstrumentRules]:
+        """Return its view and rules, where both were seen."""
+        assert self.view is not None
+        assert self.rules is not None
+        return self.view, self.rules
 
     def is_live(self, now_ns: int, age_ms_max: int) -> bool:
         """Tell whether it may price anything now."""
@@ -124,6 +132,7 @@ def plan_round(terms: RoundTerms, orders: Sequence[Wanted], now_ns: int) -> Oppo
         intent=terms.intent,
         round_id=terms.round_id,
         horizon_ns=terms.horizon_ms * _MS,
+        stop_bps=terms.stop_bps,
     )
 
 

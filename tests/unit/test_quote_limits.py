@@ -111,7 +111,7 @@ def test_no_strategy_holds_single_legs_against_an_asset_with_limits_of_its_own()
     entry = StrategyConfig(id="one", class_="cross_venue", directional_notional_max=D(5_000))
     engine = cross_risk([entry], per_quote={"BTC": LIMITS})
     legs = [make_leg("alpha", Side.BUY, "2", "0.05", CROSS)]
-    found = make_offer(legs, intent=Intent.OPEN, round_id="r", strategy_id="one")
+    found = make_offer(legs, intent=Intent.OPEN, round_id="r", strategy_id="one", stop_bps=D(50))
     answer = decision(engine, found)
     assert isinstance(answer, Denied)
     assert answer.reason == DenyReason.DIRECTIONAL_BUDGET.value
@@ -271,8 +271,8 @@ def test_a_directional_budget_counts_each_quote_asset_apart() -> None:
     )
     engine.ledger.rounds.begin(left, "plan-old")
     legs = [make_leg("alpha", Side.BUY, "0.1", "10001", "BTC/USDT")]
-    found = make_offer(legs, intent=Intent.OPEN, round_id="r", strategy_id="one")
+    found = make_offer(legs, intent=Intent.OPEN, round_id="r", strategy_id="one", stop_bps=D(50))
     assert isinstance(decision(engine, found), ApprovedPlan)
-    found = make_offer(legs, intent=Intent.OPEN, round_id="r2", strategy_id="one")
+    found = make_offer(legs, intent=Intent.OPEN, round_id="r2", strategy_id="one", stop_bps=D(50))
     again = decision(engine, msgspec.structs.replace(found, opportunity_id="other"))
     assert isinstance(again, Denied)

@@ -275,6 +275,7 @@ OF_ROUNDS = {
     DenyReason.ROUNDS_OPEN,
     DenyReason.DIRECTIONAL_BUDGET,
     DenyReason.DIRECTIONAL_SIZE,
+    DenyReason.DIRECTIONAL_STOP,
     DenyReason.OPENING_COST,
     DenyReason.REDUCE_ONLY,
 }

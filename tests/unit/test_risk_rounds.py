@@ -97,7 +97,8 @@ def closing(
 
 def single(side: Side, qty: str, intent: Intent, **changes: Any) -> Opportunity:
     price = "10001" if side is Side.BUY else "9999"
-    return offer(("gamma", side, qty, price), **{"intent": intent, **changes})
+    stop = {"stop_bps": D(50)} if intent is Intent.OPEN else {}
+    return offer(("gamma", side, qty, price), **{"intent": intent, **stop, **changes})
 
 
 def decide(engine: RiskEngine, found: Opportunity, now_ns: int = T0) -> ApprovedPlan | Denied:
@@ -542,6 +543,34 @@ def test_a_single_leg_needs_a_budget_of_its_own() -> None:
     assert told(engine).unhedged == D("0.04")
     execute(engine, approve(engine, single(Side.SELL, "0.04", Intent.CLOSE)))
     assert told(engine).state is RoundState.CLOSED
+
+
+@pytest.mark.parametrize("stop_bps", ["0", "-5", "10000"])
+def test_a_single_leg_opens_nothing_without_a_stop(stop_bps: str) -> None:
+    engine = make_risk(config())
+    found = single(Side.BUY, "0.1", Intent.OPEN, stop_bps=D(stop_bps))
+    assert denial(engine, found) is DenyReason.DIRECTIONAL_STOP
+    assert not engine.ledger.rounds.rounds
+
+
+@pytest.mark.parametrize(("side", "stop"), [(Side.BUY, "9950.9"), (Side.SELL, "10049")])
+def test_the_stop_of_a_single_leg_is_kept_with_its_round_as_a_signals_is(
+    side: Side, stop: str
+) -> None:
+    engine = make_risk(config())
+    execute(engine, approve(engine, single(side, "0.1", Intent.OPEN, stop_bps=D(50))))
+    kept = told(engine).stop
+    assert kept is not None
+    assert abs(kept - D(stop)) <= 1
+    # Its strategy does nothing any more; the price goes to the stop.
+    at = {Side.BUY: (9_900.0, 9_901.0), Side.SELL: (10_100.0, 10_101.0)}[side]
+    later_ns = T0 + SECOND
+    view = make_view(
+        "gamma", PERP, bids=[(at[0], 5.0)], asks=[(at[1], 5.0)], seq=99, ts_ns=later_ns
+    )
+    out = [*engine.on_message(view, later_ns).messages, *engine.on_timer(later_ns).messages]
+    plans = [each for each in out if isinstance(each, ApprovedPlan)]
+    assert [(plan.intent, plan.legs[0].side) for plan in plans] == [(Intent.CLOSE, side.opposite)]
 
 
 def test_a_closing_by_pairs_evens_out_what_the_round_leaves_unhedged() -> None:

@@ -174,7 +174,8 @@ def test_flat_closes_what_is_held_and_nothing_else() -> None:
     [
         (signal(Target.LONG), {"directional_notional_max": D(0)}, DenyReason.DIRECTIONAL_SIZE),
         (signal(Target.LONG), {"directional_equity": D(0)}, DenyReason.DIRECTIONAL_SIZE),
-        (signal(Target.LONG, stop="0"), {}, DenyReason.DIRECTIONAL_SIZE),
+        (signal(Target.LONG, stop="0"), {}, DenyReason.DIRECTIONAL_STOP),
+        (signal(Target.LONG, stop="10000"), {}, DenyReason.DIRECTIONAL_STOP),
         (signal(Target.LONG, strategy_id="nobody"), {}, DenyReason.DIRECTIONAL_SIZE),
         (
             signal(Target.SHORT, venue="alpha", instrument=SPOT),
