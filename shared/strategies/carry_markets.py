@@ -12,18 +12,17 @@ from shared.domain.basis import Sides, executable_bases, takeable
 from shared.domain.carry import CarryCost, fees_bps
 from shared.domain.contracts import Contract
 from shared.domain.funding import Below, Predicted
-from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
+from shared.domain.instrument import InstrumentKind, is_spot
 from shared.domain.margin import Isolated, distance_bps
 from shared.domain.rounding import exact, is_enough, lot_common, qty_to_lot
 from shared.messages.base import Side
 from shared.messages.rounds import StrategyPosition
 from shared.strategies.features.perp_rates import PerpRates, net_predicted
-from shared.strategies.near_misses import NearMisses, Route, Stopped
+from shared.strategies.near_misses import NearMisses, Stopped
 from shared.strategies.port import Depth, Params
 from shared.strategies.round_plans import KnownBook, Place, taken_side
+from shared.strategies.rounds import RoundMarkets, RoundPair
 
-BOOKS_MAX, PAIRS_MAX = 1_024, 256
-"""Books, and pairs followed; more are refused and counted."""
 FAR_BPS: Final = Decimal(1_000_000)
 """How far liquidation is where no price liquidates a position."""
 _ZERO, _BPS = Decimal(0), Decimal(10_000)
@@ -63,109 +62,63 @@ class FundingCarryParams(Params, frozen=True, kw_only=True):
     opportunity_ttl_ms: Annotated[int, Meta(ge=1, le=60_000)] = 500
 
 
-class CarryPair:
-    """A perpetual to be sold, and what is bought against it."""
-
-    __slots__ = (
-        "below",
-        "long",
-        "long_at",
-        "pending_ns",
-        "route",
-        "short",
-        "short_at",
-        "ts_cool_ns",
-    )
-
-    def __init__(
-        self, short: tuple[Place, KnownBook], long: tuple[Place, KnownBook], exit_rate: Decimal
-    ) -> None:
-        self.short_at, self.short = short
-        self.long_at, self.long = long
-        self.below = Below(exit_rate)
-        self.route: Route | None = None
-        self.ts_cool_ns = self.pending_ns = 0
-
-
-class CarryMarkets:
-    """What is known of every pair that is wanted."""
+class CarryMarkets(RoundMarkets):
+    """What is known of every pair that is wanted: the perpetual is sold."""
 
     def __init__(self, given: FundingCarryParams, near_misses: NearMisses) -> None:
-        self._given, self._near_misses = given, near_misses
-        self.books: dict[Place, KnownBook] = {}
+        bought = Depth(given.long_venue, given.long_instrument)
+        super().__init__(near_misses, bought, Depth(given.short_venue, given.short_instrument))
+        self._given = given
+        self._exit_rate = exact(given.exit_bps_per_hour) / _BPS
         self.rates: dict[Place, PerpRates] = {}
-        self.pairs: list[CarryPair] = []
-        self.pairs_of: dict[Place, list[CarryPair]] = {}
-        self.pairs_refused = 0
+        self._below: dict[tuple[Place, Place], Below] = {}
 
     def book(self, place: Place) -> KnownBook | None:
-        """Return a book, making it and its pairs at first sight; ``None`` if it is not wanted."""
-        book = self.books.get(place)
-        if book is not None:
-            return book
-        try:
-            name = split_instrument(place[1])
-        except ValueError:  # no instrument's name
-            return None
-        if name.kind is InstrumentKind.INVERSE or len(self.books) >= BOOKS_MAX:
-            return None
-        book = self.books[place] = KnownBook()
-        self.pairs_of[place] = []
-        if name.kind is InstrumentKind.LINEAR:
+        """Return a book, making it, its rates and its pairs at first sight."""
+        is_new = place not in self.books
+        book = super().book(place)
+        if book is not None and is_new and not is_spot(place[1]):
             self.rates[place] = PerpRates()
-        for other, known in list(self.books.items()):
-            its = split_instrument(other[1])
-            if other != place and (its.base, its.quote) == (name.base, name.quote):
-                self._pair((place, book), (other, known))
-                self._pair((other, known), (place, book))
         return book
 
-    def _pair(self, short: tuple[Place, KnownBook], long: tuple[Place, KnownBook]) -> None:
-        given = self._given
-        is_wanted = Depth(given.short_venue, given.short_instrument).covers(*short[0]) and Depth(
-            given.long_venue, given.long_instrument
-        ).covers(*long[0])
-        if is_spot(short[0][1]) or not is_wanted:
-            return
-        if len(self.pairs) >= PAIRS_MAX:
-            self.pairs_refused += 1
-            return
-        pair = CarryPair(short, long, exact(given.exit_bps_per_hour) / _BPS)
-        pair.route = self._near_misses.route(long[0], short[0])
-        self.pairs.append(pair)
-        for place in (short[0], long[0]):
-            self.pairs_of[place].append(pair)
+    def below(self, pair: RoundPair) -> Below:
+        """Return how many settlements in a row were predicted below what keeps it open."""
+        key = pair.bought_at, pair.sold_at
+        found = self._below.get(key)
+        if found is None:
+            found = self._below[key] = Below(self._exit_rate)
+        return found
 
     # Rates
 
-    def predicted(self, pair: CarryPair) -> Predicted | None:
-        receive = self.rates[pair.short_at].predicted
+    def predicted(self, pair: RoundPair) -> Predicted | None:
+        receive = self.rates[pair.sold_at].predicted
         pay = self.paying(pair)
-        if receive is None or (pay is None and pair.long_at in self.rates):
+        if receive is None or (pay is None and pair.bought_at in self.rates):
             return None
         return net_predicted(receive, pay)
 
-    def paying(self, pair: CarryPair) -> Predicted | None:
-        rates = self.rates.get(pair.long_at)
+    def paying(self, pair: RoundPair) -> Predicted | None:
+        rates = self.rates.get(pair.bought_at)
         return None if rates is None else rates.predicted
 
-    def settled_per_hour(self, pair: CarryPair, now_ns: int) -> Decimal | None:
-        count, pays = self._given.settled_count, self.rates.get(pair.long_at)
-        received = self.rates[pair.short_at].settled_per_hour(count, now_ns)
+    def settled_per_hour(self, pair: RoundPair, now_ns: int) -> Decimal | None:
+        count, pays = self._given.settled_count, self.rates.get(pair.bought_at)
+        received = self.rates[pair.sold_at].settled_per_hour(count, now_ns)
         paid = _ZERO if pays is None else pays.settled_per_hour(count, now_ns)
         return None if received is None or paid is None else received - paid
 
-    def pair_of(self, held: StrategyPosition) -> CarryPair | None:
+    def pair_of(self, held: StrategyPosition) -> RoundPair | None:
         shorts = {(leg.venue, leg.instrument) for leg in held.legs if leg.qty < 0}
         longs = {(leg.venue, leg.instrument) for leg in held.legs if leg.qty > 0}
-        found = (p for p in self.pairs if p.short_at in shorts and p.long_at in longs)
+        found = (p for p in self.pairs if p.sold_at in shorts and p.bought_at in longs)
         return next(found, None)
 
     # Costs, size and margin
 
-    def cost(self, pair: CarryPair, qty: Decimal) -> CarryCost | None:
+    def cost(self, pair: RoundPair, qty: Decimal) -> CarryCost | None:
         """Return what a round of this quantity costs; ``None`` where a side does not hold it."""
-        given, (short, long) = self._given, (pair.short, pair.long)
+        given, (short, long) = self._given, (pair.sold, pair.bought)
         assert short.rules is not None
         assert long.rules is not None
         bases = executable_bases(_sides(long), _sides(short), qty, _LINEAR)
@@ -182,9 +135,9 @@ class CarryMarkets:
             close_basis_bps=expected_bps,
         )
 
-    def size(self, pair: CarryPair) -> Decimal | Stopped:
+    def size(self, pair: RoundPair) -> Decimal | Stopped:
         """Return what trades within ``slippage_bps_max`` of the best basis, as both accept it."""
-        given, (short, long) = self._given, (pair.short, pair.long)
+        given, (short, long) = self._given, (pair.sold, pair.bought)
         assert short.view is not None and long.view is not None
         assert short.rules is not None and long.rules is not None
         asks, bids = taken_side(long.view, Side.BUY), taken_side(short.view, Side.SELL)
@@ -203,12 +156,12 @@ class CarryMarkets:
                 return Stopped("NOTIONAL_MIN", (qty, price))
         return qty
 
-    def distance_at_opening(self, pair: CarryPair, qty: Decimal) -> Decimal:
-        assert pair.short.view is not None
-        assert pair.long.view is not None
-        found = [self.distance(-qty, exact(pair.short.view.bids[0][0]), pair.short)]
-        if not is_spot(pair.long_at[1]):
-            found.append(self.distance(qty, exact(pair.long.view.asks[0][0]), pair.long))
+    def distance_at_opening(self, pair: RoundPair, qty: Decimal) -> Decimal:
+        assert pair.sold.view is not None
+        assert pair.bought.view is not None
+        found = [self.distance(-qty, exact(pair.sold.view.bids[0][0]), pair.sold)]
+        if not is_spot(pair.bought_at[1]):
+            found.append(self.distance(qty, exact(pair.bought.view.asks[0][0]), pair.bought))
         return min(FAR_BPS if each is None else each for each in found)
 
     def distances(self, held: StrategyPosition) -> Iterator[Decimal]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal as D
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from services.scanner.engine import StrategyHost
 from shared.config import load_config, load_strategies_of
 from shared.errors import ConfigError
 from shared.messages.arb import NearMiss, Opportunity
+from shared.messages.base import Certainty, Side
+from shared.messages.rounds import Intent, RoundLeg, RoundState, RoundsTold, StrategyPosition
 from shared.strategy_files import load_strategies
 from tests.decision_builders import SECOND, T0, make_info, make_view
 from tests.support import ROOT
@@ -65,6 +68,67 @@ def test_it_trades(tmp_path: Path) -> None:
     assert not see(10_150.0, T0 + 3 * SECOND)  # beta's own spread is 99 bps by now
     misses = [m for m in host.on_timer(T0 + 5 * SECOND).messages if isinstance(m, NearMiss)]
     assert [m.context for m in misses if m.gate == "SPREAD"] == 2 * [{"spread_bps": "99.5"}]
+
+
+def test_the_file_that_holds_rounds_opens_and_closes_one(tmp_path: Path) -> None:
+    (text,) = [
+        each for each in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL) if "DearPerp" in each
+    ]
+    (tmp_path / "dear_perp.py").write_text(text, encoding="utf-8")
+    table = '[[strategies]]\nid = "dear"\nclass = "dear_perp.py"\n'
+    (tmp_path / "arb.toml").write_text(table, encoding="utf-8")
+    (instance,) = load_strategies(load_config(str(tmp_path / "arb.toml"), {}))
+    assert instance.problem == ""
+    host = StrategyHost([instance])
+    places = ("alpha", "BTC/USDT"), ("gamma", "BTC/USDT:USDT")
+
+    def see(now_ns: int, seq: int, perp_bid: float = 10_080.0) -> list[Opportunity]:
+        out: list[object] = []
+        prices = (9_999.0, 10_000.0), (perp_bid, perp_bid + 1)
+        for place, (bid, ask) in zip(places, prices, strict=True):
+            book = {"bids": [(bid, 1.0)], "asks": [(ask, 1.0)]}
+            out += host.on_message(
+                make_view(*place, **book, seq=seq, ts_ns=now_ns), now_ns
+            ).messages
+        return [each for each in out if isinstance(each, Opportunity)]
+
+    for place in places:
+        host.on_message(make_info(*place), T0)
+    host.on_message(RoundsTold(ts_ns=T0, rounds=[]), T0)
+    assert not see(T0, 1, perp_bid=10_030.0)
+    (opening,) = see(T0 + SECOND, 2)
+    assert [(leg.venue, leg.side, leg.qty) for leg in opening.legs] == [
+        ("alpha", Side.BUY, D("0.1")),
+        ("gamma", Side.SELL, D("0.1")),
+    ]
+    assert opening.intent is Intent.OPEN
+    held = StrategyPosition(
+        ts_ns=T0 + SECOND,
+        strategy_id="dear",
+        round_id=opening.round_id,
+        base="BTC",
+        quote="USDT",
+        state=RoundState.OPEN,
+        legs=[
+            RoundLeg(
+                venue=leg.venue,
+                instrument=leg.instrument,
+                qty=leg.side.signed(leg.qty),
+                entry=leg.price_avg,
+            )
+            for leg in opening.legs
+        ],
+        unhedged=D(0),
+        realized={},
+        certainty=Certainty.KNOWN,
+        ts_opened_ns=T0 + SECOND,
+    )
+    host.on_message(held, T0 + 2 * SECOND)
+    assert not see(T0 + 3 * SECOND, 3), "it holds one"
+    (closing,) = see(T0 + 302 * SECOND, 4)
+    assert closing.intent is Intent.CLOSE
+    assert [leg.side for leg in closing.legs] == [Side.BUY, Side.SELL]
+    assert {leg.venue for leg in closing.legs if leg.side is Side.SELL} == {"alpha"}
 
 
 @pytest.mark.parametrize("name", ["My", "a-b", "../x", "", "1st", "a" * 50])

@@ -28,20 +28,18 @@ from shared.strategies.features.momentum import Momentum
 from shared.strategies.near_misses import Route, Stopped
 from shared.strategies.port import Bars, Depth, Input, Params, Strategy
 from shared.strategies.round_plans import KnownBook, Place
+from shared.strategies.rounds import CAN_CLOSE, PENDING_NS
 from shared.strategies.signals import Conviction, make_signal
 
 _RULE = {"interval_s": 1, "lateness_ms": 500, "fast_bars": 3, "slow_bars": 8, "threshold_bps": 0.5}
 _BUDGET = {"directional_notional_max": Decimal(2_000), "directional_equity": Decimal(20_000)}
 _EXITS = {"stop_bps": 6.0, "held_minutes_max": 0.2}
 DEMO = Demo(params={"instrument": "BTC/USDT:USDT", **_RULE, **_EXITS}, settings=_BUDGET)
-PENDING_NS = 3_000_000_000
-"""After a signal without a word of risk about its round, the next one may be made."""
 MARKETS_MAX = 256
 """Markets followed; more are refused and counted."""
 ROUNDS_MAX = 64
 """Rounds of a market that are remembered; one is open unless fills come late."""
 _MS, _MINUTE_MS = 1_000_000, 60_000
-_CAN_CLOSE = frozenset((RoundState.OPEN, RoundState.HALTED))
 
 
 class MomentumParams(Params, frozen=True, kw_only=True):
@@ -130,7 +128,7 @@ class _Market:
         is_out = self.is_spot and target is Target.SHORT
         if self.rounds:
             for each in self.rounds.values():
-                if each.state in _CAN_CLOSE and each.held(*self.place):
+                if each.state in CAN_CLOSE and each.held(*self.place):
                     return each.round_id, Target.FLAT if is_out else target
             return None
         self.wanted = None
