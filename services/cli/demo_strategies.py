@@ -76,6 +76,8 @@ def _venue_arguments(demos: Sequence[Demo]) -> tuple[str, ...]:
     words: list[str] = []
     if any(demo.more_markets for demo in demos):
         words.append("--more-markets")
+    if any(demo.more_venues for demo in demos):
+        words.append("--more-venues")
     for option, asked in (
         ("--depeg-bps", [demo.depeg_bps for demo in demos]),
         ("--premium-bps", [demo.premium_bps for demo in demos]),

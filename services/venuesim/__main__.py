@@ -50,6 +50,9 @@ def parse_arguments(arguments: list[str]) -> Options:
         "--more-markets", action="store_true", help="list markets between assets too (ETH/BTC, ...)"
     )
     parser.add_argument(
+        "--more-venues", action="store_true", help="open the venues beside the usual ones too"
+    )
+    parser.add_argument(
         "--depeg-bps",
         type=float,
         default=0.0,
@@ -74,6 +77,8 @@ def parse_arguments(arguments: list[str]) -> Options:
         parser.error(f"--depeg-bps {given.depeg_bps}: 0 to {DEPEG_BPS_MAX:g}")
     if given.capture and given.more_markets:
         parser.error("--more-markets is for a generated market: a recording lists what it has")
+    if given.capture and given.more_venues:
+        parser.error("--more-venues is for a generated market: a recording has its own venues")
     if not given.host.strip():  # a server would take it for every address
         parser.error("--host is empty; give an address, like 127.0.0.1")
     if not 0 <= given.port <= 65_535:
@@ -92,6 +97,7 @@ def parse_arguments(arguments: list[str]) -> Options:
         more_markets=given.more_markets,
         depeg_bps=given.depeg_bps,
         funding_rate_interval_s=rate_interval_s,
+        more_venues=given.more_venues,
     )
 
 

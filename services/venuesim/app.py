@@ -22,7 +22,7 @@ from shared.simulated.context import Context
 from shared.simulated.faults import FaultTable
 from shared.simulated.port import SimulatedVenue
 from shared.simulated.recorded import RecordedMarket
-from shared.venues.registry import ADAPTERS, load_simulated
+from shared.venues.registry import ADAPTERS, USUAL, load_simulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,8 @@ class Options:
     the control port was asked to. Perpetuals settle every ``funding_interval_s`` and jump up to
     ``premium_bps`` away from spot, to converge. Rates are for ``funding_rate_interval_s``, without
     it for the interval itself: with it, eight hours pass in seconds. ``more_markets`` lists markets
-    between assets too, whose stable coin falls by ``depeg_bps`` now and then.
+    between assets too, whose stable coin falls by ``depeg_bps`` now and then. ``more_venues`` opens
+    the venues beside the usual ones, too.
     """
 
     seed: int = 0
@@ -48,6 +49,7 @@ class Options:
     more_markets: bool = False
     depeg_bps: float = 0.0
     funding_rate_interval_s: int | None = None
+    more_venues: bool = False
 
 
 class VenueSim:
@@ -72,7 +74,7 @@ class VenueSim:
         if options.capture:
             self.replay = self._open_recording(options.capture)
         else:
-            for adapter in ADAPTERS:
+            for adapter in ADAPTERS if options.more_venues else USUAL:
                 venue = load_simulated(adapter)
                 more = venue.more_listings() if options.more_markets else ()
                 self.venues[adapter] = venue.open_venue(self.context, (*venue.LISTINGS, *more))

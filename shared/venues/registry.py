@@ -11,7 +11,10 @@ from shared.venues.port import Feed, Recordings
 if TYPE_CHECKING:  # who trades loads no simulated venue
     from shared.simulated.port import Simulated
 
-ADAPTERS = ("binance", "binanceusdm", "kraken", "gateio")
+ADAPTERS = ("binance", "binanceusdm", "kraken", "gateio", "bybit")
+MORE = frozenset({"bybit"})
+"""Simulated only where more venues are asked for: without them the market stays as it was."""
+USUAL = tuple(name for name in ADAPTERS if name not in MORE)
 
 
 class CcxtSetup(Protocol):

@@ -29,11 +29,14 @@ from tests.integration.pipeline import NO_METADATA, pipeline
 from tests.support import ROOT, eventually
 
 CHILD = listing_child.CHILD
+NUMBERED_APART = ("kraken", "bybit")
+"""The number of a view there is the session's, or its topic's."""
 INSTRUMENTS = {
     "binance": ["BTC/USDT", "ETH/USDT"],
     "binanceusdm": ["BTC/USDT:USDT"],
     "kraken": ["BTC/USDT", "SOL/USDT"],
     "gateio": ["BTC/USDT", "ETH/USDT"],
+    "bybit": ["BTC/USDT:USDT"],
 }
 
 
@@ -47,7 +50,18 @@ def venuesim():
 @contextlib.contextmanager
 def simulator(*more: str):
     process = subprocess.Popen(
-        [sys.executable, "-m", "services.venuesim", "--port", "0", "--seed", "7", "--json", *more],
+        [
+            sys.executable,
+            "-m",
+            "services.venuesim",
+            "--port",
+            "0",
+            "--seed",
+            "7",
+            "--json",
+            "--more-venues",
+            *more,
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -84,7 +98,7 @@ class Control:
                 view = self._run.reader.view(venue, instrument)
                 assert view is not None and view.state is BookState.LIVE, (venue, instrument, view)
                 book = truth[venue][instrument]
-                if venue != "kraken":  # it numbers nothing; ours are the session's
+                if venue not in NUMBERED_APART:
                     await self._caught_up(venue, instrument, book["seq"])
                     view = self._run.reader.view(venue, instrument)
                     if view.seq != book["seq"]:
@@ -159,6 +173,10 @@ FAULTS = [
     ("disconnect", "binanceusdm", "reconnects"),
     ("disconnect", "kraken", "reconnects"),
     ("disconnect", "gateio", "reconnects"),
+    ("drop", "bybit", "gaps"),
+    ("reorder", "bybit", "gaps"),
+    ("duplicate", "bybit", "dropped"),
+    ("disconnect", "bybit", "reconnects"),
 ]
 
 
@@ -203,6 +221,7 @@ async def test_unknown_instruments_are_said_and_the_others_go_on(venuesim, tmp_p
         "binanceusdm": ["NOPE/USDT:USDT"],
         "kraken": ["NOPE/USDT"],
         "gateio": ["NOPE/USDT"],
+        "bybit": ["NOPE/USDT:USDT"],
     }
     async with running(venuesim, tmp_path, monkeypatch, extra=extra) as (run, control):
         inbox = await run.bus.open_inbox(

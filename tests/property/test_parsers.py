@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from shared.capture.items import LineError, parse_line
 from shared.errors import ParseError
 from shared.venues.binance import parse as binance_parse
-from shared.venues.binance.funding import HISTORY, TERMS
 from shared.venues.binanceusdm import parse as futures_parse
+from shared.venues.funding import HISTORY, TERMS
+from shared.venues.bybit import parse as bybit_parse
 from shared.venues.gateio import parse as gate_parse
 from shared.venues.kraken import parse as kraken_parse
 from shared.venues.registry import ADAPTERS, load_feed, load_recordings, load_simulated
@@ -43,6 +44,17 @@ SAMPLES = (
     b'{"id":9,"current":2,"update":1,"asks":[["0.1","5"]],"bids":[["0.09","2"]]}',
     b'{"time":1,"id":1,"channel":"spot.order_book_update","event":"subscribe","error":{"code":2,'
     b'"message":"unknown currency pair"},"result":{"status":"fail"}}',
+    b'{"topic":"orderbook.50.BTCUSDT","type":"snapshot","ts":1733011200691,"data":{"s":"BTCUSDT",'
+    b'"b":[["1.9531","6203"]],"a":[["1.9535","1"]],"u":20254869,"seq":9},"cts":1733011200589}',
+    b'{"topic":"publicTrade.BTCUSDT","type":"snapshot","ts":1,"data":[{"T":1672304486865,'
+    b'"s":"BTCUSDT","S":"Buy","v":"0.001","p":"16578.50","i":"20f4","BT":false}]}',
+    b'{"topic":"tickers.BTCUSDT","type":"snapshot","data":{"symbol":"BTCUSDT","markPrice":"17217",'
+    b'"indexPrice":"17227","nextFundingTime":"1673280000000","fundingRate":"-0.0002"},"ts":2}',
+    b'{"success":false,"ret_msg":"error:handler not found","req_id":"1","op":"subscribe"}',
+    b'{"retCode":0,"result":{"list":[{"symbol":"BTCUSDT","fundingInterval":480,'
+    b'"upperFundingRate":"0.005","lowerFundingRate":""}]}}',
+    b'{"retCode":0,"result":{"list":[{"symbol":"BTCUSDT","fundingRate":"0.0001",'
+    b'"fundingRateTimestamp":"1672041600000"}]}}',
 )
 PARSERS = (
     binance_parse.parse_depth,
@@ -63,6 +75,12 @@ PARSERS = (
     gate_parse.parse_trades,
     gate_parse.parse_rest_book,
     gate_parse.parse_envelope,
+    bybit_parse.parse_book,
+    bybit_parse.parse_trades,
+    bybit_parse.parse_ticker,
+    bybit_parse.parse_terms,
+    bybit_parse.parse_history,
+    bybit_parse.parse_envelope,
 )
 INSTRUMENTS = {name: load_simulated(name).LISTINGS[0].instrument for name in ADAPTERS}
 

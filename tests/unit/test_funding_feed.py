@@ -7,7 +7,8 @@ import json
 import pytest
 
 from shared.messages.market import Funding, FundingSettled
-from shared.venues.binance.funding import (
+from shared.venues.binanceusdm.feed import DIALECT, FEED
+from shared.venues.funding import (
     AGAIN_NS,
     ATTEMPTS_MAX,
     HISTORY,
@@ -19,7 +20,6 @@ from shared.venues.binance.funding import (
     TERMS_VALID_NS,
     FundingFeed,
 )
-from shared.venues.binanceusdm.feed import DIALECT, FEED
 from shared.venues.port import Emit, FeedKind, FetchFacts, Malformed
 
 S = 1_000_000_000

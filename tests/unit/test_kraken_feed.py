@@ -15,7 +15,6 @@ from shared.venues.kraken import parse
 from shared.venues.kraken.checksum import book_checksum, digits
 from shared.venues.kraken.feed import FEED
 from shared.venues.kraken.session import ANSWER_TIMEOUT_NS, QUIET_NS, KrakenSession
-from shared.venues.kraken.synced import SNAPSHOT_TIMEOUT_NS
 from shared.venues.port import (
     DROPPED_STALE,
     DROPPED_UNSYNCED,
@@ -31,6 +30,7 @@ from shared.venues.port import (
     VenueState,
 )
 from shared.venues.rest_join import BREAKS_FREE
+from shared.venues.stream_book import SNAPSHOT_TIMEOUT_NS
 
 SECOND = 1_000_000_000
 SYMBOL = "BTC/USD"

@@ -6,11 +6,15 @@ import pytest
 
 from shared.errors import ConfigError
 from shared.venues.port import FeedKind
-from shared.venues.registry import ADAPTERS, load_feed
+from shared.venues.registry import ADAPTERS, load_feed, load_simulated
+
+
+def is_perpetual(venue: str) -> bool:
+    return ":" in load_simulated(venue).LISTINGS[0].instrument
 
 
 def named(venue: str, count: int) -> list[str]:
-    suffix = ":USDT" if venue == "binanceusdm" else ""
+    suffix = ":USDT" if is_perpetual(venue) else ""
     return [f"A{number}/USDT{suffix}" for number in range(count)]
 
 
@@ -45,6 +49,6 @@ def test_fifty_instruments_share_a_socket(venue: str, sockets: list[tuple[str, s
 
 @pytest.mark.parametrize("venue", ADAPTERS)
 def test_what_the_venue_cannot_have_is_one_line(venue: str) -> None:
-    other = "BTC/USDT" if venue == "binanceusdm" else "BTC/USDT:USDT"
+    other = "BTC/USDT" if is_perpetual(venue) else "BTC/USDT:USDT"
     with pytest.raises(ConfigError, match="venue x: "):
         load_feed(venue).connections("x", [other])

@@ -14,9 +14,9 @@ from typing import Protocol
 
 from shared.errors import ParseError
 from shared.venues.binance import parse
-from shared.venues.binance.funding import FundingDialect, FundingFeed
 from shared.venues.binance.subscriptions import Subscriptions
 from shared.venues.binance.trades import Trades
+from shared.venues.funding import FundingDialect, FundingFeed
 from shared.venues.port import (
     BestQuote,
     Effect,

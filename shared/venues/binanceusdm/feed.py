@@ -11,11 +11,11 @@ from typing import Any
 
 from shared.messages.rules import InstrumentRules
 from shared.venues.binance.feed import market_rules, stream_sockets
-from shared.venues.binance.funding import FundingDialect
 from shared.venues.binance.session import Dialect
 from shared.venues.binanceusdm import parse
 from shared.venues.binanceusdm.sequence import SEQUENCE
 from shared.venues.binanceusdm.symbols import to_symbol
+from shared.venues.funding import FundingDialect
 from shared.venues.port import FeedConnection, FeedKind, RestBudget
 from shared.venues.sockets import venue_symbols
 

@@ -111,9 +111,7 @@ class KrakenSession:
     def on_resync(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
         """Subscribe to a book again unless ``epoch`` is already over."""
         book = self._book_of.get(instrument)
-        if book is None or epoch < book.epoch or book.state is not BookState.LIVE:
-            return ()
-        return book.resubscribe(BookState.SYNCING, "a reader lost continuity", now_ns)
+        return () if book is None else book.resync(epoch, now_ns)
 
     def on_refresh(self, instrument: str, epoch: int, now_ns: int) -> Sequence[Effect]:
         """Nothing: what falls out of the subscribed depth is sent again when it comes back."""

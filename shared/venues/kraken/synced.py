@@ -7,7 +7,6 @@ older than one before it and does not fit was overtaken, by the snapshot too: it
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 
 from shared.messages.base import BookState
@@ -22,25 +21,17 @@ from shared.venues.port import (
     Dropped,
     Effect,
     Emit,
-    Send,
 )
-from shared.venues.rest_join import BreakRate, backoff_ns
+from shared.venues.stream_book import Request, StreamBook
 
 DEPTHS = (10, 25, 100, 500, 1000)
 """What the venue offers."""
-SNAPSHOT_TIMEOUT_NS = 10_000_000_000
 
 Levels = list[parse.TextLevel]
-Request = Callable[[str, list[str]], Send]
-"""Builds a frame: method (subscribe, unsubscribe) and symbols."""
 
 
-class SyncedBook:
-    """One book; ``depth`` is what was subscribed, what the venue grants counts.
-
-    In a recording somebody else chose when to subscribe again: it does not back off, so that every
-    snapshot recorded is one that was asked for.
-    """
+class SyncedBook(StreamBook):
+    """One book; ``depth`` is what was subscribed, what the venue grants counts."""
 
     def __init__(
         self,
@@ -52,22 +43,11 @@ class SyncedBook:
         *,
         is_recorded: bool = False,
     ) -> None:
-        self.instrument = instrument
-        self.symbol = symbol
-        self.state = BookState.DOWN
-        self.epoch = 0
-        self._venue = venue
-        self._request = request
-        self._is_recorded = is_recorded
+        super().__init__(venue, instrument, symbol, request, is_recorded=is_recorded)
         self._depth = depth
         self._book = CheckedBook(depth)
         self._seq = 0
-        self._attempt = 0  # subscriptions asked for since the book was live
-        self._breaks = BreakRate()
         self._newest: datetime | None = None
-        # At most one is set, while the book waits: for its snapshot, or to subscribe again.
-        self._snapshot_due_ns: int | None = None
-        self._subscribe_at_ns: int | None = None
 
     @property
     def depth(self) -> int:
@@ -76,24 +56,8 @@ class SyncedBook:
 
     def open(self, now_ns: int) -> BookStatus:
         """Start with a new connection; the session subscribes all books in one frame."""
-        self._attempt = 0
         self._newest = None
-        status = self._start(BookState.SYNCING, "connected; waiting for the snapshot", now_ns)
-        self._snapshot_due_ns = now_ns + SNAPSHOT_TIMEOUT_NS
-        return status
-
-    def close(self, reason: str, *, refused: bool = False) -> BookStatus:
-        """The connection is gone, or the venue refused: nothing is waited for."""
-        self.state = BookState.DOWN
-        self._snapshot_due_ns = self._subscribe_at_ns = None
-        return BookStatus(self.instrument, BookState.DOWN, reason, self.epoch, refused)
-
-    def try_again(self, reason: str, now_ns: int) -> BookStatus:
-        """The venue could not serve the subscription this time."""
-        status = self.close(reason)
-        self._attempt += 1
-        self._subscribe_at_ns = now_ns + backoff_ns(self.instrument, self._attempt)
-        return status
+        return super().open(now_ns)
 
     def grant(self, depth: int) -> None:
         """Keep as many levels as the venue does; those there are stay."""
@@ -101,32 +65,6 @@ class SyncedBook:
         if granted != self._depth:
             self._depth = granted
             self._book.resize(granted)
-
-    def resubscribe(self, state: BookState, reason: str, now_ns: int) -> list[Effect]:
-        """Ask for the book again: now, or after a delay where that was tried just before."""
-        status = self._start(state, reason, now_ns)
-        tries = self._attempt + self._breaks.excess(now_ns)
-        delay_ns = 0 if self._is_recorded else backoff_ns(self.instrument, tries)
-        self._attempt += 1
-        effects: list[Effect] = [status, self._request("unsubscribe", [self.symbol])]
-        if delay_ns:
-            self._subscribe_at_ns = now_ns + delay_ns
-        else:
-            self._snapshot_due_ns = now_ns + SNAPSHOT_TIMEOUT_NS
-            effects.append(self._request("subscribe", [self.symbol]))
-        return effects
-
-    def on_timer(self, now_ns: int) -> Send | None:
-        """Return the subscription that is due."""
-        if self._subscribe_at_ns is None or now_ns < self._subscribe_at_ns:
-            return None
-        self._subscribe_at_ns = None
-        self._snapshot_due_ns = now_ns + SNAPSHOT_TIMEOUT_NS
-        return self._request("subscribe", [self.symbol])
-
-    def is_overdue(self, now_ns: int) -> bool:
-        """Tell whether the snapshot asked for should have come."""
-        return self._snapshot_due_ns is not None and now_ns >= self._snapshot_due_ns
 
     def on_snapshot(self, data: parse.BookData, now_ns: int) -> list[Effect]:
         """Take a whole book."""
@@ -142,11 +80,8 @@ class SyncedBook:
         if failed:
             return failed
         self._seq += 1
-        self.state, self._attempt = BookState.LIVE, 0
-        self._snapshot_due_ns = None
         message = self._snapshot(plain(bids), plain(asks), data, now_ns)
-        status = BookStatus(self.instrument, BookState.LIVE, "snapshot received", self.epoch)
-        return [self._checked(data), Emit(message), status]
+        return [self._checked(data), Emit(message), self._is_live("snapshot received")]
 
     def on_update(self, data: parse.BookData, now_ns: int) -> list[Effect]:
         """Apply a change and prove the result."""
@@ -219,18 +154,6 @@ class SyncedBook:
         twin = self._book.copy()
         twin.apply(bids, asks)
         return data.checksum is None or twin.checksum() == data.checksum
-
-    def suspend(self, reason: str, now_ns: int) -> BookStatus:
-        """The venue takes no orders: nothing may be priced until it does again."""
-        return self._start(BookState.DOWN, reason, now_ns)
-
-    def _start(self, state: BookState, reason: str, now_ns: int) -> BookStatus:
-        if self.state is BookState.LIVE:
-            self._breaks.note(now_ns)
-        self.state = state
-        self.epoch = max(now_ns, self.epoch + 1)
-        self._snapshot_due_ns = self._subscribe_at_ns = None
-        return BookStatus(self.instrument, state, reason, self.epoch)
 
     def _checked(self, data: parse.BookData) -> Checked:
         return Checked(self.instrument, None if data.checksum is None else True)

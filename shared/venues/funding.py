@@ -1,7 +1,7 @@
-"""Marks and funding of one Binance futures connection: frames in, messages out. Pure.
+"""Marks and funding of one connection: events in, messages out. Pure.
 
-The running rate comes each second. How long its interval is and what it is kept within is asked of
-REST now and then, and what has settled after each settlement: none of it is known at first.
+The running rate comes with the marks. How long its interval is and what it is kept within is asked
+of REST now and then, and what has settled after each settlement: none of it is known at first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HISTORY_KEPT = 12
 SECOND_NS = 1_000_000_000
 HOUR_NS = 3_600 * SECOND_NS
 INTERVAL_DEFAULT_NS = 8 * HOUR_NS
-"""Of whatever is not among those whose terms differ."""
+"""The usual one, which some venues tell of no instrument that has it."""
 
 
 class MarkEvent(Protocol):
@@ -106,13 +106,18 @@ class SettledRow(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FundingDialect:
-    """How a venue tells of funding."""
+    """How a venue tells of funding.
+
+    Attributes:
+        interval_default_ns: Of what is not among the terms told; ``None`` where all are.
+    """
 
     parse_mark: Callable[[bytes], MarkEvent]
     parse_terms: Callable[[bytes], Sequence[TermsRow]]
     parse_history: Callable[[bytes], Sequence[SettledRow]]
     terms_path: str
     history_path: Callable[[str], str]
+    interval_default_ns: int | None = INTERVAL_DEFAULT_NS
 
 
 @dataclass(slots=True)
@@ -153,8 +158,11 @@ class FundingFeed:
             each.due_ns, each.attempts = 0, 0
 
     def on_mark(self, raw: bytes, now_ns: int) -> Sequence[Effect]:
+        """A frame with a mark price."""
+        return self.take_mark(self._dialect.parse_mark(raw), now_ns)
+
+    def take_mark(self, event: MarkEvent, now_ns: int) -> Sequence[Effect]:
         """A mark price, with the running rate where the instrument funds."""
-        event = self._dialect.parse_mark(raw)
         known = self._of.get(event.symbol)
         if known is None:
             return ()
@@ -242,7 +250,7 @@ class FundingFeed:
         for symbol, known in self._of.items():
             row = rows.get(symbol)
             if row is None:
-                known.terms = _Terms(INTERVAL_DEFAULT_NS)
+                known.terms = _Terms(self._dialect.interval_default_ns)
             else:
                 interval_ns = round(row.interval_hours * HOUR_NS / SECOND_NS) * SECOND_NS
                 known.terms = _Terms(interval_ns or None, row.rate_cap, row.rate_floor)

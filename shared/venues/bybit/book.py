@@ -1,0 +1,74 @@
+"""One Bybit book: whole from the snapshot on, as long as every frame is there. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shared.messages.base import BookState
+from shared.messages.market import BookDelta, BookSnapshot
+from shared.venues.bybit import parse
+from shared.venues.bybit.sequence import follow
+from shared.venues.port import (
+    DROPPED_STALE,
+    DROPPED_UNSYNCED,
+    Dropped,
+    Effect,
+    Emit,
+    Gap,
+)
+from shared.venues.rest_join import Verdict
+from shared.venues.stream_book import StreamBook
+from shared.venues.times import unix_ns
+
+
+class NumberedBook(StreamBook):
+    """Proves by ``u`` that nothing is missing; holds no levels."""
+
+    _seq = 0
+
+    def on_snapshot(self, frame: parse.BookFrame, now_ns: int) -> list[Effect]:
+        """Take a whole book."""
+        if self._subscribe_at_ns is not None:
+            return []  # from before the unsubscription: nothing follows it
+        if self.state is BookState.LIVE:  # the venue began anew: a new epoch
+            self._start(BookState.SYNCING, "", now_ns)
+        data = frame.data
+        self._seq = data.update_id
+        message = BookSnapshot(
+            venue=self._venue,
+            instrument=self.instrument,
+            epoch=self.epoch,
+            seq=data.update_id,
+            bids=data.bids,
+            asks=data.asks,
+            ts_recv_ns=now_ns,
+            ts_venue_ns=unix_ns(frame.ts if frame.cts is None else frame.cts),
+            depth_max=frame.depth or None,
+        )
+        return [Emit(message), self._is_live("snapshot received")]
+
+    def on_delta(self, frame: parse.BookFrame, now_ns: int) -> Sequence[Effect]:
+        """Judge a change and pass it on, drop it, or report the gap and ask again."""
+        if self.state is not BookState.LIVE:
+            return (Dropped(self.instrument, DROPPED_UNSYNCED),)
+        data, seq = frame.data, self._seq
+        verdict = follow(seq, data.update_id)
+        if verdict is Verdict.APPLY:
+            self._seq = data.update_id
+            message = BookDelta(
+                venue=self._venue,
+                instrument=self.instrument,
+                epoch=self.epoch,
+                seq_prev=seq,
+                seq=data.update_id,
+                bids=data.bids,
+                asks=data.asks,
+                ts_recv_ns=now_ns,
+                ts_venue_ns=unix_ns(frame.ts if frame.cts is None else frame.cts),
+            )
+            return (Emit(message),)
+        if verdict is Verdict.DROP:
+            return (Dropped(self.instrument, DROPPED_STALE),)
+        gap = Gap(self.instrument, seq + 1, data.update_id)
+        reason = f"sequence gap: expected {gap.expected}, got {gap.got}"
+        return [gap, *self.resubscribe(BookState.GAP, reason, now_ns)]
