@@ -10,8 +10,8 @@ from shared.capture.items import LineError, parse_line
 from shared.errors import ParseError
 from shared.venues.binance import parse as binance_parse
 from shared.venues.binanceusdm import parse as futures_parse
-from shared.venues.funding import HISTORY, TERMS
 from shared.venues.bybit import parse as bybit_parse
+from shared.venues.funding import HISTORY, TERMS
 from shared.venues.gateio import parse as gate_parse
 from shared.venues.kraken import parse as kraken_parse
 from shared.venues.registry import ADAPTERS, load_feed, load_recordings, load_simulated
