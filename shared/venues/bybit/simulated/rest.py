@@ -90,7 +90,7 @@ class BybitRest:
         """Return the answer of a venue that is asked too often, or has banned the address."""
         now_ms = self._context.venue_ms(self._venue)
         if status != 429:
-            return json_answer("403, access too frequent", 403)
+            return Answer(b"403, access too frequent", 403)
         reset = {"X-Bapi-Limit-Reset-Timestamp": str(now_ms + retry_after_s * 1_000)}
         return _answer(10006, "Too many visits!", {}, now_ms, reset)
 
