@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy import acl
 from shared.services import ALL_SERVICES, SERVICES, Network, ServiceSpec
-from shared.venues.registry import ADAPTERS, USUAL, load_simulated
+from shared.venues.registry import ADAPTERS, EVERY, load_simulated
 
 ROOT = Path(__file__).resolve().parents[1]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -71,7 +71,7 @@ def demo_venue(adapter: str) -> list[str]:
 
 def demo(text: str) -> str:
     """Return the configuration of the demo with every usual venue."""
-    lines = [line for adapter in USUAL for line in demo_venue(adapter)]
+    lines = [line for adapter in ADAPTERS for line in demo_venue(adapter)]
     return with_region(text, "venues", lines[:-1])
 
 
@@ -92,9 +92,9 @@ def compose(text: str) -> str:
     """Return the compose file with the services of the table."""
     mounts = [f"      - secret-{user}:/run/arb/secrets/{user}" for user in acl.USERS]
     services = [line for spec in ALL_SERVICES for line in compose_service(spec)]
-    keys = [line for adapter in ADAPTERS for line in venue_keys(adapter)]
+    keys = [line for adapter in EVERY for line in venue_keys(adapter)]
     text = with_region(text, "keys of each venue", keys)
-    text = with_region(text, "venues", [f"      ARB_VENUES: {' '.join(USUAL)}"])
+    text = with_region(text, "venues", [f"      ARB_VENUES: {' '.join(ADAPTERS)}"])
     text = with_region(text, "secrets of each", mounts)
     text = with_region(text, "services", services[:-1])
     volumes = [f"  secret-{user}: {{}}" for user in acl.USERS]

@@ -20,7 +20,7 @@ from shared.store.manifest import Source, folder_of, read_manifest, sha256_of
 from shared.store.parquet import Made, write_table
 from shared.store.rows import partition_of
 from shared.store.staging import PREFIX, staged
-from shared.venues.registry import ADAPTERS, load_feed
+from shared.venues.registry import EVERY, load_feed
 
 TABLES = ("bar", "trade", "funding")
 ID_LENGTH = 12
@@ -111,7 +111,7 @@ def _overlaps(file: Path, rows: Sequence[tuple[Any, ...]], made: _Import) -> boo
 def _check_symbol(path: Path, wanted: Wanted) -> None:
     """Refuse an archive's file of another symbol."""
     archive = archive_of(path)
-    if archive is None or wanted.venue not in ADAPTERS:
+    if archive is None or wanted.venue not in EVERY:
         return
     try:
         symbol = load_feed(wanted.venue).to_symbol(wanted.instrument)

@@ -22,7 +22,7 @@ from shared.errors import ConfigError
 from shared.messages.base import TradingState
 from shared.services import SERVICES
 from shared.strategy_inputs import check_strategies
-from shared.venues.registry import ADAPTERS
+from shared.venues.registry import EVERY
 from shared.watch.collector import Collector
 from shared.watch.link import open_link
 from shared.watch.report import Ending, build_report
@@ -69,7 +69,7 @@ def check_paths(paths: Sequence[Path]) -> list[str]:
         is_known = is_known or item.instrument is not None
         refuse_damage(item)
     if not is_known:
-        raise ConfigError(no_book_text([str(path) for path in paths], list(ADAPTERS)))
+        raise ConfigError(no_book_text([str(path) for path in paths], list(EVERY)))
     return [str(path.absolute()) for path in paths]
 
 

@@ -30,7 +30,7 @@ from shared.messages.execution import Fill, PlanDone
 from shared.messages.market import DepthView, VenueStatus
 from shared.messages.rules import InstrumentRules
 from shared.strategy_inputs import check_strategies
-from shared.venues.registry import ADAPTERS
+from shared.venues.registry import EVERY
 from shared.watch.report import Ending
 
 TRADES_MAX = 10_000
@@ -165,7 +165,7 @@ def configured(config: Config, contents: Contents | Tables, where: str) -> Confi
                 f"{', '.join(there) or f'none of {venue}'}"
             )
         # a table may be of a venue that nobody here can connect to, and nobody does
-        adapter = wanted.adapter or (venue if venue in ADAPTERS else ADAPTERS[0])
+        adapter = wanted.adapter or (venue if venue in EVERY else EVERY[0])
         venues[venue] = msgspec.structs.replace(wanted, feeds=FEEDS, adapter=adapter)
     contents.rules = {
         (venue, name): _with_fee(rules, venues[venue])

@@ -13,7 +13,7 @@ from services.lab.table_rows import Market, Timed, markets_in, messages_of, rows
 from shared.errors import ConfigError
 from shared.messages.rules import InstrumentRules
 from shared.venues.grid import Grid
-from shared.venues.registry import ADAPTERS, load_recordings
+from shared.venues.registry import EVERY, load_recordings
 
 BAR_DECIMALS = 2
 """More than the prices of bars show: half a spread from them is on this grid."""
@@ -113,7 +113,7 @@ def _survey(market: Market, tables: Tables, fees_bps: Mapping[str, Decimal]) -> 
 
 def _terms_of(venue: str, fees_bps: Mapping[str, Decimal]) -> tuple[Decimal, Decimal]:
     """Return the taker fee at a venue and the least value of an order there."""
-    for adapter in ADAPTERS:
+    for adapter in EVERY:
         reader = load_recordings(adapter)
         if venue in reader.venues:
             return fees_bps.get(venue, reader.taker_fee_bps), reader.notional_min

@@ -22,7 +22,7 @@ from shared.simulated.context import Context
 from shared.simulated.faults import FaultTable
 from shared.simulated.port import SimulatedVenue
 from shared.simulated.recorded import RecordedMarket
-from shared.venues.registry import ADAPTERS, USUAL, load_simulated
+from shared.venues.registry import ADAPTERS, EVERY, load_simulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class VenueSim:
         if options.capture:
             self.replay = self._open_recording(options.capture)
         else:
-            for adapter in ADAPTERS if options.more_venues else USUAL:
+            for adapter in EVERY if options.more_venues else ADAPTERS:
                 venue = load_simulated(adapter)
                 more = venue.more_listings() if options.more_markets else ()
                 self.venues[adapter] = venue.open_venue(self.context, (*venue.LISTINGS, *more))
@@ -92,10 +92,10 @@ class VenueSim:
         contents = survey(paths)
         markets: dict[str, RecordedMarket] = {}
         for venue, samples in contents.samples.items():
-            if venue not in ADAPTERS:
+            if venue not in EVERY:
                 raise ConfigError(
                     f"there is no simulated {venue} to play the recording; "
-                    f"there are: {', '.join(ADAPTERS)}"
+                    f"there are: {', '.join(EVERY)}"
                 )
             opened = self.venues[venue] = load_simulated(venue).open_recorded(self.context, samples)
             assert opened.recorded is not None

@@ -15,7 +15,7 @@ from shared.capture.items import CaptureItem, Kind, Parsed, parse_line
 from shared.capture.times import LineError
 from shared.errors import ConfigError
 from shared.venues.port import FrameRole, Hint, Recordings
-from shared.venues.registry import ADAPTERS, load_recordings
+from shared.venues.registry import EVERY, load_recordings
 
 PROBE_LINES = 3_000
 """Lines of each file that are read ahead to learn venue, instruments and spellings."""
@@ -69,7 +69,7 @@ class _Knowledge:
 
 def known_venues() -> list[str]:
     """Return every venue whose recordings can be read."""
-    return [venue for adapter in ADAPTERS for venue in load_recordings(adapter).venues]
+    return [venue for adapter in EVERY for venue in load_recordings(adapter).venues]
 
 
 class Capture:
@@ -93,7 +93,7 @@ class Capture:
         venue: str | None = None,
         read: Callable[[Path], Iterator[bytes]] = read_lines,
     ) -> None:
-        readers = [load_recordings(adapter) for adapter in ADAPTERS]
+        readers = [load_recordings(adapter) for adapter in EVERY]
         self._known = known = _Knowledge(readers, read)
         if venue is not None:
             known.chosen = _choose(known.recordings, venue)

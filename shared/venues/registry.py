@@ -11,10 +11,10 @@ from shared.venues.port import Feed, Recordings
 if TYPE_CHECKING:  # who trades loads no simulated venue
     from shared.simulated.port import Simulated
 
-ADAPTERS = ("binance", "binanceusdm", "kraken", "gateio", "bybit")
-MORE = frozenset({"bybit"})
+ADAPTERS = ("binance", "binanceusdm", "kraken", "gateio")
+MORE = ("bybit",)
 """Simulated only where more venues are asked for: without them the market stays as it was."""
-USUAL = tuple(name for name in ADAPTERS if name not in MORE)
+EVERY = (*ADAPTERS, *MORE)
 
 
 class CcxtSetup(Protocol):
@@ -70,5 +70,5 @@ def load_simulated(adapter: str) -> Simulated:
 
 
 def _check(adapter: str) -> None:
-    if adapter not in ADAPTERS:
-        raise ConfigError(f"no venue adapter {adapter!r}; there are: {', '.join(ADAPTERS)}")
+    if adapter not in EVERY:
+        raise ConfigError(f"no venue adapter {adapter!r}; there are: {', '.join(EVERY)}")

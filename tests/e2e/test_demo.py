@@ -19,13 +19,13 @@ import psutil
 import pytest
 
 from shared.services import SERVICES
-from shared.venues.registry import USUAL, load_simulated
+from shared.venues.registry import ADAPTERS, load_simulated
 from tests.support import ROOT, eventually_sync
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 
-BOOKS = sum(len(load_simulated(adapter).LISTINGS) for adapter in USUAL)
+BOOKS = sum(len(load_simulated(adapter).LISTINGS) for adapter in ADAPTERS)
 """Everything that the usual simulated venues list."""
 KEYS = {
     "seconds",

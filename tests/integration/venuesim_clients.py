@@ -11,12 +11,12 @@ import aiohttp
 import ccxt.pro
 
 from services.venuesim.app import Server, serve
-from shared.venues.registry import ADAPTERS, load_ccxt_setup, load_feed, load_simulated
+from shared.venues.registry import EVERY, load_ccxt_setup, load_feed, load_simulated
 
 T = TypeVar("T")
 
-SYMBOLS = {name: load_simulated(name).LISTINGS[0].instrument for name in ADAPTERS}
-VENUES = ADAPTERS
+SYMBOLS = {name: load_simulated(name).LISTINGS[0].instrument for name in EVERY}
+VENUES = EVERY
 WAIT_S = 15.0
 
 

@@ -14,7 +14,7 @@ from shared.venues.bybit import parse as bybit_parse
 from shared.venues.funding import HISTORY, TERMS
 from shared.venues.gateio import parse as gate_parse
 from shared.venues.kraken import parse as kraken_parse
-from shared.venues.registry import ADAPTERS, load_feed, load_recordings, load_simulated
+from shared.venues.registry import EVERY, load_feed, load_recordings, load_simulated
 
 SAMPLES = (
     b'{"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1723161255208,"s":"BTCUSDT",'
@@ -82,7 +82,7 @@ PARSERS = (
     bybit_parse.parse_history,
     bybit_parse.parse_envelope,
 )
-INSTRUMENTS = {name: load_simulated(name).LISTINGS[0].instrument for name in ADAPTERS}
+INSTRUMENTS = {name: load_simulated(name).LISTINGS[0].instrument for name in EVERY}
 
 
 @st.composite
@@ -128,7 +128,7 @@ def test_parsers_raise_parse_errors_only(raw, parse):
         assert str(error)
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", EVERY)
 @given(frames=st.lists(anything, max_size=5), bodies=st.lists(anything, max_size=2))
 @settings(max_examples=150, deadline=None)
 def test_sessions_never_raise(adapter, frames, bodies):
@@ -150,7 +150,7 @@ def test_sessions_never_raise(adapter, frames, bodies):
         session.on_close(10**12)
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", EVERY)
 @given(raw=anything)
 @settings(max_examples=150, deadline=None)
 def test_recordings_never_raise(adapter, raw):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.venues.registry import ADAPTERS
+from shared.venues.registry import EVERY
 from tests.conftest import GROUPS
 from tests.support import ROOT
 
@@ -26,7 +26,7 @@ PARAMETERS_MAX = 6  # more only by keyword
 
 ESCAPE = re.compile(r"#\s*tidy-ok:\s*\S")
 SOURCES = sorted((*(ROOT / "shared").rglob("*.py"), *(ROOT / "services").rglob("*.py")))
-VENUES = ADAPTERS
+VENUES = EVERY
 VENUE_NAME = re.compile("|".join(VENUES), re.IGNORECASE)
 REGISTRY = "shared/venues/registry.py"
 

@@ -13,7 +13,7 @@ from shared.simulated.direct import DirectVenue
 from shared.simulated.faults import FaultTable
 from shared.simulated.rest import Answer, Pending, Request
 from shared.venues.port import BookStatus, Effect, Emit, FetchSnapshot, Gap, Reconnect, Send
-from shared.venues.registry import ADAPTERS, load_feed, load_simulated
+from shared.venues.registry import EVERY, load_feed, load_simulated
 
 START_NS = 1_700_000_000_000_000_000
 WARM_UP_TICKS, TICKS = 20, 200
@@ -120,7 +120,7 @@ class World:
         return wrong
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", EVERY)
 def test_feed_has_the_books_and_trades_of_its_other_side(adapter: str) -> None:
     world = World(adapter)
     world.run()
@@ -133,7 +133,7 @@ def test_feed_has_the_books_and_trades_of_its_other_side(adapter: str) -> None:
     settled(world)
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", EVERY)
 def test_feed_heals_what_its_other_side_loses(adapter: str) -> None:
     world = World(adapter)
     world.run(100)
@@ -149,7 +149,7 @@ def test_feed_heals_what_its_other_side_loses(adapter: str) -> None:
     settled(world)
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", EVERY)
 def test_same_seed_writes_the_same_frames(adapter: str) -> None:
     def frames() -> list[bytes]:
         world, read = World(adapter), []
@@ -162,7 +162,7 @@ def test_same_seed_writes_the_same_frames(adapter: str) -> None:
 
 
 def test_a_path_that_nobody_serves_is_not_found() -> None:
-    world = World(ADAPTERS[0])
+    world = World(EVERY[0])
     assert world.host.connect("/nowhere") is None
     answer = world.host.request(Request("GET", "/nowhere"))
     assert isinstance(answer, Answer) and not isinstance(answer, Pending)

@@ -6,7 +6,7 @@ import pytest
 
 from shared.errors import ConfigError
 from shared.venues.port import FeedKind
-from shared.venues.registry import ADAPTERS, load_feed, load_simulated
+from shared.venues.registry import EVERY, load_feed, load_simulated
 
 
 def is_perpetual(venue: str) -> bool:
@@ -18,7 +18,7 @@ def named(venue: str, count: int) -> list[str]:
     return [f"A{number}/USDT{suffix}" for number in range(count)]
 
 
-@pytest.mark.parametrize("venue", ADAPTERS)
+@pytest.mark.parametrize("venue", EVERY)
 @pytest.mark.parametrize("count", [1, 50, 51, 230])
 def test_every_instrument_has_one_socket_of_each_kind(venue: str, count: int) -> None:
     feed, wanted = load_feed(venue), named(venue, count)
@@ -47,7 +47,7 @@ def test_fifty_instruments_share_a_socket(venue: str, sockets: list[tuple[str, s
     assert [(each.path, each.name, len(each.instruments)) for each in found] == sockets
 
 
-@pytest.mark.parametrize("venue", ADAPTERS)
+@pytest.mark.parametrize("venue", EVERY)
 def test_what_the_venue_cannot_have_is_one_line(venue: str) -> None:
     other = "BTC/USDT" if is_perpetual(venue) else "BTC/USDT:USDT"
     with pytest.raises(ConfigError, match="venue x: "):

@@ -11,7 +11,7 @@ from shared.simulated.port import Simulated
 from shared.venues.order_port import OrderQuirks
 from shared.venues.port import Feed, Recordings
 from shared.venues.registry import (
-    ADAPTERS,
+    EVERY,
     CcxtSetup,
     load_ccxt_setup,
     load_feed,
@@ -40,10 +40,10 @@ def asked_by(protocol: type) -> set[str]:
 
 def test_every_folder_of_a_venue_has_its_row() -> None:
     folders = {path.parents[1].name for path in VENUES.glob("*/simulated/venue.py")}
-    assert folders == set(ADAPTERS)
+    assert folders == set(EVERY)
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", EVERY)
 def test_a_folder_holds_what_the_guide_asks_for(adapter: str) -> None:
     section = GUIDE.partition("## Add a venue")[2].partition("\n## ")[0]
     for name in EVERY_VENUE_HAS:
@@ -52,7 +52,7 @@ def test_a_folder_holds_what_the_guide_asks_for(adapter: str) -> None:
     assert set(re.findall(r"`(\w+\.py|simulated/\w+\.py)`", section)) >= set(EVERY_VENUE_HAS)
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", EVERY)
 @pytest.mark.parametrize(
     ("load", "protocol"),
     [
@@ -70,7 +70,7 @@ def test_a_folder_offers_what_is_asked_of_it(load, protocol, adapter: str) -> No
     assert not missing, f"{adapter}: {protocol.__name__} has no {', '.join(missing)}"
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", EVERY)
 def test_a_venue_lists_what_its_feed_can_subscribe(adapter: str) -> None:
     feed = load_feed(adapter)
     assert feed.venue == adapter

@@ -59,6 +59,7 @@ DEMO = Demo(
     },
     premium_bps=90.0,
     funding_interval_s=10,
+    more_venues=True,  # a second one with perpetuals
 )
 
 
