@@ -17,6 +17,7 @@ from shared.venues.refusals import (
     NO_KEY,
     NOT_ACTED_CLOCK,
     NOT_ACTED_RATE,
+    NOTHING_TO_REDUCE,
     ErrorMeaning,
     meaning_of,
 )
@@ -49,6 +50,7 @@ LISTED: Mapping[int, ErrorMeaning] = {
     110006: NO_FUNDS,
     110007: NO_FUNDS,
     110012: NO_FUNDS,
+    110017: NOTHING_TO_REDUCE,
     110023: NO_INSTRUMENT,  # may only reduce
     110030: MAY_EXIST,  # an order of ours with this id is there
     110037: NO_INSTRUMENT,

@@ -58,6 +58,7 @@ OPEN_PAGE = 50
 POSITIONS_PAGE = 200
 UNIFIED_LEAST = 3
 """``unifiedMarginStatus`` of the first kind of unified account."""
+REDUCE_ONLY: Mapping[str, Any] = {"reduceOnly": True}
 FORCED_ORDERS: Mapping[str, str] = {
     "CreateByLiq": "liquidation",
     "CreateByTakeOver_PassThrough": "liquidation",
