@@ -12,7 +12,7 @@ import pytest
 from services.cli.settings import check
 from shared.config import load_config
 from shared.config_sections import Config
-from shared.venues.registry import ADAPTERS
+from shared.venues.registry import EVERY
 from tests.support import ROOT
 
 EXAMPLE, DEMO = ROOT / "arb.example.toml", ROOT / "deploy" / "demo.toml"
@@ -22,7 +22,7 @@ DOCUMENTS = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deplo
 @pytest.mark.parametrize("path", [EXAMPLE, DEMO], ids=lambda p: p.name)
 def test_example_is_accepted(path: Path) -> None:
     config = check(str(path), {})
-    assert set(config.venues) <= set(ADAPTERS)
+    assert set(config.venues) <= set(EVERY)
     assert config.executor.mode != "live"
 
 

@@ -10,7 +10,7 @@ from shared.config_sections import VenueConfig
 from shared.errors import ConfigError
 from shared.feeds import WantedFeed, extras_of
 from shared.venues.port import FeedKind
-from shared.venues.registry import ADAPTERS, load_feed
+from shared.venues.registry import EVERY, load_feed
 
 TRADES, FUNDING = FeedKind.TRADES, FeedKind.FUNDING
 NAMES = ["BTC/USDT", "ETH/USDT"]
@@ -52,7 +52,7 @@ def test_a_feed_that_nobody_has_is_told() -> None:
         parse_config('[venues.v]\ninstruments = ["BTC/USDT"]\nfeeds = ["candles"]', "arb.toml")
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", EVERY)
 def test_every_venue_offers_trades_on_connections_without_books(adapter: str) -> None:
     feed = load_feed(adapter)
     assert TRADES in feed.extras

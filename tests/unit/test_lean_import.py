@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from shared.venues.registry import ADAPTERS, load_feed
+from shared.venues.registry import EVERY, load_feed
 from tests.support import ROOT
 
 
@@ -19,7 +19,7 @@ def run(script: str) -> list[str]:
     return ran.stdout.split()
 
 
-@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("adapter", EVERY)
 def test_one_exchange_comes_without_the_others(adapter: str) -> None:
     wanted = load_feed(adapter).ccxt_id
     script = (

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from shared.services import SERVICE_NAMES
-from shared.venues.registry import ADAPTERS
+from shared.venues.registry import EVERY
 from tests.support import ROOT
 
 FORBIDDEN = (
@@ -142,7 +142,7 @@ def test_what_is_not_pure_is_found() -> None:
 
 
 def test_the_other_side_of_every_venue_is_looked_at() -> None:
-    assert {path.parent.name for path in PURE if path.name == "simulated"} >= set(ADAPTERS)
+    assert {path.parent.name for path in PURE if path.name == "simulated"} >= set(EVERY)
 
 
 def test_every_engine_is_looked_at() -> None:
