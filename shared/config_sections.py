@@ -147,7 +147,8 @@ class ProcessConfig(Section, frozen=True, kw_only=True):
     """How services use the machine.
 
     ``processors`` says on which a service may run, by its name; one that is not named may use all.
-    Every ``warming_ms`` risk and executor decide on what came last and drop the result; 0: never.
+    Every ``warming_ms`` scanner, risk and executor decide on what came last and drop the result; 0:
+    never.
     """
 
     processors: dict[str, tuple[Annotated[int, Meta(ge=0)], ...]] = {}

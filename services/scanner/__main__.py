@@ -13,6 +13,7 @@ from functools import partial
 from services.scanner.engine import StrategyHost
 from services.scanner.saved_strategies import SavedStrategies
 from services.scanner.units import Units
+from services.scanner.warming import OfferWarming
 from services.scanner.watchdog import Watchdog
 from shared.bus.inputs import inputs_of
 from shared.bus.port import Bus
@@ -52,6 +53,9 @@ def build(
         saved_shards=saved,
         measures={Opportunity: "tick_to_opportunity"},
         notes=lambda: {**engine.notes(), **saved.notes},
+        warm=OfferWarming(instances),
+        warming_ms=config.process.warming_ms,
+        warms_after_steps=True,
     )
     # One engine for all shards: books of a shard given up grow old and price nothing.
     shell = Shell(NAME, engine, bus, clock, observer, hosting)

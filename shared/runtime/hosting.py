@@ -74,6 +74,7 @@ class Hosting:
         watch: Sees every message before the engine does.
         warm: Takes the way of a decision and keeps nothing of it; see ``warming.py``.
         warming_ms: How often; 0: never.
+        warms_after_steps: Only right after a step, where messages come all the time.
         obstacle: Why the service is not ready; empty when it is.
         notes: What an operator should know all the same, by what it is about.
         open_work: What must end before the process may; named for the log.
@@ -94,6 +95,7 @@ class Hosting:
     watch: Callable[[Message], None] | None = None
     warm: Callable[[int], None] | None = None
     warming_ms: int = 0
+    warms_after_steps: bool = False
     obstacle: Callable[[], str] = lambda: ""
     notes: Callable[[], Mapping[str, str]] = dict
     open_work: Callable[[], Sequence[str]] = lambda: ()

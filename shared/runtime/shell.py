@@ -52,6 +52,7 @@ class Shell:
         self._owned: tuple[int, ...] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._warming: CacheWarming | None = None
+        self._warms_after_steps = hosting.warms_after_steps
         self._is_waiting = False
         self._stops_reading = False
         self._has_started = self._is_ending = False
@@ -113,7 +114,8 @@ class Shell:
         if hosting.warm is not None and hosting.warming_ms:
             turns, pause_s = self._steps.turns, hosting.warming_ms / 1_000
             self._warming = CacheWarming(hosting.warm, pause_s, self._clock, lambda: turns.is_taken)
-            self._warming.start()
+            if not hosting.warms_after_steps:
+                self._warming.start()
         if inbox is not None:
             self._reading = self._tasks.spawn(self._read(inbox))
         else:
@@ -195,6 +197,8 @@ class Shell:
                 batch = await inbox.read(IDLE_S)
                 self._is_waiting = False
                 await self._steps.take(batch)
+                if self._warms_after_steps and self._warming is not None:
+                    self._warming.after_step()
                 if saved_shards is not None:
                     saved_shards.note_read(batch.last_ids)
                 self._observer.advance()

@@ -38,6 +38,7 @@ class CacheWarming:
         self._work, self._interval_s = work, interval_s
         self._clock, self._is_busy = clock, is_busy
         self._timer: asyncio.TimerHandle | None = None
+        self._due_ns = 0
 
     def start(self) -> None:
         """Begin, from within the event loop."""
@@ -49,15 +50,21 @@ class CacheWarming:
             self._timer.cancel()
             self._timer = None
 
+    def after_step(self) -> None:
+        """Work now if it is time: right after a message the next one is furthest away."""
+        if self._clock.monotonic_ns() >= self._due_ns:
+            self._due_ns = self._clock.monotonic_ns() + int(self._work_once() * 1e9)
+
     def _wait(self, pause_s: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(pause_s, self._round)
 
     def _round(self) -> None:
         self._timer = None
-        pause_s = self._interval_s
-        if not self._is_busy():
-            began_ns = self._clock.monotonic_ns()
-            self._work(self._clock.now_ns())
-            took_s = (self._clock.monotonic_ns() - began_ns) / 1e9
-            pause_s = max(pause_s, took_s * SHARE_MAX)
-        self._wait(pause_s)
+        self._wait(self._interval_s if self._is_busy() else self._work_once())
+
+    def _work_once(self) -> float:
+        """Work, and return how long to pause, in seconds."""
+        began_ns = self._clock.monotonic_ns()
+        self._work(self._clock.now_ns())
+        took_s = (self._clock.monotonic_ns() - began_ns) / 1e9
+        return max(self._interval_s, took_s * SHARE_MAX)

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from shared.domain.depth import (
     SIZE_MAX,
     SIZE_MIN,
+    CrossedDepth,
     Uncrossed,
     are_levels,
     exact_levels,
@@ -121,6 +122,17 @@ class Pair:
             self.rules = pair_rules(buy.rules, sell.rules, edge_bps_min)
 
 
+class Crossed(NamedTuple):
+    """Two books that crossed so that it pays, and what their venues ask."""
+
+    asked: DepthView
+    offered: DepthView
+    buy_rules: InstrumentRules
+    sell_rules: InstrumentRules
+    rules: PairRules
+    found: CrossedDepth
+
+
 class Pairs:
     """All pairs of one strategy.
 
@@ -145,6 +157,7 @@ class Pairs:
         self._age_ns_max = limits.book_age_ms_max * _MS
         self._cooldown_ns = limits.cooldown_ms * _MS
         self._near_misses = near_misses
+        self._last: Crossed | None = None
         self._books: dict[tuple[str, str], Book] = {}
         self._books_of_base: dict[str, list[Book]] = {}
         self._pairs = self._comparisons = 0
@@ -215,16 +228,25 @@ class Pairs:
             return Stopped(Gate.COOLDOWN, ((pair.ts_cool_ns - now_ns) // _MS,), found.edge_bps)
         assert buy.rules is not None
         assert sell.rules is not None
-        buys = Offer(asked, buy.rules, exact_levels(asks, found.buy_levels))
-        sells = Offer(offered, sell.rules, exact_levels(bids, found.sell_levels))
+        self._last = Crossed(asked, offered, buy.rules, sell.rules, rules, found)
+        offer = self._offer_of(self._last, now_ns)
+        if isinstance(offer, Opportunity):
+            pair.ts_cool_ns = now_ns + self._cooldown_ns
+        return offer
+
+    def offer_of_last(self, now_ns: int) -> Opportunity | Stopped | None:
+        """Return what the last crossed books would be offered as; nothing is noted of it."""
+        return None if self._last is None else self._offer_of(self._last, now_ns)
+
+    def _offer_of(self, crossed: Crossed, now_ns: int) -> Opportunity | Stopped:
+        asked, offered, buy_rules, sell_rules, rules, found = crossed
+        buys = Offer(asked, buy_rules, exact_levels(asked.asks, found.buy_levels))
+        sells = Offer(offered, sell_rules, exact_levels(offered.bids, found.sell_levels))
         sizing = self._sizing_of.get(rules.quote, self._sizing)
         qty = size_opportunity(buys, sells, rules.lot, found, sizing)
         if isinstance(qty, Stopped):
             return qty
-        offer = build_opportunity(buys, sells, rules, qty, sizing, now_ns=now_ns)
-        if isinstance(offer, Opportunity):
-            pair.ts_cool_ns = now_ns + self._cooldown_ns
-        return offer
+        return build_opportunity(buys, sells, rules, qty, sizing, now_ns=now_ns)
 
     def _book(self, venue: str, instrument: str) -> Book | None:
         """Return the book, making it and its pairs at first sight; ``None`` beyond the bound."""

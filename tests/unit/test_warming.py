@@ -9,13 +9,17 @@ import pytest
 
 from services.executor.warming import PlanWarming
 from services.risk.warming import DecisionWarming
+from services.scanner.warming import OfferWarming
 from shared.clock import SystemClock
 from shared.config import parse_config
 from shared.errors import ConfigError
+from shared.messages.arb import Opportunity
 from shared.messages.execution import ApprovedPlan, PlanOutcome
 from shared.processors import keep_to
 from shared.runtime.warming import CacheWarming
-from tests.decision_builders import T0, make_opportunity, make_risk
+from shared.strategies.built_in.cross_venue import CrossVenue, CrossVenueParams
+from shared.strategies.port import Instance
+from tests.decision_builders import T0, make_opportunity, make_risk, make_rules, make_view
 from tests.support import eventually
 from tests.unit.test_executor_engine import make_world, run_plan
 
@@ -61,6 +65,26 @@ def test_executor_warmed_before_and_after_plans_has_the_same_record() -> None:
     assert records[0] == records[1]
 
 
+def test_scanner_offers_the_same_after_warming_and_notes_nothing() -> None:
+    found, counted = [], []
+    for warms in (True, False):
+        strategy = CrossVenue("pairs", CrossVenueParams(cooldown_ms=0))
+        warming = OfferWarming([Instance("pairs", "cross_venue", strategy=strategy)])
+        for venue in ("alpha", "beta"):
+            strategy.on_rules(make_rules(venue), T0)
+        strategy.on_depth(make_view("alpha", bids=[(9_990.0, 1.0)], asks=[(9_900.0, 1.0)]), T0)
+        for number in range(3):
+            view = make_view("beta", bids=[(10_000.0, 1.0)], asks=[(10_010.0, 1.0)], seq=number)
+            found.append(strategy.on_depth(view, T0 + number))
+            for _ in range(3 if warms else 0):
+                warming(T0 + number)
+                assert isinstance(strategy.offer_of_last(T0 + number), Opportunity)
+        counted.append((strategy.counters(), strategy.gauges()))
+    assert found[:3] == found[3:]
+    assert all(found)
+    assert counted[0] == counted[1]
+
+
 async def test_rounds_come_while_no_step_is_under_way_and_end_when_told() -> None:
     rounds: list[int] = []
     busy = [True]
@@ -74,6 +98,14 @@ async def test_rounds_come_while_no_step_is_under_way_and_end_when_told() -> Non
     done = len(rounds)
     await asyncio.sleep(0.02)
     assert len(rounds) == done
+
+
+def test_after_a_step_it_works_no_more_than_once_per_interval() -> None:
+    rounds: list[int] = []
+    warming = CacheWarming(rounds.append, 3_600.0, SystemClock(), lambda: True)
+    for _ in range(3):
+        warming.after_step()
+    assert len(rounds) == 1
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")

@@ -73,6 +73,10 @@ class CrossVenue(Strategy[CrossVenueParams]):
                 out = [*(out or ()), found]
         return out or ()
 
+    def offer_of_last(self, now_ns: int) -> Opportunity | Stopped | None:
+        """Return the last offer as it would be now; nothing follows from it."""
+        return self._pairs.offer_of_last(now_ns)
+
     def counters(self) -> Mapping[str, int]:
         """Return comparisons, and what was refused beyond bounds."""
         return self._pairs.counters()
