@@ -10,14 +10,29 @@ so every piece of news is an ``OrderNews`` applied to the present status through
   it is owned like any other. CANCELED can even turn into FILLED.
 * FILLED stays FILLED: older news (accepted, partly filled, canceled) arriving afterwards is old.
 * REJECTED and NOT_SENT are final: the venue refused it, or it never left. If such an order turns
-  out
-  to exist or to have traded after all, that is a **contradiction**: the fact wins, and is reported.
-* News the table does not list changes nothing and is reported as unlisted.
+  out to exist or to have traded after all, that is a **contradiction**: the fact wins, and is
+  reported. So is a no to an order that the venue has shown already: what it showed stays.
+* The table is whole: every status and every piece of news has a row.
 
 Fills are counted once per trade id. The venue's cumulative figure and the sum of distinct fills are
 kept apart: the larger one is what we own, the order is *settled* when it is terminal and the fills
 explain the whole cumulative figure. More than the ordered quantity is an overfill: reported, never
 hidden.
+
+What comes in an odd order, from the answer to the request, a query, the account's executions or a
+stream, is defined:
+
+* **fill before the acknowledgement**: it is owned at once; a fill alone decides no status, the news
+  that it came with does (SUBMITTED to PARTIALLY_FILLED or FILLED), and the acknowledgement that
+  follows is old.
+* **fill after a cancel**: owned, told as LATE_FILL; CANCELED stays, or turns into FILLED.
+* **duplicate**: a trade id seen before changes nothing; nor does a status that is there already.
+* **out of order**: older news changes nothing, a smaller cumulative figure neither.
+* **overfill**: owned and told; whoever evens the plan out trades it away.
+* **unknown trade**: an execution of an order that is not on record is looked up by the venue's own
+  id: ours is adopted with all its fills, the venue's own (a liquidation) is booked as one nobody
+  ordered, anybody else's is left alone (``services/executor/reconcile.py``).
+* **external order**: an order whose id is not of our making is never adopted, canceled or counted.
 """
 
 from __future__ import annotations
@@ -67,25 +82,33 @@ TRANSITIONS: Final[dict[tuple[S, OrderNews], S]] = {
     (S.ACCEPTED, _N.FILLED): S.FILLED,
     (S.ACCEPTED, _N.CANCELED): S.CANCELED,
     (S.ACCEPTED, _N.REJECTED): S.REJECTED,  # accepted, then refused by the matching engine
-    (S.ACCEPTED, _N.LOST): S.ACCEPTED,  # a query answered before the request did
+    (S.ACCEPTED, _N.LOST): S.ACCEPTED,  # the venue told of it before the request was answered
+    (S.ACCEPTED, _N.NOT_SENT): S.ACCEPTED,
     (S.PARTIALLY_FILLED, _N.ACCEPTED): S.PARTIALLY_FILLED,  # old news
     (S.PARTIALLY_FILLED, _N.PART_FILLED): S.PARTIALLY_FILLED,
     (S.PARTIALLY_FILLED, _N.FILLED): S.FILLED,
     (S.PARTIALLY_FILLED, _N.CANCELED): S.CANCELED,
+    (S.PARTIALLY_FILLED, _N.REJECTED): S.PARTIALLY_FILLED,
     (S.PARTIALLY_FILLED, _N.LOST): S.PARTIALLY_FILLED,
+    (S.PARTIALLY_FILLED, _N.NOT_SENT): S.PARTIALLY_FILLED,
     (S.FILLED, _N.ACCEPTED): S.FILLED,
     (S.FILLED, _N.PART_FILLED): S.FILLED,
     (S.FILLED, _N.FILLED): S.FILLED,
     (S.FILLED, _N.CANCELED): S.FILLED,
+    (S.FILLED, _N.REJECTED): S.FILLED,
     (S.FILLED, _N.LOST): S.FILLED,
+    (S.FILLED, _N.NOT_SENT): S.FILLED,
     (S.CANCELED, _N.ACCEPTED): S.CANCELED,
     (S.CANCELED, _N.PART_FILLED): S.CANCELED,  # a late fill
     (S.CANCELED, _N.FILLED): S.FILLED,  # the late fill was all of it
     (S.CANCELED, _N.CANCELED): S.CANCELED,
+    (S.CANCELED, _N.REJECTED): S.CANCELED,  # a refused order may be told as canceled first
     (S.CANCELED, _N.LOST): S.CANCELED,
+    (S.CANCELED, _N.NOT_SENT): S.CANCELED,
     (S.REJECTED, _N.REJECTED): S.REJECTED,
     (S.REJECTED, _N.LOST): S.REJECTED,
     (S.REJECTED, _N.CANCELED): S.REJECTED,  # some venues list a refused order as canceled
+    (S.REJECTED, _N.NOT_SENT): S.REJECTED,
     (S.NOT_SENT, _N.NOT_SENT): S.NOT_SENT,
     (S.NOT_SENT, _N.LOST): S.NOT_SENT,
     # Contradictions: the venue's later word is a fact, so it wins.
@@ -98,7 +121,7 @@ TRANSITIONS: Final[dict[tuple[S, OrderNews], S]] = {
     (S.NOT_SENT, _N.CANCELED): S.CANCELED,
     (S.NOT_SENT, _N.REJECTED): S.REJECTED,
 }
-"""Every legal step: (present status, news) -> next status."""
+"""(present status, news) -> next status, for all there are."""
 
 CONTRADICTIONS: Final = frozenset(
     {
@@ -110,9 +133,15 @@ CONTRADICTIONS: Final = frozenset(
         (S.NOT_SENT, _N.FILLED),
         (S.NOT_SENT, _N.CANCELED),
         (S.NOT_SENT, _N.REJECTED),
+        (S.ACCEPTED, _N.NOT_SENT),
+        (S.PARTIALLY_FILLED, _N.REJECTED),
+        (S.PARTIALLY_FILLED, _N.NOT_SENT),
+        (S.FILLED, _N.REJECTED),
+        (S.FILLED, _N.NOT_SENT),
+        (S.CANCELED, _N.NOT_SENT),
     }
 )
-"""Steps that contradict an earlier final status; taken, and reported."""
+"""Steps that contradict what was known for sure; the venue's own word is kept, and reported."""
 
 TERMINAL: Final = frozenset({S.FILLED, S.CANCELED, S.REJECTED, S.NOT_SENT})
 """The order no longer rests; late fills may still belong to it."""
@@ -121,7 +150,6 @@ TERMINAL: Final = frozenset({S.FILLED, S.CANCELED, S.REJECTED, S.NOT_SENT})
 class Anomaly(StrEnum):
     """What must be reported about a piece of news."""
 
-    UNLISTED = "UNLISTED_TRANSITION"
     CONTRADICTION = "ORDER_CONTRADICTION"
     OVERFILL = "OVERFILL"
     LATE_FILL = "LATE_FILL"
@@ -167,10 +195,7 @@ class OrderLife(msgspec.Struct, omit_defaults=True):
     def apply(self, news: OrderNews) -> Anomaly | None:
         """Take one step of the table; return what must be reported about it."""
         step = (self.status, news)
-        after = TRANSITIONS.get(step)
-        if after is None:
-            return Anomaly.UNLISTED
-        self.status = after
+        self.status = TRANSITIONS[step]
         return Anomaly.CONTRADICTION if step in CONTRADICTIONS else None
 
     def report_filled(self, qty: Decimal) -> Anomaly | None:
