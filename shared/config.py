@@ -137,6 +137,8 @@ def _config_of(raw: Mapping[str, Any], where: str) -> Config:
                 )
         check_web_url(venue.rest_url, ("http", "https"), f"{where}: venues.{name}.rest_url")
         check_web_url(venue.ws_url, ("ws", "wss"), f"{where}: venues.{name}.ws_url")
+        place = f"{where}: venues.{name}.account_ws_url"
+        check_web_url(venue.account_ws_url, ("ws", "wss"), place)
     return config
 
 

@@ -36,7 +36,10 @@ class ObserveConfig(Section, frozen=True, kw_only=True):
 
 
 class VenueConfig(Section, frozen=True, kw_only=True):
-    """One venue. Empty URLs mean the venue's own; ``taker_fee_bps`` overrides what it reports."""
+    """One venue. Empty URLs mean the venue's own; ``taker_fee_bps`` overrides what it reports.
+
+    ``account_ws_url`` is where accounts are followed, by default below ``ws_url`` if that is given.
+    """
 
     instruments: list[str]
     adapter: str = ""
@@ -45,6 +48,7 @@ class VenueConfig(Section, frozen=True, kw_only=True):
     taker_fee_bps: Decimal | None = None
     trade: bool = True
     feeds: tuple[Literal["depth", "trades", "funding"], ...] = ("depth",)
+    account_ws_url: str = ""
 
 
 class OrderbookConfig(Section, frozen=True, kw_only=True):
@@ -123,6 +127,7 @@ class ExecutorConfig(Section, frozen=True, kw_only=True):
 
     A paper account begins with ``paper_balance`` of each of ``risk.quote_assets`` and that worth of
     what is traded there; ``paper_balances`` says what it has of an asset instead.
+    ``account_streams`` lets what venues push about orders and fills be followed beside REST.
     """
 
     mode: Literal["paper", "simulated", "live"] = "paper"
@@ -132,6 +137,7 @@ class ExecutorConfig(Section, frozen=True, kw_only=True):
     paper_latency_ms: Annotated[int, Meta(ge=0)] = 20
     paper_balance: Decimal = Decimal(1_000_000)
     paper_balances: dict[str, Decimal] = {}
+    account_streams: bool = False
 
 
 class RecorderConfig(Section, frozen=True, kw_only=True):

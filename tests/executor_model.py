@@ -192,6 +192,7 @@ class World:
         self.bids: dict[str, float] = {}  # where they are not BID
         self.books_down: set[str] = set()  # venues
         self.trades = 0
+        self.followed: list[str] = []  # venues, as often as it was asked for
         self.others: dict[str, Decimal] = {}  # what others in the account changed of a position
         self.cuts_reduce_only = False  # to the position; else what exceeds it is refused
         self.hides_fills: dict[str, int] = {}  # venues whose answers tell fills only so much later
@@ -349,6 +350,9 @@ class World:
             self.inbox.append(act.FetchFailed(action, "no income for you", Cause.SERVICE))
         elif isinstance(action, act.Fetch) and action.venue in self.closed:
             self.inbox.append(act.FetchFailed(action, "closed", self.closed[action.venue]))
+        elif isinstance(action, act.FollowAccount):
+            self.followed.append(action.venue)
+            self.inbox.append(act.AccountFollowed(action.venue))
         elif isinstance(action, act.CheckAccount):
             unlisted = self.unlisted.get(action.venue, ())
             self.inbox.append(act.AccountChecked(action.venue, unlisted))
@@ -472,7 +476,29 @@ class World:
         market = ASK if terms.side is Side.BUY else BID
         if terms.side.signed(terms.price_limit - market) >= 0:
             self._fill(order, terms.qty * share)
+        if order.report().status is OrderStatus.CANCELED:
+            self.push(order)
         return order
+
+    def push(self, order: VenueOrder, *fills: FillReport) -> None:
+        """The venue tells of an order as it happens: soon, late, twice or not at all."""
+        venue = order.request.terms.venue
+        if venue not in self.followed:
+            return
+        how = (
+            "soon"
+            if self.calm
+            else self.choose("news is", ("soon", "soon", "late", "twice", "lost"))
+        )
+        report = order.report()
+        if fills and report.status is OrderStatus.CANCELED:
+            report = msgspec.structs.replace(report, status=OrderStatus.PARTIALLY_FILLED)
+        news = act.AccountSeen(venue, msgspec.structs.replace(report, fills=fills))
+        if how == "late":
+            delay_ns = self.choose("news after", (40, 700, 3_000)) * MS
+            self.later.append((self.now_ns + delay_ns, lambda: self.inbox.append(news)))
+        elif how != "lost":
+            self.inbox += [news] * (2 if how == "twice" else 1)
 
     def _fill(self, order: VenueOrder, qty: Decimal) -> None:
         terms = order.request.terms
@@ -499,6 +525,7 @@ class World:
             )
         )
         self.positions_seen[terms.venue].add(self.true_position(terms.venue))
+        self.push(order, order.fills[-1])
 
     # The truth, and what must hold.
 

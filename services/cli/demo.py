@@ -49,7 +49,7 @@ async def run_demo(
                 addresses.http,
                 addresses.ws,
                 stack.url,
-                executor=ExecutorConfig(mode="simulated"),
+                executor=ExecutorConfig(mode="simulated", account_streams=True),
                 risk=RISK,
                 strategies=list(shown.strategies),
             )

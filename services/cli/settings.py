@@ -144,7 +144,12 @@ def masked(config: Config) -> Config:
     """Return the configuration without the passwords that its URLs may hold."""
     replace = msgspec.structs.replace
     venues = {
-        name: replace(venue, rest_url=mask(venue.rest_url), ws_url=mask(venue.ws_url))
+        name: replace(
+            venue,
+            rest_url=mask(venue.rest_url),
+            ws_url=mask(venue.ws_url),
+            account_ws_url=mask(venue.account_ws_url),
+        )
         for name, venue in config.venues.items()
     }
     return replace(config, bus=replace(config.bus, url=mask(config.bus.url)), venues=venues)

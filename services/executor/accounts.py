@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
 from ipaddress import ip_address
-from typing import cast
+from typing import TYPE_CHECKING, cast
 from urllib.parse import urlsplit
 
 from services.executor.gateway import Gateway
@@ -21,7 +21,10 @@ from shared.errors import ConfigError
 from shared.ledger import account_digest
 from shared.messages.rules import InstrumentRules
 from shared.venues.order_port import OrderQuirks
-from shared.venues.registry import load_ccxt_setup, load_feed
+from shared.venues.registry import load_account_feed, load_ccxt_setup, load_feed
+
+if TYPE_CHECKING:  # on paper nobody needs what it brings
+    from services.executor.account_stream import AccountSource
 
 Rules = Mapping[tuple[str, str], InstrumentRules]
 
@@ -111,4 +114,33 @@ def _ccxt(
     client = make_client(load_feed(adapter).ccxt_id, setup.OPTIONS, key, secret, timeout_ms)
     setup.set_urls(client, venue.rest_url)
     setup.leave_out_unreadable(client)
-    return CcxtGateway(name, client, load_quirks(adapter), clock)
+    return CcxtGateway(
+        name,
+        client,
+        load_quirks(adapter),
+        clock,
+        account=_account_source(name, venue, config, environ),
+    )
+
+
+def _account_source(
+    name: str, venue: VenueConfig, config: Config, environ: Mapping[str, str]
+) -> AccountSource | None:
+    """Return how the account is followed; ``None`` where it is not to be, or nobody here knows how.
+
+    Raises:
+        ConfigError: The mode does not allow the address.
+    """
+    from services.executor.account_stream import AccountSource
+
+    adapter = venue.adapter or name
+    feed = load_account_feed(adapter)
+    if feed is None or not config.executor.account_streams:
+        return None
+    ws_url = venue.account_ws_url or venue.ws_url
+    if config.executor.mode == "simulated" and not is_local(ws_url, simulated_host(environ)):
+        raise ConfigError(
+            f"venues.{name}.ws_url (or account_ws_url) is {ws_url!r}, but executor.mode "
+            '"simulated" follows accounts at loopback addresses only, like ws://127.0.0.1:9000'
+        )
+    return AccountSource(feed, ws_url, load_feed(adapter).to_symbol)

@@ -79,6 +79,13 @@ class FetchFunding(Action, frozen=True):
     until_ns: int
 
 
+class FollowAccount(Action, frozen=True):
+    """Follow what the venue pushes about these instruments' orders, for as long as we live."""
+
+    venue: str
+    instruments: tuple[str, ...]
+
+
 Fetch = CheckAccount | FetchOpenOrders | FetchFills | FetchBalances | FetchFunding
 
 
@@ -174,8 +181,32 @@ class FetchFailed(Result, frozen=True):
     cause: Cause = Cause.SERVICE
 
 
+class AccountFollowed(Result, frozen=True):
+    """From now on the venue pushes what happens; what happened before is to be read."""
+
+    venue: str
+
+
+class AccountMissed(Result, frozen=True):
+    """Some of what it pushed did not arrive; ``is_down`` until the next ``AccountFollowed``."""
+
+    venue: str
+    reason: str
+    is_down: bool
+
+
+class AccountSeen(Result, frozen=True):
+    """What a venue pushed about an order; it may be late, there twice, or older than an answer."""
+
+    venue: str
+    report: OrderReport
+
+
 Report = (
-    Submitted
+    AccountFollowed
+    | AccountMissed
+    | AccountSeen
+    | Submitted
     | SubmitRefused
     | SubmitNotSent
     | SubmitLost

@@ -6,12 +6,13 @@ What is peculiar to a venue is in ``shared/venues/<venue>/orders.py``, how one r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from services.executor.account_stream import AccountSource, AccountStream
 from services.executor.ccxt_requests import Requests
 from services.executor.gateway import (
     FillReport,
@@ -19,6 +20,7 @@ from services.executor.gateway import (
     OrderReport,
     OrderRequest,
     PaymentReport,
+    StreamNews,
 )
 from shared.clock import Clock
 from shared.config import Secret
@@ -48,11 +50,20 @@ _TIMES: Mapping[str, TimeInForce] = {time.value: time for time in TimeInForce}
 class CcxtGateway:
     """One venue account. ``client`` is a ccxt async exchange, already pointed at its address."""
 
-    def __init__(self, venue: str, client: Any, quirks: OrderQuirks, clock: Clock) -> None:
+    def __init__(
+        self,
+        venue: str,
+        client: Any,
+        quirks: OrderQuirks,
+        clock: Clock,
+        *,
+        account: AccountSource | None = None,
+    ) -> None:
         self.venue = venue
         self._client = client
         self._quirks = quirks
         self._requests = Requests(venue, client, quirks, clock)
+        self._account, self._clock = account, clock
 
     async def start(self) -> None:
         """Load the venue's markets, take its time, and check that account and key may trade.
@@ -204,6 +215,21 @@ class CcxtGateway:
             )
             for row in rows
         ]
+
+    async def follow(self, instruments: Sequence[str], take: Callable[[StreamNews], None]) -> None:
+        """Hand over what the venue pushes about the account, where that is known here."""
+        if self._account is None:
+            return
+        source = self._account
+        names = {source.to_symbol(instrument): instrument for instrument in instruments}
+        await AccountStream(
+            self.venue,
+            source,
+            self._client,
+            self._requests,
+            clock=self._clock,
+            forced_by=self._quirks.forced_by,
+        ).follow(names, take)
 
     async def close(self) -> None:
         """Close the client's connections."""

@@ -204,12 +204,14 @@ class ExecutorEngine:
         settings = self._config.executor
         self._state = state
         self._orders = WorkingOrders(state, self.markets, self._counts, settings.query_attempts_max)
-        hedge_deadline_ns = int(settings.hedge_deadline_ms * 1_000_000)
-        self._plans = PlanRunner(state, self.markets, self._orders, self._counts, hedge_deadline_ns)
+        late_ns = int(settings.hedge_deadline_ms * 1_000_000)
+        self._plans = PlanRunner(state, self.markets, self._orders, self._counts, late_ns)
         self._own = ClosingPlans(state, self.markets, self._config.risk.quote_assets)
         self._standing = StandDown(state, self._counts)
         accounts = (self._orders, self._plans, self._standing)
-        self._reconciler = Reconciler(state, *accounts, venues=self._venues, counts=self._counts)
+        self._reconciler = Reconciler(
+            state, *accounts, venues=self._venues, counts=self._counts, settings=settings
+        )
         self._operator = OperatorCommands(state, self._own, self._reconciler, self._standing)
 
     def _on_plan(self, plan: ApprovedPlan, redelivered: bool, now_ns: int, out: Step) -> None:

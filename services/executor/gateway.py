@@ -7,7 +7,7 @@ does not know how to read is ``OutcomeUnknown``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
@@ -91,6 +91,17 @@ class PaymentReport(msgspec.Struct, frozen=True, kw_only=True):
     ts_venue_ns: int
 
 
+class StreamState(msgspec.Struct, frozen=True, kw_only=True):
+    """The account is followed from now on, or something of it is missing; ``is_down``: all."""
+
+    is_followed: bool
+    is_down: bool = False
+    reason: str = ""
+
+
+StreamNews = OrderReport | StreamState
+
+
 class Gateway(Protocol):
     """One venue account; calls raise ``Rejected``, ``Unavailable`` or ``OutcomeUnknown``."""
 
@@ -130,6 +141,9 @@ class Gateway(Protocol):
 
     async def funding_since(self, instruments: Sequence[str], since_ns: int) -> list[PaymentReport]:
         """Return what funding of these derivatives paid and cost since ``since_ns`` (UNIX)."""
+
+    async def follow(self, instruments: Sequence[str], take: Callable[[StreamNews], None]) -> None:
+        """Hand over what the venue pushes about the account until canceled; return if it cannot."""
 
     async def close(self) -> None:
         """Close its connections."""

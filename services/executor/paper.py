@@ -28,6 +28,7 @@ from services.executor.gateway import (
     OrderReport,
     OrderRequest,
     PaymentReport,
+    StreamNews,
 )
 from services.executor.paper_account import PaperAccount
 from shared.clock import Clock
@@ -183,6 +184,9 @@ class PaperGateway:
     async def funding_since(self, instruments: Sequence[str], since_ns: int) -> list[PaymentReport]:
         """Return what funding paid since the start."""
         return self.account.payments_since(instruments, since_ns)
+
+    async def follow(self, instruments: Sequence[str], take: Callable[[StreamNews], None]) -> None:
+        """Return: every answer tells all that happened."""
 
     async def close(self) -> None:
         """Nothing to close."""

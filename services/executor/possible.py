@@ -11,6 +11,8 @@ from decimal import Decimal
 import msgspec
 
 from services.executor.actions import (
+    AccountMissed,
+    AccountSeen,
     BalancesAnswered,
     FillsAnswered,
     FundingAnswered,
@@ -39,6 +41,8 @@ def only_possible(report: Report) -> tuple[Report, str]:
         case QueryAnswered() if report.report is not None:
             text = flaw(report.report)
             return (QueryFailed(report.key, text) if text else report), text
+        case AccountSeen() if text := flaw(report.report):
+            return AccountMissed(report.venue, text, is_down=False), text
         case OpenOrdersAnswered():
             orders = tuple(order for order in report.reports if not flaw(order))
             texts = [flaw(order) for order in report.reports]

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from services.executor.account_updates import AccountUpdates
 from services.executor.actions import (
     AccountChecked,
     BalancesAnswered,
@@ -42,6 +43,7 @@ from services.executor.survey import SURVEY_NS, SURVEY_ORDERS_MAX, Survey
 from services.executor.unsettled import unsettled_at
 from services.executor.venue_account import RETRY_NS, VenueAccount
 from services.executor.working_orders import NOT_FOUND_AFTER_SENT_NS, WorkingOrders, key_of
+from shared.config_sections import ExecutorConfig
 from shared.engine import Step
 from shared.messages.control import Severity
 from shared.messages.execution import BalanceReport
@@ -65,12 +67,14 @@ class Reconciler:
         *,
         venues: Mapping[str, tuple[str, ...]],
         counts: dict[str, int],
+        settings: ExecutorConfig,
     ) -> None:
         self._state, self._counts = state, counts
         self._orders, self._plans, self._standing = orders, plans, standing
         self._accounts = {venue: VenueAccount(venue, venues[venue]) for venue in sorted(venues)}
         self.funding = FundingPayments(state, self._accounts)
         self.rereading = Rereading(state, self._accounts)
+        self.streams = AccountUpdates(state, orders, self._accounts, settings)
         self._cancel_ours = False
         self._doubtful: list[str] = []
         self._survey, self._reductions = Survey(state), Reductions(state)

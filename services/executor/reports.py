@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from services.executor.actions import (
     AccountChecked,
+    AccountFollowed,
+    AccountMissed,
+    AccountSeen,
     BalancesAnswered,
     FetchFailed,
     FetchFunding,
@@ -55,6 +58,13 @@ def take_report(
             return reconciler.on_fills(report, now_ns, out)
         case AccountChecked():
             reconciler.on_checked(report, now_ns, out)
+            reconciler.streams.follow(report.venue, out)
+        case AccountFollowed():
+            reconciler.streams.on_followed(report, now_ns, out)
+        case AccountMissed():
+            reconciler.streams.on_missed(report, now_ns, out)
+        case AccountSeen():
+            return reconciler.streams.on_seen(report, now_ns, out)
         case BalancesAnswered():
             reconciler.on_balances(report, now_ns, out)
         case FundingAnswered():

@@ -12,6 +12,9 @@ from typing import Any
 
 from services.executor.actions import (
     AccountChecked,
+    AccountFollowed,
+    AccountMissed,
+    AccountSeen,
     BalancesAnswered,
     Cancel,
     CheckAccount,
@@ -21,6 +24,7 @@ from services.executor.actions import (
     FetchFunding,
     FetchOpenOrders,
     FillsAnswered,
+    FollowAccount,
     FundingAnswered,
     OpenOrdersAnswered,
     Query,
@@ -33,7 +37,7 @@ from services.executor.actions import (
     SubmitRefused,
     Submitted,
 )
-from services.executor.gateway import Gateway
+from services.executor.gateway import Gateway, OrderReport, StreamNews
 from shared.clock import Clock
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.engine import Action, Result
@@ -95,6 +99,20 @@ class VenueRequests:
             return FetchFailed(action, str(error), error.cause)
         except TimeoutError:
             return FetchFailed(action, "no answer in time")
+
+    async def follow(self, action: FollowAccount, deliver: Callable[[Result], None]) -> None:
+        """Deliver what a venue pushes about the account, for as long as the process lives."""
+        venue = action.venue
+
+        def take(news: StreamNews) -> None:
+            if isinstance(news, OrderReport):
+                deliver(AccountSeen(venue, news))
+            elif news.is_followed:
+                deliver(AccountFollowed(venue))
+            else:
+                deliver(AccountMissed(venue, news.reason, news.is_down))
+
+        await self._gateway(venue).follow(action.instruments, take)
 
     def _gateway(self, venue: str) -> Gateway:
         """Return the way to a venue.
@@ -186,7 +204,10 @@ class VenueTransport:
 
     def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
         """Start an action."""
-        self._spawn(self._carry_out(action, deliver))
+        if isinstance(action, FollowAccount):
+            self._spawn(self._requests.follow(action, deliver))
+        else:
+            self._spawn(self._carry_out(action, deliver))
 
     async def _carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
         report = await self._requests.carry_out(action)

@@ -47,6 +47,8 @@ RESTING_NS_MAX: Final = 1_500_000_000
 QUERY_PAUSE_NS: Final = 50_000_000
 """Pause before the first repeated question; each further one is four times as long. The fourth is
 asked just after a "no such order" begins to count, and questions are dear at some venues."""
+PUSHED_NS: Final = 200_000_000
+"""An answered order is asked for so much later where its venue pushes what happens to it."""
 QUERY_PAUSE_NS_MAX: Final = 1_600_000_000
 QUERY_STEPS_MAX: Final = 3
 QUERY_PAUSE_LONG_NS: Final = 5_000_000_000
@@ -60,7 +62,6 @@ _NEWS: Final = {
     OrderStatus.REJECTED: OrderNews.REJECTED,
 }
 _SEVERITY: Final = {
-    Anomaly.UNLISTED: Severity.WARNING,
     Anomaly.CONTRADICTION: Severity.CRITICAL,
     Anomaly.OVERFILL: Severity.CRITICAL,
     Anomaly.LATE_FILL: Severity.WARNING,
@@ -81,6 +82,8 @@ class WorkingOrders:
         self._markets = markets
         self._counts = counts
         self._query_attempts_max = query_attempts_max
+        self.streamed: set[str] = set()
+        """Venues that push what happens to orders, nothing missing."""
         self._late: list[tuple[OrderRecord, FillReport]] = []
         self._answered: list[OrderRecord] = []
         self._overdue: list[OrderRecord] = []
@@ -144,7 +147,8 @@ class WorkingOrders:
         """The venue answered the request with an order."""
         order = self._ended(reply.report.client_order_id, reply.ts_sent_ns, now_ns)
         if order is not None:
-            order.next_query_ns = now_ns  # what is missing (fills, final status) is asked at once
+            # What is missing (fills, final status) is asked at once, unless it is pushed anyway.
+            order.next_query_ns = now_ns + (PUSHED_NS if order.venue in self.streamed else 0)
             self.apply(order, reply.report, now_ns, out)
         return order
 

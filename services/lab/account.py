@@ -77,6 +77,7 @@ class AccountPort:
         on_arrival: Called for every order that arrives: venue, client order id, how often it
             has arrived there, whether it was accepted.
         paid: Returns what a venue tells of its funding payments.
+        follow: Lets the venue push what happens to orders.
     """
 
     def __init__(
@@ -88,9 +89,10 @@ class AccountPort:
         on_arrival: Callable[[str, str, int, bool], None],
         *,
         paid: Callable[[act.FetchFunding], tuple[PaymentReport, ...]],
+        follow: Callable[[act.FollowAccount, Callable[[Result], None]], None],
     ) -> None:
         self._kernel, self._exchanges, self._random, self._note = kernel, exchanges, random, note
-        self._on_arrival, self._paid = on_arrival, paid
+        self._on_arrival, self._paid, self.follow = on_arrival, paid, follow
         self._hidden: dict[tuple[str, int], tuple[int, int]] = {}
         """Venue and order id -> until when the venue reports only so many of its fills."""
         self.conditions = {venue: VenueConditions() for venue in exchanges}
@@ -101,6 +103,9 @@ class AccountPort:
         """Send the request to the exchange, and its answer back unless one of them is lost."""
         if isinstance(action, act.Submit):
             self._submit(action, deliver)
+            return
+        if isinstance(action, act.FollowAccount):
+            self.follow(action, deliver)
             return
         venue = action.key.venue if isinstance(action, act.Query | act.Cancel) else action.venue  # type: ignore[attr-defined]
         conditions = self.conditions[venue]
@@ -279,6 +284,20 @@ def report_of(order: Order, fills: Sequence[Fill]) -> OrderReport:
         venue_order_id=str(order.id),
         filled_qty=request.listing.qty(filled_lots),
         fills=tuple(fill_of(fill) for fill in fills),
+        reason=order.reason,
+    )
+
+
+def news_of(order: Order, fill: Fill | None) -> OrderReport:
+    """Return what is pushed about an order at this moment; ``fill`` is what just happened to it."""
+    request = order.request
+    return OrderReport(
+        client_order_id=request.client_id,
+        terms=request.terms,
+        status=STATUS[order.status],
+        venue_order_id=str(order.id),
+        filled_qty=request.listing.qty(order.filled_lots),
+        fills=() if fill is None else (fill_of(fill),),
         reason=order.reason,
     )
 

@@ -107,6 +107,7 @@ class Chaos:
         self.again(FEED_NS, self._trouble_feed)
         self.again(OPERATOR_NS, self._command)
         self._positions.start()
+        self._world.streams.start()
         if self._stops_between_effects:
             self.again(PAUSE_NS, lambda: self._once_busy(self._pause_any))
         draw = Random(f"{self._world.seed}/emptied")

@@ -88,6 +88,8 @@ class Checkers:
         self.state = TradingState.HALTED
         self._not_live_since_ns: dict[tuple[str, str], int] = {}
         self.is_emptied = False
+        self.has_unowned_position = False
+        """Whether risk told of a position that no round holds, and nobody said FLATTEN since."""
         self.ledger, self.rounds = LedgerChecker(world), RoundsChecker(world)
         self.uneven, self.stops = UnevenChecker(world), StopsChecker(world)
         for exchange in world.exchanges.values():
@@ -105,7 +107,7 @@ class Checkers:
             StrategyPosition: self._note_position,
             Indication: self.tally.on_indication,
             Signal: self.stops.on_signal,
-            Alert: self.stops.on_alert,
+            Alert: self._note_alert,
             Command: self._note_command,
         }
 
@@ -260,6 +262,12 @@ class Checkers:
     def _note_command(self, command: Command) -> None:
         if command.kind is CommandKind.RESUME:
             self.is_emptied = False
+        elif command.kind is CommandKind.FLATTEN:
+            self.has_unowned_position = False
+
+    def _note_alert(self, alert: Alert) -> None:
+        self.has_unowned_position |= alert.code == "POSITION_UNOWNED"
+        self.stops.on_alert(alert)
 
     def _check_order(self, event: OrderEvent) -> None:
         self.orders[event.client_order_id] = event

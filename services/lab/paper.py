@@ -66,7 +66,7 @@ class PaperPort:
         if isinstance(action, act.Query):
             gateway = self.gateways[action.key.venue]
             return act.QueryAnswered(action.key, at_once(gateway.query(action.key)))
-        if isinstance(action, act.Cancel):
+        if isinstance(action, act.Cancel | act.FollowAccount):
             return None
         assert isinstance(action, act.Fetch), "there are no other actions"
         gateway = self.gateways[action.venue]

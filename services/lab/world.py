@@ -14,7 +14,8 @@ import msgspec
 from services.executor.engine import ExecutorEngine
 from services.ingestor.engine import IngestorEngine
 from services.ingestor.engine.settings import VenueSettings
-from services.lab.account import AccountPort
+from services.lab.account import AccountPort, news_of
+from services.lab.account_streams import AccountStreams, is_streamed
 from services.lab.chaos import Chaos
 from services.lab.checkers import Checkers
 from services.lab.feed import Feed, settings_of
@@ -137,7 +138,8 @@ class World:
         self._is_idle = False
         config = config_for(self.exchanges, self.instances.shards)
         chosen = config.strategies or strategies_of(seed, config, self.kind)
-        self.config = msgspec.structs.replace(config, strategies=chosen)
+        executor = msgspec.structs.replace(config.executor, account_streams=is_streamed(seed))
+        self.config = msgspec.structs.replace(config, strategies=chosen, executor=executor)
         self.checkers = Checkers(self)
         self.funding = {
             venue: PerpetualFunding(self, exchange)
@@ -145,6 +147,7 @@ class World:
             if has_derivatives(exchange)
         }
         self.chaos = Chaos(self, Random(f"{seed}/chaos"))
+        self.streams = AccountStreams(self, news_of)
         self.account = AccountPort(
             self.kernel,
             self.exchanges,
@@ -152,6 +155,7 @@ class World:
             self.note,
             self.checkers.on_arrival,
             paid=lambda asked: self.funding[asked.venue].answer(asked),
+            follow=self.streams.follow,
         )
         self.feed = self._new_feed(Random(f"{seed}/feed"))
         self.trades = PublicTrades(self) if self.kind is Kind.TREND else None
@@ -293,7 +297,12 @@ class World:
         return self.checkers.has_plans_in_flight
 
     def send_command(self, kind: CommandKind) -> None:
-        """Publish an operator's command, again until the bus takes it."""
+        """Publish an operator's command, again until the bus takes it.
+
+        Who resumes after a position was found that no round holds says FLATTEN first, as told.
+        """
+        if kind is CommandKind.RESUME and self.checkers.has_unowned_position:
+            self.send_command(CommandKind.FLATTEN)
         now_ns = self.kernel.now_ns()
         command = Command(
             ts_ns=now_ns, command_id=f"lab-{kind}-{now_ns}", kind=kind, operator="lab", reason=""

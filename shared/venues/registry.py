@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from shared.errors import ConfigError
+from shared.venues.account_port import AccountFeed
 from shared.venues.port import Feed, Recordings
 
 if TYPE_CHECKING:  # who trades loads no simulated venue
@@ -47,6 +49,17 @@ def load_ccxt_setup(adapter: str) -> CcxtSetup:
     """
     _check(adapter)
     return cast("CcxtSetup", import_module(f"shared.venues.{adapter}.ccxt_urls"))
+
+
+def load_account_feed(adapter: str) -> AccountFeed | None:
+    """Return how an account is followed on a socket; ``None`` where that is not known here.
+
+    Raises:
+        ConfigError: No such adapter.
+    """
+    _check(adapter)
+    name = f"shared.venues.{adapter}.account_stream"
+    return cast("AccountFeed", import_module(name).ACCOUNT) if find_spec(name) else None
 
 
 def load_recordings(adapter: str) -> Recordings:

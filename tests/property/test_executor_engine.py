@@ -30,7 +30,7 @@ NEXT = ("deliver", "deliver", "deliver", "tick", "again", "crash", "close")
 Choose = Callable[[str, tuple[Any, ...]], Any]
 
 
-def run(seed: int, *, crashes: tuple[str, ...]) -> World:
+def run(seed: int, *, crashes: tuple[str, ...], is_streamed: bool = False) -> World:
     """One plan among misbehaving venues, with crashes of the kinds given, until all is quiet."""
     random = Random(seed)
 
@@ -40,7 +40,7 @@ def run(seed: int, *, crashes: tuple[str, ...]) -> World:
     def torn() -> str:
         return choose("torn", ("", "", "", *(kind for kind in crashes if kind != "lose")))
 
-    world = World(choose)
+    world = World(choose, account_streams=is_streamed)
     while world.engine.obstacle:  # the first reconciliation
         while world.inbox:
             world.deliver()
@@ -87,7 +87,7 @@ def close(world: World, choose: Choose) -> None:
         world.closed[venue] = choose("cause", tuple(Cause))
 
 
-def run_many(seed: int, *, crashes: tuple[str, ...]) -> World:
+def run_many(seed: int, *, crashes: tuple[str, ...], is_streamed: bool = False) -> World:
     """Many plans, some of them open at a time, and an operator who flattens and resumes."""
     random = Random(seed)
 
@@ -115,7 +115,7 @@ def run_many(seed: int, *, crashes: tuple[str, ...]) -> World:
             if not is_handled(message):
                 world.message(message, redelivered=True, torn=torn())
 
-    world = World(choose)
+    world = World(choose, account_streams=is_streamed)
     misbehave(world, choose)
     said: list[ApprovedPlan | Command] = []
     for number in range(choose("plans", (10, 20, 30))):
@@ -181,6 +181,23 @@ def test_a_crash_at_any_step_changes_nothing_of_that(seed: int) -> None:
 @given(seeds)
 def test_records_lost_with_the_bus_are_found_at_the_venues(seed: int) -> None:
     run(seed, crashes=(*CRASHES, "lose")).check_quiet()
+
+
+@RUN
+@given(seeds, st.sampled_from([(), CRASHES, (*CRASHES, "lose")]))
+def test_what_venues_push_beside_their_answers_changes_nothing_of_that(
+    seed: int, crashes: tuple[str, ...]
+) -> None:
+    run(seed, crashes=crashes, is_streamed=True).check_quiet()
+
+
+@settings(max_examples=30, deadline=None)
+@given(seeds, st.sampled_from([(), CRASHES, (*CRASHES, "lose")]))
+def test_many_plans_with_what_venues_push(seed: int, crashes: tuple[str, ...]) -> None:
+    world = run_many(seed, crashes=crashes, is_streamed=True)
+    world.check_quiet()
+    done = [d.plan_id for d in world.said(PlanDone)]
+    assert len(done) == len({*done}), "a plan ends exactly once"
 
 
 @settings(max_examples=30, deadline=None)

@@ -14,6 +14,7 @@ import pytest
 
 from services.executor import actions as act
 from services.executor import engine, journal, plans, rebalance, working_orders
+from services.executor.account_updates import AccountUpdates
 from services.executor.closing_plans import ClosingPlans
 from services.executor.survey import Survey
 from services.executor.working_orders import WorkingOrders
@@ -250,6 +251,58 @@ def send_what_closes_as_any_order(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(plans, "must_only_reduce", lambda state, plan, terms: False)
 
 
+def book_what_is_pushed_apart(patch: pytest.MonkeyPatch) -> None:
+    """A fill that a venue pushes is another one than the fill that it tells when asked."""
+    original = AccountUpdates.on_seen
+
+    def on_seen(self: AccountUpdates, news: act.AccountSeen, now_ns: int, out: Any) -> Any:
+        fills = tuple(
+            msgspec.structs.replace(fill, trade_id=f"pushed-{fill.trade_id}")
+            for fill in news.report.fills
+        )
+        report = msgspec.structs.replace(news.report, fills=fills)
+        return original(self, act.AccountSeen(news.venue, report), now_ns, out)
+
+    patch.setattr(AccountUpdates, "on_seen", on_seen)
+
+
+def take_a_pushed_fill_without_its_fee(patch: pytest.MonkeyPatch) -> None:
+    """What a venue pushes has no fee, and what it tells later is of a fill known already."""
+    original = AccountUpdates.on_seen
+
+    def on_seen(self: AccountUpdates, news: act.AccountSeen, now_ns: int, out: Any) -> Any:
+        fills = tuple(msgspec.structs.replace(f, fee=None) for f in news.report.fills)
+        report = msgspec.structs.replace(news.report, fills=fills)
+        return original(self, act.AccountSeen(news.venue, report), now_ns, out)
+
+    patch.setattr(AccountUpdates, "on_seen", on_seen)
+
+
+def forget_late_news(patch: pytest.MonkeyPatch) -> None:
+    """A fill that is pushed after its plan ended is booked, but nobody evens it out."""
+    original = AccountUpdates.on_seen
+
+    def on_seen(self: AccountUpdates, news: act.AccountSeen, now_ns: int, out: Any) -> Any:
+        touched = original(self, news, now_ns, out)
+        self._orders.take_late()
+        return touched
+
+    patch.setattr(AccountUpdates, "on_seen", on_seen)
+
+
+def leave_all_to_the_stream(patch: pytest.MonkeyPatch) -> None:
+    """An order is not asked for while its venue pushes what happens, whatever does not arrive."""
+    original = WorkingOrders.ask_due
+
+    def ask_due(self: WorkingOrders, now_ns: int, out: Any) -> None:
+        for order in self._state.orders.values():
+            if order.venue in self.streamed and not order.is_doubtful:
+                order.next_query_ns = 0
+        original(self, now_ns, out)
+
+    patch.setattr(WorkingOrders, "ask_due", ask_due)
+
+
 def lose_the_profit_of_a_position(patch: pytest.MonkeyPatch) -> None:
     """What closing a position earned is not added to the balance. Only perpetuals can tell."""
     original = Books.trade
@@ -294,6 +347,10 @@ MUTANTS: dict[Patch, set[str]] = {
     take_over_what_a_loss_left: {"after_loss"},
     flatten_a_short_by_selling: {"closes"},
     send_what_closes_as_any_order: {"closes"},
+    book_what_is_pushed_apart: {"ledger_is_truth", "every_fill"},
+    take_a_pushed_fill_without_its_fee: {"ledger_is_truth"},
+    forget_late_news: {"flat"},
+    leave_all_to_the_stream: {"quiet", "naked_leg"},
     lose_the_profit_of_a_position: {"ledger_is_truth"},
     close_a_position_on_spot: {"flat"},
     act_after_the_lease_ran_out: {"one_active", "sent_once", "no_is_no"},

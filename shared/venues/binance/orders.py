@@ -39,6 +39,7 @@ WEIGHTS = {
     "markets": 20.0,
     "clock": 1.0,
     "account": 20.0,
+    "stream": 1.0,
     "test": 1.0,
 }
 IS_ORDERED = False

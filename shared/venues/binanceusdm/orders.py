@@ -59,6 +59,7 @@ WEIGHTS = {
     "markets": 1.0,
     "clock": 1.0,
     "account": 5.0,
+    "stream": 1.0,
     "test": 1.0,
 }
 REDUCE_ONLY: Mapping[str, Any] = {"reduceOnly": "true"}

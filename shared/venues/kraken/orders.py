@@ -39,6 +39,7 @@ WEIGHTS = {
     "balances": 1.0,
     "markets": 0.0,
     "clock": 0.0,
+    "stream": 0.0,
     "test": 0.0,
 }
 """AddOrder and CancelOrder have a counter of their own (per pair, 60 and more)."""
