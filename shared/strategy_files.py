@@ -26,6 +26,7 @@ from shared.config_parse import read_section
 from shared.config_sections import Config, ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.strategies import built_in
+from shared.strategies.callbacks import flaw_of_class
 from shared.strategies.failure import describe
 from shared.strategies.params import check_declared, flaw_of_made
 from shared.strategies.port import Instance, Strategy
@@ -81,7 +82,7 @@ def load(entry: StrategyConfig, scanner: ScannerConfig, where: str) -> Instance:
     try:
         with returns_within(LOAD_CPU_S):
             strategy = kind(entry.id, params)
-            flaw = flaw_of_made(strategy)
+            flaw = flaw_of_made(strategy, entry.id, params)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # tidy-ok: another's code, told in one line
@@ -148,6 +149,8 @@ def _class_in(module: ModuleType, name: str, where: str) -> type[Strategy[Any]]:
         raise ConfigError(f"{where}: no strategy {name!r} in it; there are: {', '.join(there)}")
     kind = there[name] if name else next(iter(there.values()))
     check_declared(kind.Params, where)
+    if flaw := flaw_of_class(kind):
+        raise ConfigError(f"{where}: {kind.__name__}: {flaw}")
     return kind
 
 

@@ -11,6 +11,7 @@ from services.scanner.watched import Failed, Watch, asked
 from shared.messages.base import Message
 from shared.strategies.failure import describe
 
+_TIMES = (int, type(None))
 COUNTERS = ("opportunities", "outputs_in_warmup", "opens_too_early")
 
 
@@ -35,6 +36,8 @@ class Calls:
             watch.begin(hosted.id)
         try:
             found = call(given, now_ns)
+            if type(hosted.near_misses.next_ns) not in _TIMES:
+                raise TypeError("it changed near_misses.next_ns; count by near_misses.count(...)")
             if hosted.wants_timer:
                 hosted.note_deadline(now_ns)
             return self._accept(hosted, found, now_ns) if found else ()

@@ -22,7 +22,7 @@ def sum_counters(
         for name, count in each.told("counters", watch).items():
             if name not in own_names:
                 totals[name] = totals.get(name, 0) + int(count)
-        for gate, count in each.near_misses.totals.items():
+        for gate, count in each.missed(watch).items():
             gates[gate] = gates.get(gate, 0) + count
     named = {f"near_misses_{gate}": count for gate, count in gates.items() if count}
     return {**totals, "near_misses": sum(gates.values()), **named}

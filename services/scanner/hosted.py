@@ -167,6 +167,14 @@ class Hosted:
                 watch.report(self.id, f"{name}(): {error}")
             return {}
 
+    def missed(self, watch: Watch | None) -> dict[str, int]:
+        """Return its near misses by gate; nothing if it has changed what counts them."""
+        try:
+            with asked(self.id, watch):
+                return {str(gate): int(n) for gate, n in self.near_misses.totals.items()}
+        except Failed:
+            return {}
+
     def wants(self, message: Extra) -> bool:
         """Tell whether it asked for such a message beside books."""
         wanted = self.trades if type(message) in {Trade, TradesMissed} else self.funding

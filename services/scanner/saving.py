@@ -14,6 +14,7 @@ import msgspec
 from services.scanner.hosted import Hosted
 from services.scanner.watched import Failed, Watch, asked
 from shared.messages.market import DepthView
+from shared.strategies.near_misses import NearMisses
 from shared.strategies.saved_state import StateError, decode_state, encode_state
 
 Place = tuple[str, str]
@@ -103,6 +104,9 @@ def restore(
     except Failed as error:
         hosted.begin_anew()
         raise StateError(f"restore(): {error}") from error
+    if type(getattr(hosted.strategy, "near_misses", None)) is not NearMisses:
+        hosted.begin_anew()
+        raise StateError("restore(): it took self.near_misses away, which counts for its host")
     hosted.adopt(hosted.strategy)
     for name, value in state["host"].items():
         if name in _HOST:

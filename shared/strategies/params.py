@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from shared.errors import ConfigError
 from shared.strategies.failure import describe
+from shared.strategies.near_misses import NearMisses
 from shared.strategies.port import Params, Strategy, Warmup
 
 UNITS = frozenset({  # names to look through, many on a line
@@ -44,11 +45,16 @@ def check_declared(kind: type[Params], where: str) -> None:
                 ) from error
 
 
-def flaw_of_made(strategy: Strategy[Any]) -> str:
+def flaw_of_made(strategy: Strategy[Any], strategy_id: str, params: Params) -> str:
     """Return why a strategy that was made is not what its host needs; empty if it is."""
     for name in ("id", "params", "near_misses"):
         if not hasattr(strategy, name):
             return f"it has no {name}; write set_up(self) instead of __init__"
+    for name, given in (("id", strategy_id), ("params", params)):
+        if getattr(strategy, name) != given:
+            return f"it changed self.{name}, which it is given; keep what it works out elsewhere"
+    if type(strategy.near_misses) is not NearMisses:
+        return "it changed self.near_misses, which counts for its host; leave that as it is"
     for gate, names in strategy.gates.items():
         if type(names) is not tuple or not all(type(each) is str for each in (gate, *names)):
             return f"gates[{gate!r}] = {names!r:.80}; give the names of its values, a tuple"

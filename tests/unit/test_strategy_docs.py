@@ -21,7 +21,7 @@ from shared.errors import ConfigError
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import Certainty, Side
 from shared.messages.rounds import Intent, RoundLeg, RoundState, RoundsTold, StrategyPosition
-from shared.strategy_files import load_strategies
+from shared.strategy_files import built_ins, find_class, load_strategies
 from tests.decision_builders import SECOND, T0, make_info, make_view
 from tests.support import ROOT
 
@@ -129,6 +129,16 @@ def test_the_file_that_holds_rounds_opens_and_closes_one(tmp_path: Path) -> None
     assert closing.intent is Intent.CLOSE
     assert [leg.side for leg in closing.legs] == [Side.BUY, Side.SELL]
     assert {leg.venue for leg in closing.legs if leg.side is Side.SELL} == {"alpha"}
+
+
+@pytest.mark.parametrize("name", built_ins())
+def test_a_page_names_every_parameter_and_every_gate_of_its_strategy(name: str) -> None:
+    kind, _, _ = find_class(name, "test")
+    page = (ROOT / "docs" / "strategies" / f"{name}.md").read_text(encoding="utf-8")
+    assert not [each for each in kind.Params.__struct_fields__ if f"`{each}`" not in page]
+    assert not [each for each in kind.gates if f"`{each}`" not in page]
+    assert f"strategies/{name}.md" in TEXT
+    assert "## How it fails" in page or "**How it fails**" in page
 
 
 @pytest.mark.parametrize("name", ["My", "a-b", "../x", "", "1st", "a" * 50])
