@@ -66,5 +66,6 @@ def test_nothing_is_violated_and_the_others_trade(seed: int) -> None:
     assert disabled
     assert {alert.subject for alert in disabled} == {"fails"}
     assert "on purpose (fails.py:" in disabled[0].text
-    assert {plan.strategy for plan in plans} <= {"mine", "cross_venue"}
-    assert plans
+    traded = {plan.strategy for plan in plans}
+    assert traded <= {"mine", "cross_venue", "fails"}  # which may trade until it fails
+    assert traded & {"mine", "cross_venue"}
