@@ -37,6 +37,7 @@ DEFAULT = "cross_venue"
 """Runs where no [[strategies]] are configured; its parameters are those of [scanner]."""
 LOAD_CPU_S = 1.0
 """Of the processor, for what a file does when it is read, and for making its strategy."""
+_BUILT_IN: dict[str, tuple[type[Strategy[Any]], bytes]] = {}  # bounded by the built-in ones
 
 
 def built_ins() -> list[str]:
@@ -121,22 +122,31 @@ def find_class(named: str, where: str) -> tuple[type[Strategy[Any]], str, bytes]
     """
     path, _, name = named.partition(":")
     if not path.endswith(".py"):
-        if named not in built_ins():
-            near = difflib.get_close_matches(named, built_ins(), n=1, cutoff=0.6)
-            hint = f"do you mean {near[0]}? " if near else ""
-            raise ConfigError(
-                f"{where}: no built-in strategy {named!r}; {hint}there are: "
-                f"{', '.join(built_ins())}; a file of your own is given like my_strategy.py"
-            )
-        try:
-            module = importlib.import_module(f"{built_in.__name__}.{named}")
-        except Exception as error:  # tidy-ok: a strategy that cannot be loaded is told in one line
-            raise ConfigError(f"{where}: built-in strategy {named}: {describe(error)}") from error
-        return _class_in(module, "", where), named, _source_of(module)
+        kind, source = _BUILT_IN.get(named) or _load_built_in(named, where)
+        return kind, named, source
     source = _read(path, where)
     module = _run(path, source)
     kind = _class_in(module, name, path)
     return kind, f"{Path(path).name}:{kind.__name__}", source
+
+
+def _load_built_in(named: str, where: str) -> tuple[type[Strategy[Any]], bytes]:
+    """Read and check a built-in strategy, once in a process; return its class and source."""
+    names = built_ins()
+    if named not in names:
+        near = difflib.get_close_matches(named, names, n=1, cutoff=0.6)
+        hint = f"do you mean {near[0]}? " if near else ""
+        raise ConfigError(
+            f"{where}: no built-in strategy {named!r}; {hint}there are: "
+            f"{', '.join(names)}; a file of your own is given like my_strategy.py"
+        )
+    try:
+        module = importlib.import_module(f"{built_in.__name__}.{named}")
+    except Exception as error:  # tidy-ok: a strategy that cannot be loaded is told in one line
+        raise ConfigError(f"{where}: built-in strategy {named}: {describe(error)}") from error
+    source = Path(str(module.__file__)).read_bytes()
+    found = _BUILT_IN[named] = _class_in(module, "", where), source
+    return found
 
 
 def _class_in(module: ModuleType, name: str, where: str) -> type[Strategy[Any]]:
@@ -172,11 +182,6 @@ def code_hash() -> str:
         for path in sorted(Path(package.__path__[0]).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-@cache
-def _source_of(module: ModuleType) -> bytes:
-    return Path(str(module.__file__)).read_bytes()
 
 
 def _read(path: str, where: str) -> bytes:

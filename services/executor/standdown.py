@@ -241,6 +241,8 @@ class StandDown:
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next probe is due."""
+        if not self._state.down:  # nearly always
+            return None
         times = [down.ts_probe_ns for down in self._state.down.values() if down.ts_probe_ns]
         return min(times, default=None)
 

@@ -159,7 +159,11 @@ class VenueAccount:
         """Return when the next fetch is due."""
         if not self.due:  # nearly always
             return None
-        return min((at for what, at in self.due.items() if what not in self.pending), default=None)
+        due_ns, pending = None, self.pending
+        for what, at_ns in self.due.items():  # asked after every step, so written out
+            if (due_ns is None or at_ns < due_ns) and what not in pending:
+                due_ns = at_ns
+        return due_ns
 
     def remember_foreign(self, venue_order_id: str) -> None:
         """Remember an order that is not ours, so that it is not looked up again."""

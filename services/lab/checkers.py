@@ -141,14 +141,12 @@ class Checkers:
 
     def on_published(self, messages: Sequence[Message]) -> None:
         """Check messages that were published."""
-        decides = False
+        checks = self._checks
         for message in messages:
-            kind = type(message)
-            check = self._checks.get(kind)
+            check = checks.get(type(message))
             if check is not None:
                 check(message)
-            decides = decides or kind not in MARKET_DATA
-        if decides:
+        if not MARKET_DATA.issuperset(map(type, messages)):
             self.ledger.on_published(messages)
             self._check_reservations()
 

@@ -205,6 +205,7 @@ def closing_line(report: dict[str, Any], violating: int) -> str:
 def _run_one(wire: str, seed: int) -> Outcome:
     """Run a seed without collecting garbage meanwhile: a world is small, and ends as a whole."""
     gc.collect()
+    gc.freeze()  # what is left, modules mostly, is not looked through after every seed
     gc.disable()
     try:
         return run_seed(seed, WiredWorld(seed, wire) if wire else None)

@@ -12,15 +12,13 @@ from functools import partial
 
 from services.lab.lease import RENEW_NS
 from services.lab.life import Life
-from services.lab.marks import MarkPort
 from services.lab.process import Lab, Process, at_once
 from services.lab.shared_strategies import Shards, shards_of
 from shared.bus.memory import MemoryInbox
 from shared.bus.memory_store import next_due_ns
 from shared.bus.port import Batch
-from shared.engine import NOTHING, Action, InputsOpened, Result, Step
+from shared.engine import NOTHING, InputsOpened, Result, Step
 from shared.errors import BusUnavailable
-from shared.ledger import MarkAction
 from shared.messages.base import Message
 
 RETRY_NS = 50_000_000
@@ -32,13 +30,13 @@ class Host(Life):
 
     def __init__(self, process: Process, lab: Lab) -> None:
         super().__init__(process, lab)
-        self._marks = MarkPort(lab.kernel, lab.server, lab.hop_ns)
         self._has_begun = False
         self._inbox: MemoryInbox | None = None
         self._shards: Shards | None = None
         self._wake_ns: int | None = None
         self._timer_ns: int | None = None
         self._has_lost_bus = False
+        self._reads_durable = process.reads_durable
 
     def crash(self) -> None:
         """End the process where it stands; what it had not committed is gone."""
@@ -109,10 +107,11 @@ class Host(Life):
             self._guard(partial(self._take, [result], None, redelivered=False))
 
     def _wake(self, delay_ns: int) -> None:
-        at_ns = self._lab.kernel.now_ns() + delay_ns
+        kernel = self._lab.kernel
+        at_ns = kernel.now_ns() + delay_ns
         if self._wake_ns is None or at_ns < self._wake_ns:
             self._wake_ns = at_ns
-            self._lab.kernel.at(at_ns, partial(self._on_wake, at_ns, self.starts))
+            kernel.at(at_ns, partial(self._on_wake, at_ns, self.starts))
 
     def _on_wake(self, at_ns: int, start: int) -> None:
         if start != self.starts or self._bus is None:
@@ -132,7 +131,8 @@ class Host(Life):
             deadline_ns = self.engine.next_deadline_ns()
             if deadline_ns is not None and deadline_ns <= now_ns:
                 self._finish(self.engine.on_timer(now_ns), None)
-            self._set_timer()
+            if self._timer_ns is None:
+                self._set_timer()
 
     def _set_timer(self) -> None:
         assert self.engine is not None
@@ -165,10 +165,18 @@ class Host(Life):
             self._take(batch.messages, batch, redelivered=batch.redelivered)
         if self._shards is not None:
             self._shards.note_read(batch.last_ids)
-        if self.process.reads_durable:
-            self._wake(0)  # one batch has either durable entries or newest ones
-        else:
+        if not self._reads_durable:
             self._wake_when_due()
+        elif self._has_nothing_left(self._inbox):
+            self._wake_ns = None
+            self._wake_when_due()
+        else:
+            self._wake(0)  # one batch has either durable entries or newest ones
+
+    def _has_nothing_left(self, inbox: MemoryInbox) -> bool:
+        """Whether another reading at this moment would find nothing, as is mostly so."""
+        is_due = self._timer_ns is not None and self._timer_ns <= self._lab.kernel.now_ns()
+        return not is_due and not self._pause.is_on and inbox.passes_empty(self._lab.server)
 
     def _wake_when_due(self) -> None:
         """Read again when a stream with something unread is due; what is written later wakes it."""
@@ -265,17 +273,6 @@ class Host(Life):
         self._has_lost_bus = False
         back = engine.on_message(news[1], self._lab.kernel.now_ns())
         self._guard(lambda: self._finish(back, None))
-
-    def _carry_out(self, action: Action, *, is_at_once: bool) -> None:
-        start = self.starts
-        self._check_lease()
-        self._lab.on_effect(self)
-        self._lab.on_action(action, is_at_once=is_at_once)
-        if isinstance(action, MarkAction):
-            self._marks.carry_out(action, lambda result: self.deliver(start, result))
-            return
-        assert self.process.transport is not None, f"{self.service} has nobody to act for it"
-        self.process.transport.carry_out(action, lambda result: self.deliver(start, result))
 
 
 def _joined(first: Step, second: Step) -> Step:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable
+from heapq import heappop, heappush
 
 
 class Kernel:
@@ -30,8 +30,9 @@ class Kernel:
     def at(self, when_ns: int, event: Callable[[], None]) -> None:
         """Run ``event`` at a time; one that has passed means now."""
         self._asked += 1
-        when_ns = max(when_ns, self._now_ns)
-        heapq.heappush(self._heap, (when_ns, self._asked, event))
+        if when_ns < self._now_ns:  # noqa: PLR1730 - half the time of max(), at every event
+            when_ns = self._now_ns
+        heappush(self._heap, (when_ns, self._asked, event))
 
     def after(self, delay_ns: int, event: Callable[[], None]) -> None:
         """Run ``event`` that much later."""
@@ -39,9 +40,9 @@ class Kernel:
 
     def run_until(self, until_ns: int) -> None:
         """Run everything up to and including a time, which it is then."""
-        heap, pop = self._heap, heapq.heappop
+        heap = self._heap
         while heap and heap[0][0] <= until_ns:
-            self._now_ns, _, event = pop(heap)
+            self._now_ns, _, event = heappop(heap)
             self.steps += 1
             event()
         self._now_ns = max(self._now_ns, until_ns)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from functools import partial
 
 from services.lab.lease import RENEW_NS, TAKEOVER_PAUSE_NS, LabLease, Pause
+from services.lab.marks import MarkPort
 from services.lab.process import Crashed, Lab, Process
 from shared.bus.memory import MemoryBus
-from shared.engine import Engine
+from shared.engine import Action, Engine, Result
 from shared.errors import BusUnavailable, ConfigError
+from shared.ledger import MarkAction
 from shared.services import Instances
 
 
@@ -28,6 +30,7 @@ class Life:
         self._bus: MemoryBus | None = None
         self._lease: LabLease | None = None
         self._pause = Pause()
+        self._marks = MarkPort(lab.kernel, lab.server, lab.hop_ns)
 
     # Life and death
 
@@ -102,6 +105,10 @@ class Life:
         """Do what a process does first, once it may work."""
         raise NotImplementedError
 
+    def deliver(self, start: int, result: Result) -> None:
+        """Hand over what came of an action, unless the process that asked is gone."""
+        raise NotImplementedError
+
     def _check_lease(self) -> None:
         """End if another process may do this work by now."""
         if self._lease is not None and not self._lease.is_valid:
@@ -130,3 +137,14 @@ class Life:
         except ConfigError as error:
             self.refusal = str(error)
             self.crash()
+
+    def _carry_out(self, action: Action, *, is_at_once: bool) -> None:
+        start = self.starts
+        self._check_lease()
+        self._lab.on_effect(self)
+        self._lab.on_action(action, is_at_once=is_at_once)
+        if isinstance(action, MarkAction):
+            self._marks.carry_out(action, lambda result: self.deliver(start, result))
+            return
+        assert self.process.transport is not None, f"{self.service} has nobody to act for it"
+        self.process.transport.carry_out(action, lambda result: self.deliver(start, result))

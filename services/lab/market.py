@@ -116,18 +116,18 @@ class MarketModel:
     def _quote(self, book: _Book, fair: float, money: float) -> None:
         """Quote a book around its fair price; a unit of its quote asset is worth ``money``."""
         draw, unit, lot = self._random, book.tick, book.lot
-        gauss, uniform, exp = draw.gauss, draw.uniform, math.exp
+        gauss, uniform, exp, even = draw.gauss, draw.uniform, math.exp, draw.random
         half = max(unit, fair * uniform(0.5, 4.0) / 10_000)
         wanted: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
         for side, levels in wanted.items():
             sign = -1 if side is Side.BUY else 1
-            if draw.random() < EMPTY_CHANCE:
+            if even() < EMPTY_CHANCE:
                 continue
             price = fair + sign * half
             for _ in range(LEVELS):
                 lots = round(exp(gauss(7.0, 1.0)) / money / fair / lot)
                 levels[round(price / unit)] = lots if lots > 1 else 1
-                step = fair * uniform(0.2, 3.0) / 10_000
+                step = fair * (0.2 + (3.0 - 0.2) * even()) / 10_000  # uniform(0.2, 3.0)
                 price += sign * (step if step > unit else unit)
         assert not book.exchange.open_orders, "orders of the lab are immediate or cancel"
         book.exchange.books[book.listing.instrument].replace_background(wanted)

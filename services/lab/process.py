@@ -118,9 +118,9 @@ class Process:
 
 def readers_of(messages: Sequence[Message]) -> Sequence[str]:
     """Return the services that read these messages, in the order of the map."""
-    if len(messages) == 1:
+    kinds = dict.fromkeys(map(type, messages))
+    if len(kinds) == 1:
         return STREAM_OF[type(messages[0])].consumers
-    kinds = dict.fromkeys(type(message) for message in messages)
     return tuple(dict.fromkeys(service for kind in kinds for service in STREAM_OF[kind].consumers))
 
 

@@ -70,7 +70,7 @@ def run_seed(seed: int, world: World | None = None) -> Outcome:
     QuietChecks(world, world.checkers).check()
     return Outcome(
         seed,
-        world.server.digest.hexdigest(),
+        world.server.digest,
         kernel.steps,
         world.crashes,
         world.chaos.faults,

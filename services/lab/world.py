@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import partial
-from hashlib import sha256
 from random import Random
-from typing import Any
 
 import msgspec
 
@@ -20,6 +18,7 @@ from services.lab.chaos import Chaos
 from services.lab.checkers import Checkers
 from services.lab.feed import Feed, settings_of
 from services.lab.funding import PerpetualFunding
+from services.lab.hashed_server import HashedServer
 from services.lab.host import RETRY_NS, Host
 from services.lab.kernel import Kernel
 from services.lab.kinds import Kind, exchanges_of_kind, kind_of, prices_of
@@ -35,7 +34,6 @@ from services.lab.processes import Outside, processes_of
 from services.lab.strategies import strategies_of
 from services.lab.variety import instances_of, pace_of, start_balances
 from services.risk.engine import RiskEngine
-from shared.bus.memory_store import ZERO, Id, MemoryServer
 from shared.config_sections import (
     BusConfig,
     Config,
@@ -52,7 +50,6 @@ from shared.exchange.exchange import Exchange
 from shared.ledger_engine import LedgerEngine
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, CommandKind
-from shared.streams import MD_BOOK, StreamSpec
 
 _US = 1_000
 _MS = 1_000_000
@@ -68,53 +65,6 @@ RESTART_NS = (30 * _MS, 200 * _MS)
 SLOW_RESTART_NS = (200 * _MS, 900 * _MS)
 SLOW_RESTART_CHANCE = 0.2
 """How long a process is away that has died."""
-DECODED_MAX = 10_000
-"""Entries that are kept decoded; a world has some thousands."""
-
-
-class HashedServer(MemoryServer):
-    """The bus's server; everything that is written to it goes into one hash."""
-
-    def __init__(self, kernel: Kernel) -> None:
-        super().__init__(kernel)
-        self.digest = sha256()
-        self.shares_messages = True
-        """Whether an entry is decoded once for all its readers."""
-        self._decoded: dict[tuple[str, bytes], list[Any]] = {}
-        self.loses_next_book = False
-        """Whether the next entry of books is lost: it is never seen by anybody."""
-
-    def decode(self, spec: StreamSpec, payload: bytes, now_ns: int) -> list[Any]:
-        """Return the messages of an entry: the same ones to every reader, as none changes them.
-
-        What was right once stays so: the only bound that moves is the present time.
-        """
-        if not self.shares_messages:
-            return super().decode(spec, payload, now_ns)
-        known = self._decoded.get((spec.name, payload))
-        if known is None:
-            if len(self._decoded) >= DECODED_MAX:
-                self._decoded.clear()
-            known = self._decoded[spec.name, payload] = super().decode(spec, payload, now_ns)
-        return known
-
-    def snapshot(self) -> tuple[Any, ...]:
-        """Return a copy of all data."""
-        streams = {key: stream.copy() for key, stream in self.streams.items()}
-        return streams, dict(self.values), dict(self.marks)
-
-    def restore(self, saved: tuple[Any, ...]) -> None:
-        """Go back to data of before, as a replica does that lacks the last moment."""
-        self.streams, self.values, self.marks = saved
-        self.losses += 1
-
-    def append(self, key: str, payload: bytes) -> Id:
-        """Append an entry."""
-        if self.loses_next_book and key.endswith(MD_BOOK.name):
-            self.loses_next_book = False
-            return ZERO
-        self.digest.update(key.encode() + payload)
-        return super().append(key, payload)
 
 
 class World:

@@ -17,16 +17,20 @@ class SnapshotRange:
     """How much of its range a book had when its snapshot came; infinite where a side is whole."""
 
     def __init__(self, room: tuple[float, float] = (_INFINITY, _INFINITY)) -> None:
-        self.room = room
         self._asked_ns = 0
+        self._take(room)
 
     def begin(self, book: Book) -> None:
         """A snapshot was taken."""
-        self.room = book.room()
+        self._take(book.room())
+
+    def _take(self, room: tuple[float, float]) -> None:
+        self.room = room
+        self._is_whole = room[0] == room[1] == _INFINITY
 
     def refresh_due(self, book: Book, now_ns: int) -> bool:
         """Tell whether to ask for a newer snapshot now; if so, the next time is set."""
-        if now_ns - self._asked_ns < REFRESH_PAUSE_NS:
+        if self._is_whole or now_ns - self._asked_ns < REFRESH_PAUSE_NS:
             return False
         rooms = zip(book.room(), self.room, strict=True)
         if not any(left < REFRESH_SHARE * first for left, first in rooms if first < _INFINITY):

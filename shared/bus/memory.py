@@ -14,7 +14,7 @@ from shared.bus.alerts import AlertOutlet
 from shared.bus.memory_missing import Missing
 from shared.bus.memory_store import ZERO, Cursor, Group, Id, MemoryServer, Pending, format_id
 from shared.bus.port import NO_CHECKPOINTS, Batch, Input
-from shared.bus.tuning import COUNTERS, DEAD_BYTES_MAX, DEAD_ENTRIES_MAX, TUNING, Tuning
+from shared.bus.tuning import COUNTERS, TUNING, Tuning
 from shared.bus.wire import group_by_stream, id_key, newest_per_key, payloads, produced
 from shared.codec import salvage
 from shared.errors import BusUnavailable, CodecError
@@ -261,6 +261,12 @@ class MemoryInbox:
             return batch
         return self._read_durable(server, now_ns) or self._read_latest(server, now_ns)
 
+    def passes_empty(self, server: MemoryServer) -> bool:
+        """Tell whether ``poll`` would find nothing; if so, it is as if it had been called."""
+        if self._left or self._first.last_ids or server.clock.now_ns() >= self._upkeep_ns:
+            return False
+        return server.pass_empty(self._group, self._durable, self.cursors)
+
     def _maintain(self, now_ns: int) -> None:
         """Claim what other consumers left for too long, and trim."""
         idle_ns = self._bus.tuning.claim_idle_ms * 1_000_000
@@ -335,16 +341,8 @@ class MemoryInbox:
 
     def _dead_letter(self, key: str, entry_id: Id, payload: bytes, reason: str) -> None:
         self._group_of(key).pending.pop(entry_id, None)
-        dead = self._bus.reach().dead.setdefault(self._durable[key].name, [])
-        dead.append(
-            {
-                "id": format_id(entry_id),
-                "m": payload[:DEAD_BYTES_MAX],
-                "reason": reason,
-                "group": self._group,
-            }
-        )
-        del dead[:-DEAD_ENTRIES_MAX]
+        stream = self._durable[key].name
+        self._bus.reach().add_dead(stream, entry_id, payload, reason=reason, group=self._group)
         self._bus.counters["dead_lettered"] += 1
         self._bus.report("DEAD_LETTER", f"{key} {format_id(entry_id)}: {reason}")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from shared.bus.port import Input
+from shared.bus.tuning import DEAD_BYTES_MAX, DEAD_ENTRIES_MAX
 from shared.clock import Clock
 from shared.codec import decode
 from shared.streams import Delivery, StreamSpec
@@ -76,9 +77,12 @@ class Stream:
         """Return up to ``count`` entries that come after ``entry_id``."""
         if entry_id >= self.last_id:
             return []
-        start = bisect_right(self.ids, entry_id)
+        ids = self.ids
+        if count and ids and (len(ids) == 1 or ids[-2] <= entry_id):  # mostly one is new
+            return [(ids[-1], self.payloads[-1])] if ids[-1] > entry_id else []
+        start = bisect_right(ids, entry_id)
         stop = start + count
-        return list(zip(self.ids[start:stop], self.payloads[start:stop], strict=True))
+        return list(zip(ids[start:stop], self.payloads[start:stop], strict=True))
 
     def get(self, entry_id: Id) -> bytes | None:
         """Return one entry's payload, ``None`` if it was trimmed."""
@@ -156,6 +160,15 @@ class MemoryServer:
         """Append an entry; return its id, not written out."""
         return self.stream(key).append(payload, self.clock.now_ns() // 1_000_000)
 
+    def add_dead(
+        self, stream: str, entry_id: Id, payload: bytes, *, reason: str, group: str
+    ) -> None:
+        """Put an entry aside that a group cannot read."""
+        dead = self.dead.setdefault(stream, [])
+        shown = payload[:DEAD_BYTES_MAX]
+        dead.append({"id": format_id(entry_id), "m": shown, "reason": reason, "group": group})
+        del dead[:-DEAD_ENTRIES_MAX]
+
     def decode(self, spec: StreamSpec, payload: bytes, now_ns: int) -> list[Any]:
         """Return the messages of an entry for one reader.
 
@@ -163,6 +176,31 @@ class MemoryServer:
             CodecError: As ``shared.codec.decode``.
         """
         return decode(spec, payload, now_ns)
+
+    def pass_empty(self, group: str, durable: Iterable[str], cursors: Iterable[Cursor]) -> bool:
+        """Tell whether a consumer surely finds nothing to read now; if so, it counts as a reading.
+
+        False too where only a reading can tell: the server is down, or lost data.
+        """
+        streams, now_ns = self.streams, self.clock.now_ns()
+        for key in durable:
+            stream = streams.get(key)
+            if stream is None or group not in stream.groups:
+                return False
+            if stream.groups[group].last_id < stream.last_id:
+                return False
+        due = [cursor for cursor in cursors if now_ns >= cursor.due_ns]
+        for cursor in due:
+            stream = streams.get(cursor.key)
+            if stream is not None and cursor.last_id < stream.last_id:
+                return False
+            if cursor.losses != self.losses:
+                return False
+        if not self.is_up:
+            return False
+        for cursor in due:
+            cursor.due_ns = now_ns + cursor.interval_ns
+        return True
 
     def lose_everything(self) -> None:
         """Forget all data, as a server without persistence does when it restarts."""

@@ -47,9 +47,8 @@ class Level:
 
     def __init__(self, background: int = 0) -> None:
         self.lots = background
-        self.queue: list[list[int]] = []  # [order id, lots], first in front
-        if background:
-            self.queue.append([BACKGROUND, background])
+        self.queue: list[list[int]] = [[BACKGROUND, background]] if background else []
+        """[order id, lots], first in front."""
 
     def background(self) -> int:
         """Return the lots that belong to no client."""
@@ -220,8 +219,8 @@ class MatchingBook:
         Only for a book in which no client's order rests, and levels that do not cross.
         """
         for side, levels in wanted.items():
-            book = self.side(side)
-            old = book.levels
+            book = self.bids if side is Side.BUY else self.asks
+            old, sign = book.levels, book.sign
             touched = [price for price in old if price not in levels]
             for price, lots in levels.items():
                 level = old.get(price)
@@ -230,7 +229,7 @@ class MatchingBook:
             if not touched:
                 continue
             book.levels = {price: Level(lots) for price, lots in levels.items()}
-            book.keys = sorted([price * book.sign for price in levels])
+            book.keys = sorted([price * sign for price in levels])
             changed, seq = self.changed, self.sequence.value
             for price in touched:
                 seq += 1

@@ -50,7 +50,7 @@ def test_what_the_exchange_paid_is_in_every_account() -> None:
     assert risk.ledger.books.results["USDT"].funding == paid
     assert funding_is_booked(world)
     again = run_seed(world.seed, World(world.seed))
-    assert again.digest == world.server.digest.hexdigest()
+    assert again.digest == world.server.digest
 
 
 def book_again_what_is_told_again(patch: pytest.MonkeyPatch) -> None:

@@ -343,3 +343,11 @@ def test_nothing_is_allowed_that_engines_may_not_import() -> None:
     forbidden = contracts["importlinter:contract:pure"]["forbidden_modules"].split()
     assert forbidden
     assert not set(forbidden) & set(ALLOWED)
+
+
+def test_a_built_in_strategy_is_read_once_and_made_anew() -> None:
+    """Every start of a process of `arb sim` asks for it."""
+    first, again = (load_strategies(Config())[0] for _ in range(2))
+    assert first.strategy is not again.strategy
+    assert first._replace(strategy=None) == again._replace(strategy=None)
+    assert first.strategy_hash and type(first.strategy) is type(again.strategy)
