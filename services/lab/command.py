@@ -7,11 +7,9 @@ import gc
 import logging
 import os
 import re
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,10 +22,12 @@ from services.lab.backtest_data import fitted, load_data
 from services.lab.backtest_facts import facts_of
 from services.lab.backtest_terms import BacktestConfig, check_terms
 from services.lab.output import DecisionsFile, write_out
+from services.lab.pool import run_all
 from services.lab.recorded import survey
 from services.lab.replay import Replay, config_of
-from services.lab.simulate import Outcome, run_seed, summary
+from services.lab.simulate import Outcome, broken_off, run_seed, summary
 from services.lab.wired import WiredWorld
+from services.lab.world import World
 from shared.config import load_strategies_of, load_with_section
 from shared.errors import ArbError, ConfigError
 from shared.watch.report import build_report
@@ -154,12 +154,15 @@ def simulate(options: argparse.Namespace) -> int:
     if options.wire:
         WiredWorld(seeds[0], options.wire)  # says now what is wrong with it
     began_s = time.monotonic()  # tidy-ok: the wall clock is what is measured here
-    outcomes = list(_run_all(run, seeds, min(jobs, len(seeds))))
+    outcomes, bad = [], 0
+    with closing(run_all(run, seeds, min(jobs, len(seeds)))) as running:
+        for outcome in running:
+            outcomes.append(outcome)
+            bad += bool(outcome.violations)
+            if outcome.violations and bad <= TOLD_MAX:  # at once: the others may take long
+                _print_story(outcome, options.wire)
     report = summary(outcomes, time.monotonic() - began_s)  # tidy-ok: as above
-    bad = [outcome for outcome in outcomes if outcome.violations]
-    for outcome in bad[:TOLD_MAX]:
-        _print_story(outcome, options.wire)
-    shown = msgspec.json.encode(report) if options.json else closing_line(report, len(bad)).encode()
+    shown = msgspec.json.encode(report) if options.json else closing_line(report, bad).encode()
     write_out(shown + b"\n")
     return EXIT_VIOLATED if bad else 0
 
@@ -208,25 +211,13 @@ def _run_one(wire: str, seed: int) -> Outcome:
     gc.freeze()  # what is left, modules mostly, is not looked through after every seed
     gc.disable()
     try:
-        return run_seed(seed, WiredWorld(seed, wire) if wire else None)
+        world = WiredWorld(seed, wire) if wire else World(seed)
+        try:
+            return run_seed(seed, world)
+        except Exception as error:  # noqa: BLE001  # tidy-ok: of whatever it is, it is told as such
+            return broken_off(seed, world, error)
     finally:
         gc.enable()
-
-
-def _run_all(run: Callable[[int], Outcome], seeds: range, jobs: int) -> Iterator[Outcome]:
-    """Run every seed, in the order of the seeds, on several processors."""
-    if jobs == 1:
-        yield from map(run, seeds)
-        return
-    pool = ProcessPoolExecutor(jobs, initializer=_leave_ctrl_c_to_the_parent)
-    try:
-        yield from pool.map(run, seeds, chunksize=4)
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _leave_ctrl_c_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _print_error(text: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from services.lab.checkers import Violation
@@ -68,6 +70,20 @@ def run_seed(seed: int, world: World | None = None) -> Outcome:
     else:
         world.checkers.report("quiet", world.why_not_quiet())
     QuietChecks(world, world.checkers).check()
+    return outcome_of(seed, world)
+
+
+def broken_off(seed: int, world: World, error: Exception) -> Outcome:
+    """Return what became of a seed whose world an error of the program ended."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(place.filename).name}:{place.lineno}"
+    world.checkers.report("no_error", f"{type(error).__name__} at {where}: {error}")
+    return outcome_of(seed, world)
+
+
+def outcome_of(seed: int, world: World) -> Outcome:
+    """Return what became of a seed up to now."""
+    kernel = world.kernel
     return Outcome(
         seed,
         world.server.digest,

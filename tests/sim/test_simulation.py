@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from argparse import Namespace
+from itertools import count
 from typing import IO
 
 import psutil
 import pytest
 
-from services.lab.command import parse_seeds
+from services.lab.command import parse_seeds, simulate
+from services.lab.market import MarketModel
 from services.lab.simulate import run_seed, summary
 from services.lab.world import World
 from shared.errors import ConfigError
@@ -137,6 +141,35 @@ def test_ctrl_c_ends_without_a_traceback(jobs: str) -> None:
     os.killpg(run.pid, signal.SIGINT)
     out, err = run.communicate(timeout=60)
     assert (run.returncode, out, err) == (130, "", "")
+
+
+def test_a_process_that_is_killed_is_told_with_how_to_go_on() -> None:
+    run = arb("--seeds", "1..100000", "--jobs", "2")
+    eventually_sync(lambda: runs_worlds(run.pid, "2"), timeout_s=60.0)
+    psutil.Process(run.pid).children()[0].kill()
+    out, err = run.communicate(timeout=60)
+    assert (run.returncode, out, err.count("\n")) == (1, "", 1)
+    assert re.search(r"ended from outside .* go on with: --seeds \d+\.\.100000$", err.strip())
+
+
+def test_an_error_in_a_world_is_told_as_a_violation_of_its_seed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = MarketModel.move
+    moves = count()
+
+    def breaks(self: MarketModel, *, is_calm: bool = False) -> None:
+        if next(moves) == 20:
+            raise KeyError("no such price")
+        whole(self, is_calm=is_calm)
+
+    monkeypatch.setattr(MarketModel, "move", breaks)
+    assert simulate(Namespace(seeds="7..8", jobs="1", wire="", json=True)) == 1
+    out, err = capsys.readouterr()
+    (violation,) = json.loads(out)["violations"]
+    assert (violation["seed"], violation["checker"]) == (7, "no_error")
+    assert re.search(r"seed 7: no_error: KeyError at test_simulation.py:\d+: 'no such price'", err)
+    assert err.endswith("again: arb sim --seeds 7\n")
 
 
 @pytest.mark.parametrize("option", [(), ("--json",)])
