@@ -183,7 +183,7 @@ async def test_lost_answer_hides_an_order_that_was_executed(sim, venue, how):
 @pytest.mark.parametrize("executed", [True, False])
 async def test_server_error_may_or_may_not_have_executed(sim, venue, executed):
     server, control = sim
-    path = {"kraken": "AddOrder", "gateio": "/orders"}.get(venue, "/order")
+    path = {"kraken": "AddOrder", "gateio": "/orders", "bybit": "order/create"}.get(venue, "/order")
     async with client(server, venue) as exchange:
         await control.fault("http_5xx", venue, status=502, executed=executed, path=path)
         with pytest.raises((ccxt.OperationFailed, ccxt.ExchangeError)):
