@@ -25,6 +25,8 @@ from shared.exchange.orders import (
 from shared.messages.execution import Balance, OrderStatus
 
 _MS = 1_000_000
+FORCED = "liquidation-"
+"""Begins the client order id of what a venue of the lab orders itself."""
 TIMEOUT_NS = 2_000 * _MS
 """An answer that is not there by then is lost."""
 TOLD_LATE_MS_MAX = 1_000
@@ -285,6 +287,7 @@ def report_of(order: Order, fills: Sequence[Fill]) -> OrderReport:
         filled_qty=request.listing.qty(filled_lots),
         fills=tuple(fill_of(fill) for fill in fills),
         reason=order.reason,
+        forced="LIQUIDATION" if request.client_id.startswith(FORCED) else "",
     )
 
 

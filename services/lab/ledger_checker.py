@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,9 @@ from services.executor.actions import Submit
 from services.executor.engine import ExecutorEngine
 from services.executor.funding import payment_key
 from services.executor.funding_record import FundingRecord
+from services.lab.account import FORCED
 from services.lab.losses import FOREIGN
+from services.lab.positions import key_of
 from services.risk.engine import RiskEngine
 from services.risk.reasons import HaltCause
 from shared.engine import Action
@@ -24,6 +27,8 @@ from shared.messages.execution import TradingStateChanged
 if TYPE_CHECKING:
     from services.lab.world import World
 
+NEWS_MS, APART_MS = 1_200, 4_000
+"""Longer than news of a fill take, and until a position that differs has been looked into."""
 KEEPERS = ("risk", "executor")
 """The services that keep the ledger."""
 
@@ -190,3 +195,55 @@ def left_alone(world: World, exchange: Exchange) -> list[ExchangeFill]:
         return plan in before or (fill.ts_ms < began_ms and plan in state.plans)
 
     return [fill for fill in exchange.fills if is_left(fill)]
+
+
+def of_others(world: World, exchange: Exchange) -> list[ExchangeFill]:
+    """Return the fills of an exchange that are not ours, and what of a venue's own is not.
+
+    A position may be held by us and by others; which part of it a venue closed by itself is ours
+    the executor says, and ``reduced`` sees that it says so.
+    """
+    found: list[ExchangeFill] = []
+    for fill in exchange.fills:
+        told = world.checkers.fills.get((exchange.venue, str(fill.trade_id)))
+        if key_of(fill):
+            continue
+        if told is None:
+            found.append(fill)
+            continue
+        lots = fill.listing.lots(told.qty)
+        if lots is not None and lots < fill.lots:
+            fee = fill.fee - (told.fee or Decimal(0))
+            found.append(replace(fill, lots=fill.lots - lots, fee=fee))
+    return found
+
+
+def check_reduced(world: World) -> None:
+    """See that what a venue closed of a position of ours was told as ours.
+
+    Not where orders of ours were filled just before, or a while after: the executor may have known
+    of them only when it had been told of this.
+    """
+    for venue, exchange in world.exchanges.items():
+        held: dict[str, Decimal] = {}
+        fills = list(exchange.fills)
+        alone = {fill.trade_id for fill in left_alone(world, exchange)}
+        for fill in fills:
+            name, signed = fill.listing.instrument, fill.side.signed(fill.qty)
+            before = held.get(name, Decimal(0))
+            told = world.checkers.fills.get((venue, str(fill.trade_id)))
+            if key_of(fill):
+                held[name] = before + (Decimal(0) if fill.trade_id in alone else signed)
+            elif fill.client_id.startswith(FORCED) and signed * before < 0:
+                part = min(fill.qty, abs(before))
+                held[name] = before + fill.side.signed(part)
+                if told is None and all(_is_apart(each, fill) for each in fills):
+                    text = f"{venue} closed {part} of {before} {name} by itself, and nobody says so"
+                    world.checkers.report("reduced", text)
+
+
+def _is_apart(other: ExchangeFill, forced: ExchangeFill) -> bool:
+    """Whether a fill does not bear on what was known to be ours when the venue closed it."""
+    if not key_of(other) or other.listing.instrument != forced.listing.instrument:
+        return True
+    return not -NEWS_MS < other.ts_ms - forced.ts_ms < APART_MS

@@ -16,6 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from services.executor.ids import client_order_id, parse_client_order_id, plan_key
+from services.lab.account import FORCED
 from services.lab.kinds import HELD
 from shared.domain.instrument import is_spot
 from shared.exchange.exchange import Exchange
@@ -43,6 +44,10 @@ RESUME_AFTER_NS = (300 * _MS, 1_500 * _MS)
 OLD_NS = (300 * _MS, 3_000 * _MS)
 OWN_CHANCE = 0.5
 """That a foreign order closes what is held, as a liquidation does, and is no trade of its own."""
+FORCED_CHANCE = 0.6
+"""That the venue itself does that, and says so when it is asked for the order."""
+FORCED_SHARES = (Decimal(1), Decimal("0.5"))
+"""All of a position, as a liquidation takes, or a part, as deleveraging does."""
 ZERO = Decimal(0)
 
 
@@ -53,7 +58,7 @@ class Positions:
         self._world, self._chaos = world, chaos
         self._random = Random(f"{world.seed}/positions")
         self._exchange = next((e for e in world.exchanges.values() if has_derivatives(e)), None)
-        self._lost = 0
+        self._lost = self._forced = 0
         self.refuses = ""
         """The venue at which what was lost cannot be closed now."""
 
@@ -102,10 +107,15 @@ class Positions:
             return
         listing = self._listing(exchange)
         held = exchange.ledger.positions.get(listing.instrument)
-        side, qty = self._random.choice((Side.BUY, Side.SELL)), ZERO
+        side, qty, name = self._random.choice((Side.BUY, Side.SELL)), ZERO, ""
         if held is not None and held.qty and self._random.random() < OWN_CHANCE:
             side, qty = Side.SELL if held.qty > 0 else Side.BUY, abs(held.qty)
-        self._order(exchange, listing, side, "", qty)
+            if self._random.random() < FORCED_CHANCE:
+                self._forced += 1
+                name = f"{FORCED}{self._forced}"
+                lots = int(qty / listing.lot * self._random.choice(FORCED_SHARES))
+                qty = max(lots, 1) * listing.lot
+        self._order(exchange, listing, side, name, qty)
 
     def _listing(self, exchange: Exchange) -> Listing:
         return self._random.choice(list(exchange.by_instrument.values()))

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 from services.executor.engine import ExecutorEngine
 from services.lab.checkers import ZERO, Checkers
-from services.lab.ledger_checker import funding_left_alone, left_alone
+from services.lab.ledger_checker import (
+    check_reduced,
+    funding_left_alone,
+    left_alone,
+    of_others,
+)
 from services.lab.positions import at_cost, key_of, position_of
 from services.risk.engine import RiskEngine
 from services.risk.rounds import Rounds
@@ -47,6 +52,7 @@ class QuietChecks:
             alone = {str(fill.trade_id) for fill in left_alone(world, exchange)}
             ours = {str(fill.trade_id) for fill in exchange.fills if key_of(fill)}
             truth = ours - (alone - told)
+            truth |= {trade for trade in told if self._checkers.fills[venue, trade].reduced_by}
             if told != truth:
                 text = f"{venue}: {len(truth - told)} were not told, {len(told - truth)} never were"
                 self._checkers.report("every_fill", text)
@@ -67,13 +73,14 @@ class QuietChecks:
             self._checkers.report(
                 "reservations", f"held when quiet: {sorted(risk.ledger.reservations)}"
             )
+        check_reduced(world)
         self._checkers.rounds.check_quiet()
         self._check_flat(executor.state.books, risk.ledger.rounds)
 
     def _check_books(self, service: str, books: Books) -> None:
         world = self._world
         for venue, exchange in world.exchanges.items():
-            not_ours = [fill for fill in exchange.fills if not key_of(fill)]
+            not_ours = of_others(world, exchange)
             not_ours += left_alone(world, exchange)
             for asset, start in world.start_balances[venue].items():
                 truth = at_cost(exchange, asset) - start - funding_left_alone(world, venue, asset)

@@ -11,6 +11,7 @@ from services.risk.engine import RiskEngine
 from services.risk.round_closes import BEYOND_MAX
 from shared.domain.accounting import holding_key
 from shared.exchange.orders import Fill as ExchangeFill
+from shared.messages.base import Side
 from shared.messages.execution import OPERATOR_STRATEGY, ApprovedPlan, Fill, PlanOutcome
 from shared.messages.rounds import Intent, StrategyPosition, round_key
 
@@ -131,6 +132,7 @@ class RoundsChecker:
         """No round is uneven by more than dust, and risk has told what each holds."""
         checkers = self._world.checkers
         has_failed = any(done.outcome is PlanOutcome.FAILED for done in checkers.done.values())
+        has_failed |= any(fill.reduced_by for fill in checkers.fills.values())
         for key, each in risk.ledger.rounds.rounds.items():
             is_even = each.is_directional or abs(each.net) <= 2 * self._world.dust(each.base)
             if not (is_even or has_failed):
@@ -151,6 +153,10 @@ class RoundsChecker:
             alone = {fill.trade_id for fill in left_alone(world, exchange)}
             for fill in exchange.fills:
                 told = world.checkers.fills.get((venue, str(fill.trade_id)))
+                if told is not None and told.reduced_by:
+                    side = holding_key(venue, fill.listing.instrument), fill.side is Side.BUY
+                    signed = fill.side.signed(told.qty)
+                    operator[side] = operator.get(side, ZERO) + signed
                 if not key_of(fill) or fill.trade_id in alone:
                     continue
                 holding, qty = holding_key(venue, fill.listing.instrument), _received(fill)
@@ -163,7 +169,9 @@ class RoundsChecker:
         return rounds, operator
 
     def _may_close_any(self, told: Fill) -> bool:
-        """An operator's may, and those of a plan to close a round that the bus has lost."""
+        """An operator's may, a venue's own, and a lost plan's that was to close a round."""
+        if told.reduced_by:
+            return True
         if told.strategy:
             return told.strategy == OPERATOR_STRATEGY
         plan = self._world.checkers.plans_lost.get(told.plan_id)

@@ -10,8 +10,10 @@ import pytest
 
 from services.executor import plans
 from services.executor.even_orders import NoOrder
-from services.lab.kinds import Kind, kind_of
+from services.executor.reductions import Reductions
+from services.lab.kinds import HELD, Kind, kind_of
 from services.lab.simulate import run_seed
+from services.lab.world import World
 from services.risk.engine import RiskEngine
 from services.risk.exposure import Ledger
 from services.risk.stops import StopKeeper
@@ -79,3 +81,30 @@ def test_mutant_is_caught(mutant: Patch, monkeypatch: pytest.MonkeyPatch) -> Non
         if checker in {violation.checker for violation in run_seed(seed).violations}:
             return
     pytest.fail(f"{WORLDS_MAX} worlds let it pass")
+
+
+def say_nothing_of_a_liquidation(patch: pytest.MonkeyPatch) -> None:
+    """The executor does not book what a venue closed of a position by itself."""
+    patch.setattr(Reductions, "book", lambda *args: None)
+
+
+@pytest.mark.timeout(400)
+def test_a_liquidation_that_is_not_told_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    say_nothing_of_a_liquidation(monkeypatch)
+    worlds = (seed for seed in count(1) if kind_of(seed) in HELD)
+    for seed in islice(worlds, WORLDS_MAX):
+        if "reduced" in {violation.checker for violation in run_seed(seed).violations}:
+            return
+    pytest.fail(f"{WORLDS_MAX} worlds let it pass")
+
+
+@pytest.mark.timeout(400)
+def test_liquidations_are_told_and_nothing_is_violated() -> None:
+    told = 0
+    worlds = (seed for seed in count(1) if kind_of(seed) in HELD)
+    for seed in islice(worlds, 12):
+        world = World(seed)
+        outcome = run_seed(seed, world)
+        assert not outcome.violations, outcome.story
+        told += sum(bool(fill.reduced_by) for fill in world.checkers.fills.values())
+    assert told > 0
