@@ -192,6 +192,8 @@ def _print_status(found: dict[str, Any]) -> None:
         )
     for venue, why in trading["funding_unknown"].items():
         console.print(f"funding at {venue} is not known: {why}", markup=False)
+    for quote, fees in trading["fees_unpriced"].items():
+        console.print(f"{quote}: {look.unpriced_words(fees)}".rstrip("; "), markup=False)
     for line in strategy_lines(trading["pnl_by_strategy"]):
         console.print(line, markup=False)
     for position in trading["positions"]:

@@ -19,6 +19,7 @@ from services.cli.commands_look import EXIT_NOT_WELL, AsJson
 from services.cli.commands_operate import ConfigPath
 from services.cli.demo import run_demo
 from services.cli.demo_strategies import ALL, chosen, every_built_in
+from services.cli.look import unpriced_words
 from services.cli.output import console, emit_json, note
 from services.cli.replay import parse_speed, run_replay
 from services.cli.up import run_up
@@ -203,7 +204,12 @@ def _add_money(table: Table, report: dict[str, Any]) -> None:
             f"{money['realized']:+,.2f} realized after {money['fees']:,.2f} fees, "
             f"funding {_amount(money['funding'])} of it, "
             f"{_amount(money['unrealized'])} unrealized ({money['certainty']}); "
-            f"the venues' accounts: {_amount(equity.get(quote))}; "
+            + (
+                f"without {unpriced_words(unpriced)}; "
+                if (unpriced := money["fees_unpriced"])
+                else ""
+            )
+            + f"the venues' accounts: {_amount(equity.get(quote))}; "
             f"closing all now costs {_amount(report['closing_cost'][quote])}",
         )
     for strategy, earned in report["pnl_by_strategy"].items():

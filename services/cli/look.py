@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from math import floor, log10
 from typing import Any
@@ -84,6 +84,7 @@ async def status(link: Link) -> dict[str, Any]:
             "fees": risk.fees if risk else {},
             "funding": risk.funding if risk else {},
             "funding_unknown": risk.funding_unknown if risk else {},
+            "fees_unpriced": risk.fees_unpriced if risk else {},
             "pnl_by_strategy": pnl_by_strategy(risk) if risk else {},
             "positions": [msgspec.structs.asdict(p) for p in risk.positions] if risk else [],
             "inventory": risk.inventory if risk else {},
@@ -143,6 +144,12 @@ def pnl_by_strategy(risk: RiskReport) -> dict[str, dict[str, dict[str, Any]]]:
         }
         for strategy, report in risk.by_strategy.items()
     }
+
+
+def unpriced_words(fees: Mapping[str, Decimal]) -> str:
+    """Return in words, for more to follow, fees that nothing prices; empty without any."""
+    told = ", ".join(f"{amount:f} {asset}" for asset, amount in sorted(fees.items()))
+    return f"without fees of {told}, which nothing prices; " if told else ""
 
 
 def funding_words(c: Collector, amount: Decimal) -> str:

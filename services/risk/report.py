@@ -7,9 +7,14 @@ from collections.abc import Iterable
 
 from services.risk.exposure import ZERO, Ledger
 from services.risk.trading import TradingControl
-from shared.domain.accounting import Position, funding_unknown, unrealized, worst_certainty
+from shared.domain.accounting import (
+    Position,
+    funding_unknown,
+    unrealized,
+    worst_certainty,
+)
 from shared.domain.strategy_books import StrategyFigures
-from shared.domain.valuation import closing_prices
+from shared.domain.valuation import closing_prices, known_part
 from shared.messages.base import Certainty
 from shared.messages.execution import PositionReport, RiskReport, StrategyReport
 from shared.messages.market import DepthView
@@ -41,7 +46,7 @@ def risk_report(
         reserved=max(reserved.values(), default=ZERO),
         plans_in_flight=len(ledger.reservations),
         certainty=certainty,
-        unrealized=unrealized(positions),
+        unrealized=unrealized(known_part(ledger.books, positions)),
         positions=[_position_report(position) for position in positions],
         inventory=ledger.books.inventory_change(),
         by_strategy={
@@ -55,6 +60,7 @@ def risk_report(
         drawdown={quote: each.drawdown for quote, each in ledger.equity.items()},
         marks_estimated=dict(ChainMap(*(each.reasons for each in ledger.valued.values()))),
         paused=ledger.streaks.paused(now_ns),
+        fees_unpriced={q: dict(each.unpriced) for q, each in results.items() if each.unpriced},
     )
 
 

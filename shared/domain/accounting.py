@@ -63,7 +63,8 @@ class TradingResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``realized`` is after fees and with funding. ``fees_missing`` counts fees that the venue has not
     reported yet, ``fees_unpriced`` fees in an asset without a price, ``unaccounted`` executions of
     instruments settled in their base asset, and funding paid in any other than the quote asset;
-    ``is_estimated`` says that a fee was valued at a price.
+    ``is_estimated`` says that a fee was valued at a price. ``unpriced`` is by asset what such fees
+    without a price came to: they are in no other figure, and stand beside the known part of it.
     """
 
     realized: Decimal = ZERO
@@ -73,11 +74,17 @@ class TradingResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     fees_unpriced: int = 0
     unaccounted: int = 0
     is_estimated: bool = False
+    unpriced: dict[str, Decimal] = {}
 
     @property
     def certainty(self) -> Certainty:
-        """How well ``realized`` is known."""
-        if self.fees_missing or self.fees_unpriced or self.unaccounted:
+        """How well the whole result is known."""
+        return Certainty.UNKNOWN if self.fees_unpriced else self.certainty_apart
+
+    @property
+    def certainty_apart(self) -> Certainty:
+        """How well ``realized`` is known, but for the fees that are ``unpriced``."""
+        if self.fees_missing or self.unaccounted:
             return Certainty.UNKNOWN
         return Certainty.ESTIMATED if self.is_estimated else Certainty.KNOWN
 
@@ -208,6 +215,7 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
             value = (fee * done.cost / done.qty).quantize(MONEY_STEP)
         elif value is None:
             result.fees_unpriced += 1
+            _add(result.unpriced, asset, fee)
             value = ZERO
         else:
             result.is_estimated = True

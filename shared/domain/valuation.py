@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
-from shared.domain.accounting import ClosingPrice
+from shared.domain.accounting import Books, ClosingPrice, Position, holding_key
 from shared.domain.depth import base_worth, exact_levels, walk_quantity
 from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.rounding import exact
@@ -62,6 +62,27 @@ def closing_prices(views: Iterable[DepthView]) -> ClosingPrice:
         return None if found is None else found.price
 
     return price
+
+
+def known_part(books: Books, positions: Iterable[Position]) -> list[Position]:
+    """Return the positions without what is only a fee that nothing prices (``unpriced``).
+
+    It is spent: there is nothing to close, and what it cost stands beside the result.
+    """
+    opened = books.opened()
+    return [
+        position
+        for position in positions
+        if position.unrealized is not None
+        or holding_key(position.venue, position.instrument) in opened
+        or not _is_unpriced(books, position.instrument)
+    ]
+
+
+def _is_unpriced(books: Books, instrument: str) -> bool:
+    base, quote, _ = split_instrument(instrument)
+    result = books.results.get(quote)
+    return result is not None and base in result.unpriced
 
 
 def _close(view: DepthView, qty: Decimal) -> Close | None:

@@ -368,15 +368,14 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     ``exposure`` is net base quantity per asset from our fills since the ledger began; ``realized``
     (closed, after fees) and ``fees`` are per quote asset, ``unrealized`` too (``None``: a position
     has no price). ``inventory`` is how trading changed each balance, per venue and asset.
-    ``reserved_by_quote`` is the notional of plans in flight, ``reserved`` the largest of these
-    numbers: amounts in different assets are not added. ``by_strategy`` splits results and
-    positions by the strategy that traded; its figures add up to those above
-    (``shared/domain/strategy_books.py`` says how, and what ``unknown``, ``operator``, ``other`` and
-    ``netted`` stand for).
-    ``funding`` (received: positive) is in ``realized``; ``funding_unknown`` says by venue why more
-    may have been paid. ``today`` is the day's result with open positions at executable prices,
-    ``drawdown`` what is lost since the peak, ``marks_estimated`` what counts where no book prices a
-    position; ``paused`` are strategies that lost too often in a row, and until when.
+    ``reserved_by_quote`` is the notional of plans in flight, ``reserved`` the largest of these.
+    ``by_strategy`` splits results and positions by the strategy that traded, and adds up to those
+    above (``shared/domain/strategy_books.py``, also on what ``unknown``, ``operator``, ``other``
+    and ``netted`` stand for). ``funding`` (received: positive) is in ``realized``;
+    ``funding_unknown`` says by venue why more may have been paid. ``today`` is the day's result
+    with open positions at executable prices, ``drawdown`` what is lost since the peak,
+    ``marks_estimated`` what counts where no book prices a position; ``paused`` are strategies that
+    lost too often in a row. ``fees_unpriced`` (by quote asset) are in no figure above.
     """
 
     state: TradingState
@@ -398,3 +397,4 @@ class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):
     drawdown: dict[Asset, Amount] = {}
     marks_estimated: dict[str, str] = {}
     paused: dict[Strategy, Moment] = {}
+    fees_unpriced: dict[Asset, dict[Asset, Amount]] = {}

@@ -12,11 +12,18 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from shared.domain.accounting import ZERO, Books, holding_key, unrealized, worst_certainty
+from shared.domain.accounting import (
+    ZERO,
+    Books,
+    TradingResult,
+    holding_key,
+    unrealized,
+    worst_certainty,
+)
 from shared.domain.fees import BPS
 from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.strategy_books import StrategyBooks
-from shared.domain.valuation import FindClose
+from shared.domain.valuation import FindClose, known_part
 from shared.messages.base import Certainty
 
 Balances = Mapping[str, Mapping[str, Decimal]]
@@ -70,6 +77,8 @@ def money_report(
     ``opened`` of a position is the part that trades hold open; the rest was spent on fees charged
     in that asset, which is gone but for its price. ``funding`` is in ``realized``; it is ``None``
     where payments of a venue, which ``funding_unknown`` names with the reason, may be missing.
+    ``certainty`` is of the whole, ``certainties`` of each figure as it stands: fees in an asset
+    without a price are in none of them, but in ``fees_unpriced``.
     """
     doubt = Certainty.UNKNOWN if funding_unknown else Certainty.KNOWN
 
@@ -78,7 +87,7 @@ def money_report(
         return None if found is None else found.price
 
     positions, opened = books.positions(price), books.opened()
-    open_profit = unrealized(positions)
+    open_profit = unrealized(known_part(books, positions))
     return {
         "pnl": {
             quote: {
@@ -91,6 +100,8 @@ def money_report(
                     doubt,
                     Certainty.UNKNOWN if profit is None else Certainty.KNOWN,
                 ),
+                "certainties": _certainties(result, profit, doubt),
+                "fees_unpriced": dict(result.unpriced),
             }
             for quote, result in sorted(books.results.items())
         },
@@ -123,6 +134,19 @@ def money_report(
         "inventory_change": books.inventory_change(),
         "venue_equity_change": equity_change(books, closing),
         "closing_cost": closing_cost(books, closing),
+    }
+
+
+def _certainties(
+    result: TradingResult, profit: Decimal | None, funding: Certainty
+) -> dict[str, Certainty]:
+    """Return how well each figure of a quote asset is known."""
+    fees = Certainty.ESTIMATED if result.is_estimated else Certainty.KNOWN
+    return {
+        "realized": worst_certainty(result.certainty_apart, funding),
+        "unrealized": Certainty.UNKNOWN if profit is None else Certainty.KNOWN,
+        "fees": Certainty.UNKNOWN if result.fees_missing else fees,
+        "funding": funding,
     }
 
 

@@ -16,6 +16,7 @@ from services.lab.positions import has_derivatives
 from services.lab.simulate import run_seed
 from services.risk import round_limits
 from services.risk.engine import RiskEngine
+from services.risk.exposure import Ledger
 from services.risk.rounds import Round, Rounds
 from shared.messages.base import Side
 from shared.strategies import round_plans
@@ -93,7 +94,13 @@ def hedge_for_nobody(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ClosingPlans, "open_for_late_fill", open_for_late_fill)
 
 
+def know_of_no_plan_of_a_round(patch: pytest.MonkeyPatch) -> None:
+    """Risk takes a round that a plan is working on for one that nothing happens to."""
+    patch.setattr(Ledger, "rounds_in_flight", property(lambda self: {}))
+
+
 MUTANTS: dict[Patch, set[str]] = {
+    know_of_no_plan_of_a_round: {"round_plans"},
     close_adds: {"round_closes"},
     forget_rounds_at_restart: {"rounds", "round_closes", "flat"},
     book_to_the_first_round: {"rounds"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal as D
 
 from services.cli.commands_look import strategy_lines
-from services.cli.look import pnl_by_strategy
+from services.cli.look import pnl_by_strategy, unpriced_words
 from shared.domain.accounting import Books
 from shared.domain.executions import Execution
 from shared.domain.strategy_books import StrategyBooks
@@ -153,3 +153,38 @@ def test_profit_by_strategy_is_part_of_a_report_and_of_the_status() -> None:
     assert strategy_lines(told) == [
         "strategy a: realized +1.50 USDT after 2.00 fees, unrealized unknown"
     ]
+
+
+def test_a_fee_without_a_price_stands_beside_the_known_part() -> None:
+    """One fee in a coin that nobody prices made the whole result unknown."""
+    books = Books()
+    for side, cost, asset, fee in (
+        (Side.BUY, 1_000, "USDT", D(1)),
+        (Side.SELL, 1_020, "XYZ", D("0.5")),
+        (Side.BUY, 1_000, "XYZ", D("0.25")),
+        (Side.SELL, 1_000, "USDT", D(1)),
+    ):
+        books.trade(
+            Execution(
+                venue="alpha",
+                instrument="BTC/USDT",
+                side=side,
+                qty=D("0.1"),
+                cost=D(cost),
+                fee=fee,
+                fee_asset=asset,
+            )
+        )
+    closing = Closing(find=closes(VIEWS), changes={}, positions=[], fee_bps={})
+    pnl = money_report(books, closing)["pnl"]["USDT"]
+    assert (pnl["realized"], pnl["fees"], pnl["fees_unpriced"]) == (D(18), D(2), {"XYZ": D("0.75")})
+    assert pnl["certainty"] == "unknown", "of the whole"
+    assert {name: str(each) for name, each in pnl["certainties"].items()} == {
+        "realized": "known",
+        "unrealized": "known",
+        "fees": "known",
+        "funding": "known",
+    }
+    words = unpriced_words(pnl["fees_unpriced"])
+    assert words == "without fees of 0.75 XYZ, which nothing prices; "
+    assert not unpriced_words({})
