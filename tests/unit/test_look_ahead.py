@@ -203,7 +203,7 @@ def test_check_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="returns what is no opportunity"):
         check_strategy(path)
     path = write_strategy(tmp_path, "    def on_depth(self, view, now_ns):\n        yield 1\n")
-    with pytest.raises(ConfigError, match="on_depth returned a generator; return a list"):
+    with pytest.raises(ConfigError, match=r"on_depth is a generator \(yield\); write def on_depth"):
         check_strategy(path)
     path = write_strategy(tmp_path, "    def on_rules(self, rules, now_ns):\n        pass\n")
     with pytest.raises(ConfigError, match="on_rules returned a NoneType; return a list"):
