@@ -258,7 +258,7 @@ async def test_opportunity_becomes_one_plan_and_its_end_counts(url: str, tmp_pat
         await w.becomes(TradingState.ACTIVE)
         plan = await w.next_plan()
         assert [(leg.venue, leg.side) for leg in plan.legs][1] == ("beta", Side.SELL)
-        assert w.all(Opportunity)
+        await eventually(lambda: w.all(Opportunity))  # on another stream than the plan
         w.bid = 10_080.0
         await eventually(lambda: [m for m in w.all(Denied) if m.reason == "PAIR_IN_FLIGHT"])
         w.bid = 9_999.0
