@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import count
+from itertools import count, islice
 
 import pytest
 
@@ -19,8 +19,8 @@ from shared.messages.execution import ApprovedPlan
 from shared.messages.rounds import Intent
 from shared.strategy_files import built_ins
 
-SEEDS = range(1, 13)
-PLANS_PER_SEED_MIN, HITS_PER_SEED_MIN = 10, 5
+SEEDS = range(1, 25)
+PLANS_PER_SEED_MIN, HITS_PER_SEED_MIN = 7, 5
 
 
 class CountedWorld(World):
@@ -57,6 +57,7 @@ def test_worlds_trade_enough_to_be_hit_in_the_middle_of_it() -> None:
     assert intents[Intent.CLOSE] > 0
 
 
+CARRIES_MAX = 30
 TRADED_WITHIN = 60
 """Within so many seeds every built-in strategy has traded, or found something to say."""
 
@@ -68,11 +69,24 @@ def test_every_built_in_strategy_really_trades_or_indicates() -> None:
     assert report["violations"] == []
     did = report["plans_by_strategy"].keys() | report["indications"].keys()
     assert did >= set(built_ins())
-    for name in ("momentum", "funding_carry", "spot_perp_basis"):
-        assert report["rounds_opened"].get(name, 0) > 0, name
+    assert report["rounds_opened"].get("funding_carry", 0) > 0
+    for name in ("momentum", "spot_perp_basis"):
         assert report["rounds_closed"].get(name, 0) > 0, name
     assert report["rounds_ended_by_risk"].keys() == {"STOP", "TIME"}
     assert set(report["worlds"]) == {kind.value for kind in Kind}
+
+
+@pytest.mark.timeout(400)
+def test_a_carry_is_opened_paid_and_closed() -> None:
+    """Few worlds leave a round alone for long enough, so several are looked at."""
+    worlds = (seed for seed in count(1) if kind_of(seed) is Kind.CARRY)
+    for seed in islice(worlds, CARRIES_MAX):
+        world = World(seed)
+        assert not run_seed(seed, world).violations
+        is_paid = any(each.paid() for each in world.funding.values())
+        if is_paid and "funding_carry" in world.checkers.tally.closed.values():
+            return
+    pytest.fail(f"{CARRIES_MAX} worlds closed none")
 
 
 def test_strategies_take_part_where_their_inputs_are(monkeypatch: pytest.MonkeyPatch) -> None:
