@@ -26,6 +26,7 @@ from shared.ledger import (
     lost_mark,
 )
 from shared.messages.base import Message
+from shared.messages.market import DepthView
 
 _OF_MARKS: Final = frozenset((MarksRead, MarksFailed))
 LOOK_NS: Final = 1_000_000_000
@@ -55,6 +56,7 @@ class LedgerEngine:
         ledger_id_of: Tells the ledger of a saved checkpoint.
         command_ns: Given by the one service that renews the ledger's time: when an operator last
             spoke.
+        only_keeps: Tells of a view what ``LedgerEngine.only_keeps`` does.
     """
 
     def __init__(
@@ -64,9 +66,10 @@ class LedgerEngine:
         *,
         ledger_id_of: Callable[[Mapping[str, bytes]], str | None],
         command_ns: Callable[[], int] | None = None,
+        only_keeps: Callable[[DepthView], bool] = lambda view: False,
     ) -> None:
         self.inner = inner
-        self.has_begun = False
+        self.has_begun, self._only_keeps = False, only_keeps
         self._opening, self._ledger_id_of, self._command_ns = opening, ledger_id_of, command_ns
         self._witness = LossDetector()
         self._saved: Mapping[str, bytes] = {}
@@ -109,6 +112,10 @@ class LedgerEngine:
             return NOTHING
         assert isinstance(message, Result), "no message comes before the ledger is known"
         return NOTHING
+
+    def only_keeps(self, view: DepthView) -> bool:
+        """Tell whether nothing follows from a view but that it is the newest of its book."""
+        return self.has_begun and self._only_keeps(view)
 
     def on_timer(self, now_ns: int) -> Step:
         """Look at the marks, and let the service's engine do what is due."""

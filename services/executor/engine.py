@@ -301,7 +301,9 @@ class ExecutorEngine:
 def on_ledger(engine: ExecutorEngine, owner: Mapping[str, str], instance: str) -> LedgerEngine:
     """Let an engine keep the ledger."""
     opening = LedgerOpening("executor", owner, instance)
-    return LedgerEngine(engine, opening, ledger_id_of=checkpoint.ledger_id_of)
+    return LedgerEngine(
+        engine, opening, ledger_id_of=checkpoint.ledger_id_of, only_keeps=lambda view: True
+    )
 
 
 ENGINE = EngineSpec(

@@ -95,7 +95,10 @@ class PaperGateway:
         if view.venue != self.venue:
             return
         self._views[view.instrument] = view
-        self._depth.setdefault(view.instrument, ShownDepth()).show(view.bids, view.asks)
+        depth = self._depth.get(view.instrument)
+        if depth is None:
+            depth = self._depth[view.instrument] = ShownDepth()
+        depth.show(view.bids, view.asks)
         self.account.open(view)
 
     async def start(self) -> None:

@@ -14,8 +14,9 @@ import msgspec
 
 from services.lab.backtest_port import BacktestPort, accounts_under
 from services.lab.backtest_terms import BacktestConfig
-from services.lab.chain import Chain, Node
+from services.lab.chain import Chain
 from services.lab.equity import Curve, capital_of, profits_of
+from services.lab.node import Node
 from services.lab.output import DecisionsFile, when
 from services.lab.process import Process
 from services.lab.recorded import Contents, RecordedVenues
@@ -27,10 +28,10 @@ from shared.engine import Engine, Given
 from shared.errors import ConfigError
 from shared.messages.base import BookState, Message
 from shared.messages.execution import Fill, PlanDone
-from shared.messages.market import DepthView, VenueStatus
+from shared.messages.market import BookDelta, DepthView, VenueStatus
 from shared.messages.rules import InstrumentRules
 from shared.strategy_inputs import check_strategies
-from shared.venues.registry import EVERY
+from shared.venues.registry import EVERY, load_feed
 from shared.watch.report import Ending
 
 TRADES_MAX = 10_000
@@ -88,7 +89,13 @@ class Backtest(Replay):
 
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
         """Keep what the report lists, and hand the messages on."""
-        if type(messages[0]) is not DepthView:
+        first = messages[0]
+        if len(messages) == 1 and (type(first) is DepthView or type(first) is BookDelta):
+            if type(first) is DepthView:
+                self._see(first)
+            self._chain.notify(messages)  # nearly always
+            return
+        if type(first) is not DepthView:
             for message in messages:
                 if type(message) is Fill:
                     self.fills.append(message)
@@ -131,9 +138,9 @@ class Backtest(Replay):
         self.curve.add(self.kernel.now_ns(), profits)
 
     def _wind_down(self, ended: Ending) -> None:
-        super()._wind_down(ended)
         for account in self.accounts.accounts.values():
             account.end()
+        super()._wind_down(ended)
         self._sample()
 
     def capital(self) -> dict[str, Decimal]:
@@ -165,7 +172,7 @@ def configured(config: Config, contents: Contents | Tables, where: str) -> Confi
                 f"{', '.join(there) or f'none of {venue}'}"
             )
         # a table may be of a venue that nobody here can connect to, and nobody does
-        adapter = wanted.adapter or (venue if venue in EVERY else EVERY[0])
+        adapter = wanted.adapter or (venue if venue in EVERY else _of_most_feeds())
         venues[venue] = msgspec.structs.replace(wanted, feeds=FEEDS, adapter=adapter)
     contents.rules = {
         (venue, name): _with_fee(rules, venues[venue])
@@ -177,6 +184,11 @@ def configured(config: Config, contents: Contents | Tables, where: str) -> Confi
     found = msgspec.structs.replace(config, venues=venues, executor=executor, bus=bus)
     check_strategies(found, where)
     return found
+
+
+def _of_most_feeds() -> str:
+    """Return the adapter that stands for a venue of which tables may hold anything."""
+    return max(EVERY, key=lambda adapter: len(load_feed(adapter).extras))
 
 
 def _with_fee(rules: InstrumentRules, venue: VenueConfig) -> InstrumentRules:

@@ -16,7 +16,7 @@ class Kernel:
     def __init__(self, start_ns: int) -> None:
         self._now_ns = start_ns
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
-        self._asked = 0
+        self._asked = self._running = 0
         self.steps = 0
 
     def now_ns(self) -> int:
@@ -34,6 +34,19 @@ class Kernel:
             when_ns = self._now_ns
         heappush(self._heap, (when_ns, self._asked, event))
 
+    def take_place(self) -> int:
+        """Return the place, among the events of one time, of an event that is asked for now."""
+        self._asked += 1
+        return self._asked
+
+    def at_place(self, when_ns: int, place: int, event: Callable[[], None]) -> None:
+        """Run ``event`` at a time to come, in a place taken before."""
+        heappush(self._heap, (when_ns, place, event))
+
+    def place(self) -> tuple[int, int]:
+        """Return what time it is, and the place of the event that runs."""
+        return self._now_ns, self._running
+
     def after(self, delay_ns: int, event: Callable[[], None]) -> None:
         """Run ``event`` that much later."""
         self.at(self._now_ns + delay_ns, event)
@@ -42,7 +55,8 @@ class Kernel:
         """Run everything up to and including a time, which it is then."""
         heap = self._heap
         while heap and heap[0][0] <= until_ns:
-            self._now_ns, _, event = heappop(heap)
+            self._now_ns, self._running, event = heappop(heap)
             self.steps += 1
             event()
         self._now_ns = max(self._now_ns, until_ns)
+        self._running = self._asked

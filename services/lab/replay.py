@@ -17,11 +17,11 @@ import msgspec
 from services.executor.paper import PaperGateway
 from services.executor.paper_account import paper_account
 from services.ingestor.engine import IngestorEngine
-from services.lab.chain import Node
 from services.lab.decisions import Decisions, DecisionServer
 from services.lab.host import Host
 from services.lab.kernel import Kernel
 from services.lab.life import Life
+from services.lab.node import Node
 from services.lab.output import DecisionsFile
 from services.lab.paper import PaperPort, not_here
 from services.lab.process import Process, readers_of

@@ -151,9 +151,8 @@ class RiskEngine:
         changed = self._state_if_changed(self._switch.now(now_ns), now_ns)
         out += changed or [self._switch.state_message(now_ns)]
         ledger, views = self._state.ledger, self._market.views.values()
-        out.append(risk_report(ledger, self._switch, views, now_ns))
-        out += self._reports.all(ledger, now_ns)
-        return Step(messages=out)
+        told = risk_report(ledger, self._switch, views, now_ns)
+        return Step(messages=[*out, told, *self._reports.all(ledger, now_ns)])
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next report is due."""
@@ -348,6 +347,7 @@ def on_ledger(engine: RiskEngine, owner: Mapping[str, str], instance: str) -> Le
         LedgerOpening("risk", owner, instance),
         ledger_id_of=ledger_id_of,
         command_ns=lambda: engine.state.trading.command_ns,
+        only_keeps=lambda view: engine._stops.leaves(view, engine.ledger),
     )
 
 

@@ -28,6 +28,7 @@ from shared.messages.arb import Opportunity
 from shared.messages.base import Message, Side
 from shared.messages.control import Severity
 from shared.messages.execution import ApprovedPlan, Denied
+from shared.messages.market import DepthView
 from shared.messages.rounds import RoundState, round_key
 from shared.messages.rules import InstrumentRules
 from shared.strategies.round_plans import KnownBook, close_round, taken_side
@@ -76,6 +77,10 @@ class StopKeeper:
         for memory in (self._next_ns, self._denied, self._unpriced_ns, self._alerted):
             for key in [key for key in memory if key not in watched]:
                 del memory[key]
+
+    def leaves(self, view: DepthView, ledger: Ledger) -> bool:
+        """Tell whether no stop is watched in a view's book, and no change is to be told."""
+        return (view.venue, view.instrument) not in self.places and not ledger.rounds.touched
 
     def due(self, ledger: Ledger, now_ns: int, place: BookKey | None = None) -> list[Opportunity]:
         """Return what closes the rounds whose stop or time is reached, to be judged.
