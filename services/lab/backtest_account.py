@@ -16,7 +16,7 @@ from shared.config_sections import DOLLARS
 from shared.domain.accounting import holding_key
 from shared.domain.contracts import Contract
 from shared.domain.executions import Execution
-from shared.domain.fees import BPS, fee_amount
+from shared.domain.fees import BPS, MONEY_STEP, fee_amount
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.margin import Isolated, distance_bps
 from shared.domain.order import ZERO
@@ -57,6 +57,10 @@ class Payment(msgspec.Struct, kw_only=True):
     amount: Decimal = ZERO
     is_settled: bool = False
     """Whether the venue has told the rate; until then it is the last one predicted."""
+    is_booked: bool = False
+    """Whether it is in the account, at whichever rate."""
+    correction: Decimal = ZERO
+    """What of the amount came late: the rate that was told less the one predicted."""
 
 
 class BacktestAccount(PaperAccount):
@@ -94,6 +98,7 @@ class BacktestAccount(PaperAccount):
         self.marked: dict[str, float] = {}
         self.payments: list[Payment] = []
         self.liquidations: list[Liquidation] = []
+        self._is_over = False
         self.funding_unknown = 0
         """Settlements of instruments whose payment cannot be worked out, with a position held."""
 
@@ -249,28 +254,37 @@ class BacktestAccount(PaperAccount):
         self._at_instant[instrument, round(ts_ns / SECOND_NS)] = held
         while len(self._at_instant) > SETTLEMENTS_MAX:
             del self._at_instant[next(iter(self._at_instant))]
+        if self._is_over:  # no more is told
+            self._settle(self._predicted[instrument], is_settled=False)
 
     def on_settled(self, settled: FundingSettled) -> None:
         """Take in the rate that a venue's history tells."""
         self._settle(settled, is_settled=True)
 
     def payments_since(self, instruments: Sequence[str], since_ns: int) -> list[PaymentReport]:
-        """Return what was paid at rates that the venue has told."""
+        """Return what was paid; what the rate that was told corrected is a payment of its own."""
         check_rates(self.venue, instruments, self.books, self._predicted)
-        return [
-            payment_report(paid.instrument, paid.amount, paid.ts_ns)
-            for paid in self.payments
-            if paid.is_settled and paid.instrument in instruments and paid.ts_ns >= since_ns
-        ]
+        found = []
+        for paid in self.payments:
+            if paid.instrument in instruments and paid.ts_ns >= since_ns:
+                first = paid.amount - paid.correction
+                report = payment_report(paid.instrument, first, paid.ts_ns)
+                found.append(report)
+                if paid.correction:
+                    later = payment_report(paid.instrument, paid.correction, paid.ts_ns)
+                    later_id = f"{later.payment_id}-corrected"
+                    found.append(msgspec.structs.replace(later, payment_id=later_id))
+        return found
 
     def end(self) -> None:
-        """Settle what was due and whose rate nobody told: at the last one predicted."""
+        """Settle what was due, and from now on at its instant: at the last rate predicted."""
+        self._is_over = True
         for funding in self._predicted.values():
             self._settle(funding, is_settled=False)
 
     def _settle(self, told: Funding | FundingSettled, *, is_settled: bool) -> None:
         paid = self._at_instant.get((told.instrument, round(told.ts_funding_ns / SECOND_NS)))
-        if paid is None or not paid.qty or paid.is_settled or (paid.amount and not is_settled):
+        if paid is None or not paid.qty or paid.is_settled or (paid.is_booked and not is_settled):
             return
         if split_instrument(told.instrument).kind is not _LINEAR:
             self.funding_unknown += 1
@@ -281,8 +295,11 @@ class BacktestAccount(PaperAccount):
             self.funding_unknown += 1
             return
         paid.rate, paid.is_settled = exact(told.rate), is_settled
-        amount = -paid.qty * paid.mark * paid.rate
-        if not paid.amount:
+        amount = (-paid.qty * paid.mark * paid.rate).quantize(MONEY_STEP)
+        if paid.is_booked:
+            paid.correction = amount - paid.amount
+        else:
+            paid.is_booked = True
             self.payments.append(paid)
         self.books.fund(self.venue, told.instrument, amount - paid.amount)
         paid.amount = amount

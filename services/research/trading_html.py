@@ -162,14 +162,21 @@ def _by_quote(report: Report) -> str:
 
 def _by_strategy(report: Report) -> str:
     rows = [
-        (name, quote, _money(each["realized"]), _money(each["unrealized"]), _money(-each["fees"]))
+        (
+            name,
+            quote,
+            _money(each["realized"]),
+            _money(each["unrealized"]),
+            _money(-each["fees"]),
+            _money(each["funding"]),
+        )
         for name, earned in report["result"]["pnl_by_strategy"].items()
         for quote, each in earned.items()
     ]
     if not rows:
         return ""
-    header = ("strategy", "quote", "realized", "unrealized", "fees")
-    return card("By strategy", table(header, rows))
+    header = ("strategy", "quote", "realized", "unrealized", "fees", "funding")
+    return card("By strategy", table(header, rows), "Fees and funding are in what was realized.")
 
 
 def _decided(report: Report) -> str:

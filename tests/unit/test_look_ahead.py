@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -15,8 +15,10 @@ from shared.config_sections import ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.look_ahead import Event, copy, examine, garbage, market, run
 from shared.messages.arb import Opportunity
+from shared.messages.market import DepthView, Funding, FundingSettled
 from shared.messages.rounds import Intent
 from shared.strategies import template
+from shared.strategies.built_in.funding_carry import FundingCarry
 from shared.strategies.features.bars import Bar
 from shared.strategies.port import Bars, FundingOf, Strategy, Trades
 from shared.strategy_files import built_ins, load
@@ -183,6 +185,57 @@ def test_a_cheat_with_bars_is_found(tmp_path: Path) -> None:
 """
     make = making(write_strategy(tmp_path, body))
     assert examine(make, market(BOOKS, 400, 3, INPUTS), CUTS[:3], 1) is not None
+
+
+CARRY = {
+    "short_venue": "venue-3",
+    "short_instrument": "BTC/USDT:USDT",
+    "long_venue": "venue-1",
+    "long_instrument": "BTC/USDT",
+    "settled_count": 1,
+    "enter_bps_per_hour": 0.01,
+    "exit_bps_per_hour": -5.0,
+    "flip_bps": 0.5,
+    "guard_ms": 3_600_000,
+    "hold_hours_max": 200.0,
+    "apr_bps_min": 0.0,
+    "basis_credit_bps_max": 500.0,
+    "slippage_bps_max": 100.0,
+    "cooldown_ms": 0,
+}
+"""Opens at any rate that pays and closes at the next one that charges."""
+
+
+def carry(kind: type[FundingCarry] = FundingCarry) -> Any:
+    given = StrategyConfig(id="check", class_="funding_carry", params=CARRY)
+    strategy = load(given, ScannerConfig(), "test").strategy
+    assert isinstance(strategy, FundingCarry)
+    return lambda: kind("check", strategy.params)
+
+
+def test_a_carry_that_opens_and_closes_by_rates_does_not_look_ahead() -> None:
+    make = carry()
+    events = market(BOOKS, 800, 3, make().inputs())
+    assert sum(len(each) > 1 for each in run(make, events)) > 20
+    assert examine(make, events, CUTS, 1) is None
+
+
+def test_a_carry_that_knows_the_rates_to_come_is_found() -> None:
+    class Knows(FundingCarry):
+        heard: ClassVar[list[tuple[int, Any]]] = []
+
+        def on_depth(self, view: DepthView, now_ns: int) -> Any:
+            for at_ns, funding in self.heard:
+                if now_ns < at_ns <= now_ns + 10**9:
+                    super().on_funding(funding, now_ns)
+            return super().on_depth(view, now_ns)
+
+        def on_funding(self, funding: Funding | FundingSettled, now_ns: int) -> Any:
+            self.heard.append((now_ns, funding))
+            return super().on_funding(funding, now_ns)
+
+    make = carry(Knows)
+    assert examine(make, market(BOOKS, 400, 3, make().inputs()), CUTS[:3], 1) is not None
 
 
 def test_garbage_of_other_inputs_shares_nothing_but_times() -> None:

@@ -1,0 +1,128 @@
+"""Funding in a backtest: our ledger books what the accounts are paid, the report splits it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.research.trading import report_of
+from shared.store.manifest import folder_of
+from shared.store.parquet import Made, write_table
+from tests.sim.test_backtest_tables import traded
+
+BEGIN_NS = 1_672_531_200_000_000_000
+SECOND_NS = 1_000_000_000
+INTERVAL_S, LENGTH_S, SETTLED = 60, 240, 4
+SPOT, PERP = ("alpha", "BTC/USDT", 20_000.0), ("beta", "BTC/USDT:USDT", 20_010.0)
+RATE, MARK = 0.0005, 20_010.0
+CARRY = """
+[venues.alpha]
+instruments = ["BTC/USDT"]
+taker_fee_bps = 1
+
+[venues.beta]
+instruments = ["BTC/USDT:USDT"]
+taker_fee_bps = 1
+
+[[strategies]]
+id = "carry"
+class = "funding_carry"
+
+[strategies.params]
+short_venue = "beta"
+short_instrument = "BTC/USDT:USDT"
+long_venue = "alpha"
+long_instrument = "BTC/USDT"
+settled_count = 1
+enter_bps_per_hour = 100.0
+exit_bps_per_hour = 50.0
+hold_hours_max = 1.0
+basis_credit_bps_max = 60.0
+guard_ms = 1000
+"""
+
+
+def write_depth(store: Path, venue: str, instrument: str, middle: float) -> None:
+    rows = []
+    for n in range(LENGTH_S):
+        at_ns = BEGIN_NS + n * SECOND_NS
+        for is_bid, sign in ((True, 1), (False, -1)):
+            for level in range(10):
+                price = round(middle * (1 - sign * (level + 0.5) * 0.5e-4), 1)
+                rows.append((at_ns, at_ns, at_ns, n + 1, n + 1, True, is_bid, price, 5.001))
+    folder = folder_of(store, "depth", venue=venue, instrument=instrument, date="2023-01-01")
+    write_table(folder / "x.parquet", "depth", rows, Made())
+
+
+def write_funding(store: Path, told_until: int, told_rate: float) -> None:
+    """Predictions each second, and the history of the settlements up to one of them."""
+    rows: list[tuple[Any, ...]] = []
+    for n in range(LENGTH_S):
+        at_ns = BEGIN_NS + n * SECOND_NS
+        next_ns = BEGIN_NS + (n // INTERVAL_S + 1) * INTERVAL_S * SECOND_NS
+        rows.append(
+            (at_ns, at_ns, next_ns, RATE, MARK, 20_000.0, 60 * SECOND_NS, None, None, False)
+        )
+    for count in range(told_until):
+        settled_ns = BEGIN_NS + count * INTERVAL_S * SECOND_NS
+        rate = told_rate if count else RATE
+        at_ns = settled_ns + 2 * SECOND_NS
+        rows.append((at_ns, at_ns, settled_ns, rate, MARK, None, 60 * SECOND_NS, None, None, True))
+    rows.sort(key=lambda row: row[0])
+    venue, instrument, _ = PERP
+    folder = folder_of(store, "funding", venue=venue, instrument=instrument, date="2023-01-01")
+    write_table(folder / "x.parquet", "funding", rows, Made())
+
+
+@pytest.mark.parametrize(
+    ("told_until", "told_rate", "settled"),
+    [(SETTLED, RATE, 3), (1, RATE, 0), (SETTLED, 0.0004, 3), (2, 0.0006, 1)],
+    ids=["told", "predicted", "told otherwise", "told for a while"],
+)
+def test_our_ledger_books_the_funding_that_the_accounts_are_paid(
+    tmp_path: Path, told_until: int, told_rate: float, settled: int
+) -> None:
+    store = tmp_path / "store"
+    for book in (SPOT, PERP):
+        write_depth(store, *book)
+    write_funding(store, told_until, told_rate)
+    found = traded([store], tmp_path, CARRY)
+    result, account = found["result"], found["accounts"]["USDT"]
+    assert result["problems"] == []
+    assert result["plans"]["outcomes"] == {"FILLED": 1}
+    held = found["payments"][0]["qty"]
+    assert held < 0
+    each = -held * MARK
+    expected = each * (told_rate * settled + RATE * (SETTLED - settled))
+    ours = result["pnl"]["USDT"]
+    assert ours["certainty"] == "known"
+    assert ours["funding"] == account["funding"] == pytest.approx(expected, abs=1e-9)
+    assert ours["realized"] == account["realized"]
+    assert result["pnl_by_strategy"]["carry"]["USDT"]["funding"] == ours["funding"]
+    assert [paid["is_settled"] for paid in found["payments"]] == [True] * settled + [False] * (
+        SETTLED - settled
+    )
+    performance = report_of(found)["performance"]["USDT"]
+    assert performance["funding"] == ours["funding"]
+    split = performance["gross"] - performance["fees"] + performance["funding"]
+    assert split == pytest.approx(performance["net"], abs=1e-9)
+    assert performance["net"] == pytest.approx(found["curve"]["profits"]["USDT"][-1], abs=1e-9)
+
+
+CLAIM_INSTANT_PROFIT = ("cross_venue", "triangular", "conversion")
+NEGATIVE_CONTROL = ("spot_btcusdt_20240808.gz", "usdm_btcusdt_20240808.gz")
+
+
+@pytest.mark.recorded
+@pytest.mark.timeout(900)
+def test_who_claims_instant_profit_is_silent_where_none_is(recorded: Path, tmp_path: Path) -> None:
+    text = "".join(f'[[strategies]]\nid = "{n}"\nclass = "{n}"\n' for n in CLAIM_INSTANT_PROFIT)
+    files = [recorded / "hftbacktest" / name for name in NEGATIVE_CONTROL]
+    found = traded(files, tmp_path, text)
+    result = found["result"]
+    assert sorted(found["identity"]["strategies"]) == sorted(CLAIM_INSTANT_PROFIT)
+    assert result["opportunities"] == found["fill_count"] == result["plans"]["approved"] == 0
+    assert result["pnl"] == {}
+    assert sum(result["near_misses"].values()) > 10_000, "they looked, and found nothing"
