@@ -48,8 +48,10 @@ check: lint types imports test #-- what CI runs, without containers
 bench: $(READY) #-- measure decode, bus and the whole path against the alternatives: table and JSON
 	@$(BIN)/python -m tests.bench
 
-research: $(READY) #-- a parameter search on made-up candles, with a report to open (OUT=DIR)
+research: $(READY) #-- a parameter search and a backtest on made-up data, with reports to open (OUT=DIR)
 	@$(BIN)/python -m services.research example --out $(or $(OUT),.arb/research)
+	@$(BIN)/arb backtest $(or $(OUT),.arb/research)/arb.toml --data $(or $(OUT),.arb/research)/market \
+		--out $(or $(OUT),.arb/research)/backtest
 
 sim: $(READY) #-- the whole system simulated, crashes and faults included (SEED=7 or SEEDS=1..100)
 	@$(BIN)/arb sim --seeds $(or $(SEEDS),$(SEED))

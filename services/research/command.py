@@ -21,6 +21,8 @@ from services.research.report_html import render
 from services.research.settings import grid_of, load_settings, params_of
 from services.research.study import backtest, optimize
 from services.research.trading import report_of
+from services.research.trading_example import CONFIG as TRADING_CONFIG
+from services.research.trading_example import write_books
 from services.research.trading_html import render as render_trading
 from shared.errors import ArbError, ConfigError
 from shared.wording import counted
@@ -102,6 +104,9 @@ def _example(options: argparse.Namespace) -> int:
     check_out(options.out)
     config, data = options.out / "research.toml", options.out / "candles.csv"
     write_out(options.out, {config.name: CONFIG.encode(), data.name: candles_csv().encode()})
+    trading, market = options.out / "arb.toml", options.out / "market"
+    write_out(options.out, {trading.name: TRADING_CONFIG.encode()})
+    write_books(market)
     given = ["optimize", str(config), "--data", str(data), "--out", str(options.out)]
     return main([*given, *(["--json"] if options.json else [])])
 

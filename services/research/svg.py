@@ -144,25 +144,46 @@ def bar_chart(
     return _svg(parts, height) + (legend(groups) if len(groups) > 1 else "")
 
 
-def waterfall(steps: Sequence[tuple[str, float]], *, height: int = 220) -> str:
-    """Return steps that add up; the last one is the sum and stands on zero."""
+def signed_percent(value: float) -> str:
+    """Return a share as a percentage with its sign."""
+    return f"{value * 100:+,.2f}%"
+
+
+def waterfall(
+    steps: Sequence[tuple[str, float]],
+    texts: tuple[Callable[[float], str], Callable[[float], str]] = (percent, signed_percent),
+    *,
+    height: int = 220,
+) -> str:
+    """Return steps that add up; the last one is the sum and stands on zero.
+
+    Args:
+        steps: Their names and values.
+        texts: Of the axis, and of the values.
+        height: Of the picture.
+    """
     tops, total = [0.0], 0.0
     for _, value in steps[:-1]:
         total += value
         tops.append(total)
-    axis = axis_for([Line("", "", [*tops, steps[-1][1]])], percent)
+    axis = axis_for([Line("", "", [*tops, steps[-1][1]])], texts[0])
     parts = _frame(axis, height)
     slot = (WIDTH - LEFT - RIGHT) / len(steps)
     for n, (name, value) in enumerate(steps):
-        begin = 0.0 if n == len(steps) - 1 else tops[n]
+        is_last = n == len(steps) - 1
+        begin = 0.0 if is_last else tops[n]
         above, below = sorted((axis.place(begin, height), axis.place(begin + value, height)))
-        style = "total" if n == len(steps) - 1 else "good" if value >= 0 else "bad"
+        style = "total" if is_last else "good" if value >= 0 else "bad"
         x, thick = LEFT + slot * n + slot * 0.25, slot * 0.5
+        # beside its bar, but for the last one, which has no room there
+        label = (x + thick + 8, (above + below) / 2 + 4, "")
+        if is_last:
+            label = (x + thick / 2, above - 5, ' text-anchor="middle"')
         parts += [
             f'<rect class="{style}" x="{x:.1f}" y="{above:.1f}" width="{thick:.1f}" '
             f'height="{max(below - above, 0.5):.1f}"/>',
-            f'<text class="value" x="{x + thick + 8:.1f}" y="{(above + below) / 2 + 4:.1f}">'
-            f"{value * 100:+,.2f}%</text>",
+            f'<text class="value" x="{label[0]:.1f}" y="{label[1]:.1f}"{label[2]}>'
+            f"{escape(texts[1](value))}</text>",
             f'<text class="tick" x="{x + thick / 2:.1f}" y="{height - 7}" text-anchor="middle">'
             f"{escape(name)}</text>",
         ]

@@ -105,7 +105,7 @@ def _profit(report: Report) -> str:
     if len(lines["times_s"]) < 2:
         return ""
     drawn = [Line(f"profit, {report['headline']}", "one", lines["profit"])]
-    chart = svg.line_chart(lines["times_s"], drawn, svg.axis_for(drawn, svg.plain), height=300)
+    chart = svg.line_chart(lines["times_s"], drawn, svg.axis_for(drawn, _amount), height=300)
     note = "Of all accounts together, what is open at the middle of its book, fees and funding in."
     return card("Profit", chart, note)
 
@@ -114,6 +114,8 @@ def _drawdown(report: Report) -> str:
     lines = report["curves"]
     if len(lines["times_s"]) < 2:
         return ""
+    if not any(lines["drawdown"]):
+        return card("Drawdown", "<p>None: equity never fell.</p>")
     drawn = [Line("drawdown", "down", lines["drawdown"])]
     axis = svg.axis_for(drawn, _basis_points)
     chart = svg.line_chart(lines["times_s"], drawn, axis, height=170, area="down-area")
@@ -134,9 +136,12 @@ def _waterfall(report: Report) -> str:
         ("funding", found["funding"]),
         ("net", found["net"]),
     ]
-    scale = max(found["capital"], 1e-9)
-    drawn = svg.waterfall([(name, value / scale) for name, value in steps])
-    return card("Gross, fees, funding, net", drawn, "Shares of the capital.")
+    drawn = svg.waterfall(steps, (_amount, _money))
+    return card("Gross, fees, funding, net", drawn, f"In {report['headline']}.")
+
+
+def _amount(value: float) -> str:
+    return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
 def _by_quote(report: Report) -> str:
