@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,7 @@ from shared.messages.market import (
 )
 from shared.messages.rounds import Intent, StrategyPosition
 from shared.services import Instances
+from shared.streams import EXEC_EVENT
 
 if TYPE_CHECKING:
     from services.lab.life import Life
@@ -122,6 +123,8 @@ class Checkers:
             self.plans_lost[plan_id] = self.plans.pop(plan_id)
             self._in_flight.pop(plan_id, None)
         self._not_live_since_ns.clear()
+        for key in reductions_lost(self.fills, self._world):
+            del self.fills[key]
         self.rounds.on_bus_lost()
         self.stops.on_bus_lost()
         self._has_lost_records = True
@@ -318,3 +321,19 @@ def _traded(plan: ApprovedPlan) -> Decimal:
         quote = split_instrument(leg.instrument).quote
         total += leg.qty * leg.price_limit * worth.get(quote, Decimal(1))
     return total
+
+
+def reductions_lost(told: Mapping[tuple[str, str], Fill], world: World) -> list[tuple[str, str]]:
+    """Return what venues closed by themselves, of which the bus no longer has that it was told.
+
+    How much of it was ours follows from the record of what we held, which is lost with it: it is
+    told anew, or it closed a position that is left alone.
+    """
+    now_ns, server = world.kernel.now_ns(), world.server
+    kept = {
+        (fill.venue, fill.trade_id)
+        for payload in server.stream(EXEC_EVENT.key()).payloads
+        for fill in server.decode(EXEC_EVENT, payload, now_ns)
+        if isinstance(fill, Fill)
+    }
+    return [key for key, fill in told.items() if fill.reduced_by and key not in kept]

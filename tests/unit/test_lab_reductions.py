@@ -1,0 +1,69 @@
+"""What a venue closed by itself counts as told only as long as the bus has that it was."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+
+from services.lab.operator import say
+from services.lab.world import START_NS, World
+from shared.messages.base import Side
+from shared.messages.execution import Fill
+from tests.sim.test_perpetuals import SEEDS, VENUE
+
+SOL = "SOL/USDT:USDT"
+
+
+def fill(trade_id: str, qty: str = "1.6", reduced_by: str = "LIQUIDATION") -> Fill:
+    return Fill(
+        ts_ns=START_NS,
+        plan_id="plan",
+        client_order_id="order",
+        venue=VENUE,
+        instrument=SOL,
+        side=Side.SELL,
+        trade_id=trade_id,
+        price=D(150),
+        qty=D(qty),
+        fee=D("0.1"),
+        fee_asset="USDT",
+        fee_quote=D("0.1"),
+        ts_venue_ns=START_NS,
+        reduced_by=reduced_by,
+    )
+
+
+def test_what_was_told_before_a_loss_of_the_last_moment_stays_told() -> None:
+    world = World(SEEDS[0])
+    say(world, "executor", [fill("kept")])
+    before = world.server.snapshot()
+    say(world, "executor", [fill("lost"), fill("ours", reduced_by="")])
+    world.server.restore(before)
+    world.checkers.on_bus_lost(0)
+    told = {trade for _, trade in world.checkers.fills}
+    assert told == {"kept", "ours"}, "an order of ours is ours whatever the bus has"
+
+
+def test_it_may_be_told_anew_with_another_part_of_it_ours() -> None:
+    world = World(SEEDS[0])
+    before = world.server.snapshot()
+    say(world, "executor", [fill("again")])
+    world.server.restore(before)
+    world.checkers.on_bus_lost(0)
+    say(world, "executor", [fill("again", "0.4")])
+    assert world.checkers.violations == []
+    assert world.checkers.fills[VENUE, "again"].qty == D("0.4")
+
+
+def test_it_is_told_one_way_only_as_long_as_nothing_is_lost() -> None:
+    world = World(SEEDS[0])
+    say(world, "executor", [fill("twice")])
+    say(world, "executor", [fill("twice", "0.4")])
+    assert [found.checker for found in world.checkers.violations] == ["one_owner"]
+
+
+def test_after_a_loss_of_everything_nothing_is_told() -> None:
+    world = World(SEEDS[0])
+    say(world, "executor", [fill("lost")])
+    world.server.lose_everything()
+    world.checkers.on_bus_lost(0)
+    assert world.checkers.fills == {}
