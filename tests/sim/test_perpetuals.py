@@ -100,6 +100,7 @@ def test_a_venue_may_tell_positions_of_a_while_ago() -> None:
         lambda text: None,
         lambda *args: None,
         paid=lambda asked: (),
+        follow=lambda action, deliver: None,
     )
 
     def ask() -> dict[str, Decimal]:
