@@ -49,6 +49,13 @@ class Markets:
             return None
         return view if are_levels(view.bids) and are_levels(view.asks) else None
 
+    def has_come_since(self, key: MarketKey, since_ns: int) -> bool:
+        """Tell whether the newest view is of after that, and could price something when it came."""
+        view = self._views.get(key)
+        if view is None or view.ts_ns <= since_ns:
+            return False
+        return self.live_view(key, view.ts_ns) is not None
+
     def best_price(self, key: MarketKey, taken_by: Side, now_ns: int) -> Decimal | None:
         """Return the best price that an order of this side finds in a LIVE book."""
         view = self._views.get(key)

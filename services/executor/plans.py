@@ -69,11 +69,11 @@ class PlanRunner:
         self._counts = counts
         self._hedge_deadline_ns = hedge_deadline_ns
         self._ended: list[PlanRecord] = []
-        self._books_until_ns = 0
+        self._started_ns = 0
 
     def take_up(self, now_ns: int) -> None:
         """Go on with the open plans after a start."""
-        self._books_until_ns = now_ns + BOOKS_WAIT_NS
+        self._started_ns = now_ns
         for plan in self._state.open_plans():
             plan.uneven_since_ns = plan.wait_until_ns = 0
             # Orders of the last moment may be missing from the record: never use their ids again.
@@ -204,11 +204,14 @@ class PlanRunner:
         return msgspec.structs.replace(intent, reduce_only=True)
 
     def _lacks_books(self, plan: PlanRecord, now_ns: int) -> bool:
-        """Tell whether, just after a start, no book is here that could price the plan."""
-        if now_ns > self._books_until_ns or plan.values:
+        """Tell whether, just after a start, no book has come yet that could price the plan."""
+        if now_ns - self._started_ns > BOOKS_WAIT_NS or plan.values:
             return False
-        places = self._markets.tradable(plan.base, plan.quote)
-        return not any(self._markets.live_view((p.venue, p.instrument), now_ns) for p in places)
+        has_come, places = (
+            self._markets.has_come_since,
+            self._markets.tradable(plan.base, plan.quote),
+        )
+        return not any(has_come((p.venue, p.instrument), self._started_ns) for p in places)
 
     def _open(self, approved: ApprovedPlan, legs: list[PlanLeg], now_ns: int) -> PlanRecord:
         plan = PlanRecord(

@@ -554,3 +554,18 @@ def test_a_plan_whose_orders_were_never_sent_ends_as_expired_without_exposure() 
     (done,) = world.said(PlanDone)
     assert (done.outcome, done.residual, done.realized) == (PlanOutcome.EXPIRED, {}, 0)
     assert not world.engine.obstacle
+
+
+def test_a_plan_is_given_up_in_time_once_books_have_come_since_the_start() -> None:
+    """The wait after a start is for books that have not come yet, not for those that go away."""
+    world = make_world()
+    world.habits["beta"] = "reject"
+    plan = make_plan(now_ns=world.now_ns)
+    world.message(plan, torn="before commit")
+    world.advance(10 * MS)
+    world.prices_shown = False
+    world.habits["alpha"] = "reject"
+    world.message(plan, redelivered=True)
+    world.settle(9)
+    (done,) = world.said(PlanDone)
+    assert done.outcome is PlanOutcome.FAILED
