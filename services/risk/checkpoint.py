@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from services.risk.equity import Worth, last_worked_out
 from services.risk.exposure import Ledger, remember_plan
 from services.risk.reservations import Reservation
 from services.risk.trading import TradingMemory
@@ -52,7 +53,8 @@ class Decided(msgspec.Struct, kw_only=True):
 
     ``ledger`` is the number of the ledger that this builds on; version 1 had the ledger itself
     there, so a program of that time refuses this rather than start with an empty one. ``approved``
-    are the opportunities approved since that ledger was saved, oldest first.
+    are the opportunities approved since that ledger was saved, oldest first. ``equity`` is by quote
+    asset what it was when last worked out: prices move it too often to save the ledger each time.
     """
 
     version: int = VERSION
@@ -60,6 +62,7 @@ class Decided(msgspec.Struct, kw_only=True):
     reservations: dict[str, Reservation]
     approved: list[str]
     trading: TradingMemory
+    equity: dict[str, Worth] = {}
 
 
 class Numbered(msgspec.Struct, kw_only=True):
@@ -114,7 +117,7 @@ class CheckpointWriter:
         self._approved: dict[str, bool] = {}
 
     def touch_decided(self) -> None:
-        """Mark reservations and the trading memory as changed since they were saved."""
+        """Mark reservations, the trading memory and equity as changed since they were saved."""
         self._decided_touched = True
 
     def touch_ledger(self) -> None:
@@ -147,6 +150,7 @@ class CheckpointWriter:
             reservations=ledger.reservations,
             approved=list(self._approved),
             trading=state.trading,
+            equity=last_worked_out(ledger.equity),
         )
         saved[DECIDED] = _ENCODER.encode(decided)
         self._decided_touched = self._ledger_touched = False
@@ -217,6 +221,8 @@ def _join(saved: Mapping[str, bytes]) -> tuple[RiskState, int]:
         _expect_orders(before, ledger)
     for opportunity_id in decided.approved:
         remember_plan(ledger.approved, opportunity_id)
+    for quote in decided.equity.keys() & ledger.equity.keys():
+        ledger.equity[quote].now, ledger.equity[quote].realized = decided.equity[quote]
     return RiskState(ledger=ledger, trading=decided.trading), settled.number
 
 

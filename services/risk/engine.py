@@ -91,7 +91,7 @@ class RiskEngine:
         self._quotes = sorted({name.quote for name in names})
         self._assets = frozenset(a for n in names for a in (n.base, n.quote, n.settle) if a)
         self._state, self._keeper, self._market = RiskState(), CheckpointWriter(), LatestBooks()
-        self._loss_watch = LossWatch(config.risk, self._market, self._keeper.touch_ledger)
+        self._loss_watch = LossWatch(config.risk, self._market, self._keeper)
         self._stops = StopKeeper(self._market, config.risk.book_age_ms_max)
         self._reports = RoundReports(self._stops, self._venues)
         self._has_started, self._ts_report_ns = False, 0

@@ -35,7 +35,7 @@ MARK_NS_MAX: Final = 60 * SECOND_NS
 ZERO: Final = Decimal(0)
 
 
-class Equity(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Equity(msgspec.Struct, kw_only=True):
     """The equity of one quote asset since the ledger began, as it was last worked out.
 
     ``realized`` is the part of it that is closed. ``day`` is what it was when the UTC day began,
@@ -79,6 +79,10 @@ class Equity(msgspec.Struct, kw_only=True, omit_defaults=True):
         is_higher = now > self.peak
         self.now, self.peak = now, max(now, self.peak)
         return has_begun or is_higher
+
+
+Worth = tuple[Decimal, Decimal]
+"""The equity of a quote asset, and the realized part of it, as last worked out."""
 
 
 class Mark(NamedTuple):
@@ -170,6 +174,11 @@ def price_elsewhere(position: Position, views: Iterable[DepthView]) -> Decimal |
     if not prices:
         return None
     return min(prices) if position.qty > 0 else max(prices)
+
+
+def last_worked_out(equity: Mapping[str, Equity]) -> dict[str, Worth]:
+    """Return what alone of equity changes with every price; all else of it with an hour or peak."""
+    return {quote: (each.now, each.realized) for quote, each in equity.items()}
 
 
 def move_equity(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from services.risk.equity import Marks, move_equity
+from services.risk.checkpoint import CheckpointWriter
+from services.risk.equity import Marks, last_worked_out, move_equity
 from services.risk.exposure import Ledger
 from services.risk.market import LatestBooks
 from services.risk.trading import alert
@@ -23,10 +22,10 @@ class LossWatch:
     Args:
         limits: Of ``[risk]``.
         market: Views and rules.
-        save: Called where the ledger is to be saved for it.
+        save: Where the ledger, or only what the books say it is worth, is to be saved.
     """
 
-    def __init__(self, limits: RiskConfig, market: LatestBooks, save: Callable[[], object]) -> None:
+    def __init__(self, limits: RiskConfig, market: LatestBooks, save: CheckpointWriter) -> None:
         self._limits, self._market, self._save, self._marks = limits, market, save, Marks()
 
     def look(self, ledger: Ledger, now_ns: int) -> None:
@@ -45,8 +44,11 @@ class LossWatch:
         ledger.valued.clear()
         ledger.valued.update(found)
         results, before = ledger.books.results, ledger.realized_at_midnight
+        worth = last_worked_out(ledger.equity)
         if move_equity(ledger.equity, results, before, ledger.valued, now_ns):
-            self._save()
+            self._save.touch_ledger()
+        elif last_worked_out(ledger.equity) != worth:
+            self._save.touch_decided()
 
     def count(self, ledger: Ledger, done: PlanDone, now_ns: int) -> list[Message]:
         """Count the result of a plan, or of the round that it closed; pause who lost too often."""

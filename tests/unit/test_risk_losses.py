@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from services.risk.checkpoint import LEDGER
 from services.risk.engine import RiskEngine
 from services.risk.equity import HOUR_NS, MARK_NS_MAX
 from services.risk.exposure import DAY_NS
@@ -212,6 +213,23 @@ def test_equity_survives_a_restart() -> None:
     report = report_at(restored, T0 + 2 * SECOND)
     assert report.drawdown["USDT"] == D(50)
     assert report.today["USDT"] == peak.today["USDT"] - 50
+
+
+def test_equity_is_saved_with_every_price_without_the_ledger() -> None:
+    engine = holding(**DAILY)
+    saved: dict[str, bytes] = {}
+    worth = set()
+    for second in range(4):
+        perp_at(engine, 10_100.0 + 100 * second, T0 + second * SECOND)
+        beat(engine, T0 + second * SECOND)
+        written = engine.checkpoints()
+        assert (LEDGER in written) is (second == 0)
+        saved |= written
+        restored = RiskEngine(config(**DAILY))
+        restored.start(saved, T0 + second * SECOND)
+        assert restored.ledger.equity == engine.ledger.equity
+        worth.add(engine.ledger.equity["USDT"].today)
+    assert len(worth) == 4
 
 
 def lose(engine: RiskEngine, plan: str, result: str, now_ns: int = T0) -> list[Any]:
