@@ -9,7 +9,8 @@ from services.lab.ledger_checker import left_alone
 from services.lab.positions import key_of
 from services.risk.engine import RiskEngine
 from services.risk.round_closes import BEYOND_MAX
-from shared.domain.accounting import holding_key
+from services.risk.rounds import Round
+from shared.domain.accounting import holding_key, holding_place
 from shared.exchange.orders import Fill as ExchangeFill
 from shared.messages.base import Side
 from shared.messages.execution import OPERATOR_STRATEGY, ApprovedPlan, Fill, PlanOutcome
@@ -134,7 +135,8 @@ class RoundsChecker:
         has_failed = any(done.outcome is PlanOutcome.FAILED for done in checkers.done.values())
         has_failed |= any(fill.reduced_by for fill in checkers.fills.values())
         for key, each in risk.ledger.rounds.rounds.items():
-            is_even = each.is_directional or abs(each.net) <= 2 * self._world.dust(each.base)
+            rest_max = 2 * self._world.dust(each.base) + self._held_against(each, risk)
+            is_even = each.is_directional or abs(each.net) <= rest_max
             if not (is_even or has_failed):
                 checkers.report("flat", f"round {key} is uneven by {each.net} and no plan failed")
             if not each.held:
@@ -143,6 +145,22 @@ class RoundsChecker:
             legs = {} if told is None else {(x.venue, x.instrument): x.qty for x in told.legs}
             if legs != {tuple(k.split("|", 1)): q for k, q in each.books.quantities.items()}:
                 checkers.report("rounds", f"{key}: last told {legs}, risk holds {each.held}")
+
+    def _held_against(self, found: Round, risk: RiskEngine) -> Decimal:
+        """Return what other rounds hold against the derivatives of a round, once FLATTEN was said.
+
+        It closes what a venue shows, which is the net of all rounds there: what they hold against
+        each other stays, until their strategies close it.
+        """
+        if not any(f.strategy == OPERATOR_STRATEGY for f in self._world.checkers.fills.values()):
+            return ZERO
+        most = ZERO
+        for key, qty in found.held.items():
+            others = (each.held.get(key, ZERO) for each in risk.ledger.rounds.rounds.values())
+            against = sum((abs(other) for other in others if other * qty < 0), ZERO)
+            if holding_place(key)[0]:
+                most += min(abs(qty), against)
+        return most
 
     def _made(self) -> tuple[dict[str, Held], Closed]:
         """Return what the venues' fills made of every round, and what may have closed any."""

@@ -3,7 +3,8 @@
 A round is opened by a plan with the intent OPEN and named by its strategy. Every fill is booked to
 the round of its plan; those of plans that the executor made itself (late fills, adopted orders)
 carry the round on. What an operator sold or bought (FLATTEN) closes what rounds hold against it,
-oldest first. Spot counts over all venues together, as everywhere (``domain/accounting.py``).
+oldest first; what they hold against each other cancels out at the venue, and stays. Spot counts
+over all venues together, as everywhere (``domain/accounting.py``).
 """
 
 from __future__ import annotations

@@ -345,6 +345,24 @@ def test_an_operators_flatten_closes_rounds_as_well() -> None:
     assert told(engine).realized == {"USDT": D("-2.1") + D("2") - D(2)}
 
 
+def test_flatten_leaves_what_rounds_hold_against_each_other() -> None:
+    """It closes the net that a venue shows; the rest cancels out, and its strategies close it."""
+    engine = opened()
+    execute(engine, approve(engine, single(Side.BUY, "0.15", Intent.OPEN, round_id="r2")))
+    spot = make_fill("p", "beta", Side.SELL, "0.1", strategy=OPERATOR_STRATEGY)
+    perp = make_fill("p", "gamma", Side.SELL, "0.05", strategy=OPERATOR_STRATEGY, instrument=PERP)
+    for fill in (spot, perp):
+        engine.on_message(fill, T0)
+    held = {key: each.held for key, each in engine.ledger.rounds.rounds.items()}
+    key = f"gamma|{PERP}"
+    assert held == {f"{BASIS}|r1": {key: D("-0.1")}, f"{BASIS}|r2": {key: D("0.1")}}
+    assert not engine.ledger.books.opened()
+    execute(engine, approve(engine, single(Side.BUY, "0.1", Intent.CLOSE)))
+    execute(engine, approve(engine, single(Side.SELL, "0.1", Intent.CLOSE, round_id="r2")))
+    assert not engine.ledger.has_open_rounds
+    assert not engine.ledger.books.opened()
+
+
 def test_what_nobody_knows_the_owner_of_is_no_rounds() -> None:
     """A pair adopted after a loss of records is even in itself: its sale closes no round."""
     engine = opened()
