@@ -84,12 +84,11 @@ class Reconciler:
         since_ns = (self._state.ts_ns or now_ns) - LOOK_BACK_NS
         if self._state.stage is LedgerStage.NEW:
             since_ns = min(since_ns, now_ns - SURVEY_NS)
-        for account in self._accounts.values():
-            account.begin(min(since_ns, _left_at_ns(self._state, account.venue, now_ns)), now_ns)
+        for venue, account in self._accounts.items():
+            account.begin(min(since_ns, _left_at_ns(self._state, venue, now_ns)), now_ns)
         self.funding.begin(now_ns, out)
-        self._doubtful = [
-            order.client_order_id for order in self._state.orders.values() if order.is_doubtful
-        ]
+        orders = self._state.orders.values()
+        self._doubtful = [order.client_order_id for order in orders if order.is_doubtful]
 
     @property
     def obstacle(self) -> str:
@@ -133,10 +132,10 @@ class Reconciler:
 
     def check_again(self, now_ns: int) -> set[str]:
         """Check at once the accounts not read since the start; return their venues."""
-        unread = [account for account in self._accounts.values() if not account.was_read]
-        for account in unread:
+        unread = {a.venue: a for a in self._accounts.values() if not a.was_read}
+        for account in unread.values():
             account.check(now_ns)
-        return {account.venue for account in unread}
+        return set(unread)
 
     def cancel_resting(self, now_ns: int) -> None:
         """Ask for working orders everywhere and cancel ours."""
@@ -249,6 +248,7 @@ class Reconciler:
                 self._reductions.look_up(account, fill, now_ns, out)
             elif self._orders.apply_fill(order, fill, now_ns, out):
                 touched.append(order.plan_id)
+        self._reductions.settle(account, now_ns, out)
         return touched
 
     def _newest(
@@ -256,11 +256,7 @@ class Reconciler:
     ) -> list[FillReport]:
         """Return the fills to look at: our orders', and new ones; of a survey not too many."""
         old_ns = max(self._state.forgotten_ns, _began_ns(self._state) - 1)
-        kept = [
-            fill
-            for fill in fills
-            if fill.venue_order_id in known or not 0 < fill.ts_venue_ns <= old_ns
-        ]
+        kept = [f for f in fills if f.venue_order_id in known or not 0 < f.ts_venue_ns <= old_ns]
         if not self._state.is_surveying:
             return kept
         newest: dict[str, None] = {}
@@ -286,6 +282,7 @@ class Reconciler:
             return []
         order.venue_order_id = reply.key.venue_order_id
         self._orders.apply(order, reply.report, now_ns, out)
+        self._reductions.settle(account, now_ns, out)
         return [order.plan_id]
 
     def _owned(self, report: OrderReport, now_ns: int, out: Step) -> OrderRecord | None:

@@ -12,6 +12,8 @@ the venue differ: positions and executions are read again before the plan does a
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from services.executor.gateway import FillReport
 from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
 from shared.domain.accounting import holding_key
@@ -53,21 +55,72 @@ def had_nothing_to_reduce(order: OrderRecord) -> bool:
     return is_refused and order.cause is Cause.NOTHING_TO_REDUCE
 
 
-def take_over(state: ExecutorState, key: str, fill: FillReport) -> None:
-    """Let plans that were to close a position not close what the venue has closed by itself.
+def take_over(state: ExecutorState, venue: str, fill: FillReport) -> None:
+    """Let plans not close again what the venue has closed of a position by itself.
 
-    ``fill`` is what that was of ours. A FLATTEN has so much less to do; the closing of a round
-    whose order was refused because of it counts it as its own.
+    ``fill`` is what that was of ours. A FLATTEN has so much less to do. The closing of a round
+    whose order was refused because of it counts it as its own. Then it is what no plan in flight
+    made, as risk books it to rounds, oldest first; the rest was closed of what plans in flight
+    opened there, adopted ones mostly, and counts as their own: what they have left to even out.
     """
+    key, left = holding_key(venue, fill.instrument), fill.side.signed(fill.qty)
+    others = state.books.quantities.get(key, ZERO)
+    opened: list[tuple[PlanRecord, Decimal]] = []
     for plan in state.open_plans():
-        if plan.kind is PlanKind.FLATTEN and plan.holding == key and plan.opening:
-            left = plan.opening + fill.side.signed(fill.qty)
-            plan.opening_cash *= left / plan.opening
-            plan.opening = left
-            return
-        for order in state.orders_of(plan) if plan.is_closing else ():
-            if had_nothing_to_reduce(order) and holding_key(order.venue, order.instrument) == key:
-                taken = order.side.signed(min(fill.qty, order.life.qty))
-                plan.opening += taken
-                plan.opening_cash -= taken * fill.price
-                return
+        net = _net_there(state, plan, key)
+        if plan.kind is PlanKind.FLATTEN:
+            part = _part_against(net, left)
+            if part and plan.opening:
+                plan.opening_cash *= (plan.opening + part) / plan.opening
+                plan.opening += part
+                left -= part
+                others += part
+        elif plan.is_closing and (part := _refused_there(state, plan, key, left)):
+            _count(plan, part, fill.price)
+            left -= part
+            others += part
+        else:
+            others -= net
+            opened.append((plan, net))
+    left -= _part_against(others, left)
+    if others * left > 0:  # one of them closes what others hold, and has it evened out itself
+        opened.sort(key=lambda each: -abs(each[1] + others))
+    for plan, net in opened:
+        part = _part_against(net, left)
+        if part and not (plan.is_closing or plan.is_directional or plan.values):
+            if not plan.opening:
+                plan.holding = key
+            _count(plan, part, fill.price)
+            left -= part
+
+
+def _net_there(state: ExecutorState, plan: PlanRecord, key: str) -> Decimal:
+    """Return what a plan has brought in of one holding."""
+    orders = (
+        order
+        for order in state.orders_of(plan)
+        if holding_key(order.venue, order.instrument) == key
+    )
+    began = plan.opening if plan.holding == key else ZERO
+    return sum((order.signed_base for order in orders), began)
+
+
+def _part_against(held: Decimal, closed: Decimal) -> Decimal:
+    """Return how much of what was closed was closed of this, signed as ``closed``."""
+    if held * closed >= 0:
+        return ZERO
+    return closed if abs(closed) <= abs(held) else -held
+
+
+def _refused_there(state: ExecutorState, plan: PlanRecord, key: str, closed: Decimal) -> Decimal:
+    """Return how much of what was closed an order was to close that was refused because of it."""
+    for order in state.orders_of(plan):
+        if had_nothing_to_reduce(order) and holding_key(order.venue, order.instrument) == key:
+            return _part_against(-order.side.signed(order.life.qty), closed)
+    return ZERO
+
+
+def _count(plan: PlanRecord, part: Decimal, price: Decimal) -> None:
+    """Count what the venue traded as a trade of the plan."""
+    plan.opening += part
+    plan.opening_cash -= part * price

@@ -3,6 +3,9 @@
 The venue's own order says so (``OrderReport.forced``). What it closed of our position is booked and
 reported as a fill of the account, once per trade id; a person is told at once. What it closed of a
 position that others opened in the account is told, and is not ours to book.
+
+Which of the two it is shows only when all our own executions there are known: after a loss of
+records it waits for those that are still looked up.
 """
 
 from __future__ import annotations
@@ -63,7 +66,7 @@ class Reductions:
         """Take a fill of an order that is not on record: ask whose it is, if that is not known."""
         forced = account.forced.get(fill.venue_order_id)
         if forced is not None:
-            self.book(forced, fill, now_ns, out)
+            account.reductions[fill.instrument, fill.trade_id] = forced, fill
             return
         question = account.look_up(fill.venue_order_id, fill.instrument)
         out.actions.extend([question] if question else [])
@@ -73,10 +76,19 @@ class Reductions:
         order_id, report = reply.key.venue_order_id, reply.report
         if report is None or not report.forced:
             account.remember_foreign(order_id)
+        else:
+            account.remember_forced(order_id, report)
+            for fill in report.fills:
+                account.reductions[fill.instrument, fill.trade_id] = report, fill
+        self.settle(account, now_ns, out)
+
+    def settle(self, account: VenueAccount, now_ns: int, out: Step) -> None:
+        """Book what was found, oldest first, once our own executions there are all known."""
+        if not account.reductions or account.lookups or not account.has_fills:
             return
-        account.remember_forced(order_id, report)
-        for fill in report.fills:
-            self.book(report, fill, now_ns, out)
+        found, account.reductions = list(account.reductions.values()), {}
+        for order, fill in sorted(found, key=lambda each: each[1].ts_venue_ns):
+            self.book(order, fill, now_ns, out)
 
     def book(self, order: OrderReport, fill: FillReport, now_ns: int, out: Step) -> None:
         """Book what a fill of the venue's own order closed of our position, and tell it."""
@@ -97,7 +109,7 @@ class Reductions:
         if not qty:
             return
         told = self._message(order, fill, qty, now_ns)
-        take_over(self._state, f"{venue}|{name}", msgspec.structs.replace(fill, qty=qty))
+        take_over(self._state, venue, msgspec.structs.replace(fill, qty=qty))
         self._state.books.trade(execution_of(told))
         out.messages.append(told)
 

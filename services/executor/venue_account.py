@@ -14,7 +14,7 @@ from services.executor.actions import (
     FetchOpenOrders,
     Query,
 )
-from services.executor.gateway import OrderKey, OrderReport
+from services.executor.gateway import FillReport, OrderKey, OrderReport
 from shared.domain.instrument import is_spot
 from shared.engine import Action
 from shared.errors import Cause
@@ -52,6 +52,7 @@ class VenueAccount:
         self.lookups: dict[str, None] = {}
         self.foreign: dict[str, None] = {}
         self.forced: dict[str, OrderReport] = {}
+        self.reductions: dict[tuple[str, str], tuple[OrderReport, FillReport]] = {}
         self.odd: dict[str, Decimal] = {}
         self.positions_ns = 0
         self.due: dict[str, int] = {}

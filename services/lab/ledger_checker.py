@@ -236,8 +236,10 @@ def check_reduced(world: World) -> None:
                 held[name] = before + (Decimal(0) if fill.trade_id in alone else signed)
             elif fill.client_id.startswith(FORCED) and signed * before < 0:
                 part = min(fill.qty, abs(before))
-                held[name] = before + fill.side.signed(part)
-                if told is None and all(_is_apart(each, fill) for each in fills):
+                is_asked = all(_is_apart(each, fill) for each in fills)
+                if told is not None or is_asked:
+                    held[name] = before + fill.side.signed(part if told is None else told.qty)
+                if told is None and is_asked:
                     text = f"{venue} closed {part} of {before} {name} by itself, and nobody says so"
                     world.checkers.report("reduced", text)
 

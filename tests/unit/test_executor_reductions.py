@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
+import msgspec
+import pytest
+
 from services.executor.gateway import FillReport, OrderRequest
 from shared.messages.base import Side
 from shared.messages.control import Alert, Severity
-from shared.messages.execution import Fill
+from shared.messages.execution import Fill, PlanDone, PlanOutcome
 from shared.messages.terms import OrderTerms
-from tests.executor_model import PERP, SECOND, VenueOrder, World
+from tests.executor_model import PERP, SECOND, VenueOrder, World, make_plan
+from tests.unit.test_executor_engine import make_world
 from tests.unit.test_executor_funding import holding
 
 ADL = "auto-deleveraging"
@@ -127,3 +131,39 @@ def test_a_position_of_others_that_does_not_change_is_not_looked_for_again() -> 
     until_ns = account.sweep_until_ns
     world.settle(60)
     assert account.sweep_until_ns == until_ns < world.now_ns - 30 * SECOND
+
+
+@pytest.mark.parametrize("is_answered_first", [True, False])
+def test_what_is_ours_shows_only_when_lost_orders_are_found(is_answered_first: bool) -> None:
+    """The venue is asked about its own order before it is about the one that made the position."""
+    world = make_world()
+    world.settle(3)
+    plan = make_plan(now_ns=world.now_ns, buy="gamma", sell="beta")
+    world.message(plan, torn="between legs")
+    world.now_ns += SECOND
+    close_by_itself(world, fill(world, "own1", "0.06", Side.SELL))
+    if is_answered_first:
+        world.orders["gamma"] = dict(reversed(world.orders["gamma"].items()))
+    world.crash()
+    world.settle(20)
+    assert [(each.trade_id, each.qty) for each in reduced(world)] == [("own1", D("0.06"))]
+    assert world.engine.counters()["orders_adopted"] == 1
+    (done,) = world.said(PlanDone)
+    assert done.outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}
+    assert world.true_exposure() == 0, "the plan evens out what the venue has left of it"
+    assert not world.engine.state.locked
+
+
+def test_it_counts_for_what_no_plan_holds_before_it_does_for_plans_in_flight() -> None:
+    world = holding()
+    round_is = world.true_exposure()
+    plan = make_plan("plan00000002", now_ns=world.now_ns, buy="beta", sell="gamma", qty="0.05")
+    plan = msgspec.structs.replace(plan, legs=plan.legs[::-1])
+    world.message(plan, torn="between legs")
+    assert world.true_position("gamma") == D("-0.15")
+    world.now_ns += SECOND
+    close_by_itself(world, fill(world, "own1", "0.12"))
+    world.crash()
+    world.settle(20)
+    assert [each.qty for each in reduced(world)] == [D("0.12")]
+    assert world.true_exposure() - round_is == D("0.1"), "the round is uneven, the plan is not"
