@@ -11,6 +11,7 @@ import pytest
 from services.executor import plans
 from services.executor.even_orders import NoOrder
 from services.executor.reductions import Reductions
+from services.lab import positions
 from services.lab.kinds import HELD, Kind, kind_of
 from services.lab.simulate import run_seed
 from services.lab.world import World
@@ -88,6 +89,13 @@ def say_nothing_of_a_liquidation(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reductions, "book", lambda *args: None)
 
 
+@pytest.fixture
+def liquidating(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let venues close positions by themselves."""
+    monkeypatch.setattr(positions, "FORCED_CHANCE", 0.6)
+
+
+@pytest.mark.usefixtures("liquidating")
 @pytest.mark.timeout(400)
 def test_a_liquidation_that_is_not_told_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     say_nothing_of_a_liquidation(monkeypatch)
@@ -98,6 +106,7 @@ def test_a_liquidation_that_is_not_told_is_caught(monkeypatch: pytest.MonkeyPatc
     pytest.fail(f"{WORLDS_MAX} worlds let it pass")
 
 
+@pytest.mark.usefixtures("liquidating")
 @pytest.mark.timeout(400)
 def test_liquidations_are_told_and_nothing_is_violated() -> None:
     told = 0
