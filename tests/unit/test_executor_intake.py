@@ -141,7 +141,7 @@ async def test_a_venue_without_a_gateway_is_asked_in_vain_and_sent_nothing() -> 
 def test_redelivered_uneven_plan_is_looked_for_where_rules_are_not_known() -> None:
     """Its orders may have been sent when they were known; nothing new is started."""
     world = make_world()
-    world.engine._markets.rules.clear()
+    world.engine.markets.rules.clear()
     plan = leg_changed(make_plan(now_ns=world.now_ns), 0, qty=D("0.1001"))
     world.message(plan, redelivered=True)
     assert world.engine.state.open_plans()[0].checked_only

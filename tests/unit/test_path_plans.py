@@ -422,7 +422,7 @@ def test_orders_of_a_lost_plan_are_taken_for_one_that_began_in_money() -> None:
         reference=D(1),
         ts_started_ns=T0,
     )
-    widen_adopted(plan, world.engine._markets, world.now_ns)
+    widen_adopted(plan, world.engine.markets, world.now_ns)
     assert (plan.base, plan.quote) == ("ETH", "USDT")
     assert plan.values == {"ETH": D("501"), "BTC": D("10000")}
     # A hundredth of both legs' worth, at their prices.
@@ -442,7 +442,7 @@ def test_a_lost_plan_found_before_its_books_were_seen_is_valued_once_they_are() 
         reference=D(1),
         ts_started_ns=T0,
     )
-    widen_adopted(plan, engine._markets, later_ns)  # all books are too old
+    widen_adopted(plan, engine.markets, later_ns)  # all books are too old
     assert ZERO in plan.values.values()
     engine.state.add_plan(plan)
     world.advance(10_000 * MS)

@@ -44,7 +44,10 @@ def config(**entry: Any) -> Config:
     }
     strategy = StrategyConfig(id="mom", class_="cross_venue", **{**values, **entry})
     plain = make_config(
-        order_notional_max=D(60_000), instrument_notional_max=D(10**6), loss_cap_bps=D(50)
+        order_notional_max=D(60_000),
+        instrument_notional_max=D(10**6),
+        loss_cap_bps=D(50),
+        daily_loss_max=D(10**6),  # spot is at 10,000 here, and prices what the perpetual cannot
     )
     return Config(venues=plain.venues, risk=plain.risk, strategies=[strategy])
 

@@ -148,13 +148,19 @@ class _Sums:
     """Sums of returns and of their squares, without some at either end."""
 
     def __init__(self, series: Moves, lags: int) -> None:
-        values = series.at.values()
-        total = math.fsum(values), math.fsum(x * x for x in values)
-        self._left: dict[int, list[tuple[float, float]]] = {0: [total], -1: [total]}
-        for end, left in self._left.items():
-            for number in range(lags):
-                x = series.at.get(number if end == 0 else series.length - 1 - number, 0.0)
-                left.append((left[-1][0] - x, left[-1][1] - x * x))
+        last = series.length - 1
+        outward = range(
+            lags - 1, -1, -1
+        )  # adding rounds little; taking away may leave rounding only
+        self._left: dict[int, list[tuple[float, float]]] = {}
+        for end in (0, -1):
+            first, end_at = (lags, last) if end == 0 else (0, last - lags)
+            inner = [x for number, x in series.at.items() if first <= number <= end_at]
+            left = [(math.fsum(inner), math.fsum(x * x for x in inner))]
+            for number in outward:
+                x = series.at.get(number if end == 0 else last - number, 0.0)
+                left.append((left[-1][0] + x, left[-1][1] + x * x))
+            self._left[end] = left[::-1]
 
     def without(self, end: int, count: int) -> tuple[float, float]:
         """Return both without ``count`` returns at the beginning (0) or the end (-1)."""
