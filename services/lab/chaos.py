@@ -234,10 +234,13 @@ class Chaos:
             self._repeat_entry()
         elif kind == 1:
             self.fault("the bus is away")
-            world.server.is_up = False
+            world.server.is_up, away_ns = False, world.kernel.now_ns()
 
             def back() -> None:
                 world.server.is_up = True
+                for host in world.hosts.values():
+                    if host.went_on_ns >= away_ns:  # it can read what came meanwhile only now
+                        host.went_on_ns = world.kernel.now_ns()
 
             world.kernel.after(draw.randrange(*BUS_DOWN_NS), back)
         else:

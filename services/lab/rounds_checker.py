@@ -11,6 +11,7 @@ from services.risk.engine import RiskEngine
 from services.risk.round_closes import BEYOND_MAX
 from services.risk.rounds import Round
 from shared.domain.accounting import holding_key, holding_place
+from shared.domain.instrument import split_instrument
 from shared.exchange.orders import Fill as ExchangeFill
 from shared.messages.base import Side
 from shared.messages.execution import OPERATOR_STRATEGY, ApprovedPlan, Fill, PlanOutcome
@@ -123,11 +124,24 @@ class RoundsChecker:
             if ours == truth:
                 continue
             beyond = -ours if truth > 0 else ours
-            if beyond > abs(truth) * share or abs(ours) > abs(truth):
+            if beyond > max(abs(truth) * share, self.fees_of_operator(holding)) or abs(ours) > abs(
+                truth
+            ):
                 text = f"{key}: risk shows {ours} {holding}, its plans made {truth}"
                 self._world.checkers.report("rounds", text)
             side = (holding, ours > truth)
             closed[side] = closed.get(side, ZERO) + ours - truth
+
+    def fees_of_operator(self, holding: str) -> Decimal:
+        """Return the fees in a base asset of what an operator closed: charged to what it closed."""
+        fees = (
+            fill.fee or ZERO
+            for fill in self._world.checkers.fills.values()
+            if fill.strategy == OPERATOR_STRATEGY
+            and holding_key(fill.venue, fill.instrument) == holding
+            and fill.fee_asset == split_instrument(fill.instrument).base
+        )
+        return sum(fees, ZERO)
 
     def _check_even(self, risk: RiskEngine) -> None:
         """No round is uneven by more than dust, and risk has told what each holds."""
