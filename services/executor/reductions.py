@@ -99,7 +99,8 @@ class Reductions:
         seen[key] = fill.ts_venue_ns
         for oldest in list(seen)[: max(0, len(seen) - SEEN_MAX)]:
             del seen[oldest]
-        held = self._state.books.quantities.get(f"{venue}|{name}", ZERO)
+        # As the venue closed it: it is found later, and we may have traded meanwhile.
+        held = self._state.books.held_at(venue, name, fill.ts_venue_ns)
         qty = min(fill.qty, abs(held)) if fill.side.signed(fill.qty) * held < 0 else ZERO
         text = f"{venue} closed a position by itself ({order.forced}): {fill.side} {fill.qty} "
         text += f"{name} at {fill.price}"

@@ -334,7 +334,7 @@ class Ledger(InFlight, kw_only=True, dict=True):
 
 def _owner_flaw(ledger: Ledger, fill: Fill) -> str:
     if fill.reduced_by:
-        return reduction_flaw(fill, ledger.positions)
+        return reduction_flaw(fill, ledger.books)
     return ledger.orders.ownership_flaw(fill)
 
 

@@ -243,10 +243,11 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
     def held_at(self, venue: str, instrument: str, ts_ns: int) -> Decimal:
         """Return the signed base units of a derivative that were held at an instant of the venue.
 
-        What was traded longer ago than the changes kept counts as held all the time.
+        What was traded longer ago than the changes kept counts as held all the time. Without a time
+        it is what is held now.
         """
         key = f"{venue}|{instrument}"
-        later = (qty for at_ns, qty in self.changes.get(key, ()) if at_ns > ts_ns)
+        later = (qty for at_ns, qty in self.changes.get(key, ()) if at_ns > ts_ns > 0)
         return self.quantities.get(key, ZERO) - sum(later, ZERO)
 
     def transfer(self, venue: str, asset: str, amount: Decimal) -> None:

@@ -11,12 +11,12 @@ executor keeps finished plans, because a late fill belongs to its old order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
 import msgspec
 
+from shared.domain.accounting import Books
 from shared.messages.base import Side
 from shared.messages.execution import Fill, OrderEvent
 from shared.messages.terms import is_same_side
@@ -179,12 +179,12 @@ def reduced_text(fill: Fill) -> str:
     return f"{fill.venue} closed {what} by itself ({fill.reduced_by})"
 
 
-def reduction_flaw(fill: Fill, held: Mapping[str, Decimal]) -> str:
-    """Return why a venue's own fill does more than close what is held by ``venue|instrument``."""
-    qty = held.get(f"{fill.venue}|{fill.instrument}", Decimal(0))
+def reduction_flaw(fill: Fill, books: Books) -> str:
+    """Return why a venue's own fill did more than close what these accounts held then."""
+    qty = books.held_at(fill.venue, fill.instrument, fill.ts_venue_ns)
     if fill.side.signed(fill.qty) * qty < 0 and fill.qty <= abs(qty):
         return ""
-    return f"the venue is said to have closed it ({fill.reduced_by}), and {qty} is held"
+    return f"the venue is said to have closed it ({fill.reduced_by}), and {qty} was held"
 
 
 def _description(order: OwnOrder) -> str:

@@ -228,7 +228,7 @@ class Collector:
             key not in self.fills and record.overfills(message)
         )
         if message.reduced_by:
-            flaw = key not in self.fills and reduction_flaw(message, self.books.quantities)
+            flaw = key not in self.fills and reduction_flaw(message, self.books)
         if flaw:
             self.fills_unowned += 1
             return

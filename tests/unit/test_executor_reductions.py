@@ -113,6 +113,35 @@ def test_what_others_held_in_the_account_is_told_and_not_booked() -> None:
     assert "0.100 of it ours" in alerts(world)[0].text
 
 
+def test_what_was_ours_of_it_is_what_we_held_then_and_not_when_it_is_found() -> None:
+    world = holding()
+    world.positions["gamma"] = {PERP: D("-0.1")}
+    world.settle(60)
+    close_by_itself(world, fill(world, "own1", "0.06"))
+    world.settle(1)  # nobody has looked yet
+    assert reduced(world) == []
+    world.message(make_plan("plan00000009", buy="gamma", sell="beta", now_ns=world.now_ns))
+    world.positions["gamma"] = {PERP: D("0.06")}
+    world.settle(10)
+    (told,) = reduced(world)
+    assert told.qty == D("0.06"), "the whole 0.1 were closed by the plan after it"
+    assert held(world) == D("0.06"), "as the venue says"
+
+
+def test_what_we_opened_after_it_was_not_closed_by_it() -> None:
+    world = holding()
+    world.positions["gamma"] = {PERP: D("-0.5")}
+    world.settle(60)
+    close_by_itself(world, fill(world, "own1", "0.4"))
+    world.settle(1)
+    world.message(make_plan("plan00000009", buy="beta", sell="gamma", now_ns=world.now_ns))
+    world.positions["gamma"] = {PERP: D("-0.2")}
+    world.settle(10)
+    (told,) = reduced(world)
+    assert told.qty == D("0.1"), "0.3 of it closed what others held"
+    assert held(world) == D("-0.1")
+
+
 def test_an_order_of_somebody_else_is_left_alone_as_before() -> None:
     world = holding()
     world.positions["gamma"] = {PERP: D("-0.1")}

@@ -97,6 +97,19 @@ def test_an_operators_resume_releases_the_round() -> None:
     assert position(engine).state is RoundState.OPEN
 
 
+def test_it_is_judged_by_what_was_held_then_although_it_is_told_later() -> None:
+    engine = held_round()
+    closing = make_fill("venue-76", "gamma", Side.BUY, "0.1", instrument=PERP, price=D(10_050))
+    later = msgspec.structs.replace(
+        closing, client_order_id="settlement", reduced_by=ADL, ts_venue_ns=T0 + SECOND
+    )
+    take(engine, later)
+    assert engine.ledger.positions[f"gamma|{PERP}"] == 0
+    out = take(engine, reduction("0.06"))
+    assert not [m for m in out if isinstance(m, Alert) and m.code == "FILL_UNOWNED"]
+    assert engine.ledger.positions[f"gamma|{PERP}"] == D("0.06")
+
+
 def test_one_that_does_more_than_close_what_is_held_halts_everything() -> None:
     for fill in (reduction("0.2"), reduction("0.05", side=Side.SELL)):
         engine = held_round()
