@@ -96,7 +96,7 @@ class _Writer:
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
-        self._numbers: dict[int, int] = {}
+        self._numbers: dict[Any, int] = {}
         self._kept: list[Any] = []  # so that no number is given twice while this goes on
         self._next = 0
 
@@ -107,9 +107,12 @@ class _Writer:
             return value
         if kind is int and -_WORD <= value < _WORD:
             return value
-        number = self._numbers.get(id(value))
+        key: Any = id(value)
+        if kind is not tuple and isinstance(value, tuple) and all(type(v) in _PLAIN for v in value):
+            key = kind, repr(value)  # a name may come of a cache or of a state: both are one
+        number = self._numbers.get(key)
         if number is None:
-            number = self._numbers[id(value)] = len(self._kept)
+            number = self._numbers[key] = len(self._kept)
             if number >= NODES_MAX:
                 raise StateError(f"more than {NODES_MAX} objects")
             self._kept.append(value)

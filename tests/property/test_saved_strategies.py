@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from services.scanner.engine import StrategyHost
@@ -144,6 +144,7 @@ CUTS = st.lists(st.integers(0, 2_000), min_size=1, max_size=3)
 @pytest.mark.parametrize("named", [*built_ins(), str(template.__file__)])
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 1_000), cuts=CUTS)
+@example(seed=86, cuts=[1])
 def test_a_restart_changes_nothing_that_a_strategy_says(
     named: str, seed: int, cuts: list[int]
 ) -> None:
