@@ -8,7 +8,7 @@ whichever strategy asks, is held back and counted (gate ``PRICES_TAKEN``).
 
 Of those that come at once the one with the highest ``net`` goes first, as far as these can be
 compared: within one quote asset, and not for what opens a round, whose profit is not known yet.
-What closes a round always goes out.
+What closes a round always goes out. Sides in use are not saved: they last less long than a restart.
 """
 
 from __future__ import annotations

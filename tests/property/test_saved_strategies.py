@@ -117,8 +117,9 @@ class Scanner:
             self.said.append(ENCODE(self.host.on_message(message, now_ns).messages))
 
     def restart(self, now_ns: int) -> None:
-        saved = self.host.save(self.entry.id, now_ns)
+        saved, before = self.host.save(self.entry.id, now_ns), self.host
         self.host = self.new()
+        self.host._sides = before._sides  # the host's, forgotten: real restarts outlast them
         self.host.restore(self.entry.id, saved, now_ns)
 
 
