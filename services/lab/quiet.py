@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from services.executor.engine import ExecutorEngine
+from services.lab.booked_plainly import got_for_others
 from services.lab.checkers import ZERO, Checkers
 from services.lab.ledger_checker import (
     check_reduced,
@@ -22,7 +23,7 @@ from shared.domain.strategy_books import StrategyBooks
 from shared.exchange.orders import Fill as ExchangeFill
 from shared.ledger import DATA_LOST
 from shared.messages.base import Side
-from shared.messages.execution import Fill, PlanOutcome
+from shared.messages.execution import PlanOutcome
 
 if TYPE_CHECKING:
     from services.lab.world import World
@@ -107,7 +108,7 @@ class QuietChecks:
         if any(each.outcome is PlanOutcome.FAILED for each in done):
             return
         for asset in self._world.prices:
-            held = books.exposure.get(asset, ZERO) + self._got_for_others(asset)
+            held = books.exposure.get(asset, ZERO) + got_for_others(self._checkers, asset)
             held -= sum((r.net for r in rounds.rounds.values() if r.base == asset), ZERO)
             if abs(held) > self._dust(asset):
                 self._checkers.report("flat", f"{held} {asset} is left and no plan failed")
@@ -117,25 +118,6 @@ class QuietChecks:
             if venue and abs(left) > self._dust(split_instrument(instrument).base):
                 text = f"{left} {instrument} is open at {venue} and no plan failed"
                 self._checkers.report("flat", text)
-
-    def _got_for_others(self, asset: str) -> Decimal:
-        """Return what plans without a record got of an asset for others, booked before that showed.
-
-        The first fills that are found of such a plan are those of a trade against this asset, which
-        is money there. Others show later that it is one of several assets, and even it out.
-        """
-        checkers = self._checkers
-        found: dict[str, list[Fill]] = {}
-        for fill in checkers.fills.values():
-            done = checkers.done.get(fill.plan_id)
-            if fill.plan_id not in checkers.plans and done is not None and done.quote != asset:
-                found.setdefault(fill.plan_id, []).append(fill)
-        several = (fills for fills in found.values() if len({f.instrument for f in fills}) > 1)
-        got = ZERO
-        for fill in (each for fills in several for each in fills if not each.report_asset):
-            if split_instrument(fill.instrument)[1:] == (asset, None):
-                got -= fill.side.signed(fill.qty) * fill.price
-        return got
 
     def _dust(self, asset: str) -> Decimal:
         """Return what plans may have left of an asset because no venue trades so little."""
