@@ -263,13 +263,18 @@ class World:
             self.kernel.after(RETRY_NS, lambda: self.send_command(kind))
 
     def is_quiet(self) -> bool:
-        """Whether all plans have ended, late fills were looked for, and all orders are known."""
+        """Whether all plans have ended, late fills were looked for, and all orders are known.
+
+        A FLATTEN goes on while a book that prices what it has to close is away: until then the
+        other leg of a round may be closed and this one not.
+        """
         executor, risk = self.engine("executor"), self.engine("risk")
         return (
             isinstance(executor, ExecutorEngine)
             and isinstance(risk, RiskEngine)
             and executor.obstacle == executor.state.locked  # nothing else is in its way
             and not executor.state.open_plans()
+            and not executor.state.flatten
             and not executor.gauges().get("unknown_orders", 0.0)
             and not risk.ledger.reservations
             and all(
@@ -285,7 +290,8 @@ class World:
             return "a process does not live"
         return (
             f"executor: {executor.obstacle or 'ready'}, open plans "
-            f"{executor.state.unfinished()}, {executor.gauges()}; risk holds "
+            f"{executor.state.unfinished()}, FLATTEN {executor.state.flatten or 'is over'}, "
+            f"{executor.gauges()}; risk holds "
             f"{sorted(risk.ledger.reservations)}"
         )
 

@@ -9,17 +9,20 @@ import signal
 import subprocess
 import sys
 from argparse import Namespace
+from decimal import Decimal
 from itertools import count
 from typing import IO
 
 import psutil
 import pytest
 
+from services.executor.engine import ExecutorEngine
 from services.lab.command import parse_seeds, simulate
 from services.lab.market import MarketModel
 from services.lab.simulate import run_seed, summary
 from services.lab.world import World
 from shared.errors import ConfigError
+from shared.messages.execution import PlanOutcome
 from tests.support import eventually_sync
 
 
@@ -53,6 +56,23 @@ def test_no_reader_changes_the_messages_that_it_shares_with_others() -> None:
         world = World(seed)
         world.server.shares_messages = False
         assert run_seed(seed, world).digest == run_seed(seed).digest
+
+
+def test_a_world_is_quiet_once_its_flatten_is_over() -> None:
+    """In seed 1586 the other leg of a round is closed while the perpetual's book is away.
+
+    Somebody else holds 0.012 against it there, which no reduce-only order closes: that fails.
+    """
+    world = World(1586)
+    assert run_seed(1586, world).violations == []
+    executor = world.engine("executor")
+    assert isinstance(executor, ExecutorEngine)
+    assert world.is_quiet()
+    assert executor.state.books.quantities["delta|BTC/USDT:USDT"] == Decimal("-0.012")
+    assert PlanOutcome.FAILED in {done.outcome for done in world.checkers.done.values()}
+    executor.state.flatten = "lab-FLATTEN-1"
+    assert not world.is_quiet()
+    assert "FLATTEN lab-FLATTEN-1" in world.why_not_quiet()
 
 
 def test_another_seed_is_another_world() -> None:
