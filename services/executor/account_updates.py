@@ -90,7 +90,8 @@ class AccountUpdates:
         is_ours = parse_client_order_id(report.client_order_id) is not None
         if report.fills and (is_ours or report.forced):
             account = self._accounts[reply.venue]
-            question = account.look_up(report.venue_order_id, report.terms.instrument)
+            filled_ns = max((fill.ts_venue_ns for fill in report.fills), default=0)
+            question = account.look_up(report.venue_order_id, report.terms.instrument, filled_ns)
             out.actions.extend([question] if question else [])
         return []
 

@@ -255,7 +255,7 @@ class Reconciler:
         self, account: VenueAccount, fills: tuple[FillReport, ...], known: Mapping[str, OrderRecord]
     ) -> list[FillReport]:
         """Return the fills to look at: our orders', and new ones; of a survey not too many."""
-        old_ns = max(self._state.forgotten_ns, _began_ns(self._state) - 1)
+        old_ns = max(self._state.forgotten_ns, _held_ns(self._state) - 1)
         kept = [f for f in fills if f.venue_order_id in known or not 0 < f.ts_venue_ns <= old_ns]
         if not self._state.is_surveying:
             return kept
@@ -270,13 +270,13 @@ class Reconciler:
     def on_looked_up(self, reply: QueryAnswered | QueryFailed, now_ns: int, out: Step) -> list[str]:
         """An order behind an unknown execution: ours is adopted, a foreign one left alone."""
         account = self._accounts[reply.key.venue]
-        account.lookups.pop(reply.key.venue_order_id, None)
+        filled_ns = account.lookups.pop(reply.key.venue_order_id, 0)
         if isinstance(reply, QueryFailed):
             account.problem = f"order {reply.key.venue_order_id}: {reply.reason}"
             account.has_fills = False
             account.due["fills"] = now_ns + RETRY_NS
             return []
-        order = self._owned(reply.report, now_ns, out) if reply.report else None
+        order = self._owned(reply.report, now_ns, out, filled_ns) if reply.report else None
         if order is None or reply.report is None:
             self._reductions.not_ours(account, reply, now_ns, out)
             return []
@@ -285,13 +285,16 @@ class Reconciler:
         self._reductions.settle(account, now_ns, out)
         return [order.plan_id]
 
-    def _owned(self, report: OrderReport, now_ns: int, out: Step) -> OrderRecord | None:
+    def _owned(
+        self, report: OrderReport, now_ns: int, out: Step, filled_ns: int = 0
+    ) -> OrderRecord | None:
         """Return our record of this order, made now if the id is ours and the record lost it."""
         known = self._state.orders.get(report.client_order_id)
         parsed = parse_client_order_id(report.client_order_id)
         if known is not None or parsed is None:
             return known
-        if self._survey.covers(parsed[0]) and self._state.plan_of_key(parsed[0]) is None:
+        is_left = self._survey.covers(parsed[0]) or 0 < filled_ns < _began_ns(self._state)
+        if is_left and self._state.plan_of_key(parsed[0]) is None:
             self._survey.add(parsed[0], report)
             return None
         if parsed[0] in self._state.done_ids and self._state.plan_of_key(parsed[0]) is None:
@@ -329,11 +332,19 @@ def _began_ns(state: ExecutorState) -> int:
     return 0 if state.stage is LedgerStage.NEW else state.began_ns
 
 
+def _held_ns(state: ExecutorState) -> int:
+    """Return from when on executions may be of a plan on record.
+
+    Plans that went on when data was lost have orders from before this ledger began, and the record
+    may lack one whose executions the venue tells only after the survey.
+    """
+    held_ns = [plan.ts_started_ns - LOOK_BACK_NS for plan in state.plans.values()]
+    return min([_began_ns(state), *held_ns])
+
+
 def _floor_ns(state: ExecutorState) -> int:
     """Return from when on executions are asked for at the earliest."""
-    # Plans that went on when data was lost have orders from before this ledger began.
-    held_ns = [plan.ts_started_ns - LOOK_BACK_NS for plan in state.plans.values()]
-    return max(state.forgotten_ns, min([_began_ns(state), *held_ns]))
+    return max(state.forgotten_ns, _held_ns(state))
 
 
 def _orders_known_to(state: ExecutorState, venue: str) -> dict[str, OrderRecord]:

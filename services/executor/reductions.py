@@ -68,7 +68,7 @@ class Reductions:
         if forced is not None:
             account.reductions[fill.instrument, fill.trade_id] = forced, fill
             return
-        question = account.look_up(fill.venue_order_id, fill.instrument)
+        question = account.look_up(fill.venue_order_id, fill.instrument, fill.ts_venue_ns)
         out.actions.extend([question] if question else [])
 
     def not_ours(self, account: VenueAccount, reply: QueryAnswered, now_ns: int, out: Step) -> None:

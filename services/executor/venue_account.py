@@ -49,7 +49,8 @@ class VenueAccount:
         self.cause = Cause.SERVICE
         self.failures: dict[str, int] = {}
         self.ts_begun_ns = 0
-        self.lookups: dict[str, None] = {}
+        self.lookups: dict[str, int] = {}
+        """When an order that is looked up was filled, 0 if that is not known; by the venue's id."""
         self.foreign: dict[str, None] = {}
         self.forced: dict[str, OrderReport] = {}
         self.reductions: dict[tuple[str, str], tuple[OrderReport, FillReport]] = {}
@@ -178,13 +179,13 @@ class VenueAccount:
         while len(self.forced) > LOOKUPS_MAX:
             del self.forced[next(iter(self.forced))]
 
-    def look_up(self, venue_order_id: str, instrument: str) -> Action | None:
+    def look_up(self, venue_order_id: str, instrument: str, filled_ns: int) -> Action | None:
         """Return the question for an order we do not know, unless it was asked already."""
         if venue_order_id in self.lookups or venue_order_id in self.foreign:
             return None
         if len(self.lookups) >= LOOKUPS_MAX:
             return None
-        self.lookups[venue_order_id] = None
+        self.lookups[venue_order_id] = filled_ns
         key = OrderKey(venue=self.venue, instrument=instrument, venue_order_id=venue_order_id)
         return Query(key)
 

@@ -243,3 +243,61 @@ def test_a_fill_of_a_known_order_is_found_that_was_told_late_over_a_loss() -> No
     order.fills[-1] = structs.replace(order.fills[-1], ts_venue_ns=filled_ns)
     world.settle(10)
     assert order.fills[-1].trade_id in {fill.trade_id for fill in world.said(Fill)}
+
+
+def lose_last_order(world: World) -> list[str]:
+    """End a plan, lose the record of its last order, and survey while the venue hides its fills.
+
+    Returns the trade ids of that order.
+    """
+    run_plan(world)
+    last = list(world.engine.state.orders.values())[-1]
+    order = world.orders[last.venue][last.client_order_id]
+    at = next(
+        index
+        for index, (_, messages, _) in enumerate(world.history)
+        if any(
+            isinstance(m, OrderEvent) and m.client_order_id == last.client_order_id
+            for m in messages
+        )
+    )
+    world.prices_shown = False  # the plan goes on only when they are back
+    world.hides_fills[last.venue] = 60 * SECOND
+    world.lose(world.history[at - 1][0], loss="Redis holds a copy of its data that is older")
+    while world.engine.state.stage is LedgerStage.NEW:
+        while world.inbox:
+            world.deliver()
+        world.tick()
+    assert last.client_order_id not in world.engine.state.orders
+    world.hides_fills.clear()
+    return [fill.trade_id for fill in order.fills]
+
+
+def test_an_order_that_an_older_copy_lacks_is_adopted_though_it_is_told_late() -> None:
+    """Its plan is on record and goes on: without it the plan would trade that again."""
+    world = make_world(beta="reject")
+    lost = lose_last_order(world)
+    world.settle(3)
+    world.prices_shown = True
+    world.settle(20)
+    assert {*lost} <= {fill.trade_id for fill in world.said(Fill)}
+    assert len([order for order in world.orders["alpha"].values() if order.fills]) == 2
+
+
+def test_another_plan_that_is_told_late_is_left_alone_beside_one_that_goes_on() -> None:
+    world = make_world(beta="reject")
+    lose_last_order(world)
+    world.prices_shown = True
+    world.settle(5)
+    command(world, CommandKind.RESUME)
+    world.message(make_plan("plan00000002", now_ns=world.now_ns))
+    assert world.engine.state.stage is LedgerStage.USED
+    ours = world.orders["alpha"]["abplan00000001000"]
+    name, venue_id = "abplan00000009000", "v-other"
+    request = structs.replace(ours.request, client_order_id=name)
+    fill = structs.replace(ours.fills[0], trade_id="t-other", venue_order_id=venue_id)
+    world.orders["alpha"][name] = VenueOrder(request, venue_id, [fill])
+    world.settle(20)
+    assert "t-other" not in {fill.trade_id for fill in world.said(Fill)}
+    assert name not in world.engine.state.orders
+    assert "plan00000009" in world.engine.state.before
