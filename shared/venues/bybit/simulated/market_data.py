@@ -8,8 +8,7 @@ from typing import Any
 from shared.exchange.exchange import Exchange
 from shared.exchange.funding import Funding
 from shared.exchange.listing import Listing
-from shared.exchange.matching import BookSide
-from shared.messages.base import Side
+from shared.exchange.rows import rows
 from shared.venues.bybit.simulated.errors import ApiError, invalid
 from shared.venues.bybit.symbols import LINEAR
 
@@ -215,22 +214,3 @@ def moment(parameters: Mapping[str, Any], name: str, default: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= NUMBER_CHARS_MAX):
         raise invalid(name)
     return int(text)
-
-
-def rows(listing: Listing, side: BookSide, depth: int) -> list[tuple[str, str]]:
-    """Return price and quantity of the best levels as text."""
-    return [
-        (listing.price_text(price), listing.qty_text(lots)) for price, lots in side.depth(depth)
-    ]
-
-
-def side_rows(
-    listing: Listing, changed: Mapping[tuple[Side, int], int]
-) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return changed bids and asks as text; ``changed`` maps side and price to lots."""
-    bids: list[tuple[str, str]] = []
-    asks: list[tuple[str, str]] = []
-    for (side, price), lots in changed.items():
-        row = (listing.price_text(price), listing.qty_text(lots))
-        (bids if side is Side.BUY else asks).append(row)
-    return bids, asks

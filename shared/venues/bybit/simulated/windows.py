@@ -8,8 +8,8 @@ import msgspec
 
 from shared.exchange.listing import Listing
 from shared.exchange.matching import MatchingBook
+from shared.exchange.rows import side_rows
 from shared.messages.base import Side
-from shared.venues.bybit.simulated.market_data import side_rows
 
 FIRST = 1_000
 """The first ``u``: one that is 1 would tell of a restart."""

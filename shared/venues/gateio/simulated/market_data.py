@@ -7,8 +7,7 @@ from typing import Any
 
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
-from shared.exchange.matching import BookSide
-from shared.messages.base import Side
+from shared.exchange.rows import rows
 from shared.venues.gateio.simulated.errors import ApiError, invalid, missing
 
 BOOK_LIMIT_DEFAULT, BOOK_LIMIT_MAX = 10, 1_000
@@ -174,22 +173,3 @@ def whole_number(parameters: Mapping[str, str], name: str, default: int, top: in
     if not 1 <= int(text) <= top:
         raise invalid(name)
     return int(text)
-
-
-def rows(listing: Listing, side: BookSide, depth: int) -> list[tuple[str, str]]:
-    """Return price and quantity of the best levels as text."""
-    return [
-        (listing.price_text(price), listing.qty_text(lots)) for price, lots in side.depth(depth)
-    ]
-
-
-def side_rows(
-    listing: Listing, changed: Mapping[tuple[Side, int], int]
-) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """Return changed bids and asks as text; ``changed`` maps side and price to lots."""
-    bids: list[tuple[str, str]] = []
-    asks: list[tuple[str, str]] = []
-    for (side, price), lots in changed.items():
-        row = (listing.price_text(price), listing.qty_text(lots))
-        (bids if side is Side.BUY else asks).append(row)
-    return bids, asks

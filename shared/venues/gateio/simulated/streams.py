@@ -9,12 +9,13 @@ import msgspec
 from shared.exchange.generator import TICK_MS
 from shared.exchange.listing import Listing
 from shared.exchange.orders import Print
+from shared.exchange.rows import rows, side_rows
 from shared.messages.base import Side
 from shared.simulated import config
 from shared.simulated.hub import Client, Hub
 from shared.simulated.port import SocketRoute
 from shared.simulated.requests import decode_object, is_id, shown
-from shared.venues.gateio.simulated.market_data import PublicRest, rows, side_rows
+from shared.venues.gateio.simulated.market_data import PublicRest
 
 PATH = "/ws/v4/"
 MESSAGES_PER_S = 50
