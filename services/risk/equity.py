@@ -22,6 +22,7 @@ from shared.domain.accounting import (
     holding_key,
     worst_certainty,
 )
+from shared.domain.contracts import Contract
 from shared.domain.funding import HOUR_NS, SECOND_NS
 from shared.domain.instrument import split_instrument
 from shared.domain.valuation import closing_prices
@@ -118,13 +119,13 @@ class Marks:
         is_dust: IsDust,
         now_ns: int,
     ) -> dict[str, Valued]:
-        """Return the open result by quote asset, of ``positions`` as the books price them."""
+        """Return by asset of settlement what ``positions`` come to as the books price them."""
         opened = books.opened()
         found: dict[str, Valued] = {}
         held: dict[str, Mark] = {}
         for position in positions:
             key = holding_key(position.venue, position.instrument)
-            valued = found.setdefault(split_instrument(position.instrument).quote, Valued())
+            valued = found.setdefault(split_instrument(position.instrument).cash, Valued())
             if position.unrealized is not None and position.close_price is not None:
                 held[key] = Mark(position.close_price, now_ns)
                 valued.profit += position.unrealized
@@ -155,7 +156,8 @@ def _estimate(
         return
     price = min(prices) if position.qty > 0 else max(prices)
     valued.reasons[key] = f"its own book does not price it; it was {price:f} {prices[price]}"
-    valued.profit += min(ZERO, (price - position.entry) * position.qty)
+    contract = Contract(split_instrument(position.instrument).kind)
+    valued.profit += min(ZERO, contract.profit(position.qty, position.entry, price))
     is_known = age_ns <= MARK_NS_MAX or prices[price] == "in another book"
     how = Certainty.ESTIMATED if is_known else Certainty.UNKNOWN
     valued.certainty = worst_certainty(valued.certainty, how)

@@ -138,7 +138,7 @@ class Round(msgspec.Struct, kw_only=True):
 
     def fee_told(self, done: Execution) -> None:
         """Book the fee of an execution that came without one; others it never had are left out."""
-        if self.books.result(split_instrument(done.instrument).quote).fees_missing > 0:
+        if self.books.result(done.cash).fees_missing > 0:
             self.books.fee_told(done)
             self._note_fee(done)
 
@@ -171,7 +171,8 @@ class Round(msgspec.Struct, kw_only=True):
     def _leg(self, key: str, qty: Decimal) -> RoundLeg:
         venue, _, instrument = key.partition("|")
         holding = self.books.holdings.get(holding_key(venue, instrument))
-        entry = holding.entry if holding is not None and qty else None
+        kind = split_instrument(instrument).kind
+        entry = holding.entry_of(kind) if holding is not None and qty else None
         fees = self.fees.get(key, {})
         return RoundLeg(
             venue=venue,

@@ -10,6 +10,13 @@ This is the only module that adds money. The method is **average cost**, and rea
   share of the cost, ``cost * closed / |holding|`` rounded to ``MONEY_STEP`` (the whole cost where
   the whole holding is closed), and realizes the difference to its own price. What is left of the
   execution opens a holding at its own price. What is not closed has realized nothing.
+* An inverse contract is settled in its base asset, coins. Its quantity is in quote units (contracts
+  times their size), and to buy ``N`` of them at ``P`` is to receive ``N / P`` coins that are owed
+  back: its holding has ``-N / P`` coins for its cost, and the same average cost method gives
+  ``N * (1/entry - 1/exit)``, its result in coins, with the harmonic mean for its entry. Only what
+  each execution is worth in coins is rounded, to ``MONEY_STEP``. Its ``exposure`` is those coins as
+  they were at the prices traded: spot bought for as many quote units as were sold of the contract
+  is worth the same at every price, and coins earned or paid are themselves held.
 * A fee is realized when it is charged. A fee in another asset than the quote lowers the holding of
   that asset and is valued at the price of that moment, where one is known.
 * ``inventory`` is how trading, fees and funding changed the balance of each asset at each venue.
@@ -58,12 +65,12 @@ def worst_certainty(*parts: Certainty) -> Certainty:
 
 
 class TradingResult(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What was earned and paid in one quote asset.
+    """What was earned and paid in one quote asset, or coin that inverse contracts settle in.
 
     ``realized`` is after fees and with funding. ``fees_missing`` counts fees that the venue has not
-    reported yet, ``fees_unpriced`` fees in an asset without a price, ``unaccounted`` executions of
-    instruments settled in their base asset, and funding paid in any other than the quote asset;
-    ``is_estimated`` says that a fee was valued at a price. ``unpriced`` is by asset what such fees
+    reported yet, ``fees_unpriced`` fees in an asset without a price, ``unaccounted`` payments of
+    funding in any other asset than that of settlement; ``is_estimated`` says that a fee was valued
+    at a price. ``unpriced`` is by asset what such fees
     without a price came to: they are in no other figure, and stand beside the known part of it.
     """
 
@@ -93,7 +100,8 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     """An open holding valued at the price at which it could be closed now.
 
     ``venue`` is empty for spot, which is held over all venues together. ``close_price`` and
-    ``unrealized`` (quote units) are ``None`` while no book can price the whole quantity.
+    ``unrealized`` (quote units; of inverse contracts coins) are ``None`` while no book can price
+    the whole quantity.
     """
 
     venue: str
@@ -113,11 +121,12 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     Attributes:
         holdings: ``venue|instrument`` of a derivative, or the instrument alone for spot.
-        quantities: ``venue|instrument`` -> signed base units traded there, after base fees.
+        quantities: ``venue|instrument`` -> signed base units traded there, after base fees; of
+            inverse contracts quote units.
         exposure: Base asset -> net base units over spot and derivatives, after base fees.
         inventory: ``venue|asset`` -> change of that balance by trading, fees and funding.
         transfers: ``venue|asset`` -> change of that balance by deposits and withdrawals.
-        results: Quote asset -> what was earned in it.
+        results: Quote asset, or coin of settlement -> what was earned in it.
         changes: ``venue|instrument`` of a derivative -> time and signed base units of its newest
             executions: who held what when funding settled, which is told later.
     """
@@ -131,11 +140,7 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
     changes: dict[str, list[tuple[int, Decimal]]] = {}
 
     def trade(self, done: Execution) -> None:
-        """Book an execution and its fee.
-
-        An instrument settled in its base asset changes quantity and exposure only: its profit has
-        another formula, so the result in its quote asset becomes unknown.
-        """
+        """Book an execution and its fee."""
         if done.report_asset:
             for part in plain_trades(done):
                 self._trade(part)
@@ -147,15 +152,13 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         qty, cost = done.qty, done.cost
         if done.side is not Side.BUY:
             qty, cost = -qty, -cost
+        is_inverse = market.kind is InstrumentKind.INVERSE
         _add(self.quantities, market.key, qty)
-        _add(self.exposure, market.base, qty)
+        _add(self.exposure, market.base, cost if is_inverse else qty)
         if market.kind is not InstrumentKind.SPOT and done.ts_ns:
             self._note_change(market.key, done.ts_ns, qty)
-        result = self.result(market.quote)
-        if market.kind is InstrumentKind.INVERSE:
-            result.unaccounted += 1
-            return
-        realized = self._holding(market.holding).trade(qty, cost)
+        result = self.result(market.cash)
+        realized = self._holding(market.holding).trade(qty, -cost if is_inverse else cost)
         result.realized += realized
         if market.kind is InstrumentKind.SPOT:
             _add(self.inventory, market.base_balance, qty)
@@ -185,29 +188,30 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
     def fee_told(self, done: Execution) -> None:
         """Book the fee of an execution that was booked before without one."""
         assert done.fee is not None
-        if split_instrument(done.instrument).kind is InstrumentKind.INVERSE:
-            return
         self.result(done.cash).fees_missing -= 1
         for part in plain_trades(done):
             self.charge(part)
 
     def charge(self, done: Execution) -> None:
-        """Take a fee out of the asset it is charged in; it is realized in the quote asset."""
+        """Take a fee out of the asset it is charged in; it is realized in that of settlement."""
         fee = done.fee
         if not fee:
             return
         market = _market_of(done.venue, done.instrument)
-        base, quote = market.base, market.quote
-        result = self.result(quote)
-        asset = done.fee_asset or market.cash
-        is_cash = asset == market.cash
+        base, cash = market.base, market.cash
+        is_inverse = market.kind is InstrumentKind.INVERSE
+        result = self.result(cash)
+        asset = done.fee_asset or cash
+        is_cash = asset == cash
         _add(self.inventory, market.cash_balance if is_cash else f"{done.venue}|{asset}", -fee)
-        if asset == quote:
+        if is_cash:
+            if is_inverse:
+                _add(self.exposure, base, -fee)
             self._holding(market.holding).realized -= fee
             result.realized -= fee
             result.fees += fee
             return
-        value = done.fee_quote
+        value = None if is_inverse else done.fee_quote
         if asset == base:
             _add(self.exposure, base, -fee)
             if market.kind is InstrumentKind.SPOT:
@@ -220,20 +224,22 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         else:
             result.is_estimated = True
         # The units are given away: sold at their value, which is spent on the fee.
-        result.realized += self._holding(f"{asset}/{quote}").trade(-fee, -value) - value
+        result.realized += self._holding(f"{asset}/{cash}").trade(-fee, -value) - value
         result.fees += value
 
     def fund(self, venue: str, instrument: str, amount: Decimal, asset: str = "") -> None:
         """Book a funding payment of a derivative (received: positive).
 
-        ``asset`` is what it was paid in, without one that of its settlement. In any other than the
-        quote asset it changes a balance, and the result in the quote asset becomes unknown.
+        ``asset`` is what it was paid in, without one that of its settlement. In any other than that
+        it changes a balance, and the result becomes unknown.
         """
-        _, quote, settle = split_instrument(instrument)
-        asset = asset or settle or quote
-        result = self.result(quote)
+        name = split_instrument(instrument)
+        asset = asset or name.cash
+        result = self.result(name.cash)
         _add(self.inventory, f"{venue}|{asset}", amount)
-        if asset != quote:
+        if asset == name.cash == name.base:  # coins, which are held from now on
+            _add(self.exposure, asset, amount)
+        if asset != name.cash:
             result.unaccounted += 1
             return
         self._holding(holding_key(venue, instrument)).realized += amount
@@ -319,7 +325,6 @@ class _Market(NamedTuple):
 @lru_cache(maxsize=65_536)  # asked for with every execution
 def _market_of(venue: str, instrument: str) -> _Market:
     name = split_instrument(instrument)
-    cash = name.settle or name.quote
     return _Market(
         base=name.base,
         quote=name.quote,
@@ -327,8 +332,8 @@ def _market_of(venue: str, instrument: str) -> _Market:
         key=f"{venue}|{instrument}",
         holding=holding_key(venue, instrument),
         base_balance=f"{venue}|{name.base}",
-        cash=cash,
-        cash_balance=f"{venue}|{cash}",
+        cash=name.cash,
+        cash_balance=f"{venue}|{name.cash}",
     )
 
 
@@ -356,7 +361,8 @@ def funding_unknown(books: Books, told: Mapping[str, str]) -> dict[str, str]:
 def _valued(key: str, holding: Holding, price: ClosingPrice) -> Position:
     venue, instrument = holding_place(key)
     close = price(venue, instrument, holding.qty)
-    entry = holding.entry
+    name = split_instrument(instrument)
+    entry = holding.entry_of(name.kind)
     assert entry is not None
     return Position(
         venue=venue,
@@ -364,18 +370,18 @@ def _valued(key: str, holding: Holding, price: ClosingPrice) -> Position:
         qty=holding.qty,
         entry=entry,
         close_price=close,
-        unrealized=None if close is None else holding.qty * close - holding.cost,
+        unrealized=None if close is None else holding.unrealized(name.kind, close),
     )
 
 
 def unrealized(positions: list[Position]) -> dict[str, Decimal | None]:
-    """Return the open profit per quote asset; ``None`` where a position of it has no price."""
+    """Return the open profit per asset of settlement; ``None`` where a position has no price."""
     totals: dict[str, Decimal | None] = {}
     for position in positions:
-        quote = split_instrument(position.instrument).quote
-        before = totals.get(quote, ZERO)
+        cash = split_instrument(position.instrument).cash
+        before = totals.get(cash, ZERO)
         known = before is not None and position.unrealized is not None
-        totals[quote] = before + position.unrealized if known else None  # type: ignore[operator]
+        totals[cash] = before + position.unrealized if known else None  # type: ignore[operator]
     return totals
 
 

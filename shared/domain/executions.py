@@ -7,15 +7,29 @@ from decimal import ROUND_HALF_EVEN, Decimal
 import msgspec
 
 from shared.domain.fees import MONEY_STEP
-from shared.domain.instrument import split_instrument
+from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.messages.base import Side
 from shared.messages.execution import Fill
 
 ZERO = Decimal(0)
 
 
+def cost_of(instrument: str, qty: Decimal, price: Decimal) -> Decimal:
+    """Return what a quantity costs at a price, in the asset it is settled in.
+
+    Of an inverse contract, whose quantity is in quote units, that is coins: a venue keeps them with
+    eight decimals, so each execution is rounded to ``MONEY_STEP``, half to even.
+    """
+    if split_instrument(instrument).kind is InstrumentKind.INVERSE:
+        return (qty / price).quantize(MONEY_STEP, ROUND_HALF_EVEN)
+    return price * qty
+
+
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """What was traded: base units, and what they cost together in quote units.
+
+    Of an inverse contract ``qty`` is in quote units (contracts times their size), and ``cost`` is
+    what they are worth in coins at the price (see ``cost_of``).
 
     ``fee`` is ``None`` while the venue has not reported it; ``fee_quote`` is its value in quote
     units, ``None`` where it has no price (not needed for a fee in the quote or base asset).
@@ -39,7 +53,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def cash(self) -> str:
         """The asset that its result is stated in."""
-        return self.report_asset or split_instrument(self.instrument).quote
+        return self.report_asset or split_instrument(self.instrument).cash
 
 
 def plain_trades(done: Execution) -> tuple[Execution, ...]:
@@ -81,7 +95,7 @@ def execution_of(fill: Fill) -> Execution:
         instrument=fill.instrument,
         side=fill.side,
         qty=fill.qty,
-        cost=fill.price * fill.qty,
+        cost=cost_of(fill.instrument, fill.qty, fill.price),
         fee=fill.fee,
         fee_asset=fill.fee_asset,
         fee_quote=fill.fee_quote,

@@ -27,6 +27,11 @@ class InstrumentName(NamedTuple):
     settle: str | None
 
     @property
+    def cash(self) -> str:
+        """The asset that it is settled in: what is paid for spot, what a perpetual earns."""
+        return self.settle or self.quote
+
+    @property
     def kind(self) -> InstrumentKind:
         """Tell spot, linear and inverse apart by the settlement asset."""
         if self.settle is None:

@@ -3,7 +3,9 @@
 For export; the ledger goes by average cost (``accounting.py``), and both leave the same cash. A lot
 is (part of) one execution that opened or extended a position, closed by (part of) one that reduced
 it; whatever is closed splits off as a lot of its own. No amount is divided, so nothing is rounded
-but the share of a fee, and the shares are together the fee.
+but the share of a fee, and the shares are together the fee. Of an inverse contract, whose quantity
+is in quote units, the amounts are coins: each lot's are rounded to ``MONEY_STEP``, so those of an
+execution that was split differ from the ledger's by as much as that per part.
 
 Lots are kept where the ledger keeps holdings: a derivative at its venue, spot over all venues, and
 apart by strategy. Fills of no strategy close whatever is open, as in ``strategy_books.py``.
@@ -23,6 +25,7 @@ from typing import Final
 import msgspec
 
 from shared.domain.accounting import ZERO, holding_key
+from shared.domain.executions import cost_of
 from shared.domain.fees import MONEY_STEP
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.strategy_books import UNKNOWN
@@ -52,8 +55,8 @@ class Lot(msgspec.Struct, frozen=True, kw_only=True):
     """Base units bought (or sold short) at once, and sold (or bought back) at once, or still open.
 
     ``opened_amount`` is what they cost (short: brought), ``closed_amount`` what they brought
-    (short: cost), in quote units and without fees. All three amounts are ``None`` for instruments
-    that are settled in their base asset: their profit has another formula.
+    (short: cost), in quote units and without fees; of an inverse contract what its quote units are
+    worth in coins, which its long gains by when they become fewer.
     """
 
     strategy: str
@@ -64,7 +67,7 @@ class Lot(msgspec.Struct, frozen=True, kw_only=True):
     closed: Point | None = None
 
     @property
-    def opened_amount(self) -> Decimal | None:
+    def opened_amount(self) -> Decimal:
         """Quote units at the opening."""
         return self._amount(self.opened)
 
@@ -77,13 +80,14 @@ class Lot(msgspec.Struct, frozen=True, kw_only=True):
     def profit(self) -> Decimal | None:
         """What the price brought, fees apart; ``None`` while it is open."""
         before, after = self.opened_amount, self.closed_amount
-        if before is None or after is None:
+        if after is None:
             return None
-        return after - before if self.side is Side.BUY else before - after
+        is_inverse = split_instrument(self.instrument).kind is InstrumentKind.INVERSE
+        grew = after - before
+        return grew if (self.side is Side.BUY) is not is_inverse else -grew
 
-    def _amount(self, point: Point) -> Decimal | None:
-        kind = split_instrument(self.instrument).kind
-        return None if kind is InstrumentKind.INVERSE else self.qty * point.price
+    def _amount(self, point: Point) -> Decimal:
+        return cost_of(self.instrument, self.qty, point.price)
 
 
 class Lots:
@@ -141,11 +145,11 @@ class Lots:
 
     def _take_fee_units(self, fill: Fill, strategy: str, key: str) -> None:
         """Let a fee in units of what is held as spot close lots, or open a short one."""
-        _, quote, settle = split_instrument(fill.instrument)
-        asset = fill.fee_asset or settle or quote
-        if not fill.fee or asset == quote:
+        name = split_instrument(fill.instrument)
+        asset = fill.fee_asset or name.cash
+        if not fill.fee or asset == name.cash:
             return
-        held = f"{asset}/{quote}"
+        held = f"{asset}/{name.cash}"
         side = Side.SELL if fill.fee > 0 else Side.BUY
         point = Point(
             ts_ns=fill.ts_ns, venue=fill.venue, trade_id=FEE, price=ZERO, fee=ZERO, fee_asset=""
@@ -186,12 +190,12 @@ def _lot(lot: Lot, part: _Part) -> Lot:
 
 
 def _point(fill: Fill) -> Point:
-    _, quote, settle = split_instrument(fill.instrument)
+    cash = split_instrument(fill.instrument).cash
     return Point(
         ts_ns=fill.ts_ns,
         venue=fill.venue,
         trade_id=fill.trade_id,
         price=fill.price,
         fee=fill.fee,
-        fee_asset="" if fill.fee is None else fill.fee_asset or settle or quote,
+        fee_asset="" if fill.fee is None else fill.fee_asset or cash,
     )

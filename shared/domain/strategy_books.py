@@ -12,6 +12,8 @@ exactly those of the whole. Realized alone need not be: where two strategies hol
 instrument, the account as a whole has closed what one bought and the other sold, at one average
 cost, while for each of them it is still open. That difference is shown as ``netted``: realized by
 the whole, still unrealized in the strategies' accounts (with the sign turned, so it adds nothing).
+What parts of an inverse contract come to, rounded to coins one by one, may differ from the whole's
+by as much as the last digit of each: that is shown there, too.
 """
 
 from __future__ import annotations
@@ -33,7 +35,6 @@ from shared.domain.accounting import (
 )
 from shared.domain.executions import Execution, plain_trades
 from shared.domain.fees import MONEY_STEP
-from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.messages.base import Certainty, Side
 from shared.messages.execution import OPERATOR_STRATEGY, RESERVED_STRATEGIES, FundingPaid
 
@@ -98,9 +99,6 @@ class StrategyBooks(msgspec.Struct):
         """Book an execution and its fee; an empty ``strategy`` is not known."""
         name = self._name(strategy)
         own = self._account(name)
-        if split_instrument(done.instrument).kind is InstrumentKind.INVERSE:
-            own.trade(done)
-            return
         for part in plain_trades(done):
             self._trade(part, name, own)
 
@@ -112,7 +110,7 @@ class StrategyBooks(msgspec.Struct):
         if rest.qty:
             own.trade(msgspec.structs.replace(rest, fee=ZERO))
         if done.fee is None:
-            own.result(split_instrument(done.instrument).quote).fees_missing += 1
+            own.result(done.cash).fees_missing += 1
         else:
             own.charge(done)
 
@@ -149,14 +147,19 @@ class StrategyBooks(msgspec.Struct):
         """
         prices = self._prices(whole, price)
         found = {name: _figures(books, prices) for name, books in sorted(self.accounts.items())}
+        open_profit = unrealized(whole.positions(_price_of(prices)))
         netted: dict[str, Earned] = {}
         for quote, result in sorted(whole.results.items()):
             parts = [figures.earned[quote] for figures in found.values() if quote in figures.earned]
             left = result.realized - sum((part.realized for part in parts), ZERO)
-            if left:
+            rest = open_profit.get(quote, ZERO)
+            for part in parts:
+                known = rest is not None and part.unrealized is not None
+                rest = rest - part.unrealized if known else None  # type: ignore[operator]
+            if left or rest:
                 netted[quote] = Earned(
                     realized=left,
-                    unrealized=-left,
+                    unrealized=-left if rest is None else rest,
                     fees=ZERO,
                     funding=ZERO,
                     certainty=Certainty.KNOWN,
@@ -248,8 +251,12 @@ def _split(done: Execution, qty: Decimal) -> tuple[Execution, Execution]:
     return part, msgspec.structs.replace(done, qty=done.qty - qty, cost=done.cost - cost)
 
 
+def _price_of(prices: Mapping[str, Decimal | None]) -> ClosingPrice:
+    return lambda venue, instrument, _: prices.get(holding_key(venue, instrument))
+
+
 def _figures(books: Books, prices: Mapping[str, Decimal | None]) -> StrategyFigures:
-    positions = books.positions(lambda venue, instrument, _: prices[holding_key(venue, instrument)])
+    positions = books.positions(_price_of(prices))
     open_profit = unrealized(positions)
     earned = {}
     for quote, result in sorted(books.results.items()):

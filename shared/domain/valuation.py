@@ -7,11 +7,15 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from shared.domain.accounting import Books, ClosingPrice, Position, holding_key
+from shared.domain.contracts import Contract
 from shared.domain.depth import base_worth, exact_levels, walk_quantity
-from shared.domain.instrument import is_spot, split_instrument
+from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
 from shared.domain.rounding import exact
 from shared.messages.base import BookState, Side
 from shared.messages.market import DepthView
+
+_INVERSE = Contract(InstrumentKind.INVERSE)
+"""Quantities are in quote units, whatever the size of the venue's contract."""
 
 
 class Close(NamedTuple):
@@ -87,7 +91,11 @@ def _is_unpriced(books: Books, instrument: str) -> bool:
 
 def _close(view: DepthView, qty: Decimal) -> Close | None:
     side = Side.SELL if qty > 0 else Side.BUY
-    walked = walk_quantity(view.bids if side is Side.SELL else view.asks, abs(qty), side)
+    levels = view.bids if side is Side.SELL else view.asks
+    if split_instrument(view.instrument).kind is InstrumentKind.INVERSE:
+        walked = _INVERSE.walk(exact_levels(levels, len(levels)), abs(qty), side)
+    else:
+        walked = walk_quantity(levels, abs(qty), side)
     if walked is None:
         return None
     return Close(view.venue, walked.price_avg, _mid(view))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from shared.exchange.listing import Listing
 from shared.messages.base import Side
 
 ZERO = Decimal(0)
@@ -28,16 +29,29 @@ class Balance:
 
 @dataclass(slots=True)
 class Position:
-    """A perpetual position: signed base units, and what they cost at the average entry price."""
+    """A perpetual position: signed base units, and what they cost at the average entry price.
+
+    An inverse one has quote units, and the coins that they are worth at that price: it gains what
+    these become less by.
+    """
 
     asset: str  # that it is settled in
     qty: Decimal = ZERO
     cost: Decimal = ZERO
+    inverse: bool = False
 
     @property
     def entry_price(self) -> Decimal:
         """Average entry price, zero without a position."""
+        if self.inverse:
+            return self.qty / self.cost if self.cost else ZERO
         return self.cost / self.qty if self.qty else ZERO
+
+    def profit_at(self, price: Decimal) -> Decimal:
+        """Return what it would realize at a price, in the asset of settlement."""
+        if self.inverse:
+            return self.cost - (self.qty / price).quantize(UNIT)
+        return self.qty * price - self.cost
 
 
 class AccountLedger:
@@ -87,24 +101,35 @@ class AccountLedger:
         self._move(quote, -sign * qty * price)
 
     def settle_perpetual(
-        self, instrument: str, quote: str, side: Side, qty: Decimal, price: Decimal
+        self, listing: Listing, side: Side, qty: Decimal, price: Decimal
     ) -> Decimal:
-        """Change a position; return the profit realized by what was closed, already booked."""
-        position = self.positions.setdefault(instrument, Position(quote))
+        """Change a position; return the profit realized by what was closed, already booked.
+
+        What all of it is worth is rounded once; the closed part has its share, the rest what is
+        left.
+        """
+        position = self.positions.setdefault(
+            listing.instrument, Position(listing.settle, inverse=listing.inverse)
+        )
         signed = qty if side is Side.BUY else -qty
         closing = min(qty, abs(position.qty)) if signed * position.qty < 0 else ZERO
         released = position.cost
         if closing and closing != abs(position.qty):
             released = (position.cost * closing / abs(position.qty)).quantize(UNIT)
         pnl = ZERO
+        worth = listing.worth(qty, price)
+        left = worth
         if closing:
-            sign = 1 if position.qty > 0 else -1
-            pnl = sign * closing * price - released
+            part = listing.worth(closing, price)
+            if listing.inverse and closing != qty:
+                part = (worth * closing / qty).quantize(UNIT)
+            gain = (part if position.qty > 0 else -part) - released
+            pnl = -gain if listing.inverse else gain
             position.cost -= released
-        opening = qty - closing
-        position.cost += price * (opening if side is Side.BUY else -opening)
+            left = worth - part
+        position.cost += left if side is Side.BUY else -left
         position.qty += signed
-        self._move(quote, pnl)
+        self._move(position.asset, pnl)
         return pnl
 
     def settle_funding(self, asset: str, amount: Decimal, ts_ms: int) -> None:
@@ -118,18 +143,18 @@ class AccountLedger:
         self.balance(asset).free -= amount
         self.fees[asset] = self.fees.get(asset, ZERO) + amount
 
-    def margin_needed(self, instrument: str, side: Side, qty: Decimal, price: Decimal) -> Decimal:
+    def margin_needed(self, listing: Listing, side: Side, qty: Decimal, price: Decimal) -> Decimal:
         """Return the margin that the opening part of an order needs."""
-        held = self.positions.get(instrument)
+        held = self.positions.get(listing.instrument)
         position = held.qty if held else ZERO
         signed = qty if side is Side.BUY else -qty
         opening = max(ZERO, abs(position + signed) - abs(position))
-        return opening * price / self.leverage
+        return listing.worth(opening, price) / self.leverage
 
     def position_margin(self, asset: str) -> Decimal:
         """Margin held by the open positions that are settled in an asset."""
         held = (p for p in self.positions.values() if p.asset == asset)
-        return sum((abs(p.qty) * p.entry_price / self.leverage for p in held), ZERO)
+        return sum((abs(p.cost) / self.leverage for p in held), ZERO)
 
     def _move(self, asset: str, amount: Decimal) -> None:
         self.balance(asset).free += amount

@@ -186,7 +186,7 @@ class Exchange:
         if limit is None and not reachable:
             raise RefusedError(Refusal.NO_LIQUIDITY)
         price = listing.price(limit if limit is not None else reachable[0][0])
-        if request.qty * price < listing.notional_min and not request.reduce_only:
+        if listing.notional(request.qty, price) < listing.notional_min and not request.reduce_only:
             raise RefusedError(Refusal.NOTIONAL)
         if self.refuses_fok and request.tif is TimeInForce.FOK and _sum(reachable) < lots:
             raise RefusedError(Refusal.FOK_UNFILLED)

@@ -182,9 +182,9 @@ class Funding:
             position = self._ledger.positions.get(instrument)
             if position is None or not position.qty:
                 continue
-            amount = (-position.qty * settled.mark * settled.rate).quantize(UNIT)
-            self._ledger.settle_funding(listing.quote, amount, ts_ms)
-            payment = Payment(self._next_id, listing, amount, listing.quote, ts_ms)
+            amount = (-listing.worth(position.qty, settled.mark) * settled.rate).quantize(UNIT)
+            self._ledger.settle_funding(listing.settle, amount, ts_ms)
+            payment = Payment(self._next_id, listing, amount, listing.settle, ts_ms)
             self._next_id += 1
             self.payments.append(payment)
             for listener in self.listeners:

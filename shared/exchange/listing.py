@@ -15,6 +15,7 @@ from shared.messages.base import Side
 from shared.messages.rules import InstrumentRules
 from shared.messages.terms import OrderTerms, OrderType, TimeInForce
 
+COIN_UNIT = Decimal("1e-8")
 DIGITS_MAX = 24  # of a number in a request; exact arithmetic has 28
 
 
@@ -25,7 +26,7 @@ class Listing:
     ``price_scale`` and ``qty_scale`` are the decimals of one tick and one lot; ``price_decimals``
     and ``qty_decimals`` are how many the venue writes. Prices are multiples of ``tick_units`` ticks
     and quantities of ``lot_units`` lots, where the venue's own steps are no powers of ten. Fees are
-    basis points.
+    basis points. Quantities of an ``inverse`` perpetual are in quote units.
     """
 
     venue: str
@@ -46,6 +47,23 @@ class Listing:
     tick_units: int = 1
     lot_units: int = 1
     qty_max: Decimal | None = None
+    inverse: bool = False
+
+    @property
+    def settle(self) -> str:
+        """The asset that trades are paid in, and a perpetual's profit and fees."""
+        return self.base if self.inverse else self.quote
+
+    def worth(self, qty: Decimal, price: Decimal) -> Decimal:
+        """Return what a quantity is worth at a price, in the asset of settlement.
+
+        In coins that is rounded to the finest unit accounts are kept in.
+        """
+        return (qty / price).quantize(COIN_UNIT) if self.inverse else qty * price
+
+    def notional(self, qty: Decimal, price: Decimal) -> Decimal:
+        """Return what a quantity is worth in quote units."""
+        return qty if self.inverse else qty * price
 
     @property
     def tick(self) -> Decimal:
@@ -54,7 +72,7 @@ class Listing:
 
     @property
     def lot(self) -> Decimal:
-        """Smallest quantity step, base units."""
+        """Smallest quantity step, base units (of an inverse perpetual quote units)."""
         return Decimal(self.lot_units).scaleb(-self.qty_scale)
 
     def terms(
@@ -116,11 +134,11 @@ def listing_of(rules: InstrumentRules) -> Listing:
     """Return what a venue's rules say as a listing.
 
     Raises:
-        ValueError: An inverse contract, or one of more than a unit: they are not simulated.
+        ValueError: A contract of more than a unit: it is not simulated.
     """
     name = split_instrument(rules.instrument)
-    if name.kind is InstrumentKind.INVERSE or rules.contract_size != 1:
-        raise ValueError(f"{rules.venue} {rules.instrument}: only linear contracts of one unit")
+    if rules.contract_size != 1:
+        raise ValueError(f"{rules.venue} {rules.instrument}: only contracts of one unit")
     tick_units, price_scale = _grid(rules.tick_size)
     lot_units, qty_scale = _grid(rules.lot_size)
     return Listing(
@@ -141,6 +159,7 @@ def listing_of(rules: InstrumentRules) -> Listing:
         tick_units=tick_units,
         lot_units=lot_units,
         qty_max=rules.qty_max,
+        inverse=name.kind is InstrumentKind.INVERSE,
     )
 
 

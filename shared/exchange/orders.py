@@ -121,7 +121,7 @@ class Order:
     updated_ms: int
     status: Status = Status.NEW
     filled_lots: int = 0
-    cost: Decimal = Decimal(0)  # quote units paid or received so far, without fees
+    cost: Decimal = Decimal(0)  # paid or received so far in the asset of settlement, without fees
     fee: Decimal = Decimal(0)  # in ``fee_asset``
     fee_asset: str = ""
     locked: Decimal = Decimal(0)
@@ -145,7 +145,8 @@ class Order:
         """Average fill price, zero before the first fill."""
         if not self.filled_lots:
             return Decimal(0)
-        return self.cost / self.request.listing.qty(self.filled_lots)
+        qty, is_inverse = self.request.listing.qty(self.filled_lots), self.request.listing.inverse
+        return qty / self.cost if is_inverse else self.cost / qty
 
 
 @dataclass(frozen=True, slots=True)

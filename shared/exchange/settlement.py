@@ -13,6 +13,7 @@ from shared.messages.base import Side
 from shared.messages.terms import OrderType
 
 BPS = Decimal(10_000)
+ZERO = Decimal(0)
 
 
 def needed(
@@ -50,9 +51,8 @@ class Settlement:
         """
         request, listing = order.request, order.request.listing
         if request.type is OrderType.LIMIT:
-            cost = listing.price(order.ticks) * listing.qty(order.lots)
-        else:
-            cost = sum((listing.price(t) * listing.qty(n) for t, n in reachable), Decimal(0))
+            reachable = [(order.ticks, order.lots)]
+        cost = sum((listing.worth(listing.qty(n), listing.price(t)) for t, n in reachable), ZERO)
         if listing.perpetual:
             position = self.ledger.positions.get(listing.instrument)
             if request.reduce_only:
@@ -61,9 +61,9 @@ class Settlement:
                 if held * request.side.signed(qty) >= 0 or qty + reducing > abs(held):
                     raise RefusedError(Refusal.REDUCE_ONLY)
             qty = listing.qty(order.lots)
-            price = cost / qty
-            amount = self.ledger.margin_needed(listing.instrument, request.side, qty, price)
-            asset, refusal = listing.quote, Refusal.MARGIN
+            price = qty / cost if listing.inverse else cost / qty
+            amount = self.ledger.margin_needed(listing, request.side, qty, price)
+            asset, refusal = listing.settle, Refusal.MARGIN
         else:
             fee = Decimal(0) if self.fee_asset else cost * listing.taker_bps / BPS
             name, refusal = split_instrument(listing.instrument), Refusal.BALANCE
@@ -85,12 +85,12 @@ class Settlement:
         order.locked -= share
         pnl = Decimal(0)
         if listing.perpetual:
-            pnl = self.ledger.settle_perpetual(listing.instrument, listing.quote, side, qty, price)
+            pnl = self.ledger.settle_perpetual(listing, side, qty, price)
         else:
             self.ledger.settle_spot(listing.base, listing.quote, side, qty, price)
         fee, asset = self._charge(listing, side, qty, price, maker=maker)
         order.filled_lots += lots
-        order.cost += price * qty
+        order.cost += listing.worth(qty, price)
         if order.fee_asset in {"", asset}:
             order.fee, order.fee_asset = order.fee + fee, asset
         return Fill(
@@ -113,11 +113,11 @@ class Settlement:
     ) -> tuple[Decimal, str]:
         """Charge the fee of one fill; return it and its asset."""
         bps = listing.maker_bps if maker else listing.taker_bps
-        in_quote = qty * price * bps / BPS
-        asset, fee = listing.quote, in_quote
+        in_quote = listing.worth(qty, price) * bps / BPS
+        asset, fee = listing.settle, in_quote
         preferred = self.fee_asset
         if preferred:
-            rate = self._mid(f"{preferred}/{listing.quote}")
+            rate = self._mid(f"{preferred}/{listing.settle}")
             if rate and self.ledger.balance(preferred).free >= in_quote / rate:
                 asset, fee = preferred, in_quote / rate
             elif side is Side.BUY:

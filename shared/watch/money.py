@@ -20,7 +20,9 @@ from shared.domain.accounting import (
     unrealized,
     worst_certainty,
 )
+from shared.domain.contracts import Contract
 from shared.domain.fees import BPS
+from shared.domain.holding import Holding
 from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.strategy_books import StrategyBooks
 from shared.domain.valuation import FindClose, known_part
@@ -178,8 +180,9 @@ def equity_change(books: Books, closing: Closing) -> dict[str, Decimal | None] |
         gain(quote, None if found is None else holding.qty * found.price)
     for position in closing.positions:
         found = closing.find(position.venue, position.instrument, position.qty)
-        worth = None if found is None else position.qty * found.price - position.cost
-        gain(split_instrument(position.instrument).quote, worth)
+        name = split_instrument(position.instrument)
+        holding = Holding(qty=position.qty, cost=position.cost)
+        gain(name.cash, None if found is None else holding.unrealized(name.kind, found.price))
     for asset, amount in sorted(totals.items()):
         if amount or asset in equity:
             gain(asset, amount)
@@ -187,19 +190,21 @@ def equity_change(books: Books, closing: Closing) -> dict[str, Decimal | None] |
 
 
 def closing_cost(books: Books, closing: Closing) -> dict[str, Decimal | None]:
-    """Return per quote asset what closing everything now would cost in fees and spread."""
+    """Return by asset of settlement what closing everything now costs in fees and spread."""
     cost: dict[str, Decimal | None] = dict.fromkeys(sorted(books.results), ZERO)
     for key, qty in books.opened().items():
         venue, _, instrument = key.rpartition("|")
-        quote = split_instrument(instrument).quote
+        name = split_instrument(instrument)
         found = closing.find(venue, instrument, qty)
         fee_bps = None if found is None else closing.fee_bps.get((found.venue, instrument))
-        before = cost.get(quote, ZERO)
+        before = cost.get(name.cash, ZERO)
         if found is None or fee_bps is None or before is None:
-            cost[quote] = None
+            cost[name.cash] = None
             continue
-        spread = abs(qty * (found.mid - found.price))
-        cost[quote] = before + spread + abs(qty) * found.price * fee_bps / BPS
+        contract = Contract(name.kind)
+        spread = abs(contract.profit(qty, found.mid, found.price))
+        fee = contract.settled(abs(qty), found.price) * fee_bps / BPS
+        cost[name.cash] = before + spread + fee
     return cost
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.domain.accounting import Books, unrealized
-from shared.domain.executions import Execution
+from shared.domain.executions import Execution, cost_of
 from shared.exchange.orders import Fill, RefusedError
 from shared.messages.base import Side
 from tests.property.test_exchange_money import act, exchange_of, steps
@@ -28,14 +28,14 @@ def execution(fill: Fill) -> Execution:
         instrument=listing.instrument,
         side=fill.side,
         qty=fill.qty,
-        cost=fill.price * fill.qty,
+        cost=cost_of(listing.instrument, fill.qty, fill.price),
         fee=fill.fee,
         fee_asset=fill.fee_asset,
         fee_quote=fill.fee * 600 if priced else None,
     )
 
 
-@pytest.mark.parametrize("kind", ["fees in BNB", "fees in quote", "perpetual"])
+@pytest.mark.parametrize("kind", ["fees in BNB", "fees in quote", "perpetual", "inverse"])
 @given(steps=steps, shuffle=st.integers(0, 5), late_fees=st.booleans())
 @settings(max_examples=150, deadline=None)
 def test_profit_equals_the_venue_s_equity_change(
@@ -68,16 +68,18 @@ def test_profit_equals_the_venue_s_equity_change(
         for asset, b in ledger.balances.items()
     }
     venue = next(iter(exchange.by_instrument.values())).venue
-    if kind != "perpetual" or fills == in_order:
+    if kind not in ("perpetual", "inverse") or fills == in_order:
         ours = books.inventory_change().get(venue, {})
         assert ours == {asset: amount for asset, amount in change.items() if amount}
-    equity = change.pop("USDT", Decimal(0))
+    cash = "BTC" if kind == "inverse" else "USDT"
+    equity = change.pop(cash, Decimal(0))
     equity += sum((amount * CLOSE[asset] for asset, amount in change.items()), Decimal(0))
     for instrument, position in ledger.positions.items():
         assert books.quantities.get(f"{venue}|{instrument}", Decimal(0)) == position.qty
-        equity += position.qty * CLOSE["BTC"] - position.cost
+        equity += position.profit_at(CLOSE["BTC"])
     open_ = books.positions(lambda _, instrument, __: CLOSE[instrument.partition("/")[0]])
-    realized = books.results["USDT"].realized if books.results else Decimal(0)
-    profit = unrealized(open_).get("USDT", Decimal(0))
+    assert set(books.results) <= {cash}
+    realized = books.results[cash].realized if books.results else Decimal(0)
+    profit = unrealized(open_).get(cash, Decimal(0))
     assert profit is not None
     assert realized + profit == equity

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -18,6 +19,19 @@ from shared.venues.kraken.simulated.listing import LISTINGS as KRAKEN
 
 START = {"USDT": Decimal(2_000), "BTC": Decimal("0.05"), "BNB": Decimal("0.01")}
 MID = 60_000
+INVERSE = (
+    replace(
+        PERPETUALS[0],
+        instrument="BTC/USD:BTC",
+        symbol="BTCUSD",
+        quote="USD",
+        qty_scale=0,
+        qty_min=Decimal(1),
+        notional_min=Decimal(1),
+        inverse=True,
+    ),
+)
+"""Contracts of a quote unit, settled in coins."""
 
 steps = st.lists(
     st.tuples(
@@ -33,6 +47,8 @@ steps = st.lists(
 
 
 def exchange_of(kind: str) -> Exchange:
+    if kind == "inverse":
+        return Exchange("v", INVERSE, fee_asset="", start={"BTC": Decimal("0.005")}, seed=1)
     if kind == "perpetual":
         return Exchange("v", PERPETUALS, fee_asset="", start={"USDT": Decimal(200)}, seed=1)
     fee_asset = "BNB" if kind == "fees in BNB" else ""
@@ -43,7 +59,7 @@ def act(exchange: Exchange, step: tuple, number: int) -> None:
     what, side, away, size, tif, post_only = step
     listing = next(x for x in exchange.by_instrument.values() if x.base == "BTC")
     ticks = listing.ticks(Decimal(MID + away))
-    lots = listing.lots(Decimal(size).scaleb(-3))
+    lots = listing.lots(Decimal(size * 7) if listing.inverse else Decimal(size).scaleb(-3))
     assert ticks and lots
     if what == "quote":
         exchange.background_quote(listing, side, ticks, lots, 0)
@@ -71,7 +87,7 @@ def act(exchange: Exchange, step: tuple, number: int) -> None:
         )
 
 
-@pytest.mark.parametrize("kind", ["fees in BNB", "fees in quote", "perpetual"])
+@pytest.mark.parametrize("kind", ["fees in BNB", "fees in quote", "perpetual", "inverse"])
 @given(steps=steps)
 @settings(max_examples=120, deadline=None)
 def test_money_is_conserved_and_fills_add_up(kind: str, steps: list) -> None:
@@ -90,7 +106,7 @@ def test_money_is_conserved_and_fills_add_up(kind: str, steps: list) -> None:
         for asset, total in before.items():
             assert ledger.total(asset) == total, f"{asset} changed"
             assert ledger.balance(asset).used >= 0
-            if kind != "perpetual":
+            if kind not in ("perpetual", "inverse"):
                 assert ledger.balance(asset).free >= 0, f"{asset} overspent"
         locked: dict[str, Decimal] = {}
         for order in exchange.open_orders.values():

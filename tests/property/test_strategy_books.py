@@ -25,6 +25,8 @@ PRICES = {
     PERP: D("102.9"),
     "BNB/USDT": D("7.3"),
     "BNB/USD": D("7.1"),
+    "BNB/BTC": D("0.07"),
+    "BTC/USD:BTC": D("102.7"),
 }
 
 executions = st.builds(

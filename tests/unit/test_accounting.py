@@ -8,10 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from shared.domain.accounting import Books, unrealized
-from shared.domain.executions import Execution
+from shared.domain.executions import Execution, cost_of
 from shared.messages.base import Certainty, Side
 
-SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
+SPOT, PERP, INVERSE = "BTC/USDT", "BTC/USDT:USDT", "BTC/USD:BTC"
 
 
 def execution(
@@ -156,13 +156,58 @@ def test_funding_is_realized_and_a_transfer_is_not() -> None:
     assert books.transfers == {"f|USDT": D(500)}
 
 
-def test_an_instrument_settled_in_its_base_asset_makes_the_result_unknown() -> None:
-    books = booked(execution("buy", "1", "100", "BTC/USD:BTC", fee=None))
-    assert books.results["USD"].certainty is Certainty.UNKNOWN
-    assert books.exposure == {"BTC": 1}
-    books.fund("a", "BTC/USD:BTC", D(1))
-    assert books.inventory["a|BTC"] == 1, "the balance is the coin's"
-    assert (books.results["USD"].funding, books.results["USD"].realized) == (0, 0)
+def inverse(side: str, qty: str, price: str, fee: str | None = "0") -> Execution:
+    """Quote units of an inverse contract, as the accounts take them."""
+    cost = cost_of(INVERSE, D(qty), D(price))
+    return replace(
+        execution(side, qty, price, INVERSE, fee=None if fee is None else D(fee)), cost=cost
+    )
+
+
+def test_an_inverse_contract_earns_pays_and_holds_coins() -> None:
+    # 10,000 of quote units sold at 50,000 are 0.2 coins, at 40,000 they are 0.25.
+    books = booked(inverse("sell", "10000", "50000", fee="0.0001"))
+    assert (books.exposure, books.results["BTC"].realized) == ({"BTC": D("-0.2001")}, D("-0.0001"))
+    (held,) = books.positions(lambda *_: D(40_000))
+    assert (held.qty, held.entry, held.unrealized) == (-10_000, 50_000, D("0.05"))
+    assert unrealized([held]) == {"BTC": D("0.05")}
+    books.fund("a", INVERSE, D("0.00002"))
+    books.trade(inverse("buy", "10000", "40000", fee="0.000125"))
+    result = books.results["BTC"]
+    assert set(books.results) == {"BTC"}
+    assert (result.realized, result.fees) == (D("0.049795"), D("0.000225"))
+    assert (result.funding, result.certainty) == (D("0.00002"), Certainty.KNOWN)
+    assert books.inventory_change() == {"a": {"BTC": D("0.049795")}}
+    assert books.exposure == {"BTC": D("0.049795")}, "coins earned are held"
+    assert books.quantities == {f"a|{INVERSE}": 0}
+
+
+def test_the_entry_of_an_inverse_contract_is_the_harmonic_mean() -> None:
+    books = booked(inverse("buy", "100", "50000"), inverse("buy", "100", "40000"))
+    (held,) = books.positions(lambda *_: None)
+    assert held.entry == 2 / (1 / D(50_000) + 1 / D(40_000))
+    assert books.exposure == {"BTC": D("0.0045")}
+    # A part at the average: 100 of 200 have half of the coins.
+    books.trade(inverse("sell", "100", "50000"))
+    assert books.results["BTC"].realized == D("0.00225") - D("0.002")
+
+
+def test_spot_against_an_inverse_short_is_worth_the_same_at_every_price() -> None:
+    spot = execution("buy", "0.2", "50000", "BTC/USD")
+    for price in (D(20_000), D(50_000), D(123_456)):
+        books = booked(spot, inverse("sell", "10000", "50000"))
+        assert books.exposure == {"BTC": 0}
+        books.trade(execution("sell", "0.2", str(price), "BTC/USD"))
+        books.trade(inverse("buy", "10000", str(price)))
+        coins, quote = books.results["BTC"].realized, books.results["USD"].realized
+        assert abs(quote + coins * price) <= D("1e-8") * price
+
+
+def test_funding_in_the_quote_asset_of_an_inverse_contract_is_not_accounted_for() -> None:
+    books = booked(inverse("sell", "10000", "50000"))
+    books.fund("a", INVERSE, D(1), "USD")
+    assert books.inventory == {"a|USD": 1}
+    assert books.results["BTC"].certainty is Certainty.UNKNOWN
 
 
 def test_funding_in_a_third_asset_makes_the_result_unknown() -> None:

@@ -43,7 +43,7 @@ class World:
 
     def hold(self, side: Side, qty: str) -> None:
         price = self.mark[BTC.instrument]
-        self.ledger.settle_perpetual(BTC.instrument, "USDT", side, Decimal(qty), price)
+        self.ledger.settle_perpetual(BTC, side, Decimal(qty), price)
 
     def pass_interval(self) -> None:
         end_ms = self.funding.next_ms(self.now_ms)

@@ -124,8 +124,15 @@ def test_strategies_keep_their_lots_apart_and_an_operator_closes_anyones() -> No
     assert (closed.strategy, closed.profit) == ("b", D(20))
 
 
-def test_profit_of_what_is_settled_in_its_base_asset_is_not_known() -> None:
+def test_amounts_of_an_inverse_contract_are_coins() -> None:
     inverse = {"instrument": "BTC/USD:BTC"}
-    lots = lots_of(fill(1, "buy", "1", "100", **inverse), fill(2, "sell", "1", "110", **inverse))
+    lots = lots_of(
+        fill(1, "buy", "100", "100", **inverse), fill(2, "sell", "100", "125", **inverse)
+    )
     (closed,) = lots.closed()
-    assert (closed.opened_amount, closed.closed_amount, closed.profit) == (None, None, None)
+    assert (closed.opened_amount, closed.closed_amount) == (D(1), D("0.8"))
+    assert closed.profit == D("0.2")
+    lots = lots_of(
+        fill(1, "sell", "100", "100", **inverse), fill(2, "buy", "100", "125", **inverse)
+    )
+    assert lots.closed()[0].profit == D("-0.2")
