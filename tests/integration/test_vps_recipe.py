@@ -25,7 +25,7 @@ EDIT = (
 ).replace(r"\"", '"')
 VENUES = (
     "systemd-run --quiet --unit venuesim -p WorkingDirectory=/opt/arbstream -p Restart=always "
-    "/opt/arbstream/.venv/bin/python -m services.venuesim --port 8090 --seed 7"
+    "/opt/arbstream/.venv/bin/python -m services.venuesim --port 8090 --seed 7 --more-venues"
 )
 OPERATOR = """
 export ARB_REDIS_URL=unix:///run/arbstream/redis.sock ARB_REDIS_USERNAME=operator
