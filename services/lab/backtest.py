@@ -85,16 +85,17 @@ class Backtest(Replay):
         self._chain.notify(messages)
 
     def _append(self, messages: Sequence[Message]) -> None:
-        self._chain.append(messages)
+        """Nothing: ``on_published`` appends what anybody says."""
 
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
-        """Keep what the report lists, and hand the messages on."""
+        """Append what was said to its stream, keep what the report lists, wake the readers."""
         first = messages[0]
         if len(messages) == 1 and (type(first) is DepthView or type(first) is BookDelta):
             if type(first) is DepthView:
                 self._see(first)
-            self._chain.notify(messages)  # nearly always
+            self._chain.pass_on(messages)  # nearly always
             return
+        self._chain.append(messages)
         if type(first) is not DepthView:
             for message in messages:
                 if type(message) is Fill:

@@ -95,7 +95,7 @@ class Chain:
 
     def sleeps(self) -> bool:
         """Tell whether timers rest now, or will before more is heard."""
-        return self._sleep_ns[1] > self.kernel.now_ns()
+        return self._sleep_ns[1] > self.kernel.time_ns
 
     def awake_ns(self, service: str, due_ns: int) -> int:
         """Return when a timer that is due at a time rings."""
@@ -117,11 +117,6 @@ class Chain:
 
     def append(self, messages: Sequence[Message]) -> None:
         """Append what one step published."""
-        if len(messages) == 1:
-            stream = self._stream_of[type(messages[0])]
-            if not stream.name:  # nearly always: market data
-                _append(stream, messages)
-                return
         for spec, _, entry in group_by_stream(messages, SHARDS):
             stream = self._streams[spec.name]
             if stream.name:
@@ -130,9 +125,31 @@ class Chain:
                     self._decisions.add(stream.name, entry_id, payload)
             _append(stream, entry)
 
+    def pass_on(self, messages: Sequence[Message]) -> None:
+        """Append one message of market data and wake who reads it: ``append`` and ``notify``."""
+        message = messages[0]
+        kind = type(message)
+        stream = self._stream_of[kind]
+        if stream.kept.maxlen:
+            stream.kept.append(messages)
+        at_ns = self.kernel.time_ns + self.hop_ns
+        for cursor in stream.cursors:
+            node = cursor.node
+            if node.quiet is not None:
+                node.pass_quiet()
+            cursor.entries.append(messages)
+            node.unread += 1
+            node.newest = cursor
+            if not cursor.interval_ns:
+                node.wake_at(at_ns)
+            elif kind is DepthView:
+                node.note_view(cursor, message, at_ns)  # type: ignore[arg-type]
+            else:
+                node.wake_at(max(at_ns, cursor.due_ns))
+
     def notify(self, messages: Sequence[Message]) -> None:
         """Wake who reads the messages, a hop later or when their next look is due."""
-        at_ns = self.kernel.now_ns() + self.hop_ns
+        at_ns = self.kernel.time_ns + self.hop_ns
         if len(messages) == 1:
             first = messages[0]
             for cursor in self._stream_of[type(first)].cursors:

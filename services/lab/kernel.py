@@ -14,24 +14,25 @@ class Kernel:
     """
 
     def __init__(self, start_ns: int) -> None:
-        self._now_ns = start_ns
+        self.time_ns = start_ns
+        """Virtual UNIX time; ``now_ns`` is for whoever wants a clock."""
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._asked = self._running = 0
         self.steps = 0
 
     def now_ns(self) -> int:
         """Return virtual UNIX time in ns."""
-        return self._now_ns
+        return self.time_ns
 
     def monotonic_ns(self) -> int:
         """Return the same: virtual time never jumps."""
-        return self._now_ns
+        return self.time_ns
 
     def at(self, when_ns: int, event: Callable[[], None]) -> None:
         """Run ``event`` at a time; one that has passed means now."""
         self._asked += 1
-        if when_ns < self._now_ns:  # noqa: PLR1730 - half the time of max(), at every event
-            when_ns = self._now_ns
+        if when_ns < self.time_ns:  # noqa: PLR1730 - half the time of max(), at every event
+            when_ns = self.time_ns
         heappush(self._heap, (when_ns, self._asked, event))
 
     def take_place(self) -> int:
@@ -45,18 +46,18 @@ class Kernel:
 
     def place(self) -> tuple[int, int]:
         """Return what time it is, and the place of the event that runs."""
-        return self._now_ns, self._running
+        return self.time_ns, self._running
 
     def after(self, delay_ns: int, event: Callable[[], None]) -> None:
         """Run ``event`` that much later."""
-        self.at(self._now_ns + delay_ns, event)
+        self.at(self.time_ns + delay_ns, event)
 
     def run_until(self, until_ns: int) -> None:
         """Run everything up to and including a time, which it is then."""
         heap = self._heap
         while heap and heap[0][0] <= until_ns:
-            self._now_ns, self._running, event = heappop(heap)
+            self.time_ns, self._running, event = heappop(heap)
             self.steps += 1
             event()
-        self._now_ns = max(self._now_ns, until_ns)
+        self.time_ns = max(self.time_ns, until_ns)
         self._running = self._asked

@@ -27,7 +27,7 @@ class Node(NodeReads):
     Args:
         process: How it is wired.
         chain: The streams.
-        publish: Called with the service and what it published.
+        publish: Called with the service and what it published, to append it and wake its readers.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Node(NodeReads):
             self._begin()
 
     def _begin(self) -> None:
-        now_ns = self._kernel.now_ns()
+        now_ns = self._kernel.time_ns
         engine = self.engine = self.process.make()
         if isinstance(engine, LedgerEngine):
             self._only_keeps = engine.only_keeps
@@ -89,7 +89,7 @@ class Node(NodeReads):
         self._first = first if is_first else None
         self._is_plain = not self._durable and not self._paced
         self._is_open = True
-        self.wake_at(self._kernel.now_ns())
+        self.wake_at(self._kernel.time_ns)
 
     # What wakes it
 
@@ -97,14 +97,14 @@ class Node(NodeReads):
         """Hand over what came of an action."""
         assert self.engine is not None
         self._settle()
-        self._finish(self.engine.on_message(result, self._kernel.now_ns()))
+        self._finish(self.engine.on_message(result, self._kernel.time_ns))
 
     def wake_at(self, at_ns: int) -> None:
         """Read at a time, unless that is to happen earlier anyway.
 
         Who has just read looks once more at once, so it sees what comes at that very moment.
         """
-        now_ns = self._kernel.now_ns()
+        now_ns = self._kernel.time_ns
         self._wake(now_ns if self._read_ns == now_ns else at_ns)
 
     def note_view(self, cursor: Cursor, view: DepthView, at_ns: int) -> None:
@@ -118,7 +118,7 @@ class Node(NodeReads):
             or self._first is not None
             or self.unread != len(cursor.entries)
             or self.unread > READ_MAX
-            or self._read_ns == kernel.now_ns()
+            or self._read_ns == kernel.time_ns
             or self._chain.sleeps()
             or not only_keeps(view)
         ):
@@ -132,7 +132,7 @@ class Node(NodeReads):
             self.pass_quiet()
             self._make_loud()
         if self._kept:
-            engine, now_ns = self._engine(), self._kernel.now_ns()
+            engine, now_ns = self._engine(), self._kernel.time_ns
             for view in self._kept.values():
                 engine.on_message(view, now_ns)
             self._kept.clear()
@@ -149,7 +149,7 @@ class Node(NodeReads):
             self._kernel.at(at_ns, self._on_wake)
 
     def _on_wake(self) -> None:
-        now_ns = self._kernel.now_ns()
+        now_ns = self._kernel.time_ns
         if self._wake_ns != now_ns:
             return  # another one came first
         self._wake_ns = None
@@ -168,12 +168,13 @@ class Node(NodeReads):
         if self._timer_ns != at_ns or engine is None:
             return
         self._timer_ns = None
-        now_ns = self._kernel.now_ns()
+        now_ns = self._kernel.time_ns
         deadline_ns = engine.next_deadline_ns()
         if deadline_ns is not None and deadline_ns <= now_ns:
             self._settle()
             self._finish(engine.on_timer(now_ns))
-        self._set_timer()
+        else:
+            self._set_timer()
 
     def _set_timer(self) -> None:
         assert self.engine is not None
@@ -239,7 +240,6 @@ class Node(NodeReads):
         for action in step.at_once:
             self._carry_out(action)
         if messages:
-            self._chain.append(messages)
             self._publish(self.service, messages)
         for action in actions:
             self._carry_out(action)
@@ -247,7 +247,7 @@ class Node(NodeReads):
         if not self._has_begun and self.process.has_begun(self._engine()):
             self._has_begun = True
             if self._is_open:
-                self.wake_at(self._kernel.now_ns())
+                self.wake_at(self._kernel.time_ns)
 
     def _engine(self) -> Engine:
         assert self.engine is not None

@@ -156,8 +156,12 @@ class OrderbookEngine:
                 if book is None:
                     return NOTHING
             book.on_delta(message, now_ns)
-            if book.shown_live and not book.book.touched and book.state is _LIVE:
-                return NOTHING
+            if book.shown_live and book.state is _LIVE:
+                if not book.book.touched:
+                    return NOTHING
+                if not book.wants_resync:  # nearly always
+                    self._counters["views"] += 1
+                    return Step(messages=[self._view(book, now_ns, 0)])
             return Step(messages=self._outputs(book, now_ns))
         if type(message) is BookSnapshot:
             book = self._book(message.venue, message.instrument)
@@ -173,7 +177,10 @@ class OrderbookEngine:
         """Judge silence, ask again for lost books, and repeat views."""
         self._next_tick_ns = now_ns + self._tick_ns
         out: list[Message] = []
+        view_ns = now_ns - self._refresh_ns + self._tick_ns // 2
         for book in self._books.values():
+            if book.shown_ns > view_ns and book.is_calm(now_ns):  # nearly always
+                continue
             book.on_timer(now_ns)
             live = book.state is _LIVE
             refresh_ns = self._refresh_ns if live else NOT_LIVE_REFRESH_NS
@@ -185,7 +192,7 @@ class OrderbookEngine:
                 out.append(
                     _request(book, now_ns, "near the end of the snapshot's levels", refresh=True)
                 )
-        return Step(messages=out)
+        return Step(messages=out) if out else NOTHING
 
     def next_deadline_ns(self) -> int | None:
         """Return when ``on_timer`` wants to be called."""

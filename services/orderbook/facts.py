@@ -16,6 +16,9 @@ from shared.messages.base import BookState
 
 BEHIND_NS_MAX = 1_000_000_000
 """A message older than this when read does not make a book LIVE."""
+FORGET_NS = 60_000_000_000
+"""After this long without a message the epoch is forgotten, so that a clock set back cannot shut a
+book out for ever."""
 
 
 class BookFacts:
@@ -41,6 +44,8 @@ class BookFacts:
         self.shown_live = False
         self.shown_state: tuple[BookState, str] | None = None
         self._stale_after_ns = stale_after_ns
+        self._calm_ns_max = min(stale_after_ns, FORGET_NS)
+        """A silence that means nothing, whatever the book's usual pauses are."""
         self.ts_venue_ns: int | None = None
         self._broken: BookState | None = BookState.SYNCING
         self._broken_reason = "no snapshot yet"

@@ -20,31 +20,32 @@ class ResyncTimer:
 
     def __init__(self, asked_ns: int = 0, attempt: int = 0) -> None:
         self._asked_ns, self._attempt = asked_ns, attempt
-        self._due_ns: int | None = None
+        self.due_ns: int | None = None
+        """When to ask next; ``None`` while nothing is wanted."""
 
     def want(self, not_before_ns: int) -> None:
         """Ask, not before then and not too soon after the last time; a time already set stays."""
-        if self._due_ns is None:
+        if self.due_ns is None:
             self.want_anew(not_before_ns)
 
     def want_anew(self, not_before_ns: int) -> None:
         """Ask for a new reason: a time already set is set anew."""
-        self._due_ns = max(not_before_ns, self._next_ns())
+        self.due_ns = max(not_before_ns, self._next_ns())
 
     def cancel(self) -> None:
         """There is no need any more."""
-        self._due_ns = None
+        self.due_ns = None
 
     def is_due(self, now_ns: int) -> bool:
         """Tell whether to ask now."""
-        return self._due_ns is not None and now_ns >= self._due_ns
+        return self.due_ns is not None and now_ns >= self.due_ns
 
     def asked(self, now_ns: int) -> None:
         """A request was made now: set the time of the next one."""
         calm = now_ns - self._asked_ns > CALM_NS
         self._attempt = 0 if calm else self._attempt + 1
         self._asked_ns = now_ns
-        self._due_ns = self._next_ns()
+        self.due_ns = self._next_ns()
 
     def save(self) -> tuple[int, int]:
         """Return the arguments that make this timer again."""

@@ -30,10 +30,17 @@ class SnapshotRange:
 
     def refresh_due(self, book: Book, now_ns: int) -> bool:
         """Tell whether to ask for a newer snapshot now; if so, the next time is set."""
-        if self._is_whole or now_ns - self._asked_ns < REFRESH_PAUSE_NS:
-            return False
-        rooms = zip(book.room(), self.room, strict=True)
-        if not any(left < REFRESH_SHARE * first for left, first in rooms if first < _INFINITY):
+        if not self.is_near_end(book, now_ns):
             return False
         self._asked_ns = now_ns
         return True
+
+    def is_near_end(self, book: Book, now_ns: int) -> bool:
+        """Tell whether a newer snapshot is to be asked for; written out, as every tick asks."""
+        if self._is_whole or now_ns - self._asked_ns < REFRESH_PAUSE_NS:
+            return False
+        bid_room, ask_room = book.room()
+        first_bid, first_ask = self.room
+        return (bid_room < REFRESH_SHARE * first_bid and first_bid < _INFINITY) or (
+            ask_room < REFRESH_SHARE * first_ask and first_ask < _INFINITY
+        )

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.orderbook.facts import BEHIND_NS_MAX, BookFacts
+from services.orderbook.facts import BEHIND_NS_MAX, FORGET_NS, BookFacts
 from shared.messages.base import BookState
 from shared.messages.market import BookDelta, BookSnapshot, VenueStatus
 
@@ -40,9 +40,6 @@ SNAPSHOT_GRACE_NS = 1_000_000_000
 """How long a snapshot announced by a status may take over its own stream before it is missed."""
 CATCH_UP_NS = 200_000_000
 """A reader that found nothing old for this long has read everything there was."""
-FORGET_NS = 60_000_000_000
-"""After this long without a message the epoch is forgotten, so that a clock set back cannot shut a
-book out for ever."""
 
 
 class TrackedBook(BookFacts):
@@ -168,6 +165,17 @@ class TrackedBook(BookFacts):
 
     # Time
 
+    def is_calm(self, now_ns: int) -> bool:
+        """Tell whether a look at it now would find nothing: LIVE as shown, and lately heard of."""
+        return (
+            self.state is _LIVE
+            and self.shown_live
+            and now_ns - self.ts_recv_ns <= self._calm_ns_max
+            and not self.book.touched
+            and self._resync.due_ns is None
+            and not self._snapshot_range.is_near_end(self.book, now_ns)
+        )
+
     def on_timer(self, now_ns: int) -> None:
         """Judge silence."""
         watched = self._feed_status.state is None and self._broken is None
@@ -199,6 +207,11 @@ class TrackedBook(BookFacts):
             return False
         self.counters["refreshes"] += 1
         return True
+
+    @property
+    def wants_resync(self) -> bool:
+        """Whether a resync is to be asked for, now or later."""
+        return self._resync.due_ns is not None
 
     @property
     def asked_epoch(self) -> int:

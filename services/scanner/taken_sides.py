@@ -107,6 +107,8 @@ class TakenSides:
     @property
     def next_ns(self) -> int | None:
         """When ``due`` has something to look at."""
+        if not self._told:  # nearly always, and asked after every view
+            return None
         dues = [told.near_misses.next_ns for told in self._told.values()]
         return min((each for each in dues if each is not None), default=None)
 

@@ -142,12 +142,15 @@ class _Side:
                 levels += more[: depth - len(levels)]
         return levels
 
-    def watch(self, depth: int) -> None:
-        """Remember what a view of this depth shows."""
-        if len(self.prices) < depth:
-            self.edge = self.nowhere
-        else:
-            self.edge = self.prices[-depth if self.is_bids else depth - 1]
+    def show(self, depth: int) -> list[Level]:
+        """Return the same, and remember what it shows."""
+        near = self.near
+        prices = self.prices[: -depth - 1 : -1] if self.is_bids else self.prices[:depth]
+        if len(prices) == depth:  # nearly always
+            self.edge = prices[-1]
+            return [(price, near[price]) for price in prices]
+        self.edge = self.nowhere
+        return self.top(depth)
 
     def all(self) -> dict[float, float]:
         """Return price -> quantity unordered, zeros maybe."""
@@ -299,10 +302,8 @@ class Book:
         if depth > self._near_min:
             self._near_min = depth
             self._settle()
-        self._bids.watch(depth)
-        self._asks.watch(depth)
         self.touched = False
-        bids, asks = self._bids.top(depth), self._asks.top(depth)
+        bids, asks = self._bids.show(depth), self._asks.show(depth)
         if bids and bids[-1][0] < self.bid_floor:
             bids = [level for level in bids if level[0] >= self.bid_floor]
         if asks and asks[-1][0] > self.ask_ceiling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 from hypothesis import given, settings
@@ -134,6 +135,11 @@ def test_live_views_equal_the_venues_book_at_their_number(plan):
             engine.own(0, saved, now_ns)
         elif kind == "wait":
             now_ns += what * MS
+            calm = [book for book in engine._books.values() if book.is_calm(now_ns)]
+            for book in deepcopy(calm):
+                book.on_timer(now_ns)
+                assert (book.state, book.reason) == (BookState.LIVE, "")
+                assert not (book.book.touched or book.ask_due(now_ns) or book.refresh_due(now_ns))
             for out in engine.on_timer(now_ns).messages:
                 check(out)
             deadline_ns = engine.next_deadline_ns()
