@@ -19,8 +19,8 @@ from shared.bus.tuning import (
     lease_key,
     members_key,
 )
-from shared.services import SERVICE_NAMES
-from shared.streams import ALL, ANYONE, Delivery, StreamSpec
+from shared.services import SERVICE_NAMES, SERVICE_OF
+from shared.streams import ALL, ANYONE, BY_NAME, Delivery, StreamSpec
 
 OPERATOR = "operator"
 USERS = (*SERVICE_NAMES, OPERATOR)
@@ -63,11 +63,12 @@ def rules_of(service: str) -> list[str]:
         keys(s) for s in ALL if s.producer in {service, ANYONE} and s.delivery is Delivery.LATEST
     ]
     latest = [keys(s) for s in read if s.delivery is Delivery.LATEST]
+    followed = [keys(BY_NAME[name]) for name in SERVICE_OF[service].follows]
     return [
         f"{CONNECT} {TRANSACT}",
         selector("+xadd", [*written, *dead]),
         selector(HOLD, held),
-        selector(WATCH, latest, "%R~"),
+        selector(WATCH, [*latest, *followed], "%R~"),
         selector(GROUP, [keys(s) for s in durable]),
         selector("+get +set", [checkpoint_key(service + "*")]),
         selector("+hset +hgetall", [POSITION_KEY]),

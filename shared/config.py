@@ -5,7 +5,7 @@ types and impossible values are refused with the place and what would be right.
 
 Environment: ``ARB_CONFIG`` (path), ``ARB_REDIS_URL``, ``ARB_REDIS_TLS_CA_FILE``, ``ARB_INSTANCE``,
 ``ARB_HTTP_HOST``, ``ARB_HTTP_PORT``, ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``,
-``ARB_POSITION_INTERVAL_MS``, ``ARB_SIMULATED_HOST``, ``ARB_RECORD``, ``ARB_RECORDER_DIR``;
+``ARB_POSITION_INTERVAL_MS``, ``ARB_SIMULATED_HOST``, ``ARB_RECORD``, ``ARB_LEDGER``, ``ARB_RECORDER_DIR``;
 secrets ``ARB_<VENUE>_API_KEY``, ``ARB_<VENUE>_API_SECRET``, ``ARB_REDIS_USERNAME``,
 ``ARB_REDIS_PASSWORD``, each also as ``*_FILE``;
 ``ARB_LIVE_TRADING`` is the second consent that live trading needs.
@@ -113,6 +113,10 @@ def _config_of(raw: Mapping[str, Any], where: str) -> Config:
         raise ConfigError(f'{where}: observe.http_host is empty; give an address, like "127.0.0.1"')
     if not config.recorder.dir.strip():
         raise ConfigError(f'{where}: recorder.dir is empty; give a directory, like "data"')
+    if not config.recorder.ledger_file.strip():
+        raise ConfigError(
+            f'{where}: recorder.ledger_file is empty; give a file, like "ledger.sqlite"'
+        )
     if unknown := sorted(config.process.processors.keys() - set(SERVICE_NAMES)):
         raise ConfigError(
             f"{where}: process.processors names {unknown[0]}; services are "
@@ -290,6 +294,10 @@ def apply_environment(config: Config, environ: Mapping[str, str] = os.environ) -
         if wanted not in {"yes", "no"}:
             raise ConfigError(f"ARB_RECORD={wanted}: yes or no")
         recorder["enabled"] = wanted == "yes"
+    if wanted := environ.get("ARB_LEDGER"):
+        if wanted not in {"yes", "no"}:
+            raise ConfigError(f"ARB_LEDGER={wanted}: yes or no")
+        recorder["ledger"] = wanted == "yes"
     if directory := environ.get("ARB_RECORDER_DIR"):
         recorder["dir"] = directory
     if recorder:

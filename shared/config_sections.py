@@ -141,12 +141,18 @@ class ExecutorConfig(Section, frozen=True, kw_only=True):
 
 
 class RecorderConfig(Section, frozen=True, kw_only=True):
-    """Market data on disk: ``enabled`` lets ingestors hand over raw frames and a recorder run."""
+    """What is kept on disk: ``enabled`` lets ingestors hand over raw frames and a recorder run.
+
+    ``ledger`` lets the recorder write the ledger, into ``ledger_file`` (in ``dir``, if its path is
+    not absolute).
+    """
 
     enabled: bool = False
     dir: str = "data"
     segment_bytes_max: PositiveInt = 64_000_000
     sync_interval_ms: Annotated[int, Meta(ge=10, le=900)] = 500
+    ledger: bool = False
+    ledger_file: str = "ledger.sqlite"
 
 
 class ProcessConfig(Section, frozen=True, kw_only=True):

@@ -57,6 +57,7 @@ class ServiceSpec:
         needs: Services that containers and systemd start before it and stop after it.
         is_optional: The system is whole without it; it runs where it is asked for.
         keeps_files: It is given a place in the file system that it may write to.
+        follows: Streams that it reads besides, without a group, from positions of its own.
     """
 
     name: str
@@ -69,6 +70,7 @@ class ServiceSpec:
     needs: tuple[str, ...] = ()
     is_optional: bool = False
     keeps_files: bool = False
+    follows: tuple[str, ...] = ()
 
 
 # The supervisor starts them in this order. Stop ranks: what makes new work goes first, then what
@@ -145,6 +147,15 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
         drain_timeout_s=20.0,
         is_optional=True,
         keeps_files=True,
+        # For the ledger, which keeps its positions itself; nobody waits for it.
+        follows=(
+            "arb.opportunity",
+            "exec.plan",
+            "exec.event",
+            "risk.event",
+            "ctl.command",
+            "alert",
+        ),
     ),
 )
 
@@ -158,3 +169,8 @@ SERVICE_OF: dict[str, ServiceSpec] = {spec.name: spec for spec in ALL_SERVICES}
 def readers_of(stream: str) -> tuple[str, ...]:
     """Return the services that read a stream."""
     return tuple(s.name for s in ALL_SERVICES if any(read.stream == stream for read in s.reads))
+
+
+def followers_of(stream: str) -> tuple[str, ...]:
+    """Return the services that follow a stream without a group."""
+    return tuple(spec.name for spec in ALL_SERVICES if stream in spec.follows)

@@ -9,6 +9,7 @@ import sys
 
 from shared.bus.tuning import DEAD_ENTRIES_MAX, POSITION_KEY, dead_key
 from shared.messages.base import Message
+from shared.services import followers_of
 from shared.streams import ALL, ANYONE, StreamSpec
 
 _HEAD = """\
@@ -18,8 +19,8 @@ Generated from `shared/streams.py` by `python -m shared.streams_doc > docs/strea
 it current. Watch any of them with `arb tail STREAM`; the JSON ones also with
 `redis-cli XREAD COUNT 10 STREAMS '{arb}:exec.event' 0`.
 
-| stream | key | messages | producer | consumers | delivery | wire | entries max | bytes max |
-|---|---|---|---|---|---|---|---|---|
+| stream | key | messages | producer | consumers | followed by | delivery | wire | entries max | bytes max |
+|---|---|---|---|---|---|---|---|---|---|
 """
 
 _DELIVERY = """
@@ -27,6 +28,8 @@ _DELIVERY = """
 count of the rest; trimmed to about *entries max*, or to fewer when *bytes max* would be passed.
 **DURABLE**: each consumer is a group; delivered at least once, acknowledged together with its
 effects; trimmed towards *entries max*, never past what the slowest group has not acknowledged.
+*Followed by* reads without a group, from a position of its own: nothing waits for it, and what is
+trimmed before it was read is a gap that it notes.
 
 ## Messages
 """
@@ -45,6 +48,7 @@ def _row(spec: StreamSpec) -> str:
         types,
         _who((spec.producer,)),
         _who(spec.consumers),
+        _who(followers_of(spec.name)),
         str(spec.delivery),
         str(spec.format),
         f"{spec.entries_max:,}",

@@ -1,7 +1,7 @@
-"""Recorder: raw frames in, files out. Everything else goes on without it.
+"""Recorder: raw frames into files, decisions into the ledger. Everything else goes on without it.
 
-What is written where is decided in ``engine.py``; this module only wires it to the bus and the
-store.
+What is written where is decided in ``engine.py`` and in ``shared/sql_ledger``; this module only
+wires it to the bus, the store and the ledger's file.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from services.recorder.engine import RecorderEngine
+from services.recorder.ledger import LedgerWriter
+from services.recorder.parts import Parts
 from services.recorder.store import StoreTransport
 from shared.bus.inputs import inputs_of
 from shared.bus.port import Bus
@@ -17,18 +19,36 @@ from shared.config_sections import Config
 from shared.lease import Lease
 from shared.observe import Observer
 from shared.process import own_id
-from shared.runner import on_bus, run_service
+from shared.runner import App, on_bus, run_service
 from shared.runtime.hosting import Hosting
 from shared.runtime.shell import Shell
 from shared.runtime.tasks import Tasks
 from shared.services import SERVICE_OF
+from shared.sql_ledger.place import ledger_path
 from shared.store.extra import must_have
+from shared.watch.link import Target
 
 NAME = "recorder"
 
 
-def build(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
-    """Put the recorder together.
+def build(config: Config, bus: Bus, clock: Clock, observer: Observer) -> App:
+    """Put together what the configuration asks for; frames where it asks for nothing.
+
+    Raises:
+        ConfigError: What writes Parquet is not installed.
+    """
+    parts: list[App] = []
+    if config.recorder.enabled or not config.recorder.ledger:
+        parts.append(build_frames(config, bus, clock, observer))
+    if config.recorder.ledger:
+        target = Target(config.bus, "bus.url", "start it, or set bus.url or ARB_REDIS_URL")
+        path = ledger_path(config.recorder)
+        parts.append(LedgerWriter(path, target, clock, observer))
+    return parts[0] if len(parts) == 1 else Parts(parts)
+
+
+def build_frames(config: Config, bus: Bus, clock: Clock, observer: Observer) -> Shell:
+    """Put together what writes raw frames.
 
     Raises:
         ConfigError: What writes Parquet is not installed.

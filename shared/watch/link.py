@@ -5,7 +5,7 @@ Reads without consumer groups, so looking never takes an entry away from a servi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +54,21 @@ class StreamItem:
     key: str
     entry_id: str
     message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What follows a position in a stream, and the stream's bounds at that same moment.
+
+    ``added`` is how many entries it ever had, ``length`` how many it still has; ``undecodable``
+    counts entries (of DURABLE streams; messages elsewhere) that are in no ``messages``.
+    """
+
+    entries: list[tuple[str, list[Message]]]
+    added: int
+    length: int
+    last_id: str
+    undecodable: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +131,40 @@ class Link:
                 after[key] = (spec, entry_id.decode())
                 items.extend(self._decode(spec, key, entry_id.decode(), fields))
         return items
+
+    async def pages(self, after: Mapping[str, tuple[StreamSpec, str]], count: int) -> dict[str, Page]:
+        """Return what follows these ids, with what is needed to know what was trimmed before it.
+
+        Everything is of one moment. A stream that does not exist is empty.
+        """
+        transaction = self._redis.pipeline(transaction=True)
+        for key, (_, last) in after.items():
+            transaction.xinfo_stream(key)
+            transaction.xrange(key, min=f"({last}", count=count)
+        replies = await self._ask(transaction.execute(raise_on_error=False))
+        pages = {}
+        for number, (key, (spec, _)) in enumerate(after.items()):
+            info, found = replies[2 * number : 2 * number + 2]
+            if isinstance(found, RedisError):
+                raise self._failure(found) from found
+            if isinstance(info, RedisError):
+                if "no such key" not in str(info):
+                    raise self._failure(info) from info
+                info = {"length": 0, "last-generated-id": b"0-0"}
+            before, entries = self.undecodable, []
+            for raw_id, fields in found:
+                entry_id = raw_id.decode()
+                items = self._decode(spec, key, entry_id, fields)
+                entries.append((entry_id, [item.message for item in items]))
+            length = int(info["length"])
+            pages[key] = Page(
+                entries=entries,
+                added=int(info.get("entries-added", length)),
+                length=length,
+                last_id=info["last-generated-id"].decode(),
+                undecodable=self.undecodable - before,
+            )
+        return pages
 
     async def newest(self, spec: StreamSpec, *, count: int) -> list[StreamItem]:
         """Return the messages of the last ``count`` entries of every key, oldest first."""

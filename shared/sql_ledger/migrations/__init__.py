@@ -1,0 +1,8 @@
+"""The steps from one schema to the next, one file each; a ledger only ever goes forward."""
+
+from __future__ import annotations
+
+from shared.sql_ledger.migrations import m0001_first
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (m0001_first.SQL,)
+"""Statements of each step; the schema version of a ledger is how many it has taken."""
