@@ -5,9 +5,9 @@ types and impossible values are refused with the place and what would be right.
 
 Environment: ``ARB_CONFIG`` (path), ``ARB_REDIS_URL``, ``ARB_REDIS_TLS_CA_FILE``, ``ARB_INSTANCE``,
 ``ARB_HTTP_HOST``, ``ARB_HTTP_PORT``, ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``,
-``ARB_POSITION_INTERVAL_MS``, ``ARB_SIMULATED_HOST``, ``ARB_RECORD``, ``ARB_LEDGER``, ``ARB_RECORDER_DIR``;
-secrets ``ARB_<VENUE>_API_KEY``, ``ARB_<VENUE>_API_SECRET``, ``ARB_REDIS_USERNAME``,
-``ARB_REDIS_PASSWORD``, each also as ``*_FILE``;
+``ARB_POSITION_INTERVAL_MS``, ``ARB_SIMULATED_HOST``, ``ARB_RECORD``, ``ARB_LEDGER``,
+``ARB_RECORDER_DIR``; secrets ``ARB_<VENUE>_API_KEY``, ``ARB_<VENUE>_API_SECRET``,
+``ARB_REDIS_USERNAME``, ``ARB_REDIS_PASSWORD``, each also as ``*_FILE``;
 ``ARB_LIVE_TRADING`` is the second consent that live trading needs.
 """
 

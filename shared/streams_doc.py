@@ -19,15 +19,15 @@ Generated from `shared/streams.py` by `python -m shared.streams_doc > docs/strea
 it current. Watch any of them with `arb tail STREAM`; the JSON ones also with
 `redis-cli XREAD COUNT 10 STREAMS '{arb}:exec.event' 0`.
 
-| stream | key | messages | producer | consumers | followed by | delivery | wire | entries max | bytes max |
+| stream | key | messages | producer | consumers | followed by | delivery | wire | entries | bytes |
 |---|---|---|---|---|---|---|---|---|---|
 """
 
 _DELIVERY = """
 **LATEST**: read without a group; a reader that falls behind gets the newest message per key and a
-count of the rest; trimmed to about *entries max*, or to fewer when *bytes max* would be passed.
+count of the rest; trimmed to about *entries*, or to fewer when *bytes* would be passed.
 **DURABLE**: each consumer is a group; delivered at least once, acknowledged together with its
-effects; trimmed towards *entries max*, never past what the slowest group has not acknowledged.
+effects; trimmed towards *entries*, never past what the slowest group has not acknowledged.
 *Followed by* reads without a group, from a position of its own: nothing waits for it, and what is
 trimmed before it was read is a gap that it notes.
 

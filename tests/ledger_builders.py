@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
+from pathlib import Path
 
 import msgspec
 
@@ -18,7 +20,9 @@ from shared.messages.execution import (
     PlanLeg,
     PlanOutcome,
 )
-from tests.decision_builders import MS, SPOT, T0, make_terms
+from shared.sql_ledger.database import open_to_write
+from shared.sql_ledger.rows import entry_text, rows_of
+from tests.decision_builders import MS, T0, make_terms
 
 D = Decimal
 FEE_BPS = D(10)
@@ -118,10 +122,18 @@ def told_plan(number: int, *, slip: Decimal = D(1)) -> list[Message]:
     events = []
     for index, each in enumerate(fills):
         events += [order(plan, index, OrderStatus.SUBMITTED), each]
-        events.append(
-            order(plan, index, OrderStatus.FILLED, filled_qty=each.qty, ts_ns=each.ts_ns)
-        )
+        events.append(order(plan, index, OrderStatus.FILLED, filled_qty=each.qty, ts_ns=each.ts_ns))
     realized = D("0.1") * (prices[1] - prices[0]) - fees
     return [plan, *events, done(plan, realized, fees)]
 
 
+def write_ledger(path: Path, said: Iterable[Message]) -> None:
+    """Write messages as a recorder would that finds each in an entry of its own."""
+    ledger = open_to_write(path)
+    rows = [
+        row
+        for place, message in enumerate(said)
+        for row in rows_of(message, entry_text(f"{place}-0", 0))
+    ]
+    ledger.write(rows, {})
+    ledger.close()

@@ -17,6 +17,7 @@ from services.cli import (
     commands_data,
     commands_export,
     commands_funding,
+    commands_ledger,
     commands_look,
     commands_operate,
     commands_research,
@@ -50,6 +51,7 @@ app = typer.Typer(
 commands_run.register(app)
 commands_look.register(app)
 commands_funding.register(app)
+commands_ledger.register(app)
 commands_operate.register(app)
 commands_export.register(app)
 commands_strategy.register(app)

@@ -175,15 +175,21 @@ def parse_period(begin: str | None, end: str | None) -> Period:
     Raises:
         ConfigError: One is no time, or they are the wrong way round.
     """
-    period = Period(_parse_time("--from", begin), _parse_time("--to", end))
+    period = Period(
+        None if begin is None else time_ns("--from", begin),
+        None if end is None else time_ns("--to", end),
+    )
     if None not in (period.from_ns, period.to_ns) and period.begins_after(period.to_ns or 0):
         raise ConfigError(f"--from {begin} is later than --to {end}")
     return period
 
 
-def _parse_time(option: str, text: str | None) -> int | None:
-    if text is None:
-        return None
+def time_ns(option: str, text: str) -> int:
+    """Return the moment that an option names, UNIX ns.
+
+    Raises:
+        ConfigError: It is no time.
+    """
     try:
         when = datetime.fromisoformat(text)
     except ValueError as error:
@@ -202,7 +208,7 @@ def fill_rows(fills: Iterable[Fill], period: Period) -> Iterator[dict[str, Any]]
             continue
         quote = split_instrument(fill.instrument).quote
         yield {
-            "time": _iso(fill.ts_ns),
+            "time": iso(fill.ts_ns),
             **as_record(fill),
             "quote": quote,
             "amount": fill.price * fill.qty,
@@ -242,11 +248,12 @@ def _end(name: str, point: Point | None, amount: Decimal | None) -> dict[str, An
     columns = [f"{name}{part}" for part in _END]
     if point is None:
         return dict.fromkeys(columns)
-    time, fee = _iso(point.ts_ns), (point.fee, point.fee_asset)
+    time, fee = iso(point.ts_ns), (point.fee, point.fee_asset)
     values = (time, point.venue, point.trade_id, point.price, amount, *fee)
     return dict(zip(columns, values, strict=True))
 
 
-def _iso(ts_ns: int) -> str:
+def iso(ts_ns: int) -> str:
+    """Return a moment as text, UTC, with all its digits."""
     seconds, rest_ns = divmod(ts_ns, 1_000_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_ns:09d}Z"

@@ -33,7 +33,8 @@ async def run_up(config_path: str | None, as_json: bool) -> int:
     environ = dict(os.environ)
     if config_path is not None:
         environ["ARB_CONFIG"] = config_path
-    names = (*SERVICES, "recorder") if config.recorder.enabled else SERVICES
+    records = config.recorder.enabled or config.recorder.ledger
+    names = (*SERVICES, "recorder") if records else SERVICES
     programs = [service_program(name, environ, log=None) for name in names]
     supervisor = Supervisor(programs, lambda line: note(f"arb up: {line}"))
     stop = asyncio.Event()

@@ -1,8 +1,9 @@
-"""Writes the ledger: follows the streams of decisions and commits what they add. Trading never waits.
+"""Writes the ledger: follows the streams of decisions and commits what they add.
 
 Everything is read again from the position in the ledger itself, so whatever fails (the file, the
 disk, Redis) is tried again until it works; only what Redis has trimmed meanwhile is missing, and
-that is on record as a gap. At most ``ENTRIES_PER_READ`` entries of each stream are in memory.
+that is on record as a gap. Trading never waits. At most ``ENTRIES_PER_READ`` entries of each stream
+are in memory.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from shared.errors import BusUnavailable
 from shared.messages.control import Alert, Severity
 from shared.observe import Observer
 from shared.services import SERVICE_OF
-from shared.sql_ledger.database import Ledger, LedgerFault, open_to_write
+from shared.sql_ledger.database import Ledger, LedgerError, open_to_write
 from shared.sql_ledger.take_in import Gap, Position, Taken, take_in
 from shared.streams import ALERT, BY_NAME
 from shared.watch.link import Link, Target, open_link
@@ -109,7 +110,7 @@ class LedgerWriter:
                 self._ledger = await self._in_thread(lambda: open_to_write(self._path))
                 self._positions = await self._in_thread(self._ledger.positions)
             taken = await self._take(link)
-        except LedgerFault as fault:
+        except LedgerError as fault:
             await self._on_fault(str(fault))
             await self._tell(link)
             if not self._is_ending:

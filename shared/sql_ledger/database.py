@@ -26,12 +26,12 @@ BUSY_TIMEOUT_S = 2.0
 CACHE_KIB = 4_000
 
 
-class LedgerFault(ArbError):
+class LedgerError(ArbError):
     """The ledger cannot be used now; the text says which file, and why."""
 
 
 class Ledger:
-    """One open file. Every method may raise ``LedgerFault``; nothing is half done then."""
+    """One open file. Every method may raise ``LedgerError``; nothing is half done then."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection, self._path = connection, path
@@ -66,7 +66,9 @@ class Ledger:
                 )
         return changed
 
-    def query(self, sql: str, arguments: Sequence[Any] | Mapping[str, Any] = ()) -> list[sqlite3.Row]:
+    def query(
+        self, sql: str, arguments: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> list[sqlite3.Row]:
         """Return the rows of a question."""
         with self._faults():
             return self._connection.execute(sql, arguments).fetchall()
@@ -102,13 +104,13 @@ class Ledger:
         try:
             yield
         except sqlite3.Error as error:
-            raise LedgerFault(f"{self._path}: {error}") from error
+            raise LedgerError(f"{self._path}: {error}") from error
 
     def prepare(self) -> None:
         """Bring the file to the present schema, or make it one.
 
         Raises:
-            LedgerFault: It is not a ledger, or one of a newer program.
+            LedgerError: It is not a ledger, or one of a newer program.
         """
         with self._faults():
             version = self._version()
@@ -127,12 +129,12 @@ class Ledger:
         """Refuse a file that cannot be read as it is.
 
         Raises:
-            LedgerFault: It is not a ledger, or one of another schema.
+            LedgerError: It is not a ledger, or one of another schema.
         """
         with self._faults():
             version = self._version()
         if version < SCHEMA:
-            raise LedgerFault(
+            raise LedgerError(
                 f"{self._path} has schema {version}, this program reads {SCHEMA}: start the "
                 "recorder of this version once, which brings it forward"
             )
@@ -143,12 +145,12 @@ class Ledger:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()
         (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application != APPLICATION_ID and tables:
-            raise LedgerFault(
+            raise LedgerError(
                 f"{self._path} is a database of something else; give recorder.ledger_file another "
                 "name"
             )
         if version > SCHEMA:
-            raise LedgerFault(
+            raise LedgerError(
                 f"{self._path} has schema {version}, this program knows {SCHEMA}: start the newer "
                 "version that wrote it, or give recorder.ledger_file another name"
             )
@@ -159,16 +161,16 @@ def open_to_write(path: Path) -> Ledger:
     """Open a ledger, made where there is none.
 
     Raises:
-        LedgerFault: It cannot be had.
+        LedgerError: It cannot be had.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LedgerFault(f"{path.parent}: {error.strerror}") from error
+        raise LedgerError(f"{path.parent}: {error.strerror}") from error
     ledger = _open(path, "rwc")
     try:
         ledger.prepare()
-    except LedgerFault:
+    except LedgerError:
         ledger.close()
         raise
     return ledger
@@ -178,16 +180,16 @@ def open_to_read(path: Path) -> Ledger:
     """Open a ledger to look at; it is not changed.
 
     Raises:
-        LedgerFault: There is none, or it cannot be read.
+        LedgerError: There is none, or it cannot be read.
     """
     if not path.exists():
-        raise LedgerFault(
+        raise LedgerError(
             f"there is no ledger {path}; the recorder writes it where recorder.ledger is true"
         )
     ledger = _open(path, "ro")
     try:
         ledger.check()
-    except LedgerFault:
+    except LedgerError:
         ledger.close()
         raise
     return ledger
@@ -207,5 +209,5 @@ def _open(path: Path, mode: str) -> Ledger:
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     except sqlite3.Error as error:
-        raise LedgerFault(f"{path}: {error}") from error
+        raise LedgerError(f"{path}: {error}") from error
     return Ledger(connection, path)

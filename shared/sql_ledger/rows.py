@@ -34,6 +34,7 @@ from shared.messages.execution import (
 Value = str | int | None
 M = TypeVar("M", bound=Message)
 
+
 class Rule(StrEnum):
     """What a row does where there is one of its key."""
 
@@ -168,9 +169,7 @@ def _balances(report: BalanceReport, entry: str) -> list[Row]:
         Row("venue_positions", {**at, "instrument": name, "qty": _value(qty)})
         for name, qty in sorted(report.positions.items())
     ]
-    return [
-        Row("balance_reports", {"entry": entry, **_columns(report)}, (*balances, *positions))
-    ]
+    return [Row("balance_reports", {"entry": entry, **_columns(report)}, (*balances, *positions))]
 
 
 def _risk(report: RiskReport, entry: str) -> list[Row]:
@@ -191,32 +190,29 @@ def _risk(report: RiskReport, entry: str) -> list[Row]:
         )
         for each in report.positions
     )
-    snapshot = {"ts_ns": report.ts_ns, "entry": entry, "held": _value(held)}
+    snapshot: dict[str, Value] = {"ts_ns": report.ts_ns, "entry": entry, "held": _value(held)}
     return [
         Row("position_reports", snapshot, positions),
         *(
-            closing_price(each.venue, each.instrument, each.qty, each.close_price, entry, report)
+            closing_price(
+                (each.venue, each.instrument), each.qty, each.close_price, entry, report.ts_ns
+            )
             for each in report.positions
         ),
     ]
 
 
 def closing_price(
-    venue: str,
-    instrument: str,
-    qty: Decimal,
-    price: Decimal | None,
-    entry: str,
-    told: RiskReport | int,
+    place: tuple[str, str], qty: Decimal, price: Decimal | None, entry: str, ts_ns: int
 ) -> Row:
-    """Return at which price a quantity could be closed when it was ``told``."""
-    ts_ns = told if isinstance(told, int) else told.ts_ns
-    values = {"venue": venue, "instrument": instrument, "entry": entry, "ts_ns": ts_ns}
-    return Row("closing_prices", {**values, "qty": _value(qty), "price": _value(price)})
+    """Return at which price a quantity of an instrument at a venue could be closed."""
+    values: dict[str, Value] = {"venue": place[0], "instrument": place[1], "entry": entry}
+    values |= {"ts_ns": ts_ns, "qty": _value(qty), "price": _value(price)}
+    return Row("closing_prices", values)
 
 
 def _state(state: TradingStateChanged, entry: str) -> list[Row]:
-    since = {"ts_since_ns": state.ts_since_ns, "entry": entry}
+    since: dict[str, Value] = {"ts_since_ns": state.ts_since_ns, "entry": entry}
     return [Row("trading_states", {**since, "state": state.state.value, "reason": state.reason})]
 
 

@@ -71,9 +71,7 @@ def id_order(entry_id: str) -> tuple[int, int]:
     return int(head), int(tail or 0)
 
 
-def take_in(
-    pages: Mapping[str, PageLike], positions: Mapping[str, Position], now_ns: int
-) -> Taken:
+def take_in(pages: Mapping[str, PageLike], positions: Mapping[str, Position], now_ns: int) -> Taken:
     """Return what the pages, read behind these positions, add to the ledger.
 
     Where a stream is younger than the position Redis lost its data: it is read again from its
@@ -85,9 +83,7 @@ def take_in(
     return taken
 
 
-def _take_stream(
-    taken: Taken, stream: str, page: PageLike, before: Position, now_ns: int
-) -> None:
+def _take_stream(taken: Taken, stream: str, page: PageLike, before: Position, now_ns: int) -> None:
     def miss(entries: int | None, before_id: str, reason: str) -> None:
         taken.gaps.append(Gap(stream, before.entry_id, before_id, entries, reason, now_ns))
 
@@ -121,5 +117,3 @@ def _take_stream(
     after = Position(last_id if page.entries else page.last_id, read)
     if after != before:
         taken.positions[stream] = after
-
-

@@ -132,7 +132,9 @@ class Link:
                 items.extend(self._decode(spec, key, entry_id.decode(), fields))
         return items
 
-    async def pages(self, after: Mapping[str, tuple[StreamSpec, str]], count: int) -> dict[str, Page]:
+    async def pages(
+        self, after: Mapping[str, tuple[StreamSpec, str]], count: int
+    ) -> dict[str, Page]:
         """Return what follows these ids, with what is needed to know what was trimmed before it.
 
         Everything is of one moment. A stream that does not exist is empty.

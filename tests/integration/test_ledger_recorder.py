@@ -13,7 +13,7 @@ import redis.asyncio
 from shared.bus.opening import open_bus
 from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
-from shared.sql_ledger.database import LedgerFault, open_to_read
+from shared.sql_ledger.database import LedgerError, open_to_read
 from shared.streams import EXEC_EVENT
 from tests.integration.processes import ServiceProcess
 from tests.ledger_builders import told_plan
@@ -32,9 +32,7 @@ class Scene:
 
     def recorder(self) -> ServiceProcess:
         config = f'[bus]\nurl = "{self.server.url}"\n[recorder]\nledger = true\n'
-        return ServiceProcess(
-            "recorder", self.directory, config + f'dir = "{self.file.parent}"\n'
-        )
+        return ServiceProcess("recorder", self.directory, config + f'dir = "{self.file.parent}"\n')
 
     async def tell(self, plans: int = 1) -> None:
         for _ in range(plans):
@@ -53,7 +51,7 @@ class Scene:
     def is_whole(self) -> bool:
         try:
             return self.count("fills") == 2 * self.told
-        except LedgerFault:  # not made yet
+        except LedgerError:  # not made yet
             return False
 
     def gaps(self) -> list[tuple[str, int | None]]:

@@ -1,0 +1,90 @@
+"""The ledger that a command looks at, and how its questions are narrowed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from services.cli.export import time_ns
+from shared.clock import SystemClock
+from shared.config import DEFAULT_CONFIG, load_config
+from shared.errors import ConfigError
+from shared.sql_ledger.database import Ledger, LedgerError, open_to_read
+from shared.sql_ledger.place import ledger_path
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+
+
+@contextmanager
+def opened(file: Path | None) -> Iterator[Ledger]:
+    """Open a ledger to look at: the given one, else that of the configuration.
+
+    Raises:
+        ConfigError: Nobody says where it is, or it cannot be read.
+    """
+    try:
+        ledger = open_to_read(file if file is not None else _configured())
+    except LedgerError as fault:
+        raise ConfigError(str(fault)) from fault
+    try:
+        yield ledger
+    except LedgerError as fault:
+        raise ConfigError(str(fault)) from fault
+    finally:
+        ledger.close()
+
+
+def _configured() -> Path:
+    path = os.environ.get("ARB_CONFIG") or DEFAULT_CONFIG
+    if not Path(path).exists():
+        raise ConfigError(f"there is no {path} that names a ledger; give one with --ledger FILE")
+    return ledger_path(load_config(None, os.environ).recorder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What of a table is asked for; ``None`` is all. ``limit`` are the newest so many."""
+
+    since_ns: int | None = None
+    strategy: str | None = None
+    venue: str | None = None
+    instrument: str | None = None
+    plan: str | None = None
+    limit: int = 50
+
+    def where(self, **columns: str) -> tuple[str, list[Any]]:
+        """Return the condition and its arguments.
+
+        Args:
+            columns: Filter -> the column that it is about, for those that the table has.
+        """
+        asked = {"since_ns": self.since_ns, "strategy": self.strategy, "venue": self.venue}
+        asked |= {"instrument": self.instrument, "plan": self.plan}
+        parts, arguments = ["1"], []
+        for name, value in asked.items():
+            if value is None or name not in columns:
+                continue
+            parts.append(f"{columns[name]} {'>=' if name == 'since_ns' else '='} ?")
+            arguments.append(value)
+        return " AND ".join(parts), arguments
+
+
+def parse_since(text: str | None) -> int | None:
+    """Return the moment that ``--since`` names, like ``90m``, ``7d`` or ``2026-11-26T07:30:00Z``.
+
+    Raises:
+        ConfigError: It names none.
+    """
+    if text is None:
+        return None
+    number, unit = text[:-1], _UNITS.get(text[-1:])
+    if unit is not None and number.isdigit() and len(number) <= 6:
+        return SystemClock.now_ns() - int(number) * unit * 1_000_000_000
+    try:
+        return time_ns("--since", text)
+    except ConfigError as error:
+        raise ConfigError(f"{error}, or how long ago, like 90m, 12h or 7d") from error

@@ -1,0 +1,271 @@
+"""What the ledger holds, as the records that commands print: orders, fills, plans, and so on."""
+
+from __future__ import annotations
+
+import sqlite3
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from services.cli.export import iso
+from services.cli.ledger_file import Wanted
+from shared.domain.accounting import ZERO
+from shared.domain.instrument import split_instrument
+from shared.sql_ledger.database import Ledger
+
+Record = dict[str, Any]
+
+
+def orders(ledger: Ledger, wanted: Wanted) -> list[Record]:
+    """Return orders with their latest status and what they traded, the newest last."""
+    where, arguments = wanted.where(
+        since_ns="ts_ns",
+        strategy="strategy",
+        venue="venue",
+        instrument="instrument",
+        plan="plan_id",
+    )
+    rows = ledger.query(
+        f"SELECT * FROM orders WHERE {where} ORDER BY entry DESC LIMIT ?",
+        [*arguments, wanted.limit],
+    )
+    return [_order(ledger, row) for row in reversed(rows)]
+
+
+def _order(ledger: Ledger, row: sqlite3.Row) -> Record:
+    traded = ledger.query(
+        "SELECT price, qty, fee, fee_asset FROM fills WHERE plan_id = ? AND client_order_id = ?",
+        (row["plan_id"], row["client_order_id"]),
+    )
+    qty = sum((Decimal(each["qty"]) for each in traded), ZERO)
+    cost = sum((Decimal(each["qty"]) * Decimal(each["price"]) for each in traded), ZERO)
+    return {
+        "time": iso(row["ts_ns"]),
+        "ts_ns": row["ts_ns"],
+        "client_order_id": row["client_order_id"],
+        "plan_id": row["plan_id"],
+        "strategy": row["strategy"],
+        "venue": row["venue"],
+        "instrument": row["instrument"],
+        "purpose": row["purpose"],
+        "side": row["side"],
+        "qty": Decimal(row["qty"]),
+        "price_limit": Decimal(row["price_limit"]),
+        "status": row["status"],
+        "filled_qty": Decimal(row["filled_qty"]),
+        "price_avg": cost / qty if qty else None,
+        "fees": _fees(row["instrument"], traded),
+        "reason": row["reason"],
+        "venue_order_id": row["venue_order_id"],
+        "ts_sent_ns": row["ts_sent_ns"],
+        "ts_last_ns": row["ts_last_ns"],
+    }
+
+
+def _fees(instrument: str, traded: list[Any]) -> dict[str, Decimal | None]:
+    """Return fees by the asset they were charged in; ``None`` where one is not told yet."""
+    _, quote, settle = split_instrument(instrument)
+    fees: dict[str, Decimal | None] = {}
+    for each in traded:
+        asset = each["fee_asset"] or settle or quote
+        before = fees.get(asset, ZERO)
+        known = each["fee"] is not None and before is not None
+        fees[asset] = before + Decimal(each["fee"]) if known else None  # type: ignore[operator]
+    return fees
+
+
+def fills(ledger: Ledger, wanted: Wanted) -> list[Record]:
+    """Return executions, the newest last."""
+    where, arguments = wanted.where(
+        since_ns="fills.ts_ns",
+        strategy=_STRATEGY,
+        venue="fills.venue",
+        instrument="fills.instrument",
+        plan="fills.plan_id",
+    )
+    rows = ledger.query(
+        f"SELECT fills.*, {_STRATEGY} AS owner FROM fills LEFT JOIN plans USING (plan_id) "
+        f"WHERE {where} ORDER BY fills.entry DESC LIMIT ?",
+        [*arguments, wanted.limit],
+    )
+    return [_fill(row) for row in reversed(rows)]
+
+
+_STRATEGY = "coalesce(nullif(plans.strategy, ''), fills.strategy)"
+
+
+def _fill(row: sqlite3.Row) -> Record:
+    _, quote, settle = split_instrument(row["instrument"])
+    fee = None if row["fee"] is None else Decimal(row["fee"])
+    price, qty = Decimal(row["price"]), Decimal(row["qty"])
+    return {
+        "time": iso(row["ts_ns"]),
+        "ts_ns": row["ts_ns"],
+        "ts_venue_ns": row["ts_venue_ns"],
+        "trade_id": row["trade_id"],
+        "client_order_id": row["client_order_id"],
+        "plan_id": row["plan_id"],
+        "strategy": row["owner"],
+        "round_id": row["round_id"],
+        "venue": row["venue"],
+        "instrument": row["instrument"],
+        "side": row["side"],
+        "qty": qty,
+        "price": price,
+        "amount": price * qty,
+        "quote": quote,
+        "fee": fee,
+        "fee_asset": "" if fee is None else row["fee_asset"] or settle or quote,
+        "fee_quote": None if row["fee_quote"] is None else Decimal(row["fee_quote"]),
+        "reduced_by": row["reduced_by"],
+    }
+
+
+PLANS = (
+    "SELECT plans.*, ends.outcome, ends.realized, ends.fees AS fees, ends.certainty, ends.reason, "
+    "ends.residual, ends.dust, ends.ts_ns AS ts_done_ns, opportunities.edge_bps, "
+    "opportunities.notional, opportunities.detector FROM plans "
+    "LEFT JOIN (SELECT *, max(ts_ns) FROM plan_ends GROUP BY plan_id) AS ends USING (plan_id) "
+    "LEFT JOIN opportunities USING (opportunity_id) "
+)
+
+
+def plans(ledger: Ledger, wanted: Wanted) -> list[Record]:
+    """Return plans with their last end and the opportunity they came from, the newest last."""
+    where, arguments = wanted.where(
+        since_ns="plans.ts_ns", strategy="plans.strategy", plan="plans.plan_id"
+    )
+    for name in ("venue", "instrument"):
+        if (value := getattr(wanted, name)) is not None:
+            where += (
+                f" AND EXISTS (SELECT 1 FROM json_each(plans.legs) AS leg "
+                f"WHERE json_extract(leg.value, '$.{name}') = ?)"
+            )
+            arguments.append(value)
+    rows = ledger.query(
+        f"{PLANS} WHERE {where} ORDER BY plans.entry DESC LIMIT ?", [*arguments, wanted.limit]
+    )
+    return [plan_record(row) for row in reversed(rows)]
+
+
+def plan_record(row: sqlite3.Row) -> Record:
+    """Return a row of ``PLANS`` as a record."""
+
+    def money(name: str) -> Decimal | None:
+        return None if row[name] is None else Decimal(row[name])
+
+    legs = msgspec.json.decode(row["legs"])
+    return {
+        "time": iso(row["ts_ns"]),
+        "ts_ns": row["ts_ns"],
+        "plan_id": row["plan_id"],
+        "opportunity_id": row["opportunity_id"],
+        "strategy": row["strategy"],
+        "detector": row["detector"],
+        "intent": row["intent"],
+        "round_id": row["round_id"],
+        "base": row["base"],
+        "quote": row["quote"],
+        "legs": [f"{leg['side']} {leg['instrument']} {leg['venue']}" for leg in legs],
+        "edge_bps": money("edge_bps"),
+        "notional": money("notional"),
+        "net_expected": money("net_expected"),
+        "loss_cap": money("loss_cap"),
+        "outcome": row["outcome"],
+        "realized": money("realized"),
+        "fees": money("fees"),
+        "certainty": row["certainty"] or "unknown",
+        "residual": {} if row["residual"] is None else msgspec.json.decode(row["residual"]),
+        "dust": {} if row["dust"] is None else msgspec.json.decode(row["dust"]),
+        "reason": row["reason"] or "",
+        "ts_done_ns": row["ts_done_ns"],
+    }
+
+
+def balances(ledger: Ledger, wanted: Wanted) -> list[Record]:
+    """Return what every venue reported last."""
+    where, arguments = wanted.where(since_ns="ts_ns", venue="venue")
+    rows = ledger.query(
+        "SELECT balances.* FROM balances JOIN (SELECT venue, max(ts_ns) AS ts_ns FROM "
+        f"balance_reports WHERE {where} GROUP BY venue) USING (venue, ts_ns) "
+        "ORDER BY venue, asset",
+        arguments,
+    )
+    return [
+        {
+            "time": iso(row["ts_ns"]),
+            "ts_ns": row["ts_ns"],
+            "venue": row["venue"],
+            "asset": row["asset"],
+            "free": Decimal(row["free"]),
+            "used": Decimal(row["used"]),
+        }
+        for row in rows
+    ]
+
+
+def positions(ledger: Ledger, wanted: Wanted) -> list[Record]:
+    """Return what was held when it last changed, and the newest price at which it could be closed.
+
+    ``venue`` is empty for spot, which counts over all venues together.
+    """
+    where, arguments = wanted.where(venue="positions.venue", instrument="positions.instrument")
+    rows = ledger.query(
+        "SELECT positions.*, closing_prices.price AS price, closing_prices.ts_ns AS ts_price_ns "
+        "FROM positions LEFT JOIN closing_prices USING (venue, instrument) WHERE positions.ts_ns = "
+        f"(SELECT max(ts_ns) FROM position_reports) AND {where} ORDER BY venue, instrument",
+        arguments,
+    )
+    return [_position(row) for row in rows]
+
+
+def _position(row: sqlite3.Row) -> Record:
+    qty, entry = Decimal(row["qty"]), Decimal(row["entry_price"])
+    price = None if row["price"] is None else Decimal(row["price"])
+    return {
+        "time": iso(row["ts_ns"]),
+        "ts_ns": row["ts_ns"],
+        "venue": row["venue"],
+        "instrument": row["instrument"],
+        "qty": qty,
+        "entry": entry,
+        "close_price": price,
+        "ts_price_ns": row["ts_price_ns"],
+        "unrealized": None if price is None else qty * (price - entry),
+        "certainty": "unknown" if price is None else "estimated",
+    }
+
+
+def denials(ledger: Ledger, wanted: Wanted, reason: str | None = None) -> list[Record]:
+    """Return what risk denied and why, the newest last, with the opportunity where it is known."""
+    where, arguments = wanted.where(since_ns="denials.ts_ns", strategy="opportunities.strategy_id")
+    for name in ("venue", "instrument"):
+        if (value := getattr(wanted, name)) is not None:
+            where += (
+                f" AND EXISTS (SELECT 1 FROM json_each(opportunities.legs) AS leg "
+                f"WHERE json_extract(leg.value, '$.{name}') = ?)"
+            )
+            arguments.append(value)
+    if reason is not None:
+        where, arguments = f"{where} AND denials.reason = ?", [*arguments, reason]
+    rows = ledger.query(
+        "SELECT denials.*, strategy_id, edge_bps, notional, net, quote FROM denials "
+        f"LEFT JOIN opportunities USING (opportunity_id) WHERE {where} "
+        "ORDER BY denials.entry DESC LIMIT ?",
+        [*arguments, wanted.limit],
+    )
+    return [
+        {
+            "time": iso(row["ts_ns"]),
+            "ts_ns": row["ts_ns"],
+            "opportunity_id": row["opportunity_id"],
+            "strategy": row["strategy_id"] or "",
+            "reason": row["reason"],
+            "edge_bps": None if row["edge_bps"] is None else Decimal(row["edge_bps"]),
+            "net": None if row["net"] is None else Decimal(row["net"]),
+            "quote": row["quote"] or "",
+            "context": msgspec.json.decode(row["context"]),
+        }
+        for row in reversed(rows)
+    ]

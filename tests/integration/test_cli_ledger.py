@@ -1,0 +1,49 @@
+"""Commands on a ledger: their tables, and mistakes."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from shared.sql_ledger.database import SCHEMA
+from tests.integration.test_cli import arb
+from tests.ledger_builders import told_plan, write_ledger
+
+
+@pytest.fixture(scope="module")
+def ledger(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
+    write_ledger(path, [message for number in range(3) for message in told_plan(number)])
+    return path
+
+
+def test_tables_fit_80_columns(ledger):
+    for command in ("orders", "fills", "plans"):
+        done = arb(command, "--ledger", str(ledger))
+        assert (done.returncode, done.stderr) == (0, "")
+        assert len(done.stdout.splitlines()) >= 4
+        assert all(len(line) <= 80 for line in done.stdout.splitlines()), done.stdout
+    done = arb("fills", "--ledger", str(ledger), "--json")
+    assert [each["price"] for each in json.loads(done.stdout)["fills"]] == ["10001", "10050"] * 3
+
+
+def test_mistakes_are_one_line(ledger, tmp_path):
+    newer = tmp_path / "newer"
+    newer.write_bytes(ledger.read_bytes())
+    with sqlite3.connect(newer) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA + 1}")
+    other = tmp_path / "other"
+    with sqlite3.connect(other) as connection:
+        connection.execute("CREATE TABLE notes (text TEXT)")
+    for words, part in (
+        (("orders", "--ledger", str(tmp_path / "none")), "there is no ledger"),
+        (("orders", "--ledger", str(newer)), f"has schema {SCHEMA + 1}, this program knows"),
+        (("orders", "--ledger", str(other)), "is a database of something else"),
+        (("orders", "--ledger", str(ledger), "--since", "soon"), "90m, 12h or 7d"),
+    ):
+        done = arb(*words)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+        assert part in done.stderr
