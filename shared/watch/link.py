@@ -35,6 +35,7 @@ from shared.config_sections import BusConfig
 from shared.errors import ArbError, BusUnavailable, CodecError, ConfigError
 from shared.messages.base import Message
 from shared.streams import ALL, BY_NAME, CTL_COMMAND, Delivery, StreamSpec
+from shared.watch.pages import Page, page_of
 
 SHARDS_MAX = 64
 POSITIONS = POSITION_KEY
@@ -54,21 +55,6 @@ class StreamItem:
     key: str
     entry_id: str
     message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What follows a position in a stream, and the stream's bounds at that same moment.
-
-    ``added`` is how many entries it ever had, ``length`` how many it still has; ``undecodable``
-    counts entries (of DURABLE streams; messages elsewhere) that are in no ``messages``.
-    """
-
-    entries: list[tuple[str, list[Message]]]
-    added: int
-    length: int
-    last_id: str
-    undecodable: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,27 +131,22 @@ class Link:
             transaction.xrange(key, min=f"({last}", count=count)
         replies = await self._ask(transaction.execute(raise_on_error=False))
         pages = {}
-        for number, (key, (spec, _)) in enumerate(after.items()):
-            info, found = replies[2 * number : 2 * number + 2]
-            if isinstance(found, RedisError):
-                raise self._failure(found) from found
-            if isinstance(info, RedisError):
-                if "no such key" not in str(info):
-                    raise self._failure(info) from info
-                info = {"length": 0, "last-generated-id": b"0-0"}
-            before, entries = self.undecodable, []
-            for raw_id, fields in found:
-                entry_id = raw_id.decode()
-                items = self._decode(spec, key, entry_id, fields)
-                entries.append((entry_id, [item.message for item in items]))
-            length = int(info["length"])
-            pages[key] = Page(
-                entries=entries,
-                added=int(info.get("entries-added", length)),
-                length=length,
-                last_id=info["last-generated-id"].decode(),
-                undecodable=self.undecodable - before,
-            )
+        for (key, (spec, _)), info, found in zip(
+            after.items(), replies[::2], replies[1::2], strict=True
+        ):
+            for reply in (info, found):
+                if isinstance(reply, RedisError) and "no such key" not in str(reply):
+                    raise self._failure(reply) from reply
+            before = self.undecodable
+            entries = [
+                (
+                    raw.decode(),
+                    [item.message for item in self._decode(spec, key, raw.decode(), one)],
+                )
+                for raw, one in found
+            ]
+            there = {} if isinstance(info, RedisError) else info
+            pages[key] = page_of(entries, there, self.undecodable - before)
         return pages
 
     async def newest(self, spec: StreamSpec, *, count: int) -> list[StreamItem]:

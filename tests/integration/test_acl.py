@@ -11,14 +11,16 @@ import pytest
 import redis
 
 from deploy.acl import FILE, HEALTH, OPERATOR, USERS, keys, render
+from services.recorder.ledger import FOLLOWED
 from shared.bus.opening import open_bus
 from shared.bus.port import Input
 from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.errors import ConfigError
 from shared.messages.control import Alert, Severity
-from shared.services import SERVICE_NAMES
-from shared.streams import ALL, ANYONE, Delivery
+from shared.services import SERVICE_NAMES, followers_of
+from shared.streams import ALERT, ALL, ANYONE, Delivery
+from shared.watch.link import open_link
 
 
 class GuardedServer(EmbeddedServer):
@@ -69,6 +71,7 @@ def test_who_may_read_which_stream(server: GuardedServer, user: str) -> None:
         for spec in ALL:
             may = allowed(r.execute_command, "XREAD", "STREAMS", spec.key(), "0")
             reads = user in spec.consumers and spec.delivery is Delivery.LATEST
+            reads = reads or user in followers_of(spec.name)
             assert may == (reads or user == OPERATOR), f"{user} on {spec.name}"
             may = allowed(r.execute_command, "XACK", spec.key(), "g", "1-1")
             assert may == (user in spec.consumers and spec.delivery is Delivery.DURABLE)
@@ -98,6 +101,19 @@ def test_without_a_password_only_ping_works(server: GuardedServer) -> None:
         assert not allowed(r.execute_command, "XREAD", "STREAMS", "{arb}:alert", "0")
     with client(server, None) as r, pytest.raises(redis.exceptions.AuthenticationError):
         r.execute_command("PING")
+
+
+async def test_the_recorder_may_ask_what_the_ledger_needs(
+    server: GuardedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARB_REDIS_USERNAME", "recorder")
+    monkeypatch.setenv("ARB_REDIS_PASSWORD", "recorder")
+    async with open_link(server.url) as link:
+        pages = await link.pages({key: (spec, "0-0") for key, spec in FOLLOWED.items()}, 10)
+        await link.publish(
+            Alert(ts_ns=1, service="recorder", severity=Severity.INFO, code="TEST", text=""), ALERT
+        )
+    assert pages.keys() == FOLLOWED.keys()
 
 
 async def test_transactions_outlive_the_server(

@@ -30,7 +30,7 @@ from shared.sql_ledger.database import Ledger
 from shared.sql_ledger.rows import TABLES
 from shared.sql_ledger.take_in import take_in
 from shared.streams import STREAM_OF
-from shared.watch.link import Page
+from shared.watch.pages import Page
 from tests.decision_builders import MS, PERP, SPOT, T0, make_opportunity
 from tests.ledger_builders import D, told_plan
 
