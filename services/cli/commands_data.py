@@ -19,10 +19,11 @@ from services.cli.commands_look import EXIT_NOT_WELL, AsJson
 from services.cli.commands_operate import ConfigPath
 from services.cli.data_derive import derive
 from services.cli.data_export import FORMATS, export_recordings, export_rows
+from services.cli.data_files import is_table
 from services.cli.data_import import import_recordings
 from services.cli.data_rows import Wanted
-from services.cli.data_shapes import is_table
-from services.cli.data_tables import import_tables
+from services.cli.data_shapes import BY_NAME
+from services.cli.data_tables import files_of, import_tables
 from services.cli.data_verify import StoreReport, verify_store
 from services.cli.output import console, emit_json, note
 from services.cli.record import parse_seconds, run_record
@@ -227,8 +228,11 @@ def import_(
     instrument: Annotated[
         str | None, typer.Option("--instrument", help="Of tables, like BTC/USDT.")
     ] = None,
-    table: Annotated[
-        str, typer.Option("--table", help="bar, trade or funding, where columns could be several.")
+    shape: Annotated[
+        str,
+        typer.Option(
+            "--as", metavar="SHAPE", help=f"Of tables that could be several: {', '.join(BY_NAME)}."
+        ),
     ] = "",
     zone: Annotated[
         str, typer.Option("--zone", help="Of times that say none: UTC, or like +03:00.")
@@ -240,10 +244,11 @@ def import_(
     as_json: AsJson = False,
 ) -> None:
     """Take recordings, or tables (CSV, zip, Parquet), into the store: all of it, or nothing."""
+    paths = files_of(paths)
     tables = [path for path in paths if is_table(path)]
     if not tables:
-        if table or instrument or zone or suffix:
-            raise ConfigError("--table, --instrument, --zone and --suffix are of tables")
+        if shape or instrument or zone or suffix:
+            raise ConfigError("--as, --instrument, --zone and --suffix are of tables")
         _finish(import_recordings(paths, directory, venue), as_json)
         return
     if len(tables) < len(paths):
@@ -253,7 +258,7 @@ def import_(
     for name, value, syntax in (("venue", venue, VENUE), ("instrument", instrument, INSTRUMENT)):
         if not syntax.pattern.fullmatch(value):
             raise ConfigError(f"--{name} {value}: {syntax.what} is right, like {syntax.like}")
-    done = import_tables(tables, directory, Wanted(venue, instrument, table, zone, suffix))
+    done = import_tables(tables, directory, Wanted(venue, instrument, shape, zone, suffix))
     if not as_json:
         for text in done.pop("notes"):
             note(f"arb: {text}")

@@ -8,16 +8,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from services.cli.data_shapes import Line, lines_of, named
-from shared.capture.times import LineError, parse_time_ns
+from services.cli.data_archives import check_moment
+from services.cli.data_files import Line
+from services.cli.data_instrument import is_of, spellings_of
+from services.cli.data_shapes import Told, lines_of, values_of
+from services.cli.data_times import Times
 from shared.errors import ConfigError
 
 HOUR_NS = 3_600_000_000_000
-_ZONED = re.compile(r".*(Z|UTC|[+-]\d\d:?\d\d)\s*", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_GROUPED = re.compile(r"[+-]?\d{1,3}([ ,._' ]\d{3})+([.,]\d+)?")
+_TRUE, _FALSE = {"true", "1", "1.0", "t"}, {"false", "0", "0.0", "f"}
 
 
 class Wanted(NamedTuple):
@@ -25,9 +28,15 @@ class Wanted(NamedTuple):
 
     venue: str
     instrument: str
-    table: str = ""
+    shape: str = ""
     zone: str = ""
     suffix: str = ""
+
+    @property
+    def how(self) -> str:
+        """Return what was said of how to read the file."""
+        said = (("--as", self.shape), ("--zone", self.zone), ("--suffix", self.suffix))
+        return " ".join(f"{name} {value}" for name, value in said if value)
 
 
 class Found(NamedTuple):
@@ -37,173 +46,207 @@ class Found(NamedTuple):
     row: tuple[Any, ...]
 
 
-def rows_of(path: Path, table: str, wanted: Wanted) -> Iterator[Found]:
-    """Yield a file's rows as those of a table.
+class Reader:
+    """Reads the rows of one file."""
 
-    Raises:
-        ConfigError: One is wrong.
-    """
-    read = {"bar": _bar, "trade": _trade, "funding": _funding}[table]
-    for line in lines_of(path):
-        row = read(line, named(line, wanted.suffix), wanted)
-        if row is not None:
-            yield Found(line.where, row)
+    def __init__(self, told: Told, wanted: Wanted) -> None:
+        self.told, self.wanted = told, wanted
+        self.times = Times(wanted.zone)
+        self._spellings = spellings_of(wanted.venue, wanted.instrument)
+        self._exchange = ""
+
+    def rows(self) -> Iterator[Found]:
+        """Yield rows of the store's table.
+
+        Raises:
+            ConfigError: One is wrong.
+        """
+        read = {"bar": self._bar, "trade": self._trade, "funding": self._funding}[
+            self.told.shape.table
+        ]
+        for line in lines_of(self.told):
+            have = values_of(line, self.told.columns)
+            self.check_whose(line, have)
+            row = read(line, have)
+            if row is not None:
+                yield Found(line.where, row)
+
+    def check_whose(self, line: Line, have: dict[str, Any]) -> None:
+        """Refuse a row of another instrument, or of another exchange than those before it."""
+        symbol, exchange = have.get("symbol"), have.get("exchange")
+        if not is_nothing(symbol) and not is_of(str(symbol), self._spellings):
+            raise ConfigError(
+                f"{line.where}: the symbol is {symbol}, but {self.wanted.instrument} is "
+                f"{self._spellings[0]}; one instrument a file is right"
+            )
+        if not is_nothing(exchange):
+            self._exchange = self._exchange or str(exchange)
+            if exchange != self._exchange:
+                raise ConfigError(
+                    f"{line.where}: the exchange is {exchange}, in the rows before it "
+                    f"{self._exchange}; one exchange a file is right"
+                )
+
+    def time(self, line: Line, have: dict[str, Any], name: str) -> int:
+        """Return a time; one of an archive is within the file's day or month."""
+        value = have.get(name)
+        if is_nothing(value):
+            raise ConfigError(f"{line.where}: there is no {name.replace('_', ' ')}")
+        ts_ns = self.times.ns(line.where, name, str(value))
+        told = self.told
+        if told.archive is not None and not told.is_forced:
+            check_moment(line.where, told.archive, ts_ns, str(value), self.wanted.instrument)
+        return ts_ns
+
+    def _bar(self, line: Line, have: dict[str, Any]) -> tuple[Any, ...] | None:
+        prices = [have[name] for name in ("open", "high", "low", "close")]
+        if all(is_nothing(price) for price in prices):
+            return None  # a panel of several markets has rows where this one has nothing: a hole
+        volume = None if is_nothing(have.get("volume")) else number(line, have, "volume")
+        trades = None if is_nothing(have.get("trades")) else int(number(line, have, "trades"))
+        if trades and volume == 0:
+            raise ConfigError(
+                f"{line.where}: {trades} trades and no volume: prices of marks or of an index, at "
+                "which nothing was traded; give klines"
+            )
+        first, high, low, last = (
+            number(line, have, name, positive=True) for name in ("open", "high", "low", "close")
+        )
+        if not low <= min(first, last) <= max(first, last) <= high:
+            raise ConfigError(
+                f"{line.where}: high {high} and low {low} do not hold {first} and {last}; "
+                "low <= open, close <= high is right"
+            )
+        bought = _optional(line, have, "buy_volume")
+        if bought is not None and volume is not None and bought > volume * (1 + 1e-9):
+            raise ConfigError(f"{line.where}: buy volume {bought} is over the volume {volume}")
+        archive = self.told.archive
+        turnover = _optional(line, have, "quote_volume")
+        if archive is not None and archive.is_inverse:
+            turnover = None  # what stands there is in the base asset
+        return (
+            self._agreed_time(line, have),
+            0,
+            first,
+            high,
+            low,
+            last,
+            volume,
+            bought,
+            turnover,
+            trades,
+            volume == 0,
+            True,
+        )
+
+    def _agreed_time(self, line: Line, have: dict[str, Any]) -> int:
+        """Return the time of a bar, of which all columns of its opening must say the same."""
+        ts_ns = self.time(line, have, "time")
+        for name in ("timestamp", "datetime", "open_time"):
+            other = line.values.get(name)
+            if not is_nothing(other) and name != self.told.columns["time"]:
+                other_ns = self.times.ns(line.where, name, str(other))
+                if other_ns != ts_ns:
+                    raise ConfigError(
+                        f"{line.where}: {name} is {other}, which is not the time {have['time']} "
+                        "that another column says; is one of them of another zone?"
+                    )
+        return ts_ns
+
+    def _trade(self, line: Line, have: dict[str, Any]) -> tuple[Any, ...]:
+        ts_ns = self.time(line, have, "trade_time")
+        recv_ns = self.time(line, have, "recv_time") if "recv_time" in have else ts_ns
+        first, last = have.get("trade_first"), have.get("trade_last")
+        trades = 1
+        if not (is_nothing(first) or is_nothing(last)):
+            trades = int(number(line, have, "trade_last") - number(line, have, "trade_first")) + 1
+            if trades < 1:
+                raise ConfigError(
+                    f"{line.where}: the last trade {last} is before the first {first}"
+                )
+        return (
+            recv_ns,
+            ts_ns,
+            "" if is_nothing(have.get("trade_id")) else str(have["trade_id"]),
+            _is_buy(line, have),
+            number(line, have, "price", positive=True),
+            number(line, have, "qty", positive=True),
+            trades,
+        )
+
+    def _funding(self, line: Line, have: dict[str, Any]) -> tuple[Any, ...] | None:
+        if is_nothing(have["rate"]):
+            return None
+        rate = number(line, have, "rate", signed=True)
+        if abs(rate) >= 1:
+            raise ConfigError(f"{line.where}: a funding rate of {rate}; 0.0001 is one basis point")
+        ts_ns = self.time(line, have, "funding_time")
+        hours = _optional(line, have, "interval_hours")
+        interval_ns = None if hours is None else int(hours * HOUR_NS)
+        mark = have.get("mark_price")
+        price = None if is_nothing(mark) else number(line, have, "mark_price", positive=True)
+        return (ts_ns, ts_ns, ts_ns, rate, price, None, interval_ns, None, None, True)
 
 
-def _bar(line: Line, have: dict[str, Any], wanted: Wanted) -> tuple[Any, ...] | None:
-    prices = [have.get(name) for name in ("open", "high", "low", "close")]
-    if all(_is_nothing(price) for price in prices):
-        return None  # a panel of several markets has rows where this one has nothing: a hole
-    first, high, low, last = (
-        _number(line, have, name, positive=True) for name in ("open", "high", "low", "close")
-    )
-    if not low <= min(first, last) <= max(first, last) <= high:
-        raise ConfigError(f"{line.where}: high {high} and low {low} do not hold {first} and {last}")
-    volume = _number(line, have, "volume", missing=0.0)
-    trades = int(_number(line, have, "trades", missing=0.0))
-    bought = have.get("buy_volume")
-    return (
-        _agreed_time(line, have, wanted),
-        0,
-        first,
-        high,
-        low,
-        last,
-        volume,
-        None if _is_nothing(bought) else _number(line, have, "buy_volume"),
-        None if _is_nothing(have.get("quote_volume")) else _number(line, have, "quote_volume"),
-        trades if "trades" in have else None,
-        volume == 0,
-        True,
-    )
-
-
-def _trade(line: Line, have: dict[str, Any], wanted: Wanted) -> tuple[Any, ...]:
-    ts_ns = _time(line, have, "trade_time", wanted)
-    recv_ns = _time(line, have, "recv_time", wanted) if "recv_time" in have else ts_ns
-    side = str(have.get("side", "")).strip().lower()
-    if "is_buyer_maker" in have:
-        side = "sell" if str(have["is_buyer_maker"]).strip().lower() in {"true", "1"} else "buy"
+def _is_buy(line: Line, have: dict[str, Any]) -> bool:
+    """Tell whether the taker bought; a buyer who was the maker was sold to."""
+    for name, means_buy in (("is_buyer_maker", False), ("is_buy", True)):
+        if name in have:
+            text = str(have[name]).strip().lower()
+            if text not in _TRUE | _FALSE:
+                raise ConfigError(
+                    f"{line.where}: {name.replace('_', ' ')} is {have[name]!r}; true or false is "
+                    "right"
+                )
+            return (text in _TRUE) is means_buy
+    side = str(have["side"]).strip().lower()
     if side not in {"buy", "sell"}:
         raise ConfigError(f"{line.where}: the side is {side!r}; buy or sell is right")
-    return (
-        recv_ns,
-        ts_ns,
-        str(have.get("trade_id", "")),
-        side == "buy",
-        _number(line, have, "price", positive=True),
-        _number(line, have, "qty", positive=True),
-        1,
-    )
+    return side == "buy"
 
 
-def _funding(line: Line, have: dict[str, Any], wanted: Wanted) -> tuple[Any, ...] | None:
-    if _is_nothing(have.get("rate")):
-        return None
-    rate = _number(line, have, "rate", signed=True)
-    if abs(rate) >= 1:
-        raise ConfigError(f"{line.where}: a funding rate of {rate}; 0.0001 is one basis point")
-    ts_ns = _time(line, have, "funding_time", wanted)
-    hours = have.get("interval_hours")
-    interval_ns = None if _is_nothing(hours) else int(float(str(hours)) * HOUR_NS)
-    mark = have.get("mark_price")
-    price = None if _is_nothing(mark) else _number(line, have, "mark_price", positive=True)
-    return (ts_ns, ts_ns, ts_ns, rate, price, None, interval_ns, None, None, True)
-
-
-def _is_nothing(value: Any) -> bool:
+def is_nothing(value: Any) -> bool:
+    """Tell whether a cell is empty."""
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
-def _number(
-    line: Line,
-    have: dict[str, Any],
-    name: str,
-    *,
-    positive: bool = False,
-    signed: bool = False,
-    missing: float | None = None,
+def _optional(line: Line, have: dict[str, Any], name: str) -> float | None:
+    return None if is_nothing(have.get(name)) else number(line, have, name)
+
+
+def number(
+    line: Line, have: dict[str, Any], name: str, *, positive: bool = False, signed: bool = False
 ) -> float:
-    value = have.get(name)
-    if _is_nothing(value):
-        if missing is not None:
-            return missing
-        raise ConfigError(f"{line.where}: there is no {name}")
-    try:
-        number = float(str(value))
-    except ValueError:
-        raise ConfigError(f"{line.where}: {name} {value!r} is not a number") from None
-    is_wrong = not math.isfinite(number) or (number < 0 and not signed)
-    if is_wrong or (positive and number == 0):
-        wanted = "a number" if signed else "a number above 0" if positive else "a number from 0 on"
-        raise ConfigError(f"{line.where}: {name} is {value}; {wanted} is right")
-    return number
-
-
-def _agreed_time(line: Line, have: dict[str, Any], wanted: Wanted) -> int:
-    """Return the time of a bar, of which all columns of its opening must say the same."""
-    ts_ns = _time(line, have, "time", wanted)
-    for name in ("timestamp", "datetime", "open_time"):
-        other = line.values.get(name)
-        if not _is_nothing(other) and not _is_nothing(have.get("time")):
-            other_ns = _time_ns(line, name, str(other), wanted)
-            if other_ns != ts_ns:
-                raise ConfigError(
-                    f"{line.where}: {name} is {other}, which is not the time {have['time']} that "
-                    "another column says; is one of them of another zone?"
-                )
-    return ts_ns
-
-
-def _time(line: Line, have: dict[str, Any], name: str, wanted: Wanted) -> int:
-    value = have.get(name)
-    if _is_nothing(value):
-        raise ConfigError(f"{line.where}: there is no {name.replace('_', ' ')}")
-    return _time_ns(line, name, str(value), wanted)
-
-
-def _time_ns(line: Line, name: str, text: str, wanted: Wanted) -> int:
-    """Return UNIX ns; a time that says no zone is of the one that the user gave."""
-    naive = text.endswith("?")  # from a column of times without a zone
-    plain = text.rstrip("?Z") if text.rstrip("?Z").isdigit() else text.strip()
-    is_number = plain.replace(".", "", 1).isdigit()
-    zone = ""
-    if naive or not (is_number or _ZONED.fullmatch(plain)):
-        if not wanted.zone:
-            raise ConfigError(
-                f"{line.where}: {name.replace('_', ' ')} {_shown(text)} says no zone; give "
-                "--zone UTC, or --zone +03:00 as its maker wrote it"
-            )
-        zone = "Z" if wanted.zone.upper() in {"UTC", "Z"} else wanted.zone
-    try:
-        if naive:
-            return int(plain) - _offset_ns(zone)
-        return parse_time_ns((plain + (zone if not is_number else "")).encode())
-    except LineError:
-        raise ConfigError(
-            f"{line.where}: {name.replace('_', ' ')} {text!r} is not a time"
-        ) from None
-
-
-def _shown(text: str) -> str:
-    if not text.endswith("?"):
-        return text
-    seconds = int(text.rstrip("?")) // 10**9
-    return str(datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None))
-
-
-def _offset_ns(zone: str) -> int:
-    """Return how far a zone is ahead of UTC."""
-    return parse_time_ns(b"2000-01-01 00:00:00Z") - parse_time_ns(
-        f"2000-01-01 00:00:00{zone}".encode()
-    )
-
-
-def check_zone(zone: str) -> None:
-    """Refuse what is no zone.
+    """Return the number of a cell.
 
     Raises:
-        ConfigError: Neither UTC nor an offset.
+        ConfigError: It is none, or not one that can be.
     """
-    if zone and zone.upper() not in {"UTC", "Z"} and not re.fullmatch(r"[+-]\d\d:\d\d", zone):
-        raise ConfigError(f"--zone {zone}: UTC, or an offset like +03:00")
+    value = have.get(name)
+    if is_nothing(value):
+        raise ConfigError(f"{line.where}: there is no {name.replace('_', ' ')}")
+    found = plain_number(line.where, name.replace("_", " "), value)
+    is_wrong = not math.isfinite(found) or (found < 0 and not signed)
+    if is_wrong or (positive and found == 0):
+        wanted = "a number" if signed else "a number above 0" if positive else "a number from 0 on"
+        raise ConfigError(f"{line.where}: {name.replace('_', ' ')} is {value}; {wanted} is right")
+    return found
+
+
+def plain_number(where: str, name: str, value: Any) -> float:
+    """Return a number that is written plainly.
+
+    Raises:
+        ConfigError: It is no number, or written for people.
+    """
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        return float(value)
+    text = str(value).strip()
+    if _NUMBER.fullmatch(text) or text.lower().lstrip("+-") in {"nan", "inf", "infinity"}:
+        return float(text)
+    if _GROUPED.fullmatch(text):
+        raise ConfigError(
+            f"{where}: {name} {text!r} has separators in it; digits and a point are right, "
+            "like 1234.5"
+        )
+    raise ConfigError(f"{where}: {name} {text!r} is not a number")

@@ -62,6 +62,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Of bars: how far apart they are."""
     notes: list[str] = []
     format: int = FORMAT
+    how: str = ""
+    """Of imports: what was said of how to read the file."""
 
 
 def code_version() -> str:

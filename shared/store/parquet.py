@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -102,6 +102,7 @@ class Made(msgspec.Struct, kw_only=True):
     torn_bytes: int = 0
     step_ns: int = 0
     notes: list[str] = []
+    how: str = ""
 
 
 def schema_of(table: str) -> Any:
@@ -118,47 +119,33 @@ def schema_of(table: str) -> Any:
 
 
 def write_table(
-    file: Path, table: str, rows: Sequence[Any], made: Made, *, is_staged: bool = False
+    file: Path, table: str, rows: Iterable[tuple[Any, ...]], made: Made, *, is_staged: bool = False
 ) -> Manifest:
     """Write rows and their manifest, each whole or not at all, the manifest last.
 
     Args:
         file: Where to.
         table: Its name; a row has a value for each of its columns, in their order.
-        rows: In order of time.
-        made: What else the manifest says.
+        rows: In order of time; no more than a group of them is held.
+        made: What else the manifest says, once the last row was taken.
         is_staged: Whoever moves it to its place makes it durable, with all the others.
     """
-    pa, pq = need("pyarrow"), need("pyarrow.parquet")
-    schema = schema_of(table)
-    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
-    arrays = [
-        pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)
-    ]
     file.parent.mkdir(parents=True, exist_ok=True)
     fresh = file.with_name(f".{file.name}.new")
-    pq.write_table(
-        pa.Table.from_arrays(arrays, schema=schema),
-        str(fresh),
-        compression="zstd",
-        compression_level=LEVEL,
-        row_group_size=ROWS_PER_GROUP,
-        store_schema=True,
-    )
+    counted = _write_groups(fresh, table, rows)
     if not is_staged:
         with fresh.open("rb") as written:
             os.fsync(written.fileno())
-    times = columns[0]
     manifest = Manifest(
         file=file.name,
         sha256=sha256_of(fresh),
         bytes=fresh.stat().st_size,
-        rows=len(rows),
-        ts_first_ns=min(times, default=0),
-        ts_last_ns=max(times, default=0),
+        rows=counted.rows,
+        ts_first_ns=counted.first_ns,
+        ts_last_ns=counted.last_ns,
         columns=list(COLUMNS[table]),
         code=code_version(),
-        time_falls=sum(b < a for a, b in pairwise(times)),
+        time_falls=counted.falls,
         **msgspec.structs.asdict(made),
     )
     fresh.replace(file)
@@ -166,6 +153,47 @@ def write_table(
         sync_directory(file.parent)
     write_manifest(file, manifest, is_staged=is_staged)
     return manifest
+
+
+class _Written(NamedTuple):
+    """What rows were written."""
+
+    rows: int = 0
+    first_ns: int = 0
+    last_ns: int = 0
+    falls: int = 0
+
+
+def _write_groups(fresh: Path, table: str, rows: Iterable[tuple[Any, ...]]) -> _Written:
+    """Write rows, a group at a time; return what they were."""
+    pa, pq = need("pyarrow"), need("pyarrow.parquet")
+    schema = schema_of(table)
+    found = _Written()
+    before_ns: int | None = None
+    left = iter(rows)
+    with pq.ParquetWriter(
+        str(fresh), schema, compression="zstd", compression_level=LEVEL, store_schema=True
+    ) as writer:
+        while group := list(islice(left, ROWS_PER_GROUP)):
+            columns = list(zip(*group, strict=True))
+            arrays = [
+                pa.array(column, type=field.type)
+                for column, field in zip(columns, schema, strict=True)
+            ]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), ROWS_PER_GROUP)
+            times: tuple[int, ...] = columns[0]
+            first_ns, last_ns = min(times), max(times)
+            falls = sum(b < a for a, b in pairwise(times))
+            if before_ns is not None and times[0] < before_ns:
+                falls += 1
+            before_ns = times[-1]
+            found = _Written(
+                found.rows + len(times),
+                min(first_ns, found.first_ns if found.rows else first_ns),
+                max(last_ns, found.last_ns if found.rows else last_ns),
+                found.falls + falls,
+            )
+    return found
 
 
 def write_raw(
