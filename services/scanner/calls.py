@@ -36,11 +36,12 @@ class Calls:
             watch.begin(hosted.id)
         try:
             found = call(given, now_ns)
+            out = self._accept(hosted, found, now_ns) if found else ()
             if type(hosted.near_misses.next_ns) not in _TIMES:
                 raise TypeError("it changed near_misses.next_ns; count by near_misses.count(...)")
             if hosted.wants_timer:
                 hosted.note_deadline(now_ns)
-            return self._accept(hosted, found, now_ns) if found else ()
+            return out
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  # tidy-ok: another's code, told in an alert
@@ -54,6 +55,11 @@ class Calls:
         """Count what a strategy returned while it caught up; nobody gets it."""
         self.counters["outputs_in_warmup"] += len(found)
         self.counters["opportunities"] -= len(found)
+
+    def tell_held_back(self, hosted: Hosted, held: Sequence[Message], now_ns: int) -> None:
+        """Tell a strategy what of its outputs did not go out, unless it has just been disabled."""
+        if held and hosted.id not in self._roster.disabled:
+            self.ask(hosted, hosted.on_held_back, held, now_ns)
 
     def ask_misses(self, hosted: Hosted, now_ns: int) -> Sequence[Message]:
         """Return the near misses of a strategy that are due."""
@@ -73,11 +79,12 @@ class Calls:
         """
         out = hosted.stamped(found, now_ns)
         if hosted.warmup_ns and hosted.is_warming_up(now_ns):
+            # It is not told: afterwards it is to know what one knows that was never interrupted.
             self.counters["outputs_in_warmup"] += len(out)
             return ()
-        if not hosted.knows_rounds and any(opens_round(each) for each in out):
-            before = len(out)
+        if not hosted.knows_rounds and (early := [each for each in out if opens_round(each)]):
             out = [each for each in out if not opens_round(each)]
-            self.counters["opens_too_early"] += before - len(out)
+            self.counters["opens_too_early"] += len(early)
+            hosted.on_held_back(early, now_ns)
         self.counters["opportunities"] += len(out)
         return out

@@ -261,7 +261,10 @@ class StrategyHost:
 
     def _step(self, out: list[Message], now_ns: int) -> Step:
         if any(isinstance(each, Opportunity) for each in out):
-            out = self._sides.sift(out, self._newest, now_ns)
+            out, held = self._sides.sift(out, self._newest, now_ns)
+            for hosted in self._roster.running[:] if held else ():
+                its = [offer for offer in held if offer.strategy_id == hosted.id]
+                self._calls.tell_held_back(hosted, its, now_ns)
         if self._roster.alerts:
             out += self._roster.alerts
             self._roster.alerts = []

@@ -12,6 +12,7 @@ from services.scanner.bars import BarMaker
 from services.scanner.catch_up import CatchUp
 from services.scanner.watched import Failed, Watch, asked
 from shared.messages.arb import Indication, Opportunity, Signal, Target
+from shared.messages.base import Message
 from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.market import (
     DepthView,
@@ -211,6 +212,17 @@ class Hosted:
     def on_position(self, position: StrategyPosition, now_ns: int) -> Sequence[Any]:
         """Tell it about a round of its own."""
         return self.strategy.on_position(position, now_ns)
+
+    def on_held_back(self, held: Sequence[Message], now_ns: int) -> Sequence[Any]:
+        """Tell it what of its outputs nobody gets.
+
+        Raises:
+            TypeError: It answers with outputs.
+        """
+        for each in held:
+            if self.strategy.on_held_back(each, now_ns):  # type: ignore[arg-type,func-returns-value]
+                raise TypeError("on_held_back() returned something; offer again in another call")
+        return ()
 
     def on_timer(self, nothing: None, now_ns: int) -> Sequence[Any]:
         """Call its timer, as the other callbacks are called."""

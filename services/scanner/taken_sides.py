@@ -4,10 +4,12 @@ Two opportunities that take the same side of the same book want the same prices:
 leg finds them gone, and trading its other legs back costs more than it would have brought in. So
 an opportunity that goes out takes the sides of its legs, until the book shows that what it wanted
 was taken there, or until ``TAKEN_NS`` have passed or it has expired. One that comes meanwhile,
-whichever strategy asks, is held back and counted (gate ``PRICES_TAKEN``).
+whichever strategy asks, is held back and counted (gate ``PRICES_TAKEN``), and its strategy is told.
 
 Of those that come at once the one with the highest ``net`` goes first, as far as these can be
 compared: within one quote asset, and not for what opens a round, whose profit is not known yet.
+Among equals the strategy goes first that has offered nothing for longest. Where offers come to
+nothing, strategies that were refused meanwhile take turns (``_Use.keeps_out``).
 What closes a round always goes out. Sides in use are not saved: they last less long than a restart.
 """
 
@@ -36,13 +38,15 @@ SideOfBook = tuple[str, str, Side]
 class _Use:
     """An opportunity's use of one side of a book."""
 
-    __slots__ = ("has_refused", "left", "limit", "sides", "strategy_id", "until_ns")
+    __slots__ = ("had_turn", "left", "limit", "refused", "sides", "strategy_id", "until_ns")
 
     def __init__(self, offer: Opportunity, leg: OpportunityLeg, until_ns: int) -> None:
         self.strategy_id, self.sides, self.until_ns = offer.strategy_id, _sides_of(offer), until_ns
         self.limit, self.left = float(leg.price_limit), 0.0
-        self.has_refused = False
-        """Whether another strategy asked for these prices meanwhile."""
+        self.refused: set[str] = set()
+        """Strategies that asked for these prices meanwhile, with other sides of its own too."""
+        self.had_turn: set[str] = set()
+        """Strategies whose offers came to nothing here just before."""
 
     def note_book(self, leg: OpportunityLeg, view: DepthView | None) -> None:
         """Work out what the book will show up to the limit once the leg has been filled."""
@@ -52,6 +56,29 @@ class _Use:
     def is_of(self, offer: Opportunity) -> bool:
         """Tell whether the same strategy does the same again, for which it has its own pause."""
         return self.strategy_id == offer.strategy_id and self.sides == _sides_of(offer)
+
+    def follows(self, before: _Use) -> None:
+        """Take over from a use that came to nothing while others wanted the same."""
+        self.had_turn = {before.strategy_id}
+        if before.waiting:
+            self.had_turn |= before.had_turn
+
+    @property
+    def waiting(self) -> set[str]:
+        """Strategies that were refused and have had no turn yet."""
+        return self.refused - self.had_turn - {self.strategy_id}
+
+    def keeps_out(self, offer: Opportunity) -> bool:
+        """Tell whether others come before this offer, now that its time has passed for nothing.
+
+        A strategy whose offers risk denies, one after the other, would keep these prices from the
+        others for good; and of three, two would keep them from the third by turns.
+        """
+        if self.waiting:
+            return offer.strategy_id == self.strategy_id or offer.strategy_id in self.had_turn
+        if self.refused - {self.strategy_id}:
+            return offer.strategy_id == self.strategy_id
+        return self.is_of(offer)
 
 
 class _Told:
@@ -70,6 +97,7 @@ class TakenSides:
     def __init__(self) -> None:
         self._uses: dict[SideOfBook, _Use] = {}
         self._told: dict[str, _Told] = {}
+        self._last_out_ns: dict[str, int] = {}
         self.held_back = 0
         """Opportunities that were not offered because of another."""
 
@@ -85,8 +113,8 @@ class TakenSides:
 
     def sift(
         self, found: Sequence[Message], views: Mapping[Place, DepthView], now_ns: int
-    ) -> list[Message]:
-        """Return what goes out of what was found, in its order.
+    ) -> tuple[list[Message], list[Opportunity]]:
+        """Return what goes out of what was found, in its order, and what is held back.
 
         Args:
             found: Of one turn, all strategies.
@@ -94,15 +122,17 @@ class TakenSides:
             now_ns: Now.
         """
         self._forget(now_ns)
-        held: set[int] = set()
-        for offer in _by_rank([each for each in found if isinstance(each, Opportunity)]):
+        held: list[Opportunity] = []
+        offers = [each for each in found if isinstance(each, Opportunity)]
+        for offer in _by_rank(offers, self._last_out_ns):
             in_use = self._in_use(offer, now_ns)
             if in_use is None:
                 self._take(offer, views, now_ns)
             else:
-                held.add(id(offer))
+                held.append(offer)
                 self._tell(offer, in_use, now_ns)
-        return [each for each in found if id(each) not in held]
+        held_ids = {id(offer) for offer in held}
+        return [each for each in found if id(each) not in held_ids], held
 
     @property
     def next_ns(self) -> int | None:
@@ -128,31 +158,33 @@ class TakenSides:
             use = self._uses.get(key)
             if use is None:
                 continue
-            if now_ns < use.until_ns:
-                if use.is_of(offer):
-                    continue
-                use.has_refused |= use.strategy_id != offer.strategy_id
-                return key
-            # Its time has passed and nothing was taken: a strategy whose offers risk refuses, one
-            # after the other, would keep these prices from the others for good.
-            if use.strategy_id == offer.strategy_id:
+            if now_ns >= use.until_ns:
+                if use.keeps_out(offer):
+                    return key
+            elif not use.is_of(offer):
+                use.refused.add(offer.strategy_id)
                 return key
         return None
 
     def _take(self, offer: Opportunity, views: Mapping[Place, DepthView], now_ns: int) -> None:
         until_ns = min(offer.ts_expire_ns, now_ns + TAKEN_NS)
+        if offer.strategy_id in self._last_out_ns or len(self._last_out_ns) < STRATEGIES_MAX:
+            self._last_out_ns[offer.strategy_id] = now_ns
         for leg in offer.legs:
             key = leg.venue, leg.instrument, leg.side
             before = self._uses.get(key)
-            if before is not None and before.has_refused and before.is_of(offer):
+            is_wanted = before is not None and bool(before.refused)
+            if before is not None and is_wanted and before.is_of(offer):
                 continue  # repeated while others wait: its time goes on to run
             use = self._uses[key] = _Use(offer, leg, until_ns)
+            if before is not None and is_wanted:
+                use.follows(before)
             use.note_book(leg, views.get(key[:2]))
 
     def _forget(self, now_ns: int) -> None:
         """Drop what has ended, but for as long again what kept prices from others for nothing."""
         for key, use in list(self._uses.items()):
-            if now_ns >= use.until_ns + (TAKEN_NS if use.has_refused else 0):
+            if now_ns >= use.until_ns + (TAKEN_NS if use.refused else 0):
                 del self._uses[key]
 
     def _tell(self, offer: Opportunity, key: SideOfBook, now_ns: int) -> None:
@@ -187,19 +219,20 @@ def _within(view: DepthView, side: Side, limit: float) -> float:
     return sum(qty for price, qty in view.bids if price >= limit)
 
 
-def _by_rank(offers: Sequence[Opportunity]) -> list[Opportunity]:
+def _by_rank(offers: Sequence[Opportunity], last_out_ns: Mapping[str, int]) -> list[Opportunity]:
     """Return who goes first: closes, then profits by quote asset, then what opens a round."""
     if len(offers) < 2:
         return list(offers)
     quotes = list(dict.fromkeys(each.quote for each in offers))
     kinds = [Intent.CLOSE, Intent.INSTANT, Intent.OPEN]
 
-    def rank(offer: Opportunity) -> tuple[int, int, float]:
+    def rank(offer: Opportunity) -> tuple[int, int, float, int]:
         is_profit = offer.intent is Intent.INSTANT
         return (
             kinds.index(offer.intent),
             quotes.index(offer.quote) if is_profit else 0,
             -float(offer.net) if is_profit else 0.0,
+            last_out_ns.get(offer.strategy_id, 0),
         )
 
     return sorted(offers, key=rank)

@@ -27,6 +27,7 @@ from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
 from shared.strategies.gates import OF_OBSTACLE, Gate
 from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Route, Stopped
+from shared.strategies.port import RETRY_NS, Output
 from shared.strategies.two_legs import (
     Offer,
     PairRules,
@@ -79,6 +80,11 @@ class Book:
         self.is_live = False  # LIVE, and both sides begin with what can be a price
         self.rules: InstrumentRules | None = None
         self.pairs: list[Pair] = []
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Its venue and instrument."""
+        return self.venue, self.instrument
 
 
 class Pair:
@@ -233,6 +239,16 @@ class Pairs:
         if isinstance(offer, Opportunity):
             pair.ts_cool_ns = now_ns + self._cooldown_ns
         return offer
+
+    def take_back(self, held: Output, now_ns: int) -> None:
+        """Let the pair of an offer that was held back be offered again soon."""
+        if not isinstance(held, Opportunity):
+            return
+        places = [(leg.venue, leg.instrument) for leg in held.legs]
+        book = self._books.get(places[0])
+        for pair in book.pairs if book is not None else ():
+            if [pair.buy.place, pair.sell.place] == places:
+                pair.ts_cool_ns = min(pair.ts_cool_ns, now_ns + RETRY_NS)
 
     def offer_of_last(self, now_ns: int) -> Opportunity | Stopped | None:
         """Return what the last crossed books would be offered as; nothing is noted of it."""

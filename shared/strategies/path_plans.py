@@ -107,6 +107,11 @@ def plan_path(
     )
 
 
+def steps_of(offer: Opportunity) -> list[tuple[str, str, Side]]:
+    """Return venue, instrument and side of each leg."""
+    return [(leg.venue, leg.instrument, leg.side) for leg in offer.legs]
+
+
 def path_id(strategy_id: str, book_ids: Sequence[str]) -> str:
     """Return the id of trading against these states of books, in this order: 16 hex digits."""
     return blake2b(">".join((strategy_id, *book_ids)).encode(), digest_size=8).hexdigest()

@@ -43,6 +43,8 @@ P = TypeVar("P", bound=Params)
 _Tuple = TypeVar("_Tuple", bound=tuple[Any, ...])
 Output = Opportunity | Signal | Indication
 """What a strategy may return; an indication is only shown."""
+RETRY_NS = 50_000_000
+"""From an output that was held back to the next one, in the built-in strategies."""
 
 
 def _of_its_kind(kind: type[_Tuple]) -> type[_Tuple]:
@@ -251,6 +253,14 @@ class Strategy(Generic[P]):
         open have been told, nothing that opens one gets out.
         """
         return ()
+
+    def on_held_back(self, held: Output, now_ns: int) -> None:
+        """Take back what was noted of an output that nobody gets, like a pause after an offer.
+
+        It is one that this strategy returned a moment ago: another opportunity takes its prices
+        (gate ``PRICES_TAKEN``), or it would open a round before those that are open are known. It
+        may be returned again, by a later call. Of what a warm-up keeps back nothing is told.
+        """
 
     def on_timer(self, now_ns: int) -> Sequence[Output]:
         """Do what is due; called once ``now_ns`` has reached ``next_deadline_ns()``."""

@@ -21,7 +21,7 @@ from shared.messages.market import DepthView
 from shared.messages.rounds import Intent, RoundState, StrategyPosition
 from shared.messages.rules import InstrumentRules
 from shared.strategies.near_misses import NearMisses, Route, Stopped
-from shared.strategies.port import Depth, Params, Strategy
+from shared.strategies.port import RETRY_NS, Depth, Output, Params, Strategy
 from shared.strategies.round_plans import (
     KnownBook,
     Place,
@@ -203,6 +203,14 @@ class RoundStrategy(Strategy[P]):
                     pair.ts_cool_ns = now_ns + self.timing.cooldown_ms * _MS
                     pair.pending_ns = 0
         return ()
+
+    def on_held_back(self, held: Output, now_ns: int) -> None:
+        """Let a pair whose opening was held back be offered again soon."""
+        if isinstance(held, Opportunity) and held.intent is Intent.OPEN:
+            places = {(leg.venue, leg.instrument) for leg in held.legs}
+            for pair in self.markets.pairs:
+                if places == {pair.bought_at, pair.sold_at}:
+                    pair.pending_ns = min(pair.pending_ns, now_ns + RETRY_NS)
 
     def on_timer(self, now_ns: int) -> Sequence[Opportunity]:
         """Look at every round: time passes without views, too."""

@@ -12,7 +12,7 @@ from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
 from shared.strategies.near_misses import Stopped
 from shared.strategies.pairs import Pair, PairLimits, Pairs
-from shared.strategies.port import Params, Strategy
+from shared.strategies.port import Output, Params, Strategy
 
 
 class TightBooksParams(Params, frozen=True):
@@ -54,6 +54,10 @@ class TightBooks(Strategy[TightBooksParams]):
             elif found is not None:
                 self.near_misses.count(pair.route, found, now_ns)
         return out
+
+    def on_held_back(self, held: Output, now_ns: int) -> None:
+        """Another opportunity took these prices: its pause is not spent."""
+        self.pairs.take_back(held, now_ns)
 
     def _too_wide(self, pair: Pair) -> Stopped | None:
         for book in (pair.buy, pair.sell):

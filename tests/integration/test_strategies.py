@@ -104,9 +104,10 @@ class = "once.py"
 ONCE = TRADES.replace("self.pairs = ", "self.left = 1; self.pairs = ").replace(
     "return [each for each in found if isinstance(each, Opportunity)]",
     "found = [each for each in found if isinstance(each, Opportunity)][: self.left]\n"
-    "        self.left -= len(found)\n        return found",
+    "        self.left -= len(found)\n        return found\n\n"
+    "    def on_held_back(self, held, now_ns):\n        self.left += 1",
 )
-"""Trades once and never again, as long as it remembers that."""
+"""Trades once and never again, as long as it remembers that; what is held back does not count."""
 
 
 @pytest.mark.parametrize("shards", [1, 2])

@@ -11,6 +11,7 @@ from shared.look_ahead import examine, market
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Side
 from shared.strategies.built_in.conversion import Conversion, ConversionParams
+from shared.strategies.port import RETRY_NS
 from tests.decision_builders import MS, T0, make_rules, make_view
 
 D = Decimal
@@ -63,6 +64,17 @@ def test_what_pays_is_offered_with_its_orders() -> None:
     assert sold <= bought * D("0.999") < sold + D("0.0002")
     assert changed <= 60_000
     assert float(found.edge_bps) == pytest.approx(39.5, abs=1.0)
+
+
+def test_what_was_held_back_is_offered_again_soon() -> None:
+    watched = Watched(edge_bps_min=10, notional_quote_max=1e6, cooldown_ms=60_000)
+    watched.prices()
+    watched.prices()
+    assert len(watched.found) == 1
+    watched.strategy.on_held_back(watched.found[0], watched.now_ns)
+    watched.now_ns += RETRY_NS
+    watched.prices()
+    assert len(watched.found) == 2
 
 
 def test_at_one_to_one_it_would_have_paid() -> None:

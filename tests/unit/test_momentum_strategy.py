@@ -18,7 +18,7 @@ from shared.messages.market import DepthView
 from shared.messages.rounds import RoundLeg, RoundState, StrategyPosition
 from shared.strategies.built_in.momentum import PENDING_NS, MomentumParams, MomentumSignal
 from shared.strategies.features.bars import Bar
-from shared.strategies.port import Bars, Depth
+from shared.strategies.port import RETRY_NS, Bars, Depth
 from tests.decision_builders import PERP, SECOND, SPOT, T0, make_view
 from tests.tables import parquet_columns
 
@@ -113,6 +113,15 @@ def test_it_goes_long_with_its_stop_and_time_and_only_once() -> None:
     assert signal.horizon_ns == 30 * MINUTE_NS
     assert (signal.venue, signal.instrument, signal.strength) == ("alpha", PERP, 1)
     assert traded.bars([120.0 + n for n in range(20)]) == []  # it is long: the source ordered on
+
+
+def test_what_was_held_back_is_said_again_soon() -> None:
+    traded = Traded(answers=False)
+    (said,) = traded.bars(UP)
+    assert not traded.show()
+    traded.strategy.on_held_back(said, traded.now_ns)
+    traded.now_ns += RETRY_NS
+    assert targets(traded.show()) == [said.target]
 
 
 def test_it_turns_around_by_closing_first() -> None:

@@ -207,6 +207,15 @@ def test_nothing_opens_before_the_open_rounds_are_known() -> None:
     assert desk.host.counters()["opens_too_early"] == 1
 
 
+def test_what_was_held_back_opens_as_soon_as_it_may() -> None:
+    desk = Desk()
+    desk.show(10_000, 10_070)
+    assert desk.intents == []
+    desk.beat()  # tells the open rounds: there are none
+    desk.show(10_000, 10_070, later_ms=60)
+    assert desk.intents == [Intent.OPEN]
+
+
 def test_a_scanner_that_takes_the_strategy_over_opens_no_second_round() -> None:
     """It has heard of the rounds all the time, but the strategy that begins here has not."""
     desk, own = ready(), Share(frozenset(["basis"]), frozenset([0]), 1)

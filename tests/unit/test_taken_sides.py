@@ -12,10 +12,11 @@ from services.scanner.engine import StrategyHost
 from services.scanner.taken_sides import TAKEN_NS, TakenSides
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import Message, Side
+from shared.messages.market import DepthView
 from shared.messages.rounds import Intent
 from shared.strategies.gates import Gate
 from shared.strategies.near_misses import NEAR_MISS_INTERVAL_NS
-from tests.decision_builders import MS, T0, make_info, make_leg, make_offer, make_view
+from tests.decision_builders import MS, SECOND, T0, make_info, make_leg, make_offer, make_view
 from tests.strategy_files import host_of, write_strategy
 
 ALPHA_ASKS = make_view("alpha", asks=[(100.0, 2.0), (101.0, 3.0)])
@@ -34,7 +35,7 @@ def from_alpha(strategy: str, to: str, net: str = "1", **changes: Any) -> Opport
 
 
 def sift(sides: TakenSides, *found: Message, now_ns: int = T0) -> list[Message]:
-    return sides.sift(found, {("alpha", "BTC/USDT"): ALPHA_ASKS}, now_ns)
+    return sides.sift(found, {("alpha", "BTC/USDT"): ALPHA_ASKS}, now_ns)[0]
 
 
 def test_of_one_turn_the_highest_profit_goes_first_and_the_others_are_held_back() -> None:
@@ -137,3 +138,105 @@ def test_pairs_and_strategies_of_one_tick_do_not_sell_one_side_twice(tmp_path: P
     }
     assert why[0].context["taken_by"] == "cross"
     assert (why[0].context["venue"], why[0].context["side"]) == ("alpha", "buy")
+
+
+@pytest.mark.parametrize("nets", [("1", "1", "1"), ("9", "5", "1"), ("1", "5", "9")])
+def test_of_three_whose_offers_come_to_nothing_each_gets_its_turn(nets: tuple[str, ...]) -> None:
+    sides, passed = TakenSides(), dict.fromkeys("abc", 0)
+    for tick in range(6_000 // 20):
+        now_ns = T0 + tick * 20 * MS
+        found = [
+            from_alpha(name, f"to-{name}", net, ts_expire_ns=now_ns + 500 * MS)
+            for name, net in zip("abc", nets, strict=True)
+        ]
+        for each in sift(sides, *found, now_ns=now_ns):
+            assert isinstance(each, Opportunity)
+            passed[each.strategy_id] += 1
+    assert min(passed.values()) >= 2, passed
+
+
+def test_of_equals_the_one_goes_first_that_has_offered_nothing_for_longest() -> None:
+    sides, out = TakenSides(), []
+    for tick in range(6):
+        now_ns = T0 + tick * SECOND
+        found = [from_alpha(name, f"to-{name}", now_ns=now_ns) for name in "abc"]
+        out += [x.strategy_id for x in sift(sides, *found, now_ns=now_ns)]  # type: ignore[attr-defined]
+        sides.see(make_view("alpha", asks=[(100.0, 1.0)], seq=2 + tick))  # it was taken
+    assert out == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_another_pair_of_the_same_strategy_gets_its_turn_too() -> None:
+    sides, passed = TakenSides(), {"beta": 0, "gamma": 0}
+    for tick in range(3_000 // 20):
+        now_ns = T0 + tick * 20 * MS
+        for to in ("beta", "gamma"):
+            found = from_alpha("a", to, ts_expire_ns=now_ns + 500 * MS)
+            passed[to] += len(sift(sides, found, now_ns=now_ns))
+    assert min(passed.values()) >= 2, passed
+
+
+def test_an_offer_held_back_costs_no_pause(tmp_path: Path) -> None:
+    host, _ = host_of(tmp_path, 'id = "cross"\nclass = "cross_venue"\nparams.cooldown_ms = 60_000')
+    (first,) = [each for each in feed(host) if isinstance(each, Opportunity)]
+    assert first.legs[1].venue == "gamma"
+    again = make_view("alpha", asks=[(10_000.0, 1.0)], bids=[(1.0, 1.0)], seq=3)
+    (second,) = opportunities(host, again, T0 + TAKEN_NS)
+    assert second.legs[1].venue == "beta"
+
+
+GREEDY = """
+    def set_up(self) -> None:
+        limits = PairLimits(self.params.edge_bps_min, 10_000.0, 2_000, 0, 500)
+        self.pairs = Pairs(self.id, limits, self.near_misses)
+        self.held = []
+
+    def on_rules(self, rules, now_ns):
+        self.pairs.take_rules(rules)
+        return []
+
+    def on_depth(self, view, now_ns):
+        found = [self.pairs.compare(pair, now_ns) for pair in self.pairs.take_view(view)]
+        return [each for each in found if isinstance(each, Opportunity)]
+
+    def on_held_back(self, held, now_ns):
+        self.held.append((held.strategy_id, held.legs[1].venue, now_ns))
+        {then}
+
+    def gauges(self):
+        return {{"held": len(self.held)}}
+"""
+
+
+def test_a_strategy_is_told_what_of_its_own_was_held_back(tmp_path: Path) -> None:
+    write_strategy(tmp_path, GREEDY.format(then=""))
+    mine = 'id = "mine"\nclass = "mine.py"'
+    host, _ = host_of(tmp_path, 'id = "cross"\nclass = "cross_venue"', mine)
+    feed(host)
+    assert host.gauges()["held"] == 2  # both pairs: cross offered what pays more
+    assert not host.disabled
+
+
+def test_what_answers_with_an_offer_or_raises_is_disabled(tmp_path: Path) -> None:
+    for then, why in (("return [held]", "on_held_back() returned"), ("1 / 0", "ZeroDivision")):
+        write_strategy(tmp_path, GREEDY.format(then=then))
+        mine = 'id = "mine"\nclass = "mine.py"'
+        host, _ = host_of(tmp_path, 'id = "cross"\nclass = "cross_venue"', mine)
+        feed(host)
+        assert why in host.disabled["mine"]
+        assert "cross" not in host.disabled
+
+
+def test_of_what_a_warmup_keeps_back_nothing_is_told(tmp_path: Path) -> None:
+    body = (
+        GREEDY.format(then="") + "\n    def warmup(self):\n        return Warmup(span_ms=1_000)\n"
+    )
+    write_strategy(tmp_path, body)
+    host, _ = host_of(tmp_path, 'id = "mine"\nclass = "mine.py"')
+    assert not [each for each in feed(host) if isinstance(each, Opportunity)]
+    assert host.counters()["outputs_in_warmup"] == 2
+    assert host.gauges()["held"] == 0
+
+
+def opportunities(host: StrategyHost, view: DepthView, now_ns: int) -> list[Opportunity]:
+    found = host.on_message(view, now_ns).messages
+    return [each for each in found if isinstance(each, Opportunity)]

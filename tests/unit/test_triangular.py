@@ -12,6 +12,7 @@ from shared.look_ahead import examine, market
 from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import BookState, Side
 from shared.strategies.built_in.triangular import SETTLE_NS, Triangular, TriangularParams
+from shared.strategies.port import RETRY_NS
 from tests.decision_builders import MS, T0, make_host, make_info, make_rules, make_view
 
 D = Decimal
@@ -86,6 +87,20 @@ def test_a_triangle_that_pays_is_offered_with_its_orders() -> None:
     watched.now_ns += 1_000 * MS
     watched.prices()
     assert len(watched.found) == 2
+
+
+def test_what_was_held_back_is_offered_again_soon() -> None:
+    watched = Watched(edge_bps_min=10, cooldown_ms=60_000)
+    watched.prices()
+    watched.strategy.on_held_back(watched.found[0], watched.now_ns)
+    watched.now_ns += RETRY_NS - 10 * MS
+    watched.prices()
+    assert len(watched.found) == 1
+    watched.now_ns += 10 * MS
+    watched.prices()
+    assert [leg.market for leg in watched.found[1].legs] == [
+        leg.market for leg in watched.found[0].legs
+    ]
 
 
 def test_what_does_not_pay_is_counted_by_how_far_it_is() -> None:

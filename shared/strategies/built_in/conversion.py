@@ -6,6 +6,7 @@ All three legs go out at once, from inventory; see docs/strategies/conversion.md
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Annotated, ClassVar
 
 from msgspec import Meta
@@ -31,8 +32,8 @@ from shared.strategies.gates import Gate
 from shared.strategies.misses import Misses
 from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Stopped
 from shared.strategies.path_books import PathBook, PathBooks, oldest_age_ms
-from shared.strategies.path_plans import PathFlaw, Publisher, plan_path
-from shared.strategies.port import Params, Strategy
+from shared.strategies.path_plans import PathFlaw, Publisher, plan_path, steps_of
+from shared.strategies.port import RETRY_NS, Output, Params, Strategy
 
 LOTS_TRIED = 8
 """Of the coarsest order: lots of three books that convert are mostly fine, and each costs time."""
@@ -90,6 +91,12 @@ class _Route:
         self.fx_side = Side.SELL if fx.name.base == sell.name.quote else Side.BUY
         self.route = near_misses.route(buy.place, sell.place)
         self.ts_cool_ns = 0
+
+    @property
+    def steps(self) -> list[tuple[str, str, Side]]:
+        """Venue, instrument and side of each order."""
+        orders = (self.buy, Side.BUY), (self.sell, Side.SELL), (self.fx, self.fx_side)
+        return [(*book.place, side) for book, side in orders]
 
 
 class Conversion(Strategy[ConversionParams]):
@@ -156,6 +163,14 @@ class Conversion(Strategy[ConversionParams]):
             else:
                 self.near_misses.count(route.route, offer, now_ns)
         return out
+
+    def on_held_back(self, held: Output, now_ns: int) -> None:
+        """Let the route be offered again soon."""
+        if not isinstance(held, Opportunity):
+            return
+        for route in chain.from_iterable(self._routes.values()):
+            if route.steps == steps_of(held):
+                route.ts_cool_ns = min(route.ts_cool_ns, now_ns + RETRY_NS)
 
     def counters(self) -> Mapping[str, int]:
         """Return comparisons, and what was refused beyond bounds."""

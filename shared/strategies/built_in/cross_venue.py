@@ -17,7 +17,7 @@ from shared.messages.rules import InstrumentRules
 from shared.strategies.demo import Demo
 from shared.strategies.near_misses import Stopped
 from shared.strategies.pairs import PairLimits, Pairs
-from shared.strategies.port import Params, Strategy
+from shared.strategies.port import Output, Params, Strategy
 
 DEMO = Demo(params={"notional_quote_max_of": {"BTC": 0.15}})
 
@@ -72,6 +72,10 @@ class CrossVenue(Strategy[CrossVenueParams]):
             elif found is not None:
                 out = [*(out or ()), found]
         return out or ()
+
+    def on_held_back(self, held: Output, now_ns: int) -> None:
+        """Let the pair be offered again soon."""
+        self._pairs.take_back(held, now_ns)
 
     def offer_of_last(self, now_ns: int) -> Opportunity | Stopped | None:
         """Return the last offer as it would be now; nothing follows from it."""

@@ -26,7 +26,7 @@ from shared.strategies.demo import Demo
 from shared.strategies.features.bars import Bar
 from shared.strategies.features.momentum import Momentum
 from shared.strategies.near_misses import Route, Stopped
-from shared.strategies.port import Bars, Depth, Input, Params, Strategy
+from shared.strategies.port import RETRY_NS, Bars, Depth, Input, Output, Params, Strategy
 from shared.strategies.round_plans import KnownBook, Place
 from shared.strategies.rounds import CAN_CLOSE, PENDING_NS
 from shared.strategies.signals import Conviction, make_signal
@@ -204,6 +204,15 @@ class MomentumSignal(Strategy[MomentumParams]):
                 known.take_position(position, self.params.pause_bars)
                 out += self._act(known, now_ns)
         return out
+
+    def on_held_back(self, held: Output, now_ns: int) -> None:
+        """Want what the bar wanted once more."""
+        if not isinstance(held, Signal) or held.target is Target.FLAT:
+            return
+        market = self._market((held.venue, held.instrument))
+        if market is not None:
+            market.wanted = Side.BUY if held.target is Target.LONG else Side.SELL
+            market.pending_ns = min(market.pending_ns, now_ns + RETRY_NS)
 
     def counters(self) -> Mapping[str, int]:
         """Return bars, holes among them, signals to open and to close, markets refused."""

@@ -24,8 +24,8 @@ from shared.strategies.gates import Gate
 from shared.strategies.misses import Misses
 from shared.strategies.near_misses import ROUTES_MAX, NearMisses, Stopped
 from shared.strategies.path_books import PathBook, PathBooks, newest_age_ms, oldest_age_ms
-from shared.strategies.path_plans import PathFlaw, Publisher, plan_path
-from shared.strategies.port import Params, Strategy
+from shared.strategies.path_plans import PathFlaw, Publisher, plan_path, steps_of
+from shared.strategies.port import RETRY_NS, Output, Params, Strategy
 
 DEMO = Demo(
     params={
@@ -75,6 +75,11 @@ class _Way:
         self.assets = "-".join((*cycle.assets, cycle.assets[0]))
         self.route = near_misses.route(self.books[0].place, self.books[-1].place)
         self.ts_cool_ns = 0
+
+    @property
+    def steps(self) -> list[tuple[str, str, Side]]:
+        """Venue, instrument and side of each order."""
+        return [(*book.place, side) for book, side in zip(self.books, self.sides, strict=True)]
 
 
 class _Venue:
@@ -174,6 +179,15 @@ class Triangular(Strategy[TriangularParams]):
             else:
                 self.near_misses.count(way.route, found, now_ns)
         return out
+
+    def on_held_back(self, held: Output, now_ns: int) -> None:
+        """Let the way be offered again soon."""
+        if not isinstance(held, Opportunity):
+            return
+        venue = self._venues.get(held.legs[0].venue)
+        for way in venue.ways.values() if venue is not None else ():
+            if way.steps == steps_of(held):
+                way.ts_cool_ns = min(way.ts_cool_ns, now_ns + RETRY_NS)
 
     def counters(self) -> Mapping[str, int]:
         """Return products worked out, and what was refused beyond bounds."""
