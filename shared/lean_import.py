@@ -4,17 +4,20 @@ ccxt imports a hundred exchanges there, redis-py its cluster, search and JSON cl
 megabytes in every process that uses one module. While the block runs, modules with the packages'
 names and paths stand in for them; then they are taken away, so whoever imports the library as a
 whole later gets all of it, with the same classes, and finds what is loaded already as its parts.
+
+What a library imports for a case that may never come (ccxt: a second HTTP client, and the keys that
+few venues sign with) is loaded when it is first used (``imported_when_used``).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 
@@ -89,3 +92,89 @@ def without_init(*packages: str, parts: tuple[str, ...] = ()) -> Iterator[None]:
         finders: list[Any] = sys.meta_path  # no subclass of Finder: importlib.abc loads random
         if not any(isinstance(each, _StubFinder) and each.packages == packages for each in finders):
             finders.insert(0, _StubFinder(packages))
+
+
+class _Later:
+    """A name of a module that is imported when it is first used after the block."""
+
+    def __init__(self, path: str, finder: _LaterFinder) -> None:
+        self._path, self._finder = path, finder
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if self._finder.is_open:  # a class that is being made only keeps it
+            return _Later(f"{self._path}.{name}", self._finder)
+        return getattr(self._resolve(), name)
+
+    def __call__(self, *values: Any, **named: Any) -> Any:
+        return self._resolve()(*values, **named)
+
+    def _resolve(self) -> Any:
+        from pkgutil import resolve_name
+
+        return resolve_name(self._path)
+
+
+class _LaterModule(ModuleType):
+    """Stands in for a module in the block; every name can be imported from it."""
+
+    _finder: _LaterFinder
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        path = f"{self.__name__}.{name}"
+        return self._finder.given.get(path) or _Later(path, self._finder)
+
+
+class _LaterFinder:
+    """Finds a stand-in for every module of some packages."""
+
+    def __init__(self, packages: frozenset[str], given: Mapping[str, Any]) -> None:
+        self.packages, self.given, self.is_open = packages, given, True
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how a stand-in is made."""
+        if not any(name == each or name.startswith(f"{each}.") for each in self.packages):
+            return None
+        return ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return a stand-in."""
+        module = _LaterModule(spec.name)
+        module._finder = self
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """There is nothing to run."""
+
+
+@contextmanager
+def imported_when_used(
+    *packages: str, given: Mapping[str, Any] = MappingProxyType({})
+) -> Iterator[None]:
+    """Let modules that are loaded in the block use these packages without loading them.
+
+    A call of what was imported, or an attribute of it, loads the real one. For names that are
+    called or read, not for base classes or exceptions. What is loaded already is used as it is.
+
+    Args:
+        packages: Or parts of them, like ``a.b``.
+        given: By its full name, what is used in the place of the real one.
+    """
+    finder = _LaterFinder(frozenset(packages) - sys.modules.keys(), given)
+    finders: list[Any] = sys.meta_path
+    finders.insert(0, finder)
+    try:
+        yield
+    finally:
+        finder.is_open = False
+        finders.remove(finder)
+        for name in [n for n, module in sys.modules.items() if isinstance(module, _LaterModule)]:
+            parent, _, child = name.rpartition(".")
+            if parent in sys.modules:
+                vars(sys.modules[parent]).pop(child, None)
+            del sys.modules[name]

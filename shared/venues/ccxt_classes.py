@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
-from shared.lean_import import without_init
+from shared.lean_import import imported_when_used, without_init
 
 PACKAGES = ("ccxt", "ccxt.async_support")
 PARTS = tuple(
     f"ccxt.base.{name}" for name in ("errors", "exchange", "decimal_to_precision", "precise")
 )
 
+RARELY_USED = ("requests", "cryptography.hazmat")
+"""For its synchronous clients; and for keys that sign, where HMAC secrets need none of it."""
+
+
+def _user_agent() -> str:
+    """Return how ccxt's clients name themselves, without the library that they ask for it."""
+    return f"python-requests/{version('requests')}"
+
+
+_GIVEN = {"requests.utils.default_user_agent": _user_agent}
+
 
 def load_exchange(ccxt_id: str) -> Any:
     """Return the class of an exchange's asynchronous client."""
-    with without_init(*PACKAGES, parts=PARTS):
+    with without_init(*PACKAGES, parts=PARTS), imported_when_used(*RARELY_USED, given=_GIVEN):
         return getattr(import_module(f"ccxt.async_support.{ccxt_id}"), ccxt_id)
 
 
 def load_base_error() -> type[Exception]:
     """Return what every error of ccxt is."""
-    with without_init(*PACKAGES, parts=PARTS):
+    with without_init(*PACKAGES, parts=PARTS), imported_when_used(*RARELY_USED, given=_GIVEN):
         return import_module("ccxt.base.errors").BaseError  # type: ignore[no-any-return]

@@ -53,6 +53,63 @@ def test_where_ccxt_is_loaded_already_its_class_is_given() -> None:
     assert run(script) == ["True"]
 
 
+HEAVY = ("requests", "urllib3", "charset_normalizer", "cryptography.hazmat")
+
+
+def test_a_live_executor_loads_no_second_client_and_no_ciphers_that_it_does_not_use() -> None:
+    ids = [load_feed(adapter).ccxt_id for adapter in EVERY]
+    script = (
+        "import sys, services.executor.__main__, services.executor.ccxt_gateway\n"
+        "from hashlib import sha256\n"
+        "from shared.venues.ccxt_classes import load_exchange\n"
+        f"for name in {ids}:\n"
+        "    client = load_exchange(name)({'apiKey': 'k', 'secret': 'c2VjcmV0'})\n"
+        "    client.hmac(b'text', b'secret', sha256)\n"
+        f"print(*(name for name in {HEAVY} if name in sys.modules))"
+    )
+    assert run(script) == []
+
+
+SIGN = """
+from hashlib import sha256
+from ccxt.base.exchange import Exchange
+from tests.unit.test_lean_import import pem_of_tests
+text, key = "timestamp=1&quantity=2", "7" * 64
+signed = [Exchange.ecdsa(text, key, curve, "sha256") for curve in ("p256", "secp256k1")]
+signed += [Exchange.rsa(text, pem_of_tests()), Exchange.eddsa(text.encode(), b"7" * 32)]
+signed += [len(Exchange.rsa(text, pem_of_tests(), padding_mode="pss"))]
+signed += [Exchange.secp256k1_uncompressed_public_key(b"7" * 32).hex()]
+print(sha256(repr(signed).encode()).hexdigest())
+"""
+
+
+def pem_of_tests() -> str:
+    """Return an RSA key, the same one every time."""
+    from cryptography.hazmat.primitives import serialization as names
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    p, q, e = 2**521 - 1, 2**607 - 1, 65_537
+    d = pow(e, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(e, p * q)
+    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
+    kind = names.Encoding.PEM, names.PrivateFormat.PKCS8, names.NoEncryption()
+    return numbers.private_key().private_bytes(*kind).decode()
+
+
+def test_a_client_names_itself_as_it_always_does() -> None:
+    script = "print(load_exchange('kraken')().userAgent)"
+    lean = run("from shared.venues.ccxt_classes import load_exchange\n" + script)
+    from requests.utils import default_user_agent
+
+    assert lean == [default_user_agent()]
+
+
+def test_keys_that_sign_are_loaded_when_one_does_and_sign_alike() -> None:
+    lean = "from shared.venues.ccxt_classes import load_exchange\nload_exchange('kraken')\n"
+    (signed,) = run(lean + SIGN)
+    assert [signed] == run("import ccxt.async_support" + SIGN)
+
+
 def test_an_executor_on_paper_loads_no_client() -> None:
     script = (
         "import sys, services.executor.__main__\n"
