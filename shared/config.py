@@ -146,7 +146,7 @@ def _config_of(raw: Mapping[str, Any], where: str) -> Config:
     return config
 
 
-MAY_BE_ZERO = frozenset(("rolling_loss_max", "drawdown_max"))
+MAY_BE_ZERO = frozenset(("rolling_loss_max", "drawdown_max", "plan_loss_max"))
 """Limits that are none at 0."""
 
 

@@ -84,6 +84,7 @@ class QuoteLimits(Section, frozen=True, kw_only=True):
     daily_loss_max: Decimal
     rolling_loss_max: Decimal = Decimal(0)
     drawdown_max: Decimal = Decimal(0)
+    plan_loss_max: Decimal = Decimal(0)
 
 
 class RiskConfig(Section, frozen=True, kw_only=True):
@@ -92,7 +93,8 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     What is traded against any other asset needs limits of its own in ``per_quote``: ten thousand
     dollars are no limit on an order in bitcoins. ``rolling_loss_max`` is of 24 hours,
     ``drawdown_max`` from the peak; a strategy that lost ``losses_in_row_max`` times in a row opens
-    nothing for ``loss_pause_minutes``. 0: there is no such limit.
+    nothing for ``loss_pause_minutes``. Evening out one plan may cost ``loss_cap_bps`` of it, and no
+    more than ``plan_loss_max``. 0: there is no such limit.
     """
 
     order_notional_max: Decimal = Decimal(10_000)
@@ -113,6 +115,7 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     drawdown_max: Decimal = Decimal(0)
     losses_in_row_max: Annotated[int, Meta(ge=0)] = 0
     loss_pause_minutes: PositiveInt = 30
+    plan_loss_max: Decimal = Decimal(0)
 
     def limits_in(self, quote: str) -> RiskConfig | None:
         """Return the limits on what is traded against an asset; ``None`` where there are none."""
@@ -175,7 +178,10 @@ class StrategyConfig(Section, frozen=True, kw_only=True, rename={"class_": "clas
     signals together may lose ``directional_risk_bps`` of ``directional_equity`` (quote units) at
     their stops, ``directional_slippage_bps`` beyond those included.
     ``on_disable`` says what becomes of its rounds when it is disabled: they are closed, or kept for
-    the operator.
+    the operator. ``legs`` says whether both legs of a plan go at once, or that of the thinner book
+    first and the other for what it filled; plans of other than two legs of one asset send all at
+    once. What fills leave uneven is given up after ``hedge_deadline_ms`` (0: that of ``executor``,
+    which is the longest there is).
     """
 
     id: str
@@ -186,6 +192,8 @@ class StrategyConfig(Section, frozen=True, kw_only=True, rename={"class_": "clas
     directional_risk_bps: Decimal = Decimal(50)
     directional_slippage_bps: Decimal = Decimal(5)
     on_disable: Literal["close", "keep"] = "close"
+    legs: Literal["concurrent", "sequential"] = "concurrent"
+    hedge_deadline_ms: Annotated[int, Meta(ge=0)] = 0
 
 
 class Config(Section, frozen=True, kw_only=True):

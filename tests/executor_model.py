@@ -165,6 +165,7 @@ def reserved(plan: ApprovedPlan) -> Reservation:
         loss_cap=plan.loss_cap,
         legs=legs,
         ts_expire_ns=plan.ts_expire_ns,
+        policy=plan.policy,
     )
 
 

@@ -18,20 +18,20 @@ from services.executor.path_intake import (
 )
 from services.executor.state import ExecutorState
 from shared.config_sections import RiskConfig
-from shared.domain.fees import share_of
 from shared.domain.instrument import split_instrument
-from shared.domain.plan_cost import ExpectedLeg, expected_cost
+from shared.domain.plan_cost import ExpectedLeg, expected_cost, loss_cap_of
 from shared.domain.rounding import is_multiple, is_rest_of_lots, price_to_tick
 from shared.messages.base import Side, TradingState
 from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.execution import ApprovedPlan, PlanLeg
 from shared.messages.rounds import Intent
-from shared.messages.terms import OrderType, TimeInForce
+from shared.messages.terms import LegPolicy, OrderType, TimeInForce
 
 _BUY: Final = Side.BUY
 _INSTANT: Final = Intent.INSTANT
 _CLOSE: Final = Intent.CLOSE
 _OPEN: Final = Intent.OPEN
+_CONCURRENT: Final = LegPolicy.CONCURRENT
 _LIMIT: Final = OrderType.LIMIT
 _IOC: Final = TimeInForce.IOC
 
@@ -70,6 +70,8 @@ class Intake:
                 return f"{leg.instrument} is not {plan.base}/{plan.quote}"
             if leg.order_type is not _LIMIT or leg.time_in_force is not _IOC:
                 return f"a leg is a {leg.kind} order, not a LIMIT IOC one"
+        if plan.policy is not _CONCURRENT and (plan.values or len(plan.legs) != 2):
+            return "its legs are to go one after the other, which only two of one asset do"
         if plan.values:
             return path_flaw(plan)
         is_plain = not (plan.round_id or plan.opening) and len(plan.legs) > 1
@@ -90,7 +92,7 @@ class Intake:
             allowed = f"risk.plan_ttl_ms allows {self._ttl_ns // _MS} ms"
             return f"it would expire {lives_ns // _MS} ms after its approval, {allowed}"
         if plan.loss_cap > (most := self._loss_cap_max(plan)):
-            return f"its loss cap is {plan.loss_cap}, risk.loss_cap_bps allows {most}"
+            return f"its loss cap is {plan.loss_cap}, risk allows {most}"
         for leg in plan.legs:
             if limits is not None and (why := _size_objection(leg, plan, limits)):
                 return why
@@ -121,8 +123,10 @@ class Intake:
 
     def _loss_cap_max(self, plan: ApprovedPlan) -> Decimal:
         """Return what risk gives such a plan: a share of its dearer side at its worse prices."""
+        limits = self._limits.limits_in(plan.quote)
+        most = ZERO if limits is None else limits.plan_loss_max
         if plan.values:
-            return share_of(path_stake(plan).notional, self._loss_cap_bps)
+            return loss_cap_of(path_stake(plan).notional, self._loss_cap_bps, most)
         bought = sold = ZERO
         for leg in plan.legs:
             price = leg.price_limit
@@ -132,7 +136,7 @@ class Intake:
                 bought += leg.qty * price
             else:
                 sold += leg.qty * price
-        share = share_of(max(bought, sold), self._loss_cap_bps)
+        share = loss_cap_of(max(bought, sold), self._loss_cap_bps, most)
         if plan.intent is _INSTANT:
             return share
         legs = (ExpectedLeg(x.side, x.qty, x.price_expected, x.fee_bps) for x in plan.legs)

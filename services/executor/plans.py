@@ -1,4 +1,6 @@
-"""The life of a plan: all legs at once, then hedge or unwind, or fail with an alert. Pure.
+"""The life of a plan: its legs, then hedge or unwind, or fail with an alert. Pure.
+
+Legs go all at once, or one after the other (see leg_order.py).
 
 A plan is open until all its orders are over, every filled unit is explained by a fill, and what is
 left is nothing or too small to trade. While its orders are over but the fills do not match it is
@@ -19,6 +21,7 @@ from services.executor.even_orders import ATTEMPTS_MAX, NoOrder, OrderIntent, at
 from services.executor.gateway import OrderReport
 from services.executor.ids import attempt_after_loss, client_order_id
 from services.executor.journal import alert, plan_done
+from services.executor.leg_order import following_leg, leg_intent, legs_in_turn
 from services.executor.market import Markets
 from services.executor.reduce_only import must_only_reduce
 from services.executor.several import left_in_words, next_order
@@ -78,6 +81,7 @@ class PlanRunner:
             plan.uneven_since_ns = plan.wait_until_ns = 0
             # Orders of the last moment may be missing from the record: never use their ids again.
             plan.attempt_next = attempt_after_loss(now_ns)
+            plan.legs_left = []  # nor those of legs
 
     def take_ended(self) -> list[PlanRecord]:
         """Return the plans that ended since this was last asked."""
@@ -85,11 +89,12 @@ class PlanRunner:
         return ended
 
     def start(self, approved: ApprovedPlan, legs: list[PlanLeg], now_ns: int, out: Step) -> None:
-        """Put all legs on record, as they fit the venues, and ask for them to be sent at once."""
+        """Put the legs that go first on record, and ask for them to be sent at once."""
         plan = self._open(approved, legs, now_ns)
         self._state.stage = _USED
-        for index, leg in enumerate(legs):
-            intent = self._reducing(plan, _leg_intent(leg))
+        at_once, plan.legs_left = legs_in_turn(approved, legs, self._markets, now_ns)
+        for index in at_once:
+            intent = self._reducing(plan, leg_intent(legs[index]))
             leg_order = self._orders.submit(plan, intent, (index, 0), now_ns, out)
             out.at_once.append(leg_order)  # the pending plan is its record
 
@@ -118,7 +123,7 @@ class PlanRunner:
         plan.checked_only = True
         for index, leg in enumerate(approved.legs):
             if client_order_id(plan.plan_id, index, 0) not in plan.orders:
-                order = self._orders.record(plan, _leg_intent(leg), (index, 0), now_ns, out)
+                order = self._orders.record(plan, leg_intent(leg), (index, 0), now_ns, out)
                 order.life.status = OrderStatus.UNKNOWN
                 order.ts_ended_ns = order.next_query_ns = now_ns
 
@@ -165,8 +170,11 @@ class PlanRunner:
             return
         if plan.kind is PlanKind.ADOPTED and plan.legs and not all(plan.values.values()):
             widen_adopted(plan, self._markets, now_ns)  # it was found before its books were seen
+        if plan.legs_left and self._send_next_leg(plan, orders, now_ns, out):
+            return
         since_ns = plan.uneven_since_ns or now_ns
-        late = now_ns - since_ns > self._hedge_deadline_ns and not self._lacks_books(plan, now_ns)
+        deadline_ns = plan.hedge_deadline_ns or self._hedge_deadline_ns
+        late = now_ns - since_ns > deadline_ns and not self._lacks_books(plan, now_ns)
         if plan.is_directional:
             step: OrderIntent | NoOrder = NoOrder.EVEN
         else:
@@ -178,7 +186,7 @@ class PlanRunner:
                 self._finish(plan, orders, now_ns, out)
             return
         plan.uneven_since_ns = since_ns
-        pause_until_ns = _pause_until_ns(orders, self._hedge_deadline_ns)
+        pause_until_ns = _pause_until_ns(orders, deadline_ns)
         if isinstance(step, OrderIntent) and now_ns < pause_until_ns:
             plan.wait_until_ns = pause_until_ns
         elif isinstance(step, OrderIntent) and plan.attempts < attempts_max(plan):
@@ -196,6 +204,20 @@ class PlanRunner:
                 self._fail(plan, now_ns, out)
         else:
             plan.wait_until_ns = now_ns + REBALANCE_PAUSE_NS
+
+    def _send_next_leg(
+        self, plan: PlanRecord, orders: list[OrderRecord], now_ns: int, out: Step
+    ) -> bool:
+        """Send the leg that waited for those before it, if they filled; tell whether it goes."""
+        index = plan.legs_left.pop(0)
+        leg = plan.legs[index]
+        down = self._state.down_at(leg.venue, leg.instrument)
+        intent = None if down else following_leg(plan, index, orders, self._markets)
+        if intent is None:
+            return False
+        intent = self._reducing(plan, intent)
+        out.actions.append(self._orders.submit(plan, intent, (index, 0), now_ns, out))
+        return True
 
     def _reducing(self, plan: PlanRecord, intent: OrderIntent) -> OrderIntent:
         """Return an order, reduce-only if it is to close a position."""
@@ -226,6 +248,7 @@ class PlanRunner:
             ts_recv_ns=approved.ts_recv_ns,
             strategy=approved.strategy,
             values=_values(approved),
+            hedge_deadline_ns=min(approved.hedge_deadline_ms * 1_000_000, self._hedge_deadline_ns),
         )
         if approved.intent is not _INSTANT:
             _take_round(plan, approved)
@@ -304,7 +327,3 @@ def _reference(approved: ApprovedPlan) -> Decimal:
     for leg in approved.legs:
         dearest = max(dearest, leg.price_expected)
     return dearest
-
-
-def _leg_intent(leg: PlanLeg) -> OrderIntent:
-    return OrderIntent(terms=leg.terms, fee_bps=leg.fee_bps, purpose=_LEG)

@@ -160,7 +160,8 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``is_directional`` changes a position by one leg and evens nothing out. ``checked_only`` plans
     were delivered again: they are looked for, never started. A plan of several assets has
     ``values``: what each but ``quote`` counts in it (zero: not known), and ``openings`` in place of
-    ``opening``: what it began with of each.
+    ``opening``: what it began with of each. ``legs_left`` are the indexes of legs that wait for the
+    one before them to be over; ``hedge_deadline_ns`` is its own, 0 where that is the executor's.
     """
 
     plan_id: str
@@ -190,6 +191,8 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     values: dict[str, Decimal] = {}
     openings: dict[str, Decimal] = {}
     is_closing: bool = False
+    legs_left: list[int] = []
+    hedge_deadline_ns: int = 0
 
     @property
     def is_open(self) -> bool:

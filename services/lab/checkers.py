@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from services.executor import actions as act
 from services.executor.gateway import OrderRequest
 from services.lab.ledger_checker import LedgerChecker
+from services.lab.legs_checker import LegsChecker
 from services.lab.positions import has_derivatives, key_of
 from services.lab.rounds_checker import READ_NS_MAX, RoundsChecker, went_on_lately
 from services.lab.stops_checker import StopsChecker
@@ -93,6 +94,7 @@ class Checkers:
         """Whether risk told of a position that no round holds, and nobody said FLATTEN since."""
         self.ledger, self.rounds = LedgerChecker(world), RoundsChecker(world)
         self.uneven, self.stops = UnevenChecker(world), StopsChecker(world)
+        self.legs = LegsChecker(world)
         for exchange in world.exchanges.values():
             if has_derivatives(exchange):
                 self.watch_positions(exchange)
@@ -159,6 +161,7 @@ class Checkers:
         if not isinstance(action, act.Submit):
             return
         order = action.order
+        self.legs.on_submit(order)
         if self.is_emptied:
             self.report("after_loss", f"{order.client_order_id} was sent after all data was lost")
         is_leg = order.purpose is OrderPurpose.LEG
@@ -248,9 +251,13 @@ class Checkers:
         self.stops.on_position(told)
 
     def _note_plan(self, plan: ApprovedPlan) -> None:
+        most = self._world.config.risk.plan_loss_max
+        if most and plan.intent is Intent.INSTANT and plan.quote != "BTC" and plan.loss_cap > most:
+            self.report("loss_cap", f"plan {plan.plan_id} may lose {plan.loss_cap}, not {most}")
         if plan.plan_id not in self.plans:
             self.plans_approved += 1
             self.tally.on_plan(plan)
+            self.legs.on_plan(plan)
         self.plans[plan.plan_id] = plan
         if plan.plan_id not in self.done:
             self._in_flight[plan.plan_id] = None

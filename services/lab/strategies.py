@@ -11,6 +11,8 @@ from functools import cache
 from random import Random
 from typing import Any
 
+import msgspec
+
 from services.lab.kinds import HELD, Kind
 from shared.config_sections import Config, ScannerConfig, StrategyConfig
 from shared.domain.instrument import is_spot
@@ -35,6 +37,8 @@ PLAIN = frozenset(("triangular", "conversion"))
 PLAIN_CHANCE = 0.03
 HELD_HOURS = (0.0003, 0.0006, 0.002)
 """How long a round is held at most: from one to seven seconds, so that it ends in its world."""
+SEQUENTIAL_CHANCE = 0.3
+"""That the legs of a strategy's plans go one after the other."""
 BUDGET: dict[str, Any] = {
     "directional_notional_max": Decimal(3_000),
     "directional_equity": Decimal(50_000),
@@ -53,7 +57,12 @@ def strategies_of(seed: int, config: Config, kind: Kind = Kind.PAIRS) -> list[St
         wanted = name != first and draw.random() < _chance(name, kind, has_derivatives)
         if wanted and _fits(each, config, kind):
             chosen.append(each)
-    return chosen
+    turns = Random(f"{seed}/legs")
+    return [_in_turn(each) if turns.random() < SEQUENTIAL_CHANCE else each for each in chosen]
+
+
+def _in_turn(entry: StrategyConfig) -> StrategyConfig:
+    return msgspec.structs.replace(entry, legs="sequential")
 
 
 def _chance(name: str, kind: Kind, has_derivatives: bool) -> float:

@@ -39,6 +39,9 @@ ONE_BASE_CHANCE = 0.6
 """That all books of a world are of one base asset: more plans meet for the same market data."""
 COLD_CHANCE = 0.25
 """That things go wrong in a world from its first moment, before anything can be traded."""
+PLAN_LOSS_CHANCE = 0.25
+PLAN_LOSSES_MAX = (Decimal(4), Decimal(12))
+"""The lesser denies the largest plans: it does not pay for trading a leg of theirs back."""
 RESTLESS_CHANCE = 0.2
 """That the market moves at its full rate also while nobody can trade."""
 
@@ -158,6 +161,12 @@ class Pace:
 
     starts_cold: bool
     is_restless: bool
+
+
+def plan_loss_max_of(seed: int) -> Decimal:
+    """Return what evening out a plan may cost at most in a world, in quote units; 0: any share."""
+    draw = Random(f"{seed}/plan loss")
+    return draw.choice(PLAN_LOSSES_MAX) if draw.random() < PLAN_LOSS_CHANCE else Decimal(0)
 
 
 def pace_of(seed: int) -> Pace:

@@ -32,7 +32,7 @@ from services.lab.prints import PublicTrades
 from services.lab.process import readers_of
 from services.lab.processes import Outside, processes_of
 from services.lab.strategies import strategies_of
-from services.lab.variety import instances_of, pace_of, start_balances
+from services.lab.variety import instances_of, pace_of, plan_loss_max_of, start_balances
 from services.risk.engine import RiskEngine
 from shared.config_sections import (
     BusConfig,
@@ -89,7 +89,9 @@ class World:
         config = config_for(self.exchanges, self.instances.shards)
         chosen = config.strategies or strategies_of(seed, config, self.kind)
         executor = msgspec.structs.replace(config.executor, account_streams=is_streamed(seed))
-        self.config = msgspec.structs.replace(config, strategies=chosen, executor=executor)
+        risk = msgspec.structs.replace(config.risk, plan_loss_max=plan_loss_max_of(seed))
+        changed = {"strategies": chosen, "executor": executor, "risk": risk}
+        self.config = msgspec.structs.replace(config, **changed)
         self.checkers = Checkers(self)
         self.funding = {
             venue: PerpetualFunding(self, exchange)

@@ -39,6 +39,8 @@ def reservation_of(context: DecisionContext) -> Reservation:
         opening=context.opening,
         base=found.base,
         values=context.values,
+        policy=context.policy,
+        hedge_deadline_ms=context.hedge_deadline_ms,
     )
 
 
@@ -72,6 +74,8 @@ def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> Approve
         round_id=held.round_id,
         opening=held.opening,
         values=found.values,
+        policy=held.policy,
+        hedge_deadline_ms=held.hedge_deadline_ms,
     )
 
 

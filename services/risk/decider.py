@@ -94,7 +94,7 @@ class Decider:
         standing: TradingStatus,
         now_ns: int,
     ) -> DecisionContext:
-        limits = self._by_quote.of(found.quote)
+        limits, entry = self._by_quote.of(found.quote), self._entry(found.strategy_id)
         return DecisionContext(
             opportunity=found,
             now_ns=now_ns,
@@ -109,6 +109,8 @@ class Decider:
             views=self._market.views,
             rules=self._market.rules,
             directional_max=self._directional_max(found),
+            wants_sequence=entry.legs == "sequential",
+            hedge_deadline_ms=entry.hedge_deadline_ms,
         )
 
     def decide_signal(

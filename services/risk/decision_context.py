@@ -23,19 +23,21 @@ from services.risk.rounds import Round
 from shared.config_sections import RiskConfig
 from shared.domain.asset_paths import ONE, Stake, flow_of, stake_of
 from shared.domain.depth import is_size
-from shared.domain.fees import share_of
 from shared.domain.instrument import InstrumentKind, split_instrument
-from shared.domain.plan_cost import ExpectedLeg, expected_cost
+from shared.domain.plan_cost import ExpectedLeg, expected_cost, loss_cap_of
 from shared.domain.rounding import exact
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import Side, TradingState
 from shared.messages.market import DepthView
 from shared.messages.rounds import Intent
 from shared.messages.rules import InstrumentRules
+from shared.messages.terms import LegPolicy
 
 _BUY: Final = Side.BUY
 _INSTANT: Final = Intent.INSTANT
 _CLOSE: Final = Intent.CLOSE
+_CONCURRENT: Final = LegPolicy.CONCURRENT
+_SEQUENTIAL: Final = LegPolicy.SEQUENTIAL
 
 BookKey = tuple[str, str]
 
@@ -99,7 +101,8 @@ class DecisionContext:
     """An opportunity and everything it is judged by. ``venues`` are those that may be traded,
     ``venues_down`` what of them the executor sends nothing to, with its reason. ``directional_max``
     is what its strategy may hold by single legs, in quote units. ``config`` are the limits in its
-    quote asset, where ``has_limits``.
+    quote asset, where ``has_limits``. ``wants_sequence`` and ``hedge_deadline_ms`` are what its
+    strategy asks for its plans.
 
     What stands below ``rules`` is there after ``look_up_legs``: the legs, and what they would
     reserve; the notional at stake if only the dearer side trades; the base units that they
@@ -123,6 +126,8 @@ class DecisionContext:
     rules: Mapping[BookKey, InstrumentRules]
     directional_max: Decimal = ZERO
     has_limits: bool = True
+    wants_sequence: bool = False
+    hedge_deadline_ms: int = 0
     legs: list[LegCase] = field(init=False)
     reserved: list[ReservedLeg] = field(init=False)
     notional: Decimal = field(init=False)
@@ -149,6 +154,19 @@ class DecisionContext:
         """Whether it changes a position by one leg, which nothing hedges."""
         found = self.opportunity
         return found.intent is not _INSTANT and len(found.legs) == 1
+
+    @property
+    def policy(self) -> LegPolicy:
+        """In which order its legs go: one after the other only where that are two of one asset."""
+        found = self.opportunity
+        in_turn = self.wants_sequence and len(found.legs) == 2 and not found.values
+        return _SEQUENTIAL if in_turn else _CONCURRENT
+
+    @property
+    def evening_cap(self) -> Decimal:
+        """What evening its plan out may cost, without the cash that a round is expected to cost."""
+        most = self.config.plan_loss_max if self.has_limits else ZERO  # of another asset's limits
+        return loss_cap_of(self.notional, self.config.loss_cap_bps, most)
 
     def value_of(self, asset: str) -> Decimal:
         """What a unit of an asset counts in the opportunity's quote asset."""
@@ -187,7 +205,7 @@ class DecisionContext:
         if self.values:
             self.stake = path_stake(self.opportunity, self.values)
             self.notional = self.stake.notional
-        self.loss_cap = share_of(self.notional, self.config.loss_cap_bps) + self.cost
+        self.loss_cap = self.evening_cap + self.cost
         self.held, self.worths = [], {}
         for plan in ledger.reservations.values():
             self.held += plan.legs

@@ -7,7 +7,7 @@ from decimal import Decimal
 from services.risk.reservations import Reservation
 from shared.domain.instrument import split_instrument
 from shared.messages.execution import OrderEvent, OrderPurpose
-from shared.messages.terms import is_same_side
+from shared.messages.terms import LegPolicy, is_same_side
 from shared.wording import counted
 
 
@@ -23,6 +23,8 @@ def order_flaw(held: Reservation, event: OrderEvent, against: Decimal) -> str:
             return f"its plan has {counted(len(legs), 'leg')}"
         leg = legs[event.leg_index].terms
         agrees = is_same_side(leg, event) and leg.qty == event.qty
+        if held.policy is LegPolicy.SEQUENTIAL:  # the second is of what the first has filled
+            agrees = is_same_side(leg, event) and event.qty <= leg.qty
         return "" if agrees else f"its leg is {leg.text}"
     if split_instrument(event.instrument).base != held.base:
         return f"its plan trades {held.base}"

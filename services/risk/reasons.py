@@ -175,9 +175,10 @@ class DenyReason(ExplainedCode):
     )
     LOSS_CAP = (
         "LOSS_CAP",
-        "The plan's loss cap (`risk.loss_cap_bps`) does not pay the fees of trading one side "
-        "and trading it back at its own venues, so one missed side would fail the plan and halt "
-        "trading. Of several assets: what trading away all that some of the legs leave costs.",
+        "The plan's loss cap (`risk.loss_cap_bps`, `risk.plan_loss_max`) does not pay the fees of "
+        "trading one side and trading it back at its own venues, so one missed side would fail the "
+        "plan and halt trading. Of several assets: what trading away all that some of the legs "
+        "leave costs.",
     )
     ROUND_UNKNOWN = (
         "ROUND_UNKNOWN",
@@ -209,7 +210,7 @@ class DenyReason(ExplainedCode):
     OPENING_COST = (
         "OPENING_COST",
         "Opening the round would cost more cash, fees included, than its loss cap "
-        "(`risk.loss_cap_bps`) allows.",
+        "(`risk.loss_cap_bps`, `risk.plan_loss_max`) allows.",
     )
     REDUCE_ONLY = (
         "REDUCE_ONLY",

@@ -16,8 +16,9 @@ from shared.domain.accounting import (
 from shared.domain.strategy_books import StrategyFigures
 from shared.domain.valuation import closing_prices, known_part
 from shared.messages.base import Certainty
-from shared.messages.execution import PositionReport, RiskReport, StrategyReport
+from shared.messages.execution import RiskReport
 from shared.messages.market import DepthView
+from shared.messages.position_reports import PositionReport, StrategyReport
 
 
 def risk_report(

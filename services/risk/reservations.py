@@ -15,7 +15,7 @@ from shared.messages.arb import OpportunityLeg
 from shared.messages.base import Side
 from shared.messages.execution import PlanDone
 from shared.messages.rounds import Intent, round_key
-from shared.messages.terms import OrderTerms
+from shared.messages.terms import LegPolicy, OrderTerms
 
 _BUY: Final = Side.BUY
 
@@ -54,6 +54,8 @@ class Reservation(msgspec.Struct, kw_only=True):
     opening: Decimal = ZERO
     base: str = ""
     values: dict[str, Decimal] = {}
+    policy: LegPolicy = LegPolicy.CONCURRENT
+    hedge_deadline_ms: int = 0
 
     def __post_init__(self) -> None:
         if not self.base:  # saved before a plan said it

@@ -11,7 +11,7 @@ from services.risk.exposure import ZERO
 from services.risk.reasons import Denial, DenyReason, deny
 from services.risk.rounds import ROUNDS_OPEN_MAX, has_room
 from shared.domain.accounting import holding_key
-from shared.domain.fees import BPS, share_of
+from shared.domain.fees import BPS
 from shared.messages.rounds import Intent, RoundState
 
 LATE_FILL_PAUSE_NS: Final = 10_000_000_000
@@ -123,7 +123,7 @@ def directional_budget(context: DecisionContext) -> Denial | None:
 
 def opening_cost(context: DecisionContext) -> Denial | None:
     """Opening a hedged round costs no more than the share that hedging it may cost."""
-    cap = share_of(context.notional, context.config.loss_cap_bps)
+    cap = context.evening_cap
     if context.cost <= cap:
         return None
     return deny(DenyReason.OPENING_COST, cost=context.cost, max=cap)

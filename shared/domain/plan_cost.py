@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import NamedTuple
 
-from shared.domain.fees import MONEY_STEP, fee_amount
+from shared.domain.fees import MONEY_STEP, fee_amount, share_of
 from shared.messages.base import Side
 
 ZERO = Decimal(0)
@@ -24,6 +24,12 @@ class ExpectedLeg(NamedTuple):
     qty: Decimal
     price: Decimal
     fee_bps: Decimal
+
+
+def loss_cap_of(notional: Decimal, share_bps: Decimal, most: Decimal) -> Decimal:
+    """Return what evening out may cost: a share of a plan's notional, at most ``most`` (0: any)."""
+    share = share_of(notional, share_bps)
+    return min(share, most) if most else share
 
 
 def expected_cost(legs: Iterable[ExpectedLeg], opening: Decimal) -> Decimal:

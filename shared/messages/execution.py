@@ -26,7 +26,6 @@ from shared.messages.bounds import (
     LegIndex,
     MaybeAsset,
     MaybeId,
-    MaybeVenue,
     Moment,
     Name,
     OrderId,
@@ -39,8 +38,9 @@ from shared.messages.bounds import (
     Venue,
     VenueTime,
 )
+from shared.messages.position_reports import PositionReport, StrategyReport
 from shared.messages.rounds import Intent
-from shared.messages.terms import AssetPrice, OrderTerms, OrderType, TimeInForce
+from shared.messages.terms import AssetPrice, LegPolicy, OrderTerms, OrderType, TimeInForce
 
 _INSTANT: Final = Intent.INSTANT
 
@@ -101,6 +101,8 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     ``values`` are given where the legs are of several assets, which lead from ``quote`` through
     others back to it: what each of these was worth when the plan was made. The loss cap and the
     result are in ``quote``, at these values.
+    ``policy`` is SEQUENTIAL only where there are two legs of one base asset. What its fills leave
+    uneven is given up after ``hedge_deadline_ms`` (0: the executor's own; never later than that).
     """
 
     plan_id: PlanId
@@ -119,6 +121,8 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     round_id: MaybeId = ""
     opening: Amount = Decimal(0)
     values: Annotated[list[AssetPrice], Meta(max_length=LEGS_MAX)] = []
+    policy: LegPolicy = LegPolicy.CONCURRENT
+    hedge_deadline_ms: Count = 0
 
     @property
     def is_directional(self) -> bool:
@@ -333,33 +337,6 @@ class TradingStateChanged(DecisionMessage, frozen=True, kw_only=True, tag="tradi
     reason: str
     ts_since_ns: Moment
     commands: list[Id] = []
-
-
-class PositionReport(msgspec.Struct, frozen=True, kw_only=True):
-    """An open quantity (signed base units) and what closing it now would realize.
-
-    ``venue`` is empty for spot, which counts over all venues together. ``entry`` is the average
-    price paid; ``close_price`` the one at which the books would take the whole quantity, ``None``
-    where they would not; ``unrealized`` is in quote units.
-    """
-
-    venue: MaybeVenue
-    instrument: Instrument
-    qty: Amount
-    entry: Amount
-    close_price: AmountOrZero | None = None
-    unrealized: Amount | None = None
-
-
-class StrategyReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one strategy earned, per quote asset, and holds open, as in ``RiskReport``."""
-
-    realized: dict[Asset, Amount]
-    fees: dict[Asset, Amount]
-    unrealized: dict[Asset, Amount | None]
-    certainty: Certainty
-    positions: list[PositionReport] = []
-    funding: dict[Asset, Amount] = {}
 
 
 class RiskReport(DecisionMessage, frozen=True, kw_only=True, tag="risk_report"):

@@ -33,6 +33,13 @@ class TimeInForce(StrEnum):
 _IOC: Final = TimeInForce.IOC
 
 
+class LegPolicy(StrEnum):
+    """In which order the legs of a plan go."""
+
+    CONCURRENT = "CONCURRENT"  # all at once
+    SEQUENTIAL = "SEQUENTIAL"  # the one of the thinner book first, the other for what it filled
+
+
 class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What an order asks for: base units, at no worse a price than ``price_limit``.
 

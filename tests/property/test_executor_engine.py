@@ -10,6 +10,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from services.executor.state import PlanKind
 from shared.errors import Cause
 from shared.messages.control import Command, CommandKind
 from shared.messages.execution import ApprovedPlan, PlanDone, PlanOutcome
+from shared.messages.terms import LegPolicy
 from tests.executor_model import HABITS, PLACES, SECOND, T0, THREE_LEGS, D, World, make_plan
 
 LOSS_SLACK = D("1")
@@ -49,6 +51,8 @@ def run(seed: int, *, crashes: tuple[str, ...], is_streamed: bool = False) -> Wo
     buy, sell = choose("venues", VENUES)
     legs = choose("legs", ((), *THREE_LEGS))
     plan = make_plan(buy=buy, sell=sell, legs=legs, now_ns=world.now_ns)
+    if not legs:
+        plan = msgspec.structs.replace(plan, policy=choose("policy", tuple(LegPolicy)))
     start = torn()
     world.message(plan, torn=start)
     lost = "lose" in crashes and choose("the plan is lost with the bus", (False, True))
@@ -132,9 +136,8 @@ def run_many(seed: int, *, crashes: tuple[str, ...], is_streamed: bool = False) 
             world.message(said[-1], torn=torn())
         buy, sell = choose("venues", VENUES)
         qty = choose("qty", ("0.1", "0.003"))
-        said.append(
-            make_plan(f"plan{number:08d}", buy=buy, sell=sell, qty=qty, now_ns=world.now_ns)
-        )
+        plan = make_plan(f"plan{number:08d}", buy=buy, sell=sell, qty=qty, now_ns=world.now_ns)
+        said.append(msgspec.structs.replace(plan, policy=choose("policy", tuple(LegPolicy))))
         world.message(said[-1], torn=torn())
         for _ in range(choose("steps", (0, 3, 8, 20))):
             what = choose("next", NEXT)

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from services.executor import actions as act
-from services.executor import engine, journal, plans, rebalance, working_orders
+from services.executor import engine, intake, journal, plans, rebalance, working_orders
 from services.executor.account_updates import AccountUpdates
 from services.executor.closing_plans import ClosingPlans
 from services.executor.survey import Survey
@@ -22,10 +22,12 @@ from services.lab import chaos, losses, variety
 from services.lab.host import Host
 from services.lab.simulate import run_seed
 from services.orderbook.tracked import TrackedBook
+from services.risk import decision_context
 from services.risk.exposure import Ledger
 from shared import ledger
 from shared.domain.accounting import Books, holding_place
 from shared.domain.executions import Execution
+from shared.domain.fees import share_of
 from shared.domain.instrument import is_spot
 from shared.domain.order import OrderNews
 from shared.domain.strategy_books import StrategyBooks
@@ -320,7 +322,30 @@ def close_a_position_on_spot(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rebalance, "candidate_instruments", candidates)
 
 
+def send_both_legs_at_once(patch: pytest.MonkeyPatch) -> None:
+    """The second of two legs that go one after the other does not wait for the first."""
+    patch.setattr(plans, "legs_in_turn", lambda approved, legs, *rest: ([*range(len(legs))], []))
+
+
+def send_all_of_the_second_leg(patch: pytest.MonkeyPatch) -> None:
+    """The second leg is for what was planned, not for what the first has filled."""
+
+    def following_leg(plan: Any, index: int, orders: Any, markets: Any) -> Any:
+        return plans.leg_intent(plan.legs[index])
+
+    patch.setattr(plans, "following_leg", following_leg)
+
+
+def let_a_plan_lose_any_share(patch: pytest.MonkeyPatch) -> None:
+    """What a plan may lose in all is not looked at, by risk and executor alike."""
+    for module in (decision_context, intake):
+        patch.setattr(module, "loss_cap_of", lambda worth, share, most: share_of(worth, share))
+
+
 MUTANTS: dict[Patch, set[str]] = {
+    send_both_legs_at_once: {"legs_in_turn"},
+    send_all_of_the_second_leg: {"legs_in_turn"},
+    let_a_plan_lose_any_share: {"loss_cap"},
     resend_on_timeout: {"no_is_no"},
     forget_late_fills: {"flat"},
     zero_for_unknown: {"no_is_no"},

@@ -11,7 +11,8 @@ from shared.domain.executions import Execution
 from shared.domain.strategy_books import StrategyBooks
 from shared.domain.valuation import closes
 from shared.messages.base import BookState, Certainty, Side, TradingState
-from shared.messages.execution import RiskReport, StrategyReport
+from shared.messages.execution import RiskReport
+from shared.messages.position_reports import StrategyReport
 from shared.watch.money import Closing, VenuePosition, balance_changes, money_report
 from tests.decision_builders import PERP, SPOT, make_view
 

@@ -1,0 +1,54 @@
+"""Legs that go one after the other: the second is sent when the first is known, for its fill."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.executor.gateway import OrderRequest
+from services.executor.ids import parse_client_order_id, plan_key
+from shared.domain.order import TERMINAL, ZERO
+from shared.messages.execution import ApprovedPlan, OrderPurpose
+from shared.messages.terms import LegPolicy
+
+if TYPE_CHECKING:
+    from services.lab.world import World
+
+
+class LegsChecker:
+    """Watches the orders of plans whose policy is SEQUENTIAL."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._plans: dict[str, ApprovedPlan] = {}
+        self._first: dict[str, str] = {}
+        """Key of a plan -> the order of the leg that went first."""
+        self.followed = 0
+        """Second legs that were sent."""
+
+    def on_plan(self, plan: ApprovedPlan) -> None:
+        """Note a plan that was approved."""
+        if plan.policy is LegPolicy.SEQUENTIAL:
+            self._plans[plan_key(plan.plan_id)] = plan
+
+    def on_submit(self, order: OrderRequest) -> None:
+        """Check an order before it is sent."""
+        parsed = parse_client_order_id(order.client_order_id)
+        plan = self._plans.get(parsed[0]) if parsed else None
+        if parsed is None or plan is None or order.purpose is not OrderPurpose.LEG:
+            return
+        first = self._first.setdefault(parsed[0], order.client_order_id)
+        if first == order.client_order_id:
+            return
+        self.followed += 1
+        told = self._world.checkers.orders.get(first)
+        if told is None or told.status not in TERMINAL:
+            self.report(f"{order.client_order_id} was sent before {first} was known")
+        filled = (ZERO if told is None else told.filled_qty) + abs(plan.opening)
+        if order.terms.qty > filled:
+            self.report(
+                f"{order.client_order_id} is for {order.terms.qty}, {first} filled {filled}"
+            )
+
+    def report(self, text: str) -> None:
+        """Note a violation."""
+        self._world.checkers.report("legs_in_turn", text)
