@@ -131,6 +131,8 @@ class ExecutorConfig(Section, frozen=True, kw_only=True):
     A paper account begins with ``paper_balance`` of each of ``risk.quote_assets`` and that worth of
     what is traded there; ``paper_balances`` says what it has of an asset instead.
     ``account_streams`` lets what venues push about orders and fills be followed beside REST.
+    ``dead_man_s`` is how long after it was last heard of a venue cancels the open orders (all of
+    the account, or of the symbols traded), where it can; told again each third of that; 0: never.
     """
 
     mode: Literal["paper", "simulated", "live"] = "paper"
@@ -141,6 +143,7 @@ class ExecutorConfig(Section, frozen=True, kw_only=True):
     paper_balance: Decimal = Decimal(1_000_000)
     paper_balances: dict[str, Decimal] = {}
     account_streams: bool = False
+    dead_man_s: Annotated[int, Meta(ge=0, le=3_600)] = 60
 
 
 class RecorderConfig(Section, frozen=True, kw_only=True):

@@ -106,7 +106,7 @@ def make_config(**changes: Any) -> Config:
     return Config(
         venues=venues,
         risk=RiskConfig(loss_cap_bps=D(200)),
-        executor=ExecutorConfig(mode="simulated", **changes),
+        executor=ExecutorConfig(mode="simulated", **{"dead_man_s": 0, **changes}),
     )
 
 
@@ -193,6 +193,7 @@ class World:
         self.bids: dict[str, float] = {}  # where they are not BID
         self.books_down: set[str] = set()  # venues
         self.trades = 0
+        self.switches: list[act.SetSwitch] = []  # asked for; a test answers
         self.followed: list[str] = []  # venues, as often as it was asked for
         self.others: dict[str, Decimal] = {}  # what others in the account changed of a position
         self.cuts_reduce_only = False  # to the position; else what exceeds it is refused
@@ -345,6 +346,8 @@ class World:
             self.marks.append(action)
         elif isinstance(action, act.Submit):
             self._submit(action.order)
+        elif isinstance(action, act.SetSwitch):
+            self.switches.append(action)
         elif isinstance(action, act.Query):
             self._query(action)
         elif isinstance(action, act.FetchFunding) and self.funding_closed:

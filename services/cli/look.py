@@ -16,6 +16,7 @@ from shared.messages.base import BookState
 from shared.messages.execution import RiskReport
 from shared.messages.market import DepthView
 from shared.messages.rounds import StrategyPosition
+from shared.messages.switches import DeadManSwitch, SwitchState
 from shared.process import host_of
 from shared.services import SERVICES
 from shared.streams import (
@@ -78,6 +79,7 @@ async def status(link: Link) -> dict[str, Any]:
             "unknown_orders": executor.unknown_orders if executor else None,
             "venues_down": executor.venues_down if executor else {},
             "plans_waiting": executor.plans_waiting if executor else {},
+            "switches": switch_rows(executor.switches if executor else {}, now_ns),
             "exposure": risk.exposure if risk else {},
             "realized": risk.realized if risk else {},
             "unrealized": risk.unrealized if risk else {},
@@ -104,6 +106,34 @@ async def status(link: Link) -> dict[str, Any]:
             for a in list(collector.alerts)[-ALERTS_SHOWN:]
         ],
     }
+
+
+def switch_rows(switches: Mapping[str, DeadManSwitch], now_ns: int) -> dict[str, dict[str, Any]]:
+    """Return the venues' dead-man's switches; ``left_s`` is until they fire, below 0: they have."""
+    return {
+        venue: {
+            "state": light.state,
+            "left_s": (light.ts_until_ns - now_ns) / 1e9 if light.ts_until_ns else None,
+            "reason": light.reason,
+        }
+        for venue, light in switches.items()
+    }
+
+
+def switch_words(light: Mapping[str, Any]) -> str:
+    """Return a row of ``switch_rows`` in words."""
+    left_s, why = light["left_s"], light["reason"]
+    fires = "" if left_s is None else f"cancels all open orders there in {left_s:.0f} s"
+    if left_s is not None and left_s <= 0:
+        return f"ran out {-left_s:.0f} s ago: the venue has canceled all open orders there"
+    match light["state"]:
+        case SwitchState.ARMED:
+            return f"armed, {fires} unless told again"
+        case SwitchState.NONE:
+            return str(why)
+        case SwitchState.OFF:
+            return f"off ({why})"
+    return f"not set ({why})" + (f"; {fires}" if fires else "")
 
 
 def round_row(held: StrategyPosition, now_ns: int) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def build(
             gateway.on_message(message)
 
     def open_plans() -> list[str]:
-        return engine.state.unfinished()  # the state is another one after the start
+        return engine.open_work()  # the state is another one after the start
 
     hosting = Hosting(
         inputs=lambda _: inputs_of(NAME, range(config.bus.shards)),

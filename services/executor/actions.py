@@ -86,6 +86,18 @@ class FollowAccount(Action, frozen=True):
     instruments: tuple[str, ...]
 
 
+class SetSwitch(Action, frozen=True):
+    """Let the venue cancel all open orders ``after_s`` from now unless told again; 0: never.
+
+    ``ts_ns`` is now.
+    """
+
+    venue: str
+    instruments: tuple[str, ...]
+    after_s: int
+    ts_ns: int
+
+
 Fetch = CheckAccount | FetchOpenOrders | FetchFills | FetchBalances | FetchFunding
 
 
@@ -202,6 +214,20 @@ class AccountSeen(Result, frozen=True):
     report: OrderReport
 
 
+class SwitchSet(Result, frozen=True):
+    """The venue has taken a ``SetSwitch``, or has no such switch: ``none`` says why."""
+
+    asked: SetSwitch
+    none: str = ""
+
+
+class SwitchFailed(Result, frozen=True):
+    """Whether the venue has taken a ``SetSwitch`` is not known, or it has not."""
+
+    asked: SetSwitch
+    reason: str
+
+
 Report = (
     AccountFollowed
     | AccountMissed
@@ -218,4 +244,6 @@ Report = (
     | BalancesAnswered
     | FundingAnswered
     | FetchFailed
+    | SwitchSet
+    | SwitchFailed
 )

@@ -164,6 +164,13 @@ class CcxtGateway:
             if not self._quirks.is_canceled(str(error)):
                 raise
 
+    async def cancel_all_after(self, instruments: Sequence[str], after_s: int) -> str:
+        """Set the dead-man's switch; return why there is none."""
+        if not self._quirks.NO_DEAD_MAN:
+            read = self._requests.ask
+            await self._quirks.cancel_all_after(self._client, read, instruments, after_s)
+        return self._quirks.NO_DEAD_MAN
+
     async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
         """Return the account's working orders in all instruments."""
         del instruments  # one request for all; orders elsewhere may be ours from another time

@@ -141,7 +141,9 @@ class ExecutorEngine:
     def _on_result(self, report: Result, now_ns: int) -> Step:
         if isinstance(report, Stopping):  # what is open goes on
             self._draining = True
-            return NOTHING
+            out = Step()
+            self._reconciler.switches.end(now_ns, out)
+            return out
         assert isinstance(report, Report), "no other service's results come here"
         out = Step()
         self._keeper.touched = True
@@ -180,6 +182,10 @@ class ExecutorEngine:
             *(plan.wait_until_ns for plan in self._state.open_plans()),
         ]
         return min(at for at in times if at)
+
+    def open_work(self) -> list[str]:
+        """Return what a clean stop waits for, in words."""
+        return self._state.unfinished() + self._reconciler.switches.ending()
 
     def counters(self) -> Mapping[str, int]:
         """Return what was counted since the start."""
@@ -283,7 +289,8 @@ class ExecutorEngine:
             out.messages.append(self._ready(now_ns))
 
     def _ready(self, now_ns: int) -> ExecutorReady:
-        return executor_ready(self._state, self.obstacle, self._config.executor.mode, now_ns)
+        mode, lights = self._config.executor.mode, self._reconciler.switches.lights
+        return executor_ready(self._state, self.obstacle, mode, lights, now_ns)
 
     def _close(self, out: Step, now_ns: int) -> Step:
         """Finish a step: follow up the plans that ended in it."""

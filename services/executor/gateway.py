@@ -127,6 +127,13 @@ class Gateway(Protocol):
     async def cancel(self, key: OrderKey) -> None:
         """Cancel an order; one that no longer rests is no error."""
 
+    async def cancel_all_after(self, instruments: Sequence[str], after_s: int) -> str:
+        """Let the venue cancel all open orders in so many seconds unless told again; 0: never.
+
+        Returns:
+            Why the venue cannot; empty where it will.
+        """
+
     async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
         """Return the account's working orders, ours or not."""
 

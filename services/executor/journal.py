@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -28,6 +28,7 @@ from shared.messages.execution import (
     PlanDone,
     PlanOutcome,
 )
+from shared.messages.switches import DeadManSwitch
 
 
 def order_event(order: OrderRecord, plan: PlanRecord, now_ns: int) -> OrderEvent:
@@ -207,7 +208,13 @@ def plan_refused(
     )
 
 
-def executor_ready(state: ExecutorState, obstacle: str, mode: str, now_ns: int) -> ExecutorReady:
+def executor_ready(
+    state: ExecutorState,
+    obstacle: str,
+    mode: str,
+    switches: Mapping[str, DeadManSwitch],
+    now_ns: int,
+) -> ExecutorReady:
     """Return whether plans are accepted and, if not, why."""
     return ExecutorReady(
         ts_ns=now_ns,
@@ -218,6 +225,7 @@ def executor_ready(state: ExecutorState, obstacle: str, mode: str, now_ns: int) 
         reason=obstacle or ("halted by an operator" if state.halted else ""),
         venues_down={key: down.reason for key, down in sorted(state.down.items())},
         plans_waiting=plans_waiting(state),
+        switches=dict(switches),
     )
 
 

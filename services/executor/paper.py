@@ -162,6 +162,11 @@ class PaperGateway:
     async def cancel(self, key: OrderKey) -> None:
         """Nothing rests on paper."""
 
+    async def cancel_all_after(self, instruments: Sequence[str], after_s: int) -> str:
+        """Nothing is sent to the venue, so nothing is left there."""
+        del instruments, after_s
+        return "paper orders are at no venue"
+
     async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
         """Nothing rests on paper."""
         del instruments

@@ -29,6 +29,7 @@ from services.executor.actions import (
     QueryAnswered,
     QueryFailed,
 )
+from services.executor.dead_man import DeadManSwitches
 from services.executor.funding import FundingPayments
 from services.executor.gateway import FillReport, OrderKey, OrderReport
 from services.executor.ids import parse_client_order_id
@@ -75,6 +76,7 @@ class Reconciler:
         self.funding = FundingPayments(state, self._accounts)
         self.rereading = Rereading(state, self._accounts)
         self.streams = AccountUpdates(state, orders, self._accounts, settings)
+        self.switches = DeadManSwitches(venues, settings)
         self._cancel_ours = False
         self._doubtful: list[str] = []
         self._survey, self._reductions = Survey(state), Reductions(state)
@@ -155,6 +157,7 @@ class Reconciler:
         for venue in self._standing.probes_due(now_ns):
             self._accounts[venue].check(now_ns)
         self.funding.on_time(now_ns, out)
+        self.switches.on_time(now_ns, out)
         floor_ns = _floor_ns(self._state)
         for account in self._accounts.values():
             out.actions.extend(account.ask_due(floor_ns, now_ns))
@@ -169,6 +172,7 @@ class Reconciler:
     def next_deadline_ns(self) -> int | None:
         """Return when the next fetch is due."""
         due_ns = self.funding.next_deadline_ns(self._standing.next_deadline_ns())
+        due_ns = self.switches.next_deadline_ns(due_ns)
         for account in self._accounts.values():  # asked after every step, so written out
             at_ns = account.next_deadline_ns()
             if at_ns is not None and (due_ns is None or at_ns < due_ns):

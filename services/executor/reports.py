@@ -20,6 +20,8 @@ from services.executor.actions import (
     SubmitNotSent,
     SubmitRefused,
     Submitted,
+    SwitchFailed,
+    SwitchSet,
 )
 from services.executor.journal import alert
 from services.executor.possible import only_possible
@@ -59,6 +61,7 @@ def take_report(
         case AccountChecked():
             reconciler.on_checked(report, now_ns, out)
             reconciler.streams.follow(report.venue, out)
+            reconciler.switches.begin(report, now_ns, out)
         case AccountFollowed():
             reconciler.streams.on_followed(report, now_ns, out)
         case AccountMissed():
@@ -69,6 +72,8 @@ def take_report(
             reconciler.on_balances(report, now_ns, out)
         case FundingAnswered():
             reconciler.funding.on_payments(report, now_ns, out)
+        case SwitchSet() | SwitchFailed():
+            reconciler.switches.on_answer(report, now_ns, out)
         case FetchFailed() if isinstance(report.action, FetchFunding):
             reconciler.funding.on_failed(report, now_ns, out)
         case FetchFailed():

@@ -31,11 +31,14 @@ from services.executor.actions import (
     QueryAnswered,
     QueryFailed,
     Report,
+    SetSwitch,
     Submit,
     SubmitLost,
     SubmitNotSent,
     SubmitRefused,
     Submitted,
+    SwitchFailed,
+    SwitchSet,
 )
 from services.executor.gateway import Gateway, OrderReport, StreamNews
 from shared.clock import Clock
@@ -90,6 +93,8 @@ class VenueRequests:
         if isinstance(action, Cancel):
             await self._cancel(action)
             return None
+        if isinstance(action, SetSwitch):
+            return await self._set_switch(action)
         assert isinstance(action, Fetch), "there are no other actions"
         timeout_s = TIMEOUTS_S.get(type(action), self._timeout_s)
         try:
@@ -154,6 +159,17 @@ class VenueRequests:
         except TimeoutError:
             return QueryFailed(action.key, "no answer in time")
         return QueryAnswered(action.key, report)
+
+    async def _set_switch(self, action: SetSwitch) -> Report:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                gateway = self._gateway(action.venue)
+                none = await gateway.cancel_all_after(action.instruments, action.after_s)
+        except VenueError as error:
+            return SwitchFailed(action, str(error))
+        except TimeoutError:
+            return SwitchFailed(action, "no answer in time")
+        return SwitchSet(action, none)
 
     async def _cancel(self, action: Cancel) -> None:
         try:

@@ -40,6 +40,7 @@ from shared.messages.bounds import (
 )
 from shared.messages.position_reports import PositionReport, StrategyReport
 from shared.messages.rounds import Intent
+from shared.messages.switches import DeadManSwitch
 from shared.messages.terms import AssetPrice, LegPolicy, OrderTerms, OrderType, TimeInForce
 
 _INSTANT: Final = Intent.INSTANT
@@ -307,6 +308,7 @@ class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_re
     work. ``venues_down`` is what gets no new orders, by ``venue`` or, where only one instrument is
     meant, ``venue|instrument``, and the venue's reason. ``plans_waiting`` is what may be open at
     worst, by id of the plans that wait for such a venue to report the outcome of an order.
+    ``switches`` are the dead-man's switches of the venues that are traded.
     """
 
     ready: bool
@@ -316,6 +318,7 @@ class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_re
     reason: str = ""
     venues_down: dict[str, str] = {}
     plans_waiting: dict[str, str] = {}
+    switches: dict[Venue, DeadManSwitch] = {}
 
 
 class Denied(DecisionMessage, frozen=True, kw_only=True, tag="denied"):

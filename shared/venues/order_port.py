@@ -17,6 +17,10 @@ NO_REDUCE_ONLY: Final[Mapping[str, Any]] = MappingProxyType({})
 """``REDUCE_ONLY`` of a venue that has no positions."""
 
 
+NO_SWITCH: Final = "none at this venue"
+"""``NO_DEAD_MAN`` of a venue that cancels no orders when it is not told anything any more."""
+
+
 class FundingRow(NamedTuple):
     """One row of a venue's income history."""
 
@@ -50,6 +54,8 @@ class OrderQuirks(Protocol):
     TIMES_IN_FORCE: frozenset[TimeInForce]
     REDUCE_ONLY: Mapping[str, Any]
     """Parameters by which an order may only reduce a position; empty where there are none."""
+    NO_DEAD_MAN: str
+    """Why the venue has no dead-man's switch that can be used here; empty where it has one."""
 
     def prepare(self, client: Any) -> None:
         """Set up a new client."""
@@ -103,6 +109,11 @@ class OrderQuirks(Protocol):
     ) -> None:
         """Cancel an order."""
 
+    async def cancel_all_after(
+        self, client: Any, read: RateLimitedRead, instruments: Sequence[str], after_s: int
+    ) -> None:
+        """Let the venue cancel all open orders in so many seconds unless told again; 0: never."""
+
     async def balances(
         self, client: Any, read: RateLimitedRead
     ) -> dict[str, tuple[Decimal, Decimal]]:
@@ -123,6 +134,13 @@ def never_forced(client_order_id: str) -> str:
     """Return nothing: ``forced_by`` of a venue that makes no orders itself, or not known to."""
     del client_order_id
     return ""
+
+
+async def no_cancel_all_after(
+    client: Any, read: RateLimitedRead, instruments: Sequence[str], after_s: int
+) -> None:
+    """Do nothing: ``cancel_all_after`` of a venue with ``NO_DEAD_MAN``."""
+    del client, read, instruments, after_s
 
 
 async def no_funding(

@@ -49,7 +49,10 @@ GRID = {
 class Stack:
     """What a test holds."""
 
-    def __init__(self, server: EmbeddedServer, described: dict[str, Any], folder: Path) -> None:
+    def __init__(
+        self, server: EmbeddedServer, described: dict[str, Any], folder: Path, settings: str = ""
+    ) -> None:
+        self._settings = settings
         self.server, self.described, self.folder = server, described, folder
         self.redis = redis.Redis(unix_socket_path=server.url.removeprefix("unix://"))
         self.executor: subprocess.Popen[bytes] | None = None
@@ -126,7 +129,7 @@ class Stack:
     def _write_config(self) -> None:
         lines = [
             f'[bus]\nurl = "{self.server.url}"',
-            '[executor]\nmode = "simulated"',
+            f'[executor]\nmode = "simulated"\n{self._settings}',
             "[risk]\nloss_cap_bps = 500\nplan_ttl_ms = 60000",
         ]
         for venue, instrument in PLACES.items():
@@ -267,7 +270,7 @@ class Stack:
 
 
 @contextlib.contextmanager
-def executor_stack(folder: Path) -> Iterator[Stack]:
+def executor_stack(folder: Path, settings: str = "") -> Iterator[Stack]:
     with EmbeddedServer(folder / "valkey") as server:
         venuesim = subprocess.Popen(
             [sys.executable, "-m", "services.venuesim", "--seed", "5", "--json"],
@@ -276,7 +279,7 @@ def executor_stack(folder: Path) -> Iterator[Stack]:
         )
         try:
             assert venuesim.stdout is not None
-            stack = Stack(server, json.loads(venuesim.stdout.readline()), folder)
+            stack = Stack(server, json.loads(venuesim.stdout.readline()), folder, settings)
             try:
                 eventually_sync(lambda: stack.books, what="books")
                 yield stack

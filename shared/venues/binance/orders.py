@@ -16,8 +16,10 @@ from shared.venues.binance import order_errors
 from shared.venues.binance.order_errors import error_code
 from shared.venues.order_port import (
     NO_REDUCE_ONLY,
+    NO_SWITCH,
     RateLimitedRead,
     never_forced,
+    no_cancel_all_after,
     no_funding,
     no_positions,
 )
@@ -262,6 +264,8 @@ positions = no_positions
 funding_since = no_funding
 REDUCE_ONLY = NO_REDUCE_ONLY
 forced_by = never_forced
+NO_DEAD_MAN = NO_SWITCH
+cancel_all_after = no_cancel_all_after
 
 
 def is_canceled(text: str) -> bool:

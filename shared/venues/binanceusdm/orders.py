@@ -51,6 +51,7 @@ WEIGHTS = {
     "lookup": 1.0,
     "executions": 5.0,
     "cancel": 1.0,
+    "dead_man": 10.0,
     "open": 40.0,
     "fills": 5.0,
     "balances": 5.0,
@@ -70,6 +71,7 @@ FORCED_ORDERS: Mapping[str, str] = {
     "settlement_autoclose-": "settlement for delisting or delivery",
 }
 """What the client order id of an order of the venue's own begins with (user data stream)."""
+NO_DEAD_MAN = ""
 INCOME_PAGE = 1_000
 """Rows of the income history in one answer, at most."""
 INCOME_PAGES_MAX = 100
@@ -151,6 +153,15 @@ async def fills_since(
 ) -> list[dict[str, Any]]:
     """Return the account's executions in one instrument since ``since_ms``."""
     return await all_fills(client, read, instruments, since_ms, FILLS_SPAN_MS)
+
+
+async def cancel_all_after(
+    client: Any, read: RateLimitedRead, instruments: Sequence[str], after_s: int
+) -> None:
+    """Let the open orders of each symbol be canceled in so many seconds; 0: not any more."""
+    for instrument in instruments:
+        asked = {"symbol": client.market(instrument)["id"], "countdownTime": after_s * 1_000}
+        await read("dead_man", client.fapiPrivatePostCountdownCancelAll(asked))
 
 
 async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decimal, Decimal]]:

@@ -15,7 +15,7 @@ from shared.errors import Cause, Rejected, Scope, Unavailable
 from shared.messages.terms import TimeInForce
 from shared.venues.bybit.order_errors import NOT_THERE, code_of, meaning
 from shared.venues.bybit.symbols import category_of
-from shared.venues.order_port import FundingRow, RateLimitedRead
+from shared.venues.order_port import FundingRow, RateLimitedRead, no_cancel_all_after
 
 __all__ = ["meaning"]
 
@@ -59,6 +59,8 @@ POSITIONS_PAGE = 200
 UNIFIED_LEAST = 3
 """``unifiedMarginStatus`` of the first kind of unified account."""
 REDUCE_ONLY: Mapping[str, Any] = {"reduceOnly": True}
+cancel_all_after = no_cancel_all_after
+NO_DEAD_MAN = "none here: the venue's (DCP) is for institutional clients, and hangs on a connection"
 FORCED_ORDERS: Mapping[str, str] = {
     "CreateByLiq": "liquidation",
     "CreateByTakeOver_PassThrough": "liquidation",

@@ -16,8 +16,10 @@ from shared.messages.terms import TimeInForce
 from shared.venues.gateio.order_errors import label_of, meaning
 from shared.venues.order_port import (
     NO_REDUCE_ONLY,
+    NO_SWITCH,
     RateLimitedRead,
     never_forced,
+    no_cancel_all_after,
     no_funding,
     no_positions,
 )
@@ -244,3 +246,5 @@ positions = no_positions
 funding_since = no_funding
 REDUCE_ONLY = NO_REDUCE_ONLY
 forced_by = never_forced
+NO_DEAD_MAN = NO_SWITCH
+cancel_all_after = no_cancel_all_after

@@ -34,6 +34,7 @@ WEIGHTS = {
     "lookup": 2.0,
     "executions": 1.0,
     "cancel": 0.0,
+    "dead_man": 1.0,
     "open": 1.0,
     "fills": 2.0,
     "balances": 1.0,
@@ -260,6 +261,17 @@ async def cancel(client: Any, instrument: str, client_order_id: str, venue_order
     await client.cancel_order(venue_order_id, instrument, params)
 
 
+async def cancel_all_after(
+    client: Any, read: RateLimitedRead, instruments: Sequence[str], after_s: int
+) -> None:
+    """Let all open orders of the account be canceled in so many seconds; 0: not any more.
+
+    It fires once, and is off then. The venue advises 60 s, told again every 15 to 30 s.
+    """
+    del instruments  # it is of the whole account
+    await read("dead_man", client.cancel_all_orders_after(after_s * 1_000))
+
+
 async def balances(client: Any, read: RateLimitedRead) -> dict[str, tuple[Decimal, Decimal]]:
     """Return what orders may use and what they hold, of every asset.
 
@@ -297,3 +309,4 @@ positions = no_positions
 funding_since = no_funding
 REDUCE_ONLY = NO_REDUCE_ONLY
 forced_by = never_forced
+NO_DEAD_MAN = ""

@@ -1,0 +1,26 @@
+"""Dead-man's switches: venues that cancel our open orders when they hear nothing from us."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from shared.messages.bounds import Moment
+
+
+class SwitchState(StrEnum):
+    """How a venue's dead-man's switch is."""
+
+    ARMED = "ARMED"  # until ``ts_until_ns``: open orders are canceled then, unless told again
+    OFF = "OFF"  # by configuration, or turned off at a clean stop
+    NONE = "NONE"  # the venue has none that can be used here
+    FAILED = "FAILED"  # it could not be told; ``ts_until_ns`` is when it was to fire, 0: never set
+
+
+class DeadManSwitch(msgspec.Struct, frozen=True, kw_only=True):
+    """A venue's dead-man's switch. It cancels orders; it closes no position."""
+
+    state: SwitchState
+    ts_until_ns: Moment = 0
+    reason: str = ""
