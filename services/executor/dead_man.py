@@ -61,7 +61,7 @@ class DeadManSwitches:
             if due_ns <= now_ns and venue not in self._pending:
                 self._ask(venue, self._after_s, now_ns, out)
 
-    def next_deadline_ns(self, before_ns: int | None) -> int | None:
+    def sooner(self, before_ns: int | None) -> int | None:
         """Return when the next one is due, or ``before_ns`` if that is sooner."""
         for venue, due_ns in self._due_ns.items():
             if venue not in self._pending and (before_ns is None or due_ns < before_ns):
@@ -86,13 +86,14 @@ class DeadManSwitches:
         if self._is_ending and asked.after_s and not getattr(told, "none", ""):
             self._ask(venue, 0, now_ns, out)  # it was on its way when the stop came
 
-    def end(self, now_ns: int, out: Step) -> None:
+    def end(self, now_ns: int) -> Step:
         """A clean stop: turn off what is set."""
-        self._is_ending = True
+        self._is_ending, out = True, Step()
         self._due_ns.clear()
         for venue, light in self.lights.items():
             if light.ts_until_ns and venue not in self._pending:
                 self._ask(venue, 0, now_ns, out)
+        return out
 
     def ending(self) -> list[str]:
         """Return what a clean stop waits for, in words."""

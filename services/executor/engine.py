@@ -141,9 +141,7 @@ class ExecutorEngine:
     def _on_result(self, report: Result, now_ns: int) -> Step:
         if isinstance(report, Stopping):  # what is open goes on
             self._draining = True
-            out = Step()
-            self._reconciler.switches.end(now_ns, out)
-            return out
+            return self._reconciler.switches.end(now_ns)
         assert isinstance(report, Report), "no other service's results come here"
         out = Step()
         self._keeper.touched = True
@@ -234,7 +232,9 @@ class ExecutorEngine:
             self._due(now_ns, out)
         elif now_ns >= plan.ts_expire_ns:
             self._refuse(plan, PlanOutcome.EXPIRED, "received after it expired", now_ns, out)
-        elif reason := self._refusal() or self._standing.objection(plan.legs):
+        elif reason := why_none_starts(
+            self._state, self._trading, self.obstacle
+        ) or self._standing.objection(plan.legs):
             self._refuse(plan, PlanOutcome.REFUSED, reason, now_ns, out)
         elif reason := flaw or self._intake.objection(plan, now_ns):
             # Risk would not have approved this: one of us is wrong, or the market moved.
@@ -251,10 +251,6 @@ class ExecutorEngine:
     ) -> None:
         self._counts[f"plans_{outcome.value.lower()}"] += 1
         out.messages.append(plan_refused(plan, outcome, reason, now_ns))
-
-    def _refusal(self) -> str:
-        """Return why nothing new may start."""
-        return self.obstacle or why_none_starts(self._state, self._trading)
 
     def _advance(self, plan_id: str, now_ns: int, out: Step) -> None:
         """Let a plan take its next step; not before the venues have shown what the account did."""
@@ -289,8 +285,8 @@ class ExecutorEngine:
             out.messages.append(self._ready(now_ns))
 
     def _ready(self, now_ns: int) -> ExecutorReady:
-        mode, lights = self._config.executor.mode, self._reconciler.switches.lights
-        return executor_ready(self._state, self.obstacle, mode, lights, now_ns)
+        lights = self._reconciler.switches.lights
+        return executor_ready(self._state, self.obstacle, self._config.executor, lights, now_ns)
 
     def _close(self, out: Step, now_ns: int) -> Step:
         """Finish a step: follow up the plans that ended in it."""

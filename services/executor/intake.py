@@ -208,8 +208,10 @@ def on_grid(plan: ApprovedPlan, markets: Markets) -> list[PlanLeg]:
     return legs
 
 
-def why_none_starts(state: ExecutorState, trading: TradingState) -> str:
+def why_none_starts(state: ExecutorState, trading: TradingState, obstacle: str) -> str:
     """Return what keeps every new plan from starting; empty if nothing does."""
+    if obstacle:
+        return obstacle
     if state.halted:
         return "halted by an operator"
     if state.flatten:

@@ -12,6 +12,7 @@ from services.executor.market import Markets
 from services.executor.nets import left_by_asset
 from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
 from services.executor.unsettled import plans_waiting
+from shared.config_sections import ExecutorConfig
 from shared.domain.accounting import Books, worst_certainty
 from shared.domain.executions import Execution, plain_trades
 from shared.domain.holding import Holding
@@ -211,7 +212,7 @@ def plan_refused(
 def executor_ready(
     state: ExecutorState,
     obstacle: str,
-    mode: str,
+    settings: ExecutorConfig,
     switches: Mapping[str, DeadManSwitch],
     now_ns: int,
 ) -> ExecutorReady:
@@ -219,7 +220,7 @@ def executor_ready(
     return ExecutorReady(
         ts_ns=now_ns,
         ready=not obstacle,
-        mode=mode,
+        mode=settings.mode,
         open_plans=len(state.open_plans()),
         unknown_orders=state.unknown_orders,
         reason=obstacle or ("halted by an operator" if state.halted else ""),

@@ -76,8 +76,7 @@ class Reconciler:
         self.funding = FundingPayments(state, self._accounts)
         self.rereading = Rereading(state, self._accounts)
         self.streams = AccountUpdates(state, orders, self._accounts, settings)
-        self.switches = DeadManSwitches(venues, settings)
-        self._cancel_ours = False
+        self.switches, self._cancel_ours = DeadManSwitches(venues, settings), False
         self._doubtful: list[str] = []
         self._survey, self._reductions = Survey(state), Reductions(state)
 
@@ -89,8 +88,7 @@ class Reconciler:
         for venue, account in self._accounts.items():
             account.begin(min(since_ns, _left_at_ns(self._state, venue, now_ns)), now_ns)
         self.funding.begin(now_ns, out)
-        orders = self._state.orders.values()
-        self._doubtful = [order.client_order_id for order in orders if order.is_doubtful]
+        self._doubtful = [name for name, o in self._state.orders.items() if o.is_doubtful]
 
     @property
     def obstacle(self) -> str:
@@ -171,8 +169,9 @@ class Reconciler:
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next fetch is due."""
-        due_ns = self.funding.next_deadline_ns(self._standing.next_deadline_ns())
-        due_ns = self.switches.next_deadline_ns(due_ns)
+        due_ns = self.funding.next_deadline_ns(
+            self.switches.sooner(self._standing.next_deadline_ns())
+        )
         for account in self._accounts.values():  # asked after every step, so written out
             at_ns = account.next_deadline_ns()
             if at_ns is not None and (due_ns is None or at_ns < due_ns):
