@@ -169,9 +169,8 @@ class Reconciler:
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next fetch is due."""
-        due_ns = self.funding.next_deadline_ns(
-            self.switches.sooner(self._standing.next_deadline_ns())
-        )
+        due_ns = self.funding.next_deadline_ns(self._standing.next_deadline_ns())
+        due_ns = self.switches.sooner(due_ns)
         for account in self._accounts.values():  # asked after every step, so written out
             at_ns = account.next_deadline_ns()
             if at_ns is not None and (due_ns is None or at_ns < due_ns):
@@ -262,10 +261,8 @@ class Reconciler:
         kept = [f for f in fills if f.venue_order_id in known or not 0 < f.ts_venue_ns <= old_ns]
         if not self._state.is_surveying:
             return kept
-        newest: dict[str, None] = {}
-        for fill in sorted(kept, key=lambda fill: fill.ts_venue_ns, reverse=True):
-            if fill.venue_order_id not in known:
-                newest[fill.venue_order_id] = None
+        recent = sorted(kept, key=lambda fill: fill.ts_venue_ns, reverse=True)
+        newest = dict.fromkeys(f.venue_order_id for f in recent if f.venue_order_id not in known)
         chosen = set(list(newest)[:SURVEY_ORDERS_MAX])
         self._survey.leave_out(account.venue, len(newest) - len(chosen))
         return [f for f in kept if f.venue_order_id in known or f.venue_order_id in chosen]

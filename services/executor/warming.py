@@ -57,7 +57,7 @@ class PlanWarming:
         markets, state, out = self._engine.markets, ExecutorState(), Step()
         counts: Counter[str] = Counter()
         orders = WorkingOrders(state, markets, counts, 1)
-        why_none_starts(state, TradingState.ACTIVE)
+        why_none_starts(state, TradingState.ACTIVE, "")
         PlanRunner(state, markets, orders, counts, 0).start(
             plan, on_grid(plan, markets), now_ns, out
         )
