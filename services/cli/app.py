@@ -14,6 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from services.cli import (
+    commands_basis,
     commands_data,
     commands_export,
     commands_funding,
@@ -52,6 +53,7 @@ commands_run.register(app)
 commands_look.register(app)
 commands_funding.register(app)
 commands_ledger.register(app)
+commands_basis.register(app)
 commands_operate.register(app)
 commands_export.register(app)
 commands_strategy.register(app)

@@ -18,6 +18,8 @@ from shared.exchange.listing import Listing
 MONEY: Final = "USDT"
 """What everything else is priced in."""
 STABLE: Final = frozenset(("USDC", "USD"))
+AT_PAR: Final = frozenset(("USD",))
+"""Those that coins may be sold for though no market exchanges them."""
 STABLE_VOLATILITY_BPS = 0.05  # per 50 ms
 STABLE_KEPT = 0.99  # of what a stable coin is away from 1, after 50 ms
 GAP_S = (3.0, 6.0)  # between dislocations
@@ -63,9 +65,14 @@ class Crosses:
         self._worth, self._ticks_per_s = worth, 1_000 / tick_ms
         self._scale = tick_ms / 50
         self._depeg_bps = depeg_bps
-        self._pushed = [(v, x) for v, x in markets if x.base not in STABLE]
         assets = {asset for _, x in markets for asset in (x.base, x.quote)}
-        self.stable_bps = dict.fromkeys(sorted(assets & STABLE), 0.0)
+        exchanged = {x.base for _, x in markets if x.base in STABLE}
+        # What nothing exchanges is worth as much as MONEY, and no cross of it closes a cycle.
+        self.at_par = (assets & AT_PAR) - exchanged
+        self._pushed = [
+            (v, x) for v, x in markets if x.base not in STABLE and x.quote not in self.at_par
+        ]
+        self.stable_bps = dict.fromkeys(sorted(assets & STABLE - self.at_par), 0.0)
         self._peg_bps = dict.fromkeys(self.stable_bps, 0.0)
         self._noise_bps = dict.fromkeys(self.stable_bps, 0.0)
         self.apart_bps: dict[tuple[str, str], float] = {}
@@ -102,7 +109,7 @@ class Crosses:
 
     def worth(self, venue: str, asset: str) -> float:
         """Return what an asset is worth in ``MONEY``."""
-        if asset == MONEY:
+        if asset == MONEY or asset in self.at_par:
             return 1.0
         bps = self.stable_bps.get(asset)
         return self._worth(venue, asset) if bps is None else 1 + bps / 10_000

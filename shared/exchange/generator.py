@@ -209,7 +209,7 @@ class Maker:
         self._impact = {Side.BUY: 0.0, Side.SELL: 0.0}  # ticks that side's quotes keep away
         self._best = {Side.BUY: 0, Side.SELL: 0}
         self._anchor = 0.0  # the fair price that is quoted around
-        self._step, self._lot = float(listing.tick), float(listing.lot)  # in quote and base units
+        self._step, self._lot = float(listing.tick), float(listing.lot)
         self._unit = self._step / listing.tick_units
         self._quote_worth = REFERENCE_PRICES.get(listing.quote, 1.0)
         # Where fees are higher, spreads are wider.
@@ -285,7 +285,8 @@ class Maker:
     def _size(self, fair: float, distance_bps: float) -> int:
         """Return a level's size in lots: a few thousand quote units at the top, more behind."""
         notional = math.exp(self._random.gauss(8.3, 0.8)) * (1 + min(distance_bps, 20.0) / 8)
-        lots = notional / (fair * self._quote_worth) / self._lot
+        unit = 1.0 if self._listing.inverse else fair
+        lots = notional / (unit * self._quote_worth) / self._lot
         return max(1, round(lots)) * self._listing.lot_units
 
 

@@ -254,12 +254,34 @@ def test_terms_that_are_not_told_stay_unknown() -> None:
     assert funding.interval_ns is None
 
 
-def test_only_linear_perpetuals_are_offered() -> None:
+def test_only_perpetuals_are_offered() -> None:
     assert FEED.to_symbol("BTC/USDT:USDT") == "BTCUSDT"
     assert FEED.to_symbol("BTC/USDC:USDC") == "BTCPERP"
-    for name in ("BTC/USDT", "BTC/USD:BTC", "BTC/USDT:USDT-261225"):
+    assert FEED.to_symbol("BTC/USD:BTC") == "BTCUSD"
+    for name in ("BTC/USDT", "BTC/USDT:USDT-261225", "BTC/USD:BTC-261225"):
         with pytest.raises(ConfigError, match="venue bybit: "):
             FEED.connections("bybit", [name])
+
+
+@pytest.mark.parametrize("kind", [FeedKind.DEPTH, FeedKind.TRADES, FeedKind.FUNDING])
+def test_each_category_has_a_path_of_its_own(kind: FeedKind) -> None:
+    names = ["ETH/USD:ETH", "BTC/USDT:USDT", "BTC/USD:BTC", "BTC/USDC:USDC"]
+    if kind is FeedKind.DEPTH:
+        sockets = FEED.connections("bybit", names)
+    else:
+        sockets = FEED.extra_connections("bybit", kind, names)
+    assert [(socket.path, socket.instruments) for socket in sockets] == [
+        ("/v5/public/linear", ("BTC/USDT:USDT", "BTC/USDC:USDC")),
+        ("/v5/public/inverse", ("ETH/USD:ETH", "BTC/USD:BTC")),
+    ]
+    assert len({socket.name for socket in sockets}) == 2
+
+
+def test_funding_of_inverse_contracts_is_asked_for_in_their_category() -> None:
+    (socket,) = FEED.extra_connections("bybit", FeedKind.FUNDING, ["BTC/USD:BTC"])
+    socket.session.on_open(NOW)
+    paths = [e.path for e in socket.session.on_timer(NOW) if isinstance(e, FetchFacts)]
+    assert paths and all("category=inverse" in path for path in paths)
 
 
 INFO: dict[str, Any] = {

@@ -41,6 +41,7 @@ def test_other_markets_are_the_same_with_these_and_without() -> None:
         "BNB/BTC",
         "BTC/USDC",
         "USDC/USDT",
+        "BTC/USD",
     }
 
 

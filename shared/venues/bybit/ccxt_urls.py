@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from shared.venues.bybit.symbols import LINEAR
+from shared.venues.bybit.symbols import CATEGORIES, LINEAR
 from shared.venues.odd_markets import unreadable
 
 OPTIONS: dict[str, Any] = {
-    "fetchMarkets": {"types": [LINEAR]},
+    "fetchMarkets": {"types": list(CATEGORIES)},
     "defaultType": "swap",
     "defaultSubType": LINEAR,
     # Only unified accounts are used (``orders.check_account``): asked for once, not by every order.

@@ -1,18 +1,18 @@
 """Bybit's perpetuals as the ingestor needs them: sockets, rules, fees. Pure.
 
-One venue with a path for each category. Inverse contracts are not offered: a quantity there is in
-units of USD, and every book, order and position here is in base units.
+One venue with a path for each category, and one account for both. A quantity of an inverse
+contract is in quote units, one contract being one dollar: so are its books, orders and positions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from shared.messages.rules import InstrumentRules, rules_from
 from shared.venues.bybit.session import BybitSession
-from shared.venues.bybit.symbols import LINEAR, to_symbol
+from shared.venues.bybit.symbols import CATEGORIES, LINEAR, category_of, to_symbol
 from shared.venues.port import FeedConnection, FeedKind, RestBudget
 from shared.venues.rules import fee_bps, largest, number
 from shared.venues.sockets import groups_of, sockets_of, venue_symbols
@@ -40,9 +40,9 @@ class BybitFeed:
         """Return the sockets of books.
 
         Raises:
-            ConfigError: An instrument that is no linear perpetual.
+            ConfigError: An instrument that is no perpetual.
         """
-        return self._sockets(venue, instruments, FeedKind.DEPTH, LINEAR)
+        return self._sockets(venue, instruments, FeedKind.DEPTH)
 
     def extra_connections(
         self, venue: str, kind: FeedKind, instruments: Sequence[str]
@@ -50,21 +50,33 @@ class BybitFeed:
         """Return the sockets of trades, or of funding.
 
         Raises:
-            ConfigError: An instrument that is no linear perpetual.
+            ConfigError: An instrument that is no perpetual.
         """
-        return self._sockets(venue, instruments, kind, kind.value)
+        return self._sockets(venue, instruments, kind)
 
     def _sockets(
-        self, venue: str, instruments: Sequence[str], kind: FeedKind, name: str
+        self, venue: str, instruments: Sequence[str], kind: FeedKind
     ) -> list[FeedConnection]:
         symbols = venue_symbols(venue, instruments, to_symbol)
+        found: list[FeedConnection] = []
+        for category in CATEGORIES:
+            found += self._sockets_in(venue, symbols, kind, category)
+        return found
+
+    def _sockets_in(
+        self, venue: str, symbols: Mapping[str, str], kind: FeedKind, category: str
+    ) -> list[FeedConnection]:
+        here = {symbol: name for symbol, name in symbols.items() if category_of(name) == category}
 
         def session_of(group: dict[str, str]) -> BybitSession:
-            return BybitSession(venue, group, LINEAR, kind=kind)
+            return BybitSession(venue, group, category, kind=kind)
 
-        groups = groups_of(symbols, INSTRUMENTS_PER_CONNECTION_MAX)
+        name = kind.value if category == LINEAR else f"{category} {kind.value}"
+        if kind is FeedKind.DEPTH:
+            name = category
+        groups = groups_of(here, INSTRUMENTS_PER_CONNECTION_MAX) if here else []
         return sockets_of(
-            venue, groups, session_of, path=f"/v5/public/{LINEAR}", name=name, kind=kind
+            venue, groups, session_of, path=f"/v5/public/{category}", name=name, kind=kind
         )
 
     def is_streamed_as(self, market: dict[str, Any]) -> str:

@@ -11,19 +11,21 @@ from shared.venues.names import checked_name
 
 LINEAR, INVERSE = "linear", "inverse"
 """The venue's categories, which paths and requests name."""
+CATEGORIES = (LINEAR, INVERSE)
+"""Those that are traded here."""
 
 
 def to_symbol(instrument: str) -> str:
-    """Return the venue's spelling: ``BTC/USDT:USDT`` -> ``BTCUSDT``.
+    """Return the venue's spelling: ``BTC/USDT:USDT`` -> ``BTCUSDT``, ``BTC/USD:BTC`` -> ``BTCUSD``.
 
     Raises:
-        ValueError: Not a linear perpetual.
+        ValueError: Not a perpetual.
     """
-    return spelled(checked_name(instrument, InstrumentKind.LINEAR))
+    return spelled(checked_name(instrument, InstrumentKind.LINEAR, InstrumentKind.INVERSE))
 
 
 def spelled(name: InstrumentName) -> str:
-    """Return the venue's spelling of a perpetual, inverse ones too."""
+    """Return the venue's spelling of a perpetual."""
     return f"{name.base}PERP" if name.quote == "USDC" else f"{name.base}{name.quote}"
 
 

@@ -1,1 +1,1 @@
-"""The simulated Bybit: public streams and REST v5 of its linear perpetuals."""
+"""The simulated Bybit: public streams and REST v5 of its perpetuals."""

@@ -9,9 +9,10 @@ from typing import Any
 from shared.exchange.accounts import Position
 from shared.exchange.exchange import Exchange
 from shared.exchange.funding import Funding
+from shared.exchange.listing import Listing
 from shared.venues.bybit.simulated.market_data import listing_of
 from shared.venues.bybit.simulated.orders import rest_position
-from shared.venues.bybit.symbols import LINEAR
+from shared.venues.bybit.symbols import category_of
 
 UNIFIED = 6
 """``unifiedMarginStatus`` of a unified account 2.0 pro."""
@@ -74,9 +75,7 @@ class AccountData:
             for instrument, position in self.exchange.ledger.positions.items()
             if position.asset == asset
         )
-        return sum(
-            ((self.funding.mark(x) - p.entry_price) * p.qty for x, p in held), start=Decimal(0)
-        )
+        return sum((p.profit_at(self.funding.mark(x)) for x, p in held if p.qty), start=Decimal(0))
 
     def positions(self, parameters: Mapping[str, Any], *, is_hedged: bool) -> dict[str, Any]:
         """Answer positions: all that are open, or those of a symbol whether open or not.
@@ -90,21 +89,20 @@ class AccountData:
             chosen = [
                 x
                 for x in exchange.by_symbol.values()
-                if parameters.get("category") == LINEAR
-                and x.quote == parameters.get("settleCoin", x.quote)
-                and self._held(x.instrument, x.quote).qty
+                if parameters.get("category") == category_of(x.instrument)
+                and x.settle == parameters.get("settleCoin", x.settle)
+                and self._held(x).qty
             ]
         found = [
-            rest_position(
-                x, self._held(x.instrument, x.quote), self.funding.mark(x), leverage, index
-            )
+            rest_position(x, self._held(x), self.funding.mark(x), leverage, index)
             for x in chosen
             for index in ((1, 2) if is_hedged else (0,))
         ]
         return {"category": parameters.get("category"), "nextPageCursor": "", "list": found}
 
-    def _held(self, instrument: str, asset: str) -> Position:
-        return self.exchange.ledger.positions.get(instrument) or Position(asset)
+    def _held(self, listing: Listing) -> Position:
+        held = self.exchange.ledger.positions.get(listing.instrument)
+        return held or Position(listing.settle, inverse=listing.inverse)
 
     def info(self) -> dict[str, Any]:
         """Answer what kind of account it is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from shared.exchange.listing import Listing
@@ -33,9 +34,17 @@ def perpetual(
     )
 
 
+def inverse(base: str, *, price_scale: int) -> Listing:
+    """Return an inverse perpetual: contracts of a dollar, settled in coins."""
+    instrument = f"{base}/USD:{base}"
+    linear = perpetual(base, "USD", price_scale=price_scale, qty_scale=0, notional_min="0")
+    return replace(linear, instrument=instrument, symbol=to_symbol(instrument), inverse=True)
+
+
 LISTINGS = (
     perpetual("BTC", "USDT", price_scale=1, qty_scale=3, notional_min="5"),
     perpetual("ETH", "USDT", price_scale=2, qty_scale=2, notional_min="5"),
     perpetual("SOL", "USDT", price_scale=2, qty_scale=1, notional_min="5"),
 )
-MORE_LISTINGS: tuple[Listing, ...] = ()
+MORE_LISTINGS = (inverse("BTC", price_scale=1),)
+"""Beside these where markets between assets are asked for: there spot trades for dollars, too."""

@@ -10,7 +10,7 @@ from shared.exchange.funding import Funding
 from shared.exchange.listing import Listing
 from shared.exchange.rows import rows
 from shared.venues.bybit.simulated.errors import ApiError, invalid
-from shared.venues.bybit.symbols import LINEAR
+from shared.venues.bybit.symbols import category_of
 
 CATEGORIES = ("spot", "linear", "inverse", "option")
 NUMBER_CHARS_MAX = 16
@@ -50,8 +50,10 @@ class PublicRest:
     def _chosen(self, parameters: Mapping[str, str]) -> list[Listing]:
         if parameters.get("symbol"):
             return [listing_of(self.exchange, parameters)]
-        is_here = parameters.get("category") == LINEAR
-        return list(self.exchange.by_symbol.values()) if is_here else []
+        category = parameters.get("category")
+        return [
+            x for x in self.exchange.by_symbol.values() if category_of(x.instrument) == category
+        ]
 
     def _instruments(self, parameters: Mapping[str, str]) -> list[dict[str, Any]]:
         chosen = self._chosen(parameters)
@@ -62,7 +64,7 @@ class PublicRest:
         minutes = terms.interval_hours * 60
         return {
             "symbol": listing.symbol,
-            "contractType": "LinearPerpetual",
+            "contractType": "InversePerpetual" if listing.inverse else "LinearPerpetual",
             "status": "Trading",
             "baseCoin": listing.base,
             "quoteCoin": listing.quote,
@@ -87,7 +89,7 @@ class PublicRest:
             "unifiedMarginTrade": True,
             # A compressed interval is a part of a minute, which the venue has not.
             "fundingInterval": int(minutes) if minutes == int(minutes) else float(minutes),
-            "settleCoin": listing.quote,
+            "settleCoin": listing.settle,
             "copyTrading": "none",
             "upperFundingRate": f"{terms.rate_cap:f}",
             "lowerFundingRate": f"{terms.rate_floor:f}",
@@ -187,7 +189,7 @@ def listing_of(exchange: Exchange, parameters: Mapping[str, Any]) -> Listing:
         ApiError: Not listed.
     """
     listing = exchange.by_symbol.get(str(parameters.get("symbol") or ""))
-    if listing is None or category_in(parameters) != LINEAR:
+    if listing is None or category_in(parameters) != category_of(listing.instrument):
         raise invalid("symbol")
     return listing
 

@@ -15,7 +15,7 @@ from shared.messages.base import Side
 from shared.messages.terms import OrderType, TimeInForce
 from shared.venues.bybit.simulated.errors import invalid
 from shared.venues.bybit.simulated.market_data import listing_of
-from shared.venues.bybit.symbols import LINEAR
+from shared.venues.bybit.symbols import category_of
 
 LINK_CHARS_MAX = 36
 UNNAMED = "~"
@@ -139,7 +139,7 @@ def rest_fill(fill: Fill) -> dict[str, Any]:
         "execType": "Trade",
         "execPrice": listing.price_text(fill.ticks),
         "execQty": f"{fill.qty:f}",
-        "execValue": f"{fill.price * fill.qty:f}",
+        "execValue": f"{listing.worth(fill.qty, fill.price):f}",
         "execFee": f"{fill.fee:f}",
         "feeCurrency": fill.fee_asset,
         "feeRate": f"{(listing.maker_bps if fill.maker else listing.taker_bps) / 10_000:f}",
@@ -181,14 +181,14 @@ def rest_position(
         "side": side,
         "size": f"{size:f}",
         "avgPrice": f"{position.entry_price:.8f}",
-        "positionValue": f"{size * position.entry_price:.8f}",
+        "positionValue": f"{abs(position.cost):.8f}",
         "leverage": f"{leverage:f}",
         "markPrice": f"{mark:f}",
         "liqPrice": "",
         "bustPrice": "",
-        "positionIM": f"{size * position.entry_price / leverage:.8f}",
-        "positionMM": f"{size * mark * Decimal('0.005'):.8f}",
-        "unrealisedPnl": f"{(mark - position.entry_price) * position.qty:.8f}",
+        "positionIM": f"{abs(position.cost) / leverage:.8f}",
+        "positionMM": f"{listing.worth(size, mark) * Decimal('0.005'):.8f}",
+        "unrealisedPnl": f"{position.profit_at(mark) if size else size:.8f}",
         "cumRealisedPnl": "0",
         "positionStatus": "Normal",
         "tradeMode": 0,
@@ -196,5 +196,5 @@ def rest_position(
         "stopLoss": "",
         "createdTime": "0",
         "updatedTime": "0",
-        "category": LINEAR,
+        "category": category_of(listing.instrument),
     }

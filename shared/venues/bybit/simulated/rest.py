@@ -30,7 +30,7 @@ from shared.venues.bybit.simulated.market_data import (
     moment,
     whole_number,
 )
-from shared.venues.bybit.symbols import LINEAR
+from shared.venues.bybit.symbols import CATEGORIES, LINEAR, category_of
 
 ROOT, MARKET = "/v5/", "market/"
 EARLY_MS = 1_000
@@ -247,13 +247,13 @@ class BybitRest:
         symbol, base, settle = (
             str(parameters.get(name) or "") for name in ("symbol", "baseCoin", "settleCoin")
         )
-        if category == LINEAR and not (symbol or base or settle):
+        if category in CATEGORIES and not (symbol or base or settle):
             raise invalid("symbol, settleCoin or baseCoin")
         return (
-            category == LINEAR
+            category == category_of(listing.instrument)
             and symbol in ("", listing.symbol)
             and base in ("", listing.base)
-            and settle in ("", listing.quote)
+            and settle in ("", listing.settle)
         )
 
     def _orders(self, parameters: Mapping[str, Any], *, is_history: bool) -> dict[str, Any]:
@@ -264,7 +264,8 @@ class BybitRest:
             found = [] if named is None else [named]
         elif is_history:
             rows = reversed(list(self.exchange.orders.values()))
-            found = [o for o in rows if self._is_meant(o, {"settleCoin": "USDT", **parameters})]
+            usual = {} if category != LINEAR else {"settleCoin": "USDT"}
+            found = [o for o in rows if self._is_meant(o, {**usual, **parameters})]
         else:
             closed = str(parameters.get("openOnly") or "0") != "0"
             some = list(self.exchange.orders.values())[-CLOSED_MAX:]
@@ -273,6 +274,9 @@ class BybitRest:
         page, cursor = _page(found, parameters, 20, 50)
         listed = [formats.rest_order(order) for order in page]
         return {"category": category, "list": listed, "nextPageCursor": cursor}
+
+    def _category_of(self, symbol: str) -> str:
+        return category_of(self.exchange.by_symbol[symbol].instrument)
 
     def _executions(self, parameters: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
         """Answer executions and fundings, the newest first, a page at a time."""
@@ -292,7 +296,7 @@ class BybitRest:
         found = [
             row
             for row in rows
-            if category == LINEAR
+            if category == self._category_of(row["symbol"])
             and all(row[name] == value for name, value in wanted.items())
             and start_ms <= int(row["execTime"]) <= end_ms
         ]

@@ -15,8 +15,9 @@ from shared.simulated.port import SocketRoute
 from shared.simulated.requests import decode_object, is_id, shown
 from shared.venues.bybit.simulated.market_data import PublicRest
 from shared.venues.bybit.simulated.windows import Window
+from shared.venues.bybit.symbols import CATEGORIES, category_of
 
-PATH = "/v5/public/linear"
+PATH = "/v5/public/"
 MESSAGES_PER_S = 200
 PERIODS_MS = {1: TICK_MS, 50: TICK_MS, 200: 100, 1000: 200}
 """Depth -> how often its topic is sent; the venue's 10 and 20 ms are less than a tick here."""
@@ -47,9 +48,9 @@ class MarketStreams:
         if is_generated:
             self.exchange.print_listeners.append(self.on_print)
 
-    def route(self) -> SocketRoute:
-        """Return the path."""
-        return SocketRoute(PATH, self._on_text)
+    def routes(self) -> list[SocketRoute]:
+        """Return the path of each category."""
+        return [SocketRoute(PATH + category, self._on_text) for category in CATEGORIES]
 
     # -- requests --------------------------------------------------------------------------
 
@@ -91,7 +92,8 @@ class MarketStreams:
             is_known = int(depth) in PERIODS_MS or not self.is_generated
         if not is_known:
             raise RequestRefused(f"error:handler not found,topic:{shown(topic)}")
-        if symbol not in self.exchange.by_symbol:
+        listing = self.exchange.by_symbol.get(symbol)
+        if listing is None or client.path != PATH + category_of(listing.instrument):
             raise RequestRefused(f"Invalid symbol :[{shown(topic)}]")
         if op == "subscribe" and topic in client.topics:
             raise RequestRefused(f"error:already subscribed,topic:{topic}")

@@ -25,7 +25,7 @@ PRICE_UNIT = Decimal("1e-4")
 
 
 class Bybit:
-    """Linear perpetuals behind their protocols."""
+    """Perpetuals behind their protocols."""
 
     def __init__(
         self, context: Context, listings: tuple[Listing, ...], *, recorded: bool = False
@@ -39,7 +39,7 @@ class Bybit:
             fee_asset="",
             start={
                 asset: config.START_BALANCES.get(asset, config.START_BALANCE_OTHER)
-                for asset in dict.fromkeys(listing.quote for listing in listings)
+                for asset in dict.fromkeys(listing.settle for listing in listings)
             },
             seed=context.seed,
         )
@@ -62,8 +62,8 @@ class Bybit:
         self._rest = BybitRest(self.public, account, context, credentials)
 
     def routes(self) -> list[Route]:
-        """Return ``/v5`` and ``/v5/public/linear``."""
-        return [self._streams.route(), RestRoute("/v5/{rest:.*}", self._rest)]
+        """Return ``/v5`` and the public sockets."""
+        return [*self._streams.routes(), RestRoute("/v5/{rest:.*}", self._rest)]
 
     def on_tick(self, tick: int, now_ms: int) -> None:
         """Publish what is due."""

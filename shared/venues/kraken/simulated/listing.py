@@ -52,5 +52,6 @@ MORE_LISTINGS = (
     pair("ETH", "BTC", price_scale=5, qty_min="0.002", cost_min="0.00002"),
     pair("BTC", "USDC", price_scale=1, qty_min="0.00005", cost_min="0.5"),
     pair("USDC", "USDT", price_scale=4, qty_min="5", cost_min="0.5"),
+    pair("BTC", "USD", price_scale=1, qty_min="0.00005", cost_min="0.5"),
 )
 """Beside these where markets between assets are asked for."""
