@@ -275,9 +275,6 @@ class BybitRest:
         listed = [formats.rest_order(order) for order in page]
         return {"category": category, "list": listed, "nextPageCursor": cursor}
 
-    def _category_of(self, symbol: str) -> str:
-        return category_of(self.exchange.by_symbol[symbol].instrument)
-
     def _executions(self, parameters: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
         """Answer executions and fundings, the newest first, a page at a time."""
         category, symbol = category_in(parameters), parameters.get("symbol")
@@ -296,7 +293,7 @@ class BybitRest:
         found = [
             row
             for row in rows
-            if category == self._category_of(row["symbol"])
+            if category == category_of(self.exchange.by_symbol[row["symbol"]].instrument)
             and all(row[name] == value for name, value in wanted.items())
             and start_ms <= int(row["execTime"]) <= end_ms
         ]
