@@ -1,19 +1,24 @@
 """The same backtest one bar at a time, as bars would arrive live: the kernel must agree with it.
 
 Plain Python, with no arrays: the rule sees a close after it happened and nothing later. It also
-tells each round trip, which the kernel only counts.
+tells round trips, which the kernel only counts. What it keeps does not grow with the bars: equity
+at the instants asked for, and the newest round trips.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import count
 from typing import NamedTuple
 
 import msgspec
 
 from services.research.kernel import Costs
 from services.research.rules import Momentum, RuleParams, SmaCross, scale_of, threshold_of
+
+TRADES_MAX = 10_000
+"""Round trips kept, the newest; older ones are in the counts only."""
 
 
 class Bar(NamedTuple):
@@ -101,24 +106,42 @@ class _Momentum:
 class BarBacktest:
     """Takes bars in order; ``finish`` closes what is open and settles the last bar.
 
+    Args:
+        params: The rule and its parameters.
+        costs: What trading costs.
+        instants: At which counts of closed bars equity is kept, rising; otherwise at every close.
+
     Attributes:
-        equity: At each close.
-        trades: Round trips, closed ones.
+        equity: At these instants.
+        value: At the last close.
+        drawdown: The deepest fall at closes as a share of the peak, the capital included; of the
+            last bar only once it is finished.
+        trades: Closed round trips, the newest ``TRADES_MAX``.
+        round_trips: How many there were, ``winners`` those that won after fees.
     """
 
-    def __init__(self, params: RuleParams, costs: Costs) -> None:
+    def __init__(
+        self, params: RuleParams, costs: Costs, instants: Iterable[int] | None = None
+    ) -> None:
         self._rule = _SmaCross(params) if isinstance(params, SmaCross) else _Momentum(params)
         self._costs = costs
         self._scale = 0.0
         self._cash, self._held, self._side, self._wanted = 1.0, 0.0, 0, 0
         self._entry: tuple[int, float, float, float] = (0, 0.0, 0.0, 0.0)
         self._last: Bar | None = None
+        self._bars = self._kept_of_last = 0
+        self._instants: Iterator[int] = count(1) if instants is None else iter(instants)
+        self._instant = next(self._instants, None)
+        self.value = self._peak = 1.0
+        self.drawdown = 0.0
         self.equity: list[float] = []
-        self.trades: list[RoundTrip] = []
+        self.trades: deque[RoundTrip] = deque(maxlen=TRADES_MAX)
+        self.round_trips = self.winners = 0
         self.fees = 0.0
         self.turnover = 0.0
         self.sides = 0
         self.bars_in_market = 0
+        self._keep_equity()
 
     @property
     def side(self) -> int:
@@ -129,6 +152,7 @@ class BarBacktest:
         """Fill at the open what the close before decided; then mark and decide at this close."""
         if self._scale == 0.0:
             self._scale = scale_of(bar.close)
+        self._note_fall()
         if self._wanted != self._side:
             if self._side:
                 self._close(bar.time_s, bar.open)
@@ -141,18 +165,34 @@ class BarBacktest:
             self.bars_in_market += 1
             if self._cash + self._held * bar.close <= 0:
                 self._close(bar.time_s, bar.close)
-        value = self._cash + self._held * bar.close
-        self.equity.append(value)
+        self.value = self._cash + self._held * bar.close
+        self._bars += 1
+        self._keep_equity()
         self._last = bar
         units = round(bar.close * self._scale)
         wanted = self._rule.on_close(units, self._side)
-        self._wanted = wanted if value > 0 else 0
+        self._wanted = wanted if self.value > 0 else 0
 
     def finish(self) -> None:
         """Close what is open at the last close, at cost."""
         if self._last is not None and self._side:
             self._close(self._last.time_s, self._last.close)
-            self.equity[-1] = self._cash
+            self.value = self._cash
+            for number in range(1, self._kept_of_last + 1):
+                self.equity[-number] = self.value
+        self._note_fall()
+
+    def _keep_equity(self) -> None:
+        """Keep what it is at this close, for every instant that comes before the next one."""
+        self._kept_of_last = 0
+        while self._instant == self._bars:
+            self.equity.append(self.value)
+            self._kept_of_last += 1
+            self._instant = next(self._instants, None)
+
+    def _note_fall(self) -> None:
+        self._peak = max(self._peak, self.value)
+        self.drawdown = max(self.drawdown, 1 - self.value / self._peak)
 
     def _enter(self, time_s: int, price: float) -> None:
         cost = self._cash * self._costs.fee
@@ -174,15 +214,20 @@ class BarBacktest:
         self._cash, self._held = max(equity - cost, 0.0), 0.0
         fees = paid + cost
         gross = self._cash - before + fees
-        self.trades.append(RoundTrip(self._side, entry_s, entry_price, time_s, price, gross, fees))
+        trade = RoundTrip(self._side, entry_s, entry_price, time_s, price, gross, fees)
+        self.trades.append(trade)
+        self.round_trips += 1
+        self.winners += trade.net > 0
         self.fees += cost
         self.sides += 1
         self._side = 0
 
 
-def run_bars(bars: Iterable[Bar], params: RuleParams, costs: Costs) -> BarBacktest:
-    """Run a rule over all bars."""
-    run = BarBacktest(params, costs)
+def run_bars(
+    bars: Iterable[Bar], params: RuleParams, costs: Costs, instants: Iterable[int] | None = None
+) -> BarBacktest:
+    """Run a rule over all bars, which may be a stream."""
+    run = BarBacktest(params, costs, instants)
     for bar in bars:
         run.on_bar(bar)
     run.finish()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,8 @@ from shared.errors import ArbError, ConfigError
 from shared.wording import counted
 
 AGREE = 1e-9
+CHUNK_BARS = 4_096
+"""Bars that are taken out of the arrays at once for the engine that sees one at a time."""
 
 
 class Prepared(NamedTuple):
@@ -63,6 +65,14 @@ def holding_returns(prepared: Prepared) -> Floats:
     return returns_of(prepared.candles.closes[at])[prepared.scored :]
 
 
+def bars_of(candles: Candles) -> Iterator[Bar]:
+    """Yield bars one by one, of which only some are objects at a time."""
+    columns = candles.times_s, candles.opens, candles.closes
+    for begin in range(0, len(candles.closes), CHUNK_BARS):
+        chunk = [column[begin : begin + CHUNK_BARS].tolist() for column in columns]
+        yield from map(Bar, *chunk)
+
+
 def run_both(prepared: Prepared, params: RuleParams, config: ResearchConfig) -> BarBacktest:
     """Run the engine that sees one bar at a time, and hold the kernel to it.
 
@@ -70,15 +80,14 @@ def run_both(prepared: Prepared, params: RuleParams, config: ResearchConfig) -> 
         ArbError: They differ: a bug, and no report is written.
     """
     candles, costs = prepared.candles, config.trading_costs()
-    columns = (candles.times_s.tolist(), candles.opens.tolist(), candles.closes.tolist())
-    events = run_bars((Bar(*row) for row in zip(*columns, strict=True)), params, costs)
+    events = run_bars(bars_of(candles), params, costs, prepared.grid.bars.tolist())
     kernel = stack([runs for _, runs in run_grid(prepared.bars, [params], costs)])
     final = float(kernel.figure("final")[0])
-    if not abs(events.equity[-1] - final) <= AGREE * max(1.0, final) or events.sides != int(
+    if not abs(events.value - final) <= AGREE * max(1.0, final) or events.sides != int(
         kernel.figure("sides")[0]
     ):
         raise ArbError(
-            f"the two engines differ on {params}: {events.equity[-1]!r} and {final!r}; this is a "
+            f"the two engines differ on {params}: {events.value!r} and {final!r}; this is a "
             "bug, please report it"
         )
     return events

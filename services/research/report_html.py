@@ -189,7 +189,7 @@ def _rolling(facts: Facts) -> str:
     axis = svg.axis_for(drawn, svg.plain)
     return card(
         "Rolling Sharpe",
-        svg.line_chart(lines["times_s"][window:], drawn, axis, height=170),
+        svg.line_chart(lines["times_s"][lines["rolling_from"] :], drawn, axis, height=170),
         f"A year, from {window} periods of {facts['config']['statistics']['period']} at a time.",
     )
 
@@ -306,7 +306,9 @@ def _trades(facts: Facts) -> str:
     subject = " of the best in sample" if facts["kind"] == "optimize" else ""
     note = "Shares of the capital."
     if len(trades) > len(shown):
-        note += f" The last {len(shown)} of {len(trades):,}; all of them are in report.json."
+        count = facts["performance"]["round_trips"]
+        there = "all of them" if count == len(trades) else f"the last {len(trades):,}"
+        note += f" The last {len(shown)} of {count:,}; {there} are in report.json."
     return card(f"Trades{subject}", table(header, rows), note)
 
 

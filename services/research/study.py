@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from services.research.arrays import Floats
+from services.research.arrays import Floats, Ints
 from services.research.bootstrap import best_of_many
 from services.research.candle_files import Loaded
 from services.research.candles import DAY_S
@@ -46,6 +46,8 @@ from shared.errors import ConfigError
 from shared.wording import counted
 
 ROLLING_DAYS = 90
+CURVE_POINTS_MAX = 10_000
+"""Points of each line in a report; figures are of every instant."""
 CELLS_MAX = 10_000_000
 """Sets times instants of the grid that are in memory."""
 NOT_MODELLED = (
@@ -117,15 +119,14 @@ def performance(prepared: Prepared, equity: Floats, events: BarBacktest | None) 
         "drawdown_to_s": int(grid.times_s[fall.trough]),
     }
     if events is not None:
-        wins = [trade for trade in events.trades if trade.net > 0]
         gross = final - 1 + events.fees
         found |= {
             "sides": events.sides,
-            "round_trips": len(events.trades),
-            "winners": len(wins),
+            "round_trips": events.round_trips,
+            "winners": events.winners,
             "turnover": events.turnover,
             "bars_in_market": events.bars_in_market / len(prepared.candles.closes),
-            "drawdown_at_closes": drawdown(np.array([1.0, *events.equity])).share,
+            "drawdown_at_closes": events.drawdown,
             "fees": events.fees,
             "fee_share_of_gross": events.fees / gross if gross > 0 else None,
             "waterfall": {"gross": gross, "fees": -events.fees, "net": final - 1},
@@ -134,17 +135,31 @@ def performance(prepared: Prepared, equity: Floats, events: BarBacktest | None) 
 
 
 def curves(prepared: Prepared, equity: Floats, holding: Floats) -> dict[str, Any]:
-    """Return the lines of the charts, one value per instant of the grid."""
+    """Return the lines of the charts: one value per instant of the grid that is shown.
+
+    ``rolling_from`` is the number of the shown instant that ``rolling_sharpe`` begins at.
+    """
     period_s = prepared.grid.period_s
     window = max(2, ROLLING_DAYS * DAY_S // period_s)
+    at = shown(len(equity))
+    rolling_at = at[at >= window]
+    rolling = rolling_sharpe(returns_of(equity), window, period_s)
     return {
-        "times_s": prepared.grid.times_s.tolist(),
-        "equity": equity.tolist(),
-        "holding": holding.tolist(),
-        "drawdown": (equity / np.maximum.accumulate(equity) - 1).tolist(),
-        "rolling_sharpe": rolling_sharpe(returns_of(equity), window, period_s).tolist(),
+        "times_s": prepared.grid.times_s[at].tolist(),
+        "equity": equity[at].tolist(),
+        "holding": holding[at].tolist(),
+        "drawdown": (equity / np.maximum.accumulate(equity) - 1)[at].tolist(),
+        "rolling_sharpe": rolling[rolling_at - window].tolist() if len(rolling) else [],
         "rolling_periods": window,
+        "rolling_from": len(at) - len(rolling_at),
     }
+
+
+def shown(instants: int) -> Ints:
+    """Return the numbers of the instants that lines show: all, or some and the last."""
+    step = -(-instants // (CURVE_POINTS_MAX - 1))
+    chosen: Ints = np.unique(np.append(np.arange(0, instants, step), instants - 1))
+    return chosen
 
 
 def backtest(
@@ -157,7 +172,7 @@ def backtest(
     """
     prepared = prepare(loaded.candles, config, [params])
     events = run_both(prepared, params, config)
-    equity = np.array([1.0, *events.equity])[prepared.grid.bars]
+    equity = np.array(events.equity)
     scored = returns_of(equity)[prepared.scored :]
     shape = shape_of(scored)
     trial = trial_of(prepared, params, config, loaded.manifest["sha256"], shape.sharpe)
@@ -167,7 +182,7 @@ def backtest(
     return head("backtest", loaded, config, count, msgspec.to_builtins(params)) | {
         "performance": performance(prepared, equity, events),
         "curves": curves(prepared, equity, held / prepared.candles.opens[0]),
-        "trades": msgspec.to_builtins(events.trades),
+        "trades": msgspec.to_builtins(list(events.trades)),
         "statistics": {
             "trials": count.trials,
             "trials_variance": count.variance,
@@ -238,12 +253,13 @@ def optimize(
     picked = np.full(len(equity), np.nan)
     picked[prepared.scored + ran.periods[0]] = 1.0
     picked[prepared.scored + ran.periods + 1] = np.cumprod(1 + ran.returns)
+    picked = picked[shown(len(picked))]
     lines["walk_forward"] = [None if np.isnan(value) else float(value) for value in picked]
     return head("optimize", loaded, config, count, [msgspec.to_builtins(s) for s in sets]) | {
         "performance": performance(prepared, equity, events),
         "best": msgspec.to_builtins(sets[top]),
         "curves": lines,
-        "trades": msgspec.to_builtins(events.trades),
+        "trades": msgspec.to_builtins(list(events.trades)),
         "sets": _sets(sets, runs, ratios, prepared.grid.period_s),
         "axes": axes_of(sets),
         "walk_forward": _folds(ran, sets, begins),
