@@ -192,6 +192,8 @@ def _print_status(found: dict[str, Any]) -> None:
             f"realized {realized:+,.2f} {quote} after {trading['fees'][quote]:,.2f} fees, "
             f"funding {_signed(funding_of(trading, quote))} of it, unrealized {_signed(profit)}"
         )
+    for line in day_lines(trading):
+        console.print(line, markup=False, soft_wrap=True)
     for venue, why in trading["funding_unknown"].items():
         console.print(f"funding at {venue} is not known: {why}", markup=False)
     for quote, fees in trading["fees_unpriced"].items():
@@ -236,6 +238,20 @@ def _print_status(found: dict[str, Any]) -> None:
             f"alert {alert['age_s']:.0f} s ago: {alert['service']} {alert['severity']} "
             f"{alert['code']}: {alert['text']}"
         )
+
+
+def day_lines(trading: dict[str, Any]) -> list[str]:
+    """Return a line per quote asset: the result of the UTC day, and how far below the peak it is.
+
+    What positions are worth counts, by a price of before where no book says it now.
+    """
+    estimated = "; ".join(f"{what}: {why}" for what, why in trading["marks_estimated"].items())
+    caveat = f" (estimated: {estimated})" if estimated else ""
+    return [
+        f"today {today:+,.2f} {quote} with open positions, "
+        f"{trading['drawdown'].get(quote, Decimal(0)):,.2f} below the peak{caveat}"
+        for quote, today in trading["today"].items()
+    ]
 
 
 def strategy_lines(by_strategy: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
-from services.cli.commands_look import strategy_lines
+from services.cli.commands_look import day_lines, strategy_lines
 from services.cli.look import pnl_by_strategy, unpriced_words
 from shared.domain.accounting import Books
 from shared.domain.executions import Execution
@@ -154,6 +154,22 @@ def test_profit_by_strategy_is_part_of_a_report_and_of_the_status() -> None:
     assert strategy_lines(told) == [
         "strategy a: realized +1.50 USDT after 2.00 fees, unrealized unknown"
     ]
+
+
+def test_status_tells_the_result_of_the_day_and_the_drawdown() -> None:
+    told = {
+        "today": {"USDT": D("-12.346"), "USDC": D(7)},
+        "drawdown": {"USDT": D("1250.5")},
+        "marks_estimated": {},
+    }
+    assert day_lines(told) == [
+        "today -12.35 USDT with open positions, 1,250.50 below the peak",
+        "today +7.00 USDC with open positions, 0.00 below the peak",
+    ]
+    told["marks_estimated"] = {"alpha|BTC/USDT:USDT": "its book is GAP"}
+    assert day_lines(told)[0].endswith(
+        "below the peak (estimated: alpha|BTC/USDT:USDT: its book is GAP)"
+    )
 
 
 def test_a_fee_without_a_price_stands_beside_the_known_part() -> None:
