@@ -92,6 +92,8 @@ class Exchange:
         self.order_listeners: list[OrderListener] = []
         self.print_listeners: list[Callable[[Print], None]] = []
         self.book_listeners: list[Callable[[Listing], None]] = []
+        self.before_orders: list[Callable[[int], None]] = []
+        """What is due before an order changes the account."""
         self.took_listeners: list[Callable[[Listing, Side, int], None]] = []
 
     # -- orders --------------------------------------------------------------------------
@@ -102,6 +104,8 @@ class Exchange:
         Raises:
             RefusedError: Nothing was done.
         """
+        for settle in self.before_orders:
+            settle(now_ms)
         order = self._accept(request, now_ms)
         listing = request.listing
         book = self.books[listing.instrument]

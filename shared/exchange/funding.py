@@ -150,12 +150,7 @@ class Funding:
 
     def on_time(self, now_ms: int) -> None:
         """Take a sample of every premium when one is due, and settle what is due."""
-        self._begin(now_ms)
-        while self._next_ms <= now_ms:
-            self._settle(self._next_ms)
-            # After a long pause only the last settlement counts: nobody was there for the others.
-            interval_ms = self.terms.interval_ms
-            self._next_ms = max(self._next_ms + interval_ms, self.next_ms(now_ms) - interval_ms)
+        self._settle_until(now_ms)
         if now_ms >= self._sample_ms:
             self._sample_ms = now_ms + SAMPLE_MS
             for instrument, listing in self._listings.items():
@@ -163,6 +158,18 @@ class Funding:
                 if index:
                     premium = (self.mark(listing) - index) / index
                     self._premiums[instrument].add(premium)
+
+    def settle_before(self, now_ms: int) -> None:
+        """Settle what was due before an order comes, which changes nothing of it."""
+        self._settle_until(now_ms - 1)
+
+    def _settle_until(self, now_ms: int) -> None:
+        self._begin(now_ms)
+        while self._next_ms <= now_ms:
+            self._settle(self._next_ms)
+            # After a long pause only the last settlement counts: nobody was there for the others.
+            interval_ms = self.terms.interval_ms
+            self._next_ms = max(self._next_ms + interval_ms, self.next_ms(now_ms) - interval_ms)
 
     def _begin(self, now_ms: int) -> None:
         if self._next_ms:

@@ -11,10 +11,15 @@ from shared.exchange.accounts import AccountLedger
 from shared.exchange.exchange import Exchange
 from shared.exchange.funding import HISTORY_START, Funding, FundingTerms, Payment
 from shared.exchange.generator import MarketGenerator, Shape
+from shared.exchange.orders import IncomingOrder
 from shared.exchange.premiums import Premiums
 from shared.messages.base import Side
+from shared.messages.terms import OrderType
+from shared.simulated.context import Context
+from shared.simulated.faults import FaultTable
 from shared.venues.binance.simulated.listing import LISTINGS as SPOT
 from shared.venues.binanceusdm.simulated.listing import LISTINGS
+from shared.venues.registry import EVERY, load_simulated
 
 BTC, ETH, _ = LISTINGS
 HOUR_MS = 3_600_000
@@ -95,6 +100,40 @@ def test_only_the_position_at_the_instant_counts() -> None:
     world.hold(Side.SELL, "1")
     world.pass_interval()
     assert world.paid == []
+
+
+DERIVATIVES = [name for name in EVERY if load_simulated(name).LISTINGS[0].perpetual]
+
+
+@pytest.mark.parametrize("adapter", DERIVATIVES)
+def test_an_order_just_after_the_instant_changes_nothing_of_it(adapter: str) -> None:
+    """Venues settle with a tick, up to a second late; a position closed meanwhile was held."""
+    prices = {"BTC": 60_000.0, "ETH": 3_000.0, "SOL": 150.0}
+    context = Context(
+        1,
+        FaultTable({}),
+        lambda: START_MS * 1_000_000,
+        lambda venue, base: prices.get(base, 1.0),
+        lambda delay_s, action: None,
+        funding_interval_ms=INTERVAL_MS,
+    )
+    venue = load_simulated(adapter).open_venue(context, ())
+    exchange = venue.exchange
+    listing = next(iter(exchange.by_instrument.values()))
+    MarketGenerator([exchange], 1).step(START_MS)
+    instant_ms = venue.funding.next_ms(START_MS)
+
+    def trade(side: Side, now_ms: int) -> None:
+        terms = listing.terms(side, listing.qty(10), None, OrderType.MARKET)
+        assert exchange.place(IncomingOrder(listing, terms, f"{now_ms}"), now_ms).fills
+
+    venue.funding.on_time(START_MS)
+    trade(Side.BUY, instant_ms)  # who trades at the instant holds it then, as in our books
+    trade(Side.SELL, instant_ms + 1)
+    venue.funding.on_time(instant_ms + 900)
+    (paid,) = venue.funding.payments
+    assert (paid.listing, paid.ts_ms) == (listing, instant_ms)
+    assert paid.amount < 0
 
 
 def test_later_samples_of_the_premium_weigh_more() -> None:

@@ -109,6 +109,8 @@ class BinanceFutures:
             ),
         )
         self.funding.listeners.append(self._on_payment)
+        if not recorded:
+            self.exchange.before_orders.append(self.funding.settle_before)
         self.rest = FuturesRest(self.exchange, context.faults, credentials, self.funding)
         self.recorded = RecordedBinance(self.exchange, self.hub) if recorded else None
         self._rest_server = RestServer(self.rest, context, self.recorded)

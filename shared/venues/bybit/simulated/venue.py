@@ -55,6 +55,8 @@ class Bybit:
                 context.funding_interval_ms, rate_interval_ms=context.funding_rate_interval_ms
             ),
         )
+        if not recorded:
+            self.exchange.before_orders.append(self.funding.settle_before)
         self.public = PublicRest(self.exchange, self.funding)
         account = AccountData(self.exchange, self.funding)
         self._streams = MarketStreams(self.public, self.hub, is_generated=not recorded)
