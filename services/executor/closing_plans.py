@@ -64,6 +64,7 @@ class ClosingPlans:
                 adopted.quote = self._state.plans[order.plan_id].quote
                 adopted.values, adopted.openings = dict(values), openings
             adopted.strategy, adopted.round_id = owner.strategy, owner.round_id
+            adopted.late_of = owner.plan_id
             return plan_id
         if self._state.is_known(plan_id):  # its orders were evened out without the fill
             plan_id = plan_key(f"{plan_id} {now_ns}")
@@ -83,6 +84,7 @@ class ClosingPlans:
             holding=holding_key(order.venue, order.instrument),
             strategy=owner.strategy,
             round_id=owner.round_id,
+            late_of=owner.plan_id,
         )
         if openings:
             price = values.get(quote, Decimal(1))

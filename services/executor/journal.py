@@ -146,6 +146,7 @@ def plan_done(
         strategy=plan.strategy,
         round_id=plan.round_id,
         is_approved=plan.kind is PlanKind.ARBITRAGE,
+        late_of=plan.late_of,
     )
 
 

@@ -162,6 +162,7 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``values``: what each but ``quote`` counts in it (zero: not known), and ``openings`` in place of
     ``opening``: what it began with of each. ``legs_left`` are the indexes of legs that wait for the
     one before them to be over; ``hedge_deadline_ns`` is its own, 0 where that is the executor's.
+    ``late_of`` is the plan whose late fill it evens out.
     """
 
     plan_id: str
@@ -193,6 +194,7 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     is_closing: bool = False
     legs_left: list[int] = []
     hedge_deadline_ns: int = 0
+    late_of: str = ""
 
     @property
     def is_open(self) -> bool:

@@ -201,17 +201,13 @@ class RoundsChecker:
         return rounds, operator
 
     def _may_close_any(self, told: Fill) -> bool:
-        """An operator's may, a venue's own, and a lost plan's that was to close a round.
-
-        So may one that evens out late fills of a plan without a record: risk takes it for a close
-        (an open fault, see docs/simulation.md).
-        """
+        """An operator's may, a venue's own, and a lost plan's that was to close a round."""
         if told.reduced_by:
             return True
         if told.strategy:
             return told.strategy == OPERATOR_STRATEGY
         plan = self._world.checkers.plans_lost.get(told.plan_id)
-        return plan is None or plan.intent is Intent.CLOSE
+        return plan is not None and plan.intent is Intent.CLOSE
 
     def _has_lost_a_close(self) -> bool:
         lost = self._world.checkers.plans_lost.values()

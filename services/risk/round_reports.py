@@ -112,7 +112,7 @@ def end_round(ledger: Ledger, done: PlanDone, is_dust: IsDust) -> str:
     if done.outcome is PlanOutcome.FAILED or left:
         text = ", ".join(f"{qty} {asset}" for asset, qty in left.items()) or "unknown"
         failure = f"plan {done.plan_id} ended {done.outcome}, left over: {text}"
-    unowned = ledger.rounds.claim(done.plan_id, done.strategy, done.round_id, is_even=not failure)
+    unowned = ledger.rounds.claim(done, is_even=not failure)
     ledger.rounds.on_plan_end(done.plan_id, failure, is_dust)
     if done.strategy == OPERATOR_STRATEGY and not failure:
         ledger.rounds.on_operator_end(ledger.rounds_in_flight, is_dust)

@@ -25,7 +25,7 @@ from shared.domain.instrument import split_instrument
 from shared.domain.ownership import reduced_text
 from shared.domain.stops import stop_price
 from shared.messages.base import Side
-from shared.messages.execution import OPERATOR_STRATEGY, Fill
+from shared.messages.execution import OPERATOR_STRATEGY, Fill, PlanDone
 from shared.messages.rounds import (
     MARKETS_OF_ROUND_MAX,
     Intent,
@@ -240,7 +240,7 @@ class Rounds(msgspec.Struct, dict=True):
             elif not (fill.reduced_by or fill.strategy or in_flight):
                 self.adopted.keep(fill)
             return
-        self.claim(fill.plan_id, found.strategy, found.round_id)
+        self._book_adopted(self.adopted.take(fill.plan_id), found.strategy, found.round_id)
         was_closed = not in_flight and found.state(None) is RoundState.CLOSED
         if is_new:
             found.trade(done)
@@ -250,24 +250,33 @@ class Rounds(msgspec.Struct, dict=True):
             found.fee_told(done)
         self.touch(found.key, is_reopened=was_closed and found.state(None) is not RoundState.CLOSED)
 
-    def claim(
-        self, plan_id: str, strategy: str, round_id: str, *, is_even: bool = True
-    ) -> dict[str, Decimal]:
+    def claim(self, done: PlanDone, *, is_even: bool = True) -> dict[str, Decimal]:
         """Book what was told of a plan before its round was known.
 
-        One without a round may, if it is even, have closed a round before its record was lost.
+        One that evens out a late fill belongs to the round of that, if there is one. Another one
+        without a round may, if it is even, have closed a round before its record was lost.
         Returns base units by key of the holding where it left a position that no round holds.
         """
-        fills = self.adopted.take(plan_id)
-        if not (strategy and round_id):
+        fills = self.adopted.take(done.plan_id)
+        owner = self.of_plan(done.late_of) if done.late_of and not done.round_id else None
+        if owner is not None:
+            self._book_adopted(fills, owner.strategy, owner.round_id)
+        elif done.strategy and done.round_id:
+            self._book_adopted(fills, done.strategy, done.round_id)
+        elif done.late_of:
+            self.adopted.take(done.late_of)  # the late fill, which these evened out
+        else:
             closed, left = close_by_adopted(self.rounds.values(), fills if is_even else [])
             if closed is not None:
-                self.add_plan(closed.key, plan_id)
+                self.add_plan(closed.key, done.plan_id)
             return left
+        return {}
+
+    def _book_adopted(self, fills: Iterable[Fill], strategy: str, round_id: str) -> None:
+        """Book fills that were told before the round of their plan was known."""
         for fill in fills:
             named = msgspec.structs.replace(fill, strategy=strategy, round_id=round_id)
             self.book(named, is_new=True, in_flight=False)
-        return {}
 
     def on_plan_end(self, plan_id: str, failure: str, is_dust: IsDust) -> None:
         """Take the end of a plan in; ``failure`` says why it left something over.

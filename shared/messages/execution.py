@@ -284,6 +284,7 @@ class PlanDone(DecisionMessage, frozen=True, kw_only=True, tag="plan_done"):
     ``round_id`` is the strategy's round that it belongs to: of a plan that was found at a venue
     without a record of it, its earlier fills may not have said so. ``is_approved`` says that risk
     approved it; what else there is the executor began itself: FLATTEN, late fills, orders found.
+    ``late_of`` is the plan whose late fill it evens out: what both traded belongs together.
     """
 
     plan_id: PlanId
@@ -299,6 +300,7 @@ class PlanDone(DecisionMessage, frozen=True, kw_only=True, tag="plan_done"):
     strategy: Strategy = ""
     round_id: MaybeId = ""
     is_approved: bool = True
+    late_of: MaybeId = ""
 
 
 class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_ready"):

@@ -142,3 +142,34 @@ def test_an_adopted_plan_that_failed_closes_no_round() -> None:
     assert "POSITION_UNOWNED" not in codes(out)
     assert [leg.qty for leg in told(engine).legs] == [D("0.1"), D("-0.1")]
     assert told(engine).state is RoundState.OPEN
+
+
+def found_late(engine: RiskEngine, owner: str, side: Side = Side.SELL) -> list[Message]:
+    """A late fill of an ended plan, and all of the plan that evens it out; gamma: perpetual."""
+    out: list[Message] = []
+    late = make_fill(owner, "gamma", side, "0.03", instrument=PERP, trade_id="late")
+    back = make_fill("evens", "gamma", side.opposite, "0.03", instrument=PERP, trade_id="back")
+    for fill in (late, back):
+        engine.on_message(order_of(fill), T0)
+        out += engine.on_message(fill, T0).messages
+    return [*out, *engine.on_message(make_done("evens", late_of=owner), T0).messages]
+
+
+@pytest.mark.parametrize("side", Side)
+def test_what_evens_out_a_late_fill_of_nobodys_plan_is_no_close_of_a_round(side: Side) -> None:
+    """Either way: a round may hold against it, or no round does, and nothing is left over."""
+    engine = opened()
+    lost_close(engine, ("gamma", Side.BUY, "0.03"), ("gamma", Side.SELL, "0.03"))
+    assert "POSITION_UNOWNED" not in codes(found_late(engine, "lost", side))
+    assert [leg.qty for leg in told(engine).legs] == [D("0.1"), D("-0.1")]
+    assert engine.ledger.rounds.adopted.fills == {}
+
+
+def test_what_evens_out_a_late_fill_of_a_lost_close_is_its_rounds() -> None:
+    engine = opened()
+    execute(engine, approve(engine, opening("0.1", round_id="r2")))
+    lost_close(engine, *CLOSE)
+    assert told(engine, round_id="r1").state is RoundState.CLOSED
+    found_late(engine, "lost")
+    assert [leg.qty for leg in told(engine, round_id="r2").legs] == [D("0.1"), D("-0.1")]
+    assert (told(engine).state, told(engine).unhedged) == (RoundState.CLOSED, D(0))
