@@ -95,6 +95,35 @@ class ClosingPlans:
         self._state.add_plan(plan)
         return plan.plan_id
 
+    def open_for_reduction(self, venue: str, fill: FillReport, now_ns: int) -> str:
+        """Open a plan that closes what a venue's own order opened; return its id.
+
+        It closed what we closed a moment later, before anybody had told us.
+        """
+        base, quote, _ = split_instrument(fill.instrument)
+        plan_id = plan_key(f"reduced {venue} {fill.instrument} {fill.trade_id}")
+        reason = f"{venue} had closed it before we did: {fill.trade_id}"
+        opening, notional = fill.side.signed(fill.qty), fill.price * fill.qty
+        plan = self._state.plans.get(plan_id)
+        if plan is None or not plan.is_open:
+            if self._state.is_known(plan_id):  # its orders were evened out without the fill
+                plan_id = plan_key(f"{plan_id} {now_ns}")
+            plan = PlanRecord(
+                plan_id=plan_id,
+                kind=PlanKind.ADOPTED,
+                base=base,
+                quote=quote,
+                legs=[],
+                loss_cap=self._loss_cap(notional, quote, now_ns),
+                reference=fill.price,
+                ts_started_ns=now_ns,
+                attempt_next=attempt_after_loss(now_ns),
+            )
+            self._state.add_plan(plan)
+        plan.holding, plan.reason = holding_key(venue, fill.instrument), reason
+        plan.opening, plan.opening_cash = opening, -fill.side.signed(notional)
+        return plan_id
+
     def flatten(self, command_id: str, key: str, qty: Decimal, now_ns: int) -> PlanRecord | None:
         """Open a plan that closes one holding: a position in a derivative, or a rest of spot.
 

@@ -152,6 +152,8 @@ class ExecutorEngine:
         touched += [
             self._own.open_for_late_fill(*late, now_ns) for late in self._orders.take_late()
         ]
+        closed = self._reconciler.reductions.take_closed_twice()
+        touched += [self._own.open_for_reduction(*each, now_ns) for each in closed]
         for plan_id in dict.fromkeys(touched):
             self._advance(plan_id, now_ns, out)
         self._settle_recovery(now_ns, out)

@@ -147,6 +147,7 @@ def plan_done(
         round_id=plan.round_id,
         is_approved=plan.kind is PlanKind.ARBITRAGE,
         late_of=plan.late_of,
+        began_with={plan.opening_key: plan.opening} if plan.opening else {},
     )
 
 

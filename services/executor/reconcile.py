@@ -78,7 +78,7 @@ class Reconciler:
         self.streams = AccountUpdates(state, orders, self._accounts, settings)
         self.switches, self._cancel_ours = DeadManSwitches(venues, settings), False
         self._doubtful: list[str] = []
-        self._survey, self._reductions = Survey(state), Reductions(state)
+        self._survey, self.reductions = Survey(state), Reductions(state)
 
     def begin(self, now_ns: int, out: Step) -> None:
         """Ask every venue what the account did; nothing may be decided before it has answered."""
@@ -205,7 +205,7 @@ class Reconciler:
         if self._state.stage is LedgerStage.NEW:
             self._survey.take_positions(reply.venue, reply.positions)
         account.due.setdefault("balances", now_ns + BALANCES_EVERY_NS)
-        self._reductions.on_positions(account, reply.positions, now_ns)
+        self.reductions.on_positions(account, reply.positions, now_ns)
         out.messages.append(
             BalanceReport(
                 ts_ns=now_ns,
@@ -247,10 +247,10 @@ class Reconciler:
         for fill in self._newest(account, reply.fills, known):
             order = known.get(fill.venue_order_id)
             if order is None:
-                self._reductions.look_up(account, fill, now_ns, out)
+                self.reductions.look_up(account, fill, now_ns, out)
             elif self._orders.apply_fill(order, fill, now_ns, out):
                 touched.append(order.plan_id)
-        self._reductions.settle(account, now_ns, out)
+        self.reductions.settle(account, now_ns, out)
         return touched
 
     def _newest(
@@ -278,11 +278,11 @@ class Reconciler:
             return []
         order = self._owned(reply.report, now_ns, out, filled_ns) if reply.report else None
         if order is None or reply.report is None:
-            self._reductions.not_ours(account, reply, now_ns, out)
+            self.reductions.not_ours(account, reply, now_ns, out)
             return []
         order.venue_order_id = reply.key.venue_order_id
         self._orders.apply(order, reply.report, now_ns, out)
-        self._reductions.settle(account, now_ns, out)
+        self.reductions.settle(account, now_ns, out)
         return [order.plan_id]
 
     def _owned(

@@ -13,6 +13,7 @@ the venue differ: positions and executions are read again before the plan does a
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import NamedTuple
 
 from services.executor.gateway import FillReport
 from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
@@ -55,7 +56,17 @@ def had_nothing_to_reduce(order: OrderRecord) -> bool:
     return is_refused and order.cause is Cause.NOTHING_TO_REDUCE
 
 
-def take_over(state: ExecutorState, venue: str, fill: FillReport) -> None:
+class TakenOver(NamedTuple):
+    """Of what a venue closed by itself: base units that plans without a round had opened.
+
+    ``closed_twice`` is the part that such plans have closed as well since, before they were told.
+    """
+
+    of_no_round: Decimal
+    closed_twice: Decimal
+
+
+def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
     """Let plans not close again what the venue has closed of a position by itself.
 
     ``fill`` is what that was of ours. A FLATTEN has so much less to do. The closing of a round
@@ -63,6 +74,7 @@ def take_over(state: ExecutorState, venue: str, fill: FillReport) -> None:
     made, as risk books it to rounds, oldest first; the rest was closed of what plans in flight
     opened there, adopted ones mostly, and counts as their own: what they have left to even out.
     """
+    of_no_round = ZERO
     key, left = holding_key(venue, fill.instrument), fill.side.signed(fill.qty)
     others = state.books.quantities.get(key, ZERO)
     opened: list[tuple[PlanRecord, Decimal]] = []
@@ -92,6 +104,26 @@ def take_over(state: ExecutorState, venue: str, fill: FillReport) -> None:
                 plan.holding = key
             _count(plan, part, fill.price)
             left -= part
+            of_no_round += ZERO if plan.round_id else abs(part)
+    twice = min(abs(left), _closed_since(state, venue, fill))
+    return TakenOver(of_no_round + twice, twice)
+
+
+def _closed_since(state: ExecutorState, venue: str, fill: FillReport) -> Decimal:
+    """Return what plans without a round held there when the venue closed it, and closed after."""
+    key, held = holding_key(venue, fill.instrument), ZERO
+    for plan in state.plans.values():
+        if plan.kind is not PlanKind.ADOPTED or plan.round_id or plan.ts_done_ns < fill.ts_venue_ns:
+            continue
+        held += sum(
+            order.life.filled_qty
+            for order in state.orders_of(plan)
+            if order.side is fill.side.opposite
+            and holding_key(order.venue, order.instrument) == key
+        )
+        if plan.holding == key and plan.opening * fill.side.signed(fill.qty) < 0:
+            held += abs(plan.opening)
+    return held
 
 
 def _net_there(state: ExecutorState, plan: PlanRecord, key: str) -> Decimal:

@@ -44,6 +44,12 @@ class Reductions:
 
     def __init__(self, state: ExecutorState) -> None:
         self._state = state
+        self._closed_twice: list[tuple[str, FillReport]] = []
+
+    def take_closed_twice(self) -> list[tuple[str, FillReport]]:
+        """Return what a venue had closed before we closed it, since this was last asked."""
+        closed, self._closed_twice = self._closed_twice, []
+        return closed
 
     def on_positions(
         self, account: VenueAccount, positions: Mapping[str, Decimal], now_ns: int
@@ -110,7 +116,11 @@ class Reductions:
         if not qty:
             return
         told = self._message(order, fill, qty, now_ns)
-        take_over(self._state, venue, msgspec.structs.replace(fill, qty=qty))
+        taken = take_over(self._state, venue, msgspec.structs.replace(fill, qty=qty))
+        told = msgspec.structs.replace(told, of_no_round=taken.of_no_round)
+        if taken.closed_twice:
+            rest = msgspec.structs.replace(fill, qty=taken.closed_twice)
+            self._closed_twice.append((venue, rest))
         self._state.books.trade(execution_of(told))
         out.messages.append(told)
 

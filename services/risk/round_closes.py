@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -37,7 +37,7 @@ def close_against(rounds: Iterable[Round], done: Execution, halted: str = "") ->
         qty = min(left, _closable(found, done))
         if qty <= ZERO:
             continue
-        found.trade(_part(done, qty))
+        found.trade(part_of(done, qty))
         found.halted = halted or found.halted
         closed.append(found)
         left -= qty
@@ -45,19 +45,23 @@ def close_against(rounds: Iterable[Round], done: Execution, halted: str = "") ->
 
 
 def close_by_adopted(
-    rounds: Iterable[Round], fills: list[Fill]
+    rounds: Iterable[Round], fills: list[Fill], began_with: Mapping[str, Decimal]
 ) -> tuple[Round | None, dict[str, Decimal]]:
     """Book an adopted plan to the round that it closed, if its record was lost; return that.
 
     The approval to close a round may be lost with its orders: then the round looks open, though the
     venues have closed it. A plan that left positions in derivatives is taken for such a close where
     a round holds against all that it left; if none does, returns what it left. Spot is not looked
-    at alone: there a plan is even in itself.
+    at alone: there a plan is even in itself. ``began_with`` is what the plan evened out beside its
+    fills, by key of the holding.
     """
     books = Books()
     for fill in fills:
         books.trade(execution_of(fill))
     left = books.opened()
+    for key, qty in began_with.items():
+        left[key] = left.get(key, ZERO) + qty
+    left = {key: qty for key, qty in left.items() if qty}
     if not any(map(_is_derivative, left)):
         return None, {}
     near = {each.key: rest for each in rounds if (rest := _rest(each, left)) is not None}
@@ -88,7 +92,7 @@ def _closable(found: Round, done: Execution) -> Decimal:
     return max(ZERO, -held if done.side is Side.BUY else held)
 
 
-def _part(done: Execution, qty: Decimal) -> Execution:
+def part_of(done: Execution, qty: Decimal) -> Execution:
     """Return ``qty`` of an execution with its share of cost and fee."""
     if qty == done.qty:
         return done

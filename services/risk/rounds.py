@@ -18,7 +18,7 @@ import msgspec
 
 from services.risk.adopted_fills import AdoptedFills
 from services.risk.funding_known import NOTHING_KNOWN, FundingKnownOf, funding_certainty
-from services.risk.round_closes import close_against, close_by_adopted
+from services.risk.round_closes import close_against, close_by_adopted, part_of
 from shared.domain.accounting import Books, holding_key, worst_certainty
 from shared.domain.executions import Execution, execution_of
 from shared.domain.instrument import split_instrument
@@ -236,6 +236,7 @@ class Rounds(msgspec.Struct, dict=True):
         found = self.of_plan(fill.plan_id) or self._named(fill)
         if found is None:
             if is_new and (fill.reduced_by or fill.strategy == OPERATOR_STRATEGY):
+                done = part_of(done, done.qty - fill.of_no_round)
                 self._touch_all(close_against(self.rounds.values(), done, reduced_text(fill)))
             elif not (fill.reduced_by or fill.strategy or in_flight):
                 self.adopted.keep(fill)
@@ -266,7 +267,8 @@ class Rounds(msgspec.Struct, dict=True):
         elif done.late_of:
             self.adopted.take(done.late_of)  # the late fill, which these evened out
         else:
-            closed, left = close_by_adopted(self.rounds.values(), fills if is_even else [])
+            taken = fills if is_even else []
+            closed, left = close_by_adopted(self.rounds.values(), taken, done.began_with)
             if closed is not None:
                 self.add_plan(closed.key, done.plan_id)
             return left

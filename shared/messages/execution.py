@@ -99,9 +99,8 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     A plan with an ``intent`` to OPEN or CLOSE belongs to the round ``round_id`` of that strategy,
     and so do its fills. ``opening`` is the signed base units that the round leaves unhedged before
     it: what the plan evens out together with its own fills. A plan of one leg evens nothing out.
-    ``values`` are given where the legs are of several assets, which lead from ``quote`` through
-    others back to it: what each of these was worth when the plan was made. The loss cap and the
-    result are in ``quote``, at these values.
+    ``values`` are given where the legs lead from ``quote`` through other assets back to it: what
+    each was worth when the plan was made. Loss cap and result are in ``quote``, at these values.
     ``policy`` is SEQUENTIAL only where there are two legs of one base asset. What its fills leave
     uneven is given up after ``hedge_deadline_ms`` (0: the executor's own; never later than that).
     """
@@ -156,8 +155,8 @@ class OrderStatus(StrEnum):
 class OrderEvent(DecisionMessage, frozen=True, kw_only=True, tag="order_event"):
     """An order's new state. SUBMITTED is on the stream before the venue hears of the order.
 
-    ``filled_qty`` is cumulative base units; ``ts_sent_ns`` is when the request left (after the
-    write-ahead was confirmed). ``strategy`` is that of its plan. ``reduce_only``: it opens nothing.
+    ``filled_qty`` is cumulative; ``ts_sent_ns`` is when the request left (after the write-ahead was
+    confirmed). ``strategy`` is that of its plan. ``reduce_only``: it opens nothing.
     """
 
     plan_id: PlanId
@@ -192,6 +191,7 @@ class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     several assets its result is stated in ``report_asset`` (empty: in the quote asset), in which a
     unit of the quote asset counts ``report_price``: what the plan says it is worth.
     ``reduced_by``: the venue made it (a liquidation, ...), which only closes what we hold; no plan.
+    ``of_no_round`` of it closed what plans without a round had opened.
     """
 
     plan_id: PlanId
@@ -211,6 +211,7 @@ class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
     report_asset: MaybeAsset = ""
     report_price: PriceOrZero = Decimal(0)
     reduced_by: Name = ""
+    of_no_round: QtyOrZero = Decimal(0)
 
 
 class FundingPaid(DecisionMessage, frozen=True, kw_only=True, tag="funding_paid"):
@@ -238,8 +239,7 @@ class FundingPaid(DecisionMessage, frozen=True, kw_only=True, tag="funding_paid"
 class FundingKnown(DecisionMessage, frozen=True, kw_only=True, tag="funding_known"):
     """How far a venue's funding payments are known: those settled up to ``ts_known_ns``.
 
-    ``reason`` says why what was held since then may have been paid, or have cost, an amount that
-    nobody has told; empty where nothing is missing.
+    ``reason`` says why more may have been paid, or charged, since; empty where nothing is missing.
     """
 
     venue: Venue
@@ -277,14 +277,13 @@ class PlanOutcome(StrEnum):
 class PlanDone(DecisionMessage, frozen=True, kw_only=True, tag="plan_done"):
     """A plan's end and its result in ``quote`` units.
 
-    ``residual`` is the base quantity per asset that the plan leaves unhedged (empty when even).
-    ``realized`` is what its fills have closed, less fees; a rest or a position in a derivative that
-    it leaves open has realized nothing. ``dust`` is the base quantity
-    per asset left over that is too small for any of the venues to trade: on record, not a failure.
-    ``round_id`` is the strategy's round that it belongs to: of a plan that was found at a venue
-    without a record of it, its earlier fills may not have said so. ``is_approved`` says that risk
-    approved it; what else there is the executor began itself: FLATTEN, late fills, orders found.
-    ``late_of`` is the plan whose late fill it evens out: what both traded belongs together.
+    ``residual`` is the base quantity per asset that it leaves unhedged, ``dust`` what is too small
+    for any venue to trade: on record, no failure. ``realized`` is what its fills have closed, less
+    fees; a rest or a position that it leaves open has realized nothing. ``round_id`` is its
+    strategy's round: earlier fills of a plan found without a record may not have said so. What is
+    not ``is_approved`` by risk the executor began: FLATTEN, late fills, orders found. ``late_of``
+    is the plan whose late fill it evens out, ``began_with`` what it evened out beside its own fills
+    (that, or what a venue closed of it by itself): signed base units by key of the holding.
     """
 
     plan_id: PlanId
@@ -301,16 +300,17 @@ class PlanDone(DecisionMessage, frozen=True, kw_only=True, tag="plan_done"):
     round_id: MaybeId = ""
     is_approved: bool = True
     late_of: MaybeId = ""
+    began_with: dict[Key, Amount] = {}
 
 
 class ExecutorReady(DecisionMessage, frozen=True, kw_only=True, tag="executor_ready"):
     """The executor has reconciled with every venue (or says why not); repeated every second.
 
     ``mode`` is paper, simulated or live. ``open_plans`` and ``unknown_orders`` count unfinished
-    work. ``venues_down`` is what gets no new orders, by ``venue`` or, where only one instrument is
-    meant, ``venue|instrument``, and the venue's reason. ``plans_waiting`` is what may be open at
-    worst, by id of the plans that wait for such a venue to report the outcome of an order.
-    ``switches`` are the dead-man's switches of the venues that are traded.
+    work. ``venues_down`` is what gets no new orders, by ``venue`` or ``venue|instrument``, and the
+    venue's reason. ``plans_waiting`` is what may be open at worst, by id of the plans that wait for
+    such a venue to report the outcome of an order. ``switches`` are the dead-man's switches of the
+    venues that are traded.
     """
 
     ready: bool
@@ -332,10 +332,9 @@ class Denied(DecisionMessage, frozen=True, kw_only=True, tag="denied"):
 
 
 class TradingStateChanged(DecisionMessage, frozen=True, kw_only=True, tag="trading_state"):
-    """The trading state, published on every change and repeated every second.
+    """The trading state, on every change and every second; ``commands`` are the newest it follows.
 
-    ``commands`` are the ids of the newest operator commands that it follows: who sent one knows by
-    it that risk has taken it.
+    Who sent one knows by its id that risk has taken it.
     """
 
     state: TradingState

@@ -179,6 +179,8 @@ def test_what_is_ours_shows_only_when_lost_orders_are_found(is_answered_first: b
     assert world.engine.counters()["orders_adopted"] == 1
     (done,) = world.said(PlanDone)
     assert done.outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}
+    assert done.began_with == {f"gamma|{PERP}": D("-0.06")}
+    assert [each.of_no_round for each in reduced(world)] == [D("0.06")]
     assert world.true_exposure() == 0, "the plan evens out what the venue has left of it"
     assert not world.engine.state.locked
 
@@ -194,5 +196,30 @@ def test_it_counts_for_what_no_plan_holds_before_it_does_for_plans_in_flight() -
     close_by_itself(world, fill(world, "own1", "0.12"))
     world.crash()
     world.settle(20)
-    assert [each.qty for each in reduced(world)] == [D("0.12")]
+    assert [(each.qty, each.of_no_round) for each in reduced(world)] == [(D("0.12"), D("0.02"))]
     assert world.true_exposure() - round_is == D("0.1"), "the round is uneven, the plan is not"
+
+
+@pytest.mark.parametrize("part", ["0.06", "0.1"])
+def test_what_we_closed_after_the_venue_had_is_evened_out(part: str) -> None:
+    """Of a plan without a record, which was closed before anybody told of the liquidation."""
+    world = make_world()
+    world.settle(3)
+    plan = make_plan(now_ns=world.now_ns, buy="gamma", sell="beta")
+    world.message(plan, torn="between legs")
+    world.now_ns += SECOND
+    hidden = close_by_itself(world, fill(world, "own1", part, Side.SELL))
+    del world.orders["gamma"]["adl_autoclose"]
+    world.crash()
+    world.settle(20)
+    (done,) = world.said(PlanDone)
+    assert (held(world), reduced(world)) == (0, [])
+    world.orders["gamma"]["adl_autoclose"] = hidden
+    world.positions["gamma"] = {PERP: -D(part)}
+    world.settle(20)
+    (told,) = reduced(world)
+    assert (told.qty, told.of_no_round) == (D(part), D(part))
+    assert held(world) == 0, "and not short of what nobody holds"
+    (first, then) = world.said(PlanDone)
+    assert (first, then.began_with) == (done, {f"gamma|{PERP}": -D(part)})
+    assert not world.engine.state.locked

@@ -173,3 +173,12 @@ def test_what_evens_out_a_late_fill_of_a_lost_close_is_its_rounds() -> None:
     found_late(engine, "lost")
     assert [leg.qty for leg in told(engine, round_id="r2").legs] == [D("0.1"), D("-0.1")]
     assert (told(engine).state, told(engine).unhedged) == (RoundState.CLOSED, D(0))
+
+
+def test_what_a_venue_had_closed_of_an_adopted_plan_closes_no_round() -> None:
+    """Of 0.03 that it bought the venue sold 0.02: it sold the rest, and nothing is left of it."""
+    engine = opened()
+    sides = (("gamma", Side.BUY, "0.03"), ("gamma", Side.SELL, "0.01"))
+    out = lost_close(engine, *sides, began_with={f"gamma|{PERP}": D("-0.02")})
+    assert "POSITION_UNOWNED" not in codes(out)
+    assert [leg.qty for leg in told(engine).legs] == [D("0.1"), D("-0.1")]

@@ -116,3 +116,15 @@ def test_one_that_does_more_than_close_what_is_held_halts_everything() -> None:
         out = take(engine, fill)
         assert [m.code for m in out if isinstance(m, Alert)] == ["FILL_UNOWNED"]
         assert engine.ledger.positions[f"gamma|{PERP}"] == D("-0.1")
+
+
+def test_what_a_plan_without_a_round_had_opened_closes_no_round() -> None:
+    engine = held_round()
+    fill = msgspec.structs.replace(reduction("0.06"), of_no_round=D("0.05"))
+    take(engine, fill)
+    assert engine.ledger.positions[f"gamma|{PERP}"] == D("-0.04")
+    assert [leg.qty for leg in position(engine).legs] == [D("0.1"), D("-0.09")]
+    fill = msgspec.structs.replace(reduction("0.02", "own2"), of_no_round=D("0.02"))
+    out = take(engine, fill)
+    assert not [m for m in out if isinstance(m, Alert) and m.code == "ROUND_REDUCED"]
+    assert [leg.qty for leg in position(engine).legs] == [D("0.1"), D("-0.09")]
