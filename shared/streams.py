@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from shared.messages import arb, control, execution, market, raw, rounds
+from shared.messages import arb, control, execution, market, raw, restated, rounds
 from shared.messages.base import Message
 from shared.services import readers_of
 
@@ -238,6 +238,7 @@ EXEC_EVENT = StreamSpec(
     types=(
         execution.OrderEvent,
         execution.Fill,
+        restated.FillRestated,
         execution.FundingPaid,
         execution.FundingKnown,
         execution.BalanceReport,

@@ -17,6 +17,7 @@ from services.executor.engine import ExecutorEngine
 from services.executor.gateway import FillReport, OrderRequest
 from services.risk.exposure import Ledger
 from services.risk.reservations import Reservation, ReservedLeg, reserve_leg
+from services.risk.restated import apply_restated
 from shared.config_sections import Config, ExecutorConfig, RiskConfig, VenueConfig
 from shared.domain.accounting import Books
 from shared.domain.asset_paths import assets_on_the_way, flow_of, stake_of
@@ -33,6 +34,7 @@ from shared.messages.execution import (
     PlanLeg,
     TradingStateChanged,
 )
+from shared.messages.restated import FillRestated
 from shared.messages.terms import AssetPrice
 from tests.decision_builders import make_info, make_view
 from tests.executor_model import MS, SECOND, T0, VenueOrder, World
@@ -291,6 +293,9 @@ class PathWorld(World):
             elif isinstance(message, Fill):
                 assert not ledger.ownership_flaw(message)
                 ledger.apply_fill(message)
+            elif isinstance(message, FillRestated):
+                assert apply_restated(ledger, message)
+                assert not apply_restated(ledger, message), "a second time"
             elif isinstance(message, PlanDone):
                 assert not ledger.refuses_end(message)
                 ledger.apply_end(message)

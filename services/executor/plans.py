@@ -24,6 +24,7 @@ from services.executor.journal import alert, plan_done
 from services.executor.leg_order import following_leg, leg_intent, legs_in_turn
 from services.executor.market import Markets
 from services.executor.reduce_only import must_only_reduce
+from services.executor.restating import restate_told
 from services.executor.several import left_in_words, next_order
 from services.executor.state import ExecutorState, LedgerStage, OrderRecord, PlanKind, PlanRecord
 from services.executor.weakness import is_weak
@@ -170,6 +171,7 @@ class PlanRunner:
             return
         if plan.kind is PlanKind.ADOPTED and plan.legs and not all(plan.values.values()):
             widen_adopted(plan, self._markets, now_ns)  # it was found before its books were seen
+        restate_told(self._state, plan, now_ns, out)
         if plan.legs_left and self._send_next_leg(plan, orders, now_ns, out):
             return
         since_ns = plan.uneven_since_ns or now_ns

@@ -21,7 +21,7 @@ from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO, OrderLife
 from shared.errors import Cause
 from shared.messages.base import Certainty, Side
-from shared.messages.execution import OrderPurpose, OrderStatus, PlanLeg, PlanOutcome
+from shared.messages.execution import Fill, OrderPurpose, OrderStatus, PlanLeg, PlanOutcome
 from shared.messages.terms import OrderTerms
 
 RECENT_PLANS_MAX = 64
@@ -162,7 +162,7 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``values``: what each but ``quote`` counts in it (zero: not known), and ``openings`` in place of
     ``opening``: what it began with of each. ``legs_left`` are the indexes of legs that wait for the
     one before them to be over; ``hedge_deadline_ns`` is its own, 0 where that is the executor's.
-    ``late_of`` is the plan whose late fill it evens out.
+    ``late_of`` is the plan whose late fill it evens out, ``told`` what may have to be told anew.
     """
 
     plan_id: str
@@ -195,6 +195,7 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     legs_left: list[int] = []
     hedge_deadline_ns: int = 0
     late_of: str = ""
+    told: list[Fill] = []
 
     @property
     def is_open(self) -> bool:
@@ -297,7 +298,8 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     def end_plan(self, plan: PlanRecord, outcome: PlanOutcome, now_ns: int) -> None:
         """Note how a plan ended; its legs are dropped."""
         del self._open[plan.plan_id]
-        plan.outcome, plan.ts_done_ns, plan.legs = outcome, now_ns, []
+        plan.outcome, plan.ts_done_ns = outcome, now_ns
+        plan.legs, plan.told = [], []
         self.remember_done(plan.plan_id)
 
     def orders_of(self, plan: PlanRecord) -> list[OrderRecord]:

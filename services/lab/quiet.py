@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from services.executor.engine import ExecutorEngine
-from services.lab.booked_plainly import got_for_others
 from services.lab.checkers import ZERO, Checkers
 from services.lab.ledger_checker import (
     check_reduced,
@@ -108,7 +107,7 @@ class QuietChecks:
         if any(each.outcome is PlanOutcome.FAILED for each in done):
             return
         for asset in self._world.prices:
-            held = books.exposure.get(asset, ZERO) + got_for_others(self._checkers, asset)
+            held = books.exposure.get(asset, ZERO)
             held -= sum((r.net for r in rounds.rounds.values() if r.base == asset), ZERO)
             if abs(held) > self._dust(asset):
                 self._checkers.report("flat", f"{held} {asset} is left and no plan failed")

@@ -11,7 +11,7 @@ books, with its own cap, is the place to find a smaller one.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from services.risk.border import (
     in_order,
@@ -35,6 +35,7 @@ from services.risk.exposure import DAY_NS, Ledger
 from services.risk.losses import LossWatch
 from services.risk.market import LatestBooks
 from services.risk.report import ledger_gauges, risk_report
+from services.risk.restated import apply_restated
 from services.risk.round_reports import RoundReports, end_round
 from services.risk.stops import StopKeeper
 from services.risk.trading import TradingControl, TradingStatus
@@ -57,6 +58,7 @@ from shared.messages.execution import (
     PlanDone,
 )
 from shared.messages.market import DepthView, InstrumentInfo
+from shared.messages.restated import FillRestated
 
 REPORT_INTERVAL_NS = 1_000_000_000
 _COUNTERS = (
@@ -70,7 +72,7 @@ _COUNTERS = (
 )
 _QUIET = frozenset((DepthView, InstrumentInfo, Opportunity, OrderEvent, Signal))
 """Messages that do not bear on the trading state, or whose handler publishes it itself."""
-_OfAccount = BalanceReport | FundingPaid | FundingKnown
+_OfAccount = BalanceReport | FundingPaid | FundingKnown | FillRestated
 _ORDERING = frozenset((Fill, BalanceReport, PlanDone, ExecutorReady))
 """Messages whose times are compared with one another."""
 
@@ -105,7 +107,7 @@ class RiskEngine:
             Signal: self._on_opportunity,
             OrderEvent: self._on_order_event,
             Fill: self._on_fill,
-            **dict.fromkeys((BalanceReport, FundingPaid, FundingKnown), self._on_account),
+            **dict.fromkeys(get_args(_OfAccount), self._on_account),
             PlanDone: self._on_plan_done,
             ExecutorReady: self._on_executor_ready,
             Command: self._on_command,
@@ -299,6 +301,8 @@ class RiskEngine:
             self._keeper.touch_ledger()
             if isinstance(told, BalanceReport):
                 self._state.ledger.apply_balances(told, self._assets)
+            elif isinstance(told, FillRestated):
+                apply_restated(self._state.ledger, told)
             elif self._state.ledger.apply_funding(told):
                 return late_funding_alerts(told, self._state.ledger, now_ns)
         return []

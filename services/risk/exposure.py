@@ -29,7 +29,7 @@ from services.risk.reservations import InFlight, Reservation
 from services.risk.rounds import Rounds
 from services.risk.streaks import Streaks
 from shared.domain.accounting import Books, worst_certainty
-from shared.domain.executions import execution_of, plain_trades
+from shared.domain.executions import Execution, execution_of, plain_trades
 from shared.domain.instrument import split_instrument
 from shared.domain.ownership import OrdersOnRecord, reduction_flaw
 from shared.domain.strategy_books import Payment, StrategyBooks, payment_of, shares_of
@@ -44,6 +44,7 @@ from shared.messages.execution import (
     PlanDone,
     PlanOutcome,
 )
+from shared.messages.restated import FillRestated
 from shared.messages.rounds import Intent, RoundState
 from shared.messages.terms import OrderTerms, is_same_side
 
@@ -214,9 +215,7 @@ class Ledger(InFlight, kw_only=True, dict=True):
         strategy = (held.strategy if held is not None else "") or fill.strategy
         if seen is None:
             self.prices[f"{fill.venue}|{fill.instrument}"] = fill.price
-            for part in plain_trades(done) if done.report_asset else ():
-                if part.cost > 0:  # also where it is held, though nothing was traded there
-                    self.prices[f"{part.venue}|{part.instrument}"] = part.cost / part.qty
+            self.note_prices(done)
             self.books.trade(done)
             self.strategies.trade(done, strategy)
             self.orders.book(fill)
@@ -229,6 +228,20 @@ class Ledger(InFlight, kw_only=True, dict=True):
         _remember(self.fills_seen, key, has_fee, FILLS_REMEMBERED_MAX)
         if held is not None:
             held.ts_fill_ns[fill.venue] = max(held.ts_fill_ns.get(fill.venue, 0), fill.ts_ns)
+        return True
+
+    def note_prices(self, done: Execution) -> None:
+        """Note what an exchange of other assets was worth in that which its result is stated in."""
+        for part in plain_trades(done) if done.report_asset else ():
+            if part.cost > 0:  # also where it is held, though nothing was traded there
+                self.prices[f"{part.venue}|{part.instrument}"] = part.cost / part.qty
+
+    def is_first_restating(self, told: FillRestated) -> bool:
+        """Tell whether a fill is booked, and not yet as it is stated now; note that it will be."""
+        key = _digest(_fill_key(told.fill), f"{told.ts_ns}", told.report_asset)
+        if _fill_key(told.fill) not in self.fills_seen or key in self.fills_seen:
+            return False
+        _remember(self.fills_seen, key, True, FILLS_REMEMBERED_MAX)
         return True
 
     def apply_funding(self, paid: FundingPaid | FundingKnown) -> bool:

@@ -13,9 +13,12 @@ from services.executor.closing_plans import widen_adopted
 from services.executor.gateway import FillReport, OrderReport
 from services.executor.state import ExecutorState, LedgerStage, PlanKind, PlanRecord
 from services.executor.survey import Survey
+from services.lab.quiet import strategies_differ
 from services.risk.engine import RiskEngine
+from services.risk.exposure import Ledger
 from services.risk.judgement import OFFER_RULES, PATH_RULES
 from services.risk.reasons import DenyReason
+from services.risk.restated import apply_restated
 from shared.config_sections import RiskConfig
 from shared.domain.accounting import Books
 from shared.domain.asset_paths import assets_on_the_way, flow_of, left_over, stake_of
@@ -34,12 +37,14 @@ from shared.messages.execution import (
     PlanDone,
     PlanOutcome,
 )
+from shared.messages.restated import FillRestated
 from shared.messages.terms import OrderTerms
 from shared.strategies.built_in.triangular import Triangular, TriangularParams
 from tests.decision_builders import (
     MS,
     T0,
     make_balances,
+    make_fill,
     make_leg,
     make_offer,
     make_ready,
@@ -522,3 +527,56 @@ def test_a_plan_of_several_assets_shares_no_side_of_a_book_with_another() -> Non
     engine = path_risk()
     assert isinstance(decision(engine, shared), ApprovedPlan)
     assert reason_of(decision(engine, GOOD)) == DenyReason.PAIR_IN_FLIGHT
+
+
+def test_fills_of_a_lost_plan_are_told_anew_once_it_shows_what_it_is_of() -> None:
+    """Its orders are found one by one, the first as a trade against its own quote asset."""
+    world = run(make_path_plan())
+    plan = make_path_plan("plan00000002", legs=CONVERSION, now_ns=world.now_ns)
+    before = len(world.said(Fill))
+    world.lost = True  # of which asset it began with is a guess
+    world.message(plan, torn="before commit")
+    world.settle(seconds=20)
+    found = [fill for fill in world.said(Fill)[before:] if fill.plan_id == plan.plan_id]
+    assert world.engine.counters()["orders_adopted"] == 3
+    told_so = {fill.trade_id: fill for fill in found}
+    for anew in world.said(FillRestated):
+        assert told_so[anew.fill.trade_id] == anew.fill, "as it was told last"
+        told_so[anew.fill.trade_id] = msgspec.structs.replace(
+            anew.fill, report_asset=anew.report_asset, report_price=anew.report_price
+        )
+    assert world.said(FillRestated)
+    quote = world.said(PlanDone)[-1].quote
+    for fill in told_so.values():
+        is_in_quote = fill.instrument.endswith(f"/{quote}")
+        assert fill.report_asset == ("" if is_in_quote else quote)
+    world.check_quiet()
+    assert world.engine.state.plans[plan.plan_id].told == [], "it has ended"
+
+
+def test_a_fill_stated_anew_is_booked_as_if_it_had_been_told_so() -> None:
+    """With what else there is of the assets, and whatever its fee is in; by strategy as well."""
+    other = path_fill("other", "ETH/BTC", SELL, "1", "0.06", report_asset="")
+    for fee_asset in ("BTC", "ETH", "BNB", ""):
+        plain = path_fill("t1", "ETH/BTC", BUY, "2", "0.05", fee=D("0.01"), fee_asset=fee_asset)
+        anew = FillRestated(ts_ns=T0 + 1, fill=plain, report_asset="USDT", report_price=D(10_000))
+        stated = msgspec.structs.replace(plain, report_asset="USDT", report_price=D(10_000))
+        ledgers = [Ledger(), Ledger()]
+        for ledger, first in zip(ledgers, (plain, stated), strict=True):
+            ledger.apply_fill(other)
+            ledger.apply_fill(first)
+        assert apply_restated(ledgers[0], anew)
+        assert not apply_restated(ledgers[0], anew), "told twice"
+        restated, told_so = (each.books for each in ledgers)
+        assert restated.exposure == told_so.exposure
+        assert restated.inventory_change() == told_so.inventory_change()
+        assert restated.opened() == told_so.opened(), fee_asset
+        assert strategies_differ(restated, ledgers[0].strategies) == ""
+    assert not apply_restated(Ledger(), anew), "what was never booked is not"
+
+
+def path_fill(
+    trade_id: str, instrument: str, side: Side, qty: str, price: str, **other: Any
+) -> Fill:
+    made = make_fill("plan00000001", "alpha", side, qty, instrument=instrument, price=D(price))
+    return msgspec.structs.replace(made, trade_id=trade_id, strategy="", **other)

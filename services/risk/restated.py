@@ -1,0 +1,24 @@
+"""Books anew what turned out to be stated in another asset than it was told before. Pure."""
+
+from __future__ import annotations
+
+from services.risk.equity import Equity
+from services.risk.exposure import Ledger
+from shared.domain.restating import restating_of
+from shared.messages.restated import FillRestated
+
+
+def apply_restated(ledger: Ledger, told: FillRestated) -> bool:
+    """Book a fill anew; return False where it was not booked before, or has been booked anew."""
+    fill = told.fill
+    if not ledger.is_first_restating(told):
+        return False
+    held = ledger.reservations.get(fill.plan_id)
+    strategy = (held.strategy if held is not None else "") or fill.strategy
+    for done in restating_of(told):
+        if done.cash not in ledger.books.results:
+            ledger.equity.setdefault(done.cash, Equity())
+        ledger.note_prices(done)
+        ledger.books.trade(done)
+        ledger.strategies.trade(done, strategy)
+    return True
