@@ -6,7 +6,7 @@ No opportunity gave them a loss cap, so it is a share of what they trade.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -38,6 +38,16 @@ class ClosingPlans:
         self, state: ExecutorState, markets: Markets, dollars: Sequence[str] = DOLLARS
     ) -> None:
         self._state, self._markets, self._dollars = state, markets, dollars
+
+    def open_for_news(
+        self,
+        late: Iterable[tuple[OrderRecord, FillReport]],
+        closed_twice: Iterable[tuple[str, FillReport]],
+        now_ns: int,
+    ) -> list[str]:
+        """Open plans for late fills, and what a venue closed before we did; return their ids."""
+        opened = [self.open_for_late_fill(*each, now_ns) for each in late]
+        return opened + [self.open_for_reduction(*each, now_ns) for each in closed_twice]
 
     def open_for_late_fill(self, order: OrderRecord, fill: FillReport, now_ns: int) -> str:
         """Open a plan that will even out a late fill of a finished one; return its id.

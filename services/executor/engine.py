@@ -149,11 +149,8 @@ class ExecutorEngine:
         for order in self._orders.take_answered():
             self._standing.judge(order, now_ns, out)
         self._standing.overdue(self._orders.take_overdue(), now_ns, out)
-        touched += [
-            self._own.open_for_late_fill(*late, now_ns) for late in self._orders.take_late()
-        ]
         closed = self._reconciler.reductions.take_closed_twice()
-        touched += [self._own.open_for_reduction(*each, now_ns) for each in closed]
+        touched += self._own.open_for_news(self._orders.take_late(), closed, now_ns)
         for plan_id in dict.fromkeys(touched):
             self._advance(plan_id, now_ns, out)
         self._settle_recovery(now_ns, out)

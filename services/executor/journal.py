@@ -10,11 +10,12 @@ import msgspec
 from services.executor.gateway import FillReport
 from services.executor.market import Markets
 from services.executor.nets import left_by_asset
+from services.executor.restating import remember_told
 from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
 from services.executor.unsettled import plans_waiting
 from shared.config_sections import ExecutorConfig
 from shared.domain.accounting import Books, worst_certainty
-from shared.domain.executions import Execution, plain_trades
+from shared.domain.executions import Execution, execution_of, plain_trades
 from shared.domain.holding import Holding
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
@@ -84,22 +85,7 @@ def record_fill(
     order.certainty = worst_certainty(order.certainty, certainty)
     plan = state.plans[order.plan_id]
     report_asset, report_price = plan.reports(order.instrument)
-    state.books.trade(
-        Execution(
-            venue=order.venue,
-            instrument=order.instrument,
-            side=order.side,
-            qty=fill.qty,
-            cost=fill.price * fill.qty,
-            fee=fill.fee,
-            fee_asset=fill.fee_asset,
-            fee_quote=fee_quote,
-            report_asset=report_asset,
-            report_price=report_price,
-            ts_ns=fill.ts_venue_ns or now_ns,
-        )
-    )
-    return Fill(
+    told = Fill(
         ts_ns=now_ns,
         plan_id=order.plan_id,
         client_order_id=order.client_order_id,
@@ -118,6 +104,9 @@ def record_fill(
         report_asset=report_asset,
         report_price=report_price,
     )
+    state.books.trade(execution_of(told))
+    remember_told(plan, told)
+    return told
 
 
 def plan_done(

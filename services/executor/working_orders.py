@@ -29,7 +29,6 @@ from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRe
 from services.executor.ids import client_order_id
 from services.executor.journal import alert, order_event, record_fill
 from services.executor.market import Markets
-from services.executor.restating import remember_told
 from services.executor.state import ExecutorState, OrderRecord, PlanRecord
 from services.executor.unsettled import is_overdue
 from shared.domain.order import Anomaly, OrderLife, OrderNews
@@ -289,11 +288,8 @@ class WorkingOrders:
         new, anomaly = order.life.add_fill(fill.trade_id, fill.qty)
         if new:
             self._counts["fills"] += 1
-            told = record_fill(self._state, order, fill, self._markets, now_ns)
-            out.messages.append(told)
-            plan = self._state.plans[order.plan_id]
-            remember_told(plan, told)
-            if not plan.is_open:
+            out.messages.append(record_fill(self._state, order, fill, self._markets, now_ns))
+            if not self._state.plans[order.plan_id].is_open:
                 self._late.append((order, fill))
         return anomaly
 

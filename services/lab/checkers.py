@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from services.executor import actions as act
+from services.executor.closing_plans import OWN_LOSS_BPS
 from services.executor.gateway import OrderRequest
 from services.lab.ledger_checker import LedgerChecker
 from services.lab.legs_checker import LegsChecker
@@ -17,6 +18,7 @@ from services.lab.stops_checker import StopsChecker
 from services.lab.tally import Tally
 from services.lab.uneven import UnevenChecker
 from services.risk.engine import RiskEngine
+from shared.domain.fees import BPS
 from shared.domain.instrument import is_spot, split_instrument
 from shared.engine import Action
 from shared.exchange.exchange import Exchange
@@ -32,6 +34,7 @@ from shared.messages.execution import (
     OrderPurpose,
     OrderStatus,
     PlanDone,
+    PlanLeg,
     PlanOutcome,
     TradingStateChanged,
 )
@@ -303,9 +306,9 @@ class Checkers:
                 self.report("flat", f"plan {done.plan_id} calls {qty} {asset} dust")
         plan = self.plans.get(done.plan_id)
         if plan is not None and done.outcome is not PlanOutcome.FAILED:
-            slack = Decimal("0.001") * _traded(plan)
-            if done.realized < -plan.loss_cap - slack:
-                text = f"plan {done.plan_id} lost {done.realized}, its cap is {plan.loss_cap}"
+            cap = plan.loss_cap if done.is_approved else _own_cap(plan, self.orders)
+            if done.realized < -cap - Decimal("0.001") * _traded(plan):
+                text = f"plan {done.plan_id} lost {done.realized}, its cap is {cap}"
                 self.report("loss_cap", text)
 
     def _check_reservations(self) -> None:
@@ -322,11 +325,22 @@ class Checkers:
 
 def _traded(plan: ApprovedPlan) -> Decimal:
     """Return what a plan trades in all, in its quote asset."""
+    return _worth(plan, plan.legs)
+
+
+def _own_cap(plan: ApprovedPlan, orders: Mapping[str, OrderEvent]) -> Decimal:
+    """Return the executor's cap of a plan found without its record: a share of its orders."""
+    found = [each for each in orders.values() if each.plan_id == plan.plan_id]
+    return _worth(plan, found) * OWN_LOSS_BPS / BPS
+
+
+def _worth(plan: ApprovedPlan, orders: Sequence[PlanLeg | OrderEvent]) -> Decimal:
+    """Return what orders are for, at what their quote assets are worth to a plan."""
     worth = {each.asset: each.price for each in plan.values}
     total = ZERO
-    for leg in plan.legs:
-        quote = split_instrument(leg.instrument).quote
-        total += leg.qty * leg.price_limit * worth.get(quote, Decimal(1))
+    for order in orders:
+        quote = split_instrument(order.instrument).quote
+        total += order.qty * order.price_limit * worth.get(quote, Decimal(1))
     return total
 
 

@@ -215,7 +215,7 @@ class Ledger(InFlight, kw_only=True, dict=True):
         strategy = (held.strategy if held is not None else "") or fill.strategy
         if seen is None:
             self.prices[f"{fill.venue}|{fill.instrument}"] = fill.price
-            self.note_prices(done)
+            note_prices(self, done)
             self.books.trade(done)
             self.strategies.trade(done, strategy)
             self.orders.book(fill)
@@ -228,20 +228,6 @@ class Ledger(InFlight, kw_only=True, dict=True):
         _remember(self.fills_seen, key, has_fee, FILLS_REMEMBERED_MAX)
         if held is not None:
             held.ts_fill_ns[fill.venue] = max(held.ts_fill_ns.get(fill.venue, 0), fill.ts_ns)
-        return True
-
-    def note_prices(self, done: Execution) -> None:
-        """Note what an exchange of other assets was worth in that which its result is stated in."""
-        for part in plain_trades(done) if done.report_asset else ():
-            if part.cost > 0:  # also where it is held, though nothing was traded there
-                self.prices[f"{part.venue}|{part.instrument}"] = part.cost / part.qty
-
-    def is_first_restating(self, told: FillRestated) -> bool:
-        """Tell whether a fill is booked, and not yet as it is stated now; note that it will be."""
-        key = _digest(_fill_key(told.fill), f"{told.ts_ns}", told.report_asset)
-        if _fill_key(told.fill) not in self.fills_seen or key in self.fills_seen:
-            return False
-        _remember(self.fills_seen, key, True, FILLS_REMEMBERED_MAX)
         return True
 
     def apply_funding(self, paid: FundingPaid | FundingKnown) -> bool:
@@ -343,6 +329,22 @@ class Ledger(InFlight, kw_only=True, dict=True):
     def has_unknown_fees(self) -> bool:
         """Tell whether the venue still owes us the fee of a remembered fill."""
         return not all(self.fills_seen.values())
+
+
+def note_prices(ledger: Ledger, done: Execution) -> None:
+    """Note what an exchange of other assets was worth in that which its result is stated in."""
+    for part in plain_trades(done) if done.report_asset else ():
+        if part.cost > 0:  # also where it is held, though nothing was traded there
+            ledger.prices[f"{part.venue}|{part.instrument}"] = part.cost / part.qty
+
+
+def is_first_restating(ledger: Ledger, told: FillRestated) -> bool:
+    """Tell whether a fill is booked, and not yet as it is stated now; note that it will be."""
+    key = _digest(_fill_key(told.fill), f"{told.ts_ns}", told.report_asset)
+    if _fill_key(told.fill) not in ledger.fills_seen or key in ledger.fills_seen:
+        return False
+    _remember(ledger.fills_seen, key, True, FILLS_REMEMBERED_MAX)
+    return True
 
 
 def _owner_flaw(ledger: Ledger, fill: Fill) -> str:
