@@ -322,7 +322,7 @@ def test_what_takes_no_orders_as_usual_is_not_active(changes: Any, reason: str) 
 def test_recordings_are_known_by_host_path_and_topic() -> None:
     reader = BybitRecordings()
     assert reader.venue_of_url("wss://stream.bybit.com/v5/public/linear") == "bybit"
-    assert reader.venue_of_url("wss://stream.bybit.com/v5/public/inverse") == "bybitinverse"
+    assert reader.venue_of_url("wss://stream.bybit.com/v5/public/inverse") == "bybit"
     assert reader.venue_of_url("wss://stream.bybit.com/v5/public/spot") is None
     assert reader.venue_of_url("wss://stream.bybit.com.evil.org/v5/public/linear") is None
     raw = book("delta", 3)
@@ -332,7 +332,7 @@ def test_recordings_are_known_by_host_path_and_topic() -> None:
     assert reader.role_of_frame(book("snapshot", 3, depth=1)) is FrameRole.QUOTE
     inverse = raw.replace(b"BTCUSDT", b"BTCUSD")
     assert (reader.venue_of_frame(inverse), reader.instrument_of_frame(inverse)) == (
-        "bybitinverse",
+        "bybit",
         "BTC/USD:BTC",
     )
     torn = raw[:60]

@@ -205,3 +205,46 @@ def test_a_fee_without_a_price_stands_beside_the_known_part() -> None:
     words = unpriced_words(pnl["fees_unpriced"])
     assert words == "without fees of 0.75 XYZ, which nothing prices; "
     assert not unpriced_words({})
+
+
+def test_an_inverse_contract_is_valued_in_its_coin_and_apart_from_its_hedge() -> None:
+    inverse, spot, find = (
+        "BTC/USD:BTC",
+        "BTC/USD",
+        closes(
+            [
+                make_view("alpha", "BTC/USD", bids=[(40_000.0, 9.0)], asks=[(40_010.0, 9.0)]),
+                make_view("gamma", "BTC/USD:BTC", bids=[(39_990.0, 1e6)], asks=[(40_000.0, 1e6)]),
+            ]
+        ),
+    )
+    books = Books()
+    for venue, instrument, side, qty, cost, fee in (
+        ("alpha", spot, Side.BUY, D("0.2"), D(10_000), D(0)),
+        ("gamma", inverse, Side.SELL, D(10_000), D("0.2"), D("0.0001")),
+    ):
+        books.trade(
+            Execution(venue=venue, instrument=instrument, side=side, qty=qty, cost=cost, fee=fee)
+        )
+    held = VenuePosition(
+        "gamma", inverse, D(-10_000), books.cost_of(f"gamma|{inverse}", D(-10_000))
+    )
+    closing = Closing(
+        find=find,
+        changes={"alpha": {"BTC": D("0.2"), "USD": D(-10_000)}, "gamma": {"BTC": D("-0.0001")}},
+        positions=[held],
+        fee_bps={("alpha", spot): D(10), ("gamma", inverse): D(5)},
+    )
+    report = money_report(books, closing)
+    figures = {
+        asset: (pnl["realized"], pnl["unrealized"], pnl["certainty"])
+        for asset, pnl in report["pnl"].items()
+    }
+    assert figures == {"USD": (0, -2_000, "known"), "BTC": (D("-0.0001"), D("0.05"), "known")}
+    assert report["venue_equity_change"] == {"USD": D(-2_000), "BTC": D("0.0499")}
+    (entry,) = [p["entry"] for p in report["positions"] if p["instrument"] == inverse]
+    assert entry == 50_000
+    cost = report["closing_cost"]
+    assert cost["USD"] == D("0.2") * 5 + D(8)
+    spread = 10_000 * (1 / D(39_995) - 1 / D(40_000))
+    assert abs(cost["BTC"] - spread - D("0.25") * D("0.0005")) < D("1e-12")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -205,3 +206,23 @@ def test_premiums_move_perpetuals_and_nothing_else() -> None:
         wild.fair(LISTINGS[0].venue, b) / calm.fair(LISTINGS[0].venue, b) for b in ("BTC", "ETH")
     ]
     assert max(abs(ratio - 1) for ratio in apart) > 0.002
+
+
+def test_an_inverse_contract_is_paid_in_coins() -> None:
+    inverse = replace(BTC, instrument="BTC/USD:BTC", quote="USD", qty_scale=0, inverse=True)
+    ledger = AccountLedger({"BTC": Decimal(1)}, Decimal(20))
+    funding = Funding(
+        ledger,
+        [inverse],
+        mark=lambda _: Decimal(50_000),
+        index=lambda _: Decimal(50_000),
+        terms=FundingTerms(INTERVAL_MS),
+    )
+    funding.on_time(START_MS)
+    ledger.settle_perpetual(inverse, Side.SELL, Decimal(10_000), Decimal(50_000))
+    assert ledger.position_margin("BTC") == Decimal("0.01")
+    funding.on_time(funding.next_ms(START_MS))
+    (paid,) = funding.payments
+    rate = funding.history(inverse, START_MS)[-1].rate
+    assert (paid.asset, paid.amount) == ("BTC", (Decimal("0.2") * rate).quantize(Decimal("1e-8")))
+    assert ledger.balance("BTC").free == 1 + paid.amount

@@ -1,7 +1,6 @@
 """What recorded Bybit v5 lines are about, found from the decoded frame. Pure.
 
-Inverse frames follow the same rules and are read too, as venue ``bybitinverse``: their quantities
-are in USD, so nothing but a verification should use them.
+Linear and inverse contracts are one venue's; quantities of inverse ones are in quote units.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ import msgspec
 
 from shared.domain.instrument import split_instrument
 from shared.venues.bybit.session import BEST_ONLY, TOPICS, BybitSession
-from shared.venues.bybit.symbols import INVERSE, LINEAR, category_of, spelled, to_instrument
+from shared.venues.bybit.symbols import CATEGORIES, category_of, spelled, to_instrument
 from shared.venues.port import FeedKind, FrameRole, Hint
 from shared.venues.read_once import ReadOnce
 from shared.venues.times import unix_ns
 
-VENUES = {LINEAR: "bybit", INVERSE: "bybitinverse"}
+VENUE = "bybit"
 HOSTS = re.compile(r"(stream|api)(-testnet|-demo)?\.(bybit|bytick)(-\w+)?\.\w+|api\.bybit\.\w+")
 _ROLES = {
     TOPICS[FeedKind.TRADES]: FrameRole.TRADE,
@@ -96,7 +95,7 @@ def _torn(raw: bytes) -> Marks | None:
 class BybitRecordings:
     """Recordings of perpetuals over WebSocket v5."""
 
-    venues = tuple(VENUES.values())
+    venues = (VENUE,)
     taker_fee_bps = Decimal("5.5")
     notional_min = Decimal(5)
 
@@ -109,12 +108,12 @@ class BybitRecordings:
         if not HOSTS.fullmatch(parts.hostname or ""):
             return None
         category = parts.path.rstrip("/").rpartition("/")[2]
-        return VENUES.get(category) if parts.path.startswith("/v5/public/") else None
+        is_here = parts.path.startswith("/v5/public/") and category in CATEGORIES
+        return VENUE if is_here else None
 
     def venue_of_frame(self, raw: bytes) -> str | None:
         """Tell by the topic."""
-        instrument = self.instrument_of_frame(raw)
-        return None if instrument is None else VENUES[category_of(instrument)]
+        return None if self.instrument_of_frame(raw) is None else VENUE
 
     def learn(self, url: str, body: bytes) -> None:
         """Nothing to learn: a symbol tells its base and quote."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from shared.domain.instrument import split_instrument
+from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.exchange.exchange import Exchange
 from shared.exchange.funding import Funding, FundingTerms
 from shared.exchange.generator import TICK_MS
@@ -15,7 +15,13 @@ from shared.simulated.context import Context
 from shared.simulated.hub import Hub
 from shared.simulated.port import RestRoute, Route
 from shared.venues.bybit.simulated.account import AccountData
-from shared.venues.bybit.simulated.listing import LISTINGS, MORE_LISTINGS, VENUE, perpetual
+from shared.venues.bybit.simulated.listing import (
+    LISTINGS,
+    MORE_LISTINGS,
+    VENUE,
+    inverse,
+    perpetual,
+)
 from shared.venues.bybit.simulated.market_data import PublicRest
 from shared.venues.bybit.simulated.recorded import RecordedBybit, recorded_listing
 from shared.venues.bybit.simulated.rest import BybitRest, Credentials
@@ -96,6 +102,8 @@ def open_recorded(context: Context, samples: Mapping[str, Sequence[bytes]]) -> B
     for instrument, payloads in samples.items():
         name = split_instrument(instrument)
         template = perpetual(name.base, name.quote, price_scale=8, qty_scale=8, notional_min="5")
+        if name.kind is InstrumentKind.INVERSE:
+            template = inverse(name.base, price_scale=8)
         listing, grid = recorded_listing(template, payloads)
         whole.append(listing)
         shown[listing.symbol] = grid
