@@ -75,11 +75,17 @@ def demo(
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the simulated market.")] = 7,
     strategies: DemoStrategies = None,
+    ledger: Annotated[
+        Path | None,
+        typer.Option("--ledger", metavar="FILE", help="Keep its ledger there, for arb pnl etc."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run everything on simulated venues; leaves nothing behind."""
     shown = every_built_in() if strategies == ALL else chosen(_chosen(strategies))
-    _finish(asyncio.run(run_demo(seconds, seed, as_json, shown)), as_json)
+    if ledger is not None and (ledger.exists() or not ledger.absolute().parent.is_dir()):
+        raise ConfigError(f"--ledger {ledger}: give a new file in a directory that is there")
+    _finish(asyncio.run(run_demo(seconds, seed, as_json, shown, ledger)), as_json)
 
 
 def _chosen(path: str | None) -> list[StrategyConfig]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from services.cli.demo_ledger import RECORDER, check_ledger
 from services.cli.demo_strategies import RISK, Shown, strategy_lines
 from services.cli.output import console
 from services.cli.run import ACTIVE_WITHIN_S, Run, watched, wind_down
@@ -15,7 +17,9 @@ from services.cli.settings import config_for_venues, with_funding
 from services.cli.stack import open_stack, seconds_since
 from services.cli.venues import ControlClient
 from shared.clock import SystemClock
-from shared.config_sections import ExecutorConfig
+from shared.config_sections import ExecutorConfig, RecorderConfig
+from shared.services import SERVICES
+from shared.sql_ledger.place import ledger_path
 from shared.strategy_inputs import check_strategies
 from shared.watch.collector import Collector
 from shared.watch.report import Ending, build_report
@@ -25,9 +29,15 @@ MARK = "SIMULATED"
 
 
 async def run_demo(
-    seconds: float | None, seed: int, as_json: bool, shown: Shown = Shown()
+    seconds: float | None,
+    seed: int,
+    as_json: bool,
+    shown: Shown = Shown(),
+    keep: Path | None = None,
 ) -> dict[str, Any]:
     """Run until ``seconds`` of trading have passed (``None``: until stopped) and report.
+
+    The ledger of the run goes to ``keep`` where that is given.
 
     Raises:
         StackError: Something did not start.
@@ -52,6 +62,7 @@ async def run_demo(
                 executor=ExecutorConfig(mode="simulated", account_streams=True),
                 risk=RISK,
                 strategies=list(shown.strategies),
+                recorder=RecorderConfig(ledger=True, dir=str(stack.directory)),
             )
             if shown.one_shard:  # a strategy of several base assets is read by one scanner
                 bus = msgspec.structs.replace(config.bus, shards=1)
@@ -60,9 +71,10 @@ async def run_demo(
                 config = with_funding(config)
             check_strategies(config, "--strategies")
             run.phase("starting the services")
-            await stack.start_services(config, addresses, {})
+            await stack.start_services(config, addresses, {}, (*SERVICES, RECORDER))
             await _trade(run, ending, seconds)
             await wind_down(run, ending)
+            await check_ledger(run, ending, ledger_path(config.recorder), keep)
         await stack.supervisor.stop()
         stack.keep = bool(ending.problems)
         usage = stack.supervisor.usage()

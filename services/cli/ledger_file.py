@@ -16,6 +16,7 @@ from shared.errors import ConfigError
 from shared.sql_ledger.database import Ledger, LedgerError, open_to_read
 from shared.sql_ledger.place import ledger_path
 
+LIMIT: Final = 50
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
@@ -54,21 +55,33 @@ class Wanted:
     venue: str | None = None
     instrument: str | None = None
     plan: str | None = None
-    limit: int = 50
+    reason: str | None = None
+    limit: int = LIMIT
 
-    def where(self, **columns: str) -> tuple[str, list[Any]]:
+    def where(self, *, legs: str = "", **columns: str) -> tuple[str, list[Any]]:
         """Return the condition and its arguments.
 
         Args:
+            legs: The column with the legs, where venue and instrument are those of any of them.
             columns: Filter -> the column that it is about, for those that the table has.
+
+        Raises:
+            ConfigError: Something is asked for that the table does not have.
         """
         asked = {"since_ns": self.since_ns, "strategy": self.strategy, "venue": self.venue}
-        asked |= {"instrument": self.instrument, "plan": self.plan}
+        asked |= {"instrument": self.instrument, "plan": self.plan, "reason": self.reason}
         parts, arguments = ["1"], []
         for name, value in asked.items():
-            if value is None or name not in columns:
+            if value is None:
                 continue
-            parts.append(f"{columns[name]} {'>=' if name == 'since_ns' else '='} ?")
+            if name in columns:
+                parts.append(f"{columns[name]} {'>=' if name == 'since_ns' else '='} ?")
+            elif legs and name in {"venue", "instrument"}:
+                of_leg = f"json_extract(leg.value, '$.{name}') = ?"
+                parts.append(f"EXISTS (SELECT 1 FROM json_each({legs}) AS leg WHERE {of_leg})")
+            else:
+                option = name.removesuffix("_ns")
+                raise ConfigError(f"--{option} is not known of this: leave it out")
             arguments.append(value)
         return " AND ".join(parts), arguments
 

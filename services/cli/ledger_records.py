@@ -134,15 +134,8 @@ PLANS = (
 def plans(ledger: Ledger, wanted: Wanted) -> list[Record]:
     """Return plans with their last end and the opportunity they came from, the newest last."""
     where, arguments = wanted.where(
-        since_ns="plans.ts_ns", strategy="plans.strategy", plan="plans.plan_id"
+        since_ns="plans.ts_ns", strategy="plans.strategy", plan="plans.plan_id", legs="plans.legs"
     )
-    for name in ("venue", "instrument"):
-        if (value := getattr(wanted, name)) is not None:
-            where += (
-                f" AND EXISTS (SELECT 1 FROM json_each(plans.legs) AS leg "
-                f"WHERE json_extract(leg.value, '$.{name}') = ?)"
-            )
-            arguments.append(value)
     rows = ledger.query(
         f"{PLANS} WHERE {where} ORDER BY plans.entry DESC LIMIT ?", [*arguments, wanted.limit]
     )
@@ -237,18 +230,14 @@ def _position(row: sqlite3.Row) -> Record:
     }
 
 
-def denials(ledger: Ledger, wanted: Wanted, reason: str | None = None) -> list[Record]:
+def denials(ledger: Ledger, wanted: Wanted) -> list[Record]:
     """Return what risk denied and why, the newest last, with the opportunity where it is known."""
-    where, arguments = wanted.where(since_ns="denials.ts_ns", strategy="opportunities.strategy_id")
-    for name in ("venue", "instrument"):
-        if (value := getattr(wanted, name)) is not None:
-            where += (
-                f" AND EXISTS (SELECT 1 FROM json_each(opportunities.legs) AS leg "
-                f"WHERE json_extract(leg.value, '$.{name}') = ?)"
-            )
-            arguments.append(value)
-    if reason is not None:
-        where, arguments = f"{where} AND denials.reason = ?", [*arguments, reason]
+    where, arguments = wanted.where(
+        since_ns="denials.ts_ns",
+        strategy="opportunities.strategy_id",
+        reason="denials.reason",
+        legs="opportunities.legs",
+    )
     rows = ledger.query(
         "SELECT denials.*, strategy_id, edge_bps, notional, net, quote FROM denials "
         f"LEFT JOIN opportunities USING (opportunity_id) WHERE {where} "

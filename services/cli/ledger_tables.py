@@ -149,6 +149,108 @@ def show_denials(records: list[Record]) -> None:
     _print(made, records, "denial")
 
 
+def show_plan(whole: dict[str, Any]) -> None:
+    """Print a plan in full: its steps from what was expected to what it earned."""
+    plan, steps = whole["plan"], whole["waterfall"]
+    console.print(
+        f"plan {plan['plan_id']} of {plan['strategy']}: {plan['outcome'] or 'in flight'}"
+        + (f" ({plan['reason']})" if plan["reason"] else ""),
+        markup=False,
+    )
+    for leg in plan["legs"]:
+        console.print(f"  {leg}", markup=False)
+    made = table(("step", f"{steps['quote']}", ""), "", (f"{steps['quote']}",))
+    for name, words in STEP_WORDS.items():
+        figure = steps["steps"][name]
+        made.add_row(words, amount(figure["amount"], 4, figure["certainty"]), "")
+    realized = steps["realized"]
+    made.add_row("= realized", amount(realized["amount"], 4, realized["certainty"]), "")
+    for name, words in BESIDE_WORDS.items():
+        figure = steps[name]
+        made.add_row(words, amount(figure["amount"], 4, figure["certainty"]), "")
+    console.print(made)
+    show_orders(whole["orders"])
+    show_fills(whole["fills"])
+
+
+STEP_WORDS = {
+    "expected_edge": "expected edge",
+    "expected_fees": "+ fees expected in it",
+    "not_filled": "+ not filled, or evened out",
+    "slippage": "+ slippage of the legs",
+    "unwind_cost": "+ hedge and unwind",
+    "fees": "+ fees charged",
+    "conversion": "+ conversion of fees",
+    "left_open": "+ cost of what is left open",
+}
+BESIDE_WORDS = {
+    "spread_captured": "spread captured",
+    "latency_drift": "latency drift (in slippage)",
+    "funding": "funding",
+}
+
+
+def show_days(days: list[dict[str, Any]]) -> None:
+    """Print what was realized by day."""
+    made = table(
+        ("day", "strategy", "realized", "fees", "funding", ""),
+        "strategy",
+        ("realized", "fees", "funding"),
+    )
+    for each in days:
+        made.add_row(
+            each["day"],
+            each["strategy"],
+            amount(each["realized"], certainty=each["certainty"]),
+            f"{each['fees']:,.2f}",
+            amount(each["funding"]),
+            each["quote"],
+        )
+    _print(made, days, "day")
+
+
+def show_pnl(report: dict[str, Any]) -> None:
+    """Print what was earned; amounts in different assets stand apart."""
+    if not report["pnl"]:
+        console.print("no fill in the ledger")
+        return
+    numbers = ("realized", "unrealized", "fees", "funding")
+    made = table(("", *numbers, " "), "", numbers)
+    for quote, money in report["pnl"].items():
+        doubts = money["certainties"]
+        made.add_row(
+            "all",
+            amount(money["realized"], certainty=doubts["realized"]),
+            amount(money["unrealized"], certainty=doubts["unrealized"]),
+            amount(money["fees"], certainty=doubts["fees"]).lstrip("+"),
+            amount(money["funding"], certainty=doubts["funding"]),
+            quote,
+        )
+    for strategy, earned in report["pnl_by_strategy"].items():
+        for quote, money in earned.items():
+            made.add_row(
+                strategy,
+                amount(money["realized"], certainty=money["certainty"]),
+                amount(money["unrealized"]),
+                f"{money['fees']:,.2f}",
+                amount(money["funding"]),
+                quote,
+            )
+    console.print(made)
+    show_days(report["by_day"])
+    for venue, each in report["by_venue"].items():
+        moved = ", ".join(
+            f"{qty.normalize():+f} {a}" for a, qty in each["inventory_change"].items()
+        )
+        console.print(f"{venue}: {each['fills']} fills moved {moved or 'nothing'}", markup=False)
+    for quote, change in (report["venue_equity_change"] or {}).items():
+        console.print(f"the venues' accounts: {amount(change)} {quote}", markup=False)
+    for gap in report["gaps"]:
+        count = "unknown" if gap["entries"] is None else gap["entries"]
+        console.print(f"gap: {count} entries of {gap['stream']}: {gap['reason']}", markup=False)
+    console.print("~ estimated, ? not known")
+
+
 def _print(made: Table, records: Sequence[Any], one: str) -> None:
     if records:
         console.print(made)

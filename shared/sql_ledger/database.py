@@ -78,6 +78,22 @@ class Ledger:
         with self._faults():
             yield from self._connection.execute(sql, arguments)
 
+    def copy_to(self, path: Path) -> None:
+        """Write all of it into one new file."""
+        with self._faults():
+            self._connection.execute("VACUUM INTO ?", (str(path),))
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[None]:
+        """Let all questions of the body see the ledger as it was at the first of them."""
+        with self._faults():
+            self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with suppress(sqlite3.Error):
+                self._connection.execute("COMMIT")
+
     def _insert(self, row: Row) -> int:
         columns = tuple(row.values)
         statement = self._statements.get((row.table, columns))

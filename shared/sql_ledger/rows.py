@@ -7,10 +7,10 @@ any point.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
@@ -114,7 +114,13 @@ def rows_of(message: Message, entry: str) -> list[Row]:
     return [] if make is None else make(message, entry)
 
 
-def message_of(kind: type[M], row: Mapping[str, Any]) -> M:
+class Columns(Protocol):
+    """A row as a database gives it."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+def message_of(kind: type[M], row: Columns) -> M:
     """Return the message that a row was made of."""
     fields = {
         name: msgspec.json.decode(row[name]) if name in _NESTED else row[name]
