@@ -113,9 +113,12 @@ def done(plan: ApprovedPlan, realized: Decimal, fees: Decimal, **changes) -> Pla
     return msgspec.structs.replace(end, **changes)
 
 
-def told_plan(number: int, *, slip: Decimal = D(1)) -> list[Message]:
+def told_plan(
+    number: int, *, slip: Decimal = D(1), at_ns: int | None = None, strategy: str = "pairs"
+) -> list[Message]:
     """A plan from its approval to its end; the purchase costs ``slip`` more than expected."""
-    plan = approved(number, T0 + number * 10 * MS)
+    at_ns = T0 + number * 10 * MS if at_ns is None else at_ns
+    plan = approved(number, at_ns, strategy)
     prices = (D(10_000) + slip, D(10_050))
     fills = [fill(plan, index, price) for index, price in enumerate(prices)]
     fees = sum((each.fee for each in fills), D(0))

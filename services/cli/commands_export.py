@@ -12,8 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli import export
+from services.cli import export, ledger_money
 from services.cli.commands_look import RedisUrl
+from services.cli.ledger_file import opened
 from services.cli.output import emit_json, note
 from services.cli.settings import target
 from shared.errors import ConfigError
@@ -30,6 +31,10 @@ File = Annotated[
         "--file", metavar="FILE", help="JSON lines of messages instead of Redis; -: stdin."
     ),
 ]
+LedgerFile = Annotated[
+    Path | None,
+    typer.Option("--ledger", metavar="FILE", help="A ledger instead of Redis: all that is in it."),
+]
 Csv = Annotated[bool, typer.Option("--csv", help="CSV with a header; so it is without --json too.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
@@ -43,39 +48,43 @@ def register(app: typer.Typer) -> None:
     app.add_typer(export_app, name="export")
 
 
-def fills(  # noqa: PLR0917 - options of a command
+def fills(
+    *,
     begin: From = None,
     end: To = None,
     file: File = None,
     redis: RedisUrl = None,
+    ledger: LedgerFile = None,
     as_csv: Csv = False,
     as_json: Json = False,
 ) -> None:
     """Every execution of ours, with its strategy, plan, price and fee."""
     period = export.parse_period(begin, end)
     _check_form(as_csv, as_json)
-    history = _read(file, redis)
+    history = _read(file, redis, ledger)
     rows = export.fill_rows(history.fills(), period)
     _write(rows, export.FILL_COLUMNS, as_json)
 
 
-def lots(  # noqa: PLR0917 - options of a command
+def lots(
+    *,
     begin: From = None,
     end: To = None,
     file: File = None,
     redis: RedisUrl = None,
+    ledger: LedgerFile = None,
     as_csv: Csv = False,
     as_json: Json = False,
 ) -> None:
     """First in, first out: lots closed in the period, and those open at its end."""
     period = export.parse_period(begin, end)
     _check_form(as_csv, as_json)
-    history = _read(file, redis)
+    history = _read(file, redis, ledger)
     if not history.is_whole and file is None:
-        note(
-            "arb: the stream's oldest entries are trimmed: what was bought before "
-            "is missing, and its sale counts as opening a short lot"
-        )
+        missing = "the stream's oldest entries are trimmed: what was bought before"
+        if ledger is not None:
+            missing = "the ledger has gaps: what was bought in one"
+        note(f"arb: {missing} is missing, and its sale counts as opening a short lot")
     _write(export.lot_rows(history.fills(), period), export.LOT_COLUMNS, as_json)
 
 
@@ -84,9 +93,11 @@ def _check_form(as_csv: bool, as_json: bool) -> None:
         raise ConfigError("--csv and --json are two forms of one output; give one of them")
 
 
-def _read(file: Path | None, redis: str | None) -> export.History:
-    if file is not None and redis is not None:
-        raise ConfigError("--file and --redis are two sources; give one of them")
+def _read(file: Path | None, redis: str | None, ledger: Path | None) -> export.History:
+    given = {"--file": file, "--redis": redis, "--ledger": ledger}
+    sources = [option for option, value in given.items() if value is not None]
+    if len(sources) > 1:
+        raise ConfigError(f"{sources[0]} and {sources[1]} are two sources; give one of them")
 
     async def ask() -> export.History:
         async with open_link(target(redis)) as link:
@@ -95,9 +106,20 @@ def _read(file: Path | None, redis: str | None) -> export.History:
                 note(f"arb: {link.undecodable} entries of the streams do not decode, left out")
             return history
 
-    history = export.read_file(file) if file is not None else asyncio.run(ask())
+    if ledger is not None:
+        history = _read_ledger(ledger)
+    else:
+        history = export.read_file(file) if file is not None else asyncio.run(ask())
     if history.unowned:
         note(f"arb: {history.unowned} fills that belong to no order of ours are left out")
+    return history
+
+
+def _read_ledger(path: Path) -> export.History:
+    with opened(path) as ledger, ledger.at_one_moment():
+        history = export.History(is_whole=not ledger_money.gaps(ledger))
+        for message in ledger_money.messages(ledger):
+            history.on_message(message)
     return history
 
 

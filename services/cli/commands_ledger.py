@@ -124,8 +124,9 @@ def _list_command(name: str, find: Find, show: Show) -> Callable[..., None]:
     return command
 
 
-def plans(  # noqa: PLR0917 - options of a command
+def plans(
     plan: Annotated[str | None, typer.Argument(metavar="[ID]", help="This one, in full.")] = None,
+    *,
     ledger: File = None,
     since: Since = None,
     strategy: Strategy = None,

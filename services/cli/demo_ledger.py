@@ -45,13 +45,12 @@ async def check_ledger(run: Run, ending: Ending, path: Path, keep: Path | None) 
         for name in ("realized", "unrealized", "fees", "funding")
         if (there := found["pnl"].get(quote, {}).get(name)) != money[name]
     ]
-    if found["gaps"]:
-        differences.append(f"{len(found['gaps'])} gaps")
     if differences:
         ending.problems.append("the SQL ledger differs: " + "; ".join(differences))
     ending.extra["sql_ledger"] = {
         "equal": not differences,
         "fills": found["fills"],
+        "gaps": found["gaps"],
         "pnl": found["pnl"],
         "file": None if keep is None else str(keep),
     }

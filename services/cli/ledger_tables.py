@@ -45,7 +45,13 @@ def short(value: Decimal | None) -> str:
     if value is None:
         return "-"
     text = f"{value:.8g}" if value.adjusted() < 8 else f"{value:.0f}"
-    return format(Decimal(text), "f")
+    return plain(Decimal(text))
+
+
+def plain(value: Decimal) -> str:
+    """Return all digits of a quantity, without zeros at its end."""
+    text = format(value, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def show_orders(records: list[Record]) -> None:
@@ -117,7 +123,7 @@ def show_balances(records: list[Record]) -> None:
     """Print balances."""
     made = table(("time", "venue", "asset", "free", "used"), "asset", ("free", "used"))
     for each in records:
-        cells = (short(each["free"]), short(each["used"]))
+        cells = (plain(each["free"]), plain(each["used"]))
         made.add_row(moment(each), each["venue"], each["asset"], *cells)
     _print(made, records, "balance")
 

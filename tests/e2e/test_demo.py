@@ -116,6 +116,7 @@ def running(*words: str) -> Iterator[Arb]:
 def check_sound(report: dict[str, Any]) -> None:
     """What must hold at the end of any run."""
     assert not report["problems"]
+    assert report["sql_ledger"]["equal"] and not report["sql_ledger"]["gaps"]
     assert all(qty == 0 for qty in report["residual_exposure"].values())
     assert report["orders"]["unknown"] == 0
     assert report["open_orders"] == 0
@@ -141,8 +142,10 @@ def check_within_bounds(report: dict[str, Any]) -> None:
         assert size["entries"] <= 1.2 * size["entries_max"], name
 
 
-def test_the_demo_executes_arbitrage_and_leaves_nothing() -> None:
-    with running("demo", "--seconds", "20", "--seed", "11", "--json") as arb:
+def test_the_demo_executes_arbitrage_and_leaves_nothing(tmp_path: Path) -> None:
+    kept = tmp_path / "ledger.sqlite"
+    words = ("--seconds", "20", "--seed", "11", "--ledger", str(kept), "--json")
+    with running("demo", *words) as arb:
         eventually_sync(lambda: all(arb.pids(name) for name in SERVICES), timeout_s=30)
         children = arb.tree.children(recursive=True)
         report = arb.report()
@@ -156,13 +159,30 @@ def test_the_demo_executes_arbitrage_and_leaves_nothing() -> None:
     assert report["latency_us"]["tick_to_order"]["n"] > 0
     assert set(report["services"]) >= set(SERVICES)
     assert all(used["restarts"] == 0 for used in report["services"].values())
+    check_kept_ledger(kept, report)
+
+
+def check_kept_ledger(kept: Path, report: dict[str, Any]) -> None:
+    """`arb pnl` says of the ledger what the run said, and what the venues' accounts gained."""
+    with running("pnl", "--ledger", str(kept), "--json") as arb:
+        told = arb.report()
+    for quote, money in report["pnl"].items():
+        for name in ("realized", "unrealized", "fees"):
+            earned = [each[quote] for each in told["pnl_by_strategy"].values() if quote in each]
+            total = sum(Decimal(each[name]) for each in earned)
+            assert total == Decimal(told["pnl"][quote][name]) == money[name]
+        days = [each for each in told["by_day"] if each["quote"] == quote]
+        assert sum(Decimal(each["realized"]) for each in days) == money["realized"]
+        change = report["venue_equity_change"][quote]
+        assert Decimal(told["venue_equity_change"][quote]) == change
+    assert told["modes"] == ["simulated"]
 
 
 def test_it_heals_when_services_and_the_bus_are_killed() -> None:
     draw = random.Random(5)
     with running("demo", "--seconds", "45", "--seed", "12", "--json") as arb:
         arb.wait_for("trading: ACTIVE")
-        killed = [*SERVICES, "valkey"]
+        killed = [*SERVICES, "recorder", "valkey"]
         draw.shuffle(killed)
         for name in killed:
             arb.kill(name)

@@ -21,13 +21,21 @@ def ledger(tmp_path_factory) -> Path:
 
 
 def test_tables_fit_80_columns(ledger):
-    for command in ("orders", "fills", "plans"):
-        done = arb(command, "--ledger", str(ledger))
+    for words in (("orders",), ("fills",), ("plans",), ("plans", "p000001"), ("pnl",)):
+        done = arb(*words, "--ledger", str(ledger))
         assert (done.returncode, done.stderr) == (0, "")
         assert len(done.stdout.splitlines()) >= 4
         assert all(len(line) <= 80 for line in done.stdout.splitlines()), done.stdout
     done = arb("fills", "--ledger", str(ledger), "--json")
     assert [each["price"] for each in json.loads(done.stdout)["fills"]] == ["10001", "10050"] * 3
+
+
+def test_lots_are_made_from_the_ledger(ledger):
+    done = arb("export", "lots", "--ledger", str(ledger), "--json")
+    lots = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(each["state"], each["profit"]) for each in lots] == [("closed", "4.9")] * 3
+    both = arb("export", "lots", "--ledger", str(ledger), "--file", "-")
+    assert (both.returncode, both.stderr.count("\n")) == (2, 1)
 
 
 def test_mistakes_are_one_line(ledger, tmp_path):

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from services.cli import ledger_records
 from services.cli.ledger_file import Wanted, parse_since
+from services.cli.table_files import write_csv, write_parquet
 from shared.errors import ConfigError
+from shared.messages.execution import Balance, BalanceReport, Denied
 from shared.sql_ledger.database import Ledger, open_to_read
+from tests.decision_builders import T0, make_opportunity
 from tests.ledger_builders import told_plan, write_ledger
 
 D = Decimal
@@ -47,6 +52,51 @@ def test_plans_say_what_was_expected_and_what_came_of_it(ledger: Ledger) -> None
     assert {each["realized"] for each in found} == {D("2.8949")}
     assert {each["net_expected"] for each in found} == {D("2.995")}
     assert ledger_records.plans(ledger, Wanted(venue="gamma")) == []
+
+
+def test_denials_balances_and_positions(tmp_path) -> None:
+    found = make_opportunity(strategy_id="pairs")
+    denied = Denied(
+        ts_ns=T0, opportunity_id=found.opportunity_id, reason="EDGE_MAX", context={"edge": "9"}
+    )
+    balances = {"BTC": Balance(free=D(1), used=D("0.5"))}
+    before = BalanceReport(ts_ns=T0, venue="alpha", balances={**balances, "USDT": balances["BTC"]})
+    write_ledger(
+        tmp_path / "l",
+        [
+            found,
+            denied,
+            msgspec.structs.replace(denied, opportunity_id="gone", reason="HALTED"),
+            before,
+            msgspec.structs.replace(before, ts_ns=T0 + 1, balances=balances),
+        ],
+    )
+    ledger = open_to_read(tmp_path / "l")
+    both = ledger_records.denials(ledger, Wanted())
+    assert [each["reason"] for each in both] == ["EDGE_MAX", "HALTED"]
+    assert (both[0]["strategy"], both[0]["edge_bps"]) == ("pairs", found.edge_bps)
+    assert len(ledger_records.denials(ledger, Wanted(reason="HALTED"))) == 1
+    assert len(ledger_records.denials(ledger, Wanted(venue="beta"))) == 1
+    (held,) = ledger_records.balances(ledger, Wanted())
+    assert (held["asset"], held["used"]) == ("BTC", D("0.5")), "the other asset is gone"
+    assert ledger_records.positions(ledger, Wanted()) == []
+    with pytest.raises(ConfigError, match="--strategy is not known of this"):
+        ledger_records.balances(ledger, Wanted(strategy="pairs"))
+    ledger.close()
+
+
+def test_files_hold_every_digit(ledger: Ledger, tmp_path) -> None:
+    records = ledger_records.fills(ledger, Wanted())
+    write_csv(tmp_path / "fills.csv", records)
+    with (tmp_path / "fills.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["price"], row["fee"]) for row in rows[:1]] == [("10001", "1.00010000")]
+    assert len(rows) == 6
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_parquet(tmp_path / "fills.parquet", records)
+    table = parquet.read_table(tmp_path / "fills.parquet").to_pylist()
+    assert [row["fee"] for row in table] == [row["fee"] for row in rows]
+    assert [row["ts_ns"] for row in table] == [each["ts_ns"] for each in records]
 
 
 @pytest.mark.parametrize("text", ["soon", "-5m", "5y", "", "99999999d"])

@@ -1,0 +1,159 @@
+"""What a ledger says was earned: the whole, by strategy, by venue, by day, and its doubts."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from services.cli import ledger_money, ledger_plan
+from shared.errors import ConfigError
+from shared.messages.base import Certainty, TradingState
+from shared.messages.execution import (
+    Balance,
+    BalanceReport,
+    OrderStatus,
+    PositionReport,
+    RiskReport,
+)
+from shared.sql_ledger.database import open_to_read, open_to_write
+from shared.sql_ledger.take_in import Gap
+from tests.decision_builders import MS, SPOT, T0
+from tests.ledger_builders import D, approved, fill, order, told_plan, write_ledger
+
+DAY_NS = 86_400_000_000_000
+
+
+def of_day(day: int, number: int, strategy: str = "pairs") -> list:
+    """A plan of that day (T0 is on day 0, 22:13 UTC)."""
+    return told_plan(number, at_ns=T0 + day * DAY_NS + number * MS, strategy=strategy)
+
+
+def earned(path, *said, gaps=()) -> dict:
+    write_ledger(path, [message for each in said for message in each])
+    if gaps:
+        ledger = open_to_write(path)
+        ledger.write([], {}, gaps)
+        ledger.close()
+    ledger = open_to_read(path)
+    report = ledger_money.pnl(ledger)
+    ledger.close()
+    return report
+
+
+def test_the_sum_is_the_same_by_strategy_and_by_day(tmp_path):
+    report = earned(
+        tmp_path / "l", of_day(0, 1), of_day(0, 2, "other_pairs"), of_day(1, 3), of_day(4, 4)
+    )
+    money = report["pnl"]["USDT"]
+    assert money["realized"] == 4 * D("2.8949")
+    assert money["certainty"] is Certainty.KNOWN
+    by_strategy = report["pnl_by_strategy"]
+    assert {name: each["USDT"]["realized"] for name, each in by_strategy.items()} == {
+        "pairs": 3 * D("2.8949"),
+        "other_pairs": D("2.8949"),
+    }
+    days = [(each["day"], each["strategy"], each["realized"]) for each in report["by_day"]]
+    assert days == [
+        ("2023-11-14", "other_pairs", D("2.8949")),
+        ("2023-11-14", "pairs", D("2.8949")),
+        ("2023-11-15", "pairs", D("2.8949")),
+        ("2023-11-18", "pairs", D("2.8949")),
+    ]
+    alpha = report["by_venue"]["alpha"]
+    assert alpha["inventory_change"] == {"BTC": D("0.4"), "USDT": -4 * D("1001.1001")}
+    assert alpha["fees"] == {"USDT": 4 * D("1.0001")}
+
+
+def test_strategies_that_hold_against_each_other_are_netted_in_days_too(tmp_path):
+    one, other = approved(1, T0, "one"), approved(2, T0 + MS, "two")
+    bought = [one, order(one, 0, OrderStatus.SUBMITTED), fill(one, 0, D(10_000))]
+    sold = [other, order(other, 1, OrderStatus.SUBMITTED), fill(other, 1, D(10_050))]
+    report = earned(tmp_path / "l", bought, sold)
+    assert report["pnl"]["USDT"]["realized"] == D(5) - D("2.005")
+    assert sum(each["realized"] for each in report["by_day"]) == D(5) - D("2.005")
+    assert {each["strategy"] for each in report["by_day"]} == {"one", "two", "netted"}
+
+
+def test_what_is_open_is_worth_its_newest_price_or_unknown(tmp_path):
+    plan = approved(1, T0)
+    bought = [plan, order(plan, 0, OrderStatus.SUBMITTED), fill(plan, 0, D(10_000))]
+    report = earned(tmp_path / "none", bought)
+    assert report["pnl"]["USDT"]["unrealized"] is None
+    assert report["pnl"]["USDT"]["certainty"] is Certainty.UNKNOWN
+    report = earned(tmp_path / "told", bought, [of_risk(T0, D("0.1"), D(10_020))])
+    assert report["pnl"]["USDT"]["unrealized"] == D(2)
+    assert report["pnl"]["USDT"]["certainties"]["unrealized"] is Certainty.KNOWN
+    report = earned(tmp_path / "of_less", bought, [of_risk(T0, D("0.01"), D(10_020))])
+    assert report["pnl"]["USDT"]["certainties"]["unrealized"] is Certainty.ESTIMATED
+
+
+def of_risk(now_ns: int, qty: Decimal, price: Decimal) -> RiskReport:
+    held = PositionReport(venue="", instrument=SPOT, qty=qty, entry=D(1), close_price=price)
+    return RiskReport(
+        ts_ns=now_ns,
+        state=TradingState.ACTIVE,
+        exposure={},
+        realized={},
+        fees={},
+        realized_today={},
+        reserved=D(0),
+        plans_in_flight=0,
+        certainty=Certainty.KNOWN,
+        positions=[held],
+    )
+
+
+def test_a_gap_leaves_no_sum_known_and_takes_fills_as_they_are(tmp_path):
+    without_orders = [each for each in told_plan(1) if hasattr(each, "trade_id")]
+    report = earned(tmp_path / "whole", without_orders)
+    assert (report["fills"], report["fills_unowned"]) == (0, 2)
+    gap = Gap("{arb}:exec.event", "0-0", "5-0", 3, "trimmed", T0)
+    report = earned(tmp_path / "gap", without_orders, gaps=[gap])
+    assert (report["fills"], report["fills_unowned"]) == (2, 0)
+    money = report["pnl"]["USDT"]
+    assert money["realized"] == D("2.8949")
+    assert set(money["certainties"].values()) == {Certainty.UNKNOWN}
+    assert report["venue_equity_change"] is None
+    aside = Gap("{arb}:alert", "0-0", "5-0", 3, "trimmed", T0)
+    report = earned(tmp_path / "aside", told_plan(1), gaps=[aside])
+    assert report["pnl"]["USDT"]["certainty"] is Certainty.KNOWN
+
+
+def test_a_fee_that_is_told_later_is_booked_once(tmp_path):
+    said = told_plan(1)
+    late = next(each for each in said if hasattr(each, "trade_id"))
+    at = said.index(late)
+    said[at] = msgspec.structs.replace(late, fee=None, fee_asset="")
+    assert earned(tmp_path / "before", said)["pnl"]["USDT"]["certainty"] is Certainty.UNKNOWN
+    report = earned(tmp_path / "after", said, [late, late])
+    assert report["pnl"]["USDT"]["realized"] == D("2.8949")
+    assert report["pnl"]["USDT"]["certainty"] is Certainty.KNOWN
+
+
+def test_the_venues_accounts_stand_beside(tmp_path):
+    def reported(now_ns: int, usdt: Decimal, venue: str, btc: Decimal) -> BalanceReport:
+        balances = {"USDT": Balance(free=usdt, used=D(0)), "BTC": Balance(free=btc, used=D(0))}
+        return BalanceReport(ts_ns=now_ns, venue=venue, balances=balances)
+
+    before = [reported(T0, D(5_000), venue, D(1)) for venue in ("alpha", "beta")]
+    after = [
+        reported(T0 + DAY_NS, D(5_000) - D("1001.1001"), "alpha", D("1.1")),
+        reported(T0 + DAY_NS, D(5_000) + D("1003.995"), "beta", D("0.9")),
+    ]
+    report = earned(tmp_path / "l", before, told_plan(1), after)
+    assert report["venue_equity_change"] == {"USDT": D("2.8949")}
+
+
+def test_a_plan_in_full(tmp_path):
+    write_ledger(tmp_path / "l", told_plan(1))
+    ledger = open_to_read(tmp_path / "l")
+    whole = ledger_plan.whole(ledger, "p000001")
+    assert whole["waterfall"]["realized"]["amount"] == D("2.8949")
+    assert whole["waterfall"]["realized_told"] == D("2.8949")
+    assert whole["waterfall"]["steps"]["slippage"]["amount"] == D("-0.1")
+    assert (len(whole["orders"]), len(whole["fills"])) == (2, 2)
+    with pytest.raises(ConfigError, match="no plan 'p9' in the ledger"):
+        ledger_plan.whole(ledger, "p9")
+    ledger.close()

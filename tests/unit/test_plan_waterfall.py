@@ -1,0 +1,125 @@
+"""From a plan's expected edge to what it realized: the steps, and that they add up."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.cli.plan_waterfall import STEPS, Order, waterfall
+from shared.domain.accounting import Books
+from shared.domain.executions import execution_of
+from shared.messages.base import Certainty, Side
+from shared.messages.execution import OrderPurpose
+from tests.decision_builders import PERP, T0
+from tests.ledger_builders import D, approved, done, fill
+
+PLAN = approved(1, T0)
+BOUGHT, SOLD = "arbp0000010", "arbp0000011"
+ORDERS = {BOUGHT: Order(OrderPurpose.LEG, 0), SOLD: Order(OrderPurpose.LEG, 1)}
+UNWIND = {**ORDERS, "unwind": Order(OrderPurpose.UNWIND, 0)}
+
+
+def amounts(found: dict) -> dict[str, Decimal | None]:
+    steps = {name: each["amount"] for name, each in found["steps"].items()}
+    return {name: amount for name, amount in steps.items() if amount}
+
+
+def test_a_plan_that_went_as_expected_earns_its_edge():
+    fills = [fill(PLAN, 0, D(10_000)), fill(PLAN, 1, D(10_050))]
+    found = waterfall(PLAN, ORDERS, fills, None)
+    assert amounts(found) == {
+        "expected_edge": D("2.995"),
+        "expected_fees": D("2.005"),
+        "fees": D("-2.005"),
+    }
+    assert found["realized"] == {"amount": D("2.995"), "certainty": Certainty.KNOWN}
+    assert found["spread_captured"]["amount"] == D(5)
+    assert found["funding"] == {"amount": D(0), "certainty": Certainty.KNOWN}
+    assert found["latency_drift"] == {"amount": None, "certainty": Certainty.UNKNOWN}
+
+
+def test_worse_prices_are_slippage():
+    fills = [fill(PLAN, 0, D(10_010)), fill(PLAN, 1, D(10_045))]
+    found = waterfall(PLAN, ORDERS, fills, None)
+    assert amounts(found)["slippage"] == D("-1.5")
+    assert found["realized"]["amount"] == D("3.5") - D("1.001") - D("1.0045")
+
+
+def test_what_is_unwound_at_a_loss_is_its_cost():
+    back = fill(PLAN, 0, D(9_970), client_order_id="unwind", trade_id="u", side=Side.SELL)
+    found = waterfall(PLAN, UNWIND, [fill(PLAN, 0, D(10_000)), back], None)
+    assert amounts(found) == {
+        "expected_edge": D("2.995"),
+        "expected_fees": D("2.005"),
+        "not_filled": D(-5),
+        "unwind_cost": D(-3),
+        "fees": D("-1.997"),
+    }
+    assert found["realized"]["amount"] == D("-4.997")
+
+
+def test_what_is_left_open_has_realized_nothing_but_its_fee():
+    found = waterfall(PLAN, ORDERS, [fill(PLAN, 0, D(10_000))], None)
+    assert amounts(found)["left_open"] == D(1_000)
+    assert found["realized"]["amount"] == D(-1)
+
+
+@pytest.mark.parametrize("asset, worth", [("BNB", D("0.9")), ("BTC", None)])
+def test_a_fee_in_another_asset_is_worth_something(asset, worth):
+    fee = D("0.0015") if asset == "BNB" else D("0.0001")
+    bought = fill(PLAN, 0, D(10_000), fee=fee, fee_asset=asset, fee_quote=worth)
+    found = waterfall(PLAN, ORDERS, [bought, fill(PLAN, 1, D(10_050))], None)
+    assert amounts(found)["fees"] == -(worth or D(1)) - D("1.005")
+    assert sum(amounts(found).values()) == found["realized"]["amount"]
+    known = Certainty.ESTIMATED if worth else Certainty.KNOWN
+    assert found["realized"]["certainty"] is known
+
+
+def test_a_fee_that_is_not_told_or_has_no_price_is_unknown():
+    for changes in ({"fee": None}, {"fee_asset": "BNB", "fee_quote": None}):
+        fills = [fill(PLAN, 0, D(10_000), **changes), fill(PLAN, 1, D(10_050))]
+        found = waterfall(PLAN, ORDERS, fills, None)
+        assert found["realized"]["certainty"] is Certainty.UNKNOWN
+        assert found["steps"]["fees"]["certainty"] is Certainty.UNKNOWN
+
+
+def test_what_cannot_be_told_apart_is_unknown_and_the_end_is_as_told():
+    legs = [PLAN.legs[0], msgspec.structs.replace(PLAN.legs[1], instrument="BTC/USDC")]
+    plan = msgspec.structs.replace(PLAN, legs=legs)
+    found = waterfall(plan, ORDERS, [fill(plan, 0, D(10_000))], done(plan, D(3), D(1)))
+    assert amounts(found) == {"expected_edge": D("2.995")}
+    assert found["realized"] == {"amount": D(3), "certainty": Certainty.KNOWN}
+    of_perp = [PLAN.legs[0], msgspec.structs.replace(PLAN.legs[1], instrument=PERP)]
+    held = waterfall(msgspec.structs.replace(PLAN, legs=of_perp), ORDERS, [], None)
+    assert held["funding"]["amount"] is None
+
+
+prices = st.decimals("9000", "11000", places=2)
+quantities = st.decimals("0.001", "0.1", places=3)
+assets = st.sampled_from(("USDT", "BNB", "BTC"))
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from((BOUGHT, SOLD, "unwind")), prices, quantities, assets),
+        max_size=6,
+    )
+)
+def test_the_steps_add_up_to_what_the_accounts_realized(parts):
+    fills = []
+    for number, (order, price, qty, asset) in enumerate(parts):
+        index = 1 if order == SOLD else 0
+        side = Side.BUY if order == BOUGHT else Side.SELL
+        changes = {"client_order_id": order, "trade_id": str(number), "qty": qty, "side": side}
+        fees = {"fee_asset": asset, "fee_quote": D("0.77")}
+        fills.append(fill(PLAN, index, price, **changes, **fees))
+    found = waterfall(PLAN, UNWIND, fills, None)
+    books = Books()
+    for each in fills:
+        books.trade(execution_of(each))
+    total = sum((found["steps"][name]["amount"] for name in STEPS), D(0))
+    assert total == found["realized"]["amount"] == books.result("USDT").realized
