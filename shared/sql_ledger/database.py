@@ -16,7 +16,7 @@ import msgspec
 
 from shared.errors import ArbError
 from shared.sql_ledger.migrations import MIGRATIONS
-from shared.sql_ledger.rows import TABLES, Row, insert_of
+from shared.sql_ledger.rows import TABLES, Row, fitting, insert_of
 from shared.sql_ledger.take_in import Gap, Position
 
 SCHEMA = len(MIGRATIONS)
@@ -36,6 +36,7 @@ class Ledger:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection, self._path = connection, path
         self._statements: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._columns: dict[str, frozenset[str]] = {}
 
     def close(self) -> None:
         """Close the file; what was not committed is not in it."""
@@ -95,12 +96,17 @@ class Ledger:
                 self._connection.execute("COMMIT")
 
     def _insert(self, row: Row) -> int:
-        columns = tuple(row.values)
+        there = self._columns.get(row.table)
+        if there is None:
+            found = self._connection.execute(f"PRAGMA table_info({row.table})")
+            there = self._columns[row.table] = frozenset(each["name"] for each in found)
+        values = fitting(row.values, there)
+        columns = tuple(values)
         statement = self._statements.get((row.table, columns))
         if statement is None:
             statement = insert_of(TABLES[row.table], columns)
             self._statements[row.table, columns] = statement
-        if self._connection.execute(statement, row.values).rowcount < 1:
+        if self._connection.execute(statement, values).rowcount < 1:
             return 0
         return 1 + sum(self._insert(part) for part in row.parts)
 

@@ -7,12 +7,14 @@ any point.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
+import msgspec.inspect
 
 from shared.messages.arb import Opportunity
 from shared.messages.base import Message
@@ -119,20 +121,51 @@ class Columns(Protocol):
 
     def __getitem__(self, name: str, /) -> Any: ...
 
+    def keys(self) -> Iterable[str]: ...
+
 
 def message_of(kind: type[M], row: Columns) -> M:
-    """Return the message that a row was made of."""
+    """Return the message that a row was made of; a field it does not have has its default."""
+    there = {name: row[name] for name in row.keys() if name not in {"entry", MORE}}  # noqa: SIM118
+    if row[MORE] is not None:
+        there |= msgspec.json.decode(row[MORE])
+    nested = _nested(kind)
     fields = {
-        name: msgspec.json.decode(row[name]) if name in _NESTED else row[name]
-        for name in kind.__struct_fields__
+        name: msgspec.json.decode(value) if name in nested else value
+        for name, value in there.items()
     }
     return msgspec.convert(fields, kind, strict=False)
 
 
-_NESTED: Final = frozenset(
-    ("legs", "values", "context", "residual", "dust", "balances", "positions", "commands")
+def fitting(values: dict[str, Value], columns: Container[str]) -> dict[str, Value]:
+    """Return values as the columns of a table; those it has none for go into ``more``.
+
+    So a field that a message gains needs no new schema.
+    """
+    if all(name in columns for name in values):
+        return values
+    known = {name: value for name, value in values.items() if name in columns}
+    rest = {name: value for name, value in values.items() if name not in columns}
+    return {**known, MORE: _JSON.encode(rest).decode()}
+
+
+@lru_cache(maxsize=64)
+def _nested(kind: type[Message]) -> frozenset[str]:
+    """Return the fields that are lists, tables or structures: JSON in their column."""
+    return frozenset(
+        each.name
+        for each in msgspec.structs.fields(kind)
+        if isinstance(msgspec.inspect.type_info(each.type), _COMPOSED)
+    )
+
+
+_COMPOSED: Final = (
+    msgspec.inspect.CollectionType,
+    msgspec.inspect.DictType,
+    msgspec.inspect.StructType,
 )
-"""Fields that are lists or tables: JSON in their column."""
+MORE: Final = "more"
+"""The column of the fields that a message has gained since its table was made."""
 _JSON: Final = msgspec.json.Encoder(decimal_format="string", order="deterministic")
 
 

@@ -1,0 +1,73 @@
+"""A ledger goes forward through its schemas, and messages may gain fields without a new one."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from shared.messages.execution import ApprovedPlan, Fill
+from shared.messages.terms import LegPolicy
+from shared.sql_ledger.database import SCHEMA, LedgerError, open_to_read, open_to_write
+from shared.sql_ledger.migrations import MIGRATIONS
+from shared.sql_ledger.rows import Row, message_of, rows_of
+from tests.decision_builders import T0
+from tests.ledger_builders import D, approved, fill
+
+
+def of_schema(path: Path, version: int) -> None:
+    with sqlite3.connect(path) as connection:
+        for statements in MIGRATIONS[:version]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {0x41524253}")
+        connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA))
+def test_an_older_ledger_is_brought_forward_with_its_rows(tmp_path: Path, version: int) -> None:
+    path = tmp_path / "l"
+    of_schema(path, version)
+    with sqlite3.connect(path) as connection:
+        connection.execute("INSERT INTO stream_positions VALUES ('s', '5-0', 5)")
+    connection.close()
+    with pytest.raises(LedgerError, match=f"has schema {version}, this program reads {SCHEMA}"):
+        open_to_read(path)
+    ledger = open_to_write(path)
+    assert ledger.positions()["s"].entry_id == "5-0"
+    assert ledger.query("PRAGMA user_version")[0][0] == SCHEMA
+    ledger.close()
+
+
+def test_a_step_that_fails_changes_nothing(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "l"
+    of_schema(path, 1)
+    broken = (MIGRATIONS[0], ("CREATE TABLE made (x)", "CREATE TABLE made (x)"))
+    monkeypatch.setattr("shared.sql_ledger.database.MIGRATIONS", broken)
+    with pytest.raises(LedgerError, match="made"):
+        open_to_write(path)
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    tables = connection.execute("SELECT name FROM sqlite_master WHERE name = 'made'").fetchall()
+    assert tables == []
+    connection.close()
+
+
+def test_a_field_that_a_message_gained_is_kept(tmp_path: Path) -> None:
+    plan = msgspec.structs.replace(approved(1, T0), policy=LegPolicy.SEQUENTIAL)
+    execution = fill(plan, 0, D(10_000), fee=None)
+    ledger = open_to_write(tmp_path / "l")
+    (row,) = rows_of(execution, "e")
+    later = Row("fills", {**row.values, "maker": 1, "tags": '["a"]'})
+    ledger.write([*rows_of(plan, "e"), later], {})
+    assert message_of(ApprovedPlan, ledger.query("SELECT * FROM plans")[0]) == plan
+    (kept,) = ledger.query("SELECT * FROM fills")
+    assert msgspec.json.decode(kept["more"]) == {"maker": 1, "tags": '["a"]'}
+    assert message_of(Fill, kept) == execution
+    ledger.query("UPDATE plans SET more = NULL")
+    (older,) = ledger.query("SELECT * FROM plans")
+    assert message_of(ApprovedPlan, older).policy is LegPolicy.CONCURRENT
+    ledger.close()
