@@ -142,11 +142,7 @@ class ClosingPlans:
         """
         venue, instrument = holding_place(key)
         base, quote, _ = split_instrument(instrument)
-        price = (
-            self._markets.mid((venue, instrument), now_ns)
-            if venue
-            else self._markets.price_either_way(base, quote, now_ns)
-        )
+        price = self.price_of(key, now_ns)
         if price is None:
             return None
         # Dollars held against tethers are traded in USDT/USD, as the rest of a plan of several is.
@@ -171,6 +167,13 @@ class ClosingPlans:
             plan.values, plan.openings, plan.holding = {base: price}, {base: qty}, ""
         self._state.add_plan(plan)
         return plan
+
+    def price_of(self, key: str, now_ns: int) -> Decimal | None:
+        """Return what books say of a holding's price now."""
+        venue, instrument = holding_place(key)
+        if venue:
+            return self._markets.mid((venue, instrument), now_ns)
+        return self._markets.price_either_way(*split_instrument(instrument)[:2], now_ns)
 
     def _loss_cap(self, notional: Decimal, quote: str, now_ns: int) -> Decimal:
         """Return what evening out so much may lose, in the quote asset.

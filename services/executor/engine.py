@@ -273,7 +273,7 @@ class ExecutorEngine:
     def _due(self, now_ns: int, out: Step) -> None:
         self._orders.ask_due(now_ns, out)
         self._reconciler.ask_due(now_ns, out)
-        plan = self._operator.flatten_due(now_ns) if self._recovered else None
+        plan = self._operator.flatten_due(now_ns, out) if self._recovered else None
         if plan is not None:
             self._advance(plan.plan_id, now_ns, out)
         if self._next_beat_ns <= now_ns:

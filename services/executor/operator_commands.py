@@ -2,16 +2,20 @@
 
 Each command counts once. FLATTEN halts, cancels what rests, waits until nothing is in flight, and
 then closes one holding after the other: each position in a derivative at its own venue, and what
-spot trades have left over (a net base of zero may well be two open positions). RESUME lifts the
+spot trades have left over (a net base of zero may well be two open positions). Where nothing prices
+a holding, what hedges it waits some seconds, then an alert says that it does not. RESUME lifts the
 halt, but nothing new starts before the FLATTEN is over: half of it would leave a naked leg. Only
 what waits for a price is given up by RESUME.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final
 
 from services.executor.closing_plans import ClosingPlans
+from services.executor.journal import alert
 from services.executor.reconcile import Reconciler
 from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState, FlattenProgress, PlanRecord
@@ -19,9 +23,11 @@ from shared.domain.accounting import holding_place
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
 from shared.engine import Step
-from shared.messages.control import COMMAND_IDS_MAX, Command, CommandKind
+from shared.messages.control import COMMAND_IDS_MAX, Command, CommandKind, Severity
 
 FLATTEN_PAUSE_NS: Final = 200_000_000
+HEDGE_WAIT_NS: Final = 5_000_000_000
+"""So long a holding waits where nothing prices the one that it hedges."""
 FLATTEN_TRIES_MAX: Final = 4
 """Plans that may be opened to close one holding: a late fill may change it after it was closed."""
 
@@ -38,6 +44,10 @@ class OperatorCommands:
         self._standing = standing
         self._flatten_at_ns = 0
         self._waits_for_prices = False
+        self._unpriced_ns: dict[str, int] = {}
+        """Since when nothing prices a holding that FLATTEN is to close."""
+        self._told: set[str] = set()
+        """Those of them that an alert told of."""
 
     def on_command(self, command: Command, now_ns: int, out: Step) -> None:
         """Carry out a command, once per command id."""
@@ -56,6 +66,8 @@ class OperatorCommands:
                 state.flatten = ""
         if command.kind is CommandKind.FLATTEN:
             state.flatten, state.closings = command.command_id, {}
+            self._told.clear()
+            self._unpriced_ns.clear()
             self._flatten_at_ns = now_ns
             self._reconciler.cancel_resting(now_ns)
 
@@ -63,7 +75,7 @@ class OperatorCommands:
         """Return when the next holding may be closed."""
         return self._flatten_at_ns if self._state.flatten else None
 
-    def flatten_due(self, now_ns: int) -> PlanRecord | None:
+    def flatten_due(self, now_ns: int, out: Step) -> PlanRecord | None:
         """Return a plan that closes the next holding, if it is time and nothing is in flight.
 
         A plan that waits for a venue which stands down holds up its own base asset only.
@@ -77,9 +89,14 @@ class OperatorCommands:
             return None
         unknown = {plan.base for plan in stuck}
         self._waits_for_prices = False
-        for key, qty in state.books.opened().items():
-            if split_instrument(holding_place(key)[1]).base in unknown:
+        opened = state.books.opened()
+        kept = self._kept(opened, now_ns, out)
+        for key, qty in opened.items():
+            if _base_of(key) in unknown:
                 continue  # how much it is shows when the plan has ended
+            if key in kept:
+                self._waits_for_prices = True
+                continue
             before = state.closings.get(key, FlattenProgress(qty=ZERO, tries=0))
             if before.qty == qty or before.tries >= FLATTEN_TRIES_MAX:
                 continue  # nothing has changed since the last try, or it never ends
@@ -92,6 +109,30 @@ class OperatorCommands:
             state.flatten = ""
         return None
 
+    def _kept(self, opened: Mapping[str, Decimal], now_ns: int, out: Step) -> set[str]:
+        """Return the holdings that wait for a while, for the one that they hedge has no price.
+
+        After that they are closed alone, and an alert says so.
+        """
+        kept: set[str] = set()
+        for key, qty in opened.items():
+            if self._own.price_of(key, now_ns) is not None:
+                self._unpriced_ns.pop(key, None)
+                continue
+            since_ns = self._unpriced_ns.setdefault(key, now_ns)
+            base = _base_of(key)
+            hedges = [k for k, held in opened.items() if _base_of(k) == base and held * qty < 0]
+            if now_ns - since_ns < HEDGE_WAIT_NS:
+                kept.update(hedges)
+            elif key not in self._told:
+                self._told.add(key)
+                text = f"no book prices {qty} {_in_words(key)}: FLATTEN closes it once one does"
+                if hedges:
+                    named = ", ".join(f"{opened[each]} {_in_words(each)}" for each in hedges)
+                    text += f"; what hedges it, {named}, waits no longer and leaves it open alone"
+                alert(out, Severity.CRITICAL, "FLATTEN_WAITS", text, now_ns, key)
+        return kept
+
     def _stuck(self) -> list[PlanRecord]:
         """Return the open plans that wait for a venue which stands down, maybe for long."""
         state = self._state
@@ -100,3 +141,12 @@ class OperatorCommands:
             for plan in state.open_plans()
             if any(o.venue in state.down and not o.life.is_settled for o in state.orders_of(plan))
         ]
+
+
+def _base_of(key: str) -> str:
+    return split_instrument(holding_place(key)[1]).base
+
+
+def _in_words(key: str) -> str:
+    venue, instrument = holding_place(key)
+    return f"{instrument} at {venue}" if venue else instrument

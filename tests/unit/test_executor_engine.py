@@ -334,6 +334,10 @@ def test_flatten_passes_over_an_asset_without_a_price() -> None:
     world.settle(5)
     assert world.engine.state.books.exposure["BTC"] < D("0.001")
     assert world.engine.state.flatten, "the other one still waits"
+    world.settle(2)
+    (alert,) = [each for each in world.said(Alert) if each.code == "FLATTEN_WAITS"]
+    assert "AAA" in alert.text
+    assert "hedges" not in alert.text
 
 
 def test_flatten_halts_and_trades_the_ledger_to_zero() -> None:

@@ -9,10 +9,10 @@ import msgspec
 from services.executor.state import Down
 from shared.errors import Cause
 from shared.messages.base import Side
-from shared.messages.control import Alert, Command, CommandKind
+from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import OrderEvent, OrderPurpose, OrderStatus, PlanDone, PlanOutcome
 from shared.messages.rounds import Intent
-from tests.executor_model import MS, PERP, World
+from tests.executor_model import LOT, MS, PERP, SPOT, World
 from tests.unit.test_executor_funding import holding
 from tests.unit.test_executor_reductions import close_by_itself, fill, held, reduced
 from tests.unit.test_executor_rounds import of_round
@@ -136,3 +136,38 @@ def test_a_closing_leg_is_plain_where_the_account_as_a_whole_holds_less() -> Non
 
 def test_the_refusal_has_its_own_cause() -> None:
     assert Cause.NOTHING_TO_REDUCE.scope.value == "order"
+
+
+def test_flatten_keeps_a_hedge_while_nothing_prices_the_other_leg() -> None:
+    """Some seconds: then it closes the leg that has a book, and says what it leaves open."""
+    world = holding()
+    world.books_down = {"gamma"}
+    world.settle(1)
+    flatten(world)
+    world.settle(3)
+    assert opened(world) == {f"gamma|{PERP}", SPOT}
+    world.books_down = set()
+    world.settle(4)
+    assert opened(world) == set()
+    assert not [each for each in world.said(Alert) if each.code == "FLATTEN_WAITS"]
+
+
+def test_flatten_says_that_it_closes_a_hedge_alone() -> None:
+    world = holding()
+    world.books_down = {"gamma"}
+    world.settle(1)
+    flatten(world)
+    world.settle(12)
+    assert opened(world) == {f"gamma|{PERP}"}
+    (alert,) = [each for each in world.said(Alert) if each.code == "FLATTEN_WAITS"]
+    assert alert.severity is Severity.CRITICAL
+    for word in ("gamma", PERP, SPOT, "hedges"):
+        assert word in alert.text
+    world.books_down = set()
+    world.settle(10)
+    assert opened(world) == set()
+
+
+def opened(world: World) -> set[str]:
+    """Holdings that are more than dust."""
+    return {key for key, qty in world.engine.state.books.opened().items() if abs(qty) > LOT}
