@@ -28,10 +28,12 @@ Files = Annotated[
     list[Path],
     typer.Argument(metavar="CONFIG", help="arb.toml, or a [rule] for candles: docs/research.md."),
 ]
-Data = Annotated[Path, typer.Option("--data", metavar="FILE", help="Candles, CSV or Parquet.")]
+Data = Annotated[
+    Path, typer.Option("--data", metavar="PATH", help="Candles: CSV, Parquet, or a store.")
+]
 ManyData = Annotated[
     list[Path],
-    typer.Option("--data", metavar="FILE...", help="Recordings as for arb replay, or candles."),
+    typer.Option("--data", metavar="PATH...", help="Recordings, a store, or a file of candles."),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the report.")]
 Decisions = Annotated[
@@ -65,7 +67,9 @@ def backtest(
     if not _is_rule(config):
         raise typer.Exit(_trade(config, recordings, out, decisions, more))
     if len(recordings) > 1:
-        raise ConfigError(f"{config}: a [rule] runs over one file of candles; give one --data")
+        raise ConfigError(
+            f"{config}: a [rule] runs over one file of candles, or a store; give one --data"
+        )
     if decisions is not None:
         raise ConfigError(f"--decisions: {config} has a [rule], which decides nothing of that kind")
     _research(["backtest", f"--data={recordings[0]}", f"--out={out}", *more, "--", str(config)])

@@ -54,7 +54,7 @@ def load_data(
             contents = survey_capture(capture, [str(root)], falls_ns_max=FALLS_NS_MAX)
             return contents, named
         fees = _fees_of(config)
-        tables = tables_of(root, fees, terms.spread_bps, terms.data)
+        tables = tables_of(root, fees, terms.spread_bps, terms.data, terms.bar_s)
     except StoreFault as error:
         raise ConfigError(f"{error}; arb data verify says more") from error
     if tables.holes and terms.holes == "refuse":

@@ -44,7 +44,8 @@ class BacktestConfig(Section, frozen=True, kw_only=True):
     ``bus_us`` is a hop between two services, ``order_ms`` the way of a request to a venue,
     ``answer_ms`` the way back, ``feed_ms`` how old market data is when it is received,
     ``jitter_ms`` what is drawn evenly and added to each way, by ``seed``. ``data`` is the table of
-    a store that is played, else the most exact one; ``spread_bps`` that of books made of bars.
+    a store that is played, else the most exact one; ``spread_bps`` that of books made of bars;
+    ``bar_s`` how long those are, where a store has several lengths.
     With ``holes`` kept a run goes on where data are missing; nothing is priced meanwhile.
     """
 
@@ -58,6 +59,7 @@ class BacktestConfig(Section, frozen=True, kw_only=True):
     spread_bps: Annotated[float, Meta(gt=0, le=1_000)] = 2.0
     holes: Literal["refuse", "keep"] = "refuse"
     venues: Mapping[str, VenueTerms] = msgspec.field(default_factory=dict)
+    bar_s: Annotated[int, Meta(ge=0, le=86_400)] = 0
 
     def of(self, venue: str) -> VenueTerms:
         """Return the terms of a venue."""

@@ -12,6 +12,7 @@ from services.lab.recorded import HOUR_NS, PAUSE_NS_MAX, MarketKey
 from services.lab.table_rows import Market, Timed, markets_in, messages_of, rows_of
 from shared.errors import ConfigError
 from shared.messages.rules import InstrumentRules
+from shared.store.rows import SECOND_NS
 from shared.venues.grid import Grid
 from shared.venues.registry import EVERY, load_recordings
 
@@ -46,7 +47,11 @@ class Tables:
 
 
 def tables_of(
-    root: Path, fees_bps: Mapping[str, Decimal], spread_bps: float, kind: str = ""
+    root: Path,
+    fees_bps: Mapping[str, Decimal],
+    spread_bps: float,
+    kind: str = "",
+    bar_s: int = 0,
 ) -> Tables:
     """Read a store's tables once: the books, their grid and span.
 
@@ -55,6 +60,7 @@ def tables_of(
         fees_bps: Taker fees by venue, of the configuration.
         spread_bps: Of the books that are made of bars.
         kind: ``depth`` or ``bar``; empty takes depth where there is any.
+        bar_s: How long bars are, where there are several lengths.
 
     Raises:
         ConfigError: There are no such tables, or no fee of a venue is known.
@@ -64,7 +70,7 @@ def tables_of(
     if not chosen or not found[chosen]:
         wanted = f"table {kind}" if kind else "table of depth or bars"
         raise ConfigError(f"{root}: no {wanted} in it; see arb data ls, arb data derive and import")
-    books = found[chosen]
+    books = found[chosen] if chosen == "depth" else _of_length(root, found[chosen], bar_s)
     there = {(each.venue, each.instrument) for each in books}
     extra = [*(() if chosen == "bar" else markets_in(root, "trade")), *markets_in(root, "funding")]
     markets = [*books, *(each for each in extra if (each.venue, each.instrument) in there)]
@@ -73,6 +79,19 @@ def tables_of(
     for each in books:
         _survey(each, tables, fees_bps)
     return tables
+
+
+def _of_length(root: Path, markets: Sequence[Market], bar_s: int) -> list[Market]:
+    """Return the markets with the files of their bars of one length."""
+    steps = sorted({m.step_ns // SECOND_NS for each in markets for _, m in each.files})
+    if bar_s not in steps and (bar_s or len(steps) > 1):
+        lengths = ", ".join(map(str, steps))
+        raise ConfigError(f"{root}: has bars of {lengths} s; give one as backtest.bar_s")
+    wanted = (bar_s or steps[0]) * SECOND_NS
+    kept = [
+        each._replace(files=[f for f in each.files if f[1].step_ns == wanted]) for each in markets
+    ]
+    return [each for each in kept if each.files]
 
 
 def _survey(market: Market, tables: Tables, fees_bps: Mapping[str, Decimal]) -> None:

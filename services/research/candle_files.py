@@ -44,6 +44,8 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         bar: Length of a bar, like 1h; empty takes the commonest distance.
         begin: How long after 00:00 UTC bars begin, like 3h; empty is at 00:00 and multiples.
         holes: ``refuse`` or ``keep`` missing bars.
+        venue: Of a store: whose bars; empty where it has those of one market only.
+        instrument: Of a store.
     """
 
     zone: str = ""
@@ -52,6 +54,8 @@ class DataConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bar: str = ""
     begin: str = ""
     holes: str = "refuse"
+    venue: str = ""
+    instrument: str = ""
 
 
 class Loaded(NamedTuple):
@@ -81,17 +85,22 @@ def load_candles(path: Path, config: DataConfig) -> Loaded:
     candles = make_candles(
         table, bar=config.bar, begin=config.begin, keep_holes=config.holes == "keep"
     )
-    manifest = {
-        "file": path.name,
-        "sha256": sha256(content).hexdigest(),
-        "bytes": len(content),
+    digest = sha256(content).hexdigest()
+    return Loaded(candles, manifest_of(path.name, digest, len(content), candles))
+
+
+def manifest_of(name: str, digest: str, size: int, candles: Candles) -> dict[str, Any]:
+    """Return what identifies candles."""
+    return {
+        "file": name,
+        "sha256": digest,
+        "bytes": size,
         "bars": len(candles.closes),
         "bar": length_text(candles.bar_s),
         "holes": candles.holes,
         "first": _iso(int(candles.times_s[0])),
         "last": _iso(int(candles.closes_s[-1])),
     }
-    return Loaded(candles, manifest)
 
 
 def _iso(time_s: int) -> str:

@@ -13,12 +13,13 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.research.candle_files import load_candles
+from services.research.candle_files import DataConfig, Loaded, load_candles
 from services.research.example import CONFIG, candles_csv
 from services.research.identity import rounded
 from services.research.out_folder import check_out, write_out
 from services.research.report_html import render
 from services.research.settings import grid_of, load_settings, params_of
+from services.research.stored_candles import load_stored
 from services.research.study import backtest, optimize
 from services.research.trading import report_of
 from services.research.trading_example import CONFIG as TRADING_CONFIG
@@ -57,7 +58,7 @@ def main(arguments: list[str]) -> int:
 def _backtest(options: argparse.Namespace) -> dict[str, Any]:
     config = load_settings(options.config)
     params = params_of(config, options.config.name)
-    loaded = load_candles(options.data, config.data)
+    loaded = _loaded(options.data, config.data)
     check_out(options.out)
     ledger = options.config.parent / config.statistics.trials
     return dict(backtest(loaded, config, params, ledger))
@@ -66,7 +67,7 @@ def _backtest(options: argparse.Namespace) -> dict[str, Any]:
 def _optimize(options: argparse.Namespace) -> dict[str, Any]:
     config = load_settings(options.config)
     sets, left_out = grid_of(config, options.config.name)
-    loaded = load_candles(options.data, config.data)
+    loaded = _loaded(options.data, config.data)
     check_out(options.out)
     if left_out:
         _say(f"arb: {counted(left_out, 'set')} of the grid left out: fast_bars not below slow_bars")
@@ -88,6 +89,10 @@ def _optimize(options: argparse.Namespace) -> dict[str, Any]:
             jobs=options.jobs or min(JOBS_MAX, os.cpu_count() or 1),
             on_progress=lambda done, _: progress.update(task, completed=done),
         )
+
+
+def _loaded(data: Path, config: DataConfig) -> Loaded:
+    return load_stored(data, config) if data.is_dir() else load_candles(data, config)
 
 
 def _trading(options: argparse.Namespace) -> int:

@@ -10,6 +10,8 @@ import pytest
 
 from services.cli.data_derive import derive
 from services.cli.data_import import import_recordings
+from services.cli.data_rows import Wanted
+from services.cli.data_tables import import_tables
 from services.lab.command import main as lab
 from services.lab.recorded import survey
 from shared.store.parquet import Made, write_table
@@ -116,3 +118,76 @@ def test_what_a_store_has_not_is_one_line(
     damaged = next(store.rglob("*.parquet"))
     damaged.write_bytes(damaged.read_bytes()[:-30])
     assert "cannot be read as Parquet" in refused(store, tmp_path, "", capsys)
+
+
+def candles(folder: Path, *, apart: float, minutes: int = 90) -> Path:
+    """As an exchange's own archive has them: no heading, one file a day."""
+    folder.mkdir(parents=True)
+    path = folder / "BTCUSDT-1m-2023-01-01.csv"
+    lines = []
+    for n in range(minutes):
+        at = BEGIN_NS // 1_000_000 + n * 60_000
+        factor = apart if 30 <= n < 33 else 1.0
+        first, last = (round((20_000 + each % 7) * factor, 2) for each in (n, n + 1))
+        prices = f"{first},{max(first, last) + 1},{min(first, last) - 1},{last}"
+        lines.append(f"{at},{prices},5.0,{at + 59_999},100000,4,2.5,50000,0")
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_imported_candles_are_traded_as_bars(tmp_path: Path, venues: list[str]) -> None:
+    store = tmp_path / "imported"
+    for number, venue in enumerate(venues):
+        file = candles(tmp_path / venue, apart=1.01 if number else 1.0)
+        import_tables([file], store, Wanted(venue, "BTC/USDT"))
+    text = "[backtest]\nspread_bps = 4\n"
+    found = traded([store], tmp_path, text)
+    made = traded([bars(tmp_path, venues)], tmp_path, text)
+    assert found["source"] == "bars"
+    assert found["fill_count"] == made["fill_count"] > 3
+    assert found["result"]["replay"]["hash"] == made["result"]["replay"]["hash"]
+
+
+def test_bars_of_two_lengths_are_chosen_from(
+    tmp_path: Path, venues: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = bars(tmp_path, venues)
+    hours = tmp_path / "hours.csv"
+    lines = [f"{BEGIN_NS + n * 60 * MINUTE_NS},20000,20001,19999,20000,1" for n in range(3)]
+    hours.write_text("\n".join(["time,open,high,low,close,volume", *lines]))
+    import_tables([hours], store, Wanted(venues[0], "BTC/USDT"))
+    told = refused(store, tmp_path, "", capsys)
+    assert "has bars of 60, 3600 s; give one as backtest.bar_s" in told
+    assert traded([store], tmp_path, "[backtest]\nbar_s = 60\n")["fill_count"] > 3
+    (tmp_path / "facts.json").unlink()
+    assert "give one" in refused(store, tmp_path, "[backtest]\nbar_s = 300\n", capsys)
+
+
+def books(path: Path, *, apart: float) -> Path:
+    """Two levels each tenth of a second; from the tenth second on, for one, far from others."""
+    heading = ["timestamp", "local_timestamp"]
+    heading += [f"{s}_{n}_{w}" for s in ("ask", "bid") for n in (1, 2) for w in ("price", "qty")]
+    lines = [",".join(heading)]
+    for n in range(300):
+        ms = BEGIN_NS // 1_000_000 + n * 100
+        mid = (20_000 + n % 3) * (apart if 100 <= n < 110 else 1.0)
+        levels = [(mid + 0.5, 1.5), (mid + 1, 2 + n % 2), (mid - 0.5, 1.5), (mid - 1, 2.0)]
+        cells = [f"{each:.2f}" for level in levels for each in level]
+        lines.append(",".join([str(ms), str(ms * 1_000_000 + 5_000_000), *cells]))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_imported_books_are_traded_and_say_that_they_are_less_exact(
+    tmp_path: Path, venues: list[str]
+) -> None:
+    store = tmp_path / "store"
+    for number, venue in enumerate(venues):
+        file = books(tmp_path / f"{venue}.csv", apart=1.01 if number else 1.0)
+        import_tables([file], store, Wanted(venue, "BTC/USDT"))
+    found = traded([store], tmp_path, FAST)
+    assert found["source"] == "depth"
+    assert found["result"]["plans"]["outcomes"]["FILLED"] >= 1
+    seconds = {(fill["ts_ns"] - BEGIN_NS) // 1_000_000_000 for fill in found["fills"]}
+    assert seconds <= {10, 11}
+    assert any("less exact than raw recordings" in each for each in found["not_modelled"])
