@@ -50,6 +50,7 @@ class Cause(StrEnum):
     ORDER = "order"  # its price, size or notional; also whatever a venue does not tell apart
     FUNDS = "funds"  # balance or margin
     NOTHING_TO_REDUCE = "nothing to reduce"  # the position that the order may only reduce is gone
+    WOULD_TAKE = "would take"  # post-only, and it would have traded at once
     INSTRUMENT = "instrument"  # not trading, unknown, or restricted for this account
     KEY = "key"  # unknown, revoked or expired; its permissions, its address, its signature
     ACCOUNT = "account"  # position mode, trading disabled or restricted, locked
@@ -60,7 +61,7 @@ class Cause(StrEnum):
     @property
     def scope(self) -> Scope:
         """Return what else the same answer would be given to."""
-        if self in {Cause.ORDER, Cause.FUNDS, Cause.NOTHING_TO_REDUCE}:
+        if self in {Cause.ORDER, Cause.FUNDS, Cause.NOTHING_TO_REDUCE, Cause.WOULD_TAKE}:
             return Scope.ORDER
         return Scope.INSTRUMENT if self is Cause.INSTRUMENT else Scope.VENUE
 

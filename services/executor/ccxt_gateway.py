@@ -122,6 +122,8 @@ class CcxtGateway:
             )
         params = self._quirks.order_params(order.client_order_id)
         only = self._quirks.REDUCE_ONLY if order.reduce_only else {}
+        if terms.time_in_force is TimeInForce.PO:
+            return {**params, **only, "postOnly": True}  # ccxt says it in the venue's own way
         return {**params, **only, "timeInForce": terms.time_in_force.value}
 
     async def query(self, key: OrderKey) -> OrderReport | None:
@@ -263,7 +265,7 @@ class CcxtGateway:
                 qty=qty,
                 price_limit=_decimal(order.get("price")),
                 order_type=_TYPES.get(str(order.get("type")), OrderType.LIMIT),
-                time_in_force=_TIMES.get(str(order.get("timeInForce")), TimeInForce.IOC),
+                time_in_force=_time_in_force(order),
             ),
             status=status,
             venue_order_id=order_id,
@@ -271,6 +273,12 @@ class CcxtGateway:
             fills=tuple(_fill(trade, instrument, order_id) for trade in trades),
             forced=self._quirks.forced_by(str(order.get("clientOrderId") or "")),
         )
+
+
+def _time_in_force(order: Mapping[str, Any]) -> TimeInForce:
+    if order.get("postOnly"):
+        return TimeInForce.PO
+    return _TIMES.get(str(order.get("timeInForce")), TimeInForce.IOC)
 
 
 def make_client(

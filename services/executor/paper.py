@@ -200,7 +200,7 @@ class PaperGateway:
         """Nothing to close."""
 
     def _check_kind(self, terms: OrderTerms) -> None:
-        if terms.order_type is not OrderType.LIMIT or terms.time_in_force is TimeInForce.GTC:
+        if terms.order_type is not OrderType.LIMIT or terms.rests:
             raise Unavailable(
                 f"{self.venue}: not sent, {terms.kind} orders cannot be filled on paper (LIMIT "
                 "with FOK, IOC can)",

@@ -96,6 +96,8 @@ class StandDown:
             return
         if had_nothing_to_reduce(order):
             return  # it tells of the position, neither for nor against the venue
+        if order.terms.rests and order.cause is Cause.WOULD_TAKE:
+            return  # it tells of the market; an order that may take is refused for no such reason
         if status is OrderStatus.NOT_SENT and order.not_found:
             return  # counted when the answer was lost; or a crash came before it was sent
         if status not in _REFUSED:

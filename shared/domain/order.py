@@ -12,6 +12,8 @@ so every piece of news is an ``OrderNews`` applied to the present status through
 * REJECTED and NOT_SENT are final: the venue refused it, or it never left. If such an order turns
   out to exist or to have traded after all, that is a **contradiction**: the fact wins, and is
   reported. So is a no to an order that the venue has shown already: what it showed stays.
+* A **post-only** order that would have traded at once ends REJECTED at some venues, at others it is
+  ACCEPTED and then CANCELED: either way with nothing filled.
 * The table is whole: every status and every piece of news has a row.
 
 Fills are counted once per trade id. The venue's cumulative figure and the sum of distinct fills are

@@ -125,7 +125,7 @@ class Exchange:
             for took in self.took_listeners:
                 took(listing, request.side, matches[-1].price)
         if order.remaining_lots:
-            keeps = request.type is OrderType.LIMIT and request.tif is TimeInForce.GTC
+            keeps = request.type is OrderType.LIMIT and request.terms.rests
             if keeps and fill_share == 1:
                 book.rest(request.side, order.ticks, order.id, order.remaining_lots)
                 order.on_book = True
@@ -185,7 +185,7 @@ class Exchange:
         book = self.books[listing.instrument]
         limit = ticks if request.type is OrderType.LIMIT else None
         reachable = book.available(request.side, limit, lots)
-        if request.post_only and reachable:
+        if (request.post_only or request.tif is TimeInForce.PO) and reachable:
             raise RefusedError(Refusal.WOULD_TAKE)
         if limit is None and not reachable:
             raise RefusedError(Refusal.NO_LIQUIDITY)

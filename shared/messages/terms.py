@@ -28,9 +28,11 @@ class TimeInForce(StrEnum):
     IOC = "IOC"  # what does not trade at once is canceled
     FOK = "FOK"  # all of it trades at once, or nothing
     GTC = "GTC"  # it rests until it is filled or canceled
+    PO = "PO"  # the same, but post-only: what would trade at once is refused, or canceled
 
 
 _IOC: Final = TimeInForce.IOC
+_RESTING: Final = frozenset({TimeInForce.GTC, TimeInForce.PO})
 
 
 class LegPolicy(StrEnum):
@@ -92,6 +94,11 @@ class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     def is_limit_ioc(self) -> bool:
         """Whether it trades within its limit at once, and nothing of it rests."""
         return self.order_type is _LIMIT and self.time_in_force is _IOC
+
+    @property
+    def rests(self) -> bool:
+        """Whether it works until it is filled or canceled."""
+        return self.time_in_force in _RESTING
 
     @property
     def text(self) -> str:

@@ -26,6 +26,7 @@ class ErrorMeaning(NamedTuple):
 NO: Final = ErrorMeaning(Rejected, Cause.ORDER)
 NO_FUNDS: Final = ErrorMeaning(Rejected, Cause.FUNDS)
 NOTHING_TO_REDUCE: Final = ErrorMeaning(Rejected, Cause.NOTHING_TO_REDUCE)
+WOULD_TAKE: Final = ErrorMeaning(Rejected, Cause.WOULD_TAKE)
 NO_INSTRUMENT: Final = ErrorMeaning(Rejected, Cause.INSTRUMENT)
 NO_KEY: Final = ErrorMeaning(Rejected, Cause.KEY)
 NO_ACCOUNT: Final = ErrorMeaning(Rejected, Cause.ACCOUNT)

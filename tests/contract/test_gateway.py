@@ -262,8 +262,10 @@ async def test_an_order_is_sent_as_it_is_or_not_at_all(
             return
         assert report.terms == order.terms
         report = await asked(account, order)
-        if time_in_force is TimeInForce.GTC:
+        if order.terms.rests:
             assert report.status is OrderStatus.ACCEPTED
+            if time_in_force is TimeInForce.PO:
+                assert report.terms.time_in_force is TimeInForce.PO
             await account.gateway.cancel(account.key(order))
             report = await asked(account, order)
         assert (report.status, report.filled_qty) == (OrderStatus.CANCELED, 0)
@@ -281,6 +283,20 @@ async def test_an_order_that_must_fill_whole_takes_no_part_of_it(name, simulated
             if report.status is OrderStatus.ACCEPTED:  # what became of it is asked for
                 report = await settled(account, order)
             assert (report.status, report.filled_qty) == (OrderStatus.CANCELED, 0)
+
+
+@REAL
+async def test_a_post_only_order_takes_nothing(name, simulated) -> None:
+    """Some venues refuse one that would, others accept it and cancel it."""
+    async with open_account(name, simulated) as account:
+        order = await account.order(time_in_force=TimeInForce.PO)
+        try:
+            await account.gateway.submit(order)
+        except Rejected as error:
+            assert (error.cause, error.scope) == (Cause.WOULD_TAKE, Scope.ORDER)
+            return
+        report = await settled(account, order)
+        assert (report.status, report.filled_qty) == (OrderStatus.CANCELED, 0)
 
 
 @ALL
@@ -553,7 +569,7 @@ KRAKEN_SAYS: list[tuple[int, str, type[Exception], Cause]] = [
 GATE_SAYS: list[tuple[int, str, type[Exception], Cause]] = [
     (400, '{"label":"SOMETHING_NEW","message":"of next year"}', Rejected, Cause.ORDER),
     (400, '{"label":"BALANCE_NOT_ENOUGH","message":"Not enough balance"}', Rejected, Cause.FUNDS),
-    (400, '{"label":"POC_FILL_IMMEDIATELY","message":"It would take"}', Rejected, Cause.ORDER),
+    (400, '{"label":"POC_FILL_IMMEDIATELY","message":"It would take"}', Rejected, Cause.WOULD_TAKE),
     (401, '{"label":"INVALID_KEY","message":"Invalid key provided"}', Rejected, Cause.KEY),
     (403, '{"label":"READ_ONLY","message":"The key may only read"}', Rejected, Cause.KEY),
     (403, '{"label":"ACCOUNT_LOCKED","message":"Locked"}', Rejected, Cause.ACCOUNT),

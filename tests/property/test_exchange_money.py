@@ -119,7 +119,7 @@ def test_money_is_conserved_and_fills_add_up(kind: str, steps: list) -> None:
     for order in exchange.orders.values():
         assert filled[order.id] == order.filled_lots <= order.lots
         assert order.is_open or order.locked == 0
-        assert not order.is_open or order.request.tif is TimeInForce.GTC
+        assert not order.is_open or order.request.terms.rests
 
 
 @pytest.mark.parametrize("kind", ["fees in BNB", "fees in quote"])

@@ -195,7 +195,11 @@ async def test_the_request_says_what_the_order_says(clock, adapter: str) -> None
                 await gateway.submit(order)
             instrument, kind, side, qty, price, params = sent.value.args
             assert (instrument, kind, side, qty, price) == ("BTC/USDT", "limit", "buy", "1", "100")
-            assert params["timeInForce"] == time_in_force
+            if time_in_force is TimeInForce.PO:
+                assert params["postOnly"] is True
+                assert "timeInForce" not in params
+            else:
+                assert params["timeInForce"] == time_in_force
         else:
             with pytest.raises(Unavailable, match=f"not sent, {order_type} {time_in_force} orders"):
                 await gateway.submit(order)

@@ -131,6 +131,15 @@ def test_an_overload_documented_as_not_executed_is_so_with_any_status() -> None:
         ("binance", code(-2010, "Market is closed."), Cause.INSTRUMENT, Scope.INSTRUMENT),
         (
             "binance",
+            code(-2010, "Order would immediately match and take."),
+            Cause.WOULD_TAKE,
+            Scope.ORDER,
+        ),
+        ("binanceusdm", code(-5022), Cause.WOULD_TAKE, Scope.ORDER),
+        ("kraken", kraken("EOrder:Post only order"), Cause.WOULD_TAKE, Scope.ORDER),
+        ("gateio", '{"label":"POC_FILL_IMMEDIATELY"}', Cause.WOULD_TAKE, Scope.ORDER),
+        (
+            "binance",
             code(-2010, "This account may not place or cancel orders."),
             Cause.ACCOUNT,
             Scope.VENUE,

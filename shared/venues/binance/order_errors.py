@@ -20,6 +20,7 @@ from shared.venues.refusals import (
     NOT_ACTED_CLOCK,
     NOT_ACTED_RATE,
     NOT_ACTED_SERVICE,
+    WOULD_TAKE,
     ErrorMeaning,
     meaning_of,
 )
@@ -53,6 +54,7 @@ _TEXTS: Mapping[str, ErrorMeaning] = {
     # An order of ours with this id is there: not a no, but a reason to look.
     "duplicate order": MAY_EXIST,
     "insufficient balance": NO_FUNDS,
+    "would immediately match": WOULD_TAKE,
     "market is closed": NO_INSTRUMENT,
     "symbol is not permitted": NO_INSTRUMENT,
     "symbol is restricted": NO_INSTRUMENT,

@@ -38,6 +38,7 @@ from shared.venues.refusals import (
     NO_INSTRUMENT,
     NOT_ACTED_SERVICE,
     NOTHING_TO_REDUCE,
+    WOULD_TAKE,
     ErrorMeaning,
 )
 
@@ -105,6 +106,7 @@ USDM: Mapping[int, ErrorMeaning] = {
     -4402: NO_ACCOUNT,  # not offered in this region
     -4403: NO_ACCOUNT,
     -4531: NO_ACCOUNT,  # position mode of a portfolio margin account
+    -5022: WOULD_TAKE,
 }
 """Codes of USDT-M alone (its list of error codes)."""
 

@@ -17,6 +17,7 @@ from shared.venues.refusals import (
     NO_KEY,
     NOT_ACTED_CLOCK,
     NOT_ACTED_RATE,
+    WOULD_TAKE,
     ErrorMeaning,
     meaning_of,
 )
@@ -46,6 +47,7 @@ LISTED: Mapping[str, ErrorMeaning] = {
     "INVALID_CURRENCY_PAIR": NO_INSTRUMENT,
     "BALANCE_NOT_ENOUGH": NO_FUNDS,
     "MARGIN_BALANCE_NOT_ENOUGH": NO_FUNDS,
+    "POC_FILL_IMMEDIATELY": WOULD_TAKE,
 }
 """Labels of API v4 (error handling, list of labels)."""
 

@@ -45,7 +45,7 @@ WEIGHTS = {
 }
 IS_ORDERED = False
 """Requests may overtake each other."""
-TIMES_IN_FORCE = frozenset({TimeInForce.GTC, TimeInForce.IOC})
+TIMES_IN_FORCE = frozenset({TimeInForce.GTC, TimeInForce.PO, TimeInForce.IOC})
 """Of LIMIT orders. The venue takes FOK too, but ccxt does not read how such an order ended."""
 VALIDITY_MS = 2_000
 """An order that arrives later than this after it was signed is refused."""

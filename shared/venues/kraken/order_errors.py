@@ -20,6 +20,7 @@ from shared.venues.refusals import (
     NO_SERVICE,
     NOT_ACTED_CLOCK,
     NOT_ACTED_RATE,
+    WOULD_TAKE,
     ErrorMeaning,
     meaning_of,
 )
@@ -48,6 +49,7 @@ LISTED: tuple[tuple[re.Pattern[str], ErrorMeaning], ...] = tuple(
         (r"EService:", NO_SERVICE),
         (r"EQuery:(Unknown|Invalid) asset", NO_INSTRUMENT),
         (r"EOrder:(Insufficient|Margin)", NO_FUNDS),
+        (r"EOrder:Post only", WOULD_TAKE),
     )
 )
 """The first that matches from the start counts (Kraken's guide to error messages)."""

@@ -59,7 +59,7 @@ FILLS_TOGETHER = True
 """Executions of all instruments come in one reply."""
 
 
-TIMES_IN_FORCE = frozenset({TimeInForce.GTC, TimeInForce.IOC})
+TIMES_IN_FORCE = frozenset({TimeInForce.GTC, TimeInForce.PO, TimeInForce.IOC})
 """That the venue documents for LIMIT orders."""
 
 
