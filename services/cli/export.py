@@ -18,6 +18,7 @@ import msgspec
 
 from services.cli.output import as_record
 from shared.codec import decode
+from shared.domain.executions import cost_of
 from shared.domain.instrument import split_instrument
 from shared.domain.lots import Lot, Lots, Point
 from shared.domain.ownership import OrdersOnRecord
@@ -206,12 +207,11 @@ def fill_rows(fills: Iterable[Fill], period: Period) -> Iterator[dict[str, Any]]
     for fill in fills:
         if period.begins_after(fill.ts_ns) or period.ends_before(fill.ts_ns):
             continue
-        quote = split_instrument(fill.instrument).quote
         yield {
             "time": iso(fill.ts_ns),
             **as_record(fill),
-            "quote": quote,
-            "amount": fill.price * fill.qty,
+            "quote": split_instrument(fill.instrument).cash,
+            "amount": cost_of(fill.instrument, fill.qty, fill.price),
         }
 
 
@@ -233,7 +233,7 @@ def _lot_row(lot: Lot) -> dict[str, Any]:
     return {
         "strategy": lot.strategy or UNKNOWN,
         "instrument": lot.instrument,
-        "quote": split_instrument(lot.instrument).quote,
+        "quote": split_instrument(lot.instrument).cash,
         "side": "long" if lot.side is Side.BUY else "short",
         "qty": lot.qty,
         "state": "open" if closed is None else "closed",

@@ -11,6 +11,8 @@ import msgspec
 from services.cli.export import iso
 from services.cli.ledger_file import Wanted
 from shared.domain.accounting import ZERO
+from shared.domain.contracts import Contract
+from shared.domain.executions import cost_of
 from shared.domain.instrument import split_instrument
 from shared.sql_ledger.database import Ledger
 
@@ -96,7 +98,7 @@ _STRATEGY = "coalesce(nullif(plans.strategy, ''), fills.strategy)"
 
 
 def _fill(row: sqlite3.Row) -> Record:
-    _, quote, settle = split_instrument(row["instrument"])
+    cash = split_instrument(row["instrument"]).cash
     fee = None if row["fee"] is None else Decimal(row["fee"])
     price, qty = Decimal(row["price"]), Decimal(row["qty"])
     return {
@@ -113,10 +115,10 @@ def _fill(row: sqlite3.Row) -> Record:
         "side": row["side"],
         "qty": qty,
         "price": price,
-        "amount": price * qty,
-        "quote": quote,
+        "amount": cost_of(row["instrument"], qty, price),
+        "quote": cash,
         "fee": fee,
-        "fee_asset": "" if fee is None else row["fee_asset"] or settle or quote,
+        "fee_asset": "" if fee is None else row["fee_asset"] or cash,
         "fee_quote": None if row["fee_quote"] is None else Decimal(row["fee_quote"]),
         "reduced_by": row["reduced_by"],
     }
@@ -216,6 +218,7 @@ def positions(ledger: Ledger, wanted: Wanted) -> list[Record]:
 def _position(row: sqlite3.Row) -> Record:
     qty, entry = Decimal(row["qty"]), Decimal(row["entry_price"])
     price = None if row["price"] is None else Decimal(row["price"])
+    contract = Contract(split_instrument(row["instrument"]).kind)
     return {
         "time": iso(row["ts_ns"]),
         "ts_ns": row["ts_ns"],
@@ -225,7 +228,7 @@ def _position(row: sqlite3.Row) -> Record:
         "entry": entry,
         "close_price": price,
         "ts_price_ns": row["ts_price_ns"],
-        "unrealized": None if price is None else qty * (price - entry),
+        "unrealized": None if price is None else contract.profit(qty, entry, price),
         "certainty": "unknown" if price is None else "estimated",
     }
 
