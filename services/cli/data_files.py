@@ -93,6 +93,8 @@ def _opened(path: Path) -> Iterator[IO[str]]:
         raise ConfigError(
             f"{path}: cannot be read: it is not in UTF-8 ({error.reason}); save it as CSV in UTF-8"
         ) from error
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
         said = getattr(error, "strerror", None) or str(error)
         raise ConfigError(

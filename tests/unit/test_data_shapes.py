@@ -139,6 +139,12 @@ def test_a_zip_that_was_cut_off_is_refused(tmp_path):
     assert "cannot be read" in refused(tmp_path, path)
 
 
+def test_a_file_that_is_not_there_is_told_so(tmp_path):
+    for name in ("none.csv", "none.csv.gz", "none.zip"):
+        says = refused(tmp_path, tmp_path / name)
+        assert says.endswith(f"{name}: cannot be read: No such file or directory")
+
+
 def test_two_files_in_a_zip_are_not_chosen_from(tmp_path):
     path = tmp_path / "BTCUSDT-1m-2024-08-01.zip"
     with zipfile.ZipFile(path, "w") as file:
