@@ -92,7 +92,7 @@ class Checkers:
         self._has_lost_records = False
         self.state = TradingState.HALTED
         self._not_live_since_ns: dict[tuple[str, str], int] = {}
-        self.is_emptied = False
+        self.is_emptied = self.has_flattened = False
         self.has_unowned_position = False
         """Whether risk told of a position that no round holds, and nobody said FLATTEN since."""
         self.ledger, self.rounds = LedgerChecker(world), RoundsChecker(world)
@@ -274,7 +274,7 @@ class Checkers:
         if command.kind is CommandKind.RESUME:
             self.is_emptied = False
         elif command.kind is CommandKind.FLATTEN:
-            self.has_unowned_position = False
+            self.has_unowned_position, self.has_flattened = False, True
 
     def _note_alert(self, alert: Alert) -> None:
         self.has_unowned_position |= alert.code == "POSITION_UNOWNED"

@@ -107,7 +107,10 @@ class RoundsChecker:
             self._compare(key, made.get(key, {}), shown.get(key, {}), closed)
         for (holding, is_purchase), qty in closed.items():
             traded = operator.get((holding, is_purchase), ZERO)
-            if abs(qty) > abs(traded):
+            canceled = min(abs(qty), abs(closed.get((holding, not is_purchase), ZERO)))
+            if not (self._world.checkers.has_flattened and holding_place(holding)[0]):
+                canceled = ZERO  # what rounds hold against each other ends with FLATTEN alone
+            if abs(qty) - canceled > abs(traded):
                 text = f"{qty} {holding} is gone from rounds, no more than {traded} may be"
                 self._world.checkers.report("rounds", text)
         self._check_even(risk)
@@ -163,10 +166,10 @@ class RoundsChecker:
     def _held_against(self, found: Round, risk: RiskEngine) -> Decimal:
         """Return what other rounds hold against the derivatives of a round, once FLATTEN was said.
 
-        It closes what a venue shows, which is the net of all rounds there: what they hold against
-        each other stays, until their strategies close it.
+        It closes what a venue shows, which is the net of all rounds there. What they hold against
+        each other ends too, but not of rounds whose plan was in flight at a RESUME soon after.
         """
-        if not any(f.strategy == OPERATOR_STRATEGY for f in self._world.checkers.fills.values()):
+        if not self._world.checkers.has_flattened:
             return ZERO
         most = ZERO
         for key, qty in found.held.items():

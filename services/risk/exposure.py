@@ -87,7 +87,7 @@ class Ledger(InFlight, kw_only=True, dict=True):
     fills, booked to whose they are, ``rounds`` those of rounds, booked to each.
     ``payments_seen`` are funding payments that were booked, ``funding`` says by venue how far they
     are known. ``equity`` is by quote asset what it all came to when that was last worked out,
-    ``streaks`` are the losses in a row of strategies.
+    ``streaks`` are the losses in a row of strategies. ``flattens`` holds from FLATTEN to RESUME.
     """
 
     books: Books = msgspec.field(default_factory=Books)
@@ -107,6 +107,7 @@ class Ledger(InFlight, kw_only=True, dict=True):
     funding: dict[str, KnownFunding] = msgspec.field(default_factory=dict)
     equity: dict[str, Equity] = msgspec.field(default_factory=dict)
     streaks: Streaks = msgspec.field(default_factory=Streaks)
+    flattens: bool = False
 
     @cached_property
     def valued(self) -> dict[str, Valued]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +42,40 @@ def close_against(rounds: Iterable[Round], done: Execution, halted: str = "") ->
         closed.append(found)
         left -= qty
     return closed
+
+
+def cancel_out(rounds: Sequence[Round], prices: Mapping[str, Decimal], now_ns: int) -> list[Round]:
+    """End what rounds hold against each other in derivatives; return those that changed.
+
+    A venue shows the net of all rounds, so no order can close it. One round sells to the other, at
+    the price last traded there and without a fee: together they earn nothing by it.
+    """
+    changed: dict[str, Round] = {}
+    for key in sorted({key for each in rounds for key in each.held if _is_derivative(key)}):
+        venue, instrument = holding_place(key)
+        price = prices.get(f"{venue}|{instrument}")
+        if price is None or split_instrument(instrument).kind is InstrumentKind.INVERSE:
+            continue
+        longs = [each for each in rounds if each.held.get(key, ZERO) > 0]
+        shorts = [each for each in rounds if each.held.get(key, ZERO) < 0]
+        while longs and shorts:
+            qty = min(longs[0].held[key], -shorts[0].held[key])
+            for found, side in ((longs[0], Side.SELL), (shorts[0], Side.BUY)):
+                found.trade(
+                    Execution(
+                        venue=venue,
+                        instrument=instrument,
+                        side=side,
+                        qty=qty,
+                        cost=qty * price,
+                        fee=ZERO,
+                        ts_ns=now_ns,
+                    )
+                )
+                changed[found.key] = found
+            longs = [each for each in longs if each.held.get(key)]
+            shorts = [each for each in shorts if each.held.get(key)]
+    return list(changed.values())
 
 
 def close_by_adopted(

@@ -105,6 +105,8 @@ def _place(market: str) -> tuple[str, str]:
 def end_round(ledger: Ledger, done: PlanDone, is_dust: IsDust) -> str:
     """Take the end of a plan into its round; the end of FLATTEN into all that it closed.
 
+    While FLATTEN is in force, any end may leave rounds that hold against each other.
+
     Returns in words what it left that no round holds; empty if there is nothing.
     """
     left = {asset: qty for asset, qty in done.residual.items() if qty}
@@ -114,7 +116,9 @@ def end_round(ledger: Ledger, done: PlanDone, is_dust: IsDust) -> str:
         failure = f"plan {done.plan_id} ended {done.outcome}, left over: {text}"
     unowned = ledger.rounds.claim(done, is_even=not failure)
     ledger.rounds.on_plan_end(done.plan_id, failure, is_dust)
-    if done.strategy == OPERATOR_STRATEGY and not failure:
+    if ledger.flattens:
+        ledger.rounds.cancel_out(ledger.rounds_in_flight, ledger.prices, done.ts_ns)
+    if ledger.flattens or (done.strategy == OPERATOR_STRATEGY and not failure):
         ledger.rounds.on_operator_end(ledger.rounds_in_flight, is_dust)
     held = ", ".join(f"{qty} {' at '.join(key.split('|')[::-1])}" for key, qty in unowned.items())
     return (

@@ -3,8 +3,9 @@
 A round is opened by a plan with the intent OPEN and named by its strategy. Every fill is booked to
 the round of its plan; those of plans that the executor made itself (late fills, adopted orders)
 carry the round on. What an operator sold or bought (FLATTEN) closes what rounds hold against it,
-oldest first; what they hold against each other cancels out at the venue, and stays. Spot counts
-over all venues together, as everywhere (``domain/accounting.py``).
+oldest first; what they hold against each other in a derivative, of which the venue shows nothing,
+ends with it (``cancel_out``). Spot counts over all venues together, as everywhere
+(``domain/accounting.py``).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import msgspec
 
 from services.risk.adopted_fills import AdoptedFills
 from services.risk.funding_known import NOTHING_KNOWN, FundingKnownOf, funding_certainty
-from services.risk.round_closes import close_against, close_by_adopted, part_of
+from services.risk.round_closes import cancel_out, close_against, close_by_adopted, part_of
 from shared.domain.accounting import Books, holding_key, worst_certainty
 from shared.domain.executions import Execution, execution_of
 from shared.domain.instrument import split_instrument
@@ -293,6 +294,13 @@ class Rounds(msgspec.Struct, dict=True):
         else:
             self._note_dust(found, is_dust)
         self.touch(found.key)
+
+    def cancel_out(
+        self, in_flight: Mapping[str, Intent], prices: Mapping[str, Decimal], now_ns: int
+    ) -> None:
+        """End what rounds hold against each other, but for those of which a plan is in flight."""
+        here = [each for key, each in self.rounds.items() if key not in in_flight]
+        self._touch_all(cancel_out([x for x in here if not x.is_dust], prices, now_ns))
 
     def on_operator_end(self, in_flight: Mapping[str, Intent], is_dust: IsDust) -> None:
         """Take the end of a plan in that belongs to no round: of FLATTEN, which closes any."""

@@ -211,6 +211,8 @@ class TradingControl:
     def on_command(self, command: Command, now_ns: int) -> list[Message]:
         """Carry out a command, once per id: a RESUME told again must not lift a later HALT.
 
+        FLATTEN ends what rounds hold against each other, at once and as their plans end.
+
         Alerts where RESUME is refused or releases an overdue plan.
         """
         ids = self._memory.command_ids
@@ -224,6 +226,11 @@ class TradingControl:
         self._memory.command_ns = max(self._memory.command_ns + 1, command.ts_ns)
         is_drawdown = HaltCause.DRAWDOWN in self._memory.trips
         apply_command(self._memory, command, persisting)
+        if command.kind in (CommandKind.FLATTEN, CommandKind.RESUME):
+            ledger = self._ledger
+            ledger.flattens = command.kind is CommandKind.FLATTEN
+            if ledger.flattens:
+                ledger.rounds.cancel_out(ledger.rounds_in_flight, ledger.prices, now_ns)
         if command.kind is not CommandKind.RESUME:
             return []
         self._ledger.rounds.release_halted()

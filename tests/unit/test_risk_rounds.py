@@ -149,6 +149,11 @@ def told(engine: RiskEngine, now_ns: int = T0, round_id: str = "r1") -> Strategy
     return found
 
 
+def realized_by_rounds(engine: RiskEngine) -> D:
+    rounds = engine.ledger.rounds.rounds.values()
+    return sum((each.books.result("USDT").realized for each in rounds), D(0))
+
+
 def opened(**limits: Any) -> RiskEngine:
     """Risk with an open round r1: 0.1 of spot against the perpetual."""
     engine = make_risk(config(**limits))
@@ -345,8 +350,42 @@ def test_an_operators_flatten_closes_rounds_as_well() -> None:
     assert told(engine).realized == {"USDT": D("-2.1") + D("2") - D(2)}
 
 
-def test_flatten_leaves_what_rounds_hold_against_each_other() -> None:
-    """It closes the net that a venue shows; the rest cancels out, and its strategies close it."""
+def test_flatten_ends_what_rounds_hold_against_each_other() -> None:
+    """It closes the net that a venue shows; of the rest the venue shows nothing to close."""
+    engine = opened()
+    execute(engine, approve(engine, single(Side.BUY, "0.15", Intent.OPEN, round_id="r2")))
+    before = realized_by_rounds(engine)
+    engine.on_message(make_command(CommandKind.FLATTEN), T0)
+    held = {key: each.held for key, each in engine.ledger.rounds.rounds.items()}
+    assert held == {
+        f"{BASIS}|r1": {"BTC/USDT": D("0.1")},
+        f"{BASIS}|r2": {f"gamma|{PERP}": D("0.05")},
+    }
+    after = realized_by_rounds(engine)
+    assert after - before == D("0.1") * (10_020 - 10_001)  # r1 sold at 10,020; no fee
+    spot = make_fill("p", "beta", Side.SELL, "0.1", strategy=OPERATOR_STRATEGY)
+    perp = make_fill("p", "gamma", Side.SELL, "0.05", strategy=OPERATOR_STRATEGY, instrument=PERP)
+    for fill in (spot, perp):
+        engine.on_message(fill, T0)
+    assert not engine.ledger.has_open_rounds
+    assert not engine.ledger.books.opened()
+
+
+def test_rounds_that_oppose_each_other_end_once_their_plans_have_ended() -> None:
+    engine = opened()
+    execute(engine, approve(engine, single(Side.BUY, "0.1", Intent.OPEN, round_id="r2")))
+    plan = approve(engine, single(Side.SELL, "0.02", Intent.CLOSE, round_id="r2"))
+    engine.on_message(make_command(CommandKind.FLATTEN), T0)
+    assert engine.ledger.rounds.rounds[f"{BASIS}|r2"].held == {f"gamma|{PERP}": D("0.1")}
+    execute(engine, plan)
+    assert engine.ledger.rounds.rounds[f"{BASIS}|r2"].held == {}
+    assert engine.ledger.rounds.rounds[f"{BASIS}|r1"].held == {
+        "BTC/USDT": D("0.1"),
+        f"gamma|{PERP}": D("-0.02"),
+    }
+
+
+def test_without_flatten_rounds_hold_against_each_other() -> None:
     engine = opened()
     execute(engine, approve(engine, single(Side.BUY, "0.15", Intent.OPEN, round_id="r2")))
     spot = make_fill("p", "beta", Side.SELL, "0.1", strategy=OPERATOR_STRATEGY)
