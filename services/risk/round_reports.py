@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container
+from decimal import Decimal
 
 from services.risk.exposure import Ledger
 from services.risk.reasons import DenyReason
@@ -114,7 +115,9 @@ def end_round(ledger: Ledger, done: PlanDone, is_dust: IsDust) -> str:
     if done.outcome is PlanOutcome.FAILED or left:
         text = ", ".join(f"{qty} {asset}" for asset, qty in left.items()) or "unknown"
         failure = f"plan {done.plan_id} ended {done.outcome}, left over: {text}"
-    unowned = ledger.rounds.claim(done, is_even=not failure)
+    unowned: dict[str, Decimal] = {}
+    if done.strategy != OPERATOR_STRATEGY:  # FLATTEN began with what it closed, and leaves none
+        unowned = ledger.rounds.claim(done, is_even=not failure)
     ledger.rounds.on_plan_end(done.plan_id, failure, is_dust)
     if ledger.flattens:
         ledger.rounds.cancel_out(ledger.rounds_in_flight, ledger.prices, done.ts_ns)

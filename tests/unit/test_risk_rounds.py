@@ -720,6 +720,16 @@ def test_dust_that_flatten_leaves_keeps_no_round_open() -> None:
     assert (now.state, now.unhedged) == (RoundState.CLOSED, D("0.0005"))
 
 
+def test_what_flatten_began_with_and_closed_is_no_position_without_an_owner() -> None:
+    engine = opened()
+    own: dict[str, Any] = {"strategy": OPERATOR_STRATEGY}
+    engine.on_message(make_command(CommandKind.FLATTEN), T0)
+    engine.on_message(make_fill("p", "gamma", Side.BUY, "0.1", instrument=PERP, **own), T0)
+    began_with = {f"gamma|{PERP}": D("-0.1")}
+    out = engine.on_message(make_done("p", began_with=began_with, **own), T0).messages
+    assert "POSITION_UNOWNED" not in codes(out)
+
+
 def test_a_resume_told_again_does_not_release_a_later_failure() -> None:
     engine = make_risk(config())
     resume = make_command(CommandKind.RESUME)
