@@ -235,14 +235,15 @@ class Node(NodeReads):
 
     def _finish(self, step: Step) -> None:
         """Give a step its effects, in the order of the shell."""
-        # An engine may reuse its step at the next call, which an effect can cause.
-        messages, actions = step.messages, step.actions
-        for action in step.at_once:
-            self._carry_out(action)
-        if messages:
-            self._publish(self.service, messages)
-        for action in actions:
-            self._carry_out(action)
+        if step is not NOTHING:
+            # An engine may reuse its step at the next call, which an effect can cause.
+            messages, actions = step.messages, step.actions
+            for action in step.at_once:
+                self._carry_out(action)
+            if messages:
+                self._publish(self.service, messages)
+            for action in actions:
+                self._carry_out(action)
         self._set_timer()
         if not self._has_begun and self.process.has_begun(self._engine()):
             self._has_begun = True

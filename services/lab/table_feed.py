@@ -48,13 +48,13 @@ class TableEngine:
         self, message: Message | Result, now_ns: int, *, redelivered: bool = False
     ) -> Step:
         """Publish what the tables say; requests for another snapshot cannot be answered."""
-        if not isinstance(message, Told):
+        if type(message) is not Told:
             return NOTHING
         self._counters["frames"] += len(message.messages)
         for each in message.messages:
-            if isinstance(each, BookSnapshot | BookDelta):
+            if type(each) is BookDelta or type(each) is BookSnapshot:
                 self._epochs[each.venue, each.instrument] = each.epoch
-        return Step(messages=list(message.messages))
+        return Step(messages=message.messages)
 
     def on_timer(self, now_ns: int) -> Step:
         """Repeat."""

@@ -18,9 +18,11 @@ class Grid:
 
     def add(self, levels: Iterable[tuple[str, str]]) -> None:
         """Take price and quantity of levels, as written; what is no number is left out."""
-        for price, qty in levels:
-            self._price_decimals = max(self._price_decimals, _decimals(price))
-            self._qty_decimals = max(self._qty_decimals, _decimals(qty))
+        for price, qty in levels:  # every level of a recording
+            if _may_need_more(price, self._price_decimals):
+                self._price_decimals = max(self._price_decimals, _decimals(price))
+            if _may_need_more(qty, self._qty_decimals):
+                self._qty_decimals = max(self._qty_decimals, _decimals(qty))
 
     def rules(
         self, venue: str, instrument: str, *, taker_fee_bps: Decimal, notional_min: Decimal
@@ -37,6 +39,11 @@ class Grid:
             taker_fee_bps=taker_fee_bps,
             maker_fee_bps=taker_fee_bps,
         )
+
+
+def _may_need_more(text: str, decimals: int) -> bool:
+    """Tell, quickly, whether a number may need more decimals; one with an exponent always may."""
+    return len(text.rstrip("0")) - text.find(".") - 1 > decimals or "-" in text
 
 
 def _decimals(text: str) -> int:

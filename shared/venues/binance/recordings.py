@@ -37,6 +37,7 @@ _ROLES = {
     "markPrice": FrameRole.FUNDING,
     "markPriceUpdate": FrameRole.FUNDING,
 }
+_WITHOUT_LEVELS = frozenset((FrameRole.TRADE, FrameRole.QUOTE, FrameRole.FUNDING))
 
 
 NOTIONAL_MIN = Decimal(5)
@@ -217,7 +218,9 @@ class StreamRecordings:
 
     def levels_of_frame(self, raw: bytes) -> list[tuple[str, str]]:
         """Read the levels of a depth event or a book."""
-        return levels_of(raw)
+        if self.role_of_frame(raw) in _WITHOUT_LEVELS:
+            return []
+        return _levels_of(self._read(raw), raw)
 
     def _instrument(self, symbol: str) -> str | None:
         text = symbol.upper()
@@ -235,9 +238,8 @@ class StreamRecordings:
         return instrument
 
 
-def levels_of(raw: bytes) -> list[tuple[str, str]]:
+def _levels_of(marks: Marks | None, raw: bytes) -> list[tuple[str, str]]:
     """Return price and quantity of every level in a payload; none of what carries no levels."""
-    marks = read_marks(raw)
     if marks is None:
         return []
     try:
