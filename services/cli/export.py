@@ -26,6 +26,7 @@ from shared.domain.strategy_books import UNKNOWN
 from shared.errors import CodecError, ConfigError
 from shared.messages.base import Message, Side, type_tag
 from shared.messages.execution import ApprovedPlan, Fill, OrderEvent, PlanDone
+from shared.messages.restated import FillRestated
 from shared.streams import EXEC_EVENT, EXEC_PLAN
 from shared.watch.link import Link
 
@@ -70,6 +71,8 @@ class History:
                 self._orders.end(message.plan_id)
             case Fill():
                 self._on_fill(message)
+            case FillRestated():
+                self._on_restated(message)
             case _:
                 pass
 
@@ -98,6 +101,14 @@ class History:
         elif before.fee is None and fill.fee is not None:
             told = {"fee": fill.fee, "fee_asset": fill.fee_asset, "fee_quote": fill.fee_quote}
             self._fills[key] = msgspec.structs.replace(before, **told)
+
+    def _on_restated(self, told: FillRestated) -> None:
+        fill = told.fill
+        key = (fill.venue, fill.instrument, fill.trade_id)
+        if key in self._fills:
+            self._fills[key] = msgspec.structs.replace(
+                self._fills[key], report_asset=told.report_asset, report_price=told.report_price
+            )
 
 
 async def read_bus(link: Link) -> History:

@@ -32,6 +32,7 @@ from shared.messages.execution import (
     RiskReport,
     TradingStateChanged,
 )
+from shared.messages.restated import FillRestated
 
 Value = str | int | None
 M = TypeVar("M", bound=Message)
@@ -43,7 +44,7 @@ class Rule(StrEnum):
     FIRST = "first"  # nothing: a fact does not change
     NEWEST = "newest"  # it takes its place if it is of a later entry
     CHANGE = "change"  # it is written where it differs from the newest row before it
-    FEE = "fee"  # it adds the fee that was not known before
+    FILL = "fill"  # it adds the fee that was not known, and a later entry what it is stated in
     STATUS = "status"  # it brings the order to its later status
 
 
@@ -73,7 +74,7 @@ TABLES: Final = {
         Table(name="plan_ends", key=("plan_id", "ts_ns")),
         Table(name="order_events", key=("client_order_id", "ts_ns", "status", "filled_qty")),
         Table(name="orders", key=("client_order_id",), rule=Rule.STATUS),
-        Table(name="fills", key=("venue", "instrument", "trade_id"), rule=Rule.FEE),
+        Table(name="fills", key=("venue", "instrument", "trade_id"), rule=Rule.FILL),
         Table(name="funding_payments", key=("venue", "instrument", "payment_id")),
         Table(name="funding_known", key=("venue",), rule=Rule.NEWEST),
         Table(
@@ -198,6 +199,12 @@ def _order(event: OrderEvent, entry: str) -> list[Row]:
     return [Row("order_events", {"entry": entry, **columns}), Row("orders", order)]
 
 
+def _restated(told: FillRestated, entry: str) -> list[Row]:
+    """Return the row of a fill as it is stated now."""
+    stated = {"report_asset": told.report_asset, "report_price": _value(told.report_price)}
+    return [Row("fills", {"entry": entry, **_columns(told.fill), **stated})]
+
+
 def _balances(report: BalanceReport, entry: str) -> list[Row]:
     at: dict[str, Value] = {"venue": report.venue, "ts_ns": report.ts_ns}
     balances = [
@@ -266,6 +273,7 @@ _MAKERS: Final[dict[type[Message], Callable[[Any, str], list[Row]]]] = {
     PlanDone: _as_it_is("plan_ends"),
     OrderEvent: _order,
     Fill: _as_it_is("fills"),
+    FillRestated: _restated,
     FundingPaid: _as_it_is("funding_payments"),
     FundingKnown: _as_it_is("funding_known"),
     BalanceReport: _balances,
@@ -288,9 +296,16 @@ def insert_of(table: Table, columns: tuple[str, ...]) -> str:
             taken = ", ".join(f'"{c}" = excluded."{c}"' for c in columns if c not in table.key)
             update = f"UPDATE SET {taken} WHERE excluded.entry > {name}.entry"
             return f"{into} VALUES ({marks}) ON CONFLICT ({key}) DO {update}"
-        case Rule.FEE:
-            taken = ", ".join(f"{c} = excluded.{c}" for c in ("fee", "fee_asset", "fee_quote"))
-            update = f"UPDATE SET {taken} WHERE {name}.fee IS NULL AND excluded.fee IS NOT NULL"
+        case Rule.FILL:
+            adds = f"{name}.fee IS NULL AND excluded.fee IS NOT NULL"
+            later = f"excluded.entry > {name}.entry"
+            when = dict.fromkeys(("fee", "fee_asset", "fee_quote"), adds)
+            when |= dict.fromkeys(("report_asset", "report_price"), later)
+            taken = ", ".join(
+                f"{c} = CASE WHEN {is_new} THEN excluded.{c} ELSE {name}.{c} END"
+                for c, is_new in when.items()
+            )
+            update = f"UPDATE SET {taken} WHERE ({adds}) OR {later}"
             return f"{into} VALUES ({marks}) ON CONFLICT ({key}) DO {update}"
         case Rule.STATUS:
             taken = ", ".join(f"{c} = excluded.{c}" for c in _STATUS_COLUMNS)

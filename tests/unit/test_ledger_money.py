@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from services.cli import ledger_money, ledger_plan
+from services.cli.export import History
 from shared.errors import ConfigError
 from shared.messages.base import Certainty, TradingState
 from shared.messages.execution import (
@@ -17,6 +18,7 @@ from shared.messages.execution import (
     PositionReport,
     RiskReport,
 )
+from shared.messages.restated import FillRestated
 from shared.sql_ledger.database import open_to_read, open_to_write
 from shared.sql_ledger.take_in import Gap
 from tests.decision_builders import MS, SPOT, T0
@@ -132,6 +134,19 @@ def test_a_fee_that_is_told_later_is_booked_once(tmp_path):
     assert report["pnl"]["USDT"]["certainty"] is Certainty.KNOWN
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_fill_that_is_stated_anew_is_booked_as_it_is_stated_now(tmp_path, times: int):
+    """Also where the stream is read a second time."""
+    said = told_plan(1)
+    for told in [each for each in said if hasattr(each, "trade_id")]:
+        said.append(
+            FillRestated(ts_ns=told.ts_ns, fill=told, report_asset="USDC", report_price=D("0.5"))
+        )
+    money = earned(tmp_path / "l", *[said] * times)["pnl"]
+    assert money["USDC"]["realized"] == D("2.8949") / 2
+    assert "USDT" not in money or not money["USDT"]["realized"]
+
+
 def test_the_venues_accounts_stand_beside(tmp_path):
     def reported(now_ns: int, usdt: Decimal, venue: str, btc: Decimal) -> BalanceReport:
         balances = {"USDT": Balance(free=usdt, used=D(0)), "BTC": Balance(free=btc, used=D(0))}
@@ -157,3 +172,14 @@ def test_a_plan_in_full(tmp_path):
     with pytest.raises(ConfigError, match="no plan 'p9' in the ledger"):
         ledger_plan.whole(ledger, "p9")
     ledger.close()
+
+
+def test_an_export_has_a_fill_as_it_is_stated_now():
+    history = History(is_whole=False)
+    told = next(each for each in told_plan(1) if hasattr(each, "trade_id"))
+    anew = FillRestated(ts_ns=told.ts_ns, fill=told, report_asset="USDC", report_price=D("0.5"))
+    for message in (anew, told, anew):
+        history.on_message(message)
+    assert [(each.report_asset, each.report_price) for each in history.fills()] == [
+        ("USDC", D("0.5"))
+    ]
