@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,17 @@ def arb(*words: str, cwd: Path | None = None, **environ: str) -> subprocess.Comp
 
 async def arb_meanwhile(*words: str) -> subprocess.CompletedProcess[str]:
     return await asyncio.to_thread(arb, *words)
+
+
+async def status_of(
+    link: Link, server: EmbeddedServer, up: Sequence[str], *, unready: Sequence[str] = ()
+) -> tuple[int, dict[str, Any]]:
+    """Exit code and answer while these services beat: the command may take longer to start."""
+    asked = asyncio.create_task(arb_meanwhile("status", "--json", "--redis", server.url))
+    while not asked.done():
+        await say(link, *(beat(name, ready=name not in unready) for name in up))
+        await asyncio.wait([asked], timeout=0.5)
+    return asked.result().returncode, json.loads(asked.result().stdout)
 
 
 async def say(link: Link, *messages: Message) -> None:
@@ -181,15 +193,12 @@ def test_a_mistake_is_one_line_that_says_what_would_be_right(
 
 
 async def test_status_is_well_only_with_all_five(link: Link, server: EmbeddedServer) -> None:
-    await say(link, *(beat(name) for name in SERVICES[:-1]))
-    done = await arb_meanwhile("status", "--json", "--redis", server.url)
-    found = json.loads(done.stdout)
-    assert (done.returncode, found["missing"]) == (1, ["executor"])
-    await say(link, beat("executor", ready=False))
-    assert (await arb_meanwhile("status", "--redis", server.url)).returncode == 1
-    await say(link, *(beat(name) for name in SERVICES))
-    done = await arb_meanwhile("status", "--json", "--redis", server.url)
-    assert (done.returncode, json.loads(done.stdout)["well"]) == (0, True)
+    code, found = await status_of(link, server, SERVICES[:-1])
+    assert (code, found["missing"]) == (1, ["executor"])
+    code, found = await status_of(link, server, SERVICES, unready=["executor"])
+    assert (code, found["well"]) == (1, False)
+    code, found = await status_of(link, server, SERVICES)
+    assert (code, found["well"]) == (0, True)
 
 
 async def test_a_service_that_fell_silent_is_down(link: Link, server: EmbeddedServer) -> None:
