@@ -47,7 +47,7 @@ def strategies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("strategies")
-@pytest.mark.parametrize("seed", [1, 2, 4, 6])  # in 3 and 5 nothing is traded
+@pytest.mark.parametrize("seed", [1, 2, 5, 6])  # in 3 and 4 nothing is traded
 def test_nothing_is_violated_and_the_others_trade(seed: int) -> None:
     ran = world.World(seed)
     on_published = ran.on_published
