@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import signal
 import sqlite3
 from decimal import Decimal
@@ -116,6 +117,26 @@ async def test_a_locked_file_is_told_in_one_line_and_writing_goes_on(scene):
         await eventually(lambda: reasons(recorder, "written again"), timeout_s=30)
         assert len(reasons(recorder, "is not written")) == 1
         assert recorder.end(signal.SIGTERM) == 0
+
+
+async def test_a_full_disk_is_told_in_one_line_and_writing_goes_on(scene):
+    with scene.recorder() as recorder:
+        await scene.tell(1)
+        await eventually(scene.is_whole, timeout_s=30)
+        pid = recorder.process.pid
+        # No file may grow beyond this: as on a disk that is full, a write fails.
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        log = scene.file.with_name(scene.file.name + "-wal")
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (log.stat().st_size + 6_000, hard))
+        await scene.tell(20)
+        await eventually(lambda: reasons(recorder, "is not written"), timeout_s=30)
+        assert recorder.process.poll() is None
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+        await eventually(scene.is_whole, timeout_s=30)
+        await eventually(lambda: reasons(recorder, "written again"), timeout_s=30)
+        assert len(reasons(recorder, "is not written")) == 1
+        assert recorder.end(signal.SIGTERM) == 0
+    assert scene.gaps() == []
 
 
 async def test_what_is_no_database_is_left_alone(scene):
