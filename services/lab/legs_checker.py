@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from services.executor.gateway import OrderRequest
 from services.executor.ids import parse_client_order_id, plan_key
+from shared.domain.instrument import split_instrument
 from shared.domain.order import TERMINAL, ZERO
-from shared.messages.execution import ApprovedPlan, OrderPurpose
+from shared.messages.execution import ApprovedPlan, Fill, OrderPurpose
 from shared.messages.terms import LegPolicy
 
 if TYPE_CHECKING:
@@ -44,11 +46,22 @@ class LegsChecker:
         if told is None or told.status not in TERMINAL:
             self.report(f"{order.client_order_id} was sent before {first} was known")
         filled = (ZERO if told is None else told.filled_qty) + abs(plan.opening)
+        filled += self._fees_in_base(first)
         if order.terms.qty > filled:
             self.report(
                 f"{order.client_order_id} is for {order.terms.qty}, {first} filled {filled}"
             )
 
+    def _fees_in_base(self, order_id: str) -> Decimal:
+        """Return what an order paid in its base asset: the other leg buys that as well."""
+        fills = self._world.checkers.fills.values()
+        fees = [f.fee for f in fills if f.client_order_id == order_id and _is_in_base(f) and f.fee]
+        return sum(fees, ZERO)
+
     def report(self, text: str) -> None:
         """Note a violation."""
         self._world.checkers.report("legs_in_turn", text)
+
+
+def _is_in_base(fill: Fill) -> bool:
+    return fill.fee_asset == split_instrument(fill.instrument).base

@@ -39,3 +39,8 @@ def test_plans_of_several_assets_without_a_record_leave_nothing_over(seed: int) 
     """Some are flattened afterwards; of one the record comes too late to start, or is all lost."""
     outcome = run_seed(seed)
     assert not outcome.violations, outcome.story
+
+
+def test_a_second_leg_buys_what_the_first_paid_in_its_base_asset() -> None:
+    outcome = run_seed(5204)
+    assert not outcome.violations, outcome.story
