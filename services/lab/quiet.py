@@ -106,6 +106,8 @@ class QuietChecks:
         done = self._checkers.done.values()
         if any(each.outcome is PlanOutcome.FAILED for each in done):
             return
+        if self._checkers.has_unowned_position:
+            return  # risk halted for it, and an operator was told
         for asset in self._world.prices:
             held = books.exposure.get(asset, ZERO)
             held -= sum((r.net for r in rounds.rounds.values() if r.base == asset), ZERO)
