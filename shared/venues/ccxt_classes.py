@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
 
 from shared.lean_import import imported_when_used, without_init
@@ -19,6 +18,8 @@ RARELY_USED = ("requests", "cryptography.hazmat")
 
 def _user_agent() -> str:
     """Return how ccxt's clients name themselves, without the library that they ask for it."""
+    from importlib.metadata import version  # loads socket
+
     return f"python-requests/{version('requests')}"
 
 

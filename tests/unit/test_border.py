@@ -18,7 +18,9 @@ from shared.errors import CodecError
 from shared.messages import bounds
 from shared.messages.base import BookState, Message
 from shared.messages.checks import check_of, notes
+from shared.messages.execution import Fill
 from shared.messages.market import BookDelta, DepthView
+from shared.messages.restated import FillRestated
 from shared.messages.rules import InstrumentRules
 from shared.streams import STREAM_OF, Delivery
 from shared.watch.collector import Collector
@@ -61,6 +63,8 @@ def right(kind: type[Message]) -> Any:
         ]
     if hasattr(message, "rules"):
         changes["rules"] = make_info(*PLACE).rules
+    if kind is FillRestated:  # the place is its fill's
+        changes = {"fill": right(Fill)}
     return msgspec.structs.replace(message, **changes)
 
 
