@@ -9,8 +9,8 @@ from services.executor.gateway import OrderRequest
 from services.executor.ids import parse_client_order_id, plan_key
 from shared.domain.instrument import split_instrument
 from shared.domain.order import TERMINAL, ZERO
-from shared.messages.execution import ApprovedPlan, Fill, OrderPurpose
-from shared.messages.terms import LegPolicy
+from shared.messages.execution import ApprovedPlan, Fill, OrderEvent, OrderPurpose, OrderStatus
+from shared.messages.terms import LegPolicy, is_same_side
 
 if TYPE_CHECKING:
     from services.lab.world import World
@@ -46,7 +46,7 @@ class LegsChecker:
         if told is None or told.status not in TERMINAL:
             self.report(f"{order.client_order_id} was sent before {first} was known")
         filled = (ZERO if told is None else told.filled_qty) + abs(plan.opening)
-        filled += self._fees_in_base(first)
+        filled += self._fees_in_base(first) + self._closed_by_venue(told, plan)
         if order.terms.qty > filled:
             self.report(
                 f"{order.client_order_id} is for {order.terms.qty}, {first} filled {filled}"
@@ -57,6 +57,21 @@ class LegsChecker:
         fills = self._world.checkers.fills.values()
         fees = [f.fee for f in fills if f.client_order_id == order_id and _is_in_base(f) and f.fee]
         return sum(fees, ZERO)
+
+    def _closed_by_venue(self, first: OrderEvent | None, plan: ApprovedPlan) -> Decimal:
+        """Return what the venue closed by itself of what a first leg was to close.
+
+        Where the leg was refused because of it, it counts as what the leg filled.
+        """
+        is_refused = first is not None and first.status is OrderStatus.REJECTED
+        if first is None or not is_refused or not first.reduce_only:
+            return ZERO
+        closed = (
+            fill.qty
+            for fill in self._world.checkers.fills.values()
+            if fill.reduced_by and fill.ts_ns >= plan.ts_ns and is_same_side(fill, first)
+        )
+        return min(first.qty, sum(closed, ZERO))
 
     def report(self, text: str) -> None:
         """Note a violation."""
