@@ -89,6 +89,7 @@ def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
                 others += part
         elif plan.is_closing and (part := _refused_there(state, plan, key, left)):
             _count(plan, part, fill.price)
+            plan.closed_by_venue += part
             left -= part
             others += part
         else:
@@ -145,10 +146,14 @@ def _part_against(held: Decimal, closed: Decimal) -> Decimal:
 
 
 def _refused_there(state: ExecutorState, plan: PlanRecord, key: str, closed: Decimal) -> Decimal:
-    """Return how much of what was closed an order was to close that was refused because of it."""
+    """Return how much of what was closed an order was to close that was refused because of it.
+
+    All that the venue closed there counts together, and for no more than the order was for: the
+    rest was closed of others.
+    """
     for order in state.orders_of(plan):
         if had_nothing_to_reduce(order) and holding_key(order.venue, order.instrument) == key:
-            return _part_against(-order.side.signed(order.life.qty), closed)
+            return _part_against(plan.closed_by_venue - order.side.signed(order.life.qty), closed)
     return ZERO
 
 

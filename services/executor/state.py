@@ -162,7 +162,8 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``values``: what each but ``quote`` counts in it (zero: not known), and ``openings`` in place of
     ``opening``: what it began with of each. ``legs_left`` are the indexes of legs that wait for the
     one before them to be over; ``hedge_deadline_ns`` is its own, 0 where that is the executor's.
-    ``late_of`` is the plan whose late fill it evens out, ``told`` what may have to be told anew.
+    ``late_of`` is the plan whose late fill it evens out, ``told`` what may have to be told anew,
+    ``closed_by_venue`` what the venue closed by itself that an order was to close, signed.
     """
 
     plan_id: str
@@ -196,6 +197,7 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     hedge_deadline_ns: int = 0
     late_of: str = ""
     told: list[Fill] = []
+    closed_by_venue: Decimal = ZERO
 
     @property
     def is_open(self) -> bool:

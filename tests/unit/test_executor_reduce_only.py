@@ -13,7 +13,7 @@ from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import OrderEvent, OrderPurpose, OrderStatus, PlanDone, PlanOutcome
 from shared.messages.rounds import Intent
 from tests.executor_model import LOT, MS, PERP, SPOT, World
-from tests.unit.test_executor_funding import holding
+from tests.unit.test_executor_funding import PAIR, holding
 from tests.unit.test_executor_reductions import close_by_itself, fill, held, reduced
 from tests.unit.test_executor_rounds import of_round
 
@@ -85,6 +85,24 @@ def test_what_the_venue_closed_meanwhile_counts_for_the_closing_of_a_round() -> 
     assert world.true_exposure() == 0
     assert not downs(world)
     assert not world.engine.state.locked
+
+
+def test_of_what_the_venue_closed_of_two_rounds_a_closing_counts_only_its_own() -> None:
+    """The position of both is gone, in two trades; the first round is closed, and no more."""
+    world = holding()
+    other = of_round(world, PAIR, Intent.OPEN, plan_id="plan00000003")
+    world.message(msgspec.structs.replace(other, strategy="other", round_id="r2"))
+    world.settle(3)
+    assert held(world) == D("-0.2")
+    close_by_itself(world, fill(world, "own1", "0.1"), fill(world, "own2", "0.1"))
+    world.message(of_round(world, CLOSE, Intent.CLOSE, plan_id="plan00000002"))
+    world.settle(8)
+    sold = [(e.venue, e.qty) for e in submitted(world, OrderPurpose.LEG) if e.side is Side.SELL]
+    assert sold[-1] == ("beta", D("0.1"))
+    assert not [e for e in world.said(OrderEvent) if e.purpose is not OrderPurpose.LEG]
+    assert world.said(PlanDone)[-1].began_with == {"BTC/USDT": D("0.1")}
+    assert held(world) == world.true_position("gamma") == 0
+    assert world.true_exposure() == D("0.1"), "what the other round holds in spot is left to it"
 
 
 def test_a_position_that_is_gone_without_a_fill_fails_the_flatten_and_no_instrument() -> None:
