@@ -93,15 +93,14 @@ class Checkers:
         self.state = TradingState.HALTED
         self._not_live_since_ns: dict[tuple[str, str], int] = {}
         self.is_emptied = self.has_flattened = False
-        self.has_unowned_position = False
-        """Whether risk told of a position that no round holds, and nobody said FLATTEN since."""
-        self.ledger, self.rounds = LedgerChecker(world), RoundsChecker(world)
-        self.uneven, self.stops = UnevenChecker(world), StopsChecker(world)
-        self.legs = LegsChecker(world)
+        self.unowned: set[tuple[str, str]] = set()
+        """Markets of positions that risk told no round holds; nobody said FLATTEN since."""
+        self.ledger, self.legs = LedgerChecker(world), LegsChecker(world)
+        self.rounds, self.stops = RoundsChecker(world), StopsChecker(world)
+        self.uneven, self.tally = UnevenChecker(world), Tally(world.kind)
         for exchange in world.exchanges.values():
             if has_derivatives(exchange):
                 self.watch_positions(exchange)
-        self.tally = Tally(world.kind)
         self._checks: dict[type[Message], Callable[[Any], None]] = {
             DepthView: self._check_view,
             Opportunity: self._check_priced,
@@ -274,10 +273,12 @@ class Checkers:
         if command.kind is CommandKind.RESUME:
             self.is_emptied = False
         elif command.kind is CommandKind.FLATTEN:
-            self.has_unowned_position, self.has_flattened = False, True
+            self.unowned.clear()
+            self.has_flattened = True
 
     def _note_alert(self, alert: Alert) -> None:
-        self.has_unowned_position |= alert.code == "POSITION_UNOWNED"
+        if alert.code == "POSITION_UNOWNED":
+            self.unowned |= positions_named(alert, self._world)
         self.stops.on_alert(alert)
 
     def _check_order(self, event: OrderEvent) -> None:
@@ -342,6 +343,16 @@ def _worth(plan: ApprovedPlan, orders: Sequence[PlanLeg | OrderEvent]) -> Decima
         quote = split_instrument(order.instrument).quote
         total += order.qty * order.price_limit * worth.get(quote, Decimal(1))
     return total
+
+
+def positions_named(alert: Alert, world: World) -> set[tuple[str, str]]:
+    """Return the markets, by venue and instrument, that an alert names with their venue."""
+    return {
+        (venue, instrument)
+        for venue, settings in world.config.venues.items()
+        for instrument in settings.instruments
+        if f" {instrument} at {venue}," in alert.text
+    }
 
 
 def reductions_lost(told: Mapping[tuple[str, str], Fill], world: World) -> list[tuple[str, str]]:

@@ -75,7 +75,7 @@ class QuietChecks:
             )
         check_reduced(world)
         self._checkers.rounds.check_quiet()
-        self._check_flat(executor.state.books, risk.ledger.rounds)
+        self.check_flat(executor.state.books, risk.ledger.rounds)
 
     def _check_books(self, service: str, books: Books) -> None:
         world = self._world
@@ -97,8 +97,8 @@ class QuietChecks:
                     text = f"{service} holds {ours} {instrument} at {venue}, the venue {truth}"
                     self._checkers.report("positions", text)
 
-    def _check_flat(self, books: Books, rounds: Rounds) -> None:
-        """See that nothing is open but what rounds hold."""
+    def check_flat(self, books: Books, rounds: Rounds) -> None:
+        """See that nothing is open but what rounds hold, or what risk halted for and told."""
         of_rounds: dict[str, Decimal] = {}
         for each in rounds.rounds.values():
             for key, qty in each.held.items():
@@ -106,9 +106,11 @@ class QuietChecks:
         done = self._checkers.done.values()
         if any(each.outcome is PlanOutcome.FAILED for each in done):
             return
-        if self._checkers.has_unowned_position:
-            return  # risk halted for it, and an operator was told
+        told = self._checkers.unowned
+        bases = {split_instrument(instrument).base for _, instrument in told}
         for asset in self._world.prices:
+            if asset in bases:
+                continue
             held = books.exposure.get(asset, ZERO)
             held -= sum((r.net for r in rounds.rounds.values() if r.base == asset), ZERO)
             if abs(held) > self._dust(asset):
@@ -116,6 +118,8 @@ class QuietChecks:
         for key, held in books.opened().items():
             venue, instrument = holding_place(key)
             left = held - of_rounds.get(key, ZERO)
+            if (venue, instrument) in told:
+                continue
             if venue and abs(left) > self._dust(split_instrument(instrument).base):
                 text = f"{left} {instrument} is open at {venue} and no plan failed"
                 self._checkers.report("flat", text)

@@ -253,7 +253,7 @@ class World:
 
         Who resumes after a position was found that no round holds says FLATTEN first, as told.
         """
-        if kind is CommandKind.RESUME and self.checkers.has_unowned_position:
+        if kind is CommandKind.RESUME and self.checkers.unowned:
             self.send_command(CommandKind.FLATTEN)
         now_ns = self.kernel.now_ns()
         command = Command(

@@ -8,8 +8,13 @@ import msgspec
 import pytest
 
 from services.lab.operator import say
+from services.lab.quiet import QuietChecks
 from services.lab.simulate import run_seed
-from services.lab.world import World
+from services.lab.world import START_NS, World
+from services.risk.rounds import Rounds
+from shared.domain.accounting import Books
+from shared.domain.executions import execution_of
+from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import OPERATOR_STRATEGY
 from tests.sim.test_perpetuals import SEEDS, VENUE
 from tests.unit.test_lab_reductions import fill
@@ -39,6 +44,38 @@ def test_plans_of_several_assets_without_a_record_leave_nothing_over(seed: int) 
     """Some are flattened afterwards; of one the record comes too late to start, or is all lost."""
     outcome = run_seed(seed)
     assert not outcome.violations, outcome.story
+
+
+def left_open(told: str = "", flattened: bool = False) -> list[str]:
+    """Return what ``flat`` says of 1.6 SOL and a position of -2 that no round holds."""
+    world = World(SEEDS[0])
+    if told:
+        text = (
+            f"halted: plan p, adopted after a loss of records, leaves {told}, which no round holds"
+        )
+        alert = Alert(
+            ts_ns=START_NS,
+            service="risk",
+            severity=Severity.CRITICAL,
+            code="POSITION_UNOWNED",
+            text=text,
+        )
+        say(world, "risk", [alert])
+    if flattened:
+        command = Command(ts_ns=START_NS, command_id="f", kind=CommandKind.FLATTEN, operator="test")
+        say(world, "operator", [command])
+    books = Books()
+    books.trade(execution_of(fill("position", "2", reduced_by="")))
+    QuietChecks(world, world.checkers).check_flat(books, Rounds())
+    return [each.text for each in world.checkers.violations if each.checker == "flat"]
+
+
+def test_a_position_that_risk_halted_for_is_left_to_an_operator_and_no_other_one() -> None:
+    as_told = left_open(f"-2 SOL/USDT:USDT at {VENUE}")
+    assert as_told == left_open(f"3 SOL/USDT, -2 SOL/USDT:USDT at {VENUE}") == []
+    assert len(left_open()) == 2, "the asset, and the position"
+    assert left_open(f"-2 BTC/USDT:USDT at {VENUE}") == left_open()
+    assert left_open(f"-2 SOL/USDT:USDT at {VENUE}", flattened=True) == left_open()
 
 
 def test_a_second_leg_buys_what_the_first_paid_in_its_base_asset() -> None:
