@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from shared.domain.fees import fee_amount
-from shared.messages.base import Certainty, Message, Side
+from shared.messages.base import Certainty, Message, Side, TradingState
 from shared.messages.execution import (
     ApprovedPlan,
     Fill,
@@ -19,10 +19,12 @@ from shared.messages.execution import (
     PlanDone,
     PlanLeg,
     PlanOutcome,
+    PositionReport,
+    RiskReport,
 )
 from shared.sql_ledger.database import open_to_write
 from shared.sql_ledger.rows import entry_text, rows_of
-from tests.decision_builders import MS, T0, make_terms
+from tests.decision_builders import MS, SPOT, T0, make_terms
 
 D = Decimal
 FEE_BPS = D(10)
@@ -128,6 +130,23 @@ def told_plan(
         events.append(order(plan, index, OrderStatus.FILLED, filled_qty=each.qty, ts_ns=each.ts_ns))
     realized = D("0.1") * (prices[1] - prices[0]) - fees
     return [plan, *events, done(plan, realized, fees)]
+
+
+def of_risk(now_ns: int, qty: Decimal, price: Decimal | None) -> RiskReport:
+    """Risk's report with one position, and the price at which it could be closed."""
+    held = PositionReport(venue="", instrument=SPOT, qty=qty, entry=D(1), close_price=price)
+    return RiskReport(
+        ts_ns=now_ns,
+        state=TradingState.ACTIVE,
+        exposure={},
+        realized={},
+        fees={},
+        realized_today={},
+        reserved=D(0),
+        plans_in_flight=0,
+        certainty=Certainty.KNOWN,
+        positions=[held],
+    )
 
 
 def write_ledger(path: Path, said: Iterable[Message]) -> None:

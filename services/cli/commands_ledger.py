@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -33,7 +34,7 @@ Venue = Annotated[str | None, typer.Option("--venue", metavar="V")]
 Instrument = Annotated[str | None, typer.Option("--instrument", metavar="I")]
 Plan = Annotated[str | None, typer.Option("--plan", metavar="ID")]
 Reason = Annotated[
-    str | None, typer.Option("--reason", metavar="R", help="Of a denial, see docs/denials.md.")
+    str | None, typer.Option("--reason", metavar="R", help="One of docs/denials.md.")
 ]
 Limit = Annotated[
     int | None,
@@ -51,76 +52,111 @@ Show = Callable[[list[Record]], None]
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    for name, find, show, about in LISTS:
-        app.command(name, help=about)(_list_command(name, find, show))
+    for listing in LISTS:
+        app.command(listing.name, help=listing.about)(_list_command(listing))
     app.command("plans")(plans)
     app.command("pnl")(pnl)
 
 
-LISTS: tuple[tuple[str, Find, Show, str], ...] = (
-    (
+class Listing(NamedTuple):
+    """A command that lists records, and the options that its table can be narrowed by."""
+
+    name: str
+    find: Find
+    show: Show
+    about: str
+    filters: dict[str, Any]
+
+
+_OF_ORDERS = {
+    "since": Since,
+    "strategy": Strategy,
+    "venue": Venue,
+    "instrument": Instrument,
+    "plan": Plan,
+    "limit": Limit,
+}
+LISTS = (
+    Listing(
         "orders",
         ledger_records.orders,
         ledger_tables.show_orders,
         "Orders with their latest status and what they traded.",
+        _OF_ORDERS,
     ),
-    (
+    Listing(
         "fills",
         ledger_records.fills,
         ledger_tables.show_fills,
         "Executions of our orders, with their fees.",
+        _OF_ORDERS,
     ),
-    (
+    Listing(
         "positions",
         ledger_records.positions,
         ledger_tables.show_positions,
-        "What was held when it last changed.",
+        "Positions as risk reported them last, with what closing them would realize.",
+        {"venue": Venue, "instrument": Instrument},
     ),
-    (
+    Listing(
         "balances",
         ledger_records.balances,
         ledger_tables.show_balances,
-        "What every venue reported last.",
+        "Balances as every venue reported them last.",
+        {"since": Since, "venue": Venue},
     ),
-    (
+    Listing(
         "why-denied",
         ledger_records.denials,
         ledger_tables.show_denials,
-        "What risk denied, and why.",
+        "Opportunities that risk denied, and why.",
+        {
+            "since": Since,
+            "strategy": Strategy,
+            "venue": Venue,
+            "instrument": Instrument,
+            "reason": Reason,
+            "limit": Limit,
+        },
     ),
 )
 
 
-def _list_command(name: str, find: Find, show: Show) -> Callable[..., None]:
-    """Return a command that prints or writes records, narrowed by what is asked."""
+def _list_command(listing: Listing) -> Callable[..., None]:
+    """Return a command that prints or writes records, with the options of its listing."""
 
     def command(
         *,
-        ledger: File = None,
-        since: Since = None,
-        strategy: Strategy = None,
-        venue: Venue = None,
-        instrument: Instrument = None,
-        plan: Plan = None,
-        reason: Reason = None,
-        limit: Limit = None,
-        as_json: AsJson = False,
-        csv: Csv = None,
-        parquet: Parquet = None,
+        ledger: Path | None,
+        as_json: bool,
+        csv: Path | None,
+        parquet: Path | None,
+        since: str | None = None,
+        limit: int | None = None,
+        **filters: str | None,
     ) -> None:
         wanted = Wanted(
             since_ns=parse_since(since),
-            strategy=strategy,
-            venue=venue,
-            instrument=instrument,
-            plan=plan,
-            reason=reason,
             limit=limit or (ALL_ROWS if csv or parquet else LIMIT),
+            **filters,
         )
         with opened(ledger) as there:
-            found = find(there, wanted)
-        _output(name, found, show, as_json, csv, parquet)
+            found = listing.find(there, wanted)
+        _output(listing.name, found, listing.show, as_json, csv, parquet)
 
+    options = {"ledger": File, **listing.filters, "as_json": AsJson, "csv": Csv, "parquet": Parquet}
+    signature = inspect.Signature(
+        [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                annotation=kind,
+                default=False if kind is AsJson else None,
+            )
+            for name, kind in options.items()
+        ]
+    )
+    command.__signature__ = signature  # type: ignore[attr-defined]  # read by typer
     return command
 
 
@@ -162,10 +198,13 @@ def pnl(
     *,
     ledger: File = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="T", help="Days from this one on.")
+        str | None, typer.Option("--since", metavar="T", help="Only days from this one on.")
     ] = None,
     strategy: Strategy = None,
-    venue: Venue = None,
+    venue: Annotated[
+        str | None,
+        typer.Option("--venue", metavar="V", help="Only what trading moved at this venue."),
+    ] = None,
     as_json: AsJson = False,
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="A row per day, strategy, asset.")
@@ -173,19 +212,23 @@ def pnl(
     parquet: Parquet = None,
 ) -> None:
     """What was earned, per asset: by strategy, by venue, by day (UTC)."""
-    since_ns = parse_since(since)
+    wanted = Wanted(since_ns=parse_since(since), strategy=strategy, venue=venue)
+    others = {"--since": since, "--strategy": strategy, "--csv": csv, "--parquet": parquet}
+    if venue is not None and any(value is not None for value in others.values()):
+        given = next(option for option, value in others.items() if value is not None)
+        raise ConfigError(f"{given} and --venue: no venue is split by strategy or day; give one")
     with opened(ledger) as there:
         report = ledger_money.pnl(there)
-    ledger_money.narrow(report, since_ns, strategy, venue)
+    ledger_money.narrow(report, wanted)
     if csv is not None or parquet is not None:
         _output("pnl", report["by_day"], ledger_tables.show_days, False, csv, parquet)
     elif as_json:
         emit_json({"schema": SCHEMA, **report})
     else:
-        ledger_tables.show_pnl(report)
+        ledger_tables.show_pnl(report, wanted)
 
 
-def _output(  # noqa: PLR0917 - what every command has at its end
+def _output(  # noqa: PLR0917 - the options that every command ends with
     name: str,
     found: list[Record],
     show: Callable[[list[Any]], None],

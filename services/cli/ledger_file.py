@@ -81,7 +81,7 @@ class Wanted:
                 parts.append(f"EXISTS (SELECT 1 FROM json_each({legs}) AS leg WHERE {of_leg})")
             else:
                 option = name.removesuffix("_ns")
-                raise ConfigError(f"--{option} is not known of this: leave it out")
+                raise ConfigError(f"--{option} does not narrow this table; leave it out")
             arguments.append(value)
         return " AND ".join(parts), arguments
 

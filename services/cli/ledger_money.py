@@ -6,13 +6,14 @@ everything here uses (``shared/domain/accounting.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from heapq import merge
 from typing import Any, Final
 
 from services.cli.export import iso
 from services.cli.ledger_accounts import Accounts
+from services.cli.ledger_file import Wanted
 from shared.domain.accounting import holding_key, worst_certainty
 from shared.domain.valuation import Close
 from shared.messages.base import Certainty, Message
@@ -78,18 +79,15 @@ def pnl(ledger: Ledger) -> dict[str, Any]:
     books, funding = accounts.books, accounts.funding.unknown()
     report = money_report(books, closing, accounts.strategies, funding)
     del report["closing_cost"]  # nobody told what it would cost by now
-    _doubt(report, Certainty.KNOWN if not missing else Certainty.UNKNOWN)
+    if missing:
+        _doubt(report, Certainty.UNKNOWN)
     is_of_now = all(
         (told := prices.get(key)) is not None and told[0] == holding.qty
         for key, holding in books.holdings.items()
         if holding.qty
     )
-    for money in report["pnl"].values():
-        doubt = Certainty.KNOWN if is_of_now else Certainty.ESTIMATED
-        money["certainties"]["unrealized"] = worst_certainty(
-            money["certainties"]["unrealized"], doubt
-        )
-        money["certainty"] = worst_certainty(money["certainty"], doubt)
+    if not is_of_now:
+        _doubt(report, Certainty.ESTIMATED, ("unrealized",))
     return {
         "from": None if accounts.first_ns is None else iso(accounts.first_ns),
         "to": None if accounts.first_ns is None else iso(accounts.last_ns),
@@ -104,15 +102,13 @@ def pnl(ledger: Ledger) -> dict[str, Any]:
     }
 
 
-def _doubt(report: dict[str, Any], doubt: Certainty) -> None:
-    """Where executions may be missing, no sum of them is known."""
-    for money in report["pnl"].values():
+def _doubt(report: dict[str, Any], doubt: Certainty, names: Sequence[str] = ()) -> None:
+    """Let no figure be known better than ``doubt``: the named ones, or without names all."""
+    by_owner = [report["pnl"], *report["pnl_by_strategy"].values()]
+    for money in (each for earned in by_owner for each in earned.values()):
         money["certainty"] = worst_certainty(money["certainty"], doubt)
-        for name, certainty in money["certainties"].items():
-            money["certainties"][name] = worst_certainty(certainty, doubt)
-    for earned in report["pnl_by_strategy"].values():
-        for money in earned.values():
-            money["certainty"] = worst_certainty(money["certainty"], doubt)
+        for name in names or tuple(money["certainties"]):
+            money["certainties"][name] = worst_certainty(money["certainties"][name], doubt)
 
 
 Prices = dict[str, tuple[Decimal, Decimal, int]]
@@ -164,10 +160,9 @@ def _totals(reports: list[BalanceReport]) -> dict[str, dict[str, Decimal]]:
     }
 
 
-def narrow(
-    report: dict[str, Any], since_ns: int | None, strategy: str | None, venue: str | None
-) -> None:
+def narrow(report: dict[str, Any], wanted: Wanted) -> None:
     """Leave out of a report what is not asked for; the figures of the whole stay."""
+    since_ns, strategy, venue = wanted.since_ns, wanted.strategy, wanted.venue
     if strategy is not None:
         earned = report["pnl_by_strategy"]
         report["pnl_by_strategy"] = {

@@ -14,6 +14,7 @@ from shared.domain.accounting import ZERO
 from shared.domain.contracts import Contract
 from shared.domain.executions import cost_of
 from shared.domain.instrument import split_instrument
+from shared.messages.base import Certainty
 from shared.sql_ledger.database import Ledger
 
 Record = dict[str, Any]
@@ -41,7 +42,10 @@ def _order(ledger: Ledger, row: sqlite3.Row) -> Record:
         (row["plan_id"], row["client_order_id"]),
     )
     qty = sum((Decimal(each["qty"]) for each in traded), ZERO)
-    cost = sum((Decimal(each["qty"]) * Decimal(each["price"]) for each in traded), ZERO)
+    contract = Contract(split_instrument(row["instrument"]).kind)
+    settled = sum(
+        (contract.settled(Decimal(each["qty"]), Decimal(each["price"])) for each in traded), ZERO
+    )
     return {
         "time": iso(row["ts_ns"]),
         "ts_ns": row["ts_ns"],
@@ -56,13 +60,20 @@ def _order(ledger: Ledger, row: sqlite3.Row) -> Record:
         "price_limit": Decimal(row["price_limit"]),
         "status": row["status"],
         "filled_qty": Decimal(row["filled_qty"]),
-        "price_avg": cost / qty if qty else None,
+        "price_avg": _average(contract, qty, settled),
         "fees": _fees(row["instrument"], traded),
         "reason": row["reason"],
         "venue_order_id": row["venue_order_id"],
         "ts_sent_ns": row["ts_sent_ns"],
         "ts_last_ns": row["ts_last_ns"],
     }
+
+
+def _average(contract: Contract, qty: Decimal, settled: Decimal) -> Decimal | None:
+    """Return the average price; of inverse contracts, which cost coins, the harmonic mean."""
+    if not qty:
+        return None
+    return qty / settled if contract.is_inverse else settled / qty
 
 
 def _fees(instrument: str, traded: list[Any]) -> dict[str, Decimal | None]:
@@ -229,7 +240,7 @@ def _position(row: sqlite3.Row) -> Record:
         "close_price": price,
         "ts_price_ns": row["ts_price_ns"],
         "unrealized": None if price is None else contract.profit(qty, entry, price),
-        "certainty": "unknown" if price is None else "estimated",
+        "certainty": Certainty.UNKNOWN if price is None else Certainty.KNOWN,
     }
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from rich.table import Table
 
+from services.cli.ledger_file import Wanted
 from services.cli.ledger_records import Record
 from services.cli.output import console
+from shared.wording import counted
 
 MARKS = {"known": "", "estimated": "~", "unknown": "?"}
 """Stand behind a figure: how well it is known."""
@@ -36,12 +38,12 @@ def moment(record: Record) -> str:
 
 
 def amount(value: Decimal | None, digits: int = 2, certainty: str = "known") -> str:
-    """Return money with its sign, and a mark where it is not known for sure."""
+    """Return money with its sign, and a mark where it is estimated or not known."""
     return "unknown" if value is None else f"{value:+,.{digits}f}{MARKS[certainty]}"
 
 
 def short(value: Decimal | None) -> str:
-    """Return a price or quantity with no more digits than count."""
+    """Return a price or quantity with at most eight digits, or those before the point."""
     if value is None:
         return "-"
     text = f"{value:.8g}" if value.adjusted() < 8 else f"{value:.0f}"
@@ -208,53 +210,61 @@ def show_days(days: list[dict[str, Any]]) -> None:
             each["day"],
             each["strategy"],
             amount(each["realized"], certainty=each["certainty"]),
-            f"{each['fees']:,.2f}",
+            amount(each["fees"], certainty=each["certainty"]).lstrip("+"),
             amount(each["funding"]),
             each["quote"],
         )
     _print(made, days, "day")
 
 
-def show_pnl(report: dict[str, Any]) -> None:
-    """Print what was earned; amounts in different assets stand apart."""
+def show_pnl(report: dict[str, Any], wanted: Wanted) -> None:
+    """Print what was earned, or the part that is asked for; different assets are never added."""
     if not report["pnl"]:
         console.print("no fill in the ledger")
         return
-    numbers = ("realized", "unrealized", "fees", "funding")
-    made = table(("", *numbers, " "), "", numbers)
-    for quote, money in report["pnl"].items():
-        doubts = money["certainties"]
-        made.add_row(
-            "all",
-            amount(money["realized"], certainty=doubts["realized"]),
-            amount(money["unrealized"], certainty=doubts["unrealized"]),
-            amount(money["fees"], certainty=doubts["fees"]).lstrip("+"),
-            amount(money["funding"], certainty=doubts["funding"]),
-            quote,
-        )
-    for strategy, earned in report["pnl_by_strategy"].items():
-        for quote, money in earned.items():
-            made.add_row(
-                strategy,
-                amount(money["realized"], certainty=money["certainty"]),
-                amount(money["unrealized"]),
-                f"{money['fees']:,.2f}",
-                amount(money["funding"]),
-                quote,
-            )
-    console.print(made)
-    show_days(report["by_day"])
-    for venue, each in report["by_venue"].items():
-        moved = ", ".join(
-            f"{qty.normalize():+f} {a}" for a, qty in each["inventory_change"].items()
-        )
-        console.print(f"{venue}: {each['fills']} fills moved {moved or 'nothing'}", markup=False)
-    for quote, change in (report["venue_equity_change"] or {}).items():
-        console.print(f"the venues' accounts: {amount(change)} {quote}", markup=False)
+    is_whole = wanted.since_ns is None and wanted.strategy is None and wanted.venue is None
+    if wanted.since_ns is None and wanted.venue is None:
+        _show_earned(report, is_whole)
+    if wanted.venue is None:
+        show_days(report["by_day"])
+    if is_whole or wanted.venue is not None:
+        _show_venues(report["by_venue"])
+    if is_whole:
+        for quote, change in (report["venue_equity_change"] or {}).items():
+            console.print(f"the venues' accounts: {amount(change)} {quote}", markup=False)
     for gap in report["gaps"]:
         count = "unknown" if gap["entries"] is None else gap["entries"]
         console.print(f"gap: {count} entries of {gap['stream']}: {gap['reason']}", markup=False)
-    console.print("~ estimated, ? not known")
+    if report["by_day"] or report["by_venue"]:
+        console.print("~ estimated, ? not known")
+
+
+def _show_earned(report: dict[str, Any], is_whole: bool) -> None:
+    """Print a line of each strategy and asset, after those of all together."""
+    by_owner = {"all": report["pnl"]} if is_whole else {}
+    numbers = ("realized", "unrealized", "fees", "funding")
+    made, rows = table(("", *numbers, " "), "", numbers), 0
+    for owner, earned in (*by_owner.items(), *report["pnl_by_strategy"].items()):
+        for quote, money in earned.items():
+            doubts = money["certainties"]
+            cells = [amount(money[name], certainty=doubts[name]) for name in numbers]
+            cells[2] = cells[2].lstrip("+")
+            made.add_row(owner, *cells, quote)
+            rows += 1
+    if rows:
+        console.print(made)
+
+
+def _show_venues(by_venue: dict[str, Any]) -> None:
+    """Print what trading moved at each venue."""
+    for venue, each in by_venue.items():
+        moved = ", ".join(
+            f"{qty.normalize():+f} {a}" for a, qty in each["inventory_change"].items()
+        )
+        fills = counted(each["fills"], "fill")
+        console.print(f"{venue}: {fills} moved {moved or 'nothing'}", markup=False)
+    if not by_venue:
+        console.print("no venue in the ledger that fits")
 
 
 def _print(made: Table, records: Sequence[Any], one: str) -> None:

@@ -155,6 +155,8 @@ class Ledger:
         """
         with self._faults():
             version = self._version()
+        if not version:
+            raise LedgerError(f"{self._path} is empty: no recorder has written a ledger there yet")
         if version < SCHEMA:
             raise LedgerError(
                 f"{self._path} has schema {version}, this program reads {SCHEMA}: start the "
@@ -208,6 +210,8 @@ def open_to_read(path: Path) -> Ledger:
         raise LedgerError(
             f"there is no ledger {path}; the recorder writes it where recorder.ledger is true"
         )
+    if path.is_dir():
+        raise LedgerError(f"{path} is a directory; give the file of a ledger")
     ledger = _open(path, "ro")
     try:
         ledger.check()

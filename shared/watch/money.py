@@ -115,6 +115,9 @@ def money_report(
                     "fees": each.fees,
                     "funding": None if funding_unknown else each.funding,
                     "certainty": worst_certainty(each.certainty, doubt),
+                    "certainties": _certainties(
+                        _result_of(strategies, name, quote), each.unrealized, doubt
+                    ),
                 }
                 for quote, each in figures.earned.items()
             }
@@ -137,6 +140,12 @@ def money_report(
         "venue_equity_change": equity_change(books, closing),
         "closing_cost": closing_cost(books, closing),
     }
+
+
+def _result_of(strategies: StrategyBooks | None, name: str, quote: str) -> TradingResult:
+    """Return a strategy's result; what is netted between strategies has none, and is known."""
+    books = None if strategies is None else strategies.accounts.get(name)
+    return TradingResult() if books is None else books.result(quote)
 
 
 def _certainties(

@@ -46,11 +46,17 @@ def test_mistakes_are_one_line(ledger, tmp_path):
     other = tmp_path / "other"
     with sqlite3.connect(other) as connection:
         connection.execute("CREATE TABLE notes (text TEXT)")
+    empty = tmp_path / "empty"
+    empty.touch()
     for words, part in (
         (("orders", "--ledger", str(tmp_path / "none")), "there is no ledger"),
         (("orders", "--ledger", str(newer)), f"has schema {SCHEMA + 1}, this program knows"),
         (("orders", "--ledger", str(other)), "is a database of something else"),
         (("orders", "--ledger", str(ledger), "--since", "soon"), "90m, 12h or 7d"),
+        (("positions", "--ledger", str(ledger), "--reason", "X"), "No such option: --reason"),
+        (("pnl", "--ledger", str(tmp_path)), "is a directory"),
+        (("pnl", "--ledger", str(empty)), "is empty"),
+        (("pnl", "--ledger", str(ledger), "--venue", "beta", "--since", "7d"), "give one"),
     ):
         done = arb(*words)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr

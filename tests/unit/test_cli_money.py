@@ -113,12 +113,28 @@ def test_profit_by_strategy_is_part_of_a_report_and_of_the_status() -> None:
         whole.trade(done)
         strategies.trade(done, strategy)
     report = money_report(whole, Closing(find=closes(VIEWS)), strategies)
+    names = ("realized", "unrealized", "fees", "funding")
+    known = {"certainties": dict.fromkeys(names, "known")}
     assert report["pnl_by_strategy"] == {
         "a": {
-            "USDT": {"realized": 1, "unrealized": 0, "fees": 2, "funding": 0, "certainty": "known"}
+            "USDT": {
+                "realized": 1,
+                "unrealized": 0,
+                "fees": 2,
+                "funding": 0,
+                "certainty": "known",
+                **known,
+            }
         },
         "unknown": {
-            "USDT": {"realized": -1, "unrealized": 0, "fees": 1, "funding": 0, "certainty": "known"}
+            "USDT": {
+                "realized": -1,
+                "unrealized": 0,
+                "fees": 1,
+                "funding": 0,
+                "certainty": "known",
+                **known,
+            }
         },
     }
     part = StrategyReport(

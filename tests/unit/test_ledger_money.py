@@ -7,22 +7,29 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from services.cli import ledger_money, ledger_plan
+from services.cli import ledger_money, ledger_plan, ledger_tables
 from services.cli.export import History
+from services.cli.ledger_file import Wanted
 from shared.errors import ConfigError
-from shared.messages.base import Certainty, TradingState
+from shared.messages.base import Certainty
 from shared.messages.execution import (
     Balance,
     BalanceReport,
     OrderStatus,
-    PositionReport,
-    RiskReport,
 )
 from shared.messages.restated import FillRestated
 from shared.sql_ledger.database import open_to_read, open_to_write
 from shared.sql_ledger.take_in import Gap
-from tests.decision_builders import MS, SPOT, T0
-from tests.ledger_builders import D, approved, fill, order, told_plan, write_ledger
+from tests.decision_builders import MS, T0
+from tests.ledger_builders import (
+    D,
+    approved,
+    fill,
+    of_risk,
+    order,
+    told_plan,
+    write_ledger,
+)
 
 DAY_NS = 86_400_000_000_000
 
@@ -89,22 +96,8 @@ def test_what_is_open_is_worth_its_newest_price_or_unknown(tmp_path):
     assert report["pnl"]["USDT"]["certainties"]["unrealized"] is Certainty.KNOWN
     report = earned(tmp_path / "of_less", bought, [of_risk(T0, D("0.01"), D(10_020))])
     assert report["pnl"]["USDT"]["certainties"]["unrealized"] is Certainty.ESTIMATED
-
-
-def of_risk(now_ns: int, qty: Decimal, price: Decimal) -> RiskReport:
-    held = PositionReport(venue="", instrument=SPOT, qty=qty, entry=D(1), close_price=price)
-    return RiskReport(
-        ts_ns=now_ns,
-        state=TradingState.ACTIVE,
-        exposure={},
-        realized={},
-        fees={},
-        realized_today={},
-        reserved=D(0),
-        plans_in_flight=0,
-        certainty=Certainty.KNOWN,
-        positions=[held],
-    )
+    of_strategy = report["pnl_by_strategy"]["pairs"]["USDT"]["certainties"]
+    assert (of_strategy["realized"], of_strategy["unrealized"]) == ("known", "estimated")
 
 
 def test_a_gap_leaves_no_sum_known_and_takes_fills_as_they_are(tmp_path):
@@ -172,6 +165,39 @@ def test_a_plan_in_full(tmp_path):
     with pytest.raises(ConfigError, match="no plan 'p9' in the ledger"):
         ledger_plan.whole(ledger, "p9")
     ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "heads"),
+    [
+        (Wanted(), ["realized", "all", "pairs", "day", "2023-11-14", "alpha:", "beta:", "~"]),
+        (Wanted(strategy="pairs"), ["realized", "pairs", "day", "2023-11-14", "~"]),
+        (Wanted(venue="beta"), ["beta:", "~"]),
+        (Wanted(strategy="none"), ["no", "~"]),
+        (Wanted(venue="none"), ["no", "~"]),
+        (Wanted(since_ns=T0 + DAY_NS), ["no", "~"]),
+    ],
+)
+def test_pnl_shows_only_what_is_asked_for(tmp_path, capsys, wanted: Wanted, heads):
+    report = earned(tmp_path / "l", told_plan(1))
+    ledger_money.narrow(report, wanted)
+    ledger_tables.show_pnl(report, wanted)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == heads
+    assert report["pnl"]["USDT"]["realized"] == D("2.8949"), "the whole stays in --json"
+
+
+def test_estimated_figures_are_marked_in_every_line(tmp_path, capsys):
+    said = told_plan(1)
+    for place, each in enumerate(said):
+        if hasattr(each, "trade_id"):
+            said[place] = msgspec.structs.replace(
+                each, fee=D("0.01"), fee_asset="BNB", fee_quote=D("1")
+            )
+    ledger_tables.show_pnl(earned(tmp_path / "l", said), Wanted())
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split()[1:] == ["+2.90~", "unknown", "2.00~", "+0.00", "USDT"]
+    assert lines[2].split()[1:] == ["+2.90~", "unknown", "2.00~", "+0.00", "USDT"]
+    assert lines[4].split()[2:] == ["+2.90~", "2.00~", "+0.00", "USDT"]
 
 
 def test_an_export_has_a_fill_as_it_is_stated_now():

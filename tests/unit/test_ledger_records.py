@@ -9,13 +9,15 @@ import msgspec
 import pytest
 
 from services.cli import ledger_records
+from services.cli.commands_ledger import LISTS
 from services.cli.ledger_file import Wanted, parse_since
 from services.cli.table_files import write_csv, write_parquet
 from shared.errors import ConfigError
-from shared.messages.execution import Balance, BalanceReport, Denied
+from shared.messages.base import Certainty
+from shared.messages.execution import Balance, BalanceReport, Denied, OrderStatus
 from shared.sql_ledger.database import Ledger, open_to_read
 from tests.decision_builders import T0, make_opportunity
-from tests.ledger_builders import told_plan, write_ledger
+from tests.ledger_builders import approved, fill, of_risk, order, told_plan, write_ledger
 
 D = Decimal
 
@@ -80,9 +82,50 @@ def test_denials_balances_and_positions(tmp_path) -> None:
     (held,) = ledger_records.balances(ledger, Wanted())
     assert (held["asset"], held["used"]) == ("BTC", D("0.5")), "the other asset is gone"
     assert ledger_records.positions(ledger, Wanted()) == []
-    with pytest.raises(ConfigError, match="--strategy is not known of this"):
+    with pytest.raises(ConfigError, match="--strategy does not narrow this table"):
         ledger_records.balances(ledger, Wanted(strategy="pairs"))
     ledger.close()
+
+
+@pytest.mark.parametrize(
+    ("instrument", "average"), [("BTC/USD", D(45_000)), ("BTC/USD:BTC", D(40_000))]
+)
+def test_average_prices_of_inverse_contracts_are_harmonic_means(tmp_path, instrument, average):
+    plan = approved(1, T0)
+    traded = {"instrument": instrument, "qty": D(100)}
+    said = [order(plan, 0, OrderStatus.FILLED, **traded | {"qty": D(200), "filled_qty": D(200)})]
+    for number, price in enumerate((D(30_000), D(60_000))):
+        done = fill(plan, 0, price)
+        said.append(msgspec.structs.replace(done, trade_id=f"t{number}", **traded))
+    write_ledger(tmp_path / "l", [plan, *said])
+    ledger = open_to_read(tmp_path / "l")
+    (found,) = ledger_records.orders(ledger, Wanted())
+    ledger.close()
+    assert abs(found["price_avg"] - average) < D("0.000001")
+
+
+@pytest.mark.parametrize(
+    ("price", "certainty"), [(D(10_020), Certainty.KNOWN), (None, Certainty.UNKNOWN)]
+)
+def test_positions_are_valued_as_in_pnl(tmp_path, price, certainty):
+    said = [of_risk(T0, D("0.1"), D(10_010)), of_risk(T0 + 1, D("0.2"), price)]
+    write_ledger(tmp_path / "l", said)
+    ledger = open_to_read(tmp_path / "l")
+    (held,) = ledger_records.positions(ledger, Wanted())
+    ledger.close()
+    worth = None if price is None else D("0.2") * D(10_019)
+    assert (held["unrealized"], held["certainty"]) == (worth, certainty)
+
+
+@pytest.mark.parametrize("listing", LISTS, ids=lambda each: each.name)
+def test_commands_have_the_filters_that_their_table_knows(ledger: Ledger, listing) -> None:
+    for option in ("strategy", "venue", "instrument", "plan", "reason"):
+        wanted = Wanted(**{option: "none"})
+        if option in listing.filters:
+            assert listing.find(ledger, wanted) == []
+        else:
+            with pytest.raises(ConfigError, match=f"--{option} does not narrow this table"):
+                listing.find(ledger, wanted)
 
 
 def test_files_hold_every_digit(ledger: Ledger, tmp_path) -> None:
