@@ -223,32 +223,34 @@ def import_(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...")],
     *,
     venue: Annotated[
-        str | None, typer.Option("--venue", help="Whose they are, where they do not show it.")
+        str | None,
+        typer.Option("--venue", help="Venue of the data, where the files do not name it."),
     ] = None,
     instrument: Annotated[
-        str | None, typer.Option("--instrument", help="Of tables, like BTC/USDT.")
+        str | None, typer.Option("--instrument", help="Instrument of a table, like BTC/USDT.")
     ] = None,
     shape: Annotated[
         str,
-        typer.Option(
-            "--as", metavar="SHAPE", help=f"Of tables that could be several: {', '.join(BY_NAME)}."
-        ),
+        typer.Option("--as", metavar="SHAPE", help=f"Shape of a table: {', '.join(BY_NAME)}."),
     ] = "",
     zone: Annotated[
-        str, typer.Option("--zone", help="Of times that say none: UTC, or like +03:00.")
+        str, typer.Option("--zone", help="Zone of times that name none: UTC, or like +03:00.")
     ] = "",
     suffix: Annotated[
-        str, typer.Option("--suffix", help="Of the columns to take, in a panel of several markets.")
+        str, typer.Option("--suffix", help="Of the columns to take, in a table of several markets.")
     ] = "",
     directory: Dir = STORE,
     as_json: AsJson = False,
 ) -> None:
-    """Take recordings, or tables (CSV, zip, Parquet), into the store: all of it, or nothing."""
+    """Import recordings or tables (CSV, zip, Parquet): completely, or not at all."""
     paths = files_of(paths)
     tables = [path for path in paths if is_table(path)]
     if not tables:
         if shape or instrument or zone or suffix:
-            raise ConfigError("--as, --instrument, --zone and --suffix are of tables")
+            raise ConfigError(
+                f"{paths[0]} is no table (.csv, .csv.gz, .zip or .parquet): --as, --instrument, "
+                "--zone and --suffix are for tables only"
+            )
         _finish(import_recordings(paths, directory, venue), as_json)
         return
     if len(tables) < len(paths):

@@ -191,6 +191,11 @@ def tell(path: Path, forced: str, suffix: str) -> Told:
             "give klines"
         )
     heading = parquet_names(path) if is_parquet(path) else _heading_of(path, archive, forced)
+    if suffix and not any(_key_of(name).endswith(f"_{suffix.lower()}") for name in heading):
+        raise ConfigError(
+            f"{path}: no column ends in _{suffix}; there are: {_shown(heading)}"
+            f"{_suffix_hint({_key_of(name) for name in heading})}"
+        )
     columns, levels = named(heading, suffix)
     have = {*columns, *(["levels"] if levels.bids and levels.asks else [])}
     shape = _shape_of(path, have, heading, archive, forced)
@@ -219,12 +224,17 @@ def is_heading(cells: list[str]) -> bool:
     return not (cells[0][:1].isdigit() or cells[0][:1] == "-")
 
 
+def _key_of(name: str) -> str:
+    """Return a column's name without what does not count: case and blanks."""
+    return name.strip().lower().replace(" ", "_")
+
+
 def named(heading: tuple[str, ...], suffix: str) -> tuple[dict[str, str], Levels]:
     """Return the columns by the names that we give to them, and those of a book's levels."""
     theirs: dict[str, str] = {}
     levels: dict[tuple[str, int], dict[str, str]] = {}
     for name in heading:
-        key = name.strip().lower().replace(" ", "_")
+        key = _key_of(name)
         if suffix:
             key = key.removesuffix(f"_{suffix.lower()}")
         theirs.setdefault(key, name)

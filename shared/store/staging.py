@@ -44,8 +44,10 @@ def locked(root: Path, what: str) -> Iterator[None]:
     """Keep every other process of this machine from the same.
 
     Raises:
-        ConfigError: Another one is at it.
+        ConfigError: Another one is at it, or there is a file where the directory should be.
     """
+    if root.exists() and not root.is_dir():
+        raise ConfigError(f"{root} is a file, no directory; give another with --dir DIR")
     root.mkdir(parents=True, exist_ok=True)
     with (root / f".{what}.lock").open("w", encoding="utf-8") as file:
         try:

@@ -72,6 +72,16 @@ def rows(folder, table="bar") -> list[dict]:
     ]
 
 
+def test_what_is_no_table_or_no_store_is_named(tmp_path):
+    other = tmp_path / "notes.txt"
+    other.write_text("hello\n")
+    text = refused(tmp_path, other)
+    assert "notes.txt is no table (.csv, .csv.gz, .zip or .parquet): --as, --instrument" in text
+    (tmp_path / "store").write_text("")
+    path = csv(tmp_path, [HEADING, bar(0), bar(1)])
+    assert "store is a file, no directory; give another with --dir" in refused(tmp_path, path)
+
+
 def test_candles_with_a_heading(tmp_path):
     done = taken(tmp_path, csv(tmp_path, [HEADING, *map(bar, range(3))], "bars.csv.gz"))
     assert (done["table"], done["rows"], done["notes"]) == ("bar", 3, [])
@@ -155,6 +165,9 @@ def test_a_panel_of_several_markets_needs_to_be_told_which(tmp_path):
     times = [datetime.fromtimestamp(M0 + 60 * n, UTC) for n in (0, 1)]
     path = parquet(tmp_path, **columns, timestamp=times)
     assert "give --suffix perp_x or spot_x" in refused(tmp_path, path)
+    mistaken = refused(tmp_path, path, more=["--suffix", "spot_y"])
+    assert "no column ends in _spot_y; there are: " in mistaken
+    assert "give --suffix perp_x or spot_x" in mistaken
     assert taken(tmp_path, path, more=["--suffix", "spot_x"])["rows"] == 2
 
 
