@@ -182,8 +182,8 @@ def _print_status(found: dict[str, Any]) -> None:
     )
     for place, why in trading["venues_down"].items():
         console.print(f"no new orders to {place.replace('|', ' ')}: {why}", markup=False)
-    for venue, light in trading["switches"].items():
-        console.print(f"dead-man's switch at {venue}: {look.switch_words(light)}", markup=False)
+    for venue, switch in trading["switches"].items():
+        console.print(f"dead-man's switch at {venue}: {look.switch_words(switch)}", markup=False)
     for plan_id, why in trading["plans_waiting"].items():
         console.print(f"plan {plan_id} waits: {why}", markup=False)
     for quote, realized in trading["realized"].items():

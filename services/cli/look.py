@@ -115,21 +115,21 @@ def switch_rows(switches: Mapping[str, DeadManSwitch], now_ns: int) -> dict[str,
     """Return the venues' dead-man's switches; ``left_s`` is until they fire, below 0: they have."""
     return {
         venue: {
-            "state": light.state,
-            "left_s": (light.ts_until_ns - now_ns) / 1e9 if light.ts_until_ns else None,
-            "reason": light.reason,
+            "state": switch.state,
+            "left_s": (switch.ts_until_ns - now_ns) / 1e9 if switch.ts_until_ns else None,
+            "reason": switch.reason,
         }
-        for venue, light in switches.items()
+        for venue, switch in switches.items()
     }
 
 
-def switch_words(light: Mapping[str, Any]) -> str:
+def switch_words(switch: Mapping[str, Any]) -> str:
     """Return a row of ``switch_rows`` in words."""
-    left_s, why = light["left_s"], light["reason"]
+    left_s, why = switch["left_s"], switch["reason"]
     fires = "" if left_s is None else f"cancels all open orders there in {left_s:.0f} s"
     if left_s is not None and left_s <= 0:
         return f"ran out {-left_s:.0f} s ago: the venue has canceled all open orders there"
-    match light["state"]:
+    match switch["state"]:
         case SwitchState.ARMED:
             return f"armed, {fires} unless told again"
         case SwitchState.NONE:

@@ -30,7 +30,7 @@ SECOND_NS: Final = 1_000_000_000
 class DeadManSwitches:
     """The switches of all venues.
 
-    ``lights`` says how each is.
+    ``states`` says how each is.
     """
 
     def __init__(self, venues: Mapping[str, Sequence[str]], settings: ExecutorConfig) -> None:
@@ -38,7 +38,7 @@ class DeadManSwitches:
         why = "paper orders are at no venue" if settings.mode == "paper" else "dead_man_s = 0"
         off = DeadManSwitch(state=SwitchState.OFF, reason=why)
         unset = DeadManSwitch(state=SwitchState.FAILED, reason="not set yet")
-        self.lights = dict.fromkeys(sorted(venues), unset if self._after_s else off)
+        self.states = dict.fromkeys(sorted(venues), unset if self._after_s else off)
         self._instruments: dict[str, tuple[str, ...]] = {}
         self._due_ns: dict[str, int] = {}
         self._pending: dict[str, SetSwitch] = {}
@@ -77,12 +77,12 @@ class DeadManSwitches:
             self._failed(told, now_ns, out)
         elif told.none:
             self._due_ns.pop(venue, None)
-            self.lights[venue] = DeadManSwitch(state=SwitchState.NONE, reason=told.none)
+            self.states[venue] = DeadManSwitch(state=SwitchState.NONE, reason=told.none)
         elif asked.after_s:
             until_ns = asked.ts_ns + asked.after_s * SECOND_NS
-            self.lights[venue] = DeadManSwitch(state=SwitchState.ARMED, ts_until_ns=until_ns)
+            self.states[venue] = DeadManSwitch(state=SwitchState.ARMED, ts_until_ns=until_ns)
         else:
-            self.lights[venue] = DeadManSwitch(state=SwitchState.OFF, reason="a clean stop")
+            self.states[venue] = DeadManSwitch(state=SwitchState.OFF, reason="a clean stop")
         if self._is_ending and asked.after_s and not getattr(told, "none", ""):
             self._ask(venue, 0, now_ns, out)  # it was on its way when the stop came
 
@@ -90,8 +90,8 @@ class DeadManSwitches:
         """A clean stop: turn off what is set."""
         self._is_ending, out = True, Step()
         self._due_ns.clear()
-        for venue, light in self.lights.items():
-            if light.ts_until_ns and venue not in self._pending:
+        for venue, switch in self.states.items():
+            if switch.ts_until_ns and venue not in self._pending:
                 self._ask(venue, 0, now_ns, out)
         return out
 
@@ -108,15 +108,15 @@ class DeadManSwitches:
         out.actions.append(asked)
 
     def _failed(self, told: SwitchFailed, now_ns: int, out: Step) -> None:
-        venue, before = told.asked.venue, self.lights[told.asked.venue]
+        venue, before = told.asked.venue, self.states[told.asked.venue]
         until_ns = before.ts_until_ns
         is_news = before.state is not SwitchState.FAILED or before.reason == "not set yet"
-        light = DeadManSwitch(
+        switch = DeadManSwitch(
             state=SwitchState.FAILED, ts_until_ns=until_ns, reason=told.reason[:REASON_MAX]
         )
-        self.lights[venue] = light
+        self.states[venue] = switch
         if venue in self._due_ns:
             self._due_ns[venue] = now_ns + RETRY_NS
         if is_news:
-            text = f"the dead-man's switch of {venue} could not be set: {light.reason}"
+            text = f"the dead-man's switch of {venue} could not be set: {switch.reason}"
             alert(out, Severity.WARNING, "DEAD_MAN", text, now_ns, venue)

@@ -284,8 +284,8 @@ class ExecutorEngine:
             out.messages.append(self._ready(now_ns))
 
     def _ready(self, now_ns: int) -> ExecutorReady:
-        lights = self._reconciler.switches.lights
-        return executor_ready(self._state, self.obstacle, self._config.executor, lights, now_ns)
+        switches = self._reconciler.switches.states
+        return executor_ready(self._state, self.obstacle, self._config.executor, switches, now_ns)
 
     def _close(self, out: Step, now_ns: int) -> Step:
         """Finish a step: follow up the plans that ended in it."""
