@@ -28,11 +28,13 @@ def register(app: typer.Typer) -> None:
 def basis(
     redis: RedisUrl = None,
     notional: Annotated[
-        float, typer.Option("--notional", min=1, max=1e9, help="Quote units that are walked.")
+        float, typer.Option("--notional", min=1, max=1e9, help="Quantity to price, in quote units.")
     ] = NOTIONAL,
     hold_hours: Annotated[
         float,
-        typer.Option("--hold-hours", min=1, max=87_600, help="By when the basis has closed."),
+        typer.Option(
+            "--hold-hours", min=1, max=87_600, help="How long until the basis has closed."
+        ),
     ] = HOLD_HOURS,
     as_json: AsJson = False,
 ) -> None:

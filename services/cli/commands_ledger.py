@@ -161,7 +161,9 @@ def _list_command(listing: Listing) -> Callable[..., None]:
 
 
 def plans(
-    plan: Annotated[str | None, typer.Argument(metavar="[ID]", help="This one, in full.")] = None,
+    plan: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A plan to show in full.")
+    ] = None,
     *,
     ledger: File = None,
     since: Since = None,
@@ -173,7 +175,7 @@ def plans(
     csv: Csv = None,
     parquet: Parquet = None,
 ) -> None:
-    """Plans: expected, ended how, earned what; with ID the steps from the one to the other."""
+    """Plans: what was expected, how they ended, what they realized; with ID, one step by step."""
     if plan is not None:
         with opened(ledger) as there:
             whole = ledger_plan.whole(there, plan)

@@ -22,24 +22,24 @@ from shared.wording import counted
 LINE_MAX = 65_536
 """Characters of a line."""
 RATIO_MAX = 250
-"""A table is not so many times longer than its compressed file."""
+"""No table is more times longer than its compressed file."""
 UNPACKED_MIN = 64 * 1024 * 1024
-"""Characters before a ratio says anything."""
+"""Characters up to which the ratio is not looked at."""
 BATCH_ROWS = 10_000
 ENCRYPTED = 0x1
 BESIDE = ("__MACOSX/",)
-"""What programs put into a zip on their own."""
+"""Folders that archive programs add to a zip."""
 
 
 class Cells(NamedTuple):
-    """One row of a CSV: where it stands, for a person, and its texts."""
+    """One row of a CSV: its place in words, for messages, and its texts."""
 
     where: str
     cells: list[str]
 
 
 class Line(NamedTuple):
-    """One row of a table: where it stands, for a person, and its values by name."""
+    """One row of a table: its place in words, for messages, and its values by name."""
 
     where: str
     values: Mapping[str, Any]
@@ -59,7 +59,7 @@ def is_table(path: Path) -> bool:
             with zipfile.ZipFile(path) as packed:
                 return any(name.endswith(".csv") for name in packed.namelist())
         except (OSError, zipfile.BadZipFile):
-            return True  # who reads it says what is wrong
+            return True  # reading it will say what is wrong
     return path.name.removesuffix(".gz").endswith(".csv") and not _has_frames(path)
 
 
@@ -149,7 +149,7 @@ def cells_of(path: Path) -> Iterator[Cells]:
 
 
 def _lines(path: Path, text: IO[str]) -> Iterator[str]:
-    """Yield lines, none of which and not all of which are longer than those of tables."""
+    """Yield the lines; a line, or all of them together, longer than a table has is refused."""
     number = length = 0
     most = max(UNPACKED_MIN, RATIO_MAX * path.stat().st_size)
     while line := text.readline(LINE_MAX + 1):

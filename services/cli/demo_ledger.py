@@ -19,7 +19,7 @@ from shared.watch.report import Ending
 
 RECORDER: Final = "recorder"
 _LAST: Final = "z"
-"""Sorts behind every entry: nothing that was told before takes the place of the last prices."""
+"""Sorts after every entry, so that no earlier price replaces the last ones."""
 
 
 async def check_ledger(run: Run, ending: Ending, path: Path, keep: Path | None) -> None:

@@ -78,7 +78,7 @@ def pnl(ledger: Ledger) -> dict[str, Any]:
         closing, prices = _closing(ledger, accounts)
     books, funding = accounts.books, accounts.funding.unknown()
     report = money_report(books, closing, accounts.strategies, funding)
-    del report["closing_cost"]  # nobody told what it would cost by now
+    del report["closing_cost"]  # a ledger has no books to price it by
     if missing:
         _doubt(report, Certainty.UNKNOWN)
     is_of_now = all(
@@ -116,7 +116,7 @@ Prices = dict[str, tuple[Decimal, Decimal, int]]
 
 
 def _closing(ledger: Ledger, accounts: Accounts) -> tuple[Closing, Prices]:
-    """Return by what open positions are valued, and what the venues reported of the accounts."""
+    """Return the prices that value open positions, with what the venues reported."""
     prices: Prices = {
         holding_key(row["venue"], row["instrument"]): (
             Decimal(row["qty"]),

@@ -48,9 +48,9 @@ def waterfall(
     """Return the steps, each an amount in ``quote`` and how well it is known.
 
     ``spread_captured`` is what the filled quantities were to bring in at the expected prices;
-    ``latency_drift`` cannot be told from the slippage, which holds it: nobody looked at the book at
-    the moment of the order. Funding is paid for positions, not to plans: a plan without a
-    derivative has none, of others it is not known here.
+    ``latency_drift`` is part of the slippage and unknown, as the book at the moment of the order is
+    not recorded. Funding is paid for positions, not for plans: a plan without a derivative has
+    none, for others it is not known here.
     """
     books = Books()
     for fill in fills:

@@ -27,7 +27,7 @@ from shared.messages.control import COMMAND_IDS_MAX, Command, CommandKind, Sever
 
 FLATTEN_PAUSE_NS: Final = 200_000_000
 HEDGE_WAIT_NS: Final = 5_000_000_000
-"""So long a holding waits where nothing prices the one that it hedges."""
+"""How long FLATTEN keeps a holding while no book prices the one that it hedges."""
 FLATTEN_TRIES_MAX: Final = 4
 """Plans that may be opened to close one holding: a late fill may change it after it was closed."""
 

@@ -70,8 +70,8 @@ class TradingResult(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``realized`` is after fees and with funding. ``fees_missing`` counts fees that the venue has not
     reported yet, ``fees_unpriced`` fees in an asset without a price, ``unaccounted`` payments of
     funding in any other asset than that of settlement; ``is_estimated`` says that a fee was valued
-    at a price. ``unpriced`` is by asset what such fees
-    without a price came to: they are in no other figure, and stand beside the known part of it.
+    at a price. ``unpriced`` is what fees without a price came to, by asset: they are in no other
+    figure.
     """
 
     realized: Decimal = ZERO
