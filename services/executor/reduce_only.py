@@ -22,6 +22,7 @@ from shared.domain.instrument import is_spot
 from shared.domain.order import ZERO
 from shared.errors import Cause
 from shared.messages.execution import OrderStatus
+from shared.messages.rounds import round_key
 from shared.messages.terms import OrderTerms, is_same_side
 
 
@@ -60,10 +61,13 @@ class TakenOver(NamedTuple):
     """Of what a venue closed by itself: base units that plans without a round had opened.
 
     ``closed_twice`` is the part that such plans have closed as well since, before they were told.
+    ``of_rounds`` is what it closed of rounds, by strategy and round, of which plans in flight trade
+    there: what those have left is theirs to close.
     """
 
     of_no_round: Decimal
     closed_twice: Decimal
+    of_rounds: dict[str, Decimal]
 
 
 def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
@@ -71,15 +75,17 @@ def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
 
     ``fill`` is what that was of ours. A FLATTEN has so much less to do. The closing of a round
     whose order was refused because of it counts it as its own. Then it is what no plan in flight
-    made, as risk books it to rounds, oldest first; the rest was closed of what plans in flight
-    opened there, adopted ones mostly, and counts as their own: what they have left to even out.
+    made; the rest was closed of what plans in flight opened there, adopted ones mostly, and counts
+    as their own: what they have left to even out. Risk is told, to book it to the same rounds.
     """
-    of_no_round = ZERO
+    of_no_round, of_rounds = ZERO, dict[str, Decimal]()
     key, left = holding_key(venue, fill.instrument), fill.side.signed(fill.qty)
     others = state.books.quantities.get(key, ZERO)
     opened: list[tuple[PlanRecord, Decimal]] = []
     for plan in state.open_plans():
         net = _net_there(state, plan, key)
+        if plan.round_id and (net or _trades_there(state, plan, key)):
+            of_rounds.setdefault(_round_of(plan), ZERO)
         if plan.kind is PlanKind.FLATTEN:
             part = _part_against(net, left)
             if part and plan.opening:
@@ -90,6 +96,7 @@ def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
         elif plan.is_closing and (part := _refused_there(state, plan, key, left)):
             _count(plan, part, fill.price)
             plan.closed_by_venue += part
+            of_rounds[_round_of(plan)] += abs(part)
             left -= part
             others += part
         else:
@@ -105,9 +112,12 @@ def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
                 plan.holding = key
             _count(plan, part, fill.price)
             left -= part
-            of_no_round += ZERO if plan.round_id else abs(part)
+            if plan.round_id:
+                of_rounds[_round_of(plan)] += abs(part)
+            else:
+                of_no_round += abs(part)
     twice = min(abs(left), _closed_since(state, venue, fill))
-    return TakenOver(of_no_round + twice, twice)
+    return TakenOver(of_no_round + twice, twice, of_rounds)
 
 
 def _closed_since(state: ExecutorState, venue: str, fill: FillReport) -> Decimal:
@@ -136,6 +146,16 @@ def _net_there(state: ExecutorState, plan: PlanRecord, key: str) -> Decimal:
     )
     began = plan.opening if plan.holding == key else ZERO
     return sum((order.signed_base for order in orders), began)
+
+
+def _trades_there(state: ExecutorState, plan: PlanRecord, key: str) -> bool:
+    """Tell whether an order of a plan trades one holding."""
+    orders = state.orders_of(plan)
+    return any(holding_key(order.venue, order.instrument) == key for order in orders)
+
+
+def _round_of(plan: PlanRecord) -> str:
+    return round_key(plan.strategy, plan.round_id)
 
 
 def _part_against(held: Decimal, closed: Decimal) -> Decimal:

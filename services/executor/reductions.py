@@ -117,7 +117,9 @@ class Reductions:
             return
         told = self._message(order, fill, qty, now_ns)
         taken = take_over(self._state, venue, msgspec.structs.replace(fill, qty=qty))
-        told = msgspec.structs.replace(told, of_no_round=taken.of_no_round)
+        told = msgspec.structs.replace(
+            told, of_no_round=taken.of_no_round, of_rounds=taken.of_rounds
+        )
         if taken.closed_twice:
             rest = msgspec.structs.replace(fill, qty=taken.closed_twice)
             self._closed_twice.append((venue, rest))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -23,25 +24,36 @@ BEYOND_MAX: Final = Decimal("0.01")
 """Share of a holding by which a close may exceed it: fees in the base asset, rests of lots."""
 
 
-def close_against(rounds: Iterable[Round], done: Execution, halted: str = "") -> list[Round]:
+def close_against(
+    rounds: Iterable[Round],
+    done: Execution,
+    halted: str = "",
+    of_rounds: Mapping[str, Decimal] = MappingProxyType({}),
+) -> list[Round]:
     """Book what an operator or a venue traded to the rounds that hold against it; return those.
 
-    ``halted`` is why they are HALTED then: a venue closes one leg of them.
+    ``halted`` is why they are HALTED then: a venue closes one leg of them. ``of_rounds`` is what
+    the executor says of rounds with a plan in flight there: that much was closed of each, and what
+    they hold beyond it is closed by their plans. Only what no other round holds is closed of them.
     """
-    closed: list[Round] = []
+    closed: dict[str, Round] = {}
     if split_instrument(done.instrument).kind is InstrumentKind.INVERSE:
-        return closed
+        return []
     left, market = done.qty, f"{done.venue}|{done.instrument}"
     # First those that hold it at that very venue.
-    for found in sorted(rounds, key=lambda r: market not in r.books.quantities):
-        qty = min(left, _closable(found, done))
+    found_first = sorted(rounds, key=lambda r: market not in r.books.quantities)
+    named = [(each, of_rounds[each.key]) for each in found_first if each.key in of_rounds]
+    others = [(each, done.qty) for each in found_first if each.key not in of_rounds]
+    beyond = [(each, done.qty) for each, _ in named]
+    for found, most in (*named, *others, *beyond):
+        qty = min(left, most, _closable(found, done))
         if qty <= ZERO:
             continue
         found.trade(part_of(done, qty))
         found.halted = halted or found.halted
-        closed.append(found)
+        closed[found.key] = found
         left -= qty
-    return closed
+    return list(closed.values())
 
 
 def cancel_out(rounds: Sequence[Round], prices: Mapping[str, Decimal], now_ns: int) -> list[Round]:

@@ -237,8 +237,8 @@ class Rounds(msgspec.Struct, dict=True):
         found = self.of_plan(fill.plan_id) or self._named(fill)
         if found is None:
             if is_new and (fill.reduced_by or fill.strategy == OPERATOR_STRATEGY):
-                done = part_of(done, done.qty - fill.of_no_round)
-                self._touch_all(close_against(self.rounds.values(), done, reduced_text(fill)))
+                done, why = part_of(done, done.qty - fill.of_no_round), reduced_text(fill)
+                self._touch_all(close_against(self.rounds.values(), done, why, fill.of_rounds))
             elif not (fill.reduced_by or fill.strategy or in_flight):
                 self.adopted.keep(fill)
             return

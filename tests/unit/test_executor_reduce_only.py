@@ -6,7 +6,8 @@ from decimal import Decimal as D
 
 import msgspec
 
-from services.executor.state import Down
+from services.executor.reduce_only import take_over
+from services.executor.state import Down, PlanKind, PlanRecord
 from shared.errors import Cause
 from shared.messages.base import Side
 from shared.messages.control import Alert, Command, CommandKind, Severity
@@ -83,6 +84,7 @@ def test_what_the_venue_closed_meanwhile_counts_for_the_closing_of_a_round() -> 
     assert (leg.venue, leg.reduce_only) == ("gamma", True)
     assert world.true_position("gamma") == held(world) == 0, "no position the other way"
     assert world.true_exposure() == 0
+    assert [each.of_rounds for each in reduced(world)] == [{"basis|r1": D("0.1")}]
     assert not downs(world)
     assert not world.engine.state.locked
 
@@ -102,7 +104,37 @@ def test_of_what_the_venue_closed_of_two_rounds_a_closing_counts_only_its_own() 
     assert not [e for e in world.said(OrderEvent) if e.purpose is not OrderPurpose.LEG]
     assert world.said(PlanDone)[-1].began_with == {"BTC/USDT": D("0.1")}
     assert held(world) == world.true_position("gamma") == 0
+    parts = [each.of_rounds for each in reduced(world)]
+    assert parts == [{"basis|r1": D("0.1")}, {"basis|r1": 0}]
     assert world.true_exposure() == D("0.1"), "what the other round holds in spot is left to it"
+
+
+def test_a_round_whose_late_fill_is_being_evened_out_is_told_from_others() -> None:
+    """The venue closed of what the other round holds; the late fill is closed by its own plan."""
+    world = holding()
+    state = world.engine.state
+    late = PlanRecord(
+        plan_id="plan00000009",
+        kind=PlanKind.ADOPTED,
+        base="BTC",
+        quote="USDT",
+        legs=[],
+        loss_cap=D(1),
+        reference=D(10_000),
+        ts_started_ns=world.now_ns,
+        opening=D("-0.05"),
+        holding=f"gamma|{PERP}",
+        strategy="other",
+        round_id="r2",
+    )
+    state.add_plan(late)
+    state.books.quantities[f"gamma|{PERP}"] -= D("0.05")
+    assert take_over(state, "gamma", fill(world, "own1", "0.06")).of_rounds == {"other|r2": 0}
+    assert late.opening == D("-0.05")
+    state.books.quantities[f"gamma|{PERP}"] += D("0.06")
+    taken = take_over(state, "gamma", fill(world, "own2", "0.07"))
+    assert (taken.of_rounds, taken.of_no_round) == ({"other|r2": D("0.03")}, 0)
+    assert late.opening == D("-0.02")
 
 
 def test_a_position_that_is_gone_without_a_fill_fails_the_flatten_and_no_instrument() -> None:

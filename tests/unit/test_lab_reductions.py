@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal as D
 
 from services.lab.operator import say
+from services.lab.simulate import run_seed
 from services.lab.world import START_NS, World
 from shared.messages.base import Side
 from shared.messages.execution import Fill
@@ -67,3 +68,8 @@ def test_after_a_loss_of_everything_nothing_is_told() -> None:
     world.server.lose_everything()
     world.checkers.on_bus_lost(0)
     assert world.checkers.fills == {}
+
+
+def test_a_world_where_one_of_two_rounds_evens_out_late_fills_as_the_venue_closes() -> None:
+    outcome = run_seed(5397)
+    assert not outcome.violations, outcome.story

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal as D
 
 import msgspec
+import pytest
 
 from services.risk.engine import RiskEngine
 from shared.messages.base import Message, Side
@@ -128,3 +129,36 @@ def test_what_a_plan_without_a_round_had_opened_closes_no_round() -> None:
     out = take(engine, fill)
     assert not [m for m in out if isinstance(m, Alert) and m.code == "ROUND_REDUCED"]
     assert [leg.qty for leg in position(engine).legs] == [D("0.1"), D("-0.09")]
+
+
+@pytest.mark.parametrize(
+    ("qty", "of_rounds", "left"),
+    [
+        ("0.06", {}, {"r1": "-0.04", "r2": "-0.1"}),
+        ("0.06", {"basis|r1": "0"}, {"r1": "-0.1", "r2": "-0.04"}),
+        ("0.06", {"basis|r2": "0.06"}, {"r1": "-0.1", "r2": "-0.04"}),
+        ("0.06", {"basis|r1": "0.02"}, {"r1": "-0.08", "r2": "-0.06"}),
+        ("0.15", {"basis|r1": "0"}, {"r1": "-0.05"}),
+        ("0.06", {"basis|r1": "0", "basis|r2": "0"}, {"r1": "-0.04", "r2": "-0.1"}),
+        ("0.06", {"basis|gone": "0.06"}, {"r1": "-0.04", "r2": "-0.1"}),
+    ],
+)
+def test_it_closes_the_rounds_that_the_executor_says_it_did(
+    qty: str, of_rounds: dict[str, str], left: dict[str, str]
+) -> None:
+    engine = held_round()
+    execute(engine, approve(engine, opening(round_id="r2")))
+    parts = {key: D(part) for key, part in of_rounds.items()}
+    out = take(engine, msgspec.structs.replace(reduction(qty), of_rounds=parts))
+    rounds = engine.ledger.rounds.rounds.values()
+    key = f"gamma|{PERP}"
+    assert {each.round_id: each.held[key] for each in rounds if key in each.held} == {
+        name: D(held) for name, held in left.items()
+    }
+    told = [m.subject for m in out if isinstance(m, Alert) and m.code == "ROUND_REDUCED"]
+    halted = [each.key for each in rounds if each.halted]
+    assert (
+        sorted(told)
+        == sorted(halted)
+        == [each.key for each in rounds if each.held.get(key) != D("-0.1")]
+    )
