@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
+from rich.console import JustifyMethod
 from rich.table import Table
 
 from services.cli import basis as board
@@ -17,7 +18,8 @@ from services.cli.settings import target
 from shared.watch.link import open_link
 
 NOTIONAL = 5_000.0
-COLUMNS = ("spot", "perpetual", "at", "open bps", "close", "net", "net %/y", "age ms")
+NAMES = ("spot at", "perpetual", "at")
+COLUMNS = (*NAMES, "open bps", "close", "net", "net %/y", "age ms")
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +56,8 @@ def basis(
         return
     table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
     for column in COLUMNS:
-        table.add_column(column, no_wrap=True)
+        justify: JustifyMethod = "left" if column in NAMES else "right"
+        table.add_column(column, no_wrap=True, justify=justify)
     for row in found:
         table.add_row(*cells(row))
     console.print(table)

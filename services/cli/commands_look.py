@@ -14,6 +14,7 @@ from services.cli.output import console, emit_json
 from services.cli.settings import target
 from shared.messages.base import Certainty
 from shared.watch.link import find_stream, open_link
+from shared.wording import signed, unsigned
 
 RedisUrl = Annotated[
     str | None,
@@ -155,8 +156,10 @@ def round_line(held: dict[str, Any]) -> str:
     legs = ", ".join(
         f"{leg['qty']:+f} {leg['instrument']} at {leg['venue']}" for leg in held["legs"]
     )
-    earned = ", ".join(f"{amount:+,.2f} {quote}" for quote, amount in held["realized"].items())
-    paid = ", ".join(f"{amount:+,.2f} {asset}" for asset, amount in held["funding"].items()) or "0"
+    earned = ", ".join(f"{signed(amount)} {quote}" for quote, amount in held["realized"].items())
+    paid = (
+        ", ".join(f"{signed(amount)} {asset}" for asset, amount in held["funding"].items()) or "0"
+    )
     funding = paid if held["funding_certainty"] is not Certainty.UNKNOWN else "unknown"
     age = "" if held["age_s"] is None else f" for {held['age_s']:.0f} s"
     why = f", {held['reason']}" if held["reason"] else ""
@@ -187,10 +190,10 @@ def _print_status(found: dict[str, Any]) -> None:
     for plan_id, why in trading["plans_waiting"].items():
         console.print(f"plan {plan_id} waits: {why}", markup=False)
     for quote, realized in trading["realized"].items():
-        profit = trading["unrealized"].get(quote, 0)
+        profit = trading["unrealized"].get(quote, Decimal(0))
         console.print(
-            f"realized {realized:+,.2f} {quote} after {trading['fees'][quote]:,.2f} fees, "
-            f"funding {_signed(funding_of(trading, quote))} of it, unrealized {_signed(profit)}"
+            f"realized {signed(realized)} {quote} after {unsigned(trading['fees'][quote])} fees, "
+            f"funding {signed(funding_of(trading, quote))} of it, unrealized {signed(profit)}"
         )
     for line in day_lines(trading):
         console.print(line, markup=False, soft_wrap=True)
@@ -248,8 +251,8 @@ def day_lines(trading: dict[str, Any]) -> list[str]:
     estimated = "; ".join(f"{what}: {why}" for what, why in trading["marks_estimated"].items())
     caveat = f" (estimated: {estimated})" if estimated else ""
     return [
-        f"today {today:+,.2f} {quote} with open positions, "
-        f"{trading['drawdown'].get(quote, Decimal(0)):,.2f} below the peak{caveat}"
+        f"today {signed(today)} {quote} with open positions, "
+        f"{unsigned(trading['drawdown'].get(quote, Decimal(0)))} below the peak{caveat}"
         for quote, today in trading["today"].items()
     ]
 
@@ -257,8 +260,8 @@ def day_lines(trading: dict[str, Any]) -> list[str]:
 def strategy_lines(by_strategy: dict[str, Any]) -> list[str]:
     """Return a line per strategy and quote asset: what it earned."""
     return [
-        f"strategy {strategy}: realized {money['realized']:+,.2f} {quote} after "
-        f"{money['fees']:,.2f} fees, unrealized {_signed(money['unrealized'])}"
+        f"strategy {strategy}: realized {signed(money['realized'])} {quote} after "
+        f"{unsigned(money['fees'])} fees, unrealized {signed(money['unrealized'])}"
         for strategy, earned in by_strategy.items()
         for quote, money in earned.items()
     ]
@@ -268,10 +271,6 @@ def funding_of(trading: dict[str, Any], quote: str) -> Decimal | None:
     """Return what funding paid in a quote asset; ``None`` where some of it may be missing."""
     funding: Decimal = trading["funding"].get(quote, Decimal(0))
     return None if trading["funding_unknown"] else funding
-
-
-def _signed(amount: Decimal | None) -> str:
-    return "unknown" if amount is None else f"{amount:+,.2f}"
 
 
 def _print_book(book: dict[str, Any]) -> None:

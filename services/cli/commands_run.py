@@ -28,6 +28,7 @@ from shared.config_sections import ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.services import SERVICE_NAMES
 from shared.strategy_files import load
+from shared.wording import signed, unsigned
 
 RUNNABLE = (*SERVICE_NAMES, "venuesim")
 SECONDS_MAX = 7 * 86_400
@@ -207,24 +208,25 @@ def _add_money(table: Table, report: dict[str, Any]) -> None:
     for quote, money in report["pnl"].items():
         table.add_row(
             f"result, {quote}",
-            f"{money['realized']:+,.2f} realized after {money['fees']:,.2f} fees, "
-            f"funding {_amount(money['funding'])} of it, "
-            f"{_amount(money['unrealized'])} unrealized ({money['certainty']}); "
+            f"{signed(money['realized'])} realized after {unsigned(money['fees'])} fees, "
+            f"funding {signed(money['funding'])} of it, "
+            f"{signed(money['unrealized'])} unrealized ({money['certainty']}); "
             + (
                 f"without {unpriced_words(unpriced)}; "
                 if (unpriced := money["fees_unpriced"])
                 else ""
             )
-            + f"the venues' accounts: {_amount(equity.get(quote))}; "
-            f"closing all now costs {_amount(report['closing_cost'][quote])}",
+            + f"the venues' accounts: {signed(equity.get(quote))}; "
+            f"closing all now costs {signed(report['closing_cost'][quote])}",
         )
     for strategy, earned in report["pnl_by_strategy"].items():
         for quote, money in earned.items():
             table.add_row(
                 f"of it {strategy}",
-                f"{money['realized']:+,.2f} {quote} realized after {money['fees']:,.2f} fees, "
-                f"funding {_amount(money['funding'])} of it, "
-                f"{_amount(money['unrealized'])} unrealized ({money['certainty']})",
+                f"{signed(money['realized'])} {quote} realized after "
+                f"{unsigned(money['fees'])} fees, "
+                f"funding {signed(money['funding'])} of it, "
+                f"{signed(money['unrealized'])} unrealized ({money['certainty']})",
             )
     for venue, why in report["funding_unknown"].items():
         table.add_row(f"funding, {venue}", f"not known: {why}")
@@ -236,7 +238,7 @@ def _add_money(table: Table, report: dict[str, Any]) -> None:
             f"{position['qty']:+f} {position['instrument']} "
             f"{'at ' + position['venue'] if position['venue'] else 'over all venues'}, entry "
             f"{position['entry']:.8g}, closes at {'unknown' if close is None else f'{close:.8g}'}: "
-            f"{_amount(position['unrealized'])}",
+            f"{signed(position['unrealized'])}",
         )
     for venue, amounts in report["inventory_change"].items():
         moved = ", ".join(f"{amount.normalize():+f} {asset}" for asset, amount in amounts.items())
@@ -244,10 +246,6 @@ def _add_money(table: Table, report: dict[str, Any]) -> None:
     left = {a: Decimal(str(q)) for a, q in report["residual_exposure"].items() if q}
     words = ", ".join(f"{amount.normalize():+f} {asset}" for asset, amount in left.items())
     table.add_row("exposure", words or "flat")
-
-
-def _amount(amount: Decimal | None) -> str:
-    return "unknown" if amount is None else f"{amount:+,.2f}"
 
 
 def _print_report(report: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from services.cli.ledger_file import Wanted
 from services.cli.ledger_records import Record
 from services.cli.output import console
-from shared.wording import counted
+from shared.wording import counted, signed
 
 MARKS = {"known": "", "estimated": "~", "unknown": "?"}
 """Stand behind a figure: how well it is known."""
@@ -39,7 +39,7 @@ def moment(record: Record) -> str:
 
 def amount(value: Decimal | None, digits: int = 2, certainty: str = "known") -> str:
     """Return money with its sign, and a mark where it is estimated or not known."""
-    return "unknown" if value is None else f"{value:+,.{digits}f}{MARKS[certainty]}"
+    return signed(value, digits) + ("" if value is None else MARKS[certainty])
 
 
 def short(value: Decimal | None) -> str:
@@ -131,12 +131,11 @@ def show_balances(records: list[Record]) -> None:
 
 
 def show_positions(records: list[Record]) -> None:
-    """Print positions."""
+    """Print positions, which are all of one moment."""
     numbers = ("qty", "entry", "closes at", "unrealized")
-    made = table(("time", "venue", "instrument", *numbers), "instrument", numbers)
+    made = table(("venue", "instrument", *numbers), "instrument", numbers)
     for each in records:
         made.add_row(
-            moment(each),
             each["venue"] or "all",
             each["instrument"],
             short(each["qty"]),
@@ -144,6 +143,8 @@ def show_positions(records: list[Record]) -> None:
             short(each["close_price"]),
             amount(each["unrealized"], certainty=each["certainty"]),
         )
+    if records:
+        console.print(f"unchanged since {moment(records[0])}, at the newest prices")
     _print(made, records, "position")
 
 

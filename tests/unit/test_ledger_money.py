@@ -200,6 +200,18 @@ def test_estimated_figures_are_marked_in_every_line(tmp_path, capsys):
     assert lines[4].split()[2:] == ["+2.90~", "2.00~", "+0.00", "USDT"]
 
 
+def test_positions_fit_80_columns_with_whole_names(capsys):
+    name, what = "BTC/USDT:USDT", D("-0.07812345")
+    held = {"time": "2026-11-26T22:16:20Z", "venue": "binanceusdm", "instrument": name}
+    figures = {"qty": what, "entry": D("64032.8123"), "close_price": D("64049.6123")}
+    record = {**held, **figures, "unrealized": D("-1234.31"), "certainty": "known"}
+    ledger_tables.show_positions([record])
+    head, _, line = capsys.readouterr().out.splitlines()
+    assert head.startswith("unchanged since 11-26 22:16:20")
+    assert line.split()[:3] == ["binanceusdm", name, "-0.07812345"]
+    assert len(line) <= 80
+
+
 def test_an_export_has_a_fill_as_it_is_stated_now():
     history = History(is_whole=False)
     told = next(each for each in told_plan(1) if hasattr(each, "trade_id"))

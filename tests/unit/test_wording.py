@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
-from shared.wording import counted
+from shared.wording import counted, signed, unsigned
 
 
 @pytest.mark.parametrize(
@@ -19,3 +21,19 @@ def test_a_plural_that_is_no_s_is_given() -> None:
         "1 switch",
         "3 switches",
     )
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (Decimal("1234.567"), "+1,234.57"),
+        (Decimal(0), "+0.00"),
+        (Decimal("-0.0137327"), "-0.0137"),
+        (Decimal("0.00012345"), "+0.000123"),
+        (Decimal("-0.000000001"), "-0.00000000"),
+        (None, "unknown"),
+    ],
+)
+def test_small_amounts_keep_the_digits_that_say_something(amount, text) -> None:
+    assert signed(amount) == text
+    assert unsigned(amount) == text.removeprefix("+")
