@@ -19,7 +19,7 @@ from shared.messages.control import Severity
 from shared.messages.switches import DeadManSwitch, SwitchState
 
 RENEWALS: Final = 3
-"""A switch is set so often while one setting lasts: two may be lost."""
+"""How often a switch is set within the time that one setting lasts: two may be lost."""
 RETRY_NS: Final = 5_000_000_000
 """Pause before a switch that could not be set is tried again."""
 REASON_MAX: Final = 300
@@ -28,10 +28,7 @@ SECOND_NS: Final = 1_000_000_000
 
 
 class DeadManSwitches:
-    """The switches of all venues.
-
-    ``states`` says how each is.
-    """
+    """The switches of all venues; ``states`` is what is known of each."""
 
     def __init__(self, venues: Mapping[str, Sequence[str]], settings: ExecutorConfig) -> None:
         self._after_s = 0 if settings.mode == "paper" else settings.dead_man_s
@@ -46,7 +43,7 @@ class DeadManSwitches:
         self._is_ending = False
 
     def begin(self, checked: AccountChecked, now_ns: int, out: Step) -> None:
-        """An account is ready: set its switch, unless that was begun before."""
+        """Set the switch of an account that is ready, once."""
         venue = checked.venue
         if not self._after_s or self._is_ending or venue in self._instruments:
             return
@@ -56,7 +53,7 @@ class DeadManSwitches:
         self.on_time(now_ns, out)
 
     def on_time(self, now_ns: int, out: Step) -> None:
-        """Set again what is due."""
+        """Renew the switches that are due."""
         for venue, due_ns in self._due_ns.items():
             if due_ns <= now_ns and venue not in self._pending:
                 self._ask(venue, self._after_s, now_ns, out)

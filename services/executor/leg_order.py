@@ -37,7 +37,7 @@ def leg_intent(leg: PlanLeg) -> OrderIntent:
 def legs_in_turn(
     approved: ApprovedPlan, legs: Sequence[PlanLeg], markets: Markets, now_ns: int
 ) -> tuple[list[int], list[int]]:
-    """Return which legs go at once, and which wait for those to be over."""
+    """Return the indexes of the legs to send now, and of those that wait until they are over."""
     indexes = list(range(len(legs)))
     if approved.policy is _CONCURRENT:
         return indexes, []
@@ -48,7 +48,7 @@ def legs_in_turn(
 def following_leg(
     plan: PlanRecord, index: int, orders: Sequence[OrderRecord], markets: Markets
 ) -> OrderIntent | None:
-    """Return the order of a leg that waited for what went before it; ``None``: it is for nothing.
+    """Return the order of the second leg, ``None`` where the first left it nothing to trade.
 
     It is for what is open now, on the side that evens that out, and no more than its plan says.
     """

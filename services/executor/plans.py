@@ -210,7 +210,7 @@ class PlanRunner:
     def _send_next_leg(
         self, plan: PlanRecord, orders: list[OrderRecord], now_ns: int, out: Step
     ) -> bool:
-        """Send the leg that waited for those before it, if they filled; tell whether it goes."""
+        """Send the second leg if the first one filled; tell whether it was sent."""
         index = plan.legs_left.pop(0)
         leg = plan.legs[index]
         down = self._state.down_at(leg.venue, leg.instrument)

@@ -23,14 +23,14 @@ TOLD_MAX: Final = 256
 
 
 def remember_told(plan: PlanRecord, told: Fill) -> None:
-    """Keep a fill for as long as it may have to be told anew."""
+    """Keep a fill for as long as it may have to be restated."""
     if plan.kind is PlanKind.ADOPTED and plan.is_open and is_spot(told.instrument):
         plan.told.append(told)
         del plan.told[:-TOLD_MAX]
 
 
 def restate_told(state: ExecutorState, plan: PlanRecord, now_ns: int, out: Step) -> None:
-    """Tell the fills anew that are stated in another asset than the plan's are."""
+    """Restate the fills that were told in another asset than the plan's."""
     for number, told in enumerate(plan.told):
         asset, price = plan.reports(told.instrument)
         if asset == told.report_asset:

@@ -85,7 +85,7 @@ class Backtest(Replay):
         self._chain.notify(messages)
 
     def _append(self, messages: Sequence[Message]) -> None:
-        """Nothing: ``on_published`` appends what anybody says."""
+        """Do nothing: ``on_published`` appends what every process says."""
 
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
         """Append what was said to its stream, keep what the report lists, wake the readers."""

@@ -214,7 +214,7 @@ class Hosted:
         return self.strategy.on_position(position, now_ns)
 
     def on_held_back(self, held: Sequence[Message], now_ns: int) -> Sequence[Any]:
-        """Tell it what of its outputs nobody gets.
+        """Tell it which of its outputs were not sent.
 
         Raises:
             TypeError: It answers with outputs.

@@ -255,7 +255,7 @@ class Strategy(Generic[P]):
         return ()
 
     def on_held_back(self, held: Output, now_ns: int) -> None:
-        """Take back what was noted of an output that nobody gets, like a pause after an offer.
+        """Undo what was noted of an output that was not sent, such as the pause after an offer.
 
         It is one that this strategy returned a moment ago: another opportunity takes its prices
         (gate ``PRICES_TAKEN``), or it would open a round before those that are open are known. It

@@ -56,7 +56,7 @@ class TightBooks(Strategy[TightBooksParams]):
         return out
 
     def on_held_back(self, held: Output, now_ns: int) -> None:
-        """Another opportunity took these prices: its pause is not spent."""
+        """Another opportunity took these prices: undo the pause."""
         self.pairs.take_back(held, now_ns)
 
     def _too_wide(self, pair: Pair) -> Stopped | None:
