@@ -177,7 +177,8 @@ def _print_status(found: dict[str, Any]) -> None:
     trading = found["trading"]
     redis = found["redis"]
     console.print(f"{verdict(found)}   {redis['server']} at {redis['url']}", soft_wrap=True)
-    console.print(f"trading {trading['state']} ({trading['reason']}), mode {trading['mode']}")
+    why = f" ({trading['reason']})" if trading["reason"] else ""
+    console.print(f"trading {trading['state']}{why}, mode {trading['mode']}")
     exposure = ", ".join(f"{qty:+} {asset}" for asset, qty in trading["exposure"].items() if qty)
     caveat = "" if trading["state"] != "unknown" else "as last published: "
     console.print(

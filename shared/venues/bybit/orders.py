@@ -60,7 +60,7 @@ UNIFIED_LEAST = 3
 """``unifiedMarginStatus`` of the first kind of unified account."""
 REDUCE_ONLY: Mapping[str, Any] = {"reduceOnly": True}
 cancel_all_after = no_cancel_all_after
-NO_DEAD_MAN = "none here: the venue's (DCP) is for institutional clients, and hangs on a connection"
+NO_DEAD_MAN = "none: the venue's (DCP) is for institutional clients only, and bound to a connection"
 FORCED_ORDERS: Mapping[str, str] = {
     "CreateByLiq": "liquidation",
     "CreateByTakeOver_PassThrough": "liquidation",
