@@ -177,6 +177,11 @@ def plans(
 ) -> None:
     """Plans: what was expected, how they ended, what they realized; with ID, one step by step."""
     if plan is not None:
+        options: dict[str, Any] = {"--since": since, "--strategy": strategy, "--venue": venue}
+        options |= {"--instrument": instrument, "--limit": limit, "--csv": csv}
+        options["--parquet"] = parquet
+        if given := next((name for name, value in options.items() if value is not None), ""):
+            raise ConfigError(f"{given} is for lists of plans; leave it out, or leave out the ID")
         with opened(ledger) as there:
             whole = ledger_plan.whole(there, plan)
         if as_json:
@@ -223,7 +228,7 @@ def pnl(
         report = ledger_money.pnl(there)
     ledger_money.narrow(report, wanted)
     if csv is not None or parquet is not None:
-        _output("pnl", report["by_day"], ledger_tables.show_days, False, csv, parquet)
+        _output("pnl", report["by_day"], ledger_tables.show_days, as_json, csv, parquet)
     elif as_json:
         emit_json({"schema": SCHEMA, **report})
     else:

@@ -56,6 +56,8 @@ def test_mistakes_are_one_line(ledger, tmp_path):
         (("positions", "--ledger", str(ledger), "--reason", "X"), "No such option: --reason"),
         (("pnl", "--ledger", str(tmp_path)), "is a directory"),
         (("pnl", "--ledger", str(empty)), "is empty"),
+        (("pnl", "--ledger", str(ledger), "--json", "--csv", "x"), "give one of them"),
+        (("plans", "p000001", "--ledger", str(ledger), "--csv", "x"), "--csv is for lists"),
         (("pnl", "--ledger", str(ledger), "--venue", "beta", "--since", "7d"), "give one"),
     ):
         done = arb(*words)
