@@ -325,10 +325,13 @@ class PathWorld(World):
             assert self.engine.state.locked
             assert any(a.severity == "critical" for a in self.said(Alert))
             return
-        plans = max(1, len(self.said(PlanDone)))
+        ended = self.said(PlanDone)
+        plans = max(1, len(ended))
         for asset in ("BTC", "ETH", "USD"):
-            # Dust at each plan's end: worth less than the least order, with its margin.
-            left = abs(changes.get(asset, D(0))) * WORTH[asset]
+            # Dust at each plan's end: worth less than the least order, with its margin. What an
+            # adopted plan earned or lost in its quote asset is none.
+            result = sum((d.realized for d in ended if d.quote == asset), D(0))
+            left = abs(changes.get(asset, D(0)) - result) * WORTH[asset]
             assert left <= D("6.5") * plans, (asset, changes)
 
     def check_inventory(self, books: Books, changes: dict[str, Decimal]) -> None:

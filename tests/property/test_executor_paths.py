@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.messages.execution import PlanDone, PlanOutcome
@@ -82,6 +82,7 @@ def test_crashes_change_nothing_about_that(seed: int) -> None:
 
 @RUN
 @given(st.integers(0, 10**9))
+@example(15_523)  # ETH bought with BTC, and sold at a loss in BTC
 def test_orders_found_without_their_plan_are_evened_out_or_it_is_said(seed: int) -> None:
     run(seed, crashes=CRASHES, loses=True).check_quiet()
 
