@@ -32,7 +32,7 @@ from services.scanner.saving import restore, save
 from services.scanner.taken_sides import TakenSides
 from services.scanner.watched import Watch
 from shared.engine import NOTHING, EngineSpec, InputsOpened, Result, Step
-from shared.messages.arb import Opportunity
+from shared.messages.arb import Opportunity, Signal
 from shared.messages.base import BookState, Message
 from shared.messages.market import DepthView, InstrumentInfo
 from shared.messages.rounds import RoundsTold, StrategyPosition
@@ -139,15 +139,24 @@ class StrategyHost:
         return out
 
     def _on_inputs_opened(self, now_ns: int) -> list[Message]:
-        """Let every book price nothing until its next view: those known may be of another time."""
+        """Let every book price nothing until its next view: those known may be of another time.
+
+        Strategies hear it of one book after the other. What they find meanwhile is priced from
+        those whose turn is still to come, so it does not go out.
+        """
         newest, self._newest = self._newest, {}
         out: list[Message] = []
         for view in newest.values():
             if view.state is BookState.LIVE:
                 old = msgspec.structs.replace(view, state=BookState.STALE, ts_ns=now_ns)
                 out += self._on_view(old, now_ns) or ()
+        held = [each for each in out if isinstance(each, Opportunity | Signal)]
+        self._calls.keep_back(held)
+        for hosted in self._roster.running[:] if held else ():
+            its = [each for each in held if each.strategy_id == hosted.id]
+            self._calls.tell_held_back(hosted, its, now_ns)
         self._extras.on_opened(now_ns)
-        return out
+        return [each for each in out if not isinstance(each, Opportunity | Signal)]
 
     @property
     def unread(self) -> frozenset[str]:

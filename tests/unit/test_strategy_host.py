@@ -444,3 +444,28 @@ def test_after_its_shards_changed_hands_no_old_view_prices_anything(tmp_path: Pa
 
     ask = make_view("alpha", asks=[(10_000.0, 1.0)], bids=[(1.0, 1.0)], ts_ns=T0 + 3 * MS)
     assert len(of(Opportunity, host.on_message(ask, T0 + 3 * MS).messages)) == 1
+
+
+def test_nor_while_strategies_hear_of_it_book_by_book(tmp_path: Path) -> None:
+    """A view of another book has them look at those whose turn is still to come."""
+    body = (
+        TRADES.replace("self.pairs = ", "self.all, self.told = [], 0; self.pairs = ")
+        .replace(
+            "found = [", "self.all = self.pairs.take_view(view) or self.all\n        found = ["
+        )
+        .replace("in self.pairs.take_view(view)]", "in self.all]")
+    )
+    host = alone(
+        tmp_path,
+        f"{body}"
+        "    def on_held_back(self, held, now_ns):\n"
+        "        self.told += 1\n"
+        "    def counters(self):\n"
+        "        return {'told': self.told}\n",
+    )
+    other = make_view("alpha", instrument="ETH/USDT", ts_ns=T0)
+    host.on_message(other, T0)
+    assert len(of(Opportunity, feed(host))) == 1
+    assert not of(Opportunity, host.on_message(InputsOpened(), T0 + MS).messages)
+    counted = host.counters()
+    assert (counted["outputs_in_warmup"], counted["told"], counted["opportunities"]) == (1, 1, 1)
