@@ -22,8 +22,11 @@ TROUBLE_NS = 9_000_000_000
 """Virtual time in which things go wrong."""
 CALM_NS = 1_500_000_000
 QUIET_NS_MAX = 120_000_000_000
-SETTLED_NS, FUNDING_NS_MAX = 3_000_000_000, 12_000_000_000
-"""A world goes on for so long after its HALT at least, and until funding is booked at most."""
+SETTLED_NS, FUNDING_NS_MAX = 3_000_000_000, 75_000_000_000
+"""A world goes on for so long after its HALT at least, and until funding is booked at most.
+
+The executor asks for payments again after ever longer pauses, 60 s at last.
+"""
 STORY_LINES = 30
 
 
