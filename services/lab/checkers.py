@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.executor import actions as act
 from services.executor.closing_plans import OWN_LOSS_BPS
+from services.executor.even_orders import MINIMUM_MARGIN
 from services.executor.gateway import OrderRequest
 from services.lab.ledger_checker import LedgerChecker
 from services.lab.legs_checker import LegsChecker
@@ -55,8 +56,8 @@ if TYPE_CHECKING:
     from services.lab.world import World
 
 ZERO = Decimal(0)
-DUST_SLACK = Decimal("1.05")
-"""Prices are a little other than at the start."""
+DUST_SLACK = Decimal("1.05") * MINIMUM_MARGIN
+"""Prices are a little other than at the start, and the executor keeps off a venue's least order."""
 MARKET_DATA = {BookDelta, BookSnapshot, DepthView, Funding, InstrumentInfo, NearMiss, VenueStatus}
 """What is published most, and changes nothing that is reserved or halted."""
 
