@@ -14,17 +14,17 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from services.cli import data_look
 from services.cli.commands_look import EXIT_NOT_WELL, AsJson
 from services.cli.commands_operate import ConfigPath
-from services.cli.data_derive import derive
-from services.cli.data_export import FORMATS, export_recordings, export_rows
-from services.cli.data_files import is_table
-from services.cli.data_import import import_recordings
-from services.cli.data_rows import Wanted
-from services.cli.data_shapes import BY_NAME
-from services.cli.data_tables import files_of, import_tables
-from services.cli.data_verify import StoreReport, verify_store
+from services.cli.data import look
+from services.cli.data.derive import derive
+from services.cli.data.export import FORMATS, export_recordings, export_rows
+from services.cli.data.files import is_table
+from services.cli.data.imports import import_recordings
+from services.cli.data.rows import Wanted
+from services.cli.data.shapes import BY_NAME
+from services.cli.data.tables import files_of, import_tables
+from services.cli.data.verify import StoreReport, verify_store
 from services.cli.output import console, emit_json, note
 from services.cli.record import parse_seconds, run_record
 from shared.errors import ConfigError
@@ -67,7 +67,7 @@ def record(
     seconds = parse_seconds(duration)
     done = asyncio.run(run_record(seconds, out.absolute(), config, seed if demo else None))
     empty: dict[str, Any] = {"tables": [], "missing": [], "unfinished": [], "damaged": []}
-    report = {**(data_look.listing(out) if out.is_dir() else empty), **done}
+    report = {**(look.listing(out) if out.is_dir() else empty), **done}
     if as_json:
         emit_json(report)
     else:
@@ -79,7 +79,7 @@ def record(
 
 def ls(directory: Dir = STORE, as_json: AsJson = False) -> None:
     """What is in the store: rows and spans per table, venue and instrument, and what is missing."""
-    found = data_look.listing(directory)
+    found = look.listing(directory)
     if as_json:
         emit_json(found)
     else:
@@ -97,7 +97,7 @@ def _show(found: dict[str, Any]) -> None:
     for heading in ("rows", "files", "MB", "missing"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in found["tables"]:
-        span = (data_look.when(row["ts_first_ns"]), data_look.when(row["ts_last_ns"]))
+        span = (look.when(row["ts_first_ns"]), look.when(row["ts_last_ns"]))
         size = f"{row['bytes'] / 1e6:.2f}"
         numbers = (f"{row['rows']:,}", f"{row['files']}", size, f"{row['missing'] or '-'}")
         table.add_row(row["table"], row["venue"], row["instrument"], *span, *numbers)
@@ -107,7 +107,7 @@ def _show(found: dict[str, Any]) -> None:
         count = "an unknown number of rows" if rows is None else counted(rows, "row")
         _say(
             f"missing: {count} of {each['recording']} between "
-            f"{data_look.when(each['ts_from_ns'])} and {data_look.when(each['ts_to_ns'])}: "
+            f"{look.when(each['ts_from_ns'])} and {look.when(each['ts_to_ns'])}: "
             f"{each['reason']}"
         )
     for row in found["tables"]:
@@ -155,16 +155,16 @@ def sql(
     """Ask the store in SQL (DuckDB); the views are raw, depth, trade, funding and bar."""
     if as_csv and as_json:
         raise ConfigError("--csv and --json are two forms of one output; give one of them")
-    names, rows = data_look.query(directory, query)
+    names, rows = look.query(directory, query)
     if as_csv:
-        data_look.write_csv(names, rows)
+        look.write_csv(names, rows)
     elif as_json:
         for row in rows:
-            emit_json(dict(zip(names, map(data_look.plain, row), strict=True)))
+            emit_json(dict(zip(names, map(look.plain, row), strict=True)))
     else:
         table = Table(*names, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
         for row in rows[:ROWS_SHOWN]:
-            table.add_row(*("" if v is None else str(data_look.plain(v)) for v in row))
+            table.add_row(*("" if v is None else str(look.plain(v)) for v in row))
         _wide().print(table, markup=False)
         if len(rows) > ROWS_SHOWN:
             note(f"arb: {ROWS_SHOWN} of {len(rows)} rows; --csv or --json gives all")

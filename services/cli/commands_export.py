@@ -12,9 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli import export, ledger_money
+from services.cli import export
 from services.cli.commands_look import RedisUrl
-from services.cli.ledger_file import opened
+from services.cli.ledger import money as ledger_money
+from services.cli.ledger.file import opened
 from services.cli.output import emit_json, note
 from services.cli.settings import target
 from shared.errors import ConfigError

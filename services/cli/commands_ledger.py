@@ -9,9 +9,12 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from services.cli import ledger_money, ledger_plan, ledger_records, ledger_tables
-from services.cli.ledger_file import LIMIT, Wanted, opened, parse_since
-from services.cli.ledger_records import Record
+from services.cli.ledger import money as ledger_money
+from services.cli.ledger import plan as ledger_plan
+from services.cli.ledger import records as ledger_records
+from services.cli.ledger import tables as ledger_tables
+from services.cli.ledger.file import LIMIT, Wanted, opened, parse_since
+from services.cli.ledger.records import Record
 from services.cli.output import emit_json, note
 from services.cli.table_files import write_csv, write_parquet
 from shared.errors import ConfigError

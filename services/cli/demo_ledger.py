@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from services.cli import ledger_money
+from services.cli.ledger import money as ledger_money
 from services.cli.run import Run
 from shared.clock import SystemClock
 from shared.domain.accounting import Books, holding_place

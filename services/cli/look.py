@@ -34,6 +34,7 @@ from shared.streams import (
 from shared.watch.collector import Collector
 from shared.watch.latency import latency_record
 from shared.watch.link import POSITIONS, Link, StreamItem
+from shared.wording import signed
 
 SILENT_AFTER_S = 5.0
 """Heartbeats come every second; a service silent for this long is down."""
@@ -189,7 +190,7 @@ def funding_words(c: Collector, amount: Decimal) -> str:
     """Return what funding paid in words; nothing where no derivative was held."""
     if c.funding.unknown():
         return "  funding unknown"
-    return f"  funding {amount:+,.2f}" if c.funding.payments else ""
+    return f"  funding {signed(amount)}" if c.funding.payments else ""
 
 
 def _silence_of_risk(collector: Collector, now_ns: int) -> str:

@@ -25,6 +25,7 @@ from shared.services import SERVICES
 from shared.watch.collector import Collector
 from shared.watch.latency import MEASURES, latency_record
 from shared.watch.usage import Usage
+from shared.wording import signed, unsigned
 
 STATE_STYLE = {
     BookState.LIVE: "green",
@@ -120,7 +121,7 @@ def progress_line(screen: Screen) -> str:
     live = c.gauge("orderbook", "books_live")
     state = c.state.state if c.state else "-"
     realized = ", ".join(
-        f"{result.realized:+.2f} {quote}" for quote, result in sorted(c.books.results.items())
+        f"{signed(result.realized)} {quote}" for quote, result in sorted(c.books.results.items())
     )
     return (
         f"{screen.elapsed_s:6.1f} s {screen.phase}: {state}, books live {live:.0f}, "
@@ -238,14 +239,14 @@ def _add_results(grid: Table, c: Collector) -> None:
         open_profit = (risk.unrealized if risk else {}).get(quote, Decimal(0))
         grid.add_row(
             "realized",
-            Text(f"{result.realized:+,.2f} {quote}", _signed_style(result.realized))
-            + Text(f"   open {_amount(open_profit)}  fees {result.fees:,.2f}", "dim")
+            Text(f"{signed(result.realized)} {quote}", _signed_style(result.realized))
+            + Text(f"   open {signed(open_profit)}  fees {unsigned(result.fees)}", "dim")
             + Text(funding_words(c, result.funding), "dim"),
         )
     accounts = c.strategies.accounts
     if len(accounts) > 1:  # else it says the same once more
         parts = [
-            f"{name} {result.realized:+,.2f} {quote}"
+            f"{name} {signed(result.realized)} {quote}"
             for name, books in sorted(accounts.items())
             for quote, result in sorted(books.results.items())
         ]
@@ -273,10 +274,6 @@ def _add_results(grid: Table, c: Collector) -> None:
 
 def _signed_style(amount: Decimal) -> str:
     return "bold green" if amount >= 0 else "bold red"
-
-
-def _amount(amount: Decimal | None) -> str:
-    return "unknown" if amount is None else f"{amount:+,.2f}"
 
 
 def _short(amount: Decimal) -> str:

@@ -32,6 +32,7 @@ from shared.config import load_strategies_of, load_with_section
 from shared.errors import ArbError, ConfigError
 from shared.watch.report import build_report
 from shared.watch.usage import Usage
+from shared.wording import counted
 
 EXIT_VIOLATED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 SEED_MAX = 2**31
@@ -196,10 +197,13 @@ def parse_jobs(text: str) -> int:
 
 def closing_line(report: dict[str, Any], violating: int) -> str:
     """Return what is printed last."""
-    verdict = f"{violating} seeds VIOLATED something" if violating else "nothing violated"
+    verdict = (
+        f"{counted(violating, 'seed')} VIOLATED something" if violating else "nothing violated"
+    )
     return (
-        f"{report['seeds']} seeds, {report['steps']} steps, {report['crashes']} crashes, "
-        f"{report['faults']} faults, {report['plans']} plans, {report['fills']} fills: {verdict}; "
+        f"{counted(report['seeds'], 'seed')}, {counted(report['steps'], 'step')}, "
+        f"{counted(report['crashes'], 'crash', 'crashes')}, {counted(report['faults'], 'fault')}, "
+        f"{counted(report['plans'], 'plan')}, {counted(report['fills'], 'fill')}: {verdict}; "
         f"{report['virtual_s']} s of virtual time in {report['wall_s']} s; "
         f"hash {report['hash'][:16]}"
     )

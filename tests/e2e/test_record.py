@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from services.cli.data_verify import verify_store
+from services.cli.data.verify import verify_store
 from services.cli.record import parse_seconds
 from shared.errors import ConfigError
 from shared.store.manifest import files_in

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from services.cli import data_look
-from services.cli.data_derive import derive
-from services.cli.data_export import export_recordings
-from services.cli.data_import import import_recordings
-from services.cli.data_rows import Wanted
-from services.cli.data_tables import import_tables
-from services.cli.data_verify import verify_store
+from services.cli.data import look
+from services.cli.data.derive import derive
+from services.cli.data.export import export_recordings
+from services.cli.data.imports import import_recordings
+from services.cli.data.rows import Wanted
+from services.cli.data.tables import import_tables
+from services.cli.data.verify import verify_store
 from services.cli.verification import verify_paths
 from shared.errors import ConfigError
 from tests.unit.test_data_store import without_paths
@@ -56,7 +56,7 @@ def test_bars_of_the_store_are_those_of_the_venues_time(tmp_path, recorded):
     import_recordings([recorded / "hftbacktest" / "spot_btcusdt_20240808.gz"], tmp_path, None)
     derive(tmp_path)
     query = "select open, high, low, close, volume, trades, buy_volume, is_complete from bar "
-    _, rows = data_look.query(tmp_path, query + "where ts_open_ns = 1723161300000000000")
+    _, rows = look.query(tmp_path, query + "where ts_open_ns = 1723161300000000000")
     (row,) = rows
     assert row[:4] == (61828.0, 61860.8, 61780.0, 61782.25)
     assert (row[4], row[5], row[7]) == (pytest.approx(15.07702, abs=1e-9), 1255, True)
@@ -67,7 +67,7 @@ def test_bars_of_the_store_are_those_of_the_venues_time(tmp_path, recorded):
 def test_rates_of_a_table_add_up(tmp_path, recorded):
     file = recorded / "perpfunding_PietroC21" / "funding_rates" / "BTCUSDT.parquet"
     import_tables([file], tmp_path, Wanted("binanceusdm", "BTC/USDT:USDT"))
-    _, rows = data_look.query(
+    _, rows = look.query(
         tmp_path, "select count(*), sum(rate), count(*) filter (rate < 0) from funding"
     )
     assert rows == [(6741, pytest.approx(0.77367755, abs=1e-9), 864)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from services.cli import data_look
-from services.cli.data_rows import Wanted
-from services.cli.data_tables import import_tables
-from services.cli.data_verify import verify_store
+from services.cli.data import look
+from services.cli.data.rows import Wanted
+from services.cli.data.tables import import_tables
+from services.cli.data.verify import verify_store
 from services.research.candle_files import DataConfig, load_candles
 from services.research.stored_candles import load_stored
 from shared.errors import ConfigError
@@ -18,7 +18,7 @@ BASE = "iaqf_dhruv1432"
 
 
 def asked(root, query: str):
-    return data_look.query(root, query)[1]
+    return look.query(root, query)[1]
 
 
 def test_minutes_of_two_venues_are_as_far_apart_as_in_their_files(tmp_path, recorded):

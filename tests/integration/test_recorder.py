@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis.asyncio
 
-from services.cli.data_verify import verify_store
+from services.cli.data.verify import verify_store
 from services.recorder.store import look_at
 from shared.bus.opening import open_bus
 from shared.clock import SystemClock

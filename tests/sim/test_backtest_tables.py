@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from services.cli.data_derive import derive
-from services.cli.data_import import import_recordings
-from services.cli.data_rows import Wanted
-from services.cli.data_tables import import_tables
+from services.cli.data.derive import derive
+from services.cli.data.imports import import_recordings
+from services.cli.data.rows import Wanted
+from services.cli.data.tables import import_tables
 from services.lab.command import main as lab
 from services.lab.recorded import survey
 from shared.store.parquet import Made, write_table

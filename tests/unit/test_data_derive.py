@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from services.cli.data_derive import bars_of, derive
-from services.cli.data_import import import_recordings
-from services.cli.data_verify import verify_store
+from services.cli.data.derive import bars_of, derive
+from services.cli.data.imports import import_recordings
+from services.cli.data.verify import verify_store
 from shared.errors import ConfigError
 from shared.messages.base import Side
 from shared.messages.market import Trade

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.cli import data_files
 from services.cli.app import app
-from services.cli.data_shapes import SHAPES
-from services.cli.data_verify import verify_store
+from services.cli.data import files as data_files
+from services.cli.data.shapes import SHAPES
+from services.cli.data.verify import verify_store
 from services.lab.table_rows import markets_in, messages_of
 from shared.messages.market import BookSnapshot
 from shared.store import manifest as manifests

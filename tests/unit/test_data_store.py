@@ -10,12 +10,12 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from services.cli import data_look
 from services.cli.app import app
-from services.cli.data_derive import derive
-from services.cli.data_export import export_recordings
-from services.cli.data_import import import_recordings
-from services.cli.data_verify import verify_store
+from services.cli.data import look
+from services.cli.data.derive import derive
+from services.cli.data.export import export_recordings
+from services.cli.data.imports import import_recordings
+from services.cli.data.verify import verify_store
 from services.cli.verification import verify_paths
 from shared.capture import Kind, read_capture
 from shared.capture.items import parse_line
@@ -181,7 +181,7 @@ def test_a_file_without_a_manifest_and_one_without_its_file_are_named(tmp_path):
 def test_one_damaged_manifest_hides_no_other_file(tmp_path, damage):
     store = imported(tmp_path)
     derive(store)
-    whole = data_look.listing(store)
+    whole = look.listing(store)
     damage(manifest_path(raw_file(store)))
     shown = CliRunner().invoke(app, ["data", "ls", "--dir", str(store), "--json"])
     found = json.loads(shown.stdout)

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.app import app
-from services.cli.data_verify import verify_store
+from services.cli.data.verify import verify_store
 from shared.errors import ConfigError
 from shared.store.manifest import files_in, part_of, read_manifest
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
-from services.cli import ledger_records
 from services.cli.export import Period, fill_rows, lot_rows
-from services.cli.ledger_file import Wanted
+from services.cli.ledger import records as ledger_records
+from services.cli.ledger.file import Wanted
 from shared.messages.base import Side
 from shared.messages.execution import Fill
 from shared.sql_ledger.database import open_to_read

@@ -7,9 +7,11 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from services.cli import ledger_money, ledger_plan, ledger_tables
 from services.cli.export import History
-from services.cli.ledger_file import Wanted
+from services.cli.ledger import money as ledger_money
+from services.cli.ledger import plan as ledger_plan
+from services.cli.ledger import tables as ledger_tables
+from services.cli.ledger.file import Wanted
 from shared.errors import ConfigError
 from shared.messages.base import Certainty
 from shared.messages.execution import (

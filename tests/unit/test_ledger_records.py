@@ -8,9 +8,9 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from services.cli import ledger_records
 from services.cli.commands_ledger import LISTS
-from services.cli.ledger_file import Wanted, parse_since
+from services.cli.ledger import records as ledger_records
+from services.cli.ledger.file import Wanted, parse_since
 from services.cli.table_files import write_csv, write_parquet
 from shared.errors import ConfigError
 from shared.messages.base import Certainty

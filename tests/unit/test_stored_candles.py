@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("pyarrow")
-from services.cli.data_rows import Wanted
-from services.cli.data_tables import import_tables
+from services.cli.data.rows import Wanted
+from services.cli.data.tables import import_tables
 from services.research.candle_files import DataConfig, load_candles
 from services.research.command import main
 from services.research.stored_candles import load_stored

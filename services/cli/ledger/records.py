@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from services.cli.export import iso
-from services.cli.ledger_file import Wanted
+from services.cli.ledger.file import Wanted
 from shared.domain.accounting import ZERO
 from shared.domain.contracts import Contract
 from shared.domain.executions import cost_of

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from services.cli.data_archives import check_moment
-from services.cli.data_files import Line
-from services.cli.data_instrument import is_of, spellings_of
-from services.cli.data_shapes import Told, lines_of, values_of
-from services.cli.data_times import Times
+from services.cli.data.archives import check_moment
+from services.cli.data.files import Line
+from services.cli.data.instrument import is_of, spellings_of
+from services.cli.data.shapes import Told, lines_of, values_of
+from services.cli.data.times import Times
 from shared.errors import ConfigError
 
 HOUR_NS = 3_600_000_000_000

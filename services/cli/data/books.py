@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from services.cli.data_files import Line
-from services.cli.data_rows import Found, Reader, Wanted, is_nothing, number
-from services.cli.data_shapes import Levels, Told, lines_of, values_of
+from services.cli.data.files import Line
+from services.cli.data.rows import Found, Reader, Wanted, is_nothing, number
+from services.cli.data.shapes import Levels, Told, lines_of, values_of
 from shared.errors import ConfigError
 
 Side = dict[float, float]

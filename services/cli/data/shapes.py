@@ -12,8 +12,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from services.cli.data_archives import Archive, archive_of
-from services.cli.data_files import (
+from services.cli.data.archives import Archive, archive_of
+from services.cli.data.files import (
     Cells,
     Line,
     cells_of,

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from services.cli.ledger_file import Wanted
-from services.cli.ledger_records import Record
+from services.cli.ledger.file import Wanted
+from services.cli.ledger.records import Record
 from services.cli.output import console
 from shared.wording import counted, signed
 

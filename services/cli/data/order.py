@@ -6,8 +6,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import pairwise
 
-from services.cli.data_archives import shown
-from services.cli.data_rows import Found
+from services.cli.data.archives import shown
+from services.cli.data.rows import Found
 from shared.errors import ConfigError
 from shared.store.rows import HOUR_NS, SECOND_NS
 from shared.wording import counted

@@ -14,7 +14,7 @@ from math import fsum
 from pathlib import Path
 from typing import Any
 
-from services.cli.data_verify import IMPORTED
+from services.cli.data.verify import IMPORTED
 from services.cli.verification import Verifier
 from shared.capture import Capture, CaptureItem
 from shared.errors import ConfigError

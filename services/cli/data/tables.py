@@ -16,10 +16,10 @@ from itertools import chain, groupby, islice
 from pathlib import Path
 from typing import Any
 
-from services.cli.data_archives import CHECKSUM, check_checksum, check_symbol
-from services.cli.data_books import BookReader, Numbers
-from services.cli.data_files import is_table
-from services.cli.data_order import (
+from services.cli.data.archives import CHECKSUM, check_checksum, check_symbol
+from services.cli.data.books import BookReader, Numbers
+from services.cli.data.files import is_table
+from services.cli.data.order import (
     BarCheck,
     BookCheck,
     Check,
@@ -28,9 +28,9 @@ from services.cli.data_order import (
     checked_step,
     step_of,
 )
-from services.cli.data_rows import Found, Reader, Wanted
-from services.cli.data_shapes import BY_NAME, Told, tell
-from services.cli.data_times import check_zone
+from services.cli.data.rows import Found, Reader, Wanted
+from services.cli.data.shapes import BY_NAME, Told, tell
+from services.cli.data.times import check_zone
 from shared.errors import ConfigError
 from shared.store.manifest import Manifest, Source, folder_of, read_manifest, sha256_of
 from shared.store.parquet import Made, write_table

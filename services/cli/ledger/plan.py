@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.cli import ledger_records
-from services.cli.ledger_file import Wanted
+from services.cli.ledger import records as ledger_records
+from services.cli.ledger.file import Wanted
 from services.cli.plan_waterfall import Order, waterfall
 from shared.errors import ConfigError
 from shared.messages.execution import ApprovedPlan, Fill, OrderPurpose, PlanDone

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from services.cli.data_instrument import spellings_of
+from services.cli.data.instrument import spellings_of
 from shared.domain.instrument import is_spot
 from shared.errors import ConfigError
 from shared.store.manifest import sha256_of

@@ -12,8 +12,8 @@ from heapq import merge
 from typing import Any, Final
 
 from services.cli.export import iso
-from services.cli.ledger_accounts import Accounts
-from services.cli.ledger_file import Wanted
+from services.cli.ledger.accounts import Accounts
+from services.cli.ledger.file import Wanted
 from shared.domain.accounting import holding_key, worst_certainty
 from shared.domain.valuation import Close
 from shared.messages.base import Certainty, Message

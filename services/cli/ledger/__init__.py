@@ -1,0 +1,1 @@
+"""What the commands on orders, fills, plans, positions and money read from the ledger's file."""
