@@ -16,10 +16,10 @@ import msgspec
 
 from services.executor import actions as act
 from services.executor.engine import ExecutorEngine
-from services.executor.gateway import FillReport, OrderReport, OrderRequest, PaymentReport
 from services.executor.state import LedgerStage
 from services.risk.exposure import Ledger
 from services.risk.reservations import Reservation, ReservedLeg
+from shared.accounts.gateway import FillReport, OrderReport, OrderRequest, PaymentReport
 from shared.config_sections import Config, ExecutorConfig, RiskConfig, VenueConfig
 from shared.engine import Step
 from shared.errors import Cause

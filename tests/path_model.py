@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from services.executor.engine import ExecutorEngine
-from services.executor.gateway import FillReport, OrderRequest
 from services.risk.exposure import Ledger
 from services.risk.reservations import Reservation, ReservedLeg, reserve_leg
 from services.risk.restated import apply_restated
+from shared.accounts.gateway import FillReport, OrderRequest
 from shared.config_sections import Config, ExecutorConfig, RiskConfig, VenueConfig
 from shared.domain.accounting import Books
 from shared.domain.asset_paths import assets_on_the_way, flow_of, stake_of

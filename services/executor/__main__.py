@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 
 from services.executor.accounts import ledger_owner, open_gateways
 from services.executor.engine import ENGINE, ExecutorEngine, on_ledger
-from services.executor.gateway import Gateway
 from services.executor.paper import WATCHED, PaperGateway
 from services.executor.transport import VenueRequests, VenueTransport
 from services.executor.warming import PlanWarming
+from shared.accounts.gateway import Gateway
 from shared.bus.inputs import inputs_of
 from shared.bus.opening import open_bus
 from shared.bus.port import Bus

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from services.executor.gateway import (
+from shared.accounts.gateway import (
     FillReport,
     OrderKey,
     OrderReport,

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from services.executor.gateway import FillReport
 from services.executor.ids import attempt_after_loss, plan_key
 from services.executor.market import Markets
 from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
+from shared.accounts.gateway import FillReport
 from shared.config_sections import DOLLARS
 from shared.domain.accounting import holding_key, holding_place, signed_qty
 from shared.domain.fees import BPS

@@ -13,10 +13,10 @@ from typing import Final
 
 from services.executor.actions import FetchFailed, FundingAnswered
 from services.executor.funding_record import Awaited, FundingRecord, Settles
-from services.executor.gateway import PaymentReport
 from services.executor.journal import alert
 from services.executor.state import ExecutorState
 from services.executor.venue_account import VenueAccount
+from shared.accounts.gateway import PaymentReport
 from shared.domain.funding import HOUR_NS, SECOND_NS, to_second
 from shared.engine import Step
 from shared.messages.control import Severity

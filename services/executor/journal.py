@@ -7,12 +7,12 @@ from decimal import Decimal
 
 import msgspec
 
-from services.executor.gateway import FillReport
 from services.executor.market import Markets
 from services.executor.nets import left_by_asset
 from services.executor.restating import remember_told
 from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
 from services.executor.unsettled import plans_waiting
+from shared.accounts.gateway import FillReport
 from shared.config_sections import ExecutorConfig
 from shared.domain.accounting import Books, worst_certainty
 from shared.domain.executions import Execution, execution_of, plain_trades

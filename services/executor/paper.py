@@ -22,7 +22,8 @@ from typing import Final
 
 import msgspec
 
-from services.executor.gateway import (
+from services.executor.paper_account import PaperAccount
+from shared.accounts.gateway import (
     FillReport,
     OrderKey,
     OrderReport,
@@ -30,7 +31,6 @@ from services.executor.gateway import (
     PaymentReport,
     StreamNews,
 )
-from services.executor.paper_account import PaperAccount
 from shared.clock import Clock
 from shared.domain.order import ZERO
 from shared.domain.rounding import is_enough, is_multiple

@@ -6,8 +6,8 @@ from collections.abc import Container, Mapping, Sequence
 from decimal import Decimal
 from types import MappingProxyType
 
-from services.executor.gateway import PaymentReport
 from services.executor.paper_funding import PaperFunding
+from shared.accounts.gateway import PaymentReport
 from shared.config_sections import DOLLARS, Config
 from shared.domain.accounting import Books
 from shared.domain.executions import Execution

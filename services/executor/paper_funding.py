@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
-from services.executor.gateway import PaymentReport
+from shared.accounts.gateway import PaymentReport
 from shared.domain.accounting import Books
 from shared.domain.contracts import Contract
 from shared.domain.fees import MONEY_STEP

@@ -18,7 +18,6 @@ import msgspec
 
 from services.executor.closing_plans import OWN_LOSS_BPS, widen_adopted
 from services.executor.even_orders import ATTEMPTS_MAX, NoOrder, OrderIntent, attempts_max
-from services.executor.gateway import OrderReport
 from services.executor.ids import attempt_after_loss, client_order_id
 from services.executor.journal import alert, plan_done
 from services.executor.leg_order import following_leg, leg_intent, legs_in_turn
@@ -29,6 +28,7 @@ from services.executor.several import left_in_words, next_order
 from services.executor.state import ExecutorState, LedgerStage, OrderRecord, PlanKind, PlanRecord
 from services.executor.weakness import is_weak
 from services.executor.working_orders import WorkingOrders
+from shared.accounts.gateway import OrderReport
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO

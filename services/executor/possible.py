@@ -23,7 +23,7 @@ from services.executor.actions import (
     SubmitLost,
     Submitted,
 )
-from services.executor.gateway import FillReport, OrderReport
+from shared.accounts.gateway import FillReport, OrderReport
 from shared.messages.rules import STEP_MAX
 
 ZERO = Decimal(0)

@@ -31,7 +31,6 @@ from services.executor.actions import (
 )
 from services.executor.dead_man import DeadManSwitches
 from services.executor.funding import FundingPayments
-from services.executor.gateway import FillReport, OrderKey, OrderReport
 from services.executor.ids import parse_client_order_id
 from services.executor.journal import alert
 from services.executor.opening import lock
@@ -44,6 +43,7 @@ from services.executor.survey import SURVEY_NS, SURVEY_ORDERS_MAX, Survey
 from services.executor.unsettled import unsettled_at
 from services.executor.venue_account import RETRY_NS, VenueAccount
 from services.executor.working_orders import NOT_FOUND_AFTER_SENT_NS, WorkingOrders, key_of
+from shared.accounts.gateway import FillReport, OrderKey, OrderReport
 from shared.config_sections import ExecutorConfig
 from shared.engine import Step
 from shared.messages.control import Severity

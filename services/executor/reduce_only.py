@@ -15,8 +15,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.executor.gateway import FillReport
 from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
+from shared.accounts.gateway import FillReport
 from shared.domain.accounting import holding_key
 from shared.domain.instrument import is_spot
 from shared.domain.order import ZERO

@@ -18,11 +18,11 @@ from typing import Final
 import msgspec
 
 from services.executor.actions import QueryAnswered
-from services.executor.gateway import FillReport, OrderReport
 from services.executor.journal import alert
 from services.executor.reduce_only import take_over
 from services.executor.state import ExecutorState
 from services.executor.venue_account import VenueAccount
+from shared.accounts.gateway import FillReport, OrderReport
 from shared.domain.executions import execution_of
 from shared.domain.fees import MONEY_STEP
 from shared.domain.instrument import split_instrument

@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from services.executor.gateway import OrderReport
 from services.executor.state import ExecutorState
+from shared.accounts.gateway import OrderReport
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
 from shared.wording import counted

@@ -40,7 +40,7 @@ from services.executor.actions import (
     SwitchFailed,
     SwitchSet,
 )
-from services.executor.gateway import Gateway, OrderReport, StreamNews
+from shared.accounts.gateway import Gateway, OrderReport, StreamNews
 from shared.clock import Clock
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.engine import Action, Result

@@ -14,7 +14,7 @@ from services.executor.actions import (
     FetchOpenOrders,
     Query,
 )
-from services.executor.gateway import FillReport, OrderKey, OrderReport
+from shared.accounts.gateway import FillReport, OrderKey, OrderReport
 from shared.domain.instrument import is_spot
 from shared.engine import Action
 from shared.errors import Cause

@@ -25,12 +25,12 @@ from services.executor.actions import (
     Submitted,
 )
 from services.executor.even_orders import OrderIntent
-from services.executor.gateway import FillReport, OrderKey, OrderReport, OrderRequest
 from services.executor.ids import client_order_id
 from services.executor.journal import alert, order_event, record_fill
 from services.executor.market import Markets
 from services.executor.state import ExecutorState, OrderRecord, PlanRecord
 from services.executor.unsettled import is_overdue
+from shared.accounts.gateway import FillReport, OrderKey, OrderReport, OrderRequest
 from shared.domain.order import Anomaly, OrderLife, OrderNews
 from shared.engine import Step
 from shared.errors import Cause

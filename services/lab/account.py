@@ -8,8 +8,8 @@ from decimal import Decimal
 from random import Random
 
 from services.executor import actions as act
-from services.executor.gateway import FillReport, OrderKey, OrderReport, PaymentReport
 from services.lab.kernel import Kernel
+from shared.accounts.gateway import FillReport, OrderKey, OrderReport, PaymentReport
 from shared.domain.instrument import is_spot
 from shared.engine import Action, Result
 from shared.errors import Cause

@@ -8,7 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from services.executor import actions as act
-from services.executor.gateway import OrderReport
+from shared.accounts.gateway import OrderReport
 from shared.engine import Result
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill, Order

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from services.executor.gateway import PaymentReport
 from services.executor.paper_account import PaperAccount, Pieces
 from services.executor.paper_funding import check_rates, payment_report
 from services.lab.backtest_terms import VenueTerms
+from shared.accounts.gateway import PaymentReport
 from shared.config_sections import DOLLARS
 from shared.domain.accounting import holding_key
 from shared.domain.contracts import Contract

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from services.executor import actions as act
 from services.executor.closing_plans import OWN_LOSS_BPS
 from services.executor.even_orders import MINIMUM_MARGIN
-from services.executor.gateway import OrderRequest
 from services.lab.ledger_checker import LedgerChecker
 from services.lab.legs_checker import LegsChecker
 from services.lab.positions import has_derivatives, key_of
@@ -19,6 +18,7 @@ from services.lab.stops_checker import StopsChecker
 from services.lab.tally import Tally
 from services.lab.uneven import UnevenChecker
 from services.risk.engine import RiskEngine
+from shared.accounts.gateway import OrderRequest
 from shared.domain.fees import BPS
 from shared.domain.instrument import is_spot, split_instrument
 from shared.engine import Action

@@ -11,9 +11,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from services.executor.actions import FetchFunding
-from services.executor.gateway import PaymentReport
 from services.lab.kinds import Kind
 from services.lab.operator import say
+from shared.accounts.gateway import PaymentReport
 from shared.domain.funding import HOUR_NS, SECOND_NS
 from shared.domain.rounding import exact
 from shared.errors import BusUnavailable

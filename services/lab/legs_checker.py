@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from services.executor.gateway import OrderRequest
 from services.executor.ids import parse_client_order_id, plan_key
+from shared.accounts.gateway import OrderRequest
 from shared.domain.instrument import split_instrument
 from shared.domain.order import TERMINAL, ZERO
 from shared.messages.execution import ApprovedPlan, Fill, OrderEvent, OrderPurpose, OrderStatus

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from services.executor.engine import ExecutorEngine
-from services.executor.gateway import OrderRequest
+from shared.accounts.gateway import OrderRequest
 from shared.messages.execution import OrderPurpose
 from shared.streams import EXEC_EVENT
 

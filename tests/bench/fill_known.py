@@ -17,11 +17,11 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
-from services.executor.account_stream import AccountSource
-from services.executor.accounts import load_quirks
-from services.executor.ccxt_gateway import CcxtGateway, make_client
-from services.executor.gateway import OrderKey, OrderReport, OrderRequest, StreamNews, StreamState
 from services.venuesim.app import Options, serve
+from shared.accounts.account_stream import AccountSource
+from shared.accounts.ccxt_gateway import CcxtGateway, make_client
+from shared.accounts.gateway import OrderKey, OrderReport, OrderRequest, StreamNews, StreamState
+from shared.accounts.opening import load_quirks
 from shared.clock import SystemClock
 from shared.config import Secret
 from shared.messages.base import Side

@@ -20,9 +20,10 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from services.executor.accounts import load_quirks, open_gateways
-from services.executor.gateway import Gateway, OrderKey, OrderRequest
+from services.executor.accounts import open_gateways
 from services.executor.paper import PaperGateway
+from shared.accounts.gateway import Gateway, OrderKey, OrderRequest
+from shared.accounts.opening import load_quirks
 from shared.clock import SystemClock
 from shared.config_sections import Config, ExecutorConfig, VenueConfig
 from shared.errors import Cause, OutcomeUnknown, Rejected, Scope, Unavailable

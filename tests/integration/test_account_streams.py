@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from services.executor.account_stream import AccountSource
-from services.executor.accounts import load_quirks
-from services.executor.ccxt_gateway import CcxtGateway, make_client
-from services.executor.gateway import OrderKey, OrderReport, OrderRequest, StreamState
 from services.venuesim.app import Options
+from shared.accounts.account_stream import AccountSource
+from shared.accounts.ccxt_gateway import CcxtGateway, make_client
+from shared.accounts.gateway import OrderKey, OrderReport, OrderRequest, StreamState
+from shared.accounts.opening import load_quirks
 from shared.clock import SystemClock
 from shared.config import Secret
 from shared.messages.base import Side

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.executor.accounts import open_gateways
-from services.executor.gateway import OrderRequest
+from shared.accounts.gateway import OrderRequest
 from shared.clock import SystemClock
 from shared.config import load_config
 from shared.messages.base import Side

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from services.executor.accounts import load_quirks
-from services.executor.ccxt_gateway import CcxtGateway, make_client
 from services.venuesim.app import Options, Server
+from shared.accounts.ccxt_gateway import CcxtGateway, make_client
+from shared.accounts.opening import load_quirks
 from shared.clock import SystemClock
 from shared.config import Secret
 from shared.errors import VenueError

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
-from services.executor.accounts import load_quirks
-from services.executor.ccxt_gateway import CcxtGateway
-from services.executor.gateway import OrderRequest
 from services.venuesim.app import Options
+from shared.accounts.ccxt_gateway import CcxtGateway
+from shared.accounts.gateway import OrderRequest
+from shared.accounts.opening import load_quirks
 from shared.clock import SystemClock
 from shared.domain.accounting import Books
 from shared.domain.executions import Execution, cost_of

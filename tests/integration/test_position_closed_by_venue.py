@@ -6,9 +6,9 @@ from decimal import Decimal
 
 import pytest
 
-from services.executor.ccxt_gateway import CcxtGateway, make_client
-from services.executor.gateway import OrderKey
 from services.venuesim.app import Options
+from shared.accounts.ccxt_gateway import CcxtGateway, make_client
+from shared.accounts.gateway import OrderKey
 from shared.clock import SystemClock
 from shared.config import Secret
 from shared.venues.binanceusdm import ccxt_urls, orders

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from services.executor.accounts import load_quirks
-from services.executor.ccxt_gateway import CcxtGateway, make_client
-from services.executor.gateway import OrderRequest
 from services.venuesim.app import Options
+from shared.accounts.ccxt_gateway import CcxtGateway, make_client
+from shared.accounts.gateway import OrderRequest
+from shared.accounts.opening import load_quirks
 from shared.clock import SystemClock
 from shared.config import Secret
 from shared.domain.instrument import is_spot

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from services.executor.gateway import OrderRequest
 from services.executor.paper import PaperGateway
 from services.lab.backtest_account import DAY_NS, BacktestAccount
 from services.lab.backtest_terms import VenueTerms
 from services.lab.kernel import Kernel
 from services.lab.paper import not_here
+from shared.accounts.gateway import OrderRequest
 from shared.errors import Rejected
 from shared.messages.base import Side
 from shared.messages.market import Funding, FundingSettled

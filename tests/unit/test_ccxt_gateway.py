@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import pytest
 from ccxt.base.decimal_to_precision import decimal_to_precision
 
-from services.executor import ccxt_requests
-from services.executor.accounts import load_quirks
-from services.executor.ccxt_gateway import CcxtGateway, make_client, plain
-from services.executor.gateway import OrderKey, OrderRequest
 from services.executor.working_orders import NOT_FOUND_AFTER_SENT_NS
+from shared.accounts import ccxt_requests
+from shared.accounts.ccxt_gateway import CcxtGateway, make_client, plain
+from shared.accounts.gateway import OrderKey, OrderRequest
+from shared.accounts.opening import load_quirks
 from shared.config import Secret
 from shared.errors import Cause, Rejected, Unavailable
 from shared.messages.terms import OrderType, TimeInForce

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from services.executor import actions as act
-from services.executor.gateway import OrderReport
 from services.executor.working_orders import PUSHED_NS
+from shared.accounts.gateway import OrderReport
 from shared.engine import Step
 from shared.messages.control import Alert
 from shared.messages.execution import Fill, OrderEvent, OrderStatus, PlanDone, PlanOutcome

@@ -8,9 +8,9 @@ from msgspec import structs
 
 from services.executor import actions as act
 from services.executor import checkpoint
-from services.executor.gateway import OrderKey
 from services.executor.state import LedgerStage
 from services.executor.survey import SURVEY_ORDERS_MAX
+from shared.accounts.gateway import OrderKey
 from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import ExecutorReady, Fill, OrderEvent, PlanDone
 from tests.executor_model import SECOND, D, VenueOrder, World, make_plan

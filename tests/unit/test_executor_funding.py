@@ -9,7 +9,7 @@ import pytest
 
 from services.executor import checkpoint
 from services.executor.funding import SEEN_MAX, UNTOLD_NS_MAX
-from services.executor.gateway import PaymentReport
+from shared.accounts.gateway import PaymentReport
 from shared.domain.funding import HOUR_NS
 from shared.messages.base import Side
 from shared.messages.control import Alert

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from services.executor import actions as act
-from services.executor.gateway import FillReport, OrderReport
+from shared.accounts.gateway import FillReport, OrderReport
 from shared.messages.base import Side
 from shared.messages.control import Alert
 from shared.messages.execution import Balance, BalanceReport, Fill, OrderStatus, PlanDone

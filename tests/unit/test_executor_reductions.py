@@ -7,7 +7,7 @@ from decimal import Decimal as D
 import msgspec
 import pytest
 
-from services.executor.gateway import FillReport, OrderRequest
+from shared.accounts.gateway import FillReport, OrderRequest
 from shared.messages.base import Side
 from shared.messages.control import Alert, Severity
 from shared.messages.execution import Fill, PlanDone, PlanOutcome

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from services.executor import actions as act
-from services.executor.gateway import OrderRequest
 from services.executor.ids import client_order_id
 from services.lab.operator import say
 from services.lab.simulate import run_seed
 from services.lab.world import START_NS, World
+from shared.accounts.gateway import OrderRequest
 from shared.messages.base import Side
 from shared.messages.execution import (
     ApprovedPlan,

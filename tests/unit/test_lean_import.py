@@ -59,7 +59,7 @@ HEAVY = ("requests", "urllib3", "charset_normalizer", "cryptography.hazmat")
 def test_a_live_executor_loads_no_second_client_and_no_ciphers_that_it_does_not_use() -> None:
     ids = [load_feed(adapter).ccxt_id for adapter in EVERY]
     script = (
-        "import sys, services.executor.__main__, services.executor.ccxt_gateway\n"
+        "import sys, services.executor.__main__, shared.accounts.ccxt_gateway\n"
         "from hashlib import sha256\n"
         "from shared.venues.ccxt_classes import load_exchange\n"
         f"for name in {ids}:\n"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from services.executor.gateway import OrderKey, OrderRequest
 from services.executor.paper import PaperGateway
+from shared.accounts.gateway import OrderKey, OrderRequest
 from shared.clock import ManualClock
 from shared.errors import Rejected, Unavailable
 from shared.messages.base import BookState, Side

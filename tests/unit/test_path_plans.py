@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from services.executor.closing_plans import widen_adopted
-from services.executor.gateway import FillReport, OrderReport
 from services.executor.state import ExecutorState, LedgerStage, PlanKind, PlanRecord
 from services.executor.survey import Survey
 from services.lab.quiet import strategies_differ
@@ -19,6 +18,7 @@ from services.risk.exposure import Ledger
 from services.risk.judgement import OFFER_RULES, PATH_RULES
 from services.risk.reasons import DenyReason
 from services.risk.restated import apply_restated
+from shared.accounts.gateway import FillReport, OrderReport
 from shared.config_sections import RiskConfig
 from shared.domain.accounting import Books
 from shared.domain.asset_paths import assets_on_the_way, flow_of, left_over, stake_of

@@ -8,9 +8,9 @@ import pytest
 
 from services.executor import transport
 from services.executor.actions import Query, QueryAnswered, QueryFailed
-from services.executor.gateway import OrderKey, OrderReport
 from services.executor.paper import PaperGateway
 from services.executor.transport import VenueRequests
+from shared.accounts.gateway import OrderKey, OrderReport
 from shared.clock import SystemClock
 from shared.histogram import Histogram
 from tests.decision_builders import SPOT, make_rules

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.executor.accounts import is_local, open_gateways
+from services.executor.accounts import open_gateways
+from shared.accounts.opening import is_local
 from shared.clock import ManualClock
 from shared.config import simulated_host
 from shared.config_sections import Config, ExecutorConfig, VenueConfig

@@ -13,8 +13,8 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from services.executor.ccxt_requests import Requests
-from services.executor.gateway import FillReport, OrderReport, StreamNews, StreamState
+from shared.accounts.ccxt_requests import Requests
+from shared.accounts.gateway import FillReport, OrderReport, StreamNews, StreamState
 from shared.backoff import Backoff
 from shared.clock import Clock
 from shared.errors import VenueError

@@ -12,9 +12,9 @@ from typing import Any
 
 import msgspec
 
-from services.executor.account_stream import AccountSource, AccountStream
-from services.executor.ccxt_requests import Requests
-from services.executor.gateway import (
+from shared.accounts.account_stream import AccountSource, AccountStream
+from shared.accounts.ccxt_requests import Requests
+from shared.accounts.gateway import (
     FillReport,
     OrderKey,
     OrderReport,

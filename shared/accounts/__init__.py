@@ -1,0 +1,1 @@
+"""Venue accounts: the port to one (``gateway``), and its implementation through ccxt."""

@@ -1,0 +1,102 @@
+"""Opens the gateway of a venue account through ccxt, and refuses what ``executor.mode`` forbids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from ipaddress import ip_address
+from typing import cast
+from urllib.parse import urlsplit
+
+from shared.accounts.account_stream import AccountSource
+from shared.accounts.ccxt_gateway import CcxtGateway, make_client
+from shared.clock import Clock
+from shared.config import Secret, read_secret, simulated_host
+from shared.config_sections import Config, VenueConfig
+from shared.errors import ConfigError
+from shared.venues.order_port import OrderQuirks
+from shared.venues.registry import load_account_feed, load_ccxt_setup, load_feed
+
+
+def is_local(url: str, simulated_host: str = "") -> bool:
+    """Tell whether a URL leads to this very machine, or to the named host of a simulation."""
+    host = urlsplit(url).hostname or ""
+    if host and host in {"localhost", simulated_host}:
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_quirks(adapter: str) -> OrderQuirks:
+    """Return the order-entry module of a venue folder; ``load_ccxt_setup`` has checked the name."""
+    return cast("OrderQuirks", import_module(f"shared.venues.{adapter}.orders"))
+
+
+def read_keys(name: str, config: Config, environ: Mapping[str, str]) -> tuple[Secret, Secret]:
+    """Return the key and the secret of a venue's account.
+
+    Raises:
+        ConfigError: One of them is missing.
+    """
+    prefix = f"ARB_{name.upper()}"
+    key = read_secret(f"{prefix}_API_KEY", environ)
+    secret = read_secret(f"{prefix}_API_SECRET", environ)
+    if not key or not secret:
+        raise ConfigError(
+            f"{prefix}_API_KEY and {prefix}_API_SECRET (or *_FILE) are not both set, but "
+            f'executor.mode "{config.executor.mode}" needs them for venues.{name}'
+        )
+    return key, secret
+
+
+def open_account(
+    name: str, venue: VenueConfig, config: Config, clock: Clock, environ: Mapping[str, str]
+) -> CcxtGateway:
+    """Return the gateway of a venue's account.
+
+    Raises:
+        ConfigError: The mode does not allow an address, or credentials are missing.
+    """
+    local = is_local(venue.rest_url, simulated_host(environ))
+    if config.executor.mode == "simulated" and not local:
+        raise ConfigError(
+            f'venues.{name}.rest_url is {venue.rest_url!r}, but executor.mode "simulated" sends '
+            "orders to loopback addresses only, like http://127.0.0.1:9000"
+        )
+    key, secret = read_keys(name, config, environ)
+    adapter = venue.adapter or name
+    setup = load_ccxt_setup(adapter)
+    timeout_ms = int(config.executor.request_timeout_ms)
+    client = make_client(load_feed(adapter).ccxt_id, setup.OPTIONS, key, secret, timeout_ms)
+    setup.set_urls(client, venue.rest_url)
+    setup.leave_out_unreadable(client)
+    return CcxtGateway(
+        name,
+        client,
+        load_quirks(adapter),
+        clock,
+        account=_account_source(name, venue, config, environ),
+    )
+
+
+def _account_source(
+    name: str, venue: VenueConfig, config: Config, environ: Mapping[str, str]
+) -> AccountSource | None:
+    """Return how the account is followed; ``None`` where it is not to be, or nobody here knows how.
+
+    Raises:
+        ConfigError: The mode does not allow the address.
+    """
+    adapter = venue.adapter or name
+    feed = load_account_feed(adapter)
+    if feed is None or not config.executor.account_streams:
+        return None
+    ws_url = venue.account_ws_url or venue.ws_url
+    if config.executor.mode == "simulated" and not is_local(ws_url, simulated_host(environ)):
+        raise ConfigError(
+            f"venues.{name}.ws_url (or account_ws_url) is {ws_url!r}, but executor.mode "
+            '"simulated" follows accounts at loopback addresses only, like ws://127.0.0.1:9000'
+        )
+    return AccountSource(feed, ws_url, load_feed(adapter).to_symbol)
