@@ -94,7 +94,8 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     dollars are no limit on an order in bitcoins. ``rolling_loss_max`` is of 24 hours,
     ``drawdown_max`` from the peak; a strategy that lost ``losses_in_row_max`` times in a row opens
     nothing for ``loss_pause_minutes``. Evening out one plan may cost ``loss_cap_bps`` of it, and no
-    more than ``plan_loss_max``. 0: there is no such limit.
+    more than ``plan_loss_max``. 0: there is no such limit. ``resting_orders_max`` plans may have an
+    order that rests, each for ``rest_ms_max`` at most; ``plans_in_flight_max`` is of all others.
     """
 
     order_notional_max: Decimal = Decimal(10_000)
@@ -116,6 +117,8 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     losses_in_row_max: Annotated[int, Meta(ge=0)] = 0
     loss_pause_minutes: PositiveInt = 30
     plan_loss_max: Decimal = Decimal(0)
+    resting_orders_max: PositiveInt = 4
+    rest_ms_max: PositiveInt = 30_000
 
     def limits_in(self, quote: str) -> RiskConfig | None:
         """Return the limits on what is traded against an asset; ``None`` where there are none."""
@@ -183,8 +186,8 @@ class StrategyConfig(Section, frozen=True, kw_only=True, rename={"class_": "clas
     ``on_disable`` says what becomes of its rounds when it is disabled: they are closed, or kept for
     the operator. ``legs`` says whether both legs of a plan go at once, or that of the thinner book
     first and the other for what it filled; plans of other than two legs of one asset send all at
-    once. What fills leave uneven is given up after ``hedge_deadline_ms`` (0: that of ``executor``,
-    which is the longest there is).
+    once. ``maker-taker`` lets a leg rest where the strategy asks for it. What fills leave uneven is
+    given up after ``hedge_deadline_ms`` (0: that of ``executor``, which is the longest there is).
     """
 
     id: str
@@ -195,7 +198,7 @@ class StrategyConfig(Section, frozen=True, kw_only=True, rename={"class_": "clas
     directional_risk_bps: Decimal = Decimal(50)
     directional_slippage_bps: Decimal = Decimal(5)
     on_disable: Literal["close", "keep"] = "close"
-    legs: Literal["concurrent", "sequential"] = "concurrent"
+    legs: Literal["concurrent", "sequential", "maker-taker"] = "concurrent"
     hedge_deadline_ms: Annotated[int, Meta(ge=0)] = 0
 
 

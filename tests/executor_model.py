@@ -36,6 +36,7 @@ from shared.messages.execution import (
     PlanLeg,
     TradingStateChanged,
 )
+from shared.messages.market import DepthView
 from tests.decision_builders import make_info, make_view
 
 D = Decimal
@@ -85,6 +86,8 @@ class VenueOrder:
     forced: str = ""
     cut: Decimal | None = None
     """What the venue left of a reduce-only order."""
+    rests: bool = False
+    """Whether it works on."""
 
     def report(self) -> OrderReport:
         request = self.request
@@ -93,12 +96,17 @@ class VenueOrder:
         return OrderReport(
             client_order_id=request.client_order_id,
             terms=request.terms,
-            status=OrderStatus.FILLED if full else OrderStatus.CANCELED,
+            status=OrderStatus.FILLED if full else self._unfilled(filled),
             venue_order_id=self.venue_order_id,
             filled_qty=filled,
             fills=tuple(self.fills),
             forced=self.forced,
         )
+
+    def _unfilled(self, filled: Decimal) -> OrderStatus:
+        if not self.rests:
+            return OrderStatus.CANCELED
+        return OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.ACCEPTED
 
 
 def make_config(**changes: Any) -> Config:
@@ -199,6 +207,8 @@ class World:
         self.cuts_reduce_only = False  # to the position; else what exceeds it is refused
         self.hides_fills: dict[str, int] = {}  # venues whose answers tell fills only so much later
         self.positions_seen: dict[str, set[Decimal]] = {venue: set() for venue in PLACES}
+        self.cancels: Counter[str] = Counter()  # by client order id, as they arrive
+        self.cancels_lost = False
         self.marks: list[MarkAction] = []
         self.opened: Opened | None = None
         self.approved: dict[str, ApprovedPlan] = {}
@@ -282,7 +292,11 @@ class World:
                 state=BookState.DOWN if venue in self.books_down else BookState.LIVE,
                 ts_ns=self.now_ns,
             )
-            self.engine.on_message(view, self.now_ns)
+            self.see(view)
+
+    def see(self, view: DepthView) -> None:
+        """A view comes; nothing follows from it but where something rests."""
+        self.step(lambda now: self.engine.on_message(view, now))
 
     def advance(self, duration_ns: int) -> None:
         self.now_ns += duration_ns
@@ -348,6 +362,8 @@ class World:
             self._submit(action.order)
         elif isinstance(action, act.SetSwitch):
             self.switches.append(action)
+        elif isinstance(action, act.Cancel):
+            self._cancel(action)
         elif isinstance(action, act.Query):
             self._query(action)
         elif isinstance(action, act.FetchFunding) and self.funding_closed:
@@ -361,7 +377,8 @@ class World:
             unlisted = self.unlisted.get(action.venue, ())
             self.inbox.append(act.AccountChecked(action.venue, unlisted))
         elif isinstance(action, act.FetchOpenOrders):
-            self.inbox.append(act.OpenOrdersAnswered(action.venue, ()))
+            working = [o.report() for o in self.orders[action.venue].values() if o.rests]
+            self.inbox.append(act.OpenOrdersAnswered(action.venue, tuple(working)))
         elif isinstance(action, act.FetchFills):
             told_ns = self.now_ns - self.hides_fills.get(action.venue, 0)
             fills = [
@@ -378,6 +395,20 @@ class World:
             balances = {"USDT": Balance(free=D(1), used=D(0))}
             told = dict(self.positions.get(action.venue, {}))
             self.inbox.append(act.BalancesAnswered(action.venue, balances, told))
+
+    def _cancel(self, action: act.Cancel) -> None:
+        self.cancels[action.key.client_order_id] += 1
+        order = self.orders[action.key.venue].get(action.key.client_order_id)
+        if order is not None and order.rests and not self.cancels_lost:
+            order.rests = False
+            self.push(order)
+
+    def trade_against(self, client_order_id: str, qty: str) -> None:
+        """Somebody takes so much of an order of ours that rests, at its price."""
+        for orders in self.orders.values():
+            if order := orders.get(client_order_id):
+                self._fill(order, D(qty))
+                order.rests = order.rests and order.report().status is not OrderStatus.FILLED
 
     def _query(self, action: act.Query) -> None:
         key, orders = action.key, self.orders.get(action.key.venue)
@@ -478,7 +509,9 @@ class World:
         if request.reduce_only:
             order.cut = min(terms.qty, self._reducible(request))
         market = ASK if terms.side is Side.BUY else BID
-        if terms.side.signed(terms.price_limit - market) >= 0:
+        if terms.rests:
+            order.rests = True
+        elif terms.side.signed(terms.price_limit - market) >= 0:
             self._fill(order, terms.qty * share)
         if order.report().status is OrderStatus.CANCELED:
             self.push(order)
@@ -513,6 +546,8 @@ class World:
             return
         self.trades += 1
         price = ASK if terms.side is Side.BUY else BID
+        if terms.rests:
+            price = terms.price_limit
         asset = FEE_ASSET[terms.venue]
         fee = qty * FEE_RATE * (1 if asset == "BTC" else price)
         order.fills.append(

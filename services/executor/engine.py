@@ -18,27 +18,27 @@ from typing import Final
 from services.executor import checkpoint
 from services.executor.actions import Report
 from services.executor.closing_plans import ClosingPlans
-from services.executor.intake import Intake, on_grid, why_none_starts
-from services.executor.journal import alert, executor_ready, plan_refused
+from services.executor.intake import Intake, why_none_rests, why_none_starts
+from services.executor.journal import executor_ready
 from services.executor.market import Markets
 from services.executor.opening import on_data_lost, take_up
 from services.executor.operator_commands import OperatorCommands
+from services.executor.plan_entry import PlanEntry
 from services.executor.plans import PlanRunner
 from services.executor.reconcile import Reconciler
 from services.executor.reports import take_report
 from services.executor.standdown import StandDown
-from services.executor.state import ExecutorState
+from services.executor.state import ExecutorState, PlanRecord
 from services.executor.working_orders import WorkingOrders
 from shared.config_sections import Config
 from shared.engine import NOTHING, EngineSpec, Result, Step, Stopping
 from shared.ledger import LedgerOpening, Opened
 from shared.ledger_engine import LedgerEngine
 from shared.messages.base import Message, TradingState
-from shared.messages.control import Command, Severity
+from shared.messages.control import Command
 from shared.messages.execution import (
     ApprovedPlan,
     ExecutorReady,
-    PlanOutcome,
     TradingStateChanged,
 )
 from shared.messages.market import DepthView, Funding, FundingSettled, InstrumentInfo
@@ -67,7 +67,6 @@ class ExecutorEngine:
         self._informed = False  # every venue's executions are taken over: open plans may go on
         self._recovered = False  # and everything else is settled: new plans may start
         self._next_beat_ns = 0
-        self.last_plan: ApprovedPlan | None = None
         self._keeper = checkpoint.CheckpointWriter()
         self._use(ExecutorState())
 
@@ -119,29 +118,53 @@ class ExecutorEngine:
         """Take in a bus message or the result of an action."""
         if type(message) is DepthView:  # most messages; nothing follows from one
             self.markets.learn_view(message)
-            return NOTHING
+            return self._on_view(message, now_ns) if self._plans.resting.plans else NOTHING
         if type(message) is not ApprovedPlan and isinstance(message, Result):
             return self._on_result(message, now_ns)
         out = Step()
         # A plan that starts touches no finished one: its write-ahead stays small.
         self._keeper.touched |= redelivered or type(message) is Command
         if isinstance(message, ApprovedPlan):
-            self._on_plan(message, redelivered, now_ns, out)
+            why_none = why_none_starts(self._state, self._trading, self.obstacle)
+            if self._entry.take(message, redelivered, why_none, now_ns, out):
+                self._due(now_ns, out)
         elif isinstance(message, InstrumentInfo):
             self.markets.learn_rules(message.rules)
         elif isinstance(message, Funding | FundingSettled):
             self._reconciler.funding.on_market(message, now_ns, out)
         elif isinstance(message, TradingStateChanged):
             self._trading = message.state
+            self._look_at_resting(self._plans.resting.plans, now_ns, out)
         elif isinstance(message, Command):
             self._operator.on_command(message, now_ns, out)
+            self._look_at_resting(self._plans.resting.plans, now_ns, out)
             self._due(now_ns, out)
         return self._close(out, now_ns)
 
+    def _on_view(self, view: DepthView, now_ns: int) -> Step:
+        """Look at what rests and is hedged in this book."""
+        out = Step()
+        self._look_at_resting(self._plans.resting.hedged_in(view), now_ns, out)
+        if not out.messages and not out.actions:
+            return NOTHING
+        self._keeper.touched = True
+        return self._close(out, now_ns)
+
+    def _look_at_resting(self, plans: list[PlanRecord], now_ns: int, out: Step) -> None:
+        for plan in plans:
+            self._advance(plan.plan_id, now_ns, out)
+        if plans:
+            self._orders.ask_due(now_ns, out)
+
+    def _why_none_rests(self) -> str:
+        return why_none_rests(self._state, self._trading, self.obstacle)
+
     def _on_result(self, report: Result, now_ns: int) -> Step:
-        if isinstance(report, Stopping):  # what is open goes on
+        if isinstance(report, Stopping):  # what is open goes on, but nothing rests
             self._draining = True
-            return self._reconciler.switches.end(now_ns)
+            out = self._reconciler.switches.end(now_ns)
+            self._look_at_resting(self._plans.resting.plans, now_ns, out)
+            return self._close(out, now_ns)
         assert isinstance(report, Report), "no other service's results come here"
         out = Step()
         self._keeper.touched = True
@@ -193,6 +216,11 @@ class ExecutorEngine:
         return self._state.gauges()
 
     @property
+    def last_plan(self) -> ApprovedPlan | None:
+        """The last plan that was started here."""
+        return self._entry.last_plan
+
+    @property
     def rules(self) -> Mapping[tuple[str, str], InstrumentRules]:
         """The venues' rules learned so far, by venue and instrument."""
         return self.markets.rules
@@ -208,48 +236,21 @@ class ExecutorEngine:
         self._state = state
         self._orders = WorkingOrders(state, self.markets, self._counts, settings.query_attempts_max)
         late_ns = int(settings.hedge_deadline_ms * 1_000_000)
-        self._plans = PlanRunner(state, self.markets, self._orders, self._counts, late_ns)
+        accounts = (state, self.markets, self._orders, self._counts)
+        self._plans = PlanRunner(*accounts, late_ns, why_none_rests=self._why_none_rests)
         self._own = ClosingPlans(state, self.markets, self._config.risk.quote_assets)
         self._standing = StandDown(state, self._counts)
-        accounts = (self._orders, self._plans, self._standing)
         self._reconciler = Reconciler(
-            state, *accounts, venues=self._venues, counts=self._counts, settings=settings
+            state,
+            self._orders,
+            self._plans,
+            self._standing,
+            venues=self._venues,
+            counts=self._counts,
+            settings=settings,
         )
+        self._entry = PlanEntry(state, self._intake, self._plans, self._standing, self._counts)
         self._operator = OperatorCommands(state, self._own, self._reconciler, self._standing)
-
-    def _on_plan(self, plan: ApprovedPlan, redelivered: bool, now_ns: int, out: Step) -> None:
-        if self._state.is_known(plan.plan_id):
-            self._counts["plans_repeated"] += 1
-            if redelivered:
-                self._plans.complete(self._intake.bounded(plan), now_ns, out)
-                self._due(now_ns, out)
-            return
-        flaw = self._intake.malformed(plan)
-        if redelivered and not flaw:
-            # It was handed to an executor that left no record of it: start nothing, look for it.
-            self._plans.check_only(self._intake.bounded(plan), now_ns, out)
-            self._due(now_ns, out)
-        elif now_ns >= plan.ts_expire_ns:
-            self._refuse(plan, PlanOutcome.EXPIRED, "received after it expired", now_ns, out)
-        elif reason := why_none_starts(
-            self._state, self._trading, self.obstacle
-        ) or self._standing.objection(plan.legs):
-            self._refuse(plan, PlanOutcome.REFUSED, reason, now_ns, out)
-        elif reason := flaw or self._intake.objection(plan, now_ns):
-            # Risk would not have approved this: one of us is wrong, or the market moved.
-            self._refuse(plan, PlanOutcome.REFUSED, reason, now_ns, out)
-            text = f"plan {plan.plan_id} was not started: {reason}"
-            alert(out, Severity.WARNING, "PLAN_REFUSED", text, now_ns)
-        else:
-            self._counts["plans_started"] += 1
-            self.last_plan = plan
-            self._plans.start(plan, on_grid(plan, self.markets), now_ns, out)
-
-    def _refuse(
-        self, plan: ApprovedPlan, outcome: PlanOutcome, reason: str, now_ns: int, out: Step
-    ) -> None:
-        self._counts[f"plans_{outcome.value.lower()}"] += 1
-        out.messages.append(plan_refused(plan, outcome, reason, now_ns))
 
     def _advance(self, plan_id: str, now_ns: int, out: Step) -> None:
         """Let a plan take its next step; not before the venues have shown what the account did."""

@@ -59,12 +59,16 @@ class NoOrder(StrEnum):
 
 
 class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
-    """An order to be: a leg, or one that would make the plan (more) even."""
+    """An order to be: a leg, or one that would make the plan (more) even.
+
+    One that rests may do so for ``rest_ms``.
+    """
 
     terms: OrderTerms
     fee_bps: Decimal
     purpose: OrderPurpose
     reduce_only: bool = False
+    rest_ms: int = 0
 
 
 class Uneven(NamedTuple):

@@ -34,6 +34,9 @@ _OPEN: Final = Intent.OPEN
 _CONCURRENT: Final = LegPolicy.CONCURRENT
 _LIMIT: Final = OrderType.LIMIT
 _IOC: Final = TimeInForce.IOC
+_POST_ONLY: Final = TimeInForce.PO
+_TIMES: Final = frozenset((_IOC, _POST_ONLY))
+_MAKER_TAKER: Final = LegPolicy.MAKER_TAKER
 
 PRICE_BAND = Decimal("0.05")
 """How far beyond the LIVE book's best price a leg's limit may lie, and how far from its limit what
@@ -57,7 +60,7 @@ class Intake:
     def __init__(
         self, markets: Markets, venues: Mapping[str, Sequence[str]], limits: RiskConfig
     ) -> None:
-        self._markets, self._venues = markets, venues
+        self.markets, self._venues = markets, venues
         self._limits = limits
         self._loss_cap_bps = limits.loss_cap_bps
         self._ttl_ns = int(limits.plan_ttl_ms * 1_000_000)
@@ -68,8 +71,10 @@ class Intake:
             name = split_instrument(leg.instrument)
             if (name.base != plan.base or name.quote != plan.quote) and not plan.values:
                 return f"{leg.instrument} is not {plan.base}/{plan.quote}"
-            if leg.order_type is not _LIMIT or leg.time_in_force is not _IOC:
+            if leg.order_type is not _LIMIT or leg.time_in_force not in _TIMES:
                 return f"a leg is a {leg.kind} order, not a LIMIT IOC one"
+        if flaw := _resting_flaw(plan):
+            return flaw
         if plan.policy is not _CONCURRENT and (plan.values or len(plan.legs) != 2):
             return "its legs are to go one after the other, which only two of one asset do"
         if plan.values:
@@ -88,6 +93,9 @@ class Intake:
         if limits is None and plan.intent is not _CLOSE:
             return f"risk.per_quote has no limits in {plan.quote}"
         lives_ns = max(plan.ts_expire_ns - plan.ts_ns, plan.ts_expire_ns - now_ns - AHEAD_NS_MAX)
+        if plan.resting is not None and plan.resting.rest_ms > self._limits.rest_ms_max:
+            allowed = f"risk.rest_ms_max allows {self._limits.rest_ms_max}"
+            return f"a leg would rest {plan.resting.rest_ms} ms, {allowed}"
         if lives_ns > self._ttl_ns:
             allowed = f"risk.plan_ttl_ms allows {self._ttl_ns // _MS} ms"
             return f"it would expire {lives_ns // _MS} ms after its approval, {allowed}"
@@ -98,14 +106,14 @@ class Intake:
                 return why
             if why := self._leg_objection(leg, plan, now_ns):
                 return why
-        return value_flaw(plan, self._markets, now_ns) if plan.values else ""
+        return value_flaw(plan, self.markets, now_ns) if plan.values else ""
 
     def _net_flaw(self, plan: ApprovedPlan) -> str:
         """Return what its legs leave unhedged; empty if that may be."""
         if plan.intent is not _INSTANT and plan.is_directional:
             return ""
         if plan.values:
-            return path_net_flaw(plan, self._markets)
+            return path_net_flaw(plan, self.markets)
         net = plan.opening
         for leg in plan.legs:
             net = net + leg.qty if leg.side is _BUY else net - leg.qty
@@ -147,14 +155,14 @@ class Intake:
 
         Where a venue's rules are not known yet, it may be: nothing starts there anyway.
         """
-        known = [self._markets.rules.get(leg.market) for leg in plan.legs]
+        known = [self.markets.rules.get(leg.market) for leg in plan.legs]
         lots = [rules.lot_size for rules in known if rules is not None]
         is_instant = plan.intent is Intent.INSTANT
         return len(lots) < len(known) or is_rest_of_lots(net, max(lots), is_instant=is_instant)
 
     def _leg_objection(self, leg: PlanLeg, plan: ApprovedPlan, now_ns: int) -> str:
         key = (leg.venue, leg.instrument)
-        rules = self._markets.rules.get(key)
+        rules = self.markets.rules.get(key)
         if rules is None:
             return f"the rules of {leg.instrument} at {leg.venue} are not known yet"
         if not rules.active:
@@ -163,7 +171,7 @@ class Intake:
             return f"{leg.qty} is not a multiple of {leg.venue}'s lot {rules.lot_size}"
         if abs(leg.price_expected - leg.price_limit) > leg.price_limit * PRICE_BAND:
             return f"it expects {leg.price_expected}, too far from its limit {leg.price_limit}"
-        best = self._markets.best_price(key, leg.side, now_ns)
+        best = self.markets.best_price(key, leg.side, now_ns)
         if best is None:
             return f"the book of {leg.instrument} at {leg.venue} is not LIVE here"
         beyond = leg.price_limit - best if leg.side is _BUY else best - leg.price_limit
@@ -195,6 +203,20 @@ def _round_flaw(plan: ApprovedPlan) -> str:
     return ""
 
 
+def _resting_flaw(plan: ApprovedPlan) -> str:
+    """Return why no leg may rest as the plan says; empty if it may, or none is to."""
+    resting = [leg for leg in plan.legs if leg.time_in_force is _POST_ONLY]
+    if plan.policy is not _MAKER_TAKER:
+        is_plain = not resting and plan.resting is None
+        return "" if is_plain else "a leg is to rest, and its policy is not MAKER_TAKER"
+    if plan.resting is None or plan.intent is not _INSTANT or len(plan.legs) != 2 or plan.values:
+        return "its policy is MAKER_TAKER, and not one of two legs of one asset is to rest"
+    one, other = plan.legs
+    if len(resting) != 1 or one.venue == other.venue or one.side is other.side:
+        return "its policy is MAKER_TAKER: one leg rests, the other is against it at another venue"
+    return ""
+
+
 def on_grid(plan: ApprovedPlan, markets: Markets) -> list[PlanLeg]:
     """Return the legs with their limits on the venues' ticks, never beyond what was approved."""
     legs = []
@@ -206,6 +228,13 @@ def on_grid(plan: ApprovedPlan, markets: Markets) -> list[PlanLeg]:
         price = price_to_tick(leg.price_limit, tick, leg.side, aggressive=False)
         legs.append(msgspec.structs.replace(leg, price_limit=price))
     return legs
+
+
+def why_none_rests(state: ExecutorState, trading: TradingState, obstacle: str) -> str:
+    """Return what keeps every order from resting on; empty if nothing does."""
+    if obstacle or state.halted or state.flatten:
+        return obstacle or "halted by an operator"
+    return "" if trading is TradingState.ACTIVE else f"trading is {trading}"
 
 
 def why_none_starts(state: ExecutorState, trading: TradingState, obstacle: str) -> str:

@@ -1,6 +1,6 @@
 """The life of a plan: its legs, then hedge or unwind, or fail with an alert. Pure.
 
-Legs go all at once, or one after the other (see leg_order.py).
+Legs go all at once, one after the other (see leg_order.py), or one rests (see resting.py).
 
 A plan is open until all its orders are over, every filled unit is explained by a fill, and what is
 left is nothing or too small to trade. While its orders are over but the fills do not match it is
@@ -24,6 +24,7 @@ from services.executor.leg_order import following_leg, leg_intent, legs_in_turn
 from services.executor.market import Markets
 from services.executor.reduce_only import must_only_reduce
 from services.executor.restating import restate_told
+from services.executor.resting import RestingLegs, WhyNone
 from services.executor.several import left_in_words, next_order
 from services.executor.state import ExecutorState, LedgerStage, OrderRecord, PlanKind, PlanRecord
 from services.executor.weakness import is_weak
@@ -66,12 +67,15 @@ class PlanRunner:
         orders: WorkingOrders,
         counts: dict[str, int],
         hedge_deadline_ns: int,
+        *,
+        why_none_rests: WhyNone,
     ) -> None:
         self._state = state
         self._markets = markets
         self._orders = orders
         self._counts = counts
         self._hedge_deadline_ns = hedge_deadline_ns
+        self.resting = RestingLegs(state, markets, orders, why_none_rests)
         self._ended: list[PlanRecord] = []
         self._started_ns = 0
 
@@ -82,7 +86,7 @@ class PlanRunner:
             plan.uneven_since_ns = plan.wait_until_ns = 0
             # Orders of the last moment may be missing from the record: never use their ids again.
             plan.attempt_next = attempt_after_loss(now_ns)
-            plan.legs_left = []  # nor those of legs
+            plan.legs_left, plan.resting = [], None  # nor those of legs; what rests is canceled
 
     def take_ended(self) -> list[PlanRecord]:
         """Return the plans that ended since this was last asked."""
@@ -93,6 +97,9 @@ class PlanRunner:
         """Put the legs that go first on record, and ask for them to be sent at once."""
         plan = self._open(approved, legs, now_ns)
         self._state.stage = _USED
+        if approved.resting is not None:
+            self.resting.begin(plan, approved.resting, now_ns, out)
+            return
         at_once, plan.legs_left = legs_in_turn(approved, legs, self._markets, now_ns)
         for index in at_once:
             intent = self._reducing(plan, leg_intent(legs[index]))
@@ -167,7 +174,9 @@ class PlanRunner:
     def advance(self, plan: PlanRecord, now_ns: int, out: Step) -> None:
         """Take the plan's next step, if all its orders are over."""
         orders = self._state.orders_of(plan)
-        if not plan.is_open or not all(order.life.is_terminal for order in orders):
+        if not plan.is_open or self.resting.goes_on(plan, orders, now_ns, out):
+            return
+        if not all(order.life.is_terminal for order in orders):
             return
         if plan.kind is PlanKind.ADOPTED and plan.legs and not all(plan.values.values()):
             widen_adopted(plan, self._markets, now_ns)  # it was found before its books were seen
@@ -181,7 +190,12 @@ class PlanRunner:
             step: OrderIntent | NoOrder = NoOrder.EVEN
         else:
             step = next_order(
-                plan, orders, self._markets, now_ns, stands_down=self._state.down_at, is_late=late
+                plan,
+                orders,
+                self._markets,
+                now_ns,
+                stands_down=self.resting.avoids,
+                is_late=late,
             )
         if step in {NoOrder.EVEN, NoOrder.DUST}:
             if all(order.life.is_settled for order in orders):

@@ -22,7 +22,7 @@ from shared.domain.order import ZERO, OrderLife
 from shared.errors import Cause
 from shared.messages.base import Certainty, Side
 from shared.messages.execution import Fill, OrderPurpose, OrderStatus, PlanLeg, PlanOutcome
-from shared.messages.terms import OrderTerms
+from shared.messages.terms import OrderTerms, Resting
 
 RECENT_PLANS_MAX = 64
 """Finished plans kept whole, so that a late fill finds its owner."""
@@ -60,6 +60,7 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``fee_base`` fees charged in base units, ``fee_base_quote`` their value. ``ts_ended_ns`` is when
     the request ended (0: it is under way), ``ts_query_ns`` when it was last asked for, UNIX ns.
     ``cause`` is that of a refusal. ``is_overdue`` tells that its outcome should long be known.
+    ``rest_until_ns`` is until when an order that rests may do so (UNIX ns; 0: not at all).
     """
 
     client_order_id: str
@@ -85,11 +86,11 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     not_found: int = 0
     next_query_ns: int = 0
     query_pending: bool = False
-    cancel_asked: bool = False
     is_overdue: bool = False
     ts_query_ns: int = 0
     fee_other: Decimal = ZERO
     reduce_only: bool = False
+    rest_until_ns: int = 0
 
     @property
     def venue(self) -> str:
@@ -146,6 +147,15 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Whether the venue may or may not have it."""
         return self.life.status in {OrderStatus.SUBMITTED, OrderStatus.UNKNOWN}
 
+    @property
+    def is_working(self) -> bool:
+        """Whether the venue has it, and it may be filled."""
+        return self.life.status in {OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED}
+
+    def may_rest(self, now_ns: int) -> bool:
+        """Tell whether it works, as it is meant to."""
+        return now_ns < self.rest_until_ns and self.is_working
+
 
 class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One plan, from its start to some time after its end.
@@ -164,6 +174,7 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     one before them to be over; ``hedge_deadline_ns`` is its own, 0 where that is the executor's.
     ``late_of`` is the plan whose late fill it evens out, ``told`` what may have to be told anew,
     ``closed_by_venue`` what the venue closed by itself that an order was to close, signed.
+    ``resting`` is given as long as one of its legs may rest, which is then its first order.
     """
 
     plan_id: str
@@ -198,6 +209,7 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     late_of: str = ""
     told: list[Fill] = []
     closed_by_venue: Decimal = ZERO
+    resting: Resting | None = None
 
     @property
     def is_open(self) -> bool:
@@ -301,7 +313,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
         """Note how a plan ended; its legs are dropped."""
         del self._open[plan.plan_id]
         plan.outcome, plan.ts_done_ns = outcome, now_ns
-        plan.legs, plan.told = [], []
+        plan.legs, plan.told, plan.resting = [], [], None
         self.remember_done(plan.plan_id)
 
     def orders_of(self, plan: PlanRecord) -> list[OrderRecord]:

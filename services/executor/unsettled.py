@@ -23,9 +23,9 @@ OVERDUE_QUERIES_MIN: Final = 4
 
 def is_overdue(order: OrderRecord, queries_max: int, now_ns: int) -> bool:
     """Tell whether a venue should have reported the outcome of an order by now."""
-    if order.life.is_settled:
+    if order.life.is_settled or order.may_rest(now_ns):
         return False
-    is_old = now_ns - order.ts_created_ns >= UNSETTLED_NS_MAX
+    is_old = now_ns - max(order.ts_created_ns, order.rest_until_ns) >= UNSETTLED_NS_MAX
     return order.queries >= (min(OVERDUE_QUERIES_MIN, queries_max) if is_old else queries_max)
 
 

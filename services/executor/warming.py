@@ -58,8 +58,7 @@ class PlanWarming:
         counts: Counter[str] = Counter()
         orders = WorkingOrders(state, markets, counts, 1)
         why_none_starts(state, TradingState.ACTIVE, "")
-        PlanRunner(state, markets, orders, counts, 0).start(
-            plan, on_grid(plan, markets), now_ns, out
-        )
+        plans = PlanRunner(state, markets, orders, counts, 0, why_none_rests=lambda: "")
+        plans.start(plan, on_grid(plan, markets), now_ns, out)
         encode_open(state)
         codec.encode(streams.EXEC_EVENT, out.messages)

@@ -7,6 +7,10 @@ at least ``NOT_FOUND_AFTER_END_NS`` after the request ended and ``NOT_FOUND_AFTE
 was sent: venues list orders late, and a request may still be on its way. The latter exceeds the
 validity window stamped on every order request, so that one still on its way by then will be refused
 by the venue. An answer says what was true when its question came, however late it arrives itself.
+
+An order that works and should not is canceled, and again with every query until it is over: a
+cancel has no answer of its own, and may be lost. That is an IOC order after a while, and one that
+rests once its time is over; after a restart at once, because nobody looked after it meanwhile.
 """
 
 from __future__ import annotations
@@ -44,6 +48,10 @@ ANSWER_EXPECTED_NS: Final = 1_000_000_000
 """A request unanswered for so long is asked about while it is still under way."""
 RESTING_NS_MAX: Final = 1_500_000_000
 """An IOC order that still works after this is canceled."""
+RESTING_QUERY_NS: Final = 500_000_000
+"""An order that rests is asked about this often, where its venue does not push what happens."""
+RESTING_QUERY_PUSHED_NS: Final = 5_000_000_000
+"""And where it does."""
 QUERY_PAUSE_NS: Final = 50_000_000
 """Pause before the first repeated question; each further one is four times as long. The fourth is
 asked just after a "no such order" begins to count, and questions are dear at some venues."""
@@ -122,6 +130,7 @@ class WorkingOrders:
             ts_created_ns=now_ns,
             next_query_ns=now_ns + ANSWER_EXPECTED_NS,
             reduce_only=trade.reduce_only,
+            rest_until_ns=now_ns + trade.rest_ms * 1_000_000 if trade.rest_ms else 0,
         )
         self._state.orders[order_id] = order
         plan.orders.append(order_id)
@@ -192,6 +201,8 @@ class WorkingOrders:
             self.apply(order, reply.report, now_ns, out)
         elif isinstance(reply, QueryAnswered):
             self._not_found(order, now_ns, out)
+        if order.may_rest(now_ns):
+            order.queries = 0  # it is not in doubt
         if is_overdue(order, self._query_attempts_max, now_ns):
             self._overdue.append(order)
         return order
@@ -207,7 +218,7 @@ class WorkingOrders:
         if before[0] is not OrderStatus.FILLED and order.life.status is OrderStatus.FILLED:
             self._counts["orders_filled"] += 1
         self._after(order, before != (order.life.status, order.life.filled_qty), now_ns, out)
-        self._alert_anomalies(order, anomalies, now_ns, out)
+        _alert_anomalies(order, anomalies, self._counts, now_ns, out)
 
     def apply_fill(self, order: OrderRecord, fill: FillReport, now_ns: int, out: Step) -> bool:
         """Take over one execution found in the account's history; return whether it is new."""
@@ -216,23 +227,30 @@ class WorkingOrders:
         if len(order.life.trades) == known:
             return False
         self._after(order, True, now_ns, out)
-        self._alert_anomalies(order, [anomaly], now_ns, out)
+        _alert_anomalies(order, [anomaly], self._counts, now_ns, out)
         return True
 
     def ask_due(self, now_ns: int, out: Step) -> None:
-        """Query every order whose pause is over; cancel one that rests though it is IOC."""
+        """Query every order whose pause is over; cancel one that works and should not."""
         for order in self._state.orders.values():
             if order.query_pending or not 0 < order.next_query_ns <= now_ns:
                 continue
             order.query_pending = True
             order.queries += 1
             order.ts_query_ns = now_ns
-            order.next_query_ns = now_ns + self._pause_ns(order.queries)
-            working = order.life.status in {OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED}
-            if working and now_ns - order.ts_created_ns > RESTING_NS_MAX and not order.cancel_asked:
-                order.cancel_asked = True
+            order.next_query_ns = now_ns + self._pause_ns(order, now_ns)
+            if order.is_working and now_ns >= _works_until_ns(order):
                 out.actions.append(Cancel(key_of(order)))
             out.actions.append(Query(key_of(order)))
+
+    def cancel(self, order: OrderRecord, now_ns: int, out: Step) -> None:
+        """Let an order rest no longer; ``ask_due`` must be called in the same step."""
+        order.rest_until_ns = now_ns
+        if not order.is_working:
+            return  # it is canceled as soon as the venue shows it
+        order.queries, order.next_query_ns = 0, now_ns
+        if order.query_pending:  # the next query, and the cancel with it, must wait for the answer
+            out.actions.append(Cancel(key_of(order)))
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next query is due."""
@@ -246,17 +264,19 @@ class WorkingOrders:
     def query_all_unsettled(self, now_ns: int) -> None:
         """After a restart: no request is under way any more, every unsettled order is asked for."""
         for order in self._state.orders.values():
-            order.query_pending = order.cancel_asked = order.is_overdue = False
+            order.query_pending = order.is_overdue = False
+            order.rest_until_ns = 0
             if not order.life.is_settled:
                 order.ts_ended_ns = order.ts_ended_ns or now_ns
                 order.not_found = order.queries = 0
                 order.next_query_ns = now_ns
 
-    def _pause_ns(self, queries: int) -> int:
-        if queries >= self._query_attempts_max:
-            return QUERY_PAUSE_LONG_NS
-        pause: int = QUERY_PAUSE_NS * 4 ** min(queries, QUERY_STEPS_MAX)
-        return min(pause, QUERY_PAUSE_NS_MAX)
+    def _pause_ns(self, order: OrderRecord, now_ns: int) -> int:
+        if order.may_rest(now_ns):
+            is_pushed = order.venue in self.streamed
+            pause_ns = RESTING_QUERY_PUSHED_NS if is_pushed else RESTING_QUERY_NS
+            return min(pause_ns, order.rest_until_ns - now_ns)
+        return _doubt_pause_ns(order.queries, self._query_attempts_max)
 
     def _ended(self, order_id: str, ts_sent_ns: int, now_ns: int) -> OrderRecord | None:
         order = self._state.orders.get(order_id)
@@ -272,7 +292,7 @@ class WorkingOrders:
         anomaly = order.life.apply(news)
         order.reason = reason or order.reason
         self._after(order, order.life.status is not before, now_ns, out)
-        self._alert_anomalies(order, [anomaly], now_ns, out)
+        _alert_anomalies(order, [anomaly], self._counts, now_ns, out)
 
     def _after(self, order: OrderRecord, changed: bool, now_ns: int, out: Step) -> None:
         if order.life.is_settled:
@@ -308,16 +328,34 @@ class WorkingOrders:
         ):
             self._apply_news(order, OrderNews.NOT_SENT, "the venue has no such order", now_ns, out)
 
-    def _alert_anomalies(
-        self, order: OrderRecord, anomalies: list[Anomaly | None], now_ns: int, out: Step
-    ) -> None:
-        for anomaly in dict.fromkeys(found for found in anomalies if found):
-            self._counts["anomalies"] += 1
-            text = (
-                f"{order.client_order_id} at {order.venue}: {order.life.status}, filled "
-                f"{order.life.filled_qty} of {order.life.qty}"
-            )
-            alert(out, _SEVERITY[anomaly], anomaly.value, text, now_ns, order.client_order_id)
+
+def _alert_anomalies(
+    order: OrderRecord,
+    anomalies: list[Anomaly | None],
+    counts: dict[str, int],
+    now_ns: int,
+    out: Step,
+) -> None:
+    for anomaly in dict.fromkeys(found for found in anomalies if found):
+        counts["anomalies"] += 1
+        text = (
+            f"{order.client_order_id} at {order.venue}: {order.life.status}, filled "
+            f"{order.life.filled_qty} of {order.life.qty}"
+        )
+        alert(out, _SEVERITY[anomaly], anomaly.value, text, now_ns, order.client_order_id)
+
+
+def _doubt_pause_ns(queries: int, queries_max: int) -> int:
+    """Return how long to wait before an order is asked about once more."""
+    if queries >= queries_max:
+        return QUERY_PAUSE_LONG_NS
+    pause: int = QUERY_PAUSE_NS * 4 ** min(queries, QUERY_STEPS_MAX)
+    return min(pause, QUERY_PAUSE_NS_MAX)
+
+
+def _works_until_ns(order: OrderRecord) -> int:
+    """Return from when on an order is canceled that still works."""
+    return order.rest_until_ns if order.terms.rests else order.ts_created_ns + RESTING_NS_MAX
 
 
 def _news(order: OrderRecord, report: OrderReport) -> OrderNews:

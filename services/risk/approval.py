@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from services.risk.decision_context import DecisionContext
 from services.risk.reasons import Denial
 from services.risk.reservations import Reservation, plan_id_of
 from services.risk.rounds import Round
 from shared.messages.arb import Opportunity
 from shared.messages.execution import ApprovedPlan, Denied, PlanLeg
+from shared.messages.terms import Resting
 
 _MS = 1_000_000
 
@@ -41,7 +44,16 @@ def reservation_of(context: DecisionContext) -> Reservation:
         values=context.values,
         policy=context.policy,
         hedge_deadline_ms=context.hedge_deadline_ms,
+        resting=_resting_of(context),
     )
+
+
+def _resting_of(context: DecisionContext) -> Resting | None:
+    """Return how long a leg may rest: as long as was asked for, or as risk allows at most."""
+    wanted, most_ms = context.opportunity.resting, context.config.rest_ms_max
+    if wanted is None or wanted.rest_ms <= most_ms:
+        return wanted
+    return msgspec.structs.replace(wanted, rest_ms=most_ms)
 
 
 def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> ApprovedPlan:
@@ -76,6 +88,7 @@ def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> Approve
         values=found.values,
         policy=held.policy,
         hedge_deadline_ms=held.hedge_deadline_ms,
+        resting=held.resting,
     )
 
 

@@ -110,6 +110,7 @@ class Decider:
             rules=self._market.rules,
             directional_max=self._directional_max(found),
             wants_sequence=entry.legs == "sequential",
+            wants_resting=entry.legs == "maker-taker",
             hedge_deadline_ms=entry.hedge_deadline_ms,
         )
 

@@ -38,6 +38,7 @@ _INSTANT: Final = Intent.INSTANT
 _CLOSE: Final = Intent.CLOSE
 _CONCURRENT: Final = LegPolicy.CONCURRENT
 _SEQUENTIAL: Final = LegPolicy.SEQUENTIAL
+_MAKER_TAKER: Final = LegPolicy.MAKER_TAKER
 
 BookKey = tuple[str, str]
 
@@ -101,8 +102,8 @@ class DecisionContext:
     """An opportunity and everything it is judged by. ``venues`` are those that may be traded,
     ``venues_down`` what of them the executor sends nothing to, with its reason. ``directional_max``
     is what its strategy may hold by single legs, in quote units. ``config`` are the limits in its
-    quote asset, where ``has_limits``. ``wants_sequence`` and ``hedge_deadline_ms`` are what its
-    strategy asks for its plans.
+    quote asset, where ``has_limits``. ``wants_sequence``, ``wants_resting`` and
+    ``hedge_deadline_ms`` are what its strategy asks for its plans.
 
     What stands below ``rules`` is there after ``look_up_legs``: the legs, and what they would
     reserve; the notional at stake if only the dearer side trades; the base units that they
@@ -127,6 +128,7 @@ class DecisionContext:
     directional_max: Decimal = ZERO
     has_limits: bool = True
     wants_sequence: bool = False
+    wants_resting: bool = False
     hedge_deadline_ms: int = 0
     legs: list[LegCase] = field(init=False)
     reserved: list[ReservedLeg] = field(init=False)
@@ -159,6 +161,8 @@ class DecisionContext:
     def policy(self) -> LegPolicy:
         """In which order its legs go: one after the other only where that are two of one asset."""
         found = self.opportunity
+        if found.resting is not None:
+            return _MAKER_TAKER
         in_turn = self.wants_sequence and len(found.legs) == 2 and not found.values
         return _SEQUENTIAL if in_turn else _CONCURRENT
 

@@ -25,7 +25,7 @@ from services.risk.equity import Equity, Valued
 from services.risk.funding_known import KnownFunding
 from services.risk.path_orders import path_order_flaw
 from services.risk.plan_orders import order_flaw
-from services.risk.reservations import InFlight, Reservation
+from services.risk.reservations import InFlight, Reservation, ReservedLeg
 from services.risk.rounds import Rounds
 from services.risk.streaks import Streaks
 from shared.domain.accounting import Books, worst_certainty
@@ -166,11 +166,15 @@ class Ledger(InFlight, kw_only=True, dict=True):
             known = self.balances.get(venue)
             if ts_fill_ns is None or (known is not None and _shows(known.ts_ns, ts_fill_ns)):
                 continue  # nothing spent, or the reported balance shows it already
-            of_venue = self.settling.setdefault(venue, {})
-            spent = of_venue.setdefault(leg.asset, Settling(amount=ZERO, ts_ns=0))
-            spent.amount += leg.amount
-            spent.ts_ns = max(spent.ts_ns, ts_fill_ns)
+            self._settle(leg, leg.amount, ts_fill_ns)
         return held
+
+    def _settle(self, leg: ReservedLeg, amount: Decimal, ts_fill_ns: int) -> None:
+        """Keep out of reach what a leg spent, until the venue's balance shows it."""
+        of_venue = self.settling.setdefault(leg.terms.venue, {})
+        spent = of_venue.setdefault(leg.asset, Settling(amount=ZERO, ts_ns=0))
+        spent.amount += amount
+        spent.ts_ns = max(spent.ts_ns, ts_fill_ns)
 
     def refuses(self, event: OrderEvent) -> str:
         """Return why an order cannot be its plan's, as it was approved or is on record; else empty.
@@ -229,6 +233,8 @@ class Ledger(InFlight, kw_only=True, dict=True):
         _remember(self.fills_seen, key, has_fee, FILLS_REMEMBERED_MAX)
         if held is not None:
             held.ts_fill_ns[fill.venue] = max(held.ts_fill_ns.get(fill.venue, 0), fill.ts_ns)
+            for leg, amount in held.give_back(fill, fill.qty) if seen is None else ():
+                self._settle(leg, amount, fill.ts_ns)
         return True
 
     def apply_funding(self, paid: FundingPaid | FundingKnown) -> bool:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from services.risk import limits, loss_limits, path_limits, quote_limits, round_limits
+from services.risk import (
+    limits,
+    loss_limits,
+    path_limits,
+    quote_limits,
+    resting_limits,
+    round_limits,
+)
 from services.risk.decision_context import DecisionContext
 from services.risk.reasons import Denial
 from shared.messages.rounds import Intent
@@ -12,6 +19,7 @@ from shared.messages.rounds import Intent
 Rule = Callable[[DecisionContext], Denial | None]
 OFFER_RULES: tuple[Rule, ...] = (
     limits.well_formed,
+    resting_limits.may_rest,
     round_limits.round_named,
     quote_limits.limits_known,
     limits.trading_state,
@@ -34,6 +42,8 @@ INSTANT_RULES: tuple[Rule, ...] = (
     limits.venue_notional,
     limits.total_notional,
     limits.plans_in_flight,
+    resting_limits.resting_orders,
+    resting_limits.self_trade,
     loss_limits.equity_known,
     loss_limits.daily_loss,
     loss_limits.rolling_loss,
@@ -54,6 +64,7 @@ PATH_RULES: tuple[Rule, ...] = (
     limits.venue_notional,
     limits.total_notional,
     limits.plans_in_flight,
+    resting_limits.self_trade,
     loss_limits.equity_known,
     loss_limits.daily_loss,
     loss_limits.rolling_loss,
@@ -77,6 +88,7 @@ OPEN_RULES: tuple[Rule, ...] = (
     limits.total_notional,
     round_limits.directional_budget,
     limits.plans_in_flight,
+    resting_limits.self_trade,
     loss_limits.equity_known,
     loss_limits.daily_loss,
     loss_limits.rolling_loss,

@@ -48,8 +48,7 @@ MS = 1_000_000
 def well_formed(context: DecisionContext) -> Denial | None:
     """Buys, then sales, each in a book of its own; all of one base and one quote asset.
 
-    Only what closes a round, or opens it by one leg, may have one side alone. The executor evens
-    out what is left of orders that have ended: none may rest.
+    Only what closes a round, or opens it by one leg, may have one side alone.
     """
     if context.opportunity.values:
         return path_limits.well_formed(context)
@@ -74,7 +73,8 @@ def well_formed(context: DecisionContext) -> Denial | None:
                 return deny(DenyReason.MALFORMED, instrument=leg.instrument, qty=leg.qty)
         if not leg.fee_bps.is_finite() or leg.fee_bps < ZERO:
             return deny(DenyReason.MALFORMED, instrument=leg.instrument, fee_bps=leg.fee_bps)
-        if leg.order_type is not _LIMIT or leg.time_in_force is not _IOC:
+        is_usual = leg.time_in_force is _IOC or found.resting is not None  # see may_rest
+        if leg.order_type is not _LIMIT or not is_usual:
             return deny(DenyReason.ORDER_KIND, kind=leg.kind, instrument=leg.instrument)
         books.add((leg.venue, leg.instrument))
         if leg.side is _SELL:
@@ -311,17 +311,20 @@ def total_notional(context: DecisionContext) -> Denial | None:
 
 
 def plans_in_flight(context: DecisionContext) -> Denial | None:
-    """A bounded number at a time, and no two on the same sides of the same books.
+    """A bounded number at a time, and no two that take on the same sides of the same books.
 
     A plan that does all that another does and more takes the same prices. A plan of several assets
     shares no side of a book at all: whichever comes second finds the prices taken, and to trade
     back every other leg costs more than such a plan brings in.
     """
-    held, limit = context.ledger.reservations, context.config.plans_in_flight_max
+    if context.opportunity.resting is not None:
+        return None  # it takes nothing, and is bounded by rules of its own
+    limit = context.config.plans_in_flight_max
+    held = [plan for plan in context.ledger.reservations.values() if plan.resting is None]
     if len(held) >= limit:
         return deny(DenyReason.PLANS_IN_FLIGHT, plans=len(held), max=limit)
     wanted = {(leg.market.book, leg.offered.side) for leg in context.legs} if held else set()
-    for plan in held.values():
+    for plan in held:
         taken = {(leg.terms.market, leg.terms.side) for leg in plan.legs}
         is_part = (taken <= wanted or wanted <= taken) and min(len(taken), len(wanted)) > 1
         is_of_several = bool(context.values or plan.values)

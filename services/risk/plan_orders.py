@@ -23,7 +23,8 @@ def order_flaw(held: Reservation, event: OrderEvent, against: Decimal) -> str:
             return f"its plan has {counted(len(legs), 'leg')}"
         leg = legs[event.leg_index].terms
         agrees = is_same_side(leg, event) and leg.qty == event.qty
-        if held.policy is LegPolicy.SEQUENTIAL:  # the second is of what the first has filled
+        if held.policy is not LegPolicy.CONCURRENT and not leg.rests:
+            # It is of what the other one has filled.
             agrees = is_same_side(leg, event) and event.qty <= leg.qty
         return "" if agrees else f"its leg is {leg.text}"
     if split_instrument(event.instrument).base != held.base:

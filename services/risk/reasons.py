@@ -40,8 +40,9 @@ class DenyReason(ExplainedCode):
     )
     ORDER_KIND = (
         "ORDER_KIND",
-        "A leg is not a LIMIT order with time in force IOC: a plan evens out what is left of "
-        "orders that have ended, so none may rest, and each needs a limit.",
+        "A leg is not a LIMIT order with time in force IOC. One of two spot legs may be post-only "
+        "and rest, where the opportunity says how long, the other one hedges it at another venue "
+        'and its strategy has `legs = "maker-taker"`.',
     )
     QUOTE_LIMITS = (
         "QUOTE_LIMITS",
@@ -134,6 +135,16 @@ class DenyReason(ExplainedCode):
         "PAIR_IN_FLIGHT",
         "A plan that trades the same sides of the same books, or of two or more of them, is being "
         "executed; or of one of them, where one of both is of several assets.",
+    )
+    RESTING_ORDERS = (
+        "RESTING_ORDERS",
+        "As many orders rest as `risk.resting_orders_max` allows, or one on the same side of the "
+        "same book: its plan ends when its cancel is settled and its fills are hedged.",
+    )
+    SELF_TRADE = (
+        "SELF_TRADE",
+        "A leg would trade with an order of our own: one of both rests in that book, and their "
+        "prices cross.",
     )
     EQUITY_UNKNOWN = (
         "EQUITY_UNKNOWN",

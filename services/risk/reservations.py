@@ -15,7 +15,7 @@ from shared.messages.arb import OpportunityLeg
 from shared.messages.base import Side
 from shared.messages.execution import PlanDone
 from shared.messages.rounds import Intent, round_key
-from shared.messages.terms import LegPolicy, OrderTerms
+from shared.messages.terms import LegPolicy, OrderTerms, Resting, Traded, is_same_side
 
 _BUY: Final = Side.BUY
 
@@ -23,12 +23,28 @@ ZERO, ONE = Decimal(0), Decimal(1)
 
 
 class ReservedLeg(msgspec.Struct, frozen=True, kw_only=True):
-    """What one leg may use: ``amount`` of ``asset`` to pay with, ``notional`` in quote units."""
+    """What one leg may use: ``amount`` of ``asset`` to pay with, ``notional`` in quote units.
+
+    Both are for what is left of it once ``filled_qty`` has been given back.
+    """
 
     terms: OrderTerms
     notional: Decimal
     asset: str
     amount: Decimal
+    filled_qty: Decimal = ZERO
+
+    def after_fill(self, qty: Decimal) -> ReservedLeg:
+        """Return what it may use when so much more of it is filled."""
+        left = self.terms.qty - self.filled_qty
+        filled = min(qty, left)
+        share = (left - filled) / left if left > 0 else ZERO
+        return msgspec.structs.replace(
+            self,
+            notional=self.notional * share,
+            amount=self.amount * share,
+            filled_qty=self.filled_qty + filled,
+        )
 
 
 class Reservation(msgspec.Struct, kw_only=True):
@@ -36,7 +52,7 @@ class Reservation(msgspec.Struct, kw_only=True):
 
     ``opening`` is what the round of the plan leaves unhedged before it, in signed base units.
     ``base`` is what all its legs trade or, where they are of several assets, the first on their
-    way; ``values`` is what each of these is worth in ``quote``.
+    way; ``values`` is what each of these is worth in ``quote``. ``resting`` is of a leg that rests.
     """
 
     plan_id: str
@@ -56,10 +72,34 @@ class Reservation(msgspec.Struct, kw_only=True):
     values: dict[str, Decimal] = {}
     policy: LegPolicy = LegPolicy.CONCURRENT
     hedge_deadline_ms: int = 0
+    resting: Resting | None = None
 
     def __post_init__(self) -> None:
         if not self.base:  # saved before a plan said it
             self.base = split_instrument(self.legs[0].terms.instrument).base
+
+    @property
+    def ts_due_ns(self) -> int:
+        """Until when it may be expected to go on: it may start so late, and then rest."""
+        rest_ms = self.resting.rest_ms if self.resting is not None else 0
+        return self.ts_expire_ns + rest_ms * 1_000_000
+
+    def give_back(self, fill: Traded, qty: Decimal) -> list[tuple[ReservedLeg, Decimal]]:
+        """Hold no more for what is filled of legs; return these, and how much of their asset.
+
+        Only where a leg rests: other plans have ended before that matters.
+        """
+        spent = []
+        for index, leg in enumerate(self.legs) if self.resting is not None else ():
+            if is_same_side(leg.terms, fill):
+                self.legs[index] = after = leg.after_fill(qty)
+                spent.append((after, leg.amount - after.amount))
+        if spent:
+            self.notional = max(
+                sum((leg.notional for leg in self.legs if leg.terms.side is side), ZERO)
+                for side in Side
+            )
+        return spent
 
     @property
     def round_key(self) -> str:

@@ -256,7 +256,7 @@ class TradingControl:
                 held.is_overdue, held.ts_expire_ns = False, now_ns
                 text = f"plan {held.plan_id} waits no longer; it must end soon"
                 out.append(alert(now_ns, Severity.INFO, "PLAN_WAITS_NO_MORE", text))
-            since_ns = max(held.ts_expire_ns, self._ts_started_ns)
+            since_ns = max(held.ts_due_ns, self._ts_started_ns)
             if not held.is_overdue and now_ns - since_ns > PLAN_OVERDUE_NS:
                 held.is_overdue = True
                 text = (

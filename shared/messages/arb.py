@@ -33,7 +33,7 @@ from shared.messages.bounds import (
     Venue,
 )
 from shared.messages.rounds import Intent
-from shared.messages.terms import AssetPrice, OrderTerms
+from shared.messages.terms import AssetPrice, OrderTerms, Resting
 
 
 class OpportunityLeg(OrderTerms, frozen=True, kw_only=True):
@@ -76,6 +76,9 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
     legs spend of ``quote``, ``net`` what they bring in of it beyond that, ``fees`` those of all
     legs at these values; ``base`` is the first asset on the way, ``qty`` what the first leg brings
     in of it. What is left of an asset on the way counts as nothing.
+
+    ``resting`` is given where one of two legs at two venues is to rest, post-only, and the other to
+    hedge each of its fills: ``price_limit`` of that one is the worst hedge at which it may rest.
     """
 
     opportunity_id: Id
@@ -99,6 +102,7 @@ class Opportunity(DecisionMessage, frozen=True, kw_only=True, tag="opportunity")
     horizon_ns: Count = 0
     values: Annotated[list[AssetPrice], Meta(max_length=LEGS_MAX)] = []
     stop_bps: Bps = Decimal(0)
+    resting: Resting | None = None
 
 
 class Target(StrEnum):

@@ -41,7 +41,14 @@ from shared.messages.bounds import (
 from shared.messages.position_reports import PositionReport, StrategyReport
 from shared.messages.rounds import Intent
 from shared.messages.switches import DeadManSwitch
-from shared.messages.terms import AssetPrice, LegPolicy, OrderTerms, OrderType, TimeInForce
+from shared.messages.terms import (
+    AssetPrice,
+    LegPolicy,
+    OrderTerms,
+    OrderType,
+    Resting,
+    TimeInForce,
+)
 
 _INSTANT: Final = Intent.INSTANT
 
@@ -103,6 +110,9 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     each was worth when the plan was made. Loss cap and result are in ``quote``, at these values.
     ``policy`` is SEQUENTIAL only where there are two legs of one base asset. What its fills leave
     uneven is given up after ``hedge_deadline_ms`` (0: the executor's own; never later than that).
+    A MAKER_TAKER plan has ``resting``, and two legs at two venues: the post-only one rests, the IOC
+    one is what hedges its fills, ``price_limit`` being the worst price at which it may go on
+    resting. A fill that is there is hedged within the loss cap, whatever that limit.
     """
 
     plan_id: PlanId
@@ -123,6 +133,7 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     values: Annotated[list[AssetPrice], Meta(max_length=LEGS_MAX)] = []
     policy: LegPolicy = LegPolicy.CONCURRENT
     hedge_deadline_ms: Count = 0
+    resting: Resting | None = None
 
     @property
     def is_directional(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from shared.messages.base import Side
-from shared.messages.bounds import Asset, Instrument, Moment, Price, Qty, Venue
+from shared.messages.bounds import AmountOrZero, Asset, Count, Instrument, Moment, Price, Qty, Venue
 
 
 class OrderType(StrEnum):
@@ -40,6 +40,19 @@ class LegPolicy(StrEnum):
 
     CONCURRENT = "CONCURRENT"  # all at once
     SEQUENTIAL = "SEQUENTIAL"  # the one of the thinner book first, the other for what it filled
+    MAKER_TAKER = "MAKER_TAKER"  # one rests, the other follows each fill of it at once
+
+
+class Resting(msgspec.Struct, frozen=True, kw_only=True):
+    """How long the resting leg of a MAKER_TAKER plan works; its fills are hedged whatever happens.
+
+    It is canceled after ``rest_ms``, and before that where hedging all that is left of it would
+    trade worse than the other leg's limit, or more than ``better_bps`` better than that leg
+    expects (0: it stays), so that it can be placed anew.
+    """
+
+    rest_ms: Count
+    better_bps: AmountOrZero = Decimal(0)
 
 
 class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):

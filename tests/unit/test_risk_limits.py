@@ -288,6 +288,8 @@ ELSEWHERE = OF_ROUNDS | {
     DenyReason.QUOTE_LIMITS,  # in test_quote_limits.py
     DenyReason.EQUITY_UNKNOWN,  # in test_risk_losses.py
     DenyReason.LOSING_STREAK,
+    DenyReason.RESTING_ORDERS,  # in test_risk_resting.py
+    DenyReason.SELF_TRADE,
 }
 
 

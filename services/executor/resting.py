@@ -1,0 +1,231 @@
+"""The leg that rests: each fill of it is hedged at once, and it is canceled when it must go. Pure.
+
+A MAKER_TAKER plan sends its post-only leg and waits. Whatever that fills is traded away by an IOC
+order of the other leg, while the first one works on: one at a time, priced by the book and bounded
+by the plan's loss cap. What is too small for an order there waits for more, or for the end.
+
+The resting leg is canceled when its time is over; when hedging all that is left of it would cost
+more than the other leg's limit, or pay so much better than expected that it should be placed anew;
+when the book that it is hedged in is not LIVE or too thin, either venue stands down, a hedge fell
+short, its own answer was lost, or nothing new may start (halted, reducing, flattening, stopping).
+A cancel is no end: until the venue says that the order is over, its fills are hedged like before.
+When it is over, what is left is traded at the other leg if that is still within its limit; then
+the plan goes on as any other, evens out what there is wherever that is cheapest, and ends. To quote
+again is a new plan, which risk lets begin only when this one has ended. A process that starts anew
+rests nothing that it finds: it cancels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from services.executor.even_orders import NoOrder, OrderIntent, Uneven, is_dust, trade_at
+from services.executor.ids import client_order_id
+from services.executor.market import Markets
+from services.executor.nets import net_base, net_cash
+from services.executor.state import ExecutorState, OrderRecord, PlanRecord
+from services.executor.weakness import is_weak
+from services.executor.working_orders import WorkingOrders
+from shared.domain.depth import walk_quantity
+from shared.domain.fees import BPS
+from shared.engine import Step
+from shared.messages.base import Side
+from shared.messages.execution import OrderPurpose, OrderStatus, PlanLeg
+from shared.messages.market import DepthView
+from shared.messages.terms import Resting
+
+LOOK_NS: Final = 100_000_000
+"""A resting leg is looked at this often, and with every view of the book that it is hedged in."""
+HEDGE_PAUSE_NS: Final = 50_000_000
+"""Least pause after a hedge that fell short; doubles with each one in a row."""
+HEDGES_SHORT_MAX: Final = 3
+"""Hedges in a row that may fall short while the leg rests; then the end of it is waited for."""
+HEDGES_MAX: Final = 64
+"""Hedges of one resting leg; whoever fills it in smaller pieces has it placed anew."""
+
+WhyNone = Callable[[], str]
+"""Why nothing may rest now; empty if it may."""
+
+
+def maker_first(legs: Sequence[PlanLeg]) -> tuple[int, int]:
+    """Return the index of the leg that rests, and of the one that hedges it."""
+    return (0, 1) if legs[0].rests else (1, 0)
+
+
+class RestingLegs:
+    """The resting legs of open plans. Every method changes ``state`` and adds to ``out``."""
+
+    def __init__(
+        self, state: ExecutorState, markets: Markets, orders: WorkingOrders, why_none: WhyNone
+    ) -> None:
+        self._state, self._markets, self._orders = state, markets, orders
+        self._why_none = why_none
+        self._plans: dict[str, PlanRecord] = {}
+
+    def begin(self, plan: PlanRecord, resting: Resting, now_ns: int, out: Step) -> None:
+        """Put the leg that rests on record, and ask for it to be sent at once."""
+        plan.resting = resting
+        index, _ = maker_first(plan.legs)
+        leg = plan.legs[index]
+        intent = OrderIntent(
+            terms=leg.terms,
+            fee_bps=leg.fee_bps,
+            purpose=OrderPurpose.LEG,
+            rest_ms=max(1, resting.rest_ms),
+        )
+        out.at_once.append(self._orders.submit(plan, intent, (index, 0), now_ns, out))
+        plan.wait_until_ns = now_ns + LOOK_NS
+        self._plans[plan.plan_id] = plan
+
+    @property
+    def plans(self) -> list[PlanRecord]:
+        """The plans of which a leg may rest."""
+        return list(self._plans.values())
+
+    def hedged_in(self, view: DepthView) -> list[PlanRecord]:
+        """Return those whose fills are hedged in this book."""
+        place = view.venue, view.instrument
+        return [p for p in self._plans.values() if p.legs[maker_first(p.legs)[1]].market == place]
+
+    def avoids(self, venue: str, instrument: str) -> object:
+        """Return what stands down there, or rests there: no order should meet one of our own."""
+        if down := self._state.down_at(venue, instrument):
+            return down
+        place = venue, instrument
+        rests = (p for p in self._plans.values() if p.legs[maker_first(p.legs)[0]].market == place)
+        return next(rests, None)
+
+    def goes_on(
+        self, plan: PlanRecord, orders: Sequence[OrderRecord], now_ns: int, out: Step
+    ) -> bool:
+        """Hedge what is filled, cancel what must rest no longer; tell whether that goes on."""
+        if plan.resting is None:
+            return False
+        maker, *hedges = orders
+        if maker.life.is_terminal:
+            return self._ends(plan, orders, now_ns, out)
+        plan.wait_until_ns = now_ns + LOOK_NS
+        short, is_hedged = _short_of(hedges), True
+        if all(order.life.is_terminal for order in hedges):
+            is_hedged = self._hedge(plan, orders, short, now_ns, out)
+        is_to_go = short or not is_hedged or self._why_over(plan, maker, orders, now_ns)
+        if is_to_go and now_ns < maker.rest_until_ns:
+            self._orders.cancel(maker, now_ns, out)
+        return True
+
+    def _ends(
+        self, plan: PlanRecord, orders: Sequence[OrderRecord], now_ns: int, out: Step
+    ) -> bool:
+        """Hedge once more when the leg rests no longer; tell whether that goes on."""
+        plan.wait_until_ns = 0
+        self._plans.pop(plan.plan_id, None)
+        if not all(order.life.is_terminal for order in orders):
+            return True
+        step = NoOrder.EVEN if _short_of(orders[1:]) else self._next_hedge(plan, orders, now_ns)
+        if isinstance(step, OrderIntent) and len(orders) <= HEDGES_MAX:
+            self._send(plan, step, orders, now_ns, out)
+            return True
+        plan.resting = None
+        return False
+
+    def _hedge(
+        self,
+        plan: PlanRecord,
+        orders: Sequence[OrderRecord],
+        short: int,
+        now_ns: int,
+        out: Step,
+    ) -> bool:
+        """Send what hedges the fills; tell whether all can be hedged, or is too little to be."""
+        step = self._next_hedge(plan, orders, now_ns)
+        if not isinstance(step, OrderIntent):
+            return step is not NoOrder.NO_PRICE
+        if short >= HEDGES_SHORT_MAX or len(orders) > HEDGES_MAX:
+            return False
+        if short:
+            last = orders[-1]
+            pause_until_ns = (last.ts_ended_ns or last.ts_created_ns) + (HEDGE_PAUSE_NS << short)
+            if now_ns < pause_until_ns:
+                plan.wait_until_ns = min(plan.wait_until_ns, pause_until_ns)
+                return True
+        self._send(plan, step, orders, now_ns, out)
+        return True
+
+    def _send(
+        self,
+        plan: PlanRecord,
+        intent: OrderIntent,
+        orders: Sequence[OrderRecord],
+        now_ns: int,
+        out: Step,
+    ) -> None:
+        _, index = maker_first(plan.legs)
+        attempt = len(orders) - 1
+        while client_order_id(plan.plan_id, index, attempt) in plan.orders:
+            attempt += 1  # an adopted order has this number
+        out.actions.append(self._orders.submit(plan, intent, (index, attempt), now_ns, out))
+
+    def _next_hedge(
+        self, plan: PlanRecord, orders: Sequence[OrderRecord], now_ns: int
+    ) -> OrderIntent | NoOrder:
+        """Return the order of the other leg that hedges what is filled and not hedged.
+
+        Once nothing rests any more it is held to the leg's limit: elsewhere it may be cheaper.
+        """
+        leg = plan.legs[maker_first(plan.legs)[1]]
+        net, rules = net_base(plan, orders), self._markets.rules.get(leg.market)
+        if not net:
+            return NoOrder.EVEN
+        if rules is None or not rules.active or self._state.down_at(*leg.market):
+            return NoOrder.NO_PRICE
+        uneven = Uneven(plan, orders, [rules], net, net_cash(plan, orders), plan.reference, 0)
+        if is_dust(uneven, net, [rules], self._markets, now_ns):
+            return NoOrder.DUST
+        view = self._markets.live_view(leg.market, now_ns)
+        found = trade_at(rules, uneven, view) if view is not None else None
+        if found is None or found[2].terms.side is not leg.side:
+            return NoOrder.NO_PRICE
+        effective, _, intent = found
+        fee = leg.side.signed(rules.taker_fee_bps) / BPS
+        is_beyond = leg.side.signed(effective / (1 + fee) - leg.price_limit) > 0
+        if is_beyond and orders[0].life.is_terminal:
+            return NoOrder.NO_PRICE
+        return msgspec.structs.replace(intent, purpose=OrderPurpose.LEG)
+
+    def _why_over(
+        self, plan: PlanRecord, maker: OrderRecord, orders: Sequence[OrderRecord], now_ns: int
+    ) -> str:
+        """Return why the leg must rest no longer; empty if it may."""
+        leg = plan.legs[maker_first(plan.legs)[1]]
+        if why := self._why_none():
+            return why
+        if self._state.down_at(maker.venue, maker.instrument) or self._state.down_at(*leg.market):
+            return "a venue stands down"
+        if maker.life.status is OrderStatus.UNKNOWN:
+            return "whether it rests is not known"
+        if (view := self._markets.live_view(leg.market, now_ns)) is None:
+            return "the book that it is hedged in is not LIVE"
+        left = maker.life.qty - maker.life.filled_qty + abs(net_base(plan, orders))
+        levels = view.asks if leg.side is Side.BUY else view.bids
+        walked = walk_quantity(levels, left, leg.side)
+        if walked is None:
+            return "the book that it is hedged in is too thin"
+        if leg.side.signed(walked.price_avg - leg.price_limit) > 0:
+            return "its hedge costs more than its limit"
+        assert plan.resting is not None
+        better = leg.side.signed(leg.price_expected - walked.price_avg) / leg.price_expected * BPS
+        is_far = 0 < plan.resting.better_bps < better
+        return "its hedge pays so much better that it is to be placed anew" if is_far else ""
+
+
+def _short_of(hedges: Sequence[OrderRecord]) -> int:
+    """Return how many hedges in a row, the last one included, were over and fell short."""
+    count = 0
+    for order in reversed(hedges):
+        if not order.life.is_terminal or not is_weak(order):
+            break
+        count += 1
+    return count

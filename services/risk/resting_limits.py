@@ -1,0 +1,81 @@
+"""The rules on plans of which a leg rests, and on those that could meet one. Pure.
+
+A quote takes no prices from others, so it counts neither among the plans in flight nor against
+their pairs. It has a bound of its own, one place on each side of a book, and what would trade with
+it is denied. Until its plan has ended, which is when its cancel is settled and its fills are
+hedged, it holds all that: to quote anew begins only then.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from services.risk.decision_context import DecisionContext
+from services.risk.reasons import Denial, DenyReason, deny
+from shared.domain.instrument import is_spot
+from shared.messages.base import Side
+from shared.messages.rounds import Intent
+from shared.messages.terms import OrderTerms, TimeInForce
+
+_POST_ONLY: Final = TimeInForce.PO
+_IOC: Final = TimeInForce.IOC
+
+
+def may_rest(context: DecisionContext) -> Denial | None:
+    """One of two spot legs rests, and its strategy may have that; or none does."""
+    found = context.opportunity
+    if found.resting is None:
+        return None
+    kinds = {leg.time_in_force for leg in found.legs}
+    venues = {leg.venue for leg in found.legs}
+    is_plain = found.intent is Intent.INSTANT and not found.values and len(found.legs) == 2
+    is_right = kinds == {_POST_ONLY, _IOC} and len(venues) == 2
+    if is_plain and is_right and all(is_spot(leg.instrument) for leg in found.legs):
+        if context.wants_resting:
+            return None
+        return deny(DenyReason.ORDER_KIND, strategy=found.strategy_id, legs="not maker-taker")
+    text = ", ".join(f"{leg.text} {leg.kind}" for leg in found.legs)
+    return deny(DenyReason.ORDER_KIND, legs=text)
+
+
+def resting_orders(context: DecisionContext) -> Denial | None:
+    """A bounded number at a time, and one on each side of a book."""
+    if context.opportunity.resting is None:
+        return None
+    limit = context.config.resting_orders_max
+    held = [plan for plan in context.ledger.reservations.values() if plan.resting is not None]
+    wanted = [leg.offered for leg in context.legs if leg.offered.rests]
+    for plan in held:
+        for leg in plan.legs:
+            terms = leg.terms
+            if terms.rests and any(_is_same_place(terms, other) for other in wanted):
+                return deny(DenyReason.RESTING_ORDERS, plan_id=plan.plan_id, order=terms.text)
+    if len(held) >= limit:
+        return deny(DenyReason.RESTING_ORDERS, resting=len(held), max=limit)
+    return None
+
+
+def self_trade(context: DecisionContext) -> Denial | None:
+    """No order meets one of our own that rests, or that is to meet it when it rests."""
+    for leg in context.legs:
+        for held in context.held:
+            if _would_meet(leg.offered, held.terms):
+                return deny(
+                    DenyReason.SELF_TRADE,
+                    order=leg.offered.text,
+                    price=leg.offered.price_limit,
+                    own=held.terms.text,
+                    own_price=held.terms.price_limit,
+                )
+    return None
+
+
+def _is_same_place(one: OrderTerms, other: OrderTerms) -> bool:
+    return one.market == other.market and one.side is other.side
+
+
+def _would_meet(one: OrderTerms, other: OrderTerms) -> bool:
+    if one.market != other.market or one.side is other.side or not (one.rests or other.rests):
+        return False
+    bought, sold = (one, other) if one.side is Side.BUY else (other, one)
+    return bought.price_limit >= sold.price_limit
