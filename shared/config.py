@@ -30,6 +30,7 @@ from shared.config_parse import (
     read_toml,
 )
 from shared.config_sections import (
+    LEDGER_SCHEMES,
     SECTIONS,
     BusConfig,
     Config,
@@ -116,6 +117,12 @@ def _config_of(raw: Mapping[str, Any], where: str) -> Config:
     if not config.recorder.ledger_file.strip():
         raise ConfigError(
             f'{where}: recorder.ledger_file is empty; give a file, like "ledger.sqlite"'
+        )
+    url = config.recorder.ledger_url
+    if url and not url.startswith(LEDGER_SCHEMES):
+        raise ConfigError(
+            f"{where}: recorder.ledger_url is no URL of PostgreSQL; give one like "
+            "postgresql://arbstream@localhost/arbstream, or leave it out for a file"
         )
     if unknown := sorted(config.process.processors.keys() - set(SERVICE_NAMES)):
         raise ConfigError(
@@ -300,6 +307,13 @@ def apply_environment(config: Config, environ: Mapping[str, str] = os.environ) -
         recorder["ledger"] = wanted == "yes"
     if directory := environ.get("ARB_RECORDER_DIR"):
         recorder["dir"] = directory
+    if ledger_url := read_secret("ARB_LEDGER_URL", environ).reveal():
+        if not ledger_url.startswith(LEDGER_SCHEMES):
+            raise ConfigError(
+                "ARB_LEDGER_URL is no URL of PostgreSQL; give one like "
+                "postgresql://arbstream@localhost/arbstream"
+            )
+        recorder["ledger_url"] = ledger_url
     if recorder:
         changes["recorder"] = msgspec.structs.replace(config.recorder, **recorder)
     return msgspec.structs.replace(config, **changes)

@@ -149,11 +149,14 @@ class ExecutorConfig(Section, frozen=True, kw_only=True):
     dead_man_s: Annotated[int, Meta(ge=0, le=3_600)] = 60
 
 
+LEDGER_SCHEMES = ("postgresql://", "postgres://")
+
+
 class RecorderConfig(Section, frozen=True, kw_only=True):
     """What is kept on disk: ``enabled`` lets ingestors hand over raw frames and a recorder run.
 
     ``ledger`` lets the recorder write the ledger, into ``ledger_file`` (in ``dir``, if its path is
-    not absolute).
+    not absolute), or into the PostgreSQL database of ``ledger_url`` where that is given.
     """
 
     enabled: bool = False
@@ -162,6 +165,7 @@ class RecorderConfig(Section, frozen=True, kw_only=True):
     sync_interval_ms: Annotated[int, Meta(ge=10, le=900)] = 500
     ledger: bool = False
     ledger_file: str = "ledger.sqlite"
+    ledger_url: str = ""
 
 
 class ProcessConfig(Section, frozen=True, kw_only=True):

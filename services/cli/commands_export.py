@@ -32,9 +32,13 @@ File = Annotated[
         "--file", metavar="FILE", help="JSON lines of messages instead of Redis; -: stdin."
     ),
 ]
-LedgerFile = Annotated[
-    Path | None,
-    typer.Option("--ledger", metavar="FILE", help="A ledger instead of Redis: all that is in it."),
+FromLedger = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="PLACE",
+        help="A ledger (a file, or postgresql://...) instead of Redis: all that is in it.",
+    ),
 ]
 Csv = Annotated[bool, typer.Option("--csv", help="CSV with a header; so it is without --json too.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
@@ -55,7 +59,7 @@ def fills(
     end: To = None,
     file: File = None,
     redis: RedisUrl = None,
-    ledger: LedgerFile = None,
+    ledger: FromLedger = None,
     as_csv: Csv = False,
     as_json: Json = False,
 ) -> None:
@@ -73,7 +77,7 @@ def lots(
     end: To = None,
     file: File = None,
     redis: RedisUrl = None,
-    ledger: LedgerFile = None,
+    ledger: FromLedger = None,
     as_csv: Csv = False,
     as_json: Json = False,
 ) -> None:
@@ -94,7 +98,7 @@ def _check_form(as_csv: bool, as_json: bool) -> None:
         raise ConfigError("--csv and --json are two forms of one output; give one of them")
 
 
-def _read(file: Path | None, redis: str | None, ledger: Path | None) -> export.History:
+def _read(file: Path | None, redis: str | None, ledger: str | None) -> export.History:
     given = {"--file": file, "--redis": redis, "--ledger": ledger}
     sources = [option for option, value in given.items() if value is not None]
     if len(sources) > 1:
@@ -116,8 +120,8 @@ def _read(file: Path | None, redis: str | None, ledger: Path | None) -> export.H
     return history
 
 
-def _read_ledger(path: Path) -> export.History:
-    with opened(path) as ledger, ledger.at_one_moment():
+def _read_ledger(place: str) -> export.History:
+    with opened(place) as ledger, ledger.at_one_moment():
         history = export.History(is_whole=not ledger_money.gaps(ledger))
         for message in ledger_money.messages(ledger):
             history.on_message(message)

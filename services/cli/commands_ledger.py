@@ -24,9 +24,13 @@ from shared.wording import counted
 SCHEMA = 1
 """Of the JSON objects; new fields may come, those there are stay."""
 ALL_ROWS = 2**62
-File = Annotated[
-    Path | None,
-    typer.Option("--ledger", metavar="FILE", help="Instead of the one the configuration names."),
+Ledgers = Annotated[
+    str | None,
+    typer.Option(
+        "--ledger",
+        metavar="PLACE",
+        help="A file, or postgresql://...; instead of the one the configuration names.",
+    ),
 ]
 Since = Annotated[
     str | None,
@@ -130,7 +134,7 @@ def _list_command(listing: Listing) -> Callable[..., None]:
 
     def command(
         *,
-        ledger: Path | None,
+        ledger: str | None,
         as_json: bool,
         csv: Path | None,
         parquet: Path | None,
@@ -147,7 +151,13 @@ def _list_command(listing: Listing) -> Callable[..., None]:
             found = listing.find(there, wanted)
         _output(listing.name, found, listing.show, as_json, csv, parquet)
 
-    options = {"ledger": File, **listing.filters, "as_json": AsJson, "csv": Csv, "parquet": Parquet}
+    options = {
+        "ledger": Ledgers,
+        **listing.filters,
+        "as_json": AsJson,
+        "csv": Csv,
+        "parquet": Parquet,
+    }
     signature = inspect.Signature(
         [
             inspect.Parameter(
@@ -168,7 +178,7 @@ def plans(
         str | None, typer.Argument(metavar="[ID]", help="A plan to show in full.")
     ] = None,
     *,
-    ledger: File = None,
+    ledger: Ledgers = None,
     since: Since = None,
     strategy: Strategy = None,
     venue: Venue = None,
@@ -206,7 +216,7 @@ def plans(
 
 def pnl(
     *,
-    ledger: File = None,
+    ledger: Ledgers = None,
     since: Annotated[
         str | None, typer.Option("--since", metavar="T", help="Only days from this one on.")
     ] = None,

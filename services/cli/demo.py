@@ -19,7 +19,6 @@ from services.cli.venues import ControlClient
 from shared.clock import SystemClock
 from shared.config_sections import ExecutorConfig, RecorderConfig
 from shared.services import SERVICES
-from shared.sql_ledger.place import ledger_path
 from shared.strategy_inputs import check_strategies
 from shared.watch.collector import Collector
 from shared.watch.report import Ending, build_report
@@ -74,7 +73,9 @@ async def run_demo(
             await stack.start_services(config, addresses, {}, (*SERVICES, RECORDER))
             await _trade(run, ending, seconds)
             await wind_down(run, ending)
-            await check_ledger(run, ending, ledger_path(config.recorder), keep)
+            await check_ledger(
+                run, ending, Path(config.recorder.dir, config.recorder.ledger_file), keep
+            )
         await stack.supervisor.stop()
         stack.keep = bool(ending.problems)
         usage = stack.supervisor.usage()

@@ -12,8 +12,9 @@ from services.cli.run import Run
 from shared.clock import SystemClock
 from shared.domain.accounting import Books, holding_place
 from shared.errors import ArbError
-from shared.sql_ledger.database import open_to_read, open_to_write
+from shared.sql_ledger.database import open_to_write
 from shared.sql_ledger.rows import Row, closing_price
+from shared.sql_ledger.sqlite import read_file
 from shared.watch.money import Closing, money_report
 from shared.watch.report import Ending
 
@@ -79,7 +80,7 @@ def _last_prices(books: Books, closing: Closing) -> list[Row]:
 
 def _copy(path: Path, keep: Path) -> None:
     """Copy a ledger as one file, whatever its log holds."""
-    ledger = open_to_read(path)
+    ledger = read_file(path)
     try:
         ledger.copy_to(keep)
     finally:

@@ -152,12 +152,17 @@ def masked(config: Config) -> Config:
         )
         for name, venue in config.venues.items()
     }
-    return replace(config, bus=replace(config.bus, url=mask(config.bus.url)), venues=venues)
+    return replace(
+        config,
+        bus=replace(config.bus, url=mask(config.bus.url)),
+        recorder=replace(config.recorder, ledger_url=mask(config.recorder.ledger_url)),
+        venues=venues,
+    )
 
 
 def secret_names(config: Config) -> list[str]:
     """Return the names of all secrets that a configuration can use."""
-    names = ["ARB_REDIS_USERNAME", "ARB_REDIS_PASSWORD"]
+    names = ["ARB_REDIS_USERNAME", "ARB_REDIS_PASSWORD", "ARB_LEDGER_URL"]
     for venue in config.venues:
         names += [f"ARB_{venue.upper()}_API_KEY", f"ARB_{venue.upper()}_API_SECRET"]
     return names

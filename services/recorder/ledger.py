@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Final, TypeVar
 
 from shared.backoff import Backoff
@@ -22,6 +21,7 @@ from shared.messages.control import Alert, Severity
 from shared.observe import Observer
 from shared.services import SERVICE_OF
 from shared.sql_ledger.database import Ledger, LedgerError, open_to_write
+from shared.sql_ledger.place import Place
 from shared.sql_ledger.take_in import Gap, Position, Taken, take_in
 from shared.streams import ALERT, BY_NAME
 from shared.watch.link import Link, Target, open_link
@@ -42,14 +42,14 @@ class LedgerWriter:
     """Follows the streams and writes; an app of the runner.
 
     Args:
-        path: The ledger's file.
+        place: The ledger's file, or the URL of its database.
         target: The Redis to follow.
         clock: Tells when a gap was seen.
         observer: Of the process.
     """
 
-    def __init__(self, path: Path, target: Target, clock: Clock, observer: Observer) -> None:
-        self._path, self._target, self._clock, self._observer = path, target, clock, observer
+    def __init__(self, place: Place, target: Target, clock: Clock, observer: Observer) -> None:
+        self._place, self._target, self._clock, self._observer = place, target, clock, observer
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._ledger: Ledger | None = None
         self._positions: dict[str, Position] = {}
@@ -107,7 +107,7 @@ class LedgerWriter:
         self._observer.advance()
         try:
             if self._ledger is None:
-                self._ledger = await self._in_thread(lambda: open_to_write(self._path))
+                self._ledger = await self._in_thread(lambda: open_to_write(self._place))
                 self._positions = await self._in_thread(self._ledger.positions)
             taken = await self._take(link)
         except LedgerError as fault:

@@ -1,12 +1,20 @@
-"""Where the ledger of a configuration is."""
+"""Where a ledger is: a file, or the URL of a database."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from shared.config_sections import RecorderConfig
+from shared.config_sections import LEDGER_SCHEMES, RecorderConfig
+
+Place = Path | str
+"""A file is a path; text is a URL."""
 
 
-def ledger_path(config: RecorderConfig) -> Path:
-    """Return the ledger's file."""
-    return Path(config.dir) / config.ledger_file
+def place_of(text: str) -> Place:
+    """Return the place that a text names."""
+    return text if text.startswith(LEDGER_SCHEMES) else Path(text)
+
+
+def ledger_place(config: RecorderConfig) -> Place:
+    """Return the ledger of a configuration."""
+    return config.ledger_url or Path(config.dir) / config.ledger_file

@@ -318,7 +318,8 @@ def insert_of(table: Table, columns: tuple[str, ...]) -> str:
             newest = f"SELECT {before} FROM {name} WHERE {where} ORDER BY ts_ns DESC LIMIT 1"
             equal = " AND ".join(f"{c} = :{c}" for c in table.compared)
             return (
-                f"{into} SELECT {marks} WHERE NOT EXISTS (SELECT 1 FROM ({newest}) WHERE {equal}) "
+                f"{into} SELECT {marks} WHERE NOT EXISTS (SELECT 1 FROM ({newest}) AS newest "
+                f"WHERE {equal}) "
                 f"ON CONFLICT ({key}) DO NOTHING"
             )
         case _:

@@ -4,141 +4,23 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.messages.base import Certainty, Message, TradingState
-from shared.messages.control import Alert, Command, CommandKind, Severity
-from shared.messages.execution import (
-    Balance,
-    BalanceReport,
-    Denied,
-    ExecutorReady,
-    Fill,
-    FundingKnown,
-    FundingPaid,
-    PositionReport,
-    RiskReport,
-    TradingStateChanged,
-)
 from shared.sql_ledger.database import Ledger
-from shared.sql_ledger.rows import TABLES
-from shared.sql_ledger.take_in import take_in
-from shared.streams import STREAM_OF
-from shared.watch.pages import Page
-from tests.decision_builders import MS, PERP, SPOT, T0, make_opportunity
-from tests.ledger_builders import D, told_plan
-
-EVERY_MS = 20
-OPPORTUNITY = make_opportunity()
-Entries = list[tuple[str, list[Message]]]
-
-
-def facts(plans: int, seed: int) -> list[Message]:
-    """What a system may say: plans, snapshots that repeat, fees that are told later, duplicates."""
-    chance = random.Random(seed)
-    said: list[Message] = []
-    for number in range(plans):
-        now_ns = T0 + number * EVERY_MS * MS
-        said += told_plan(number)
-        late = msgspec.structs.replace(said[-2], ts_ns=now_ns + 9 * MS)
-        for index, message in enumerate(said[-8:]):
-            if isinstance(message, Fill) and chance.random() < 0.5:
-                said[len(said) - 8 + index] = msgspec.structs.replace(message, fee=None)
-                said.append(message)
-        said.append(late)
-        free = D(chance.choice([1, 1, 2]))
-        said += [
-            BalanceReport(
-                ts_ns=now_ns,
-                venue="alpha",
-                balances={"BTC": Balance(free=free, used=D(0))},
-                positions={PERP: free},
-            ),
-            report(now_ns, D(chance.choice([0, 3, 3]) if number else 3)),
-            TradingStateChanged(ts_ns=now_ns, state=TradingState.ACTIVE, reason="", ts_since_ns=T0),
-            ExecutorReady(ts_ns=now_ns, ready=True, mode="paper", open_plans=0, unknown_orders=0),
-            FundingKnown(ts_ns=now_ns, venue="gamma", ts_known_ns=now_ns),
-        ]
-    said += [
-        OPPORTUNITY,
-        Denied(ts_ns=T0, opportunity_id="o1", reason="EDGE", context={"edge": "1"}),
-        Command(ts_ns=T0, command_id="c1", kind=CommandKind.HALT, operator="me"),
-        Alert(ts_ns=T0, service="risk", severity=Severity.INFO, code="C", text="t"),
-        FundingPaid(
-            ts_ns=T0,
-            venue="gamma",
-            instrument=PERP,
-            payment_id="f1",
-            amount=D("-0.10"),
-            asset="USDT",
-            ts_funding_ns=T0,
-        ),
-    ]
-    return said
-
-
-def report(now_ns: int, qty):
-    held = PositionReport(venue="", instrument=SPOT, qty=qty, entry=D(1), close_price=D(2))
-    return RiskReport(
-        ts_ns=now_ns,
-        state=TradingState.ACTIVE,
-        exposure={},
-        realized={},
-        fees={},
-        realized_today={},
-        reserved=D(0),
-        plans_in_flight=0,
-        certainty=Certainty.KNOWN,
-        positions=[held] if qty else [],
-    )
-
-
-def streams_of(said: Sequence[Message], chance: random.Random) -> dict[str, Entries]:
-    """The messages as entries of their streams, one or a few in each."""
-    streams: dict[str, Entries] = {}
-    for place, message in enumerate(said):
-        entries = streams.setdefault(STREAM_OF[type(message)].key(), [])
-        if entries and chance.random() < 0.3:
-            entries[-1][1].append(message)
-        else:
-            entries.append((f"{1_000 + place // 3}-{place % 3}", [message]))
-    return streams
-
-
-def read(ledger: Ledger, streams: dict[str, Entries], count: int) -> bool:
-    """Read a piece of each stream behind the ledger's positions; tell whether there was any."""
-    positions = ledger.positions()
-    pages = {}
-    for stream, entries in streams.items():
-        at = positions.get(stream)
-        begin = 0 if at is None else [entry_id for entry_id, _ in entries].index(at.entry_id) + 1
-        chosen = entries[begin : begin + count]
-        pages[stream] = Page(chosen, len(entries), len(entries), entries[-1][0], 0)
-    taken = take_in(pages, positions, T0)
-    assert not taken.gaps
-    ledger.write(taken.rows, taken.positions)
-    return bool(taken.entries)
+from shared.sql_ledger.sqlite import SqliteLedger
+from tests.ledger_facts import contents, facts, read, streams_of
 
 
 def in_memory() -> Ledger:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.row_factory = sqlite3.Row
-    ledger = Ledger(connection, Path("memory"))
+    ledger = SqliteLedger(connection, Path("memory"))
     ledger.prepare()
     return ledger
-
-
-def contents(ledger: Ledger) -> dict[str, list[tuple]]:
-    return {
-        name: sorted(map(repr, map(tuple, ledger.query(f"SELECT * FROM {name}"))))
-        for name in TABLES
-    }
 
 
 @settings(max_examples=12, deadline=None)

@@ -46,7 +46,7 @@ def test_a_step_that_fails_changes_nothing(tmp_path: Path, monkeypatch) -> None:
     path = tmp_path / "l"
     of_schema(path, 1)
     broken = (MIGRATIONS[0], ("CREATE TABLE made (x)", "CREATE TABLE made (x)"))
-    monkeypatch.setattr("shared.sql_ledger.database.MIGRATIONS", broken)
+    monkeypatch.setattr("shared.sql_ledger.sqlite.MIGRATIONS", broken)
     with pytest.raises(LedgerError, match="made"):
         open_to_write(path)
     connection = sqlite3.connect(path)

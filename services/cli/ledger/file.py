@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +14,21 @@ from shared.clock import SystemClock
 from shared.config import DEFAULT_CONFIG, load_config
 from shared.errors import ConfigError
 from shared.sql_ledger.database import Ledger, LedgerError, open_to_read
-from shared.sql_ledger.place import ledger_path
+from shared.sql_ledger.place import Place, ledger_place, place_of
 
 LIMIT: Final = 50
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 
 
 @contextmanager
-def opened(file: Path | None) -> Iterator[Ledger]:
-    """Open a ledger to look at: the given one, else that of the configuration.
+def opened(given: str | None) -> Iterator[Ledger]:
+    """Open a ledger to look at: the given file or URL, else that of the configuration.
 
     Raises:
         ConfigError: Nobody says where it is, or it cannot be read.
     """
     try:
-        ledger = open_to_read(file if file is not None else _configured())
+        ledger = open_to_read(_configured() if given is None else place_of(given))
     except LedgerError as fault:
         raise ConfigError(str(fault)) from fault
     try:
@@ -39,11 +39,11 @@ def opened(file: Path | None) -> Iterator[Ledger]:
         ledger.close()
 
 
-def _configured() -> Path:
+def _configured() -> Place:
     path = os.environ.get("ARB_CONFIG") or DEFAULT_CONFIG
     if not Path(path).exists():
-        raise ConfigError(f"there is no {path} that names a ledger; give one with --ledger FILE")
-    return ledger_path(load_config(None, os.environ).recorder)
+        raise ConfigError(f"there is no {path} that names a ledger; give one with --ledger PLACE")
+    return ledger_place(load_config(None, os.environ).recorder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +58,14 @@ class Wanted:
     reason: str | None = None
     limit: int = LIMIT
 
-    def where(self, *, legs: str = "", **columns: str) -> tuple[str, list[Any]]:
+    def where(
+        self, *, any_leg: Callable[[str], str] | None = None, **columns: str
+    ) -> tuple[str, list[Any]]:
         """Return the condition and its arguments.
 
         Args:
-            legs: The column with the legs, where venue and instrument are those of any of them.
+            any_leg: Makes the condition on a field of any leg, where venue and instrument are those
+                of legs.
             columns: Filter -> the column that it is about, for those that the table has.
 
         Raises:
@@ -70,15 +73,14 @@ class Wanted:
         """
         asked = {"since_ns": self.since_ns, "strategy": self.strategy, "venue": self.venue}
         asked |= {"instrument": self.instrument, "plan": self.plan, "reason": self.reason}
-        parts, arguments = ["1"], []
+        parts, arguments = ["1 = 1"], []
         for name, value in asked.items():
             if value is None:
                 continue
             if name in columns:
                 parts.append(f"{columns[name]} {'>=' if name == 'since_ns' else '='} ?")
-            elif legs and name in {"venue", "instrument"}:
-                of_leg = f"json_extract(leg.value, '$.{name}') = ?"
-                parts.append(f"EXISTS (SELECT 1 FROM json_each({legs}) AS leg WHERE {of_leg})")
+            elif any_leg is not None and name in {"venue", "instrument"}:
+                parts.append(any_leg(name))
             else:
                 option = name.removesuffix("_ns")
                 raise ConfigError(f"--{option} does not narrow this table; leave it out")

@@ -148,7 +148,7 @@ def _balances(ledger: Ledger, which: str) -> list[BalanceReport]:
     rows = ledger.query(
         "SELECT balance_reports.* FROM balance_reports JOIN "
         f"(SELECT venue, {which}(ts_ns) AS ts_ns FROM balance_reports GROUP BY venue) "
-        "USING (venue, ts_ns)"
+        "AS chosen USING (venue, ts_ns)"
     )
     return [message_of(BalanceReport, row) for row in rows]
 

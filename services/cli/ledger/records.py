@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ from shared.domain.executions import cost_of
 from shared.domain.instrument import split_instrument
 from shared.messages.base import Certainty
 from shared.sql_ledger.database import Ledger
+from shared.sql_ledger.rows import Columns
 
 Record = dict[str, Any]
 
@@ -36,7 +37,7 @@ def orders(ledger: Ledger, wanted: Wanted) -> list[Record]:
     return [_order(ledger, row) for row in reversed(rows)]
 
 
-def _order(ledger: Ledger, row: sqlite3.Row) -> Record:
+def _order(ledger: Ledger, row: Columns) -> Record:
     traded = ledger.query(
         "SELECT price, qty, fee, fee_asset FROM fills WHERE plan_id = ? AND client_order_id = ?",
         (row["plan_id"], row["client_order_id"]),
@@ -76,7 +77,7 @@ def _average(contract: Contract, qty: Decimal, settled: Decimal) -> Decimal | No
     return qty / settled if contract.is_inverse else settled / qty
 
 
-def _fees(instrument: str, traded: list[Any]) -> dict[str, Decimal | None]:
+def _fees(instrument: str, traded: Sequence[Columns]) -> dict[str, Decimal | None]:
     """Return fees by the asset they were charged in; ``None`` where one is not told yet."""
     _, quote, settle = split_instrument(instrument)
     fees: dict[str, Decimal | None] = {}
@@ -108,7 +109,7 @@ def fills(ledger: Ledger, wanted: Wanted) -> list[Record]:
 _STRATEGY = "coalesce(nullif(plans.strategy, ''), fills.strategy)"
 
 
-def _fill(row: sqlite3.Row) -> Record:
+def _fill(row: Columns) -> Record:
     cash = split_instrument(row["instrument"]).cash
     fee = None if row["fee"] is None else Decimal(row["fee"])
     price, qty = Decimal(row["price"]), Decimal(row["qty"])
@@ -139,7 +140,8 @@ PLANS = (
     "SELECT plans.*, ends.outcome, ends.realized, ends.fees AS fees, ends.certainty, ends.reason, "
     "ends.residual, ends.dust, ends.ts_ns AS ts_done_ns, opportunities.edge_bps, "
     "opportunities.notional, opportunities.detector FROM plans "
-    "LEFT JOIN (SELECT *, max(ts_ns) FROM plan_ends GROUP BY plan_id) AS ends USING (plan_id) "
+    "LEFT JOIN (SELECT plan_ends.* FROM plan_ends JOIN (SELECT plan_id, max(ts_ns) AS ts_ns "
+    "FROM plan_ends GROUP BY plan_id) AS last USING (plan_id, ts_ns)) AS ends USING (plan_id) "
     "LEFT JOIN opportunities USING (opportunity_id) "
 )
 
@@ -147,7 +149,10 @@ PLANS = (
 def plans(ledger: Ledger, wanted: Wanted) -> list[Record]:
     """Return plans with their last end and the opportunity they came from, the newest last."""
     where, arguments = wanted.where(
-        since_ns="plans.ts_ns", strategy="plans.strategy", plan="plans.plan_id", legs="plans.legs"
+        since_ns="plans.ts_ns",
+        strategy="plans.strategy",
+        plan="plans.plan_id",
+        any_leg=ledger.any_leg("plans.legs"),
     )
     rows = ledger.query(
         f"{PLANS} WHERE {where} ORDER BY plans.entry DESC LIMIT ?", [*arguments, wanted.limit]
@@ -155,7 +160,7 @@ def plans(ledger: Ledger, wanted: Wanted) -> list[Record]:
     return [plan_record(row) for row in reversed(rows)]
 
 
-def plan_record(row: sqlite3.Row) -> Record:
+def plan_record(row: Columns) -> Record:
     """Return a row of ``PLANS`` as a record."""
 
     def money(name: str) -> Decimal | None:
@@ -194,7 +199,7 @@ def balances(ledger: Ledger, wanted: Wanted) -> list[Record]:
     where, arguments = wanted.where(since_ns="ts_ns", venue="venue")
     rows = ledger.query(
         "SELECT balances.* FROM balances JOIN (SELECT venue, max(ts_ns) AS ts_ns FROM "
-        f"balance_reports WHERE {where} GROUP BY venue) USING (venue, ts_ns) "
+        f"balance_reports WHERE {where} GROUP BY venue) AS last USING (venue, ts_ns) "
         "ORDER BY venue, asset",
         arguments,
     )
@@ -226,7 +231,7 @@ def positions(ledger: Ledger, wanted: Wanted) -> list[Record]:
     return [_position(row) for row in rows]
 
 
-def _position(row: sqlite3.Row) -> Record:
+def _position(row: Columns) -> Record:
     qty, entry = Decimal(row["qty"]), Decimal(row["entry_price"])
     price = None if row["price"] is None else Decimal(row["price"])
     contract = Contract(split_instrument(row["instrument"]).kind)
@@ -250,7 +255,7 @@ def denials(ledger: Ledger, wanted: Wanted) -> list[Record]:
         since_ns="denials.ts_ns",
         strategy="opportunities.strategy_id",
         reason="denials.reason",
-        legs="opportunities.legs",
+        any_leg=ledger.any_leg("opportunities.legs"),
     )
     rows = ledger.query(
         "SELECT denials.*, strategy_id, edge_bps, notional, net, quote FROM denials "
