@@ -45,6 +45,7 @@ from shared.domain.executions import Execution, plain_trades
 from shared.domain.fees import MONEY_STEP
 from shared.domain.holding import Holding
 from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
+from shared.domain.quantities import is_inverse
 from shared.messages.base import Certainty, Side
 
 ZERO = Decimal(0)
@@ -152,13 +153,13 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         qty, cost = done.qty, done.cost
         if done.side is not Side.BUY:
             qty, cost = -qty, -cost
-        is_inverse = market.kind is InstrumentKind.INVERSE
+        in_coins = market.kind is InstrumentKind.INVERSE
         _add(self.quantities, market.key, qty)
-        _add(self.exposure, market.base, cost if is_inverse else qty)
+        _add(self.exposure, market.base, cost if in_coins else qty)
         if market.kind is not InstrumentKind.SPOT and done.ts_ns:
             self._note_change(market.key, done.ts_ns, qty)
         result = self.result(market.cash)
-        realized = self._holding(market.holding).trade(qty, -cost if is_inverse else cost)
+        realized = self._holding(market.holding).trade(qty, -cost if in_coins else cost)
         result.realized += realized
         if market.kind is InstrumentKind.SPOT:
             _add(self.inventory, market.base_balance, qty)
@@ -199,19 +200,19 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
             return
         market = _market_of(done.venue, done.instrument)
         base, cash = market.base, market.cash
-        is_inverse = market.kind is InstrumentKind.INVERSE
+        in_coins = market.kind is InstrumentKind.INVERSE
         result = self.result(cash)
         asset = done.fee_asset or cash
         is_cash = asset == cash
         _add(self.inventory, market.cash_balance if is_cash else f"{done.venue}|{asset}", -fee)
         if is_cash:
-            if is_inverse:
+            if in_coins:
                 _add(self.exposure, base, -fee)
             self._holding(market.holding).realized -= fee
             result.realized -= fee
             result.fees += fee
             return
-        value = None if is_inverse else done.fee_quote
+        value = None if in_coins else done.fee_quote
         if asset == base:
             _add(self.exposure, base, -fee)
             if market.kind is InstrumentKind.SPOT:
@@ -285,6 +286,14 @@ class Books(msgspec.Struct, kw_only=True, omit_defaults=True):
         for place, qty in self.quantities.items():
             _add(totals, holding_key(*holding_place(place)), qty)
         return {key: qty for key, qty in sorted(totals.items()) if qty}
+
+    def opened_base(self) -> dict[str, Decimal]:
+        """Return the same in base units: inverse contracts count as the coins at their entry."""
+        opened = self.opened()
+        for key in opened:
+            if is_inverse(holding_place(key)[1]) and (holding := self.holdings.get(key)):
+                opened[key] = -holding.cost
+        return opened
 
     def cost_of(self, key: str, qty: Decimal) -> Decimal:
         """Return what ``qty`` of a holding cost at its average entry; zero if it is empty."""

@@ -7,7 +7,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 import msgspec
 
 from shared.domain.fees import MONEY_STEP
-from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.instrument import split_instrument
+from shared.domain.quantities import base_of, is_inverse
 from shared.messages.base import Side
 from shared.messages.execution import Fill
 
@@ -20,9 +21,7 @@ def cost_of(instrument: str, qty: Decimal, price: Decimal) -> Decimal:
     Of an inverse contract, whose quantity is in quote units, that is coins: a venue keeps them with
     eight decimals, so each execution is rounded to ``MONEY_STEP``, half to even.
     """
-    if split_instrument(instrument).kind is InstrumentKind.INVERSE:
-        return (qty / price).quantize(MONEY_STEP, ROUND_HALF_EVEN)
-    return price * qty
+    return base_of(instrument, qty, price) if is_inverse(instrument) else price * qty
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,8 @@ from decimal import (
 from math import lcm
 from typing import Final
 
+from shared.domain.fees import MONEY_STEP
+from shared.domain.quantities import base_of, is_inverse, worth_of
 from shared.messages.base import Side
 from shared.messages.rules import InstrumentRules
 
@@ -85,6 +87,15 @@ def lot_common(lot_a: Decimal, lot_b: Decimal) -> Decimal:
     return Decimal(lcm(units_a, units_b)).scaleb(exponent).normalize()
 
 
+def lot_in_base(rules: InstrumentRules, price: Decimal) -> Decimal:
+    """Return an instrument's lot in base units: of an inverse contract the coins it is at a price.
+
+    Never less than the step that coins are rounded to.
+    """
+    lot = base_of(rules.instrument, rules.lot_size, price)
+    return max(lot, MONEY_STEP) if is_inverse(rules.instrument) else lot
+
+
 def is_rest_of_lots(net: Decimal, lot: Decimal, *, is_instant: bool) -> bool:
     """Tell whether legs may leave ``net`` base units open: less than ``lot``, the coarsest one's.
 
@@ -108,7 +119,7 @@ def qty_accepted(rules: InstrumentRules, qty: Decimal) -> Decimal:
 
 def is_enough(rules: InstrumentRules, qty: Decimal, price: Decimal) -> bool:
     """Tell whether ``qty`` at ``price`` reaches the venue's least quantity and notional."""
-    return qty >= rules.qty_min and qty * price >= rules.notional_min
+    return qty >= rules.qty_min and worth_of(rules.instrument, qty, price) >= rules.notional_min
 
 
 def _exponent(value: Decimal) -> int:
