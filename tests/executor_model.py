@@ -7,7 +7,7 @@ run can be repeated. The world holds the truth; the checks compare the engine's 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -21,6 +21,7 @@ from services.risk.exposure import Ledger
 from services.risk.reservations import Reservation, ReservedLeg
 from shared.accounts.gateway import FillReport, OrderReport, OrderRequest, PaymentReport
 from shared.config_sections import Config, ExecutorConfig, RiskConfig, VenueConfig
+from shared.domain.quantities import base_of, is_inverse
 from shared.engine import Step
 from shared.errors import Cause
 from shared.ledger import MarkAction, Opened
@@ -45,6 +46,9 @@ SECOND = 1_000_000_000
 T0 = 1_700_000_000 * SECOND
 SPOT, PERP = "BTC/USDT", "BTC/USDT:USDT"
 PLACES = {"alpha": SPOT, "beta": SPOT, "gamma": PERP}
+INVERSE = "BTC/USDT:BTC"
+"""Contracts of one quote unit, settled in coins."""
+INVERSE_PLACES = {**PLACES, "gamma": INVERSE}
 FEE_ASSET = {"alpha": "BTC", "beta": "USDT", "gamma": "USDT"}
 FEE_RATE = D("0.001")
 LOT = D("0.001")
@@ -109,8 +113,8 @@ class VenueOrder:
         return OrderStatus.PARTIALLY_FILLED if filled else OrderStatus.ACCEPTED
 
 
-def make_config(**changes: Any) -> Config:
-    venues = {venue: VenueConfig(instruments=[name]) for venue, name in PLACES.items()}
+def make_config(places: Mapping[str, str] = PLACES, **changes: Any) -> Config:
+    venues = {venue: VenueConfig(instruments=[name]) for venue, name in places.items()}
     return Config(
         venues=venues,
         risk=RiskConfig(loss_cap_bps=D(200)),
@@ -127,6 +131,7 @@ def make_plan(
     now_ns: int = T0,
     loss_cap: str = "",
     legs: Legs = (),
+    places: Mapping[str, str] = PLACES,
 ) -> ApprovedPlan:
     """A plan of two legs, or of those given."""
 
@@ -134,7 +139,7 @@ def make_plan(
         price = D("10005") if side is Side.BUY else D("9995")
         return PlanLeg(
             venue=venue,
-            instrument=PLACES[venue],
+            instrument=places[venue],
             side=side,
             qty=D(qty),
             price_limit=price,
@@ -143,7 +148,8 @@ def make_plan(
         )
 
     made = [leg(*each) for each in legs or ((buy, Side.BUY, qty), (sell, Side.SELL, qty))]
-    most = max(sum(leg.qty for leg in made if leg.side is side) for side in Side)
+    base = {leg.venue: base_of(leg.instrument, leg.qty, leg.price_expected) for leg in made}
+    most = max(sum(base[leg.venue] for leg in made if leg.side is side) for side in Side)
     return ApprovedPlan(
         ts_ns=now_ns,
         plan_id=plan_id,
@@ -177,12 +183,22 @@ def reserved(plan: ApprovedPlan) -> Reservation:
     )
 
 
+def lot_of(instrument: str) -> Decimal:
+    """The lot of an instrument: of contracts one."""
+    return D(1) if is_inverse(instrument) else LOT
+
+
 class World:
     """Venues, bus and clock around one engine."""
 
-    def __init__(self, choose: Callable[[str, tuple[Any, ...]], Any], **config: Any) -> None:
-        self.choose = choose
-        self.config = make_config(**config)
+    def __init__(
+        self,
+        choose: Callable[[str, tuple[Any, ...]], Any],
+        places: Mapping[str, str] = PLACES,
+        **config: Any,
+    ) -> None:
+        self.choose, self.places = choose, places
+        self.config = make_config(places, **config)
         self.now_ns = T0
         self.orders: dict[str, dict[str, VenueOrder]] = {venue: {} for venue in PLACES}
         self.sent: Counter[str] = Counter()
@@ -283,12 +299,13 @@ class World:
     def show_prices(self) -> None:
         if not self.prices_shown:
             return
-        for venue, instrument in PLACES.items():
+        for venue, instrument in self.places.items():
+            size = 50_000.0 if is_inverse(instrument) else 5.0
             view = make_view(
                 venue,
                 instrument,
-                bids=[(self.bids.get(venue, float(BID)), 5.0)],
-                asks=[(float(ASK), 5.0)],
+                bids=[(self.bids.get(venue, float(BID)), size)],
+                asks=[(float(ASK), size)],
                 state=BookState.DOWN if venue in self.books_down else BookState.LIVE,
                 ts_ns=self.now_ns,
             )
@@ -336,8 +353,9 @@ class World:
 
     def _begin(self, saved: dict[str, bytes]) -> ExecutorEngine:
         self.engine = engine = ExecutorEngine(self.config)
-        for venue, instrument in PLACES.items():
-            engine.on_message(make_info(venue, instrument, lot_size=LOT), self.now_ns)
+        for venue, instrument in self.places.items():
+            lot = lot_of(instrument)
+            engine.on_message(make_info(venue, instrument, lot_size=lot, qty_min=lot), self.now_ns)
         self.show_prices()
         engine.opened = self.opened
         out = engine.start(saved, self.now_ns)
@@ -541,7 +559,8 @@ class World:
         terms = order.request.terms
         if order.request.reduce_only:
             qty = min(qty, max(D(0), self._reducible(order.request)))
-        qty = qty // LOT * LOT
+        lot = lot_of(terms.instrument)
+        qty = qty // lot * lot
         if qty <= 0:
             return
         self.trades += 1
@@ -550,6 +569,8 @@ class World:
             price = terms.price_limit
         asset = FEE_ASSET[terms.venue]
         fee = qty * FEE_RATE * (1 if asset == "BTC" else price)
+        if is_inverse(terms.instrument):
+            asset, fee = "BTC", base_of(terms.instrument, qty, price) * FEE_RATE
         order.fills.append(
             FillReport(
                 trade_id=f"t{self.trades}",
@@ -573,7 +594,7 @@ class World:
         for orders in self.orders.values():
             for order in orders.values():
                 for fill in order.fills:
-                    total += fill.side.signed(fill.qty)
+                    total += fill.side.signed(base_of(fill.instrument, fill.qty, fill.price))
                     total -= fill.fee if fill.fee_asset == "BTC" and fill.fee else D(0)
         return total
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.executor.market import Markets
-from services.executor.state import OrderRecord, PlanRecord
+from services.executor.order_record import OrderRecord
+from services.executor.state import PlanRecord
 from shared.domain.accounting import holding_place
 from shared.domain.instrument import is_spot
 from shared.messages.rules import InstrumentRules

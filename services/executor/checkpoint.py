@@ -14,12 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from services.executor.funding_record import FundingRecord
-from services.executor.state import (
-    CHECKPOINT_VERSION,
-    ExecutorState,
-    OrderRecord,
-    PlanRecord,
-)
+from services.executor.order_record import OrderRecord
+from services.executor.state import CHECKPOINT_VERSION, ExecutorState, PlanRecord
 from shared.errors import CodecError
 
 OPEN = "executor"

@@ -12,14 +12,17 @@ from typing import Final
 
 from services.executor.ids import attempt_after_loss, plan_key
 from services.executor.market import Markets
-from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
+from services.executor.order_record import OrderRecord
+from services.executor.state import ExecutorState, PlanKind, PlanRecord
 from shared.accounts.gateway import FillReport
 from shared.config_sections import DOLLARS
 from shared.domain.accounting import holding_key, holding_place, signed_qty
 from shared.domain.fees import BPS
-from shared.domain.instrument import split_instrument
+from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.order import ZERO
+from shared.domain.quantities import is_inverse, worth_of
 from shared.messages.execution import OPERATOR_STRATEGY
+from shared.messages.terms import OrderTerms
 
 OWN_LOSS_BPS: Final = Decimal(100)
 """Loss cap, of notional, where none was given: adopted orders, late fills, FLATTEN."""
@@ -56,8 +59,11 @@ class ClosingPlans:
         found at the venues before the fill was, turn out to be its own.
         """
         base, quote, _ = split_instrument(order.instrument)
-        fee_base = fill.fee if fill.fee is not None and fill.fee_asset == base else ZERO
-        notional = fill.price * fill.qty
+        in_coins = is_inverse(order.instrument)
+        is_in_base = fill.fee is not None and fill.fee_asset == base and not in_coins
+        fee_base = (fill.fee or ZERO) if is_in_base else ZERO
+        notional = worth_of(order.instrument, fill.qty, fill.price)
+        entry = (order.inverse_entry or fill.price) if in_coins else ZERO
         opening = signed_qty(order.side, fill.qty) - fee_base
         opening_cash = -signed_qty(order.side, notional)
         reason = f"late fill of {order.client_order_id}"
@@ -69,6 +75,8 @@ class ClosingPlans:
         if adopted is not None and adopted.is_open:
             adopted.opening, adopted.opening_cash = opening, opening_cash
             adopted.reference, adopted.reason = fill.price, reason
+            adopted.inverse_entry = entry
+            adopted.holding = holding_key(order.venue, order.instrument) if entry else ""
             if openings:
                 adopted.opening = adopted.opening_cash = ZERO
                 adopted.quote = self._state.plans[order.plan_id].quote
@@ -95,6 +103,7 @@ class ClosingPlans:
             strategy=owner.strategy,
             round_id=owner.round_id,
             late_of=owner.plan_id,
+            inverse_entry=entry,
         )
         if openings:
             price = values.get(quote, Decimal(1))
@@ -113,7 +122,8 @@ class ClosingPlans:
         base, quote, _ = split_instrument(fill.instrument)
         plan_id = plan_key(f"reduced {venue} {fill.instrument} {fill.trade_id}")
         reason = f"{venue} had closed it before we did: {fill.trade_id}"
-        opening, notional = fill.side.signed(fill.qty), fill.price * fill.qty
+        opening = fill.side.signed(fill.qty)
+        notional = worth_of(fill.instrument, fill.qty, fill.price)
         plan = self._state.plans.get(plan_id)
         if plan is None or not plan.is_open:
             if self._state.is_known(plan_id):  # its orders were evened out without the fill
@@ -132,6 +142,7 @@ class ClosingPlans:
             self._state.add_plan(plan)
         plan.holding, plan.reason = holding_key(venue, fill.instrument), reason
         plan.opening, plan.opening_cash = opening, -fill.side.signed(notional)
+        plan.inverse_entry = fill.price if is_inverse(fill.instrument) else ZERO
         return plan_id
 
     def flatten(self, command_id: str, key: str, qty: Decimal, now_ns: int) -> PlanRecord | None:
@@ -146,14 +157,18 @@ class ClosingPlans:
         if price is None:
             return None
         # Dollars held against tethers are traded in USDT/USD, as the rest of a plan of several is.
-        is_turned = not venue and not any(self._markets.tradable(base, quote))
+        spot = (is_spot(rules.instrument) for rules in self._markets.tradable(base, quote))
+        is_turned = not venue and not any(spot)
+        held = self._state.books.holdings.get(key)
+        entry = held.inverse_entry if held is not None and is_inverse(instrument) else None
+        notional = worth_of(instrument, abs(qty), price)
         plan = PlanRecord(
             plan_id=plan_key(f"flatten {command_id} {key} {now_ns}"),
             kind=PlanKind.FLATTEN,
             base=base,
             quote=quote,
             legs=[],
-            loss_cap=self._loss_cap(abs(qty) * price, quote, now_ns),
+            loss_cap=self._loss_cap(notional, quote, now_ns),
             reference=price,
             ts_started_ns=now_ns,
             opening=qty,
@@ -161,6 +176,7 @@ class ClosingPlans:
             reason=f"flatten {command_id}",
             holding=key,
             strategy=OPERATOR_STRATEGY,
+            inverse_entry=entry or (price if is_inverse(instrument) else ZERO),
         )
         if is_turned:
             plan.opening = plan.opening_cash = ZERO
@@ -200,6 +216,19 @@ def _openings(
     if fill.fee is not None and fill.fee_asset in changes:
         changes[fill.fee_asset] -= fill.fee
     return {asset: amount for asset, amount in changes.items() if asset in values}
+
+
+def entry_of_closed(state: ExecutorState, terms: OrderTerms, price: Decimal) -> Decimal:
+    """Return the entry at which inverse contracts of an order count as coins; 0 for other kinds.
+
+    Of an order found without its plan it is that of the holding that it reduces, else its price.
+    """
+    if not is_inverse(terms.instrument):
+        return ZERO
+    held = state.books.holdings.get(holding_key(terms.venue, terms.instrument))
+    if held is None or held.qty * terms.signed_qty >= 0:
+        return price
+    return held.inverse_entry or price
 
 
 def widen_adopted(plan: PlanRecord, markets: Markets, now_ns: int) -> None:

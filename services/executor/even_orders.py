@@ -10,13 +10,16 @@ from typing import Final, NamedTuple
 import msgspec
 
 from services.executor.market import Markets
+from services.executor.order_record import OrderRecord
 from services.executor.reduce_only import closes_position
-from services.executor.state import OrderRecord, PlanKind, PlanRecord
+from services.executor.state import PlanKind, PlanRecord
 from services.executor.weakness import weak_venues
+from shared.domain.contracts import Contract
 from shared.domain.depth import base_worth, exact_levels, qty_of, walk_quantity
 from shared.domain.fees import BPS
-from shared.domain.instrument import split_instrument
+from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.order import ZERO
+from shared.domain.quantities import base_of, is_inverse, qty_of_base
 from shared.domain.rounding import (
     exact,
     is_enough,
@@ -39,6 +42,7 @@ MINIMUM_MARGIN = Decimal("1.25")
 """Above the least size, so that the rest is enough at a somewhat lower price too."""
 SLIPPAGE_BPS = Decimal(2)
 """Room beyond the walked price at the first attempt; doubles with each one, never past the cap."""
+_INVERSE: Final = Contract(InstrumentKind.INVERSE)
 _ANY_PRICE: Final = Decimal("1e15")
 
 StandsDown = Callable[[str, str], object]
@@ -122,6 +126,8 @@ def is_dust(
             qty /= price
         else:
             price = price or uneven.reference
+            entry = uneven.plan.inverse_entry_of(rules.venue, rules.instrument)
+            qty = qty_of_base(rules.instrument, qty, entry or price)
         if _is_enough(rules, uneven.plan, qty_accepted(rules, qty), price):
             return False
     return known
@@ -152,6 +158,8 @@ def trade_at(
     side = Side.SELL if net > 0 else Side.BUY
     bound = price_bound(net, uneven.cash, plan.loss_cap, rules.taker_fee_bps)
     levels = _levels_within(view.bids if net > 0 else view.asks, bound, side)
+    if is_inverse(rules.instrument):
+        return _inverse_trade_at(rules, uneven, levels, bound, side)
     qty = qty_accepted(rules, min(abs(net), qty_of(levels, len(levels))))
     walked = walk_quantity(levels, qty, side) if qty > 0 else None
     if walked is None or not _is_enough(rules, plan, qty, walked.price_worst):
@@ -160,6 +168,35 @@ def trade_at(
     fee = rules.taker_fee_bps / BPS
     effective = walked.price_avg * (1 - fee if net > 0 else 1 + fee)
     return effective, qty, _intent(plan, rules, side, qty, limit)
+
+
+def _inverse_trade_at(
+    rules: InstrumentRules, uneven: Uneven, levels: Sequence[Level], bound: Decimal, side: Side
+) -> tuple[Decimal, Decimal, OrderIntent] | None:
+    """Return the same for an inverse contract: levels and order are in quote units.
+
+    So many make the coins that are uneven, at the entry of those that are closed, else at the
+    prices of the levels.
+    """
+    plan, held = uneven.plan, exact_levels(levels, len(levels))
+    entry = plan.inverse_entry_of(rules.venue, rules.instrument)
+    wanted, coins = ZERO, abs(uneven.net)
+    for price, there in held:
+        least = qty_of_base(rules.instrument, coins, entry or price)
+        taken = min(there, least)
+        wanted += taken
+        coins -= min(coins, base_of(rules.instrument, taken, entry or price))
+        if taken == least:
+            break
+    qty = qty_accepted(rules, wanted)
+    walked = _INVERSE.walk(held, qty, side) if qty > 0 else None
+    if walked is None or not _is_enough(rules, plan, qty, walked.price_worst):
+        return None
+    limit = _limit(walked.price_worst, bound, rules.tick_size, side, uneven.attempts)
+    fee = rules.taker_fee_bps / BPS
+    effective = walked.price_avg * (1 - fee if side is Side.SELL else 1 + fee)
+    done = min(base_of(rules.instrument, qty, entry or walked.price_avg), abs(uneven.net))
+    return effective, done, _intent(plan, rules, side, qty, limit)
 
 
 def _turned_trade_at(
@@ -208,6 +245,8 @@ def enlarging_order(
         return None
     for rules in candidates:
         if is_turned(rules, plan) or closes_position(plan, rules.instrument):
+            continue
+        if is_inverse(rules.instrument):  # its lot is finer than any dust is worth
             continue
         view = markets.live_view((rules.venue, rules.instrument), now_ns)
         price = markets.mid((rules.venue, rules.instrument), now_ns)

@@ -20,7 +20,8 @@ from services.executor.state import ExecutorState
 from shared.config_sections import RiskConfig
 from shared.domain.instrument import split_instrument
 from shared.domain.plan_cost import ExpectedLeg, expected_cost, loss_cap_of
-from shared.domain.rounding import is_multiple, is_rest_of_lots, price_to_tick
+from shared.domain.quantities import base_of, worth_of
+from shared.domain.rounding import is_multiple, is_rest_of_lots, lot_in_base, price_to_tick
 from shared.messages.base import Side, TradingState
 from shared.messages.bounds import AHEAD_NS_MAX
 from shared.messages.execution import ApprovedPlan, PlanLeg
@@ -116,7 +117,8 @@ class Intake:
             return path_net_flaw(plan, self.markets)
         net = plan.opening
         for leg in plan.legs:
-            net = net + leg.qty if leg.side is _BUY else net - leg.qty
+            qty = base_of(leg.instrument, leg.qty, leg.price_counted)
+            net = net + qty if leg.side is _BUY else net - qty
         # Lots change: by those of another time it may have been started.
         if not net or self._is_rest_of_lots(plan, net) or abs(net) < abs(plan.opening):
             return ""
@@ -141,13 +143,21 @@ class Intake:
             if leg.price_expected > price:
                 price = min(leg.price_expected, price * _WITH_BAND)
             if leg.side is _BUY:
-                bought += leg.qty * price
+                bought += worth_of(leg.instrument, leg.qty, price)
             else:
-                sold += leg.qty * price
+                sold += worth_of(leg.instrument, leg.qty, price)
         share = loss_cap_of(max(bought, sold), self._loss_cap_bps, most)
         if plan.intent is _INSTANT:
             return share
-        legs = (ExpectedLeg(x.side, x.qty, x.price_expected, x.fee_bps) for x in plan.legs)
+        legs = [
+            ExpectedLeg(
+                leg.side,
+                base_of(leg.instrument, leg.qty, leg.price_counted),
+                leg.price_expected,
+                leg.fee_bps,
+            )
+            for leg in plan.legs
+        ]
         return share + expected_cost(legs, plan.opening)
 
     def _is_rest_of_lots(self, plan: ApprovedPlan, net: Decimal) -> bool:
@@ -156,7 +166,11 @@ class Intake:
         Where a venue's rules are not known yet, it may be: nothing starts there anyway.
         """
         known = [self.markets.rules.get(leg.market) for leg in plan.legs]
-        lots = [rules.lot_size for rules in known if rules is not None]
+        lots = [
+            lot_in_base(rules, leg.price_counted)
+            for rules, leg in zip(known, plan.legs, strict=True)
+            if rules is not None
+        ]
         is_instant = plan.intent is Intent.INSTANT
         return len(lots) < len(known) or is_rest_of_lots(net, max(lots), is_instant=is_instant)
 
@@ -182,7 +196,7 @@ class Intake:
 
 def _size_objection(leg: PlanLeg, plan: ApprovedPlan, limits: RiskConfig) -> str:
     """Return why a leg is too large; empty if it is not."""
-    notional = leg.qty * leg.price_limit
+    notional = worth_of(leg.instrument, leg.qty, leg.price_limit)
     if plan.values:
         notional *= values_of(plan).get(split_instrument(leg.instrument).quote, ONE)
     most = limits.order_notional_max

@@ -9,8 +9,9 @@ import msgspec
 
 from services.executor.market import Markets
 from services.executor.nets import left_by_asset
+from services.executor.order_record import OrderRecord
 from services.executor.restating import remember_told
-from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
+from services.executor.state import ExecutorState, PlanKind, PlanRecord
 from services.executor.unsettled import plans_waiting
 from shared.accounts.gateway import FillReport
 from shared.config_sections import ExecutorConfig
@@ -19,6 +20,7 @@ from shared.domain.executions import Execution, execution_of, plain_trades
 from shared.domain.holding import Holding
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
+from shared.domain.quantities import base_of, is_inverse
 from shared.engine import Step
 from shared.messages.base import Certainty
 from shared.messages.control import Alert, Severity
@@ -70,7 +72,11 @@ def record_fill(
     UNKNOWN.
     """
     base, quote, _ = split_instrument(order.instrument)
-    order.cost += fill.price * fill.qty
+    if is_inverse(order.instrument):
+        order.coins += base_of(order.instrument, fill.qty, fill.price)
+        order.cost += fill.qty * (fill.price / order.inverse_entry if order.inverse_entry else 1)
+    else:
+        order.cost += fill.price * fill.qty
     fee_quote: Decimal | None = None
     certainty = Certainty.UNKNOWN
     if fill.fee is not None and fill.fee_asset == base:
@@ -115,6 +121,7 @@ def plan_done(
     """Return the end of a plan with what its fills have realized.
 
     What it leaves open, a rest or a position in a derivative, has realized nothing: see ``books``.
+    What inverse contracts realize is in their coin, and not in this result.
     """
     orders = state.orders_of(plan)
     result = plan_books(plan, orders).result(plan.quote)
@@ -147,7 +154,8 @@ def plan_books(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Books:
     """
     books = Books()
     if plan.opening:
-        books.holdings[plan.opening_key] = Holding(qty=plan.opening, cost=-plan.opening_cash)
+        cost = plan.opening_base if plan.inverse_entry else plan.opening_cash
+        books.holdings[plan.opening_key] = Holding(qty=plan.opening, cost=-cost)
     for asset, qty in plan.openings.items():
         if worth := plan.values.get(asset, ZERO):
             books.holdings[f"{asset}/{plan.quote}"] = Holding(qty=qty, cost=qty * worth)
@@ -155,7 +163,8 @@ def plan_books(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Books:
         filled = order.life.filled_qty
         if not filled:
             continue
-        cost, fee = order.cost_and_fee
+        in_coins = is_inverse(order.instrument)
+        cost, fee = order.coins_and_fee if in_coins else order.cost_and_fee
         report_asset, report_price = plan.reports(order.instrument)
         done = Execution(
             venue=order.venue,
@@ -168,7 +177,7 @@ def plan_books(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Books:
             report_price=report_price,
         )
         books.trade(done)
-        if order.fee_base:
+        if order.fee_base and not in_coins:
             base = split_instrument(order.instrument).base
             for part in plain_trades(
                 msgspec.structs.replace(done, fee=order.fee_base, fee_asset=base)

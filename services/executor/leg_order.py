@@ -18,9 +18,11 @@ import msgspec
 from services.executor.even_orders import OrderIntent
 from services.executor.market import Markets
 from services.executor.nets import net_base
-from services.executor.state import OrderRecord, PlanRecord
+from services.executor.order_record import OrderRecord
+from services.executor.state import PlanRecord
 from shared.domain.depth import exact_levels
 from shared.domain.order import ZERO
+from shared.domain.quantities import qty_of_base
 from shared.domain.rounding import is_enough, qty_accepted
 from shared.messages.base import Side
 from shared.messages.execution import ApprovedPlan, OrderPurpose, PlanLeg
@@ -57,7 +59,8 @@ def following_leg(
     net = net_base(plan, orders)
     if rules is None or not rules.active or not net or (net > 0) is (leg.side is Side.BUY):
         return None
-    qty = qty_accepted(rules, min(leg.qty, abs(net)))
+    wanted = qty_of_base(leg.instrument, abs(net), leg.price_counted)
+    qty = qty_accepted(rules, min(leg.qty, wanted))
     if qty <= 0 or not is_enough(rules, qty, leg.price_limit):
         return None
     intent = leg_intent(leg)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from shared.domain.depth import SIZE_MAX, SIZE_MIN, are_levels
-from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.instrument import split_instrument
 from shared.domain.rounding import exact
 from shared.messages.base import BookState, Certainty, Side
 from shared.messages.market import DepthView
@@ -77,7 +77,7 @@ class Markets:
         for key in sorted(self.rules):
             rules, name = self.rules[key], split_instrument(key[1])
             same = (name.base, name.quote) == (base, quote)
-            if same and rules.active and name.kind is not InstrumentKind.INVERSE:
+            if same and rules.active:
                 yield rules
 
     def price(self, base: str, quote: str, now_ns: int) -> Decimal | None:

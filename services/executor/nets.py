@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from services.executor.state import OrderRecord, PlanRecord
+from services.executor.order_record import OrderRecord
+from services.executor.state import PlanRecord
 from shared.domain.order import ZERO
 
 
@@ -30,9 +31,9 @@ def nets_of(plan: PlanRecord, orders: Sequence[OrderRecord]) -> dict[str, Decima
 
 def net_base(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Decimal:
     """Return the plan's signed base exposure: fills, less fees charged in the base asset."""
-    return sum((order.signed_base for order in orders), plan.opening)
+    return sum((order.signed_base for order in orders), plan.opening_base)
 
 
 def net_cash(plan: PlanRecord, orders: Sequence[OrderRecord]) -> Decimal:
     """Return quote units received less paid; exposure taken over counts at the reference price."""
-    return sum((order.signed_cash for order in orders), -plan.opening * plan.reference)
+    return sum((order.signed_cash for order in orders), -plan.opening_base * plan.reference)

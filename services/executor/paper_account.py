@@ -10,7 +10,7 @@ from services.executor.paper_funding import PaperFunding
 from shared.accounts.gateway import PaymentReport
 from shared.config_sections import DOLLARS, Config
 from shared.domain.accounting import Books
-from shared.domain.executions import Execution
+from shared.domain.executions import Execution, cost_of
 from shared.domain.fees import MONEY_STEP, fee_amount
 from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.order import ZERO
@@ -110,7 +110,7 @@ class PaperAccount:
         Raises:
             Rejected: It cannot.
         """
-        cost = sum((price * qty for price, qty in pieces), ZERO)
+        cost = sum((cost_of(order.instrument, qty, price) for price, qty in pieces), ZERO)
         asset, amount = needed(
             split_instrument(order.instrument),
             order.side,
@@ -136,14 +136,15 @@ class PaperAccount:
     ) -> tuple[Decimal, str]:
         """Book a fill at a time; return its fee and the asset that it is charged in."""
         _, quote, settle = split_instrument(terms.instrument)
-        fee, fee_asset = fee_amount(price * qty, self.fee_bps(rules)), settle or quote
+        cost = cost_of(terms.instrument, qty, price)
+        fee, fee_asset = fee_amount(cost, self.fee_bps(rules)), settle or quote
         self.books.trade(
             Execution(
                 venue=self.venue,
                 instrument=terms.instrument,
                 side=terms.side,
                 qty=qty,
-                cost=price * qty,
+                cost=cost,
                 fee=fee,
                 fee_asset=fee_asset,
                 ts_ns=ts_ns,

@@ -16,23 +16,25 @@ from typing import Final
 
 import msgspec
 
-from services.executor.closing_plans import OWN_LOSS_BPS, widen_adopted
+from services.executor.closing_plans import OWN_LOSS_BPS, entry_of_closed, widen_adopted
 from services.executor.even_orders import ATTEMPTS_MAX, NoOrder, OrderIntent, attempts_max
 from services.executor.ids import attempt_after_loss, client_order_id
 from services.executor.journal import alert, plan_done
 from services.executor.leg_order import following_leg, leg_intent, legs_in_turn
 from services.executor.market import Markets
+from services.executor.order_record import OrderRecord
 from services.executor.reduce_only import must_only_reduce
 from services.executor.restating import restate_told
 from services.executor.resting import RestingLegs, WhyNone
 from services.executor.several import left_in_words, next_order
-from services.executor.state import ExecutorState, LedgerStage, OrderRecord, PlanKind, PlanRecord
+from services.executor.state import ExecutorState, LedgerStage, PlanKind, PlanRecord
 from services.executor.weakness import is_weak
 from services.executor.working_orders import WorkingOrders
 from shared.accounts.gateway import OrderReport
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
+from shared.domain.quantities import worth_of
 from shared.engine import Step
 from shared.messages.control import Severity
 from shared.messages.execution import (
@@ -159,8 +161,11 @@ class PlanRunner:
             )
             self._state.add_plan(plan)
         if plan.kind is PlanKind.ADOPTED:
-            plan.loss_cap = max(plan.loss_cap, terms.qty * price * OWN_LOSS_BPS / BPS)
-            plan.legs.append(PlanLeg.of(terms, price_expected=price, fee_bps=ZERO))
+            worth = worth_of(terms.instrument, terms.qty, price)
+            plan.loss_cap = max(plan.loss_cap, worth * OWN_LOSS_BPS / BPS)
+            entry = entry_of_closed(self._state, terms, price)
+            leg = PlanLeg.of(terms, price_expected=price, fee_bps=ZERO, inverse_entry=entry)
+            plan.legs.append(leg)
             widen_adopted(plan, self._markets, now_ns)
         trade = OrderIntent(
             terms=terms,

@@ -39,7 +39,8 @@ from services.executor.even_orders import (
 )
 from services.executor.market import Markets
 from services.executor.nets import net_base, net_cash
-from services.executor.state import OrderRecord, PlanRecord
+from services.executor.order_record import OrderRecord
+from services.executor.state import PlanRecord
 from services.executor.weakness import WEAK_ATTEMPTS_MAX, weak_venues
 from shared.domain.order import ZERO
 from shared.messages.execution import OrderStatus

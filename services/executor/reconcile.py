@@ -34,11 +34,12 @@ from services.executor.funding import FundingPayments
 from services.executor.ids import parse_client_order_id
 from services.executor.journal import alert
 from services.executor.opening import lock
+from services.executor.order_record import OrderRecord
 from services.executor.plans import PlanRunner
 from services.executor.reductions import Reductions
 from services.executor.rereading import Rereading
 from services.executor.standdown import StandDown
-from services.executor.state import ExecutorState, LedgerStage, OrderRecord, PlanRecord
+from services.executor.state import ExecutorState, LedgerStage, PlanRecord
 from services.executor.survey import SURVEY_NS, SURVEY_ORDERS_MAX, Survey
 from services.executor.unsettled import unsettled_at
 from services.executor.venue_account import RETRY_NS, VenueAccount

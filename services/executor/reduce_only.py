@@ -15,11 +15,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import NamedTuple
 
-from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
+from services.executor.order_record import OrderRecord
+from services.executor.state import ExecutorState, PlanKind, PlanRecord
 from shared.accounts.gateway import FillReport
-from shared.domain.accounting import holding_key
+from shared.domain.accounting import holding_key, holding_place
 from shared.domain.instrument import is_spot
 from shared.domain.order import ZERO
+from shared.domain.quantities import base_of, is_inverse, worth_of
 from shared.errors import Cause
 from shared.messages.execution import OrderStatus
 from shared.messages.rounds import round_key
@@ -58,7 +60,7 @@ def had_nothing_to_reduce(order: OrderRecord) -> bool:
 
 
 class TakenOver(NamedTuple):
-    """Of what a venue closed by itself: base units that plans without a round had opened.
+    """Of what a venue closed by itself: how much plans without a round had opened.
 
     ``closed_twice`` is the part that such plans have closed as well since, before they were told.
     ``of_rounds`` is what it closed of rounds, by strategy and round, of which plans in flight trade
@@ -94,7 +96,7 @@ def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
                 left -= part
                 others += part
         elif plan.is_closing and (part := _refused_there(state, plan, key, left)):
-            _count(plan, part, fill.price)
+            _count(plan, part, fill, key)
             plan.closed_by_venue += part
             of_rounds[_round_of(plan)] += abs(part)
             left -= part
@@ -110,7 +112,7 @@ def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
         if part and not (plan.is_closing or plan.is_directional or plan.values):
             if not plan.opening:
                 plan.holding = key
-            _count(plan, part, fill.price)
+            _count(plan, part, fill, key)
             left -= part
             if plan.round_id:
                 of_rounds[_round_of(plan)] += abs(part)
@@ -145,7 +147,7 @@ def _net_there(state: ExecutorState, plan: PlanRecord, key: str) -> Decimal:
         if holding_key(order.venue, order.instrument) == key
     )
     began = plan.opening if plan.holding == key else ZERO
-    return sum((order.signed_base for order in orders), began)
+    return sum((order.signed_qty for order in orders), began)
 
 
 def _trades_there(state: ExecutorState, plan: PlanRecord, key: str) -> bool:
@@ -177,7 +179,18 @@ def _refused_there(state: ExecutorState, plan: PlanRecord, key: str, closed: Dec
     return ZERO
 
 
-def _count(plan: PlanRecord, part: Decimal, price: Decimal) -> None:
-    """Count what the venue traded as a trade of the plan."""
-    plan.opening += part
-    plan.opening_cash -= part * price
+def _count(plan: PlanRecord, part: Decimal, fill: FillReport, key: str) -> None:
+    """Count what the venue traded as a trade of the plan; ``key`` is of its holding.
+
+    Inverse contracts count as coins, but where the plan began with such contracts itself.
+    """
+    counted = part
+    if is_inverse(fill.instrument):
+        venue, instrument = holding_place(key)
+        price = plan.inverse_entry_of(venue, instrument) or fill.price
+        if plan.holding == key and (plan.inverse_entry or not plan.opening):
+            plan.inverse_entry = price
+        else:
+            counted = base_of(instrument, part, price)
+    plan.opening += counted
+    plan.opening_cash -= worth_of(fill.instrument, part, fill.price)

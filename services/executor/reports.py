@@ -24,9 +24,9 @@ from services.executor.actions import (
     SwitchSet,
 )
 from services.executor.journal import alert
+from services.executor.order_record import OrderRecord
 from services.executor.possible import only_possible
 from services.executor.reconcile import Reconciler
-from services.executor.state import OrderRecord
 from services.executor.working_orders import WorkingOrders
 from shared.engine import Step
 from shared.messages.control import Severity

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from services.executor.order_record import OrderRecord
 from services.executor.plans import REBALANCE_PAUSE_NS
 from services.executor.reduce_only import had_nothing_to_reduce
 from services.executor.reductions import LOOK_BACK_NS
-from services.executor.state import ExecutorState, OrderRecord, PlanRecord
+from services.executor.state import ExecutorState, PlanRecord
 from services.executor.venue_account import VenueAccount
 
 REREAD_NS_MAX: Final = 2_000_000_000

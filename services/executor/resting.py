@@ -26,7 +26,8 @@ from services.executor.even_orders import NoOrder, OrderIntent, Uneven, is_dust,
 from services.executor.ids import client_order_id
 from services.executor.market import Markets
 from services.executor.nets import net_base, net_cash
-from services.executor.state import ExecutorState, OrderRecord, PlanRecord
+from services.executor.order_record import OrderRecord
+from services.executor.state import ExecutorState, PlanRecord
 from services.executor.weakness import is_weak
 from services.executor.working_orders import WorkingOrders
 from shared.domain.depth import walk_quantity

@@ -20,8 +20,9 @@ from services.executor.even_orders import (
 )
 from services.executor.market import Markets
 from services.executor.nets import net_base, nets_of
+from services.executor.order_record import OrderRecord
 from services.executor.rebalance import decide, even_out
-from services.executor.state import OrderRecord, PlanRecord
+from services.executor.state import PlanRecord
 from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.order import ZERO
 from shared.messages.base import Side

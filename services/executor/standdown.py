@@ -24,8 +24,9 @@ from typing import Final
 
 from services.executor.down import COST_WINDOW_NS, Down, EndsBy, FailureCosts, market_key
 from services.executor.journal import alert, plan_books
+from services.executor.order_record import OrderRecord
 from services.executor.reduce_only import had_nothing_to_reduce
-from services.executor.state import ExecutorState, OrderRecord, PlanKind, PlanRecord
+from services.executor.state import ExecutorState, PlanKind, PlanRecord
 from services.executor.unsettled import open_at_worst, unsettled_at
 from shared.domain.order import ZERO
 from shared.engine import Step

@@ -15,14 +15,13 @@ import msgspec
 from services.executor.down import Down, FailureCosts, market_key
 from services.executor.funding_record import FundingRecord
 from services.executor.ids import plan_key
-from shared.domain.accounting import Books
-from shared.domain.fees import BPS, cash_flow
+from services.executor.order_record import OrderRecord
+from shared.domain.accounting import Books, holding_key, holding_place
 from shared.domain.instrument import split_instrument
-from shared.domain.order import ZERO, OrderLife
-from shared.errors import Cause
-from shared.messages.base import Certainty, Side
-from shared.messages.execution import Fill, OrderPurpose, OrderStatus, PlanLeg, PlanOutcome
-from shared.messages.terms import OrderTerms, Resting
+from shared.domain.order import ZERO
+from shared.domain.quantities import base_of
+from shared.messages.execution import Fill, OrderStatus, PlanLeg, PlanOutcome
+from shared.messages.terms import Resting
 
 RECENT_PLANS_MAX = 64
 """Finished plans kept whole, so that a late fill finds its owner."""
@@ -52,111 +51,6 @@ class LedgerStage(StrEnum):
     USED = "used"
 
 
-class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """One order and what is known about it.
-
-    ``cost`` is quote units traded (price times quantity of the fills), ``fee_quote`` fees charged
-    in something else than the base asset, valued in quote (``fee_other`` of it in a third asset),
-    ``fee_base`` fees charged in base units, ``fee_base_quote`` their value. ``ts_ended_ns`` is when
-    the request ended (0: it is under way), ``ts_query_ns`` when it was last asked for, UNIX ns.
-    ``cause`` is that of a refusal. ``is_overdue`` tells that its outcome should long be known.
-    ``rest_until_ns`` is until when an order that rests may do so (UNIX ns; 0: not at all).
-    """
-
-    client_order_id: str
-    plan_id: str
-    leg_index: int
-    attempt: int
-    purpose: OrderPurpose
-    terms: OrderTerms
-    fee_bps: Decimal
-    life: OrderLife
-    ts_created_ns: int
-    venue_order_id: str = ""
-    reason: str = ""
-    cause: Cause = Cause.ORDER
-    cost: Decimal = ZERO
-    fee_quote: Decimal = ZERO
-    fee_base: Decimal = ZERO
-    fee_base_quote: Decimal = ZERO
-    certainty: Certainty = Certainty.KNOWN
-    ts_sent_ns: int = 0
-    ts_ended_ns: int = 0
-    queries: int = 0
-    not_found: int = 0
-    next_query_ns: int = 0
-    query_pending: bool = False
-    is_overdue: bool = False
-    ts_query_ns: int = 0
-    fee_other: Decimal = ZERO
-    reduce_only: bool = False
-    rest_until_ns: int = 0
-
-    @property
-    def venue(self) -> str:
-        """Where it goes."""
-        return self.terms.venue
-
-    @property
-    def instrument(self) -> str:
-        """What it trades."""
-        return self.terms.instrument
-
-    @property
-    def side(self) -> Side:
-        """Whether it buys or sells."""
-        return self.terms.side
-
-    @property
-    def signed_base(self) -> Decimal:
-        """Base units this order brought in (negative: took out), after fees charged in base."""
-        return self.terms.side.signed(self.life.filled_qty) - self.fee_base
-
-    @property
-    def cost_and_fee(self) -> tuple[Decimal, Decimal]:
-        """Quote units traded, and fees in quote; unexplained fills count at the limit price."""
-        unexplained = self.life.filled_qty - self.life.traded_qty
-        if not unexplained:
-            return self.cost, self.fee_quote
-        cost = unexplained * self.terms.price_limit
-        return self.cost + cost, self.fee_quote + cost * self.fee_bps / BPS
-
-    @property
-    def signed_cash(self) -> Decimal:
-        """Quote units it brought in, fees taken off."""
-        cost, fee = self.cost_and_fee
-        return cash_flow(self.terms.side, cost, fee)
-
-    @property
-    def flows(self) -> tuple[tuple[str, Decimal], tuple[str, Decimal]]:
-        """What it changed of its base asset and of its quote asset, fees included."""
-        base, quote, _ = split_instrument(self.instrument)
-        return (base, self.signed_base), (quote, self.signed_cash + self.fee_other)
-
-    @property
-    def story(self) -> str:
-        """What is known of it, in words."""
-        return (
-            f"{self.client_order_id} at {self.venue} {self.life.status}, filled "
-            f"{self.life.filled_qty} of {self.life.qty}, {self.life.traded_qty} of it explained, "
-            f"{self.queries} queries, {self.not_found} times not found, {self.reason!r}"
-        )
-
-    @property
-    def is_doubtful(self) -> bool:
-        """Whether the venue may or may not have it."""
-        return self.life.status in {OrderStatus.SUBMITTED, OrderStatus.UNKNOWN}
-
-    @property
-    def is_working(self) -> bool:
-        """Whether the venue has it, and it may be filled."""
-        return self.life.status in {OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED}
-
-    def may_rest(self, now_ns: int) -> bool:
-        """Tell whether it works, as it is meant to."""
-        return now_ns < self.rest_until_ns and self.is_working
-
-
 class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One plan, from its start to some time after its end.
 
@@ -175,6 +69,8 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``late_of`` is the plan whose late fill it evens out, ``told`` what may have to be told anew,
     ``closed_by_venue`` what the venue closed by itself that an order was to close, signed.
     ``resting`` is given as long as one of its legs may rest, which is then its first order.
+    ``inverse_entry`` is the entry price of the inverse contracts that ``holding`` and ``opening``
+    are of, which then is in quote units as they are; 0 for everything else.
     """
 
     plan_id: str
@@ -210,6 +106,7 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     told: list[Fill] = []
     closed_by_venue: Decimal = ZERO
     resting: Resting | None = None
+    inverse_entry: Decimal = ZERO
 
     @property
     def is_open(self) -> bool:
@@ -225,6 +122,23 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         price = self.values.get(quote, ZERO)
         is_known = price > 0 and (base == self.quote or base in self.values)
         return (self.quote, price) if is_known else ("", ZERO)
+
+    def inverse_entry_of(self, venue: str, instrument: str) -> Decimal:
+        """Return the entry of the inverse contracts that it closes there; 0 where it closes none.
+
+        Those that it is about as a whole (FLATTEN, a late fill) are closed where they are held.
+        """
+        if self.inverse_entry and self.holding == holding_key(venue, instrument):
+            return self.inverse_entry
+        found = (leg.inverse_entry for leg in self.legs if leg.market == (venue, instrument))
+        return next(found, ZERO)
+
+    @property
+    def opening_base(self) -> Decimal:
+        """``opening`` in base units."""
+        if not self.inverse_entry:
+            return self.opening
+        return base_of(holding_place(self.holding)[1], self.opening, self.inverse_entry)
 
     @property
     def opening_key(self) -> str:

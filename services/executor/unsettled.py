@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from services.executor.nets import net_base
+from services.executor.order_record import OrderRecord
 from services.executor.several import open_at_worst_by_asset
-from services.executor.state import ExecutorState, OrderRecord, PlanRecord
+from services.executor.state import ExecutorState, PlanRecord
 from shared.domain.order import ZERO
 from shared.messages.base import Side
 
@@ -41,6 +42,7 @@ def open_at_worst(plan: PlanRecord, orders: Sequence[OrderRecord]) -> str:
     for order in (order for order in orders if not order.life.is_settled):
         told.append(f"{order.terms.text} is {order.life.status}")
         left = ZERO if order.life.is_terminal else order.life.qty - order.life.filled_qty
+        left = order.base_of(left)
         if order.side is Side.BUY:
             most += left
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
-from services.executor.state import OrderRecord
+from services.executor.order_record import OrderRecord
 from shared.messages.execution import OrderPurpose, OrderStatus
 
 WEAK_SHARE = Decimal("0.5")

@@ -32,7 +32,8 @@ from services.executor.even_orders import OrderIntent
 from services.executor.ids import client_order_id
 from services.executor.journal import alert, order_event, record_fill
 from services.executor.market import Markets
-from services.executor.state import ExecutorState, OrderRecord, PlanRecord
+from services.executor.order_record import OrderRecord
+from services.executor.state import ExecutorState, PlanRecord
 from services.executor.unsettled import is_overdue
 from shared.accounts.gateway import FillReport, OrderKey, OrderReport, OrderRequest
 from shared.domain.order import Anomaly, OrderLife, OrderNews
@@ -131,6 +132,7 @@ class WorkingOrders:
             next_query_ns=now_ns + ANSWER_EXPECTED_NS,
             reduce_only=trade.reduce_only,
             rest_until_ns=now_ns + trade.rest_ms * 1_000_000 if trade.rest_ms else 0,
+            inverse_entry=plan.inverse_entry_of(trade.terms.venue, trade.terms.instrument),
         )
         self._state.orders[order_id] = order
         plan.orders.append(order_id)

@@ -15,11 +15,12 @@ from shared.accounts.gateway import PaymentReport
 from shared.config_sections import DOLLARS
 from shared.domain.accounting import holding_key
 from shared.domain.contracts import Contract
-from shared.domain.executions import Execution
+from shared.domain.executions import Execution, cost_of
 from shared.domain.fees import BPS, MONEY_STEP, fee_amount
-from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.margin import Isolated, distance_bps
 from shared.domain.order import ZERO
+from shared.domain.quantities import worth_of
 from shared.domain.rounding import exact
 from shared.errors import Cause, Rejected
 from shared.messages.base import Side
@@ -139,7 +140,8 @@ class BacktestAccount(PaperAccount):
         quote = split_instrument(terms.instrument).quote
         if quote in self._tier_assets:
             traded = self._volume.setdefault(today, {})
-            traded[quote] = traded.get(quote, ZERO) + price * qty
+            notional = worth_of(terms.instrument, qty, price)
+            traded[quote] = traded.get(quote, ZERO) + notional
         return charged
 
     # Margin
@@ -159,7 +161,7 @@ class BacktestAccount(PaperAccount):
             return self.balance(asset)
         return self.balance(asset) - sum(
             (
-                abs(qty) * entry / self._leverage
+                abs(cost_of(name, qty, entry)) / self._leverage
                 for name, qty, entry in self._held()
                 if split_instrument(name).settle == asset
             ),
@@ -177,7 +179,7 @@ class BacktestAccount(PaperAccount):
         if settle is None or not self._leverage or not pieces:
             return
         qty = sum((part for _, part in pieces), ZERO)
-        cost = sum((price * part for price, part in pieces), ZERO)
+        cost = sum((cost_of(order.instrument, part, price) for price, part in pieces), ZERO)
         held = self.position(order.instrument)
         opening = max(ZERO, abs(held + order.side.signed(qty)) - abs(held))
         amount = opening * cost / qty / self._leverage + fee_amount(cost, self.fee_bps(rules))
@@ -194,10 +196,10 @@ class BacktestAccount(PaperAccount):
         for name, qty, entry in self._held():
             if name == instrument:
                 position = Isolated(
-                    Contract(InstrumentKind.LINEAR),
+                    Contract(split_instrument(name).kind),
                     qty,
                     entry,
-                    abs(qty) * entry / self._leverage,
+                    abs(cost_of(name, qty, entry)) / self._leverage,
                     self._maintenance,
                 )
                 distance = distance_bps(position, exact(price))
@@ -207,7 +209,7 @@ class BacktestAccount(PaperAccount):
 
     def _liquidate(self, instrument: str, qty: Decimal, price: Decimal) -> Liquidation:
         name = split_instrument(instrument)
-        cost = abs(qty) * price
+        cost = cost_of(instrument, abs(qty), price)
         self.books.trade(
             Execution(
                 venue=self.venue,
@@ -216,7 +218,7 @@ class BacktestAccount(PaperAccount):
                 qty=abs(qty),
                 cost=cost,
                 fee=fee_amount(cost, Decimal(str(self._terms.liquidation_fee_bps))),
-                fee_asset=name.quote,
+                fee_asset=name.cash,
             )
         )
         done = Liquidation(self._now_ns(), self.venue, instrument, qty, price)
@@ -224,14 +226,16 @@ class BacktestAccount(PaperAccount):
         return done
 
     def _held(self) -> list[tuple[str, Decimal, Decimal]]:
-        """Return every linear position: instrument, signed base units, average entry price."""
+        """Return every position in a perpetual: instrument, signed quantity, average entry."""
         found = []
         for venue, instrument in self._rules:
-            if venue != self.venue or split_instrument(instrument).kind is not _LINEAR:
+            if venue != self.venue or is_spot(instrument):
                 continue
             holding = self.books.holdings.get(holding_key(venue, instrument))
-            if holding is not None and holding.entry is not None:
-                found.append((instrument, holding.qty, holding.entry))
+            kind = split_instrument(instrument).kind
+            entry = None if holding is None else holding.entry_of(kind)
+            if holding is not None and entry is not None:
+                found.append((instrument, holding.qty, entry))
         return found
 
     # Funding
@@ -286,16 +290,14 @@ class BacktestAccount(PaperAccount):
         paid = self._at_instant.get((told.instrument, round(told.ts_funding_ns / SECOND_NS)))
         if paid is None or not paid.qty or paid.is_settled or (paid.is_booked and not is_settled):
             return
-        if split_instrument(told.instrument).kind is not _LINEAR:
-            self.funding_unknown += 1
-            return
         if told.mark_price:
             paid.mark = exact(told.mark_price)
         if not paid.mark:
             self.funding_unknown += 1
             return
         paid.rate, paid.is_settled = exact(told.rate), is_settled
-        amount = (-paid.qty * paid.mark * paid.rate).quantize(MONEY_STEP)
+        contract = Contract(split_instrument(told.instrument).kind)
+        amount = contract.funding(paid.qty, paid.mark, paid.rate).quantize(MONEY_STEP)
         if paid.is_booked:
             paid.correction = amount - paid.amount
         else:
@@ -303,6 +305,3 @@ class BacktestAccount(PaperAccount):
             self.payments.append(paid)
         self.books.fund(self.venue, told.instrument, amount - paid.amount)
         paid.amount = amount
-
-
-_LINEAR = InstrumentKind.LINEAR

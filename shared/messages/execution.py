@@ -63,13 +63,20 @@ class PlanLeg(OrderTerms, frozen=True, kw_only=True):
 
     ``cash_flow`` is what it should bring in at ``price_expected``, its fee taken off, in quote
     units of its instrument (negative: what it costs; ``None``: not stated). ``fee_asset`` is what
-    the fee is charged in (empty: the quote asset).
+    the fee is charged in (empty: the quote asset). ``inverse_entry`` is the average entry price of
+    the inverse contracts that the leg closes, at which they count as coins (0: at what they trade).
     """
 
     price_expected: Price
     fee_bps: Bps
     cash_flow: Amount | None = None
     fee_asset: MaybeAsset = ""
+    inverse_entry: PriceOrZero = Decimal(0)
+
+    @property
+    def price_counted(self) -> Decimal:
+        """The price at which inverse contracts of it count as coins."""
+        return self.inverse_entry or self.price_expected
 
     @classmethod
     def of(
@@ -80,6 +87,7 @@ class PlanLeg(OrderTerms, frozen=True, kw_only=True):
         fee_bps: Decimal,
         cash_flow: Decimal | None = None,
         fee_asset: str = "",
+        inverse_entry: Decimal = Decimal(0),
     ) -> PlanLeg:
         """Return a leg with these terms."""
         return cls(
@@ -94,6 +102,7 @@ class PlanLeg(OrderTerms, frozen=True, kw_only=True):
             fee_bps=fee_bps,
             cash_flow=cash_flow,
             fee_asset=fee_asset,
+            inverse_entry=inverse_entry,
         )
 
 

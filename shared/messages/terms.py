@@ -58,6 +58,9 @@ class Resting(msgspec.Struct, frozen=True, kw_only=True):
 class OrderTerms(msgspec.Struct, frozen=True, kw_only=True):
     """What an order asks for: base units, at no worse a price than ``price_limit``.
 
+    Of inverse contracts ``qty`` is in quote units, here and wherever an instrument's own quantity
+    is told (fills, positions, books).
+
     The legs of opportunities and plans are terms with more said about them; whatever else speaks of
     an order holds its terms as one value.
     """

@@ -9,8 +9,9 @@ import pytest
 
 from services.executor.even_orders import ATTEMPTS_MAX, NoOrder, OrderIntent
 from services.executor.market import Markets
+from services.executor.order_record import OrderRecord
 from services.executor.rebalance import decide
-from services.executor.state import OrderRecord, PlanKind, PlanRecord
+from services.executor.state import PlanKind, PlanRecord
 from services.executor.weakness import WEAK_ATTEMPTS_MAX
 from shared.domain.order import OrderLife
 from shared.messages.base import Side
