@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from services.risk.decision_context import DecisionContext
+from services.risk.exposure import ZERO
 from services.risk.reasons import Denial
 from services.risk.reservations import Reservation, plan_id_of
 from services.risk.rounds import Round
@@ -45,6 +46,9 @@ def reservation_of(context: DecisionContext) -> Reservation:
         policy=context.policy,
         hedge_deadline_ms=context.hedge_deadline_ms,
         resting=_resting_of(context),
+        inverse_entries={
+            f"{venue}|{name}": entry for (venue, name), entry in context.inverse_entries().items()
+        },
     )
 
 
@@ -66,6 +70,7 @@ def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> Approve
             fee_bps=leg.fee_bps,
             cash_flow=leg.cash_flow,
             fee_asset=leg.fee_asset,
+            inverse_entry=held.inverse_entries.get(f"{leg.venue}|{leg.instrument}", ZERO),
         )
         legs.append(planned)
     return ApprovedPlan(

@@ -21,11 +21,13 @@ from services.risk.exposure import ZERO, Ledger
 from services.risk.reservations import ReservedLeg, reserve_leg
 from services.risk.rounds import Round
 from shared.config_sections import RiskConfig
+from shared.domain.accounting import holding_place
 from shared.domain.asset_paths import ONE, Stake, flow_of, stake_of
 from shared.domain.depth import is_size
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.plan_cost import ExpectedLeg, expected_cost, loss_cap_of
-from shared.domain.rounding import exact
+from shared.domain.quantities import base_of, is_inverse, worth_of
+from shared.domain.rounding import exact, lot_in_base
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import Side, TradingState
 from shared.messages.market import DepthView
@@ -84,17 +86,26 @@ class LegCase:
     """A leg as offered, and what rules ask of it. Notionals and prices are in quote units.
 
     ``price`` is the dearer of its limit and its expected price, ``position`` what is left there to
-    be reduced in base units (``Ledger.position_left``), ``reserved`` what the leg may use.
+    be reduced (``Ledger.position_left``), ``reserved`` what the leg may use. ``price_counted`` is
+    where inverse contracts count as coins: their entry where it closes some, else what is expected.
     """
 
-    __slots__ = ("market", "offered", "position", "price", "reserved")
+    __slots__ = ("market", "offered", "position", "price", "price_counted", "reserved")
 
-    def __init__(self, leg: OpportunityLeg, ledger: Ledger) -> None:
+    def __init__(self, leg: OpportunityLeg, ledger: Ledger, inverse_entry: Decimal) -> None:
         market = market_of(f"{leg.venue}|{leg.instrument}")
         price = max(leg.price_limit, leg.price_avg)
         self.offered, self.market, self.price = leg, market, price
         self.position = ZERO if market.is_spot else ledger.position_left(leg)
-        self.reserved = reserve_leg(leg, leg.qty * price, self.position)
+        self.price_counted = inverse_entry or leg.price_avg
+        notional = worth_of(leg.instrument, leg.qty, price)
+        self.reserved = reserve_leg(leg, notional, self.position)
+
+    @property
+    def base_qty(self) -> Decimal:
+        """Its quantity in base units."""
+        leg = self.offered
+        return base_of(leg.instrument, leg.qty, self.price_counted)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -188,22 +199,33 @@ class DecisionContext:
         """Net base units in the leg's instrument, once plans in flight on its side have filled."""
         return self.ledger.position_left(leg)
 
+    def inverse_entries(self) -> dict[BookKey, Decimal]:
+        """Return the entry of the inverse contracts that its round holds where it closes them."""
+        known = self.round if self.opportunity.intent is _CLOSE else None
+        entries: dict[BookKey, Decimal] = {}
+        for key in () if known is None else known.held:
+            place = holding_place(key)
+            if known is not None and is_inverse(place[1]) and key in known.books.holdings:
+                entries[place] = known.books.holdings[key].inverse_entry or ZERO
+        return entries
+
     def look_up_legs(self) -> None:
         """Work out what the rules on limits ask; the opportunity must be well formed."""
         ledger, quote = self.ledger, self.opportunity.quote
         self.legs, self.reserved = [], []
         self.values = {each.asset: each.price for each in self.opportunity.values}
         bought = sold = net = ZERO
+        entries = self.inverse_entries()
         for offered in self.opportunity.legs:
-            leg = LegCase(offered, ledger)
+            leg = LegCase(offered, ledger, entries.get(offered.market, ZERO))
             self.legs.append(leg)
             self.reserved.append(leg.reserved)
             if offered.side is _BUY:
                 bought += leg.reserved.notional
-                net += offered.qty
+                net += leg.base_qty
             else:
                 sold += leg.reserved.notional
-                net -= offered.qty
+                net -= leg.base_qty
         self.notional, self.net = max(bought, sold), net
         self._look_up_round()
         if self.values:
@@ -230,7 +252,10 @@ class DecisionContext:
             return
         if found.intent is _CLOSE and not self.is_directional and self.round is not None:
             self.opening = self.round.net
-        legs = (ExpectedLeg(leg.side, leg.qty, leg.price_avg, leg.fee_bps) for leg in found.legs)
+        legs = (
+            ExpectedLeg(leg.offered.side, leg.base_qty, leg.offered.price_avg, leg.offered.fee_bps)
+            for leg in self.legs
+        )
         self.cost = expected_cost(legs, self.opening)
 
 
@@ -241,6 +266,7 @@ def open_exposure(context: DecisionContext) -> Decimal:
     """
     total = ZERO
     gross: dict[str, Decimal] = {}
+    in_quote: dict[str, Decimal] = {}
     price: dict[str, Decimal] = {}
     for market, position in context.positions:
         if market.quote != context.opportunity.quote:
@@ -249,9 +275,11 @@ def open_exposure(context: DecisionContext) -> Decimal:
         price[base] = max(price.get(base, ZERO), mark_of(context, market))
         if market.is_linear:
             gross[base] = gross.get(base, ZERO) + abs(position)
+        elif not market.is_spot:
+            in_quote[base] = in_quote.get(base, ZERO) + abs(position)
     for base, mark in price.items():
         net = abs(context.ledger.exposure.get(base, ZERO))
-        total += max(net, gross.get(base, ZERO)) * mark
+        total += max(net * mark, gross.get(base, ZERO) * mark + in_quote.get(base, ZERO))
     return total
 
 
@@ -315,7 +343,14 @@ def worst_notional(
         return notional * value
     position = context.ledger.positions.get(market.key, ZERO)
     worst = max(abs(position), abs(position + buys), abs(position - sells))
-    return worst * mark_of(context, market) * value
+    return worth_of(instrument, worst, mark_of(context, market)) * value
+
+
+def coarsest_lot(context: DecisionContext) -> Decimal:
+    """Return the largest lot of the legs' instruments in base units."""
+    return max(
+        lot_in_base(context.rules[leg.market.book], leg.price_counted) for leg in context.legs
+    )
 
 
 def path_stake(found: Opportunity, values: Mapping[str, Decimal]) -> Stake:

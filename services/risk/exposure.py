@@ -248,7 +248,7 @@ class Ledger(InFlight, kw_only=True, dict=True):
         self.roll_day(paid.ts_ns)
         _remember(self.payments_seen, key, True, PAYMENTS_REMEMBERED_MAX)
         payment = payment_of(paid)
-        quote = split_instrument(paid.instrument).quote
+        quote = split_instrument(paid.instrument).cash
         realized_before = self.books.result(quote).realized
         self.books.fund(paid.venue, paid.instrument, paid.amount, paid.asset)
         if self.is_of_earlier_day(payment.ts_ns):

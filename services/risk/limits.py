@@ -16,6 +16,7 @@ from services.risk import path_limits
 from services.risk.arithmetic import follows_from_legs
 from services.risk.decision_context import (
     DecisionContext,
+    coarsest_lot,
     markets_of,
     open_exposure,
     worst_notional,
@@ -26,6 +27,7 @@ from services.risk.reasons import Denial, DenyReason, deny
 from services.risk.reservations import opened_qty, plan_id_of
 from shared.domain.fees import BPS, fee_amount
 from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.quantities import base_of, worth_of
 from shared.domain.rounding import exact, is_multiple, is_rest_of_lots
 from shared.messages.arb import OpportunityLeg
 from shared.messages.base import BookState, Side, TradingState
@@ -36,6 +38,7 @@ _BUY: Final = Side.BUY
 _SELL: Final = Side.SELL
 _LIVE: Final = BookState.LIVE
 _OPEN: Final = Intent.OPEN
+_INSTANT: Final = Intent.INSTANT
 _CLOSE: Final = Intent.CLOSE
 _ACTIVE: Final = TradingState.ACTIVE
 _HALTED: Final = TradingState.HALTED
@@ -65,8 +68,9 @@ def well_formed(context: DecisionContext) -> Denial | None:
         elif base != of_first.base or quote != of_first.quote:
             names = ",".join(leg.instrument for leg in legs)
             return deny(DenyReason.SEVERAL_ASSETS, instruments=names)
-        if settle is not None and settle != quote:
-            kind = InstrumentKind.INVERSE
+        in_coins = settle is not None and settle != quote
+        if in_coins and (found.intent is _INSTANT or context.is_directional):
+            kind = InstrumentKind.INVERSE  # only rounds that hedge it count it as coins
             return deny(DenyReason.MALFORMED, instrument=leg.instrument, kind=kind)
         for number in (leg.qty, leg.price_limit, leg.price_avg):
             if not number.is_finite() or number <= ZERO:
@@ -77,12 +81,13 @@ def well_formed(context: DecisionContext) -> Denial | None:
         if leg.order_type is not _LIMIT or not is_usual:
             return deny(DenyReason.ORDER_KIND, kind=leg.kind, instrument=leg.instrument)
         books.add((leg.venue, leg.instrument))
+        qty = base_of(leg.instrument, leg.qty, leg.price_avg) if in_coins else leg.qty
         if leg.side is _SELL:
-            sales, sold = sales + 1, sold + leg.qty
+            sales, sold = sales + 1, sold + qty
         elif sales:
             return deny(DenyReason.MALFORMED, sides=_sides(legs))
         else:
-            bought += leg.qty
+            bought += qty
     has_one_side = found.intent is _CLOSE or (found.intent is _OPEN and len(legs) == 1)
     if not 0 < sales < len(legs) and not has_one_side:
         return deny(DenyReason.MALFORMED, sides=_sides(legs))
@@ -180,7 +185,7 @@ def arithmetic(context: DecisionContext) -> Denial | None:
     notional = sold = net = fees = ZERO
     are_right = True
     for leg in found.legs:
-        worth = leg.qty * leg.price_avg
+        worth = worth_of(leg.instrument, leg.qty, leg.price_avg)
         fee = fee_amount(worth, leg.fee_bps)
         if leg.side is _BUY:
             notional += worth
@@ -237,7 +242,7 @@ def venue_rules(context: DecisionContext) -> Denial | None:
             return deny(DenyReason.LOT, qty=qty, lot=rules.lot_size, qty_max=rules.qty_max)
         if not is_multiple(price, rules.tick_size):
             return deny(DenyReason.TICK, price=price, tick=rules.tick_size)
-        least = qty * min(price, offered.price_avg)
+        least = worth_of(offered.instrument, qty, min(price, offered.price_avg))
         if least < rules.notional_min:
             return deny(DenyReason.NOTIONAL_MIN, notional=least, min=rules.notional_min)
     return None
@@ -247,7 +252,7 @@ def hedged(context: DecisionContext) -> Denial | None:
     """The legs take out as much as they bring in, or up to a lot of the coarsest leg less."""
     if not context.net:
         return None
-    lot = max(context.rules[leg.market.book].lot_size for leg in context.legs)
+    lot = coarsest_lot(context)
     if is_rest_of_lots(context.net, lot, is_instant=context.opportunity.intent is Intent.INSTANT):
         return None
     base = context.opportunity.base

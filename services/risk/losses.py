@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from services.risk.checkpoint import CheckpointWriter
-from services.risk.equity import Marks, last_worked_out, move_equity
-from services.risk.exposure import Ledger
+from services.risk.coin_results import coins_in_quote
+from services.risk.equity import Marks, Valued, last_worked_out, move_equity
+from services.risk.exposure import ZERO, Ledger
 from services.risk.market import LatestBooks
 from services.risk.trading import alert
 from shared.config_sections import RiskConfig
@@ -41,6 +42,8 @@ class LossWatch:
             return all(is_small(*place, abs(position.qty)) for place in here)
 
         found = self._marks.value(ledger.books, positions, views, is_dust, now_ns)
+        for quote, coins in coins_in_quote(ledger.books, positions, ledger.prices).items():
+            found.setdefault(quote, Valued()).profit += coins
         ledger.valued.clear()
         ledger.valued.update(found)
         results, before = ledger.books.results, ledger.realized_at_midnight
@@ -59,7 +62,9 @@ class LossWatch:
                 streak = ledger.streaks.count(done.strategy, done.realized, done.certainty)
         elif found.was_traded and found.state(None) is RoundState.CLOSED:
             result = found.books.result(found.quote)
-            streak = ledger.streaks.count(found.strategy, result.realized, result.certainty)
+            coins = coins_in_quote(found.books, (), ledger.prices).get(found.quote, ZERO)
+            earned = result.realized + coins
+            streak = ledger.streaks.count(found.strategy, earned, result.certainty)
         most = self._limits.losses_in_row_max
         if streak is None or not most or streak.losses < most:
             return []

@@ -11,6 +11,7 @@ import msgspec
 
 from shared.domain.fees import ONE_BP
 from shared.domain.instrument import split_instrument
+from shared.domain.quantities import base_of
 from shared.messages.arb import OpportunityLeg
 from shared.messages.base import Side
 from shared.messages.execution import PlanDone
@@ -53,6 +54,8 @@ class Reservation(msgspec.Struct, kw_only=True):
     ``opening`` is what the round of the plan leaves unhedged before it, in signed base units.
     ``base`` is what all its legs trade or, where they are of several assets, the first on their
     way; ``values`` is what each of these is worth in ``quote``. ``resting`` is of a leg that rests.
+    ``inverse_entries`` are the entries of inverse contracts that a closing plan's round holds, by
+    ``venue|instrument``.
     """
 
     plan_id: str
@@ -73,6 +76,7 @@ class Reservation(msgspec.Struct, kw_only=True):
     policy: LegPolicy = LegPolicy.CONCURRENT
     hedge_deadline_ms: int = 0
     resting: Resting | None = None
+    inverse_entries: dict[str, Decimal] = {}
 
     def __post_init__(self) -> None:
         if not self.base:  # saved before a plan said it
@@ -129,6 +133,10 @@ def reserve_leg(leg: OpportunityLeg, notional: Decimal, position: Decimal) -> Re
     if settle is not None and settle == quote:  # linear
         share = opened_qty(position, side, qty) / qty
         asset, amount = settle, notional * (share + leg.fee_bps * ONE_BP)
+    elif settle is not None:  # inverse: the lower the price, the more coins it is
+        share = opened_qty(position, side, qty) / qty
+        coins = base_of(leg.instrument, qty, min(leg.price_limit, leg.price_avg))
+        asset, amount = settle, coins * (share + leg.fee_bps * ONE_BP)
     elif side is _BUY:
         asset, amount = quote, notional * (ONE + leg.fee_bps * ONE_BP)
     else:

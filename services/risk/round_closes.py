@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from shared.domain.accounting import Books, holding_key, holding_place
-from shared.domain.executions import Execution, execution_of
+from shared.domain.executions import Execution, cost_of, execution_of
 from shared.domain.fees import MONEY_STEP
-from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.messages.base import Side
 from shared.messages.execution import Fill
 
@@ -37,8 +36,6 @@ def close_against(
     they hold beyond it is closed by their plans. Only what no other round holds is closed of them.
     """
     closed: dict[str, Round] = {}
-    if split_instrument(done.instrument).kind is InstrumentKind.INVERSE:
-        return []
     left, market = done.qty, f"{done.venue}|{done.instrument}"
     # First those that hold it at that very venue.
     found_first = sorted(rounds, key=lambda r: market not in r.books.quantities)
@@ -66,7 +63,7 @@ def cancel_out(rounds: Sequence[Round], prices: Mapping[str, Decimal], now_ns: i
     for key in sorted({key for each in rounds for key in each.held if _is_derivative(key)}):
         venue, instrument = holding_place(key)
         price = prices.get(f"{venue}|{instrument}")
-        if price is None or split_instrument(instrument).kind is InstrumentKind.INVERSE:
+        if price is None:
             continue
         longs = [each for each in rounds if each.held.get(key, ZERO) > 0]
         shorts = [each for each in rounds if each.held.get(key, ZERO) < 0]
@@ -79,7 +76,7 @@ def cancel_out(rounds: Sequence[Round], prices: Mapping[str, Decimal], now_ns: i
                         instrument=instrument,
                         side=side,
                         qty=qty,
-                        cost=qty * price,
+                        cost=cost_of(instrument, qty, price),
                         fee=ZERO,
                         ts_ns=now_ns,
                     )

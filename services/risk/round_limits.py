@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from services.risk import limits
-from services.risk.decision_context import DecisionContext, mark_of, market_of
+from services.risk.decision_context import DecisionContext, coarsest_lot, mark_of, market_of
 from services.risk.exposure import ZERO
 from services.risk.reasons import Denial, DenyReason, deny
 from services.risk.rounds import ROUNDS_OPEN_MAX, has_room
@@ -160,7 +160,7 @@ def only_reduces(context: DecisionContext) -> Denial | None:
     """
     known = context.round
     assert known is not None, "round_may_close comes first"
-    held = known.held
+    held = known.held  # in the instruments' own quantities, as legs are
     for leg in context.legs:
         key = holding_key(*leg.market.book)
         left = held.get(key, ZERO) + leg.offered.signed_qty
@@ -174,7 +174,7 @@ def only_reduces(context: DecisionContext) -> Denial | None:
                 leg=leg.offered.signed_qty,
             )
         held[key] = left
-    lot = max(context.rules[leg.market.book].lot_size for leg in context.legs)
+    lot = coarsest_lot(context)
     before, after = abs(known.net), abs(known.net + context.net)
     if after >= lot and after > before:
         return deny(DenyReason.UNHEDGED, open=known.net + context.net, before=known.net, lot=lot)

@@ -90,8 +90,8 @@ class Round(msgspec.Struct, kw_only=True):
 
     @property
     def net(self) -> Decimal:
-        """Base units that its legs together leave unhedged."""
-        return sum(self.held.values(), ZERO)
+        """Base units that its legs together leave unhedged; see ``Books.opened_base``."""
+        return sum(self.books.opened_base().values(), ZERO)
 
     @property
     def was_traded(self) -> bool:

@@ -90,10 +90,13 @@ class OrdersOnRecord(msgspec.Struct):
         self._keep(event.plan_id, orders)
         return True
 
-    def filled(self, plan_id: str, side: Side) -> Decimal:
-        """Return what was booked of a plan's orders of one side, base units."""
-        orders = self._of(plan_id) or {}
-        return sum((order.filled for order in orders.values() if order.side is side), Decimal(0))
+    def filled(self, plan_id: str, side: Side) -> dict[str, Decimal]:
+        """Return what was booked of a plan's orders of one side, by instrument."""
+        filled: dict[str, Decimal] = {}
+        for order in (self._of(plan_id) or {}).values():
+            if order.side is side:
+                filled[order.instrument] = filled.get(order.instrument, Decimal(0)) + order.filled
+        return filled
 
     def filled_in(self, plan_id: str, venue: str, instrument: str) -> Decimal:
         """Return what was booked of a plan's orders in one instrument, either side, base units."""
