@@ -117,7 +117,7 @@ class Intake:
             return path_net_flaw(plan, self.markets)
         net = plan.opening
         for leg in plan.legs:
-            qty = base_of(leg.instrument, leg.qty, leg.price_counted)
+            qty = base_of(leg.instrument, leg.qty, leg.inverse_entry or leg.price_expected)
             net = net + qty if leg.side is _BUY else net - qty
         # Lots change: by those of another time it may have been started.
         if not net or self._is_rest_of_lots(plan, net) or abs(net) < abs(plan.opening):
@@ -152,7 +152,7 @@ class Intake:
         legs = [
             ExpectedLeg(
                 leg.side,
-                base_of(leg.instrument, leg.qty, leg.price_counted),
+                base_of(leg.instrument, leg.qty, leg.inverse_entry or leg.price_expected),
                 leg.price_expected,
                 leg.fee_bps,
             )
@@ -167,7 +167,7 @@ class Intake:
         """
         known = [self.markets.rules.get(leg.market) for leg in plan.legs]
         lots = [
-            lot_in_base(rules, leg.price_counted)
+            lot_in_base(rules, leg.inverse_entry or leg.price_expected)
             for rules, leg in zip(known, plan.legs, strict=True)
             if rules is not None
         ]

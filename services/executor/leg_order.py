@@ -59,7 +59,7 @@ def following_leg(
     net = net_base(plan, orders)
     if rules is None or not rules.active or not net or (net > 0) is (leg.side is Side.BUY):
         return None
-    wanted = qty_of_base(leg.instrument, abs(net), leg.price_counted)
+    wanted = qty_of_base(leg.instrument, abs(net), leg.inverse_entry or leg.price_expected)
     qty = qty_accepted(rules, min(leg.qty, wanted))
     if qty <= 0 or not is_enough(rules, qty, leg.price_limit):
         return None

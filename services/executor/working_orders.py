@@ -87,9 +87,7 @@ class WorkingOrders:
         counts: dict[str, int],
         query_attempts_max: int,
     ) -> None:
-        self._state = state
-        self._markets = markets
-        self._counts = counts
+        self._state, self._markets, self._counts = state, markets, counts
         self._query_attempts_max = query_attempts_max
         self.streamed: set[str] = set()
         """Venues that push what happens to orders, nothing missing."""
@@ -117,7 +115,7 @@ class WorkingOrders:
         self, plan: PlanRecord, trade: OrderIntent, slot: tuple[int, int], now_ns: int, out: Step
     ) -> OrderRecord:
         """Put an order on record as SUBMITTED; ``slot`` is its leg index and attempt."""
-        order_id = client_order_id(plan.plan_id, *slot)
+        order_id, terms = client_order_id(plan.plan_id, *slot), trade.terms
         assert order_id not in self._state.orders, f"{order_id} was used before"
         order = OrderRecord(
             client_order_id=order_id,
@@ -125,14 +123,14 @@ class WorkingOrders:
             leg_index=slot[0],
             attempt=slot[1],
             purpose=trade.purpose,
-            terms=trade.terms,
+            terms=terms,
             fee_bps=trade.fee_bps,
-            life=OrderLife(qty=trade.terms.qty),
+            life=OrderLife(qty=terms.qty),
             ts_created_ns=now_ns,
             next_query_ns=now_ns + ANSWER_EXPECTED_NS,
             reduce_only=trade.reduce_only,
             rest_until_ns=now_ns + trade.rest_ms * 1_000_000 if trade.rest_ms else 0,
-            inverse_entry=plan.inverse_entry_of(trade.terms.venue, trade.terms.instrument),
+            inverse_entry=plan.inverse_entry_of(*terms.market),
         )
         self._state.orders[order_id] = order
         plan.orders.append(order_id)

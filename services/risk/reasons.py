@@ -30,7 +30,8 @@ class DenyReason(ExplainedCode):
         "The legs are not purchases and then sales, each in a book of its own, of the "
         "opportunity's base asset against its quote asset, or an inverse contract is traded for "
         "instant profit or alone. Only a plan that closes a round, or opens one by a single leg, "
-        "may have one side alone; it names its round and strategy, and no other plan names a round.",
+        "may have one side alone; it names its round and strategy, and no other plan names a "
+        "round.",
     )
     SEVERAL_ASSETS = (
         "SEVERAL_ASSETS",

@@ -73,11 +73,6 @@ class PlanLeg(OrderTerms, frozen=True, kw_only=True):
     fee_asset: MaybeAsset = ""
     inverse_entry: PriceOrZero = Decimal(0)
 
-    @property
-    def price_counted(self) -> Decimal:
-        """The price at which inverse contracts of it count as coins."""
-        return self.inverse_entry or self.price_expected
-
     @classmethod
     def of(
         cls,
