@@ -55,7 +55,7 @@ def selector(commands: str, patterns: list[str], access: str = "~") -> str:
 
 def rules_of(service: str) -> list[str]:
     """Return what a service may do, and nothing else."""
-    written = [keys(s) for s in ALL if s.producer in {service, ANYONE}]
+    written = [keys(s) for s in ALL if s.producer in {service, ANYONE} or s.also == service]
     read = [s for s in ALL if service in s.consumers]
     durable = [s for s in read if s.delivery is Delivery.DURABLE]
     dead = [dead_key(s.name) for s in durable]

@@ -25,10 +25,12 @@ import msgspec
 from deploy.acl import USERS, render
 from shared.config import parse_config
 from shared.errors import ConfigError
+from shared.services import ALL_SERVICES
 
 RUN = Path(os.environ.get("ARB_RUN_DIR", "/run/arb"))
 ETC = Path(__file__).resolve().parents[1] / "etc"
 PASSWORD_BYTES = 32
+HOLDERS = tuple(spec.name for spec in ALL_SERVICES if spec.holds_secrets)
 DEMO, GIVEN = "demo", "given"
 DEMO_CHOSEN = RUN / "config" / "demo-chosen"
 CHOICE = RUN / "config" / "choice"
@@ -115,16 +117,21 @@ def write_config(choice: str) -> str:
 
 
 def write_venue_keys(host: str, venues: list[str]) -> None:
-    """Give the executor the simulated accounts' keys; without them its key files are empty."""
+    """Give the simulated accounts' keys to who trades there; without them the files are empty.
+
+    The sentinel is given a key of its own where the venue counts what each key sends.
+    """
     keys: dict[str, dict[str, str]] = {}
     if host:
         with urllib.request.urlopen(f"http://{host}:8090/control/credentials", timeout=5) as answer:
             keys = msgspec.json.decode(answer.read(), type=dict[str, dict[str, str]])
     for venue in venues:
         known = keys.get(venue, {})
-        for part, field in (("key", "apiKey"), ("secret", "secret")):
-            path = RUN / "secrets" / "executor" / f"{venue}_api_{part}"
-            write(path, known.get(field, ""), 0o400)
+        for user in HOLDERS:
+            key = known.get("apiKey", "")
+            key = key if user == "executor" else known.get("secondKey", key)
+            for part, value in (("key", key), ("secret", known.get("secret", ""))):
+                write(RUN / "secrets" / user / f"{venue}_api_{part}", value, 0o400)
 
 
 def main(arguments: Sequence[str] = ()) -> int:

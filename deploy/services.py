@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploy import acl
-from shared.services import ALL_SERVICES, SERVICES, Network, ServiceSpec
+from shared.services import ALL_SERVICES, USUAL_SERVICES, Network, ServiceSpec
 from shared.venues.registry import ADAPTERS, EVERY, load_simulated
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,7 +23,7 @@ COMMAND = "python -m deploy.services"
 FILES = "/var/lib/arbstream"
 """Where a container finds the files that its service keeps."""
 PROFILES = {"recorder": "record"}
-"""The profile of compose that brings an optional service along."""
+"""The profile of compose that brings along a service which runs on request."""
 
 
 def compose_service(spec: ServiceSpec) -> list[str]:
@@ -39,7 +39,7 @@ def compose_service(spec: ServiceSpec) -> list[str]:
     return [
         f"  {spec.name}:",
         "    <<: *service",
-        *([f"    profiles: [{PROFILES[spec.name]}]"] if spec.is_optional else []),
+        *([f"    profiles: [{PROFILES[spec.name]}]"] if spec.on_request else []),
         f"    command: [services.{spec.name}]",
         *(["    depends_on:", "      <<: *needs", *needs] if needs else []),
         f"    {network}",
@@ -110,7 +110,7 @@ def dockerfile(text: str) -> str:
 
 def target(text: str) -> str:
     """Return systemd's target with the units of the table."""
-    wanted = " ".join(f"arbstream@{name}.service" for name in SERVICES)
+    wanted = " ".join(f"arbstream@{name}.service" for name in USUAL_SERVICES)
     return with_region(text, "services", [f"Wants={wanted}"])
 
 

@@ -160,7 +160,11 @@ MAY_BE_ZERO = frozenset(("rolling_loss_max", "drawdown_max", "plan_loss_max"))
 def _check_money(config: Config, where: str) -> None:
     """Every Decimal of a section is a limit, so it must be positive."""
     amounts = {f"executor.paper_balances.{a}": x for a, x in config.executor.paper_balances.items()}
-    parts: dict[str, Section] = {"risk": config.risk, "executor": config.executor}
+    parts: dict[str, Section] = {
+        "risk": config.risk,
+        "executor": config.executor,
+        "sentinel": config.sentinel,
+    }
     parts |= {f"risk.per_quote.{quote}": own for quote, own in config.risk.per_quote.items()}
     for place, part in parts.items():
         for name in part.__struct_fields__:

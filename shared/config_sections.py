@@ -168,6 +168,32 @@ class RecorderConfig(Section, frozen=True, kw_only=True):
     ledger_url: str = ""
 
 
+class SentinelConfig(Section, frozen=True, kw_only=True):
+    """What the sentinel takes for wrong, and whether it acts (docs/sentinel.md).
+
+    ``enabled`` lets `arb up` run it. Without ``act`` it only alerts. ``flatten``: it closes
+    positions as well when it acts. Notionals and drops are in dollars, ``read_interval_ms`` is how
+    often each venue's account is read, ``delta_for_ms`` how long a difference must last,
+    ``kill_within_ms`` when the kill switch gives up, ``slippage_bps_max`` how far from the best
+    price it closes.
+    """
+
+    enabled: bool = True
+    act: bool = False
+    flatten: bool = False
+    read_interval_ms: PositiveInt = 10_000
+    truth_age_ms_max: PositiveInt = 60_000
+    delta_notional_max: Decimal = Decimal(500)
+    delta_for_ms: PositiveInt = 30_000
+    unowned_order_ms_max: PositiveInt = 15_000
+    equity_drop_max: Decimal = Decimal(2_000)
+    untrusted_book_ms_max: PositiveInt = 3_000
+    stream_lag_ms_max: PositiveInt = 10_000
+    heartbeat_ms_max: PositiveInt = 10_000
+    kill_within_ms: PositiveInt = 30_000
+    slippage_bps_max: Decimal = Decimal(100)
+
+
 class ProcessConfig(Section, frozen=True, kw_only=True):
     """How services use the machine.
 
@@ -218,6 +244,7 @@ class Config(Section, frozen=True, kw_only=True):
     executor: ExecutorConfig = ExecutorConfig()
     strategies: list[StrategyConfig] = []
     recorder: RecorderConfig = RecorderConfig()
+    sentinel: SentinelConfig = SentinelConfig()
     process: ProcessConfig = ProcessConfig()
 
 
@@ -229,6 +256,7 @@ SECTIONS: dict[str, type[Section]] = {
     "risk": RiskConfig,
     "executor": ExecutorConfig,
     "recorder": RecorderConfig,
+    "sentinel": SentinelConfig,
     "process": ProcessConfig,
 }
 """Every section but those of the venues and the strategies, which have one each."""

@@ -55,7 +55,8 @@ class ServiceSpec:
         network: What it reaches beside Redis.
         holds_secrets: Whether it is given the venues' credentials.
         needs: Services that containers and systemd start before it and stop after it.
-        is_optional: The system is whole without it; it runs where it is asked for.
+        is_optional: The system is whole without it.
+        on_request: It runs only where it is asked for.
         keeps_files: It is given a place in the file system that it may write to.
         follows: Streams that it reads besides, without a group, from positions of its own.
     """
@@ -69,6 +70,7 @@ class ServiceSpec:
     holds_secrets: bool = False
     needs: tuple[str, ...] = ()
     is_optional: bool = False
+    on_request: bool = False
     keeps_files: bool = False
     follows: tuple[str, ...] = ()
 
@@ -146,6 +148,7 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
         # The segments of an hour become Parquet; what is not done then is at the next start.
         drain_timeout_s=20.0,
         is_optional=True,
+        on_request=True,
         keeps_files=True,
         # For the ledger, which keeps its positions itself; nobody waits for it.
         follows=(
@@ -157,11 +160,29 @@ ALL_SERVICES: tuple[ServiceSpec, ...] = (
             "alert",
         ),
     ),
+    ServiceSpec(
+        name="sentinel",
+        reads=(
+            StreamInput(stream="sys.health"),
+            StreamInput(stream="risk.event"),
+            StreamInput(stream="md.depth", interval_ms=200),
+        ),
+        instances=Instances.INDEPENDENT,
+        # First: services that are being stopped must not look dead.
+        stop_rank=0,
+        network=Network.VENUES,
+        holds_secrets=True,
+        is_optional=True,
+        # Nobody waits for it, and it must not end with Redis; the plans for how far they are read.
+        follows=("exec.event", "ctl.command", "exec.plan"),
+    ),
 )
 
 CORE_SERVICES: tuple[ServiceSpec, ...] = tuple(s for s in ALL_SERVICES if not s.is_optional)
 """What a system must have to be whole."""
 SERVICES: tuple[str, ...] = tuple(spec.name for spec in CORE_SERVICES)
+USUAL_SERVICES: tuple[str, ...] = tuple(s.name for s in ALL_SERVICES if not s.on_request)
+"""What runs without being asked for."""
 SERVICE_NAMES: tuple[str, ...] = tuple(spec.name for spec in ALL_SERVICES)
 SERVICE_OF: dict[str, ServiceSpec] = {spec.name: spec for spec in ALL_SERVICES}
 

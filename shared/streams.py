@@ -64,6 +64,7 @@ class StreamSpec:
         name: The logical name, as in ``arb tail md.depth``.
         types: Message types that travel on it.
         producer: The one service that writes it, or ``ANYONE``.
+        also: Another service that may write it.
         delivery: LATEST or DURABLE.
         format: Wire form of its entries.
         sharded: Partitioned by base asset; the key is ``{<shard>}:<name>``, else ``{arb}:<name>``.
@@ -87,6 +88,7 @@ class StreamSpec:
     bytes_max: int
     conflate: Callable[[Any], str] | None = None
     backfill: int = 0
+    also: str = ""
     consumers: tuple[str, ...] = field(init=False)
     entry_bytes_max: int = field(init=False)
 
@@ -276,6 +278,7 @@ CTL_COMMAND = StreamSpec(
     name="ctl.command",
     types=(control.Command,),
     producer="operator",
+    also="sentinel",  # it can only stop: HALT and FLATTEN
     delivery=Delivery.DURABLE,
     format=Format.JSON,
     entries_max=1_000,

@@ -46,7 +46,7 @@ def _row(spec: StreamSpec) -> str:
         spec.name,
         f"`{key}`",
         types,
-        _who((spec.producer,)),
+        _who((spec.producer, spec.also) if spec.also else (spec.producer,)),
         _who(spec.consumers),
         _who(followers_of(spec.name)),
         str(spec.delivery),

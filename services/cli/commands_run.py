@@ -168,7 +168,7 @@ def sim(
 
 
 def up(config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """Run the five services of a configuration; needs a Redis."""
+    """Run the services of a configuration; needs a Redis."""
     raise typer.Exit(asyncio.run(run_up(config, as_json)))
 
 

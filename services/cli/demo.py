@@ -18,7 +18,7 @@ from services.cli.stack import open_stack, seconds_since
 from services.cli.venues import ControlClient
 from shared.clock import SystemClock
 from shared.config_sections import ExecutorConfig, RecorderConfig
-from shared.services import SERVICES
+from shared.services import USUAL_SERVICES
 from shared.strategy_inputs import check_strategies
 from shared.watch.collector import Collector
 from shared.watch.report import Ending, build_report
@@ -70,7 +70,7 @@ async def run_demo(
                 config = with_funding(config)
             check_strategies(config, "--strategies")
             run.phase("starting the services")
-            await stack.start_services(config, addresses, {}, (*SERVICES, RECORDER))
+            await stack.start_services(config, addresses, {}, (*USUAL_SERVICES, RECORDER))
             await _trade(run, ending, seconds)
             await wind_down(run, ending)
             await check_ledger(

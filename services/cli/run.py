@@ -279,7 +279,9 @@ async def wind_down(run: Run, ending: Ending) -> None:
     ending.streams = await stream_sizes(run)
     await asyncio.sleep(LAST_BEAT_S)
     ended_ns = SystemClock.now_ns() - FUNDING_TOLD_NS
-    await run.stack.supervisor.stop(("scanner", "risk", "executor"))
+    running = run.stack.supervisor.usage()
+    ending_first = ("sentinel", "scanner", "risk", "executor")
+    await run.stack.supervisor.stop([name for name in ending_first if name in running])
     await asyncio.sleep(2 * POLL_S)  # the follower's last read
     await value_what_is_open(run, ending)
     await compare_with_venues(run, ending, ended_ns)

@@ -54,8 +54,8 @@ def service_program(
     env = {k: v for k, v in environ.items() if not _is_venue_secret(k)}
     env["ARB_INSTANCE"] = environ.get("ARB_INSTANCE") or f"{name}-1"
     if spec.holds_secrets:
-        env.update({k: v for k, v in environ.items() if _is_venue_secret(k)})
-        env.update(secrets or {})
+        held = {k: v for k, v in environ.items() if _is_venue_secret(k)} | dict(secrets or {})
+        env.update({k: v for k, v in held.items() if not _is_of_another(k, name)})
     return Program(
         name=name,
         argv=(sys.executable, "-m", f"services.{name}"),
@@ -68,6 +68,12 @@ def service_program(
 
 def _is_venue_secret(name: str) -> bool:
     return name.startswith("ARB_") and name.endswith(_SECRET_SUFFIXES)
+
+
+def _is_of_another(key: str, service: str) -> bool:
+    """Tell whether a key is named for one service (``ARB_SENTINEL_...``), and not for this one."""
+    owner = key.removeprefix("ARB_").partition("_")[0].lower()
+    return owner in SERVICE_OF and owner != service
 
 
 def free_port() -> int:
@@ -178,6 +184,9 @@ class Stack:
         for venue, credentials in addresses.credentials.items() if addresses else ():
             secrets[f"ARB_{venue.upper()}_API_KEY"] = credentials.api_key
             secrets[f"ARB_{venue.upper()}_API_SECRET"] = credentials.secret
+            if credentials.second_key:
+                secrets[f"ARB_SENTINEL_{venue.upper()}_API_KEY"] = credentials.second_key
+                secrets[f"ARB_SENTINEL_{venue.upper()}_API_SECRET"] = credentials.secret
         for name in names:
             await self.supervisor.add(
                 service_program(name, environ, log=self.log(name), secrets=secrets)

@@ -1,4 +1,4 @@
-"""`arb up`: the five services of a configuration under one supervisor, on this machine."""
+"""`arb up`: the services of a configuration under one supervisor, on this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.cli.output import emit_json, note
 from services.cli.stack import service_program
 from services.cli.supervisor import Supervisor
 from shared.config import DEFAULT_CONFIG
-from shared.services import SERVICES
+from shared.services import SERVICE_NAMES
 from shared.watch.link import Target, open_link
 
 EXIT_WELL, EXIT_NOT_WELL = 0, 1
@@ -33,8 +33,11 @@ async def run_up(config_path: str | None, as_json: bool) -> int:
     environ = dict(os.environ)
     if config_path is not None:
         environ["ARB_CONFIG"] = config_path
-    records = config.recorder.enabled or config.recorder.ledger
-    names = (*SERVICES, "recorder") if records else SERVICES
+    wanted = {
+        "recorder": config.recorder.enabled or config.recorder.ledger,
+        "sentinel": config.sentinel.enabled,
+    }
+    names = tuple(name for name in SERVICE_NAMES if wanted.get(name, True))
     programs = [service_program(name, environ, log=None) for name in names]
     supervisor = Supervisor(programs, lambda line: note(f"arb up: {line}"))
     stop = asyncio.Event()

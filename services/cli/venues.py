@@ -21,11 +21,17 @@ class Instrument(msgspec.Struct, frozen=True):
     instrument: str
 
 
-class Credentials(msgspec.Struct, frozen=True, rename={"api_key": "apiKey"}):
-    """What a client of a simulated venue signs with."""
+class Credentials(
+    msgspec.Struct, frozen=True, rename={"api_key": "apiKey", "second_key": "secondKey"}
+):
+    """What a client of a simulated venue signs with.
+
+    ``second_key`` is for a second process, where a venue counts nonces for each key; same secret.
+    """
 
     api_key: str
     secret: str
+    second_key: str = ""
 
 
 class Addresses(msgspec.Struct, frozen=True):

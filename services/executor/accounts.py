@@ -40,9 +40,7 @@ def open_gateways(
     # Here, because on paper nobody needs ccxt, aiohttp and what they bring.
     from shared.accounts.opening import open_account
 
-    return {
-        name: open_account(name, venue, config, clock, environ) for name, venue in venues.items()
-    }
+    return {name: open_account(name, config, clock, environ) for name in venues}
 
 
 def ledger_owner(

@@ -21,6 +21,8 @@ from shared.accounts.gateway import (
     OrderRequest,
     PaymentReport,
     StreamNews,
+    Touch,
+    forced_by_sentinel,
 )
 from shared.clock import Clock
 from shared.config import Secret
@@ -41,6 +43,9 @@ _STATUSES: Mapping[str, OrderStatus] = {
     "rejected": OrderStatus.REJECTED,
 }
 
+
+TOUCH_LEVELS = 5
+"""Levels of a book that are asked for to know its best prices: the fewest that all venues take."""
 
 # What an answer does not say is as we send it.
 _TYPES: Mapping[str, OrderType] = {kind.value.lower(): kind for kind in OrderType}
@@ -206,6 +211,22 @@ class CcxtGateway:
         with self._requests.readable():
             return await self._quirks.positions(self._client, self._requests.ask, instruments)
 
+    def hurry(self) -> None:
+        """Let the next readings use what is kept of the rate limit for what must not wait."""
+        self._requests.forget()
+
+    async def touch(self, instrument: str) -> Touch:
+        """Return the best prices of an instrument, asked from the venue itself."""
+        told = await self._requests.ask(
+            "book", self._client.fetch_order_book(instrument, TOUCH_LEVELS)
+        )
+        with self._requests.readable():
+            tick_size = Decimal(self._client.market(instrument)["precision"]["price"])
+            (bid, *_), (ask, *_) = told["bids"][0], told["asks"][0]
+            if not tick_size > 0:
+                raise ValueError(f"a tick of {tick_size}")
+            return Touch(bid=_decimal(bid), ask=_decimal(ask), tick_size=tick_size)
+
     async def funding_since(self, instruments: Sequence[str], since_ns: int) -> list[PaymentReport]:
         """Return what funding of these derivatives paid and cost since ``since_ns``."""
         since_ms = max(0, since_ns // 1_000_000)
@@ -237,8 +258,12 @@ class CcxtGateway:
             self._client,
             self._requests,
             clock=self._clock,
-            forced_by=self._quirks.forced_by,
+            forced_by=self._forced_by,
         ).follow(names, take)
+
+    def _forced_by(self, client_order_id: str) -> str:
+        """Return why an order was made that nobody ordered here; empty where somebody did."""
+        return self._quirks.forced_by(client_order_id) or forced_by_sentinel(client_order_id)
 
     async def close(self) -> None:
         """Close the client's connections."""
@@ -271,7 +296,7 @@ class CcxtGateway:
             venue_order_id=order_id,
             filled_qty=filled,
             fills=tuple(_fill(trade, instrument, order_id) for trade in trades),
-            forced=self._quirks.forced_by(str(order.get("clientOrderId") or "")),
+            forced=self._forced_by(str(order.get("clientOrderId") or "")),
         )
 
 

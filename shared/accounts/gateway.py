@@ -9,13 +9,35 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from shared.messages.base import Side
 from shared.messages.execution import Balance, OrderPurpose, OrderStatus
 from shared.messages.terms import OrderTerms
+
+SENTINEL_ID_LENGTH: Final = 18
+SENTINEL_PREFIX: Final = "as"
+"""Client order ids of the sentinel's closing orders begin so; the executor's with another."""
+BY_SENTINEL: Final = "closed by the sentinel"
+"""Why such an order was made: the executor books what it closed like what a venue closed itself."""
+
+
+def forced_by_sentinel(client_order_id: str) -> str:
+    """Return why an order was made that the executor did not order; empty for any other."""
+    is_its = len(client_order_id) == SENTINEL_ID_LENGTH and client_order_id.startswith(
+        SENTINEL_PREFIX
+    )
+    return BY_SENTINEL if is_its else ""
+
+
+class Touch(msgspec.Struct, frozen=True, kw_only=True):
+    """Best bid and ask of an instrument, and the tick that its prices are on."""
+
+    bid: Decimal
+    ask: Decimal
+    tick_size: Decimal
 
 
 class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,3 +176,13 @@ class Gateway(Protocol):
 
     async def close(self) -> None:
         """Close its connections."""
+
+
+class PricedGateway(Gateway, Protocol):
+    """A gateway that can be asked for prices as well, where no book of ours is to be relied on."""
+
+    def hurry(self) -> None:
+        """Let the next readings use what is kept of the rate limit for what must not wait."""
+
+    async def touch(self, instrument: str) -> Touch:
+        """Return the best prices of an instrument, asked from the venue itself."""

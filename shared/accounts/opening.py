@@ -34,13 +34,19 @@ def load_quirks(adapter: str) -> OrderQuirks:
     return cast("OrderQuirks", import_module(f"shared.venues.{adapter}.orders"))
 
 
-def read_keys(name: str, config: Config, environ: Mapping[str, str]) -> tuple[Secret, Secret]:
+def read_keys(
+    name: str, config: Config, environ: Mapping[str, str], owner: str = ""
+) -> tuple[Secret, Secret]:
     """Return the key and the secret of a venue's account.
+
+    Those of ``owner`` (``ARB_<OWNER>_<VENUE>_API_KEY``) come first where there are any.
 
     Raises:
         ConfigError: One of them is missing.
     """
     prefix = f"ARB_{name.upper()}"
+    if owner and read_secret(f"ARB_{owner.upper()}_{name.upper()}_API_KEY", environ):
+        prefix = f"ARB_{owner.upper()}_{name.upper()}"
     key = read_secret(f"{prefix}_API_KEY", environ)
     secret = read_secret(f"{prefix}_API_SECRET", environ)
     if not key or not secret:
@@ -52,20 +58,26 @@ def read_keys(name: str, config: Config, environ: Mapping[str, str]) -> tuple[Se
 
 
 def open_account(
-    name: str, venue: VenueConfig, config: Config, clock: Clock, environ: Mapping[str, str]
+    name: str,
+    config: Config,
+    clock: Clock,
+    environ: Mapping[str, str],
+    *,
+    owner: str = "",
 ) -> CcxtGateway:
-    """Return the gateway of a venue's account.
+    """Return the gateway of a venue's account, with keys of ``owner`` where there are any.
 
     Raises:
         ConfigError: The mode does not allow an address, or credentials are missing.
     """
+    venue = config.venues[name]
     local = is_local(venue.rest_url, simulated_host(environ))
     if config.executor.mode == "simulated" and not local:
         raise ConfigError(
             f'venues.{name}.rest_url is {venue.rest_url!r}, but executor.mode "simulated" sends '
             "orders to loopback addresses only, like http://127.0.0.1:9000"
         )
-    key, secret = read_keys(name, config, environ)
+    key, secret = read_keys(name, config, environ, owner)
     adapter = venue.adapter or name
     setup = load_ccxt_setup(adapter)
     timeout_ms = int(config.executor.request_timeout_ms)

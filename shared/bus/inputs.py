@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from shared.bus.port import Input
 from shared.services import SERVICE_OF
-from shared.streams import BY_NAME
+from shared.streams import BY_NAME, Delivery
 
 
 def inputs_of(
@@ -37,3 +38,14 @@ def inputs_of(
                 for shard in owned
             ]
     return inputs
+
+
+def followed_by(service: str, names: Iterable[str]) -> list[Input]:
+    """Return inputs for streams that a service follows without a group, from the first entry on.
+
+    Losing the bus does not end such a reader, and nobody waits for it.
+    """
+    names = tuple(names)
+    assert set(names) <= set(SERVICE_OF[service].follows), "Redis lets it read no others"
+    specs = [replace(BY_NAME[name], delivery=Delivery.LATEST) for name in names]
+    return [Input(spec, start="first") for spec in specs]

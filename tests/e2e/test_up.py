@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.services import SERVICES
+from shared.services import USUAL_SERVICES
 from tests.e2e.up import arb, prepared, trading
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
@@ -36,5 +36,5 @@ def test_up_is_looked_at_halted_resumed_flattened_and_stopped(folder: Path) -> N
         assert up.returncode == 0
         services = json.loads(out)["services"]
         assert {name: used["exit_code"] for name, used in services.items()} == dict.fromkeys(
-            SERVICES, 0
+            USUAL_SERVICES, 0
         )

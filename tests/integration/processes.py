@@ -20,7 +20,7 @@ class ServiceProcess:
         instance = instance or f"{name}-1"
         path = directory / f"{instance}.toml"
         path.write_text(config)
-        self._env = {**os.environ, "ARB_CONFIG": str(path), "ARB_INSTANCE": instance}
+        self.env = {**os.environ, "ARB_CONFIG": str(path), "ARB_INSTANCE": instance}
         self.log = directory / f"{instance}.log"
         self.process: subprocess.Popen | None = None
 
@@ -29,7 +29,7 @@ class ServiceProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", f"services.{self._name}"],
                 cwd=ROOT,
-                env=self._env,
+                env=self.env,
                 stderr=log,
             )
         return self

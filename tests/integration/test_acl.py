@@ -61,7 +61,7 @@ def test_who_may_write_which_stream(server: GuardedServer, user: str) -> None:
         for spec in ALL:
             may = allowed(r.execute_command, "XADD", spec.key(), "*", "m", "x")
             assert may == (
-                spec.producer == user or (spec.producer == ANYONE and user != OPERATOR)
+                user in {spec.producer, spec.also} or (spec.producer == ANYONE and user != OPERATOR)
             ), f"{user} on {spec.name}"
 
 

@@ -22,7 +22,7 @@ from shared import codec
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.execution import PlanDone, PlanOutcome, RiskReport
-from shared.services import SERVICES
+from shared.services import USUAL_SERVICES as SERVICES
 from shared.streams import (
     ALERT,
     CTL_COMMAND,

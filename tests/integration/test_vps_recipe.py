@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from shared.services import SERVICES
+from shared.services import USUAL_SERVICES as SERVICES
 from tests.integration.vps import Machine, steps
 from tests.support import ROOT, eventually_sync
 

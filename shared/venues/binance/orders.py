@@ -38,6 +38,7 @@ WEIGHTS = {
     "open": 80.0,
     "fills": 20.0,
     "balances": 20.0,
+    "book": 5.0,
     "markets": 20.0,
     "clock": 1.0,
     "account": 20.0,

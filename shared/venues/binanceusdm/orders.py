@@ -58,6 +58,7 @@ WEIGHTS = {
     "balances": 5.0,
     "positions": 5.0,
     "funding": 30.0,
+    "book": 2.0,
     "markets": 1.0,
     "clock": 1.0,
     "account": 5.0,

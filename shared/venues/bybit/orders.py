@@ -34,6 +34,7 @@ WEIGHTS = {
     "balances": 0.1,
     "positions": 0.1,
     "funding": 0.1,
+    "book": 0.1,
     "markets": 0.1,
     "clock": 0.1,
     "account": 0.1,

@@ -39,6 +39,7 @@ WEIGHTS = {
     "open": 0.5,
     "fills": 0.5,
     "balances": 0.5,
+    "book": 0.5,
     "markets": 0.5,
     "clock": 0.5,
     "test": 1.0,

@@ -38,6 +38,7 @@ WEIGHTS = {
     "open": 1.0,
     "fills": 2.0,
     "balances": 1.0,
+    "book": 0.0,
     "markets": 0.0,
     "clock": 0.0,
     "stream": 0.0,

@@ -17,19 +17,22 @@ class ApiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """The one API key of the simulated account; the secret is base64."""
+    """The API keys of the simulated account; the secret is base64.
+
+    ``second_key`` is for a second process: nonces rise for each key apart. It has the same secret.
+    """
 
     key: str
     secret: str
+    second_key: str = ""
 
 
 class RequestChecks:
     """Checks of private requests, with the memory they need."""
 
     def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
         self._secret = base64.b64decode(credentials.secret)
-        self._nonce = -1
+        self._nonces = {name: -1 for name in (credentials.key, credentials.second_key) if name}
         self._counter = 0.0
         self._counted_ms = 0
 
@@ -40,15 +43,16 @@ class RequestChecks:
             ApiError: As the venue answers it.
         """
         key, sign = headers
-        if not hmac.compare_digest(key.encode(), self._credentials.key.encode()):
+        known = [hmac.compare_digest(key.encode(), name.encode()) for name in self._nonces]
+        if not any(known):
             raise ApiError("EAPI:Invalid key")
         digest = hashlib.sha256((nonce + body).encode()).digest()
         wanted = hmac.new(self._secret, path.encode() + digest, hashlib.sha512).digest()
         if not hmac.compare_digest(sign.encode(), base64.b64encode(wanted)):
             raise ApiError("EAPI:Invalid signature")
-        if not nonce.isdigit() or int(nonce) <= self._nonce:
+        if not nonce.isdigit() or int(nonce) <= self._nonces[key]:
             raise ApiError("EAPI:Invalid nonce")
-        self._nonce = int(nonce)
+        self._nonces[key] = int(nonce)
 
     def spend(self, cost: float, now_ms: int) -> None:
         """Count a call; the counter decays with time.

@@ -45,8 +45,13 @@ class KrakenSpot:
         )
         self.hub = Hub(VENUE, context)
         secret = base64.b64encode(f"{VENUE}-simulated-secret".encode()).decode()
-        credentials = Credentials(f"{VENUE}-simulated-key", secret)
-        self.credentials = {"apiKey": credentials.key, "secret": credentials.secret}
+        name = f"{VENUE}-simulated-key"
+        credentials = Credentials(name, secret, second_key=f"{name}-2")
+        self.credentials = {
+            "apiKey": credentials.key,
+            "secret": credentials.secret,
+            "secondKey": credentials.second_key,
+        }
         self.rest = PrivateRest(self.exchange, context.faults, RequestChecks(credentials))
         self._rest_server = RestServer(PublicRest(self.exchange), self.rest, context)
         self._public = PublicStreams(self.exchange, self.hub, context, generated=not recorded)

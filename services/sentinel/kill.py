@@ -1,0 +1,239 @@
+"""The kill switch by hand: ``python -m services.sentinel.kill``, which is what ``arb kill`` runs.
+
+It needs a configuration and keys of the venues, and nothing that is alive: HALT is written to Redis
+where that answers, and at the same time every order at every venue is canceled. Whether positions
+may be closed here is asked of Redis: while the executor lives, FLATTEN is sent to it instead, and
+what spot hedges is what risk and the executor had on record last. Exit codes: 0 done, 1 not all of
+it (the text says what), 2 a mistake in the configuration.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import getpass
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from services.sentinel.desk import open_desk
+from services.sentinel.facts import ENDED, spot_of
+from services.sentinel.kill_switch import KillReport, KillSwitch, traded_of
+from services.sentinel.transport import VenueDesk
+from shared.clock import SystemClock
+from shared.config import load_config
+from shared.config_sections import Config
+from shared.engine import Action, Result
+from shared.errors import ArbError, ConfigError
+from shared.messages.control import Command, CommandKind, Heartbeat
+from shared.messages.execution import Fill, OrderEvent, RiskReport
+from shared.streams import CTL_COMMAND, EXEC_EVENT, RISK_EVENT, SYS_HEALTH
+from shared.watch.link import Link, Target, open_link
+
+REDIS_WITHIN_S: Final = 2.0
+ENTRIES_BACK: Final = 500
+EXIT_NOT_DONE, EXIT_CONFIG = 1, 2
+
+
+class Killed(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done.
+
+    ``command`` is HALT, or FLATTEN where the executor lives to carry it out; ``not_written`` says
+    why it is not on Redis, empty where it is.
+    """
+
+    command: str
+    not_written: str
+    venues: KillReport
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to do by hand."""
+        return not self.not_written and self.venues.is_done
+
+    def lines(self) -> list[str]:
+        """Return it for a person."""
+        said = [f"{self.command}: is on Redis; who is dead obeys when it is back"]
+        if self.not_written:
+            said = [f"{self.command}: NOT written ({self.not_written}): stop the executor by hand"]
+        if not self.venues.orders:
+            return [*said, "orders are on paper: there is nothing at any venue"]
+        for venue, each in self.venues.orders.items():
+            what = "none left" if each.clear_ms is not None else "NOT known to be none"
+            when = "" if each.clear_ms is None else f" after {each.clear_ms:.0f} ms"
+            said.append(f"{venue}: {each.found} working orders found, {what}{when}")
+        for place in self.venues.positions or ():
+            held = f"{place.before:f} {place.instrument}"
+            why = f" ({place.reason})" if place.reason else ""
+            said.append(f"{place.venue}: held {held}, holds {place.left:f}{why}")
+        if self.command == CommandKind.FLATTEN:
+            said.append("positions: the executor lives and closes them; arb status shows it")
+        return [*said, *(f"NOT done: {each}" for each in self.venues.not_done)]
+
+
+class OnRecord(msgspec.Struct, frozen=True):
+    """What Redis says: whether the executor lives, and what spot is open (``None``: unknown)."""
+
+    executor_lives: bool
+    spot: dict[str, Decimal] | None
+
+
+async def press(config: Config, desk: VenueDesk, reason: str, *, flatten: bool) -> Killed:
+    """Write the command and clear the venues, both at once."""
+    found = OnRecord(executor_lives=False, spot=None)
+    if flatten:  # who closes must be known before; cancels alone need not wait for it
+        found = await _on_record(config)
+    by_executor = flatten and found.executor_lives
+    kind = CommandKind.FLATTEN if by_executor else CommandKind.HALT
+    closes = flatten and not by_executor
+    writing = asyncio.create_task(_write(config, kind, reason))
+    report = await _clear(config, desk, reason, flatten=closes, spot=found.spot)
+    return Killed(command=kind, not_written=await writing, venues=report)
+
+
+async def _clear(
+    config: Config,
+    desk: VenueDesk,
+    reason: str,
+    *,
+    flatten: bool,
+    spot: Mapping[str, Decimal] | None,
+) -> KillReport:
+    """Let the switch decide, and carry out what it asks, until it ends."""
+    clock, results = SystemClock(), asyncio.Queue[Result]()
+    switch = KillSwitch(
+        traded_of(config),
+        reason,
+        clock.now_ns(),
+        flatten=flatten,
+        spot=spot,
+        within_ns=config.sentinel.kill_within_ms * 1_000_000,
+        slippage_bps_max=config.sentinel.slippage_bps_max,
+    )
+    tasks: dict[asyncio.Task[None], None] = {}
+
+    async def carry_out(action: Action) -> None:
+        results.put_nowait(await desk.carry_out(action))
+
+    actions = switch.on_time(clock.now_ns())
+    while not switch.has_ended:
+        for action in actions:
+            task = asyncio.create_task(carry_out(action))
+            tasks[task] = None
+            task.add_done_callback(lambda done: tasks.pop(done, None))
+        due_ns = switch.next_deadline_ns()
+        wait_s = max(0.0, ((due_ns or 0) - clock.now_ns()) / 1e9)
+        try:
+            async with asyncio.timeout(wait_s):
+                result = await results.get()
+        except TimeoutError:
+            actions = switch.on_time(clock.now_ns())
+        else:
+            actions = switch.on_result(result, clock.now_ns())
+    left = list(tasks)
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    return switch.report(clock.now_ns())
+
+
+def _target(config: Config) -> Target:
+    return Target(config.bus, "bus.url", "start it, or set bus.url or ARB_REDIS_URL")
+
+
+async def _write(config: Config, kind: CommandKind, reason: str) -> str:
+    """Write the command; return why it could not be, empty where it was."""
+    now_ns = SystemClock.now_ns()
+    command = Command(
+        ts_ns=now_ns,
+        command_id=f"kill-{kind.lower()}-{now_ns}",
+        kind=kind,
+        operator=_operator(),
+        reason=reason,
+    )
+    try:
+        async with asyncio.timeout(REDIS_WITHIN_S), open_link(_target(config)) as link:
+            await link.publish(command, CTL_COMMAND)
+    except ArbError as error:
+        return str(error)
+    except TimeoutError:
+        return f"Redis did not answer within {REDIS_WITHIN_S:g} s"
+    return ""
+
+
+async def _on_record(config: Config) -> OnRecord:
+    try:
+        async with asyncio.timeout(REDIS_WITHIN_S), open_link(_target(config)) as link:
+            return await read_record(link, config, SystemClock.now_ns())
+    except (ArbError, TimeoutError):
+        return OnRecord(executor_lives=False, spot=None)
+
+
+async def read_record(link: Link, config: Config, now_ns: int) -> OnRecord:
+    """Return who lives, and what spot is open: unknown where an order or a fill came later."""
+    alive_ns = now_ns - config.sentinel.heartbeat_ms_max * 1_000_000
+    beats = [each.message for each in await link.newest(SYS_HEALTH, count=ENTRIES_BACK)]
+    lives = any(
+        isinstance(beat, Heartbeat) and beat.service == "executor" and beat.ts_ns > alive_ns
+        for beat in beats
+    )
+    told = [each.message for each in await link.newest(RISK_EVENT, count=ENTRIES_BACK)]
+    reports = [each for each in told if isinstance(each, RiskReport)]
+    working: dict[str, None] = {}
+    is_later = False
+    for item in await link.newest(EXEC_EVENT, count=ENTRIES_BACK):
+        message = item.message
+        if isinstance(message, OrderEvent):
+            working.pop(message.client_order_id, None)
+            if message.status not in ENDED:
+                working[message.client_order_id] = None
+        elif isinstance(message, Fill) and reports:
+            is_later |= message.ts_ns > reports[-1].ts_ns
+    is_known = bool(reports) and not working and not is_later
+    return OnRecord(executor_lives=lives, spot=spot_of(reports[-1]) if is_known else None)
+
+
+def _operator() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user id may have no name
+        user = "operator"
+    return f"{user}@{socket.gethostname()}"
+
+
+async def _run(config: Config, reason: str, *, flatten: bool) -> Killed:
+    desk = open_desk(config, SystemClock(), os.environ)  # tidy-ok: handed on to shared.config
+    try:
+        return await press(config, desk, reason, flatten=flatten)
+    finally:
+        await desk.close()
+
+
+def main(arguments: list[str]) -> int:
+    """Press the switch and say what it did."""
+    parser = argparse.ArgumentParser(prog="arb kill", description=__doc__)
+    parser.add_argument("--flatten", action="store_true", help="close positions as well")
+    parser.add_argument("--reason", default="arb kill")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args(arguments)
+    try:
+        config = load_config()
+        killed = asyncio.run(_run(config, given.reason, flatten=given.flatten))
+    except ConfigError as error:
+        sys.stderr.write(f"arb: {error}\n")
+        return EXIT_CONFIG
+    if given.json:
+        record = msgspec.to_builtins(killed) | {"is_done": killed.is_done}
+        sys.stdout.write(msgspec.json.encode(record).decode() + "\n")
+    else:
+        sys.stdout.write("\n".join(killed.lines()) + "\n")
+    return 0 if killed.is_done else EXIT_NOT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

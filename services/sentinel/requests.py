@@ -1,0 +1,128 @@
+"""What the sentinel asks the venues and Redis, and what comes of it. Pure.
+
+Exactly one result comes back for every action but ``Say``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from shared.accounts.gateway import OrderKey, OrderReport, OrderRequest
+from shared.engine import Action, Result
+from shared.messages.control import Severity
+
+
+class ReadTruth(Action, frozen=True):
+    """Read what a venue holds of the account: working orders, balances, positions."""
+
+    venue: str
+    instruments: tuple[str, ...]
+
+
+class TruthRead(Result, frozen=True):
+    """That; ``balances`` is free and used together, ``positions`` in signed base units."""
+
+    venue: str
+    orders: tuple[OrderReport, ...]
+    balances: Mapping[str, Decimal]
+    positions: Mapping[str, Decimal]
+
+
+class ReadOrders(Action, frozen=True):
+    """Read the account's working orders alone."""
+
+    venue: str
+    instruments: tuple[str, ...]
+
+
+class OrdersRead(Result, frozen=True):
+    """The account's working orders, ours or not."""
+
+    venue: str
+    orders: tuple[OrderReport, ...]
+
+
+class CancelOrder(Action, frozen=True):
+    """Cancel an order."""
+
+    key: OrderKey
+
+
+class CancelAnswered(Result, frozen=True):
+    """A cancel ended; whether the order still works shows at the next reading."""
+
+    key: OrderKey
+    problem: str = ""
+
+
+class ReadPositions(Action, frozen=True):
+    """Read the positions in derivatives."""
+
+    venue: str
+    instruments: tuple[str, ...]
+
+
+class PositionsRead(Result, frozen=True):
+    """Positions in signed base units; what is left out is zero."""
+
+    venue: str
+    positions: Mapping[str, Decimal]
+
+
+class ReadTouch(Action, frozen=True):
+    """Ask the venue itself for the best prices of an instrument, and its tick."""
+
+    venue: str
+    instrument: str
+
+
+class TouchRead(Result, frozen=True):
+    """Best bid and ask, and the tick that prices must be on."""
+
+    venue: str
+    instrument: str
+    bid: Decimal
+    ask: Decimal
+    tick_size: Decimal
+
+
+class Close(Action, frozen=True):
+    """Send an order that may only reduce a position."""
+
+    order: OrderRequest
+
+
+class CloseAnswered(Result, frozen=True):
+    """It was answered, or not: what it did shows in the position."""
+
+    order: OrderRequest
+    problem: str = ""
+
+
+class ReadLags(Action, frozen=True):
+    """Read how far the services are behind the ends of the streams they read."""
+
+
+class LagsRead(Result, frozen=True):
+    """``service stream`` -> milliseconds behind the stream's end."""
+
+    lags_ms: Mapping[str, int]
+
+
+class Say(Action, frozen=True):
+    """Log it, for alerts do not get through while Redis is away; nothing comes back."""
+
+    event: str
+    text: str
+    severity: Severity
+
+
+VenueRead = ReadTruth | ReadOrders | ReadPositions | ReadTouch
+
+
+class ReadFailed(Result, frozen=True):
+    """Nothing was learned, and why."""
+
+    action: VenueRead | ReadLags
+    reason: str

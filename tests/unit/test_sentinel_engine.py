@@ -1,0 +1,402 @@
+"""What the sentinel takes for wrong, when it acts, and what it leaves alone."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from services.sentinel.engine import SentinelEngine
+from services.sentinel.requests import (
+    CancelAnswered,
+    CancelOrder,
+    LagsRead,
+    OrdersRead,
+    ReadFailed,
+    ReadOrders,
+    ReadPositions,
+    ReadTruth,
+    TruthRead,
+)
+from shared.accounts.gateway import OrderReport
+from shared.config_sections import Config, ExecutorConfig, SentinelConfig, VenueConfig
+from shared.engine import Action
+from shared.messages.base import BookState, Certainty, Message, Side, TradingState
+from shared.messages.control import Alert, Command, CommandKind, Heartbeat, Severity
+from shared.messages.execution import OrderEvent, OrderPurpose, OrderStatus, RiskReport
+from shared.messages.market import DepthView
+from shared.messages.position_reports import PositionReport
+from shared.messages.terms import OrderTerms
+from shared.services import SERVICES
+
+D = Decimal
+S = 1_000_000_000
+T0 = 1_700_000_000 * S
+PERP = "BTC/USDT:USDT"
+VENUES = {"alpha": ["BTC/USDT"], "gamma": [PERP]}
+
+
+def resting(venue: str, name: str) -> OrderReport:
+    instrument = VENUES[venue][0]
+    terms = OrderTerms(
+        venue=venue, instrument=instrument, side=Side.BUY, qty=D(1), price_limit=D(90)
+    )
+    return OrderReport(
+        client_order_id=name, terms=terms, status=OrderStatus.ACCEPTED, venue_order_id=f"v{name}"
+    )
+
+
+def order_event(name: str, status: OrderStatus, at_ns: int) -> OrderEvent:
+    return OrderEvent(
+        ts_ns=at_ns,
+        plan_id="p1",
+        client_order_id=name,
+        leg_index=0,
+        attempt=0,
+        purpose=OrderPurpose.LEG,
+        venue="alpha",
+        instrument="BTC/USDT",
+        side=Side.BUY,
+        qty=D(1),
+        price_limit=D(90),
+        status=status,
+    )
+
+
+class Desk:
+    """An engine with two venues that answer what they are told to, and a bus that says the rest."""
+
+    def __init__(self, **settings: Any) -> None:
+        config = Config(
+            venues={name: VenueConfig(instruments=list(names)) for name, names in VENUES.items()},
+            executor=ExecutorConfig(mode="simulated"),
+            sentinel=SentinelConfig(read_interval_ms=1_000, **settings),
+        )
+        self.engine, self.now_ns = SentinelEngine(config), T0
+        self.orders: dict[str, list[OrderReport]] = {"alpha": [], "gamma": []}
+        self.balances = {"alpha": {"BTC": D(10), "USDT": D(1_000)}, "gamma": {"USDT": D(1_000)}}
+        self.positions = {"gamma": D(0)}
+        self.risk_says: dict[str, Any] = {}
+        self.alive = dict.fromkeys([*SERVICES, "sentinel"])
+        self.book = BookState.LIVE
+        self.lags: dict[str, int] = {}
+        self.unreadable = ""
+        self.messages: list[Message] = []
+        self.asked: list[Action] = []
+        self._take(self.engine.start({}, T0))
+
+    def tell(self, message: Any) -> None:
+        self._take(self.engine.on_message(message, self.now_ns))
+
+    def run(self, seconds: float) -> Desk:
+        """Let time pass: heartbeats, books and reports every second, answers at once."""
+        for _ in range(int(seconds * 2)):
+            self.now_ns += S // 2
+            if self.now_ns % S == 0 or self.now_ns == T0:
+                self._say_all()
+            deadline_ns = self.engine.next_deadline_ns()
+            if deadline_ns is not None and deadline_ns <= self.now_ns:
+                self._take(self.engine.on_timer(self.now_ns))
+        return self
+
+    def alerts(self, code: str, severity: Severity = Severity.CRITICAL) -> list[Alert]:
+        told = [each for each in self.messages if isinstance(each, Alert)]
+        return [each for each in told if each.code == code and each.severity is severity]
+
+    def commands(self) -> list[Command]:
+        return [each for each in self.messages if isinstance(each, Command)]
+
+    def _say_all(self) -> None:
+        for name in self.alive:
+            self.tell(
+                Heartbeat(
+                    ts_ns=self.now_ns,
+                    service=name,
+                    instance=f"{name}-1",
+                    pid=1,
+                    ts_started_ns=T0,
+                    ready=True,
+                    reason="",
+                    http_port=0,
+                    counters={},
+                    gauges={},
+                    latency={},
+                    inputs={},
+                )
+            )
+        if "risk" in self.alive:
+            self.tell(
+                RiskReport(
+                    ts_ns=self.now_ns,
+                    state=TradingState.ACTIVE,
+                    exposure={},
+                    realized={},
+                    fees={},
+                    realized_today={},
+                    reserved=D(0),
+                    plans_in_flight=0,
+                    certainty=Certainty.KNOWN,
+                    **self.risk_says,
+                )
+            )
+        for venue, (instrument,) in VENUES.items():
+            self.tell(
+                DepthView(
+                    venue=venue,
+                    instrument=instrument,
+                    state=self.book,
+                    epoch=1,
+                    seq=1,
+                    bids=[(99.0, 1.0)],
+                    asks=[(101.0, 1.0)],
+                    ts_recv_ns=self.now_ns,
+                    ts_ns=self.now_ns,
+                )
+            )
+
+    def _take(self, step: Any) -> None:
+        self.messages += step.messages
+        for action in [*step.at_once, *step.actions]:
+            self.asked.append(action)
+            answer = self._answer(action)
+            if answer is not None:
+                self._take(self.engine.on_message(answer, self.now_ns))
+
+    def _answer(self, action: Action) -> Any:
+        if isinstance(action, ReadTruth | ReadOrders) and action.venue == self.unreadable:
+            return ReadFailed(action, "no answer in time")
+        if isinstance(action, ReadTruth):
+            held = {PERP: self.positions["gamma"]} if action.venue == "gamma" else {}
+            balances, orders = self.balances[action.venue], self.orders[action.venue]
+            return TruthRead(action.venue, tuple(orders), dict(balances), held)
+        if isinstance(action, ReadOrders):
+            return OrdersRead(action.venue, tuple(self.orders[action.venue]))
+        if isinstance(action, CancelOrder):
+            there = self.orders[action.key.venue]
+            there[:] = [o for o in there if o.venue_order_id != action.key.venue_order_id]
+            return CancelAnswered(action.key)
+        if type(action).__name__ == "ReadLags":
+            return LagsRead(dict(self.lags))
+        return None
+
+
+CODES = (
+    "SENTINEL_DELTA",
+    "SENTINEL_ORDER_UNOWNED",
+    "SENTINEL_EQUITY",
+    "SENTINEL_BOOK_UNTRUSTED",
+    "SENTINEL_TRADER_DEAD",
+    "SENTINEL_BUS_LOST",
+    "SENTINEL_STREAM_LAG",
+    "SENTINEL_SERVICE_DEAD",
+    "SENTINEL_BLIND",
+)
+
+
+def lose_money(desk: Desk) -> None:
+    desk.balances["alpha"]["USDT"] -= 3_000
+
+
+def differ(desk: Desk) -> None:
+    desk.positions["gamma"] = D(-20)
+
+
+def leave_order(desk: Desk) -> None:
+    desk.orders["alpha"].append(resting("alpha", "stranger"))
+
+
+def leave_on_untrusted(desk: Desk) -> None:
+    desk.book = BookState.STALE
+    desk.run(5)
+    desk.tell(order_event("ab1", OrderStatus.SUBMITTED, desk.now_ns))
+
+
+def lose_bus(desk: Desk) -> None:
+    desk.alive.clear()
+
+
+def lose(name: str) -> Any:
+    return lambda desk: desk.alive.pop(name)
+
+
+def lag(desk: Desk) -> None:
+    desk.lags["executor exec.plan"] = 20_000
+
+
+def blind(desk: Desk) -> None:
+    desk.unreadable = "alpha"
+
+
+HARMS = dict(
+    zip(
+        CODES,
+        (
+            differ,
+            leave_order,
+            lose_money,
+            leave_on_untrusted,
+            lose("executor"),
+            lose_bus,
+            lag,
+            lose("scanner"),
+            blind,
+        ),
+        strict=True,
+    )
+)
+ACTS = set(CODES[:6])
+
+
+def test_nothing_is_said_while_all_is_well() -> None:
+    desk = Desk(act=True).run(120)
+    assert desk.messages == []
+    assert desk.engine.gauges()["venues_read"] == 2
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_each_rule_has_its_code_and_only_some_act(code: str) -> None:
+    desk = Desk(act=True).run(20)
+    HARMS[code](desk)
+    desk.run(90)
+    assert desk.alerts(code), [m for m in desk.messages if isinstance(m, Alert)]
+    others = {m.code for m in desk.messages if isinstance(m, Alert)} - {code, "SENTINEL_ACTED"}
+    assert others == set()
+    assert bool(desk.commands()) == bool(desk.alerts("SENTINEL_ACTED")) == (code in ACTS)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_without_act_nothing_is_commanded(code: str) -> None:
+    desk = Desk().run(20)
+    desk.orders["gamma"].append(resting("gamma", "ours"))
+    HARMS[code](desk)
+    desk.run(90)
+    assert desk.alerts(code) and not desk.commands()
+    assert not [a for a in desk.asked if isinstance(a, CancelOrder)]
+
+
+def test_the_switch_cancels_everywhere_and_tells_what_it_did() -> None:
+    desk = Desk(act=True).run(20)
+    desk.orders["alpha"] += [resting("alpha", f"a{n}") for n in range(3)]
+    desk.orders["gamma"].append(resting("gamma", "g"))
+    lose("executor")(desk)
+    desk.run(15)
+    assert desk.orders == {"alpha": [], "gamma": []}
+    (acted,) = desk.alerts("SENTINEL_ACTED")
+    assert "4 working orders found at 2 venues, none left after 0 ms" in acted.text
+    assert {command.kind for command in desk.commands()} == {CommandKind.HALT}
+
+
+def test_the_command_is_repeated_until_it_is_seen_and_pressed_once() -> None:
+    desk = Desk(act=True).run(20)
+    lose("risk")(desk)
+    desk.run(20)
+    sent = desk.commands()
+    assert len(sent) > 2 and len({command.command_id for command in sent}) == 1
+    desk.tell(sent[0])
+    desk.run(120)
+    assert len(desk.commands()) == len(sent)
+    assert desk.engine.counters()["switch_pressed"] == 1
+
+
+def test_what_holds_again_is_said_and_may_press_again() -> None:
+    desk = Desk(act=True).run(20)
+    lose("risk")(desk)
+    desk.run(20)
+    desk.tell(desk.commands()[0])
+    desk.alive["risk"] = None
+    desk.run(5)
+    assert desk.alerts("SENTINEL_TRADER_DEAD", Severity.INFO)
+    lose("risk")(desk)
+    desk.run(20)
+    assert desk.engine.counters()["switch_pressed"] == 2
+
+
+def test_a_venue_that_cannot_be_read_is_not_taken_for_clear() -> None:
+    desk = Desk(act=True, kill_within_ms=5_000).run(20)
+    desk.unreadable = "alpha"
+    lose("executor")(desk)
+    desk.run(20)
+    (acted,) = desk.alerts("SENTINEL_ACTED")
+    assert "NOT done: alpha: its orders are not known (no answer in time)" in acted.text
+    assert "none left" not in acted.text
+
+
+def test_an_order_on_record_has_an_owner_until_the_record_ends_it() -> None:
+    desk = Desk().run(5)
+    desk.tell(order_event("ab1", OrderStatus.ACCEPTED, desk.now_ns))
+    desk.orders["alpha"].append(resting("alpha", "ab1"))
+    desk.run(60)
+    assert desk.messages == []
+    desk.tell(order_event("ab1", OrderStatus.CANCELED, desk.now_ns))
+    desk.run(30)
+    assert "ab1 (buy 1 BTC/USDT at 90)" in desk.alerts("SENTINEL_ORDER_UNOWNED")[0].text
+
+
+def test_a_difference_that_moves_with_risk_is_none() -> None:
+    desk = Desk().run(20)
+    desk.positions["gamma"] = D(-20)
+    desk.balances["alpha"]["BTC"] += 20
+    desk.balances["alpha"]["USDT"] -= 2_000
+    desk.risk_says = {
+        "positions": [
+            PositionReport(
+                venue="gamma", instrument=PERP, qty=D(-20), entry=D(100), unrealized=D(0)
+            )
+        ],
+        "inventory": {"alpha": {"BTC": D(20), "USDT": D(-2_000)}},
+    }
+    desk.run(90)
+    assert desk.messages == []
+
+
+def test_a_move_of_the_market_is_no_loss_of_what_was_there() -> None:
+    desk = Desk(equity_drop_max=D(1)).run(20)
+    desk.balances["alpha"]["BTC"] += D("0.5")
+    desk.balances["alpha"]["USDT"] -= D(50)
+    desk.run(30)
+    assert not desk.alerts("SENTINEL_EQUITY")
+    desk.balances["alpha"]["USDT"] -= D(2)
+    desk.run(10)
+    assert "lost 2.00 dollars" in desk.alerts("SENTINEL_EQUITY")[0].text
+
+
+def flatten_said(desk: Desk) -> None:
+    desk.tell(
+        Command(
+            ts_ns=desk.now_ns, command_id="f1", kind=CommandKind.FLATTEN, operator="me", reason="r"
+        )
+    )
+
+
+def test_a_flatten_is_the_executors_while_it_lives() -> None:
+    desk = Desk(act=True).run(20)
+    flatten_said(desk)
+    desk.run(30)
+    assert desk.messages == [] and not [a for a in desk.asked if isinstance(a, ReadPositions)]
+
+
+def test_a_flatten_that_finds_the_executor_dead_is_taken_over() -> None:
+    desk = Desk(act=True).run(20)
+    lose("executor")(desk)
+    desk.run(15)
+    flatten_said(desk)
+    desk.run(5)
+    assert [a for a in desk.asked if isinstance(a, ReadPositions)]
+
+
+def test_without_act_it_says_that_nobody_carries_it_out() -> None:
+    desk = Desk().run(20)
+    lose("executor")(desk)
+    desk.run(15)
+    flatten_said(desk)
+    desk.run(5)
+    assert "arb kill --flatten does" in desk.alerts("SENTINEL_NOT_TAKEN")[0].text
+    assert not desk.commands()
+
+
+def test_on_paper_there_is_no_venue_to_read() -> None:
+    engine = SentinelEngine(Config(venues={"alpha": VenueConfig(instruments=["BTC/USDT"])}))
+    step = engine.start({}, T0)
+    assert not [a for a in step.at_once if isinstance(a, ReadTruth)]
+    assert engine.notes(T0) == {"sentinel": "no venue is read: orders are on paper"}
