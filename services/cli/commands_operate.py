@@ -1,8 +1,10 @@
-"""`arb halt | resume | flatten` and `arb config`: say commands, check what is configured."""
+"""`arb halt | resume | flatten | kill` and `arb config`: say commands, check what is configured."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -10,6 +12,7 @@ import typer
 from services.cli import settings
 from services.cli.commands_look import EXIT_NOT_WELL, AsJson, RedisUrl
 from services.cli.output import console, emit_json
+from shared.errors import BusUnavailable
 from shared.messages.control import CommandKind
 from shared.strategy_inputs import feeds_beside_books
 from shared.watch.link import open_link
@@ -29,6 +32,7 @@ def register(app: typer.Typer) -> None:
     app.command("halt")(halt)
     app.command("resume")(resume)
     app.command("flatten")(flatten)
+    app.command("kill")(kill)
     app.add_typer(config_app, name="config")
 
 
@@ -49,8 +53,13 @@ def flatten(redis: RedisUrl = None, reason: Reason = "", as_json: AsJson = False
 
 def _send(redis: str | None, kind: CommandKind, reason: str, as_json: bool) -> None:
     async def ask() -> CommandResult:
-        async with open_link(settings.target(redis)) as link:
-            return await command(link, kind, reason)
+        try:
+            async with open_link(settings.target(redis)) as link:
+                return await command(link, kind, reason)
+        except BusUnavailable as error:
+            if STOP_BY_HAND in str(error):
+                raise
+            raise BusUnavailable(f"{kind} could not be sent: {error}; {STOP_BY_HAND}") from error
 
     answer = asyncio.run(ask())
     if as_json:
@@ -73,8 +82,49 @@ def _outlook(answer: CommandResult, kind: CommandKind) -> str:
     if told_again or not answer.is_kept:
         instead = ", HALT was sent in its place" if told_again else ""
         return f"Redis lost the command{instead}: look at arb status, then say it again"
+    missing = [f"{name} {_silence(dead)}" for name, dead in answer.dead.items()]
+    who = ", ".join(each for each in missing if not each.startswith("sentinel"))
     kept = "the command is kept and carried out when risk and executor are back"
-    return kept if kind is CommandKind.RESUME else f"{kept}; {STOP_BY_HAND}"
+    if who:
+        kept = f"{who}; {kept}"
+    if kind is CommandKind.RESUME:
+        return kept
+    if answer.sentinel:
+        return f"{kept}; sentinel: {answer.sentinel}"
+    if kind is CommandKind.FLATTEN and "executor" in answer.dead:
+        kept = f"{kept}; nothing is closed until then: {_who_else(answer)}"
+    return f"{kept}; {STOP_BY_HAND}"
+
+
+def _silence(silent_s: float | None) -> str:
+    return "was never heard" if silent_s is None else f"has been silent for {silent_s:.0f} s"
+
+
+def _who_else(answer: CommandResult) -> str:
+    """Say who may flatten instead of an executor that is dead."""
+    if answer.sentinel_acts:
+        return "the sentinel takes it over, its alert says what it did"
+    if "sentinel" in answer.dead:
+        return "the sentinel is dead as well; arb kill --flatten does it at the venues"
+    return "the sentinel only alerts ([sentinel] act); arb kill --flatten does it at the venues"
+
+
+def kill(
+    flatten: Annotated[
+        bool, typer.Option("--flatten", help="Close positions in derivatives as well.")
+    ] = False,
+    reason: Reason = "",
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel every order at every venue directly, whoever is dead; needs the venues' keys."""
+    environ = dict(os.environ)
+    if config is not None:
+        environ["ARB_CONFIG"] = config
+    command = [sys.executable, "-m", "services.sentinel.kill", f"--reason={reason or 'arb kill'}"]
+    command += ["--flatten"] if flatten else []
+    command += ["--json"] if as_json else []
+    os.execve(sys.executable, command, environ)
 
 
 @config_app.command("check")

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import getpass
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
 from shared.clock import SystemClock
 from shared.errors import BusUnavailable
 from shared.messages.base import TradingState
-from shared.messages.control import Command, CommandKind
+from shared.messages.control import Alert, Command, CommandKind, Heartbeat
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
-from shared.streams import CTL_COMMAND, EXEC_EVENT, RISK_EVENT, StreamSpec
+from shared.streams import ALERT, CTL_COMMAND, EXEC_EVENT, RISK_EVENT, SYS_HEALTH, StreamSpec
 from shared.watch.link import Link
 
 CONFIRM_WITHIN_S = 5.0
@@ -21,8 +22,13 @@ FLAT_WITHIN_S = 30.0
 BLOCK_MS = 250
 STOP_BY_HAND = (
     "to stop trading now, stop the executor (systemctl stop arbstream@executor, or docker compose "
-    "stop executor)"
+    "stop executor); arb kill cancels every order at the venues, with or without Redis"
 )
+SILENT_AFTER_NS = 5_000_000_000
+"""Heartbeats come every second; who was not heard for this long is dead."""
+HANDS = ("risk", "executor", "sentinel")
+"""Who carries commands out."""
+BEATS_BACK = 200
 
 
 @dataclass(slots=True)
@@ -30,7 +36,9 @@ class CommandResult:
     """What became of a command.
 
     ``is_kept`` tells whether Redis still held it when we looked last; ``sent`` how often it was
-    sent, more than once where Redis' data fell back behind it.
+    sent, more than once where Redis' data fell back behind it. ``dead`` are those who would carry
+    it out and are not heard, and for how many seconds (``None``: never); ``sentinel`` is what the
+    sentinel said that it did about it, ``sentinel_acts`` whether it lives and may act.
     """
 
     command: str
@@ -42,6 +50,9 @@ class CommandResult:
     positions: dict[str, Decimal] = field(default_factory=dict)
     is_kept: bool = True
     sent: int = 1
+    dead: dict[str, float | None] = field(default_factory=dict)
+    sentinel: str = ""
+    sentinel_acts: bool = False
 
 
 def new_command(kind: CommandKind, reason: str, operator: str = "") -> Command:
@@ -68,7 +79,8 @@ async def command(
     """
     sent = new_command(kind, reason)
     after: dict[str, tuple[StreamSpec, str]] = {
-        spec.key(): (spec, await link.last_id(spec.key())) for spec in (RISK_EVENT, EXEC_EVENT)
+        spec.key(): (spec, await link.last_id(spec.key()))
+        for spec in (RISK_EVENT, EXEC_EVENT, ALERT)
     }
     try:
         entry_id = await link.publish(sent, CTL_COMMAND)
@@ -78,7 +90,7 @@ async def command(
     if within_s is None:
         within_s = FLAT_WITHIN_S if kind is CommandKind.FLATTEN else CONFIRM_WITHIN_S
     give_up_ns = SystemClock.monotonic_ns() + int(within_s * 1e9)
-    while not watch.done() and SystemClock.monotonic_ns() < give_up_ns:
+    while not watch.is_over() and SystemClock.monotonic_ns() < give_up_ns:
         try:
             for heard in await link.read(after, BLOCK_MS):
                 watch.on_message(heard.message)
@@ -87,7 +99,24 @@ async def command(
         except BusUnavailable as error:  # a fail-over: the next try may find the new primary
             watch.answer.reason = str(error)
             await asyncio.sleep(BLOCK_MS / 1_000)
+    if not watch.answer.confirmed:
+        with suppress(BusUnavailable):
+            await _look_who_lives(link, watch.answer)
     return watch.answer
+
+
+async def _look_who_lives(link: Link, answer: CommandResult) -> None:
+    """Note who would carry the command out and is dead."""
+    now_ns, newest = SystemClock.now_ns(), dict[str, Heartbeat]()
+    for item in await link.newest(SYS_HEALTH, count=BEATS_BACK):
+        if isinstance(item.message, Heartbeat):
+            newest[item.message.service] = item.message
+    for name in HANDS:
+        beat = newest.get(name)
+        if beat is None or now_ns - beat.ts_ns > SILENT_AFTER_NS:
+            answer.dead[name] = None if beat is None else round((now_ns - beat.ts_ns) / 1e9, 1)
+    acts = newest["sentinel"].gauges.get("acts", 0.0) if "sentinel" in newest else 0.0
+    answer.sentinel_acts = "sentinel" not in answer.dead and acts > 0
 
 
 async def _keep(link: Link, watch: _Watch, entry_id: str) -> str:
@@ -105,6 +134,8 @@ async def _keep(link: Link, watch: _Watch, entry_id: str) -> str:
     return entry_id
 
 
+TAKEN_OVER = frozenset(("SENTINEL_ACTED", "SENTINEL_NOT_TAKEN"))
+"""Alerts in which the sentinel says what became of a FLATTEN that found the executor dead."""
 WANTED = {
     CommandKind.HALT: TradingState.HALTED,
     CommandKind.FLATTEN: TradingState.HALTED,
@@ -133,6 +164,10 @@ class _Watch:
             return new_command(CommandKind.HALT, f"{self._sent.command_id} was lost")
         return self._sent
 
+    def is_over(self) -> bool:
+        """Tell whether nothing more is to be waited for: the sentinel did it, or nobody can."""
+        return bool(self.answer.sentinel) or self.done()
+
     def on_message(self, message: object) -> None:
         flatten = self._sent.kind is CommandKind.FLATTEN
         match message:
@@ -147,6 +182,9 @@ class _Watch:
                 }
                 left = self.answer.exposure or self.answer.positions
                 self._flat = not flatten or (not left and message.plans_in_flight == 0)
+            case Alert(service="sentinel", ts_ns=ts_ns, code=code) if ts_ns > self._sent.ts_ns:
+                if code in TAKEN_OVER and flatten:
+                    self.answer.sentinel = message.text
             case ExecutorReady(ts_ns=ts_ns) if ts_ns > self._sent.ts_ns:
                 self._idle = not flatten or (
                     message.open_plans == 0 and message.unknown_orders == 0
