@@ -18,7 +18,7 @@ from rich.table import Table
 from services.cli.commands_look import EXIT_NOT_WELL, AsJson
 from services.cli.commands_operate import ConfigPath
 from services.cli.demo import run_demo
-from services.cli.demo_strategies import ALL, chosen, every_built_in
+from services.cli.demo_strategies import ALL, chosen, every_built_in, one_built_in
 from services.cli.look import unpriced_words
 from services.cli.output import console, emit_json, note
 from services.cli.replay import parse_speed, run_replay
@@ -27,7 +27,7 @@ from shared.config import load_strategies_of
 from shared.config_sections import ScannerConfig, StrategyConfig
 from shared.errors import ConfigError
 from shared.services import SERVICE_NAMES
-from shared.strategy_files import load
+from shared.strategy_files import built_ins, load
 from shared.wording import signed, unsigned
 
 RUNNABLE = (*SERVICE_NAMES, "venuesim")
@@ -40,8 +40,8 @@ DemoStrategies = Annotated[
     str | None,
     typer.Option(
         "--strategies",
-        metavar="FILE|all",
-        help="Run the [[strategies]] of this TOML, or every built-in one.",
+        metavar="FILE|NAME|all",
+        help="Run the [[strategies]] of this TOML, one built-in by its name, or every one.",
     ),
 ]
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -83,7 +83,12 @@ def demo(
     as_json: AsJson = False,
 ) -> None:
     """Run everything on simulated venues; leaves nothing behind."""
-    shown = every_built_in() if strategies == ALL else chosen(_chosen(strategies))
+    if strategies == ALL:
+        shown = every_built_in()
+    elif strategies in built_ins():
+        shown = one_built_in(strategies)
+    else:
+        shown = chosen(_chosen(strategies))
     if ledger is not None and (ledger.exists() or not ledger.absolute().parent.is_dir()):
         raise ConfigError(f"--ledger {ledger}: give a new file in a directory that is there")
     _finish(asyncio.run(run_demo(seconds, seed, as_json, shown, ledger)), as_json)

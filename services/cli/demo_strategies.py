@@ -15,6 +15,7 @@ from shared.strategy_files import built_ins, load
 
 ALL: Final = "all"
 RISK: Final = RiskConfig(
+    resting_orders_max=8,
     per_quote={
         "BTC": QuoteLimits(
             order_notional_max=Decimal("0.2"),
@@ -23,9 +24,10 @@ RISK: Final = RiskConfig(
             total_notional_max=Decimal(8),
             daily_loss_max=Decimal("0.02"),
         )
-    }
+    },
 )
-"""The usual limits, and about the same worth of the markets against a coin (simulated: 64,000)."""
+"""The usual limits, and about the same worth of the markets against a coin (simulated: 64,000);
+room for a quote on each side of some books."""
 RATE_INTERVAL_S: Final = 8 * 3_600
 """What rates are for, however often they settle: eight hours pass in seconds."""
 
@@ -46,10 +48,23 @@ def every_built_in() -> Shown:
     Raises:
         ConfigError: One does not load with them.
     """
+    return _built_ins(built_ins())
+
+
+def one_built_in(name: str) -> Shown:
+    """Return one built-in strategy with its own demo parameters.
+
+    Raises:
+        ConfigError: It does not load with them.
+    """
+    return _built_ins([name])
+
+
+def _built_ins(names: Sequence[str]) -> Shown:
     entries: list[StrategyConfig] = []
     demos: list[Demo] = []
     said: dict[str, str] = {}
-    for name in built_ins():
+    for name in names:
         demo = _demo_of(name)
         entry = StrategyConfig(id=name, class_=name, params=dict(demo.params), **demo.settings)
         load(entry, ScannerConfig(), f"demo of {name}")

@@ -63,4 +63,5 @@ def _paper(name: str, config: Config, rules: Rules, clock: Clock) -> PaperGatewa
         clock,
         wait=partial(asyncio.sleep, config.executor.paper_latency_ms / 1_000),
         account=paper_account(name, rules, config),
+        lets_rest=True,
     )

@@ -3,14 +3,15 @@
 An IOC order walks the newest view after a fixed latency. What it takes is gone for later orders
 until the venue's level changes: our own impact. Balances start at ``paper_balance`` of every dollar
 that is a quote asset and the same worth, at the first bid seen, of everything else that is traded;
-a perpetual needs its settlement asset for fees only.
+a perpetual needs its settlement asset for fees only. A post-only order rests where that is wanted
+(``paper_resting.py`` says what is assumed of its queue), and what happens to it is pushed.
 
 Fills, and what a trade needs of an account, are those of ``shared/exchange``. Its matching and its
-ledger are not used: the queue of a real book is not known, nothing rests on paper, and the account
-is kept by the accounting that a live one is compared with, fees rounded up.
+ledger are not used: the queue of a real book is not known, and the account is kept by the
+accounting that a live one is compared with, fees rounded up.
 
 Deterministic given views, orders and times. State is not kept over a restart: orders it never
-answered are then "not found", and balances start anew.
+answered, and those that rested, are then "not found", and balances start anew.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Final
 import msgspec
 
 from services.executor.paper_account import PaperAccount
+from services.executor.paper_resting import Place, RestingOrders
 from shared.accounts.gateway import (
     FillReport,
     OrderKey,
@@ -30,6 +32,7 @@ from shared.accounts.gateway import (
     OrderRequest,
     PaymentReport,
     StreamNews,
+    StreamState,
 )
 from shared.clock import Clock
 from shared.domain.order import ZERO
@@ -59,6 +62,7 @@ class PaperGateway:
         wait: Awaited between submission and the look at the book: the latency of the venue.
         quote_balance: What every dollar that is a quote asset starts with.
         account: Its money, where it is kept otherwise than that.
+        lets_rest: Whether post-only orders may rest; else they are not sent.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class PaperGateway:
         wait: Callable[[], Awaitable[object]],
         quote_balance: Decimal = ZERO,
         account: PaperAccount | None = None,
+        lets_rest: bool = False,
     ) -> None:
         self.venue = venue
         self._rules = rules
@@ -80,6 +85,9 @@ class PaperGateway:
         self._depth: dict[str, ShownDepth] = {}
         self._orders: OrderedDict[str, OrderReport] = OrderedDict()
         self._trades = 0
+        self._lets_rest = lets_rest
+        self._take: Callable[[StreamNews], None] = _to_nobody
+        self._resting = RestingOrders(self.account, self._book_resting, self._changed)
 
     def on_message(self, message: Message) -> None:
         """Take what the executor reads and ``WATCHED`` has: books, rates that settle."""
@@ -100,6 +108,7 @@ class PaperGateway:
             depth = self._depth[view.instrument] = ShownDepth()
         depth.show(view.bids, view.asks)
         self.account.open(view)
+        self._resting.on_view(view, depth)
 
     async def start(self) -> None:
         """Nothing to load."""
@@ -121,10 +130,14 @@ class PaperGateway:
 
         Raises:
             Rejected: A filter of the instrument, or the balance, forbids it.
-            Unavailable: It would rest, or has no limit: nothing rests on paper.
+            Unavailable: It would rest and may not, or has no limit.
         """
-        self._check_kind(order.terms)
+        self._check_kind(order)
         rules = self._check_filters(order)
+        if order.terms.rests:
+            name = order.terms.instrument
+            place = Place(self._views.get(name), self._depth.get(name), rules)
+            return self._resting.place(order, place)
         terms = self._reduced(order)
         view = self._views.get(terms.instrument)
         depth = self._depth[terms.instrument] if view and view.state is BookState.LIVE else None
@@ -160,7 +173,9 @@ class PaperGateway:
         return self._orders.get(client_id)
 
     async def cancel(self, key: OrderKey) -> None:
-        """Nothing rests on paper."""
+        """Take back an order that rests."""
+        client_id = key.client_order_id or key.venue_order_id.removeprefix("paper-")
+        self._resting.cancel(client_id)
 
     async def cancel_all_after(self, instruments: Sequence[str], after_s: int) -> str:
         """Nothing is sent to the venue, so nothing is left there."""
@@ -168,9 +183,8 @@ class PaperGateway:
         return "paper orders are at no venue"
 
     async def open_orders(self, instruments: Sequence[str]) -> list[OrderReport]:
-        """Nothing rests on paper."""
-        del instruments
-        return []
+        """Return the orders that rest."""
+        return [one for one in self._resting.reports if one.terms.instrument in instruments]
 
     async def fills_since(self, instruments: Sequence[str], since_ns: int) -> list[FillReport]:
         """Return executions since the start."""
@@ -194,16 +208,28 @@ class PaperGateway:
         return self.account.payments_since(instruments, since_ns)
 
     async def follow(self, instruments: Sequence[str], take: Callable[[StreamNews], None]) -> None:
-        """Return: every answer tells all that happened."""
+        """Push from now on what happens to orders; every answer tells all up to then."""
+        del instruments
+        self._take = take
+        take(StreamState(is_followed=True))
 
     async def close(self) -> None:
         """Nothing to close."""
 
-    def _check_kind(self, terms: OrderTerms) -> None:
-        if terms.order_type is not OrderType.LIMIT or terms.rests:
+    def _changed(self, report: OrderReport) -> None:
+        """Note what became of an order that rests, and push it."""
+        self.remember(report)
+        self._take(report)
+
+    def _check_kind(self, order: OrderRequest) -> None:
+        terms = order.terms
+        may_rest = self._lets_rest and terms.time_in_force is TimeInForce.PO
+        is_usual = not terms.rests or (may_rest and not order.reduce_only)
+        if terms.order_type is not OrderType.LIMIT or not is_usual:
+            known = "FOK, IOC and PO" if self._lets_rest else "FOK, IOC"
             raise Unavailable(
                 f"{self.venue}: not sent, {terms.kind} orders cannot be filled on paper (LIMIT "
-                "with FOK, IOC can)",
+                f"with {known} can)",
                 cause=Cause.ORDER,
             )
 
@@ -251,9 +277,26 @@ class PaperGateway:
     def _book(
         self, order: OrderRequest, rules: InstrumentRules, price: Decimal, qty: Decimal
     ) -> FillReport:
-        terms = order.terms
         now_ns = self._clock.now_ns()
-        fee, fee_asset = self.account.book(terms, rules, price, qty, now_ns)
+        paid = self.account.book(order.terms, rules, price, qty, now_ns)
+        return self._fill_report(order, price, qty, paid, now_ns)
+
+    def _book_resting(
+        self, order: OrderRequest, rules: InstrumentRules, price: Decimal, qty: Decimal
+    ) -> FillReport:
+        now_ns = self._clock.now_ns()
+        paid = self.account.book_resting(order.terms, rules, price, qty, now_ns)
+        return self._fill_report(order, price, qty, paid, now_ns)
+
+    def _fill_report(
+        self,
+        order: OrderRequest,
+        price: Decimal,
+        qty: Decimal,
+        paid: tuple[Decimal, str],
+        now_ns: int,
+    ) -> FillReport:
+        terms, (fee, fee_asset) = order.terms, paid
         self._trades += 1
         return FillReport(
             trade_id=f"{order.client_order_id}-{self._trades}",
@@ -266,6 +309,10 @@ class PaperGateway:
             fee_asset=fee_asset,
             ts_venue_ns=now_ns,
         )
+
+
+def _to_nobody(news: StreamNews) -> None:
+    """Nobody follows the account."""
 
 
 def _sum(pieces: Sequence[tuple[Decimal, Decimal]]) -> Decimal:

@@ -53,6 +53,8 @@ class PaperAccount:
         self._rules, self._quote_balance = rules, quote_balance
         self._quote_assets = quote_assets
         self._opened: set[str] = set()
+        self._locked: dict[str, Decimal] = {}
+        """What orders that rest may cost, by asset."""
 
     def open(self, view: DepthView) -> None:
         """Give the account what it starts with, once a price is there.
@@ -81,7 +83,10 @@ class PaperAccount:
 
     def balances(self) -> Mapping[str, Balance]:
         """Return all balances opened so far."""
-        return {asset: Balance(free=self.balance(asset), used=ZERO) for asset in sorted(self.start)}
+        return {
+            asset: Balance(free=self.free(asset), used=self._locked.get(asset, ZERO))
+            for asset in sorted(self.start)
+        }
 
     def balance(self, asset: str) -> Decimal:
         """Return what there is of an asset."""
@@ -90,7 +95,32 @@ class PaperAccount:
 
     def free(self, asset: str) -> Decimal:
         """Return what of it an order may use."""
-        return self.balance(asset)
+        return self.balance(asset) - self._locked.get(asset, ZERO)
+
+    def lock(
+        self, order: OrderTerms, rules: InstrumentRules, qty: Decimal, *, is_sure: bool = False
+    ) -> tuple[str, Decimal]:
+        """Keep what so much of an order that rests costs at worst; return the asset and how much.
+
+        One that ``is_sure`` was looked at before.
+
+        Raises:
+            Rejected: It cannot be paid for.
+        """
+        cost = cost_of(order.instrument, qty, order.price_limit)
+        fee = fee_amount(cost, self.fee_bps(rules))
+        name = split_instrument(order.instrument)
+        asset, amount = needed(name, order.side, qty=qty, cost=cost, fee=fee)
+        if self.free(asset) < amount and not is_sure:
+            raise Rejected(
+                f"{amount} {asset} needed at {self.venue}", "INSUFFICIENT_BALANCE", Cause.FUNDS
+            )
+        self._locked[asset] = self._locked.get(asset, ZERO) + amount
+        return asset, amount
+
+    def unlock(self, asset: str, amount: Decimal) -> None:
+        """Let other orders use it."""
+        self._locked[asset] = self._locked.get(asset, ZERO) - amount
 
     def positions(self, instruments: Sequence[str]) -> Mapping[str, Decimal]:
         """Return perpetual positions in signed base units."""
@@ -135,9 +165,20 @@ class PaperAccount:
         self, terms: OrderTerms, rules: InstrumentRules, price: Decimal, qty: Decimal, ts_ns: int
     ) -> tuple[Decimal, str]:
         """Book a fill at a time; return its fee and the asset that it is charged in."""
+        return self._trade(terms, self.fee_bps(rules), price, qty, ts_ns)
+
+    def book_resting(
+        self, terms: OrderTerms, rules: InstrumentRules, price: Decimal, qty: Decimal, ts_ns: int
+    ) -> tuple[Decimal, str]:
+        """Book a fill of an order that rested, at the maker's fee; a rebate counts as none."""
+        return self._trade(terms, max(ZERO, rules.maker_fee_bps), price, qty, ts_ns)
+
+    def _trade(
+        self, terms: OrderTerms, fee_bps: Decimal, price: Decimal, qty: Decimal, ts_ns: int
+    ) -> tuple[Decimal, str]:
         _, quote, settle = split_instrument(terms.instrument)
         cost = cost_of(terms.instrument, qty, price)
-        fee, fee_asset = fee_amount(cost, self.fee_bps(rules)), settle or quote
+        fee, fee_asset = fee_amount(cost, fee_bps), settle or quote
         self.books.trade(
             Execution(
                 venue=self.venue,

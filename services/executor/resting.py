@@ -22,6 +22,7 @@ from typing import Final
 
 import msgspec
 
+from services.executor.actions import Submit
 from services.executor.even_orders import NoOrder, OrderIntent, Uneven, is_dust, trade_at
 from services.executor.ids import client_order_id
 from services.executor.market import Markets
@@ -167,7 +168,8 @@ class RestingLegs:
         attempt = len(orders) - 1
         while client_order_id(plan.plan_id, index, attempt) in plan.orders:
             attempt += 1  # an adopted order has this number
-        out.actions.append(self._orders.submit(plan, intent, (index, attempt), now_ns, out))
+        hedge = self._orders.submit(plan, intent, (index, attempt), now_ns, out)
+        out.actions.append(Submit(hedge.order, 0))  # no tick caused it: a fill did
 
     def _next_hedge(
         self, plan: PlanRecord, orders: Sequence[OrderRecord], now_ns: int

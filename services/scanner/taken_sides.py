@@ -10,7 +10,8 @@ Of those that come at once the one with the highest ``net`` goes first, as far a
 compared: within one quote asset, and not for what opens a round, whose profit is not known yet.
 Among equals the strategy goes first that has offered nothing for longest. Where offers come to
 nothing, strategies that were refused meanwhile take turns (``_Use.keeps_out``).
-What closes a round always goes out. Sides in use are not saved: they last less long than a restart.
+What closes a round always goes out, and what is to rest, which takes no prices. Sides in use are
+not saved: they last less long than a restart.
 """
 
 from __future__ import annotations
@@ -152,8 +153,8 @@ class TakenSides:
 
     def _in_use(self, offer: Opportunity, now_ns: int) -> SideOfBook | None:
         """Return a side that the offer may not take; ``None`` if it may go out."""
-        if offer.intent is Intent.CLOSE:
-            return None
+        if offer.intent is Intent.CLOSE or offer.resting is not None:
+            return None  # a quote takes nothing
         for key in _sides_of(offer):
             use = self._uses.get(key)
             if use is None:
@@ -167,6 +168,8 @@ class TakenSides:
         return None
 
     def _take(self, offer: Opportunity, views: Mapping[Place, DepthView], now_ns: int) -> None:
+        if offer.resting is not None:
+            return
         until_ns = min(offer.ts_expire_ns, now_ns + TAKEN_NS)
         if offer.strategy_id in self._last_out_ns or len(self._last_out_ns) < STRATEGIES_MAX:
             self._last_out_ns[offer.strategy_id] = now_ns

@@ -7,7 +7,7 @@ any point.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -132,7 +132,7 @@ def message_of(kind: type[M], row: Columns) -> M:
         there |= msgspec.json.decode(row[MORE])
     nested = _nested(kind)
     fields = {
-        name: msgspec.json.decode(value) if name in nested else value
+        name: msgspec.json.decode(value) if name in nested and value is not None else value
         for name, value in there.items()
     }
     return msgspec.convert(fields, kind, strict=False)
@@ -152,12 +152,18 @@ def fitting(values: dict[str, Value], columns: Container[str]) -> dict[str, Valu
 
 @lru_cache(maxsize=64)
 def _nested(kind: type[Message]) -> frozenset[str]:
-    """Return the fields that are lists, tables or structures: JSON in their column."""
+    """Return the fields that are, or may be, lists, tables or structures: JSON in their column."""
     return frozenset(
         each.name
         for each in msgspec.structs.fields(kind)
-        if isinstance(msgspec.inspect.type_info(each.type), _COMPOSED)
+        if any(isinstance(known, _COMPOSED) for known in _kinds(each.type))
     )
+
+
+def _kinds(annotation: Any) -> Sequence[msgspec.inspect.Type]:
+    """Return what a field may be."""
+    known = msgspec.inspect.type_info(annotation)
+    return known.types if isinstance(known, msgspec.inspect.UnionType) else (known,)
 
 
 _COMPOSED: Final = (

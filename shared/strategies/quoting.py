@@ -102,6 +102,8 @@ class Desk:
         self._limits = limits
         self.maker, self.taker = KnownBook(), KnownBook()
         self.quotes: dict[Side, Quote] = {}
+        self.wanted: dict[Side, Quote] = {}
+        """Where those that stand would be placed now."""
         self.why_not: dict[Side, NoQuote] = {}
         self.inventory_qty = self.unhedged_qty = self.unhedged_cost = _ZERO
         """On the maker venue; filled and not hedged, and what that cost there with its fee."""
@@ -119,6 +121,7 @@ class Desk:
                 if self.quotes.pop(side, None) is not None or self.why_not.get(side) != wanted:
                     self.why_not[side] = changed[side] = wanted
                 continue
+            self.wanted[side] = wanted
             if standing is None or self._is_to_move(side, standing, wanted):
                 self.quotes[side] = changed[side] = wanted
                 self.why_not.pop(side, None)

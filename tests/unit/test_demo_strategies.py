@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from services.cli.demo_strategies import Shown, every_built_in, strategy_lines
+from services.cli.demo_strategies import Shown, every_built_in, one_built_in, strategy_lines
 from services.venuesim.__main__ import parse_arguments
 from shared.config_sections import StrategyConfig
 from shared.domain.valuation import closes
@@ -21,6 +21,14 @@ def test_every_built_in_is_shown_with_parameters_of_its_own() -> None:
     params = {entry.id: entry.params for entry in shown.strategies}
     assert params["conversion"]["quote_asset"] == "USDT"
     assert shown.one_shard, "several base assets in one strategy"
+
+
+def test_one_built_in_is_shown_by_its_name() -> None:
+    shown = one_built_in("market_making")
+    (entry,) = shown.strategies
+    assert (entry.id, entry.legs) == ("market_making", "maker-taker")
+    assert entry.params["rest_ms"] > 0
+    assert shown.said == {"market_making": ""}
 
 
 def test_the_market_has_what_they_need() -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from shared.messages.execution import ApprovedPlan, Fill
-from shared.messages.terms import LegPolicy
+from shared.messages.terms import LegPolicy, Resting
 from shared.sql_ledger.database import SCHEMA, LedgerError, open_to_read, open_to_write
 from shared.sql_ledger.migrations import MIGRATIONS
 from shared.sql_ledger.rows import Row, message_of, rows_of
@@ -57,7 +57,9 @@ def test_a_step_that_fails_changes_nothing(tmp_path: Path, monkeypatch) -> None:
 
 
 def test_a_field_that_a_message_gained_is_kept(tmp_path: Path) -> None:
-    plan = msgspec.structs.replace(approved(1, T0), policy=LegPolicy.SEQUENTIAL)
+    resting = Resting(rest_ms=500, better_bps=D("1.5"))
+    changes = {"policy": LegPolicy.MAKER_TAKER, "resting": resting}
+    plan = msgspec.structs.replace(approved(1, T0), **changes)
     execution = fill(plan, 0, D(10_000), fee=None)
     ledger = open_to_write(tmp_path / "l")
     (row,) = rows_of(execution, "e")

@@ -5,19 +5,34 @@ from __future__ import annotations
 from decimal import Decimal as D
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.config_sections import StrategyConfig
 from shared.domain.quotes import Band
 from shared.look_ahead import examine, market, run
-from shared.messages.arb import Indication
+from shared.messages.arb import Indication, Opportunity
 from shared.messages.base import BookState, Side
 from shared.messages.market import Trade, TradesMissed
+from shared.messages.terms import Resting, TimeInForce
 from shared.strategies.built_in.market_making import MarketMaking, MarketMakingParams
 from shared.strategies.port import Depth, Trades
 from shared.strategies.quoting import Desk, Hedged, NoQuote, Quote, QuoteLimits
-from tests.decision_builders import MS, SECOND, SPOT, T0, make_rules, make_view
+from tests.decision_builders import (
+    MS,
+    PERP,
+    SECOND,
+    SPOT,
+    T0,
+    make_config,
+    make_info,
+    make_risk,
+    make_rules,
+    make_view,
+)
+from tests.unit.test_risk_limits import approved
 
 FINE = {"tick_size": D("0.01"), "lot_size": D("0.001"), "qty_min": D("0.001")}
 LIMITS = QuoteLimits(
@@ -291,3 +306,94 @@ def test_it_does_not_look_ahead() -> None:
 
     assert examine(make, events, [20, 300, 500], 1) is None
     assert sum(len(each) > 1 for each in run(make, events)) > 5
+
+
+Offers = list[Opportunity]
+T1 = T0 + 2 * MS
+
+
+def offers_of(**params: Any) -> tuple[MarketMaking, Offers]:
+    """A strategy between alpha (maker) and beta, and what it offers at its first look."""
+    names = {"maker_venue": "alpha", "taker_venue": "beta", "refresh_ms": 1}
+    values = {**names, "notional_quote": 100.0, "edge_bps": 10.0, "worse_bps": 2.0, **params}
+    strategy = MarketMaking("mm", MarketMakingParams(**values))
+    strategy.on_rules(make_rules("alpha", **FINE, notional_min=D(5), maker_fee_bps=D(2)), T0)
+    strategy.on_rules(make_rules("beta", **FINE, notional_min=D(5), taker_fee_bps=D(5)), T0)
+    strategy.on_depth(make_view("alpha", bids=[(99.0, 9.0)], asks=[(101.0, 9.0)]), T0)
+    return strategy, look(strategy, T1)
+
+
+def look(strategy: MarketMaking, now_ns: int, bid: float = 100.0, seq: int = 1) -> Offers:
+    view = make_view("beta", bids=[(bid, 10.0)], asks=[(100.02, 10.0)], ts_ns=now_ns, seq=seq)
+    return [m for m in strategy.on_depth(view, now_ns) if isinstance(m, Opportunity)]
+
+
+def test_without_rest_ms_nothing_is_offered() -> None:
+    _, offers = offers_of()
+    assert offers == []
+
+
+def test_both_quotes_are_offered_with_their_hedges() -> None:
+    _, (bid, ask) = offers_of(rest_ms=3_000)
+    rests, hedge = bid.legs
+    assert (rests.venue, rests.price_limit, rests.time_in_force) == (
+        "alpha",
+        D("99.83"),
+        TimeInForce.PO,
+    )
+    assert (hedge.venue, hedge.side, hedge.price_avg, hedge.time_in_force) == (
+        "beta",
+        Side.SELL,
+        D(100),
+        TimeInForce.IOC,
+    )
+    # 99.83 * 1.0002 / (0.9995 * 0.999 * 1.0002) = 99.97993: at which it earns 8 bps
+    assert hedge.price_limit == D("99.97")
+    assert bid.resting == Resting(rest_ms=3_000, better_bps=D(2))
+    assert bid.edge_bps >= D(10)
+    hedge, rests = ask.legs
+    assert (rests.venue, rests.side, rests.price_limit) == ("alpha", Side.SELL, D("100.2"))
+    assert hedge.price_limit > hedge.price_avg == D("100.02")
+
+
+def test_risk_approves_what_is_offered() -> None:
+    _, (bid, ask) = offers_of(rest_ms=3_000)
+    entry = StrategyConfig(id="mm", class_="market_making", legs="maker-taker")
+    engine = make_risk(msgspec.structs.replace(make_config(), strategies=[entry]))
+    for venue, low, high in (("alpha", 99.0, 101.0), ("beta", 100.0, 100.02)):
+        engine.on_message(make_info(venue, **FINE), T0)
+        view = make_view(venue, bids=[(low, 10.0)], asks=[(high, 10.0)])
+        engine.on_message(view, T0)
+    for offer in (bid, ask):
+        approved(engine, offer, T1)
+
+
+def test_a_quote_that_stands_is_offered_again_after_a_while() -> None:
+    strategy, (bid, _) = offers_of(rest_ms=3_000)
+    assert look(strategy, T1 + 499 * MS) == []
+    again = look(strategy, T1 + 500 * MS, seq=2)
+    assert [one.legs[0].venue for one in again] == ["alpha", "beta"]
+    assert again[0].opportunity_id != bid.opportunity_id
+    moved = look(strategy, T1 + 600 * MS, bid=99.9, seq=3)
+    assert [one.legs[0].side for one in moved] == [Side.BUY]
+
+
+def test_what_no_lots_of_both_express_is_not_offered() -> None:
+    strategy, _ = offers_of(rest_ms=3_000)
+    strategy.on_rules(make_rules("beta", lot_size=D(2), qty_min=D(2), notional_min=D(5)), T0)
+    assert look(strategy, T1 + 900 * MS, bid=99.5, seq=2) == []
+
+
+def test_derivatives_are_quoted_and_not_offered() -> None:
+    strategy = MarketMaking("mm", MarketMakingParams(rest_ms=1_000, refresh_ms=1))
+    for venue in ("alpha", "beta"):
+        strategy.on_rules(make_rules(venue, PERP, **FINE, notional_min=D(5)), T0)
+    found = [
+        said
+        for venue in ("alpha", "beta")
+        for said in strategy.on_depth(
+            make_view(venue, PERP, bids=[(100.0, 900.0)], asks=[(100.02, 900.0)]), T0
+        )
+    ]
+    assert found
+    assert not any(isinstance(said, Opportunity) for said in found)

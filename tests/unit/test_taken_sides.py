@@ -14,6 +14,7 @@ from shared.messages.arb import NearMiss, Opportunity
 from shared.messages.base import Message, Side
 from shared.messages.market import DepthView
 from shared.messages.rounds import Intent
+from shared.messages.terms import Resting
 from shared.strategies.gates import Gate
 from shared.strategies.near_misses import NEAR_MISS_INTERVAL_NS
 from tests.decision_builders import MS, SECOND, T0, make_info, make_leg, make_offer, make_view
@@ -59,6 +60,13 @@ def test_what_opens_a_round_comes_after_profits_and_what_closes_one_always_passe
     closing = from_alpha("c", "beta", "-5", intent=Intent.CLOSE, round_id="s")
     assert sift(sides, opening, profit, closing) == [closing]
     assert sift(sides, profit, closing, now_ns=T0 + MS) == [closing]
+
+
+def test_what_is_to_rest_takes_no_side_and_is_never_held_back() -> None:
+    sides = TakenSides()
+    takes = from_alpha("a", "beta")
+    rests = from_alpha("b", "beta", resting=Resting(rest_ms=500))
+    assert sift(sides, rests, takes, rests) == [rests, takes, rests]
 
 
 def test_a_side_is_free_again_when_its_book_shows_that_it_was_taken() -> None:

@@ -1,9 +1,10 @@
-"""Quotes on one venue, priced by what hedging a fill on another would cost; it watches only. Pure.
+"""Quotes on one venue, priced by what hedging a fill on another would cost. Pure.
 
 It works out the quotes that it would rest on the maker venue, moves them when they are outside
 their band, takes them back when they must not stand, and counts what public trades through their
-price would have filled, hedged at once in the taker's book (``quoting.py``). **Nothing is sent**:
-orders that rest, their place in the queue and their cancels are not part of plans yet.
+price would have filled, hedged at once in the taker's book (``quoting.py``). Without ``rest_ms`` it
+watches only. With it each quote is offered as a plan of which one leg rests (``quote_offers.py``),
+which risk approves where both books are spot and ``[[strategies]]`` has ``legs = "maker-taker"``.
 
 Quotes and would-be fills are ``Indication`` messages (``arb tail arb.indication``).
 """
@@ -16,7 +17,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
 from shared.domain.quotes import Band, band_problem
 from shared.domain.rounding import exact
 from shared.messages.arb import Indication
@@ -25,21 +26,18 @@ from shared.messages.market import DepthView, Trade, TradesMissed
 from shared.messages.rules import InstrumentRules
 from shared.strategies.demo import Demo
 from shared.strategies.near_misses import Route, Stopped
-from shared.strategies.port import Depth, Input, Params, Strategy, Trades
+from shared.strategies.port import Depth, Input, Output, Params, Strategy, Trades
+from shared.strategies.quote_offers import QuoteOffers
 from shared.strategies.quoting import Desk, Hedged, NoQuote, Quote, QuoteLimits
 from shared.strategies.round_plans import KnownBook, Place
 
-DEMO = Demo(
-    params={"maker_instrument": "BTC/USDT", "taker_instrument": "BTC/USDT"},
-    only_watches="nothing that it would quote is sent",
-)
 BOOKS_MAX, DESKS_MAX = 64, 32
 """Books, and pairs of maker and taker followed; more are refused and counted."""
 REFRESHED_MAX = 4
 """Pairs that one call prices: each takes a part of a millisecond."""
-_BTC = {"maker_instrument": "BTC/USDT", "taker_instrument": "BTC/USDT"}
-_BAND = {"edge_bps": 1.0, "worse_bps": 0.5, "better_bps": 0.5, "notional_quote": 500.0}
-DEMO = Demo(params={**_BTC, **_BAND}, only_watches="orders that rest are not part of plans yet")
+_DEMO = {"maker_instrument": "BTC/USDT", "taker_instrument": "BTC/USDT", "rest_ms": 5_000}
+_BANDS = {"edge_bps": 0.5, "worse_bps": 0.4, "better_bps": 20.0, "notional_quote": 500.0}
+DEMO = Demo(params={**_DEMO, **_BANDS}, settings={"legs": "maker-taker"})
 _MS = 1_000_000
 
 
@@ -49,7 +47,7 @@ class MarketMakingParams(Params, frozen=True, kw_only=True):
     ``edge_bps`` is earned after both fees; a standing quote may be ``worse_bps`` more generous than
     wanted and ``better_bps`` less. ``skew_bps_max`` is how far the side that adds to a full
     inventory is moved away. Quotes are looked at once in ``refresh_ms``, and at once where a book
-    leaves LIVE.
+    leaves LIVE. With ``rest_ms`` they are offered, each to rest for so long at most; 0: none is.
     """
 
     maker_venue: str = ""
@@ -66,6 +64,7 @@ class MarketMakingParams(Params, frozen=True, kw_only=True):
     unhedged_notional_quote_max: Annotated[float, Meta(ge=1e-6, le=1e9)] = 500.0
     book_age_ms_max: Annotated[int, Meta(ge=1, le=60_000)] = 1_000
     refresh_ms: Annotated[int, Meta(ge=1, le=60_000)] = 100
+    rest_ms: Annotated[int, Meta(ge=0, le=600_000)] = 0
 
 
 class _Pair:
@@ -75,6 +74,8 @@ class _Pair:
         self.maker, self.taker, self.route = maker, taker, route
         self.desk = Desk(limits)
         self.ts_refresh_ns = 0
+        self.offers: QuoteOffers | None = None
+        """Of a strategy that does not only watch."""
 
 
 class MarketMaking(Strategy[MarketMakingParams]):
@@ -105,7 +106,7 @@ class MarketMaking(Strategy[MarketMakingParams]):
         self._pairs: list[_Pair] = []
         self._next_ns: int | None = None
         names = "placed", "moved", "withdrawn", "would_fill", "trades_at_quote", "trades_missed"
-        self._counts = dict.fromkeys((*names, "pairs_refused"), 0)
+        self._counts = dict.fromkeys((*names, "pairs_refused", "offered"), 0)
 
     def inputs(self) -> Sequence[Input]:
         """Return both books, and the trades of the maker venue."""
@@ -120,7 +121,7 @@ class MarketMaking(Strategy[MarketMakingParams]):
             book.rules = rules
         return ()
 
-    def on_depth(self, view: DepthView, now_ns: int) -> Sequence[Indication]:
+    def on_depth(self, view: DepthView, now_ns: int) -> Sequence[Output]:
         """Note a book, and look at the quotes that it bears on."""
         place = view.venue, view.instrument
         if (book := self._book(place)) is None:
@@ -133,7 +134,7 @@ class MarketMaking(Strategy[MarketMakingParams]):
             self._next_ns = now_ns + self._pause_ns
         return [said for pair in pairs for said in self._refresh(pair, now_ns)]
 
-    def on_timer(self, now_ns: int) -> Sequence[Indication]:
+    def on_timer(self, now_ns: int) -> Sequence[Output]:
         """Look at the quotes that were not looked at for longest: books grow old without views."""
         self._next_ns = now_ns + self._pause_ns
         due = self._due(self._pairs, now_ns)
@@ -213,11 +214,14 @@ class MarketMaking(Strategy[MarketMakingParams]):
             return
         pair = _Pair(maker, taker, self._limits, self.near_misses.route(maker, taker))
         pair.desk.maker, pair.desk.taker = self._books[maker], self._books[taker]
+        rest_ms = self.params.rest_ms
+        if rest_ms and is_spot(maker[1]) and is_spot(taker[1]):
+            pair.offers = QuoteOffers(self.id, self._limits, rest_ms)
         self._pairs.append(pair)
         self._pairs_of[maker].append(pair)
         self._pairs_of[taker].append(pair)
 
-    def _refresh(self, pair: _Pair, now_ns: int) -> Sequence[Indication]:
+    def _refresh(self, pair: _Pair, now_ns: int) -> Sequence[Output]:
         pair.ts_refresh_ns = now_ns
         stood = set(pair.desk.quotes)
         changed = pair.desk.refresh(now_ns)
@@ -228,9 +232,11 @@ class MarketMaking(Strategy[MarketMakingParams]):
                 self._counts["withdrawn"] += side in stood
         for side, why in pair.desk.why_not.items():
             self.near_misses.count(pair.route, Stopped(why.value, (side,)), now_ns)
+        offers = pair.offers.due(pair.desk, now_ns) if pair.offers is not None else []
+        self._counts["offered"] += len(offers)
         if not changed:
-            return ()
-        return [self._indication(pair, "QUOTES", _told_quotes(pair.desk), now_ns)]
+            return offers
+        return [self._indication(pair, "QUOTES", _told_quotes(pair.desk), now_ns), *offers]
 
     def _indication(
         self, pair: _Pair, kind: str, values: Mapping[str, object], now_ns: int

@@ -1,0 +1,152 @@
+"""Orders that rest on paper: their place in a queue that is not seen, and what fills them. Pure.
+
+Of a real book only its levels are known, so where an order of ours stands is assumed, against us:
+
+* What was shown at its price when it was placed stands before it, all of it, and trades first.
+  Whoever cancels there meanwhile moves us no further.
+* It is filled by what the other side of the book then shows at its price or through it, as far as
+  that is more than what stands before us; what has filled us there is gone until the level changes.
+  A level through our price means that everything at our price has traded.
+* Trades that leave no such level behind fill nothing: they are not seen. Fills are too few.
+* While the book is not LIVE nothing is filled. An order is filled at its own price, at the maker's
+  fee (a rebate counts as none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import NamedTuple
+
+import msgspec
+
+from services.executor.paper_account import PaperAccount
+from shared.accounts.gateway import FillReport, OrderReport, OrderRequest
+from shared.domain.order import ZERO
+from shared.domain.rounding import exact
+from shared.errors import Cause, Rejected
+from shared.exchange.depth import ShownDepth
+from shared.messages.base import BookState, Side
+from shared.messages.execution import OrderStatus
+from shared.messages.market import DepthView
+from shared.messages.rules import InstrumentRules
+
+RESTING_MAX = 500
+"""Orders that may rest at a time; more are refused."""
+
+Book = Callable[[OrderRequest, InstrumentRules, Decimal, Decimal], FillReport]
+"""Books a fill of a resting order: order, rules, price, quantity."""
+
+
+class _Resting(msgspec.Struct):
+    """``ahead`` base units of others trade first, ``locked`` of ``asset`` pays for what is left."""
+
+    request: OrderRequest
+    rules: InstrumentRules
+    report: OrderReport
+    ahead: Decimal
+    asset: str
+    locked: Decimal
+
+
+class Place(NamedTuple):
+    """Where an order is to rest: the newest view, its depth, and the rules."""
+
+    view: DepthView | None
+    depth: ShownDepth | None
+    rules: InstrumentRules
+
+
+class RestingOrders:
+    """Those of one venue's paper account.
+
+    Args:
+        account: Its money.
+        book: Books a fill.
+        tell: Takes an order as it is now, whenever it has changed.
+    """
+
+    def __init__(
+        self, account: PaperAccount, book: Book, tell: Callable[[OrderReport], None]
+    ) -> None:
+        self._account, self._book, self._tell = account, book, tell
+        self._resting: dict[str, _Resting] = {}
+
+    @property
+    def reports(self) -> list[OrderReport]:
+        """The orders that rest."""
+        return [each.report for each in self._resting.values()]
+
+    def place(self, order: OrderRequest, place: Place) -> OrderReport:
+        """Let a post-only order rest.
+
+        Raises:
+            Rejected: It would trade at once, cannot be paid for, or is one too many.
+        """
+        terms, view, depth = order.terms, place.view, place.depth
+        name = f"{terms.venue}: {order.client_order_id}"
+        if view is None or depth is None or view.state is not BookState.LIVE:
+            text = f"{name}: no LIVE book says whether it would trade at once"
+            raise Rejected(text, "POST_ONLY", Cause.WOULD_TAKE)
+        if depth.reachable(terms.side, terms.price_limit, terms.qty):
+            raise Rejected(f"{name} would trade at once", "POST_ONLY", Cause.WOULD_TAKE)
+        if len(self._resting) >= RESTING_MAX:
+            raise Rejected(f"{name}: {RESTING_MAX} orders rest already", "TOO_MANY_OPEN")
+        asset, amount = self._account.lock(terms, place.rules, terms.qty)
+        report = OrderReport(
+            client_order_id=order.client_order_id,
+            terms=terms,
+            status=OrderStatus.ACCEPTED,
+            venue_order_id=f"paper-{order.client_order_id}",
+        )
+        own_side = view.bids if terms.side is Side.BUY else view.asks
+        shown = (exact(qty) for price, qty in own_side if exact(price) == terms.price_limit)
+        self._resting[order.client_order_id] = _Resting(
+            order, place.rules, report, sum(shown, ZERO), asset, amount
+        )
+        self._tell(report)
+        return report
+
+    def on_view(self, view: DepthView, depth: ShownDepth) -> None:
+        """Fill what the newest view says is filled."""
+        if view.state is not BookState.LIVE:
+            return
+        for each in list(self._resting.values()):
+            if each.request.terms.instrument == view.instrument:
+                self._fill(each, view, depth)
+
+    def cancel(self, client_order_id: str) -> None:
+        """Take an order back; one that does not rest is no error."""
+        each = self._resting.pop(client_order_id, None)
+        if each is not None:
+            self._account.unlock(each.asset, each.locked)
+            self._tell(msgspec.structs.replace(each.report, status=OrderStatus.CANCELED))
+
+    def _fill(self, each: _Resting, view: DepthView, depth: ShownDepth) -> None:
+        terms = each.request.terms
+        left = terms.qty - each.report.filled_qty
+        others = view.asks if terms.side is Side.BUY else view.bids
+        if others and terms.side.signed(terms.price_limit - exact(others[0][0])) > 0:
+            each.ahead = ZERO  # all at our price has traded
+        pieces = depth.take(terms.side, terms.price_limit, each.ahead + left)
+        got = sum((qty for _, qty in pieces), ZERO)
+        before = min(each.ahead, got)
+        each.ahead -= before
+        qty = (got - before) // each.rules.lot_size * each.rules.lot_size
+        if qty <= 0:
+            return
+        self._account.unlock(each.asset, each.locked)
+        fill = self._book(each.request, each.rules, terms.price_limit, qty)
+        is_whole = qty == left
+        each.locked = ZERO
+        if not is_whole:
+            _, each.locked = self._account.lock(terms, each.rules, left - qty, is_sure=True)
+        else:
+            del self._resting[each.request.client_order_id]
+        each.report = msgspec.structs.replace(
+            each.report,
+            status=OrderStatus.FILLED if is_whole else OrderStatus.PARTIALLY_FILLED,
+            filled_qty=each.report.filled_qty + qty,
+            fills=(*each.report.fills, fill),
+        )
+        self._tell(each.report)
