@@ -45,15 +45,49 @@ MarketKey = tuple[str, str]
 """Venue and instrument."""
 
 
+KEPT_BYTES_MAX = 128 * 1024 * 1024
+"""A survey keeps so much of a recording; a longer one is read once more when it is played."""
+KEPT_ITEM_BYTES = 240
+"""What an item takes beside its payload."""
+
+
 @dataclass(slots=True)
 class Contents:
     """What a recording holds."""
 
     capture: Capture
+    kept: list[CaptureItem] | None = None
+    """All of it, where that is not too long and another reading would yield the same."""
     rules: dict[MarketKey, InstrumentRules] = field(default_factory=dict)
     first_ns: int = 0
     last_ns: int = 0
     frames: int = 0
+
+    def items(self) -> Iterator[CaptureItem]:
+        """Yield what was recorded."""
+        return iter(self.capture if self.kept is None else self.kept)
+
+
+class _Keeper:
+    """What a survey keeps, so that nothing need be read twice."""
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture, self._lessons = capture, capture.lessons
+        self._kept: list[CaptureItem] = []
+        self._room = KEPT_BYTES_MAX
+
+    def take(self, item: CaptureItem) -> None:
+        """Keep an item, or nothing any more where there is no room."""
+        if self._room > 0:
+            self._room -= KEPT_ITEM_BYTES + len(item.payload) + len(item.recorded)
+            self._kept.append(item)
+            if self._room <= 0:
+                self._kept = []
+
+    def kept(self) -> list[CaptureItem] | None:
+        """Return all items, if they are what another reading would yield."""
+        is_whole = self._room > 0 and self._capture.lessons == self._lessons
+        return self._kept if is_whole else None
 
 
 def survey(paths: Sequence[Path], *, falls_ns_max: int | None = None) -> Contents:
@@ -84,8 +118,10 @@ def survey_capture(
     contents = Contents(capture)
     grids: dict[MarketKey, Grid] = {}
     newest_ns: dict[str, int] = {}
+    keeper = _Keeper(capture)
     for item in capture:
         refuse_damage(item)
+        keeper.take(item)
         if falls_ns_max is not None:
             before_ns = newest_ns.get(item.path, 0)
             if before_ns - item.ts_recv_ns > falls_ns_max:
@@ -118,6 +154,7 @@ def survey_capture(
             taker_fee_bps=reader.taker_fee_bps,
             notional_min=reader.notional_min,
         )
+    contents.kept = keeper.kept()
     return contents
 
 
@@ -193,7 +230,7 @@ class RecordedVenues:
 
     def __init__(self, kernel: Kernel, contents: Contents) -> None:
         self._kernel, self._rules = kernel, contents.rules
-        self._items: Iterator[CaptureItem] = iter(contents.capture)
+        self._items: Iterator[CaptureItem] = contents.items()
         self._connections: dict[MarketKey, tuple[int, Callable[[Result], None]]] = {}
         self._asked: dict[MarketKey, tuple[int, Callable[[Result], None]]] = {}
         self._answers: dict[MarketKey, bytes] = {}

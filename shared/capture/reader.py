@@ -27,6 +27,9 @@ FAR_TIMES = 10.0
 HINTS_MAX = 65
 """Quotes per instrument that are remembered to find the instrument of a nameless REST book."""
 
+URLS_MAX = 1_000
+"""URLs that are known to be no news."""
+
 
 @dataclass(slots=True)
 class CaptureSummary:
@@ -65,6 +68,10 @@ class _Knowledge:
     read: Callable[[Path], Iterator[bytes]] = read_lines
     chosen: tuple[Recordings, str] | None = None
     hints: dict[tuple[str, str], list[Hint]] = field(default_factory=dict)
+    lessons: int = 0
+    """How often something was learned that may change what a nameless line is found to be of."""
+    urls: set[str] = field(default_factory=set)
+    reader_of: dict[str, Recordings] = field(default_factory=dict)
 
 
 def known_venues() -> list[str]:
@@ -95,6 +102,7 @@ class Capture:
     ) -> None:
         readers = [load_recordings(adapter) for adapter in EVERY]
         self._known = known = _Knowledge(readers, read)
+        known.reader_of = {venue: reader for reader in readers for venue in reader.venues}
         if venue is not None:
             known.chosen = _choose(known.recordings, venue)
         by_file = {Path(path).resolve(): str(path) for path in reversed(paths)}
@@ -112,7 +120,15 @@ class Capture:
 
     def recordings(self, venue: str) -> Recordings:
         """Return what reads the frames of an item's venue, with the spellings learned so far."""
-        return _reader_of(venue, self._known)
+        return self._known.reader_of[venue]
+
+    @property
+    def lessons(self) -> int:
+        """How often something was learned that may change what a nameless line is found to be of.
+
+        As long as it stays the same, another reading yields the same items.
+        """
+        return self._known.lessons
 
 
 def read_capture(paths: Sequence[str | Path], venue: str | None = None) -> Iterator[CaptureItem]:
@@ -179,14 +195,12 @@ def _remember(
     hints = known.hints.get(owner)
     if hints is None:
         hints = known.hints[owner] = []
+        known.lessons += 1
     if len(hints) < HINTS_MAX:
         hint = reader.hint_of_frame(payload)
         if hint is not None:
             hints.append(hint)
-
-
-def _reader_of(venue: str, known: _Knowledge) -> Recordings:
-    return next(reader for reader in known.recordings if venue in reader.venues)
+            known.lessons += 1
 
 
 def _keyed(file: _File, known: _Knowledge) -> Iterator[tuple[int, CaptureItem]]:
@@ -273,7 +287,9 @@ def _attribute(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> C
         else:
             instrument = reader.instrument_of_frame(payload)
             if instrument is not None and kind is Kind.FRAME:
-                file.venues.add(venue)
+                if venue not in file.venues:
+                    file.venues.add(venue)
+                    known.lessons += 1
                 _remember(payload, reader, (venue, instrument), known)
     return CaptureItem(
         kind=kind,
@@ -291,16 +307,21 @@ def _attribute(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> C
 
 def _look(payload: bytes, file: _File, known: _Knowledge) -> None:
     """Find the venue by a frame's marks; a frame without marks is of the venue before it."""
-    readers = known.recordings
-    if file.recordings is not None:
-        readers = [file.recordings, *(one for one in readers if one is not file.recordings)]
-    for reader in readers:
-        venue = reader.venue_of_frame(payload)
-        if venue is not None:
-            if reader.role_of_frame(payload) is FrameRole.REST_BOOK:
-                venue = _venue_of_book(venue, reader.hint_of_frame(payload), file, known)
-            file.recordings, file.venue = _reader_of(venue, known), venue
-            return
+    reader = file.recordings
+    venue = None if reader is None else reader.venue_of_frame(payload)
+    if reader is None or venue is None:
+        for other in known.recordings:
+            if other is not file.recordings:
+                venue = other.venue_of_frame(payload)
+                if venue is not None:
+                    reader = other
+                    break
+    if reader is None or venue is None:
+        return
+    if reader.role_of_frame(payload) is FrameRole.REST_BOOK:
+        venue = _venue_of_book(venue, reader.hint_of_frame(payload), file, known)
+    if venue != file.venue:
+        file.recordings, file.venue = known.reader_of[venue], venue
 
 
 def _venue_of_book(venue: str, hint: Hint | None, file: _File, known: _Knowledge) -> str:
@@ -340,8 +361,12 @@ def _take_url(parsed: Parsed, number: int, file: _File, known: _Knowledge) -> No
             if venue is not None:
                 file.recordings, file.venue = reader, venue
                 break
+    if parsed.url not in known.urls:
+        known.lessons += 1
+        if len(known.urls) < URLS_MAX:
+            known.urls.add(parsed.url)
     if parsed.kind is Kind.REST and file.recordings is not None:
-        file.recordings.learn(parsed.url, parsed.payload)
+        known.lessons += file.recordings.learn(parsed.url, parsed.payload)
 
 
 def _instrument_of_answer(

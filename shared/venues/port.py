@@ -314,8 +314,11 @@ class Recordings(Protocol):
     def venue_of_frame(self, raw: bytes) -> str | None:
         """Return the venue whose marks a payload carries, ``None`` where it has none."""
 
-    def learn(self, url: str, body: bytes) -> None:
-        """Take symbol spellings from recorded instrument metadata, if that is what it is."""
+    def learn(self, url: str, body: bytes) -> bool:
+        """Take symbol spellings from recorded instrument metadata, if that is what it is.
+
+        Return whether any of them is news.
+        """
 
     def instrument_of_url(self, url: str) -> str | None:
         """Return the instrument of a REST order-book request."""

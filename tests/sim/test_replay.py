@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 
+from services.lab import recorded as recorded_module
 from services.lab.recorded import survey
 from services.lab.replay import Replay
+from shared.capture import reader
 from shared.config import load_strategies_of
 from shared.config_sections import StrategyConfig
 from shared.errors import ConfigError
 from shared.watch.report import build_report
 from tests.e2e.test_demo import check_money
-from tests.e2e.test_replay_pays import kraken_recording, recording
+from tests.e2e.test_replay_pays import START_NS, kraken_recording, recording
 from tests.strategy_files import TRADES, write_strategy
 
 
@@ -266,3 +268,34 @@ def test_a_strategy_that_wants_what_is_not_recorded(tmp_path: Path) -> None:
     cheap = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
     with pytest.raises(ConfigError, match="wants okx, which is not configured; there are: binance"):
         Replay(survey([cheap]), None, load_strategies_of(str(tmp_path / "arb.toml")))
+
+
+def test_what_a_survey_keeps_is_what_another_reading_yields(tmp_path: Path) -> None:
+    paths = [
+        recording(tmp_path / "binance.txt", 60_000.0, futures=False),
+        kraken_recording(tmp_path / "kraken.txt", 60_600.0),
+    ]
+    contents = survey(paths)
+    assert contents.kept == list(contents.capture)
+    assert list(contents.items()) == contents.kept
+
+
+def test_a_long_recording_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
+    monkeypatch.setattr(recorded_module, "KEPT_BYTES_MAX", 20_000)
+    contents = survey([path])
+    assert contents.kept is None
+    assert list(contents.items()) == list(contents.capture)
+
+
+def test_what_a_survey_learns_is_known_when_the_recording_is_played(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that come late in a recording count from its first line on: so it is read again."""
+    monkeypatch.setattr(reader, "PROBE_LINES", 5)
+    path = recording(tmp_path / "binance.txt", 60_000.0, futures=False)
+    text = path.read_text()
+    url = "https://api.binance.com/api/v3/exchangeInfo"
+    listing = {"symbol": "BTCUSDT", "baseAsset": "BTC", "quoteAsset": "USDT"}
+    path.write_text(f"{text}{url} -> {START_NS / 1e9 + 60}: {json.dumps({'symbols': [listing]})}\n")
+    assert survey([path]).kept is None

@@ -7,7 +7,6 @@ escapes) does not matter. Only a frame that is cut off is searched as text, for 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -60,8 +59,7 @@ _ID = msgspec.json.Decoder(_Id, strict=False)
 _BID = msgspec.json.Decoder(float | list[tuple[float, float]], strict=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Marks:
+class Marks(msgspec.Struct, frozen=True, gc=False):
     """What a frame says of itself; empty or false where it says nothing.
 
     Attributes:
@@ -69,8 +67,8 @@ class Marks:
         kind: The stream's, ``depth`` of ``btcusdt@depth@100ms``.
         event: The event's name; spot's best quotes and REST books have none.
         symbol: Upper case, the event's, else the stream's.
-        update_id: Last update contained.
-        time: Event time in the venue's unit.
+        number: Of the last update contained, as written.
+        moment: Event time in the venue's unit, as written.
         body: The event or book without the wrapper.
     """
 
@@ -78,8 +76,8 @@ class Marks:
     kind: str = ""
     event: str = ""
     symbol: str = ""
-    update_id: int | None = None
-    time: int | None = None
+    number: bytes = b""
+    moment: bytes = b""
     body: bytes = b""
     bids: bytes = b""
     has_event_time: bool = False
@@ -94,12 +92,23 @@ class Marks:
     @property
     def is_partial_book(self) -> bool:
         """Whether it is of a stream of the best levels only."""
-        return _PARTIAL.fullmatch(self.kind) is not None
+        kind = self.kind
+        return kind != "depth" and _PARTIAL.fullmatch(kind) is not None
 
     @property
     def is_rest_book(self) -> bool:
         """Whether it is the answer of a depth request, bare or wrapped by a recorder."""
         return self.is_book and not self.is_partial_book
+
+    @property
+    def update_id(self) -> int | None:
+        """The last update contained."""
+        return _whole(self.number)
+
+    @property
+    def time(self) -> int | None:
+        """Event time in the venue's unit."""
+        return _whole(self.moment)
 
     def first_bid(self) -> float:
         """Return the first bid's price, 0 where there is none."""
@@ -131,25 +140,26 @@ def read_marks(raw: bytes) -> Marks | None:
 def _marks(event: _Event, stream: str, body: bytes) -> Marks:
     name, _, rest = stream.partition("@")
     symbol = _text(event.symbol) or _text(event.symbol_rest) or (name if rest else "")
-    number = bytes(event.last_id) or bytes(event.snapshot_id)
-    bids = bytes(event.bids) or bytes(event.rest_bids)
+    event_time, match_time = bytes(event.event_time), bytes(event.match_time)
+    snapshot_id, rest_bids = bytes(event.snapshot_id), bytes(event.rest_bids)
+    bids = bytes(event.bids)
     return Marks(
         stream=stream,
         kind=rest.partition("@")[0],
         event=_text(event.event),
         symbol=symbol.upper(),
-        update_id=_whole(number),
-        time=_whole(bytes(event.event_time) or bytes(event.match_time)),
+        number=bytes(event.last_id) or snapshot_id,
+        moment=event_time or match_time,
         body=body,
-        bids=bids,
-        has_event_time=bool(bytes(event.event_time)),
-        has_match_time=bool(bytes(event.match_time)),
+        bids=bids or rest_bids,
+        has_event_time=bool(event_time),
+        has_match_time=bool(match_time),
         has_prev_id=bool(bytes(event.prev_id)),
-        has_sides=bool(bytes(event.bids) or bytes(event.asks)),
+        has_sides=bool(bids or bytes(event.asks)),
         has_order_type=bool(bytes(event.order_type)),
         is_best_match=bool(bytes(event.best_match)),
         is_quote=bool(bytes(event.bid_qty) and bytes(event.ask_qty)),
-        is_book=bool(bytes(event.snapshot_id) and bytes(event.rest_bids)),
+        is_book=bool(snapshot_id and rest_bids),
     )
 
 

@@ -143,21 +143,24 @@ class StreamRecordings:
         family = None if marks is None else family_of_frame(marks)
         return None if family is None else self._venue_of_family.get(family)
 
-    def learn(self, url: str, body: bytes) -> None:
+    def learn(self, url: str, body: bytes) -> bool:
         """Read an exchangeInfo."""
         if "exchangeInfo" not in url:
-            return
+            return False
         try:
             listings = _EXCHANGE_INFO.decode(body).symbols
         except (ValueError, RecursionError):
-            return
+            return False
+        is_news = False
         for listing in listings:
             perpetual = listing.contract in (None, "PERPETUAL")
             name = f"{listing.base}/{listing.quote}"
             if listing.settle:
                 name = f"{name}:{listing.settle}"
             if perpetual:
+                is_news = is_news or self._instruments.get(listing.symbol) != name
                 self._name(listing.symbol, name)
+        return is_news
 
     def instrument_of_url(self, url: str) -> str | None:
         """Read the symbol of ``/depth?symbol=``."""
@@ -193,15 +196,17 @@ class StreamRecordings:
     def hint_of_frame(self, raw: bytes) -> Hint | None:
         """Return the update id and the first bid."""
         marks = self._read(raw)
-        if marks is None or marks.update_id is None:
+        update_id = None if marks is None else marks.update_id
+        if marks is None or update_id is None:
             return None
         price = marks.first_bid()
-        return Hint(marks.update_id, price) if price else None
+        return Hint(update_id, price) if price else None
 
     def time_of_frame(self, raw: bytes) -> int | None:
         """Return the event time."""
         marks = self._read(raw)
-        return None if marks is None or marks.time is None else unix_ns(marks.time)
+        time = None if marks is None else marks.time
+        return None if time is None else unix_ns(time)
 
     def session(self, venue: str, instrument: str) -> StreamSession:
         """Return a session that reads this instrument's frames."""

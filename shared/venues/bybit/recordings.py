@@ -115,8 +115,9 @@ class BybitRecordings:
         """Tell by the topic."""
         return None if self.instrument_of_frame(raw) is None else VENUE
 
-    def learn(self, url: str, body: bytes) -> None:
+    def learn(self, url: str, body: bytes) -> bool:
         """Nothing to learn: a symbol tells its base and quote."""
+        return False
 
     def instrument_of_url(self, url: str) -> str | None:
         """Nothing: books come on the connection."""

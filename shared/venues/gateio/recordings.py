@@ -150,8 +150,9 @@ class GateRecordings:
         marks = self._read(raw)
         return VENUE if marks is not None and marks.channel else None
 
-    def learn(self, url: str, body: bytes) -> None:
+    def learn(self, url: str, body: bytes) -> bool:
         """Nothing to learn: a symbol tells its base and quote."""
+        return False
 
     def instrument_of_url(self, url: str) -> str | None:
         """Read the pair of ``/spot/order_book?currency_pair=``."""

@@ -152,8 +152,9 @@ class KrakenRecordings:
         """Tell by the channel."""
         return "kraken" if self._read(raw) is not None else None
 
-    def learn(self, url: str, body: bytes) -> None:
+    def learn(self, url: str, body: bytes) -> bool:
         """Nothing to learn: version 2 spells symbols as we do."""
+        return False
 
     def instrument_of_url(self, url: str) -> str | None:
         """Nothing: books come on the connection."""
