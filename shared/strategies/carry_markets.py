@@ -12,21 +12,21 @@ from shared.domain.basis import Sides, executable_bases, takeable
 from shared.domain.carry import CarryCost, fees_bps
 from shared.domain.contracts import Contract
 from shared.domain.funding import Below, Predicted
-from shared.domain.instrument import InstrumentKind, is_spot
+from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.margin import Isolated, distance_bps
-from shared.domain.rounding import exact, is_enough, lot_common, qty_to_lot
+from shared.domain.quantities import is_inverse
+from shared.domain.rounding import exact, is_enough
 from shared.messages.base import Side
 from shared.messages.rounds import StrategyPosition
 from shared.strategies.features.perp_rates import PerpRates, net_predicted
 from shared.strategies.near_misses import NearMisses, Stopped
 from shared.strategies.port import Depth, Params
-from shared.strategies.round_plans import KnownBook, Place, taken_side
+from shared.strategies.round_plans import KnownBook, Place, hedged_sizes, taken_side
 from shared.strategies.rounds import RoundMarkets, RoundPair
 
 FAR_BPS: Final = Decimal(1_000_000)
 """How far liquidation is where no price liquidates a position."""
 _ZERO, _BPS = Decimal(0), Decimal(10_000)
-_LINEAR = Contract(InstrumentKind.LINEAR)
 
 
 class FundingCarryParams(Params, frozen=True, kw_only=True):
@@ -63,7 +63,9 @@ class FundingCarryParams(Params, frozen=True, kw_only=True):
 
 
 class CarryMarkets(RoundMarkets):
-    """What is known of every pair that is wanted: the perpetual is sold."""
+    """What is known of every pair that is wanted: the perpetual is sold, an inverse one too."""
+
+    takes_inverse = True
 
     def __init__(self, given: FundingCarryParams, near_misses: NearMisses) -> None:
         bought = Depth(given.long_venue, given.long_instrument)
@@ -80,6 +82,10 @@ class CarryMarkets(RoundMarkets):
         if book is not None and is_new and not is_spot(place[1]):
             self.rates[place] = PerpRates()
         return book
+
+    def is_wanted(self, bought: Place, sold: Place) -> bool:
+        """Tell whether the one is to be bought against the other: no inverse contract is bought."""
+        return not is_inverse(bought[1]) and super().is_wanted(bought, sold)
 
     def below(self, pair: RoundPair) -> Below:
         """Return how many settlements in a row were predicted below what keeps it open."""
@@ -121,7 +127,8 @@ class CarryMarkets(RoundMarkets):
         given, (short, long) = self._given, (pair.sold, pair.bought)
         assert short.rules is not None
         assert long.rules is not None
-        bases = executable_bases(_sides(long), _sides(short), qty, _LINEAR)
+        contract = Contract(split_instrument(pair.sold_at[1]).kind)
+        bases = executable_bases(_sides(long), _sides(short), qty, contract)
         if bases is None:
             return None
         opening_bps, closing_bps = bases.opening * _BPS, bases.closing * _BPS
@@ -135,8 +142,11 @@ class CarryMarkets(RoundMarkets):
             close_basis_bps=expected_bps,
         )
 
-    def size(self, pair: RoundPair) -> Decimal | Stopped:
-        """Return what trades within ``slippage_bps_max`` of the best basis, as both accept it."""
+    def size(self, pair: RoundPair) -> tuple[Decimal, Decimal] | Stopped:
+        """Return what trades within ``slippage_bps_max`` of the best basis, as both accept it.
+
+        That is what is bought and what is sold, each in its instrument's own quantity.
+        """
         given, (short, long) = self._given, (pair.sold, pair.bought)
         assert short.view is not None and long.view is not None
         assert short.rules is not None and long.rules is not None
@@ -144,24 +154,31 @@ class CarryMarkets(RoundMarkets):
         if not (asks and bids):
             return Stopped("BOOK_NOT_LIVE", ("EMPTY", "EMPTY"))
         bound = bids[0][0] / asks[0][0] - 1 - exact(given.slippage_bps_max) / _BPS
+        contract = Contract(split_instrument(pair.sold_at[1]).kind)
         most = exact(given.notional_quote_max) / max(asks[0][0], bids[0][0])
-        most = min([most, *(r.qty_max for r in (long.rules, short.rules) if r.qty_max is not None)])
-        found = takeable(asks, bids, bound, at_least=True, qty_max=most)
-        lot = lot_common(long.rules.lot_size, short.rules.lot_size)
-        qty = qty_to_lot(found, lot)
-        if qty <= 0:
-            return Stopped("LOT", (found, lot))
-        for rules, price in ((long.rules, asks[0][0]), (short.rules, bids[-1][0])):
+        if long.rules.qty_max is not None:
+            most = min(most, long.rules.qty_max)
+        if short.rules.qty_max is not None:
+            most = min(most, contract.base(short.rules.qty_max, bids[0][0]))
+        found = takeable(asks, contract.in_base(bids), bound, at_least=True, qty_max=most)
+        sized = hedged_sizes(found, long.rules, short.rules, bids)
+        if sized is None:
+            return Stopped("LOT", (found, max(long.rules.lot_size, short.rules.lot_size)))
+        bought, sold = sized
+        for rules, qty, price in (
+            (long.rules, bought, asks[0][0]),
+            (short.rules, sold, bids[-1][0]),
+        ):
             if not is_enough(rules, qty, price):
                 return Stopped("NOTIONAL_MIN", (qty, price))
-        return qty
+        return sized
 
-    def distance_at_opening(self, pair: RoundPair, qty: Decimal) -> Decimal:
+    def distance_at_opening(self, pair: RoundPair, sized: tuple[Decimal, Decimal]) -> Decimal:
         assert pair.sold.view is not None
         assert pair.bought.view is not None
-        found = [self.distance(-qty, exact(pair.sold.view.bids[0][0]), pair.sold)]
+        found = [self.distance(-sized[1], exact(pair.sold.view.bids[0][0]), pair.sold)]
         if not is_spot(pair.bought_at[1]):
-            found.append(self.distance(qty, exact(pair.bought.view.asks[0][0]), pair.bought))
+            found.append(self.distance(sized[0], exact(pair.bought.view.asks[0][0]), pair.bought))
         return min(FAR_BPS if each is None else each for each in found)
 
     def distances(self, held: StrategyPosition) -> Iterator[Decimal]:
@@ -177,10 +194,11 @@ class CarryMarkets(RoundMarkets):
 
     def distance(self, qty: Decimal, entry: Decimal, book: KnownBook) -> Decimal | None:
         assert book.view is not None
-        margin = abs(qty) * entry * exact(self._given.margin_fraction)
+        contract = Contract(split_instrument(book.view.instrument).kind)
+        margin = contract.settled(abs(qty), entry) * exact(self._given.margin_fraction)
         kept = exact(self._given.maintenance_fraction)
         levels = book.view.asks if qty < 0 else book.view.bids
-        return distance_bps(Isolated(_LINEAR, qty, entry, margin, kept), exact(levels[0][0]))
+        return distance_bps(Isolated(contract, qty, entry, margin, kept), exact(levels[0][0]))
 
 
 def _sides(book: KnownBook) -> Sides:

@@ -11,7 +11,8 @@ from shared.domain.accounting import holding_key
 from shared.domain.depth import ExactLevel, are_levels, exact_levels
 from shared.domain.fees import edge_bps
 from shared.domain.instrument import split_instrument
-from shared.domain.rounding import exact, is_enough, qty_accepted, qty_to_lot
+from shared.domain.quantities import base_of, is_inverse, qty_of_base
+from shared.domain.rounding import exact, is_enough, lot_common, qty_accepted, qty_to_lot
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import BookState, Side
 from shared.messages.market import DepthView
@@ -27,7 +28,10 @@ _MS = 1_000_000
 
 
 class Wanted(NamedTuple):
-    """One order of a round: a quantity the venue accepts, in a live book that holds it."""
+    """One order of a round: a quantity the venue accepts, in a live book that holds it.
+
+    ``qty`` is the instrument's own: of inverse contracts quote units.
+    """
 
     view: DepthView
     rules: InstrumentRules
@@ -119,7 +123,7 @@ def plan_round(terms: RoundTerms, orders: Sequence[Wanted], now_ns: int) -> Oppo
         base=name.base,
         quote=name.quote,
         legs=legs,
-        qty=sum((leg.qty for leg in legs if leg.side is side), _ZERO),
+        qty=sum((base_of(x.instrument, x.qty, x.price_avg) for x in legs if x.side is side), _ZERO),
         notional=notional,
         gross=net + fees,
         fees=fees,
@@ -179,15 +183,51 @@ def close_round(
 
 
 def is_uneven(held: StrategyPosition, books: Mapping[Place, KnownBook]) -> bool:
-    """Tell whether more of a round is unhedged than some market of it would take."""
+    """Tell whether more of a round is unhedged than some market of it would take.
+
+    Of inverse contracts that is two lots and more: how many coins one is depends on the price.
+    """
     for leg in held.legs:
         book = books.get((leg.venue, leg.instrument))
         if book is None or book.rules is None or book.view is None or not book.view.bids:
             continue
-        qty = qty_accepted(book.rules, abs(held.unhedged))
-        if qty > 0 and is_enough(book.rules, qty, exact(book.view.bids[0][0])):
+        price = exact(book.view.bids[0][0])
+        qty = qty_of_base(leg.instrument, abs(held.unhedged), leg.entry or price)
+        if is_inverse(leg.instrument) and qty < 2 * book.rules.lot_size:
+            continue
+        accepted = qty_accepted(book.rules, qty)
+        if accepted > 0 and is_enough(book.rules, accepted, price):
             return True
     return False
+
+
+def hedged_sizes(
+    base: Decimal, of_bought: InstrumentRules, of_sold: InstrumentRules, bids: list[ExactLevel]
+) -> tuple[Decimal, Decimal] | None:
+    """Return the quantities to buy and to sell that hedge each other; ``None`` for less than a lot.
+
+    Of an inverse contract that is the lot nearest to the base units that are bought, at the prices
+    of its levels: no more than half a lot is left unhedged.
+
+    Args:
+        base: The most, in base units.
+        of_bought: Rules of what is bought; not of an inverse contract.
+        of_sold: Rules of what is sold.
+        bids: Of the book that is sold to, best first, in its own quantity.
+    """
+    if not is_inverse(of_sold.instrument):
+        qty = qty_to_lot(base, lot_common(of_bought.lot_size, of_sold.lot_size))
+        return (qty, qty) if qty > 0 else None
+    qty = qty_to_lot(base, of_bought.lot_size)
+    left, contracts = qty, _ZERO
+    for price, there in bids:
+        taken = min(there, left * price)
+        contracts += taken
+        left -= taken / price
+        if taken < there:
+            break
+    contracts = qty_to_lot(contracts + of_sold.lot_size / 2, of_sold.lot_size)
+    return (qty, contracts) if qty > 0 and contracts > 0 else None
 
 
 def taken_side(view: DepthView, side: Side) -> list[ExactLevel]:

@@ -58,22 +58,29 @@ class RoundPair:
         self.route = route
         self.ts_cool_ns = self.pending_ns = 0
 
-    def orders(self, qty: Decimal) -> list[Wanted]:
-        """Return the orders that buy and sell a quantity; both books and rules were seen."""
+    def orders(self, qty: Decimal, sold: Decimal | None = None) -> list[Wanted]:
+        """Return the orders that buy and sell a quantity; both books and rules were seen.
+
+        ``sold`` is what to sell where that is not as much: quote units of an inverse contract.
+        """
         return [
             Wanted(*self.bought.known(), Side.BUY, qty),
-            Wanted(*self.sold.known(), Side.SELL, qty),
+            Wanted(*self.sold.known(), Side.SELL, qty if sold is None else sold),
         ]
 
 
 class RoundMarkets:
-    """The books that are wanted, and their pairs: what is sold is a linear derivative.
+    """The books that are wanted, and their pairs: what is sold is a derivative.
+
+    Inverse ones only where ``takes_inverse``: their quantity is another one than what they hedge.
 
     Args:
         near_misses: The strategy's own; every pair is a route there.
         bought: Where may be bought; empty is everywhere.
         sold: Where may be sold.
     """
+
+    takes_inverse: ClassVar[bool] = False
 
     def __init__(self, near_misses: NearMisses, bought: Depth, sold: Depth) -> None:
         self._near_misses, self._bought, self._sold = near_misses, bought, sold
@@ -91,7 +98,8 @@ class RoundMarkets:
             name = split_instrument(place[1])
         except ValueError:  # no instrument's name
             return None
-        if name.kind is InstrumentKind.INVERSE or len(self.books) >= BOOKS_MAX:
+        is_taken = self.takes_inverse or name.kind is not InstrumentKind.INVERSE
+        if not is_taken or len(self.books) >= BOOKS_MAX:
             return None
         book = self.books[place] = KnownBook()
         self.pairs_of[place] = []

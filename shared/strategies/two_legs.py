@@ -16,15 +16,16 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from shared.domain.contracts import Contract
 from shared.domain.depth import (
     Costs,
     CrossedDepth,
     ExactLevel,
     costs_of,
-    walk_exact,
 )
 from shared.domain.fees import cash_flow, edge_bps, fee_amount, fee_fraction
 from shared.domain.instrument import split_instrument
+from shared.domain.quantities import worth_of
 from shared.domain.rounding import is_enough, lot_common, price_to_tick, qty_to_lot, round_noise
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import Side
@@ -148,10 +149,10 @@ def opportunity_id(strategy_id: str, buy_book_id: str, sell_book_id: str) -> str
 def make_leg(offer: Offer, side: Side, qty: Decimal) -> tuple[OpportunityLeg, Decimal] | None:
     """Return the leg, and what it trades in quote units; ``None`` if its levels lack that much."""
     view, rules = offer.view, offer.rules
-    walked = walk_exact(offer.levels, qty, side)
+    walked = Contract(split_instrument(view.instrument).kind).walk(offer.levels, qty, side)
     if walked is None:
         return None
-    notional = qty * walked.price_avg
+    notional = worth_of(view.instrument, qty, walked.price_avg)
     fee = fee_amount(notional, rules.taker_fee_bps)
     leg = OpportunityLeg(
         venue=view.venue,

@@ -149,20 +149,22 @@ class FundingCarry(RoundStrategy[FundingCarryParams]):
 
     def orders(self, pair: RoundPair, now_ns: int) -> Sequence[Wanted] | Stopped:
         """Return both orders, where cost, yield and margin allow them."""
-        qty = self._carry.size(pair)
-        if isinstance(qty, Stopped):
-            return qty
-        if stopped := self._carry_obstacle(pair, qty, now_ns):
+        sized = self._carry.size(pair)
+        if isinstance(sized, Stopped):
+            return sized
+        if stopped := self._carry_obstacle(pair, sized, now_ns):
             return stopped
-        return pair.orders(qty)
+        return pair.orders(*sized)
 
-    def _carry_obstacle(self, pair: RoundPair, qty: Decimal, now_ns: int) -> Stopped | None:
-        """Return what of costs, yield and margin opens nothing, at this quantity."""
+    def _carry_obstacle(
+        self, pair: RoundPair, sized: tuple[Decimal, Decimal], now_ns: int
+    ) -> Stopped | None:
+        """Return what of costs, yield and margin opens nothing, at these quantities."""
         given = self.params
-        cost = self._carry.cost(pair, qty)
+        cost = self._carry.cost(pair, sized[0])
         if cost is None:
             return Stopped("BOOK_NOT_LIVE", ("THIN", "THIN"))
-        distance = self._carry.distance_at_opening(pair, qty)
+        distance = self._carry.distance_at_opening(pair, sized)
         predicted = self._carry.predicted(pair)
         offer = Offer(
             self._carry.settled_per_hour(pair, now_ns),

@@ -7,6 +7,9 @@ Both at what the quantity would trade at. A perpetual never expires, so nothing 
 basis closes: a round also ends by time (``held_hours_max``), and when its short comes near its
 liquidation (``distance_bps_min``, for the margin stated). Thresholds closer together than what a
 round costs are refused. What it holds, only risk says (``on_position``).
+
+Against an inverse perpetual it sells as many contracts as pay, and buys the coins that they are at
+the price they sell at, which hedge them at every price. Fees, funding and result are in coins.
 """
 
 from __future__ import annotations
@@ -30,9 +33,10 @@ from shared.domain.basis import (
     threshold_problem,
 )
 from shared.domain.contracts import Contract
-from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
+from shared.domain.instrument import is_spot, split_instrument
 from shared.domain.margin import Isolated, distance_bps
-from shared.domain.rounding import exact, is_enough, lot_common, qty_to_lot
+from shared.domain.quantities import base_of
+from shared.domain.rounding import exact, is_enough
 from shared.messages.base import Side
 from shared.messages.rounds import RoundLeg, StrategyPosition
 from shared.strategies.demo import Demo
@@ -41,6 +45,7 @@ from shared.strategies.port import Depth, Params
 from shared.strategies.round_plans import (
     Place,
     Wanted,
+    hedged_sizes,
     is_uneven,
     taken_side,
 )
@@ -48,10 +53,14 @@ from shared.strategies.rounds import RoundMarkets, RoundPair, RoundStrategy, Rou
 
 _ZERO, _ONE_BP = Decimal(0), Decimal("0.0001")
 _MS, _HOUR_MS = 1_000_000, 3_600_000
-_LINEAR = Contract(InstrumentKind.LINEAR)
 
 
-DEMO = Demo(params={"open_bps": 40.0, "close_bps": 4.0}, premium_bps=90.0)
+DEMO = Demo(
+    params={"open_bps": 40.0, "close_bps": 4.0, "held_hours_max": 0.0125},  # 45 s
+    more_markets=True,  # dollars, against which an inverse perpetual is quoted
+    more_venues=True,  # the one that has it
+    premium_bps=90.0,
+)
 
 
 class SpotPerpBasisParams(Params, frozen=True, kw_only=True):
@@ -82,6 +91,8 @@ class SpotPerpBasisParams(Params, frozen=True, kw_only=True):
 
 class _Markets(RoundMarkets):
     """Pairs of which spot is bought."""
+
+    takes_inverse = True
 
     def is_wanted(self, bought: Place, sold: Place) -> bool:
         """Tell whether the one is spot that is to be bought against the other."""
@@ -147,8 +158,8 @@ class SpotPerpBasis(RoundStrategy[SpotPerpBasisParams]):
 
     def orders(self, pair: RoundPair, now_ns: int) -> Sequence[Wanted] | Stopped:
         """Return both orders of what pays to the last unit."""
-        qty = _size(pair, self._limits, self.params.notional_quote_max)
-        return qty if isinstance(qty, Stopped) else pair.orders(qty)
+        found = _size(pair, self._limits, self.params.notional_quote_max)
+        return found if isinstance(found, Stopped) else pair.orders(*found)
 
     # Closing
 
@@ -177,8 +188,13 @@ class SpotPerpBasis(RoundStrategy[SpotPerpBasisParams]):
                 return None
             assert book.view is not None
             sides.append(Sides(taken_side(book.view, Side.SELL), taken_side(book.view, Side.BUY)))
-        qty = min(abs(spot[1]), abs(perp[1]))
-        return executable_bases(sides[0], sides[1], qty, _LINEAR) if qty else None
+        (_, instrument), contracts = perp
+        entry = next((leg.entry for leg in held.legs if _place(leg) == perp[0]), None)
+        if not entry:
+            return None
+        qty = min(abs(spot[1]), base_of(instrument, abs(contracts), entry))
+        contract = Contract(split_instrument(instrument).kind)
+        return executable_bases(sides[0], sides[1], qty, contract) if qty else None
 
     def _distance_bps(self, held: StrategyPosition) -> Decimal | None:
         """Return how far its short is from liquidation, with the margin stated."""
@@ -187,31 +203,37 @@ class SpotPerpBasis(RoundStrategy[SpotPerpBasisParams]):
         entry = next((leg.entry for leg in held.legs if perp and _place(leg) == perp[0]), None)
         if perp is None or book is None or book.view is None or not book.view.asks or not entry:
             return None
-        qty = perp[1]
-        margin = abs(qty) * entry * exact(self.params.margin_fraction)
+        (_, instrument), qty = perp
+        contract = Contract(split_instrument(instrument).kind)
+        margin = contract.settled(abs(qty), entry) * exact(self.params.margin_fraction)
         kept = exact(self.params.maintenance_fraction)
-        position = Isolated(_LINEAR, qty, entry, margin, kept)
+        position = Isolated(contract, qty, entry, margin, kept)
         return distance_bps(position, exact(book.view.asks[0][0]))
 
 
-def _size(pair: RoundPair, limits: BasisLimits, notional_max: float) -> Decimal | Stopped:
-    """Return what pays to the last unit, as both venues accept it."""
+def _size(
+    pair: RoundPair, limits: BasisLimits, notional_max: float
+) -> tuple[Decimal, Decimal] | Stopped:
+    """Return what pays to the last unit, as both venues accept it: of spot and the perpetual."""
     (spot, of_spot), (perp, of_perp) = pair.bought.known(), pair.sold.known()
     asks, bids = taken_side(spot, Side.BUY), taken_side(perp, Side.SELL)
     if not (asks and bids):
         return Stopped("BOOK_NOT_LIVE", ("EMPTY", "EMPTY"))
     bound = limits.enter_bps * _ONE_BP
+    contract = Contract(split_instrument(perp.instrument).kind)
     most = exact(notional_max) / max(asks[0][0], bids[0][0])
-    most = min([most, *(r.qty_max for r in (of_spot, of_perp) if r.qty_max is not None)])
-    found = takeable(asks, bids, bound, at_least=True, qty_max=most)
-    lot = lot_common(of_spot.lot_size, of_perp.lot_size)
-    qty = qty_to_lot(found, lot)
-    if qty <= 0:
-        return Stopped("LOT", (found, lot))
-    for rules, price in ((of_spot, asks[0][0]), (of_perp, bids[-1][0])):
+    if of_spot.qty_max is not None:
+        most = min(most, of_spot.qty_max)
+    if of_perp.qty_max is not None:
+        most = min(most, contract.base(of_perp.qty_max, bids[0][0]))
+    found = takeable(asks, contract.in_base(bids), bound, at_least=True, qty_max=most)
+    sized = hedged_sizes(found, of_spot, of_perp, bids)
+    if sized is None:
+        return Stopped("LOT", (found, max(of_spot.lot_size, of_perp.lot_size)))
+    for rules, qty, price in ((of_spot, sized[0], asks[0][0]), (of_perp, sized[1], bids[-1][0])):
         if not is_enough(rules, qty, price):
             return Stopped("NOTIONAL_MIN", (qty, price))
-    return qty
+    return sized
 
 
 def _place(leg: RoundLeg) -> Place:
@@ -220,8 +242,7 @@ def _place(leg: RoundLeg) -> Place:
 
 def _leg(held: StrategyPosition, *, is_perp: bool) -> tuple[Place, Decimal] | None:
     """Return where a round holds most of its spot or its perpetual, and how much."""
-    kind = InstrumentKind.LINEAR if is_perp else InstrumentKind.SPOT
-    legs = [leg for leg in held.legs if leg.qty and split_instrument(leg.instrument).kind is kind]
+    legs = [leg for leg in held.legs if leg.qty and is_spot(leg.instrument) is not is_perp]
     if not legs:
         return None
     most = max(legs, key=lambda leg: abs(leg.qty))

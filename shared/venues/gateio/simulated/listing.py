@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 from shared.exchange.listing import Listing
@@ -37,5 +38,7 @@ MORE_LISTINGS = (
     pair("ETH", "BTC", 5, 4, "0.0001"),
     pair("BTC", "USDC", 1, 6, "3"),
     pair("USDC", "USDT", 4, 2, "3"),
+    replace(pair("BTC", "USD", 1, 6, "3"), taker_bps=Decimal(5), maker_bps=Decimal(5)),
 )
-"""Beside these where markets between assets are asked for."""
+"""Beside these where markets between assets are asked for. Dollars are cheap here, so that a basis
+against Bybit's inverse perpetual pays now and then."""
