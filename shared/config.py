@@ -7,7 +7,8 @@ Environment: ``ARB_CONFIG`` (path), ``ARB_REDIS_URL``, ``ARB_REDIS_TLS_CA_FILE``
 ``ARB_HTTP_HOST``, ``ARB_HTTP_PORT``, ``ARB_LOG_LEVEL``, ``ARB_INGESTOR_VENUES``,
 ``ARB_POSITION_INTERVAL_MS``, ``ARB_SIMULATED_HOST``, ``ARB_RECORD``, ``ARB_LEDGER``,
 ``ARB_RECORDER_DIR``; secrets ``ARB_<VENUE>_API_KEY``, ``ARB_<VENUE>_API_SECRET``,
-``ARB_REDIS_USERNAME``, ``ARB_REDIS_PASSWORD``, each also as ``*_FILE``;
+``ARB_REDIS_USERNAME``, ``ARB_REDIS_PASSWORD``, ``ARB_PLAN_KEY``, ``ARB_COMMAND_KEY``, each also as
+``*_FILE``; ``ARB_KEYS_DIR`` (else ``XDG_STATE_HOME``): where the last two are made if not given;
 ``ARB_LIVE_TRADING`` is the second consent that live trading needs.
 """
 
@@ -45,6 +46,7 @@ from shared.services import SERVICE_NAMES
 S = TypeVar("S", bound=msgspec.Struct)
 LIVE_TRADING_PHRASE = "yes-trade-real-money"
 DEFAULT_CONFIG = "arb.toml"
+ENVIRON: Mapping[str, str] = os.environ
 POSITION_INTERVAL_MS_MAX = 60_000
 
 

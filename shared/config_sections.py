@@ -20,11 +20,16 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class BusConfig(Section, frozen=True, kw_only=True):
-    """Where Redis is. ``url`` is ``redis://``, ``rediss://`` or ``unix://``."""
+    """Where Redis is. ``url`` is ``redis://``, ``rediss://`` or ``unix://``.
+
+    Plans and commands must be signed (docs/security.md). ``accept_unsigned_until`` is for coming
+    from a version that did not sign: a moment like ``2026-12-01T00:00:00Z``.
+    """
 
     url: str = "redis://127.0.0.1:6379/0"
     shards: Annotated[int, Meta(ge=1, le=64)] = 1
     tls_ca_file: str = ""
+    accept_unsigned_until: str = ""
 
 
 class ObserveConfig(Section, frozen=True, kw_only=True):

@@ -76,6 +76,8 @@ class StreamSpec:
         backfill: Entries a LATEST reader looks back at on start, to know the present state at once.
         consumers: Services that read it (DURABLE: each is a consumer group), by their table.
         entry_bytes_max: What one entry may hold: longer ones are neither written nor read.
+        signed_with: The name of the key that its entries are signed with (shared/bus/signing.py);
+            empty where they are not.
     """
 
     name: str
@@ -89,6 +91,7 @@ class StreamSpec:
     conflate: Callable[[Any], str] | None = None
     backfill: int = 0
     also: str = ""
+    signed_with: str = ""
     consumers: tuple[str, ...] = field(init=False)
     entry_bytes_max: int = field(init=False)
 
@@ -234,6 +237,7 @@ EXEC_PLAN = StreamSpec(
     format=Format.JSON,
     entries_max=10_000,
     bytes_max=32 * _MB,
+    signed_with="plan",
 )
 EXEC_EVENT = StreamSpec(
     name="exec.event",
@@ -283,6 +287,7 @@ CTL_COMMAND = StreamSpec(
     format=Format.JSON,
     entries_max=1_000,
     bytes_max=2 * _MB,
+    signed_with="command",
 )
 ALERT = StreamSpec(
     name="alert",
@@ -326,5 +331,11 @@ ALL: tuple[StreamSpec, ...] = (
     SYS_HEALTH,
 )
 
+SIGNED: tuple[StreamSpec, ...] = tuple(spec for spec in ALL if spec.signed_with)
 BY_NAME: dict[str, StreamSpec] = {spec.name: spec for spec in ALL}
 STREAM_OF: dict[type[Message], StreamSpec] = {t: spec for spec in ALL for t in spec.types}
+
+
+def keys_of(service: str) -> tuple[str, ...]:
+    """Return the names of the signing keys that a service holds: to sign with, or to verify."""
+    return tuple(s.signed_with for s in SIGNED if service in {s.producer, s.also, *s.consumers})

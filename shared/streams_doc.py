@@ -19,8 +19,9 @@ Generated from `shared/streams.py` by `python -m shared.streams_doc > docs/strea
 it current. Watch any of them with `arb tail STREAM`; the JSON ones also with
 `redis-cli XREAD COUNT 10 STREAMS '{arb}:exec.event' 0`.
 
-| stream | key | messages | producer | consumers | followed by | delivery | wire | entries | bytes |
-|---|---|---|---|---|---|---|---|---|---|
+| stream | key | messages | producer | consumers | followed by | delivery | wire \
+| entries | bytes | key |
+|---|---|---|---|---|---|---|---|---|---|---|
 """
 
 _DELIVERY = """
@@ -30,6 +31,8 @@ count of the rest; trimmed to about *entries*, or to fewer when *bytes* would be
 effects; trimmed towards *entries*, never past what the slowest group has not acknowledged.
 *Followed by* reads without a group, from a position of its own: nothing waits for it, and what is
 trimmed before it was read is a gap that it notes.
+Where there is a *key*, an entry has a second field, `s`, and is put aside unread where that is not
+the signature of a holder of that key ([security](security.md)).
 
 ## Messages
 """
@@ -53,6 +56,7 @@ def _row(spec: StreamSpec) -> str:
         str(spec.format),
         f"{spec.entries_max:,}",
         f"{spec.bytes_max // 1_000_000} MB",
+        spec.signed_with or "-",
     ]
     return f"| {' | '.join(cells)} |"
 

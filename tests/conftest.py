@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import os
+import shutil
+import tempfile
 from decimal import DefaultContext, setcontext
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,17 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from shared.bus.keys import load_keys
+from shared.config_sections import BusConfig
 from tests.support import data_dir, why_no_containers, why_no_recordings
 
 # There may be no registry to fetch testcontainers' reaper from; fixtures clean up by themselves.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+# The keys that processes of tests sign with are no user's; the workers of one run share them.
+if "ARB_TEST_STATE" not in os.environ:
+    os.environ["ARB_TEST_STATE"] = tempfile.mkdtemp(prefix="arb-test-")
+    atexit.register(shutil.rmtree, os.environ["ARB_TEST_STATE"], ignore_errors=True)
+os.environ["XDG_STATE_HOME"] = os.environ["ARB_TEST_STATE"]
 
 # How long an example takes is the machine's affair.
 settings.register_profile("arbstream", deadline=None)
@@ -53,6 +63,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Show at once what failed: several workers print dots until the end."""
+    load_keys("risk", BusConfig())  # so that they are there, whichever test is first
     if config.getoption("dist", "no") != "no":
         config.pluginmanager.register(_ShowsFailures(config))
 

@@ -207,7 +207,7 @@ async def say(run: Run, kind: CommandKind, reason: str) -> int:
 
     async def publish() -> None:
         async with open_link(run.stack.url) as link:
-            await link.publish(command, CTL_COMMAND)
+            await link.publish(command, CTL_COMMAND, run.stack.command_keys)
 
     await persist(publish, QUIET_WITHIN_S)
     return command.ts_ns

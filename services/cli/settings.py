@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from shared.bus.address import CA_SETTING, Endpoint, check_ca_file, mask
+from shared.bus.keys import accept_unsigned_until_ns, variable_of
 from shared.config import (
     DEFAULT_CONFIG,
     check_live,
@@ -27,6 +28,7 @@ from shared.errors import ConfigError
 from shared.feeds import extras_of
 from shared.store.extra import must_have
 from shared.strategy_inputs import check_strategies
+from shared.streams import SIGNED
 from shared.venues.registry import load_feed
 from shared.watch.link import Target
 
@@ -123,6 +125,7 @@ def check(path: str | None, environ: Mapping[str, str] = os.environ) -> Config:
         check_ca_file(config.bus.tls_ca_file, f"{where}: {CA_SETTING}")
     for name in secret_names(config):
         read_secret(name, environ)
+    accept_unsigned_until_ns(config.bus)
     ingestor_venues(config, environ)
     simulated_host(environ)
     position_interval_ms(environ)
@@ -163,6 +166,7 @@ def masked(config: Config) -> Config:
 def secret_names(config: Config) -> list[str]:
     """Return the names of all secrets that a configuration can use."""
     names = ["ARB_REDIS_USERNAME", "ARB_REDIS_PASSWORD", "ARB_LEDGER_URL"]
+    names += [variable_of(spec.signed_with) for spec in SIGNED]
     for venue in config.venues:
         names += [f"ARB_{venue.upper()}_API_KEY", f"ARB_{venue.upper()}_API_SECRET"]
     return names

@@ -16,11 +16,14 @@ from services.cli.output import note
 from services.cli.settings import to_toml
 from services.cli.supervisor import Program, Supervisor, tail
 from services.cli.venues import Addresses, read_addresses
+from shared.bus.keys import find_command_keys, variable_of
+from shared.bus.signing import SigningKeys
 from shared.clock import SystemClock
 from shared.config_sections import Config
 from shared.embedded import EmbeddedServer
 from shared.errors import ArbError, BusUnavailable, ConfigError
 from shared.services import ALL_SERVICES, SERVICE_OF, SERVICES
+from shared.streams import SIGNED, keys_of
 from shared.watch.link import open_link
 
 BUS, VENUES = "valkey", "venuesim"
@@ -49,9 +52,11 @@ def service_program(
     log: Path | None,
     secrets: Mapping[str, str] | None = None,
 ) -> Program:
-    """Return how one service is run: with the venues' credentials only if it is to hold them."""
+    """Return how one service is run: with the credentials and keys only that it is to hold."""
     spec = SERVICE_OF[name]
-    env = {k: v for k, v in environ.items() if not _is_venue_secret(k)}
+    foreign = [variable_of(s.signed_with) for s in SIGNED if s.signed_with not in keys_of(name)]
+    foreign += [f"{variable}_FILE" for variable in foreign]
+    env = {k: v for k, v in environ.items() if not (_is_venue_secret(k) or k in foreign)}
     env["ARB_INSTANCE"] = environ.get("ARB_INSTANCE") or f"{name}-1"
     if spec.holds_secrets:
         held = {k: v for k, v in environ.items() if _is_venue_secret(k)} | dict(secrets or {})
@@ -93,6 +98,11 @@ class Stack:
         self._server = EmbeddedServer(directory)
         # Nothing of the operator's own set-up may leak into a simulated run.
         self._environ = {k: v for k, v in os.environ.items() if not k.startswith("ARB_")}
+
+    @property
+    def command_keys(self) -> SigningKeys:
+        """What commands are signed with here."""
+        return find_command_keys(self._environ)
 
     @property
     def url(self) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from services.executor.actions import Submit
 from services.lab.account import VenueConditions
 from services.lab.feed import FRAME_FAULTS
+from services.lab.forger import Forger
 from services.lab.losses import HaltedLoss
 from services.lab.lost_records import LostRecords
 from services.lab.positions import Positions
@@ -94,6 +95,7 @@ class Chaos:
         self._records = LostRecords(world, self)
         self._halted_loss = HaltedLoss(world, self, Random(f"{world.seed}/halted"))
         self._positions = Positions(world, self)
+        self.forger = Forger(world, self, Random(f"{world.seed}/forged"))
         self._effects = 0.0
         self._next_crash = self._draw_crash()
         self._stops_between_effects = self._random.random() < PAUSED_WORLDS
@@ -108,6 +110,7 @@ class Chaos:
         self.again(OPERATOR_NS, self._command)
         self._positions.start()
         self._world.streams.start()
+        self.forger.start()
         if self._stops_between_effects:
             self.again(PAUSE_NS, lambda: self._once_busy(self._pause_any))
         draw = Random(f"{self._world.seed}/emptied")
@@ -250,11 +253,10 @@ class Chaos:
         """Entries are on the bus twice, as where a writer tried again: readers must not mind."""
         world = self._world
         spec = self._random.choice((EXEC_EVENT, EXEC_EVENT, EXEC_PLAN, CTL_COMMAND))
-        recent = world.server.stream(spec.key()).payloads[-REPEATED_MAX:]
-        if recent:
+        if recent := world.server.stream(spec.key()).newest(REPEATED_MAX):
             self.fault(f"entries of {spec.name} are repeated")
-            for payload in self._random.sample(recent, min(3, len(recent))):
-                world.server.add(spec.key(), payload)
+            for payload, signature in self._random.sample(recent, min(3, len(recent))):
+                world.server.add(spec.key(), payload, signature)
             world.notify(spec.consumers)
 
     def lose_last_moment(self) -> None:

@@ -43,9 +43,9 @@ class DecisionServer(MemoryServer):
         super().__init__(kernel)
         self._decisions = decisions
 
-    def append(self, key: str, payload: bytes) -> Id:
+    def append(self, key: str, payload: bytes, signature: bytes = b"") -> Id:
         """Append an entry."""
-        entry_id = super().append(key, payload)
+        entry_id = super().append(key, payload, signature)
         name = DECISIONS.get(key)
         if name is not None:
             self._decisions.add(name, entry_id, payload)

@@ -60,7 +60,7 @@ class HashedServer(MemoryServer):
         self.streams, self.values, self.marks = saved
         self.losses += 1
 
-    def append(self, key: str, payload: bytes) -> Id:
+    def append(self, key: str, payload: bytes, signature: bytes = b"") -> Id:
         """Append an entry."""
         if self.loses_next_book and key.endswith(MD_BOOK.name):
             self.loses_next_book = False
@@ -71,4 +71,4 @@ class HashedServer(MemoryServer):
         if len(written) > HASHED_BYTES:
             self._digest.update(written)
             written.clear()
-        return super().append(key, payload)
+        return super().append(key, payload, signature)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from services.lab.keys import keys_for
 from services.lab.lease import RENEW_NS, TAKEOVER_PAUSE_NS, LabLease, Pause
 from services.lab.marks import MarkPort
 from services.lab.process import Crashed, Lab, Process
@@ -61,7 +62,10 @@ class Life:
             return
         self.starts += 1
         bus = self._bus = MemoryBus(
-            self._lab.server, service=self.service, shards=self.process.shards
+            self._lab.server,
+            service=self.service,
+            shards=self.process.shards,
+            keys=keys_for(self.service),
         )
         if self.process.row.instances is Instances.LEASED:
             self._lease = LabLease(self._lab, bus, self.service, self.owner)

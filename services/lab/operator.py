@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from services.lab.keys import keys_for
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.messages.base import Message
@@ -37,5 +38,5 @@ def say(world: Operated, source: str, messages: Sequence[Message]) -> None:
     Raises:
         BusUnavailable: The bus does not take them.
     """
-    MemoryBus(world.server, service=source).apply(None, messages)
+    MemoryBus(world.server, service=source, keys=keys_for(source)).apply(None, messages)
     world.on_published(source, messages)

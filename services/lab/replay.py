@@ -20,6 +20,7 @@ from services.ingestor.engine import IngestorEngine
 from services.lab.decisions import Decisions, DecisionServer
 from services.lab.host import Host
 from services.lab.kernel import Kernel
+from services.lab.keys import keys_for
 from services.lab.life import Life
 from services.lab.node import Node
 from services.lab.output import DecisionsFile
@@ -272,7 +273,8 @@ class Replay:
         return now_ns
 
     def _append(self, messages: Sequence[Message]) -> None:
-        MemoryBus(self.server, service="operator").apply(None, messages)
+        bus = MemoryBus(self.server, service="operator", keys=keys_for("operator"))
+        bus.apply(None, messages)
 
     def _see(self, view: DepthView) -> None:
         key = view.venue, view.instrument

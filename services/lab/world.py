@@ -214,6 +214,7 @@ class World:
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
         """Check the messages and wake the services that read them."""
         self.checkers.on_published(messages)
+        self.chaos.forger.check(messages)
         if self._is_idle and self.can_trade():
             self._plan_move(0)
         self.notify(readers_of(messages))

@@ -34,6 +34,7 @@ from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.execution import Fill, OrderEvent, RiskReport
 from shared.streams import CTL_COMMAND, EXEC_EVENT, RISK_EVENT, SYS_HEALTH
 from shared.watch.link import Link, Target, open_link
+from shared.watch.operate import signing_keys
 
 REDIS_WITHIN_S: Final = 2.0
 ENTRIES_BACK: Final = 500
@@ -88,7 +89,8 @@ async def press(config: Config, desk: VenueDesk, reason: str, *, flatten: bool) 
     found = OnRecord(executor_lives=False, spot=None)
     if flatten:  # who closes must be known before; cancels alone need not wait for it
         found = await _on_record(config)
-    by_executor = flatten and found.executor_lives
+    # Nobody obeys a FLATTEN that is not signed.
+    by_executor = flatten and found.executor_lives and _can_sign()
     kind = CommandKind.FLATTEN if by_executor else CommandKind.HALT
     closes = flatten and not by_executor
     writing = asyncio.create_task(_write(config, kind, reason))
@@ -142,6 +144,14 @@ async def _clear(
     return switch.report(clock.now_ns())
 
 
+def _can_sign() -> bool:
+    try:
+        signing_keys(CommandKind.FLATTEN)
+    except ConfigError:
+        return False
+    return True
+
+
 def _target(config: Config) -> Target:
     return Target(config.bus, "bus.url", "start it, or set bus.url or ARB_REDIS_URL")
 
@@ -158,7 +168,7 @@ async def _write(config: Config, kind: CommandKind, reason: str) -> str:
     )
     try:
         async with asyncio.timeout(REDIS_WITHIN_S), open_link(_target(config)) as link:
-            await link.publish(command, CTL_COMMAND)
+            await link.publish(command, CTL_COMMAND, signing_keys(kind))
     except ArbError as error:
         return str(error)
     except TimeoutError:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final
 
+import msgspec
+
 from services.sentinel.facts import Facts, inventory_of, spot_of
 from services.sentinel.kill_switch import KillSwitch, Results
 from services.sentinel.rules import SELF, Violation
@@ -116,7 +118,8 @@ class Trips:
         if self._command is None or self._say_ns > now_ns:
             return None
         self._say_ns = now_ns + SAY_NS
-        return self._command
+        # As of now: a command that waited for Redis must not look like an old one, repeated.
+        return msgspec.structs.replace(self._command, ts_ns=now_ns)
 
     def on_time(self, now_ns: int) -> list[Action]:
         """Go on with the switch."""

@@ -14,10 +14,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from shared.bus.connection import RedisLink, ReplyError
-from shared.bus.latest import ReaderContext, as_dict, payload_of
+from shared.bus.latest import ReaderContext, as_dict, entry_of, payload_of
 from shared.bus.missing import Missing
 from shared.bus.port import Batch
 from shared.bus.replies import Wire
+from shared.bus.signing import Verifier
 from shared.bus.tuning import DEAD_BYTES_MAX, DEAD_ENTRIES_MAX, POSITION_KEY, dead_key
 from shared.bus.upkeep import DurableTrimmer
 from shared.bus.wire import newest_position, pack, previous_id
@@ -45,6 +46,7 @@ class DurableReader:
     ) -> None:
         counters, tuning, report = context.counters, context.tuning, context.report
         self._refused, self._now_ns = context.refused, context.now_ns
+        self._verifier = Verifier(context.keys, counters, report)
         self._link, self._control = links
         self._specs = {spec.key(): spec for spec in specs}
         self._names = ", ".join(self._specs)
@@ -181,13 +183,13 @@ class DurableReader:
             key = raw_key.decode()
             for raw_id, fields in entries:
                 entry_id = raw_id.decode()
-                payload = fields[1] if fields and fields[0] == FIELD else payload_of(fields)
+                entry = entry_of(entry_id, fields)
                 try:
-                    batch.messages += decode(self._specs[key], payload or b"", now_ns)
+                    batch.messages += self._verifier.read(self._specs[key], entry, now_ns, decode)
                 except CodecError as error:
                     batch.rejected += 1
                     self._counters["rejected"] += 1
-                    await self._dead_letter(key, entry_id, payload or b"", str(error))
+                    await self._dead_letter(key, entry_id, entry.payload, str(error))
                 else:
                     batch.pending.setdefault(key, []).append(entry_id)
                 batch.last_ids[key] = entry_id

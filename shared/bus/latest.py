@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from shared.bus.connection import TEMPORARY, RedisLink, ReplyError
 from shared.bus.port import Batch, Input
 from shared.bus.replies import Wire
+from shared.bus.signing import SIGNATURE, Entry, Report, SigningKeys, Verifier
 from shared.bus.tuning import Tuning
 from shared.bus.wire import id_key, newest_per_key, pack
 from shared.codec import FIELD, decode, salvage
 from shared.errors import BusUnavailable, CodecError
-from shared.messages.control import Severity
 from shared.streams import StreamSpec
 
 _COUNT_MIN = 8
@@ -23,19 +23,12 @@ _AUDIT_S = 0.1
 """Least time between two audits: a reader that is behind has better things to do."""
 
 
-class Report(Protocol):
-    """Reports something to the operator: a constant code and a text with the numbers."""
-
-    def __call__(
-        self, code: str, text: str, severity: Severity = ..., subject: str = ...
-    ) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class ReaderContext:
     """What all readers of one bus share.
 
-    ``now_ns`` returns UNIX ns. ``refused`` holds what Redis refuses them now, and why.
+    ``now_ns`` returns UNIX ns. ``refused`` holds what Redis refuses them now, and why. ``keys``
+    verify what is signed.
     """
 
     counters: dict[str, int]
@@ -43,6 +36,7 @@ class ReaderContext:
     report: Report
     now_ns: Callable[[], int]
     refused: dict[str, str]
+    keys: SigningKeys
 
 
 class Cursor:
@@ -60,15 +54,22 @@ class Cursor:
         self.behind = False
 
 
-def payload_of(fields: Any) -> bytes | None:
-    """Return the message field of an entry's flat field list."""
+def payload_of(fields: Any, name: bytes = FIELD) -> bytes | None:
+    """Return a field of an entry's flat field list, the one of its messages if none is named."""
     if not fields:
         return None
     for index in range(0, len(fields) - 1, 2):
-        if fields[index] == FIELD:
+        if fields[index] == name:
             payload: bytes = fields[index + 1]
             return payload
     return None
+
+
+def entry_of(entry_id: str, fields: Any) -> Entry:
+    """Return an entry of its flat field list."""
+    if fields and len(fields) == 2 and fields[0] == FIELD:  # nearly always
+        return Entry(fields[1], b"", entry_id)
+    return Entry(payload_of(fields) or b"", payload_of(fields, SIGNATURE) or b"", entry_id)
 
 
 def as_dict(flat: list[Any]) -> dict[bytes, Any]:
@@ -90,6 +91,7 @@ class LatestReader:
         tuning = context.tuning
         self._refused, self._now_ns = context.refused, context.now_ns
         self._link, self._counters, self._report = link, context.counters, context.report
+        self._verifier = Verifier(context.keys, context.counters, context.report)
         self._cursors = {
             key.encode(): Cursor(item.spec, key, item.start)
             for item in inputs
@@ -275,9 +277,14 @@ class LatestReader:
             # Nearly always the message is the only field.
             payload = (fields[1] if fields and fields[0] == FIELD else payload_of(fields)) or b""
             try:
-                messages += decode(cursor.spec, payload, now_ns)
+                if cursor.spec.signed_with:
+                    entry = entry_of(raw_id.decode(), fields)
+                    messages += self._verifier.read(cursor.spec, entry, now_ns, decode)
+                else:
+                    messages += decode(cursor.spec, payload, now_ns)
             except CodecError as error:
-                messages += salvage(cursor.spec, payload, now_ns)
+                if not cursor.spec.signed_with:  # of what is signed, all or nothing
+                    messages += salvage(cursor.spec, payload, now_ns)
                 batch.rejected += 1
                 self._counters["rejected"] += 1
                 text = f"{cursor.key} {raw_id.decode()}: {error}"

@@ -12,8 +12,10 @@ from collections.abc import Mapping, Sequence
 
 from shared.bus.alerts import AlertOutlet
 from shared.bus.memory_missing import Missing
+from shared.bus.memory_state import MemoryState
 from shared.bus.memory_store import ZERO, Cursor, Group, Id, MemoryServer, Pending, format_id
 from shared.bus.port import NO_CHECKPOINTS, Batch, Input
+from shared.bus.signing import NO_KEYS, Entry, SigningKeys, Verifier
 from shared.bus.tuning import COUNTERS, TUNING, Tuning
 from shared.bus.wire import group_by_stream, id_key, newest_per_key, payloads, produced
 from shared.codec import salvage
@@ -24,14 +26,20 @@ from shared.streams import Delivery, StreamSpec
 _POLL_S = 0.001
 
 
-class MemoryBus:
+class MemoryBus(MemoryState):
     """One simulated process's connection to a :class:`MemoryServer`."""
 
     def __init__(
-        self, server: MemoryServer, *, service: str, shards: int = 1, tuning: Tuning = TUNING
+        self,
+        server: MemoryServer,
+        *,
+        service: str,
+        shards: int = 1,
+        tuning: Tuning = TUNING,
+        keys: SigningKeys = NO_KEYS,
     ) -> None:
         self._server, self._service, self._shards = server, service, shards
-        self.tuning = tuning
+        self.tuning, self.keys = tuning, keys
         self.counters = dict.fromkeys(COUNTERS, 0)
         self._alerts = AlertOutlet(service, server.clock)
         self.report = self._alerts.report
@@ -94,7 +102,8 @@ class MemoryBus:
     def _add(self, server: MemoryServer, messages: Sequence[Message]) -> None:
         for spec, key, entry in group_by_stream(messages, self._shards) if messages else ():
             for payload in payloads(spec, entry, self.report):
-                server.append(key, payload)
+                signature = self.keys.sign(spec, payload) if spec.signed_with else b""
+                server.append(key, payload, signature)
             server.stream(key).trim(spec)
         self.counters["published"] += len(messages)
 
@@ -109,51 +118,6 @@ class MemoryBus:
             self._upkeep_ns = now_ns + int(self.tuning.maintenance_s * 1e9)
             for spec, key in produced(self._service, self._shards):
                 self._server.stream(key).trim(spec)
-
-    async def load_checkpoint(self, name: str) -> bytes | None:
-        """See :class:`shared.bus.port.Bus`."""
-        return self.reach().values.get(name)
-
-    async def save_checkpoint(self, name: str, state: bytes) -> None:
-        """See :class:`shared.bus.port.Bus`."""
-        self.reach().values[name] = state
-
-    async def note_positions(self, fields: Mapping[str, str]) -> None:
-        """See :class:`shared.bus.port.Bus`."""
-        self.reach().positions.update(fields)
-
-    async def marks(self) -> Mapping[str, str]:
-        """See :class:`shared.bus.port.Bus`."""
-        return dict(self.reach().marks)
-
-    async def mark(self, fields: Mapping[str, str], *, only_new: bool = False) -> None:
-        """See :class:`shared.bus.port.Bus`."""
-        marks = self.reach().marks
-        marks.update({k: v for k, v in fields.items() if not (only_new and k in marks)})
-
-    async def unmark(self, name: str) -> None:
-        """See :class:`shared.bus.port.Bus`."""
-        self.reach().marks.pop(name, None)
-
-    async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
-        """See :class:`shared.bus.port.Bus`."""
-        return self.reach().hold_lease(name, owner, ttl_ms)
-
-    async def lease_holder(self, name: str) -> str:
-        """See :class:`shared.bus.port.Bus`."""
-        return self.reach().lease_holder(name)
-
-    async def release_lease(self, name: str, owner: str) -> None:
-        """See :class:`shared.bus.port.Bus`."""
-        self.reach().release_lease(name, owner)
-
-    async def join_members(self, group: str, member: str, ttl_ms: int) -> list[str]:
-        """See :class:`shared.bus.port.Bus`."""
-        return self.reach().join_members(group, member, ttl_ms)
-
-    async def leave_members(self, group: str, member: str) -> None:
-        """See :class:`shared.bus.port.Bus`."""
-        self.reach().leave_members(group, member)
 
     async def stats(self) -> Mapping[str, int]:
         """See :class:`shared.bus.port.Bus`."""
@@ -184,6 +148,7 @@ class MemoryInbox:
             item.spec.key(): item.spec for item in inputs if item.spec.delivery is Delivery.DURABLE
         }
         self._left: deque[tuple[str, Id]] = deque()  # bounded by what is pending
+        self._verifier = Verifier(bus.keys, bus.counters, bus.report)
         self._upkeep_ns = 0
         self._missing = Missing(bus, self._group)
         self._first = Batch([])
@@ -328,7 +293,7 @@ class MemoryInbox:
 
     def _take(self, batch: Batch, key: str, entry_id: Id, payload: bytes) -> None:
         try:
-            messages = self._bus.reach().decode(self._durable[key], payload, self._bus.now_ns())
+            messages = self._verified(self._durable[key], key, entry_id, payload)
         except CodecError as error:
             batch.rejected += 1
             self._bus.counters["rejected"] += 1
@@ -338,6 +303,12 @@ class MemoryInbox:
             batch.pending.setdefault(key, []).append(format_id(entry_id))
             self._bus.counters["read"] += len(messages)
         batch.last_ids[key] = format_id(entry_id)
+
+    def _verified(self, spec: StreamSpec, key: str, entry_id: Id, payload: bytes) -> list[Message]:
+        server, now_ns = self._bus.reach(), self._bus.now_ns()
+        signature = server.stream(key).signatures.get(entry_id, b"")
+        entry = Entry(payload, signature, format_id(entry_id))
+        return self._verifier.read(spec, entry, now_ns, server.decode)
 
     def _dead_letter(self, key: str, entry_id: Id, payload: bytes, reason: str) -> None:
         self._group_of(key).pending.pop(entry_id, None)
@@ -380,12 +351,17 @@ class MemoryInbox:
         self, batch: Batch, cursor: Cursor, entries: list[tuple[Id, bytes]]
     ) -> list[Message]:
         messages: list[Message] = []
+        spec, key = cursor.spec, cursor.key
         server, now_ns = self._bus.reach(), self._bus.now_ns()
         for entry_id, payload in entries:
             try:
-                messages += server.decode(cursor.spec, payload, now_ns)
+                if spec.signed_with:
+                    messages += self._verified(spec, key, entry_id, payload)
+                else:
+                    messages += server.decode(spec, payload, now_ns)
             except CodecError as error:
-                messages += salvage(cursor.spec, payload, now_ns)
+                if not spec.signed_with:  # of what is signed, all or nothing
+                    messages += salvage(spec, payload, now_ns)
                 batch.rejected += 1
                 self._bus.counters["rejected"] += 1
                 text = f"{cursor.key} {format_id(entry_id)}: {error}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from shared.bus.latest import Report
 from shared.bus.memory_store import ZERO, Group, Id, MemoryServer, Stream, format_id
+from shared.bus.signing import Report
 from shared.bus.wire import id_key, newest_position
 from shared.messages.control import Severity
 from shared.streams import StreamSpec

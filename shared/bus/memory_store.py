@@ -57,13 +57,15 @@ class Stream:
     def __init__(self) -> None:
         self.ids: list[Id] = []
         self.payloads: list[bytes] = []
+        self.signatures: dict[Id, bytes] = {}
+        """Of the entries that have one."""
         self.last_id: Id = ZERO
         self.added = 0
         self.bytes = 0
         self.removed_to: Id = ZERO
         self.groups: dict[str, Group] = {}
 
-    def append(self, payload: bytes, now_ms: int) -> Id:
+    def append(self, payload: bytes, now_ms: int, signature: bytes = b"") -> Id:
         """Add an entry and return its id."""
         ms, seq = self.last_id
         self.last_id = (now_ms, 0) if now_ms > ms else (ms, seq + 1)
@@ -71,6 +73,8 @@ class Stream:
         self.payloads.append(payload)
         self.added += 1
         self.bytes += len(payload)
+        if signature:
+            self.signatures[self.last_id] = signature
         return self.last_id
 
     def after(self, entry_id: Id, count: int) -> list[tuple[Id, bytes]]:
@@ -83,6 +87,11 @@ class Stream:
         start = bisect_right(ids, entry_id)
         stop = start + count
         return list(zip(ids[start:stop], self.payloads[start:stop], strict=True))
+
+    def newest(self, count: int) -> list[tuple[bytes, bytes]]:
+        """Return payload and signature of the newest entries, oldest first."""
+        kept = zip(self.ids[-count:], self.payloads[-count:], strict=True)
+        return [(payload, self.signatures.get(entry_id, b"")) for entry_id, payload in kept]
 
     def get(self, entry_id: Id) -> bytes | None:
         """Return one entry's payload, ``None`` if it was trimmed."""
@@ -110,6 +119,9 @@ class Stream:
         self.bytes -= sum(map(len, self.payloads[:excess]))
         if excess > 0:
             self.removed_to = max(self.removed_to, self.ids[excess - 1])
+        if self.signatures:
+            for entry_id in self.ids[: max(0, excess)]:
+                self.signatures.pop(entry_id, None)
         del self.ids[:excess]
         del self.payloads[:excess]
 
@@ -117,6 +129,7 @@ class Stream:
         """Return the stream as it is now."""
         twin = Stream()
         twin.ids, twin.payloads = self.ids[:], self.payloads[:]
+        twin.signatures = self.signatures.copy()
         twin.last_id, twin.removed_to = self.last_id, self.removed_to
         twin.added, twin.bytes = self.added, self.bytes
         twin.groups = {name: group.copy() for name, group in self.groups.items()}
@@ -127,6 +140,7 @@ class Stream:
         index = self.ids.index(entry_id)
         self.bytes -= len(self.payloads[index])
         del self.ids[index], self.payloads[index]
+        self.signatures.pop(entry_id, None)
         self.removed_to = max(self.removed_to, entry_id)
 
 
@@ -152,13 +166,13 @@ class MemoryServer:
             stream = self.streams[key] = Stream()
         return stream
 
-    def add(self, key: str, payload: bytes) -> str:
+    def add(self, key: str, payload: bytes, signature: bytes = b"") -> str:
         """Append raw bytes to a stream, as any client of the server could; return the id."""
-        return format_id(self.append(key, payload))
+        return format_id(self.append(key, payload, signature))
 
-    def append(self, key: str, payload: bytes) -> Id:
+    def append(self, key: str, payload: bytes, signature: bytes = b"") -> Id:
         """Append an entry; return its id, not written out."""
-        return self.stream(key).append(payload, self.clock.now_ns() // 1_000_000)
+        return self.stream(key).append(payload, self.clock.now_ns() // 1_000_000, signature)
 
     def add_dead(
         self, stream: str, entry_id: Id, payload: bytes, *, reason: str, group: str

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shared.bus.connection import RedisLink, ReplyError
-from shared.bus.latest import Report, as_dict
+from shared.bus.latest import as_dict
+from shared.bus.signing import Report
 from shared.bus.wire import id_key
 from shared.messages.control import Severity
 

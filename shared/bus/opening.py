@@ -6,6 +6,7 @@ import asyncio
 import logging
 
 from shared.backoff import Backoff
+from shared.bus.keys import load_keys
 from shared.bus.redis_streams import RedisBus
 from shared.config_sections import BusConfig
 from shared.errors import BusUnavailable
@@ -19,10 +20,13 @@ _SAY_EVERY_S = 3.0
 async def open_bus(config: BusConfig, *, service: str, instance: str) -> RedisBus:
     """Connect to Redis; while it is not there, wait and log that every few seconds.
 
+    The service signs and verifies with the keys it is to hold.
+
     Raises:
-        ConfigError: The URL is wrong or Redis refuses the login.
+        ConfigError: The URL is wrong, Redis refuses the login, or a key is wrong.
     """
-    bus = RedisBus(config, service=service, instance=instance)
+    keys = load_keys(service, config)
+    bus = RedisBus(config, service=service, instance=instance, keys=keys)
     backoff, throttle = Backoff(0.1, 2.0), Throttle(_SAY_EVERY_S)
     while True:
         try:

@@ -177,7 +177,8 @@ class Bus(Protocol):
         """Return counters since the start.
 
         published, read (messages), skipped (conflated), lost (entries trimmed before they were
-        read), rejected (entries that did not decode), redelivered, claimed, dead_lettered,
+        read), rejected (entries that did not decode), unverified (of
+        those: not signed by a holder of the key), redelivered, claimed, dead_lettered,
         reconnects.
         """
 

@@ -18,16 +18,15 @@ from shared.bus.durable import DurableReader
 from shared.bus.insist import Insistence
 from shared.bus.latest import LatestReader, ReaderContext
 from shared.bus.port import NO_CHECKPOINTS, Batch, Inbox, Input
+from shared.bus.redis_state import RedisState
 from shared.bus.replies import Waiting
+from shared.bus.signing import NO_KEYS, SigningKeys
 from shared.bus.tuning import (
     COUNTERS,
-    LEDGER_KEY,
     POSITION_KEY,
     TUNING,
     Tuning,
     checkpoint_key,
-    lease_key,
-    members_key,
 )
 from shared.bus.upkeep import keep_bytes
 from shared.bus.wire import Packer, makes_promises, pack
@@ -44,23 +43,9 @@ log = logging.getLogger(__name__)
 ALERTS_S = 1.0
 """How long an alert may wait for something else to go out."""
 REFUSED_SAY_S = 3.0
-_HOLD = """
-local owner = redis.call('GET', KEYS[1])
-if owner and owner ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
-"""
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
-_JOIN = """
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
-return redis.call('ZRANGE', KEYS[1], 0, -1)
-"""
 
 
-class RedisBus:
+class RedisBus(RedisState):
     """A service's connection to Redis Streams."""
 
     def __init__(
@@ -69,6 +54,7 @@ class RedisBus:
         *,
         service: str,
         instance: str,
+        keys: SigningKeys = NO_KEYS,
         tuning: Tuning = TUNING,
         clock: Clock | None = None,
     ) -> None:
@@ -78,7 +64,7 @@ class RedisBus:
         self._shards = config.shards
         self._makes_promises = makes_promises(service)
         self._alerts = AlertOutlet(service, self._clock)
-        self._packer = Packer(config.shards, self._alerts.report)
+        self._packer = Packer(config.shards, self._alerts.report, keys)
         self._out, self._control = self._link(), self._link()
         self._turn = Turns()  # tasks of one process take turns on the publishing connection
         self._counters = dict.fromkeys(COUNTERS, 0)
@@ -89,6 +75,7 @@ class RedisBus:
             report=self._alerts.report,
             now_ns=self._clock.now_ns,
             refused=self._refused,
+            keys=keys,
         )
         self._insist = Insistence(self._out, self._send, self._clock, insists=tuning.insists)
         self._refused_throttle = Throttle(REFUSED_SAY_S)
@@ -255,42 +242,6 @@ class RedisBus:
                 reason = str(reply_error(wire.passed_over))
                 log.warning("position_refused", extra={"reason": reason, "keys": [POSITION_KEY]})
             wire.passed_over = ""
-
-    async def marks(self) -> Mapping[str, str]:
-        """See :class:`shared.bus.port.Bus`."""
-        flat = await self._insist.patiently(lambda: self._control.call("HGETALL", LEDGER_KEY))
-        return {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2], strict=True)}
-
-    async def mark(self, fields: Mapping[str, str], *, only_new: bool = False) -> None:
-        """See :class:`shared.bus.port.Bus`."""
-        verb = "HSETNX" if only_new else "HSET"
-        commands = [pack(verb, LEDGER_KEY, k, v) for k, v in fields.items()]
-        await self._insist.patiently(lambda: self._control.call_all(*commands))
-
-    async def unmark(self, name: str) -> None:
-        """See :class:`shared.bus.port.Bus`."""
-        await self._insist.patiently(lambda: self._control.call("HDEL", LEDGER_KEY, name))
-
-    async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
-        """See :class:`shared.bus.port.Bus`."""
-        return bool(await self._control.call("EVAL", _HOLD, 1, lease_key(name), owner, ttl_ms))
-
-    async def lease_holder(self, name: str) -> str:
-        """See :class:`shared.bus.port.Bus`."""
-        return str(await self._control.call("GET", lease_key(name)) or b"", errors="replace")
-
-    async def release_lease(self, name: str, owner: str) -> None:
-        """See :class:`shared.bus.port.Bus`."""
-        await self._control.call("EVAL", _RELEASE, 1, lease_key(name), owner)
-
-    async def join_members(self, group: str, member: str, ttl_ms: int) -> list[str]:
-        """See :class:`shared.bus.port.Bus`."""
-        raw = await self._control.call("EVAL", _JOIN, 1, members_key(group), member, ttl_ms)
-        return sorted(name.decode() for name in raw)
-
-    async def leave_members(self, group: str, member: str) -> None:
-        """See :class:`shared.bus.port.Bus`."""
-        await self._control.call("ZREM", members_key(group), member)
 
     async def stats(self) -> Mapping[str, int]:
         """See :class:`shared.bus.port.Bus`."""

@@ -60,6 +60,7 @@ COUNTERS = (
     "skipped",
     "lost",
     "rejected",
+    "unverified",
     "redelivered",
     "claimed",
     "dead_lettered",

@@ -10,7 +10,8 @@ import asyncio
 import logging
 
 from shared.bus.connection import TEMPORARY, RedisLink, ReplyError
-from shared.bus.latest import Report, as_dict
+from shared.bus.latest import as_dict
+from shared.bus.signing import Report
 from shared.bus.wire import id_key, produced
 from shared.errors import BusUnavailable
 from shared.streams import StreamSpec

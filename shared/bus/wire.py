@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from shared.bus.port import shard_of
+from shared.bus.signing import NO_KEYS, SIGNATURE, SigningKeys
 from shared.bus.tuning import ENTRY_MESSAGES_MAX
 from shared.codec import FIELD, encode, encoder
 from shared.errors import CodecError
@@ -18,6 +19,7 @@ from shared.streams import ALL, ANYONE, STREAM_OF, Delivery, StreamSpec
 
 Arg = bytes | str | int
 
+_SIGNED_BY = b"$%d\r\n%s\r\n" % (len(SIGNATURE), SIGNATURE)
 _BUDGET_EVERY = 64
 """Entries after which a stream's length limit is worked out again from its bytes."""
 
@@ -195,6 +197,26 @@ class Adder:
             self._prefix = self._make_prefix()
 
 
+class SigningAdder(Adder):
+    """Packs XADD commands for a stream whose entries are signed; see shared/bus/signing.py."""
+
+    def __init__(self, spec: StreamSpec, key: str, keys: SigningKeys) -> None:
+        super().__init__(spec, key)
+        self._keys = keys
+
+    def add(self, payload: bytes) -> bytes:
+        """Return the command that appends ``payload`` as one entry, signed."""
+        signature = self._keys.sign(self._spec, payload)
+        head, size = self._prefix, len(payload)
+        return b"%s$%d\r\n%s\r\n%s$%d\r\n%s\r\n" % (
+            head, size, payload, _SIGNED_BY, len(signature), signature,
+        )  # fmt: skip
+
+    def _make_prefix(self) -> bytes:
+        whole = pack("XADD", self._key, "*", FIELD, "", SIGNATURE, "")
+        return whole.split(b"$0\r\n", 1)[0]
+
+
 def _is_one_entry(messages: Sequence[Message]) -> bool:
     """Tell whether messages of a stream with one key travel in one entry."""
     count = len(messages)
@@ -204,11 +226,14 @@ def _is_one_entry(messages: Sequence[Message]) -> bool:
 class Packer:
     """Packs messages into XADD commands; keeps one :class:`Adder` per stream key.
 
-    ``refuse`` is called for a message that is too long, with a code and a text.
+    ``refuse`` is called for a message that is too long, with a code and a text. What is signed is
+    signed with ``keys``, where they hold the stream's.
     """
 
-    def __init__(self, shards: int, refuse: Callable[[str, str], None]) -> None:
-        self._shards, self._refuse = shards, refuse
+    def __init__(
+        self, shards: int, refuse: Callable[[str, str], None], keys: SigningKeys = NO_KEYS
+    ) -> None:
+        self._shards, self._refuse, self._keys = shards, refuse, keys
         self._adders: dict[str, Adder] = {}  # bounded by the map of streams times shards
         self._adder_of: dict[type[Message], Adder] = {}  # where a type has one key
 
@@ -230,7 +255,9 @@ class Packer:
     def _adder(self, spec: StreamSpec, key: str) -> Adder:
         adder = self._adders.get(key)
         if adder is None:
-            adder = self._adders[key] = Adder(spec, key)
+            signs = self._keys.has(spec.signed_with)
+            adder = SigningAdder(spec, key, self._keys) if signs else Adder(spec, key)
+            self._adders[key] = adder
             if not spec.sharded or self._shards == 1:
                 self._adder_of |= dict.fromkeys(spec.types, adder)
         return adder

@@ -28,6 +28,7 @@ from redis.exceptions import (
 
 from shared.bus.address import Endpoint, check_server_kind
 from shared.bus.connection import CLUSTER_CODES, explain
+from shared.bus.signing import NO_KEYS, SIGNATURE, SigningKeys
 from shared.bus.tuning import LEDGER_KEY, POSITION_KEY
 from shared.clock import SystemClock
 from shared.codec import FIELD, decode, encode, salvage
@@ -183,9 +184,10 @@ class Link:
                 items.extend(self._decode(spec, key, entry_id.decode(), fields))
         return items
 
-    async def publish(self, message: Message, spec: StreamSpec) -> str:
-        """Append one message and return its entry id."""
-        entry: Any = {FIELD: encode(spec, [message])}
+    async def publish(self, message: Message, spec: StreamSpec, keys: SigningKeys = NO_KEYS) -> str:
+        """Append one message, signed with the key if it is given, and return its entry id."""
+        payload = encode(spec, [message])
+        entry: Any = {FIELD: payload, SIGNATURE: keys.sign(spec, payload)}
         entry_id = await self._ask(self._redis.xadd(spec.key(), entry))
         return str(entry_id.decode())
 

@@ -9,8 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from shared.bus.keys import OPERATOR_KEY, find_command_keys, variable_of
+from shared.bus.signing import NO_KEYS, SigningKeys
 from shared.clock import SystemClock
-from shared.errors import BusUnavailable
+from shared.errors import BusUnavailable, ConfigError
 from shared.messages.base import TradingState
 from shared.messages.control import Alert, Command, CommandKind, Heartbeat
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
@@ -76,14 +78,19 @@ async def command(
     FLATTEN also when nothing is in flight, no exposure is left and no derivative is held (a net
     exposure of zero may well be two open positions). Redis may fall back behind the command while
     it waits for risk, by a fail-over to an older copy: then it is said again.
+
+    Raises:
+        BusUnavailable: It could not be sent.
+        ConfigError: It must be signed and this user has no key; a HALT is sent all the same.
     """
+    keys = signing_keys(kind)
     sent = new_command(kind, reason)
     after: dict[str, tuple[StreamSpec, str]] = {
         spec.key(): (spec, await link.last_id(spec.key()))
         for spec in (RISK_EVENT, EXEC_EVENT, ALERT)
     }
     try:
-        entry_id = await link.publish(sent, CTL_COMMAND)
+        entry_id = await link.publish(sent, CTL_COMMAND, keys)
     except BusUnavailable as error:
         raise BusUnavailable(f"{kind} could not be sent: {error}; {STOP_BY_HAND}") from error
     watch = _Watch(sent, CommandResult(command=kind, command_id=sent.command_id))
@@ -95,7 +102,7 @@ async def command(
             for heard in await link.read(after, BLOCK_MS):
                 watch.on_message(heard.message)
             if not watch.done():
-                entry_id = await _keep(link, watch, entry_id)
+                entry_id = await _keep(link, watch, entry_id, keys)
         except BusUnavailable as error:  # a fail-over: the next try may find the new primary
             watch.answer.reason = str(error)
             await asyncio.sleep(BLOCK_MS / 1_000)
@@ -119,7 +126,28 @@ async def _look_who_lives(link: Link, answer: CommandResult) -> None:
     answer.sentinel_acts = "sentinel" not in answer.dead and acts > 0
 
 
-async def _keep(link: Link, watch: _Watch, entry_id: str) -> str:
+def signing_keys(kind: CommandKind) -> SigningKeys:
+    """Return the operator's key; a HALT goes out also without one, or with one that is wrong.
+
+    Raises:
+        ConfigError: There is none, and the command is obeyed only if it is signed.
+    """
+    try:
+        keys = find_command_keys()
+    except ConfigError:
+        if kind is not CommandKind.HALT:
+            raise
+        return NO_KEYS
+    if kind is not CommandKind.HALT and not keys.has(OPERATOR_KEY):
+        name = variable_of(OPERATOR_KEY)
+        raise ConfigError(
+            f"{kind} must be signed and there is no key: set {name} or {name}_FILE, or say it as "
+            "the user who runs the services; HALT alone needs none"
+        )
+    return keys
+
+
+async def _keep(link: Link, watch: _Watch, entry_id: str, keys: SigningKeys) -> str:
     """Look whether Redis still holds the command; say again what is gone, and return its entry."""
     answer = watch.answer
     if await link.holds(CTL_COMMAND, entry_id):
@@ -129,7 +157,7 @@ async def _keep(link: Link, watch: _Watch, entry_id: str) -> str:
     again = watch.to_repeat()
     if again is None:
         return entry_id
-    entry_id = await link.publish(again, CTL_COMMAND)
+    entry_id = await link.publish(again, CTL_COMMAND, keys)
     answer.is_kept, answer.sent = True, answer.sent + 1
     return entry_id
 

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from services.lab.keys import keys_for
 from shared.bus.address import Endpoint
 from shared.bus.connection import RedisLink
 from shared.bus.memory import MemoryBus
 from shared.bus.memory_store import MemoryServer
 from shared.bus.port import Bus
 from shared.bus.redis_streams import RedisBus
+from shared.bus.signing import SigningKeys
 from shared.bus.tuning import Tuning, dead_key
 from shared.bus.wire import id_key
 from shared.clock import SystemClock
@@ -28,8 +30,11 @@ PATIENT = Tuning(claim_idle_ms=60_000, maintenance_s=60.0, deliveries_max=3, bac
 class Harness(Protocol):
     """What a test may do to an implementation besides using the port."""
 
-    async def bus(self, service: str, tuning: Tuning = PATIENT) -> Bus: ...
-    async def add_raw(self, key: str, payload: bytes) -> str: ...
+    async def bus(
+        self, service: str, tuning: Tuning = PATIENT, keys: SigningKeys | None = None
+    ) -> Bus: ...
+    async def add_raw(self, key: str, payload: bytes, signature: bytes = b"") -> str: ...
+    async def signature(self, key: str, entry_id: str) -> bytes: ...
     async def length(self, key: str) -> int: ...
     async def size(self, key: str) -> int: ...
     async def first_id(self, key: str) -> str: ...
@@ -49,11 +54,17 @@ class MemoryHarness:
     def __init__(self) -> None:
         self.server = MemoryServer(SystemClock())
 
-    async def bus(self, service: str, tuning: Tuning = PATIENT) -> Bus:
-        return MemoryBus(self.server, service=service, tuning=tuning)
+    async def bus(
+        self, service: str, tuning: Tuning = PATIENT, keys: SigningKeys | None = None
+    ) -> Bus:
+        keys = keys or keys_for(service)
+        return MemoryBus(self.server, service=service, tuning=tuning, keys=keys)
 
-    async def add_raw(self, key: str, payload: bytes) -> str:
-        return self.server.add(key, payload)
+    async def add_raw(self, key: str, payload: bytes, signature: bytes = b"") -> str:
+        return self.server.add(key, payload, signature)
+
+    async def signature(self, key: str, entry_id: str) -> bytes:
+        return self.server.stream(key).signatures.get(id_key(entry_id), b"")
 
     async def length(self, key: str) -> int:
         return len(self.server.stream(key).ids)
@@ -110,14 +121,22 @@ class RedisHarness:
     async def call(self, *args: Any) -> Any:
         return await self._link.call(*args)
 
-    async def bus(self, service: str, tuning: Tuning = PATIENT) -> Bus:
-        bus = RedisBus(self.config, service=service, instance="test", tuning=tuning)
+    async def bus(
+        self, service: str, tuning: Tuning = PATIENT, keys: SigningKeys | None = None
+    ) -> Bus:
+        keys = keys or keys_for(service)
+        bus = RedisBus(self.config, service=service, instance="test", tuning=tuning, keys=keys)
         await bus.connect()
         self._buses.append(bus)
         return bus
 
-    async def add_raw(self, key: str, payload: bytes) -> str:
-        return (await self.call("XADD", key, "*", "m", payload)).decode()
+    async def add_raw(self, key: str, payload: bytes, signature: bytes = b"") -> str:
+        signed = ("s", signature) if signature else ()
+        return (await self.call("XADD", key, "*", "m", payload, *signed)).decode()
+
+    async def signature(self, key: str, entry_id: str) -> bytes:
+        ((_, fields),) = await self.call("XRANGE", key, entry_id, entry_id)
+        return dict(zip(fields[::2], fields[1::2], strict=True)).get(b"s", b"")
 
     async def length(self, key: str) -> int:
         return int(await self.call("XLEN", key))

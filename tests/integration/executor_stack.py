@@ -19,7 +19,10 @@ from typing import Any
 import redis
 
 from shared import streams
+from shared.bus.keys import load_keys
+from shared.bus.signing import SIGNATURE
 from shared.codec import FIELD, decode, encode
+from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.messages.base import BookState, Message, Side, TradingState
 from shared.messages.control import Command, CommandKind
@@ -75,7 +78,11 @@ class Stack:
 
     def publish(self, message: Message) -> None:
         spec = streams.STREAM_OF[type(message)]
-        self.redis.xadd(spec.key(), {FIELD: encode(spec, [message])}, maxlen=1_000)
+        payload = encode(spec, [message])
+        entry: dict[Any, Any] = {FIELD: payload}
+        if spec.signed_with:  # as risk, or an operator
+            entry[SIGNATURE] = load_keys("risk", BusConfig()).sign(spec, payload)
+        self.redis.xadd(spec.key(), entry, maxlen=1_000)
 
     def command(self, kind: CommandKind) -> None:
         now_ns = time.time_ns()

@@ -17,6 +17,7 @@ import redis
 from services.cli.look import status
 from services.cli.stack import service_program
 from services.cli.supervisor import Supervisor
+from shared.bus.keys import find_command_keys, keys_directory
 from shared.bus.tuning import LEDGER_KEY, POSITION_KEY, checkpoint_key, lease_key
 from shared.clock import SystemClock
 from shared.embedded import EmbeddedServer
@@ -58,7 +59,9 @@ class Server(EmbeddedServer):
 
 async def say(server: EmbeddedServer, kind: CommandKind) -> None:
     async with open_link(server.url) as link:
-        await link.publish(make_command(kind, SystemClock.now_ns()), CTL_COMMAND)
+        await link.publish(
+            make_command(kind, SystemClock.now_ns()), CTL_COMMAND, find_command_keys()
+        )
 
 
 class Drill:
@@ -106,6 +109,7 @@ async def drill(tmp_path: Path) -> AsyncIterator[Drill]:
         config = CONFIG.format(url=server.url.replace("unix://", "unix://risk:sesame@"))
         path.write_text(config)
         environ = {"ARB_CONFIG": str(path), "PATH": "/usr/bin:/bin", "PYTHONPATH": sys.path[0]}
+        environ["ARB_KEYS_DIR"] = str(keys_directory())
         supervisor = Supervisor([service_program("risk", environ, log=log)])
         await supervisor.start()
         drill = Drill(server, config, log)

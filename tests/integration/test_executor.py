@@ -9,8 +9,17 @@ import urllib.request
 import pytest
 
 from services.executor.standdown import REFUSALS_MAX
-from shared.messages.control import CommandKind
-from shared.messages.execution import ExecutorReady, OrderEvent, OrderStatus, PlanOutcome
+from shared.bus.signing import SIGNATURE
+from shared.codec import FIELD, encode
+from shared.messages.control import Alert, Command, CommandKind, Severity
+from shared.messages.execution import (
+    ExecutorReady,
+    OrderEvent,
+    OrderStatus,
+    PlanDone,
+    PlanOutcome,
+)
+from shared.streams import CTL_COMMAND, EXEC_PLAN
 from tests.integration.executor_stack import D, executor_stack
 from tests.support import eventually_sync
 
@@ -123,6 +132,35 @@ def test_late_and_halted_plans_are_not_started(stack) -> None:
     eventually_sync(lambda: "halted" not in stack.said(ExecutorReady)[-1].reason)
     assert not stack.said(OrderEvent, plan_id=late.plan_id)
     assert not stack.said(OrderEvent, plan_id=refused.plan_id)
+
+
+def test_nothing_is_sent_for_what_risk_did_not_sign_or_signed_long_ago(stack) -> None:
+    done = stack.send("binance", "kraken")
+    stack.end_of(done)
+    signed = stack.redis.xrevrange(EXEC_PLAN.key(), count=1)[0][1]
+    before, pid = len(stack.said(OrderEvent)), stack.executor.pid
+    forged = stack.make_plan("binance", "kraken")
+    payload = encode(EXEC_PLAN, [forged])
+    stack.redis.xadd(EXEC_PLAN.key(), {FIELD: payload})
+    stack.redis.xadd(EXEC_PLAN.key(), {FIELD: payload, SIGNATURE: signed[SIGNATURE]})
+    stack.redis.xadd(EXEC_PLAN.key(), signed)  # as risk signed it: it was carried out
+    resume = Command(ts_ns=time.time_ns(), command_id="x", kind=CommandKind.FLATTEN, operator="x")
+    stack.redis.xadd(CTL_COMMAND.key(), {FIELD: encode(CTL_COMMAND, [resume])})
+    after = stack.send("kraken", "binance")
+    assert stack.end_of(after).outcome in EVEN
+    assert stack.said(PlanDone, plan_id=forged.plan_id) == []
+    assert {e.plan_id for e in stack.said(OrderEvent)[before:]} == {after.plan_id}
+    letters = [letter for _, letter in stack.redis.xrange("{arb}:dead.exec.plan")]
+    assert [(x[b"m"], x[b"reason"]) for x in letters] == [
+        (payload, b"it is not signed"),
+        (payload, b"its signature is not of the plan key"),
+    ]
+    alerts = eventually_sync(lambda: stack.said(Alert, code="ENTRY_UNVERIFIED"))
+    assert alerts[0].severity is Severity.CRITICAL
+    assert stack.redis.xlen("{arb}:dead.ctl.command") == 1
+    assert stack.executor.pid == pid
+    assert stack.executor.poll() is None, "nothing restarts for it"
+    stack.check_ledger()
 
 
 @pytest.mark.parametrize("delay_ms", [0, 2, 5, 20])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.lab.keys import keys_for
 from shared import streams
 from shared.backoff import Backoff
 from shared.bus.port import shard_of
@@ -16,6 +17,7 @@ from shared.bus.tuning import ENTRY_MESSAGES_MAX
 from shared.bus.wire import (
     Adder,
     Packer,
+    SigningAdder,
     group_by_stream,
     id_key,
     newest_per_key,
@@ -52,6 +54,13 @@ def test_latest_entries_are_trimmed_as_they_are_added_and_durable_ones_are_not()
     assert latest == pack("XADD", "k", "MAXLEN", "~", 1_000, "*", "m", b"xy")
     durable = Adder(streams.CTL_COMMAND, "k").add(b"xy")
     assert durable == pack("XADD", "k", "*", "m", b"xy")
+
+
+def test_signed_entries_have_one_field_more() -> None:
+    keys = keys_for("operator")
+    added = SigningAdder(streams.CTL_COMMAND, "k", keys).add(b"xy")
+    signature = keys.sign(streams.CTL_COMMAND, b"xy")
+    assert added == pack("XADD", "k", "*", "m", b"xy", "s", signature)
 
 
 def test_large_entries_shorten_a_stream_so_that_its_bytes_are_bounded() -> None:

@@ -1,0 +1,68 @@
+"""The bus over Redis: marks of the ledger, leases and members, beside the streams."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from shared.bus.connection import RedisLink
+from shared.bus.insist import Insistence
+from shared.bus.tuning import LEDGER_KEY, lease_key, members_key
+from shared.bus.wire import pack
+
+_HOLD = """
+local owner = redis.call('GET', KEYS[1])
+if owner and owner ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
+_JOIN = """
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+return redis.call('ZRANGE', KEYS[1], 0, -1)
+"""
+
+
+class RedisState:
+    """What a process keeps in Redis that is no stream."""
+
+    _control: RedisLink
+    _insist: Insistence
+
+    async def marks(self) -> Mapping[str, str]:
+        """See :class:`shared.bus.port.Bus`."""
+        flat = await self._insist.patiently(lambda: self._control.call("HGETALL", LEDGER_KEY))
+        return {k.decode(): v.decode() for k, v in zip(flat[::2], flat[1::2], strict=True)}
+
+    async def mark(self, fields: Mapping[str, str], *, only_new: bool = False) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        verb = "HSETNX" if only_new else "HSET"
+        commands = [pack(verb, LEDGER_KEY, k, v) for k, v in fields.items()]
+        await self._insist.patiently(lambda: self._control.call_all(*commands))
+
+    async def unmark(self, name: str) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        await self._insist.patiently(lambda: self._control.call("HDEL", LEDGER_KEY, name))
+
+    async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+        """See :class:`shared.bus.port.Bus`."""
+        return bool(await self._control.call("EVAL", _HOLD, 1, lease_key(name), owner, ttl_ms))
+
+    async def lease_holder(self, name: str) -> str:
+        """See :class:`shared.bus.port.Bus`."""
+        return str(await self._control.call("GET", lease_key(name)) or b"", errors="replace")
+
+    async def release_lease(self, name: str, owner: str) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        await self._control.call("EVAL", _RELEASE, 1, lease_key(name), owner)
+
+    async def join_members(self, group: str, member: str, ttl_ms: int) -> list[str]:
+        """See :class:`shared.bus.port.Bus`."""
+        raw = await self._control.call("EVAL", _JOIN, 1, members_key(group), member, ttl_ms)
+        return sorted(name.decode() for name in raw)
+
+    async def leave_members(self, group: str, member: str) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        await self._control.call("ZREM", members_key(group), member)

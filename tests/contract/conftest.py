@@ -1,0 +1,59 @@
+"""The bus's implementations as one fixture: each test of the contract runs on all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from tests.contract.bus_harness import (
+    Harness,
+    MemoryHarness,
+    RedisHarness,
+    embedded_harness,
+    embedded_server,
+)
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    server = embedded_server(tmp_path_factory.mktemp("bus"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def redis8() -> Iterator[Any]:
+    from testcontainers.core.container import DockerContainer
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]  # fixed, so that it is the same after a restart
+    redis = DockerContainer("redis:8").with_bind_ports(6379, port)
+    redis = redis.with_command("redis-server --appendonly yes --requirepass sesame")
+    with redis as container:
+        yield container
+
+
+@pytest.fixture(params=["memory", "valkey", pytest.param("redis8", marks=pytest.mark.containers)])
+async def bus_harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
+    if request.param == "memory":
+        yield MemoryHarness()
+    elif request.param == "valkey":
+        async with embedded_harness(request.getfixturevalue("valkey")) as harness:
+            yield harness
+    else:
+        container = request.getfixturevalue("redis8")
+        docker = container.get_wrapped_container()
+        url = f"redis://:sesame@{container.get_container_host_ip()}:{container.get_exposed_port(6379)}/0"
+        remote = RedisHarness(
+            url,
+            lambda: asyncio.to_thread(docker.kill),
+            lambda: asyncio.to_thread(docker.start),
+        )
+        await remote.wait_until_up()
+        await remote.call("FLUSHALL")
+        yield remote
+        await remote.close()
