@@ -1,6 +1,6 @@
-"""Runs before the containers: passwords where there are none, Redis' users, the configuration.
+"""Runs before the containers: passwords and keys where there are none, users, the configuration.
 
-Idempotent: what exists is kept, so starting again changes no password. Everything is written under
+Idempotent: what exists is kept, so starting again changes neither. Everything is written under
 ``/run/arb``, into volumes of which each service sees only its own.
 
 The demo is chosen by its profile alone: the profile runs ``deploy.prepare demo`` before this, which
@@ -23,9 +23,11 @@ from pathlib import Path
 import msgspec
 
 from deploy.acl import USERS, render
+from shared.bus.keys import new_key
 from shared.config import parse_config
 from shared.errors import ConfigError
 from shared.services import ALL_SERVICES
+from shared.streams import SIGNED, keys_of
 
 RUN = Path(os.environ.get("ARB_RUN_DIR", "/run/arb"))
 ETC = Path(__file__).resolve().parents[1] / "etc"
@@ -61,6 +63,18 @@ def password_of(user: str) -> str:
     if not path.exists():
         write(path, secrets.token_urlsafe(PASSWORD_BYTES) + "\n", 0o400)
     return path.read_text(encoding="utf-8").strip()
+
+
+def write_signing_keys() -> None:
+    """Give every user the keys it signs or verifies with; one that is missing is made."""
+    for name in sorted({spec.signed_with for spec in SIGNED}):
+        holders = [user for user in USERS if name in keys_of(user)]
+        paths = [RUN / "secrets" / user / f"{name}_key" for user in holders]
+        known = [path.read_text(encoding="utf-8") for path in paths if path.exists()]
+        text = known[0] if known else new_key() + "\n"
+        for path in paths:
+            if not path.exists():
+                write(path, text, 0o400)
 
 
 def write_acl() -> None:
@@ -144,6 +158,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         choice = take_choice()
         host = os.environ.get("ARB_DEMO_HOST", "") if choice == DEMO else ""
         write_acl()
+        write_signing_keys()
         write_venue_keys(host, os.environ.get("ARB_VENUES", "").split())
         chosen = write_config(choice)
     except (OSError, urllib.error.URLError, ConfigError, msgspec.DecodeError) as error:

@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from deploy import acl
+from shared.bus.keys import variable_of
 from shared.services import ALL_SERVICES, USUAL_SERVICES, Network, ServiceSpec
+from shared.streams import keys_of
 from shared.venues.registry import ADAPTERS, EVERY, load_simulated
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,7 +34,8 @@ def compose_service(spec: ServiceSpec) -> list[str]:
     network = "networks: [outside]" if spec.network is Network.VENUES else "network_mode: none"
     environment = "credentials" if spec.holds_secrets else "environment"
     mounts = "config:/run/arb/config:ro, redis-socket:/run/redis:ro"
-    own = f"ARB_REDIS_USERNAME: {spec.name}"
+    keys = [f"{variable_of(name)}_FILE: /run/arb/secret/{name}_key" for name in keys_of(spec.name)]
+    own = ", ".join([f"ARB_REDIS_USERNAME: {spec.name}", *keys])
     if spec.keeps_files:
         mounts = f"{mounts}, files-{spec.name}:{FILES}"
         own = f"{own}, ARB_{spec.name.upper()}_DIR: {FILES}"
@@ -134,6 +137,17 @@ def files_drop_in(spec: ServiceSpec) -> str:
     )
 
 
+def signing_drop_in(spec: ServiceSpec) -> str:
+    """Return what systemd adds to the unit of a service that signs or verifies."""
+    lines = [f"# From shared/streams.py by {COMMAND}"]
+    lines += ["# Keys that plans and commands are signed with, by deploy.prepare.", "[Service]"]
+    for name in keys_of(spec.name):
+        file = f"{name}_key"
+        lines.append(f"LoadCredential={file}:/etc/arbstream/secrets/{spec.name}/{file}")
+        lines.append(f"Environment={variable_of(name)}_FILE=%d/{file}")
+    return "\n".join(lines) + "\n"
+
+
 def generated() -> dict[Path, str]:
     """Return every file that follows the table, as it is to be."""
     edits = {COMPOSE: compose, DOCKERFILE: dockerfile, TARGET: target, DEMO: demo}
@@ -141,6 +155,9 @@ def generated() -> dict[Path, str]:
     for spec in ALL_SERVICES:
         if spec.needs:
             files[SYSTEMD / f"arbstream@{spec.name}.service.d" / "order.conf"] = drop_in(spec)
+        if keys_of(spec.name):
+            folder = SYSTEMD / f"arbstream@{spec.name}.service.d"
+            files[folder / "signing.conf"] = signing_drop_in(spec)
         if spec.keeps_files:
             folder = SYSTEMD / f"arbstream@{spec.name}.service.d"
             files[folder / "files.conf"] = files_drop_in(spec)

@@ -19,6 +19,7 @@ import redis
 from testcontainers.compose import DockerCompose
 
 from shared import codec
+from shared.bus.signing import SIGNATURE, SigningKeys
 from shared.messages.base import Message, TradingState
 from shared.messages.control import Command, CommandKind, Heartbeat
 from shared.messages.execution import PlanDone, PlanOutcome, RiskReport
@@ -135,7 +136,10 @@ class Stack:
     def say(self, kind: CommandKind) -> None:
         now_ns = time.time_ns()
         command = Command(ts_ns=now_ns, command_id=str(now_ns), kind=kind, operator="test")
-        entry = {codec.FIELD: codec.encode(CTL_COMMAND, [command])}
+        payload = codec.encode(CTL_COMMAND, [command])
+        key = self.compose("exec", "-T", "risk", "cat", "/run/arb/secret/command_key").strip()
+        signature = SigningKeys({"command": [key.encode()]}).sign(CTL_COMMAND, payload)
+        entry: dict[Any, Any] = {codec.FIELD: payload, SIGNATURE: signature}
         self.redis.xadd(CTL_COMMAND.key(), entry)
 
     def report(self) -> RiskReport | None:

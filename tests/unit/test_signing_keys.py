@@ -27,13 +27,13 @@ def signature(keys: SigningKeys) -> bytes:
 
 
 def test_who_holds_which_key() -> None:
-    held = {name: keys_of(name) for name in ("risk", "executor", "operator", "scanner", "recorder")}
+    held = {name: keys_of(name) for name in ("risk", "executor", "operator", "sentinel", "scanner")}
     assert held == {
         "risk": ("plan", "command"),
         "executor": ("plan", "command"),
         "operator": ("command",),
+        "sentinel": ("command",),
         "scanner": (),
-        "recorder": (),
     }
 
 
