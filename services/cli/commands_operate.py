@@ -16,7 +16,7 @@ from shared.errors import BusUnavailable
 from shared.messages.control import CommandKind
 from shared.strategy_inputs import feeds_beside_books
 from shared.watch.link import open_link
-from shared.watch.operate import STOP_BY_HAND, CommandResult, command
+from shared.watch.operate import KILL_BY_HAND, STOP_BY_HAND, CommandResult, command
 from shared.wording import counted
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the command.")]
@@ -92,7 +92,9 @@ def _outlook(answer: CommandResult, kind: CommandKind) -> str:
     if answer.sentinel:
         return f"{kept}; sentinel: {answer.sentinel}"
     if kind is CommandKind.FLATTEN and "executor" in answer.dead:
-        kept = f"{kept}; nothing is closed until then: {_who_else(answer)}"
+        return f"{kept}; nothing is closed until then: {_who_else(answer)}"
+    if "executor" in answer.dead:
+        return f"{kept}; without an executor no order leaves, but what rests stays: {KILL_BY_HAND}"
     return f"{kept}; {STOP_BY_HAND}"
 
 
@@ -103,10 +105,10 @@ def _silence(silent_s: float | None) -> str:
 def _who_else(answer: CommandResult) -> str:
     """Say who may flatten instead of an executor that is dead."""
     if answer.sentinel_acts:
-        return "the sentinel takes it over, its alert says what it did"
+        return "the sentinel takes it over, its alert SENTINEL_ACTED will say what it did"
     if "sentinel" in answer.dead:
         return "the sentinel is dead as well; arb kill --flatten does it at the venues"
-    return "the sentinel only alerts ([sentinel] act); arb kill --flatten does it at the venues"
+    return "the sentinel only alerts (sentinel.act); arb kill --flatten does it at the venues"
 
 
 def kill(

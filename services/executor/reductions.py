@@ -22,7 +22,7 @@ from services.executor.journal import alert
 from services.executor.reduce_only import take_over
 from services.executor.state import ExecutorState
 from services.executor.venue_account import VenueAccount
-from shared.accounts.gateway import FillReport, OrderReport
+from shared.accounts.gateway import BY_SENTINEL, FillReport, OrderReport
 from shared.domain.executions import execution_of
 from shared.domain.fees import MONEY_STEP
 from shared.domain.instrument import split_instrument
@@ -108,8 +108,10 @@ class Reductions:
         # As the venue closed it: it is found later, and we may have traded meanwhile.
         held = self._state.books.held_at(venue, name, fill.ts_venue_ns)
         qty = min(fill.qty, abs(held)) if fill.side.signed(fill.qty) * held < 0 else ZERO
-        text = f"{venue} closed a position by itself ({order.forced}): {fill.side} {fill.qty} "
-        text += f"{name} at {fill.price}"
+        who = f"{venue} closed a position by itself ({order.forced})"
+        if order.forced == BY_SENTINEL:
+            who = f"the sentinel closed a position at {venue}"
+        text = f"{who}: {fill.side} {fill.qty} {name} at {fill.price}"
         if qty != fill.qty:
             text += f", {qty} of it ours, of {held} held"
         alert(out, Severity.CRITICAL, "POSITION_REDUCED", text, now_ns, f"{venue} {name}")

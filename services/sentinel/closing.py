@@ -46,7 +46,11 @@ ZERO: Final = Decimal(0)
 
 @dataclass(slots=True)
 class Closing:
-    """One position: what was held first, what is held now, and why it is not closed."""
+    """One position: what was held first, what is held now, and why it is not closed.
+
+    ``is_asked``: a price or an order is on its way. ``stale_ns``: when an order was answered, until
+    ``left`` is of a reading that was asked for after that: no other order is sent before.
+    """
 
     venue: str
     instrument: str
@@ -54,6 +58,7 @@ class Closing:
     left: Decimal
     tries: int = 0
     is_asked: bool = False
+    stale_ns: int = 0
     problem: str = ""
 
 
@@ -83,6 +88,8 @@ class Closings:
         """Venues whose positions are not known, and why."""
         self.closings: dict[tuple[str, str], Closing] = {}
         self._due_ns: dict[str, int] = {}
+        self._reading: dict[str, int] = {}
+        """Venue -> when the reading was asked for that is on its way: one at a time."""
         self._orders = 0
 
     @property
@@ -90,7 +97,9 @@ class Closings:
         """Whether every venue was read, and nothing is left that another order may close."""
         if self.unread or self._due_ns:
             return False
-        return not any(each.is_asked or self._may_try(each) for each in self.closings.values())
+        return not any(
+            each.is_asked or each.stale_ns or self._may_try(each) for each in self.closings.values()
+        )
 
     def begin(self, now_ns: int) -> None:
         """Read all positions."""
@@ -98,29 +107,35 @@ class Closings:
 
     def next_deadline_ns(self) -> int | None:
         """Return when a venue's positions are to be read again."""
-        return min(self._due_ns.values(), default=None)
+        due = (at_ns for venue, at_ns in self._due_ns.items() if venue not in self._reading)
+        return min(due, default=None)
 
     def on_time(self, now_ns: int) -> list[Action]:
         """Read what is due."""
-        due = [venue for venue, at_ns in self._due_ns.items() if at_ns <= now_ns]
+        due = [v for v, at in self._due_ns.items() if at <= now_ns and v not in self._reading]
         for venue in due:
             del self._due_ns[venue]
+            self._reading[venue] = now_ns
         return [ReadPositions(venue, self._derivatives[venue]) for venue in due]
 
     def on_positions(self, told: PositionsRead) -> list[Action]:
         """Take what a venue holds, and close what may be closed."""
         if told.venue not in self._derivatives:  # asked for by an earlier episode
             return []
+        asked_ns = self._reading.pop(told.venue, 0)
         self.unread.pop(told.venue, None)
         for instrument in self._derivatives[told.venue]:
             qty, place = told.positions.get(instrument, ZERO), (told.venue, instrument)
-            if place in self.closings:
-                self.closings[place].left = qty
+            known = self.closings.get(place)
+            if known is not None and asked_ns >= known.stale_ns:
+                known.left, known.stale_ns = qty, 0
+            elif known is not None:
+                continue  # as it was before an order was answered
             elif qty:
                 self.closings[place] = Closing(told.venue, instrument, qty, qty)
         out: list[Action] = []
         for closing in self.closings.values():
-            if not closing.is_asked and self._may_try(closing):
+            if not (closing.is_asked or closing.stale_ns) and self._may_try(closing):
                 closing.is_asked = True
                 out.append(ReadTouch(closing.venue, closing.instrument))
         return out
@@ -140,13 +155,14 @@ class Closings:
         closing = self.closings.get((terms.venue, terms.instrument))
         if closing is None:
             return
-        closing.is_asked, closing.problem = False, told.problem
+        closing.is_asked, closing.stale_ns, closing.problem = False, now_ns, told.problem
         self._due_ns[terms.venue] = now_ns + (RETRY_NS if told.problem else 0)
 
     def on_unread(self, venue: str, reason: str, now_ns: int) -> None:
         """Try again: while one venue cannot be read, its base assets are left alone."""
         if venue not in self._derivatives:
             return
+        self._reading.pop(venue, None)
         if venue in self.unread:
             self.unread[venue] = reason
         self._due_ns[venue] = now_ns + RETRY_NS

@@ -22,9 +22,10 @@ from shared.watch.link import Link
 CONFIRM_WITHIN_S = 5.0
 FLAT_WITHIN_S = 30.0
 BLOCK_MS = 250
+KILL_BY_HAND = "arb kill cancels every order at the venues, with or without Redis"
 STOP_BY_HAND = (
     "to stop trading now, stop the executor (systemctl stop arbstream@executor, or docker compose "
-    "stop executor); arb kill cancels every order at the venues, with or without Redis"
+    f"stop executor); {KILL_BY_HAND}"
 )
 SILENT_AFTER_NS = 5_000_000_000
 """Heartbeats come every second; who was not heard for this long is dead."""

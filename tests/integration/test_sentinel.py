@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,8 @@ from shared.messages.base import Side
 from shared.messages.control import Alert, Command, CommandKind, Heartbeat
 from shared.messages.execution import Fill
 from shared.messages.terms import OrderTerms, TimeInForce
+from shared.watch.link import open_link
+from shared.watch.operate import command
 from tests.integration.executor_stack import PLACES, Stack, executor_stack
 from tests.integration.processes import ServiceProcess
 from tests.support import ROOT, eventually_sync
@@ -237,5 +240,56 @@ async def test_what_the_switch_closed_is_on_the_executors_record_when_it_is_back
     )
     assert sum(fill.qty for fill in closed) == -held
     assert closed[0].reduced_by == BY_SENTINEL
+    told = stack.said(Alert, code="POSITION_REDUCED")
+    assert told[0].text.startswith("the sentinel closed a position at binanceusdm: buy ")
     assert position(stack) == 0
     stack.check_ledger()
+
+
+async def test_a_flatten_that_finds_the_executor_dead_is_carried_out_and_told(
+    stack: Stack,
+) -> None:
+    environ = keys_of(stack)
+    stack.start_ready()
+    stack.end_of(stack.send("kraken", "binanceusdm", "0.01"))
+    stack.kill()
+    assert position(stack) < 0
+    path = stack.folder / "arb.toml"
+    only = path.read_text().replace("flatten = true", "flatten = false")
+    path.write_text(only.replace('instruments = ["BTC/USDT"]', 'instruments = ["ETH/USDT"]'))
+    with sentinel_process(stack, environ):
+        eventually_sync(
+            lambda: [a for a in stack.said(Alert, code="SENTINEL_ACTED") if "executor" in a.text],
+            timeout_s=90,
+            what="a sentinel that has missed the executor",
+        )
+        assert position(stack) < 0, "closed without being asked to"
+        async with open_link(stack.server.url) as link:
+            answer = await command(link, CommandKind.FLATTEN, "test")
+    assert not answer.confirmed
+    assert "from -0.010 to 0" in answer.sentinel
+    assert "executor" in answer.dead
+    assert position(stack) == 0
+
+
+async def test_while_redis_answers_nothing_the_sentinel_clears_the_venues(stack: Stack) -> None:
+    environ = keys_of(stack)
+    with sentinel_process(stack, environ):
+        eventually_sync(
+            lambda: [b for b in stack.said(Heartbeat) if b.gauges.get("venues_read") == 3],
+            timeout_s=30,
+            what="venues that were read",
+        )
+        await place_resting(stack, environ)
+        pid = stack.server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            eventually_sync(lambda: working(stack) == 0, timeout_s=60, what="no working order")
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        eventually_sync(
+            lambda: [c for c in stack.said(Command) if c.operator == "sentinel"],
+            timeout_s=30,
+            what="a HALT once Redis answers",
+        )
