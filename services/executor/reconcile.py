@@ -240,7 +240,7 @@ class Reconciler:
         account.answered("fills")
         if not account.has_fills:
             # A request from before the start may still be on its way: look once more later.
-            account.due["fills"] = now_ns + START_SWEEP_AFTER_NS
+            account.sweep(now_ns + START_SWEEP_AFTER_NS)
         account.has_fills = True
         self._state.read_ns[account.venue] = account.fills_read_ns = now_ns
         known = _orders_known_to(self._state, reply.venue)
@@ -334,13 +334,13 @@ def _began_ns(state: ExecutorState) -> int:
 
 
 def _held_ns(state: ExecutorState) -> int:
-    """Return from when on executions may be of a plan on record.
+    """Return from when on executions may be of a plan that matters here.
 
-    Plans that went on when data was lost have orders from before this ledger began, and the record
-    may lack one whose executions the venue tells only after the survey.
+    Plans that went on when data was lost have orders from before this ledger began, and so may have
+    plans that were lost with it: a venue tells some executions only after the survey.
     """
-    held_ns = [plan.ts_started_ns - LOOK_BACK_NS for plan in state.plans.values()]
-    return min([_began_ns(state), *held_ns])
+    held_ns = [plan.ts_started_ns for plan in state.plans.values()]
+    return min([_began_ns(state), *held_ns]) - LOOK_BACK_NS
 
 
 def _floor_ns(state: ExecutorState) -> int:

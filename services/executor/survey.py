@@ -61,9 +61,10 @@ class Survey:
         return self._state.is_surveying or key in self._state.before
 
     def add(self, key: str, report: OrderReport) -> None:
-        """Take in an order of ours."""
+        """Take in an order of ours; after the survey only of a plan that it did not find."""
+        is_new = key not in self._state.before
         self._state.remember_before(key)
-        if not self._state.is_surveying:
+        if not (self._state.is_surveying or is_new):
             return
         terms = report.terms
         base, quote, _ = split_instrument(terms.instrument)

@@ -95,12 +95,16 @@ class VenueAccount:
                 self.due.setdefault(what, now_ns)
 
     def sweep_later(self, since_ns: int, now_ns: int) -> None:
-        """Read the executions once more, a little later; an earlier request stays."""
+        """Read the executions once more, a little later; other requests stay."""
         if "fills" not in self.due and "fills" not in self.pending:
             self.since_ns = since_ns
         self.since_ns = min(self.since_ns, since_ns)
-        self.sweep_until_ns = now_ns + SWEEP_AFTER_NS
-        self.due.setdefault("fills", self.sweep_until_ns)
+        self.sweep(now_ns + SWEEP_AFTER_NS)
+
+    def sweep(self, at_ns: int) -> None:
+        """Read the executions then, and whenever they were to be read anyway."""
+        self.sweep_until_ns = max(self.sweep_until_ns, at_ns)
+        self.due["fills"] = min(self.due.get("fills", at_ns), at_ns)
 
     def read_again(self, since_ns: int, now_ns: int) -> None:
         """Read positions and executions now, and executions once more a little later."""

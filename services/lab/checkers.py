@@ -86,6 +86,8 @@ class Checkers:
         self._in_flight: dict[str, None] = {}
         """Plans that are approved and have not ended."""
         self.fills: dict[tuple[str, str], Fill] = {}
+        self.fills_lost: set[tuple[str, str]] = set()
+        """Told once, but the bus has lost that, and they were not told again."""
         self.orders: dict[str, OrderEvent] = {}
         """What was told last of every order."""
         self._arrived: dict[str, str] = {}
@@ -128,7 +130,9 @@ class Checkers:
             self.plans_lost[plan_id] = self.plans.pop(plan_id)
             self._in_flight.pop(plan_id, None)
         self._not_live_since_ns.clear()
-        for key in reductions_lost(self.fills, self._world):
+        kept = fills_on_bus(self._world)
+        self.fills_lost |= self.fills.keys() - kept
+        for key in reductions_lost(self.fills, kept):
             del self.fills[key]
         self.rounds.on_bus_lost()
         self.stops.on_bus_lost()
@@ -298,6 +302,7 @@ class Checkers:
         ):
             self.report("one_owner", f"{fill.venue} {fill.trade_id} is told two ways")
         self.fills[fill.venue, fill.trade_id] = fill
+        self.fills_lost.discard((fill.venue, fill.trade_id))
 
     def _check_end(self, done: PlanDone) -> None:
         self.done[done.plan_id] = done
@@ -356,17 +361,23 @@ def positions_named(alert: Alert, world: World) -> set[tuple[str, str]]:
     }
 
 
-def reductions_lost(told: Mapping[tuple[str, str], Fill], world: World) -> list[tuple[str, str]]:
-    """Return what venues closed by themselves, of which the bus no longer has that it was told.
-
-    How much of it was ours follows from the record of what we held, which is lost with it: it is
-    told anew, or it closed a position that is left alone.
-    """
+def fills_on_bus(world: World) -> set[tuple[str, str]]:
+    """Return the fills that the bus has now, by venue and trade."""
     now_ns, server = world.kernel.now_ns(), world.server
-    kept = {
+    return {
         (fill.venue, fill.trade_id)
         for payload in server.stream(EXEC_EVENT.key()).payloads
         for fill in server.decode(EXEC_EVENT, payload, now_ns)
         if isinstance(fill, Fill)
     }
+
+
+def reductions_lost(
+    told: Mapping[tuple[str, str], Fill], kept: set[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Return what venues closed by themselves, of which the bus no longer has that it was told.
+
+    How much of it was ours follows from the record of what we held, which is lost with it: it is
+    told anew, or it closed a position that is left alone.
+    """
     return [key for key, fill in told.items() if fill.reduced_by and key not in kept]

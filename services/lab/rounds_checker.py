@@ -86,11 +86,16 @@ class RoundsChecker:
         now_ns, told = world.kernel.now_ns(), world.checkers.fills
         if went_on_lately(world, "risk"):
             return False
+        lost = world.checkers.fills_lost
         for venue, exchange in world.exchanges.items():
             for fill in exchange.fills:
                 known = told.get((venue, str(fill.trade_id)))
-                if key_of(fill) and (known is None or now_ns - known.ts_ns <= READ_NS_MAX):
+                if not key_of(fill):
+                    continue
+                if known is None or now_ns - known.ts_ns <= READ_NS_MAX:
                     return False
+                if (venue, str(fill.trade_id)) in lost:
+                    return False  # told, but the bus has lost that, and the venue tells it late
         return not any(map(self._may_close_any, told.values()))
 
     # When quiet

@@ -301,3 +301,29 @@ def test_another_plan_that_is_told_late_is_left_alone_beside_one_that_goes_on() 
     assert "t-other" not in {fill.trade_id for fill in world.said(Fill)}
     assert name not in world.engine.state.orders
     assert "plan00000009" in world.engine.state.before
+
+
+def test_what_is_told_only_after_the_survey_of_a_lost_plan_is_told_to_the_operator() -> None:
+    world = make_world()
+    run_plan(world)
+    world.hides_fills = dict.fromkeys(world.orders, 60 * SECOND)
+    world.lose()
+    sent = dict(world.sent)
+    world.settle(1)
+    assert not alerts(world), "nothing shows of it yet"
+    assert world.engine.state.stage is LedgerStage.SURVEYED
+    world.hides_fills.clear()
+    world.settle(10)
+    assert dict(world.sent) == sent, "nothing is traded"
+    assert not world.said(Fill)
+    assert world.engine.state.before == ["plan00000001"]
+    assert world.engine.obstacle.startswith("DATA_LOST: ")
+    assert "plan00000001" in "".join(alert.text for alert in alerts(world))
+    told = len(alerts(world))
+    command(world, CommandKind.RESUME)
+    assert not world.engine.obstacle
+    world.settle(1)
+    world.crash()
+    world.settle(10)
+    assert not world.engine.obstacle, "it is told once"
+    assert len(alerts(world)) == told
