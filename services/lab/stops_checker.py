@@ -81,19 +81,22 @@ class StopsChecker:
             or went_on_lately(self._world, "risk")
         )
         for key, told in self._told.items():
-            if is_stopped or key in self._denied or not self._is_due(told):
+            if is_stopped or key in self._denied or not self._is_due(told, now_ns):
                 self._due_ns.pop(key, None)
             elif now_ns - self._due_ns.setdefault(key, now_ns) > LATE_NS_MAX:
                 self._world.checkers.report("stop_sent", f"the stop of round {key} is not sent")
 
-    def _is_due(self, told: StrategyPosition) -> bool:
+    def _is_due(self, told: StrategyPosition, now_ns: int) -> bool:
         if told.state is not RoundState.OPEN or told.stop is None:
             return False
+        age_ns_max = self._world.config.risk.book_age_ms_max * 1_000_000
         held = [leg for leg in told.legs if leg.qty]
         for leg in held:
             view = self._views.get((leg.venue, leg.instrument))
             if view is None or view.state is not BookState.LIVE:
                 return False
+            if now_ns - view.ts_ns > age_ns_max:
+                return False  # an orderbook is away: so old a view prices nothing
             side = view.bids if leg.qty > 0 else view.asks
             if not (view.bids and view.asks):
                 return False

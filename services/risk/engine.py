@@ -141,7 +141,10 @@ class RiskEngine:
         return Step(messages=out) if out else NOTHING
 
     def on_timer(self, now_ns: int) -> Step:
-        """Repeat state and report every second; notice plans that never ended."""
+        """Repeat state and report every second; notice plans that never ended; close at stops."""
+        again_ns = self._stops.next_attempt_ns(self._state.ledger)
+        if again_ns is not None and again_ns <= now_ns < self._ts_report_ns:
+            return self._at_stops_again(now_ns)
         lost = self._start(now_ns)
         self._ts_report_ns = now_ns + REPORT_INTERVAL_NS
         self._roll_day(now_ns)
@@ -157,8 +160,9 @@ class RiskEngine:
         return Step(messages=[*out, told, *self._reports.all(ledger, now_ns)])
 
     def next_deadline_ns(self) -> int | None:
-        """Return when the next report is due."""
-        return self._ts_report_ns
+        """Return when the next report is due, or a stop that is reached is tried again."""
+        again_ns = self._stops.next_attempt_ns(self._state.ledger)
+        return self._ts_report_ns if again_ns is None else min(again_ns, self._ts_report_ns)
 
     def counters(self) -> Mapping[str, int]:
         """Return totals; ``plans_denied_<REASON>`` splits ``plans_denied``."""
@@ -241,6 +245,15 @@ class RiskEngine:
         self._market.on_view(view)
         book = view.venue, view.instrument
         return self._close_at_stops(now_ns, book) if book in self._stops.places else []
+
+    def _at_stops_again(self, now_ns: int) -> Step:
+        """Try again to close what has reached its stop, between two reports."""
+        out = self._close_at_stops(now_ns, None)
+        if self._state.ledger.rounds.touched:
+            out += self._reports.changed(self._state.ledger, now_ns)
+        if out:
+            out += self._state_if_changed(self._switch.now(now_ns), now_ns)
+        return Step(messages=out) if out else NOTHING
 
     def _close_at_stops(self, now_ns: int, place: BookKey | None) -> list[Message]:
         """Close the rounds whose stop is reached in a book; in any book if ``None``."""

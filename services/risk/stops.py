@@ -3,7 +3,8 @@
 What a signal opened has a stop (a distance from its average entry) and a time. Both are part of the
 round in the ledger, so they survive the restart of every service. They are compared with what
 closing the round would get in its own book now. Once reached, a stop stays reached: the round is
-closed by reducing plans, judged like any close, until it holds nothing.
+closed by reducing plans, judged like any close, until it holds nothing: tried again while its books
+stand still, too.
 
 A book that is not LIVE, or too old, prices nothing and so reaches no stop; a round whose book stays
 so is alerted. Risk sees the newest view of a book every 50 ms: a price in between is not seen.
@@ -59,6 +60,8 @@ class StopKeeper:
         self.places: dict[BookKey, list[str]] = {}
         """Books in which stops are watched, and the rounds that have them."""
         self._next_ns: dict[str, int] = {}
+        self._again_ns: dict[str, int] = {}
+        """When a round at its stop is looked at again, though its books stand still."""
         self._denied: dict[str, str] = {}
         self._unpriced_ns: dict[str, int] = {}
         self._alerted: dict[str, bool] = {}
@@ -74,7 +77,13 @@ class StopKeeper:
                 watched[key] = True
                 for place in _markets(each):
                     self.places.setdefault(place, []).append(key)
-        for memory in (self._next_ns, self._denied, self._unpriced_ns, self._alerted):
+        for memory in (
+            self._next_ns,
+            self._again_ns,
+            self._denied,
+            self._unpriced_ns,
+            self._alerted,
+        ):
             for key in [key for key in memory if key not in watched]:
                 del memory[key]
 
@@ -99,10 +108,23 @@ class StopKeeper:
                 continue
             self._judge(held, ledger, now_ns)
             if held.ending and now_ns >= self._next_ns.get(key, 0):
+                self._again_ns[key] = now_ns + ATTEMPT_NS
                 plan = self._closing(held, now_ns)
                 if plan is not None:
                     found.append(plan)
         return found
+
+    def next_attempt_ns(self, ledger: Ledger) -> int | None:
+        """Return when a round is to be looked at again that has reached its stop."""
+        if not self._again_ns:
+            return None
+        rounds, in_flight = ledger.rounds.rounds, ledger.rounds_in_flight
+        due = [
+            max(at_ns, self._next_ns.get(key, 0))
+            for key, at_ns in self._again_ns.items()
+            if rounds[key].state(in_flight.get(key)) in _CAN_CLOSE
+        ]
+        return min(due, default=None)
 
     def answered(self, offer: Opportunity, answer: Message, now_ns: int) -> list[Message]:
         """Take the answer to what ``due`` returned; return what an operator must know of it."""

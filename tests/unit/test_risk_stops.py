@@ -10,11 +10,11 @@ import pytest
 
 from services.risk.engine import RiskEngine
 from services.risk.reasons import DenyReason
-from services.risk.stops import RETRY_NS, UNWATCHED_NS
+from services.risk.stops import ATTEMPT_NS, RETRY_NS, UNWATCHED_NS
 from shared.messages.arb import Target
 from shared.messages.base import BookState, Message, Side
 from shared.messages.control import Alert, CommandKind
-from shared.messages.execution import ApprovedPlan, Denied, PlanOutcome
+from shared.messages.execution import ApprovedPlan, Denied, PlanOutcome, RiskReport
 from shared.messages.rounds import Intent, RoundState, StrategyPosition
 from tests.decision_builders import (
     MS,
@@ -197,6 +197,37 @@ def test_reducing_lets_a_stop_work() -> None:
     engine = held(Target.LONG)
     engine.on_message(make_command(CommandKind.REDUCE), T0)
     assert len(plans(show(engine, [(58_000.0, 10.0)]))) == 1
+
+
+def test_a_close_that_filled_nothing_is_made_again_though_no_view_comes() -> None:
+    """An orderbook that is away sends none, and what it sent last may price for a while."""
+    engine = held(Target.LONG)
+    (plan,) = plans(show(engine, [(58_000.0, 10.0)]))
+    announce(engine, plan)
+    assert engine.next_deadline_ns() == 0, "in flight: nothing but the report is due"
+    engine.on_timer(T0)
+    engine.on_message(make_done(plan.plan_id, outcome=PlanOutcome.UNFILLED), T0 + 10 * MS)
+    again_ns = T0 + ATTEMPT_NS
+    assert engine.next_deadline_ns() == again_ns
+    out = engine.on_timer(again_ns).messages
+    (again,) = plans(out)
+    assert again.plan_id != plan.plan_id
+    assert not any(isinstance(each, RiskReport) for each in out), "the report keeps its own time"
+    assert engine.next_deadline_ns() == T0 + SECOND
+
+
+def test_while_no_book_prices_a_close_it_is_looked_at_a_few_times_a_second() -> None:
+    engine = held(Target.LONG)
+    (plan,) = plans(show(engine, [(58_000.0, 10.0)]))
+    announce(engine, plan)
+    engine.on_timer(T0)
+    engine.on_message(make_done(plan.plan_id, outcome=PlanOutcome.UNFILLED), T0)
+    show(engine, [(58_000.0, 10.0)], T0 + 300 * MS, state=BookState.GAP)
+    times = []
+    while (due_ns := engine.next_deadline_ns()) is not None and due_ns < T0 + SECOND:
+        assert plans(engine.on_timer(due_ns).messages) == []
+        times.append((due_ns - T0) // MS)
+    assert times == [500, 700, 900]
 
 
 def test_a_close_that_filled_nothing_is_made_again_in_the_same_book() -> None:
