@@ -1,9 +1,10 @@
 """What funding paid and cost: asked of the venues after each settlement, booked once. Pure.
 
 A venue's own income history is the only word on it. It is read at the start and after every
-instant at which a derivative of the venue settles: the instants that the venue announces, and every
-full hour, at which all of them settle where nothing is announced. Until the payment of a position
-that was held then is told, what funding came to is unknown, and risk and the screens say so.
+instant at which a derivative of the venue settles: the instants that the venue announces, those
+that follow by its interval while it announces none, and every full hour. Until the payment of a
+position that was held then is told, what funding came to is unknown, and risk and the screens say
+so.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class FundingPayments:
             if self._was_traded(venue):
                 self._tell(venue, "its payments were not read since the start", now_ns, out)
             for instrument in account.derivatives:
-                self._next_ns[venue, instrument] = next_hour(now_ns)
+                self._next_ns[venue, instrument] = self._next_of(venue, instrument, now_ns)
                 self._settled_meanwhile(venue, instrument, now_ns, out)
         self._note_next()
 
@@ -103,7 +104,7 @@ class FundingPayments:
         for (venue, instrument), instant_ns in self._next_ns.items():
             if instant_ns <= now_ns:
                 self._settle(venue, instrument, instant_ns, now_ns, out)
-                self._next_ns[venue, instrument] = next_hour(now_ns)
+                self._next_ns[venue, instrument] = self._next_of(venue, instrument, now_ns)
         self._note_next()
 
     def _on_settled(self, settled: FundingSettled, now_ns: int) -> None:
@@ -250,6 +251,10 @@ class FundingPayments:
             FundingKnown(ts_ns=now_ns, venue=venue, ts_known_ns=record.known_ns, reason=reason)
         )
 
+    def _next_of(self, venue: str, instrument: str, now_ns: int) -> int:
+        record = self._state.funding.get(venue, FundingRecord())
+        return record.next_settlement(instrument, now_ns)
+
     def _note_next(self) -> None:
         self._settles_ns = min(self._next_ns.values(), default=0)
 
@@ -257,8 +262,3 @@ class FundingPayments:
 def payment_key(paid: PaymentReport) -> str:
     """Return the name of a payment among those of its venue."""
     return f"{paid.instrument}|{paid.payment_id}"
-
-
-def next_hour(now_ns: int) -> int:
-    """Return the next full hour (UTC)."""
-    return (now_ns // HOUR_NS + 1) * HOUR_NS

@@ -52,6 +52,18 @@ class FundingRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         known = self.settles.get(instrument, Settles(0, HOUR_NS))
         return at_ns - (at_ns - known.at_ns) % known.interval_ns
 
+    def next_settlement(self, instrument: str, now_ns: int) -> int:
+        """Return the next instant after ``now_ns``, or the next full hour where that is earlier.
+
+        A venue that shortens an interval keeps to full hours, so none is missed though nothing was
+        announced.
+        """
+        hour_ns = (now_ns // HOUR_NS + 1) * HOUR_NS
+        known = self.settles.get(instrument)
+        if known is None:
+            return hour_ns
+        return min(hour_ns, self.settled_before(instrument, now_ns) + known.interval_ns)
+
     def settlements(self, instrument: str, from_ns: int, to_ns: int) -> list[int]:
         """Return the instants after ``from_ns`` until ``to_ns``, newest first, up to a bound."""
         known = self.settles.get(instrument)
