@@ -81,15 +81,11 @@ class Checkers:
         self.plans: dict[str, ApprovedPlan] = {}
         self.plans_lost: dict[str, ApprovedPlan] = {}  # the bus has lost them since
         self.done: dict[str, PlanDone] = {}
-        self.plans_approved = 0
-        """All of them, also those that the bus has lost since."""
-        self._in_flight: dict[str, None] = {}
-        """Plans that are approved and have not ended."""
+        self.plans_approved = 0  # also those that the bus has lost since
+        self._in_flight: dict[str, None] = {}  # plans that are approved and have not ended
         self.fills: dict[tuple[str, str], Fill] = {}
-        self.fills_lost: set[tuple[str, str]] = set()
-        """Told once, but the bus has lost that, and they were not told again."""
-        self.orders: dict[str, OrderEvent] = {}
-        """What was told last of every order."""
+        self.fills_lost: set[tuple[str, str]] = set()  # told, and the bus has lost that since
+        self.orders: dict[str, OrderEvent] = {}  # what was told last of each
         self._arrived: dict[str, str] = {}
         self._not_sent: set[str] = set()
         self._has_lost_records = False
@@ -130,9 +126,8 @@ class Checkers:
             self.plans_lost[plan_id] = self.plans.pop(plan_id)
             self._in_flight.pop(plan_id, None)
         self._not_live_since_ns.clear()
-        kept = fills_on_bus(self._world)
-        self.fills_lost |= self.fills.keys() - kept
-        for key in reductions_lost(self.fills, kept):
+        self.fills_lost |= self.fills.keys() - fills_on_bus(self._world)
+        for key in reductions_lost(self.fills, self.fills_lost):
             del self.fills[key]
         self.rounds.on_bus_lost()
         self.stops.on_bus_lost()
@@ -373,11 +368,11 @@ def fills_on_bus(world: World) -> set[tuple[str, str]]:
 
 
 def reductions_lost(
-    told: Mapping[tuple[str, str], Fill], kept: set[tuple[str, str]]
+    told: Mapping[tuple[str, str], Fill], lost: set[tuple[str, str]]
 ) -> list[tuple[str, str]]:
     """Return what venues closed by themselves, of which the bus no longer has that it was told.
 
     How much of it was ours follows from the record of what we held, which is lost with it: it is
     told anew, or it closed a position that is left alone.
     """
-    return [key for key, fill in told.items() if fill.reduced_by and key not in kept]
+    return [key for key, fill in told.items() if fill.reduced_by and key in lost]

@@ -39,7 +39,7 @@ from services.risk.restated import apply_restated
 from services.risk.round_reports import RoundReports, end_round
 from services.risk.stops import StopKeeper
 from services.risk.trading import TradingControl, TradingStatus
-from shared.config_sections import Config
+from shared.config_sections import Config, VenueConfig
 from shared.domain.instrument import split_instrument
 from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.ledger import LedgerOpening, Opened
@@ -89,9 +89,7 @@ class RiskEngine:
         self._config = config
         traded = {name: venue for name, venue in config.venues.items() if venue.trade}
         self._venues = frozenset(traded)
-        names = [split_instrument(i) for venue in traded.values() for i in venue.instruments]
-        self._quotes = sorted({name.quote for name in names})
-        self._assets = frozenset(a for n in names for a in (n.base, n.quote, n.settle) if a)
+        self._quotes, self._assets = _assets_of(traded)
         self._state, self._keeper, self._market = RiskState(), CheckpointWriter(), LatestBooks()
         self._loss_watch = LossWatch(config.risk, self._market, self._keeper)
         self._stops = StopKeeper(self._market, config.risk.book_age_ms_max)
@@ -131,20 +129,15 @@ class RiskEngine:
         if type(message) in _ORDERING:
             message = in_order(message, now_ns)
         lost = self._start(now_ns) if self._losses or not self._has_started else []
-        out = handler(message, now_ns)
-        if lost:
-            out = [*lost, *out]
-        if self._state.ledger.rounds.touched:
-            out += self._reports.changed(self._state.ledger, now_ns)
-        if lost or type(message) not in _QUIET:
-            out += self._state_if_changed(self._switch.now(now_ns), now_ns)
-        return Step(messages=out) if out else NOTHING
+        out = [*lost, *handler(message, now_ns)] if lost else handler(message, now_ns)
+        tells_state = bool(lost) or type(message) not in _QUIET
+        return self._with_changes(out, now_ns, tells_state=tells_state)
 
     def on_timer(self, now_ns: int) -> Step:
         """Repeat state and report every second; notice plans that never ended; close at stops."""
         again_ns = self._stops.next_attempt_ns(self._state.ledger)
         if again_ns is not None and again_ns <= now_ns < self._ts_report_ns:
-            return self._at_stops_again(now_ns)
+            return self._with_changes(self._close_at_stops(now_ns, None), now_ns, tells_state=True)
         lost = self._start(now_ns)
         self._ts_report_ns = now_ns + REPORT_INTERVAL_NS
         self._roll_day(now_ns)
@@ -232,8 +225,7 @@ class RiskEngine:
 
     def _state_if_changed(self, standing: TradingStatus, now_ns: int) -> list[Message]:
         """Return the trading state if it changed since it was last published."""
-        changed = self._switch.state_if_changed(standing, now_ns)
-        if changed:
+        if changed := self._switch.state_if_changed(standing, now_ns):
             self._keeper.touch_decided()
         return changed
 
@@ -246,24 +238,20 @@ class RiskEngine:
         book = view.venue, view.instrument
         return self._close_at_stops(now_ns, book) if book in self._stops.places else []
 
-    def _at_stops_again(self, now_ns: int) -> Step:
-        """Try again to close what has reached its stop, between two reports."""
-        out = self._close_at_stops(now_ns, None)
+    def _with_changes(self, out: list[Message], now_ns: int, *, tells_state: bool) -> Step:
+        """Return what was decided, the rounds that it changed, and the state where it did."""
         if self._state.ledger.rounds.touched:
             out += self._reports.changed(self._state.ledger, now_ns)
-        if out:
+        if tells_state:
             out += self._state_if_changed(self._switch.now(now_ns), now_ns)
         return Step(messages=out) if out else NOTHING
 
     def _close_at_stops(self, now_ns: int, place: BookKey | None) -> list[Message]:
         """Close the rounds whose stop is reached in a book; in any book if ``None``."""
-        out: list[Message] = []
-        for offer in self._stops.due(self._state.ledger, now_ns, place):
-            decided = self._on_opportunity(offer, now_ns)
-            out += [*decided, *self._stops.answered(offer, decided[0], now_ns)]
+        out = self._stops.close(self._state.ledger, now_ns, place, self._on_opportunity)
         if self._state.ledger.rounds.touched:
             self._keeper.touch_ledger()
-        return out + self._stops.take_alerts()
+        return out
 
     def _on_instrument(self, info: InstrumentInfo, now_ns: int) -> list[Message]:
         self._market.on_rules(info)
@@ -327,10 +315,10 @@ class RiskEngine:
     def _on_plan_done(self, done: PlanDone, now_ns: int) -> list[Message]:
         ledger = self._state.ledger
         held = ledger.plan_of_ours(done.plan_id)
-        if why := self._state.ledger.refuses_end(done):
+        if why := ledger.refuses_end(done):
             self._counters["ends_unowned"] += 1
             return [unowned_end_alert(done, why, now_ns)]
-        if not self._state.ledger.apply_end(done):
+        if not ledger.apply_end(done):
             self._counters["duplicates"] += 1
             return []
         self._counters["plans_ended"] += 1
@@ -345,6 +333,13 @@ class RiskEngine:
         self._counters["commands"] += 1
         self._keeper.touch_ledger()  # RESUME may release what a plan held
         return self._switch.on_command(command, now_ns)
+
+
+def _assets_of(traded: Mapping[str, VenueConfig]) -> tuple[list[str], frozenset[str]]:
+    """Return the quote assets of all that is traded, and all its assets."""
+    names = [split_instrument(i) for venue in traded.values() for i in venue.instruments]
+    assets = frozenset(a for n in names for a in (n.base, n.quote, n.settle) if a)
+    return sorted({name.quote for name in names}), assets
 
 
 def _switch_of(

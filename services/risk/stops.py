@@ -12,6 +12,7 @@ so is alerted. Risk sees the newest view of a book every 50 ms: a price in betwe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from hashlib import blake2b
 from typing import Final
@@ -90,6 +91,20 @@ class StopKeeper:
     def leaves(self, view: DepthView, ledger: Ledger) -> bool:
         """Tell whether no stop is watched in a view's book, and no change is to be told."""
         return (view.venue, view.instrument) not in self.places and not ledger.rounds.touched
+
+    def close(
+        self,
+        ledger: Ledger,
+        now_ns: int,
+        place: BookKey | None,
+        decide: Callable[[Opportunity, int], list[Message]],
+    ) -> list[Message]:
+        """Let risk judge what closes the rounds that are due; return its decisions and alerts."""
+        out: list[Message] = []
+        for offer in self.due(ledger, now_ns, place):
+            decided = decide(offer, now_ns)
+            out += [*decided, *self.answered(offer, decided[0], now_ns)]
+        return out + self.take_alerts()
 
     def due(self, ledger: Ledger, now_ns: int, place: BookKey | None = None) -> list[Opportunity]:
         """Return what closes the rounds whose stop or time is reached, to be judged.
