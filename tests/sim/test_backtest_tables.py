@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,12 @@ from services.cli.data.derive import derive
 from services.cli.data.imports import import_recordings
 from services.cli.data.rows import Wanted
 from services.cli.data.tables import import_tables
+from services.lab.backtest import Backtest, configured
+from services.lab.backtest_terms import BacktestConfig
 from services.lab.command import main as lab
 from services.lab.recorded import survey
+from services.lab.tables import tables_of
+from shared.config_sections import Config
 from shared.store.parquet import Made, write_table
 from tests.sim.test_backtest import files
 
@@ -92,6 +98,27 @@ def test_bars_are_traded_at_their_prices_and_say_that_they_are_bars(
     assert any("much less exact" in each for each in found["not_modelled"])
     again = traded([tmp_path / "store"], tmp_path, "[backtest]\nspread_bps = 4\n")
     assert again == found
+
+
+def test_memory_does_not_grow_with_the_bars(tmp_path: Path, venues: list[str]) -> None:
+    """What is left of each bar would be left of a year's 525,600: objects are counted."""
+    minutes, every_s = 900, 9_000
+    tables = tables_of(bars(tmp_path, venues, minutes=minutes), {}, 2.0)
+    run = Backtest(tables, configured(Config(), tables, "here"), BacktestConfig())
+    counted: dict[int, int] = {}
+
+    def count(market_s: float) -> None:
+        if int(market_s // every_s) not in counted:
+            gc.collect()
+            points = sum(map(len, (run.curve.times_ns, *run.curve.profits.values())))
+            counted[int(market_s // every_s)] = sys.getallocatedblocks() - points
+
+    run.run(count)
+    assert run.curve.profits
+    assert not run.collector.in_flight()
+    played = (4 - 1) * every_s // 60 * len(venues)
+    assert counted[4] - counted[1] < played / 3
+    assert counted[4] - counted[2] < played / 3
 
 
 def test_a_missing_bar_is_refused_or_kept(
