@@ -10,6 +10,7 @@ from services.lab.tables import Tables
 from shared.engine import NOTHING, Action, Result, Step
 from shared.messages.base import BookState, Message
 from shared.messages.market import BookDelta, BookSnapshot, InstrumentInfo, VenueStatus
+from shared.store.rows import begins_bar
 
 REPEAT_NS = 1_000_000_000
 AWAKE_NS, AWAKE_BAR_NS = 300_000_000, 2_200_000_000
@@ -132,7 +133,7 @@ class TableVenues:
         self._kernel.at(at_ns, lambda: self._play(together))
         now_ns = self._kernel.now_ns()
         if at_ns - now_ns > PAUSE_NS_MIN:
-            is_new_bar = self._step_ns and now_ns % self._step_ns == 0
+            is_new_bar = self._step_ns and begins_bar(now_ns, self._step_ns)
             awake_ns = AWAKE_BAR_NS if is_new_bar else AWAKE_NS
             self._sleep(now_ns + awake_ns, at_ns - LEAD_NS)
 

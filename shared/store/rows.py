@@ -15,6 +15,9 @@ from shared.messages.raw import RawKind
 
 SECOND_NS = 1_000_000_000
 HOUR_NS = 3_600 * SECOND_NS
+WEEK_S = 7 * 86_400
+MONDAY_NS = 4 * 24 * HOUR_NS
+"""Bars of a week begin on Mondays, and UNIX time on a Thursday."""
 SEGMENT_SUFFIX = ".segment"
 UNKNOWN_VENUE = "unknown"
 """Where rows lie of which nothing shows whose they are."""
@@ -75,6 +78,13 @@ def partition_of(ts_recv_ns: int) -> tuple[str, str]:
     """Return the date and the hour under which a time is stored, both UTC."""
     moment = datetime.fromtimestamp(ts_recv_ns // SECOND_NS, UTC)
     return moment.strftime("%Y-%m-%d"), moment.strftime("%H")
+
+
+def begins_bar(ts_ns: int, step_ns: int) -> bool:
+    """Tell whether a bar of a length may begin at a time; all begin at multiples of it."""
+    if step_ns == WEEK_S * SECOND_NS:
+        ts_ns -= MONDAY_NS
+    return ts_ns % step_ns == 0
 
 
 def _literal(frame: bytes) -> bytes:

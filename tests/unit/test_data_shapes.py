@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 import zipfile
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -205,9 +206,30 @@ def test_klines_of_inverse_contracts_have_no_quote_volume(tmp_path):
     assert [(row["volume"], row["quote_volume"]) for row in rows(tmp_path)] == [(2.5, None)] * 2
 
 
-def test_klines_of_weeks_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("interval", "begin", "step_s"),
+    [("3d", "2024-07-31", 3 * 86_400), ("1w", "2024-08-05", 7 * 86_400)],
+)
+def test_klines_of_days_and_weeks(tmp_path, interval, begin, step_s):
+    begin_s = int(datetime.fromisoformat(f"{begin}T00:00:00+00:00").timestamp())
+    path = packed(tmp_path, f"BTCUSDT-{interval}-2024-08.zip", klines(4, begin_s, step_s=step_s))
+    done = taken(tmp_path, path)
+    assert (done["rows"], done["notes"]) == (4, [])
+    assert {row["step_ns"] for row in rows(tmp_path)} == {step_s * 10**9}
+
+
+def test_a_week_that_does_not_begin_on_a_monday_is_refused(tmp_path):
     path = packed(tmp_path, "BTCUSDT-1w-2024-08.zip", klines(2, AUGUST_1, step_s=604_800))
-    assert "bars are 604800 s apart; known are" in refused(tmp_path, path)
+    told = refused(tmp_path, path)
+    assert "does not begin at a multiple of 604800 s from a Monday on" in told
+
+
+def test_klines_of_months_are_refused_with_the_reason(tmp_path):
+    path = packed(tmp_path, "BTCUSDT-1mo-2024-08.zip", klines(1, AUGUST_1))
+    assert "bars of a month are not all of one length" in refused(tmp_path, path)
+    lines = [*klines(1, AUGUST_1 - 31 * 86_400), *klines(1, AUGUST_1)]
+    told = refused(tmp_path, csv(tmp_path, lines, "mine.csv"), more=["--as", "candles"])
+    assert "bars of a month are not all of one length" in told
 
 
 def test_individual_trades_of_an_archive(tmp_path):

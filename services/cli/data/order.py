@@ -9,10 +9,16 @@ from itertools import pairwise
 from services.cli.data.archives import shown
 from services.cli.data.rows import Found
 from shared.errors import ConfigError
-from shared.store.rows import HOUR_NS, SECOND_NS
+from shared.store.rows import HOUR_NS, SECOND_NS, WEEK_S, begins_bar
 from shared.wording import counted
 
-STEPS_S = (1, 60, 180, 300, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 28_800, 43_200, 86_400)
+DAY_S = 86_400
+STEPS_S = (
+    *(1, 60, 180, 300, 900, 1_800, 3_600, 7_200, 14_400, 21_600, 28_800, 43_200),
+    *(DAY_S, 3 * DAY_S, WEEK_S),
+)
+"""Lengths of bars."""
+MONTH_S = range(28 * DAY_S, 31 * DAY_S + 1)
 GRID_NS = 60 * SECOND_NS
 """Times of settlements jitter by less than this."""
 HOLES_TOLD_MAX = 3
@@ -62,10 +68,11 @@ class BarCheck(Check):
     def look(self, each: Found) -> None:
         """Look at a bar."""
         ts_ns, step_ns = each.row[0], self._step_ns
-        if ts_ns % step_ns:
+        if not begins_bar(ts_ns, step_ns):
+            week = " from a Monday on" if step_ns == WEEK_S * SECOND_NS else ""
             raise ConfigError(
                 f"{each.where}: a bar of {shown(ts_ns)} does not begin at a multiple of "
-                f"{step_ns // SECOND_NS} s"
+                f"{step_ns // SECOND_NS} s{week}"
             )
         self._without_volume |= each.row[6] is None
         if self.before is None:
@@ -236,6 +243,11 @@ def checked_step(where: str, step_ns: int) -> int:
     Raises:
         ConfigError: It is not one.
     """
+    if not step_ns or step_ns // SECOND_NS in MONTH_S:
+        raise ConfigError(
+            f"{where}: bars of a month are not all of one length, so that nothing can tell what is "
+            "missing; give those of a day"
+        )
     if step_ns // SECOND_NS not in STEPS_S or step_ns % SECOND_NS:
         raise ConfigError(
             f"{where}: bars are {step_ns / SECOND_NS:g} s apart; known are "
