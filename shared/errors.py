@@ -37,7 +37,7 @@ class ParseError(ArbError):
 
 
 class Scope(StrEnum):
-    """What a refusal speaks of: who is asked next would hear the same."""
+    """What a refusal applies to: which other orders would be refused as well."""
 
     ORDER = "order"  # this one order
     INSTRUMENT = "instrument"  # every order in this instrument
@@ -45,7 +45,7 @@ class Scope(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why a venue refused a request, or could not be asked; ``scope`` tells who else is meant."""
+    """Why a venue refused a request, or could not be asked; ``scope`` tells what else it hits."""
 
     ORDER = "order"  # its price, size or notional; also whatever a venue does not tell apart
     FUNDS = "funds"  # balance or margin

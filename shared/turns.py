@@ -1,6 +1,6 @@
-"""Turns among the tasks of one event loop: who comes first goes first.
+"""A fair lock among the tasks of one event loop, first come, first served.
 
-As ``asyncio.Lock``, but a turn that nobody else wants costs one call to take and one to give. A
+Like ``asyncio.Lock``, but one without waiters costs one call to take and one to release. A
 message passes a dozen of them between a tick and its order.
 """
 

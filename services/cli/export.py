@@ -51,7 +51,7 @@ _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 @dataclass(slots=True)
 class History:
-    """What was said of fills, in order. ``is_whole``: nothing from before it is missing."""
+    """The fills on record, in order. ``is_whole``: none before the first one is missing."""
 
     is_whole: bool = True
     unowned: int = 0

@@ -28,7 +28,7 @@ from shared.messages.control import Severity
 
 
 class AccountUpdates:
-    """Takes them in; not part of the checkpoint, a start begins anew."""
+    """Applies account updates. Not part of the checkpoint: a start reads the accounts again."""
 
     def __init__(
         self,

@@ -192,9 +192,10 @@ class ClosingPlans:
         return self._markets.price_either_way(*split_instrument(instrument)[:2], now_ns)
 
     def _loss_cap(self, notional: Decimal, quote: str, now_ns: int) -> Decimal:
-        """Return what evening out so much may lose, in the quote asset.
+        """Return how much closing ``notional`` may lose, in the quote asset.
 
-        Where no book says what a dollar is in it there is no least cap: one bitcoin is none.
+        The lower bound of the cap is in dollars. Where no book prices a dollar in the quote asset
+        there is no lower bound: the same number of bitcoins would be far too much.
         """
         prices = (self._markets.price_either_way(quote, each, now_ns) for each in self._dollars)
         price = ONE if quote in self._dollars else next(filter(None, prices), None)
@@ -232,11 +233,11 @@ def entry_of_closed(state: ExecutorState, terms: OrderTerms, price: Decimal) -> 
 
 
 def widen_adopted(plan: PlanRecord, markets: Markets, now_ns: int) -> None:
-    """Make a plan found at the venues one of several assets, if its orders are of several.
+    """Turn a plan found at the venues into one of several assets, if its orders are in several.
 
-    Nobody says where it began: the asset that is least often a base asset, and in which the others
-    are priced, is taken for it, and what they are worth is what the books say now. Without a price
-    nothing is evened out, and the plan fails.
+    The asset that the plan started in is not on record. It is taken to be the asset that is least
+    often a base asset and in which the others are priced; their values are those of the books now.
+    Without a price nothing is traded, and the plan fails.
     """
     names = [split_instrument(leg.instrument) for leg in plan.legs]
     if len({name[:2] for name in names}) < 2:

@@ -102,7 +102,7 @@ class ExecutorEngine:
 
     @property
     def is_saved(self) -> bool:
-        """Whether anything was saved: every step that changes what is kept says something."""
+        """Whether any state was saved; a step that changes state always sends a message."""
         return self._state.ts_ns > 0
 
     @property

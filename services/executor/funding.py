@@ -174,7 +174,7 @@ class FundingPayments:
             self._tell(venue, text, now_ns, out)
 
     def _await(self, venue: str, instrument: str, instant_ns: int, now_ns: int) -> None:
-        """Await a payment; who is told it is told what settled before as well."""
+        """Await a payment; the answer that has it has those of earlier settlements too."""
         awaited = self._record(venue).awaited
         before = awaited.get(instrument)
         if before is None or instant_ns > before.instant_ns:
@@ -184,7 +184,7 @@ class FundingPayments:
         self._asked.pop(venue, None)
 
     def _settled_meanwhile(self, venue: str, instrument: str, now_ns: int, out: Step) -> None:
-        """Await the payment of what was held at the last settlement while nobody was here."""
+        """Await payments for what was held at settlements while the executor was down."""
         record = self._record(venue)
         for instant_ns in record.settlements(
             instrument, max(record.known_ns, self._state.began_ns), now_ns

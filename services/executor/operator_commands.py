@@ -110,9 +110,9 @@ class OperatorCommands:
         return None
 
     def _kept(self, opened: Mapping[str, Decimal], now_ns: int, out: Step) -> set[str]:
-        """Return the holdings that wait for a while, for the one that they hedge has no price.
+        """Return the holdings that are not closed yet, because what they hedge has no price.
 
-        After that they are closed alone, and an alert says so.
+        After a time limit they are closed alone, with an alert.
         """
         kept: set[str] = set()
         for key, qty in opened.items():

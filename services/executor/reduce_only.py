@@ -73,12 +73,12 @@ class TakenOver(NamedTuple):
 
 
 def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
-    """Let plans not close again what the venue has closed of a position by itself.
+    """Keep plans from closing again what the venue has closed of a position by itself.
 
-    ``fill`` is what that was of ours. A FLATTEN has so much less to do. The closing of a round
-    whose order was refused because of it counts it as its own. Then it is what no plan in flight
-    made; the rest was closed of what plans in flight opened there, adopted ones mostly, and counts
-    as their own: what they have left to even out. Risk is told, to book it to the same rounds.
+    ``fill`` is our part of it. It is assigned in this order: to a FLATTEN, which has that much less
+    to close; to the closing of a round whose order was refused because of it; to positions that no
+    plan in flight opened; and the rest to the plans in flight that opened positions there, mostly
+    adopted ones, as part of what they have to rebalance. Risk is told, to book the same rounds.
     """
     of_no_round, of_rounds = ZERO, dict[str, Decimal]()
     key, left = holding_key(venue, fill.instrument), fill.side.signed(fill.qty)

@@ -114,9 +114,9 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.outcome is None
 
     def reports(self, instrument: str) -> tuple[str, Decimal]:
-        """Return what fills of an instrument are stated in, and what its quote asset counts there.
+        """Return the asset that an instrument's fills are reported in, and its quote asset's price.
 
-        Empty where that is the quote asset itself; so it is where nobody knows what that is worth.
+        Empty where fills are reported in the quote asset itself, also because it has no price.
         """
         base, quote, _ = split_instrument(instrument)
         price = self.values.get(quote, ZERO)
@@ -198,7 +198,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
 
     @property
     def is_surveying(self) -> bool:
-        """Whether orders of ours that are not on record must be an earlier ledger's."""
+        """Whether our orders that are not on record must belong to an earlier ledger."""
         return self.stage is not LedgerStage.USED
 
     def remember_before(self, key: str) -> None:

@@ -120,10 +120,10 @@ class VenueRequests:
         await self._gateway(venue).follow(action.instruments, take)
 
     def _gateway(self, venue: str) -> Gateway:
-        """Return the way to a venue.
+        """Return the gateway of a venue.
 
         Raises:
-            Unavailable: There is none any more, for an order of before.
+            Unavailable: The venue of an older order is not configured any more.
         """
         gateway = self.gateways.get(venue)
         if gateway is None:

@@ -17,7 +17,7 @@ class RestClient:
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def get(self, wanted: FetchSnapshot) -> SnapshotAnswered:
-        """GET it; an answer without a status says why there is none."""
+        """Send a GET request; an answer with status 0 has the error that prevented one."""
         try:
             async with self._session(wanted.url).get(wanted.url) as response:
                 body = await response.content.read(BODY_BYTES_MAX)

@@ -90,7 +90,7 @@ class Chain:
         """Whether anything is in flight, so that every timer counts."""
 
     def sleep(self, from_ns: int, to_ns: int) -> None:
-        """Let timers that are due between two times wait for the second, while nobody is busy."""
+        """Postpone timers due between two times to the second one, while nothing is in flight."""
         self._sleep_ns = from_ns, to_ns
 
     def sleeps(self) -> bool:

@@ -198,7 +198,7 @@ class Checkers:
         exchange.order_listeners.append(on_order)
 
     def on_effect(self, host: Life) -> None:
-        """Look at who does something that others see: only the holder of the lease may."""
+        """Check that only the holder of the lease causes effects outside its process."""
         if host.process.row.instances is Instances.LEASED:
             holder = self._world.server.lease_holder(host.service)
             if holder not in {"", host.owner}:

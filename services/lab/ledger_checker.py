@@ -92,7 +92,7 @@ class LedgerChecker:
             self._report_halt()
 
     def on_lost_moment(self) -> None:
-        """The bus lost its last moment, and maybe the HALT with it: nobody may have seen it."""
+        """The bus lost its last moment. The HALT may be lost too, before any process read it."""
         self._is_halted = self._is_lost = self._began_anew = False
         self._commanded_ns = 0
 
@@ -103,7 +103,7 @@ class LedgerChecker:
         self._is_lost, self._is_known = not self.is_foreign, False
 
     def on_action(self, action: Action) -> None:
-        """Let nobody trade on another's data."""
+        """Report an order that is sent while the data on the bus belongs to another system."""
         if self.is_foreign and isinstance(action, Submit):
             self._world.checkers.report("foreign_ledger", "an order left on the data of another")
 
@@ -134,10 +134,10 @@ class LedgerChecker:
 
 
 def funding_left_alone(world: World, venue: str, asset: str) -> Decimal:
-    """Return what funding paid of an asset before the ledger began, or began anew.
+    """Return the funding paid in an asset before the ledger began, or began again.
 
-    Of what settled then the executor books nothing; what it had booked before stays. Where it has
-    forgotten which those were, nobody can tell, and what it has booked is taken to be right.
+    The executor books no settlement of that time, and keeps what it had booked before. Where its
+    record of those bookings is lost, what it has booked is taken to be right.
     """
     executor, funding = world.engine("executor"), world.funding.get(venue)
     if funding is None or not isinstance(executor, ExecutorEngine):

@@ -1,7 +1,7 @@
-"""Loss of the bus's data while an operator's HALT stands, and who has seen what was lost.
+"""Loses the bus's data while an operator's HALT is in force; tracks which processes had seen it.
 
-Every process looks at the ledger's marks once a second, as its heartbeat does, and says what is
-missing of them. It looks once more when it ends, unless it is killed.
+Every process reads the ledger's marks once a second, with its heartbeat, and reports marks that
+are missing. It reads them once more when it ends, unless it is killed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ KINDS = (EMPTY, OLDER, OLDER, OLDER, FOREIGN)
 
 @dataclass(slots=True)
 class _Seen:
-    """By one process, since it started so often: everything, and when an operator last spoke."""
+    """The marks one process has read since its ``start``-th start; the newest command's time."""
 
     start: int
     detector: LossDetector = field(default_factory=LossDetector)
@@ -45,7 +45,7 @@ class _Seen:
 
 
 class Witnesses:
-    """What each living process has seen of the marks."""
+    """The marks that each living process has read."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -55,20 +55,20 @@ class Witnesses:
         """Processes, by name and start, that have seen what the last loss took."""
 
     def start(self) -> None:
-        """Let the processes look, one after another."""
+        """Let the processes read the marks, one after another."""
         hosts = list(self._world.hosts.values())
         self.look(hosts[self._turn % len(hosts)])
         self._turn += 1
         self._world.kernel.after(LOOK_NS // len(hosts), self.start)
 
     def on_loss(self, halted_ns: int) -> None:
-        """A command of this time, or a later one, is gone, and who has seen its mark knows."""
+        """Note which processes had read the mark of a command that is lost (or of a later one)."""
         self._knowing = {
             (name, seen.start) for name, seen in self._seen.items() if seen.command_ns >= halted_ns
         }
 
     def look(self, host: Life) -> None:
-        """Let one process look, if it works, and mark what it finds to be lost."""
+        """Let one process read the marks, if it is running, and report those that are lost."""
         world = self._world
         if host.engine is None or host.is_paused or not world.server.is_up:
             return
@@ -85,7 +85,7 @@ class Witnesses:
 
 
 class HaltedLoss:
-    """An operator halts; a few seconds later the bus's data is gone, older, or of another."""
+    """A HALT; a few seconds later the bus's data is gone, an older copy, or another system's."""
 
     def __init__(self, world: World, chaos: Chaos, draw: Random) -> None:
         self._world, self._chaos, self._draw = world, chaos, draw

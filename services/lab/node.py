@@ -100,9 +100,9 @@ class Node(NodeReads):
         self._finish(self.engine.on_message(result, self._kernel.time_ns))
 
     def wake_at(self, at_ns: int) -> None:
-        """Read at a time, unless that is to happen earlier anyway.
+        """Read at a time, unless a read is due earlier.
 
-        Who has just read looks once more at once, so it sees what comes at that very moment.
+        A node that has just read reads again at once, so it sees what arrives at the same time.
         """
         now_ns = self._kernel.time_ns
         self._wake(now_ns if self._read_ns == now_ns else at_ns)

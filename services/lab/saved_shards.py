@@ -15,7 +15,7 @@ SAVE_NS = 1_000_000_000
 
 
 class SavedShards:
-    """Restores, saves and lets go shards; an engine without state of shards has none of it."""
+    """Restores, saves and releases shards; does nothing for an engine without state of shards."""
 
     def __init__(self, row: ServiceSpec, engine: Engine, bus: MemoryBus, shards: LabShards) -> None:
         self._service, self._bus, self._shards = row.name, bus, shards

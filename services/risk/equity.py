@@ -192,7 +192,7 @@ def move_equity(
 ) -> bool:
     """Take in what each quote asset has come to; tell whether that is to be saved.
 
-    Where nobody noted what it was ``at_midnight``, positions are taken to have been worth the same.
+    Where equity ``at_midnight`` is not on record, positions are taken to have been worth the same.
     """
     is_to_save = False
     for quote, result in results.items():

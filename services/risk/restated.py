@@ -1,4 +1,4 @@
-"""Books anew what turned out to be stated in another asset than it was told before. Pure."""
+"""Books a fill again whose report turned out to be in the wrong asset. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from shared.messages.restated import FillRestated
 
 
 def apply_restated(ledger: Ledger, told: FillRestated) -> bool:
-    """Book a fill anew; return False where it was not booked before, or has been booked anew."""
+    """Book a restated fill; return False if it was never booked, or is restated already."""
     fill = told.fill
     if not is_first_restating(ledger, told):
         return False

@@ -14,7 +14,7 @@ OPPORTUNITY_ID = "warming"
 
 
 class DecisionWarming:
-    """Decides on the last opportunity as if it came anew, and drops what comes of it."""
+    """Decides on the last opportunity once more, as a new one, and drops the result."""
 
     def __init__(self, decider: Decider) -> None:
         self._decider = decider

@@ -52,7 +52,7 @@ class Calls:
                 watch.end()
 
     def keep_back(self, found: Sequence[Message]) -> None:
-        """Count what a strategy returned while it caught up; nobody gets it."""
+        """Count what a strategy returned while it caught up; it is not published."""
         self.counters["outputs_in_warmup"] += len(found)
         self.counters["opportunities"] -= len(found)
 

@@ -1,4 +1,4 @@
-"""Who runs, who reads which book, and who was disabled for what reason. Pure."""
+"""Which strategies run, which books each reads, and why others are disabled. Pure."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Share(NamedTuple):
     """What one of several scanners runs.
 
     Attributes:
-        strategies: That run here, by name.
-        shards: Owned; of these are the books of strategies that go by base asset.
+        strategies: Names of the strategies that run here.
+        shards: Owned here; strategies that work per base asset read the books in them.
         shards_all: How many there are.
     """
 
@@ -45,9 +45,9 @@ class Roster:
     """The strategies of one host.
 
     Args:
-        instances: As configured; of those with a problem only the problem is reported.
-        rounds: Says what becomes of the rounds of who is disabled.
-        watch: Of the process around it.
+        instances: As configured; one with a problem does not run, its problem is reported.
+        rounds: Decides what happens to the rounds of disabled strategies.
+        watch: Interrupts strategies that take too long; ``None`` without one.
     """
 
     def __init__(
@@ -72,19 +72,19 @@ class Roster:
         self._settle()
 
     def report_problems(self, now_ns: int) -> None:
-        """Tell who could not begin."""
+        """Report the strategies that could not start."""
         for strategy_id, problem in self._problems.items():
             if strategy_id not in self.disabled and self.is_mine(strategy_id):
                 self._note_disabled(strategy_id, problem, now_ns)
 
     def is_mine(self, strategy_id: str) -> bool:
-        """Tell whether this scanner runs it, or would, if it could."""
+        """Tell whether a strategy belongs to this scanner, running or disabled."""
         return self.share is None or strategy_id in self.share.strategies
 
     def take_share(self, share: Share, now_ns: int) -> list[str]:
-        """Run what others do not; return what was not run here before, in the order of names.
+        """Run this share of the strategies; return the names of those new here, sorted.
 
-        What is given up begins anew when it comes back: somebody else has gone on with it.
+        A strategy that is given up is reset: should it come back, another scanner has run it since.
         """
         before = set() if self.share is None else {hosted.id for hosted in self.running}
         self.share = share
@@ -108,7 +108,7 @@ class Roster:
         return any(not hosted.by_base for hosted in self.running)
 
     def readers_of(self, book: tuple[str, str], now_ns: int) -> tuple[Hosted, ...]:
-        """Return who wants the views and rules of a book."""
+        """Return the strategies that read the views and rules of a book."""
         if self.everyone is not None:
             return self.everyone
         readers = self._readers.get(book)
@@ -130,7 +130,7 @@ class Roster:
         return readers
 
     def disable(self, strategy_id: str, reason: str, now_ns: int) -> None:
-        """Call a strategy no more."""
+        """Stop calling a strategy."""
         if any(hosted.id == strategy_id for hosted in self.running):
             self._note_disabled(strategy_id, reason, now_ns)
             self._settle()

@@ -1,4 +1,4 @@
-"""The rounds that risk has told of, and what becomes of those whose strategy does not run. Pure."""
+"""Rounds reported by risk, and what happens to those whose strategy does not run. Pure."""
 
 from __future__ import annotations
 

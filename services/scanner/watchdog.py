@@ -59,11 +59,11 @@ class Watchdog:
         signal.setitimer(signal.ITIMER_VIRTUAL, TICK_CPU_S, TICK_CPU_S)
 
     def deliver_to(self, deliver: Callable[[Result], None]) -> None:
-        """Say who is told, once the engine can be."""
+        """Set where results are delivered, once the engine takes them."""
         self._deliver = deliver
 
     def stop(self) -> None:
-        """Look no more; left on, the signal would end a process that is about to end by itself."""
+        """Stop watching; left on, the signal would end a process that is about to end by itself."""
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
     def begin(self, strategy_id: str) -> None:

@@ -192,10 +192,10 @@ class RedisLink:
             raise error
 
     def leave_unread(self) -> None:
-        """Take the replies to come only in a moment, or when somebody waits for them.
+        """Postpone reading replies until shortly after, or until a caller waits for them.
 
-        Who publishes without waiting would be woken for each of them, just when the processors are
-        wanted for those who read what was published.
+        A publisher that does not wait would wake up for each reply, just when the readers of what
+        it published need the processors.
         """
         transport = self._transport
         if self._unread is None and transport is not None and not transport.is_closing():

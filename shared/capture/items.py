@@ -80,7 +80,7 @@ def parse_line(line: bytes) -> Parsed | None:
     """Read one line (without its end); ``None`` for what records nothing.
 
     Raises:
-        LineError: No known format, or a time that is none.
+        LineError: The format is unknown, or the time is not valid.
     """
     if line[:1].isdigit() or (line[:2].startswith(b'"') and line[1:2].isdigit()):
         match = _TIMED.match(line)

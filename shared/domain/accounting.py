@@ -358,9 +358,9 @@ def holding_place(key: str) -> tuple[str, str]:
 
 
 def funding_unknown(books: Books, told: Mapping[str, str]) -> dict[str, str]:
-    """Return by venue why more may have been paid for derivatives held there than was told.
+    """Return by venue why funding of derivatives held there may be incomplete.
 
-    ``told`` says so of the venues that were ever read, with an empty reason where all is known.
+    ``told`` has the reason for each venue that was ever read, empty where all payments are known.
     """
     held = sorted({holding_place(key)[0] for key in books.holdings} - {""})
     why = {venue: told.get(venue, "its payments were never read") for venue in held}

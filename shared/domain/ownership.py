@@ -114,7 +114,7 @@ class OrdersOnRecord(msgspec.Struct):
         return plan_id in self.open or plan_id in self.ended
 
     def expect_earlier(self, plan_id: str, *, is_ended: bool) -> None:
-        """Take a plan on record some of whose orders were announced before they were remembered."""
+        """Record a plan some of whose orders were announced before orders were kept on record."""
         orders = {EARLIER: OwnOrder("", "", Side.BUY, Decimal(0))}
         if is_ended:
             self._put_ended(plan_id, orders)

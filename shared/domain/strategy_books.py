@@ -115,9 +115,9 @@ class StrategyBooks(msgspec.Struct):
             own.charge(done)
 
     def fee_told(self, done: Execution, strategy: str) -> None:
-        """Book the fee of an execution that was booked before without one.
+        """Book the fee of an execution that was booked without one.
 
-        Under whom is asked anew: who has none to come did not trade it.
+        It goes to the named strategy if that has a fee outstanding, else to the first that has.
         """
         quote = done.cash
         names = [self._name(strategy), *sorted(self.accounts)]
@@ -127,8 +127,8 @@ class StrategyBooks(msgspec.Struct):
     def fund(self, paid: Payment, whole: Books) -> None:
         """Book a funding payment to those who held the position when it settled.
 
-        Each has the share that is its own quantity of the ``whole``, so who holds against the
-        others has one of the opposite sign. What nobody held is ``unknown``.
+        Each strategy's share is its part of the ``whole`` quantity, so a strategy that held the
+        opposite side has a share of the opposite sign. What no strategy held is ``unknown``.
         """
         venue, instrument = paid.venue, paid.instrument
         held = {

@@ -33,7 +33,7 @@ RESULTS_MAX = 50_000
 
 
 class TooSlow(ArbError):  # noqa: N818 - named for what it means
-    """Results wait in such numbers that this process must begin anew."""
+    """More results wait than this process can take; it must restart."""
 
 
 class Steps:

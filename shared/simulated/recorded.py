@@ -27,7 +27,7 @@ class RecordedMarket(Protocol):
         """Frames and levels that could not be used for the rebuilt books (they were sent)."""
 
     def play_frame(self, instrument: str, payload: bytes, connection: int, now_ns: int) -> None:
-        """Send a recorded frame to whom it concerns, and keep the book up to date."""
+        """Send a recorded frame to its subscribers, and update the rebuilt book."""
 
     def play_rest(self, instrument: str, body: bytes, now_ns: int) -> None:
         """A recorded answer of the venue's REST has come."""
@@ -74,7 +74,7 @@ def listing_as_recorded(
     *,
     decimals_unknown: tuple[int, int],
 ) -> tuple[Listing, Listing]:
-    """Return a listing that holds these numbers, and one with the grid that shows in them.
+    """Return a listing that allows these numbers, and one with the grid seen in them.
 
     ``decimals_unknown`` are those of a price and a quantity where there is none.
     """

@@ -12,10 +12,10 @@ __all__ = ["SCHEMA", "Ledger", "LedgerError", "open_to_read", "open_to_write"]
 
 
 def open_to_write(place: Place) -> Ledger:
-    """Open a ledger, made where there is none.
+    """Open a ledger for writing; create it if it does not exist.
 
     Raises:
-        LedgerError: It cannot be had.
+        LedgerError: It can be neither opened nor created.
     """
     ledger = write_file(place) if isinstance(place, Path) else _connect(place)
     try:
@@ -27,10 +27,10 @@ def open_to_write(place: Place) -> Ledger:
 
 
 def open_to_read(place: Place) -> Ledger:
-    """Open a ledger to look at; it is not changed.
+    """Open a ledger for reading only.
 
     Raises:
-        LedgerError: There is none, or it cannot be read.
+        LedgerError: It does not exist, or cannot be read.
     """
     ledger = read_file(place) if isinstance(place, Path) else _connect(place)
     try:

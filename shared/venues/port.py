@@ -77,8 +77,8 @@ class Reconnect(msgspec.Struct, frozen=True, gc=False):
 class BookStatus(msgspec.Struct, frozen=True, gc=False):
     """A book changed its trust state at the wire.
 
-    ``refused`` says that the venue does not serve the instrument: it is named to the operator, and
-    nobody waits for it.
+    ``refused`` means that the venue does not serve the instrument: the operator is told, and
+    readiness does not wait for it.
     """
 
     instrument: str

@@ -19,10 +19,10 @@ Request = Callable[[str, list[str]], Send]
 
 
 class StreamBook:
-    """The life of one book.
+    """The subscription and snapshots of one book.
 
-    In a recording somebody else chose when to subscribe again: it does not back off, so that every
-    snapshot recorded is one that was asked for.
+    In a recording the recorder decided when to subscribe again. So there is no backoff there: every
+    snapshot recorded counts as requested.
     """
 
     def __init__(

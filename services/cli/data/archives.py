@@ -55,7 +55,7 @@ class Archive(NamedTuple):
 
 
 def archive_of(path: Path) -> Archive | None:
-    """Return what a file's name says, ``None`` where it is none of an archive."""
+    """Parse the name of an archive's file; ``None`` if the file is not from an archive."""
     match = _NAME.fullmatch(path.name)
     if match is None:
         return None

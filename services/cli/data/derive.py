@@ -178,7 +178,7 @@ class _Deriver:
 
 
 def derive(root: Path) -> dict[str, Any]:
-    """Make everything derived of a store anew, instead of what was derived before.
+    """Derive everything again from a store's raw frames, replacing what was derived before.
 
     Raises:
         ConfigError: There are no raw frames.

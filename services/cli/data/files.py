@@ -133,10 +133,10 @@ def _member(path: Path, packed: zipfile.ZipFile) -> zipfile.ZipInfo:
 
 
 def cells_of(path: Path) -> Iterator[Cells]:
-    """Yield the rows of a CSV that have anything in them.
+    """Yield the rows of a CSV that are not empty.
 
     Raises:
-        ConfigError: It cannot be read, or a line is none of a table.
+        ConfigError: The file cannot be read, or a line is not a row of a table.
     """
     with _opened(path) as text:
         rows = csv.reader(_lines(path, text))

@@ -1,6 +1,6 @@
-"""Rows of tables that others wrote, as rows of ours: what is wrong with one is said with its place.
+"""Converts rows of foreign tables into rows of the store; an error names the row it is in.
 
-A time must say its zone, or the user does: nobody can see in a time which one it was.
+A time without a zone needs one from the user: its text alone does not tell the zone.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class Wanted(NamedTuple):
 
     @property
     def how(self) -> str:
-        """Return what was said of how to read the file."""
-        said = (("--as", self.shape), ("--zone", self.zone), ("--suffix", self.suffix))
-        return " ".join(f"{name} {value}" for name, value in said if value)
+        """Return the options that say how to read the file."""
+        options = (("--as", self.shape), ("--zone", self.zone), ("--suffix", self.suffix))
+        return " ".join(f"{name} {value}" for name, value in options if value)
 
 
 class Found(NamedTuple):
-    """A row of a table of ours, and where it comes from."""
+    """A row of the store, and the place in the file that it comes from."""
 
     where: str
     row: tuple[Any, ...]
@@ -220,7 +220,7 @@ def number(
     """Return the number of a cell.
 
     Raises:
-        ConfigError: It is none, or not one that can be.
+        ConfigError: The cell is empty, no number, or a number that is not possible there.
     """
     value = have.get(name)
     if is_nothing(value):

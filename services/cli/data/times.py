@@ -23,11 +23,11 @@ class Times:
         self._units: dict[str, tuple[str, str]] = {}
 
     def ns(self, where: str, name: str, text: str) -> int:
-        """Return UNIX ns; a time that says no zone is of the one that the user gave.
+        """Return UNIX ns; a time without a zone is in the zone that the user gave.
 
         Raises:
-            ConfigError: It is no time of a market, of another unit than those before, or of a
-                zone that nobody said.
+            ConfigError: No market has such a time, its unit differs from the times before, or
+                neither the file nor the user gives its zone.
         """
         spoken = name.replace("_", " ")
         naive = text.endswith("?")  # from a column of times without a zone

@@ -1,7 +1,7 @@
-"""Writes down what an ingestor hears and says, for a recorder; decides nothing itself. Pure.
+"""Collects an ingestor's inputs and outputs for a recorder; decides nothing itself. Pure.
 
-It stands around the engine only where a recorder is configured. Frames are handed over some
-milliseconds later, apart from what they caused, so that nobody who trades waits for them.
+It wraps the engine only where a recorder is configured. Frames are published some milliseconds
+after the messages that they caused, so recording does not delay trading.
 """
 
 from __future__ import annotations

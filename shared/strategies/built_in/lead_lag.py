@@ -93,7 +93,7 @@ class _Pair:
         return was_measured
 
     def conclude(self) -> tuple[int, _Measured, list[int]]:
-        """Return whom all grids name, the grid that correlates most, and the lags of all."""
+        """Return the leader if all grids agree (else 0), the best correlated grid, and all lags."""
         grids, self.grids = self.grids, []
         named = {each.leader for each in grids}
         leader = named.pop() if len(named) == 1 else 0

@@ -1,4 +1,4 @@
-"""What trades and best quotes say of who is in a hurry: volume by side, VWAP, order flow. Pure."""
+"""Order flow features of trades and best quotes: volume by side, VWAP, imbalance. Pure."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Momentum:
         """Closes that were no price."""
 
     def take(self, close: float) -> None:
-        """Take a closed bar's last price in; one that is no price makes the rule begin anew."""
+        """Take in a closed bar's last price; a value that is no price restarts the rule."""
         if not (math.isfinite(close) and close > 0):
             self.refused += 1
             self.restart()

@@ -34,5 +34,5 @@ EMPTY: dict[str, Any] = {
 
 
 def empty_markets() -> list[FixedRoute]:
-    """Return the paths of what there is none of here."""
+    """Return the paths of markets that are not simulated, with their empty answers."""
     return [FixedRoute(path, body) for path, body in EMPTY.items()]
