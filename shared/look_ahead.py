@@ -55,7 +55,7 @@ def run(make: Make, events: Sequence[Event]) -> list[bytes]:
 
     Rounds that it proposes are told as filled before the next event.
     """
-    strategy, said, rounds = make(), [], RoundsOf()
+    strategy, outputs, rounds = make(), [], RoundsOf()
     told: list[StrategyPosition] = []
     for now_ns, message in events:
         found: list[Any] = []
@@ -74,8 +74,8 @@ def run(make: Make, events: Sequence[Event]) -> list[bytes]:
         else:
             found += _listed(hand_over(strategy, message, now_ns), f"at a {type(message).__name__}")
         told = rounds.after(found, now_ns)
-        said.append(_ENCODE(found))
-    return said
+        outputs.append(_ENCODE(found))
+    return outputs
 
 
 def _listed(found: Any, where: str) -> Sequence[Any]:
@@ -107,9 +107,9 @@ def examine(make: Make, events: Sequence[Event], cuts: Sequence[int], seed: int)
         return Finding(0, "it changes the messages that it is given, which others read as well")
     for cut in cuts:
         cut_off = [*copy(events[:cut]), *garbage(events[cut:], seed + cut)]
-        said = run(make, cut_off)
+        outputs = run(make, cut_off)
         for at in range(cut):
-            if said[at] != whole[at]:
+            if outputs[at] != whole[at]:
                 text = f"what it returns at event {at} depends on what comes after event {cut - 1}"
                 return Finding(at, text)
     return None

@@ -125,16 +125,16 @@ def _middle(view: DepthView) -> float:
 class RoundsOf:
     """What risk would tell a strategy of the rounds that it proposes, were all of them filled.
 
-    It follows from what the strategy has said, so it is no knowledge of what comes.
+    They follow from the strategy's own outputs, so they tell it nothing of what comes.
     """
 
     def __init__(self) -> None:
         self._open: dict[str, StrategyPosition] = {}
 
-    def after(self, said: Sequence[Any], now_ns: int) -> list[StrategyPosition]:
-        """Return the positions that follow from what was said."""
+    def after(self, outputs: Sequence[Any], now_ns: int) -> list[StrategyPosition]:
+        """Return the positions that follow from what was outputs."""
         told = []
-        for each in said:
+        for each in outputs:
             if not isinstance(each, Opportunity) or each.intent is Intent.INSTANT:
                 continue
             legs = dict.fromkeys(((leg.venue, leg.instrument) for leg in each.legs), ZERO)

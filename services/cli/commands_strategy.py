@@ -105,8 +105,8 @@ def check_strategy(
     strategy = instance.strategy
     if digest:
         events = market(books, EVENTS, SEED, wanted)
-        said = run(_maker(instance), events)
-        print(blake2b(b"".join(said), digest_size=16).hexdigest())
+        outputs = run(_maker(instance), events)
+        print(blake2b(b"".join(outputs), digest_size=16).hexdigest())
         return
     found = _examine(instance, books, wanted, file)
     _compare_processes(file, config)
@@ -140,17 +140,17 @@ def _compare_processes(file: str, config: str | None) -> None:
     """Run it in two processes that order sets of texts differently.
 
     Raises:
-        ConfigError: They say different things.
+        ConfigError: Their outputs differ.
     """
     command = [sys.executable, "-m", "services.cli.main", "strategy", "check", file, "--digest"]
     if config is not None:
         command += ["--config", config]
-    said = set()
+    outputs = set()
     for seed in HASH_SEEDS:
         environ = {**os.environ, "PYTHONHASHSEED": seed}
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
-        said.add((done.returncode, done.stdout))
-    if len(said) > 1:
+        outputs.add((done.returncode, done.stdout))
+    if len(outputs) > 1:
         raise ConfigError(
             f"{file}: two processes on the same market differ: does it go through a set?"
         )

@@ -81,7 +81,7 @@ async def run_demo(
         usage = stack.supervisor.usage()
     ending.extra["events"] = events[-50:]
     report = build_report(screen.collector, usage, ending)
-    if shown.said:
+    if shown.notes:
         report["strategies"] = strategy_lines(shown, report)
     return report
 

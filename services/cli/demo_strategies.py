@@ -34,11 +34,11 @@ RATE_INTERVAL_S: Final = 8 * 3_600
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Strategies, the simulated market that they are shown on, and what is said of each."""
+    """Strategies, the simulated market that they are shown on, notes on those that only watch."""
 
     strategies: Sequence[StrategyConfig] = ()
     venue_arguments: tuple[str, ...] = ()
-    said: Mapping[str, str] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
     one_shard: bool = False
 
 
@@ -63,15 +63,15 @@ def one_built_in(name: str) -> Shown:
 def _built_ins(names: Sequence[str]) -> Shown:
     entries: list[StrategyConfig] = []
     demos: list[Demo] = []
-    said: dict[str, str] = {}
+    notes: dict[str, str] = {}
     for name in names:
         demo = _demo_of(name)
         entry = StrategyConfig(id=name, class_=name, params=dict(demo.params), **demo.settings)
         load(entry, ScannerConfig(), f"demo of {name}")
         entries.append(entry)
         demos.append(demo)
-        said[name] = demo.only_watches
-    return Shown(entries, _venue_arguments(demos), said, one_shard=True)
+        notes[name] = demo.only_watches
+    return Shown(entries, _venue_arguments(demos), notes, one_shard=True)
 
 
 def chosen(entries: Sequence[StrategyConfig]) -> Shown:
@@ -116,8 +116,8 @@ def strategy_lines(shown: Shown, report: Mapping[str, Any]) -> dict[str, str]:
             lines[entry.id] = disabled[0]
         elif earned is not None:
             lines[entry.id] = "traded"
-        elif shown.said.get(entry.id):
-            lines[entry.id] = f"only watches: {shown.said[entry.id]}"
+        elif shown.notes.get(entry.id):
+            lines[entry.id] = f"only watches: {shown.notes[entry.id]}"
         else:
             lines[entry.id] = "found nothing to trade"
     return lines

@@ -80,7 +80,7 @@ class ExecutorEngine:
         self._use(take_up(saved, self.opened, now_ns, out))
         self._plans.take_up(now_ns)
         self._orders.query_all_unsettled(now_ns)
-        self._standing.keep_only(self._venues)
+        self._stand_down.keep_only(self._venues)
         self._reconciler.begin(now_ns, out)
         self._due(now_ns, out)
         return self._close(out, now_ns)
@@ -170,8 +170,8 @@ class ExecutorEngine:
         self._keeper.touched = True
         touched = take_report(report, self._orders, self._reconciler, now_ns, out)
         for order in self._orders.take_answered():
-            self._standing.judge(order, now_ns, out)
-        self._standing.overdue(self._orders.take_overdue(), now_ns, out)
+            self._stand_down.judge(order, now_ns, out)
+        self._stand_down.overdue(self._orders.take_overdue(), now_ns, out)
         closed = self._reconciler.reductions.take_closed_twice()
         touched += self._own.open_for_news(self._orders.take_late(), closed, now_ns)
         for plan_id in dict.fromkeys(touched):
@@ -239,18 +239,18 @@ class ExecutorEngine:
         accounts = (state, self.markets, self._orders, self._counts)
         self._plans = PlanRunner(*accounts, late_ns, why_none_rests=self._why_none_rests)
         self._own = ClosingPlans(state, self.markets, self._config.risk.quote_assets)
-        self._standing = StandDown(state, self._counts)
+        self._stand_down = StandDown(state, self._counts)
         self._reconciler = Reconciler(
             state,
             self._orders,
             self._plans,
-            self._standing,
+            self._stand_down,
             venues=self._venues,
             counts=self._counts,
             settings=settings,
         )
-        self._entry = PlanEntry(state, self._intake, self._plans, self._standing, self._counts)
-        self._operator = OperatorCommands(state, self._own, self._reconciler, self._standing)
+        self._entry = PlanEntry(state, self._intake, self._plans, self._stand_down, self._counts)
+        self._operator = OperatorCommands(state, self._own, self._reconciler, self._stand_down)
 
     def _advance(self, plan_id: str, now_ns: int, out: Step) -> None:
         """Let a plan take its next step; not before the venues have shown what the account did."""
@@ -291,10 +291,10 @@ class ExecutorEngine:
     def _close(self, out: Step, now_ns: int) -> Step:
         """Finish a step: follow up the plans that ended in it."""
         for plan in self._plans.take_ended():
-            self._standing.plan_ended(plan, now_ns, out)
+            self._stand_down.plan_ended(plan, now_ns, out)
             self._reconciler.after_plan(plan, now_ns)
             self._reconciler.ask_due(now_ns, out)
-        if self._standing.take_change():  # risk must not wait for the next beat
+        if self._stand_down.take_change():  # risk must not wait for the next beat
             out.messages.append(self._ready(now_ns))
         if out.messages or out.actions:
             self._state.ts_ns = now_ns

@@ -36,12 +36,12 @@ class OperatorCommands:
     """Carries out commands; changes ``state``."""
 
     def __init__(
-        self, state: ExecutorState, own: ClosingPlans, reconciler: Reconciler, standing: StandDown
+        self, state: ExecutorState, own: ClosingPlans, reconciler: Reconciler, stand_down: StandDown
     ) -> None:
         self._state = state
         self._own = own
         self._reconciler = reconciler
-        self._standing = standing
+        self._stand_down = stand_down
         self._flatten_at_ns = 0
         self._waits_for_prices = False
         self._unpriced_ns: dict[str, int] = {}
@@ -61,7 +61,7 @@ class OperatorCommands:
         elif command.kind is CommandKind.RESUME and command.ts_ns >= state.lost_ns:
             # An earlier one knew nothing of the loss: an older copy of the bus tells it once more.
             state.halted, state.locked = False, ""
-            self._standing.resume(self._reconciler.check_again(now_ns), now_ns, out)
+            self._stand_down.resume(self._reconciler.check_again(now_ns), now_ns, out)
             if self._waits_for_prices:
                 state.flatten = ""
         if command.kind is CommandKind.FLATTEN:

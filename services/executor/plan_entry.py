@@ -22,11 +22,11 @@ class PlanEntry:
         state: ExecutorState,
         intake: Intake,
         plans: PlanRunner,
-        standing: StandDown,
+        stand_down: StandDown,
         counts: MutableMapping[str, int],
     ) -> None:
         self._state, self._intake, self._plans = state, intake, plans
-        self._standing, self._counts = standing, counts
+        self._stand_down, self._counts = stand_down, counts
         self.last_plan: ApprovedPlan | None = None
         """The last one that was started."""
 
@@ -50,7 +50,7 @@ class PlanEntry:
             return True
         if now_ns >= plan.ts_expire_ns:
             self._refuse(plan, PlanOutcome.EXPIRED, "received after it expired", now_ns, out)
-        elif reason := why_none or self._standing.objection(plan.legs):
+        elif reason := why_none or self._stand_down.objection(plan.legs):
             self._refuse(plan, PlanOutcome.REFUSED, reason, now_ns, out)
         elif reason := flaw or self._intake.objection(plan, now_ns):
             # Risk would not have approved this: one of us is wrong, or the market moved.

@@ -65,14 +65,14 @@ class Reconciler:
         state: ExecutorState,
         orders: WorkingOrders,
         plans: PlanRunner,
-        standing: StandDown,
+        stand_down: StandDown,
         *,
         venues: Mapping[str, tuple[str, ...]],
         counts: dict[str, int],
         settings: ExecutorConfig,
     ) -> None:
         self._state, self._counts = state, counts
-        self._orders, self._plans, self._standing = orders, plans, standing
+        self._orders, self._plans, self._stand_down = orders, plans, stand_down
         self._accounts = {venue: VenueAccount(venue, venues[venue]) for venue in sorted(venues)}
         self.funding = FundingPayments(state, self._accounts)
         self.rereading = Rereading(state, self._accounts)
@@ -126,10 +126,10 @@ class Reconciler:
                 continue
             if account.is_reconciled:
                 account.was_read = True
-                self._standing.was_read(account.venue, now_ns, out)
+                self._stand_down.was_read(account.venue, now_ns, out)
             elif account.venue not in self._state.down and account.read_until_ns <= now_ns:
                 reason = account.unread + unsettled_at(self._state, account.venue)
-                self._standing.unreadable(account.venue, account.cause, reason, now_ns, out)
+                self._stand_down.unreadable(account.venue, account.cause, reason, now_ns, out)
 
     def check_again(self, now_ns: int) -> set[str]:
         """Check at once the accounts not read since the start; return their venues."""
@@ -153,7 +153,7 @@ class Reconciler:
 
     def ask_due(self, now_ns: int, out: Step) -> None:
         """Ask what is due."""
-        for venue in self._standing.probes_due(now_ns):
+        for venue in self._stand_down.probes_due(now_ns):
             self._accounts[venue].check(now_ns)
         self.funding.on_time(now_ns, out)
         self.switches.on_time(now_ns, out)
@@ -170,7 +170,7 @@ class Reconciler:
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next fetch is due."""
-        due_ns = self.funding.next_deadline_ns(self._standing.next_deadline_ns())
+        due_ns = self.funding.next_deadline_ns(self._stand_down.next_deadline_ns())
         due_ns = self.switches.sooner(due_ns)
         for account in self._accounts.values():  # asked after every step, so written out
             at_ns = account.next_deadline_ns()
@@ -185,7 +185,7 @@ class Reconciler:
         account = self._accounts[reply.action.venue]
         account.failed(reply, now_ns)
         reason = reply.reason + unsettled_at(self._state, account.venue)
-        self._standing.check_failed(account.venue, reply.cause, reason, now_ns, out)
+        self._stand_down.check_failed(account.venue, reply.cause, reason, now_ns, out)
 
     def on_checked(self, reply: AccountChecked, now_ns: int, out: Step) -> None:
         """The account is as it must be; leave out what the venue does not list, and read on."""
@@ -193,8 +193,8 @@ class Reconciler:
         account.answered("check")
         account.is_checked = True
         account.listed = tuple(name for name in account.instruments if name not in reply.unlisted)
-        self._standing.listed(account.venue, reply.unlisted, now_ns, out)
-        self._standing.check_passed(account.venue, now_ns, out)
+        self._stand_down.listed(account.venue, reply.unlisted, now_ns, out)
+        self._stand_down.check_passed(account.venue, now_ns, out)
         account.read(now_ns)
         self.ask_due(now_ns, out)
 

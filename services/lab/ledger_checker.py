@@ -67,26 +67,26 @@ class LedgerChecker:
         if states:
             self._confirm(states[-1])
 
-    def _on_state(self, said: TradingStateChanged) -> None:
-        if said.state is TradingState.HALTED or not self._is_halted:
+    def _on_state(self, changed: TradingStateChanged) -> None:
+        if changed.state is TradingState.HALTED or not self._is_halted:
             return
         if self._is_lost:
             self._began_anew = True
         if self._is_known or not self._is_lost:
             self._report_halt()
 
-    def _confirm(self, said: TradingStateChanged) -> None:
-        """Take in what risk says at last: it may only now have read the commands before."""
+    def _confirm(self, changed: TradingStateChanged) -> None:
+        """Apply the state that risk published last: it may have read the commands only now."""
         risk = self._world.engine("risk")
-        if isinstance(risk, RiskEngine) and said.reason.startswith(HaltCause.OPERATOR):
-            has_heard = risk.state.trading.command_ns >= self._commanded_ns > 0
-            self._is_halted = self._is_halted or has_heard
+        if isinstance(risk, RiskEngine) and changed.reason.startswith(HaltCause.OPERATOR):
+            was_read = risk.state.trading.command_ns >= self._commanded_ns > 0
+            self._is_halted = self._is_halted or was_read
 
     def _report_halt(self) -> None:
         self._world.checkers.report("halt_kept", "trading went on without a RESUME")
 
     def on_look(self) -> None:
-        """A process looks that had seen what was lost, if it still is lost."""
+        """A process reads the marks that had read them before the loss."""
         self._is_known = self._is_lost
         if self._is_known and self._began_anew:
             self._report_halt()

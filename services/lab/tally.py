@@ -30,9 +30,9 @@ class Tally:
         """A plan was approved."""
         self.plans[plan.strategy] += 1
 
-    def on_indication(self, said: Indication) -> None:
+    def on_indication(self, found: Indication) -> None:
         """A strategy that only watches has found something."""
-        self.indications[said.strategy_id] += 1
+        self.indications[found.strategy_id] += 1
 
     def on_position(self, told: StrategyPosition) -> None:
         """Risk tells of a round."""

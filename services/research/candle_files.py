@@ -240,8 +240,8 @@ def _read_parquet(content: bytes, where: str, config: DataConfig) -> Table:
         time_name, price_names = _columns(names, where, config)
         table = file.read(columns=[time_name, *price_names])
     except (arrow.ArrowException, OSError) as error:
-        said = str(error).splitlines()[0][:120]
-        raise ConfigError(f"{where}: damaged Parquet: {said}; copy the file again") from error
+        reason = str(error).splitlines()[0][:120]
+        raise ConfigError(f"{where}: damaged Parquet: {reason}; copy the file again") from error
     if not table.num_rows:
         raise ConfigError(f"{where}: no rows")
     prices = [_numbers(table.column(name), f"{where}: column {name}") for name in price_names]

@@ -158,12 +158,12 @@ def _check_prices(table: Table) -> None:
         if (at := _first(np.isinf(column))) is not None:
             problems.append((at, f"{name} is {column[at]:g}, which is no price"))
     opens, highs, lows, closes = table.prices
-    for bad, said in (
+    for bad, problem in (
         (highs < np.maximum(opens, closes), "high is below open or close"),
         (lows > np.minimum(opens, closes), "low is above open or close"),
     ):
         if (at := _first(bad)) is not None:
-            problems.append((at, f"{said}; are the columns what their names say?"))
+            problems.append((at, f"{problem}; are the columns what their names say?"))
     if problems:
         raise _refuse(table, *min(problems, key=lambda problem: problem[0]))
 

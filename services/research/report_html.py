@@ -74,7 +74,7 @@ def _head(facts: Facts, title: str) -> str:
 def _verdict(facts: Facts) -> str:
     failed = [check for check in facts["gate"] if not check["passed"]]
     style = "bad" if failed else "good"
-    said = (
+    verdict = (
         f"May well be luck: not passed are {len(failed)} of {counted(len(facts['gate']), 'check')}"
         if failed
         else "Passes every check"
@@ -91,7 +91,7 @@ def _verdict(facts: Facts) -> str:
     ]
     marks = ["pass" if check["passed"] else "fail" for check in facts["gate"]]
     checks = table(("check", "value", "bar", "", "what it is"), rows, marks)
-    return f'<section class="verdict {style}"><h2>{said}</h2>{checks}</section>'
+    return f'<section class="verdict {style}"><h2>{verdict}</h2>{checks}</section>'
 
 
 def _tiles(facts: Facts, searched: bool) -> str:

@@ -105,8 +105,8 @@ def _rows(files: list[_File]) -> tuple[Any, Any]:
                 columns=["ts_open_ns", "is_complete", *PRICES],
             )
         except (arrow.ArrowException, OSError, KeyError) as error:
-            said = str(error).splitlines()[0][:120]
-            raise StoreFault(f"{each.path}: cannot be read: {said}") from error
+            reason = str(error).splitlines()[0][:120]
+            raise StoreFault(f"{each.path}: cannot be read: {reason}") from error
         whole = table.column("is_complete").to_numpy().astype(bool)
         columns = np.array([table.column(name).to_numpy() for name in PRICES], dtype=np.float64)
         columns[:, ~whole] = np.nan

@@ -51,14 +51,14 @@ class Decider:
         self,
         found: Opportunity,
         ledger: Ledger,
-        switch: TradingControl,
-        standing: TradingStatus,
+        control: TradingControl,
+        status: TradingStatus,
         now_ns: int,
     ) -> ApprovedPlan | Denied:
         """Return what comes of an opportunity; what a plan may use is reserved in the ledger."""
-        context = self._context(found, ledger, switch, standing, now_ns)
+        context = self._context(found, ledger, control, status, now_ns)
         if not found.round_id:
-            self._last = found, ledger, switch
+            self._last = found, ledger, control
         denial = judge(context)
         if denial is not None:
             return self._deny(found.opportunity_id, denial, now_ns)
@@ -79,8 +79,8 @@ class Decider:
         """Return what would come of an opportunity like the last one; nothing is reserved."""
         if self._last is None:
             return None
-        _, ledger, switch = self._last
-        context = self._context(found, ledger, switch, switch.now(now_ns), now_ns)
+        _, ledger, control = self._last
+        context = self._context(found, ledger, control, control.now(now_ns), now_ns)
         denial = judge(context)
         if denial is not None:
             return denied(found.opportunity_id, denial, now_ns)
@@ -90,8 +90,8 @@ class Decider:
         self,
         found: Opportunity,
         ledger: Ledger,
-        switch: TradingControl,
-        standing: TradingStatus,
+        control: TradingControl,
+        status: TradingStatus,
         now_ns: int,
     ) -> DecisionContext:
         limits, entry = self._by_quote.of(found.quote), self._entry(found.strategy_id)
@@ -101,11 +101,11 @@ class Decider:
             config=limits or self._limits,
             has_limits=limits is not None,
             ledger=ledger,
-            state=standing.state,
-            state_reason=standing.reason,
-            executor_obstacle=standing.executor_obstacle,
+            state=status.state,
+            state_reason=status.reason,
+            executor_obstacle=status.executor_obstacle,
             venues=self._venues,
-            venues_down=switch.venues_down,
+            venues_down=control.venues_down,
             views=self._market.views,
             rules=self._market.rules,
             directional_max=self._directional_max(found),
@@ -118,8 +118,8 @@ class Decider:
         self,
         signal: Signal,
         ledger: Ledger,
-        switch: TradingControl,
-        standing: TradingStatus,
+        control: TradingControl,
+        status: TradingStatus,
         now_ns: int,
     ) -> ApprovedPlan | Denied:
         """Return what comes of a signal: it is sized here, and judged as any single leg."""
@@ -131,7 +131,7 @@ class Decider:
         found = offer_of(case, ledger, limits.order_notional_max, now_ns)
         if isinstance(found, Denial):
             return self._deny(signal.signal_id, found, now_ns)
-        decided = self.decide(found, ledger, switch, standing, now_ns)
+        decided = self.decide(found, ledger, control, status, now_ns)
         known = ledger.rounds.get(signal.strategy_id, signal.round_id)
         if isinstance(decided, ApprovedPlan) and found.intent is Intent.OPEN and known is not None:
             known.risk_quote = case.risk_of(found)

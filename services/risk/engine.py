@@ -115,7 +115,7 @@ class RiskEngine:
         """Take the ledger as this process found it; before ``start``."""
         self._opened = opened
         self._losses = [opened.loss] if opened is not None and opened.loss else []
-        self._switch = _switch_of(self._config, self._state, opened, 0)
+        self._control = _control_of(self._config, self._state, opened, 0)
 
     def on_message(
         self, message: Message | Result, now_ns: int, *, redelivered: bool = False
@@ -142,14 +142,14 @@ class RiskEngine:
         self._ts_report_ns = now_ns + REPORT_INTERVAL_NS
         self._roll_day(now_ns)
         self._loss_watch.look(self._state.ledger, now_ns)
-        out = lost + self._switch.find_overdue(now_ns) + self._switch.find_losses(now_ns)
+        out = lost + self._control.find_overdue(now_ns) + self._control.find_losses(now_ns)
         if out:
             self._keeper.touch_decided()
         out += self._close_at_stops(now_ns, None)
-        changed = self._state_if_changed(self._switch.now(now_ns), now_ns)
-        out += changed or [self._switch.state_message(now_ns)]
+        changed = self._state_if_changed(self._control.now(now_ns), now_ns)
+        out += changed or [self._control.state_message(now_ns)]
         ledger, views = self._state.ledger, self._market.views.values()
-        told = risk_report(ledger, self._switch, views, now_ns)
+        told = risk_report(ledger, self._control, views, now_ns)
         return Step(messages=[*out, told, *self._reports.all(ledger, now_ns)])
 
     def next_deadline_ns(self) -> int | None:
@@ -164,7 +164,7 @@ class RiskEngine:
 
     def gauges(self) -> Mapping[str, float]:
         """Return plans in flight, and the notional that they reserve by quote asset."""
-        is_active = self._switch.published is TradingState.ACTIVE
+        is_active = self._control.published is TradingState.ACTIVE
         gauged = ledger_gauges(self._state.ledger, self._quotes)
         return {**gauged, "active": float(is_active), "stops_watched": len(self._stops.rounds)}
 
@@ -185,10 +185,10 @@ class RiskEngine:
         except PartMissing as error:
             self._losses.append(str(error))
         self._has_started = True
-        self._switch = _switch_of(self._config, self._state, self._opened, now_ns)
+        self._control = _control_of(self._config, self._state, self._opened, now_ns)
         self._stops.follow(self._state.ledger)
         out = self._take_losses(now_ns)
-        return Step(messages=[*out, *self._state_if_changed(self._switch.now(now_ns), now_ns)])
+        return Step(messages=[*out, *self._state_if_changed(self._control.now(now_ns), now_ns)])
 
     def note_loss(self, loss: str, now_ns: int) -> Step:
         """Note that Redis lost data: nothing is approved until an operator resumes."""
@@ -214,18 +214,18 @@ class RiskEngine:
         """Begin at the first call where there was no checkpoint; report lost data at once."""
         if not self._has_started:
             self._has_started = True
-            self._switch = _switch_of(self._config, self._state, self._opened, now_ns)
+            self._control = _control_of(self._config, self._state, self._opened, now_ns)
             self._keeper.touch_decided()
         return self._take_losses(now_ns) if self._losses else []
 
     def _take_losses(self, now_ns: int) -> list[Message]:
         losses, self._losses = self._losses, []
         self._keeper.touch_decided()
-        return [message for loss in losses for message in self._switch.on_loss(loss, now_ns)]
+        return [message for loss in losses for message in self._control.on_loss(loss, now_ns)]
 
-    def _state_if_changed(self, standing: TradingStatus, now_ns: int) -> list[Message]:
+    def _state_if_changed(self, status: TradingStatus, now_ns: int) -> list[Message]:
         """Return the trading state if it changed since it was last published."""
-        if changed := self._switch.state_if_changed(standing, now_ns):
+        if changed := self._control.state_if_changed(status, now_ns):
             self._keeper.touch_decided()
         return changed
 
@@ -243,7 +243,7 @@ class RiskEngine:
         if self._state.ledger.rounds.touched:
             out += self._reports.changed(self._state.ledger, now_ns)
         if tells_state:
-            out += self._state_if_changed(self._switch.now(now_ns), now_ns)
+            out += self._state_if_changed(self._control.now(now_ns), now_ns)
         return Step(messages=out) if out else NOTHING
 
     def _close_at_stops(self, now_ns: int, place: BookKey | None) -> list[Message]:
@@ -258,10 +258,10 @@ class RiskEngine:
         return []
 
     def _on_opportunity(self, found: Opportunity | Signal, now_ns: int) -> list[Message]:
-        standing, ledger = self._switch.now(now_ns), self._state.ledger
+        status, ledger = self._control.now(now_ns), self._state.ledger
         if now_ns // DAY_NS > ledger.day:
             self._roll_day(now_ns)
-        given = ledger, self._switch, standing, now_ns
+        given = ledger, self._control, status, now_ns
         if isinstance(found, Signal):
             decided = self.decider.decide_signal(found, *given)
         else:
@@ -270,9 +270,9 @@ class RiskEngine:
             if decided.round_id:
                 self._keeper.touch_ledger()
             self._keeper.approve(decided.opportunity_id)
-            return [decided, *self._state_if_changed(standing, now_ns)]
+            return [decided, *self._state_if_changed(status, now_ns)]
         told = self._reports.denied(decided, found, now_ns)
-        return [decided, *told, *self._state_if_changed(standing, now_ns)]
+        return [decided, *told, *self._state_if_changed(status, now_ns)]
 
     def _on_order_event(self, event: OrderEvent, now_ns: int) -> list[Message]:
         """Put an order on record: what is filled of it is ours."""
@@ -289,7 +289,7 @@ class RiskEngine:
             self._counters["fills_unowned"] += 1
             self._keeper.touch_decided()
             subject = ledger.plan_of_ours(fill.plan_id)
-            return [self._switch.on_unowned(unowned_fill_text(fill, why), now_ns, subject)]
+            return [self._control.on_unowned(unowned_fill_text(fill, why), now_ns, subject)]
         if not ledger.apply_fill(fill):
             self._counters["duplicates"] += 1
             return []
@@ -309,7 +309,7 @@ class RiskEngine:
         return []
 
     def _on_executor_ready(self, ready: ExecutorReady, now_ns: int) -> list[Message]:
-        self._switch.on_executor_ready(ready)
+        self._control.on_executor_ready(ready)
         return []
 
     def _on_plan_done(self, done: PlanDone, now_ns: int) -> list[Message]:
@@ -325,14 +325,14 @@ class RiskEngine:
         self._keeper.touch_ledger()
         unowned = end_round(ledger, done, self._market.is_dust(ledger.prices))
         self._loss_watch.look(ledger, now_ns)
-        out = self._switch.on_plan_done(done, now_ns, held, unowned)
+        out = self._control.on_plan_done(done, now_ns, held, unowned)
         out += self._loss_watch.count(ledger, done, now_ns)
         return [*out, *unreserved_end_alerts(done, held, now_ns)]
 
     def _on_command(self, command: Command, now_ns: int) -> list[Message]:
         self._counters["commands"] += 1
         self._keeper.touch_ledger()  # RESUME may release what a plan held
-        return self._switch.on_command(command, now_ns)
+        return self._control.on_command(command, now_ns)
 
 
 def _assets_of(traded: Mapping[str, VenueConfig]) -> tuple[list[str], frozenset[str]]:
@@ -342,7 +342,7 @@ def _assets_of(traded: Mapping[str, VenueConfig]) -> tuple[list[str], frozenset[
     return sorted({name.quote for name in names}), assets
 
 
-def _switch_of(
+def _control_of(
     config: Config, state: RiskState, opened: Opened | None, now_ns: int
 ) -> TradingControl:
     until_ns = 0

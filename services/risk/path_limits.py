@@ -113,7 +113,11 @@ def values_trusted(context: DecisionContext) -> Denial | None:
             middle = 1 / middle
         if abs(middle - each.price) > middle * VALUE_BAND:
             return deny(
-                DenyReason.ASSET_VALUE, asset=each.asset, book=book, said=each.price, is_now=middle
+                DenyReason.ASSET_VALUE,
+                asset=each.asset,
+                book=book,
+                stated=each.price,
+                is_now=middle,
             )
     return None
 

@@ -22,11 +22,11 @@ from shared.messages.position_reports import PositionReport, StrategyReport
 
 
 def risk_report(
-    ledger: Ledger, switch: TradingControl, views: Iterable[DepthView], now_ns: int
+    ledger: Ledger, control: TradingControl, views: Iterable[DepthView], now_ns: int
 ) -> RiskReport:
     """Return the figures of the moment, and how certain they are."""
     certainty = ledger.certainty
-    if not switch.is_informed():
+    if not control.is_informed():
         certainty = Certainty.UNKNOWN
     elif certainty is Certainty.KNOWN and ledger.has_unknown_fees():
         certainty = Certainty.ESTIMATED
@@ -39,7 +39,7 @@ def risk_report(
     results = ledger.books.results
     return RiskReport(
         ts_ns=now_ns,
-        state=switch.published,
+        state=control.published,
         exposure=dict(ledger.exposure),
         realized={quote: result.realized for quote, result in results.items()},
         fees={quote: result.fees for quote, result in results.items()},

@@ -270,9 +270,9 @@ class TradingControl:
                     out.append(alert(now_ns, Severity.CRITICAL, "PLAN_WAITS", text, held.plan_id))
         return out
 
-    def state_if_changed(self, standing: TradingStatus, now_ns: int) -> list[Message]:
+    def state_if_changed(self, status: TradingStatus, now_ns: int) -> list[Message]:
         """Return the trading state where it, or its reason, is not what was published last."""
-        memory, (state, reason, _, obstacle) = self._memory, standing
+        memory, (state, reason, _, obstacle) = self._memory, status
         self._was_open = self._was_open or not obstacle
         if state is memory.published and reason == memory.published_reason and memory.ts_since_ns:
             return []

@@ -16,12 +16,12 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 def describe(error: BaseException) -> str:
     """Return what was raised and where; addresses in memory, which vary, are left out."""
     try:
-        said = str(error)
+        reason = str(error)
     except KeyboardInterrupt:
         raise
     except BaseException:  # noqa: BLE001  # tidy-ok: an error of a strategy's own may not even print
-        said = "it cannot be shown"
-    text = " ".join(_ADDRESS.sub("0x...", said).split())[:REASON_LENGTH_MAX]
+        reason = "it cannot be shown"
+    text = " ".join(_ADDRESS.sub("0x...", reason).split())[:REASON_LENGTH_MAX]
     place = _place(error.__traceback__)
     return f"{type(error).__name__}{': ' if text else ''}{text}{f' ({place})' if place else ''}"
 

@@ -30,8 +30,8 @@ def check_declared(kind: type[Params], where: str) -> None:
     try:
         hints = typing.get_type_hints(kind, include_extras=True)
     except Exception as error:  # tidy-ok: annotations are a user's code, told in one line
-        said = describe(error.with_traceback(None))  # its place would be here, not in the file
-        raise ConfigError(f"{where}: types of {kind.__name__}: {said}") from error
+        reason = describe(error.with_traceback(None))  # its place would be here, not in the file
+        raise ConfigError(f"{where}: types of {kind.__name__}: {reason}") from error
     for name in kind.__struct_fields__:
         for number, notes in _numbers_of(hints[name]):
             _check_number(name, number, notes, where)

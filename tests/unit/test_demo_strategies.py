@@ -28,7 +28,7 @@ def test_one_built_in_is_shown_by_its_name() -> None:
     (entry,) = shown.strategies
     assert (entry.id, entry.legs) == ("market_making", "maker-taker")
     assert entry.params["rest_ms"] > 0
-    assert shown.said == {"market_making": ""}
+    assert shown.notes == {"market_making": ""}
 
 
 def test_the_market_has_what_they_need() -> None:
@@ -41,7 +41,7 @@ def test_the_market_has_what_they_need() -> None:
 
 def test_each_says_whether_it_traded() -> None:
     entries = [StrategyConfig(id=name, class_=name) for name in ("a", "b", "c", "d")]
-    shown = Shown(entries, said={"a": "", "b": "it measures", "c": "", "d": ""})
+    shown = Shown(entries, notes={"a": "", "b": "it measures", "c": "", "d": ""})
     alert = "scanner: STRATEGY_DISABLED: strategy d is disabled until the scanner starts again: x"
     report = {"pnl_by_strategy": {"a": {}}, "alerts": [alert]}
     assert strategy_lines(shown, report) == {

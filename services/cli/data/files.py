@@ -96,9 +96,9 @@ def _opened(path: Path) -> Iterator[IO[str]]:
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (OSError, EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError) as error:
-        said = getattr(error, "strerror", None) or str(error)
+        reason = getattr(error, "strerror", None) or str(error)
         raise ConfigError(
-            f"{path}: cannot be read: {said}; is it whole? download it again"
+            f"{path}: cannot be read: {reason}; is it whole? download it again"
         ) from error
 
 

@@ -132,13 +132,13 @@ class MarketMaking(Strategy[MarketMakingParams]):
             pairs = self._due(pairs, now_ns)
         if self._next_ns is None and self._pairs:
             self._next_ns = now_ns + self._pause_ns
-        return [said for pair in pairs for said in self._refresh(pair, now_ns)]
+        return [each for pair in pairs for each in self._refresh(pair, now_ns)]
 
     def on_timer(self, now_ns: int) -> Sequence[Output]:
         """Look at the quotes that were not looked at for longest: books grow old without views."""
         self._next_ns = now_ns + self._pause_ns
         due = self._due(self._pairs, now_ns)
-        return [said for pair in due for said in self._refresh(pair, now_ns)]
+        return [each for pair in due for each in self._refresh(pair, now_ns)]
 
     def _due(self, pairs: Sequence[_Pair], now_ns: int) -> Sequence[_Pair]:
         """Return the pairs whose time has come, few enough for one call."""
