@@ -71,12 +71,12 @@ def _send(redis: str | None, kind: CommandKind, reason: str, as_json: bool) -> N
         exposure = f", still open {left}" if left else ""
         console.print(
             f"{kind}: sent, but not confirmed: trading is {answer.state} "
-            f"({answer.reason}){exposure}; {_outlook(answer, kind)}"
+            f"({answer.reason}){exposure}; {outlook(answer, kind)}"
         )
     raise typer.Exit(0 if answer.confirmed else EXIT_NOT_WELL)
 
 
-def _outlook(answer: CommandResult, kind: CommandKind) -> str:
+def outlook(answer: CommandResult, kind: CommandKind) -> str:
     """Say what becomes of a command that nobody confirmed."""
     told_again = answer.sent > 1 and kind is CommandKind.FLATTEN
     if told_again or not answer.is_kept:

@@ -10,13 +10,14 @@ from decimal import Decimal
 
 import pytest
 
+from services.cli.commands_operate import outlook
 from shared.embedded import EmbeddedServer
 from shared.messages.base import Certainty, TradingState
-from shared.messages.control import Command, CommandKind
+from shared.messages.control import Alert, Command, CommandKind, Heartbeat, Severity
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
 from shared.streams import CTL_COMMAND
 from shared.watch.link import Link, open_link
-from shared.watch.operate import command
+from shared.watch.operate import CommandResult, command
 from tests.integration.test_cli import arb_meanwhile, say
 from tests.support import eventually
 
@@ -146,3 +147,71 @@ async def test_flatten_waits_until_nothing_is_left(link: Link, server: EmbeddedS
     answer = json.loads((await asked).stdout)
     assert answer["confirmed"]
     assert answer["exposure"] == {}
+
+
+def beat(service: str, **gauges: float) -> Heartbeat:
+    now_ns = time.time_ns()
+    return Heartbeat(
+        ts_ns=now_ns,
+        service=service,
+        instance=f"{service}-1",
+        pid=1,
+        ts_started_ns=now_ns,
+        ready=True,
+        reason="",
+        http_port=0,
+        counters={},
+        gauges=gauges,
+        latency={},
+        inputs={},
+    )
+
+
+async def unconfirmed(link: Link, kind: CommandKind, *beats: Heartbeat) -> CommandResult:
+    """What comes of a command that nobody confirms while these alone are heard."""
+    asked = asyncio.create_task(command(link, kind, "test", within_s=0.5))
+    await say(link, *beats)
+    answer = await asked
+    assert not answer.confirmed
+    return answer
+
+
+async def test_who_is_dead_is_said_and_who_does_it_instead(link: Link) -> None:
+    halt, flatten = CommandKind.HALT, CommandKind.FLATTEN
+    nobody = await unconfirmed(link, halt)
+    assert nobody.dead == {"risk": None, "executor": None, "sentinel": None}
+    said = outlook(nobody, halt)
+    assert "risk was never heard, executor was never heard" in said
+    assert "what rests stays: arb kill cancels every order" in said
+    acting = await unconfirmed(link, flatten, beat("risk"), beat("sentinel", acts=1.0))
+    assert list(acting.dead) == ["executor"] and acting.sentinel_acts
+    assert "the sentinel takes it over" in outlook(acting, flatten)
+    only = await unconfirmed(link, flatten, beat("risk"), beat("sentinel", acts=0.0))
+    assert not only.sentinel_acts
+    assert "only alerts (sentinel.act); arb kill --flatten does it" in outlook(only, flatten)
+    slow = await unconfirmed(link, halt, beat("risk"), beat("executor"), beat("sentinel"))
+    assert slow.dead == {}
+    assert "stop the executor" in outlook(slow, halt)
+
+
+async def test_what_the_sentinel_did_of_a_flatten_ends_the_wait(link: Link) -> None:
+    asked = asyncio.create_task(command(link, CommandKind.FLATTEN, "test", within_s=30))
+    await eventually(lambda: link.newest(CTL_COMMAND, count=1))
+    told = Alert(
+        ts_ns=time.time_ns(),
+        service="sentinel",
+        severity=Severity.CRITICAL,
+        code="SENTINEL_ACTED",
+        text="9 working orders found at 3 venues, none left after 51 ms",
+    )
+    await say(link, told)
+    answer = await asked
+    assert (answer.confirmed, answer.sentinel) == (False, told.text)
+    assert outlook(answer, CommandKind.FLATTEN).endswith(f"sentinel: {told.text}")
+
+
+async def test_without_redis_a_halt_names_the_way_that_needs_none() -> None:
+    done = await arb_meanwhile("halt", "--redis", "redis://127.0.0.1:1/0")
+    assert done.returncode == 1
+    assert "HALT could not be sent: cannot reach Redis" in done.stderr
+    assert "arb kill cancels every order at the venues, with or without Redis" in done.stderr
