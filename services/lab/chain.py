@@ -160,9 +160,11 @@ class Chain:
                 else:
                     cursor.node.wake_at(max(at_ns, cursor.due_ns))
             return
-        streams = dict.fromkeys(id(self._stream_of[type(each)]) for each in messages)
-        by_id = {id(stream): stream for stream in self._stream_of.values()}
-        for node in dict.fromkeys(c.node for one in streams for c in by_id[one].cursors):
+        readers: dict[Node, None] = {}
+        for kind in dict.fromkeys(map(type, messages)):
+            for cursor in self._stream_of[kind].cursors:
+                readers[cursor.node] = None
+        for node in readers:
             node.wake_at(at_ns)
 
 
