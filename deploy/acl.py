@@ -16,6 +16,7 @@ from shared.bus.tuning import (
     POSITION_KEY,
     checkpoint_key,
     dead_key,
+    fence_key,
     lease_key,
     members_key,
 )
@@ -39,7 +40,7 @@ GROUP = (
 LOOK = "+xinfo|groups +exists +type +get +hgetall +hmget +memory|usage"
 HOLD = "+xlen +xtrim +memory|usage"
 """What holds a LATEST stream to its bytes: whoever writes it, whatever others write there."""
-LEASE = "+eval +time +get +set +del"
+LEASE = "+eval +time +get +set +del +watch"
 MEMBERS = "+eval +time +zadd +zrem +zrange +zremrangebyscore"
 
 
@@ -73,7 +74,7 @@ def rules_of(service: str) -> list[str]:
         selector("+get +set", [checkpoint_key(service + "*")]),
         selector("+hset +hgetall", [POSITION_KEY]),
         selector("+hgetall +hset +hsetnx +hdel", [LEDGER_KEY]),
-        selector(LEASE, [lease_key(service + "*")]),
+        selector(LEASE, [lease_key(service + "*"), fence_key(service + "*")]),
         selector(MEMBERS, [members_key(service + "*")]),
     ]
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from shared.bus.port import Bus
 from shared.errors import ArbError, BusUnavailable
-from shared.lease_terms import RENEW_S, TAKEOVER_PAUSE_S, TTL_MS, assign
+from shared.lease_terms import RENEW_S, STANDBY_S, TAKEOVER_PAUSE_S, TTL_MS, assign
 from shared.process import describe, is_gone
 
 log = logging.getLogger(__name__)
@@ -31,13 +31,16 @@ class LeaseLost(ArbError):  # noqa: N818 - named like the other errors of the tr
     """Another instance holds what this one held: this process must end."""
 
 
-async def take(bus: Bus, name: str, owner: str) -> bool:
-    """Take or renew a lease, also from a process of this machine that is gone."""
-    if await bus.hold_lease(name, owner, TTL_MS):
-        return True
+async def take(bus: Bus, name: str, owner: str) -> int:
+    """Take or renew a lease, also from a process of this machine that is gone.
+
+    Returns its fencing token; 0 if another process holds it.
+    """
+    if token := await bus.hold_lease(name, owner, TTL_MS):
+        return token
     holder = await bus.lease_holder(name)
     if not is_gone(holder):
-        return False
+        return 0
     log.info("lease_of_dead_process", extra={"lease": name, "holder": holder})
     await bus.release_lease(name, holder)
     return await bus.hold_lease(name, owner, TTL_MS)
@@ -51,6 +54,7 @@ class Lease:
         self.waiting_for = ""
         """While it is not ours: why, for a person to read."""
         self._valid_until_s = -math.inf
+        self._token = 0
         self._problem = ""
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -71,7 +75,7 @@ class Lease:
                 self.waiting_for = reason
                 log.warning("standby", extra={"lease": self._name, "reason": reason})
                 on_wait(reason)
-            await asyncio.sleep(RENEW_S)
+            await asyncio.sleep(STANDBY_S)
         self.waiting_for = ""
         log.info("lease_held", extra={"lease": self._name})
 
@@ -101,7 +105,9 @@ class Lease:
     async def _try(self) -> str:
         """Take the lease, or return why not."""
         self._valid_until_s = asyncio.get_running_loop().time() + TTL_MS / 1_000
-        if await take(self._bus, self._name, self._owner):
+        if token := await take(self._bus, self._name, self._owner):
+            self._token = token
+            self._bus.fence(self._name, self._owner, token)
             # Nobody may hold it because it was given up, or ran out, just now.
             await asyncio.sleep(TAKEOVER_PAUSE_S)
             return ""
@@ -119,13 +125,15 @@ class Lease:
             self.check()
             asked_s = loop.time()
             try:
-                held = await self._bus.hold_lease(self._name, self._owner, TTL_MS)
+                token = await self._bus.hold_lease(self._name, self._owner, TTL_MS)
             except BusUnavailable as error:
                 self._problem = str(error)
                 self.check()
             else:
-                if not held:
+                if not token:
                     raise LeaseLost(f"lease {self._name} was lost to another instance")
+                if token != self._token:  # Redis lost it: what happened meanwhile is unknown
+                    raise LeaseLost(f"lease {self._name} was lost by Redis and taken anew")
                 self._valid_until_s, self._problem = asked_s + TTL_MS / 1_000, ""
             await asyncio.sleep(RENEW_S)
 

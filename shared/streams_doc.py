@@ -82,6 +82,8 @@ def render() -> str:
         f"- `{POSITION_KEY}`: a hash, `<service>:<instance>:<stream key>` -> last entry handled.\n"
         f"- `{{arb}}:checkpoint:<name>`, `{{arb}}:lease:<name>`, `{{arb}}:members:<group>`: "
         f"state, single active instances, shard owners.\n"
+        f"- `{{arb}}:fence:<name>`: the fencing token of a lease, a number that rises with every "
+        f"acquisition, and who has it; the writes of its holder carry it.\n"
     )
     return "".join(parts)
 

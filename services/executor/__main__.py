@@ -58,15 +58,15 @@ def build(
     def open_plans() -> list[str]:
         return engine.open_work()  # the state is another one after the start
 
+    lease = Lease(bus, NAME, str(own_id(instance)))
+    requests = VenueRequests(gateways, clock, tick_to_order, timeout_s=timeout_s, check=lease.check)
     hosting = Hosting(
         inputs=lambda _: inputs_of(NAME, range(config.bus.shards)),
         exclusive=True,
-        lease=Lease(bus, NAME, str(own_id(instance))),
+        lease=lease,
         checkpoints=ENGINE.checkpoints,
         has_begun=lambda: whole.has_begun,
-        transport=VenueTransport(
-            VenueRequests(gateways, clock, tick_to_order, timeout_s=timeout_s), tasks.spawn
-        ),
+        transport=VenueTransport(requests, tasks.spawn),
         watch=show_market if paper else None,
         warm=PlanWarming(engine, config),
         warming_ms=config.process.warming_ms,

@@ -40,7 +40,7 @@ from services.executor.actions import (
     SwitchFailed,
     SwitchSet,
 )
-from shared.accounts.gateway import Gateway, OrderReport, StreamNews
+from shared.accounts.gateway import BEFORE_SENDING, Gateway, OrderReport, StreamNews
 from shared.clock import Clock
 from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.engine import Action, Result
@@ -68,7 +68,8 @@ class VenueRequests:
     """The venues' gateways, and how long a request may take.
 
     ``tick_to_order`` receives, for each leg, the time from the causing tick until the request is
-    handed to its gateway.
+    handed to its gateway. ``check`` raises where another process may be the active executor by
+    now: it is called before a request that trades, and again right before that leaves.
     """
 
     def __init__(
@@ -78,14 +79,18 @@ class VenueRequests:
         tick_to_order: Histogram,
         *,
         timeout_s: float,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.gateways = gateways
         self._clock = clock
         self._tick_to_order = tick_to_order
-        self._timeout_s = timeout_s
+        self._timeout_s, self._check = timeout_s, check
 
     async def carry_out(self, action: Action) -> Report | None:
-        """Do it; never raises a ``VenueError``."""
+        """Do it; never raises a ``VenueError``, but whatever ``check`` raises."""
+        if isinstance(action, Submit | Cancel | SetSwitch):
+            self._check()
+            BEFORE_SENDING.set(self._check)
         if isinstance(action, Submit):
             return await self._submit(action)
         if isinstance(action, Query):

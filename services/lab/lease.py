@@ -8,9 +8,10 @@ from typing import Protocol
 from services.lab.kernel import Kernel
 from shared.bus.memory import MemoryBus
 from shared.errors import BusUnavailable
-from shared.lease_terms import RENEW_S, TAKEOVER_PAUSE_S, TTL_MS, assign
+from shared.lease_terms import RENEW_S, STANDBY_S, TAKEOVER_PAUSE_S, TTL_MS, assign
 
 RENEW_NS = int(RENEW_S * 1e9)
+STANDBY_NS = int(STANDBY_S * 1e9)
 TTL_NS = TTL_MS * 1_000_000
 TAKEOVER_PAUSE_NS = int(TAKEOVER_PAUSE_S * 1e9)
 
@@ -31,7 +32,7 @@ class LabLease:
 
     def __init__(self, lab: Witness, bus: MemoryBus, name: str, owner: str) -> None:
         self._lab, self._bus, self.name, self.owner = lab, bus, name, owner
-        self._valid_until_ns = 0
+        self._valid_until_ns = self._token = 0
 
     @property
     def is_valid(self) -> bool:
@@ -50,7 +51,10 @@ class LabLease:
             return self.is_valid
         if held:
             self._valid_until_ns = asked_ns + TTL_NS
-        return held
+            if not self._token:
+                self._token = held
+                self._bus.fence(self.name, self.owner, held)
+        return held == self._token and held > 0
 
 
 class LabShards:
@@ -116,17 +120,17 @@ class Pause:
         return waiting
 
 
-def take(lab: Witness, bus: MemoryBus, name: str, owner: str) -> bool:
-    """Take or renew a lease, also from a process that can be seen to be gone.
+def take(lab: Witness, bus: MemoryBus, name: str, owner: str) -> int:
+    """Take or renew a lease, also from a process that can be seen to be gone; return its token.
 
     Raises:
         BusUnavailable: The bus is away.
     """
     server = bus.reach()
-    if server.hold_lease(name, owner, TTL_MS):
-        return True
+    if token := server.hold_lease(name, owner, TTL_MS):
+        return token
     holder = server.lease_holder(name)
     if not lab.is_gone(holder):
-        return False
+        return 0
     server.release_lease(name, holder)
     return server.hold_lease(name, owner, TTL_MS)

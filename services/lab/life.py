@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from services.lab.keys import keys_for
-from services.lab.lease import RENEW_NS, TAKEOVER_PAUSE_NS, LabLease, Pause
+from services.lab.lease import RENEW_NS, STANDBY_NS, TAKEOVER_PAUSE_NS, LabLease, Pause
 from services.lab.marks import MarkPort
 from services.lab.process import Crashed, Lab, Process
 from shared.bus.memory import MemoryBus
@@ -94,7 +94,7 @@ class Life:
 
     def _stand_by(self, lease: LabLease) -> None:
         if not lease.hold():
-            self._later(RENEW_NS, lambda: self._stand_by(lease))
+            self._later(STANDBY_NS, lambda: self._stand_by(lease))
             return
         self._later(RENEW_NS, lambda: self._renew(lease))
         self._later(TAKEOVER_PAUSE_NS, lambda: self._guard(self._begin))

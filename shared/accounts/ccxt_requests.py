@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
+from shared.accounts.gateway import BEFORE_SENDING
 from shared.clock import Clock
 from shared.errors import Cause, OutcomeUnknown, Rejected, Unavailable, VenueError
 from shared.ratelimit import TokenBucket
@@ -202,6 +203,8 @@ def _watch(client: Any) -> None:
 
     async def traced_fetch(*args: Any, **kwargs: Any) -> Any:
         trace = _TRACE.get()
+        if (check := BEFORE_SENDING.get()) is not None:
+            check()
         if trace is not None:
             trace.is_sent, trace.status, trace.body = True, 0, ""
         return await fetch(*args, **kwargs)

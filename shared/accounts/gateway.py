@@ -8,6 +8,7 @@ does not know how to read is ``OutcomeUnknown``.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from decimal import Decimal
 from typing import Final, Protocol
 
@@ -30,6 +31,11 @@ def forced_by_sentinel(client_order_id: str) -> str:
         SENTINEL_PREFIX
     )
     return BY_SENTINEL if is_its else ""
+
+
+BEFORE_SENDING: ContextVar[Callable[[], None] | None] = ContextVar("before_sending", default=None)
+"""Called right before a request leaves for a venue, however long it waited for its turn; what it
+raises keeps the request from leaving. Set by who asks for something that trades."""
 
 
 class Touch(msgspec.Struct, frozen=True, kw_only=True):

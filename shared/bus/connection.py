@@ -298,7 +298,7 @@ TEMPORARY = frozenset({"LOADING", "MASTERDOWN", "READONLY", "UNBLOCKED", "TRYAGA
 
 _ELSEWHERE = frozenset({"READONLY", "MASTERDOWN", "MOVED", "ASK"})
 """Error codes of a server that is not, or no longer, the one to write to."""
-_GONE = frozenset({"NOGROUP", "UNBLOCKED"})
+_GONE = frozenset({"NOGROUP", "UNBLOCKED", "FENCED"})
 _ABOUT_A_KEY = frozenset({"WRONGTYPE", "NOPERM", "ERR"})
 _KEY_AT: dict[Arg, int] = {"EVAL": 3, "XGROUP": 2, "XINFO": 2, "MEMORY": 2}
 """Where a command has its key, if not first."""
@@ -311,6 +311,7 @@ _HINTS = {
     "READONLY": "Redis is a read-only replica",
     "LOADING": "Redis is loading its data",
     "NOPERM": "Redis does not permit this user",
+    "FENCED": "another instance took the lease, so nothing of this was written",
     "NOGROUP": "a consumer group is gone: Redis lost its data; starting again creates it",
     "UNBLOCKED": "Redis has become a replica, or a consumer group is gone (before Redis 7.2)",
     "MISCONF": "Redis cannot persist (is its disk full?) and refuses writes",

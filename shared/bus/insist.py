@@ -41,6 +41,8 @@ class Insistence:
     ) -> None:
         self._out, self._send, self._clock = out, send, clock
         self._insists = insists
+        self.fence: list[bytes] = []
+        """What goes before every transaction of a process that holds a lease."""
         self._problems: dict[object, str] = {}
         self._throttle = Throttle(_SAY_EVERY_S)
 
@@ -48,6 +50,21 @@ class Insistence:
     def problem(self) -> str:
         """What is being asked for again, and why; empty while nothing is."""
         return next(iter(self._problems.values()), "")
+
+    def fenced(self, commands: Sequence[bytes]) -> list[bytes]:
+        """Return commands so that they are carried out only while the lease is ours."""
+        if not self.fence or not commands:
+            return [*commands]
+        return [*self.fence, _MULTI, *commands, _EXEC]
+
+    def check_done(self, result: object) -> None:
+        """Refuse the last reply to fenced commands where they were not carried out.
+
+        Raises:
+            ReplyError: They were not: another instance has the lease.
+        """
+        if self.fence and result is None:
+            raise reply_error("FENCED the lease changed hands while this was written")
 
     async def transact(self, commands: list[bytes]) -> None:
         """Carry out all of it; while Redis refuses a part, wait and ask again for that part."""
@@ -68,7 +85,8 @@ class Insistence:
 
     async def _attempt(self, commands: list[bytes]) -> list[bytes]:
         """Send commands as one transaction and return those that were refused in it."""
-        packed = [_MULTI, *commands, _EXEC] if len(commands) > 1 else commands
+        is_transaction = len(commands) > 1 or bool(self.fence)
+        packed = [*self.fence, _MULTI, *commands, _EXEC] if is_transaction else commands
         try:
             await self._send(packed)
         except ReplyError as error:  # of what was sent before without a promise
@@ -83,7 +101,8 @@ class Insistence:
             result = await self._out.take()
         if isinstance(result, hiredis.ReplyError):
             raise reply_error(str(result))
-        parts = result if isinstance(result, list) and len(commands) > 1 else ()
+        self.check_done(result)
+        parts = result if isinstance(result, list) and is_transaction else ()
         refused = []
         for command, part in zip(commands, parts, strict=False):
             if isinstance(part, Exception):

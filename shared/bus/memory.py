@@ -90,6 +90,7 @@ class MemoryBus(MemoryState):
     ) -> None:
         """Do what ``commit`` says, at once."""
         server = self.reach()
+        self.check_fence()
         self._add(server, self._alerts.outgoing(messages))
         self._trim_produced()
         server.values.update(checkpoints)

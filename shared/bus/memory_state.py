@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from shared.bus.memory_store import MemoryServer
+from shared.errors import BusUnavailable
 
 
 class MemoryState:
     """What a process keeps on the bus that is no stream."""
+
+    _fence: tuple[str, str, int] | None = None
 
     def reach(self) -> MemoryServer:
         """Return the server.
@@ -36,16 +39,31 @@ class MemoryState:
 
     async def mark(self, fields: Mapping[str, str], *, only_new: bool = False) -> None:
         """See :class:`shared.bus.port.Bus`."""
+        self.check_fence()
         marks = self.reach().marks
         marks.update({k: v for k, v in fields.items() if not (only_new and k in marks)})
 
     async def unmark(self, name: str) -> None:
         """See :class:`shared.bus.port.Bus`."""
+        self.check_fence()
         self.reach().marks.pop(name, None)
 
-    async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+    async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> int:
         """See :class:`shared.bus.port.Bus`."""
         return self.reach().hold_lease(name, owner, ttl_ms)
+
+    def fence(self, name: str, owner: str, token: int) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        self._fence = (name, owner, token)
+
+    def check_fence(self) -> None:
+        """Refuse to write if the lease was acquired by another process.
+
+        Raises:
+            BusUnavailable: It was.
+        """
+        if self._fence is not None and self.reach().is_fenced(*self._fence):
+            raise BusUnavailable(f"another instance took the lease {self._fence[0]}")
 
     async def lease_holder(self, name: str) -> str:
         """See :class:`shared.bus.port.Bus`."""

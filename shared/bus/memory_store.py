@@ -157,6 +157,7 @@ class MemoryServer:
         self.is_up = True
         self.losses = 0
         self._leases: dict[str, tuple[str, int]] = {}
+        self._fences: dict[str, tuple[int, str]] = {}
         self._members: dict[str, dict[str, int]] = {}
 
     def stream(self, key: str) -> Stream:
@@ -224,19 +225,28 @@ class MemoryServer:
         self.positions.clear()
         self.marks.clear()
         self._leases.clear()
+        self._fences.clear()
         self._members.clear()
 
     def now_ms(self) -> int:
         """Return UNIX time in milliseconds."""
         return self.clock.now_ns() // 1_000_000
 
-    def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
-        """Take or renew a lease."""
-        holder, until_ms = self._leases.get(name, (owner, 0))
-        if holder != owner and until_ms > self.now_ms():
-            return False
+    def hold_lease(self, name: str, owner: str, ttl_ms: int) -> int:
+        """Take or renew a lease; return its fencing token, 0 if it is not held."""
+        holder = self.lease_holder(name)
+        if holder and holder != owner:
+            return 0
+        token, last = self._fences.get(name, (0, ""))
+        if not holder or last != owner:
+            token += 1
+            self._fences[name] = (token, owner)
         self._leases[name] = (owner, self.now_ms() + ttl_ms)
-        return True
+        return token
+
+    def is_fenced(self, name: str, owner: str, token: int) -> bool:
+        """Tell whether a lease was acquired by anybody since it had this token."""
+        return self._fences.get(name) != (token, owner)
 
     def lease_holder(self, name: str) -> str:
         """Return who holds a lease; empty if there is none."""

@@ -158,8 +158,19 @@ class Bus(Protocol):
     async def unmark(self, name: str) -> None:
         """Remove one mark of the ledger."""
 
-    async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
-        """Take or renew a lease; true while ``owner`` holds it, for ``ttl_ms`` from now."""
+    async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> int:
+        """Take or renew a lease for ``ttl_ms`` from now; return its fencing token, 0 if not held.
+
+        Every acquisition has a greater token than the one before; to renew leaves it as it is.
+        """
+
+    def fence(self, name: str, owner: str, token: int) -> None:
+        """Let every further publish, commit and mark carry the token of a lease.
+
+        Once anybody has acquired the lease again the server refuses them, whole, with
+        :class:`~shared.errors.BusUnavailable`: in one step with the write, so nothing can come
+        between.
+        """
 
     async def lease_holder(self, name: str) -> str:
         """Return who holds a lease; empty if there is none."""

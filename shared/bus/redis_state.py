@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from shared.bus.connection import RedisLink
 from shared.bus.insist import Insistence
-from shared.bus.tuning import LEDGER_KEY, lease_key, members_key
+from shared.bus.tuning import LEDGER_KEY, fence_key, lease_key, members_key
 from shared.bus.wire import pack
 
 _HOLD = """
 local owner = redis.call('GET', KEYS[1])
 if owner and owner ~= ARGV[1] then return 0 end
+local token, last = string.match(redis.call('GET', KEYS[2]) or '0 ', '^(%d+) (.*)$')
+token = tonumber(token or 0)
+if not owner or last ~= ARGV[1] then
+  token = token + 1
+  redis.call('SET', KEYS[2], string.format('%d %s', token, ARGV[1]))
+end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1
+return token
 """
+_CHECK = """
+local held = redis.call('GET', KEYS[1])
+if held == ARGV[1] then return 1 end
+redis.call('SET', KEYS[1], held or '0 ')
+return redis.error_reply('FENCED the lease is held as ' .. (held or 'nothing'))
+"""
+"""Between WATCH and MULTI: where the token is another one, the key is written as it is, and the
+transaction that follows is not carried out. So is it where it changes in between."""
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
 _JOIN = """
 local t = redis.call('TIME')
@@ -40,15 +54,25 @@ class RedisState:
         """See :class:`shared.bus.port.Bus`."""
         verb = "HSETNX" if only_new else "HSET"
         commands = [pack(verb, LEDGER_KEY, k, v) for k, v in fields.items()]
-        await self._insist.patiently(lambda: self._control.call_all(*commands))
+        await self._insist.patiently(lambda: self._write(commands))
 
     async def unmark(self, name: str) -> None:
         """See :class:`shared.bus.port.Bus`."""
-        await self._insist.patiently(lambda: self._control.call("HDEL", LEDGER_KEY, name))
+        await self._insist.patiently(lambda: self._write([pack("HDEL", LEDGER_KEY, name)]))
 
-    async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> bool:
+    async def _write(self, commands: Sequence[bytes]) -> None:
+        self._insist.check_done(await self._control.call_all(*self._insist.fenced(commands)))
+
+    async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> int:
         """See :class:`shared.bus.port.Bus`."""
-        return bool(await self._control.call("EVAL", _HOLD, 1, lease_key(name), owner, ttl_ms))
+        keys = (lease_key(name), fence_key(name))
+        return int(await self._control.call("EVAL", _HOLD, 2, *keys, owner, ttl_ms))
+
+    def fence(self, name: str, owner: str, token: int) -> None:
+        """See :class:`shared.bus.port.Bus`."""
+        key = fence_key(name)
+        check = pack("EVAL", _CHECK, 1, key, f"{token} {owner}")
+        self._insist.fence = [pack("WATCH", key), check]
 
     async def lease_holder(self, name: str) -> str:
         """See :class:`shared.bus.port.Bus`."""

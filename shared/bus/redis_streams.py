@@ -167,9 +167,9 @@ class RedisBus(RedisState):
         """See :class:`shared.bus.port.Bus`."""
         messages = self._alerts.outgoing(messages)
         async with self._turn:
-            await self._send(self._packer.adds(messages))
+            await self._send(self._insist.fenced(self._packer.adds(messages)))
             try:
-                await self._out.settle()
+                self._insist.check_done(await self._out.settle())
             except ReplyError:
                 await self._out.drop()
                 raise
@@ -196,7 +196,7 @@ class RedisBus(RedisState):
             if pending or checkpoints:
                 await self._insist.transact(commands)
             else:
-                await self._send(commands)
+                await self._send(self._insist.fenced(commands))
                 if not self._makes_promises:
                     self._out.leave_unread()
         finally:

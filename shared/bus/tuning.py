@@ -78,6 +78,11 @@ def lease_key(name: str) -> str:
     return f"{{arb}}:lease:{name}"
 
 
+def fence_key(name: str) -> str:
+    """Return the key of a lease's fencing token: its number and who holds it, or held it last."""
+    return f"{{arb}}:fence:{name}"
+
+
 def members_key(group: str) -> str:
     """Return the key of a group's members."""
     return f"{{arb}}:members:{group}"

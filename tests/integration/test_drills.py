@@ -18,13 +18,13 @@ from services.cli.look import status
 from services.cli.stack import service_program
 from services.cli.supervisor import Supervisor
 from shared.bus.keys import find_command_keys, keys_directory
-from shared.bus.tuning import LEDGER_KEY, POSITION_KEY, checkpoint_key, lease_key
+from shared.bus.tuning import LEDGER_KEY, POSITION_KEY, checkpoint_key, fence_key, lease_key
 from shared.clock import SystemClock
 from shared.embedded import EmbeddedServer
 from shared.errors import BusUnavailable
 from shared.ledger import LAST_SECONDS_NS
-from shared.messages.control import CommandKind
-from shared.streams import CTL_COMMAND, EXEC_EVENT, EXEC_PLAN
+from shared.messages.control import CommandKind, Heartbeat
+from shared.streams import CTL_COMMAND, EXEC_EVENT, EXEC_PLAN, SYS_HEALTH
 from shared.watch.link import open_link
 from tests.decision_builders import make_command
 from tests.integration.processes import ServiceProcess
@@ -303,6 +303,39 @@ async def test_a_stopped_risk_is_replaced_and_writes_nothing_when_it_goes_on(
             assert "this process was stopped" in ended["reason"]
             assert is_halted(), "it did not save what it still thought"
             assert not events(second, "data_lost")
+            assert second.process.poll() is None
+
+
+async def test_a_stopped_executor_is_replaced_by_one_that_was_ready_and_says_nothing_more(
+    server: EmbeddedServer, tmp_path: Path
+) -> None:
+    config = CONFIG.format(url=server.url)
+    client = redis.Redis(unix_socket_path=server.url.removeprefix("unix://"))
+    first, second = (
+        ServiceProcess("executor", tmp_path, config, instance=f"executor-{name}") for name in "ab"
+    )
+
+    async def is_standby() -> bool:
+        async with open_link(server.url) as link:
+            beats = [item.message for item in await link.newest(SYS_HEALTH, count=20)]
+        heard = [b for b in beats if isinstance(b, Heartbeat) and b.instance == "executor-b"]
+        return (
+            bool(heard) and heard[-1].ready and heard[-1].reason.startswith("standby: executor-a")
+        )
+
+    with first:
+        eventually_sync(lambda: events(first, "lease_held"), timeout_s=60)
+        with second:
+            await eventually(is_standby, timeout_s=60, what="a standby that is ready")
+            assert client.get(fence_key("executor")).startswith(b"1 executor-a@")
+            first.process.send_signal(signal.SIGSTOP)
+            eventually_sync(lambda: events(second, "lease_held"), timeout_s=30)
+            assert client.get(fence_key("executor")).startswith(b"2 executor-b@")
+            first.process.send_signal(signal.SIGCONT)
+            assert first.process.wait(20) == 1
+            (ended,) = events(first, "service_failed")
+            assert "lease executor ran out" in ended["reason"]
+            assert client.get(fence_key("executor")).startswith(b"2 executor-b@")
             assert second.process.poll() is None
 
 
