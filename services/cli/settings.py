@@ -168,7 +168,8 @@ def secret_names(config: Config) -> list[str]:
     names = ["ARB_REDIS_USERNAME", "ARB_REDIS_PASSWORD", "ARB_LEDGER_URL"]
     names += [variable_of(spec.signed_with) for spec in SIGNED]
     for venue in config.venues:
-        names += [f"ARB_{venue.upper()}_API_KEY", f"ARB_{venue.upper()}_API_SECRET"]
+        for owner in ("", "SENTINEL_"):
+            names += [f"ARB_{owner}{venue.upper()}_API_{part}" for part in ("KEY", "SECRET")]
     return names
 
 

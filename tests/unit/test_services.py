@@ -10,7 +10,7 @@ import pytest
 
 from deploy.services import COMMAND, COMPOSE, SYSTEMD, generated
 from services.cli.stack import service_program
-from shared.bus.inputs import inputs_of
+from shared.bus.inputs import followed_by, inputs_of
 from shared.services import ALL_SERVICES, SERVICE_NAMES, Instances, Network, ServiceSpec
 from shared.streams import BY_NAME, MD_BOOK, MD_DEPTH, Delivery
 from tests.support import ROOT
@@ -77,6 +77,22 @@ def test_the_supervisor_follows_the_row(spec: ServiceSpec) -> None:
     assert program.grace_s > spec.drain_timeout_s
     held = {name for name in program.env if "API" in name}
     assert held == ({"ARB_KRAKEN_API_KEY", "ARB_X_API_SECRET"} if spec.holds_secrets else set())
+
+
+def test_keys_named_for_one_service_are_given_to_no_other() -> None:
+    given = {"ARB_SENTINEL_KRAKEN_API_KEY": "its", "ARB_KRAKEN_API_KEY": "anybody's"}
+    held = {name: service_program(name, given, log=None).env for name in ("executor", "sentinel")}
+    assert {k for k in held["executor"] if "API" in k} == {"ARB_KRAKEN_API_KEY"}
+    assert {k for k in held["sentinel"] if "API" in k} == set(given)
+
+
+def test_a_service_that_follows_streams_reads_them_without_a_group() -> None:
+    inputs = followed_by("sentinel", ("exec.event", "ctl.command"))
+    assert [(i.spec.name, i.spec.delivery, i.start) for i in inputs] == [
+        ("exec.event", Delivery.LATEST, "first"),
+        ("ctl.command", Delivery.LATEST, "first"),
+    ]
+    assert BY_NAME["exec.event"].delivery is Delivery.DURABLE
 
 
 def test_only_who_reaches_the_venues_holds_their_secrets() -> None:
