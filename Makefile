@@ -1,6 +1,6 @@
 # arbstream. `make` alone lists the targets. Each is also a plain command in README.md.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench research sim up down logs venues lint types clean imports
+.PHONY: help demo test check bench research sim chaos up down logs venues lint types clean imports
 
 # pyenv and the like leave names on PATH that do not run: take the first that really is new enough.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
@@ -55,6 +55,9 @@ research: $(READY) #-- a parameter search and a backtest on made-up data, with r
 
 sim: $(READY) #-- the whole system simulated, crashes and faults included (SEED=7 or SEEDS=1..100)
 	@$(BIN)/arb sim --seeds $(or $(SEEDS),$(SEED))
+
+chaos: $(READY) #-- random faults on the stack in containers, and whether the books agree after them (FAULTS=30 SEED=7)
+	@$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),30) --seed $(SEED)
 
 venues: $(READY) #-- simulated exchanges alone, for any client (PORT=8090 SEED=7)
 	@$(BIN)/arb run venuesim --port $(PORT) --seed $(SEED)

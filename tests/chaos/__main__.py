@@ -1,0 +1,68 @@
+"""``python -m tests.chaos``: bring the compose stack up, hurt it, and say what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.chaos.drill import Report, run
+from tests.chaos.faults import ChaosStack
+from tests.support import ROOT
+
+PROJECT = "arbstream-chaos"
+FILES = os.pathsep.join((str(ROOT / "docker-compose.yml"), str(ROOT / "tests/chaos/compose.yml")))
+
+
+@contextmanager
+def stack_up() -> Iterator[ChaosStack]:
+    """Bring a stack of its own up; take it down with its volumes."""
+    os.environ.update(
+        COMPOSE_PROJECT_NAME=PROJECT, COMPOSE_FILE=FILES, ARB_REDIS_PORT="0", ARB_LEDGER="yes"
+    )
+    os.environ.pop("ARB_TOML", None)
+    ChaosStack.compose("down", "--volumes", "--timeout", "5")
+    try:
+        ChaosStack.compose("up", "--build", "--detach")
+        yield ChaosStack()
+    finally:
+        ChaosStack.compose("down", "--volumes", "--timeout", "5", check=False)
+
+
+def show(report: Report) -> None:
+    """Print a drill as lines."""
+    for each in report.faults:
+        healed = "NOT HEALED" if each.healed_s is None else f"well again after {each.healed_s} s"
+        halted = f"; HALTED until an operator resumed: {each.halted}" if each.halted else ""
+        print(f"{each.kind:<12} {each.target:<12} {each.lasted_s:>5} s  {healed}{halted}")
+    plans = ", ".join(f"{count} {outcome}" for outcome, count in report.plans.items())
+    print(f"{report.orders} orders, {report.fills} fills; plans: {plans}; {report.seconds} s")
+    for problem in report.problems:
+        print(f"PROBLEM: {problem}")
+    if not report.problems:
+        print("the ledger and the venues agree to the last digit; nothing is open")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--faults", type=int, default=30, help="how many (30)")
+    parser.add_argument("--seed", type=int, default=1, help="of their choice (1)")
+    parser.add_argument("--pause-s", type=float, default=4.0, help="trading between two (4)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    with stack_up() as stack, tempfile.TemporaryDirectory() as directory:
+        report = run(stack, options.faults, options.seed, options.pause_s, Path(directory))
+    if options.json:
+        print(json.dumps(report.as_json()))
+    else:
+        show(report)
+    return 1 if report.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""What is done to the stack: each fault begins, lasts, and is taken back."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from shared.services import USUAL_SERVICES as SERVICES
+from tests.compose_stack import ComposeStack
+
+RECORDER = "recorder"
+ATTEMPTS, ATTEMPT_S = 10, 1.0
+TO_VENUES = ("ingestor", "executor")
+"""Services with a way to the venues."""
+FILL_DISK = """
+with open('/var/lib/arbstream/fill', 'wb', buffering=0) as file:
+    try:
+        while True:
+            file.write(bytes(65536))
+    except OSError as error:
+        print(error)
+"""
+FREE_DISK = "import os; os.remove('/var/lib/arbstream/fill')"
+VENUE_FAULT = """
+import sys, urllib.request as u
+request = u.Request('http://127.0.0.1:8090/control/fault', sys.argv[1].encode())
+print(u.urlopen(request, timeout=5).read())
+"""
+
+
+class ChaosStack(ComposeStack):
+    """The demo with a recorder that keeps a ledger."""
+
+    profiles = ("demo", "record")
+
+    def docker(self, *arguments: str) -> None:
+        """Run a command of Docker; again where a container is just starting."""
+        for _ in range(ATTEMPTS):
+            done = subprocess.run(
+                ["docker", *arguments], capture_output=True, text=True, timeout=60, check=False
+            )
+            if done.returncode == 0:
+                return
+            time.sleep(ATTEMPT_S)
+        raise AssertionError(f"docker {' '.join(arguments)}: {done.stderr.strip()}")
+
+    def container_name(self, service: str) -> str:
+        return str(self.container(service)["Name"]).lstrip("/")
+
+    def network(self) -> str:
+        """The network to the venues, by its name in Docker."""
+        networks = self.container("venuesim")["NetworkSettings"]["Networks"]
+        return next(iter(networks))
+
+
+@dataclass
+class Fault:
+    """One fault, drawn but not done yet.
+
+    Args:
+        kind: What it is called in the report.
+        target: Which service it hurts.
+        seconds: How long it lasts.
+        begin: Does it.
+        end: Takes it back, where it does not end by itself.
+    """
+
+    kind: str
+    target: str
+    begin: Callable[[], object]
+    end: Callable[[], object] | None = None
+    seconds: float = 0.0
+
+    def happen(self) -> None:
+        """Do it, wait, and take it back."""
+        self.begin()
+        time.sleep(self.seconds)
+        if self.end is not None:
+            self.end()
+
+
+def draw(stack: ChaosStack, chance: random.Random) -> Fault:
+    """Return the next fault."""
+    often = (_kill, _kill, _kill, _pause, _pause, _venue, _venue, _venue)
+    return chance.choice((*often, _cut_off, _kill_redis, _pause_redis, _restart, _fill_disk))(
+        stack, chance
+    )
+
+
+def _kill(stack: ChaosStack, chance: random.Random) -> Fault:
+    target = chance.choice((*SERVICES, RECORDER))
+    return Fault("kill -9", target, partial(stack.kill, target))
+
+
+def _pause(stack: ChaosStack, chance: random.Random) -> Fault:
+    """Freeze every process of a container: what SIGSTOP does, and a machine that stands still."""
+    target = chance.choice((*SERVICES, RECORDER))
+    name = stack.container_name(target)
+    return Fault(
+        "freeze",
+        target,
+        partial(stack.docker, "pause", name),
+        partial(stack.docker, "unpause", name),
+        seconds=chance.uniform(0.5, 8.0),
+    )
+
+
+def _cut_off(stack: ChaosStack, chance: random.Random) -> Fault:
+    """Take a service's network to the venues away."""
+    target = chance.choice(TO_VENUES)
+    name, network = stack.container_name(target), stack.network()
+    return Fault(
+        "partition",
+        target,
+        partial(stack.docker, "network", "disconnect", network, name),
+        partial(stack.docker, "network", "connect", "--alias", target, network, name),
+        seconds=chance.uniform(1.0, 8.0),
+    )
+
+
+def _kill_redis(stack: ChaosStack, chance: random.Random) -> Fault:
+    return Fault("kill -9", "redis", stack.kill_redis)
+
+
+def _pause_redis(stack: ChaosStack, chance: random.Random) -> Fault:
+    name = stack.container_name("redis")
+    return Fault(
+        "freeze",
+        "redis",
+        partial(stack.docker, "pause", name),
+        partial(stack.docker, "unpause", name),
+        seconds=chance.uniform(0.5, 4.0),
+    )
+
+
+def _restart(stack: ChaosStack, chance: random.Random) -> Fault:
+    """Restart as an upgrade does: SIGTERM, drain, start."""
+    target = chance.choice((*SERVICES, RECORDER, "redis"))
+    return Fault("restart", target, partial(stack.compose, "restart", target))
+
+
+def _fill_disk(stack: ChaosStack, chance: random.Random) -> Fault:
+    run = partial(stack.compose, "exec", "-T", RECORDER, "python", "-c")
+    return Fault(
+        "full disk", RECORDER, partial(run, FILL_DISK), partial(run, FREE_DISK), seconds=4.0
+    )
+
+
+VENUES = ("binance", "binanceusdm", "kraken", "gateio")
+OF_VENUES: tuple[dict[str, object], ...] = (
+    {"kind": "disconnect"},
+    {"kind": "drop", "count": 3},
+    {"kind": "reorder", "count": 2},
+    {"kind": "lose_answer", "how": "timeout", "count": 2},
+    {"kind": "lose_answer", "how": "close", "count": 2},
+    {"kind": "http_5xx", "executed": True, "count": 2},
+    {"kind": "http_429", "count": 2},
+    {"kind": "partial_fill", "count": 3},
+    {"kind": "reject", "count": 2},
+    {"kind": "stall", "ms": 4_000},
+)
+"""Faults of the simulated venues: of their feeds, and of their order entry."""
+
+
+def _venue(stack: ChaosStack, chance: random.Random) -> Fault:
+    """Let a venue misbehave."""
+    told = {"venue": chance.choice(VENUES), **chance.choice(OF_VENUES)}
+    python = ("exec", "-T", "venuesim", "python", "-c")
+    begin = partial(stack.compose, *python, VENUE_FAULT, json.dumps(told))
+    return Fault(str(told["kind"]), str(told["venue"]), begin)
