@@ -21,6 +21,7 @@ from services.risk.engine import RiskEngine
 from shared.accounts.gateway import OrderRequest
 from shared.domain.fees import BPS
 from shared.domain.instrument import is_spot, split_instrument
+from shared.domain.quantities import worth_of
 from shared.engine import Action
 from shared.exchange.exchange import Exchange
 from shared.exchange.orders import Fill as ExchangeFill
@@ -342,7 +343,8 @@ def _worth(plan: ApprovedPlan, orders: Sequence[PlanLeg | OrderEvent]) -> Decima
     total = ZERO
     for order in orders:
         quote = split_instrument(order.instrument).quote
-        total += order.qty * order.price_limit * worth.get(quote, Decimal(1))
+        traded = worth_of(order.instrument, order.qty, order.price_limit)
+        total += traded * worth.get(quote, Decimal(1))
     return total
 
 

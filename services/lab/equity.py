@@ -26,7 +26,7 @@ def mid_of(views: Views, venue: str, instrument: str) -> Decimal | None:
 
 
 def profits_of(accounts: Iterable[PaperAccount], views: Views) -> dict[str, Decimal | None]:
-    """Return realized and open profit of all accounts by quote asset.
+    """Return realized and open profit of all accounts by quote asset, or coin of settlement.
 
     A coin is the same coin everywhere: spot bought at one venue and sold at another is closed; what
     is left over all venues is valued at the worst middle there is for it. ``None`` where something
@@ -42,13 +42,13 @@ def profits_of(accounts: Iterable[PaperAccount], views: Views) -> dict[str, Deci
             if not holding.qty:
                 continue
             instrument = key.rpartition("|")[2]
-            quote = split_instrument(instrument).quote
-            _add(found, quote, -holding.cost)
+            name = split_instrument(instrument)
             if is_spot(instrument):
+                _add(found, name.quote, -holding.cost)
                 left[instrument] = left.get(instrument, ZERO) + holding.qty
             else:
                 price = mid_of(views, account.venue, instrument)
-                _add(found, quote, None if price is None else holding.qty * price)
+                _add(found, name.cash, price and holding.unrealized(name.kind, price))
     for instrument, qty in left.items():
         if qty:
             mids = [mid_of(views, venue, name) for venue, name in views if name == instrument]

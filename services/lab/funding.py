@@ -11,7 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from services.executor.actions import FetchFunding
-from services.lab.kinds import Kind
+from services.lab.kinds import PAID
 from services.lab.operator import say
 from shared.accounts.gateway import PaymentReport
 from shared.domain.funding import HOUR_NS, SECOND_NS
@@ -56,7 +56,7 @@ class PerpetualFunding:
         self._marks: dict[str, Decimal] = {}
         self._told_ms: dict[int, int] = {}
         self._is_ending = self._is_over = False
-        self._tells_settled = world.kind is Kind.CARRY
+        self._tells_settled = world.kind in PAID
         self._level = CARRY_PREMIUM if self._tells_settled else 0.0
         """How far the perpetual is above its index on average, as a share."""
         interval_ms = self._random.choice(INTERVALS_MS)

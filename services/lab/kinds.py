@@ -2,7 +2,7 @@
 
 Most worlds have pairs: the same assets on three venues. The others are built for one strategy, with
 no more books than those: triangles, two quote assets and their conversion, public trades of which
-bars are made, perpetuals whose funding pays.
+bars are made, perpetuals whose funding pays, linear ones and ones settled in coins.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from random import Random
 
 from services.lab.listings import (
     BASES,
+    INVERSES,
     LISTINGS,
     MONEY,
     PERPETUALS,
@@ -32,6 +33,7 @@ class Kind(StrEnum):
     CONVERSION = "conversion"
     TREND = "trend"
     CARRY = "carry"
+    INVERSE = "inverse"
 
 
 CHANCES = {
@@ -41,7 +43,11 @@ CHANCES = {
     Kind.TREND: 0.12,
     Kind.CARRY: 0.12,
 }
-HELD = frozenset((Kind.TREND, Kind.CARRY))
+INVERSE_CHANCE = 0.4
+"""That the perpetual of a world of carry is an inverse one, settled in coins."""
+PAID = frozenset((Kind.CARRY, Kind.INVERSE))
+"""Worlds whose perpetual pays funding to who is short."""
+HELD = PAID | {Kind.TREND}
 """Worlds of one base asset, with spot on two venues and always a perpetual."""
 CROSSED = frozenset((Kind.TRIANGLE, Kind.CONVERSION))
 """Worlds with markets between assets, and none of perpetuals."""
@@ -51,7 +57,9 @@ DEPEG_CHANCE = 0.3
 def kind_of(seed: int) -> Kind:
     """Return the kind of a world."""
     draw = Random(f"{seed}/kind")
-    return draw.choices(list(CHANCES), list(CHANCES.values()))[0]
+    kind = draw.choices(list(CHANCES), list(CHANCES.values()))[0]
+    is_inverse = Random(f"{seed}/inverse").random() < INVERSE_CHANCE
+    return Kind.INVERSE if kind is Kind.CARRY and is_inverse else kind
 
 
 def exchanges_of_kind(seed: int, kind: Kind) -> dict[str, Exchange]:
@@ -64,7 +72,8 @@ def exchanges_of_kind(seed: int, kind: Kind) -> dict[str, Exchange]:
     if kind in HELD:
         base = draw.choice(BASES)
         spot = [[each for each in of_venue if each.base == base] for of_venue in LISTINGS]
-        perpetuals = [each for each in PERPETUALS if each.base == base]
+        listed = INVERSES if kind is Kind.INVERSE else PERPETUALS
+        perpetuals = [each for each in listed if each.base == base]
         return exchanges_of(seed, spot[::2]) | perpetual_of(seed, perpetuals, always=True)
     bases = bases_of(seed, BASES)
     spot = [[each for each in of_venue if each.base in bases] for of_venue in LISTINGS]

@@ -6,11 +6,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from services.executor.ids import parse_client_order_id, plan_key
+from services.executor.intake import PRICE_BAND
 from shared.accounts.gateway import OrderRequest
 from shared.domain.instrument import split_instrument
 from shared.domain.order import TERMINAL, ZERO
+from shared.domain.quantities import base_of, is_inverse
 from shared.messages.execution import ApprovedPlan, Fill, OrderEvent, OrderPurpose, OrderStatus
-from shared.messages.terms import LegPolicy, is_same_side
+from shared.messages.terms import LegPolicy, Traded, is_same_side
 
 if TYPE_CHECKING:
     from services.lab.world import World
@@ -45,12 +47,12 @@ class LegsChecker:
         told = self._world.checkers.orders.get(first)
         if told is None or told.status not in TERMINAL:
             self.report(f"{order.client_order_id} was sent before {first} was known")
-        filled = (ZERO if told is None else told.filled_qty) + abs(plan.opening)
-        filled += self._fees_in_base(first) + self._closed_by_venue(told, plan)
-        if order.terms.qty > filled:
-            self.report(
-                f"{order.client_order_id} is for {order.terms.qty}, {first} filled {filled}"
-            )
+        qty = ZERO if told is None else told.filled_qty + self._closed_by_venue(told, plan)
+        filled = abs(plan.opening) + self._fees_in_base(first)
+        filled += ZERO if told is None else _coins(plan, told, qty, least=False)
+        wanted = _coins(plan, order.terms, order.terms.qty, least=True)
+        if wanted > filled:
+            self.report(f"{order.client_order_id} is for {wanted}, {first} filled {filled}")
 
     def _fees_in_base(self, order_id: str) -> Decimal:
         """Return what an order paid in its base asset: the other leg buys that as well."""
@@ -80,3 +82,16 @@ class LegsChecker:
 
 def _is_in_base(fill: Fill) -> bool:
     return fill.fee_asset == split_instrument(fill.instrument).base
+
+
+def _coins(plan: ApprovedPlan, traded: Traded, qty: Decimal, *, least: bool) -> Decimal:
+    """Return the base units that a quantity is to a plan.
+
+    Contracts that open count at the prices of their fills: within what an order may be away from
+    what its leg expects, the least or the most that they can be.
+    """
+    if not is_inverse(traded.instrument):
+        return qty
+    leg = next(leg for leg in plan.legs if leg.market == (traded.venue, traded.instrument))
+    price = leg.price_expected * (1 + PRICE_BAND if least else 1 - PRICE_BAND)
+    return base_of(traded.instrument, qty, leg.inverse_entry or price)

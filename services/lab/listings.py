@@ -50,6 +50,19 @@ LISTINGS = (
 )
 PERPETUALS = (perpetual("delta", "BTC", 1, 3, "5"), perpetual("delta", "SOL", 2, 1, "5"))
 
+INVERSES = tuple(
+    replace(
+        each,
+        instrument=f"{each.base}/USDT:{each.base}",
+        qty_scale=0,
+        qty_min=Decimal(1),
+        notional_min=Decimal(0),
+        inverse=True,
+    )
+    for each in PERPETUALS
+)
+"""The same in contracts of one quote unit, settled in coins."""
+
 TRIANGLES = (
     (*LISTINGS[0], listing("alpha", "SOL", 7, 3, "10", quote="BTC")),
     (*LISTINGS[2], listing("gamma", "SOL", 6, 2, "4", quote="BTC")),

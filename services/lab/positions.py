@@ -130,7 +130,8 @@ class Positions:
             return
         price = listing.price(resting[0][0])
         if not qty:
-            lots = int(self._random.uniform(*NOTIONAL) / float(price) / float(listing.lot))
+            worth = float(listing.notional(listing.lot, price))
+            lots = int(self._random.uniform(*NOTIONAL) / worth)
             qty = listing.qty(max(1, lots))
         request = IncomingOrder(
             listing=listing, terms=listing.terms(side, qty, price), client_id=name
@@ -174,5 +175,9 @@ def at_cost(exchange: Exchange, asset: str) -> Decimal:
     before it; the balance alone by the profit on the average entry of all of them.
     """
     balance = exchange.ledger.balance(asset)
-    held = (p.cost for p in exchange.ledger.positions.values() if p.asset == asset)
+    held = (
+        -p.cost if p.inverse else p.cost
+        for p in exchange.ledger.positions.values()
+        if p.asset == asset
+    )
     return balance.free + balance.used - sum(held, ZERO)

@@ -18,6 +18,7 @@ from services.risk.engine import RiskEngine
 from services.risk.rounds import Rounds
 from shared.domain.accounting import Books, holding_place, unrealized
 from shared.domain.instrument import split_instrument
+from shared.domain.quantities import base_of, is_inverse
 from shared.domain.strategy_books import StrategyBooks
 from shared.exchange.orders import Fill as ExchangeFill
 from shared.ledger import DATA_LOST
@@ -113,6 +114,7 @@ class QuietChecks:
                 continue
             held = books.exposure.get(asset, ZERO)
             held -= sum((r.net for r in rounds.rounds.values() if r.base == asset), ZERO)
+            held -= _earned_in_coins(books, asset)
             if abs(held) > self._dust(asset):
                 self._checkers.report("flat", f"{held} {asset} is left and no plan failed")
         for key, held in books.opened().items():
@@ -120,7 +122,9 @@ class QuietChecks:
             left = held - of_rounds.get(key, ZERO)
             if (venue, instrument) in told:
                 continue
-            if venue and abs(left) > self._dust(split_instrument(instrument).base):
+            base, quote, _ = split_instrument(instrument)
+            left_base = base_of(instrument, left, self._world.price(base, quote))
+            if venue and abs(left_base) > self._dust(base):
                 text = f"{left} {instrument} is open at {venue} and no plan failed"
                 self._checkers.report("flat", text)
 
@@ -154,6 +158,17 @@ def strategies_differ(whole: Books, strategies: StrategyBooks) -> str:
     return ""
 
 
+def _earned_in_coins(books: Books, asset: str) -> Decimal:
+    """Return what inverse contracts have earned of a coin, which stays in the account."""
+    earned = (
+        holding.realized
+        for key, holding in books.holdings.items()
+        if is_inverse(instrument := holding_place(key)[1])
+        and split_instrument(instrument).base == asset
+    )
+    return sum(earned, ZERO)
+
+
 def _cost_of_positions(books: Books, venue: str, asset: str) -> Decimal:
     """Return what the open positions cost that are settled in an asset at a venue."""
     held = ((*holding_place(key), holding) for key, holding in books.holdings.items())
@@ -171,6 +186,9 @@ def _change(fill: ExchangeFill, asset: str) -> Decimal:
     change = ZERO
     if asset == fill.listing.base and not fill.listing.perpetual:
         change += sign * fill.qty
-    if asset == fill.listing.quote:
+    if fill.listing.inverse:
+        coins = sign * fill.listing.worth(fill.qty, fill.price)
+        change += coins if asset == fill.listing.base else ZERO
+    elif asset == fill.listing.quote:
         change -= sign * fill.qty * fill.price
     return change - fill.fee if asset == fill.fee_asset else change

@@ -12,6 +12,7 @@ from services.risk.round_closes import BEYOND_MAX
 from services.risk.rounds import Round
 from shared.domain.accounting import holding_key, holding_place
 from shared.domain.instrument import split_instrument
+from shared.domain.quantities import base_of
 from shared.exchange.orders import Fill as ExchangeFill
 from shared.messages.base import Side
 from shared.messages.execution import OPERATOR_STRATEGY, ApprovedPlan, Fill, PlanOutcome
@@ -41,7 +42,7 @@ class RoundsChecker:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._told: dict[str, StrategyPosition] = {}
+        self.told: dict[str, StrategyPosition] = {}
         self._in_flight: dict[str, str] = {}
         """Round -> its plan that has not ended."""
         self.opened = 0
@@ -51,13 +52,13 @@ class RoundsChecker:
 
     def on_bus_lost(self) -> None:
         """Plans, fills and what was told of rounds may be gone; what is known is told again."""
-        self._told.clear()
+        self.told.clear()
         plans = self._world.checkers.plans
         self._in_flight = {key: plan for key, plan in self._in_flight.items() if plan in plans}
 
     def on_position(self, told: StrategyPosition) -> None:
         """Note what risk says of a round."""
-        self._told[round_key(told.strategy_id, told.round_id)] = told
+        self.told[round_key(told.strategy_id, told.round_id)] = told
 
     def on_end(self, plan_id: str) -> None:
         """A plan has ended."""
@@ -163,7 +164,7 @@ class RoundsChecker:
                 checkers.report("flat", f"round {key} is uneven by {each.net} and no plan failed")
             if not each.held:
                 continue
-            told = self._told.get(key)
+            told = self.told.get(key)
             legs = {} if told is None else {(x.venue, x.instrument): x.qty for x in told.legs}
             if legs != {tuple(k.split("|", 1)): q for k, q in each.books.quantities.items()}:
                 checkers.report("rounds", f"{key}: last told {legs}, risk holds {each.held}")
@@ -181,7 +182,8 @@ class RoundsChecker:
             others = (each.held.get(key, ZERO) for each in risk.ledger.rounds.rounds.values())
             against = sum((abs(other) for other in others if other * qty < 0), ZERO)
             if holding_place(key)[0]:
-                most += min(abs(qty), against)
+                price = self._world.price(found.base, found.quote)
+                most += base_of(holding_place(key)[1], min(abs(qty), against), price)
         return most
 
     def _made(self) -> tuple[dict[str, Held], Closed]:

@@ -28,6 +28,7 @@ MADE_FOR = {
     Kind.CONVERSION: "conversion",
     Kind.TREND: "momentum",
     Kind.CARRY: "funding_carry",
+    Kind.INVERSE: "spot_perp_basis",
 }
 """Who runs in every world of a kind."""
 OTHERS_CHANCE = 0.4

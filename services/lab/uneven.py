@@ -7,8 +7,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from services.lab.positions import key_of
+from shared.domain.quantities import base_of
 from shared.exchange.orders import Fill as ExchangeFill
 from shared.messages.base import TradingState
+from shared.messages.execution import ApprovedPlan
 
 if TYPE_CHECKING:
     from services.lab.world import World
@@ -54,7 +56,8 @@ class UnevenChecker:
     def _brought_in(self, plan_id: str, fill: ExchangeFill) -> list[tuple[str, Decimal]]:
         """Return what a fill changed of the assets that its plan has to even out."""
         plan = self._world.checkers.plans.get(plan_id)
-        qty = fill.side.signed(fill.qty)
+        price = _entry_of(plan, fill.listing.instrument) or fill.price
+        qty = fill.side.signed(base_of(fill.listing.instrument, fill.qty, price))
         if plan is not None and plan.is_directional:
             return []
         flows = [(fill.listing.base, qty)]
@@ -67,3 +70,9 @@ class UnevenChecker:
         """Return what may be left of an asset: of several, what their lots leave."""
         plan = self._world.checkers.plans.get(plan_id)
         return self._world.dust(asset) if plan is not None and plan.values else ZERO
+
+
+def _entry_of(plan: ApprovedPlan | None, instrument: str) -> Decimal:
+    """Return at which entry a plan counts the inverse contracts that it closes; 0: it has none."""
+    legs = () if plan is None else plan.legs
+    return next((leg.inverse_entry for leg in legs if leg.instrument == instrument), ZERO)

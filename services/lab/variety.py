@@ -85,7 +85,7 @@ def perpetual_of(
     draw = Random(f"{seed}/perpetual")
     if draw.random() >= PERPETUAL_CHANCE and not always:
         return {}
-    venue, start = listings[0].venue, {"USDT": PLENTY["USDT"]}
+    venue, start = listings[0].venue, {each.settle: PLENTY[each.settle] for each in listings}
     leverage = draw.choice(LEVERAGES)
     made = Exchange(
         venue,

@@ -196,6 +196,8 @@ class World:
         listed = [x for e in self.exchanges.values() for x in e.by_instrument.values()]
         least = [
             max(x.qty_min, x.notional_min / self.price(asset, x.quote))
+            if not x.inverse
+            else x.qty_min / self.price(asset, x.quote)
             for x in listed
             if x.base == asset
         ]

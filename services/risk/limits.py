@@ -69,7 +69,8 @@ def well_formed(context: DecisionContext) -> Denial | None:
             names = ",".join(leg.instrument for leg in legs)
             return deny(DenyReason.SEVERAL_ASSETS, instruments=names)
         in_coins = settle is not None and settle != quote
-        if in_coins and (found.intent is _INSTANT or context.is_directional):
+        opens_alone = found.intent is _OPEN and len(legs) == 1
+        if in_coins and (found.intent is _INSTANT or opens_alone):
             kind = InstrumentKind.INVERSE  # only rounds that hedge it count it as coins
             return deny(DenyReason.MALFORMED, instrument=leg.instrument, kind=kind)
         for number in (leg.qty, leg.price_limit, leg.price_avg):

@@ -29,8 +29,8 @@ class DenyReason(ExplainedCode):
         "MALFORMED",
         "The legs are not purchases and then sales, each in a book of its own, of the "
         "opportunity's base asset against its quote asset, or an inverse contract is traded for "
-        "instant profit or alone. Only a plan that closes a round, or opens one by a single leg, "
-        "may have one side alone; it names its round and strategy, and no other plan names a "
+        "instant profit or opened alone. Only a plan that closes a round, or opens one by a single "
+        "leg, may have one side alone; it names its round and strategy, and no other plan names a "
         "round.",
     )
     SEVERAL_ASSETS = (

@@ -10,6 +10,7 @@ import pytest
 
 from services.executor import plans
 from services.executor.even_orders import NoOrder
+from services.executor.order_record import OrderRecord
 from services.executor.reductions import Reductions
 from services.lab import positions
 from services.lab.kinds import HELD, Kind, kind_of
@@ -63,12 +64,24 @@ def book_an_exchange_as_money(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(accounting, "plain_trades", lambda done: (done,))
 
 
+def leave_contracts_unhedged(patch: pytest.MonkeyPatch) -> None:
+    """The executor sees no coins in contracts, and trades what hedges them back."""
+    patch.setattr(OrderRecord, "_coins_counted", property(lambda self: 0))
+
+
+def hold_contracts_as_coins(patch: pytest.MonkeyPatch) -> None:
+    """Risk takes them for coins when it says what a round leaves unhedged."""
+    patch.setattr(accounting.Books, "opened_base", accounting.Books.opened)
+
+
 MUTANTS: dict[Patch, tuple[Kind, str]] = {
     never_reach_a_stop: (Kind.TREND, "stop_sent"),
     forget_stops_at_restart: (Kind.TREND, "stop_kept"),
     close_a_round_while_it_closes: (Kind.TREND, "round_plans"),
     leave_what_is_on_the_way: (Kind.TRIANGLE, "flat"),
     book_an_exchange_as_money: (Kind.CONVERSION, "flat"),
+    leave_contracts_unhedged: (Kind.INVERSE, "rounds"),
+    hold_contracts_as_coins: (Kind.INVERSE, "flat"),
 }
 
 

@@ -89,6 +89,19 @@ def test_a_carry_is_opened_paid_and_closed() -> None:
     pytest.fail(f"{CARRIES_MAX} worlds closed none")
 
 
+@pytest.mark.timeout(400)
+def test_a_round_of_contracts_is_opened_and_closed_in_coins() -> None:
+    worlds = (seed for seed in count(1) if kind_of(seed) is Kind.INVERSE)
+    for seed in islice(worlds, CARRIES_MAX):
+        world = World(seed)
+        assert not run_seed(seed, world).violations
+        closed = set(world.checkers.tally.closed)
+        told = [each for key, each in world.checkers.rounds.told.items() if key in closed]
+        if any(len(each.realized) == 2 and len(each.legs) > 1 for each in told):
+            return
+    pytest.fail(f"{CARRIES_MAX} worlds closed none")
+
+
 def test_strategies_take_part_where_their_inputs_are(monkeypatch: pytest.MonkeyPatch) -> None:
     for chance in ("CHANCE", "ROUNDS_CHANCE", "PLAIN_CHANCE", "OTHERS_CHANCE"):
         monkeypatch.setattr(strategies, chance, 1.0)

@@ -12,6 +12,7 @@ import pytest
 from services.risk.engine import RiskEngine
 from services.risk.reasons import DenyReason
 from shared.config_sections import Config, StrategyConfig
+from shared.domain.executions import Execution
 from shared.domain.fees import cash_flow, edge_bps, fee_amount
 from shared.domain.quantities import base_of, worth_of
 from shared.messages.arb import Opportunity, OpportunityLeg
@@ -206,6 +207,26 @@ def test_limits_count_contracts_as_the_quote_units_they_are(
 ) -> None:
     answer = decide(risk(**limits), opening())
     assert (DenyReason(answer.reason) if isinstance(answer, Denied) else None) is expected
+
+
+def test_contracts_that_are_left_alone_are_closed_alone() -> None:
+    """A venue took the spot leg's hedge away, or a fill was lost: the rest can be closed."""
+    engine = risk()
+    execute(engine, approve(engine, opening()))
+    rest = offer(Intent.CLOSE, leg("alpha", Side.SELL, "0.1", "10001"))
+    assert reason(engine, rest) is DenyReason.UNHEDGED
+    engine.ledger.rounds.rounds["basis|r1"].books.trade(
+        Execution(
+            venue="alpha",
+            instrument=SPOT,
+            side=Side.SELL,
+            qty=D("0.1"),
+            cost=D(1_000),
+            fee=D(0),
+        )
+    )
+    plan = approve(engine, offer(Intent.CLOSE, leg("delta", Side.BUY, "1002", "10020")))
+    assert [each.inverse_entry for each in plan.legs] == [D(10_020)]
 
 
 def test_margin_is_reserved_in_coins() -> None:
