@@ -70,6 +70,13 @@ TRIANGLES = (
 """Cycles of three markets on each of two venues."""
 
 
+def least_base(each: Listing, price: Decimal) -> Decimal:
+    """Return the least base units that an order of an instrument may be at a price."""
+    if each.inverse:
+        return each.qty_min / price
+    return max(each.qty_min, each.notional_min / price)
+
+
 def conversions(stable: str) -> tuple[tuple[Listing, ...], ...]:
     """Return bitcoins in two quote assets over three venues, and the market between these."""
     return (

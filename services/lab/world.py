@@ -23,7 +23,7 @@ from services.lab.host import RETRY_NS, Host
 from services.lab.kernel import Kernel
 from services.lab.kinds import Kind, exchanges_of_kind, kind_of, prices_of
 from services.lab.life import Life
-from services.lab.listings import MONEY, STABLE
+from services.lab.listings import MONEY, STABLE, least_base
 from services.lab.losses import Witnesses
 from services.lab.market import MarketModel
 from services.lab.operator import say_command
@@ -194,13 +194,7 @@ class World:
     def dust(self, asset: str) -> Decimal:
         """Return how much of an asset a plan may leave because no venue trades so little."""
         listed = [x for e in self.exchanges.values() for x in e.by_instrument.values()]
-        least = [
-            max(x.qty_min, x.notional_min / self.price(asset, x.quote))
-            if not x.inverse
-            else x.qty_min / self.price(asset, x.quote)
-            for x in listed
-            if x.base == asset
-        ]
+        least = [least_base(x, self.price(asset, x.quote)) for x in listed if x.base == asset]
         if not least:  # it is only what others are traded for
             least = [
                 max(x.qty_min * self.price(x.base, asset), x.notional_min)
