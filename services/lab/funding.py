@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from services.executor.actions import FetchFunding
 from services.lab.kinds import PAID
-from services.lab.operator import say
+from services.lab.publishing import publish
 from shared.accounts.gateway import PaymentReport
 from shared.domain.funding import HOUR_NS, SECOND_NS
 from shared.domain.rounding import exact
@@ -126,7 +126,7 @@ class PerpetualFunding:
         if self._tells_settled:
             rates += self._told_settled(now_ms)
         try:
-            say(self._world, "ingestor", rates)
+            publish(self._world, "ingestor", rates)
         except BusUnavailable:
             return
 

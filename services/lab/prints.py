@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from services.lab.operator import say
+from services.lab.publishing import publish
 from shared.errors import BusUnavailable
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
@@ -61,7 +61,7 @@ class PublicTrades:
         if not told:
             return
         try:
-            say(self._world, "ingestor", told)
+            publish(self._world, "ingestor", told)
             self._missed = False
         except BusUnavailable:
             self._missed = True

@@ -26,11 +26,11 @@ from services.lab.life import Life
 from services.lab.listings import MONEY, STABLE, least_base
 from services.lab.losses import Witnesses
 from services.lab.market import MarketModel
-from services.lab.operator import say_command
 from services.lab.positions import has_derivatives
 from services.lab.prints import PublicTrades
 from services.lab.process import readers_of
 from services.lab.processes import Outside, processes_of
+from services.lab.publishing import publish_command
 from services.lab.strategies import strategies_of
 from services.lab.variety import instances_of, pace_of, plan_loss_max_of, start_balances
 from services.risk.engine import RiskEngine
@@ -257,7 +257,7 @@ class World:
             ts_ns=now_ns, command_id=f"lab-{kind}-{now_ns}", kind=kind, operator="lab", reason=""
         )
         try:
-            say_command(self, command)
+            publish_command(self, command)
         except BusUnavailable:
             self.kernel.after(RETRY_NS, lambda: self.send_command(kind))
 

@@ -7,7 +7,7 @@ from decimal import Decimal as D
 import msgspec
 import pytest
 
-from services.lab.operator import say
+from services.lab.publishing import publish
 from services.lab.quiet import QuietChecks
 from services.lab.simulate import run_seed
 from services.lab.world import START_NS, World
@@ -28,7 +28,7 @@ def test_fees_in_the_base_asset_of_what_an_operator_closed_count_and_no_others()
     of_operator = msgspec.structs.replace(spot, strategy=OPERATOR_STRATEGY)
     in_quote = msgspec.structs.replace(of_operator, trade_id="quote", fee_asset="USDT")
     of_strategy = msgspec.structs.replace(spot, trade_id="other", strategy="momentum")
-    say(world, "executor", [of_operator, in_quote, of_strategy])
+    publish(world, "executor", [of_operator, in_quote, of_strategy])
     assert world.checkers.rounds.fees_of_operator("SOL/USDT") == D("0.1")
     assert world.checkers.rounds.fees_of_operator(f"{VENUE}|SOL/USDT:USDT") == 0
 
@@ -60,10 +60,10 @@ def left_open(told: str = "", flattened: bool = False) -> list[str]:
             code="POSITION_UNOWNED",
             text=text,
         )
-        say(world, "risk", [alert])
+        publish(world, "risk", [alert])
     if flattened:
         command = Command(ts_ns=START_NS, command_id="f", kind=CommandKind.FLATTEN, operator="test")
-        say(world, "operator", [command])
+        publish(world, "operator", [command])
     books = Books()
     books.trade(execution_of(fill("position", "2", reduced_by="")))
     QuietChecks(world, world.checkers).check_flat(books, Rounds())

@@ -9,7 +9,7 @@ import pytest
 
 from services.executor import actions as act
 from services.executor.ids import client_order_id
-from services.lab.operator import say
+from services.lab.publishing import publish
 from services.lab.simulate import run_seed
 from services.lab.world import START_NS, World
 from shared.accounts.gateway import OrderRequest
@@ -97,9 +97,9 @@ def submit(order_id: str, leg: PlanLeg, qty: str) -> act.Submit:
 def violations(first: OrderEvent, *closed: Fill, qty: str = "1.6") -> list[str]:
     """Return what the checker says of a second leg after a first one of which this was told."""
     world, plan = World(SEEDS[0]), closing()
-    say(world, "risk", [plan])
+    publish(world, "risk", [plan])
     world.checkers.on_action(submit(FIRST, plan.legs[0], "1.6"), is_at_once=True)
-    say(world, "executor", [first, *closed])
+    publish(world, "executor", [first, *closed])
     world.checkers.on_action(submit(SECOND_LEG, plan.legs[1], qty), is_at_once=True)
     return [each.text for each in world.checkers.violations if each.checker == "legs_in_turn"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
-from services.lab.operator import say
+from services.lab.publishing import publish
 from services.lab.simulate import run_seed
 from services.lab.world import START_NS, World
 from shared.messages.base import Side
@@ -35,9 +35,9 @@ def fill(trade_id: str, qty: str = "1.6", reduced_by: str = "LIQUIDATION") -> Fi
 
 def test_what_was_told_before_a_loss_of_the_last_moment_stays_told() -> None:
     world = World(SEEDS[0])
-    say(world, "executor", [fill("kept")])
+    publish(world, "executor", [fill("kept")])
     before = world.server.snapshot()
-    say(world, "executor", [fill("lost"), fill("ours", reduced_by="")])
+    publish(world, "executor", [fill("lost"), fill("ours", reduced_by="")])
     world.server.restore(before)
     world.checkers.on_bus_lost(0)
     told = {trade for _, trade in world.checkers.fills}
@@ -47,24 +47,24 @@ def test_what_was_told_before_a_loss_of_the_last_moment_stays_told() -> None:
 def test_it_may_be_told_anew_with_another_part_of_it_ours() -> None:
     world = World(SEEDS[0])
     before = world.server.snapshot()
-    say(world, "executor", [fill("again")])
+    publish(world, "executor", [fill("again")])
     world.server.restore(before)
     world.checkers.on_bus_lost(0)
-    say(world, "executor", [fill("again", "0.4")])
+    publish(world, "executor", [fill("again", "0.4")])
     assert world.checkers.violations == []
     assert world.checkers.fills[VENUE, "again"].qty == D("0.4")
 
 
 def test_it_is_told_one_way_only_as_long_as_nothing_is_lost() -> None:
     world = World(SEEDS[0])
-    say(world, "executor", [fill("twice")])
-    say(world, "executor", [fill("twice", "0.4")])
+    publish(world, "executor", [fill("twice")])
+    publish(world, "executor", [fill("twice", "0.4")])
     assert [found.checker for found in world.checkers.violations] == ["one_owner"]
 
 
 def test_after_a_loss_of_everything_nothing_is_told() -> None:
     world = World(SEEDS[0])
-    say(world, "executor", [fill("lost")])
+    publish(world, "executor", [fill("lost")])
     world.server.lose_everything()
     world.checkers.on_bus_lost(0)
     assert world.checkers.fills == {}

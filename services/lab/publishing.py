@@ -1,4 +1,4 @@
-"""What an operator says to a world in the lab. Pure."""
+"""Publishes messages on the bus of a world in the lab: commands, trades, funding. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.messages.base import Message
 from shared.messages.control import Command
 
 
-class Operated(Protocol):
+class WithBus(Protocol):
     """A world with a bus."""
 
     @property
@@ -23,16 +23,16 @@ class Operated(Protocol):
         """Take note of what was published."""
 
 
-def say_command(world: Operated, command: Command) -> None:
+def publish_command(world: WithBus, command: Command) -> None:
     """Publish a command.
 
     Raises:
         BusUnavailable: The bus does not take it.
     """
-    say(world, "operator", [command])
+    publish(world, "operator", [command])
 
 
-def say(world: Operated, source: str, messages: Sequence[Message]) -> None:
+def publish(world: WithBus, source: str, messages: Sequence[Message]) -> None:
     """Publish messages from outside the five processes.
 
     Raises:
