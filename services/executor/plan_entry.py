@@ -50,7 +50,11 @@ class PlanEntry:
             return True
         if now_ns >= plan.ts_expire_ns:
             self._refuse(plan, PlanOutcome.EXPIRED, "received after it expired", now_ns, out)
-        elif reason := why_none or self._stand_down.objection(plan.legs):
+        elif reason := (
+            why_none
+            or self._stand_down.objection(plan.legs)
+            or self._plans.resting.objection(plan.legs)
+        ):
             self._refuse(plan, PlanOutcome.REFUSED, reason, now_ns, out)
         elif reason := flaw or self._intake.objection(plan, now_ns):
             # Risk would not have approved this: one of us is wrong, or the market moved.

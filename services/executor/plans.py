@@ -194,21 +194,17 @@ class PlanRunner:
         if plan.is_directional:
             step: OrderIntent | NoOrder = NoOrder.EVEN
         else:
-            step = next_order(
-                plan,
-                orders,
-                self._markets,
-                now_ns,
-                stands_down=self.resting.avoids,
-                is_late=late,
-            )
+            avoids = self.resting.avoids
+            step = next_order(plan, orders, self._markets, now_ns, stands_down=avoids, is_late=late)
         if step in {NoOrder.EVEN, NoOrder.DUST}:
             if all(order.life.is_settled for order in orders):
                 self._finish(plan, orders, now_ns, out)
             return
         plan.uneven_since_ns = since_ns
         pause_until_ns = _pause_until_ns(orders, deadline_ns)
-        if isinstance(step, OrderIntent) and now_ns < pause_until_ns:
+        if isinstance(step, OrderIntent) and self.resting.is_in_the_way(step.terms, now_ns, out):
+            plan.wait_until_ns = now_ns + REBALANCE_PAUSE_NS
+        elif isinstance(step, OrderIntent) and now_ns < pause_until_ns:
             plan.wait_until_ns = pause_until_ns
         elif isinstance(step, OrderIntent) and plan.attempts < attempts_max(plan):
             plan.attempts += 1

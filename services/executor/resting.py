@@ -8,6 +8,8 @@ The resting leg is canceled when its time is over; when hedging all that is left
 more than the other leg's limit, or pay so much better than expected that it should be placed anew;
 when the book that it is hedged in is not LIVE or too thin, either venue stands down, a hedge fell
 short, its own answer was lost, or nothing new may start (halted, reducing, flattening, stopping).
+So is one that an order about to be sent would trade with, and that order waits: both sides of such
+a trade would be ours, under one trade id.
 A cancel is no end: until the venue says that the order is over, its fills are hedged like before.
 When it is over, what is left is traded at the other leg if that is still within its limit; then
 the plan goes on as any other, evens out what there is wherever that is cheapest, and ends. To quote
@@ -37,7 +39,7 @@ from shared.engine import Step
 from shared.messages.base import Side
 from shared.messages.execution import OrderPurpose, OrderStatus, PlanLeg
 from shared.messages.market import DepthView
-from shared.messages.terms import Resting
+from shared.messages.terms import OrderTerms, Resting, would_meet
 
 LOOK_NS: Final = 100_000_000
 """A resting leg is looked at this often, and with every view of the book that it is hedged in."""
@@ -100,6 +102,29 @@ class RestingLegs:
         rests = (p for p in self._plans.values() if p.legs[maker_first(p.legs)[0]].market == place)
         return next(rests, None)
 
+    def objection(self, legs: Sequence[PlanLeg]) -> str:
+        """Return which order of ours, not known to be over, a leg would trade with; else empty."""
+        for leg in legs:
+            for order in self._met_by(leg.terms):
+                return f"{leg.text} would meet {order.client_order_id}, an order of ours"
+        return ""
+
+    def is_in_the_way(self, terms: OrderTerms, now_ns: int, out: Step) -> bool:
+        """Cancel what rests and would trade with this order; tell whether it must wait for that."""
+        met = self._met_by(terms)
+        for order in met:
+            if order.terms.rests and now_ns < order.rest_until_ns:
+                self._orders.cancel(order, now_ns, out)
+        return bool(met)
+
+    def _met_by(self, terms: OrderTerms) -> list[OrderRecord]:
+        return [
+            order
+            for plan in self._state.open_plans()
+            for order in self._state.orders_of(plan)
+            if not order.life.is_terminal and would_meet(order.terms, terms)
+        ]
+
     def goes_on(
         self, plan: PlanRecord, orders: Sequence[OrderRecord], now_ns: int, out: Step
     ) -> bool:
@@ -127,7 +152,8 @@ class RestingLegs:
         if not all(order.life.is_terminal for order in orders):
             return True
         step = NoOrder.EVEN if _short_of(orders[1:]) else self._next_hedge(plan, orders, now_ns)
-        if isinstance(step, OrderIntent) and len(orders) <= HEDGES_MAX:
+        is_free = isinstance(step, OrderIntent) and not self.is_in_the_way(step.terms, now_ns, out)
+        if isinstance(step, OrderIntent) and is_free and len(orders) <= HEDGES_MAX:
             self._send(plan, step, orders, now_ns, out)
             return True
         plan.resting = None
@@ -146,6 +172,8 @@ class RestingLegs:
         if not isinstance(step, OrderIntent):
             return step is not NoOrder.NO_PRICE
         if short >= HEDGES_SHORT_MAX or len(orders) > HEDGES_MAX:
+            return False
+        if self.is_in_the_way(step.terms, now_ns, out):
             return False
         if short:
             last = orders[-1]
@@ -212,6 +240,8 @@ class RestingLegs:
         if (view := self._markets.live_view(leg.market, now_ns)) is None:
             return "the book that it is hedged in is not LIVE"
         left = maker.life.qty - maker.life.filled_qty + abs(net_base(plan, orders))
+        if left <= 0:
+            return ""  # all of it is filled and hedged; the venue has yet to say that it is over
         levels = view.asks if leg.side is Side.BUY else view.bids
         walked = walk_quantity(levels, left, leg.side)
         if walked is None:

@@ -13,6 +13,7 @@ from services.executor.even_orders import MINIMUM_MARGIN
 from services.lab.ledger_checker import LedgerChecker
 from services.lab.legs_checker import LegsChecker
 from services.lab.positions import has_derivatives, key_of
+from services.lab.quotes_checker import QuotesChecker
 from services.lab.rounds_checker import READ_NS_MAX, RoundsChecker, went_on_lately
 from services.lab.stops_checker import StopsChecker
 from services.lab.tally import Tally
@@ -89,15 +90,14 @@ class Checkers:
         self.orders: dict[str, OrderEvent] = {}  # what was told last of each
         self._arrived: dict[str, str] = {}
         self._not_sent: set[str] = set()
-        self._has_lost_records = False
         self.state = TradingState.HALTED
         self._not_live_since_ns: dict[tuple[str, str], int] = {}
-        self.is_emptied = self.has_flattened = False
-        self.unowned: set[tuple[str, str]] = set()
-        """Markets of positions that risk told no round holds; nobody said FLATTEN since."""
+        self.is_emptied = self.has_flattened = self.has_lost_records = False
+        self.unowned: set[tuple[str, str]] = set()  # told no round holds, no FLATTEN since
         self.ledger, self.legs = LedgerChecker(world), LegsChecker(world)
         self.rounds, self.stops = RoundsChecker(world), StopsChecker(world)
-        self.uneven, self.tally = UnevenChecker(world), Tally(world.kind)
+        self.uneven, self.quotes = UnevenChecker(world), QuotesChecker(world)
+        self.tally = Tally(world.kind)
         for exchange in world.exchanges.values():
             if has_derivatives(exchange):
                 self.watch_positions(exchange)
@@ -132,7 +132,7 @@ class Checkers:
             del self.fills[key]
         self.rounds.on_bus_lost()
         self.stops.on_bus_lost()
-        self._has_lost_records = True
+        self.has_lost_records = True
 
     def on_bus_emptied(self) -> None:
         """Nothing is known any more of what was traded: nothing may be sent without an operator."""
@@ -221,7 +221,7 @@ class Checkers:
         """
         orders = self._world.exchanges[venue].orders.values()
         same = [order for order in orders if order.request.client_id == client_order_id]
-        return self._has_lost_records and not any(order.fills for order in same[:-1])
+        return self.has_lost_records and not any(order.fills for order in same[:-1])
 
     def _check_priced(self, found: Opportunity) -> None:
         """No book may price anything that was published as not LIVE a while before.
@@ -304,6 +304,7 @@ class Checkers:
         self.done[done.plan_id] = done
         self._in_flight.pop(done.plan_id, None)
         self.rounds.on_end(done.plan_id)
+        self.quotes.on_end(done.plan_id)
         for asset, qty in done.dust.items():
             if abs(qty) > DUST_SLACK * self._world.dust(asset):
                 self.report("flat", f"plan {done.plan_id} calls {qty} {asset} dust")

@@ -2,7 +2,8 @@
 
 Most worlds have pairs: the same assets on three venues. The others are built for one strategy, with
 no more books than those: triangles, two quote assets and their conversion, public trades of which
-bars are made, perpetuals whose funding pays, linear ones and ones settled in coins.
+bars are made, perpetuals whose funding pays, linear ones and ones settled in coins, and public
+trades that fill orders which rest.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Kind(StrEnum):
     TREND = "trend"
     CARRY = "carry"
     INVERSE = "inverse"
+    QUOTES = "quotes"
 
 
 CHANCES = {
@@ -47,6 +49,10 @@ INVERSE_CHANCE = 0.4
 """That the perpetual of a world of carry is an inverse one, settled in coins."""
 PAID = frozenset((Kind.CARRY, Kind.INVERSE))
 """Worlds whose perpetual pays funding to who is short."""
+QUOTES_SHARE = 0.18
+"""Of what would be worlds of pairs, that have public trades and a strategy that quotes."""
+PRINTED = frozenset((Kind.TREND, Kind.QUOTES))
+"""Worlds with public trades."""
 HELD = PAID | {Kind.TREND}
 """Worlds of one base asset, with spot on two venues and always a perpetual."""
 CROSSED = frozenset((Kind.TRIANGLE, Kind.CONVERSION))
@@ -58,6 +64,9 @@ def kind_of(seed: int) -> Kind:
     """Return the kind of a world."""
     draw = Random(f"{seed}/kind")
     kind = draw.choices(list(CHANCES), list(CHANCES.values()))[0]
+    if kind is Kind.PAIRS:
+        is_quoted = Random(f"{seed}/quotes").random() < QUOTES_SHARE
+        return Kind.QUOTES if is_quoted else kind
     is_inverse = Random(f"{seed}/inverse").random() < INVERSE_CHANCE
     return Kind.INVERSE if kind is Kind.CARRY and is_inverse else kind
 
@@ -77,6 +86,8 @@ def exchanges_of_kind(seed: int, kind: Kind) -> dict[str, Exchange]:
         return exchanges_of(seed, spot[::2]) | perpetual_of(seed, perpetuals, always=True)
     bases = bases_of(seed, BASES)
     spot = [[each for each in of_venue if each.base in bases] for of_venue in LISTINGS]
+    if kind is Kind.QUOTES:
+        return exchanges_of(seed, spot)
     perpetuals = [each for each in PERPETUALS if each.base in bases]
     return exchanges_of(seed, spot) | perpetual_of(seed, perpetuals)
 

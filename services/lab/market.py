@@ -18,6 +18,7 @@ from shared.exchange.listing import Listing
 from shared.messages.base import Side
 
 LEVELS = 4
+_NS_PER_MS = 1_000_000
 MOVE_BPS = 1.5
 """Standard deviation of one move of the fair price."""
 APART_BPS = (10.0, 60.0)
@@ -79,7 +80,7 @@ class MarketModel:
             for listing in exchange.by_instrument.values()
         ]
 
-    def move(self, *, is_calm: bool = False) -> None:
+    def move(self, now_ns: int, *, is_calm: bool = False) -> None:
         """Move every fair price, and quote every book anew around its own.
 
         While it is calm no venue's price leaves the others.
@@ -104,7 +105,7 @@ class MarketModel:
                 book.apart_bps = 0.0
             money = self._worth(book.listing.quote)
             fair = self._worth(book.listing.base) / money * (1 + book.apart_bps / 10_000)
-            self._quote(book, fair, money)
+            self._quote(book, fair, money, now_ns)
 
     def _worth(self, asset: str) -> float:
         """Return what an asset is worth in ``MONEY``, which itself is not among them."""
@@ -113,7 +114,7 @@ class MarketModel:
             worth *= 1 - self._depeg_bps / 10_000
         return worth
 
-    def _quote(self, book: _Book, fair: float, money: float) -> None:
+    def _quote(self, book: _Book, fair: float, money: float, now_ns: int) -> None:
         """Quote a book around its fair price; a unit of its quote asset is worth ``money``."""
         draw, unit, lot = self._random, book.tick, book.lot
         gauss, uniform, exp, even = draw.gauss, draw.uniform, math.exp, draw.random
@@ -129,5 +130,20 @@ class MarketModel:
                 levels[round(price / unit)] = lots if lots > 1 else 1
                 step = fair * (0.2 + (3.0 - 0.2) * even()) / 10_000  # uniform(0.2, 3.0)
                 price += sign * (step if step > unit else unit)
-        assert not book.exchange.open_orders, "orders of the lab are immediate or cancel"
-        book.exchange.books[book.listing.instrument].replace_background(wanted)
+        if book.exchange.open_orders:
+            _replace_around(book.exchange, book.listing, wanted, now_ns // _NS_PER_MS)
+        else:
+            book.exchange.books[book.listing.instrument].replace_background(wanted)
+
+
+def _replace_around(
+    exchange: Exchange, listing: Listing, wanted: Mapping[Side, Mapping[int, int]], now_ms: int
+) -> None:
+    """Make these levels the book around our orders that rest; what crosses them fills them."""
+    book = exchange.books[listing.instrument]
+    for side, levels in wanted.items():
+        for ticks in [price for price in book.side(side).levels if price not in levels]:
+            exchange.background_quote(listing, side, ticks, 0, now_ms)
+    for side, levels in wanted.items():
+        for ticks, lots in levels.items():
+            exchange.background_quote(listing, side, ticks, lots, now_ms)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from services.lab.kinds import HELD, Kind
+from services.lab.kinds import HELD, PRINTED, Kind
 from shared.config_sections import Config, ScannerConfig, StrategyConfig
 from shared.domain.instrument import is_spot
 from shared.errors import ConfigError
@@ -29,6 +29,7 @@ MADE_FOR = {
     Kind.TREND: "momentum",
     Kind.CARRY: "funding_carry",
     Kind.INVERSE: "spot_perp_basis",
+    Kind.QUOTES: "market_making",
 }
 """Who runs in every world of a kind."""
 OTHERS_CHANCE = 0.4
@@ -53,6 +54,8 @@ def strategies_of(seed: int, config: Config, kind: Kind = Kind.PAIRS) -> list[St
     has_derivatives = not all(map(is_spot, names))
     first = MADE_FOR.get(kind, DEFAULT)
     chosen = [_entry(first, draw)]
+    if kind is Kind.QUOTES:
+        chosen = [_quoting(chosen[0], Random(f"{seed}/quoting"))]
     for name in built_ins():
         each = _entry(name, draw)
         wanted = name != first and draw.random() < _chance(name, kind, has_derivatives)
@@ -62,7 +65,22 @@ def strategies_of(seed: int, config: Config, kind: Kind = Kind.PAIRS) -> list[St
     return [_in_turn(each) if turns.random() < SEQUENTIAL_CHANCE else each for each in chosen]
 
 
+def _quoting(entry: StrategyConfig, draw: Random) -> StrategyConfig:
+    """Let its quotes rest: near enough to be filled, for a while that ends within the world."""
+    params = entry.params | {
+        "edge_bps": draw.choice((0.1, 1.0)),
+        "worse_bps": 0.05,
+        "better_bps": draw.choice((3.0, 15.0)),
+        "notional_quote": draw.choice((300.0, 1_500.0)),
+        "rest_ms": draw.choice((300, 1_500, 5_000)),
+        "depth_ratio": 1.0,
+    }
+    return msgspec.structs.replace(entry, legs="maker-taker", params=params)
+
+
 def _in_turn(entry: StrategyConfig) -> StrategyConfig:
+    if entry.legs == "maker-taker":
+        return entry
     return msgspec.structs.replace(entry, legs="sequential")
 
 
@@ -90,7 +108,9 @@ def _fits(chosen: StrategyConfig, config: Config, kind: Kind) -> bool:
 
 def _is_told(wanted: Input, kind: Kind) -> bool:
     """Tell whether the venues of a world tell of this kind of input at all."""
-    if isinstance(wanted, Bars | Trades):
+    if isinstance(wanted, Trades):
+        return kind in PRINTED
+    if isinstance(wanted, Bars):
         return kind is Kind.TREND
     if isinstance(wanted, FundingOf):
         return kind in HELD

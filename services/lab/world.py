@@ -21,7 +21,7 @@ from services.lab.funding import PerpetualFunding
 from services.lab.hashed_server import HashedServer
 from services.lab.host import RETRY_NS, Host
 from services.lab.kernel import Kernel
-from services.lab.kinds import Kind, exchanges_of_kind, kind_of, prices_of
+from services.lab.kinds import PRINTED, Kind, exchanges_of_kind, kind_of, prices_of
 from services.lab.life import Life
 from services.lab.listings import MONEY, STABLE, least_base
 from services.lab.losses import Witnesses
@@ -110,7 +110,7 @@ class World:
             follow=self.streams.follow,
         )
         self.feed = self._new_feed(Random(f"{seed}/feed"))
-        self.trades = PublicTrades(self) if self.kind is Kind.TREND else None
+        self.trades = PublicTrades(self) if self.kind in PRINTED else None
         outside = Outside(
             uniform=Random(f"{seed}/jitter").uniform,
             transports={
@@ -229,7 +229,7 @@ class World:
 
     def start(self) -> None:
         """Let everything begin."""
-        self.market.move()
+        self.market.move(self.kernel.now_ns())
         for host in self.hosts.values():
             host.start()
         self._move(self._next_move)
@@ -304,7 +304,7 @@ class World:
             return  # it was brought forward
         if self.trades is not None:
             self.trades.on_move()
-        self.market.move(is_calm=self._is_idle)
+        self.market.move(self.kernel.now_ns(), is_calm=self._is_idle)
         self.feed.on_move()
         self._is_idle = not (self.pace.is_restless or self.can_trade())
         self._plan_move(IDLE_MOVE_NS if self._is_idle else MOVE_NS)

@@ -13,9 +13,8 @@ from typing import Final
 from services.risk.decision_context import DecisionContext
 from services.risk.reasons import Denial, DenyReason, deny
 from shared.domain.instrument import is_spot
-from shared.messages.base import Side
 from shared.messages.rounds import Intent
-from shared.messages.terms import OrderTerms, TimeInForce
+from shared.messages.terms import OrderTerms, TimeInForce, would_meet
 
 _POST_ONLY: Final = TimeInForce.PO
 _IOC: Final = TimeInForce.IOC
@@ -59,7 +58,7 @@ def self_trade(context: DecisionContext) -> Denial | None:
     """No order meets one of our own that rests, or that is to meet it when it rests."""
     for leg in context.legs:
         for held in context.held:
-            if _would_meet(leg.offered, held.terms):
+            if would_meet(leg.offered, held.terms):
                 return deny(
                     DenyReason.SELF_TRADE,
                     order=leg.offered.text,
@@ -72,10 +71,3 @@ def self_trade(context: DecisionContext) -> Denial | None:
 
 def _is_same_place(one: OrderTerms, other: OrderTerms) -> bool:
     return one.market == other.market and one.side is other.side
-
-
-def _would_meet(one: OrderTerms, other: OrderTerms) -> bool:
-    if one.market != other.market or one.side is other.side or not (one.rests or other.rests):
-        return False
-    bought, sold = (one, other) if one.side is Side.BUY else (other, one)
-    return bought.price_limit >= sold.price_limit

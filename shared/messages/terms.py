@@ -153,3 +153,11 @@ def is_same_side(one: Traded, other: Traded) -> bool:
     return (
         one.venue == other.venue and one.instrument == other.instrument and one.side is other.side
     )
+
+
+def would_meet(one: OrderTerms, other: OrderTerms) -> bool:
+    """Tell whether two orders would trade with each other: one of both rests, and prices cross."""
+    if one.market != other.market or one.side is other.side or not (one.rests or other.rests):
+        return False
+    bought, sold = (one, other) if one.side is Side.BUY else (other, one)
+    return bought.price_limit >= sold.price_limit

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from services.executor import plans
+from services.executor.actions import Cancel
 from services.executor.even_orders import NoOrder
 from services.executor.order_record import OrderRecord
 from services.executor.reductions import Reductions
+from services.executor.resting import RestingLegs
+from services.executor.working_orders import WorkingOrders, key_of
 from services.lab import positions
 from services.lab.kinds import HELD, Kind, kind_of
 from services.lab.simulate import run_seed
@@ -20,6 +23,8 @@ from services.risk.engine import RiskEngine
 from services.risk.exposure import Ledger
 from services.risk.stops import StopKeeper
 from shared.domain import accounting
+from shared.domain.order import OrderNews
+from shared.messages.execution import OrderStatus
 
 WORLDS_MAX = 30
 """So many worlds of its kind a mutant may pass."""
@@ -74,6 +79,38 @@ def hold_contracts_as_coins(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(accounting.Books, "opened_base", accounting.Books.opened)
 
 
+def forget_what_filled_before_a_cancel(patch: pytest.MonkeyPatch) -> None:
+    """Whatever a canceled order that rested has filled, its plan takes itself for even."""
+    original = plans.next_order
+
+    def next_order(plan: Any, orders: Any, *args: Any, **named: Any) -> Any:
+        resting = (order.life.status for order in orders if order.terms.rests)
+        is_canceled = OrderStatus.CANCELED in resting
+        return NoOrder.EVEN if is_canceled else original(plan, orders, *args, **named)
+
+    patch.setattr(plans, "next_order", next_order)
+    patch.setattr(RestingLegs, "_ends", _is_over)
+
+
+def _is_over(self: RestingLegs, plan: Any, *args: Any) -> bool:
+    self._plans.pop(plan.plan_id, None)
+    plan.resting, plan.wait_until_ns = None, 0
+    return False
+
+
+def quote_anew_before_the_cancel_is_settled(patch: pytest.MonkeyPatch) -> None:
+    """An order counts as canceled once its cancel was asked for."""
+    original = WorkingOrders.cancel
+
+    def cancel(self: WorkingOrders, order: Any, now_ns: int, out: Any) -> None:
+        original(self, order, now_ns, out)
+        if order.is_working:
+            out.actions.append(Cancel(key_of(order)))
+            self._apply_news(order, OrderNews.CANCELED, "", now_ns, out)
+
+    patch.setattr(WorkingOrders, "cancel", cancel)
+
+
 MUTANTS: dict[Patch, tuple[Kind, str]] = {
     never_reach_a_stop: (Kind.TREND, "stop_sent"),
     forget_stops_at_restart: (Kind.TREND, "stop_kept"),
@@ -82,6 +119,8 @@ MUTANTS: dict[Patch, tuple[Kind, str]] = {
     book_an_exchange_as_money: (Kind.CONVERSION, "flat"),
     leave_contracts_unhedged: (Kind.INVERSE, "rounds"),
     hold_contracts_as_coins: (Kind.INVERSE, "flat"),
+    forget_what_filled_before_a_cancel: (Kind.QUOTES, "flat"),
+    quote_anew_before_the_cancel_is_settled: (Kind.QUOTES, "no_plan"),
 }
 
 

@@ -137,6 +137,7 @@ def run(patch: pytest.MonkeyPatch, seed: int, legs: int) -> tuple[Outcome, World
 
     patch.setattr(scanner, "ENGINE", EngineSpec(new=new))
     patch.setattr(lab, "CHANCES", {Kind.PAIRS: 1.0})
+    patch.setattr(lab, "QUOTES_SHARE", 0.0)
     if legs > 3:
         patch.setattr(lab, "LISTINGS", (*lab.LISTINGS, DELTA))
     world = World(seed)

@@ -9,7 +9,7 @@ from itertools import count, islice
 import pytest
 
 from services.lab import strategies
-from services.lab.kinds import HELD, Kind, kind_of
+from services.lab.kinds import HELD, PRINTED, Kind, kind_of
 from services.lab.life import Life
 from services.lab.simulate import run_seed, summary
 from services.lab.strategies import strategies_of
@@ -102,6 +102,19 @@ def test_a_round_of_contracts_is_opened_and_closed_in_coins() -> None:
     pytest.fail(f"{CARRIES_MAX} worlds closed none")
 
 
+@pytest.mark.timeout(400)
+def test_quotes_rest_are_filled_and_leave_nothing() -> None:
+    placed = filled = 0
+    worlds = (seed for seed in count(1) if kind_of(seed) is Kind.QUOTES)
+    for seed in islice(worlds, 8):
+        world = World(seed)
+        assert not run_seed(seed, world).violations
+        placed += world.checkers.quotes.placed
+        filled += world.checkers.quotes.filled
+    assert placed > 50
+    assert filled > 10
+
+
 def test_strategies_take_part_where_their_inputs_are(monkeypatch: pytest.MonkeyPatch) -> None:
     for chance in ("CHANCE", "ROUNDS_CHANCE", "PLAIN_CHANCE", "OTHERS_CHANCE"):
         monkeypatch.setattr(strategies, chance, 1.0)
@@ -110,7 +123,7 @@ def test_strategies_take_part_where_their_inputs_are(monkeypatch: pytest.MonkeyP
         chosen = [each.id for each in strategies_of(seed, World(seed).config, kind)]
         assert chosen[0] == first
         assert ("momentum" in chosen) == (kind is Kind.TREND), "it wants bars of trades"
-        assert ("market_making" in chosen) == (kind is Kind.TREND), "it wants trades"
+        assert ("market_making" in chosen) == (kind in PRINTED), "it wants trades"
         assert ("funding_carry" in chosen) == (kind in HELD), "it wants rates"
         assert {"cross_venue", "triangular", "conversion", "lead_lag"} <= set(chosen)
         assert len(chosen) == len(set(chosen))

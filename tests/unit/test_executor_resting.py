@@ -330,6 +330,48 @@ def test_a_crash_before_its_record_leaves_nothing_resting(torn: str) -> None:
     assert not any(order.rests for order in world.orders["alpha"].values())
 
 
+def rests_on_beta(world: World, price: str) -> str:
+    """Let another plan buy on beta at this price, to be sold on alpha; return its order."""
+    plan = quote(world, plan_id="other0000001")
+    maker, taker = plan.legs
+    legs = [
+        msgspec.structs.replace(maker, venue="beta", price_limit=D(price), price_expected=D(price)),
+        msgspec.structs.replace(taker, venue="alpha", price_limit=D(9_991)),
+    ]
+    world.message(msgspec.structs.replace(plan, legs=legs))
+    deliver_all(world)
+    return client_order_id("other0000001", 0, 0)
+
+
+@pytest.mark.parametrize(("price", "meets"), [("9997.1", True), ("9990", False)])
+def test_a_hedge_waits_until_an_order_of_ours_is_out_of_its_way(price: str, meets: bool) -> None:
+    """It would sell at 9997.0 at worst: two basis points below the best bid."""
+    world = resting_world()
+    other = rests_on_beta(world, price)
+    world.cancels_lost = True
+    world.trade_against(MAKER, "0.05")
+    run_for(world, SECOND)
+    hedges = [name for name in world.sent if name.startswith(client_order_id(PLAN, 1, 0)[:-2])]
+    assert (world.cancels[other] > 0) is meets
+    assert (not hedges) is meets
+    world.cancels_lost = False
+    world.settle(12)
+    world.check_quiet()
+    assert abs(world.true_exposure()) < LOT
+
+
+def test_no_leg_starts_that_would_meet_an_order_of_ours() -> None:
+    world = make_world()
+    world.calm = True
+    rests_on_beta(world, "9996")
+    sells = make_plan("plan00000002", now_ns=world.now_ns, loss_cap="19")  # on beta, at 9995
+    world.message(sells)
+    deliver_all(world)
+    (end,) = world.said(PlanDone)
+    assert (end.plan_id, end.outcome) == ("plan00000002", PlanOutcome.REFUSED)
+    assert "an order of ours" in end.reason
+
+
 def test_what_is_no_plan_with_one_resting_leg_is_refused() -> None:
     world = make_world()
     good = quote(world)
