@@ -106,7 +106,8 @@ def _place(market: str) -> tuple[str, str]:
 def end_round(ledger: Ledger, done: PlanDone, is_dust: IsDust) -> str:
     """Take the end of a plan into its round; the end of FLATTEN into all that it closed.
 
-    While FLATTEN is in force, any end may leave rounds that hold against each other.
+    While FLATTEN is in force, any end may leave rounds that hold against each other. So may an end
+    of FLATTEN itself after a RESUME: the executor carries it out to the end, later where it was away.
 
     Returns in words what it left that no round holds; empty if there is nothing.
     """
@@ -119,9 +120,8 @@ def end_round(ledger: Ledger, done: PlanDone, is_dust: IsDust) -> str:
     if done.strategy != OPERATOR_STRATEGY:  # FLATTEN began with what it closed, and leaves none
         unowned = ledger.rounds.claim(done, is_even=not failure)
     ledger.rounds.on_plan_end(done.plan_id, failure, is_dust)
-    if ledger.flattens:
-        ledger.rounds.cancel_out(ledger.rounds_in_flight, ledger.prices, done.ts_ns)
     if ledger.flattens or (done.strategy == OPERATOR_STRATEGY and not failure):
+        ledger.rounds.cancel_out(ledger.rounds_in_flight, ledger.prices, done.ts_ns)
         ledger.rounds.on_operator_end(ledger.rounds_in_flight, is_dust)
     held = ", ".join(f"{qty} {' at '.join(key.split('|')[::-1])}" for key, qty in unowned.items())
     return (

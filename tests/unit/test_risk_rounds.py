@@ -385,6 +385,23 @@ def test_rounds_that_oppose_each_other_end_once_their_plans_have_ended() -> None
     }
 
 
+def test_a_flatten_that_ends_after_a_resume_ends_what_rounds_hold_against_each_other() -> None:
+    """The executor may be away meanwhile; it closes the net that the venue shows then."""
+    engine = opened()
+    plan = approve(engine, single(Side.BUY, "0.15", Intent.OPEN, round_id="r2"))
+    engine.on_message(make_command(CommandKind.FLATTEN), T0)
+    engine.on_message(make_command(CommandKind.RESUME), T0)
+    execute(engine, plan)
+    spot = make_fill("p", "beta", Side.SELL, "0.1", strategy=OPERATOR_STRATEGY)
+    perp = make_fill("p", "gamma", Side.SELL, "0.05", strategy=OPERATOR_STRATEGY, instrument=PERP)
+    for fill in (spot, perp):
+        engine.on_message(fill, T0)
+    assert engine.ledger.has_open_rounds
+    engine.on_message(make_done("p", strategy=OPERATOR_STRATEGY, is_approved=False), T0)
+    assert not engine.ledger.has_open_rounds
+    assert not engine.ledger.books.opened()
+
+
 def test_without_flatten_rounds_hold_against_each_other() -> None:
     engine = opened()
     execute(engine, approve(engine, single(Side.BUY, "0.15", Intent.OPEN, round_id="r2")))
