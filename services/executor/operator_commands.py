@@ -63,13 +63,22 @@ class OperatorCommands:
             state.halted, state.locked = False, ""
             self._stand_down.resume(self._reconciler.check_again(now_ns), now_ns, out)
             if self._waits_for_prices:
-                state.flatten = ""
+                self._end_flatten(now_ns, out)
         if command.kind is CommandKind.FLATTEN:
             state.flatten, state.closings = command.command_id, {}
             self._told.clear()
             self._unpriced_ns.clear()
             self._flatten_at_ns = now_ns
             self._reconciler.cancel_resting(now_ns)
+
+    def _end_flatten(self, now_ns: int, out: Step) -> None:
+        """End a FLATTEN that waits for prices, and say what it leaves open."""
+        self._state.flatten = ""
+        opened = self._state.books.opened()
+        if opened:
+            left = "".join(f"{qty} {_in_words(key)}, " for key, qty in opened.items())
+            text = f"RESUME ends a FLATTEN that waits for prices; {left}are left open"
+            alert(out, Severity.WARNING, "FLATTEN_ENDED", text, now_ns)
 
     def next_deadline_ns(self) -> int | None:
         """Return when the next holding may be closed."""

@@ -278,7 +278,7 @@ class Checkers:
             self.has_flattened = True
 
     def _note_alert(self, alert: Alert) -> None:
-        if alert.code == "POSITION_UNOWNED":
+        if alert.code in {"POSITION_UNOWNED", "FLATTEN_ENDED"}:
             self.unowned |= positions_named(alert, self._world)
         self.stops.on_alert(alert)
 

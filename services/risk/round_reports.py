@@ -107,7 +107,7 @@ def end_round(ledger: Ledger, done: PlanDone, is_dust: IsDust) -> str:
     """Take the end of a plan into its round; the end of FLATTEN into all that it closed.
 
     While FLATTEN is in force, any end may leave rounds that hold against each other. So may an end
-    of FLATTEN itself after a RESUME: the executor carries it out to the end, later where it was away.
+    of FLATTEN itself after a RESUME: where the executor was away, it carries it out later.
 
     Returns in words what it left that no round holds; empty if there is nothing.
     """

@@ -14,6 +14,7 @@ from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import OrderEvent, OrderPurpose, OrderStatus, PlanDone, PlanOutcome
 from shared.messages.rounds import Intent
 from tests.executor_model import LOT, MS, PERP, SPOT, World
+from tests.unit.test_executor_engine import command
 from tests.unit.test_executor_funding import PAIR, holding
 from tests.unit.test_executor_reductions import close_by_itself, fill, held, reduced
 from tests.unit.test_executor_rounds import of_round
@@ -216,6 +217,21 @@ def test_flatten_says_that_it_closes_a_hedge_alone() -> None:
     world.books_down = set()
     world.settle(10)
     assert opened(world) == set()
+
+
+def test_a_resume_that_ends_a_waiting_flatten_says_what_is_left_open() -> None:
+    world = holding()
+    world.books_down = {"gamma"}
+    world.settle(1)
+    flatten(world)
+    world.settle(2)
+    command(world, CommandKind.RESUME)
+    (alert,) = [each for each in world.said(Alert) if each.code == "FLATTEN_ENDED"]
+    assert f" {PERP} at gamma," in alert.text
+    assert f" {SPOT}," in alert.text
+    world.books_down = set()
+    world.settle(5)
+    assert opened(world) == {f"gamma|{PERP}", SPOT}, "it is ended"
 
 
 def opened(world: World) -> set[str]:
