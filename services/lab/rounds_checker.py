@@ -211,11 +211,14 @@ class RoundsChecker:
         return rounds, operator
 
     def _may_close_any(self, told: Fill) -> bool:
-        """An operator's may, a venue's own, and a lost plan's that was to close a round."""
+        """An operator's, a venue's own, and a lost plan's that closed any or left contracts."""
         if told.reduced_by:
             return True
         if told.strategy:
             return told.strategy == OPERATOR_STRATEGY
+        done = self._world.checkers.done.get(told.plan_id)
+        if done is not None and not done.is_approved and done.dust:
+            return True  # adopted without a record; risk counts what it left against a round
         plan = self._world.checkers.plans_lost.get(told.plan_id)
         return plan is not None and plan.intent is Intent.CLOSE
 
