@@ -2,7 +2,7 @@
 
 It needs a configuration and keys of the venues, and nothing that is alive: HALT is written to Redis
 where that answers, and at the same time every order at every venue is canceled. Whether positions
-may be closed here is asked of Redis: while the executor lives, FLATTEN is sent to it instead, and
+may be closed here is asked of Redis: an executor that shows that it lives is told FLATTEN instead;
 what spot hedges is what risk and the executor had on record last. Exit codes: 0 done, 1 not all of
 it (the text says what), 2 a mistake in the configuration.
 """
@@ -37,6 +37,9 @@ from shared.watch.link import Link, Target, open_link
 from shared.watch.operate import signing_keys
 
 REDIS_WITHIN_S: Final = 2.0
+LIFE_POLL_S, LIFE_LOOKS = 0.1, 25
+"""An executor that lives is heard every second."""
+ON_RECORD_S: Final = REDIS_WITHIN_S + LIFE_POLL_S * LIFE_LOOKS
 ENTRIES_BACK: Final = 500
 EXIT_NOT_DONE, EXIT_CONFIG = 1, 2
 
@@ -85,17 +88,28 @@ class OnRecord(msgspec.Struct, frozen=True):
 
 
 async def press(config: Config, desk: VenueDesk, reason: str, *, flatten: bool) -> Killed:
-    """Write the command and clear the venues, both at once."""
-    found = OnRecord(executor_lives=False, spot=None)
-    if flatten:  # who closes must be known before; cancels alone need not wait for it
-        found = await _on_record(config)
-    # Nobody obeys a FLATTEN that is not signed.
-    by_executor = flatten and found.executor_lives and _can_sign()
-    kind = CommandKind.FLATTEN if by_executor else CommandKind.HALT
-    closes = flatten and not by_executor
-    writing = asyncio.create_task(_write(config, kind, reason))
-    report = await _clear(config, desk, reason, flatten=closes, spot=found.spot)
-    return Killed(command=kind, not_written=await writing, venues=report)
+    """Write HALT and clear the venues, both at once; then close positions, or let the executor.
+
+    Orders are canceled while the executor is asked for a sign of life: it may have died just now.
+    """
+    writing = asyncio.create_task(_write(config, CommandKind.HALT, reason))
+    clearing = asyncio.create_task(_clear(config, desk, reason, flatten=False, spot=None))
+    if not flatten:
+        return Killed(command=CommandKind.HALT, not_written=await writing, venues=await clearing)
+    found = await _on_record(config)
+    cleared, not_written = await clearing, await writing
+    if found.executor_lives and _can_sign():  # nobody obeys a FLATTEN that is not signed
+        not_written = await _write(config, CommandKind.FLATTEN, reason)
+        return Killed(command=CommandKind.FLATTEN, not_written=not_written, venues=cleared)
+    closed = await _clear(config, desk, reason, flatten=True, spot=found.spot)
+    if cleared.is_done:
+        closed = msgspec.structs.replace(
+            closed,
+            orders=cleared.orders,
+            zero_orders_ms=cleared.zero_orders_ms,
+            took_ms=cleared.took_ms + closed.took_ms,
+        )
+    return Killed(command=CommandKind.HALT, not_written=not_written, venues=closed)
 
 
 async def _clear(
@@ -178,20 +192,34 @@ async def _write(config: Config, kind: CommandKind, reason: str) -> str:
 
 async def _on_record(config: Config) -> OnRecord:
     try:
-        async with asyncio.timeout(REDIS_WITHIN_S), open_link(_target(config)) as link:
-            return await read_record(link, config, SystemClock.now_ns())
+        async with asyncio.timeout(ON_RECORD_S), open_link(_target(config)) as link:
+            lives = await _lives(link, config.sentinel.heartbeat_ms_max * 1_000_000)
+            return OnRecord(executor_lives=lives, spot=await read_spot(link))
     except (ArbError, TimeoutError):
         return OnRecord(executor_lives=False, spot=None)
 
 
-async def read_record(link: Link, config: Config, now_ns: int) -> OnRecord:
-    """Return who lives, and what spot is open: unknown where an order or a fill came later."""
-    alive_ns = now_ns - config.sentinel.heartbeat_ms_max * 1_000_000
+async def _lives(link: Link, age_ns_max: int) -> bool:
+    """Wait for a new heartbeat of an executor; not where its last one is older than that."""
+    first_ns = await _beat_ns(link)
+    if SystemClock.now_ns() - first_ns > age_ns_max:
+        return False
+    for _ in range(LIFE_LOOKS):
+        await asyncio.sleep(LIFE_POLL_S)
+        if await _beat_ns(link) > first_ns:
+            return True
+    return False
+
+
+async def _beat_ns(link: Link) -> int:
+    """Return when the executor was heard last, 0 if never."""
     beats = [each.message for each in await link.newest(SYS_HEALTH, count=ENTRIES_BACK)]
-    lives = any(
-        isinstance(beat, Heartbeat) and beat.service == "executor" and beat.ts_ns > alive_ns
-        for beat in beats
-    )
+    heard = [b.ts_ns for b in beats if isinstance(b, Heartbeat) and b.service == "executor"]
+    return max(heard, default=0)
+
+
+async def read_spot(link: Link) -> dict[str, Decimal] | None:
+    """Return what spot is open; ``None``, unknown, where an order or a fill came later."""
     told = [each.message for each in await link.newest(RISK_EVENT, count=ENTRIES_BACK)]
     reports = [each for each in told if isinstance(each, RiskReport)]
     working: dict[str, None] = {}
@@ -205,7 +233,7 @@ async def read_record(link: Link, config: Config, now_ns: int) -> OnRecord:
         elif isinstance(message, Fill) and reports:
             is_later |= message.ts_ns > reports[-1].ts_ns
     is_known = bool(reports) and not working and not is_later
-    return OnRecord(executor_lives=lives, spot=spot_of(reports[-1]) if is_known else None)
+    return spot_of(reports[-1]) if is_known else None
 
 
 def _operator() -> str:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from itertools import count
-from typing import IO
+from typing import IO, Any
 
 import psutil
 import pytest
@@ -170,10 +170,10 @@ def test_an_error_in_a_world_is_told_as_a_violation_of_its_seed(
     whole = MarketModel.move
     moves = count()
 
-    def breaks(self: MarketModel, *, is_calm: bool = False) -> None:
+    def breaks(self: MarketModel, *arguments: Any, **named: Any) -> None:
         if next(moves) == 20:
             raise KeyError("no such price")
-        whole(self, is_calm=is_calm)
+        whole(self, *arguments, **named)
 
     monkeypatch.setattr(MarketModel, "move", breaks)
     assert simulate(Namespace(seeds="7..8", jobs="1", wire="", json=True)) == 1
