@@ -224,7 +224,9 @@ class RestingLegs:
         is_beyond = leg.side.signed(effective / (1 + fee) - leg.price_limit) > 0
         if is_beyond and orders[0].life.is_terminal:
             return NoOrder.NO_PRICE
-        return msgspec.structs.replace(intent, purpose=OrderPurpose.LEG)
+        # A fee that the maker's venue took in the base asset is hedged by an order of its own.
+        terms = msgspec.structs.replace(intent.terms, qty=min(intent.terms.qty, leg.qty))
+        return msgspec.structs.replace(intent, terms=terms, purpose=OrderPurpose.LEG)
 
     def _why_over(
         self, plan: PlanRecord, maker: OrderRecord, orders: Sequence[OrderRecord], now_ns: int

@@ -395,3 +395,33 @@ def test_what_is_no_plan_with_one_resting_leg_is_refused() -> None:
         world.message(plan)
     assert [end.outcome for end in world.said(PlanDone)] == [PlanOutcome.REFUSED] * len(bad)
     assert not world.sent
+
+
+def test_a_hedge_is_never_more_than_its_leg_also_where_the_fee_is_in_the_base_asset() -> None:
+    """Risk knows the leg as it was approved; what the fee took is hedged by an order of its own."""
+    world = make_world()
+    world.calm = True
+    plan = make_plan(now_ns=world.now_ns, buy="beta", sell="alpha", qty="1", loss_cap="190")
+    taker, maker = plan.legs
+    maker = msgspec.structs.replace(
+        maker, price_limit=D(10_010), price_expected=D(10_010), time_in_force=TimeInForce.PO
+    )
+    taker = msgspec.structs.replace(taker, price_limit=D(10_020), price_expected=D(10_001))
+    world.message(
+        msgspec.structs.replace(
+            plan,
+            legs=[maker, taker],
+            policy=LegPolicy.MAKER_TAKER,
+            resting=Resting(rest_ms=REST_MS),
+        )
+    )
+    deliver_all(world)
+    world._fill(world.orders["alpha"][MAKER], D(1))
+    run_for(world, 2 * SECOND)
+    told = world.said(OrderEvent)
+    hedges = {
+        e.client_order_id: e for e in told if e.leg_index == 1 and e.purpose is OrderPurpose.LEG
+    }
+    assert hedges
+    assert max(each.qty for each in hedges.values()) == 1
+    assert sum(order.filled_qty for order in hedges.values()) > 1
