@@ -30,6 +30,7 @@ VENUES = (
 OPERATOR = """
 export ARB_REDIS_URL=unix:///run/arbstream/redis.sock ARB_REDIS_USERNAME=operator
 export ARB_REDIS_PASSWORD_FILE=/etc/arbstream/secrets/operator/redis_password
+export ARB_COMMAND_KEY_FILE=/etc/arbstream/secrets/operator/command_key
 """
 FULL = """
 cd /run/systemd/system && mkdir -p arbstream-redis.service.d
