@@ -144,12 +144,14 @@ class StrategyHost:
         Strategies hear it of one book after the other. What they find meanwhile is priced from
         those whose turn is still to come, so it does not go out.
         """
-        newest, self._newest = self._newest, {}
         out: list[Message] = []
-        for view in newest.values():
+        for view in [*self._newest.values()]:
+            told = (
+                view  # of those not LIVE, too: who begins here from a saved state knows older ones
+            )
             if view.state is BookState.LIVE:
-                old = msgspec.structs.replace(view, state=BookState.STALE, ts_ns=now_ns)
-                out += self._on_view(old, now_ns) or ()
+                told = msgspec.structs.replace(view, state=BookState.STALE, ts_ns=now_ns)
+            out += self._on_view(told, now_ns) or ()
         held = [each for each in out if isinstance(each, Opportunity | Signal)]
         self._calls.keep_back(held)
         for hosted in self._roster.running[:] if held else ():

@@ -152,6 +152,22 @@ def test_a_state_goes_to_the_scanner_that_goes_on(tmp_path: Path, server: Memory
     assert not second.saved.notes
 
 
+def test_who_goes_on_here_is_told_of_books_that_went_down_meanwhile(
+    tmp_path: Path, server: MemoryServer
+) -> None:
+    """Its saved state knows them LIVE; the scanner it comes to was told otherwise before."""
+    config = config_of(tmp_path, *TABLES)
+    first, second = Scanner(server, config), Scanner(server, config)
+    first.own(0, 1, 2)
+    first.feed("BTC/USDT")
+    second.engine.on_message(make_view("binance", "BTC/USDT", state=BookState.DOWN, seq=9), T0)
+    first.own(0, 1)
+    second.own(2)
+    second.engine.on_message(InputsOpened(), T0 + 1)
+    states = [state for _, _, state in second.strategy("two").seen]
+    assert states == ["LIVE", "DOWN"]
+
+
 class SlowBus(MemoryBus):
     """A bus that saves only once it may, or is away."""
 
