@@ -107,36 +107,74 @@ def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
     left -= _part_against(others, left)
     if others * left > 0:  # one of them closes what others hold, and has it evened out itself
         opened.sort(key=lambda each: -abs(each[1] + others))
+    closed_since = [(plan, _closed_since(state, plan, fill, key, net)) for plan, net in opened]
     for plan, net in opened:
         part = _part_against(net, left)
-        if part and not (plan.is_closing or plan.is_directional or plan.values):
-            if not plan.opening:
-                plan.holding = key
-            _count(plan, part, fill, key)
+        if part and _evens_out(plan):
+            of_no_round += _charge(plan, part, fill, key, of_rounds)
             left -= part
-            if plan.round_id:
-                of_rounds[_round_of(plan)] += abs(part)
-            else:
-                of_no_round += abs(part)
-    twice = min(abs(left), _closed_since(state, venue, fill))
+    for plan, closed in closed_since:
+        part = fill.side.signed(min(abs(left), closed))
+        if part and _evens_out(plan) and plan.kind is PlanKind.ADOPTED and not plan.round_id:
+            of_no_round += _charge(plan, part, fill, key, of_rounds)
+            left -= part
+    ended = sum(
+        (
+            _opened_there(state, plan, fill, key)
+            for plan in state.plans.values()
+            if plan.kind is PlanKind.ADOPTED
+            and not plan.round_id
+            and plan.ts_done_ns >= fill.ts_venue_ns
+        ),
+        ZERO,
+    )
+    twice = min(abs(left), ended)
     return TakenOver(of_no_round + twice, twice, of_rounds)
 
 
-def _closed_since(state: ExecutorState, venue: str, fill: FillReport) -> Decimal:
-    """Return what plans without a round held there when the venue closed it, and closed after."""
-    key, held = holding_key(venue, fill.instrument), ZERO
-    for plan in state.plans.values():
-        if plan.kind is not PlanKind.ADOPTED or plan.round_id or plan.ts_done_ns < fill.ts_venue_ns:
-            continue
-        held += sum(
+def _evens_out(plan: PlanRecord) -> bool:
+    """Tell whether a plan in flight rebalances what the venue closed of its position."""
+    return not (plan.is_closing or plan.is_directional or plan.values)
+
+
+def _charge(
+    plan: PlanRecord, part: Decimal, fill: FillReport, key: str, of_rounds: dict[str, Decimal]
+) -> Decimal:
+    """Count what the venue closed as a trade of a plan; return how much of it is of no round."""
+    if not plan.opening:
+        plan.holding = key
+    _count(plan, part, fill, key)
+    if plan.round_id:
+        of_rounds[_round_of(plan)] += abs(part)
+        return ZERO
+    return abs(part)
+
+
+def _closed_since(
+    state: ExecutorState, plan: PlanRecord, fill: FillReport, key: str, net: Decimal
+) -> Decimal:
+    """Return how much of what a plan opened there it has closed by orders of its own.
+
+    ``net`` is what it still holds, signed base units.
+    """
+    still_held = max(ZERO, -fill.side.signed(net))
+    return max(ZERO, _opened_there(state, plan, fill, key) - still_held)
+
+
+def _opened_there(state: ExecutorState, plan: PlanRecord, fill: FillReport, key: str) -> Decimal:
+    """Return how much a plan without a round opened of what the venue closed, in all."""
+    opened = sum(
+        (
             order.life.filled_qty
             for order in state.orders_of(plan)
             if order.side is fill.side.opposite
             and holding_key(order.venue, order.instrument) == key
-        )
-        if plan.holding == key and plan.opening * fill.side.signed(fill.qty) < 0:
-            held += abs(plan.opening)
-    return held
+        ),
+        ZERO,
+    )
+    if plan.holding == key and plan.opening * fill.side.signed(fill.qty) < 0:
+        opened += abs(plan.opening)
+    return opened
 
 
 def _net_there(state: ExecutorState, plan: PlanRecord, key: str) -> Decimal:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from shared.accounts.gateway import FillReport, OrderRequest
+from shared.errors import Cause
 from shared.messages.base import Side
 from shared.messages.control import Alert, Severity
 from shared.messages.execution import Fill, PlanDone, PlanOutcome
@@ -222,4 +223,38 @@ def test_what_we_closed_after_the_venue_had_is_evened_out(part: str) -> None:
     assert held(world) == 0, "and not short of what nobody holds"
     (first, then) = world.said(PlanDone)
     assert (first, then.began_with) == (done, {f"gamma|{PERP}": -D(part)})
+    assert not world.engine.state.locked
+
+
+@pytest.mark.parametrize("part", ["0.06", "0.1"])
+def test_what_a_plan_in_flight_closed_after_the_venue_had_it_evens_out_itself(part: str) -> None:
+    """A loss of records: its closing order is found before the venue's, and it has not ended."""
+    world = make_world()
+    world.settle(3)
+    plan = make_plan(now_ns=world.now_ns, buy="gamma", sell="beta")
+    world.message(plan, torn="between legs")
+    world.now_ns += SECOND
+    hidden = close_by_itself(world, fill(world, "own1", part, Side.SELL))
+    del world.orders["gamma"]["adl_autoclose"]
+    world.crash()
+    while not world.engine.state.open_plans():  # until the order is adopted
+        world.deliver() if world.inbox else world.tick()
+    kept = len(world.history)
+    world.settle(20)
+    assert (held(world), reduced(world)) == (0, [])
+    world.orders["gamma"]["adl_autoclose"] = hidden
+    world.positions["gamma"] = {PERP: -D(part)}
+    del world.history[kept:]
+    world.closed["alpha"] = Cause.SERVICE  # nothing ends before its account is read
+    world.crash()
+    world.settle(3)
+    assert world.engine.obstacle
+    (told,) = reduced(world)
+    assert (told.qty, told.of_no_round) == (D(part), D(part))
+    assert held(world) == -D(part), "as the venue says"
+    world.closed.clear()
+    world.positions.clear()
+    world.settle(60)
+    assert held(world) == 0
+    assert world.true_exposure() == 0, "and not short of what nobody holds"
     assert not world.engine.state.locked
