@@ -95,12 +95,13 @@ def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
                 plan.opening += part
                 left -= part
                 others += part
-        elif plan.is_closing and (part := _refused_there(state, plan, key, left)):
-            _count(plan, part, fill, key)
-            plan.closed_by_venue += part
-            of_rounds[_round_of(plan)] += abs(part)
-            left -= part
-            others += part
+        elif plan.is_closing:  # what it has traded is gone from what its round holds
+            if part := _refused_there(state, plan, key, left):
+                _count(plan, part, fill, key)
+                plan.closed_by_venue += part
+                of_rounds[_round_of(plan)] += abs(part)
+                left -= part
+                others += part
         else:
             others -= net
             opened.append((plan, net))

@@ -114,7 +114,37 @@ def test_a_round_whose_late_fill_is_being_evened_out_is_told_from_others() -> No
     """The venue closed of what the other round holds; the late fill is closed by its own plan."""
     world = holding()
     state = world.engine.state
-    late = PlanRecord(
+    late = adopted_plan(world)
+    late.strategy, late.round_id = "other", "r2"
+    state.add_plan(late)
+    state.books.quantities[f"gamma|{PERP}"] -= D("0.05")
+    assert take_over(state, "gamma", fill(world, "own1", "0.06")).of_rounds == {"other|r2": 0}
+    assert late.opening == D("-0.05")
+    state.books.quantities[f"gamma|{PERP}"] += D("0.06")
+    taken = take_over(state, "gamma", fill(world, "own2", "0.07"))
+    assert (taken.of_rounds, taken.of_no_round) == ({"other|r2": D("0.03")}, 0)
+    assert late.opening == D("-0.02")
+
+
+def test_what_a_closing_in_flight_has_closed_is_held_by_no_round_any_more() -> None:
+    """The venue closed of what an adopted plan holds, which closes that much less."""
+    world = holding()
+    state = world.engine.state
+    world.message(of_round(world, CLOSE[::-1], Intent.CLOSE, plan_id="plan00000002"))
+    while held(world):
+        world.deliver()
+    closing, adopted = state.plans["plan00000002"], adopted_plan(world)
+    assert closing.is_open
+    state.add_plan(adopted)
+    state.books.quantities[f"gamma|{PERP}"] -= D("0.05")
+    taken = take_over(state, "gamma", fill(world, "own1", "0.02"))
+    assert (taken.of_no_round, taken.of_rounds) == (D("0.02"), {"basis|r1": 0})
+    assert adopted.opening == D("-0.03")
+
+
+def adopted_plan(world: World) -> PlanRecord:
+    """A plan of no round that is short 0.05 of gamma's perpetual."""
+    return PlanRecord(
         plan_id="plan00000009",
         kind=PlanKind.ADOPTED,
         base="BTC",
@@ -125,17 +155,7 @@ def test_a_round_whose_late_fill_is_being_evened_out_is_told_from_others() -> No
         ts_started_ns=world.now_ns,
         opening=D("-0.05"),
         holding=f"gamma|{PERP}",
-        strategy="other",
-        round_id="r2",
     )
-    state.add_plan(late)
-    state.books.quantities[f"gamma|{PERP}"] -= D("0.05")
-    assert take_over(state, "gamma", fill(world, "own1", "0.06")).of_rounds == {"other|r2": 0}
-    assert late.opening == D("-0.05")
-    state.books.quantities[f"gamma|{PERP}"] += D("0.06")
-    taken = take_over(state, "gamma", fill(world, "own2", "0.07"))
-    assert (taken.of_rounds, taken.of_no_round) == ({"other|r2": D("0.03")}, 0)
-    assert late.opening == D("-0.02")
 
 
 def test_a_position_that_is_gone_without_a_fill_fails_the_flatten_and_no_instrument() -> None:
