@@ -60,11 +60,12 @@ def had_nothing_to_reduce(order: OrderRecord) -> bool:
 
 
 class TakenOver(NamedTuple):
-    """Of what a venue closed by itself: how much plans without a round had opened.
+    """How a fill of the venue's own order is divided; all in units of the instrument, unsigned.
 
-    ``closed_twice`` is the part that such plans have closed as well since, before they were told.
-    ``of_rounds`` is what it closed of rounds, by strategy and round, of which plans in flight trade
-    there: what those have left is theirs to close.
+    ``of_no_round`` was opened by plans that belong to no round. ``closed_twice`` is the part of it
+    that a plan, ended by now, has closed as well: a new plan has to trade it back. ``of_rounds`` is
+    the part that plans in flight account for, by strategy and round; a round of which a plan in
+    flight trades there is named even if its part is zero.
     """
 
     of_no_round: Decimal
@@ -75,10 +76,16 @@ class TakenOver(NamedTuple):
 def take_over(state: ExecutorState, venue: str, fill: FillReport) -> TakenOver:
     """Keep plans from closing again what the venue has closed of a position by itself.
 
-    ``fill`` is our part of it. It is assigned in this order: to a FLATTEN, which has that much less
-    to close; to the closing of a round whose order was refused because of it; to positions that no
-    plan in flight opened; and the rest to the plans in flight that opened positions there, mostly
-    adopted ones, as part of what they have to rebalance. Risk is told, to book the same rounds.
+    ``fill`` is our part of it. It is assigned in this order:
+
+    1. to a FLATTEN, which has that much less to close;
+    2. to the closing of a round whose order was refused because of it;
+    3. to positions that no plan in flight opened;
+    4. to plans in flight that hold a position there, mostly adopted ones, which rebalance it;
+    5. to adopted plans in flight that held one and have closed it by an order of their own as well;
+    6. to adopted plans that have ended since then (``closed_twice``).
+
+    Risk is told of the result, and books the same rounds.
     """
     of_no_round, of_rounds = ZERO, dict[str, Decimal]()
     key, left = holding_key(venue, fill.instrument), fill.side.signed(fill.qty)

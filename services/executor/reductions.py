@@ -1,11 +1,11 @@
 """Fills that nobody here ordered: the venue liquidated a position of ours, or deleveraged it. Pure.
 
 The venue's own order says so (``OrderReport.forced``). What it closed of our position is booked and
-reported as a fill of the account, once per trade id; a person is told at once. What it closed of a
-position that others opened in the account is told, and is not ours to book.
+reported as a fill of the account, once per trade id, with a critical alert. What it closed of a
+position that others opened in the account is reported by the alert alone and not booked.
 
-Which of the two it is shows only when all our own executions there are known: after a loss of
-records it waits for those that are still looked up.
+How much of it was ours is known only when all our own executions at the venue are known. After a
+loss of records a fill is therefore kept until the orders that are still looked up are answered.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ LOOK_BACK_NS: Final = 30_000_000_000
 
 
 class Reductions:
-    """Books them."""
+    """Finds what venues closed by themselves, and books our part of it."""
 
     def __init__(self, state: ExecutorState) -> None:
         self._state = state
         self._closed_twice: list[tuple[str, FillReport]] = []
 
     def take_closed_twice(self) -> list[tuple[str, FillReport]]:
-        """Return what a venue had closed before we closed it, since this was last asked."""
+        """Return and clear what both the venue and an ended plan of ours have closed."""
         closed, self._closed_twice = self._closed_twice, []
         return closed
 
     def on_positions(
         self, account: VenueAccount, positions: Mapping[str, Decimal], now_ns: int
     ) -> None:
-        """Look for new fills where a position came to differ from ours by another amount.
+        """Read executions again where the difference between the venue's position and ours changed.
 
-        No plan's end makes us look for what the venue closed by itself; what others hold in the
-        account does not change by itself.
+        Executions are otherwise read when a plan ends, which a liquidation does not wait for. A
+        difference that stays the same is what others hold in the account, and needs no reading.
         """
         before_ns, account.positions_ns = account.positions_ns or now_ns, now_ns
         held, has_changed = self._state.books.quantities, False
@@ -69,7 +69,7 @@ class Reductions:
             account.sweep_later(before_ns - LOOK_BACK_NS, now_ns)
 
     def look_up(self, account: VenueAccount, fill: FillReport, now_ns: int, out: Step) -> None:
-        """Take a fill of an order that is not on record: ask whose it is, if that is not known."""
+        """Handle a fill whose order is not on record: query it unless its owner is known."""
         forced = account.forced.get(fill.venue_order_id)
         if forced is not None:
             account.reductions[fill.instrument, fill.trade_id] = forced, fill
@@ -78,7 +78,7 @@ class Reductions:
         out.actions.extend([question] if question else [])
 
     def not_ours(self, account: VenueAccount, reply: QueryAnswered, now_ns: int, out: Step) -> None:
-        """Take the answer about an order that is not ours: the venue's own, or left alone."""
+        """Handle the answer about an order that is not ours: keep the fills of the venue's own."""
         order_id, report = reply.key.venue_order_id, reply.report
         if report is None or not report.forced:
             account.remember_foreign(order_id)
@@ -89,7 +89,7 @@ class Reductions:
         self.settle(account, now_ns, out)
 
     def settle(self, account: VenueAccount, now_ns: int, out: Step) -> None:
-        """Book what was found, oldest first, once our own executions there are all known."""
+        """Book the fills kept, oldest first, once all our own executions there are known."""
         if not account.reductions or account.lookups or not account.has_fills:
             return
         found, account.reductions = list(account.reductions.values()), {}
@@ -97,7 +97,7 @@ class Reductions:
             self.book(order, fill, now_ns, out)
 
     def book(self, order: OrderReport, fill: FillReport, now_ns: int, out: Step) -> None:
-        """Book what a fill of the venue's own order closed of our position, and tell it."""
+        """Book and report the part of a fill of the venue's own order that closed our position."""
         venue, name = order.terms.venue, fill.instrument
         key, seen = f"{venue}|{name}|{fill.trade_id}", self._state.reductions
         if key in seen:
@@ -105,7 +105,7 @@ class Reductions:
         seen[key] = fill.ts_venue_ns
         for oldest in list(seen)[: max(0, len(seen) - SEEN_MAX)]:
             del seen[oldest]
-        # As the venue closed it: it is found later, and we may have traded meanwhile.
+        # Judged by what we held at the time of the fill: we may have traded since.
         held = self._state.books.held_at(venue, name, fill.ts_venue_ns)
         qty = min(fill.qty, abs(held)) if fill.side.signed(fill.qty) * held < 0 else ZERO
         who = f"{venue} closed a position by itself ({order.forced})"
