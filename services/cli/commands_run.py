@@ -159,6 +159,9 @@ def sim(
     wire: Annotated[
         str, typer.Option("--wire", metavar="VENUE", help="One venue speaks its real protocol.")
     ] = "",
+    trace: Annotated[
+        str | None, typer.Option("--trace", metavar="FILE", help="Write all that one world does.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Simulate the whole system, crashes and faults included; exit code 1 on a violation."""
@@ -167,6 +170,8 @@ def sim(
         command.append(f"--jobs={jobs}")
     if wire:
         command.append(f"--wire={wire}")
+    if trace is not None:
+        command.append(f"--trace={trace}")
     if as_json:
         command.append("--json")
     os.execve(sys.executable, command, dict(os.environ))

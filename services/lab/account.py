@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from random import Random
 
 from services.executor import actions as act
@@ -100,9 +101,13 @@ class AccountPort:
         self.conditions = {venue: VenueConditions() for venue in exchanges}
         self.sent: dict[tuple[str, str], int] = {}
         """Venue and client order id -> how often it arrived there."""
+        self.on_answer: Callable[[Result], None] | None = None
+        """Called with every answer as it arrives, and with what venues push."""
 
     def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
         """Send the request to the exchange, and its answer back unless one of them is lost."""
+        if self.on_answer is not None:
+            deliver = partial(_told_to, (self.on_answer, deliver))
         if isinstance(action, act.Submit):
             self._submit(action, deliver)
             return
@@ -251,6 +256,11 @@ class AccountPort:
 
     def _happens(self, chance: float) -> bool:
         return chance > 0 and self._random.random() < chance
+
+
+def _told_to(takers: Sequence[Callable[[Result], None]], result: Result) -> None:
+    for take in takers:
+        take(result)
 
 
 def find(exchange: Exchange, key: OrderKey) -> Order | None:

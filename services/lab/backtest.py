@@ -17,7 +17,7 @@ from services.lab.backtest_terms import BacktestConfig
 from services.lab.chain import Chain
 from services.lab.equity import Curve, capital_of, profits_of
 from services.lab.node import Node
-from services.lab.output import DecisionsFile, when
+from services.lab.output import OutputFile, when
 from services.lab.process import Process
 from services.lab.recorded import Contents, RecordedVenues
 from services.lab.replay import FEEDS, Replay, Terms, config_for
@@ -55,7 +55,7 @@ class Backtest(Replay):
         contents: Contents | Tables,
         config: Config,
         terms: BacktestConfig,
-        decisions: DecisionsFile | None = None,
+        decisions: OutputFile | None = None,
     ) -> None:
         played = Terms(config=config, hop_ns=terms.hop_ns, accounts=accounts_under(terms))
         super().__init__(contents, decisions, terms=played)

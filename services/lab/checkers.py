@@ -144,6 +144,7 @@ class Checkers:
         found = Violation(checker, text, kernel.now_ns(), kernel.steps)
         if all((v.checker, v.text) != (checker, text) for v in self.violations):
             self.violations.append(found)
+            self._world.trace.tell("VIOLATED", f"{checker}: {text}")
 
     # At every step
 
@@ -151,8 +152,7 @@ class Checkers:
         """Check messages that were published."""
         checks = self._checks
         for message in messages:
-            check = checks.get(type(message))
-            if check is not None:
+            if (check := checks.get(type(message))) is not None:
                 check(message)
         if not MARKET_DATA.issuperset(map(type, messages)):
             self.ledger.on_published(messages)

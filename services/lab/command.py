@@ -10,7 +10,7 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,11 +21,12 @@ from services.lab.backtest import Backtest, configured
 from services.lab.backtest_data import fitted, load_data
 from services.lab.backtest_facts import facts_of
 from services.lab.backtest_terms import BacktestConfig, check_terms
-from services.lab.output import DecisionsFile, write_out
+from services.lab.output import OutputFile, write_out
 from services.lab.pool import run_all
 from services.lab.recorded import survey
 from services.lab.replay import Replay, config_of
 from services.lab.simulate import Outcome, broken_off, run_seed, summary
+from services.lab.trace import Trace
 from services.lab.wired import WiredWorld
 from services.lab.world import World
 from shared.config import load_strategies_of, load_with_section
@@ -126,7 +127,7 @@ class Progress:
 
 
 @contextmanager
-def _decisions(path: Path | None, recordings: Sequence[Path]) -> Iterator[DecisionsFile | None]:
+def _decisions(path: Path | None, recordings: Sequence[Path]) -> Iterator[OutputFile | None]:
     """Open the file of decisions.
 
     Raises:
@@ -140,23 +141,25 @@ def _decisions(path: Path | None, recordings: Sequence[Path]) -> Iterator[Decisi
             raise ConfigError(
                 f"--decisions {path}: is the recording {recording}; give another file"
             )
-    try:
-        raw = path.open("wb")
-    except OSError as error:
-        raise ConfigError(f"--decisions {path}: cannot be written: {error.strerror}") from error
-    with closing(DecisionsFile(path, raw)) as file:
+    with closing(OutputFile("--decisions", path)) as file:
         yield file
 
 
 def simulate(options: argparse.Namespace) -> int:
     """Run seeds, print the story of what was violated and one closing line."""
     seeds, jobs = parse_seeds(options.seeds), parse_jobs(options.jobs)
-    run = partial(_run_one, options.wire)
+    if options.trace is not None and len(seeds) > 1:
+        raise ConfigError(f"--trace: tells of one world; give one seed, not {options.seeds}")
     if options.wire:
         WiredWorld(seeds[0], options.wire)  # says now what is wrong with it
     began_s = time.monotonic()  # tidy-ok: the wall clock is what is measured here
     outcomes, bad = [], 0
-    with closing(run_all(run, seeds, min(jobs, len(seeds)))) as running:
+    with ExitStack() as opened:
+        trace = None
+        if options.trace is not None:
+            trace = opened.enter_context(closing(OutputFile("--trace", options.trace)))
+        run = partial(_run_one, options.wire, trace)
+        running = opened.enter_context(closing(run_all(run, seeds, min(jobs, len(seeds)))))
         for outcome in running:
             outcomes.append(outcome)
             bad += bool(outcome.violations)
@@ -209,13 +212,15 @@ def closing_line(report: dict[str, Any], violating: int) -> str:
     )
 
 
-def _run_one(wire: str, seed: int) -> Outcome:
+def _run_one(wire: str, trace: OutputFile | None, seed: int) -> Outcome:
     """Run a seed without collecting garbage meanwhile: a world is small, and ends as a whole."""
     gc.collect()
     gc.freeze()  # what is left, modules mostly, is not looked through after every seed
     gc.disable()
     try:
         world = WiredWorld(seed, wire) if wire else World(seed)
+        if trace is not None:
+            Trace(world, trace.write)
         try:
             return run_seed(seed, world)
         except Exception as error:  # noqa: BLE001  # tidy-ok: of whatever it is, it is told as such
@@ -249,6 +254,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="VENUE",
         help="one venue of the world speaks its real protocol",
     )
+    sim.add_argument("--trace", type=Path, metavar="FILE", help="all that happens in one world")
     sim.add_argument("--json", action="store_true", help="one JSON object")
     recording = commands.add_parser("replay", help="recordings through the whole system, as JSON")
     recording.add_argument("paths", nargs="+", type=Path, metavar="PATH")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 
 from services.lab.kernel import Kernel
-from services.lab.output import DecisionsFile
+from services.lab.output import OutputFile
 from shared.bus.memory_store import Id, MemoryServer, format_id
 from shared.streams import ALL, Format
 
@@ -18,7 +18,7 @@ DECISIONS = {
 class Decisions:
     """Every entry of the streams of decisions, in order, as one JSON object a line."""
 
-    def __init__(self, file: DecisionsFile | None) -> None:
+    def __init__(self, file: OutputFile | None) -> None:
         self.digest = sha256()
         self.count = 0
         self._file = file

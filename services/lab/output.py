@@ -1,4 +1,4 @@
-"""What a run of the lab writes: its report to standard output, its decisions to a file."""
+"""What a run of the lab writes: its report to standard output, its decisions or trace to a file."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
 
-from shared.errors import ArbError
+from shared.errors import ArbError, ConfigError
 
 
-class DecisionsFile:
-    """A file of decisions, whose failures name it.
+class OutputFile:
+    """A file that an option names, as do its failures.
 
     Args:
-        path: Named in what goes wrong.
-        raw: The open file, which is closed with this one.
+        option: Named in what goes wrong, like the path.
+        path: Of the file; what is there is replaced.
+
+    Raises:
+        ConfigError: It cannot be written.
     """
 
-    def __init__(self, path: Path, raw: BinaryIO) -> None:
-        self._path, self._raw = path, raw
+    def __init__(self, option: str, path: Path) -> None:
+        self._option, self._path = option, path
+        try:
+            self._raw = path.open("wb")
+        except OSError as error:
+            raise ConfigError(f"{option} {path}: cannot be written: {error.strerror}") from error
 
     def write(self, line: bytes) -> None:
         """Append one line.
@@ -45,7 +51,7 @@ class DecisionsFile:
             raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> ArbError:
-        return ArbError(f"--decisions {self._path}: cannot be written: {error.strerror}")
+        return ArbError(f"{self._option} {self._path}: cannot be written: {error.strerror}")
 
 
 def when(ts_ns: int) -> str:

@@ -23,7 +23,7 @@ from services.lab.kernel import Kernel
 from services.lab.keys import keys_for
 from services.lab.life import Life
 from services.lab.node import Node
-from services.lab.output import DecisionsFile
+from services.lab.output import OutputFile
 from services.lab.paper import PaperPort, not_here
 from services.lab.process import Process, readers_of
 from services.lab.processes import Outside, processes_of
@@ -115,7 +115,7 @@ class Replay:
     def __init__(
         self,
         contents: Contents | Tables,
-        decisions: DecisionsFile | None = None,
+        decisions: OutputFile | None = None,
         strategies: Sequence[StrategyConfig] = (),
         *,
         terms: Terms | None = None,

@@ -32,6 +32,7 @@ from services.lab.process import readers_of
 from services.lab.processes import Outside, processes_of
 from services.lab.publishing import publish_command
 from services.lab.strategies import strategies_of
+from services.lab.trace import NoTrace
 from services.lab.variety import instances_of, pace_of, plan_loss_max_of, start_balances
 from services.risk.engine import RiskEngine
 from shared.config_sections import (
@@ -76,7 +77,7 @@ class World:
         self.kernel = Kernel(START_NS)
         self.server = HashedServer(self.kernel)
         self.story: list[tuple[int, str]] = []
-        self.crashes = 0
+        self.trace, self.crashes = NoTrace(), 0
         self.kind = self._kind()
         self.exchanges = self._new_exchanges()
         self.prices = prices_of(self.exchanges)
@@ -131,6 +132,7 @@ class World:
     def note(self, text: str) -> None:
         """Add a line to the story of the seed."""
         self.story.append((self.kernel.now_ns(), text))
+        self.trace.tell("world", text)
 
     def _kind(self) -> Kind:
         return kind_of(self.seed)
@@ -209,6 +211,7 @@ class World:
 
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
         """Check the messages and wake the services that read them."""
+        self.trace.on_published(messages)
         self.checkers.on_published(messages)
         self.chaos.forger.check(messages)
         if self._is_idle and self.can_trade():
@@ -217,15 +220,17 @@ class World:
 
     def on_action(self, action: Action, *, is_at_once: bool) -> None:
         """Check the action, and let chaos follow it."""
+        self.trace.on_action(action)
         self.checkers.on_action(action, is_at_once=is_at_once)
         self.chaos.on_action(action)
 
     def on_crash(self, host: Life) -> None:
         """Start it again a little later."""
         self.crashes += 1
-        self.note(host.refusal or f"{host.name} died")
         between_ns = SLOW_RESTART_NS if self.random.random() < SLOW_RESTART_CHANCE else RESTART_NS
-        self.kernel.after(self.random.randrange(*between_ns), host.start)
+        away_ns = self.random.randrange(*between_ns)
+        self.note(host.refusal or f"{host.name} died, and starts again after {away_ns // _MS} ms")
+        self.kernel.after(away_ns, host.start)
 
     def start(self) -> None:
         """Let everything begin."""

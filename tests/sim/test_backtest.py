@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from services.lab.backtest import Backtest, configured
 from services.lab.backtest_terms import BacktestConfig
 from services.lab.command import main as lab
-from services.lab.output import DecisionsFile
+from services.lab.output import OutputFile
 from services.lab.recorded import survey
 from services.lab.replay import Replay, Terms, config_of, paper_accounts
 from services.research.command import main as research
@@ -38,17 +39,17 @@ def files(folder: Path) -> list[Path]:
 def replayed(paths: list[Path], out: Path, hop_ns: int) -> bytes:
     contents = survey(paths)
     terms = Terms(config=config_of(contents, ()), hop_ns=hop_ns, accounts=paper_accounts)
-    with out.open("wb") as raw:
-        Replay(contents, DecisionsFile(out, raw), terms=terms).run()
+    with closing(OutputFile("--decisions", out)) as file:
+        Replay(contents, file, terms=terms).run()
     return out.read_bytes()
 
 
 def traded(paths: list[Path], out: Path, hop_ns: int) -> tuple[bytes, Backtest]:
     contents = survey(paths)
     terms = BacktestConfig(bus_us=hop_ns // 1_000)
-    with out.open("wb") as raw:
+    with closing(OutputFile("--decisions", out)) as file:
         config = configured(Config(), contents, "test")
-        run = Backtest(contents, config, terms, DecisionsFile(out, raw))
+        run = Backtest(contents, config, terms, file)
         run.run()
     return out.read_bytes(), run
 

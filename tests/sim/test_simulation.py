@@ -176,7 +176,7 @@ def test_an_error_in_a_world_is_told_as_a_violation_of_its_seed(
         whole(self, *arguments, **named)
 
     monkeypatch.setattr(MarketModel, "move", breaks)
-    assert simulate(Namespace(seeds="7..8", jobs="1", wire="", json=True)) == 1
+    assert simulate(Namespace(seeds="7..8", jobs="1", wire="", trace=None, json=True)) == 1
     out, err = capsys.readouterr()
     (violation,) = json.loads(out)["violations"]
     assert (violation["seed"], violation["checker"]) == (7, "no_error")
