@@ -101,6 +101,7 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     nothing for ``loss_pause_minutes``. Evening out one plan may cost ``loss_cap_bps`` of it, and no
     more than ``plan_loss_max``. 0: there is no such limit. ``resting_orders_max`` plans may have an
     order that rests, each for ``rest_ms_max`` at most; ``plans_in_flight_max`` is of all others.
+    Nothing is opened where a venue's clock differs from ours by more than ``clock_skew_ms_max``.
     """
 
     order_notional_max: Decimal = Decimal(10_000)
@@ -124,6 +125,7 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     plan_loss_max: Decimal = Decimal(0)
     resting_orders_max: PositiveInt = 4
     rest_ms_max: PositiveInt = 30_000
+    clock_skew_ms_max: Annotated[int, Meta(ge=0)] = 1_000
 
     def limits_in(self, quote: str) -> RiskConfig | None:
         """Return the limits on what is traded against an asset; ``None`` where there are none."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+import msgspec
+
 from services.risk.approval import approved_plan, denied, reservation_of, round_of
 from services.risk.decision_context import DecisionContext
 from services.risk.exposure import ZERO, Ledger
@@ -15,7 +17,7 @@ from services.risk.reasons import Denial
 from services.risk.signals import look_up, offer_of
 from services.risk.stops import keep_stop
 from services.risk.trading import TradingControl, TradingStatus
-from shared.config_sections import Config, StrategyConfig
+from shared.config_sections import Config, RiskConfig, StrategyConfig
 from shared.domain.instrument import split_instrument
 from shared.messages.arb import Opportunity, Signal
 from shared.messages.execution import ApprovedPlan, Denied
@@ -34,9 +36,9 @@ class Decider:
     """
 
     def __init__(self, config: Config, venues: frozenset[str], market: LatestBooks) -> None:
-        self._limits, self._venues, self._market = config.risk, venues, market
+        self._limits, self._venues, self._market = _limits_of(config), venues, market
         self._strategies = {each.id: each for each in config.strategies}
-        self._by_quote = LimitsByQuote(config.risk)
+        self._by_quote = LimitsByQuote(self._limits)
         self._last: tuple[Opportunity, Ledger, TradingControl] | None = None
         self._approved = 0
         self._denied: dict[str, int] = {}
@@ -151,3 +153,13 @@ class Decider:
     def _deny(self, found_id: str, denial: Denial, now_ns: int) -> Denied:
         self._denied[denial.reason] = self._denied.get(denial.reason, 0) + 1
         return denied(found_id, denial, now_ns)
+
+
+def _limits_of(config: Config) -> RiskConfig:
+    """Return the limits; no venue refuses orders on paper for their time, also those of a replay.
+
+    There, what a venue sent says when it was recorded.
+    """
+    if config.executor.mode != "paper":
+        return config.risk
+    return msgspec.structs.replace(config.risk, clock_skew_ms_max=0)

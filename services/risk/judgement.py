@@ -11,6 +11,7 @@ from services.risk import (
     quote_limits,
     resting_limits,
     round_limits,
+    venue_limits,
 )
 from services.risk.decision_context import DecisionContext
 from services.risk.reasons import Denial
@@ -35,6 +36,7 @@ OFFER_RULES: tuple[Rule, ...] = (
 INSTANT_RULES: tuple[Rule, ...] = (
     limits.edge_max,
     limits.books_trusted,
+    venue_limits.clock_skew,
     limits.venue_rules,
     limits.hedged,
     limits.order_notional,
@@ -56,6 +58,7 @@ INSTANT_RULES: tuple[Rule, ...] = (
 PATH_RULES: tuple[Rule, ...] = (
     limits.edge_max,
     limits.books_trusted,
+    venue_limits.clock_skew,
     limits.venue_rules,
     path_limits.values_trusted,
     path_limits.evened,
@@ -77,6 +80,7 @@ PATH_RULES: tuple[Rule, ...] = (
 OPEN_RULES: tuple[Rule, ...] = (
     round_limits.edge_max_of_pairs,
     limits.books_trusted,
+    venue_limits.clock_skew,
     limits.venue_rules,
     round_limits.round_may_open,
     round_limits.no_late_fill,

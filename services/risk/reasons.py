@@ -89,6 +89,12 @@ class DenyReason(ExplainedCode):
     BOOK_UNKNOWN = ("BOOK_UNKNOWN", "Risk itself has not seen a view of a leg's book yet.")
     BOOK_NOT_LIVE = ("BOOK_NOT_LIVE", "A leg's book is not LIVE now.")
     BOOK_AGE = ("BOOK_AGE", "The newest view of a leg's book is older than `risk.book_age_ms_max`.")
+    CLOCK_SKEW = (
+        "CLOCK_SKEW",
+        "A leg's venue has a clock that differs from ours by more than `risk.clock_skew_ms_max`, "
+        "or what it sends takes so long: it would refuse orders for their time. Not asked where "
+        "orders are executed on paper; rounds are closed all the same.",
+    )
     NO_RULES = (
         "NO_RULES",
         "The venue's tick, lot and least order are not known, or it is inactive.",

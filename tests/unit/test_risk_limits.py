@@ -290,6 +290,7 @@ ELSEWHERE = OF_ROUNDS | {
     DenyReason.LOSING_STREAK,
     DenyReason.RESTING_ORDERS,  # in test_risk_resting.py
     DenyReason.SELF_TRADE,
+    DenyReason.CLOCK_SKEW,  # in test_risk_venue_limits.py
 }
 
 
