@@ -101,7 +101,8 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     nothing for ``loss_pause_minutes``. Evening out one plan may cost ``loss_cap_bps`` of it, and no
     more than ``plan_loss_max``. 0: there is no such limit. ``resting_orders_max`` plans may have an
     order that rests, each for ``rest_ms_max`` at most; ``plans_in_flight_max`` is of all others.
-    Nothing is opened where a venue's clock differs from ours by more than ``clock_skew_ms_max``.
+    Nothing is opened where a venue's clock differs from ours by more than ``clock_skew_ms_max``, or
+    a price by more than ``price_band_bps_max`` from the median of the other books of its pair.
     """
 
     order_notional_max: Decimal = Decimal(10_000)
@@ -126,6 +127,7 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     resting_orders_max: PositiveInt = 4
     rest_ms_max: PositiveInt = 30_000
     clock_skew_ms_max: Annotated[int, Meta(ge=0)] = 1_000
+    price_band_bps_max: Annotated[float, Meta(ge=0)] = 0.0
 
     def limits_in(self, quote: str) -> RiskConfig | None:
         """Return the limits on what is traded against an asset; ``None`` where there are none."""

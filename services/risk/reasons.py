@@ -95,6 +95,12 @@ class DenyReason(ExplainedCode):
         "or what it sends takes so long: it would refuse orders for their time. Not asked where "
         "orders are executed on paper; rounds are closed all the same.",
     )
+    PRICE_BAND = (
+        "PRICE_BAND",
+        "A leg's price is further than `risk.price_band_bps_max` from the median of the middles of "
+        "the other books of its base and quote asset, or these are followed and none is LIVE and "
+        "fresh. Rounds are closed all the same.",
+    )
     NO_RULES = (
         "NO_RULES",
         "The venue's tick, lot and least order are not known, or it is inactive.",

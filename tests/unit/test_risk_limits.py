@@ -291,6 +291,7 @@ ELSEWHERE = OF_ROUNDS | {
     DenyReason.RESTING_ORDERS,  # in test_risk_resting.py
     DenyReason.SELF_TRADE,
     DenyReason.CLOCK_SKEW,  # in test_risk_venue_limits.py
+    DenyReason.PRICE_BAND,  # in test_risk_price_limits.py
 }
 
 

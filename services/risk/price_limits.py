@@ -1,0 +1,79 @@
+"""The rules on prices that other books tell, one function each, as in ``limits.py``. Pure.
+
+A reference is the median of the middles of books that are LIVE and fresh. Where such books are
+followed and none can be trusted now, the reference is unknown and the plan is denied; where none is
+followed there is no reference to keep to. What closes a round is never asked for these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Final
+
+from services.risk.decision_context import DecisionContext
+from services.risk.reasons import Denial, DenyReason, deny
+from shared.domain.depth import is_size
+from shared.domain.fees import BPS
+from shared.domain.instrument import split_instrument
+from shared.domain.rounding import exact
+from shared.messages.base import BookState
+from shared.messages.market import DepthView
+
+_LIVE: Final = BookState.LIVE
+MS: Final = 1_000_000
+_SHOWN: Final = Decimal("0.01")
+"""Basis points are shown to a hundredth."""
+
+
+def price_band(context: DecisionContext) -> Denial | None:
+    """No leg is priced far from the other books of its base and quote asset."""
+    limit_bps = context.config.price_band_bps_max
+    if not limit_bps:
+        return None
+    for leg in context.legs:
+        market, offered = leg.market, leg.offered
+        others = [
+            view
+            for view in context.views.values()
+            if split_instrument(view.instrument)[:2] == (market.base, market.quote)
+            and (view.venue, view.instrument) != market.book
+        ]
+        if not others:
+            continue
+        reference = median([middle for view in others if (middle := _middle(context, view))])
+        if reference is None:
+            return deny(DenyReason.PRICE_BAND, book=market.text, reference="unknown")
+        for price in (offered.price_limit, offered.price_avg):
+            off_bps = (price - reference) * BPS / reference
+            if abs(off_bps) > exact(limit_bps):
+                return deny(
+                    DenyReason.PRICE_BAND,
+                    book=market.text,
+                    price=price,
+                    reference=reference,
+                    off_bps=off_bps.quantize(_SHOWN),
+                    max_bps=limit_bps,
+                )
+    return None
+
+
+def median(prices: Sequence[Decimal]) -> Decimal | None:
+    """Return the middle one, or the mean of both in the middle; ``None`` of none."""
+    ordered, half = sorted(prices), len(prices) // 2
+    if not ordered:
+        return None
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+def _middle(context: DecisionContext, view: DepthView) -> Decimal | None:
+    """Return the price between a book's best ones; ``None`` where it cannot be trusted now."""
+    age_ms = (context.now_ns - view.ts_ns) // MS
+    if view.state is not _LIVE or age_ms > context.config.book_age_ms_max:
+        return None
+    if not (view.bids and view.asks):
+        return None
+    bid, ask = view.bids[0][0], view.asks[0][0]
+    if not (is_size(bid) and is_size(ask)):
+        return None
+    return (exact(bid) + exact(ask)) / 2

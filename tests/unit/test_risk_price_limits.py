@@ -1,0 +1,129 @@
+"""Rules on prices that other books tell: what they stop and let through, with which figures."""
+
+from __future__ import annotations
+
+from decimal import Decimal as D
+from typing import Any
+
+import pytest
+
+from services.risk.engine import RiskEngine
+from services.risk.price_limits import median
+from services.risk.reasons import DenyReason
+from shared.messages.base import BookState, Side
+from shared.messages.execution import ApprovedPlan, Denied
+from shared.messages.rounds import Intent
+from tests.decision_builders import (
+    MS,
+    PERP,
+    SPOT,
+    T0,
+    make_config,
+    make_opportunity,
+    make_risk,
+    make_view,
+)
+from tests.unit.test_path_plans import GOOD as PATH
+from tests.unit.test_path_plans import GOOD_PRICES, path_risk
+from tests.unit.test_path_plans import decision as path_decision
+from tests.unit.test_risk_limits import GOOD, approved, decision
+from tests.unit.test_risk_rounds import (
+    approve,
+    closing,
+    config,
+    decide,
+    denial,
+    execute,
+    opening,
+    single,
+)
+
+OTHERS = (("gamma", SPOT), ("gamma", PERP))
+"""The books of this pair that GOOD does not trade in: 9999 to 10001 each, and so is every other."""
+
+
+def banded(limit_bps: float, **limits: Any) -> RiskEngine:
+    return make_risk(make_config(price_band_bps_max=limit_bps, **limits))
+
+
+def see(engine: RiskEngine, venue: str, instrument: str, middle: float, **changes: Any) -> None:
+    view = make_view(
+        venue, instrument, bids=[(middle - 1, 1.0)], asks=[(middle + 1, 1.0)], **changes
+    )
+    engine.on_message(view, T0)
+
+
+def context_of(engine: RiskEngine, reason: DenyReason) -> dict[str, str]:
+    answer = decision(engine, GOOD)
+    assert isinstance(answer, Denied), answer
+    assert answer.reason == reason.value
+    return answer.context
+
+
+def test_a_price_far_from_the_median_of_the_other_books_is_denied() -> None:
+    told = context_of(banded(49.9), DenyReason.PRICE_BAND)
+    assert told == {
+        "book": "beta BTC/USDT",
+        "price": "10050.0",
+        "reference": "10000.0",
+        "off_bps": "50.00",
+        "max_bps": "49.9",
+    }
+
+
+@pytest.mark.parametrize("limit_bps", [0, 50, 100])
+def test_a_price_within_the_band_passes_and_0_is_no_band(limit_bps: float) -> None:
+    approved(banded(limit_bps), GOOD)
+
+
+def test_one_odd_book_among_several_moves_no_median() -> None:
+    engine = banded(60)
+    see(engine, *OTHERS[0], 12_000.0)
+    approved(engine, GOOD)
+
+
+def test_the_book_that_is_off_is_named() -> None:
+    """Bought far below what all others say: the price is wrong, or the venue is."""
+    engine = banded(60, edge_bps_max=1_000.0, loss_cap_bps=D(50))
+    answer = decision(engine, make_opportunity(ask=9_900.0, bid=10_000.0))
+    assert isinstance(answer, Denied)
+    assert (answer.context["book"], answer.context["off_bps"]) == ("alpha BTC/USDT", "-100.00")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"state": BookState.STALE}, {"ts_ns": T0 - 2_001 * MS}, {"asks": []}]
+)
+def test_only_books_that_are_live_fresh_and_whole_are_a_reference(changes: dict[str, Any]) -> None:
+    engine = make_risk(config(price_band_bps_max=60))
+    bought = single(Side.BUY, "0.1", Intent.OPEN)
+    for venue in ("alpha", "beta", "gamma"):
+        engine.on_message(make_view(venue, SPOT, **changes), T0)
+    answer = decide(engine, bought)
+    assert isinstance(answer, Denied)
+    assert answer.reason == DenyReason.PRICE_BAND.value
+    assert answer.context == {"book": "gamma BTC/USDT:USDT", "reference": "unknown"}
+    see(engine, "beta", SPOT, 10_000.0)
+    approve(engine, bought)
+
+
+def test_nothing_keeps_a_round_from_closing() -> None:
+    engine = make_risk(config(price_band_bps_max=60))
+    execute(engine, approve(engine, opening()))
+    for venue, instrument in (("beta", SPOT), ("gamma", SPOT)):
+        see(engine, venue, instrument, 12_000.0)
+    assert denial(engine, opening(round_id="r2")) is DenyReason.PRICE_BAND
+    approve(engine, closing())
+
+
+def test_a_pair_that_no_other_book_prices_has_no_reference() -> None:
+    assert ("alpha", "ETH/BTC") in GOOD_PRICES
+    assert ("beta", "ETH/BTC") not in GOOD_PRICES
+    assert isinstance(path_decision(path_risk(price_band_bps_max=500), PATH), ApprovedPlan)
+
+
+def test_the_median_of_prices() -> None:
+    assert median([]) is None
+    assert median([D(3)]) == D(3)
+    assert median([D(3), D(1)]) == D(2)
+    assert median([D(30), D(1), D(2)]) == D(2)
+    assert median([D(1), D(2), D(4), D(100)]) == D(3)
