@@ -25,7 +25,7 @@ import msgspec
 
 from shared.config_parse import (
     check_names,
-    check_web_url,
+    check_venues,
     read_section,
     read_strategies,
     read_toml,
@@ -40,7 +40,6 @@ from shared.config_sections import (
     VenueConfig,
 )
 from shared.errors import ConfigError
-from shared.messages.bounds import INSTRUMENT, VENUE
 from shared.services import SERVICE_NAMES
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -131,27 +130,7 @@ def _config_of(raw: Mapping[str, Any], where: str) -> Config:
             f"{where}: process.processors names {unknown[0]}; services are "
             f"{', '.join(SERVICE_NAMES)}"
         )
-    for name, venue in config.venues.items():
-        if not VENUE.pattern.fullmatch(name):
-            raise ConfigError(
-                f"{where}: venues.{name}: a name has 1 to 64 letters, digits, '_', '.' or '-'"
-            )
-        if not venue.instruments:
-            raise ConfigError(f"{where}: venues.{name}.instruments is empty; name at least one")
-        for instrument in venue.instruments:
-            if venue.instruments.count(instrument) > 1:
-                raise ConfigError(
-                    f"{where}: venues.{name}.instruments names {instrument} twice; give it once"
-                )
-            if not INSTRUMENT.pattern.fullmatch(instrument):
-                raise ConfigError(
-                    f"{where}: venues.{name}.instruments: instrument {instrument!r} is not "
-                    "BASE/QUOTE or BASE/QUOTE:SETTLE without a space, like BTC/USDT"
-                )
-        check_web_url(venue.rest_url, ("http", "https"), f"{where}: venues.{name}.rest_url")
-        check_web_url(venue.ws_url, ("ws", "wss"), f"{where}: venues.{name}.ws_url")
-        place = f"{where}: venues.{name}.account_ws_url"
-        check_web_url(venue.account_ws_url, ("ws", "wss"), place)
+    check_venues(config.venues, where)
     return config
 
 

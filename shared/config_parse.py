@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from shared.config_sections import StrategyConfig
+from shared.config_sections import StrategyConfig, VenueConfig
+from shared.domain.windows import window_of
 from shared.errors import ConfigError
-from shared.messages.bounds import VENUE
+from shared.messages.bounds import INSTRUMENT, VENUE
 from shared.messages.execution import RESERVED_STRATEGIES
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -117,6 +118,40 @@ def _check_number(value: Any, named: str) -> None:
         raise ConfigError(f"{named} = {value}; give a finite number")
     if isinstance(value, int | float) and abs(value) > WHOLE_NUMBER_MAX:
         raise ConfigError(f"{named} = {value:g}; give at most {WHOLE_NUMBER_MAX}")
+
+
+def check_venues(venues: Mapping[str, VenueConfig], where: str) -> None:
+    """Check names, instruments, addresses and windows of maintenance.
+
+    Raises:
+        ConfigError: With the place and what would be right.
+    """
+    for name, venue in venues.items():
+        if not VENUE.pattern.fullmatch(name):
+            raise ConfigError(
+                f"{where}: venues.{name}: a name has 1 to 64 letters, digits, '_', '.' or '-'"
+            )
+        if not venue.instruments:
+            raise ConfigError(f"{where}: venues.{name}.instruments is empty; name at least one")
+        for instrument in venue.instruments:
+            if venue.instruments.count(instrument) > 1:
+                raise ConfigError(
+                    f"{where}: venues.{name}.instruments names {instrument} twice; give it once"
+                )
+            if not INSTRUMENT.pattern.fullmatch(instrument):
+                raise ConfigError(
+                    f"{where}: venues.{name}.instruments: instrument {instrument!r} is not "
+                    "BASE/QUOTE or BASE/QUOTE:SETTLE without a space, like BTC/USDT"
+                )
+        check_web_url(venue.rest_url, ("http", "https"), f"{where}: venues.{name}.rest_url")
+        check_web_url(venue.ws_url, ("ws", "wss"), f"{where}: venues.{name}.ws_url")
+        place = f"{where}: venues.{name}.account_ws_url"
+        check_web_url(venue.account_ws_url, ("ws", "wss"), place)
+        for text in venue.maintenance:
+            try:
+                window_of(text)
+            except ValueError as error:
+                raise ConfigError(f"{where}: venues.{name}.maintenance: {error}") from error
 
 
 def check_web_url(url: str, schemes: tuple[str, str], named: str) -> None:

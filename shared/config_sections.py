@@ -44,6 +44,7 @@ class VenueConfig(Section, frozen=True, kw_only=True):
     """One venue. Empty URLs mean the venue's own; ``taker_fee_bps`` overrides what it reports.
 
     ``account_ws_url`` is where accounts are followed, by default below ``ws_url`` if that is given.
+    ``maintenance`` are windows of time (``shared/domain/windows.py``) in which nothing is opened.
     """
 
     instruments: list[str]
@@ -54,6 +55,7 @@ class VenueConfig(Section, frozen=True, kw_only=True):
     trade: bool = True
     feeds: tuple[Literal["depth", "trades", "funding"], ...] = ("depth",)
     account_ws_url: str = ""
+    maintenance: tuple[str, ...] = ()
 
 
 class OrderbookConfig(Section, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from services.risk.stops import keep_stop
 from services.risk.trading import TradingControl, TradingStatus
 from shared.config_sections import Config, RiskConfig, StrategyConfig
 from shared.domain.instrument import split_instrument
+from shared.domain.windows import window_of
 from shared.messages.arb import Opportunity, Signal
 from shared.messages.execution import ApprovedPlan, Denied
 from shared.messages.rounds import Intent
@@ -39,6 +40,11 @@ class Decider:
         self._limits, self._venues, self._market = _limits_of(config), venues, market
         self._strategies = {each.id: each for each in config.strategies}
         self._by_quote = LimitsByQuote(self._limits)
+        self._maintenance = {
+            name: [window_of(text) for text in venue.maintenance]
+            for name, venue in config.venues.items()
+            if venue.maintenance
+        }
         self._last: tuple[Opportunity, Ledger, TradingControl] | None = None
         self._approved = 0
         self._denied: dict[str, int] = {}
@@ -114,6 +120,7 @@ class Decider:
             wants_sequence=entry.legs == "sequential",
             wants_resting=entry.legs == "maker-taker",
             hedge_deadline_ms=entry.hedge_deadline_ms,
+            maintenance=self._maintenance,
         )
 
     def decide_signal(

@@ -28,6 +28,7 @@ from shared.domain.instrument import InstrumentKind, split_instrument
 from shared.domain.plan_cost import ExpectedLeg, expected_cost, loss_cap_of
 from shared.domain.quantities import base_of, is_inverse, worth_of
 from shared.domain.rounding import exact, lot_in_base
+from shared.domain.windows import Window
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import Side, TradingState
 from shared.messages.market import DepthView
@@ -114,7 +115,8 @@ class DecisionContext:
     ``venues_down`` what of them the executor sends nothing to, with its reason. ``directional_max``
     is what its strategy may hold by single legs, in quote units. ``config`` are the limits in its
     quote asset, where ``has_limits``. ``wants_sequence``, ``wants_resting`` and
-    ``hedge_deadline_ms`` are what its strategy asks for its plans.
+    ``hedge_deadline_ms`` are what its strategy asks for its plans, ``maintenance`` the windows of
+    venues that have some.
 
     What stands below ``rules`` is there after ``look_up_legs``: the legs, and what they would
     reserve; the notional at stake if only the dearer side trades; the base units that they
@@ -141,6 +143,7 @@ class DecisionContext:
     wants_sequence: bool = False
     wants_resting: bool = False
     hedge_deadline_ms: int = 0
+    maintenance: Mapping[str, Sequence[Window]] = field(default_factory=dict)
     legs: list[LegCase] = field(init=False)
     reserved: list[ReservedLeg] = field(init=False)
     notional: Decimal = field(init=False)

@@ -35,6 +35,7 @@ OFFER_RULES: tuple[Rule, ...] = (
 )
 """They need nothing but the offer. What a plan would do is worked out after them."""
 INSTANT_RULES: tuple[Rule, ...] = (
+    venue_limits.maintenance,
     limits.edge_max,
     limits.books_trusted,
     venue_limits.clock_skew,
@@ -58,6 +59,7 @@ INSTANT_RULES: tuple[Rule, ...] = (
     limits.loss_cap,
 )
 PATH_RULES: tuple[Rule, ...] = (
+    venue_limits.maintenance,
     limits.edge_max,
     limits.books_trusted,
     venue_limits.clock_skew,
@@ -81,6 +83,7 @@ PATH_RULES: tuple[Rule, ...] = (
 )
 """For instant profit through several assets."""
 OPEN_RULES: tuple[Rule, ...] = (
+    venue_limits.maintenance,
     round_limits.edge_max_of_pairs,
     limits.books_trusted,
     venue_limits.clock_skew,

@@ -69,6 +69,11 @@ class DenyReason(ExplainedCode):
         "The executor sends no new orders to a leg's venue, or in a leg's instrument: it was "
         "refused, or its account cannot be read. `arb status` shows why.",
     )
+    VENUE_MAINTENANCE = (
+        "VENUE_MAINTENANCE",
+        "A leg's venue is in one of the windows of its `maintenance`. Rounds are closed all the "
+        "same.",
+    )
     DUPLICATE = (
         "DUPLICATE",
         "The same opportunity (the same states of the books) was approved already.",

@@ -12,6 +12,18 @@ from shared.messages.market import DepthView
 MS = 1_000_000
 
 
+def maintenance(context: DecisionContext) -> Denial | None:
+    """No venue is in a window of maintenance."""
+    for leg in context.legs if context.maintenance else ():
+        venue = leg.market.venue
+        for window in context.maintenance.get(venue, ()):
+            if left_ns := window.left_ns(context.now_ns):
+                left_ms = left_ns // MS
+                reason = DenyReason.VENUE_MAINTENANCE
+                return deny(reason, venue=venue, window=window.text, left_ms=left_ms)
+    return None
+
+
 def clock_skew(context: DecisionContext) -> Denial | None:
     """The venues' clocks agree with ours, as far as their messages tell.
 

@@ -290,7 +290,8 @@ ELSEWHERE = OF_ROUNDS | {
     DenyReason.LOSING_STREAK,
     DenyReason.RESTING_ORDERS,  # in test_risk_resting.py
     DenyReason.SELF_TRADE,
-    DenyReason.CLOCK_SKEW,  # in test_risk_venue_limits.py
+    DenyReason.VENUE_MAINTENANCE,  # in test_risk_venue_limits.py
+    DenyReason.CLOCK_SKEW,
     DenyReason.PRICE_BAND,  # in test_risk_price_limits.py
 }
 

@@ -7,10 +7,23 @@ import pytest
 
 from services.risk.engine import RiskEngine
 from services.risk.reasons import DenyReason
+from shared.config import parse_config
 from shared.config_sections import Config, ExecutorConfig
+from shared.errors import ConfigError
 from shared.messages.base import BookState
 from shared.messages.execution import Denied
-from tests.decision_builders import MS, SECOND, SPOT, T0, make_config, make_risk, make_view
+from tests.decision_builders import (
+    MS,
+    SECOND,
+    SPOT,
+    T0,
+    feed_market,
+    make_config,
+    make_opportunity,
+    make_ready,
+    make_risk,
+    make_view,
+)
 from tests.unit.test_risk_limits import BETA, GOOD, approved, decision
 from tests.unit.test_risk_rounds import approve, closing, config, denial, execute, opening
 
@@ -121,3 +134,43 @@ def test_on_paper_no_venue_refuses_an_order_for_its_time() -> None:
     engine = make_risk()
     tell(engine, "beta", 3_000)
     approved(engine, GOOD)
+
+
+def maintained(made: Config, *windows: str) -> Config:
+    """The configuration with windows of maintenance of the venue alpha."""
+    alpha = msgspec.structs.replace(made.venues["alpha"], maintenance=windows)
+    return msgspec.structs.replace(made, venues={**made.venues, "alpha": alpha})
+
+
+WINDOW = "2023-11-14T22:00Z/2023-11-14T22:14Z"
+"""Until 40 s after T0."""
+
+
+def test_nothing_is_opened_in_a_window_of_maintenance() -> None:
+    engine = make_risk(maintained(make_config(), "03:00-04:00", WINDOW))
+    told = context_of(engine, DenyReason.VENUE_MAINTENANCE)
+    assert told == {"venue": "alpha", "window": WINDOW, "left_ms": "40000"}
+
+
+def test_other_venues_and_other_times_are_traded() -> None:
+    engine = make_risk(maintained(make_config(), WINDOW))
+    approved(engine, make_opportunity(buy=("beta", SPOT), sell=("gamma", SPOT)))
+    engine = make_risk(maintained(make_config(), "22:13-22:14", WINDOW), T0 + 40 * SECOND)
+    approved(engine, make_opportunity(now_ns=T0 + 40 * SECOND), T0 + 40 * SECOND)
+
+
+def test_a_round_is_closed_in_a_window_and_none_opened() -> None:
+    engine = make_risk(maintained(config(), "22:13-22:14"), T0 - 60 * SECOND)
+    execute(engine, approve(engine, opening(), T0 - 60 * SECOND), T0 - 60 * SECOND)
+    feed_market(engine, T0)
+    engine.on_message(make_ready(T0), T0)
+    assert denial(engine, opening(round_id="r2")) is DenyReason.VENUE_MAINTENANCE
+    approve(engine, closing())
+
+
+def test_a_window_that_is_none_is_refused_when_the_configuration_is_read() -> None:
+    text = '[venues.alpha]\ninstruments = ["BTC/USDT"]\nmaintenance = ["{}"]\n'
+    read = parse_config(text.format("Thu 06:00-08:00"), "arb.toml")
+    assert read.venues["alpha"].maintenance == ("Thu 06:00-08:00",)
+    with pytest.raises(ConfigError, match=r"^arb\.toml: venues\.alpha\.maintenance: 'Thu' is no "):
+        parse_config(text.format("Thu"), "arb.toml")
