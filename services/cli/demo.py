@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from services.cli.run import ACTIVE_WITHIN_S, Run, watched, wind_down
 from services.cli.screen import Screen
 from services.cli.settings import config_for_venues, with_funding
 from services.cli.stack import open_stack, seconds_since
-from services.cli.venues import ControlClient
+from services.cli.venues import Addresses, ControlClient
 from shared.clock import SystemClock
 from shared.config_sections import ExecutorConfig, RecorderConfig
 from shared.services import USUAL_SERVICES
@@ -25,6 +26,8 @@ from shared.watch.report import Ending, build_report
 from shared.watch.venue_comparison import read_accounts
 
 MARK = "SIMULATED"
+AtEnd = Callable[[Run, Ending, Addresses], Awaitable[None]]
+"""Called when a run has ended and been valued, while the simulated venues still stand there."""
 
 
 async def run_demo(
@@ -33,10 +36,13 @@ async def run_demo(
     as_json: bool,
     shown: Shown = Shown(),
     keep: Path | None = None,
+    *,
+    at_end: AtEnd | None = None,
 ) -> dict[str, Any]:
     """Run until ``seconds`` of trading have passed (``None``: until stopped) and report.
 
-    The ledger of the run goes to ``keep`` where that is given.
+    The ledger of the run goes to ``keep`` where that is given. ``at_end`` may look at the venues,
+    and trade there, when nothing of ours does any more.
 
     Raises:
         StackError: Something did not start.
@@ -76,6 +82,8 @@ async def run_demo(
             await check_ledger(
                 run, ending, Path(config.recorder.dir, config.recorder.ledger_file), keep
             )
+            if at_end is not None:
+                await at_end(run, ending, addresses)
         await stack.supervisor.stop()
         stack.keep = bool(ending.problems)
         usage = stack.supervisor.usage()

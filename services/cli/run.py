@@ -276,6 +276,7 @@ async def wind_down(run: Run, ending: Ending) -> None:
     if not quiet:
         ending.problems.append(why_not_quiet(run.collector))
     run.phase("stopping")
+    await stop_market(run, ending)
     ending.streams = await stream_sizes(run)
     await asyncio.sleep(LAST_BEAT_S)
     ended_ns = SystemClock.now_ns() - FUNDING_TOLD_NS
@@ -293,6 +294,19 @@ async def wind_down(run: Run, ending: Ending) -> None:
     for name, used in run.stack.supervisor.usage().items():
         if used.killed:
             ending.problems.append(f"{name} had to be killed")
+
+
+async def stop_market(run: Run, ending: Ending) -> None:
+    """Let the books of the simulated venues stand still: what the report values is what they hold.
+
+    By the time that the last heartbeats are there, our own books are the same.
+    """
+    if run.control is None or not run.accounts_before:
+        return
+    try:
+        await run.control.post("market", {"moves": False})
+    except Unavailable as error:
+        ending.problems.append(str(error))
 
 
 def why_not_quiet(c: Collector) -> str:
@@ -331,7 +345,9 @@ async def compare_with_venues(run: Run, ending: Ending, ended_ns: int) -> None:
         ending.problems.append(str(error))
         return
     comparison = compare(run.collector, run.accounts_before, accounts, ended_ns=ended_ns)
-    ending.closing.changes = balance_changes(totals(run.accounts_before), totals(accounts))
+    ending.closing.changes = balance_changes(
+        totals(run.accounts_before), totals(comparison.accounts)
+    )
     ending.closing.positions = open_positions(accounts)
     ending.open_orders = comparison.open_orders
     ending.ledger_equal = comparison.ledger_equal

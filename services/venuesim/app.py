@@ -124,9 +124,9 @@ class VenueSim:
         return app
 
     def step(self) -> None:
-        """Move the market by one tick and publish."""
+        """Move the market by one tick, unless it is to stand still, and publish."""
         self.control.ticks += 1
-        if self._market is not None:
+        if self._market is not None and self.control.market_moves:
             self._market.step(self.context.venue_ms(""))
         for venue in self.venues.values():
             venue.on_tick(self.control.ticks, self.context.venue_ms(venue.venue))

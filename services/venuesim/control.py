@@ -34,6 +34,12 @@ class Advance(msgspec.Struct, forbid_unknown_fields=True):
     span_ms: Annotated[float, Meta(gt=0)] | None = None
 
 
+class Market(msgspec.Struct, forbid_unknown_fields=True):
+    """Whether the generated market moves; else books change by clients' orders alone."""
+
+    moves: bool
+
+
 class Play(msgspec.Struct, forbid_unknown_fields=True):
     """How many times faster than recorded."""
 
@@ -48,6 +54,7 @@ class Control:
     ) -> None:
         self._venues, self._context, self._replay = venues, context, replay
         self.ticks = 0
+        self.market_moves = True
 
     def add_routes(self, app: web.Application) -> None:
         """Register the endpoints."""
@@ -58,6 +65,7 @@ class Control:
         app.router.add_get("/control/credentials", self._credentials)
         app.router.add_post("/control/fault", self._fault)
         app.router.add_delete("/control/fault", self._clear)
+        app.router.add_post("/control/market", self._market)
         app.router.add_get("/control/replay", self._replay_state)
         app.router.add_post("/control/replay/advance", self._advance)
         app.router.add_post("/control/replay/play", self._play)
@@ -69,6 +77,7 @@ class Control:
             "books",
             "credentials",
             "fault",
+            "market",
             "replay",
             "replay/advance",
             "replay/play",
@@ -93,7 +102,7 @@ class Control:
             {"kind": f.kind, "venue": f.venue, "instrument": f.instrument, "count": f.count}
             for f in faults.waiting
         ]
-        body = {"ticks": self.ticks, "venues": venues}
+        body = {"ticks": self.ticks, "market_moves": self.market_moves, "venues": venues}
         return json_response(body | {"faults": {"happened": faults.happened, "waiting": waiting}})
 
     async def _accounts(self, request: web.Request) -> web.Response:
@@ -126,6 +135,16 @@ class Control:
     async def _clear(self, request: web.Request) -> web.Response:
         self._context.faults.clear()
         return json_response({"cleared": True})
+
+    async def _market(self, request: web.Request) -> web.Response:
+        if self._replay is not None:
+            return json_response({"error": "a recording moves by replay/advance or play"}, 409)
+        try:
+            wanted = msgspec.json.decode(await request.read(), type=Market)
+        except msgspec.DecodeError as error:
+            return json_response({"error": f'{error}; give {{"moves": true or false}}'}, 400)
+        self.market_moves = wanted.moves
+        return json_response({"moves": self.market_moves})
 
     async def _replay_state(self, request: web.Request) -> web.Response:
         if self._replay is None:

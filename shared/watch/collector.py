@@ -169,7 +169,7 @@ class Collector:
 
     def left_open(self) -> dict[str, Decimal]:
         """Return net base units by asset of what trades hold open and ``is_dust`` calls none."""
-        return more_than_dust(self.books.opened(), self.is_dust)
+        return more_than_dust(self.books, self.is_dust)
 
     def is_active(self) -> bool:
         """True when the state last published by risk is ACTIVE."""

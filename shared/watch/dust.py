@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 
-from shared.domain.accounting import holding_place
+from shared.domain.accounting import Books, holding_place
 from shared.domain.instrument import split_instrument
 from shared.domain.rounding import is_enough, qty_accepted
 from shared.domain.valuation import FindClose
@@ -44,11 +44,21 @@ def dust_test(rules: Iterable[InstrumentRules], find: FindClose) -> IsDust:
     return is_dust
 
 
-def more_than_dust(opened: Mapping[str, Decimal], is_dust: IsDust) -> dict[str, Decimal]:
-    """Return net base units by asset of what is open and could be traded; what is not zero."""
+def more_than_dust(books: Books, is_dust: IsDust) -> dict[str, Decimal]:
+    """Return net base units by asset of what trades hold open, without what nobody would trade.
+
+    Inverse contracts count as coins, so what hedges them does so but for less than a contract.
+    """
     left: dict[str, Decimal] = {}
-    for key, qty in opened.items():
+    pairs: dict[str, set[str]] = {}
+    in_base = books.opened_base()
+    for key, qty in books.opened().items():
         if not is_dust(key, qty):
-            base = split_instrument(holding_place(key)[1]).base
-            left[base] = left.get(base, Decimal(0)) + qty
-    return {asset: qty for asset, qty in left.items() if qty}
+            base, quote, _ = split_instrument(holding_place(key)[1])
+            left[base] = left.get(base, Decimal(0)) + in_base[key]
+            pairs.setdefault(base, set()).add(f"{base}/{quote}")
+    return {
+        asset: qty
+        for asset, qty in left.items()
+        if qty and not all(is_dust(pair, qty) for pair in pairs[asset])
+    }

@@ -16,6 +16,7 @@ import msgspec
 
 from shared.domain.accounting import ZERO, Books
 from shared.domain.executions import execution_of
+from shared.domain.quantities import is_inverse
 from shared.messages.base import Side
 from shared.messages.execution import Balance, Fill
 from shared.watch.collector import Collector
@@ -58,11 +59,12 @@ class Account(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class VenueComparison:
-    """What the comparison found."""
+    """What the comparison found; ``accounts`` are what our books were compared with."""
 
     open_orders: int = 0
     ledger_equal: bool = True
     differences: list[str] = field(default_factory=list)
+    accounts: Mapping[str, Account] = field(default_factory=dict)
 
     def differ(self, text: str) -> None:
         """Note one difference; only so many are listed, but any makes the comparison fail."""
@@ -88,9 +90,9 @@ def compare(
     From ``ended_ns`` on nobody asked what funding paid: what settled since, and is not booked here,
     is left out.
     """
-    comparison = VenueComparison()
     if ended_ns is not None:
         after = {v: _until(ended_ns, v, collector, account) for v, account in after.items()}
+    comparison = VenueComparison(accounts=after)
     ours: dict[str, list[Fill]] = {venue: [] for venue in after}
     for fill in collector.fills.items.values():
         ours.setdefault(fill.venue, []).append(fill)
@@ -206,9 +208,14 @@ def totals(accounts: Mapping[str, Account]) -> Balances:
 
 
 def open_positions(accounts: Mapping[str, Account]) -> list[VenuePosition]:
-    """Return the perpetual positions that the venues hold."""
+    """Return the perpetual positions that the venues hold.
+
+    Venues count the coins of an inverse contract with its quantity's sign, our books with the
+    other: who is short owes quote units for coins that he has received.
+    """
     return [
-        VenuePosition(venue, name, qty, account.position_costs.get(name, ZERO))
+        VenuePosition(venue, name, qty, -cost if is_inverse(name) else cost)
         for venue, account in accounts.items()
         for name, qty in perpetuals(account.positions).items()
+        for cost in (account.position_costs.get(name, ZERO),)
     ]

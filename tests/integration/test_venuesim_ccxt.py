@@ -459,3 +459,21 @@ async def test_usual_funding_is_every_eight_hours(sim):
         (last,) = await exchange.fetch_funding_rate_history(symbol, limit=1)
         assert last["fundingRate"] == 0.0001
         assert await exchange.fetch_funding_history(symbol) == []
+
+
+async def test_a_market_that_stands_still_changes_by_orders_alone(sim):
+    server, control = sim
+    await control.post("market", {"moves": 0}, status=400)
+    assert await control.post("market", {"moves": False}) == {"moves": False}
+    before = (await control.get("state"))["ticks"]
+    books = await control.get("books")
+    await eventually(lambda: server.sim.control.ticks > before + 5)
+    assert await control.get("books") == books
+    async with client(server, "binance") as exchange:
+        await exchange.create_order("BTC/USDT", "market", "sell", 0.01)
+    after = await control.get("books")
+    assert after["binance"]["BTC/USDT"]["bids"] != books["binance"]["BTC/USDT"]["bids"]
+    assert after["binance"]["BTC/USDT"]["asks"] == books["binance"]["BTC/USDT"]["asks"]
+    await control.post("market", {"moves": True})
+    await eventually(lambda: server.sim.control.ticks > before + 20)
+    assert await control.get("books") != after

@@ -75,6 +75,7 @@ async def test_lockstep_sends_frames_unchanged_and_no_book_from_the_future(captu
     ):
         assert server.description["instruments"] == [{"venue": "binance", "instrument": "BTC/USDT"}]
         assert (await control.get("replay"))["unheard"] == {"binance": ["BTC/USDT"]}
+        await control.post("market", {"moves": False}, status=409)
         streams = "/stream?streams=btcusdt@depth@100ms/btcusdt@trade"
         async with session.ws_connect(server.description["ws"] + streams) as socket:
 

@@ -7,12 +7,16 @@ from decimal import Decimal
 from services.cli.demo_strategies import Shown, every_built_in, one_built_in, strategy_lines
 from services.venuesim.__main__ import parse_arguments
 from shared.config_sections import StrategyConfig
+from shared.domain.accounting import Books
+from shared.domain.executions import Execution, cost_of
 from shared.domain.valuation import closes
+from shared.messages.base import Side
 from shared.strategy_files import built_ins
 from shared.watch.dust import dust_test, more_than_dust
 from tests.decision_builders import make_rules, make_view
 
 D = Decimal
+INVERSE = "BTC/USD:BTC"
 
 
 def test_every_built_in_is_shown_with_parameters_of_its_own() -> None:
@@ -71,5 +75,41 @@ def test_dust_is_what_no_venue_takes() -> None:
     assert not is_dust("USD/USDT", D(-6))
     assert not is_dust("ETH/USDT", D("0.000001")), "nobody says what it is worth"
     assert not is_dust("alpha|BTC/USDT:USDT", D("-0.001"))
-    opened = {"BTC/USDT": D("0.0009"), "alpha|BTC/USDT:USDT": D("-0.1"), "ETH/USDT": D(1)}
-    assert more_than_dust(opened, is_dust) == {"BTC": D("-0.1"), "ETH": D(1)}
+    books = Books()
+    for venue, instrument, qty in (
+        ("alpha", "BTC/USDT", "0.0009"),
+        ("alpha", "BTC/USDT:USDT", "-0.1"),
+        ("alpha", "ETH/USDT", "1"),
+    ):
+        trade(books, venue, instrument, qty, "10000")
+    assert more_than_dust(books, is_dust) == {"BTC": D("-0.1"), "ETH": D(1)}
+
+
+def trade(books: Books, venue: str, instrument: str, qty: str, price: str) -> None:
+    signed = D(qty)
+    books.trade(
+        Execution(
+            venue=venue,
+            instrument=instrument,
+            side=Side.BUY if signed > 0 else Side.SELL,
+            qty=abs(signed),
+            cost=cost_of(instrument, abs(signed), D(price)),
+            fee=D(0),
+        )
+    )
+
+
+def test_coins_that_hedge_inverse_contracts_leave_nothing_open() -> None:
+    rules = [
+        make_rules("alpha", "BTC/USD", notional_min=D(5), lot_size=D("0.000001")),
+        make_rules("beta", "BTC/USD:BTC", lot_size=D(1), qty_min=D(1), notional_min=D(5)),
+    ]
+    inverse = make_view("beta", INVERSE, bids=[(9_999, 1e5)], asks=[(10_001, 1e5)])
+    is_dust = dust_test(rules, closes([make_view("alpha", "BTC/USD"), inverse]))
+    books = Books()
+    trade(books, "beta", INVERSE, "-1000", "10000")
+    assert more_than_dust(books, is_dust) == {"BTC": D("-0.1")}, "coins, not dollars"
+    trade(books, "alpha", "BTC/USD", "0.099996", "9950")
+    assert more_than_dust(books, is_dust) == {}, "4 cents are less than anybody trades"
+    trade(books, "alpha", "BTC/USD", "-0.001", "9950")
+    assert more_than_dust(books, is_dust) == {"BTC": D("-0.001004")}

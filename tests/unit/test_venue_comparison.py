@@ -8,10 +8,22 @@ from typing import Any
 import msgspec
 import pytest
 
+from shared.domain.accounting import Books
+from shared.domain.executions import Execution, cost_of
+from shared.exchange.accounts import AccountLedger
 from shared.messages.base import Side
 from shared.messages.execution import Fill, FundingPaid
+from shared.venues.registry import load_simulated
 from shared.watch.collector import Collector
-from shared.watch.venue_comparison import Account, compare, read_accounts
+from shared.watch.money import VenuePosition
+from shared.watch.venue_comparison import (
+    Account,
+    VenueComparison,
+    compare,
+    open_positions,
+    read_accounts,
+    totals,
+)
 from tests.decision_builders import order_of
 
 D = Decimal
@@ -118,7 +130,7 @@ def test_open_orders_are_counted() -> None:
 SECOND_NS = 1_000_000_000
 
 
-def funded(booked_s: list[int], ended_s: int) -> list[str]:
+def funded(booked_s: list[int], ended_s: int) -> VenueComparison:
     """What is found where 3 were paid at 10, 20 and 30 s, and we booked these, up to then."""
     collector = collected([])
     for ts_s in booked_s:
@@ -148,18 +160,41 @@ def funded(booked_s: list[int], ended_s: int) -> list[str]:
         }
     )
     before = accounts([], {"USDT": "1000"})
-    return compare(collector, before, after, ended_ns=ended_s * SECOND_NS).differences
+    return compare(collector, before, after, ended_ns=ended_s * SECOND_NS)
 
 
 def test_funding_paid_after_our_end_is_no_difference() -> None:
-    assert funded([10, 20], ended_s=25) == []
+    comparison = funded([10, 20], ended_s=25)
+    assert comparison.differences == []
+    assert totals(comparison.accounts) == {"v": {"USDT": D(1006)}}, "nor is it in what was earned"
 
 
 def test_funding_that_was_booked_at_our_end_is_no_difference_either() -> None:
-    assert funded([10, 20, 30], ended_s=25) == []
+    comparison = funded([10, 20, 30], ended_s=25)
+    assert comparison.differences == []
+    assert totals(comparison.accounts) == {"v": {"USDT": D(1009)}}
 
 
 def test_funding_that_we_missed_while_we_ran_is_a_difference() -> None:
     missed = "v paid 6 USDT of funding, and 3 is booked here"
-    assert missed in funded([10], ended_s=25)
-    assert "v paid 9 USDT of funding, and 6 is booked here" in funded([10, 20], ended_s=35)
+    assert missed in funded([10], ended_s=25).differences
+    missed = "v paid 9 USDT of funding, and 6 is booked here"
+    assert missed in funded([10, 20], ended_s=35).differences
+
+
+@pytest.mark.parametrize("side", Side)
+def test_what_an_inverse_position_cost_is_the_same_there_and_here(side: Side) -> None:
+    name = "BTC/USD:BTC"
+    (listing,) = (x for x in load_simulated("bybit").more_listings() if x.instrument == name)
+    ledger, books = AccountLedger({"BTC": D(1)}, D(20)), Books()
+    for price in (D(40_000), D(41_000)):
+        ledger.settle_perpetual(listing, side, D(7_000), price)
+        cost = cost_of(name, D(7_000), price)
+        books.trade(
+            Execution(venue="v", instrument=name, side=side, qty=D(7_000), cost=cost, fee=D(0))
+        )
+    held = ledger.positions[name]
+    raw = {"balances": {}, "open_orders": [], "fills": []}
+    raw |= {"positions": {name: held.qty}, "position_costs": {name: held.cost}}
+    (found,) = open_positions(read_accounts({"v": raw}))
+    assert found == VenuePosition("v", name, held.qty, books.cost_of(f"v|{name}", held.qty))
