@@ -51,6 +51,8 @@ class FundingPayments:
         self._accounts = {venue: each for venue, each in accounts.items() if each.derivatives}
         self._next_ns: dict[tuple[str, str], int] = {}
         self._settled_ns: dict[tuple[str, str], int] = {}
+        self._unpaid_ns: dict[tuple[str, str], int] = {}
+        """The newest settlement that paid nothing, its rate being zero."""
         self._asked: dict[str, int] = {}
         self._reasons: dict[str, str] = {}
         self._settles_ns = 0
@@ -114,6 +116,7 @@ class FundingPayments:
         is_it = awaited is not None and awaited.instant_ns == to_second(settled.ts_funding_ns)
         if record is not None and is_it and not settled.rate:
             del record.awaited[instrument]
+            self._unpaid_ns[settled.venue, instrument] = to_second(settled.ts_funding_ns)
             self._accounts[settled.venue].due["funding"] = now_ns
 
     def on_payments(self, reply: FundingAnswered, now_ns: int, out: Step) -> None:
@@ -125,8 +128,11 @@ class FundingPayments:
         for paid in sorted(reply.payments, key=lambda paid: paid.ts_venue_ns):
             if paid.instrument in account.derivatives:
                 self._book(venue, record, paid, now_ns, out)
+        self._await_held_after_all(venue, record, now_ns, out)
         for instrument, awaited in list(record.awaited.items()):
-            if any(
+            if not self._state.books.held_at(venue, instrument, awaited.instant_ns):
+                del record.awaited[instrument]  # a trade of before it was told after it
+            elif any(
                 paid.instrument == instrument
                 and record.settled_before(instrument, paid.ts_venue_ns) >= awaited.instant_ns
                 for paid in reply.payments
@@ -169,11 +175,9 @@ class FundingPayments:
         due = self._accounts[venue].due
         due["funding"] = min(due.get("funding", now_ns + ASK_AFTER_NS), now_ns + ASK_AFTER_NS)
         if self._state.books.held_at(venue, instrument, instant_ns):
-            self._await(venue, instrument, instant_ns, now_ns)
-            text = f"what {instrument} paid when it settled at {instant_ns} is not told yet"
-            self._tell(venue, text, now_ns, out)
+            self._await(venue, instrument, instant_ns, now_ns, out)
 
-    def _await(self, venue: str, instrument: str, instant_ns: int, now_ns: int) -> None:
+    def _await(self, venue: str, instrument: str, instant_ns: int, now_ns: int, out: Step) -> None:
         """Await a payment; the answer that has it has those of earlier settlements too."""
         awaited = self._record(venue).awaited
         before = awaited.get(instrument)
@@ -182,6 +186,22 @@ class FundingPayments:
             is_told = before is not None and before.is_told
             awaited[instrument] = Awaited(instant_ns=instant_ns, since_ns=since_ns, is_told=is_told)
         self._asked.pop(venue, None)
+        text = f"what {instrument} paid when it settled at {instant_ns} is not told yet"
+        self._tell(venue, text, now_ns, out)
+
+    def _await_held_after_all(
+        self, venue: str, record: FundingRecord, now_ns: int, out: Step
+    ) -> None:
+        """Await what was held at the last settlements, by trades that were told after them."""
+        for instrument in self._accounts[venue].derivatives:
+            key = venue, instrument
+            instant_ns = self._settled_ns.get(key, 0)
+            if instant_ns <= max(record.known_ns, self._unpaid_ns.get(key, 0)):
+                continue
+            if instrument not in record.awaited and self._state.books.held_at(
+                venue, instrument, instant_ns
+            ):
+                self._await(venue, instrument, instant_ns, now_ns, out)
 
     def _settled_meanwhile(self, venue: str, instrument: str, now_ns: int, out: Step) -> None:
         """Await payments for what was held at settlements while the executor was down."""

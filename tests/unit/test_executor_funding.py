@@ -268,6 +268,40 @@ def test_a_payment_is_awaited_for_what_was_held_at_the_instant_and_closed_since(
     assert (last_known(world).reason, booked(world)) == ("", D("-0.2"))
 
 
+def told_after_the_settlement(world: World, plan: Any) -> None:
+    """Trade just before funding settles; the executor hears of it only afterwards."""
+    world.now_ns = FIRST_NS - 10 * MS
+    world.message(plan)
+    world.now_ns = FIRST_NS + MS
+    world.tick()
+
+
+def test_no_payment_is_awaited_for_what_was_closed_before_and_told_after() -> None:
+    world = holding()
+    until(world, FIRST_NS - SECOND)
+    back = (("gamma", Side.BUY, "0.1"), ("beta", Side.SELL, "0.1"))
+    told_after_the_settlement(world, of_round(world, back, Intent.CLOSE, plan_id="plan00000002"))
+    assert "not told yet" in last_known(world).reason, "as far as is known then, it was held"
+    world.settle(10)
+    assert not world.engine.state.books.held_at("gamma", PERP, FIRST_NS)
+    assert (last_known(world).reason, booked(world)) == ("", D(0))
+
+
+def test_a_payment_is_awaited_for_what_was_opened_before_and_told_after() -> None:
+    world = make_world()
+    world.settle(3)
+    world.message(rate(FIRST_NS))
+    until(world, FIRST_NS - SECOND)
+    told_after_the_settlement(world, of_round(world, PAIR, Intent.OPEN))
+    assert last_known(world).reason == ""
+    world.settle(8)
+    assert world.engine.state.books.held_at("gamma", PERP, FIRST_NS) == D("-0.1")
+    assert "not told yet" in last_known(world).reason
+    world.payments.append(payment(FIRST_NS, "-0.2"))
+    world.settle(30)
+    assert (last_known(world).reason, booked(world)) == ("", D("-0.2"))
+
+
 def test_without_announced_times_it_is_read_after_every_full_hour() -> None:
     world = make_world()
     world.settle(3)
