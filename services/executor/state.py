@@ -19,7 +19,7 @@ from services.executor.order_record import OrderRecord
 from shared.domain.accounting import Books, holding_key, holding_place
 from shared.domain.instrument import split_instrument
 from shared.domain.order import ZERO
-from shared.domain.quantities import base_of
+from shared.domain.quantities import base_of, is_inverse
 from shared.messages.execution import Fill, OrderStatus, PlanLeg, PlanOutcome
 from shared.messages.terms import Resting
 
@@ -128,6 +128,8 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
 
         Those that it is about as a whole (FLATTEN, a late fill) are closed where they are held.
         """
+        if not is_inverse(instrument):
+            return ZERO
         if self.inverse_entry and self.holding == holding_key(venue, instrument):
             return self.inverse_entry
         found = (leg.inverse_entry for leg in self.legs if leg.market == (venue, instrument))

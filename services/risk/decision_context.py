@@ -89,9 +89,18 @@ class LegCase:
     ``price`` is the dearer of its limit and its expected price, ``position`` what is left there to
     be reduced (``Ledger.position_left``), ``reserved`` what the leg may use. ``price_counted`` is
     where inverse contracts count as coins: their entry where it closes some, else what is expected.
+    ``base_qty`` is its quantity in base units.
     """
 
-    __slots__ = ("market", "offered", "position", "price", "price_counted", "reserved")
+    __slots__ = (
+        "base_qty",
+        "market",
+        "offered",
+        "position",
+        "price",
+        "price_counted",
+        "reserved",
+    )
 
     def __init__(self, leg: OpportunityLeg, ledger: Ledger, inverse_entry: Decimal) -> None:
         market = market_of(f"{leg.venue}|{leg.instrument}")
@@ -99,14 +108,9 @@ class LegCase:
         self.offered, self.market, self.price = leg, market, price
         self.position = ZERO if market.is_spot else ledger.position_left(leg)
         self.price_counted = inverse_entry or leg.price_avg
+        self.base_qty = base_of(leg.instrument, leg.qty, self.price_counted)
         notional = worth_of(leg.instrument, leg.qty, price)
         self.reserved = reserve_leg(leg, notional, self.position)
-
-    @property
-    def base_qty(self) -> Decimal:
-        """Its quantity in base units."""
-        leg = self.offered
-        return base_of(leg.instrument, leg.qty, self.price_counted)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -204,11 +208,12 @@ class DecisionContext:
 
     def inverse_entries(self) -> dict[BookKey, Decimal]:
         """Return the entry of the inverse contracts that its round holds where it closes them."""
-        known = self.round if self.opportunity.intent is _CLOSE else None
         entries: dict[BookKey, Decimal] = {}
-        for key in () if known is None else known.held:
+        if self.opportunity.intent is not _CLOSE or (known := self.round) is None:
+            return entries
+        for key in known.held:
             place = holding_place(key)
-            if known is not None and is_inverse(place[1]) and key in known.books.holdings:
+            if is_inverse(place[1]) and key in known.books.holdings:
                 entries[place] = known.books.holdings[key].inverse_entry or ZERO
         return entries
 

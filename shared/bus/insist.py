@@ -14,6 +14,7 @@ from typing import TypeVar
 import hiredis
 
 from shared.bus.connection import RedisLink, ReplyError, reply_error
+from shared.bus.fence import Fence
 from shared.bus.wire import key_of, pack
 from shared.clock import Clock
 from shared.errors import BusUnavailable
@@ -34,15 +35,14 @@ class Insistence:
     def __init__(
         self,
         out: RedisLink,
-        send: Callable[[list[bytes]], Awaitable[None]],
+        send: Callable[[list[bytes]], Awaitable[int]],
         clock: Clock,
         *,
+        fence: Fence,
         insists: bool = True,
     ) -> None:
         self._out, self._send, self._clock = out, send, clock
-        self._insists = insists
-        self.fence: list[bytes] = []
-        """What goes before every transaction of a process that holds a lease."""
+        self._insists, self._fence = insists, fence
         self._problems: dict[object, str] = {}
         self._throttle = Throttle(_SAY_EVERY_S)
 
@@ -50,21 +50,6 @@ class Insistence:
     def problem(self) -> str:
         """What is being asked for again, and why; empty while nothing is."""
         return next(iter(self._problems.values()), "")
-
-    def fenced(self, commands: Sequence[bytes]) -> list[bytes]:
-        """Return commands so that they are carried out only while the lease is ours."""
-        if not self.fence or not commands:
-            return [*commands]
-        return [*self.fence, _MULTI, *commands, _EXEC]
-
-    def check_done(self, result: object) -> None:
-        """Refuse the last reply to fenced commands where they were not carried out.
-
-        Raises:
-            ReplyError: They were not: another instance has the lease.
-        """
-        if self.fence and result is None:
-            raise reply_error("FENCED the lease changed hands while this was written")
 
     async def transact(self, commands: list[bytes]) -> None:
         """Carry out all of it; while Redis refuses a part, wait and ask again for that part."""
@@ -85,23 +70,24 @@ class Insistence:
 
     async def _attempt(self, commands: list[bytes]) -> list[bytes]:
         """Send commands as one transaction and return those that were refused in it."""
-        is_transaction = len(commands) > 1 or bool(self.fence)
-        packed = [*self.fence, _MULTI, *commands, _EXEC] if is_transaction else commands
+        is_fenced = self._fence.stands
+        is_transaction = len(commands) > 1 or is_fenced
+        packed = [_MULTI, *commands, _EXEC] if is_transaction and not is_fenced else commands
         try:
-            await self._send(packed)
+            sent = await self._send(packed)
         except ReplyError as error:  # of what was sent before without a promise
             self._alert_refused(error, ())
-            await self._send(packed)
+            sent = await self._send(packed)
         try:
             result = await self._out.settle()
         except ReplyError as error:
-            if error.left < len(packed):
+            if error.left < sent:
                 raise
             self._alert_refused(error, ())
             result = await self._out.take()
         if isinstance(result, hiredis.ReplyError):
             raise reply_error(str(result))
-        self.check_done(result)
+        self._fence.check_done(result)
         parts = result if isinstance(result, list) and is_transaction else ()
         refused = []
         for command, part in zip(commands, parts, strict=False):

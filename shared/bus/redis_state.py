@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from shared.bus.connection import RedisLink
+from shared.bus.fence import Fence
 from shared.bus.insist import Insistence
 from shared.bus.tuning import LEDGER_KEY, fence_key, lease_key, members_key
 from shared.bus.wire import pack
@@ -21,14 +22,6 @@ end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return token
 """
-_CHECK = """
-local held = redis.call('GET', KEYS[1])
-if held == ARGV[1] then return 1 end
-redis.call('SET', KEYS[1], held or '0 ')
-return redis.error_reply('FENCED the lease is held as ' .. (held or 'nothing'))
-"""
-"""Between WATCH and MULTI: where the token is another one, the key is written as it is, and the
-transaction that follows is not carried out. So is it where it changes in between."""
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
 _JOIN = """
 local t = redis.call('TIME')
@@ -44,6 +37,7 @@ class RedisState:
 
     _control: RedisLink
     _insist: Insistence
+    _fence: Fence
 
     async def marks(self) -> Mapping[str, str]:
         """See :class:`shared.bus.port.Bus`."""
@@ -61,7 +55,7 @@ class RedisState:
         await self._insist.patiently(lambda: self._write([pack("HDEL", LEDGER_KEY, name)]))
 
     async def _write(self, commands: Sequence[bytes]) -> None:
-        self._insist.check_done(await self._control.call_all(*self._insist.fenced(commands)))
+        self._fence.check_done(await self._control.call_all(*self._fence.around(commands)))
 
     async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> int:
         """See :class:`shared.bus.port.Bus`."""
@@ -70,9 +64,7 @@ class RedisState:
 
     def fence(self, name: str, owner: str, token: int) -> None:
         """See :class:`shared.bus.port.Bus`."""
-        key = fence_key(name)
-        check = pack("EVAL", _CHECK, 1, key, f"{token} {owner}")
-        self._insist.fence = [pack("WATCH", key), check]
+        self._fence.raise_for(fence_key(name), f"{token} {owner}")
 
     async def lease_holder(self, name: str) -> str:
         """See :class:`shared.bus.port.Bus`."""

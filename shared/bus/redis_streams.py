@@ -15,6 +15,7 @@ from shared.bus.address import Endpoint
 from shared.bus.alerts import AlertOutlet
 from shared.bus.connection import RedisLink, ReplyError, reply_error
 from shared.bus.durable import DurableReader
+from shared.bus.fence import Fence
 from shared.bus.insist import Insistence
 from shared.bus.latest import LatestReader, ReaderContext
 from shared.bus.port import NO_CHECKPOINTS, Batch, Inbox, Input
@@ -77,7 +78,10 @@ class RedisBus(RedisState):
             refused=self._refused,
             keys=keys,
         )
-        self._insist = Insistence(self._out, self._send, self._clock, insists=tuning.insists)
+        self._fence = Fence(self._out, self._turn)
+        self._insist = Insistence(
+            self._out, self._send, self._clock, fence=self._fence, insists=tuning.insists
+        )
         self._refused_throttle = Throttle(REFUSED_SAY_S)
         self._upkeep: asyncio.Task[None] | None = None
         self._alert_task: asyncio.Task[None] | None = None
@@ -167,9 +171,9 @@ class RedisBus(RedisState):
         """See :class:`shared.bus.port.Bus`."""
         messages = self._alerts.outgoing(messages)
         async with self._turn:
-            await self._send(self._insist.fenced(self._packer.adds(messages)))
+            await self._send(self._packer.adds(messages))
             try:
-                self._insist.check_done(await self._out.settle())
+                self._fence.check_done(await self._out.settle())
             except ReplyError:
                 await self._out.drop()
                 raise
@@ -196,20 +200,28 @@ class RedisBus(RedisState):
             if pending or checkpoints:
                 await self._insist.transact(commands)
             else:
-                await self._send(self._insist.fenced(commands))
+                await self._send(commands)
                 if not self._makes_promises:
                     self._out.leave_unread()
         finally:
             self._turn.give()
         self._counters["published"] += len(messages)
 
-    async def _send(self, commands: list[bytes], *, optional: bool = False) -> None:
-        """Send without waiting; surface the failure of an earlier send; bound what is in flight."""
+    async def _send(
+        self, commands: list[bytes], *, optional: bool = False, is_fenced: bool = True
+    ) -> int:
+        """Send without waiting; surface the failure of an earlier send; bound what is in flight.
+
+        Returns:
+            How many replies will come.
+        """
         if not commands:
-            return
+            return 0
         try:
             if self._out.wire.awaited >= self._tuning.in_flight_max:
                 await self._out.settle()
+            if is_fenced and self._fence.stands:
+                commands = self._fence.next_around(commands)
             data = commands[0] if len(commands) == 1 else b"".join(commands)
             if self._out.is_connected and not optional:  # nearly always: nothing to wait for
                 self._out.send_now(data, len(commands))
@@ -218,6 +230,7 @@ class RedisBus(RedisState):
         except ReplyError:
             await self._out.drop()
             raise
+        return len(commands)
 
     async def load_checkpoint(self, name: str) -> bytes | None:
         """See :class:`shared.bus.port.Bus`."""
@@ -236,7 +249,8 @@ class RedisBus(RedisState):
             flat = [part for item in fields.items() for part in item]
             async with self._turn:
                 # Only people look at it: refused, it must not keep anything else from being sent.
-                await self._send([pack("HSET", POSITION_KEY, *flat)], optional=True)
+                note = pack("HSET", POSITION_KEY, *flat)
+                await self._send([note], optional=True, is_fenced=False)
             wire = self._out.wire
             if wire.passed_over and self._refused_throttle.passes(self._clock.monotonic_ns() / 1e9):
                 reason = str(reply_error(wire.passed_over))
@@ -253,10 +267,11 @@ class RedisBus(RedisState):
         for task in filter(None, (self._upkeep, self._alert_task)):
             task.cancel()
             await asyncio.wait([task])
+        self._fence.stop()
         await self._upkeep_link.drop()
         try:
             if self._out.is_connected:
-                await self._send(self._packer.adds(self._alerts.rest()))
+                await self._send(self._packer.adds(self._alerts.rest()), is_fenced=False)
                 await self._out.settle()
         except BusUnavailable as error:
             log.warning("bus_close_unconfirmed", extra={"reason": str(error)})

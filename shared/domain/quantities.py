@@ -8,6 +8,7 @@ Nothing else turns one into the other.
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
 from typing import Final
 
 from shared.domain.fees import MONEY_STEP
@@ -19,6 +20,7 @@ _WIDE = Context(prec=700)
 """``quantize`` raises where its result has more digits than the context allows."""
 
 
+@lru_cache(maxsize=65_536)
 def is_inverse(instrument: str) -> bool:
     """Tell whether an instrument is settled in its base asset, and traded in quote units."""
     return split_instrument(instrument).kind is _INVERSE

@@ -12,6 +12,7 @@ import pytest
 from shared import streams
 from shared.bus.address import Endpoint
 from shared.bus.connection import RedisLink
+from shared.bus.fence import AHEAD_S
 from shared.bus.port import Batch, Bus, Input
 from shared.bus.wire import pack
 from shared.errors import BusUnavailable
@@ -36,10 +37,16 @@ async def lead(bus: Bus, owner: str, ttl_ms: int = LONG_MS) -> int:
     return token
 
 
-async def replaced(harness: Harness) -> tuple[Bus, Bus]:
-    """Return a leader of before, who does not know that it is, and the one of now."""
+async def replaced(harness: Harness, *, is_checked_ahead: bool = False) -> tuple[Bus, Bus]:
+    """Return a leader of before, who does not know that it is, and the one of now.
+
+    Where Redis ``is_checked_ahead``, the old one was still the leader by its check of before.
+    """
     old, new = await harness.bus("risk"), await harness.bus("risk")
     assert await lead(old, "r1", 50)
+    if is_checked_ahead:
+        await old.commit(None, [], checkpoints={"of the old": b"1"})
+        await asyncio.sleep(20 * AHEAD_S)
     while not await lead(new, "r2"):
         await asyncio.sleep(0.02)
     return old, new
@@ -77,11 +84,14 @@ WRITES: dict[str, Callable[[Bus, Batch], Awaitable[Any]]] = {
 }
 
 
+@pytest.mark.parametrize("is_checked_ahead", [False, True])
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
 async def test_an_older_token_writes_nothing(
-    bus_harness: Harness, write: Callable[[Bus, Batch], Awaitable[Any]]
+    bus_harness: Harness,
+    write: Callable[[Bus, Batch], Awaitable[Any]],
+    is_checked_ahead: bool,
 ) -> None:
-    old, new = await replaced(bus_harness)
+    old, new = await replaced(bus_harness, is_checked_ahead=is_checked_ahead)
     await new.mark({"kept": "1"})
     inbox = await new.open_inbox([Input(COMMAND)], service="risk", instance="r2")
     await new.publish([halt(0)])
@@ -133,12 +143,36 @@ async def test_a_takeover_between_the_check_and_the_write_is_noticed(bus_harness
     old, new = await bus_harness.bus("risk"), await bus_harness.bus("risk")
     assert await lead(old, "r1", 50)
     link = RedisLink(Endpoint(bus_harness.config), PATIENT)
-    await link.call_all(*old._insist.fence)  # type: ignore[attr-defined]
+    await link.call_all(*old._fence.check)  # type: ignore[attr-defined]
     while not await lead(new, "r2"):
         await asyncio.sleep(0.02)
     result = await link.call_all(pack("MULTI"), pack("SET", "{arb}:x", "old"), pack("EXEC"))
     assert result is None
     with pytest.raises(BusUnavailable, match="changed hands"):
-        old._insist.check_done(result)  # type: ignore[attr-defined]
+        old._fence.check_done(result)  # type: ignore[attr-defined]
     assert await bus_harness.call("EXISTS", "{arb}:x") == 0
     await link.drop()
+
+
+async def test_a_check_sent_ahead_ends_with_its_connection(bus_harness: Harness) -> None:
+    if not isinstance(bus_harness, RedisHarness):
+        return  # there is none
+    old, new = await bus_harness.bus("risk"), await bus_harness.bus("risk")
+    assert await lead(old, "r1", 50)
+    await old.publish([halt(1)])
+    await asyncio.sleep(20 * AHEAD_S)
+    await old._out.drop()  # type: ignore[attr-defined]
+    while not await lead(new, "r2"):
+        await asyncio.sleep(0.02)
+    with pytest.raises(BusUnavailable, match="another instance took the lease"):
+        await old.publish([halt(2)])
+    assert await bus_harness.length(COMMAND.key()) == 1
+
+
+async def test_writes_go_on_with_checks_sent_ahead_and_without(bus_harness: Harness) -> None:
+    _, new = await replaced(bus_harness)
+    for number in range(9):
+        await new.commit(None, [halt(number)], checkpoints={"risk": b"%d" % number})
+        await asyncio.sleep((0, AHEAD_S, 5 * AHEAD_S)[number % 3])
+    assert await bus_harness.length(COMMAND.key()) == 9
+    assert await new.load_checkpoint("risk") == b"8"
