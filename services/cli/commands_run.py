@@ -187,7 +187,7 @@ def run(
     service: Annotated[str, typer.Argument(metavar="SERVICE")],
     config: ConfigPath = None,
 ) -> None:
-    """Run one service, or venuesim (--port, --seed, --json)."""
+    """Run one service, or venuesim (--port, --seed, --state, --json)."""
     if service not in RUNNABLE:
         raise ConfigError(f"no service {service!r}; there are: {', '.join(RUNNABLE)}")
     extra = list(context.args)

@@ -56,7 +56,9 @@ async def run_demo(
         async with watched(run):
             run.phase("starting the bus and the venues")
             await stack.start_bus()
-            addresses = await stack.start_venues(("--seed", str(seed), *shown.venue_arguments))
+            addresses = await stack.start_venues(
+                ("--seed", str(seed), *stack.venue_state, *shown.venue_arguments)
+            )
             run.control = ControlClient(addresses.control)
             run.accounts_before = read_accounts(await run.control.get("accounts"))
             config = config_for_venues(

@@ -16,7 +16,7 @@ from services.cli.follower import Follower
 from services.cli.look import ENTRIES_BACK, newest_views
 from services.cli.output import console, note
 from services.cli.screen import Screen, progress_line, render
-from services.cli.stack import VENUES, Stack, StackError, seconds_since
+from services.cli.stack import Stack, StackError, seconds_since
 from services.cli.supervisor import tail
 from services.cli.venues import ControlClient
 from shared.clock import SystemClock
@@ -332,12 +332,6 @@ async def compare_with_venues(run: Run, ending: Ending, ended_ns: int) -> None:
     Without their accounts from before (paper execution never sends) there is nothing to compare.
     """
     if run.control is None or not run.accounts_before:
-        return
-    if run.stack.supervisor.usage()[VENUES].restarts:
-        ending.problems.append(
-            "the simulated venues ended and began anew without memory of our orders: nothing to "
-            "compare with"
-        )
         return
     try:
         accounts = read_accounts(await run.control.get("accounts"))

@@ -137,6 +137,11 @@ class Stack:
             except BusUnavailable:
                 await asyncio.sleep(0.02)
 
+    @property
+    def venue_state(self) -> tuple[str, str]:
+        """The argument by which simulated venues keep their accounts over restarts."""
+        return "--state", str(self.directory / "venues")
+
     async def start_venues(self, arguments: Sequence[str]) -> Addresses:
         """Start the simulated venues on a port they keep over restarts; return their addresses.
 

@@ -12,6 +12,7 @@ import msgspec
 import uvloop
 
 from services.venuesim.app import Options, serve
+from services.venuesim.store import StateLostError
 from shared.errors import ConfigError
 
 RATE_MAX = 1e6
@@ -60,6 +61,9 @@ def parse_arguments(arguments: list[str]) -> Options:
     )
     parser.add_argument("--capture", nargs="+", default=[], help="recordings to play instead")
     parser.add_argument("--lockstep", action="store_true", help="play only as far as told to")
+    parser.add_argument(
+        "--state", default="", metavar="FOLDER", help="keep accounts there, over kill -9 too"
+    )
     parser.add_argument("--json", action="store_true", help="the ready line is JSON in any case")
     given = parser.parse_args(arguments)
     if not 0 < given.rate <= RATE_MAX:
@@ -75,16 +79,11 @@ def parse_arguments(arguments: list[str]) -> Options:
         parser.error(f"--premium-bps {given.premium_bps}: 0 to {PREMIUM_BPS_MAX:g}")
     if not 0 <= given.depeg_bps <= DEPEG_BPS_MAX:
         parser.error(f"--depeg-bps {given.depeg_bps}: 0 to {DEPEG_BPS_MAX:g}")
-    if given.capture and given.more_markets:
-        parser.error("--more-markets is for a generated market: a recording lists what it has")
-    if given.capture and given.more_venues:
-        parser.error("--more-venues is for a generated market: a recording has its own venues")
+    _check_replay(parser, given)
     if not given.host.strip():  # a server would take it for every address
         parser.error("--host is empty; give an address, like 127.0.0.1")
     if not 0 <= given.port <= 65_535:
         parser.error(f"--port {given.port}: 0 to 65535")
-    if given.lockstep and not given.capture:
-        parser.error("--lockstep needs --capture PATH")
     return Options(
         seed=given.seed,
         host=given.host,
@@ -98,7 +97,19 @@ def parse_arguments(arguments: list[str]) -> Options:
         depeg_bps=given.depeg_bps,
         funding_rate_interval_s=rate_interval_s,
         more_venues=given.more_venues,
+        state=given.state,
     )
+
+
+def _check_replay(parser: _Parser, given: argparse.Namespace) -> None:
+    if given.lockstep and not given.capture:
+        parser.error("--lockstep needs --capture PATH")
+    if given.capture and given.more_markets:
+        parser.error("--more-markets is for a generated market: a recording lists what it has")
+    if given.capture and given.more_venues:
+        parser.error("--more-venues is for a generated market: a recording has its own venues")
+    if given.capture and given.state:
+        parser.error("--state is for a generated market: a recording begins with new accounts")
 
 
 async def run(options: Options) -> None:
@@ -125,6 +136,9 @@ def main() -> None:
     except ConfigError as error:
         sys.stderr.write(f"venuesim: {error}\n")
         raise SystemExit(2) from error
+    except StateLostError as error:
+        sys.stderr.write(f"venuesim: {error}\n")
+        raise SystemExit(1) from error
     except OSError as error:
         sys.stderr.write(f"venuesim: cannot listen on {options.host}:{options.port}: {error}\n")
         raise SystemExit(2) from error

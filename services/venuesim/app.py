@@ -7,14 +7,16 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from services.venuesim import config
 from services.venuesim.control import Control
-from services.venuesim.http import add_venue
+from services.venuesim.http import add_venue, answering_when
 from services.venuesim.replay import VenueReplay, survey
+from services.venuesim.store import StateLostError, Store
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from shared.exchange.generator import TICK_MS, MarketGenerator, Shape
@@ -35,7 +37,7 @@ class Options:
     ``premium_bps`` away from spot, to converge. Rates are for ``funding_rate_interval_s``, without
     it for the interval itself: with it, eight hours pass in seconds. ``more_markets`` lists markets
     between assets too, whose stable coin falls by ``depeg_bps`` now and then. ``more_venues`` opens
-    the venues beside the usual ones, too.
+    the venues beside the usual ones, too. With ``state``, a folder, accounts outlive the process.
     """
 
     seed: int = 0
@@ -50,6 +52,7 @@ class Options:
     depeg_bps: float = 0.0
     funding_rate_interval_s: int | None = None
     more_venues: bool = False
+    state: str = ""
 
 
 class VenueSim:
@@ -69,6 +72,7 @@ class VenueSim:
             options.funding_rate_interval_s and options.funding_rate_interval_s * 1_000,
         )
         self.venues: dict[str, SimulatedVenue] = {}
+        self.store: Store | None = None
         self._market: MarketGenerator | None = None
         self.replay: VenueReplay | None = None
         if options.capture:
@@ -83,6 +87,8 @@ class VenueSim:
                 options.seed,
                 Shape(premium_bps=options.premium_bps, depeg_bps=options.depeg_bps),
             )
+        if options.state:  # before the market opens: open orders are on the books first
+            self.store = Store(Path(options.state), self.venues)
         faults.instruments.update(
             {name: tuple(venue.exchange.by_instrument) for name, venue in self.venues.items()}
         )
@@ -117,19 +123,33 @@ class VenueSim:
 
     def application(self) -> web.Application:
         """Return the web application with every venue's paths."""
-        app = web.Application(client_max_size=config.REQUEST_BYTES_MAX)
+        app = web.Application(
+            client_max_size=config.REQUEST_BYTES_MAX, middlewares=[answering_when(self.is_kept)]
+        )
         for venue in self.venues.values():
-            add_venue(app, venue, self.context.faults)
+            add_venue(app, venue, self.context.faults, self.is_kept)
         self.control.add_routes(app)
         return app
 
+    def is_kept(self) -> bool:
+        """Write what happened to the accounts, if that is wanted; tell whether clients may know."""
+        return self.store is None or self.store.written()
+
     def step(self) -> None:
-        """Move the market by one tick, unless it is to stand still, and publish."""
+        """Move the market by one tick, unless it is to stand still, and publish.
+
+        Raises:
+            StateLostError: What happened to the accounts cannot be written.
+        """
         self.control.ticks += 1
         if self._market is not None and self.control.market_moves:
             self._market.step(self.context.venue_ms(""))
         for venue in self.venues.values():
             venue.on_tick(self.control.ticks, self.context.venue_ms(venue.venue))
+        if self.store is not None:
+            self.store.look()
+            if not self.store.written():
+                raise StateLostError(self.store.error)
 
     async def run(self) -> None:
         """Pace the market by the wall clock until canceled."""
@@ -194,8 +214,18 @@ class Server:
 async def serve(options: Options) -> AsyncIterator[Server]:
     """Serve the venues; yields once clients may connect."""
     sim = VenueSim(options)
-    for _ in range(config.WARM_UP_TICKS):
-        sim.step()  # so that no client ever sees an empty generated book
+    try:
+        for _ in range(config.WARM_UP_TICKS):
+            sim.step()  # so that no client ever sees an empty generated book
+        async with _serving(sim, options) as server:
+            yield server
+    finally:
+        if sim.store is not None:
+            sim.store.close()
+
+
+@asynccontextmanager
+async def _serving(sim: VenueSim, options: Options) -> AsyncIterator[Server]:
     runner = web.AppRunner(sim.application(), access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     site = web.TCPSite(runner, options.host, options.port)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 from aiohttp import WSMsgType, web
+from aiohttp.typedefs import Middleware
 
 from services.venuesim import config
 from shared.simulated.faults import FaultTable
@@ -16,23 +17,40 @@ from shared.simulated.port import FixedRoute, Route, SimulatedVenue, SocketRoute
 from shared.simulated.rest import Answer, Pending, Request, Rest, respond
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+MayTell = Callable[[], bool]
+"""Whether what happened is kept, so that clients may know; kept just now where it was not."""
 
 
-def add_venue(app: web.Application, venue: SimulatedVenue, faults: FaultTable) -> None:
+def answering_when(may_tell: MayTell) -> Middleware:
+    """Return what lets an answer out only then; without it the connection is cut."""
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if not may_tell() and request.transport is not None:
+            request.transport.abort()
+        return response
+
+    return guard
+
+
+def add_venue(
+    app: web.Application, venue: SimulatedVenue, faults: FaultTable, may_tell: MayTell
+) -> None:
     """Serve a venue's paths below its name, and as they are where no venue before has the same."""
     taken = {resource.canonical for resource in app.router.resources()}
     for route in venue.routes():
         for prefix in (f"/{venue.venue}", ""):
             if prefix + route.path not in taken:
-                method, handler = _handler(route, venue, faults, prefix)
+                method, handler = _handler(route, venue, faults, prefix, may_tell)
                 app.router.add_route(method, prefix + route.path, handler)
 
 
 def _handler(
-    route: Route, venue: SimulatedVenue, faults: FaultTable, prefix: str
+    route: Route, venue: SimulatedVenue, faults: FaultTable, prefix: str, may_tell: MayTell
 ) -> tuple[str, Handler]:
     if isinstance(route, SocketRoute):
-        return "GET", _serving(venue.hub, route, prefix)
+        return "GET", _serving(venue.hub, route, prefix, may_tell)
     if isinstance(route, FixedRoute):
         return "GET", _answering(Answer(msgspec.json.encode(route.body)))
     return route.method, _responding(route.rest, faults, venue.venue, prefix)
@@ -92,7 +110,7 @@ def _response(answer: Answer) -> web.Response:
     )
 
 
-def _serving(hub: Hub, route: SocketRoute, prefix: str) -> Handler:
+def _serving(hub: Hub, route: SocketRoute, prefix: str, may_tell: MayTell) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         """Accept a WebSocket and serve it until it closes."""
         socket = web.WebSocketResponse(
@@ -104,7 +122,7 @@ def _serving(hub: Hub, route: SocketRoute, prefix: str) -> Handler:
         path, query = request.path.removeprefix(prefix), dict(request.query)
         client = Client(path, query, wake=woken.set, abort=transport.abort)
         hub.connect(client)
-        writing = asyncio.create_task(_write(client, socket, woken))
+        writing = asyncio.create_task(_write(client, socket, woken, may_tell))
         try:
             route.on_open(client)
             async for message in socket:
@@ -124,10 +142,12 @@ def _serving(hub: Hub, route: SocketRoute, prefix: str) -> Handler:
     return handle
 
 
-async def _write(client: Client, socket: web.WebSocketResponse, woken: asyncio.Event) -> None:
+async def _write(
+    client: Client, socket: web.WebSocketResponse, woken: asyncio.Event, may_tell: MayTell
+) -> None:
     """Write what waits for a client until its connection ends."""
     while True:
-        while (frame := client.next_frame()) is not None:
+        while may_tell() and (frame := client.next_frame()) is not None:
             await socket.send_frame(frame, WSMsgType.TEXT)
         if client.is_closing:
             code, reason = client.goodbye

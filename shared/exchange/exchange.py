@@ -14,6 +14,7 @@ from shared.exchange.accounts import AccountLedger
 from shared.exchange.listing import Listing
 from shared.exchange.matching import Match, MatchingBook
 from shared.exchange.matching import Sequence as UpdateIds
+from shared.exchange.order_log import OrderLog
 from shared.exchange.orders import (
     Fill,
     IncomingOrder,
@@ -24,15 +25,10 @@ from shared.exchange.orders import (
     Status,
     TradeIds,
 )
-from shared.exchange.reduce_only import ReduceOnly
 from shared.exchange.settlement import Settlement
 from shared.messages.base import Side
 from shared.messages.terms import OrderType, TimeInForce
 
-ORDERS_MAX = 20_000
-"""Closed orders remembered per venue; the oldest are forgotten and counted."""
-FILLS_MAX = 50_000
-"""Fills remembered per venue."""
 PRINTS_MAX = 1_000
 """Public trades remembered per instrument."""
 OPEN_ORDERS_MAX = 500
@@ -76,19 +72,15 @@ class Exchange:
         }
         self.ledger = AccountLedger(start, leverage)
         self._settlement = Settlement(self.ledger, fee_asset, self._mid)
-        self.orders: dict[int, Order] = {}
-        self.open_orders: dict[int, Order] = {}
-        self._reduce_only = ReduceOnly(self.ledger)
-        self.fills: deque[Fill] = deque(maxlen=FILLS_MAX)
+        self.log = OrderLog(self.ledger)
+        self.orders, self.open_orders, self.fills = self.log.orders, self.log.open, self.log.fills
+        self.forgotten = self.log.forgotten
         self.prints: dict[str, deque[Print]] = {
             instrument: deque(maxlen=PRINTS_MAX) for instrument in self.by_instrument
         }
-        self.forgotten = {"orders": 0, "fills": 0}
-        self._closed: deque[int] = deque()
-        self._by_client_id: dict[str, int] = {}
-        self._next_order_id = 4_000_000_000 + seed % 1_000_000
+        self.last_order_id = 4_000_000_000 + seed % 1_000_000
         first = 70_000_000 + seed % 1_000_000
-        self._trade_ids = TradeIds(self.by_instrument, first, apart=numbers_trades_apart)
+        self.trade_ids = TradeIds(self.by_instrument, first, apart=numbers_trades_apart)
         self.order_listeners: list[OrderListener] = []
         self.print_listeners: list[Callable[[Print], None]] = []
         self.book_listeners: list[Callable[[Listing], None]] = []
@@ -109,7 +101,7 @@ class Exchange:
         order = self._accept(request, now_ms)
         listing = request.listing
         book = self.books[listing.instrument]
-        self._remember(order)
+        self.log.add(order)
         self._notify(order, "NEW", None)
         lots = order.lots if fill_share == 1 else int(order.lots * fill_share)
         limit = order.ticks if request.type is OrderType.LIMIT else None
@@ -146,9 +138,7 @@ class Exchange:
 
     def find(self, order_id: int | None, client_id: str = "") -> Order | None:
         """Return an order by the venue's id or the client's (the newest that used it)."""
-        if order_id is not None:
-            return self.orders.get(order_id)
-        return self.orders.get(self._by_client_id.get(client_id, -1))
+        return self.log.find(order_id, client_id)
 
     # -- the market around the account ---------------------------------------------------
 
@@ -177,8 +167,8 @@ class Exchange:
             raise RefusedError(Refusal.LOT_SIZE)
         if listing.qty_max is not None and request.qty > listing.qty_max:
             raise RefusedError(Refusal.LOT_SIZE)
-        open_id = self._by_client_id.get(request.client_id)
-        if open_id is not None and open_id in self.open_orders:
+        namesake = self.log.find(None, request.client_id)
+        if namesake is not None and namesake.id in self.open_orders:
             raise RefusedError(Refusal.DUPLICATE_ID)
         if len(self.open_orders) >= OPEN_ORDERS_MAX:
             raise RefusedError(Refusal.TOO_MANY_OPEN)
@@ -195,10 +185,10 @@ class Exchange:
         if self.refuses_fok and request.tif is TimeInForce.FOK and _sum(reachable) < lots:
             raise RefusedError(Refusal.FOK_UNFILLED)
         if self.cuts_reduce_only and request.reduce_only and listing.perpetual:
-            lots = min(lots, listing.lots(self._reduce_only.left(listing, request.side)) or lots)
-        self._next_order_id += 1
-        order = Order(self._next_order_id, request, ticks, lots, now_ms, now_ms)
-        self._settlement.lock(order, reachable, self._reduce_only.closing(listing))
+            lots = min(lots, listing.lots(self.log.reduce_only.left(listing, request.side)) or lots)
+        order = Order(self.last_order_id + 1, request, ticks, lots, now_ms, now_ms)
+        self._settlement.lock(order, reachable, self.log.reduce_only.closing(listing))
+        self.last_order_id = order.id
         return order
 
     @staticmethod
@@ -225,22 +215,19 @@ class Exchange:
 
     def _fill(self, order: Order, ticks: int, lots: int, *, maker: bool, now_ms: int) -> None:
         fill = self._settlement.fill(order, ticks, lots, maker=maker)
-        fill.trade_id = self._trade_ids.newest(order.request.listing.instrument)
+        fill.trade_id = self.trade_ids.newest(order.request.listing.instrument)
         fill.ts_ms = now_ms
         order.updated_ms = now_ms
         order.status = Status.PARTIALLY_FILLED if order.remaining_lots else Status.FILLED
-        if len(self.fills) == FILLS_MAX:
-            self.forgotten["fills"] += 1
-        self.fills.append(fill)
-        order.fills.append(fill)
+        self.log.add_fill(order, fill)
         if not order.remaining_lots:
-            self._forget_open(order)
+            self.log.close(order)
         self._notify(order, "TRADE", fill)
         self._expire_reduce_only(order.request.listing, now_ms)
 
     def _expire_reduce_only(self, listing: Listing, now_ms: int) -> None:
         """End orders that would open a position, now that there is less to close."""
-        for order in self._reduce_only.void(listing):
+        for order in self.log.reduce_only.void(listing):
             if order.on_book:
                 book = self.books[listing.instrument]
                 book.remove(order.request.side, order.ticks, order.id)
@@ -256,7 +243,7 @@ class Exchange:
         return self.by_instrument[instrument].price(bid + ask) / 2
 
     def _print(self, listing: Listing, side: Side, match: Match, now_ms: int) -> None:
-        trade_id = self._trade_ids.next(listing.instrument)
+        trade_id = self.trade_ids.next(listing.instrument)
         trade = Print(trade_id, listing, side, match.price, match.lots, now_ms)
         self.prints[listing.instrument].append(trade)
         for listener in self.print_listeners:
@@ -266,26 +253,8 @@ class Exchange:
         self.ledger.unlock(order.lock_asset, order.locked)
         order.locked = Decimal(0)
         order.status, order.updated_ms, order.reason = status, now_ms, reason
-        order.on_book = False
-        self._forget_open(order)
+        self.log.close(order)
         self._notify(order, status.value, None)
-
-    def _remember(self, order: Order) -> None:
-        self.orders[order.id] = order
-        self.open_orders[order.id] = order
-        self._reduce_only.add(order)
-        self._by_client_id[order.request.client_id] = order.id
-
-    def _forget_open(self, order: Order) -> None:
-        self.open_orders.pop(order.id, None)
-        self._reduce_only.forget(order)
-        order.on_book = False
-        self._closed.append(order.id)
-        if len(self._closed) > ORDERS_MAX:
-            gone = self.orders.pop(self._closed.popleft())
-            if self._by_client_id.get(gone.request.client_id) == gone.id:
-                del self._by_client_id[gone.request.client_id]
-            self.forgotten["orders"] += 1
 
     def _notify(self, order: Order, what: str, fill: Fill | None) -> None:
         for listener in self.order_listeners:

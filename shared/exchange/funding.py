@@ -126,13 +126,15 @@ class Funding:
         self._listings = {x.instrument: x for x in listings if x.perpetual}
         self.mark, self.index, self.terms = mark, index, terms
         self._premiums = {instrument: _Premium() for instrument in self._listings}
-        self._history: dict[str, deque[Settled]] = {
+        self.settled: dict[str, deque[Settled]] = {
             instrument: deque(maxlen=HISTORY_MAX) for instrument in self._listings
         }
         self.payments: deque[Payment] = deque(maxlen=HISTORY_MAX * max(1, len(self._listings)))
         self.listeners: list[Callable[[Payment], None]] = []
-        self._next_ms = self._sample_ms = 0
-        self._next_id = 1
+        self.due_ms = 0
+        """When the next settlement is due; 0: nothing happened yet."""
+        self._sample_ms = 0
+        self.next_payment_id = 1
 
     def next_ms(self, now_ms: int) -> int:
         """Return the next settlement."""
@@ -146,7 +148,7 @@ class Funding:
     def history(self, listing: Listing, now_ms: int) -> Sequence[Settled]:
         """Return its settlements, oldest first."""
         self._begin(now_ms)
-        return self._history[listing.instrument]
+        return self.settled[listing.instrument]
 
     def on_time(self, now_ms: int) -> None:
         """Take a sample of every premium when one is due, and settle what is due."""
@@ -165,34 +167,34 @@ class Funding:
 
     def _settle_until(self, now_ms: int) -> None:
         self._begin(now_ms)
-        while self._next_ms <= now_ms:
-            self._settle(self._next_ms)
+        while self.due_ms <= now_ms:
+            self._settle(self.due_ms)
             # After a long pause only the last settlement counts: nobody was there for the others.
             interval_ms = self.terms.interval_ms
-            self._next_ms = max(self._next_ms + interval_ms, self.next_ms(now_ms) - interval_ms)
+            self.due_ms = max(self.due_ms + interval_ms, self.next_ms(now_ms) - interval_ms)
 
     def _begin(self, now_ms: int) -> None:
-        if self._next_ms:
+        if self.due_ms:
             return
-        self._next_ms = self.next_ms(now_ms)
+        self.due_ms = self.next_ms(now_ms)
         for instrument, listing in self._listings.items():
             for back in range(HISTORY_START, 0, -1):
-                ts_ms = self._next_ms - back * self.terms.interval_ms
+                ts_ms = self.due_ms - back * self.terms.interval_ms
                 settled = Settled(self.terms.interest, self.mark(listing), ts_ms)
-                self._history[instrument].append(settled)
+                self.settled[instrument].append(settled)
 
     def _settle(self, ts_ms: int) -> None:
         for instrument, listing in self._listings.items():
             settled = Settled(self.rate(listing), self.mark(listing), ts_ms)
-            self._history[instrument].append(settled)
+            self.settled[instrument].append(settled)
             self._premiums[instrument] = _Premium()
             position = self._ledger.positions.get(instrument)
             if position is None or not position.qty:
                 continue
             amount = (-listing.worth(position.qty, settled.mark) * settled.rate).quantize(UNIT)
             self._ledger.settle_funding(listing.settle, amount, ts_ms)
-            payment = Payment(self._next_id, listing, amount, listing.settle, ts_ms)
-            self._next_id += 1
+            payment = Payment(self.next_payment_id, listing, amount, listing.settle, ts_ms)
+            self.next_payment_id += 1
             self.payments.append(payment)
             for listener in self.listeners:
                 listener(payment)

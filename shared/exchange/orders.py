@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum, StrEnum
@@ -169,7 +169,7 @@ class TradeIds:
     """Numbers trades: all of a venue in one sequence, or those of each instrument in its own."""
 
     def __init__(self, instruments: Iterable[str], first: int, *, apart: bool) -> None:
-        self._newest = {
+        self.newest_of = {
             instrument: first + place * TRADES_APART if apart else first
             for place, instrument in enumerate(instruments)
         }
@@ -178,12 +178,18 @@ class TradeIds:
     def next(self, instrument: str) -> int:
         """Return the number of another trade."""
         if self._shared is None:
-            self._newest[instrument] += 1
+            self.newest_of[instrument] += 1
         else:
             self._shared += 1
-            self._newest[instrument] = self._shared
-        return self._newest[instrument]
+            self.newest_of[instrument] = self._shared
+        return self.newest_of[instrument]
 
     def newest(self, instrument: str) -> int:
         """Return the number of its last trade."""
-        return self._newest[instrument]
+        return self.newest_of[instrument]
+
+    def continue_after(self, newest_of: Mapping[str, int]) -> None:
+        """Go on with the numbers after these, of each instrument."""
+        self.newest_of.update(newest_of)
+        if self._shared is not None:
+            self._shared = max(self._shared, *self.newest_of.values())

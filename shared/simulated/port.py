@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from shared.exchange.exchange import Exchange
+from shared.exchange.funding import Funding
 from shared.exchange.listing import Listing
 from shared.simulated.context import Context
 from shared.simulated.hub import Client, Hub
@@ -61,6 +62,8 @@ class SimulatedVenue(Protocol):
     has_update_ids: bool
     """Whether its books carry the exchange's own numbers (``MatchingBook.seq``)."""
     exchange: Exchange
+    funding: Funding | None
+    """Of its perpetuals."""
     hub: Hub
     credentials: dict[str, str]
     recorded: RecordedMarket | None

@@ -13,7 +13,7 @@ from functools import partial
 from shared.services import USUAL_SERVICES as SERVICES
 from tests.compose_stack import ComposeStack
 
-RECORDER = "recorder"
+RECORDER, SIMULATION = "recorder", "venuesim"
 ATTEMPTS, ATTEMPT_S = 10, 1.0
 TO_VENUES = ("ingestor", "executor")
 """Services with a way to the venues."""
@@ -54,7 +54,7 @@ class ChaosStack(ComposeStack):
 
     def network(self) -> str:
         """The network to the venues, by its name in Docker."""
-        networks = self.container("venuesim")["NetworkSettings"]["Networks"]
+        networks = self.container(SIMULATION)["NetworkSettings"]["Networks"]
         return next(iter(networks))
 
 
@@ -87,9 +87,8 @@ class Fault:
 def draw(stack: ChaosStack, chance: random.Random) -> Fault:
     """Return the next fault."""
     often = (_kill, _kill, _kill, _pause, _pause, _venue, _venue, _venue)
-    return chance.choice((*often, _cut_off, _kill_redis, _pause_redis, _restart, _fill_disk))(
-        stack, chance
-    )
+    rarely = (_cut_off, _kill_redis, _pause_redis, _kill_venues, _restart, _fill_disk)
+    return chance.choice((*often, *rarely))(stack, chance)
 
 
 def _kill(stack: ChaosStack, chance: random.Random) -> Fault:
@@ -127,6 +126,11 @@ def _kill_redis(stack: ChaosStack, chance: random.Random) -> Fault:
     return Fault("kill -9", "redis", stack.kill_redis)
 
 
+def _kill_venues(stack: ChaosStack, chance: random.Random) -> Fault:
+    """All venues restart: what they answered or told before, they still know."""
+    return Fault("kill -9", SIMULATION, partial(stack.kill, SIMULATION))
+
+
 def _pause_redis(stack: ChaosStack, chance: random.Random) -> Fault:
     name = stack.container_name("redis")
     return Fault(
@@ -140,7 +144,7 @@ def _pause_redis(stack: ChaosStack, chance: random.Random) -> Fault:
 
 def _restart(stack: ChaosStack, chance: random.Random) -> Fault:
     """Restart as an upgrade does: SIGTERM, drain, start."""
-    target = chance.choice((*SERVICES, RECORDER, "redis"))
+    target = chance.choice((*SERVICES, RECORDER, SIMULATION, "redis"))
     return Fault("restart", target, partial(stack.compose, "restart", target))
 
 
@@ -170,6 +174,6 @@ OF_VENUES: tuple[dict[str, object], ...] = (
 def _venue(stack: ChaosStack, chance: random.Random) -> Fault:
     """Let a venue misbehave."""
     told = {"venue": chance.choice(VENUES), **chance.choice(OF_VENUES)}
-    python = ("exec", "-T", "venuesim", "python", "-c")
+    python = ("exec", "-T", SIMULATION, "python", "-c")
     begin = partial(stack.compose, *python, VENUE_FAULT, json.dumps(told))
     return Fault(str(told["kind"]), str(told["venue"]), begin)

@@ -192,11 +192,11 @@ def check_kept_ledger(kept: Path, report: dict[str, Any]) -> None:
     assert told["modes"] == ["simulated"]
 
 
-def test_it_heals_when_services_and_the_bus_are_killed() -> None:
+def test_it_heals_when_services_the_bus_and_the_venues_are_killed() -> None:
     draw = random.Random(5)
-    with running("demo", "--seconds", "45", "--seed", "12", "--json") as arb:
+    with running("demo", "--seconds", "50", "--seed", "12", "--json") as arb:
         arb.wait_for("trading: ACTIVE")
-        killed = [*SERVICES, "recorder", "valkey"]
+        killed = [*SERVICES, "recorder", "valkey", "venuesim"]
         draw.shuffle(killed)
         for name in killed:
             arb.kill(name)

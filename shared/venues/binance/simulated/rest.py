@@ -68,12 +68,11 @@ class SpotRest:
         self.meter = RateMeter(6_000, 100)
         self.public = SpotMarketData(exchange)
         self.routes = self._routes()
-        self._named = 0
 
     def new_id(self) -> str:
         """Return an id like the venue's, for an order or a cancel that the client did not name."""
-        self._named += 1
-        return hashlib.sha256(f"{self.venue}/{self._named}".encode()).hexdigest()[:22]
+        number = self.exchange.log.number_unnamed()
+        return hashlib.sha256(f"{self.venue}/{number}".encode()).hexdigest()[:22]
 
     def _routes(self) -> dict[tuple[str, str], Route]:
         v3, public = "/api/v3/", self.public

@@ -36,6 +36,7 @@ class BinanceSpot:
     ) -> None:
         self.venue = VENUE
         self.has_update_ids = True
+        self.funding = None
         self.exchange = Exchange(
             VENUE,
             listings,

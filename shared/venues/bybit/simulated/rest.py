@@ -62,7 +62,6 @@ class BybitRest:
         self._public, self._account, self._context = public, account, context
         self._faults, self._credentials = context.faults, credentials
         self._venue = self.exchange.venue
-        self._named = 0
         self._placed: deque[int] = deque(maxlen=ORDERS_PER_S)  # when the newest orders came, ms
 
     def is_order(self, request: Request) -> bool:
@@ -192,8 +191,8 @@ class BybitRest:
         raise ApiError(10017, "Route not found")
 
     def _place(self, parameters: Mapping[str, Any], now_ms: int) -> Order:
-        self._named += 1
-        wanted = formats.parse_order(self.exchange, parameters, f"{formats.UNNAMED}{self._named}")
+        name = f"{formats.UNNAMED}{self.exchange.log.number_unnamed()}"
+        wanted = formats.parse_order(self.exchange, parameters, name)
         if self._state == "hedge_mode" and not parameters.get("positionIdx"):
             raise ApiError(10001, "position idx not match position mode")
         if self.exchange.find(None, wanted.client_id) is not None:

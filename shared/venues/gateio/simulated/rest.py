@@ -53,7 +53,6 @@ class GateRest:
         self._faults: FaultTable = context.faults
         self._credentials = credentials
         self._venue = self.exchange.venue
-        self._named = 0
 
     def is_order(self, request: Request) -> bool:
         """Tell whether it changes something."""
@@ -153,8 +152,8 @@ class GateRest:
             parameters = msgspec.json.decode(request.body, type=dict[str, Any])
         except msgspec.DecodeError as error:
             raise ApiError("INVALID_PROTOCOL", "The body is no JSON object") from error
-        self._named += 1
-        wanted = formats.parse_order(self.exchange, parameters, f"{formats.UNNAMED}{self._named}")
+        name = f"{formats.UNNAMED}{self.exchange.log.number_unnamed()}"
+        wanted = formats.parse_order(self.exchange, parameters, name)
         instrument = wanted.listing.instrument
         if self._faults.take(("reject",), self._venue, instrument):
             raise ApiError("INVALID_PARAM_VALUE", "Order rejected by the matching engine")

@@ -38,6 +38,7 @@ class GateSpot:
     ) -> None:
         self.venue = VENUE
         self.has_update_ids = True
+        self.funding = None
         self.exchange = Exchange(
             VENUE,
             listings,

@@ -42,7 +42,6 @@ class PrivateRest:
     def __init__(self, exchange: Exchange, faults: FaultTable, gate: RequestChecks) -> None:
         self.exchange, self.faults, self.gate = exchange, faults, gate
         self.cancel_all_at_ms: int | None = None
-        self._named = 0
         self.routes: dict[str, Route] = {
             "AddOrder": Route(self.add_order, cost=0),
             "CancelOrder": Route(self.cancel_order, cost=0),
@@ -86,8 +85,8 @@ class PrivateRest:
 
     def parse(self, parameters: Mapping[str, Any]) -> IncomingOrder:
         """Return the order asked for; an unnamed one gets a name of its own."""
-        self._named += 1
-        return formats.parse_order(self.exchange, parameters, f"~{self._named}")
+        name = f"~{self.exchange.log.number_unnamed()}"
+        return formats.parse_order(self.exchange, parameters, name)
 
     def place(self, request: IncomingOrder, now_ms: int) -> Order:
         """Place an order subject to the faults of orders.

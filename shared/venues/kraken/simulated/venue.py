@@ -36,6 +36,7 @@ class KrakenSpot:
     ) -> None:
         self.venue = VENUE
         self.has_update_ids = False
+        self.funding = None
         self.exchange = Exchange(
             VENUE,
             listings,
