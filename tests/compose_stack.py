@@ -168,8 +168,8 @@ class ComposeStack:
             "import urllib.request as u; print(u.urlopen("
             "'http://127.0.0.1:8090/control/accounts', timeout=5).read().decode())"
         )
-        said = self.compose("exec", "-T", "venuesim", "python", "-c", script)
-        return read_accounts(json.loads(said))
+        output = self.compose("exec", "-T", "venuesim", "python", "-c", script)
+        return read_accounts(json.loads(output))
 
     def open_orders(self) -> int:
         return sum(len(account.open_orders) for account in self.accounts().values())

@@ -236,7 +236,7 @@ class World:
     def messages(self) -> list[Message]:
         return [m for _, messages, _ in self.history for m in messages]
 
-    def said(self, kind: type[Message]) -> list[Any]:
+    def published(self, kind: type[Message]) -> list[Any]:
         return [m for m in self.messages if isinstance(m, kind)]
 
     def step(self, decide: Callable[[int], Step], *, torn: str = "") -> None:
@@ -618,7 +618,7 @@ class World:
         assert max(self.sent.values(), default=0) <= 1, "an id was submitted twice"
         assert not self.engine.state.open_plans()
         self.check_owned()
-        told = Counter((f.venue, f.trade_id) for f in self.said(Fill))
+        told = Counter((f.venue, f.trade_id) for f in self.published(Fill))
         true = Counter(
             (venue, fill.trade_id)
             for venue, orders in self.orders.items()
@@ -627,11 +627,11 @@ class World:
         )
         assert told == true, "the fills told are not the venues' fills"
         assert self.engine.state.books.exposure.get("BTC", D(0)) == self.true_exposure()
-        failed = [d for d in self.said(PlanDone) if d.outcome == "FAILED"]
+        failed = [d for d in self.published(PlanDone) if d.outcome == "FAILED"]
         if failed:
             assert self.engine.state.locked
-            assert any(a.severity == "critical" for a in self.said(Alert))
+            assert any(a.severity == "critical" for a in self.published(Alert))
         else:
-            plans = max(1, len(self.said(PlanDone)))
+            plans = max(1, len(self.published(PlanDone)))
             # Dust at each plan's end: less than a lot, or than the least notional (5).
             assert abs(self.true_exposure()) < LOT * plans, self.true_exposure()

@@ -149,12 +149,12 @@ def of_risk(now_ns: int, qty: Decimal, price: Decimal | None) -> RiskReport:
     )
 
 
-def write_ledger(path: Path, said: Iterable[Message]) -> None:
+def write_ledger(path: Path, facts: Iterable[Message]) -> None:
     """Write messages as a recorder would that finds each in an entry of its own."""
     ledger = open_to_write(path)
     rows = [
         row
-        for place, message in enumerate(said)
+        for place, message in enumerate(facts)
         for row in rows_of(message, entry_text(f"{place}-0", 0))
     ]
     ledger.write(rows, {})

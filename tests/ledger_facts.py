@@ -37,18 +37,18 @@ Entries = list[tuple[str, list[Message]]]
 def facts(plans: int, seed: int) -> list[Message]:
     """What a system may say: plans, snapshots that repeat, fees that are told later, duplicates."""
     chance = random.Random(seed)
-    said: list[Message] = []
+    facts: list[Message] = []
     for number in range(plans):
         now_ns = T0 + number * EVERY_MS * MS
-        said += told_plan(number)
-        late = msgspec.structs.replace(said[-2], ts_ns=now_ns + 9 * MS)
-        for index, message in enumerate(said[-8:]):
+        facts += told_plan(number)
+        late = msgspec.structs.replace(facts[-2], ts_ns=now_ns + 9 * MS)
+        for index, message in enumerate(facts[-8:]):
             if isinstance(message, Fill) and chance.random() < 0.5:
-                said[len(said) - 8 + index] = msgspec.structs.replace(message, fee=None)
-                said.append(message)
-        said.append(late)
+                facts[len(facts) - 8 + index] = msgspec.structs.replace(message, fee=None)
+                facts.append(message)
+        facts.append(late)
         free = D(chance.choice([1, 1, 2]))
-        said += [
+        facts += [
             BalanceReport(
                 ts_ns=now_ns,
                 venue="alpha",
@@ -60,7 +60,7 @@ def facts(plans: int, seed: int) -> list[Message]:
             ExecutorReady(ts_ns=now_ns, ready=True, mode="paper", open_plans=0, unknown_orders=0),
             FundingKnown(ts_ns=now_ns, venue="gamma", ts_known_ns=now_ns),
         ]
-    said += [
+    facts += [
         OPPORTUNITY,
         Denied(ts_ns=T0, opportunity_id="o1", reason="EDGE", context={"edge": "1"}),
         Command(ts_ns=T0, command_id="c1", kind=CommandKind.HALT, operator="me"),
@@ -75,7 +75,7 @@ def facts(plans: int, seed: int) -> list[Message]:
             ts_funding_ns=T0,
         ),
     ]
-    return said
+    return facts
 
 
 def report(now_ns: int, qty):
@@ -94,10 +94,10 @@ def report(now_ns: int, qty):
     )
 
 
-def streams_of(said: Sequence[Message], chance: random.Random) -> dict[str, Entries]:
+def streams_of(facts: Sequence[Message], chance: random.Random) -> dict[str, Entries]:
     """The messages as entries of their streams, one or a few in each."""
     streams: dict[str, Entries] = {}
-    for place, message in enumerate(said):
+    for place, message in enumerate(facts):
         entries = streams.setdefault(STREAM_OF[type(message)].key(), [])
         if entries and chance.random() < 0.3:
             entries[-1][1].append(message)

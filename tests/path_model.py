@@ -306,7 +306,7 @@ class PathWorld(World):
         assert max(self.sent.values(), default=0) <= 1, "an id was submitted twice"
         assert not self.engine.state.open_plans()
         ledger = self.check_owned()
-        told = Counter((f.venue, f.trade_id) for f in self.said(Fill))
+        told = Counter((f.venue, f.trade_id) for f in self.published(Fill))
         true = Counter(
             (venue, fill.trade_id)
             for venue, orders in self.orders.items()
@@ -320,12 +320,12 @@ class PathWorld(World):
         if not self.lost:
             for asset in ("BTC", "ETH", "USD"):
                 assert books.exposure.get(asset, D(0)) == changes.get(asset, D(0)), asset
-        failed = [d for d in self.said(PlanDone) if d.outcome == "FAILED"]
+        failed = [d for d in self.published(PlanDone) if d.outcome == "FAILED"]
         if failed:
             assert self.engine.state.locked
-            assert any(a.severity == "critical" for a in self.said(Alert))
+            assert any(a.severity == "critical" for a in self.published(Alert))
             return
-        ended = self.said(PlanDone)
+        ended = self.published(PlanDone)
         plans = max(1, len(ended))
         for asset in ("BTC", "ETH", "USD"):
             # Dust at each plan's end: worth less than the least order, with its margin. What an
@@ -342,6 +342,6 @@ class PathWorld(World):
             owned[asset] = owned.get(asset, D(0)) + amount
         assert {a: x for a, x in owned.items() if x} == {a: x for a, x in changes.items() if x}
         plain = Books()
-        for fill in self.said(Fill):
+        for fill in self.published(Fill):
             plain.trade(msgspec.structs.replace(execution_of(fill), report_asset=""))
         assert plain.inventory_change() == books.inventory_change()

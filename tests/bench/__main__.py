@@ -76,8 +76,8 @@ def measure(name: str) -> dict[str, Any]:
     done = _run([sys.executable, "-m", f"tests.bench.{name}", "--json"])
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["nothing said"]
-        return {"error": said[-1][:300]}
+        output = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["nothing said"]
+        return {"error": output[-1][:300]}
     try:
         report: dict[str, Any] = json.loads(lines[-1] if lines[-1].startswith("{") else done.stdout)
     except ValueError:

@@ -234,9 +234,9 @@ async def test_a_key_of_the_wrong_type_is_waited_for_and_nothing_is_done_twice(
         bus.commit(None, [alert, EXAMPLE_PLAN], checkpoints={"risk": b"state"})
     )
     await eventually(lambda: any(r.message == "bus_refused" for r in caplog.records))
-    (said,) = [r for r in caplog.records if r.message == "bus_refused"][:1]
-    assert said.keys == [key]  # type: ignore[attr-defined]
-    assert "WRONGTYPE" in said.reason  # type: ignore[attr-defined]
+    (record,) = [r for r in caplog.records if r.message == "bus_refused"][:1]
+    assert record.keys == [key]  # type: ignore[attr-defined]
+    assert "WRONGTYPE" in record.reason  # type: ignore[attr-defined]
     assert not commit.done()
     await admin(server, "DEL", key)
     async with asyncio.timeout(5):
@@ -328,8 +328,8 @@ async def test_positions_that_are_refused_keep_nothing_else_from_being_written(
     assert (await bus.stats())["reconnects"] == 0
     link = RedisLink(Endpoint(BusConfig(url=server.url)), TUNING)
     assert await link.call("XLEN", streams.CTL_COMMAND.key()) == 601
-    said = [record for record in caplog.records if record.message == "position_refused"]
-    assert 1 <= len(said) <= 3
+    refused = [record for record in caplog.records if record.message == "position_refused"]
+    assert 1 <= len(refused) <= 3
     await link.drop()
     await bus.close()
 

@@ -619,16 +619,18 @@ BYBIT_SAYS: list[tuple[int, str, type[Exception], Cause]] = [
     (200, "[]", OutcomeUnknown, Cause.SERVICE),
     (200, "", OutcomeUnknown, Cause.SERVICE),
 ]
-SAID = [("binance", *row) for row in BINANCE_SAYS]
-SAID += [("gateio", *row) for row in GATE_SAYS]
-SAID += [("binanceusdm", *row) for row in BINANCE_SAYS]
-SAID += [("bybit", *row) for row in BYBIT_SAYS]
-SAID += [("kraken", *row) for row in KRAKEN_SAYS]
+ANSWERS = [("binance", *row) for row in BINANCE_SAYS]
+ANSWERS += [("gateio", *row) for row in GATE_SAYS]
+ANSWERS += [("binanceusdm", *row) for row in BINANCE_SAYS]
+ANSWERS += [("bybit", *row) for row in BYBIT_SAYS]
+ANSWERS += [("kraken", *row) for row in KRAKEN_SAYS]
 
 
-@pytest.mark.parametrize("said", SAID, ids=lambda said: f"{said[0]} {said[1]} {said[2][:40]}")
-async def test_an_answer_means_what_the_venue_documents(said, shared_venues) -> None:
-    venue, status, body, outcome, cause = said
+@pytest.mark.parametrize(
+    "answer", ANSWERS, ids=lambda answer: f"{answer[0]} {answer[1]} {answer[2][:40]}"
+)
+async def test_an_answer_means_what_the_venue_documents(answer, shared_venues) -> None:
+    venue, status, body, outcome, cause = answer
     async with (
         answering_orders(shared_venues, status, body) as front,
         open_account(venue, front, started=False) as account,

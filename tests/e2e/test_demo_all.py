@@ -19,8 +19,8 @@ def test_every_built_in_strategy_runs_and_the_accounts_are_equal() -> None:
     assert report["open_orders"] == 0
     assert report["ledger_equal"] is True, report["ledger_differences"]
     check_money(report)
-    said = report["strategies"]
-    assert set(said) == set(built_ins())
-    assert said["lead_lag"].startswith("only watches"), said
-    assert "traded" in {said["triangular"], said["conversion"]}, report["near_misses"]
+    printed = report["strategies"]
+    assert set(printed) == set(built_ins())
+    assert printed["lead_lag"].startswith("only watches"), printed
+    assert "traded" in {printed["triangular"], printed["conversion"]}, report["near_misses"]
     check_nothing_naked(report)  # rounds may be open, each with its hedge

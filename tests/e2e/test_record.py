@@ -33,8 +33,8 @@ def arb(*words: str) -> subprocess.Popen:
 def test_what_is_recorded_is_whole(tmp_path):
     root = tmp_path / "store"
     run = arb("record", "--for", "3s", "--out", str(root), "--demo", "--json")
-    out, said = run.communicate(timeout=110)
-    assert run.returncode == 0, said
+    out, errors = run.communicate(timeout=110)
+    assert run.returncode == 0, errors
     found = json.loads(out)
     assert {row["venue"] for row in found["tables"]} >= {"binance", "kraken"}
     assert not found["missing"] and not found["unfinished"] and not found["problems"]
@@ -49,10 +49,10 @@ def test_the_end_may_come_earlier(tmp_path):
     try:
         eventually_sync(lambda: list(segments_in(root)), timeout_s=90)
         run.send_signal(signal.SIGINT)
-        out, said = run.communicate(timeout=60)
+        out, errors = run.communicate(timeout=60)
     finally:
         run.kill()
-    assert run.returncode == 0, said
+    assert run.returncode == 0, errors
     assert json.loads(out)["tables"] and not list(segments_in(root))
     assert list(files_in(root)) and verify_store(root).ok
 

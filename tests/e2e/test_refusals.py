@@ -45,7 +45,7 @@ class Bus:
         url = load_bus_config(str(folder / "arb.toml"), {}).url
         self._redis = redis.Redis(unix_socket_path=url.removeprefix("unix://"))
 
-    def said(self, kind: type[Message]) -> list[Any]:
+    def published(self, kind: type[Message]) -> list[Any]:
         spec = streams.STREAM_OF[kind]
         return [
             message
@@ -64,19 +64,19 @@ class Bus:
         return {}
 
     def refused(self) -> list[OrderEvent]:
-        return [e for e in self.said(OrderEvent) if e.status is OrderStatus.REJECTED]
+        return [e for e in self.published(OrderEvent) if e.status is OrderStatus.REJECTED]
 
     def even_since(self, ts_ns: int, *instruments: str) -> list[str]:
         """Plans that ended even, with a leg that was filled at the venue since then."""
         filled = {
             e.plan_id
-            for e in self.said(OrderEvent)
+            for e in self.published(OrderEvent)
             if e.venue == VENUE
             and e.instrument in instruments
             and e.status is OrderStatus.FILLED
             and e.ts_ns > ts_ns
         }
-        ended = {d.plan_id for d in self.said(PlanDone) if not d.residual}
+        ended = {d.plan_id for d in self.published(PlanDone) if not d.residual}
         return sorted(filled & ended)
 
 
@@ -119,7 +119,7 @@ def test_a_venue_that_begins_to_refuse_stands_down_before_it_costs_much(folder: 
         found = arb(folder, "status")[1]["trading"]
         assert found["state"] == "ACTIVE"
         assert VENUE in found["venues_down"]
-        critical = {a.code for a in bus.said(Alert) if a.severity is Severity.CRITICAL}
+        critical = {a.code for a in bus.published(Alert) if a.severity is Severity.CRITICAL}
         assert critical == {"INSTRUMENT_STANDS_DOWN", "VENUE_STANDS_DOWN"}
         shown = subprocess.run(
             [sys.executable, "-m", "services.cli.main", "status"],
@@ -134,10 +134,12 @@ def test_a_venue_that_begins_to_refuse_stands_down_before_it_costs_much(folder: 
         # It cost no more than the plans may, and no more orders than it takes to know.
         refused = bus.refused()
         assert len(refused) <= 2 * (REFUSALS_MAX + plans_at_once())
-        caps = {plan.plan_id: plan.loss_cap for plan in bus.said(ApprovedPlan)}
+        caps = {plan.plan_id: plan.loss_cap for plan in bus.published(ApprovedPlan)}
         hit = {order.plan_id for order in refused}
-        eventually_sync(lambda: hit <= {d.plan_id for d in bus.said(PlanDone)}, what="their ends")
-        for done in bus.said(PlanDone):
+        eventually_sync(
+            lambda: hit <= {d.plan_id for d in bus.published(PlanDone)}, what="their ends"
+        )
+        for done in bus.published(PlanDone):
             if done.plan_id in hit:
                 assert not done.residual
                 assert done.realized >= -caps[done.plan_id]

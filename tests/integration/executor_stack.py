@@ -169,7 +169,7 @@ class Stack:
         self.start()
         since_ns = time.time_ns()
         eventually_sync(
-            lambda: any(m.ready and m.ts_ns > since_ns for m in self.said(ExecutorReady)),
+            lambda: any(m.ready and m.ts_ns > since_ns for m in self.published(ExecutorReady)),
             timeout_s=30,
             what="an executor that is ready",
         )
@@ -179,7 +179,7 @@ class Stack:
         self.executor.send_signal(signal.SIGKILL)
         self.executor.wait(10)
 
-    def said(self, kind: type[Message], **fields: Any) -> list[Any]:
+    def published(self, kind: type[Message], **fields: Any) -> list[Any]:
         found = []
         for _, entry in self.redis.xrange(streams.STREAM_OF[kind].key()):
             for message in decode(streams.STREAM_OF[kind], entry[FIELD]):
@@ -233,7 +233,7 @@ class Stack:
 
     def end_of(self, plan: ApprovedPlan, timeout_s: float = 20) -> PlanDone:
         ends = eventually_sync(
-            lambda: self.said(PlanDone, plan_id=plan.plan_id),
+            lambda: self.published(PlanDone, plan_id=plan.plan_id),
             timeout_s=timeout_s,
             what=f"the end of plan {plan.plan_id}",
         )
@@ -244,8 +244,8 @@ class Stack:
 
         def equal() -> bool:
             accounts = self.control("/accounts")
-            ours = {(f.venue, f.trade_id) for f in self.said(Fill)}
-            assert len(ours) == len(self.said(Fill)), "a fill was told twice"
+            ours = {(f.venue, f.trade_id) for f in self.published(Fill)}
+            assert len(ours) == len(self.published(Fill)), "a fill was told twice"
             theirs = 0
             for venue, account in accounts.items():
                 assert account["open_orders"] == []
@@ -253,7 +253,7 @@ class Stack:
                 ids = [order["client_order_id"] for order in account["orders"]]
                 assert len(ids) == len(set(ids)), "a client order id was used twice"
                 assert {i for i in ids if i.startswith("ab")} <= {
-                    e.client_order_id for e in self.said(OrderEvent)
+                    e.client_order_id for e in self.published(OrderEvent)
                 }, venue
             assert len(ours) == theirs
             return True
@@ -263,7 +263,7 @@ class Stack:
     def exposure(self) -> Decimal:
         """Net base over all fills told, less fees in base."""
         total = D(0)
-        for fill in self.said(Fill):
+        for fill in self.published(Fill):
             total += fill.qty if fill.side is Side.BUY else -fill.qty
             total -= fill.fee if fill.fee is not None and fill.fee_asset == "BTC" else D(0)
         return total

@@ -54,13 +54,13 @@ def trading(state: TradingState, *commands: str) -> TradingStateChanged:
 
 async def obey(link: Link, state: TradingState, exposures: list[str]) -> None:
     """What risk and executor say after a command, one exposure after the other."""
-    (said,) = await eventually(lambda: link.newest(CTL_COMMAND, count=1), timeout_s=30)
-    assert isinstance(said.message, Command)
+    (command,) = await eventually(lambda: link.newest(CTL_COMMAND, count=1), timeout_s=30)
+    assert isinstance(command.message, Command)
     for left in exposures:
         now_ns = time.time_ns()
         await say(
             link,
-            trading(state, said.message.command_id),
+            trading(state, command.message.command_id),
             RiskReport(
                 ts_ns=now_ns,
                 state=state,
@@ -180,9 +180,9 @@ async def test_who_is_dead_is_said_and_who_does_it_instead(link: Link) -> None:
     halt, flatten = CommandKind.HALT, CommandKind.FLATTEN
     nobody = await unconfirmed(link, halt)
     assert nobody.dead == {"risk": None, "executor": None, "sentinel": None}
-    said = outlook(nobody, halt)
-    assert "risk was never heard, executor was never heard" in said
-    assert "what rests stays: arb kill cancels every order" in said
+    command = outlook(nobody, halt)
+    assert "risk was never heard, executor was never heard" in command
+    assert "what rests stays: arb kill cancels every order" in command
     acting = await unconfirmed(link, flatten, beat("risk"), beat("sentinel", acts=1.0))
     assert list(acting.dead) == ["executor"] and acting.sentinel_acts
     assert "the sentinel takes it over" in outlook(acting, flatten)

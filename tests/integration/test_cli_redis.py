@@ -148,9 +148,9 @@ def test_a_server_of_another_kind_is_one_line_everywhere(
                 env=environ,
                 cwd=ROOT,
             )
-            said = [line for line in done.stderr.splitlines() if not line.startswith("{")]
-            assert (done.returncode, len(said)) == (2, 1), done.stderr
-            assert f"{complaint} is not supported" in said[0]
+            output = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+            assert (done.returncode, len(output)) == (2, 1), done.stderr
+            assert f"{complaint} is not supported" in output[0]
 
 
 def test_every_table_is_whole_at_80_columns(server: EmbeddedServer) -> None:

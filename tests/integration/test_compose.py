@@ -108,8 +108,10 @@ def test_the_other_choice_is_refused_while_the_stack_runs(stack: ComposeStack) -
         timeout=UP_S,
         check=False,
     )
-    said = done.stdout + done.stderr
-    assert "running on the demo configuration; repeat this with --profile demo" in said, said[-800:]
+    output = done.stdout + done.stderr
+    assert "running on the demo configuration; repeat this with --profile demo" in output, output[
+        -800:
+    ]
     config = stack.compose("exec", "-T", "executor", "cat", "/run/arb/config/arb.toml")
     assert "venuesim" in config
 
@@ -234,15 +236,15 @@ def test_without_the_demo_it_is_real_data_and_paper() -> None:
 
     try:
         assert set(compose("config", "--services").split()) == {"prepare", "redis", *SERVICES}
-        said = compose("up", "prepare")
-        assert "executor.mode paper" in said, said[-800:]
+        output = compose("up", "prepare")
+        assert "executor.mode paper" in output, output[-800:]
         # The demo's venues left running, as `down` without the profile leaves them, choose nothing.
-        said = compose("--profile", "demo", "up", "prepare")
-        assert "executor.mode simulated" in said, said[-800:]
+        output = compose("--profile", "demo", "up", "prepare")
+        assert "executor.mode simulated" in output, output[-800:]
         compose("down")
         assert "venuesim" in compose("--profile", "demo", "ps", "--services")
-        said = compose("up", "prepare")
-        assert "executor.mode paper" in said, said[-800:]
+        output = compose("up", "prepare")
+        assert "executor.mode paper" in output, output[-800:]
         # Each has data of its own: one Redis holds the ledger of one mode.
         for words, ours in ((["--profile", "demo"], "/data/demo"), ([], "/data")):
             compose(*words, "up", "--detach", "--wait", "redis")

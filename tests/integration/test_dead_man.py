@@ -67,7 +67,7 @@ def resting(stack: Stack) -> set[str]:
 
 
 def armed(stack: Stack) -> bool:
-    told = stack.said(ExecutorReady)
+    told = stack.published(ExecutorReady)
     states = {v: light.state for v, light in told[-1].switches.items()} if told else {}
     return states == {
         "binance": SwitchState.NONE,

@@ -39,9 +39,9 @@ def stack(tmp_path_factory):
 def calm(stack):
     """Faults of one test do not happen in the next, nor does who refused still stand down."""
     yield
-    if stack.said(ExecutorReady)[-1].venues_down:
+    if stack.published(ExecutorReady)[-1].venues_down:
         stack.command(CommandKind.RESUME)
-        eventually_sync(lambda: not stack.said(ExecutorReady)[-1].venues_down)
+        eventually_sync(lambda: not stack.published(ExecutorReady)[-1].venues_down)
     request = stack.described["control"] + "/fault"
     with urllib.request.urlopen(urllib.request.Request(request, method="DELETE"), timeout=5):
         pass
@@ -55,7 +55,7 @@ def test_both_legs_are_filled_and_booked(stack, buy, sell) -> None:
     done = stack.end_of(plan)
     assert done.outcome in {PlanOutcome.FILLED, PlanOutcome.HEDGED}
     assert done.fees > 0
-    events = stack.said(OrderEvent, plan_id=plan.plan_id)
+    events = stack.published(OrderEvent, plan_id=plan.plan_id)
     assert [e.status for e in events[:2]] == [OrderStatus.SUBMITTED] * 2, "both on record first"
     assert any(e.ts_sent_ns for e in events)
     assert abs(stack.exposure()) < DUST
@@ -82,7 +82,7 @@ def test_a_venue_that_refuses_everything_stands_down(stack, venue) -> None:
     assert ends[-1].outcome is PlanOutcome.REFUSED
     assert f"{venue} " in ends[-1].reason
     assert "stands down" in ends[-1].reason
-    (down,) = stack.said(ExecutorReady)[-1].venues_down
+    (down,) = stack.published(ExecutorReady)[-1].venues_down
     assert down.startswith(venue)
     assert stack.end_of(stack.send(first, second)).outcome in EVEN
     assert abs(stack.exposure()) < DUST
@@ -96,7 +96,7 @@ def test_a_lost_answer_is_asked_for_and_nothing_is_sent_again(stack, venue) -> N
     plan = stack.send(venue, other)
     done = stack.end_of(plan)
     assert done.outcome in EVEN
-    events = stack.said(OrderEvent, plan_id=plan.plan_id, venue=venue, attempt=0)
+    events = stack.published(OrderEvent, plan_id=plan.plan_id, venue=venue, attempt=0)
     assert OrderStatus.UNKNOWN in {e.status for e in events}
     assert events[-1].status in {OrderStatus.FILLED, OrderStatus.CANCELED}
     assert abs(stack.exposure()) < DUST
@@ -125,20 +125,20 @@ def test_late_and_halted_plans_are_not_started(stack) -> None:
     late = stack.send("binance", "kraken", ttl_s=-1)
     assert stack.end_of(late).outcome is PlanOutcome.EXPIRED
     stack.command(CommandKind.HALT)
-    eventually_sync(lambda: "halted" in stack.said(ExecutorReady)[-1].reason)
+    eventually_sync(lambda: "halted" in stack.published(ExecutorReady)[-1].reason)
     refused = stack.send("binance", "kraken")
     assert stack.end_of(refused).outcome is PlanOutcome.REFUSED
     stack.command(CommandKind.RESUME)
-    eventually_sync(lambda: "halted" not in stack.said(ExecutorReady)[-1].reason)
-    assert not stack.said(OrderEvent, plan_id=late.plan_id)
-    assert not stack.said(OrderEvent, plan_id=refused.plan_id)
+    eventually_sync(lambda: "halted" not in stack.published(ExecutorReady)[-1].reason)
+    assert not stack.published(OrderEvent, plan_id=late.plan_id)
+    assert not stack.published(OrderEvent, plan_id=refused.plan_id)
 
 
 def test_nothing_is_sent_for_what_risk_did_not_sign_or_signed_long_ago(stack) -> None:
     done = stack.send("binance", "kraken")
     stack.end_of(done)
     signed = stack.redis.xrevrange(EXEC_PLAN.key(), count=1)[0][1]
-    before, pid = len(stack.said(OrderEvent)), stack.executor.pid
+    before, pid = len(stack.published(OrderEvent)), stack.executor.pid
     forged = stack.make_plan("binance", "kraken")
     payload = encode(EXEC_PLAN, [forged])
     stack.redis.xadd(EXEC_PLAN.key(), {FIELD: payload})
@@ -148,14 +148,14 @@ def test_nothing_is_sent_for_what_risk_did_not_sign_or_signed_long_ago(stack) ->
     stack.redis.xadd(CTL_COMMAND.key(), {FIELD: encode(CTL_COMMAND, [resume])})
     after = stack.send("kraken", "binance")
     assert stack.end_of(after).outcome in EVEN
-    assert stack.said(PlanDone, plan_id=forged.plan_id) == []
-    assert {e.plan_id for e in stack.said(OrderEvent)[before:]} == {after.plan_id}
+    assert stack.published(PlanDone, plan_id=forged.plan_id) == []
+    assert {e.plan_id for e in stack.published(OrderEvent)[before:]} == {after.plan_id}
     letters = [letter for _, letter in stack.redis.xrange("{arb}:dead.exec.plan")]
     assert [(x[b"m"], x[b"reason"]) for x in letters] == [
         (payload, b"it is not signed"),
         (payload, b"its signature is not of the plan key"),
     ]
-    alerts = eventually_sync(lambda: stack.said(Alert, code="ENTRY_UNVERIFIED"))
+    alerts = eventually_sync(lambda: stack.published(Alert, code="ENTRY_UNVERIFIED"))
     assert alerts[0].severity is Severity.CRITICAL
     assert stack.redis.xlen("{arb}:dead.ctl.command") == 1
     assert stack.executor.pid == pid
@@ -178,7 +178,7 @@ def test_killed_in_the_middle_of_a_plan_it_owns_every_fill(stack, delay_ms) -> N
 
 def test_it_stops_in_order_when_asked_to(stack) -> None:
     plan = stack.send("binance", "kraken")
-    eventually_sync(lambda: stack.said(OrderEvent, plan_id=plan.plan_id), what="orders")
+    eventually_sync(lambda: stack.published(OrderEvent, plan_id=plan.plan_id), what="orders")
     stack.executor.send_signal(signal.SIGTERM)
     assert stack.executor.wait(25) == 0
     assert stack.end_of(plan).outcome in EVEN

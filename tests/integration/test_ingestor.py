@@ -170,7 +170,7 @@ async def test_unknown_instrument_is_said_and_the_others_go_on(tmp_path, monkeyp
             )
             await live(run, venue)
 
-            async def said() -> bool:
+            async def has_alerted() -> bool:
                 for message in (await inbox.read(1.0)).messages:
                     if isinstance(message, Alert):
                         alerts.append(message)
@@ -180,7 +180,7 @@ async def test_unknown_instrument_is_said_and_the_others_go_on(tmp_path, monkeyp
 
             alerts: list[Alert] = []
             reasons: set[str] = set()
-            await eventually(said)
+            await eventually(has_alerted)
             assert "NOPE/USDT" in alerts[0].text
             assert await eventually(lambda: run.app.readiness() == (True, ""))
             await inbox.close()

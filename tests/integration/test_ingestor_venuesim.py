@@ -227,14 +227,14 @@ async def test_unknown_instruments_are_said_and_the_others_go_on(venuesim, tmp_p
         inbox = await run.bus.open_inbox(
             [Input(streams.ALERT, start="first")], service="t", instance="t"
         )
-        said: set[str] = set()
+        alerted: set[str] = set()
 
         async def all_said() -> bool:
             for alert in (await inbox.read(0.2)).messages:
                 if alert.code != "INSTRUMENT_REFUSED":
                     continue  # no list can be read here
-                said.add(alert.text.partition(":")[0].split()[0])
-            return said == set(extra)
+                alerted.add(alert.text.partition(":")[0].split()[0])
+            return alerted == set(extra)
 
         await eventually(all_said)
         assert await eventually(lambda: run.app.readiness() == (True, ""))

@@ -229,8 +229,8 @@ async def test_two_instances_share_shards_and_one_takes_over(tmp_path, scene):
 
 
 def owned(orderbook: ServiceProcess) -> list[int] | None:
-    said = [e["owned"] for e in orderbook.events() if e["event"] == "shards_owned"]
-    return said[-1] if said else None
+    owned = [e["owned"] for e in orderbook.events() if e["event"] == "shards_owned"]
+    return owned[-1] if owned else None
 
 
 async def checkpoints(server: EmbeddedServer, shards: int) -> bool:

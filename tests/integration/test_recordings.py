@@ -117,8 +117,12 @@ def test_the_spot_rule_does_not_hold_on_futures(recorded):
 
 
 def test_funding_is_read_once_a_second(recorded):
-    found = said(hft(recorded, "usdm_btcusdt_20230404.dat.gz"), FUTURES, "BTC/USDT:USDT", Funding)
-    marks = said(hft(recorded, "usdm_btcusdt_20230404.dat.gz"), FUTURES, "BTC/USDT:USDT", Mark)
+    found = messages_of(
+        hft(recorded, "usdm_btcusdt_20230404.dat.gz"), FUTURES, "BTC/USDT:USDT", Funding
+    )
+    marks = messages_of(
+        hft(recorded, "usdm_btcusdt_20230404.dat.gz"), FUTURES, "BTC/USDT:USDT", Mark
+    )
     assert len(found) == len(marks) == 99
     assert [m.mark_price for m in marks] == [f.mark_price for f in found]
     assert found[-1].rate == 2.754e-5  # one second before it settled, at 2.760e-5
@@ -126,7 +130,7 @@ def test_funding_is_read_once_a_second(recorded):
     assert all(abs(f.rate) < 0.001 for f in found)
 
 
-def said(path: Path, feed, instrument: str, kind: type) -> list:
+def messages_of(path: Path, feed, instrument: str, kind: type) -> list:
     """What a recording says of one instrument, by the feed's own session."""
     (connection,) = feed.connections(feed.venue, [instrument])
     return said_in(connection.session, path, kind)
@@ -152,14 +156,14 @@ def said_in(session, path: Path, kind: type) -> list:
 )
 def test_every_trade_is_read_and_none_is_missing(recorded, name, feed, instrument, count):
     path = hft(recorded, name)
-    trades = said(path, feed, instrument, Trade)
+    trades = messages_of(path, feed, instrument, Trade)
     assert len(trades) == len({t.trade_id for t in trades}) == count
     assert {t.trades for t in trades} == {1}
-    assert said(path, feed, instrument, TradesMissed) == []
+    assert messages_of(path, feed, instrument, TradesMissed) == []
 
 
 def test_trades_belong_to_a_minute_by_the_venues_time(recorded):
-    trades = said(hft(recorded, "spot_btcusdt_20240808.gz"), SPOT, "BTC/USDT", Trade)
+    trades = messages_of(hft(recorded, "spot_btcusdt_20240808.gz"), SPOT, "BTC/USDT", Trade)
     start_ns, end_ns = (1723161300 * 10**9, 1723161360 * 10**9)
     by_venue = [t for t in trades if start_ns <= t.ts_venue_ns < end_ns]
     prices = [t.price for t in by_venue]
@@ -173,7 +177,7 @@ def test_trades_belong_to_a_minute_by_the_venues_time(recorded):
 
 
 def test_bars_of_a_recording(recorded):
-    bars = bars_of(said(hft(recorded, "spot_btcusdt_20240808.gz"), SPOT, "BTC/USDT", Trade))
+    bars = bars_of(messages_of(hft(recorded, "spot_btcusdt_20240808.gz"), SPOT, "BTC/USDT", Trade))
     (bar,) = (bar for bar in bars if bar.start_ns == 1723161300 * 10**9)
     assert (bar.open, bar.high, bar.low, bar.close) == (61828.0, 61860.8, 61780.0, 61782.25)
     assert (round(bar.volume, 5), round(bar.buy_volume, 5)) == (15.07702, 6.63029)

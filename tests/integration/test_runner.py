@@ -43,11 +43,11 @@ class Running:
                 stderr=log,
             )
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self._log.read_text()
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in self.said().splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in self.output().splitlines() if line.startswith("{")]
         return [line for line in lines if line["event"] == name]
 
     async def probe(self, path: str) -> tuple[int, str]:
@@ -227,7 +227,7 @@ async def test_a_mistake_in_the_configuration_is_one_line(
             monkeypatch.setattr(EmbeddedServer, "url", "http://x")
         running = start("latest", text)
         assert await running.exit_code() == 2
-    complaints = [line for line in running.said().splitlines() if not line.startswith("{")]
+    complaints = [line for line in running.output().splitlines() if not line.startswith("{")]
     assert len(complaints) == 1
     assert complaint in complaints[0]
 
@@ -235,4 +235,4 @@ async def test_a_mistake_in_the_configuration_is_one_line(
 async def test_optimised_python_is_refused(start: Callable[..., Running]) -> None:
     running = start("latest", "", "-O")
     assert await running.exit_code() == 1
-    assert "python -O" in running.said()
+    assert "python -O" in running.output()

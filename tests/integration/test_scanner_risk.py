@@ -181,8 +181,8 @@ class World:
         await eventually(is_over, timeout_s=20, what="the last opportunity to be over")
 
     def state(self) -> TradingStateChanged | None:
-        said = self.all(TradingStateChanged)
-        return said[-1] if said else None
+        published = self.all(TradingStateChanged)
+        return published[-1] if published else None
 
     async def becomes(self, state: TradingState) -> TradingStateChanged:
         def says() -> TradingStateChanged | None:
@@ -299,9 +299,9 @@ async def test_killed_risk_remembers_its_plan_and_the_operator(url: str, tmp_pat
         await w.say(make_command(CommandKind.HALT, SystemClock.now_ns()))
         w.seen.clear()
         await w.spawn("risk")
-        said = await w.becomes(TradingState.HALTED)
+        published = await w.becomes(TradingState.HALTED)
         await eventually(lambda: (s := w.state()) is not None and s.reason.startswith("OPERATOR"))
-        assert said
+        assert published
         await eventually(lambda: w.last(RiskReport).realized == {"USDT": result})
         assert w.last(RiskReport).plans_in_flight == 0
         await w.stop("risk", signal.SIGKILL)
@@ -362,7 +362,7 @@ async def test_a_storm_of_forged_ends_is_told_in_a_few_alerts(url: str, tmp_path
 
         await eventually(counted, timeout_s=20, what="all of it handled")
         assert await w.stop("risk") == 0
-        said = lambda code: [a for a in w.all(Alert) if a.code == code]  # noqa: E731
-        await eventually(lambda: sum(a.count for a in said("PLAN_NOT_RESERVED")) == 10_000)
-        assert len(said("FILL_UNOWNED")) == 1
+        alerts_of = lambda code: [a for a in w.all(Alert) if a.code == code]  # noqa: E731
+        await eventually(lambda: sum(a.count for a in alerts_of("PLAN_NOT_RESERVED")) == 10_000)
+        assert len(alerts_of("FILL_UNOWNED")) == 1
         assert len(w.all(Alert)) < 30

@@ -138,14 +138,16 @@ async def test_risk_and_executor_killed_leave_no_order_behind(
         await place_resting(stack, environ)
         assert working(stack) == 9
         eventually_sync(
-            lambda: {"risk", "executor", "sentinel"} <= {b.service for b in stack.said(Heartbeat)},
+            lambda: (
+                {"risk", "executor", "sentinel"} <= {b.service for b in stack.published(Heartbeat)}
+            ),
             timeout_s=30,
             what="heartbeats",
         )
         risk.kill()
         stack.kill()
         acted = eventually_sync(
-            lambda: stack.said(Alert, code="SENTINEL_ACTED"), timeout_s=60, what="the switch"
+            lambda: stack.published(Alert, code="SENTINEL_ACTED"), timeout_s=60, what="the switch"
         )[0]
         sys.stderr.write(f"\n{acted.text}\n")
         assert working(stack) == 0
@@ -155,7 +157,7 @@ async def test_risk_and_executor_killed_leave_no_order_behind(
         sys.stderr.write(f"\nzero working orders {took_ms:.0f} ms after the switch\n")
         assert took_ms < 20_000
         # FLATTEN halts as well; it is written where the executor was heard a moment ago.
-        written = [c.kind for c in stack.said(Command) if c.operator == "sentinel"]
+        written = [c.kind for c in stack.published(Command) if c.operator == "sentinel"]
         assert written and set(written) <= {CommandKind.HALT, CommandKind.FLATTEN}
 
 
@@ -178,19 +180,19 @@ async def test_the_switch_closes_a_position_that_nothing_hedges(stack: Stack) ->
     finally:
         await gateway.close()
     assert position(stack) == D("-0.05")
-    code, said = kill(stack, environ, "--flatten")
+    code, printed = kill(stack, environ, "--flatten")
     # What of spot hedges it nobody can say: risk never reported. It is left, and that is said.
     assert code == 1 and position(stack) == D("-0.05") and working(stack) == 0
-    assert "how much spot BTC hedges it is not known" in said["venues"]["not_done"][0]
+    assert "how much spot BTC hedges it is not known" in printed["venues"]["not_done"][0]
     path = stack.folder / "arb.toml"
     text = path.read_text()
     path.write_text(text.replace('instruments = ["BTC/USDT"]', 'instruments = ["ETH/USDT"]'))
-    code, said = kill(stack, environ, "--flatten")
-    assert code == 0 and said["is_done"], said
+    code, printed = kill(stack, environ, "--flatten")
+    assert code == 0 and printed["is_done"], printed
     assert position(stack) == 0
-    assert said["venues"]["positions"][0]["before"] == "-0.050"
-    code, said = kill(stack, environ, "--flatten")  # pressed again: nothing to do
-    assert code == 0 and said["venues"]["positions"] == []
+    assert printed["venues"]["positions"][0]["before"] == "-0.050"
+    code, printed = kill(stack, environ, "--flatten")  # pressed again: nothing to do
+    assert code == 0 and printed["venues"]["positions"] == []
 
 
 async def test_without_redis_the_venues_are_cleared_and_the_missing_halt_is_said(
@@ -200,9 +202,9 @@ async def test_without_redis_the_venues_are_cleared_and_the_missing_halt_is_said
     await place_resting(stack, environ)
     path = stack.folder / "arb.toml"
     path.write_text(path.read_text().replace(stack.server.url, "redis://127.0.0.1:1/0"))
-    code, said = kill(stack, environ)
+    code, printed = kill(stack, environ)
     assert code == 1 and working(stack) == 0
-    assert said["venues"]["is_done"] and "cannot reach Redis" in said["not_written"]
+    assert printed["venues"]["is_done"] and "cannot reach Redis" in printed["not_written"]
 
 
 async def test_a_venue_that_cannot_be_read_is_said_and_holds_up_no_other(stack: Stack) -> None:
@@ -211,11 +213,11 @@ async def test_a_venue_that_cannot_be_read_is_said_and_holds_up_no_other(stack: 
     environ["ARB_SENTINEL_KRAKEN_API_KEY"] = "revoked"
     path = stack.folder / "arb.toml"
     path.write_text(path.read_text() + "kill_within_ms = 3000\n")
-    code, said = kill(stack, environ)
+    code, printed = kill(stack, environ)
     assert code == 1 and working(stack) == 3
-    assert said["venues"]["orders"]["kraken"]["left"] is None
-    assert said["venues"]["zero_orders_ms"] is None
-    assert [each.partition(":")[0] for each in said["venues"]["not_done"]] == ["kraken"]
+    assert printed["venues"]["orders"]["kraken"]["left"] is None
+    assert printed["venues"]["zero_orders_ms"] is None
+    assert [each.partition(":")[0] for each in printed["venues"]["not_done"]] == ["kraken"]
 
 
 async def test_what_the_switch_closed_is_on_the_executors_record_when_it_is_back(
@@ -232,16 +234,16 @@ async def test_what_the_switch_closed_is_on_the_executors_record_when_it_is_back
     assert held < 0
     only = path.read_text()
     path.write_text(only.replace('instruments = ["BTC/USDT"]', 'instruments = ["ETH/USDT"]'))
-    code, said = kill(stack, environ, "--flatten")
+    code, printed = kill(stack, environ, "--flatten")
     path.write_text(only)
-    assert code == 0 and position(stack) == 0, said
+    assert code == 0 and position(stack) == 0, printed
     stack.start_ready()
     closed = eventually_sync(
-        lambda: [f for f in stack.said(Fill) if f.reduced_by], timeout_s=30, what="its booking"
+        lambda: [f for f in stack.published(Fill) if f.reduced_by], timeout_s=30, what="its booking"
     )
     assert sum(fill.qty for fill in closed) == -held
     assert closed[0].reduced_by == BY_SENTINEL
-    told = stack.said(Alert, code="POSITION_REDUCED")
+    told = stack.published(Alert, code="POSITION_REDUCED")
     assert told[0].text.startswith("the sentinel closed a position at binanceusdm: buy ")
     assert position(stack) == 0
     stack.check_ledger()
@@ -260,7 +262,9 @@ async def test_a_flatten_that_finds_the_executor_dead_is_carried_out_and_told(
     path.write_text(only.replace('instruments = ["BTC/USDT"]', 'instruments = ["ETH/USDT"]'))
     with sentinel_process(stack, environ):
         eventually_sync(
-            lambda: [a for a in stack.said(Alert, code="SENTINEL_ACTED") if "executor" in a.text],
+            lambda: [
+                a for a in stack.published(Alert, code="SENTINEL_ACTED") if "executor" in a.text
+            ],
             timeout_s=90,
             what="a sentinel that has missed the executor",
         )
@@ -277,7 +281,7 @@ async def test_while_redis_answers_nothing_the_sentinel_clears_the_venues(stack:
     environ = keys_of(stack)
     with sentinel_process(stack, environ):
         eventually_sync(
-            lambda: [b for b in stack.said(Heartbeat) if b.gauges.get("venues_read") == 3],
+            lambda: [b for b in stack.published(Heartbeat) if b.gauges.get("venues_read") == 3],
             timeout_s=30,
             what="venues that were read",
         )
@@ -290,7 +294,7 @@ async def test_while_redis_answers_nothing_the_sentinel_clears_the_venues(stack:
         finally:
             os.kill(pid, signal.SIGCONT)
         eventually_sync(
-            lambda: [c for c in stack.said(Command) if c.operator == "sentinel"],
+            lambda: [c for c in stack.published(Command) if c.operator == "sentinel"],
             timeout_s=30,
             what="a HALT once Redis answers",
         )

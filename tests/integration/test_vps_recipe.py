@@ -86,8 +86,8 @@ def machine(request: pytest.FixtureRequest, sources: Path) -> Iterator[Machine]:
 
 
 def status(machine: Machine, how: str = OPERATOR) -> dict[str, Any]:
-    _, said = machine.says(f"{how} /opt/arbstream/.venv/bin/arb status --json 2>&1")
-    return json.loads(said) if said.startswith("{") else {"well": False, "said": said}
+    _, output = machine.says(f"{how} /opt/arbstream/.venv/bin/arb status --json 2>&1")
+    return json.loads(output) if output.startswith("{") else {"well": False, "output": output}
 
 
 def wait_until_well(machine: Machine, how: str = OPERATOR) -> None:
@@ -103,8 +103,8 @@ def followed(machine: Machine, block: str, holds: str) -> None:
     """Run a block of the recipe until all of it succeeds: a busy machine is well a moment later."""
 
     def succeeds() -> bool:
-        code, said = machine.says(f"set -e\n{block}")
-        assert code == 0 and said.startswith("well") and holds in said, said[-1500:]
+        code, output = machine.says(f"set -e\n{block}")
+        assert code == 0 and output.startswith("well") and holds in output, output[-1500:]
         return True
 
     eventually_sync(succeeds, timeout_s=READY_S, every_s=2)
@@ -127,8 +127,8 @@ def test_followed_word_for_word_it_starts(machine: Machine) -> None:
     units = (
         "arbstream-redis.service arbstream.target arbstream@risk.service arbstream@executor.service"
     )
-    said = machine.run(f"cd /etc/systemd/system && systemd-analyze verify {units} 2>&1 || true")
-    assert "arbstream" not in said, said
+    output = machine.run(f"cd /etc/systemd/system && systemd-analyze verify {units} 2>&1 || true")
+    assert "arbstream" not in output, output
 
 
 def test_each_service_has_a_user_and_secrets_of_its_own(machine: Machine) -> None:
@@ -175,8 +175,8 @@ def test_with_tls_services_and_command_line_work(machine: Machine) -> None:
     machine.run(make)
     wait_until_well(machine, use.rpartition("/opt/")[0])
     followed(machine, use, "well")
-    code, said = machine.says(f"{use.replace('export ARB_REDIS_TLS_CA_FILE', 'export X')}")
-    assert code == 1 and "certificate" in said.lower()
+    code, output = machine.says(f"{use.replace('export ARB_REDIS_TLS_CA_FILE', 'export X')}")
+    assert code == 1 and "certificate" in output.lower()
     env = "ARB_REDIS_URL=rediss://redis.internal:6380/0\nARB_REDIS_TLS_CA_FILE=/etc/arbstream/tls/ca.crt\n"
     for service in SERVICES:
         machine.run(f"printf '{env}' >/etc/arbstream/{service}.env")

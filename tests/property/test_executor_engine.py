@@ -111,17 +111,17 @@ def run_many(seed: int, *, crashes: tuple[str, ...], is_streamed: bool = False) 
             return message.command_id in state.command_ids
         plan = state.plans.get(message.plan_id)
         is_begun = plan is not None and plan.kind is not PlanKind.ADOPTED
-        return is_begun or any(d.plan_id == message.plan_id for d in world.said(PlanDone))
+        return is_begun or any(d.plan_id == message.plan_id for d in world.published(PlanDone))
 
     def say_again() -> None:
         """What crashes took back is still pending."""
-        for message in said:
+        for message in inputs:
             if not is_handled(message):
                 world.message(message, redelivered=True, torn=torn())
 
     world = World(choose, account_streams=is_streamed)
     misbehave(world, choose)
-    said: list[ApprovedPlan | Command] = []
+    inputs: list[ApprovedPlan | Command] = []
     for number in range(choose("plans", (10, 20, 30))):
         if world.now_ns - T0 > LONG_NS:
             break
@@ -132,13 +132,13 @@ def run_many(seed: int, *, crashes: tuple[str, ...], is_streamed: bool = False) 
         if world.engine.state.halted and not world.engine.state.locked:
             world.message(command(CommandKind.RESUME))
         elif choose("flatten", (False,) * 9 + (True,)):
-            said.append(command(CommandKind.FLATTEN))
-            world.message(said[-1], torn=torn())
+            inputs.append(command(CommandKind.FLATTEN))
+            world.message(inputs[-1], torn=torn())
         buy, sell = choose("venues", VENUES)
         qty = choose("qty", ("0.1", "0.003"))
         plan = make_plan(f"plan{number:08d}", buy=buy, sell=sell, qty=qty, now_ns=world.now_ns)
-        said.append(msgspec.structs.replace(plan, policy=choose("policy", tuple(LegPolicy))))
-        world.message(said[-1], torn=torn())
+        inputs.append(msgspec.structs.replace(plan, policy=choose("policy", tuple(LegPolicy))))
+        world.message(inputs[-1], torn=torn())
         for _ in range(choose("steps", (0, 3, 8, 20))):
             what = choose("next", NEXT)
             if what == "deliver" and world.inbox:
@@ -153,7 +153,7 @@ def run_many(seed: int, *, crashes: tuple[str, ...], is_streamed: bool = False) 
             else:
                 world.tick(torn=torn())
     world.closed.clear()
-    while not all(is_handled(message) for message in said):
+    while not all(is_handled(message) for message in inputs):
         say_again()
     world.settle(seconds=40)
     return world
@@ -168,7 +168,7 @@ seeds = st.integers(0, 1_000_000)
 def test_any_behavior_of_venues_ends_even_or_says_so(seed: int) -> None:
     world = run(seed, crashes=())
     world.check_quiet()
-    done = [d for d in world.said(PlanDone) if d.plan_id == "plan00000001"]
+    done = [d for d in world.published(PlanDone) if d.plan_id == "plan00000001"]
     assert len(done) == 1, "a plan ends exactly once"
     if done[0].outcome is not PlanOutcome.FAILED:
         assert done[0].realized + sum(done[0].dust.values(), D(0)) * 10_000 >= -20 - LOSS_SLACK
@@ -199,7 +199,7 @@ def test_what_venues_push_beside_their_answers_changes_nothing_of_that(
 def test_many_plans_with_what_venues_push(seed: int, crashes: tuple[str, ...]) -> None:
     world = run_many(seed, crashes=crashes, is_streamed=True)
     world.check_quiet()
-    done = [d.plan_id for d in world.said(PlanDone)]
+    done = [d.plan_id for d in world.published(PlanDone)]
     assert len(done) == len({*done}), "a plan ends exactly once"
 
 
@@ -208,7 +208,7 @@ def test_many_plans_with_what_venues_push(seed: int, crashes: tuple[str, ...]) -
 def test_many_plans_end_as_one_does(seed: int, crashes: tuple[str, ...]) -> None:
     world = run_many(seed, crashes=crashes)
     world.check_quiet()
-    done = [d.plan_id for d in world.said(PlanDone)]
+    done = [d.plan_id for d in world.published(PlanDone)]
     assert len(done) == len({*done}), "a plan ends exactly once"
 
 

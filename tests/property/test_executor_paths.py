@@ -99,10 +99,10 @@ def test_the_loss_stays_within_the_cap(seed: int) -> None:
     """In the quote asset, what is left counted at its stated price."""
     world = run(seed)
     (plan,) = world.approved.values()
-    if any(d.outcome is PlanOutcome.FAILED for d in world.said(PlanDone)):
+    if any(d.outcome is PlanOutcome.FAILED for d in world.published(PlanDone)):
         return
     worth = {each.asset: each.price for each in plan.values} | {"USDT": D(1)}
-    ended = world.said(PlanDone)
+    ended = world.published(PlanDone)
     left = sum((qty * worth.get(asset, D(0)) for asset, qty in world.true_changes().items()), D(0))
     # Fees in a third asset are valued by nobody here.
     late = len(ended) > 1
@@ -125,7 +125,7 @@ def test_every_combination_of_shares(legs: Any, fees_in: str) -> None:
         world.message(make_path_plan(legs=legs, now_ns=world.now_ns))
         world.settle(seconds=10)
         world.check_quiet()
-        (done,) = world.said(PlanDone)
+        (done,) = world.published(PlanDone)
         assert done.outcome is not PlanOutcome.FAILED, (fates, done)
         assert done.quote == "USDT"
         if fates == ["full"] * 3 and fees_in == "quote":

@@ -130,10 +130,10 @@ def test_a_round_holds_what_the_venues_filled(
     assert not world.engine.state.open_plans()
     held = booked(world, repeats=2)
     assert held.net == world.true_exposure()
-    failed = [d for d in world.said(PlanDone) if d.outcome is PlanOutcome.FAILED]
+    failed = [d for d in world.published(PlanDone) if d.outcome is PlanOutcome.FAILED]
     opening = D("-0.01") if kind == "closing" else D(0)
     if not failed and kind != "single":
-        plans = max(1, len(world.said(PlanDone)))
+        plans = max(1, len(world.published(PlanDone)))
         traded = any(order.fills for orders in world.orders.values() for order in orders.values())
         assert not traded or abs(opening + held.net) < LOT * plans
     if kind == "single" and not failed:
@@ -153,7 +153,7 @@ def test_a_round_of_contracts_leaves_no_coin_open(
     assert max(world.sent.values(), default=0) <= 1, "an id was submitted twice"
     assert not world.engine.state.open_plans()
     assert booked(world, repeats=2).books.inventory == world.engine.state.books.inventory
-    if any(done.outcome is PlanOutcome.FAILED for done in world.said(PlanDone)):
+    if any(done.outcome is PlanOutcome.FAILED for done in world.published(PlanDone)):
         return
     net = D(0)
     for orders in world.orders.values():
@@ -163,4 +163,4 @@ def test_a_round_of_contracts_leaves_no_coin_open(
                 net += fill.side.signed(base_of(fill.instrument, fill.qty, entry))
                 in_base = fill.fee_asset == "BTC" and fill.instrument == SPOT
                 net -= fill.fee or 0 if in_base else 0
-    assert abs(net) < LOT * max(1, len(world.said(PlanDone)))
+    assert abs(net) < LOT * max(1, len(world.published(PlanDone)))

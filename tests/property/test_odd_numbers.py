@@ -98,7 +98,7 @@ def test_a_plan_of_other_venues_ends_even(rules: dict, view: dict) -> None:
     world.engine.on_message(make_view("beta", **view, ts_ns=world.now_ns), world.now_ns)
     world.habits["beta"] = "reject"
     world.settle(15)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome in {PlanOutcome.UNWOUND, PlanOutcome.HEDGED}
 
 

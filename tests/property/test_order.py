@@ -29,9 +29,9 @@ def test_only_listed_steps_happen_and_the_rest_is_said(events) -> None:
     for event in events:
         before = order.status
         if isinstance(event, OrderNews):
-            said = order.apply(event)
+            anomaly = order.apply(event)
             assert order.status is TRANSITIONS[before, event]
-            assert (said is Anomaly.CONTRADICTION) == ((before, event) in CONTRADICTIONS)
+            assert (anomaly is Anomaly.CONTRADICTION) == ((before, event) in CONTRADICTIONS)
         elif isinstance(event, tuple):
             order.add_fill(event[0], D(event[1]))
             assert order.status is before, "a fill alone decides no status"
@@ -47,15 +47,15 @@ def test_filled_is_the_sum_of_distinct_fills_and_never_falls(events) -> None:
         if isinstance(event, OrderNews):
             order.apply(event)
         elif isinstance(event, tuple):
-            new, said = order.add_fill(event[0], D(event[1]))
+            new, anomaly = order.add_fill(event[0], D(event[1]))
             assert new == (event[0] not in first)
             first.setdefault(event[0], D(event[1]))
             if new and sum(first.values()) > 20:
-                assert said is Anomaly.OVERFILL
+                assert anomaly is Anomaly.OVERFILL
         else:
             reported = max(reported, D(event))
-            said = order.report_filled(D(event))
-            assert (said is Anomaly.OVERFILL) == (reported > 20)
+            anomaly = order.report_filled(D(event))
+            assert (anomaly is Anomaly.OVERFILL) == (reported > 20)
         assert order.traded_qty == sum(first.values(), D(0))
         assert order.filled_qty == max(reported, order.traded_qty) >= last
         last = order.filled_qty

@@ -37,7 +37,7 @@ class OrderMachine(RuleBasedStateMachine):
         self.fills: list[tuple[str, Decimal]] = []
         self.is_working, self.is_answered = True, False
         self.on_the_way: list[Told] = []
-        self.said: set[Anomaly] = set()
+        self.found: set[Anomaly] = set()
         self.last = ZERO
 
     @property
@@ -99,13 +99,13 @@ class OrderMachine(RuleBasedStateMachine):
             assert is_new is not known
             found.append(anomaly)
         found.append(self.life.apply(told.news))
-        self.said |= {each for each in found if each}
+        self.found |= {each for each in found if each}
 
     @invariant()
     def we_own_no_more_than_was_traded_and_never_less_than_before(self) -> None:
         assert self.last <= self.life.filled_qty <= self.filled
         self.last = self.life.filled_qty
-        assert self.said <= {Anomaly.LATE_FILL}, "nothing here contradicts, nothing is too much"
+        assert self.found <= {Anomaly.LATE_FILL}, "nothing here contradicts, nothing is too much"
         for trade_id, qty in self.life.trades.items():
             assert (trade_id, qty) in self.fills
 

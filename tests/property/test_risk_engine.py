@@ -230,11 +230,11 @@ class RiskMachine(RuleBasedStateMachine):
         """Only the checkpoint is left; restoring it changes nothing but the state it says."""
         self.commit()
         before, self.engine = self.engine, RiskEngine(self.config)
-        said = list(self.engine.start(self.saved, self.now_ns).messages)
+        published = list(self.engine.start(self.saved, self.now_ns).messages)
         assert image(self.engine.ledger) == image(before.ledger)
-        if not said:
+        if not published:
             assert image(self.engine.state) == image(before.state)
-        self.check(said)
+        self.check(published)
         feed_market(self.engine, self.now_ns)
         self.send(make_ready(self.now_ns))
 

@@ -97,7 +97,7 @@ class Scanner:
     def __init__(self, entry: StrategyConfig) -> None:
         self.entry = entry
         self.host = self.new()
-        self.said: list[bytes] = []
+        self.published: list[bytes] = []
 
     def new(self) -> StrategyHost:
         host = StrategyHost(load_strategies(Config(strategies=[self.entry])))
@@ -111,10 +111,10 @@ class Scanner:
                 due_ns = self.host.next_deadline_ns()
                 if due_ns is None or due_ns > now_ns:
                     break
-                self.said.append(ENCODE(self.host.on_timer(due_ns).messages))
+                self.published.append(ENCODE(self.host.on_timer(due_ns).messages))
             if isinstance(message, InstrumentRules):
                 message = InstrumentInfo(ts_ns=now_ns, rules=message)
-            self.said.append(ENCODE(self.host.on_message(message, now_ns).messages))
+            self.published.append(ENCODE(self.host.on_message(message, now_ns).messages))
 
     def restart(self, now_ns: int) -> None:
         saved, before = self.host.save(self.entry.id, now_ns), self.host
@@ -133,8 +133,8 @@ def check(entry: StrategyConfig, seed: int, cuts: Sequence[int]) -> None:
         cut.restart(events[max(0, end - 1)].now_ns)
         begin = end
     assert not whole.host.disabled
-    assert cut.said == whole.said
-    assert any(len(each) > 1 for each in whole.said)
+    assert cut.published == whole.published
+    assert any(len(each) > 1 for each in whole.published)
     now_ns = events[-1].now_ns
     assert cut.host.save(entry.id, now_ns) == whole.host.save(entry.id, now_ns)
 

@@ -48,7 +48,7 @@ def alert(code: str = "A", subject: str = "", severity: Severity = Severity.WARN
     )
 )
 def test_the_first_goes_at_once_and_every_one_is_counted(steps: list[tuple[int, str, Severity]]):
-    rate, now_ns, told, said = AlertRate(), 0, 0, 0
+    rate, now_ns, told, passed = AlertRate(), 0, 0, 0
     seen: dict[tuple[str, Severity], int] = {}
     for pause_ns, code, severity in steps:
         now_ns += pause_ns
@@ -59,9 +59,9 @@ def test_the_first_goes_at_once_and_every_one_is_counted(steps: list[tuple[int, 
             assert passes, "nothing of the kind was said lately"
         seen[code, severity] = now_ns
         told += passes
-        said += 1
+        passed += 1
     told += sum(one.count for one in rate.due(now_ns + WINDOW_NS))
-    assert told == said
+    assert told == passed
     assert not rate.due(now_ns + 2 * WINDOW_NS) and rate.is_idle
 
 

@@ -343,12 +343,12 @@ def test_recordings_are_known_by_host_path_and_topic() -> None:
 
 
 def test_what_an_error_means() -> None:
-    said = orders.meaning("InvalidOrder", '{"retCode":110072,"retMsg":"duplicate"}', 200)
-    assert said.outcome is OutcomeUnknown, "an order of ours may be there"
-    said = orders.meaning(
+    meaning = orders.meaning("InvalidOrder", '{"retCode":110072,"retMsg":"duplicate"}', 200)
+    assert meaning.outcome is OutcomeUnknown, "an order of ours may be there"
+    meaning = orders.meaning(
         "BadRequest", '{"retCode":10001,"retMsg":"position idx not match position mode"}', 200
     )
-    assert (said.outcome, said.cause) == (Rejected, Cause.ACCOUNT)
+    assert (meaning.outcome, meaning.cause) == (Rejected, Cause.ACCOUNT)
     assert orders.is_canceled('{"retCode":110001}') and not orders.is_canceled('{"retCode":10001}')
     assert orders.forced_by("CreateByAdl_PassThrough") == "auto-deleveraging"
     assert orders.forced_by("abc") == ""

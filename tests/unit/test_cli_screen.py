@@ -58,7 +58,7 @@ def test_profit_is_split_where_there_are_several_strategies(strategies: list[str
 
 
 @pytest.mark.parametrize(
-    ("used", "said"),
+    ("used", "expected"),
     [
         (Usage(up=True), "up"),
         (Usage(up=False), "down, restarting"),
@@ -66,11 +66,11 @@ def test_profit_is_split_where_there_are_several_strategies(strategies: list[str
         (Usage(up=False, stopping=True), "stopped"),
     ],
 )
-def test_what_is_being_stopped_is_not_said_to_restart(used: Usage, said: str) -> None:
+def test_what_is_being_stopped_is_not_said_to_restart(used: Usage, expected: str) -> None:
     screen = Screen("demo", "", "", Collector(), usage={"scanner": used}, now_ns=T0)
     console = Console(file=io.StringIO(), width=200, height=60, force_terminal=False)
     with console.capture() as captured:
         console.print(render(screen, ConsoleDimensions(200, 60)), height=60)
     (row,) = [line for line in captured.get().splitlines() if "scanner" in line]
-    assert said in row
-    assert ("restarting" in row) == (said == "down, restarting")
+    assert expected in row
+    assert ("restarting" in row) == (expected == "down, restarting")

@@ -486,14 +486,14 @@ def test_the_example_of_the_docs_does_what_it_says(tmp_path, monkeypatch):
     )
     monkeypatch.chdir(tmp_path)
     Path("btc.csv").write_text(table)
-    said = []
+    outputs = []
     for line in commands.splitlines():
         result = CliRunner().invoke(app, shlex.split(line)[1:])
         assert result.exit_code == 0, (line, result.output)
-        said.append(result.output)
-    assert "btc.csv:4: missing before it: 1 bar after 2024-08-01 00:01:00" in said[0]
-    assert "nothing is wrong" in said[2]
-    assert re.search(r"3\s+41\.75", said[3])
+        outputs.append(result.output)
+    assert "btc.csv:4: missing before it: 1 bar after 2024-08-01 00:01:00" in outputs[0]
+    assert "nothing is wrong" in outputs[2]
+    assert re.search(r"3\s+41\.75", outputs[3])
     assert len(Path("bars.csv").read_text().splitlines()) == 4
 
 

@@ -154,8 +154,8 @@ def test_parquet_with_times_of_a_zone(tmp_path, zone):
 def test_parquet_with_times_of_no_zone_needs_one(tmp_path):
     times = [datetime.fromtimestamp(M0 + 60 * n, UTC).replace(tzinfo=None) for n in (0, 1)]
     path = parquet(tmp_path, **PRICES, datetime=times)
-    said = refused(tmp_path, path)
-    assert "row 1: time 2023-03-01 00:00:00 says no zone; give --zone UTC" in said
+    error = refused(tmp_path, path)
+    assert "row 1: time 2023-03-01 00:00:00 says no zone; give --zone UTC" in error
     taken(tmp_path, path, more=["--zone", "+03:00"])
     assert rows(tmp_path)[0]["ts_open_ns"] == (M0 - 3 * 3_600) * 10**9
 
@@ -202,8 +202,8 @@ def test_what_is_wrong_with_candles_is_one_line_and_nothing_is_taken(tmp_path, n
 def test_two_columns_of_time_that_differ_are_told(tmp_path):
     lines = ["start,timestamp,open,high,low,close,volume"]
     lines += [f"{M0},2023-03-01 03:00:00+00:00,100,101,99,100,2"]
-    said = refused(tmp_path, csv(tmp_path, lines))
-    assert ":2: timestamp is 2023-03-01 03:00:00+00:00, which is not the time" in said
+    error = refused(tmp_path, csv(tmp_path, lines))
+    assert ":2: timestamp is 2023-03-01 03:00:00+00:00, which is not the time" in error
 
 
 def test_holes_stay_holes_and_are_told(tmp_path):

@@ -30,10 +30,10 @@ def answer(world: World, result: act.Report) -> None:
 
 
 def light(world: World, venue: str = "alpha") -> DeadManSwitch:
-    seen = len(world.said(ExecutorReady))
-    while len(world.said(ExecutorReady)) == seen:
+    seen = len(world.published(ExecutorReady))
+    while len(world.published(ExecutorReady)) == seen:
         world.settle(1)
-    return world.said(ExecutorReady)[-1].switches[venue]
+    return world.published(ExecutorReady)[-1].switches[venue]
 
 
 def asked(world: World, venue: str = "alpha") -> list[act.SetSwitch]:
@@ -88,7 +88,7 @@ def test_a_failure_is_alerted_once_and_tried_again_soon() -> None:
         assert shown.ts_until_ns == first.ts_ns + AFTER_S * SECOND, "what was set before stands"
         world.settle(7)
     assert len(asked(world)) == 5
-    assert [each.code for each in world.said(Alert)].count("DEAD_MAN") == 1
+    assert [each.code for each in world.published(Alert)].count("DEAD_MAN") == 1
 
 
 def test_a_clean_stop_turns_off_what_is_set_and_waits_for_that() -> None:

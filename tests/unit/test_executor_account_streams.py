@@ -54,15 +54,15 @@ def test_a_fill_is_known_before_the_answer_and_once() -> None:
     world.inbox = [each for each in world.inbox if isinstance(each, act.AccountSeen)]
     while world.inbox:
         world.deliver()
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.FILLED, "no answer to a request was needed"
-    fills = [(each.venue, each.trade_id) for each in world.said(Fill)]
+    fills = [(each.venue, each.trade_id) for each in world.published(Fill)]
     world.inbox = late
     while world.inbox:
         world.deliver()
     world.settle(10)
-    assert [(each.venue, each.trade_id) for each in world.said(Fill)] == fills
-    assert not [each for each in world.said(Alert) if each.code != "ACCOUNT_STREAM_BACK"]
+    assert [(each.venue, each.trade_id) for each in world.published(Fill)] == fills
+    assert not [each for each in world.published(Alert) if each.code != "ACCOUNT_STREAM_BACK"]
     world.check_quiet()
 
 
@@ -106,7 +106,7 @@ def test_an_order_that_is_not_on_record_is_looked_up_if_it_is_ours() -> None:
     (asked,) = [each for each in out.actions if isinstance(each, act.Query)]
     assert asked.key.venue_order_id == "alpha-77"
     assert not step(world, seen("ab00000000abcd000")).actions, "once"
-    assert not world.said(OrderEvent), "what is pushed is not believed"
+    assert not world.published(OrderEvent), "what is pushed is not believed"
     assert not step(world, seen("x-TKT5PX2F01", venue_order_id="alpha-78")).actions
     forced = seen("autoclose-1", venue_order_id="alpha-79", forced="liquidation")
     assert [each for each in step(world, forced).actions if isinstance(each, act.Query)]

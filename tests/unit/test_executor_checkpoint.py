@@ -76,10 +76,10 @@ def test_legs_that_version_1_had_sent_are_asked_for_and_evened_out() -> None:
     world.history[-1] = (OF_VERSION_1, world.history[-1][1], world.now_ns)
     world.crash()
     world.settle(30)
-    ends = {done.plan_id: done for done in world.said(PlanDone)}
+    ends = {done.plan_id: done for done in world.published(PlanDone)}
     assert ends["plan00000002"].outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}
     assert max(world.sent.values()) == 1
-    assert not [a for a in world.said(Alert) if a.code == "PLAN_FAILED"]
+    assert not [a for a in world.published(Alert) if a.code == "PLAN_FAILED"]
 
 
 @pytest.mark.parametrize("name", [OPEN, FINISHED])

@@ -18,7 +18,7 @@ from tests.unit.test_executor_engine import command, make_world, run_plan
 
 
 def alerts(world: World) -> list[Alert]:
-    return [alert for alert in world.said(Alert) if alert.code == "DATA_LOST"]
+    return [alert for alert in world.published(Alert) if alert.code == "DATA_LOST"]
 
 
 def test_a_hedged_plan_is_told_and_left_alone_after_a_loss() -> None:
@@ -33,9 +33,9 @@ def test_a_hedged_plan_is_told_and_left_alone_after_a_loss() -> None:
     assert alert.severity is Severity.CRITICAL
     assert "2 orders of 1 plan," in alert.text
     assert "plan00000001" in alert.text, "alpha takes its fee in BTC, so it is not quite even"
-    assert world.said(ExecutorReady)[-1].reason.startswith("DATA_LOST: ")
-    assert not world.said(Fill)
-    assert not world.said(OrderEvent)
+    assert world.published(ExecutorReady)[-1].reason.startswith("DATA_LOST: ")
+    assert not world.published(Fill)
+    assert not world.published(OrderEvent)
 
 
 def test_one_leg_that_is_visible_only_is_left_alone_too() -> None:
@@ -59,7 +59,7 @@ def test_after_a_resume_new_plans_run_and_the_old_ones_stay_left_alone() -> None
     done = run_plan(world, plan_id="plan00000002")
     assert done.outcome == "FILLED"
     world.settle(10)
-    assert [d.plan_id for d in world.said(PlanDone)] == ["plan00000002"]
+    assert [d.plan_id for d in world.published(PlanDone)] == ["plan00000002"]
     assert world.engine.counters()["orders_adopted"] == 0
     assert len(alerts(world)) == 1
     world.crash()
@@ -125,13 +125,15 @@ def test_a_loss_told_while_running_halts_until_a_resume() -> None:
         world.step(lambda now: world.engine.note_loss("Redis holds a copy that is older", now))
     assert len(alerts(world)) == 1
     world.settle(3)
-    assert world.said(ExecutorReady)[-1].reason == "DATA_LOST: Redis holds a copy that is older"
+    assert (
+        world.published(ExecutorReady)[-1].reason == "DATA_LOST: Redis holds a copy that is older"
+    )
     world.message(make_plan(now_ns=world.now_ns, plan_id="plan00000002"))
-    assert world.said(PlanDone)[-1].outcome == "REFUSED"
+    assert world.published(PlanDone)[-1].outcome == "REFUSED"
     command(world, CommandKind.RESUME)
     world.message(make_plan(now_ns=world.now_ns, plan_id="plan00000003"))
     world.settle(5)
-    assert world.said(PlanDone)[-1].outcome == "FILLED"
+    assert world.published(PlanDone)[-1].outcome == "FILLED"
 
 
 def test_a_resume_said_before_a_loss_does_not_lift_it() -> None:
@@ -214,7 +216,7 @@ def test_fills_of_plans_known_before_an_outage_are_no_surprise_after_it() -> Non
     world.now_ns += 300 * SECOND
     world.crash()
     world.settle(30)
-    codes = [alert.code for alert in world.said(Alert)]
+    codes = [alert.code for alert in world.published(Alert)]
     assert "FORGOTTEN_PLAN" not in codes
     assert world.engine.counters()["orders_adopted"] == 0
 
@@ -226,8 +228,10 @@ def test_a_plan_that_fails_later_does_not_hide_the_loss() -> None:
     world.prices_shown = False
     world.now_ns += 3 * SECOND
     world.settle(20)
-    assert world.said(PlanDone)[-1].outcome == "FAILED"
-    assert world.said(ExecutorReady)[-1].reason == "DATA_LOST: Redis holds a copy that is older"
+    assert world.published(PlanDone)[-1].outcome == "FAILED"
+    assert (
+        world.published(ExecutorReady)[-1].reason == "DATA_LOST: Redis holds a copy that is older"
+    )
 
 
 def test_a_fill_of_a_known_order_is_found_that_was_told_late_over_a_loss() -> None:
@@ -242,7 +246,7 @@ def test_a_fill_of_a_known_order_is_found_that_was_told_late_over_a_loss() -> No
     world._fill(order, D("0.001"))
     order.fills[-1] = structs.replace(order.fills[-1], ts_venue_ns=filled_ns)
     world.settle(10)
-    assert order.fills[-1].trade_id in {fill.trade_id for fill in world.said(Fill)}
+    assert order.fills[-1].trade_id in {fill.trade_id for fill in world.published(Fill)}
 
 
 def lose_last_order(world: World) -> list[str]:
@@ -280,7 +284,7 @@ def test_an_order_that_an_older_copy_lacks_is_adopted_though_it_is_told_late() -
     world.settle(3)
     world.prices_shown = True
     world.settle(20)
-    assert {*lost} <= {fill.trade_id for fill in world.said(Fill)}
+    assert {*lost} <= {fill.trade_id for fill in world.published(Fill)}
     assert len([order for order in world.orders["alpha"].values() if order.fills]) == 2
 
 
@@ -298,7 +302,7 @@ def test_another_plan_that_is_told_late_is_left_alone_beside_one_that_goes_on() 
     fill = structs.replace(ours.fills[0], trade_id="t-other", venue_order_id=venue_id)
     world.orders["alpha"][name] = VenueOrder(request, venue_id, [fill])
     world.settle(20)
-    assert "t-other" not in {fill.trade_id for fill in world.said(Fill)}
+    assert "t-other" not in {fill.trade_id for fill in world.published(Fill)}
     assert name not in world.engine.state.orders
     assert "plan00000009" in world.engine.state.before
 
@@ -315,7 +319,7 @@ def test_what_is_told_only_after_the_survey_of_a_lost_plan_is_told_to_the_operat
     world.hides_fills.clear()
     world.settle(10)
     assert dict(world.sent) == sent, "nothing is traded"
-    assert not world.said(Fill)
+    assert not world.published(Fill)
     assert world.engine.state.before == ["plan00000001"]
     assert world.engine.obstacle.startswith("DATA_LOST: ")
     assert "plan00000001" in "".join(alert.text for alert in alerts(world))

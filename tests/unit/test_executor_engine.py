@@ -75,11 +75,11 @@ def run_to_end(world: World) -> PlanDone:
     """Let time pass until the one plan there is has ended."""
     world.calm = False
     until_ns = world.now_ns + 15 * SECOND
-    while world.now_ns < until_ns and not world.said(PlanDone):
+    while world.now_ns < until_ns and not world.published(PlanDone):
         while world.inbox:
             world.deliver()
         world.tick()
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     return done
 
 
@@ -124,7 +124,7 @@ def test_legs_sent_by_a_process_that_died_are_found_and_their_plan_ends_once(ans
             world.deliver()
     world.message(plan, redelivered=True)
     world.settle(8)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.plan_id == plan.plan_id
     assert done.outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}
     assert world.engine.counters()["orders_adopted"] == (answers_first == 20)
@@ -137,7 +137,7 @@ def test_legs_whose_plan_was_refused_after_a_loss_of_records_are_evened_out() ->
     plan = make_plan(now_ns=world.now_ns)
     world.message(plan, torn="between legs")
     world.message(plan)
-    assert [d.outcome for d in world.said(PlanDone)] == [PlanOutcome.REFUSED]
+    assert [d.outcome for d in world.published(PlanDone)] == [PlanOutcome.REFUSED]
     world.settle(8)
     assert world.engine.counters()["orders_adopted"] == 1
     adopted = [m for m in world.messages if isinstance(m, (OrderEvent, Fill))]
@@ -178,7 +178,7 @@ def test_a_rescue_lost_with_the_bus_is_not_done_again(arrived: bool) -> None:
     assert order_id in world.orders["alpha"]
     if not arrived:
         del world.orders["alpha"][order_id]
-    while any(e.client_order_id == order_id for e in world.said(OrderEvent)):
+    while any(e.client_order_id == order_id for e in world.published(OrderEvent)):
         world.history.pop()
     world.crash()
     count = len(world.sent)
@@ -188,7 +188,7 @@ def test_a_rescue_lost_with_the_bus_is_not_done_again(arrived: bool) -> None:
     world.settle(10)
     assert len(world.sent) == count + (not arrived)
     world.check_quiet()
-    rescue = world.said(PlanDone)[-1]
+    rescue = world.published(PlanDone)[-1]
     assert (rescue.outcome, rescue.round_id) == (PlanOutcome.HEDGED, "r1")
 
 
@@ -292,12 +292,12 @@ def test_without_a_price_within_the_cap_it_fails_aloud_and_locks() -> None:
     done = run_to_end(world)
     assert done.outcome is PlanOutcome.FAILED
     assert done.residual == {"BTC": D("0.0999")}
-    assert [a.code for a in world.said(Alert) if a.severity == "critical"] == ["PLAN_FAILED"]
+    assert [a.code for a in world.published(Alert) if a.severity == "critical"] == ["PLAN_FAILED"]
     world.prices_shown = True
     world.settle(3)
-    assert not world.said(ExecutorReady)[-1].ready
+    assert not world.published(ExecutorReady)[-1].ready
     world.message(make_plan("plan00000002", now_ns=world.now_ns))
-    assert world.said(PlanDone)[-1].outcome is PlanOutcome.REFUSED
+    assert world.published(PlanDone)[-1].outcome is PlanOutcome.REFUSED
     command(world, CommandKind.FLATTEN)
     world.settle(5)
     assert abs(world.true_exposure()) < D("0.001")
@@ -305,7 +305,7 @@ def test_without_a_price_within_the_cap_it_fails_aloud_and_locks() -> None:
     world.message(make_plan("plan00000003", now_ns=world.now_ns))
     world.settle(5)
     assert (
-        world.said(
+        world.published(
             PlanDone,
         )[-1].outcome
         is PlanOutcome.FILLED
@@ -335,7 +335,7 @@ def test_flatten_passes_over_an_asset_without_a_price() -> None:
     assert world.engine.state.books.exposure["BTC"] < D("0.001")
     assert world.engine.state.flatten, "the other one still waits"
     world.settle(2)
-    (alert,) = [each for each in world.said(Alert) if each.code == "FLATTEN_WAITS"]
+    (alert,) = [each for each in world.published(Alert) if each.code == "FLATTEN_WAITS"]
     assert "AAA" in alert.text
     assert "hedges" not in alert.text
 
@@ -347,11 +347,11 @@ def test_flatten_halts_and_trades_the_ledger_to_zero() -> None:
     command(world, CommandKind.FLATTEN)  # pressing twice is harmless
     world.settle(5)
     assert world.engine.state.books.exposure["BTC"] < D("0.001")
-    orders = [e for e in world.said(OrderEvent) if e.status is OrderStatus.SUBMITTED]
+    orders = [e for e in world.published(OrderEvent) if e.status is OrderStatus.SUBMITTED]
     assert [(o.purpose, o.side, o.qty) for o in orders] == [
         (OrderPurpose.FLATTEN, Side.SELL, D("0.250"))
     ]
-    assert world.said(ExecutorReady)[-1].reason == "halted by an operator"
+    assert world.published(ExecutorReady)[-1].reason == "halted by an operator"
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_flatten_halts_and_trades_the_ledger_to_zero() -> None:
 def test_a_plan_that_cannot_be_started_says_why(change, outcome, reason) -> None:
     world = make_world()
     world.message(make_plan(**{"now_ns": world.now_ns, **change}))
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert (done.outcome, reason in done.reason) == (outcome, True)
     assert not world.sent
 
@@ -379,7 +379,7 @@ def test_nothing_starts_while_trading_is_halted_or_while_draining() -> None:
     world.message(make_plan(now_ns=world.now_ns))
     world.engine.on_message(Stopping(), world.now_ns)
     world.message(make_plan("plan00000002", now_ns=world.now_ns))
-    assert [d.outcome for d in world.said(PlanDone)] == [PlanOutcome.REFUSED] * 2
+    assert [d.outcome for d in world.published(PlanDone)] == [PlanOutcome.REFUSED] * 2
     assert not world.sent
 
 
@@ -391,7 +391,7 @@ def test_a_plan_that_comes_twice_is_done_once() -> None:
     world.settle(3)
     world.message(plan, redelivered=True)
     world.settle(3)
-    assert len(world.said(PlanDone)) == 1
+    assert len(world.published(PlanDone)) == 1
     assert len(world.sent) == 2
 
 
@@ -399,29 +399,29 @@ def test_a_redelivered_plan_that_nobody_started_is_looked_for_and_expires() -> N
     world = make_world()
     world.message(make_plan(now_ns=world.now_ns), redelivered=True)
     world.settle(5)
-    assert [d.outcome for d in world.said(PlanDone)] == [PlanOutcome.EXPIRED]
+    assert [d.outcome for d in world.published(PlanDone)] == [PlanOutcome.EXPIRED]
     assert not world.sent
 
 
 def test_no_plan_before_the_first_reconciliation() -> None:
     world = World(lambda what, options: options[0])
     world.message(make_plan(now_ns=world.now_ns))
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.REFUSED
     assert "reconciling" in done.reason
 
 
 def test_balances_follow_a_plan_and_are_repeated() -> None:
     world = make_world()
-    before = len(world.said(BalanceReport))
+    before = len(world.published(BalanceReport))
     run_plan(world)
     while world.inbox:
         world.deliver()
     world.settle(1)
-    assert {r.venue for r in world.said(BalanceReport)[before:]} == {"alpha", "beta"}
-    count = len(world.said(BalanceReport))
+    assert {r.venue for r in world.published(BalanceReport)[before:]} == {"alpha", "beta"}
+    count = len(world.published(BalanceReport))
     world.settle(6)
-    assert len(world.said(BalanceReport)) >= count + 3
+    assert len(world.published(BalanceReport)) >= count + 3
 
 
 def test_a_snapshot_restores_to_the_same_snapshot() -> None:
@@ -451,7 +451,7 @@ def test_what_is_kept_of_finished_plans_is_bounded() -> None:
     state = world.engine.state
     assert len(state.plans) <= 64 + 1
     assert len(state.orders) <= 2 * len(state.plans)
-    assert len(world.said(Fill)) == 160
+    assert len(world.published(Fill)) == 160
     assert sum(map(len, world.history[-1][0].values())) < 100_000
 
 
@@ -488,7 +488,7 @@ def test_flatten_closes_both_legs_of_a_hedge_at_their_own_places() -> None:
     assert world.engine.state.books.opened() == {"BTC/USDT": D("-0.0001")}, "a fee in BTC"
     orders = [
         e
-        for e in world.said(OrderEvent)
+        for e in world.published(OrderEvent)
         if e.purpose is OrderPurpose.FLATTEN and e.status is OrderStatus.FILLED
     ]
     assert {(o.instrument, o.side, o.qty) for o in orders} == {
@@ -502,7 +502,7 @@ def test_a_spot_leg_without_its_partner_is_not_hedged_with_a_perpetual() -> None
     world.bids["gamma"] = 10_000.5  # the best price to sell at
     done = run_plan(world, buy="alpha", sell="beta")
     assert done.outcome is PlanOutcome.UNWOUND
-    assert "gamma" not in {e.venue for e in world.said(OrderEvent)}
+    assert "gamma" not in {e.venue for e in world.published(OrderEvent)}
 
 
 def test_resume_waits_for_a_flatten_to_be_over() -> None:
@@ -511,7 +511,7 @@ def test_resume_waits_for_a_flatten_to_be_over() -> None:
     command(world, CommandKind.FLATTEN)
     command(world, CommandKind.RESUME, "c2")
     world.message(make_plan(now_ns=world.now_ns))
-    (refused,) = world.said(PlanDone)
+    (refused,) = world.published(PlanDone)
     assert (refused.outcome, refused.reason) == (PlanOutcome.REFUSED, "flattening")
     world.settle(5)
     assert world.engine.state.books.opened().get("BTC/USDT", D(0)) < D("0.001")
@@ -527,10 +527,10 @@ def test_a_plan_is_not_given_up_before_books_come_back_after_a_start() -> None:
     world.prices_shown = False
     world.message(plan, redelivered=True)
     world.settle(8)  # longer than the deadline to hedge
-    assert not world.said(PlanDone)
+    assert not world.published(PlanDone)
     world.prices_shown = True
     world.settle(5)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.UNWOUND
     assert not world.engine.obstacle
 
@@ -543,7 +543,7 @@ def test_a_plan_for_which_no_book_comes_back_fails_in_the_end() -> None:
     world.prices_shown = False
     world.message(plan, redelivered=True)
     world.settle(40)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.FAILED
 
 
@@ -555,7 +555,7 @@ def test_a_plan_whose_orders_were_never_sent_ends_as_expired_without_exposure() 
     world.prices_shown = False
     world.message(plan, redelivered=True)
     world.settle(40)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert (done.outcome, done.residual, done.realized) == (PlanOutcome.EXPIRED, {}, 0)
     assert not world.engine.obstacle
 
@@ -571,5 +571,5 @@ def test_a_plan_is_given_up_in_time_once_books_have_come_since_the_start() -> No
     world.habits["alpha"] = "reject"
     world.message(plan, redelivered=True)
     world.settle(9)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.FAILED

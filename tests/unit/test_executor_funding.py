@@ -65,7 +65,7 @@ def until(world: World, ts_ns: int) -> None:
 
 
 def last_known(world: World) -> FundingKnown:
-    found: FundingKnown = world.said(FundingKnown)[-1]
+    found: FundingKnown = world.published(FundingKnown)[-1]
     return found
 
 
@@ -77,7 +77,7 @@ def test_a_payment_is_booked_after_its_settlement_and_never_again() -> None:
     world = holding()
     world.payments.append(payment(FIRST_NS + 3 * MS))
     until(world, FIRST_NS + 8 * SECOND)
-    (paid,) = world.said(FundingPaid)
+    (paid,) = world.published(FundingPaid)
     assert (paid.venue, paid.instrument, paid.amount, paid.asset) == (
         "gamma",
         PERP,
@@ -89,7 +89,7 @@ def test_a_payment_is_booked_after_its_settlement_and_never_again() -> None:
     assert last_known(world).reason == ""
     world.message(rate(FIRST_NS + INTERVAL_NS, FIRST_NS + 9 * SECOND))
     until(world, FIRST_NS + INTERVAL_NS + 8 * SECOND)
-    assert len(world.said(FundingPaid)) == 1
+    assert len(world.published(FundingPaid)) == 1
 
 
 def test_it_is_unknown_from_the_settlement_until_the_payment_is_told() -> None:
@@ -121,25 +121,25 @@ def test_nothing_is_lost_or_told_twice_over_restarts() -> None:
     world.message(rate(FIRST_NS + INTERVAL_NS, FIRST_NS + 9 * SECOND))
     world.crash()
     world.settle(3)
-    assert len(world.said(FundingPaid)) == 1
+    assert len(world.published(FundingPaid)) == 1
     world.now_ns = FIRST_NS + INTERVAL_NS  # it was down when the next one settled
     world.payments.append(payment(FIRST_NS + INTERVAL_NS))
     world.crash()
     assert "not told yet" in last_known(world).reason
     world.settle(3)
-    assert len(world.said(FundingPaid)) == 2
+    assert len(world.published(FundingPaid)) == 2
     assert (last_known(world).reason, booked(world)) == ("", D("0.2"))
 
 
 def test_what_the_bus_lost_is_read_again() -> None:
     world = holding()
     world.payments.append(payment(FIRST_NS))
-    while not world.said(FundingPaid):
+    while not world.published(FundingPaid):
         world.deliver() if world.inbox else world.tick()
     world.crash(rollback=1)
-    assert world.said(FundingPaid) == []
+    assert world.published(FundingPaid) == []
     world.settle(3)
-    assert len(world.said(FundingPaid)) == 1
+    assert len(world.published(FundingPaid)) == 1
     assert booked(world) == D("0.1")
 
 
@@ -170,12 +170,12 @@ def test_a_payment_that_is_never_told_stays_unknown_and_is_alerted_once() -> Non
     world = holding()
     until(world, FIRST_NS + UNTOLD_NS_MAX + 200 * SECOND)
     assert "not told yet" in last_known(world).reason
-    (told,) = [a for a in world.said(Alert) if a.code == "FUNDING_NOT_TOLD"]
+    (told,) = [a for a in world.published(Alert) if a.code == "FUNDING_NOT_TOLD"]
     assert PERP in told.text
     world.crash()  # a restart makes nothing known
     world.settle(90)
     assert last_known(world).reason, "unknown is not zero"
-    assert len([a for a in world.said(Alert) if a.code == "FUNDING_NOT_TOLD"]) == 1
+    assert len([a for a in world.published(Alert) if a.code == "FUNDING_NOT_TOLD"]) == 1
     world.payments += [payment(FIRST_NS + n * INTERVAL_NS, "-0.01") for n in range(20)]
     world.settle(90)
     assert (last_known(world).reason, booked(world)) == ("", D("-0.2"))
@@ -223,7 +223,7 @@ def test_a_payment_belongs_to_the_settlement_before_the_venue_booked_it() -> Non
     world = holding()
     world.payments.append(payment(FIRST_NS + 7 * SECOND))
     until(world, FIRST_NS + 12 * SECOND)
-    (paid,) = world.said(FundingPaid)
+    (paid,) = world.published(FundingPaid)
     assert (paid.ts_funding_ns, paid.ts_settled_ns) == (FIRST_NS + 7 * SECOND, FIRST_NS)
 
 
@@ -236,7 +236,7 @@ def test_without_announced_times_a_payment_belongs_to_the_full_hour() -> None:
     world.payments.append(payment(hour_ns + 9 * SECOND))
     world.now_ns = hour_ns - 2 * SECOND
     world.settle(40)
-    (paid,) = world.said(FundingPaid)
+    (paid,) = world.published(FundingPaid)
     assert paid.ts_settled_ns == hour_ns
 
 
@@ -247,7 +247,7 @@ def test_nothing_is_awaited_for_what_was_not_held_at_the_instant() -> None:
     until(world, FIRST_NS + SECOND)
     world.message(of_round(world, PAIR, Intent.OPEN))
     until(world, FIRST_NS + 10 * SECOND)
-    assert {known.reason for known in world.said(FundingKnown)} == {""}
+    assert {known.reason for known in world.published(FundingKnown)} == {""}
 
 
 def test_a_payment_is_awaited_for_what_was_held_at_the_instant_and_closed_since() -> None:
@@ -328,28 +328,30 @@ def test_what_is_no_number_is_left_out_and_told() -> None:
     world = holding()
     world.payments += [payment(FIRST_NS, "NaN", "odd"), payment(FIRST_NS, "0.1", "right")]
     until(world, FIRST_NS + 8 * SECOND)
-    assert [paid.payment_id for paid in world.said(FundingPaid)] == ["right"]
-    assert any(a.code == "IMPOSSIBLE_REPORT" for a in world.said(Alert))
+    assert [paid.payment_id for paid in world.published(FundingPaid)] == ["right"]
+    assert any(a.code == "IMPOSSIBLE_REPORT" for a in world.published(Alert))
 
 
 def test_payments_from_before_the_ledger_are_not_its_own() -> None:
     world = make_world()
     world.payments.append(payment(T0 - 60 * SECOND))
     world.settle(5)
-    assert world.said(FundingPaid) == []
+    assert world.published(FundingPaid) == []
 
 
 def test_what_is_remembered_is_bounded_and_saved_apart_from_open_work() -> None:
     world = holding()
     world.payments += [payment(FIRST_NS, "0.001", f"p{i}") for i in range(SEEN_MAX + 50)]
     until(world, FIRST_NS + 8 * SECOND)
-    assert len(world.said(FundingPaid)) == SEEN_MAX + 50
+    assert len(world.published(FundingPaid)) == SEEN_MAX + 50
     (record,) = world.engine.state.funding.values()
     assert len(record.seen) <= SEEN_MAX
     assert b"p50" not in checkpoint.encode_open(world.engine.state)
     world.message(rate(FIRST_NS + INTERVAL_NS, world.now_ns))
     until(world, FIRST_NS + INTERVAL_NS + 8 * SECOND)
-    assert len(world.said(FundingPaid)) == SEEN_MAX + 50, "those forgotten are not booked again"
+    assert len(world.published(FundingPaid)) == SEEN_MAX + 50, (
+        "those forgotten are not booked again"
+    )
 
 
 @pytest.mark.parametrize("restarts", [False, True])
@@ -359,7 +361,7 @@ def test_settlements_go_on_by_the_interval_while_nothing_is_announced(restarts: 
     first, second = payment(FIRST_NS, "-0.1"), payment(FIRST_NS + INTERVAL_NS, "0.3")
     world.payments.append(first)
     until(world, FIRST_NS + 5 * SECOND)
-    assert [each.payment_id for each in world.said(FundingPaid)] == [first.payment_id]
+    assert [each.payment_id for each in world.published(FundingPaid)] == [first.payment_id]
     if restarts:
         world.crash()
     until(world, FIRST_NS + INTERVAL_NS)
@@ -367,5 +369,5 @@ def test_settlements_go_on_by_the_interval_while_nothing_is_announced(restarts: 
     assert "is not told yet" in last_known(world).reason
     world.payments.append(second)
     world.settle(10)
-    assert [each.amount for each in world.said(FundingPaid)] == [D("-0.1"), D("0.3")]
+    assert [each.amount for each in world.published(FundingPaid)] == [D("-0.1"), D("0.3")]
     assert last_known(world).reason == ""

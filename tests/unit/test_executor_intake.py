@@ -74,7 +74,7 @@ WRONG |= {
 
 def outcome(world: World, plan: ApprovedPlan, *, redelivered: bool = False) -> PlanDone:
     world.message(plan, redelivered=redelivered)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     return done
 
 
@@ -83,28 +83,28 @@ def test_plan_that_cannot_be_right_is_refused(change) -> None:
     world = make_world()
     done = outcome(world, change(make_plan(now_ns=world.now_ns)))
     assert done.outcome is PlanOutcome.REFUSED and done.reason
-    assert "PLAN_REFUSED" in [alert.code for alert in world.said(Alert)]
-    assert not world.said(OrderEvent) and not world.sent
+    assert "PLAN_REFUSED" in [alert.code for alert in world.published(Alert)]
+    assert not world.published(OrderEvent) and not world.sent
 
 
 def test_right_plan_is_started() -> None:
     world = make_world()
     world.message(make_plan(now_ns=world.now_ns, loss_cap="20.01"))  # 200 bps of 1000.5
-    assert len(world.said(OrderEvent)) == 2
+    assert len(world.published(OrderEvent)) == 2
 
 
 @pytest.mark.parametrize("legs", THREE_LEGS)
 def test_right_plan_of_three_legs_is_started_with_the_cap_of_its_dearer_side(legs: Legs) -> None:
     world = make_world()
     world.message(make_plan(now_ns=world.now_ns, legs=legs))
-    assert [(o.venue, o.side, str(o.qty)) for o in world.said(OrderEvent)] == list(legs)
+    assert [(o.venue, o.side, str(o.qty)) for o in world.published(OrderEvent)] == list(legs)
 
 
 def test_a_rest_below_one_lot_of_the_coarsest_leg_is_no_objection() -> None:
     world = make_world()
     world.message(make_info("beta", lot_size=D("0.01")))
     world.message(leg_changed(make_plan(now_ns=world.now_ns), 0, qty=D("0.109")))
-    assert len(world.said(OrderEvent)) == 2
+    assert len(world.published(OrderEvent)) == 2
 
 
 def test_selling_more_than_is_bought_is_refused_whatever_the_lots_are() -> None:
@@ -121,7 +121,7 @@ def test_redelivered_plan_of_what_is_not_traded_any_more_is_looked_for(change) -
     plan = leg_changed(make_plan(now_ns=world.now_ns), 0, **change)
     world.message(plan, redelivered=True)
     (opened,) = world.engine.state.open_plans()
-    assert opened.checked_only and not world.said(PlanDone) and not world.sent
+    assert opened.checked_only and not world.published(PlanDone) and not world.sent
     world = make_world()
     assert outcome(world, plan).outcome is PlanOutcome.REFUSED, "a new one is not started"
 

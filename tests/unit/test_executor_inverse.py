@@ -52,7 +52,7 @@ def of_round(legs: Legs, intent: Intent, *, entry: str = "0", **changes: Any) ->
 
 
 def traded(world: World, done: Callable[[OrderEvent], bool]) -> list[tuple[str, Side, D]]:
-    last = {event.client_order_id: event for event in world.said(OrderEvent)}
+    last = {event.client_order_id: event for event in world.published(OrderEvent)}
     return [(x.venue, x.side, x.filled_qty) for x in last.values() if done(x) and x.filled_qty]
 
 
@@ -108,14 +108,14 @@ def test_flatten_closes_every_contract_and_no_more() -> None:
     run_to_end(world)
     command(world, CommandKind.FLATTEN)
     world.settle(20)
-    last = [d for d in world.said(PlanDone) if d.plan_id != "plan00000001"]
+    last = [d for d in world.published(PlanDone) if d.plan_id != "plan00000001"]
     assert {d.outcome for d in last} == {PlanOutcome.UNWOUND}
     assert world.true_position("gamma") == 0
     bought = traded(world, lambda e: e.venue == "gamma" and e.side is Side.BUY)
     assert bought == [("gamma", Side.BUY, D(1000))]
     assert all(
         e.reduce_only
-        for e in world.said(OrderEvent)
+        for e in world.published(OrderEvent)
         if e.purpose == "flatten" and (e.instrument == INVERSE)
     )
     assert all(abs(qty) < LOT for qty in world.engine.state.books.opened().values())
@@ -125,7 +125,7 @@ def test_a_late_fill_of_contracts_is_traded_back_in_contracts() -> None:
     world = ready(gamma="late_fill")
     world.message(of_round(OPENING, Intent.OPEN))
     world.settle(20)
-    late = [d for d in world.said(PlanDone) if d.late_of]
+    late = [d for d in world.published(PlanDone) if d.late_of]
     assert [d.outcome for d in late] == [PlanOutcome.HEDGED]
     assert list(late[0].began_with.values()) == [D(-300)]
     assert abs(world.true_exposure()) < LOT

@@ -18,7 +18,7 @@ def run(world: World, legs: Legs, torn: str = "") -> PlanDone:
         world.message(plan, redelivered=True)
     world.settle(30)
     world.check_quiet()
-    return world.said(PlanDone)[0]
+    return world.published(PlanDone)[0]
 
 
 @pytest.mark.parametrize("legs", THREE_LEGS)
@@ -47,7 +47,7 @@ def test_a_partial_fill_of_any_leg_is_rebalanced(legs: Legs, index: int) -> None
     venue, side, qty = legs[index]
     world = make_world(**{venue: "part"})
     done = run(world, legs)
-    orders = {e.client_order_id: e for e in world.said(OrderEvent)}.values()
+    orders = {e.client_order_id: e for e in world.published(OrderEvent)}.values()
     extra = [order for order in orders if order.purpose is not OrderPurpose.LEG]
     missing = D(qty) * D("0.6")
     assert done.outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}

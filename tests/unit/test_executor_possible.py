@@ -20,8 +20,8 @@ D = Decimal
 ODD = [D("NaN"), D("sNaN"), D("Infinity"), D("-1"), D("1e30")]
 
 
-def said_impossible(world: World) -> bool:
-    return any(alert.code == "IMPOSSIBLE_REPORT" for alert in world.said(Alert))
+def is_reported_impossible(world: World) -> bool:
+    return any(alert.code == "IMPOSSIBLE_REPORT" for alert in world.published(Alert))
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def test_an_answer_that_cannot_be_true_is_no_answer(field: str, odd: Decimal) ->
         report = replace(report, fills=(replace(report.fills[0], **{field: odd}),))
     world.inbox[world.inbox.index(answer)] = replace(answer, report=report)
     world.settle(5)  # the venue is asked, and tells it right
-    assert said_impossible(world)
-    assert len(world.said(PlanDone)) == 1
-    assert all(fill.qty == D("0.1") for fill in world.said(Fill))
+    assert is_reported_impossible(world)
+    assert len(world.published(PlanDone)) == 1
+    assert all(fill.qty == D("0.1") for fill in world.published(Fill))
     world.check_quiet()
 
 
@@ -66,7 +66,7 @@ def test_one_such_fill_of_anybody_hides_no_other(odd: Decimal) -> None:
         act.OpenOrdersAnswered("beta", (order,)),
     ]
     world.settle(2)
-    assert said_impossible(world)
+    assert is_reported_impossible(world)
     world.check_quiet()
 
 
@@ -75,7 +75,7 @@ def test_a_balance_that_is_no_number_is_unknown() -> None:
     good, odd = Balance(free=D(1), used=D(0)), Balance(free=D("NaN"), used=D(0))
     world.inbox.append(act.BalancesAnswered("beta", {"USDT": good, "BTC": odd}, {SPOT: D("NaN")}))
     world.deliver(len(world.inbox) - 1)
-    report = world.said(BalanceReport)[-1]
+    report = world.published(BalanceReport)[-1]
     assert report.balances == {"USDT": good}
     assert report.positions == {}
-    assert said_impossible(world)
+    assert is_reported_impossible(world)

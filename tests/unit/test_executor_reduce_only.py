@@ -32,7 +32,7 @@ def flatten(world: World) -> None:
 def submitted(world: World, purpose: OrderPurpose = OrderPurpose.FLATTEN) -> list[OrderEvent]:
     return [
         event
-        for event in world.said(OrderEvent)
+        for event in world.published(OrderEvent)
         if event.purpose is purpose and event.status is OrderStatus.SUBMITTED
     ]
 
@@ -71,7 +71,7 @@ def test_what_the_venue_closed_meanwhile_counts_for_flatten() -> None:
     world.settle(8)
     assert [each.trade_id for each in reduced(world)] == ["own1"]
     assert world.true_position("gamma") == held(world) == 0
-    ends = [done for done in world.said(PlanDone) if done.plan_id != "plan00000001"]
+    ends = [done for done in world.published(PlanDone) if done.plan_id != "plan00000001"]
     assert {done.outcome for done in ends} == {PlanOutcome.UNWOUND}
     assert not downs(world)
 
@@ -81,7 +81,7 @@ def test_what_the_venue_closed_meanwhile_counts_for_the_closing_of_a_round() -> 
     close_by_itself(world, fill(world, "own1", "0.1"))
     world.message(of_round(world, CLOSE, Intent.CLOSE, plan_id="plan00000002"))
     world.settle(8)
-    (leg,) = [e for e in world.said(OrderEvent) if e.status is OrderStatus.REJECTED]
+    (leg,) = [e for e in world.published(OrderEvent) if e.status is OrderStatus.REJECTED]
     assert (leg.venue, leg.reduce_only) == ("gamma", True)
     assert world.true_position("gamma") == held(world) == 0, "no position the other way"
     assert world.true_exposure() == 0
@@ -102,8 +102,8 @@ def test_of_what_the_venue_closed_of_two_rounds_a_closing_counts_only_its_own() 
     world.settle(8)
     sold = [(e.venue, e.qty) for e in submitted(world, OrderPurpose.LEG) if e.side is Side.SELL]
     assert sold[-1] == ("beta", D("0.1"))
-    assert not [e for e in world.said(OrderEvent) if e.purpose is not OrderPurpose.LEG]
-    assert world.said(PlanDone)[-1].began_with == {"BTC/USDT": D("0.1")}
+    assert not [e for e in world.published(OrderEvent) if e.purpose is not OrderPurpose.LEG]
+    assert world.published(PlanDone)[-1].began_with == {"BTC/USDT": D("0.1")}
     assert held(world) == world.true_position("gamma") == 0
     parts = [each.of_rounds for each in reduced(world)]
     assert parts == [{"basis|r1": D("0.1")}, {"basis|r1": 0}]
@@ -164,9 +164,9 @@ def test_a_position_that_is_gone_without_a_fill_fails_the_flatten_and_no_instrum
     flatten(world)
     world.settle(20)
     assert world.true_position("gamma") == 0, "nothing was opened instead"
-    assert [d.outcome for d in world.said(PlanDone)].count(PlanOutcome.FAILED) == 1
+    assert [d.outcome for d in world.published(PlanDone)].count(PlanOutcome.FAILED) == 1
     assert world.engine.state.locked
-    assert any(a.code == "PLAN_FAILED" for a in world.said(Alert))
+    assert any(a.code == "PLAN_FAILED" for a in world.published(Alert))
     assert not downs(world), "what is refused is these orders, not the instrument"
 
 
@@ -177,7 +177,7 @@ def test_an_order_that_the_venue_cut_to_the_position_is_over() -> None:
     flatten(world)
     world.settle(8)
     assert world.true_position("gamma") == held(world) == 0
-    told = {(e.status, e.filled_qty) for e in world.said(OrderEvent) if e.reduce_only}
+    told = {(e.status, e.filled_qty) for e in world.published(OrderEvent) if e.reduce_only}
     assert (OrderStatus.CANCELED, D("0.04")) in told
     assert not any(status is OrderStatus.FILLED for status, _ in told)
 
@@ -220,7 +220,7 @@ def test_flatten_keeps_a_hedge_while_nothing_prices_the_other_leg() -> None:
     world.books_down = set()
     world.settle(4)
     assert opened(world) == set()
-    assert not [each for each in world.said(Alert) if each.code == "FLATTEN_WAITS"]
+    assert not [each for each in world.published(Alert) if each.code == "FLATTEN_WAITS"]
 
 
 def test_flatten_says_that_it_closes_a_hedge_alone() -> None:
@@ -230,7 +230,7 @@ def test_flatten_says_that_it_closes_a_hedge_alone() -> None:
     flatten(world)
     world.settle(12)
     assert opened(world) == {f"gamma|{PERP}"}
-    (alert,) = [each for each in world.said(Alert) if each.code == "FLATTEN_WAITS"]
+    (alert,) = [each for each in world.published(Alert) if each.code == "FLATTEN_WAITS"]
     assert alert.severity is Severity.CRITICAL
     for word in ("gamma", PERP, SPOT, "hedges"):
         assert word in alert.text
@@ -246,7 +246,7 @@ def test_a_resume_that_ends_a_waiting_flatten_says_what_is_left_open() -> None:
     flatten(world)
     world.settle(2)
     command(world, CommandKind.RESUME)
-    (alert,) = [each for each in world.said(Alert) if each.code == "FLATTEN_ENDED"]
+    (alert,) = [each for each in world.published(Alert) if each.code == "FLATTEN_ENDED"]
     assert f" {PERP} at gamma," in alert.text
     assert f" {SPOT}," in alert.text
     world.books_down = set()

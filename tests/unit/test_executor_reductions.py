@@ -45,11 +45,11 @@ def close_by_itself(world: World, *fills: FillReport, forced: str = ADL) -> Venu
 
 
 def reduced(world: World) -> list[Fill]:
-    return [each for each in world.said(Fill) if each.reduced_by]
+    return [each for each in world.published(Fill) if each.reduced_by]
 
 
 def alerts(world: World) -> list[Alert]:
-    return [each for each in world.said(Alert) if each.code == "POSITION_REDUCED"]
+    return [each for each in world.published(Alert) if each.code == "POSITION_REDUCED"]
 
 
 def held(world: World) -> D:
@@ -178,7 +178,7 @@ def test_what_is_ours_shows_only_when_lost_orders_are_found(is_answered_first: b
     world.settle(20)
     assert [(each.trade_id, each.qty) for each in reduced(world)] == [("own1", D("0.06"))]
     assert world.engine.counters()["orders_adopted"] == 1
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}
     assert done.began_with == {f"gamma|{PERP}": D("-0.06")}
     assert [each.of_no_round for each in reduced(world)] == [D("0.06")]
@@ -213,7 +213,7 @@ def test_what_we_closed_after_the_venue_had_is_evened_out(part: str) -> None:
     del world.orders["gamma"]["adl_autoclose"]
     world.crash()
     world.settle(20)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert (held(world), reduced(world)) == (0, [])
     world.orders["gamma"]["adl_autoclose"] = hidden
     world.positions["gamma"] = {PERP: -D(part)}
@@ -221,7 +221,7 @@ def test_what_we_closed_after_the_venue_had_is_evened_out(part: str) -> None:
     (told,) = reduced(world)
     assert (told.qty, told.of_no_round) == (D(part), D(part))
     assert held(world) == 0, "and not short of what nobody holds"
-    (first, then) = world.said(PlanDone)
+    (first, then) = world.published(PlanDone)
     assert (first, then.began_with) == (done, {f"gamma|{PERP}": -D(part)})
     assert not world.engine.state.locked
 

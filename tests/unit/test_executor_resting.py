@@ -84,12 +84,12 @@ def show_bid(world: World, price: float, qty: float = 5.0, **changes: object) ->
 def done(world: World) -> PlanDone:
     world.settle(12)
     world.check_quiet()
-    (end,) = world.said(PlanDone)
+    (end,) = world.published(PlanDone)
     return end
 
 
 def newest(world: World) -> dict[str, OrderEvent]:
-    return {event.client_order_id: event for event in world.said(OrderEvent)}
+    return {event.client_order_id: event for event in world.published(OrderEvent)}
 
 
 def legs_sent(world: World) -> list[str]:
@@ -101,7 +101,7 @@ def test_only_the_leg_that_rests_is_sent() -> None:
     run_for(world, SECOND)
     assert legs_sent(world) == [MAKER]
     assert newest(world)[MAKER].status is OrderStatus.ACCEPTED
-    assert not world.said(PlanDone)
+    assert not world.published(PlanDone)
     assert not world.cancels
 
 
@@ -236,7 +236,7 @@ def test_a_cancel_that_is_lost_is_asked_again_until_it_is_over() -> None:
     show_bid(world, 9_900.0)
     run_for(world, 2 * SECOND)
     assert world.cancels[MAKER] >= 3
-    assert not world.said(PlanDone), "a plan does not end while its order may be filled"
+    assert not world.published(PlanDone), "a plan does not end while its order may be filled"
     world.cancels_lost = False
     assert done(world).outcome is PlanOutcome.UNFILLED
 
@@ -292,7 +292,7 @@ def test_a_refused_one_ends_its_plan_and_nobody_stands_down() -> None:
         world.message(quote(world, plan_id=f"plan0000000{number}"))
         deliver_all(world)
     world.settle(2)
-    assert [end.outcome for end in world.said(PlanDone)] == [PlanOutcome.UNFILLED] * 4
+    assert [end.outcome for end in world.published(PlanDone)] == [PlanOutcome.UNFILLED] * 4
     assert not world.engine.state.down
 
 
@@ -367,7 +367,7 @@ def test_no_leg_starts_that_would_meet_an_order_of_ours() -> None:
     sells = make_plan("plan00000002", now_ns=world.now_ns, loss_cap="19")  # on beta, at 9995
     world.message(sells)
     deliver_all(world)
-    (end,) = world.said(PlanDone)
+    (end,) = world.published(PlanDone)
     assert (end.plan_id, end.outcome) == ("plan00000002", PlanOutcome.REFUSED)
     assert "an order of ours" in end.reason
 
@@ -393,7 +393,7 @@ def test_what_is_no_plan_with_one_resting_leg_is_refused() -> None:
     for number, changes in enumerate(bad):
         plan = msgspec.structs.replace(good, plan_id=f"bad{number}", **changes)
         world.message(plan)
-    assert [end.outcome for end in world.said(PlanDone)] == [PlanOutcome.REFUSED] * len(bad)
+    assert [end.outcome for end in world.published(PlanDone)] == [PlanOutcome.REFUSED] * len(bad)
     assert not world.sent
 
 
@@ -418,7 +418,7 @@ def test_a_hedge_is_never_more_than_its_leg_also_where_the_fee_is_in_the_base_as
     deliver_all(world)
     world._fill(world.orders["alpha"][MAKER], D(1))
     run_for(world, 2 * SECOND)
-    told = world.said(OrderEvent)
+    told = world.published(OrderEvent)
     hedges = {
         e.client_order_id: e for e in told if e.leg_index == 1 and e.purpose is OrderPurpose.LEG
     }

@@ -41,7 +41,7 @@ def test_a_single_leg_is_done_when_its_order_is_over(intent: Intent) -> None:
     done = run_to_end(world)
     assert (done.outcome, done.dust, done.residual) == (PlanOutcome.FILLED, {}, {})
     assert world.true_exposure() == D("0.04")
-    (fill,) = world.said(Fill)
+    (fill,) = world.published(Fill)
     assert (fill.strategy, fill.round_id) == ("basis", "r1")
 
 
@@ -49,7 +49,7 @@ def test_a_single_leg_that_does_not_fill_ends_unfilled() -> None:
     world = make_world(beta="reject")
     world.message(of_round(world, ONE))
     assert run_to_end(world).outcome is PlanOutcome.UNFILLED
-    assert {o.purpose for o in world.said(OrderEvent)} == {OrderPurpose.LEG}
+    assert {o.purpose for o in world.published(OrderEvent)} == {OrderPurpose.LEG}
 
 
 def test_a_single_leg_is_looked_for_after_a_crash_and_left_as_it_is() -> None:
@@ -58,7 +58,7 @@ def test_a_single_leg_is_looked_for_after_a_crash_and_left_as_it_is() -> None:
     world.message(plan, torn="before commit")
     world.message(plan, redelivered=True)
     world.settle(8)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.FILLED
     assert world.true_exposure() == D("0.1")
 
@@ -69,7 +69,7 @@ def test_a_round_that_opens_unevenly_is_evened_out_as_ever() -> None:
     done = run_to_end(world)
     assert done.outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}
     assert abs(world.true_exposure()) < LOT  # alpha charges its fee in the base asset
-    assert {f.round_id for f in world.said(Fill)} == {"r1"}
+    assert {f.round_id for f in world.published(Fill)} == {"r1"}
 
 
 def test_a_closing_evens_out_what_was_open_before() -> None:
@@ -86,10 +86,10 @@ def test_a_late_fill_carries_its_round_on() -> None:
     world = make_world(gamma="late_fill", beta="full")
     world.message(of_round(world, PAIR, Intent.CLOSE))
     world.settle(10)
-    fills = world.said(Fill)
+    fills = world.published(Fill)
     assert len({f.plan_id for f in fills}) == 2, "the late fill has a plan of its own"
     assert {(f.strategy, f.round_id) for f in fills} == {("basis", "r1")}
-    assert {(d.plan_id, d.round_id) for d in world.said(PlanDone)} == {
+    assert {(d.plan_id, d.round_id) for d in world.published(PlanDone)} == {
         (f.plan_id, "r1") for f in fills
     }
     assert abs(world.true_exposure()) < LOT  # alpha charges its fee in the base asset
@@ -128,6 +128,6 @@ def test_a_wider_loss_cap_than_the_round_needs_is_refused() -> None:
     plan = of_round(world, PAIR, Intent.CLOSE)
     plan = msgspec.structs.replace(plan, loss_cap=plan.loss_cap * 2)
     world.message(plan)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.REFUSED
     assert "loss cap" in done.reason

@@ -24,25 +24,25 @@ PASSING = (Cause.CLOCK, Cause.RATE, Cause.SERVICE)
 
 def trade(world: World, count: int, *, buy: str = "alpha", sell: str = "beta") -> list[PlanDone]:
     """Offer plans one after the other; return how they ended."""
-    before = len(world.said(PlanDone))
+    before = len(world.published(PlanDone))
     for _ in range(count):
-        number = len(world.said(PlanDone))
+        number = len(world.published(PlanDone))
         plan = make_plan(f"plan{number:08d}", buy=buy, sell=sell, now_ns=world.now_ns)
         world.message(plan)
         world.settle(2)
-    return world.said(PlanDone)[before:]
+    return world.published(PlanDone)[before:]
 
 
 def sent_to(world: World, venue: str) -> int:
-    return len({e.client_order_id for e in world.said(OrderEvent) if e.venue == venue})
+    return len({e.client_order_id for e in world.published(OrderEvent) if e.venue == venue})
 
 
 def alerts(world: World, code: str) -> list[Alert]:
-    return [a for a in world.said(Alert) if a.code == code]
+    return [a for a in world.published(Alert) if a.code == code]
 
 
 def down(world: World) -> dict[str, str]:
-    found: dict[str, str] = world.said(ExecutorReady)[-1].venues_down
+    found: dict[str, str] = world.published(ExecutorReady)[-1].venues_down
     return found
 
 
@@ -60,9 +60,9 @@ def test_who_refuses_stands_down_and_the_others_trade(cause: Cause, refusals: in
     assert [end.outcome for end in ends[refusals:]] == [PlanOutcome.REFUSED] * (5 - refusals)
     assert "stands down: no:" in ends[-1].reason
     assert sent_to(world, "beta") == refusals, "nothing is sent to it, to even out neither"
-    (said,) = [a for a in world.said(Alert) if a.code.endswith("_STANDS_DOWN")]
-    assert said.severity == "critical"
-    assert f"no: {cause}" in said.text
+    (alert,) = [a for a in world.published(Alert) if a.code.endswith("_STANDS_DOWN")]
+    assert alert.severity == "critical"
+    assert f"no: {cause}" in alert.text
     (key,) = down(world)
     assert key in {"beta", f"beta|{SPOT}"}
     assert (key == "beta") == (cause in (*WHOLE, *PASSING))
@@ -177,7 +177,7 @@ def test_who_stands_down_is_the_last_resort() -> None:
     world.message(make_plan("plan00000099", buy="alpha", sell="gamma", now_ns=world.now_ns))
     world.habits["alpha"] = "none"  # from now on: its leg filled
     world.settle(8)
-    assert world.said(PlanDone)[-1].outcome is PlanOutcome.HEDGED
+    assert world.published(PlanDone)[-1].outcome is PlanOutcome.HEDGED
     tried = [order.venue for order in rebalance_orders(world)][1:]
     assert tried[-1] == "beta"
     assert set(tried[:-1]) == {"alpha", "gamma"}
@@ -193,9 +193,9 @@ def test_an_account_that_cannot_be_read_keeps_nobody_waiting(cause: Cause) -> No
     assert bool(world.engine.obstacle) is (cause not in WHOLE)
     world.settle(READ_WAIT_NS // SECOND)
     assert not world.engine.obstacle
-    (said,) = alerts(world, "VENUE_STANDS_DOWN")
-    assert said.severity == "critical"
-    assert "closed" in said.text
+    (alert,) = alerts(world, "VENUE_STANDS_DOWN")
+    assert alert.severity == "critical"
+    assert "closed" in alert.text
     (end,) = trade(world, 1, buy="alpha", sell="gamma")
     assert end.outcome is PlanOutcome.FILLED
     (end,) = trade(world, 1)
@@ -219,16 +219,18 @@ def test_an_open_plan_at_an_unreadable_venue_stays_open_and_is_named() -> None:
     assert not world.engine.obstacle
     (plan,) = world.engine.state.open_plans()
     assert plan.plan_id == "plan00000001"
-    assert world.said(ExecutorReady)[-1].open_plans == 1
-    (said,) = alerts(world, "VENUE_STANDS_DOWN")
-    assert f"exposure unknown: sell 0.1 {SPOT} at beta is SUBMITTED" in said.text
-    assert "up to 0.0999 BTC not hedged, 999.00 USDT" in said.text
+    assert world.published(ExecutorReady)[-1].open_plans == 1
+    (alert,) = alerts(world, "VENUE_STANDS_DOWN")
+    assert f"exposure unknown: sell 0.1 {SPOT} at beta is SUBMITTED" in alert.text
+    assert "up to 0.0999 BTC not hedged, 999.00 USDT" in alert.text
     (end,) = trade(world, 1, buy="alpha", sell="gamma")
     assert end.outcome is PlanOutcome.FILLED
     world.closed.clear()
     world.settle(60)
     assert not down(world)
-    assert {d.plan_id: d.outcome for d in world.said(PlanDone)}[plan.plan_id] is PlanOutcome.FILLED
+    assert {d.plan_id: d.outcome for d in world.published(PlanDone)}[
+        plan.plan_id
+    ] is PlanOutcome.FILLED
     world.check_quiet()
 
 
@@ -241,16 +243,16 @@ def test_who_does_not_tell_what_became_of_an_order_stands_down_until_it_does(
     world.closed["beta"] = Cause.SERVICE
     world.settle(20)
     assert not down(world), "it may pass"
-    assert not world.said(ExecutorReady)[-1].plans_waiting
+    assert not world.published(ExecutorReady)[-1].plans_waiting
     world.settle(20)
     assert list(down(world)) == ["beta"]
-    (said,) = alerts(world, "VENUE_STANDS_DOWN")
-    assert said.severity == "critical"
-    assert f"sell 0.1 {SPOT} at beta is UNKNOWN; up to 0.0999 BTC not hedged" in said.text
-    assert "999.00 USDT" in said.text
+    (alert,) = alerts(world, "VENUE_STANDS_DOWN")
+    assert alert.severity == "critical"
+    assert f"sell 0.1 {SPOT} at beta is UNKNOWN; up to 0.0999 BTC not hedged" in alert.text
+    assert "999.00 USDT" in alert.text
     (unsettled,) = alerts(world, "ORDER_UNSETTLED")
     assert "999.00 USDT" in unsettled.text
-    assert list(world.said(ExecutorReady)[-1].plans_waiting) == ["waits"]
+    assert list(world.published(ExecutorReady)[-1].plans_waiting) == ["waits"]
     (end,) = trade(world, 1)
     assert end.outcome is PlanOutcome.REFUSED
     (end,) = trade(world, 1, buy="alpha", sell="gamma")
@@ -263,8 +265,8 @@ def test_who_does_not_tell_what_became_of_an_order_stands_down_until_it_does(
     world.closed.clear()
     world.settle(10)
     assert not down(world)
-    assert not world.said(ExecutorReady)[-1].plans_waiting
-    ends = {done.plan_id: done.outcome for done in world.said(PlanDone)}
+    assert not world.published(ExecutorReady)[-1].plans_waiting
+    ends = {done.plan_id: done.outcome for done in world.published(PlanDone)}
     assert ends["waits"] is PlanOutcome.FILLED
     world.check_quiet()
 
@@ -273,7 +275,7 @@ def test_an_order_of_which_the_venue_knows_nothing_ends_without_standing_down() 
     world = make_world(beta="lost_never")
     world.message(make_plan(now_ns=world.now_ns))
     world.settle(60)
-    (end,) = world.said(PlanDone)
+    (end,) = world.published(PlanDone)
     assert end.outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}
     assert not alerts(world, "VENUE_STANDS_DOWN")
 
@@ -292,7 +294,7 @@ def test_flatten_goes_on_where_a_plan_waits_for_a_venue_that_stands_down() -> No
     world.engine.on_message(shown, world.now_ns)
     command(world, CommandKind.FLATTEN)
     world.settle(3)
-    flattened = [e for e in world.said(OrderEvent) if e.purpose is OrderPurpose.FLATTEN]
+    flattened = [e for e in world.published(OrderEvent) if e.purpose is OrderPurpose.FLATTEN]
     assert {e.instrument for e in flattened} == {"ETH/USDT"}, "of bitcoin nobody knows how much"
     assert "ETH/USDT" not in world.engine.state.books.opened()
     assert world.engine.state.flatten, "bitcoin waits"
@@ -333,8 +335,8 @@ def test_an_instrument_that_is_not_listed_is_left_out() -> None:
     world.settle(3)
     assert not world.engine.obstacle
     assert list(down(world)) == [f"gamma|{PERP}"]
-    (said,) = alerts(world, "INSTRUMENT_STANDS_DOWN")
-    assert (said.severity, PERP in said.text) == ("warning", True)
+    (alert,) = alerts(world, "INSTRUMENT_STANDS_DOWN")
+    assert (alert.severity, PERP in alert.text) == ("warning", True)
     assert trade(world, 1)[0].outcome is PlanOutcome.FILLED
     assert trade(world, 1, sell="gamma")[0].outcome is PlanOutcome.REFUSED
     world.unlisted.clear()

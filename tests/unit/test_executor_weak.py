@@ -27,7 +27,7 @@ D = Decimal
 def rebalance_orders(world: World) -> list[OrderEvent]:
     return [
         event
-        for event in world.said(OrderEvent)
+        for event in world.published(OrderEvent)
         if event.status is OrderStatus.SUBMITTED and event.purpose is not OrderPurpose.LEG
     ]
 
@@ -51,7 +51,7 @@ def test_where_all_venues_hardly_fill_they_take_turns_and_time() -> None:
     world.message(make_plan(now_ns=world.now_ns, buy="gamma", sell="beta", qty="1", loss_cap="200"))
     world.habits["gamma"] = "weak"  # from now on: its leg filled
     world.settle(15)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.FAILED
     orders = rebalance_orders(world)
     assert len(orders) == ATTEMPTS_MAX
@@ -99,18 +99,18 @@ def test_a_plan_waits_for_a_price_instead_of_asking_who_refuses() -> None:
     world.show_prices()
     world.message(make_plan(now_ns=world.now_ns, buy="beta", sell="alpha"))
     world.settle(1)
-    assert not world.said(PlanDone)
-    refused = [e for e in world.said(OrderEvent) if e.status is OrderStatus.REJECTED]
+    assert not world.published(PlanDone)
+    refused = [e for e in world.published(OrderEvent) if e.status is OrderStatus.REJECTED]
     assert [order.venue for order in refused] == ["alpha", "alpha"], "the leg, and one attempt"
     del world.bids["beta"]
     world.settle(2)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.UNWOUND
     assert abs(world.true_exposure()) < D("0.001")
 
 
 def refusals(world: World) -> list[str]:
-    return [e.venue for e in world.said(OrderEvent) if e.status is OrderStatus.REJECTED]
+    return [e.venue for e in world.published(OrderEvent) if e.status is OrderStatus.REJECTED]
 
 
 def without_a_book(world: World, venue: str) -> None:
@@ -125,11 +125,11 @@ def test_a_book_that_is_not_live_is_waited_for_too() -> None:
     world.message(make_plan(now_ns=world.now_ns, buy="beta", sell="alpha"))
     without_a_book(world, "beta")
     world.settle(1)
-    assert not world.said(PlanDone)
+    assert not world.published(PlanDone)
     assert refusals(world) == ["alpha", "alpha"]
     world.books_down.clear()
     world.settle(2)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.UNWOUND
     assert refusals(world) == ["alpha", "alpha"]
     assert abs(world.true_exposure()) < D("0.001")
@@ -141,12 +141,12 @@ def test_a_late_plan_asks_who_refuses_once_more_and_fails_aloud() -> None:
     world.message(make_plan(now_ns=world.now_ns, buy="beta", sell="alpha"))
     without_a_book(world, "beta")
     world.settle(15)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.FAILED
     assert done.residual
     assert refusals(world) == ["alpha"] * 3
     assert world.engine.obstacle, "halted"
-    assert "PLAN_FAILED" in {alert.code for alert in world.said(Alert)}
+    assert "PLAN_FAILED" in {alert.code for alert in world.published(Alert)}
 
 
 def test_who_takes_orders_again_at_the_deadline_ends_the_plan() -> None:
@@ -157,7 +157,7 @@ def test_who_takes_orders_again_at_the_deadline_ends_the_plan() -> None:
     world.settle(1)
     del world.habits["alpha"]
     world.settle(15)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.HEDGED
     assert abs(world.true_exposure()) < D("0.001")
 

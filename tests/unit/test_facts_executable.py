@@ -117,8 +117,8 @@ def book_tickers(path: Path) -> Iterator[Tick]:
         for line in lines:
             if "bookTicker" in line:
                 t, _, frame = line.partition(" ")
-                said = json.loads(frame)["data"]
-                yield int(t), float(said["b"]), float(said["a"])
+                payload = json.loads(frame)["data"]
+                yield int(t), float(payload["b"]), float(payload["a"])
 
 
 @pytest.fixture(scope="module")
@@ -222,18 +222,18 @@ def coinbase_books(data: Path) -> Iterator[tuple[str, dict[str, tuple[dict, dict
             payload = line.partition(": ")[2]
             if line.startswith("wss") or not payload.startswith("{"):
                 continue
-            said = json.loads(payload)
-            if said["type"] == "snapshot":
-                books[said["product_id"]] = dict(said["bids"]), dict(said["asks"])
-            elif said["type"] == "l2update":
-                for side, price, size in said["changes"]:
-                    book = books[said["product_id"]][side != "buy"]
+            update = json.loads(payload)
+            if update["type"] == "snapshot":
+                books[update["product_id"]] = dict(update["bids"]), dict(update["asks"])
+            elif update["type"] == "l2update":
+                for side, price, size in update["changes"]:
+                    book = books[update["product_id"]][side != "buy"]
                     book[price] = size
                     if not float(size):
                         del book[price]
             else:
                 continue
-            yield said["product_id"], books
+            yield update["product_id"], books
 
 
 CYCLE = ["SKL/GBP", "SKL/BTC", "BAND/BTC", "BAND/GBP"]

@@ -276,9 +276,9 @@ def test_predicted_is_not_settled(recorded: Path) -> None:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             if "markPrice" in line:
-                said = json.loads(line.partition(" ")[2])["data"]
-                if said["T"] * 1_000_000 == instant:
-                    last = said
+                payload = json.loads(line.partition(" ")[2])["data"]
+                if payload["T"] * 1_000_000 == instant:
+                    last = payload
     assert D(last["r"]) == D("2.754e-5")
     (settled,) = [s for s in settlements(recorded) if to_second(s.ts_funding_ns) == instant]
     assert settled.rate == D("2.760e-5")

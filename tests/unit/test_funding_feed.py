@@ -43,7 +43,7 @@ class Feed:
     def asked(self, now_ns: int) -> list[str]:
         return [e.topic for e in self.session.on_timer(now_ns) if isinstance(e, FetchFacts)]
 
-    def said(self, now_ns: int, kind: type = FundingSettled) -> list:
+    def published(self, now_ns: int, kind: type = FundingSettled) -> list:
         effects = self.session.on_timer(now_ns)
         return [e.message for e in effects if isinstance(e, Emit) and type(e.message) is kind]
 
@@ -142,8 +142,8 @@ def test_settlements_are_said_once_with_what_passed_between_them(feed: Feed) -> 
 def test_settlements_are_repeated_for_late_readers(feed: Feed) -> None:
     feed.session.on_timer(S)
     feed.give(HISTORY + NAME, [row(T8)], 2 * S)
-    assert len(feed.said(S + REPEAT_NS)) == 1
-    assert feed.said(S + REPEAT_NS + 1) == []
+    assert len(feed.published(S + REPEAT_NS)) == 1
+    assert feed.published(S + REPEAT_NS + 1) == []
 
 
 def test_a_settlement_is_asked_for_until_the_venue_has_it(feed: Feed) -> None:

@@ -169,7 +169,7 @@ class World:
         self.actions = [action for action in self.actions if type(action) is not kind]
         return found
 
-    def said(self, kind: type) -> list:
+    def published(self, kind: type) -> list:
         found = [message for message in self.messages if type(message) is kind]
         self.messages.clear()
         return found
@@ -217,7 +217,7 @@ def test_everything_is_asked_for_at_the_start_and_said_to_be_down(world):
         (3, "ws://w/BTC/USDT", "w"),
     ]
     assert [[job.venue for job in a.jobs] for a in world.took(ReadListings)] == [["v", "w"]]
-    statuses = world.said(VenueStatus)
+    statuses = world.published(VenueStatus)
     assert [(s.venue, s.state, s.source) for s in statuses] == [
         ("v", BookState.DOWN, "i#1"),
         ("w", BookState.DOWN, "i#1"),
@@ -279,7 +279,7 @@ def test_connection_is_renewed_before_the_venues_limit():
     world.run(1)
     assert world.took(CloseConnection) == [CloseConnection(first)]
     assert world.session().told("close") == [("close",)]
-    assert [s.reason for s in world.said(VenueStatus) if not s.instrument][-1] != ""
+    assert [s.reason for s in world.published(VenueStatus) if not s.instrument][-1] != ""
     world.run(BACKOFF_S)
     assert [a.connection for a in world.took(OpenConnection)] == [first + 1]
 
@@ -291,7 +291,7 @@ def test_venue_that_says_it_goes_away_is_told_to_the_operator(world, code, is_to
     connection, *_ = world.open()
     world.messages.clear()
     world.give(ConnectionClosed(connection, "received it", code))
-    alerts = [(a.severity, a.code, a.subject) for a in world.said(Alert)]
+    alerts = [(a.severity, a.code, a.subject) for a in world.published(Alert)]
     assert alerts == ([(Severity.WARNING, "VENUE_STATE", "v")] if is_told else [])
 
 
@@ -464,7 +464,7 @@ def test_venue_whose_list_fails_is_named_once_and_tried_again_alone(world):
         world.run(60)
         (reading,) = world.took(ReadListings)
         assert [job.venue for job in reading.jobs] == ["w"], n
-    (alert,) = world.said(Alert)
+    (alert,) = world.published(Alert)
     assert (alert.code, alert.subject) == ("LISTING_UNREAD", "w")
     assert "w" in alert.text and "no route" in alert.text and "nothing is traded" in alert.text
     assert world.engine.counters()["metadata_failures"] == 3
@@ -473,9 +473,9 @@ def test_venue_whose_list_fails_is_named_once_and_tried_again_alone(world):
 def test_lists_are_read_again_when_all_have_answered_and_rules_are_repeated(world):
     world.took(ReadListings)
     world.give(listed("v", "BTC/USDT"))
-    assert len(world.said(InstrumentInfo)) == 1
+    assert len(world.published(InstrumentInfo)) == 1
     world.run(REPEAT_NS / 1e9)
-    assert len(world.said(InstrumentInfo)) == 1
+    assert len(world.published(InstrumentInfo)) == 1
     world.run(2 * REREAD_NS / 1e9)
     assert not world.took(ReadListings), "w has not answered"
     world.give(listed("w", "BTC/USDT"))
@@ -567,7 +567,7 @@ def test_bus_that_is_back_hears_the_present_and_every_book_starts_anew(world):
     world.give(BusLost("away"))
     world.messages.clear()
     world.give(BusBack())
-    assert [(s.venue, s.instrument) for s in world.said(VenueStatus)] == [
+    assert [(s.venue, s.instrument) for s in world.published(VenueStatus)] == [
         ("v", ""),
         ("v", "BTC/USDT"),
         ("v", "ETH/USDT"),
@@ -597,7 +597,7 @@ def test_reader_that_lost_a_book_is_heard_and_other_venues_are_none_of_ours(worl
 def test_statuses_are_repeated(world):
     world.messages.clear()
     world.run(2)
-    assert len([s for s in world.said(VenueStatus) if s.venue == "v"]) == 4
+    assert len([s for s in world.published(VenueStatus) if s.venue == "v"]) == 4
 
 
 def test_stopped_ingestor_takes_every_book_down_and_asks_for_nothing_more(world):
@@ -605,7 +605,7 @@ def test_stopped_ingestor_takes_every_book_down_and_asks_for_nothing_more(world)
     world.frame(connection, LIVE)
     world.messages.clear()
     world.give(Stopping())
-    by_book = {(s.venue, s.instrument): s for s in world.said(VenueStatus)}
+    by_book = {(s.venue, s.instrument): s for s in world.published(VenueStatus)}
     assert {s.state for s in by_book.values()} == {BookState.DOWN}
     assert by_book["v", "BTC/USDT"].reason == "the ingestor was stopped"
     assert len(world.took(CloseConnection)) == 3
@@ -640,9 +640,9 @@ def random_life(seed: int, steps: int = 1_500) -> tuple[IngestorEngine, bytes]:
     rng = random.Random(seed)
     engine = IngestorEngine(venue_settings(VENUES), source="i", uniform=random.Random(seed).uniform)
     now_ns, connections, requests, readings = T0, {0: ""}, [], []
-    step, said = engine.start({}, now_ns), []
+    step, published = engine.start({}, now_ns), []
     for _ in range(steps):
-        said.append([step.messages, [repr(action) for action in step.at_once]])
+        published.append([step.messages, [repr(action) for action in step.at_once]])
         for action in step.at_once:
             if type(action) is OpenConnection:
                 connections[action.connection] = action.venue
@@ -678,7 +678,7 @@ def random_life(seed: int, steps: int = 1_500) -> tuple[IngestorEngine, bytes]:
             case _:
                 frame = FrameReceived(connection, rng.choice(FRAMES), now_ns - rng.randrange(1000))
                 step = engine.on_message(frame, now_ns)
-    return engine, msgspec.json.encode(said)
+    return engine, msgspec.json.encode(published)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -714,7 +714,7 @@ def beside() -> World:
 def test_lost_trades_are_said_and_cost_no_book(beside):
     assert beside.engine.unready() == ""
     beside.give(ConnectionClosed(2, "lost"))
-    (missed,) = beside.said(TradesMissed)
+    (missed,) = beside.published(TradesMissed)
     assert (missed.venue, missed.instrument, missed.ongoing) == ("v", "BTC/USDT", True)
     beside.run(1)
     statuses = [m for m in beside.messages if type(m) is VenueStatus]
@@ -730,7 +730,7 @@ def test_bus_that_is_back_hears_that_trades_are_missing(beside):
     beside.give(BusLost("away"))
     beside.messages.clear()
     beside.give(BusBack())
-    (missed,) = beside.said(TradesMissed)
+    (missed,) = beside.published(TradesMissed)
     assert not missed.ongoing
 
 
@@ -750,7 +750,7 @@ def test_refused_trades_are_said_until_they_come(beside):
     beside.frame(2, port.FeedRefused("BTC/USDT", "no such stream"), instrument=TRADES)
     assert beside.engine.counters()["extras_refused"] == 1
     beside.run(1)
-    (first, *_) = beside.said(TradesMissed)
+    (first, *_) = beside.published(TradesMissed)
     assert first.ongoing and "refused" in first.reason
     assert beside.engine.unready() == ""
 
@@ -764,7 +764,7 @@ def test_trades_of_a_market_that_is_not_listed_are_held_back(beside):
 
 def test_venue_state_of_a_connection_beside_books_closes_nothing(beside):
     beside.frame(2, port.VenueState("the venue announced a restart"), instrument=TRADES)
-    assert beside.said(Alert) == []
+    assert beside.published(Alert) == []
     beside.run(1)
     assert {m.state for m in beside.messages if type(m) is VenueStatus} == {BookState.LIVE}
 
@@ -805,7 +805,7 @@ def test_facts_that_cannot_be_had_cost_no_instrument(funded, status):
     funded.give(SnapshotAnswered(asked.request, status, b"no"))
     assert funded.session(instrument=FUNDING).told("facts_failed") == [("facts_failed", "terms")]
     assert funded.session(instrument=FUNDING).told("facts") == []
-    assert funded.said(Alert) == []
+    assert funded.published(Alert) == []
 
 
 def test_books_go_before_facts(funded):

@@ -402,8 +402,8 @@ def test_a_venue_that_takes_no_orders_prices_nothing():
     session = live(venue)
     status = b'{"channel":"status","type":"update","data":[{"system":"%s","api_version":"v2"}]}'
     for system in (b"maintenance", b"cancel_only", b"post_only"):
-        said, down = session.on_frame(status % system, 5)
-        assert isinstance(said, VenueState) and system.decode() in said.reason
+        state, down = session.on_frame(status % system, 5)
+        assert isinstance(state, VenueState) and system.decode() in state.reason
         assert down.state is BookState.DOWN and system.decode() in down.reason
         assert not down.refused
         assert session.on_frame(status % system, 6) == ()

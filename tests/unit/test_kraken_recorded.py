@@ -160,8 +160,8 @@ def test_numbers_that_lost_more_than_zeros_are_said_to_be_unprovable(tmp_path):
     (book,) = report.books
     assert report.ok and (book.state, book.applied) == (State.LIVE, 5)
     assert (book.checksums.ok, book.checksums.failed, book.checksums.unchecked) == (0, 0, 6)
-    said = CliRunner().invoke(app, ["verify", str(path)]).output
-    assert "6 checksums cannot be checked" in said
+    output = CliRunner().invoke(app, ["verify", str(path)]).output
+    assert "6 checksums cannot be checked" in output
 
 
 def test_a_wrong_level_is_still_a_failed_checksum(tmp_path):

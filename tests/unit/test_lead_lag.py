@@ -84,7 +84,7 @@ class Fed:
     def __init__(self, **params: Any) -> None:
         given_: dict[str, Any] = {"window_ms": 4_000, "interval_ms": 900, "stable_count": 3}
         self.strategy = LeadLagSignal("lead", LeadLagParams(**{**PLACES, **given_, **params}))
-        self.said: list[Indication] = []
+        self.published: list[Indication] = []
         self.seq = 0
 
     def view(self, place: tuple[str, str], price: float, now_ns: int, **more: Any) -> None:
@@ -102,7 +102,7 @@ class Fed:
 
     def time(self, now_ns: int) -> None:
         while (due_ns := self.strategy.next_deadline_ns()) is not None and due_ns <= now_ns:
-            self.said += self.strategy.on_timer(due_ns)  # type: ignore[arg-type]
+            self.published += self.strategy.on_timer(due_ns)  # type: ignore[arg-type]
 
     def walk(self, later_ms: int, seconds: int = 12, *, seed: int = 5) -> None:
         draw, price = Random(seed), 50_000.0
@@ -118,31 +118,31 @@ class Fed:
 def test_the_first_leads_by_as_much_as_the_second_is_later() -> None:
     fed = Fed()
     fed.walk(later_ms=40)
-    assert fed.said
-    newest = fed.said[-1]
+    assert fed.published
+    newest = fed.published[-1]
     assert (newest.kind, newest.venue, newest.other_venue) == ("LEAD_LAG", "alpha", "beta")
     values = newest.values
     assert (values["leader"], values["lag_ms"]) == ("alpha BTC/USDT", "40")
     assert float(values["rho"]) > 0.99
     assert (values["stable"], values["grids"], values["window_ms"]) == ("true", "3", "3990")
-    assert [each.values["stable"] for each in fed.said[:3]] == ["false", "false", "true"]
-    assert fed.strategy.counters()["measurements"] == len(fed.said)
+    assert [each.values["stable"] for each in fed.published[:3]] == ["false", "false", "true"]
+    assert fed.strategy.counters()["measurements"] == len(fed.published)
     assert fed.strategy.gauges() == {"pairs": 1, "leads": 1}
 
 
 def test_the_second_may_lead() -> None:
     fed = Fed()
     fed.walk(later_ms=-30)
-    assert fed.said[-1].values["leader"] == "beta BTC/USDT"
-    assert fed.said[-1].values["lag_ms"] == "-30"
+    assert fed.published[-1].values["leader"] == "beta BTC/USDT"
+    assert fed.published[-1].values["lag_ms"] == "-30"
 
 
 def test_nobody_leads_where_both_move_at_once() -> None:
     fed = Fed()
     fed.walk(later_ms=0)
-    assert {(s.values["leader"], s.values["lag_ms"], s.values["stable"]) for s in fed.said} == {
-        ("none", "0", "false")
-    }
+    assert {
+        (s.values["leader"], s.values["lag_ms"], s.values["stable"]) for s in fed.published
+    } == {("none", "0", "false")}
 
 
 def test_a_hole_begins_anew() -> None:
@@ -150,11 +150,11 @@ def test_a_hole_begins_anew() -> None:
     fed.walk(later_ms=40)
     at_ns = T0 + 13_000 * MS
     fed.time(at_ns)
-    said = len(fed.said)
+    published = len(fed.published)
     fed.view(SECOND, 50_000.0, at_ns, state=BookState.STALE)
     fed.view(SECOND, 50_000.0, at_ns + MS)
     fed.time(at_ns + 3_900 * MS)
-    assert len(fed.said) == said
+    assert len(fed.published) == published
     totals = fed.strategy.near_misses.totals
     assert totals["WINDOW"] > 0
     assert fed.strategy.counters()["restarts"] == 1
@@ -163,7 +163,7 @@ def test_a_hole_begins_anew() -> None:
 def test_of_books_that_hardly_move_nothing_is_said() -> None:
     fed = Fed(moves_count_min=200)
     fed.walk(later_ms=40)
-    assert fed.said == []
+    assert fed.published == []
     assert fed.strategy.near_misses.totals["TOO_FEW_MOVES"] > 0
 
 
@@ -180,7 +180,7 @@ def test_without_names_every_pair_of_one_base_asset_is_measured() -> None:
     for place in others:
         fed.view(place, 3_000.0, T0)
     fed.walk(later_ms=40, seconds=30)
-    assert {(s.instrument, s.values["lag_ms"]) for s in fed.said} == {("BTC/USDT", "40")}
+    assert {(s.instrument, s.values["lag_ms"]) for s in fed.published} == {("BTC/USDT", "40")}
     assert fed.strategy.gauges() == {"pairs": 4, "leads": 1}
     assert fed.strategy.inputs() == (Depth(),)
     assert fed.strategy.near_misses.totals["TOO_FEW_MOVES"] > 0
@@ -201,11 +201,11 @@ def test_it_does_not_look_ahead() -> None:
 
     assert examine(make, events, [50, 199, 350], 1) is None
     strategy = make()
-    said = 0
+    published = 0
     for now_ns, message in events:
         due_ns = strategy.next_deadline_ns()
         if due_ns is not None and due_ns <= now_ns:
-            said += len(strategy.on_timer(now_ns))
+            published += len(strategy.on_timer(now_ns))
         if hasattr(message, "bids"):
             strategy.on_depth(message, now_ns)  # type: ignore[arg-type]
-    assert said > 3
+    assert published > 3

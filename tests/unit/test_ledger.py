@@ -186,8 +186,8 @@ def test_a_witness_tells_what_is_less_than_it_saw(later: dict[str, str], loss: s
     loss_detector = LossDetector()
     assert loss_detector.look({}) == "", "nothing was seen yet"
     assert loss_detector.look(MARKS) == ""
-    assert loss in (said := loss_detector.look(later))
-    assert bool(said) == bool(loss)
+    assert loss in (found := loss_detector.look(later))
+    assert bool(found) == bool(loss)
     assert loss_detector.look(later) == "", "said once"
 
 

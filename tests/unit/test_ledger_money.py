@@ -41,8 +41,8 @@ def of_day(day: int, number: int, strategy: str = "pairs") -> list:
     return told_plan(number, at_ns=T0 + day * DAY_NS + number * MS, strategy=strategy)
 
 
-def earned(path, *said, gaps=()) -> dict:
-    write_ledger(path, [message for each in said for message in each])
+def earned(path, *facts, gaps=()) -> dict:
+    write_ledger(path, [message for each in facts for message in each])
     if gaps:
         ledger = open_to_write(path)
         ledger.write([], {}, gaps)
@@ -119,12 +119,12 @@ def test_a_gap_leaves_no_sum_known_and_takes_fills_as_they_are(tmp_path):
 
 
 def test_a_fee_that_is_told_later_is_booked_once(tmp_path):
-    said = told_plan(1)
-    late = next(each for each in said if hasattr(each, "trade_id"))
-    at = said.index(late)
-    said[at] = msgspec.structs.replace(late, fee=None, fee_asset="")
-    assert earned(tmp_path / "before", said)["pnl"]["USDT"]["certainty"] is Certainty.UNKNOWN
-    report = earned(tmp_path / "after", said, [late, late])
+    facts = told_plan(1)
+    late = next(each for each in facts if hasattr(each, "trade_id"))
+    at = facts.index(late)
+    facts[at] = msgspec.structs.replace(late, fee=None, fee_asset="")
+    assert earned(tmp_path / "before", facts)["pnl"]["USDT"]["certainty"] is Certainty.UNKNOWN
+    report = earned(tmp_path / "after", facts, [late, late])
     assert report["pnl"]["USDT"]["realized"] == D("2.8949")
     assert report["pnl"]["USDT"]["certainty"] is Certainty.KNOWN
 
@@ -132,12 +132,12 @@ def test_a_fee_that_is_told_later_is_booked_once(tmp_path):
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_fill_that_is_stated_anew_is_booked_as_it_is_stated_now(tmp_path, times: int):
     """Also where the stream is read a second time."""
-    said = told_plan(1)
-    for told in [each for each in said if hasattr(each, "trade_id")]:
-        said.append(
+    facts = told_plan(1)
+    for told in [each for each in facts if hasattr(each, "trade_id")]:
+        facts.append(
             FillRestated(ts_ns=told.ts_ns, fill=told, report_asset="USDC", report_price=D("0.5"))
         )
-    money = earned(tmp_path / "l", *[said] * times)["pnl"]
+    money = earned(tmp_path / "l", *[facts] * times)["pnl"]
     assert money["USDC"]["realized"] == D("2.8949") / 2
     assert "USDT" not in money or not money["USDT"]["realized"]
 
@@ -189,13 +189,13 @@ def test_pnl_shows_only_what_is_asked_for(tmp_path, capsys, wanted: Wanted, head
 
 
 def test_estimated_figures_are_marked_in_every_line(tmp_path, capsys):
-    said = told_plan(1)
-    for place, each in enumerate(said):
+    facts = told_plan(1)
+    for place, each in enumerate(facts):
         if hasattr(each, "trade_id"):
-            said[place] = msgspec.structs.replace(
+            facts[place] = msgspec.structs.replace(
                 each, fee=D("0.01"), fee_asset="BNB", fee_quote=D("1")
             )
-    ledger_tables.show_pnl(earned(tmp_path / "l", said), Wanted())
+    ledger_tables.show_pnl(earned(tmp_path / "l", facts), Wanted())
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[1:] == ["+2.90~", "unknown", "2.00~", "+0.00", "USDT"]
     assert lines[2].split()[1:] == ["+2.90~", "unknown", "2.00~", "+0.00", "USDT"]

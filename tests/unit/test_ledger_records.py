@@ -93,11 +93,11 @@ def test_denials_balances_and_positions(tmp_path) -> None:
 def test_average_prices_of_inverse_contracts_are_harmonic_means(tmp_path, instrument, average):
     plan = approved(1, T0)
     traded = {"instrument": instrument, "qty": D(100)}
-    said = [order(plan, 0, OrderStatus.FILLED, **traded | {"qty": D(200), "filled_qty": D(200)})]
+    facts = [order(plan, 0, OrderStatus.FILLED, **traded | {"qty": D(200), "filled_qty": D(200)})]
     for number, price in enumerate((D(30_000), D(60_000))):
         done = fill(plan, 0, price)
-        said.append(msgspec.structs.replace(done, trade_id=f"t{number}", **traded))
-    write_ledger(tmp_path / "l", [plan, *said])
+        facts.append(msgspec.structs.replace(done, trade_id=f"t{number}", **traded))
+    write_ledger(tmp_path / "l", [plan, *facts])
     ledger = open_to_read(tmp_path / "l")
     (found,) = ledger_records.orders(ledger, Wanted())
     ledger.close()
@@ -108,8 +108,8 @@ def test_average_prices_of_inverse_contracts_are_harmonic_means(tmp_path, instru
     ("price", "certainty"), [(D(10_020), Certainty.KNOWN), (None, Certainty.UNKNOWN)]
 )
 def test_positions_are_valued_as_in_pnl(tmp_path, price, certainty):
-    said = [of_risk(T0, D("0.1"), D(10_010)), of_risk(T0 + 1, D("0.2"), price)]
-    write_ledger(tmp_path / "l", said)
+    facts = [of_risk(T0, D("0.1"), D(10_010)), of_risk(T0 + 1, D("0.2"), price)]
+    write_ledger(tmp_path / "l", facts)
     ledger = open_to_read(tmp_path / "l")
     (held,) = ledger_records.positions(ledger, Wanted())
     ledger.close()

@@ -36,7 +36,7 @@ def show_bid(world: World, venue: str, qty: float) -> None:
 
 
 def orders_of(world: World) -> dict[str, OrderEvent]:
-    return {event.client_order_id: event for event in world.said(OrderEvent)}
+    return {event.client_order_id: event for event in world.published(OrderEvent)}
 
 
 def test_the_leg_of_the_thinner_book_goes_first_and_alone() -> None:
@@ -46,7 +46,7 @@ def test_the_leg_of_the_thinner_book_goes_first_and_alone() -> None:
     assert list(world.sent) == [SELL]
     world.settle()
     assert list(world.sent) == [SELL, BUY]
-    assert world.said(PlanDone)[0].outcome is PlanOutcome.FILLED
+    assert world.published(PlanDone)[0].outcome is PlanOutcome.FILLED
 
 
 def test_concurrent_legs_go_at_once_as_before() -> None:
@@ -64,7 +64,7 @@ def test_the_second_leg_is_for_what_the_first_filled() -> None:
     assert orders[BUY].filled_qty == D("0.04")
     assert orders[SELL].qty == D("0.04")
     assert set(orders) == {BUY, SELL}, "nothing was left to hedge"
-    assert world.said(PlanDone)[0].outcome is PlanOutcome.FILLED
+    assert world.published(PlanDone)[0].outcome is PlanOutcome.FILLED
 
 
 def test_what_the_lots_of_the_second_venue_cannot_express_is_left_out() -> None:
@@ -87,7 +87,7 @@ def test_no_second_leg_where_the_first_filled_nothing(behavior: str) -> None:
     world.message(in_turn(world))
     world.settle()
     assert list(world.sent) == [BUY]
-    assert world.said(PlanDone)[0].outcome is PlanOutcome.UNFILLED
+    assert world.published(PlanDone)[0].outcome is PlanOutcome.UNFILLED
 
 
 @pytest.mark.parametrize("behavior", ["lost_full", "lost_part", "lost_late", "slow"])
@@ -114,7 +114,7 @@ def test_whatever_becomes_of_either_leg_the_plan_ends_even(venue: str, behavior:
     world.message(in_turn(world))
     world.settle()
     world.check_quiet()
-    assert world.said(PlanDone)[0].outcome is not PlanOutcome.FAILED
+    assert world.published(PlanDone)[0].outcome is not PlanOutcome.FAILED
     assert abs(world.true_exposure()) < LOT
 
 
@@ -138,7 +138,7 @@ def test_a_restart_between_the_legs_hedges_under_another_id() -> None:
     world.settle()
     assert world.sent[BUY] == 1
     assert SELL not in world.sent, "a record of it may have been lost"
-    assert world.said(PlanDone)[0].outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}
+    assert world.published(PlanDone)[0].outcome in {PlanOutcome.HEDGED, PlanOutcome.UNWOUND}
     assert abs(world.true_exposure()) < LOT
 
 
@@ -157,7 +157,7 @@ def test_legs_in_turn_are_two_of_one_asset() -> None:
     world = make_world()
     plan = make_plan(now_ns=world.now_ns, legs=THREE_LEGS[0])
     world.message(msgspec.structs.replace(plan, policy=LegPolicy.SEQUENTIAL))
-    done = world.said(PlanDone)[0]
+    done = world.published(PlanDone)[0]
     assert done.outcome is PlanOutcome.REFUSED
     assert "only two of one asset" in done.reason
 
@@ -169,11 +169,11 @@ def test_a_plan_is_given_up_at_its_own_deadline() -> None:
         plan = in_turn(world, hedge_deadline_ms=own_ms, loss_cap=D("0.0001"))
         began_ns = world.now_ns
         world.message(plan)
-        while not world.said(PlanDone):
+        while not world.published(PlanDone):
             while world.inbox:
                 world.deliver()
             world.tick()
-        assert world.said(PlanDone)[0].outcome is PlanOutcome.FAILED
+        assert world.published(PlanDone)[0].outcome is PlanOutcome.FAILED
         return (world.now_ns - began_ns) // 1_000_000
 
     assert 500 < failed_after_ms(500) < 1_500

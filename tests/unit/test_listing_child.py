@@ -110,6 +110,6 @@ async def test_what_breaks_at_one_venue_is_the_answer_of_that_venue_alone(monkey
 
     monkeypatch.setattr(markets, "read_rules", read)
     await markets.answer_all(JOBS)
-    said = capfdbinary.readouterr().out.splitlines()
-    answers = [msgspec.json.decode(line, type=ListingAnswered) for line in said]
+    output = capfdbinary.readouterr().out.splitlines()
+    answers = [msgspec.json.decode(line, type=ListingAnswered) for line in output]
     assert answers == [ListingAnswered("b", error="KeyError: 'id'"), LISTED]

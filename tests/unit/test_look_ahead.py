@@ -335,8 +335,8 @@ def test_what_trades_say_is_no_cheat(tmp_path: Path) -> None:
 def test_rounds_that_are_proposed_are_told_as_filled(events: list[Event]) -> None:
     decode = msgspec.msgpack.Decoder(list[Opportunity]).decode
     kind = making("spot_perp_basis")
-    said = [each for one in run(kind, events) for each in decode(one)]
-    intents = Counter(each.intent for each in said)
+    published = [each for one in run(kind, events) for each in decode(one)]
+    intents = Counter(each.intent for each in published)
     assert intents[Intent.OPEN] > 0
     assert intents[Intent.CLOSE] > 0
     assert examine(kind, events, CUTS, 1) is None

@@ -239,8 +239,8 @@ def test_the_strategy_shows_its_quotes_and_what_would_fill() -> None:
     strategy = fed()
     now_ns = T0 + 20 * MS
     quotes(strategy, now_ns, 100.0)
-    said = quotes(strategy, now_ns + 20 * MS, 100.0)
-    (shown,) = said or quotes(strategy, now_ns + 40 * MS, 100.2)
+    message = quotes(strategy, now_ns + 20 * MS, 100.0)
+    (shown,) = message or quotes(strategy, now_ns + 40 * MS, 100.2)
     assert (shown.kind, shown.venue, shown.other_venue) == ("QUOTES", "alpha", "beta")
     assert shown.values["bid"].startswith("99.8") or shown.values["bid"].startswith("100.0")
     assert strategy.gauges() == {"pairs": 1, "quotes": 2}
@@ -389,11 +389,11 @@ def test_derivatives_are_quoted_and_not_offered() -> None:
     for venue in ("alpha", "beta"):
         strategy.on_rules(make_rules(venue, PERP, **FINE, notional_min=D(5)), T0)
     found = [
-        said
+        message
         for venue in ("alpha", "beta")
-        for said in strategy.on_depth(
+        for message in strategy.on_depth(
             make_view(venue, PERP, bids=[(100.0, 900.0)], asks=[(100.02, 900.0)]), T0
         )
     ]
     assert found
-    assert not any(isinstance(said, Opportunity) for said in found)
+    assert not any(isinstance(message, Opportunity) for message in found)

@@ -36,11 +36,11 @@ class Traded:
         self.answers = answers
         self.round_id, self.held = "", 0
         self.now_ns = T0 // MINUTE_NS * MINUTE_NS
-        self.said: list[Signal] = []
+        self.published: list[Signal] = []
         self.show()
 
     def view(self, **more: Any) -> DepthView:
-        return make_view(*self.place, ts_ns=self.now_ns, seq=len(self.said) + 1, **more)
+        return make_view(*self.place, ts_ns=self.now_ns, seq=len(self.published) + 1, **more)
 
     def show(self, **more: Any) -> list[Signal]:
         return self._follow(self.strategy.on_depth(self.view(**more), self.now_ns))
@@ -89,7 +89,7 @@ class Traded:
 
     def _follow(self, signals: Any) -> list[Signal]:
         out = list(signals)
-        self.said += out
+        self.published += out
         if self.answers:
             for signal in out[:]:
                 if self.held:
@@ -117,11 +117,11 @@ def test_it_goes_long_with_its_stop_and_time_and_only_once() -> None:
 
 def test_what_was_held_back_is_said_again_soon() -> None:
     traded = Traded(answers=False)
-    (said,) = traded.bars(UP)
+    (published,) = traded.bars(UP)
     assert not traded.show()
-    traded.strategy.on_held_back(said, traded.now_ns)
+    traded.strategy.on_held_back(published, traded.now_ns)
     traded.now_ns += RETRY_NS
-    assert targets(traded.show()) == [said.target]
+    assert targets(traded.show()) == [published.target]
 
 
 def test_it_turns_around_by_closing_first() -> None:
@@ -165,7 +165,7 @@ def test_what_is_under_way_is_waited_for() -> None:
     traded.now_ns += PENDING_NS + 1
     assert traded.show() == []  # its close is in flight
     traded.position(RoundState.OPEN, 1)  # it was denied, or filled nothing
-    traded.said.clear()
+    traded.published.clear()
     traded.now_ns += PENDING_NS + 1
     assert targets(traded.show()) == [Target.SHORT]
 
@@ -298,4 +298,4 @@ def test_orders_on_recorded_minutes(recorded: Path) -> None:
             before = traded.held
             flips[before] += 1
     assert flips == {1: 317, -1: 316}
-    assert len(traded.said) == 2 * 633 - 1  # the first one only opens
+    assert len(traded.published) == 2 * 633 - 1  # the first one only opens

@@ -477,7 +477,7 @@ def test_range_survives_a_restart():
 # --- several ingestors of one venue
 
 
-def said(feed, state, *, source, epoch=None, instrument=None, refused=False):
+def report_of(feed, state, *, source, epoch=None, instrument=None, refused=False):
     return feed.give(
         VenueStatus(
             venue="v",
@@ -496,19 +496,19 @@ def fed_by_the_newer_of_two():
     """The older ingestor A began a book, the newer B took it over."""
     feed = Feed()
     feed.snapshot()
-    said(feed, BookState.LIVE, source="a")
+    report_of(feed, BookState.LIVE, source="a")
     older = feed.epoch
     feed.now_ns += 100 * MS
     feed.snapshot()
-    said(feed, BookState.LIVE, source="b")
+    report_of(feed, BookState.LIVE, source="b")
     return feed, older
 
 
 def test_what_the_other_ingestor_says_does_not_touch_a_book_that_is_well():
     feed, older = fed_by_the_newer_of_two()
-    assert said(feed, BookState.DOWN, source="a", epoch=older) == []
-    assert said(feed, BookState.DOWN, source="a", epoch=0, instrument="") == []
-    assert said(feed, BookState.GAP, source="a", epoch=feed.epoch + 5) == []
+    assert report_of(feed, BookState.DOWN, source="a", epoch=older) == []
+    assert report_of(feed, BookState.DOWN, source="a", epoch=0, instrument="") == []
+    assert report_of(feed, BookState.GAP, source="a", epoch=feed.epoch + 5) == []
     (view,) = views(feed.delta([(99.5, 1.0)]))
     assert view.state is BookState.LIVE
 
@@ -516,11 +516,11 @@ def test_what_the_other_ingestor_says_does_not_touch_a_book_that_is_well():
 def test_stop_of_the_ingestor_that_feeds_a_book_hands_it_to_the_other_at_once():
     feed, older = fed_by_the_newer_of_two()
     feed.now_ns += 100 * MS
-    (view,) = views(said(feed, BookState.DOWN, source="b"))
+    (view,) = views(report_of(feed, BookState.DOWN, source="b"))
     assert view.state is BookState.DOWN
-    said(feed, BookState.DOWN, source="b", epoch=0, instrument="")
+    report_of(feed, BookState.DOWN, source="b", epoch=0, instrument="")
     feed.now_ns += 100 * MS
-    (request,) = asks(said(feed, BookState.LIVE, source="a", epoch=older))
+    (request,) = asks(report_of(feed, BookState.LIVE, source="a", epoch=older))
     assert request.epoch >= older and not request.refresh, "the other one must act on it"
     feed.now_ns += 100 * MS
     (view,) = views(feed.snapshot())
@@ -533,7 +533,7 @@ def test_death_of_the_ingestor_that_feeds_a_book_hands_it_over_when_it_is_stale(
     out = []
     for _ in range(10):
         feed.wait(S)
-        out += asks(said(feed, BookState.LIVE, source="a", epoch=older))
+        out += asks(report_of(feed, BookState.LIVE, source="a", epoch=older))
     assert out and feed.engine.gauges()["books_live"] == 0
     (view,) = views(feed.snapshot())
     assert view.state is BookState.LIVE
@@ -553,6 +553,6 @@ def test_two_ingestors_of_an_earlier_version_do_not_say_who_they_are():
 
 def test_book_that_no_venue_serves_is_not_waited_for():
     feed = Feed()
-    said(feed, BookState.DOWN, source="a", refused=True)
+    report_of(feed, BookState.DOWN, source="a", refused=True)
     gauges = feed.engine.gauges()
     assert (gauges["books"], gauges["books_not_served"]) == (0, 1)

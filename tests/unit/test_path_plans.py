@@ -180,10 +180,10 @@ def test_rule_stops(
 
 def test_a_value_that_risks_own_book_does_not_show_is_not_believed() -> None:
     """Also where the arithmetic agrees with it."""
-    said = with_value(1, price=GOOD.values[1].price * D("1.02"))
-    fees = said.legs[0].fee + said.legs[1].fee * said.values[0].price + said.legs[2].fee
+    offer = with_value(1, price=GOOD.values[1].price * D("1.02"))
+    fees = offer.legs[0].fee + offer.legs[1].fee * offer.values[0].price + offer.legs[2].fee
     assert fees.quantize(D("1e-8")) == GOOD.fees
-    answer = decision(path_risk(), said)
+    answer = decision(path_risk(), offer)
     assert isinstance(answer, Denied)
     assert answer.reason == DenyReason.ASSET_VALUE
 
@@ -339,7 +339,7 @@ def test_an_asset_without_a_price_fails_the_plan_and_the_other_is_still_evened_o
     world.down.add(("alpha", "ETH/USDT"))
     world.show_prices()
     world.settle(seconds=20)
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.FAILED
     assert done.residual["ETH"] == D("1.994")
     assert abs(done.residual.get("BTC", D(0))) < D("0.0005"), "dust"
@@ -372,7 +372,7 @@ def test_what_flatten_finds_of_a_failed_plan_is_one_holding_per_asset() -> None:
 )
 def test_the_executor_starts_no_plan_that_cannot_be(change: dict[str, Any], text: str) -> None:
     world = run(msgspec.structs.replace(make_path_plan(), **change))
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.REFUSED
     assert text in done.reason
     assert not any(world.orders.values())
@@ -382,7 +382,7 @@ def test_the_executor_believes_no_value_that_its_books_do_not_show() -> None:
     plan = make_path_plan()
     values = [msgspec.structs.replace(each, price=each.price * 2) for each in plan.values]
     world = run(msgspec.structs.replace(plan, values=values, loss_cap=D(1)))
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.REFUSED
     assert "is worth" in done.reason
 
@@ -390,7 +390,7 @@ def test_the_executor_believes_no_value_that_its_books_do_not_show() -> None:
 def test_a_stable_coin_left_over_is_traded_back_in_its_turned_book() -> None:
     """The conversion's last leg fills nothing: a thousand dollars buy tethers all the same."""
     world = run(make_path_plan(legs=CONVERSION), "full", "full", "none")
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert done.outcome is PlanOutcome.HEDGED
     assert abs(world.true_changes()["USD"]) < 6
     assert set(done.dust) <= {"USD", "BTC"}
@@ -407,12 +407,12 @@ def test_flatten_closes_what_is_traded_the_other_way_round(side: Side) -> None:
     world.message(command)
     world.settle(seconds=10)
     assert world.engine.state.flatten == ""
-    done, *_ = world.said(PlanDone)  # a further plan finds what is left to be dust
+    done, *_ = world.published(PlanDone)  # a further plan finds what is left to be dust
     assert done.outcome is PlanOutcome.UNWOUND
     left = world.engine.state.books.opened()
     assert set(left) == {"USD/USDT"}
     assert abs(left["USD/USDT"]) < 5, "dust"
-    assert all(fill.report_asset == "USDT" for fill in world.said(Fill))
+    assert all(fill.report_asset == "USDT" for fill in world.published(Fill))
 
 
 def test_orders_of_a_lost_plan_are_taken_for_one_that_began_in_money() -> None:
@@ -533,20 +533,20 @@ def test_fills_of_a_lost_plan_are_told_anew_once_it_shows_what_it_is_of() -> Non
     """Its orders are found one by one, the first as a trade against its own quote asset."""
     world = run(make_path_plan())
     plan = make_path_plan("plan00000002", legs=CONVERSION, now_ns=world.now_ns)
-    before = len(world.said(Fill))
+    before = len(world.published(Fill))
     world.lost = True  # of which asset it began with is a guess
     world.message(plan, torn="before commit")
     world.settle(seconds=20)
-    found = [fill for fill in world.said(Fill)[before:] if fill.plan_id == plan.plan_id]
+    found = [fill for fill in world.published(Fill)[before:] if fill.plan_id == plan.plan_id]
     assert world.engine.counters()["orders_adopted"] == 3
     told_so = {fill.trade_id: fill for fill in found}
-    for anew in world.said(FillRestated):
+    for anew in world.published(FillRestated):
         assert told_so[anew.fill.trade_id] == anew.fill, "as it was told last"
         told_so[anew.fill.trade_id] = msgspec.structs.replace(
             anew.fill, report_asset=anew.report_asset, report_price=anew.report_price
         )
-    assert world.said(FillRestated)
-    quote = world.said(PlanDone)[-1].quote
+    assert world.published(FillRestated)
+    quote = world.published(PlanDone)[-1].quote
     for fill in told_so.values():
         is_in_quote = fill.instrument.endswith(f"/{quote}")
         assert fill.report_asset == ("" if is_in_quote else quote)

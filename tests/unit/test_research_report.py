@@ -153,9 +153,9 @@ def test_names_from_files_cannot_become_markup(example, tmp_path) -> None:
 
 def test_json_is_one_object_on_stdout(example, tmp_path, capfdbinary) -> None:
     assert run(example, "optimize", tmp_path, "--json") == 0
-    said = json.loads(capfdbinary.readouterr().out)
-    assert said["run_id"] == facts(tmp_path)["run_id"]
-    assert said["passed"] is False
+    printed = json.loads(capfdbinary.readouterr().out)
+    assert printed["run_id"] == facts(tmp_path)["run_id"]
+    assert printed["passed"] is False
 
 
 def many_sets(text: str) -> str:
@@ -185,7 +185,7 @@ def many_sets(text: str) -> str:
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_nothing(example, tmp_path, capfd, case) -> None:
-    file, change, said = case
+    file, change, expected = case
     for name in ("research.toml", "candles.csv", "trials.jsonl"):
         text = (example / name).read_text(encoding="utf-8")
         (tmp_path / name).write_text(change(text) if name == file else text, encoding="utf-8")
@@ -193,7 +193,7 @@ def test_a_mistake_is_one_line_and_leaves_nothing(example, tmp_path, capfd, case
     assert run(tmp_path, "optimize", tmp_path / "out") == 2
     lines = [line for line in capfd.readouterr().err.splitlines() if "left out" not in line]
     assert len(lines) == 1
-    assert said in lines[0]
+    assert expected in lines[0]
     assert not (tmp_path / "out" / "report.json").exists()
     assert (tmp_path / "trials.jsonl").read_bytes() == ledger
 

@@ -185,9 +185,9 @@ def test_a_checkpoint_without_one_of_its_parts_halts_until_an_operator_resumes()
         assert [(m.code, m.severity) for m in out if isinstance(m, Alert)] == [
             ("DATA_LOST", Severity.CRITICAL)
         ]
-        (said,) = [m for m in out if isinstance(m, TradingStateChanged)]
-        assert said.state is TradingState.HALTED
-        assert said.reason.startswith("DATA_LOST: the checkpoint of risk has lost its part")
+        (change,) = [m for m in out if isinstance(m, TradingStateChanged)]
+        assert change.state is TradingState.HALTED
+        assert change.reason.startswith("DATA_LOST: the checkpoint of risk has lost its part")
         assert set(engine.checkpoints()) == BOTH, "the halt is saved"
         feed_market(engine, T0)
         engine.on_message(make_ready(T0), T0)

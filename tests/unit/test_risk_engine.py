@@ -53,8 +53,8 @@ def alerts(out: Sequence[Message]) -> list[str]:
 
 def state_of(engine: RiskEngine, now_ns: int) -> TradingStateChanged:
     """The state as the timer repeats it."""
-    (said,) = states(engine.on_timer(now_ns).messages)
-    return said
+    (change,) = states(engine.on_timer(now_ns).messages)
+    return change
 
 
 def report_of(engine: RiskEngine, now_ns: int) -> RiskReport:
@@ -90,8 +90,8 @@ def test_starts_halted_and_becomes_active_when_everything_is_known() -> None:
     for venue in ("alpha", "beta"):
         engine.on_message(make_balances(venue), T0)
     assert state_of(engine, T0).reason == "STARTING: balances unknown: gamma"
-    (said,) = states(engine.on_message(make_balances("gamma"), T0 + 7).messages)
-    assert (said.state, said.reason, said.ts_since_ns) == (TradingState.ACTIVE, "", T0 + 7)
+    (change,) = states(engine.on_message(make_balances("gamma"), T0 + 7).messages)
+    assert (change.state, change.reason, change.ts_since_ns) == (TradingState.ACTIVE, "", T0 + 7)
 
 
 def test_state_and_report_are_repeated_every_second() -> None:
@@ -105,13 +105,13 @@ def test_state_and_report_are_repeated_every_second() -> None:
 def test_silent_executor_holds_and_its_return_lets_go() -> None:
     engine = make_risk()
     late = T0 + EXECUTOR_SILENCE_NS + 1
-    said = state_of(engine, late)
-    assert (said.state, said.reason) == (
+    change = state_of(engine, late)
+    assert (change.state, change.reason) == (
         TradingState.HALTED,
         "WAITING: the executor is silent",
     )
-    (said,) = states(engine.on_message(make_ready(late), late).messages)
-    assert said.state is TradingState.ACTIVE
+    (change,) = states(engine.on_message(make_ready(late), late).messages)
+    assert change.state is TradingState.ACTIVE
     assert not states(engine.on_message(make_ready(T0, ready=False), late).messages), (
         "late news is no news"
     )
@@ -119,20 +119,20 @@ def test_silent_executor_holds_and_its_return_lets_go() -> None:
 
 def test_operator_halts_and_resumes() -> None:
     engine = make_risk()
-    (said,) = states(engine.on_message(make_command(CommandKind.HALT), T0).messages)
-    assert (said.state, said.reason) == (TradingState.HALTED, "OPERATOR: HALT by ann")
+    (change,) = states(engine.on_message(make_command(CommandKind.HALT), T0).messages)
+    assert (change.state, change.reason) == (TradingState.HALTED, "OPERATOR: HALT by ann")
     assert not states(engine.on_message(make_command(CommandKind.HALT), T0).messages), (
         "pressing twice"
     )
     assert not states(engine.on_message(make_command(CommandKind.REDUCE), T0).messages), (
         "does not loosen"
     )
-    (said,) = states(engine.on_message(make_command(CommandKind.RESUME), T0).messages)
-    assert said.state is TradingState.ACTIVE
-    (said,) = states(engine.on_message(make_command(CommandKind.REDUCE, T0 + 1), T0 + 1).messages)
-    assert said.state is TradingState.REDUCING
-    (said,) = states(engine.on_message(make_command(CommandKind.FLATTEN), T0).messages)
-    assert said.state is TradingState.HALTED
+    (change,) = states(engine.on_message(make_command(CommandKind.RESUME), T0).messages)
+    assert change.state is TradingState.ACTIVE
+    (change,) = states(engine.on_message(make_command(CommandKind.REDUCE, T0 + 1), T0 + 1).messages)
+    assert change.state is TradingState.REDUCING
+    (change,) = states(engine.on_message(make_command(CommandKind.FLATTEN), T0).messages)
+    assert change.state is TradingState.HALTED
 
 
 def test_the_trading_state_names_the_newest_commands_that_it_follows() -> None:
@@ -155,10 +155,10 @@ def test_a_command_that_is_told_again_lifts_no_later_halt() -> None:
     ready(engine, T0 + SECOND)
     assert not states(engine.on_message(told, T0 + SECOND).messages)
     assert state_of(engine, T0 + SECOND).state is TradingState.HALTED
-    (said,) = states(
+    (change,) = states(
         engine.on_message(make_command(CommandKind.RESUME, T0 + SECOND), T0 + SECOND).messages
     )
-    assert said.state is TradingState.ACTIVE
+    assert change.state is TradingState.ACTIVE
 
 
 def test_halt_survives_a_restart() -> None:
@@ -195,8 +195,8 @@ def test_leftover_exposure_halts_until_resume(end: dict[str, object]) -> None:
     plan = approve(engine)
     out = engine.on_message(make_done(plan.plan_id, **end), T0).messages
     assert alerts(out) == [f"{Severity.CRITICAL}:PLAN_FAILED"]
-    (said,) = states(out)
-    assert said.state is TradingState.HALTED
+    (change,) = states(out)
+    assert change.state is TradingState.HALTED
     engine = revive(engine, T0)
     ready(engine, T0)
     assert state_of(engine, T0).reason.startswith("PLAN_FAILED")
@@ -303,14 +303,14 @@ def test_resume_does_not_release_while_the_executor_is_away() -> None:
 def waits(engine: RiskEngine, plan: ApprovedPlan, now_ns: int) -> None:
     """The executor says that the plan waits for beta, which stands down."""
     feed_market(engine, now_ns)
-    said = make_ready(
+    change = make_ready(
         now_ns,
         open_plans=1,
         unknown_orders=1,
         venues_down={"beta": "no answer"},
         plans_waiting={plan.plan_id: "sell 0.1 BTC/USDT at beta is UNKNOWN; up to 0.1 BTC"},
     )
-    engine.on_message(said, now_ns)
+    engine.on_message(change, now_ns)
 
 
 def test_a_plan_that_waits_for_a_venue_that_stands_down_stops_only_that_venue() -> None:
@@ -320,8 +320,8 @@ def test_a_plan_that_waits_for_a_venue_that_stands_down_stops_only_that_venue() 
     waits(engine, plan, late)
     out = engine.on_timer(late).messages
     assert alerts(out) == [f"{Severity.CRITICAL}:PLAN_WAITS"]
-    (said,) = [m for m in out if isinstance(m, Alert)]
-    assert "up to 0.1 BTC" in said.text
+    (change,) = [m for m in out if isinstance(m, Alert)]
+    assert "up to 0.1 BTC" in change.text
     assert state_of(engine, late).state is TradingState.ACTIVE
     assert plan.plan_id in engine.ledger.reservations, "and counts for every limit"
     (denied,) = engine.on_message(make_opportunity(seq=2, now_ns=late), late).messages

@@ -156,8 +156,8 @@ def test_a_payment_counts_to_the_day_on_which_it_settled() -> None:
     told(engine, midnight_ns + SECOND)
     late = paid("-7", midnight_ns + 5 * SECOND, now_ns=midnight_ns + 9 * SECOND)
     late = msgspec.structs.replace(late, ts_settled_ns=midnight_ns - 10 * SECOND)
-    said = engine.on_message(late, midnight_ns + 9 * SECOND).messages
-    (alert,) = [m for m in said if isinstance(m, Alert)]
+    published = engine.on_message(late, midnight_ns + 9 * SECOND).messages
+    (alert,) = [m for m in published if isinstance(m, Alert)]
     assert alert.code == "FUNDING_OF_EARLIER_DAY"
     assert "2023-11-14" in alert.text
     _, report = told(engine, midnight_ns + 10 * SECOND)

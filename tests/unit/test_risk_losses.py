@@ -283,8 +283,8 @@ def decided(engine: RiskEngine, found: Any, now_ns: int) -> ApprovedPlan | Denie
     engine.on_message(make_ready(now_ns), now_ns)
     for venue, name in (("alpha", SPOT), ("beta", SPOT), ("gamma", SPOT), ("gamma", PERP)):
         engine.on_message(make_view(venue, name, ts_ns=now_ns, seq=3), now_ns)
-    said = engine.on_message(fresh, now_ns).messages
-    return next(m for m in said if isinstance(m, ApprovedPlan | Denied))
+    published = engine.on_message(fresh, now_ns).messages
+    return next(m for m in published if isinstance(m, ApprovedPlan | Denied))
 
 
 def test_three_losses_in_a_row_are_a_pause_of_that_strategy_alone(streaky: Config) -> None:

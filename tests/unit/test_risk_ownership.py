@@ -41,8 +41,8 @@ def approve(engine: RiskEngine) -> ApprovedPlan:
 def test_fill_of_a_plan_nobody_knows_is_left_out_and_halts() -> None:
     engine = make_risk()
     out = engine.on_message(make_fill("forged", "alpha", Side.BUY, "1000000"), T0).messages
-    (said,) = [m for m in out if isinstance(m, Alert)]
-    assert (said.severity, said.code) == (Severity.CRITICAL, "FILL_UNOWNED")
+    (alert,) = [m for m in out if isinstance(m, Alert)]
+    assert (alert.severity, alert.code) == (Severity.CRITICAL, "FILL_UNOWNED")
     (state,) = [m for m in out if isinstance(m, TradingStateChanged)]
     assert state.state is TradingState.HALTED and state.reason.startswith("FILL_UNOWNED")
     assert engine.ledger.exposure == {}
@@ -81,8 +81,8 @@ def test_forged_fill_of_a_live_plan_is_left_out() -> None:
         if announced:
             announce(engine, plan)
         out = engine.on_message(forged, T0).messages
-        (said,) = [m for m in out if isinstance(m, Alert)]
-        assert (said.severity, said.code) == (Severity.CRITICAL, "FILL_UNOWNED")
+        (alert,) = [m for m in out if isinstance(m, Alert)]
+        assert (alert.severity, alert.code) == (Severity.CRITICAL, "FILL_UNOWNED")
     assert engine.ledger.exposure == {}
     assert engine.state.trading.published is TradingState.HALTED
 

@@ -279,22 +279,22 @@ def test_a_state_of_other_code_is_not_taken_and_that_is_told(
     first.save()
     key = "scanner-one"
     (stored,) = [name for name in server.values if key in name]
-    said, body = "its file or its parameters changed", COUNTS
+    reason, body = "its file or its parameters changed", COUNTS
     if change == "file":
         body += "# other\n"
     elif change == "parameters":
         table += "\nparams = { edge_bps_min = 9.0 }"
     elif change == "garbage":
-        server.values[stored], said = b"\x93\x01", "not a saved state"
+        server.values[stored], reason = b"\x93\x01", "not a saved state"
     else:
         parts = msgspec.msgpack.decode(server.values[stored])
         parts[0 if change == "format" else 2] = 9 if change == "format" else "other"
         server.values[stored] = msgspec.msgpack.encode(parts)
-        said = "format 9, this is 1" if change == "format" else "arbstream itself changed"
+        reason = "format 9, this is 1" if change == "format" else "arbstream itself changed"
     second = Scanner(server, config_of(tmp_path, table, body=body))
     second.own(0, 1)
     assert not second.strategy("one").seen
-    assert said in second.saved.notes["strategy one"]
+    assert reason in second.saved.notes["strategy one"]
     assert second.running == ["one"]
 
 
@@ -307,15 +307,15 @@ UNSAVED = {
 }
 
 
-@pytest.mark.parametrize(("value", "said"), UNSAVED.values(), ids=UNSAVED)
+@pytest.mark.parametrize(("value", "reason"), UNSAVED.values(), ids=UNSAVED)
 def test_what_cannot_be_saved_is_told_and_the_strategy_goes_on(
-    tmp_path: Path, server: MemoryServer, value: str, said: str
+    tmp_path: Path, server: MemoryServer, value: str, reason: str
 ) -> None:
     body = COUNTS.replace("self.rules = 0", f"self.rules = 0\n        self.odd = {value}")
     scanner = Scanner(server, config_of(tmp_path, TABLES[0], body=body))
     scanner.own(0, 1)
     scanner.save()
-    assert said in scanner.saved.notes["strategy one: state"]
+    assert reason in scanner.saved.notes["strategy one: state"]
     scanner.feed("BTC/USDT")
     assert len(scanner.strategy("one").seen) == 1
 

@@ -40,7 +40,7 @@ class Asking:
 
     def __init__(self) -> None:
         self.heard: list[str] = []
-        self.said = 0
+        self.published = 0
 
     def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
         return NOTHING
@@ -56,8 +56,8 @@ class Asking:
         if isinstance(message, ResyncRequest):
             return Step(messages=[view(message.epoch, 1)])
         self.heard.append(message.what if isinstance(message, Answer) else type(message).__name__)
-        self.said += 1
-        return Step(messages=[resync(self.said)])
+        self.published += 1
+        return Step(messages=[resync(self.published)])
 
     def on_timer(self, now_ns: int) -> Step:
         return NOTHING
@@ -66,7 +66,7 @@ class Asking:
         return None
 
     def checkpoints(self) -> Mapping[str, bytes]:
-        return {"state": str(self.said).encode()}
+        return {"state": str(self.published).encode()}
 
     def counters(self) -> Mapping[str, int]:
         return {}
@@ -167,7 +167,7 @@ async def test_results_of_one_turn_are_one_commit(world: World) -> None:
     engine = Asking()
     async with running(world, engine, streams.CTL_COMMAND, checkpoints=("state",)):
         await publish(world, command(1))
-        await eventually(lambda: engine.said >= 100)
+        await eventually(lambda: engine.published >= 100)
         await eventually(lambda: world.server.values.get("state") == b"100")
         assert world.done == ["send c1", "commit 1", "send after", "commit 100"]
 
@@ -201,8 +201,10 @@ async def test_an_engine_that_wants_it_is_told_of_a_lost_bus(world: World) -> No
         await eventually(lambda: world.done)
     start = Input(streams.MD_RESYNC, start="first")
     reader = MemoryBus(world.server, service="test")
-    said = reader.open([start], service="test", instance="t").poll().messages
-    assert [m.epoch for m in said] == [3, 4, 5], "the newest of those that were dropped comes first"
+    published = reader.open([start], service="test", instance="t").poll().messages
+    assert [m.epoch for m in published] == [3, 4, 5], (
+        "the newest of those that were dropped comes first"
+    )
 
 
 async def test_a_change_of_shards_does_not_cut_a_commit_in_half(world: World) -> None:

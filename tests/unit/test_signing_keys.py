@@ -78,15 +78,15 @@ def test_a_given_key_is_used_and_nothing_is_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "expected"),
     [
         ("short", "a plan key is of 32 to 64 bytes"),
         ("x" * 65, "a plan key is of 32 to 64 bytes"),
         ("\n".join(["x" * 32] * 3), "the plan key has 3 lines"),
     ],
 )
-def test_a_wrong_key_is_refused_without_showing_it(tmp_path: Path, key: str, said: str) -> None:
-    with pytest.raises(ConfigError, match=said) as error:
+def test_a_wrong_key_is_refused_without_showing_it(tmp_path: Path, key: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected) as error:
         load_keys("risk", BUS, {"ARB_PLAN_KEY": key, "ARB_KEYS_DIR": str(tmp_path)})
     assert key not in str(error.value)
 

@@ -142,10 +142,10 @@ def test_feed_heals_what_its_other_side_loses(adapter: str) -> None:
     world.seen.clear()
     world.run()
     assert world.faults.happened == {"drop": 1}
-    said = [effect for effect in world.seen if isinstance(effect, BookStatus)]
-    assert {status.instrument for status in said} == {name}
-    assert said[0].state is not BookState.LIVE
-    assert said[-1].state is BookState.LIVE
+    statuses = [effect for effect in world.seen if isinstance(effect, BookStatus)]
+    assert {status.instrument for status in statuses} == {name}
+    assert statuses[0].state is not BookState.LIVE
+    assert statuses[-1].state is BookState.LIVE
     settled(world)
 
 

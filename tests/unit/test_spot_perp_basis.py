@@ -62,7 +62,7 @@ class Desk:
         self.config = Config(venues=plain.venues, risk=plain.risk, strategies=[strategy])
         self.risk: RiskEngine = make_risk(self.config)
         self.now_ns, self.seq = T0, 1
-        self.said: list[Message] = []
+        self.published: list[Message] = []
         self._queue: deque[Message] = deque()
         self._is_busy = False
         self.share = D(1)
@@ -120,7 +120,7 @@ class Desk:
         self._is_busy = False
 
     def _deliver(self, message: Message) -> None:
-        self.said.append(message)
+        self.published.append(message)
         if isinstance(message, Opportunity):
             self.take(self.risk.on_message(message, self.now_ns).messages)
         elif isinstance(message, ApprovedPlan):
@@ -149,7 +149,7 @@ class Desk:
         self.take([*out, *self.risk.on_message(done, self.now_ns).messages])
 
     def every(self, kind: type[Any]) -> list[Any]:
-        return [m for m in self.said if isinstance(m, kind)]
+        return [m for m in self.published if isinstance(m, kind)]
 
     @property
     def intents(self) -> list[Intent]:

@@ -52,7 +52,9 @@ def plan_of(world: World, strategy: str = "basis-btc", **changes: Any) -> Approv
 
 def strategies(world: World) -> dict[type, set[str]]:
     """What was said of orders, fills and ends."""
-    return {kind: {m.strategy for m in world.said(kind)} for kind in (OrderEvent, Fill, PlanDone)}
+    return {
+        kind: {m.strategy for m in world.published(kind)} for kind in (OrderEvent, Fill, PlanDone)
+    }
 
 
 def test_the_scanner_names_its_strategy_and_risk_its_plan_after_it() -> None:
@@ -87,13 +89,13 @@ def test_orders_fills_and_the_end_of_a_plan_carry_it(beta: str) -> None:
     world.settle(15)
     told = strategies(world)
     assert told == {OrderEvent: {"basis-btc"}, Fill: {"basis-btc"}, PlanDone: {"basis-btc"}}
-    assert len(world.said(OrderEvent)) > 4 or beta == "full"
+    assert len(world.published(OrderEvent)) > 4 or beta == "full"
 
 
 def test_a_plan_that_is_not_started_carries_it() -> None:
     world = world_of()
     world.message(plan_of(world, qty="0.00015"))
-    (done,) = world.said(PlanDone)
+    (done,) = world.published(PlanDone)
     assert (done.outcome, done.strategy) == (PlanOutcome.REFUSED, "basis-btc")
 
 
@@ -110,18 +112,18 @@ def test_what_is_adopted_has_none_until_its_plan_comes_again() -> None:
     world = world_of()
     plan = plan_of(world)
     world.message(plan, torn="between legs")
-    while not world.said(Fill):  # found at the venue, under our id
+    while not world.published(Fill):  # found at the venue, under our id
         if world.inbox:
             world.deliver()
         else:
             world.tick()
     (adopted,) = world.engine.state.plans.values()
     assert (adopted.kind, adopted.strategy) == (PlanKind.ADOPTED, "")
-    assert {fill.strategy for fill in world.said(Fill)} == {""}
+    assert {fill.strategy for fill in world.published(Fill)} == {""}
     world.message(plan, redelivered=True)
     assert adopted.strategy == "basis-btc"
     world.settle(10)
-    assert {done.strategy for done in world.said(PlanDone)} == {"basis-btc"}
+    assert {done.strategy for done in world.published(PlanDone)} == {"basis-btc"}
 
 
 def test_what_flatten_trades_is_the_operator_s() -> None:

@@ -259,7 +259,7 @@ def test_without_bars_wanted_no_trade_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("wanted", "expected"),
     [
         ('Bars("binance", "BTC/USDT", 0)', "interval_s = 0; give an int from 1 to 86400"),
         ('Bars("binance", "BTC/USDT", 1.5)', "interval_s = 1.5; give an int"),
@@ -268,12 +268,12 @@ def test_without_bars_wanted_no_trade_is_kept(tmp_path: Path) -> None:
         ("Bars(1)", "venue and instrument are texts"),
     ],
 )
-def test_bars_that_cannot_be_made_are_one_line(tmp_path: Path, wanted: str, said: str) -> None:
+def test_bars_that_cannot_be_made_are_one_line(tmp_path: Path, wanted: str, expected: str) -> None:
     write_strategy(tmp_path, BARS.replace("{wanted}", wanted), head=IMPORTS)
     path = write_config(tmp_path, MINE)
     with pytest.raises(ConfigError) as caught:
         check_strategies(load_config(path, {}), path)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
@@ -352,17 +352,17 @@ UNFED = {
 }
 
 
-@pytest.mark.parametrize(("wanted", "said"), UNFED.items(), ids=UNFED)
+@pytest.mark.parametrize(("wanted", "expected"), UNFED.items(), ids=UNFED)
 def test_an_input_for_which_nothing_would_come_is_one_line(
-    tmp_path: Path, wanted: str, said: str
+    tmp_path: Path, wanted: str, expected: str
 ) -> None:
     write_strategy(tmp_path, COUNTS.replace("{wanted}", wanted), head=IMPORTS)
     more = PERPETUAL
-    if "inverse" in said:
+    if "inverse" in expected:
         more = more.replace('["BTC', '["ETH/USD:ETH", "BTC')
     path = write_config(tmp_path, MINE, more=more)
     with pytest.raises(ConfigError) as caught:
         check_strategies(load_config(path, {}), path)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
     assert "strategies.mine: " in str(caught.value)
     assert "\n" not in str(caught.value)

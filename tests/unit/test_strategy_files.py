@@ -223,16 +223,16 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize(("source", "said"), FILES.values(), ids=FILES)
-def test_a_file_that_is_wrong(tmp_path: Path, source: str, said: str) -> None:
+@pytest.mark.parametrize(("source", "expected"), FILES.values(), ids=FILES)
+def test_a_file_that_is_wrong(tmp_path: Path, source: str, expected: str) -> None:
     write_strategy(tmp_path, source, head="")
     path = write_config(tmp_path, MINE)
-    assert said in problem(path)
+    assert expected in problem(path)
     if (
-        not said.startswith("strategies.") and "inputs()" not in said
+        not expected.startswith("strategies.") and "inputs()" not in expected
     ):  # the service goes on with the others
         (instance,) = load_strategies(load_config(path, {}))
-        assert said in instance.problem
+        assert expected in instance.problem
         assert instance.strategy is None
 
 
@@ -280,10 +280,10 @@ TABLES = {
 }
 
 
-@pytest.mark.parametrize(("table", "said"), TABLES.values(), ids=TABLES)
-def test_a_table_that_is_wrong(tmp_path: Path, table: str, said: str) -> None:
+@pytest.mark.parametrize(("table", "expected"), TABLES.values(), ids=TABLES)
+def test_a_table_that_is_wrong(tmp_path: Path, table: str, expected: str) -> None:
     write_strategy(tmp_path)
-    assert said in problem(write_config(tmp_path, table))
+    assert expected in problem(write_config(tmp_path, table))
 
 
 def test_ids_are_given_once(tmp_path: Path) -> None:

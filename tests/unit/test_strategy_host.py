@@ -341,12 +341,12 @@ def test_a_strategy_that_ends_the_process_when_it_is_asked_what_it_counts(
     host, told = watched(tmp_path, f"    def {name}(self):\n        {ENDS}\n")
     assert host.counters()["depth_views"] == 0
     assert host.gauges()["strategies"] == 2
-    (said,) = told.reported
-    assert said[0] == "mine"
-    assert said[1].startswith(f"{name}(): SystemExit: by its own hand (mine.py:")
+    (reported,) = told.reported
+    assert reported[0] == "mine"
+    assert reported[1].startswith(f"{name}(): SystemExit: by its own hand (mine.py:")
     assert "cross" in told.asked
     assert not told.is_asking
-    (alert,) = of(Alert, host.on_message(OverBudget(*said), T0).messages)
+    (alert,) = of(Alert, host.on_message(OverBudget(*reported), T0).messages)
     assert (alert.subject, alert.code) == ("mine", "STRATEGY_DISABLED")
     assert of(Opportunity, feed(host)), "the other goes on"
 

@@ -10,10 +10,10 @@ from shared.wording import counted, signed, unsigned
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (12_000, "12,000 rows")]
+    ("number", "expected"), [(0, "0 rows"), (1, "1 row"), (2, "2 rows"), (12_000, "12,000 rows")]
 )
-def test_one_thing_is_not_said_to_be_several(number: int, said: str) -> None:
-    assert counted(number, "row") == said
+def test_one_thing_is_not_said_to_be_several(number: int, expected: str) -> None:
+    assert counted(number, "row") == expected
 
 
 def test_a_plural_that_is_no_s_is_given() -> None:
