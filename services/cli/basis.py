@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from services.cli.funding import Market, Seen
+from services.cli.funding import Seen
 from shared.clock import SystemClock
 from shared.domain.basis import Sides, executable_bases
 from shared.domain.contracts import Contract
 from shared.domain.depth import are_levels, exact_levels
 from shared.domain.fees import BPS
 from shared.domain.funding import YEAR_HOURS
-from shared.domain.instrument import is_spot, split_instrument
+from shared.domain.instrument import MarketKey, is_spot, split_instrument
 from shared.messages.base import BookState
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
@@ -36,8 +36,8 @@ async def basis(link: Link, notional: Decimal, hold_hours: Decimal) -> list[dict
 
 
 def records(
-    views: Mapping[Market, DepthView],
-    rules: Mapping[Market, InstrumentRules],
+    views: Mapping[MarketKey, DepthView],
+    rules: Mapping[MarketKey, InstrumentRules],
     notional: Decimal,
     hold_hours: Decimal,
     now_ns: int,
@@ -55,9 +55,9 @@ def records(
 
 
 def _record(
-    views: Mapping[Market, DepthView],
-    rules: Mapping[Market, InstrumentRules],
-    pair: tuple[Market, Market],
+    views: Mapping[MarketKey, DepthView],
+    rules: Mapping[MarketKey, InstrumentRules],
+    pair: tuple[MarketKey, MarketKey],
     terms: tuple[Decimal, Decimal, int],
 ) -> dict[str, Any]:
     """Return both bases of a pair in basis points of the spot price, and what is left of them.

@@ -187,7 +187,7 @@ def _print_status(found: dict[str, Any]) -> None:
     for place, why in trading["venues_down"].items():
         console.print(f"no new orders to {place.replace('|', ' ')}: {why}", markup=False)
     for venue, switch in trading["switches"].items():
-        console.print(f"dead-man's switch at {venue}: {look.switch_words(switch)}", markup=False)
+        console.print(f"dead-man's switch at {venue}: {look.switch_text(switch)}", markup=False)
     for plan_id, why in trading["plans_waiting"].items():
         console.print(f"plan {plan_id} waits: {why}", markup=False)
     for quote, realized in trading["realized"].items():
@@ -201,7 +201,7 @@ def _print_status(found: dict[str, Any]) -> None:
     for venue, why in trading["funding_unknown"].items():
         console.print(f"funding at {venue} is not known: {why}", markup=False)
     for quote, fees in trading["fees_unpriced"].items():
-        console.print(f"{quote}: {look.unpriced_words(fees)}".rstrip("; "), markup=False)
+        console.print(f"{quote}: {look.unpriced_text(fees)}".rstrip("; "), markup=False)
     for line in strategy_lines(trading["pnl_by_strategy"]):
         console.print(line, markup=False)
     for position in trading["positions"]:

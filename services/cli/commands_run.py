@@ -19,7 +19,7 @@ from services.cli.commands_look import EXIT_NOT_WELL, AsJson
 from services.cli.commands_operate import ConfigPath
 from services.cli.demo import run_demo
 from services.cli.demo_strategies import ALL, chosen, every_built_in, one_built_in
-from services.cli.look import unpriced_words
+from services.cli.look import unpriced_text
 from services.cli.output import console, emit_json, note
 from services.cli.replay import parse_speed, run_replay
 from services.cli.up import run_up
@@ -222,7 +222,7 @@ def _add_money(table: Table, report: dict[str, Any]) -> None:
             f"funding {signed(money['funding'])} of it, "
             f"{signed(money['unrealized'])} unrealized ({money['certainty']}); "
             + (
-                f"without {unpriced_words(unpriced)}; "
+                f"without {unpriced_text(unpriced)}; "
                 if (unpriced := money["fees_unpriced"])
                 else ""
             )
@@ -254,8 +254,8 @@ def _add_money(table: Table, report: dict[str, Any]) -> None:
         moved = ", ".join(f"{amount.normalize():+f} {asset}" for asset, amount in amounts.items())
         table.add_row(f"moved, {venue}", moved)
     left = {a: Decimal(str(q)) for a, q in report["residual_exposure"].items() if q}
-    words = ", ".join(f"{amount.normalize():+f} {asset}" for asset, amount in left.items())
-    table.add_row("exposure", words or "flat")
+    exposure = ", ".join(f"{amount.normalize():+f} {asset}" for asset, amount in left.items())
+    table.add_row("exposure", exposure or "flat")
 
 
 def _print_report(report: dict[str, Any]) -> None:

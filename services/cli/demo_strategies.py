@@ -88,22 +88,22 @@ def _demo_of(name: str) -> Demo:
 
 def _venue_arguments(demos: Sequence[Demo]) -> tuple[str, ...]:
     """Return the options of the simulated venues that are enough for all."""
-    words: list[str] = []
+    options: list[str] = []
     if any(demo.more_markets for demo in demos):
-        words.append("--more-markets")
+        options.append("--more-markets")
     if any(demo.more_venues for demo in demos):
-        words.append("--more-venues")
+        options.append("--more-venues")
     for option, asked in (
         ("--depeg-bps", [demo.depeg_bps for demo in demos]),
         ("--premium-bps", [demo.premium_bps for demo in demos]),
     ):
         if any(asked):
-            words += [option, str(max(asked))]
+            options += [option, str(max(asked))]
     intervals = [demo.funding_interval_s for demo in demos if demo.funding_interval_s]
     if intervals:
-        words += ["--funding-interval-s", str(min(intervals))]
-        words += ["--funding-rate-interval-s", str(RATE_INTERVAL_S)]
-    return tuple(words)
+        options += ["--funding-interval-s", str(min(intervals))]
+        options += ["--funding-rate-interval-s", str(RATE_INTERVAL_S)]
+    return tuple(options)
 
 
 def strategy_lines(shown: Shown, report: Mapping[str, Any]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from shared.clock import SystemClock
 from shared.domain import carry
 from shared.domain.fees import BPS
 from shared.domain.funding import HOUR_NS, Settled, per_hour, realised
-from shared.domain.instrument import split_instrument
+from shared.domain.instrument import MarketKey, split_instrument
 from shared.messages.base import BookState, Message
 from shared.messages.market import DepthView, Funding, FundingSettled, InstrumentInfo
 from shared.messages.rules import InstrumentRules
@@ -26,20 +26,17 @@ FUNDING_WINDOW_MS = 45_000
 """Settlements are repeated within this time."""
 RULES_WINDOW_MS = 10_000
 
-Market = tuple[str, str]
-"""Venue and instrument."""
-
 
 @dataclass(slots=True)
 class Seen:
     """What the streams say, newest of each."""
 
-    fundings: dict[Market, Funding] = field(default_factory=dict)
-    settled: defaultdict[Market, dict[int, FundingSettled]] = field(
+    fundings: dict[MarketKey, Funding] = field(default_factory=dict)
+    settled: defaultdict[MarketKey, dict[int, FundingSettled]] = field(
         default_factory=lambda: defaultdict(dict)
     )
-    views: dict[Market, DepthView] = field(default_factory=dict)
-    rules: dict[Market, InstrumentRules] = field(default_factory=dict)
+    views: dict[MarketKey, DepthView] = field(default_factory=dict)
+    rules: dict[MarketKey, InstrumentRules] = field(default_factory=dict)
 
     def take(self, messages: Iterable[Message]) -> None:
         """Take messages in, in their order."""
@@ -120,7 +117,9 @@ def history(settled: Sequence[FundingSettled]) -> dict[str, Any]:
 
 
 def cheapest_spot(
-    rules: Mapping[Market, InstrumentRules], views: Mapping[Market, DepthView], perpetual: Market
+    rules: Mapping[MarketKey, InstrumentRules],
+    views: Mapping[MarketKey, DepthView],
+    perpetual: MarketKey,
 ) -> tuple[str | None, Decimal | None]:
     """Return where the asset is held on spot for the least, and what a round of both costs."""
     own_rules, own_spread = rules.get(perpetual), _spread_bps(views.get(perpetual))

@@ -124,7 +124,7 @@ def switch_rows(switches: Mapping[str, DeadManSwitch], now_ns: int) -> dict[str,
     }
 
 
-def switch_words(switch: Mapping[str, Any]) -> str:
+def switch_text(switch: Mapping[str, Any]) -> str:
     """Return a row of ``switch_rows`` in words."""
     left_s, why = switch["left_s"], switch["reason"]
     fires = "" if left_s is None else f"cancels all open orders there in {left_s:.0f} s"
@@ -180,13 +180,13 @@ def pnl_by_strategy(risk: RiskReport) -> dict[str, dict[str, dict[str, Any]]]:
     }
 
 
-def unpriced_words(fees: Mapping[str, Decimal]) -> str:
+def unpriced_text(fees: Mapping[str, Decimal]) -> str:
     """Return in words, for more to follow, fees that nothing prices; empty without any."""
     told = ", ".join(f"{amount:f} {asset}" for asset, amount in sorted(fees.items()))
     return f"without fees of {told}, which nothing prices; " if told else ""
 
 
-def funding_words(c: Collector, amount: Decimal) -> str:
+def funding_text(c: Collector, amount: Decimal) -> str:
     """Return what funding paid in words; nothing where no derivative was held."""
     if c.funding.unknown():
         return "  funding unknown"
@@ -364,7 +364,7 @@ def spread_bps(best_bid: float | None, best_ask: float | None) -> float | None:
     return round((best_ask - best_bid) / ((best_ask + best_bid) / 2) * 1e4, 3)
 
 
-def price_words(price: float | None) -> str:
+def price_text(price: float | None) -> str:
     """Return a price with five digits that count; more where it has them before the point."""
     if price is None:
         return "-"

@@ -15,7 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from services.cli.look import funding_words, price_words, spread_bps
+from services.cli.look import funding_text, price_text, spread_bps
 from shared.domain.accounting import holding_place
 from shared.domain.instrument import split_instrument
 from shared.messages.base import BookState, Side, TradingState
@@ -183,8 +183,8 @@ def _books(screen: Screen) -> Panel:
             venue,
             _short_name(instrument),
             Text(view.state, STATE_STYLE[view.state]),
-            Text(price_words(bid), "green"),
-            Text(price_words(ask), "red"),
+            Text(price_text(bid), "green"),
+            Text(price_text(ask), "red"),
             "-" if spread is None else f"{spread:.1f}",
             f"{age_ms:.0f}ms",
         )
@@ -241,7 +241,7 @@ def _add_results(grid: Table, c: Collector) -> None:
             "realized",
             Text(f"{signed(result.realized)} {quote}", _signed_style(result.realized))
             + Text(f"   open {signed(open_profit)}  fees {unsigned(result.fees)}", "dim")
-            + Text(funding_words(c, result.funding), "dim"),
+            + Text(funding_text(c, result.funding), "dim"),
         )
     accounts = c.strategies.accounts
     if len(accounts) > 1:  # else it says the same once more
@@ -327,7 +327,7 @@ def _fills(screen: Screen) -> Panel:
     for f in reversed(_last(screen.collector.recent_fills)):
         side = Text(f"{f.side} {split_instrument(f.instrument).base}")
         side.stylize("green" if f.side is Side.BUY else "red")
-        table.add_row(_when(f.ts_ns), f.venue, side, f"{f.qty:.5g}", price_words(float(f.price)))
+        table.add_row(_when(f.ts_ns), f.venue, side, f"{f.qty:.5g}", price_text(float(f.price)))
     return _panel(table, f"fills ({len(screen.collector.fills)})")
 
 

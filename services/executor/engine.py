@@ -67,7 +67,7 @@ class ExecutorEngine:
         self._informed = False  # every venue's executions are taken over: open plans may go on
         self._recovered = False  # and everything else is settled: new plans may start
         self._next_beat_ns = 0
-        self._keeper = checkpoint.CheckpointWriter()
+        self._writer = checkpoint.CheckpointWriter()
         self._use(ExecutorState())
 
     def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
@@ -92,13 +92,13 @@ class ExecutorEngine:
     def note_loss(self, loss: str, now_ns: int) -> Step:
         """Note that Redis lost data: nothing new starts, and nothing found now is taken over."""
         out = Step()
-        self._keeper.save_all()
+        self._writer.save_all()
         on_data_lost(self._state, loss, self._recovered, now_ns, out)
         return self._close(out, now_ns)
 
     def checkpoints(self) -> dict[str, bytes]:
         """Return what must be saved now, by name; ``start`` from all saved continues here."""
-        return self._keeper.take(self._state)
+        return self._writer.take(self._state)
 
     @property
     def is_saved(self) -> bool:
@@ -123,7 +123,7 @@ class ExecutorEngine:
             return self._on_result(message, now_ns)
         out = Step()
         # A plan that starts touches no finished one: its write-ahead stays small.
-        self._keeper.touched |= redelivered or type(message) is Command
+        self._writer.touched |= redelivered or type(message) is Command
         if isinstance(message, ApprovedPlan):
             why_none = why_none_starts(self._state, self._trading, self.obstacle)
             if self._entry.take(message, redelivered, why_none, now_ns, out):
@@ -147,7 +147,7 @@ class ExecutorEngine:
         self._look_at_resting(self._plans.resting.hedged_in(view), now_ns, out)
         if not out.messages and not out.actions:
             return NOTHING
-        self._keeper.touched = True
+        self._writer.touched = True
         return self._close(out, now_ns)
 
     def _look_at_resting(self, plans: list[PlanRecord], now_ns: int, out: Step) -> None:
@@ -167,7 +167,7 @@ class ExecutorEngine:
             return self._close(out, now_ns)
         assert isinstance(report, Report), "no other service's results come here"
         out = Step()
-        self._keeper.touched = True
+        self._writer.touched = True
         touched = take_report(report, self._orders, self._reconciler, now_ns, out)
         for order in self._orders.take_answered():
             self._stand_down.judge(order, now_ns, out)
@@ -183,7 +183,7 @@ class ExecutorEngine:
     def on_timer(self, now_ns: int) -> Step:
         """Do what is due."""
         out = Step()
-        self._keeper.touched = True
+        self._writer.touched = True
         self._settle_recovery(now_ns, out)
         for plan in self._state.open_plans():
             if plan.wait_until_ns and plan.wait_until_ns <= now_ns:

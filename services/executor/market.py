@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Final
 
 from shared.domain.depth import SIZE_MAX, SIZE_MIN, are_levels
-from shared.domain.instrument import split_instrument
+from shared.domain.instrument import MarketKey, split_instrument
 from shared.domain.rounding import exact
 from shared.messages.base import BookState, Certainty, Side
 from shared.messages.market import DepthView
@@ -18,9 +18,6 @@ _BUY: Final = Side.BUY
 
 VIEW_AGE_NS_MAX = 2_000_000_000
 """A view older than this prices nothing; LIVE books are refreshed several times a second."""
-
-MarketKey = tuple[str, str]
-"""Venue and instrument."""
 
 
 class Markets:

@@ -76,7 +76,7 @@ class OperatorCommands:
         self._state.flatten = ""
         opened = self._state.books.opened()
         if opened:
-            left = "".join(f"{qty} {_in_words(key)}, " for key, qty in opened.items())
+            left = "".join(f"{qty} {_market_text(key)}, " for key, qty in opened.items())
             text = f"RESUME ends a FLATTEN that waits for prices; {left}are left open"
             alert(out, Severity.WARNING, "FLATTEN_ENDED", text, now_ns)
 
@@ -135,9 +135,9 @@ class OperatorCommands:
                 kept.update(hedges)
             elif key not in self._told:
                 self._told.add(key)
-                text = f"no book prices {qty} {_in_words(key)}: FLATTEN closes it once one does"
+                text = f"no book prices {qty} {_market_text(key)}: FLATTEN closes it once one does"
                 if hedges:
-                    named = ", ".join(f"{opened[each]} {_in_words(each)}" for each in hedges)
+                    named = ", ".join(f"{opened[each]} {_market_text(each)}" for each in hedges)
                     text += f"; what hedges it, {named}, waits no longer and leaves it open alone"
                 alert(out, Severity.CRITICAL, "FLATTEN_WAITS", text, now_ns, key)
         return kept
@@ -156,6 +156,6 @@ def _base_of(key: str) -> str:
     return split_instrument(holding_place(key)[1]).base
 
 
-def _in_words(key: str) -> str:
+def _market_text(key: str) -> str:
     venue, instrument = holding_place(key)
     return f"{instrument} at {venue}" if venue else instrument

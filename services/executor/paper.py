@@ -24,7 +24,7 @@ from typing import Final
 import msgspec
 
 from services.executor.paper_account import PaperAccount
-from services.executor.paper_resting import Place, RestingOrders
+from services.executor.paper_resting import MarketState, RestingOrders
 from shared.accounts.gateway import (
     FillReport,
     OrderKey,
@@ -136,8 +136,8 @@ class PaperGateway:
         rules = self._check_filters(order)
         if order.terms.rests:
             name = order.terms.instrument
-            place = Place(self._views.get(name), self._depth.get(name), rules)
-            return self._resting.place(order, place)
+            market = MarketState(self._views.get(name), self._depth.get(name), rules)
+            return self._resting.place(order, market)
         terms = self._reduced(order)
         view = self._views.get(terms.instrument)
         depth = self._depth[terms.instrument] if view and view.state is BookState.LIVE else None

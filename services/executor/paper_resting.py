@@ -49,8 +49,8 @@ class _Resting(msgspec.Struct):
     locked: Decimal
 
 
-class Place(NamedTuple):
-    """Where an order is to rest: the newest view, its depth, and the rules."""
+class MarketState(NamedTuple):
+    """What is known of the market that an order is to rest in: newest view, its depth, rules."""
 
     view: DepthView | None
     depth: ShownDepth | None
@@ -77,13 +77,13 @@ class RestingOrders:
         """The orders that rest."""
         return [each.report for each in self._resting.values()]
 
-    def place(self, order: OrderRequest, place: Place) -> OrderReport:
+    def place(self, order: OrderRequest, market: MarketState) -> OrderReport:
         """Let a post-only order rest.
 
         Raises:
             Rejected: It would trade at once, cannot be paid for, or is one too many.
         """
-        terms, view, depth = order.terms, place.view, place.depth
+        terms, view, depth = order.terms, market.view, market.depth
         name = f"{terms.venue}: {order.client_order_id}"
         if view is None or depth is None or view.state is not BookState.LIVE:
             text = f"{name}: no LIVE book says whether it would trade at once"
@@ -92,7 +92,7 @@ class RestingOrders:
             raise Rejected(f"{name} would trade at once", "POST_ONLY", Cause.WOULD_TAKE)
         if len(self._resting) >= RESTING_MAX:
             raise Rejected(f"{name}: {RESTING_MAX} orders rest already", "TOO_MANY_OPEN")
-        asset, amount = self._account.lock(terms, place.rules, terms.qty)
+        asset, amount = self._account.lock(terms, market.rules, terms.qty)
         report = OrderReport(
             client_order_id=order.client_order_id,
             terms=terms,
@@ -102,7 +102,7 @@ class RestingOrders:
         own_side = view.bids if terms.side is Side.BUY else view.asks
         shown = (exact(qty) for price, qty in own_side if exact(price) == terms.price_limit)
         self._resting[order.client_order_id] = _Resting(
-            order, place.rules, report, sum(shown, ZERO), asset, amount
+            order, market.rules, report, sum(shown, ZERO), asset, amount
         )
         self._tell(report)
         return report

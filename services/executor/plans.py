@@ -26,7 +26,7 @@ from services.executor.order_record import OrderRecord
 from services.executor.reduce_only import must_only_reduce
 from services.executor.restating import restate_told
 from services.executor.resting import RestingLegs, WhyNone
-from services.executor.several import left_in_words, next_order
+from services.executor.several import describe_open, next_order
 from services.executor.state import ExecutorState, LedgerStage, PlanKind, PlanRecord
 from services.executor.weakness import is_weak
 from services.executor.working_orders import WorkingOrders
@@ -287,7 +287,7 @@ class PlanRunner:
         self._end(plan, outcome, plan.reason, now_ns, out)
 
     def _fail(self, plan: PlanRecord, now_ns: int, out: Step) -> None:
-        left = left_in_words(plan, self._state.orders_of(plan))
+        left = describe_open(plan, self._state.orders_of(plan))
         text = f"plan {plan.plan_id} leaves {left} unhedged after {plan.attempts} attempts"
         self._state.locked = self._state.locked or text  # a loss of data stays told
         alert(out, Severity.CRITICAL, "PLAN_FAILED", text, now_ns, plan.plan_id)

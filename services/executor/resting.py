@@ -91,15 +91,15 @@ class RestingLegs:
 
     def hedged_in(self, view: DepthView) -> list[PlanRecord]:
         """Return those whose fills are hedged in this book."""
-        place = view.venue, view.instrument
-        return [p for p in self._plans.values() if p.legs[maker_first(p.legs)[1]].market == place]
+        market = view.venue, view.instrument
+        return [p for p in self._plans.values() if p.legs[maker_first(p.legs)[1]].market == market]
 
     def avoids(self, venue: str, instrument: str) -> object:
         """Return what stands down there, or rests there: no order should meet one of our own."""
         if down := self._state.down_at(venue, instrument):
             return down
-        place = venue, instrument
-        rests = (p for p in self._plans.values() if p.legs[maker_first(p.legs)[0]].market == place)
+        market = venue, instrument
+        rests = (p for p in self._plans.values() if p.legs[maker_first(p.legs)[0]].market == market)
         return next(rests, None)
 
     def objection(self, legs: Sequence[PlanLeg]) -> str:

@@ -92,7 +92,7 @@ def is_between(instrument: str, pair: set[str]) -> bool:
     return is_spot(instrument) and set(split_instrument(instrument)[:2]) == pair
 
 
-def left_in_words(plan: PlanRecord, orders: Sequence[OrderRecord]) -> str:
+def describe_open(plan: PlanRecord, orders: Sequence[OrderRecord]) -> str:
     """Return what a plan leaves of its assets, for an alert."""
     if not plan.values:
         return f"{net_base(plan, orders)} {plan.base}"

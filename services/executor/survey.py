@@ -111,7 +111,7 @@ class Survey:
         count = sum(len(plan.orders) for plan in self._found.values())
         uneven = {key: plan for key, plan in self._found.items() if plan.nets}
         told = [
-            f"{key} net {_in_words(plan.nets)} ({counted(len(plan.orders), 'order')}, "
+            f"{key} net {_nets_text(plan.nets)} ({counted(len(plan.orders), 'order')}, "
             f"{', '.join(plan.venues)})"
             for key, plan in [*uneven.items()][:PLANS_TOLD_MAX]
         ]
@@ -121,5 +121,5 @@ class Survey:
         return ", ".join([text, *told, *([f"{more} more"] if more else [])])
 
 
-def _in_words(nets: Mapping[str, Decimal]) -> str:
+def _nets_text(nets: Mapping[str, Decimal]) -> str:
     return ", ".join(f"{net:+f} {asset}" for asset, net in nets.items())

@@ -34,10 +34,10 @@ def open_at_worst(plan: PlanRecord, orders: Sequence[OrderRecord]) -> str:
     """Return in words which orders of a plan are not settled and what may be naked at most."""
     told = []
     if plan.values:
-        words = [o.terms.text + f" is {o.life.status}" for o in orders if not o.life.is_settled]
+        parts = [o.terms.text + f" is {o.life.status}" for o in orders if not o.life.is_settled]
         open_, worth = open_at_worst_by_asset(plan, orders)
         amounts = ", ".join(f"{qty.normalize():f} {asset}" for asset, qty in open_.items() if qty)
-        return f"{', '.join(words)}; up to {amounts} not hedged, {worth:,.2f} {plan.quote}"
+        return f"{', '.join(parts)}; up to {amounts} not hedged, {worth:,.2f} {plan.quote}"
     least = most = net_base(plan, orders)
     for order in (order for order in orders if not order.life.is_settled):
         told.append(f"{order.terms.text} is {order.life.status}")

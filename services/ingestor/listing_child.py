@@ -14,7 +14,7 @@ from services.ingestor.engine.requests import ListingAnswered, ListingJob
 CHILD = (sys.executable, "-m", "services.ingestor.markets")
 CHILD_TIMEOUT_S = 60.0
 ANSWER_BYTES_MAX = 16 * 1024 * 1024
-LAST_WORDS_S = 2.0
+LAST_OUTPUT_S = 2.0
 """For what a reader wrote before it ended: a child of its own may keep the pipe open."""
 
 
@@ -31,16 +31,16 @@ async def _reaped(child: asyncio.subprocess.Process) -> None:
 async def _has_ended(child: asyncio.subprocess.Process) -> bool:
     """Wait a moment for the end of a child that says no more."""
     try:
-        async with asyncio.timeout(LAST_WORDS_S):
+        async with asyncio.timeout(LAST_OUTPUT_S):
             await child.wait()
     except TimeoutError:
         return False
     return True
 
 
-async def _last_words(errors: asyncio.Future[bytes]) -> str:
+async def _last_output(errors: asyncio.Future[bytes]) -> str:
     """Return the last line that a child which has ended wrote to its standard error."""
-    await asyncio.wait([errors], timeout=LAST_WORDS_S)
+    await asyncio.wait([errors], timeout=LAST_OUTPUT_S)
     if not errors.done():
         errors.cancel()
         return ""
@@ -104,6 +104,6 @@ async def read_in_child(jobs: Sequence[ListingJob]) -> AsyncIterator[ListingAnsw
             errors.cancel()
     if left:
         cause = cause or "the reader failed: it closed its output and did not end"
-        error = f"{cause}{await _last_words(errors)}"
+        error = f"{cause}{await _last_output(errors)}"
     for venue in left:
         yield ListingAnswered(venue, error=error)

@@ -35,6 +35,7 @@ from services.lab.protocol import (
     changed_levels,
     frame_of,
 )
+from shared.domain.instrument import MarketKey
 from shared.engine import Action, Result
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
@@ -46,8 +47,6 @@ WAY_NS = (1 * _MS, 4 * _MS)
 ANSWER_NS = (3 * _MS, 40 * _MS)
 LATE_NS = (20 * _MS, 400 * _MS)
 FRAME_FAULTS = ("dropped", "repeated", "late")
-MarketKey = tuple[str, str]
-"""Venue and instrument."""
 
 
 @dataclass(slots=True)

@@ -29,6 +29,7 @@ from services.lab.kernel import Kernel
 from services.lab.unlisted import UnlistedFeed
 from shared.capture import Capture, CaptureItem, Kind, known_venues
 from shared.capture.damage import no_book_text, refuse_damage
+from shared.domain.instrument import MarketKey
 from shared.engine import Action, Result
 from shared.errors import ConfigError
 from shared.messages.rules import InstrumentRules
@@ -41,8 +42,6 @@ HOUR_NS = 3_600_000_000_000
 PAUSE_NS_MAX = 6 * HOUR_NS
 """A longer pause is no outage but two recordings, and every second of it is played."""
 WEIGHT_PER_MINUTE = 1_000_000_000
-MarketKey = tuple[str, str]
-"""Venue and instrument."""
 
 
 KEPT_BYTES_MAX = 128 * 1024 * 1024
@@ -68,7 +67,7 @@ class Contents:
         return iter(self.capture if self.kept is None else self.kept)
 
 
-class _Keeper:
+class _KeptItems:
     """What a survey keeps, so that nothing need be read twice."""
 
     def __init__(self, capture: Capture) -> None:
@@ -118,10 +117,10 @@ def survey_capture(
     contents = Contents(capture)
     grids: dict[MarketKey, Grid] = {}
     newest_ns: dict[str, int] = {}
-    keeper = _Keeper(capture)
+    kept_items = _KeptItems(capture)
     for item in capture:
         refuse_damage(item)
-        keeper.take(item)
+        kept_items.take(item)
         if falls_ns_max is not None:
             before_ns = newest_ns.get(item.path, 0)
             if before_ns - item.ts_recv_ns > falls_ns_max:
@@ -154,7 +153,7 @@ def survey_capture(
             taker_fee_bps=reader.taker_fee_bps,
             notional_min=reader.notional_min,
         )
-    contents.kept = keeper.kept()
+    contents.kept = kept_items.kept()
     return contents
 
 

@@ -8,8 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 
 from services.lab.output import when
-from services.lab.recorded import HOUR_NS, PAUSE_NS_MAX, MarketKey
+from services.lab.recorded import HOUR_NS, PAUSE_NS_MAX
 from services.lab.table_rows import Market, Timed, markets_in, messages_of, rows_of
+from shared.domain.instrument import MarketKey
 from shared.errors import ConfigError
 from shared.messages.rules import InstrumentRules
 from shared.store.rows import SECOND_NS

@@ -24,7 +24,7 @@ from shared.runtime.hosting import Hosting
 from shared.runtime.shell import Shell
 from shared.runtime.tasks import Tasks
 from shared.services import SERVICE_OF
-from shared.sql_ledger.place import ledger_place
+from shared.sql_ledger.address import configured_address
 from shared.store.extra import must_have
 from shared.watch.link import Target
 
@@ -42,8 +42,8 @@ def build(config: Config, bus: Bus, clock: Clock, observer: Observer) -> App:
         parts.append(build_frames(config, bus, clock, observer))
     if config.recorder.ledger:
         target = Target(config.bus, "bus.url", "start it, or set bus.url or ARB_REDIS_URL")
-        place = ledger_place(config.recorder)
-        parts.append(LedgerWriter(place, target, clock, observer))
+        address = configured_address(config.recorder)
+        parts.append(LedgerWriter(address, target, clock, observer))
     return parts[0] if len(parts) == 1 else Parts(parts)
 
 

@@ -20,8 +20,8 @@ from shared.errors import BusUnavailable
 from shared.messages.control import Alert, Severity
 from shared.observe import Observer
 from shared.services import SERVICE_OF
+from shared.sql_ledger.address import LedgerAddress
 from shared.sql_ledger.database import Ledger, LedgerError, open_to_write
-from shared.sql_ledger.place import Place
 from shared.sql_ledger.take_in import Gap, Position, Taken, take_in
 from shared.streams import ALERT, BY_NAME
 from shared.watch.link import Link, Target, open_link
@@ -48,8 +48,10 @@ class LedgerWriter:
         observer: Of the process.
     """
 
-    def __init__(self, place: Place, target: Target, clock: Clock, observer: Observer) -> None:
-        self._place, self._target, self._clock, self._observer = place, target, clock, observer
+    def __init__(
+        self, address: LedgerAddress, target: Target, clock: Clock, observer: Observer
+    ) -> None:
+        self._address, self._target, self._clock, self._observer = address, target, clock, observer
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ledger")
         self._ledger: Ledger | None = None
         self._positions: dict[str, Position] = {}
@@ -107,7 +109,7 @@ class LedgerWriter:
         self._observer.advance()
         try:
             if self._ledger is None:
-                self._ledger = await self._in_thread(lambda: open_to_write(self._place))
+                self._ledger = await self._in_thread(lambda: open_to_write(self._address))
                 self._positions = await self._in_thread(self._ledger.positions)
             taken = await self._take(link)
         except LedgerError as fault:

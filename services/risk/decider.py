@@ -132,18 +132,18 @@ class Decider:
         now_ns: int,
     ) -> ApprovedPlan | Denied:
         """Return what comes of a signal: it is sized here, and judged as any single leg."""
-        case = look_up(signal, self._entry(signal.strategy_id), self._market)
-        if isinstance(case, Denial):
-            return self._deny(signal.signal_id, case, now_ns)
+        context = look_up(signal, self._entry(signal.strategy_id), self._market)
+        if isinstance(context, Denial):
+            return self._deny(signal.signal_id, context, now_ns)
         quote = split_instrument(signal.instrument).quote
         limits = self._by_quote.of(quote) or self._limits  # without any, an opening is denied
-        found = offer_of(case, ledger, limits.order_notional_max, now_ns)
+        found = offer_of(context, ledger, limits.order_notional_max, now_ns)
         if isinstance(found, Denial):
             return self._deny(signal.signal_id, found, now_ns)
         decided = self.decide(found, ledger, control, status, now_ns)
         known = ledger.rounds.get(signal.strategy_id, signal.round_id)
         if isinstance(decided, ApprovedPlan) and found.intent is Intent.OPEN and known is not None:
-            known.risk_quote = case.risk_of(found)
+            known.risk_quote = context.risk_of(found)
         return decided
 
     def _directional_max(self, found: Opportunity) -> Decimal:

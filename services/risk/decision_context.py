@@ -24,7 +24,7 @@ from shared.config_sections import RiskConfig
 from shared.domain.accounting import holding_place
 from shared.domain.asset_paths import ONE, Stake, flow_of, stake_of
 from shared.domain.depth import is_size
-from shared.domain.instrument import InstrumentKind, split_instrument
+from shared.domain.instrument import InstrumentKind, MarketKey, split_instrument
 from shared.domain.plan_cost import ExpectedLeg, expected_cost, loss_cap_of
 from shared.domain.quantities import base_of, is_inverse, worth_of
 from shared.domain.rounding import exact, lot_in_base
@@ -43,8 +43,6 @@ _CONCURRENT: Final = LegPolicy.CONCURRENT
 _SEQUENTIAL: Final = LegPolicy.SEQUENTIAL
 _MAKER_TAKER: Final = LegPolicy.MAKER_TAKER
 
-BookKey = tuple[str, str]
-
 
 class VenueMarket(NamedTuple):
     """What the key of a position says: ``venue|instrument``, and the instrument's parts.
@@ -54,7 +52,7 @@ class VenueMarket(NamedTuple):
 
     key: str
     text: str
-    book: BookKey
+    book: MarketKey
     venue: str
     base: str
     quote: str
@@ -83,7 +81,7 @@ def market_of(key: str) -> VenueMarket:
     )
 
 
-class LegCase:
+class LegContext:
     """A leg as offered, and what rules ask of it. Notionals and prices are in quote units.
 
     ``price`` is the dearer of its limit and its expected price, ``position`` what is left there to
@@ -140,15 +138,15 @@ class DecisionContext:
     executor_obstacle: str
     venues: frozenset[str]
     venues_down: Mapping[str, str]
-    views: Mapping[BookKey, DepthView]
-    rules: Mapping[BookKey, InstrumentRules]
+    views: Mapping[MarketKey, DepthView]
+    rules: Mapping[MarketKey, InstrumentRules]
     directional_max: Decimal = ZERO
     has_limits: bool = True
     wants_sequence: bool = False
     wants_resting: bool = False
     hedge_deadline_ms: int = 0
     maintenance: Mapping[str, Sequence[Window]] = field(default_factory=dict)
-    legs: list[LegCase] = field(init=False)
+    legs: list[LegContext] = field(init=False)
     reserved: list[ReservedLeg] = field(init=False)
     notional: Decimal = field(init=False)
     net: Decimal = field(init=False)
@@ -206,9 +204,9 @@ class DecisionContext:
         """Net base units in the leg's instrument, once plans in flight on its side have filled."""
         return self.ledger.position_left(leg)
 
-    def inverse_entries(self) -> dict[BookKey, Decimal]:
+    def inverse_entries(self) -> dict[MarketKey, Decimal]:
         """Return the entry of the inverse contracts that its round holds where it closes them."""
-        entries: dict[BookKey, Decimal] = {}
+        entries: dict[MarketKey, Decimal] = {}
         if self.opportunity.intent is not _CLOSE or (known := self.round) is None:
             return entries
         for key in known.held:
@@ -225,7 +223,7 @@ class DecisionContext:
         bought = sold = net = ZERO
         entries = self.inverse_entries()
         for offered in self.opportunity.legs:
-            leg = LegCase(offered, ledger, entries.get(offered.market, ZERO))
+            leg = LegContext(offered, ledger, entries.get(offered.market, ZERO))
             self.legs.append(leg)
             self.reserved.append(leg.reserved)
             if offered.side is _BUY:

@@ -30,17 +30,16 @@ from services.risk.checkpoint import (
     ledger_id_of,
 )
 from services.risk.decider import Decider
-from services.risk.decision_context import BookKey
 from services.risk.exposure import DAY_NS, Ledger
 from services.risk.losses import LossWatch
 from services.risk.market import LatestBooks
 from services.risk.report import ledger_gauges, risk_report
 from services.risk.restated import apply_restated
 from services.risk.round_reports import RoundReports, end_round
-from services.risk.stops import StopKeeper
+from services.risk.stops import RoundStops
 from services.risk.trading import TradingControl, TradingStatus
 from shared.config_sections import Config, VenueConfig
-from shared.domain.instrument import split_instrument
+from shared.domain.instrument import MarketKey, split_instrument
 from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.ledger import LedgerOpening, Opened
 from shared.ledger_engine import LedgerEngine
@@ -90,9 +89,9 @@ class RiskEngine:
         traded = {name: venue for name, venue in config.venues.items() if venue.trade}
         self._venues = frozenset(traded)
         self._quotes, self._assets = _assets_of(traded)
-        self._state, self._keeper, self._market = RiskState(), CheckpointWriter(), LatestBooks()
-        self._loss_watch = LossWatch(config.risk, self._market, self._keeper)
-        self._stops = StopKeeper(self._market, config.risk.book_age_ms_max)
+        self._state, self._writer, self._market = RiskState(), CheckpointWriter(), LatestBooks()
+        self._loss_watch = LossWatch(config.risk, self._market, self._writer)
+        self._stops = RoundStops(self._market, config.risk.book_age_ms_max)
         self._reports = RoundReports(self._stops, self._venues)
         self._has_started, self._ts_report_ns = False, 0
         self.take_ledger(opened)
@@ -144,7 +143,7 @@ class RiskEngine:
         self._loss_watch.look(self._state.ledger, now_ns)
         out = lost + self._control.find_overdue(now_ns) + self._control.find_losses(now_ns)
         if out:
-            self._keeper.touch_decided()
+            self._writer.touch_decided()
         out += self._close_at_stops(now_ns, None)
         changed = self._state_if_changed(self._control.now(now_ns), now_ns)
         out += changed or [self._control.state_message(now_ns)]
@@ -170,7 +169,7 @@ class RiskEngine:
 
     def checkpoints(self) -> dict[str, bytes]:
         """Return what must be saved with the messages since the last call; maybe nothing."""
-        return self._keeper.take(self._state)
+        return self._writer.take(self._state)
 
     def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
         """Take up the state of a checkpoint; market data and the executor's state come later.
@@ -181,7 +180,7 @@ class RiskEngine:
         if not saved:
             return NOTHING  # the first input begins a new ledger, and says so
         try:
-            self._state = self._keeper.join(saved)
+            self._state = self._writer.join(saved)
         except PartMissing as error:
             self._losses.append(str(error))
         self._has_started = True
@@ -198,7 +197,7 @@ class RiskEngine:
     @property
     def is_saved(self) -> bool:
         """Whether everything noted so far has been handed out to be saved."""
-        return self._has_started and self._keeper.is_saved
+        return self._has_started and self._writer.is_saved
 
     @property
     def state(self) -> RiskState:
@@ -215,28 +214,28 @@ class RiskEngine:
         if not self._has_started:
             self._has_started = True
             self._control = _control_of(self._config, self._state, self._opened, now_ns)
-            self._keeper.touch_decided()
+            self._writer.touch_decided()
         return self._take_losses(now_ns) if self._losses else []
 
     def _take_losses(self, now_ns: int) -> list[Message]:
         losses, self._losses = self._losses, []
-        self._keeper.touch_decided()
+        self._writer.touch_decided()
         return [message for loss in losses for message in self._control.on_loss(loss, now_ns)]
 
     def _state_if_changed(self, status: TradingStatus, now_ns: int) -> list[Message]:
         """Return the trading state if it changed since it was last published."""
         if changed := self._control.state_if_changed(status, now_ns):
-            self._keeper.touch_decided()
+            self._writer.touch_decided()
         return changed
 
     def _roll_day(self, now_ns: int) -> None:
         if self._state.ledger.roll_day(now_ns):
-            self._keeper.touch_ledger()
+            self._writer.touch_ledger()
 
     def _on_depth_view(self, view: DepthView, now_ns: int) -> list[Message]:
         self._market.on_view(view)
         book = view.venue, view.instrument
-        return self._close_at_stops(now_ns, book) if book in self._stops.places else []
+        return self._close_at_stops(now_ns, book) if book in self._stops.watched_markets else []
 
     def _with_changes(self, out: list[Message], now_ns: int, *, tells_state: bool) -> Step:
         """Return what was decided, the rounds that it changed, and the state where it did."""
@@ -246,11 +245,11 @@ class RiskEngine:
             out += self._state_if_changed(self._control.now(now_ns), now_ns)
         return Step(messages=out) if out else NOTHING
 
-    def _close_at_stops(self, now_ns: int, place: BookKey | None) -> list[Message]:
+    def _close_at_stops(self, now_ns: int, market: MarketKey | None) -> list[Message]:
         """Close the rounds whose stop is reached in a book; in any book if ``None``."""
-        out = self._stops.close(self._state.ledger, now_ns, place, self._on_opportunity)
+        out = self._stops.close(self._state.ledger, now_ns, market, self._on_opportunity)
         if self._state.ledger.rounds.touched:
-            self._keeper.touch_ledger()
+            self._writer.touch_ledger()
         return out
 
     def _on_instrument(self, info: InstrumentInfo, now_ns: int) -> list[Message]:
@@ -268,8 +267,8 @@ class RiskEngine:
             decided = self.decider.decide(found, *given)
         if isinstance(decided, ApprovedPlan):
             if decided.round_id:
-                self._keeper.touch_ledger()
-            self._keeper.approve(decided.opportunity_id)
+                self._writer.touch_ledger()
+            self._writer.approve(decided.opportunity_id)
             return [decided, *self._state_if_changed(status, now_ns)]
         told = self._reports.denied(decided, found, now_ns)
         return [decided, *told, *self._state_if_changed(status, now_ns)]
@@ -280,26 +279,26 @@ class RiskEngine:
             self._counters["orders_unowned"] += 1
             return [unowned_order_alert(event, why, now_ns)]
         if self._state.ledger.orders.announce(event):
-            self._keeper.touch_ledger()
+            self._writer.touch_ledger()
         return []
 
     def _on_fill(self, fill: Fill, now_ns: int) -> list[Message]:
         ledger = self._state.ledger
         if why := ledger.ownership_flaw(fill):  # left out, and halted: what we hold is unknown now
             self._counters["fills_unowned"] += 1
-            self._keeper.touch_decided()
+            self._writer.touch_decided()
             subject = ledger.plan_of_ours(fill.plan_id)
             return [self._control.on_unowned(unowned_fill_text(fill, why), now_ns, subject)]
         if not ledger.apply_fill(fill):
             self._counters["duplicates"] += 1
             return []
         self._counters["fills"] += 1
-        self._keeper.touch_ledger()
+        self._writer.touch_ledger()
         return reduced_alerts(fill, ledger.rounds.touched, now_ns)
 
     def _on_account(self, told: _OfAccount, now_ns: int) -> list[Message]:
         if told.venue in self._venues:
-            self._keeper.touch_ledger()
+            self._writer.touch_ledger()
             if isinstance(told, BalanceReport):
                 self._state.ledger.apply_balances(told, self._assets)
             elif isinstance(told, FillRestated):
@@ -322,7 +321,7 @@ class RiskEngine:
             self._counters["duplicates"] += 1
             return []
         self._counters["plans_ended"] += 1
-        self._keeper.touch_ledger()
+        self._writer.touch_ledger()
         unowned = end_round(ledger, done, self._market.is_dust(ledger.prices))
         self._loss_watch.look(ledger, now_ns)
         out = self._control.on_plan_done(done, now_ns, held, unowned)
@@ -331,7 +330,7 @@ class RiskEngine:
 
     def _on_command(self, command: Command, now_ns: int) -> list[Message]:
         self._counters["commands"] += 1
-        self._keeper.touch_ledger()  # RESUME may release what a plan held
+        self._writer.touch_ledger()  # RESUME may release what a plan held
         return self._control.on_command(command, now_ns)
 
 

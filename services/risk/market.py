@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TypeVar
 
-from services.risk.decision_context import BookKey
 from services.risk.rounds import IsDust
+from shared.domain.instrument import MarketKey
 from shared.domain.rounding import is_enough, qty_accepted
 from shared.messages.market import DepthView, InstrumentInfo
 from shared.messages.rules import InstrumentRules
@@ -22,8 +22,8 @@ class LatestBooks:
     """The newest view and rules of each book; the bus repeats them, so a restart begins empty."""
 
     def __init__(self) -> None:
-        self.views: dict[BookKey, DepthView] = {}
-        self.rules: dict[BookKey, InstrumentRules] = {}
+        self.views: dict[MarketKey, DepthView] = {}
+        self.rules: dict[MarketKey, InstrumentRules] = {}
         self.counters = {"books_refused": 0, "rules_refused": 0}
 
     def on_view(self, view: DepthView) -> None:
@@ -54,7 +54,7 @@ class LatestBooks:
 
 
 def _follow(
-    known: dict[BookKey, _T], key: BookKey, value: _T, counters: dict[str, int], refused: str
+    known: dict[MarketKey, _T], key: MarketKey, value: _T, counters: dict[str, int], refused: str
 ) -> None:
     if key in known or len(known) < BOOKS_MAX:
         known[key] = value

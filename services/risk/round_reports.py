@@ -8,7 +8,7 @@ from decimal import Decimal
 from services.risk.exposure import Ledger
 from services.risk.reasons import DenyReason
 from services.risk.rounds import IsDust, Rounds, positions
-from services.risk.stops import StopKeeper
+from services.risk.stops import RoundStops
 from services.risk.trading import alert
 from shared.domain.accounting import holding_key
 from shared.messages.arb import Opportunity, Signal
@@ -26,7 +26,7 @@ class RoundReports:
         venues: Those that are traded; a round that holds something at another is alerted once.
     """
 
-    def __init__(self, stops: StopKeeper, venues: Container[str]) -> None:
+    def __init__(self, stops: RoundStops, venues: Container[str]) -> None:
         self._stops, self._venues = stops, venues
         self._stranded: set[tuple[str, str]] = set()
 

@@ -31,7 +31,7 @@ from shared.messages.rules import InstrumentRules
 from shared.strategies.round_plans import RoundTerms, Wanted, plan_round, taken_side
 
 
-class SignalCase(NamedTuple):
+class SignalContext(NamedTuple):
     """A signal and what it is decided by."""
 
     signal: Signal
@@ -50,7 +50,7 @@ class SignalCase(NamedTuple):
         return found.notional * self.per_unit.total_bps * ONE_BP
 
 
-def look_up(signal: Signal, entry: StrategyConfig, market: LatestBooks) -> SignalCase | Denial:
+def look_up(signal: Signal, entry: StrategyConfig, market: LatestBooks) -> SignalContext | Denial:
     """Return a signal with its book and rules, or why it cannot be followed."""
     book = f"{signal.venue} {signal.instrument}"
     view = market.views.get((signal.venue, signal.instrument))
@@ -67,11 +67,11 @@ def look_up(signal: Signal, entry: StrategyConfig, market: LatestBooks) -> Signa
         return deny(DenyReason.BOOK_NOT_LIVE, book=book, state=view.state)
     if rules is None:
         return deny(DenyReason.NO_RULES, book=book)
-    return SignalCase(signal, entry, view, rules)
+    return SignalContext(signal, entry, view, rules)
 
 
 def offer_of(
-    case: SignalCase, ledger: Ledger, order_notional_max: Decimal, now_ns: int
+    context: SignalContext, ledger: Ledger, order_notional_max: Decimal, now_ns: int
 ) -> Opportunity | Denial:
     """Return what follows from a signal now, as an opportunity to be judged, or why nothing does.
 
@@ -81,7 +81,7 @@ def offer_of(
         order_notional_max: Of any order, in quote units.
         now_ns: Now.
     """
-    signal, view, rules = case.signal, case.view, case.rules
+    signal, view, rules = context.signal, context.view, context.rules
     held = held_by(signal, ledger)
     wanted = {Target.LONG: 1, Target.SHORT: -1, Target.FLAT: 0}[signal.target]
     if held and held * wanted <= 0:
@@ -94,7 +94,7 @@ def offer_of(
     if wanted < 0 and is_spot(signal.instrument):  # it would sell what it does not have
         return deny(DenyReason.MALFORMED, instrument=signal.instrument, target=signal.target)
     side = Side.BUY if wanted > 0 else Side.SELL
-    qty_or_not = _sized(case, ledger, order_notional_max, side)
+    qty_or_not = _sized(context, ledger, order_notional_max, side)
     if isinstance(qty_or_not, Denial):
         return qty_or_not
     return _offer(signal, Intent.OPEN, Wanted(view, rules, side, qty_or_not), now_ns)
@@ -122,12 +122,12 @@ def open_risk(strategy: str, quote: str, ledger: Ledger) -> Decimal:
 
 
 def _sized(
-    case: SignalCase, ledger: Ledger, order_notional_max: Decimal, side: Side
+    context: SignalContext, ledger: Ledger, order_notional_max: Decimal, side: Side
 ) -> Decimal | Denial:
-    signal, entry, rules = case.signal, case.entry, case.rules
+    signal, entry, rules = context.signal, context.entry, context.rules
     if not is_stop(signal.stop_bps):
         return deny(DenyReason.DIRECTIONAL_STOP, stop_bps=signal.stop_bps)
-    levels = _within(taken_side(case.view, side), entry.directional_slippage_bps)
+    levels = _within(taken_side(context.view, side), entry.directional_slippage_bps)
     if not levels:
         return deny(DenyReason.BOOK_NOT_LIVE, book=f"{signal.venue} {signal.instrument}")
     best, worst = levels[0][0], max(levels[0][0], levels[-1][0])
@@ -137,7 +137,7 @@ def _sized(
     sized = size_by_risk(
         max(ZERO, of_equity - open_risk(signal.strategy_id, quote, ledger)),
         best,
-        case.per_unit,
+        context.per_unit,
         lot_size=rules.lot_size,
         notional_quote_max=min(entry.directional_notional_max, order_notional_max) * best / worst,
         depth_qty=sum((size for _, size in levels), ZERO),

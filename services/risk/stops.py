@@ -19,12 +19,12 @@ from typing import Final
 
 import msgspec
 
-from services.risk.decision_context import BookKey
 from services.risk.exposure import ZERO, Ledger
 from services.risk.market import LatestBooks
 from services.risk.rounds import Round
 from services.risk.trading import alert
 from shared.domain.depth import walk_exact
+from shared.domain.instrument import MarketKey
 from shared.domain.stops import Exit, exit_of
 from shared.messages.arb import Opportunity
 from shared.messages.base import Message, Side
@@ -48,7 +48,7 @@ _CAN_CLOSE: Final = frozenset((RoundState.OPEN, RoundState.HALTED))
 _COUNTER_OF: Final = {Exit.STOP: "stops_reached", Exit.TIME: "stops_timed_out"}
 
 
-class StopKeeper:
+class RoundStops:
     """Compares the stops of open rounds with their books, and closes what has reached its own.
 
     Args:
@@ -58,7 +58,7 @@ class StopKeeper:
 
     def __init__(self, market: LatestBooks, book_age_ms_max: int) -> None:
         self._market, self._age_ms_max = market, book_age_ms_max
-        self.places: dict[BookKey, list[str]] = {}
+        self.watched_markets: dict[MarketKey, list[str]] = {}
         """Books in which stops are watched, and the rounds that have them."""
         self._next_ns: dict[str, int] = {}
         self._again_ns: dict[str, int] = {}
@@ -71,13 +71,13 @@ class StopKeeper:
 
     def follow(self, ledger: Ledger) -> None:
         """Note which rounds have a stop, and where; after every change of the rounds."""
-        self.places = {}
+        self.watched_markets = {}
         watched: dict[str, bool] = {}
         for key, each in ledger.rounds.rounds.items():
             if each.stop_bps > 0 and each.held and not each.is_dust:
                 watched[key] = True
-                for place in _markets(each):
-                    self.places.setdefault(place, []).append(key)
+                for market in _markets(each):
+                    self.watched_markets.setdefault(market, []).append(key)
         for memory in (
             self._next_ns,
             self._again_ns,
@@ -90,23 +90,28 @@ class StopKeeper:
 
     def leaves(self, view: DepthView, ledger: Ledger) -> bool:
         """Tell whether no stop is watched in a view's book, and no change is to be told."""
-        return (view.venue, view.instrument) not in self.places and not ledger.rounds.touched
+        return (
+            view.venue,
+            view.instrument,
+        ) not in self.watched_markets and not ledger.rounds.touched
 
     def close(
         self,
         ledger: Ledger,
         now_ns: int,
-        place: BookKey | None,
+        market: MarketKey | None,
         decide: Callable[[Opportunity, int], list[Message]],
     ) -> list[Message]:
         """Let risk judge what closes the rounds that are due; return its decisions and alerts."""
         out: list[Message] = []
-        for offer in self.due(ledger, now_ns, place):
+        for offer in self.due(ledger, now_ns, market):
             decided = decide(offer, now_ns)
             out += [*decided, *self.answered(offer, decided[0], now_ns)]
         return out + self.take_alerts()
 
-    def due(self, ledger: Ledger, now_ns: int, place: BookKey | None = None) -> list[Opportunity]:
+    def due(
+        self, ledger: Ledger, now_ns: int, market: MarketKey | None = None
+    ) -> list[Opportunity]:
         """Return what closes the rounds whose stop or time is reached, to be judged.
 
         Args:
@@ -114,7 +119,7 @@ class StopKeeper:
             now_ns: Now.
             place: The book that has changed; of every book if ``None``.
         """
-        keys = self.rounds if place is None else self.places.get(place, [])
+        keys = self.rounds if market is None else self.watched_markets.get(market, [])
         found: list[Opportunity] = []
         in_flight = ledger.rounds_in_flight
         for key in keys:
@@ -165,7 +170,7 @@ class StopKeeper:
     @property
     def rounds(self) -> list[str]:
         """The rounds that have a stop."""
-        return list(dict.fromkeys(key for keys in self.places.values() for key in keys))
+        return list(dict.fromkeys(key for keys in self.watched_markets.values() for key in keys))
 
     def _judge(self, held: Round, ledger: Ledger, now_ns: int) -> None:
         """Note in a round that its stop or its time is reached."""
@@ -177,8 +182,8 @@ class StopKeeper:
         self._note_priced(held.key, now_ns, is_priced=is_priced)
         if not is_priced or side is None:
             return
-        for place, book in books.items():
-            price = _executable(book, side, abs(_markets(held)[place]))
+        for market, book in books.items():
+            price = _executable(book, side, abs(_markets(held)[market]))
             if price is None:
                 continue
             why = exit_of(
@@ -196,7 +201,7 @@ class StopKeeper:
                 ledger.rounds.touch(held.key)
                 text = (
                     f"round {held.key} is closed by its {why.value.lower()}: closing gets {price} "
-                    f"at {' '.join(place)}, the stop is {stop}"
+                    f"at {' '.join(market)}, the stop is {stop}"
                 )
                 code = "STOP_REACHED" if why is Exit.STOP else "STOP_TIME"
                 self._alerts.append(alert(now_ns, Severity.WARNING, code, text, held.key))
@@ -213,11 +218,11 @@ class StopKeeper:
         attempt = blake2b(text.encode(), digest_size=8).hexdigest()
         return msgspec.structs.replace(plan, detector="stop", opportunity_id=attempt)
 
-    def _books(self, held: Round) -> dict[BookKey, KnownBook]:
-        found: dict[BookKey, KnownBook] = {}
-        for place in _markets(held):
-            found[place] = book = KnownBook()
-            book.view, book.rules = self._market.views.get(place), self._market.rules.get(place)
+    def _books(self, held: Round) -> dict[MarketKey, KnownBook]:
+        found: dict[MarketKey, KnownBook] = {}
+        for market in _markets(held):
+            found[market] = book = KnownBook()
+            book.view, book.rules = self._market.views.get(market), self._market.rules.get(market)
         return found
 
     def _note_priced(self, key: str, now_ns: int, *, is_priced: bool) -> None:
@@ -243,9 +248,9 @@ def keep_stop(found: Round, stop_bps: Decimal, rules: InstrumentRules) -> None:
     found.stop_bps, found.stop_tick = stop_bps, rules.tick_size
 
 
-def _markets(held: Round) -> dict[BookKey, Decimal]:
+def _markets(held: Round) -> dict[MarketKey, Decimal]:
     """Return what a round holds, by venue and instrument; what is zero left out."""
-    found: dict[BookKey, Decimal] = {}
+    found: dict[MarketKey, Decimal] = {}
     for market, qty in held.books.quantities.items():
         if qty:
             venue, _, instrument = market.partition("|")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from shared.domain.instrument import MarketKey
 from shared.messages.market import Trade, TradesMissed
 from shared.strategies.features.bars import Bar, BarBuilder
 from shared.strategies.port import Bars
@@ -12,7 +13,6 @@ BUILDERS_MAX = 1_024
 """Bars of so many instruments, lengths and latenesses; more are refused and counted."""
 _MS, _S = 1_000_000, 1_000_000_000
 
-Place = tuple[str, str]
 """A venue and an instrument."""
 Length = tuple[int, int]
 """Of a bar in seconds, and how many ms its trades are waited for."""
@@ -27,13 +27,13 @@ class BarMaker:
 
     def __init__(self, wanted: Sequence[Bars]) -> None:
         self._wanted = wanted
-        self.builders: dict[Place, dict[Length, BarBuilder]] = {}
+        self.builders: dict[MarketKey, dict[Length, BarBuilder]] = {}
         """What is made: its state is all that this object remembers."""
         self._count = self.refused = 0
         self.next_ns: int | None = None
         """When ``on_timer`` has a bar to close."""
 
-    def take_back(self, builders: dict[Place, dict[Length, BarBuilder]]) -> None:
+    def take_back(self, builders: dict[MarketKey, dict[Length, BarBuilder]]) -> None:
         """Go on from what was saved."""
         self.builders = builders
         self._count = sum(map(len, builders.values()))

@@ -56,7 +56,7 @@ class Calls:
         self.counters["outputs_in_warmup"] += len(found)
         self.counters["opportunities"] -= len(found)
 
-    def tell_held_back(self, hosted: Hosted, held: Sequence[Message], now_ns: int) -> None:
+    def report_held_back(self, hosted: Hosted, held: Sequence[Message], now_ns: int) -> None:
         """Tell a strategy what of its outputs did not go out, unless it has just been disabled."""
         if held and hosted.id not in self._roster.disabled:
             self.ask(hosted, hosted.on_held_back, held, now_ns)

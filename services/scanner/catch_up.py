@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-Place = tuple[str, str]
+from shared.domain.instrument import MarketKey
 
 
 class CatchUp:
@@ -12,7 +12,7 @@ class CatchUp:
 
     __slots__ = ("at_ns", "firsts", "opened_ns", "seen")
 
-    def __init__(self, opened_ns: int, seen: Mapping[Place, int]) -> None:
+    def __init__(self, opened_ns: int, seen: Mapping[MarketKey, int]) -> None:
         self.opened_ns = opened_ns
         self.at_ns = 0
         self.seen = dict(seen)

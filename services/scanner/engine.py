@@ -27,7 +27,7 @@ from services.scanner.figures import (
 )
 from services.scanner.hosted import EXTRAS, own_copy
 from services.scanner.roster import READERS_MAX, Roster, Share
-from services.scanner.rounds import RoundKeeper
+from services.scanner.rounds import KnownRounds
 from services.scanner.saving import restore, save
 from services.scanner.taken_sides import TakenSides
 from services.scanner.watched import Watch
@@ -57,7 +57,7 @@ class StrategyHost:
 
     def __init__(self, instances: Sequence[Instance], watch: Watch | None = None) -> None:
         self._watch = watch
-        self._rounds = RoundKeeper({each.id: each.on_disable for each in instances})
+        self._rounds = KnownRounds({each.id: each.on_disable for each in instances})
         self._roster = Roster(instances, self._rounds, watch)
         self._calls = Calls(self._roster, watch)
         self._extras = Extras(self._roster, self._calls)
@@ -156,7 +156,7 @@ class StrategyHost:
         self._calls.keep_back(held)
         for hosted in self._roster.running[:] if held else ():
             its = [each for each in held if each.strategy_id == hosted.id]
-            self._calls.tell_held_back(hosted, its, now_ns)
+            self._calls.report_held_back(hosted, its, now_ns)
         self._extras.on_opened(now_ns)
         return [each for each in out if not isinstance(each, Opportunity | Signal)]
 
@@ -267,15 +267,15 @@ class StrategyHost:
         """
         for hosted in self._roster.running:
             if hosted.id == strategy_id:
-                for place, view in restore(hosted, saved, now_ns, self._watch).items():
-                    self._newest.setdefault(place, view)
+                for market, view in restore(hosted, saved, now_ns, self._watch).items():
+                    self._newest.setdefault(market, view)
 
     def _step(self, out: list[Message], now_ns: int) -> Step:
         if any(isinstance(each, Opportunity) for each in out):
             out, held = self._sides.sift(out, self._newest, now_ns)
             for hosted in self._roster.running[:] if held else ():
                 its = [offer for offer in held if offer.strategy_id == hosted.id]
-                self._calls.tell_held_back(hosted, its, now_ns)
+                self._calls.report_held_back(hosted, its, now_ns)
         if self._roster.alerts:
             out += self._roster.alerts
             self._roster.alerts = []

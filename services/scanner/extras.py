@@ -17,14 +17,13 @@ from services.scanner.catch_up import CatchUp
 from services.scanner.figures import missed_of
 from services.scanner.hosted import Extra, Hosted, own_copy
 from services.scanner.roster import Roster
+from shared.domain.instrument import MarketKey
 from shared.messages.base import Message
 from shared.messages.market import DepthView, Trade, TradesMissed
 from shared.strategies.features.bars import SILENCE_MAX, Bar
 
 CATCH_UP_NS = 1_000_000_000
 """After which nothing of before is waited for, where no trade comes."""
-
-Place = tuple[str, str]
 
 
 class Extras:
@@ -39,7 +38,7 @@ class Extras:
         self._roster, self._calls = roster, calls
 
     def on_message(
-        self, message: Extra, newest: Mapping[Place, DepthView], now_ns: int
+        self, message: Extra, newest: Mapping[MarketKey, DepthView], now_ns: int
     ) -> list[Message]:
         """Hand a message over to who asks for it, and the bars that are over by it."""
         out: list[Message] = []
@@ -59,7 +58,7 @@ class Extras:
                 hosted.catch_up = CatchUp(now_ns, hosted.traded)
 
     def on_timer(
-        self, hosted: Hosted, newest: Mapping[Place, DepthView], now_ns: int
+        self, hosted: Hosted, newest: Mapping[MarketKey, DepthView], now_ns: int
     ) -> list[Message]:
         """Close the bars that are over; end catching up where it is time."""
         if hosted.catch_up is not None and now_ns >= hosted.catch_up.opened_ns + CATCH_UP_NS:
@@ -69,7 +68,7 @@ class Extras:
         return []
 
     def end_catch_up(
-        self, hosted: Hosted, newest: Mapping[Place, DepthView], now_ns: int
+        self, hosted: Hosted, newest: Mapping[MarketKey, DepthView], now_ns: int
     ) -> list[Message]:
         """Let a strategy go on with the present: its bars, its gaps, and its books as they are."""
         behind, hosted.catch_up = hosted.catch_up, None
@@ -80,8 +79,8 @@ class Extras:
                 for missed in missed_of(behind.seen, now_ns):
                     out += self._ask(hosted, hosted.on_extra, missed, now_ns)
         out += self._on_bars(hosted, hosted.bar_maker.on_timer(now_ns), now_ns)
-        for place, view in newest.items():
-            if any(wanted.covers(*place) for wanted in hosted.inputs):
+        for market, view in newest.items():
+            if any(wanted.covers(*market) for wanted in hosted.inputs):
                 given = view if hosted.is_built_in else own_copy(view)
                 out += self._ask(hosted, hosted.on_depth, given, now_ns)
         return out
@@ -89,10 +88,10 @@ class Extras:
     def _catch_up(
         self, hosted: Hosted, behind: CatchUp, message: Trade | TradesMissed, now_ns: int
     ) -> None:
-        place = message.venue, message.instrument
+        market = message.venue, message.instrument
         shard, ts_ns = self._roster.shard_of(message.instrument), message.ts_recv_ns
         behind.firsts.setdefault(shard, ts_ns)
-        if ts_ns <= behind.seen.get(place, -1):
+        if ts_ns <= behind.seen.get(market, -1):
             return
         behind.at_ns = min(max(behind.at_ns, ts_ns), now_ns)
         self._calls.keep_back(

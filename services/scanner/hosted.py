@@ -190,9 +190,9 @@ class Hosted:
     def note(self, message: Extra) -> None:
         """Remember how far its trades went."""
         if isinstance(message, Trade | TradesMissed):
-            place = message.venue, message.instrument
-            if place in self.traded or len(self.traded) < TRADED_MAX:
-                self.traded[place] = max(message.ts_recv_ns, self.traded.get(place, 0))
+            market = message.venue, message.instrument
+            if market in self.traded or len(self.traded) < TRADED_MAX:
+                self.traded[market] = max(message.ts_recv_ns, self.traded.get(market, 0))
 
     def on_extra(self, message: Extra, now_ns: int) -> Sequence[Any]:
         """Call what takes such a message."""

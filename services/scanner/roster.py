@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from services.scanner.figures import disabled_alert
 from services.scanner.hosted import Hosted
-from services.scanner.rounds import RoundKeeper
+from services.scanner.rounds import KnownRounds
 from services.scanner.watched import Failed, Watch, asked
 from shared.bus.port import shard_of
 from shared.messages.base import Message
@@ -51,7 +51,7 @@ class Roster:
     """
 
     def __init__(
-        self, instances: Sequence[Instance], rounds: RoundKeeper, watch: Watch | None
+        self, instances: Sequence[Instance], rounds: KnownRounds, watch: Watch | None
     ) -> None:
         self._rounds, self._watch = rounds, watch
         self.all = [Hosted(each, each.strategy) for each in instances if each.strategy]

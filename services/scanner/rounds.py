@@ -24,7 +24,7 @@ BOOKS_MAX = 4_096
 _OPEN = frozenset((RoundState.OPEN, RoundState.HALTED))
 
 
-class RoundKeeper:
+class KnownRounds:
     """Remembers rounds for the host: a strategy that has failed cannot be asked any more.
 
     Args:
@@ -40,9 +40,9 @@ class RoundKeeper:
 
     def take_rules(self, rules: InstrumentRules) -> None:
         """Note an instrument's rules."""
-        place = rules.venue, rules.instrument
-        if place in self._rules or len(self._rules) < BOOKS_MAX:
-            self._rules[place] = rules
+        market = rules.venue, rules.instrument
+        if market in self._rules or len(self._rules) < BOOKS_MAX:
+            self._rules[market] = rules
 
     def take_list(self, told: RoundsTold) -> None:
         """Forget what is not listed: it is closed, and its last word was missed."""
@@ -113,8 +113,8 @@ class RoundKeeper:
             self._tried_ns[key] = now_ns
             held = self._rounds[key]
             books = {(leg.venue, leg.instrument): KnownBook() for leg in held.legs}
-            for place, book in books.items():
-                book.view, book.rules = views.get(place), self._rules.get(place)
+            for market, book in books.items():
+                book.view, book.rules = views.get(market), self._rules.get(market)
             plan = close_round(held, books, now_ns, age_ms_max=BOOK_AGE_MS_MAX)
             if plan is not None:
                 found.append(msgspec.structs.replace(plan, detector="on_disable"))

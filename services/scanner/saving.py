@@ -13,11 +13,11 @@ import msgspec
 
 from services.scanner.hosted import Hosted
 from services.scanner.watched import Failed, Watch, asked
+from shared.domain.instrument import MarketKey
 from shared.messages.market import DepthView
 from shared.strategies.near_misses import NearMisses
 from shared.strategies.saved_state import StateError, decode_state, encode_state
 
-Place = tuple[str, str]
 _HOST = ("ts_ready_ns", "ts_window_ns", "outputs", "deadline_ns", "traded")
 """What the host remembers of a strategy, beside its bars."""
 
@@ -38,7 +38,7 @@ _DECODE = msgspec.msgpack.Decoder(SavedStrategy).decode
 
 
 def save(
-    hosted: Hosted, newest: Mapping[Place, DepthView], now_ns: int, watch: Watch | None
+    hosted: Hosted, newest: Mapping[MarketKey, DepthView], now_ns: int, watch: Watch | None
 ) -> bytes:
     """Return the state of a strategy.
 
@@ -58,9 +58,9 @@ def save(
     except Failed as error:
         raise StateError(f"save(): {error}") from error
     books = {
-        place: view
-        for place, view in newest.items()
-        if any(wanted.covers(*place) for wanted in hosted.inputs)
+        market: view
+        for market, view in newest.items()
+        if any(wanted.covers(*market) for wanted in hosted.inputs)
     }
     host = {name: getattr(hosted, name) for name in _HOST}
     state = encode_state(
@@ -79,7 +79,7 @@ def save(
 
 def restore(
     hosted: Hosted, saved: bytes, now_ns: int, watch: Watch | None
-) -> Mapping[Place, DepthView]:
+) -> Mapping[MarketKey, DepthView]:
     """Give a strategy that has seen nothing yet its state back; return the views it knows.
 
     Raises:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from shared.domain.instrument import MarketKey
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import BookState, Message, Side
 from shared.messages.market import DepthView
@@ -32,7 +33,6 @@ STRATEGIES_MAX, ROUTES_MAX = 256, 1_024
 _MS = 1_000_000
 _TOLERANCE = 1e-9
 
-Place = tuple[str, str]
 SideOfBook = tuple[str, str, Side]
 
 
@@ -89,7 +89,7 @@ class _Told:
 
     def __init__(self, detector: str) -> None:
         self.detector, self.near_misses = detector, NearMisses({})
-        self.routes: dict[tuple[Place, Place], Route] = {}
+        self.routes: dict[tuple[MarketKey, MarketKey], Route] = {}
 
 
 class TakenSides:
@@ -113,7 +113,7 @@ class TakenSides:
                 del self._uses[key]
 
     def sift(
-        self, found: Sequence[Message], views: Mapping[Place, DepthView], now_ns: int
+        self, found: Sequence[Message], views: Mapping[MarketKey, DepthView], now_ns: int
     ) -> tuple[list[Message], list[Opportunity]]:
         """Return what goes out of what was found, in its order, and what is held back.
 
@@ -167,7 +167,7 @@ class TakenSides:
                 return key
         return None
 
-    def _take(self, offer: Opportunity, views: Mapping[Place, DepthView], now_ns: int) -> None:
+    def _take(self, offer: Opportunity, views: Mapping[MarketKey, DepthView], now_ns: int) -> None:
         if offer.resting is not None:
             return
         until_ns = min(offer.ts_expire_ns, now_ns + TAKEN_NS)
@@ -199,12 +199,12 @@ class TakenSides:
             told = self._told[offer.strategy_id] = _Told(offer.detector)
         buy = next((leg for leg in offer.legs if leg.side is Side.BUY), offer.legs[0])
         sell = next((leg for leg in offer.legs if leg.side is Side.SELL), offer.legs[0])
-        places = (buy.venue, buy.instrument), (sell.venue, sell.instrument)
-        route = told.routes.get(places)
+        markets = (buy.venue, buy.instrument), (sell.venue, sell.instrument)
+        route = told.routes.get(markets)
         if route is None:
             if len(told.routes) >= ROUTES_MAX:
                 return
-            route = told.routes[places] = told.near_misses.route(*places)
+            route = told.routes[markets] = told.near_misses.route(*markets)
         use = self._uses[key]
         values = (*key, use.strategy_id, max(0, use.until_ns - now_ns) // _MS)
         stopped = Stopped(Gate.PRICES_TAKEN, values, float(offer.edge_bps))

@@ -10,9 +10,9 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from services.sentinel.desk import open_desk
 from services.sentinel.engine import SentinelEngine
-from services.sentinel.transport import SentinelTransport, VenueDesk
+from services.sentinel.gateways import open_gateways
+from services.sentinel.transport import SentinelTransport, VenueGateways
 from shared.bus.inputs import followed_by, inputs_of
 from shared.bus.opening import open_bus
 from shared.bus.port import Bus
@@ -30,7 +30,9 @@ from shared.watch.link import Target
 NAME = "sentinel"
 
 
-def build(config: Config, bus: Bus, clock: Clock, observer: Observer, desk: VenueDesk) -> Shell:
+def build(
+    config: Config, bus: Bus, clock: Clock, observer: Observer, gateways: VenueGateways
+) -> Shell:
     """Put the sentinel together."""
     engine, tasks = SentinelEngine(config), Tasks()
     target = Target(config.bus, "bus.url", "start it, or set bus.url or ARB_REDIS_URL")
@@ -39,7 +41,7 @@ def build(config: Config, bus: Bus, clock: Clock, observer: Observer, desk: Venu
             *inputs_of(NAME, range(config.bus.shards)),
             *followed_by(NAME, ("exec.event", "ctl.command")),
         ],
-        transport=SentinelTransport(desk, target, config.bus.shards, tasks.spawn),
+        transport=SentinelTransport(gateways, target, config.bus.shards, tasks.spawn),
         notes=lambda: engine.notes(clock.now_ns()),
     )
     return Shell(NAME, engine, bus, clock, observer, hosting, tasks=tasks)
@@ -49,11 +51,11 @@ def build(config: Config, bus: Bus, clock: Clock, observer: Observer, desk: Venu
 async def open_app(config: Config, observer: Observer) -> AsyncIterator[Shell]:
     """Build the sentinel, and close what it opened."""
     clock = SystemClock()
-    desk = open_desk(config, clock, os.environ)  # tidy-ok: handed on to shared.config
+    gateways = open_gateways(config, clock, os.environ)  # tidy-ok: handed on to shared.config
     give_back()  # what loading the venues' clients took
     bus = await open_bus(config.bus, service=NAME, instance=observer.instance)
     try:
-        yield build(config, bus, clock, observer, desk)
+        yield build(config, bus, clock, observer, gateways)
     finally:
         await bus.close()
 

@@ -52,7 +52,7 @@ class VenueOrders:
     def on_orders(self, told: OrdersRead, now_ns: int) -> list[Action]:
         """Cancel what works; wait for a second look where nothing does."""
         self.problem = ""
-        self.left = {_id_of(order): _words(order) for order in told.orders}
+        self.left = {_id_of(order): _order_text(order) for order in told.orders}
         self.found |= self.left
         if not told.orders:
             self.is_clear = 0 < self.clear_ns <= self._asked_ns - SETTLE_NS
@@ -96,7 +96,7 @@ def _key_of(order: OrderReport) -> OrderKey:
     )
 
 
-def _words(order: OrderReport) -> str:
+def _order_text(order: OrderReport) -> str:
     terms = order.terms
     name = order.client_order_id or order.venue_order_id
     return f"{name} ({terms.side} {terms.qty:f} {terms.instrument} at {terms.price_limit:f})"

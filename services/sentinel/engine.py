@@ -152,7 +152,7 @@ class SentinelEngine:
             return  # orders may be on record by now, and we have not heard
         known = account.unowned
         account.unowned = {
-            _id_of(order): known.get(_id_of(order), (_words(order), now_ns))
+            _id_of(order): known.get(_id_of(order), (_order_text(order), now_ns))
             for order in told.orders
             if not self._facts.orders.get((told.venue, order.client_order_id), False)
         }
@@ -197,8 +197,8 @@ class SentinelEngine:
             self._over(key, now_ns, out)
 
     def _tell_ended(self, now_ns: int, out: Step) -> None:
-        if said := self._trips.take_ended(now_ns):
-            self._alert(Violation("SENTINEL_ACTED", "", said), Severity.CRITICAL, now_ns, out)
+        if summary := self._trips.take_ended(now_ns):
+            self._alert(Violation("SENTINEL_ACTED", "", summary), Severity.CRITICAL, now_ns, out)
 
     def _tell(self, key: tuple[str, str], each: Violation, now_ns: int, out: Step) -> None:
         told_ns = self._told_ns.get(key)
@@ -230,7 +230,7 @@ def _id_of(order: OrderReport) -> str:
     return order.venue_order_id or order.client_order_id
 
 
-def _words(order: OrderReport) -> str:
+def _order_text(order: OrderReport) -> str:
     terms = order.terms
     name = order.client_order_id or order.venue_order_id
     return f"{name} ({terms.side} {terms.qty:f} {terms.instrument} at {terms.price_limit:f})"

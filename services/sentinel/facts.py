@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Final
 
-from shared.domain.instrument import split_instrument
+from shared.domain.instrument import MarketKey, split_instrument
 from shared.domain.order import ZERO
 from shared.domain.rounding import exact
 from shared.messages.base import BookState, Message
@@ -21,8 +21,6 @@ SUSPECTS_MAX: Final = 64
 ENDED: Final = frozenset(
     (OrderStatus.FILLED, OrderStatus.CANCELED, OrderStatus.REJECTED, OrderStatus.NOT_SENT)
 )
-Place = tuple[str, str]
-"""Venue and instrument."""
 
 
 class Facts:
@@ -36,8 +34,8 @@ class Facts:
         """Venue and client order id -> whether it works, as the executor's record has it."""
         self.suspects: dict[tuple[str, str], tuple[str, int]] = {}
         """Orders that left on an untrusted book, by venue and client order id -> words and when."""
-        self._views: dict[Place, DepthView] = {}
-        self._untrusted_ns: dict[Place, int] = {}
+        self._views: dict[MarketKey, DepthView] = {}
+        self._untrusted_ns: dict[MarketKey, int] = {}
 
     def on_message(self, message: Message, untrusted_ns_max: int) -> None:
         """Take a message; what it has no use for is ignored."""
@@ -75,12 +73,12 @@ class Facts:
         return (exact(view.bids[0][0]) + exact(view.asks[0][0])) / 2
 
     def _on_view(self, view: DepthView) -> None:
-        place = view.venue, view.instrument
-        self._views[place] = view
+        market = view.venue, view.instrument
+        self._views[market] = view
         if view.state is BookState.LIVE:
-            self._untrusted_ns.pop(place, None)
+            self._untrusted_ns.pop(market, None)
         else:
-            self._untrusted_ns.setdefault(place, view.ts_ns)
+            self._untrusted_ns.setdefault(market, view.ts_ns)
 
     def _on_order(self, order: OrderEvent, untrusted_ns_max: int) -> None:
         key = order.venue, order.client_order_id
@@ -98,7 +96,7 @@ class Facts:
                 del self.suspects[next(iter(self.suspects))]
 
 
-def positions_of(risk: RiskReport) -> dict[Place, Decimal]:
+def positions_of(risk: RiskReport) -> dict[MarketKey, Decimal]:
     """Return what risk holds of derivatives, by venue and instrument."""
     return {(each.venue, each.instrument): each.qty for each in risk.positions if each.venue}
 

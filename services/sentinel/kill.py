@@ -21,10 +21,10 @@ from typing import Final
 
 import msgspec
 
-from services.sentinel.desk import open_desk
 from services.sentinel.facts import ENDED, spot_of
+from services.sentinel.gateways import open_gateways
 from services.sentinel.kill_switch import KillReport, KillSwitch, traded_of
-from services.sentinel.transport import VenueDesk
+from services.sentinel.transport import VenueGateways
 from shared.clock import SystemClock
 from shared.config import load_config
 from shared.config_sections import Config
@@ -62,22 +62,24 @@ class Killed(msgspec.Struct, frozen=True, kw_only=True):
 
     def lines(self) -> list[str]:
         """Return it for a person."""
-        said = [f"{self.command}: is on Redis; who is dead obeys when it is back"]
+        lines = [
+            f"{self.command}: is on Redis; a service that is down carries it out once it is back"
+        ]
         if self.not_written:
-            said = [f"{self.command}: NOT written ({self.not_written}): stop the executor by hand"]
+            lines = [f"{self.command}: NOT written ({self.not_written}): stop the executor by hand"]
         if not self.venues.orders:
-            return [*said, "orders are on paper: there is nothing at any venue"]
+            return [*lines, "orders are on paper: there is nothing at any venue"]
         for venue, each in self.venues.orders.items():
             what = "none left" if each.clear_ms is not None else "NOT known to be none"
             when = "" if each.clear_ms is None else f" after {each.clear_ms:.0f} ms"
-            said.append(f"{venue}: {each.found} working orders found, {what}{when}")
-        for place in self.venues.positions or ():
-            held = f"{place.before:f} {place.instrument}"
-            why = f" ({place.reason})" if place.reason else ""
-            said.append(f"{place.venue}: held {held}, holds {place.left:f}{why}")
+            lines.append(f"{venue}: {each.found} working orders found, {what}{when}")
+        for position in self.venues.positions or ():
+            held = f"{position.before:f} {position.instrument}"
+            why = f" ({position.reason})" if position.reason else ""
+            lines.append(f"{position.venue}: held {held}, holds {position.left:f}{why}")
         if self.command == CommandKind.FLATTEN:
-            said.append("positions: the executor lives and closes them; arb status shows it")
-        return [*said, *(f"NOT done: {each}" for each in self.venues.not_done)]
+            lines.append("positions: the executor lives and closes them; arb status shows it")
+        return [*lines, *(f"NOT done: {each}" for each in self.venues.not_done)]
 
 
 class OnRecord(msgspec.Struct, frozen=True):
@@ -87,21 +89,21 @@ class OnRecord(msgspec.Struct, frozen=True):
     spot: dict[str, Decimal] | None
 
 
-async def press(config: Config, desk: VenueDesk, reason: str, *, flatten: bool) -> Killed:
+async def press(config: Config, gateways: VenueGateways, reason: str, *, flatten: bool) -> Killed:
     """Write HALT and clear the venues, both at once; then close positions, or let the executor.
 
     Orders are canceled while the executor is asked for a sign of life: it may have died just now.
     """
     writing = asyncio.create_task(_write(config, CommandKind.HALT, reason))
-    clearing = asyncio.create_task(_clear(config, desk, reason, flatten=False, spot=None))
+    clearing = asyncio.create_task(_clear(config, gateways, reason, flatten=False, spot=None))
     if not flatten:
         return Killed(command=CommandKind.HALT, not_written=await writing, venues=await clearing)
     found = await _on_record(config)
     cleared, not_written = await clearing, await writing
-    if found.executor_lives and _can_sign():  # nobody obeys a FLATTEN that is not signed
+    if found.executor_lives and _can_sign():  # an unsigned FLATTEN is ignored
         not_written = await _write(config, CommandKind.FLATTEN, reason)
         return Killed(command=CommandKind.FLATTEN, not_written=not_written, venues=cleared)
-    closed = await _clear(config, desk, reason, flatten=True, spot=found.spot)
+    closed = await _clear(config, gateways, reason, flatten=True, spot=found.spot)
     if cleared.is_done:
         closed = msgspec.structs.replace(
             closed,
@@ -114,7 +116,7 @@ async def press(config: Config, desk: VenueDesk, reason: str, *, flatten: bool) 
 
 async def _clear(
     config: Config,
-    desk: VenueDesk,
+    gateways: VenueGateways,
     reason: str,
     *,
     flatten: bool,
@@ -134,7 +136,7 @@ async def _clear(
     tasks: dict[asyncio.Task[None], None] = {}
 
     async def carry_out(action: Action) -> None:
-        results.put_nowait(await desk.carry_out(action))
+        results.put_nowait(await gateways.carry_out(action))
 
     actions = switch.on_time(clock.now_ns())
     while not switch.has_ended:
@@ -245,11 +247,13 @@ def _operator() -> str:
 
 
 async def _run(config: Config, reason: str, *, flatten: bool) -> Killed:
-    desk = open_desk(config, SystemClock(), os.environ)  # tidy-ok: handed on to shared.config
+    gateways = open_gateways(
+        config, SystemClock(), os.environ
+    )  # tidy-ok: handed on to shared.config
     try:
-        return await press(config, desk, reason, flatten=flatten)
+        return await press(config, gateways, reason, flatten=flatten)
     finally:
-        await desk.close()
+        await gateways.close()
 
 
 def main(arguments: list[str]) -> int:

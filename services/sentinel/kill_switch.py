@@ -72,7 +72,7 @@ class KillReport(msgspec.Struct, frozen=True, kw_only=True):
     positions: list[ClosedAt] | None
     not_done: list[str]
 
-    def words(self) -> str:
+    def text(self) -> str:
         """Return it in one line."""
         found = sum(each.found for each in self.orders.values())
         done = [f"{counted(found, 'working order')} found at {counted(len(self.orders), 'venue')}"]
@@ -82,8 +82,8 @@ class KillReport(msgspec.Struct, frozen=True, kw_only=True):
             if each.left != each.before:
                 what = f"{each.instrument} at {each.venue}"
                 done.append(f"{what} from {each.before:f} to {each.left:f}")
-        said = ", ".join(done)
-        return f"{said}; NOT done: {'; '.join(self.not_done)}" if self.not_done else said
+        summary = ", ".join(done)
+        return f"{summary}; NOT done: {'; '.join(self.not_done)}" if self.not_done else summary
 
 
 class KillSwitch:
@@ -207,7 +207,7 @@ class KillSwitch:
         is_clear = len(cleared) == len(orders)
         positions = [self._closed_at(each) for each in self._closings.closings.values()]
         not_done = [
-            f"{venue}: {_left_words(each)}" for venue, each in orders.items() if each.problem
+            f"{venue}: {_left_text(each)}" for venue, each in orders.items() if each.problem
         ]
         if self.flatten:
             not_done += [
@@ -261,7 +261,7 @@ def traded_of(config: Config) -> dict[str, tuple[str, ...]]:
     return {n: tuple(v.instruments) for n, v in sorted(config.venues.items()) if v.trade}
 
 
-def _left_words(each: CanceledAt) -> str:
+def _left_text(each: CanceledAt) -> str:
     if each.left is None:
         return f"its orders are not known ({each.problem})"
     if not each.left:

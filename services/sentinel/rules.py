@@ -73,9 +73,9 @@ def owners(look: Look) -> Iterator[Violation]:
     """Every working order at a venue is on the executor's record as working."""
     limit_ns = look.settings.unowned_order_ms_max * _MS
     for venue, account in look.truth.accounts.items():
-        for order_id, (words, since_ns) in account.unowned.items():
+        for order_id, (order_text, since_ns) in account.unowned.items():
             if account.read_ns - since_ns > limit_ns:
-                text = f"{words} works at {venue}, and no order on record is it"
+                text = f"{order_text} works at {venue}, and no order on record is it"
                 yield Violation("SENTINEL_ORDER_UNOWNED", f"{venue} {order_id}"[:128], text)
 
 

@@ -49,7 +49,7 @@ WATCHED: Final = ("exec.plan", "exec.event", "ctl.command", "risk.event", "md.de
 """Streams whose readers must keep up."""
 
 
-class VenueDesk:
+class VenueGateways:
     """The venues' gateways; each is made ready at the first request, and again after a failure."""
 
     def __init__(
@@ -141,7 +141,7 @@ class SentinelTransport:
     """Carries actions out side by side.
 
     Args:
-        desk: The venues.
+        gateways: Of the venues.
         target: Redis, for what is read there beside the inputs.
         shards: Of the streams that have any.
         spawn: Starts a task whose failure ends the service.
@@ -149,12 +149,12 @@ class SentinelTransport:
 
     def __init__(
         self,
-        desk: VenueDesk,
+        gateways: VenueGateways,
         target: Target,
         shards: int,
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
-        self._desk, self._target, self._spawn = desk, target, spawn
+        self._gateways, self._target, self._spawn = gateways, target, spawn
         self._keys = {
             spec.key(shard): spec.name
             for spec in map(BY_NAME.__getitem__, WATCHED)
@@ -171,13 +171,13 @@ class SentinelTransport:
 
     async def close(self) -> None:
         """Close the venues' connections; the tasks are ended by their owner."""
-        await self._desk.close()
+        await self._gateways.close()
 
     async def _carry_out(self, action: Action, deliver: Deliver) -> None:
         if isinstance(action, ReadLags):
             deliver(await self._read_lags(action))
         else:
-            deliver(await self._desk.carry_out(action))
+            deliver(await self._gateways.carry_out(action))
 
     async def _read_lags(self, action: ReadLags) -> Result:
         try:

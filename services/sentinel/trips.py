@@ -137,7 +137,7 @@ class Trips:
             return ""
         report, self._switch = self._switch.report(now_ns), None
         written = "is not seen on Redis" if self._command is not None else "is on Redis"
-        return f"{report.reason}. The command {written}; {report.words()}"
+        return f"{report.reason}. The command {written}; {report.text()}"
 
     def _spot(self) -> dict[str, Decimal] | None:
         """Return what is open on spot: risk's figure, and by what the venues differ from it."""

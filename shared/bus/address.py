@@ -79,8 +79,8 @@ def check_server_kind(hello: Any, where: str) -> None:
         ConfigError: It is a node of a Redis Cluster, or a Sentinel.
     """
     flat = [part for pair in hello.items() for part in pair] if isinstance(hello, dict) else hello
-    words = [word.decode() if isinstance(word, bytes) else str(word) for word in flat or ()]
-    mode = dict(zip(words[::2], words[1::2], strict=False)).get("mode")
+    fields = [field.decode() if isinstance(field, bytes) else str(field) for field in flat or ()]
+    mode = dict(zip(fields[::2], fields[1::2], strict=False)).get("mode")
     if mode == "cluster":
         raise ConfigError(f"{where} is a node of a Redis Cluster; {NO_CLUSTER}")
     if mode == "sentinel":

@@ -10,6 +10,9 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
+MarketKey = tuple[str, str]
+"""A market as a key: venue and instrument."""
+
 
 class InstrumentKind(StrEnum):
     """What holding one means."""

@@ -105,10 +105,10 @@ def quote_price(
     return price if price > 0 else None
 
 
-def must_requote(side: Side, standing: Decimal, wanted: Decimal, band: Band) -> bool:
+def must_requote(side: Side, resting: Decimal, wanted: Decimal, band: Band) -> bool:
     """Tell whether a standing quote is outside its band; at its edge it stays."""
     # Above zero: the quote is more generous than wanted.
-    generous = side.signed(standing - wanted) / wanted / ONE_BP
+    generous = side.signed(resting - wanted) / wanted / ONE_BP
     return generous > band.worse_bps or -generous > band.better_bps
 
 

@@ -205,12 +205,12 @@ def _until(ahead_ns: int) -> Check:
 
 def _in_range(bounds: NumberRange) -> Check:
     low, high = bounds.low, bounds.high
-    words = f"is not a number from {low:f} to {high:f}"
+    complaint = f"is not a number from {low:f} to {high:f}"
 
     def flaw(value: Decimal, _latest_ns: int) -> str:
         if value.is_finite() and low <= value <= high and value.adjusted() >= EXPONENT_MIN:
             return ""
-        return f": {_shown(value)} {words}"
+        return f": {_shown(value)} {complaint}"
 
     return flaw
 

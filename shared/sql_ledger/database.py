@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from shared.sql_ledger.address import LedgerAddress
 from shared.sql_ledger.ledger import SCHEMA, Ledger, LedgerError
-from shared.sql_ledger.place import Place
 from shared.sql_ledger.sqlite import read_file, write_file
 
 __all__ = ["SCHEMA", "Ledger", "LedgerError", "open_to_read", "open_to_write"]
 
 
-def open_to_write(place: Place) -> Ledger:
+def open_to_write(address: LedgerAddress) -> Ledger:
     """Open a ledger for writing; create it if it does not exist.
 
     Raises:
         LedgerError: It can be neither opened nor created.
     """
-    ledger = write_file(place) if isinstance(place, Path) else _connect(place)
+    ledger = write_file(address) if isinstance(address, Path) else _connect(address)
     try:
         ledger.prepare()
     except LedgerError:
@@ -26,13 +26,13 @@ def open_to_write(place: Place) -> Ledger:
     return ledger
 
 
-def open_to_read(place: Place) -> Ledger:
+def open_to_read(address: LedgerAddress) -> Ledger:
     """Open a ledger for reading only.
 
     Raises:
         LedgerError: It does not exist, or cannot be read.
     """
-    ledger = read_file(place) if isinstance(place, Path) else _connect(place)
+    ledger = read_file(address) if isinstance(address, Path) else _connect(address)
     try:
         ledger.check()
     except LedgerError:

@@ -14,7 +14,7 @@ from shared.store.parquet import connections_of, read_raw
 from shared.store.rows import RawRow, line_of
 
 
-class Place(NamedTuple):
+class RowPosition(NamedTuple):
     """Where a row lies; ``row`` counts from 1."""
 
     file: Path
@@ -33,17 +33,17 @@ class StoredRecording:
     name: str
     files: list[tuple[Path, Span]] = field(default_factory=list)
 
-    def rows(self, connection: str = "") -> Iterator[tuple[Place, RawRow]]:
+    def rows(self, connection: str = "") -> Iterator[tuple[RowPosition, RawRow]]:
         """Yield the rows by ``seq``; a file is opened when its first row is due."""
         later = sorted(self.files, key=lambda item: (item[1].seq_first, str(item[0])))
         later.reverse()
-        heap: list[tuple[int, str, Place, RawRow, Iterator[tuple[Place, RawRow]]]] = []
+        heap: list[tuple[int, str, RowPosition, RawRow, Iterator[tuple[RowPosition, RawRow]]]] = []
         while heap or later:
             while later and (not heap or later[-1][1].seq_first <= heap[0][0]):
                 _push(heap, self._rows_of(later.pop()[0], connection))
             if heap:
-                _, _, place, row, rest = heapq.heappop(heap)
-                yield place, row
+                _, _, position, row, rest = heapq.heappop(heap)
+                yield position, row
                 _push(heap, rest)
 
     def connections(self) -> list[str]:
@@ -54,17 +54,17 @@ class StoredRecording:
         """Return its connections that a file has rows of."""
         return connections_of(file, self.name)
 
-    def _rows_of(self, file: Path, connection: str) -> Iterator[tuple[Place, RawRow]]:
+    def _rows_of(self, file: Path, connection: str) -> Iterator[tuple[RowPosition, RawRow]]:
         for number, row in read_raw(file, self.name, connection):
-            yield Place(file, number), row
+            yield RowPosition(file, number), row
 
 
 def _push(
-    heap: list[tuple[int, str, Place, RawRow, Iterator[tuple[Place, RawRow]]]],
-    rows: Iterator[tuple[Place, RawRow]],
+    heap: list[tuple[int, str, RowPosition, RawRow, Iterator[tuple[RowPosition, RawRow]]]],
+    rows: Iterator[tuple[RowPosition, RawRow]],
 ) -> None:
-    for place, row in rows:
-        heapq.heappush(heap, (row.seq, str(place.file), place, row, rows))
+    for position, row in rows:
+        heapq.heappush(heap, (row.seq, str(position.file), position, row, rows))
         return
 
 
@@ -124,8 +124,8 @@ class Lines:
         recording, connection = self._by_path[str(path)]
         return (line_of(row) for _, row in recording.rows(connection))
 
-    def place_of(self, path: str, line: int) -> Place | None:
+    def position_of(self, path: str, line: int) -> RowPosition | None:
         """Return where the row lies that is a line."""
         recording, connection = self._by_path[path]
         rows = enumerate(recording.rows(connection), 1)
-        return next((place for number, (place, _) in rows if number == line), None)
+        return next((position for number, (position, _) in rows if number == line), None)

@@ -12,7 +12,7 @@ from shared.domain.basis import Sides, executable_bases, takeable
 from shared.domain.carry import CarryCost, fees_bps
 from shared.domain.contracts import Contract
 from shared.domain.funding import Below, Predicted
-from shared.domain.instrument import is_spot, split_instrument
+from shared.domain.instrument import MarketKey, is_spot, split_instrument
 from shared.domain.margin import Isolated, distance_bps
 from shared.domain.quantities import is_inverse
 from shared.domain.rounding import exact, is_enough
@@ -21,7 +21,7 @@ from shared.messages.rounds import StrategyPosition
 from shared.strategies.features.perp_rates import PerpRates, net_predicted
 from shared.strategies.near_misses import NearMisses, Stopped
 from shared.strategies.port import Depth, Params
-from shared.strategies.round_plans import KnownBook, Place, hedged_sizes, taken_side
+from shared.strategies.round_plans import KnownBook, hedged_sizes, taken_side
 from shared.strategies.rounds import RoundMarkets, RoundPair
 
 FAR_BPS: Final = Decimal(1_000_000)
@@ -72,18 +72,18 @@ class CarryMarkets(RoundMarkets):
         super().__init__(near_misses, bought, Depth(given.short_venue, given.short_instrument))
         self._given = given
         self._exit_rate = exact(given.exit_bps_per_hour) / _BPS
-        self.rates: dict[Place, PerpRates] = {}
-        self._below: dict[tuple[Place, Place], Below] = {}
+        self.rates: dict[MarketKey, PerpRates] = {}
+        self._below: dict[tuple[MarketKey, MarketKey], Below] = {}
 
-    def book(self, place: Place) -> KnownBook | None:
+    def book(self, market: MarketKey) -> KnownBook | None:
         """Return a book, making it, its rates and its pairs at first sight."""
-        is_new = place not in self.books
-        book = super().book(place)
-        if book is not None and is_new and not is_spot(place[1]):
-            self.rates[place] = PerpRates()
+        is_new = market not in self.books
+        book = super().book(market)
+        if book is not None and is_new and not is_spot(market[1]):
+            self.rates[market] = PerpRates()
         return book
 
-    def is_wanted(self, bought: Place, sold: Place) -> bool:
+    def is_wanted(self, bought: MarketKey, sold: MarketKey) -> bool:
         """Tell whether the one is to be bought against the other: no inverse contract is bought."""
         return not is_inverse(bought[1]) and super().is_wanted(bought, sold)
 

@@ -82,7 +82,7 @@ class Book:
         self.pairs: list[Pair] = []
 
     @property
-    def place(self) -> tuple[str, str]:
+    def market(self) -> tuple[str, str]:
         """Its venue and instrument."""
         return self.venue, self.instrument
 
@@ -244,10 +244,10 @@ class Pairs:
         """Let the pair of an offer that was held back be offered again soon."""
         if not isinstance(held, Opportunity):
             return
-        places = [(leg.venue, leg.instrument) for leg in held.legs]
-        book = self._books.get(places[0])
+        markets = [(leg.venue, leg.instrument) for leg in held.legs]
+        book = self._books.get(markets[0])
         for pair in book.pairs if book is not None else ():
-            if [pair.buy.place, pair.sell.place] == places:
+            if [pair.buy.market, pair.sell.market] == markets:
                 pair.ts_cool_ns = min(pair.ts_cool_ns, now_ns + RETRY_NS)
 
     def offer_of_last(self, now_ns: int) -> Opportunity | Stopped | None:
@@ -290,9 +290,9 @@ class Pairs:
         if self._pairs >= PAIRS_MAX:
             self._refused["pairs_refused"] += 1
             return
-        places = ((book.venue, book.instrument) for book in (buy, sell))
+        markets = ((book.venue, book.instrument) for book in (buy, sell))
         sizing = self._sizing_of.get(buy.name.quote, self._sizing)
-        pair = Pair(buy, sell, self._near_misses.route(*places), float(sizing.notional_max))
+        pair = Pair(buy, sell, self._near_misses.route(*markets), float(sizing.notional_max))
         pair.refresh(self._edge_bps_min)
         self._pairs += 1
         buy.pairs.append(pair)

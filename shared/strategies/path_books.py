@@ -34,7 +34,7 @@ class PathBook:
         self.is_live = False  # LIVE, both sides begin with a price, and its rules say it is traded
 
     @property
-    def place(self) -> tuple[str, str]:
+    def market(self) -> tuple[str, str]:
         """Its venue and instrument, as near misses name it."""
         return self.venue, self.instrument
 

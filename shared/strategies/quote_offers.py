@@ -26,7 +26,7 @@ from shared.messages.base import Side
 from shared.messages.market import DepthView
 from shared.messages.rules import InstrumentRules
 from shared.messages.terms import Resting, TimeInForce
-from shared.strategies.quoting import Desk, Quote, QuoteLimits
+from shared.strategies.quoting import Quote, QuoteLimits, Quoter
 
 OFFER_EVERY_NS: Final = 500_000_000
 """From one offer of a quote that stands to the next."""
@@ -41,11 +41,11 @@ class _Offered(NamedTuple):
 
 
 class QuoteOffers:
-    """The offers of one desk.
+    """The offers of one quoter.
 
     Args:
         strategy_id: Who offers.
-        limits: How the desk quotes.
+        limits: How the quoter quotes.
         rest_ms: How long an order may rest.
     """
 
@@ -54,24 +54,24 @@ class QuoteOffers:
         self._resting = Resting(rest_ms=rest_ms, better_bps=limits.band.better_bps)
         self._last: dict[Side, _Offered] = {}
 
-    def due(self, desk: Desk, now_ns: int) -> list[Opportunity]:
+    def due(self, quoter: Quoter, now_ns: int) -> list[Opportunity]:
         """Return what is to be offered now of the quotes that stand."""
         out: list[Opportunity] = []
         for side in Side:
-            quote, last = desk.quotes.get(side), self._last.get(side)
+            quote, last = quoter.quotes.get(side), self._last.get(side)
             if quote is None:
                 continue
             is_new = last is None or last.price != quote.price
             if last is not None and not is_new and now_ns - last.ts_ns < OFFER_EVERY_NS:
                 continue
             self._last[side] = _Offered(quote.price, now_ns)
-            offer = self._offer(desk, side, desk.wanted[side], now_ns)
+            offer = self._offer(quoter, side, quoter.wanted[side], now_ns)
             out += [] if offer is None else [offer]
         return out
 
-    def _offer(self, desk: Desk, side: Side, quote: Quote, now_ns: int) -> Opportunity | None:
+    def _offer(self, quoter: Quoter, side: Side, quote: Quote, now_ns: int) -> Opportunity | None:
         """Return a quote as an opportunity; ``None`` where no lots of both venues express it."""
-        maker, taker = desk.maker, desk.taker
+        maker, taker = quoter.maker, quoter.taker
         if maker.rules is None or taker.rules is None or maker.view is None or taker.view is None:
             return None
         qty = qty_to_lot(quote.qty, lot_common(maker.rules.lot_size, taker.rules.lot_size))

@@ -1,4 +1,4 @@
-"""A quoting desk that rests nothing: which quotes would stand, and what would have filled. Pure.
+"""Quotes that are followed, not sent: which would stand, and what would have filled. Pure.
 
 One maker venue, one taker venue, one quote on each side. Quotes are priced by their hedge
 (``shared/domain/quotes.py``), moved by what was filled before (inventory), and taken back where
@@ -91,7 +91,7 @@ class Hedged(NamedTuple):
     net: Decimal
 
 
-class Desk:
+class Quoter:
     """Both sides of one pair of books.
 
     Args:
@@ -116,13 +116,13 @@ class Desk:
         """Price both sides anew; return the sides that changed: placed, moved or taken back."""
         changed: dict[Side, Quote | NoQuote] = {}
         for side in Side:
-            wanted, standing = self._wanted(side, now_ns), self.quotes.get(side)
+            wanted, resting = self._wanted(side, now_ns), self.quotes.get(side)
             if isinstance(wanted, NoQuote):
                 if self.quotes.pop(side, None) is not None or self.why_not.get(side) != wanted:
                     self.why_not[side] = changed[side] = wanted
                 continue
             self.wanted[side] = wanted
-            if standing is None or self._is_to_move(side, standing, wanted):
+            if resting is None or self._is_to_move(side, resting, wanted):
                 self.quotes[side] = changed[side] = wanted
                 self.why_not.pop(side, None)
         return changed
@@ -230,9 +230,9 @@ class Desk:
         price = quote_price(side, skewed, costs, tick, opposite_best=opposite)
         return NoQuote.EDGE if price is None else Quote(price, qty, hedge)
 
-    def _is_to_move(self, side: Side, standing: Quote, wanted: Quote) -> bool:
-        is_short = standing.qty < wanted.qty / 2  # what was filled of it is offered again
-        return is_short or must_requote(side, standing.price, wanted.price, self._limits.band)
+    def _is_to_move(self, side: Side, resting: Quote, wanted: Quote) -> bool:
+        is_short = resting.qty < wanted.qty / 2  # what was filled of it is offered again
+        return is_short or must_requote(side, resting.price, wanted.price, self._limits.band)
 
     def _is_live(self, book: KnownBook, now_ns: int) -> bool:
         return book.is_live(now_ns, self._limits.book_age_ms_max)

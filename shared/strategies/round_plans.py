@@ -10,7 +10,7 @@ from typing import NamedTuple
 from shared.domain.accounting import holding_key
 from shared.domain.depth import ExactLevel, are_levels, exact_levels
 from shared.domain.fees import edge_bps
-from shared.domain.instrument import split_instrument
+from shared.domain.instrument import MarketKey, split_instrument
 from shared.domain.quantities import base_of, is_inverse, qty_of_base
 from shared.domain.rounding import exact, is_enough, lot_common, qty_accepted, qty_to_lot
 from shared.messages.arb import Opportunity, OpportunityLeg
@@ -20,8 +20,6 @@ from shared.messages.rounds import Intent, StrategyPosition
 from shared.messages.rules import InstrumentRules
 from shared.strategies.two_legs import Offer, make_leg
 
-Place = tuple[str, str]
-"""Venue and instrument."""
 _ZERO = Decimal(0)
 _DOWN = Context(prec=28, rounding=ROUND_DOWN)
 _MS = 1_000_000
@@ -142,7 +140,7 @@ def plan_round(terms: RoundTerms, orders: Sequence[Wanted], now_ns: int) -> Oppo
 
 def close_round(
     held: StrategyPosition,
-    books: Mapping[Place, KnownBook],
+    books: Mapping[MarketKey, KnownBook],
     now_ns: int,
     *,
     age_ms_max: int,
@@ -161,8 +159,8 @@ def close_round(
     """
     wanted: list[tuple[KnownBook, Side, Decimal]] = []
     share = _Share(Decimal(1), Decimal(1))
-    for place, side, qty in _open_legs(held):
-        book = books.get(place)
+    for market, side, qty in _open_legs(held):
+        book = books.get(market)
         if book is None or not book.is_live(now_ns, age_ms_max) or book.rules is None:
             return None
         assert book.view is not None
@@ -182,7 +180,7 @@ def close_round(
     return plan_round(terms, orders, now_ns) if orders else None
 
 
-def is_uneven(held: StrategyPosition, books: Mapping[Place, KnownBook]) -> bool:
+def is_uneven(held: StrategyPosition, books: Mapping[MarketKey, KnownBook]) -> bool:
     """Tell whether more of a round is unhedged than some market of it would take.
 
     Of inverse contracts that is two lots and more: how many coins one is depends on the price.
@@ -248,13 +246,13 @@ def _part(book: KnownBook, side: Side, qty: Decimal) -> Wanted | None:
     return Wanted(view, rules, side, accepted)
 
 
-def _open_legs(held: StrategyPosition) -> list[tuple[Place, Side, Decimal]]:
+def _open_legs(held: StrategyPosition) -> list[tuple[MarketKey, Side, Decimal]]:
     """Return what would close a round, by place; spot is one holding over all venues."""
     net: dict[str, Decimal] = {}
     for leg in held.legs:
         key = holding_key(leg.venue, leg.instrument)
         net[key] = net.get(key, _ZERO) + leg.qty
-    found: list[tuple[Place, Side, Decimal]] = []
+    found: list[tuple[MarketKey, Side, Decimal]] = []
     for leg in held.legs:
         key = holding_key(leg.venue, leg.instrument)
         left = net[key]

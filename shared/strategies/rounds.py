@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import ClassVar, NamedTuple, TypeVar
 
-from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
+from shared.domain.instrument import InstrumentKind, MarketKey, is_spot, split_instrument
 from shared.messages.arb import Opportunity
 from shared.messages.base import Side
 from shared.messages.market import DepthView
@@ -24,7 +24,6 @@ from shared.strategies.near_misses import NearMisses, Route, Stopped
 from shared.strategies.port import RETRY_NS, Depth, Output, Params, Strategy
 from shared.strategies.round_plans import (
     KnownBook,
-    Place,
     RoundTerms,
     Wanted,
     close_round,
@@ -51,7 +50,7 @@ class RoundPair:
     __slots__ = ("bought", "bought_at", "pending_ns", "route", "sold", "sold_at", "ts_cool_ns")
 
     def __init__(
-        self, bought: tuple[Place, KnownBook], sold: tuple[Place, KnownBook], route: Route
+        self, bought: tuple[MarketKey, KnownBook], sold: tuple[MarketKey, KnownBook], route: Route
     ) -> None:
         self.bought_at, self.bought = bought
         self.sold_at, self.sold = sold
@@ -84,37 +83,39 @@ class RoundMarkets:
 
     def __init__(self, near_misses: NearMisses, bought: Depth, sold: Depth) -> None:
         self._near_misses, self._bought, self._sold = near_misses, bought, sold
-        self.books: dict[Place, KnownBook] = {}
+        self.books: dict[MarketKey, KnownBook] = {}
         self.pairs: list[RoundPair] = []
-        self.pairs_of: dict[Place, list[RoundPair]] = {}
+        self.pairs_of: dict[MarketKey, list[RoundPair]] = {}
         self.pairs_refused = 0
 
-    def book(self, place: Place) -> KnownBook | None:
+    def book(self, market: MarketKey) -> KnownBook | None:
         """Return a book, making it and its pairs at first sight; ``None`` if it is not wanted."""
-        book = self.books.get(place)
+        book = self.books.get(market)
         if book is not None:
             return book
         try:
-            name = split_instrument(place[1])
+            name = split_instrument(market[1])
         except ValueError:  # no instrument's name
             return None
         is_taken = self.takes_inverse or name.kind is not InstrumentKind.INVERSE
         if not is_taken or len(self.books) >= BOOKS_MAX:
             return None
-        book = self.books[place] = KnownBook()
-        self.pairs_of[place] = []
+        book = self.books[market] = KnownBook()
+        self.pairs_of[market] = []
         for other, known in list(self.books.items()):
             its = split_instrument(other[1])
-            if other != place and (its.base, its.quote) == (name.base, name.quote):
-                self._add(bought=(other, known), sold=(place, book))
-                self._add(bought=(place, book), sold=(other, known))
+            if other != market and (its.base, its.quote) == (name.base, name.quote):
+                self._add(bought=(other, known), sold=(market, book))
+                self._add(bought=(market, book), sold=(other, known))
         return book
 
-    def is_wanted(self, bought: Place, sold: Place) -> bool:
+    def is_wanted(self, bought: MarketKey, sold: MarketKey) -> bool:
         """Tell whether the one is to be bought against the other."""
         return not is_spot(sold[1]) and self._bought.covers(*bought) and self._sold.covers(*sold)
 
-    def _add(self, *, bought: tuple[Place, KnownBook], sold: tuple[Place, KnownBook]) -> None:
+    def _add(
+        self, *, bought: tuple[MarketKey, KnownBook], sold: tuple[MarketKey, KnownBook]
+    ) -> None:
         if not self.is_wanted(bought[0], sold[0]):
             return
         if len(self.pairs) >= PAIRS_MAX:
@@ -122,8 +123,8 @@ class RoundMarkets:
             return
         pair = RoundPair(bought, sold, self._near_misses.route(bought[0], sold[0]))
         self.pairs.append(pair)
-        for place in (bought[0], sold[0]):
-            self.pairs_of[place].append(pair)
+        for market in (bought[0], sold[0]):
+            self.pairs_of[market].append(pair)
 
 
 class RoundTiming(NamedTuple):
@@ -183,13 +184,13 @@ class RoundStrategy(Strategy[P]):
 
     def on_depth(self, view: DepthView, now_ns: int) -> Sequence[Opportunity]:
         """Look at the pairs of a book, and at what they hold."""
-        place = view.venue, view.instrument
-        book = self.markets.book(place)
+        market = view.venue, view.instrument
+        book = self.markets.book(market)
         if book is None:
             return ()
         book.view = view
         out: list[Opportunity] = []
-        for pair in self.markets.pairs_of[place]:
+        for pair in self.markets.pairs_of[market]:
             held = self._round_of(pair)
             found = self._close(held, now_ns) if held else self._open(pair, now_ns)
             if isinstance(found, Opportunity):
@@ -205,9 +206,9 @@ class RoundStrategy(Strategy[P]):
             return ()
         self._tried_ns.pop(position.round_id, None)
         if self.rounds.pop(position.round_id, None) is not None:
-            places = {(leg.venue, leg.instrument) for leg in position.legs}
+            traded = {(leg.venue, leg.instrument) for leg in position.legs}
             for pair in self.markets.pairs:
-                if not places or pair.sold_at in places:
+                if not traded or pair.sold_at in traded:
                     pair.ts_cool_ns = now_ns + self.timing.cooldown_ms * _MS
                     pair.pending_ns = 0
         return ()
@@ -215,9 +216,9 @@ class RoundStrategy(Strategy[P]):
     def on_held_back(self, held: Output, now_ns: int) -> None:
         """Let a pair whose opening was held back be offered again soon."""
         if isinstance(held, Opportunity) and held.intent is Intent.OPEN:
-            places = {(leg.venue, leg.instrument) for leg in held.legs}
+            traded = {(leg.venue, leg.instrument) for leg in held.legs}
             for pair in self.markets.pairs:
-                if places == {pair.bought_at, pair.sold_at}:
+                if traded == {pair.bought_at, pair.sold_at}:
                     pair.pending_ns = min(pair.pending_ns, now_ns + RETRY_NS)
 
     def on_timer(self, now_ns: int) -> Sequence[Opportunity]:

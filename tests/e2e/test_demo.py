@@ -62,10 +62,10 @@ class Arb:
         found = []
         for child in self.tree.children(recursive=True):
             try:
-                words = child.cmdline()
+                options = child.cmdline()
             except psutil.Error:
                 continue
-            if f"services.{name}" in words or name in Path(words[0] if words else "").name:
+            if f"services.{name}" in options or name in Path(options[0] if options else "").name:
                 found.append(child.pid)
         return found
 
@@ -94,10 +94,10 @@ class Arb:
 
 
 @contextmanager
-def running(*words: str) -> Iterator[Arb]:
+def running(*options: str) -> Iterator[Arb]:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("ARB_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "services.cli.main", *words],
+        [sys.executable, "-m", "services.cli.main", *options],
         cwd=ROOT,
         env=clean,
         text=True,
@@ -158,8 +158,8 @@ def check_within_bounds(report: dict[str, Any]) -> None:
 
 def test_the_demo_executes_arbitrage_and_leaves_nothing(tmp_path: Path) -> None:
     kept = tmp_path / "ledger.sqlite"
-    words = ("--seconds", "20", "--seed", "11", "--ledger", str(kept), "--json")
-    with running("demo", *words) as arb:
+    options = ("--seconds", "20", "--seed", "11", "--ledger", str(kept), "--json")
+    with running("demo", *options) as arb:
         eventually_sync(lambda: all(arb.pids(name) for name in SERVICES), timeout_s=30)
         children = arb.tree.children(recursive=True)
         report = arb.report()

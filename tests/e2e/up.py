@@ -52,9 +52,9 @@ def prepared(tmp_path: Path) -> Iterator[Path]:
             venues.terminate()
 
 
-def arb(folder: Path, *words: str) -> tuple[int, dict[str, Any]]:
+def arb(folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
     done = subprocess.run(
-        [sys.executable, "-m", "services.cli.main", *words, "--json"],
+        [sys.executable, "-m", "services.cli.main", *options, "--json"],
         cwd=folder,
         env=CLEAN,
         capture_output=True,

@@ -21,7 +21,7 @@ from services.lab.simulate import run_seed
 from services.lab.world import World
 from services.risk.engine import RiskEngine
 from services.risk.exposure import Ledger
-from services.risk.stops import StopKeeper
+from services.risk.stops import RoundStops
 from shared.domain import accounting
 from shared.domain.order import OrderNews
 from shared.messages.execution import OrderStatus
@@ -33,7 +33,7 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 def never_reach_a_stop(patch: pytest.MonkeyPatch) -> None:
     """Risk keeps stops and compares them with nothing."""
-    patch.setattr(StopKeeper, "_judge", lambda *args: None)
+    patch.setattr(RoundStops, "_judge", lambda *args: None)
 
 
 def forget_stops_at_restart(patch: pytest.MonkeyPatch) -> None:

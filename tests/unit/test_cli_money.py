@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal as D
 
 from services.cli.commands_look import day_lines, strategy_lines
-from services.cli.look import pnl_by_strategy, unpriced_words
+from services.cli.look import pnl_by_strategy, unpriced_text
 from shared.domain.accounting import Books
 from shared.domain.executions import Execution
 from shared.domain.strategy_books import StrategyBooks
@@ -218,9 +218,9 @@ def test_a_fee_without_a_price_stands_beside_the_known_part() -> None:
         "fees": "known",
         "funding": "known",
     }
-    words = unpriced_words(pnl["fees_unpriced"])
+    words = unpriced_text(pnl["fees_unpriced"])
     assert words == "without fees of 0.75 XYZ, which nothing prices; "
-    assert not unpriced_words({})
+    assert not unpriced_text({})
 
 
 def test_an_inverse_contract_is_valued_in_its_coin_and_apart_from_its_hedge() -> None:

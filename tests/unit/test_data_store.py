@@ -247,8 +247,8 @@ def test_the_same_recording_gives_the_same_bytes(tmp_path):
     assert one == two
 
 
-def arb(*words: str) -> str:
-    result = CliRunner().invoke(app, ["data", *words])
+def arb(*options: str) -> str:
+    result = CliRunner().invoke(app, ["data", *options])
     assert result.exit_code == 0, (result.output, result.exception)
     return result.stdout
 
@@ -269,7 +269,7 @@ def test_commands_show_the_store(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("options", "says"),
     [
         (["ls", "--dir", "nowhere"], "nowhere is no store"),
         (["sql", "selec", "--dir", "."], "sql: "),
@@ -279,9 +279,9 @@ def test_commands_show_the_store(tmp_path):
         (["import", "nothing.gz"], "cannot read nothing.gz"),
     ],
 )
-def test_a_mistake_is_one_line(tmp_path, monkeypatch, words, says):
+def test_a_mistake_is_one_line(tmp_path, monkeypatch, options, says):
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(app, ["data", *words])
+    result = CliRunner().invoke(app, ["data", *options])
     assert isinstance(result.exception, ConfigError)
     assert says in str(result.exception) and "\n" not in str(result.exception)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from services.cli.look import switch_rows, switch_words
+from services.cli.look import switch_rows, switch_text
 from services.executor import actions as act
 from shared.engine import Stopping
 from shared.messages.control import Alert
@@ -135,4 +135,4 @@ def test_nothing_is_set_where_it_is_off(config: dict[str, object]) -> None:
 )
 def test_status_says_how_it_is(shown: dict[str, object], words: str) -> None:
     rows = switch_rows({"alpha": DeadManSwitch(**shown)}, 2 * SECOND)  # type: ignore[arg-type]
-    assert switch_words(rows["alpha"]).startswith(words)
+    assert switch_text(rows["alpha"]).startswith(words)

@@ -17,7 +17,7 @@ from shared.strategies.built_in.funding_carry import FundingCarry
 from shared.strategies.carry_markets import FundingCarryParams
 from shared.strategy_files import load_strategies
 from tests.decision_builders import PERP, SECOND, T0, make_info, make_view
-from tests.unit.test_spot_perp_basis import Desk
+from tests.unit.test_spot_perp_basis import World
 
 HOUR_NS = 3_600 * SECOND
 INTERVAL_NS = 8 * HOUR_NS
@@ -33,7 +33,7 @@ PARAMS: dict[str, Any] = {
 }
 
 
-class CarryDesk(Desk):
+class CarryWorld(World):
     strategy_class, defaults = "funding_carry", PARAMS
 
     def rate(self, bps: float, next_ns: int = NEXT_NS, **changes: Any) -> None:
@@ -80,43 +80,43 @@ class CarryDesk(Desk):
         return {miss.gate for miss in self.every(NearMiss)}
 
 
-def ready(*bps: float, predicted: float = 5.0, **params: Any) -> CarryDesk:
-    desk = CarryDesk(params=params)
-    desk.beat()
-    desk.history(*(bps or (5.0, 5.0, 5.0)))
-    desk.rate(predicted)
-    return desk
+def ready(*bps: float, predicted: float = 5.0, **params: Any) -> CarryWorld:
+    world = CarryWorld(params=params)
+    world.beat()
+    world.history(*(bps or (5.0, 5.0, 5.0)))
+    world.rate(predicted)
+    return world
 
 
 def test_it_opens_where_the_rates_earn_the_round_and_closes_where_they_fade() -> None:
     """Fees 4 * 10 bps and 4 bps of spreads: 44 bps; at 5 bps nine settlements earn them."""
-    desk = ready()
-    desk.show(10_000, 10_000)
-    assert desk.intents == [Intent.OPEN]
-    (found,) = desk.every(Opportunity)
+    world = ready()
+    world.show(10_000, 10_000)
+    assert world.intents == [Intent.OPEN]
+    (found,) = world.every(Opportunity)
     assert [(leg.venue, leg.side) for leg in found.legs] == [
         ("alpha", Side.BUY),
         ("gamma", Side.SELL),
     ]
-    assert desk.last.state is RoundState.OPEN
-    desk.show(10_000, 10_000)
-    desk.rate(0.1)  # one settlement predicted below 0.05 bps an hour is not enough
-    desk.show(10_000, 10_000)
-    assert desk.intents == [Intent.OPEN]
-    desk.rate(0.2, NEXT_NS + INTERVAL_NS)
-    desk.show(10_000, 10_000)
-    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
-    assert desk.last.state is RoundState.CLOSED
-    assert not desk.every(Denied)
+    assert world.last.state is RoundState.OPEN
+    world.show(10_000, 10_000)
+    world.rate(0.1)  # one settlement predicted below 0.05 bps an hour is not enough
+    world.show(10_000, 10_000)
+    assert world.intents == [Intent.OPEN]
+    world.rate(0.2, NEXT_NS + INTERVAL_NS)
+    world.show(10_000, 10_000)
+    assert world.intents == [Intent.OPEN, Intent.CLOSE]
+    assert world.last.state is RoundState.CLOSED
+    assert not world.every(Denied)
 
 
 def test_a_payment_is_no_reason_to_close() -> None:
-    desk = ready()
-    desk.show(10_000, 10_000)
-    desk.history(5.0, last_ns=NEXT_NS)
-    desk.rate(5.0, NEXT_NS + INTERVAL_NS)
-    desk.show(10_000, 10_000)
-    assert desk.intents == [Intent.OPEN]
+    world = ready()
+    world.show(10_000, 10_000)
+    world.history(5.0, last_ns=NEXT_NS)
+    world.rate(5.0, NEXT_NS + INTERVAL_NS)
+    world.show(10_000, 10_000)
+    assert world.intents == [Intent.OPEN]
 
 
 @pytest.mark.parametrize(
@@ -140,31 +140,31 @@ def test_a_payment_is_no_reason_to_close() -> None:
 def test_what_does_not_pay_or_is_not_known_opens_nothing(
     history: Any, predicted: float, params: Any, gate: str
 ) -> None:
-    desk = ready(*history, predicted=predicted, **params)
-    desk.show(10_000, 10_000)
-    assert desk.intents == []
-    assert gate in desk.gates()
+    world = ready(*history, predicted=predicted, **params)
+    world.show(10_000, 10_000)
+    assert world.intents == []
+    assert gate in world.gates()
 
 
 def test_without_a_rate_or_its_interval_nothing_opens() -> None:
-    desk = CarryDesk(params={})
-    desk.beat()
-    desk.history(5.0, 5.0, 5.0)
-    desk.show(10_000, 10_000)
-    desk.rate(5.0, interval_ns=None)
-    desk.show(10_000, 10_000)
-    assert desk.intents == []
-    assert "NO_RATE" in desk.gates()
-    desk.rate(5.0)
-    desk.show(10_000, 10_000)
-    assert desk.intents == [Intent.OPEN]
+    world = CarryWorld(params={})
+    world.beat()
+    world.history(5.0, 5.0, 5.0)
+    world.show(10_000, 10_000)
+    world.rate(5.0, interval_ns=None)
+    world.show(10_000, 10_000)
+    assert world.intents == []
+    assert "NO_RATE" in world.gates()
+    world.rate(5.0)
+    world.show(10_000, 10_000)
+    assert world.intents == [Intent.OPEN]
 
 
 def test_rates_compare_per_hour_when_the_interval_changes() -> None:
     """5 bps of an hour are 40 bps of eight: an interval that shortens pays more, not the same."""
-    desk = ready(0.3, 0.3, 0.3, predicted=0.3)
-    desk.show(10_000, 10_000)
-    assert desk.intents == []
+    world = ready(0.3, 0.3, 0.3, predicted=0.3)
+    world.show(10_000, 10_000)
+    assert world.intents == []
     hour = {"interval_ns": HOUR_NS}
     for place in range(3):
         told = FundingSettled(
@@ -172,49 +172,49 @@ def test_rates_compare_per_hour_when_the_interval_changes() -> None:
             instrument=PERP,
             rate=0.00003,
             ts_funding_ns=LAST_NS + (place + 4) * HOUR_NS,
-            ts_recv_ns=desk.now_ns,
+            ts_recv_ns=world.now_ns,
             interval_ns=HOUR_NS,
         )
-        desk.take(desk.host.on_message(told, desk.now_ns).messages)
-    desk.rate(0.3, LAST_NS + 7 * HOUR_NS, **hour)
-    desk.show(10_000, 10_000)
-    assert desk.intents == [Intent.OPEN]
+        world.take(world.host.on_message(told, world.now_ns).messages)
+    world.rate(0.3, LAST_NS + 7 * HOUR_NS, **hour)
+    world.show(10_000, 10_000)
+    assert world.intents == [Intent.OPEN]
 
 
 def test_a_basis_against_us_costs_and_one_for_us_counts_only_as_allowed() -> None:
     """Long at 10,030 of what is sold at 10,000 lacks 30 bps: then 15 settlements are needed."""
-    desk = ready(hold_hours_max=80.0)
-    desk.show(10_030, 10_000)
-    assert desk.intents == []
-    desk.show(10_000, 10_000)
-    assert desk.intents == [Intent.OPEN]
+    world = ready(hold_hours_max=80.0)
+    world.show(10_030, 10_000)
+    assert world.intents == []
+    world.show(10_000, 10_000)
+    assert world.intents == [Intent.OPEN]
     for credit, intents in ((0.0, []), (40.0, [Intent.OPEN])):
-        desk = ready(hold_hours_max=24.0, basis_credit_bps_max=credit)
-        desk.show(10_000, 10_040)
-        assert desk.intents == intents
+        world = ready(hold_hours_max=24.0, basis_credit_bps_max=credit)
+        world.show(10_000, 10_040)
+        assert world.intents == intents
 
 
 def test_it_ends_by_time_near_liquidation_and_before_a_charge() -> None:
-    desk = ready(hold_hours_max=80.0)
-    desk.show(10_000, 10_000)
-    desk.now_ns += 80 * HOUR_NS
-    desk.show(10_000, 10_000)
-    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
-    desk = ready(margin_fraction=0.2)
-    desk.show(10_000, 10_000)
-    desk.show(10_900, 10_900)
-    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
-    desk = ready(guard_ms=60_000)
-    desk.show(10_000, 10_000)
-    desk.rate(-6.0, desk.now_ns // SECOND * SECOND + 30 * SECOND)
-    desk.show(10_000, 10_000)
-    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
+    world = ready(hold_hours_max=80.0)
+    world.show(10_000, 10_000)
+    world.now_ns += 80 * HOUR_NS
+    world.show(10_000, 10_000)
+    assert world.intents == [Intent.OPEN, Intent.CLOSE]
+    world = ready(margin_fraction=0.2)
+    world.show(10_000, 10_000)
+    world.show(10_900, 10_900)
+    assert world.intents == [Intent.OPEN, Intent.CLOSE]
+    world = ready(guard_ms=60_000)
+    world.show(10_000, 10_000)
+    world.rate(-6.0, world.now_ns // SECOND * SECOND + 30 * SECOND)
+    world.show(10_000, 10_000)
+    assert world.intents == [Intent.OPEN, Intent.CLOSE]
 
 
 def test_the_size_ends_where_the_books_become_dearer() -> None:
-    desk = ready(notional_quote_max=1_000_000.0, slippage_bps_max=3.0)
-    desk.show(10_000, 10_000)
-    (found,) = desk.every(Opportunity) or (None,)
+    world = ready(notional_quote_max=1_000_000.0, slippage_bps_max=3.0)
+    world.show(10_000, 10_000)
+    (found,) = world.every(Opportunity) or (None,)
     assert found is None or found.legs[0].qty <= D(1)  # what both books show within it
 
 

@@ -19,7 +19,7 @@ from shared.messages.market import Trade, TradesMissed
 from shared.messages.terms import Resting, TimeInForce
 from shared.strategies.built_in.market_making import MarketMaking, MarketMakingParams
 from shared.strategies.port import Depth, Trades
-from shared.strategies.quoting import Desk, Hedged, NoQuote, Quote, QuoteLimits
+from shared.strategies.quoting import Hedged, NoQuote, Quote, QuoteLimits, Quoter
 from tests.decision_builders import (
     MS,
     PERP,
@@ -48,18 +48,20 @@ LIMITS = QuoteLimits(
 Levels = list[tuple[float, float]]
 
 
-def desk_of(bids: Levels | None = None, asks: Levels | None = None, **limits: Any) -> Desk:
+def quoter_of(bids: Levels | None = None, asks: Levels | None = None, **limits: Any) -> Quoter:
     """Maker fees of 2 bps at alpha, taker fees of 5 at beta, whose book is 100.00 to 100.02."""
-    desk = Desk(LIMITS._replace(**limits))
-    desk.maker.rules = make_rules("alpha", **FINE, notional_min=D(5), maker_fee_bps=D(2))
-    desk.taker.rules = make_rules("beta", **FINE, notional_min=D(5), taker_fee_bps=D(5))
-    desk.maker.view = make_view("alpha", bids=[(99.0, 9.0)], asks=[(101.0, 9.0)])
-    show(desk, bids, asks)
-    return desk
+    quoter = Quoter(LIMITS._replace(**limits))
+    quoter.maker.rules = make_rules("alpha", **FINE, notional_min=D(5), maker_fee_bps=D(2))
+    quoter.taker.rules = make_rules("beta", **FINE, notional_min=D(5), taker_fee_bps=D(5))
+    quoter.maker.view = make_view("alpha", bids=[(99.0, 9.0)], asks=[(101.0, 9.0)])
+    show(quoter, bids, asks)
+    return quoter
 
 
-def show(desk: Desk, bids: Levels | None = None, asks: Levels | None = None, **more: Any) -> None:
-    desk.taker.view = make_view(
+def show(
+    quoter: Quoter, bids: Levels | None = None, asks: Levels | None = None, **more: Any
+) -> None:
+    quoter.taker.view = make_view(
         "beta", bids=bids or [(100.0, 10.0)], asks=asks or [(100.02, 10.0)], **more
     )
 
@@ -71,38 +73,38 @@ def sale(price: float, qty: float = 0.4, side: Side = Side.SELL, **more: Any) ->
 
 def test_quotes_earn_the_edge_after_both_fees() -> None:
     """100 * 0.9995 * 0.999 / 1.0002 = 99.83008; 100.02 * 1.0005 * 1.001 / 0.9998 = 100.19012."""
-    desk = desk_of()
-    assert desk.refresh(T0) == {
+    quoter = quoter_of()
+    assert quoter.refresh(T0) == {
         Side.BUY: Quote(D("99.83"), D("1.000"), D(100)),
         Side.SELL: Quote(D("100.20"), D("0.999"), D("100.02")),
     }
-    assert desk.refresh(T0) == {}
+    assert quoter.refresh(T0) == {}
 
 
 def test_the_hedge_is_what_all_of_the_quote_would_get() -> None:
-    desk = desk_of(bids=[(100.0, 0.5), (99.0, 9.0)])
-    assert desk.refresh(T0)[Side.BUY] == Quote(D("99.33"), D("1.000"), D("99.5"))
+    quoter = quoter_of(bids=[(100.0, 0.5), (99.0, 9.0)])
+    assert quoter.refresh(T0)[Side.BUY] == Quote(D("99.33"), D("1.000"), D("99.5"))
 
 
 def test_a_quote_moves_only_outside_its_band() -> None:
-    desk = desk_of()
-    desk.refresh(T0)
-    show(desk, bids=[(100.02, 10.0)])  # 2 bps less generous than wanted: it stays
-    assert Side.BUY not in desk.refresh(T0)
-    show(desk, bids=[(100.05, 10.0)])
-    moved = desk.refresh(T0)[Side.BUY]
+    quoter = quoter_of()
+    quoter.refresh(T0)
+    show(quoter, bids=[(100.02, 10.0)])  # 2 bps less generous than wanted: it stays
+    assert Side.BUY not in quoter.refresh(T0)
+    show(quoter, bids=[(100.05, 10.0)])
+    moved = quoter.refresh(T0)[Side.BUY]
     assert isinstance(moved, Quote)
     assert moved.price == D("99.87")
-    show(desk, bids=[(100.03, 10.0)])  # and 1 bp more generous
-    assert Side.BUY not in desk.refresh(T0)
-    show(desk, bids=[(100.02, 10.0)])
-    assert Side.BUY in desk.refresh(T0)
+    show(quoter, bids=[(100.03, 10.0)])  # and 1 bp more generous
+    assert Side.BUY not in quoter.refresh(T0)
+    show(quoter, bids=[(100.02, 10.0)])
+    assert Side.BUY in quoter.refresh(T0)
 
 
 def test_it_never_takes() -> None:
-    desk = desk_of()
-    desk.maker.view = make_view("alpha", bids=[(99.0, 1.0)], asks=[(99.5, 1.0)])
-    found = desk.refresh(T0)[Side.BUY]
+    quoter = quoter_of()
+    quoter.maker.view = make_view("alpha", bids=[(99.0, 1.0)], asks=[(99.5, 1.0)])
+    found = quoter.refresh(T0)[Side.BUY]
     assert isinstance(found, Quote)
     assert found.price == D("99.49")
 
@@ -117,84 +119,84 @@ def test_it_never_takes() -> None:
     ],
 )
 def test_quotes_go_at_once(changes: dict[str, Any], why: NoQuote) -> None:
-    desk = desk_of()
-    desk.refresh(T0)
-    show(desk, **changes)
-    assert desk.refresh(T0)[Side.BUY] is why
-    assert Side.BUY not in desk.quotes
-    assert desk.on_trade(sale(1.0), T0) is False
+    quoter = quoter_of()
+    quoter.refresh(T0)
+    show(quoter, **changes)
+    assert quoter.refresh(T0)[Side.BUY] is why
+    assert Side.BUY not in quoter.quotes
+    assert quoter.on_trade(sale(1.0), T0) is False
 
 
 def test_what_is_not_known_quotes_nothing() -> None:
-    desk = desk_of()
-    desk.maker.rules = None
-    assert desk.refresh(T0)[Side.BUY] is NoQuote.NO_RULES
-    desk = desk_of()
-    desk.maker.view = make_view("alpha", state=BookState.GAP)
-    assert desk.refresh(T0)[Side.BUY] is NoQuote.MAKER_NOT_LIVE
+    quoter = quoter_of()
+    quoter.maker.rules = None
+    assert quoter.refresh(T0)[Side.BUY] is NoQuote.NO_RULES
+    quoter = quoter_of()
+    quoter.maker.view = make_view("alpha", state=BookState.GAP)
+    assert quoter.refresh(T0)[Side.BUY] is NoQuote.MAKER_NOT_LIVE
 
 
 def test_a_trade_through_the_price_fills_and_is_hedged() -> None:
     """0.4 bought at 99.83 and sold at 100: 40 * 0.9995 - 39.932 * 1.0002 = 0.0400136."""
-    desk = desk_of()
-    desk.refresh(T0)
-    found = desk.on_trade(sale(99.82), T0)
+    quoter = quoter_of()
+    quoter.refresh(T0)
+    found = quoter.on_trade(sale(99.82), T0)
     assert found == Hedged(Side.BUY, D("99.83"), D("0.4"), D("0.400"), D("0.0400136"))
-    assert (desk.inventory_qty, desk.unhedged_qty, desk.net) == (D("0.4"), 0, D("0.0400136"))
-    assert desk.quotes[Side.BUY].qty == D("0.6")
+    assert (quoter.inventory_qty, quoter.unhedged_qty, quoter.net) == (D("0.4"), 0, D("0.0400136"))
+    assert quoter.quotes[Side.BUY].qty == D("0.6")
 
 
 def test_a_fill_earns_at_least_its_edge() -> None:
-    desk = desk_of()
-    desk.refresh(T0)
+    quoter = quoter_of()
+    quoter.refresh(T0)
     for trade in (sale(90.0, 5.0), sale(110.0, 5.0, Side.BUY)):
-        found = desk.on_trade(trade, T0)
+        found = quoter.on_trade(trade, T0)
         assert isinstance(found, Hedged)
         assert found.net >= found.hedged_qty * found.price * D("0.001")
 
 
 def test_a_trade_at_the_price_fills_nothing_that_is_counted() -> None:
-    desk = desk_of()
-    desk.refresh(T0)
-    assert desk.on_trade(sale(99.83), T0) is True
-    assert desk.on_trade(sale(99.84), T0) is False
-    assert desk.on_trade(sale(101.0), T0) is False
-    assert desk.inventory_qty == 0
+    quoter = quoter_of()
+    quoter.refresh(T0)
+    assert quoter.on_trade(sale(99.83), T0) is True
+    assert quoter.on_trade(sale(99.84), T0) is False
+    assert quoter.on_trade(sale(101.0), T0) is False
+    assert quoter.inventory_qty == 0
 
 
 def test_what_is_too_small_to_hedge_adds_up() -> None:
     """Of least orders of 30 two fills of 0.2 make one hedge of 0.4."""
-    desk = desk_of()
-    assert desk.taker.rules is not None
-    desk.taker.rules = make_rules("beta", **FINE, notional_min=D(30), taker_fee_bps=D(5))
-    desk.refresh(T0)
-    first = desk.on_trade(sale(99.0, 0.2), T0)
+    quoter = quoter_of()
+    assert quoter.taker.rules is not None
+    quoter.taker.rules = make_rules("beta", **FINE, notional_min=D(30), taker_fee_bps=D(5))
+    quoter.refresh(T0)
+    first = quoter.on_trade(sale(99.0, 0.2), T0)
     assert isinstance(first, Hedged)
-    assert (first.hedged_qty, desk.unhedged_qty) == (0, D("0.2"))
-    second = desk.on_trade(sale(99.0, 0.2), T0)
+    assert (first.hedged_qty, quoter.unhedged_qty) == (0, D("0.2"))
+    second = quoter.on_trade(sale(99.0, 0.2), T0)
     assert isinstance(second, Hedged)
-    assert (second.hedged_qty, second.net, desk.unhedged_qty) == (D("0.400"), D("0.0400136"), 0)
+    assert (second.hedged_qty, second.net, quoter.unhedged_qty) == (D("0.400"), D("0.0400136"), 0)
 
 
 def test_what_is_not_hedged_has_a_cap() -> None:
-    desk = desk_of(unhedged_notional_max=D(15))
-    desk.taker.rules = make_rules("beta", **FINE, notional_min=D(90), taker_fee_bps=D(5))
-    desk.refresh(T0)
-    desk.on_trade(sale(99.0, 0.2), T0)
-    assert desk.refresh(T0) == {Side.BUY: NoQuote.CAP, Side.SELL: NoQuote.CAP}
+    quoter = quoter_of(unhedged_notional_max=D(15))
+    quoter.taker.rules = make_rules("beta", **FINE, notional_min=D(90), taker_fee_bps=D(5))
+    quoter.refresh(T0)
+    quoter.on_trade(sale(99.0, 0.2), T0)
+    assert quoter.refresh(T0) == {Side.BUY: NoQuote.CAP, Side.SELL: NoQuote.CAP}
 
 
 def test_a_side_that_adds_to_the_inventory_moves_away_and_ends() -> None:
     """At half of the inventory the bid is 10 bps lower; the ask stays where it earns its edge."""
-    desk = desk_of()
-    desk.inventory_qty = D(2)
-    found = desk.refresh(T0)
+    quoter = quoter_of()
+    quoter.inventory_qty = D(2)
+    found = quoter.refresh(T0)
     assert found[Side.BUY] == Quote(D("99.73"), D("1.000"), D(100))
     assert found[Side.SELL] == Quote(D("100.20"), D("0.999"), D("100.02"))
-    desk.inventory_qty = D("3.5")
-    assert desk.refresh(T0)[Side.BUY] is NoQuote.INVENTORY
-    desk.inventory_qty = D(-2)
-    assert desk.refresh(T0)[Side.SELL] == Quote(D("100.30"), D("0.999"), D("100.02"))
+    quoter.inventory_qty = D("3.5")
+    assert quoter.refresh(T0)[Side.BUY] is NoQuote.INVENTORY
+    quoter.inventory_qty = D(-2)
+    assert quoter.refresh(T0)[Side.SELL] == Quote(D("100.30"), D("0.999"), D("100.02"))
 
 
 @given(
@@ -203,18 +205,18 @@ def test_a_side_that_adds_to_the_inventory_moves_away_and_ends() -> None:
 )
 def test_money_adds_up(trades: list[tuple[bool, float, float]], middle: int) -> None:
     """Inventory and what is not hedged are the fills; the net is what their cash flows say."""
-    desk = desk_of()
+    quoter = quoter_of()
     bought = flows = D(0)
     for number, (is_sale, price, qty) in enumerate(trades):
-        show(desk, bids=[(middle - 0.5 + number % 3, 50.0)], asks=[(middle + 2.5, 50.0)])
-        desk.refresh(T0)
-        found = desk.on_trade(sale(price, qty, Side.SELL if is_sale else Side.BUY), T0)
+        show(quoter, bids=[(middle - 0.5 + number % 3, 50.0)], asks=[(middle + 2.5, 50.0)])
+        quoter.refresh(T0)
+        found = quoter.on_trade(sale(price, qty, Side.SELL if is_sale else Side.BUY), T0)
         if isinstance(found, Hedged):
             bought += found.side.signed(found.qty)
             flows += found.net
-    assert desk.inventory_qty == bought
-    assert desk.net == flows
-    assert abs(desk.unhedged_qty) * 110 <= LIMITS.unhedged_notional_max + 3 * 110
+    assert quoter.inventory_qty == bought
+    assert quoter.net == flows
+    assert abs(quoter.unhedged_qty) * 110 <= LIMITS.unhedged_notional_max + 3 * 110
 
 
 PLACES = {"maker_venue": "alpha", "taker_venue": "beta"}

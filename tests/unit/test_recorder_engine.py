@@ -35,7 +35,7 @@ def frames(seq: int, count: int = 1, *, at: int = T0, source: str = "i#1", origi
     return RawFrames(source=source, seq=seq, origins=[origin], items=items, ts_recv_ns=at + count)
 
 
-class Desk:
+class World:
     """An engine and what it asked for."""
 
     def __init__(self, known: dict | None = None, segments: list | None = None, **config) -> None:
@@ -75,114 +75,114 @@ def missing(action: Write) -> list[tuple[int | None, str]]:
 
 
 def test_frames_are_written_together_within_the_time_configured():
-    desk = Desk()
-    assert desk.tell(frames(1, 2)) == [] == desk.tell(frames(3))
-    (write,) = desk.wait()
+    world = World()
+    assert world.tell(frames(1, 2)) == [] == world.tell(frames(3))
+    (write,) = world.wait()
     assert rows(write) == [(1, b"f1"), (2, b"f2"), (3, b"f3")]
     (part,) = write.parts
     assert part.segment.startswith("raw/venue=kraken/date=2023-11-14/hour=22/")
     assert not part.missing
-    assert desk.written(write) == []
+    assert world.written(write) == []
 
 
 def test_one_write_at_a_time():
-    desk = Desk()
-    desk.tell(frames(1))
-    (first,) = desk.wait()
-    desk.tell(frames(2))
-    assert desk.wait() == []
-    desk.written(first)
-    (second,) = desk.wait()
+    world = World()
+    world.tell(frames(1))
+    (first,) = world.wait()
+    world.tell(frames(2))
+    assert world.wait() == []
+    world.written(first)
+    (second,) = world.wait()
     assert rows(second) == [(2, b"f2")]
 
 
 def test_what_is_stored_is_not_stored_again():
-    desk = Desk({"i#1": Known(5, T0)})
-    desk.tell(frames(4, 4))
-    (write,) = desk.wait()
+    world = World({"i#1": Known(5, T0)})
+    world.tell(frames(4, 4))
+    (write,) = world.wait()
     assert rows(write) == [(6, b"f6"), (7, b"f7")]
     assert missing(write) == []
-    assert desk.engine.counters()["repeated"] == 2
+    assert world.engine.counters()["repeated"] == 2
 
 
 def test_a_hole_is_written_down_with_count_and_span():
-    desk = Desk({"i#1": Known(5, T0 - 7)})
-    desk.tell(frames(9))
-    (write,) = desk.wait()
+    world = World({"i#1": Known(5, T0 - 7)})
+    world.tell(frames(9))
+    (write,) = world.wait()
     assert missing(write) == [(3, NOT_READ)]
     (told,) = write.parts[0].missing
     assert (told.ts_from_ns, told.ts_to_ns) == (T0 - 7, T0)
 
 
 def test_an_ingestor_that_was_started_anew_is_a_recording_of_its_own():
-    desk = Desk({"i#1": Known(5, T0)})
-    desk.tell(frames(1, source="i#2"))
-    (write,) = desk.wait()
+    world = World({"i#1": Known(5, T0)})
+    world.tell(frames(1, source="i#2"))
+    (write,) = world.wait()
     assert rows(write) == [(1, b"f1")] and missing(write) == []
 
 
 def test_a_recorder_that_came_late_says_what_it_did_not_see():
-    desk = Desk()
-    desk.tell(frames(7))
-    (write,) = desk.wait()
+    world = World()
+    world.tell(frames(7))
+    (write,) = world.wait()
     assert missing(write) == [(6, NOT_READ)]
 
 
 def test_a_full_disk_is_told_once_and_what_is_kept_is_written_later():
-    desk = Desk()
-    desk.tell(frames(1))
-    (write,) = desk.wait()
-    desk.tell(NotWritten("data: No space left on device"))
-    assert "No space left" in desk.engine.unready()
-    desk.tell(frames(2))
-    (again,) = desk.wait(RETRY_NS)
+    world = World()
+    world.tell(frames(1))
+    (write,) = world.wait()
+    world.tell(NotWritten("data: No space left on device"))
+    assert "No space left" in world.engine.unready()
+    world.tell(frames(2))
+    (again,) = world.wait(RETRY_NS)
     assert again == write
-    desk.tell(NotWritten("data: No space left on device"))
-    (again,) = desk.wait(RETRY_NS)
-    (rest,) = desk.written(again)
+    world.tell(NotWritten("data: No space left on device"))
+    (again,) = world.wait(RETRY_NS)
+    (rest,) = world.written(again)
     assert rows(rest) == [(2, b"f2")]
-    assert [alert.severity for alert in desk.alerts] == [Severity.WARNING, Severity.INFO]
-    assert "No space left" in desk.alerts[0].text and "0 frames were lost" in desk.alerts[1].text
-    assert desk.engine.unready() == ""
+    assert [alert.severity for alert in world.alerts] == [Severity.WARNING, Severity.INFO]
+    assert "No space left" in world.alerts[0].text and "0 frames were lost" in world.alerts[1].text
+    assert world.engine.unready() == ""
 
 
 def test_what_does_not_fit_while_the_disk_is_full_is_counted(monkeypatch):
     monkeypatch.setattr(engine_module, "PENDING_BYTES_MAX", 2 * (engine_module.ROW_BYTES + 2))
-    desk = Desk()
-    desk.tell(frames(1, 2))
-    (write,) = desk.wait()
-    desk.tell(NotWritten("full"))
-    desk.tell(frames(3, 5))
-    (write,) = desk.wait(RETRY_NS)
-    desk.written(write)
-    desk.tell(frames(8))
-    (write,) = desk.wait()
+    world = World()
+    world.tell(frames(1, 2))
+    (write,) = world.wait()
+    world.tell(NotWritten("full"))
+    world.tell(frames(3, 5))
+    (write,) = world.wait(RETRY_NS)
+    world.written(write)
+    world.tell(frames(8))
+    (write,) = world.wait()
     assert rows(write) == [(8, b"f8")] and missing(write) == [(5, "full")]
-    assert desk.engine.counters()["dropped"] == 5
-    assert "5 frames were lost meanwhile (full)" in desk.alerts[-1].text
+    assert world.engine.counters()["dropped"] == 5
+    assert "5 frames were lost meanwhile (full)" in world.alerts[-1].text
 
 
 def test_a_segment_ends_with_its_hour_and_at_its_size():
-    desk = Desk(segment_bytes_max=100)
-    desk.tell(frames(1))
-    (write,) = desk.wait()
-    (finish,) = desk.written(write, 100)
+    world = World(segment_bytes_max=100)
+    world.tell(frames(1))
+    (write,) = world.wait()
+    (finish,) = world.written(write, 100)
     assert finish == Finish(write.parts[0].segment)
-    desk.tell(Finished(finish.segment, 1))
-    desk.tell(frames(2))
-    (write,) = desk.wait()
+    world.tell(Finished(finish.segment, 1))
+    world.tell(frames(2))
+    (write,) = world.wait()
     assert write.parts[0].segment != finish.segment
-    desk.written(write)
-    assert desk.wait(3_600 * S + 10 * S) == [Finish(write.parts[0].segment)]
-    assert desk.engine.gauges()["segments_open"] == 0
+    world.written(write)
+    assert world.wait(3_600 * S + 10 * S) == [Finish(write.parts[0].segment)]
+    assert world.engine.gauges()["segments_open"] == 0
 
 
 def test_rows_of_two_hours_and_two_venues_lie_apart():
-    desk = Desk()
-    desk.tell(frames(1))
-    desk.tell(frames(2, at=T0 + 3_600 * S, origin=RawOrigin("gateio", "gateio.ws.2", "wss://g")))
-    desk.tell(frames(3, at=T0 + 3_600 * S))
-    (write,) = desk.wait()
+    world = World()
+    world.tell(frames(1))
+    world.tell(frames(2, at=T0 + 3_600 * S, origin=RawOrigin("gateio", "gateio.ws.2", "wss://g")))
+    world.tell(frames(3, at=T0 + 3_600 * S))
+    (write,) = world.wait()
     folders = [part.segment.rpartition("/")[0] for part in write.parts]
     assert folders == [
         "raw/venue=kraken/date=2023-11-14/hour=22",
@@ -192,37 +192,37 @@ def test_rows_of_two_hours_and_two_venues_lie_apart():
 
 
 def test_segments_of_a_recorder_that_was_killed_are_finished_and_told():
-    desk = Desk(segments=["a", "b"])
-    assert desk.actions == [Finish("a")]
-    (alert,) = desk.alerts
+    world = World(segments=["a", "b"])
+    assert world.actions == [Finish("a")]
+    (alert,) = world.alerts
     assert "3 rows of 2 segments kept, 5 bytes" in alert.text
-    assert desk.tell(Finished("a", 3)) == [Finish("b")]
+    assert world.tell(Finished("a", 3)) == [Finish("b")]
 
 
 def test_a_segment_that_cannot_be_finished_is_tried_again():
-    desk = Desk(segments=["a"])
-    assert desk.tell(NotFinished("a", "full")) == []
-    assert desk.wait(10 * S) == [Finish("a")]
+    world = World(segments=["a"])
+    assert world.tell(NotFinished("a", "full")) == []
+    assert world.wait(10 * S) == [Finish("a")]
 
 
 def test_stopping_writes_and_finishes_what_there_is():
-    desk = Desk()
-    desk.tell(frames(1))
-    (write,) = desk.tell(Stopping())
-    assert list(desk.engine.open_work()) == ["rows", write.parts[0].segment]
-    (finish,) = desk.written(write)
+    world = World()
+    world.tell(frames(1))
+    (write,) = world.tell(Stopping())
+    assert list(world.engine.open_work()) == ["rows", write.parts[0].segment]
+    (finish,) = world.written(write)
     assert finish == Finish(write.parts[0].segment)
-    desk.tell(Finished(finish.segment, 1))
-    assert not desk.engine.open_work()
+    world.tell(Finished(finish.segment, 1))
+    assert not world.engine.open_work()
 
 
 def test_a_stop_does_not_wait_for_a_full_disk():
-    desk = Desk()
-    desk.tell(frames(1))
-    (write,) = desk.wait()
-    desk.tell(NotWritten("full"))
-    desk.tell(Stopping())
-    assert not desk.engine.open_work()
+    world = World()
+    world.tell(frames(1))
+    (write,) = world.wait()
+    world.tell(NotWritten("full"))
+    world.tell(Stopping())
+    assert not world.engine.open_work()
     assert write
 
 

@@ -64,7 +64,7 @@ def order_event(name: str, status: OrderStatus, at_ns: int) -> OrderEvent:
     )
 
 
-class Desk:
+class World:
     """An engine with two venues that answer what they are told to, and a bus that says the rest."""
 
     def __init__(self, **settings: Any) -> None:
@@ -89,7 +89,7 @@ class Desk:
     def tell(self, message: Any) -> None:
         self._take(self.engine.on_message(message, self.now_ns))
 
-    def run(self, seconds: float) -> Desk:
+    def run(self, seconds: float) -> World:
         """Let time pass: heartbeats, books and reports every second, answers at once."""
         for _ in range(int(seconds * 2)):
             self.now_ns += S // 2
@@ -194,38 +194,38 @@ CODES = (
 )
 
 
-def lose_money(desk: Desk) -> None:
-    desk.balances["alpha"]["USDT"] -= 3_000
+def lose_money(world: World) -> None:
+    world.balances["alpha"]["USDT"] -= 3_000
 
 
-def differ(desk: Desk) -> None:
-    desk.positions["gamma"] = D(-20)
+def differ(world: World) -> None:
+    world.positions["gamma"] = D(-20)
 
 
-def leave_order(desk: Desk) -> None:
-    desk.orders["alpha"].append(resting("alpha", "stranger"))
+def leave_order(world: World) -> None:
+    world.orders["alpha"].append(resting("alpha", "stranger"))
 
 
-def leave_on_untrusted(desk: Desk) -> None:
-    desk.book = BookState.STALE
-    desk.run(5)
-    desk.tell(order_event("ab1", OrderStatus.SUBMITTED, desk.now_ns))
+def leave_on_untrusted(world: World) -> None:
+    world.book = BookState.STALE
+    world.run(5)
+    world.tell(order_event("ab1", OrderStatus.SUBMITTED, world.now_ns))
 
 
-def lose_bus(desk: Desk) -> None:
-    desk.alive.clear()
+def lose_bus(world: World) -> None:
+    world.alive.clear()
 
 
 def lose(name: str) -> Any:
-    return lambda desk: desk.alive.pop(name)
+    return lambda world: world.alive.pop(name)
 
 
-def lag(desk: Desk) -> None:
-    desk.lags["executor exec.plan"] = 20_000
+def lag(world: World) -> None:
+    world.lags["executor exec.plan"] = 20_000
 
 
-def blind(desk: Desk) -> None:
-    desk.unreadable = "alpha"
+def blind(world: World) -> None:
+    world.unreadable = "alpha"
 
 
 HARMS = dict(
@@ -249,96 +249,96 @@ ACTS = set(CODES[:6])
 
 
 def test_nothing_is_said_while_all_is_well() -> None:
-    desk = Desk(act=True).run(120)
-    assert desk.messages == []
-    assert desk.engine.gauges()["venues_read"] == 2
+    world = World(act=True).run(120)
+    assert world.messages == []
+    assert world.engine.gauges()["venues_read"] == 2
 
 
 @pytest.mark.parametrize("code", CODES)
 def test_each_rule_has_its_code_and_only_some_act(code: str) -> None:
-    desk = Desk(act=True).run(20)
-    HARMS[code](desk)
-    desk.run(90)
-    assert desk.alerts(code), [m for m in desk.messages if isinstance(m, Alert)]
-    others = {m.code for m in desk.messages if isinstance(m, Alert)} - {code, "SENTINEL_ACTED"}
+    world = World(act=True).run(20)
+    HARMS[code](world)
+    world.run(90)
+    assert world.alerts(code), [m for m in world.messages if isinstance(m, Alert)]
+    others = {m.code for m in world.messages if isinstance(m, Alert)} - {code, "SENTINEL_ACTED"}
     assert others == set()
-    assert bool(desk.commands()) == bool(desk.alerts("SENTINEL_ACTED")) == (code in ACTS)
+    assert bool(world.commands()) == bool(world.alerts("SENTINEL_ACTED")) == (code in ACTS)
 
 
 @pytest.mark.parametrize("code", CODES)
 def test_without_act_nothing_is_commanded(code: str) -> None:
-    desk = Desk().run(20)
-    desk.orders["gamma"].append(resting("gamma", "ours"))
-    HARMS[code](desk)
-    desk.run(90)
-    assert desk.alerts(code) and not desk.commands()
-    assert not [a for a in desk.asked if isinstance(a, CancelOrder)]
+    world = World().run(20)
+    world.orders["gamma"].append(resting("gamma", "ours"))
+    HARMS[code](world)
+    world.run(90)
+    assert world.alerts(code) and not world.commands()
+    assert not [a for a in world.asked if isinstance(a, CancelOrder)]
 
 
 def test_the_switch_cancels_everywhere_and_tells_what_it_did() -> None:
-    desk = Desk(act=True).run(20)
-    desk.orders["alpha"] += [resting("alpha", f"a{n}") for n in range(3)]
-    desk.orders["gamma"].append(resting("gamma", "g"))
-    lose("executor")(desk)
-    desk.run(15)
-    assert desk.orders == {"alpha": [], "gamma": []}
-    (acted,) = desk.alerts("SENTINEL_ACTED")
+    world = World(act=True).run(20)
+    world.orders["alpha"] += [resting("alpha", f"a{n}") for n in range(3)]
+    world.orders["gamma"].append(resting("gamma", "g"))
+    lose("executor")(world)
+    world.run(15)
+    assert world.orders == {"alpha": [], "gamma": []}
+    (acted,) = world.alerts("SENTINEL_ACTED")
     assert "4 working orders found at 2 venues, none left after 0 ms" in acted.text
-    assert {command.kind for command in desk.commands()} == {CommandKind.HALT}
+    assert {command.kind for command in world.commands()} == {CommandKind.HALT}
 
 
 def test_the_command_is_repeated_until_it_is_seen_and_pressed_once() -> None:
-    desk = Desk(act=True).run(20)
-    lose("risk")(desk)
-    desk.run(20)
-    sent = desk.commands()
+    world = World(act=True).run(20)
+    lose("risk")(world)
+    world.run(20)
+    sent = world.commands()
     assert len(sent) > 2 and len({command.command_id for command in sent}) == 1
-    desk.tell(sent[0])
-    desk.run(120)
-    assert len(desk.commands()) == len(sent)
-    assert desk.engine.counters()["switch_pressed"] == 1
+    world.tell(sent[0])
+    world.run(120)
+    assert len(world.commands()) == len(sent)
+    assert world.engine.counters()["switch_pressed"] == 1
 
 
 def test_what_holds_again_is_said_and_may_press_again() -> None:
-    desk = Desk(act=True).run(20)
-    lose("risk")(desk)
-    desk.run(20)
-    desk.tell(desk.commands()[0])
-    desk.alive["risk"] = None
-    desk.run(5)
-    assert desk.alerts("SENTINEL_TRADER_DEAD", Severity.INFO)
-    lose("risk")(desk)
-    desk.run(20)
-    assert desk.engine.counters()["switch_pressed"] == 2
+    world = World(act=True).run(20)
+    lose("risk")(world)
+    world.run(20)
+    world.tell(world.commands()[0])
+    world.alive["risk"] = None
+    world.run(5)
+    assert world.alerts("SENTINEL_TRADER_DEAD", Severity.INFO)
+    lose("risk")(world)
+    world.run(20)
+    assert world.engine.counters()["switch_pressed"] == 2
 
 
 def test_a_venue_that_cannot_be_read_is_not_taken_for_clear() -> None:
-    desk = Desk(act=True, kill_within_ms=5_000).run(20)
-    desk.unreadable = "alpha"
-    lose("executor")(desk)
-    desk.run(20)
-    (acted,) = desk.alerts("SENTINEL_ACTED")
+    world = World(act=True, kill_within_ms=5_000).run(20)
+    world.unreadable = "alpha"
+    lose("executor")(world)
+    world.run(20)
+    (acted,) = world.alerts("SENTINEL_ACTED")
     assert "NOT done: alpha: its orders are not known (no answer in time)" in acted.text
     assert "none left" not in acted.text
 
 
 def test_an_order_on_record_has_an_owner_until_the_record_ends_it() -> None:
-    desk = Desk().run(5)
-    desk.tell(order_event("ab1", OrderStatus.ACCEPTED, desk.now_ns))
-    desk.orders["alpha"].append(resting("alpha", "ab1"))
-    desk.run(60)
-    assert desk.messages == []
-    desk.tell(order_event("ab1", OrderStatus.CANCELED, desk.now_ns))
-    desk.run(30)
-    assert "ab1 (buy 1 BTC/USDT at 90)" in desk.alerts("SENTINEL_ORDER_UNOWNED")[0].text
+    world = World().run(5)
+    world.tell(order_event("ab1", OrderStatus.ACCEPTED, world.now_ns))
+    world.orders["alpha"].append(resting("alpha", "ab1"))
+    world.run(60)
+    assert world.messages == []
+    world.tell(order_event("ab1", OrderStatus.CANCELED, world.now_ns))
+    world.run(30)
+    assert "ab1 (buy 1 BTC/USDT at 90)" in world.alerts("SENTINEL_ORDER_UNOWNED")[0].text
 
 
 def test_a_difference_that_moves_with_risk_is_none() -> None:
-    desk = Desk().run(20)
-    desk.positions["gamma"] = D(-20)
-    desk.balances["alpha"]["BTC"] += 20
-    desk.balances["alpha"]["USDT"] -= 2_000
-    desk.risk_says = {
+    world = World().run(20)
+    world.positions["gamma"] = D(-20)
+    world.balances["alpha"]["BTC"] += 20
+    world.balances["alpha"]["USDT"] -= 2_000
+    world.risk_says = {
         "positions": [
             PositionReport(
                 venue="gamma", instrument=PERP, qty=D(-20), entry=D(100), unrealized=D(0)
@@ -346,53 +346,53 @@ def test_a_difference_that_moves_with_risk_is_none() -> None:
         ],
         "inventory": {"alpha": {"BTC": D(20), "USDT": D(-2_000)}},
     }
-    desk.run(90)
-    assert desk.messages == []
+    world.run(90)
+    assert world.messages == []
 
 
 def test_a_move_of_the_market_is_no_loss_of_what_was_there() -> None:
-    desk = Desk(equity_drop_max=D(1)).run(20)
-    desk.balances["alpha"]["BTC"] += D("0.5")
-    desk.balances["alpha"]["USDT"] -= D(50)
-    desk.run(30)
-    assert not desk.alerts("SENTINEL_EQUITY")
-    desk.balances["alpha"]["USDT"] -= D(2)
-    desk.run(10)
-    assert "lost 2.00 dollars" in desk.alerts("SENTINEL_EQUITY")[0].text
+    world = World(equity_drop_max=D(1)).run(20)
+    world.balances["alpha"]["BTC"] += D("0.5")
+    world.balances["alpha"]["USDT"] -= D(50)
+    world.run(30)
+    assert not world.alerts("SENTINEL_EQUITY")
+    world.balances["alpha"]["USDT"] -= D(2)
+    world.run(10)
+    assert "lost 2.00 dollars" in world.alerts("SENTINEL_EQUITY")[0].text
 
 
-def flatten_said(desk: Desk) -> None:
-    desk.tell(
+def say_flatten(world: World) -> None:
+    world.tell(
         Command(
-            ts_ns=desk.now_ns, command_id="f1", kind=CommandKind.FLATTEN, operator="me", reason="r"
+            ts_ns=world.now_ns, command_id="f1", kind=CommandKind.FLATTEN, operator="me", reason="r"
         )
     )
 
 
 def test_a_flatten_is_the_executors_while_it_lives() -> None:
-    desk = Desk(act=True).run(20)
-    flatten_said(desk)
-    desk.run(30)
-    assert desk.messages == [] and not [a for a in desk.asked if isinstance(a, ReadPositions)]
+    world = World(act=True).run(20)
+    say_flatten(world)
+    world.run(30)
+    assert world.messages == [] and not [a for a in world.asked if isinstance(a, ReadPositions)]
 
 
 def test_a_flatten_that_finds_the_executor_dead_is_taken_over() -> None:
-    desk = Desk(act=True).run(20)
-    lose("executor")(desk)
-    desk.run(15)
-    flatten_said(desk)
-    desk.run(5)
-    assert [a for a in desk.asked if isinstance(a, ReadPositions)]
+    world = World(act=True).run(20)
+    lose("executor")(world)
+    world.run(15)
+    say_flatten(world)
+    world.run(5)
+    assert [a for a in world.asked if isinstance(a, ReadPositions)]
 
 
 def test_without_act_it_says_that_nobody_carries_it_out() -> None:
-    desk = Desk().run(20)
-    lose("executor")(desk)
-    desk.run(15)
-    flatten_said(desk)
-    desk.run(5)
-    assert "arb kill --flatten does" in desk.alerts("SENTINEL_NOT_TAKEN")[0].text
-    assert not desk.commands()
+    world = World().run(20)
+    lose("executor")(world)
+    world.run(15)
+    say_flatten(world)
+    world.run(5)
+    assert "arb kill --flatten does" in world.alerts("SENTINEL_NOT_TAKEN")[0].text
+    assert not world.commands()
 
 
 def test_on_paper_there_is_no_venue_to_read() -> None:

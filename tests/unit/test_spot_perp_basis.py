@@ -50,7 +50,7 @@ PARAMS: dict[str, Any] = {
 }
 
 
-class Desk:
+class World:
     """Scanner and risk, joined by what they say to each other; every plan fills as expected."""
 
     strategy_class, defaults = "spot_perp_basis", PARAMS
@@ -160,168 +160,168 @@ class Desk:
         return self.every(StrategyPosition)[-1]
 
 
-def ready(**entry: Any) -> Desk:
-    desk = Desk(**entry)
-    desk.beat()
-    return desk
+def ready(**entry: Any) -> World:
+    world = World(**entry)
+    world.beat()
+    return world
 
 
 def test_it_opens_at_the_one_basis_and_closes_at_the_other() -> None:
-    desk = ready()
-    desk.show(10_000, 10_050)  # 50 bps, less the spread
-    assert desk.intents == []
-    desk.show(10_000, 10_070)
-    assert desk.intents == [Intent.OPEN]
-    (found,) = desk.every(Opportunity)
+    world = ready()
+    world.show(10_000, 10_050)  # 50 bps, less the spread
+    assert world.intents == []
+    world.show(10_000, 10_070)
+    assert world.intents == [Intent.OPEN]
+    (found,) = world.every(Opportunity)
     assert [(leg.venue, leg.side, leg.qty) for leg in found.legs] == [
         ("alpha", Side.BUY, D("0.198")),
         ("gamma", Side.SELL, D("0.198")),
     ]
-    assert desk.last.state is RoundState.OPEN
-    desk.show(10_000, 10_030)  # between the two
-    assert desk.intents == [Intent.OPEN]
-    desk.show(10_040, 10_045)
-    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
-    assert desk.last.state is RoundState.CLOSED
+    assert world.last.state is RoundState.OPEN
+    world.show(10_000, 10_030)  # between the two
+    assert world.intents == [Intent.OPEN]
+    world.show(10_040, 10_045)
+    assert world.intents == [Intent.OPEN, Intent.CLOSE]
+    assert world.last.state is RoundState.CLOSED
     # The spot price moved first: 0.198 * ((10039 - 10001) + (10069 - 10031)) - 4 fees of 1
-    assert desk.last.realized == {"USDT": D("0.198") * 76 - 4}
-    assert not desk.every(Denied)
+    assert world.last.realized == {"USDT": D("0.198") * 76 - 4}
+    assert not world.every(Denied)
 
 
 def test_one_round_at_a_time_and_a_pause_after_it() -> None:
-    desk = ready()
+    world = ready()
     for _ in range(5):
-        desk.show(10_000, 10_070)
-    assert desk.intents == [Intent.OPEN]
-    desk.show(10_000, 10_005)
-    desk.show(10_000, 10_070)
-    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
-    desk.show(10_000, 10_070, later_ms=1_100)
-    assert desk.intents == [Intent.OPEN, Intent.CLOSE, Intent.OPEN]
+        world.show(10_000, 10_070)
+    assert world.intents == [Intent.OPEN]
+    world.show(10_000, 10_005)
+    world.show(10_000, 10_070)
+    assert world.intents == [Intent.OPEN, Intent.CLOSE]
+    world.show(10_000, 10_070, later_ms=1_100)
+    assert world.intents == [Intent.OPEN, Intent.CLOSE, Intent.OPEN]
 
 
 def test_nothing_opens_before_the_open_rounds_are_known() -> None:
-    desk = Desk()
-    desk.show(10_000, 10_070)
-    assert desk.intents == []
-    assert desk.host.counters()["opens_too_early"] == 1
+    world = World()
+    world.show(10_000, 10_070)
+    assert world.intents == []
+    assert world.host.counters()["opens_too_early"] == 1
 
 
 def test_what_was_held_back_opens_as_soon_as_it_may() -> None:
-    desk = Desk()
-    desk.show(10_000, 10_070)
-    assert desk.intents == []
-    desk.beat()  # tells the open rounds: there are none
-    desk.show(10_000, 10_070, later_ms=60)
-    assert desk.intents == [Intent.OPEN]
+    world = World()
+    world.show(10_000, 10_070)
+    assert world.intents == []
+    world.beat()  # tells the open rounds: there are none
+    world.show(10_000, 10_070, later_ms=60)
+    assert world.intents == [Intent.OPEN]
 
 
 def test_a_scanner_that_takes_the_strategy_over_opens_no_second_round() -> None:
     """It has heard of the rounds all the time, but the strategy that begins here has not."""
-    desk, own = ready(), Share(frozenset(["basis"]), frozenset([0]), 1)
-    desk.host.take_share(own, desk.now_ns)
-    desk.show(10_000, 10_070)
-    assert desk.intents == [Intent.OPEN]
-    desk.host.take_share(Share(frozenset(), frozenset(), 1), desk.now_ns)
-    desk.host.take_share(own, desk.now_ns)
+    world, own = ready(), Share(frozenset(["basis"]), frozenset([0]), 1)
+    world.host.take_share(own, world.now_ns)
+    world.show(10_000, 10_070)
+    assert world.intents == [Intent.OPEN]
+    world.host.take_share(Share(frozenset(), frozenset(), 1), world.now_ns)
+    world.host.take_share(own, world.now_ns)
     for place in (("alpha", SPOT), ("gamma", PERP)):
-        desk.host.on_message(make_info(*place), desk.now_ns)
-    desk.show(10_000, 10_070, later_ms=100)
-    assert desk.intents == [Intent.OPEN]
-    assert desk.host.counters()["opens_too_early"] == 1
-    desk.beat()
-    desk.show(10_000, 10_070, later_ms=2_000)
-    assert desk.intents == [Intent.OPEN]
-    desk.show(10_040, 10_045)
-    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
+        world.host.on_message(make_info(*place), world.now_ns)
+    world.show(10_000, 10_070, later_ms=100)
+    assert world.intents == [Intent.OPEN]
+    assert world.host.counters()["opens_too_early"] == 1
+    world.beat()
+    world.show(10_000, 10_070, later_ms=2_000)
+    assert world.intents == [Intent.OPEN]
+    world.show(10_040, 10_045)
+    assert world.intents == [Intent.OPEN, Intent.CLOSE]
 
 
 def test_a_scanner_that_starts_again_closes_what_an_earlier_one_opened() -> None:
-    desk = ready()
-    desk.show(10_000, 10_070)
-    desk.restart_risk()
-    desk.start_scanner()
-    desk.risk.on_message(make_ready(desk.now_ns), desk.now_ns)
+    world = ready()
+    world.show(10_000, 10_070)
+    world.restart_risk()
+    world.start_scanner()
+    world.risk.on_message(make_ready(world.now_ns), world.now_ns)
     for venue in ("alpha", "beta", "gamma"):
-        desk.risk.on_message(make_balances(venue, desk.now_ns), desk.now_ns)
-    desk.beat()
-    desk.show(10_000, 10_070)
-    assert desk.intents == [Intent.OPEN]
-    desk.show(10_000, 10_005)
-    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
-    assert desk.last.state is RoundState.CLOSED
+        world.risk.on_message(make_balances(venue, world.now_ns), world.now_ns)
+    world.beat()
+    world.show(10_000, 10_070)
+    assert world.intents == [Intent.OPEN]
+    world.show(10_000, 10_005)
+    assert world.intents == [Intent.OPEN, Intent.CLOSE]
+    assert world.last.state is RoundState.CLOSED
 
 
 def test_a_round_ends_by_time_without_any_basis() -> None:
-    desk = ready()
-    desk.show(10_000, 10_070)
-    desk.now_ns += 3_600 * SECOND
-    desk.show(10_000, 10_070)
-    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
-    assert desk.last.state is RoundState.CLOSED
+    world = ready()
+    world.show(10_000, 10_070)
+    world.now_ns += 3_600 * SECOND
+    world.show(10_000, 10_070)
+    assert world.intents == [Intent.OPEN, Intent.CLOSE]
+    assert world.last.state is RoundState.CLOSED
 
 
 def test_a_round_ends_when_its_short_nears_liquidation() -> None:
-    desk = ready(params={"margin_fraction": 0.5, "distance_bps_min": 1_000.0})
-    desk.show(10_000, 10_070)
-    desk.show(13_000, 13_080, perp_first=True)  # liquidation is at about 15,000, 15 % away
-    assert desk.intents == [Intent.OPEN]
-    desk.show(14_000, 14_080, perp_first=True)
-    assert desk.intents == [Intent.OPEN, Intent.CLOSE]
+    world = ready(params={"margin_fraction": 0.5, "distance_bps_min": 1_000.0})
+    world.show(10_000, 10_070)
+    world.show(13_000, 13_080, perp_first=True)  # liquidation is at about 15,000, 15 % away
+    assert world.intents == [Intent.OPEN]
+    world.show(14_000, 14_080, perp_first=True)
+    assert world.intents == [Intent.OPEN, Intent.CLOSE]
 
 
 def test_a_close_that_fills_in_part_is_finished_by_further_ones() -> None:
-    desk = ready()
-    desk.show(10_000, 10_070)
-    desk.share = D("0.5")
-    desk.show(10_000, 10_005)
-    assert desk.last.state is RoundState.OPEN
-    desk.share = D(1)
-    desk.show(10_000, 10_005, later_ms=600)
-    assert desk.last.state is RoundState.CLOSED
-    assert desk.risk.ledger.exposure["BTC"] == 0
+    world = ready()
+    world.show(10_000, 10_070)
+    world.share = D("0.5")
+    world.show(10_000, 10_005)
+    assert world.last.state is RoundState.OPEN
+    world.share = D(1)
+    world.show(10_000, 10_005, later_ms=600)
+    assert world.last.state is RoundState.CLOSED
+    assert world.risk.ledger.exposure["BTC"] == 0
 
 
 def test_an_opening_that_does_not_fill_is_tried_again() -> None:
-    desk = ready()
-    desk.share = D(0)
-    desk.show(10_000, 10_070)
-    assert desk.last.state is RoundState.CLOSED
-    desk.share = D(1)
-    desk.show(10_000, 10_070, later_ms=3_100)
-    assert desk.intents == [Intent.OPEN, Intent.OPEN]
-    assert desk.last.state is RoundState.OPEN
+    world = ready()
+    world.share = D(0)
+    world.show(10_000, 10_070)
+    assert world.last.state is RoundState.CLOSED
+    world.share = D(1)
+    world.show(10_000, 10_070, later_ms=3_100)
+    assert world.intents == [Intent.OPEN, Intent.OPEN]
+    assert world.last.state is RoundState.OPEN
 
 
 @pytest.mark.parametrize("rule", ["close", "keep"])
 def test_rounds_of_a_disabled_strategy_follow_its_rule(rule: str) -> None:
-    desk = ready(on_disable=rule)
-    desk.show(10_000, 10_070)
-    desk.take(desk.host.on_message(OverBudget("basis", "too slow"), desk.now_ns).messages)
-    (alert,) = desk.every(Alert)
+    world = ready(on_disable=rule)
+    world.show(10_000, 10_070)
+    world.take(world.host.on_message(OverBudget("basis", "too slow"), world.now_ns).messages)
+    (alert,) = world.every(Alert)
     assert alert.code == "STRATEGY_DISABLED"
-    round_id = desk.last.round_id
+    round_id = world.last.round_id
     fate = "are closed" if rule == "close" else "are kept for the operator"
     assert alert.text.endswith(f"too slow; its rounds {round_id} {fate}")
-    assert f"round basis|{round_id}" in desk.host.notes()
-    desk.beat()
-    desk.show(10_000, 10_070)
+    assert f"round basis|{round_id}" in world.host.notes()
+    world.beat()
+    world.show(10_000, 10_070)
     closes = rule == "close"
-    assert desk.intents == [Intent.OPEN, Intent.CLOSE] if closes else [Intent.OPEN]
-    assert desk.last.state is (RoundState.CLOSED if closes else RoundState.OPEN)
+    assert world.intents == [Intent.OPEN, Intent.CLOSE] if closes else [Intent.OPEN]
+    assert world.last.state is (RoundState.CLOSED if closes else RoundState.OPEN)
     if closes:
-        assert desk.every(Opportunity)[-1].detector == "on_disable"
-        assert desk.host.notes() == {"strategy basis": "disabled: too slow"}
+        assert world.every(Opportunity)[-1].detector == "on_disable"
+        assert world.host.notes() == {"strategy basis": "disabled: too slow"}
 
 
 def test_a_round_without_a_strategy_is_told_once() -> None:
-    desk = ready()
-    desk.show(10_000, 10_070)
-    desk.config = Config(venues=desk.config.venues, risk=desk.config.risk)
-    desk.start_scanner()
-    desk.beat()
-    desk.beat()
-    (alert,) = desk.every(Alert)
+    world = ready()
+    world.show(10_000, 10_070)
+    world.config = Config(venues=world.config.venues, risk=world.config.risk)
+    world.start_scanner()
+    world.beat()
+    world.beat()
+    (alert,) = world.every(Alert)
     assert alert.code == "ROUND_WITHOUT_STRATEGY"
 
 
@@ -335,21 +335,21 @@ def test_thresholds_closer_than_the_costs_are_refused() -> None:
 
 
 def test_fees_above_what_was_expected_open_nothing() -> None:
-    desk = ready()
-    desk.host.on_message(make_info("gamma", PERP, taker_fee_bps=D(30)), desk.now_ns)
-    desk.show(10_000, 10_070)
-    assert desk.intents == []
-    desk.take(desk.host.on_timer(desk.now_ns + 2 * SECOND).messages)
-    assert "COSTS" in {miss.gate for miss in desk.every(NearMiss)}
+    world = ready()
+    world.host.on_message(make_info("gamma", PERP, taker_fee_bps=D(30)), world.now_ns)
+    world.show(10_000, 10_070)
+    assert world.intents == []
+    world.take(world.host.on_timer(world.now_ns + 2 * SECOND).messages)
+    assert "COSTS" in {miss.gate for miss in world.every(NearMiss)}
 
 
 def test_a_book_that_is_not_live_opens_and_closes_nothing() -> None:
-    desk = ready()
+    world = ready()
     view = make_view("gamma", PERP, bids=[(10_100, 1.0)], state=BookState.STALE)
-    desk.host.on_message(view, desk.now_ns)
+    world.host.on_message(view, world.now_ns)
     spot = make_view("alpha", SPOT)
     assert not [
-        m for m in desk.host.on_message(spot, desk.now_ns).messages if isinstance(m, Opportunity)
+        m for m in world.host.on_message(spot, world.now_ns).messages if isinstance(m, Opportunity)
     ]
 
 
@@ -364,10 +364,10 @@ def books(**quantities: float) -> dict[tuple[str, str], KnownBook]:
 
 
 def test_a_thin_book_closes_all_legs_by_the_same_share() -> None:
-    desk = ready()
-    desk.show(10_000, 10_070)
-    found = close_round(desk.last, books(gamma=0.05), T0, age_ms_max=1_000)
+    world = ready()
+    world.show(10_000, 10_070)
+    found = close_round(world.last, books(gamma=0.05), T0, age_ms_max=1_000)
     assert found is not None
     assert [leg.qty for leg in found.legs] == [D("0.05"), D("0.05")]
-    assert close_round(desk.last, books(gamma=0.0001), T0, age_ms_max=1_000) is None
-    assert close_round(desk.last, books(), T0 + 2 * SECOND, age_ms_max=1_000) is None
+    assert close_round(world.last, books(gamma=0.0001), T0, age_ms_max=1_000) is None
+    assert close_round(world.last, books(), T0 + 2 * SECOND, age_ms_max=1_000) is None

@@ -44,7 +44,7 @@ PARAMS: dict[str, Any] = {
 }
 
 
-class Desk:
+class World:
     """A scanner and risk; every plan fills as expected."""
 
     def __init__(self, **params: Any) -> None:
@@ -100,44 +100,44 @@ LOTS: dict[str, Any] = {"lot_size": D(1), "qty_min": D(1), "notional_min": D(0)}
 
 
 def test_a_round_opens_and_closes_in_contracts_and_coins() -> None:
-    desk = Desk()
-    assert desk.show(10_000.0, 10_010.0) == []
-    (plan,) = desk.show(10_000.0, 10_081.0)
+    world = World()
+    assert world.show(10_000.0, 10_010.0) == []
+    (plan,) = world.show(10_000.0, 10_081.0)
     spot, perp = plan.legs
     assert (spot.side, perp.side, perp.instrument) == (Side.BUY, Side.SELL, INVERSE)
     # As many coins as 2,000 of notional buy, and the contracts nearest to them at the bid.
     assert (spot.qty, perp.qty) == (D("0.198"), D(1996))
-    (held,) = desk.tell()
+    (held,) = world.tell()
     assert (held.state, held.unhedged) == (
         RoundState.OPEN,
         D("0.198") - base_of(INVERSE, D(1996), D(10_080)),
     )
-    assert desk.show(9_000.0, 9_070.0) == []  # still wide, though far below its entry
-    (plan,) = desk.show(9_000.0, 9_000.0)
+    assert world.show(9_000.0, 9_070.0) == []  # still wide, though far below its entry
+    (plan,) = world.show(9_000.0, 9_000.0)
     assert plan.intent is Intent.CLOSE
     assert {(leg.instrument, leg.side, leg.qty) for leg in plan.legs} == {
         (INVERSE, Side.BUY, D(1996)),
         (SPOT, Side.SELL, D("0.198")),
     }
     assert {leg.inverse_entry for leg in plan.legs} == {D(0), held.legs[1].entry}
-    (over,) = desk.tell()
+    (over,) = world.tell()
     assert over.state is RoundState.CLOSED
     coins = base_of(INVERSE, D(1996), D(9_001)) - base_of(INVERSE, D(1996), D(10_080))
     assert over.realized["BTC"] == coins - over.legs[1].fees["BTC"]
 
 
 def test_the_smallest_rest_of_a_contract_does_not_close_a_round() -> None:
-    desk = Desk()
-    desk.show(10_000.0, 10_081.0)
+    world = World()
+    world.show(10_000.0, 10_081.0)
     for price in (10_500.0, 12_000.0, 20_000.0):
-        assert desk.show(price, price * 1.008) == []
+        assert world.show(price, price * 1.008) == []
 
 
 def test_time_ends_a_round_of_contracts() -> None:
-    desk = Desk(held_hours_max=0.001)
-    desk.show(10_000.0, 10_081.0)
-    desk.now_ns += 4 * SECOND
-    (plan,) = desk.show(10_000.0, 10_090.0)
+    world = World(held_hours_max=0.001)
+    world.show(10_000.0, 10_081.0)
+    world.now_ns += 4 * SECOND
+    (plan,) = world.show(10_000.0, 10_090.0)
     assert plan.intent is Intent.CLOSE
 
 
@@ -159,18 +159,18 @@ def test_what_is_bought_hedges_what_is_sold(coins: str) -> None:
 
 def test_funding_of_contracts_is_booked_to_the_round_in_coins() -> None:
 
-    desk = Desk()
-    desk.show(10_000.0, 10_081.0)
+    world = World()
+    world.show(10_000.0, 10_081.0)
     paid = FundingPaid(
-        ts_ns=desk.now_ns,
+        ts_ns=world.now_ns,
         venue="delta",
         instrument=INVERSE,
         payment_id="one",
         amount=D("0.00012"),
         asset="BTC",
-        ts_funding_ns=desk.now_ns,
+        ts_funding_ns=world.now_ns,
     )
-    desk.risk.on_message(paid, desk.now_ns)
-    (held,) = desk.tell()
+    world.risk.on_message(paid, world.now_ns)
+    (held,) = world.tell()
     assert held.funding == {"BTC": D("0.00012")}
     assert held.unhedged == D("0.198") - base_of(INVERSE, D(1996), D(10_080))

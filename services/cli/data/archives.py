@@ -123,16 +123,16 @@ def check_checksum(path: Path) -> bool:
     beside = path.with_name(path.name + CHECKSUM)
     try:
         with beside.open("rb") as file:
-            words = file.read(CHECKSUM_BYTES_MAX).decode("utf-8-sig", "replace").split()
+            parts = file.read(CHECKSUM_BYTES_MAX).decode("utf-8-sig", "replace").split()
     except FileNotFoundError:
         return False
     except OSError as error:
         raise ConfigError(f"{beside}: cannot be read: {error.strerror}") from error
-    if not words or not _HEX.fullmatch(words[0]):
+    if not parts or not _HEX.fullmatch(parts[0]):
         raise ConfigError(f"{beside}: is no checksum; download it again, or remove it")
-    if len(words) > 1 and Path(words[1].lstrip("*")).name != path.name:
-        raise ConfigError(f"{beside}: is of {words[1].lstrip('*')}, not of {path.name}")
-    if sha256_of(path) != words[0].lower():
+    if len(parts) > 1 and Path(parts[1].lstrip("*")).name != path.name:
+        raise ConfigError(f"{beside}: is of {parts[1].lstrip('*')}, not of {path.name}")
+    if sha256_of(path) != parts[0].lower():
         raise ConfigError(
             f"{path}: its SHA-256 is not the one in {beside.name}: it is damaged or was replaced; "
             "download both again"

@@ -193,13 +193,13 @@ def _holes(recording: StoredRecording, report: StoreReport) -> Iterator[Fault]:
     ]
     told_rows = sum(each.rows or 0 for each in told)
     last = 0
-    place = None
+    position = None
     for at, row in recording.rows():
         hole = row.seq - last - 1
         if hole and hole <= told_rows:
             told_rows -= hole
         elif hole and (last or recording.name.startswith(IMPORTED)):
-            where = place or at
+            where = position or at
             after = f"follows {last}" if last else "is the first"
             yield Fault(
                 str(where.file),
@@ -208,7 +208,7 @@ def _holes(recording: StoredRecording, report: StoreReport) -> Iterator[Fault]:
                 f"seq {row.seq} {after}",
             )
             return
-        last, place = row.seq, at
+        last, position = row.seq, at
 
 
 def _rows(lost: Missing) -> str:
@@ -237,13 +237,13 @@ def _breaks(recording: StoredRecording, report: StoreReport) -> Iterator[Fault]:
             continue
         report.books += verdict.books
         for path, line, reason in _entries(verdict):
-            place = lines.place_of(path, line)
-            if place is None:
+            position = lines.position_of(path, line)
+            if position is None:
                 yield Fault(path, line, reason)
-            elif known_ns is None or _time_of(place.file, place.row) < known_ns:
-                yield Fault(str(place.file), place.row, reason)
+            elif known_ns is None or _time_of(position.file, position.row) < known_ns:
+                yield Fault(str(position.file), position.row, reason)
             else:
-                where = f"{place.file}: row {place.row}"
+                where = f"{position.file}: row {position.row}"
                 report.told.append(f"{where}: {reason}, after rows were missing")
         file = str(recording.files[0][0])
         for book in verdict.books:

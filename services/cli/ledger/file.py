@@ -13,8 +13,8 @@ from services.cli.export import time_ns
 from shared.clock import SystemClock
 from shared.config import DEFAULT_CONFIG, load_config
 from shared.errors import ConfigError
+from shared.sql_ledger.address import LedgerAddress, configured_address, parse_address
 from shared.sql_ledger.database import Ledger, LedgerError, open_to_read
-from shared.sql_ledger.place import Place, ledger_place, place_of
 
 LIMIT: Final = 50
 _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
@@ -28,7 +28,7 @@ def opened(given: str | None) -> Iterator[Ledger]:
         ConfigError: Nobody says where it is, or it cannot be read.
     """
     try:
-        ledger = open_to_read(_configured() if given is None else place_of(given))
+        ledger = open_to_read(_configured() if given is None else parse_address(given))
     except LedgerError as fault:
         raise ConfigError(str(fault)) from fault
     try:
@@ -39,11 +39,11 @@ def opened(given: str | None) -> Iterator[Ledger]:
         ledger.close()
 
 
-def _configured() -> Place:
+def _configured() -> LedgerAddress:
     path = os.environ.get("ARB_CONFIG") or DEFAULT_CONFIG
     if not Path(path).exists():
         raise ConfigError(f"there is no {path} that names a ledger; give one with --ledger PLACE")
-    return ledger_place(load_config(None, os.environ).recorder)
+    return configured_address(load_config(None, os.environ).recorder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -169,20 +169,20 @@ def show_plan(whole: dict[str, Any]) -> None:
     for leg in plan["legs"]:
         console.print(f"  {leg}", markup=False)
     made = table(("step", f"{steps['quote']}", ""), "", (f"{steps['quote']}",))
-    for name, words in STEP_WORDS.items():
+    for name, label in STEP_LABELS.items():
         figure = steps["steps"][name]
-        made.add_row(words, amount(figure["amount"], 4, figure["certainty"]), "")
+        made.add_row(label, amount(figure["amount"], 4, figure["certainty"]), "")
     realized = steps["realized"]
     made.add_row("= realized", amount(realized["amount"], 4, realized["certainty"]), "")
-    for name, words in BESIDE_WORDS.items():
+    for name, label in BESIDE_LABELS.items():
         figure = steps[name]
-        made.add_row(words, amount(figure["amount"], 4, figure["certainty"]), "")
+        made.add_row(label, amount(figure["amount"], 4, figure["certainty"]), "")
     console.print(made)
     show_orders(whole["orders"])
     show_fills(whole["fills"])
 
 
-STEP_WORDS = {
+STEP_LABELS = {
     "expected_edge": "expected edge",
     "expected_fees": "+ fees expected in it",
     "not_filled": "+ not filled, or evened out",
@@ -192,7 +192,7 @@ STEP_WORDS = {
     "conversion": "+ conversion of fees",
     "left_open": "+ cost of what is left open",
 }
-BESIDE_WORDS = {
+BESIDE_LABELS = {
     "spread_captured": "spread captured",
     "latency_drift": "latency drift (in slippage)",
     "funding": "funding",

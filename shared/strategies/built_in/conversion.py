@@ -89,14 +89,14 @@ class _Route:
         self.buy, self.sell, self.fx = buy, sell, fx
         # What was sold for is the base asset of the conversion, or its quote asset.
         self.fx_side = Side.SELL if fx.name.base == sell.name.quote else Side.BUY
-        self.route = near_misses.route(buy.place, sell.place)
+        self.route = near_misses.route(buy.market, sell.market)
         self.ts_cool_ns = 0
 
     @property
     def steps(self) -> list[tuple[str, str, Side]]:
         """Venue, instrument and side of each order."""
         orders = (self.buy, Side.BUY), (self.sell, Side.SELL), (self.fx, self.fx_side)
-        return [(*book.place, side) for book, side in orders]
+        return [(*book.market, side) for book, side in orders]
 
 
 class Conversion(Strategy[ConversionParams]):

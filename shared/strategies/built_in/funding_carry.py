@@ -117,11 +117,11 @@ class FundingCarry(RoundStrategy[FundingCarryParams]):
 
     def on_funding(self, funding: Funding | FundingSettled, now_ns: int) -> Sequence[Opportunity]:
         """Note what settled and what is predicted."""
-        place = funding.venue, funding.instrument
-        if self._carry.book(place) is None or place not in self._carry.rates:
+        market = funding.venue, funding.instrument
+        if self._carry.book(market) is None or market not in self._carry.rates:
             return ()
-        self._carry.rates[place].take(funding)
-        for pair in self._carry.pairs_of[place]:
+        self._carry.rates[market].take(funding)
+        for pair in self._carry.pairs_of[market]:
             predicted = self._carry.predicted(pair)
             if predicted is not None:
                 self._carry.below(pair).take(predicted)

@@ -18,7 +18,7 @@ from typing import Annotated, ClassVar, NamedTuple
 
 from msgspec import Meta
 
-from shared.domain.instrument import split_instrument
+from shared.domain.instrument import MarketKey, split_instrument
 from shared.messages.arb import Indication
 from shared.messages.market import DepthView
 from shared.strategies.demo import Demo
@@ -26,7 +26,6 @@ from shared.strategies.features.books import mid
 from shared.strategies.features.lead_lag import LeadLag, Moves, lead_lag_of_moves, moves
 from shared.strategies.near_misses import Route, Stopped
 from shared.strategies.port import Depth, Params, Strategy
-from shared.strategies.round_plans import Place
 
 DEMO = Demo(
     params={"first_instrument": "BTC/USDT:USDT", "second_instrument": "BTC/USDT"},
@@ -79,8 +78,10 @@ class _Measured(NamedTuple):
 class _Pair:
     """Two books of one base asset, what was measured of them, and who led before."""
 
-    def __init__(self, places: tuple[Place, Place], route: Route, stable_count: int) -> None:
-        self.places, self.route = places, route
+    def __init__(
+        self, markets: tuple[MarketKey, MarketKey], route: Route, stable_count: int
+    ) -> None:
+        self.markets, self.route = markets, route
         self.grids: list[_Measured] = []  # of the measurement under way
         self.leaders: deque[int] = deque(maxlen=stable_count)
         self.is_stable = False
@@ -124,7 +125,7 @@ class LeadLagSignal(Strategy[LeadLagParams]):
             raise ValueError(
                 f"a window of {steps} steps for {given.lags_count} lags; give a longer window_ms"
             )
-        self._rows: dict[Place, deque[_Row]] = {}
+        self._rows: dict[MarketKey, deque[_Row]] = {}
         self._pairs: list[_Pair] = []
         self._turn = 0  # of the pair that is measured next
         self._ts_recv_ns = 0
@@ -144,7 +145,7 @@ class LeadLagSignal(Strategy[LeadLagParams]):
         if price is None:
             rows.clear()
             for pair in self._pairs:
-                if (view.venue, view.instrument) in pair.places:
+                if (view.venue, view.instrument) in pair.markets:
                     self._counts["restarts"] += pair.begin_anew()
             return ()
         if rows and view.ts_recv_ns < rows[-1][0]:
@@ -191,35 +192,35 @@ class LeadLagSignal(Strategy[LeadLagParams]):
     def _pause_ns(self) -> int:
         return self.params.interval_ms * _MS // (self.params.grids_count * len(self._pairs))
 
-    def _rows_of(self, place: Place) -> deque[_Row] | None:
+    def _rows_of(self, market: MarketKey) -> deque[_Row] | None:
         """Return the middles of a book, with its pairs at first sight; ``None``: not wanted."""
-        rows = self._rows.get(place)
+        rows = self._rows.get(market)
         if rows is not None:
             return rows
         if len(self._rows) >= BOOKS_MAX:
             return None
-        base = split_instrument(place[1]).base
+        base = split_instrument(market[1]).base
         for other in list(self._rows):
             if split_instrument(other[1]).base == base:
                 # As configured; where either may be the first, in the order of their names.
-                for pair in (sorted((other, place)), sorted((other, place), reverse=True)):
+                for pair in (sorted((other, market)), sorted((other, market), reverse=True)):
                     if self._first.covers(*pair[0]) and self._second.covers(*pair[1]):
                         self._add((pair[0], pair[1]))
                         break
-        rows = self._rows[place] = deque()
+        rows = self._rows[market] = deque()
         return rows
 
-    def _add(self, places: tuple[Place, Place]) -> None:
+    def _add(self, markets: tuple[MarketKey, MarketKey]) -> None:
         if len(self._pairs) >= PAIRS_MAX:
             self._counts["pairs_refused"] += 1
             return
-        route = self.near_misses.route(*places)
-        self._pairs.append(_Pair(places, route, self.params.stable_count))
+        route = self.near_misses.route(*markets)
+        self._pairs.append(_Pair(markets, route, self.params.stable_count))
 
     def _measure(self, pair: _Pair, to_ns: int) -> _Measured | Stopped:
         given = self.params
         step_ns, window_ns = given.step_ms * _MS, given.window_ms * _MS
-        of_both = [self._rows[place] for place in pair.places]
+        of_both = [self._rows[market] for market in pair.markets]
         for rows in of_both:  # the last one before the window says what holds at its beginning
             while len(rows) > 1 and rows[1][0] <= to_ns - window_ns - step_ns:
                 rows.popleft()
@@ -244,7 +245,7 @@ class LeadLagSignal(Strategy[LeadLagParams]):
         leader, best, lags_ms = pair.conclude()
         self._counts["measurements"] += 1
         self._counts["measurements_stable"] += pair.is_stable
-        (venue, instrument), (other_venue, other_instrument) = first, second = pair.places
+        (venue, instrument), (other_venue, other_instrument) = first, second = pair.markets
         values = {
             "leader": " ".join(first if leader > 0 else second) if leader else "none",
             "lag_ms": best.found.lag_ns // _MS,

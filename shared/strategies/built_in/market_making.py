@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
+from shared.domain.instrument import InstrumentKind, MarketKey, is_spot, split_instrument
 from shared.domain.quotes import Band, band_problem
 from shared.domain.rounding import exact
 from shared.messages.arb import Indication
@@ -28,10 +28,10 @@ from shared.strategies.demo import Demo
 from shared.strategies.near_misses import Route, Stopped
 from shared.strategies.port import Depth, Input, Output, Params, Strategy, Trades
 from shared.strategies.quote_offers import QuoteOffers
-from shared.strategies.quoting import Desk, Hedged, NoQuote, Quote, QuoteLimits
-from shared.strategies.round_plans import KnownBook, Place
+from shared.strategies.quoting import Hedged, NoQuote, Quote, QuoteLimits, Quoter
+from shared.strategies.round_plans import KnownBook
 
-BOOKS_MAX, DESKS_MAX = 64, 32
+BOOKS_MAX, QUOTERS_MAX = 64, 32
 """Books, and pairs of maker and taker followed; more are refused and counted."""
 REFRESHED_MAX = 4
 """Pairs that one call prices: each takes a part of a millisecond."""
@@ -68,11 +68,13 @@ class MarketMakingParams(Params, frozen=True, kw_only=True):
 
 
 class _Pair:
-    """A desk, the two places it is between, and when it was looked at last."""
+    """A quoter, the two markets it is between, and when it was looked at last."""
 
-    def __init__(self, maker: Place, taker: Place, limits: QuoteLimits, route: Route) -> None:
+    def __init__(
+        self, maker: MarketKey, taker: MarketKey, limits: QuoteLimits, route: Route
+    ) -> None:
         self.maker, self.taker, self.route = maker, taker, route
-        self.desk = Desk(limits)
+        self.quoter = Quoter(limits)
         self.ts_refresh_ns = 0
         self.offers: QuoteOffers | None = None
         """Of a strategy that does not only watch."""
@@ -101,8 +103,8 @@ class MarketMaking(Strategy[MarketMakingParams]):
         )
         self._maker = Depth(given.maker_venue, given.maker_instrument)
         self._taker = Depth(given.taker_venue, given.taker_instrument)
-        self._books: dict[Place, KnownBook] = {}
-        self._pairs_of: dict[Place, list[_Pair]] = {}
+        self._books: dict[MarketKey, KnownBook] = {}
+        self._pairs_of: dict[MarketKey, list[_Pair]] = {}
         self._pairs: list[_Pair] = []
         self._next_ns: int | None = None
         names = "placed", "moved", "withdrawn", "would_fill", "trades_at_quote", "trades_missed"
@@ -123,11 +125,11 @@ class MarketMaking(Strategy[MarketMakingParams]):
 
     def on_depth(self, view: DepthView, now_ns: int) -> Sequence[Output]:
         """Note a book, and look at the quotes that it bears on."""
-        place = view.venue, view.instrument
-        if (book := self._book(place)) is None:
+        market = view.venue, view.instrument
+        if (book := self._book(market)) is None:
             return ()
         book.view = view
-        pairs: Sequence[_Pair] = self._pairs_of[place]
+        pairs: Sequence[_Pair] = self._pairs_of[market]
         if view.state is BookState.LIVE:
             pairs = self._due(pairs, now_ns)
         if self._next_ns is None and self._pairs:
@@ -161,7 +163,7 @@ class MarketMaking(Strategy[MarketMakingParams]):
         for pair in self._pairs_of.get((trade.venue, trade.instrument), ()):
             if pair.maker != (trade.venue, trade.instrument):
                 continue
-            found = pair.desk.on_trade(trade, now_ns)
+            found = pair.quoter.on_trade(trade, now_ns)
             if found is True:
                 self._counts["trades_at_quote"] += 1
                 values = trade.side.opposite, trade.price
@@ -169,7 +171,7 @@ class MarketMaking(Strategy[MarketMakingParams]):
             elif isinstance(found, Hedged):
                 self._counts["would_fill"] += 1
                 out.append(
-                    self._indication(pair, "WOULD_FILL", _told_fill(pair.desk, found), now_ns)
+                    self._indication(pair, "WOULD_FILL", _told_fill(pair.quoter, found), now_ns)
                 )
         return out
 
@@ -186,34 +188,34 @@ class MarketMaking(Strategy[MarketMakingParams]):
         """Return pairs, and quotes that stand."""
         return {
             "pairs": len(self._pairs),
-            "quotes": sum(len(each.desk.quotes) for each in self._pairs),
+            "quotes": sum(len(each.quoter.quotes) for each in self._pairs),
         }
 
-    def _book(self, place: Place) -> KnownBook | None:
+    def _book(self, market: MarketKey) -> KnownBook | None:
         """Return a book, made with its pairs at first sight; ``None``: not wanted."""
-        book = self._books.get(place)
+        book = self._books.get(market)
         if book is not None:
             return book
-        name = split_instrument(place[1])
-        is_wanted = self._maker.covers(*place) or self._taker.covers(*place)
+        name = split_instrument(market[1])
+        is_wanted = self._maker.covers(*market) or self._taker.covers(*market)
         if not is_wanted or name.kind is InstrumentKind.INVERSE or len(self._books) >= BOOKS_MAX:
             return None
-        book = self._books[place] = KnownBook()
-        self._pairs_of[place] = []
+        book = self._books[market] = KnownBook()
+        self._pairs_of[market] = []
         for other in list(self._books):
             its = split_instrument(other[1])
-            if other[0] != place[0] and (its.base, its.quote) == (name.base, name.quote):
-                for maker, taker in ((place, other), (other, place)):
+            if other[0] != market[0] and (its.base, its.quote) == (name.base, name.quote):
+                for maker, taker in ((market, other), (other, market)):
                     if self._maker.covers(*maker) and self._taker.covers(*taker):
                         self._add(maker, taker)
         return book
 
-    def _add(self, maker: Place, taker: Place) -> None:
-        if len(self._pairs) >= DESKS_MAX:
+    def _add(self, maker: MarketKey, taker: MarketKey) -> None:
+        if len(self._pairs) >= QUOTERS_MAX:
             self._counts["pairs_refused"] += 1
             return
         pair = _Pair(maker, taker, self._limits, self.near_misses.route(maker, taker))
-        pair.desk.maker, pair.desk.taker = self._books[maker], self._books[taker]
+        pair.quoter.maker, pair.quoter.taker = self._books[maker], self._books[taker]
         rest_ms = self.params.rest_ms
         if rest_ms and is_spot(maker[1]) and is_spot(taker[1]):
             pair.offers = QuoteOffers(self.id, self._limits, rest_ms)
@@ -223,25 +225,25 @@ class MarketMaking(Strategy[MarketMakingParams]):
 
     def _refresh(self, pair: _Pair, now_ns: int) -> Sequence[Output]:
         pair.ts_refresh_ns = now_ns
-        stood = set(pair.desk.quotes)
-        changed = pair.desk.refresh(now_ns)
+        stood = set(pair.quoter.quotes)
+        changed = pair.quoter.refresh(now_ns)
         for side, found in changed.items():
             if isinstance(found, Quote):
                 self._counts["moved" if side in stood else "placed"] += 1
             else:
                 self._counts["withdrawn"] += side in stood
-        for side, why in pair.desk.why_not.items():
+        for side, why in pair.quoter.why_not.items():
             self.near_misses.count(pair.route, Stopped(why.value, (side,)), now_ns)
-        offers = pair.offers.due(pair.desk, now_ns) if pair.offers is not None else []
+        offers = pair.offers.due(pair.quoter, now_ns) if pair.offers is not None else []
         self._counts["offered"] += len(offers)
         if not changed:
             return offers
-        return [self._indication(pair, "QUOTES", _told_quotes(pair.desk), now_ns), *offers]
+        return [self._indication(pair, "QUOTES", _told_quotes(pair.quoter), now_ns), *offers]
 
     def _indication(
         self, pair: _Pair, kind: str, values: Mapping[str, object], now_ns: int
     ) -> Indication:
-        view = pair.desk.taker.view
+        view = pair.quoter.taker.view
         return Indication(
             ts_ns=now_ns,
             detector=self.id,
@@ -256,32 +258,32 @@ class MarketMaking(Strategy[MarketMakingParams]):
         )
 
 
-def _told_quotes(desk: Desk) -> dict[str, object]:
+def _told_quotes(quoter: Quoter) -> dict[str, object]:
     """Return both sides as they stand, and why one does not."""
     told: dict[str, object] = {}
     for side, name in ((Side.BUY, "bid"), (Side.SELL, "ask")):
-        quote = desk.quotes.get(side)
+        quote = quoter.quotes.get(side)
         if quote is None:
-            told[f"{name}_none"] = desk.why_not.get(side, "filled")
+            told[f"{name}_none"] = quoter.why_not.get(side, "filled")
         else:
             told |= {name: quote.price, f"{name}_qty": quote.qty, f"{name}_hedge": quote.hedge}
-            told[f"{name}_skew_bps"] = desk.skew_bps(side)
-    view = desk.taker.view
+            told[f"{name}_skew_bps"] = quoter.skew_bps(side)
+    view = quoter.taker.view
     told["hedge_book"] = view.book_id if view is not None else "none"
-    return told | _told_money(desk)
+    return told | _told_money(quoter)
 
 
-def _told_fill(desk: Desk, found: Hedged) -> dict[str, object]:
+def _told_fill(quoter: Quoter, found: Hedged) -> dict[str, object]:
     """Return what would have filled, and what is held since."""
     told: dict[str, object] = {"side": found.side, "price": found.price, "qty": found.qty}
-    return told | {"hedged_qty": found.hedged_qty, "net": found.net} | _told_money(desk)
+    return told | {"hedged_qty": found.hedged_qty, "net": found.net} | _told_money(quoter)
 
 
-def _told_money(desk: Desk) -> dict[str, object]:
+def _told_money(quoter: Quoter) -> dict[str, object]:
     return {
-        "inventory_qty": desk.inventory_qty,
-        "unhedged_qty": desk.unhedged_qty,
-        "net_total": desk.net,
+        "inventory_qty": quoter.inventory_qty,
+        "unhedged_qty": quoter.unhedged_qty,
+        "net_total": quoter.net,
     }
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar
 
 from msgspec import Meta
 
-from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
+from shared.domain.instrument import InstrumentKind, MarketKey, is_spot, split_instrument
 from shared.domain.rounding import exact
 from shared.domain.stops import Exit
 from shared.messages.arb import Signal, Target
@@ -27,7 +27,7 @@ from shared.strategies.features.bars import Bar
 from shared.strategies.features.momentum import Momentum
 from shared.strategies.near_misses import Route, Stopped
 from shared.strategies.port import RETRY_NS, Bars, Depth, Input, Output, Params, Strategy
-from shared.strategies.round_plans import KnownBook, Place
+from shared.strategies.round_plans import KnownBook
 from shared.strategies.rounds import CAN_CLOSE, PENDING_NS
 from shared.strategies.signals import Conviction, make_signal
 
@@ -66,9 +66,9 @@ class MomentumParams(Params, frozen=True, kw_only=True):
 class _Market:
     """One market: its rule, its book, its rounds, and what the newest bar wants."""
 
-    def __init__(self, place: Place, given: MomentumParams, route: Route) -> None:
-        self.place, self.route = place, route
-        self.base, self.is_spot = split_instrument(place[1]).base, is_spot(place[1])
+    def __init__(self, key: MarketKey, given: MomentumParams, route: Route) -> None:
+        self.key, self.route = key, route
+        self.base, self.is_spot = split_instrument(key[1]).base, is_spot(key[1])
         self.rule = Momentum(given.fast_bars, given.slow_bars, given.threshold_bps)
         self.book = KnownBook()
         self.rounds: dict[str, StrategyPosition] = {}
@@ -80,7 +80,7 @@ class _Market:
     @property
     def held(self) -> Decimal:
         """Signed base units of its rounds."""
-        return sum((each.held(*self.place) for each in self.rounds.values()), Decimal(0))
+        return sum((each.held(*self.key) for each in self.rounds.values()), Decimal(0))
 
     @property
     def momentum_bps(self) -> float:
@@ -128,7 +128,7 @@ class _Market:
         is_out = self.is_spot and target is Target.SHORT
         if self.rounds:
             for each in self.rounds.values():
-                if each.state in CAN_CLOSE and each.held(*self.place):
+                if each.state in CAN_CLOSE and each.held(*self.key):
                     return each.round_id, Target.FLAT if is_out else target
             return None
         self.wanted = None
@@ -136,7 +136,7 @@ class _Market:
             return Stopped("NO_SHORT", (self.momentum_bps,))
         if self.pause_bars:
             return Stopped("PAUSED", (self.pause_bars,))
-        return f"{self.base}.{self.place[0]}.{now_ns // _MS}", target
+        return f"{self.base}.{self.key[0]}.{now_ns // _MS}", target
 
 
 class MomentumSignal(Strategy[MomentumParams]):
@@ -154,17 +154,17 @@ class MomentumSignal(Strategy[MomentumParams]):
         """Begin without bars; refuse what is no rule."""
         given = self.params
         Momentum(given.fast_bars, given.slow_bars, given.threshold_bps)
-        self._markets: dict[Place, _Market] = {}
+        self._markets: dict[MarketKey, _Market] = {}
         names = "bars", "holes", "signals_open", "signals_close", "markets_refused"
         self._counts = dict.fromkeys(names, 0)
 
     def inputs(self) -> Sequence[Input]:
         """Return the bars it decides on, and the books that it would trade in."""
         given = self.params
-        place = given.venue, given.instrument
+        key = given.venue, given.instrument
         return (
-            Bars(*place, interval_s=given.interval_s, lateness_ms=given.lateness_ms),
-            Depth(*place),
+            Bars(*key, interval_s=given.interval_s, lateness_ms=given.lateness_ms),
+            Depth(*key),
         )
 
     def on_bar(self, bar: Bar, now_ns: int) -> Sequence[Signal]:
@@ -193,13 +193,13 @@ class MomentumSignal(Strategy[MomentumParams]):
 
     def on_position(self, position: StrategyPosition, now_ns: int) -> Sequence[Signal]:
         """Take what risk says is held: the rule depends on it."""
-        places = dict.fromkeys((leg.venue, leg.instrument) for leg in position.legs)
-        for place, market in self._markets.items():
+        keys = dict.fromkeys((leg.venue, leg.instrument) for leg in position.legs)
+        for key, market in self._markets.items():
             if position.round_id in market.rounds:
-                places[place] = None  # also where nothing of it is told any more
+                keys[key] = None  # also where nothing of it is told any more
         out: list[Signal] = []
-        for place in places:
-            known = self._market(place)
+        for key in keys:
+            known = self._market(key)
             if known is not None:
                 known.take_position(position, self.params.pause_bars)
                 out += self._act(known, now_ns)
@@ -223,20 +223,18 @@ class MomentumSignal(Strategy[MomentumParams]):
         full = sum(each.rule.value() is not None for each in self._markets.values())
         return {"markets": len(self._markets), "markets_full": full}
 
-    def _market(self, place: Place) -> _Market | None:
+    def _market(self, key: MarketKey) -> _Market | None:
         """Return a market, made at first sight; ``None`` where it is not wanted."""
-        market = self._markets.get(place)
-        if market is not None or not Depth(self.params.venue, self.params.instrument).covers(
-            *place
-        ):
+        market = self._markets.get(key)
+        if market is not None or not Depth(self.params.venue, self.params.instrument).covers(*key):
             return market
-        if split_instrument(place[1]).kind is InstrumentKind.INVERSE:
+        if split_instrument(key[1]).kind is InstrumentKind.INVERSE:
             return None
         if len(self._markets) >= MARKETS_MAX:
             self._counts["markets_refused"] += 1
             return None
-        route = self.near_misses.route(place, place)
-        market = self._markets[place] = _Market(place, self.params, route)
+        route = self.near_misses.route(key, key)
+        market = self._markets[key] = _Market(key, self.params, route)
         return market
 
     def _act(self, market: _Market, now_ns: int) -> Sequence[Signal]:

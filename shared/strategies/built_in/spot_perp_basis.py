@@ -33,7 +33,7 @@ from shared.domain.basis import (
     threshold_problem,
 )
 from shared.domain.contracts import Contract
-from shared.domain.instrument import is_spot, split_instrument
+from shared.domain.instrument import MarketKey, is_spot, split_instrument
 from shared.domain.margin import Isolated, distance_bps
 from shared.domain.quantities import base_of
 from shared.domain.rounding import exact, is_enough
@@ -43,7 +43,6 @@ from shared.strategies.demo import Demo
 from shared.strategies.near_misses import Stopped
 from shared.strategies.port import Depth, Params
 from shared.strategies.round_plans import (
-    Place,
     Wanted,
     hedged_sizes,
     is_uneven,
@@ -94,7 +93,7 @@ class _Markets(RoundMarkets):
 
     takes_inverse = True
 
-    def is_wanted(self, bought: Place, sold: Place) -> bool:
+    def is_wanted(self, bought: MarketKey, sold: MarketKey) -> bool:
         """Tell whether the one is spot that is to be bought against the other."""
         return is_spot(bought[1]) and super().is_wanted(bought, sold)
 
@@ -182,14 +181,14 @@ class SpotPerpBasis(RoundStrategy[SpotPerpBasisParams]):
         if spot is None or perp is None:
             return None
         sides: list[Sides] = []
-        for place, _ in (spot, perp):
-            book = self.markets.books.get(place)
+        for market, _ in (spot, perp):
+            book = self.markets.books.get(market)
             if book is None or not book.is_live(now_ns, self.params.book_age_ms_max):
                 return None
             assert book.view is not None
             sides.append(Sides(taken_side(book.view, Side.SELL), taken_side(book.view, Side.BUY)))
         (_, instrument), contracts = perp
-        entry = next((leg.entry for leg in held.legs if _place(leg) == perp[0]), None)
+        entry = next((leg.entry for leg in held.legs if _market_of(leg) == perp[0]), None)
         if not entry:
             return None
         qty = min(abs(spot[1]), base_of(instrument, abs(contracts), entry))
@@ -200,7 +199,7 @@ class SpotPerpBasis(RoundStrategy[SpotPerpBasisParams]):
         """Return how far its short is from liquidation, with the margin stated."""
         perp = _leg(held, is_perp=True)
         book = self.markets.books.get(perp[0]) if perp else None
-        entry = next((leg.entry for leg in held.legs if perp and _place(leg) == perp[0]), None)
+        entry = next((leg.entry for leg in held.legs if perp and _market_of(leg) == perp[0]), None)
         if perp is None or book is None or book.view is None or not book.view.asks or not entry:
             return None
         (_, instrument), qty = perp
@@ -236,14 +235,14 @@ def _size(
     return sized
 
 
-def _place(leg: RoundLeg) -> Place:
+def _market_of(leg: RoundLeg) -> MarketKey:
     return leg.venue, leg.instrument
 
 
-def _leg(held: StrategyPosition, *, is_perp: bool) -> tuple[Place, Decimal] | None:
+def _leg(held: StrategyPosition, *, is_perp: bool) -> tuple[MarketKey, Decimal] | None:
     """Return where a round holds most of its spot or its perpetual, and how much."""
     legs = [leg for leg in held.legs if leg.qty and is_spot(leg.instrument) is not is_perp]
     if not legs:
         return None
     most = max(legs, key=lambda leg: abs(leg.qty))
-    return _place(most), most.qty
+    return _market_of(most), most.qty

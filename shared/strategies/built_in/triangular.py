@@ -73,13 +73,13 @@ class _Way:
         self.books = [books[leg.market] for leg in cycle.legs]
         self.sides = [leg.side for leg in cycle.legs]
         self.assets = "-".join((*cycle.assets, cycle.assets[0]))
-        self.route = near_misses.route(self.books[0].place, self.books[-1].place)
+        self.route = near_misses.route(self.books[0].market, self.books[-1].market)
         self.ts_cool_ns = 0
 
     @property
     def steps(self) -> list[tuple[str, str, Side]]:
         """Venue, instrument and side of each order."""
-        return [(*book.place, side) for book, side in zip(self.books, self.sides, strict=True)]
+        return [(*book.market, side) for book, side in zip(self.books, self.sides, strict=True)]
 
 
 class _Venue:
@@ -150,7 +150,7 @@ class Triangular(Strategy[TriangularParams]):
                     continue
                 self._evaluated += before.board.evaluations
             found = enumerate_cycles(
-                [Market(*book.place) for book in books],
+                [Market(*book.market) for book in books],
                 legs_max=self.params.legs_count_max,
                 cycles_max=CYCLES_MAX,
                 through=self.params.start_asset,

@@ -85,4 +85,4 @@ def meaning(kind: str, text: str, status: int, market: Mapping[int, ErrorMeaning
 
 def _by_text(text: str) -> ErrorMeaning:
     lowered = text.lower()
-    return next((found for words, found in _TEXTS.items() if words in lowered), NO)
+    return next((found for text, found in _TEXTS.items() if text in lowered), NO)

@@ -61,7 +61,7 @@ class SpotRest:
 
     venue = "binance"
     futures = False
-    restricted_words = (-2010, "This account may not place or cancel orders.")
+    restricted_error = (-2010, "This account may not place or cancel orders.")
 
     def __init__(self, exchange: Exchange, faults: FaultTable, credentials: Credentials) -> None:
         self.exchange, self.faults, self.credentials = exchange, faults, credentials
@@ -134,7 +134,7 @@ class SpotRest:
         if state == "revoked" or (state == "read_only" and changes_orders):
             raise ApiError(-2015, "Invalid API-key, IP, or permissions for action.", 401)
         if state == "restricted" and places:
-            raise ApiError(*self.restricted_words)
+            raise ApiError(*self.restricted_error)
 
     @property
     def account_state(self) -> str:

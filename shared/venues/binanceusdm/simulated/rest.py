@@ -26,7 +26,7 @@ class FuturesRest(SpotRest):
 
     venue = "binanceusdm"
     futures = True
-    restricted_words = (-4088, "User can not place order currently")
+    restricted_error = (-4088, "User can not place order currently")
 
     def __init__(
         self,

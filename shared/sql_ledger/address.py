@@ -6,15 +6,15 @@ from pathlib import Path
 
 from shared.config_sections import LEDGER_SCHEMES, RecorderConfig
 
-Place = Path | str
+LedgerAddress = Path | str
 """A file is a path; text is a URL."""
 
 
-def place_of(text: str) -> Place:
+def parse_address(text: str) -> LedgerAddress:
     """Return the place that a text names."""
     return text if text.startswith(LEDGER_SCHEMES) else Path(text)
 
 
-def ledger_place(config: RecorderConfig) -> Place:
+def configured_address(config: RecorderConfig) -> LedgerAddress:
     """Return the ledger of a configuration."""
     return config.ledger_url or Path(config.dir) / config.ledger_file

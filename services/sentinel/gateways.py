@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from services.sentinel.kill_switch import traded_of
-from services.sentinel.transport import VenueDesk
+from services.sentinel.transport import VenueGateways
 from shared.accounts.gateway import PricedGateway
 from shared.clock import Clock
 from shared.config_sections import Config
@@ -15,7 +15,7 @@ OWNER = "sentinel"
 """Its keys are ``ARB_SENTINEL_<VENUE>_API_KEY`` and ``..._API_SECRET``; else the venue's own."""
 
 
-def open_desk(config: Config, clock: Clock, environ: Mapping[str, str]) -> VenueDesk:
+def open_gateways(config: Config, clock: Clock, environ: Mapping[str, str]) -> VenueGateways:
     """Return the ways to all venues that are traded.
 
     One that cannot be reached as configured holds up no other: every request to it says why.
@@ -31,4 +31,4 @@ def open_desk(config: Config, clock: Clock, environ: Mapping[str, str]) -> Venue
         except ConfigError as error:
             missing[name] = str(error)
     timeout_s = config.executor.request_timeout_ms / 1_000
-    return VenueDesk(gateways, timeout_s=timeout_s, missing=missing)
+    return VenueGateways(gateways, timeout_s=timeout_s, missing=missing)
