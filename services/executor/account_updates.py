@@ -2,13 +2,13 @@
 
 News of an order may come before the answer to its request, after it, twice, late, out of order or
 not at all. Each piece is applied like an answer, through the order's table, fills once by trade id:
-whichever channel tells a fill first makes it known. REST stays the truth: what is pushed about an
-order that is not on record is not believed, but looked up; and where something may be missing (the
+whichever channel tells a fill first makes it known. REST stays authoritative: an order
+that is pushed but not on record is looked up by REST first; and where something may be missing (the
 connection was lost, the numbering has a hole, a message could not be read) executions and working
-orders are read again, from a little before it was whole last.
+orders are read again, from shortly before the stream was last complete.
 
-While the stream is whole an answered order that is not settled yet is asked for a moment later: the
-stream tells the rest in nearly all cases, and questions are dear at some venues.
+While the stream is complete, an order that was answered but is not settled is queried a little
+later than otherwise: the stream nearly always reports the rest, and some venues limit queries.
 """
 
 from __future__ import annotations

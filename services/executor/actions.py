@@ -71,7 +71,7 @@ class FetchBalances(Action, frozen=True):
 
 
 class FetchFunding(Action, frozen=True):
-    """Ask for what funding of these derivatives paid and cost from ``since_ns`` to now."""
+    """Ask for the funding payments of these derivatives from ``since_ns`` to now."""
 
     venue: str
     instruments: tuple[str, ...]
@@ -80,7 +80,7 @@ class FetchFunding(Action, frozen=True):
 
 
 class FollowAccount(Action, frozen=True):
-    """Follow what the venue pushes about these instruments' orders, for as long as we live."""
+    """Follow what the venue pushes about these instruments' orders until the process ends."""
 
     venue: str
     instruments: tuple[str, ...]
@@ -118,7 +118,7 @@ class SubmitRefused(Result, frozen=True):
 
 
 class SubmitNotSent(Result, frozen=True):
-    """It surely was not acted on: it never reached the venue, or was refused unread."""
+    """The request had no effect: it never reached the venue, or was refused unread."""
 
     client_order_id: str
     reason: str
@@ -178,7 +178,7 @@ class BalancesAnswered(Result, frozen=True):
 
 
 class FundingAnswered(Result, frozen=True):
-    """What funding paid and cost; ``until_ns`` is when it was asked for."""
+    """Funding payments, signed; ``until_ns`` is when they were asked for."""
 
     venue: str
     payments: tuple[PaymentReport, ...]
@@ -194,7 +194,7 @@ class FetchFailed(Result, frozen=True):
 
 
 class AccountFollowed(Result, frozen=True):
-    """From now on the venue pushes what happens; what happened before is to be read."""
+    """From now on the venue pushes what happens; what happened before must be read by REST."""
 
     venue: str
 
@@ -208,7 +208,7 @@ class AccountMissed(Result, frozen=True):
 
 
 class AccountSeen(Result, frozen=True):
-    """What a venue pushed about an order; it may be late, there twice, or older than an answer."""
+    """What a venue pushed about an order; it may be late, repeated, or older than an answer."""
 
     venue: str
     report: OrderReport

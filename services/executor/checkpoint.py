@@ -1,8 +1,8 @@
 """The executor's state as saved: open work and finished plans apart. Pure.
 
-A write-ahead saves what is open, which is little; finished plans are many, and cannot change in a
-step that only starts a new one. Both parts are saved in one transaction whenever a plan moves from
-the one to the other, so joined they are always one state that really was.
+The write-ahead of a step saves the open part, which is small. Finished plans are many and cannot
+change in a step that only starts a plan. Whenever a plan moves from one part to the other, both are
+saved in one transaction, so together they are always a state that existed.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class CheckpointWriter:
 
 
 def ledger_id_of(saved: Mapping[str, bytes]) -> str | None:
-    """Return the ledger a checkpoint belongs to: ``None`` without one, empty where it says none.
+    """Return the ledger of a checkpoint: ``None`` without a checkpoint, empty if it names none.
 
     Raises:
         CodecError: It is not a checkpoint.

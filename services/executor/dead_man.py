@@ -1,9 +1,9 @@
-"""Dead-man's switches: what venues cancel when this process is not heard of any more. Pure.
+"""Dead-man's switches: venues cancel our open orders once this process falls silent. Pure.
 
-A venue that has such a switch is told every third of ``executor.dead_man_s`` to cancel all open
-orders that long from now; only who holds the executor's lease says so. At a clean stop it is turned
-off. It cancels orders and closes no position: what they had filled is found at the next start. When
-it fires is reckoned from before the request left, so never later than the venue does it.
+A venue that has such a switch is asked, every third of ``executor.dead_man_s``, to cancel all open
+orders after that time; only the holder of the executor's lease asks. A clean stop turns it off. It
+cancels orders and closes no position: what they had filled is found at the next start. The time at
+which it fires counts from before the request left, so it is never later than the venue's.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 Inputs are bus messages and what came of the actions at the venues; every step returns messages to
 publish, and actions to carry out **after** those messages and the snapshot are safely on the bus.
-Only the legs of a plan go at once: the plan, which stays pending until its step is committed, is
-their record. A crash at any point therefore leaves an order either not on record and never sent, or
-on record and queried. The start is recovery: restore, ask the venues, take over what the record
-lacks, settle what is doubtful, and only then accept plans; trading starts HALTED until risk says
-otherwise.
+Only the legs of a plan are sent at once: the plan itself stays pending until its step is committed,
+and is their record. After a crash at any point an order is either not on record and was never sent,
+or is on record and gets queried. Every start is a recovery: restore, ask the venues, adopt orders
+that the record lacks, settle those in doubt, and only then accept plans. Trading starts HALTED
+until risk reports another state.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class ExecutorEngine:
         self.opened = opened
 
     def note_loss(self, loss: str, now_ns: int) -> Step:
-        """Note that Redis lost data: nothing new starts, and nothing found now is taken over."""
+        """Note that Redis lost data: nothing new starts, and orders found now are not adopted."""
         out = Step()
         self._writer.save_all()
         on_data_lost(self._state, loss, self._recovered, now_ns, out)

@@ -1,10 +1,9 @@
-"""What funding paid and cost: asked of the venues after each settlement, booked once. Pure.
+"""Funding payments: read from the venues after each settlement, booked once. Pure.
 
-A venue's own income history is the only word on it. It is read at the start and after every
-instant at which a derivative of the venue settles: the instants that the venue announces, those
-that follow by its interval while it announces none, and every full hour. Until the payment of a
-position that was held then is told, what funding came to is unknown, and risk and the screens say
-so.
+Only the venue's own income history counts. It is read at the start and after every settlement of a
+derivative of the venue: at the times the venue announces, at those that follow from its interval
+while it announces none, and every full hour. Until the payment for a position that was held at a
+settlement is reported, the funding is unknown, and risk and the screens show it as unknown.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ SEEN_MAX: Final = 256
 
 
 class FundingPayments:
-    """Learns what the venues booked, and says how far that is known.
+    """Collects the payments that the venues booked, and reports up to when they are known.
 
     Args:
         state: The ledger, and which payments are in it.
@@ -59,7 +58,7 @@ class FundingPayments:
         """The next settlement of any; 0: there is none."""
 
     def begin(self, now_ns: int, out: Step) -> None:
-        """Begin at a start: what was paid meanwhile is not known."""
+        """Begin at a start: payments made since the last run are unknown."""
         for venue, account in self._accounts.items():
             if not self._state.began_ns and venue not in self._state.funding:
                 # Saved by a version that knew no payments, nor when its ledger began.

@@ -20,7 +20,7 @@ class Settles(NamedTuple):
 
 
 class Awaited(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """A settlement whose payment is not told, since when, and whether a person was told of it."""
+    """A settlement whose payment is not reported yet, since when, and whether an alert was sent."""
 
     instant_ns: int
     since_ns: int

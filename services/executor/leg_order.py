@@ -1,10 +1,10 @@
-"""In which order the legs of a plan go, and how much the second one of two is for. Pure.
+"""The order in which a plan sends its legs, and the quantity of the second one. Pure.
 
 A plan whose policy is SEQUENTIAL sends the leg of the thinner book first: it is the one that is
-more likely to fall short. The other follows when the first is over, for what that filled and no
-more, in lots of its own venue. What no lot of it expresses, and what it misses itself, the plan
-evens out like any uneven fill. A process that starts anew sends no second leg: one may have gone
-that the record lacks.
+more likely to fall short. The other follows when the first is over, for the quantity that
+the first filled, rounded to lots of its own venue. The rest below a lot, and whatever the second
+leg does not fill, is evened out like any uneven fill. After a restart no second leg is sent: it may
+have been sent already without being on record.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def on_data_lost(state: ExecutorState, loss: str, recovered: bool, now_ns: int, 
 
 
 def lock(state: ExecutorState, loss: str, now_ns: int, out: Step) -> None:
-    """Start nothing until an operator resumes, and let risk know: data was lost."""
+    """Start nothing until an operator resumes, and report to risk that data was lost."""
     state.locked, state.lost_ns = f"{DATA_LOST}: {loss}", now_ns
     out.at_once.append(WriteMarks({lost_mark(RISK): loss}, only_new=True))
     alert(out, Severity.CRITICAL, DATA_LOST, loss, now_ns)

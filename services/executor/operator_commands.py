@@ -2,10 +2,10 @@
 
 Each command counts once. FLATTEN halts, cancels what rests, waits until nothing is in flight, and
 then closes one holding after the other: each position in a derivative at its own venue, and what
-spot trades have left over (a net base of zero may well be two open positions). Where nothing prices
-a holding, what hedges it waits some seconds, then an alert says that it does not. RESUME lifts the
-halt, but nothing new starts before the FLATTEN is over: half of it would leave a naked leg. Only
-what waits for a price is given up by RESUME.
+spot trades have left over (a net base of zero may still be two open positions). If no book prices
+a holding, the holdings that hedge it stay open for some seconds, then are closed all the same, with
+an alert. RESUME lifts the halt, but no plan starts before the FLATTEN is over: half of it would
+leave a naked leg. RESUME gives up closing what has no price.
 """
 
 from __future__ import annotations

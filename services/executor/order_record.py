@@ -98,7 +98,7 @@ class OrderRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         return self.coins + self.base_of(self.life.filled_qty - self.life.traded_qty)
 
     def base_of(self, qty: Decimal) -> Decimal:
-        """Return the base units that a quantity counts as which no fill explains."""
+        """Return the base units that a quantity without a known fill counts as."""
         price = self.inverse_entry or self.terms.price_limit
         return base_of(self.instrument, qty, price)
 

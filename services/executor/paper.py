@@ -3,12 +3,12 @@
 An IOC order walks the newest view after a fixed latency. What it takes is gone for later orders
 until the venue's level changes: our own impact. Balances start at ``paper_balance`` of every dollar
 that is a quote asset and the same worth, at the first bid seen, of everything else that is traded;
-a perpetual needs its settlement asset for fees only. A post-only order rests where that is wanted
-(``paper_resting.py`` says what is assumed of its queue), and what happens to it is pushed.
+a perpetual needs its settlement asset for fees only. A post-only order rests where configured
+(``paper_resting.py`` states the assumptions about its queue), and its fills are pushed.
 
-Fills, and what a trade needs of an account, are those of ``shared/exchange``. Its matching and its
-ledger are not used: the queue of a real book is not known, and the account is kept by the
-accounting that a live one is compared with, fees rounded up.
+Fills and the funds they need are computed as in ``shared/exchange``. Its matching and ledger are
+not used: the queue of a real book is unknown, and the account uses the same accounting that live
+accounts are compared with, fees rounded up.
 
 Deterministic given views, orders and times. State is not kept over a restart: orders it never
 answered, and those that rested, are then "not found", and balances start anew.

@@ -1,4 +1,4 @@
-"""The money of a paper account: its start, what a trade needs, costs and changes. Pure."""
+"""The balances of a paper account: the initial ones, funds a trade needs, fees, changes. Pure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class PaperAccount:
         """What orders that rest may cost, by asset."""
 
     def open(self, view: DepthView) -> None:
-        """Give the account what it starts with, once a price is there.
+        """Give the account its initial balance of an asset, once a price is known.
 
         Bitcoins that others are traded against are worth as much as anything else here.
         """
@@ -94,13 +94,13 @@ class PaperAccount:
         return self.start.get(asset, ZERO) + change
 
     def free(self, asset: str) -> Decimal:
-        """Return what of it an order may use."""
+        """Return the part of it that an order may use."""
         return self.balance(asset) - self._locked.get(asset, ZERO)
 
     def lock(
         self, order: OrderTerms, rules: InstrumentRules, qty: Decimal, *, is_sure: bool = False
     ) -> tuple[str, Decimal]:
-        """Keep what so much of an order that rests costs at worst; return the asset and how much.
+        """Lock what this part of a resting order costs at worst; return the asset and amount.
 
         One that ``is_sure`` was looked at before.
 
@@ -119,7 +119,7 @@ class PaperAccount:
         return asset, amount
 
     def unlock(self, asset: str, amount: Decimal) -> None:
-        """Let other orders use it."""
+        """Release a locked amount for other orders."""
         self._locked[asset] = self._locked.get(asset, ZERO) - amount
 
     def positions(self, instruments: Sequence[str]) -> Mapping[str, Decimal]:
@@ -135,7 +135,7 @@ class PaperAccount:
         return rules.taker_fee_bps
 
     def check(self, order: OrderTerms, rules: InstrumentRules, pieces: Pieces) -> None:
-        """See that what an order would take can be paid for.
+        """Check that an order can be paid for.
 
         Raises:
             Rejected: It cannot.

@@ -1,7 +1,7 @@
 """Funding of a paper account: what the venue's settled rates pay to the positions held. Pure.
 
-A settlement pays by the position of its instant, the rate that the venue's history tells of it, and
-the mark price there or, where it has none, the one seen last before it.
+A settlement pays position times rate times mark price: the position at that instant, the rate from
+the venue's history, and its mark price or, where it has none, the last one seen before it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PAYMENTS_MAX: Final = 1_000
 
 
 class PaperFunding:
-    """What one venue's paper account is paid.
+    """The funding payments of one venue's paper account.
 
     Args:
         venue: Whose rates count.
@@ -53,7 +53,7 @@ class PaperFunding:
         self._marks[rate.instrument] = instant_ns, rate.mark_price
 
     def on_settled(self, settled: FundingSettled) -> None:
-        """Pay once what a settlement brings; the venue's history repeats it."""
+        """Book a settlement once; the venue's history repeats it."""
         name, instant_ns = settled.instrument, to_second(settled.ts_funding_ns)
         if settled.venue != self._venue or instant_ns <= self._paid_ns.get(name, 0):
             return
@@ -106,7 +106,7 @@ def payment_report(instrument: str, amount: Decimal, ts_ns: int) -> PaymentRepor
 def check_rates(
     venue: str, instruments: Sequence[str], books: Books, rates: Mapping[str, object]
 ) -> None:
-    """See that rates come of every position that is held.
+    """Check that funding rates are received for every position held.
 
     Raises:
         Unavailable: They do not, so what funding cost is not known.

@@ -1,13 +1,13 @@
-"""Orders that rest on paper: their place in a queue that is not seen, and what fills them. Pure.
+"""Resting orders on paper: their assumed queue position, and what fills them. Pure.
 
-Of a real book only its levels are known, so where an order of ours stands is assumed, against us:
+Only the levels of a real book are known, not its queue, so the assumptions are pessimistic:
 
-* What was shown at its price when it was placed stands before it, all of it, and trades first.
-  Whoever cancels there meanwhile moves us no further.
-* It is filled by what the other side of the book then shows at its price or through it, as far as
-  that is more than what stands before us; what has filled us there is gone until the level changes.
+* All the quantity shown at the order's price when it was placed is ahead of it and trades first.
+  Cancellations there do not move our order forward.
+* It is filled by what the other side of the book then shows at its price or through it,
+  what is ahead of it; what filled us there is gone until the level changes.
   A level through our price means that everything at our price has traded.
-* Trades that leave no such level behind fill nothing: they are not seen. Fills are too few.
+* Trades that leave no such level behind are not seen and fill nothing, so fills are too few.
 * While the book is not LIVE nothing is filled. An order is filled at its own price, at the maker's
   fee (a rebate counts as none).
 """
@@ -58,7 +58,7 @@ class MarketState(NamedTuple):
 
 
 class RestingOrders:
-    """Those of one venue's paper account.
+    """The resting orders of one venue's paper account.
 
     Args:
         account: Its money.

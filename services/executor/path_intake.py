@@ -1,4 +1,4 @@
-"""Checks on a plan of several assets before it is started: its way, and what it says things cost.
+"""Checks on a plan of several assets before it starts: its path and the prices it states.
 
 Pure.
 """
@@ -33,7 +33,7 @@ def values_of(plan: ApprovedPlan) -> dict[str, Decimal]:
 
 
 def path_flaw(plan: ApprovedPlan) -> str:
-    """Return why its legs are no way from its quote asset and back; empty if they are."""
+    """Return why its legs do not lead from its quote asset and back; empty if they do."""
     assets = assets_on_the_way(tuple((leg.instrument, leg.side) for leg in plan.legs), plan.quote)
     if len(assets) < 2 or assets[0] != plan.base:
         names = ", ".join(leg.text for leg in plan.legs)
@@ -66,7 +66,7 @@ def path_net_flaw(plan: ApprovedPlan, markets: Markets) -> str:
 
 
 def path_stake(plan: ApprovedPlan) -> Stake:
-    """Return what is at stake in it."""
+    """Return its notional at stake, in quote units."""
     flows: list[PathFlow] = [
         flow_of(
             leg.instrument,

@@ -1,4 +1,4 @@
-"""What becomes of a plan that arrives: started, looked for, or refused. Pure."""
+"""Decides on an arriving plan: start it, look for its orders, or refuse it. Pure."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class PlanRunner:
         self._record_unknown_legs(plan, approved, now_ns, out)
 
     def complete(self, approved: ApprovedPlan, now_ns: int, out: Step) -> None:
-        """Where orders of this plan were adopted before it came again, look for the others."""
+        """Look for the other orders of a plan of which some were adopted before it came again."""
         plan = self._state.plans.get(approved.plan_id)
         if plan is None or not plan.is_open or plan.kind is not PlanKind.ADOPTED:
             return
@@ -140,7 +140,7 @@ class PlanRunner:
     def adopt(
         self, report: OrderReport, parsed: tuple[str, int, int], now_ns: int, out: Step
     ) -> OrderRecord:
-        """Put an order that we find at a venue under our id into its plan, made if need be."""
+        """Add an order found at a venue under our id to its plan; create the plan if needed."""
         key, leg_index, attempt = parsed
         terms = report.terms
         base, quote, _ = split_instrument(terms.instrument)

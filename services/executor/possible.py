@@ -1,4 +1,4 @@
-"""Takes numbers that no order, fill or balance can have out of a venue's answers. Pure.
+"""Removes impossible numbers of orders, fills and balances from a venue's answers. Pure.
 
 An answer that cannot be true is no answer: about an order it leaves the outcome unknown, which only
 a later answer ends; a fill or a balance is left out of its list, so that it cannot hide the others.

@@ -1,8 +1,8 @@
-"""Fills told before it was known what their plan is: told, and booked, anew. Pure.
+"""Restates fills that were published before their plan was known. Pure.
 
 A plan that is found at the venues without a record of it shows only order by order what it trades.
-Its first fills look like trades against their own quote asset, as money; others show that it leads
-through several assets, and evens all of them out.
+Its first fills look like trades against their own quote asset; later ones may show that the plan
+trades a path of several assets. Then those first fills are published and booked again.
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
-"""The leg that rests: each fill of it is hedged at once, and it is canceled when it must go. Pure.
+"""The resting leg of a plan: when it is hedged, canceled and ended. Pure.
 
 A MAKER_TAKER plan sends its post-only leg and waits. Whatever that fills is traded away by an IOC
-order of the other leg, while the first one works on: one at a time, priced by the book and bounded
-by the plan's loss cap. What is too small for an order there waits for more, or for the end.
+order of the other leg, while the first one keeps working: one at a time, priced by the book and
+bounded by the plan's loss cap. A quantity too small for an order waits for more fills or the end.
 
 The resting leg is canceled when its time is over; when hedging all that is left of it would cost
-more than the other leg's limit, or pay so much better than expected that it should be placed anew;
+more than the other leg's limit, or pay so much better than expected that it should be requoted;
 when the book that it is hedged in is not LIVE or too thin, either venue stands down, a hedge fell
 short, its own answer was lost, or nothing new may start (halted, reducing, flattening, stopping).
-So is one that an order about to be sent would trade with, and that order waits: both sides of such
-a trade would be ours, under one trade id.
-A cancel is no end: until the venue says that the order is over, its fills are hedged like before.
-When it is over, what is left is traded at the other leg if that is still within its limit; then
-the plan goes on as any other, evens out what there is wherever that is cheapest, and ends. To quote
-again is a new plan, which risk lets begin only when this one has ended. A process that starts anew
-rests nothing that it finds: it cancels.
+It is also canceled if an order about to be sent would trade with it, and that order waits: both
+sides of such a trade would be ours, under one trade id.
+A cancel request does not end it: until the venue reports the order as over, its fills are hedged as
+before. Then the rest is traded at the other leg if that is still within its limit; after that the
+plan continues like any other: it evens out wherever that is cheapest, and ends. Quoting again is a
+new plan, which risk approves only when this one has ended. After a restart, resting orders that are
+found are canceled.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ HEDGE_PAUSE_NS: Final = 50_000_000
 HEDGES_SHORT_MAX: Final = 3
 """Hedges in a row that may fall short while the leg rests; then the end of it is waited for."""
 HEDGES_MAX: Final = 64
-"""Hedges of one resting leg; whoever fills it in smaller pieces has it placed anew."""
+"""Hedges of one resting leg; if it is filled in smaller pieces, it is canceled and quoted again."""
 
 WhyNone = Callable[[], str]
 """Why nothing may rest now; empty if it may."""
@@ -95,7 +95,7 @@ class RestingLegs:
         return [p for p in self._plans.values() if p.legs[maker_first(p.legs)[1]].market == market]
 
     def avoids(self, venue: str, instrument: str) -> object:
-        """Return what stands down there, or rests there: no order should meet one of our own."""
+        """Return markets that stand down or hold a resting order of ours (no self-trades)."""
         if down := self._state.down_at(venue, instrument):
             return down
         market = venue, instrument
@@ -110,7 +110,7 @@ class RestingLegs:
         return ""
 
     def is_in_the_way(self, terms: OrderTerms, now_ns: int, out: Step) -> bool:
-        """Cancel what rests and would trade with this order; tell whether it must wait for that."""
+        """Cancel resting orders of ours that it would trade with; tell whether it must wait."""
         met = self._met_by(terms)
         for order in met:
             if order.terms.rests and now_ns < order.rest_until_ns:
@@ -128,7 +128,7 @@ class RestingLegs:
     def goes_on(
         self, plan: PlanRecord, orders: Sequence[OrderRecord], now_ns: int, out: Step
     ) -> bool:
-        """Hedge what is filled, cancel what must rest no longer; tell whether that goes on."""
+        """Hedge fills, cancel what must not rest any longer; tell whether this phase goes on."""
         if plan.resting is None:
             return False
         maker, *hedges = orders

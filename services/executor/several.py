@@ -1,9 +1,9 @@
 """Making a plan of several assets even: one asset after the other, against its quote asset. Pure.
 
-What the fills of such a plan leave of each asset is traded away where that asset is traded against
-the plan's quote asset, at the best LIVE spot book within what is left of the loss cap; the asset
-that is worth most comes first, and none waits for another that has no price. All but the asset in
-hand counts at what the plan says it is worth, so that the cap bounds the loss of the whole plan.
+What the fills of such a plan leave of each asset is traded against the plan's quote asset, at the
+best LIVE spot book within what is left of the loss cap. The asset worth most comes first; an asset
+without a price does not hold up the others. All other assets count at the plan's own valuation, so
+that the cap bounds the loss of the whole plan.
 """
 
 from __future__ import annotations

@@ -1,19 +1,19 @@
 """Which venues take no new orders, why, and how each comes back. Pure.
 
-A venue that refuses costs a naked leg with every plan sent to it, so refusals are counted. What
-the venue says of itself or of the account (key, permissions, mode) counts at the first time; what
-may pass (clock, rate limit, service, answers that are lost) and what speaks of one order, after
-``REFUSALS_MAX`` in a row. Refusals in one instrument stop that instrument; in several, without a
-success between, the venue.
+A venue that refuses costs a naked leg with every plan sent to it, so refusals are counted. A
+refusal that concerns the venue or the account (key, permissions, mode) counts at once; a temporary
+one (clock, rate limit, service, lost answers) or one of a single order counts after
+``REFUSALS_MAX`` in a row. Refusals in one instrument stop that instrument; refusals in several,
+without a success between, stop the venue.
 
-A venue that fails one order in two is stopped by no count in a row, and yet each failure leaves a
-leg that is traded back at a loss. So what plans lose that a venue failed is added up, as a share of
-what each may lose at most; ``COSTS_MAX_SHARE`` of that within ten minutes stands the venue down
-too. It is probed like the others, and any further cost within that time stands it down again.
+A venue that fails every second order never reaches a count in a row, yet each failure leaves a leg
+that is traded back at a loss. Therefore the losses of plans that a venue failed are added up, as
+shares of their loss caps; ``COSTS_MAX_SHARE`` within ten minutes stands the venue down as well. It
+is probed like the others, and any further loss within that time stands it down again.
 
-What **stands down** gets no new leg, and is the last resort for rebalancing. ``EndsBy`` says how
+What **stands down** gets no new leg, and is the last resort for rebalancing. ``EndsBy`` tells how
 it comes back. After a probe one refusal is enough to stand it down again; after ``FALLS_MAX`` of
-these without a success the probes prove nothing, and it is left to an operator.
+these without a success only an operator brings it back.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ class StandDown:
             self._fall(down, out)
 
     def plan_ended(self, plan: PlanRecord, now_ns: int, out: Step) -> None:
-        """Charge what a plan lost to the venues that failed it; of one left open that is all."""
+        """Charge a plan's loss to the venues that failed it; one left open counts in full."""
         orders = self._state.orders_of(plan)
         failed = {order.venue: order for order in orders if order.cause.scope is Scope.VENUE}
         if not failed or plan.kind is not PlanKind.ARBITRAGE or plan.loss_cap <= 0:
@@ -147,7 +147,7 @@ class StandDown:
             self._fall(down, out)
 
     def unreadable(self, venue: str, cause: Cause, reason: str, now_ns: int, out: Step) -> None:
-        """The account could not be read in time: the other venues need not wait for it."""
+        """Stand a venue down whose account was not read in time; others need not wait."""
         down = Down(venue=venue, cause=cause, reason=reason, ts_since_ns=now_ns)
         if cause in PASSING or cause.scope is not Scope.VENUE:
             down.ends_by = EndsBy.READ

@@ -66,7 +66,7 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     ``values``: what each but ``quote`` counts in it (zero: not known), and ``openings`` in place of
     ``opening``: what it began with of each. ``legs_left`` are the indexes of legs that wait for the
     one before them to be over; ``hedge_deadline_ns`` is its own, 0 where that is the executor's.
-    ``late_of`` is the plan whose late fill it evens out, ``told`` what may have to be told anew,
+    ``late_of`` is the plan whose late fill it evens out, ``told`` what may have to be restated,
     ``closed_by_venue`` what the venue closed by itself that an order was to close, signed.
     ``resting`` is given as long as one of its legs may rest, which is then its first order.
     ``inverse_entry`` is the entry price of the inverse contracts that ``holding`` and ``opening``
@@ -149,7 +149,7 @@ class PlanRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class FlattenProgress(msgspec.Struct, frozen=True):
-    """What FLATTEN tried with a holding: base units when its latest plan began, and how often."""
+    """FLATTEN's attempts to close a holding: how many, and base units when the last one began."""
 
     qty: Decimal
     tries: int

@@ -1,7 +1,7 @@
-"""Carries actions out at the venues and turns whatever happens into a report. IO by gateways only.
+"""Carries actions out at the venues and reports every outcome. IO only through gateways.
 
 Exactly one report comes back for every action but ``Cancel``, whose effect a query shows. A request
-that is not answered in time counts as lost, never as failed.
+that that is not answered in time counts as lost (outcome unknown), never as failed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Orders whose outcome a venue does not report, and what that leaves open at worst. Pure.
 
-Quantities are known before an order is sent, so what is unknown is bounded: each such order has
-filled nothing more, or all that is left of it.
+Quantities are known before an order is sent, so the unknown is bounded: each such order has filled
+between nothing more and all that is left of it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def is_overdue(order: OrderRecord, queries_max: int, now_ns: int) -> bool:
 
 
 def open_at_worst(plan: PlanRecord, orders: Sequence[OrderRecord]) -> str:
-    """Return in words which orders of a plan are not settled and what may be naked at most."""
+    """Describe which orders of a plan are not settled and how much may be unhedged at most."""
     told = []
     if plan.values:
         parts = [o.terms.text + f" is {o.life.status}" for o in orders if not o.life.is_settled]
@@ -55,7 +55,7 @@ def open_at_worst(plan: PlanRecord, orders: Sequence[OrderRecord]) -> str:
 
 
 def unsettled_at(state: ExecutorState, venue: str) -> str:
-    """Return in words what a venue that cannot be asked leaves unknown; empty if nothing."""
+    """Describe what a venue that cannot be asked leaves unknown; empty if nothing."""
     told = []
     for plan in state.open_plans():
         orders = state.orders_of(plan)

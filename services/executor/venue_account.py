@@ -1,4 +1,4 @@
-"""What one venue account is asked beside orders: checks, executions, balances. Pure."""
+"""Queries of one venue account other than orders: checks, executions, balances. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LOOKUPS_MAX: Final = 256
 
 
 class VenueAccount:
-    """One venue's part of the reconciliation; not part of the checkpoint: a start begins anew."""
+    """One venue's part of the reconciliation; not part of the checkpoint: a start has none."""
 
     def __init__(self, venue: str, instruments: tuple[str, ...]) -> None:
         self.venue = venue
@@ -146,7 +146,7 @@ class VenueAccount:
         self.problem, self.cause = f"{what}: {reply.reason}", reply.cause
         if what == "check":
             self.read(now_ns)
-        if what != "check" or not self.is_checked:  # a probe is repeated by whoever asked for it
+        if what != "check" or not self.is_checked:  # a probe is repeated by its caller
             failures = self.failures.get(what, 0)
             self.due[what] = now_ns + min(RETRY_NS << min(failures, 10), RETRY_NS_MAX)
             self.failures[what] = failures + 1

@@ -1,4 +1,4 @@
-"""Keeps the executor's way from a plan to its orders warm: see ``shared/runtime/warming.py``."""
+"""Keeps the code path from a plan to its orders warm: see ``shared/runtime/warming.py``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLAN_ID = "warming"
 
 
 class PlanWarming:
-    """Checks the last plan again and starts it on records of its own, which are dropped at once.
+    """Runs the checks and the start of the last plan again, on records that are dropped at once.
 
     Of the engine's it reads rules, books and the last plan; no order of it leaves this class.
     """

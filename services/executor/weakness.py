@@ -1,4 +1,4 @@
-"""Venues that fill little of what their books show, or refuse: weak ones come later. Pure."""
+"""Venues that fill little of what their books show, or refuse; they are tried last. Pure."""
 
 from __future__ import annotations
 

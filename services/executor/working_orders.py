@@ -2,15 +2,15 @@
 
 An order's request is under way (``ts_ended_ns`` 0), answered, refused, not sent or lost. A lost one
 is UNKNOWN until the venue itself shows it: it is queried with growing pauses. "No such order"
-counts only when it was said ``NOT_FOUND_TIMES`` times, the last time to a question that was asked
+counts only after ``NOT_FOUND_TIMES`` such answers, the last one to a query that was sent
 at least ``NOT_FOUND_AFTER_END_NS`` after the request ended and ``NOT_FOUND_AFTER_SENT_NS`` after it
 was sent: venues list orders late, and a request may still be on its way. The latter exceeds the
 validity window stamped on every order request, so that one still on its way by then will be refused
-by the venue. An answer says what was true when its question came, however late it arrives itself.
+by the venue. An answer describes the time of its query, however late it arrives.
 
 An order that works and should not is canceled, and again with every query until it is over: a
 cancel has no answer of its own, and may be lost. That is an IOC order after a while, and one that
-rests once its time is over; after a restart at once, because nobody looked after it meanwhile.
+rests once its time is over; after a restart at once, because nothing watched it meanwhile.
 """
 
 from __future__ import annotations
@@ -162,7 +162,7 @@ class WorkingOrders:
         return order
 
     def on_refused(self, reply: SubmitRefused, now_ns: int, out: Step) -> OrderRecord | None:
-        """The venue said no."""
+        """Take a definite refusal by the venue."""
         order = self._ended(reply.client_order_id, reply.ts_sent_ns, now_ns)
         if order is not None:
             self._counts["orders_rejected"] += 1
@@ -171,7 +171,7 @@ class WorkingOrders:
         return order
 
     def on_not_sent(self, reply: SubmitNotSent, now_ns: int, out: Step) -> OrderRecord | None:
-        """It surely never reached the venue."""
+        """Take that the request never reached the venue."""
         order = self._ended(reply.client_order_id, 0, now_ns)
         if order is not None:
             self._counts["orders_not_sent"] += 1
@@ -180,7 +180,7 @@ class WorkingOrders:
         return order
 
     def on_lost(self, reply: SubmitLost, now_ns: int, out: Step) -> OrderRecord | None:
-        """The answer was lost; from here on only what the venue shows counts."""
+        """Take that the answer was lost; from here on only what the venue shows counts."""
         order = self._ended(reply.client_order_id, reply.ts_sent_ns, now_ns)
         if order is not None:
             self._counts["orders_unknown"] += 1

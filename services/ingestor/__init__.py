@@ -1,1 +1,1 @@
-"""The ingestor: venue feeds in, proved books, trades and statuses out."""
+"""The ingestor: venue feeds in; verified books, trades and statuses out."""

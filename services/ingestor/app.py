@@ -54,7 +54,7 @@ def build(
     recorded: bool = False,
     notes: Mapping[str, str] | None = None,
 ) -> Shell:
-    """Return the shell that hosts the engine; a ``recorded`` one's traffic is handed over.
+    """Return the shell that hosts the engine; if ``recorded``, its traffic goes to the recorder.
 
     ``notes`` are what an operator should know of this process.
     """

@@ -1,4 +1,4 @@
-"""Calls of strategies: watched, and what comes back is published only if it may be. Pure."""
+"""Calls strategies under a watchdog and filters which of their outputs are published. Pure."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Calls:
         self.counters["opportunities"] -= len(found)
 
     def report_held_back(self, hosted: Hosted, held: Sequence[Message], now_ns: int) -> None:
-        """Tell a strategy what of its outputs did not go out, unless it has just been disabled."""
+        """Tell a strategy which of its outputs were held back, unless it has just been disabled."""
         if held and hosted.id not in self._roster.disabled:
             self.ask(hosted, hosted.on_held_back, held, now_ns)
 

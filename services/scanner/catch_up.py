@@ -1,4 +1,4 @@
-"""How far a strategy is with what was traded before its inputs were opened. Pure."""
+"""How far a strategy has caught up with trades from before its inputs were opened. Pure."""
 
 from __future__ import annotations
 

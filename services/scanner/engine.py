@@ -141,7 +141,7 @@ class StrategyHost:
     def _on_inputs_opened(self, now_ns: int) -> list[Message]:
         """Let every book price nothing until its next view: those known may be of another time.
 
-        Strategies hear it of one book after the other. What they find meanwhile is priced from
+        Strategies are told of one book after the other. What they find meanwhile is priced from
         those whose turn is still to come, so it does not go out.
         """
         out: list[Message] = []
@@ -162,7 +162,7 @@ class StrategyHost:
 
     @property
     def unread(self) -> frozenset[str]:
-        """Streams of which no strategy wants anything."""
+        """The streams that no strategy reads."""
         return unread_streams(self._roster.running)
 
     def on_timer(self, now_ns: int) -> Step:
@@ -263,7 +263,7 @@ class StrategyHost:
         """Give a strategy its state back, before it has seen anything.
 
         Raises:
-            StateError: It was not taken, and why: the strategy begins anew.
+            StateError: The state was not taken; the strategy begins without one.
         """
         for hosted in self._roster.running:
             if hosted.id == strategy_id:

@@ -2,8 +2,8 @@
 
 The stream of trades is read from its oldest entry whenever inputs are opened. What was traded
 before warms a strategy up: it comes in the order and at the times at which it was received, what
-the strategy returns is counted and kept back, and what it has seen before, by its saved state, is
-left out. Books and timers wait for that, so its time never falls. It ends with the first trade
+the strategy returns is counted but not published, and trades that its saved state already covers
+are skipped. Books and timers wait, so its time never goes back. It ends with the first trade
 received after the opening, or after a second.
 """
 
@@ -27,7 +27,7 @@ CATCH_UP_NS = 1_000_000_000
 
 
 class Extras:
-    """Hands over what comes beside books.
+    """Passes on what is not a book: trades, marks, funding, bars.
 
     Args:
         roster: The strategies.
@@ -40,7 +40,7 @@ class Extras:
     def on_message(
         self, message: Extra, newest: Mapping[MarketKey, DepthView], now_ns: int
     ) -> list[Message]:
-        """Hand a message over to who asks for it, and the bars that are over by it."""
+        """Pass a message, and bars that it closes, to the strategies that ask for them."""
         out: list[Message] = []
         for hosted in self._running():
             if hosted.catch_up is not None and isinstance(message, Trade | TradesMissed):
@@ -52,7 +52,7 @@ class Extras:
         return out
 
     def on_opened(self, now_ns: int) -> None:
-        """Let who asks for trades catch up."""
+        """Let the strategies that ask for trades catch up."""
         for hosted in self._running():
             if hosted.trades or hosted.bars:
                 hosted.catch_up = CatchUp(now_ns, hosted.traded)
@@ -70,7 +70,7 @@ class Extras:
     def end_catch_up(
         self, hosted: Hosted, newest: Mapping[MarketKey, DepthView], now_ns: int
     ) -> list[Message]:
-        """Let a strategy go on with the present: its bars, its gaps, and its books as they are."""
+        """End a strategy's catch-up: give it its bars, its gaps and its present books."""
         behind, hosted.catch_up = hosted.catch_up, None
         out: list[Message] = []
         if behind is not None and behind.has_hole(self._roster.shard_of):

@@ -1,4 +1,4 @@
-"""What a host says of its strategies together: figures, alerts, what they read. Pure."""
+"""A host's totals over its strategies: counters, gauges, alerts, streams read. Pure."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def bar_counters(hosted: Sequence[Hosted]) -> dict[str, int]:
 
 
 def unread_streams(hosted: Sequence[Hosted]) -> frozenset[str]:
-    """Return the streams of which no strategy wants anything."""
+    """Return the streams that no strategy reads."""
     wanted = {
         MD_TRADE.name: any(each.trades or each.bars for each in hosted),
         MD_FUNDING.name: any(each.funding for each in hosted),
@@ -71,7 +71,7 @@ def unread_streams(hosted: Sequence[Hosted]) -> frozenset[str]:
 
 
 def missed_of(traded: Iterable[tuple[str, str]], now_ns: int) -> list[TradesMissed]:
-    """Return that trades of these may be missing: their stream was not read for a while."""
+    """Return the notice that trades may be missing: their stream was not read for a while."""
     return [
         TradesMissed(
             venue=venue,

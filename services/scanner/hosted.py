@@ -58,7 +58,7 @@ _DECODE: dict[type, Callable[[bytes], Any]] = {
 
 
 Extra = Trade | TradesMissed | Mark | Funding | FundingSettled
-"""What comes beside books, for who asks for it."""
+"""What is not a book, for strategies that ask for it."""
 EXTRAS = frozenset((Trade, TradesMissed, Mark, Funding, FundingSettled))
 
 
@@ -109,7 +109,7 @@ class Hosted:
         self.wants_timer = type(strategy).next_deadline_ns is not Strategy.next_deadline_ns
 
     def forget(self) -> None:
-        """Let the host know nothing of what it has seen and said."""
+        """Forget everything that the host remembers of it."""
         self.ts_ready_ns: int | None = None  # known from its first view on
         self.ts_window_ns = self.outputs = 0  # what it returned in the present second
         self.deadline_ns: int | None = None
@@ -126,12 +126,12 @@ class Hosted:
         self.on_depth, self.on_rules = strategy.on_depth, strategy.on_rules
 
     def begin_anew(self) -> None:
-        """Put a new strategy in the place of this one, which has seen nothing."""
+        """Replace the strategy by a new object without state."""
         self.forget()
         self.adopt(type(self.strategy)(self.id, self.strategy.params))
 
     def declare(self, watch: Watch | None) -> str:
-        """Take in what it wants, and return what is wrong with that; empty if nothing is."""
+        """Read its declared inputs; return what is wrong with them, empty if nothing is."""
         try:
             with asked(self.id, watch):
                 wanted = [as_input(each) for each in self.strategy.inputs()]
@@ -146,12 +146,12 @@ class Hosted:
         return ""
 
     def begin_warmup(self, now_ns: int) -> None:
-        """Let its warm-up begin, with the first that comes for it."""
+        """Begin its warm-up, with the first input that comes for it."""
         if self.ts_ready_ns is None:
             self.ts_ready_ns = now_ns + self.warmup_ns
 
     def is_warming_up(self, now_ns: int) -> bool:
-        """Tell whether what it returns does not count yet."""
+        """Tell whether its outputs are still discarded."""
         return bool(self.warmup_ns) and (self.ts_ready_ns is None or now_ns < self.ts_ready_ns)
 
     def told(self, name: str, watch: Watch | None) -> dict[str, float]:
@@ -182,20 +182,20 @@ class Hosted:
         return any(each.covers(message.venue, message.instrument) for each in wanted)
 
     def bars_of(self, message: Trade | TradesMissed, now_ns: int) -> list[Bar]:
-        """Take in what bars are made of; return those that are over."""
+        """Add a trade or gap to its bars; return the bars that are over."""
         if isinstance(message, Trade):
             return self.bar_maker.on_trade(message, now_ns)
         return self.bar_maker.on_missed(message, now_ns)
 
     def note(self, message: Extra) -> None:
-        """Remember how far its trades went."""
+        """Remember up to when it has seen trades."""
         if isinstance(message, Trade | TradesMissed):
             market = message.venue, message.instrument
             if market in self.traded or len(self.traded) < TRADED_MAX:
                 self.traded[market] = max(message.ts_recv_ns, self.traded.get(market, 0))
 
     def on_extra(self, message: Extra, now_ns: int) -> Sequence[Any]:
-        """Call what takes such a message."""
+        """Call its callback for such a message."""
         strategy = self.strategy
         if isinstance(message, Trade):
             return strategy.on_trade(message, now_ns)
@@ -229,7 +229,7 @@ class Hosted:
         return self.strategy.on_timer(now_ns)
 
     def note_deadline(self, now_ns: int) -> None:
-        """Ask when it wants to be called.
+        """Ask it for its next deadline.
 
         Raises:
             TypeError: That is no time.
@@ -239,7 +239,7 @@ class Hosted:
         self.deadline_ns = None if wanted is None else max(wanted, now_ns + TIMER_NS_MIN)
 
     def stamped(self, found: Sequence[Any], now_ns: int) -> list[Output]:
-        """Return the outputs of a call as they travel, with its name on them.
+        """Return the outputs of a call with the strategy's name and hash.
 
         Raises:
             TypeError: One is no opportunity and no signal.
@@ -276,12 +276,12 @@ class Hosted:
 
 
 def own_copy(view: DepthView) -> DepthView:
-    """Return a view whose levels a strategy of a user's own cannot change for others."""
+    """Return a copy of a view, so that a user's strategy cannot change it for others."""
     return msgspec.structs.replace(view, bids=view.bids[:], asks=view.asks[:])
 
 
 def numbers_of(told: Mapping[str, Any]) -> dict[str, float]:
-    """Return what may be shown of what a strategy counts."""
+    """Return those of a strategy's counters that may be shown."""
     return {
         name: value + 0
         for name, value in islice(told.items(), COUNTERS_MAX)

@@ -45,7 +45,7 @@ class KnownRounds:
             self._rules[market] = rules
 
     def take_list(self, told: RoundsTold) -> None:
-        """Forget what is not listed: it is closed, and its last word was missed."""
+        """Forget rounds that are not listed: they are closed, and their last message was missed."""
         open_now = dict.fromkeys(told.rounds)
         self._rounds = {key: each for key, each in self._rounds.items() if key in open_now}
 
@@ -76,7 +76,7 @@ class KnownRounds:
         ]
 
     def fate(self, strategy_id: str) -> str:
-        """Return what becomes of the open rounds of a strategy, in words; empty without any."""
+        """Describe what happens to the open rounds of a strategy; empty without any."""
         held = [each.round_id for each in self._rounds.values() if each.strategy_id == strategy_id]
         if not held:
             return ""

@@ -63,7 +63,7 @@ class SavedStrategies:
         """What an operator should know, by what it is about."""
 
     async def own(self, owned: Sequence[int]) -> None:
-        """Save what is given up, and begin what is new with what was saved of it.
+        """Save the strategies given up, and restore the states of the new ones.
 
         Raises:
             BusUnavailable: Redis was lost meanwhile; may be tried again.
@@ -88,21 +88,21 @@ class SavedStrategies:
         log.info("strategies_owned", extra={"owned": sorted(share.strategies)})
 
     def shards_of(self, owned: Sequence[int]) -> Sequence[int]:
-        """Return the shards that are read: all where a strategy looks across base assets."""
+        """Return the shards to read: all if a strategy here looks across base assets."""
         shards = range(self._units.shards)
         if self._engine.reads_all_shards():
             return shards
         return [shard for shard in shards if shard in owned]
 
     def starts_of(self, owned: Sequence[int]) -> Mapping[str, Mapping[int, str]]:
-        """Return where reading begins: what is kept of trades warms up who asks for them.
+        """Return where reading begins: kept trades warm up the strategies that ask for them.
 
         It also closes the hole between a saved state and now.
         """
         return {MD_TRADE.name: dict.fromkeys(self.shards_of(owned), "first")}
 
     def note_read(self, last_ids: Mapping[str, str]) -> None:
-        """States need no position: what they have seen already they tell by its time."""
+        """Do nothing: a state knows by time what it has seen, and needs no position."""
 
     async def advance(self) -> None:
         """Save the next strategy if it is time."""

@@ -1,7 +1,7 @@
-"""What a strategy still knows after a restart: its state, and what its host keeps for it. Pure.
+"""The saved state of a strategy, with what its host keeps for it. Pure.
 
-A state is of one file, one set of parameters and one version of what strategies are built from.
-Of any other it is not taken: the strategy begins anew, and its host says so.
+A state belongs to one strategy file, one set of parameters and one version of arbstream's own code.
+A state of any other is not restored: the strategy begins without one, and its host reports that.
 """
 
 from __future__ import annotations

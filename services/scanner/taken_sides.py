@@ -1,4 +1,4 @@
-"""Which sides of books are in use: what is offered there is not offered a second time. Pure.
+"""Sides of books in use by an opportunity; a second one for the same prices is held back. Pure.
 
 Two opportunities that take the same side of the same book want the same prices: the second one's
 leg finds them gone, and trading its other legs back costs more than it would have brought in. So
@@ -50,7 +50,7 @@ class _Use:
         """Strategies whose offers came to nothing here just before."""
 
     def note_book(self, leg: OpportunityLeg, view: DepthView | None) -> None:
-        """Work out what the book will show up to the limit once the leg has been filled."""
+        """Compute the quantity that the book will show up to the limit once the leg is filled."""
         if view is not None and view.book_id == leg.book_id:
             self.left = max(0.0, _within(view, leg.side, self.limit) - float(leg.qty))
 
@@ -59,7 +59,7 @@ class _Use:
         return self.strategy_id == offer.strategy_id and self.sides == _sides_of(offer)
 
     def follows(self, before: _Use) -> None:
-        """Take over from a use that came to nothing while others wanted the same."""
+        """Inherit the waiting strategies of a use that ended without a fill."""
         self.had_turn = {before.strategy_id}
         if before.waiting:
             self.had_turn |= before.had_turn
@@ -70,7 +70,7 @@ class _Use:
         return self.refused - self.had_turn - {self.strategy_id}
 
     def keeps_out(self, offer: Opportunity) -> bool:
-        """Tell whether others come before this offer, now that its time has passed for nothing.
+        """Tell whether others have priority over this offer, as its use ended without a fill.
 
         A strategy whose offers risk denies, one after the other, would keep these prices from the
         others for good; and of three, two would keep them from the third by turns.
@@ -103,7 +103,7 @@ class TakenSides:
         """Opportunities that were not offered because of another."""
 
     def see(self, view: DepthView) -> None:
-        """Let a side go whose book shows that what was wanted there is taken."""
+        """Release a side once its book shows that the quantity was taken."""
         if not self._uses or view.state is not BookState.LIVE:
             return
         for side in (Side.BUY, Side.SELL):
@@ -115,7 +115,7 @@ class TakenSides:
     def sift(
         self, found: Sequence[Message], views: Mapping[MarketKey, DepthView], now_ns: int
     ) -> tuple[list[Message], list[Opportunity]]:
-        """Return what goes out of what was found, in its order, and what is held back.
+        """Split the outputs found into those to publish, in order, and those held back.
 
         Args:
             found: Of one turn, all strategies.
@@ -185,7 +185,7 @@ class TakenSides:
             use.note_book(leg, views.get(key[:2]))
 
     def _forget(self, now_ns: int) -> None:
-        """Drop what has ended, but for as long again what kept prices from others for nothing."""
+        """Drop ended uses; unfilled ones that blocked others are kept for the same time again."""
         for key, use in list(self._uses.items()):
             if now_ns >= use.until_ns + (TAKEN_NS if use.refused else 0):
                 del self._uses[key]

@@ -1,4 +1,4 @@
-"""What scanners divide among themselves: shards, and strategies that only one may run. Pure."""
+"""What several scanners share out: shards, and strategies that only one may run. Pure."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Units:
         )
 
     def number_of(self, strategy_id: str) -> int:
-        """Return how the lease of a strategy is numbered that only one scanner may run."""
+        """Return the lease number of a strategy that only one scanner may run."""
         return self.shards + self._whole.index(strategy_id)
 
     def is_saved(self, strategy_id: str) -> bool:
-        """Tell whether a strategy's state is kept: not of one that several scanners may run."""
+        """Tell whether a strategy's state is saved: only if a single scanner runs it."""
         return strategy_id not in self._by_base

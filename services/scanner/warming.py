@@ -1,4 +1,4 @@
-"""Keeps the way from crossed books to an offer warm: see ``shared/runtime/warming.py``."""
+"""Keeps the code path from crossed books to an offer warm: see ``shared/runtime/warming.py``."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Watchdog:
         self._strikes: dict[str, deque[int]] = {}
 
     def start(self) -> None:
-        """Begin to look; only in the main thread of a process, which gets the signal."""
+        """Start watching; only in the main thread of a process, which gets the signal."""
         signal.signal(signal.SIGVTALRM, self._on_tick)
         signal.setitimer(signal.ITIMER_VIRTUAL, TICK_CPU_S, TICK_CPU_S)
 

@@ -1,4 +1,4 @@
-"""How a strategy's code is called: watched, and whatever it raises is told in one line. Pure."""
+"""Calls a strategy's code under a watch; any error it raises becomes one line. Pure."""
 
 from __future__ import annotations
 

@@ -247,9 +247,8 @@ def _operator() -> str:
 
 
 async def _run(config: Config, reason: str, *, flatten: bool) -> Killed:
-    gateways = open_gateways(
-        config, SystemClock(), os.environ
-    )  # tidy-ok: handed on to shared.config
+    environ = os.environ  # tidy-ok: handed on to shared.config
+    gateways = open_gateways(config, SystemClock(), environ)
     try:
         return await press(config, gateways, reason, flatten=flatten)
     finally:

@@ -96,7 +96,7 @@ async def test_a_reader_that_breaks_is_a_failure_of_what_it_did_not_answer(monke
 async def test_how_a_reader_ended_is_told(monkeypatch, then, error):
     """An end without a word (killed for its memory, say) was told as one without a cause."""
     monkeypatch.setattr(listing_child, "CHILD", child(LISTED, then=then))
-    monkeypatch.setattr(listing_child, "LAST_WORDS_S", 1.0)
+    monkeypatch.setattr(listing_child, "LAST_OUTPUT_S", 1.0)
     first, second = [answer async for answer in listing_child.read_in_child(JOBS)]
     assert (first, second.error) == (LISTED, error)
 

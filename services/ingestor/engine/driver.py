@@ -132,7 +132,7 @@ class FeedDriver:
             self._carry_out(self._session.on_facts(topic, body, now_ns), now_ns)
 
     def on_resync(self, instrument: str, epoch: int, now_ns: int) -> None:
-        """A reader lost the book of this epoch."""
+        """Start a new epoch: a reader lost the book of this one."""
         book = self._books.get(instrument)
         if not self.is_open or book is None or book[0] is not BookState.LIVE:
             return
@@ -192,7 +192,7 @@ class FeedDriver:
         self._out.alert(severity, "VENUE_STATE", text, self.venue, now_ns)
 
     def lose_books(self, now_ns: int) -> None:
-        """What was published may be lost: every book starts a new epoch."""
+        """Start a new epoch of every book: what was published may be lost."""
         self.extra.miss_trades("the bus was lost", now_ns, ongoing=not self.is_open)
         for instrument, (_, epoch, _) in list(self._books.items()):
             if self.is_open and not self.refusals.why(instrument):

@@ -128,7 +128,7 @@ class IngestorEngine:
         return None if self._deadline_ns >= NEVER_NS else self._deadline_ns
 
     def checkpoints(self) -> Mapping[str, bytes]:
-        """Return nothing: every book starts anew with its connection."""
+        """Return nothing: every book starts again with its connection."""
         return {}
 
     def counters(self) -> Mapping[str, int]:

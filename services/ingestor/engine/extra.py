@@ -1,4 +1,4 @@
-"""What one connection carries beside books: trades within a limit, and what is missing. Pure."""
+"""What one connection carries beside books: trades, rate-limited, and notices of gaps. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.venues.port import FeedConnection, FeedKind, FeedRefused
 
 
 class ExtraFeed:
-    """Trades of one connection, or whatever else is no book."""
+    """Trades, funding and marks of one connection."""
 
     def __init__(self, connection: FeedConnection, out: StepBuilder) -> None:
         self._connection, self._out = connection, out
@@ -41,7 +41,7 @@ class ExtraFeed:
             ]
 
     def silent_trades(self, now_ns: int, *, is_open: bool) -> list[TradesMissed]:
-        """Return that no trades come, of each instrument of which that is so; for late readers."""
+        """Return a notice for each instrument without trades, for readers that come late."""
         if not self._has_trades:
             return []
         silent, reason = list(self._refused), "the venue refused the subscription"

@@ -1,8 +1,8 @@
 """Instruments that a venue does not serve, and why: named once, the others go on.
 
-*Refused* is what the venue did not give; it is forgotten when the book comes after all. *Withheld*
-is a book that comes but must not be used, because it is not what its name says; then its trades and
-funding, which come on other connections, are not either. Pure.
+A *refused* book is one that the venue does not send; that is forgotten if it comes after all. A
+*withheld* book comes but must not be used, because it is not of the instrument it is named after;
+neither are its trades and funding, which come on other connections. Pure.
 """
 
 from __future__ import annotations

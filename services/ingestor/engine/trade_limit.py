@@ -1,6 +1,6 @@
 """How many trades one connection may publish, so that no flood of them delays a book. Pure.
 
-What is beyond it is dropped, counted, and said once per instrument and second on ``md.trade``.
+Trades beyond it are dropped, counted, and reported once per instrument and second on ``md.trade``.
 """
 
 from __future__ import annotations
