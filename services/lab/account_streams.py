@@ -38,7 +38,7 @@ def is_streamed(seed: int) -> bool:
 
 
 class AccountStreams:
-    """The streams of all exchanges to whoever followed them last."""
+    """The account streams of all exchanges, each to its latest follower."""
 
     def __init__(self, world: World, report: Callable[[Order, Fill | None], OrderReport]) -> None:
         self._world, self._report = world, report

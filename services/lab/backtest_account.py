@@ -241,7 +241,7 @@ class BacktestAccount(PaperAccount):
     # Funding
 
     def on_funding(self, funding: Funding) -> int | None:
-        """Take a prediction in; return the instant of a settlement not heard of before."""
+        """Take a prediction; return the instant of a settlement that is new."""
         before = self._predicted.get(funding.instrument)
         self._predicted[funding.instrument] = funding
         if before is None or funding.ts_funding_ns != before.ts_funding_ns:
@@ -281,7 +281,7 @@ class BacktestAccount(PaperAccount):
         return found
 
     def end(self) -> None:
-        """Settle what was due, and from now on at its instant: at the last rate predicted."""
+        """Settle what is due, now and from here on, at the last predicted rate."""
         self._is_over = True
         for funding in self._predicted.values():
             self._settle(funding, is_settled=False)

@@ -102,7 +102,7 @@ class Chain:
         from_ns, to_ns = self._sleep_ns
         if not from_ns < due_ns < to_ns or self.is_busy():
             return due_ns
-        # whoever watches others must hear of them first
+        # observers of other services get it first
         return to_ns if service in FIRST_AWAKE else to_ns + AWAKE_LATER_NS
 
     def open(self, item: Input, node: Node) -> Cursor:
@@ -112,7 +112,7 @@ class Chain:
         return cursor
 
     def kept(self, spec: StreamSpec) -> Sequence[Sequence[Message]]:
-        """Return the entries that whoever begins to read now looks back at."""
+        """Return the entries that a reader beginning now looks back at."""
         return self._streams[spec.name].kept
 
     def append(self, messages: Sequence[Message]) -> None:

@@ -1,4 +1,4 @@
-"""What goes wrong in a world, drawn from its seed: crashes, venues, the bus, the feed."""
+"""Faults of a world, drawn from its seed: crashes, venues, the bus, the feed."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class Chaos:
         self._world.feed.refuses.clear()
 
     def crash_point(self, service: str) -> None:
-        """Let the process die here, if this is where it must.
+        """Crash the process here if that was drawn.
 
         Raises:
             Crashed: It dies.

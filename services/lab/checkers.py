@@ -1,4 +1,4 @@
-"""What must hold in every world, at every step and when it is quiet again."""
+"""The checks of every world, at every step and when it is quiet again."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Somebody who may write to the bus and has no key: plans nobody approved, orders nobody gave.
+"""A writer without a signing key: forges plans and commands on the bus.
 
-Also what was signed once is written again. Nothing may ever come of it. Pure.
+It also replays entries that were signed once. None of this may have any effect. Pure.
 """
 
 from __future__ import annotations

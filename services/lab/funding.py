@@ -1,7 +1,7 @@
-"""Funding of the lab's perpetuals: they settle every few seconds, and pay who holds them then.
+"""Funding of the lab's perpetuals: settled every few seconds, paid to the holders at that time.
 
 A venue announces each settlement on the bus, once a second, as an ingestor does; announcements that
-the bus does not take are lost. What it paid it tells when it is asked, some of it late.
+the bus does not take are lost. Payments are reported when asked for, some of them late.
 """
 
 from __future__ import annotations

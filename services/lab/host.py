@@ -2,7 +2,7 @@
 
 The order of effects is the shell's: decide, carry out what may go at once, commit (messages,
 checkpoints and acknowledgement together), carry out the actions. Between any two of them the
-process may die; what had its effect stays, and the next start is the recovery.
+process may die; effects already made stay, and the next start is the recovery.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A loss at the worst moment: an order is at its venue, and the bus has lost the record of it."""
+"""A loss at the worst moment: an order is at its venue, but its record on the bus is lost."""
 
 from __future__ import annotations
 

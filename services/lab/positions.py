@@ -1,4 +1,4 @@
-"""What only derivatives do wrong: positions that nobody here decided, and news of them that is old.
+"""Faults of derivatives only: positions that no plan opened, and outdated reports of them.
 
 No plan opens a position in a derivative yet. The lab makes them as they come about in earnest: an
 order of ours is found at the venue after the bus lost its record (the executor adopts it and closes

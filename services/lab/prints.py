@@ -1,4 +1,4 @@
-"""Public trades of a world: others trade at every move, and an ingestor tells of it, mostly."""
+"""Public trades of a world: others trade at every move; most of it is published."""
 
 from __future__ import annotations
 

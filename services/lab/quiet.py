@@ -1,4 +1,4 @@
-"""What must hold of a world when it is quiet again: all accounts are compared with the venues'."""
+"""Checks a world that is quiet again: compares all accounts with the venues'."""
 
 from __future__ import annotations
 

@@ -179,6 +179,6 @@ class LedgerWriter:
 
 
 def gap_text(gap: Gap) -> str:
-    """Return a gap in words."""
+    """Return a gap as text."""
     what = "an unknown number of entries" if gap.entries is None else f"{gap.entries} entries"
     return f"{what} of {gap.stream} after {gap.after_id} are not in the ledger: {gap.reason}"

@@ -1,8 +1,8 @@
-"""Fills of plans that the executor adopted without a record of them, until it is known whose. Pure.
+"""Fills of plans that the executor adopted without a record, until their round is known. Pure.
 
-After a loss of records the executor finds orders of ours at the venues and books them to a plan of
-nobody. It may learn later which round the plan belongs to, when a late fill is found again that the
-plan evened out: then all its fills are that round's, also those told before.
+After a loss of records the executor finds orders of ours at the venues and books them to a plan
+without a strategy. It may learn later which round the plan belongs to, when a late fill is found
+that the plan evened out: then all fills of the plan belong to that round, earlier ones included.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class AdoptedFills(msgspec.Struct):
     fills: dict[str, Fill] = {}
 
     def keep(self, fill: Fill) -> None:
-        """Remember a fill; one told again with its fee takes the place of itself."""
+        """Remember a fill; one repeated with its fee replaces the earlier report."""
         self.fills[f"{fill.venue}|{fill.instrument}|{fill.trade_id}"] = fill
         while len(self.fills) > ADOPTED_FILLS_MAX:
             del self.fills[next(iter(self.fills))]

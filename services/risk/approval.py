@@ -1,4 +1,4 @@
-"""What comes of a decision: the reservation and the plan, or the denial. Pure."""
+"""Turns a decision into a reservation and a plan, or into a denial. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what an opportunity says it earns is what its legs come to. Pure."""
+"""Checks that the result an opportunity states follows from its legs. Pure."""
 
 from __future__ import annotations
 

@@ -2,9 +2,8 @@
 
 An approval changes the plans in flight, which are few; positions, balances and the memory of fills
 are many bytes, and change only with a message of the executor or an operator. Both parts are saved
-in one transaction whenever the ledger has changed, so joined they are always one state that really
-was; the small part names the number of the ledger it builds on, which is checked when they are
-read.
+in one transaction whenever the ledger has changed, so together they are always a state that
+existed; the small part names the number of the ledger it builds on, which is checked on reading.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ LEDGER_WITH_ORDERS, LEGS_WITH_TERMS = 4, 5
 
 
 class PartMissing(CodecError):  # noqa: N818 - named for what is wrong
-    """One of the two parts is not there: it was deleted, or never arrived at this copy."""
+    """One of the two parts is missing: deleted, or never replicated to this copy."""
 
 
 class RiskState(msgspec.Struct, kw_only=True):

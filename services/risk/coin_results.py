@@ -1,9 +1,9 @@
-"""What inverse contracts have earned in coins, as their quote asset's limits count it. Pure.
+"""The coin results of inverse contracts, converted for the limits of their quote asset. Pure.
 
-Their result is in coins and stays there. Who holds coins against them gains in the quote asset what
-they lose, and the other way round: without both, the limits on losses would see half of a hedge.
-So it counts in the quote asset too, at the price that a position could be closed at or, where none
-is held or no book says, at the last price traded there.
+Their result is in coins and is not converted. Coins held against them gain in the quote asset what
+the contracts lose, and vice versa: the limits on losses must count both, or they see half a hedge.
+So the coin result counts in the quote asset at the price at which the position could be closed or,
+without a position or a book, at the last price traded there.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From an opportunity to its plan or denial, as the ledger and the books are now. Pure."""
+"""Decides on an opportunity by the present ledger and books: plan or denial. Pure."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Decider:
         status: TradingStatus,
         now_ns: int,
     ) -> ApprovedPlan | Denied:
-        """Return what comes of an opportunity; what a plan may use is reserved in the ledger."""
+        """Return the plan or denial of an opportunity; reserve in the ledger what it may use."""
         context = self._context(found, ledger, control, status, now_ns)
         if not found.round_id:
             self._last = found, ledger, control
@@ -84,7 +84,7 @@ class Decider:
         return self._last[0] if self._last is not None else None
 
     def decide_idly(self, found: Opportunity, now_ns: int) -> ApprovedPlan | Denied | None:
-        """Return what would come of an opportunity like the last one; nothing is reserved."""
+        """Decide on an opportunity like the last one without reserving anything."""
         if self._last is None:
             return None
         _, ledger, control = self._last
@@ -131,7 +131,7 @@ class Decider:
         status: TradingStatus,
         now_ns: int,
     ) -> ApprovedPlan | Denied:
-        """Return what comes of a signal: it is sized here, and judged as any single leg."""
+        """Size a signal, decide on it like on any single leg, and return the result."""
         context = look_up(signal, self._entry(signal.strategy_id), self._market)
         if isinstance(context, Denial):
             return self._deny(signal.signal_id, context, now_ns)

@@ -1,12 +1,11 @@
-"""An opportunity before risk, everything it is judged by, and what it is worth. Pure.
+"""An opportunity before risk, with everything the rules need to judge it. Pure.
 
 Limits hold per quote asset: dollars and tethers are not added up. Spot inventory that moved from
 one venue to another is not exposure (what is owned is the same, and balances bound it); positions
 in perpetuals are, and so is every base unit that is not hedged.
 
-What several rules ask is worked out once per decision, or once per instrument where it never
-changes: a decision is made while prices move, and rare enough that every step is one the processor
-has forgotten since the last time.
+Values that several rules need are computed once per decision, or once per instrument if they never
+change: decisions are urgent, and so rare that their code is no longer in the processor's caches.
 """
 
 from __future__ import annotations

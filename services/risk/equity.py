@@ -1,10 +1,10 @@
-"""What is gained or lost with what is open now: of the day, of 24 hours, and since the peak. Pure.
+"""Profit and loss including open positions: of the day, of 24 hours, and since the peak. Pure.
 
 The *equity* of a quote asset is what was realized in it and what its open positions would bring at
 executable prices. A position that its own book cannot price counts by the worst of the other LIVE
 books of the same assets and of its last price, for ``MARK_NS_MAX``: estimated, and never as a gain.
-Without either it is unknown: what was known of it counts on, and nothing is opened in its quote
-asset.
+Without either it is unknown: its last known value keeps counting, and nothing is opened in its
+quote asset.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ Worth = tuple[Decimal, Decimal]
 
 
 class Mark(NamedTuple):
-    """The price at which a position could be closed when its book last said so, and when."""
+    """The last price at which a position could be closed by its own book, and its time."""
 
     price: Decimal
     ts_ns: int

@@ -1,4 +1,4 @@
-"""How far it is known what funding paid: per venue, and for what a round held. Pure."""
+"""Up to when funding payments are known: per venue, and for the positions of a round. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.messages.base import Certainty
 
 
 class KnownFunding(msgspec.Struct, frozen=True):
-    """All that settled at a venue up to ``ts_known_ns`` was told; ``reason``: why not the rest."""
+    """Payments of a venue are known up to ``ts_known_ns``; ``reason``: why later ones are not."""
 
     ts_known_ns: int
     reason: str = ""
@@ -26,7 +26,7 @@ NOTHING_KNOWN: Final[FundingKnownOf] = MappingProxyType({})
 
 
 def funding_certainty(books: Books, ts_traded_ns: int, known: FundingKnownOf) -> Certainty:
-    """Tell whether all that funding paid for a round was told.
+    """Tell how certain it is that all funding payments of a round are known.
 
     ``ts_traded_ns`` is the time of its newest fill: where it holds nothing any more, what settles
     later is not its own.

@@ -1,7 +1,7 @@
 """The rules on what may be lost, one function each, as in ``limits.py``. Pure.
 
-Losses are those of ``equity.py``: what is open counts at executable prices. Whoever passes them
-has room for the worst of what is in flight and of this plan.
+Losses are those of ``equity.py``: what is open counts at executable prices. A plan passes if
+there is room for the worst result of the plans in flight and of itself.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MS = 1_000_000
 
 
 def equity_known(context: DecisionContext) -> Denial | None:
-    """What is open in the quote asset can be valued: an unknown loss keeps no limit."""
+    """All open positions in the quote asset can be valued: an unknown loss passes no limit."""
     quote = context.opportunity.quote
     valued = context.ledger.valued.get(quote)
     if valued is None or valued.certainty is not Certainty.UNKNOWN:

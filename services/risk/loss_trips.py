@@ -1,4 +1,4 @@
-"""What is lost beyond a limit, as the trading state takes it. Pure."""
+"""Losses beyond a limit, and when they halt trading. Pure."""
 
 from __future__ import annotations
 

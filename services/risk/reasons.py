@@ -1,4 +1,4 @@
-"""Why risk says no, and why it halts: constant codes, each explained once. Pure.
+"""The codes of risk's denials and halts, each explained once. Pure.
 
 ``docs/denials.md`` is generated from the texts here; a test keeps the two equal.
 """

@@ -36,7 +36,7 @@ class ReservedLeg(msgspec.Struct, frozen=True, kw_only=True):
     filled_qty: Decimal = ZERO
 
     def after_fill(self, qty: Decimal) -> ReservedLeg:
-        """Return what it may use when so much more of it is filled."""
+        """Return what it may still use after a further quantity is filled."""
         left = self.terms.qty - self.filled_qty
         filled = min(qty, left)
         share = (left - filled) / left if left > 0 else ZERO
@@ -84,12 +84,12 @@ class Reservation(msgspec.Struct, kw_only=True):
 
     @property
     def ts_due_ns(self) -> int:
-        """Until when it may be expected to go on: it may start so late, and then rest."""
+        """Until when it may take: the latest start plus the time it may rest (UNIX ns)."""
         rest_ms = self.resting.rest_ms if self.resting is not None else 0
         return self.ts_expire_ns + rest_ms * 1_000_000
 
     def give_back(self, fill: Traded, qty: Decimal) -> list[tuple[ReservedLeg, Decimal]]:
-        """Hold no more for what is filled of legs; return these, and how much of their asset.
+        """Release what is filled of legs; return those legs, and the amounts of their assets.
 
         Only where a leg rests: other plans have ended before that matters.
         """
@@ -178,7 +178,7 @@ class InFlight(msgspec.Struct, kw_only=True):
         return {quote: self.reserved_notional(quote) for quote in quotes}
 
     def plan_of_ours(self, plan_id: str) -> str:
-        """Return the id of a plan in flight that was approved here, of any other nothing."""
+        """Return the id if it is of a plan in flight that was approved here, else empty."""
         return plan_id if plan_id in self.reservations else ""
 
     def refuses_end(self, done: PlanDone) -> str:

@@ -2,8 +2,8 @@
 
 A quote takes no prices from others, so it counts neither among the plans in flight nor against
 their pairs. It has a bound of its own, one place on each side of a book, and what would trade with
-it is denied. Until its plan has ended, which is when its cancel is settled and its fills are
-hedged, it holds all that: to quote anew begins only then.
+it is denied. All this holds until its plan has ended, which is when its cancel is settled and its
+fills are hedged; only then may it be quoted again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What closes rounds without being a plan of theirs: an operator's trades, adopted plans. Pure."""
+"""Closes rounds by trades outside their own plans: an operator's, and adopted plans'. Pure."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def is_stop(stop_bps: Decimal) -> bool:
 
 
 def directional_stop(context: DecisionContext) -> Denial | None:
-    """What one leg opens is closed by risk at its stop, whatever becomes of its strategy."""
+    """A single leg that opens a position states a stop at which risk will close it."""
     if not context.is_directional or is_stop(context.opportunity.stop_bps):
         return None
     return deny(
@@ -130,7 +130,7 @@ def opening_cost(context: DecisionContext) -> Denial | None:
 
 
 def round_may_close(context: DecisionContext) -> Denial | None:
-    """The round is known, no plan of it is in flight, and it can tell of the markets."""
+    """The round is known, has no plan in flight, and has room for these markets."""
     found = context.opportunity
     state = context.ledger.round_state(found.strategy_id, found.round_id)
     if state is None:

@@ -1,4 +1,4 @@
-"""What risk says about rounds: on change, every second, and when one comes back to life. Pure."""
+"""Risk's messages about rounds: on change, every second, and when one is reopened. Pure."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def end_round(ledger: Ledger, done: PlanDone, is_dust: IsDust) -> str:
     While FLATTEN is in force, any end may leave rounds that hold against each other. So may an end
     of FLATTEN itself after a RESUME: where the executor was away, it carries it out later.
 
-    Returns in words what it left that no round holds; empty if there is nothing.
+    Returns as text what it left that no round holds; empty if there is nothing.
     """
     left = {asset: qty for asset, qty in done.residual.items() if qty}
     failure = ""

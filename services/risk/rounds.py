@@ -202,7 +202,7 @@ class Rounds(msgspec.Struct, dict=True):
 
     @cached_property
     def touched(self) -> dict[str, bool]:
-        """Rounds to be told about, and whether a fill reopened them; not saved."""
+        """Rounds to publish, and whether a fill reopened them; not saved."""
         return {}
 
     def get(self, strategy: str, round_id: str) -> Round | None:
@@ -253,7 +253,7 @@ class Rounds(msgspec.Struct, dict=True):
         self.touch(found.key, is_reopened=was_closed and found.state(None) is not RoundState.CLOSED)
 
     def claim(self, done: PlanDone, *, is_even: bool = True) -> dict[str, Decimal]:
-        """Book what was told of a plan before its round was known.
+        """Book the fills of a plan that were reported before its round was known.
 
         One that evens out a late fill belongs to the round of that, if there is one. Another one
         without a round may, if it is even, have closed a round before its record was lost.
@@ -311,7 +311,7 @@ class Rounds(msgspec.Struct, dict=True):
                     self.touch(found.key)
 
     def release_halted(self) -> None:
-        """An operator has dealt with what failed."""
+        """Release halted rounds after an operator has dealt with the failure."""
         for found in self.rounds.values():
             if found.halted:
                 found.halted = ""
@@ -342,7 +342,7 @@ class Rounds(msgspec.Struct, dict=True):
         return sum((each.books.quantities.get(market, ZERO) for each in self.rounds.values()), ZERO)
 
     def _named(self, fill: Fill) -> Round | None:
-        """Return the round that a fill names, made anew where it is no longer known."""
+        """Return the round that a fill names; create it if it is no longer known."""
         if not (fill.round_id and fill.strategy):
             return None
         key = round_key(fill.strategy, fill.round_id)

@@ -1,8 +1,8 @@
-"""From a signal to the single leg that follows it: sized here, whoever sent it. Pure.
+"""Turns a signal into a single leg: risk sizes it, not the strategy. Pure.
 
-A signal says a direction; what its round holds says what follows. Held the other way, or nothing
-wanted any more: all of it is closed. Nothing held: it is opened with the quantity that loses no
-more at its stop than the strategy may (``shared/domain/sizing.py``).
+A signal states a direction; the position of its round decides what follows. If the round holds the
+opposite direction, or the signal is FLAT, all of it is closed. If nothing is held, a position is
+opened whose loss at its stop is within the strategy's budget (``shared/domain/sizing.py``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from shared.strategies.round_plans import RoundTerms, Wanted, plan_round, taken_
 
 
 class SignalContext(NamedTuple):
-    """A signal and what it is decided by."""
+    """A signal with the configuration, book and rules that decide on it."""
 
     signal: Signal
     entry: StrategyConfig
@@ -73,7 +73,7 @@ def look_up(signal: Signal, entry: StrategyConfig, market: LatestBooks) -> Signa
 def offer_of(
     context: SignalContext, ledger: Ledger, order_notional_max: Decimal, now_ns: int
 ) -> Opportunity | Denial:
-    """Return what follows from a signal now, as an opportunity to be judged, or why nothing does.
+    """Return the opportunity that follows from a signal now, or why none does.
 
     Args:
         case: The signal, its book and rules.

@@ -1,4 +1,4 @@
-"""The stops of signals: kept with the round, watched here, whatever becomes of the strategy. Pure.
+"""The stops of signals: kept with the round and watched by risk, not by the strategy. Pure.
 
 What a signal opened has a stop (a distance from its average entry) and a time. Both are part of the
 round in the ledger, so they survive the restart of every service. They are compared with what
@@ -6,8 +6,8 @@ closing the round would get in its own book now. Once reached, a stop stays reac
 closed by reducing plans, judged like any close, until it holds nothing: tried again while its books
 stand still, too.
 
-A book that is not LIVE, or too old, prices nothing and so reaches no stop; a round whose book stays
-so is alerted. Risk sees the newest view of a book every 50 ms: a price in between is not seen.
+A book that is not LIVE, or too old, prices nothing and triggers no stop; if it stays so,
+an alert is sent. Risk sees the newest view of a book every 50 ms: a price in between is not seen.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class RoundStops:
                 del memory[key]
 
     def leaves(self, view: DepthView, ledger: Ledger) -> bool:
-        """Tell whether no stop is watched in a view's book, and no change is to be told."""
+        """Tell whether a view needs no work: no stop in its book, no round to publish."""
         return (
             view.venue,
             view.instrument,
@@ -147,7 +147,7 @@ class RoundStops:
         return min(due, default=None)
 
     def answered(self, offer: Opportunity, answer: Message, now_ns: int) -> list[Message]:
-        """Take the answer to what ``due`` returned; return what an operator must know of it."""
+        """Take the decision on what ``due`` returned; return alerts for the operator."""
         key = round_key(offer.strategy_id, offer.round_id)
         if isinstance(answer, ApprovedPlan):
             self.counters["stop_plans"] += 1

@@ -1,4 +1,4 @@
-"""The trading state: what is remembered of operators and accidents, and what follows from it. Pure.
+"""The trading state, from operators' commands, trips and obstacles. Pure.
 
 Three things hold the system back, the strictest wins:
 
@@ -122,7 +122,7 @@ class TradingStatus(NamedTuple):
 
 
 class TradingControl:
-    """Owns the trading state: takes what bears on it, and returns it.
+    """Owns the trading state: takes its inputs, and returns it.
 
     Args:
         config: The daily loss limit, ``start_active``, and which venues are traded.
@@ -209,7 +209,7 @@ class TradingControl:
         return [self._trip(c, text, now_ns) for c, text in due.items() if c not in trips]
 
     def on_command(self, command: Command, now_ns: int) -> list[Message]:
-        """Carry out a command, once per id: a RESUME told again must not lift a later HALT.
+        """Carry out a command, once per id: a repeated RESUME must not lift a later HALT.
 
         FLATTEN ends what rounds hold against each other, at once and as their plans end.
 
@@ -222,7 +222,7 @@ class TradingControl:
         del ids[:-COMMAND_IDS_MAX]
         persisting = self._persisting(now_ns)
         if command.ts_ns < self._memory.lost_ns:  # an older copy of the bus tells it once more
-            persisting[HaltCause.DATA_LOST] = "it was said before the loss was noticed"
+            persisting[HaltCause.DATA_LOST] = "it was published before the loss was noticed"
         self._memory.command_ns = max(self._memory.command_ns + 1, command.ts_ns)
         is_drawdown = HaltCause.DRAWDOWN in self._memory.trips
         apply_command(self._memory, command, persisting)

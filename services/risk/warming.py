@@ -1,4 +1,4 @@
-"""Keeps risk's way from an opportunity to a plan warm: see ``shared/runtime/warming.py``."""
+"""Keeps risk's code path from opportunity to plan warm: see ``shared/runtime/warming.py``."""
 
 from __future__ import annotations
 

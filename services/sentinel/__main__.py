@@ -1,4 +1,4 @@
-"""Sentinel: reads the venues' truth and the streams, alerts, and owns the last kill switch.
+"""Sentinel: reads the venues' accounts and the streams, alerts, and owns the last kill switch.
 
 What it finds and does is decided in ``engine.py``; this module only wires it. It holds no lease and
 saves nothing, so it outlives Redis.

@@ -23,7 +23,7 @@ RETRY_NS: Final = 200_000_000
 
 
 class VenueOrders:
-    """One account; ``found`` and ``left`` hold orders in words, by the venue's id."""
+    """One account; ``found`` and ``left`` hold orders as text, by the venue's id."""
 
     def __init__(self, venue: str, instruments: tuple[str, ...], now_ns: int) -> None:
         self.venue, self._instruments = venue, instruments
@@ -50,7 +50,7 @@ class VenueOrders:
         return [ReadOrders(self.venue, self._instruments)]
 
     def on_orders(self, told: OrdersRead, now_ns: int) -> list[Action]:
-        """Cancel what works; wait for a second look where nothing does."""
+        """Cancel the working orders; if there are none, read once more to confirm."""
         self.problem = ""
         self.left = {_id_of(order): _order_text(order) for order in told.orders}
         self.found |= self.left

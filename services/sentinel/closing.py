@@ -1,14 +1,13 @@
-"""Closes positions in derivatives at the venues that hold them, with nobody else alive. Pure.
+"""Closes positions in derivatives directly at their venues, without any other service. Pure.
 
-Only with orders that may reduce a position and nothing else, immediate or canceled, at most
-``slippage_bps_max`` from the best price that the venue itself shows: sent twice, late, or beside
-somebody else's they cannot open anything. What an order did shows in the position, which is read
-after each; so an outcome that is not known needs no query.
+All orders are reduce-only and IOC, at most ``slippage_bps_max`` from the best price that the venue
+shows: even sent twice, late, or beside other orders they cannot open a position. The position is
+read after each order, so an unknown outcome needs no query.
 
-Spot is not traded here. What of a balance is to be sold is the ledger's to say, and selling it
-without the executor's record would let that sell it again. So a position that spot hedges is left
-to the executor's FLATTEN as well: closing one side of a hedge opens exposure. The same goes for
-positions of a base asset of which any venue cannot be read. All that is left is said.
+Spot is not traded here: only the ledger knows which part of a balance is ours to sell, and the
+executor, which would not know of the sale, would sell it again. A position that spot hedges is
+therefore left to the executor's FLATTEN: closing one side of a hedge opens exposure. So are
+positions of a base asset of which any venue cannot be read. All that is left open is reported.
 """
 
 from __future__ import annotations
@@ -168,7 +167,7 @@ class Closings:
         self._due_ns[venue] = now_ns + RETRY_NS
 
     def on_no_touch(self, venue: str, instrument: str, reason: str, now_ns: int) -> None:
-        """Count a try without a price: nothing is sent blindly."""
+        """Count an attempt without a price: no order is sent without one."""
         closing = self.closings.get((venue, instrument))
         if closing is None:
             return

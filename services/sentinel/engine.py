@@ -1,15 +1,15 @@
-"""Sentinel: watches the venues' own truth and the streams, and owns the last kill switch. Pure.
+"""Sentinel: watches the venues' own accounts and the streams, and owns the last kill switch. Pure.
 
-It believes nobody: working orders, balances and positions are read from the venues with keys of
-its own, and compared with what risk and the executor say on the streams (``rules.py``). A rule that
-does not hold is an alert. With ``[sentinel] act`` some rules also press the kill switch
+It trusts no other service: working orders, balances and positions are read from the venues with
+keys of its own, and compared with what risk and the executor publish (``rules.py``). A violated
+rule is an alert. With ``[sentinel] act`` some rules also press the kill switch
 (``kill_switch.py``): HALT is written, every order everywhere is canceled and, with ``flatten``,
 positions are closed: by the executor while it lives, else here, at the venues directly. An
 operator's FLATTEN that finds the executor dead is taken over the same way.
 
-Each rule presses once, until it has held again. What was pressed stays so until an operator says
-``arb resume``: nothing here ever starts trading. Without Redis the venues are still read, and the
-switch still works; what could not be written is said.
+Each rule presses once, until it has held again. The effect stays until an operator runs
+``arb resume``: the sentinel never starts trading. Without Redis the venues are still read, and the
+switch still works; a command that could not be written is reported.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LOOK_NS: Final = 500_000_000
 """The rules are judged this often."""
 RETRY_NS: Final = 1_000_000_000
 SAY_AGAIN_NS: Final = 60_000_000_000
-"""What goes on is said again after this long."""
+"""A lasting violation is alerted again after this time."""
 LAGS_EVERY_NS: Final = 2_000_000_000
 _MS: Final = 1_000_000
 
@@ -57,7 +57,7 @@ class SentinelEngine:
         self._counters = {"alerts": 0, "readings": 0, "readings_failed": 0}
 
     def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
-        """Begin: what was known before is read anew."""
+        """Begin: everything is read from the venues and streams."""
         del saved
         self._started_ns = self._look_ns = now_ns
         return self.on_timer(now_ns)
@@ -134,7 +134,7 @@ class SentinelEngine:
         }
 
     def notes(self, now_ns: int) -> dict[str, str]:
-        """Return what an operator should know: what it may do, and what it cannot judge."""
+        """Return for the operator what it may do and which rules it cannot judge."""
         acts = "acts on what it finds" if self._settings.act else "only alerts ([sentinel] act)"
         if not self._venues:
             return {"sentinel": "no venue is read: orders are on paper"}

@@ -2,8 +2,8 @@
 
 The change of every balance since the first full reading of the day, at present prices: what was
 there before earns and loses nothing by a move of the market. Dollars and coins that stand for one
-count one each. Some venues count what open derivatives would earn or lose into the balance and some
-do not; so both readings are worked out, and the better one is told: a drop that is told is real.
+count one each. Some venues include the unrealized profit of derivatives in the balance and some do
+not; so equity is computed both ways, and the better result is used: a reported drop is real.
 """
 
 from __future__ import annotations

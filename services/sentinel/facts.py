@@ -1,4 +1,4 @@
-"""What the streams say: who is alive, what risk holds, whose orders are on record. Pure."""
+"""Facts from the streams: services alive, positions held by risk, orders on record. Pure."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Facts:
         self.orders: dict[tuple[str, str], bool] = {}
         """Venue and client order id -> whether it works, as the executor's record has it."""
         self.suspects: dict[tuple[str, str], tuple[str, int]] = {}
-        """Orders that left on an untrusted book, by venue and client order id -> words and when."""
+        """Orders that left on an untrusted book, by venue and client order id -> text and time."""
         self._views: dict[MarketKey, DepthView] = {}
         self._untrusted_ns: dict[MarketKey, int] = {}
 
     def on_message(self, message: Message, untrusted_ns_max: int) -> None:
-        """Take a message; what it has no use for is ignored."""
+        """Take a message; other kinds are ignored."""
         match message:
             case Heartbeat():
                 self.beat_ns[message.service] = max(

@@ -1,4 +1,4 @@
-"""Opens the ways to the venues that the sentinel reads and commands, with keys of its own."""
+"""Opens the venue gateways of the sentinel, with keys of its own."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ OWNER = "sentinel"
 
 
 def open_gateways(config: Config, clock: Clock, environ: Mapping[str, str]) -> VenueGateways:
-    """Return the ways to all venues that are traded.
+    """Return the gateways of all venues that are traded.
 
-    One that cannot be reached as configured holds up no other: every request to it says why.
+    A venue that cannot be opened does not hold up the others: every request to it fails with the
+    reason.
     """
     gateways: dict[str, PricedGateway] = {}
     missing: dict[str, str] = {}

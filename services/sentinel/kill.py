@@ -1,9 +1,9 @@
 """The kill switch by hand: ``python -m services.sentinel.kill``, which is what ``arb kill`` runs.
 
 It needs a configuration and keys of the venues, and nothing that is alive: HALT is written to Redis
-where that answers, and at the same time every order at every venue is canceled. Whether positions
-may be closed here is asked of Redis: an executor that shows that it lives is told FLATTEN instead;
-what spot hedges is what risk and the executor had on record last. Exit codes: 0 done, 1 not all of
+where that answers, and at the same time every order at every venue is canceled. An executor that is
+alive, by its messages in Redis, gets FLATTEN to close positions; else they are closed here, by the
+spot holdings last on record that hedge them. Exit codes: 0 done, 1 not all of
 it (the text says what), 2 a mistake in the configuration.
 """
 
@@ -61,7 +61,7 @@ class Killed(msgspec.Struct, frozen=True, kw_only=True):
         return not self.not_written and self.venues.is_done
 
     def lines(self) -> list[str]:
-        """Return it for a person."""
+        """Return it as lines of text."""
         lines = [
             f"{self.command}: is on Redis; a service that is down carries it out once it is back"
         ]

@@ -1,8 +1,8 @@
-"""The kill switch: cancels everything at every venue, closes positions, and says what it did. Pure.
+"""The kill switch: cancels all orders at all venues, closes positions, reports the result. Pure.
 
 It needs neither Redis nor risk nor the executor: the venues alone. Every venue is worked on at the
-same time, so one that does not answer holds up no other; what is not known at the end is said, not
-taken for done. Pressed twice it finds nothing to do. It ends after ``within_ns`` at the latest.
+same time, so one that does not answer holds up no other; what is unknown at the end is reported as
+not done. Pressed twice it finds nothing to do. It ends after ``within_ns`` at the latest.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class KillReport(msgspec.Struct, frozen=True, kw_only=True):
 
     ``is_done``: no venue shows a working order, and (where asked for) no position is left.
     ``zero_orders_ms`` is from the start until every venue had shown none; ``None``: not all have.
-    ``positions`` is ``None`` where positions were not to be closed. ``not_done`` says it in words.
+    ``positions`` is ``None`` where positions were not to be closed. ``not_done`` has the reasons.
     """
 
     reason: str

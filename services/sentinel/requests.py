@@ -111,7 +111,7 @@ class LagsRead(Result, frozen=True):
 
 
 class Say(Action, frozen=True):
-    """Log it, for alerts do not get through while Redis is away; nothing comes back."""
+    """Write to the log, as alerts need Redis; it has no result."""
 
     event: str
     text: str
@@ -122,7 +122,7 @@ VenueRead = ReadTruth | ReadOrders | ReadPositions | ReadTouch
 
 
 class ReadFailed(Result, frozen=True):
-    """Nothing was learned, and why."""
+    """A reading failed, and why."""
 
     action: VenueRead | ReadLags
     reason: str

@@ -1,7 +1,7 @@
-"""The invariants: what must hold whatever risk and executor believe. Pure.
+"""The invariants that are checked independently of risk and executor. Pure.
 
-Each rule has one code, one threshold in ``[sentinel]``, and says whether the kill switch answers
-it. A rule that lacks what it judges by judges nothing, and ``unknown`` says so.
+Each rule has one code and one threshold in ``[sentinel]``, and states whether it presses the kill
+switch. A rule without the data it needs judges nothing, and ``unknown`` reports that.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Look:
 
     @property
     def is_bus_heard(self) -> bool:
-        """Whether our own heartbeats come back, so that silence of others is theirs."""
+        """Whether our own heartbeats come back, so that the silence of others is their own."""
         since_ns = max(self.facts.beat_ns.get(SELF, 0), self.started_ns)
         return self.now_ns - since_ns <= self.settings.heartbeat_ms_max * _MS
 

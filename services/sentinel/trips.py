@@ -1,9 +1,9 @@
-"""Who presses the kill switch, with which command, and what became of it. Pure.
+"""Presses of the kill switch: the command that goes with it, and its result. Pure.
 
 HALT is written with every press; FLATTEN where positions are to be closed and the executor lives to
-close them, for it alone knows what spot is ours. The command is said again every second until it is
+close them, as it alone knows which spot is ours. The command is repeated every second until it is
 seen on its stream. A FLATTEN that finds the executor dead, an operator's or our own, is taken over:
-the executor has it as well, and closes what is left when it is back.
+the executor reads it too, and closes what is left when it is back.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Trips:
             self._flatten = None
 
     def look(self, now_ns: int) -> Violation | None:
-        """Carry out a FLATTEN whose executor is dead, or return that nobody does."""
+        """Carry out a FLATTEN if the executor is dead, or return that no service does."""
         if self._flatten is None or self._facts.beat_ns.get("executor", 0) > self._flatten.ts_ns:
             self._flatten = None  # it lives, and has the command
             return None

@@ -1,8 +1,8 @@
-"""What the venues say: readings of each account, and what they are compared with. Pure.
+"""Readings of the venues' accounts, compared with risk's figures. Pure.
 
-Risk knows what trading changed, a venue what there is. The difference of the two, taken at the
-first reading at which both are known and nothing moves, is what was there before: it stays the same
-for as long as risk's figures are true. A deposit or a withdrawal changes it: restart the sentinel.
+Risk knows how trading changed the balances, a venue the balances themselves. Their difference at
+the first quiet reading is the initial balance, and must stay the same while risk's figures are
+right. A deposit or a withdrawal changes it: restart the sentinel.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ class AccountStream:
     async def follow(
         self, instruments: Mapping[str, str], take: Callable[[StreamNews], None]
     ) -> None:
-        """Hand over what comes, by instruments of their symbols, until canceled."""
+        """Deliver account updates, with symbols turned into instruments, until canceled."""
         while True:
             try:
                 reason = await self._live(instruments, take)
@@ -147,7 +147,7 @@ class AccountStream:
 
 
 def report_of(venue: str, seen: OrderSeen, forced: str) -> OrderReport:
-    """Return what the stream tells of an order as an answer would."""
+    """Return an order update of the stream in the form of an answer to a query."""
     terms = OrderTerms(
         venue=venue,
         instrument=seen.instrument,

@@ -117,7 +117,7 @@ class Requests:
 
     @contextmanager
     def readable(self) -> Iterator[None]:
-        """What cannot be made of an answer is unknown, never the end of the process.
+        """Treat an unreadable answer as an unknown outcome; it never ends the process.
 
         ccxt sets the rounding and the traps of the decimal context that it finds, so it is given
         one of its own: rounding everywhere else stays as it was.
@@ -137,7 +137,7 @@ class Requests:
         return ahead_ms
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Cancel the request under way."""
         if self._measuring is not None:
             self._measuring.cancel()
             await asyncio.wait({self._measuring})

@@ -1,8 +1,8 @@
 """The port to one venue account: what the executor asks, and the facts it gets back. Pure.
 
 Errors mean exactly one thing each (see shared/errors.py): ``Rejected`` is a definite no,
-``Unavailable`` surely did not act, ``OutcomeUnknown`` may have acted. Whatever an implementation
-does not know how to read is ``OutcomeUnknown``.
+``Unavailable`` means that nothing was done, ``OutcomeUnknown`` that the venue may have acted. An
+answer that an implementation cannot read is ``OutcomeUnknown``.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class OrderReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """How it is named in words."""
+        """Its name in messages."""
         return f"{self.client_order_id} at {self.terms.venue}"
 
 

@@ -1,4 +1,4 @@
-"""The bus in memory: what a consumer group cannot read any more. As shared/bus/missing.py."""
+"""The bus in memory: entries a group can no longer read. As shared/bus/missing.py."""
 
 from __future__ import annotations
 

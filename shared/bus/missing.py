@@ -1,4 +1,4 @@
-"""What a consumer group cannot read any more: deleted entries, and groups that were destroyed."""
+"""Entries a consumer group can no longer read: deleted ones, and those of destroyed groups."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Signatures of the entries that move money: plans and commands. Pure.
 
-Redis' users say who may write to a stream; a signature says who did. It is a keyed BLAKE2b digest
+Redis' users limit who may write to a stream; a signature says who did. It is a keyed BLAKE2b digest
 (RFC 7693, hashlib) over the name of the stream and the encoded messages, and travels beside them in
 the same entry. The writer signs with the first key it was given; a reader accepts any of its own,
 so that keys can be changed while the system runs (docs/adr/0020).
 
-A reader verifies before it decodes. HALT alone is obeyed unsigned: it is the safe direction, and an
+A reader verifies before it decodes. Only HALT counts unsigned: it is the safe direction, and an
 operator who has no key at hand must be able to stop the system.
 """
 

@@ -1,4 +1,4 @@
-"""Holds streams to their bytes, whoever wrote into them.
+"""Trims streams to their limit in bytes, including what other programs wrote.
 
 A writer of a LATEST stream trims it with every XADD to as many entries as its own would need. What
 another program writes is not in that average, so every few seconds the stream is measured.

@@ -1,4 +1,4 @@
-"""Plans whose legs are of several assets: the way through them, and what is at stake. Pure.
+"""Plans whose legs are of several assets: their path, and the notional at stake. Pure.
 
 The legs of such a plan lead from its quote asset through other assets back to it: each takes in
 what the one before gives out. A triangle on one venue is such a way, and so is buying in one quote

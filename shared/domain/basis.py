@@ -8,7 +8,7 @@ the middle and never the last:
 
     profit = (F_e - S_e) - (F_x - S_x) + funding - f_s (S_e + S_x) - f_p (F_e + F_x)   per unit
 
-A perpetual has no expiry, so nothing owes us convergence: besides the threshold a round ends by
+A perpetual has no expiry, so convergence is not guaranteed: besides the threshold a round ends by
 time, or when its short nears liquidation. A round the other way, short spot, has both signs turned
 and pays for the coins it borrows.
 """
@@ -235,7 +235,7 @@ def annualised(earned: Decimal, span_ns: int) -> Decimal:
 
 
 class Move(StrEnum):
-    """What a basis rule wants."""
+    """The action of a basis rule."""
 
     OPEN = "OPEN"
     CLOSE = "CLOSE"
@@ -243,7 +243,7 @@ class Move(StrEnum):
 
 
 class Why(StrEnum):
-    """Why it wants that."""
+    """The reason of a decision."""
 
     THRESHOLD = "THRESHOLD"  # the basis is wide enough to open, or narrow enough to close
     TIME = "TIME"  # held for as long as it may be
@@ -314,7 +314,7 @@ def decide_held(
         limits: As configured.
         ts_opened_ns: When the round was open.
         now_ns: Now.
-        distance_bps: Of the mark from liquidation; ``None`` is not known, which is said and closes
+        distance_bps: Of the mark from liquidation; ``None``: not known, is reported and closes
             nothing: every start begins with it.
     """
     has_margin_stop = limits.distance_bps_min > 0

@@ -197,7 +197,7 @@ def decide_close(
     Args:
         limits: As configured.
         below_count: Settlements in a row predicted below the bound (``funding.Below``).
-        distance_bps: From liquidation; ``None`` is not known, which is said and closes nothing.
+        distance_bps: From liquidation; ``None`` is not known, which is reported and closes nothing.
         is_adl: Whether the venue took (part of) the perpetual away.
     """
     if is_adl:

@@ -1,4 +1,4 @@
-"""What was traded, as the accounts take it. Pure, Decimal."""
+"""Executions in the form that accounts book. Pure, Decimal."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ A *predicted* rate moves until the instant at which it becomes the *settled* one
 booked on our account is *paid*. None stands for another: each has its own type here. A rate belongs
 to an interval of 1, 2, 4 or 8 hours, which may change while a position is held: compare per hour.
 
-Only the position at the instant of a settlement counts: who closed a second before neither pays nor
+Only the position at the instant of a settlement counts: one closed a second before neither pays nor
 receives. Stamps of venues jitter by some ms around the instant (``to_second``).
 """
 
@@ -113,7 +113,7 @@ def received(
 
 
 class Yield(NamedTuple):
-    """The sum of settled rates and the hours that they were for.
+    """The sum of settled rates, and the hours they cover.
 
     ``holes`` counts the places where settlements are missing; neither their rates nor their hours
     are in it.

@@ -1,7 +1,7 @@
 """Where an isolated position is liquidated, and how far that is. Pure, Decimal.
 
-A position is liquidated where its margin plus its profit is what must be kept: ``maintenance``
-times its worth at that price. For a linear short of q units from E that is
+A position is liquidated at the price where its margin plus its profit equals its maintenance
+margin: ``maintenance`` times its worth at that price. For a linear short of q units from E that is
 
     margin + q (E - X) = maintenance * q * X      so      X = (margin / q + E) / (1 + maintenance)
 

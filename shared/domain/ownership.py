@@ -175,7 +175,7 @@ class OrdersOnRecord(msgspec.Struct):
 
 
 def reduced_text(fill: Fill) -> str:
-    """Return what a venue closed by itself, in words; empty for a fill that was ordered."""
+    """Describe what a venue closed by itself; empty for a fill that we ordered."""
     if not fill.reduced_by:
         return ""
     what = f"{fill.qty} {fill.instrument} at {fill.price}"

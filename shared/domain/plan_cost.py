@@ -1,8 +1,8 @@
-"""What a plan that opens or closes a round costs beyond its fees, so that nobody calls it a loss.
+"""The expected cash cost of a plan that opens or closes a round, apart from its fees.
 
-A loss cap bounds what evening out may cost, measured in cash. A round's cash says nothing of its
-profit: who closes at a higher basis than at the opening pays the difference, as was meant. So the
-cap of such a plan grows by the cash that it is expected to cost. Pure, Decimal.
+A loss cap bounds what evening out may cost, measured in cash. The cash of one plan of a round is
+not its profit: closing at a higher basis than at the opening costs the difference, as expected. So
+the cap of such a plan grows by its expected cash cost. Pure, Decimal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Booking an execution anew whose result is stated in another asset than before. Pure, Decimal."""
+"""Rebooks an execution whose result turns out to be in another asset. Pure, Decimal."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Exit(StrEnum):
 
 
 def stop_price(side: Side, entry: Decimal, stop_bps: Decimal, tick_size: Decimal) -> Decimal:
-    """Return where a position from ``entry`` stops, on the tick that loses no more than said.
+    """Return where a position from ``entry`` stops, on the tick that loses no more than that.
 
     Args:
         side: Of the opening.

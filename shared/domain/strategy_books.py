@@ -41,7 +41,7 @@ from shared.messages.execution import OPERATOR_STRATEGY, RESERVED_STRATEGIES, Fu
 STRATEGIES_MAX: Final = 64
 """Strategies with accounts of their own; all further ones share those of ``OTHER``."""
 UNKNOWN: Final = "unknown"
-"""Nobody said whose fill it was."""
+"""The name for fills without a strategy."""
 OTHER: Final = "other"
 """The strategies beyond ``STRATEGIES_MAX``, together."""
 NETTED: Final = "netted"
@@ -223,7 +223,7 @@ class StrategyBooks(msgspec.Struct):
 def shares_of(
     amount: Decimal, held: Mapping[str, Decimal], net: Decimal, nobody: str
 ) -> dict[str, Decimal]:
-    """Divide an amount by who held which part of ``net``; what is left over is ``nobody``'s."""
+    """Divide an amount by the holders' parts of ``net``; the rest goes to ``nobody``."""
     shares = {}
     if net:
         shares = {

@@ -1,4 +1,4 @@
-"""What the callbacks of a strategy's class must be, seen before any of it is called. Pure."""
+"""Checks the callbacks of a strategy's class before any of them is called. Pure."""
 
 from __future__ import annotations
 

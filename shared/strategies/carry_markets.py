@@ -1,4 +1,4 @@
-"""The pairs of a carry: their books, rates, costs and sizes, and how far liquidation is. Pure."""
+"""Pairs of a carry: books, rates, costs, sizes, and distance from liquidation. Pure."""
 
 from __future__ import annotations
 

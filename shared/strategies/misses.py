@@ -1,12 +1,12 @@
-"""What a path must earn, when now and then one of its orders does not fill. Pure.
+"""The least edge of a path, allowing for orders that sometimes do not fill. Pure.
 
     miss  = at most, over the order that does not fill, the sum over the others of 2 fee + spread,
             and ``drift``                     they are traded back, at what was paid for them too
     needs = (least edge + share * miss) / (1 - share)
 
 so that ``(1 - share) * needs - share * miss`` is the least edge: all plans together earn it. The
-fees and spreads are those of the books now; the share that misses and the drift are expected, and
-said in the configuration.
+fees and spreads are those of the present books; the share that misses and the drift are configured
+expectations.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Counts per pair of books why nothing came of it, and says so in bounded aggregates. Pure.
+"""Counts per pair of books which gates stopped comparisons; publishes aggregates. Pure.
 
 Nearly every comparison ends at a gate, so a message for each would be a stream as busy as the
 market. One near miss per pair and gate goes out at most once per interval, with their number.

@@ -22,7 +22,7 @@ UNITS = frozenset({  # names to look through, many on a line
 
 
 def check_declared(kind: type[Params], where: str) -> None:
-    """Refuse parameters that do not say their unit and their bounds, or whose defaults leave them.
+    """Refuse parameters without a unit or bounds, or whose defaults are out of bounds.
 
     Raises:
         ConfigError: With the parameter and what would be right.

@@ -70,7 +70,7 @@ def test_a_resume_said_before_a_loss_does_not_lift_it() -> None:
     informed(engine, T0)
     engine.on_message(make_command(CommandKind.RESUME, T0 - SECOND), T0 + SECOND)
     assert engine.state.trading.published is TradingState.HALTED
-    assert "said before the loss was noticed" in engine.state.trading.published_reason
+    assert "published before the loss was noticed" in engine.state.trading.published_reason
     engine.on_message(make_command(CommandKind.RESUME, T0 + SECOND), T0 + SECOND)
     assert engine.state.trading.published is TradingState.ACTIVE
 

@@ -1,4 +1,4 @@
-"""Measures which of two books moves first, and says so; it never trades. Pure.
+"""Measures which of two books moves first, and reports it; it never trades. Pure.
 
 The middles of both books are sampled on a grid of receive times, and the correlation of their
 returns is taken at every lag (``features/lead_lag.py``). Where the grid begins moves the result, so
@@ -45,7 +45,7 @@ class LeadLagParams(Params, frozen=True, kw_only=True):
     """Two books, and how they are measured; empty names stand for every one.
 
     ``step_ms`` is the grid's, ``lags_count`` how many steps are looked at either way, ``window_ms``
-    how far back. Of books that move less than ``moves_count_min`` times nothing is said.
+    how far back. Books that move less than ``moves_count_min`` times are not measured.
     ``stable_count`` measurements in a row must name one leader before it is called stable.
     """
 

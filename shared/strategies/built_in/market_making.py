@@ -1,7 +1,7 @@
 """Quotes on one venue, priced by what hedging a fill on another would cost. Pure.
 
-It works out the quotes that it would rest on the maker venue, moves them when they are outside
-their band, takes them back when they must not stand, and counts what public trades through their
+It computes the quotes that it would rest on the maker venue, moves them when they are outside
+their band, withdraws them when they must not stand, and counts what public trades through their
 price would have filled, hedged at once in the taker's book (``quoting.py``). Without ``rest_ms`` it
 watches only. With it each quote is offered as a plan of which one leg rests (``quote_offers.py``),
 which risk approves where both books are spot and ``[[strategies]]`` has ``legs = "maker-taker"``.

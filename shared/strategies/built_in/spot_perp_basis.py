@@ -3,8 +3,8 @@
     open basis  = F_bid / S_ask - 1        opens at ``open_bps`` or more
     close basis = F_ask / S_bid - 1        closes at ``close_bps`` or less
 
-Both at what the quantity would trade at. A perpetual never expires, so nothing owes us that the
-basis closes: a round also ends by time (``held_hours_max``), and when its short comes near its
+Both at the prices the quantity would trade at. A perpetual never expires, so the basis need not
+close: a round also ends by time (``held_hours_max``), and when its short comes near its
 liquidation (``distance_bps_min``, for the margin stated). Thresholds closer together than what a
 round costs are refused. What it holds, only risk says (``on_position``).
 
