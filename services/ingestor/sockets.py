@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed as SocketClosed
 from websockets.exceptions import WebSocketException
 
@@ -21,15 +21,11 @@ from services.ingestor.engine.requests import (
 )
 from shared.clock import Clock
 from shared.engine import Result
+from shared.websocket import CLOSE_TIMEOUT_S, open_websocket
 
 FRAME_BYTES_MAX = 16 * 1024 * 1024
-FRAMES_QUEUED_MAX = 1_024
-"""Frames read but not yet handed over; beyond it the socket is left unread (back-pressure)."""
 SENDS_QUEUED_MAX = 1_000
 """Frames waiting to be sent; beyond it the venue does not read, and the connection is closed."""
-OPEN_TIMEOUT_S = 10.0
-CLOSE_TIMEOUT_S = 2.0
-PING_S = 20.0
 CLOSED = "the connection was closed"
 
 
@@ -74,17 +70,7 @@ class Socket:
         self._deliver(ConnectionClosed(self._id, self._end or reason, code))
 
     async def _live(self) -> None:
-        async with connect(
-            self._url,
-            compression=None,
-            max_size=FRAME_BYTES_MAX,
-            max_queue=FRAMES_QUEUED_MAX,
-            open_timeout=OPEN_TIMEOUT_S,
-            close_timeout=CLOSE_TIMEOUT_S,
-            ping_interval=PING_S,
-            ping_timeout=PING_S,
-            proxy=True if self._url.startswith("wss:") else None,
-        ) as socket:
+        async with open_websocket(self._url, FRAME_BYTES_MAX) as socket:
             self._deliver(ConnectionOpened(self._id))
             self._sending = asyncio.create_task(self._send(socket))
             try:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
 from shared.accounts.ccxt_requests import Requests
@@ -27,12 +27,9 @@ from shared.venues.account_port import (
     OrderSeen,
 )
 from shared.venues.port import Reconnect, Send
+from shared.websocket import open_websocket
 
 FRAME_BYTES_MAX = 4 * 1024 * 1024
-FRAMES_QUEUED_MAX = 1_024
-OPEN_TIMEOUT_S = 10.0
-CLOSE_TIMEOUT_S = 2.0
-PING_S = 20.0
 LIFETIME_SHARE = 0.9
 BACKOFF_S, BACKOFF_S_MAX = 0.25, 30.0
 
@@ -90,17 +87,7 @@ class AccountStream:
         """Live through one connection; return why it ended."""
         with self._requests.readable():
             made = await self._feed.prepare(self._client, self._requests.ask, instruments)
-        async with connect(
-            self._base + made.path,
-            compression=None,
-            max_size=FRAME_BYTES_MAX,
-            max_queue=FRAMES_QUEUED_MAX,
-            open_timeout=OPEN_TIMEOUT_S,
-            close_timeout=CLOSE_TIMEOUT_S,
-            ping_interval=PING_S,
-            ping_timeout=PING_S,
-            proxy=True if self._base.startswith("wss:") else None,
-        ) as socket:
+        async with open_websocket(self._base + made.path, FRAME_BYTES_MAX) as socket:
             return await self._read(socket, made, take)
 
     async def _read(
