@@ -16,16 +16,16 @@ from typing import Any, Final
 
 import msgspec
 
+from services.cli.ledger.plans_on_record import PlansOnRecord
 from services.cli.output import as_record
 from shared.codec import decode
 from shared.domain.executions import cost_of
 from shared.domain.instrument import split_instrument
 from shared.domain.lots import Lot, Lots, Point
-from shared.domain.ownership import OrdersOnRecord
 from shared.domain.strategy_books import UNKNOWN
 from shared.errors import CodecError, ConfigError
 from shared.messages.base import Message, Side, type_tag
-from shared.messages.execution import ApprovedPlan, Fill, OrderEvent, PlanDone
+from shared.messages.execution import Fill
 from shared.messages.restated import FillRestated
 from shared.streams import EXEC_EVENT, EXEC_PLAN
 from shared.watch.link import Link
@@ -56,37 +56,27 @@ class History:
     is_whole: bool = True
     unowned: int = 0
     _fills: dict[tuple[str, str, str], Fill] = field(default_factory=dict)
-    _strategies: dict[str, str] = field(default_factory=dict)
-    _orders: OrdersOnRecord = field(default_factory=OrdersOnRecord)
+    _plans: PlansOnRecord = field(default_factory=PlansOnRecord)
 
     def on_message(self, message: Message) -> None:
         """Take in one message; types it has no use for are ignored."""
         match message:
-            case ApprovedPlan():
-                self._strategies[message.plan_id] = message.strategy
-            case OrderEvent():
-                if not self._orders.refuses(message):
-                    self._orders.announce(message)
-            case PlanDone():
-                self._orders.end(message.plan_id)
             case Fill():
                 self._on_fill(message)
             case FillRestated():
                 self._on_restated(message)
             case _:
-                pass
+                self._plans.on_message(message)
 
     def fills(self) -> list[Fill]:
         """Return each fill once, with its fee if it was reported later."""
         return [
-            msgspec.structs.replace(
-                fill, strategy=self._strategies.get(fill.plan_id) or fill.strategy
-            )
+            msgspec.structs.replace(fill, strategy=self._plans.strategy_of(fill))
             for fill in self._fills.values()
         ]
 
     def _on_fill(self, fill: Fill) -> None:
-        key, orders = (fill.venue, fill.instrument, fill.trade_id), self._orders
+        key, orders = (fill.venue, fill.instrument, fill.trade_id), self._plans.orders
         is_new = key not in self._fills
         # What a venue made itself is of no order; risk books it only where it closes something.
         is_judged = self.is_whole or orders.knows(fill.plan_id)  # else its orders are trimmed away

@@ -9,19 +9,17 @@ from typing import Any, Final
 
 import msgspec
 
+from services.cli.ledger.plans_on_record import PlansOnRecord
 from shared.domain.accounting import ZERO, Books, TradingResult
 from shared.domain.executions import execution_of
 from shared.domain.instrument import split_instrument
-from shared.domain.ownership import OrdersOnRecord, reduction_flaw
+from shared.domain.ownership import reduction_flaw
 from shared.domain.strategy_books import NETTED, StrategyBooks
 from shared.messages.base import Certainty, Message
 from shared.messages.execution import (
-    ApprovedPlan,
     Fill,
     FundingKnown,
     FundingPaid,
-    OrderEvent,
-    PlanDone,
 )
 from shared.watch.funding_seen import FundingSeen
 
@@ -53,8 +51,7 @@ class Accounts:
         self.fills = self.fills_unowned = 0
         self.first_ns: int | None = None
         self.last_ns = 0
-        self._orders = OrdersOnRecord()
-        self._strategy_of: dict[str, str] = {}
+        self._plans = PlansOnRecord()
         self._fees: dict[str, dict[str, Decimal | None]] = {}
         self._funding: dict[str, dict[str, Decimal]] = {}
         self._fills_at: dict[str, int] = {}
@@ -65,13 +62,6 @@ class Accounts:
     def on_message(self, message: Message) -> None:
         """Take in one message about money."""
         match message:
-            case ApprovedPlan():
-                self._strategy_of[message.plan_id] = message.strategy
-            case OrderEvent():
-                if not self._orders.refuses(message):
-                    self._orders.announce(message)
-            case PlanDone():
-                self._orders.end(message.plan_id)
             case Fill():
                 self._begin_day(message.ts_ns)
                 self._on_fill(message)
@@ -83,10 +73,10 @@ class Accounts:
             case FundingKnown():
                 self.funding.on_known(message)
             case _:
-                pass
+                self._plans.on_message(message)
 
     def _on_fill(self, fill: Fill) -> None:
-        orders = self._orders
+        orders = self._plans.orders
         if fill.reduced_by:
             flaw = reduction_flaw(fill, self.books)
         elif self.is_whole or orders.knows(fill.plan_id):
@@ -99,7 +89,7 @@ class Accounts:
         orders.book(fill)
         done = execution_of(fill)
         self.books.trade(done)
-        self.strategies.trade(done, self._strategy_of.get(fill.plan_id) or fill.strategy)
+        self.strategies.trade(done, self._plans.strategy_of(fill))
         self.fills += 1
         self._fills_at[fill.venue] = self._fills_at.get(fill.venue, 0) + 1
         _, quote, settle = split_instrument(fill.instrument)
