@@ -133,7 +133,7 @@ def told_plan(
 
 
 def of_risk(now_ns: int, qty: Decimal, price: Decimal | None) -> RiskReport:
-    """Risk's report with one position, and the price at which it could be closed."""
+    """Risk's report with one position, unless ``qty`` is 0, and its closing price."""
     held = PositionReport(venue="", instrument=SPOT, qty=qty, entry=D(1), close_price=price)
     return RiskReport(
         ts_ns=now_ns,
@@ -145,7 +145,7 @@ def of_risk(now_ns: int, qty: Decimal, price: Decimal | None) -> RiskReport:
         reserved=D(0),
         plans_in_flight=0,
         certainty=Certainty.KNOWN,
-        positions=[held],
+        positions=[held] if qty else [],
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from shared.messages.base import Certainty, Message, TradingState
+from shared.messages.base import Message, TradingState
 from shared.messages.control import Alert, Command, CommandKind, Severity
 from shared.messages.execution import (
     Balance,
@@ -17,8 +17,6 @@ from shared.messages.execution import (
     Fill,
     FundingKnown,
     FundingPaid,
-    PositionReport,
-    RiskReport,
     TradingStateChanged,
 )
 from shared.sql_ledger.database import Ledger
@@ -26,8 +24,8 @@ from shared.sql_ledger.rows import TABLES
 from shared.sql_ledger.take_in import take_in
 from shared.streams import STREAM_OF
 from shared.watch.pages import Page
-from tests.decision_builders import MS, PERP, SPOT, T0, make_opportunity
-from tests.ledger_builders import D, told_plan
+from tests.decision_builders import MS, PERP, T0, make_opportunity
+from tests.ledger_builders import D, of_risk, told_plan
 
 EVERY_MS = 20
 OPPORTUNITY = make_opportunity()
@@ -55,7 +53,7 @@ def facts(plans: int, seed: int) -> list[Message]:
                 balances={"BTC": Balance(free=free, used=D(0))},
                 positions={PERP: free},
             ),
-            report(now_ns, D(chance.choice([0, 3, 3]) if number else 3)),
+            of_risk(now_ns, D(chance.choice([0, 3, 3]) if number else 3), D(2)),
             TradingStateChanged(ts_ns=now_ns, state=TradingState.ACTIVE, reason="", ts_since_ns=T0),
             ExecutorReady(ts_ns=now_ns, ready=True, mode="paper", open_plans=0, unknown_orders=0),
             FundingKnown(ts_ns=now_ns, venue="gamma", ts_known_ns=now_ns),
@@ -76,22 +74,6 @@ def facts(plans: int, seed: int) -> list[Message]:
         ),
     ]
     return facts
-
-
-def report(now_ns: int, qty):
-    held = PositionReport(venue="", instrument=SPOT, qty=qty, entry=D(1), close_price=D(2))
-    return RiskReport(
-        ts_ns=now_ns,
-        state=TradingState.ACTIVE,
-        exposure={},
-        realized={},
-        fees={},
-        realized_today={},
-        reserved=D(0),
-        plans_in_flight=0,
-        certainty=Certainty.KNOWN,
-        positions=[held] if qty else [],
-    )
 
 
 def streams_of(facts: Sequence[Message], chance: random.Random) -> dict[str, Entries]:

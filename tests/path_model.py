@@ -159,8 +159,7 @@ def make_path_plan(
 def path_reserved(plan: ApprovedPlan) -> Reservation:
     """What risk holds for a plan that it has approved."""
     legs: list[ReservedLeg] = [
-        reserve_leg(leg, leg.qty * leg.price_limit, D(0))  # type: ignore[arg-type]
-        for leg in plan.legs
+        reserve_leg(leg, leg.qty * leg.price_limit, D(0)) for leg in plan.legs
     ]
     return Reservation(
         plan_id=plan.plan_id,

@@ -133,16 +133,35 @@ def _funding(market: Market) -> Iterator[Timed]:
     ):
         at_ns = recv_ns or settles_ns
         if settled:
-            yield at_ns, FundingSettled(
-                venue=venue, instrument=name, rate=rate, ts_funding_ns=settles_ns,
-                ts_recv_ns=at_ns, mark_price=mark, interval_ns=interval,
-            )  # fmt: skip
+            yield (
+                at_ns,
+                FundingSettled(
+                    venue=venue,
+                    instrument=name,
+                    rate=rate,
+                    ts_funding_ns=settles_ns,
+                    ts_recv_ns=at_ns,
+                    mark_price=mark,
+                    interval_ns=interval,
+                ),
+            )
         elif mark is not None:
-            yield at_ns, Funding(
-                venue=venue, instrument=name, mark_price=mark, index_price=index, rate=rate,
-                ts_funding_ns=settles_ns, ts_recv_ns=at_ns, ts_venue_ns=venue_ns,
-                interval_ns=interval, rate_cap=cap, rate_floor=floor,
-            )  # fmt: skip
+            yield (
+                at_ns,
+                Funding(
+                    venue=venue,
+                    instrument=name,
+                    mark_price=mark,
+                    index_price=index,
+                    rate=rate,
+                    ts_funding_ns=settles_ns,
+                    ts_recv_ns=at_ns,
+                    ts_venue_ns=venue_ns,
+                    interval_ns=interval,
+                    rate_cap=cap,
+                    rate_floor=floor,
+                ),
+            )
 
 
 def _bars(market: Market, half: float, decimals: int) -> Iterator[Timed]:
@@ -158,11 +177,19 @@ def _bars(market: Market, half: float, decimals: int) -> Iterator[Timed]:
             yield at_ns, _book(venue, name, (bid, ask), last, seq=seq, at_ns=at_ns)
             last = bid, ask
             if volume:
-                yield at_ns, Trade(
-                    venue=venue, instrument=name, trade_id=str(seq), price=price,
-                    side=Side.BUY if step % 2 == 0 else Side.SELL, qty=volume / STEPS,
-                    ts_recv_ns=at_ns, ts_venue_ns=at_ns,
-                )  # fmt: skip
+                yield (
+                    at_ns,
+                    Trade(
+                        venue=venue,
+                        instrument=name,
+                        trade_id=str(seq),
+                        price=price,
+                        side=Side.BUY if step % 2 == 0 else Side.SELL,
+                        qty=volume / STEPS,
+                        ts_recv_ns=at_ns,
+                        ts_venue_ns=at_ns,
+                    ),
+                )
 
 
 def _book(
@@ -186,6 +213,12 @@ def _book(
     if last[1] != best[1]:
         asks.insert(0, (last[1], 0.0))
     return BookDelta(
-        venue=venue, instrument=name, epoch=1, seq_prev=seq - 1, seq=seq, bids=bids, asks=asks,
+        venue=venue,
+        instrument=name,
+        epoch=1,
+        seq_prev=seq - 1,
+        seq=seq,
+        bids=bids,
+        asks=asks,
         ts_recv_ns=at_ns,
-    )  # fmt: skip
+    )

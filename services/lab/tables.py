@@ -125,9 +125,15 @@ def _survey(market: Market, tables: Tables, fees_bps: Mapping[str, Decimal]) -> 
         lot = Decimal("1e-5")
         tick = rules.tick_size.scaleb(-BAR_DECIMALS)
         rules = InstrumentRules(
-            venue=venue, instrument=instrument, tick_size=tick, lot_size=lot, qty_min=lot,
-            notional_min=least, taker_fee_bps=fee, maker_fee_bps=fee,
-        )  # fmt: skip
+            venue=venue,
+            instrument=instrument,
+            tick_size=tick,
+            lot_size=lot,
+            qty_min=lot,
+            notional_min=least,
+            taker_fee_bps=fee,
+            maker_fee_bps=fee,
+        )
     tables.rules[venue, instrument] = rules
 
 

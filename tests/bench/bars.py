@@ -82,8 +82,11 @@ class Other:
         script = Path(__file__).with_name("bars_others.py")
         self.process = subprocess.Popen(
             [str(PYTHON), str(script), name, str(file)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
 
     def round(self) -> dict[str, float] | None:
         assert self.process.stdin is not None

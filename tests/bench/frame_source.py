@@ -232,7 +232,7 @@ async def serve(rate: float, dislocation_ms: float) -> None:
     binance = Binance(BASE - 2 * BARGAIN, BASE + 1)
     kraken = Kraken(BASE, BASE + 1)
 
-    def answer(make):  # type: ignore[no-untyped-def]
+    def answer(make):
         async def handler(_: web.Request) -> web.Response:
             return web.json_response(make())
 

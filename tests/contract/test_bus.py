@@ -387,7 +387,7 @@ async def test_outputs_checkpoint_and_acknowledgement_come_together(bus_harness:
     out = await bus.open_inbox([Input(streams.ALERT)], service="tail", instance="t")
     await bus.publish([command(1)])
     batch = await next_batch(inbox)
-    alert = Alert(ts_ns=1, service="risk", severity="info", code="C", text="t")  # type: ignore[arg-type]
+    alert = Alert(ts_ns=1, service="risk", severity="info", code="C", text="t")
     await bus.commit(batch, [alert], checkpoints={"risk": b"state 1"})
     assert await bus.load_checkpoint("risk") == b"state 1"
     assert (await next_batch(out)).messages == [alert]

@@ -235,8 +235,8 @@ async def test_a_key_of_the_wrong_type_is_waited_for_and_nothing_is_done_twice(
     )
     await eventually(lambda: any(r.message == "bus_refused" for r in caplog.records))
     (record,) = [r for r in caplog.records if r.message == "bus_refused"][:1]
-    assert record.keys == [key]  # type: ignore[attr-defined]
-    assert "WRONGTYPE" in record.reason  # type: ignore[attr-defined]
+    assert record.keys == [key]
+    assert "WRONGTYPE" in record.reason
     assert not commit.done()
     await admin(server, "DEL", key)
     async with asyncio.timeout(5):

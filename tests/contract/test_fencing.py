@@ -143,13 +143,13 @@ async def test_a_takeover_between_the_check_and_the_write_is_noticed(bus_harness
     old, new = await bus_harness.bus("risk"), await bus_harness.bus("risk")
     assert await lead(old, "r1", 50)
     link = RedisLink(Endpoint(bus_harness.config), PATIENT)
-    await link.call_all(*old._fence.check)  # type: ignore[attr-defined]
+    await link.call_all(*old._fence.check)
     while not await lead(new, "r2"):
         await asyncio.sleep(0.02)
     result = await link.call_all(pack("MULTI"), pack("SET", "{arb}:x", "old"), pack("EXEC"))
     assert result is None
     with pytest.raises(BusUnavailable, match="changed hands"):
-        old._fence.check_done(result)  # type: ignore[attr-defined]
+        old._fence.check_done(result)
     assert await bus_harness.call("EXISTS", "{arb}:x") == 0
     await link.drop()
 
@@ -161,7 +161,7 @@ async def test_a_check_sent_ahead_ends_with_its_connection(bus_harness: Harness)
     assert await lead(old, "r1", 50)
     await old.publish([halt(1)])
     await asyncio.sleep(20 * AHEAD_S)
-    await old._out.drop()  # type: ignore[attr-defined]
+    await old._out.drop()
     while not await lead(new, "r2"):
         await asyncio.sleep(0.02)
     with pytest.raises(BusUnavailable, match="another instance took the lease"):

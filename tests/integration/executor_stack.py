@@ -295,4 +295,4 @@ def executor_stack(folder: Path, settings: str = "") -> Iterator[Stack]:
         finally:
             venuesim.terminate()
             venuesim.wait(10)
-            venuesim.stdout.close()  # type: ignore[union-attr]
+            venuesim.stdout.close()

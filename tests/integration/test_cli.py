@@ -209,7 +209,7 @@ async def test_a_service_that_fell_silent_is_down(link: Link, server: EmbeddedSe
 
 async def test_status_looks_at_a_redis_that_is_not_ours(link: Link, server: EmbeddedServer) -> None:
     foreign: dict[bytes, bytes] = {b"\xff:\xfe": b"\xff", b"a": b"b"}
-    await link._redis.hset("{arb}:position", mapping=foreign)  # type: ignore[misc]
+    await link._redis.hset("{arb}:position", mapping=foreign)
     done = await arb_meanwhile("status", "--json", "--redis", server.url)
     assert (done.returncode, json.loads(done.stdout)["well"]) == (1, False)
 

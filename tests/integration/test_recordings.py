@@ -168,8 +168,11 @@ def test_trades_belong_to_a_minute_by_the_venues_time(recorded):
     by_venue = [t for t in trades if start_ns <= t.ts_venue_ns < end_ns]
     prices = [t.price for t in by_venue]
     assert (prices[0], max(prices), min(prices), prices[-1]) == (
-        61828.0, 61860.8, 61780.0, 61782.25,
-    )  # fmt: skip
+        61828.0,
+        61860.8,
+        61780.0,
+        61782.25,
+    )
     assert len(by_venue) == 1_255
     assert round(sum(t.qty for t in by_venue), 5) == 15.07702
     assert round(sum(t.qty for t in by_venue if t.side is Side.BUY), 5) == 6.63029

@@ -31,7 +31,7 @@ Make = Callable[..., Supervisor]
 
 def program(name: str, code: str, log: Path, **changes: object) -> Program:
     argv = (sys.executable, "-u", "-c", textwrap.dedent(code))
-    return Program(name=name, argv=argv, env=dict(os.environ), log=log, **changes)  # type: ignore[arg-type]
+    return Program(name=name, argv=argv, env=dict(os.environ), log=log, **changes)
 
 
 SLEEPER = "import time; print('up', flush=True); time.sleep(600)"
@@ -57,7 +57,7 @@ async def make() -> AsyncIterator[Make]:
     made: list[Supervisor] = []
 
     def build(*programs: Program, **options: object) -> Supervisor:
-        made.append(Supervisor(programs, **options))  # type: ignore[arg-type]
+        made.append(Supervisor(programs, **options))
         return made[-1]
 
     yield build

@@ -64,7 +64,7 @@ def docker(*words: str, within_s: float = STEP_S, **options: object) -> str:
     """Run the engine's command line and return what it printed."""
     done = subprocess.run(
         ["docker", *words], capture_output=True, text=True, timeout=within_s, check=False, **options
-    )  # type: ignore[call-overload]
+    )
     assert done.returncode == 0, f"{words[:2]}: {done.stderr[-1500:]}{done.stdout[-1500:]}"
     return str(done.stdout)
 

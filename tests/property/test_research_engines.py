@@ -21,10 +21,13 @@ rules = st.tuples(st.integers(1, 12), st.integers(1, 20)).flatmap(
 )
 # Few different steps, flat ones among them: equal averages, thresholds met exactly, ruin.
 steps = st.lists(
-    st.tuples(st.sampled_from([-0.6, -0.02, -0.001, 0.0, 0.0, 0.001, 0.02, 1.5]),
-              st.sampled_from([-0.003, 0.0, 0.0, 0.004])),
-    min_size=2, max_size=120,
-)  # fmt: skip
+    st.tuples(
+        st.sampled_from([-0.6, -0.02, -0.001, 0.0, 0.0, 0.001, 0.02, 1.5]),
+        st.sampled_from([-0.003, 0.0, 0.0, 0.004]),
+    ),
+    min_size=2,
+    max_size=120,
+)
 
 
 @given(

@@ -143,8 +143,11 @@ def test_one_run_id_is_one_report(tmp_path: Path) -> None:
         done = subprocess.run(
             [*command, "--data", *map(str, paths), "--out", str(out)],
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
-            cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         assert sorted(path.name for path in out.iterdir()) == ["report.html", "report.json"]
         pages.append([(out / name).read_bytes() for name in ("report.json", "report.html")])

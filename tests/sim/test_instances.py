@@ -94,8 +94,12 @@ def test_a_takeover_begins_no_slot_of_order_ids_twice(monkeypatch: pytest.Monkey
 def test_worlds_differ_in_what_runs_twice() -> None:
     drawn = [instances_of(seed) for seed in range(1, 200)]
     assert {name for each in drawn for name in each.second} == {
-        "ingestor", "orderbook", "scanner", "risk", "executor",
-    }  # fmt: skip
+        "ingestor",
+        "orderbook",
+        "scanner",
+        "risk",
+        "executor",
+    }
     assert {each.shards for each in drawn} == {1, 5}
     assert sum(not each.second for each in drawn) > 80
 

@@ -61,7 +61,7 @@ def test_a_new_row_is_a_process_of_the_lab(monkeypatch: pytest.MonkeyPatch) -> N
         stop_rank=0,
     )
     folder, module = ModuleType("services.listener"), ModuleType("services.listener.engine")
-    module.ENGINE = EngineSpec(new=lambda config, given: Listener())  # type: ignore[attr-defined]
+    module.ENGINE = EngineSpec(new=lambda config, given: Listener())
     monkeypatch.setitem(sys.modules, folder.__name__, folder)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setattr(processes, "CORE_SERVICES", (*CORE_SERVICES, row))

@@ -88,7 +88,7 @@ class Told:
                     self.open[each.round_id] = each
             elif isinstance(each, TradingStateChanged):
                 self.trading = each.reason
-        self._publish(service, messages)  # type: ignore[arg-type]
+        self._publish(service, messages)
 
 
 @pytest.mark.usefixtures("opens")
@@ -99,7 +99,7 @@ def test_what_signals_opened_is_closed_by_stops_and_nothing_is_violated() -> Non
     for seed in range(1, 14):
         ran = world.World(seed)
         told = Told(ran)
-        ran.on_published = told.on_published  # type: ignore[method-assign]
+        ran.on_published = told.on_published
         outcome = run_seed(seed, ran)
         codes += told.codes
         assert told.closed <= told.opened

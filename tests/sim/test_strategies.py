@@ -57,9 +57,9 @@ def test_nothing_is_violated_and_the_others_trade(seed: int) -> None:
     def watch(service: str, messages: list[object]) -> None:
         alerts.extend(m for m in messages if isinstance(m, Alert))
         plans.extend(m for m in messages if isinstance(m, ApprovedPlan))
-        on_published(service, messages)  # type: ignore[arg-type]
+        on_published(service, messages)
 
-    ran.on_published = watch  # type: ignore[method-assign]
+    ran.on_published = watch
     outcome = run_seed(seed, ran)
     assert not outcome.violations, outcome.story
     disabled = [alert for alert in alerts if alert.code == "STRATEGY_DISABLED"]

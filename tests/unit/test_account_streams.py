@@ -100,12 +100,15 @@ def test_spot_and_futures_tell_an_execution() -> None:
     [
         ({"x": "NEW", "X": "NEW", "t": -1}, OrderStatus.ACCEPTED, ORDER_ID),
         ({"x": "EXPIRED", "X": "EXPIRED", "t": -1}, OrderStatus.CANCELED, ORDER_ID),
-        ({"x": "CANCELED", "X": "CANCELED", "c": "cancel-1", "C": ORDER_ID, "t": -1},
-         OrderStatus.CANCELED, ORDER_ID),
+        (
+            {"x": "CANCELED", "X": "CANCELED", "c": "cancel-1", "C": ORDER_ID, "t": -1},
+            OrderStatus.CANCELED,
+            ORDER_ID,
+        ),
         ({"x": "REJECTED", "X": "REJECTED", "t": -1}, OrderStatus.REJECTED, ORDER_ID),
         ({"x": "EXPIRED", "X": "EXPIRED_IN_MATCH", "t": -1}, OrderStatus.CANCELED, ORDER_ID),
     ],
-)  # fmt: skip
+)
 def test_binance_states(changes: dict[str, Any], status: OrderStatus, client_id: str) -> None:
     (seen,) = spot(REPORT | changes)
     assert (seen.status, seen.client_order_id, seen.fill) == (status, client_id, None)

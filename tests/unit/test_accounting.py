@@ -24,7 +24,7 @@ def execution(
         side=Side(side),
         qty=D(qty),
         cost=D(qty) * D(price),
-        **fee,  # type: ignore[arg-type]
+        **fee,
     )
 
 

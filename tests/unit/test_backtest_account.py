@@ -80,10 +80,13 @@ def test_without_a_leverage_margin_is_not_modelled() -> None:
     assert venue.account.balances()["USDT"].used == 0
 
 
-@pytest.mark.parametrize(("side", "safe", "beyond"), [
-    (Side.SELL, 11_941.0, 11_943.0),  # (10,000 / 5 + 10,000) / 1.005 = 11,940.3 from 10,000
-    (Side.BUY, 8_042.0, 8_040.0),  # (10,001 - 10,001 / 5) / 0.995 = 8,041.2 from 10,001
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("side", "safe", "beyond"),
+    [
+        (Side.SELL, 11_941.0, 11_943.0),  # (10,000 / 5 + 10,000) / 1.005 = 11,940.3 from 10,000
+        (Side.BUY, 8_042.0, 8_040.0),  # (10,001 - 10,001 / 5) / 0.995 = 8,041.2 from 10,001
+    ],
+)
 def test_a_mark_beyond_its_price_liquidates_a_position(
     side: Side, safe: float, beyond: float
 ) -> None:
@@ -125,10 +128,14 @@ def test_the_rate_that_settled_corrects_the_one_predicted() -> None:
     for _ in range(2):  # the history tells it again and again
         venue.account.on_settled(
             FundingSettled(
-                venue="alpha", instrument=PERP, rate=0.0003, ts_funding_ns=AT_NS + 3_000_000,
-                ts_recv_ns=AT_NS + 9, mark_price=10_100.0,
+                venue="alpha",
+                instrument=PERP,
+                rate=0.0003,
+                ts_funding_ns=AT_NS + 3_000_000,
+                ts_recv_ns=AT_NS + 9,
+                mark_price=10_100.0,
             )
-        )  # fmt: skip
+        )
     (paid,) = venue.account.payments
     assert (paid.amount, paid.is_settled) == (-D(10_100) * D("0.0003"), True)
     assert venue.account.books.result("USDT").funding == paid.amount

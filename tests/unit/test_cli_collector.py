@@ -17,7 +17,6 @@ from shared.messages.execution import (
     ExecutorReady,
     Fill,
     OrderEvent,
-    OrderPurpose,
     OrderStatus,
     PlanDone,
     PlanOutcome,
@@ -26,7 +25,7 @@ from shared.messages.execution import (
 from shared.messages.market import VenueStatus
 from shared.watch.collector import Collector, Remembered
 from shared.watch.report import Ending, build_report
-from tests.decision_builders import order_of
+from tests.decision_builders import make_order, order_of
 
 D = Decimal
 
@@ -64,20 +63,7 @@ def fill(trade_id: str, side: Side, qty: str, **changes: object) -> Fill:
 
 
 def order(client_order_id: str, status: OrderStatus) -> OrderEvent:
-    return OrderEvent(
-        ts_ns=1,
-        plan_id="p",
-        client_order_id=client_order_id,
-        leg_index=0,
-        attempt=0,
-        purpose=OrderPurpose.LEG,
-        venue="v",
-        instrument="BTC/USDT",
-        side=Side.BUY,
-        qty=D(1),
-        price_limit=D(100),
-        status=status,
-    )
+    return make_order(client_order_id=client_order_id, status=status)
 
 
 def plan(plan_id: str) -> ApprovedPlan:
@@ -115,7 +101,7 @@ def folded(*messages: object) -> Collector:
     for message in messages:
         if isinstance(message, Fill):
             collector.on_message(order_of(message))
-        collector.on_message(message)  # type: ignore[arg-type]
+        collector.on_message(message)
     return collector
 
 

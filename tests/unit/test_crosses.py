@@ -14,7 +14,7 @@ LEGS = ("BTC/USDT", "ETH/BTC", "ETH/USDT")
 
 
 def market(seed: int = 7, **options: float) -> VenueSim:
-    return VenueSim(Options(seed=seed, more_markets=True, **options))  # type: ignore[arg-type]
+    return VenueSim(Options(seed=seed, more_markets=True, **options))
 
 
 def middle(sim: VenueSim, venue: str, name: str) -> float:
@@ -81,7 +81,7 @@ def test_a_stable_coin_keeps_its_peg_unless_asked_to_break_it() -> None:
 def test_a_market_that_somebody_trades_in_comes_back_sooner() -> None:
     taken, left = market(5), market(5)
     for sim in (taken, left):
-        crosses = sim._market.crosses  # type: ignore[union-attr]
+        crosses = sim._market.crosses
         while not crosses.apart_bps:
             sim.step()
         if sim is taken:
@@ -90,8 +90,7 @@ def test_a_market_that_somebody_trades_in_comes_back_sooner() -> None:
         for _ in range(10):
             sim.step()
     sizes = [
-        sum(abs(bps) for bps in sim._market.crosses.apart_bps.values())  # type: ignore[union-attr]
-        for sim in (taken, left)
+        sum(abs(bps) for bps in sim._market.crosses.apart_bps.values()) for sim in (taken, left)
     ]
     assert sizes[0] < sizes[1] * 0.7
 

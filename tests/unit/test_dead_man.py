@@ -134,5 +134,5 @@ def test_nothing_is_set_where_it_is_off(config: dict[str, object]) -> None:
     ],
 )
 def test_status_says_how_it_is(shown: dict[str, object], words: str) -> None:
-    rows = switch_rows({"alpha": DeadManSwitch(**shown)}, 2 * SECOND)  # type: ignore[arg-type]
+    rows = switch_rows({"alpha": DeadManSwitch(**shown)}, 2 * SECOND)
     assert switch_text(rows["alpha"]).startswith(words)

@@ -182,7 +182,7 @@ def test_the_strategy_measures_the_same_on_moves(ticks: dict[str, list[Tick]]) -
         mids = ([(t, (b + a) / 2) for t, b, a in ticks[each]] for each in (name, "coinm"))
         sides = [moves(rows, first, to_ns, STEP_NS) for rows in mids]
         assert None not in sides
-        found = lead_lag_of_moves(*sides, lags=20, step_ns=STEP_NS)  # type: ignore[arg-type]
+        found = lead_lag_of_moves(*sides, lags=20, step_ns=STEP_NS)
         assert found is not None
         assert (found.lag_ns, f"{found.rho:.4f}") == (lag_ms * 1_000_000, rho)
 

@@ -164,7 +164,7 @@ def carry_rounds(data: Path, enter: Decimal, leave: Decimal) -> Iterator[Round]:
         if settled is not None:
             history.take(settled)
             if held is not None:
-                funding += received(LINEAR, [settled], lambda _: -held[0].contracts, perp.get)  # type: ignore[arg-type]
+                funding += received(LINEAR, [settled], lambda _: -held[0].contracts, perp.get)
                 payments += 1
         mean = history.realised(3)
         rate = None if mean is None or mean.per_hour is None else mean.per_hour * 8

@@ -183,7 +183,7 @@ def test_what_fails_in_a_report_is_not_swallowed() -> None:
     """A monitor that went on after its error told nothing at all, for good."""
     engine, _ = risk_at(60_000.0)
     report(engine)
-    engine.ledger.books.results["USDT"] = None  # type: ignore[assignment]
+    engine.ledger.books.results["USDT"] = None
     with pytest.raises(AttributeError):
         engine.on_timer(T0)
 

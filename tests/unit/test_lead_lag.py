@@ -102,7 +102,7 @@ class Fed:
 
     def time(self, now_ns: int) -> None:
         while (due_ns := self.strategy.next_deadline_ns()) is not None and due_ns <= now_ns:
-            self.published += self.strategy.on_timer(due_ns)  # type: ignore[arg-type]
+            self.published += self.strategy.on_timer(due_ns)
 
     def walk(self, later_ms: int, seconds: int = 12, *, seed: int = 5) -> None:
         draw, price = Random(seed), 50_000.0
@@ -207,5 +207,5 @@ def test_it_does_not_look_ahead() -> None:
         if due_ns is not None and due_ns <= now_ns:
             published += len(strategy.on_timer(now_ns))
         if hasattr(message, "bids"):
-            strategy.on_depth(message, now_ns)  # type: ignore[arg-type]
+            strategy.on_depth(message, now_ns)
     assert published > 3

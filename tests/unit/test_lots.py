@@ -27,7 +27,7 @@ def fill(number: int, side: str, qty: str, price: str, **changes: object) -> Fil
         "strategy": "cross_venue",
         **changes,
     }
-    return Fill(**values)  # type: ignore[arg-type]
+    return Fill(**values)
 
 
 def lots_of(*fills: Fill) -> Lots:

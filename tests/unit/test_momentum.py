@@ -20,7 +20,7 @@ MS = 1_000_000
 
 
 def rule_after(closes: list[float], **given_: float) -> Momentum:
-    rule = Momentum(**given_)  # type: ignore[arg-type]
+    rule = Momentum(**given_)
     for close in closes:
         rule.take(close)
     return rule

@@ -221,7 +221,7 @@ def test_no_average_spans_a_hole() -> None:
     for hole in ({"complete": False}, {"skip": 1}):
         traded = Traded()
         traded.bars(UP[:10])
-        traded.bar(UP[10], **hole)  # type: ignore[arg-type]
+        traded.bar(UP[10], **hole)
         assert traded.bars(UP[11:]) == []
         assert traded.strategy.counters()["holes"] == 1
         assert traded.strategy.near_misses.totals["WARMING_UP"] >= 19

@@ -43,12 +43,12 @@ def show(
     asks: list[tuple[float, float]] | None = None,
     **more: Any,
 ) -> None:
-    show.seq += 1  # type: ignore[attr-defined]
-    seq = show.seq  # type: ignore[attr-defined]
+    show.seq += 1
+    seq = show.seq
     paper.on_view(make_view("alpha", bids=bids or BIDS, asks=asks or ASKS, seq=seq, **more))
 
 
-show.seq = 0  # type: ignore[attr-defined]
+show.seq = 0
 
 
 def rest(paper: PaperGateway, **changes: Any) -> OrderReport:

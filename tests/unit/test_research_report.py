@@ -267,8 +267,11 @@ def test_the_command_runs_the_program(example, tmp_path) -> None:
     arguments = ["backtest", str(example / "research.toml"), "--data", str(example / "candles.csv")]
     ran = subprocess.run(
         [sys.executable, "-m", "services.cli.main", *arguments, "--out", str(tmp_path)],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ran.returncode == 0, ran.stderr
     assert f"report: {tmp_path / 'report.html'}" in ran.stdout
 

@@ -43,7 +43,7 @@ REST_MS = 2_000
 
 def config(legs: str = "maker-taker", **limits: Any) -> Config:
     made = make_config(**limits)
-    mine = StrategyConfig(id="mm", class_="market_making", legs=legs)  # type: ignore[arg-type]
+    mine = StrategyConfig(id="mm", class_="market_making", legs=legs)
     return msgspec.structs.replace(made, strategies=[mine])
 
 

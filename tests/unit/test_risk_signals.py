@@ -212,7 +212,7 @@ SIGNALS = """
 
 
 def test_a_strategy_returns_signals_under_its_own_name(tmp_path: Any) -> None:
-    head = write_strategy.__defaults__[2].replace(  # type: ignore[index]
+    head = write_strategy.__defaults__[2].replace(
         "class MineParams",
         "from shared.messages.arb import Target\n"
         "from shared.strategies.signals import Conviction, make_signal\n\nclass MineParams",

@@ -251,7 +251,7 @@ def test_what_opens_without_a_signal_has_no_stop() -> None:
     known = engine.ledger.rounds.rounds["mom|r1"]
     known.stop_bps = D(0)
     engine.ledger.rounds.touch("mom|r1")
-    assert show(engine, [(1_000.0, 10.0)])[0].stop is None  # type: ignore[attr-defined]
+    assert show(engine, [(1_000.0, 10.0)])[0].stop is None
     assert plans(show(engine, [(1_000.0, 10.0)])) == []
 
 

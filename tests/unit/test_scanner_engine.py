@@ -45,7 +45,7 @@ def misses(engine: StrategyHost, now_ns: int) -> list[NearMiss]:
     deadline_ns = engine.next_deadline_ns()
     assert deadline_ns is None or deadline_ns > now_ns
     assert all(isinstance(message, NearMiss) for message in out)
-    return list(out)  # type: ignore[arg-type]
+    return list(out)
 
 
 def one_miss(engine: StrategyHost, gate: Gate, now_ns: int = T0, sell: str = "beta") -> NearMiss:
@@ -87,8 +87,8 @@ def test_a_pair_with_a_perpetual_is_compared_and_counted_but_not_offered() -> No
 
 
 def test_id_is_a_function_of_the_two_books() -> None:
-    ids = [show(make_scanner(), 10_000.0, 10_050.0, T0 + n)[0].opportunity_id for n in (0, 5)]  # type: ignore[attr-defined]
-    other = show(make_scanner(), 10_000.0, 10_050.0, seq=2)[0].opportunity_id  # type: ignore[attr-defined]
+    ids = [show(make_scanner(), 10_000.0, 10_050.0, T0 + n)[0].opportunity_id for n in (0, 5)]
+    other = show(make_scanner(), 10_000.0, 10_050.0, seq=2)[0].opportunity_id
     assert ids[0] == ids[1] != other
     assert len(other) == 16
 

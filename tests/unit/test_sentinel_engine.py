@@ -24,11 +24,12 @@ from shared.config_sections import Config, ExecutorConfig, SentinelConfig, Venue
 from shared.engine import Action
 from shared.messages.base import BookState, Certainty, Message, Side, TradingState
 from shared.messages.control import Alert, Command, CommandKind, Heartbeat, Severity
-from shared.messages.execution import OrderEvent, OrderPurpose, OrderStatus, RiskReport
+from shared.messages.execution import OrderEvent, OrderStatus, RiskReport
 from shared.messages.market import DepthView
 from shared.messages.position_reports import PositionReport
 from shared.messages.terms import OrderTerms
 from shared.services import SERVICES
+from tests.decision_builders import make_order
 
 D = Decimal
 S = 1_000_000_000
@@ -48,20 +49,7 @@ def resting(venue: str, name: str) -> OrderReport:
 
 
 def order_event(name: str, status: OrderStatus, at_ns: int) -> OrderEvent:
-    return OrderEvent(
-        ts_ns=at_ns,
-        plan_id="p1",
-        client_order_id=name,
-        leg_index=0,
-        attempt=0,
-        purpose=OrderPurpose.LEG,
-        venue="alpha",
-        instrument="BTC/USDT",
-        side=Side.BUY,
-        qty=D(1),
-        price_limit=D(90),
-        status=status,
-    )
+    return make_order("p1", client_order_id=name, status=status, ts_ns=at_ns, price_limit=D(90))
 
 
 class World:

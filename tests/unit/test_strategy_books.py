@@ -45,7 +45,7 @@ def execution(side: str, qty: str, price: str, instrument: str = PERP, **fee: ob
         side=Side(side),
         qty=D(qty),
         cost=D(qty) * D(price),
-        **fee,  # type: ignore[arg-type]
+        **fee,
     )
 
 

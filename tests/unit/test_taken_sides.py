@@ -168,7 +168,7 @@ def test_of_equals_the_one_goes_first_that_has_offered_nothing_for_longest() -> 
     for tick in range(6):
         now_ns = T0 + tick * SECOND
         found = [from_alpha(name, f"to-{name}", now_ns=now_ns) for name in "abc"]
-        out += [x.strategy_id for x in sift(sides, *found, now_ns=now_ns)]  # type: ignore[attr-defined]
+        out += [x.strategy_id for x in sift(sides, *found, now_ns=now_ns)]
         sides.see(make_view("alpha", asks=[(100.0, 1.0)], seq=2 + tick))  # it was taken
     assert out == ["a", "b", "c", "a", "b", "c"]
 

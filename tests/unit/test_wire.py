@@ -88,7 +88,7 @@ def test_grouping_keeps_every_message_in_the_order_of_its_stream(
     keys = [key for _, key, _ in entries]
     assert len(keys) == len(set(keys))
     for spec, key, entry in entries:
-        assert key == spec.key(shard_of(entry[0].instrument, 3))  # type: ignore[attr-defined]
+        assert key == spec.key(shard_of(entry[0].instrument, 3))
         mine = [
             m
             for m in messages

@@ -25,9 +25,16 @@ REPEAT_MS = 3_000
 """The best bid and ask are sent again after so long without a change."""
 TICKER_MS = 100
 TICKER_PARTS = (
-    "lastPrice", "markPrice", "indexPrice", "fundingRate", "nextFundingTime",
-    "bid1Price", "bid1Size", "ask1Price", "ask1Size",
-)  # fmt: skip
+    "lastPrice",
+    "markPrice",
+    "indexPrice",
+    "fundingRate",
+    "nextFundingTime",
+    "bid1Price",
+    "bid1Size",
+    "ask1Price",
+    "ask1Size",
+)
 
 
 class RequestRefused(Exception):  # noqa: N818 (it is an answer, not a failure)

@@ -23,10 +23,14 @@ from shared.venues.gateio.simulated.rest import Credentials, GateRest
 from shared.venues.gateio.simulated.streams import MarketStreams
 
 NOT_SIMULATED = (
-    "margin/currency_pairs", "futures/usdt/contracts", "futures/btc/contracts",
-    "delivery/usdt/contracts", "delivery/btc/contracts", "options/underlyings",
+    "margin/currency_pairs",
+    "futures/usdt/contracts",
+    "futures/btc/contracts",
+    "delivery/usdt/contracts",
+    "delivery/btc/contracts",
+    "options/underlyings",
     "options/contracts",
-)  # fmt: skip
+)
 """Other markets, of which an unmodified ccxt client asks for the list: there are none."""
 
 
