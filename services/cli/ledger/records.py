@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,18 +23,33 @@ Record = dict[str, Any]
 
 def orders(ledger: Ledger, wanted: Wanted) -> list[Record]:
     """Return orders with their latest status and what they traded, the newest last."""
-    where, arguments = wanted.where(
+    rows = _newest(
+        ledger,
+        wanted,
+        "SELECT * FROM orders",
+        "orders",
         since_ns="ts_ns",
         strategy="strategy",
         venue="venue",
         instrument="instrument",
         plan="plan_id",
     )
-    rows = ledger.query(
-        f"SELECT * FROM orders WHERE {where} ORDER BY entry DESC LIMIT ?",
-        [*arguments, wanted.limit],
-    )
-    return [_order(ledger, row) for row in reversed(rows)]
+    return [_order(ledger, row) for row in rows]
+
+
+def _newest(
+    ledger: Ledger,
+    wanted: Wanted,
+    select: str,
+    table: str,
+    *,
+    any_leg: Callable[[str], str] | None = None,
+    **columns: str,
+) -> list[Columns]:
+    """Return the wanted rows of a query, ordered by the entries of ``table``, the newest last."""
+    where, arguments = wanted.where(any_leg=any_leg, **columns)
+    query = f"{select} WHERE {where} ORDER BY {table}.entry DESC LIMIT ?"
+    return list(reversed(ledger.query(query, [*arguments, wanted.limit])))
 
 
 def _order(ledger: Ledger, row: Columns) -> Record:
@@ -91,19 +106,18 @@ def _fees(instrument: str, traded: Sequence[Columns]) -> dict[str, Decimal | Non
 
 def fills(ledger: Ledger, wanted: Wanted) -> list[Record]:
     """Return executions, the newest last."""
-    where, arguments = wanted.where(
+    rows = _newest(
+        ledger,
+        wanted,
+        f"SELECT fills.*, {_STRATEGY} AS owner FROM fills LEFT JOIN plans USING (plan_id)",
+        "fills",
         since_ns="fills.ts_ns",
         strategy=_STRATEGY,
         venue="fills.venue",
         instrument="fills.instrument",
         plan="fills.plan_id",
     )
-    rows = ledger.query(
-        f"SELECT fills.*, {_STRATEGY} AS owner FROM fills LEFT JOIN plans USING (plan_id) "
-        f"WHERE {where} ORDER BY fills.entry DESC LIMIT ?",
-        [*arguments, wanted.limit],
-    )
-    return [_fill(row) for row in reversed(rows)]
+    return [_fill(row) for row in rows]
 
 
 _STRATEGY = "coalesce(nullif(plans.strategy, ''), fills.strategy)"
@@ -148,16 +162,17 @@ PLANS = (
 
 def plans(ledger: Ledger, wanted: Wanted) -> list[Record]:
     """Return plans with their last end and the opportunity they came from, the newest last."""
-    where, arguments = wanted.where(
+    rows = _newest(
+        ledger,
+        wanted,
+        PLANS,
+        "plans",
         since_ns="plans.ts_ns",
         strategy="plans.strategy",
         plan="plans.plan_id",
         any_leg=ledger.any_leg("plans.legs"),
     )
-    rows = ledger.query(
-        f"{PLANS} WHERE {where} ORDER BY plans.entry DESC LIMIT ?", [*arguments, wanted.limit]
-    )
-    return [plan_record(row) for row in reversed(rows)]
+    return [plan_record(row) for row in rows]
 
 
 def plan_record(row: Columns) -> Record:
@@ -251,17 +266,16 @@ def _position(row: Columns) -> Record:
 
 def denials(ledger: Ledger, wanted: Wanted) -> list[Record]:
     """Return what risk denied and why, the newest last, with the opportunity where it is known."""
-    where, arguments = wanted.where(
+    rows = _newest(
+        ledger,
+        wanted,
+        "SELECT denials.*, strategy_id, edge_bps, notional, net, quote FROM denials "
+        "LEFT JOIN opportunities USING (opportunity_id)",
+        "denials",
         since_ns="denials.ts_ns",
         strategy="opportunities.strategy_id",
         reason="denials.reason",
         any_leg=ledger.any_leg("opportunities.legs"),
-    )
-    rows = ledger.query(
-        "SELECT denials.*, strategy_id, edge_bps, notional, net, quote FROM denials "
-        f"LEFT JOIN opportunities USING (opportunity_id) WHERE {where} "
-        "ORDER BY denials.entry DESC LIMIT ?",
-        [*arguments, wanted.limit],
     )
     return [
         {
@@ -275,5 +289,5 @@ def denials(ledger: Ledger, wanted: Wanted) -> list[Record]:
             "quote": row["quote"] or "",
             "context": msgspec.json.decode(row["context"]),
         }
-        for row in reversed(rows)
+        for row in rows
     ]
