@@ -1,7 +1,7 @@
-"""What spot against perpetuals pays at executable prices: open and close basis, a year's rate, age.
+"""Open and close basis of spot against perpetuals at executable prices, yearly rate, age.
 
-Both bases are of a quantity that is walked in both books, never of the middle or the last price;
-what a book does not hold, or a book that is not LIVE, is ``None`` and never 0.
+Both bases are for a quantity walked through both books, never from the middle or last price.
+Without enough depth, or a LIVE book, a basis is ``None``, never 0.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def funding(
     ] = HOLD_HOURS,
     as_json: AsJson = False,
 ) -> None:
-    """Funding of perpetuals to whoever is short: predicted, settled, break-even, rate a year."""
+    """Funding of perpetuals as the short side gets it: predicted, settled, break-even, yearly."""
 
     async def ask() -> list[dict[str, Any]]:
         async with open_link(target(redis)) as link:

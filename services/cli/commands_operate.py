@@ -119,7 +119,7 @@ def kill(
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Cancel every order at every venue directly, whoever is dead; needs the venues' keys."""
+    """Cancel every order at every venue directly, without the services; needs the venues' keys."""
     environ = dict(os.environ)
     if config is not None:
         environ["ARB_CONFIG"] = config

@@ -107,7 +107,7 @@ def _venue_arguments(demos: Sequence[Demo]) -> tuple[str, ...]:
 
 
 def strategy_lines(shown: Shown, report: Mapping[str, Any]) -> dict[str, str]:
-    """Return in words what each strategy did: traded, found nothing, only watches, was disabled."""
+    """Describe what each strategy did: traded, found nothing, only watches, was disabled."""
     lines = {}
     for entry in shown.strategies:
         earned = report["pnl_by_strategy"].get(entry.id)

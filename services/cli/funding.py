@@ -1,4 +1,4 @@
-"""What perpetuals pay those who are short of them and hold the asset on spot instead.
+"""Funding of perpetuals, as paid to a short position hedged on spot.
 
 Predicted and settled rates are kept apart; what is not known is ``None`` and never 0.
 """
@@ -69,7 +69,7 @@ def records(seen: Seen, hold_hours: Decimal, now_ns: int) -> list[dict[str, Any]
 
 
 def record(seen: Seen, told: Funding, hold_hours: Decimal, now_ns: int) -> dict[str, Any]:
-    """Return what is known of one perpetual; rates are fractions, to whoever is short."""
+    """Return a record of one perpetual; rates are fractions, as the short side gets them."""
     place = told.venue, told.instrument
     rate = Decimal(repr(told.rate))
     hourly = None if told.interval_ns is None else per_hour(rate, told.interval_ns)
@@ -121,7 +121,7 @@ def cheapest_spot(
     views: Mapping[MarketKey, DepthView],
     perpetual: MarketKey,
 ) -> tuple[str | None, Decimal | None]:
-    """Return where the asset is held on spot for the least, and what a round of both costs."""
+    """Return the cheapest venue to hold the asset on spot, and the cost of a round of both."""
     own_rules, own_spread = rules.get(perpetual), _spread_bps(views.get(perpetual))
     if own_rules is None or own_spread is None:
         return None, None

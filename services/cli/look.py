@@ -125,7 +125,7 @@ def switch_rows(switches: Mapping[str, DeadManSwitch], now_ns: int) -> dict[str,
 
 
 def switch_text(switch: Mapping[str, Any]) -> str:
-    """Return a row of ``switch_rows`` in words."""
+    """Return a row of ``switch_rows`` as text."""
     left_s, why = switch["left_s"], switch["reason"]
     fires = "" if left_s is None else f"cancels all open orders there in {left_s:.0f} s"
     if left_s is not None and left_s <= 0:
@@ -181,20 +181,20 @@ def pnl_by_strategy(risk: RiskReport) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 def unpriced_text(fees: Mapping[str, Decimal]) -> str:
-    """Return in words, for more to follow, fees that nothing prices; empty without any."""
+    """Return fees without a price as text, ending in ``; ``; empty without any."""
     told = ", ".join(f"{amount:f} {asset}" for asset, amount in sorted(fees.items()))
     return f"without fees of {told}, which nothing prices; " if told else ""
 
 
 def funding_text(c: Collector, amount: Decimal) -> str:
-    """Return what funding paid in words; nothing where no derivative was held."""
+    """Return funding payments as text; empty if no derivative was held."""
     if c.funding.unknown():
         return "  funding unknown"
     return f"  funding {signed(amount)}" if c.funding.payments else ""
 
 
 def _silence_of_risk(collector: Collector, now_ns: int) -> str:
-    """Return since when risk is silent and what it said last; empty while it can be heard."""
+    """Return since when risk is silent, and its last state; empty while it reports."""
     if collector.state is None:
         return ""
     heard_ns = max(

@@ -90,7 +90,7 @@ class Run:
         return condition()
 
     def waiting_for(self) -> str:
-        """Return in a few words what is still missing before trading starts."""
+        """Return as short text what is still missing before trading starts."""
         beats = {beat.service: beat for beat in self.collector.alive()}
         missing = [
             name if name not in beats else f"{name} ({beats[name].reason})"
@@ -202,7 +202,7 @@ async def persist(action: Callable[[], Awaitable[Any]], within_s: float) -> Any:
 
 
 async def say(run: Run, kind: CommandKind, reason: str) -> int:
-    """Publish a command to the stack and return when it was said (UNIX ns)."""
+    """Publish a command to the stack and return the time of it (UNIX ns)."""
     command = new_command(kind, reason, operator="arb")
 
     async def publish() -> None:

@@ -91,7 +91,7 @@ class Feed:
                 self._send_changes(venue, exchange, listing)
 
     def hit(self, venue: str, fault: str) -> None:
-        """Let something happen to the venue's next frame."""
+        """Apply a fault to the venue's next frame."""
         self._faults[venue] = fault
 
     def cut(self, venue: str) -> None:

@@ -15,7 +15,7 @@ class Kernel:
 
     def __init__(self, start_ns: int) -> None:
         self.time_ns = start_ns
-        """Virtual UNIX time; ``now_ns`` is for whoever wants a clock."""
+        """Virtual UNIX time; ``now_ns`` serves as a clock."""
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._asked = self._running = 0
         self.steps = 0

@@ -1,4 +1,4 @@
-"""What must hold about the ledger: a HALT survives, lost data halts, another's data is refused."""
+"""Checks of the ledger: a HALT survives, lost data halts, another system's data is refused."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ class LedgerChecker:
     def __init__(self, world: World) -> None:
         self._world = world
         self._is_halted = False
-        """An operator has halted, risk has said so, and nobody has resumed."""
+        """An operator has halted, risk has confirmed it, and no operator has resumed."""
         self._commanded_ns = 0
-        """When the HALT was said that was the last command; 0 if another was."""
+        """Time of the last command if it was a HALT (UNIX ns); 0 if it was another."""
         self._is_lost = False
         """Data was lost, and nobody has resumed."""
         self.was_lost = False
@@ -109,7 +109,7 @@ class LedgerChecker:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the data is another's and everybody who keeps the ledger has said so."""
+        """Whether the data is another system's and all keepers of the ledger have reported that."""
         return self.is_foreign and not self._not_refusing()
 
     def _not_refusing(self) -> list[str]:
@@ -219,7 +219,7 @@ def of_others(world: World, exchange: Exchange) -> list[ExchangeFill]:
 
 
 def check_reduced(world: World) -> None:
-    """See that what a venue closed of a position of ours was told as ours.
+    """Check that what a venue closed of a position of ours was booked as ours.
 
     Not where orders of ours were filled just before, or a while after: the executor may have known
     of them only when it had been told of this.

@@ -1,4 +1,4 @@
-"""Legs that go one after the other: the second is sent when the first is known, for its fill."""
+"""Checks sequential legs: the second is sent once the first is known, for its fill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The life of one process of the lab: it starts, waits for its lease, is stopped, goes on, dies."""
+"""The life of one process of the lab: start, wait for a lease, pause, crash."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shared.services import Instances
 
 
 class Life:
-    """A process that is there or not; what it does is its host's."""
+    """Whether a process runs; its host does the work."""
 
     def __init__(self, process: Process, lab: Lab) -> None:
         self.process, self._lab = process, lab

@@ -1,4 +1,4 @@
-"""Runs worlds in several processes: one that is ended from outside is told, and ctrl-C ends all."""
+"""Runs worlds in several processes; one killed from outside is reported, Ctrl-C ends all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Run = Callable[[int], Outcome]
 
 
 def run_all(run: Run, seeds: range, jobs: int) -> Generator[Outcome, None, None]:
-    """Run every seed on several processors; yield what became of them in the order of the seeds.
+    """Run every seed on several processors; yield the results in the order of the seeds.
 
     Raises:
         ArbError: A process ended before its worlds did.

@@ -26,7 +26,7 @@ class Crashed(Exception):  # noqa: N818 - not an error: the process is meant to 
 
 
 class Transport(Protocol):
-    """Carries out an engine's actions; what comes of them is delivered later, or never."""
+    """Carries out an engine's actions; results are delivered later, or never."""
 
     def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
         """Begin the work."""
@@ -57,7 +57,7 @@ class Lab(Protocol):
         """An action is carried out now."""
 
     def on_published(self, service: str, messages: Sequence[Message]) -> None:
-        """Messages are on the bus: who reads them is woken."""
+        """Messages are on the bus: wake their readers."""
 
     def on_crash(self, host: Life) -> None:
         """A process ended."""

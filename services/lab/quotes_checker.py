@@ -1,4 +1,4 @@
-"""Orders that rest: one on each side of a book, and none without a plan that may go on.
+"""Checks resting orders: one on each side of a book, and none without a plan in progress.
 
 What they fill is watched like any leg (``uneven.py``), and when a world is quiet after its HALT
 nothing may rest at all (``quiet.py``).

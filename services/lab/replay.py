@@ -2,7 +2,7 @@
 
 Five engines in one thread, the ingestor's fed with the recorded frames, the executor's orders
 filled on paper. The services start ``HEAD_START_NS`` before the first frame, as live ones would be
-ready, and after the last one HALT is commanded and what is in flight ends.
+ready; after the last one HALT is commanded, and plans in flight end.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ class Replay:
         self._notify(messages)
 
     def _notify(self, messages: Sequence[Message]) -> None:
-        """Wake who reads them."""
+        """Wake their readers."""
         for name in readers_of(messages):
             if name in self._hosts:
                 self._hosts[name].notify()

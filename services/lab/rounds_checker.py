@@ -1,4 +1,4 @@
-"""What must hold about rounds: risk shows what the fills of their plans made, and closes reduce."""
+"""Checks of rounds: risk shows what the fills of their plans made, and closes only reduce."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Closed = dict[tuple[str, bool], Decimal]
 
 
 def went_on_lately(world: World, service: str) -> bool:
-    """Tell whether a process stood still until now, and may have to read what came meanwhile."""
+    """Tell whether a process was paused until now, and may still have messages to read."""
     now_ns = world.kernel.now_ns()
     hosts = (host for host in world.hosts.values() if host.service == service)
     return any(now_ns - host.went_on_ns <= READ_NS_MAX for host in hosts)
@@ -57,15 +57,15 @@ class RoundsChecker:
         self._in_flight = {key: plan for key, plan in self._in_flight.items() if plan in plans}
 
     def on_position(self, told: StrategyPosition) -> None:
-        """Note what risk says of a round."""
+        """Take risk's report of a round."""
         self.told[round_key(told.strategy_id, told.round_id)] = told
 
     def on_end(self, plan_id: str) -> None:
-        """A plan has ended."""
+        """Take the end of a plan."""
         self._in_flight = {key: plan for key, plan in self._in_flight.items() if plan != plan_id}
 
     def on_plan(self, plan: ApprovedPlan) -> None:
-        """See that a round has one plan at a time, and that one to close it only reduces it."""
+        """Check that a round has one plan at a time, and that a closing one only reduces it."""
         if not plan.round_id:
             return
         key, report = round_key(plan.strategy, plan.round_id), self._world.checkers.report

@@ -28,7 +28,7 @@ class SavedShards:
         self._save_ns = 0
 
     def refresh(self, now_ns: int) -> bool:
-        """Save what is due, and tell whether the shards are others than before."""
+        """Save what is due, and tell whether the shards have changed."""
         if now_ns >= self._save_ns:
             self._save_ns = now_ns + SAVE_NS
             self._save()

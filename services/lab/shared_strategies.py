@@ -27,7 +27,7 @@ class SharedStrategies:
     """Shards and strategies of one scanner; implements what ``SavedShards`` does for books.
 
     Args:
-        lab: Time, and who is gone.
+        lab: Time, and which processes are gone.
         engine: Runs the strategies.
         units: What scanners share.
         bus: Where states are kept.
@@ -49,11 +49,11 @@ class SharedStrategies:
 
     @property
     def positions(self) -> Mapping[str, Mapping[int, str]]:
-        """Where reading begins: what is kept of trades warms up who asks for them."""
+        """Where reading begins: kept trades warm up the strategies that ask for them."""
         return {MD_TRADE.name: dict.fromkeys(self.owned, "first")}
 
     def refresh(self, now_ns: int) -> bool:
-        """Save what is due, and tell whether anything else is owned than before."""
+        """Save what is due, and tell whether what is owned has changed."""
         if now_ns >= self._save_ns:
             self._save_ns = now_ns + SAVE_NS
             for strategy_id in self._mine:
@@ -66,7 +66,7 @@ class SharedStrategies:
         return True
 
     def note_read(self, last_ids: Mapping[str, str]) -> None:
-        """States need no position: what they have seen already they tell by its time."""
+        """Do nothing: a state knows by time what it has seen, and needs no position."""
 
     def _take(self, now_ns: int) -> None:
         """Give up what others run by now, and begin what is new with what was saved of it."""

@@ -32,7 +32,7 @@ STORY_LINES = 30
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of one seed."""
+    """The result of one seed."""
 
     seed: int
     digest: str
@@ -48,7 +48,7 @@ class Outcome:
 
 
 def run_seed(seed: int, world: World | None = None) -> Outcome:
-    """Run one world from its start through trouble and calm until it is quiet, and judge it."""
+    """Run one world through faults and calm until it is quiet, and check it."""
     world = world or World(seed)
     kernel = world.kernel
     world.start()
@@ -77,7 +77,7 @@ def run_seed(seed: int, world: World | None = None) -> Outcome:
 
 
 def broken_off(seed: int, world: World, error: Exception) -> Outcome:
-    """Return what became of a seed whose world an error of the program ended."""
+    """Return the result of a seed whose world was ended by an error of the program."""
     place = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{Path(place.filename).name}:{place.lineno}"
     world.checkers.report("no_error", f"{type(error).__name__} at {where}: {error}")
@@ -85,7 +85,7 @@ def broken_off(seed: int, world: World, error: Exception) -> Outcome:
 
 
 def outcome_of(seed: int, world: World) -> Outcome:
-    """Return what became of a seed up to now."""
+    """Return the result of a seed so far."""
     kernel = world.kernel
     return Outcome(
         seed,

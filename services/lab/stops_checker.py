@@ -1,4 +1,4 @@
-"""What must hold about stops: they stay with their round, and one that is due is sent."""
+"""Checks of stops: they stay with their round, and one that is due is sent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class StopsChecker:
         """Rounds of which an operator was told that they cannot be closed now."""
 
     def on_bus_lost(self) -> None:
-        """What was told may be gone."""
+        """Forget what the bus may have lost."""
         self._told.clear()
         self._signalled.clear()
         self._due_ns.clear()
@@ -50,7 +50,7 @@ class StopsChecker:
         self._views[view.venue, view.instrument] = view
 
     def on_position(self, told: StrategyPosition) -> None:
-        """See that a round that a signal opened has its stop, and that one handed over says why."""
+        """Check that a round opened by a signal has its stop, and that one handed over says why."""
         key, report = round_key(told.strategy_id, told.round_id), self._world.checkers.report
         self._told[key] = told
         if told.state is RoundState.HALTED and not told.reason:

@@ -1,4 +1,4 @@
-"""Which strategies a world runs: built-in ones, each where the world has what it wants to see.
+"""The strategies of a world: built-in ones whose inputs the world provides.
 
 The names come from the registry, so that a new built-in strategy takes part by itself. Only what
 its thresholds must be for the lab's market stands here, where its defaults would trade nothing.

@@ -1,4 +1,4 @@
-"""The ingestor's place in a backtest on tables: messages as they were stored. Pure."""
+"""Stands for the ingestor in a backtest on tables: publishes messages as stored. Pure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class TableEngine:
         self._counters = {"frames": 0, "gaps": 0, "resyncs": 0, "malformed": 0}
 
     def start(self, saved: Mapping[str, bytes], now_ns: int) -> Step:
-        """Say what there is, and listen."""
+        """Publish what the tables have at the start, and ask for the rest."""
         return Step(messages=self._repeat(now_ns), actions=[Listen()])
 
     def on_message(
@@ -111,7 +111,7 @@ class TableVenues:
         self.is_over = False
 
     def carry_out(self, action: Action, deliver: Callable[[Result], None]) -> None:
-        """Take who listens."""
+        """Take the listener."""
         if isinstance(action, Listen):
             self._deliver = deliver
 

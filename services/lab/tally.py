@@ -1,4 +1,4 @@
-"""How much the strategies of a world did: plans, rounds, indications. Pure."""
+"""Counts of what the strategies of a world did: plans, rounds, indications. Pure."""
 
 from __future__ import annotations
 

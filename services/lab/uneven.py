@@ -1,4 +1,4 @@
-"""How even plans are at the venues: none may stay uneven for long while trading goes on."""
+"""Checks that no plan stays uneven at the venues for long while trading goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the venues of a world differ: what they charge, and what is in the accounts. Pure.
+"""Differences of the venues of a world: fees, and account balances. Pure.
 
 Most worlds have plenty of everything and fees in the quote asset. In the others a venue charges
 what is bought, or a token of its own while that lasts, as venues do; or an account runs short.

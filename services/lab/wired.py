@@ -1,6 +1,6 @@
 """A world in which one venue speaks its real protocol: the ingestor decodes the real wire. Pure.
 
-In place of the lab's last venue stands a real one with the other side of its folder
+The lab's last venue is replaced by a real one with the simulated side of its folder
 (``shared/venues/<venue>/simulated``): its subscriptions, frames and REST books, between them the
 lab's faults and delays. Orders reach its exchange as in every world.
 """

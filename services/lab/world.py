@@ -1,4 +1,4 @@
-"""A whole world of one seed: exchanges, market, bus, five services, and what goes wrong."""
+"""A whole world of one seed: exchanges, market, bus, services, and faults."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ class World:
         return self.chaos.pauses(host)
 
     def on_effect(self, host: Life) -> None:
-        """Check that nobody else does the same work."""
+        """Check that no other process does the same work."""
         self.checkers.on_effect(host)
 
     def is_gone(self, owner: str) -> bool:

@@ -1,4 +1,4 @@
-"""What the venues and the ingestor said to each other, byte for byte, for a recorder."""
+"""Traffic between the venues and the ingestor, byte for byte, for a recorder."""
 
 from __future__ import annotations
 

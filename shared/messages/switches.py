@@ -1,4 +1,4 @@
-"""Dead-man's switches: venues that cancel our open orders when they hear nothing from us."""
+"""Dead-man's switches: venues cancel our open orders if our requests stop."""
 
 from __future__ import annotations
 

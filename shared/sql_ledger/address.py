@@ -11,7 +11,7 @@ LedgerAddress = Path | str
 
 
 def parse_address(text: str) -> LedgerAddress:
-    """Return the place that a text names."""
+    """Return the address that a text names: a URL of a database, else a file."""
     return text if text.startswith(LEDGER_SCHEMES) else Path(text)
 
 

@@ -220,7 +220,7 @@ class Link:
         return ends, {name.decode(): value.decode() for name, value in found.items()}
 
     async def wrong_types(self) -> dict[str, str]:
-        """Return the keys that are not of our type, each with what it is, in words."""
+        """Return the keys of a wrong type, each with its type as text."""
         wanted = {key: "stream" for spec in ALL for key in await self.keys(spec)}
         wanted |= dict.fromkeys((POSITIONS, LEDGER_KEY), "hash")
         pipeline = self._redis.pipeline(transaction=False)
@@ -261,7 +261,7 @@ class Link:
         return ""
 
     async def _primary(self) -> str:
-        """Return whose replica this is, in words; empty where we may not know."""
+        """Return as text whose replica this is; empty if we may not ask."""
         try:
             info = await self._redis.info("replication")
         except ResponseError:

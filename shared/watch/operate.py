@@ -182,7 +182,7 @@ class _Watch:
         self._is_taken = False
 
     def to_repeat(self) -> Command | None:
-        """Return what is said again after Redis lost the command.
+        """Return the command to repeat after Redis lost it.
 
         RESUME and FLATTEN were decided by looking at a ledger that is gone, so an operator must
         look again. A FLATTEN becomes a HALT, which is right whatever the ledger says.

@@ -32,14 +32,14 @@ BESIDE = ("__MACOSX/",)
 
 
 class Cells(NamedTuple):
-    """One row of a CSV: its place in words, for messages, and its texts."""
+    """One row of a CSV: its place as text, for messages, and its cells."""
 
     where: str
     cells: list[str]
 
 
 class Line(NamedTuple):
-    """One row of a table: its place in words, for messages, and its values by name."""
+    """One row of a table: its place as text, for messages, and its values by name."""
 
     where: str
     values: Mapping[str, Any]

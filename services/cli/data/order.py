@@ -1,4 +1,4 @@
-"""What must hold from row to row of tables that others wrote: each check is given row after row."""
+"""Checks of the order of rows in foreign tables; each check is given row after row."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _TRUE, _FALSE = {"true", "1", "1.0", "t"}, {"false", "0", "0.0", "f"}
 
 
 class Wanted(NamedTuple):
-    """What is imported, as the user said; empty texts are found out."""
+    """What is imported, by the user's options; empty ones are detected."""
 
     venue: str
     instrument: str
