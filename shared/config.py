@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from shared.config_inventory import check_inventory
 from shared.config_parse import (
     check_names,
     check_venues,
@@ -131,6 +132,7 @@ def _config_of(raw: Mapping[str, Any], where: str) -> Config:
             f"{', '.join(SERVICE_NAMES)}"
         )
     check_venues(config.venues, where)
+    check_inventory(config, where)
     return config
 
 

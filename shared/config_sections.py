@@ -217,6 +217,50 @@ class ProcessConfig(Section, frozen=True, kw_only=True):
     warming_ms: Annotated[int, Meta(ge=0, le=1_000)] = 0
 
 
+class InventoryTarget(Section, frozen=True, kw_only=True):
+    """What a venue should hold of an asset, and by how much it may be off in either direction.
+
+    Either units of the asset (``target_qty``, ``band_qty``), or shares (1 is all) of what all
+    venues with a target for it hold together (``target_share``, ``band_share``).
+    """
+
+    venue: str
+    asset: str
+    target_share: Decimal | None = None
+    band_share: Decimal | None = None
+    target_qty: Decimal | None = None
+    band_qty: Decimal | None = None
+
+
+class InventoryTransfer(Section, frozen=True, kw_only=True):
+    """A network by which an asset can be moved from a venue to another; empty: any with a target.
+
+    ``fee_qty`` is taken off what is sent, ``minutes`` is until it is credited; a row without one
+    says that it is unknown. ``qty_min`` is the least withdrawal. Quantities in units of the asset.
+    """
+
+    asset: str
+    from_venue: str = ""
+    to_venue: str = ""
+    network: str = ""
+    fee_qty: Decimal | None = None
+    minutes: Decimal | None = None
+    qty_min: Decimal = Decimal(0)
+
+
+class InventoryConfig(Section, frozen=True, kw_only=True):
+    """What `arb rebalance` proposes to bring holdings back to; no service reads it.
+
+    Costs are stated in ``quote``. What a venue reported longer ago than ``balance_age_ms_max`` is
+    unknown.
+    """
+
+    quote: str = "USDT"
+    balance_age_ms_max: PositiveInt = 60_000
+    targets: list[InventoryTarget] = []
+    transfers: list[InventoryTransfer] = []
+
+
 class StrategyConfig(Section, frozen=True, kw_only=True, rename={"class_": "class"}):
     """One strategy: ``class`` is a built-in's name, or ``FILE.py`` or ``FILE.py:CLASS``.
 
@@ -257,6 +301,7 @@ class Config(Section, frozen=True, kw_only=True):
     recorder: RecorderConfig = RecorderConfig()
     sentinel: SentinelConfig = SentinelConfig()
     process: ProcessConfig = ProcessConfig()
+    inventory: InventoryConfig = InventoryConfig()
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -269,5 +314,6 @@ SECTIONS: dict[str, type[Section]] = {
     "recorder": RecorderConfig,
     "sentinel": SentinelConfig,
     "process": ProcessConfig,
+    "inventory": InventoryConfig,
 }
 """Every section but those of the venues and the strategies, which have one each."""

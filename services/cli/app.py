@@ -21,6 +21,7 @@ from services.cli import (
     commands_ledger,
     commands_look,
     commands_operate,
+    commands_rebalance,
     commands_research,
     commands_run,
     commands_strategy,
@@ -55,6 +56,7 @@ commands_funding.register(app)
 commands_ledger.register(app)
 commands_basis.register(app)
 commands_operate.register(app)
+commands_rebalance.register(app)
 commands_export.register(app)
 commands_strategy.register(app)
 commands_research.register(app)

@@ -60,7 +60,8 @@ def _scalar(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_scalar(item) for item in value)}]"
     if isinstance(value, dict):
-        inner = ", ".join(f"{json.dumps(name)} = {_scalar(item)}" for name, item in value.items())
+        told = {name: item for name, item in value.items() if item is not None}
+        inner = ", ".join(f"{json.dumps(name)} = {_scalar(item)}" for name, item in told.items())
         return f"{{ {inner} }}" if inner else "{}"
     if isinstance(value, Decimal):
         return json.dumps(format(value, "f"))
