@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from functools import lru_cache
 from types import MethodType
 from typing import Any
 
@@ -30,6 +31,9 @@ MODULES = ("shared.strategies.", "shared.domain.", "shared.messages.", USER_MODU
 """What the names of modules begin with whose classes may be in a state."""
 _MESSAGES = "shared.messages."
 _PLAIN = frozenset({type(None), bool, float, str, bytes})
+_ABSENT = object()
+_KINDS_MAX = 1_024
+"""Classes whose form is remembered."""
 _WORD = 2**63
 _FACTORIES: dict[str, type] = {kind.__name__: kind for kind in (list, dict, int, float, set, deque)}
 
@@ -126,7 +130,8 @@ class _Writer:
             self.nodes.append(self._node(value))
 
     def _many(self, values: Any) -> list[Any]:
-        return [self.refer(each) for each in values]
+        refer = self.refer
+        return [each if type(each) in _PLAIN else refer(each) for each in values]
 
     def _node(self, value: Any) -> Node:
         kind = type(value)
@@ -148,25 +153,26 @@ class _Writer:
         if kind is MethodType:
             return ["b", self.refer(value.__self__), value.__name__]
         if isinstance(value, type):
-            return ["c", self._name(value)]
+            return ["c", _name(value)]
         return self._of_class(value, kind)
 
     def _of_class(self, value: Any, kind: type) -> Node:
-        name = self._name(kind)
-        if isinstance(value, Enum):
-            return ["e", name, value.name]
-        if isinstance(value, msgspec.Struct):
-            if kind.__module__.startswith(_MESSAGES):
-                return ["w", name, _ENCODER.encode(value)]
-            return ["S", name, self._many(msgspec.structs.astuple(value))]
-        if isinstance(value, tuple):
-            return ["T", name, self._many(value)]
+        tag, name, slots = _form_of(kind)
+        if tag == "e":
+            return [tag, name, value.name]
+        if tag == "w":
+            return [tag, name, _ENCODER.encode(value)]
+        if tag == "S":
+            return [tag, name, self._many(msgspec.structs.astuple(value))]
+        if tag == "T":
+            return [tag, name, self._many(value)]
         names, values = [], []
-        for attribute in _attributes(value):
-            if hasattr(value, attribute):
+        for attribute in (*slots, *getattr(value, "__dict__", ())):
+            found = getattr(value, attribute, _ABSENT)
+            if found is not _ABSENT:
                 names.append(attribute)
-                values.append(getattr(value, attribute))
-        return ["O", name, names, self._many(values)]
+                values.append(found)
+        return [tag, name, names, self._many(values)]
 
     def _factory(self, value: defaultdict[Any, Any]) -> str:
         made = value.default_factory
@@ -175,21 +181,36 @@ class _Writer:
             raise StateError(f"defaultdict({made!r:.60}) cannot be saved")
         return name
 
-    def _name(self, kind: type) -> str:
-        module = kind.__module__
-        if not module.startswith(MODULES) or "<" in kind.__qualname__:
-            raise StateError(
-                f"{module}.{kind.__qualname__} cannot be saved; a strategy remembers plain values, "
-                "messages and objects of its own file's classes"
-            )
-        return f"{module}:{kind.__qualname__}"
+
+@lru_cache(maxsize=_KINDS_MAX)
+def _form_of(kind: type) -> tuple[str, str, tuple[str, ...]]:
+    """Return how an object of a class is written: the tag of its node, its name, its slots.
+
+    Raises:
+        StateError: It may not be in a state.
+    """
+    name = _name(kind)
+    if issubclass(kind, Enum):
+        return "e", name, ()
+    if issubclass(kind, msgspec.Struct):
+        return "w" if kind.__module__.startswith(_MESSAGES) else "S", name, ()
+    if issubclass(kind, tuple):
+        return "T", name, ()
+    slots: list[str] = []
+    for each in kind.__mro__:
+        its = each.__dict__.get("__slots__", ())
+        slots += (its,) if isinstance(its, str) else its
+    return "O", name, tuple(slots)
 
 
-def _attributes(value: Any) -> Iterator[str]:
-    for kind in type(value).__mro__:
-        slots = kind.__dict__.get("__slots__", ())
-        yield from (slots,) if isinstance(slots, str) else slots
-    yield from getattr(value, "__dict__", ())
+def _name(kind: type) -> str:
+    module = kind.__module__
+    if not module.startswith(MODULES) or "<" in kind.__qualname__:
+        raise StateError(
+            f"{module}.{kind.__qualname__} cannot be saved; a strategy remembers plain values, "
+            "messages and objects of its own file's classes"
+        )
+    return f"{module}:{kind.__qualname__}"
 
 
 class _Reader:
