@@ -11,6 +11,7 @@ from decimal import (
     Decimal,
     InvalidOperation,
 )
+from functools import lru_cache
 from math import lcm
 from typing import Final
 
@@ -28,6 +29,8 @@ default 28, so anyone can recompute an opportunity's arithmetic to the last digi
 QTY_NOISE_DIGITS = 13
 """Significant digits of a sum of float quantities that are not rounding noise."""
 
+_EXACT_MAX = 4_096
+"""Numbers whose decimal is remembered: a level is read by several, and again with the next view."""
 _UP_TO_AVG = Context(prec=PRICE_AVG_DIGITS, rounding=ROUND_CEILING)
 _DOWN_TO_AVG = Context(prec=PRICE_AVG_DIGITS, rounding=ROUND_FLOOR)
 _WHOLE = Context(prec=700)
@@ -37,6 +40,11 @@ _WITHOUT_NOISE = Context(prec=QTY_NOISE_DIGITS, rounding=ROUND_HALF_EVEN)
 
 def exact(value: float) -> Decimal:
     """Return the decimal a float was parsed from: its shortest repr, so venue decimals survive."""
+    return _exact(value) if value else Decimal(repr(value))  # zeros of both signs are one key
+
+
+@lru_cache(maxsize=_EXACT_MAX, typed=True)
+def _exact(value: float) -> Decimal:
     return Decimal(repr(value))
 
 
