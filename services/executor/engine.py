@@ -194,14 +194,13 @@ class ExecutorEngine:
 
     def next_deadline_ns(self) -> int:
         """Return when ``on_timer`` must be called next; after it has been, that is later."""
-        times = [
-            self._next_beat_ns,
-            self._orders.next_deadline_ns(),
-            self._reconciler.next_deadline_ns(),
-            self._operator.next_deadline_ns() if self._recovered else None,  # no FLATTEN before
-            *(plan.wait_until_ns for plan in self._state.open_plans()),
-        ]
-        return min(at for at in times if at)
+        due_ns = self._next_beat_ns
+        flatten_ns = self._operator.next_deadline_ns() if self._recovered else None  # none before
+        fetch_ns = self._reconciler.next_deadline_ns()
+        for at_ns in (self._orders.next_deadline_ns(), fetch_ns, flatten_ns):
+            due_ns = min(due_ns, at_ns or due_ns)
+        waits = [plan.wait_until_ns for plan in self._state.open_plans() if plan.wait_until_ns]
+        return min(due_ns, *waits) if waits else due_ns
 
     def open_work(self) -> list[str]:
         """Return what a clean stop waits for, in words."""

@@ -217,9 +217,16 @@ def _sides_of(offer: Opportunity) -> tuple[SideOfBook, ...]:
 
 def _within(view: DepthView, side: Side, limit: float) -> float:
     """Return what an order of this side finds up to its limit."""
-    if side is Side.BUY:
-        return sum(qty for price, qty in view.asks if price <= limit)
-    return sum(qty for price, qty in view.bids if price >= limit)
+    found = 0.0
+    if side is Side.BUY:  # asked for every view of a book in use, so written out
+        for price, qty in view.asks:
+            if price <= limit:
+                found += qty
+    else:
+        for price, qty in view.bids:
+            if price >= limit:
+                found += qty
+    return found
 
 
 def _by_rank(offers: Sequence[Opportunity], last_out_ns: Mapping[str, int]) -> list[Opportunity]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Protocol
 
 from shared.strategies.failure import describe
@@ -30,21 +29,32 @@ class Failed(Exception):  # noqa: N818 - said of a strategy, not of this program
         self.would_end = would_end
 
 
-@contextmanager
-def asked(strategy_id: str, watch: Watch | None) -> Iterator[None]:
+class asked:  # noqa: N801 - used as a statement, ``with asked(...):``
     """Let code of a strategy run, watched.
 
     Raises:
         Failed: It raised something, whatever that is.
     """
-    if watch is not None:
-        watch.begin(strategy_id)
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # tidy-ok: another's code, told in an alert
-        raise Failed(describe(error), would_end=not isinstance(error, Exception)) from error
-    finally:
-        if watch is not None:
-            watch.end()
+
+    __slots__ = ("_strategy_id", "_watch")
+
+    def __init__(self, strategy_id: str, watch: Watch | None) -> None:
+        self._strategy_id, self._watch = strategy_id, watch
+
+    def __enter__(self) -> None:
+        if self._watch is not None:
+            self._watch.begin(self._strategy_id)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if error is not None and not isinstance(error, KeyboardInterrupt):
+                would_end = not isinstance(error, Exception)
+                raise Failed(describe(error), would_end=would_end) from error
+        finally:
+            if self._watch is not None:
+                self._watch.end()

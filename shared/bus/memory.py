@@ -334,18 +334,21 @@ class MemoryInbox:
             if not entries:
                 continue
             messages = self._decode(batch, cursor, entries)
-            messages, skipped = newest_per_key(messages, cursor.spec.conflate)
+            if len(messages) > 1:
+                messages, skipped = newest_per_key(messages, cursor.spec.conflate)
+                batch.skipped += skipped
+                self._bus.counters["skipped"] += skipped
             batch.messages += messages
-            batch.skipped += skipped
-            self._bus.counters["skipped"] += skipped
             self._account(cursor, entries, stream.added - len(stream.ids))
             batch.last_ids[cursor.key] = format_id(cursor.last_id)
         return batch
 
     def _account(self, cursor: Cursor, entries: list[tuple[Id, bytes]], trimmed: int) -> None:
         """Move on, and count what was trimmed away before it was read."""
-        self._bus.counters["lost"] += max(0, trimmed - cursor.ordinal)
-        cursor.ordinal = max(cursor.ordinal, trimmed) + len(entries)
+        if trimmed > cursor.ordinal:
+            self._bus.counters["lost"] += trimmed - cursor.ordinal
+            cursor.ordinal = trimmed
+        cursor.ordinal += len(entries)
         cursor.last_id = entries[-1][0]
 
     def _decode(

@@ -6,7 +6,8 @@ stream: publishing joins a prepared prefix and the payload.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from shared.bus.port import shard_of
@@ -138,12 +139,15 @@ def payloads(
     return []
 
 
-def produced(service: str, shards: int) -> Iterator[tuple[StreamSpec, str]]:
-    """Yield the LATEST streams a service writes, with their keys: it holds them to their bounds."""
-    for spec in ALL:
-        if spec.producer in {service, ANYONE} and spec.delivery is Delivery.LATEST:
-            for shard in range(shards if spec.sharded else 1):
-                yield spec, spec.key(shard)
+@lru_cache(maxsize=64)
+def produced(service: str, shards: int) -> Sequence[tuple[StreamSpec, str]]:
+    """Return the LATEST streams a service writes, with their keys, which it holds to bounds."""
+    return tuple(
+        (spec, spec.key(shard))
+        for spec in ALL
+        if spec.producer in {service, ANYONE} and spec.delivery is Delivery.LATEST
+        for shard in range(shards if spec.sharded else 1)
+    )
 
 
 def makes_promises(service: str) -> bool:
