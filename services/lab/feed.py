@@ -26,7 +26,7 @@ from services.ingestor.engine.requests import (
     SnapshotAnswered,
 )
 from services.ingestor.engine.settings import VenueSettings
-from services.lab.kernel import Kernel
+from services.lab.kernel import Kernel, between
 from services.lab.protocol import (
     Change,
     LabFeed,
@@ -46,6 +46,8 @@ _MS = 1_000_000
 WAY_NS = (1 * _MS, 4 * _MS)
 ANSWER_NS = (3 * _MS, 40 * _MS)
 LATE_NS = (20 * _MS, 400 * _MS)
+DEPTH = 100
+"""Levels of a side that are remembered as true; the lab's books have fewer."""
 FRAME_FAULTS = ("dropped", "repeated", "late")
 
 
@@ -169,7 +171,8 @@ class Feed:
                 self._send(place, line, raw, is_late=False)
 
     def _send(self, key: tuple[int, str], line: Line, raw: bytes, *, is_late: bool) -> None:
-        at_ns = max(line.free_ns, self._kernel.now_ns() + self._random.randrange(*WAY_NS))
+        way_ns = between(self._random.getrandbits, WAY_NS)
+        at_ns = max(line.free_ns, self._kernel.time_ns + way_ns)
         if is_late:
             at_ns += self._random.randrange(*LATE_NS)
         else:
@@ -188,10 +191,9 @@ class Feed:
     def _remember(self, exchange: Exchange, listing: Listing) -> tuple[list[Level], list[Level]]:
         book = exchange.books[listing.instrument]
         price_unit, qty_unit = 10**listing.price_scale, 10**listing.qty_scale
-        bids, asks = (
-            [(ticks / price_unit, lots / qty_unit) for ticks, lots in side.depth(100)]
-            for side in (book.bids, book.asks)
-        )
+        of_bids, of_asks = book.bids.depth(DEPTH), book.asks.depth(DEPTH)
+        bids = [(ticks / price_unit, lots / qty_unit) for ticks, lots in of_bids]
+        asks = [(ticks / price_unit, lots / qty_unit) for ticks, lots in of_asks]
         self.true_books[exchange.venue, listing.instrument, book.seq] = bids, asks
         return bids, asks
 

@@ -40,8 +40,7 @@ class Host(Life):
 
     def crash(self) -> None:
         """End the process where it stands; what it had not committed is gone."""
-        self._inbox = self._shards = None
-        self._wake_ns = self._timer_ns = None
+        self._inbox = self._shards = self._wake_ns = self._timer_ns = None
         self._has_lost_bus = self._has_begun = False
         super().crash()
 
@@ -108,7 +107,7 @@ class Host(Life):
 
     def _wake(self, delay_ns: int) -> None:
         kernel = self._lab.kernel
-        at_ns = kernel.now_ns() + delay_ns
+        at_ns = kernel.time_ns + delay_ns
         if self._wake_ns is None or at_ns < self._wake_ns:
             self._wake_ns = at_ns
             kernel.at(at_ns, partial(self._on_wake, at_ns, self.starts))
@@ -126,13 +125,16 @@ class Host(Life):
     def _on_timer(self, at_ns: int) -> None:
         if self._timer_ns == at_ns and self.engine is not None:
             self._timer_ns = None
-            self._check_lease()
-            now_ns = self._lab.kernel.now_ns()
-            deadline_ns = self.engine.next_deadline_ns()
-            if deadline_ns is not None and deadline_ns <= now_ns:
-                self._finish(self.engine.on_timer(now_ns), None)
-            if self._timer_ns is None:
-                self._set_timer()
+            self._guard(self._do_what_is_due)
+
+    def _do_what_is_due(self) -> None:
+        assert self.engine is not None
+        self._check_lease()
+        now_ns, deadline_ns = self._lab.kernel.time_ns, self.engine.next_deadline_ns()
+        if deadline_ns is not None and deadline_ns <= now_ns:
+            self._finish(self.engine.on_timer(now_ns), None)
+        if self._timer_ns is None:
+            self._set_timer()
 
     def _set_timer(self) -> None:
         assert self.engine is not None
@@ -140,8 +142,8 @@ class Host(Life):
         if deadline_ns is None or (self._timer_ns is not None and self._timer_ns <= deadline_ns):
             return
         self._timer_ns = deadline_ns
-        due = partial(self._guard, partial(self._on_timer, deadline_ns))
-        self._later(max(0, deadline_ns - self._lab.kernel.now_ns()), due)
+        due = partial(self._due, self.starts, partial(self._on_timer, deadline_ns))
+        self._lab.kernel.at(deadline_ns, due)
 
     # One step
 
@@ -190,17 +192,16 @@ class Host(Life):
     ) -> None:
         assert self.engine is not None
         self._check_lease()
-        now_ns = self._lab.kernel.now_ns()
-        whole = NOTHING
+        now_ns, whole = self._lab.kernel.time_ns, NOTHING
         for message in inputs:
             step = self.engine.on_message(message, now_ns, redelivered=redelivered)
             if step is not NOTHING:  # a step is its engine's until the next call, so it is copied
-                whole = _joined(whole, step)
+                whole = _joined(whole, step) if len(inputs) > 1 else step
         self._finish(whole, batch)
 
     def _finish(self, step: Step, batch: Batch | None) -> None:
         """Give a step its effects, one after another."""
-        has_effect = step.messages or step.actions or step.at_once
+        has_effect = step is not NOTHING and (step.messages or step.actions or step.at_once)
         if has_effect or (batch is not None and batch.pending):
             self._give_effects(self._effects(step, batch))
         else:
@@ -217,17 +218,18 @@ class Host(Life):
     def _effects(self, step: Step, batch: Batch | None) -> Iterator[None]:
         """Yield before each effect of a step."""
         assert self.engine is not None
+        messages, actions = step.messages, step.actions  # an effect may call the engine again
         for action in step.at_once:
             yield
             self._carry_out(action, is_at_once=True)
-        if step.messages or (batch is not None and batch.pending):
+        if messages or (batch is not None and batch.pending):
             yield
             self._check_lease()
             saved = self.engine.checkpoints() if self.process.names else {}
             self._lab.on_effect(self)
-            if self._commit(batch, step.messages, saved):
-                self._lab.on_published(self.service, step.messages)
-        for action in step.actions:
+            if self._commit(batch, messages, saved):
+                self._lab.on_published(self.service, messages)
+        for action in actions:
             yield
             self._carry_out(action, is_at_once=False)
         self._end_step()

@@ -20,7 +20,7 @@ from services.lab.feed import Feed, settings_of
 from services.lab.funding import PerpetualFunding
 from services.lab.hashed_server import HashedServer
 from services.lab.host import RETRY_NS, Host
-from services.lab.kernel import Kernel
+from services.lab.kernel import Kernel, between
 from services.lab.kinds import PRINTED, Kind, exchanges_of_kind, kind_of, prices_of
 from services.lab.life import Life
 from services.lab.listings import MONEY, STABLE, least_base
@@ -62,6 +62,9 @@ MOVE_NS = 150_000_000
 """The market moves this often while somebody can trade."""
 IDLE_MOVE_NS = 4 * MOVE_NS
 """It moves this often while nobody can: less than the age at which a book is too old."""
+HOP_NS, LONG_HOP_MS = (80 * _US, 400 * _US), (5, 60)
+LONG_HOP_CHANCE = 0.01
+"""How long a hop over the bus takes, and how long it takes now and then."""
 RESTART_NS = (30 * _MS, 200 * _MS)
 SLOW_RESTART_NS = (200 * _MS, 900 * _MS)
 SLOW_RESTART_CHANCE = 0.2
@@ -153,9 +156,8 @@ class World:
 
     def hop_ns(self) -> int:
         """A few hundred microseconds, now and then much more."""
-        if self.random.random() < 0.01:
-            return self.random.randrange(5, 60) * _MS
-        return self.random.randrange(80 * _US, 400 * _US)
+        is_long, draw_bits = self.random.random() < LONG_HOP_CHANCE, self.random.getrandbits
+        return between(draw_bits, LONG_HOP_MS) * _MS if is_long else between(draw_bits, HOP_NS)
 
     def crash_point(self, service: str) -> None:
         """Give chaos the chance to crash the service between two effects."""
