@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
+from operator import is_
 from typing import NamedTuple
 
 from shared.domain.depth import ExactLevel, are_levels, exact_levels
@@ -27,6 +28,7 @@ from shared.domain.quotes import (
 from shared.domain.rounding import exact, is_enough, qty_accepted
 from shared.messages.base import BookState, Side
 from shared.messages.market import Level, Trade
+from shared.messages.rules import InstrumentRules
 from shared.strategies.round_plans import KnownBook
 
 _ZERO = Decimal(0)
@@ -91,6 +93,14 @@ class Hedged(NamedTuple):
     net: Decimal
 
 
+class _Known(NamedTuple):
+    """What was wanted last on a side, and all that it follows from: while that is so, it stays."""
+
+    given: tuple[object, ...]
+    found: Quote | NoQuote
+    price: Decimal
+
+
 class Quoter:
     """Both sides of one pair of books.
 
@@ -100,10 +110,12 @@ class Quoter:
 
     def __init__(self, limits: QuoteLimits) -> None:
         self._limits = limits
+        self._depth_notional = float(limits.depth_ratio * limits.notional_quote)
         self.maker, self.taker = KnownBook(), KnownBook()
         self.quotes: dict[Side, Quote] = {}
         self.wanted: dict[Side, Quote] = {}
         """Where those that stand would be placed now."""
+        self._known: dict[Side, _Known] = {}
         self.why_not: dict[Side, NoQuote] = {}
         self.inventory_qty = self.unhedged_qty = self.unhedged_cost = _ZERO
         """On the maker venue; filled and not hedged, and what that cost there with its fee."""
@@ -189,23 +201,37 @@ class Quoter:
         return Hedged(side, quote.price, qty, hedge.qty, net)
 
     def _wanted(self, side: Side, now_ns: int) -> Quote | NoQuote:
-        limits, maker, taker = self._limits, self.maker, self.taker
+        maker, taker = self.maker, self.taker
         if maker.rules is None or taker.rules is None or not maker.rules.active:
             return NoQuote.NO_RULES
         if not self._is_live(maker, now_ns):
             return NoQuote.MAKER_NOT_LIVE
         is_live = self._is_live(taker, now_ns) and taker.rules.active
+        books = maker.view, maker.rules, taker.view, taker.rules
+        given = (*books, self.inventory_qty, self.unhedged_qty, is_live)
+        known = self._known.get(side)
+        if known is None or not all(map(is_, known.given, given)):
+            found = self._priced(side, maker.rules, taker.rules, is_live=is_live)
+            known = self._known[side] = _Known(given, found, self.price)
+        self.price = known.price
+        return known.found
+
+    def _priced(
+        self, side: Side, maker: InstrumentRules, taker: InstrumentRules, *, is_live: bool
+    ) -> Quote | NoQuote:
+        """Return what these books want; ``is_live`` is the taker's."""
+        limits = self._limits
         levels = self._taken(side.opposite) if is_live else []  # what is bought is sold there
         if is_live and not levels:
             return NoQuote.DEPTH
         qty = _ZERO
         if levels:
             self.price = levels[0][0]
-            qty = qty_accepted(maker.rules, limits.notional_quote / self.price)
+            qty = qty_accepted(maker, limits.notional_quote / self.price)
             if not (
                 qty > 0
-                and is_enough(maker.rules, qty, levels[0][0])
-                and is_enough(taker.rules, qty_accepted(taker.rules, qty), levels[0][0])
+                and is_enough(maker, qty, levels[0][0])
+                and is_enough(taker, qty_accepted(taker, qty), levels[0][0])
             ):
                 return NoQuote.LOT
         gone = withdrawal(
@@ -223,11 +249,10 @@ class Quoter:
         hedge = hedge_price(levels, qty)
         if hedge is None:
             return NoQuote.DEPTH
-        costs = QuoteCosts(maker.rules.maker_fee_bps, taker.rules.taker_fee_bps, limits.edge_bps)
-        opposite = exact(_levels(maker, side)[0][0])
+        costs = QuoteCosts(maker.maker_fee_bps, taker.taker_fee_bps, limits.edge_bps)
+        opposite = exact(_levels(self.maker, side)[0][0])
         skewed = hedge * (1 - side.signed(self.skew_bps(side)) * ONE_BP)
-        tick = maker.rules.tick_size
-        price = quote_price(side, skewed, costs, tick, opposite_best=opposite)
+        price = quote_price(side, skewed, costs, maker.tick_size, opposite_best=opposite)
         return NoQuote.EDGE if price is None else Quote(price, qty, hedge)
 
     def _is_to_move(self, side: Side, resting: Quote, wanted: Quote) -> bool:
@@ -243,9 +268,9 @@ class Quoter:
         As many as show that it is deep enough, or hold ``qty``; none where one is no level.
         """
         levels = _levels(self.taker, side)
-        limits, needed, used = self._limits, 0.0, 0
+        needed, used = 0.0, 0
         if levels and levels[0][0] > 0:
-            needed = float(limits.depth_ratio * limits.notional_quote) / levels[0][0] * 1.01
+            needed = self._depth_notional / levels[0][0] * 1.01
             needed = max(needed, float(qty) * 1.01)
         for _, size in levels:
             used += 1

@@ -101,6 +101,23 @@ def test_a_quote_moves_only_outside_its_band() -> None:
     assert Side.BUY in quoter.refresh(T0)
 
 
+def test_what_is_wanted_is_worked_out_anew_only_where_something_changed() -> None:
+    quoter = quoter_of()
+    quoter.refresh(T0)
+    first = quoter.wanted[Side.BUY]
+    quoter.refresh(T0 + 100 * MS)
+    assert quoter.wanted[Side.BUY] is first
+    quoter.maker.rules = make_rules("alpha", **FINE, notional_min=D(5), maker_fee_bps=D(4))
+    quoter.refresh(T0 + 200 * MS)
+    dearer = quoter.wanted[Side.BUY]
+    assert dearer.price < first.price
+    quoter.inventory_qty = D(2)
+    quoter.refresh(T0 + 300 * MS)
+    assert quoter.wanted[Side.BUY].price < dearer.price
+    quoter.refresh(T0 + 1_001 * MS)  # nothing else changed, and the books are too old
+    assert quoter.why_not[Side.BUY] is NoQuote.MAKER_NOT_LIVE
+
+
 def test_it_never_takes() -> None:
     quoter = quoter_of()
     quoter.maker.view = make_view("alpha", bids=[(99.0, 1.0)], asks=[(99.5, 1.0)])
