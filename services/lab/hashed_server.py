@@ -71,4 +71,5 @@ class HashedServer(MemoryServer):
         if len(written) > HASHED_BYTES:
             self._digest.update(written)
             written.clear()
-        return super().append(key, payload, signature)
+        now_ms = self.clock.now_ns() // 1_000_000
+        return self.stream(key).append(payload, now_ms, signature)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from argparse import Namespace
 from itertools import count
+from random import Random
 from typing import IO, Any
 
 import psutil
@@ -17,11 +18,19 @@ import pytest
 
 from services.executor.engine import ExecutorEngine
 from services.lab.command import parse_seeds, simulate
+from services.lab.kernel import between
 from services.lab.market import MarketModel
 from services.lab.simulate import run_seed, summary
 from services.lab.world import World
 from shared.errors import ConfigError
 from tests.support import eventually_sync
+
+
+@pytest.mark.parametrize("bounds", [(5, 6), (5, 60), (80_000, 400_000), (0, 64)])
+def test_what_is_drawn_between_bounds_is_what_randrange_draws(bounds: tuple[int, int]) -> None:
+    ours, theirs = Random(7), Random(7)
+    for _ in range(200):
+        assert between(ours.getrandbits, bounds) == theirs.randrange(*bounds)
 
 
 def test_seeds_violate_nothing_and_are_rough() -> None:

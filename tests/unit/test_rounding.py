@@ -27,6 +27,12 @@ from shared.streams import STREAM_OF
 from tests.decision_builders import make_info, make_rules, told_info
 
 
+def test_a_float_keeps_its_sign_and_its_point() -> None:
+    """Zeros of both signs are equal, and so are 2 and 2.0; what is made of them is not the same."""
+    given: list[float] = [0.0, -0.0, 0.0, 2.0, 2, 2.0, 0.1, 0.1, -0.1]
+    assert [str(exact(each)) for each in given] == [repr(each) for each in given]
+
+
 @pytest.mark.parametrize(
     ("side", "aggressive", "expected"),
     [
