@@ -133,7 +133,7 @@ class Lease:
                 if not token:
                     raise LeaseLost(f"lease {self._name} was lost to another instance")
                 if token != self._token:  # Redis lost it: what happened meanwhile is unknown
-                    raise LeaseLost(f"lease {self._name} was lost by Redis and taken anew")
+                    raise LeaseLost(f"lease {self._name} was lost by Redis and acquired again")
                 self._valid_until_s, self._problem = asked_s + TTL_MS / 1_000, ""
             await asyncio.sleep(RENEW_S)
 

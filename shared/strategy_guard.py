@@ -22,7 +22,7 @@ class DoesNotReturn(BaseException):
 
 @contextmanager
 def returns_within(cpu_s: float) -> Iterator[Callable[[], None]]:
-    """Let code run for at most so long; what it yields begins the time anew.
+    """Let code run for at most so long; what it yields begins the time again.
 
     Only the main thread of a process can be interrupted; in another the code is not limited.
 

@@ -11,7 +11,7 @@ not used: the queue of a real book is unknown, and the account uses the same acc
 accounts are compared with, fees rounded up.
 
 Deterministic given views, orders and times. State is not kept over a restart: orders it never
-answered, and those that rested, are then "not found", and balances start anew.
+answered, and those that rested, are then "not found", and balances start again.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ def restate_told(state: ExecutorState, plan: PlanRecord, now_ns: int, out: Step)
         asset, price = plan.reports(told.instrument)
         if asset == told.report_asset:
             continue
-        anew = FillRestated(ts_ns=now_ns, fill=told, report_asset=asset, report_price=price)
-        for done in restating_of(anew):
+        restated = FillRestated(ts_ns=now_ns, fill=told, report_asset=asset, report_price=price)
+        for done in restating_of(restated):
             state.books.trade(done)
-        out.messages.append(anew)
+        out.messages.append(restated)
         plan.told[number] = msgspec.structs.replace(told, report_asset=asset, report_price=price)

@@ -84,7 +84,7 @@ async def answer_all(jobs: list[ListingJob]) -> None:
 
 def _die_with_parent() -> None:
     sys.stdin.buffer.read()
-    sys.stderr.write("the input was closed: whoever asked has died\n")
+    sys.stderr.write("the input was closed: the parent process has ended\n")
     sys.stderr.flush()
     os._exit(1)
 

@@ -376,6 +376,6 @@ def reductions_lost(
     """Return what venues closed by themselves, of which the bus no longer has that it was told.
 
     How much of it was ours follows from the record of what we held, which is lost with it: it is
-    told anew, or it closed a position that is left alone.
+    told again, or it closed a position that is left alone.
     """
     return [key for key, fill in told.items() if fill.reduced_by and key in lost]

@@ -176,7 +176,7 @@ def funding_is_booked(world: World) -> bool:
 
 
 def left_alone(world: World, exchange: Exchange) -> list[ExchangeFill]:
-    """Return fills of plans without a record where a ledger began anew.
+    """Return fills of plans without a record where a ledger began again.
 
     The first plan of a ledger was lost with the bus's last moment. The executor cannot know whether
     it is hedged, so it halts (``DATA_LOST``), alerts an operator and leaves it alone. The same

@@ -81,7 +81,7 @@ class MarketModel:
         ]
 
     def move(self, now_ns: int, *, is_calm: bool = False) -> None:
-        """Move every fair price, and quote every book anew around its own.
+        """Move every fair price, and quote every book again around its own.
 
         While it is calm no venue's price leaves the others.
         """

@@ -97,7 +97,7 @@ class SharedStrategies:
             if state is not None and self._units.is_saved(strategy_id):
                 self._engine.restore(strategy_id, state, now_ns)
         except (StateError, BusUnavailable):
-            return  # it begins anew
+            return  # it begins again
 
 
 def _name(strategy_id: str) -> str:

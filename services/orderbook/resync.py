@@ -29,7 +29,7 @@ class ResyncTimer:
             self.want_anew(not_before_ns)
 
     def want_anew(self, not_before_ns: int) -> None:
-        """Ask for a new reason: a time already set is set anew."""
+        """Ask for a new reason: a time already set is set again."""
         self.due_ns = max(not_before_ns, self._next_ns())
 
     def cancel(self) -> None:

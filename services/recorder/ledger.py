@@ -148,7 +148,7 @@ class LedgerWriter:
         return taken
 
     async def _on_fault(self, text: str) -> None:
-        """Note it once, and begin with the file anew."""
+        """Note it once, and begin with the file again."""
         self._observer.count("ledger_failures")
         if self._ledger is not None:
             await self._in_thread(self._ledger.close)

@@ -46,7 +46,7 @@ class Tried(NamedTuple):
 
 
 class TrialsLedger:
-    """The file; every call opens it anew and holds its lock."""
+    """The file; every call opens it again and holds its lock."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

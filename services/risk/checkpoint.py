@@ -156,7 +156,7 @@ class CheckpointWriter:
         return saved
 
     def join(self, saved: Mapping[str, bytes]) -> RiskState:
-        """Return the state that was saved and number on from it; all of it is to be saved anew.
+        """Return the state that was saved and number on from it; all of it is to be saved again.
 
         Raises:
             PartMissing: One part of it is gone.

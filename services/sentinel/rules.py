@@ -75,7 +75,7 @@ def owners(look: Look) -> Iterator[Violation]:
     for venue, account in look.truth.accounts.items():
         for order_id, (order_text, since_ns) in account.unowned.items():
             if account.read_ns - since_ns > limit_ns:
-                text = f"{order_text} works at {venue}, and no order on record is it"
+                text = f"{order_text} works at {venue} and is not on the executor's record"
                 yield Violation("SENTINEL_ORDER_UNOWNED", f"{venue} {order_id}"[:128], text)
 
 

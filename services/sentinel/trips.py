@@ -83,7 +83,7 @@ class Trips:
         if self._settings.act:
             self.press(text, now_ns, flatten=True)
             return None
-        text += "; [sentinel] act is false, so nobody does it now: arb kill --flatten does"
+        text += "; [sentinel] act is false, so it is not done here: use arb kill --flatten"
         return Violation("SENTINEL_NOT_TAKEN", "", text)
 
     def press(self, reason: str, now_ns: int, *, flatten: bool) -> None:

@@ -8,7 +8,7 @@ anything calls it first. Nothing is synced to the disk: a killed process leaves 
 wrote, only a machine that stops may not.
 
 A file that has grown by ``GROWTH_BYTES_MAX``, or to twice its state if that is more, is written
-anew beside the old one and renamed over it, which also happens when it is opened. A kill may leave
+again beside the old one and renamed over it, which also happens when it is opened. A kill may leave
 the last record torn: nobody was told of it, and it is cut off and said. Anything else that is not
 as it was written is damage, which is an error.
 """
@@ -127,7 +127,7 @@ class _StateFile:
             raise ConfigError(f"{path}: {error.strerror}") from error
 
     def append(self) -> None:
-        """Write what changed; a file that has grown too much is begun anew."""
+        """Write what changed; a file that has grown too much is begun again."""
         if self._size >= self._size_max:
             self._begin()
         else:
@@ -200,7 +200,7 @@ def _say_torn(path: Path, count: int) -> None:
 
 def _damaged(path: Path, at: int, what: str) -> ConfigError:
     return ConfigError(
-        f"{path} is damaged at byte {at}: {what}; move it away, and the venue begins anew"
+        f"{path} is damaged at byte {at}: {what}; move it away to begin with new accounts"
     )
 
 

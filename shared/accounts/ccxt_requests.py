@@ -72,7 +72,7 @@ class Requests:
         self._clock_round = 0
 
     def forget(self) -> None:
-        """Begin anew: until it is known once, nothing waits for the reserve."""
+        """Begin again: until it is known once, nothing waits for the reserve."""
         self._known.clear()
 
     def note_known(self, what: str) -> None:

@@ -114,7 +114,7 @@ def _read_own(path: Path) -> Sequence[bytes]:
         raise ConfigError(f"{path} may be used by others (mode {mode:03o}); chmod 600 it")
     found = path.read_bytes().split()
     if not found:
-        raise ConfigError(f"{path} is empty; remove it, and it is made anew")
+        raise ConfigError(f"{path} is empty; remove it, and a new key is made")
     return found
 
 

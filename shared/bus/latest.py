@@ -204,7 +204,7 @@ class LatestReader:
                     return self._take(reply)
                 if not self._block:
                     return Batch([])
-                await self._check_positions()  # silence: or did the stream begin anew below us?
+                await self._check_positions()  # silence: or did the stream begin again below us?
             now_s = (self._loop or self._find_loop()).time()
             if now_s >= self._audit_due_s and self._is_behind:
                 self._audit_due_s = now_s + _AUDIT_S
@@ -251,7 +251,7 @@ class LatestReader:
         return True
 
     async def _check_positions(self) -> None:
-        """Start anew where a stream ends before our position: Redis lost its data."""
+        """Start again where a stream ends before our position: Redis lost its data."""
         for cursor in self._cursors.values():
             _, last_id, added, _ = await self._bounds(cursor)
             if id_key(last_id) < id_key(cursor.last_id) or added < (cursor.ordinal or 0):

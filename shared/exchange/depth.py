@@ -50,7 +50,7 @@ class ShownDepth:
     """The depth that a venue shows of one book, less what was taken of it here.
 
     What was taken of a level stays gone until the venue changes that level: then others have quoted
-    anew. A level left alone still shows our part, which another order cannot have again.
+    again. A level left alone still shows our part, which another order cannot have again.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A fill that is stated anew, once more is known of its plan."""
+"""A fill that is stated again, once more is known of its plan."""
 
 from __future__ import annotations
 

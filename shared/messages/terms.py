@@ -48,7 +48,7 @@ class Resting(msgspec.Struct, frozen=True, kw_only=True):
 
     It is canceled after ``rest_ms``, and before that where hedging all that is left of it would
     trade worse than the other leg's limit, or more than ``better_bps`` better than that leg
-    expects (0: it stays), so that it can be placed anew.
+    expects (0: it stays), so that it can be placed again.
     """
 
     rest_ms: Count

@@ -148,7 +148,7 @@ class Shell:
     # Shards
 
     async def _follow_shards(self) -> None:
-        """Read what is owned; at a change, end reading between two batches and begin anew."""
+        """Read what is owned; at a change, end reading between two batches and begin again."""
         assert self._hosting.shards is not None
         async for owned in self._hosting.shards.owned():
             await self._stop_reading()

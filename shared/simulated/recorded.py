@@ -16,7 +16,7 @@ from shared.exchange.matching import Level
 from shared.messages.base import Side
 
 Rows = Iterable[Sequence[Any]]
-"""Price and quantity as written, or as numbers where a recorder wrote them anew."""
+"""Price and quantity as written, or as numbers where a recorder wrote them again."""
 
 
 class RecordedMarket(Protocol):

@@ -105,7 +105,7 @@ def _take_stream(taken: Taken, stream: str, page: PageLike, before: Position, no
     if is_end and page.added > read:  # entries within it were deleted
         miss(page.added - read, page.last_id, "deleted before they were read")
         read = page.added
-    elif is_end and page.added < read:  # it began anew and has grown beyond our position since
+    elif is_end and page.added < read:  # it began again and has grown beyond our position since
         miss(None, page.last_id, _LOST)
         read = page.added
     if page.undecodable:

@@ -125,7 +125,7 @@ class Quoter:
         """Earned by what was filled and hedged, after both fees, in quote units."""
 
     def refresh(self, now_ns: int) -> dict[Side, Quote | NoQuote]:
-        """Price both sides anew; return the sides that changed: placed, moved or taken back."""
+        """Price both sides again; return the sides that changed: placed, moved or taken back."""
         changed: dict[Side, Quote | NoQuote] = {}
         for side in Side:
             wanted, resting = self._wanted(side, now_ns), self.quotes.get(side)

@@ -214,7 +214,7 @@ def _name(kind: type) -> str:
 
 
 class _Reader:
-    """Makes objects anew: those that can change first, empty, for they may name each other."""
+    """Makes objects again: those that can change first, empty, for they may name each other."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         self._nodes = nodes

@@ -20,9 +20,9 @@ pytest.importorskip("pyarrow")
 pytestmark = pytest.mark.e2e
 
 
-def arb(*words: str) -> subprocess.Popen:
+def arb(*arguments: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "services.cli.main", *words],
+        [sys.executable, "-m", "services.cli.main", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

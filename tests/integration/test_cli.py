@@ -45,9 +45,11 @@ def environment(**changes: str) -> dict[str, str]:
     return {**clean, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **changes}
 
 
-def arb(*words: str, cwd: Path | None = None, **environ: str) -> subprocess.CompletedProcess[str]:
+def arb(
+    *arguments: str, cwd: Path | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "services.cli.main", *words],
+        [sys.executable, "-m", "services.cli.main", *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -56,8 +58,8 @@ def arb(*words: str, cwd: Path | None = None, **environ: str) -> subprocess.Comp
     )
 
 
-async def arb_meanwhile(*words: str) -> subprocess.CompletedProcess[str]:
-    return await asyncio.to_thread(arb, *words)
+async def arb_meanwhile(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return await asyncio.to_thread(arb, *arguments)
 
 
 async def status_of(
@@ -155,9 +157,9 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("words", "holds"), MISTAKES, ids=lambda value: " ".join(value)[:40])
+@pytest.mark.parametrize(("arguments", "holds"), MISTAKES, ids=lambda value: " ".join(value)[:40])
 def test_a_mistake_is_one_line_that_says_what_would_be_right(
-    tmp_path: Path, words: tuple[str, ...], holds: str
+    tmp_path: Path, arguments: tuple[str, ...], holds: str
 ) -> None:
     url = '[bus]\nurl = "redis://127.0.0.1:1/0"\n'
     (tmp_path / "good.toml").write_text(url + GOOD)
@@ -183,12 +185,12 @@ def test_a_mistake_is_one_line_that_says_what_would_be_right(
     for name, text in more.items():
         (tmp_path / f"{name}.toml").write_text(text)
     (tmp_path / "folder").mkdir()
-    done = arb(*words, cwd=tmp_path)
+    done = arb(*arguments, cwd=tmp_path)
     assert done.returncode in {1, 2}
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert holds in done.stderr
-    assert "--redis URL" not in done.stderr or words[0] != "up"
+    assert "--redis URL" not in done.stderr or arguments[0] != "up"
     assert "secret" not in done.stderr
 
 
@@ -262,12 +264,12 @@ async def test_funding_shows_what_perpetuals_pay(link: Link, server: EmbeddedSer
     assert (row["rate"], row["interval_h"], row["apr_net"]) == ("0.0001", 8.0, None)
 
 
-@pytest.mark.parametrize("words", [("books",), ("tail", "md.depth")])
+@pytest.mark.parametrize("arguments", [("books",), ("tail", "md.depth")])
 async def test_an_unknown_instrument_is_one_line(
-    link: Link, server: EmbeddedServer, words: tuple[str, ...]
+    link: Link, server: EmbeddedServer, arguments: tuple[str, ...]
 ) -> None:
     await say(link, make_view("alpha"), make_info("alpha"))
-    done = await arb_meanwhile(*words, "--instrument", "DOGE/USDT", "--redis", server.url)
+    done = await arb_meanwhile(*arguments, "--instrument", "DOGE/USDT", "--redis", server.url)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "BTC/USDT" in done.stderr
@@ -282,10 +284,10 @@ async def test_tail_decodes_every_stream_that_has_something(
         ("md.instrument", "instrument"),
         ("sys.health", "heartbeat"),
     ):
-        words = ("tail", stream, "--since", "0", "--count", "1", "--redis", server.url)
-        row = json.loads((await arb_meanwhile(*words, "--json")).stdout)
+        arguments = ("tail", stream, "--since", "0", "--count", "1", "--redis", server.url)
+        row = json.loads((await arb_meanwhile(*arguments, "--json")).stdout)
         assert (row["stream"], row["message"]["type"]) == (stream, kind)
-        assert kind in (await arb_meanwhile(*words)).stdout
+        assert kind in (await arb_meanwhile(*arguments)).stdout
     assert {spec.name for spec in ALL} >= {"md.depth", "sys.health"}
 
 
@@ -327,8 +329,8 @@ async def test_latency_merges_the_processes(link: Link, server: EmbeddedServer) 
 
 def test_config_show_hides_what_is_secret(tmp_path: Path) -> None:
     (tmp_path / "arb.toml").write_text('[bus]\nurl = "redis://u:hunter2@db:6379/0"\n' + GOOD)
-    for words in (("config", "show"), ("config", "show", "--json")):
-        done = arb(*words, cwd=tmp_path, ARB_KRAKEN_API_KEY="hunter2", ARB_LOG_LEVEL="ERROR")
+    for arguments in (("config", "show"), ("config", "show", "--json")):
+        done = arb(*arguments, cwd=tmp_path, ARB_KRAKEN_API_KEY="hunter2", ARB_LOG_LEVEL="ERROR")
         assert done.returncode == 0, done.stderr
         assert "hunter2" not in done.stdout
         assert "ERROR" in done.stdout, "the environment is merged in"

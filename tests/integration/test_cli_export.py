@@ -156,7 +156,7 @@ async def test_nothing_is_a_header(server: EmbeddedServer, link: Link) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "why"),
+    ("arguments", "why"),
     [
         (["lots", "--from", "yesterday"], "--from 'yesterday' is not a time; like 2026-11-26"),
         (["lots", "--from", "2026-01-02", "--to", "2026-01-01"], "is later than --to"),
@@ -169,12 +169,12 @@ async def test_nothing_is_a_header(server: EmbeddedServer, link: Link) -> None:
         (["trades"], "No such command 'trades'"),
     ],
 )
-def test_mistakes_are_one_line(tmp_path: Path, words: list[str], why: str) -> None:
+def test_mistakes_are_one_line(tmp_path: Path, arguments: list[str], why: str) -> None:
     good = msgspec.json.encode(fill("p", "alpha", Side.BUY, "1", T0))
     (tmp_path / "bad.jsonl").write_bytes(good + b"\n{")
     (tmp_path / "odd.jsonl").write_text('{"qty": 1}\n')
     (tmp_path / "nan.jsonl").write_bytes(good.replace(b'"0.10000001"', b'"NaN"'))
-    done = arb("export", *words, cwd=tmp_path)
+    done = arb("export", *arguments, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert why in line

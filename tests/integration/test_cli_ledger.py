@@ -21,8 +21,8 @@ def ledger(tmp_path_factory) -> Path:
 
 
 def test_tables_fit_80_columns(ledger):
-    for words in (("orders",), ("fills",), ("plans",), ("plans", "p000001"), ("pnl",)):
-        done = arb(*words, "--ledger", str(ledger))
+    for arguments in (("orders",), ("fills",), ("plans",), ("plans", "p000001"), ("pnl",)):
+        done = arb(*arguments, "--ledger", str(ledger))
         assert (done.returncode, done.stderr) == (0, "")
         assert len(done.stdout.splitlines()) >= 4
         assert all(len(line) <= 80 for line in done.stdout.splitlines()), done.stdout
@@ -48,7 +48,7 @@ def test_mistakes_are_one_line(ledger, tmp_path):
         connection.execute("CREATE TABLE notes (text TEXT)")
     empty = tmp_path / "empty"
     empty.touch()
-    for words, part in (
+    for arguments, part in (
         (("orders", "--ledger", str(tmp_path / "none")), "there is no ledger"),
         (("orders", "--ledger", str(newer)), f"has schema {SCHEMA + 1}, this program knows"),
         (("orders", "--ledger", str(other)), "is a database of something else"),
@@ -60,6 +60,6 @@ def test_mistakes_are_one_line(ledger, tmp_path):
         (("plans", "p000001", "--ledger", str(ledger), "--csv", "x"), "--csv is for lists"),
         (("pnl", "--ledger", str(ledger), "--venue", "beta", "--since", "7d"), "give one"),
     ):
-        done = arb(*words)
+        done = arb(*arguments)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
         assert part in done.stderr

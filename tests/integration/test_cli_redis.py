@@ -77,13 +77,13 @@ class UnsavedServer(EmbeddedServer):
     """A server that saves by snapshots, into a folder that can be taken away."""
 
     def command(self) -> list[str]:
-        words = super().command()
+        arguments = super().command()
         gone = self.directory / "data"
         gone.mkdir(exist_ok=True)
-        words[words.index("--dir") + 1] = str(gone)
-        words[words.index("--appendonly") + 1] = "no"
-        words[words.index("--save") + 1] = "3600 1"
-        return words
+        arguments[arguments.index("--dir") + 1] = str(gone)
+        arguments[arguments.index("--appendonly") + 1] = "no"
+        arguments[arguments.index("--save") + 1] = "3600 1"
+        return arguments
 
 
 def test_a_disk_that_takes_nothing_is_not_a_redis_that_is_away(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def test_a_server_of_another_kind_is_one_line_everywhere(
         config = tmp_path / "arb.toml"
         config.write_text(f'[bus]\nurl = "{server.url}"\n' + GOOD)
         environ = environment(ARB_CONFIG=str(config))
-        for words in (
+        for arguments in (
             ["services.cli.main", "status"],
             ["services.cli.main", "halt"],
             ["services.cli.main", "up"],
@@ -141,7 +141,7 @@ def test_a_server_of_another_kind_is_one_line_everywhere(
             ["services.executor"],
         ):
             done = subprocess.run(
-                [sys.executable, "-m", *words],
+                [sys.executable, "-m", *arguments],
                 capture_output=True,
                 text=True,
                 timeout=60,
@@ -207,10 +207,13 @@ def test_the_command_line_works_over_tls_where_the_services_do(tmp_path: Path) -
         eventually_sync(
             lambda: arb("latency", cwd=tmp_path).returncode == 0, timeout_s=30, what="Redis"
         )
-        for words, environ, cwd in ways:
+        for arguments, environ, cwd in ways:
             for command in ("status", "books", "latency", "halt"):
-                done = arb(command, *words, cwd=cwd, **environ)
-                assert "CERTIFICATE" not in done.stderr and not done.stderr, (words, done.stderr)
+                done = arb(command, *arguments, cwd=cwd, **environ)
+                assert "CERTIFICATE" not in done.stderr and not done.stderr, (
+                    arguments,
+                    done.stderr,
+                )
                 assert "sesame" not in done.stdout
         done = arb("status", "--redis", url)
         assert done.returncode == 1

@@ -50,11 +50,16 @@ class Server(EmbeddedServer):
     def command(self) -> list[str]:
         acl = self.directory / "users.acl"
         acl.write_text("user default on nopass ~* &* +@all\nuser risk on >sesame ~* &* +@all\n")
-        words = [*super().command(), "--aclfile", str(acl), "--enable-protected-configs", "yes"]
-        words[words.index("--appendonly") + 1] = "no"
+        arguments = [*super().command(), "--aclfile", str(acl), "--enable-protected-configs", "yes"]
+        arguments[arguments.index("--appendonly") + 1] = "no"
         if self.slowly:
-            words += ["--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"]
-        return words
+            arguments += [
+                "--key-load-delay",
+                "1000",
+                "--loading-process-events-interval-bytes",
+                "1024",
+            ]
+        return arguments
 
 
 async def say(server: EmbeddedServer, kind: CommandKind) -> None:

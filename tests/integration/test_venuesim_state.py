@@ -32,9 +32,18 @@ from tests.support import ROOT, eventually
 @contextmanager
 def process(folder: Path, port: int, *more: str) -> Iterator[SimpleNamespace]:
     """The venues as a process of their own; ``kill`` is ``kill -9``."""
-    words = ("--seed", "5", "--json", "--more-venues", "--port", str(port), "--state", str(folder))
+    arguments = (
+        "--seed",
+        "5",
+        "--json",
+        "--more-venues",
+        "--port",
+        str(port),
+        "--state",
+        str(folder),
+    )
     started = subprocess.Popen(
-        [sys.executable, "-m", "services.venuesim", *words, *more],
+        [sys.executable, "-m", "services.venuesim", *arguments, *more],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -68,8 +68,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run(["tar", "-xf", "all.tar"], cwd=folder, check=True)
     (folder / "all.tar").unlink()
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "as it is"]):
-        subprocess.run([*git, *words], cwd=folder, check=True)
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-q", "-m", "as it is"]):
+        subprocess.run([*git, *arguments], cwd=folder, check=True)
     for path in (folder, *folder.parents[:2]):
         path.chmod(0o755)
     return folder

@@ -60,12 +60,17 @@ INIT = [
 ]
 
 
-def docker(*words: str, within_s: float = STEP_S, **options: object) -> str:
+def docker(*arguments: str, within_s: float = STEP_S, **options: object) -> str:
     """Run the engine's command line and return what it printed."""
     done = subprocess.run(
-        ["docker", *words], capture_output=True, text=True, timeout=within_s, check=False, **options
+        ["docker", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
+        **options,
     )
-    assert done.returncode == 0, f"{words[:2]}: {done.stderr[-1500:]}{done.stdout[-1500:]}"
+    assert done.returncode == 0, f"{arguments[:2]}: {done.stderr[-1500:]}{done.stdout[-1500:]}"
     return str(done.stdout)
 
 

@@ -218,8 +218,8 @@ def test_a_fee_without_a_price_stands_beside_the_known_part() -> None:
         "fees": "known",
         "funding": "known",
     }
-    words = unpriced_text(pnl["fees_unpriced"])
-    assert words == "without fees of 0.75 XYZ, which nothing prices; "
+    text = unpriced_text(pnl["fees_unpriced"])
+    assert text == "without fees of 0.75 XYZ, which nothing prices; "
     assert not unpriced_text({})
 
 

@@ -96,8 +96,8 @@ def test_a_market_that_somebody_trades_in_comes_back_sooner() -> None:
 
 
 def test_options_that_cannot_be_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["--depeg-bps", "-1"], ["--more-markets", "--capture", "x"]):
+    for arguments in (["--depeg-bps", "-1"], ["--more-markets", "--capture", "x"]):
         with pytest.raises(SystemExit) as ended:
-            parse_arguments(words)
+            parse_arguments(arguments)
         assert ended.value.code == 2
-        assert words[0] in capsys.readouterr().err
+        assert arguments[0] in capsys.readouterr().err

@@ -41,9 +41,9 @@ def packed(folder, name, lines):
 
 
 def take(folder, *paths, venue="binance", instrument="BTC/USDT", more=()):
-    words = ["data", "import", *map(str, paths), "--dir", str(folder / "store")]
-    words += ["--venue", venue, "--instrument", instrument, "--json", *more]
-    return CliRunner().invoke(app, words)
+    arguments = ["data", "import", *map(str, paths), "--dir", str(folder / "store")]
+    arguments += ["--venue", venue, "--instrument", instrument, "--json", *more]
+    return CliRunner().invoke(app, arguments)
 
 
 def taken(folder, *paths, **options) -> dict:

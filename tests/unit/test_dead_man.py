@@ -121,7 +121,7 @@ def test_nothing_is_set_where_it_is_off(config: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shown", "words"),
+    ("shown", "text"),
     [
         (
             {"state": SwitchState.ARMED, "ts_until_ns": 42 * SECOND},
@@ -133,6 +133,6 @@ def test_nothing_is_set_where_it_is_off(config: dict[str, object]) -> None:
         ({"state": SwitchState.FAILED, "reason": "no answer"}, "not set (no answer)"),
     ],
 )
-def test_status_says_how_it_is(shown: dict[str, object], words: str) -> None:
+def test_status_says_how_it_is(shown: dict[str, object], text: str) -> None:
     rows = switch_rows({"alpha": DeadManSwitch(**shown)}, 2 * SECOND)
-    assert switch_text(rows["alpha"]).startswith(words)
+    assert switch_text(rows["alpha"]).startswith(text)

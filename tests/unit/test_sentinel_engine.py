@@ -379,7 +379,7 @@ def test_without_act_it_says_that_nobody_carries_it_out() -> None:
     world.run(15)
     say_flatten(world)
     world.run(5)
-    assert "arb kill --flatten does" in world.alerts("SENTINEL_NOT_TAKEN")[0].text
+    assert "use arb kill --flatten" in world.alerts("SENTINEL_NOT_TAKEN")[0].text
     assert not world.commands()
 
 

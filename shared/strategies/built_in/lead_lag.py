@@ -4,7 +4,7 @@ The middles of both books are sampled on a grid of receive times, and the correl
 returns is taken at every lag (``features/lead_lag.py``). Where the grid begins moves the result, so
 it is measured on several grids, each begun a part of a step later; a lead is called stable only
 where all of them, and the measurements before, name one leader. A book that leaves LIVE begins
-anew: no return spans a hole.
+again: no return spans a hole.
 
 Each measurement is an ``Indication`` (``arb tail arb.indication``).
 """

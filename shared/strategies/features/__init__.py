@@ -1,4 +1,4 @@
-"""Features: numbers that follow a stream of values, each also computed anew from its window. Pure.
+"""Features: numbers that follow a stream of values, each also computed again from its window. Pure.
 
 A feature that accumulates has ``update``, ``value`` and ``recompute``; the two must agree to 1e-12
 of the value, which a property test proves. ``value`` is ``None`` until there is enough to say.

@@ -20,9 +20,9 @@ from shared.messages.market import Trade, TradesMissed
 OPEN_MAX: Final = 64
 """Intervals after the oldest open one that a trade may belong to; its time is wrong otherwise."""
 SILENCE_MAX: Final = 10_000
-"""Empty bars that are made at once; after a longer silence bars begin anew."""
+"""Empty bars that are made at once; after a longer silence bars begin again."""
 RENUMBERED: Final = 1_000_000
-"""A trade's number this far below the newest is no repetition: the venue numbers anew."""
+"""A trade's number this far below the newest is no repetition: the venue numbers again."""
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +120,7 @@ class BarBuilder:
         self._is_silent = False
         self.late = self.repeated = self.untimed = self.ahead = self.restarts = 0
         """Trades that came too late, came already, have no venue's time, are of a time too far
-        ahead; and how often bars began anew after a silence."""
+        ahead; and how often bars began again after a silence."""
 
     def on_trade(self, trade: Trade, now_ns: int) -> list[Bar]:
         """Take a trade in; return the bars that are over by now."""

@@ -12,7 +12,7 @@ from shared.strategies.features.moments import REBASE, ExactSum
 from shared.strategies.features.windows import LastN
 
 CATCH_UP_MAX = 100_000
-"""Instants that pass at once; after a longer silence the grid begins anew."""
+"""Instants that pass at once; after a longer silence the grid begins again."""
 
 
 class Grid:

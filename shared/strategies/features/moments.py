@@ -2,7 +2,7 @@
 
 The naive Σx² - (Σx)²/n loses everything at prices: for a deviation of 0.01 at 60,000 it is 20 % off
 after 100 values. Here sums are kept of the distances from a value within the window, in two floats
-each, and begin anew every ``REBASE`` updates or when the window has moved away from that value.
+each, and begin again every ``REBASE`` updates or when the window has moved away from that value.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from shared.strategies.features.windows import LastN, Window
 
 REBASE = 4_096
-"""Updates after which the sums are made anew from the window."""
+"""Updates after which the sums are made again from the window."""
 FAR = 1_000.0
 """Sum of squares over what is left of it, from which on the reference is too far away."""
 

@@ -14,7 +14,7 @@ from shared.venues.port import DROPPED_TRADE, Dropped, Effect, Emit
 from shared.venues.times import unix_ns
 
 RENUMBERED = 1_000_000
-"""An id this far back is not late: the venue numbers anew."""
+"""An id this far back is not late: the venue numbers again."""
 
 
 class Trades:

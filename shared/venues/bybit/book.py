@@ -30,7 +30,7 @@ class NumberedBook(StreamBook):
         """Take a whole book."""
         if self._subscribe_at_ns is not None:
             return []  # from before the unsubscription: nothing follows it
-        if self.state is BookState.LIVE:  # the venue began anew: a new epoch
+        if self.state is BookState.LIVE:  # the venue began again: a new epoch
             self._start(BookState.SYNCING, "", now_ns)
         data = frame.data
         self._seq = data.update_id

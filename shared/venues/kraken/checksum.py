@@ -22,7 +22,7 @@ def digits(text: bytes) -> bytes:
 
 
 def padded(text: bytes, decimals: int | None) -> bytes:
-    """Write a number's text anew: without an exponent, with as many decimals as the venue sends.
+    """Write a number's text again: without an exponent, with as many decimals as the venue sends.
 
     ``decimals`` is ``None`` where that is not known: those there are stay. More than the venue's
     stay too, no venue's number has them.

@@ -148,7 +148,7 @@ def parse_levels(levels: list[RawLevel], precision: Precision | None = None) -> 
     """Return prices and quantities with the digits they were sent in, in the order sent.
 
     ``precision``: decimals of price and quantity to restore, where a recorder wrote the numbers
-    anew (``4.0``, ``1e-05``).
+    again (``4.0``, ``1e-05``).
 
     Raises:
         ParseError: Not numbers, or numbers no market has.

@@ -3,7 +3,7 @@
 * **Depth**: without the acknowledgement of the subscription nobody says where the venue truncates,
   and a thin snapshot does not tell. A book of each depth that the venue offers is kept; the
   checksums leave the right ones over, and the smallest of those counts.
-* **Decimals**: a recorder that wrote the numbers anew (``4.0``, ``1e-05``) lost zeros that the
+* **Decimals**: a recorder that wrote the numbers again (``4.0``, ``1e-05``) lost zeros that the
   checksum is over. The decimals with which the snapshot's checksum verifies are the venue's. Where
   none do, checksums cannot be checked and the book is applied all the same.
 """

@@ -48,7 +48,7 @@ class Window:
         return self.frame("delta", changed, now_ms)
 
     def restart(self, now_ms: int, last: int) -> bytes:
-        """Take the present book as what everybody has, numbered anew; return its snapshot."""
+        """Take the present book as what everybody has, numbered again; return its snapshot."""
         self.levels, self.last = self._present(), last
         return self.whole(now_ms)
 

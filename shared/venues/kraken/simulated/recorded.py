@@ -36,7 +36,7 @@ class BookRun:
 class RecordedKraken:
     """Sends frames as recorded where the depth asked for is the recorded one.
 
-    Other depths, and books whose recorder wrote the numbers anew, are served from the rebuilt book,
+    Other depths, and books whose recorder rewrote the numbers, are served from the rebuilt book,
     which knows no more than was recorded. What a frame means, and how deep the book is, tells the
     reader of recordings; after a gap there is no book until the next snapshot.
     """
@@ -120,7 +120,7 @@ class RecordedKraken:
     def _apply(
         self, listing: Listing, frame: parse.BookFrame, effects: Sequence[Effect], now_ms: int
     ) -> bool:
-        """Do to the rebuilt book what was made of a frame; return whether it began anew."""
+        """Do to the rebuilt book what was made of a frame; return whether it began again."""
         whole = False
         for effect in effects:
             if isinstance(effect, BookStatus) and effect.state is BookState.GAP:

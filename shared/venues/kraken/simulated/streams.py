@@ -250,7 +250,7 @@ class PublicStreams:
         self.hub.publish(topic, frame, None, listing.instrument)
 
     def publish_snapshots(self, instrument: str, *, every: bool = False) -> None:
-        """Start windows anew, ``every`` one or only those that are not sent it as recorded."""
+        """Start windows again, ``every`` one or only those that are not sent it as recorded."""
         for (symbol, depth), window in self._windows.items():
             if symbol == instrument and (every or depth != self.recorded_depth.get(symbol)):
                 window.restart()
