@@ -1,4 +1,4 @@
-"""The facts known of one book, how far they let it be trusted, and what a restart needs. Pure.
+"""The facts of one book that decide its trust state, and their saved form. Pure.
 
 What makes the facts is in ``tracked.py``.
 """

@@ -1,4 +1,4 @@
-"""What the ingestors say of the feed of one book. Pure.
+"""The state of the feed of one book, as ingestors report it. Pure.
 
 Several ingestors may feed one venue: each has its own epochs, and a book follows the newest. What
 another one says (``source``) does not touch a book whose own feed is well; that another one is LIVE

@@ -1,4 +1,4 @@
-"""Recorder: raw frames into files, decisions into the ledger. Everything else goes on without it.
+"""Recorder: raw frames into files, decisions into the ledger. No other service waits for it.
 
 What is written where is decided in ``engine.py`` and in ``shared/sql_ledger``; this module only
 wires it to the bus, the store and the ledger's file.

@@ -1,4 +1,4 @@
-"""Alerts on their way out of a process: all of them, whatever part of it raises them."""
+"""Alerts on their way out of a process, from all of its parts."""
 
 from __future__ import annotations
 

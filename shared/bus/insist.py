@@ -1,7 +1,7 @@
-"""Asking again for what Redis refuses: nothing of it was done, so it is neither lost nor repeated.
+"""Repeats what Redis refuses: nothing of it was done, so nothing is lost or done twice.
 
-A key of the wrong type, memory or a disk that is full, rights that were taken away: once that is
-mended, publishing goes on without a restart.
+A key of the wrong type, full memory or disk, missing rights: once that is repaired, publishing
+continues without a restart.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The keys that a process signs and verifies with: where they are given, and made if nowhere.
+"""The keys that a process signs and verifies with: read, or made where none is configured.
 
 ``ARB_PLAN_KEY`` and ``ARB_COMMAND_KEY``, each also as ``*_FILE``, hold one key a line, at most two:
 the first one signs, both are accepted. Where neither is set they lie in a folder of the user who

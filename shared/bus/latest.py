@@ -1,4 +1,4 @@
-"""LATEST inputs over Redis: XREAD without a group, conflation, an account of what was missed."""
+"""LATEST inputs over Redis: XREAD without a group, conflation, counts of what was missed."""
 
 from __future__ import annotations
 

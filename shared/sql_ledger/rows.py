@@ -1,4 +1,4 @@
-"""From a message to the rows it makes, and back. Pure.
+"""Turns messages into rows of the ledger, and back. Pure.
 
 Every row has a natural key, and one of a few rules says what a second row of that key does. Each
 rule gives the same whether a message is taken in once or again, so a stream can be read again from

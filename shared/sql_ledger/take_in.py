@@ -1,4 +1,4 @@
-"""From pages of streams to rows, positions and gaps. Pure.
+"""Turns pages of streams into rows, positions and gaps. Pure.
 
 A position holds the last entry taken in and how many entries the stream had ever had up to it. The
 stream's own count then tells how many were trimmed away before they were read: that is a gap.

@@ -1,7 +1,7 @@
 """Files that come into a store together: all of them, or none.
 
 They are written below ``.staging-NAME`` first. Once all are there a mark says so, and they are
-moved to where they belong; who finds the mark after a crash moves the rest.
+moved to where they belong; after a crash the next process finds the mark and moves the rest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a strategy is: data in, opportunities out; no clock, no IO, no orders, no chance. Pure.
+"""The interface of a strategy: data in, opportunities out; no clock, IO, orders, chance. Pure.
 
 A strategy is a class with parameters. It declares which books it wants, and is called with what
 happens to them and with the time; it returns what it found. It keeps its own state and nothing
@@ -271,7 +271,7 @@ class Strategy(Generic[P]):
         return None
 
     def save(self) -> Any:
-        """Return what it must still know after a restart: all that it has, unless it says other.
+        """Return what it must still know after a restart: all its state, unless it overrides this.
 
         Plain values, messages, and objects of the classes in its own file and in what strategies
         are built from; at most 4 MB (``saved_state.py``).

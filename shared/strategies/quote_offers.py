@@ -1,10 +1,10 @@
 """Quotes as opportunities: one leg rests on the maker venue, the other hedges its fills. Pure.
 
 A quote is offered when it is placed or moved, and again every ``OFFER_EVERY_NS`` while it stands,
-then where it would be placed now: whether an order of the one before still rests is risk's to know,
-which says no until that has ended. The order goes by itself (``Resting``, docs/adr/0020): when its
-time is over, when its hedge is so much worse that it earns ``worse_bps`` less than the edge, or so
-much better that it stands ``better_bps`` further away than it should. Nothing is taken back here.
+at the price where it would be placed now. Risk denies an offer while an order of the one before
+still rests. The executor cancels the order by itself (``Resting``, docs/adr/0020): when its time is
+over, when its hedge is so much worse that it earns ``worse_bps`` less than the edge, or so much
+better that it stands ``better_bps`` further away than it should. Nothing is canceled here.
 
     bid: hedge_min = bid (1 + f_M) / ((1 - f_T) (1 - edge) (1 + worse))
     ask: hedge_max = ask (1 - f_M) / ((1 + f_T) (1 + edge) (1 - worse))
@@ -55,7 +55,7 @@ class QuoteOffers:
         self._last: dict[Side, _Offered] = {}
 
     def due(self, quoter: Quoter, now_ns: int) -> list[Opportunity]:
-        """Return what is to be offered now of the quotes that stand."""
+        """Return the offers that are due now for the quotes that stand."""
         out: list[Opportunity] = []
         for side in Side:
             quote, last = quoter.quotes.get(side), self._last.get(side)

@@ -48,7 +48,7 @@ class NoQuote(StrEnum):
 
 
 class QuoteLimits(NamedTuple):
-    """How it quotes.
+    """The limits of a quoter.
 
     Attributes:
         notional_quote: Of one quote, in quote units.
@@ -162,7 +162,7 @@ class Quoter:
         return self._fill(side, quote, qty, now_ns)
 
     def withdraw(self) -> None:
-        """Take both quotes back: what comes next on either venue is not known."""
+        """Withdraw both quotes: the present state of either venue is not known."""
         self.quotes.clear()
 
     def skew_bps(self, side: Side) -> Decimal:

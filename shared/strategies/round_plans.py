@@ -1,4 +1,4 @@
-"""Opportunities that open or close a round, with arithmetic that risk will find right. Pure."""
+"""Opportunities that open or close a round, with the arithmetic that risk recomputes. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Wanted(NamedTuple):
 
 
 class RoundTerms(NamedTuple):
-    """Whose round it is and what is done with it.
+    """The round, and whether it is opened or closed.
 
     Attributes:
         strategy_id: Of the strategy.

@@ -1,11 +1,11 @@
 """Base of strategies that buy one market against another, hold both, and undo it later. Pure.
 
-What all of them do alike is here: books and rules, which markets belong together, the first checks
-of an opening, what risk says is held, the timer that looks at open rounds, closing, counters. A
-strategy says what stops an opening (``look``), what it would order (``orders``) and when what it
-holds is to be closed (``is_due``); docs/strategies.md shows one.
+Common to all of them are: books and rules, the pairing of markets, the first checks of an opening,
+positions as risk reports them, the timer that looks at open rounds, closing, counters. A strategy
+defines what stops an opening (``look``), its orders (``orders``) and when a round is to be closed
+(``is_due``); docs/strategies.md shows one.
 
-What is held only risk says (``on_position``), also after a restart: no position is remembered here.
+Positions come from risk alone (``on_position``), also after a restart: none is remembered here.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class RoundStrategy(Strategy[P]):
     gates: ClassVar[Mapping[str, tuple[str, ...]]] = {"HELD": ("round",)}
 
     def begin(self, markets: RoundMarkets, timing: RoundTiming) -> None:
-        """Say which markets belong together, and the ages and pauses."""
+        """Set which markets belong together, and the ages and pauses."""
         self.markets, self.timing = markets, timing
         self.rounds: dict[str, StrategyPosition] = {}
         self._tried_ns: dict[str, int] = {}
@@ -200,7 +200,7 @@ class RoundStrategy(Strategy[P]):
         return out
 
     def on_position(self, position: StrategyPosition, now_ns: int) -> Sequence[Opportunity]:
-        """Take what risk says about a round."""
+        """Take risk's report of a round."""
         if position.state is not RoundState.CLOSED:
             self.rounds[position.round_id] = position
             return ()

@@ -4,7 +4,7 @@ What a strategy remembers is a graph: a pair knows two books, each of which know
 written as a list of nodes that name each other by number. Only classes of the strategy's own file,
 of ``shared.strategies``, ``shared.domain`` and ``shared.messages``, and a few containers come back,
 so what was saved can make no other object, and runs no code but the constructors of messages.
-Whoever keeps a state keeps with it which code it is of: here classes are known by their names.
+A state must be stored together with the hash of its code: here classes are known by name only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Signals of a direction, for strategies that say where and let risk say how much. Pure."""
+"""Signals of a direction: the strategy gives the direction, risk the quantity. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a strategy's own file may hold, read from its source before anything of it runs. Pure.
+"""Checks the source of a strategy's own file before anything of it runs. Pure.
 
 This is no sandbox: it keeps an honest author from what makes a strategy depend on more than its
 inputs (a clock, files, the network, chance), which no replay could repeat.
