@@ -279,6 +279,8 @@ class RiskEngine:
             self._counters["orders_unowned"] += 1
             return [unowned_order_alert(event, why, now_ns)]
         if self._state.ledger.orders.announce(event):
+            if self._config.risk.orders_per_minute_max:
+                self._state.ledger.order_rates.count(event.venue, event.ts_ns)
             self._writer.touch_ledger()
         return []
 

@@ -23,6 +23,7 @@ import msgspec
 
 from services.risk.equity import Equity, Valued
 from services.risk.funding_known import KnownFunding
+from services.risk.order_rates import OrderRates
 from services.risk.path_orders import path_order_flaw
 from services.risk.plan_orders import order_flaw
 from services.risk.reservations import InFlight, Reservation, ReservedLeg
@@ -88,6 +89,7 @@ class Ledger(InFlight, kw_only=True, dict=True):
     ``payments_seen`` are funding payments that were booked, ``funding`` says by venue how far they
     are known. ``equity`` is by quote asset what it all came to when that was last worked out,
     ``streaks`` are the losses in a row of strategies. ``flattens`` holds from FLATTEN to RESUME.
+    ``order_rates`` are counted where there is a limit on them.
     """
 
     books: Books = msgspec.field(default_factory=Books)
@@ -108,6 +110,7 @@ class Ledger(InFlight, kw_only=True, dict=True):
     equity: dict[str, Equity] = msgspec.field(default_factory=dict)
     streaks: Streaks = msgspec.field(default_factory=Streaks)
     flattens: bool = False
+    order_rates: OrderRates = msgspec.field(default_factory=OrderRates)
 
     @cached_property
     def valued(self) -> dict[str, Valued]:

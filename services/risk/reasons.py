@@ -145,6 +145,12 @@ class DenyReason(ExplainedCode):
         "Open exposure and all reservations in the quote asset would exceed "
         "`risk.total_notional_max`.",
     )
+    ORDER_RATE = (
+        "ORDER_RATE",
+        "More than `risk.orders_per_minute_max` orders would go to a leg's venue within a minute: "
+        "those put on record, those of plans that are about to start, and this plan's. Rounds are "
+        "closed and plans evened out all the same, and those orders count.",
+    )
     PLANS_IN_FLIGHT = (
         "PLANS_IN_FLIGHT",
         "As many plans as `risk.plans_in_flight_max` allows are being executed.",

@@ -24,6 +24,27 @@ def maintenance(context: DecisionContext) -> Denial | None:
     return None
 
 
+def order_rate(context: DecisionContext) -> Denial | None:
+    """No venue is sent more orders in a minute than it may be, those of plans not begun counted."""
+    limit = context.config.orders_per_minute_max
+    if not limit:
+        return None
+    ledger = context.ledger
+    waiting = [
+        leg.terms.venue
+        for plan in ledger.reservations.values()
+        if not ledger.orders.knows(plan.plan_id)
+        for leg in plan.legs
+    ]
+    wanted = [leg.market.venue for leg in context.legs]
+    for venue in dict.fromkeys(wanted):
+        sent = ledger.order_rates.in_last_minute(venue, context.now_ns) + waiting.count(venue)
+        orders = sent + wanted.count(venue)
+        if orders > limit:
+            return deny(DenyReason.ORDER_RATE, venue=venue, orders=orders, max=limit)
+    return None
+
+
 def clock_skew(context: DecisionContext) -> Denial | None:
     """The venues' clocks agree with ours, as far as their messages tell.
 

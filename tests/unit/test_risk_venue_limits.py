@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from decimal import Decimal as D
+
 import msgspec
 import pytest
 
 from services.risk.engine import RiskEngine
+from services.risk.order_rates import SECONDS_KEPT, OrderRates
 from services.risk.reasons import DenyReason
 from shared.config import parse_config
 from shared.config_sections import Config, ExecutorConfig
 from shared.errors import ConfigError
 from shared.messages.base import BookState
-from shared.messages.execution import Denied
+from shared.messages.execution import ApprovedPlan, Denied
 from tests.decision_builders import (
     MS,
     SECOND,
     SPOT,
     T0,
+    announce,
     feed_market,
     make_config,
+    make_done,
     make_opportunity,
     make_ready,
     make_risk,
@@ -174,3 +179,52 @@ def test_a_window_that_is_none_is_refused_when_the_configuration_is_read() -> No
     assert read.venues["alpha"].maintenance == ("Thu 06:00-08:00",)
     with pytest.raises(ConfigError, match=r"^arb\.toml: venues\.alpha\.maintenance: 'Thu' is no "):
         parse_config(text.format("Thu"), "arb.toml")
+
+
+def test_no_venue_is_sent_more_orders_in_a_minute() -> None:
+    engine = make_risk(make_config(orders_per_minute_max=5))  # one order a side of its book so far
+    begun = approved(engine, GOOD)
+    told = decision(engine, make_opportunity(buy=BETA, sell=("alpha", SPOT), seq=3))
+    assert isinstance(told, ApprovedPlan), "four each: two on record, one each of two plans"
+    announce(engine, begun)
+    approved(engine, make_opportunity(buy=("alpha", SPOT), sell=("gamma", SPOT), seq=4))
+    answer = decision(engine, make_opportunity(buy=("alpha", SPOT), sell=BETA, seq=5))
+    assert isinstance(answer, Denied)
+    assert answer.reason == DenyReason.ORDER_RATE.value
+    assert answer.context == {"venue": "alpha", "orders": "6", "max": "5"}
+
+
+def test_orders_are_counted_for_a_minute_each_once_and_through_a_restart() -> None:
+    made = make_config(orders_per_minute_max=3)
+    engine = make_risk(made)
+    plan = approved(engine, GOOD)
+    announce(engine, plan)
+    announce(engine, plan)
+    engine.on_message(make_done(plan.plan_id, outcome="UNFILLED", realized=D(0)), T0)
+    again = RiskEngine(made)
+    again.start(engine.checkpoints(), T0)
+    for now_ns, is_denied in ((T0 + 60 * SECOND, True), (T0 + 61 * SECOND, False)):
+        feed_market(again, now_ns)
+        again.on_message(make_ready(now_ns), now_ns)
+        found = make_opportunity(now_ns=now_ns, seq=now_ns % 7 + 2)
+        answer = decision(again, found, now_ns)
+        assert isinstance(answer, Denied) is is_denied, answer
+        if isinstance(answer, Denied):
+            assert answer.context == {"venue": "alpha", "orders": "4", "max": "3"}
+
+
+def test_a_round_is_closed_whatever_the_rate_of_orders() -> None:
+    engine = make_risk(config(orders_per_minute_max=5))  # gamma has four on record
+    execute(engine, approve(engine, opening()))
+    assert denial(engine, opening(round_id="r2")) is DenyReason.ORDER_RATE
+    approve(engine, closing())
+
+
+def test_rates_keep_a_minute_by_seconds() -> None:
+    rates = OrderRates()
+    for second in range(200):
+        rates.count("alpha", T0 + second * SECOND)
+    assert len(rates.counts["alpha"]) == SECONDS_KEPT
+    assert rates.in_last_minute("alpha", T0 + 199 * SECOND) == SECONDS_KEPT
+    assert rates.in_last_minute("alpha", T0 + 209 * SECOND) == SECONDS_KEPT - 10
+    assert rates.in_last_minute("beta", T0) == 0
