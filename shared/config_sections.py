@@ -105,7 +105,7 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     order that rests, each for ``rest_ms_max`` at most; ``plans_in_flight_max`` is of all others.
     Nothing is opened where a venue's clock differs from ours by more than ``clock_skew_ms_max``, or
     a price by more than ``price_band_bps_max`` from the median of the other books of its pair.
-    ``orders_per_minute_max`` is of each venue.
+    ``orders_per_minute_max`` is of each venue. A dollar may trade ``depeg_bps_max`` from another.
     """
 
     order_notional_max: Decimal = Decimal(10_000)
@@ -131,6 +131,7 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     rest_ms_max: PositiveInt = 30_000
     clock_skew_ms_max: Annotated[int, Meta(ge=0)] = 1_000
     price_band_bps_max: Annotated[float, Meta(ge=0)] = 0.0
+    depeg_bps_max: Annotated[float, Meta(ge=0)] = 0.0
     orders_per_minute_max: Annotated[int, Meta(ge=0)] = 0
 
     def limits_in(self, quote: str) -> RiskConfig | None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from services.risk.decision_context import DecisionContext
 from services.risk.reasons import Denial, DenyReason, deny
+from shared.config_sections import DOLLARS
 from shared.domain.depth import is_size
 from shared.domain.fees import BPS
 from shared.domain.instrument import split_instrument
@@ -56,6 +57,40 @@ def price_band(context: DecisionContext) -> Denial | None:
                     max_bps=limit_bps,
                 )
     return None
+
+
+def depeg(context: DecisionContext) -> Denial | None:
+    """No dollar that is traded or paid with is worth much more or less than another."""
+    limit_bps = context.config.depeg_bps_max
+    if not limit_bps:
+        return None
+    touched = {asset for leg in context.legs for asset in split_instrument(leg.offered.instrument)}
+    for (base, quote), views in _books_of_dollars(context, touched).items():
+        rate = median([middle for view in views if (middle := _middle(context, view))])
+        if rate is None:
+            return deny(DenyReason.DEPEG, pair=f"{base}/{quote}", rate="unknown")
+        off_bps = (rate - 1) * BPS
+        if abs(off_bps) > exact(limit_bps):
+            return deny(
+                DenyReason.DEPEG,
+                pair=f"{base}/{quote}",
+                rate=rate,
+                off_bps=off_bps.quantize(_SHOWN),
+                max_bps=limit_bps,
+            )
+    return None
+
+
+def _books_of_dollars(
+    context: DecisionContext, touched: set[str | None]
+) -> dict[tuple[str, str], list[DepthView]]:
+    """Return the spot books in which dollars are traded for one another, by pair."""
+    books: dict[tuple[str, str], list[DepthView]] = {}
+    for view in context.views.values():
+        base, quote, settle = split_instrument(view.instrument)
+        if settle is None and base in DOLLARS and quote in DOLLARS and touched & {base, quote}:
+            books.setdefault((base, quote), []).append(view)
+    return books
 
 
 def median(prices: Sequence[Decimal]) -> Decimal | None:

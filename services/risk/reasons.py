@@ -106,6 +106,12 @@ class DenyReason(ExplainedCode):
         "the other books of its base and quote asset, or these are followed and none is LIVE and "
         "fresh. Rounds are closed all the same.",
     )
+    DEPEG = (
+        "DEPEG",
+        "A dollar that a leg trades or is paid in (USDT, USDC, USD and others) trades further than "
+        "`risk.depeg_bps_max` from 1 against another one, by the median of the books of both, or "
+        "these are followed and none is LIVE and fresh. Rounds are closed all the same.",
+    )
     NO_RULES = (
         "NO_RULES",
         "The venue's tick, lot and least order are not known, or it is inactive.",

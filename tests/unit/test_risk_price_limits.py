@@ -127,3 +127,72 @@ def test_the_median_of_prices() -> None:
     assert median([D(3), D(1)]) == D(2)
     assert median([D(30), D(1), D(2)]) == D(2)
     assert median([D(1), D(2), D(4), D(100)]) == D(3)
+
+
+def rated(rate: float, *, limit_bps: float = 100, pair: str = "USDC/USDT") -> RiskEngine:
+    """Risk with a book of two dollars on gamma."""
+    engine = make_risk(make_config(depeg_bps_max=limit_bps))
+    convert(engine, "gamma", rate, pair=pair)
+    return engine
+
+
+def convert(
+    engine: RiskEngine, venue: str, rate: float, *, pair: str = "USDC/USDT", **changes: Any
+) -> None:
+    levels = {"bids": [(rate - 0.0001, 1e6)], "asks": [(rate + 0.0001, 1e6)]}
+    engine.on_message(make_view(venue, pair, **levels, **changes), T0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "off_bps"), [(0.97, "-300.00"), (0.9899, "-101.00"), (1.0101, "101.00")]
+)
+def test_a_dollar_that_lost_its_peg_stops_what_touches_it(rate: float, off_bps: str) -> None:
+    told = context_of(rated(rate), DenyReason.DEPEG)
+    assert D(told.pop("rate")) == D(repr(rate))
+    assert told == {"pair": "USDC/USDT", "off_bps": off_bps, "max_bps": "100"}
+
+
+@pytest.mark.parametrize(
+    ("rate", "limit_bps", "pair"),
+    [
+        (0.99, 100, "USDC/USDT"),
+        (1.01, 100, "USDC/USDT"),
+        (0.9, 0, "USDC/USDT"),
+        (0.9, 100, "USDC/USD"),  # not what is traded here
+        (0.9, 100, "EUR/USDT"),  # no dollar
+        (0.9, 100, "USDC/USDT:USDT"),  # a derivative has a basis
+    ],
+)
+def test_what_does_not_tell_of_a_lost_peg_stops_nothing(
+    rate: float, limit_bps: float, pair: str
+) -> None:
+    approved(rated(rate, limit_bps=limit_bps, pair=pair), GOOD)
+
+
+def test_the_rate_is_the_median_of_the_books_and_unknown_without_a_trusted_one() -> None:
+    engine = rated(0.9)
+    for venue in ("alpha", "beta"):
+        convert(engine, venue, 1.0)
+    approved(engine, GOOD)
+    engine = rated(1.0)
+    convert(engine, "gamma", 1.0, state=BookState.STALE)
+    told = context_of(engine, DenyReason.DEPEG)
+    assert told == {"pair": "USDC/USDT", "rate": "unknown"}
+
+
+def test_a_round_is_closed_whatever_its_dollar_is_worth() -> None:
+    engine = make_risk(config(depeg_bps_max=100))
+    execute(engine, approve(engine, opening()))
+    convert(engine, "beta", 0.9)
+    assert denial(engine, opening(round_id="r2")) is DenyReason.DEPEG
+    approve(engine, closing())
+
+
+def test_a_path_through_a_dollar_that_lost_its_peg_is_denied() -> None:
+    engine = path_risk(depeg_bps_max=100)
+    assert isinstance(path_decision(engine, PATH), ApprovedPlan)
+    engine = path_risk(depeg_bps_max=100)
+    convert(engine, "beta", 0.98, pair="USDT/USD")
+    answer = path_decision(engine, PATH)
+    assert isinstance(answer, Denied)
+    assert (answer.reason, answer.context["pair"]) == (DenyReason.DEPEG.value, "USDT/USD")
