@@ -136,7 +136,9 @@ def _config_of(raw: Mapping[str, Any], where: str) -> Config:
     return config
 
 
-MAY_BE_ZERO = frozenset(("rolling_loss_max", "drawdown_max", "plan_loss_max"))
+MAY_BE_ZERO = frozenset(
+    ("rolling_loss_max", "drawdown_max", "plan_loss_max", "net_max", "gross_max")
+)
 """Limits that are none at 0."""
 
 
@@ -149,6 +151,7 @@ def _check_money(config: Config, where: str) -> None:
         "sentinel": config.sentinel,
     }
     parts |= {f"risk.per_quote.{quote}": own for quote, own in config.risk.per_quote.items()}
+    parts |= {f"risk.per_asset.{asset}": own for asset, own in config.risk.per_asset.items()}
     for place, part in parts.items():
         for name in part.__struct_fields__:
             value = getattr(part, name)

@@ -94,6 +94,13 @@ class QuoteLimits(Section, frozen=True, kw_only=True):
     plan_loss_max: Decimal = Decimal(0)
 
 
+class AssetLimits(Section, frozen=True, kw_only=True):
+    """The limits on what is held of one asset over all venues, in units of it; 0: none."""
+
+    net_max: Decimal = Decimal(0)
+    gross_max: Decimal = Decimal(0)
+
+
 class RiskConfig(Section, frozen=True, kw_only=True):
     """Limits. Notionals, losses and caps are in quote units, each asset of ``quote_assets`` apart.
 
@@ -133,6 +140,7 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     price_band_bps_max: Annotated[float, Meta(ge=0)] = 0.0
     depeg_bps_max: Annotated[float, Meta(ge=0)] = 0.0
     orders_per_minute_max: Annotated[int, Meta(ge=0)] = 0
+    per_asset: dict[str, AssetLimits] = {}
 
     def limits_in(self, quote: str) -> RiskConfig | None:
         """Return the limits on what is traded against an asset; ``None`` where there are none."""

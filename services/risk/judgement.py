@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from services.risk import (
+    asset_limits,
     limits,
     loss_limits,
     path_limits,
@@ -47,6 +48,8 @@ INSTANT_RULES: tuple[Rule, ...] = (
     limits.instrument_notional,
     limits.venue_notional,
     limits.total_notional,
+    asset_limits.net_of_asset,
+    asset_limits.gross_of_asset,
     venue_limits.order_rate,
     limits.plans_in_flight,
     resting_limits.resting_orders,
@@ -74,6 +77,8 @@ PATH_RULES: tuple[Rule, ...] = (
     limits.instrument_notional,
     limits.venue_notional,
     limits.total_notional,
+    asset_limits.net_of_asset,
+    asset_limits.gross_of_asset,
     venue_limits.order_rate,
     limits.plans_in_flight,
     resting_limits.self_trade,
@@ -102,6 +107,8 @@ OPEN_RULES: tuple[Rule, ...] = (
     limits.instrument_notional,
     limits.venue_notional,
     limits.total_notional,
+    asset_limits.net_of_asset,
+    asset_limits.gross_of_asset,
     venue_limits.order_rate,
     round_limits.directional_budget,
     limits.plans_in_flight,

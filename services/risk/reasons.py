@@ -157,6 +157,17 @@ class DenyReason(ExplainedCode):
         "those put on record, those of plans that are about to start, and this plan's. Rounds are "
         "closed and plans evened out all the same, and those orders count.",
     )
+    ASSET_NET = (
+        "ASSET_NET",
+        "What is not hedged of an asset, over all venues, would exceed `net_max` of its "
+        "`[risk.per_asset.ASSET]` if of the plans in flight and this one only the purchases or "
+        "only the sales filled. Rounds are closed all the same.",
+    )
+    ASSET_GROSS = (
+        "ASSET_GROSS",
+        "Spot over all venues and the position in each derivative of an asset, added up, would "
+        "exceed `gross_max` of its `[risk.per_asset.ASSET]`; counted as for ASSET_NET.",
+    )
     PLANS_IN_FLIGHT = (
         "PLANS_IN_FLIGHT",
         "As many plans as `risk.plans_in_flight_max` allows are being executed.",

@@ -1,0 +1,118 @@
+"""The rules on what may be held of an asset over all venues, one function each. Pure.
+
+Both are in units of the asset, so that no price is needed, and count the worst: that of all plans
+in flight and of this one only the purchases fill, or only the sales. What closes a round is never
+asked for them, and what adds nothing passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from services.risk.decision_context import DecisionContext, market_of
+from services.risk.exposure import ZERO
+from services.risk.reasons import Denial, DenyReason, deny
+from shared.domain.instrument import is_spot, split_instrument
+from shared.domain.quantities import base_of
+from shared.messages.base import Side
+from shared.messages.terms import OrderTerms
+
+_BUY: Final = Side.BUY
+SPOT: Final = ""
+"""Spot is held over all venues together; a derivative by ``venue|instrument``."""
+
+
+class Flow(NamedTuple):
+    """What one order would bring in of an asset (negative: take out), and where."""
+
+    asset: str
+    place: str
+    amount: Decimal
+
+
+def net_of_asset(context: DecisionContext) -> Denial | None:
+    """What is not hedged of an asset stays within its ``net_max``."""
+    held, wanted = _flows(context)
+    for asset in sorted({flow.asset for flow in wanted}):
+        limit, exposure = context.config.per_asset[asset].net_max, context.ledger.exposure
+        now = exposure.get(asset, ZERO)
+        before = _worst(now, [flow.amount for flow in held if flow.asset == asset])
+        after = _worst(now, [f.amount for f in (*held, *wanted) if f.asset == asset])
+        if limit and after > limit and after > before:
+            return deny(DenyReason.ASSET_NET, asset=asset, net=after, max=limit)
+    return None
+
+
+def gross_of_asset(context: DecisionContext) -> Denial | None:
+    """Spot and every derivative's position of an asset, added up whatever their sides, too."""
+    held, wanted = _flows(context)
+    for asset in sorted({flow.asset for flow in wanted}):
+        limit = context.config.per_asset[asset].gross_max
+        if not limit:
+            continue
+        places = _places(context, asset)
+        before = _gross(places, [flow for flow in held if flow.asset == asset])
+        after = _gross(places, [f for f in (*held, *wanted) if f.asset == asset])
+        if after > limit and after > before:
+            return deny(DenyReason.ASSET_GROSS, asset=asset, gross=after, max=limit)
+    return None
+
+
+def _worst(now: Decimal, amounts: Iterable[Decimal]) -> Decimal:
+    bought = sold = ZERO
+    for amount in amounts:
+        if amount > 0:
+            bought += amount
+        else:
+            sold += amount
+    return max(abs(now), abs(now + bought), abs(now + sold))
+
+
+def _gross(places: dict[str, Decimal], flows: list[Flow]) -> Decimal:
+    total = ZERO
+    for place in {**places, **{flow.place: ZERO for flow in flows}}:
+        amounts = [flow.amount for flow in flows if flow.place == place]
+        total += _worst(places.get(place, ZERO), amounts)
+    return total
+
+
+def _places(context: DecisionContext, asset: str) -> dict[str, Decimal]:
+    """Return the signed units held of an asset: of spot together, and of each derivative."""
+    ledger, places = context.ledger, {}
+    derivatives = ZERO
+    for key, position in ledger.positions.items():
+        market = market_of(key)
+        if market.base == asset and not market.is_spot and position:
+            places[key] = base_of(market.book[1], position, ledger.prices[key])
+            derivatives += places[key]
+    places[SPOT] = ledger.exposure.get(asset, ZERO) - derivatives
+    return places
+
+
+def _flows(context: DecisionContext) -> tuple[list[Flow], list[Flow]]:
+    """Return what the plans in flight, and this one, would do to assets that have limits."""
+    if not context.config.per_asset:
+        return [], []
+    held: list[Flow] = []
+    for plan in context.ledger.reservations.values():
+        for leg in plan.legs:
+            held += _flows_of(context, leg.terms, plan.values)
+    wanted: list[Flow] = []
+    for case in context.legs:
+        wanted += _flows_of(context, case.offered, context.values)
+    return held, wanted
+
+
+def _flows_of(
+    context: DecisionContext, terms: OrderTerms, on_the_way: dict[str, Decimal]
+) -> Iterable[Flow]:
+    """Yield what an order does to its base asset and, on a way of several assets, to both."""
+    name = split_instrument(terms.instrument)
+    sign = 1 if terms.side is _BUY else -1
+    if name.base in context.config.per_asset:
+        place = SPOT if is_spot(terms.instrument) else f"{terms.venue}|{terms.instrument}"
+        yield Flow(name.base, place, sign * base_of(terms.instrument, terms.qty, terms.price_limit))
+    if name.quote in on_the_way and name.quote in context.config.per_asset:
+        yield Flow(name.quote, SPOT, -sign * terms.notional)
