@@ -158,6 +158,8 @@ class ExecutorConfig(Section, frozen=True, kw_only=True):
     ``account_streams`` lets what venues push about orders and fills be followed beside REST.
     ``dead_man_s`` is how long after it was last heard of a venue cancels the open orders (all of
     the account, or of the symbols traded), where it can; told again each third of that; 0: never.
+    A venue that failed more than ``venue_error_rate_max`` (a share) of its last 20 orders, or took
+    longer than ``venue_latency_ms_max`` for half of them, gets no new ones for a while; 0: any.
     """
 
     mode: Literal["paper", "simulated", "live"] = "paper"
@@ -169,6 +171,8 @@ class ExecutorConfig(Section, frozen=True, kw_only=True):
     paper_balances: dict[str, Decimal] = {}
     account_streams: bool = False
     dead_man_s: Annotated[int, Meta(ge=0, le=3_600)] = 60
+    venue_error_rate_max: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    venue_latency_ms_max: Annotated[int, Meta(ge=0)] = 0
 
 
 LEDGER_SCHEMES = ("postgresql://", "postgres://")

@@ -171,6 +171,8 @@ class ExecutorEngine:
         touched = take_report(report, self._orders, self._reconciler, now_ns, out)
         for order in self._orders.take_answered():
             self._stand_down.judge(order, now_ns, out)
+        for order in self._orders.take_requests_ended():
+            self._stand_down.weigh(order, now_ns, out)
         self._stand_down.overdue(self._orders.take_overdue(), now_ns, out)
         closed = self._reconciler.reductions.take_closed_twice()
         touched += self._own.open_for_news(self._orders.take_late(), closed, now_ns)
@@ -238,7 +240,7 @@ class ExecutorEngine:
         accounts = (state, self.markets, self._orders, self._counts)
         self._plans = PlanRunner(*accounts, late_ns, why_none_rests=self._why_none_rests)
         self._own = ClosingPlans(state, self.markets, self._config.risk.quote_assets)
-        self._stand_down = StandDown(state, self._counts)
+        self._stand_down = StandDown(state, self._counts, settings)
         self._reconciler = Reconciler(
             state,
             self._orders,

@@ -11,6 +11,9 @@ that is traded back at a loss. Therefore the losses of plans that a venue failed
 shares of their loss caps; ``COSTS_MAX_SHARE`` within ten minutes stands the venue down as well. It
 is probed like the others, and any further loss within that time stands it down again.
 
+The last answers of a venue are judged together as well, where ``[executor]`` has limits on them:
+the share of failed orders, and the time that half of the answers took (``answers.py``).
+
 What **stands down** gets no new leg, and is the last resort for rebalancing. ``EndsBy`` tells how
 it comes back. After a probe one refusal is enough to stand it down again; after ``FALLS_MAX`` of
 these without a success only an operator brings it back.
@@ -22,12 +25,14 @@ from collections.abc import Container, Iterable, Mapping, MutableMapping
 from decimal import Decimal
 from typing import Final
 
+from services.executor.answers import VenueAnswers
 from services.executor.down import COST_WINDOW_NS, Down, EndsBy, FailureCosts, market_key
 from services.executor.journal import alert, plan_books
 from services.executor.order_record import OrderRecord
 from services.executor.reduce_only import had_nothing_to_reduce
 from services.executor.state import ExecutorState, PlanKind, PlanRecord
 from services.executor.unsettled import open_at_worst, unsettled_at
+from shared.config_sections import ExecutorConfig
 from shared.domain.order import ZERO
 from shared.engine import Step
 from shared.errors import Cause, Scope
@@ -60,8 +65,12 @@ _REFUSED = frozenset({OrderStatus.REJECTED, OrderStatus.NOT_SENT, OrderStatus.UN
 class StandDown:
     """Counts refusals and keeps ``state.down``. Every method changes ``state``, adds to ``out``."""
 
-    def __init__(self, state: ExecutorState, counts: MutableMapping[str, int]) -> None:
+    def __init__(
+        self, state: ExecutorState, counts: MutableMapping[str, int], settings: ExecutorConfig
+    ) -> None:
         self._state = state
+        self._error_rate_max = settings.venue_error_rate_max
+        self._latency_ms_max = settings.venue_latency_ms_max
         self._counts = counts
         self._has_changed = False
 
@@ -73,7 +82,7 @@ class StandDown:
     def keep_only(self, venues: Mapping[str, Container[str]]) -> None:
         """Forget what is not configured any more."""
         state = self._state
-        for kept in (state.down, state.refusals, state.falls, state.failure_costs):
+        for kept in (state.down, state.refusals, state.falls, state.failure_costs, state.answers):
             for key in list(kept):
                 venue, _, instrument = key.partition("|")
                 if venue not in venues or (instrument and instrument not in venues[venue]):
@@ -121,6 +130,23 @@ class StandDown:
         elif scope is Scope.INSTRUMENT or refusals[key] >= REFUSALS_MAX:
             down.instrument = order.instrument
             self._fall(down, out)
+
+    def weigh(self, order: OrderRecord, now_ns: int, out: Step) -> None:
+        """Weigh how a request ended together with those before it."""
+        if not (self._error_rate_max or self._latency_ms_max):
+            return
+        answers = self._state.answers.setdefault(order.venue, VenueAnswers())
+        failed = order.life.status in _REFUSED and order.cause.scope is Scope.VENUE
+        took_ns = order.ts_ended_ns - order.ts_sent_ns if order.ts_sent_ns else 0
+        answers.add(took_ns, is_failure=failed)
+        why = answers.flaw(self._error_rate_max, self._latency_ms_max)
+        if not why or order.venue in self._state.down:
+            return
+        down = Down(venue=order.venue, cause=Cause.SERVICE, reason=why, ts_since_ns=now_ns)
+        falls = answers.fall(now_ns)
+        if falls <= FALLS_MAX:
+            _probe_later(down, falls - 1)
+        self._fall(down, out)
 
     def plan_ended(self, plan: PlanRecord, now_ns: int, out: Step) -> None:
         """Charge a plan's loss to the venues that failed it; one left open counts in full."""
@@ -233,6 +259,7 @@ class StandDown:
         self._state.refusals.clear()
         self._state.falls.clear()
         self._state.failure_costs.clear()
+        self._state.answers.clear()
 
     def probes_due(self, now_ns: int) -> list[str]:
         """Return the venues to be checked now, once each; the next time is later."""

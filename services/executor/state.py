@@ -12,6 +12,7 @@ from functools import cached_property
 
 import msgspec
 
+from services.executor.answers import VenueAnswers
 from services.executor.down import Down, FailureCosts, market_key
 from services.executor.funding_record import FundingRecord
 from services.executor.ids import plan_key
@@ -167,7 +168,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     new orders, ``refusals`` how many in a row, both by ``venue`` or ``venue|instrument``; ``falls``
     counts probes that proved nothing, by venue; ``funding`` is known of each venue's payments;
     ``reductions`` are venues' own fills; ``lost_ns`` is when data was lost last;
-    ``failure_costs`` are by venue.
+    ``failure_costs`` and ``answers`` are by venue.
 
     Plans come and end by ``add_plan`` and ``end_plan`` only: two indexes, not saved, follow them,
     so that a new plan need not wait for a walk over all old ones.
@@ -197,6 +198,7 @@ class ExecutorState(msgspec.Struct, kw_only=True, dict=True):
     reductions: dict[str, int] = {}
     lost_ns: int = 0
     failure_costs: dict[str, FailureCosts] = {}
+    answers: dict[str, VenueAnswers] = {}
 
     @property
     def is_surveying(self) -> bool:
