@@ -113,6 +113,7 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     Nothing is opened where a venue's clock differs from ours by more than ``clock_skew_ms_max``, or
     a price by more than ``price_band_bps_max`` from the median of the other books of its pair.
     ``orders_per_minute_max`` is of each venue. A dollar may trade ``depeg_bps_max`` from another.
+    One plan may trade ``plan_portfolio_bps_max`` of what is free in the accounts.
     """
 
     order_notional_max: Decimal = Decimal(10_000)
@@ -141,6 +142,7 @@ class RiskConfig(Section, frozen=True, kw_only=True):
     depeg_bps_max: Annotated[float, Meta(ge=0)] = 0.0
     orders_per_minute_max: Annotated[int, Meta(ge=0)] = 0
     per_asset: dict[str, AssetLimits] = {}
+    plan_portfolio_bps_max: Annotated[float, Meta(ge=0)] = 0.0
 
     def limits_in(self, quote: str) -> RiskConfig | None:
         """Return the limits on what is traded against an asset; ``None`` where there are none."""

@@ -42,7 +42,7 @@ def price_band(context: DecisionContext) -> Denial | None:
         ]
         if not others:
             continue
-        reference = median([middle for view in others if (middle := _middle(context, view))])
+        reference = median([middle for view in others if (middle := middle_of(context, view))])
         if reference is None:
             return deny(DenyReason.PRICE_BAND, book=market.text, reference="unknown")
         for price in (offered.price_limit, offered.price_avg):
@@ -66,7 +66,7 @@ def depeg(context: DecisionContext) -> Denial | None:
         return None
     touched = {asset for leg in context.legs for asset in split_instrument(leg.offered.instrument)}
     for (base, quote), views in _books_of_dollars(context, touched).items():
-        rate = median([middle for view in views if (middle := _middle(context, view))])
+        rate = median([middle for view in views if (middle := middle_of(context, view))])
         if rate is None:
             return deny(DenyReason.DEPEG, pair=f"{base}/{quote}", rate="unknown")
         off_bps = (rate - 1) * BPS
@@ -101,7 +101,7 @@ def median(prices: Sequence[Decimal]) -> Decimal | None:
     return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
-def _middle(context: DecisionContext, view: DepthView) -> Decimal | None:
+def middle_of(context: DecisionContext, view: DepthView) -> Decimal | None:
     """Return the price between a book's best ones; ``None`` where it cannot be trusted now."""
     age_ms = (context.now_ns - view.ts_ns) // MS
     if view.state is not _LIVE or age_ms > context.config.book_age_ms_max:

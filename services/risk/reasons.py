@@ -137,6 +137,12 @@ class DenyReason(ExplainedCode):
         "more is left of it than lots explain.",
     )
     ORDER_NOTIONAL = ("ORDER_NOTIONAL", "A leg is worth more than `risk.order_notional_max`.")
+    PORTFOLIO_SHARE = (
+        "PORTFOLIO_SHARE",
+        "The dearer side of the plan is more than `risk.plan_portfolio_bps_max` of what is free in "
+        "the accounts, in its quote asset; what is not known or has no price counts nothing. "
+        "Rounds are closed all the same.",
+    )
     INSTRUMENT_NOTIONAL = (
         "INSTRUMENT_NOTIONAL",
         "Position and reservations in a leg's instrument would exceed "

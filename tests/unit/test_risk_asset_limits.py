@@ -108,3 +108,46 @@ def test_the_limits_are_read_and_checked() -> None:
     assert read.risk.per_asset == {"BTC": AssetLimits(net_max=D(2), gross_max=D(0))}
     with pytest.raises(ConfigError, match=r"risk\.per_asset\.BTC\.gross_max = -1; give a number"):
         parse_config("[risk.per_asset.BTC]\ngross_max = -1\n", "arb.toml")
+
+
+def shared_out(limit_bps: float, **free: str) -> RiskEngine:
+    """Risk whose accounts hold that much, all in alpha; beta has what it sells."""
+    engine = make_risk(make_config(plan_portfolio_bps_max=limit_bps))
+    engine.on_message(make_balances("alpha", **free), T0)
+    engine.on_message(make_balances("beta", BTC="0.1"), T0)
+    engine.on_message(make_balances("gamma", BTC=0), T0)
+    return engine
+
+
+@pytest.mark.parametrize(("limit_bps", "is_denied"), [(1_005, False), (1_004, True), (0, False)])
+def test_a_plan_trades_no_more_than_its_share_of_the_accounts(
+    limit_bps: float, is_denied: bool
+) -> None:
+    """9,000 in dollars, and 0.1 BTC in the middle of 9,999 and 10,001; 1,005 is traded."""
+    answer = decision(shared_out(limit_bps, USDT="9000"), GOOD)
+    assert isinstance(answer, Denied) is is_denied, answer
+    if is_denied:
+        reason, context = told(answer)
+        assert reason == "PORTFOLIO_SHARE"
+        assert D(context["notional"]) == 1_005
+        assert D(context["portfolio"]) == 10_000
+        assert context["max_bps"] == "1004"
+
+
+def test_what_has_no_price_or_is_not_known_counts_nothing() -> None:
+    engine = shared_out(1_005, USDT="9000", DOGE="1000000")
+    approved(engine, GOOD)
+    engine = shared_out(1_004, USDT="9000", DOGE="1000000")
+    assert told(decision(engine, GOOD))[0] == "PORTFOLIO_SHARE"
+    engine = shared_out(1_005, USDT="9000")
+    engine.on_message(make_balances("beta", BTC="0.0999"), T0)
+    assert told(decision(engine, GOOD))[0] == "PORTFOLIO_SHARE"
+
+
+def test_a_round_is_closed_whatever_share_it_is() -> None:
+    engine = make_risk(config(plan_portfolio_bps_max=100))
+    execute(engine, approve(engine, opening()))
+    for venue in ("alpha", "beta", "gamma"):
+        engine.on_message(make_balances(venue, USDT=1), T0)
+    assert told(decide(engine, opening(round_id="r2")))[0] == "PORTFOLIO_SHARE"
+    approve(engine, closing())

@@ -293,6 +293,7 @@ ELSEWHERE = OF_ROUNDS | {
     DenyReason.VENUE_MAINTENANCE,  # in test_risk_venue_limits.py
     DenyReason.CLOCK_SKEW,
     DenyReason.ORDER_RATE,
+    DenyReason.PORTFOLIO_SHARE,
     DenyReason.ASSET_NET,  # in test_risk_asset_limits.py
     DenyReason.ASSET_GROSS,
     DenyReason.DEPEG,
