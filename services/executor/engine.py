@@ -169,10 +169,7 @@ class ExecutorEngine:
         out = Step()
         self._writer.touched = True
         touched = take_report(report, self._orders, self._reconciler, now_ns, out)
-        for order in self._orders.take_answered():
-            self._stand_down.judge(order, now_ns, out)
-        for order in self._orders.take_requests_ended():
-            self._stand_down.weigh(order, now_ns, out)
+        _judge_venues(self._stand_down, self._orders, now_ns, out)
         self._stand_down.overdue(self._orders.take_overdue(), now_ns, out)
         closed = self._reconciler.reductions.take_closed_twice()
         touched += self._own.open_for_news(self._orders.take_late(), closed, now_ns)
@@ -300,6 +297,15 @@ class ExecutorEngine:
         if out.messages or out.actions:
             self._state.ts_ns = now_ns
         return out
+
+
+def _judge_venues(stand_down: StandDown, orders: WorkingOrders, now_ns: int, out: Step) -> None:
+    """Let what venues answered since the last time count for or against them."""
+    for order in orders.take_answered():
+        stand_down.judge(order, now_ns, out)
+    for order in orders.requests_ended:
+        stand_down.weigh(order, now_ns, out)
+    orders.requests_ended.clear()
 
 
 def on_ledger(engine: ExecutorEngine, owner: Mapping[str, str], instance: str) -> LedgerEngine:

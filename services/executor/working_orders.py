@@ -93,18 +93,13 @@ class WorkingOrders:
         """Venues that push what happens to orders, nothing missing."""
         self._late: list[tuple[OrderRecord, FillReport]] = []
         self._answered: list[OrderRecord] = []
-        self._requests_ended: list[OrderRecord] = []
+        self.requests_ended: list[OrderRecord] = []
         self._overdue: list[OrderRecord] = []
 
     def take_answered(self) -> list[OrderRecord]:
         """Return the orders with a new status from their venue, since this was last asked."""
         answered, self._answered = self._answered, []
         return answered
-
-    def take_requests_ended(self) -> list[OrderRecord]:
-        """Return the orders whose request has ended since this was last asked, in any way."""
-        ended, self._requests_ended = self._requests_ended, []
-        return ended
 
     def take_overdue(self) -> list[OrderRecord]:
         """Return the orders asked about in vain for too long, since this was last asked."""
@@ -287,9 +282,8 @@ class WorkingOrders:
     def _ended(self, order_id: str, ts_sent_ns: int, now_ns: int) -> OrderRecord | None:
         order = self._state.orders.get(order_id)
         if order is not None:
-            order.ts_ended_ns = now_ns
-            order.ts_sent_ns = ts_sent_ns or order.ts_sent_ns
-            self._requests_ended.append(order)
+            order.ts_ended_ns, order.ts_sent_ns = now_ns, ts_sent_ns or order.ts_sent_ns
+            self.requests_ended.append(order)
         return order
 
     def _apply_news(

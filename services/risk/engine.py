@@ -38,7 +38,7 @@ from services.risk.restated import apply_restated
 from services.risk.round_reports import RoundReports, end_round
 from services.risk.stops import RoundStops
 from services.risk.trading import TradingControl, TradingStatus
-from shared.config_sections import Config, VenueConfig
+from shared.config_sections import Config, RiskConfig, VenueConfig
 from shared.domain.instrument import MarketKey, split_instrument
 from shared.engine import NOTHING, EngineSpec, Result, Step
 from shared.ledger import LedgerOpening, Opened
@@ -278,9 +278,7 @@ class RiskEngine:
         if why := self._state.ledger.refuses(event):
             self._counters["orders_unowned"] += 1
             return [unowned_order_alert(event, why, now_ns)]
-        if self._state.ledger.orders.announce(event):
-            if self._config.risk.orders_per_minute_max:
-                self._state.ledger.order_rates.count(event.venue, event.ts_ns)
+        if _put_on_record(self._state.ledger, event, self._config.risk):
             self._writer.touch_ledger()
         return []
 
@@ -334,6 +332,14 @@ class RiskEngine:
         self._counters["commands"] += 1
         self._writer.touch_ledger()  # RESUME may release what a plan held
         return self._control.on_command(command, now_ns)
+
+
+def _put_on_record(ledger: Ledger, event: OrderEvent, config: RiskConfig) -> bool:
+    """Take an order on record, and count it where orders are limited; False where it was there."""
+    is_new = ledger.orders.announce(event)
+    if is_new and config.orders_per_minute_max:
+        ledger.order_rates.count(event.venue, event.ts_ns)
+    return is_new
 
 
 def _assets_of(traded: Mapping[str, VenueConfig]) -> tuple[list[str], frozenset[str]]:

@@ -71,8 +71,7 @@ class DenyReason(ExplainedCode):
     )
     VENUE_MAINTENANCE = (
         "VENUE_MAINTENANCE",
-        "A leg's venue is in one of the windows of its `maintenance`. Rounds are closed all the "
-        "same.",
+        "A leg's venue is in a window of its `maintenance`. Rounds are closed all the same.",
     )
     DUPLICATE = (
         "DUPLICATE",
@@ -139,9 +138,8 @@ class DenyReason(ExplainedCode):
     ORDER_NOTIONAL = ("ORDER_NOTIONAL", "A leg is worth more than `risk.order_notional_max`.")
     PORTFOLIO_SHARE = (
         "PORTFOLIO_SHARE",
-        "The dearer side of the plan is more than `risk.plan_portfolio_bps_max` of what is free in "
-        "the accounts, in its quote asset; what is not known or has no price counts nothing. "
-        "Rounds are closed all the same.",
+        "The dearer side of the plan is more than `risk.plan_portfolio_bps_max` of what is free "
+        "and has a price in the accounts, in its quote asset. Rounds are closed all the same.",
     )
     INSTRUMENT_NOTIONAL = (
         "INSTRUMENT_NOTIONAL",
