@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from shared.services import USUAL_SERVICES as SERVICES
+from shared.venues.registry import ADAPTERS
 from tests.compose_stack import ComposeStack
 
 RECORDER, SIMULATION = "recorder", "venuesim"
@@ -155,7 +156,6 @@ def _fill_disk(stack: ChaosStack, chance: random.Random) -> Fault:
     )
 
 
-VENUES = ("binance", "binanceusdm", "kraken", "gateio")
 OF_VENUES: tuple[dict[str, object], ...] = (
     {"kind": "disconnect"},
     {"kind": "drop", "count": 3},
@@ -173,7 +173,7 @@ OF_VENUES: tuple[dict[str, object], ...] = (
 
 def _venue(stack: ChaosStack, chance: random.Random) -> Fault:
     """Let a venue misbehave."""
-    told = {"venue": chance.choice(VENUES), **chance.choice(OF_VENUES)}
+    told = {"venue": chance.choice(ADAPTERS), **chance.choice(OF_VENUES)}
     python = ("exec", "-T", SIMULATION, "python", "-c")
     begin = partial(stack.compose, *python, VENUE_FAULT, json.dumps(told))
     return Fault(str(told["kind"]), str(told["venue"]), begin)

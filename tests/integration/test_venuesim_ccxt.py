@@ -14,12 +14,12 @@ import pytest
 
 from services.venuesim.app import Options
 from shared.venues.binanceusdm.simulated.rest import LISTEN_KEY
-from shared.venues.registry import load_feed, load_simulated
+from shared.venues.registry import load_account_feed, load_feed, load_simulated
 from tests.integration.venuesim_clients import SYMBOLS, VENUES, client, simulation, within
 from tests.support import eventually
 
-HAS_USER_STREAM = [name for name in VENUES if name not in ("gateio", "bybit")]
-"""Where the simulated side serves what concerns the account on a socket, too."""
+HAS_USER_STREAM = [name for name in VENUES if load_account_feed(name) is not None]
+"""Where the account is followed on a socket: the simulated side serves that, too."""
 
 
 @pytest.fixture
@@ -169,8 +169,7 @@ async def test_order_rests_is_found_by_client_id_and_canceled(sim, venue):
             [same] = await exchange.fetch_open_orders(symbol, None, None, by_client)
             assert same["id"] == placed["id"]
         else:
-            name = "clientOrderId" if venue == "gateio" else "origClientOrderId"
-            by_client = {name: "resting1"}
+            by_client = {"clientOrderId": "resting1"}
             assert (await exchange.fetch_order(None, symbol, by_client))["id"] == placed["id"]
         await exchange.cancel_order(placed["id"], symbol)
         assert await exchange.fetch_open_orders(symbol) == []

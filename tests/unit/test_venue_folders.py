@@ -32,6 +32,14 @@ EVERY_VENUE_HAS = (
     "simulated/venue.py",
 )
 
+PLACES = {
+    "shared/venues/registry.py": True,
+    "arb.example.toml": True,
+    "docker-compose.yml": False,
+    "deploy/demo.toml": False,
+}
+"""Where else a venue's name stands, and whether it is written there by hand."""
+
 
 def asked_by(protocol: type) -> set[str]:
     """Return what a protocol names, attributes and methods."""
@@ -50,6 +58,27 @@ def test_a_folder_holds_what_the_guide_asks_for(adapter: str) -> None:
         assert (VENUES / adapter / name).exists(), f"{adapter} has no {name}"
         assert f"`{name}`" in section, f"the guide does not name {name}"
     assert set(re.findall(r"`(\w+\.py|simulated/\w+\.py)`", section)) >= set(EVERY_VENUE_HAS)
+
+
+@pytest.mark.parametrize("adapter", EVERY)
+def test_a_venue_is_named_in_its_folder_and_in_the_places_of_the_guide(adapter: str) -> None:
+    name = re.compile(rf"\b{adapter}\b")
+    files = [path for top in ("services", "shared", "deploy") for path in (ROOT / top).rglob("*")]
+    files += ROOT.glob("*.toml")
+    files += ROOT.glob("*.yml")
+    found = {
+        str(path.relative_to(ROOT))
+        for path in files
+        if path.suffix in {".py", ".toml", ".yml"}
+        and VENUES / adapter not in path.parents
+        # a venue may be made from the folder of its sister
+        and not any((VENUES / other) in path.parents for other in EVERY)
+        and name.search(path.read_text(encoding="utf-8"))
+    }
+    assert found <= set(PLACES)
+    assert found >= {place for place, is_written in PLACES.items() if is_written}
+    section = GUIDE.partition("## Add a venue")[2].partition("\n## ")[0]
+    assert all(f"`{place}`" in section for place, is_written in PLACES.items() if is_written)
 
 
 @pytest.mark.parametrize("adapter", EVERY)
