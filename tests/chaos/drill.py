@@ -77,8 +77,9 @@ def run(stack: ChaosStack, faults: int, seed: int, pause_s: float, directory: Pa
         directory: Where the ledger is copied to.
     """
     report, chance, begun = Report(seed), random.Random(seed), time.monotonic()
+    before = stack.accounts()  # of new venues, where nobody has traded yet
+    assert not any(account.fills for account in before.values()), "it traded before the drill"
     eventually_sync(lambda: _is_well(stack, 0), timeout_s=UP_S, every_s=0.5, what="well at first")
-    before = stack.accounts()
     for _ in range(faults):
         time.sleep(chance.uniform(0.5, 1.5) * pause_s)
         report.faults.append(_one(stack, chance, report))
