@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
+from typing import Any
 
+from shared.config_sections import DOLLARS, AssetLimits
+from shared.domain.rounding import exact
 from shared.exchange.exchange import Exchange
 from shared.exchange.listing import Listing
 from shared.services import CORE_SERVICES
@@ -42,6 +45,15 @@ COLD_CHANCE = 0.25
 PLAN_LOSS_CHANCE = 0.25
 PLAN_LOSSES_MAX = (Decimal(4), Decimal(12))
 """The lesser denies the largest plans: it does not pay for trading a leg of theirs back."""
+LIMIT_CHANCE = 0.12
+"""That a world has any one of the limits that are none by default."""
+ORDERS_PER_MINUTE_MAX = (8, 30)
+PRICE_BANDS_BPS = (60.0, 200.0)
+DEPEGS_BPS = (40.0, 150.0)
+DEPEG_LIMIT_CHANCE = 0.5
+"""That a world has the limit on dollars, where two of them are traded."""
+NET_MAX, GROSS_MAX = Decimal(9_000), Decimal(30_000)
+"""Of each base asset, in quote units at its first price: of three plans, and of ten."""
 RESTLESS_CHANCE = 0.2
 """That the market moves at its full rate also while nobody can trade."""
 
@@ -167,6 +179,31 @@ def plan_loss_max_of(seed: int) -> Decimal:
     """Return what evening out a plan may cost at most in a world, in quote units; 0: any share."""
     draw = Random(f"{seed}/plan loss")
     return draw.choice(PLAN_LOSSES_MAX) if draw.random() < PLAN_LOSS_CHANCE else Decimal(0)
+
+
+def limits_of(seed: int, prices: Mapping[str, float]) -> dict[str, Any]:
+    """Return what a world's limits differ in from the usual ones, by their names in ``[risk]``.
+
+    Args:
+        seed: Of the world.
+        prices: What assets are worth at first, in quote units.
+    """
+    draw = Random(f"{seed}/limits")
+    chances = [draw.random() < LIMIT_CHANCE for _ in range(3)]
+    chances.append(draw.random() < DEPEG_LIMIT_CHANCE and any(name in DOLLARS for name in prices))
+    values: list[tuple[str, Any]] = [
+        ("orders_per_minute_max", draw.choice(ORDERS_PER_MINUTE_MAX)),
+        ("price_band_bps_max", draw.choice(PRICE_BANDS_BPS)),
+        ("per_asset", {name: _limits_worth(exact(price)) for name, price in prices.items()}),
+        ("depeg_bps_max", draw.choice(DEPEGS_BPS)),
+    ]
+    drawn = zip(values, chances, strict=True)
+    limits = {name: value for (name, value), is_drawn in drawn if is_drawn}
+    return {"plan_loss_max": plan_loss_max_of(seed), **limits}
+
+
+def _limits_worth(price: Decimal) -> AssetLimits:
+    return AssetLimits(net_max=NET_MAX / price, gross_max=GROSS_MAX / price)
 
 
 def pace_of(seed: int) -> Pace:

@@ -33,7 +33,7 @@ from services.lab.processes import Outside, processes_of
 from services.lab.publishing import publish_command
 from services.lab.strategies import strategies_of
 from services.lab.trace import NoTrace
-from services.lab.variety import instances_of, pace_of, plan_loss_max_of, start_balances
+from services.lab.variety import instances_of, limits_of, pace_of, start_balances
 from services.risk.engine import RiskEngine
 from shared.config_sections import (
     BusConfig,
@@ -93,7 +93,7 @@ class World:
         config = config_for(self.exchanges, self.instances.shards)
         chosen = config.strategies or strategies_of(seed, config, self.kind)
         executor = msgspec.structs.replace(config.executor, account_streams=is_streamed(seed))
-        risk = msgspec.structs.replace(config.risk, plan_loss_max=plan_loss_max_of(seed))
+        risk = msgspec.structs.replace(config.risk, **limits_of(seed, self.prices))
         changed = {"strategies": chosen, "executor": executor, "risk": risk}
         self.config = msgspec.structs.replace(config, **changed)
         self.checkers = Checkers(self)
