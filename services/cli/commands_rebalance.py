@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from services.cli import rebalance as desk
 from services.cli.commands_look import EXIT_NOT_WELL, AsJson, RedisUrl
 from services.cli.commands_operate import ConfigPath
 from services.cli.ledger.tables import short, table
 from services.cli.output import console, emit_json
+from services.cli.rebalance import parse_arriving, propose, targets_of
 from services.cli.settings import target
 from shared.config import load_config
 from shared.domain.rebalance_plan import RowState
@@ -50,13 +50,13 @@ def rebalance(
     Exit 1 where something stays outside its band, or is unknown.
     """
     settings = load_config(config)
-    desk.targets_of(settings)
-    told = desk.parse_arriving(arriving or [], settings)
-    place = target(redis) if redis is not None else Target(settings.bus, "bus.url")
+    targets_of(settings)  # without any there is nothing to propose
+    under_way = parse_arriving(arriving or [], settings)
+    bus = target(redis) if redis is not None else Target(settings.bus, "bus.url")
 
     async def ask() -> dict[str, Any]:
-        async with open_link(place) as link:
-            return await desk.propose(link, settings, only=only, arriving=told)
+        async with open_link(bus) as link:
+            return await propose(link, settings, only=only, arriving=under_way)
 
     found = asyncio.run(ask())
     if as_json:
@@ -74,9 +74,9 @@ def show(found: dict[str, Any]) -> None:
         made.add_row(row["venue"], row["asset"], *numbers, str(row["state"]))
     console.print(made)
     for number, step in enumerate(found["steps"], start=1):
-        console.print(f"{number}. {step_words(step, found['quote'])}", markup=False)
+        console.print(f"{number}. {step_text(step, found['quote'])}", markup=False)
         console.print(f"   because {step['why']}", markup=False)
-    console.print(total_words(found), markup=False)
+    console.print(total_text(found), markup=False)
     for row in found["targets"]:
         if row["state"] not in GOOD:
             name = f"{row['asset']} at {row['venue']}"
@@ -86,7 +86,7 @@ def show(found: dict[str, Any]) -> None:
         console.print(f"not traded on: {instrument} at {venue}: {why}", markup=False)
 
 
-def step_words(step: dict[str, Any], quote: str) -> str:
+def step_text(step: dict[str, Any], quote: str) -> str:
     """Return a step in words, with its cost and time."""
     cost = f"costs {_money(step['cost'], quote)}"
     if step["kind"] == "transfer":
@@ -104,7 +104,7 @@ def step_words(step: dict[str, Any], quote: str) -> str:
     )
 
 
-def total_words(found: dict[str, Any]) -> str:
+def total_text(found: dict[str, Any]) -> str:
     """Return in words what all of it costs and takes."""
     steps, quote = found["steps"], found["quote"]
     if not steps:

@@ -11,7 +11,7 @@ from shared.clock import SystemClock
 from shared.config_sections import Config, InventoryTransfer
 from shared.domain.depth import are_levels, exact_levels
 from shared.domain.instrument import is_spot
-from shared.domain.inventory import Held, Place, Target
+from shared.domain.inventory import Held, Target, VenueAsset
 from shared.domain.rebalance import Inventory, plan_rebalance
 from shared.domain.rebalance_plan import Row
 from shared.domain.rebalance_steps import Market, Order, PriceOf, Step, Transfer, TransferWay
@@ -27,10 +27,10 @@ from shared.watch.link import Link
 SCHEMA = 1
 RULES_WINDOW_MS = 10_000
 _ZERO = Decimal(0)
-Arriving = Mapping[Place, Decimal]
+Arriving = Mapping[VenueAsset, Decimal]
 
 
-class Told:
+class LatestOnBus:
     """The newest of what the bus says about balances, books and rules."""
 
     def __init__(self) -> None:
@@ -66,25 +66,25 @@ async def propose(
         only: ``transfers`` or ``trades``; ``None`` is both.
         arriving: What is on its way to a place and on no account yet.
     """
-    told = Told()
+    latest = LatestOnBus()
     age_ms_max = config.inventory.balance_age_ms_max
-    told.take(item.message for item in await link.recent(EXEC_EVENT, age_ms_max))
-    told.take(item.message for item in await link.recent(MD_INSTRUMENT, RULES_WINDOW_MS))
-    told.take(item.message for item in await link.recent(MD_DEPTH))
-    return proposal(told, config, SystemClock.now_ns(), only=only, arriving=arriving or {})
+    latest.take(item.message for item in await link.recent(EXEC_EVENT, age_ms_max))
+    latest.take(item.message for item in await link.recent(MD_INSTRUMENT, RULES_WINDOW_MS))
+    latest.take(item.message for item in await link.recent(MD_DEPTH))
+    return proposal(latest, config, SystemClock.now_ns(), only=only, arriving=arriving or {})
 
 
 def proposal(
-    told: Told, config: Config, now_ns: int, *, only: str | None, arriving: Arriving
+    latest: LatestOnBus, config: Config, now_ns: int, *, only: str | None, arriving: Arriving
 ) -> dict[str, Any]:
-    """Return the proposal made from what was told. Pure."""
+    """Return the proposal that follows from the newest messages. Pure."""
     targets = targets_of(config)
-    unknown, held = _balances(told, config, now_ns, arriving)
-    markets, left_out = _markets(told, config, now_ns)
+    unknown, held = _balances(latest, config, now_ns, arriving)
+    markets, left_out = _markets(latest, config, now_ns)
     age_ns_max = config.risk.book_age_ms_max * 1_000_000
     prices = closing_prices(
         view
-        for view in told.views.values()
+        for view in latest.views.values()
         if is_spot(view.instrument) and now_ns - view.ts_ns <= age_ns_max
     )
     quote = config.inventory.quote
@@ -108,14 +108,14 @@ def proposal(
     }
 
 
-def parse_arriving(texts: Sequence[str], config: Config) -> dict[Place, Decimal]:
+def parse_arriving(texts: Sequence[str], config: Config) -> dict[VenueAsset, Decimal]:
     """Return what ``--arriving VENUE:ASSET:QTY`` says, summed by place.
 
     Raises:
         ConfigError: A text says nothing, or a venue and asset without a target.
     """
     places = {(target.venue, target.asset) for target in config.inventory.targets}
-    found: dict[Place, Decimal] = {}
+    found: dict[VenueAsset, Decimal] = {}
     for text in texts:
         venue, _, rest = text.partition(":")
         asset, _, number = rest.partition(":")
@@ -153,14 +153,14 @@ def targets_of(config: Config) -> list[Target]:
 
 
 def _balances(
-    told: Told, config: Config, now_ns: int, arriving: Arriving
-) -> tuple[dict[str, str], dict[Place, Held]]:
+    latest: LatestOnBus, config: Config, now_ns: int, arriving: Arriving
+) -> tuple[dict[str, str], dict[VenueAsset, Held]]:
     """Return venue -> why its balances are unknown, and what is held at the others."""
     limit_ms = config.inventory.balance_age_ms_max
     unknown: dict[str, str] = {}
-    held: dict[Place, Held] = {}
+    held: dict[VenueAsset, Held] = {}
     for venue in sorted({target.venue for target in config.inventory.targets}):
-        report = told.balances.get(venue)
+        report = latest.balances.get(venue)
         if report is None:
             unknown[venue] = (
                 f"no balances of {venue} in the last {limit_ms / 1e3:g} s of exec.event"
@@ -168,7 +168,7 @@ def _balances(
         elif now_ns - report.ts_ns > limit_ms * 1e6:
             age_s = (now_ns - report.ts_ns) / 1e9
             unknown[venue] = f"{venue} reported its balances {age_s:,.0f} s ago"
-    for venue, report in sorted(told.balances.items()):
+    for venue, report in sorted(latest.balances.items()):
         if venue in unknown or venue not in config.venues:
             continue
         for asset, balance in sorted(report.balances.items()):
@@ -209,19 +209,21 @@ def _is_transfer(way: object) -> bool:
     return isinstance(way, TransferWay)
 
 
-def _markets(told: Told, config: Config, now_ns: int) -> tuple[list[Market], dict[str, str]]:
+def _markets(
+    latest: LatestOnBus, config: Config, now_ns: int
+) -> tuple[list[Market], dict[str, str]]:
     """Return the spot books that may be traded, and why others of our venues may not."""
     found, left_out = [], {}
     for name, venue in sorted(config.venues.items()):
         for instrument in sorted(venue.instruments):
             if not (venue.trade and is_spot(instrument)):
                 continue
-            place = name, instrument
-            why = _why_not(told, place, config.risk.book_age_ms_max, now_ns)
+            market = name, instrument
+            why = _why_not(latest, market, config.risk.book_age_ms_max, now_ns)
             if why:
-                left_out["|".join(place)] = why
+                left_out["|".join(market)] = why
                 continue
-            view, rules = told.views[place], told.rules[place]
+            view, rules = latest.views[market], latest.rules[market]
             found.append(
                 Market(
                     venue=name,
@@ -238,9 +240,9 @@ def _markets(told: Told, config: Config, now_ns: int) -> tuple[list[Market], dic
     return found, left_out
 
 
-def _why_not(told: Told, place: tuple[str, str], age_ms_max: int, now_ns: int) -> str:
+def _why_not(latest: LatestOnBus, market: tuple[str, str], age_ms_max: int, now_ns: int) -> str:
     """Return why a market must not be traded on now; empty where it may."""
-    view, rules = told.views.get(place), told.rules.get(place)
+    view, rules = latest.views.get(market), latest.rules.get(market)
     if view is None:
         return "no book of it"
     if view.state is not BookState.LIVE:
@@ -253,8 +255,8 @@ def _why_not(told: Told, place: tuple[str, str], age_ms_max: int, now_ns: int) -
         return "its rules are unknown"
     if not rules.active:
         return rules.reason or "it is not traded"
-    down = told.executor.venues_down if told.executor else {}
-    return down.get(place[0], "") or down.get("|".join(place), "")
+    down = latest.executor.venues_down if latest.executor else {}
+    return down.get(market[0], "") or down.get("|".join(market), "")
 
 
 def _price_in(quote: str, prices: Any) -> PriceOf:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TypeVar
 
 from rich import box
-from rich.console import ConsoleDimensions, Group
+from rich.console import ConsoleDimensions, Group, JustifyMethod
 from rich.layout import Layout
 from rich.panel import Panel
 from rich.table import Table
@@ -146,10 +146,10 @@ def _header(screen: Screen) -> Text:
     return left
 
 
-def _table(*columns: tuple[str, str]) -> Table:
+def _table(*columns: tuple[str, JustifyMethod]) -> Table:
     table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="dim")
     for name, justify in columns:
-        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis")
     return table
 
 

@@ -1,8 +1,8 @@
 """How a venue answered orders lately: how many it failed, and how long it took. Pure.
 
 What fails now and then, or answers late, is stopped by no count of refusals in a row. Its last
-answers are weighed together instead, as a circuit breaker does. What it sent before it stood down
-is forgotten then: after a probe it is judged anew.
+answers are judged together instead, as a circuit breaker does. They are forgotten when it stands
+down: after a probe it begins again.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import msgspec
 from services.executor.down import COST_WINDOW_NS
 
 ANSWERS_KEPT: Final = 20
-"""Answers of each venue that are weighed, the newest."""
+"""Answers of each venue that are judged, the newest."""
 ANSWERS_LEAST: Final = 10
-"""Fewer tell nothing."""
+"""With fewer, nothing is judged."""
 MS: Final = 1_000_000
 
 

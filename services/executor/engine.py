@@ -304,7 +304,7 @@ def _judge_venues(stand_down: StandDown, orders: WorkingOrders, now_ns: int, out
     for order in orders.take_answered():
         stand_down.judge(order, now_ns, out)
     for order in orders.requests_ended:
-        stand_down.weigh(order, now_ns, out)
+        stand_down.judge_lately(order, now_ns, out)
     orders.requests_ended.clear()
 
 

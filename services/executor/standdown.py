@@ -131,8 +131,8 @@ class StandDown:
             down.instrument = order.instrument
             self._fall(down, out)
 
-    def weigh(self, order: OrderRecord, now_ns: int, out: Step) -> None:
-        """Weigh how a request ended together with those before it."""
+    def judge_lately(self, order: OrderRecord, now_ns: int, out: Step) -> None:
+        """Judge how a request ended together with those before it."""
         if not (self._error_rate_max or self._latency_ms_max):
             return
         answers = self._state.answers.setdefault(order.venue, VenueAnswers())

@@ -28,7 +28,7 @@ class Flow(NamedTuple):
     """What one order would bring in of an asset (negative: take out), and where."""
 
     asset: str
-    place: str
+    holding: str
     amount: Decimal
 
 
@@ -52,9 +52,9 @@ def gross_of_asset(context: DecisionContext) -> Denial | None:
         limit = context.config.per_asset[asset].gross_max
         if not limit:
             continue
-        places = _places(context, asset)
-        before = _gross(places, [flow for flow in held if flow.asset == asset])
-        after = _gross(places, [f for f in (*held, *wanted) if f.asset == asset])
+        holdings = _holdings(context, asset)
+        before = _gross(holdings, [flow for flow in held if flow.asset == asset])
+        after = _gross(holdings, [f for f in (*held, *wanted) if f.asset == asset])
         if after > limit and after > before:
             return deny(DenyReason.ASSET_GROSS, asset=asset, gross=after, max=limit)
     return None
@@ -70,25 +70,25 @@ def _worst(now: Decimal, amounts: Iterable[Decimal]) -> Decimal:
     return max(abs(now), abs(now + bought), abs(now + sold))
 
 
-def _gross(places: dict[str, Decimal], flows: list[Flow]) -> Decimal:
+def _gross(holdings: dict[str, Decimal], flows: list[Flow]) -> Decimal:
     total = ZERO
-    for place in {**places, **{flow.place: ZERO for flow in flows}}:
-        amounts = [flow.amount for flow in flows if flow.place == place]
-        total += _worst(places.get(place, ZERO), amounts)
+    for holding in {**holdings, **{flow.holding: ZERO for flow in flows}}:
+        amounts = [flow.amount for flow in flows if flow.holding == holding]
+        total += _worst(holdings.get(holding, ZERO), amounts)
     return total
 
 
-def _places(context: DecisionContext, asset: str) -> dict[str, Decimal]:
+def _holdings(context: DecisionContext, asset: str) -> dict[str, Decimal]:
     """Return the signed units held of an asset: of spot together, and of each derivative."""
-    ledger, places = context.ledger, {}
+    ledger, holdings = context.ledger, {}
     derivatives = ZERO
     for key, position in ledger.positions.items():
         market = market_of(key)
         if market.base == asset and not market.is_spot and position:
-            places[key] = base_of(market.book[1], position, ledger.prices[key])
-            derivatives += places[key]
-    places[SPOT] = ledger.exposure.get(asset, ZERO) - derivatives
-    return places
+            holdings[key] = base_of(market.book[1], position, ledger.prices[key])
+            derivatives += holdings[key]
+    holdings[SPOT] = ledger.exposure.get(asset, ZERO) - derivatives
+    return holdings
 
 
 def _flows(context: DecisionContext) -> tuple[list[Flow], list[Flow]]:
@@ -97,11 +97,11 @@ def _flows(context: DecisionContext) -> tuple[list[Flow], list[Flow]]:
         return [], []
     held: list[Flow] = []
     for plan in context.ledger.reservations.values():
-        for leg in plan.legs:
-            held += _flows_of(context, leg.terms, plan.values)
+        for reserved in plan.legs:
+            held += _flows_of(context, reserved.terms, plan.values)
     wanted: list[Flow] = []
-    for case in context.legs:
-        wanted += _flows_of(context, case.offered, context.values)
+    for leg in context.legs:
+        wanted += _flows_of(context, leg.offered, context.values)
     return held, wanted
 
 
@@ -112,7 +112,9 @@ def _flows_of(
     name = split_instrument(terms.instrument)
     sign = 1 if terms.side is _BUY else -1
     if name.base in context.config.per_asset:
-        place = SPOT if is_spot(terms.instrument) else f"{terms.venue}|{terms.instrument}"
-        yield Flow(name.base, place, sign * base_of(terms.instrument, terms.qty, terms.price_limit))
+        holding = SPOT if is_spot(terms.instrument) else f"{terms.venue}|{terms.instrument}"
+        yield Flow(
+            name.base, holding, sign * base_of(terms.instrument, terms.qty, terms.price_limit)
+        )
     if name.quote in on_the_way and name.quote in context.config.per_asset:
         yield Flow(name.quote, SPOT, -sign * terms.notional)

@@ -76,7 +76,7 @@ def offer_of(
     """Return the opportunity that follows from a signal now, or why none does.
 
     Args:
-        case: The signal, its book and rules.
+        context: The signal, its book and rules.
         ledger: What the rounds hold.
         order_notional_max: Of any order, in quote units.
         now_ns: Now.

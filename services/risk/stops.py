@@ -117,7 +117,7 @@ class RoundStops:
         Args:
             ledger: A stop that is reached now is noted in its rounds.
             now_ns: Now.
-            place: The book that has changed; of every book if ``None``.
+            market: The one whose book has changed; every market if ``None``.
         """
         keys = self.rounds if market is None else self.watched_markets.get(market, [])
         found: list[Opportunity] = []

@@ -15,7 +15,7 @@ is lifted all the same, so that nothing but the trip is left to deal with.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -121,6 +121,11 @@ class TradingStatus(NamedTuple):
     obstacle: str
 
 
+_WAITS_FOR_WITNESSES: Final = (
+    "the ledger is new or an old copy: waiting for services that may know more"
+)
+
+
 class TradingControl:
     """Owns the trading state: takes its inputs, and returns it.
 
@@ -165,7 +170,7 @@ class TradingControl:
         executor_obstacle = self.executor_obstacle(now_ns)
         missing = executor_obstacle
         if now_ns < self._witness_until_ns:
-            missing = missing or "the ledger is new or an old copy: waiting for who knows"
+            missing = missing or _WAITS_FOR_WITNESSES
         obstacle = self._obstacle(missing)
         has_rounds = self._ledger.has_open_rounds if self._memory.trips else False
         decided = decide(self._memory, obstacle, has_rounds=has_rounds)

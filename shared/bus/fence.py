@@ -29,7 +29,7 @@ _MULTI, _EXEC = pack("MULTI"), pack("EXEC")
 
 
 class Fence:
-    """Puts writes on one connection behind the check, once a lease is held; until then it is open.
+    """Puts writes on one connection behind the check, once a lease is held.
 
     Args:
         link: The connection whose checks are sent ahead.
@@ -53,7 +53,7 @@ class Fence:
         """The commands of the check."""
         return [*self._check]
 
-    def raise_for(self, key: str, holder: str) -> None:
+    def guard(self, key: str, holder: str) -> None:
         """From now on check before every write that ``key`` is ``holder``."""
         self._check = [pack("WATCH", key), pack("EVAL", _CHECK, 1, key, holder)]
         self._checked_on = 0

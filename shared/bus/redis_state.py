@@ -64,7 +64,7 @@ class RedisState:
 
     def fence(self, name: str, owner: str, token: int) -> None:
         """See :class:`shared.bus.port.Bus`."""
-        self._fence.raise_for(fence_key(name), f"{token} {owner}")
+        self._fence.guard(fence_key(name), f"{token} {owner}")
 
     async def lease_holder(self, name: str) -> str:
         """See :class:`shared.bus.port.Bus`."""

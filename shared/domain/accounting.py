@@ -42,7 +42,7 @@ from typing import NamedTuple
 import msgspec
 
 from shared.domain.executions import Execution, plain_trades
-from shared.domain.fees import MONEY_STEP
+from shared.domain.fees import MONEY_STEP, plus_known
 from shared.domain.holding import Holding
 from shared.domain.instrument import InstrumentKind, is_spot, split_instrument
 from shared.domain.quantities import is_inverse
@@ -388,9 +388,7 @@ def unrealized(positions: list[Position]) -> dict[str, Decimal | None]:
     totals: dict[str, Decimal | None] = {}
     for position in positions:
         cash = split_instrument(position.instrument).cash
-        before = totals.get(cash, ZERO)
-        known = before is not None and position.unrealized is not None
-        totals[cash] = before + position.unrealized if known else None  # type: ignore[operator]
+        totals[cash] = plus_known(totals.get(cash, ZERO), position.unrealized)
     return totals
 
 

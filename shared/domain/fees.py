@@ -50,3 +50,8 @@ def edge_bps(net: Decimal, notional: Decimal) -> Decimal:
 def fee_fraction(fee_bps: Decimal) -> float:
     """Return a fee as a fraction of notional, for the float side of a depth walk."""
     return float(fee_bps / BPS)
+
+
+def plus_known(one: Decimal | None, other: Decimal | None) -> Decimal | None:
+    """Return the sum; ``None``, not known, where one of them is not."""
+    return None if one is None or other is None else one + other

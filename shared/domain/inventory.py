@@ -10,7 +10,7 @@ from shared.domain.fees import MONEY_STEP
 
 _ZERO: Final = Decimal(0)
 _WIDE = Context(prec=700)
-Place = tuple[str, str]
+VenueAsset = tuple[str, str]
 """Venue and asset."""
 
 
@@ -33,7 +33,7 @@ class Target(NamedTuple):
     is_share: bool
 
     @property
-    def place(self) -> Place:
+    def venue_asset(self) -> VenueAsset:
         """Venue and asset."""
         return self.venue, self.asset
 
@@ -74,11 +74,11 @@ def band_of(target: Target, total: Decimal) -> Band:
     return Band(max(_ZERO, middle - off), middle, middle + off)
 
 
-def totals_of(targets: Iterable[Target], after: Mapping[Place, Decimal]) -> dict[str, Decimal]:
+def totals_of(targets: Iterable[Target], after: Mapping[VenueAsset, Decimal]) -> dict[str, Decimal]:
     """Return what the venues with a target hold together, by asset."""
     totals: dict[str, Decimal] = {}
     for target in targets:
-        totals[target.asset] = totals.get(target.asset, _ZERO) + after[target.place]
+        totals[target.asset] = totals.get(target.asset, _ZERO) + after[target.venue_asset]
     return totals
 
 
@@ -90,7 +90,7 @@ class Stock:
 
     Args:
         targets: As configured.
-        held: Place -> what is there; an asset that is missing at a known venue is not there.
+        held: VenueAsset -> what is there; an asset that is missing at a known venue is not there.
         unknown: Venues whose balances are not known.
         totals: Asset -> least and most that its venues may hold together once fees are paid.
     """
@@ -98,22 +98,22 @@ class Stock:
     def __init__(
         self,
         targets: Iterable[Target],
-        held: Mapping[Place, Held],
+        held: Mapping[VenueAsset, Held],
         unknown: frozenset[str],
         totals: Mapping[str, tuple[Decimal, Decimal]],
     ) -> None:
         self.unknown = unknown
         self.after = {place: each.total for place, each in held.items()}
         self.free = {place: max(_ZERO, each.free) for place, each in held.items()}
-        self.bands: dict[Place, Band] = {}
-        self.closed: set[Place] = set()
+        self.bands: dict[VenueAsset, Band] = {}
+        self.closed: set[VenueAsset] = set()
         for target in targets:
             if target.venue in unknown or (target.is_share and target.asset not in totals):
-                self.closed.add(target.place)
+                self.closed.add(target.venue_asset)
                 continue
             least, most = totals.get(target.asset, (_ZERO, _ZERO))
             band = band_of(target, most)
-            self.bands[target.place] = band._replace(high=band_of(target, least).high)
+            self.bands[target.venue_asset] = band._replace(high=band_of(target, least).high)
 
     def copy(self) -> Stock:
         """Return the same again, to try steps on."""
@@ -122,50 +122,46 @@ class Stock:
         made.bands, made.closed = self.bands, self.closed
         return made
 
-    def holds(self, place: Place) -> Decimal:
+    def holds(self, place: VenueAsset) -> Decimal:
         """Return what a place holds once the steps so far are carried out."""
         return self.after.get(place, _ZERO)
 
-    def spare(self, place: Place) -> Decimal:
+    def spare(self, place: VenueAsset) -> Decimal:
         """Return what may still leave: what is free now, and not below the band."""
         if place[0] in self.unknown or place in self.closed:
             return _ZERO
         free, band = self.free.get(place, _ZERO), self.bands.get(place)
         return free if band is None else max(_ZERO, min(free, self.holds(place) - band.low))
 
-    def room(self, place: Place) -> Decimal | None:
+    def room(self, place: VenueAsset) -> Decimal | None:
         """Return what may still come without leaving the band; ``None``: any quantity."""
         if place[0] in self.unknown or place in self.closed:
             return _ZERO
         band = self.bands.get(place)
         return None if band is None else max(_ZERO, band.high - self.holds(place))
 
-    def missing(self, place: Place) -> Decimal:
+    def missing(self, place: VenueAsset) -> Decimal:
         """Return how far below its band a place is."""
         band = self.bands.get(place)
         return _ZERO if band is None else max(_ZERO, band.low - self.holds(place))
 
-    def excess(self, place: Place) -> Decimal:
+    def excess(self, place: VenueAsset) -> Decimal:
         """Return how far above its band a place is."""
         band = self.bands.get(place)
         return _ZERO if band is None else max(_ZERO, self.holds(place) - band.high)
 
-    def to_target(self, giver: Place, taker: Place) -> Decimal:
+    def to_target(self, giver: VenueAsset, taker: VenueAsset) -> Decimal:
         """Return what would bring one of both to its target and neither beyond."""
         over = self.bands[giver], self.bands[taker]
         surplus = self.holds(giver) - over[0].target
         return max(_ZERO, min(surplus, over[1].target - self.holds(taker)))
 
-    def take(self, place: Place, qty: Decimal) -> None:
+    def take(self, place: VenueAsset, qty: Decimal) -> None:
         """Count a quantity that leaves."""
         self.after[place] = self.holds(place) - qty
         self.free[place] = self.free.get(place, _ZERO) - qty
 
-    def take_back(self, place: Place, qty: Decimal) -> None:
-        """Count a quantity as not having left."""
-        self.take(place, -qty)
-
-    def put(self, place: Place, qty: Decimal) -> None:
+    def put(self, place: VenueAsset, qty: Decimal) -> None:
         """Count a quantity that arrives."""
         self.after[place] = self.holds(place) + qty
 

@@ -23,9 +23,9 @@ from shared.domain.instrument import split_instrument
 from shared.domain.inventory import (
     Band,
     Held,
-    Place,
     Stock,
     Target,
+    VenueAsset,
     grid_down,
     grid_up,
     plain,
@@ -44,7 +44,6 @@ from shared.domain.rebalance_steps import (
     arriving,
     leaving,
     size_step,
-    undo,
 )
 from shared.domain.supply_flow import Edge, Room, cheapest_flow
 
@@ -60,7 +59,7 @@ class Inventory(NamedTuple):
 
     Attributes:
         targets: At most one of a place.
-        held: Place -> what is there; what a known venue does not name is not there.
+        held: VenueAsset -> what is there; what a known venue does not name is not there.
         unknown: Venue -> why its balances are not known.
         ways: Transfers that can be made.
         markets: Spot books that can be traded on.
@@ -68,7 +67,7 @@ class Inventory(NamedTuple):
     """
 
     targets: Sequence[Target]
-    held: Mapping[Place, Held]
+    held: Mapping[VenueAsset, Held]
     unknown: Mapping[str, str]
     ways: Sequence[TransferWay]
     markets: Sequence[Market]
@@ -90,10 +89,8 @@ def plan_rebalance(inventory: Inventory, takes: _Takes = _ALLOWED[0]) -> Plan:
         inventory: What is held, and the ways to move it.
         takes: Which ways may be used.
     """
-    found = [
-        _Planner(inventory, lambda way, also=also: takes(way) and also(way)).plan()  # type: ignore[misc]
-        for also in _ALLOWED
-    ]
+    allowed = [way for way in _ways_of(inventory) if takes(way)]
+    found = [_Planner(inventory, [w for w in allowed if also(w)]).plan() for also in _ALLOWED]
     return min(found, key=_worth_of)  # the first of equals
 
 
@@ -117,11 +114,10 @@ def _off(row: Row) -> Decimal:
 class _Planner:
     """Works out one plan."""
 
-    def __init__(self, inventory: Inventory, takes: _Takes) -> None:
-        self._inventory = inventory
-        self._ways = [way for way in _ways_of(inventory) if takes(way)]
-        self._why: dict[Place, list[str]] = {}
-        self._bands: dict[Place, Band] = {}
+    def __init__(self, inventory: Inventory, ways: Sequence[Way]) -> None:
+        self._inventory, self._ways = inventory, ways
+        self._why: dict[VenueAsset, list[str]] = {}
+        self._bands: dict[VenueAsset, Band] = {}
 
     def plan(self) -> Plan:
         """Plan again with what fees leave, until the bands are those of afterwards."""
@@ -157,13 +153,17 @@ class _Planner:
         inventory, unknown = self._inventory, self._inventory.unknown
         hidden = {t.asset for t in inventory.targets if t.venue in unknown}
         targets = [target for target in inventory.targets if target.asset not in hidden]
-        held = {t.place: inventory.held.get(t.place, Held(_ZERO)).total for t in targets}
+        held = {
+            t.venue_asset: inventory.held.get(t.venue_asset, Held(_ZERO)).total for t in targets
+        }
         return totals_of(targets, held)
 
     def _totals_after(self, stock: Stock, known: Mapping[str, Decimal]) -> dict[str, Decimal]:
         """Return what is held together afterwards; an unknown fee is not taken off."""
         targets = [target for target in self._inventory.targets if target.asset in known]
-        return totals_of(targets, {target.place: stock.holds(target.place) for target in targets})
+        return totals_of(
+            targets, {target.venue_asset: stock.holds(target.venue_asset) for target in targets}
+        )
 
     def _asset(self, asset: str, before: Stock) -> tuple[Stock, list[Step]]:
         """Return the steps that even out one asset, and what is held after them."""
@@ -202,7 +202,7 @@ class _Planner:
 
     def _larger(self, step: Step, stock: Stock) -> Step:
         """Return a step that goes on to a target, as far as the other steps leave room for it."""
-        undo(step, stock)
+        apply(step, stock, -1)
         qty, price_of = arriving(step), self._inventory.price_of
         made = size_step(step.way, qty, stock, price_of, to_target=True)
         larger = step if isinstance(made, str) else made._replace(why=step.why)
@@ -280,7 +280,7 @@ class _Planner:
         at_last = Stock(self._inventory.targets, held, frozenset(unknown), totals)
         rows = []
         for target in self._inventory.targets:
-            place = target.place
+            place = target.venue_asset
             if target.venue in unknown:
                 rows.append(Row(target, None, None, None, RowState.UNKNOWN, unknown[target.venue]))
                 continue
@@ -309,10 +309,10 @@ class _Planner:
 
     def _why_not(self, target: Target, stock: Stock, at_last: Stock) -> str:
         """Return in words why a place stays outside its band."""
-        asset, venue = target.place[1], target.venue
+        asset, venue = target.venue_asset[1], target.venue
         bands = {place: band for place, band in at_last.bands.items() if place[1] == asset}
         total = sum((stock.holds(place) for place in bands), _ZERO)
-        is_below = stock.holds(target.place) < bands[target.place].low
+        is_below = stock.holds(target.venue_asset) < bands[target.venue_asset].low
         ends = [band.low if is_below else band.high for band in bands.values()]
         edge = sum(ends, _ZERO)
         if is_below and total < edge:
@@ -323,9 +323,9 @@ class _Planner:
         if not any(venue == (way.taker if is_below else way.giver) for way in ways):
             what = f"brings {asset} here" if is_below else f"takes {asset} from here"
             return f"no configured transfer and no market at two venues {what}"
-        if notes := self._why.get(target.place):
+        if notes := self._why.get(target.venue_asset):
             return "; ".join(notes)
-        if not is_below and not stock.spare(target.place):
+        if not is_below and not stock.spare(target.venue_asset):
             return "what is above its band is in use, not free"
         return "what others may give or take within their bands, and what is free, is too little"
 

@@ -210,32 +210,17 @@ def size_step(
     return _size_trade(way, qty, stock, price_of)
 
 
-def apply(step: Step, stock: Stock) -> None:
-    """Count what a step moves."""
-    way = step.way
+def apply(step: Step, stock: Stock, sign: int = 1) -> None:
+    """Count what a step moves; with a ``sign`` of -1 count it as not moved again."""
     if isinstance(step, Transfer):
-        stock.take((step.way.giver, step.way.asset), step.qty)
-        stock.put((step.way.taker, step.way.asset), arriving(step))
+        stock.take((step.way.giver, step.way.asset), sign * step.qty)
+        stock.put((step.way.taker, step.way.asset), sign * arriving(step))
         return
-    base, quote, _ = split_instrument(way.sell.instrument)  # type: ignore[union-attr]
-    stock.take((step.sell.venue, base), step.sell.qty)
-    stock.put((step.buy.venue, base), step.buy.qty)
-    stock.take((step.buy.venue, quote), step.spent)
-    stock.put((step.sell.venue, quote), step.received)
-
-
-def undo(step: Step, stock: Stock) -> None:
-    """Count what ``apply`` counted as not moved."""
-    way = step.way
-    if isinstance(step, Transfer):
-        stock.take_back((step.way.giver, step.way.asset), step.qty)
-        stock.put((step.way.taker, step.way.asset), -arriving(step))
-        return
-    base, quote, _ = split_instrument(way.sell.instrument)  # type: ignore[union-attr]
-    stock.take_back((step.sell.venue, base), step.sell.qty)
-    stock.put((step.buy.venue, base), -step.buy.qty)
-    stock.take_back((step.buy.venue, quote), step.spent)
-    stock.put((step.sell.venue, quote), -step.received)
+    base, quote, _ = split_instrument(step.way.sell.instrument)
+    stock.take((step.sell.venue, base), sign * step.sell.qty)
+    stock.put((step.buy.venue, base), sign * step.buy.qty)
+    stock.take((step.buy.venue, quote), sign * step.spent)
+    stock.put((step.sell.venue, quote), sign * step.received)
 
 
 def _size_transfer(way: TransferWay, qty: Decimal, stock: Stock, price_of: PriceOf) -> Step | str:

@@ -34,7 +34,7 @@ from shared.domain.accounting import (
     unrealized,
 )
 from shared.domain.executions import Execution, plain_trades
-from shared.domain.fees import MONEY_STEP
+from shared.domain.fees import MONEY_STEP, plus_known
 from shared.messages.base import Certainty, Side
 from shared.messages.execution import OPERATOR_STRATEGY, RESERVED_STRATEGIES, FundingPaid
 
@@ -154,8 +154,7 @@ class StrategyBooks(msgspec.Struct):
             left = result.realized - sum((part.realized for part in parts), ZERO)
             rest = open_profit.get(quote, ZERO)
             for part in parts:
-                known = rest is not None and part.unrealized is not None
-                rest = rest - part.unrealized if known else None  # type: ignore[operator]
+                rest = plus_known(rest, None if part.unrealized is None else -part.unrealized)
             if left or rest:
                 netted[quote] = Earned(
                     realized=left,

@@ -105,8 +105,8 @@ def _problems(numbers: Mapping[str, Decimal | None]) -> dict[str, str]:
     """Return what is wrong with each number, empty where nothing is."""
     found = {name: _problem(name, value) for name, value in numbers.items()}
     least, most = numbers["qty_min"], numbers["qty_max"]
-    in_order = found["qty_min"] or found["qty_max"] or least is None or most is None
-    if not in_order and least > most:  # type: ignore[operator]
+    are_right = not (found["qty_min"] or found["qty_max"])
+    if are_right and least is not None and most is not None and least > most:
         found["qty_min"] = found["qty_max"] = f"qty_min {least} is above qty_max {most}"
     return found
 

@@ -272,10 +272,8 @@ async def test_an_order_is_sent_as_it_is_or_not_at_all(
         assert (report.status, report.filled_qty) == (OrderStatus.CANCELED, 0)
 
 
-@ALL
+@pytest.mark.parametrize("name", [n for n, can in CAN_SEND.items() if TimeInForce.FOK in can])
 async def test_an_order_that_must_fill_whole_takes_no_part_of_it(name, simulated) -> None:
-    if TimeInForce.FOK not in CAN_SEND[name]:
-        pytest.skip("cannot be sent there")
     async with open_account(name, simulated) as account:
         whole = {"time_in_force": TimeInForce.FOK, "qty": D(1_000)}
         order = await account.order(client_order_id=f"abfok{name[:6]}000", **whole)

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +25,6 @@ from tests.decision_builders import make_info, make_view
 from tests.support import ROOT
 
 GOOD = '[venues.kraken]\ninstruments = ["BTC/USDT"]\n'
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    with EmbeddedServer(tmp_path_factory.mktemp("bus")) as running:
-        yield running
-
-
-@pytest.fixture
-async def link(server: EmbeddedServer) -> AsyncIterator[Link]:
-    async with open_link(server.url) as opened:
-        await opened._redis.flushall()
-        yield opened
 
 
 def environment(**changes: str) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal as D
 from pathlib import Path
 
@@ -16,26 +15,13 @@ from shared.embedded import EmbeddedServer
 from shared.messages.base import Message, Side
 from shared.messages.execution import Fill, OrderEvent
 from shared.streams import EXEC_EVENT, STREAM_OF
-from shared.watch.link import Link, open_link
+from shared.watch.link import Link
 from tests.decision_builders import make_done, make_fill, make_order
 from tests.executor_model import make_plan
 from tests.integration.test_cli import arb, arb_meanwhile
 
 DAY_NS = 86_400_000_000_000
 T0 = 20_000 * DAY_NS  # 2024-10-04
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    with EmbeddedServer(tmp_path_factory.mktemp("bus")) as running:
-        yield running
-
-
-@pytest.fixture
-async def link(server: EmbeddedServer) -> AsyncIterator[Link]:
-    async with open_link(server.url) as opened:
-        await opened._redis.flushall()
-        yield opened
 
 
 def fill(plan: str, venue: str, side: Side, price: str, ts_ns: int, **changes: object) -> Fill:

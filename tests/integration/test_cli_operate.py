@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 
 import pytest
@@ -16,23 +15,10 @@ from shared.messages.base import Certainty, TradingState
 from shared.messages.control import Alert, Command, CommandKind, Heartbeat, Severity
 from shared.messages.execution import ExecutorReady, RiskReport, TradingStateChanged
 from shared.streams import CTL_COMMAND
-from shared.watch.link import Link, open_link
+from shared.watch.link import Link
 from shared.watch.operate import CommandResult, command
 from tests.integration.test_cli import arb_meanwhile, say
 from tests.support import eventually
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    with EmbeddedServer(tmp_path_factory.mktemp("bus")) as running:
-        yield running
-
-
-@pytest.fixture
-async def link(server: EmbeddedServer) -> AsyncIterator[Link]:
-    async with open_link(server.url) as opened:
-        await opened._redis.flushall()
-        yield opened
 
 
 async def test_a_halt_is_kept_when_nobody_is_there(link: Link, server: EmbeddedServer) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal as D
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from shared.embedded import EmbeddedServer
 from shared.messages.base import Message
 from shared.messages.execution import Balance, BalanceReport
 from shared.streams import STREAM_OF
-from shared.watch.link import Link, open_link
+from shared.watch.link import Link
 from tests.decision_builders import make_info, make_view
 from tests.integration.test_cli import arb
 from tests.support import ROOT
@@ -25,19 +24,6 @@ from tests.support import ROOT
 DOCUMENT = (ROOT / "docs" / "rebalance.md").read_text(encoding="utf-8")
 (EXAMPLE,) = re.findall(r"```toml\n(.*?)```", DOCUMENT, re.DOTALL)
 (SHOWN,) = re.findall(r"```console\n\$ arb rebalance\n(.*?)```", DOCUMENT, re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    with EmbeddedServer(tmp_path_factory.mktemp("bus")) as running:
-        yield running
-
-
-@pytest.fixture
-async def link(server: EmbeddedServer) -> AsyncIterator[Link]:
-    async with open_link(server.url) as opened:
-        await opened._redis.flushall()
-        yield opened
 
 
 @pytest.fixture

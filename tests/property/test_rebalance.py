@@ -115,7 +115,7 @@ def test_a_proposal_ends_where_it_says(seed: int) -> None:
     after = carried_out(inventory, plan)
     for row in plan.rows:
         if row.after is not None:
-            assert row.after == after.get(row.target.place, Held(D(0))).total
+            assert row.after == after.get(row.target.venue_asset, Held(D(0))).total
         assert bool(row.reason) is (row.state not in GOOD)
     assert all(step.why for step in plan.steps)
     costs = [step.cost for step in plan.steps]

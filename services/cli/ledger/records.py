@@ -13,6 +13,7 @@ from services.cli.ledger.file import Wanted
 from shared.domain.accounting import ZERO
 from shared.domain.contracts import Contract
 from shared.domain.executions import cost_of
+from shared.domain.fees import plus_known
 from shared.domain.instrument import split_instrument
 from shared.messages.base import Certainty
 from shared.sql_ledger.database import Ledger
@@ -98,9 +99,8 @@ def _fees(instrument: str, traded: Sequence[Columns]) -> dict[str, Decimal | Non
     fees: dict[str, Decimal | None] = {}
     for each in traded:
         asset = each["fee_asset"] or settle or quote
-        before = fees.get(asset, ZERO)
-        known = each["fee"] is not None and before is not None
-        fees[asset] = before + Decimal(each["fee"]) if known else None  # type: ignore[operator]
+        fee = None if each["fee"] is None else Decimal(each["fee"])
+        fees[asset] = plus_known(fees.get(asset, ZERO), fee)
     return fees
 
 

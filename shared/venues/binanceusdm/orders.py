@@ -230,8 +230,8 @@ async def funding_since(
 
 __all__ = [
     "FILLS_TOGETHER",
-    "TIMES_IN_FORCE",
     "IS_ORDERED",
+    "TIMES_IN_FORCE",
     "VALIDITY_MS",
     "cancel",
     "fills_in",

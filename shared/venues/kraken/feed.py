@@ -73,12 +73,12 @@ class KrakenFeed(SpotSockets):
         )
 
 
-def _base_tier_bps(ladder: object, fraction: float | None) -> Decimal | None:
+def _base_tier_bps(ladder: Any, fraction: float | None) -> Decimal | None:
     """Return the fee at no volume: ladder entries are (volume, percent)."""
     if not ladder:
         return fee_bps(fraction, FEE_DEFAULT)
     try:
-        _, percent = min((Decimal(str(volume)), fee) for volume, fee in ladder)  # type: ignore[attr-defined]
+        _, percent = min((Decimal(str(volume)), fee) for volume, fee in ladder)
     except (TypeError, ValueError, InvalidOperation):
         return NO_NUMBER
     told = number(percent)
