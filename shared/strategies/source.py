@@ -39,7 +39,9 @@ def check_source(text: str, where: str) -> None:
         tree = ast.parse(text)
     except SyntaxError as error:
         raise ConfigError(f"{where}:{error.lineno or 1}: not valid Python: {error.msg}") from error
-    except (RecursionError, MemoryError, ValueError) as error:
+    except ValueError as error:  # what is wrong on its first line, as older versions say it
+        raise ConfigError(f"{where}:1: not valid Python: {error}") from error
+    except (RecursionError, MemoryError) as error:
         raise ConfigError(f"{where}: not valid Python: {error}") from error
     for node in ast.walk(tree):
         for module in _imported(node, where):
