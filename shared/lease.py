@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from shared.bus.port import Bus
+from shared.cancel import cancel_and_wait
 from shared.errors import ArbError, BusUnavailable
 from shared.lease_terms import RENEW_S, STANDBY_S, TAKEOVER_PAUSE_S, TTL_MS, assign
 from shared.process import describe, is_gone
@@ -150,9 +151,7 @@ class Lease:
                 keeping.result()
             return await working
         finally:
-            keeping.cancel()
-            working.cancel()
-            await asyncio.wait({keeping, working})
+            await cancel_and_wait((keeping, working))
 
     async def release(self) -> None:
         """Give the lease up, so that a standby takes over at once."""

@@ -24,6 +24,7 @@ from shared.bus.opening import open_bus
 from shared.bus.port import Bus
 from shared.bus.redis_streams import RedisBus
 from shared.bus.tuning import TUNING
+from shared.cancel import cancel_and_wait
 from shared.clock import Clock, SystemClock
 from shared.config import instance_name, load_config
 from shared.config_sections import Config
@@ -134,9 +135,7 @@ async def _supervise(
             await asyncio.wait({serving})
         return _exit_code(serving, asked=stop.is_set())
     finally:
-        beating.cancel()
-        stopping.cancel()
-        await asyncio.wait({beating, stopping})
+        await cancel_and_wait((beating, stopping))
         await health.close()
 
 

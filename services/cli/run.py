@@ -19,6 +19,7 @@ from services.cli.screen import Screen, progress_line, render
 from services.cli.stack import Stack, StackError, seconds_since
 from services.cli.supervisor import tail
 from services.cli.venues import ControlClient
+from shared.cancel import cancel_and_wait
 from shared.clock import SystemClock
 from shared.domain.valuation import closes
 from shared.errors import BusUnavailable, Unavailable
@@ -129,16 +130,14 @@ async def watched(run: Run) -> AsyncIterator[Run]:
     try:
         yield run
     finally:
-        for task in tasks:
-            task.cancel()
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_and_wait(tasks)
         for number in numbers:
             loop.remove_signal_handler(number)
         if run.control is not None:
             await run.control.close()
-    for outcome in outcomes:
-        if isinstance(outcome, Exception):
-            raise outcome
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
 
 
 def _on_signal(run: Run) -> None:

@@ -20,6 +20,7 @@ from typing import IO
 import psutil
 
 from services.cli.trend import Trend
+from shared.cancel import cancel_and_wait
 from shared.clock import SystemClock
 from shared.watch.usage import Usage
 
@@ -139,17 +140,12 @@ class Supervisor:
             self._stopping = True
         for kept in chosen:
             kept.usage.stopping = True
-            if kept.task is not None:
-                kept.task.cancel()
-        await asyncio.gather(
-            *(kept.task for kept in chosen if kept.task is not None), return_exceptions=True
-        )
+        await cancel_and_wait(kept.task for kept in chosen if kept.task is not None)
         for rank in sorted({kept.program.stop_rank for kept in chosen}):
             group = [kept for kept in chosen if kept.program.stop_rank == rank]
             await asyncio.gather(*(self._stop_one(kept) for kept in group))
         if names is None and self._sampler is not None:
-            self._sampler.cancel()
-            await asyncio.gather(self._sampler, return_exceptions=True)
+            await cancel_and_wait([self._sampler])
 
     def kill(self) -> None:
         """Kill everything at once, without waiting: the last resort."""

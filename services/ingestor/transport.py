@@ -19,6 +19,7 @@ from services.ingestor.engine.requests import (
 from services.ingestor.listing_child import read_in_child
 from services.ingestor.rest import RestClient
 from services.ingestor.sockets import Socket
+from shared.cancel import cancel_and_wait
 from shared.clock import Clock
 from shared.engine import Action, Result
 
@@ -67,10 +68,7 @@ class VenueTransport:
 
     async def close(self) -> None:
         """End all that runs."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel_and_wait(self._tasks)
         await self._rest.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

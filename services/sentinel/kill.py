@@ -25,6 +25,7 @@ from services.sentinel.facts import ENDED, spot_of
 from services.sentinel.gateways import open_gateways
 from services.sentinel.kill_switch import KillReport, KillSwitch, traded_of
 from services.sentinel.transport import VenueGateways
+from shared.cancel import cancel_and_wait
 from shared.clock import SystemClock
 from shared.config import load_config
 from shared.config_sections import Config
@@ -153,10 +154,7 @@ async def _clear(
             actions = switch.on_time(clock.now_ns())
         else:
             actions = switch.on_result(result, clock.now_ns())
-    left = list(tasks)
-    for task in left:
-        task.cancel()
-    await asyncio.gather(*left, return_exceptions=True)
+    await cancel_and_wait(tasks)
     return switch.report(clock.now_ns())
 
 

@@ -22,6 +22,7 @@ from shared.bus.signing import Verifier
 from shared.bus.tuning import DEAD_BYTES_MAX, DEAD_ENTRIES_MAX, POSITION_KEY, dead_key
 from shared.bus.upkeep import DurableTrimmer
 from shared.bus.wire import newest_position, pack, previous_id
+from shared.cancel import cancel_and_wait
 from shared.codec import FIELD, decode
 from shared.errors import BusUnavailable, CodecError
 from shared.streams import StreamSpec
@@ -276,6 +277,5 @@ class DurableReader:
     async def close(self) -> None:
         """Stop reading; what was not acknowledged stays pending."""
         if self._upkeep is not None:
-            self._upkeep.cancel()
-            await asyncio.wait([self._upkeep])
+            await cancel_and_wait([self._upkeep])
         await self._link.drop()

@@ -31,6 +31,7 @@ from shared.bus.tuning import (
 )
 from shared.bus.upkeep import keep_bytes
 from shared.bus.wire import Packer, makes_promises, pack
+from shared.cancel import cancel_and_wait
 from shared.clock import Clock, SystemClock
 from shared.config_sections import BusConfig
 from shared.errors import BusUnavailable
@@ -264,9 +265,7 @@ class RedisBus(RedisState):
 
     async def close(self) -> None:
         """See :class:`shared.bus.port.Bus`."""
-        for task in filter(None, (self._upkeep, self._alert_task)):
-            task.cancel()
-            await asyncio.wait([task])
+        await cancel_and_wait(filter(None, (self._upkeep, self._alert_task)))
         self._fence.stop()
         await self._upkeep_link.drop()
         try:

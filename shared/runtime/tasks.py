@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
+from shared.cancel import cancel_and_wait
 from shared.lease import LeaseLost
 
 
@@ -52,10 +53,7 @@ class Tasks:
 
     async def cancel(self) -> None:
         """End all of them."""
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await cancel_and_wait(self._running)
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

@@ -1,0 +1,24 @@
+"""Ending tasks for certain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+AGAIN_S: Final = 5.0
+"""Longer than a task needs to close what it holds."""
+
+
+async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel tasks and wait until all have ended; what they raised stays with them.
+
+    One cancellation may be lost: ``asyncio.wait_for`` of Python 3.11, which redis-py sends with,
+    returns its result where both come in the same turn of the event loop, and the task goes on. So
+    tasks that have not ended after ``AGAIN_S`` are canceled again.
+    """
+    running = {task for task in tasks if not task.done()}
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=AGAIN_S)
