@@ -8,6 +8,7 @@ end is not after its begin ends on the next day.
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 MINUTE_NS: Final = 60_000_000_000
@@ -58,7 +59,7 @@ def window_of(text: str) -> Window:
     if found := _ONCE.fullmatch(text):
         numbers = [int(number) for number in found.groups()]
         first, end = _minutes(*numbers[:5]), _minutes(*numbers[5:])
-        if first is not None and end is not None and first < end:
+        if first is not None and end is not None and 0 <= first < end:
             return Window(text, first, end - first, 0)
     raise ValueError(
         f"{text!r} is no window of time in UTC; give one like 06:00-08:00, Thu 06:00-08:00 or "
@@ -68,11 +69,8 @@ def window_of(text: str) -> Window:
 
 def _minutes(year: int, month: int, day: int, hour: int, minute: int) -> int | None:
     """Return a moment in minutes of UNIX time; ``None`` where there is no such day."""
-    is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-    months = (31, 29 if is_leap else 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-    if year < 1970 or not 1 <= month <= 12 or not 1 <= day <= months[month - 1]:
+    try:
+        moment = datetime(year, month, day, hour, minute, tzinfo=UTC)
+    except ValueError:
         return None
-    before = year - 1
-    leap_days = before // 4 - before // 100 + before // 400 - 477  # those before 1970
-    days = (year - 1970) * 365 + leap_days + sum(months[: month - 1]) + day - 1
-    return days * DAY_MINUTES + hour * 60 + minute
+    return int(moment.timestamp()) // 60
