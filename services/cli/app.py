@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 
 from services.cli import (
     commands_basis,
+    commands_calibrate,
     commands_data,
     commands_export,
     commands_funding,
@@ -57,6 +58,7 @@ commands_ledger.register(app)
 commands_basis.register(app)
 commands_operate.register(app)
 commands_rebalance.register(app)
+commands_calibrate.register(app)
 commands_export.register(app)
 commands_strategy.register(app)
 commands_research.register(app)

@@ -1,4 +1,4 @@
-"""`sim | replay | backtest`: what these commands of ``arb`` run."""
+"""`sim | replay | backtest | calibrate`: what these commands of ``arb`` run."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from services.lab.backtest import Backtest, configured
 from services.lab.backtest_data import fitted, load_data
 from services.lab.backtest_facts import facts_of
 from services.lab.backtest_terms import BacktestConfig, check_terms
+from services.lab.calibrate import Compared, compare
+from services.lab.calibrate_facts import facts_of as calibration_of
 from services.lab.output import OutputFile, write_out
 from services.lab.pool import run_all
 from services.lab.recorded import survey
@@ -42,6 +44,7 @@ _SEEDS = re.compile(r"(\d{1,10})(?:\.\.(\d{1,10}))?", re.ASCII)
 PROGRESS_S = 5.0
 _NUMBERS = msgspec.json.Encoder(decimal_format="number")
 GC_THRESHOLDS = 50_000, 20, 100
+CALIBRATION_SEEDS_MAX = 1_000
 TOLD_MAX = 5
 """Violating seeds whose story is printed."""
 
@@ -50,7 +53,9 @@ def main(arguments: list[str]) -> int:
     """Run what is asked for and return the exit code."""
     options = _parser().parse_args(arguments)
     logging.disable(logging.CRITICAL)  # what would be logged is on the bus in memory
-    what = {"sim": simulate, "replay": replay, "backtest": backtest}[options.what]
+    what = {"sim": simulate, "replay": replay, "backtest": backtest, "calibrate": calibrate}[
+        options.what
+    ]
     try:
         return what(options)
     except ConfigError as error:
@@ -111,19 +116,36 @@ def backtest(options: argparse.Namespace) -> int:
     return EXIT_VIOLATED if ending.problems else 0
 
 
+def calibrate(options: argparse.Namespace) -> int:
+    """Send the orders of seeds to paper and to simulated venues, and print what differs as JSON.
+
+    Raises:
+        ConfigError: No seeds, or too many.
+    """
+    seeds = parse_seeds(options.seeds)
+    if len(seeds) > CALIBRATION_SEEDS_MAX:
+        raise ConfigError(f"--seeds {options.seeds}: give at most {CALIBRATION_SEEDS_MAX} seeds")
+    progress, found = Progress("calibrating", len(seeds), "seeds"), list[Compared]()
+    for done, seed in enumerate(seeds):
+        progress.tell(done)
+        found += compare(seed)
+    write_out(msgspec.json.encode(calibration_of(seeds, found)) + b"\n")
+    return 0
+
+
 class Progress:
     """Tells on standard error how far a run is, every few seconds."""
 
-    def __init__(self, doing: str, length_s: float) -> None:
-        self._doing, self._length_s = doing, length_s
+    def __init__(self, doing: str, length: float, unit: str = "s") -> None:
+        self._doing, self._length, self._unit = doing, length, unit
         self._told_s = time.monotonic()  # tidy-ok: the wall clock is what is measured here
 
-    def tell(self, market_s: float) -> None:
-        """Take the market seconds played so far in."""
+    def tell(self, done: float) -> None:
+        """Take in how much is done, as of a recording its market seconds."""
         now_s = time.monotonic()  # tidy-ok: as above
         if now_s - self._told_s > PROGRESS_S:
             self._told_s = now_s
-            _print_error(f"{self._doing}: {market_s:.0f} of {self._length_s:.0f} s")
+            _print_error(f"{self._doing}: {done:.0f} of {self._length:.0f} {self._unit}")
 
 
 @contextmanager
@@ -265,4 +287,6 @@ def _parser() -> argparse.ArgumentParser:
     trading.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     trading.add_argument("--facts", type=Path, required=True, help="where the facts go")
     trading.add_argument("--decisions", type=Path, metavar="FILE", help="every decision made")
+    both = commands.add_parser("calibrate", help="paper against simulated venues, as JSON")
+    both.add_argument("--seeds", default="1..10", metavar="A..B", help="which markets to run")
     return parser

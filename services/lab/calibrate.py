@@ -1,0 +1,290 @@
+"""The same orders on paper and at a simulated venue's matching engine and account. Pure.
+
+A seed makes two equal markets for each book: the book and that of a second venue, moved by the
+generator that the simulated venues have. In one of them an order is matched and moves the market.
+The other stays as it is without the order, and is what the paper account sees, as it sees a real
+market. Both get the order after the same latency. What differs is what paper does not know: levels
+beyond those shown, the queue, how others answer to what was taken, what the newest view lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from random import Random
+from typing import Final
+
+from services.executor.paper import PaperGateway
+from services.lab.calibrate_orders import Draft, OrderKind, drafts, terms_of
+from services.lab.feed import rules_of
+from services.lab.kernel import Kernel
+from services.lab.paper import not_here
+from services.lab.process import at_once
+from shared.accounts.gateway import FillReport, OrderKey, OrderRequest
+from shared.config_sections import ExecutorConfig, OrderbookConfig
+from shared.domain.order import ZERO
+from shared.errors import Rejected, Unavailable
+from shared.exchange.crosses import is_cross
+from shared.exchange.exchange import Exchange
+from shared.exchange.generator import TICK_MS, MarketGenerator
+from shared.exchange.listing import Listing
+from shared.exchange.matching import BookSide
+from shared.exchange.orders import Fill, IncomingOrder, Order, RefusedError
+from shared.messages.base import BookState
+from shared.messages.market import DepthView
+from shared.messages.market import Level as ShownLevel
+from shared.messages.terms import OrderTerms
+from shared.simulated.context import Context
+from shared.simulated.faults import FaultTable
+from shared.venues.registry import ADAPTERS, load_simulated
+
+_MS, _S = 1_000_000, 1_000_000_000
+START_NS: Final = 1_750_000_000 * _S
+AFTER_NS: Final = 1 * _S
+"""A market goes on for so long after the last order is over."""
+VIEW_NS: Final = 10 * _MS
+"""How old a view is when the paper account has it: the executor reads the newest every 20 ms."""
+LATENCY_NS: Final = ExecutorConfig().paper_latency_ms * _MS
+LEVELS: Final = OrderbookConfig().depth_levels
+"""Per side of a view."""
+NO_PRICE: Final = "no price on both sides of the book"
+REFUSED_TWICE: Final = "refused on both sides"
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What became of an order on one side.
+
+    Attributes:
+        qty: Base units that were filled.
+        price: Their average price in quote units; ``None`` without a fill.
+        refusal: Why the order was refused; empty if it was not.
+    """
+
+    qty: Decimal = ZERO
+    price: Decimal | None = None
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """One order on both sides.
+
+    Attributes:
+        venue: Where.
+        kind: Which.
+        terms: What was asked for; ``None`` where no price was known to ask at.
+        latency_ns: From the decision to the venue, on both sides.
+        paper: What became of it on paper.
+        simulated: What became of it at the simulated venue.
+    """
+
+    venue: str
+    kind: OrderKind
+    terms: OrderTerms | None
+    latency_ns: int
+    paper: Filled = Filled()
+    simulated: Filled = Filled()
+
+    @property
+    def left_out(self) -> str:
+        """Why it says nothing about paper; empty if it does."""
+        if self.terms is None:
+            return NO_PRICE
+        return REFUSED_TWICE if self.paper.refusal and self.simulated.refusal else ""
+
+
+def compare(seed: int) -> list[Compared]:
+    """Return every order of a seed on both sides, book after book."""
+    return [one for listings in _books() for one in Comparison(seed, listings).run()]
+
+
+def _books() -> Iterator[list[Listing]]:
+    """Yield every book that the simulated venues have against money, a second venue's beside it."""
+    listed = [
+        listing
+        for adapter in ADAPTERS
+        for listing in load_simulated(adapter).LISTINGS
+        if not is_cross(listing)
+    ]
+    for place, listing in enumerate(listed):
+        others = (*listed[place + 1 :], *listed[:place])
+        second = [x for x in others if x.base == listing.base and x.venue != listing.venue]
+        yield [listing, *second[:1]]
+
+
+class Market:
+    """Simulated venues, and what moves their books."""
+
+    def __init__(self, seed: int, listings: Sequence[Listing], kernel: Kernel) -> None:
+        context = Context(
+            seed,
+            FaultTable({}),
+            kernel.now_ns,
+            self._fair,
+            lambda delay_s, event: kernel.after(round(delay_s * _S), event),
+        )
+        self.exchanges: list[Exchange] = [
+            load_simulated(listing.venue).open_venue(context, (listing,)).exchange
+            for listing in listings
+        ]
+        self._generator = MarketGenerator(self.exchanges, seed)
+
+    def step(self, now_ns: int) -> None:
+        """Move every book by one tick."""
+        self._generator.step(now_ns // _MS)
+        for exchange in self.exchanges:
+            for book in exchange.books.values():
+                book.changed.clear()
+
+    def _fair(self, venue: str, base: str) -> float:
+        return self._generator.fair(venue, base)
+
+
+@dataclass(slots=True)
+class _Sent:
+    """An order on its way, and what there is of it."""
+
+    kind: OrderKind
+    terms: OrderTerms
+    name: str
+    latency_ns: int
+    order: Order | None = None
+    refusal_paper: str = ""
+    refusal_simulated: str = ""
+
+
+class Comparison:
+    """The orders of one seed in one book.
+
+    Args:
+        seed: Of the market and of the orders.
+        listings: The book, and that of a second venue where there is one.
+    """
+
+    def __init__(self, seed: int, listings: Sequence[Listing]) -> None:
+        self._listing = listing = listings[0]
+        self._kernel = Kernel(START_NS)
+        self._traded = Market(seed, listings, self._kernel)
+        self._watched = Market(seed, listings, self._kernel)
+        self._exchange = self._traded.exchanges[0]
+        self._view: DepthView | None = None
+        self._views = 0
+        self._sent: list[_Sent] = []
+        self._unpriced: list[Compared] = []
+        self._paper = PaperGateway(
+            listing.venue,
+            {(listing.venue, listing.instrument): rules_of(listing)},
+            self._kernel,
+            wait=not_here,
+            quote_balance=ExecutorConfig().paper_balance,
+            lets_rest=True,
+        )
+        self._drafts = drafts(Random(f"{seed}/{listing.venue}/{listing.instrument}"))
+
+    def run(self) -> list[Compared]:
+        """Return every order, in the order of the decisions."""
+        until_ns = START_NS
+        for draft in self._drafts:
+            at_ns = START_NS + round(draft.at_s * _S)
+            self._kernel.at(at_ns, partial(self._decide, draft))
+            until_ns = max(until_ns, at_ns + round(draft.rest_s * _S) + AFTER_NS)
+        self._step()
+        self._kernel.run_until(until_ns)
+        return [*map(self._result, self._sent), *self._unpriced]
+
+    def _step(self) -> None:
+        """Move both markets, and show the paper account one of them a little later."""
+        now_ns = self._kernel.now_ns()
+        self._traded.step(now_ns)
+        self._watched.step(now_ns)
+        self._views += 1
+        view = view_of(self._watched.exchanges[0], self._listing, self._views, now_ns)
+        self._kernel.after(VIEW_NS, partial(self._show, view))
+        self._kernel.after(TICK_MS * _MS, self._step)
+
+    def _show(self, view: DepthView) -> None:
+        self._view = view
+        self._paper.on_view(view)
+
+    def _decide(self, draft: Draft) -> None:
+        assert self._view is not None, "the first order is decided later than the first view"
+        terms, latency_ns = terms_of(draft, self._listing, self._view), LATENCY_NS
+        if terms is None:
+            self._unpriced.append(
+                Compared(
+                    venue=self._listing.venue, kind=draft.kind, terms=None, latency_ns=latency_ns
+                )
+            )
+            return
+        sent = _Sent(draft.kind, terms, f"order-{len(self._sent)}", latency_ns)
+        self._sent.append(sent)
+        self._kernel.after(latency_ns, partial(self._arrive, sent))
+        if terms.rests:
+            rest_ns = round(draft.rest_s * _S)
+            self._kernel.after(rest_ns + latency_ns, partial(self._cancel, sent))
+
+    def _arrive(self, sent: _Sent) -> None:
+        """Place an order on both sides."""
+        try:
+            self._paper.fill(OrderRequest(client_order_id=sent.name, terms=sent.terms))
+        except (Rejected, Unavailable) as error:
+            sent.refusal_paper = str(error)
+        listing = self._exchange.by_instrument[self._listing.instrument]
+        request = IncomingOrder(listing=listing, terms=sent.terms, client_id=sent.name)
+        try:
+            sent.order = self._exchange.place(request, self._kernel.now_ns() // _MS)
+        except RefusedError as error:
+            sent.refusal_simulated = error.reason.value
+
+    def _cancel(self, sent: _Sent) -> None:
+        """Take an order that rests back on both sides."""
+        at_once(self._paper.cancel(_key(sent)))
+        if sent.order is not None and sent.order.is_open:
+            self._exchange.cancel(sent.order, self._kernel.now_ns() // _MS)
+
+    def _result(self, sent: _Sent) -> Compared:
+        report, order = at_once(self._paper.query(_key(sent))), sent.order
+        return Compared(
+            venue=sent.terms.venue,
+            kind=sent.kind,
+            terms=sent.terms,
+            latency_ns=sent.latency_ns,
+            paper=_filled(() if report is None else report.fills, sent.refusal_paper),
+            simulated=_filled(() if order is None else order.fills, sent.refusal_simulated),
+        )
+
+
+def view_of(exchange: Exchange, listing: Listing, seq: int, now_ns: int) -> DepthView:
+    """Return a book as the orderbook publishes it."""
+    book = exchange.books[listing.instrument]
+    return DepthView(
+        venue=exchange.venue,
+        instrument=listing.instrument,
+        state=BookState.LIVE,
+        epoch=START_NS,
+        seq=seq,
+        bids=_levels(book.bids, listing),
+        asks=_levels(book.asks, listing),
+        ts_recv_ns=now_ns,
+        ts_ns=now_ns,
+    )
+
+
+def _levels(side: BookSide, listing: Listing) -> list[ShownLevel]:
+    # Division of whole numbers rounds correctly, so these are the floats of the venue's text.
+    price, qty = 10**listing.price_scale, 10**listing.qty_scale
+    return [(ticks / price, lots / qty) for ticks, lots in side.depth(LEVELS)]
+
+
+def _key(sent: _Sent) -> OrderKey:
+    terms = sent.terms
+    return OrderKey(venue=terms.venue, instrument=terms.instrument, client_order_id=sent.name)
+
+
+def _filled(fills: Sequence[FillReport | Fill], refusal: str) -> Filled:
+    qty = sum((fill.qty for fill in fills), ZERO)
+    worth = sum((fill.qty * fill.price for fill in fills), ZERO)
+    return Filled(qty, worth / qty if qty else None, refusal)
