@@ -68,13 +68,16 @@ class Intake:
 
     def malformed(self, plan: ApprovedPlan) -> str:
         """Return why no executor can have started it; empty if one can, configured otherwise."""
+        resting = 0
         for leg in plan.legs:
             name = split_instrument(leg.instrument)
             if (name.base != plan.base or name.quote != plan.quote) and not plan.values:
                 return f"{leg.instrument} is not {plan.base}/{plan.quote}"
             if leg.order_type is not _LIMIT or leg.time_in_force not in _TIMES:
                 return f"a leg is a {leg.kind} order, not a LIMIT IOC one"
-        if flaw := _resting_flaw(plan):
+            resting += leg.time_in_force is _POST_ONLY
+        is_quote = resting or plan.resting is not None or plan.policy is _MAKER_TAKER
+        if is_quote and (flaw := _resting_flaw(plan, resting)):
             return flaw
         if plan.policy is not _CONCURRENT and (plan.values or len(plan.legs) != 2):
             return "its legs are to go one after the other, which only two of one asset do"
@@ -100,12 +103,14 @@ class Intake:
         if lives_ns > self._ttl_ns:
             allowed = f"risk.plan_ttl_ms allows {self._ttl_ns // _MS} ms"
             return f"it would expire {lives_ns // _MS} ms after its approval, {allowed}"
-        if plan.loss_cap > (most := self._loss_cap_max(plan)):
+        if plan.loss_cap > (most := self._loss_cap_max(plan, limits)):
             return f"its loss cap is {plan.loss_cap}, risk allows {most}"
+        # What was opened may have become worth more: closing it must be possible all the same.
+        bounded = limits if plan.intent is not _CLOSE else None
         for leg in plan.legs:
-            if limits is not None and (why := _size_objection(leg, plan, limits)):
+            if bounded is not None and (why := _size_objection(leg, plan, bounded)):
                 return why
-            if why := self._leg_objection(leg, plan, now_ns):
+            if why := self._leg_objection(leg, now_ns):
                 return why
         return value_flaw(plan, self.markets, now_ns) if plan.values else ""
 
@@ -126,14 +131,13 @@ class Intake:
 
     def bounded(self, plan: ApprovedPlan) -> ApprovedPlan:
         """Return a plan that may have been started, its loss cap no more than is allowed now."""
-        most = self._loss_cap_max(plan)
+        most = self._loss_cap_max(plan, self._limits.limits_in(plan.quote))
         if plan.loss_cap <= most:
             return plan
         return msgspec.structs.replace(plan, loss_cap=most)
 
-    def _loss_cap_max(self, plan: ApprovedPlan) -> Decimal:
+    def _loss_cap_max(self, plan: ApprovedPlan, limits: RiskConfig | None) -> Decimal:
         """Return what risk gives such a plan: a share of its dearer side at its worse prices."""
-        limits = self._limits.limits_in(plan.quote)
         most = ZERO if limits is None else limits.plan_loss_max
         if plan.values:
             return loss_cap_of(path_stake(plan).notional, self._loss_cap_bps, most)
@@ -174,7 +178,7 @@ class Intake:
         is_instant = plan.intent is Intent.INSTANT
         return len(lots) < len(known) or is_rest_of_lots(net, max(lots), is_instant=is_instant)
 
-    def _leg_objection(self, leg: PlanLeg, plan: ApprovedPlan, now_ns: int) -> str:
+    def _leg_objection(self, leg: PlanLeg, now_ns: int) -> str:
         key = (leg.venue, leg.instrument)
         rules = self.markets.rules.get(key)
         if rules is None:
@@ -200,8 +204,7 @@ def _size_objection(leg: PlanLeg, plan: ApprovedPlan, limits: RiskConfig) -> str
     if plan.values:
         notional *= values_of(plan).get(split_instrument(leg.instrument).quote, ONE)
     most = limits.order_notional_max
-    # What was opened may have become worth more: closing it must be possible all the same.
-    if notional > most * _WITH_BAND and plan.intent is not _CLOSE:
+    if notional > most * _WITH_BAND:
         return f"a leg is worth {notional:f}, {most} are allowed"
     return ""
 
@@ -217,16 +220,14 @@ def _round_flaw(plan: ApprovedPlan) -> str:
     return ""
 
 
-def _resting_flaw(plan: ApprovedPlan) -> str:
-    """Return why no leg may rest as the plan says; empty if it may, or none is to."""
-    resting = [leg for leg in plan.legs if leg.time_in_force is _POST_ONLY]
+def _resting_flaw(plan: ApprovedPlan, resting: int) -> str:
+    """Return why its legs, of which so many are to rest, may not; empty if they may."""
     if plan.policy is not _MAKER_TAKER:
-        is_plain = not resting and plan.resting is None
-        return "" if is_plain else "a leg is to rest, and its policy is not MAKER_TAKER"
+        return "a leg is to rest, and its policy is not MAKER_TAKER"
     if plan.resting is None or plan.intent is not _INSTANT or len(plan.legs) != 2 or plan.values:
         return "its policy is MAKER_TAKER, and not one of two legs of one asset is to rest"
     one, other = plan.legs
-    if len(resting) != 1 or one.venue == other.venue or one.side is other.side:
+    if resting != 1 or one.venue == other.venue or one.side is other.side:
         return "its policy is MAKER_TAKER: one leg rests, the other is against it at another venue"
     return ""
 

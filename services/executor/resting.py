@@ -104,6 +104,8 @@ class RestingLegs:
 
     def objection(self, legs: Sequence[PlanLeg]) -> str:
         """Return which order of ours, not known to be over, a leg would trade with; else empty."""
+        if not self._state.open_plans():
+            return ""
         for leg in legs:
             for order in self._met_by(leg.terms):
                 return f"{leg.text} would meet {order.client_order_id}, an order of ours"

@@ -8,8 +8,10 @@ import msgspec
 
 from services.executor.checkpoint import encode_open
 from services.executor.engine import ExecutorEngine
-from services.executor.intake import Intake, on_grid, why_none_starts
+from services.executor.intake import Intake, why_none_starts
+from services.executor.plan_entry import PlanEntry
 from services.executor.plans import PlanRunner
+from services.executor.standdown import StandDown
 from services.executor.state import ExecutorState
 from services.executor.working_orders import WorkingOrders
 from shared import codec, streams
@@ -31,6 +33,7 @@ class PlanWarming:
         venues = {name: tuple(v.instruments) for name, v in config.venues.items() if v.trade}
         self._engine = engine
         self._intake = Intake(engine.markets, venues, config.risk)
+        self._settings = config.executor
         self._plan: ApprovedPlan | None = None
         self._payload = b""
 
@@ -49,16 +52,16 @@ class PlanWarming:
             ts_recv_ns=now_ns,
             ts_expire_ns=now_ns + read.ts_expire_ns - read.ts_ns,
         )
-        is_refused = self._intake.malformed(approved) or self._intake.objection(approved, now_ns)
-        if not is_refused:
-            self._start(approved, now_ns)
+        self._take(approved, now_ns)
 
-    def _start(self, plan: ApprovedPlan, now_ns: int) -> None:
+    def _take(self, plan: ApprovedPlan, now_ns: int) -> None:
         markets, state, out = self._engine.markets, ExecutorState(), Step()
         counts: Counter[str] = Counter()
         orders = WorkingOrders(state, markets, counts, 1)
-        why_none_starts(state, TradingState.ACTIVE, "")
+        why_none = why_none_starts(state, TradingState.ACTIVE, "")
         plans = PlanRunner(state, markets, orders, counts, 0, why_none_rests=lambda: "")
-        plans.start(plan, on_grid(plan, markets), now_ns, out)
+        stand_down = StandDown(state, counts, self._settings)
+        entry = PlanEntry(state, self._intake, plans, stand_down, counts)
+        entry.take(plan, False, why_none, now_ns, out)
         encode_open(state)
         codec.encode(streams.EXEC_EVENT, out.messages)

@@ -131,7 +131,7 @@ class WorkingOrders:
             next_query_ns=now_ns + ANSWER_EXPECTED_NS,
             reduce_only=trade.reduce_only,
             rest_until_ns=now_ns + trade.rest_ms * 1_000_000 if trade.rest_ms else 0,
-            inverse_entry=plan.inverse_entry_of(*terms.market),
+            inverse_entry=plan.inverse_entry_of(terms.venue, terms.instrument),
         )
         self._state.orders[order_id] = order
         plan.orders.append(order_id)

@@ -47,7 +47,7 @@ def reservation_of(context: DecisionContext) -> Reservation:
         hedge_deadline_ms=context.hedge_deadline_ms,
         resting=_resting_of(context),
         inverse_entries={
-            f"{venue}|{name}": entry for (venue, name), entry in context.inverse_entries().items()
+            f"{venue}|{name}": entry for (venue, name), entry in context.inverse_entries.items()
         },
     )
 

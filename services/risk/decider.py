@@ -10,7 +10,7 @@ import msgspec
 from services.risk.approval import approved_plan, denied, reservation_of, round_of
 from services.risk.decision_context import DecisionContext
 from services.risk.exposure import ZERO, Ledger
-from services.risk.judgement import judge
+from services.risk.judgement import RuleBook
 from services.risk.market import LatestBooks
 from services.risk.quote_limits import LimitsByQuote
 from services.risk.reasons import Denial
@@ -45,6 +45,8 @@ class Decider:
             for name, venue in config.venues.items()
             if venue.maintenance
         }
+        every = self._by_quote.all() or [self._limits]
+        self._rules = RuleBook(every, has_maintenance=bool(self._maintenance))
         self._last: tuple[Opportunity, Ledger, TradingControl] | None = None
         self._approved = 0
         self._denied: dict[str, int] = {}
@@ -67,7 +69,7 @@ class Decider:
         context = self._context(found, ledger, control, status, now_ns)
         if not found.round_id:
             self._last = found, ledger, control
-        denial = judge(context)
+        denial = self._rules.judge(context)
         if denial is not None:
             return self._deny(found.opportunity_id, denial, now_ns)
         reservation = reservation_of(context)
@@ -89,7 +91,7 @@ class Decider:
             return None
         _, ledger, control = self._last
         context = self._context(found, ledger, control, control.now(now_ns), now_ns)
-        denial = judge(context)
+        denial = self._rules.judge(context)
         if denial is not None:
             return denied(found.opportunity_id, denial, now_ns)
         return approved_plan(found, reservation_of(context), now_ns)

@@ -57,6 +57,7 @@ class VenueMarket(NamedTuple):
     quote: str
     is_spot: bool
     is_linear: bool
+    is_inverse: bool
 
 
 @lru_cache(maxsize=65_536)
@@ -77,6 +78,7 @@ def market_of(key: str) -> VenueMarket:
         quote=name.quote,
         is_spot=name.kind is InstrumentKind.SPOT,
         is_linear=name.kind is InstrumentKind.LINEAR,
+        is_inverse=name.kind is InstrumentKind.INVERSE,
     )
 
 
@@ -99,14 +101,21 @@ class LegContext:
         "reserved",
     )
 
-    def __init__(self, leg: OpportunityLeg, ledger: Ledger, inverse_entry: Decimal) -> None:
+    def __init__(
+        self, leg: OpportunityLeg, ledger: Ledger, inverse_entries: Mapping[MarketKey, Decimal]
+    ) -> None:
         market = market_of(f"{leg.venue}|{leg.instrument}")
         price = max(leg.price_limit, leg.price_avg)
         self.offered, self.market, self.price = leg, market, price
         self.position = ZERO if market.is_spot else ledger.position_left(leg)
-        self.price_counted = inverse_entry or leg.price_avg
-        self.base_qty = base_of(leg.instrument, leg.qty, self.price_counted)
-        notional = worth_of(leg.instrument, leg.qty, price)
+        self.price_counted = leg.price_avg
+        if inverse_entries:
+            self.price_counted = inverse_entries.get(market.book) or leg.price_avg
+        if market.is_inverse:
+            self.base_qty = base_of(leg.instrument, leg.qty, self.price_counted)
+            notional = leg.qty
+        else:
+            self.base_qty, notional = leg.qty, leg.qty * price
         self.reserved = reserve_leg(leg, notional, self.position)
 
 
@@ -158,6 +167,7 @@ class DecisionContext:
     worst: dict[str, Decimal] = field(init=False)
     values: dict[str, Decimal] = field(init=False)
     worths: dict[str, Decimal] = field(init=False)
+    inverse_entries: dict[MarketKey, Decimal] = field(init=False)
     stake: Stake | None = None
 
     @property
@@ -203,10 +213,10 @@ class DecisionContext:
         """Net base units in the leg's instrument, once plans in flight on its side have filled."""
         return self.ledger.position_left(leg)
 
-    def inverse_entries(self) -> dict[MarketKey, Decimal]:
-        """Return the entry of the inverse contracts that its round holds where it closes them."""
+    def _entries_of_round(self) -> dict[MarketKey, Decimal]:
+        """Return the entry of each inverse contract that its round holds."""
         entries: dict[MarketKey, Decimal] = {}
-        if self.opportunity.intent is not _CLOSE or (known := self.round) is None:
+        if (known := self.round) is None:
             return entries
         for key in known.held:
             place = holding_place(key)
@@ -220,9 +230,10 @@ class DecisionContext:
         self.legs, self.reserved = [], []
         self.values = {each.asset: each.price for each in self.opportunity.values}
         bought = sold = net = ZERO
-        entries = self.inverse_entries()
+        closes = self.opportunity.intent is _CLOSE
+        self.inverse_entries = entries = self._entries_of_round() if closes else {}
         for offered in self.opportunity.legs:
-            leg = LegContext(offered, ledger, entries.get(offered.market, ZERO))
+            leg = LegContext(offered, ledger, entries)
             self.legs.append(leg)
             self.reserved.append(leg.reserved)
             if offered.side is _BUY:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
 
 from services.risk import (
     asset_limits,
@@ -18,6 +19,7 @@ from services.risk import (
 )
 from services.risk.decision_context import DecisionContext
 from services.risk.reasons import Denial
+from shared.config_sections import RiskConfig
 from shared.messages.rounds import Intent
 
 Rule = Callable[[DecisionContext], Denial | None]
@@ -141,15 +143,56 @@ RULES: dict[Intent, tuple[Rule, ...]] = {
 }
 
 
-def judge(context: DecisionContext) -> Denial | None:
-    """Return the denial of the first rule that denies, or ``None``: the plan may be made."""
-    for rule in OFFER_RULES:
-        denial = rule(context)
-        if denial is not None:
-            return denial
-    context.look_up_legs()
-    for rule in PATH_RULES if context.values else RULES[context.opportunity.intent]:
-        denial = rule(context)
-        if denial is not None:
-            return denial
-    return None
+ASKED_WHERE_SET: Final[Mapping[Rule, str]] = {
+    venue_limits.clock_skew: "clock_skew_ms_max",
+    venue_limits.order_rate: "orders_per_minute_max",
+    price_limits.price_band: "price_band_bps_max",
+    price_limits.depeg: "depeg_bps_max",
+    portfolio_limits.portfolio_share: "plan_portfolio_bps_max",
+    asset_limits.net_of_asset: "per_asset",
+    asset_limits.gross_of_asset: "per_asset",
+    loss_limits.rolling_loss: "rolling_loss_max",
+    loss_limits.drawdown: "drawdown_max",
+}
+"""The rules that deny nothing where a limit of ``[risk]`` is 0 or empty. All others are asked."""
+
+
+class RuleBook:
+    """The rules that a configuration asks for, in the order of the tables above.
+
+    Decisions are rare, so that each call of one finds its code out of the processor's caches: rules
+    whose limit is nowhere set are left out at the start.
+
+    Args:
+        limits: Those of every quote asset.
+        has_maintenance: Whether any venue has windows of maintenance.
+    """
+
+    def __init__(self, limits: Iterable[RiskConfig], *, has_maintenance: bool) -> None:
+        every = list(limits)
+        unset = {
+            rule
+            for rule, name in ASKED_WHERE_SET.items()
+            if not any(getattr(each, name) for each in every)
+        }
+        if not has_maintenance:
+            unset.add(venue_limits.maintenance)
+        self._of_paths = tuple(rule for rule in PATH_RULES if rule not in unset)
+        self._by_intent = {
+            intent: tuple(rule for rule in rules if rule not in unset)
+            for intent, rules in RULES.items()
+        }
+
+    def judge(self, context: DecisionContext) -> Denial | None:
+        """Return the denial of the first rule that denies, or ``None``: the plan may be made."""
+        for rule in OFFER_RULES:
+            denial = rule(context)
+            if denial is not None:
+                return denial
+        context.look_up_legs()
+        by_intent = self._by_intent[context.opportunity.intent]
+        for rule in self._of_paths if context.values else by_intent:
+            denial = rule(context)
+            if denial is not None:
+                return denial
+        return None

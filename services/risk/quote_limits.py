@@ -16,14 +16,17 @@ class LimitsByQuote:
     """The limits by quote asset, each worked out once."""
 
     def __init__(self, config: RiskConfig) -> None:
-        self._config = config
-        self._own = {quote: config.limits_in(quote) for quote in config.per_quote}
+        quotes = (*config.quote_assets, *config.per_quote)
+        self._own = frozenset(config.per_quote)
+        self._limits = {quote: limits for quote in quotes if (limits := config.limits_in(quote))}
+
+    def all(self) -> list[RiskConfig]:
+        """Return the limits of every asset that has some."""
+        return list(self._limits.values())
 
     def of(self, quote: str) -> RiskConfig | None:
         """Return the limits in an asset; ``None`` where there are none."""
-        if quote in self._own:
-            return self._own[quote]
-        return self._config.limits_in(quote)
+        return self._limits.get(quote)
 
     def has_own(self, quote: str) -> bool:
         """Tell whether an asset has limits of its own; a strategy's budget is in no such asset."""

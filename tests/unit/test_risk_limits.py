@@ -12,10 +12,11 @@ import pytest
 from services.risk.decision_context import DecisionContext
 from services.risk.engine import RiskEngine
 from services.risk.exposure import BALANCE_LAG_NS, Ledger
-from services.risk.judgement import OFFER_RULES, RULES
+from services.risk.judgement import ASKED_WHERE_SET, OFFER_RULES, RULES
 from services.risk.limits import balances, executor_ready
 from services.risk.reasons import DenyReason, render_markdown
 from services.risk.reservations import reserve_leg
+from shared.config_sections import QuoteLimits, RiskConfig
 from shared.messages.arb import Opportunity, OpportunityLeg
 from shared.messages.base import BookState, Side, TradingState
 from shared.messages.control import CommandKind
@@ -337,6 +338,20 @@ def test_every_reason_has_a_case() -> None:
     assert set(CASES) | ELSEWHERE == set(DenyReason)
     for rules in RULES.values():
         assert len({*OFFER_RULES, *rules}) == len(OFFER_RULES + rules)
+
+
+def test_rules_left_out_have_no_limit_as_shipped_but_that_on_clocks() -> None:
+    shipped = RiskConfig()
+    are_set = {name for name in ASKED_WHERE_SET.values() if getattr(shipped, name)}
+    assert are_set == {"clock_skew_ms_max"}
+
+
+def test_a_limit_that_only_one_quote_asset_has_is_asked_for() -> None:
+    dollars = RiskConfig()
+    names = [field.name for field in msgspec.structs.fields(QuoteLimits)]
+    own = {name: getattr(dollars, name) for name in names}
+    engine = make_risk(make_config(per_quote={"USDT": QuoteLimits(**own | {"drawdown_max": D(5)})}))
+    assert denied(engine, GOOD) is DenyReason.DRAWDOWN
 
 
 @pytest.mark.parametrize(
