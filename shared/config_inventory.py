@@ -1,18 +1,60 @@
-"""What is wrong with the inventory of a configuration. Pure.
+"""The inventory of a configuration: what is wrong with it, and its targets and transfers. Pure.
 
 Each mistake is named by its place and with what would be right.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
-from shared.config_sections import Config, InventoryTarget, InventoryTransfer
+from shared.config_sections import Config, InventoryConfig, InventoryTarget, InventoryTransfer
+from shared.domain.inventory import Target
+from shared.domain.rebalance_steps import TransferWay
 from shared.errors import ConfigError
 from shared.messages.bounds import ASSET
 
 _ZERO = Decimal(0)
 _ONE = Decimal(1)
+SKEW_BPS_MAX = Decimal(1_000)
+
+
+def targets_of(inventory: InventoryConfig) -> list[Target]:
+    """Return the configured targets."""
+    return [
+        Target(each.venue, each.asset, each.target_qty, each.band_qty or _ZERO, False)
+        if each.target_qty is not None
+        else Target(
+            each.venue, each.asset, each.target_share or _ZERO, each.band_share or _ZERO, True
+        )
+        for each in inventory.targets
+    ]
+
+
+def transfer_ways(inventory: InventoryConfig, targets: Sequence[Target]) -> list[TransferWay]:
+    """Return the configured transfers, one for each pair of venues with a target."""
+    ways = []
+    for row in inventory.transfers:
+        venues = [target.venue for target in targets if target.asset == row.asset]
+        for giver in venues:
+            for taker in venues:
+                if giver != taker and _is_for(row, giver, taker):
+                    ways.append(
+                        TransferWay(
+                            asset=row.asset,
+                            giver=giver,
+                            taker=taker,
+                            network=row.network,
+                            fee=row.fee_qty,
+                            minutes=row.minutes,
+                            least=row.qty_min,
+                        )
+                    )
+    return ways
+
+
+def _is_for(row: InventoryTransfer, giver: str, taker: str) -> bool:
+    return row.from_venue in {"", giver} and row.to_venue in {"", taker}
 
 
 def check_inventory(config: Config, where: str) -> None:
@@ -23,6 +65,22 @@ def check_inventory(config: Config, where: str) -> None:
     """
     inventory = config.inventory
     _check_asset(inventory.quote, f"{where}: inventory.quote")
+    for name in ("skew_bps_max", "reward_bps_max"):
+        bps = getattr(inventory, name)
+        if not (bps.is_finite() and 0 <= bps <= SKEW_BPS_MAX):
+            raise ConfigError(
+                f"{where}: inventory.{name} = {bps}; give a number from 0 to {SKEW_BPS_MAX}"
+            )
+    if inventory.skew_bps_max and not inventory.targets:
+        raise ConfigError(
+            f"{where}: inventory.skew_bps_max = {inventory.skew_bps_max}, but there are no "
+            "[[inventory.targets]] to keep to; add one, or leave it out"
+        )
+    if inventory.reward_bps_max > inventory.skew_bps_max:
+        raise ConfigError(
+            f"{where}: inventory.reward_bps_max = {inventory.reward_bps_max}; give no more than "
+            f"skew_bps_max, {inventory.skew_bps_max}"
+        )
     seen: set[tuple[str, str]] = set()
     for number, target in enumerate(inventory.targets, start=1):
         place = f"{where}: inventory.targets, number {number}"

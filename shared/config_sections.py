@@ -266,14 +266,18 @@ class InventoryTransfer(Section, frozen=True, kw_only=True):
 
 
 class InventoryConfig(Section, frozen=True, kw_only=True):
-    """What `arb rebalance` proposes to bring holdings back to; no service reads it.
+    """What each venue should hold: `arb rebalance` proposes how to get there, risk keeps to it.
 
     Costs are stated in ``quote``. What a venue reported longer ago than ``balance_age_ms_max`` is
-    unknown.
+    unknown. A trade must earn up to ``skew_bps_max`` more for each place that it takes below its
+    target, and none may leave a place that it takes from below its band (0: risk asks for nothing);
+    what brings places back towards their targets makes up for up to ``reward_bps_max`` of it.
     """
 
     quote: str = "USDT"
     balance_age_ms_max: PositiveInt = 60_000
+    skew_bps_max: Decimal = Decimal(0)
+    reward_bps_max: Decimal = Decimal(0)
     targets: list[InventoryTarget] = []
     transfers: list[InventoryTransfer] = []
 

@@ -7,8 +7,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from services.cli.export import iso
+from shared import config_inventory
 from shared.clock import SystemClock
-from shared.config_sections import Config, InventoryTransfer
+from shared.config_sections import Config
 from shared.domain.depth import are_levels, exact_levels
 from shared.domain.instrument import is_spot
 from shared.domain.inventory import Held, Target, VenueAsset
@@ -89,7 +90,12 @@ def proposal(
     )
     quote = config.inventory.quote
     inventory = Inventory(
-        targets, held, unknown, _ways(config, targets), markets, _price_in(quote, prices)
+        targets,
+        held,
+        unknown,
+        config_inventory.transfer_ways(config.inventory, targets),
+        markets,
+        _price_in(quote, prices),
     )
     takes = {"transfers": _is_transfer, "trades": lambda way: not _is_transfer(way)}
     plan = plan_rebalance(inventory, takes[only]) if only else plan_rebalance(inventory)
@@ -142,14 +148,7 @@ def targets_of(config: Config) -> list[Target]:
             "no [[inventory.targets]] in the configuration, so that nothing is out of its band; "
             "add one, as arb.example.toml shows"
         )
-    return [
-        Target(each.venue, each.asset, each.target_qty, each.band_qty or _ZERO, False)
-        if each.target_qty is not None
-        else Target(
-            each.venue, each.asset, each.target_share or _ZERO, each.band_share or _ZERO, True
-        )
-        for each in config.inventory.targets
-    ]
+    return config_inventory.targets_of(config.inventory)
 
 
 def _balances(
@@ -177,32 +176,6 @@ def _balances(
         here = held.get(place, Held(_ZERO))
         held[place] = here._replace(used=here.used + qty)
     return unknown, held
-
-
-def _ways(config: Config, targets: Sequence[Target]) -> list[TransferWay]:
-    """Return the configured transfers, one for each pair of venues with a target."""
-    ways = []
-    for row in config.inventory.transfers:
-        venues = [target.venue for target in targets if target.asset == row.asset]
-        for giver in venues:
-            for taker in venues:
-                if giver != taker and _is_for(row, giver, taker):
-                    ways.append(
-                        TransferWay(
-                            asset=row.asset,
-                            giver=giver,
-                            taker=taker,
-                            network=row.network,
-                            fee=row.fee_qty,
-                            minutes=row.minutes,
-                            least=row.qty_min,
-                        )
-                    )
-    return ways
-
-
-def _is_for(row: InventoryTransfer, giver: str, taker: str) -> bool:
-    return row.from_venue in {"", giver} and row.to_venue in {"", taker}
 
 
 def _is_transfer(way: object) -> bool:

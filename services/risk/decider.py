@@ -10,6 +10,7 @@ import msgspec
 from services.risk.approval import approved_plan, denied, reservation_of, round_of
 from services.risk.decision_context import DecisionContext
 from services.risk.exposure import ZERO, Ledger
+from services.risk.inventory_limits import inventory_limits
 from services.risk.judgement import RuleBook
 from services.risk.market import LatestBooks
 from services.risk.quote_limits import LimitsByQuote
@@ -45,8 +46,13 @@ class Decider:
             for name, venue in config.venues.items()
             if venue.maintenance
         }
+        self._inventory = inventory_limits(config)
         every = self._by_quote.all() or [self._limits]
-        self._rules = RuleBook(every, has_maintenance=bool(self._maintenance))
+        self._rules = RuleBook(
+            every,
+            has_maintenance=bool(self._maintenance),
+            has_inventory=self._inventory is not None,
+        )
         self._last: tuple[Opportunity, Ledger, TradingControl] | None = None
         self._approved = 0
         self._denied: dict[str, int] = {}
@@ -123,6 +129,7 @@ class Decider:
             wants_resting=entry.legs == "maker-taker",
             hedge_deadline_ms=entry.hedge_deadline_ms,
             maintenance=self._maintenance,
+            inventory=self._inventory,
         )
 
     def decide_signal(

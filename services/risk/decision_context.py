@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from services.risk.exposure import ZERO, Ledger
 from services.risk.reservations import ReservedLeg, reserve_leg
@@ -34,6 +34,9 @@ from shared.messages.market import DepthView
 from shared.messages.rounds import Intent
 from shared.messages.rules import InstrumentRules
 from shared.messages.terms import LegPolicy
+
+if TYPE_CHECKING:
+    from services.risk.inventory_limits import InventoryLimits
 
 _BUY: Final = Side.BUY
 _INSTANT: Final = Intent.INSTANT
@@ -126,7 +129,7 @@ class DecisionContext:
     is what its strategy may hold by single legs, in quote units. ``config`` are the limits in its
     quote asset, where ``has_limits``. ``wants_sequence``, ``wants_resting`` and
     ``hedge_deadline_ms`` are what its strategy asks for its plans, ``maintenance`` the windows of
-    venues that have some.
+    venues that have some, ``inventory`` what venues should hold, where that is kept to.
 
     What stands below ``rules`` is there after ``look_up_legs``: the legs, and what they would
     reserve; the notional at stake if only the dearer side trades; the base units that they
@@ -154,6 +157,7 @@ class DecisionContext:
     wants_resting: bool = False
     hedge_deadline_ms: int = 0
     maintenance: Mapping[str, Sequence[Window]] = field(default_factory=dict)
+    inventory: InventoryLimits | None = None
     legs: list[LegContext] = field(init=False)
     reserved: list[ReservedLeg] = field(init=False)
     notional: Decimal = field(init=False)

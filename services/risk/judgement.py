@@ -7,6 +7,7 @@ from typing import Final
 
 from services.risk import (
     asset_limits,
+    inventory_limits,
     limits,
     loss_limits,
     path_limits,
@@ -64,6 +65,7 @@ INSTANT_RULES: tuple[Rule, ...] = (
     loss_limits.drawdown,
     loss_limits.losing_streak,
     limits.balances,
+    inventory_limits.inventory,
     limits.opens_no_position,
     limits.loss_cap,
 )
@@ -93,6 +95,7 @@ PATH_RULES: tuple[Rule, ...] = (
     loss_limits.drawdown,
     loss_limits.losing_streak,
     limits.balances,
+    inventory_limits.inventory,
     path_limits.loss_cap,
 )
 """For instant profit through several assets."""
@@ -166,9 +169,12 @@ class RuleBook:
     Args:
         limits: Those of every quote asset.
         has_maintenance: Whether any venue has windows of maintenance.
+        has_inventory: Whether what venues should hold is kept to.
     """
 
-    def __init__(self, limits: Iterable[RiskConfig], *, has_maintenance: bool) -> None:
+    def __init__(
+        self, limits: Iterable[RiskConfig], *, has_maintenance: bool, has_inventory: bool
+    ) -> None:
         every = list(limits)
         unset = {
             rule
@@ -177,6 +183,8 @@ class RuleBook:
         }
         if not has_maintenance:
             unset.add(venue_limits.maintenance)
+        if not has_inventory:
+            unset.add(inventory_limits.inventory)
         self._of_paths = tuple(rule for rule in PATH_RULES if rule not in unset)
         self._by_intent = {
             intent: tuple(rule for rule in rules if rule not in unset)

@@ -22,7 +22,7 @@ class ExplainedCode(StrEnum):
         return member
 
 
-class DenyReason(ExplainedCode):
+class DenyReason(ExplainedCode):  # tidy-ok: a table, one row a code
     """Why an opportunity did not become a plan."""
 
     MALFORMED = (
@@ -223,6 +223,23 @@ class DenyReason(ExplainedCode):
     BALANCE = (
         "BALANCE",
         "The asset that a leg spends is not sufficient after what is reserved already.",
+    )
+    INVENTORY_UNKNOWN = (
+        "INVENTORY_UNKNOWN",
+        "A leg takes from a venue and asset with a target (`[inventory]`), and what is held there, "
+        "or at a venue that shares the target, was not reported in the last "
+        "`inventory.balance_age_ms_max`.",
+    )
+    INVENTORY_BAND = (
+        "INVENTORY_BAND",
+        "The plan would take from a venue and leave it below the lower edge of its band of the "
+        "asset (`[inventory]`). Rounds are opened and closed all the same.",
+    )
+    INVENTORY_EDGE = (
+        "INVENTORY_EDGE",
+        "The edge is below what is asked of a plan that takes a venue further below its target "
+        "(`inventory.skew_bps_max`): its strategy's `edge_bps_min` and the charge, less the "
+        "reward for what it brings back.",
     )
     OPENS_POSITION = (
         "OPENS_POSITION",

@@ -67,6 +67,9 @@ def test_what_is_given_is_what_is_meant_and_reads_back() -> None:
             "from_venue and to_venue are the same; give two venues",
         ),
         (BOTH + transfer(asset="BTC", fee=1), "unknown"),
+        ("[inventory]\nskew_bps_max = 5\n", "but there are no [[inventory.targets]] to keep to"),
+        ("[inventory]\nskew_bps_max = -1\n" + BOTH, "skew_bps_max = -1; give a number from 0"),
+        ("[inventory]\nreward_bps_max = 1\n" + BOTH, "give no more than skew_bps_max, 0"),
     ],
 )
 def test_a_mistake_is_named_with_its_place(text: str, told: str) -> None:

@@ -299,6 +299,9 @@ ELSEWHERE = OF_ROUNDS | {
     DenyReason.ASSET_GROSS,
     DenyReason.DEPEG,
     DenyReason.PRICE_BAND,  # in test_risk_price_limits.py
+    DenyReason.INVENTORY_UNKNOWN,  # in test_risk_inventory.py
+    DenyReason.INVENTORY_BAND,
+    DenyReason.INVENTORY_EDGE,
 }
 
 
