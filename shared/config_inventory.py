@@ -65,7 +65,7 @@ def check_inventory(config: Config, where: str) -> None:
     """
     inventory = config.inventory
     _check_asset(inventory.quote, f"{where}: inventory.quote")
-    for name in ("skew_bps_max", "reward_bps_max"):
+    for name in ("skew_bps_max", "reward_bps_max", "cost_estimate_bps"):
         bps = getattr(inventory, name)
         if not (bps.is_finite() and 0 <= bps <= SKEW_BPS_MAX):
             raise ConfigError(

@@ -271,13 +271,18 @@ class InventoryConfig(Section, frozen=True, kw_only=True):
     Costs are stated in ``quote``. What a venue reported longer ago than ``balance_age_ms_max`` is
     unknown. A trade must earn up to ``skew_bps_max`` more for each place that it takes below its
     target, and none may leave a place that it takes from below its band (0: risk asks for nothing);
-    what brings places back towards their targets makes up for up to ``reward_bps_max`` of it.
+    what brings places back towards their targets makes up for up to ``reward_bps_max`` of it. With
+    ``cost_in_edge`` a trade must also earn what bringing back will cost; where that is unknown,
+    ``cost_unknown`` says whether ``cost_estimate_bps`` of it count, or it is denied.
     """
 
     quote: str = "USDT"
     balance_age_ms_max: PositiveInt = 60_000
     skew_bps_max: Decimal = Decimal(0)
     reward_bps_max: Decimal = Decimal(0)
+    cost_in_edge: bool = True
+    cost_unknown: Literal["estimate", "deny"] = "estimate"
+    cost_estimate_bps: Decimal = Decimal(5)
     targets: list[InventoryTarget] = []
     transfers: list[InventoryTransfer] = []
 

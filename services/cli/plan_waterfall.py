@@ -50,7 +50,8 @@ def waterfall(
     ``spread_captured`` is what the filled quantities were to bring in at the expected prices;
     ``latency_drift`` is part of the slippage and unknown, as the book at the moment of the order is
     not recorded. Funding is paid for positions, not for plans: a plan without a derivative has
-    none, for others it is not known here.
+    none, for others it is not known here. ``inventory_cost`` is what bringing back what the plan
+    took from venues was to cost when it was made; ``None`` where nobody asked.
     """
     books = Books()
     for fill in fills:
@@ -67,6 +68,7 @@ def waterfall(
     }
     rows["expected_edge"] = _figure(plan.net_expected, Certainty.KNOWN)
     told = None if end is None else end.realized
+    later = plan.inventory_cost
     return {
         "quote": plan.quote,
         "steps": rows,
@@ -77,6 +79,7 @@ def waterfall(
         "latency_drift": _figure(None, Certainty.UNKNOWN),
         "funding": _figure(ZERO if is_spot else None, Certainty.KNOWN),
         "fees_paid": _figure(result.fees, fees),
+        "inventory_cost": None if later is None else _figure(later.amount, later.certainty),
         "realized_told": told,
     }
 

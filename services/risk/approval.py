@@ -11,7 +11,7 @@ from services.risk.reservations import Reservation, plan_id_of
 from services.risk.rounds import Round
 from shared.messages.arb import Opportunity
 from shared.messages.execution import ApprovedPlan, Denied, PlanLeg
-from shared.messages.terms import Resting
+from shared.messages.terms import InventoryCost, Resting
 
 _MS = 1_000_000
 
@@ -60,7 +60,9 @@ def _resting_of(context: DecisionContext) -> Resting | None:
     return msgspec.structs.replace(wanted, rest_ms=most_ms)
 
 
-def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> ApprovedPlan:
+def approved_plan(
+    found: Opportunity, held: Reservation, now_ns: int, inventory_cost: InventoryCost | None = None
+) -> ApprovedPlan:
     """Return the plan that an opportunity became; ``held`` is reserved for it."""
     legs = []
     for leg in found.legs:
@@ -94,6 +96,7 @@ def approved_plan(found: Opportunity, held: Reservation, now_ns: int) -> Approve
         policy=held.policy,
         hedge_deadline_ms=held.hedge_deadline_ms,
         resting=held.resting,
+        inventory_cost=inventory_cost,
     )
 
 

@@ -85,7 +85,7 @@ class Decider:
         if found.intent is Intent.OPEN and context.is_directional and context.round is not None:
             keep_stop(context.round, found.stop_bps, context.rules[context.legs[0].market.book])
         self._approved += 1
-        return approved_plan(found, reservation, now_ns)
+        return approved_plan(found, reservation, now_ns, context.inventory_cost)
 
     def last(self) -> Opportunity | None:
         """Return the last opportunity that belongs to no round."""
@@ -100,7 +100,7 @@ class Decider:
         denial = self._rules.judge(context)
         if denial is not None:
             return denied(found.opportunity_id, denial, now_ns)
-        return approved_plan(found, reservation_of(context), now_ns)
+        return approved_plan(found, reservation_of(context), now_ns, context.inventory_cost)
 
     def _context(
         self,

@@ -33,7 +33,7 @@ from shared.messages.base import Side, TradingState
 from shared.messages.market import DepthView
 from shared.messages.rounds import Intent
 from shared.messages.rules import InstrumentRules
-from shared.messages.terms import LegPolicy
+from shared.messages.terms import InventoryCost, LegPolicy
 
 if TYPE_CHECKING:
     from services.risk.inventory_limits import InventoryLimits
@@ -137,7 +137,7 @@ class DecisionContext:
     the plan may cost, in quote units; what the assets of a plan of several are worth in its quote
     asset, these and those of the plans in flight that are in it too, and what is at stake; the legs
     of the plans in flight; the positions in these quote assets; and, as rules work them out, the
-    dearest prices and the worst notionals by key of their market.
+    dearest prices and the worst notionals by key of their market, and what inventory will cost.
     """
 
     opportunity: Opportunity
@@ -173,6 +173,7 @@ class DecisionContext:
     worths: dict[str, Decimal] = field(init=False)
     inverse_entries: dict[MarketKey, Decimal] = field(init=False)
     stake: Stake | None = None
+    inventory_cost: InventoryCost | None = None
 
     @property
     def round(self) -> Round | None:

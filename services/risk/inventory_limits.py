@@ -8,14 +8,15 @@ venue and gets it back there moves nothing. Rounds are not asked: what they move
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from services.risk.decision_context import DecisionContext
 from services.risk.exposure import ZERO
+from services.risk.inventory_costs import CostTerms, inventory_cost, share_bps
 from services.risk.reasons import Denial, DenyReason, deny
-from shared.config_inventory import targets_of
+from shared.config_inventory import targets_of, transfer_ways
 from shared.config_sections import Config
 from shared.domain.asset_paths import flow_of
 from shared.domain.inventory import Band, Target, VenueAsset, band_of, plain
@@ -34,6 +35,7 @@ class InventoryLimits(NamedTuple):
         age_ns_max: Of a venue's report of its balances.
         edge_bps_min: What a strategy asks for where nothing is skewed, by its id.
         edge_bps_min_usual: The same of a strategy whose parameters do not say it.
+        costs: How what is taken is brought back.
     """
 
     targets: Mapping[VenueAsset, Target]
@@ -41,6 +43,7 @@ class InventoryLimits(NamedTuple):
     age_ns_max: int
     edge_bps_min: Mapping[str, Decimal]
     edge_bps_min_usual: Decimal
+    costs: CostTerms
 
 
 def inventory_limits(config: Config) -> InventoryLimits | None:
@@ -48,13 +51,19 @@ def inventory_limits(config: Config) -> InventoryLimits | None:
     given = config.inventory
     if not given.skew_bps_max:
         return None
+    targets = targets_of(given)
     told: dict[str, Any] = {each.id: each.params.get("edge_bps_min") for each in config.strategies}
     return InventoryLimits(
-        {target.venue_asset: target for target in targets_of(given)},
+        {target.venue_asset: target for target in targets},
         SkewLimits(given.skew_bps_max, given.reward_bps_max),
         given.balance_age_ms_max * _MS,
         {name: exact(bps) for name, bps in told.items() if type(bps) in {int, float}},
         exact(config.scanner.edge_bps_min),
+        CostTerms(
+            tuple(transfer_ways(given, targets)),
+            given.cost_in_edge,
+            None if given.cost_unknown == "deny" else given.cost_estimate_bps,
+        ),
     )
 
 
@@ -80,24 +89,29 @@ def inventory(context: DecisionContext) -> Denial | None:
 
 
 def _edge(
-    context: DecisionContext, limits: InventoryLimits, changes: Iterable[Change]
+    context: DecisionContext, limits: InventoryLimits, changes: Sequence[Change]
 ) -> Denial | None:
-    skew = skew_of(changes, limits.skew)
-    if skew.net_bps <= 0:
-        return None
-    found = context.opportunity
+    found, skew = context.opportunity, skew_of(changes, limits.skew)
+    cost = context.inventory_cost = inventory_cost(context, limits.costs, changes)
+    extra = skew.net_bps
+    if limits.costs.in_edge:
+        if cost.amount is None:
+            return deny(DenyReason.INVENTORY_UNKNOWN, cost="unknown", why=cost.route)
+        extra += share_bps(cost.amount, found.notional)
     least = limits.edge_bps_min.get(found.strategy_id, limits.edge_bps_min_usual)
-    needs = least + skew.net_bps
-    if found.edge_bps >= needs:
+    if extra <= 0 or found.edge_bps >= least + extra:
         return None
     dearest = max(changes, key=lambda each: skew_of([each], limits.skew).charge_bps)
     return deny(
         DenyReason.INVENTORY_EDGE,
         edge_bps=plain(found.edge_bps),
-        needs_bps=plain(needs),
+        needs_bps=plain(least + extra),
         usual_bps=plain(least),
         charge_bps=plain(skew.charge_bps),
         reward_bps=plain(skew.reward_bps),
+        cost_bps=plain(extra - skew.net_bps),
+        cost=cost.certainty,
+        route=cost.route,
         **_told(dearest),
     )
 

@@ -43,6 +43,7 @@ from shared.messages.rounds import Intent
 from shared.messages.switches import DeadManSwitch
 from shared.messages.terms import (
     AssetPrice,
+    InventoryCost,
     LegPolicy,
     OrderTerms,
     OrderType,
@@ -115,8 +116,8 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     ``policy`` is SEQUENTIAL only where there are two legs of one base asset. What its fills leave
     uneven is given up after ``hedge_deadline_ms`` (0: the executor's own; never later than that).
     A MAKER_TAKER plan has ``resting``, and two legs at two venues: the post-only one rests, the IOC
-    one is what hedges its fills, ``price_limit`` being the worst price at which it may go on
-    resting. A fill that is there is hedged within the loss cap, whatever that limit.
+    one hedges its fills, and its ``price_limit`` is the worst at which the other may go on resting.
+    A fill is hedged within the loss cap, whatever that. ``inventory_cost`` is due later: no result.
     """
 
     plan_id: PlanId
@@ -138,6 +139,7 @@ class ApprovedPlan(DecisionMessage, frozen=True, kw_only=True, tag="approved_pla
     policy: LegPolicy = LegPolicy.CONCURRENT
     hedge_deadline_ms: Count = 0
     resting: Resting | None = None
+    inventory_cost: InventoryCost | None = None
 
     @property
     def is_directional(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from shared.messages.base import Side
+from shared.messages.base import Certainty, Side
 from shared.messages.bounds import AmountOrZero, Asset, Count, Instrument, Moment, Price, Qty, Venue
 
 
@@ -133,6 +133,17 @@ class AssetPrice(msgspec.Struct, frozen=True, kw_only=True):
     venue: Venue
     instrument: Instrument
     ts_ns: Moment
+
+
+class InventoryCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plan will cost later: bringing back what it takes from venues below their targets.
+
+    ``amount`` is in quote units of the plan (``None``: unknown), ``route`` how it is brought back.
+    """
+
+    amount: AmountOrZero | None
+    certainty: Certainty
+    route: str = ""
 
 
 class Traded(Protocol):

@@ -14,6 +14,7 @@ from shared.domain.accounting import Books
 from shared.domain.executions import execution_of
 from shared.messages.base import Certainty, Side
 from shared.messages.execution import OrderPurpose
+from shared.messages.terms import InventoryCost
 from tests.decision_builders import PERP, T0
 from tests.ledger_builders import D, approved, done, fill
 
@@ -123,3 +124,15 @@ def test_the_steps_add_up_to_what_the_accounts_realized(parts):
         books.trade(execution_of(each))
     total = sum((found["steps"][name]["amount"] for name in STEPS), D(0))
     assert total == found["realized"]["amount"] == books.result("USDT").realized
+
+
+def test_what_bringing_inventory_back_will_cost_is_a_line_of_its_own() -> None:
+    fills = [fill(PLAN, 0, D(10_000)), fill(PLAN, 1, D(10_050))]
+    without = waterfall(PLAN, ORDERS, fills, None)
+    assert without["inventory_cost"] is None
+    for amount, certainty in ((D("2.11"), Certainty.KNOWN), (None, Certainty.UNKNOWN)):
+        cost = InventoryCost(amount=amount, certainty=certainty, route="by hand")
+        plan = msgspec.structs.replace(PLAN, inventory_cost=cost)
+        found = waterfall(plan, ORDERS, fills, None)
+        assert found["inventory_cost"] == {"amount": amount, "certainty": certainty}
+        assert found["realized"] == without["realized"]

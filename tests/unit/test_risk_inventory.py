@@ -11,12 +11,20 @@ import msgspec
 from services.risk.engine import RiskEngine
 from services.risk.inventory_limits import inventory_limits
 from shared.config import parse_config
-from shared.config_inventory import targets_of
-from shared.config_sections import InventoryConfig, InventoryTarget, StrategyConfig
+from shared.config_inventory import targets_of, transfer_ways
+from shared.config_sections import (
+    InventoryConfig,
+    InventoryTarget,
+    InventoryTransfer,
+    StrategyConfig,
+)
 from shared.domain.inventory import band_of
+from shared.domain.return_cost import Short, return_cost
 from shared.domain.skew import Change, Skew, SkewLimits, skew_of
+from shared.messages.base import Certainty
 from shared.messages.execution import ApprovedPlan, Denied
-from tests.decision_builders import SECOND, T0, make_balances, make_config, make_risk
+from shared.messages.terms import InventoryCost
+from tests.decision_builders import SECOND, T0, make_balances, make_config, make_risk, make_view
 from tests.support import ROOT
 from tests.unit.test_path_plans import GOOD as PATH
 from tests.unit.test_path_plans import decision as path_decision
@@ -35,7 +43,8 @@ def share(venue: str, part: str = "0.5", band: str = "0.25") -> InventoryTarget:
 
 
 def kept(config: Any, *targets: InventoryTarget, skew: str = "20", **given: Any) -> Any:
-    inventory = InventoryConfig(targets=list(targets), skew_bps_max=D(skew), **given)
+    asked = {"cost_in_edge": False, **given}
+    inventory = InventoryConfig(targets=list(targets), skew_bps_max=D(skew), **asked)
     return msgspec.structs.replace(config, inventory=inventory)
 
 
@@ -63,6 +72,9 @@ def test_a_plan_that_empties_a_venue_must_earn_more() -> None:
             "usual_bps": "2",
             "charge_bps": "27.96",
             "reward_bps": "0",
+            "cost_bps": "0",
+            "cost": "estimated",
+            "route": "BTC/USDT sold at alpha, bought at beta",
             "venue": "beta",
             "asset": "BTC",
             "held": "10",
@@ -156,6 +168,99 @@ def test_rounds_are_opened_and_closed_whatever_is_held() -> None:
     approve(engine, closing())
 
 
+# -- the cost of bringing back ------------------------------------------------------------------
+
+
+def ways(fee: str | None = "0.002", money: str | None = "1") -> list[InventoryTransfer]:
+    return [
+        InventoryTransfer(asset=asset, fee_qty=None if each is None else D(each))
+        for asset, each in (("BTC", fee), ("USDT", money))
+    ]
+
+
+BOTH_SHORT = (
+    units("beta", "10", "1"),
+    units("alpha", "20", "1"),
+    units("alpha", "100000", "10010", "USDT"),
+    units("beta", "0", "0", "USDT"),
+)
+"""0.1 BTC of beta and 1,001 USDT of alpha: a tenth of what is moved at a time, of both."""
+
+
+def costed(skew: str = "0.001", **given: Any) -> RiskEngine:
+    given = {"transfers": ways(), "cost_in_edge": True, **given}
+    return risk(*BOTH_SHORT, skew=skew, **given)
+
+
+def test_a_plan_must_earn_what_bringing_back_costs() -> None:
+    """0.0002 BTC at 10,050 and 0.1 USDT are 2.11, of 1,000 that are bought: 21.1 bps."""
+    plan = approved(costed(), GOOD)
+    assert plan.inventory_cost == InventoryCost(
+        amount=D("2.11"),
+        certainty=Certainty.KNOWN,
+        route="transfer of USDT from beta to alpha and transfer of BTC from alpha to beta",
+    )
+    own = StrategyConfig(id="cross_venue", class_="cross_venue", params={"edge_bps_min": 8.9})
+    config = msgspec.structs.replace(make_config(), strategies=[own])
+    given = {"transfers": ways(), "cost_in_edge": True}
+    reason, context = told(
+        decision(make_risk(kept(config, *BOTH_SHORT, skew="0.001", **given)), GOOD)
+    )
+    assert (reason, context["cost_bps"], context["cost"]) == ("INVENTORY_EDGE", "21.1", "known")
+    assert D(context["needs_bps"]) == D("8.9") + D("21.1") + D(context["charge_bps"])
+
+
+def test_a_trade_back_is_an_estimate_at_one_price_for_both() -> None:
+    """Without transfers: two fees of 10 bps of 1,000, and what both books ask beyond that."""
+    engine = costed(transfers=[], cost_in_edge=False)
+    cost = approved(engine, GOOD).inventory_cost
+    assert cost is not None
+    assert (cost.certainty, cost.route) == (
+        Certainty.ESTIMATED,
+        "BTC/USDT sold at alpha, bought at beta",
+    )
+    assert cost.amount is not None
+    assert 2 < cost.amount < 4
+
+
+def test_an_unknown_cost_is_counted_as_configured_or_denied() -> None:
+    unknown = {"transfers": ways(None), "cost_estimate_bps": D(7)}
+    engine = costed(**unknown)
+    thin(engine)
+    cost = approved(engine, GOOD).inventory_cost
+    assert cost == InventoryCost(
+        amount=D("0.7"), certainty=Certainty.ESTIMATED, route="no route of known cost"
+    )
+    engine = costed(**unknown, cost_unknown="deny")
+    thin(engine)
+    assert told(decision(engine, GOOD)) == (
+        "INVENTORY_UNKNOWN",
+        {"cost": "unknown", "why": "no route of known cost"},
+    )
+    engine = costed(**unknown, cost_unknown="deny", cost_in_edge=False)
+    thin(engine)
+    cost = approved(engine, GOOD).inventory_cost
+    assert cost is not None
+    assert (cost.amount, cost.certainty) == (None, Certainty.UNKNOWN)
+
+
+def thin(engine: RiskEngine) -> None:
+    """Let nothing be bought back at beta: its book has no asks."""
+    engine.on_message(make_view("beta", asks=[], ts_ns=T0), T0)
+
+
+def test_a_plan_back_to_the_targets_costs_nothing() -> None:
+    engine = risk(units("beta", "5", "1"), units("alpha", "20", "1"), cost_in_edge=True)
+    cost = approved(engine, GOOD).inventory_cost
+    assert cost == InventoryCost(
+        amount=D(0), certainty=Certainty.KNOWN, route="nothing to bring back"
+    )
+
+
+def test_without_skew_no_plan_names_a_cost() -> None:
+    assert approved(risk(*BOTH_SHORT, skew="0"), GOOD).inventory_cost is None
+
+
 PAGE = (ROOT / "docs" / "inventory.md").read_text(encoding="utf-8")
 (EXAMPLE,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 ROWS = re.findall(r"^\| (\d+) \| (\d+) \| (\S+) \| (\S*) ?\|", PAGE, re.MULTILINE)
@@ -163,7 +268,7 @@ ROWS = re.findall(r"^\| (\d+) \| (\d+) \| (\S+) \| (\S*) ?\|", PAGE, re.MULTILIN
 
 def test_the_figures_of_the_page() -> None:
     config = parse_config(EXAMPLE, "arb.toml")
-    (target,) = targets_of(config.inventory)
+    target = targets_of(config.inventory)[0]
     given = config.inventory
     limits = SkewLimits(given.skew_bps_max, given.reward_bps_max)
     assert len(ROWS) == 8
@@ -172,3 +277,15 @@ def test_the_figures_of_the_page() -> None:
         assert change.is_below_band is (charge == "denied")
         if charge != "denied":
             assert skew_of([change], limits) == Skew(D(charge), D(reward))
+
+
+def test_the_cost_that_the_page_tells() -> None:
+    inventory = parse_config(EXAMPLE, "arb.toml").inventory
+    targets = targets_of(inventory)
+    short = Short(targets[0].venue_asset, D(1), targets[0].band)
+    prices = {"BTC": D(50_000)}
+    found = return_cost(
+        [short], transfer_ways(inventory, targets), None, D(0), lambda asset, _: prices.get(asset)
+    )
+    assert found.certainty is Certainty.KNOWN
+    assert f" {found.amount} USDT. Known." in " ".join(PAGE.split())

@@ -176,6 +176,8 @@ def show_plan(whole: dict[str, Any]) -> None:
     made.add_row("= realized", amount(realized["amount"], 4, realized["certainty"]), "")
     for name, label in BESIDE_LABELS.items():
         figure = steps[name]
+        if figure is None:
+            continue
         made.add_row(label, amount(figure["amount"], 4, figure["certainty"]), "")
     console.print(made)
     show_orders(whole["orders"])
@@ -196,6 +198,7 @@ BESIDE_LABELS = {
     "spread_captured": "spread captured",
     "latency_drift": "latency drift (in slippage)",
     "funding": "funding",
+    "inventory_cost": "bringing inventory back, still to be paid",
 }
 
 
