@@ -19,7 +19,7 @@ from services.risk.judgement import OFFER_RULES, PATH_RULES
 from services.risk.reasons import DenyReason
 from services.risk.restated import apply_restated
 from shared.accounts.gateway import FillReport, OrderReport
-from shared.config_sections import RiskConfig
+from shared.config_sections import InventoryConfig, RiskConfig
 from shared.domain.accounting import Books
 from shared.domain.asset_paths import assets_on_the_way, flow_of, left_over, stake_of
 from shared.domain.executions import Execution, plain_trades
@@ -64,9 +64,10 @@ BUY, SELL = Side.BUY, Side.SELL
 GOOD_PRICES = PRICES | {("alpha", "ETH/USDT"): ("509", "509.2")}
 
 
-def path_risk(**limits: Any) -> RiskEngine:
+def path_risk(*, inventory: InventoryConfig | None = None, **limits: Any) -> RiskEngine:
     """A risk engine that trades, before the books of ``GOOD_PRICES``."""
     config = msgspec.structs.replace(path_config(), risk=RiskConfig(**limits))
+    config = msgspec.structs.replace(config, inventory=inventory or InventoryConfig())
     engine = RiskEngine(config)
     for info in path_infos():
         engine.on_message(info, T0)

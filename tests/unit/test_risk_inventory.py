@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from services.risk.engine import RiskEngine
-from services.risk.inventory_limits import inventory_limits
 from shared.config import parse_config
 from shared.config_inventory import targets_of, transfer_ways
 from shared.config_sections import (
@@ -156,10 +155,12 @@ def test_without_skew_the_targets_bind_nothing() -> None:
 
 def test_a_way_at_one_venue_moves_nothing() -> None:
     """What is spent of the money comes back with the profit, so nothing is taken of it."""
-    engine = path_risk()
     scarce = kept(make_config(), units("alpha", "1e9", "1", "USDT"))
-    engine.decider._inventory = inventory_limits(scarce)
+    engine = path_risk(inventory=scarce.inventory)
     assert isinstance(path_decision(engine, PATH), ApprovedPlan)
+    leaves = kept(make_config(), units("alpha", "1e9", "1"), units("alpha", "1e9", "1", "ETH"))
+    plan = path_decision(path_risk(inventory=leaves.inventory), PATH)
+    assert isinstance(plan, ApprovedPlan), "what is left over is brought"
 
 
 def test_rounds_are_opened_and_closed_whatever_is_held() -> None:
