@@ -26,6 +26,7 @@ from shared.domain.strategy_books import UNKNOWN
 from shared.errors import CodecError, ConfigError
 from shared.messages.base import Message, Side, type_tag
 from shared.messages.execution import Fill
+from shared.messages.fill_key import FillKey, fill_key
 from shared.messages.restated import FillRestated
 from shared.streams import EXEC_EVENT, EXEC_PLAN
 from shared.watch.link import Link
@@ -55,7 +56,7 @@ class History:
 
     is_whole: bool = True
     unowned: int = 0
-    _fills: dict[tuple[str, str, str], Fill] = field(default_factory=dict)
+    _fills: dict[FillKey, Fill] = field(default_factory=dict)
     _plans: PlansOnRecord = field(default_factory=PlansOnRecord)
 
     def on_message(self, message: Message) -> None:
@@ -76,7 +77,7 @@ class History:
         ]
 
     def _on_fill(self, fill: Fill) -> None:
-        key, orders = (fill.venue, fill.instrument, fill.trade_id), self._plans.orders
+        key, orders = fill_key(fill), self._plans.orders
         is_new = key not in self._fills
         # What a venue made itself is of no order; risk books it only where it closes something.
         is_judged = self.is_whole or orders.knows(fill.plan_id)  # else its orders are trimmed away
@@ -93,8 +94,7 @@ class History:
             self._fills[key] = msgspec.structs.replace(before, **told)
 
     def _on_restated(self, told: FillRestated) -> None:
-        fill = told.fill
-        key = (fill.venue, fill.instrument, fill.trade_id)
+        key = fill_key(told.fill)
         if key in self._fills:
             self._fills[key] = msgspec.structs.replace(
                 self._fills[key], report_asset=told.report_asset, report_price=told.report_price

@@ -120,7 +120,11 @@ class ClosingPlans:
         It closed what we closed a moment later, before anybody had told us.
         """
         base, quote, _ = split_instrument(fill.instrument)
-        plan_id = plan_key(f"reduced {venue} {fill.instrument} {fill.trade_id}")
+        key = fill.key_at(venue)
+        plan_id = plan_key(f"reduced {' '.join(key)}")
+        of_trade = plan_key(f"reduced {' '.join(key.trade)}")
+        if self._state.is_known(of_trade):  # a version that named it by the trade has begun it
+            plan_id = of_trade
         reason = f"{venue} had closed it before we did: {fill.trade_id}"
         opening = fill.side.signed(fill.qty)
         notional = worth_of(fill.instrument, fill.qty, fill.price)

@@ -1,8 +1,8 @@
 """Fills that nobody here ordered: the venue liquidated a position of ours, or deleveraged it. Pure.
 
 The venue's own order says so (``OrderReport.forced``). What it closed of our position is booked and
-reported as a fill of the account, once per trade id, with a critical alert. What it closed of a
-position that others opened in the account is reported by the alert alone and not booked.
+reported as a fill of the account, once by its natural key, with a critical alert. What it closed of
+a position that others opened in the account is reported by the alert alone and not booked.
 
 How much of it was ours is known only when all our own executions at the venue are known. After a
 loss of records a fill is therefore kept until the orders that are still looked up are answered.
@@ -72,7 +72,7 @@ class Reductions:
         """Handle a fill whose order is not on record: query it unless its owner is known."""
         forced = account.forced.get(fill.venue_order_id)
         if forced is not None:
-            account.reductions[fill.instrument, fill.trade_id] = forced, fill
+            account.reductions[fill.key_at(account.venue)] = forced, fill
             return
         question = account.look_up(fill.venue_order_id, fill.instrument, fill.ts_venue_ns)
         out.actions.extend([question] if question else [])
@@ -85,7 +85,7 @@ class Reductions:
         else:
             account.remember_forced(order_id, report)
             for fill in report.fills:
-                account.reductions[fill.instrument, fill.trade_id] = report, fill
+                account.reductions[fill.key_at(account.venue)] = report, fill
         self.settle(account, now_ns, out)
 
     def settle(self, account: VenueAccount, now_ns: int, out: Step) -> None:
@@ -99,10 +99,10 @@ class Reductions:
     def book(self, order: OrderReport, fill: FillReport, now_ns: int, out: Step) -> None:
         """Book and report the part of a fill of the venue's own order that closed our position."""
         venue, name = order.terms.venue, fill.instrument
-        key, seen = f"{venue}|{name}|{fill.trade_id}", self._state.reductions
-        if key in seen:
+        key, seen = fill.key_at(venue), self._state.reductions
+        if key.text in seen or "|".join(key.trade) in seen:
             return
-        seen[key] = fill.ts_venue_ns
+        seen[key.text] = fill.ts_venue_ns
         for oldest in list(seen)[: max(0, len(seen) - SEEN_MAX)]:
             del seen[oldest]
         # Judged by what we held at the time of the fill: we may have traded since.

@@ -18,6 +18,7 @@ from shared.accounts.gateway import FillReport, OrderKey, OrderReport
 from shared.domain.instrument import is_spot
 from shared.engine import Action
 from shared.errors import Cause
+from shared.messages.fill_key import FillKey
 
 SWEEP_AFTER_NS: Final = 1_500_000_000
 """Executions are read again this long after a plan ended."""
@@ -53,7 +54,7 @@ class VenueAccount:
         """When an order that is looked up was filled, 0 if that is not known; by the venue's id."""
         self.foreign: dict[str, None] = {}
         self.forced: dict[str, OrderReport] = {}
-        self.reductions: dict[tuple[str, str], tuple[OrderReport, FillReport]] = {}
+        self.reductions: dict[FillKey, tuple[OrderReport, FillReport]] = {}
         self.odd: dict[str, Decimal] = {}
         self.positions_ns = 0
         self.due: dict[str, int] = {}

@@ -41,6 +41,7 @@ from shared.messages.execution import (
     PlanOutcome,
     TradingStateChanged,
 )
+from shared.messages.fill_key import FillKey, fill_key
 from shared.messages.market import (
     BookDelta,
     BookSnapshot,
@@ -85,8 +86,8 @@ class Checkers:
         self.done: dict[str, PlanDone] = {}
         self.plans_approved = 0  # also those that the bus has lost since
         self._in_flight: dict[str, None] = {}  # plans that are approved and have not ended
-        self.fills: dict[tuple[str, str], Fill] = {}
-        self.fills_lost: set[tuple[str, str]] = set()  # told, and the bus has lost that since
+        self.fills: dict[FillKey, Fill] = {}
+        self.fills_lost: set[FillKey] = set()  # told, and the bus has lost that since
         self.orders: dict[str, OrderEvent] = {}  # what was told last of each
         self._arrived: dict[str, str] = {}
         self._not_sent: set[str] = set()
@@ -291,14 +292,15 @@ class Checkers:
                 self.report("no_is_no", text)
 
     def _check_fill(self, fill: Fill) -> None:
-        before = self.fills.get((fill.venue, fill.trade_id))
+        key = fill_key(fill)
+        before = self.fills.get(key)
         if before is not None and (before.qty, before.client_order_id) != (
             fill.qty,
             fill.client_order_id,
         ):
             self.report("one_owner", f"{fill.venue} {fill.trade_id} is told two ways")
-        self.fills[fill.venue, fill.trade_id] = fill
-        self.fills_lost.discard((fill.venue, fill.trade_id))
+        self.fills[key] = fill
+        self.fills_lost.discard(key)
 
     def _check_end(self, done: PlanDone) -> None:
         self.done[done.plan_id] = done
@@ -359,20 +361,18 @@ def positions_named(alert: Alert, world: World) -> set[tuple[str, str]]:
     }
 
 
-def fills_on_bus(world: World) -> set[tuple[str, str]]:
-    """Return the fills that the bus has now, by venue and trade."""
+def fills_on_bus(world: World) -> set[FillKey]:
+    """Return the fills that the bus has now."""
     now_ns, server = world.kernel.now_ns(), world.server
     return {
-        (fill.venue, fill.trade_id)
+        fill_key(fill)
         for payload in server.stream(EXEC_EVENT.key()).payloads
         for fill in server.decode(EXEC_EVENT, payload, now_ns)
         if isinstance(fill, Fill)
     }
 
 
-def reductions_lost(
-    told: Mapping[tuple[str, str], Fill], lost: set[tuple[str, str]]
-) -> list[tuple[str, str]]:
+def reductions_lost(told: Mapping[FillKey, Fill], lost: set[FillKey]) -> list[FillKey]:
     """Return what venues closed by themselves, of which the bus no longer has that it was told.
 
     How much of it was ours follows from the record of what we held, which is lost with it: it is

@@ -13,7 +13,7 @@ from services.executor.funding import payment_key
 from services.executor.funding_record import FundingRecord
 from services.lab.account import FORCED
 from services.lab.losses import FOREIGN
-from services.lab.positions import key_of
+from services.lab.positions import fill_key_of, key_of
 from services.risk.engine import RiskEngine
 from services.risk.reasons import HaltCause
 from shared.engine import Action
@@ -205,7 +205,7 @@ def of_others(world: World, exchange: Exchange) -> list[ExchangeFill]:
     """
     found: list[ExchangeFill] = []
     for fill in exchange.fills:
-        told = world.checkers.fills.get((exchange.venue, str(fill.trade_id)))
+        told = world.checkers.fills.get(fill_key_of(fill))
         if key_of(fill):
             continue
         if told is None:
@@ -227,13 +227,13 @@ def check_reduced(world: World) -> None:
     for venue, exchange in world.exchanges.items():
         held: dict[str, Decimal] = {}
         fills = list(exchange.fills)
-        alone = {fill.trade_id for fill in left_alone(world, exchange)}
+        alone = set(map(fill_key_of, left_alone(world, exchange)))
         for fill in fills:
             name, signed = fill.listing.instrument, fill.side.signed(fill.qty)
             before = held.get(name, Decimal(0))
-            told = world.checkers.fills.get((venue, str(fill.trade_id)))
+            told = world.checkers.fills.get(fill_key_of(fill))
             if key_of(fill):
-                held[name] = before + (Decimal(0) if fill.trade_id in alone else signed)
+                held[name] = before + (Decimal(0) if fill_key_of(fill) in alone else signed)
             elif fill.client_id.startswith(FORCED) and signed * before < 0:
                 part = min(fill.qty, abs(before))
                 is_asked = all(_is_apart(each, fill) for each in fills)

@@ -24,6 +24,7 @@ from shared.exchange.listing import Listing
 from shared.exchange.orders import Fill, IncomingOrder, RefusedError
 from shared.messages.base import Side
 from shared.messages.control import CommandKind
+from shared.messages.fill_key import FillKey
 
 if TYPE_CHECKING:
     from services.lab.chaos import Chaos
@@ -160,6 +161,12 @@ def key_of(fill: Fill) -> str:
 def _plan_key_in(client_id: str) -> str:
     parsed = parse_client_order_id(client_id)
     return parsed[0] if parsed else ""
+
+
+def fill_key_of(fill: Fill) -> FillKey:
+    """Return the key by which a fill of a venue is told."""
+    listing = fill.listing
+    return FillKey(listing.venue, listing.instrument, str(fill.trade_id), fill.side)
 
 
 def position_of(fills: Iterable[Fill], instrument: str) -> Decimal:

@@ -13,7 +13,7 @@ from services.lab.ledger_checker import (
     left_alone,
     of_others,
 )
-from services.lab.positions import at_cost, key_of, position_of
+from services.lab.positions import at_cost, fill_key_of, key_of, position_of
 from services.risk.engine import RiskEngine
 from services.risk.rounds import Rounds
 from shared.domain.accounting import Books, holding_place, unrealized
@@ -49,11 +49,11 @@ class QuietChecks:
                     )
             if exchange.open_orders:
                 self._checkers.report("open_orders", f"{venue} has {len(exchange.open_orders)}")
-            told = {trade for at, trade in self._checkers.fills if at == venue}
-            alone = {str(fill.trade_id) for fill in left_alone(world, exchange)}
-            ours = {str(fill.trade_id) for fill in exchange.fills if key_of(fill)}
+            told = {key for key in self._checkers.fills if key.venue == venue}
+            alone = set(map(fill_key_of, left_alone(world, exchange)))
+            ours = {fill_key_of(fill) for fill in exchange.fills if key_of(fill)}
             truth = ours - (alone - told)
-            truth |= {trade for trade in told if self._checkers.fills[venue, trade].reduced_by}
+            truth |= {key for key in told if self._checkers.fills[key].reduced_by}
             if told != truth:
                 text = f"{venue}: {len(truth - told)} were not told, {len(told - truth)} never were"
                 self._checkers.report("every_fill", text)

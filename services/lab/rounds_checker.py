@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from services.lab.ledger_checker import left_alone
-from services.lab.positions import key_of
+from services.lab.positions import fill_key_of, key_of
 from services.risk.engine import RiskEngine
 from services.risk.round_closes import BEYOND_MAX
 from services.risk.rounds import Round
@@ -88,14 +88,14 @@ class RoundsChecker:
         if went_on_lately(world, "risk"):
             return False
         lost = world.checkers.fills_lost
-        for venue, exchange in world.exchanges.items():
+        for exchange in world.exchanges.values():
             for fill in exchange.fills:
-                known = told.get((venue, str(fill.trade_id)))
+                known = told.get(fill_key_of(fill))
                 if not key_of(fill):
                     continue
                 if known is None or now_ns - known.ts_ns <= READ_NS_MAX:
                     return False
-                if (venue, str(fill.trade_id)) in lost:
+                if fill_key_of(fill) in lost:
                     return False  # told, but the bus has lost that, and the venue tells it late
         return not any(map(self._may_close_any, told.values()))
 
@@ -192,14 +192,14 @@ class RoundsChecker:
         rounds: dict[str, Held] = {}
         operator: Closed = {}
         for venue, exchange in world.exchanges.items():
-            alone = {fill.trade_id for fill in left_alone(world, exchange)}
+            alone = set(map(fill_key_of, left_alone(world, exchange)))
             for fill in exchange.fills:
-                told = world.checkers.fills.get((venue, str(fill.trade_id)))
+                told = world.checkers.fills.get(fill_key_of(fill))
                 if told is not None and told.reduced_by:
                     side = holding_key(venue, fill.listing.instrument), fill.side is Side.BUY
                     signed = fill.side.signed(told.qty)
                     operator[side] = operator.get(side, ZERO) + signed
-                if not key_of(fill) or fill.trade_id in alone:
+                if not key_of(fill) or fill_key_of(fill) in alone:
                     continue
                 holding, qty = holding_key(venue, fill.listing.instrument), _received(fill)
                 if key := self._round_of(key_of(fill), told):

@@ -12,19 +12,23 @@ from typing import Final
 import msgspec
 
 from shared.messages.execution import Fill
+from shared.messages.fill_key import fill_key
 
 ADOPTED_FILLS_MAX: Final = 64
 """Fills of plans in flight that nobody knows the owner of, the newest."""
 
 
 class AdoptedFills(msgspec.Struct):
-    """Such fills, oldest first, by venue, instrument and trade id."""
+    """Such fills, oldest first, by their natural keys, whatever names they were saved under."""
 
     fills: dict[str, Fill] = {}
 
+    def __post_init__(self) -> None:
+        self.fills = {fill_key(fill).text: fill for fill in self.fills.values()}
+
     def keep(self, fill: Fill) -> None:
         """Remember a fill; one repeated with its fee replaces the earlier report."""
-        self.fills[f"{fill.venue}|{fill.instrument}|{fill.trade_id}"] = fill
+        self.fills[fill_key(fill).text] = fill
         while len(self.fills) > ADOPTED_FILLS_MAX:
             del self.fills[next(iter(self.fills))]
 

@@ -4,8 +4,8 @@ The ledger is one msgspec structure, so that what is saved of it is its encoding
 ``checkpoint.py`` saves the reservations, which every decision changes, apart from the rest. It is
 fed by the executor's events, each of which may come twice:
 
-* a fill counts once per (venue, instrument, trade id); when it is repeated because the venue has
-  now reported the fee, only the fee is added;
+* a fill counts once by its natural key (``shared/messages/fill_key.py``); when it is repeated
+  because the venue has now reported the fee, only the fee is added;
 * a plan's end counts once per plan.
 
 A reservation is held from the approval until the plan's end. What a plan has spent stays out of
@@ -16,8 +16,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 from functools import cached_property
-from hashlib import blake2b
-from typing import TypeVar
 
 import msgspec
 
@@ -26,6 +24,7 @@ from services.risk.funding_known import KnownFunding
 from services.risk.order_rates import OrderRates
 from services.risk.path_orders import path_order_flaw
 from services.risk.plan_orders import order_flaw
+from services.risk.remembered import digest, fill_name, remember
 from services.risk.reservations import InFlight, Reservation, ReservedLeg
 from services.risk.rounds import Rounds
 from services.risk.streaks import Streaks
@@ -61,8 +60,6 @@ BALANCE_LAG_NS = 1_000_000_000
 published."""
 DAY_NS = 86_400 * 1_000_000_000
 ZERO, ONE = Decimal(0), Decimal(1)
-
-_V = TypeVar("_V")
 
 
 class VenueBalance(msgspec.Struct, kw_only=True):
@@ -201,13 +198,13 @@ class Ledger(InFlight, kw_only=True, dict=True):
         why = _owner_flaw(self, fill)
         if not why:
             why = self.orders.overfills(fill)
-            return "" if not why or _fill_key(fill) in self.fills_seen else why
-        seen = self.fills_seen.get(_fill_key(fill))
+            return "" if not why or fill_name(fill, self.fills_seen) in self.fills_seen else why
+        seen = self.fills_seen.get(fill_name(fill, self.fills_seen))
         return "" if seen or (seen is not None and fill.fee is None) else why
 
     def apply_fill(self, fill: Fill) -> bool:
         """Count a fill; return False where nothing was new about it."""
-        key = _fill_key(fill)
+        key = fill_name(fill, self.fills_seen)
         seen = self.fills_seen.get(key)
         has_fee = fill.fee is not None
         if seen is not None and (seen or not has_fee):
@@ -233,7 +230,7 @@ class Ledger(InFlight, kw_only=True, dict=True):
         self.rounds.book(fill, is_new=seen is None, in_flight=held is not None)
         if self.is_of_earlier_day(fill.ts_ns):
             self._count_before_today(quote, realized_before)
-        _remember(self.fills_seen, key, has_fee, FILLS_REMEMBERED_MAX)
+        remember(self.fills_seen, key, has_fee, FILLS_REMEMBERED_MAX)
         if held is not None:
             held.ts_fill_ns[fill.venue] = max(held.ts_fill_ns.get(fill.venue, 0), fill.ts_ns)
             for leg, amount in held.give_back(fill, fill.qty) if seen is None else ():
@@ -245,11 +242,11 @@ class Ledger(InFlight, kw_only=True, dict=True):
         if isinstance(paid, FundingKnown):
             self.funding[paid.venue] = KnownFunding(paid.ts_known_ns, paid.reason)
             return True
-        key = _digest(paid.venue, paid.instrument, paid.payment_id)
+        key = digest(paid.venue, paid.instrument, paid.payment_id)
         if key in self.payments_seen:
             return False
         self.roll_day(paid.ts_ns)
-        _remember(self.payments_seen, key, True, PAYMENTS_REMEMBERED_MAX)
+        remember(self.payments_seen, key, True, PAYMENTS_REMEMBERED_MAX)
         payment = payment_of(paid)
         quote = split_instrument(paid.instrument).cash
         realized_before = self.books.result(quote).realized
@@ -294,7 +291,7 @@ class Ledger(InFlight, kw_only=True, dict=True):
             return False
         self.release(done.plan_id)
         self.orders.end(done.plan_id)
-        _remember(self.plans_ended, done.plan_id, is_even, PLANS_REMEMBERED_MAX)
+        remember(self.plans_ended, done.plan_id, is_even, PLANS_REMEMBERED_MAX)
         self.certainty = worst_certainty(self.certainty, done.certainty)
         return True
 
@@ -350,10 +347,11 @@ def note_prices(ledger: Ledger, done: Execution) -> None:
 
 def is_first_restating(ledger: Ledger, told: FillRestated) -> bool:
     """Tell whether a fill is booked, and not yet as it is stated now; note that it will be."""
-    key = _digest(_fill_key(told.fill), f"{told.ts_ns}", told.report_asset)
-    if _fill_key(told.fill) not in ledger.fills_seen or key in ledger.fills_seen:
+    name = fill_name(told.fill, ledger.fills_seen)
+    key = digest(name, f"{told.ts_ns}", told.report_asset)
+    if name not in ledger.fills_seen or key in ledger.fills_seen:
         return False
-    _remember(ledger.fills_seen, key, True, FILLS_REMEMBERED_MAX)
+    remember(ledger.fills_seen, key, True, FILLS_REMEMBERED_MAX)
     return True
 
 
@@ -382,18 +380,4 @@ def remember_plan(memory: dict[str, bool], key: str) -> None:
     """Remember the id of a plan or of its opportunity; the oldest beyond the bound is forgotten."""
     memory[key] = True
     if len(memory) > PLANS_REMEMBERED_MAX:
-        _remember(memory, key, True, PLANS_REMEMBERED_MAX)
-
-
-def _fill_key(fill: Fill) -> str:
-    return _digest(fill.venue, fill.instrument, fill.trade_id)
-
-
-def _digest(*parts: str) -> str:
-    return blake2b("|".join(parts).encode(), digest_size=8).hexdigest()
-
-
-def _remember(memory: dict[str, _V], key: str, value: _V, bound: int) -> None:
-    memory[key] = value
-    while len(memory) > bound:
-        del memory[next(iter(memory))]
+        remember(memory, key, True, PLANS_REMEMBERED_MAX)

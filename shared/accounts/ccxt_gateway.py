@@ -273,7 +273,7 @@ class CcxtGateway:
     def _report(
         self, order: Mapping[str, Any], instrument: str, trades: Sequence[Mapping[str, Any]]
     ) -> OrderReport:
-        order_id = str(order["id"])
+        order_id, trades = str(order["id"]), _of_order(trades, order)
         filled = _decimal(order.get("filled"))
         qty = _decimal(order.get("amount"))
         status = _STATUSES.get(str(order.get("status")), OrderStatus.ACCEPTED)
@@ -323,6 +323,17 @@ def make_client(
     # Orders are on tick and lot by rules of our own; ccxt knows fewer, and dies of a tick of zero.
     client.price_to_precision = client.amount_to_precision = lambda symbol, value: value
     return client
+
+
+def _of_order(
+    trades: Sequence[Mapping[str, Any]], order: Mapping[str, Any]
+) -> Sequence[Mapping[str, Any]]:
+    """Leave out the other side of a self-trade, which some venues list with an order, too."""
+    return [
+        trade
+        for trade in trades
+        if trade.get("order") in {None, "", order["id"]} or trade["side"] == order.get("side")
+    ]
 
 
 def _fill(trade: Mapping[str, Any], instrument: str, order_id: str) -> FillReport:

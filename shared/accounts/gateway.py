@@ -16,6 +16,7 @@ import msgspec
 
 from shared.messages.base import Side
 from shared.messages.execution import Balance, OrderPurpose, OrderStatus
+from shared.messages.fill_key import FillKey
 from shared.messages.terms import OrderTerms
 
 SENTINEL_ID_LENGTH: Final = 18
@@ -83,6 +84,10 @@ class FillReport(msgspec.Struct, frozen=True, kw_only=True):
     fee: Decimal | None = None
     fee_asset: str = ""
     ts_venue_ns: int = 0
+
+    def key_at(self, venue: str) -> FillKey:
+        """Return its natural key at the venue that reports it."""
+        return FillKey(venue, self.instrument, self.trade_id, self.side)
 
 
 class OrderReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -199,7 +199,7 @@ class OrderEvent(DecisionMessage, frozen=True, kw_only=True, tag="order_event"):
 
 
 class Fill(DecisionMessage, frozen=True, kw_only=True, tag="fill"):
-    """One execution of one of our orders; unique by (venue, instrument, trade_id).
+    """One execution of one of our orders; unique by (venue, instrument, trade_id, side).
 
     ``fee`` is ``None`` while the venue has not reported it. ``fee_quote`` is the fee valued in the
     quote asset, ``None`` where no price for the fee asset is known. ``strategy`` is that of its

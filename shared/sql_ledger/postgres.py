@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from shared.bus.address import mask
 from shared.sql_ledger.ledger import SCHEMA, Arguments, Ledger, LedgerError
-from shared.sql_ledger.migrations import MIGRATIONS
+from shared.sql_ledger.migrations import POSTGRES_MIGRATIONS
 from shared.sql_ledger.rows import TABLES, Columns
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class PostgresLedger(Ledger):
     def _bring_forward(self) -> None:
         with self._faults(), self._connection.transaction():
             self._run("SELECT pg_advisory_xact_lock(?)", [_LOCK])
-            for statements in MIGRATIONS[self._version() :]:
+            for statements in POSTGRES_MIGRATIONS[self._version() :]:
                 for statement in statements:
                     self._run(_of_postgres(statement))
             self._run("CREATE TABLE IF NOT EXISTS ledger_schema (version BIGINT NOT NULL)")

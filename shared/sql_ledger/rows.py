@@ -32,6 +32,7 @@ from shared.messages.execution import (
     RiskReport,
     TradingStateChanged,
 )
+from shared.messages.fill_key import FillKey
 from shared.messages.restated import FillRestated
 
 Value = str | int | None
@@ -74,7 +75,7 @@ TABLES: Final = {
         Table(name="plan_ends", key=("plan_id", "ts_ns")),
         Table(name="order_events", key=("client_order_id", "ts_ns", "status", "filled_qty")),
         Table(name="orders", key=("client_order_id",), rule=Rule.STATUS),
-        Table(name="fills", key=("venue", "instrument", "trade_id"), rule=Rule.FILL),
+        Table(name="fills", key=FillKey._fields, rule=Rule.FILL),
         Table(name="funding_payments", key=("venue", "instrument", "payment_id")),
         Table(name="funding_known", key=("venue",), rule=Rule.NEWEST),
         Table(

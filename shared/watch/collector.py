@@ -32,6 +32,7 @@ from shared.messages.execution import (
     RiskReport,
     TradingStateChanged,
 )
+from shared.messages.fill_key import fill_key
 from shared.messages.market import VenueStatus
 from shared.messages.rounds import ROUNDS_MAX, RoundState, RoundsTold, StrategyPosition
 from shared.watch.dust import IsDust, more_than_dust
@@ -223,7 +224,7 @@ class Collector:
 
         A fill that belongs to no announced order is not ours; risk decides the same.
         """
-        key, record = (message.venue, message.instrument, message.trade_id), self._on_record
+        key, record = fill_key(message), self._on_record
         flaw = record.ownership_flaw(message) or (
             key not in self.fills and record.overfills(message)
         )

@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -369,6 +370,42 @@ async def test_a_venue_that_is_not_there_was_surely_not_reached(simulated) -> No
     with pytest.raises(Unavailable):
         async with open_account("kraken", nowhere):
             pass
+
+
+async def trade_with_ourselves(account: Account) -> tuple[OrderRequest, OrderRequest]:
+    """Rest a bid in front of all others, and sell into it; once more where the market moved on."""
+    for _ in range(10):
+        books = await asyncio.to_thread(fetch, f"{account.control}/books?limit=5")
+        best_ask = D(str(books[account.gateway.venue][account.instrument]["asks"][0][0]))
+        terms = {"price_limit": best_ask - D("0.1"), "time_in_force": TimeInForce.GTC}
+        bid, ask = [await account.order(side, **terms) for side in (Side.BUY, Side.SELL)]
+        for order in (bid, ask):
+            await account.gateway.submit(order)
+        reports = [await asked(account, order) for order in (bid, ask)]
+        if all(report.status is OrderStatus.FILLED for report in reports):
+            return bid, ask
+        for order in (bid, ask):
+            await account.gateway.cancel(account.key(order))
+    raise AssertionError("others were always faster")
+
+
+@REAL
+async def test_both_sides_of_a_trade_of_ours_are_told(name, simulated) -> None:
+    """Asked about either order and about all executions: a fill of each, of that order's side."""
+    async with open_account(name, simulated) as account:
+        since_ns = time.time_ns() - 5 * 10**9
+        orders = await trade_with_ourselves(account)
+        reports = [await settled(account, order) for order in orders]
+        for order, report in zip(orders, reports, strict=True):
+            assert [(fill.side, fill.qty) for fill in report.fills] == [
+                (order.terms.side, order.terms.qty)
+            ]
+        told = await account.gateway.fills_since([account.instrument], since_ns)
+        keys = {fill.key_at(name) for report in reports for fill in report.fills}
+        assert len(keys) == 2
+        assert keys <= {fill.key_at(name) for fill in told}
+        ids = {key.trade_id for key in keys}
+        assert len(ids) == (2 if name == "kraken" else 1), "its history is a table by trade id"
 
 
 async def many_fills(account: Account, count: int) -> tuple[set[str], int]:

@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.cli.commands_ledger import LISTS
@@ -26,6 +27,7 @@ from shared.bus.opening import open_bus
 from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.messages.control import Alert, Severity
+from shared.messages.execution import Fill
 from shared.sql_ledger.database import (
     SCHEMA,
     Ledger,
@@ -139,6 +141,30 @@ def test_reading_again_in_pieces_changes_nothing(url, tmp_path, seed):
         while read(pieces, streams, chance.randint(1, 9)):
             pass
         assert contents(pieces) == contents(whole)
+
+
+def test_a_ledger_of_an_older_version_keeps_its_fills_and_gains_the_other_side(server, url):
+    """Also who may read it: the table stays."""
+    schema = url.rpartition("%3D")[2]
+    with closing(open_to_write(url)) as ledger:
+        fill_up(ledger, plans=3, seed=1)
+        before = contents(ledger)
+        ledger.query("ALTER TABLE fills DROP CONSTRAINT fills_pkey")
+        ledger.query("ALTER TABLE fills ADD PRIMARY KEY (venue, instrument, trade_id)")
+        ledger.query("UPDATE ledger_schema SET version = 2")
+    server.run("CREATE ROLE reader")
+    server.run(f"GRANT SELECT ON {schema}.fills TO reader")
+    bought = next(each for each in facts(3, 1) if isinstance(each, Fill))
+    sold = msgspec.structs.replace(bought, side=bought.side.opposite)
+    with closing(open_to_write(url)) as ledger:
+        assert ledger.query("SELECT version FROM ledger_schema")[0]["version"] == SCHEMA
+        assert contents(ledger) == before
+        for _ in range(2):
+            ledger.write([*rows_of(bought, entry_text("9-0", 0)), *rows_of(sold, "z")], {})
+        rows = ledger.query("SELECT side FROM fills WHERE trade_id = ?", [bought.trade_id])
+        assert sorted(row["side"] for row in rows) == ["buy", "sell"]
+        granted = "SELECT grantee FROM information_schema.role_table_grants WHERE table_schema = ?"
+        assert "reader" in {row["grantee"] for row in ledger.query(granted, [schema])}
 
 
 WANTED = (

@@ -9,6 +9,7 @@ from services.lab.simulate import run_seed
 from services.lab.world import START_NS, World
 from shared.messages.base import Side
 from shared.messages.execution import Fill
+from shared.messages.fill_key import fill_key
 from tests.sim.test_perpetuals import SEEDS, VENUE
 
 SOL = "SOL/USDT:USDT"
@@ -40,7 +41,7 @@ def test_what_was_told_before_a_loss_of_the_last_moment_stays_told() -> None:
     publish(world, "executor", [fill("lost"), fill("ours", reduced_by="")])
     world.server.restore(before)
     world.checkers.on_bus_lost(0)
-    told = {trade for _, trade in world.checkers.fills}
+    told = {key.trade_id for key in world.checkers.fills}
     assert told == {"kept", "ours"}, "an order of ours is ours whatever the bus has"
 
 
@@ -52,7 +53,7 @@ def test_it_may_be_told_anew_with_another_part_of_it_ours() -> None:
     world.checkers.on_bus_lost(0)
     publish(world, "executor", [fill("again", "0.4")])
     assert world.checkers.violations == []
-    assert world.checkers.fills[VENUE, "again"].qty == D("0.4")
+    assert world.checkers.fills[fill_key(fill("again"))].qty == D("0.4")
 
 
 def test_it_is_told_one_way_only_as_long_as_nothing_is_lost() -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from shared.messages.base import Side
 from shared.messages.execution import ApprovedPlan, Fill
 from shared.messages.terms import LegPolicy, Resting
 from shared.sql_ledger.database import SCHEMA, LedgerError, open_to_read, open_to_write
-from shared.sql_ledger.migrations import MIGRATIONS
+from shared.sql_ledger.migrations import MIGRATIONS, POSTGRES_MIGRATIONS
 from shared.sql_ledger.rows import Row, message_of, rows_of
 from tests.decision_builders import T0
 from tests.ledger_builders import D, approved, fill
@@ -40,6 +41,39 @@ def test_an_older_ledger_is_brought_forward_with_its_rows(tmp_path: Path, versio
     assert ledger.positions()["s"].entry_id == "5-0"
     assert ledger.query("PRAGMA user_version")[0][0] == SCHEMA
     ledger.close()
+
+
+def test_fills_keep_their_rows_and_gain_the_other_side(tmp_path: Path) -> None:
+    path, plan = tmp_path / "l", approved(1, T0)
+    of_schema(path, 2)
+    bought = fill(plan, 0, D(10_000), fee=None)
+    (row,) = rows_of(bought, "e")
+    columns = row.values.keys() - {"of_no_round", "of_rounds"}
+    with sqlite3.connect(path) as connection:
+        connection.execute(
+            f"INSERT INTO fills ({', '.join(columns)}, more) VALUES "
+            f'({", ".join(f":{name}" for name in columns)}, \'{{"of_no_round":"0.5"}}\')',
+            row.values,
+        )
+    connection.close()
+    ledger = open_to_write(path)
+    (kept,) = ledger.query("SELECT * FROM fills")
+    assert message_of(Fill, kept) == msgspec.structs.replace(bought, of_no_round=D("0.5"))
+    other = msgspec.structs.replace(bought, side=Side.SELL, client_order_id="other", fee=D(1))
+    for _ in range(2):
+        ledger.write([*rows_of(bought, "e"), *rows_of(other, "f")], {})
+    rows = ledger.query("SELECT side, client_order_id, fee FROM fills ORDER BY side")
+    assert [tuple(row) for row in rows] == [
+        ("buy", bought.client_order_id, None),
+        ("sell", "other", "1"),
+    ]
+    indexes = ledger.query("SELECT name FROM sqlite_master WHERE type = 'index' AND sql NOT NULL")
+    assert {"fills_by_entry", "fills_by_plan"} <= {row["name"] for row in indexes}
+    ledger.close()
+
+
+def test_both_databases_take_the_same_steps() -> None:
+    assert len(POSTGRES_MIGRATIONS) == len(MIGRATIONS) == SCHEMA
 
 
 def test_a_step_that_fails_changes_nothing(tmp_path: Path, monkeypatch) -> None:

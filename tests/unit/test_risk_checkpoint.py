@@ -19,7 +19,7 @@ from shared.domain.strategy_books import UNKNOWN, StrategyBooks
 from shared.errors import CodecError
 from shared.messages.base import Certainty, Side, TradingState
 from shared.messages.control import Alert, CommandKind, Severity
-from shared.messages.execution import ApprovedPlan, TradingStateChanged
+from shared.messages.execution import ApprovedPlan, Fill, TradingStateChanged
 from tests.decision_builders import (
     BOOKS,
     MS,
@@ -76,20 +76,28 @@ def approve(engine: RiskEngine, seq: int, now_ns: int = T0) -> ApprovedPlan:
     return plan
 
 
+def fills_of(first: str, second: str) -> list[Fill]:
+    """What two plans have traded; a fee is not told."""
+    return [
+        make_fill(first, "alpha", Side.BUY, ts_ns=T0 + 5),
+        make_fill(first, "beta", Side.SELL, fee=None, fee_asset="", ts_ns=T0 + 5),
+        make_fill(second, "alpha", Side.BUY, "0.05", ts_ns=T0 + 9),
+    ]
+
+
 def story() -> RiskEngine:
     """One plan over but for a fee, one half filled, and an operator who has seen enough."""
     engine = make_risk()
     plan = approve(engine, 1)
     announce(engine, plan)
     first = plan.plan_id
-    sold = make_fill(first, "beta", Side.SELL, fee=None, fee_asset="", ts_ns=T0 + 5)
-    engine.on_message(make_fill(first, "alpha", Side.BUY, ts_ns=T0 + 5), T0)
+    bought, sold, _ = fills_of(first, "")
+    engine.on_message(bought, T0)
     engine.on_message(sold, T0)
     engine.on_message(make_done(first, T0 + 6), T0)
     plan = approve(engine, 2)
     announce(engine, plan)
-    second = plan.plan_id
-    engine.on_message(make_fill(second, "alpha", Side.BUY, "0.05", ts_ns=T0 + 9), T0)
+    engine.on_message(fills_of(first, plan.plan_id)[2], T0)
     engine.on_message(make_command(CommandKind.HALT), T0)
     return engine
 
@@ -120,7 +128,12 @@ def same_but_accounts(restored: Ledger, known: Ledger) -> None:
         "orders": OrdersOnRecord(),
         "strategies": StrategyBooks(),
         "equity": {},
+        "fills_seen": {},
     }
+    assert list(restored.fills_seen.values()) == list(known.fills_seen.values())
+    first, second = known.plans_ended | dict.fromkeys(known.reservations)
+    for told in fills_of(first, second):
+        assert not restored.apply_fill(told), "by whatever name it is remembered"
     assert replace(restored, **without) == replace(known, **without)
     (held,) = known.reservations
     assert (list(restored.orders.open), list(restored.orders.ended)) == (

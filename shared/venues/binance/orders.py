@@ -211,7 +211,7 @@ async def all_fills(
         Unavailable: There are more than ``FILLS_PAGES_MAX`` pages.
     """
     (instrument,) = instruments
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[tuple[str, str], dict[str, Any]] = {}  # by trade and side: both may be ours
     newest = None
     for _ in range(FILLS_PAGES_MAX):
         if newest is None:
@@ -220,10 +220,10 @@ async def all_fills(
                 instrument, since_ms, FILLS_PAGE, {"endTime": until_ms}
             )
         else:
-            params = {"fromId": newest + 1}
+            params = {"fromId": newest}  # its other side may be on the next page
             request = client.fetch_my_trades(instrument, None, FILLS_PAGE, params)
         page = await read("fills", request)
-        found |= {trade["id"]: trade for trade in page}
+        found |= {(trade["id"], trade["side"]): trade for trade in page}
         if len(page) >= FILLS_PAGE:
             newest = max(int(trade["id"]) for trade in page)
         elif newest is not None or until_ms >= client.nonce():

@@ -237,7 +237,7 @@ async def _executions(
     ask, now_ms = client.privateGetV5ExecutionList, int(client.nonce())
     # Of more than two years ago the venue has none.
     start_ms = max(since_ms, now_ms - 2 * 365 * 24 * 3_600_000, 1)
-    found: dict[tuple[str, str], dict[str, Any]] = {}
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}  # both sides of a trade may be ours
     for category in sorted({category_of(instrument) for instrument in instruments}):
         from_ms = start_ms
         while True:
@@ -250,7 +250,7 @@ async def _executions(
                 **more,
             }
             async for page in _pages(read, what, ask, params):
-                found |= {(row["symbol"], str(row["execId"])): row for row in page}
+                found |= {(row["symbol"], str(row["execId"]), row["side"]): row for row in page}
             if until_ms >= now_ms:
                 break
             from_ms = until_ms + 1

@@ -191,7 +191,9 @@ async def _executions(
     client: Any, read: RateLimitedRead, what: str, params: dict[str, Any]
 ) -> Rows:
     pages = _pages(read, what, client.privateSpotGetMyTrades, params, FILLS_PAGES_MAX)
-    unique = {row["id"]: row async for page in pages for row in page}  # pages move on meanwhile
+    unique = {  # pages move on meanwhile; both sides of a trade may be ours
+        (row["currency_pair"], row["id"], row["side"]): row async for page in pages for row in page
+    }
     return [with_fee(client.parse_trade(row)) for row in unique.values()]
 
 

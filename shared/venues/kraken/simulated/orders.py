@@ -14,6 +14,8 @@ from shared.messages.terms import OrderType, TimeInForce
 from shared.venues.kraken.simulated.signing import ApiError
 
 ALPHABET = "234567ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+MAKERS_APART = 1 << 60
+"""Between the txids of the taker's and the maker's fill of one trade."""
 
 REFUSALS: dict[Refusal, str] = {
     Refusal.PRICE_FILTER: "EOrder:Invalid price:Price can only be specified up to the tick size.",
@@ -58,9 +60,17 @@ def order_id(order: Order) -> str:
     return venue_id("O", order.id)
 
 
+def trade_number(fill: Fill) -> int:
+    """Return what a fill's txid is made from.
+
+    The history of trades is a table by txid, so both sides of a trade of ours have one each.
+    """
+    return fill.trade_id + (MAKERS_APART if fill.maker else 0)
+
+
 def trade_id(fill: Fill) -> str:
-    """Return a trade's txid."""
-    return venue_id("T", fill.trade_id)
+    """Return a fill's txid."""
+    return venue_id("T", trade_number(fill))
 
 
 def listing_of(exchange: Exchange, name: str) -> Listing:

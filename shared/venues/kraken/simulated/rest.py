@@ -209,8 +209,8 @@ class PrivateRest:
         if len(txids) > TRADES_AT_ONCE:
             raise ApiError("EGeneral:Invalid arguments:txid")
         wanted = {formats.number_of(txid): txid for txid in txids}
-        found = {wanted[f.trade_id]: f for f in self.exchange.fills if f.trade_id in wanted}
-        return {txid: self._trade(fill) for txid, fill in found.items()}
+        numbered = ((formats.trade_number(fill), fill) for fill in self.exchange.fills)
+        return {wanted[n]: self._trade(fill) for n, fill in numbered if n in wanted}
 
     def _trade(self, fill: Fill) -> dict[str, Any]:
         return formats.rest_trade(fill, self.exchange.orders.get(fill.order_id))
