@@ -292,8 +292,7 @@ class Checkers:
                 self.report("no_is_no", text)
 
     def _check_fill(self, fill: Fill) -> None:
-        key = fill_key(fill)
-        before = self.fills.get(key)
+        before = self.fills.get(key := fill_key(fill))
         if before is not None and (before.qty, before.client_order_id) != (
             fill.qty,
             fill.client_order_id,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count, islice
 from typing import Any
 
 import pytest
 
-from services.executor import plans
+from services.executor import plans, resting
 from services.executor.actions import Cancel
 from services.executor.even_orders import NoOrder
 from services.executor.order_record import OrderRecord
@@ -17,14 +18,18 @@ from services.executor.resting import RestingLegs
 from services.executor.working_orders import WorkingOrders, key_of
 from services.lab import positions
 from services.lab.kinds import HELD, Kind, kind_of
+from services.lab.positions import fill_key_of
 from services.lab.simulate import run_seed
 from services.lab.world import World
+from services.risk import exposure, resting_limits
 from services.risk.engine import RiskEngine
 from services.risk.exposure import Ledger
+from services.risk.remembered import digest
 from services.risk.stops import RoundStops
 from shared.domain import accounting
 from shared.domain.order import OrderNews
 from shared.messages.execution import OrderStatus
+from shared.messages.fill_key import fill_key
 
 WORLDS_MAX = 30
 """So many worlds of its kind a mutant may pass."""
@@ -124,13 +129,17 @@ MUTANTS: dict[Patch, tuple[Kind, str]] = {
 }
 
 
+def worlds_of(*kinds: Kind) -> Iterator[int]:
+    """Seeds of worlds of these kinds."""
+    return (seed for seed in count(1) if kind_of(seed) in kinds)
+
+
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
 def test_mutant_is_caught(mutant: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
     mutant(monkeypatch)
     kind, checker = MUTANTS[mutant]
-    worlds = (seed for seed in count(1) if kind_of(seed) is kind)
-    for seed in islice(worlds, WORLDS_MAX):
+    for seed in islice(worlds_of(kind), WORLDS_MAX):
         if checker in {violation.checker for violation in run_seed(seed).violations}:
             return
     pytest.fail(f"{WORLDS_MAX} worlds let it pass")
@@ -151,8 +160,7 @@ def liquidating(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.timeout(400)
 def test_a_liquidation_that_is_not_told_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     say_nothing_of_a_liquidation(monkeypatch)
-    worlds = (seed for seed in count(1) if kind_of(seed) in HELD)
-    for seed in islice(worlds, WORLDS_MAX):
+    for seed in islice(worlds_of(*HELD), WORLDS_MAX):
         if "reduced" in {violation.checker for violation in run_seed(seed).violations}:
             return
     pytest.fail(f"{WORLDS_MAX} worlds let it pass")
@@ -162,10 +170,47 @@ def test_a_liquidation_that_is_not_told_is_caught(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.timeout(400)
 def test_liquidations_are_told_and_nothing_is_violated() -> None:
     told = 0
-    worlds = (seed for seed in count(1) if kind_of(seed) in HELD)
-    for seed in islice(worlds, 12):
+    for seed in islice(worlds_of(*HELD), 12):
         world = World(seed)
         outcome = run_seed(seed, world)
         assert not outcome.violations, outcome.story
         told += sum(bool(fill.reduced_by) for fill in world.checkers.fills.values())
     assert told > 0
+
+
+def take_the_other_side_for_a_repeat(patch: pytest.MonkeyPatch) -> None:
+    """Risk remembers fills by their trade, whichever side of it they are."""
+    patch.setattr(exposure, "fill_name", lambda fill, seen: digest(*fill_key(fill).trade))
+
+
+@pytest.fixture
+def meeting_ourselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let orders of ours trade with each other: nobody prevents it."""
+    for module in (resting, resting_limits):
+        monkeypatch.setattr(module, "would_meet", lambda one, other: False)
+
+
+@pytest.mark.usefixtures("meeting_ourselves")
+@pytest.mark.timeout(400)
+def test_the_other_side_of_a_trade_of_ours_taken_for_a_repeat_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take_the_other_side_for_a_repeat(monkeypatch)
+    for seed in islice(worlds_of(Kind.QUOTES), WORLDS_MAX):
+        if "ledger_is_truth" in {violation.checker for violation in run_seed(seed).violations}:
+            return
+    pytest.fail(f"{WORLDS_MAX} worlds let it pass")
+
+
+@pytest.mark.usefixtures("meeting_ourselves")
+@pytest.mark.timeout(400)
+def test_both_sides_of_a_trade_of_ours_are_booked() -> None:
+    for seed in islice(worlds_of(Kind.QUOTES), WORLDS_MAX):
+        world = World(seed)
+        outcome = run_seed(seed, world)
+        assert not outcome.violations, outcome.story
+        fills = [fill for each in world.exchanges.values() for fill in each.fills]
+        trades = Counter(fill_key_of(fill).trade for fill in fills)
+        if 2 in trades.values():
+            return
+    pytest.fail(f"in {WORLDS_MAX} worlds no order of ours has met another one")
