@@ -408,15 +408,15 @@ async def test_both_sides_of_a_trade_of_ours_are_told(name, simulated) -> None:
         assert len(ids) == (2 if name == "kraken" else 1), "its history is a table by trade id"
 
 
-async def many_fills(account: Account, count: int) -> tuple[set[str], int]:
-    """Make executions until there are ``count``; return their ids and a time before them."""
+async def many_fills(account: Account, count: int) -> tuple[set[tuple[str, str]], int]:
+    """Make executions until there are ``count``; return trades, sides and a time before them."""
     since_ns = SystemClock().now_ns() - 10**9
-    ids: set[str] = set()
+    ids: set[tuple[str, str]] = set()
     while len(ids) < count:
         await account.gateway.submit(await account.order(qty=D("0.001")))
         truth = await asyncio.to_thread(fetch, f"{account.control}/accounts")
         fills = truth[account.gateway.venue]["fills"]
-        ids = {f["trade_id"] for f in fills if f["ts_ms"] >= since_ns // 1_000_000}
+        ids = {(f["trade_id"], f["side"]) for f in fills if f["ts_ms"] >= since_ns // 1_000_000}
     return ids, since_ns
 
 
@@ -433,7 +433,7 @@ async def test_all_pages_of_executions_are_read(name, simulated, monkeypatch) ->
         ids, since_ns = await many_fills(account, 60 if name == "kraken" else 30)
         told = await account.gateway.fills_since([account.instrument], since_ns)
         assert len(told) == len(ids)
-        assert len({fill.trade_id for fill in told}) == len(ids)
+        assert len({(fill.trade_id, fill.side) for fill in told}) == len(ids)
         monkeypatch.setattr(module_of(name), "FILLS_PAGES_MAX", 1)
         with pytest.raises(Unavailable, match="after 1 pages"):
             await account.gateway.fills_since([account.instrument], since_ns)
@@ -449,7 +449,7 @@ async def test_executions_are_looked_for_beyond_a_span_without_any(
         ids, since_ns = await many_fills(account, 1)
         long_ago_ns = since_ns - 600 * 10**9
         told = await account.gateway.fills_since([account.instrument], long_ago_ns)
-        assert ids <= {fill.trade_id for fill in told}
+        assert ids <= {(fill.trade_id, fill.side) for fill in told}
 
 
 @REAL
