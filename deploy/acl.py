@@ -30,7 +30,7 @@ HEALTH = "health"
 FILE = Path(__file__).parent / "redis" / "users.acl"
 
 CONNECT = "-@all +auth +hello +ping +client|setname +client|id +select"
-TRANSACT = "+multi +exec +discard"
+TRANSACT = "+multi +exec +discard +wait"
 WATCH = "+xread +xrange +xrevrange +xlen +xinfo|stream"
 GROUP = (
     "+xreadgroup +xack +xautoclaim +xclaim +xpending +xrange +xlen +xtrim "

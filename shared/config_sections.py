@@ -20,7 +20,8 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class BusConfig(Section, frozen=True, kw_only=True):
-    """Where Redis is. ``url`` is ``redis://``, ``rediss://`` or ``unix://``.
+    """Where Redis is. ``url`` is ``redis://``, ``rediss://`` or ``unix://``, or ``redis+sentinel://``
+    and ``rediss+sentinel://`` with the addresses of Sentinels (docs/failover.md).
 
     Plans and commands must be signed (docs/security.md). ``accept_unsigned_until`` is for coming
     from a version that did not sign: a moment like ``2026-12-01T00:00:00Z``.

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from shared.bus.address import CA_SETTING, Endpoint, check_ca_file, mask
+from shared.bus.address import CA_SETTING, Endpoint, check_ca_file, is_of_sentinel, mask
 from shared.bus.keys import accept_unsigned_until_ns, variable_of
 from shared.config import (
     DEFAULT_CONFIG,
@@ -166,7 +166,10 @@ def masked(config: Config) -> Config:
 
 def secret_names(config: Config) -> list[str]:
     """Return the names of all secrets that a configuration can use."""
-    names = ["ARB_REDIS_USERNAME", "ARB_REDIS_PASSWORD", "ARB_LEDGER_URL"]
+    names = ["ARB_REDIS_USERNAME", "ARB_REDIS_PASSWORD"]
+    if is_of_sentinel(config.bus.url):
+        names += ["ARB_REDIS_SENTINEL_USERNAME", "ARB_REDIS_SENTINEL_PASSWORD"]
+    names.append("ARB_LEDGER_URL")
     names += [variable_of(spec.signed_with) for spec in SIGNED]
     for venue in config.venues:
         for owner in ("", "SENTINEL_"):
@@ -199,7 +202,7 @@ def target(given: str | None) -> Target:
         raise ConfigError("--redis is empty; give a URL, like redis://127.0.0.1:6379/0")
     url = given or os.environ.get("ARB_REDIS_URL", "")
     setting = "--redis" if given else "ARB_REDIS_URL"
-    if url and not url.startswith("rediss:"):
+    if url and not url.startswith("rediss"):
         return Target(BusConfig(url=url), setting)  # whatever state the configuration is in
     path = os.environ.get("ARB_CONFIG") or DEFAULT_CONFIG
     return Target(load_bus_config(url=url), setting if url else f"{path}: bus.url")

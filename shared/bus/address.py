@@ -5,11 +5,19 @@ Services and the command line use the same endpoint, so where one connects the o
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, unquote_plus, urlsplit
 
+from shared.bus.primary import (
+    PORT,
+    FollowingConnection,
+    FollowingSSLConnection,
+    Sentinels,
+    service_name,
+)
 from shared.bus.redis_parts import (
     AbstractConnection,
     Connection,
@@ -21,18 +29,24 @@ from shared.config_sections import BusConfig
 from shared.errors import ConfigError
 
 EXAMPLES = "redis://host:6379/0, rediss://host:6380/0 or unix:///path/to/socket?db=0"
+SENTINEL_EXAMPLE = "redis+sentinel://host:26379,host2:26379,host3:26379/service-name/0"
 SOCKET_PATH_BYTES_MAX = 107
 """What the kernel takes for the path of a unix socket."""
 _CLASSES: dict[str, type[AbstractConnection]] = {
     "redis": Connection,
     "rediss": SSLConnection,
     "unix": UnixDomainSocketConnection,
+    "redis+sentinel": FollowingConnection,
+    "rediss+sentinel": FollowingSSLConnection,
 }
+SENTINELS_MAX = 9
 CA_SETTING = "bus.tls_ca_file (or ARB_REDIS_TLS_CA_FILE)"
+_OF_SENTINEL = ("redis+sentinel", "rediss+sentinel")
 _LOGIN_OPTIONS = frozenset({"db", "username", "password"})
+_SENTINEL_OPTIONS = frozenset({"sentinel_username", "sentinel_password"})
 _TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _TLS_OPTIONS = frozenset({*_TLS_FILES, "ssl_cert_reqs", "ssl_check_hostname"})
-_SHOWN_OPTIONS = (_LOGIN_OPTIONS | _TLS_OPTIONS) - {"password"}
+_SHOWN_OPTIONS = (_LOGIN_OPTIONS | _TLS_OPTIONS | {"sentinel_username"}) - {"password"}
 _YES_OR_NO = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -55,19 +69,24 @@ class Endpoint:
             self.arguments["username"] = username.reveal()
         if password:
             self.arguments["password"] = password.reveal()
-        if self.connection_class is SSLConnection:
+        if issubclass(self.connection_class, SSLConnection):
             if config.tls_ca_file:
                 check_ca_file(config.tls_ca_file, CA_SETTING)
                 self.arguments["ssl_ca_certs"] = config.tls_ca_file
             _check_client_certificate(self.arguments, named)
+        self.sentinels: Sentinels | None = None
+        """Who is asked where the primary is; ``None`` where the address is Redis' own."""
+        if is_of_sentinel(config.url):
+            self.sentinels = _sentinels(parts, self.arguments, named)
+            self.arguments["sentinels"] = self.sentinels
 
     def connection(self, timeout_s: float) -> AbstractConnection:
-        """Return a new connection, not yet connected."""
+        """Return a new connection, not yet connected; with Sentinel it asks for the address."""
         return self.connection_class(
             **self.arguments,
             protocol=2,
             driver_info=None,
-            socket_timeout=None,
+            socket_timeout=timeout_s,  # of the login; a server may stand still
             socket_connect_timeout=timeout_s,
         )
 
@@ -84,13 +103,15 @@ def check_server_kind(hello: Any, where: str) -> None:
     if mode == "cluster":
         raise ConfigError(f"{where} is a node of a Redis Cluster; {NO_CLUSTER}")
     if mode == "sentinel":
-        raise ConfigError(f"{where} is a Redis Sentinel; {NO_SENTINEL}")
+        raise ConfigError(f"{where} is a Redis Sentinel; give {SENTINEL_EXAMPLE}")
 
 
 NO_CLUSTER = "Redis Cluster is not supported: give the address of one Redis with cluster-enabled no"
-NO_SENTINEL = (
-    "Redis Sentinel is not supported: give the primary's own address, like redis://host:6379/0"
-)
+
+
+def is_of_sentinel(url: str) -> bool:
+    """Tell whether a URL, or its scheme, is of Sentinels, which say where Redis is."""
+    return url.partition(":")[0] in _OF_SENTINEL
 
 
 def mask(url: str) -> str:
@@ -158,8 +179,8 @@ def _check_client_certificate(arguments: dict[str, Any], where: str) -> None:
         raise ConfigError(f"{where}: ssl_certfile and ssl_keyfile go together; give both")
 
 
-def _wrong(where: str, why: str) -> ConfigError:
-    return ConfigError(f"{where}: {why}; like {EXAMPLES}")
+def _wrong(where: str, why: str, like: str = EXAMPLES) -> ConfigError:
+    return ConfigError(f"{where}: {why}; like {like}")
 
 
 def _split(url: str, where: str) -> SplitResult:
@@ -167,16 +188,22 @@ def _split(url: str, where: str) -> SplitResult:
     if any(character.isspace() or not character.isprintable() for character in url):
         raise _wrong(where, "a space or control character in it")
     scheme = url.partition(":")[0]
-    if "sentinel" in scheme.lower():
-        raise ConfigError(f"{where}: {NO_SENTINEL}")
+    if "sentinel" in scheme.lower() and scheme not in _CLASSES:
+        raise _wrong(where, "not a URL of Redis Sentinel", SENTINEL_EXAMPLE)
     if "cluster" in scheme.lower():
         raise ConfigError(f"{where}: {NO_CLUSTER}")
     if scheme not in _CLASSES or not url.startswith(f"{scheme}://"):
         raise _wrong(where, "not a Redis URL: it must begin with redis://, rediss:// or unix://")
+    hosts, rest = "", url
+    if is_of_sentinel(url):  # urlsplit takes one host
+        after = url.removeprefix(f"{scheme}://")
+        hosts = re.split(r"[/?#]", after, maxsplit=1)[0]
+        rest = f"{scheme}:{after.removeprefix(hosts)}"
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(rest)
     except ValueError as error:
         raise _wrong(where, "not a URL") from error
+    parts = parts._replace(netloc=hosts or parts.netloc)
     if parts.fragment or url.endswith("#"):
         raise _wrong(where, "a # in it; write it as %23 in a password")
     return parts
@@ -192,16 +219,21 @@ def _arguments(parts: SplitResult, where: str) -> dict[str, Any]:
     if parts.scheme == "unix":
         found["path"] = _socket_path(parts, where)
         return found
-    found["host"], found["port"] = _host_and_port(parts, where)
-    if parts.path not in {"", "/"}:
-        in_path = _database(unquote(parts.path[1:]), where)
+    path = parts.path.removeprefix("/")
+    if is_of_sentinel(parts.scheme):
+        path = path.partition("/")[2]
+    else:
+        found["host"], found["port"] = _host_and_port(parts, where)
+    if path:
+        in_path = _database(unquote(path), where)
         if found.setdefault("db", in_path) != in_path:
             raise _wrong(where, "two database numbers")
     return found
 
 
 def _options(parts: SplitResult, where: str) -> dict[str, Any]:
-    known = _LOGIN_OPTIONS | (_TLS_OPTIONS if parts.scheme == "rediss" else frozenset())
+    known = _LOGIN_OPTIONS | (_TLS_OPTIONS if parts.scheme.startswith("rediss") else frozenset())
+    known |= _SENTINEL_OPTIONS if is_of_sentinel(parts.scheme) else frozenset()
     found: dict[str, Any] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name not in known:
@@ -240,6 +272,37 @@ def _host_and_port(parts: SplitResult, where: str) -> tuple[str, int]:
     if not parts.hostname:
         raise _wrong(where, "no host")
     return unquote(parts.hostname), port or 6379
+
+
+def _sentinels(parts: SplitResult, arguments: dict[str, Any], where: str) -> Sentinels:
+    """Return whom to ask; takes what is meant for them out of Redis' own arguments."""
+
+    def wrong(why: str) -> ConfigError:
+        return _wrong(where, why, SENTINEL_EXAMPLE)
+
+    name = unquote(parts.path.removeprefix("/").partition("/")[0])
+    if not name:
+        raise wrong("no name of a service after the Sentinels' addresses")
+    if not (service := service_name(name)):
+        raise wrong("the service's name is of letters, digits, dots, dashes and underscores")
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    if len(hosts) > SENTINELS_MAX:
+        raise wrong(f"more than {SENTINELS_MAX} Sentinels")
+    addresses = []
+    for each in hosts:
+        found = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\[\]:]+)(?::(\d{1,5}))?", each)
+        if found is None or not 1 <= int(found[2] or PORT) <= 65535:
+            raise wrong("each Sentinel is a host, or host:port with a port of 1 to 65535")
+        addresses.append((unquote(found[1].strip("[]")), int(found[2] or PORT)))
+    login = {}
+    for part in ("username", "password"):
+        given = arguments.pop(f"sentinel_{part}", "")
+        given = read_secret(f"ARB_REDIS_SENTINEL_{part.upper()}").reveal() or given
+        if given:
+            login[part] = given
+    is_encrypted = parts.scheme.startswith("rediss")
+    tls = {name: value for name, value in arguments.items() if name in _TLS_OPTIONS}
+    return Sentinels(tuple(addresses), service, login, tls if is_encrypted else None)
 
 
 def _socket_path(parts: SplitResult, where: str) -> str:

@@ -90,7 +90,8 @@ class RedisLink:
 
         Raises:
             BusUnavailable: Not possible now, or too soon after the last failure.
-            ConfigError: Redis refuses the user or the password, or is a Cluster or Sentinel.
+            ConfigError: Redis refuses the user or the password, or is a Cluster or Sentinel; or
+                the Sentinels that were asked do not know the service.
         """
         if self.is_connected:
             return
@@ -106,6 +107,8 @@ class RedisLink:
             hello = await self._handshake(connection)
         except (RedisError, OSError, TimeoutError) as error:
             await connection.disconnect(nowait=True)
+            if isinstance(error.__cause__, ConfigError):  # redis-py wraps what Sentinels are asked
+                raise ConfigError(f"Redis at {self._endpoint.where}: {error.__cause__}") from error
             refusals = (AuthenticationError, NoPermissionError)
             # Over a unix socket redis-py wraps the refusal in a ConnectionError.
             if isinstance(error, refusals) or isinstance(error.__cause__, refusals):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from shared.bus.address import Endpoint
 from shared.bus.connection import RedisLink
 from shared.bus.fence import Fence
 from shared.bus.insist import Insistence
 from shared.bus.tuning import LEDGER_KEY, fence_key, lease_key, members_key
 from shared.bus.wire import pack
+from shared.errors import BusUnavailable
 
 _HOLD = """
 local owner = redis.call('GET', KEYS[1])
@@ -22,6 +24,8 @@ end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return token
 """
+REPLICA_ANSWER_MS = 500
+"""How long a replica may take to confirm a lease; it is tried again before the lease ends."""
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end return 1"
 _JOIN = """
 local t = redis.call('TIME')
@@ -38,6 +42,7 @@ class RedisState:
     _control: RedisLink
     _insist: Insistence
     _fence: Fence
+    _endpoint: Endpoint
 
     async def marks(self) -> Mapping[str, str]:
         """See :class:`shared.bus.port.Bus`."""
@@ -60,7 +65,25 @@ class RedisState:
     async def hold_lease(self, name: str, owner: str, ttl_ms: int) -> int:
         """See :class:`shared.bus.port.Bus`."""
         keys = (lease_key(name), fence_key(name))
-        return int(await self._control.call("EVAL", _HOLD, 2, *keys, owner, ttl_ms))
+        token = int(await self._control.call("EVAL", _HOLD, 2, *keys, owner, ttl_ms))
+        if token and self._endpoint.sentinels is not None:
+            await self._confirm(name, self._control.connects)
+        return token
+
+    async def _confirm(self, name: str, connects: int) -> None:
+        """Wait until a replica has the lease too: after a fail-over it is the one that counts.
+
+        Raises:
+            BusUnavailable: None has it, so whoever asks the new primary may be given it as well.
+        """
+        held_by = int(await self._control.call("WAIT", 1, REPLICA_ANSWER_MS))
+        if (
+            not held_by or self._control.connects != connects
+        ):  # WAIT is of what one connection wrote
+            raise BusUnavailable(
+                f"no replica of {self._endpoint.where} confirms the lease of {name}, which a "
+                "fail-over would lose; is one connected?"
+            )
 
     def fence(self, name: str, owner: str, token: int) -> None:
         """See :class:`shared.bus.port.Bus`."""

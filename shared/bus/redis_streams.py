@@ -84,8 +84,7 @@ class RedisBus(RedisState):
             self._out, self._send, self._clock, fence=self._fence, insists=tuning.insists
         )
         self._refused_throttle = Throttle(REFUSED_SAY_S)
-        self._upkeep: asyncio.Task[None] | None = None
-        self._alert_task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._upkeep_link = self._link()
 
     def _link(self) -> RedisLink:
@@ -116,12 +115,14 @@ class RedisBus(RedisState):
         await self._out.connect()
         await self._out.call("PING")
         await self._control.connect()
-        if self._upkeep is None:
+        if not self._tasks:
             upkeep = keep_bytes(
                 self._upkeep_link, self._service, self._shards, self._tuning.measure_s
             )
-            self._upkeep = asyncio.create_task(upkeep, name="bus-upkeep")
-            self._alert_task = asyncio.create_task(self._send_waiting(), name="bus-alerts")
+            self._tasks.append(asyncio.create_task(upkeep, name="bus-upkeep"))
+            self._tasks.append(asyncio.create_task(self._send_waiting(), name="bus-alerts"))
+            if (sentinels := self._endpoint.sentinels) is not None:
+                self._tasks.append(asyncio.create_task(sentinels.follow(), name="bus-primary"))
 
     async def open_inbox(
         self, inputs: Sequence[Input], *, service: str, instance: str, exclusive: bool = False
@@ -265,7 +266,7 @@ class RedisBus(RedisState):
 
     async def close(self) -> None:
         """See :class:`shared.bus.port.Bus`."""
-        await cancel_and_wait(filter(None, (self._upkeep, self._alert_task)))
+        await cancel_and_wait(self._tasks)
         self._fence.stop()
         await self._upkeep_link.drop()
         try:

@@ -5,31 +5,20 @@ Reads without consumer groups, so looking never takes an entry away from a servi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from redis.asyncio import ConnectionPool, Redis
-from redis.exceptions import (
-    AskError,
-    AuthenticationError,
-    BusyLoadingError,
-    ClusterCrossSlotError,
-    ClusterDownError,
-    MasterDownError,
-    MovedError,
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
 from shared.bus.address import Endpoint, check_server_kind
 from shared.bus.connection import CLUSTER_CODES, explain
 from shared.bus.signing import NO_KEYS, SIGNATURE, SigningKeys
 from shared.bus.tuning import LEDGER_KEY, POSITION_KEY
+from shared.cancel import cancel_and_wait
 from shared.clock import SystemClock
 from shared.codec import FIELD, decode, encode, salvage
 from shared.config_sections import BusConfig
@@ -37,6 +26,7 @@ from shared.errors import ArbError, BusUnavailable, CodecError, ConfigError
 from shared.messages.base import Message
 from shared.streams import ALL, BY_NAME, CTL_COMMAND, Delivery, StreamSpec
 from shared.watch.pages import Page, page_of
+from shared.watch.reply_codes import code_of
 
 SHARDS_MAX = 64
 POSITIONS = POSITION_KEY
@@ -309,27 +299,6 @@ def _order_of(entry_id: str) -> tuple[int, int]:
     return int(head), int(tail or 0)
 
 
-_CODES: tuple[tuple[type[RedisError], str], ...] = (
-    (OutOfMemoryError, "OOM"),
-    (ReadOnlyError, "READONLY"),
-    (BusyLoadingError, "LOADING"),
-    (MasterDownError, "MASTERDOWN"),
-    (MovedError, "MOVED"),
-    (AskError, "ASK"),
-    (ClusterCrossSlotError, "CROSSSLOT"),
-    (ClusterDownError, "CLUSTERDOWN"),
-    (NoPermissionError, "NOPERM"),
-)
-
-
-def code_of(error: BaseException) -> str:
-    """Return Redis' code of an error reply; redis-py takes it off the text where it knows it."""
-    for kind, code in _CODES:
-        if isinstance(error, kind):
-            return code
-    return str(error).partition(" ")[0] if isinstance(error, ResponseError) else ""
-
-
 @asynccontextmanager
 async def open_link(target: Target | str) -> AsyncIterator[Link]:
     """Connect and check that a server answers and can be read from.
@@ -353,10 +322,13 @@ async def open_link(target: Target | str) -> AsyncIterator[Link]:
         socket_timeout=ANSWER_TIMEOUT_S,
     )
     redis = Redis.from_pool(pool)
+    followed = [] if endpoint.sentinels is None else [endpoint.sentinels.follow()]
+    following = [asyncio.create_task(each) for each in followed]
     try:
         await _handshake(redis, endpoint.where, target.remedy)
         yield Link(redis, endpoint.where)
     finally:
+        await cancel_and_wait(following)
         await redis.aclose()
 
 
@@ -378,6 +350,8 @@ async def _handshake(redis: Redis, where: str, remedy: str) -> None:
                 f"Redis at {where} refuses the credentials: {why}; "
                 "set ARB_REDIS_USERNAME and ARB_REDIS_PASSWORD"
             ) from error
+        if isinstance(error.__cause__, ConfigError):  # of the Sentinels that were asked
+            raise ConfigError(f"Redis at {where}: {error.__cause__}") from error
         code = code_of(error)
         if code == "MISCONF":
             return  # so it answers PING while it cannot persist; it can still be read

@@ -22,6 +22,7 @@ from shared.clock import SystemClock
 from shared.config_sections import BusConfig
 from shared.embedded import EmbeddedServer
 from shared.errors import BusUnavailable
+from tests.redis_group import Process, RedisGroup
 
 QUICK = Tuning(claim_idle_ms=150, maintenance_s=0.05, deliveries_max=3, backoff_s=0.01)
 PATIENT = Tuning(claim_idle_ms=60_000, maintenance_s=60.0, deliveries_max=3, backoff_s=0.01)
@@ -204,6 +205,29 @@ async def embedded_harness(server: EmbeddedServer) -> AsyncIterator[RedisHarness
     harness = RedisHarness(server.url, stop, start)
     if server.pid is None:
         await start()
+    await harness.call("FLUSHALL")
+    try:
+        yield harness
+    finally:
+        await harness.close()
+
+
+@contextlib.asynccontextmanager
+async def group_harness(group: RedisGroup) -> AsyncIterator[RedisHarness]:
+    """A harness over servers with Sentinel, emptied; its outage ends with another primary."""
+    dead: list[Process] = []
+
+    async def stop() -> None:
+        dead.append(group.primary())
+        await asyncio.to_thread(dead[-1].kill)
+
+    async def start() -> None:
+        before = dead.pop()
+        primary = await asyncio.to_thread(group.wait_for_another, before)
+        await asyncio.to_thread(group.join, before, primary)
+
+    harness = RedisHarness(group.url, stop, start)
+    await harness.wait_until_up()
     await harness.call("FLUSHALL")
     try:
         yield harness

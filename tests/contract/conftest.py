@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,9 @@ from tests.contract.bus_harness import (
     RedisHarness,
     embedded_harness,
     embedded_server,
+    group_harness,
 )
+from tests.redis_group import RedisGroup
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +41,45 @@ def redis8() -> Iterator[Any]:
         yield container
 
 
-@pytest.fixture(params=["memory", "valkey", pytest.param("redis8", marks=pytest.mark.containers)])
+@contextmanager
+def started(directory: Path, image: str = "") -> Iterator[RedisGroup]:
+    group = RedisGroup(directory, image)
+    try:
+        group.start()
+        yield group
+    finally:
+        group.close()
+
+
+@pytest.fixture(scope="module")
+def sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisGroup]:
+    with started(tmp_path_factory.mktemp("group") / "of") as group:
+        yield group
+
+
+@pytest.fixture(scope="module")
+def sentinel8(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisGroup]:
+    with started(tmp_path_factory.mktemp("group8") / "of", "redis:8") as group:
+        yield group
+
+
+@pytest.fixture(
+    params=[
+        "memory",
+        "valkey",
+        pytest.param("sentinel", marks=pytest.mark.slow),
+        pytest.param("redis8", marks=pytest.mark.containers),
+        pytest.param("sentinel8", marks=pytest.mark.containers),
+    ]
+)
 async def bus_harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
     if request.param == "memory":
         yield MemoryHarness()
     elif request.param == "valkey":
         async with embedded_harness(request.getfixturevalue("valkey")) as harness:
+            yield harness
+    elif request.param.startswith("sentinel"):
+        async with group_harness(request.getfixturevalue(request.param)) as harness:
             yield harness
     else:
         container = request.getfixturevalue("redis8")

@@ -47,8 +47,25 @@ WRONG = [
     ("unix:///", "no path"),
     ("unix://run/redis.sock", "absolute"),
     ("unix:///" + "x" * 120, "longer than"),
-    ("redis+sentinel://x:26379/mymaster/0", "Sentinel is not supported"),
-    ("sentinel://x", "Sentinel is not supported"),
+    ("sentinel://x", "redis+sentinel://host:26379"),
+    ("redis-sentinel://x/arb", "redis+sentinel://host:26379"),
+    ("redis+sentinel://x", "no name of a service"),
+    ("redis+sentinel://x:1,y:2/", "no name of a service"),
+    ("redis+sentinel://x//0", "no name of a service"),
+    ("redis+sentinel://x/a b", "space"),
+    ("redis+sentinel://x/a%20b", "letters, digits"),
+    ("redis+sentinel:///arb", "each Sentinel is a host"),
+    ("redis+sentinel://x,/arb", "each Sentinel is a host"),
+    ("redis+sentinel://x:0/arb", "port of 1 to 65535"),
+    ("redis+sentinel://x:70000/arb", "port of 1 to 65535"),
+    ("redis+sentinel://x:y/arb", "port of 1 to 65535"),
+    ("redis+sentinel://[::1/arb", "each Sentinel is a host"),
+    ("redis+sentinel://" + ",".join("abcdefghij") + "/arb", "more than 9"),
+    ("redis+sentinel://x/arb/one", "database is a number"),
+    ("redis+sentinel://x/arb/1?db=2", "two database numbers"),
+    ("redis+sentinel://x/arb?ssl_cert_reqs=none", "unknown option ssl_cert_reqs"),
+    ("redis://x/0?sentinel_password=sesame", "unknown option sentinel_password=***"),
+    ("rediss+sentinel://x/arb?ssl_keyfile=/no/such/key.pem", "/no/such/key.pem"),
     ("redis+cluster://x", "Cluster is not supported"),
     ("redis://a:6379,b:6379/0", "several hosts"),
 ]
@@ -79,6 +96,54 @@ def test_a_right_address_is_taken_as_written(url: str, arguments: dict[str, obje
     assert arguments.items() <= Endpoint(BusConfig(url=url)).arguments.items()
 
 
+SENTINELS = [
+    ("redis+sentinel://x/arb", [("x", 26379)], {}),
+    ("redis+sentinel://x:1,y:2,z/arb.1-b_c/3", [("x", 1), ("y", 2), ("z", 26379)], {"db": 3}),
+    ("redis+sentinel://[::1]:7,[fe80::2]/arb", [("::1", 7), ("fe80::2", 26379)], {}),
+    (
+        "redis+sentinel://u:p%40w@x/arb?db=4&sentinel_username=s",
+        [("x", 26379)],
+        {"username": "u", "password": "p@w", "db": 4},
+    ),
+]
+
+
+@pytest.mark.parametrize(("url", "addresses", "arguments"), SENTINELS)
+def test_sentinels_are_taken_as_written(
+    url: str, addresses: list[tuple[str, int]], arguments: dict[str, object]
+) -> None:
+    endpoint = Endpoint(BusConfig(url=url))
+    assert endpoint.sentinels is not None
+    assert list(endpoint.sentinels.addresses) == addresses
+    assert endpoint.sentinels.service in {"arb", "arb.1-b_c"}
+    assert {k: v for k, v in endpoint.arguments.items() if k != "sentinels"} == arguments
+    assert endpoint.sentinels.tls is None
+
+
+def test_the_login_at_the_sentinels_is_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "redis+sentinel://u:p@x/arb?sentinel_username=s&sentinel_password=q"
+    sentinels = Endpoint(BusConfig(url=url)).sentinels
+    assert sentinels is not None and sentinels.login == {"username": "s", "password": "q"}
+    monkeypatch.setenv("ARB_REDIS_SENTINEL_PASSWORD", "of the environment")
+    monkeypatch.setenv("ARB_REDIS_PASSWORD", "of Redis")
+    endpoint = Endpoint(BusConfig(url=url))
+    assert endpoint.sentinels is not None
+    assert endpoint.sentinels.login == {"username": "s", "password": "of the environment"}
+    assert endpoint.arguments["password"] == "of Redis"
+    bare = Endpoint(BusConfig(url="redis+sentinel://u:p@x/arb"))
+    assert bare.sentinels is not None
+    assert bare.sentinels.login == {"password": "of the environment"}, "never Redis' own"
+
+
+def test_tls_holds_for_the_sentinels_too() -> None:
+    url = "rediss+sentinel://x/arb?ssl_check_hostname=no&ssl_cert_reqs=none"
+    endpoint = Endpoint(BusConfig(url=url))
+    assert endpoint.sentinels is not None
+    given = {"ssl_check_hostname": False, "ssl_cert_reqs": "none"}
+    assert endpoint.sentinels.tls == given
+    assert given.items() <= endpoint.arguments.items()
+
+
 SPELLINGS = [
     "redis://:sesame@x/0",
     "redis://me:sesame@x:1/0",
@@ -104,6 +169,9 @@ SPELLINGS = [
     "x?password=sesame",
     "redis:/:sesame@x",
     "redis+sentinel://:sesame@x:26379/mymaster",
+    "redis+sentinel://:sesame@x,y/arb/0",
+    "redis+sentinel://x,y/arb?sentinel_username=me&sentinel_password=sesame",
+    "redis+sentinel://:sesame@x/arb/0/1",
     "http://:sesame@x",
 ]
 
@@ -122,6 +190,8 @@ def test_an_address_without_a_password_is_shown_whole() -> None:
         assert mask(url) == url
     assert mask("redis://me:sesame@host:1/0") == "redis://me:***@host:1/0"
     assert mask("redis://x/0?password=sesame&db=1") == "redis://x/0?password=***&db=1"
+    url = "redis+sentinel://me:{0}@a:1,b/arb/0?sentinel_username=s&sentinel_password={0}"
+    assert mask(url.format("sesame")) == url.format("***")
 
 
 def test_the_authority_must_be_there_and_hold_a_certificate(tmp_path: Path) -> None:
@@ -136,7 +206,7 @@ def test_the_authority_must_be_there_and_hold_a_certificate(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("mode", "complaint"), [("cluster", "not supported"), ("sentinel", "primary's own address")]
+    ("mode", "complaint"), [("cluster", "not supported"), ("sentinel", r"redis\+sentinel://host")]
 )
 def test_what_cannot_hold_the_streams_is_refused(mode: str, complaint: str) -> None:
     for hello in ([b"server", b"redis", b"mode", mode.encode()], {"mode": mode}):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -346,3 +349,21 @@ async def test_a_key_of_another_type_is_named(server: EmbeddedServer) -> None:
     assert await asyncio.wait_for(asking, 5) == {}
     assert not bus.problem
     await bus.close()
+
+
+async def test_a_server_that_stands_still_at_the_login_is_given_up(
+    server: EmbeddedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernel takes the connection all the same."""
+    await admin(server, "ACL", "SETUSER", "risk", "on", ">sesame", "+@all", "~*")
+    monkeypatch.setenv("ARB_REDIS_USERNAME", "risk")
+    monkeypatch.setenv("ARB_REDIS_PASSWORD", "sesame")
+    link = RedisLink(Endpoint(BusConfig(url=server.url)), replace(TUNING, answer_s=0.2))
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        async with asyncio.timeout(20):
+            with pytest.raises(BusUnavailable):
+                await link.connect()
+    finally:
+        os.kill(server.pid, signal.SIGCONT)

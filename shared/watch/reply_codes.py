@@ -1,0 +1,37 @@
+"""Codes of Redis' error replies, which redis-py turns into classes and takes off their text."""
+
+from __future__ import annotations
+
+from redis.exceptions import (
+    AskError,
+    BusyLoadingError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+
+_CODES: tuple[tuple[type[RedisError], str], ...] = (
+    (OutOfMemoryError, "OOM"),
+    (ReadOnlyError, "READONLY"),
+    (BusyLoadingError, "LOADING"),
+    (MasterDownError, "MASTERDOWN"),
+    (MovedError, "MOVED"),
+    (AskError, "ASK"),
+    (ClusterCrossSlotError, "CROSSSLOT"),
+    (ClusterDownError, "CLUSTERDOWN"),
+    (NoPermissionError, "NOPERM"),
+)
+
+
+def code_of(error: BaseException) -> str:
+    """Return Redis' code of an error reply; redis-py takes it off the text where it knows it."""
+    for kind, code in _CODES:
+        if isinstance(error, kind):
+            return code
+    return str(error).partition(" ")[0] if isinstance(error, ResponseError) else ""
